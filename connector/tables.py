@@ -1,0 +1,407 @@
+"""The tables of the one file: SQLModel classes, private to ``connector``.
+
+Money columns end in ``_e4`` and hold whole ten-thousandths of the currency unit (12.50 EUR = 125000), so that sums in SQL are exact
+on SQLite and PostgreSQL alike; ``connector/money.py`` converts. ``_at`` columns hold UTC instants, ``_on`` columns calendar dates.
+Ledger rows are keyed by (connection, the ledger's own id): ids collide across companies.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware UTC instant: a timestamptz on PostgreSQL, ISO text with whole or fractional seconds in UTC on SQLite."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes, and store UTC."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = f"a naive datetime cannot be stored: {value!r}"
+            raise ValueError(message)
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Give back aware UTC, also where the database keeps none."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+def _instant(*, nullable: bool = True, index: bool = False) -> Any:
+    return Field(default=None, sa_type=Instant, nullable=nullable, index=index)
+
+
+def _money(default: int | None = 0) -> Any:
+    return Field(default=default, sa_type=BigInteger, nullable=default is None)
+
+
+def _text(default: str = "") -> Any:
+    return Field(default=default, sa_type=Text)
+
+
+class Grant(SQLModel, table=True):
+    """One consent of one person at one vendor; its token is encrypted and bound to this row."""
+
+    __tablename__: ClassVar[Any] = "grant_token"
+    id: int | None = Field(default=None, primary_key=True)
+    provider: str
+    subject: str
+    token: bytes = Field(default=b"", sa_type=LargeBinary)
+    token_expires_at: datetime | None = _instant()
+    refresh_started_at: datetime | None = _instant()
+    dead_why: str = _text()
+    created_at: datetime = _instant(nullable=False)
+    refreshed_at: datetime | None = _instant()
+
+
+class Connection(SQLModel, table=True):
+    """One company's books: how it is connected, how it may act, when it runs next and who runs it now."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    short_name: str = Field(unique=True)
+    provider: str
+    external_id: str
+    remote_connection_id: str = ""
+    grant_id: int | None = Field(default=None, foreign_key="grant_token.id")
+    name: str
+    mode: str = "observe"  # observe | approve | live
+    paused_why: str = _text()  # "" runs; else the reason a person gave
+    health: str = "new"  # new | ok | reconnect | failing | limited | disconnected
+    health_why: str = _text()
+    base_currency: str = ""
+    country: str = ""
+    time_zone: str = "UTC"
+    lock_on: date | None = None
+    own_reminders: bool = False
+    plan: str = ""
+    facts_read_at: datetime | None = _instant()
+    cursor: str = _text()
+    first_pull_done_at: datetime | None = _instant()
+    pulled_at: datetime | None = _instant()
+    mirror_version: int = 0  # counts pages that changed something; what a decision was made on
+    decided_on: str = _text()  # fingerprint of the facts of the last decision: unchanged facts are not decided twice
+    live_since_at: datetime | None = _instant()
+    created_at: datetime = _instant(nullable=False)
+    last_run_at: datetime | None = _instant()
+    next_run_at: datetime | None = _instant(index=True)
+    lease_until_at: datetime | None = _instant()
+    lease_owner: str = ""
+    fence: int = 0
+    __table_args__ = (UniqueConstraint("provider", "external_id"),)
+
+
+class PendingConsent(SQLModel, table=True):
+    """A consent under way: its state (hashed) and what must be kept until the person comes back, encrypted."""
+
+    __tablename__: ClassVar[Any] = "pending_consent"
+    state_hash: str = Field(primary_key=True)
+    provider: str
+    redirect_uri: str
+    kept: bytes = Field(sa_type=LargeBinary)
+    started_at: datetime = _instant(nullable=False)
+    finished_at: datetime | None = _instant()
+    outcome: Any = Field(default=None, sa_column=Column(JSON))  # {"connections": [id…]} or {"error": "…"}
+
+
+class CustomerRow(SQLModel, table=True):
+    """The mirror of a customer."""
+
+    __tablename__: ClassVar[Any] = "customer"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    external_id: str = Field(primary_key=True)
+    name: str
+    contact_name: str = ""
+    emails: str = _text()
+    country: str = ""
+    region: str = ""
+    language: str = ""
+    active: bool = True
+    merged_into: str | None = None
+    deleted: bool = False
+    updated_at: datetime | None = _instant()
+
+
+class CustomerSetting(SQLModel, table=True):
+    """What a person set for a customer; it survives every pull."""
+
+    __tablename__: ClassVar[Any] = "customer_setting"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    customer_id: str = Field(primary_key=True)
+    segment: str | None = None
+    hold_until_on: date | None = None
+    no_reminders: bool = False
+    no_fees: bool = False
+    fees_agreed_on: date | None = None
+    emails: str = _text()
+    contact_name: str = ""
+    language: str = ""
+    suppressed_why: str = _text()
+    set_at: datetime = _instant(nullable=False)
+
+
+class InvoiceRow(SQLModel, table=True):
+    """The mirror of a sales invoice. ``is_open`` is what the hot queries ask: authorised and something is due."""
+
+    __tablename__: ClassVar[Any] = "invoice"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    external_id: str = Field(primary_key=True)
+    number: str
+    customer_id: str
+    currency: str
+    issued_on: date
+    due_on: date | None = None
+    total_e4: int = _money()
+    due_e4: int = _money()
+    status: str
+    is_open: bool
+    sent_to_customer: bool = True
+    settled_on: date | None = None
+    promised_on: date | None = None
+    discount_e4: int | None = _money(None)
+    discount_until_on: date | None = None
+    reference: str = ""
+    ledger_fee: bool = False
+    version: str = ""
+    lines: str = _text("[]")
+    updated_at: datetime | None = _instant()
+    __table_args__ = (
+        Index("ix_invoice_open", "connection_id", "is_open", "customer_id"),
+        Index("ix_invoice_customer", "connection_id", "customer_id", "currency"),
+        Index("ix_invoice_number", "connection_id", "number"),
+    )
+
+
+class InvoiceSetting(SQLModel, table=True):
+    """What a person said about an invoice: a dispute, a promise, a pause."""
+
+    __tablename__: ClassVar[Any] = "invoice_setting"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    invoice_id: str = Field(primary_key=True)
+    disputed_on: date | None = None
+    dispute_why: str = _text()
+    promised_on: date | None = None
+    paused: bool = False
+    paused_until_on: date | None = None
+    set_at: datetime = _instant(nullable=False)
+
+
+class PaymentRow(SQLModel, table=True):
+    """The mirror of a received payment."""
+
+    __tablename__: ClassVar[Any] = "payment"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    external_id: str = Field(primary_key=True)
+    customer_id: str
+    currency: str
+    paid_on: date
+    total_e4: int = _money()
+    unapplied_e4: int = _money()
+    updated_at: datetime | None = _instant()
+    __table_args__ = (Index("ix_payment_customer", "connection_id", "customer_id"),)
+
+
+class CreditRow(SQLModel, table=True):
+    """The mirror of a credit note, overpayment or prepayment (``kind``)."""
+
+    __tablename__: ClassVar[Any] = "credit"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    kind: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+    number: str = ""
+    customer_id: str
+    currency: str
+    dated_on: date
+    total_e4: int = _money()
+    remaining_e4: int = _money()
+    updated_at: datetime | None = _instant()
+    __table_args__ = (Index("ix_credit_customer", "connection_id", "customer_id"),)
+
+
+class ApplicationRow(SQLModel, table=True):
+    """How much of a payment or credit settles an invoice."""
+
+    __tablename__: ClassVar[Any] = "application"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    source_kind: str = Field(primary_key=True)
+    source_id: str = Field(primary_key=True)
+    invoice_id: str = Field(primary_key=True)
+    applied_on: date
+    amount_e4: int = _money()
+    __table_args__ = (Index("ix_application_invoice", "connection_id", "invoice_id"),)
+
+
+class MalformedRow(SQLModel, table=True):
+    """A record that could not be read: kept as it came, shown, and dropped when a readable version arrives."""
+
+    __tablename__: ClassVar[Any] = "malformed_record"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    kind: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+    why: str = _text()
+    raw: bytes = Field(sa_type=LargeBinary)
+    seen_at: datetime = _instant(nullable=False)
+
+
+class PolicyVersion(SQLModel, table=True):
+    """Every policy document ever in force; the newest row of a connection (or of all: NULL) is the one that is."""
+
+    __tablename__: ClassVar[Any] = "policy_version"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int | None = Field(default=None, foreign_key="connection.id", index=True)
+    document: str = _text()
+    set_by: str = ""
+    set_at: datetime = _instant(nullable=False)
+
+
+class AnswerRow(SQLModel, table=True):
+    """The answer each invoice got last, and since which run it stands: "why was nothing sent?" is answered here."""
+
+    __tablename__: ClassVar[Any] = "answer"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    invoice_id: str = Field(primary_key=True)
+    customer_id: str
+    kind: str
+    code: str
+    why: str = _text()
+    next_step: str | None = None
+    next_on: date | None = None
+    policy_version: int | None = None
+    run_id: int
+    since_at: datetime = _instant(nullable=False)
+
+
+class OutboxEntry(SQLModel, table=True):
+    """One effect outside. ``key`` is derived and unique; ``calling`` is committed before the call leaves.
+
+    ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content`` is a fingerprint of what a
+    person approves: an approval holds only for the content it was given to.
+    """
+
+    __tablename__: ClassVar[Any] = "outbox"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    key: str = Field(unique=True)
+    kind: str  # mail | owner_mail | note | late_fee | waive_fee
+    state: str  # planned | waiting | calling | done | refused | doubt
+    customer_id: str
+    invoice_id: str = ""
+    currency: str = ""
+    step: str = ""
+    payload: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
+    content: str = ""
+    why: str = _text()
+    leaves_from_at: datetime | None = _instant()
+    approved_at: datetime | None = _instant()
+    approved_by: str = ""
+    attempts: int = 0
+    called_at: datetime | None = _instant()
+    ended_at: datetime | None = _instant()
+    reference: str = ""
+    answer: str = _text()
+    parent_id: int | None = Field(default=None, foreign_key="outbox.id")
+    policy_version: int | None = None
+    run_id: int | None = None
+    planned_at: datetime = _instant(nullable=False)
+    __table_args__ = (
+        Index("ix_outbox_state", "connection_id", "state"),
+        Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+    )
+
+
+class TakenStep(SQLModel, table=True):
+    """A step taken for an invoice: the database itself refuses a second one. Written with ``calling``, removed only when refused."""
+
+    __tablename__: ClassVar[Any] = "taken_step"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    invoice_id: str = Field(primary_key=True)
+    step: str = Field(primary_key=True)
+    occasion: str = Field(primary_key=True, default="")  # "" once per invoice; a fee's period; a promise's day
+    customer_id: str
+    currency: str = ""
+    outbox_id: int | None = Field(default=None, foreign_key="outbox.id", index=True)
+    task_id: int | None = Field(default=None, foreign_key="task.id")
+    taken_at: datetime = _instant(nullable=False)
+    taken_on: date
+    __table_args__ = (Index("ix_taken_customer", "connection_id", "customer_id"),)
+
+
+class Task(SQLModel, table=True):
+    """Work for a person: a call, an address to find, a review."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id", index=True)
+    key: str = Field(unique=True)
+    code: str
+    step: str = ""
+    customer_id: str
+    invoice_ids: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
+    due_on: date
+    why: str = _text()
+    state: str = "open"  # open | done | moot
+    outcome: str = _text()
+    made_at: datetime = _instant(nullable=False)
+    ended_at: datetime | None = _instant()
+
+
+class SyncRun(SQLModel, table=True):
+    """One run of one connection: what it read, decided and did, in numbers."""
+
+    __tablename__: ClassVar[Any] = "sync_run"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id", index=True)
+    started_at: datetime = _instant(nullable=False)
+    ended_at: datetime | None = _instant()
+    outcome: str = ""  # "" under way | ok | later | person | failed
+    why: str = _text()
+    dry: bool = False
+    numbers: Any = Field(default=None, sa_column=Column(JSON))
+
+
+class SyncLogEntry(SQLModel, table=True):
+    """One line of the story, chained: ``hash`` covers this line and the hash before it. Never changed, never deleted."""
+
+    __tablename__: ClassVar[Any] = "sync_log"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int | None = Field(default=None, foreign_key="connection.id")
+    run_id: int | None = Field(default=None, foreign_key="sync_run.id")
+    at: datetime = _instant(nullable=False)
+    kind: str
+    customer_id: str = ""
+    invoice_id: str = ""
+    text: str = _text()
+    facts: str = _text("{}")  # canonical JSON: ids, sums, codes; no payloads
+    previous_hash: str
+    hash: str
+    __table_args__ = (Index("ix_log_connection", "connection_id", "id"),)
+
+
+class Budget(SQLModel, table=True):
+    """What is left of a vendor's limit for one connection, as the vendor last said; survives a restart."""
+
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    limit_name: str = Field(primary_key=True)  # day | minute | month
+    used: int = 0
+    remaining: int | None = None
+    window_started_at: datetime | None = _instant()
+    blocked_until_at: datetime | None = _instant()
+
+
+class Stored(SQLModel, table=True):
+    """Small facts by name: the installation's id, cached discovery documents, pay links, chosen fee accounts."""
+
+    __tablename__: ClassVar[Any] = "stored_fact"
+    connection_id: int = Field(primary_key=True, default=0)  # 0: of the installation
+    name: str = Field(primary_key=True)
+    value: Any = Field(default=None, sa_column=Column(JSON))
+    stored_at: datetime = _instant(nullable=False)

@@ -1,0 +1,112 @@
+"""What a policy answers with: actions to take, holds, and one answer per invoice, each with its reason in plain words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+
+from policies.receivables import Step
+
+
+class AnswerKind(StrEnum):
+    """What happens to an invoice in this run."""
+
+    REMINDER = "reminder"
+    TASK = "task"
+    FEE = "fee"
+    HOLD = "hold"
+
+
+@dataclass(frozen=True, slots=True)
+class SendReminder:
+    """One mail to one customer about one statement.
+
+    ``step`` sets the text; ``taken`` are the (invoice id, step) pairs this mail takes, the leading one first;
+    ``listed`` are all invoice ids the mail shows, due soon and overdue. ``leaves_from_at`` is set where the mail
+    has to wait for the window in the customer's time zone: it is planned, and may not leave earlier.
+    ``suspension_on`` is the day a final notice names.
+    """
+
+    customer_id: str
+    currency: str
+    step: Step
+    taken: tuple[tuple[str, Step], ...]
+    listed: tuple[str, ...]
+    why: str
+    leaves_from_at: datetime | None = None
+    suspension_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TellOwner:
+    """An internal mail to the account owner or sales rep about (invoice id, step) pairs."""
+
+    customer_id: str
+    currency: str
+    taken: tuple[tuple[str, Step], ...]
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class MakeTask:
+    """Work for a person: a call, a review, an address to find."""
+
+    customer_id: str
+    step: Step | None
+    code: str
+    invoice_ids: tuple[str, ...]
+    due_on: date
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FeePart:
+    """One line of a fee's calculation, printable: what, over how many days, at which rate, gives how much."""
+
+    text: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeLateFee:
+    """A late fee on one invoice for one period; ``annual_rate`` is in percent (fee % x 365 / days late)."""
+
+    customer_id: str
+    invoice_id: str
+    currency: str
+    period: str
+    amount: Decimal
+    annual_rate: Decimal
+    parts: tuple[FeePart, ...]
+    why: str
+    needs_approval: bool = True
+
+
+Action = SendReminder | TellOwner | MakeTask | ChargeLateFee
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The one answer an invoice gets in a run.
+
+    ``code`` is stable and for machines (a hold's name, a step's name); ``why`` is the sentence a person reads.
+    ``next_step`` and ``next_on`` say what comes next if nothing changes.
+    """
+
+    invoice_id: str
+    kind: AnswerKind
+    code: str
+    why: str
+    next_step: Step | None = None
+    next_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Everything decided about one customer: actions, and exactly one answer per invoice of his statements."""
+
+    customer_id: str
+    actions: tuple[Action, ...]
+    answers: tuple[Answer, ...]

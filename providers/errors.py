@@ -1,0 +1,50 @@
+"""Every failure of the outside world, classified by what to do about it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+
+class ProviderError(Exception):
+    """Root of all vendor failures. ``str()`` is a sentence for people, free of secrets and payloads.
+
+    ``reference`` is the vendor's trace id of the reply (Intuit's ``intuit_tid``, Xero's ``Xero-Correlation-Id``).
+    """
+
+    def __init__(self, message: str, *, reference: str = "") -> None:
+        super().__init__(message)
+        self.reference = reference
+
+
+class TryLater(ProviderError):
+    """Nothing happened at the vendor; the same call may succeed later (refused connection, 503 on a read, DNS)."""
+
+    def __init__(self, message: str, *, not_before_at: datetime | None = None, reference: str = "") -> None:
+        super().__init__(message, reference=reference)
+        self.not_before_at = not_before_at
+
+
+class RateLimited(TryLater):
+    """A vendor's limit; ``limit`` names it ("minute", "day", "concurrent", "app", "month"). Nothing happened."""
+
+    def __init__(
+        self, message: str, *, limit: str, not_before_at: datetime | None = None, reference: str = ""
+    ) -> None:
+        super().__init__(message, not_before_at=not_before_at, reference=reference)
+        self.limit = limit
+
+
+class Reconnect(ProviderError):
+    """The grant is dead or the company is gone: only a person's new consent mends it. Pause this connection."""
+
+
+class Rejected(ProviderError):
+    """The vendor understood and refused for good; ``code`` is the vendor's own. Nothing happened, retrying won't help."""
+
+    def __init__(self, message: str, *, code: str = "", reference: str = "") -> None:
+        super().__init__(message, reference=reference)
+        self.code = code
+
+
+class Unknown(ProviderError):
+    """The outcome is not known: the bytes left and no trustworthy answer came. It may or may not have happened."""
