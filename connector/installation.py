@@ -1,0 +1,91 @@
+"""The composition root: everything one running duewell has in its hands, put together in one place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from sqlalchemy.engine import Engine
+
+import providers
+from connector.database import open_engine, upgrade
+from connector.keyring import Keyring
+from connector.settings import Settings
+from providers.errors import TryLater
+from providers.ledger import Calls, LedgerProvider
+from providers.mailer import Mailer
+
+
+def utc_now() -> datetime:
+    """Tell the time: the one clock that nothing but ``open_installation`` reads."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Settings, database, keys, clock and vendors of one duewell.
+
+    ``stopping`` is set when the program was asked to end: the call under way comes to its end, no new one leaves.
+    """
+
+    settings: Settings
+    engine: Engine
+    keyring: Keyring
+    now: Callable[[], datetime]
+    providers: dict[str, LedgerProvider]
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    def mailer(self, calls: Calls | None = None) -> Mailer | None:
+        """Make the mailer the settings choose (SendGrid, else SMTP, else a folder of .eml files), or None."""
+        name = mailer_name(self.settings)
+        return providers.find_mailer(name, self.settings, self.watched(calls or Uncounted())) if name else None
+
+    def watched(self, calls: Calls) -> Calls:
+        """Wrap ``calls`` so that no new call leaves once ``stopping`` is set."""
+        return _Watched(calls, self.stopping)
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self.engine.dispose()
+
+
+def open_installation(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Installation:
+    """Open database and keys. The embedded SQLite is brought up to date by itself; a server waits for `duewell db upgrade`."""
+    engine = open_engine(settings.duewell_database_url)
+    if engine.dialect.name == "sqlite":
+        upgrade(engine)
+    ledgers = {name: providers.find(name) for name in providers.names()}
+    return Installation(settings, engine, Keyring.from_settings(settings), now, ledgers)
+
+
+def mailer_name(settings: Settings) -> str:
+    """Name the mailer the settings choose, or "" where none is set up."""
+    chosen = (("sendgrid", settings.sendgrid_api_key), ("smtp", settings.smtp_url), ("eml", settings.eml_folder))
+    return next((name for name, value in chosen if value), "")
+
+
+class Uncounted:
+    """Calls nobody keeps a budget of: sign-in, revocation, checks."""
+
+    def before(self, kind: str) -> None:
+        """Let every call leave."""
+
+    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        """Forget what came back."""
+
+
+class _Watched:
+    def __init__(self, calls: Calls, stopping: threading.Event) -> None:
+        self._calls = calls
+        self._stopping = stopping
+
+    def before(self, kind: str) -> None:
+        if self._stopping.is_set():
+            message = "duewell is stopping; this is done at the next run"
+            raise TryLater(message)
+        self._calls.before(kind)
+
+    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        self._calls.after(kind, status, headers)
