@@ -1,0 +1,234 @@
+"""Every setting of an installation: read once at the start, checked, refused with one line that names what is wrong."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+from platformdirs import user_data_path
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+XERO_SCOPES = (
+    "openid profile email offline_access accounting.settings.read accounting.contacts.read"
+    " accounting.payments.read accounting.invoices"
+)
+QUICKBOOKS_DISCOVERY_URLS = {
+    "production": "https://developer.api.intuit.com/.well-known/openid_configuration",
+    "sandbox": "https://developer.api.intuit.com/.well-known/openid_sandbox_configuration",
+}
+QUICKBOOKS_API_URLS = {
+    "production": "https://quickbooks.api.intuit.com",
+    "sandbox": "https://sandbox-quickbooks.api.intuit.com",
+}
+_DATABASES = ("sqlite", "postgresql")
+_KEY_BYTES = 32
+
+
+class SettingsError(Exception):
+    """A setting that is unknown or has a bad value; ``str()`` is the one line that names it."""
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _web_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        message = "must be a web address like https://example.com"
+        raise ValueError(message)
+    if parts.username or parts.password or parts.fragment or parts.port == 0:
+        message = "must not hold a user, a password or a fragment"
+        raise ValueError(message)
+    return value.rstrip("/")
+
+
+def _vendor_address(value: str) -> str:
+    value = _web_address(value)
+    parts = urlsplit(value)
+    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+        message = "must begin with https:// (http only for a server on this machine): tokens travel to it"
+        raise ValueError(message)
+    return value
+
+
+def _no_path(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.path or parts.query:
+        message = "must name a host only, without a path"
+        raise ValueError(message)
+    return value
+
+
+def _database_url(value: str) -> str:
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        url = None
+    if url is None or url.get_backend_name() not in _DATABASES or not url.database:
+        message = "must be sqlite:///path/to/file or postgresql+psycopg://user:password@host/database"
+        raise ValueError(message)
+    return value
+
+
+def check_secret_keys(value: str) -> list[bytes]:
+    """Decode comma-separated keys, newest first, or raise ``ValueError`` with words that do not show them."""
+    keys = []
+    for key in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            decoded = base64.b64decode(key + "=" * (-len(key) % 4), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            decoded = b""
+        if len(decoded) != _KEY_BYTES:
+            message = "must be comma-separated keys of 32 bytes each, in URL-safe base64, newest first"
+            raise ValueError(message)
+        keys.append(decoded)
+    return keys
+
+
+def _secret_keys(value: str) -> str:
+    check_secret_keys(value)
+    return value
+
+
+def _mail_address(value: str) -> str:
+    name, at, domain = value.rpartition("@")
+    if not (name and at and domain) or any(character in value for character in ' \t\r\n<>,;"'):
+        message = "must be one mail address like billing@example.com"
+        raise ValueError(message)
+    return value
+
+
+def _one_line(value: str) -> str:
+    if any(ord(character) < ord(" ") for character in value):
+        message = "must be one line of plain text"
+        raise ValueError(message)
+    return value
+
+
+def _smtp_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname or parts.path.strip("/"):
+        message = "must be smtp://user:password@host:587 or smtps://user:password@host:465"
+        raise ValueError(message)
+    return value
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+VendorAddress = Annotated[str, AfterValidator(_vendor_address)]
+VendorHost = Annotated[str, AfterValidator(_vendor_address), AfterValidator(_no_path)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+Line = Annotated[str, AfterValidator(_one_line)]
+
+
+class Settings(BaseSettings):
+    """The settings of one installation; ``XERO_CLIENT_ID`` is the attribute ``xero_client_id``. "" means not given."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="ignore", env_ignore_empty=True, validate_default=False, env_file_encoding="utf-8"
+    )
+
+    duewell_home: Path = Field(default_factory=lambda: user_data_path("duewell", appauthor=False))
+    duewell_database_url: Annotated[str, AfterValidator(_database_url)] = Field(default="", repr=False)
+    duewell_secret_keys: Annotated[str, AfterValidator(_secret_keys)] = Field(default="", repr=False)
+    duewell_base_url: WebAddress = "http://localhost:8710"
+    duewell_interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+
+    xero_client_id: Line = ""
+    xero_client_secret: Line = Field(default="", repr=False)
+    xero_scopes: Line = XERO_SCOPES
+    xero_login_url: VendorHost = "https://login.xero.com"
+    xero_identity_url: VendorHost = "https://identity.xero.com"
+    xero_api_url: VendorHost = "https://api.xero.com"
+    xero_webhook_key: Line = Field(default="", repr=False)
+
+    quickbooks_client_id: Line = ""
+    quickbooks_client_secret: Line = Field(default="", repr=False)
+    quickbooks_environment: Literal["production", "sandbox"] = "production"
+    quickbooks_discovery_url: VendorAddress = ""
+    quickbooks_api_url: VendorHost = ""
+    quickbooks_webhook_token: Line = Field(default="", repr=False)
+
+    sendgrid_api_key: Line = Field(default="", repr=False)
+    sendgrid_api_url: VendorHost = "https://api.sendgrid.com"
+    sendgrid_webhook_public_key: str = ""
+    smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field(default="", repr=False)
+    eml_folder: Path | None = None
+
+    mail_from: MailAddress = ""
+    mail_from_name: Line = ""
+    mail_reply_to: MailAddress = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Fill in what depends on another setting: the database in the home, Intuit's hosts by environment."""
+        home = Path(values.get("duewell_home") or user_data_path("duewell", appauthor=False)).expanduser().absolute()
+        url = str(values.get("duewell_database_url") or "sqlite:///$DUEWELL_HOME/duewell.db")
+        environment = str(values.get("quickbooks_environment") or "production")
+        chosen = {
+            "duewell_home": home,
+            "duewell_database_url": url.replace("$DUEWELL_HOME", home.as_posix()),
+            "quickbooks_discovery_url": QUICKBOOKS_DISCOVERY_URLS.get(environment, ""),
+            "quickbooks_api_url": QUICKBOOKS_API_URLS.get(environment, ""),
+        }
+        kept = {name: value for name, value in values.items() if value not in {"", None}}
+        return {**chosen, **kept, "duewell_home": home, "duewell_database_url": chosen["duewell_database_url"]}
+
+
+def setting_names() -> list[str]:
+    """Return the names of all settings as they are written in the environment."""
+    return [name.upper() for name in Settings.model_fields]
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the environment, then ``.env`` here, then ``$DUEWELL_HOME/.env``; ``overrides`` win over all."""
+    here = Path(".env")
+    home = overrides.get("duewell_home") or _lookup("DUEWELL_HOME", here) or user_data_path("duewell", appauthor=False)
+    files = [Path(str(home)).expanduser() / ".env", here]  # the later wins
+    _refuse_unknown(files, overrides)
+    try:
+        given: dict[str, Any] = {"_env_file": files, **overrides}
+        return Settings(**given)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(error))) from None  # the cause would print the value
+
+
+def _lookup(name: str, file: Path) -> str | None:
+    return os.environ.get(name) or dotenv_values(file).get(name)
+
+
+def _refuse_unknown(files: list[Path], overrides: dict[str, object]) -> None:
+    known = set(setting_names())
+    places = [("the environment", set(os.environ)), *((str(file), set(dotenv_values(file))) for file in files)]
+    for place, names in places:
+        for name in sorted(names):
+            if name.upper().startswith("DUEWELL_") and name.upper() not in known:
+                message = f"{name} (in {place}) is not a setting of duewell"
+                raise SettingsError(message)
+    for name in overrides:
+        if name.upper() not in known:
+            message = f"{name.upper()} is not a setting of duewell"
+            raise SettingsError(message)
+
+
+def _describe(error: ValidationError) -> Iterator[str]:
+    for problem in error.errors(include_input=False, include_url=False):
+        said = problem["msg"].removeprefix("Value error, ")
+        said = said[:1].lower() + said[1:] if problem["type"] != "value_error" else said
+        yield f"{str(problem['loc'][0]).upper()}: {said}" if problem["loc"] else said
