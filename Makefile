@@ -1,0 +1,76 @@
+# Sets up and runs everything: `make demo` shows it at work, `make test` proves it. Needs Python 3.11+ and make, nothing else.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
+
+PYTHON ?=# a Python to use instead of the first one found that is new enough
+DEMO_ARGS ?= --once
+PYTEST_ARGS ?=
+WORKERS ?= auto
+
+# What a Python must be able to do to carry the virtual environment: be new enough, and make one with pip in it.
+USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
+CODE := connector providers policies migrations benchmarks tests
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types unit bench lock format clean
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
+		printf '%-14s %s\n' "$$name" "$$does"; done
+
+demo: $(READY) ## Run the whole thing on this machine: make-believe vendors, two companies, one hour of work, its story
+	@$(BIN)/duewell demo $(DEMO_ARGS)
+
+test: lint types unit ## Everything that must hold: lint, types, import contracts, all tests
+
+lint: $(READY) ## ruff with all rules, formatting, and who may import whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-logo
+
+types: $(READY) ## mypy, strict
+	$(BIN)/mypy $(wildcard $(CODE))
+
+unit: $(READY) ## All tests, on all cores
+	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
+	$(BIN)/python -m benchmarks
+
+format: $(READY) ## Format the code and mend what ruff can mend by itself
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Make requirements.lock anew from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
+
+clean: ## Remove what was made here: the virtual environment, caches, test output
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-output
+
+# The build backend goes first and builds run without isolation: so what builds the packages is pinned by hash as well.
+$(READY): requirements.lock pyproject.toml
+	@set -e; \
+	if ! $(BIN)/python -c '$(USABLE)' >/dev/null 2>&1; then \
+		found=; \
+		for each in $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11 python; do \
+			if "$$each" -c '$(USABLE)' >/dev/null 2>&1; then found=$$each; break; fi; \
+		done; \
+		if [ -z "$$found" ]; then \
+			echo "duewell needs Python 3.11 or newer with venv and ensurepip (on Debian: apt install python3-venv)." >&2; \
+			echo "None was found. If yours has another name: make PYTHON=/path/to/python3 ..." >&2; \
+			exit 1; \
+		fi; \
+		echo "Making $(VENV) with $$("$$found" --version) ..."; \
+		rm -rf $(VENV); "$$found" -m venv $(VENV); \
+	fi; \
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null; \
+	echo "Installing the pinned dependencies ..."; \
+	sed -n '/^setuptools==/,/[^\\]$$/p' requirements.lock > $(VENV)/backend.lock; \
+	$(PIP) install --quiet --require-hashes -r $(VENV)/backend.lock; \
+	$(PIP) install --quiet --require-hashes --no-build-isolation --use-pep517 -r requirements.lock; \
+	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

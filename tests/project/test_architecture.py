@@ -1,0 +1,65 @@
+"""What import-linter cannot say: the policy needs nothing but the standard library, and files stay small and named."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("connector", "providers", "policies")
+
+
+def sources(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+
+
+def test_the_policy_imports_nothing_but_itself_and_the_standard_library() -> None:
+    allowed = sys.stdlib_module_names | {"policies"}
+    foreign = {
+        f"{path.name}: {name}"
+        for path in sources("policies")
+        for name in imported(path)
+        if name.split(".")[0] not in allowed
+    }
+    assert foreign == set()
+
+
+def test_the_policy_reads_no_clock_no_environment_and_no_network() -> None:
+    outside = {"os", "socket", "sqlite3", "subprocess", "time", "urllib", "http", "random", "secrets"}
+    found = {
+        f"{path.name}: {name}"
+        for path in sources("policies")
+        for name in imported(path)
+        if name.split(".")[0] in outside
+    }
+    assert found == set()
+
+
+def test_every_file_says_in_its_first_line_what_it_is() -> None:
+    silent = [
+        str(path.relative_to(ROOT)) for path in sources(*PACKAGES) if not ast.get_docstring(ast.parse(path.read_text()))
+    ]
+    assert silent == []
+
+
+def test_no_file_is_named_for_what_did_not_fit_elsewhere() -> None:
+    vague = {"utils", "util", "helpers", "helper", "common", "misc"}
+    assert [path.name for path in sources(*PACKAGES) if path.stem in vague] == []
+
+
+def test_no_function_is_longer_than_sixty_lines() -> None:
+    long = [
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}: {(node.end_lineno or 0) - node.lineno + 1} lines"
+        for path in sources(*PACKAGES)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and (node.end_lineno or 0) - node.lineno + 1 > 60
+    ]
+    assert long == []

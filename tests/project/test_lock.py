@@ -1,0 +1,43 @@
+"""The pinned dependencies: complete, hashed and free of addresses; where they come from is the machine's affair."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).parents[2]
+LOCK = (ROOT / "requirements.lock").read_text()
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+
+
+def pinned() -> dict[str, Version]:
+    """Read what the lock pins; a name may stand there more than once, under different markers."""
+    return {canonicalize_name(name): Version(version) for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", LOCK)}
+
+
+def wanted() -> list[Requirement]:
+    asked = (
+        PROJECT["project"]["dependencies"] + PROJECT["dependency-groups"]["dev"] + PROJECT["build-system"]["requires"]
+    )
+    return [Requirement(each) for each in asked]
+
+
+def test_the_lock_pins_a_fitting_version_of_everything_the_project_asks_for() -> None:
+    found = pinned()
+    unfit = [
+        str(each) for each in wanted() if found.get(canonicalize_name(each.name), Version("0")) not in each.specifier
+    ]
+    assert unfit == []
+
+
+def test_every_pin_has_a_hash() -> None:
+    entries = re.split(r"(?m)^(?=[\w.-]+==)", LOCK)[1:]
+    assert len(entries) > 50
+    assert [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_the_lock_names_no_address() -> None:
+    assert re.findall(r"(?i)\S*(?:https?:|file:|git\+|--index|--extra-index|--find-links|-i )\S*", LOCK) == []
