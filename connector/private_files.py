@@ -7,10 +7,12 @@ import stat
 import sys
 from pathlib import Path
 
+from connector.settings import SettingsError
+
 _POSIX = sys.platform != "win32"  # on Windows the user's profile folder is private by its own rules
 
 
-class NotPrivateError(Exception):
+class NotPrivateError(SettingsError):
     """A file or folder that others on this machine can read or replace; the sentence says how to mend it."""
 
 

@@ -1,0 +1,114 @@
+"""The one database: how it is opened, brought up to date, read and written, on SQLite and on PostgreSQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlmodel import Session
+
+import migrations
+from connector.private_files import private_file, private_folder
+
+_BUSY_TIMEOUT_MS = 30_000
+_WRITING = "duewell_writing"
+_UPGRADE_LOCK = 7_215_001  # PostgreSQL advisory lock: one upgrade at a time
+
+
+class DatabaseError(Exception):
+    """A database that must not be used as it is; the sentence says why, and what to do."""
+
+
+def open_engine(url: str) -> Engine:
+    """Open the database; a SQLite file is made private to its owner, and refused where others can read it."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        return _open_sqlite(parsed)
+    if parsed.drivername in {"postgresql", "postgres"}:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_pre_ping=True)
+
+
+def sqlite_file(engine: Engine) -> Path | None:
+    """Return the file of an embedded database, ``None`` for a server."""
+    return Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """Write in one transaction: committed durably at the end, undone on any error.
+
+    On SQLite it begins as a writer (BEGIN IMMEDIATE): two writers wait for each other instead of failing half-way.
+    """
+    with Session(engine.execution_options(**{_WRITING: True}), expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """Read from one consistent state; nothing is kept of what is changed on the way."""
+    options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session:
+        yield session
+
+
+def schema_revision(engine: Engine) -> str | None:
+    """Return the revision a database is at, ``None`` for an empty one."""
+    with engine.connect() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest revision; does nothing, and costs nothing, where it is there already."""
+    if schema_revision(engine) == migrations.HEAD:
+        return
+    with engine.execution_options(**{_WRITING: True}).begin() as connection:
+        if engine.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_UPGRADE_LOCK})"))
+        _run_alembic(connection)
+
+
+def _run_alembic(connection: Connection) -> None:
+    from alembic import command  # noqa: PLC0415  # 0.2 s that a start without an upgrade need not spend
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        message = f"this database is not one this duewell knows; it may be of a newer version ({error})"
+        raise DatabaseError(message) from error
+
+
+def _open_sqlite(url: URL) -> Engine:
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        message = "the database must be a file, like sqlite:////home/me/duewell.db"
+        raise DatabaseError(message)
+    path = Path(url.database).absolute()
+    private_folder(path.parent)
+    private_file(path)  # SQLite gives -wal and -shm the same mode
+    engine = create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+    event.listen(engine, "connect", _set_up_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
+    dbapi_connection.isolation_level = None  # we say BEGIN ourselves: the driver would begin late, and as a reader
+    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "temp_store=MEMORY"):
+        dbapi_connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    immediate = connection.get_execution_options().get(_WRITING)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")

@@ -1,0 +1,429 @@
+"""The first schema: every table, the seal on the sync log, and the views a person reads.
+
+The tables stand here as they were on that day and do not follow ``connector/tables.py``: history does not change.
+"""
+
+from __future__ import annotations
+
+from alembic import op
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Date,
+    DateTime,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+revision = "0001"
+down_revision = None
+
+_INSTANT = DateTime(timezone=True)
+_tables = MetaData()
+
+# --- tables
+Table(
+    "grant_token",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("provider", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("token", LargeBinary, nullable=False),
+    Column("token_expires_at", _INSTANT),
+    Column("refresh_started_at", _INSTANT),
+    Column("dead_why", Text, nullable=False),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("refreshed_at", _INSTANT),
+)
+Table(
+    "pending_consent",
+    _tables,
+    Column("state_hash", String, primary_key=True),
+    Column("provider", String, nullable=False),
+    Column("redirect_uri", String, nullable=False),
+    Column("kept", LargeBinary, nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("finished_at", _INSTANT),
+    Column("outcome", JSON),
+)
+Table(
+    "stored_fact",
+    _tables,
+    Column("connection_id", Integer, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("value", JSON),
+    Column("stored_at", _INSTANT, nullable=False),
+)
+Table(
+    "connection",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("short_name", String, nullable=False, unique=True),
+    Column("provider", String, nullable=False),
+    Column("external_id", String, nullable=False),
+    Column("remote_connection_id", String, nullable=False),
+    Column("grant_id", Integer, ForeignKey("grant_token.id")),
+    Column("name", String, nullable=False),
+    Column("mode", String, nullable=False),
+    Column("paused_why", Text, nullable=False),
+    Column("health", String, nullable=False),
+    Column("health_why", Text, nullable=False),
+    Column("base_currency", String, nullable=False),
+    Column("country", String, nullable=False),
+    Column("time_zone", String, nullable=False),
+    Column("lock_on", Date),
+    Column("own_reminders", Boolean, nullable=False),
+    Column("plan", String, nullable=False),
+    Column("facts_read_at", _INSTANT),
+    Column("cursor", Text, nullable=False),
+    Column("first_pull_done_at", _INSTANT),
+    Column("pulled_at", _INSTANT),
+    Column("mirror_version", Integer, nullable=False),
+    Column("decided_on", Text, nullable=False),
+    Column("live_since_at", _INSTANT),
+    Column("created_at", _INSTANT, nullable=False),
+    Column("last_run_at", _INSTANT),
+    Column("next_run_at", _INSTANT, index=True),
+    Column("lease_until_at", _INSTANT),
+    Column("lease_owner", String, nullable=False),
+    Column("fence", Integer, nullable=False),
+    UniqueConstraint("provider", "external_id"),
+)
+Table(
+    "answer",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("invoice_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("code", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("next_step", String),
+    Column("next_on", Date),
+    Column("policy_version", Integer),
+    Column("run_id", Integer, nullable=False),
+    Column("since_at", _INSTANT, nullable=False),
+)
+Table(
+    "application",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("source_kind", String, primary_key=True),
+    Column("source_id", String, primary_key=True),
+    Column("invoice_id", String, primary_key=True),
+    Column("applied_on", Date, nullable=False),
+    Column("amount_e4", BigInteger, nullable=False),
+    Index("ix_application_invoice", "connection_id", "invoice_id"),
+)
+Table(
+    "budget",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("limit_name", String, primary_key=True),
+    Column("used", Integer, nullable=False),
+    Column("remaining", Integer),
+    Column("window_started_at", _INSTANT),
+    Column("blocked_until_at", _INSTANT),
+)
+Table(
+    "credit",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("external_id", String, primary_key=True),
+    Column("number", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("dated_on", Date, nullable=False),
+    Column("total_e4", BigInteger, nullable=False),
+    Column("remaining_e4", BigInteger, nullable=False),
+    Column("updated_at", _INSTANT),
+    Index("ix_credit_customer", "connection_id", "customer_id"),
+)
+Table(
+    "customer",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("external_id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("contact_name", String, nullable=False),
+    Column("emails", Text, nullable=False),
+    Column("country", String, nullable=False),
+    Column("region", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("merged_into", String),
+    Column("deleted", Boolean, nullable=False),
+    Column("updated_at", _INSTANT),
+)
+Table(
+    "customer_setting",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("customer_id", String, primary_key=True),
+    Column("segment", String),
+    Column("hold_until_on", Date),
+    Column("no_reminders", Boolean, nullable=False),
+    Column("no_fees", Boolean, nullable=False),
+    Column("fees_agreed_on", Date),
+    Column("emails", Text, nullable=False),
+    Column("contact_name", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("suppressed_why", Text, nullable=False),
+    Column("set_at", _INSTANT, nullable=False),
+)
+Table(
+    "invoice",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("external_id", String, primary_key=True),
+    Column("number", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("issued_on", Date, nullable=False),
+    Column("due_on", Date),
+    Column("total_e4", BigInteger, nullable=False),
+    Column("due_e4", BigInteger, nullable=False),
+    Column("status", String, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("sent_to_customer", Boolean, nullable=False),
+    Column("settled_on", Date),
+    Column("promised_on", Date),
+    Column("discount_e4", BigInteger),
+    Column("discount_until_on", Date),
+    Column("reference", String, nullable=False),
+    Column("ledger_fee", Boolean, nullable=False),
+    Column("version", String, nullable=False),
+    Column("lines", Text, nullable=False),
+    Column("updated_at", _INSTANT),
+    Index("ix_invoice_customer", "connection_id", "customer_id", "currency"),
+    Index("ix_invoice_number", "connection_id", "number"),
+    Index("ix_invoice_open", "connection_id", "is_open", "customer_id"),
+)
+Table(
+    "invoice_setting",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("invoice_id", String, primary_key=True),
+    Column("disputed_on", Date),
+    Column("dispute_why", Text, nullable=False),
+    Column("promised_on", Date),
+    Column("paused", Boolean, nullable=False),
+    Column("paused_until_on", Date),
+    Column("set_at", _INSTANT, nullable=False),
+)
+Table(
+    "malformed_record",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("external_id", String, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("seen_at", _INSTANT, nullable=False),
+)
+Table(
+    "outbox",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("key", String, nullable=False, unique=True),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("invoice_id", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("content", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("leaves_from_at", _INSTANT),
+    Column("approved_at", _INSTANT),
+    Column("approved_by", String, nullable=False),
+    Column("settled_by", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("called_at", _INSTANT),
+    Column("ended_at", _INSTANT),
+    Column("reference", String, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("parent_id", Integer, ForeignKey("outbox.id")),
+    Column("policy_version", Integer),
+    Column("run_id", Integer),
+    Column("planned_at", _INSTANT, nullable=False),
+    Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+    Index("ix_outbox_state", "connection_id", "state"),
+)
+Table(
+    "payment",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("external_id", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("paid_on", Date, nullable=False),
+    Column("total_e4", BigInteger, nullable=False),
+    Column("unapplied_e4", BigInteger, nullable=False),
+    Column("updated_at", _INSTANT),
+    Index("ix_payment_customer", "connection_id", "customer_id"),
+)
+Table(
+    "policy_version",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), index=True),
+    Column("document", Text, nullable=False),
+    Column("set_by", String, nullable=False),
+    Column("set_at", _INSTANT, nullable=False),
+)
+Table(
+    "sync_run",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False, index=True),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("ended_at", _INSTANT),
+    Column("outcome", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("dry", Boolean, nullable=False),
+    Column("numbers", JSON),
+)
+Table(
+    "task",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False, index=True),
+    Column("key", String, nullable=False, unique=True),
+    Column("code", String, nullable=False),
+    Column("step", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("invoice_ids", JSON, nullable=False),
+    Column("due_on", Date, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("state", String, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+    Column("ended_at", _INSTANT),
+)
+Table(
+    "sync_log",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id")),
+    Column("run_id", Integer, ForeignKey("sync_run.id")),
+    Column("at", _INSTANT, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("invoice_id", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("previous_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
+    Index("ix_log_connection", "connection_id", "id"),
+)
+Table(
+    "taken_step",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("invoice_id", String, primary_key=True),
+    Column("step", String, primary_key=True),
+    Column("occasion", String, primary_key=True),
+    Column("customer_id", String, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("outbox_id", Integer, ForeignKey("outbox.id"), index=True),
+    Column("task_id", Integer, ForeignKey("task.id")),
+    Column("taken_at", _INSTANT, nullable=False),
+    Column("taken_on", Date, nullable=False),
+    Index("ix_taken_customer", "connection_id", "customer_id"),
+)
+# --- end of tables
+
+_SEAL_SQLITE = [
+    f"CREATE TRIGGER sync_log_refuses_{verb.lower()} BEFORE {verb} ON sync_log"
+    " BEGIN SELECT RAISE(ABORT, 'the sync log is never changed'); END"
+    for verb in ("UPDATE", "DELETE")
+]
+_SEAL_POSTGRESQL = """
+CREATE FUNCTION refuse_change_of_sync_log() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN RAISE EXCEPTION 'the sync log is never changed'; END $$;
+CREATE TRIGGER sync_log_refuses_change BEFORE UPDATE OR DELETE ON sync_log
+  FOR EACH ROW EXECUTE FUNCTION refuse_change_of_sync_log();
+CREATE TRIGGER sync_log_refuses_truncate BEFORE TRUNCATE ON sync_log
+  FOR EACH STATEMENT EXECUTE FUNCTION refuse_change_of_sync_log()
+"""
+
+# {total} and its like become amounts with decimals. Open means: authorised, and something is due.
+_OPEN_INVOICES = """
+CREATE VIEW open_invoices AS
+SELECT connection.short_name AS connection, customer.name AS customer, invoice.number,
+       invoice.issued_on, invoice.due_on, invoice.currency, {total} AS total, {due} AS due,
+       invoice_setting.disputed_on, coalesce(invoice_setting.promised_on, invoice.promised_on) AS promised_on,
+       answer.why AS last_answer, invoice.external_id AS invoice_id, invoice.customer_id, invoice.connection_id
+FROM invoice
+JOIN connection ON connection.id = invoice.connection_id
+LEFT JOIN customer ON customer.connection_id = invoice.connection_id AND customer.external_id = invoice.customer_id
+LEFT JOIN invoice_setting
+  ON invoice_setting.connection_id = invoice.connection_id AND invoice_setting.invoice_id = invoice.external_id
+LEFT JOIN answer ON answer.connection_id = invoice.connection_id AND answer.invoice_id = invoice.external_id
+WHERE invoice.is_open
+"""
+_CUSTOMER_BALANCES = """
+CREATE VIEW customer_balances AS
+SELECT connection.short_name AS connection, customer.name AS customer, sums.currency, sums.open_invoices,
+       {owed} AS owed, {unapplied} AS unapplied, {balance} AS balance, sums.customer_id, sums.connection_id
+FROM (
+  SELECT connection_id, customer_id, currency,
+         sum(invoices) AS open_invoices, sum(owed) AS owed, sum(unapplied) AS unapplied
+  FROM (
+    SELECT connection_id, customer_id, currency, count(*) AS invoices, sum(due_e4) AS owed, 0 AS unapplied
+    FROM invoice WHERE is_open GROUP BY connection_id, customer_id, currency
+    UNION ALL
+    SELECT connection_id, customer_id, currency, 0, 0, sum(remaining_e4)
+    FROM credit WHERE remaining_e4 <> 0 GROUP BY connection_id, customer_id, currency
+    UNION ALL
+    SELECT connection_id, customer_id, currency, 0, 0, sum(unapplied_e4)
+    FROM payment WHERE unapplied_e4 <> 0 GROUP BY connection_id, customer_id, currency
+  ) AS parts
+  GROUP BY connection_id, customer_id, currency
+) AS sums
+JOIN connection ON connection.id = sums.connection_id
+LEFT JOIN customer ON customer.connection_id = sums.connection_id AND customer.external_id = sums.customer_id
+"""
+_SENT_REMINDERS = """
+CREATE VIEW sent_reminders AS
+SELECT connection.short_name AS connection, customer.name AS customer, outbox.step, outbox.currency,
+       outbox.called_at AS sent_at, CASE outbox.state WHEN 'doubt' THEN 'not certain' ELSE 'yes' END AS sent,
+       (SELECT count(*) FROM taken_step WHERE taken_step.outbox_id = outbox.id) AS invoices,
+       outbox.why, outbox.reference, outbox.id AS outbox_id, outbox.customer_id, outbox.connection_id
+FROM outbox
+JOIN connection ON connection.id = outbox.connection_id
+LEFT JOIN customer ON customer.connection_id = outbox.connection_id AND customer.external_id = outbox.customer_id
+WHERE outbox.kind = 'mail' AND outbox.state IN ('done', 'doubt')
+"""
+_AMOUNTS = {
+    "total": "invoice.total_e4",
+    "due": "invoice.due_e4",
+    "owed": "sums.owed",
+    "unapplied": "sums.unapplied",
+    "balance": "sums.owed - sums.unapplied",
+}
+_AS_DECIMAL = {"sqlite": "round(({}) / 10000.0, 4)", "postgresql": "(({}) / 10000.0)::numeric(24, 4)"}
+
+
+def upgrade() -> None:
+    """Create everything on an empty database."""
+    bind = op.get_bind()
+    _tables.create_all(bind)
+    for statement in _SEAL_SQLITE if bind.dialect.name == "sqlite" else [_SEAL_POSTGRESQL]:
+        bind.exec_driver_sql(statement)
+    amounts = {name: _AS_DECIMAL[bind.dialect.name].format(column) for name, column in _AMOUNTS.items()}
+    for view in (_OPEN_INVOICES, _CUSTOMER_BALANCES, _SENT_REMINDERS):
+        bind.exec_driver_sql(view.format(**amounts))
