@@ -1,0 +1,1 @@
+"""Xero, QuickBooks Online and SendGrid on one machine: make-believe vendors over real HTTP, for demo and tests."""

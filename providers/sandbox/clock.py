@@ -1,0 +1,71 @@
+"""The sandbox's clock: real time by default, and movable, so that ninety days pass in a test of seconds."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+Observer = Callable[[datetime], None]
+
+
+class SandboxClock:
+    """Tells the sandbox's time as an aware UTC instant.
+
+    It runs with real time until ``set`` freezes it; ``advance`` moves either kind. Observers hear only of times later
+    than any heard before: life in the sandbox goes on, it is never undone, even where a test turns the clock back.
+    """
+
+    def __init__(self, now: datetime | None = None) -> None:
+        """Start at real time, or frozen at ``now``."""
+        self._lock = threading.RLock()
+        self._fixed: datetime | None = None
+        self._offset = timedelta()
+        self._observers: list[Observer] = []
+        self._latest: datetime | None = None
+        if now is not None:
+            self.set(now)
+
+    def now(self) -> datetime:
+        """Return the sandbox's present instant."""
+        with self._lock:
+            return self._fixed if self._fixed is not None else datetime.now(UTC) + self._offset
+
+    def set(self, at: datetime) -> None:
+        """Freeze the clock at ``at``."""
+        if at.tzinfo is None:
+            message = "the sandbox's clock wants an instant with its time zone"
+            raise ValueError(message)
+        with self._lock:
+            self._fixed = at.astimezone(UTC)
+            self._tell()
+
+    def advance(self, delta: timedelta) -> datetime:
+        """Move the clock by ``delta``; a running clock goes on running from there. Return the new time."""
+        with self._lock:
+            if self._fixed is None:
+                self._offset += delta
+            else:
+                self._fixed += delta
+            self._tell()
+            return self.now()
+
+    def run(self) -> None:
+        """Let a frozen clock run again from where it stands."""
+        with self._lock:
+            if self._fixed is not None:
+                self._offset = self._fixed - datetime.now(UTC)
+                self._fixed = None
+
+    def observe(self, observer: Observer) -> None:
+        """Call ``observer`` with the new time whenever the clock is moved past every time told before."""
+        with self._lock:
+            self._observers.append(observer)
+
+    def _tell(self) -> None:
+        now = self.now()
+        if self._latest is not None and now <= self._latest:
+            return
+        self._latest = now
+        for observer in tuple(self._observers):
+            observer(now)
