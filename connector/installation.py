@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy.engine import Engine
 
+import migrations
 import providers
-from connector.database import open_engine, upgrade
+from connector.database import DatabaseError, open_engine, schema_revision, upgrade
 from connector.keyring import Keyring
 from connector.settings import Settings
 from providers.errors import TryLater
@@ -27,7 +28,7 @@ def utc_now() -> datetime:
 class Installation:
     """Settings, database, keys, clock and vendors of one duewell.
 
-    ``stopping`` is set when the program was asked to end: the call under way comes to its end, no new one leaves.
+    ``stop`` is set when the program was asked to end: the call under way comes to its end, no new one leaves.
     """
 
     settings: Settings
@@ -35,7 +36,11 @@ class Installation:
     keyring: Keyring
     now: Callable[[], datetime]
     providers: dict[str, LedgerProvider]
-    stopping: threading.Event = field(default_factory=threading.Event)
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def stopping(self) -> bool:
+        """Tell whether the program was asked to end."""
+        return self.stop.is_set()
 
     def mailer(self, calls: Calls | None = None) -> Mailer | None:
         """Make the mailer the settings choose (SendGrid, else SMTP, else a folder of .eml files), or None."""
@@ -43,8 +48,8 @@ class Installation:
         return providers.find_mailer(name, self.settings, self.watched(calls or Uncounted())) if name else None
 
     def watched(self, calls: Calls) -> Calls:
-        """Wrap ``calls`` so that no new call leaves once ``stopping`` is set."""
-        return _Watched(calls, self.stopping)
+        """Wrap ``calls`` so that no new call leaves once ``stop`` is set."""
+        return _Watched(calls, self.stop)
 
     def close(self) -> None:
         """Let go of the database."""
@@ -52,10 +57,13 @@ class Installation:
 
 
 def open_installation(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Installation:
-    """Open database and keys. The embedded SQLite is brought up to date by itself; a server waits for `duewell db upgrade`."""
+    """Open database and keys. The embedded SQLite is upgraded by itself; a server waits for `duewell db upgrade`."""
     engine = open_engine(settings.duewell_database_url)
     if engine.dialect.name == "sqlite":
         upgrade(engine)
+    elif schema_revision(engine) != migrations.HEAD:
+        message = "the database is not at the state this duewell needs; bring it there with: duewell db upgrade"
+        raise DatabaseError(message)
     ledgers = {name: providers.find(name) for name in providers.names()}
     return Installation(settings, engine, Keyring.from_settings(settings), now, ledgers)
 
@@ -77,12 +85,12 @@ class Uncounted:
 
 
 class _Watched:
-    def __init__(self, calls: Calls, stopping: threading.Event) -> None:
+    def __init__(self, calls: Calls, stop: threading.Event) -> None:
         self._calls = calls
-        self._stopping = stopping
+        self._stop = stop
 
     def before(self, kind: str) -> None:
-        if self._stopping.is_set():
+        if self._stop.is_set():
             message = "duewell is stopping; this is done at the next run"
             raise TryLater(message)
         self._calls.before(kind)
