@@ -304,6 +304,7 @@ class OutboxEntry(SQLModel, table=True):
     leaves_from_at: datetime | None = _instant()
     approved_at: datetime | None = _instant()
     approved_by: str = ""
+    settled_by: str = ""  # the person who rejected it or settled its doubt
     attempts: int = 0
     called_at: datetime | None = _instant()
     ended_at: datetime | None = _instant()

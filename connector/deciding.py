@@ -1,0 +1,282 @@
+"""Asks the policy about every customer, keeps each invoice's answer, and remakes the un-sent plans."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from policies.decide import decide
+from policies.policy import ReminderPolicy
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from connector import effects, outbox, policies_store
+from connector.hour import Hour
+from connector.mirror import customers_facts
+from connector.places import HolidayCalendar
+from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, TakenStep, Task
+from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
+from policies.receivables import Statement
+
+# Window openings lie on quarter hours in every time zone there is: within one, the same facts give the same decisions.
+QUARTER_SECONDS = 900
+
+
+@dataclass(slots=True)
+class Decided:
+    """The decisions of one pass, gathered for planning."""
+
+    drafts: list[effects.Draft] = field(default_factory=list)
+    told: list[TellOwner] = field(default_factory=list)
+    tasks: list[MakeTask] = field(default_factory=list)
+    answers: list[tuple[str, Answer]] = field(default_factory=list)  # with the customer's id
+    names: dict[str, str] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
+
+
+def decide_all(hour: Hour) -> None:
+    """Decide about every customer, unless not one fact has changed since the last time."""
+    with hour.writing() as session:
+        connection = hour.connection(session)
+        policy, version = policies_store.current(session, hour.connection_id)
+        facts = _fingerprint(session, connection, version, hour.now())
+        if facts == connection.decided_on and not hour.dry_run:
+            hour.tally["unchanged"] = 1
+            return
+        hour.tell("deciding")
+        decided = _decide(hour, session, connection, policy, None)
+        _plan(hour, session, connection, decided, version, None)
+        connection.decided_on = "" if hour.dry_run else _fingerprint(session, connection, version, hour.now())
+
+
+def decide_again(hour: Hour, session: Session, customer_ids: Collection[str]) -> None:
+    """Decide about a few customers whose invoices were just re-read, in the caller's transaction."""
+    connection = hour.connection(session)
+    policy, version = policies_store.current(session, hour.connection_id)
+    decided = _decide(hour, session, connection, policy, customer_ids)
+    _plan(hour, session, connection, decided, version, customer_ids)
+
+
+def _decide(
+    hour: Hour, session: Session, connection: Connection, policy: ReminderPolicy, customer_ids: Collection[str] | None
+) -> Decided:
+    now, today, calendar = hour.now(), hour.today(connection), HolidayCalendar()
+    decided = Decided()
+    for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids):
+        customer = statements[0].customer
+        try:
+            decision = decide(statements, policy, now, calendar)
+            drafts = effects.drafts(hour.books, decision, statements, today)
+        except Exception as error:  # noqa: BLE001 - one customer's odd facts must not stop the others
+            decided.odd.append(f"{customer.name}: {type(error).__name__}: {error}")
+            decided.answers += [(customer.id, _odd(invoice.id, error)) for s in statements for invoice in s.invoices]
+            continue
+        _gather(decided, decision, statements, drafts)
+    return decided
+
+
+def _gather(
+    decided: Decided, decision: Decision, statements: Sequence[Statement], drafts: Sequence[effects.Draft]
+) -> None:
+    customer = statements[0].customer
+    decided.drafts += drafts
+    decided.names[customer.id] = customer.name
+    decided.told += [action for action in decision.actions if isinstance(action, TellOwner)]
+    decided.tasks += [action for action in decision.actions if isinstance(action, MakeTask)]
+    decided.answers += [(customer.id, answer) for answer in decision.answers]
+
+
+def _plan(
+    hour: Hour,
+    session: Session,
+    connection: Connection,
+    decided: Decided,
+    version: int | None,
+    customer_ids: Collection[str] | None,
+) -> None:
+    today = hour.today(connection)
+    drafts = list(decided.drafts)
+    if customer_ids is None:
+        mail = effects.owner_mail(hour.books, decided.told, decided.names, today)
+        drafts += [mail] if mail else []
+        _count(hour, decided, drafts)
+    if hour.dry_run:
+        _tell_dry(hour, session, decided, drafts)
+        return
+    changes = outbox.replan(
+        session,
+        connection,
+        drafts,
+        at=hour.now(),
+        run_id=hour.run_id,
+        policy_version=version,
+        customer_ids=customer_ids,
+    )
+    _keep_answers(hour, session, _with_refusals(decided, changes), version, customer_ids)
+    if connection.mode != "observe":
+        _make_tasks(hour, session, decided.tasks, today)
+    _log_plans(hour, session, drafts, changes)
+    for text in decided.odd:
+        hour.log(session, "odd", f"No decision could be made about {text}")
+        hour.failed.append(f"No decision could be made about {text}.")
+
+
+def _with_refusals(decided: Decided, changes: outbox.Replanned) -> Decided:
+    """Where an effect was refused before, the answer says so instead of promising it again."""
+    if not changes.refused:
+        return decided
+    refused = {
+        pair[0]: changes.refused[draft.key]
+        for draft in decided.drafts
+        if draft.key in changes.refused
+        for pair in draft.payload["taken"]
+    }
+    decided.answers = [
+        (customer, _refused(answer, refused[answer.invoice_id]) if answer.invoice_id in refused else answer)
+        for customer, answer in decided.answers
+    ]
+    return decided
+
+
+def _keep_answers(
+    hour: Hour, session: Session, decided: Decided, version: int | None, customer_ids: Collection[str] | None
+) -> None:
+    query = select(AnswerRow).where(AnswerRow.connection_id == hour.connection_id)
+    if customer_ids is not None:
+        query = query.where(AnswerRow.customer_id.in_(list(customer_ids)))  # type: ignore[attr-defined]
+    known = {row.invoice_id: row for row in session.scalars(query)}
+    for customer_id, answer in decided.answers:
+        row = known.pop(answer.invoice_id, None)
+        told = (answer.kind.value, answer.code, answer.next_step, answer.next_on)
+        if row is None:
+            row = AnswerRow(connection_id=hour.connection_id, invoice_id=answer.invoice_id, customer_id=customer_id)
+            session.add(row)
+        elif (row.kind, row.code, row.next_step, row.next_on) == told:
+            if row.why != answer.why:
+                row.why = answer.why  # the same answer in today's words ("6 days late"): no news for the log
+            continue
+        row.customer_id, row.run_id, row.since_at = customer_id, hour.run_id, hour.now()
+        row.kind, row.code, row.why, row.policy_version = answer.kind.value, answer.code, answer.why, version
+        row.next_step, row.next_on = answer.next_step, answer.next_on
+        hour.log(
+            session,
+            "decided",
+            answer.why,
+            customer_id=customer_id,
+            invoice_id=answer.invoice_id,
+            facts={"kind": answer.kind.value, "code": answer.code, "policy": version},
+        )
+    if known:
+        session.execute(
+            delete(AnswerRow).where(
+                AnswerRow.connection_id == hour.connection_id,  # type: ignore[arg-type]
+                AnswerRow.invoice_id.in_(list(known)),  # type: ignore[attr-defined]
+            )
+        )
+
+
+def _make_tasks(hour: Hour, session: Session, tasks: Sequence[MakeTask], today: date) -> None:
+    for task in tasks:
+        key = effects.task_key(hour.books, task)
+        if session.scalar(select(Task.id).where(Task.key == key)) is not None:
+            continue
+        row = Task(
+            connection_id=hour.connection_id,
+            key=key,
+            code=task.code,
+            step=task.step.value if task.step else "",
+            customer_id=task.customer_id,
+            invoice_ids=list(task.invoice_ids),
+            due_on=task.due_on,
+            why=task.why,
+            made_at=hour.now(),
+        )
+        session.add(row)
+        session.flush()
+        _take_steps(hour, session, task, row, today)
+        hour.tally["tasks"] += 1
+        hour.log(session, "task", task.why, customer_id=task.customer_id, facts={"task": row.id, "code": task.code})
+
+
+def _take_steps(hour: Hour, session: Session, task: MakeTask, row: Task, today: date) -> None:
+    if task.step is None:
+        return
+    for invoice_id in task.invoice_ids:
+        session.merge(
+            TakenStep(
+                connection_id=hour.connection_id,
+                invoice_id=invoice_id,
+                step=task.step.value,
+                customer_id=task.customer_id,
+                task_id=row.id,
+                taken_at=hour.now(),
+                taken_on=today,
+            )
+        )
+
+
+def _log_plans(hour: Hour, session: Session, drafts: Sequence[effects.Draft], changes: outbox.Replanned) -> None:
+    by_key = {draft.key: draft for draft in drafts}
+    for key in changes.added:
+        draft = by_key[key]
+        hour.log(
+            session,
+            "planned",
+            draft.why,
+            customer_id=draft.customer_id,
+            invoice_id=draft.invoice_id,
+            facts={"key": key, "kind": draft.kind, "step": draft.step},
+        )
+    for key in changes.dropped:
+        hour.log(session, "unplanned", "A planned effect no longer stands and was dropped.", facts={"key": key})
+
+
+def _count(hour: Hour, decided: Decided, drafts: Sequence[effects.Draft]) -> None:
+    hour.tally["answers"] = len(decided.answers)
+    for kind, count in Counter(draft.kind for draft in drafts).items():
+        hour.tally[f"planned_{kind}"] = count
+    holds = Counter(answer.code for _customer, answer in decided.answers if answer.kind is AnswerKind.HOLD)
+    for code, count in holds.items():
+        hour.tally[f"hold_{code}"] = count
+
+
+def _tell_dry(hour: Hour, session: Session, decided: Decided, drafts: Sequence[effects.Draft]) -> None:
+    for draft in drafts:
+        name = decided.names.get(draft.customer_id, "")
+        hour.log(
+            session, "would", f"Would {draft.kind.replace('_', ' ')}: {name}: {draft.why}", facts={"key": draft.key}
+        )
+    for task in decided.tasks:
+        hour.log(session, "would", f"Would make a task: {task.why}", customer_id=task.customer_id)
+
+
+def _odd(invoice_id: str, error: Exception) -> Answer:
+    why = f"No decision could be made: {type(error).__name__}: {error}. Nothing is sent; please report this."
+    return Answer(invoice_id, AnswerKind.HOLD, "odd", why)
+
+
+def _refused(answer: Answer, why: str) -> Answer:
+    return Answer(
+        answer.invoice_id, AnswerKind.HOLD, "refused", f"Nothing is sent: {why}.", answer.next_step, answer.next_on
+    )
+
+
+def _fingerprint(session: Session, connection: Connection, version: int | None, now: datetime) -> str:
+    """Everything a decision depends on that can change by itself or by a person, in one short text."""
+    here = connection.id
+    said = [
+        session.execute(select(func.count(), func.max(table.set_at)).where(table.connection_id == here)).one()
+        for table in (CustomerSetting, InvoiceSetting)
+    ]
+    deeds = session.execute(
+        select(func.count(), func.max(TakenStep.taken_at)).where(TakenStep.connection_id == here)  # type: ignore[arg-type]
+    ).one()
+    states = session.execute(
+        select(OutboxEntry.state, func.count()).where(OutboxEntry.connection_id == here).group_by(OutboxEntry.state)  # type: ignore[arg-type]
+    ).all()
+    quarter = int(now.timestamp()) // QUARTER_SECONDS
+    facts = (quarter, connection.mirror_version, connection.mode, version, said, deeds, sorted(map(tuple, states)))
+    return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

@@ -1,0 +1,149 @@
+"""Turns decisions into drafts of outbox entries: which effect, under which derived key, with which content. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+from policies.decisions import ChargeLateFee, Decision, MakeTask, SendReminder, TellOwner
+from policies.receivables import Invoice, Statement, Step
+
+NUMBER_LENGTH = 21  # QuickBooks' DocNumber; Xero allows more
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An effect as planned: everything an outbox row needs, before there is a row."""
+
+    key: str
+    kind: str
+    customer_id: str
+    why: str
+    invoice_id: str = ""
+    currency: str = ""
+    step: str = ""
+    payload: dict[str, Any] = field(default_factory=dict)
+    leaves_from_at: datetime | None = None
+    needs_person: bool = False
+
+    @property
+    def content(self) -> str:
+        """Fingerprint of what a person would approve: whom, which invoices, which sums; not the reason's wording."""
+        text = json.dumps([self.kind, self.customer_id, self.step, self.payload], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def short_key(key: str) -> str:
+    """The ten characters by which a note names its outbox key and is found again."""
+    return base64.b32encode(hashlib.sha256(key.encode()).digest())[:10].decode().lower()
+
+
+def fee_number(original: str, period: str) -> str:
+    """The fee invoice's number: ``LF-<original>-<yymm>``, hashed where that is too long; the same for the same fee, always."""
+    tail = re.sub(r"\D", "", period)[2:]
+    number = "-".join(part for part in ("LF", original, tail) if part)
+    if len(number) <= NUMBER_LENGTH and re.fullmatch(r"[\w.\-/]+", number):
+        return number
+    return "-".join(part for part in ("LF", short_key(original)[:8], tail) if part)
+
+
+def drafts(books: str, decision: Decision, statements: Sequence[Statement], today: date) -> list[Draft]:
+    """Draft the mails and fees of one customer. ``books`` names the company for good: ``provider:external id``."""
+    invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
+    customer = statements[0].customer
+    made: list[Draft] = []
+    for action in decision.actions:
+        if isinstance(action, SendReminder):
+            made.append(_reminder(books, action, customer.emails, invoices))
+        elif isinstance(action, ChargeLateFee):
+            made.append(_late_fee(books, action, invoices[action.invoice_id], today))
+    return made
+
+
+def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], today: date) -> Draft | None:
+    """Draft the one internal mail of a day: every customer the owner should know of, in one list."""
+    if not told:
+        return None
+    items = [
+        {
+            "customer": action.customer_id,
+            "name": names[action.customer_id],
+            "currency": action.currency,
+            "taken": [[invoice, step.value] for invoice, step in action.taken],
+            "why": action.why,
+        }
+        for action in sorted(told, key=lambda action: (names[action.customer_id], action.currency))
+    ]
+    return Draft(
+        key=f"{books}:owner_mail:{today.isoformat()}",
+        kind="owner_mail",
+        customer_id="",
+        step=Step.TELL_OWNER.value,
+        why=f"{len(items)} customers are late enough that their owner should know.",
+        payload={"items": items, "taken": [pair for item in items for pair in item["taken"]]},
+    )
+
+
+def task_key(books: str, task: MakeTask) -> str:
+    """The task's key: once per kind and leading invoice (or customer, where it is about no invoice)."""
+    about = task.invoice_ids[0] if task.invoice_ids else task.customer_id
+    return f"{books}:task:{task.code}:{about}"
+
+
+def note_key(mail_key: str, invoice_id: str) -> str:
+    """The key of the note that tells an invoice's story in the ledger after a mail or fee."""
+    return f"{mail_key}:note:{invoice_id}"
+
+
+def _reminder(books: str, action: SendReminder, emails: Sequence[str], invoices: Mapping[str, Invoice]) -> Draft:
+    lead, step = action.taken[0]
+    return Draft(
+        key=f"{books}:mail:{lead}:{step.value}",
+        kind="mail",
+        customer_id=action.customer_id,
+        invoice_id=lead,
+        currency=action.currency,
+        step=action.step.value,
+        why=action.why,
+        leaves_from_at=action.leaves_from_at,
+        payload={
+            "to": list(emails),
+            "taken": [[invoice, taken.value] for invoice, taken in action.taken],
+            "listed": list(action.listed),
+            "due": {invoice: _plain(invoices[invoice].due) for invoice in action.listed if invoice in invoices},
+            "suspension_on": action.suspension_on.isoformat() if action.suspension_on else None,
+        },
+    )
+
+
+def _late_fee(books: str, action: ChargeLateFee, invoice: Invoice, today: date) -> Draft:
+    return Draft(
+        key=f"{books}:late_fee:{action.invoice_id}:{action.period}",
+        kind="late_fee",
+        customer_id=action.customer_id,
+        invoice_id=action.invoice_id,
+        currency=action.currency,
+        step=Step.LATE_FEE.value,
+        why=action.why,
+        needs_person=action.needs_approval,
+        payload={
+            "taken": [[action.invoice_id, Step.LATE_FEE.value]],
+            "period": action.period,
+            "number": fee_number(invoice.number, action.period),
+            "of_number": invoice.number,
+            "amount": _plain(action.amount),
+            "annual_rate": _plain(action.annual_rate),
+            "parts": [[part.text, _plain(part.amount)] for part in action.parts],
+        },
+    )
+
+
+def _plain(amount: Decimal) -> str:
+    return format(amount, "f")

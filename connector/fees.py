@@ -1,0 +1,121 @@
+"""Late fees as a person sees them: draft, approved, posted, waived; approving and waiving."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connector import outbox, sync_log
+from connector.database import writing
+from connector.installation import Installation
+from connector.tables import Connection, CustomerRow, OutboxEntry
+
+_STATES = {"planned": "approved", "waiting": "draft", "done": "posted"}
+
+
+def listing(session: Session, connection_id: int | None = None) -> list[dict[str, Any]]:
+    """Every fee with its state, newest first; ``annual_rate`` is in percent, sums are exact text."""
+    query = select(OutboxEntry).where(OutboxEntry.kind == "late_fee").order_by(OutboxEntry.id.desc())  # type: ignore[arg-type, union-attr]
+    if connection_id is not None:
+        query = query.where(OutboxEntry.connection_id == connection_id)  # type: ignore[arg-type]
+    entries = list(session.scalars(query))
+    waivers = {
+        row.parent_id: row
+        for row in session.scalars(select(OutboxEntry).where(OutboxEntry.kind == "waive_fee"))  # type: ignore[arg-type]
+    }
+    return [_as_dict(session, entry, waivers.get(entry.id)) for entry in entries]
+
+
+def approve(session: Session, ids: Iterable[int], *, by: str, at: Any) -> list[OutboxEntry]:
+    """Let draft fees be posted by the next run."""
+    wanted = list(ids)
+    for entry_id in wanted:
+        _fee(session, entry_id)
+    return outbox.approve(session, wanted, by=by, at=at)
+
+
+def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str = "") -> list[dict[str, Any]]:
+    """Waive fees: a draft is rejected; a posted one gets an entry that voids it in the ledger with the next run."""
+    now = installation.now()
+    with writing(installation.engine) as session:
+        wanted = [_fee(session, entry_id) for entry_id in ids]
+        for fee in wanted:
+            if fee.state in outbox.UNSENT:
+                outbox.reject(session, [fee.id or 0], by=by, at=now, why=why or "waived")
+            elif fee.state == "done":
+                _plan_waiver(session, fee, by=by, why=why, at=now)
+            else:
+                message = f"Fee {fee.id} is {fee.state}; only a draft, approved or posted fee can be waived."
+                raise outbox.OutboxError(message)
+        session.flush()
+        ids_wanted = {fee.id for fee in wanted}
+        return [fee for fee in listing(session) if fee["id"] in ids_wanted]
+
+
+def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: Any) -> None:
+    key = f"{fee.key}:waive"
+    if session.scalar(select(OutboxEntry.id).where(OutboxEntry.key == key)) is not None:
+        return
+    said = f"{by} waived the late fee {fee.payload['number']}" + (f": {why}" if why else "")
+    session.add(
+        OutboxEntry(
+            connection_id=fee.connection_id,
+            key=key,
+            kind="waive_fee",
+            state="planned",
+            customer_id=fee.customer_id,
+            invoice_id=fee.invoice_id,
+            currency=fee.currency,
+            step=fee.step,
+            payload={"fee_id": fee.reference, **{name: fee.payload[name] for name in ("number", "amount", "taken")}},
+            why=f"{said}.",
+            approved_at=at,
+            approved_by=by,
+            parent_id=fee.id,
+            planned_at=at,
+        )
+    )
+    sync_log.write(
+        session,
+        at=at,
+        kind="waiving",
+        text=f"{said}; the next run voids it in the ledger.",
+        connection_id=fee.connection_id,
+        customer_id=fee.customer_id,
+        invoice_id=fee.invoice_id,
+        facts={"fee": fee.id},
+    )
+
+
+def _fee(session: Session, entry_id: int) -> OutboxEntry:
+    entry = session.get(OutboxEntry, entry_id)
+    if entry is None or entry.kind != "late_fee":
+        message = f"There is no late fee {entry_id}; `duewell fees list` shows those there are."
+        raise outbox.OutboxError(message)
+    return entry
+
+
+def _as_dict(session: Session, entry: OutboxEntry, waiver: OutboxEntry | None) -> dict[str, Any]:
+    customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
+    state = _STATES.get(entry.state, entry.state)
+    if waiver is not None:
+        state = "waived" if waiver.state == "done" else "waiving"
+    elif entry.state == "refused" and entry.settled_by:
+        state = "waived"
+    return {
+        "id": entry.id,
+        "state": state,
+        "invoice": entry.payload["of_number"],
+        "amount": entry.payload["amount"],
+        "currency": entry.currency,
+        "annual_rate": entry.payload["annual_rate"],
+        "number": entry.payload["number"],
+        "parts": entry.payload["parts"],
+        "connection": session.get_one(Connection, entry.connection_id).short_name,
+        "customer": customer.name if customer is not None else "",
+        "why": entry.why,
+        "answer": entry.answer,
+    }

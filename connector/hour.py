@@ -1,0 +1,91 @@
+"""What the parts of one run share: the installation, the lease, the ledger, the moment, and the tally of what happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy.orm import Session
+
+from connector import sync_log
+from connector.budget import CallBudget
+from connector.database import writing
+from connector.installation import Installation
+from connector.lease import Lease
+from connector.tables import Connection
+from providers.ledger import Ledger
+from providers.mailer import Mailer
+
+
+def silent(_text: str) -> None:
+    """Tell nobody."""
+
+
+@dataclass(slots=True)
+class Hour:
+    """One run of one connection, under way."""
+
+    installation: Installation
+    lease: Lease
+    connection_id: int
+    run_id: int
+    books: str  # names the company for good: provider and its own id there
+    ledger: Ledger
+    mailer: Mailer | None
+    calls: CallBudget
+    started_at: datetime
+    dry_run: bool = False
+    tell: Callable[[str], None] = silent
+    progress: Callable[[int, int | None], None] | None = None
+    not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
+    tally: Counter[str] = field(default_factory=Counter)
+    later: list[str] = field(default_factory=list)  # put off by a vendor: the next run goes on
+    person: list[str] = field(default_factory=list)  # what only a person can mend
+    failed: list[str] = field(default_factory=list)  # what went wrong in ourselves
+
+    def now(self) -> datetime:
+        """Give the present instant."""
+        return self.installation.now()
+
+    @contextmanager
+    def writing(self) -> Iterator[Session]:
+        """Open a transaction that only the lease's owner can commit."""
+        with writing(self.installation.engine) as session:
+            self.lease.renew(session)
+            yield session
+
+    def connection(self, session: Session) -> Connection:
+        """Read this run's connection afresh: a person may have paused it meanwhile."""
+        return session.get_one(Connection, self.connection_id)
+
+    def today(self, connection: Connection) -> date:
+        """Give the date where the organisation is."""
+        return self.now().astimezone(ZoneInfo(connection.time_zone)).date()
+
+    def log(
+        self,
+        session: Session,
+        kind: str,
+        text: str,
+        *,
+        customer_id: str = "",
+        invoice_id: str = "",
+        facts: dict[str, Any] | None = None,
+    ) -> None:
+        """Write a line of this run's story."""
+        sync_log.write(
+            session,
+            at=self.now(),
+            kind=kind,
+            text=text,
+            connection_id=self.connection_id,
+            run_id=self.run_id,
+            customer_id=customer_id,
+            invoice_id=invoice_id,
+            facts=facts,
+        )

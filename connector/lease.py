@@ -1,0 +1,143 @@
+"""Who runs a connection now: one run at a time, on one machine or many, with nothing to clean up after a kill.
+
+Two guards. A file lock tells runs on *this* machine apart and dies with its process, so that a killed run is taken over
+at once. The lease in the connection's row tells *machines* apart; it ends by itself, and its ``fence`` number makes a late
+write of an owner who was declared dead fail instead of mixing with the new owner's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from filelock import FileLock, Timeout
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from connector.database import writing
+from connector.installation import Installation
+from connector.tables import Connection
+
+LEASE = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
+
+
+class Busy(Exception):
+    """Another run of this connection is under way."""
+
+
+class LeaseLost(Exception):
+    """Another machine took this connection over: this run must stop without writing anything more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one connection; ``fence`` grows by one with every owner."""
+
+    installation: Installation
+    connection_id: int
+    fence: int
+
+    def renew(self, session: Session) -> None:
+        """Prolong the lease inside the caller's transaction. Raises ``LeaseLost`` if the fence has moved on."""
+        result = session.execute(
+            update(Connection)
+            .where(Connection.id == self.connection_id, Connection.fence == self.fence)  # type: ignore[arg-type]
+            .values(lease_until_at=self.installation.now() + LEASE)
+        )
+        if result.rowcount != 1:  # type: ignore[attr-defined]
+            message = f"connection {self.connection_id} was taken over by another worker"
+            raise LeaseLost(message)
+
+
+@contextmanager
+def hold(installation: Installation, connection_id: int) -> Iterator[Lease]:
+    """Hold the connection for one run. Raises ``Busy`` at once if another run has it."""
+    folder = installation.settings.duewell_home / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(folder / f"run-{connection_id}.lock", mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as taken:
+        message = f"a run of connection {connection_id} is under way"
+        raise Busy(message) from taken
+    try:
+        lease = _claim(installation, connection_id)
+        try:
+            yield lease
+        finally:
+            _release(lease)
+    finally:
+        lock.release()
+
+
+def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """List connections whose hour has come and which nobody runs, the longest waiting first.
+
+    Only a list: the run itself claims its connection, so two workers that read the same list do not run it twice.
+    """
+    rows = session.execute(
+        select(Connection.id)
+        .where(
+            Connection.paused_why == "",
+            Connection.health != "disconnected",
+            or_(Connection.next_run_at.is_(None), Connection.next_run_at <= now),  # type: ignore[union-attr, operator]
+            or_(Connection.lease_until_at.is_(None), Connection.lease_until_at < now),  # type: ignore[union-attr, operator]
+        )
+        .order_by(Connection.next_run_at)
+        .limit(limit)
+    )
+    return [row[0] for row in rows]
+
+
+def next_slot(installation: Installation, connection: Connection) -> datetime:
+    """Give the connection's next turn: its own minute of the interval, by a hash, so that not everybody calls at :00."""
+    interval = timedelta(minutes=installation.settings.duewell_interval_minutes)
+    offset = zlib.crc32(f"{connection.provider}:{connection.external_id}".encode()) % int(interval.total_seconds())
+    now = installation.now()
+    seconds = int(now.timestamp())
+    length = int(interval.total_seconds())
+    turn = seconds - (seconds - offset) % length + length
+    return datetime.fromtimestamp(turn, now.tzinfo)
+
+
+def _claim(installation: Installation, connection_id: int) -> Lease:
+    here = socket.gethostname()
+    now = installation.now()
+    with writing(installation.engine) as session:
+        row = session.execute(
+            select(Connection.fence, Connection.lease_until_at, Connection.lease_owner)
+            .where(Connection.id == connection_id)  # type: ignore[arg-type]
+            .with_for_update()
+        ).one()
+        # This machine's own lease belongs to a dead process: a living one would hold the file lock.
+        alive = row.lease_until_at is not None and row.lease_until_at > now and not _is_here(row.lease_owner, here)
+        if alive:
+            message = (
+                f"connection {connection_id} is being run by {row.lease_owner} until {row.lease_until_at:%H:%M:%S} UTC"
+            )
+            raise Busy(message)
+        fence = row.fence + 1
+        session.execute(
+            update(Connection)
+            .where(Connection.id == connection_id)  # type: ignore[arg-type]
+            .values(fence=fence, lease_until_at=now + LEASE, lease_owner=f"{here}:{os.getpid()}")
+        )
+    return Lease(installation, connection_id, fence)
+
+
+def _is_here(owner: str, here: str) -> bool:
+    return owner.rpartition(":")[0] == here
+
+
+def _release(lease: Lease) -> None:
+    with writing(lease.installation.engine) as session:
+        session.execute(
+            update(Connection)
+            .where(Connection.id == lease.connection_id, Connection.fence == lease.fence)  # type: ignore[arg-type]
+            .values(lease_until_at=None, lease_owner="")
+        )

@@ -1,0 +1,351 @@
+"""The outbox: one row is one effect outside, once. Un-sent plans are remade every run; deeds stay.
+
+States: ``planned`` and ``waiting`` (for a person) are un-sent; ``calling`` is committed before the bytes leave; ``done``,
+``refused`` and ``doubt`` are ends. Only a person takes a mail out of doubt, or proof from the mail system.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from connector import sync_log
+from connector.effects import Draft, note_key, short_key
+from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, TakenStep, Task
+
+UNSENT = ("planned", "waiting")
+REPLANNED = ("mail", "owner_mail", "late_fee")  # notes and waivers follow from deeds and are never unplanned
+
+
+class OutboxError(Exception):
+    """A person asked for something an entry's state does not allow; the message says what it is and what would do."""
+
+
+class StepTaken(Exception):
+    """A step of the entry was taken before: the database refuses a second time."""
+
+
+@dataclass(slots=True)
+class Replanned:
+    """What replanning changed, by key; ``refused`` are drafts whose effect was refused before, with the reason."""
+
+    added: list[str] = field(default_factory=list)
+    changed: list[str] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+def replan(
+    session: Session,
+    connection: Connection,
+    drafts: Sequence[Draft],
+    *,
+    at: datetime,
+    run_id: int,
+    policy_version: int | None,
+    customer_ids: Collection[str] | None = None,
+) -> Replanned:
+    """Make the un-sent entries of the connection (or only of ``customer_ids``) equal to ``drafts``."""
+    wanted = {draft.key: draft for draft in drafts}
+    rows = {row.key: row for row in _unsent(session, connection, customer_ids)}
+    rows |= {row.key: row for row in _by_keys(session, [key for key in wanted if key not in rows])}
+    result = Replanned()
+    for key, draft in wanted.items():
+        row = rows.get(key)
+        if row is None:
+            row = OutboxEntry(connection_id=connection.id, key=key, kind=draft.kind, state="planned", planned_at=at)
+            row.customer_id, row.payload = draft.customer_id, {}
+            session.add(row)
+            result.added.append(key)
+        elif row.state == "refused" and (row.settled_by or row.content == draft.content):
+            result.refused[key] = row.answer
+            continue
+        elif row.state not in (*UNSENT, "refused"):
+            continue  # a deed, or under way
+        elif row.content != draft.content:
+            result.changed.append(key)
+        if row.content != draft.content:
+            row.run_id, row.policy_version = run_id, policy_version
+        _fill(row, draft, connection.mode)
+    for key, row in rows.items():
+        if key not in wanted and row.state in UNSENT:
+            session.delete(row)
+            result.dropped.append(key)
+    return result
+
+
+def ready(session: Session, connection: Connection, kinds: Collection[str], now: datetime) -> list[OutboxEntry]:
+    """Entries that may leave now, oldest first: planned, their time come, and the mode (or an approval) allows it."""
+    rows = session.scalars(
+        select(OutboxEntry)
+        .where(
+            OutboxEntry.connection_id == connection.id,
+            OutboxEntry.state == "planned",
+            OutboxEntry.kind.in_(list(kinds)),  # type: ignore[attr-defined]
+        )
+        .order_by(OutboxEntry.id)  # type: ignore[arg-type]
+    )
+    return [row for row in rows if may_leave(connection, row, now)]
+
+
+def may_leave(connection: Connection, entry: OutboxEntry, now: datetime) -> bool:
+    """Tell whether the mode, a pause, an approval and the entry's own time let it leave at this moment."""
+    if connection.mode == "observe" or connection.paused_why or entry.state != "planned":
+        return False
+    if connection.mode == "approve" and entry.kind in {"mail", "late_fee"} and entry.approved_at is None:
+        return False
+    return entry.leaves_from_at is None or entry.leaves_from_at <= now
+
+
+def mark_calling(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
+    """Commit the intent: from here on the effect may have happened. Raises ``StepTaken`` if one of its steps was taken before."""
+    entry.state, entry.called_at, entry.attempts = "calling", at, entry.attempts + 1
+    occasion = entry.payload.get("period", "")
+    for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
+        session.add(
+            TakenStep(
+                connection_id=entry.connection_id,
+                invoice_id=invoice_id,
+                step=step,
+                occasion=occasion,
+                customer_id=entry.customer_id or _customer_of(entry, invoice_id),
+                currency=entry.currency,
+                outbox_id=entry.id,
+                taken_at=at,
+                taken_on=on,
+            )
+        )
+    try:
+        session.flush()
+    except IntegrityError as twice:
+        message = f"a step of {entry.key} was taken before"
+        raise StepTaken(message) from twice
+
+
+def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, answer: str) -> None:
+    """Record that it happened, and, in the same transaction, owe the notes that tell it in the ledger."""
+    entry.state, entry.ended_at, entry.reference, entry.answer = "done", at, reference, answer
+    if entry.kind not in {"mail", "late_fee", "waive_fee"}:
+        return
+    numbers = _numbers(session, entry)
+    keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id, _step in entry.payload["taken"]}
+    known = {row.key for row in _by_keys(session, list(keys))}
+    for key, invoice_id in keys.items():
+        if key not in known:
+            session.add(_note(entry, key, invoice_id, numbers.get(invoice_id, ""), at))
+
+
+def mark_refused(session: Session, entry: OutboxEntry, *, at: datetime, answer: str, by: str = "") -> None:
+    """Record that it did not happen and won't by itself; its steps are free again."""
+    entry.state, entry.ended_at, entry.answer, entry.settled_by = "refused", at, answer, by
+    _free_steps(session, entry)
+
+
+def mark_planned(session: Session, entry: OutboxEntry, *, answer: str, leaves_from_at: datetime | None = None) -> None:
+    """Take back an intent that certainly did not leave: it may be tried again from ``leaves_from_at``."""
+    entry.state, entry.called_at, entry.answer, entry.leaves_from_at = "planned", None, answer, leaves_from_at
+    _free_steps(session, entry)
+
+
+def mark_doubt(entry: OutboxEntry, *, at: datetime, answer: str) -> None:
+    """Record that nobody knows whether it happened; its steps stay taken, so that nothing is sent twice."""
+    entry.state, entry.ended_at, entry.answer = "doubt", at, answer
+
+
+def ask_person(session: Session, entry: OutboxEntry, *, at: datetime, on: date, why: str) -> None:
+    """Make the task that a refused effect leaves: once, for a person, instead of trying for ever."""
+    key = f"{entry.key}:refused:{entry.content}"
+    if session.scalar(select(Task.id).where(Task.key == key)) is not None:
+        return
+    task = Task(connection_id=entry.connection_id, key=key, code="refused", step=entry.step, due_on=on, made_at=at)
+    task.customer_id, task.invoice_ids = entry.customer_id, [pair[0] for pair in entry.payload.get("taken", [])]
+    task.why = f"A {entry.kind.replace('_', ' ')} was refused: {why}"
+    session.add(task)
+
+
+def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
+    """Let waiting entries leave with the next run."""
+    entries = [_get(session, entry_id, ("waiting",), "approved") for entry_id in ids]
+    for entry in entries:
+        entry.state, entry.approved_at, entry.approved_by = "planned", at, by
+        _log(session, entry, at, "approved", f"{by} approved: {entry.why}")
+    return entries
+
+
+def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, why: str = "") -> list[OutboxEntry]:
+    """Keep un-sent entries from ever leaving; their steps count as taken, so the next rung comes in its time."""
+    entries = [_get(session, entry_id, UNSENT, "rejected") for entry_id in ids]
+    for entry in entries:
+        answer = f"rejected by {by}" + (f": {why}" if why else "")
+        mark_refused(session, entry, at=at, answer=answer, by=by)
+        for invoice_id, step in entry.payload.get("taken", []):
+            session.merge(
+                TakenStep(
+                    connection_id=entry.connection_id,
+                    invoice_id=invoice_id,
+                    step=step,
+                    occasion=entry.payload.get("period", ""),
+                    customer_id=entry.customer_id or _customer_of(entry, invoice_id),
+                    currency=entry.currency,
+                    taken_at=at,
+                    taken_on=at.date(),
+                )
+            )
+        _log(session, entry, at, "rejected", f"{entry.why} — {answer}")
+    return entries
+
+
+def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetime) -> OutboxEntry:
+    """Settle a doubt: it arrived (a deed, with its notes), or it did not (it may be planned again)."""
+    entry = _get(session, entry_id, ("doubt",), "resolved")
+    entry.settled_by = by
+    if sent:
+        mark_done(session, entry, at=at, reference=entry.reference, answer=f"{by} says that it arrived")
+    else:
+        mark_planned(session, entry, answer=f"{by} says that it did not arrive")
+        entry.settled_by = ""
+    _log(session, entry, at, "resolved", f"Doubt settled: {entry.answer}.")
+    return entry
+
+
+def listing(
+    session: Session, connection_id: int | None = None, states: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Entries as the JSON surface shows them, newest first."""
+    query = select(OutboxEntry, Connection.short_name, CustomerRow.name).join(
+        Connection,
+        Connection.id == OutboxEntry.connection_id,  # type: ignore[arg-type]
+    )
+    query = query.outerjoin(
+        CustomerRow,
+        (CustomerRow.connection_id == OutboxEntry.connection_id) & (CustomerRow.external_id == OutboxEntry.customer_id),  # type: ignore[arg-type]
+    ).order_by(OutboxEntry.id.desc())  # type: ignore[union-attr]
+    if connection_id is not None:
+        query = query.where(OutboxEntry.connection_id == connection_id)
+    if states:
+        query = query.where(OutboxEntry.state.in_(list(states)))  # type: ignore[attr-defined]
+    return [_as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
+
+
+def _as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "state": entry.state,
+        "key": entry.key,
+        "short_key": short_key(entry.key),
+        "why": entry.why,
+        "connection": connection,
+        "customer": customer,
+        "customer_id": entry.customer_id,
+        "invoice_id": entry.invoice_id,
+        "step": entry.step,
+        "currency": entry.currency,
+        "to": entry.payload.get("to", []),
+        "invoices": [pair[0] for pair in entry.payload.get("taken", [])],
+        "leaves_from": entry.leaves_from_at.isoformat() if entry.leaves_from_at else None,
+        "planned_at": entry.planned_at.isoformat(),
+        "ended_at": entry.ended_at.isoformat() if entry.ended_at else None,
+        "attempts": entry.attempts,
+        "answer": entry.answer,
+        "reference": entry.reference,
+    }
+
+
+def _fill(row: OutboxEntry, draft: Draft, mode: str) -> None:
+    if row.content != draft.content:
+        row.approved_at, row.approved_by = None, ""
+    row.payload, row.content, row.why = draft.payload, draft.content, draft.why
+    row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
+    row.leaves_from_at = draft.leaves_from_at
+    # The internal mail to the owner is nobody's approval but his own.
+    waits = (draft.needs_person or mode == "approve") and row.approved_at is None and draft.kind != "owner_mail"
+    row.state, row.ended_at = ("waiting" if waits else "planned"), None
+
+
+def _unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:
+    query = select(OutboxEntry).where(
+        OutboxEntry.connection_id == connection.id,
+        OutboxEntry.state.in_(UNSENT),  # type: ignore[attr-defined]
+        OutboxEntry.kind.in_(REPLANNED),  # type: ignore[attr-defined]
+    )
+    if customer_ids is not None:
+        query = query.where(OutboxEntry.customer_id.in_(list(customer_ids)))  # type: ignore[attr-defined]
+    return list(session.scalars(query))
+
+
+def _by_keys(session: Session, keys: Sequence[str], size: int = 500) -> Iterable[OutboxEntry]:
+    for start in range(0, len(keys), size):
+        yield from session.scalars(
+            select(OutboxEntry).where(OutboxEntry.key.in_(keys[start : start + size]))  # type: ignore[attr-defined]
+        )
+
+
+def _numbers(session: Session, entry: OutboxEntry) -> dict[str, str]:
+    ids = [invoice_id for invoice_id, _step in entry.payload["taken"]]
+    rows = session.execute(
+        select(InvoiceRow.external_id, InvoiceRow.number).where(
+            InvoiceRow.connection_id == entry.connection_id,
+            InvoiceRow.external_id.in_(ids),  # type: ignore[attr-defined]
+        )
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def _note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: datetime) -> OutboxEntry:
+    return OutboxEntry(
+        connection_id=entry.connection_id,
+        key=key,
+        kind="note",
+        state="planned",
+        customer_id=entry.customer_id,
+        invoice_id=invoice_id,
+        currency=entry.currency,
+        step=entry.step,
+        payload={"of": entry.kind, "number": number},
+        why=f"The ledger shows what was done about invoice {number}.",
+        parent_id=entry.id,
+        run_id=entry.run_id,
+        planned_at=at,
+    )
+
+
+def _free_steps(session: Session, entry: OutboxEntry) -> None:
+    session.execute(delete(TakenStep).where(TakenStep.outbox_id == entry.id))  # type: ignore[arg-type]
+
+
+def _customer_of(entry: OutboxEntry, invoice_id: str) -> str:
+    for item in entry.payload.get("items", []):
+        if any(pair[0] == invoice_id for pair in item["taken"]):
+            return str(item["customer"])
+    return ""
+
+
+def _get(session: Session, entry_id: int, states: Collection[str], verb: str) -> OutboxEntry:
+    entry = session.get(OutboxEntry, entry_id)
+    if entry is None:
+        message = f"There is no outbox entry {entry_id}; `duewell outbox list` shows those there are."
+        raise OutboxError(message)
+    if entry.state not in states:
+        message = f"Outbox entry {entry_id} is {entry.state}; only one that is {' or '.join(states)} can be {verb}."
+        raise OutboxError(message)
+    return entry
+
+
+def _log(session: Session, entry: OutboxEntry, at: datetime, kind: str, text: str) -> None:
+    sync_log.write(
+        session,
+        at=at,
+        kind=kind,
+        text=text,
+        connection_id=entry.connection_id,
+        customer_id=entry.customer_id,
+        invoice_id=entry.invoice_id,
+        facts={"entry": entry.id, "key": entry.key, "kind": entry.kind},
+    )

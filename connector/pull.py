@@ -1,0 +1,96 @@
+"""Reads the books: pages of changes into the mirror, each page and its cursor in one commit."""
+
+from __future__ import annotations
+
+from connector.hour import Hour
+from connector.mirror import store_page
+from connector.tables import Connection
+from providers.ledger import LedgerFacts, Page
+
+
+def read_the_books(hour: Hour) -> None:
+    """Pull every change since the cursor. A page that fails leaves what came before, and the next run resumes after it."""
+    with hour.writing() as session:
+        connection = hour.connection(session)
+        cursor, known = connection.cursor or None, connection.facts_read_at is not None
+    if not known:
+        hour.tell("reading the organisation")
+        read_facts(hour)
+    hour.tell("reading the books")
+    for page in hour.ledger.changes(cursor, hour.started_at):
+        _store(hour, page)
+        if hour.progress:
+            hour.progress(hour.tally["records"], page.expected)
+    with hour.writing() as session:
+        read = {name: hour.tally[name] for name in ("customers", "invoices", "payments", "credits", "deleted")}
+        changed = hour.tally["changed"]
+        hour.log(session, "pulled", _sentence(read, changed), facts={**read, "changed": changed})
+
+
+def read_facts(hour: Hour) -> None:
+    """Read the organisation's own facts: currency, time zone, lock date, whether it mails reminders by itself."""
+    facts = hour.ledger.facts()
+    with hour.writing() as session:
+        connection = hour.connection(session)
+        changed = _take_over(connection, facts)
+        connection.facts_read_at = hour.now()
+        if changed:
+            connection.mirror_version += 1
+            hour.log(session, "organisation", f"{facts.company.name}: {', '.join(changed)}.")
+        for warning in facts.warnings:
+            hour.log(session, "warning", warning)
+
+
+def look_again(hour: Hour, page: Page) -> None:
+    """Store what was re-read just before acting; the pull's cursor stays where it is."""
+    with hour.writing() as session:
+        counts = store_page(session, hour.connection_id, page)
+        if counts.changed:
+            hour.connection(session).mirror_version += 1
+        _log_malformed(hour, session, page)
+
+
+def _store(hour: Hour, page: Page) -> None:
+    with hour.writing() as session:
+        connection = hour.connection(session)
+        counts = store_page(session, hour.connection_id, page)
+        connection.cursor = page.cursor
+        if counts.changed:
+            connection.mirror_version += 1
+        if page.last:
+            connection.pulled_at = hour.started_at
+            connection.first_pull_done_at = connection.first_pull_done_at or hour.now()
+        _log_malformed(hour, session, page)
+    for name in ("customers", "invoices", "payments", "credits", "deleted", "malformed"):
+        hour.tally[name] += len(getattr(page, name))
+        hour.tally["records"] += len(getattr(page, name))
+    hour.tally["changed"] += counts.changed
+
+
+def _log_malformed(hour: Hour, session: object, page: Page) -> None:
+    for record in page.malformed:
+        text = f"A {record.kind} could not be read and is left aside: {record.why}"
+        hour.log(session, "malformed", text, facts={"id": record.external_id})  # type: ignore[arg-type]
+
+
+def _take_over(connection: Connection, facts: LedgerFacts) -> list[str]:
+    company = facts.company
+    new = {
+        "base_currency": company.base_currency,
+        "country": company.country,
+        "time_zone": company.time_zone,
+        "lock_on": company.lock_on,
+        "own_reminders": company.own_reminders,
+        "plan": facts.plan,
+    }
+    changed = [f"{name.replace('_', ' ')} {value}" for name, value in new.items() if getattr(connection, name) != value]
+    for name, value in new.items():
+        setattr(connection, name, value)
+    return changed
+
+
+def _sentence(read: dict[str, int], changed: int) -> str:
+    parts = [f"{count} {name}" for name, count in read.items() if count]
+    if not parts:
+        return "Read the books: nothing has changed."
+    return f"Read {', '.join(parts)}; {changed} of them changed something."

@@ -1,0 +1,72 @@
+"""Settles calls that a killed run left without an answer, before anything new is planned."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connector import ledger_writes
+from connector.hour import Hour
+from connector.lanes import LaneClosed, done, doubt
+from connector.tables import OutboxEntry
+from providers.errors import ProviderError
+
+MAILS = ("mail", "owner_mail")
+# SendGrid keeps its e-mail logs for 30 days; a mail nobody found within three is a person's to settle.
+SEARCH_LASTS = timedelta(days=3)
+
+
+def settle_what_was_left(hour: Hour) -> None:
+    """Look for every mail in doubt and every call without an answer; whatever cannot be found out becomes a doubt."""
+    if hour.dry_run:
+        return
+    for entry_id in _ids(hour, ("calling", "doubt"), MAILS):
+        _mail(hour, entry_id)
+    try:
+        for entry_id in _ids(hour, ("calling",), ("note", "late_fee", "waive_fee")):
+            ledger_writes.retry(hour, entry_id)
+    except LaneClosed:
+        hour.tell("the ledger put us off; the rest is settled next time")
+
+
+def _mail(hour: Hour, entry_id: int) -> None:
+    with hour.writing() as session:
+        entry = session.get_one(OutboxEntry, entry_id)
+        state, key, called_at = entry.state, entry.key, entry.called_at or entry.planned_at
+        to = tuple(entry.payload.get("to", ()))
+    reference = _search(hour, key, to, called_at=called_at) if hour.now() - called_at <= SEARCH_LASTS else None
+    if reference is not None:
+        done(hour, entry_id, reference, "found in the mail system's own log")
+    elif state == "calling":
+        doubt(hour, entry_id, "The run that was sending it ended before it learned the answer.")
+
+
+def _search(hour: Hour, key: str, to: tuple[str, ...], *, called_at: datetime) -> str | None:
+    if hour.mailer is None or not hour.mailer.reconciles:
+        return None
+    try:
+        found = hour.mailer.find(key, to, called_at)
+    except ProviderError as error:
+        hour.tell(f"the mail system's log could not be asked: {error}")
+        return None
+    return found.reference if found is not None else None
+
+
+def _ids(hour: Hour, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[int]:
+    with hour.writing() as session:
+        return _select(session, hour.connection_id, states, kinds)
+
+
+def _select(session: Session, connection_id: int, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[int]:
+    rows = session.scalars(
+        select(OutboxEntry.id)
+        .where(
+            OutboxEntry.connection_id == connection_id,  # type: ignore[arg-type]
+            OutboxEntry.state.in_(states),  # type: ignore[attr-defined]
+            OutboxEntry.kind.in_(kinds),  # type: ignore[attr-defined]
+        )
+        .order_by(OutboxEntry.id)
+    )
+    return [row for row in rows if row is not None]

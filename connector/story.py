@@ -1,0 +1,85 @@
+"""Tells a run as a bookkeeper would: what was read, decided and why, mailed, noted, charged."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, SyncLogEntry
+
+_SHOWN = {
+    "pulled": "read",
+    "organisation": "read",
+    "warning": "note well",
+    "malformed": "left aside",
+    "mailed": "mailed",
+    "told_owner": "told owner",
+    "noted": "noted",
+    "charged": "charged",
+    "waived": "waived",
+    "task": "task",
+    "refused": "refused",
+    "doubt": "in doubt",
+    "would": "would",
+    "odd": "odd",
+}
+_OUTCOMES = {
+    "ok": "The run came to its end",
+    "later": "The run was put off by a vendor and goes on later",
+    "person": "The run needs a person",
+    "failed": "The run failed",
+}
+
+
+def tell_run(session: Session, connection: Connection, run_id: int, numbers: dict[str, int]) -> list[str]:
+    """Give the story of one run, a line each; answers that stood before are summed up, not repeated."""
+    lines = [f"{connection.name} ({connection.provider}, {connection.mode})"]
+    entries = session.scalars(
+        select(SyncLogEntry).where(SyncLogEntry.run_id == run_id).order_by(SyncLogEntry.id)  # type: ignore[arg-type]
+    )
+    lines += [f"  {_SHOWN[entry.kind]:<11} {entry.text}" for entry in entries if entry.kind in _SHOWN]
+    lines += _decided(session, connection)
+    calls = {name.removeprefix("calls_"): count for name, count in numbers.items() if name.startswith("calls_")}
+    if calls:
+        lines.append("  calls       " + ", ".join(f"{count} {kind}" for kind, count in sorted(calls.items())))
+    return lines
+
+
+def summary(outcome: str, why: str, numbers: dict[str, Any]) -> str:
+    """Say in one sentence how a run ended."""
+    done = [
+        f"{numbers[name]} {name.replace('_', ' ')}"
+        for name in ("mailed", "noted", "charged", "waived", "tasks", "refused", "doubts")
+        if numbers.get(name)
+    ]
+    text = _OUTCOMES[outcome] + (
+        f": {', '.join(done)}." if done else ": nothing had to leave." if outcome == "ok" else "."
+    )
+    return f"{text} {why}".strip()
+
+
+def _decided(session: Session, connection: Connection) -> list[str]:
+    rows = session.execute(
+        select(AnswerRow, CustomerRow.name, InvoiceRow.number)
+        .join(
+            CustomerRow,
+            (CustomerRow.connection_id == AnswerRow.connection_id) & (CustomerRow.external_id == AnswerRow.customer_id),  # type: ignore[arg-type]
+        )
+        .join(
+            InvoiceRow,
+            (InvoiceRow.connection_id == AnswerRow.connection_id) & (InvoiceRow.external_id == AnswerRow.invoice_id),  # type: ignore[arg-type]
+        )
+        .where(AnswerRow.connection_id == connection.id)
+        .order_by(CustomerRow.name, InvoiceRow.number)
+    ).all()
+    counts = Counter((row[0].kind, row[0].code) for row in rows)
+    examples: dict[tuple[str, str], str] = {}
+    for answer, customer, number in rows:
+        examples.setdefault((answer.kind, answer.code), f"{customer}, {number}: {answer.why}")
+    return [
+        f"  decided     {count:>4} x {kind} {code.replace('_', ' ')}, e.g. {examples[kind, code]}"
+        for (kind, code), count in counts.most_common()
+    ]
