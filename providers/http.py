@@ -46,6 +46,8 @@ class Vendor:
     hosts: frozenset[str]
     trace_header: str = ""
     limit_header: str = ""
+    limit_in: Callable[[bytes], str] | None = None  # names the limit by the body, where no header does
+    limit_wait: timedelta | None = None  # the vendor's own rule, where its 429 names no time
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +192,11 @@ class Guard(HTTPAdapter):
         now = self._limits.now()
         asked_at = retry_after(response.headers.get("Retry-After"), now)
         if status == requests.codes.too_many_requests:
-            limit = response.headers.get(self._vendor.limit_header, "") or "minute"
-            if asked_at is None and limit in _LONG_LIMITS:
-                asked_at = now + _LATER
+            named = self._vendor.limit_in(response.content) if self._vendor.limit_in else "minute"
+            limit = response.headers.get(self._vendor.limit_header, "") or named
+            wait = _LATER if limit in _LONG_LIMITS else self._vendor.limit_wait
+            if asked_at is None and wait is not None:
+                asked_at = now + wait
             message = f"{title}'s limit of calls ({limit}) is reached"
             raise RateLimited(message, limit=limit, not_before_at=asked_at, reference=self._reference(response))
         if status in _BUSY or (status >= _SERVER_FAILS and status != requests.codes.not_implemented):

@@ -1,0 +1,293 @@
+"""Intuit's records to our words: pure, record by record, tolerant of what is odd and exact with money.
+
+A record that cannot be read becomes a ``Malformed`` that names the field; the page goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Final, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from policies.receivables import CreditKind, InvoiceStatus
+from providers.ledger import (
+    ApplicationRecord,
+    CreditRecord,
+    CustomerRecord,
+    Deleted,
+    InvoiceRecord,
+    Malformed,
+    PaymentRecord,
+)
+from providers.quickbooks import countries
+from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Line, Payment, Stub, Term
+
+KINDS: Final = {
+    "Customer": "customer",
+    "Term": "term",
+    "Invoice": "invoice",
+    "Payment": "payment",
+    "CreditMemo": CreditKind.CREDIT_NOTE.value,
+}
+FEE_NAME: Final = "Late fee"  # QuickBooks' own automatic fees and ours: an item or account whose name begins so
+FEE_NOTE: Final = "Late fee for invoice "  # begins the private note of our fee invoices; the original's number follows
+_LATE_FEE = FEE_NAME.casefold()
+_AMOUNT_MAX: Final = Decimal(10**14)
+_NO_CENTS: Final = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
+_ZERO = Decimal(0)
+_TEN_THOUSAND = Decimal(10_000)
+
+S = TypeVar("S", bound=Struct)
+
+
+class Offer(NamedTuple):
+    """An early-payment discount of a company's terms: ``percent`` off within ``days`` of the invoice's date."""
+
+    percent: Decimal
+    days: int
+
+
+class Books(NamedTuple):
+    """What the mapping must know of the company beside the record itself."""
+
+    home_currency: str
+    offers: Mapping[str, Offer]
+    paid_on: Mapping[str, date | None]
+
+
+def read(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | Deleted | Malformed]:
+    """Decode records one by one; a deleted one and a malformed one come as such, in their place."""
+    kind = KINDS[entity.__name__]
+    decode = msgspec.json.Decoder(entity).decode
+    for raw in raws:
+        try:
+            record = decode(raw)
+            check_amounts(record)
+        except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation) as error:
+            yield _deleted(raw, kind) or Malformed(kind, _id_of(raw), _why(error), bytes(raw))
+        else:
+            yield _gone(kind, record) if record.status == "Deleted" else record  # type: ignore[attr-defined]
+
+
+def customer(record: Customer, emails: str = "") -> CustomerRecord:
+    """Map a customer; ``emails`` serve where the customer himself has none (the last invoice's address)."""
+    address = record.bill_addr
+    contact = " ".join(filter(None, (record.given_name, record.family_name)))
+    own = addresses(record.primary_email_addr.address) if record.primary_email_addr else ""
+    return CustomerRecord(
+        external_id=record.id,
+        name=record.display_name,
+        contact_name=contact,
+        emails=own or emails,
+        country=countries.alpha2(address.country or "") if address else "",
+        region=(address.country_sub_division_code or "") if address else "",
+        language="",
+        active=record.active is not False,
+        merged_into=None,
+        updated_at=utc(record.meta_data.last_updated_time),
+    )
+
+
+def invoice(record: Invoice, books: Books) -> InvoiceRecord:
+    """Map an invoice."""
+    currency = record.currency_ref.value if record.currency_ref else books.home_currency
+    status = _status(record)
+    offer = books.offers.get(record.sales_term_ref.value) if record.sales_term_ref and books.offers else None
+    note = record.private_note or ""
+    lines_json, late_fee = lines(record.line)
+    return InvoiceRecord(
+        record.id,
+        record.doc_number or "",
+        record.customer_ref.value,
+        currency,
+        record.txn_date,
+        record.due_date,
+        record.total_amt,
+        record.balance,
+        status,
+        record.email_status != "NeedToSend" or record.print_status == "PrintComplete",
+        _settled_on(record, books.paid_on) if status == "paid" else None,
+        None,
+        _discount(record.total_amt, offer.percent, currency) if offer else None,
+        record.txn_date + timedelta(days=offer.days) if offer else None,
+        note.removeprefix(FEE_NOTE).split(" (", 1)[0] if note.startswith(FEE_NOTE) else "",
+        late_fee,
+        record.sync_token,
+        lines_json,
+        utc(record.meta_data.last_updated_time),
+    )
+
+
+def payment(record: Payment, books: Books) -> PaymentRecord:
+    """Map a payment."""
+    return PaymentRecord(
+        record.id,
+        record.customer_ref.value,
+        record.currency_ref.value if record.currency_ref else books.home_currency,
+        record.txn_date,
+        record.total_amt,
+        record.unapplied_amt or _ZERO,
+        utc(record.meta_data.last_updated_time),
+    )
+
+
+def applications(record: Payment) -> list[ApplicationRecord]:
+    """What a payment settles; it is the source also where it only links a credit memo to invoices (its total is 0)."""
+    sums: dict[str, Decimal] = {}
+    for line in record.line:
+        for linked in line.linked_txn:
+            if linked.txn_type == "Invoice":
+                sums[linked.txn_id] = sums.get(linked.txn_id, _ZERO) + line.amount
+                break
+    source = CreditKind.PAYMENT.value
+    return [ApplicationRecord(source, record.id, to, record.txn_date, amount) for to, amount in sums.items()]
+
+
+def credit(record: CreditMemo, books: Books) -> CreditRecord:
+    """Map a credit memo."""
+    return CreditRecord(
+        CreditKind.CREDIT_NOTE.value,
+        record.id,
+        record.doc_number or "",
+        record.customer_ref.value,
+        record.currency_ref.value if record.currency_ref else books.home_currency,
+        record.txn_date,
+        record.total_amt,
+        record.balance,
+        utc(record.meta_data.last_updated_time),
+    )
+
+
+def offer(record: Term) -> Offer | None:
+    """The discount of these terms, if any. Date-driven terms are left out: better no discount than a wrong one."""
+    if not record.discount_percent or not record.discount_days or record.type == "DATE_DRIVEN":
+        return None
+    return Offer(record.discount_percent, record.discount_days)
+
+
+def unsettled_payments(record: Invoice, known: Mapping[str, date | None]) -> list[str]:
+    """Ids of the payments that settled this paid invoice and whose day is not known yet."""
+    if record.balance > 0:
+        return []
+    return [one.txn_id for one in record.linked_txn if one.txn_type == "Payment" and one.txn_id not in known]
+
+
+def addresses(text: str | None) -> str:
+    """The mail addresses of a field that may hold several, comma-joined; what is no address is left out."""
+    if not text:
+        return ""
+    parts = text.replace(";", ",").replace(" ", ",").split(",")
+    return ",".join(dict.fromkeys(part for part in parts if "@" in part.strip("@")))
+
+
+def lines(found: list[Line]) -> tuple[str, bool]:
+    """The lines as compact JSON, ``[description, amount as text, item]`` each, and whether one is a late fee."""
+    rows, late_fee = [], False
+    for line in found:
+        if line.amount is None or line.detail_type == "SubTotalLineDetail":
+            continue
+        detail, item, amount = line.sales_item_line_detail, "", str(line.amount)
+        if detail is not None:
+            account = detail.item_account_ref
+            item = detail.item_ref.name or "" if detail.item_ref else ""
+            late_fee = late_fee or is_late_fee(item) or (account is not None and is_late_fee(account.name or ""))
+        elif line.group_line_detail is not None:
+            item = line.group_line_detail.group_item_ref.name or "" if line.group_line_detail.group_item_ref else ""
+            late_fee = late_fee or lines(line.group_line_detail.line)[1]
+        elif line.detail_type == "DiscountLineDetail" and line.amount:
+            amount = f"-{amount}"
+        rows.append((line.description or "", amount, item))
+    return str(msgspec.json.encode(rows), "utf-8"), late_fee
+
+
+@lru_cache(maxsize=4096)
+def is_late_fee(name: str) -> bool:
+    """Whether an item or account is one for late fees; an item's name comes with its categories in front."""
+    return name.rsplit(":", 1)[-1].casefold().startswith(_LATE_FEE)
+
+
+def utc(at: datetime) -> datetime:
+    """The instant in UTC; Intuit always names an offset, a missing one is taken for UTC."""
+    return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+def check_amounts(record: Struct) -> None:
+    """Refuse money that no mirror could hold exactly, naming the field."""
+    if isinstance(record, Invoice | CreditMemo):
+        _check(record.total_amt, "TotalAmt")
+        _check(record.balance, "Balance")
+    elif isinstance(record, Payment):
+        _check(record.total_amt, "TotalAmt")
+        _check(record.unapplied_amt or _ZERO, "UnappliedAmt")
+        for line in record.line:
+            _check(line.amount, "Line.Amount")
+
+
+def _check(amount: Decimal, key: str) -> None:
+    if not -_AMOUNT_MAX < amount < _AMOUNT_MAX:
+        message = f"Expected an amount below 10^14 - at `$.{key}`"
+        raise msgspec.ValidationError(message)
+    if amount * _TEN_THOUSAND % 1:
+        message = f"Expected at most 4 decimals - at `$.{key}`"
+        raise msgspec.ValidationError(message)
+
+
+def _status(record: Invoice) -> str:
+    if record.balance > 0:
+        return InvoiceStatus.OPEN.value
+    if not record.total_amt and (record.private_note or "").lstrip().startswith("Voided"):
+        return InvoiceStatus.VOIDED.value
+    return InvoiceStatus.PAID.value
+
+
+def _settled_on(record: Invoice, paid_on: Mapping[str, date | None]) -> date:
+    """The day of the last payment; an invoice of nothing, or paid by its own deposit, was settled when issued."""
+    days = [day for one in record.linked_txn if (day := paid_on.get(one.txn_id)) and one.txn_type == "Payment"]
+    if days:
+        return max(days)
+    if (record.deposit or _ZERO) >= record.total_amt:
+        return record.txn_date
+    return record.meta_data.last_updated_time.date()
+
+
+def _discount(total: Decimal, percent: Decimal, currency: str) -> Decimal:
+    unit = Decimal(1) if currency in _NO_CENTS else Decimal("0.01")
+    return (total * percent / 100).quantize(unit, ROUND_HALF_UP)
+
+
+def _gone(kind: str, record: Struct) -> Deleted:
+    meta = getattr(record, "meta_data", None)
+    return Deleted(kind, record.id, utc(meta.last_updated_time) if meta else None)  # type: ignore[attr-defined]
+
+
+def _deleted(raw: Raw, kind: str) -> Deleted | None:
+    try:
+        stub = msgspec.json.decode(raw, type=Stub)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return _gone(kind, stub) if stub.status == "Deleted" else None
+
+
+def _id_of(raw: Raw) -> str:
+    """The record's id, or a name made of its bytes where even that cannot be read."""
+    try:
+        fields = msgspec.json.decode(raw, type=dict[str, Raw])
+        found = str(msgspec.json.decode(fields["Id"]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError):
+        return "?" + hashlib.sha256(bytes(raw)).hexdigest()[:12]
+    return found
+
+
+def _why(error: Exception) -> str:
+    """Name the field and what is wrong with it, never its content."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a text is not valid UTF-8"
+    if isinstance(error, InvalidOperation):
+        return "an amount is not a number"
+    return str(error).replace(" - at `$.", " - at `")

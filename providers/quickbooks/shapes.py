@@ -1,0 +1,191 @@
+"""QuickBooks Online's JSON as typed structs: only the fields that are read, with exact decimals.
+
+What Intuit always sends is required here, so that a record without it is malformed and the message names the field.
+All else is optional. Unknown keys are skipped: since 2025 Intuit adds some without a new minor version.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+
+from msgspec import Raw, Struct, field
+
+
+class Ref(Struct, gc=False):
+    """A reference to another object."""
+
+    value: str
+    name: str | None = None
+
+
+class Meta(Struct, rename="pascal", gc=False):
+    """When the object was last changed; with the company's offset."""
+
+    last_updated_time: datetime
+
+
+class EmailAddress(Struct, rename="pascal", gc=False):
+    """One address, or several with commas between."""
+
+    address: str | None = None
+
+
+class PostalAddress(Struct, rename="pascal", gc=False):
+    """The two parts of an address that decide holidays and hours."""
+
+    country: str | None = None
+    country_sub_division_code: str | None = None
+
+
+class Linked(Struct, rename="pascal", gc=False):
+    """The other end of an application of money."""
+
+    txn_id: str
+    txn_type: str
+
+
+class ItemDetail(Struct, rename="pascal"):
+    """What a line sells."""
+
+    item_ref: Ref | None = None
+    item_account_ref: Ref | None = None
+
+
+class GroupDetail(Struct, rename="pascal"):
+    """A bundle of items that is shown as one line."""
+
+    group_item_ref: Ref | None = None
+    line: list[Line] = []
+
+
+class Line(Struct, rename="pascal"):
+    """One line of an invoice."""
+
+    amount: Decimal | None = None
+    description: str | None = None
+    detail_type: str | None = None
+    sales_item_line_detail: ItemDetail | None = None
+    group_line_detail: GroupDetail | None = None
+
+
+class Stub(Struct, rename="pascal", gc=False):
+    """What is left of a deleted object, and the least by which any object can be named."""
+
+    id: str
+    status: str | None = field(name="status", default=None)
+    meta_data: Meta | None = None
+
+
+class Customer(Struct, rename="pascal"):
+    """A customer, sub-customer or job."""
+
+    id: str
+    meta_data: Meta
+    display_name: str
+    given_name: str | None = None
+    family_name: str | None = None
+    primary_email_addr: EmailAddress | None = None
+    bill_addr: PostalAddress | None = None
+    active: bool | None = None
+    status: str | None = field(name="status", default=None)
+
+
+class Term(Struct, rename="pascal"):
+    """Terms of payment; only those with a discount matter here."""
+
+    id: str
+    type: str | None = None
+    discount_percent: Decimal | None = None
+    discount_days: int | None = None
+    status: str | None = field(name="status", default=None)
+
+
+class Invoice(Struct, rename="pascal"):
+    """A sales invoice."""
+
+    id: str
+    sync_token: str
+    meta_data: Meta
+    txn_date: date
+    customer_ref: Ref
+    total_amt: Decimal
+    balance: Decimal
+    due_date: date | None = None
+    doc_number: str | None = None
+    currency_ref: Ref | None = None
+    private_note: str | None = None
+    email_status: str | None = None
+    print_status: str | None = None
+    bill_email: EmailAddress | None = None
+    sales_term_ref: Ref | None = None
+    deposit: Decimal | None = None
+    linked_txn: list[Linked] = []
+    line: list[Line] = []
+    status: str | None = field(name="status", default=None)
+
+
+class PaymentLine(Struct, rename="pascal"):
+    """A part of a payment and what it is linked to."""
+
+    amount: Decimal
+    linked_txn: list[Linked] = []
+
+
+class Payment(Struct, rename="pascal"):
+    """A received payment, or (with a total of 0) the application of a credit memo."""
+
+    id: str
+    meta_data: Meta
+    txn_date: date
+    customer_ref: Ref
+    total_amt: Decimal
+    unapplied_amt: Decimal | None = None
+    currency_ref: Ref | None = None
+    line: list[PaymentLine] = []
+    status: str | None = field(name="status", default=None)
+
+
+class CreditMemo(Struct, rename="pascal"):
+    """A credit memo; its balance is what is not applied yet."""
+
+    id: str
+    meta_data: Meta
+    txn_date: date
+    customer_ref: Ref
+    total_amt: Decimal
+    balance: Decimal
+    doc_number: str | None = None
+    currency_ref: Ref | None = None
+    status: str | None = field(name="status", default=None)
+
+
+class Found(Struct, rename="pascal"):
+    """The records of one query, still raw, so that a bad one does not spoil the others."""
+
+    customer: list[Raw] = []
+    term: list[Raw] = []
+    invoice: list[Raw] = []
+    payment: list[Raw] = []
+    credit_memo: list[Raw] = []
+    total_count: int | None = field(name="totalCount", default=None)
+
+
+class QueryReply(Struct, rename="pascal"):
+    """The envelope of a query's answer; ``time`` is the vendor's clock."""
+
+    query_response: Found
+    time: datetime | None = field(name="time", default=None)
+
+
+class CdcResponse(Struct, rename="pascal"):
+    """One element per entity asked for; ``{}`` where nothing changed."""
+
+    query_response: list[Found] = []
+
+
+class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):
+    """The envelope of the change data capture."""
+
+    cdc_response: list[CdcResponse]
+    time: datetime | None = None
