@@ -80,7 +80,7 @@ def describe(row: Connection) -> dict[str, Any]:
 
 
 def open_ledger(installation: Installation, connection_id: int, calls: Calls) -> Ledger:
-    """Open a company's books. Nothing is called or written yet: a dead grant shows at the first call (``Reconnect``)."""
+    """Open a company's books. Nothing is called or written yet: a dead grant shows at the first call."""
     with reading(installation.engine) as session:
         row = session.get_one(Connection, connection_id)
     return installation.providers[row.provider].ledger(

@@ -1,7 +1,7 @@
 """Connecting: sends a person to the vendor's consent page, and makes connections of what comes back.
 
 The state that comes back is known here only as a hash, counts for 15 minutes and for one use; what else must be kept
-until then (the PKCE verifier) is encrypted. It works the same from the terminal, from ``serve`` and from a pasted address.
+until then (the PKCE verifier) is encrypted. The terminal, ``serve`` and a pasted address all end here.
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ def _read(installation: Installation, grant_id: int) -> _Stored:
 
 
 def _refresh(installation: Installation, stored: _Stored, calls: Calls) -> JsonObject:
-    """Refresh under the lock. A lost answer is asked for once more with the old token: vendors allow it for this case."""
+    """Refresh under the lock. A lost answer is asked for once more with the old token: vendors allow for it."""
     asked_at = installation.now()
     _mark(installation, stored.grant, asked_at)
     try:

@@ -1,0 +1,89 @@
+"""Runs the web app and the scheduler in one process until it is asked to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from urllib.parse import urlsplit
+
+import uvicorn
+
+from connector.installation import Installation
+from connector.run import run_connection
+from connector.scheduler import Scheduler
+from connector.web.app import make_app
+
+log = logging.getLogger("duewell.serve")
+_HTTP_PORTS = {"http": 80, "https": 443}
+
+
+def default_port(base_url: str) -> int:
+    """The port a browser uses for the installation's own address."""
+    parts = urlsplit(base_url)
+    return parts.port or _HTTP_PORTS[parts.scheme]
+
+
+def serve(installation: Installation, host: str, port: int) -> None:
+    """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return."""
+    scheduler = Scheduler(installation, run_connection)
+    app = make_app(installation, scheduler, *([host] if not _is_any(host) else []))
+    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    if not _is_loopback(host):
+        log.warning("%s can be reached from other machines and has no sign-in of its own: put one before it", host)
+    with _quiet_end():
+        scheduler.start()
+        try:
+            uvicorn.Server(config).run()
+        finally:
+            scheduler.stop()
+
+
+def work(installation: Installation) -> None:
+    """Run due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
+    scheduler = Scheduler(installation, run_connection)
+    ended = threading.Event()
+
+    def end(_signal: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)
+    scheduler.start()
+    ended.wait()
+    scheduler.stop()
+
+
+@contextmanager
+def _quiet_end() -> Iterator[None]:
+    """Let being asked to stop count as success: uvicorn raises the signal again when it is done."""
+
+    def ignore(_signal: int, _frame: FrameType | None) -> None:
+        return
+
+    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_any(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

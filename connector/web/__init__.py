@@ -1,0 +1,1 @@
+"""What a browser sees: the consent callback, the status page, health and metrics."""

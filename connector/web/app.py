@@ -1,0 +1,86 @@
+"""The web app of one installation: health, metrics, the consent callback and a plain status page."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from connector.connections import MODES
+from connector.database import reading
+from connector.installation import Installation
+from connector.status import status
+from connector.web.callback import answer_callback
+from connector.web.guard import Guard, hosts_of
+from connector.web.metrics import metrics_text
+from connector.web.pages import STYLE, render
+
+
+class Heart(Protocol):
+    """What the app asks of the scheduler."""
+
+    def alive(self) -> bool:
+        """Tell whether it wakes as it should."""
+        ...
+
+
+def make_app(installation: Installation, heart: Heart, *more_hosts: str) -> FastAPI:
+    """Make the web app; ``more_hosts`` are names it answers to besides its own address."""
+    app = FastAPI(title="duewell", openapi_url=None, docs_url=None, redoc_url=None)
+    app.add_middleware(Guard, hosts=hosts_of(installation.settings.duewell_base_url, *more_hosts))
+    app.add_exception_handler(HTTPException, _not_here)
+    _add_checks(app, installation, heart)
+    _add_pages(app, installation)
+    return app
+
+
+def _add_checks(app: FastAPI, installation: Installation, heart: Heart) -> None:
+    @app.get("/healthz")
+    def healthz() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz")
+    def readyz() -> JSONResponse:
+        checks = {"database": _database_answers(installation), "scheduler": heart.alive()}
+        return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        numbers = metrics_text(installation, scheduler_alive=heart.alive())
+        return Response(numbers, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _add_pages(app: FastAPI, installation: Installation) -> None:
+    @app.get("/")
+    def home() -> HTMLResponse:
+        return HTMLResponse(
+            render("status.html", connections=status(installation), modes=MODES, now=installation.now())
+        )
+
+    @app.get("/callback/{provider_name}")
+    def callback(provider_name: str, request: Request) -> HTMLResponse:
+        code, page = answer_callback(installation, provider_name, request.url.query)
+        return HTMLResponse(page, status_code=code)
+
+    @app.get("/static/style.css")
+    def style() -> Response:
+        return Response(STYLE, media_type="text/css")
+
+
+def _database_answers(installation: Installation) -> bool:
+    try:
+        with reading(installation.engine) as session:
+            session.execute(text("SELECT 1 FROM connection LIMIT 1"))
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+async def _not_here(_request: Request, problem: Exception) -> Response:
+    code = problem.status_code if isinstance(problem, HTTPException) else 500
+    title = "Not found" if code == 404 else "Not possible"
+    return HTMLResponse(render("answer.html", title=title, lines=["There is nothing here."]), status_code=code)

@@ -1,0 +1,64 @@
+"""Stands before every route: refuses foreign Host headers (DNS rebinding), puts security headers on every answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-cache, no-store",
+    "Referrer-Policy": "no-referrer",  # the callback's address holds a code
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+
+
+def hosts_of(base_url: str, *more: str) -> set[str]:
+    """The names this installation answers to: its own address and this machine."""
+    given = {urlsplit(base_url).hostname or "", *more}
+    return {name.lower() for name in given if name} | {"localhost", "127.0.0.1", "::1"}
+
+
+def is_allowed(host_header: str, hosts: Iterable[str]) -> bool:
+    """Tell whether a Host header names this installation; the port does not matter."""
+    try:
+        return (urlsplit(f"//{host_header}").hostname or "") in set(hosts)
+    except ValueError:
+        return False
+
+
+class Guard:
+    """The outermost layer of the web app."""
+
+    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
+        """Stand before ``app`` and let in what asks for one of ``hosts``."""
+        self._app = app
+        self._hosts = set(hosts)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *_RAW_HEADERS]
+            await send(message)
+
+        host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
+        if is_allowed(host, self._hosts):
+            await self._app(scope, receive, send_with_headers)
+        else:
+            refused = PlainTextResponse("This is not the address of this duewell.\n", status_code=421)
+            await refused(scope, receive, send_with_headers)
