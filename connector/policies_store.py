@@ -1,0 +1,59 @@
+"""Which reminder policy is in force: every document ever set is kept, and the newest one counts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import lru_cache
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel
+
+from connector.tables import PolicyVersion
+from policies.policy import ReminderPolicy
+
+_VERSIONS = SQLModel.metadata.tables["policy_version"]
+
+
+def current(session: Session, connection_id: int | None) -> tuple[ReminderPolicy, int | None]:
+    """Return the policy of a connection and the id of its version: its own, else the general one, else the default."""
+    for owner in [connection_id, None] if connection_id is not None else [None]:
+        newest = _newest(session, owner)
+        if newest is not None and newest.document:
+            return _parsed(newest.document), newest.id
+    return _default(), None
+
+
+def set_policy(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
+    """Put a document in force from now on and return its version. Raises ``PolicyError`` where it breaks a rule.
+
+    Without a connection it is the general one. An empty document lets a connection follow the general one again.
+    """
+    if document:
+        ReminderPolicy.from_toml(document)
+    row = PolicyVersion(connection_id=connection_id, document=document, set_by=by, set_at=at)
+    session.add(row)
+    session.flush()
+    assert row.id is not None  # noqa: S101  # the database has just given it
+    return row.id
+
+
+def document_of(session: Session, version: int) -> str:
+    """Return the document of a version, as it was set."""
+    return session.get_one(PolicyVersion, version).document
+
+
+def _newest(session: Session, connection_id: int | None) -> PolicyVersion | None:
+    owner = _VERSIONS.c.connection_id
+    whose = owner.is_(None) if connection_id is None else owner == connection_id
+    return session.scalars(select(PolicyVersion).where(whose).order_by(_VERSIONS.c.id.desc()).limit(1)).first()
+
+
+@lru_cache(maxsize=256)
+def _parsed(document: str) -> ReminderPolicy:
+    return ReminderPolicy.from_toml(document)
+
+
+@lru_cache(maxsize=1)
+def _default() -> ReminderPolicy:
+    return ReminderPolicy.default()

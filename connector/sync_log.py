@@ -1,0 +1,134 @@
+"""The sync log: what was read, decided and done, line by line, each sealed to the one before it by its hash.
+
+A changed, missing or inserted line breaks the chain and is found by ``verify``. The database refuses changes by
+triggers; the chain shows those made around them. Ids, sums and reasons belong here, payloads don't.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, insert, select, text
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel
+
+from connector.tables import SyncLogEntry
+
+_LOG = SQLModel.metadata.tables["sync_log"]
+_FIRST = "0" * 64  # what the first line has as the hash before it
+_CHAIN_LOCK = 7_215_002  # PostgreSQL advisory lock: one writer of the chain at a time; SQLite has one writer anyway
+_CHUNK = 1000
+
+
+class ChainVerdict(NamedTuple):
+    """Whether the chain holds; ``head``, noted elsewhere, also shows a log rewritten as a whole."""
+
+    ok: bool
+    entries: int
+    head: str
+    broken_at_id: int | None = None
+    why: str = ""
+
+
+def write(  # noqa: PLR0913 - a line of the log has these columns
+    session: Session,
+    *,
+    at: datetime,
+    kind: str,
+    text: str,
+    connection_id: int | None = None,
+    run_id: int | None = None,
+    customer_id: str = "",
+    invoice_id: str = "",
+    facts: Mapping[str, Any] | None = None,
+) -> None:
+    """Add a line, in the caller's transaction (``database.writing``)."""
+    line = {
+        "at": at.astimezone(UTC),
+        "kind": kind,
+        "text": _storable(text),
+        "connection_id": connection_id,
+        "run_id": run_id,
+        "customer_id": customer_id,
+        "invoice_id": invoice_id,
+        "facts": _storable(_canonical(facts or {})),
+        "previous_hash": _head(session),
+    }
+    session.execute(insert(_LOG), [{**line, "hash": _hash(line)}])
+
+
+def verify(session: Session) -> ChainVerdict:
+    """Recompute every hash from the first line on, and name the first line that does not fit."""
+    previous, count = _FIRST, 0
+    query = select(*_as_stored(session)).order_by(_LOG.c.id)
+    for row in session.execute(query.execution_options(yield_per=_CHUNK)):
+        line = _line(row)
+        if line["previous_hash"] != previous:
+            return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, why=_MISSING)
+        if line["hash"] != _hash(line):
+            return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, why=_CHANGED)
+        previous, count = line["hash"], count + 1
+    return ChainVerdict(ok=True, entries=count, head=previous)
+
+
+_MISSING = "a line before this one is missing, or was put in or changed"
+_CHANGED = "this line was changed after it was written"
+
+
+def entries(
+    session: Session, *, connection_id: int | None = None, since_at: datetime | None = None, limit: int = 1000
+) -> list[SyncLogEntry]:
+    """Return the newest lines, in the order in which they were written."""
+    query = select(SyncLogEntry).order_by(_LOG.c.id.desc()).limit(limit)
+    if connection_id is not None:
+        query = query.where(_LOG.c.connection_id == connection_id)
+    if since_at is not None:
+        query = query.where(_LOG.c.at >= since_at)
+    return list(session.scalars(query))[::-1]
+
+
+def _head(session: Session) -> str:
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CHAIN_LOCK})
+    newest = select(_LOG.c.hash).order_by(_LOG.c.id.desc()).limit(1)
+    return session.execute(newest).scalar() or _FIRST
+
+
+def _as_stored(session: Session) -> list[ColumnElement[Any]]:
+    """Select the bytes in the file, where there is one: what is damaged may be no text and no date any more."""
+    if session.get_bind().dialect.name != "sqlite":
+        return list(_LOG.c)
+    return [c if isinstance(c.type, Integer) else cast(c, LargeBinary).label(c.name) for c in _LOG.c]
+
+
+def _line(row: Row[Any]) -> dict[str, Any]:
+    line = {name: _decoded(value) for name, value in row._mapping.items()}  # noqa: SLF001
+    if isinstance(line["at"], str):
+        line["at"] = line["at"].replace(" ", "T") + "+00:00"
+    return line
+
+
+def _decoded(value: object) -> object:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
+
+
+def _hash(line: Mapping[str, Any]) -> str:
+    covered = {name: value for name, value in line.items() if name not in {"id", "hash"}}
+    return hashlib.sha256(_canonical(covered).encode()).hexdigest()
+
+
+def _canonical(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> str:
+    return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else str(value)
+
+
+def _storable(value: str) -> str:
+    """Drop what no database stores (NUL, halves of surrogate pairs): a ledger's odd text must not stop the log."""
+    return value.replace("\x00", "").encode("utf-8", "replace").decode()
