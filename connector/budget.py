@@ -1,4 +1,4 @@
-"""What a run may still call: counts every outgoing call, remembers vendors' limits across restarts, and stops before they are hit."""
+"""What a run may still call: counts every call, remembers vendors' limits, and stops before they are hit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlmodel import Session, col
 
 from connector.tables import Budget
 from providers.errors import RateLimited
@@ -18,7 +18,7 @@ _LEFT_HEADERS = {"x-daylimit-remaining": "day"}  # Xero; the minute is waited fo
 
 
 class CallBudget:
-    """The calls of one connection (the port ``providers.ledger.Calls``): counted by kind, checked against what is left."""
+    """One connection's calls (the port ``providers.ledger.Calls``): counted by kind, checked against what is left."""
 
     def __init__(self, session: Session, connection_id: int, now: Callable[[], datetime]) -> None:
         """Load what the last runs learned."""
@@ -27,12 +27,12 @@ class CallBudget:
         self.made: Counter[str] = Counter()
         self._limits = {
             row.limit_name: (row.remaining, row.window_started_at, row.blocked_until_at, row.used)
-            for row in session.scalars(select(Budget).where(Budget.connection_id == connection_id))  # type: ignore[arg-type]
+            for row in session.scalars(select(Budget).where(col(Budget.connection_id) == connection_id))
         }
         self._reads_before = self._used_this_month()
 
     def before(self, kind: str) -> None:
-        """Refuse a call that the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
+        """Refuse a call the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
         if kind in {"token", "mail"}:
             return
         left, seen_at, _blocked, _used = self._limits.get("day", (None, None, None, 0))

@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 
 from policies.decide import decide
-from policies.policy import ReminderPolicy
 from sqlalchemy import delete, func, select
-from sqlalchemy.orm import Session
+from sqlmodel import Session, col
 
 from connector import effects, outbox, policies_store
 from connector.hour import Hour
@@ -19,6 +18,7 @@ from connector.mirror import customers_facts
 from connector.places import HolidayCalendar
 from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, TakenStep, Task
 from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
+from policies.policy import ReminderPolicy
 from policies.receivables import Statement
 
 # Window openings lie on quarter hours in every time zone there is: within one, the same facts give the same decisions.
@@ -63,13 +63,13 @@ def decide_again(hour: Hour, session: Session, customer_ids: Collection[str]) ->
 def _decide(
     hour: Hour, session: Session, connection: Connection, policy: ReminderPolicy, customer_ids: Collection[str] | None
 ) -> Decided:
-    now, today, calendar = hour.now(), hour.today(connection), HolidayCalendar()
+    now, calendar = hour.now(), HolidayCalendar()
     decided = Decided()
     for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids):
         customer = statements[0].customer
         try:
             decision = decide(statements, policy, now, calendar)
-            drafts = effects.drafts(hour.books, decision, statements, today)
+            drafts = effects.drafts(hour.books, decision, statements)
         except Exception as error:  # noqa: BLE001 - one customer's odd facts must not stop the others
             decided.odd.append(f"{customer.name}: {type(error).__name__}: {error}")
             decided.answers += [(customer.id, _odd(invoice.id, error)) for s in statements for invoice in s.invoices]
@@ -144,15 +144,23 @@ def _with_refusals(decided: Decided, changes: outbox.Replanned) -> Decided:
 def _keep_answers(
     hour: Hour, session: Session, decided: Decided, version: int | None, customer_ids: Collection[str] | None
 ) -> None:
-    query = select(AnswerRow).where(AnswerRow.connection_id == hour.connection_id)
+    query = select(AnswerRow).where(col(AnswerRow.connection_id) == hour.connection_id)
     if customer_ids is not None:
-        query = query.where(AnswerRow.customer_id.in_(list(customer_ids)))  # type: ignore[attr-defined]
+        query = query.where(col(AnswerRow.customer_id).in_(list(customer_ids)))
     known = {row.invoice_id: row for row in session.scalars(query)}
     for customer_id, answer in decided.answers:
         row = known.pop(answer.invoice_id, None)
         told = (answer.kind.value, answer.code, answer.next_step, answer.next_on)
         if row is None:
-            row = AnswerRow(connection_id=hour.connection_id, invoice_id=answer.invoice_id, customer_id=customer_id)
+            row = AnswerRow(
+                connection_id=hour.connection_id,
+                invoice_id=answer.invoice_id,
+                customer_id=customer_id,
+                kind=answer.kind.value,
+                code=answer.code,
+                run_id=hour.run_id,
+                since_at=hour.now(),
+            )
             session.add(row)
         elif (row.kind, row.code, row.next_step, row.next_on) == told:
             if row.why != answer.why:
@@ -172,8 +180,8 @@ def _keep_answers(
     if known:
         session.execute(
             delete(AnswerRow).where(
-                AnswerRow.connection_id == hour.connection_id,  # type: ignore[arg-type]
-                AnswerRow.invoice_id.in_(list(known)),  # type: ignore[attr-defined]
+                col(AnswerRow.connection_id) == hour.connection_id,
+                col(AnswerRow.invoice_id).in_(list(known)),
             )
         )
 
@@ -181,7 +189,7 @@ def _keep_answers(
 def _make_tasks(hour: Hour, session: Session, tasks: Sequence[MakeTask], today: date) -> None:
     for task in tasks:
         key = effects.task_key(hour.books, task)
-        if session.scalar(select(Task.id).where(Task.key == key)) is not None:
+        if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
             continue
         row = Task(
             connection_id=hour.connection_id,
@@ -268,14 +276,16 @@ def _fingerprint(session: Session, connection: Connection, version: int | None, 
     """Everything a decision depends on that can change by itself or by a person, in one short text."""
     here = connection.id
     said = [
-        session.execute(select(func.count(), func.max(table.set_at)).where(table.connection_id == here)).one()
+        session.execute(select(func.count(), func.max(col(table.set_at))).where(col(table.connection_id) == here)).one()
         for table in (CustomerSetting, InvoiceSetting)
     ]
     deeds = session.execute(
-        select(func.count(), func.max(TakenStep.taken_at)).where(TakenStep.connection_id == here)  # type: ignore[arg-type]
+        select(func.count(), func.max(TakenStep.taken_at)).where(col(TakenStep.connection_id) == here)
     ).one()
     states = session.execute(
-        select(OutboxEntry.state, func.count()).where(OutboxEntry.connection_id == here).group_by(OutboxEntry.state)  # type: ignore[arg-type]
+        select(col(OutboxEntry.state), func.count())
+        .where(col(OutboxEntry.connection_id) == here)
+        .group_by(col(OutboxEntry.state))
     ).all()
     quarter = int(now.timestamp()) // QUARTER_SECONDS
     facts = (quarter, connection.mirror_version, connection.mode, version, said, deeds, sorted(map(tuple, states)))

@@ -1,4 +1,4 @@
-"""Lets what is planned leave: re-read just before, mark, call, mark. Mails first, then fees, then the notes they owe."""
+"""Lets what is planned leave: re-read just before, mark, call, mark. Mails and fees first, then the notes they owe."""
 
 from __future__ import annotations
 

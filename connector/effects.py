@@ -46,7 +46,7 @@ def short_key(key: str) -> str:
 
 
 def fee_number(original: str, period: str) -> str:
-    """The fee invoice's number: ``LF-<original>-<yymm>``, hashed where that is too long; the same for the same fee, always."""
+    """Name a fee invoice ``LF-<original>-<yymm>``, hashed where too long: the same fee, always the same number."""
     tail = re.sub(r"\D", "", period)[2:]
     number = "-".join(part for part in ("LF", original, tail) if part)
     if len(number) <= NUMBER_LENGTH and re.fullmatch(r"[\w.\-/]+", number):
@@ -54,7 +54,7 @@ def fee_number(original: str, period: str) -> str:
     return "-".join(part for part in ("LF", short_key(original)[:8], tail) if part)
 
 
-def drafts(books: str, decision: Decision, statements: Sequence[Statement], today: date) -> list[Draft]:
+def drafts(books: str, decision: Decision, statements: Sequence[Statement]) -> list[Draft]:
     """Draft the mails and fees of one customer. ``books`` names the company for good: ``provider:external id``."""
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
     customer = statements[0].customer
@@ -63,7 +63,7 @@ def drafts(books: str, decision: Decision, statements: Sequence[Statement], toda
         if isinstance(action, SendReminder):
             made.append(_reminder(books, action, customer.emails, invoices))
         elif isinstance(action, ChargeLateFee):
-            made.append(_late_fee(books, action, invoices[action.invoice_id], today))
+            made.append(_late_fee(books, action, invoices[action.invoice_id]))
     return made
 
 
@@ -123,7 +123,7 @@ def _reminder(books: str, action: SendReminder, emails: Sequence[str], invoices:
     )
 
 
-def _late_fee(books: str, action: ChargeLateFee, invoice: Invoice, today: date) -> Draft:
+def _late_fee(books: str, action: ChargeLateFee, invoice: Invoice) -> Draft:
     return Draft(
         key=f"{books}:late_fee:{action.invoice_id}:{action.period}",
         kind="late_fee",

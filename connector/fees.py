@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlmodel import Session, col
 
 from connector import outbox, sync_log
 from connector.database import writing
@@ -18,13 +18,12 @@ _STATES = {"planned": "approved", "waiting": "draft", "done": "posted"}
 
 def listing(session: Session, connection_id: int | None = None) -> list[dict[str, Any]]:
     """Every fee with its state, newest first; ``annual_rate`` is in percent, sums are exact text."""
-    query = select(OutboxEntry).where(OutboxEntry.kind == "late_fee").order_by(OutboxEntry.id.desc())  # type: ignore[arg-type, union-attr]
+    query = select(OutboxEntry).where(col(OutboxEntry.kind) == "late_fee").order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
-        query = query.where(OutboxEntry.connection_id == connection_id)  # type: ignore[arg-type]
+        query = query.where(col(OutboxEntry.connection_id) == connection_id)
     entries = list(session.scalars(query))
     waivers = {
-        row.parent_id: row
-        for row in session.scalars(select(OutboxEntry).where(OutboxEntry.kind == "waive_fee"))  # type: ignore[arg-type]
+        row.parent_id: row for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "waive_fee"))
     }
     return [_as_dict(session, entry, waivers.get(entry.id)) for entry in entries]
 
@@ -57,7 +56,7 @@ def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str =
 
 def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: Any) -> None:
     key = f"{fee.key}:waive"
-    if session.scalar(select(OutboxEntry.id).where(OutboxEntry.key == key)) is not None:
+    if session.scalar(select(col(OutboxEntry.id)).where(col(OutboxEntry.key) == key)) is not None:
         return
     said = f"{by} waived the late fee {fee.payload['number']}" + (f": {why}" if why else "")
     session.add(

@@ -1,4 +1,4 @@
-"""What the parts of one run share: the installation, the lease, the ledger, the moment, and the tally of what happened."""
+"""What the parts of one run share: the installation, the lease, the ledger, the moment and the tally."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.orm import Session
+from sqlmodel import Session
 
 from connector import sync_log
 from connector.budget import CallBudget

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy.orm import Session
+from sqlmodel import Session
 
 from connector import outbox
 from connector.hour import Hour

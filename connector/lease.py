@@ -1,8 +1,8 @@
 """Who runs a connection now: one run at a time, on one machine or many, with nothing to clean up after a kill.
 
 Two guards. A file lock tells runs on *this* machine apart and dies with its process, so that a killed run is taken over
-at once. The lease in the connection's row tells *machines* apart; it ends by itself, and its ``fence`` number makes a late
-write of an owner who was declared dead fail instead of mixing with the new owner's.
+at once. The lease in the connection's row tells *machines* apart; it ends by itself, and its ``fence`` number makes a
+late write of an owner who was declared dead fail instead of mixing with the new owner's.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any, cast
 
 from filelock import FileLock, Timeout
-from sqlalchemy import or_, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import CursorResult, or_, select, update
+from sqlmodel import Session, col
 
 from connector.database import writing
 from connector.installation import Installation
@@ -46,10 +47,10 @@ class Lease:
         """Prolong the lease inside the caller's transaction. Raises ``LeaseLost`` if the fence has moved on."""
         result = session.execute(
             update(Connection)
-            .where(Connection.id == self.connection_id, Connection.fence == self.fence)  # type: ignore[arg-type]
+            .where(col(Connection.id) == self.connection_id, col(Connection.fence) == self.fence)
             .values(lease_until_at=self.installation.now() + LEASE)
         )
-        if result.rowcount != 1:  # type: ignore[attr-defined]
+        if cast("CursorResult[Any]", result).rowcount != 1:
             message = f"connection {self.connection_id} was taken over by another worker"
             raise LeaseLost(message)
 
@@ -81,21 +82,21 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
     Only a list: the run itself claims its connection, so two workers that read the same list do not run it twice.
     """
     rows = session.execute(
-        select(Connection.id)
+        select(col(Connection.id))
         .where(
-            Connection.paused_why == "",
-            Connection.health != "disconnected",
-            or_(Connection.next_run_at.is_(None), Connection.next_run_at <= now),  # type: ignore[union-attr, operator]
-            or_(Connection.lease_until_at.is_(None), Connection.lease_until_at < now),  # type: ignore[union-attr, operator]
+            col(Connection.paused_why) == "",
+            col(Connection.health) != "disconnected",
+            or_(col(Connection.next_run_at).is_(None), col(Connection.next_run_at) <= now),
+            or_(col(Connection.lease_until_at).is_(None), col(Connection.lease_until_at) < now),
         )
-        .order_by(Connection.next_run_at)
+        .order_by(col(Connection.next_run_at))
         .limit(limit)
     )
     return [row[0] for row in rows]
 
 
 def next_slot(installation: Installation, connection: Connection) -> datetime:
-    """Give the connection's next turn: its own minute of the interval, by a hash, so that not everybody calls at :00."""
+    """Give the connection's next turn: its own second of the interval, by a hash, so that not all call at :00."""
     interval = timedelta(minutes=installation.settings.duewell_interval_minutes)
     offset = zlib.crc32(f"{connection.provider}:{connection.external_id}".encode()) % int(interval.total_seconds())
     now = installation.now()
@@ -110,8 +111,8 @@ def _claim(installation: Installation, connection_id: int) -> Lease:
     now = installation.now()
     with writing(installation.engine) as session:
         row = session.execute(
-            select(Connection.fence, Connection.lease_until_at, Connection.lease_owner)
-            .where(Connection.id == connection_id)  # type: ignore[arg-type]
+            select(col(Connection.fence), col(Connection.lease_until_at), col(Connection.lease_owner))
+            .where(col(Connection.id) == connection_id)
             .with_for_update()
         ).one()
         # This machine's own lease belongs to a dead process: a living one would hold the file lock.
@@ -124,7 +125,7 @@ def _claim(installation: Installation, connection_id: int) -> Lease:
         fence = row.fence + 1
         session.execute(
             update(Connection)
-            .where(Connection.id == connection_id)  # type: ignore[arg-type]
+            .where(col(Connection.id) == connection_id)
             .values(fence=fence, lease_until_at=now + LEASE, lease_owner=f"{here}:{os.getpid()}")
         )
     return Lease(installation, connection_id, fence)
@@ -138,6 +139,6 @@ def _release(lease: Lease) -> None:
     with writing(lease.installation.engine) as session:
         session.execute(
             update(Connection)
-            .where(Connection.id == lease.connection_id, Connection.fence == lease.fence)  # type: ignore[arg-type]
+            .where(col(Connection.id) == lease.connection_id, col(Connection.fence) == lease.fence)
             .values(lease_until_at=None, lease_owner="")
         )

@@ -1,4 +1,4 @@
-"""Writes into the ledger: notes, late fees, waivers; retried with the same key, after a look where the outcome is old."""
+"""Writes into the ledger: notes, fees, waivers; retried with the same key, after a look where the outcome is old."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy.orm import Session
+from sqlmodel import Session
 
 from connector import outbox
 from connector.effects import short_key
@@ -142,7 +142,8 @@ def note_text(session: Session, connection: Connection, entry: OutboxEntry) -> s
     payload = parent.payload
     if parent.kind in {"late_fee", "waive_fee"}:
         verb = "charged" if parent.kind == "late_fee" else "waived"
-        text = f"Late fee {payload['number']} of {payload['amount']} {parent.currency} {verb} for invoice {number} on {day}."
+        fee = f"Late fee {payload['number']} of {payload['amount']} {parent.currency}"
+        text = f"{fee} {verb} for invoice {number} on {day}."
     else:
         step = dict(map(tuple, payload["taken"])).get(entry.invoice_id, parent.step).replace("_", " ")
         due = payload["due"].get(entry.invoice_id)

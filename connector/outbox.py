@@ -1,7 +1,7 @@
 """The outbox: one row is one effect outside, once. Un-sent plans are remade every run; deeds stay.
 
-States: ``planned`` and ``waiting`` (for a person) are un-sent; ``calling`` is committed before the bytes leave; ``done``,
-``refused`` and ``doubt`` are ends. Only a person takes a mail out of doubt, or proof from the mail system.
+States: ``planned`` and ``waiting`` (for a person) are un-sent; ``calling`` is committed before the bytes leave;
+``done``, ``refused`` and ``doubt`` are ends. Only a person takes a mail out of doubt, or proof from the mail system.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.effects import Draft, note_key, short_key
@@ -59,8 +59,15 @@ def replan(
     for key, draft in wanted.items():
         row = rows.get(key)
         if row is None:
-            row = OutboxEntry(connection_id=connection.id, key=key, kind=draft.kind, state="planned", planned_at=at)
-            row.customer_id, row.payload = draft.customer_id, {}
+            row = OutboxEntry(
+                connection_id=connection.id or 0,
+                key=key,
+                kind=draft.kind,
+                state="planned",
+                customer_id=draft.customer_id,
+                payload={},
+                planned_at=at,
+            )
             session.add(row)
             result.added.append(key)
         elif row.state == "refused" and (row.settled_by or row.content == draft.content):
@@ -85,11 +92,11 @@ def ready(session: Session, connection: Connection, kinds: Collection[str], now:
     rows = session.scalars(
         select(OutboxEntry)
         .where(
-            OutboxEntry.connection_id == connection.id,
-            OutboxEntry.state == "planned",
-            OutboxEntry.kind.in_(list(kinds)),  # type: ignore[attr-defined]
+            col(OutboxEntry.connection_id) == connection.id,
+            col(OutboxEntry.state) == "planned",
+            col(OutboxEntry.kind).in_(list(kinds)),
         )
-        .order_by(OutboxEntry.id)  # type: ignore[arg-type]
+        .order_by(col(OutboxEntry.id))
     )
     return [row for row in rows if may_leave(connection, row, now)]
 
@@ -104,7 +111,7 @@ def may_leave(connection: Connection, entry: OutboxEntry, now: datetime) -> bool
 
 
 def mark_calling(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
-    """Commit the intent: from here on the effect may have happened. Raises ``StepTaken`` if one of its steps was taken before."""
+    """Record the intent: once committed, the effect may have happened. Raises ``StepTaken`` for a step taken before."""
     entry.state, entry.called_at, entry.attempts = "calling", at, entry.attempts + 1
     occasion = entry.payload.get("period", "")
     for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
@@ -161,12 +168,21 @@ def mark_doubt(entry: OutboxEntry, *, at: datetime, answer: str) -> None:
 def ask_person(session: Session, entry: OutboxEntry, *, at: datetime, on: date, why: str) -> None:
     """Make the task that a refused effect leaves: once, for a person, instead of trying for ever."""
     key = f"{entry.key}:refused:{entry.content}"
-    if session.scalar(select(Task.id).where(Task.key == key)) is not None:
+    if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
         return
-    task = Task(connection_id=entry.connection_id, key=key, code="refused", step=entry.step, due_on=on, made_at=at)
-    task.customer_id, task.invoice_ids = entry.customer_id, [pair[0] for pair in entry.payload.get("taken", [])]
-    task.why = f"A {entry.kind.replace('_', ' ')} was refused: {why}"
-    session.add(task)
+    session.add(
+        Task(
+            connection_id=entry.connection_id,
+            key=key,
+            code="refused",
+            step=entry.step,
+            customer_id=entry.customer_id,
+            invoice_ids=[pair[0] for pair in entry.payload.get("taken", [])],
+            due_on=on,
+            why=f"A {entry.kind.replace('_', ' ')} was refused: {why}",
+            made_at=at,
+        )
+    )
 
 
 def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
@@ -218,18 +234,19 @@ def listing(
     session: Session, connection_id: int | None = None, states: Collection[str] | None = None
 ) -> list[dict[str, Any]]:
     """Entries as the JSON surface shows them, newest first."""
-    query = select(OutboxEntry, Connection.short_name, CustomerRow.name).join(
+    query = select(OutboxEntry, col(Connection.short_name), col(CustomerRow.name)).join(
         Connection,
-        Connection.id == OutboxEntry.connection_id,  # type: ignore[arg-type]
+        col(Connection.id) == OutboxEntry.connection_id,
     )
     query = query.outerjoin(
         CustomerRow,
-        (CustomerRow.connection_id == OutboxEntry.connection_id) & (CustomerRow.external_id == OutboxEntry.customer_id),  # type: ignore[arg-type]
-    ).order_by(OutboxEntry.id.desc())  # type: ignore[union-attr]
+        (col(CustomerRow.connection_id) == OutboxEntry.connection_id)
+        & (col(CustomerRow.external_id) == OutboxEntry.customer_id),
+    ).order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
-        query = query.where(OutboxEntry.connection_id == connection_id)
+        query = query.where(col(OutboxEntry.connection_id) == connection_id)
     if states:
-        query = query.where(OutboxEntry.state.in_(list(states)))  # type: ignore[attr-defined]
+        query = query.where(col(OutboxEntry.state).in_(list(states)))
     return [_as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
 
 
@@ -271,28 +288,26 @@ def _fill(row: OutboxEntry, draft: Draft, mode: str) -> None:
 
 def _unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:
     query = select(OutboxEntry).where(
-        OutboxEntry.connection_id == connection.id,
-        OutboxEntry.state.in_(UNSENT),  # type: ignore[attr-defined]
-        OutboxEntry.kind.in_(REPLANNED),  # type: ignore[attr-defined]
+        col(OutboxEntry.connection_id) == connection.id,
+        col(OutboxEntry.state).in_(UNSENT),
+        col(OutboxEntry.kind).in_(REPLANNED),
     )
     if customer_ids is not None:
-        query = query.where(OutboxEntry.customer_id.in_(list(customer_ids)))  # type: ignore[attr-defined]
+        query = query.where(col(OutboxEntry.customer_id).in_(list(customer_ids)))
     return list(session.scalars(query))
 
 
 def _by_keys(session: Session, keys: Sequence[str], size: int = 500) -> Iterable[OutboxEntry]:
     for start in range(0, len(keys), size):
-        yield from session.scalars(
-            select(OutboxEntry).where(OutboxEntry.key.in_(keys[start : start + size]))  # type: ignore[attr-defined]
-        )
+        yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(keys[start : start + size])))
 
 
 def _numbers(session: Session, entry: OutboxEntry) -> dict[str, str]:
     ids = [invoice_id for invoice_id, _step in entry.payload["taken"]]
     rows = session.execute(
-        select(InvoiceRow.external_id, InvoiceRow.number).where(
-            InvoiceRow.connection_id == entry.connection_id,
-            InvoiceRow.external_id.in_(ids),  # type: ignore[attr-defined]
+        select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(
+            col(InvoiceRow.connection_id) == entry.connection_id,
+            col(InvoiceRow.external_id).in_(ids),
         )
     )
     return {row[0]: row[1] for row in rows}
@@ -317,7 +332,7 @@ def _note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: dateti
 
 
 def _free_steps(session: Session, entry: OutboxEntry) -> None:
-    session.execute(delete(TakenStep).where(TakenStep.outbox_id == entry.id))  # type: ignore[arg-type]
+    session.execute(delete(TakenStep).where(col(TakenStep.outbox_id) == entry.id))
 
 
 def _customer_of(entry: OutboxEntry, invoice_id: str) -> str:

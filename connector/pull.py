@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sqlmodel import Session
+
 from connector.hour import Hour
 from connector.mirror import store_page
 from connector.tables import Connection
@@ -9,7 +11,7 @@ from providers.ledger import LedgerFacts, Page
 
 
 def read_the_books(hour: Hour) -> None:
-    """Pull every change since the cursor. A page that fails leaves what came before, and the next run resumes after it."""
+    """Pull every change since the cursor. A page that fails leaves what came before; the next run resumes after it."""
     with hour.writing() as session:
         connection = hour.connection(session)
         cursor, known = connection.cursor or None, connection.facts_read_at is not None
@@ -67,10 +69,10 @@ def _store(hour: Hour, page: Page) -> None:
     hour.tally["changed"] += counts.changed
 
 
-def _log_malformed(hour: Hour, session: object, page: Page) -> None:
+def _log_malformed(hour: Hour, session: Session, page: Page) -> None:
     for record in page.malformed:
         text = f"A {record.kind} could not be read and is left aside: {record.why}"
-        hour.log(session, "malformed", text, facts={"id": record.external_id})  # type: ignore[arg-type]
+        hour.log(session, "malformed", text, facts={"id": record.external_id})
 
 
 def _take_over(connection: Connection, facts: LedgerFacts) -> list[str]:

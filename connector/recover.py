@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlmodel import Session, col
 
 from connector import ledger_writes
 from connector.hour import Hour
@@ -61,12 +61,12 @@ def _ids(hour: Hour, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[in
 
 def _select(session: Session, connection_id: int, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[int]:
     rows = session.scalars(
-        select(OutboxEntry.id)
+        select(col(OutboxEntry.id))
         .where(
-            OutboxEntry.connection_id == connection_id,  # type: ignore[arg-type]
-            OutboxEntry.state.in_(states),  # type: ignore[attr-defined]
-            OutboxEntry.kind.in_(kinds),  # type: ignore[attr-defined]
+            col(OutboxEntry.connection_id) == connection_id,
+            col(OutboxEntry.state).in_(states),
+            col(OutboxEntry.kind).in_(kinds),
         )
-        .order_by(OutboxEntry.id)
+        .order_by(col(OutboxEntry.id))
     )
     return [row for row in rows if row is not None]

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlmodel import Session, col
 
 from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, SyncLogEntry
 
@@ -38,7 +38,7 @@ def tell_run(session: Session, connection: Connection, run_id: int, numbers: dic
     """Give the story of one run, a line each; answers that stood before are summed up, not repeated."""
     lines = [f"{connection.name} ({connection.provider}, {connection.mode})"]
     entries = session.scalars(
-        select(SyncLogEntry).where(SyncLogEntry.run_id == run_id).order_by(SyncLogEntry.id)  # type: ignore[arg-type]
+        select(SyncLogEntry).where(col(SyncLogEntry.run_id) == run_id).order_by(col(SyncLogEntry.id))
     )
     lines += [f"  {_SHOWN[entry.kind]:<11} {entry.text}" for entry in entries if entry.kind in _SHOWN]
     lines += _decided(session, connection)
@@ -63,16 +63,18 @@ def summary(outcome: str, why: str, numbers: dict[str, Any]) -> str:
 
 def _decided(session: Session, connection: Connection) -> list[str]:
     rows = session.execute(
-        select(AnswerRow, CustomerRow.name, InvoiceRow.number)
+        select(AnswerRow, col(CustomerRow.name), col(InvoiceRow.number))
         .join(
             CustomerRow,
-            (CustomerRow.connection_id == AnswerRow.connection_id) & (CustomerRow.external_id == AnswerRow.customer_id),  # type: ignore[arg-type]
+            (col(CustomerRow.connection_id) == AnswerRow.connection_id)
+            & (col(CustomerRow.external_id) == AnswerRow.customer_id),
         )
         .join(
             InvoiceRow,
-            (InvoiceRow.connection_id == AnswerRow.connection_id) & (InvoiceRow.external_id == AnswerRow.invoice_id),  # type: ignore[arg-type]
+            (col(InvoiceRow.connection_id) == AnswerRow.connection_id)
+            & (col(InvoiceRow.external_id) == AnswerRow.invoice_id),
         )
-        .where(AnswerRow.connection_id == connection.id)
+        .where(col(AnswerRow.connection_id) == connection.id)
         .order_by(CustomerRow.name, InvoiceRow.number)
     ).all()
     counts = Counter((row[0].kind, row[0].code) for row in rows)

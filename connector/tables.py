@@ -1,8 +1,9 @@
 """The tables of the one file: SQLModel classes, private to ``connector``.
 
-Money columns end in ``_e4`` and hold whole ten-thousandths of the currency unit (12.50 EUR = 125000), so that sums in SQL are exact
-on SQLite and PostgreSQL alike; ``connector/money.py`` converts. ``_at`` columns hold UTC instants, ``_on`` columns calendar dates.
-Ledger rows are keyed by (connection, the ledger's own id): ids collide across companies.
+Money columns end in ``_e4`` and hold whole ten-thousandths of the currency unit (12.50 EUR = 125000), so that sums in
+SQL are exact on SQLite and PostgreSQL alike; ``connector/money.py`` converts. ``_at`` columns hold UTC instants,
+``_on`` columns calendar dates. Ledger rows are keyed by (connection, the ledger's own id): ids collide across
+companies.
 """
 
 from __future__ import annotations
@@ -284,8 +285,8 @@ class AnswerRow(SQLModel, table=True):
 class OutboxEntry(SQLModel, table=True):
     """One effect outside. ``key`` is derived and unique; ``calling`` is committed before the call leaves.
 
-    ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content`` is a fingerprint of what a
-    person approves: an approval holds only for the content it was given to.
+    ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content`` is a fingerprint of what
+    a person approves: an approval holds only for the content it was given to.
     """
 
     __tablename__: ClassVar[Any] = "outbox"
@@ -321,7 +322,7 @@ class OutboxEntry(SQLModel, table=True):
 
 
 class TakenStep(SQLModel, table=True):
-    """A step taken for an invoice: the database itself refuses a second one. Written with ``calling``, removed only when refused."""
+    """A step taken for an invoice: the database itself refuses a second one. It goes only if the effect was refused."""
 
     __tablename__: ClassVar[Any] = "taken_step"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -370,7 +371,7 @@ class SyncRun(SQLModel, table=True):
 
 
 class SyncLogEntry(SQLModel, table=True):
-    """One line of the story, chained: ``hash`` covers this line and the hash before it. Never changed, never deleted."""
+    """One line of the story, chained: ``hash`` covers it and the hash before it. Never changed, never deleted."""
 
     __tablename__: ClassVar[Any] = "sync_log"
     id: int | None = Field(default=None, primary_key=True)
