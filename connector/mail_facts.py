@@ -1,0 +1,80 @@
+"""What a mail is made of: plain frozen facts, collected and checked before any word is written."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from policies.receivables import Discount, Step
+from providers.mailer import Attachment
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One invoice as the mail shows it; ``days_late`` counts in the company's time zone, below 0 before the due date."""
+
+    number: str
+    issued_on: date
+    due_on: date | None
+    total: Decimal
+    due: Decimal
+    days_late: int
+    pay_link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PaidLine:
+    """One invoice that a thank-you names."""
+
+    number: str
+    paid: Decimal
+    paid_on: date
+
+
+@dataclass(frozen=True, slots=True)
+class FeeWarning:
+    """The late fee of the terms, said before it bites: "flat" is a sum, "once", "per_month", "per_year" are percent."""
+
+    kind: str
+    figure: Decimal
+    from_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MailFacts:
+    """Everything a mail says. ``about`` are the numbers of the invoices whose step this is; empty means all of them.
+
+    ``contact_name`` is who is greeted (for ``tell_owner`` the owner). ``sender_name`` signs. ``ways_to_pay`` are the
+    company's own lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox
+    keys of the mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled.
+    """
+
+    key: str
+    attempt: int
+    step: Step
+    to: Sequence[str]
+    company_name: str
+    customer_name: str
+    sender: str
+    currency: str
+    contact_name: str = ""
+    sender_name: str = ""
+    reply_to: str = ""
+    language: str = "en"
+    tone: str = "standard"
+    invoices: Sequence[InvoiceLine] = ()
+    about: Sequence[str] = ()
+    credit: Decimal = Decimal(0)
+    fee: FeeWarning | None = None
+    discount: Discount | None = None
+    suspension_on: date | None = None
+    promised_on: date | None = None
+    plan_parts: int = 3
+    paid: Sequence[PaidLine] = ()
+    ways_to_pay: str = ""
+    stop_link: str = ""
+    message_domain: str = ""
+    earlier_keys: Sequence[str] = ()
+    attachments: tuple[Attachment, ...] = ()

@@ -1,0 +1,61 @@
+"""Fills the templates: words and layouts by minijinja with fuel, from plain strings alone; the HTML is MJML's.
+
+MJML turns the layout into HTML once, with its placeholders still in it; values come in afterwards, escaped. So nothing
+that a ledger says is ever read as MJML, and escaping happens in one place.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import minijinja
+from mjml import mjml2html
+
+FUEL = 60_000  # steps a template may take: a full table of rows needs a third of it
+TEMPLATES = files("connector") / "templates"
+
+Filled = Mapping[str, Any]  # strings, lists of strings, and dicts of strings: nothing that has methods worth calling
+
+
+def _escaping(name: str) -> bool:
+    return name.endswith(".html")
+
+
+@cache
+def _environment() -> minijinja.Environment:
+    html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"))
+    text = (TEMPLATES / "layout.txt").read_text(encoding="utf-8")
+    return minijinja.Environment(
+        templates={"layout.html": html, "layout.txt": text},
+        fuel=FUEL,
+        debug=False,  # its errors would show the values
+        undefined_behavior="strict",
+        auto_escape_callback=_escaping,
+    )
+
+
+def phrase(template: str, values: Filled) -> str:
+    """Fill one line of the words; the outcome is plain text."""
+    return _environment().render_str(template, "words", **values)
+
+
+def page(name: str, values: Filled) -> str:
+    """Fill ``layout.html`` or ``layout.txt``."""
+    return _environment().render_template(name, **values)
+
+
+@cache
+def words(language: str) -> Mapping[str, Any]:
+    """Read the texts of one language."""
+    return tomllib.loads((TEMPLATES / "words" / f"{language}.toml").read_text(encoding="utf-8"))
+
+
+def step_words(language: str, step: str, tone: str) -> dict[str, str]:
+    """Pick the lines of one step; what a tone says differently takes the place of the step's own."""
+    own = words(language)[step]
+    lines: dict[str, str] = {name: text for name, text in own.items() if isinstance(text, str)}
+    return {**lines, **own.get(tone, {})}
