@@ -1,4 +1,4 @@
-"""What a policy answers with: actions to take, holds, and one answer per invoice, each with its reason in plain words."""
+"""What a policy answers with: actions, holds, and one answer per invoice, each with its reason in plain words."""
 
 from __future__ import annotations
 

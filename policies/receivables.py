@@ -128,8 +128,9 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One sales invoice. ``due`` is what is still owed, in ``currency``; ``fee_of`` the id of the invoice a late fee belongs to.
+    """One sales invoice. ``due`` is what is still owed, in ``currency``.
 
+    ``fee_of`` is the id of the invoice a late fee belongs to.
     ``sent_to_customer`` is False only where the ledger says that the customer never got it.
     ``disputed_on``, ``promised_on``, ``paused_until_on`` come from a person or from the ledger.
     ``ledger_fee`` tells that the ledger has put a late fee of its own on it.
@@ -177,6 +178,7 @@ class Deed:
 
     ``uncertain`` marks a mail whose outcome is a doubt: it counts as done until a person says otherwise.
     ``mail_key`` groups the invoices that one mail covered, so that a mail counts once in the caps.
+    ``occasion`` tells deeds of one step apart where it may come again: a fee's period, a promise's day.
     """
 
     step: Step
@@ -186,6 +188,7 @@ class Deed:
     mail_key: str = ""
     contact: bool = True
     uncertain: bool = False
+    occasion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

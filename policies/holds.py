@@ -1,0 +1,226 @@
+"""Reasons not to act: one function per hold, and one list of them in the order of precedence.
+
+A new hold is one function and one name in ``HOLDS``. A function looks at one invoice and answers with its sentence,
+or ``None``. Holds in ``BY_PERSON`` stop mails only: the step due becomes one task for a person. The frequency cap and
+the window come last and concern mails alone; they belong to the customer, not to an invoice (``mails.py``).
+"""
+# ruff: noqa: ARG001 - every hold has the same signature
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import NamedTuple
+
+from policies.calendar import Calendar, business_days_after
+from policies.policy import ReminderPolicy
+from policies.receivables import Invoice, InvoiceStatus, Segment, Statement
+from policies.wording import day, sum_of
+
+
+class Hold(NamedTuple):
+    """Why nothing happens to an invoice, and until when, where that is known."""
+
+    why: str
+    until_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One statement as the policy looks at it on one day. ``covered``: the unapplied money that meets each invoice."""
+
+    statement: Statement
+    policy: ReminderPolicy
+    today: date
+    now: datetime
+    calendar: Calendar
+    segment: Segment
+    covered: Mapping[str, Decimal]
+    stale: Hold | None
+
+    @property
+    def country(self) -> str:
+        """Give the country whose holidays count for the customer."""
+        return self.statement.customer.country or self.statement.company.country
+
+
+def nothing_owed(case: Case, invoice: Invoice) -> Hold | None:
+    """Paid, voided, deleted, or nothing is owed."""
+    if invoice.status is InvoiceStatus.OPEN and invoice.due > 0:
+        return None
+    if invoice.status is InvoiceStatus.DRAFT:
+        return None
+    if invoice.status is InvoiceStatus.VOIDED or invoice.status is InvoiceStatus.DELETED:
+        return Hold(f"It was {invoice.status.value} in the ledger.")
+    settled = f" on {day(invoice.settled_on)}" if invoice.settled_on else ""
+    return Hold(f"Paid{settled}." if invoice.status is InvoiceStatus.PAID else "Nothing is owed on it.")
+
+
+def stale_books(case: Case, invoice: Invoice) -> Hold | None:
+    """The mirror is too old to act upon."""
+    return case.stale
+
+
+def unapplied_credit(case: Case, invoice: Invoice) -> Hold | None:
+    """Money of the customer that is not applied yet covers all or part of it."""
+    part = case.covered.get(invoice.id)
+    if part is None:
+        return None
+    whole = sum((credit.remaining for credit in case.statement.credits), Decimal(0))
+    covers = "all of this invoice" if part >= invoice.due else f"{sum_of(part, invoice.currency)} of this invoice"
+    return Hold(
+        f"{sum_of(whole, invoice.currency)} of this customer is not applied yet and covers {covers}: apply it first."
+    )
+
+
+def disputed(case: Case, invoice: Invoice) -> Hold | None:
+    """The customer disputes it."""
+    if invoice.disputed_on is None:
+        return None
+    why = f": {invoice.dispute_why}" if invoice.dispute_why else ""
+    return Hold(f"Disputed since {day(invoice.disputed_on)}{why}.")
+
+
+def promised(case: Case, invoice: Invoice) -> Hold | None:
+    """The customer promised to pay by a day that is not over yet."""
+    if invoice.promised_on is None:
+        return None
+    policy = case.policy
+    allowed = policy.promises.business_days
+    if case.today > invoice.promised_on + timedelta(days=30):
+        return None  # long broken, whatever the holidays
+    broken_on = business_days_after(invoice.promised_on, allowed, case.country, policy.window, case.calendar)
+    return Hold(f"Payment is promised for {day(invoice.promised_on)}.", broken_on) if case.today < broken_on else None
+
+
+def paused(case: Case, invoice: Invoice) -> Hold | None:
+    """A person paused the invoice or the customer."""
+    customer_until = case.statement.customer.hold_until_on
+    if customer_until is not None and case.today < customer_until:
+        return Hold(f"The customer is paused until {day(customer_until)}.", customer_until)
+    until = invoice.paused_until_on
+    if until is not None:
+        return Hold(f"The invoice is paused until {day(until)}.", until) if case.today < until else None
+    return Hold("The invoice is paused by hand.") if invoice.paused else None
+
+
+def opted_out(case: Case, invoice: Invoice) -> Hold | None:
+    """The customer gets no reminders."""
+    return Hold("The customer gets no reminders by mail.") if case.statement.customer.no_reminders else None
+
+
+def own_reminders(case: Case, invoice: Invoice) -> Hold | None:
+    """The ledger mails reminders by itself."""
+    if not case.statement.company.own_reminders:
+        return None
+    return Hold(
+        "The ledger's own invoice reminders are switched on, and the customer would hear everything twice: "
+        "switch them off there (in Xero: Settings, Invoice settings, Invoice reminders)."
+    )
+
+
+def suppressed(case: Case, invoice: Invoice) -> Hold | None:
+    """Mail to the customer's address is refused."""
+    why = case.statement.customer.suppressed_why
+    return Hold(f"Mail does not reach the customer: {why}.") if why else None
+
+
+def no_address(case: Case, invoice: Invoice) -> Hold | None:
+    """The customer has no usable address."""
+    if any("@" in email for email in case.statement.customer.emails):
+        return None
+    return Hold("The customer has no mail address that can be used.")
+
+
+def fee_invoice(case: Case, invoice: Invoice) -> Hold | None:
+    """A late fee is chased only with the invoice it belongs to."""
+    return Hold("A late fee: it is listed with its invoice, never chased by itself.") if invoice.fee_of else None
+
+
+def below_minimum(case: Case, invoice: Invoice) -> Hold | None:
+    """Too little is owed."""
+    least = case.policy.minimum.of(invoice.currency)
+    if invoice.due >= least:
+        return None
+    return Hold(f"{sum_of(invoice.due, invoice.currency)} is below the minimum of {sum_of(least, invoice.currency)}.")
+
+
+def draft(case: Case, invoice: Invoice) -> Hold | None:
+    """A draft is not an invoice yet."""
+    return Hold("It is a draft.") if invoice.status is InvoiceStatus.DRAFT else None
+
+
+def never_sent(case: Case, invoice: Invoice) -> Hold | None:
+    """The customer never got it."""
+    return (
+        None
+        if invoice.sent_to_customer
+        else Hold("The ledger says that it was never sent to the customer: send it first.")
+    )
+
+
+def no_due_date(case: Case, invoice: Invoice) -> Hold | None:
+    """Without a due date nothing can be counted."""
+    return Hold("It has no due date in the ledger.") if invoice.due_on is None else None
+
+
+HOLDS: tuple[tuple[str, Callable[[Case, Invoice], Hold | None]], ...] = (
+    ("nothing_owed", nothing_owed),
+    ("stale_books", stale_books),
+    ("unapplied_credit", unapplied_credit),
+    ("disputed", disputed),
+    ("promised", promised),
+    ("paused", paused),
+    ("opted_out", opted_out),
+    ("own_reminders", own_reminders),
+    ("suppressed", suppressed),
+    ("no_address", no_address),
+    ("fee_invoice", fee_invoice),
+    ("below_minimum", below_minimum),
+    ("draft", draft),
+    ("never_sent", never_sent),
+    ("no_due_date", no_due_date),
+)
+BY_PERSON = frozenset({"opted_out", "suppressed", "no_address"})
+
+
+def first_hold(case: Case, invoice: Invoice) -> tuple[str, Hold, bool] | None:
+    """Find the hold that takes precedence: its code, its words, and whether a person may still be given the step."""
+    found: tuple[str, Hold] | None = None
+    for code, look in HOLDS:
+        hold = look(case, invoice)
+        if hold is not None:
+            if code not in BY_PERSON:
+                return (*(found or (code, hold)), False)
+            found = found or (code, hold)
+    return (*found, True) if found else None
+
+
+def stale(statement: Statement, policy: ReminderPolicy, today: date, now: datetime) -> Hold | None:
+    """Tell whether the books are too old to act upon: unread for long, or no payment entered for long."""
+    if statement.pulled_at is None:
+        return Hold("The books were never read in full yet.")
+    hours = policy.books.stale_after_hours
+    if now - statement.pulled_at > timedelta(hours=hours):
+        return Hold(f"The books were last read in full on {day(statement.pulled_at.date())}, over {hours} hours ago.")
+    limit, newest_on = policy.books.newest_payment_days, statement.newest_payment_on
+    if limit is not None and newest_on is not None and (today - newest_on).days > limit:
+        return Hold(f"The newest payment in the books is of {day(newest_on)}, over {limit} days ago: reconcile first.")
+    return None
+
+
+def covered_by_credit(statement: Statement) -> dict[str, Decimal]:
+    """Lay the unapplied money on the open invoices, oldest first: how much of each it meets."""
+    left = sum((each.remaining for each in statement.credits if each.currency == statement.currency), Decimal(0))
+    if left <= 0:
+        return {}
+    owed = [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
+    covered: dict[str, Decimal] = {}
+    for invoice in sorted(owed, key=lambda each: (each.due_on or each.issued_on, each.issued_on, each.id)):
+        if left <= 0:
+            break
+        covered[invoice.id] = min(left, invoice.due)
+        left -= covered[invoice.id]
+    return covered

@@ -1,0 +1,105 @@
+"""Who is who: a customer's segment and an invoice's size, with the inputs that led there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import NamedTuple
+
+from policies.parts import Segments, Sizes
+from policies.receivables import Customer, Invoice, Segment, Size
+from policies.wording import day, sum_of
+
+
+class Thresholds(NamedTuple):
+    """From which total on an invoice is large or medium, in one currency."""
+
+    large: Decimal
+    medium: Decimal
+
+
+class Place(NamedTuple):
+    """A customer's place by 12-month revenue: his rank from 1, and whether he is among the top."""
+
+    rank: int
+    in_top_revenue: bool
+
+
+def segment_of(customer: Customer, rules: Segments, today: date) -> Segment:
+    """Tell the segment: set by hand, else new, strategic or established."""
+    if customer.segment is not None:
+        return customer.segment
+    first_on = customer.first_invoiced_on
+    if first_on is None or (today - first_on).days < rules.new_days:
+        return Segment.NEW
+    if customer.paid_invoices < rules.new_paid_invoices:
+        return Segment.NEW
+    return Segment.STRATEGIC if customer.in_top_revenue else Segment.ESTABLISHED
+
+
+def segment_why(customer: Customer, rules: Segments, today: date) -> str:
+    """Say why, with the inputs: ``strategic: rank 3 by 12-month revenue, among the top that make 80 %``."""
+    segment = segment_of(customer, rules, today)
+    if customer.segment is not None:
+        return f"{segment.value}: set by hand"
+    first_on = customer.first_invoiced_on
+    since = f"first invoiced on {day(first_on)}" if first_on else "never invoiced before"
+    if segment is Segment.NEW:
+        return f"{segment.value}: {since}, {customer.paid_invoices} paid invoices"
+    rank = f"rank {customer.revenue_rank} by 12-month revenue" if customer.revenue_rank else "no 12-month revenue"
+    among = "among" if customer.in_top_revenue else "not among"
+    return f"{segment.value}: {rank}, {among} the top customers that make {rules.revenue_percent} %; {since}"
+
+
+def size_of(invoice: Invoice, rules: Sizes) -> Size:
+    """Tell the size: by the fixed floors of its currency where the policy has some, else as the mirror found it."""
+    floors = rules.floors.get(invoice.currency)
+    return size_by(invoice.total, Thresholds(*floors)) if floors else invoice.size
+
+
+def size_by(total: Decimal, thresholds: Thresholds) -> Size:
+    """Tell the size of a total."""
+    if total >= thresholds.large:
+        return Size.LARGE
+    return Size.MEDIUM if total >= thresholds.medium else Size.SMALL
+
+
+def size_why(invoice: Invoice, rules: Sizes, thresholds: Thresholds | None = None) -> str:
+    """Say why an invoice has its size."""
+    floors = rules.floors.get(invoice.currency)
+    limits = Thresholds(*floors) if floors else thresholds
+    size = size_of(invoice, rules).value
+    if limits is None:
+        return f"{size}: {sum_of(invoice.total, invoice.currency)} beside the company's own invoices of 12 months"
+    large, medium = (sum_of(limit, invoice.currency) for limit in limits)
+    return f"{size}: {sum_of(invoice.total, invoice.currency)}; large from {large}, medium from {medium}"
+
+
+def thresholds_of(totals: Sequence[Decimal], large_percentile: int = 90, medium_percentile: int = 50) -> Thresholds:
+    """Find the thresholds from the totals of the last 12 months in one currency (nearest rank, any order)."""
+    ordered = sorted(totals)
+    return Thresholds(_percentile(ordered, large_percentile), _percentile(ordered, medium_percentile))
+
+
+def _percentile(ordered: Sequence[Decimal], percentile: int) -> Decimal:
+    if not ordered:
+        return Decimal(0)
+    return ordered[max(0, -(-len(ordered) * percentile // 100) - 1)]
+
+
+def top_revenue(
+    revenue: Mapping[str, Decimal], revenue_percent: int = 80, customers_percent: int = 20
+) -> dict[str, Place]:
+    """Rank customers by 12-month revenue; the top make a share of it, and are never more than a share of customers."""
+    ranked = sorted(
+        ((amount, name) for name, amount in revenue.items() if amount > 0), key=lambda each: (-each[0], each[1])
+    )
+    wanted = sum((amount for amount, _ in ranked), Decimal(0)) * revenue_percent / 100
+    most = len(revenue) * customers_percent // 100
+    places: dict[str, Place] = {}
+    before = Decimal(0)
+    for rank, (amount, name) in enumerate(ranked, start=1):
+        places[name] = Place(rank, in_top_revenue=before < wanted and rank <= most)
+        before += amount
+    return places

@@ -1,0 +1,62 @@
+"""How sums, days and steps read in a sentence for a bookkeeper."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+from policies.receivables import Step
+
+_MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+_DECIMALS = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF"), 0),
+    **dict.fromkeys(("VUV", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}
+
+NAMES: dict[Step, str] = {
+    Step.THANK_YOU: "the thank-you",
+    Step.VERIFY_RECEIPT: "the question whether it arrived",
+    Step.DISCOUNT_ENDING: "the reminder of the discount",
+    Step.BEFORE_DUE: "the reminder before the due date",
+    Step.DUE_TODAY: "the reminder on the due date",
+    Step.PAST_DUE: "the friendly reminder",
+    Step.TELL_OWNER: "word to its owner",
+    Step.CALL: "a call",
+    Step.SECOND_NOTICE: "the second notice",
+    Step.PLAN_OFFER: "the offer of a payment plan",
+    Step.LATE_FEE: "a late fee",
+    Step.CALL_SENIOR: "a call by someone senior",
+    Step.FINAL_NOTICE: "the final notice",
+    Step.PROPOSE_SUSPENSION: "the proposal to suspend",
+    Step.HAND_OFF_REVIEW: "the review for agency, lawyer or write-off",
+    Step.DISPUTE_RAISED: "the review of the dispute",
+    Step.PROMISE_BROKEN: "the call about the broken promise",
+}
+
+
+def decimals(currency: str) -> int:
+    """Tell how many decimals a sum in this currency has."""
+    return _DECIMALS.get(currency, 2)
+
+
+def sum_of(amount: Decimal, currency: str) -> str:
+    """Write a sum: ``EUR 1,234.50``."""
+    return f"{currency} {amount:,.{_DECIMALS.get(currency, 2)}f}"
+
+
+def day(on: date) -> str:
+    """Write a day: ``3 Dec 2026``."""
+    return f"{on.day} {_MONTHS[on.month]} {on.year}"
+
+
+def days(count: int) -> str:
+    """Write a number of days: ``1 day``, ``4 days``."""
+    return "1 day" if count == 1 else f"{count} days"
+
+
+def percent(value: Decimal) -> str:
+    """Write a percentage without needless zeros: ``17.4 %``."""
+    text = f"{value:f}"
+    return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
