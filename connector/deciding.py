@@ -8,7 +8,6 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from policies.decide import decide
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
@@ -17,6 +16,7 @@ from connector.hour import Hour
 from connector.mirror import customers_facts
 from connector.places import HolidayCalendar
 from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, TakenStep, Task
+from policies.decide import decide
 from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
 from policies.policy import ReminderPolicy
 from policies.receivables import Statement
@@ -65,7 +65,7 @@ def _decide(
 ) -> Decided:
     now, calendar = hour.now(), HolidayCalendar()
     decided = Decided()
-    for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids):
+    for statements in customers_facts(session, connection, customer_ids=customer_ids):
         customer = statements[0].customer
         try:
             decision = decide(statements, policy, now, calendar)
@@ -100,7 +100,9 @@ def _plan(
     today = hour.today(connection)
     drafts = list(decided.drafts)
     if customer_ids is None:
-        mail = effects.owner_mail(hour.books, decided.told, decided.names, today)
+        settings = hour.installation.settings
+        owner = settings.mail_reply_to or settings.mail_from
+        mail = effects.owner_mail(hour.books, decided.told, decided.names, owner, today)
         drafts += [mail] if mail else []
         _count(hour, decided, drafts)
     if hour.dry_run:

@@ -67,9 +67,9 @@ def drafts(books: str, decision: Decision, statements: Sequence[Statement]) -> l
     return made
 
 
-def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], today: date) -> Draft | None:
+def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], to: str, today: date) -> Draft | None:
     """Draft the one internal mail of a day: every customer the owner should know of, in one list."""
-    if not told:
+    if not told or not to:
         return None
     items = [
         {
@@ -87,7 +87,7 @@ def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], 
         customer_id="",
         step=Step.TELL_OWNER.value,
         why=f"{len(items)} customers are late enough that their owner should know.",
-        payload={"items": items, "taken": [pair for item in items for pair in item["taken"]]},
+        payload={"to": [to], "items": items, "taken": [pair for item in items for pair in item["taken"]]},
     )
 
 

@@ -1,0 +1,145 @@
+"""The whole thing on one machine with no account: make-believe vendors, two companies, a fortnight live."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from urllib.parse import urljoin
+
+import requests
+
+from connector import fees, policies_store
+from connector.connections import begin_consent, finish_consent, set_mode
+from connector.database import reading, writing
+from connector.installation import Installation, open_installation
+from connector.run import RunResult, run_connection
+from connector.settings import load_settings
+from connector.tables import Connection
+from providers.sandbox.server import Sandbox
+
+LIVE_FOR_DAYS = 15  # long enough for a warning, its seven days, and the fee that follows
+HOUR_UTC = 15  # working time from Berlin to New York
+SATURDAY = 5
+# The make-believe companies agreed a flat fee in their terms; everything else is the default timetable.
+POLICY = """
+[late_fees]
+enabled = true
+approval = "automatic"
+terms_agreed_on = 2024-01-01
+"""
+
+
+def run_demo(
+    *, port: int, once: bool, tell: Callable[[str], None], show: Callable[[str], None], ready: Callable[[str], None]
+) -> int:
+    """Run the demo and return the exit status. ``tell`` gets progress, ``show`` the story, ``ready`` the web address."""
+    with ExitStack() as stack:
+        today = _last_working_moment(datetime.now(UTC))
+        sandbox = Sandbox(now=today - timedelta(days=LIVE_FOR_DAYS))
+        vendors = stack.enter_context(sandbox.serve())
+        home = stack.enter_context(_home())
+        installation = stack.enter_context(_installation(sandbox, vendors, home, port))
+        tell(f"sandbox vendors listen on {vendors}; this demo's own database is {home / 'duewell.db'}")
+        connections = _connect_both(installation, tell)
+        for connection in connections:
+            tell(f"{connection.name}: first pull, in mode observe")
+            run_connection(installation, connection.id or 0)
+            set_mode(installation, connection.id or 0, "live", by="the demo")
+        results = _live_until(installation, sandbox, connections, today, tell)
+        for result in results:
+            show("")
+            for line in result.story:
+                show(line)
+        _show_sums(installation, sandbox, vendors, show)
+        if not once:
+            sandbox.clock.run()  # from here on time passes
+            _serve(installation, port, ready)
+        return 0 if all(result.outcome in {"ok", "later"} for result in results) else 1
+
+
+def _last_working_moment(now: datetime) -> datetime:
+    """Find the latest weekday afternoon that is not in the future: offices are open where the customers are."""
+    moment = now.replace(hour=HOUR_UTC, minute=0, second=0, microsecond=0)
+    while moment > now or moment.weekday() >= SATURDAY:
+        moment -= timedelta(days=1)
+    return moment
+
+
+@contextmanager
+def _home() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="duewell-demo-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _installation(sandbox: Sandbox, vendors: str, home: Path, port: int) -> Iterator[Installation]:
+    own = {name.lower(): value for name, value in sandbox.settings(vendors).items()}
+    own |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
+    own |= {"duewell_base_url": f"http://localhost:{port}", "duewell_secret_keys": ""}
+    installation = open_installation(load_settings(**own), now=sandbox.clock.now)
+    try:
+        with writing(installation.engine) as session:
+            policies_store.set_policy(session, POLICY, by="the demo", at=installation.now())
+        yield installation
+    finally:
+        installation.close()
+
+
+def _connect_both(installation: Installation, tell: Callable[[str], None]) -> list[Connection]:
+    made: list[Connection] = []
+    for name in ("xero", "quickbooks"):
+        request = begin_consent(installation, name)
+        reply = requests.get(f"{request.url}&sandbox_allow=1", allow_redirects=False, timeout=10)
+        made += finish_consent(installation, name, urljoin(request.url, reply.headers["Location"]))
+        tell(f"connected {name}: " + ", ".join(each.name for each in made if each.provider == name))
+    return made
+
+
+def _live_until(
+    installation: Installation,
+    sandbox: Sandbox,
+    connections: list[Connection],
+    today: datetime,
+    tell: Callable[[str], None],
+) -> list[RunResult]:
+    """Let the days pass, an hour of each company on every one of them; return the last day's."""
+    results: list[RunResult] = []
+    while sandbox.clock.now() < today:
+        sandbox.clock.advance(timedelta(days=1))
+        results = [run_connection(installation, connection.id or 0) for connection in connections]
+        did = "; ".join(f"{result.name}: {_did(result)}" for result in results)
+        tell(f"{sandbox.clock.now():%a %d %b}  {did}")
+    return results
+
+
+def _did(result: RunResult) -> str:
+    words = {"mailed": "mailed", "noted": "notes", "charged": "fees", "tasks": "tasks", "doubts": "doubts"}
+    done = [f"{result.numbers[name]} {word}" for name, word in words.items() if result.numbers.get(name)]
+    return (", ".join(done) or "quiet") + ("" if result.outcome == "ok" else f" ({result.outcome}: {result.why})")
+
+
+def _show_sums(installation: Installation, sandbox: Sandbox, vendors: str, show: Callable[[str], None]) -> None:
+    with reading(installation.engine) as session:
+        posted = [fee for fee in fees.listing(session) if fee["state"] == "posted"]
+    show("")
+    show(
+        f"In {LIVE_FOR_DAYS} days: {len(sandbox.sendgrid.mails())} mails (read them at {vendors}/mails while this runs)"
+    )
+    show(f"and {len(posted)} late fees, each a new invoice in the ledger, the first of them:")
+    for fee in posted[:3]:
+        show(f"  {fee['number']}: {fee['amount']} {fee['currency']} for {fee['invoice']} ({fee['customer']})")
+
+
+def _serve(installation: Installation, port: int, ready: Callable[[str], None]) -> None:
+    from connector.serve import serve  # noqa: PLC0415 - only the demo that stays open needs the web app
+
+    threading.Timer(1.0, ready, [f"http://localhost:{port}/"]).start()
+    serve(installation, "127.0.0.1", port)
