@@ -119,6 +119,8 @@ class Page:
 
     ``applications`` replace, in the mirror, every application of the invoices in ``applications_of_invoices`` and of
     the sources (kind, id) in ``applications_of_sources``: so one that was undone in the ledger goes away.
+    ``afresh`` marks the first page of a pull that brings everything anew, because the ledger no longer tells what was
+    deleted since the cursor: what the mirror holds of it, and this pull does not bring, is gone.
     ``cursor`` is opaque JSON text of the provider. ``expected`` is the number of records this pull will bring, where known.
     """
 
@@ -134,6 +136,7 @@ class Page:
     malformed: list[Malformed] = field(default_factory=list)
     expected: int | None = None
     last: bool = False
+    afresh: bool = False
 
 
 class LateFeeInvoice(NamedTuple):

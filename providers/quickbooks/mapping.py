@@ -43,7 +43,7 @@ _NO_CENTS: Final = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
 _ZERO = Decimal(0)
 _TEN_THOUSAND = Decimal(10_000)
 
-S = TypeVar("S", bound=Struct)
+S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
 
 
 class Offer(NamedTuple):
@@ -70,9 +70,9 @@ def read(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | Deleted | Malform
             record = decode(raw)
             check_amounts(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation) as error:
-            yield _deleted(raw, kind) or Malformed(kind, _id_of(raw), _why(error), bytes(raw))
+            yield _deleted(raw, kind) or Malformed(kind, id_of(raw), _why(error), bytes(raw))
         else:
-            yield _gone(kind, record) if record.status == "Deleted" else record  # type: ignore[attr-defined]
+            yield _gone(kind, record) if record.status == "Deleted" else record
 
 
 def customer(record: Customer, emails: str = "") -> CustomerRecord:
@@ -178,6 +178,11 @@ def unsettled_payments(record: Invoice, known: Mapping[str, date | None]) -> lis
     return [one.txn_id for one in record.linked_txn if one.txn_type == "Payment" and one.txn_id not in known]
 
 
+def is_voided(record: Invoice) -> bool:
+    """Whether this is what QuickBooks leaves of a voided invoice: no amounts, and a word before the private note."""
+    return not record.total_amt and not record.balance and (record.private_note or "").lstrip().startswith("Voided")
+
+
 def addresses(text: str | None) -> str:
     """The mail addresses of a field that may hold several, comma-joined; what is no address is left out."""
     if not text:
@@ -241,9 +246,7 @@ def _check(amount: Decimal, key: str) -> None:
 def _status(record: Invoice) -> str:
     if record.balance > 0:
         return InvoiceStatus.OPEN.value
-    if not record.total_amt and (record.private_note or "").lstrip().startswith("Voided"):
-        return InvoiceStatus.VOIDED.value
-    return InvoiceStatus.PAID.value
+    return InvoiceStatus.VOIDED.value if is_voided(record) else InvoiceStatus.PAID.value
 
 
 def _settled_on(record: Invoice, paid_on: Mapping[str, date | None]) -> date:
@@ -274,7 +277,7 @@ def _deleted(raw: Raw, kind: str) -> Deleted | None:
     return _gone(kind, stub) if stub.status == "Deleted" else None
 
 
-def _id_of(raw: Raw) -> str:
+def id_of(raw: Raw) -> str:
     """The record's id, or a name made of its bytes where even that cannot be read."""
     try:
         fields = msgspec.json.decode(raw, type=dict[str, Raw])

@@ -160,14 +160,77 @@ class CreditMemo(Struct, rename="pascal"):
     status: str | None = field(name="status", default=None)
 
 
+class NameValue(Struct, rename="pascal", gc=False):
+    """A fact about the company that has no field of its own."""
+
+    name: str
+    value: str | None = None
+
+
+class CompanyInfo(Struct, rename="pascal"):
+    """The company."""
+
+    company_name: str
+    country: str | None = None
+    company_addr: PostalAddress | None = None
+    default_time_zone: str | None = None
+    name_value: list[NameValue] = []
+
+
+class AccountingPrefs(Struct, rename="pascal", gc=False):
+    """How the books are kept."""
+
+    book_close_date: date | None = None
+
+
+class CurrencyPrefs(Struct, rename="pascal"):
+    """In which currency."""
+
+    home_currency: Ref | None = None
+
+
+class FinancePrefs(Struct, rename="pascal", gc=False):
+    """Finance charges that QuickBooks computes by itself."""
+
+    annual_interest_rate: Decimal | None = None
+
+
+class Preferences(Struct, rename="pascal"):
+    """The company's settings that matter here."""
+
+    accounting_info_prefs: AccountingPrefs | None = None
+    currency_prefs: CurrencyPrefs | None = None
+    finance_charges_prefs: FinancePrefs | None = None
+
+
+class Attachable(Struct, rename="pascal", gc=False):
+    """A note or a file that hangs on a transaction."""
+
+    id: str
+    note: str | None = None
+
+
+class Named(Struct, rename="pascal", gc=False):
+    """An item or an account."""
+
+    id: str
+    name: str
+    active: bool | None = None
+
+
 class Found(Struct, rename="pascal"):
-    """The records of one query, still raw, so that a bad one does not spoil the others."""
+    """The records of one query; those of the mirror still raw, so that a bad one does not spoil the others."""
 
     customer: list[Raw] = []
     term: list[Raw] = []
     invoice: list[Raw] = []
     payment: list[Raw] = []
     credit_memo: list[Raw] = []
+    company_info: list[CompanyInfo] = []
+    preferences: list[Preferences] = []
+    attachable: list[Attachable] = []
+    item: list[Named] = []
+    account: list[Named] = []
     total_count: int | None = field(name="totalCount", default=None)
 
 
@@ -189,3 +252,18 @@ class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):
 
     cdc_response: list[CdcResponse]
     time: datetime | None = None
+
+
+class Linkable(Struct, rename="pascal", gc=False):
+    """An invoice read alone, with the page where its customer pays it."""
+
+    invoice_link: str | None = None
+
+
+class Single(Struct, rename="pascal"):
+    """The envelope of one object read or written; only what is asked of it is there."""
+
+    invoice: Raw | None = None
+    attachable: Attachable | None = None
+    item: Named | None = None
+    account: Named | None = None

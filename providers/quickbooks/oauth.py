@@ -1,0 +1,233 @@
+"""Intuit's sign-in: discovery document, consent, exchange, refresh, revocation; the protocol is Authlib's.
+
+The discovery document is read once a day: kept in this process, and within the token for the processes to come.
+"""
+
+from __future__ import annotations
+
+import hmac
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+import requests
+from authlib.integrations.base_client.errors import OAuthError
+from authlib.integrations.requests_client import OAuth2Session
+from msgspec import Struct
+
+from providers.errors import ProviderError, Reconnect, Rejected, TryLater
+from providers.http import TOKEN, Limits, Vendor, guard, hosts_of, json_body, unclear
+from providers.ledger import Calls, ConsentRequest, JsonObject
+from providers.quickbooks.faults import TRACE_HEADER
+
+SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the person is does not matter here
+HARD_LIMIT_HEADER: Final = "x-include-refresh-token-hard-expires-in"  # asks when the five years of a grant end
+DAY_S: Final = 86_400
+_KEPT: Final = ("token_type", "access_token", "refresh_token", "expires_in", "expires_at")
+_KEPT_TOO: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
+
+
+class Settings(Protocol):
+    """The settings read here."""
+
+    @property
+    def quickbooks_client_id(self) -> str:
+        """Of the user's own Intuit app."""
+        ...
+
+    @property
+    def quickbooks_client_secret(self) -> str:
+        """Of the user's own Intuit app."""
+        ...
+
+    @property
+    def quickbooks_discovery_url(self) -> str:
+        """Where Intuit says which addresses to use."""
+        ...
+
+
+class Endpoints(Struct):
+    """What is needed of the discovery document, where it came from and when (Unix seconds)."""
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    revocation_endpoint: str
+    discovered_from: str = ""
+    discovered_at: float = 0.0
+
+    def fresh(self, url: str) -> bool:
+        """Whether this is of that address and less than a day old."""
+        return self.discovered_from == url and 0 <= time.time() - self.discovered_at < DAY_S
+
+
+class _Nobody:
+    """Counts nothing: a consent URL is made before there is anything to count for."""
+
+    def before(self, kind: str) -> None: ...
+    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None: ...
+
+
+_discovered: dict[str, Endpoints] = {}
+
+
+def begin(settings: Settings, redirect_uri: str) -> ConsentRequest:
+    """Make the consent URL."""
+    endpoints = _discover(settings, {}, _Nobody())
+    session = _session(settings, endpoints, _Nobody(), redirect_uri=redirect_uri)
+    url, state = session.create_authorization_url(endpoints.authorization_endpoint, scope=SCOPES)
+    return ConsentRequest(url, state)
+
+
+def finish(
+    settings: Settings, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+) -> tuple[JsonObject, str]:
+    """Exchange the code that came back; returns the token and the company's realm id."""
+    answer = {name: values[0] for name, values in parse_qs(urlsplit(redirected_url).query).items()}
+    if not hmac.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
+        raise Rejected("the answer does not belong to this consent (its state differs)", code="state")
+    if "error" in answer:
+        raise Rejected(f"Intuit answered {_word(answer['error'])!r} instead of a grant", code=_word(answer["error"]))
+    realm_id, code = answer.get("realmId", ""), answer.get("code", "")
+    if not code or not realm_id.isdecimal():
+        raise Rejected("the answer names no company (realmId) or holds no code", code="realm")
+    endpoints = _discover(settings, {}, calls)
+    session = _session(settings, endpoints, calls, redirect_uri=redirect_uri)
+    token = _ask(lambda: session.fetch_token(endpoints.token_endpoint, grant_type="authorization_code", code=code))
+    return _kept(token, endpoints, {}), realm_id
+
+
+def refresh(settings: Settings, token: JsonObject, calls: Calls) -> JsonObject:
+    """Trade the refresh token for a fresh pair; where the answer is lost, the old one may be tried again."""
+    endpoints = _discover(settings, token, calls)
+    session = _session(settings, endpoints, calls)
+    given = session.refresh_token
+    fresh = _ask(lambda: given(endpoints.token_endpoint, refresh_token=str(token.get("refresh_token", ""))))
+    return _kept(fresh, endpoints, token)
+
+
+def revoke(settings: Settings, token: JsonObject, calls: Calls) -> None:
+    """End the grant. Intuit takes JSON here, unlike the standard; a token it does not know is as good as revoked."""
+    endpoints = _discover(settings, token, calls)
+    session = requests.Session()
+    guard(session, _vendor(settings, endpoints), calls, TOKEN)
+    response = session.post(
+        endpoints.revocation_endpoint,
+        json={"token": str(token.get("refresh_token", ""))},
+        auth=(settings.quickbooks_client_id, settings.quickbooks_client_secret),
+        headers={"Accept": "application/json"},
+    )
+    if response.status_code == requests.codes.unauthorized:
+        raise Rejected("Intuit does not know this app (client id and secret)", code="invalid_client")
+
+
+def _discover(settings: Settings, token: Mapping[str, Any], calls: Calls) -> Endpoints:
+    """The endpoints; a document of yesterday serves where today's cannot be had."""
+    url = settings.quickbooks_discovery_url
+    for known in (_discovered.get(url), _of_token(token)):
+        if known and known.fresh(url):
+            return known
+    try:
+        endpoints = _download(settings, calls)
+    except ProviderError:
+        old = _discovered.get(url) or _of_token(token)
+        if old is None or old.discovered_from != url:
+            raise
+        return old
+    _discovered[url] = endpoints
+    return endpoints
+
+
+def _download(settings: Settings, calls: Calls) -> Endpoints:
+    url = settings.quickbooks_discovery_url
+    vendor = Vendor("Intuit", hosts_of(url), TRACE_HEADER)
+    session = requests.Session()
+    guard(session, vendor, calls, TOKEN, Limits(call_s_max=30))
+    response = session.get(url, headers={"Accept": "application/json"})
+    try:
+        endpoints = msgspec.json.decode(json_body(response, vendor, TOKEN), type=Endpoints)
+    except msgspec.MsgspecError:
+        raise TryLater(f"Intuit's discovery document cannot be read (status {response.status_code})") from None
+    for one in (endpoints.issuer, endpoints.authorization_endpoint, endpoints.token_endpoint):
+        _refuse_stranger(one, url)
+    _refuse_stranger(endpoints.revocation_endpoint, url)
+    endpoints.discovered_from, endpoints.discovered_at = url, time.time()
+    return endpoints
+
+
+def _refuse_stranger(endpoint: str, discovery_url: str) -> None:
+    """Secrets are sent to these addresses: they must be of the same domain and scheme as the document itself."""
+    theirs, ours = urlsplit(endpoint), urlsplit(discovery_url)
+    same_domain = _domain(theirs.hostname or "") == _domain(ours.hostname or "")
+    if not same_domain or theirs.scheme not in {"https", ours.scheme}:
+        raise Rejected(f"the discovery document names a strange address ({theirs.hostname}); nothing was sent to it")
+
+
+def _domain(host: str) -> str:
+    return host if host.replace(".", "").isdecimal() else ".".join(host.split(".")[-2:])
+
+
+def _of_token(token: Mapping[str, Any]) -> Endpoints | None:
+    try:
+        return msgspec.convert(token.get("endpoints"), Endpoints)
+    except msgspec.ValidationError:
+        return None
+
+
+def _vendor(settings: Settings, endpoints: Endpoints) -> Vendor:
+    hosts = hosts_of(settings.quickbooks_discovery_url, endpoints.token_endpoint, endpoints.revocation_endpoint)
+    return Vendor("Intuit", hosts, TRACE_HEADER)
+
+
+def _session(settings: Settings, endpoints: Endpoints, calls: Calls, redirect_uri: str | None = None) -> OAuth2Session:
+    session = OAuth2Session(
+        settings.quickbooks_client_id,
+        settings.quickbooks_client_secret,
+        token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - the name of a method
+        redirect_uri=redirect_uri,
+    )
+    session.register_compliance_hook("access_token_request", _ask_for_hard_limit)
+    session.register_compliance_hook("refresh_token_request", _ask_for_hard_limit)
+    guard(session, _vendor(settings, endpoints), calls, TOKEN)
+    return session
+
+
+def _ask_for_hard_limit(url: str, headers: dict[str, str], body: Any) -> tuple[str, dict[str, str], Any]:
+    return url, {**headers, HARD_LIMIT_HEADER: "true"}, body
+
+
+def _ask(ask: Callable[[], JsonObject]) -> JsonObject:
+    """Ask for a token; the ways of not getting one, told apart by what to do."""
+    try:
+        token = dict(ask())
+    except OAuthError as error:
+        raise _refused(str(error.error or "")) from None  # its description may quote what was sent
+    except requests.HTTPError as error:  # a 4xx that is no JSON: a gateway's page, not the sign-in's word
+        raise TryLater(f"Intuit answered the token call with status {error.response.status_code}") from None
+    except ValueError:
+        raise unclear(TOKEN, "Intuit answered the token call with something that is not JSON") from None
+    if not token.get("access_token") or not token.get("refresh_token"):
+        raise unclear(TOKEN, "Intuit's answer to the token call holds no token")
+    return token
+
+
+def _refused(error: str) -> ProviderError:
+    if error == "invalid_grant":
+        return Reconnect("Intuit no longer accepts this grant: it was withdrawn, or not used for 100 days")
+    if error == "invalid_client":
+        return Rejected("Intuit does not know this app: look at QUICKBOOKS_CLIENT_ID and its secret", code=error)
+    return Rejected(f"Intuit refused the token call ({_word(error)})", code=_word(error))
+
+
+def _kept(token: JsonObject, endpoints: Endpoints, before: Mapping[str, Any]) -> JsonObject:
+    """What is worth keeping of a token; the id token and other personal data are not."""
+    kept: JsonObject = {name: token[name] for name in (*_KEPT, *_KEPT_TOO) if name in token}
+    kept.setdefault("refresh_token", before.get("refresh_token"))
+    kept["expires_at"] = int(token.get("expires_at") or time.time() + float(token.get("expires_in") or 3600))
+    return {**kept, "endpoints": msgspec.to_builtins(endpoints)}
+
+
+def _word(text: str) -> str:
+    return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")

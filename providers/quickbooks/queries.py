@@ -1,0 +1,70 @@
+"""Statements of Intuit's query language, and the envelopes their answers come in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+
+from providers.errors import ProviderError
+from providers.http import unclear
+
+PAGE: Final = 1000  # the most a query gives; its default of 100 truncates silently
+CHUNK: Final = 300  # ids in one IN list
+NAMES: Final = frozenset({"Customer", "Term", "Item", "Account"})  # their inactive ones are hidden unless asked for
+
+E = TypeVar("E", bound=Struct)
+
+
+def select(entity: str, *conditions: str, start: int = 1) -> str:
+    """One page of an entity, in the order of an id that never changes: edits while one pages lose nothing."""
+    if entity in NAMES:
+        conditions = ("Active IN (true, false)", *conditions)
+    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
+    page = f"ORDERBY Id STARTPOSITION {start} MAXRESULTS {PAGE}"
+    return f"SELECT * FROM {entity}{where} {page}"  # noqa: S608 - not SQL; values are quoted below
+
+
+def only(entity: str) -> str:
+    """What there is one of in a company."""
+    return f"SELECT * FROM {entity}"  # noqa: S608 - not SQL, and no value in it
+
+
+def count(entity: str) -> str:
+    """How many there are: progress bars want to know."""
+    where = " WHERE Active IN (true, false)" if entity in NAMES else ""
+    return f"SELECT COUNT(*) FROM {entity}{where}"  # noqa: S608 - not SQL, and no value in it
+
+
+def equal(field: str, value: str) -> str:
+    """A condition on one value."""
+    return f"{field} = {_quoted(value)}"
+
+
+def one_of(field: str, values: Iterable[str]) -> str:
+    """A condition on several values."""
+    return f"{field} IN ({', '.join(map(_quoted, values))})"
+
+
+def chunks(ids: Iterable[str]) -> list[Sequence[str]]:
+    """The ids, without repeats, in lists short enough for one statement."""
+    all_ids = list(dict.fromkeys(ids))
+    return [all_ids[at : at + CHUNK] for at in range(0, len(all_ids), CHUNK)]
+
+
+def decoded(body: bytes, envelope: type[E], kind: str) -> E:
+    """The answer's envelope; one that is not as documented cannot be trusted."""
+    try:
+        return msgspec.json.decode(body, type=envelope)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise _odd(kind, str(error)) from None
+
+
+def _odd(kind: str, why: str) -> ProviderError:
+    return unclear(kind, f"QuickBooks' answer is not as documented: {why}")
+
+
+def _quoted(value: str) -> str:
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

@@ -1,0 +1,178 @@
+"""Writes into the books: notes and late fees, each once, however often it is tried.
+
+Intuit promises to replay the first answer under the same ``requestid``; there are reports that it does not always, so
+that the connector looks (``find_note``, ``find_invoice``) before it tries again what is old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from providers.errors import Rejected
+from providers.http import READ, WRITE, unclear
+from providers.ledger import LateFeeInvoice, Posted
+from providers.quickbooks import faults, mapping, queries
+from providers.quickbooks.client import Client
+from providers.quickbooks.shapes import Invoice, Named, QueryReply, Single
+
+FEE_ACCOUNT: Final = "Late fee income"  # QuickBooks' own name for it
+NUMBER_MAX: Final = 21
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Writes of one company. ``country`` is asked only when a fee is posted: its taxes decide the invoice's shape."""
+
+    def __init__(self, client: Client, country: Callable[[], str]) -> None:
+        self._client = client
+        self._country = country
+        self._fee_item_id = ""
+
+    def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
+        """Hang a note on an invoice; it shows with the attachments and changes nothing of the invoice."""
+        on = {"EntityRef": {"type": "Invoice", "value": invoice_id}}
+        body = self._client.create("Attachable", _encode({"AttachableRef": [on], "Note": text}), request_id(key))
+        return Posted(_written(queries.decoded(body, Single, WRITE).attachable).id)
+
+    def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
+        """Find the note that holds the short key."""
+        on = (
+            queries.equal("AttachableRef.EntityRef.Type", "Invoice"),
+            queries.equal("AttachableRef.EntityRef.value", invoice_id),
+        )
+        body = self._client.query(queries.select("Attachable", *on))
+        for note in queries.decoded(body, QueryReply, READ).query_response.attachable:
+            if short_key in (note.note or ""):
+                return Posted(note.id)
+        return None
+
+    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
+        """Create the fee's invoice, unless its number is there: a look costs one read, a second fee a customer."""
+        there = self.find_invoice(fee.number)
+        if there is not None:
+            return there
+        invoice = self._fee_invoice(fee, self._fee_item())
+        try:
+            body = self._client.create("Invoice", _encode(invoice), request_id(key))
+        except Rejected as refused:
+            there = self.find_invoice(fee.number) if refused.code in faults.DUPLICATE_NUMBERS else None
+            if there is None:
+                raise
+            return there
+        posted = _invoice(queries.decoded(body, Single, WRITE), WRITE)
+        return Posted(posted.id, posted.doc_number or "")
+
+    def find_invoice(self, number: str) -> Posted | None:
+        """Find an invoice by its number; a voided one does not count."""
+        body = self._client.query(queries.select("Invoice", queries.equal("DocNumber", number)))
+        found = queries.decoded(body, QueryReply, READ).query_response.invoice
+        for record in mapping.read(found, Invoice):
+            if isinstance(record, Invoice) and not mapping.is_voided(record):
+                return Posted(record.id, record.doc_number or "")
+        return None
+
+    def waive(self, invoice_id: str, key: str) -> Posted:
+        """Void the fee's invoice. Its SyncToken is read just before; if someone changed it meanwhile, once more."""
+        try:
+            return self._void(invoice_id, key)
+        except Rejected as refused:
+            if refused.code != faults.STALE:
+                raise
+        return self._void(invoice_id, key)
+
+    def _void(self, invoice_id: str, key: str) -> Posted:
+        try:
+            body = self._client.read("Invoice", invoice_id)
+        except Rejected as refused:
+            if refused.code == faults.NOT_FOUND:  # someone deleted it, so nothing is owed of it
+                return Posted(invoice_id)
+            raise
+        invoice = _invoice(queries.decoded(body, Single, READ), READ)
+        posted = Posted(invoice.id, invoice.doc_number or "")
+        if mapping.is_voided(invoice):
+            return posted
+        if invoice.balance != invoice.total_amt:
+            message = "money is applied to this fee already; credit it in QuickBooks by hand"
+            raise Rejected(message, code="paid")
+        body = _encode({"Id": invoice.id, "SyncToken": invoice.sync_token})
+        self._client.void("Invoice", body, request_id(f"{key}:{invoice.sync_token}"))
+        return posted
+
+    def _fee_invoice(self, fee: LateFeeInvoice, item_id: str) -> dict[str, Any]:
+        """The fee's invoice. Nothing in it makes QuickBooks mail it: that is the reminder's business."""
+        sells: dict[str, Any] = {"ItemRef": {"value": item_id}, "Qty": 1, "UnitPrice": _number(fee.amount)}
+        invoice: dict[str, Any] = {
+            "CustomerRef": {"value": fee.customer_id},
+            "CurrencyRef": {"value": fee.currency},
+            "TxnDate": fee.dated_on.isoformat(),
+            "DueDate": fee.due_on.isoformat(),
+            "DocNumber": fee.number[:NUMBER_MAX],
+            "PrivateNote": f"{mapping.FEE_NOTE}{fee.of_number} (Id {fee.of_invoice_id})",
+        }
+        if self._country() == "US":
+            sells["TaxCodeRef"] = {"value": "NON"}
+        else:
+            invoice["GlobalTaxCalculation"] = "NotApplicable"
+        line = {
+            "DetailType": "SalesItemLineDetail",
+            "Amount": _number(fee.amount),
+            "Description": fee.description[:4000],
+            "SalesItemLineDetail": sells,
+        }
+        return {**invoice, "Line": [line]}
+
+    def _fee_item(self) -> str:
+        """The service item that fees are sold as: the bookkeeper's own of that name, else a new one."""
+        if not self._fee_item_id:
+            item = self._named("Item", mapping.FEE_NAME) or self._create_fee_item()
+            if item.active is False:
+                message = f"the item {mapping.FEE_NAME!r} is inactive in QuickBooks; make it active to charge late fees"
+                raise Rejected(message, code="inactive")
+            self._fee_item_id = item.id
+        return self._fee_item_id
+
+    def _create_fee_item(self) -> Named:
+        account = self._named("Account", FEE_ACCOUNT)
+        if account is None:
+            new = {"Name": FEE_ACCOUNT, "AccountType": "Other Income"}
+            body = self._client.create("Account", _encode(new), request_id(f"account:{FEE_ACCOUNT}"))
+            account = _written(queries.decoded(body, Single, WRITE).account)
+        new_item = {"Name": mapping.FEE_NAME, "Type": "Service", "IncomeAccountRef": {"value": account.id}}
+        body = self._client.create("Item", _encode(new_item), request_id(f"item:{mapping.FEE_NAME}:{account.id}"))
+        return _written(queries.decoded(body, Single, WRITE).item)
+
+    def _named(self, entity: str, name: str) -> Named | None:
+        body = self._client.query(queries.select(entity, queries.equal("Name", name)))
+        found = queries.decoded(body, QueryReply, READ).query_response
+        named = found.item if entity == "Item" else found.account
+        return named[0] if named else None
+
+
+def request_id(key: str) -> str:
+    """What Intuit knows a write by: at most 36 characters, the same for the same key."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]
+
+
+def _number(amount: Decimal) -> Decimal:
+    """The amount without an exponent, as JSON wants it."""
+    return Decimal(f"{amount:f}")
+
+
+def _written(created: T | None) -> T:
+    if created is None:
+        raise unclear(WRITE, "QuickBooks' answer does not name what was created")
+    return created
+
+
+def _invoice(single: Single, kind: str) -> Invoice:
+    for record in mapping.read([single.invoice] if single.invoice else [], Invoice):
+        if isinstance(record, Invoice):
+            return record
+    raise unclear(kind, "QuickBooks' answer does not hold a readable invoice")
