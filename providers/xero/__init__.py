@@ -1,0 +1,64 @@
+"""Xero behind the ledger port: sign-in is in ``oauth.py``, the books in ``ledger.py``, the quirks in README.md."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from providers.ledger import (
+        AccessToken,
+        Calls,
+        CompanyRef,
+        Consent,
+        ConsentRequest,
+        JsonObject,
+        Ledger,
+        LedgerProvider,
+    )
+
+
+class Xero:
+    """The provider. Its parts are imported when they are used: the SDK alone takes half a second."""
+
+    name = "xero"
+    title = "Xero"
+
+    def missing_settings(self, settings: Any) -> list[str]:
+        """The client id is all that must be given: without a secret, PKCE alone is used."""
+        return [] if settings.xero_client_id else ["XERO_CLIENT_ID"]
+
+    def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
+        """Make the consent URL with state and PKCE."""
+        from providers.xero import oauth  # noqa: PLC0415
+
+        return oauth.begin(settings, redirect_uri)
+
+    def finish_consent(
+        self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+    ) -> Consent:
+        """Exchange the code and list the organisations of this consent."""
+        from providers.xero import oauth  # noqa: PLC0415
+
+        return oauth.finish(settings, redirect_uri, redirected_url, begun, calls)
+
+    def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
+        """Return a fresh pair of tokens."""
+        from providers.xero import oauth  # noqa: PLC0415
+
+        return oauth.refresh(settings, token, calls)
+
+    def revoke(self, settings: Any, token: JsonObject, company: CompanyRef, *, last: bool, calls: Calls) -> None:
+        """Disconnect one organisation, or everything the grant opened."""
+        from providers.xero import oauth  # noqa: PLC0415
+
+        oauth.revoke(settings, token, company, calls, last=last)
+
+    def ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: Calls) -> Ledger:
+        """Open one organisation's books."""
+        from providers.xero.client import Client  # noqa: PLC0415
+        from providers.xero.ledger import XeroLedger  # noqa: PLC0415
+
+        return XeroLedger(Client(settings.xero_api_url, company.external_id, access_token, calls))
+
+
+PROVIDER: Final[LedgerProvider] = Xero()

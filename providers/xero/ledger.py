@@ -1,0 +1,234 @@
+"""One Xero organisation's books behind the ledger port: what is read just before acting, and what is written."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+
+from policies.receivables import Company
+from providers.errors import Reconnect, Rejected, TryLater
+from providers.http import READ, WRITE
+from providers.ledger import Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
+from providers.xero import shapes
+from providers.xero.fee_account import FeeAccount, choose_fee_account
+from providers.xero.mapping import optional_day
+from providers.xero.places import time_zone
+from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
+
+if TYPE_CHECKING:
+    from providers.xero.client import Client
+
+NOTE_LENGTH_MAX: Final = 250  # developer.xero.com/documentation/api/history-and-notes
+KEY_LENGTH_MAX: Final = 128  # Idempotency-Key, Xero's OpenAPI document
+_IDS_PER_CALL: Final = 40  # 37 characters each: the address stays under the 2,048 that any server takes
+_LIVE: Final = frozenset({"DRAFT", "SUBMITTED", "AUTHORISED", "PAID"})
+_CREDITS: Final = {
+    "credit_notes": ("get_credit_notes", "CreditNoteID"),
+    "overpayments": ("get_overpayments", "OverpaymentID"),
+    "prepayments": ("get_prepayments", "PrepaymentID"),
+}
+_REMINDERS_UNKNOWN: Final = (
+    "Xero does not say whether it mails invoice reminders itself; see there under"
+    " Business > Invoices > Invoice reminders, and switch them off, so that nobody is reminded twice"
+)
+_Shape = TypeVar("_Shape", bound=msgspec.Struct)
+
+
+class XeroLedger:
+    """The books of one organisation."""
+
+    def __init__(self, client: Client) -> None:
+        """Keep the client; nothing is read yet."""
+        self._client = client
+        self._fee_account: FeeAccount | None = None
+
+    def facts(self) -> LedgerFacts:
+        """Read the organisation and whether Xero mails reminders by itself."""
+        found = self._read(shapes.Organisations, "get_organisations").organisations
+        if not found:
+            raise self._client.unreadable(READ)
+        organisation = found[0]
+        own_reminders, warnings = self._own_reminders()
+        zone = time_zone(organisation.zone or "")
+        if zone is None:
+            warnings.append("Xero's time zone of this organisation is not known here; UTC is used for its days")
+        if organisation.demo:
+            warnings.append("this is Xero's demo company: Xero resets it, and the connection is lost then")
+        locks = [
+            optional_day("PeriodLockDate", organisation.period_lock),
+            optional_day("EndOfYearLockDate", organisation.year_lock),
+        ]
+        company = Company(
+            organisation.name,
+            organisation.currency,
+            organisation.country or "",
+            zone or "UTC",
+            max((lock for lock in locks if lock), default=None),
+            own_reminders,
+        )
+        return LedgerFacts(company, organisation.plan or "", tuple(warnings))
+
+    def _own_reminders(self) -> tuple[bool, list[str]]:
+        try:
+            found = self._read(shapes.ReminderSettings, "get_invoice_reminders").settings
+        except (Reconnect, Rejected):  # the organisation was just read: what is missing is a scope
+            return False, [_REMINDERS_UNKNOWN]
+        return any(setting.enabled for setting in found), []
+
+    def changes(self, cursor: str | None, now: datetime) -> Iterator[Page]:
+        """Yield what changed since ``cursor``, page by page."""
+        return pull(self._client, cursor, now)
+
+    def look(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> Page:
+        """Re-read these invoices, and the open credits of these customers (of all, where there are several)."""
+        page = Page(cursor="", last=True)
+        for start in range(0, len(invoice_ids), _IDS_PER_CALL):
+            ids = list(invoice_ids[start : start + _IDS_PER_CALL])
+            read_into(page, self._client, "invoices", "get_invoices", i_ds=ids, page=1, page_size=_IDS_PER_CALL)
+        came = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
+        page.deleted += [Deleted("invoice", one, None) for one in invoice_ids if one not in came]
+        if customer_ids:
+            for stream in _CREDITS:
+                self._look_at_credits(page, stream, customer_ids)
+        return page
+
+    def _look_at_credits(self, page: Page, stream: str, customer_ids: Sequence[str]) -> None:
+        # several contacts can't be asked for in one call where Xero allows its optimised filters only
+        several = len(set(customer_ids)) > 1
+        where = 'Status=="AUTHORISED"' if several else f'Contact.ContactID==Guid("{customer_ids[0]}")'
+        operation, order = _CREDITS[stream]
+        number = 0
+        while True:
+            number += 1
+            found = read_into(
+                page, self._client, stream, operation, where=where, order=order, page=number, page_size=PAGE_SIZE
+            )
+            if not has_more(found, number):
+                return
+
+    def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
+        """Write a note into the invoice's history."""
+        if len(text) > NOTE_LENGTH_MAX:
+            message = f"a note in Xero holds {NOTE_LENGTH_MAX} characters, this one has {len(text)}; nothing was sent"
+            raise Rejected(message, code="length")
+        body = {"HistoryRecords": [{"Details": text}]}
+        self._client.write("create_invoice_history", invoice_id, body, idempotency_key=_short(key))
+        return Posted(f"{invoice_id}/history")
+
+    def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
+        """Find a note by the short key in its text."""
+        history = self._read(shapes.History, "get_invoice_history", invoice_id)
+        found = any(short_key in (record.details or "") for record in history.records)
+        return Posted(f"{invoice_id}/history") if found else None
+
+    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
+        """Create the fee invoice. Where Xero refuses because its number exists, that one is the answer."""
+        body = {"Invoices": [self._fee_invoice(fee)]}
+        try:
+            return self._written("create_invoices", body, idempotency_key=_short(key))
+        except Rejected:
+            posted = self.find_invoice(fee.number)
+            if posted is None:
+                raise
+            return posted
+
+    def _fee_invoice(self, fee: LateFeeInvoice) -> dict[str, Any]:
+        original = self._invoice(fee.of_invoice_id)
+        if self._fee_account is None:
+            accounts = self._read(shapes.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
+            self._fee_account = choose_fee_account(accounts)
+        line = {
+            "Description": fee.description,
+            "Quantity": 1,
+            "UnitAmount": fee.amount,
+            "AccountCode": self._fee_account.code,
+            "TaxType": self._fee_account.tax_type,
+        }
+        theme = {"BrandingThemeID": original.branding_theme} if original.branding_theme else {}
+        return {
+            "Type": "ACCREC",
+            "Status": "AUTHORISED",
+            "InvoiceNumber": fee.number,
+            "Reference": fee.of_number,
+            "Contact": {"ContactID": fee.customer_id},
+            "CurrencyCode": fee.currency,
+            "Date": fee.dated_on.isoformat(),
+            "DueDate": fee.due_on.isoformat(),
+            "LineAmountTypes": "NoTax",
+            "LineItems": [line],
+            **theme,
+        }
+
+    def find_invoice(self, number: str) -> Posted | None:
+        """Find a live sales invoice by its number."""
+        for invoice in self._read(shapes.FullInvoices, "get_invoices", invoice_numbers=[number], page=1).invoices:
+            if invoice.number == number and invoice.type == "ACCREC" and invoice.status in _LIVE:
+                return Posted(invoice.id, invoice.number)
+        return None
+
+    def waive_late_fee(self, invoice_id: str, key: str) -> Posted:
+        """Void the fee invoice; one that is void already is the same answer."""
+        body = {"Invoices": [{"InvoiceID": invoice_id, "Status": "VOIDED"}]}
+        try:
+            return self._written("update_invoice", invoice_id, body, idempotency_key=_short(key))
+        except Rejected:
+            invoice = self._invoice(invoice_id)
+            if invoice.status in _LIVE:
+                raise
+            return Posted(invoice.id, invoice.number or "")
+
+    def pay_link(self, invoice_id: str) -> str | None:
+        """Xero's online invoice, with its payment buttons; drafts have none."""
+        try:
+            found = self._read(shapes.OnlineInvoices, "get_online_invoice", invoice_id).invoices
+        except Rejected:
+            return None
+        url = found[0].url if found else None
+        return url if url and urlsplit(url).scheme in {"https", "http"} else None
+
+    def invoice_pdf(self, invoice_id: str) -> bytes | None:
+        """The invoice as Xero prints it."""
+        try:
+            pdf = self._client.read_file("get_invoice_as_pdf", invoice_id)
+        except Rejected:
+            return None
+        if not pdf.startswith(b"%PDF"):
+            message = "Xero did not answer with a PDF of the invoice"
+            raise TryLater(message)
+        return pdf
+
+    def _invoice(self, invoice_id: str) -> shapes.FullInvoice:
+        found = self._read(shapes.FullInvoices, "get_invoice", invoice_id).invoices
+        if not found:
+            raise self._client.unreadable(READ)
+        return found[0]
+
+    def _read(self, shape: type[_Shape], operation: str, *args: Any, **params: Any) -> _Shape:
+        return self._decode(shape, self._client.read(operation, *args, **params), READ)
+
+    def _written(self, operation: str, *args: Any, **params: Any) -> Posted:
+        reply = self._decode(shapes.FullInvoices, self._client.write(operation, *args, **params), WRITE)
+        if not reply.invoices:
+            raise self._client.unreadable(WRITE)
+        invoice = reply.invoices[0]
+        if invoice.has_errors:
+            words = "; ".join(one.text for one in invoice.errors or ()) or "no reason given"
+            message = f"Xero refused the write: {words[:300]}"
+            raise Rejected(message, code="ValidationException")
+        return Posted(invoice.id, invoice.number or "")
+
+    def _decode(self, shape: type[_Shape], body: bytes, kind: str) -> _Shape:
+        try:
+            return msgspec.json.decode(body, type=shape, strict=False)
+        except msgspec.DecodeError:
+            raise self._client.unreadable(kind) from None
+
+
+def _short(key: str) -> str:
+    """The key itself, or its hash where it is longer than Xero takes."""
+    return key if len(key) <= KEY_LENGTH_MAX else hashlib.sha256(key.encode()).hexdigest()

@@ -1,0 +1,392 @@
+"""Xero's JSON as typed structs: only the fields we read, everything that may be absent or null said so, money exact.
+
+Enumerations are plain text here, because a value Xero adds tomorrow must not cost a record that is otherwise readable.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from msgspec import Raw, Struct, field
+
+
+class Pagination(Struct, rename={"pages": "pageCount", "items": "itemCount"}):
+    """How many pages and records a query has."""
+
+    page: int = 0
+    pages: int = 0
+    items: int = 0
+
+
+class ContactRef(Struct, gc=False, rename={"id": "ContactID"}):
+    """The summary of a contact inside a document."""
+
+    id: str
+
+
+class InvoiceRef(Struct, gc=False, rename={"id": "InvoiceID"}):
+    """The summary of an invoice inside an allocation."""
+
+    id: str
+
+
+class Line(Struct, gc=False, rename={"description": "Description", "amount": "LineAmount", "item": "ItemCode"}):
+    """A line of an invoice."""
+
+    description: str | None = None
+    amount: Decimal | None = None
+    item: str | None = None
+
+
+class Paid(Struct, gc=False, rename={"id": "PaymentID", "amount": "Amount", "date": "Date", "status": "Status"}):
+    """A payment as it rides on its invoice."""
+
+    id: str
+    amount: Decimal
+    date: str | None = None
+    status: str | None = None
+
+
+class CreditNoteApplied(Struct, gc=False, rename={"id": "CreditNoteID", "amount": "AppliedAmount", "date": "Date"}):
+    """A credit note as it rides on an invoice it was applied to."""
+
+    id: str
+    amount: Decimal | None = None
+    date: str | None = None
+
+
+class OverpaymentApplied(Struct, gc=False, rename={"id": "OverpaymentID", "amount": "AppliedAmount", "date": "Date"}):
+    """An overpayment as it rides on an invoice it was applied to."""
+
+    id: str
+    amount: Decimal | None = None
+    date: str | None = None
+
+
+class PrepaymentApplied(Struct, gc=False, rename={"id": "PrepaymentID", "amount": "AppliedAmount", "date": "Date"}):
+    """A prepayment as it rides on an invoice it was applied to."""
+
+    id: str
+    amount: Decimal | None = None
+    date: str | None = None
+
+
+class Invoice(
+    Struct,
+    kw_only=True,
+    rename={
+        "id": "InvoiceID",
+        "type": "Type",
+        "status": "Status",
+        "contact": "Contact",
+        "updated": "UpdatedDateUTC",
+        "currency": "CurrencyCode",
+        "total": "Total",
+        "due": "AmountDue",
+        "number": "InvoiceNumber",
+        "reference": "Reference",
+        "date_text": "DateString",
+        "date": "Date",
+        "due_date_text": "DueDateString",
+        "due_date": "DueDate",
+        "paid_date": "FullyPaidOnDate",
+        "expected_date": "ExpectedPaymentDate",
+        "sent": "SentToContact",
+        "lines": "LineItems",
+        "payments": "Payments",
+        "credit_notes": "CreditNotes",
+        "overpayments": "Overpayments",
+        "prepayments": "Prepayments",
+    },
+):
+    """An invoice or a bill."""
+
+    id: str
+    type: str
+    status: str
+    contact: ContactRef
+    updated: str
+    currency: str
+    total: Decimal
+    due: Decimal
+    number: str | None = None
+    reference: str | None = None
+    date_text: str | None = None
+    date: str | None = None
+    due_date_text: str | None = None
+    due_date: str | None = None
+    paid_date: str | None = None
+    expected_date: str | None = None
+    sent: bool | None = None
+    lines: list[Line] | None = None
+    payments: list[Paid] | None = None
+    credit_notes: list[CreditNoteApplied] | None = None
+    overpayments: list[OverpaymentApplied] | None = None
+    prepayments: list[PrepaymentApplied] | None = None
+
+
+class Allocation(
+    Struct, gc=False, rename={"invoice": "Invoice", "amount": "Amount", "date": "Date", "deleted": "IsDeleted"}
+):
+    """How much of a credit went to which invoice."""
+
+    amount: Decimal
+    invoice: InvoiceRef | None = None
+    date: str | None = None
+    deleted: bool | None = None
+
+
+class Credit(
+    Struct,
+    kw_only=True,
+    rename={
+        "type": "Type",
+        "status": "Status",
+        "contact": "Contact",
+        "updated": "UpdatedDateUTC",
+        "currency": "CurrencyCode",
+        "total": "Total",
+        "remaining": "RemainingCredit",
+        "date_text": "DateString",
+        "date": "Date",
+        "allocations": "Allocations",
+    },
+):
+    """What credit notes, overpayments and prepayments have in common."""
+
+    type: str
+    status: str
+    contact: ContactRef
+    updated: str
+    currency: str
+    total: Decimal
+    remaining: Decimal | None = None
+    date_text: str | None = None
+    date: str | None = None
+    allocations: list[Allocation] | None = None
+
+
+class CreditNote(Credit, kw_only=True):
+    """A credit note."""
+
+    id: str = field(name="CreditNoteID")
+    number: str | None = field(name="CreditNoteNumber", default=None)
+
+
+class Overpayment(Credit, kw_only=True):
+    """An overpayment."""
+
+    id: str = field(name="OverpaymentID")
+    number: str | None = field(name="Reference", default=None)
+
+
+class Prepayment(Credit, kw_only=True):
+    """A prepayment."""
+
+    id: str = field(name="PrepaymentID")
+    number: str | None = field(name="Reference", default=None)
+
+
+class Payment(Struct, rename={"id": "PaymentID", "status": "Status", "updated": "UpdatedDateUTC"}):
+    """A payment of the payments endpoint, read only to learn of deleted ones."""
+
+    id: str
+    updated: str
+    status: str | None = None
+
+
+class Person(
+    Struct,
+    rename={"first": "FirstName", "last": "LastName", "email": "EmailAddress", "included": "IncludeInEmails"},
+):
+    """A further person of a contact."""
+
+    first: str | None = None
+    last: str | None = None
+    email: str | None = None
+    included: bool | None = None
+
+
+class Address(Struct, rename={"type": "AddressType", "country": "Country", "region": "Region", "city": "City"}):
+    """A postal address; Xero gives a POBOX (billing) and a STREET one."""
+
+    type: str | None = None
+    country: str | None = None
+    region: str | None = None
+    city: str | None = None
+
+
+class Contact(
+    Struct,
+    kw_only=True,
+    rename={
+        "id": "ContactID",
+        "status": "ContactStatus",
+        "name": "Name",
+        "first": "FirstName",
+        "last": "LastName",
+        "email": "EmailAddress",
+        "persons": "ContactPersons",
+        "addresses": "Addresses",
+        "merged_into": "MergedToContactID",
+        "updated": "UpdatedDateUTC",
+    },
+):
+    """A contact: customer, supplier or both."""
+
+    id: str
+    updated: str
+    name: str | None = None
+    status: str | None = None
+    first: str | None = None
+    last: str | None = None
+    email: str | None = None
+    persons: list[Person] | None = None
+    addresses: list[Address] | None = None
+    merged_into: str | None = None
+
+
+class Organisation(
+    Struct,
+    kw_only=True,
+    rename={
+        "name": "Name",
+        "currency": "BaseCurrency",
+        "country": "CountryCode",
+        "zone": "Timezone",
+        "period_lock": "PeriodLockDate",
+        "year_lock": "EndOfYearLockDate",
+        "demo": "IsDemoCompany",
+        "plan": "Class",
+    },
+):
+    """The company itself."""
+
+    name: str
+    currency: str
+    country: str | None = None
+    zone: str | None = None
+    period_lock: str | None = None
+    year_lock: str | None = None
+    demo: bool | None = None
+    plan: str | None = None
+
+
+class Account(
+    Struct,
+    rename={"code": "Code", "name": "Name", "type": "Type", "status": "Status", "group": "Class", "tax": "TaxType"},
+):
+    """An account of the chart."""
+
+    code: str | None = None
+    name: str | None = None
+    type: str | None = None
+    status: str | None = None
+    group: str | None = None
+    tax: str | None = None
+
+
+class Envelope(
+    Struct,
+    rename={
+        "invoices": "Invoices",
+        "credit_notes": "CreditNotes",
+        "overpayments": "Overpayments",
+        "prepayments": "Prepayments",
+        "payments": "Payments",
+        "contacts": "Contacts",
+    },
+):
+    """A page of any kind, its records not yet looked into: one odd record must not cost the others."""
+
+    invoices: list[Raw] | None = None
+    credit_notes: list[Raw] | None = None
+    overpayments: list[Raw] | None = None
+    prepayments: list[Raw] | None = None
+    payments: list[Raw] | None = None
+    contacts: list[Raw] | None = None
+    pagination: Pagination | None = None
+
+
+class Message(Struct, rename={"text": "Message"}):
+    """One of Xero's reasons for a refusal."""
+
+    text: str = ""
+
+
+class FullInvoice(
+    Struct,
+    kw_only=True,
+    rename={
+        "id": "InvoiceID",
+        "number": "InvoiceNumber",
+        "type": "Type",
+        "status": "Status",
+        "branding_theme": "BrandingThemeID",
+        "has_errors": "HasErrors",
+        "errors": "ValidationErrors",
+    },
+):
+    """What of an invoice matters around a write."""
+
+    id: str
+    number: str | None = None
+    type: str = ""
+    status: str = ""
+    branding_theme: str | None = None
+    has_errors: bool = False
+    errors: list[Message] | None = None
+
+
+class FullInvoices(Struct, rename={"invoices": "Invoices"}):
+    """Reply of a read or write of single invoices."""
+
+    invoices: list[FullInvoice] = []
+
+
+class Organisations(Struct, rename={"organisations": "Organisations"}):
+    """Reply of the organisation endpoint."""
+
+    organisations: list[Organisation] = []
+
+
+class ReminderSetting(Struct, rename={"enabled": "Enabled"}):
+    """Whether Xero mails reminders by itself."""
+
+    enabled: bool = False
+
+
+class ReminderSettings(Struct, rename={"settings": "InvoiceReminders"}):
+    """Reply of the reminders endpoint."""
+
+    settings: list[ReminderSetting] = []
+
+
+class HistoryRecord(Struct, rename={"details": "Details"}):
+    """A note or a change in a document's history."""
+
+    details: str | None = None
+
+
+class History(Struct, rename={"records": "HistoryRecords"}):
+    """Reply of the history endpoint."""
+
+    records: list[HistoryRecord] = []
+
+
+class OnlineInvoice(Struct, rename={"url": "OnlineInvoiceUrl"}):
+    """Where the customer sees and pays an invoice."""
+
+    url: str | None = None
+
+
+class OnlineInvoices(Struct, rename={"invoices": "OnlineInvoices"}):
+    """Reply of the online invoice endpoint."""
+
+    invoices: list[OnlineInvoice] = []
+
+
+class Accounts(Struct, rename={"accounts": "Accounts"}):
+    """Reply of the accounts endpoint."""
+
+    accounts: list[Account] = []
