@@ -13,7 +13,7 @@ from providers.mailer import Attachment
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One invoice as the mail shows it; ``days_late`` counts in the company's time zone, below 0 before the due date."""
+    """One invoice as a mail shows it; ``days_late`` counts in the company's time zone, below 0 before the due date."""
 
     number: str
     issued_on: date

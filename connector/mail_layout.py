@@ -27,7 +27,7 @@ def _escaping(name: str) -> bool:
 
 @cache
 def _environment() -> minijinja.Environment:
-    html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"))
+    html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"), fonts={})  # no fonts from elsewhere
     text = (TEMPLATES / "layout.txt").read_text(encoding="utf-8")
     return minijinja.Environment(
         templates={"layout.html": html, "layout.txt": text},

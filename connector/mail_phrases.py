@@ -162,7 +162,7 @@ class Phrases:
         if not linked and not facts.ways_to_pay and facts.step is not Step.VERIFY_RECEIPT:
             notes.append(self._label("pay_by_bank"))
         if facts.attachments:
-            notes.append(self._label("attached"))
+            notes.append(self._label("attached", files=str(len(facts.attachments))))
         if facts.credit > 0:
             notes.append(self._label("credit"))
         return notes + ([self._fee()] if facts.fee else [])

@@ -123,4 +123,7 @@ def _missing(facts: MailFacts) -> str:
     if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
         return "the day that was promised"
     unknown = set(facts.about) - {line.number for line in facts.invoices}
-    return f"the invoices {', '.join(sorted(unknown))} among those it lists" if unknown else ""
+    if unknown:
+        return f"the invoices {', '.join(sorted(unknown))} among those it lists"
+    about = [line for line in facts.invoices if line.number in facts.about or not facts.about]
+    return "" if any(line.due_on for line in about) else "a due date"
