@@ -21,6 +21,7 @@ __all__ = [
     "ConsentError",
     "UnknownConnectionError",
     "begin_consent",
+    "connected",
     "consent_outcome",
     "disconnect",
     "find_connection",
@@ -57,6 +58,12 @@ def find_connection(session: Session, name_or_id: str | int) -> Connection:
         known = ", ".join(f"{row.short_name} ({row.id})" for row in rows)
         message = f"There is no connection {wanted!r}. Known: {known}."
     raise UnknownConnectionError(message)
+
+
+def connected(session: Session) -> list[Connection]:
+    """List the connections that are not disconnected."""
+    query = select(Connection).where(col(Connection.health) != DISCONNECTED).order_by(col(Connection.id))
+    return list(session.scalars(query))
 
 
 def listing(session: Session) -> list[dict[str, Any]]:

@@ -35,7 +35,7 @@ def serve(installation: Installation, host: str, port: int) -> None:
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
     if not _is_loopback(host):
         log.warning("%s can be reached from other machines and has no sign-in of its own: put one before it", host)
-    with _quiet_end():
+    with stop_on_signals(threading.Event()):  # uvicorn stops on the first signal, and raises it again when it is done
         scheduler.start()
         try:
             uvicorn.Server(config).run()
@@ -46,26 +46,25 @@ def serve(installation: Installation, host: str, port: int) -> None:
 def work(installation: Installation) -> None:
     """Run due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
     scheduler = Scheduler(installation, run_connection)
-    ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, end)
-    scheduler.start()
-    ended.wait()
-    scheduler.stop()
+    with stop_on_signals(installation.stop):
+        scheduler.start()
+        installation.stop.wait()
+        scheduler.stop()
 
 
 @contextmanager
-def _quiet_end() -> Iterator[None]:
-    """Let being asked to stop count as success: uvicorn raises the signal again when it is done."""
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C set ``stop`` instead of killing; a second Ctrl-C interrupts at once."""
 
-    def ignore(_signal: int, _frame: FrameType | None) -> None:
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
         return
-
-    before = {number: signal.signal(number, ignore) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -21,7 +21,7 @@ from connector.database import reading, writing
 from connector.installation import Installation, Uncounted
 from connector.private_files import private_folder
 from connector.tables import Connection, Grant
-from providers.errors import ProviderError, Reconnect, Rejected, TryLater, Unknown
+from providers.errors import ProviderError, Reconnect, TryLater, Unknown
 from providers.ledger import AccessToken, Calls, JsonObject
 
 MARGIN = timedelta(seconds=60)  # a token that ends sooner is not sent any more
@@ -33,7 +33,7 @@ _ADVISORY_CLASS = 0x6475  # PostgreSQL: our family of advisory locks for grants
 def seal_token(installation: Installation, grant: Grant, token: JsonObject, asked_at: datetime) -> None:
     """Put a vendor's new token into the grant's row, encrypted and bound to it, and with it the grant to life."""
     now = installation.now()
-    grant.token = installation.keyring.encrypt(json.dumps(token).encode(), _bound_to(grant))
+    grant.token = installation.keyring.encrypt(json.dumps(token).encode(), bound_to(grant))
     grant.token_expires_at = _expiry(token, asked_at)
     grant.refreshed_at, grant.refresh_started_at, grant.dead_why = now, None, ""
 
@@ -96,27 +96,23 @@ def _read(installation: Installation, grant_id: int) -> _Stored:
         raise Reconnect(message)
     if grant.dead_why:
         raise Reconnect(grant.dead_why)
-    return _Stored(grant, json.loads(installation.keyring.decrypt(grant.token, _bound_to(grant))))
+    return _Stored(grant, json.loads(installation.keyring.decrypt(grant.token, bound_to(grant))))
 
 
 def _refresh(installation: Installation, stored: _Stored, calls: Calls) -> JsonObject:
-    """Refresh under the lock. A lost answer is asked for once more with the old token: vendors allow for it."""
+    """Refresh under the lock. A lost answer is asked for once more with the old token: vendors allow for it.
+
+    Where no answer comes the mark stays: whoever needs the token next, or starts next, tries again at once.
+    """
     asked_at = installation.now()
     _mark(installation, stored.grant, asked_at)
     try:
-        token = _ask(installation, stored, calls)
-    except (TryLater, Rejected):
-        _mark(installation, stored.grant, stored.grant.refresh_started_at)  # nothing happened: as it was before
-        raise
+        try:
+            token = _ask(installation, stored, calls)
+        except Unknown:
+            token = _ask(installation, stored, calls)
     except Reconnect as refused:
         return _refused(installation, stored, calls, refused)
-    except Unknown:
-        try:
-            token = _ask(
-                installation, stored, calls
-            )  # if this fails too, the mark stays and the next start tries at once
-        except Reconnect as refused:
-            return _refused(installation, stored, calls, refused)
     return _save(installation, stored.grant, token, asked_at)
 
 
@@ -137,7 +133,7 @@ def _ask(installation: Installation, stored: _Stored, calls: Calls) -> JsonObjec
     return provider.refresh(installation.settings, stored.token, installation.watched(calls))
 
 
-def _mark(installation: Installation, grant: Grant, started_at: datetime | None) -> None:
+def _mark(installation: Installation, grant: Grant, started_at: datetime) -> None:
     with writing(installation.engine) as session:
         session.get_one(Grant, grant.id).refresh_started_at = started_at
 
@@ -146,7 +142,7 @@ def _save(installation: Installation, grant: Grant, token: JsonObject, asked_at:
     with writing(installation.engine) as session:
         row = session.get_one(Grant, grant.id)
         if row.token != grant.token:  # a person connected anew meanwhile: the newer consent counts
-            return dict(json.loads(installation.keyring.decrypt(row.token, _bound_to(row))))
+            return dict(json.loads(installation.keyring.decrypt(row.token, bound_to(row))))
         seal_token(installation, row, token, asked_at)
     return token
 
@@ -196,7 +192,8 @@ def _only_one(installation: Installation, grant_id: int) -> Iterator[None]:
         lock.release()
 
 
-def _bound_to(grant: Grant) -> str:
+def bound_to(grant: Grant) -> str:
+    """Name the place a token belongs to: moved to another row it cannot be opened."""
     return f"grant|{grant.id}|{grant.provider}|token|v1"
 
 

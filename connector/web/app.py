@@ -63,8 +63,8 @@ def _add_pages(app: FastAPI, installation: Installation) -> None:
 
     @app.get("/callback/{provider_name}")
     def callback(provider_name: str, request: Request) -> HTMLResponse:
-        code, page = answer_callback(installation, provider_name, request.url.query)
-        return HTMLResponse(page, status_code=code)
+        answer = answer_callback(installation, provider_name, request.url.query)
+        return HTMLResponse(answer.page, status_code=answer.code)
 
     @app.get("/static/style.css")
     def style() -> Response:

@@ -1,0 +1,57 @@
+"""The command ``duewell``: every command there is, each in the file of its group."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from connector import cli_connections, cli_look, cli_people, cli_run, cli_setup
+from connector.cli_terminal import Root
+
+app = typer.Typer(
+    cls=Root,
+    name="duewell",
+    help="Chases open invoices politely, exactly, and never wrongly. Data goes to stdout, everything else to stderr.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"duewell {version('duewell')}")
+        except PackageNotFoundError:  # run from a folder that was never installed
+            typer.echo("duewell (not installed)")
+        raise typer.Exit
+
+
+@app.callback()
+def duewell(
+    _shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Connect a company's books once; from then on it reads, reminds, notes and charges by itself, every hour."""
+
+
+for module in (cli_run, cli_connections, cli_look, cli_people, cli_setup):
+    module.add_to(app)
+
+
+def main() -> None:
+    """Run the command: the entry point of the distribution."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end the command
+    app(prog_name="duewell")
+
+
+if __name__ == "__main__":
+    main()

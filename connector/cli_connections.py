@@ -1,0 +1,124 @@
+"""Commands about connections: connect, list, mode, pause, resume, disconnect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connector.cli_terminal import JsonOption, ListGroup, group, id_of, opened, put, put_json, put_table, say, who
+
+ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
+connections = group(ListGroup, "The companies that are connected: list them, switch their mode, pause, disconnect.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("connect")(connect)
+    app.add_typer(connections, name="connections")
+
+
+def connect(
+    ledger: Annotated[str, typer.Argument(metavar="quickbooks|xero", help="The accounting system.")],
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address, open no browser.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect a company: prints the consent URL, waits for the redirect (or the redirected URL pasted here)."""
+    from connector.connections import describe
+    from connector.consent_wait import wait_for_consent
+
+    with opened() as installation:
+        if ledger not in installation.providers:
+            known = ", ".join(sorted(installation.providers))
+            raise typer.BadParameter(f"There is no ledger {ledger!r}; there are: {known}.", param_hint="LEDGER")
+        show_url = say if as_json else put
+        rows = wait_for_consent(installation, ledger, show_url=show_url, tell=say, browser=not no_browser)
+        if as_json:
+            put_json([describe(row) for row in rows])
+            return
+        for row in rows:
+            put(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
+        say("Next: duewell run, then duewell plan. Nothing leaves before: duewell connections mode CONNECTION live")
+
+
+@connections.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List the connections."""
+    from connector.connections import listing
+    from connector.database import reading
+
+    with opened() as installation, reading(installation.engine) as session:
+        rows = listing(session)
+    if as_json:
+        put_json(rows)
+    elif rows:
+        columns = {"id": "ID", "short_name": "NAME", "provider": "LEDGER", "name": "COMPANY", "mode": "MODE"}
+        put_table(rows, {**columns, "health": "HEALTH", "paused": "PAUSED"})
+    else:
+        say("No company is connected yet. Connect one with: duewell connect xero (or quickbooks)")
+
+
+@connections.command()
+def mode(
+    connection: ConnectionArgument,
+    mode: Annotated[str, typer.Argument(metavar="observe|approve|live", help="How it may act.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say how a connection may act: observe, approve (a person lets each effect out), or live."""
+    from connector.connections import MODES, describe, set_mode
+
+    if mode not in MODES:
+        raise typer.BadParameter(f"There is no mode {mode!r}; there are: {', '.join(MODES)}.", param_hint="MODE")
+    with opened() as installation:
+        row = set_mode(installation, id_of(installation, connection), mode, by=who())
+    if as_json:
+        put_json(describe(row))
+    else:
+        put(f"{row.short_name}: mode {row.mode}; {MODES[mode]}.")
+
+
+@connections.command()
+def pause(
+    connection: ConnectionArgument,
+    why: Annotated[str, typer.Option(help="The reason, for those who wonder later.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Stop running a connection until it is resumed."""
+    from connector.connections import describe
+    from connector.connections import pause as do_pause
+
+    with opened() as installation:
+        row = do_pause(installation, id_of(installation, connection), why=why, by=who())
+    if as_json:
+        put_json(describe(row))
+    else:
+        put(f"{row.short_name}: paused. It goes on with: duewell connections resume {row.short_name}")
+
+
+@connections.command()
+def resume(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
+    """Run a paused connection again."""
+    from connector.connections import describe
+    from connector.connections import resume as do_resume
+
+    with opened() as installation:
+        row = do_resume(installation, id_of(installation, connection), by=who())
+    if as_json:
+        put_json(describe(row))
+    else:
+        put(f"{row.short_name}: runs again.")
+
+
+@connections.command()
+def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
+    """End the access to a company, at the vendor and here; the mirror and the log are kept."""
+    from connector.connections import disconnect as do_disconnect
+
+    with opened() as installation:
+        connection_id = id_of(installation, connection)
+        lines = do_disconnect(installation, connection_id, by=who())
+    if as_json:
+        put_json({"id": connection_id, "health": "disconnected", "said": lines})
+    else:
+        for line in lines:
+            put(line)
