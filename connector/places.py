@@ -19,11 +19,15 @@ def country_code(country: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def time_zone(country: str, region: str) -> str:
-    """Return the IANA time zone of a place (country as given by a ledger, state or province), or "" if unknown."""
+def time_zone(country: str, region: str, home_country: str = "", home_zone: str = "") -> str:
+    """Return the IANA time zone of a place: of its state or province, else of home if it is the same country.
+
+    Failing both, the zone in which most of the country lives; "" where nothing is known.
+    """
     code = country_code(country)
     key = re.sub(r"[^a-z0-9]+", "_", _folded(region)).strip("_")
-    return _regions().get((code, key)) or _main_zones().get(code, "")
+    at_home = home_zone if code and code == home_country else ""
+    return _regions().get((code, key)) or at_home or _main_zones().get(code, "")
 
 
 class HolidayCalendar:

@@ -1,0 +1,64 @@
+"""Follows customers that were merged in the ledger: what one owed, had and was told is the other's from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Table, insert, select, update
+from sqlalchemy.orm import Session
+from sqlmodel import SQLModel
+
+from providers.ledger import CustomerRecord
+
+_TABLES = SQLModel.metadata.tables
+_SETTING = _TABLES["customer_setting"]
+_MOVED = ("invoice", "payment", "credit", "taken_step")
+_LONGEST_CHAIN = 20  # a ledger that merged in a circle must not hold us up
+
+
+def follow(session: Session, connection_id: int, records: Sequence[CustomerRecord]) -> int:
+    """Move everything of the merged customers among ``records`` to whom they became; return how many rows moved."""
+    return sum(
+        _move(session, connection_id, record.external_id, _survivor(session, connection_id, record.merged_into))
+        for record in records
+        if record.merged_into
+    )
+
+
+def _survivor(session: Session, connection_id: int, customer_id: str) -> str:
+    customer = _TABLES["customer"]
+    for _ in range(_LONGEST_CHAIN):
+        query = select(customer.c.merged_into).where(
+            _of(customer, connection_id), customer.c.external_id == customer_id
+        )
+        further = session.execute(query).scalar()
+        if not further:
+            break
+        customer_id = further
+    return customer_id
+
+
+def _move(session: Session, connection_id: int, merged: str, survivor: str) -> int:
+    if merged == survivor:
+        return 0
+    moved = 0
+    for name in _MOVED:
+        table = _TABLES[name]
+        change = update(table).where(_of(table, connection_id), table.c.customer_id == merged)
+        moved += session.connection().execute(change.values(customer_id=survivor)).rowcount
+    return moved + _copy_setting(session, connection_id, merged, survivor)
+
+
+def _copy_setting(session: Session, connection_id: int, merged: str, survivor: str) -> int:
+    """Keep what a person set for the merged customer ("no reminders", say), unless the survivor has settings."""
+    query = select(_SETTING).where(_of(_SETTING, connection_id), _SETTING.c.customer_id.in_([merged, survivor]))
+    settings = {row.customer_id: row for row in session.execute(query)}
+    if merged not in settings or survivor in settings:
+        return 0
+    values = {**settings[merged]._mapping, "customer_id": survivor}  # noqa: SLF001
+    session.execute(insert(_SETTING), [values])
+    return 1
+
+
+def _of(table: Table, connection_id: int) -> ColumnElement[bool]:
+    return table.c.connection_id == connection_id
