@@ -1,0 +1,161 @@
+"""The incremental pull: what is read in which hour, and that nothing is lost on the way."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import responses
+
+from providers.errors import TryLater
+from providers.ledger import Page
+
+if TYPE_CHECKING:
+    from providers.xero.ledger import XeroLedger
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+BASE = "https://api.xero.com/api.xro/2.0"
+
+
+def ms(at: datetime) -> str:
+    return f"/Date({round(at.timestamp() * 1000)}+0000)/"
+
+
+def pull(ledger: XeroLedger, cursor: str | None, now: datetime) -> list[Page]:
+    return list(ledger.changes(cursor, now))
+
+
+def invoices(pages: list[Page]) -> list[str]:
+    return [one.external_id for page in pages for one in page.invoices]
+
+
+def test_the_first_pull_reads_everything_and_customers_last(xero: Any, ledger: XeroLedger) -> None:
+    xero.records["Invoices"] = [xero.invoice(n) for n in range(3)]
+    pages = pull(ledger, None, NOW)
+    assert xero.reads == ["Invoices", "CreditNotes", "Overpayments", "Prepayments", "Contacts"]
+    assert len(invoices(pages)) == 3
+    assert [page.last for page in pages] == [False, False, False, False, True]
+
+
+def test_a_quiet_hour_costs_three_reads(xero: Any, ledger: XeroLedger) -> None:
+    xero.records["Invoices"] = [xero.invoice(1, NOW - timedelta(minutes=1))]
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    for hour in range(1, 24):
+        xero.reads.clear()
+        cursor = pull(ledger, cursor, NOW + hour * HOUR)[-1].cursor
+        assert xero.reads == ["Invoices", "CreditNotes", "Contacts"]
+
+
+def test_once_a_day_a_quiet_hour_looks_at_over_and_prepayments_instead(xero: Any, ledger: XeroLedger) -> None:
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    seen = []
+    for hour in range(1, 50):
+        xero.reads.clear()
+        cursor = pull(ledger, cursor, NOW + hour * HOUR)[-1].cursor
+        assert len(xero.reads) == 3
+        seen.append("Overpayments" in xero.reads)
+    assert sum(seen) == 2
+
+
+def test_an_hour_in_which_an_invoice_changed_reads_what_changing_it_may_have_touched(
+    xero: Any, ledger: XeroLedger
+) -> None:
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    xero.records["Invoices"] = [xero.invoice(1, NOW + HOUR / 2)]
+    xero.reads.clear()
+    cursor = pull(ledger, cursor, NOW + HOUR)[-1].cursor
+    assert xero.reads == ["Invoices", "CreditNotes", "Overpayments", "Prepayments", "Payments", "Contacts"]
+    xero.reads.clear()
+    pull(ledger, cursor, NOW + HOUR + timedelta(seconds=5))
+    assert xero.reads == ["Invoices", "CreditNotes", "Contacts"]
+
+
+def test_the_next_pull_starts_at_this_ones_start_less_an_overlap(xero: Any, ledger: XeroLedger) -> None:
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    xero.records["Invoices"] = [
+        xero.invoice(1, NOW - timedelta(minutes=4)),
+        xero.invoice(2, NOW - timedelta(minutes=6)),
+    ]
+    assert invoices(pull(ledger, cursor, NOW + HOUR)) == ["00000001-0000-4000-8000-000000000000"]
+
+
+def test_a_deleted_payment_arrives(xero: Any, ledger: XeroLedger) -> None:
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    at = NOW + HOUR / 2
+    xero.records["Invoices"] = [xero.invoice(1, at)]
+    xero.records["Payments"] = [{"PaymentID": "p1", "Status": "DELETED", "UpdatedDateUTC": ms(at)}]
+    pages = pull(ledger, cursor, NOW + HOUR)
+    assert [tuple(one) for page in pages for one in page.deleted] == [("payment", "p1", at)]
+
+
+def test_a_book_edited_while_it_is_read_loses_no_invoice(xero: Any, ledger: XeroLedger) -> None:
+    book = [xero.invoice(n * 7919 % 100_003) for n in range(5000)]
+    xero.records["Invoices"] = book
+    served = []
+
+    def edit(_name: str) -> None:
+        served.append(1)
+        book[len(served) * 37 % 5000]["UpdatedDateUTC"] = ms(NOW + timedelta(seconds=len(served)))
+        book.append(xero.invoice(200_000 - len(served) * 9999, NOW + timedelta(seconds=len(served))))
+
+    xero.on_served = edit
+    pages = pull(ledger, None, NOW)
+    known = set(invoices(pages))
+    xero.on_served = lambda _: None
+    known |= set(invoices(pull(ledger, pages[-1].cursor, NOW + HOUR)))
+    assert known >= {one["InvoiceID"] for one in book}
+    assert len(served) >= 5
+
+
+def test_records_that_vanish_while_pages_are_read_take_none_with_them(xero: Any, ledger: XeroLedger) -> None:
+    book = [xero.invoice(n) for n in range(3500)]
+    xero.records["Invoices"] = book
+    stay = {one["InvoiceID"] for one in book[20:]}
+    xero.on_served = lambda _: book.pop(0) if len(book) > 3490 else None
+    assert set(invoices(pull(ledger, None, NOW))) >= stay
+
+
+def test_a_broken_pull_goes_on_after_its_last_page(xero: Any, ledger: XeroLedger) -> None:
+    xero.records["Invoices"] = [xero.invoice(n) for n in range(2500)]
+    pages = ledger.changes(None, NOW)
+    first, second = next(pages), next(pages)
+    assert (len(first.invoices), len(second.invoices), first.expected) == (1000, 1000, 2500)
+    rest = pull(ledger, second.cursor, NOW + HOUR)
+    assert len(rest[0].invoices) == 500
+    since = json.loads(rest[-1].cursor)["since"]["invoices"]
+    assert datetime.fromisoformat(since) == NOW - timedelta(minutes=5)
+
+
+def test_a_cursor_that_cannot_be_read_starts_a_full_pull(xero: Any, ledger: XeroLedger) -> None:
+    xero.records["Invoices"] = [xero.invoice(1, NOW - timedelta(days=300))]
+    assert len(invoices(pull(ledger, "{oops", NOW))) == 1
+
+
+def test_pages_without_counts_are_followed_until_one_is_empty(
+    mocked: responses.RequestsMock, ledger: XeroLedger, xero: Any
+) -> None:
+    mocked.remove("GET", f"{BASE}/Invoices")
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": [xero.invoice(1)]})
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": [xero.invoice(2)]})
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": []})
+    assert len(invoices(pull(ledger, None, NOW))) == 2
+
+
+def test_nothing_is_filtered_by_status_and_bills_are_not_asked_for(xero: Any, ledger: XeroLedger) -> None:
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    pull(ledger, cursor, NOW + HOUR)
+    asked = [query for name, query in zip(xero.reads, xero.queries, strict=True) if name == "Invoices"]
+    assert {query["where"] for query in asked} == {'Type=="ACCREC"'}
+    assert not any("Statuses" in query for query in asked)
+    contacts = [query for name, query in zip(xero.reads, xero.queries, strict=True) if name == "Contacts"]
+    assert {query["includeArchived"] for query in contacts} == {"true"}
+
+
+@pytest.mark.parametrize("body", ["[]", '{"Invoices": "none"}', '{"Invoices": [{]}'])
+def test_a_page_that_is_none_is_tried_later(mocked: responses.RequestsMock, ledger: XeroLedger, body: str) -> None:
+    mocked.get(f"{BASE}/Invoices", body=body)
+    with pytest.raises(TryLater):
+        pull(ledger, None, NOW)
