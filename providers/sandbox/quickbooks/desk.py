@@ -1,0 +1,252 @@
+"""The bookkeeper's desk: what a person can do in a company's books without the API, for tests and for the demo."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from providers.sandbox.quickbooks import writes
+from providers.sandbox.quickbooks.books import Books
+from providers.sandbox.quickbooks.figures import amount
+from providers.sandbox.quickbooks.life import link_credit, write_note
+from providers.sandbox.quickbooks.names import name_key
+from providers.sandbox.quickbooks.payments import request_line
+from providers.sandbox.quickbooks.shelf import Entry
+
+JsonObject = dict[str, Any]
+Money = Decimal | int | str
+
+
+class Desk:
+    """One company's books in a person's hands. Invoices are named by number or id, customers by name or id.
+
+    Every method returns the document's JSON (a copy) and takes the sandbox's lock. What the books refuse raises
+    ``refusals.Refusal``; what is not there raises ``LookupError``.
+    """
+
+    def __init__(self, lock: threading.RLock, books: Callable[[], Books]) -> None:
+        self._lock = lock
+        self._books = books
+
+    # looking
+
+    def invoices(self) -> list[JsonObject]:
+        """Return all invoices, by id."""
+        return self._all("Invoice")
+
+    def payments(self) -> list[JsonObject]:
+        """Return all payments, by id."""
+        return self._all("Payment")
+
+    def credit_memos(self) -> list[JsonObject]:
+        """Return all credit memos, by id."""
+        return self._all("CreditMemo")
+
+    def customers(self) -> list[JsonObject]:
+        """Return all customers, the inactive too, by id."""
+        return self._all("Customer")
+
+    def find(self, invoice: str) -> JsonObject:
+        """Return an invoice."""
+        with self._lock:
+            return dict(self._invoice(invoice).body)
+
+    def customer(self, name: str) -> JsonObject:
+        """Return a customer."""
+        with self._lock:
+            return dict(self._customer(name).body)
+
+    def notes(self, invoice: str = "") -> list[str]:
+        """Return the texts of the notes attached to an invoice, or to any, oldest first."""
+        with self._lock:
+            number = str(self._invoice(invoice).number) if invoice else ""
+            found = []
+            for entry in self._books().all("Attachable"):
+                links = [link["EntityRef"]["value"] for link in entry.body.get("AttachableRef", ())]
+                if not number or number in links:
+                    found.append(entry.body.get("Note", ""))
+            return found
+
+    # money
+
+    def pay(self, invoice: str, part: Money | None = None, *, on: date | None = None) -> JsonObject:
+        """Receive a payment for an invoice: its balance, or ``part`` of it."""
+        with self._lock:
+            entry = self._invoice(invoice)
+            paid = entry.body["Balance"] if part is None else amount("amount", part)
+            lines = [request_line("Invoice", entry.number, paid)]
+            return self._receive(entry.body["CustomerRef"], paid, lines, on)
+
+    def pay_unapplied(self, customer: str, total: Money, *, on: date | None = None) -> JsonObject:
+        """Receive money from a customer that is applied to nothing yet."""
+        with self._lock:
+            reference = {"value": str(self._customer(customer).number)}
+            return self._receive(reference, amount("amount", total), [], on)
+
+    def apply(self, payment: str, invoice: str, part: Money) -> JsonObject:
+        """Apply unapplied money of a payment to an invoice."""
+        with self._lock:
+            entry = self._books().get("Payment", payment)
+            line = request_line("Invoice", self._invoice(invoice).number, amount("amount", part))
+            changed = {"sparse": True, "Line": [*entry.body["Line"], line]}
+            return dict(writes.update(self._books(), entry, changed).body)
+
+    def delete_payment(self, payment: str) -> JsonObject:
+        """Delete a payment: what it paid is open again."""
+        with self._lock:
+            return writes.delete(self._books(), self._books().get("Payment", payment))
+
+    def void_payment(self, payment: str) -> JsonObject:
+        """Void a payment: what it paid is open again."""
+        with self._lock:
+            return dict(writes.void(self._books(), self._books().get("Payment", payment)).body)
+
+    def deposit(self, payment: str) -> JsonObject:
+        """Put a payment into a bank deposit: it cannot be changed any more."""
+        with self._lock:
+            entry = self._books().get("Payment", payment)
+            link = {"TxnId": str(self._books().new_id("Payment")), "TxnType": "Deposit"}
+            self._books().change(entry, {**entry.body, "LinkedTxn": [link]})
+            return dict(entry.body)
+
+    def credit(self, customer: str, total: Money, *, number: str = "", on: date | None = None) -> JsonObject:
+        """Give a customer a credit memo that is applied to nothing yet."""
+        with self._lock:
+            asked = self._sale(customer, amount("amount", total), "Credit", number, on)
+            return dict(writes.create(self._books(), "CreditMemo", asked).body)
+
+    def apply_credit(self, credit: str, invoice: str, part: Money | None = None) -> JsonObject:
+        """Apply a credit memo (id) to an invoice: as much as fits, or ``part``. Returns the linking payment."""
+        with self._lock:
+            entry = self._books().get("CreditMemo", credit)
+            wanted = entry.body["Balance"] if part is None else amount("amount", part)
+            on = self._books().today().isoformat()
+            made = link_credit(self._books(), entry, self._invoice(invoice), wanted, on)
+            if made is None:
+                raise LookupError("credit or balance left")
+            return dict(made.body)
+
+    # documents
+
+    def add_invoice(
+        self, customer: str, total: Money, *, number: str = "", on: date | None = None, due_on: date | None = None,
+        sent: bool = True,
+    ) -> JsonObject:  # fmt: skip
+        """Enter an invoice of one line; ``due_on`` is 30 days later unless said; ``sent`` marks it as mailed."""
+        with self._lock:
+            asked = self._sale(customer, amount("amount", total), "Work done", number, on)
+            dated_on = on or self._books().today()
+            asked["DueDate"] = (due_on or dated_on + timedelta(days=30)).isoformat()
+            entry = writes.create(self._books(), "Invoice", asked)
+            if sent and "BillEmail" in entry.body:
+                writes.send(self._books(), entry, "")
+            return dict(entry.body)
+
+    def edit(self, invoice: str, **fields: Any) -> JsonObject:
+        """Change properties of an invoice, named as Intuit does (``DueDate="2026-12-31"``)."""
+        with self._lock:
+            return dict(writes.update(self._books(), self._invoice(invoice), {"sparse": True, **fields}).body)
+
+    def void(self, invoice: str) -> JsonObject:
+        """Void an invoice; payments on it become unapplied."""
+        with self._lock:
+            return dict(writes.void(self._books(), self._invoice(invoice)).body)
+
+    def delete(self, invoice: str) -> JsonObject:
+        """Delete an invoice; payments on it become unapplied."""
+        with self._lock:
+            return writes.delete(self._books(), self._invoice(invoice))
+
+    def note(self, invoice: str, text: str) -> JsonObject:
+        """Attach a note to an invoice."""
+        with self._lock:
+            return dict(write_note(self._books(), self._invoice(invoice), text).body)
+
+    # customers
+
+    def add_customer(self, name: str, *, email: str = "", currency: str = "", **fields: Any) -> JsonObject:
+        """Enter a customer; ``fields`` are further properties, named as Intuit does."""
+        with self._lock:
+            asked: JsonObject = {"DisplayName": name, **fields}
+            if email:
+                asked["PrimaryEmailAddr"] = {"Address": email}
+            if currency:
+                asked["CurrencyRef"] = {"value": currency}
+            return dict(writes.create(self._books(), "Customer", asked).body)
+
+    def edit_customer(self, customer: str, **fields: Any) -> JsonObject:
+        """Change properties of a customer, named as Intuit does."""
+        with self._lock:
+            return dict(writes.update(self._books(), self._customer(customer), {"sparse": True, **fields}).body)
+
+    def set_email(self, customer: str, address: str) -> JsonObject:
+        """Change a customer's address ("" takes it away), also on his open invoices, as a bookkeeper would."""
+        with self._lock:
+            changed = {"sparse": True, "PrimaryEmailAddr": {"Address": address} if address else None}
+            entry = writes.update(self._books(), self._customer(customer), changed)
+            bill = {"sparse": True, "BillEmail": {"Address": address} if address else None}
+            for invoice in [*self._books().all("Invoice")]:
+                theirs = invoice.body["CustomerRef"]["value"] == str(entry.number)
+                if theirs and invoice.body["Balance"]:
+                    writes.update(self._books(), invoice, bill)
+            return dict(entry.body)
+
+    def deactivate(self, customer: str) -> JsonObject:
+        """Make a customer inactive."""
+        return self.edit_customer(customer, Active=False)
+
+    def merge(self, customer: str, into: str) -> JsonObject:
+        """Merge a customer into another: his documents move, he becomes inactive."""
+        with self._lock:
+            books, gone, stays = self._books(), self._customer(customer), self._customer(into)
+            for entity in ("Invoice", "CreditMemo", "Payment"):
+                for entry in [*books.all(entity)]:
+                    if entry.body["CustomerRef"]["value"] == str(gone.number):
+                        books.change(entry, {**entry.body, "CustomerRef": books.reference(stays)})
+                        books.owe(entry)
+            writes.update(books, gone, {"sparse": True, "Active": False})
+            return dict(stays.body)
+
+    # inside
+
+    def _all(self, entity: str) -> list[JsonObject]:
+        with self._lock:
+            return [dict(entry.body) for entry in self._books().all(entity)]
+
+    def _invoice(self, name: str) -> Entry:
+        books = self._books()
+        number = books.numbers.get(("Invoice", str(name)))
+        entry = books.find("Invoice", number if number is not None else name)
+        if entry is None:
+            raise LookupError(f"invoice {name}")
+        return entry
+
+    def _customer(self, name: str) -> Entry:
+        books = self._books()
+        number = books.names.get(name_key("Customer", str(name)))
+        entry = books.find("Customer", number if number is not None else name)
+        if entry is None:
+            raise LookupError(f"customer {name}")
+        return entry
+
+    def _receive(self, customer: JsonObject, total: Decimal, lines: list[JsonObject], on: date | None) -> JsonObject:
+        asked: JsonObject = {"CustomerRef": customer, "TotalAmt": total, "Line": lines}
+        if on:
+            asked["TxnDate"] = on.isoformat()
+        return dict(writes.create(self._books(), "Payment", asked).body)
+
+    def _sale(self, customer: str, total: Decimal, words: str, number: str, on: date | None) -> JsonObject:
+        item = next(self._books().all("Item"))
+        line = {
+            "DetailType": "SalesItemLineDetail", "Amount": total, "Description": words,
+            "SalesItemLineDetail": {"ItemRef": self._books().reference(item), "TaxCodeRef": {"value": "NON"}},
+        }  # fmt: skip
+        asked: JsonObject = {"CustomerRef": {"value": str(self._customer(customer).number)}, "Line": [line]}
+        if number:
+            asked["DocNumber"] = number
+        if on:
+            asked["TxnDate"] = on.isoformat()
+        return asked

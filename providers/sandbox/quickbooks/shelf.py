@@ -1,0 +1,79 @@
+"""All objects of one entity, kept in two orders: by id, which never changes, and by the time of the last change."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any
+
+SLACK = 64  # stale lines of the log that are tolerated whatever the number of objects
+
+
+@dataclass(slots=True)
+class Entry:
+    """One object. ``body`` is its JSON as it is served; its parts are replaced, never changed in place."""
+
+    entity: str
+    number: int
+    body: dict[str, Any]
+    updated_at: datetime
+
+
+class Shelf:
+    """Entries of one entity; deleted ones stay as stubs for change data capture."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.graves: dict[int, Entry] = {}
+        self._numbers: list[int] = []
+        self._log: list[tuple[datetime, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def put(self, entry: Entry) -> None:
+        """Add a new entry, or note that one was changed at its ``updated_at``."""
+        if entry.number not in self.entries:
+            self.entries[entry.number] = entry
+            insort(self._numbers, entry.number)
+        self._note(entry)
+
+    def bury(self, stub: Entry) -> None:
+        """Take an entry away and keep its stub."""
+        del self.entries[stub.number]
+        del self._numbers[bisect_left(self._numbers, stub.number)]
+        self.graves[stub.number] = stub
+        self._note(stub)
+
+    def by_id(self, above: int = 0) -> Iterator[Entry]:
+        """Yield living entries in the order of their ids, those above ``above``."""
+        at = bisect_left(self._numbers, above + 1)
+        return (self.entries[number] for number in islice(self._numbers, at, None))
+
+    def newest_first(self) -> Iterator[Entry]:
+        """Yield living entries, the last changed first."""
+        return (entry for entry in self.changed_since(None) if entry.number in self.entries)
+
+    def changed_since(self, since: datetime | None) -> Iterator[Entry]:
+        """Yield entries and stubs changed at or after ``since``, the last changed first."""
+        first = 0 if since is None else bisect_left(self._log, (since, -1))
+        for at in range(len(self._log) - 1, first - 1, -1):
+            updated_at, number = self._log[at]
+            entry = self.entries.get(number) or self.graves[number]
+            if entry.updated_at == updated_at:
+                yield entry
+
+    def _note(self, entry: Entry) -> None:
+        line = (entry.updated_at, entry.number)
+        if not self._log or line > self._log[-1]:
+            self._log.append(line)
+        else:
+            at = bisect_left(self._log, line)
+            if at == len(self._log) or self._log[at] != line:
+                self._log.insert(at, line)
+        if len(self._log) > 2 * (len(self.entries) + len(self.graves)) + SLACK:
+            living = [*self.entries.values(), *self.graves.values()]
+            self._log = sorted((each.updated_at, each.number) for each in living)

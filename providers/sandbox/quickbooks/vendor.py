@@ -1,0 +1,177 @@
+"""The make-believe QuickBooks Online as one object: its companies, its sign-in, its switches, and life going on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from starlette.routing import BaseRoute
+
+from providers.sandbox.core import Core
+from providers.sandbox.quickbooks.books import REALM, Books, Profile
+from providers.sandbox.quickbooks.company import state_company
+from providers.sandbox.quickbooks.desk import Desk
+from providers.sandbox.quickbooks.life import Life, open_books
+from providers.sandbox.quickbooks.refusals import Refusal
+from providers.sandbox.quickbooks.routes import routes
+from providers.sandbox.quickbooks.signin import CLIENT_ID, CLIENT_SECRET, SignIn
+from providers.sandbox.quickbooks.throttle import Throttle
+from providers.sandbox.world import COMPANIES, DAYS_BEFORE, World, world
+
+JsonObject = dict[str, Any]
+RATES = {
+    "CAD": Decimal("0.7312"), "GBP": Decimal("1.2694"), "EUR": Decimal("1.0871"),
+    "AUD": Decimal("0.6548"), "NZD": Decimal("0.6011"), "CHF": Decimal("1.1235"), "JPY": Decimal("0.0066"),
+}  # fmt: skip
+_ACTS = {
+    "pay", "pay_unapplied", "apply", "delete_payment", "void_payment", "deposit", "credit", "apply_credit",
+    "add_invoice", "edit", "void", "delete", "note", "add_customer", "edit_customer",
+    "set_email", "deactivate", "merge",
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Lived:
+    """How far a company's life has come."""
+
+    world: World
+    life: Life
+    until: datetime
+    next_at: datetime | None
+
+
+class QuickBooks(Desk):
+    """Companies by realm id; the methods of ``Desk`` work on the first one, ``desk(realm)`` gives another's.
+
+    ``replays_requests`` off: ``requestid`` is ignored, as some have reported. ``xml_throttle`` on: throttling answers
+    in XML, as it has.
+    """
+
+    def __init__(self, core: Core) -> None:
+        super().__init__(core.lock, lambda: self.books(REALM))
+        self.core = core
+        self.sign_in = SignIn(core.seed, core.clock)
+        self.throttle = Throttle()
+        self.replays_requests = True
+        self.xml_throttle = False
+        self.replied = 0
+        self._companies: dict[str, Books] = {}
+        self._lived: _Lived | None = None
+
+    def companies(self) -> dict[str, Books]:
+        """Return all companies; the one with a history is made at the first look, and lives up to now at every one."""
+        if self._lived is None:
+            self._found()
+        lived, now = self._lived, self.core.clock.now()
+        if lived is not None and lived.next_at is not None and lived.next_at <= now:
+            lived.life.go_on(lived.world.between(lived.until, now))
+            lived.until, lived.next_at = now, lived.world.next_at(now)
+        return self._companies
+
+    def books(self, realm: str) -> Books:
+        """Return a company's books."""
+        return self.companies()[realm]
+
+    def desk(self, realm: str) -> Desk:
+        """Return the bookkeeper's desk of a company."""
+        return Desk(self._lock, lambda: self.books(realm))
+
+    def add_company(
+        self, name: str, *, country: str = "US", currency: str = "USD", time_zone: str = "America/Los_Angeles",
+        multicurrency: bool = True,
+    ) -> str:  # fmt: skip
+        """Found a company with empty books and return its realm id."""
+        with self._lock:
+            realm = str(int(REALM) + len(self.companies()))
+            profile = Profile(name, country, currency, time_zone, multicurrency, rates=dict(RATES))
+            self._companies[realm] = self._opened(realm, profile)
+            return realm
+
+    def disconnect(self, realm: str = REALM) -> None:
+        """Let the bookkeeper disconnect the app: tokens of this company are dead at once."""
+        with self._lock:
+            self.sign_in.end(realm)
+
+    def close_books(self, on: date | None, realm: str = REALM) -> None:
+        """Close the books up to and including a day, or open them."""
+        with self._lock:
+            books = self.books(realm)
+            books.profile.close_on = on
+            state_company(books)
+
+    def grow(self, invoices: int, realm: str = REALM) -> None:
+        """Add that many open invoices, as a big company has them, for measuring."""
+        with self._lock:
+            names = [entry.body["DisplayName"] for entry in self.books(realm).all("Customer") if entry.body["Active"]]
+            desk = self.desk(realm)
+            for n in range(invoices):
+                desk.add_invoice(names[n % len(names)], Decimal(5000 + n % 90_000) / 100, sent=False)
+
+    # what the sandbox asks of a vendor
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return the routes of the API and the sign-in."""
+        return routes(self)
+
+    def settings(self, url: str) -> dict[str, str]:
+        """Return the environment that points a duewell here."""
+        return {
+            "QUICKBOOKS_CLIENT_ID": CLIENT_ID,
+            "QUICKBOOKS_CLIENT_SECRET": CLIENT_SECRET,
+            "QUICKBOOKS_ENVIRONMENT": "sandbox",
+            "QUICKBOOKS_DISCOVERY_URL": f"{url}/.well-known/openid_sandbox_configuration/",
+            "QUICKBOOKS_API_URL": url,
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts of the company with a history, and how many others there are."""
+        books = self.books(REALM)
+        counts: dict[str, Any] = {"company": books.profile.name, "companies": len(self._companies)}
+        for entity in ("Customer", "Invoice", "Payment", "CreditMemo", "Attachable"):
+            counts[entity.lower() + "s"] = len(books.shelves[entity])
+        counts["open invoices"] = sum(1 for entry in books.all("Invoice") if entry.body["Balance"])
+        return counts
+
+    def act(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Do at the desk what a script asks: the method's name and its arguments; ``realm`` chooses the company."""
+        fields = dict(fields)
+        realm = str(fields.pop("realm", REALM))
+        if realm not in self.companies():
+            raise LookupError(f"company {realm}")
+        if action == "disconnect":
+            self.disconnect(realm)
+            return {"realm": realm}
+        if action not in _ACTS:
+            raise LookupError(f"action {action}")
+        for name in ("on", "due_on"):
+            if name in fields:
+                fields[name] = date.fromisoformat(fields[name])
+        try:
+            done = getattr(self.desk(realm), action)(**fields)
+        except Refusal as refusal:
+            raise ValueError(str(refusal)) from refusal
+        return {name: done[name] for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done} | {
+            "done": action
+        }
+
+    def _found(self) -> None:
+        now, started = self.core.clock.now(), self.core.started_at
+        home = COMPANIES["quickbooks"]
+        past = world(self.core.seed, "quickbooks", started.astimezone(ZoneInfo(home.time_zone)).date())
+        profile = Profile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
+        self._companies[REALM] = books = self._opened(REALM, profile)
+        life = Life(books)
+        self._lived = _Lived(past, life, now, past.next_at(now))
+        life.go_on(past.between(None, now))
+
+    def _opened(self, realm: str, profile: Profile) -> Books:
+        books = Books(realm, profile, self.core.clock.now)
+        books.at(self.core.started_at - timedelta(days=DAYS_BEFORE + 30))
+        open_books(books)
+        state_company(books)
+        books.at(None)
+        return books

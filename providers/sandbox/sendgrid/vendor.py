@@ -1,0 +1,153 @@
+"""The make-believe SendGrid as one object: the mails it took, its keys, limits and webhook, for tests and the demo."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from starlette.routing import BaseRoute
+
+from providers.sandbox.core import Core, guid
+from providers.sandbox.sendgrid.post_office import Mail, PostOffice
+from providers.sandbox.sendgrid.routes import routes
+from providers.sandbox.sendgrid.webhook import Webhook
+
+API_KEY = "SG.sandbox.make-believe-key"
+SENDER = "billing@larkspur.example"
+_ACTS = frozenset(
+    {"suppress", "unsuppress", "fate", "bounce", "spam", "unsubscribe", "post_events", "webhook", "logs_lag"}
+)
+
+
+@dataclass(slots=True)
+class Limit:
+    """Requests per minute to everything but mail/send, told in X-RateLimit headers; by the sandbox's clock."""
+
+    per_minute: int = 600
+    enforced: bool = False
+    _minute: int = 0
+    _used: int = field(default=0)
+
+    def left(self, now: datetime) -> dict[str, str]:
+        """Count a request and return the headers; a negative rest means it is refused."""
+        minute = int(now.timestamp()) // 60
+        self._used = self._used + 1 if minute == self._minute else 1
+        self._minute = minute
+        left = self.per_minute - self._used
+        left = left if self.enforced else max(left, 0)
+        reset = (minute + 1) * 60
+        names = ("X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset")
+        return dict(zip(names, map(str, (self.per_minute, left, reset)), strict=True))
+
+
+class SendGrid:
+    """State to look into and to change.
+
+    ``keys`` maps an API key to its scopes ("*" is all); ``senders``, if any, are the only allowed senders; ``logs_lag``
+    is how long the e-mail logs take to know a mail; ``limit.enforced`` lets 429 happen; ``webhook.url`` gets the events
+    by ``post_events``.
+    """
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.office = PostOffice(core)
+        self.keys: dict[str, frozenset[str]] = {API_KEY: frozenset({"*"})}
+        self.senders: set[str] = set()
+        self.logs_lag = timedelta()
+        self.limit = Limit()
+        self.webhook = Webhook(core.seed)
+        self._batches = 0
+
+    def mails(self) -> list[Mail]:
+        """Return all mails taken, oldest first, also those that were then dropped or bounced."""
+        with self.core.lock:
+            return list(self.office.mails)
+
+    def mails_to(self, email: str) -> list[Mail]:
+        """Return the mails to an address, oldest first."""
+        return [mail for mail in self.mails() if email.lower() in {to.lower() for to in mail.to}]
+
+    def suppress(self, email: str, name: str = "bounces", reason: str = "550 5.1.1 no such user here") -> None:
+        """Put an address on a list: bounces, blocks, invalid_emails, spam_reports or unsubscribes."""
+        with self.core.lock:
+            if name not in self.office.lists:
+                raise LookupError(f"list {name}")
+            self.office.suppress(name, email, reason, "5.1.1" if name == "bounces" else "")
+
+    def unsuppress(self, email: str) -> None:
+        """Take an address off every list."""
+        with self.core.lock:
+            for listed in self.office.lists.values():
+                listed.pop(email.lower(), None)
+
+    def fate(self, address: str, fate: str) -> None:
+        """Decide what becomes of mails to an address or domain: delivered, bounce, blocked or deferred."""
+        if fate not in {"delivered", "bounce", "blocked", "deferred"}:
+            raise ValueError(f"no such fate: {fate}")
+        with self.core.lock:
+            self.office.fates[address.lower()] = fate
+
+    def bounce(self, number: int) -> None:
+        """Let a delivered mail (by its number) bounce after all."""
+        facts = {"reason": "550 5.1.1 no such user here", "status": "5.1.1", "type": "bounce"}
+        self._happen(number, "bounce", **facts, bounce_classification="Invalid Address")
+
+    def spam(self, number: int) -> None:
+        """Let the receiver report a mail as spam."""
+        self._happen(number, "spamreport")
+
+    def unsubscribe(self, number: int) -> None:
+        """Let the receiver unsubscribe from everything."""
+        self._happen(number, "unsubscribe")
+
+    def post_events(self) -> int:
+        """Post what happened since the last time to the webhook; return its status, 0 if there was nothing to post."""
+        with self.core.lock:
+            events, now = list(self.office.events), int(self.core.clock.now().timestamp())
+        return self.webhook.post(events, now)
+
+    def new_batch(self) -> str:
+        """Make a batch id."""
+        self._batches += 1
+        return guid(self.core.seed, "batch", self._batches).replace("-", "")
+
+    def routes(self) -> Sequence[BaseRoute]:
+        """Return the routes of API and pages."""
+        return routes(self)
+
+    def settings(self, url: str) -> dict[str, str]:
+        """Return the environment that points a duewell here."""
+        return {
+            "SENDGRID_API_KEY": API_KEY,
+            "SENDGRID_API_URL": url,
+            "SENDGRID_WEBHOOK_PUBLIC_KEY": self.webhook.public_key,
+            "MAIL_FROM": SENDER,
+            "MAIL_FROM_NAME": "Larkspur Field Services",
+        }
+
+    def summary(self) -> dict[str, Any]:
+        """Return counts."""
+        suppressed = sum(len(listed) for listed in self.office.lists.values())
+        return {"mails": len(self.office.mails), "events": len(self.office.events), "suppressed addresses": suppressed}
+
+    def act(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
+        """Do what a script asks: the names of the methods, ``webhook`` (url) and ``logs_lag`` (seconds)."""
+        if action not in _ACTS:
+            raise LookupError(f"action {action}")
+        if action == "webhook":
+            self.webhook.url = str(fields["url"])
+        elif action == "logs_lag":
+            self.logs_lag = timedelta(seconds=float(fields["seconds"]))
+        else:
+            done = getattr(self, action)(**fields)
+            return {"done": action, "result": done}
+        return {"done": action}
+
+    def _happen(self, number: int, kind: str, **facts: Any) -> None:
+        with self.core.lock:
+            if not 1 <= number <= len(self.office.mails):
+                raise LookupError(f"mail {number}")
+            for message in self.office.mails[number - 1].messages:
+                self.office.happen(message, kind, **facts)
