@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from providers.deadline import call, keep_deadlines
 from providers.errors import ProviderError, RateLimited, Rejected, TryLater, Unknown
 from providers.ledger import Calls
-from providers.replies import body_in_words, failure_in_words, retry_after
+from providers.replies import body_in_words, failure_in_words, reset_at, retry_after
 
 READ: Final = "read"
 WRITE: Final = "write"
@@ -48,6 +48,7 @@ class Vendor:
     limit_header: str = ""
     limit_in: Callable[[bytes], str] | None = None  # names the limit by the body, where no header does
     limit_wait: timedelta | None = None  # the vendor's own rule, where its 429 names no time
+    reset_header: str = ""  # where a 429 names its end in Unix seconds instead of Retry-After
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +196,7 @@ class Guard(HTTPAdapter):
             named = self._vendor.limit_in(response.content) if self._vendor.limit_in else "minute"
             limit = response.headers.get(self._vendor.limit_header, "") or named
             wait = _LATER if limit in _LONG_LIMITS else self._vendor.limit_wait
+            asked_at = asked_at or reset_at(response.headers.get(self._vendor.reset_header), now)
             if asked_at is None and wait is not None:
                 asked_at = now + wait
             message = f"{title}'s limit of calls ({limit}) is reached"

@@ -33,6 +33,14 @@ def retry_after(value: str | None, now: datetime) -> datetime | None:
     return min(at, now + _RETRY_AFTER_MAX)
 
 
+def reset_at(value: str | None, now: datetime) -> datetime | None:
+    """When a limit ends that is told in Unix seconds; one of the past, or nonsense, counts as not said."""
+    text = (value or "").strip()
+    if not _is_number(text) or float(text) <= now.timestamp():
+        return None
+    return min(datetime.fromtimestamp(min(float(text), now.timestamp() + 86_400), UTC), now + _RETRY_AFTER_MAX)
+
+
 def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdecimal()
 

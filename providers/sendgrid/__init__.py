@@ -1,0 +1,18 @@
+"""SendGrid behind the mailer port. Start with README.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.ledger import Calls
+from providers.mailer import Mailer
+
+
+def mailer(settings: Any, calls: Calls) -> Mailer:
+    """Make the mailer of these settings."""
+    from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when a mail leaves
+
+    return SendGridMailer(settings.sendgrid_api_url, settings.sendgrid_api_key, calls)
+
+
+MAILER = mailer

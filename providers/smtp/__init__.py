@@ -1,0 +1,17 @@
+"""Any SMTP server behind the mailer port. Start with README.md."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from providers.ledger import Calls
+from providers.mailer import Mailer
+from providers.smtp.mailer import SmtpMailer
+
+
+def mailer(settings: Any, calls: Calls) -> Mailer:
+    """Make the mailer of these settings."""
+    return SmtpMailer(settings.smtp_url, calls)
+
+
+MAILER = mailer
