@@ -1,0 +1,106 @@
+"""The sign-in and consent page that Xero's and Intuit's make-believe sign-ins share; a script can follow it too.
+
+A GET of the authorize URL shows the page, whose form posts back to the same URL with ``organisation`` (repeated) and
+``decision=allow`` or ``deny``. With ``&sandbox_allow=1`` in the authorize URL the redirect comes at once, for the first
+organisation offered; ``sandbox_allow=all`` opens every one (where several may be chosen), ``sandbox_organisation=ID``
+(repeated) those named; ``sandbox_deny=1`` refuses.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import NamedTuple
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+_STYLE = """
+:root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
+body { margin: 0 auto; padding: 1.5rem; max-width: 34rem; }
+fieldset { border: 1px solid GrayText; border-radius: .5rem; margin: 1rem 0; padding: .75rem 1rem; }
+label { display: block; padding: .5rem 0; } input { inline-size: 1.2rem; block-size: 1.2rem; vertical-align: middle; }
+button { font: inherit; padding: .75rem 1.5rem; margin: .5rem .5rem 0 0; border-radius: .5rem; border: 1px solid; cursor: pointer; }
+button.allow { background: #0b57d0; color: #fff; border-color: #0b57d0; }
+:focus-visible { outline: 3px solid #f9ab00; outline-offset: 2px; } small { color: GrayText; }
+"""  # noqa: E501
+
+
+class Organisation(NamedTuple):
+    """A company that can be chosen on the page."""
+
+    id: str
+    name: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What the page asks: which ``app`` wants access at ``vendor``, to what, and for which organisations."""
+
+    vendor: str
+    app: str
+    person: str
+    organisations: Sequence[Organisation]
+    scopes: Sequence[str]
+    several: bool
+
+
+async def answer(
+    request: Request, asking: Asking, allow: Callable[[list[str]], str], deny: Callable[[], str]
+) -> Response:
+    """Show the page, or redirect to what ``allow(organisation ids)`` or ``deny()`` returns."""
+    offered = [organisation.id for organisation in asking.organisations]
+    if request.method == "POST":
+        form = await request.form()
+        decision = str(form.get("decision", ""))
+        chosen = [str(value) for value in form.getlist("organisation")]
+    else:
+        query = request.query_params
+        decision = "allow" if query.get("sandbox_allow") else "deny" if query.get("sandbox_deny") else ""
+        everything = asking.several and query.get("sandbox_allow") == "all"
+        chosen = query.getlist("sandbox_organisation") or (offered if everything else offered[:1])
+    if decision == "deny":
+        return RedirectResponse(deny(), status_code=302)
+    chosen = [organisation for organisation in chosen if organisation in offered]
+    if decision == "allow" and chosen:
+        return RedirectResponse(allow(chosen), status_code=302)
+    complaint = "Choose at least one organisation." if decision else ""
+    return HTMLResponse(_page(asking, request.url.path + "?" + request.url.query, complaint))
+
+
+def _page(asking: Asking, action: str, complaint: str) -> str:
+    kind = "checkbox" if asking.several else "radio"
+    choices = "\n".join(
+        f'<label><input type="{kind}" name="organisation" value="{escape(o.id)}"{" checked" if n == 0 else ""}> '
+        f"{escape(o.name)} <small>{escape(o.detail)}</small></label>"
+        for n, o in enumerate(asking.organisations)
+    )
+    scopes = "\n".join(f"<li><code>{escape(scope)}</code></li>" for scope in asking.scopes)
+    alert = f'<p role="alert"><strong>{escape(complaint)}</strong></p>' if complaint else ""
+    app, vendor = escape(asking.app), escape(asking.vendor)
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{app} wants access – {vendor} sandbox</title><style>{_STYLE}</style></head>
+<body>
+<main>
+<h1>{app} wants access</h1>
+<p>This is the make-believe {vendor} of the sandbox. You are signed in as {escape(asking.person)}.</p>
+{alert}
+<form method="post" action="{escape(action)}">
+<fieldset><legend>Which organisation{"s" if asking.several else ""}?</legend>
+{choices}
+</fieldset>
+<p>{app} will be allowed:</p>
+<ul>
+{scopes}
+</ul>
+<button class="allow" type="submit" name="decision" value="allow">Allow access</button>
+<button type="submit" name="decision" value="deny">Cancel</button>
+</form>
+</main>
+</body>
+</html>
+"""

@@ -1,0 +1,165 @@
+"""The documents of a make-believe Xero organisation, and the sums that always hold between them.
+
+``Invoice.amount_due == total - amount_paid - amount_credited`` and ``Credit.remaining == total - allocated``, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import NamedTuple
+
+ZERO = Decimal("0.00")
+
+
+class Person(NamedTuple):
+    """A further contact person; Xero mails invoices to those with ``include_in_emails``."""
+
+    first_name: str
+    last_name: str
+    email: str
+    include_in_emails: bool
+
+
+class LineItem(NamedTuple):
+    """A line of an invoice or credit note. ``line_amount`` is before tax where amounts are exclusive."""
+
+    description: str
+    quantity: Decimal
+    unit_amount: Decimal
+    item_code: str
+    account_code: str
+    tax_type: str
+    tax_amount: Decimal
+    line_amount: Decimal
+
+
+@dataclass(slots=True, eq=False)
+class Document:
+    """What every stored document has: its id, when it last changed, its notes, and its JSON until it changes."""
+
+    id: str
+    updated_at: datetime
+    notes: list[tuple[datetime, str]] = field(default_factory=list, kw_only=True)
+    json: bytes | None = field(default=None, kw_only=True, repr=False)
+
+
+@dataclass(slots=True, eq=False)
+class Contact(Document):
+    """A customer or supplier."""
+
+    name: str
+    email: str = ""
+    first_name: str = ""
+    last_name: str = ""
+    street: str = ""
+    city: str = ""
+    region: str = ""
+    postcode: str = ""
+    country: str = ""
+    currency: str = ""
+    terms_days: int = 30
+    status: str = "ACTIVE"
+    merged_into: str = ""
+    customer: bool = True
+    persons: tuple[Person, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Payment(Document):
+    """Money on one invoice."""
+
+    invoice: Invoice
+    amount: Decimal
+    on: date
+    status: str = "AUTHORISED"
+    reference: str = ""
+
+
+class Allocation(NamedTuple):
+    """A part of a credit set against an invoice."""
+
+    id: str
+    credit: Credit
+    invoice: Invoice
+    amount: Decimal
+    on: date
+
+
+@dataclass(slots=True, eq=False)
+class Credit(Document):
+    """A credit note, overpayment or prepayment (``kind``), with what of it is allocated to invoices."""
+
+    kind: str
+    number: str
+    contact: Contact
+    currency: str
+    on: date
+    lines: Sequence[LineItem]
+    total: Decimal
+    total_tax: Decimal = ZERO
+    status: str = "AUTHORISED"
+    allocations: list[Allocation] = field(default_factory=list)
+
+    @property
+    def remaining(self) -> Decimal:
+        """What is not allocated yet."""
+        return self.total - sum((a.amount for a in self.allocations), ZERO)
+
+
+@dataclass(slots=True, eq=False)
+class Invoice(Document):
+    """A sales invoice (ACCREC) or a bill (ACCPAY)."""
+
+    type: str
+    number: str
+    contact: Contact
+    currency: str
+    on: date
+    due_on: date | None
+    lines: Sequence[LineItem]
+    total: Decimal
+    total_tax: Decimal = ZERO
+    status: str = "AUTHORISED"
+    reference: str = ""
+    amounts: str = "Exclusive"
+    url: str = ""
+    branding_theme: str = ""
+    sent: bool = True
+    expected_on: date | None = None
+    created_by_app: bool = False
+    fully_paid_on: date | None = None
+    payments: list[Payment] = field(default_factory=list)
+    allocations: list[Allocation] = field(default_factory=list)
+
+    @property
+    def amount_paid(self) -> Decimal:
+        """What payments, over- and prepayments have settled."""
+        paid = sum((p.amount for p in self.payments), ZERO)
+        return paid + sum((a.amount for a in self.allocations if a.credit.kind != "CreditNote"), ZERO)
+
+    @property
+    def amount_credited(self) -> Decimal:
+        """What credit notes have settled."""
+        return sum((a.amount for a in self.allocations if a.credit.kind == "CreditNote"), ZERO)
+
+    @property
+    def amount_due(self) -> Decimal:
+        """What is still owed."""
+        return self.total - self.amount_paid - self.amount_credited
+
+
+def cents(amount: Decimal) -> Decimal:
+    """Round half up to two decimals, as Xero does."""
+    return amount.quantize(ZERO, ROUND_HALF_UP)
+
+
+def sums(lines: Iterable[LineItem], amounts: str) -> tuple[Decimal, Decimal]:
+    """Return total and total tax of lines whose amounts are Exclusive, Inclusive or NoTax."""
+    net = tax = ZERO
+    for line in lines:
+        net += line.line_amount
+        tax += line.tax_amount
+    return (net + tax if amounts == "Exclusive" else net), tax

@@ -1,0 +1,341 @@
+"""Xero's sign-in: consent, tokens that rotate with a grace of 30 minutes, revocation, and the connections they open."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from providers.sandbox.consent import Asking, answer
+from providers.sandbox.consent import Organisation as Offered
+from providers.sandbox.core import Core, guid
+from providers.sandbox.xero.organisation import Organisation
+
+CLIENT_ID = "sandbox-xero-client"
+CLIENT_SECRET = "sandbox-xero-secret"
+PKCE_CLIENT_ID = "sandbox-xero-pkce-client"
+ACCESS_LIVES = timedelta(minutes=30)
+REFRESH_LIVES = timedelta(days=60)
+REFRESH_GRACE = timedelta(minutes=30)
+CODE_LIVES = timedelta(minutes=5)
+_SIGNING_KEY = b"the sandbox signs its tokens with this"
+_GRANULAR = (
+    "accounting.invoices",
+    "accounting.payments",
+    "accounting.banktransactions",
+    "accounting.manualjournals",
+    "accounting.contacts",
+    "accounting.settings",
+    "accounting.attachments",
+)
+KNOWN_SCOPES = {"openid", "profile", "email", "offline_access"} | {
+    scope + suffix for scope in _GRANULAR for suffix in ("", ".read")
+}
+
+
+@dataclass(slots=True)
+class Connection:
+    """One organisation this app may reach."""
+
+    id: str
+    tenant_id: str
+    auth_event_id: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(slots=True)
+class Grant:
+    """One consent: its scopes and the tokens made from it. ``refresh`` maps a token to (issued, first used or None)."""
+
+    client_id: str
+    scopes: tuple[str, ...]
+    auth_event_id: str
+    redirect_uri: str
+    challenge: str
+    nonce: str
+    consented_at: datetime
+    revoked: bool = False
+    refresh: dict[str, tuple[datetime, datetime | None]] = field(default_factory=dict)
+
+
+class BadToken(Exception):
+    """The bearer token does not open anything; the text is Xero's detail."""
+
+
+class SignIn:
+    """The identity server of the make-believe Xero. One user, any number of consents."""
+
+    def __init__(self, core: Core, organisations: Callable[[], Sequence[Organisation]]) -> None:
+        """Know two apps: one with a secret, one with PKCE alone."""
+        self.clients: dict[str, str] = {CLIENT_ID: CLIENT_SECRET, PKCE_CLIENT_ID: ""}
+        self.redirect_uris: set[str] = set()
+        self.known_scopes = set(KNOWN_SCOPES)
+        self.connections: dict[str, Connection] = {}
+        self._core = core
+        self._organisations = organisations
+        self._user_id = guid("xero-user", core.seed)
+        self._codes: dict[str, tuple[Grant, datetime]] = {}
+        self._grants: list[Grant] = []
+        self._access: dict[str, tuple[Grant, datetime]] = {}
+
+    def routes(self) -> list[BaseRoute]:
+        """Return the identity endpoints."""
+        return [
+            Route("/identity/connect/authorize", self.authorize, methods=["GET", "POST"]),
+            Route("/connect/token", self.token, methods=["POST"]),
+            Route("/connect/revocation", self.revoke, methods=["POST"]),
+            Route("/connections", self.list_connections),
+            Route("/Connections", self.list_connections),
+            Route("/connections/{connection_id}", self.delete_connection, methods=["DELETE"]),
+            Route("/Connections/{connection_id}", self.delete_connection, methods=["DELETE"]),
+        ]
+
+    # -- consent --------------------------------------------------------------------------------------------------
+
+    async def authorize(self, request: Request) -> Response:
+        """Show the consent page; a wrong app or redirect gets an error page, a wrong scope goes back to the app."""
+        query = request.query_params
+        client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
+        if client_id not in self.clients or query.get("response_type") != "code":
+            return _error_page("unauthorized_client", "Unknown client or client not enabled")
+        if not self._may_redirect(redirect_uri):
+            return _error_page("unauthorized_client", "Invalid redirect_uri")
+        scopes = tuple(query.get("scope", "").split())
+        if not scopes or not set(scopes) <= self.known_scopes:
+            return Response(status_code=302, headers={"Location": self._back(query, error="invalid_scope")})
+        if not self.clients[client_id] and query.get("code_challenge_method") != "S256":
+            back = self._back(query, error="invalid_request", error_description="code challenge required")
+            return Response(status_code=302, headers={"Location": back})
+        offered = [Offered(o.tenant_id, o.name, f"{o.country}, {o.currency}") for o in self._organisations()]
+        asking = Asking("Xero", client_id, "demo@sandbox.example", offered, scopes, several=True)
+        return await answer(
+            request,
+            asking,
+            lambda chosen: self._back(query, code=self._consent(query, scopes, chosen)),
+            lambda: self._back(query, error="access_denied"),
+        )
+
+    def _may_redirect(self, uri: str) -> bool:
+        parts = urlsplit(uri)
+        if self.redirect_uris:
+            return uri in self.redirect_uris
+        return bool(parts.scheme == "https" and parts.hostname) or (
+            parts.scheme == "http" and parts.hostname == "localhost"
+        )
+
+    def _back(self, query: Any, **answered: str) -> str:
+        state = {"state": query["state"]} if "state" in query else {}
+        glue = "&" if "?" in query["redirect_uri"] else "?"
+        return str(query["redirect_uri"]) + glue + urlencode({**answered, **state})
+
+    def _consent(self, query: Any, scopes: tuple[str, ...], tenant_ids: list[str]) -> str:
+        now = self._core.clock.now()
+        event_id = guid("auth-event", secrets.token_hex(8))
+        with self._core.lock:
+            for tenant_id in tenant_ids:
+                known = next((c for c in self.connections.values() if c.tenant_id == tenant_id), None)
+                connection_id = known.id if known else guid("connection", tenant_id, event_id)
+                created_at = known.created_at if known else now
+                self.connections[connection_id] = Connection(connection_id, tenant_id, event_id, created_at, now)
+            grant = Grant(
+                query["client_id"],
+                scopes,
+                event_id,
+                query["redirect_uri"],
+                query.get("code_challenge", ""),
+                query.get("nonce", ""),
+                now,
+            )
+            code = secrets.token_urlsafe(32)
+            self._codes[code] = (grant, now + CODE_LIVES)
+        return code
+
+    # -- tokens ---------------------------------------------------------------------------------------------------
+
+    async def token(self, request: Request) -> Response:
+        """Exchange a code or a refresh token."""
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        with self._core.lock:
+            client_id = self._client(request, form)
+            if client_id is None:
+                return _oauth_error("invalid_client", 401 if "authorization" in request.headers else 400)
+            match form.get("grant_type"):
+                case "authorization_code":
+                    return self._from_code(client_id, form)
+                case "refresh_token":
+                    return self._from_refresh(client_id, form)
+        return _oauth_error("unsupported_grant_type")
+
+    def _client(self, request: Request, form: dict[str, str]) -> str | None:
+        client_id, secret = form.get("client_id", ""), form.get("client_secret", "")
+        header = request.headers.get("authorization", "")
+        if header.lower().startswith("basic "):
+            try:
+                client_id, _, secret = base64.b64decode(header[6:], validate=True).decode().partition(":")
+            except ValueError:
+                return None
+        known = self.clients.get(client_id)
+        return client_id if known is not None and hmac.compare_digest(known, secret) else None
+
+    def _from_code(self, client_id: str, form: dict[str, str]) -> Response:
+        grant, until = self._codes.pop(form.get("code", ""), (None, None))
+        if grant is None or until is None or until < self._core.clock.now() or grant.client_id != client_id:
+            return _oauth_error("invalid_grant")
+        if form.get("redirect_uri") != grant.redirect_uri:
+            return _oauth_error("invalid_grant")
+        if grant.challenge and _s256(form.get("code_verifier", "")) != grant.challenge:
+            return _oauth_error("invalid_grant")
+        self._grants.append(grant)
+        return self._issue(grant, id_token=True)
+
+    def _from_refresh(self, client_id: str, form: dict[str, str]) -> Response:
+        now, token = self._core.clock.now(), form.get("refresh_token", "")
+        grant = next((g for g in self._grants if token in g.refresh), None)
+        if grant is None or grant.revoked or grant.client_id != client_id:
+            return _oauth_error("invalid_grant")
+        if not set(form.get("scope", "").split()) <= set(grant.scopes):
+            return _oauth_error("invalid_scope")
+        issued_at, used_at = grant.refresh[token]
+        if now > issued_at + REFRESH_LIVES or (used_at is not None and now > used_at + REFRESH_GRACE):
+            return _oauth_error("invalid_grant")
+        grant.refresh[token] = (issued_at, used_at or now)
+        return self._issue(grant)
+
+    def _issue(self, grant: Grant, *, id_token: bool = False) -> Response:
+        now = self._core.clock.now()
+        access = self._jwt(
+            grant, "https://identity.xero.com/resources", scope=list(grant.scopes), client_id=grant.client_id
+        )
+        self._access[access] = (grant, now + ACCESS_LIVES)
+        reply: dict[str, Any] = {
+            "access_token": access,
+            "expires_in": int(ACCESS_LIVES.total_seconds()),
+            "token_type": "Bearer",
+            "scope": " ".join(grant.scopes),
+        }
+        if "offline_access" in grant.scopes:
+            refresh = secrets.token_urlsafe(32)
+            grant.refresh[refresh] = (now, None)
+            reply["refresh_token"] = refresh
+        if id_token and "openid" in grant.scopes:
+            nonce = {"nonce": grant.nonce} if grant.nonce else {}
+            reply["id_token"] = self._jwt(grant, grant.client_id, email="demo@sandbox.example", **nonce)
+        return JSONResponse(reply, headers={"Cache-Control": "no-store"})
+
+    def _jwt(self, grant: Grant, audience: str, **claims: Any) -> str:
+        now = int(self._core.clock.now().timestamp())
+        claims |= {
+            "iss": "https://identity.xero.com",
+            "aud": audience,
+            "nbf": now,
+            "iat": now,
+            "exp": now + int(ACCESS_LIVES.total_seconds()),
+            "sub": self._user_id.replace("-", ""),
+            "xero_userid": self._user_id,
+            "authentication_event_id": grant.auth_event_id,
+            "jti": secrets.token_hex(16),
+        }
+        signed = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return f"{signed}.{_base64url(hmac.digest(_SIGNING_KEY, signed.encode(), 'sha256'))}"
+
+    async def revoke(self, request: Request) -> Response:
+        """Revoke a refresh token: every grant and connection of this user and app ends."""
+        form = {name: str(value) for name, value in (await request.form()).items()}
+        with self._core.lock:
+            client_id = self._client(request, form)
+            if client_id is None:
+                return _oauth_error("invalid_client")
+            if any(form.get("token") in grant.refresh for grant in self._grants):
+                self.revoke_all(client_id)
+        return Response(status_code=200)
+
+    def revoke_all(self, client_id: str = "") -> None:
+        """End every grant (of one app, or all) and every connection."""
+        for grant in self._grants:
+            grant.revoked = grant.revoked or client_id in {"", grant.client_id}
+        self.connections.clear()
+
+    # -- what a token opens ---------------------------------------------------------------------------------------
+
+    def grant_of(self, request: Request) -> Grant:
+        """Return the grant behind the request's bearer token. Raises ``BadToken``."""
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        grant, until = self._access.get(token, (None, None))
+        if scheme.lower() != "bearer" or grant is None or until is None or grant.revoked:
+            raise BadToken("AuthenticationUnsuccessful")
+        if self._core.clock.now() >= until:
+            raise BadToken(f"TokenExpired: token expired at {until:%m/%d/%Y %H:%M:%S}")
+        return grant
+
+    def reaches(self, tenant_id: str) -> bool:
+        """Tell whether a connection to this organisation is in force."""
+        return any(connection.tenant_id == tenant_id for connection in self.connections.values())
+
+    async def list_connections(self, request: Request) -> Response:
+        """List the connections, of one consent where ``authEventId`` is given."""
+        with self._core.lock:
+            try:
+                self.grant_of(request)
+            except BadToken as error:
+                return unauthorized(str(error))
+            event_id = request.query_params.get("authEventId", "")
+            found = [c for c in self.connections.values() if event_id in {"", c.auth_event_id}]
+            names = {o.tenant_id: o.name for o in self._organisations()}
+        return JSONResponse(
+            [
+                {
+                    "id": c.id,
+                    "authEventId": c.auth_event_id,
+                    "tenantId": c.tenant_id,
+                    "tenantType": "ORGANISATION",
+                    "tenantName": names[c.tenant_id],
+                    "createdDateUtc": c.created_at.strftime("%Y-%m-%dT%H:%M:%S.%f0"),
+                    "updatedDateUtc": c.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%f0"),
+                }
+                for c in found
+            ]
+        )
+
+    async def delete_connection(self, request: Request) -> Response:
+        """Disconnect one organisation."""
+        with self._core.lock:
+            try:
+                self.grant_of(request)
+            except BadToken as error:
+                return unauthorized(str(error))
+            gone = self.connections.pop(request.path_params["connection_id"], None)
+        return Response(status_code=404 if gone is None else 204)
+
+
+def unauthorized(detail: str) -> Response:
+    """Answer 401 in the shape of the Accounting API."""
+    return JSONResponse({"Type": None, "Title": "Unauthorized", "Status": 401, "Detail": detail}, status_code=401)
+
+
+def _oauth_error(error: str, status: int = 400) -> Response:
+    return JSONResponse({"error": error}, status_code=status)
+
+
+def _error_page(error: str, words: str) -> Response:
+    page = f"<!DOCTYPE html><html lang=en><title>Error</title><h1>Sorry, something went wrong</h1><p>{error}: {words}"
+    return HTMLResponse(page, status_code=500)
+
+
+def _s256(verifier: str) -> str:
+    return _base64url(hashlib.sha256(verifier.encode()).digest())
+
+
+def _base64url(raw: bytes) -> str:
+    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

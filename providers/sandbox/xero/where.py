@@ -1,0 +1,91 @@
+"""Reads Xero's ``where`` and ``order``: the optimised filters that also hold for large organisations, nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from operator import eq, ge, gt, le, lt, ne
+from typing import Any
+
+Getter = Callable[[Any], Any]
+_TERM = re.compile(
+    r"""\s*\(*\s*(?P<field>[A-Za-z][\w.]*)\s*(?P<op>==|!=|>=|<=|>|<|=)\s*
+    (?P<value>"[^"]*"|Guid\(\s*"[^"]*"\s*\)|DateTime\(\s*\d+\s*,\s*\d+\s*,\s*\d+\s*\)|-?\d+(?:\.\d+)?m?|true|false|null)
+    \s*\)*\s*""",
+    re.VERBOSE | re.IGNORECASE,
+)
+_AND = re.compile(r"(?:&&|\bAND\b)", re.IGNORECASE)
+_OPERATORS = {"==": eq, "=": eq, "!=": ne, ">": gt, ">=": ge, "<": lt, "<=": le}
+
+
+class QueryRefused(Exception):
+    """The filter or order cannot be read, or names a field that is not an optimised one."""
+
+
+def parse_where(text: str, fields: Mapping[str, Getter]) -> Callable[[Any], bool]:
+    """Return the test a document must pass. Raises ``QueryRefused``."""
+    tests = []
+    at = 0
+    while True:
+        term = _TERM.match(text, at)
+        if term is None:
+            raise QueryRefused(f"No property or field at position {at} of the where clause")
+        tests.append(_test(term, fields))
+        at = term.end()
+        if at == len(text):
+            break
+        joined = _AND.match(text, at)
+        if joined is None:
+            raise QueryRefused(f"Expected AND at position {at} of the where clause")
+        at = joined.end()
+    if text.count("(") != text.count(")"):
+        raise QueryRefused("')' or operator expected in the where clause")
+    return lambda document: all(test(document) for test in tests)
+
+
+def _test(term: re.Match[str], fields: Mapping[str, Getter]) -> Callable[[Any], bool]:
+    name = term["field"].lower()
+    if name not in fields:
+        raise QueryRefused(f"No property or field '{term['field']}' can be filtered by")
+    get, compare, wanted = fields[name], _OPERATORS[term["op"]], _value(term["value"])
+
+    def test(document: Any) -> bool:
+        have = get(document)
+        if have is None or wanted is None:
+            return (have is wanted) if compare is eq else (have is not wanted) if compare is ne else False
+        try:
+            return bool(compare(have, wanted))
+        except TypeError:
+            raise QueryRefused(f"'{term['value']}' cannot be compared with '{term['field']}'") from None
+
+    return test
+
+
+def _value(text: str) -> Any:
+    lowered = text.lower()
+    if lowered in {"true", "false", "null"}:
+        return {"true": True, "false": False, "null": None}[lowered]
+    if text.startswith('"'):
+        return text[1:-1]
+    if lowered.startswith("guid"):
+        return text.split('"')[1].lower()
+    if lowered.startswith("datetime"):
+        year, month, day = (int(part) for part in re.findall(r"\d+", text))
+        try:
+            return date(year, month, day)
+        except ValueError:
+            raise QueryRefused(f"'{text}' is not a date") from None
+    return Decimal(lowered.rstrip("m"))
+
+
+def parse_order(text: str, fields: Mapping[str, Getter]) -> tuple[Getter, bool]:
+    """Return what to sort by and whether downwards. Raises ``QueryRefused``."""
+    words = text.split()
+    if not 1 <= len(words) <= 2 or words[0].lower() not in fields:
+        raise QueryRefused(f"Cannot order by '{text}'")
+    direction = words[1].upper() if len(words) == 2 else "ASC"
+    if direction not in {"ASC", "DESC"}:
+        raise QueryRefused(f"Cannot order by '{text}'")
+    return fields[words[0].lower()], direction == "DESC"
