@@ -294,8 +294,12 @@ def add_contact(page: Page, contact: shapes.Contact) -> datetime | None:
 def _emails(contact: shapes.Contact) -> list[str]:
     """The main address and those of the persons who are to be included, each once; one field may hold several."""
     fields = [contact.email, *(person.email for person in contact.persons or () if person.included)]
-    addresses = [one for text in fields if text for one in re.split(r"[\s,;]+", text) if one]
-    return list({one.lower(): one for one in reversed(addresses)}.values())[::-1]
+    once: dict[str, str] = {}
+    for text in fields:
+        for address in re.split(r"[\s,;]+", text or ""):
+            if address:
+                once.setdefault(address.lower(), address)
+    return list(once.values())
 
 
 def _place(addresses: list[shapes.Address]) -> tuple[str, str]:

@@ -77,7 +77,9 @@ def finish(
         raise Rejected(message, code=_code(error)) from None
     claims = _claims(str(token.get("access_token", "")))
     event_id = claims.get("authentication_event_id", "")
-    companies = _companies(settings, session, event_id) or (_companies(settings, session, "") if event_id else ())
+    companies = _companies(settings, session, token, event_id)
+    if event_id and not companies:  # nothing was added by this consent: then all of the grant is meant
+        companies = _companies(settings, session, token, "")
     return Consent(dict(token), claims.get("xero_userid") or claims.get("sub") or _fingerprint(token), companies)
 
 
@@ -117,13 +119,14 @@ def _refresh_once(settings: XeroSettings, token: JsonObject, calls: Calls) -> Js
 
 def revoke(settings: XeroSettings, token: JsonObject, company: CompanyRef, calls: Calls, *, last: bool) -> None:
     """Disconnect one organisation; with ``last`` revoke the whole grant, and with it every organisation of it."""
-    session = _session(settings, calls, token)
+    session = _session(settings, calls)
     if last:
         url = f"{settings.xero_identity_url}/connect/revocation"
         response = session.revoke_token(url, token=token.get("refresh_token"), token_type_hint="refresh_token")  # noqa: S106
         gone = response.status_code == requests.codes.ok
     else:
-        response = session.delete(f"{settings.xero_api_url}/connections/{company.remote_connection_id}")
+        url = f"{settings.xero_api_url}/connections/{company.remote_connection_id}"
+        response = session.delete(url, withhold_token=True, headers=_bearer(token))
         gone = response.status_code in {
             requests.codes.ok,
             requests.codes.no_content,
@@ -135,7 +138,7 @@ def revoke(settings: XeroSettings, token: JsonObject, company: CompanyRef, calls
         raise Rejected(message, code=str(response.status_code), reference=response.headers.get(CORRELATION, ""))
 
 
-def _session(settings: XeroSettings, calls: Calls, token: JsonObject | None = None) -> Any:
+def _session(settings: XeroSettings, calls: Calls) -> Any:
     """An Authlib session on our transport: client secret where there is one, else PKCE alone."""
     secret = settings.xero_client_secret or None
     session = OAuth2Session(
@@ -143,8 +146,6 @@ def _session(settings: XeroSettings, calls: Calls, token: JsonObject | None = No
         secret,
         token_endpoint_auth_method="client_secret_basic" if secret else "none",
         code_challenge_method="S256",
-        token=token,
-        leeway=-(10**9),  # never refresh on its own: that is done under the grant's lock only
     )
     guard(session, vendor(settings.xero_identity_url, settings.xero_api_url), calls, _kind, Limits())
     return session
@@ -183,10 +184,16 @@ class _Connection(
     name: str | None = None
 
 
-def _companies(settings: XeroSettings, session: Any, event_id: str) -> tuple[CompanyRef, ...]:
+def _bearer(token: JsonObject) -> dict[str, str]:
+    """The header by hand: Authlib would first look whether to refresh, which is done under the grant's lock only."""
+    return {"Authorization": f"Bearer {token.get('access_token', '')}"}
+
+
+def _companies(settings: XeroSettings, session: Any, token: JsonObject, event_id: str) -> tuple[CompanyRef, ...]:
     """The organisations of the consent (or all of the grant); an accountant's practice is no company with books."""
     params = {"authEventId": event_id} if event_id else {}
-    response = session.get(f"{settings.xero_api_url}/connections", params=params)
+    url = f"{settings.xero_api_url}/connections"
+    response = session.get(url, params=params, withhold_token=True, headers=_bearer(token))
     if response.status_code != requests.codes.ok:
         message = f"Xero would not list the organisations (status {response.status_code})"
         raise Rejected(message, code=str(response.status_code), reference=response.headers.get(CORRELATION, ""))

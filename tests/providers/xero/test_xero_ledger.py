@@ -1,0 +1,456 @@
+"""What is read just before acting, what is written, and what each refusal is called."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+import responses
+
+from providers.errors import ProviderError, RateLimited, Reconnect, Rejected, TryLater, Unknown
+from providers.http import Limits
+from providers.ledger import LateFeeInvoice
+from providers.xero.client import Client
+from providers.xero.fee_account import choose_fee_account
+from providers.xero.ledger import XeroLedger
+from providers.xero.shapes import Account
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+BASE = "https://api.xero.com/api.xro/2.0"
+FEE = LateFeeInvoice(
+    "LF-INV-7-1", "i7", "INV-7", "c1", "EUR", Decimal("12.35"), date(2026, 11, 21), date(2026, 12, 5), "Late fee"
+)
+ACCOUNTS = {
+    "Accounts": [
+        {"Code": "090", "Name": "Bank", "Type": "BANK", "Class": "ASSET", "Status": "ACTIVE"},
+        {
+            "Code": "200",
+            "Name": "Sales",
+            "Type": "REVENUE",
+            "Class": "REVENUE",
+            "Status": "ACTIVE",
+            "TaxType": "OUTPUT2",
+        },
+        {"Code": "260", "Name": "Other Revenue", "Type": "OTHERINCOME", "Class": "REVENUE", "Status": "ACTIVE"},
+    ]
+}
+INVALID = {
+    "ErrorNumber": 10,
+    "Type": "ValidationException",
+    "Message": "A validation exception occurred",
+    "Elements": [{"ValidationErrors": [{"Message": "The document date cannot be\nbefore the lock date"}]}],
+}
+
+
+def sent(mocked: responses.RequestsMock, number: int = -1) -> requests.PreparedRequest:
+    return mocked.calls[number].request
+
+
+def test_the_organisation_is_read_with_its_zone_locks_and_own_reminders(
+    mocked: responses.RequestsMock, ledger: XeroLedger
+) -> None:
+    organisation = {
+        "Name": "Demo",
+        "BaseCurrency": "NZD",
+        "CountryCode": "NZ",
+        "Timezone": "NEWZEALANDSTANDARDTIME",
+        "PeriodLockDate": "/Date(1759190400000+0000)/",
+        "EndOfYearLockDate": "/Date(1743379200000+0000)/",
+        "Class": "ULTRA",
+    }
+    mocked.get(f"{BASE}/Organisation", json={"Organisations": [organisation]})
+    mocked.get(f"{BASE}/InvoiceReminders/Settings", json={"InvoiceReminders": [{"Enabled": True}]})
+    facts = ledger.facts()
+    company = facts.company
+    assert (company.name, company.base_currency, company.country, company.time_zone) == (
+        "Demo",
+        "NZD",
+        "NZ",
+        "Pacific/Auckland",
+    )
+    assert (company.lock_on, company.own_reminders, facts.plan, facts.warnings) == (
+        date(2025, 9, 30),
+        True,
+        "ULTRA",
+        (),
+    )
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+def test_unknown_reminder_settings_are_a_warning(
+    mocked: responses.RequestsMock, ledger: XeroLedger, status: int
+) -> None:
+    organisation = {"Name": "Demo", "BaseCurrency": "GBP", "Timezone": "MARSTANDARDTIME", "IsDemoCompany": True}
+    mocked.get(f"{BASE}/Organisation", json={"Organisations": [organisation]})
+    mocked.get(f"{BASE}/InvoiceReminders/Settings", status=status)
+    facts = ledger.facts()
+    assert (facts.company.time_zone, facts.company.own_reminders) == ("UTC", False)
+    assert ["remind" in one for one in facts.warnings] == [True, False, False]
+
+
+def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: Any, ledger: XeroLedger) -> None:
+    xero.records["Invoices"] = [xero.invoice(n, Status="PAID") for n in range(30)]
+    ids = [one["InvoiceID"] for one in xero.records["Invoices"]]
+    page = ledger.look([*ids, "gone"], [], NOW)
+    assert len(page.invoices) == 30
+    assert [(one.kind, one.external_id) for one in page.deleted] == [("invoice", "gone")]
+    assert (xero.reads, page.cursor) == (["Invoices"], "")
+
+
+def test_a_look_at_very_many_keeps_its_addresses_short(
+    xero: Any, ledger: XeroLedger, mocked: responses.RequestsMock
+) -> None:
+    xero.records["Invoices"] = [xero.invoice(n) for n in range(100)]
+    page = ledger.look([one["InvoiceID"] for one in xero.records["Invoices"]], [], NOW)
+    assert (len(page.invoices), len(xero.reads)) == (100, 3)
+    assert max(len(str(call.request.url)) for call in mocked.calls) < 2048
+
+
+def test_an_invoice_that_cannot_be_read_is_not_called_gone(xero: Any, ledger: XeroLedger) -> None:
+    xero.records["Invoices"] = [xero.invoice(1, Status="NEW")]
+    page = ledger.look([xero.records["Invoices"][0]["InvoiceID"]], [], NOW)
+    assert (page.deleted, len(page.malformed)) == ([], 1)
+
+
+def test_a_look_reads_each_kind_of_credit_once(xero: Any, ledger: XeroLedger) -> None:
+    ledger.look([], ["c1", "c2", "c3"], NOW)
+    assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments"]
+    assert {query["where"] for query in xero.queries} == {'Status=="AUTHORISED"'}
+    ledger.look([], ["c1"], NOW)
+    assert xero.queries[-1]["where"] == 'Contact.ContactID==Guid("c1")'
+
+
+def test_a_note_is_put_once_with_its_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    mocked.put(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": [{"Details": "Reminded [k1]"}]})
+    ledger.add_note("i7", "Reminded [k1]", "key-1")
+    request = sent(mocked)
+    assert json.loads(request.body or b"") == {"HistoryRecords": [{"Details": "Reminded [k1]"}]}
+    assert request.headers["Idempotency-Key"] == "key-1"
+    assert request.headers["xero-tenant-id"] == "tenant-1"
+    assert request.headers["Authorization"] == "Bearer token-1"
+
+
+def test_a_key_longer_than_xero_takes_is_hashed_always_to_the_same(
+    mocked: responses.RequestsMock, ledger: XeroLedger
+) -> None:
+    mocked.put(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": []})
+    for key in ("k" * 129, "k" * 129, "k" * 130):
+        ledger.add_note("i7", "text", key)
+    keys = [call.request.headers["Idempotency-Key"] for call in mocked.calls]
+    assert max(map(len, keys)) <= 128
+    assert (keys[0] == keys[1], keys[0] == keys[2]) == (True, False)
+
+
+def test_a_note_too_long_for_xero_never_leaves(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    with pytest.raises(Rejected, match="250"):
+        ledger.add_note("i7", "x" * 251, "key")
+    assert len(mocked.calls) == 0
+
+
+def test_a_note_is_found_by_its_short_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    mocked.get(f"{BASE}/Invoices/i7/History", json={"HistoryRecords": [{"Details": None}, {"Details": "Hi [k1]"}]})
+    assert ledger.find_note("i7", "[k1]") is not None
+    assert ledger.find_note("i7", "[k2]") is None
+
+
+def posting(mocked: responses.RequestsMock) -> None:
+    original = {"InvoiceID": "i7", "InvoiceNumber": "INV-7", "Type": "ACCREC", "BrandingThemeID": "theme-1"}
+    mocked.get(f"{BASE}/Invoices/i7", json={"Invoices": [original]})
+    mocked.get(f"{BASE}/Accounts", json=ACCOUNTS)
+
+
+def test_a_late_fee_is_a_new_invoice_that_names_the_original(
+    mocked: responses.RequestsMock, ledger: XeroLedger
+) -> None:
+    posting(mocked)
+    mocked.put(f"{BASE}/Invoices", json={"Invoices": [{"InvoiceID": "f1", "InvoiceNumber": "LF-INV-7-1"}]})
+    posted = ledger.post_late_fee(FEE, "key-2")
+    assert tuple(posted) == ("f1", "LF-INV-7-1")
+    request = sent(mocked)
+    assert request.headers["Idempotency-Key"] == "key-2"
+    (invoice,) = json.loads(request.body or b"")["Invoices"]
+    assert invoice == {
+        "Type": "ACCREC",
+        "Status": "AUTHORISED",
+        "InvoiceNumber": "LF-INV-7-1",
+        "Reference": "INV-7",
+        "Contact": {"ContactID": "c1"},
+        "CurrencyCode": "EUR",
+        "Date": "2026-11-21",
+        "DueDate": "2026-12-05",
+        "LineAmountTypes": "NoTax",
+        "LineItems": [
+            {
+                "Description": "Late fee",
+                "Quantity": 1,
+                "UnitAmount": 12.35,
+                "AccountCode": "260",
+                "TaxType": "NONE",
+            }
+        ],
+        "BrandingThemeID": "theme-1",
+    }
+
+
+def test_a_refused_fee_comes_with_the_vendors_words(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    posting(mocked)
+    mocked.put(f"{BASE}/Invoices", json=INVALID, status=400, headers={"Xero-Correlation-Id": "x-1"})
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": []})
+    with pytest.raises(Rejected, match="cannot be before the lock date") as caught:
+        ledger.post_late_fee(FEE, "key")
+    assert (caught.value.code, caught.value.reference) == ("ValidationException", "x-1")
+
+
+def test_a_refusal_inside_a_success_is_a_refusal(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    posting(mocked)
+    broken = {"InvoiceID": "0", "HasErrors": True, "ValidationErrors": [{"Message": "Account archived"}]}
+    mocked.put(f"{BASE}/Invoices", json={"Invoices": [broken]})
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": []})
+    with pytest.raises(Rejected, match="Account archived"):
+        ledger.post_late_fee(FEE, "key")
+
+
+def test_a_fee_whose_number_exists_is_that_one(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    posting(mocked)
+    mocked.put(f"{BASE}/Invoices", json=INVALID, status=400)
+    known = {"InvoiceID": "f1", "InvoiceNumber": "LF-INV-7-1", "Type": "ACCREC", "Status": "AUTHORISED"}
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": [known]})
+    assert ledger.post_late_fee(FEE, "key").external_id == "f1"
+
+
+@pytest.mark.parametrize(("status", "found"), [("AUTHORISED", True), ("PAID", True), ("VOIDED", False)])
+def test_only_a_live_invoice_is_found_by_number(
+    mocked: responses.RequestsMock, ledger: XeroLedger, status: str, found: bool
+) -> None:
+    known = {"InvoiceID": "f1", "InvoiceNumber": "LF-1", "Type": "ACCREC", "Status": status}
+    mocked.get(f"{BASE}/Invoices", json={"Invoices": [known]})
+    assert (ledger.find_invoice("LF-1") is not None) is found
+    assert "InvoiceNumbers=LF-1" in str(sent(mocked).url)
+
+
+def test_a_fee_is_waived_by_voiding_it(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    mocked.post(f"{BASE}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1", "Status": "VOIDED"}]})
+    assert ledger.waive_late_fee("f1", "key").external_id == "f1"
+    assert json.loads(sent(mocked).body or b"")["Invoices"] == [{"InvoiceID": "f1", "Status": "VOIDED"}]
+
+
+def test_a_fee_that_is_void_already_is_waived_and_a_paid_one_is_not(
+    mocked: responses.RequestsMock, ledger: XeroLedger
+) -> None:
+    mocked.post(f"{BASE}/Invoices/f1", json=INVALID, status=400)
+    mocked.get(f"{BASE}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1", "Status": "VOIDED"}]})
+    assert ledger.waive_late_fee("f1", "key").external_id == "f1"
+    mocked.replace("GET", f"{BASE}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1", "Status": "PAID"}]})
+    with pytest.raises(Rejected):
+        ledger.waive_late_fee("f1", "key")
+
+
+@pytest.mark.parametrize("url", ["", "javascript:alert(1)", None])
+def test_only_a_web_address_is_a_pay_link(mocked: responses.RequestsMock, ledger: XeroLedger, url: str | None) -> None:
+    mocked.get(f"{BASE}/Invoices/i7/OnlineInvoice", json={"OnlineInvoices": [{"OnlineInvoiceUrl": url}]})
+    assert ledger.pay_link("i7") is None
+    good = {"OnlineInvoices": [{"OnlineInvoiceUrl": "https://in.xero.com/abc"}]}
+    mocked.replace("GET", f"{BASE}/Invoices/i7/OnlineInvoice", json=good)
+    assert ledger.pay_link("i7") == "https://in.xero.com/abc"
+
+
+def test_the_pdf_is_xeros_own(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    mocked.get(f"{BASE}/Invoices/i7", body=b"%PDF-1.4 ...")
+    assert ledger.invoice_pdf("i7") == b"%PDF-1.4 ..."
+    assert sent(mocked).headers["Accept"] == "application/pdf"
+    mocked.replace("GET", f"{BASE}/Invoices/i7", status=404)
+    assert ledger.invoice_pdf("i7") is None
+    mocked.replace("GET", f"{BASE}/Invoices/i7", body="<html>")
+    with pytest.raises(TryLater):
+        ledger.invoice_pdf("i7")
+
+
+def test_a_rejected_token_is_refreshed_once_and_the_call_made_again(
+    mocked: responses.RequestsMock, ledger: XeroLedger, token: Any
+) -> None:
+    history = f"{BASE}/Invoices/i7/History"
+    mocked.put(history, status=401)
+    mocked.put(history, json={"HistoryRecords": []})
+    ledger.add_note("i7", "text", "key")
+    assert token.rejected == ["token-1"]
+    assert [call.request.headers["Authorization"] for call in mocked.calls] == ["Bearer token-1", "Bearer token-2"]
+
+
+ERRORS: list[tuple[int, dict[str, str], type[ProviderError], type[ProviderError], str]] = [
+    (400, {}, Rejected, Rejected, "status 400"),
+    (401, {}, Reconnect, Reconnect, "connect it again"),
+    (401, {"WWW-Authenticate": "insufficient_scope"}, Reconnect, Reconnect, "scope"),
+    (403, {}, Reconnect, Reconnect, "organisation"),
+    (404, {}, Rejected, Rejected, "does not know"),
+    (412, {}, Rejected, Rejected, "status 412"),
+    (429, {"X-Rate-Limit-Problem": "day", "Retry-After": "66975"}, RateLimited, RateLimited, "day"),
+    (429, {"X-Rate-Limit-Problem": "minute", "Retry-After": "61"}, RateLimited, RateLimited, "minute"),
+    (429, {"X-Rate-Limit-Problem": "concurrent"}, RateLimited, RateLimited, "concurrent"),
+    (429, {"X-Rate-Limit-Problem": "appminute", "Retry-After": "61"}, RateLimited, RateLimited, "app"),
+    (500, {}, TryLater, Unknown, "500"),
+    (501, {}, Rejected, Rejected, "501"),
+    (503, {}, TryLater, Unknown, "HTML"),
+    (302, {"Location": "https://evil.test/"}, TryLater, Unknown, "redirect"),
+    (200, {}, TryLater, Unknown, "HTML"),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "of_read", "of_write", "words"), ERRORS)
+def test_every_answer_is_told_by_what_to_do(
+    mocked: responses.RequestsMock,
+    ledger: XeroLedger,
+    status: int,
+    headers: dict[str, str],
+    of_read: type[ProviderError],
+    of_write: type[ProviderError],
+    words: str,
+) -> None:
+    history = f"{BASE}/Invoices/i7/History"
+    mocked.get(history, status=status, headers=headers, body="<html>canary</html>")
+    mocked.put(history, status=status, headers=headers, body="<html>canary</html>")
+    with pytest.raises(ProviderError, match=words) as read:
+        ledger.find_note("i7", "k")
+    before = len(mocked.calls)
+    with pytest.raises(ProviderError, match=words) as written:
+        ledger.add_note("i7", "text", "key")
+    assert (type(read.value), type(written.value)) == (of_read, of_write)
+    assert "canary" not in f"{read.value}{written.value}"
+    if status != 401 or headers:
+        assert len(mocked.calls) == before + 1
+
+
+def test_the_days_limit_says_until_when(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    headers = {"X-Rate-Limit-Problem": "day", "Retry-After": "66975", "X-DayLimit-Remaining": "0"}
+    mocked.get(re.compile(f"{BASE}/.*"), status=429, headers=headers)
+    with pytest.raises(RateLimited) as caught:
+        next(ledger.changes(None, NOW))
+    assert (caught.value.limit, caught.value.not_before_at) == ("day", NOW + timedelta(seconds=66975))
+    assert len(mocked.calls) == 1
+
+
+def test_what_is_left_of_the_limits_is_passed_on(
+    mocked: responses.RequestsMock, ledger: XeroLedger, calls: Any
+) -> None:
+    headers = {"X-DayLimit-Remaining": "997", "X-MinLimit-Remaining": "59"}
+    mocked.get(f"{BASE}/Invoices/i7/History", json={}, headers=headers)
+    ledger.find_note("i7", "k")
+    assert calls.kinds == ["read"]
+    assert calls.headers[0]["x-daylimit-remaining"] == "997"
+
+
+class _Server(ThreadingHTTPServer):
+    def __init__(self, answer: Callable[[BaseHTTPRequestHandler], None]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self) -> None:
+                answer(self)
+
+            def do_PUT(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                answer(self)
+
+            def log_message(self, *_: Any) -> None: ...
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.daemon_threads = True
+        self.thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
+        self.thread.start()
+
+    def ledger(self, tenant: str, token: Any, calls: Any) -> XeroLedger:
+        url = f"http://127.0.0.1:{self.server_address[1]}"
+        return XeroLedger(Client(url, tenant, token, calls, Limits(sleep=lambda _: None)))
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+        self.thread.join()
+
+
+def test_a_dropped_connection_leaves_one_put_and_an_unknown_outcome(token: Any, calls: Any) -> None:
+    puts: list[str] = []
+
+    def drop(handler: BaseHTTPRequestHandler) -> None:
+        puts.append(handler.path)
+        handler.close_connection = True
+        handler.connection.shutdown(2)
+
+    server = _Server(drop)
+    try:
+        with pytest.raises(Unknown):
+            server.ledger("tenant", token, calls).add_note("i7", "text", "key")
+    finally:
+        server.stop()
+    assert puts == ["/api.xro/2.0/Invoices/i7/History"]
+
+
+def test_tokens_of_many_connections_never_mix_under_threads(calls: Any) -> None:
+    pairs: list[tuple[str, str]] = []
+    count = threading.Lock()
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        bearer = handler.headers["Authorization"].removeprefix("Bearer ")
+        with count:
+            pairs.append((handler.headers["xero-tenant-id"], bearer))
+            status = 401 if bearer.endswith("/1") and len(pairs) > 100 else 200
+        handler.send_response(status)
+        handler.send_header("Content-Length", "2")
+        handler.end_headers()
+        handler.wfile.write(b"{}")
+
+    class Own:
+        def __init__(self, name: str) -> None:
+            self.name, self.number = name, 1
+
+        def __call__(self, *, rejected: str | None = None) -> str:
+            if rejected == f"{self.name}/{self.number}":
+                self.number += 1
+            return f"{self.name}/{self.number}"
+
+    server = _Server(answer)
+    try:
+        ledgers = [server.ledger(f"tenant-{n}", Own(f"tenant-{n}"), calls) for n in range(4)]
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(lambda n: ledgers[n % 4].find_note("i7", "k"), range(240)))
+    finally:
+        server.stop()
+    assert len(pairs) > 240
+    assert {bearer for _, bearer in pairs} >= {f"tenant-{n}/2" for n in range(4)}
+    assert all(bearer.startswith(f"{tenant}/") for tenant, bearer in pairs)
+
+
+def account(code: str, name: str, kind: str, tax: str = "") -> Account:
+    return Account(code=code, name=name, type=kind, status="ACTIVE", group="REVENUE", tax=tax)
+
+
+def test_the_account_named_for_late_fees_is_chosen_first_then_other_income() -> None:
+    sales = account("200", "Sales", "SALES")
+    other = account("260", "Other Revenue", "OTHERINCOME")
+    interest = account("270", "Interest Income", "REVENUE")
+    fees = account("299", "Late Fee Income", "REVENUE")
+    assert choose_fee_account([sales]).code == "200"
+    assert choose_fee_account([sales, other]).code == "260"
+    assert choose_fee_account([sales, other, interest]).code == "270"
+    assert choose_fee_account([sales, other, interest, fees]).code == "299"
+
+
+def test_an_australian_chart_has_its_own_word_for_no_tax() -> None:
+    assert choose_fee_account([account("200", "Sales", "SALES", "BASEXCLUDED")]).tax_type == "BASEXCLUDED"
+
+
+def test_without_a_revenue_account_no_fee_leaves(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
+    mocked.get(f"{BASE}/Invoices/i7", json={"Invoices": [{"InvoiceID": "i7"}]})
+    mocked.get(f"{BASE}/Accounts", json={"Accounts": ACCOUNTS["Accounts"][:1]})
+    with pytest.raises(Rejected, match="nothing was sent"):
+        ledger.post_late_fee(FEE, "key")
