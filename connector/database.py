@@ -65,6 +65,14 @@ def schema_revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def knows_revision(revision: str) -> bool:
+    """Tell whether a database at this revision is one that this duewell can bring up to date."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
+    return revision in {script.revision for script in scripts.walk_revisions()}
+
+
 def upgrade(engine: Engine) -> None:
     """Bring the database to the newest revision; does nothing, and costs nothing, where it is there already."""
     if schema_revision(engine) == migrations.HEAD:
