@@ -88,8 +88,7 @@ class QuickBooksLedger:
             body = self._client.read("Invoice", invoice_id, {"include": "invoiceLink"})
         except Rejected:
             return None
-        raw = queries.decoded(body, Single, READ).invoice
-        link = queries.decoded(bytes(raw), Linkable, READ).invoice_link if raw else None
+        link = queries.decoded(bytes(queries.decoded(body, Single, READ).invoice), Linkable, READ).invoice_link
         return link if link and link.startswith(("https://", "http://")) else None
 
     def invoice_pdf(self, invoice_id: str) -> bytes | None:

@@ -23,7 +23,11 @@ from providers.ledger import Calls, ConsentRequest, JsonObject
 from providers.quickbooks.faults import TRACE_HEADER
 
 SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the person is does not matter here
-HARD_LIMIT_HEADER: Final = "x-include-refresh-token-hard-expires-in"  # asks when the five years of a grant end
+TOKEN_HEADERS: Final = {
+    "Accept": "application/json",
+    "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
+    "x-include-refresh-token-hard-expires-in": "true",  # asks when the five years of a grant end
+}
 DAY_S: Final = 86_400
 _KEPT: Final = ("token_type", "access_token", "refresh_token", "expires_in", "expires_at")
 _KEPT_TOO: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
@@ -95,7 +99,8 @@ def finish(
         raise Rejected("the answer names no company (realmId) or holds no code", code="realm")
     endpoints = _discover(settings, {}, calls)
     session = _session(settings, endpoints, calls, redirect_uri=redirect_uri)
-    token = _ask(lambda: session.fetch_token(endpoints.token_endpoint, grant_type="authorization_code", code=code))
+    fetch, url = session.fetch_token, endpoints.token_endpoint
+    token = _ask(lambda: fetch(url, grant_type="authorization_code", code=code, headers=TOKEN_HEADERS))
     return _kept(token, endpoints, {}), realm_id
 
 
@@ -103,8 +108,8 @@ def refresh(settings: Settings, token: JsonObject, calls: Calls) -> JsonObject:
     """Trade the refresh token for a fresh pair; where the answer is lost, the old one may be tried again."""
     endpoints = _discover(settings, token, calls)
     session = _session(settings, endpoints, calls)
-    given = session.refresh_token
-    fresh = _ask(lambda: given(endpoints.token_endpoint, refresh_token=str(token.get("refresh_token", ""))))
+    trade, url, old = session.refresh_token, endpoints.token_endpoint, str(token.get("refresh_token", ""))
+    fresh = _ask(lambda: trade(url, refresh_token=old, headers=TOKEN_HEADERS))
     return _kept(fresh, endpoints, token)
 
 
@@ -188,14 +193,8 @@ def _session(settings: Settings, endpoints: Endpoints, calls: Calls, redirect_ur
         token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - the name of a method
         redirect_uri=redirect_uri,
     )
-    session.register_compliance_hook("access_token_request", _ask_for_hard_limit)
-    session.register_compliance_hook("refresh_token_request", _ask_for_hard_limit)
     guard(session, _vendor(settings, endpoints), calls, TOKEN)
     return session
-
-
-def _ask_for_hard_limit(url: str, headers: dict[str, str], body: Any) -> tuple[str, dict[str, str], Any]:
-    return url, {**headers, HARD_LIMIT_HEADER: "true"}, body
 
 
 def _ask(ask: Callable[[], JsonObject]) -> JsonObject:

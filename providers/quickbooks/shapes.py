@@ -263,7 +263,7 @@ class Linkable(Struct, rename="pascal", gc=False):
 class Single(Struct, rename="pascal"):
     """The envelope of one object read or written; only what is asked of it is there."""
 
-    invoice: Raw | None = None
+    invoice: Raw = Raw(b"null")
     attachable: Attachable | None = None
     item: Named | None = None
     account: Named | None = None

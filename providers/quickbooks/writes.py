@@ -172,7 +172,7 @@ def _written(created: T | None) -> T:
 
 
 def _invoice(single: Single, kind: str) -> Invoice:
-    for record in mapping.read([single.invoice] if single.invoice else [], Invoice):
+    for record in mapping.read([single.invoice], Invoice):
         if isinstance(record, Invoice):
             return record
     raise unclear(kind, "QuickBooks' answer does not hold a readable invoice")
