@@ -1,0 +1,145 @@
+"""Settings come from where they should, and a wrong one is named in one line."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+
+import pytest
+
+from connector.settings import SettingsError, load_settings, setting_names
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / ".env.example"
+KEY = base64.urlsafe_b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture(autouse=True)
+def _nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.upper() in setting_names() or name.upper().startswith("DUEWELL_"):
+            monkeypatch.delenv(name)
+    (tmp_path / "here").mkdir()
+    (tmp_path / "home").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+
+
+def test_without_any_setting_everything_has_its_default(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert settings.duewell_home == tmp_path / "data" / "duewell"
+    assert settings.duewell_database_url == f"sqlite:///{tmp_path}/data/duewell/duewell.db"
+    assert settings.duewell_base_url == "http://localhost:8710"
+    assert settings.duewell_interval_minutes == 60
+    assert settings.quickbooks_api_url == "https://quickbooks.api.intuit.com"
+    assert settings.sendgrid_api_key == ""
+
+
+def test_the_environment_wins_over_env_here_and_that_over_env_at_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home" / ".env").write_text("MAIL_FROM_NAME=home\nMAIL_FROM=home@example.com\nXERO_CLIENT_ID=home\n")
+    (tmp_path / "here" / ".env").write_text(f"DUEWELL_HOME={tmp_path}/home\nMAIL_FROM_NAME=here\nXERO_CLIENT_ID=here\n")
+    monkeypatch.setenv("XERO_CLIENT_ID", "environment")
+    settings = load_settings()
+    assert settings.duewell_home == tmp_path / "home"
+    assert (settings.xero_client_id, settings.mail_from_name, settings.mail_from) == (
+        "environment", "here", "home@example.com",
+    )  # fmt: skip
+    assert load_settings(xero_client_id="given").xero_client_id == "given"
+
+
+def test_an_empty_value_means_not_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / ".env").write_text("DUEWELL_INTERVAL_MINUTES=\nQUICKBOOKS_API_URL=\n")
+    monkeypatch.setenv("DUEWELL_BASE_URL", "")
+    settings = load_settings()
+    assert settings.duewell_interval_minutes == 60
+    assert settings.duewell_base_url == "http://localhost:8710"
+    assert settings.quickbooks_api_url == "https://quickbooks.api.intuit.com"
+
+
+def test_the_quickbooks_environment_chooses_its_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKBOOKS_ENVIRONMENT", "sandbox")
+    settings = load_settings()
+    assert settings.quickbooks_api_url == "https://sandbox-quickbooks.api.intuit.com"
+    assert settings.quickbooks_discovery_url.endswith("/openid_sandbox_configuration")
+    assert load_settings(quickbooks_api_url="http://127.0.0.1:9/").quickbooks_api_url == "http://127.0.0.1:9"
+
+
+def test_the_database_may_be_named_relative_to_the_home() -> None:
+    settings = load_settings(duewell_home="/x/y", duewell_database_url="sqlite:///$DUEWELL_HOME/other.db")
+    assert settings.duewell_database_url == "sqlite:////x/y/other.db"
+
+
+BAD = {
+    "DUEWELL_INTERVAL_MINUTES": ["0", "often"],
+    "DUEWELL_DATABASE_URL": ["mysql://host/db", "duewell.db", "sqlite://:memory"],
+    "DUEWELL_SECRET_KEYS": ["c2hvcnQ=", KEY + ",no", "äöü"],
+    "DUEWELL_BASE_URL": ["localhost:8710", "ftp://x", "http://user:pw@host"],
+    "XERO_API_URL": ["https://api.xero.com/api.xro/2.0", "api.xero.com", "http://api.xero.com"],
+    "QUICKBOOKS_API_URL": ["https://x.example/v3"],
+    "QUICKBOOKS_DISCOVERY_URL": ["http://elsewhere.example/doc"],
+    "QUICKBOOKS_ENVIRONMENT": ["staging"],
+    "SENDGRID_API_URL": ["https://api.sendgrid.com?x=1"],
+    "SENDGRID_API_KEY": ["SG.one\nX-Header: two"],
+    "SMTP_URL": ["http://host", "smtp:///nohost"],
+    "MAIL_FROM": ["nobody", "a@b, c@d", "a b@example.com"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD.items() for value in values])
+def test_a_bad_value_stops_the_start_with_one_line_that_names_it(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as refused:
+        load_settings()
+    said = str(refused.value)
+    assert said.startswith(f"{name}: ")
+    assert "\n" not in said
+    assert value not in said  # it may be a secret
+
+
+def test_an_unknown_name_of_ours_stops_the_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "here" / ".env").write_text("DUEWELL_INTERVAL=5\nSOMETHING_ELSE=1\n")
+    with pytest.raises(SettingsError, match=r"^DUEWELL_INTERVAL \(in \.env\) is not a setting of duewell$"):
+        load_settings()
+    (tmp_path / "here" / ".env").unlink()
+    monkeypatch.setenv("DUEWELL_HOMME", "/x")
+    with pytest.raises(SettingsError, match="DUEWELL_HOMME"):
+        load_settings()
+    monkeypatch.delenv("DUEWELL_HOMME")
+    with pytest.raises(SettingsError, match="SENDGRIT"):
+        load_settings(sendgrit="1")
+
+
+def test_secrets_are_not_shown() -> None:
+    settings = load_settings(sendgrid_api_key="SG.hidden", xero_client_secret="hidden", smtp_url="smtp://u:hidden@h")
+    assert "hidden" not in repr(settings)
+
+
+def test_the_example_has_every_setting_with_a_line_of_comment() -> None:
+    lines = EXAMPLE.read_text(encoding="utf-8").splitlines()
+    named = {line.partition("=")[0]: number for number, line in enumerate(lines) if line and not line.startswith("#")}
+    assert sorted(named) == sorted(setting_names())
+    for name, number in named.items():
+        assert lines[number - 1].startswith("# "), f"{name} has no comment"
+
+
+def test_the_example_as_it_stands_changes_nothing(tmp_path: Path) -> None:
+    plain = load_settings()
+    (tmp_path / "here" / ".env").write_text(EXAMPLE.read_text(encoding="utf-8"), encoding="utf-8")
+    assert load_settings() == plain
+
+
+def test_the_example_shows_every_fixed_default() -> None:
+    shown = dict(
+        line.split("=", 1)
+        for line in EXAMPLE.read_text(encoding="utf-8").splitlines()
+        if "=" in line and not line.startswith("#")
+    )
+    chosen_by_another = {"DUEWELL_HOME", "DUEWELL_DATABASE_URL", "QUICKBOOKS_DISCOVERY_URL", "QUICKBOOKS_API_URL"}
+    for name, value in load_settings().model_dump().items():
+        if name.upper() not in chosen_by_another:
+            assert shown[name.upper()] == ("" if value is None else str(value))
