@@ -1,0 +1,299 @@
+"""The whole provider against the make-believe Xero over real HTTP."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from providers.errors import RateLimited, Reconnect, Unknown
+from providers.ledger import CompanyRef, Consent, LateFeeInvoice, Page
+from providers.sandbox.faults import Action, Rule
+from providers.sandbox.server import Sandbox
+from providers.xero import PROVIDER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from providers.ledger import Ledger
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+BACK = "http://localhost:8710/callback/xero"
+Key = tuple[str, ...]
+
+
+class Connected:
+    """A sandbox, a consent to it, and its first organisation's ledger."""
+
+    def __init__(self, sandbox: Sandbox, url: str, calls: Any) -> None:
+        self.sandbox, self.calls = sandbox, calls
+        given = {name.lower(): value for name, value in sandbox.settings(url).items()}
+        self.settings = SimpleNamespace(**{"xero_scopes": "", **given})
+        self.consent = self.connect()
+        self.token = self.consent.token
+        first = sandbox.xero.organisation().tenant_id
+        self.company = next(one for one in self.consent.companies if one.external_id == first)
+        self.ledger: Ledger = PROVIDER.ledger(self.settings, self.company, self.access_token, calls)
+
+    def connect(self) -> Consent:
+        begun = PROVIDER.begin_consent(self.settings, BACK)
+        chosen = "".join(f"&sandbox_organisation={book.tenant_id}" for book in self.sandbox.xero.organisations)
+        reply = requests.get(f"{begun.url}&sandbox_allow=1{chosen}", allow_redirects=False, timeout=5)
+        return PROVIDER.finish_consent(self.settings, BACK, reply.headers["Location"], begun, self.calls)
+
+    def access_token(self, *, rejected: str | None = None) -> str:
+        if rejected == self.token["access_token"]:
+            self.token = PROVIDER.refresh(self.settings, self.token, self.calls)
+        return str(self.token["access_token"])
+
+    def reads(self) -> int:
+        return self.sandbox.requests.counted("xero", "read")
+
+
+@pytest.fixture
+def connected(calls: Any) -> Iterator[Connected]:
+    sandbox = Sandbox(seed=5, now=NOW)
+    with sandbox.serve() as url:
+        yield Connected(sandbox, url, calls)
+
+
+class Mirror:
+    """What a connector keeps of the pages."""
+
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+        self.rows: dict[Key, Any] = {}
+        self.malformed: list[Any] = []
+
+    def pull(self, ledger: Ledger, now: datetime) -> Mirror:
+        for page in ledger.changes(self.cursor, now):
+            self.store(page)
+            self.cursor = page.cursor
+        return self
+
+    def store(self, page: Page) -> None:
+        for one in page.invoices:
+            self.rows["invoice", one.external_id] = (one.currency, one.total, one.due, one.status)
+        for payment in page.payments:
+            self.rows["payment", payment.external_id] = (payment.currency, payment.total)
+        for credit in page.credits:
+            self.rows[credit.kind, credit.external_id] = (credit.currency, credit.total, credit.remaining)
+        for gone in page.deleted:
+            self.rows.pop((gone.kind, gone.external_id), None)
+        for customer in page.customers:
+            self.rows["customer", customer.external_id] = (customer.name, customer.active)
+        of_invoices, of_sources = set(page.applications_of_invoices), set(page.applications_of_sources)
+        for key in [k for k in self.rows if k[0] == "applied" and (k[3] in of_invoices or (k[1], k[2]) in of_sources)]:
+            del self.rows[key]
+        for applied in page.applications:
+            self.rows["applied", applied.source_kind, applied.source_id, applied.invoice_id] = applied.amount
+        self.malformed += page.malformed
+
+
+STATUSES = {"DRAFT": "draft", "AUTHORISED": "open", "PAID": "paid", "VOIDED": "voided", "DELETED": "deleted"}
+KINDS = {"CreditNote": "credit_note", "Overpayment": "overpayment", "Prepayment": "prepayment"}
+
+
+def truth(sandbox: Sandbox) -> dict[Key, Any]:
+    """The first organisation's books, in the mirror's form."""
+    book = sandbox.xero.organisation()
+    rows: dict[Key, Any] = {}
+    for invoice in book.invoices:
+        if invoice.type == "ACCREC":
+            facts = (invoice.currency, invoice.total, invoice.amount_due, STATUSES[invoice.status])
+            rows["invoice", invoice.id] = facts
+            for payment in invoice.payments:
+                rows["payment", payment.id] = (invoice.currency, payment.amount)
+                rows["applied", "payment", payment.id, invoice.id] = payment.amount
+            for one in invoice.allocations:
+                key = ("applied", KINDS[one.credit.kind], one.credit.id, invoice.id)
+                rows[key] = rows.get(key, Decimal(0)) + one.amount
+    for kind, shelf in book.credits.items():
+        for credit in shelf:
+            if credit.status not in {"VOIDED", "DELETED"}:
+                rows[KINDS[kind], credit.id] = (credit.currency, credit.total, credit.remaining)
+    for contact in book.contacts:
+        rows["customer", contact.id] = (contact.name, contact.status == "ACTIVE")
+    return rows
+
+
+def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connected: Connected) -> None:
+    assert {one.name for one in connected.consent.companies} == {
+        book.name for book in connected.sandbox.xero.organisations
+    }
+    old = connected.token
+    fresh = PROVIDER.refresh(connected.settings, old, connected.calls)
+    assert fresh["refresh_token"] != old["refresh_token"]
+    assert PROVIDER.refresh(connected.settings, old, connected.calls)["refresh_token"] != fresh["refresh_token"]
+    connected.sandbox.clock.advance(timedelta(minutes=31))
+    with pytest.raises(Reconnect):
+        PROVIDER.refresh(connected.settings, old, connected.calls)
+
+
+def test_an_expired_token_is_refreshed_in_the_middle_of_a_pull(connected: Connected) -> None:
+    connected.sandbox.clock.advance(timedelta(hours=1))
+    before = connected.token
+    Mirror().pull(connected.ledger, connected.sandbox.clock.now())
+    assert connected.token != before
+
+
+def test_a_disconnected_organisation_must_be_connected_again(connected: Connected) -> None:
+    PROVIDER.revoke(connected.settings, connected.token, connected.company, last=False, calls=connected.calls)
+    with pytest.raises(Reconnect):
+        connected.ledger.facts()
+    other = next(one for one in connected.consent.companies if one != connected.company)
+    PROVIDER.ledger(connected.settings, other, connected.access_token, connected.calls).facts()
+
+
+def test_a_revoked_grant_opens_nothing(connected: Connected) -> None:
+    PROVIDER.revoke(connected.settings, connected.token, CompanyRef("", ""), last=True, calls=connected.calls)
+    with pytest.raises(Reconnect):
+        connected.ledger.facts()
+
+
+def test_the_organisations_facts_are_read(connected: Connected) -> None:
+    facts = connected.ledger.facts()
+    assert (facts.company.base_currency, facts.company.country) == ("GBP", "GB")
+    assert (facts.company.time_zone, facts.company.own_reminders) == ("Europe/London", False)
+    connected.sandbox.xero.organisation().own_reminders = True
+    assert connected.ledger.facts().company.own_reminders
+
+
+def test_the_first_pull_equals_the_books_to_the_cent(connected: Connected) -> None:
+    mirror = Mirror().pull(connected.ledger, NOW)
+    assert mirror.malformed == []
+    assert len(mirror.rows) > 500
+    assert mirror.rows == truth(connected.sandbox)
+
+
+def test_whatever_a_bookkeeper_does_arrives_with_the_next_pull(connected: Connected) -> None:
+    xero, clock = connected.sandbox.xero, connected.sandbox.clock
+    mirror = Mirror().pull(connected.ledger, NOW)
+    clock.advance(timedelta(minutes=30))
+    numbers = [one.number for one in xero.invoices() if one.status == "AUTHORISED" and one.amount_due == one.total]
+    payment = xero.pay(numbers[0])
+    xero.pay(numbers[1], "1.37")
+    xero.credit(numbers[2], "2.22")
+    xero.void(numbers[3])
+    customer = xero.find(numbers[4]).contact
+    over = xero.add_credit(customer.id, 3, "Overpayment", xero.find(numbers[4]).currency)
+    xero.allocate(over.id, numbers[4], 2)
+    xero.archive(xero.find(numbers[5]).contact.id)
+    clock.advance(timedelta(minutes=30))
+    assert mirror.pull(connected.ledger, clock.now()).rows == truth(connected.sandbox)
+    clock.advance(timedelta(minutes=30))
+    xero.delete_payment(payment.id)
+    xero.unallocate(over.id)
+    clock.advance(timedelta(minutes=30))
+    assert mirror.pull(connected.ledger, clock.now()).rows == truth(connected.sandbox)
+
+
+def test_a_quiet_hour_costs_three_reads(connected: Connected) -> None:
+    ledger, clock = connected.ledger, connected.sandbox.clock
+    mirror = Mirror().pull(ledger, clock.now())
+    before = connected.reads()
+    mirror.pull(ledger, clock.now() + timedelta(seconds=1))
+    assert connected.reads() - before == 3
+
+
+def test_books_edited_between_pages_lose_nothing(connected: Connected) -> None:
+    sandbox = connected.sandbox
+    sandbox.xero.bulk(5000)
+    numbers = [one.number for one in sandbox.xero.invoices() if one.status == "AUTHORISED"]
+    edited: list[str] = []
+
+    def edit(_record: object) -> None:
+        sandbox.clock.advance(timedelta(seconds=1))
+        edited.append(numbers[len(edited) * 31 % len(numbers)])
+        sandbox.xero.edit(edited[-1], reference=f"edit {len(edited)}")
+
+    sandbox.faults.call(edit, vendor="xero", path="/Invoices$")
+    mirror = Mirror().pull(connected.ledger, NOW)
+    sandbox.faults.clear()
+    sandbox.clock.advance(timedelta(hours=1))
+    mirror.pull(connected.ledger, sandbox.clock.now())
+    assert len(edited) > 5
+    assert mirror.rows == truth(sandbox)
+
+
+def test_a_look_sees_a_payment_of_this_minute_and_every_open_credit(connected: Connected) -> None:
+    xero = connected.sandbox.xero
+    found = [one for one in xero.invoices() if one.status == "AUTHORISED"][:3]
+    customers = sorted({one.contact.id for one in found})
+    xero.pay(found[0].number)
+    credit = xero.add_credit(found[1].contact.id, "7.50", "Prepayment")
+    before = connected.reads()
+    page = connected.ledger.look([one.id for one in found], customers, NOW)
+    assert connected.reads() - before == 4
+    assert {one.external_id: one.status for one in page.invoices}[found[0].id] == "paid"
+    assert {one.external_id: one.remaining for one in page.credits}[credit.id] == Decimal("7.50")
+    page = connected.ledger.look([], [found[1].contact.id], NOW)
+    assert credit.id in {one.external_id for one in page.credits}
+
+
+def test_a_note_is_written_once_even_if_its_answer_is_lost(connected: Connected) -> None:
+    invoice = connected.sandbox.xero.invoices()[0]
+    connected.sandbox.faults.add(Rule(Action.DROP_AFTER, vendor="xero", method="PUT"))
+    with pytest.raises(Unknown):
+        connected.ledger.add_note(invoice.id, "Reminded [abc123]", "key-1")
+    assert connected.sandbox.requests.counted("xero", "write") == 1
+    assert connected.ledger.find_note(invoice.id, "[abc123]") is not None
+    connected.ledger.add_note(invoice.id, "Reminded [abc123]", "key-1")
+    assert connected.sandbox.xero.notes(invoice.id) == ["Reminded [abc123]"]
+
+
+def test_a_late_fee_is_posted_found_kept_single_and_waived(connected: Connected) -> None:
+    xero, ledger = connected.sandbox.xero, connected.ledger
+    of = next(one for one in xero.invoices() if one.status == "AUTHORISED" and one.contact.status == "ACTIVE")
+    today = NOW.date()
+    fee = LateFeeInvoice(
+        f"LF-{of.number}-1"[:21],
+        of.id,
+        of.number,
+        of.contact.id,
+        of.currency,
+        Decimal("12.35"),
+        today,
+        today + timedelta(days=14),
+        f"Late payment fee on invoice {of.number}",
+    )
+    posted = ledger.post_late_fee(fee, "fee-key")
+    made = xero.find(posted.external_id)
+    assert (made.total, made.amount_due, made.total_tax) == (Decimal("12.35"), Decimal("12.35"), Decimal(0))
+    assert (made.reference, made.status, made.currency) == (of.number, "AUTHORISED", of.currency)
+    assert ledger.post_late_fee(fee, "fee-key") == posted
+    assert ledger.post_late_fee(fee, "another-key") == posted
+    assert ledger.find_invoice(fee.number) == posted
+    ledger.waive_late_fee(posted.external_id, "waive-key")
+    assert xero.find(posted.external_id).status == "VOIDED"
+    assert ledger.waive_late_fee(posted.external_id, "waive-again").external_id == posted.external_id
+    assert ledger.find_invoice(fee.number) is None
+
+
+def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: Connected) -> None:
+    invoices = connected.sandbox.xero.invoices()
+    approved = next(one for one in invoices if one.status == "AUTHORISED")
+    link = connected.ledger.pay_link(approved.id)
+    assert link is not None
+    assert approved.id in link
+    assert (connected.ledger.invoice_pdf(approved.id) or b"").startswith(b"%PDF")
+    assert connected.ledger.pay_link("00000000-0000-4000-8000-000000000000") is None
+    assert connected.ledger.invoice_pdf("00000000-0000-4000-8000-000000000000") is None
+
+
+def test_the_days_limit_stops_the_pull_and_what_came_stays(connected: Connected) -> None:
+    connected.sandbox.xero.limits.day = 3
+    mirror = Mirror()
+    with pytest.raises(RateLimited) as caught:
+        mirror.pull(connected.ledger, NOW)
+    assert caught.value.limit == "day"
+    assert caught.value.not_before_at is not None
+    read = connected.reads()
+    connected.sandbox.xero.limits.day = 0
+    mirror.pull(connected.ledger, NOW)
+    assert connected.reads() == read + 2
+    assert mirror.rows == truth(connected.sandbox)
