@@ -47,7 +47,6 @@ class Books:
     def __init__(self, realm: str, profile: Profile, now: Callable[[], datetime]) -> None:
         self.realm = realm
         self.profile = profile
-        self.connected = True
         self.replies: dict[str, bytes] = {}
         self.shelves = {entity: Shelf() for entity in FILTERABLE}
         self.numbers: dict[tuple[str, str], int] = {}

@@ -39,7 +39,7 @@ def make_payment(books: Books, asked: JsonObject, old: Entry | None) -> tuple[Js
     unapplied = total + credit_in(parts) - charged_in(parts)
     if total < ZERO or unapplied < ZERO:
         raise business("The amount applied to charges exceeds the payment and the credits.")
-    body: JsonObject = {"TxnDate": dated_on.isoformat(), **currency(books, customer, asked, total)}
+    body: JsonObject = {"TxnDate": dated_on.isoformat(), **currency(books, customer, asked)}
     body |= {"CustomerRef": books.reference(customer), "DepositToAccountRef": UNDEPOSITED}
     body |= {name: asked[name] for name in _PLAIN if given(asked, name)}
     body |= {"TotalAmt": cents(total), "UnappliedAmt": short(unapplied), "ProcessPayment": False}

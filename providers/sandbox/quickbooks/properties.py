@@ -14,8 +14,8 @@ _SALE = f"""{_TRANSACTION} AutoDocNumber CustomerRef CustomerMemo BillAddr ShipA
     RemitToRef ClassRef SalesTermRef DueDate SalesRepRef PONumber FOB ShipMethodRef ShipDate TrackingNum
     GlobalTaxCalculation TotalAmt HomeTotalAmt ApplyTaxAfterDiscount ShippingTaxIncludedInTotalTax TemplateRef
     PrintStatus EmailStatus BillEmail BillEmailCc BillEmailBcc ARAccountRef Balance HomeBalance FinanceCharge
-    PaymentMethodRef PaymentRefNum PaymentType CheckPayment CreditCardPayment DepositToAccountRef DeliveryInfo DiscountRate DiscountAmt
-    GovtTxnRefIdentifier TaxExemptionRef"""
+    PaymentMethodRef PaymentRefNum PaymentType CheckPayment CreditCardPayment DepositToAccountRef DeliveryInfo
+    DiscountRate DiscountAmt GovtTxnRefIdentifier TaxExemptionRef"""
 
 KNOWN: dict[str, frozenset[str]] = {
     name: frozenset(text.split())

@@ -105,17 +105,16 @@ def _ordered(found: Iterator[Entry], entity: str, query: Query) -> Iterable[Entr
         if entity not in TRANSACTIONS or query.counts:
             return found
         return sorted(found, key=lambda entry: (entry.updated_at, entry.number), reverse=True)
+    if query.order == (("Id", False),):
+        return found  # candidates come by id
     entries: Iterable[Entry] = found
     for name, descending in reversed(query.order):
-        value = _reader(check_filterable(entity, name))
-        if name == "Id" and not descending and len(query.order) == 1:
-            return entries  # already by id
-        entries = sorted(entries, key=lambda entry, value=value: _sortable(value(entry)), reverse=descending)  # type: ignore[misc]
+        entries = sorted(entries, key=_sort_key(_reader(check_filterable(entity, name))), reverse=descending)
     return entries
 
 
-def _sortable(value: Value | None) -> tuple[bool, Any]:
-    return value is not None, value
+def _sort_key(value: Callable[[Entry], Any]) -> Callable[[Entry], tuple[bool, Any]]:
+    return lambda entry: ((found := value(entry)) is not None, found)
 
 
 def _reader(name: str) -> Callable[[Entry], Any]:

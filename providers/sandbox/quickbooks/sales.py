@@ -57,13 +57,17 @@ def make_sale(books: Books, entity: str, asked: JsonObject, old: Entry | None) -
     if number is not None:
         body["DocNumber"] = number
     body["TxnDate"] = dated_on.isoformat()
-    body |= currency(books, customer, asked, total)
+    body |= currency(books, customer, asked)
     body |= {"LinkedTxn": [], "Line": lines, "TxnTaxDetail": {"TotalTax": short(tax)}}
     body["CustomerRef"] = books.reference(customer)
     body |= _defaults(customer, entity) if old is None else {"PrintStatus": "NeedToPrint", "EmailStatus": "NotSet"}
     body |= {name: asked[name] for name in _PLAIN if given(asked, name)}
     body |= _due(books, asked, body, dated_on) if entity == "Invoice" else {}
     body |= {"TotalAmt": short(total), "ApplyTaxAfterDiscount": False, "Balance": short(total)}
+    if "ExchangeRate" in body:
+        body |= dict.fromkeys(("HomeTotalAmt", "HomeBalance"), short(cents(total * body["ExchangeRate"])))
+    if entity == "CreditMemo":
+        body["RemainingCredit"] = short(total)
     if old is not None and "DeliveryInfo" in old.body:
         body["DeliveryInfo"] = old.body["DeliveryInfo"]
     return body
@@ -92,8 +96,8 @@ def check_open(books: Books, dated_on: date, old: Entry | None) -> None:
         raise closed_period()
 
 
-def currency(books: Books, customer: Entry, asked: JsonObject, total: Decimal) -> JsonObject:
-    """Return the currency of a document, which is the customer's, with rate and home amount where there are several."""
+def currency(books: Books, customer: Entry, asked: JsonObject) -> JsonObject:
+    """Return the currency of a document, which is the customer's, with its rate where there are several."""
     code = customer.body["CurrencyRef"]["value"]
     if given(asked, "CurrencyRef") and asked["CurrencyRef"].get("value") != code:
         raise business("You can only use one foreign currency per transaction.")
@@ -102,7 +106,7 @@ def currency(books: Books, customer: Entry, asked: JsonObject, total: Decimal) -
         rate = books.profile.rates.get(code, Decimal(1))
         if given(asked, "ExchangeRate") and code != books.profile.currency:
             rate = amount("ExchangeRate", asked["ExchangeRate"])
-        body |= {"ExchangeRate": short(rate), "HomeTotalAmt": short(cents(total * rate))}
+        body["ExchangeRate"] = short(rate)
     return body
 
 

@@ -61,6 +61,7 @@ class QuickBooks(Desk):
         self.replied = 0
         self._companies: dict[str, Books] = {}
         self._lived: _Lived | None = None
+        self._added = 0
 
     def companies(self) -> dict[str, Books]:
         """Return all companies; the one with a history is made at the first look, and lives up to now at every one."""
@@ -74,7 +75,7 @@ class QuickBooks(Desk):
 
     def books(self, realm: str) -> Books:
         """Return a company's books."""
-        return self.companies()[realm]
+        return self.companies()[realm] if realm == REALM else self._companies[realm]
 
     def desk(self, realm: str) -> Desk:
         """Return the bookkeeper's desk of a company."""
@@ -86,7 +87,8 @@ class QuickBooks(Desk):
     ) -> str:  # fmt: skip
         """Found a company with empty books and return its realm id."""
         with self._lock:
-            realm = str(int(REALM) + len(self.companies()))
+            self._added += 1
+            realm = str(int(REALM) + self._added)
             profile = Profile(name, country, currency, time_zone, multicurrency, rates=dict(RATES))
             self._companies[realm] = self._opened(realm, profile)
             return realm

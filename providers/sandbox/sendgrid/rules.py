@@ -21,7 +21,8 @@ RESERVED_HEADERS = frozenset({
 })  # fmt: skip
 _TOP = frozenset({
     "personalizations", "from", "reply_to", "reply_to_list", "subject", "content", "attachments", "template_id",
-    "headers",    "categories", "custom_args", "send_at", "batch_id", "asm", "ip_pool_name", "mail_settings", "tracking_settings",
+    "headers", "categories", "custom_args", "send_at", "batch_id", "asm", "ip_pool_name", "mail_settings",
+    "tracking_settings",
 })  # fmt: skip
 _ADDRESS = re.compile(
     r"[^@\s,<>\"()]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]{1,62}"
