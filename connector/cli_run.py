@@ -107,13 +107,13 @@ def serve(
     as_json: JsonOption = False,
 ) -> None:
     """Run the web app and the scheduler in one process, until asked to stop."""
-    from connector.serve import default_port
     from connector.serve import serve as do_serve
+    from connector.web.guard import port_of
 
     log_to_stderr()
     with opened() as installation:
         base = installation.settings.duewell_base_url
-        port = default_port(base) if port is None else port
+        port = port_of(base) if port is None else port
         if as_json:
             put_json({"host": host, "port": port, "base_url": base})
         say(f"duewell serves at {base} (listening on {host}:{port}); Ctrl-C ends it.")

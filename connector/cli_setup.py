@@ -180,11 +180,53 @@ def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")], as_json: JsonOption = False
 ) -> None:
     """Copy the database, consistent, while everything runs on."""
-    raise NotImplementedError
+    from connector.backup import write_backup
+
+    with opened() as installation:
+        made = write_backup(installation.engine, file, at=installation.now())
+        key_file = installation.settings.duewell_home / "secret.key"
+    if as_json:
+        put_json({"id": made.id, "file": str(file), "made_at": made.made_at})
+    else:
+        put(f"{file} holds everything of {made.made_at:%Y-%m-%d %H:%M:%S} UTC.")
+    say(f"Its tokens can be opened only with the key of this installation ({key_file}): keep that too, and elsewhere.")
 
 
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to put back.")], as_json: JsonOption = False
 ) -> None:
-    """Put a copy back in place of the database."""
-    raise NotImplementedError
+    """Put a copy back in place of the database; nothing else of duewell may be running."""
+    from connector.backup import restore_backup
+    from connector.installation import utc_now
+    from connector.settings import load_settings
+
+    if not file.is_file():
+        raise CommandError(f"There is no file {file}.")
+    settings = load_settings()
+    if _serve_answers(settings.duewell_base_url):
+        raise CommandError(f"duewell serve answers at {settings.duewell_base_url}: stop it first, then restore again.")
+    done = restore_backup(settings.duewell_database_url, file, at=utc_now())
+    of = f" of {done.backup.made_at:%Y-%m-%d %H:%M:%S} UTC" if done.backup else ""
+    if as_json:
+        kept = str(done.kept_aside) if done.kept_aside else None
+        put_json({"id": done.backup.id if done.backup else None, "file": str(file), "kept_aside": kept})
+    else:
+        put(
+            f"{file}{of} is in place."
+            + (f" What was there before is kept as {done.kept_aside}." if done.kept_aside else "")
+        )
+    say("If a company has to be connected again, it says so at: duewell run")
+
+
+def _serve_answers(base_url: str) -> bool:
+    """Tell whether `duewell serve` of this machine answers; a base address elsewhere is not asked."""
+    import requests
+
+    from connector.web.guard import is_allowed
+
+    if not is_allowed(base_url.partition("//")[2].partition("/")[0], {"localhost", "127.0.0.1", "::1"}):
+        return False
+    try:
+        return requests.get(f"{base_url}/healthz", timeout=2, allow_redirects=False).status_code == requests.codes.ok
+    except requests.RequestException:
+        return False

@@ -25,10 +25,9 @@ from connector.consent import (
     redirect_uri,
 )
 from connector.installation import Installation
-from connector.serve import default_port
 from connector.tables import Connection
 from connector.web.callback import answer_callback
-from connector.web.guard import HEADERS, hosts_of, is_allowed
+from connector.web.guard import HEADERS, hosts_of, is_allowed, port_of
 from connector.web.pages import STYLE
 
 LOOK_EVERY_SECONDS = 0.2
@@ -121,7 +120,7 @@ def _listening(installation: Installation, provider_name: str, state: str, tell:
         yield
         return
     try:
-        server = _Listener(("127.0.0.1", default_port(base)), _handler(installation, provider_name, state, tell))
+        server = _Listener(("127.0.0.1", port_of(base)), _handler(installation, provider_name, state, tell))
     except OSError as problem:
         if problem.errno not in {errno.EADDRINUSE, errno.EACCES}:
             raise

@@ -9,7 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from urllib.parse import urlsplit
 
 import uvicorn
 
@@ -19,13 +18,6 @@ from connector.scheduler import Scheduler
 from connector.web.app import make_app
 
 log = logging.getLogger("duewell.serve")
-_HTTP_PORTS = {"http": 80, "https": 443}
-
-
-def default_port(base_url: str) -> int:
-    """The port a browser uses for the installation's own address."""
-    parts = urlsplit(base_url)
-    return parts.port or _HTTP_PORTS[parts.scheme]
 
 
 def serve(installation: Installation, host: str, port: int) -> None:

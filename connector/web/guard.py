@@ -23,6 +23,12 @@ HEADERS = {
 _RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 
 
+def port_of(base_url: str) -> int:
+    """The port a browser uses for the installation's own address."""
+    parts = urlsplit(base_url)
+    return parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
 def hosts_of(base_url: str, *more: str) -> set[str]:
     """The names this installation answers to: its own address and this machine."""
     given = {urlsplit(base_url).hostname or "", *more}

@@ -1,0 +1,142 @@
+"""What the tests of connecting share: make-believe vendors, an installation that uses them, a consent that is given."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urljoin
+
+import pytest
+import requests
+from typer.testing import CliRunner
+
+from connector.cli import app
+from connector.connections import begin_consent, finish_consent
+from connector.database import open_engine, upgrade
+from connector.installation import Installation, open_installation
+from connector.settings import load_settings, setting_names
+from connector.tables import Connection
+from providers.sandbox import Sandbox
+
+NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Vendors:
+    """The sandbox and where it answers."""
+
+    sandbox: Sandbox
+    url: str
+
+    def token_calls(self, vendor: str = "xero") -> int:
+        return self.sandbox.requests.counted(vendor, "token")
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+Command = Callable[..., Said]
+GiveConsent = Callable[..., list[Connection]]
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in setting_names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def vendors() -> Iterator[Vendors]:
+    """The vendors at a moment that stands still."""
+    sandbox = Sandbox(now=NOW)
+    with sandbox.serve() as url:
+        yield Vendors(sandbox, url)
+
+
+@pytest.fixture
+def installation(vendors: Vendors, tmp_path: Path) -> Iterator[Installation]:
+    """An installation on SQLite, by the vendors' clock."""
+    yield from _opened(vendors, tmp_path, "")
+
+
+@pytest.fixture
+def either_installation(vendors: Vendors, tmp_path: Path, database_url: str) -> Iterator[Installation]:
+    """The same on SQLite and on PostgreSQL."""
+    engine = open_engine(database_url)
+    upgrade(engine)
+    engine.dispose()
+    yield from _opened(vendors, tmp_path, database_url)
+
+
+def _opened(vendors: Vendors, home: Path, database_url: str) -> Iterator[Installation]:
+    own = {name.lower(): value for name, value in vendors.sandbox.settings(vendors.url).items()}
+    settings = load_settings(**own, duewell_home=home / "home", duewell_database_url=database_url)
+    installation = open_installation(settings, now=vendors.sandbox.clock.now)
+    yield installation
+    installation.close()
+
+
+@pytest.fixture
+def consent() -> GiveConsent:
+    """Give a consent as a person would; returns the connections."""
+
+    def give(installation: Installation, ledger: str, *organisations: str) -> list[Connection]:
+        return finish_consent(installation, ledger, redirected(begin_consent(installation, ledger).url, organisations))
+
+    return give
+
+
+@pytest.fixture
+def come_back() -> Callable[..., str]:
+    """Answer a consent page as a person would (also "sandbox_deny"), and say where that leads."""
+    return redirected
+
+
+def redirected(consent_url: str, organisations: Sequence[str] = (), answer: str = "sandbox_allow") -> str:
+    """Answer the consent page and return where it sends the person."""
+    chosen = "".join(f"&sandbox_organisation={each}" for each in organisations)
+    reply = requests.get(f"{consent_url}&{answer}=all{chosen}", allow_redirects=False, timeout=10)
+    return urljoin(consent_url, reply.headers["Location"])
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def environment(vendors: Vendors, tmp_path: Path, free_port: int) -> dict[str, str]:
+    """The environment of a process of its own: real clock, vendors of the sandbox."""
+    vendors.sandbox.clock.run()
+    return {
+        **{name: value for name, value in os.environ.items() if name not in setting_names()},
+        **vendors.sandbox.settings(vendors.url),
+        "DUEWELL_HOME": str(tmp_path / "home"),
+        "DUEWELL_BASE_URL": f"http://localhost:{free_port}",
+    }
+
+
+@pytest.fixture
+def duewell(monkeypatch: pytest.MonkeyPatch, vendors: Vendors, tmp_path: Path) -> Command:
+    """Run a command in this process, with the same home as ``installation``."""
+    for name, value in {**vendors.sandbox.settings(vendors.url), "DUEWELL_HOME": str(tmp_path / "home")}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str, stdin: str = "") -> Said:
+        result = CliRunner().invoke(app, list(arguments), input=stdin, prog_name="duewell")
+        return Said(result.exit_code, result.stdout, result.stderr)
+
+    return run
