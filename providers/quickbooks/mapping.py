@@ -152,8 +152,8 @@ def applications(record: Payment) -> list[ApplicationRecord]:
 def credit(record: CreditMemo, books: Books) -> CreditRecord:
     """Map a credit memo."""
     return CreditRecord(
-        CreditKind.CREDIT_NOTE.value,
         record.id,
+        CreditKind.CREDIT_NOTE.value,
         record.doc_number or "",
         record.customer_ref.value,
         record.currency_ref.value if record.currency_ref else books.home_currency,

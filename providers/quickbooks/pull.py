@@ -3,7 +3,7 @@
 Pages go by ``ORDERBY Id`` and begin with the last record of the page before: if it is not there, something before it
 was deleted meanwhile and the pages have shifted; then it is read from further up. Edits can only repeat records.
 The next pull starts at this one's start (by the earlier of both clocks) less an overlap; the mirror's upserts are
-idempotent. Intuit remembers deletions for 30 days; whoever was away longer reads everything afresh.
+idempotent. Intuit remembers deletions for 30 days and 1,000 changes; beyond either, everything is read afresh.
 """
 
 from __future__ import annotations
@@ -29,15 +29,18 @@ OVERLAP: Final = timedelta(minutes=5)
 CDC_REACH: Final = timedelta(days=29)  # Intuit's is 30 days; one is left for clocks
 CDC_FULL: Final = 1000  # objects in one answer, which has no second page
 STEP_BACK: Final = 900  # positions, when a page has shifted
+SWEEP_AFTER: Final = timedelta(hours=20)
 
 
 class Cursor(Struct, omit_defaults=True):
     """Where the next page starts; between pulls only ``since`` and what is known of the company remain.
 
-    ``since`` is "" where everything is read; ``entity`` is set while a pull by query is under way.
+    ``since`` is "" where everything is read; ``entity`` is set while a pull by query is under way. ``sweep_after`` is
+    set where deletions may have been missed: the first pull after it reads everything afresh.
     """
 
     since: str = ""
+    sweep_after: str = ""
     began: str = ""
     entity: str = ""
     start: int = 1
@@ -54,7 +57,14 @@ class Cursor(Struct, omit_defaults=True):
 
     def rest(self) -> Cursor:
         """Where the pull after this one starts."""
-        return Cursor(since=self.began, home=self.home, country=self.country, offers=self.offers, bill_to=self.bill_to)
+        return Cursor(
+            since=self.began,
+            sweep_after=self.sweep_after,
+            home=self.home,
+            country=self.country,
+            offers=self.offers,
+            bill_to=self.bill_to,
+        )
 
 
 class Pull:
@@ -84,13 +94,16 @@ class Pull:
             yield from self._by_query(afresh=False)
         elif not self._at.since:
             yield from self._everything(afresh=False)
-        elif self._now - datetime.fromisoformat(self._at.since) > CDC_REACH:
+        elif self._now - datetime.fromisoformat(self._at.since) > CDC_REACH or self._sweeps():
             yield from self._everything(afresh=True)
         else:
             yield from self._by_capture()
 
+    def _sweeps(self) -> bool:
+        return bool(self._at.sweep_after) and self._now >= datetime.fromisoformat(self._at.sweep_after)
+
     def _everything(self, *, afresh: bool) -> Iterator[Page]:
-        self._at.since, self._at.entity = "", ENTITIES[0]
+        self._at.since, self._at.sweep_after, self._at.entity = "", "", ENTITIES[0]
         self._at.expected = self._count()
         yield from self._by_query(afresh=afresh)
 
@@ -106,8 +119,10 @@ class Pull:
             page.cursor = self._at.rest().text()
             yield page
             return
-        # Full, so some are missing. What is here counts (deletions come only here); the rest comes by query.
+        # Full, so some are missing: changes come by query now, deletions that are not here by a sweep later, once a day
+        # at most. Until then the look before anything leaves finds a deleted invoice.
         self._at.entity, self._at.expected = ENTITIES[0], None
+        self._at.sweep_after = self._at.sweep_after or (self._now + SWEEP_AFTER).isoformat(timespec="seconds")
         page.cursor = self._at.text()
         yield page
         yield from self._by_query(afresh=False)

@@ -1,0 +1,126 @@
+"""The sandbox's QuickBooks, and the ledger over it with calls that are counted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from providers.http import Limits
+from providers.ledger import JsonObject, Page
+from providers.quickbooks.client import Client
+from providers.quickbooks.ledger import QuickBooksLedger
+from providers.sandbox.quickbooks.books import REALM
+from providers.sandbox.quickbooks.signin import ACCOUNTING
+from providers.sandbox.server import Sandbox
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+
+
+class Counted:
+    """Calls by kind."""
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def before(self, kind: str) -> None:
+        self.kinds.append(kind)
+
+    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        pass
+
+
+class Token:
+    """Access tokens straight from the sandbox's sign-in; a rejected one is refreshed."""
+
+    def __init__(self, sandbox: Sandbox, realm: str) -> None:
+        self._sign_in = sandbox.quickbooks.sign_in
+        back = self._sign_in.grant(realm, "http://localhost/", "state", [ACCOUNTING])
+        code = parse_qs(urlsplit(back).query)["code"][0]
+        fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": "http://localhost/"}
+        self.token: JsonObject = self._sign_in.exchange(fields)
+        self.refreshed = 0
+
+    def __call__(self, *, rejected: str | None = None) -> str:
+        if rejected == self.token["access_token"]:
+            self.refreshed += 1
+            fields = {"grant_type": "refresh_token", "refresh_token": self.token["refresh_token"]}
+            self.token = self._sign_in.exchange(fields)
+        return str(self.token["access_token"])
+
+
+class Company:
+    """One company of the sandbox with a ledger over it."""
+
+    def __init__(self, sandbox: Sandbox, url: str, realm: str) -> None:
+        self.sandbox = sandbox
+        self.books = sandbox.quickbooks.desk(realm)
+        self.realm = realm
+        self.calls = Counted()
+        self.token = Token(sandbox, realm)
+        self._url = url
+        self.ledger = self.another_ledger()
+
+    def another_ledger(self) -> QuickBooksLedger:
+        limits = Limits(sleep=lambda _seconds: None)
+        return QuickBooksLedger(Client(self._url, self.realm, self.token, self.calls, limits))
+
+    @property
+    def now(self) -> datetime:
+        return self.sandbox.clock.now()
+
+    def pull(self, cursor: str | None = None) -> list[Page]:
+        return list(self.ledger.changes(cursor, self.now))
+
+    def reads(self) -> int:
+        return self.calls.kinds.count("read")
+
+    def forget_calls(self) -> None:
+        self.calls.kinds.clear()
+
+
+@pytest.fixture
+def sandbox() -> Sandbox:
+    return Sandbox(1, NOW)
+
+
+@pytest.fixture
+def url(sandbox: Sandbox) -> Iterator[str]:
+    with sandbox.serve() as address:
+        yield address
+
+
+@pytest.fixture
+def company(sandbox: Sandbox, url: str) -> Company:
+    """The company with a year of history."""
+    return Company(sandbox, url, REALM)
+
+
+@pytest.fixture
+def small(sandbox: Sandbox, url: str) -> Company:
+    """A company with one customer and no history."""
+    realm = sandbox.quickbooks.add_company("Little Company")
+    made = Company(sandbox, url, realm)
+    made.books.add_customer("Ada", email="ada@example.com")
+    return made
+
+
+@pytest.fixture
+def found(sandbox: Sandbox, url: str) -> Callable[..., Company]:
+    """Founds further companies."""
+
+    def make(**fields: Any) -> Company:
+        made = Company(sandbox, url, sandbox.quickbooks.add_company("Another Company", **fields))
+        made.books.add_customer("Ada", email="ada@example.com")
+        return made
+
+    return make
+
+
+@pytest.fixture
+def settings(sandbox: Sandbox, url: str) -> SimpleNamespace:
+    return SimpleNamespace(**{name.lower(): value for name, value in sandbox.settings(url).items()})

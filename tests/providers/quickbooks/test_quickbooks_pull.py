@@ -1,0 +1,307 @@
+"""What a pull brings, in which order, at what cost, whatever happens to the book meanwhile."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from policies.receivables import InvoiceStatus
+from providers.errors import TryLater
+from providers.ledger import InvoiceRecord, Page
+
+
+def all_of(pages: list[Page], name: str) -> dict[str, Any]:
+    return {record.external_id: record for page in pages for record in getattr(page, name)}
+
+
+def money(value: object) -> Decimal:
+    return Decimal(str(value))
+
+
+def test_a_full_pull_equals_the_book(company: Any) -> None:
+    pages = company.pull()
+    invoices, payments, credited = (all_of(pages, name) for name in ("invoices", "payments", "credits"))
+    assert {one["Id"]: (money(one["TotalAmt"]), money(one["Balance"])) for one in company.books.invoices()} == {
+        key: (one.total, one.due) for key, one in invoices.items()
+    }
+    assert {one["Id"]: (money(one["TotalAmt"]), money(one["UnappliedAmt"])) for one in company.books.payments()} == {
+        key: (one.total, one.unapplied) for key, one in payments.items()
+    }
+    assert {one["Id"]: money(one["Balance"]) for one in company.books.credit_memos()} == {
+        key: one.remaining for key, one in credited.items()
+    }
+    assert {one["Id"] for one in company.books.customers()} == all_of(pages, "customers").keys()
+    assert sum(len(page.malformed) for page in pages) == 0
+
+
+def test_what_payments_settle_explains_every_balance(company: Any) -> None:
+    pages = company.pull()
+    settled: dict[str, Decimal] = defaultdict(Decimal)
+    for page in pages:
+        for one in page.applications:
+            settled[one.invoice_id] += one.amount
+    for key, invoice in all_of(pages, "invoices").items():
+        assert invoice.due == invoice.total - settled[key], invoice.number
+
+
+def test_the_pull_says_how_much_it_will_bring(company: Any) -> None:
+    pages = company.pull()
+    brought = sum(
+        len(getattr(page, name)) for page in pages for name in ("customers", "invoices", "payments", "credits")
+    )
+    assert pages[0].expected == brought
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+
+
+def test_a_quiet_hour_costs_one_read(company: Any) -> None:
+    cursor = company.pull()[-1].cursor
+    company.sandbox.clock.advance(timedelta(minutes=30))
+    company.forget_calls()
+    pages = company.pull(cursor)
+    assert company.calls.kinds == ["read"]
+    assert [page.last for page in pages] == [True]
+
+
+def test_an_hour_brings_what_was_edited_voided_deleted_and_undone(small: Any) -> None:
+    edited, voided, deleted, paid = (small.books.add_invoice("Ada", amount)["Id"] for amount in (10, 20, 30, 40))
+    payment = small.books.pay(paid)
+    undone = small.books.pay(edited)
+    small.sandbox.clock.advance(timedelta(hours=1))
+    cursor = small.pull()[-1].cursor
+    small.sandbox.clock.advance(timedelta(hours=1))
+    small.books.edit(edited, DueDate="2027-01-31")
+    small.books.delete_payment(undone["Id"])
+    small.books.void(voided)
+    small.books.delete(deleted)
+    pages = small.pull(cursor)
+    invoices = all_of(pages, "invoices")
+    assert (invoices[edited].due, str(invoices[edited].due_on)) == (10, "2027-01-31")
+    assert (invoices[voided].status, invoices[voided].due) == ("voided", 0)
+    assert {(one.kind, one.external_id) for page in pages for one in page.deleted} == {
+        ("invoice", deleted),
+        ("payment", undone["Id"]),
+    }
+    assert ("payment", undone["Id"]) in [source for page in pages for source in page.applications_of_sources]
+    assert payment["Id"] not in all_of(pages, "payments"), "nothing happened to it"
+
+
+def many(small: Any, count: int) -> dict[str, str]:
+    """Numbers and ids of that many invoices; the desk takes a number, for an id may be another one's number."""
+    for number in range(count):
+        small.books.add_invoice("Ada", 100 + number, sent=False)
+    return {one["DocNumber"]: one["Id"] for one in small.books.invoices()}
+
+
+def test_a_book_edited_while_it_is_read_loses_no_invoice(small: Any) -> None:
+    ids = many(small, 3100)
+    numbers = list(ids)
+    edits = iter([numbers[at] for at in (2500, 3, 1000, 999, 1001, -1, 0, 1998)])
+
+    def edit(_request: object) -> None:
+        small.books.edit(next(edits), DueDate="2027-03-01")
+
+    edited = small.sandbox.faults.call(edit, path="/query$", times=8, nth=7)
+    pages = small.pull()
+    assert edited.fired == 8
+    assert all_of(pages, "invoices").keys() == set(ids.values())
+    small.sandbox.clock.advance(timedelta(hours=1))
+    pages += small.pull(pages[-1].cursor)
+    newest = all_of(pages, "invoices")
+    in_book = {one["Id"]: one["DueDate"] for one in small.books.invoices()}
+    assert {key: str(one.due_on) for key, one in newest.items()} == in_book
+
+
+def test_a_book_from_which_is_deleted_while_it_is_read_loses_no_other_invoice(small: Any) -> None:
+    ids = many(small, 2500)
+    numbers = list(ids)
+    gone = [numbers[at] for at in (5, 998, 999)]  # behind the second page's start, and where the pages meet
+    small.sandbox.clock.advance(timedelta(hours=1))
+
+    def delete(_request: object) -> None:
+        for one in gone:
+            small.books.delete(one)
+
+    deleted = small.sandbox.faults.call(delete, path="/query$", times=1, nth=12)
+    pages = small.pull()
+    assert deleted.fired == 1
+    assert len(pages[-1].invoices) < 600, "it happened before the last page"
+    assert {ids[one] for one in ids if one not in gone} <= all_of(pages, "invoices").keys()
+    small.sandbox.clock.advance(timedelta(hours=1))
+    after = small.pull(pages[-1].cursor)
+    assert {one.external_id for page in after for one in page.deleted} == {ids[one] for one in gone}
+
+
+def test_a_pull_that_breaks_resumes_behind_its_last_page(small: Any) -> None:
+    ids = many(small, 1500)
+    first, *_, late = ids
+    small.sandbox.clock.advance(timedelta(days=2))
+    small.books.pay(late)
+    small.sandbox.clock.advance(timedelta(days=20))
+    small.books.edit(late, DueDate="2027-03-01")
+    pages: list[Page] = []
+    for page in small.ledger.changes(None, small.now):
+        pages.append(page)
+        if ids[first] in all_of([page], "invoices"):
+            break
+    small.forget_calls()
+    resumed = list(small.another_ledger().changes(pages[-1].cursor, small.now))
+    assert len(all_of(resumed, "invoices")) < 600
+    assert len(all_of(pages + resumed, "invoices")) == 1500
+    assert str(all_of(resumed, "invoices")[ids[late]].settled_on) == "2026-11-22"
+
+
+def test_a_page_that_fails_leaves_what_came_before(small: Any) -> None:
+    many(small, 1500)
+    small.sandbox.faults.refuse(503, path="/query$", nth=12, times=0)
+    pages: list[Page] = []
+    with pytest.raises(TryLater):
+        pages.extend(small.ledger.changes(None, small.now))
+    small.sandbox.faults.clear()
+    assert len(all_of(pages, "invoices")) == 1000
+    rest = list(small.another_ledger().changes(pages[-1].cursor, small.now))
+    assert len(all_of(pages + rest, "invoices")) == 1500
+
+
+def test_after_more_than_29_days_everything_is_read_afresh(small: Any) -> None:
+    small.books.add_invoice("Ada", 10)
+    pages = small.pull()
+    assert not pages[0].afresh
+    small.sandbox.clock.advance(timedelta(days=31))
+    again = small.pull(pages[-1].cursor)
+    assert [page.afresh for page in again] == [True] + [False] * (len(again) - 1)
+    assert len(all_of(again, "invoices")) == 1
+    small.sandbox.clock.advance(timedelta(hours=1))
+    assert len(small.pull(again[-1].cursor)) == 1
+
+
+def test_an_hour_with_more_changes_than_one_answer_holds_brings_all(small: Any) -> None:
+    gone = small.books.add_invoice("Ada", 10)
+    cursor = small.pull()[-1].cursor
+    small.sandbox.clock.advance(timedelta(hours=1))
+    small.books.delete(gone["DocNumber"])  # the sandbox gives the latest first, so this is beyond its thousand
+    small.sandbox.clock.advance(timedelta(minutes=1))
+    many(small, 1400)
+    small.sandbox.clock.advance(timedelta(minutes=30))
+    pages = small.pull(cursor)
+    assert all_of(pages, "invoices").keys() == {one["Id"] for one in small.books.invoices()}
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+    small.sandbox.clock.advance(timedelta(hours=1))
+    (quiet,) = small.pull(pages[-1].cursor)
+    small.sandbox.clock.advance(timedelta(hours=20))
+    swept = small.pull(quiet.cursor)
+    assert swept[0].afresh, "for the deletion that the full answer did not hold"
+    assert gone["Id"] not in all_of(swept, "invoices")
+    small.sandbox.clock.advance(timedelta(hours=30))
+    assert len(small.pull(swept[-1].cursor)) == 1
+
+
+def test_the_next_pull_starts_by_the_earlier_clock_less_an_overlap(small: Any) -> None:
+    ahead = small.now + timedelta(hours=3)
+    cursor = list(small.ledger.changes(None, ahead))[-1].cursor
+    assert msgspec.json.decode(cursor)["since"] == "2026-11-20T11:55:00+00:00"
+
+
+def test_a_record_that_cannot_be_read_is_skipped_and_named(small: Any) -> None:
+    good, bad = (small.books.add_invoice("Ada", amount)["Id"] for amount in (10, 20))
+    entry = small.sandbox.quickbooks.books(small.realm).find("Invoice", bad)
+    entry.body = {**entry.body, "CustomerRef": {"value": 7}}
+    pages = small.pull()
+    assert all_of(pages, "invoices").keys() == {good}
+    (malformed,) = [one for page in pages for one in page.malformed]
+    assert (malformed.kind, malformed.external_id) == ("invoice", bad)
+    assert "CustomerRef.value" in malformed.why
+    assert b'"CustomerRef"' in malformed.raw
+
+
+def test_an_edit_of_a_paid_invoice_does_not_change_the_day_it_was_settled(small: Any) -> None:
+    invoice = small.books.add_invoice("Ada", 10)["Id"]
+    small.books.pay(invoice)
+    small.sandbox.clock.advance(timedelta(hours=1))
+    cursor = small.pull()[-1].cursor
+    small.sandbox.clock.advance(timedelta(days=9))
+    small.books.edit(invoice, PrivateNote="checked")
+    small.token(rejected=small.token())
+    small.forget_calls()
+    (page,) = small.another_ledger().changes(cursor, small.now)
+    record: InvoiceRecord = page.invoices[0]
+    assert (record.status, str(record.settled_on)) == (InvoiceStatus.PAID, "2026-11-20")
+    assert small.reads() == 2, "the payment came days ago, so it is asked for"
+
+
+def test_a_customer_without_address_is_written_to_where_his_invoice_went(small: Any) -> None:
+    small.books.add_customer("Bo")
+    cursor = small.pull()[-1].cursor
+    small.sandbox.clock.advance(timedelta(hours=1))
+    invoice = small.books.add_invoice("Bo", 10)["Id"]
+    small.books.edit(invoice, BillEmail={"Address": "bo@example.com; office@example.com"})
+    (page,) = small.pull(cursor)
+    assert [one.emails for one in page.customers if one.name == "Bo"] == ["bo@example.com,office@example.com"]
+    small.sandbox.clock.advance(timedelta(hours=1))
+    small.books.edit_customer("Bo", GivenName="Bo")
+    (later,) = small.pull(page.cursor)
+    assert [one.emails for one in later.customers] == ["bo@example.com,office@example.com"]
+
+
+def test_inactive_customers_come_too(small: Any) -> None:
+    small.books.add_customer("Gone", email="gone@example.com")
+    small.books.deactivate("Gone")
+    by_name = {one.name.split()[0]: one.active for one in all_of(small.pull(), "customers").values()}
+    assert by_name == {"Ada": True, "Gone": False}
+
+
+def test_a_look_sees_what_was_paid_deleted_and_left_unapplied_a_minute_ago(small: Any) -> None:
+    paid, gone, open_ = (small.books.add_invoice("Ada", amount)["Id"] for amount in (10, 20, 30))
+    customer = small.books.customer("Ada")["Id"]
+    small.pull()
+    small.sandbox.clock.advance(timedelta(minutes=1))
+    small.books.pay(paid)
+    small.books.delete(gone)
+    small.books.pay_unapplied("Ada", 25)
+    credit = small.books.credit("Ada", 5)["Id"]
+    small.forget_calls()
+    page = small.ledger.look([paid, gone, open_], [customer], small.now)
+    assert small.calls.kinds == ["read", "read"]
+    assert {one.external_id: one.status for one in page.invoices} == {paid: "paid", open_: "open"}
+    assert [(one.kind, one.external_id) for one in page.deleted] == [("invoice", gone)]
+    assert sum(one.unapplied for one in page.payments) == 25
+    assert [(one.external_id, one.remaining) for one in page.credits] == [(credit, 5)]
+    assert page.cursor == ""
+
+
+def test_a_look_without_a_pull_before_keeps_discounts_and_addresses(company: Any) -> None:
+    invoices = all_of(company.pull(), "invoices")
+    discounted = next(one for one in invoices.values() if one.discount_amount)
+    page = company.another_ledger().look([discounted.external_id], [discounted.customer_id], company.now)
+    assert page.invoices[0].discount_amount == discounted.discount_amount
+    assert all(one.emails for one in page.customers)
+
+
+def test_a_look_keeps_other_customers_out(small: Any) -> None:
+    small.books.add_customer("Bo", email="bo@example.com")
+    invoice = small.books.add_invoice("Ada", 10)["Id"]
+    small.pull()
+    small.books.pay_unapplied("Bo", 99)
+    page = small.ledger.look([invoice], [small.books.customer("Ada")["Id"]], small.now)
+    assert page.payments == []
+    assert {one.name for one in page.customers} <= {"Ada"}
+
+
+def test_the_company_is_known_by_currency_country_zone_and_closed_books(company: Any) -> None:
+    company.sandbox.quickbooks.close_books((company.now - timedelta(days=40)).date())
+    facts = company.ledger.facts()
+    assert (facts.company.base_currency, facts.company.country) == ("USD", "US")
+    assert facts.company.time_zone == "America/New_York"
+    assert str(facts.company.lock_on) == "2026-10-11"
+    assert "QuickBooks" in facts.plan
+
+
+def test_an_expired_token_is_refreshed_once_and_the_pull_goes_on(small: Any) -> None:
+    cursor = small.pull()[-1].cursor
+    small.sandbox.quickbooks.sign_in.expire_access()
+    assert small.pull(cursor)[-1].last
+    assert small.token.refreshed == 1
