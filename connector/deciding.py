@@ -65,7 +65,7 @@ def _decide(
 ) -> Decided:
     now, calendar = hour.now(), HolidayCalendar()
     decided = Decided()
-    for statements in customers_facts(session, connection, customer_ids=customer_ids):
+    for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids):
         customer = statements[0].customer
         try:
             decision = decide(statements, policy, now, calendar)

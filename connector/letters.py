@@ -34,7 +34,7 @@ def write(hour: Hour, entry_id: int) -> Mail:
         connection = session.get_one(Connection, hour.connection_id)
         if entry.kind == "owner_mail":
             return owner_mail.compose(hour.installation.settings, connection, entry)
-        statement = _statement(session, connection, entry)
+        statement = _statement(hour, session, connection, entry)
         policy, _version = policies_store.current(session, hour.connection_id)
         earlier = _earlier_keys(session, entry)
     taken = [(invoice_id, Step(step)) for invoice_id, step in entry.payload["taken"]]
@@ -154,8 +154,8 @@ def _fee_warning(policy: ReminderPolicy, statement: Statement) -> mails.FeeWarni
     return mails.FeeWarning("once" if fees.kind == "percent" else "per_month", fees.rate)
 
 
-def _statement(session: Session, connection: Connection, entry: OutboxEntry) -> Statement:
-    for statements in customers_facts(session, connection, customer_ids=[entry.customer_id]):
+def _statement(hour: Hour, session: Session, connection: Connection, entry: OutboxEntry) -> Statement:
+    for statements in customers_facts(session, connection, now=hour.now(), customer_ids=[entry.customer_id]):
         for statement in statements:
             if statement.currency == entry.currency:
                 return statement

@@ -46,7 +46,7 @@ def read_facts(hour: Hour) -> None:
 def look_again(hour: Hour, page: Page) -> None:
     """Store what was re-read just before acting; the pull's cursor stays where it is."""
     with hour.writing() as session:
-        counts = store_page(session, hour.connection_id, page)
+        counts = store_page(session, hour.connection_id, page, at=hour.now())
         if counts.changed:
             hour.connection(session).mirror_version += 1
         _log_malformed(hour, session, page)
@@ -55,7 +55,7 @@ def look_again(hour: Hour, page: Page) -> None:
 def _store(hour: Hour, page: Page) -> None:
     with hour.writing() as session:
         connection = hour.connection(session)
-        counts = store_page(session, hour.connection_id, page)
+        counts = store_page(session, hour.connection_id, page, at=hour.now())
         connection.cursor = page.cursor
         if counts.changed:
             connection.mirror_version += 1
