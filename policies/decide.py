@@ -98,10 +98,11 @@ def _look(case: holds.Case, invoice: Invoice, the_day: _Day) -> Look:
     look.tell_owner = timetable.tell_owner_due(row, invoice, look.taken, today)
     if look.by_person:
         return look
-    look.task = timetable.task_due(row, invoice, look.taken, today)
+    task = timetable.task_due(row, invoice, look.taken, today)
+    look.tasks = (task,) if task is not None else ()
     look.fee = late_fees.late_fee(case, invoice, row, the_day.deeds)
-    if look.mail in row.by_call:
-        look.task, look.mail = look.mail, None
+    if look.mail is not None and look.mail in row.by_call:
+        look.tasks, look.mail = (*look.tasks, look.mail), None
     return look
 
 
@@ -123,8 +124,8 @@ def _answer(look: Look, mailed: Step | None, why_not: mails.WhyNot | None, the_d
         return _acted(look, AnswerKind.FEE, Step.LATE_FEE, look.fee.why)
     if look.hold is not None:
         return _held(look, look.hold)
-    if look.task is not None:
-        return _acted(look, AnswerKind.TASK, look.task, tasks.why(look, look.task))
+    if look.tasks:
+        return _acted(look, AnswerKind.TASK, look.tasks[0], tasks.why(look, look.tasks[0]))
     if look.mail is not None and why_not is not None:
         words = f"{why_not.why} {NAMES[look.mail].capitalize()} waits until then."
         return Answer(look.invoice.id, AnswerKind.HOLD, "frequency", words, look.mail, why_not.until_on)

@@ -39,8 +39,8 @@ def late_fee(case: Case, invoice: Invoice, row: Row, deeds: Deeds) -> ChargeLate
     rules = case.policy.late_fees
     if not rules.enabled or row.late_fee is None or invoice.fee_of:
         return ""
-    days_late = (case.today - starts_on(invoice)).days
-    if days_late < row.late_fee or days_late <= rules.grace_days:
+    late_from = max(row.late_fee, rules.grace_days + 1)
+    if (case.today - starts_on(invoice)).days < late_from:
         return ""
     refused = _refused(case, invoice, deeds)
     if refused:
@@ -48,16 +48,26 @@ def late_fee(case: Case, invoice: Invoice, row: Row, deeds: Deeds) -> ChargeLate
     period = period_of(rules, invoice, case.today)
     if period is None or period.key in _periods_taken(rules, invoice, deeds):
         return ""
-    return _charge(case, invoice, deeds, period, days_late)
+    return _charge(case, invoice, deeds, period, _days_late(case, invoice, deeds, period, late_from))
+
+
+def _days_late(case: Case, invoice: Invoice, deeds: Deeds, period: Period, late_from: int) -> int:
+    """Count the delay up to the first day on which this fee could be charged.
+
+    So the yearly rate shown does not change while the fee waits for its approval, and is never too low.
+    """
+    start_on = starts_on(invoice)
+    possible = [start_on + timedelta(days=late_from), deeds.warned_on[invoice.id] + timedelta(days=WARNING_DAYS)]
+    possible += [min(_agreed(case)), *([] if period.key == ONCE else [period.to_on])]
+    return (max(possible) - start_on).days
 
 
 def _refused(case: Case, invoice: Invoice, deeds: Deeds) -> str:
     """Go through the guards before money."""
     customer = case.statement.customer
-    agreed = [on for on in (customer.fees_agreed_on, case.policy.late_fees.terms_agreed_on) if on and on <= case.today]
     if customer.no_fees:
         return "this customer is charged none"
-    if not agreed:
+    if not _agreed(case):
         return "nobody has said on which day the customer agreed to terms with a fee"
     if invoice.ledger_fee:
         return "the ledger has put one of its own on this invoice"
@@ -67,6 +77,12 @@ def _refused(case: Case, invoice: Invoice, deeds: Deeds) -> str:
     if (case.today - warned_on).days < WARNING_DAYS:
         return f"the warning left on {day(warned_on)}, less than {WARNING_DAYS} days ago"
     return ""
+
+
+def _agreed(case: Case) -> list[date]:
+    """List the days up to today on which terms with a fee were agreed: with this customer, or with all."""
+    said = (case.statement.customer.fees_agreed_on, case.policy.late_fees.terms_agreed_on)
+    return [on for on in said if on is not None and on <= case.today]
 
 
 def period_of(rules: LateFees, invoice: Invoice, today: date) -> Period | None:

@@ -24,7 +24,7 @@ class Look:
     hold: Hold | None = None
     by_person: bool = False
     mail: Step | None = None
-    task: Step | None = None
+    tasks: tuple[Step, ...] = ()
     tell_owner: bool = False
     fee: ChargeLateFee | str = ""
     person_gets: Step | None = None

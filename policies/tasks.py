@@ -20,8 +20,8 @@ def due(looks: Sequence[Look]) -> Iterable[MakeTask]:
     """Make one task per step that is due, for all invoices it is due for."""
     steps: dict[Step, list[Look]] = {}
     for look in looks:
-        if look.task is not None:
-            steps.setdefault(look.task, []).append(look)
+        for step in look.tasks:
+            steps.setdefault(step, []).append(look)
     for step, group in steps.items():
         yield _task(group, step, step.value, f"{NAMES[step].capitalize()}: {_summary(group)}")
 

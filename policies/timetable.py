@@ -117,7 +117,7 @@ def next_rung(row: Row, invoice: Invoice, taken: Taken) -> Upcoming | None:
     return Upcoming(rung.step, on)
 
 
-def early_steps(row: Row, invoice: Invoice) -> list[tuple[Step, date, date]]:
+def early_steps(row: Row, invoice: Invoice, taken: Taken) -> list[tuple[Step, date, date]]:
     """List the steps up to the due date in the order of their days: each with its first and its last right day."""
     if invoice.due_on is None:
         return []
@@ -127,7 +127,8 @@ def early_steps(row: Row, invoice: Invoice) -> list[tuple[Step, date, date]]:
     for place, (step, on) in enumerate(days):
         following = days[place + 1][1] if place + 1 < len(days) else due_on + timedelta(days=_SHORT_TERMS_DAYS)
         last_on = _last_right_day(step, invoice, due_on, following)
-        if on <= last_on:
+        asked_too_late = step is Step.VERIFY_RECEIPT and any(rung in taken for rung in RUNGS)  # the due date was moved
+        if on <= last_on and not asked_too_late:
             steps.append((step, on, last_on))
     return steps
 
@@ -160,7 +161,7 @@ def _last_right_day(step: Step, invoice: Invoice, due_on: date, following_on: da
 def early_due(row: Row, invoice: Invoice, taken: Taken, today: date, leaves_on: date) -> Step | None:
     """Find the step before the due date that is right today, and will still be on the day the mail can leave."""
     found: Step | None = None
-    for step, on, last_on in early_steps(row, invoice):
+    for step, on, last_on in early_steps(row, invoice, taken):
         if step in taken:
             found = None  # whatever comes before a step that was taken is over
         elif on <= today and leaves_on <= last_on:
@@ -209,7 +210,7 @@ def upcoming(row: Row, invoice: Invoice, taken: Taken, today: date, *, fees: boo
     days: list[Upcoming] = []
     start_on = starts_on(invoice)
     if start_on >= today:
-        days += [Upcoming(step, on) for step, on, _ in early_steps(row, invoice) if on > today and step not in taken]
+        days += [Upcoming(step, on) for step, on, _ in early_steps(row, invoice, taken) if step not in taken]
     rung = next_rung(row, invoice, taken)
     if rung:
         days.append(rung)
