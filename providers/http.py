@@ -194,7 +194,7 @@ class Guard(HTTPAdapter):
         asked_at = retry_after(response.headers.get("Retry-After"), now)
         if status == requests.codes.too_many_requests:
             named = self._vendor.limit_in(response.content) if self._vendor.limit_in else "minute"
-            limit = response.headers.get(self._vendor.limit_header, "") or named
+            limit = _limit_name(response.headers.get(self._vendor.limit_header, "") or named)
             wait = _LATER if limit in _LONG_LIMITS else self._vendor.limit_wait
             asked_at = asked_at or reset_at(response.headers.get(self._vendor.reset_header), now)
             if asked_at is None and wait is not None:
@@ -218,6 +218,12 @@ class Guard(HTTPAdapter):
 
     def _reference(self, response: requests.Response) -> str:
         return response.headers.get(self._vendor.trace_header, "")
+
+
+def _limit_name(said: str) -> str:
+    """The port's name of a limit: Xero says "appminute" for the whole app's."""
+    name = said.strip().lower()
+    return "app" if name.startswith("app") else name
 
 
 def unclear(kind: str, message: str, *, reference: str = "") -> ProviderError:

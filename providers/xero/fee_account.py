@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from providers.errors import Rejected
-from providers.xero.shapes import Account
+from providers.xero.replies import Account
 
 _FEE_WORDS = ("late fee", "late payment", "interest income", "interest received")
 _AUSTRALIAN_NO_TAX = "BASEXCLUDED"  # Australia has no "NONE": it would be refused there

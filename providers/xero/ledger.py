@@ -14,11 +14,11 @@ from policies.receivables import Company
 from providers.errors import Reconnect, Rejected, TryLater
 from providers.http import READ, WRITE
 from providers.ledger import Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
-from providers.xero import shapes
+from providers.xero import replies
 from providers.xero.fee_account import FeeAccount, choose_fee_account
-from providers.xero.mapping import optional_day
 from providers.xero.places import time_zone
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
+from providers.xero.values import optional_day
 
 if TYPE_CHECKING:
     from providers.xero.client import Client
@@ -49,7 +49,7 @@ class XeroLedger:
 
     def facts(self) -> LedgerFacts:
         """Read the organisation and whether Xero mails reminders by itself."""
-        found = self._read(shapes.Organisations, "get_organisations").organisations
+        found = self._read(replies.Organisations, "get_organisations").organisations
         if not found:
             raise self._client.unreadable(READ)
         organisation = found[0]
@@ -75,7 +75,7 @@ class XeroLedger:
 
     def _own_reminders(self) -> tuple[bool, list[str]]:
         try:
-            found = self._read(shapes.ReminderSettings, "get_invoice_reminders").settings
+            found = self._read(replies.ReminderSettings, "get_invoice_reminders").settings
         except (Reconnect, Rejected):  # the organisation was just read: what is missing is a scope
             return False, [_REMINDERS_UNKNOWN]
         return any(setting.enabled for setting in found), []
@@ -122,7 +122,7 @@ class XeroLedger:
 
     def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
         """Find a note by the short key in its text."""
-        history = self._read(shapes.History, "get_invoice_history", invoice_id)
+        history = self._read(replies.History, "get_invoice_history", invoice_id)
         found = any(short_key in (record.details or "") for record in history.records)
         return Posted(f"{invoice_id}/history") if found else None
 
@@ -140,7 +140,7 @@ class XeroLedger:
     def _fee_invoice(self, fee: LateFeeInvoice) -> dict[str, Any]:
         original = self._invoice(fee.of_invoice_id)
         if self._fee_account is None:
-            accounts = self._read(shapes.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
+            accounts = self._read(replies.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
             self._fee_account = choose_fee_account(accounts)
         line = {
             "Description": fee.description,
@@ -166,7 +166,7 @@ class XeroLedger:
 
     def find_invoice(self, number: str) -> Posted | None:
         """Find a live sales invoice by its number."""
-        for invoice in self._read(shapes.FullInvoices, "get_invoices", invoice_numbers=[number], page=1).invoices:
+        for invoice in self._read(replies.FullInvoices, "get_invoices", invoice_numbers=[number], page=1).invoices:
             if invoice.number == number and invoice.type == "ACCREC" and invoice.status in _LIVE:
                 return Posted(invoice.id, invoice.number)
         return None
@@ -185,7 +185,7 @@ class XeroLedger:
     def pay_link(self, invoice_id: str) -> str | None:
         """Xero's online invoice, with its payment buttons; drafts have none."""
         try:
-            found = self._read(shapes.OnlineInvoices, "get_online_invoice", invoice_id).invoices
+            found = self._read(replies.OnlineInvoices, "get_online_invoice", invoice_id).invoices
         except Rejected:
             return None
         url = found[0].url if found else None
@@ -202,8 +202,8 @@ class XeroLedger:
             raise TryLater(message)
         return pdf
 
-    def _invoice(self, invoice_id: str) -> shapes.FullInvoice:
-        found = self._read(shapes.FullInvoices, "get_invoice", invoice_id).invoices
+    def _invoice(self, invoice_id: str) -> replies.FullInvoice:
+        found = self._read(replies.FullInvoices, "get_invoice", invoice_id).invoices
         if not found:
             raise self._client.unreadable(READ)
         return found[0]
@@ -212,7 +212,7 @@ class XeroLedger:
         return self._decode(shape, self._client.read(operation, *args, **params), READ)
 
     def _written(self, operation: str, *args: Any, **params: Any) -> Posted:
-        reply = self._decode(shapes.FullInvoices, self._client.write(operation, *args, **params), WRITE)
+        reply = self._decode(replies.FullInvoices, self._client.write(operation, *args, **params), WRITE)
         if not reply.invoices:
             raise self._client.unreadable(WRITE)
         invoice = reply.invoices[0]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,7 +15,6 @@ from policies.receivables import CreditKind, InvoiceStatus
 from providers.ledger import (
     ApplicationRecord,
     CreditRecord,
-    CustomerRecord,
     Deleted,
     InvoiceRecord,
     Malformed,
@@ -25,7 +22,8 @@ from providers.ledger import (
     PaymentRecord,
 )
 from providers.xero import shapes
-from providers.xero.places import country_code
+from providers.xero.contacts import add_contact
+from providers.xero.values import Wrong, day, instant, money, optional_day
 
 PAYMENT: Final = "payment"
 
@@ -41,12 +39,7 @@ _GONE = frozenset({"VOIDED", "DELETED"})
 _SALES_CREDITS = frozenset(
     {"ACCRECCREDIT", "RECEIVE-OVERPAYMENT", "AROVERPAYMENT", "RECEIVE-PREPAYMENT", "ARPREPAYMENT"}
 )
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_NO_DAY = date(1970, 1, 1)
-_MS_DATE = re.compile(r"/Date\((-?\d+)(?:([+-])(\d\d)(\d\d))?\)/")
-_MONEY_LIMIT = Decimal(10) ** 14
 _ZERO = Decimal(0)
-_DECIMALS_MAX = 4
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -58,64 +51,6 @@ class Found(NamedTuple):
     items: int | None
     records: int
     newest_at: datetime | None
-
-
-class Wrong(ValueError):
-    """A field that cannot be understood; the text names it."""
-
-
-def instant(name: str, text: str) -> datetime:
-    """The instant of ``/Date(1546128000000+0000)/``; the offset says only in which zone it was written."""
-    try:
-        if text[-7:] == "+0000)/":
-            return _EPOCH + timedelta(milliseconds=int(text[6:-7]))
-        match = _MS_DATE.fullmatch(text)
-        if match:
-            return _EPOCH + timedelta(milliseconds=int(match[1]))
-        at = datetime.fromisoformat(text)
-        return at if at.tzinfo else at.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise Wrong(_not_understood(name)) from None
-
-
-@lru_cache(maxsize=8192)
-def day(name: str, text: str) -> date:
-    """The calendar day of ``2018-12-30T00:00:00`` or of ``/Date(…)/``, never moved into another time zone."""
-    try:
-        if text[:6] != "/Date(":
-            return date.fromisoformat(text[:10])
-        match = _MS_DATE.fullmatch(text)
-        if not match:
-            raise Wrong(_not_understood(name))
-        offset = timedelta(hours=int(match[3] or 0), minutes=int(match[4] or 0))
-        at = _EPOCH + timedelta(milliseconds=int(match[1]))
-        return (at - offset if match[2] == "-" else at + offset).date()
-    except (ValueError, OverflowError):
-        raise Wrong(_not_understood(name)) from None
-
-
-def _not_understood(name: str) -> str:
-    return f"{name} is not a date that can be understood"
-
-
-def optional_day(name: str, text: str | None) -> date | None:
-    """A day that may be missing; Xero writes the first of January 1970 for none on voided documents."""
-    if not text:
-        return None
-    on = day(name, text)
-    return None if on == _NO_DAY else on
-
-
-def _money(name: str, amount: Decimal) -> Decimal:
-    """Refuse what cannot be kept exactly in ten-thousandths: it would cost the whole page later."""
-    exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int) or not -_MONEY_LIMIT < amount < _MONEY_LIMIT:
-        message = f"{name} is not an amount of money"
-        raise Wrong(message)
-    if exponent < -_DECIMALS_MAX and amount != round(amount, _DECIMALS_MAX):
-        message = f"{name} has more than {_DECIMALS_MAX} decimals"
-        raise Wrong(message)
-    return amount
 
 
 def _lines(lines: list[shapes.Line] | None) -> str:
@@ -141,8 +76,8 @@ def add_invoice(page: Page, invoice: shapes.Invoice) -> datetime | None:
         invoice.currency,
         issued_on,
         optional_day("DueDate", invoice.due_date_text or invoice.due_date),
-        _money("Total", invoice.total),
-        _money("AmountDue", invoice.due),
+        money("Total", invoice.total),
+        money("AmountDue", invoice.due),
         status,
         invoice.sent is not False,
         optional_day("FullyPaidOnDate", invoice.paid_date),
@@ -171,7 +106,7 @@ def _payments(invoice: shapes.Invoice, issued_on: date, updated_at: datetime) ->
             invoice.contact.id,
             invoice.currency,
             optional_day("Payments.Date", payment.date) or issued_on,
-            _money("Payments.Amount", payment.amount),
+            money("Payments.Amount", payment.amount),
             _ZERO,
             updated_at,
         )
@@ -193,7 +128,7 @@ def _applications(invoice: shapes.Invoice, issued_on: date) -> list[ApplicationR
         parts += [(CreditKind.PREPAYMENT.value, one.id, one.amount, one.date) for one in invoice.prepayments]
     return _added_up(
         ApplicationRecord(
-            kind, source, invoice.id, optional_day("Date", on) or issued_on, _money("AppliedAmount", amount)
+            kind, source, invoice.id, optional_day("Date", on) or issued_on, money("AppliedAmount", amount)
         )
         for kind, source, amount, on in parts
         if amount
@@ -233,8 +168,8 @@ def add_credit(page: Page, credit: shapes.CreditNote | shapes.Overpayment | shap
         credit.contact.id,
         credit.currency,
         dated_on,
-        _money("Total", credit.total),
-        _money("RemainingCredit", credit.remaining or _ZERO) if usable else _ZERO,
+        money("Total", credit.total),
+        money("RemainingCredit", credit.remaining or _ZERO) if usable else _ZERO,
         updated_at,
     )
     applications = _added_up(
@@ -243,7 +178,7 @@ def add_credit(page: Page, credit: shapes.CreditNote | shapes.Overpayment | shap
             credit.id,
             one.invoice.id,
             optional_day("Allocations.Date", one.date) or dated_on,
-            _money("Allocations.Amount", one.amount),
+            money("Allocations.Amount", one.amount),
         )
         for one in credit.allocations or ()
         if one.invoice is not None and not one.deleted and one.amount
@@ -267,47 +202,6 @@ def add_payment(page: Page, payment: shapes.Payment) -> datetime | None:
     if payment.status == "DELETED":
         page.deleted.append(Deleted(PAYMENT, payment.id, updated_at))
     return updated_at
-
-
-def add_contact(page: Page, contact: shapes.Contact) -> datetime | None:
-    """Add a contact. Who asked to be forgotten (GDPRREQUEST) has no address here, so that no mail can go out."""
-    updated_at = instant("UpdatedDateUTC", contact.updated)
-    forgotten = contact.status == "GDPRREQUEST"
-    country, region = _place(contact.addresses or [])
-    page.customers.append(
-        CustomerRecord(
-            contact.id,
-            contact.name or "",
-            " ".join(part for part in (contact.first, contact.last) if part),
-            "" if forgotten else ",".join(_emails(contact)),
-            country,
-            region,
-            "",
-            contact.status in {None, "ACTIVE"},
-            contact.merged_into or None,
-            updated_at,
-        )
-    )
-    return updated_at
-
-
-def _emails(contact: shapes.Contact) -> list[str]:
-    """The main address and those of the persons who are to be included, each once; one field may hold several."""
-    fields = [contact.email, *(person.email for person in contact.persons or () if person.included)]
-    once: dict[str, str] = {}
-    for text in fields:
-        for address in re.split(r"[\s,;]+", text or ""):
-            if address:
-                once.setdefault(address.lower(), address)
-    return list(once.values())
-
-
-def _place(addresses: list[shapes.Address]) -> tuple[str, str]:
-    """Country and region of the billing address, else of the street's."""
-    for address in sorted(addresses, key=lambda one: one.type != "POBOX"):
-        if address.country:
-            return country_code(address.country), address.region or ""
-    return "", ""
 
 
 class _Id(msgspec.Struct):

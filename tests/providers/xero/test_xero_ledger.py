@@ -21,7 +21,7 @@ from providers.ledger import LateFeeInvoice
 from providers.xero.client import Client
 from providers.xero.fee_account import choose_fee_account
 from providers.xero.ledger import XeroLedger
-from providers.xero.shapes import Account
+from providers.xero.replies import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -297,7 +297,7 @@ ERRORS: list[tuple[int, dict[str, str], type[ProviderError], type[ProviderError]
     (429, {"X-Rate-Limit-Problem": "day", "Retry-After": "66975"}, RateLimited, RateLimited, "day"),
     (429, {"X-Rate-Limit-Problem": "minute", "Retry-After": "61"}, RateLimited, RateLimited, "minute"),
     (429, {"X-Rate-Limit-Problem": "concurrent"}, RateLimited, RateLimited, "concurrent"),
-    (429, {"X-Rate-Limit-Problem": "appminute", "Retry-After": "61"}, RateLimited, RateLimited, "app"),
+    (429, {"X-Rate-Limit-Problem": "appminute", "Retry-After": "61"}, RateLimited, RateLimited, r"\(app\)"),
     (500, {}, TryLater, Unknown, "500"),
     (501, {}, Rejected, Rejected, "501"),
     (503, {}, TryLater, Unknown, "HTML"),

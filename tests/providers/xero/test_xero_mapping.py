@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from providers.ledger import ApplicationRecord, Page
-from providers.xero.mapping import day, read_page
+from providers.xero.mapping import read_page
 from providers.xero.places import country_code, time_zone
+from providers.xero.values import day
 
 UPDATED = "/Date(1763726400000+0000)/"
 AT = datetime(2025, 11, 21, 12, 0, tzinfo=UTC)

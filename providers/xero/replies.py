@@ -1,0 +1,129 @@
+"""Xero's replies other than pages of records, as typed structs of the fields we read."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class Organisation(
+    Struct,
+    kw_only=True,
+    rename={
+        "name": "Name",
+        "currency": "BaseCurrency",
+        "country": "CountryCode",
+        "zone": "Timezone",
+        "period_lock": "PeriodLockDate",
+        "year_lock": "EndOfYearLockDate",
+        "demo": "IsDemoCompany",
+        "plan": "Class",
+    },
+):
+    """The company itself."""
+
+    name: str
+    currency: str
+    country: str | None = None
+    zone: str | None = None
+    period_lock: str | None = None
+    year_lock: str | None = None
+    demo: bool | None = None
+    plan: str | None = None
+
+
+class Account(
+    Struct,
+    rename={"code": "Code", "name": "Name", "type": "Type", "status": "Status", "group": "Class", "tax": "TaxType"},
+):
+    """An account of the chart."""
+
+    code: str | None = None
+    name: str | None = None
+    type: str | None = None
+    status: str | None = None
+    group: str | None = None
+    tax: str | None = None
+
+
+class Message(Struct, rename={"text": "Message"}):
+    """One of Xero's reasons for a refusal."""
+
+    text: str = ""
+
+
+class FullInvoice(
+    Struct,
+    kw_only=True,
+    rename={
+        "id": "InvoiceID",
+        "number": "InvoiceNumber",
+        "type": "Type",
+        "status": "Status",
+        "branding_theme": "BrandingThemeID",
+        "has_errors": "HasErrors",
+        "errors": "ValidationErrors",
+    },
+):
+    """What of an invoice matters around a write."""
+
+    id: str
+    number: str | None = None
+    type: str = ""
+    status: str = ""
+    branding_theme: str | None = None
+    has_errors: bool = False
+    errors: list[Message] | None = None
+
+
+class FullInvoices(Struct, rename={"invoices": "Invoices"}):
+    """Reply of a read or write of single invoices."""
+
+    invoices: list[FullInvoice] = []
+
+
+class Organisations(Struct, rename={"organisations": "Organisations"}):
+    """Reply of the organisation endpoint."""
+
+    organisations: list[Organisation] = []
+
+
+class ReminderSetting(Struct, rename={"enabled": "Enabled"}):
+    """Whether Xero mails reminders by itself."""
+
+    enabled: bool = False
+
+
+class ReminderSettings(Struct, rename={"settings": "InvoiceReminders"}):
+    """Reply of the reminders endpoint."""
+
+    settings: list[ReminderSetting] = []
+
+
+class HistoryRecord(Struct, rename={"details": "Details"}):
+    """A note or a change in a document's history."""
+
+    details: str | None = None
+
+
+class History(Struct, rename={"records": "HistoryRecords"}):
+    """Reply of the history endpoint."""
+
+    records: list[HistoryRecord] = []
+
+
+class OnlineInvoice(Struct, rename={"url": "OnlineInvoiceUrl"}):
+    """Where the customer sees and pays an invoice."""
+
+    url: str | None = None
+
+
+class OnlineInvoices(Struct, rename={"invoices": "OnlineInvoices"}):
+    """Reply of the online invoice endpoint."""
+
+    invoices: list[OnlineInvoice] = []
+
+
+class Accounts(Struct, rename={"accounts": "Accounts"}):
+    """Reply of the accounts endpoint."""
+
+    accounts: list[Account] = []
