@@ -20,14 +20,14 @@ _OWNERS = tuple(
     (re.compile(expression), vendor, kind)
     for expression, vendor, kind in (
         (r"^/identity/connect/", "xero", "consent"),
-        (r"^/connect/", "xero", "token"),
-        (r"^/connections", "xero", "token"),
+        (r"^/connect/oauth2$", "quickbooks", "consent"),  # before Xero's token endpoints beside it
+        (r"^/connect/|^/[Cc]onnections", "xero", "token"),
         (r"^/api\.xro/", "xero", ""),
         (r"^/v3/company/[^/]+/query", "quickbooks", "read"),
         (r"^/v3/company/", "quickbooks", ""),
         (r"^/oauth2/v1/|^/v2/oauth2/|^/op/v1/|^/v1/openid_connect/|^/\.well-known/", "quickbooks", "token"),
-        (r"^/connect/oauth2|^/app/connect", "quickbooks", "consent"),
         (r"^/v3/mail/send$", "sendgrid", "mail"),
+        (r"^/v3/logs", "sendgrid", "read"),
         (r"^/v3/", "sendgrid", ""),
     )
 )
@@ -35,8 +35,6 @@ _OWNERS = tuple(
 
 def owner(method: str, path: str) -> tuple[str, str]:
     """Tell vendor and kind of a request; ("", "") for the sandbox's own pages."""
-    if path == "/connect/oauth2":  # Intuit's consent page lies beside Xero's token endpoints
-        return "quickbooks", "consent"
     for expression, vendor, kind in _OWNERS:
         if expression.search(path):
             return vendor, kind or ("read" if method in {"GET", "HEAD"} else "write")

@@ -87,7 +87,7 @@ def _settle_one(rng: random.Random, invoice: InvoiceIssued, habit: Habit, diary:
         return
     if habit.customer.discount_percent and rng.random() < 0.6:
         yield from _with_discount(rng, invoice, habit, diary, due)
-    elif habit.story == "overpays" and rng.random() < 0.2:
+    elif habit.story == "overpays" and rng.random() < 0.4:
         yield _payment(rng, invoice, diary, pay_on, due, extra=Decimal(rng.randint(500, 5000)) / 100)
     elif fate > 0.94:
         part = _cents(due * rng.randint(30, 60) / 100)

@@ -1,0 +1,53 @@
+"""Xero's limits at the make-believe Xero: per minute, per day, at once, and what the headers say."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import Any
+
+from providers.sandbox import Sandbox
+
+
+def test_the_sixty_first_call_of_a_minute_is_refused_until_the_window_ends(sandbox: Sandbox, client: Any) -> None:
+    left = [client.get("Organisation").headers["X-MinLimit-Remaining"] for _ in range(60)]
+    assert left == [str(n) for n in range(59, -1, -1)]
+    refused = client.get("Organisation")
+    assert (refused.status_code, refused.headers["X-Rate-Limit-Problem"]) == (429, "minute")
+    wait = int(refused.headers["Retry-After"])
+    assert 0 < wait <= 60
+    sandbox.clock.advance(timedelta(seconds=wait))
+    assert client.get("Organisation").status_code == 200
+
+
+def test_the_day_has_an_end_too_and_it_is_hours_away(sandbox: Sandbox, client: Any) -> None:
+    sandbox.xero.limits.minute = 0
+    sandbox.xero.limits.day = 3
+    assert [client.get("Organisation").headers["X-DayLimit-Remaining"] for _ in range(3)] == ["2", "1", "0"]
+    refused = client.get("Organisation")
+    assert (refused.status_code, refused.headers["X-Rate-Limit-Problem"]) == (429, "day")
+    sandbox.clock.advance(timedelta(seconds=int(refused.headers["Retry-After"])))
+    client.use(client.refresh(client.token["refresh_token"]).json())
+    assert client.get("Organisation").status_code == 200
+
+
+def test_each_organisation_has_its_own_minute(stranger: Any) -> None:
+    stranger.sign_in(sandbox_allow="all")
+    for _ in range(61):
+        last = stranger.get("Organisation")
+    assert last.status_code == 429
+    stranger.session.headers["xero-tenant-id"] = stranger.connections()[1]["tenantId"]
+    assert stranger.get("Organisation").status_code == 200
+
+
+def test_a_sixth_call_at_once_is_refused_without_a_time_to_wait(sandbox: Sandbox, client: Any) -> None:
+    sandbox.xero.api.latency_seconds = 0.2
+    replies: list[Any] = []
+    threads = [threading.Thread(target=lambda: replies.append(client.get("Organisation"))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    refused = [reply for reply in replies if reply.status_code == 429]
+    assert [reply.headers["X-Rate-Limit-Problem"] for reply in refused] == ["concurrent"]
+    assert "Retry-After" not in refused[0].headers
