@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import gzip
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from ipaddress import ip_address
+from pathlib import Path
 
 import pytest
 import requests
 import responses
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from providers.errors import ProviderError, RateLimited, Rejected, TryLater, Unknown
 from providers.http import Limits, Vendor, guard, hosts_of, json_body
@@ -57,13 +64,17 @@ class Bench:
 
 
 @contextmanager
-def server(answer: Callable[[socket.socket, bytes], None]) -> Iterator[tuple[str, list[bytes]]]:
-    """Accept connections on loopback and let ``answer`` treat each request; yields its URL and the requests it got."""
+def server(answer: Callable[[socket.socket, bytes], None], *, hello: bool = True) -> Iterator[tuple[str, list[bytes]]]:
+    """Let ``answer`` treat each request (or, without ``hello``, each connection); yields URL and requests."""
     got: list[bytes] = []
     listener = socket.create_server(("127.0.0.1", 0))
 
     def treat(connection: socket.socket) -> None:
         with connection:
+            if not hello:
+                with suppress(OSError):
+                    answer(connection, b"")
+                return
             while request := _request(connection):
                 got.append(request)
                 try:
@@ -390,3 +401,77 @@ def test_cookies_are_not_kept() -> None:
 
 def test_the_allowlist_is_made_of_the_settings() -> None:
     assert hosts_of("https://api.xero.com", "http://localhost:8710/x") == {"api.xero.com", "localhost"}
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> tuple[Path, ssl.SSLContext]:
+    """A certificate for 127.0.0.1 that nobody but this test trusts, and a server's context with it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    plain = serialization.NoEncryption()
+    pem, private = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, private, plain))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    return tmp_path / "certificate.pem", context
+
+
+@pytest.fixture
+def trusted(tls: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
+    monkeypatch.setattr(requests.adapters, "DEFAULT_CA_BUNDLE_PATH", str(tls[0]))
+    return tls[1]
+
+
+def over_tls(context: ssl.SSLContext, answer: Callable[[socket.socket, bytes], None]) -> Callable[..., None]:
+    def answered(connection: socket.socket, _hello: bytes) -> None:
+        with context.wrap_socket(connection, server_side=True) as wrapped:
+            while request := _request(wrapped):
+                answer(wrapped, request)
+
+    return answered
+
+
+@contextmanager
+def tls_server(context: ssl.SSLContext, answer: Callable[[socket.socket, bytes], None]) -> Iterator[str]:
+    with server(over_tls(context, answer), hello=False) as (url, _):
+        yield url.replace("http://", "https://")
+
+
+def test_a_reply_over_tls_is_read_whole(trusted: ssl.SSLContext) -> None:
+    body = b"[" + b"1," * 1_000_000 + b"1]"
+    with tls_server(trusted, says(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as url:
+        session = Bench().session
+        assert [len(session.get(url).content) for _ in range(2)] == [len(body)] * 2
+
+
+@pytest.mark.parametrize("fault", ["cut", "silent", "dripping headers", "cut body"])
+def test_a_write_over_tls_whose_answer_is_lost_is_unknown(trusted: ssl.SSLContext, fault: str) -> None:
+    bench = Bench(silence_s_max=0.3, call_s_max=0.4)
+    with tls_server(trusted, AFTER_LEAVING[fault]) as url, pytest.raises(Unknown):
+        bench.session.put(url, data="x")
+
+
+def test_a_certificate_nobody_trusts_gets_nothing(tls: tuple[Path, ssl.SSLContext]) -> None:
+    got: list[bytes] = []
+
+    def answer(connection: socket.socket, request: bytes) -> None:
+        got.append(request)
+        connection.sendall(OK)
+
+    with tls_server(tls[1], answer) as url, pytest.raises(TryLater, match="nothing was sent"):
+        Bench().session.put(url, data="secret", verify=False)
+    assert got == []

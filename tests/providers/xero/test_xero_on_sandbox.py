@@ -14,6 +14,7 @@ from providers.errors import RateLimited, Reconnect, Unknown
 from providers.ledger import CompanyRef, Consent, LateFeeInvoice, Page
 from providers.sandbox.faults import Action, Rule
 from providers.sandbox.server import Sandbox
+from providers.sandbox.xero import PKCE_CLIENT_ID
 from providers.xero import PROVIDER
 
 if TYPE_CHECKING:
@@ -132,6 +133,12 @@ def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connecte
     connected.sandbox.clock.advance(timedelta(minutes=31))
     with pytest.raises(Reconnect):
         PROVIDER.refresh(connected.settings, old, connected.calls)
+
+
+def test_an_app_without_a_secret_connects_and_refreshes_by_pkce_alone(connected: Connected) -> None:
+    connected.settings.xero_client_id, connected.settings.xero_client_secret = PKCE_CLIENT_ID, ""
+    token = connected.connect().token
+    assert PROVIDER.refresh(connected.settings, token, connected.calls)["access_token"] != token["access_token"]
 
 
 def test_an_expired_token_is_refreshed_in_the_middle_of_a_pull(connected: Connected) -> None:
