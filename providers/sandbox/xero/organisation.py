@@ -22,7 +22,7 @@ from providers.sandbox.xero.documents import (
 from providers.sandbox.xero.shelf import Shelf
 
 
-class Refused(Exception):
+class Refused(ValueError):
     """Xero refuses with a validation error; the text is Xero's own wording where it is known."""
 
 

@@ -258,7 +258,6 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "ContactGroups": [],
         "IsSupplier": not contact.customer,
         "IsCustomer": contact.customer,
-        "DefaultCurrency": contact.currency,
         "ContactPersons": [
             {"FirstName": p.first_name, "LastName": p.last_name, "EmailAddress": p.email}
             | {"IncludeInEmails": p.include_in_emails}
@@ -268,6 +267,8 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "HasAttachments": False,
         "HasValidationErrors": False,
     }
+    if contact.currency:
+        shape["DefaultCurrency"] = contact.currency
     if contact.merged_into:
         shape["MergedToContactID"] = contact.merged_into
     return encode(shape)
