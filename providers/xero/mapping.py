@@ -90,11 +90,11 @@ def add_invoice(page: Page, invoice: shapes.Invoice) -> datetime | None:
         _lines(invoice.lines),
         updated_at,
     )
-    payments = _payments(invoice, issued_on, updated_at) if invoice.payments else ()
-    applications = _applications(invoice, issued_on)
+    if invoice.payments or invoice.credit_notes or invoice.overpayments or invoice.prepayments:
+        payments, applications = _payments(invoice, issued_on, updated_at), _applications(invoice, issued_on)
+        page.payments += payments
+        page.applications += applications
     page.invoices.append(record)
-    page.payments.extend(payments)
-    page.applications.extend(applications)
     page.applications_of_invoices.append(invoice.id)
     return updated_at
 

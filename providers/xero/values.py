@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NO_DAY = date(1970, 1, 1)
 _MS_DATE = re.compile(r"/Date\((-?\d+)(?:([+-])(\d\d)(\d\d))?\)/")
 _MONEY_LIMIT = Decimal(10) ** 14
-_DECIMALS_MAX = 4
+_SMALLEST = Decimal("0.0001")
 
 
 class Wrong(ValueError):
@@ -62,11 +62,10 @@ def optional_day(name: str, text: str | None) -> date | None:
 
 def money(name: str, amount: Decimal) -> Decimal:
     """Refuse what cannot be kept exactly in ten-thousandths: it would cost the whole page later."""
-    exponent = amount.as_tuple().exponent
-    if not isinstance(exponent, int) or not -_MONEY_LIMIT < amount < _MONEY_LIMIT:
-        message = f"{name} is not an amount of money"
-        raise Wrong(message)
-    if exponent < -_DECIMALS_MAX and amount != round(amount, _DECIMALS_MAX):
-        message = f"{name} has more than {_DECIMALS_MAX} decimals"
-        raise Wrong(message)
-    return amount
+    try:
+        if amount.quantize(_SMALLEST) == amount and -_MONEY_LIMIT < amount < _MONEY_LIMIT:
+            return amount
+    except InvalidOperation:
+        pass  # not a number, or one too long to be money: refused below like the others
+    message = f"{name} is not an amount of money of at most four decimals"
+    raise Wrong(message)
