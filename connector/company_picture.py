@@ -6,9 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
 from sqlmodel import SQLModel
 
 from connector.money import from_e4
@@ -32,23 +34,25 @@ class Picture:
     newest_payment_on: date | None
 
 
-_drawn: dict[tuple[str, int, int, date], Picture] = {}  # by database, connection, version of its mirror, and day
+_Key = tuple[int, int, date]  # connection, version of its mirror, day
+_drawn: WeakKeyDictionary[Pool, dict[_Key, Picture]] = WeakKeyDictionary()  # by open database
 _MOST_DRAWN = 64
 
 
 def picture(session: Session, connection: Connection, today: date) -> Picture:
     """Draw the picture of a company, or take the one drawn of the same books on the same day."""
     assert connection.id is not None  # noqa: S101  # it was read from the database
-    key = (str(session.get_bind().engine.url), connection.id, connection.mirror_version, today)
-    if key not in _drawn:
-        if len(_drawn) >= _MOST_DRAWN:
-            _drawn.clear()
-        _drawn[key] = Picture(
+    drawn = _drawn.setdefault(session.connection().engine.pool, {})
+    key = (connection.id, connection.mirror_version, today)
+    if key not in drawn:
+        if len(drawn) >= _MOST_DRAWN:
+            drawn.clear()
+        drawn[key] = Picture(
             _thresholds(session, connection.id, today - _YEAR),
             _places(session, connection.id, today - _YEAR),
             _newest_payment(session, connection.id),
         )
-    return _drawn[key]
+    return drawn[key]
 
 
 def billed(connection_id: int) -> ColumnElement[bool]:

@@ -1,0 +1,357 @@
+"""The facts handed to the policies are those of the mirror, what a person set, and what was done."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+from sqlmodel import Session, select
+
+from connector.database import reading, writing
+from connector.mirror import customers_facts, store_page
+from connector.tables import (
+    Connection,
+    CustomerSetting,
+    InvoiceSetting,
+    OutboxEntry,
+    TakenStep,
+    Task,
+)
+from policies.receivables import (
+    BalanceChange,
+    Credit,
+    CreditKind,
+    Deed,
+    Discount,
+    Invoice,
+    Segment,
+    Size,
+    Statement,
+    Step,
+)
+from providers.ledger import (
+    ApplicationRecord,
+    CreditRecord,
+    CustomerRecord,
+    InvoiceRecord,
+    Malformed,
+    Page,
+    PaymentRecord,
+)
+
+NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TODAY = date(2026, 11, 20)
+
+
+def _customer(name: str, **more: Any) -> CustomerRecord:
+    plain = CustomerRecord(
+        name,
+        f"Customer {name}",
+        "",
+        f"{name}@example.com",
+        "Germany",
+        "",
+        "",
+        active=True,
+        merged_into=None,
+        updated_at=NOW,
+    )
+    return plain._replace(**more)
+
+
+def _invoice(name: str, customer: str = "a", **more: Any) -> InvoiceRecord:
+    plain = InvoiceRecord(
+        name, f"INV-{name}", customer, "EUR", date(2026, 10, 1), date(2026, 10, 31), Decimal(100), Decimal(100), "open",
+        sent_to_customer=True, settled_on=None, promised_on=None, discount_amount=None, discount_until_on=None,
+        reference="", ledger_fee=False, version="", lines="[]", updated_at=NOW,
+    )  # fmt: skip
+    return plain._replace(**more)
+
+
+def _paid(name: str, customer: str = "a", on: date = date(2026, 11, 10), **more: Any) -> InvoiceRecord:
+    return _invoice(name, customer, due=Decimal(0), status="paid", settled_on=on, **more)
+
+
+@pytest.fixture
+def books(engine: Engine) -> Engine:
+    with writing(engine) as session:
+        session.add(
+            Connection(
+                short_name="acme", provider="xero", external_id="1", name="Acme", base_currency="EUR", country="US",
+                time_zone="America/Denver", pulled_at=NOW, created_at=NOW,
+            )
+        )  # fmt: skip
+    return engine
+
+
+def _store(books: Engine, *rows: Any, **parts: Any) -> None:
+    with writing(books) as session:
+        store_page(session, 1, Page(cursor="", **parts))
+        session.add_all(rows)
+        session.get_one(Connection, 1).mirror_version += 1
+
+
+def _facts(books: Engine, *ids: str, now: datetime = NOW) -> dict[str, tuple[Statement, ...]]:
+    with reading(books) as session:
+        connection = session.exec(select(Connection)).one()
+        found = customers_facts(session, connection, now=now, customer_ids=ids or None)
+        return {statements[0].customer.id: statements for statements in found}
+
+
+def _only(books: Engine) -> Statement:
+    ((statement,),) = _facts(books).values()
+    return statement
+
+
+def _only_invoice(books: Engine) -> Invoice:
+    (invoice,) = _only(books).invoices
+    return invoice
+
+
+def test_a_statement_holds_what_the_ledger_said(books: Engine) -> None:
+    _store(
+        books,
+        customers=[_customer("a", contact_name="Ann", emails="a@x.example, b@x.example", language="de")],
+        invoices=[
+            _invoice("1", due=Decimal("80.50"), discount_amount=Decimal(2), discount_until_on=date(2026, 10, 11),
+                     promised_on=date(2026, 12, 1), ledger_fee=True, sent_to_customer=False)
+        ],
+        applications=[
+            ApplicationRecord("payment", "p2", "1", date(2026, 11, 3), Decimal(9)),
+            ApplicationRecord("credit_note", "n1", "1", date(2026, 11, 2), Decimal("10.5")),
+        ],
+        payments=[PaymentRecord("p1", "a", "EUR", date(2026, 11, 4), Decimal(50), Decimal(7), NOW)],
+        credits=[CreditRecord("n2", "overpayment", "", "a", "EUR", date(2026, 11, 1), Decimal(5), Decimal(5), NOW)],
+    )  # fmt: skip
+    statement = _only(books)
+    assert (statement.company.name, statement.company.time_zone) == ("Acme", "America/Denver")
+    assert (statement.currency, statement.pulled_at, statement.newest_payment_on) == ("EUR", NOW, date(2026, 11, 4))
+    customer = statement.customer
+    assert (customer.id, customer.name, customer.contact_name) == ("a", "Customer a", "Ann")
+    assert (customer.emails, customer.language) == (("a@x.example", "b@x.example"), "de")
+    assert (customer.country, customer.time_zone) == ("DE", "Europe/Berlin")
+    assert (customer.first_invoiced_on, customer.paid_invoices) == (date(2026, 10, 1), 0)
+    (invoice,) = statement.invoices
+    assert (invoice.number, invoice.total, invoice.due) == ("INV-1", Decimal(100), Decimal("80.50"))
+    assert (invoice.discount, invoice.promised_on) == (Discount(Decimal(2), date(2026, 10, 11)), date(2026, 12, 1))
+    assert (invoice.ledger_fee, invoice.sent_to_customer) == (True, False)
+    assert invoice.changes == (
+        BalanceChange(date(2026, 11, 2), Decimal("-10.5")),
+        BalanceChange(date(2026, 11, 3), Decimal(-9)),
+    )
+    assert statement.credits == (
+        Credit("n2", CreditKind.OVERPAYMENT, "a", "EUR", Decimal(5), date(2026, 11, 1)),
+        Credit("p1", CreditKind.PAYMENT, "a", "EUR", Decimal(7), date(2026, 11, 4)),
+    )
+
+
+def test_two_currencies_are_two_statements(books: Engine) -> None:
+    credit = CreditRecord("n", "credit_note", "", "a", "USD", TODAY, Decimal(5), Decimal(5), NOW)
+    _store(books, customers=[_customer("a")], invoices=[_invoice("1"), _invoice("2", currency="USD")], credits=[credit])
+    eur, usd = _facts(books)["a"]
+    assert ([i.id for i in eur.invoices], [i.id for i in usd.invoices]) == (["1"], ["2"])
+    assert (eur.credits, len(usd.credits)) == ((), 1)
+
+
+def test_only_those_who_owe_or_settled_lately_are_spoken_of(books: Engine) -> None:
+    _store(
+        books,
+        customers=[_customer(name) for name in "abcde"],
+        invoices=[
+            _invoice("1", "b"),
+            _paid("2", "a", TODAY - timedelta(days=45)),
+            _paid("3", "c", TODAY - timedelta(days=46)),
+            _invoice("4", "d", status="voided", due=Decimal(0)),
+            _paid("5", "b", TODAY - timedelta(days=400)),
+        ],
+    )
+    facts = _facts(books)
+    assert list(facts) == ["a", "b"]
+    assert [invoice.id for invoice in facts["b"][0].invoices] == ["1"]
+    assert list(_facts(books, "b", "c")) == ["b"]
+
+
+def test_today_is_the_organisations(books: Engine) -> None:
+    _store(books, customers=[_customer("a")], invoices=[_paid("1", on=date(2026, 10, 6))])
+    assert "a" in _facts(books, now=datetime(2026, 11, 21, 6, 0, tzinfo=UTC))  # still the 20th in Denver
+    assert "a" not in _facts(books, now=datetime(2026, 11, 21, 8, 0, tzinfo=UTC))
+
+
+def test_what_a_person_set_wins_over_the_ledger(books: Engine) -> None:
+    _store(
+        books,
+        CustomerSetting(
+            connection_id=1, customer_id="a", segment="strategic", hold_until_on=TODAY, no_reminders=True, no_fees=True,
+            fees_agreed_on=date(2026, 1, 1), emails="cfo@x.example", contact_name="Cleo", language="fr",
+            suppressed_why="bounced", set_at=NOW,
+        ),
+        InvoiceSetting(
+            connection_id=1, invoice_id="1", disputed_on=date(2026, 11, 1), dispute_why="broken",
+            promised_on=date(2026, 11, 30), paused=True, paused_until_on=date(2026, 12, 24), set_at=NOW,
+        ),
+        customers=[_customer("a")],
+        invoices=[_invoice("1", promised_on=date(2026, 11, 2))],
+    )  # fmt: skip
+    customer, invoice = _only(books).customer, _only_invoice(books)
+    assert (customer.segment, customer.hold_until_on, customer.no_reminders) == (Segment.STRATEGIC, TODAY, True)
+    assert (customer.no_fees, customer.fees_agreed_on) == (True, date(2026, 1, 1))
+    assert (customer.emails, customer.contact_name, customer.language) == (("cfo@x.example",), "Cleo", "fr")
+    assert customer.suppressed_why == "bounced"
+    assert (invoice.disputed_on, invoice.dispute_why) == (date(2026, 11, 1), "broken")
+    assert (invoice.promised_on, invoice.paused_until_on) == (date(2026, 11, 30), date(2026, 12, 24))
+
+
+def _taken(invoice: str, step: Step, entry: int | None = None, **more: Any) -> TakenStep:
+    facts = {"taken_at": NOW, "taken_on": TODAY, "customer_id": "a", **more}
+    return TakenStep(connection_id=1, invoice_id=invoice, step=step.value, outbox_id=entry, **facts)
+
+
+def _entry(number: int, kind: str, state: str, **more: Any) -> OutboxEntry:
+    facts = {"customer_id": "a", "payload": {}, "planned_at": NOW, **more}
+    return OutboxEntry(id=number, connection_id=1, key=f"key {number}", kind=kind, state=state, **facts)
+
+
+def test_deeds_say_what_was_done_and_how_sure_that_is(books: Engine) -> None:
+    _store(books, customers=[_customer("a")], invoices=[_invoice("1"), _invoice("2", currency="USD")])
+    states = ("done", "doubt", "calling", "refused")
+    _store(
+        books,
+        *(_entry(number, "mail", state) for number, state in enumerate(states, start=1)),
+        _entry(9, "late_fee", "done"),
+    )
+    _store(
+        books,
+        Task(id=1, connection_id=1, key="t", code="call", customer_id="a", invoice_ids=[], due_on=TODAY, made_at=NOW),
+    )
+    _store(
+        books,
+        _taken("1", Step.BEFORE_DUE, 1),
+        _taken("1", Step.PAST_DUE, 2),
+        _taken("1", Step.SECOND_NOTICE, 3),
+        _taken("1", Step.PLAN_OFFER, 4),
+        _taken("1", Step.LATE_FEE, 9, occasion="2026-11"),
+        _taken("1", Step.CALL, task_id=1),
+        _taken("1", Step.FINAL_NOTICE),  # rejected by a person
+    )
+    eur, usd = _facts(books)["a"]
+    assert eur.deeds == usd.deeds  # the caps count mails per customer
+    assert set(eur.deeds) == {
+        Deed(Step.BEFORE_DUE, "1", NOW, TODAY, "key 1"),
+        Deed(Step.PAST_DUE, "1", NOW, TODAY, "key 2", uncertain=True),
+        Deed(Step.SECOND_NOTICE, "1", NOW, TODAY, "key 3", uncertain=True),
+        Deed(Step.LATE_FEE, "1", NOW, TODAY, "key 9", contact=False, occasion="2026-11"),
+        Deed(Step.CALL, "1", NOW, TODAY, contact=False),
+        Deed(Step.FINAL_NOTICE, "1", NOW, TODAY, contact=False),
+    }
+
+
+def test_a_fee_invoice_of_ours_is_known_by_the_outbox_and_by_its_number(books: Engine) -> None:
+    _store(
+        books,
+        _entry(1, "late_fee", "done", reference="f1", invoice_id="1"),
+        customers=[_customer("a"), _customer("b")],
+        invoices=[
+            _invoice("1"),
+            _invoice("f1", number="LF-INV-1-2610", reference="INV-1"),
+            _invoice("f2", number="LF-INV-1-2611", reference="INV-1"),
+            _invoice("x", "b", number="LF-7", reference="their order 7"),
+            _invoice("y", "b", number="LF-8", reference="INV-1"),
+        ],
+    )
+    facts = _facts(books)
+    assert {i.id: i.fee_of for i in facts["a"][0].invoices} == {"1": None, "f1": "1", "f2": "1"}
+    assert {i.id: i.fee_of for i in facts["b"][0].invoices} == {"x": None, "y": None}  # their own numbers
+
+
+def test_an_invoice_whose_newest_version_is_unreadable_is_not_acted_on(books: Engine) -> None:
+    _store(books, customers=[_customer("a")], invoices=[_invoice("1")])
+    assert not _only_invoice(books).paused
+    _store(books, malformed=[Malformed("invoice", "1", "AmountDue is missing", b"{}")])
+    assert _only_invoice(books).paused
+    _store(books, invoices=[_invoice("1")])
+    assert not _only_invoice(books).paused
+
+
+def test_a_customer_nobody_told_of_has_no_address(books: Engine) -> None:
+    _store(books, invoices=[_invoice("1")])
+    assert (_only(books).customer.emails, _only(books).customer.active) == ((), False)
+
+
+@pytest.mark.parametrize(
+    ("country", "region", "zone"),
+    [
+        ("", "", "America/Denver"),  # domestic: as the company
+        ("US", "", "America/Denver"),
+        ("", "CA", "America/Los_Angeles"),
+        ("United States", "New York", "America/New_York"),
+        ("CAN", "BC", "America/Vancouver"),
+        ("Australia", "", "Australia/Sydney"),
+        ("Atlantis", "", "America/Denver"),
+    ],
+)
+def test_a_customer_has_the_time_of_his_place(books: Engine, country: str, region: str, zone: str) -> None:
+    _store(books, customers=[_customer("a", country=country, region=region)], invoices=[_invoice("1")])
+    assert _only(books).customer.time_zone == zone
+
+
+def test_sizes_come_from_the_last_twelve_months_of_the_same_currency(books: Engine) -> None:
+    totals = [_paid(f"p{n}", "z", date(2026, 1, 1), total=Decimal(n)) for n in range(1, 9)]
+    dollars = [_paid(f"d{n}", "z", date(2026, 1, 1), total=Decimal(10**6), currency="USD") for n in range(9)]
+    old = [_paid(f"o{n}", "z", date(2025, 1, 1), total=Decimal(10**6), issued_on=date(2025, 1, 1)) for n in range(9)]
+    void = [_invoice(f"v{n}", "z", total=Decimal(10**6), status="voided", due=Decimal(0)) for n in range(9)]
+    _store(
+        books,
+        customers=[_customer("a")],
+        invoices=[*totals, *dollars, *old, *void, _invoice("9", total=Decimal(9)), _invoice("10", total=Decimal(10)),
+                  _invoice("5", total=Decimal(5)), _invoice("4", total=Decimal(4))],
+    )  # fmt: skip
+    sizes = {invoice.id: invoice.size for invoice in _only(books).invoices}
+    # 1 2 3 4 4 5 5 6 7 8 9 10: nearest ranks are the 11th (9) and the 6th (5)
+    assert sizes == {"9": Size.LARGE, "10": Size.LARGE, "5": Size.MEDIUM, "4": Size.SMALL}
+
+
+def test_the_top_of_the_revenue_is_never_more_than_a_fifth(books: Engine) -> None:
+    names = [f"c{n}" for n in range(10)]
+    _store(
+        books,
+        customers=[_customer(name) for name in names],
+        invoices=[_invoice(name, name, total=Decimal(100 - n)) for n, name in enumerate(names)],
+    )
+    facts = {name: statements[0].customer for name, statements in _facts(books).items()}
+    assert [name for name in names if facts[name].in_top_revenue] == ["c0", "c1"]
+    assert [facts[name].revenue_rank for name in names] == list(range(1, 11))
+
+
+def test_the_number_of_queries_does_not_grow_with_the_books(books: Engine) -> None:
+    def count() -> int:
+        statements: list[str] = []
+
+        def remember(*args: Any) -> None:
+            statements.append(args[2])
+
+        event.listen(books, "before_cursor_execute", remember)
+        _facts(books)
+        event.remove(books, "before_cursor_execute", remember)
+        return len(statements)
+
+    _store(books, customers=[_customer("a")], invoices=[_invoice("0")])
+    few = count()
+    _store(
+        books,
+        customers=[_customer(f"c{n}") for n in range(200)],
+        invoices=[_invoice(f"{n}", f"c{n % 200}") for n in range(1000)],
+    )
+    assert count() == few
+
+
+def test_every_customer_comes_once_in_order(books: Engine) -> None:
+    names = [f"c{n:04}" for n in range(700)]
+    _store(books, customers=[_customer(name) for name in names], invoices=[_invoice(name, name) for name in names])
+    with reading(books) as session:
+        assert isinstance(session, Session)
+        connection = session.exec(select(Connection)).one()
+        seen = [statements[0].customer.id for statements in customers_facts(session, connection, now=NOW)]
+    assert seen == names
