@@ -14,6 +14,7 @@ from policies.receivables import Step
 
 INTERNAL = frozenset({Step.TELL_OWNER})
 NOT_PAYABLE = INTERNAL | {Step.THANK_YOU}
+EARLY = frozenset({Step.VERIFY_RECEIPT, Step.DISCOUNT_ENDING, Step.BEFORE_DUE})
 NUMBERS_MAX = 3  # invoices named in a sentence
 ROWS_MAX = 40  # invoices listed in a mail; the rest is one row
 NOTHING = dict.fromkeys(("part", "link", "pay"), "")
@@ -27,7 +28,7 @@ class Phrases:
         self.language = language
         self.labels: dict[str, str] = words(language.code)["labels"]
         self.listed = [] if facts.step is Step.THANK_YOU else list(facts.invoices)
-        self.about = [line for line in self.listed if line.number in facts.about] or self.listed
+        self.about = _spoken_of(facts, self.listed)
         self.values = self._values()
 
     def everything(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Phrases:
             "company": one_line(facts.company_name),
             "customer": one_line(facts.customer_name),
             "contact": one_line(facts.contact_name, 60),
-            "sender": one_line(facts.sender_name or facts.company_name),
+            "sender": _signature(facts),
             "reply_to": facts.reply_to or facts.sender,
             "many": "yes" if len(numbers) > 1 else "",
             "what": what,
@@ -183,6 +184,23 @@ class Phrases:
 
     def _label(self, label: str, **more: str) -> str:
         return phrase(self.labels[label], {**getattr(self, "values", {}), **more})
+
+
+def _spoken_of(facts: MailFacts, listed: list[InvoiceLine]) -> list[InvoiceLine]:
+    """Pick the invoices the sentences are about: a mail about being late never counts what is not late yet."""
+    about = [line for line in listed if line.number in facts.about] or listed
+    if facts.step in EARLY:
+        return about
+    late_enough = [line for line in about if line.days_late > 0]
+    if facts.step is Step.DUE_TODAY:
+        late_enough = [line for line in about if line.days_late >= 0]
+    return late_enough or about
+
+
+def _signature(facts: MailFacts) -> str:
+    """Sign with the sender's name; where it is only the company's, shortened, the company signs alone."""
+    company, sender = one_line(facts.company_name), one_line(facts.sender_name)
+    return sender if sender and not company.casefold().startswith(sender.casefold()) else company
 
 
 def _paragraphs(text: str) -> list[str]:

@@ -100,6 +100,27 @@ def test_only_the_open_part_of_a_part_paid_invoice_is_asked_for(facts_for: Facts
     assert "(of €800.50)" in mail.text
 
 
+def test_a_mail_about_being_late_never_counts_what_is_not_late_yet(facts_for: FactsFor) -> None:
+    mail = compose(facts_for(Step.SECOND_NOTICE, about=("INV-1042", "INV-1050")))
+    assert "Invoice INV-1042 for €1,200.00 is now 19 days past due" in mail.text
+    assert mail.subject == "Second notice: invoice INV-1042, 19 days past due"
+    assert "Open in total: €1,500.50" in mail.text
+
+
+@pytest.mark.parametrize(
+    ("sender", "signed"),
+    [
+        ("Anna Berg", "Anna Berg\nHarbour Lights Ltd\n"),
+        ("Harbour Lights", "Kind regards\nHarbour Lights Ltd\n"),
+        ("", "Kind regards\nHarbour Lights Ltd\n"),
+    ],
+)
+def test_a_person_signs_for_the_company_and_the_company_for_itself(
+    sender: str, signed: str, facts_for: FactsFor
+) -> None:
+    assert signed in compose(facts_for(Step.PAST_DUE, sender_name=sender)).text
+
+
 def test_a_late_fee_is_named_only_where_fees_are_enabled(facts_for: FactsFor) -> None:
     for step in CHASING:
         assert "late fee" not in compose(facts_for(step, fee=None, tone="firm")).text
