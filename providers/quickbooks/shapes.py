@@ -218,6 +218,14 @@ class Named(Struct, rename="pascal", gc=False):
     active: bool | None = None
 
 
+class TaxCode(Struct, rename="pascal", gc=False):
+    """How a line is taxed, outside the United States."""
+
+    id: str
+    name: str
+    taxable: bool | None = None
+
+
 class Found(Struct, rename="pascal"):
     """The records of one query; those of the mirror still raw, so that a bad one does not spoil the others."""
 
@@ -231,6 +239,7 @@ class Found(Struct, rename="pascal"):
     attachable: list[Attachable] = []
     item: list[Named] = []
     account: list[Named] = []
+    tax_code: list[TaxCode] = []
     total_count: int | None = field(name="totalCount", default=None)
 
 

@@ -22,6 +22,7 @@ from providers.quickbooks.shapes import Invoice, Named, QueryReply, Single
 
 FEE_ACCOUNT: Final = "Late fee income"  # QuickBooks' own name for it
 NUMBER_MAX: Final = 21
+UNTAXED: Final = ("no vat", "out of scope", "exempt")  # Intuit's own codes by country; interest for delay bears no VAT
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 T = TypeVar("T")
@@ -116,10 +117,11 @@ class Writer:
             "DocNumber": fee.number[:NUMBER_MAX],
             "PrivateNote": f"{mapping.FEE_NOTE}{fee.of_number} (Id {fee.of_invoice_id})",
         }
-        if self._country() == "US":
-            sells["TaxCodeRef"] = {"value": "NON"}
-        else:
-            invoice["GlobalTaxCalculation"] = "NotApplicable"
+        tax_code = self._tax_code()
+        if tax_code:
+            sells["TaxCodeRef"] = {"value": tax_code}
+        if self._country() != "US":
+            invoice["GlobalTaxCalculation"] = "TaxExcluded" if tax_code else "NotApplicable"
         line = {
             "DetailType": "SalesItemLineDetail",
             "Amount": _number(fee.amount),
@@ -127,6 +129,20 @@ class Writer:
             "SalesItemLineDetail": sells,
         }
         return {**invoice, "Line": [line]}
+
+    def _tax_code(self) -> str:
+        """The code of no tax. Outside the United States each line needs one, and which is the company's own affair."""
+        if self._country() == "US":
+            return "NON"
+        body = self._client.query(queries.select("TaxCode"))
+        codes = queries.decoded(body, QueryReply, READ).query_response.tax_code
+        by_name = {code.name.casefold(): code.id for code in codes}
+        chosen = [by_name[name] for name in UNTAXED if name in by_name]
+        chosen += [code.id for code in codes if code.taxable is False]
+        if codes and not chosen:
+            message = "QuickBooks has no tax code for sums without tax; add one called 'Exempt' to charge late fees"
+            raise Rejected(message, code="tax")
+        return chosen[0] if chosen else ""
 
     def _fee_item(self) -> str:
         """The service item that fees are sold as: the bookkeeper's own of that name, else a new one."""

@@ -1,0 +1,176 @@
+"""Notes and late fees: each once, however often it is tried, and undone to the cent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from providers.errors import Rejected, Unknown
+from providers.ledger import LateFeeInvoice
+from providers.sandbox.faults import Rule
+
+
+@pytest.fixture
+def invoice(small: Any) -> dict[str, Any]:
+    made: dict[str, Any] = small.books.add_invoice("Ada", 100)
+    return made
+
+
+def fee_on(company: Any, invoice: dict[str, Any], amount: str = "12.50") -> LateFeeInvoice:
+    return LateFeeInvoice(
+        number=f"LF-{invoice['DocNumber']}-1",
+        of_invoice_id=invoice["Id"],
+        of_number=invoice["DocNumber"],
+        customer_id=invoice["CustomerRef"]["value"],
+        currency=invoice["CurrencyRef"]["value"],
+        amount=Decimal(amount),
+        dated_on=company.now.date(),
+        due_on=company.now.date() + timedelta(days=14),
+        description="Late fee for invoice: 1 % a month",
+    )
+
+
+def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(small: Any, invoice: dict[str, Any]) -> None:
+    posted = small.ledger.add_note(invoice["Id"], "Reminder sent. [duewell ab12cd]", "key-1")
+    assert small.books.notes(invoice["DocNumber"]) == ["Reminder sent. [duewell ab12cd]"]
+    assert small.ledger.find_note(invoice["Id"], "ab12cd") == posted
+    assert small.ledger.find_note(invoice["Id"], "ffffff") is None
+    assert small.books.find(invoice["DocNumber"])["SyncToken"] == invoice["SyncToken"]
+
+
+@pytest.mark.parametrize("action", ["drop_after", "truncate"])
+def test_a_note_whose_answer_is_lost_is_one_note_after_the_retry(
+    small: Any, invoice: dict[str, Any], action: str
+) -> None:
+    small.sandbox.faults.add(Rule(action, path="/attachable$"))
+    with pytest.raises(Unknown):
+        small.ledger.add_note(invoice["Id"], "Once [duewell ab12cd]", "key-1")
+    small.ledger.add_note(invoice["Id"], "Once [duewell ab12cd]", "key-1")
+    assert small.books.notes(invoice["DocNumber"]) == ["Once [duewell ab12cd]"]
+
+
+def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(small: Any, invoice: dict[str, Any]) -> None:
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    fee = small.books.find(posted.number)
+    (line, _subtotal) = fee["Line"]
+    assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal("12.50"))
+    assert fee["CustomerRef"]["value"] == invoice["CustomerRef"]["value"]
+    assert invoice["DocNumber"] in fee["PrivateNote"]
+    assert line["SalesItemLineDetail"]["ItemRef"]["name"] == "Late fee"
+    assert line["SalesItemLineDetail"]["ItemAccountRef"]["name"] == "Late fee income"
+    assert fee["EmailStatus"] == "NotSet", "QuickBooks must not mail it by itself"
+    assert small.books.find(invoice["DocNumber"]) == invoice
+
+
+def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(small: Any, invoice: dict[str, Any]) -> None:
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    records = {one.external_id: one for page in small.pull() for one in page.invoices}
+    assert (records[posted.external_id].ledger_fee, records[posted.external_id].reference) == (
+        True,
+        invoice["DocNumber"],
+    )
+    assert (records[invoice["Id"]].ledger_fee, records[invoice["Id"]].reference) == (False, "")
+
+
+def fees(small: Any) -> list[str]:
+    return [one["DocNumber"] for one in small.books.invoices() if one["DocNumber"].startswith("LF-")]
+
+
+@pytest.mark.parametrize("replays", [True, False], ids=["requestid is honoured", "requestid is ignored"])
+def test_a_fee_whose_answer_is_lost_is_one_fee_after_the_retry(
+    small: Any, invoice: dict[str, Any], *, replays: bool
+) -> None:
+    small.sandbox.quickbooks.replays_requests = replays
+    small.sandbox.faults.add(Rule("drop_after", path="/invoice$"))
+    with pytest.raises(Unknown):
+        small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    again = small.another_ledger().post_late_fee(fee_on(small, invoice), "fee-1")
+    assert fees(small) == [again.number]
+    assert small.ledger.find_invoice(again.number) == again
+
+
+def test_item_and_account_are_made_once(small: Any, invoice: dict[str, Any]) -> None:
+    other = small.books.add_invoice("Ada", 50)
+    small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    small.another_ledger().post_late_fee(fee_on(small, other), "fee-2")
+    shelves = small.sandbox.quickbooks.books(small.realm).shelves
+    assert [one.body["Name"] for one in shelves["Item"].by_id()].count("Late fee") == 1
+    assert [one.body["AccountType"] for one in shelves["Account"].by_id() if "ate fee" in one.body["Name"]] == [
+        "Other Income"
+    ]
+
+
+def test_outside_the_united_states_the_fee_bears_no_tax(found: Callable[..., Any]) -> None:
+    company = found(country="GB", currency="GBP", time_zone="Europe/London")
+    invoice = company.books.add_invoice("Ada", 100)
+    posted = company.ledger.post_late_fee(fee_on(company, invoice), "fee-1")
+    fee = company.books.find(posted.number)
+    assert (fee["TotalAmt"], fee["CurrencyRef"]["value"]) == (Decimal("12.50"), "GBP")
+    codes = company.sandbox.quickbooks.books(company.realm).shelves["TaxCode"].by_id()
+    untaxed = [str(one.number) for one in codes if one.body["Taxable"] is False]
+    assert [fee["Line"][0]["SalesItemLineDetail"]["TaxCodeRef"]["value"]] == untaxed
+
+
+def test_a_fee_into_closed_books_is_refused_in_intuits_words(small: Any, invoice: dict[str, Any]) -> None:
+    small.sandbox.quickbooks.close_books(small.now.date(), small.realm)
+    with pytest.raises(Rejected, match=r"(?i)closed") as refused:
+        small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    assert refused.value.code == "6210"
+    assert refused.value.reference.startswith("1-")
+    assert fees(small) == []
+
+
+def test_waiving_a_fee_restores_the_customers_balance(small: Any, invoice: dict[str, Any]) -> None:
+    before = small.books.customer("Ada")["Balance"]
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    assert small.books.customer("Ada")["Balance"] == before + Decimal("12.50")
+    small.ledger.waive_late_fee(posted.external_id, "waive-1")
+    assert small.books.customer("Ada")["Balance"] == before
+    assert small.ledger.find_invoice(posted.number) is None
+    assert small.ledger.waive_late_fee(posted.external_id, "waive-1") == posted, "void stays void"
+
+
+def test_a_fee_that_someone_edits_between_read_and_void_is_voided_all_the_same(
+    small: Any, invoice: dict[str, Any]
+) -> None:
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    edited = small.sandbox.faults.call(
+        lambda _request: small.books.edit(posted.number, DueDate="2027-03-01"), query="operation=void", times=1
+    )
+    small.ledger.waive_late_fee(posted.external_id, "waive-1")
+    assert edited.fired == 1
+    assert small.books.find(posted.number)["TotalAmt"] == 0
+
+
+def test_a_fee_that_is_partly_paid_is_not_voided(small: Any, invoice: dict[str, Any]) -> None:
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    small.books.pay(posted.number, 5)
+    with pytest.raises(Rejected, match="by hand"):
+        small.ledger.waive_late_fee(posted.external_id, "waive-1")
+
+
+def test_a_fee_that_someone_deleted_needs_no_waiving(small: Any, invoice: dict[str, Any]) -> None:
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    small.books.delete(posted.number)
+    small.ledger.waive_late_fee(posted.external_id, "waive-1")
+
+
+def test_an_inactive_fee_item_is_said_and_not_used(small: Any, invoice: dict[str, Any]) -> None:
+    small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    books = small.sandbox.quickbooks.books(small.realm)
+    item = next(one for one in books.shelves["Item"].by_id() if one.body["Name"] == "Late fee")
+    item.body = {**item.body, "Active": False}
+    other = small.books.add_invoice("Ada", 50)
+    with pytest.raises(Rejected, match="inactive"):
+        small.another_ledger().post_late_fee(fee_on(small, other), "fee-2")
+
+
+def test_pay_link_and_pdf_are_the_ledgers_own(small: Any, invoice: dict[str, Any]) -> None:
+    assert small.ledger.pay_link(invoice["Id"]).endswith(f"-{invoice['Id']}")
+    assert small.ledger.invoice_pdf(invoice["Id"]).startswith(b"%PDF")
+    assert small.ledger.pay_link("999999") is None
+    assert small.ledger.invoice_pdf("999999") is None
