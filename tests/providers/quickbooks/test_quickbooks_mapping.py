@@ -1,0 +1,241 @@
+"""Single records: exact money, odd shapes, statuses, addresses, discounts."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from msgspec import Raw
+
+from providers.ledger import Deleted, InvoiceRecord, Malformed
+from providers.quickbooks import countries, mapping
+from providers.quickbooks.mapping import Books, Offer
+from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Payment, Term
+
+BOOKS = Books("USD", {"4": Offer(Decimal(2), 10)}, {"77": date(2026, 5, 20), "78": date(2026, 5, 25)})
+INVOICE: dict[str, Any] = {
+    "Id": "95",
+    "SyncToken": "3",
+    "MetaData": {"CreateTime": "2026-05-01T08:00:00-07:00", "LastUpdatedTime": "2026-05-26T22:08:55-07:00"},
+    "TxnDate": "2026-05-01",
+    "DueDate": "2026-05-31",
+    "DocNumber": "1038",
+    "CustomerRef": {"value": "1", "name": "Ada"},
+    "TotalAmt": 362.07,
+    "Balance": 362.07,
+    "Line": [],
+    "NewIn2027": {"anything": [1, 2]},
+}
+PAYMENT: dict[str, Any] = {
+    "Id": "77",
+    "MetaData": {"LastUpdatedTime": "2026-05-20T08:00:00-07:00"},
+    "TxnDate": "2026-05-20",
+    "CustomerRef": {"value": "1"},
+    "TotalAmt": 100,
+    "UnappliedAmt": 10.5,
+}
+
+
+def raw(record: dict[str, Any], **changed: Any) -> Raw:
+    return Raw(json.dumps({**record, **changed}).encode())
+
+
+def one(entity: Any, record: dict[str, Any], **changed: Any) -> Any:
+    return next(iter(mapping.read([raw(record, **changed)], entity)))
+
+
+def invoice(**changed: Any) -> InvoiceRecord:
+    record = one(Invoice, INVOICE, **changed)
+    assert isinstance(record, Invoice), record
+    return mapping.invoice(record, BOOKS)
+
+
+@pytest.mark.parametrize("text", ["0.1", "12", "1e2", "99999999999999.9999", "-3.25", "100.10"])
+def test_amounts_are_exact_whether_written_as_whole_or_broken(text: str) -> None:
+    body = raw(INVOICE, TotalAmt="@", Balance="@")
+    (record,) = mapping.read([Raw(bytes(body).replace(b'"@"', text.encode()))], Invoice)
+    assert isinstance(record, Invoice)
+    assert record.total_amt == Decimal(text)
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"TotalAmt": "lots"}, "TotalAmt"),
+        ({"TotalAmt": 1e15}, "TotalAmt"),
+        ({"Balance": 0.00001}, "Balance"),
+        ({"Balance": "NaN"}, "number"),
+        ({"TxnDate": "2026-02-30"}, "TxnDate"),
+        ({"CustomerRef": {"value": None}}, "CustomerRef.value"),
+        ({"MetaData": {}}, "LastUpdatedTime"),
+        ({"Line": [{"Amount": [1]}]}, "Line"),
+    ],
+)
+def test_a_malformed_record_names_its_field_and_not_its_content(changed: dict[str, Any], field: str) -> None:
+    found = one(Invoice, INVOICE, **changed)
+    assert isinstance(found, Malformed)
+    assert (found.kind, found.external_id) == ("invoice", "95")
+    assert field in found.why
+    assert "lots" not in found.why
+
+
+def test_one_bad_record_does_not_spoil_the_others() -> None:
+    raws = [raw(INVOICE, Id="1"), Raw(b'{"Id": "2", "DocNumber": "\xff"}'), raw(INVOICE, Id="3")]
+    kinds = [type(found).__name__ for found in mapping.read(raws, Invoice)]
+    assert kinds == ["Invoice", "Malformed", "Invoice"]
+
+
+def test_a_record_without_a_readable_id_still_has_a_name() -> None:
+    (found,) = mapping.read([Raw(b'{"DocNumber": 1}')], Invoice)
+    assert isinstance(found, Malformed)
+    assert found.external_id.startswith("?")
+
+
+@pytest.mark.parametrize(("entity", "kind"), [(Invoice, "invoice"), (CreditMemo, "credit_note"), (Payment, "payment")])
+def test_a_deleted_object_is_deleted_and_never_paid(entity: Any, kind: str) -> None:
+    stub = {"domain": "QBO", "status": "Deleted", "Id": "9", "MetaData": {"LastUpdatedTime": "2026-05-01T00:00:00Z"}}
+    assert one(entity, stub) == Deleted(kind, "9", datetime(2026, 5, 1, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("changed", "status"),
+    [
+        ({}, "open"),
+        ({"Balance": 0}, "paid"),
+        ({"Balance": 0, "TotalAmt": 0, "PrivateNote": "Voided - wrong customer"}, "voided"),
+        ({"Balance": 0, "TotalAmt": 0}, "paid"),
+        ({"Balance": 1, "PrivateNote": "Voided the first one"}, "open"),
+    ],
+)
+def test_status_follows_from_amounts_and_the_word_before_the_note(changed: dict[str, Any], status: str) -> None:
+    assert invoice(**changed).status == status
+
+
+@pytest.mark.parametrize(
+    ("changed", "settled"),
+    [
+        ({"LinkedTxn": [{"TxnId": "77", "TxnType": "Payment"}, {"TxnId": "78", "TxnType": "Payment"}]}, "2026-05-25"),
+        ({"LinkedTxn": [{"TxnId": "78", "TxnType": "Estimate"}]}, "2026-05-26"),
+        ({"Deposit": 362.07}, "2026-05-01"),
+        ({"TotalAmt": 0}, "2026-05-01"),
+        ({}, "2026-05-26"),
+    ],
+)
+def test_the_day_of_settling_is_that_of_the_last_payment(changed: dict[str, Any], settled: str) -> None:
+    assert str(invoice(Balance=0, **changed).settled_on) == settled
+
+
+def test_currency_is_the_homes_where_none_is_named() -> None:
+    assert invoice().currency == "USD"
+    assert invoice(CurrencyRef={"value": "EUR", "name": "Euro"}).currency == "EUR"
+
+
+def test_terms_with_a_discount_give_sum_and_last_day() -> None:
+    record = invoice(SalesTermRef={"value": "4"}, TotalAmt=100.25, Balance=100.25)
+    assert (record.discount_amount, str(record.discount_until_on)) == (Decimal("2.01"), "2026-05-11")
+    yen = invoice(SalesTermRef={"value": "4"}, TotalAmt=1025, Balance=1025, CurrencyRef={"value": "JPY"})
+    assert yen.discount_amount == Decimal(21)
+    assert invoice(SalesTermRef={"value": "3"}).discount_amount is None
+
+
+def test_date_driven_terms_promise_no_discount() -> None:
+    term = {"Id": "4", "Type": "STANDARD", "DiscountPercent": 2, "DiscountDays": 10}
+    assert mapping.offer(one(Term, term)) == Offer(Decimal(2), 10)
+    assert mapping.offer(one(Term, term, Type="DATE_DRIVEN")) is None
+    assert mapping.offer(one(Term, term, DiscountPercent=0)) is None
+
+
+def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
+    refs = {"ItemRef": {"value": "1", "name": item}, "ItemAccountRef": {"value": "2", "name": account}}
+    return {"Amount": 5, "DetailType": "SalesItemLineDetail", "SalesItemLineDetail": refs, **changed}
+
+
+@pytest.mark.parametrize(
+    ("found", "fee"),
+    [
+        (line("Gardening"), False),
+        (line("Late fee"), True),
+        (line("Charges:LATE FEES"), True),
+        (line("Interest", account="Late fee income"), True),
+        (line("Chocolate fee"), False),
+        ({"Amount": 5, "DetailType": "GroupLineDetail", "GroupLineDetail": {"Line": [line("Late fee")]}}, True),
+    ],
+)
+def test_the_ledgers_own_late_fee_is_noticed(found: dict[str, Any], fee: bool) -> None:
+    assert invoice(Line=[found]).ledger_fee is fee
+
+
+def test_lines_are_kept_as_shown_without_subtotals() -> None:
+    found = [
+        line("Gardening", Description="Roses", Amount=140.5),
+        {"Amount": 140.5, "DetailType": "SubTotalLineDetail"},
+        {"Amount": 14.05, "DetailType": "DiscountLineDetail"},
+        {"DetailType": "DescriptionOnly", "Description": "thank you"},
+    ]
+    assert json.loads(invoice(Line=found).lines) == [["Roses", "140.5", "Gardening"], ["", "-14.05", ""]]
+
+
+@pytest.mark.parametrize(
+    ("email", "printed", "sent"),
+    [
+        ("EmailSent", None, True),
+        ("NotSet", None, True),
+        ("NeedToSend", None, False),
+        ("NeedToSend", "PrintComplete", True),
+    ],
+)
+def test_only_an_invoice_still_waiting_to_be_sent_counts_as_not_sent(email: str, printed: Any, sent: bool) -> None:
+    assert invoice(EmailStatus=email, PrintStatus=printed).sent_to_customer is sent
+
+
+def test_a_payment_is_applied_line_by_line_and_once_per_invoice() -> None:
+    to = [
+        {"Amount": 40, "LinkedTxn": [{"TxnId": "95", "TxnType": "Invoice"}], "LineEx": {"any": [{}]}},
+        {"Amount": 49.5, "LinkedTxn": [{"TxnId": "95", "TxnType": "Invoice"}]},
+        {"Amount": 20, "LinkedTxn": [{"TxnId": "12", "TxnType": "CreditMemo"}]},
+    ]
+    record = one(Payment, PAYMENT, Line=to)
+    assert [(one.invoice_id, one.amount) for one in mapping.applications(record)] == [("95", Decimal("89.5"))]
+    assert mapping.payment(record, BOOKS).unapplied == Decimal("10.5")
+
+
+@pytest.mark.parametrize(
+    ("field", "emails"),
+    [
+        ("ada@example.com", "ada@example.com"),
+        ("ada@example.com, bo@example.com;ada@example.com", "ada@example.com,bo@example.com"),
+        ("see notes", ""),
+        (None, ""),
+    ],
+)
+def test_several_addresses_in_one_field_are_told_apart(field: str | None, emails: str) -> None:
+    record = one(
+        Customer,
+        {"Id": "1", "DisplayName": "Ada", "MetaData": INVOICE["MetaData"], "PrimaryEmailAddr": {"Address": field}},
+    )
+    assert mapping.customer(record).emails == emails
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [("USA", "US"), ("United Kingdom", "GB"), ("u.k.", "GB"), ("DEU", "DE"), ("New Zealand", "NZ"), ("Utopia", "")],
+)
+def test_countries_are_known_by_name_and_code(written: str, code: str) -> None:
+    assert countries.alpha2(written) == code
+
+
+@pytest.mark.parametrize(
+    ("named", "country", "region", "zone"),
+    [
+        ("Asia/Tokyo", "US", "CA", "Asia/Tokyo"),
+        ("", "US", "CA", "America/Los_Angeles"),
+        ("", "US", "", "America/New_York"),
+        ("", "GB", "", "Europe/London"),
+        ("Nowhere", "", "", "UTC"),
+    ],
+)
+def test_a_company_has_a_time_zone(named: str, country: str, region: str, zone: str) -> None:
+    assert countries.time_zone(named, country, region) == zone
