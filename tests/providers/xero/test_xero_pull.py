@@ -159,3 +159,13 @@ def test_a_page_that_is_none_is_tried_later(mocked: responses.RequestsMock, ledg
     mocked.get(f"{BASE}/Invoices", body=body)
     with pytest.raises(TryLater):
         pull(ledger, None, NOW)
+
+
+def test_nothing_modified_is_an_empty_page(mocked: responses.RequestsMock, xero: Any, ledger: XeroLedger) -> None:
+    cursor = pull(ledger, None, NOW)[-1].cursor
+    for name in ("Invoices", "CreditNotes", "Contacts"):
+        mocked.remove("GET", f"{BASE}/{name}")
+        mocked.get(f"{BASE}/{name}", status=304)
+    pages = pull(ledger, cursor, NOW + HOUR)
+    assert (len(pages), invoices(pages), pages[-1].last) == (3, [], True)
+    assert xero.reads[-1] == "Contacts"
