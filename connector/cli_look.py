@@ -120,6 +120,7 @@ def show(
 ) -> None:
     """Show the log of one connection or of all."""
     from connector import sync_log
+    from connector.connections import listing
     from connector.database import reading
 
     if as_json and as_csv:
@@ -129,14 +130,16 @@ def show(
         since_at = parse_moment(since, installation.now()) if since else None
         with reading(installation.engine) as session:
             rows = sync_log.entries(session, connection_id=inside, since_at=since_at, limit=min(limit, _FOREVER))
-    entries = [_log_row(row) for row in rows]
+            names = {item["id"]: item["short_name"] for item in listing(session)}
+    entries = [_log_row(row, names.get(row.connection_id, "")) for row in rows]
     if as_json:
         put_json(entries)
     elif as_csv:
         _put_csv(entries)
     else:
         for entry in entries:
-            put(f"{entry['at']:%Y-%m-%d %H:%M:%S}  {entry['kind']:<14} {' '.join(entry['text'].split())}")
+            books = "" if inside else f"{entry['connection']}: "
+            put(f"{entry['at']:%Y-%m-%d %H:%M:%S}  {entry['kind']:<14} {books}{' '.join(entry['text'].split())}")
         if not entries:
             say("The log has no such lines.")
 
@@ -218,14 +221,14 @@ def _explanation(told: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _log_row(row: SyncLogEntry) -> dict[str, Any]:
-    names = ("id", "at", "connection_id", "run_id", "kind", "customer_id", "invoice_id", "text", "facts")
-    return {name: getattr(row, name) for name in names}
+def _log_row(row: SyncLogEntry, connection: str) -> dict[str, Any]:
+    names = ("kind", "run_id", "customer_id", "invoice_id", "text", "facts")
+    return {"id": row.id, "at": row.at, "connection": connection, **{name: getattr(row, name) for name in names}}
 
 
 def _put_csv(entries: list[dict[str, Any]]) -> None:
     """Write RFC 4180; a cell that a spreadsheet would take for a formula gets a quote in front."""
-    names = ("id", "at", "connection_id", "run_id", "kind", "customer_id", "invoice_id", "text", "facts")
+    names = ("id", "at", "connection", "kind", "run_id", "customer_id", "invoice_id", "text", "facts")
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(names)

@@ -18,6 +18,7 @@ from connector.cli_terminal import (
     put,
     put_json,
     put_table,
+    say,
     who,
     within,
 )
@@ -164,7 +165,7 @@ def upgrade(as_json: JsonOption = False) -> None:
 
 
 def _moved(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    return any(before[name] != after[name] for name in ("at", "amount", "invoices"))
+    return any(before[name] != after[name] for name in ("amount", "invoices"))
 
 
 def _read(file: Path) -> str:
@@ -203,8 +204,6 @@ def restore(
     if not file.is_file():
         raise CommandError(f"There is no file {file}.")
     settings = load_settings()
-    if _serve_answers(settings.duewell_base_url):
-        raise CommandError(f"duewell serve answers at {settings.duewell_base_url}: stop it first, then restore again.")
     done = restore_backup(settings.duewell_database_url, file, at=utc_now())
     of = f" of {done.backup.made_at:%Y-%m-%d %H:%M:%S} UTC" if done.backup else ""
     if as_json:
@@ -216,17 +215,3 @@ def restore(
             + (f" What was there before is kept as {done.kept_aside}." if done.kept_aside else "")
         )
     say("If a company has to be connected again, it says so at: duewell run")
-
-
-def _serve_answers(base_url: str) -> bool:
-    """Tell whether `duewell serve` of this machine answers; a base address elsewhere is not asked."""
-    import requests
-
-    from connector.web.guard import is_allowed
-
-    if not is_allowed(base_url.partition("//")[2].partition("/")[0], {"localhost", "127.0.0.1", "::1"}):
-        return False
-    try:
-        return requests.get(f"{base_url}/healthz", timeout=2, allow_redirects=False).status_code == requests.codes.ok
-    except requests.RequestException:
-        return False

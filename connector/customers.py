@@ -49,14 +49,14 @@ def listing(session: Session, connection_id: int | None = None, search: str = ""
             "owes": owed.get((row.connection_id, row.external_id), {}),
             "set": _as_dict(settings.get((row.connection_id, row.external_id))),
         }
-        for row, short_name in session.execute(query).tuples()
+        for row, short_name in session.execute(query)
     ]
 
 
 def find_customer(session: Session, wanted: str, connection_id: int | None = None) -> CustomerRow:
     """Find a customer by the ledger's id or by name (upper and lower case alike)."""
     named = or_(col(CustomerRow.external_id) == wanted, func.lower(col(CustomerRow.name)) == wanted.strip().lower())
-    found: Sequence[tuple[CustomerRow, str]] = session.execute(_customers(connection_id).where(named)).tuples().all()
+    found: Sequence[tuple[CustomerRow, str]] = session.execute(_customers(connection_id).where(named)).all()
     if len(found) == 1:
         return found[0][0]
     if found:
@@ -65,7 +65,7 @@ def find_customer(session: Session, wanted: str, connection_id: int | None = Non
             f"{len(found)} customers are called {wanted!r}: {where}. Say which: --connection, or the id."
         )
     near = _customers(connection_id).where(col(CustomerRow.name).icontains(wanted, autoescape=True)).limit(_SHOWN_MAX)
-    names = [row.name for row, _ in session.execute(near).tuples()]
+    names = [row.name for row, _ in session.execute(near)]
     hint = f" Near it: {', '.join(names)}." if names else " They are listed by: duewell customers"
     raise UnknownCustomerError(f"There is no customer {wanted!r}.{hint}")
 
@@ -115,7 +115,7 @@ def _owed(session: Session, connection_id: int | None) -> dict[tuple[int, str], 
     if connection_id is not None:
         query = query.where(col(InvoiceRow.connection_id) == connection_id)
     owed: dict[tuple[int, str], dict[str, str]] = {}
-    for connection, customer, currency, due_e4 in session.execute(query).tuples():
+    for connection, customer, currency, due_e4 in session.execute(query):
         owed.setdefault((connection, customer), {})[currency] = str(from_e4(int(due_e4)))
     return owed
 

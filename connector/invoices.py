@@ -43,14 +43,14 @@ def listing(session: Session, connection_id: int | None = None, *, only_open: bo
             "status": row.status,
             "said": describe(said.get((row.connection_id, row.external_id))),
         }
-        for row, short_name, customer in session.execute(query).tuples()
+        for row, short_name, customer in session.execute(query)
     ]
 
 
 def find_invoice(session: Session, wanted: str, connection_id: int | None = None) -> InvoiceRow:
     """Find an invoice by its number or the ledger's id."""
     named = or_(col(InvoiceRow.number) == wanted, col(InvoiceRow.external_id) == wanted)
-    found: Sequence[tuple[InvoiceRow, str, str]] = session.execute(_invoices(connection_id).where(named)).tuples().all()
+    found: Sequence[tuple[InvoiceRow, str, str]] = session.execute(_invoices(connection_id).where(named)).all()
     if len(found) == 1:
         return found[0][0]
     if found:

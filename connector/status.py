@@ -53,7 +53,7 @@ def _open_tasks(session: Session) -> dict[int | None, int]:
     query = (
         select(col(Task.connection_id), func.count()).where(col(Task.state) == "open").group_by(col(Task.connection_id))
     )
-    return dict(session.execute(query).tuples().all())
+    return dict(session.execute(query).all())
 
 
 def _last_run(session: Session, row: Connection) -> dict[str, Any] | None:

@@ -1,0 +1,423 @@
+"""The commands as a person or a script uses them: data on stdout, words on stderr, exits 0, 1 and 2."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector import sync_log
+from connector.cli import app
+from connector.database import reading, writing
+from connector.installation import Installation
+from connector.mirror import store_page
+from connector.tables import Connection, CustomerSetting, InvoiceSetting, OutboxEntry
+from providers.ledger import CustomerRecord, InvoiceRecord, Page
+
+Vendors = Any
+Command = Callable[..., Any]
+GiveConsent = Callable[..., list[Connection]]
+NOW = datetime.now(UTC)
+
+
+def customer(number: int, name: str) -> CustomerRecord:
+    return CustomerRecord(f"c{number}", name, "", f"c{number}@example.com", "GB", "", "", True, None, NOW)
+
+
+def invoice(number: int, customer_id: str, due: date) -> InvoiceRecord:
+    total = Decimal("120.50")
+    issued = due - timedelta(days=30)
+    return InvoiceRecord(
+        f"i{number}", f"INV-{number}", customer_id, "GBP", issued, due, total, total, "open", True, None, None, None,
+        None, "", False, "1", "[]", NOW,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def books(installation: Installation, consent: GiveConsent) -> Connection:
+    """A connected company with two customers, one of them with an overdue invoice and one that is not due yet."""
+    (row,) = consent(installation, "quickbooks")
+    today = NOW.date()
+    page = Page(
+        cursor="{}",
+        customers=[customer(1, "Ada & Sons"), customer(2, "=HYPERLINK(evil)\x1b[2J")],
+        invoices=[invoice(1, "c1", today - timedelta(days=20)), invoice(2, "c1", today + timedelta(days=40))],
+        last=True,
+    )
+    with writing(installation.engine) as session:
+        store_page(session, row.id or 0, page)
+        connection = session.get_one(Connection, row.id)
+        connection.pulled_at = connection.first_pull_done_at = NOW
+        sync_log.write(session, at=NOW, kind="pulled", text="=cmd|'/c calc'!A1", connection_id=row.id)
+    return row
+
+
+@pytest.fixture
+def waiting(installation: Installation, books: Connection) -> list[int]:
+    """Two entries that wait for a person and one in doubt."""
+    made = []
+    with writing(installation.engine) as session:
+        for number, state in enumerate(("waiting", "waiting", "doubt")):
+            whose = {"connection_id": books.id or 0, "customer_id": "c1", "invoice_id": "i1"}
+            entry = OutboxEntry(**whose, key=f"k{number}", kind="mail", state=state, planned_at=NOW)
+            entry.why = "The friendly reminder."
+            entry.payload = {"taken": [["i1", "past_due"]], "listed": ["i1"], "due": {"i1": "120.50"}, "to": []}
+            session.add(entry)
+            session.flush()
+            made.append(entry.id or 0)
+    return made
+
+
+EVERY_COMMAND = [
+    *[
+        "demo",
+        "sandbox",
+        "connect",
+        "run",
+        "serve",
+        "worker",
+        "plan",
+        "explain",
+        "status",
+        "doctor",
+        "backup",
+        "restore",
+    ],
+    *[f"connections {name}" for name in ("list", "mode", "pause", "resume", "disconnect")],
+    *[
+        "log",
+        "log show",
+        "log verify",
+        "db upgrade",
+        "connections",
+        "outbox",
+        "customers",
+        "invoices",
+        "fees",
+        "policy",
+    ],
+    *[f"outbox {name}" for name in ("list", "approve", "reject", "resolve")],
+    *["customers list", "customers set"],
+    *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "plan", "pause")],
+    *[f"fees {name}" for name in ("list", "approve", "waive")],
+    *[f"policy {name}" for name in ("show", "check", "diff", "set")],
+]
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+def test_every_command_explains_itself(command: str, duewell: Command) -> None:
+    said = duewell(*command.split(), "--help")
+    assert said.exit_code == 0
+    assert f"duewell {command}" in said.out
+    assert "--help" in said.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["connections", "lst"],
+        ["connections", "mode", "1", "faster"],
+        ["connections", "mode", "1"],
+        ["connect", "sage"],
+        ["outbox", "approve"],
+        ["outbox", "approve", "x"],
+        ["outbox", "resolve", "1"],
+        ["outbox", "list", "--state", "gone"],
+        ["customers", "set", "Ada & Sons"],
+        ["customers", "set", "Ada & Sons", "--segment", "best"],
+        ["customers", "set", "Ada & Sons", "--hold-until", "soon"],
+        ["customers", "set", "Ada & Sons", "--contact", "Ada <ada>"],
+        ["customers", "set", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
+        ["invoices", "promise", "INV-1"],
+        ["log", "--since", "long ago"],
+        ["log", "--json", "--csv"],
+        ["plan", "--days", "-1"],
+    ],
+)
+def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duewell: Command) -> None:
+    said = duewell(*arguments)
+    assert (said.exit_code, said.out) == (2, "")
+    assert said.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "nobody"], ["plan", "nobody"], ["log", "nobody"], ["connections", "pause", "nobody"]]
+)
+def test_an_unknown_connection_lists_the_known_ones(arguments: list[str], duewell: Command, books: Connection) -> None:
+    said = duewell(*arguments)
+    assert (said.exit_code, said.out) == (1, "")
+    assert f"Known: {books.short_name} ({books.id})" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["connections"], ["status"], ["outbox"], ["customers"], ["invoices"], ["fees"], ["plan"], ["log"], ["run"]],
+)
+def test_lists_are_one_json_document_of_objects_with_an_id(
+    arguments: list[str], duewell: Command, installation: Installation, waiting: list[int]
+) -> None:
+    with writing(installation.engine) as session:
+        session.get_one(Connection, 1).paused_why = "for the test of run"
+    items = json.loads(duewell(*arguments, "--json").out)
+    assert isinstance(items, list)
+    assert all("id" in item for item in items)
+    assert items or arguments in (["fees"], ["run"])
+
+
+def test_connections_are_found_by_id_and_by_short_name(duewell: Command, books: Connection) -> None:
+    assert duewell("connections", "mode", str(books.id), "approve").exit_code == 0
+    assert duewell("connections", "pause", books.short_name, "--why", "audit").exit_code == 0
+    (row,) = json.loads(duewell("connections", "list", "--json").out)
+    assert (row["mode"], row["paused"], row["provider"]) == ("approve", "audit", "quickbooks")
+    assert {"id", "provider", "name", "mode", "health"} <= set(row)
+    duewell("connections", "resume", books.short_name)
+    (row,) = json.loads(duewell("connections", "--json").out)
+    assert row["paused"] == ""
+
+
+def test_disconnecting_says_what_is_kept(duewell: Command, books: Connection) -> None:
+    said = duewell("connections", "disconnect", books.short_name)
+    assert said.exit_code == 0
+    assert "Kept here" in said.out
+    (row,) = json.loads(duewell("connections", "--json").out)
+    assert row["health"] == "disconnected"
+
+
+def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, waiting: list[int]) -> None:
+    first, second, doubt = map(str, waiting)
+    assert duewell("outbox", "approve", first).exit_code == 0
+    assert duewell("outbox", "reject", second, "--why", "he called").exit_code == 0
+    assert duewell("outbox", "resolve", doubt, "--not-sent").exit_code == 0
+    states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "list", "--json").out)}
+    assert {first: "planned", second: "refused", doubt: "planned"}.items() <= states.items()
+    twice = duewell("outbox", "approve", first)
+    assert (twice.exit_code, twice.out) == (1, "")
+    assert "Traceback" not in twice.err
+
+
+def test_an_approval_of_several_holds_for_all_or_none(duewell: Command, waiting: list[int]) -> None:
+    first, _second, doubt = map(str, waiting)
+    assert duewell("outbox", "approve", first, doubt).exit_code == 1
+    states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "--json").out)}
+    assert states[first] == "waiting"
+
+
+def test_what_is_set_for_a_customer_is_kept_and_taken_back(
+    duewell: Command, installation: Installation, books: Connection
+) -> None:
+    options = ["--segment", "strategic", "--hold-until", "2030-01-31", "--no-reminders", "--no-fees"]
+    more = ["--fees-agreed-on", "2029-01-01", "--contact", "Ada Lee <ada@example.org>"]
+    assert duewell("customers", "set", "ada & sons", *options, *more).exit_code == 0
+    with reading(installation.engine) as session:
+        row = session.get_one(CustomerSetting, (books.id, "c1"))
+        assert (row.segment, row.hold_until_on, row.no_reminders, row.no_fees) == (
+            "strategic",
+            date(2030, 1, 31),
+            True,
+            True,
+        )
+        assert (row.fees_agreed_on, row.contact_name, row.emails) == (date(2029, 1, 1), "Ada Lee", "ada@example.org")
+    duewell("customers", "set", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
+    (ada,) = json.loads(duewell("customers", "--search", "ada", "--json").out)
+    assert ada["set"] == {
+        "no_fees": True,
+        "fees_agreed_on": "2029-01-01",
+        "emails": "ada@example.org",
+        "contact_name": "Ada Lee",
+    }
+    assert ada["owes"] == {"GBP": "241.00"}
+    assert "set for Ada & Sons: segment strategic" in duewell("log").out
+
+
+def test_a_customer_that_is_not_there_is_answered_with_near_names(duewell: Command, books: Connection) -> None:
+    said = duewell("customers", "set", "Ada", "--no-fees")
+    assert said.exit_code == 1
+    assert "Near it: Ada & Sons" in said.err
+
+
+def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
+    duewell: Command, installation: Installation, books: Connection
+) -> None:
+    for arguments in (
+        ["dispute", "INV-1", "--why", "wrong sum"],
+        ["promise", "INV-1", "2030-02-01"],
+        ["pause", "INV-1"],
+    ):
+        assert duewell("invoices", *arguments).exit_code == 0
+    with reading(installation.engine) as session:
+        row = session.get_one(InvoiceSetting, (books.id, "i1"))
+        assert (row.dispute_why, row.promised_on, row.paused) == ("wrong sum", date(2030, 2, 1), True)
+        assert row.disputed_on is not None
+    for arguments in (["undispute", "INV-1"], ["promise", "INV-1", "none"], ["resume", "i1"]):
+        assert duewell("invoices", *arguments).exit_code == 0
+    (first, _second) = json.loads(duewell("invoices", "--json").out)
+    assert (first["number"], first["said"]) == ("INV-1", {})
+    assert "invoice INV-1 is disputed: wrong sum" in duewell("log", books.short_name).out
+
+
+def test_a_payment_plan_is_refused_with_what_to_do_instead(duewell: Command, books: Connection) -> None:
+    said = duewell("invoices", "plan", "INV-1")
+    assert said.exit_code == 1
+    assert "duewell invoices promise INV-1" in said.err
+
+
+def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, books: Connection) -> None:
+    rows = list(csv.DictReader(io.StringIO(duewell("log", "--csv").out)))
+    assert [row["text"] for row in rows if row["kind"] == "pulled"] == ["'=cmd|'/c calc'!A1"]
+    assert {row["connection"] for row in rows} == {books.short_name}
+    assert duewell("log", "verify").exit_code == 0
+
+
+def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, books: Connection) -> None:
+    everything = json.loads(duewell("log", "--json").out)
+    assert json.loads(duewell("log", books.short_name, "--json").out) == everything
+    assert json.loads(duewell("log", "--since", "2999-01-01", "--json").out) == []
+    assert len(json.loads(duewell("log", "--limit", "1", "--json").out)) == 1
+
+
+def test_a_log_that_was_changed_is_found_out(duewell: Command, installation: Installation, books: Connection) -> None:
+    with installation.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS sync_log_never_changes")
+        for (name,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'sync_log'"
+        ).fetchall():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("UPDATE sync_log SET text = 'nothing happened' WHERE id = 1")
+    said = duewell("log", "verify")
+    assert said.exit_code == 1
+    assert "line 1" in said.err
+
+
+def test_ledger_text_cannot_steer_the_terminal(duewell: Command, books: Connection) -> None:
+    assert "\x1b" not in duewell("customers").out
+    assert json.loads(duewell("customers", "--json").out)
+
+
+def test_the_plan_shows_what_comes_and_sends_nothing(duewell: Command, books: Connection, vendors: Vendors) -> None:
+    calls = len(vendors.sandbox.requests)
+    items = json.loads(duewell("plan", "--days", "45", "--json").out)
+    assert {item["customer"] for item in items} == {"Ada & Sons"}
+    assert "past_due" in {item["step"] for item in items}
+    assert "before_due" in {item["step"] for item in items}
+    assert [item["at"] for item in items] == sorted(item["at"] for item in items)
+    assert len(vendors.sandbox.requests) == calls
+    assert json.loads(duewell("outbox", "--json").out) == []
+
+
+def test_a_held_customer_has_no_mail_in_the_plan(duewell: Command, books: Connection) -> None:
+    duewell("customers", "set", "c1", "--hold-until", "2999-01-01")
+    items = json.loads(duewell("plan", "--days", "45", "--json").out)
+    assert [item for item in items if item["kind"] == "mail"] == []
+
+
+def test_an_invoice_is_explained(duewell: Command, books: Connection) -> None:
+    duewell("invoices", "dispute", "INV-1", "--why", "wrong sum")
+    told = json.loads(duewell("explain", "INV-1", "--json").out)
+    assert told["now"]["code"] == "disputed"
+    assert told["said"]["dispute_why"] == "wrong sum"
+    text = duewell("explain", "INV-1").out
+    assert "120.50 of 120.50 GBP is due" in text
+    assert "wrong sum" in text
+    missing = duewell("explain", "INV-99")
+    assert missing.exit_code == 1
+    assert "duewell run" in missing.err
+
+
+def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, books: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(duewell("policy").out, encoding="utf-8")
+    assert duewell("policy", "check", str(file)).exit_code == 0
+    assert json.loads(duewell("policy", "diff", str(file), "--json").out) == []
+    file.write_text("[past_due]\nnew = { large = 4, medium = 5, small = 6 }\n")
+    assert duewell("policy", "check", str(file)).exit_code == 0
+    assert duewell("policy", "set", str(file)).exit_code == 0
+    assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
+    file.write_text("[past_due]\nestablished = { large = -90 }\n")
+    refused = duewell("policy", "set", str(file))
+    assert (refused.exit_code, refused.out) == (1, "")
+    assert "past_due" in refused.err
+    assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
+
+
+def test_a_backup_is_put_back(duewell: Command, installation: Installation, books: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    assert duewell("backup", str(file)).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    duewell("connections", "mode", "1", "approve")
+    running = duewell("restore", str(file))
+    assert (running.exit_code, "stop it" in running.err) == (1, True)
+    installation.close()
+    assert duewell("restore", str(file)).exit_code == 0
+    (row,) = json.loads(duewell("connections", "--json").out)
+    assert row["mode"] == "observe"
+    assert duewell("restore", str(tmp_path / "nothing.db")).exit_code == 1
+
+
+def test_a_worker_on_one_sqlite_file_says_what_it_needs(duewell: Command) -> None:
+    said = duewell("worker")
+    assert (said.exit_code, said.out) == (1, "")
+    assert "PostgreSQL" in said.err
+
+
+def test_an_unknown_setting_is_named_in_one_line(duewell: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUEWELL_INTERVALL", "5")
+    said = duewell("status")
+    assert said.exit_code == 1
+    assert "DUEWELL_INTERVALL" in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_fault_of_ours_ends_in_words_and_a_private_file(
+    duewell: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(_installation: Installation) -> list[dict[str, Any]]:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr("connector.status.status", broken)
+    said = duewell("status")
+    assert said.exit_code == 1
+    assert "Traceback" not in said.err
+    assert "secret detail" not in said.err
+    (file,) = (tmp_path / "home" / "logs").iterdir()
+    assert str(file) in said.err
+    assert "secret detail" in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_commands_are_those_of_the_manual() -> None:
+    named = {command.split()[0] for command in EVERY_COMMAND}
+    shown = {info.name for info in app.registered_commands} | {info.name for info in app.registered_groups}
+    assert shown == named
+
+
+def test_doctor_finds_what_to_mend(
+    duewell: Command, installation: Installation, books: Connection, tmp_path: Path
+) -> None:
+    assert duewell("doctor").exit_code == 0
+    (tmp_path / "home" / "secret.key").chmod(0o640)
+    with writing(installation.engine) as session:
+        row = session.get_one(Connection, books.id)
+        row.health, row.health_why, row.own_reminders = "reconnect", "the grant is dead", True
+    said = duewell("doctor")
+    assert said.exit_code == 1
+    assert "duewell connect quickbooks" in said.out or "chmod 600" in said.err
+
+
+def test_doctor_judges_each_connection(duewell: Command, installation: Installation, books: Connection) -> None:
+    with writing(installation.engine) as session:
+        row = session.get_one(Connection, books.id)
+        row.health, row.health_why, row.own_reminders = "reconnect", "the grant is dead", True
+    findings = {item["id"]: item for item in json.loads(duewell("doctor", "--json").out)}
+    assert findings[f"connection.{books.short_name}"]["mend"] == "duewell connect quickbooks"
+    assert findings[f"connection.{books.short_name}.reminders"]["verdict"] == "warning"
+    assert findings["scopes.sendgrid"]["verdict"] == "ok"
+    assert findings["keys"]["verdict"] == "ok"

@@ -1,0 +1,132 @@
+"""The clock runs what is due, on few threads, one at a time per company, and stops without breaking off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from connector.connections import pause
+from connector.database import writing
+from connector.installation import Installation
+from connector.scheduler import Scheduler
+from connector.tables import Connection
+
+Vendors = Any
+GiveConsent = Callable[..., list[Connection]]
+
+
+class Runs:
+    """Stands for the hour: notes which company ran, and may be held up."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.let_go = threading.Event()
+        self.begins = threading.Semaphore(0)
+        self.fails = False
+
+    def __call__(self, installation: Installation, connection_id: int) -> None:
+        self.begun.append(connection_id)
+        self.begins.release()
+        assert self.let_go.wait(20)
+        if self.fails:
+            raise ValueError("a fault of ours")
+        with writing(installation.engine) as session:
+            session.get_one(Connection, connection_id).next_run_at = installation.now() + timedelta(hours=1)
+        self.ended.append(connection_id)
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.begins.acquire(timeout=20)
+
+
+def test_due_companies_run_and_paused_ones_do_not(installation: Installation, consent: GiveConsent) -> None:
+    first, second = consent(installation, "xero")
+    pause(installation, second.id or 0)
+    runs = Runs()
+    runs.let_go.set()
+    scheduler = Scheduler(installation, runs)
+    scheduler.look()
+    runs.wait_for(1)
+    scheduler.stop()
+    assert runs.ended == [first.id]
+
+
+def test_a_company_whose_run_is_under_way_is_not_run_beside_it(
+    installation: Installation, consent: GiveConsent
+) -> None:
+    consent(installation, "quickbooks")
+    runs = Runs()
+    scheduler = Scheduler(installation, runs)
+    scheduler.look()
+    runs.wait_for(1)
+    scheduler.look()
+    runs.let_go.set()
+    scheduler.stop()
+    assert len(runs.begun) == 1
+
+
+def test_no_more_companies_run_at_once_than_there_are_threads(installation: Installation, consent: GiveConsent) -> None:
+    consent(installation, "xero")
+    consent(installation, "quickbooks")
+    runs = Runs()
+    scheduler = Scheduler(installation, runs, threads=2)
+    scheduler.look()
+    runs.wait_for(2)
+    scheduler.look()
+    assert len(runs.begun) == 2
+    runs.let_go.set()
+    scheduler.stop()
+    assert len(runs.ended) == 2
+
+
+def test_a_run_that_breaks_does_not_stop_the_others(installation: Installation, consent: GiveConsent) -> None:
+    consent(installation, "xero")
+    runs = Runs()
+    runs.fails = True
+    runs.let_go.set()
+    scheduler = Scheduler(installation, runs, threads=1)
+    scheduler.look()
+    runs.wait_for(1)
+    scheduler.stop()
+    assert len(runs.begun) == 1
+    installation.stop.clear()
+    again = Scheduler(installation, runs, threads=2)
+    again.look()
+    runs.wait_for(2)
+    again.stop()
+
+
+def test_stopping_waits_for_the_run_under_way_and_starts_no_other(
+    installation: Installation, consent: GiveConsent
+) -> None:
+    consent(installation, "xero")
+    runs = Runs()
+    scheduler = Scheduler(installation, runs, threads=1)
+    scheduler.look()
+    runs.wait_for(1)
+    stopper = threading.Thread(target=scheduler.stop)
+    stopper.start()
+    assert installation.stop.wait(20)
+    scheduler.look()
+    runs.let_go.set()
+    stopper.join(20)
+    assert not stopper.is_alive()
+    assert runs.ended == runs.begun
+    assert len(runs.begun) == 1
+
+
+def test_it_is_alive_from_its_first_look_until_it_is_stopped(installation: Installation, consent: GiveConsent) -> None:
+    consent(installation, "quickbooks")
+    runs = Runs()
+    runs.let_go.set()
+    scheduler = Scheduler(installation, runs)
+    assert not scheduler.alive()
+    scheduler.start()
+    runs.wait_for(1)
+    scheduler.look()
+    assert scheduler.alive()
+    scheduler.stop()
+    assert not scheduler.alive()
