@@ -32,7 +32,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
-from connector import applications, merges
+from connector import applications, merges, sweep
 from connector.statements import customers_facts
 from connector.tables import Instant
 from connector.upserts import (
@@ -80,7 +80,10 @@ def store_page(session: Session, connection_id: int, page: Page, *, at: datetime
     could not read. ``at`` is when the page was read, for malformed records alone.
     """
     session.flush()
-    store = _Store(session.connection(), connection_id, page)
+    database = session.connection()
+    if page.afresh:
+        sweep.begin(database, connection_id)
+    store = _Store(database, connection_id, page)
     customers = store.records("customer", page.customers, customer_row)
     invoices = store.records("invoice", page.invoices, invoice_row)
     payments = store.records("payment", page.payments, payment_row)
@@ -91,7 +94,7 @@ def store_page(session: Session, connection_id: int, page: Page, *, at: datetime
         payments=payments,
         credits=credited,
         applications=store.applications(),
-        deleted=sum(map(store.delete, page.deleted)),
+        deleted=sum(map(store.delete, [*page.deleted, *sweep.confirm(database, connection_id, page)])),
         malformed=store.malformed(at or datetime.now(UTC)),
     )
     session.expire_all()  # rows that were loaded as objects before may have changed below them

@@ -254,6 +254,15 @@ class MalformedRow(SQLModel, table=True):
     seen_at: datetime = _instant(nullable=False)
 
 
+class UnconfirmedRow(SQLModel, table=True):
+    """While a ledger is read afresh: what the mirror holds and has not been brought again yet. Else empty."""
+
+    __tablename__: ClassVar[Any] = "unconfirmed_record"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    kind: str = Field(primary_key=True)
+    external_id: str = Field(primary_key=True)
+
+
 class PolicyVersion(SQLModel, table=True):
     """Every policy document ever in force; the newest row of a connection (or of all: NULL) is the one that is."""
 

@@ -314,6 +314,13 @@ Table(
     Column("ended_at", _INSTANT),
 )
 Table(
+    "unconfirmed_record",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("kind", String, primary_key=True),
+    Column("external_id", String, primary_key=True),
+)
+Table(
     "sync_log",
     _tables,
     Column("id", Integer, primary_key=True),

@@ -211,6 +211,26 @@ def test_a_deleted_customer_can_come_back(mirror: Engine) -> None:
     assert [(row.deleted, row.active) for row in _all(mirror, CustomerRow)] == [(False, True)]
 
 
+def test_what_a_reading_afresh_does_not_bring_is_gone(mirror: Engine) -> None:
+    others = [INVOICE._replace(external_id=name, number=name) for name in ("i2", "i3", "i4")]
+    _store(mirror, **{**WHOLE, "invoices": [INVOICE, *others]})
+    _store(mirror, 2, **WHOLE)
+    with writing(mirror) as session:
+        store_page(session, 1, Page(cursor="x", customers=[CUSTOMER], invoices=[others[0]], afresh=True))
+    assert {row.external_id: row.status for row in _all(mirror, InvoiceRow)}["i1"] == "open"  # it may still come
+    broken = Malformed("invoice", "i4", "unreadable, but there", b"{}")
+    with writing(mirror) as session:
+        page = Page(cursor="x", invoices=[others[1]], credits=[CREDIT], malformed=[broken], last=True)
+        counts = store_page(session, 1, page)
+    assert counts.deleted == 2
+    status = {(row.connection_id, row.external_id): row.status for row in _all(mirror, InvoiceRow)}
+    assert status == {(1, "i1"): "deleted", (1, "i2"): "open", (1, "i3"): "open", (1, "i4"): "open", (2, "i1"): "open"}
+    assert [row.connection_id for row in _all(mirror, PaymentRow)] == [2]
+    assert [row.connection_id for row in _all(mirror, ApplicationRow)] == [2]
+    with writing(mirror) as session:
+        assert store_page(session, 1, Page(cursor="x", last=True)).changed == 0  # an ordinary pull takes nothing away
+
+
 UNFIT: list[dict[str, Any]] = [
     {"total": Decimal(922337203685478)},
     {"total": Decimal("NaN")},
