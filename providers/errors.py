@@ -27,9 +27,7 @@ class TryLater(ProviderError):
 class RateLimited(TryLater):
     """A vendor's limit; ``limit`` names it ("minute", "day", "concurrent", "app", "month"). Nothing happened."""
 
-    def __init__(
-        self, message: str, *, limit: str, not_before_at: datetime | None = None, reference: str = ""
-    ) -> None:
+    def __init__(self, message: str, *, limit: str, not_before_at: datetime | None = None, reference: str = "") -> None:
         super().__init__(message, not_before_at=not_before_at, reference=reference)
         self.limit = limit
 
@@ -39,7 +37,7 @@ class Reconnect(ProviderError):
 
 
 class Rejected(ProviderError):
-    """The vendor understood and refused for good; ``code`` is the vendor's own. Nothing happened, retrying won't help."""
+    """The vendor understood and refused for good; ``code`` is the vendor's own. Nothing happened; retrying is useless."""
 
     def __init__(self, message: str, *, code: str = "", reference: str = "") -> None:
         super().__init__(message, reference=reference)

@@ -18,7 +18,7 @@ JsonObject = dict[str, Any]  # a JSON object, as the vendor or the database has 
 
 
 class CustomerRecord(NamedTuple):
-    """A customer as the ledger has it. ``emails`` are comma-joined, the main one first; ``region`` is the state or province."""
+    """A customer as the ledger has it: ``emails`` comma-joined, the main one first; ``region`` the state or province."""
 
     external_id: str
     name: str
@@ -35,8 +35,9 @@ class CustomerRecord(NamedTuple):
 class InvoiceRecord(NamedTuple):
     """A sales invoice as the ledger has it.
 
-    ``status`` is an ``InvoiceStatus`` value. ``lines`` is compact JSON: a list of ``[description, amount as text, item]``.
-    ``discount_amount``/``discount_until_on`` come from the terms; ``ledger_fee`` marks a late-fee line of the ledger's own.
+    ``status`` is an ``InvoiceStatus`` value. ``lines`` is compact JSON: a list of
+    ``[description, amount as text, item]``. ``discount_amount``/``discount_until_on`` come from the terms;
+    ``ledger_fee`` marks a late-fee line of the ledger's own.
     """
 
     external_id: str
@@ -87,7 +88,7 @@ class CreditRecord(NamedTuple):
 
 
 class ApplicationRecord(NamedTuple):
-    """``amount`` of a payment or credit (``source_kind`` "payment" or a ``CreditKind``, ``source_id``) applied to an invoice."""
+    """``amount`` of a source (``source_kind`` "payment" or a ``CreditKind``, ``source_id``) applied to an invoice."""
 
     source_kind: str
     source_id: str
@@ -105,7 +106,7 @@ class Deleted(NamedTuple):
 
 
 class Malformed(NamedTuple):
-    """A record that could not be mapped: kept raw, logged, skipped; ``why`` names the field and what is wrong with it."""
+    """A record that could not be mapped: kept raw, logged, skipped; ``why`` names the field and what is wrong."""
 
     kind: str
     external_id: str
@@ -121,7 +122,7 @@ class Page:
     the sources (kind, id) in ``applications_of_sources``: so one that was undone in the ledger goes away.
     ``afresh`` marks the first page of a pull that brings everything anew, because the ledger no longer tells what was
     deleted since the cursor: what the mirror holds of it, and this pull does not bring, is gone.
-    ``cursor`` is opaque JSON text of the provider. ``expected`` is the number of records this pull will bring, where known.
+    ``cursor`` is opaque JSON text of the provider. ``expected`` is how many records this pull will bring, where known.
     """
 
     cursor: str
@@ -140,7 +141,7 @@ class Page:
 
 
 class LateFeeInvoice(NamedTuple):
-    """A late fee to post as a new invoice. ``number`` is deterministic (<= 21 characters), ``of_number`` the original's."""
+    """A late fee to post as a new invoice: ``number`` is deterministic (<= 21 characters), ``of_number`` the original's."""
 
     number: str
     of_invoice_id: str
@@ -161,7 +162,7 @@ class Posted(NamedTuple):
 
 
 class LedgerFacts(NamedTuple):
-    """Facts about the company that change seldom: read at the first pull and, when a day old, before something leaves."""
+    """Facts of the company that change seldom: read at the first pull and, when a day old, before something leaves."""
 
     company: Company
     plan: str
@@ -176,7 +177,7 @@ class Ledger(Protocol):
         ...
 
     def changes(self, cursor: str | None, now: datetime) -> Iterator[Page]:
-        """Yield what changed since ``cursor`` (all there is for ``None``), page by page, in an order that never changes.
+        """Yield what changed since ``cursor`` (all there is for ``None``), page by page, in an order that stays.
 
         The cursor of a page resumes right after it, also in the middle of a pull. The last page has ``last=True`` and a
         cursor that starts the next pull at this pull's start less an overlap. ``now`` is the pull's start.
@@ -223,7 +224,10 @@ class Calls(Protocol):
     """What the connector wants to know of every outgoing call; given to a provider's client."""
 
     def before(self, kind: str) -> None:
-        """Say that a call of ``kind`` ("read", "write", "token", "mail") is about to leave. Raises ``RateLimited`` where the budget is used up."""
+        """Say that a call of ``kind`` ("read", "write", "token", "mail") is about to leave.
+
+        Raises ``RateLimited`` where the budget is used up.
+        """
         ...
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
@@ -258,7 +262,7 @@ class Consent:
 
 
 class LedgerProvider(Protocol):
-    """What a provider's folder exports as ``PROVIDER``: sign-in, tokens and clients. ``settings`` is its own block of settings."""
+    """What a provider's folder exports as ``PROVIDER``: sign-in, tokens and clients; ``settings`` are the installation's."""
 
     name: str
     title: str
@@ -274,7 +278,7 @@ class LedgerProvider(Protocol):
     def finish_consent(
         self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
     ) -> Consent:
-        """Exchange the code of the redirect for a token and list the companies. Raises ``Rejected`` with words if refused."""
+        """Exchange the redirect's code for a token and list the companies. Raises ``Rejected`` with words if refused."""
         ...
 
     def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
