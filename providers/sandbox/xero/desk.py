@@ -33,6 +33,7 @@ ACTIONS = (
     "add_invoice",
     "notes",
     "note",
+    "dispute",
     "bulk",
     "disconnect",
 )
@@ -57,7 +58,8 @@ class Desk:
             book = Organisation(guid("tenant", self._core.seed, number), name, self._core.clock)
             tenant = Tenant(book, new_meter(self.limits, self._app, number))
             if history_seed is not None:
-                tenant.history = History(lambda: world(history_seed, "xero", self._core.started_at.date()), book)
+                today = self._core.started_at.astimezone(book.time_zone).date()
+                tenant.history = History(lambda: world(history_seed, "xero", today), book)
             self._tenants[book.tenant_id] = tenant
             return book
 
@@ -80,20 +82,23 @@ class Desk:
 
     def invoices(self, organisation: str = "") -> list[Invoice]:
         """Return all sales invoices."""
-        return [i for i in self.organisation(organisation).invoices if i.type == "ACCREC"]
+        with self._core.lock:
+            return [i for i in self.organisation(organisation).invoices if i.type == "ACCREC"]
 
     def find(self, invoice: str, organisation: str = "") -> Invoice:
         """Return an invoice by number or id. Raises ``LookupError``."""
-        book = self.organisation(organisation)
-        found = book.find_number(invoice) or book.invoices.get(invoice)
+        with self._core.lock:
+            book = self.organisation(organisation)
+            found = book.find_number(invoice) or book.invoices.get(invoice)
         if found is None:
             raise LookupError(f"invoice {invoice!r}")
         return found
 
     def contact(self, contact: str, organisation: str = "") -> Contact:
         """Return a contact by id, name or e-mail address. Raises ``LookupError``."""
-        book = self.organisation(organisation)
-        found = book.contacts.get(contact) or next((c for c in book.contacts if contact in {c.name, c.email}), None)
+        with self._core.lock:
+            book = self.organisation(organisation)
+            found = book.contacts.get(contact) or next((c for c in book.contacts if contact in {c.name, c.email}), None)
         if found is None:
             raise LookupError(f"contact {contact!r}")
         return found
@@ -240,6 +245,10 @@ class Desk:
             found = self.find(invoice, organisation)
             self.organisation(organisation).note(found, text)
             return found
+
+    def dispute(self, invoice: str, why: str = "the customer disagrees", organisation: str = "") -> Invoice:
+        """Tell of a dispute in the one way Xero has: a note on the invoice."""
+        return self.note(invoice, f"Disputed: {why}", organisation)
 
     def bulk(self, count: int = 50_000, organisation: str = "") -> int:
         """Add ``count`` invoices with lines, for benchmarks; return how many invoices there are then."""

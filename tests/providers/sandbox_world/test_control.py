@@ -65,6 +65,12 @@ def test_a_script_pays_and_voids(sandbox: Sandbox, url: str) -> None:
         assert two.status == "VOIDED"
 
 
+def test_a_script_tells_of_a_dispute_by_a_note(sandbox: Sandbox, url: str) -> None:
+    number = sandbox.xero.invoices()[0].number
+    assert post(f"{url}/sandbox/xero/invoices/{number}/dispute", {"why": "never ordered"}).status_code == 200
+    assert post(f"{url}/sandbox/xero/invoices/{number}/notes", {}).json()["answer"][-1] == "Disputed: never ordered"
+
+
 def test_a_script_hears_what_there_is_not(url: str) -> None:
     missing = post(f"{url}/sandbox/xero/invoices/none/pay", {})
     assert (missing.status_code, missing.json()) == (404, {"error": "there is no invoice 'none'"})
