@@ -130,7 +130,7 @@ def _answer(look: Look, mailed: Step | None, why_not: mails.WhyNot | None, the_d
         words = f"{why_not.why} {NAMES[look.mail].capitalize()} waits until then."
         return Answer(look.invoice.id, AnswerKind.HOLD, "frequency", words, look.mail, why_not.until_on)
     if look.tell_owner:
-        return _acted(look, AnswerKind.TASK, Step.TELL_OWNER, "Its owner is told of the delay.")
+        return _acted(look, AnswerKind.TASK, Step.TELL_OWNER, f"Its owner is told of the delay.{_no_fee(look)}")
     return _not_yet(look)
 
 
@@ -146,11 +146,14 @@ def _held(look: Look, hold: holds.Hold) -> Answer:
     return Answer(look.invoice.id, AnswerKind.HOLD, look.code, f"{hold.why}{look.person_has}", None, hold.until_on)
 
 
+def _no_fee(look: Look) -> str:
+    return f" {look.fee}" if look.fee else ""
+
+
 def _not_yet(look: Look) -> Answer:
     following = look.upcoming()
-    no_fee = f" {look.fee}" if look.fee else ""
     if following is None:
         words = "Every step of the timetable was taken: it is with a person now."
-        return Answer(look.invoice.id, AnswerKind.HOLD, "all_taken", words + no_fee)
-    words = f"Nothing due until {day(following.on)}: then {NAMES[following.step]}.{no_fee}"
+        return Answer(look.invoice.id, AnswerKind.HOLD, "all_taken", words + _no_fee(look))
+    words = f"Nothing due until {day(following.on)}: then {NAMES[following.step]}.{_no_fee(look)}"
     return Answer(look.invoice.id, AnswerKind.HOLD, "not_yet", words, following.step, following.on)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from policies.decisions import ChargeLateFee, FeePart
 from policies.deeds import Deeds
+from policies.fee_rules import MONTHLY, LateFees
 from policies.holds import Case
-from policies.parts import LateFees
+from policies.interest import YEAR_DAYS, average_balance, interest_parts, rounded
 from policies.receivables import Invoice, Step
 from policies.rules import WARNING_DAYS
 from policies.timetable import Row, starts_on
-from policies.wording import day, days, decimals, percent, sum_of
+from policies.wording import day, days, percent, sum_of
 
 ONCE = "once"
-_YEAR_DAYS = 365
+_CENTS = Decimal("0.01")
 
 
 class Period(NamedTuple):
@@ -25,13 +27,6 @@ class Period(NamedTuple):
     key: str
     from_on: date
     to_on: date
-
-
-class Sum(NamedTuple):
-    """A fee's amount and the lines that lead to it."""
-
-    amount: Decimal
-    parts: tuple[FeePart, ...]
 
 
 def late_fee(case: Case, invoice: Invoice, row: Row, deeds: Deeds) -> ChargeLateFee | str:
@@ -46,7 +41,7 @@ def late_fee(case: Case, invoice: Invoice, row: Row, deeds: Deeds) -> ChargeLate
     if refused:
         return f"No late fee: {refused}."
     period = period_of(rules, invoice, case.today)
-    if period is None or period.key in _periods_taken(rules, invoice, deeds):
+    if period is None or period.key in _periods_charged(rules, invoice, deeds):
         return ""
     return _charge(case, invoice, deeds, period, _days_late(case, invoice, deeds, period, late_from))
 
@@ -88,7 +83,7 @@ def _agreed(case: Case) -> list[date]:
 def period_of(rules: LateFees, invoice: Invoice, today: date) -> Period | None:
     """Find the period a fee charged today is for; it hangs on dates alone, not on how often one looks."""
     start_on = starts_on(invoice)
-    if rules.kind != "percent_per_month":
+    if rules.kind not in MONTHLY:
         return Period(ONCE, start_on, today)
     months = (today.year - start_on.year) * 12 + today.month - start_on.month
     while months > 0 and months_after(start_on, months) > today:
@@ -107,73 +102,13 @@ def months_after(on: date, months: int) -> date:
     return min(first + timedelta(days=on.day - 1), following - timedelta(days=1))
 
 
-def _periods_taken(rules: LateFees, invoice: Invoice, deeds: Deeds) -> set[str]:
-    taken: set[str] = set()
-    for occasion, on in deeds.occasions.get((invoice.id, Step.LATE_FEE), {}).items():
-        period = period_of(rules, invoice, on)
-        taken.add(occasion or (period.key if period else ONCE))
-    return taken
-
-
-def _charge(case: Case, invoice: Invoice, deeds: Deeds, period: Period, days_late: int) -> ChargeLateFee | str:
-    rules = case.policy.late_fees
-    asked = _sum(rules, invoice, period)
-    if asked is None:
-        return f"No late fee: the policy names no flat fee in {invoice.currency}."
-    earlier = _charged_before(rules, invoice, deeds)
-    room = rounded(invoice.total * rules.cap_percent / 100, invoice.currency) - earlier
-    amount = min(asked.amount, room)
-    if amount <= 0:
-        return f"No late fee: the cap of {percent(rules.cap_percent)} of the invoice is reached." if room <= 0 else ""
-    annual = (earlier + amount) * 100 * _YEAR_DAYS / (invoice.due * days_late)
-    reckoned = (
-        f"{sum_of(amount, invoice.currency)} on {sum_of(invoice.due, invoice.currency)}, {days(days_late)} late, "
-    )
-    shown = annual.quantize(Decimal("0.01"), ROUND_HALF_UP)
-    reckoned += f"comes to {percent(shown)} a year"
-    if annual > rules.ceiling_annual_percent:
-        return f"No late fee: {reckoned}, above the {percent(rules.ceiling_annual_percent)} allowed."
-    capped = (FeePart(f"cap: {percent(rules.cap_percent)} of the invoice", amount - asked.amount),)
-    return ChargeLateFee(
-        customer_id=case.statement.customer.id,
-        invoice_id=invoice.id,
-        currency=invoice.currency,
-        period=period.key,
-        amount=amount,
-        annual_rate=shown,
-        parts=asked.parts if amount == asked.amount else asked.parts + capped,
-        why=f"Late fee: {reckoned}; warned on {day(deeds.warned_on[invoice.id])}.",
-        needs_approval=rules.needs_approval,
-    )
-
-
-def _sum(rules: LateFees, invoice: Invoice, period: Period) -> Sum | None:
-    currency = invoice.currency
-    if rules.kind == "flat":
-        flat = rules.amounts.get(currency)
-        if flat is None:
-            return None
-        amount = rounded(flat, currency)
-        return Sum(amount, (FeePart("flat fee", amount),))
-    if rules.kind == "percent":
-        amount = rounded(invoice.due * rules.rate / 100, currency)
-        return Sum(amount, (FeePart(f"{percent(rules.rate)} of {sum_of(invoice.due, currency)}", amount),))
-    owed = average_balance(invoice, period.from_on, period.to_on)
-    amount = rounded(owed * rules.rate / 100, currency)
-    span = f"{day(period.from_on)} to {day(period.to_on)}"
-    return Sum(amount, (FeePart(f"{percent(rules.rate)} of {sum_of(owed, currency)}, owed on average {span}", amount),))
-
-
-def _charged_before(rules: LateFees, invoice: Invoice, deeds: Deeds) -> Decimal:
-    """Add up what earlier periods were charged: the same calculation over the same history gives the same sums."""
-    if rules.kind != "percent_per_month":
-        return Decimal(0)
-    total = Decimal(0)
+def _periods_charged(rules: LateFees, invoice: Invoice, deeds: Deeds) -> dict[str, Period | None]:
+    """List the periods that were charged already, oldest first; a deed without its period counts by its day."""
+    charged: dict[str, Period | None] = {}
     for occasion, on in deeds.occasions.get((invoice.id, Step.LATE_FEE), {}).items():
         period = _period_named(occasion, rules, invoice, on)
-        asked = _sum(rules, invoice, period) if period else None
-        total += asked.amount if asked else Decimal(0)
-    return total
+        charged[occasion or (period.key if period else ONCE)] = period
+    return dict(sorted(charged.items()))
 
 
 def _period_named(occasion: str, rules: LateFees, invoice: Invoice, on: date) -> Period | None:
@@ -183,20 +118,90 @@ def _period_named(occasion: str, rules: LateFees, invoice: Invoice, on: date) ->
     return period
 
 
-def average_balance(invoice: Invoice, from_on: date, to_on: date) -> Decimal:
-    """Average what was owed day by day, from a day to before another, over the history of the balance.
+def _charge(case: Case, invoice: Invoice, deeds: Deeds, period: Period, days_late: int) -> ChargeLateFee | str:
+    rules, currency = case.policy.late_fees, invoice.currency
+    charged = _periods_charged(rules, invoice, deeds)
+    earlier = _charged_before(rules, invoice, charged.values())
+    parts = _reckoned(rules, invoice, period, earlier, first=not charged)
+    if parts is None:
+        return f"No late fee: the policy names no flat fee in {currency}."
+    amount = sum((part.amount for part in parts), Decimal(0))
+    if amount <= 0 < len(parts) - 1:
+        return f"No late fee: the cap of {percent(rules.cap_percent)} of the invoice is reached."
+    if amount <= 0 or amount < rules.minimum.get(currency, Decimal(0)):
+        return ""
+    annual = _annual(invoice, earlier + amount, days_late)
+    reckoned = f"{sum_of(amount, currency)} on {sum_of(invoice.due, currency)}, {days(days_late)} late, "
+    reckoned += f"comes to {percent(annual.quantize(_CENTS, ROUND_HALF_UP))} a year"
+    fixed = rules.compensation_of(invoice.total, currency)
+    if _annual(invoice, earlier + amount - fixed, days_late) > rules.ceiling_annual_percent:
+        return f"No late fee: {reckoned}, above the {percent(rules.ceiling_annual_percent)} allowed."
+    return ChargeLateFee(
+        customer_id=case.statement.customer.id,
+        invoice_id=invoice.id,
+        currency=currency,
+        period=period.key,
+        amount=amount,
+        annual_rate=annual.quantize(_CENTS, ROUND_HALF_UP),
+        parts=parts,
+        why=f"Late fee: {reckoned}; warned on {day(deeds.warned_on[invoice.id])}.",
+        needs_approval=rules.needs_approval,
+    )
 
-    A change counts from its day on: what is paid on a day is not owed on it any more.
-    """
-    later = sum((change.amount for change in invoice.changes if change.on >= to_on), Decimal(0))
-    span = (to_on - from_on).days
-    owed_days = (invoice.due - later) * span
-    for change in invoice.changes:
-        if from_on < change.on < to_on:
-            owed_days -= change.amount * (change.on - from_on).days
-    return max(owed_days / span, Decimal(0))
+
+def _annual(invoice: Invoice, amount: Decimal, days_late: int) -> Decimal:
+    """Annualise: fee in percent of what is owed, x 365 / days late."""
+    return amount * 100 * YEAR_DAYS / (invoice.due * days_late)
 
 
-def rounded(amount: Decimal, currency: str) -> Decimal:
-    """Round to the decimals of the currency, half up: once, at the end."""
-    return amount.quantize(Decimal(1).scaleb(-decimals(currency)), ROUND_HALF_UP)
+def _parts(rules: LateFees, invoice: Invoice, period: Period, earlier: Decimal) -> tuple[FeePart, ...] | None:
+    """Reckon the fee of a period by its kind; ``None`` where the policy names no sum in the currency."""
+    currency = invoice.currency
+    if rules.kind == "flat":
+        flat = rules.amounts.get(currency)
+        return None if flat is None else (FeePart("flat fee", rounded(flat, currency)),)
+    if rules.kind == "annual":
+        late_on = starts_on(invoice) + timedelta(days=1)
+        return interest_parts(invoice, rules, late_on, period.from_on, period.to_on, earlier)
+    if rules.kind == "percent":
+        owed, words = invoice.due, ""
+    else:
+        owed = average_balance(invoice, period.from_on, period.to_on) + (earlier if rules.compound else 0)
+        words = f", owed on average {day(period.from_on)} to {day(period.to_on)}"
+    text = f"{percent(rules.rate)} of {sum_of(owed, currency)}{words}"
+    return (FeePart(text, rounded(owed * rules.rate / 100, currency)),)
+
+
+def _reckoned(
+    rules: LateFees, invoice: Invoice, period: Period, earlier: Decimal, *, first: bool
+) -> tuple[FeePart, ...] | None:
+    """Reckon the fee of a period, with the fixed compensation where it is the first, and cut where a limit says so."""
+    fixed = rules.compensation_of(invoice.total, invoice.currency)
+    parts = _parts(rules, invoice, period, earlier if first else earlier - fixed)  # nothing compounds on a fixed sum
+    if parts is None:
+        return None
+    if fixed and first:
+        parts = (*parts, FeePart("fixed compensation", fixed))
+    cap = rounded(invoice.total * rules.cap_percent / 100, invoice.currency)
+    return _limited(rules, invoice.currency, parts, cap - earlier)
+
+
+def _limited(rules: LateFees, currency: str, parts: tuple[FeePart, ...], room: Decimal) -> tuple[FeePart, ...]:
+    """Cut a fee at the largest single fee and at the cap, each with a line that says so."""
+    for text, limit in (
+        ("the largest single fee", rules.maximum.get(currency)),
+        (f"the cap of {percent(rules.cap_percent)} of the invoice", max(room, Decimal(0))),
+    ):
+        amount = sum((part.amount for part in parts), Decimal(0))
+        if limit is not None and amount > limit:
+            parts = (*parts, FeePart(f"cut at {text}", limit - amount))
+    return parts
+
+
+def _charged_before(rules: LateFees, invoice: Invoice, charged: Iterable[Period | None]) -> Decimal:
+    """Add up what earlier periods were charged: the same calculation over the same history gives the same sums."""
+    total = Decimal(0)
+    for place, period in enumerate(charged):
+        parts = _reckoned(rules, invoice, period, total, first=place == 0) if period else None
+        total += sum((part.amount for part in parts or ()), Decimal(0))
+    return total

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, time
+from datetime import time
 from decimal import Decimal
 
 from policies import rules
@@ -209,40 +209,6 @@ class Thanks:
             once_in_days=section.whole("once_in_days", 30, 3650, "at most one thank-you in 30 days"),
             within_days=section.whole("within_days", 1, 25),
         )
-        section.done()
-        return read
-
-
-@dataclass(frozen=True, slots=True)
-class LateFees:
-    """Whether, how and how much a late fee is."""
-
-    enabled: bool
-    needs_approval: bool
-    terms_agreed_on: date | None
-    kind: str
-    rate: Decimal
-    amounts: Mapping[str, Decimal]
-    grace_days: int
-    cap_percent: Decimal
-    ceiling_annual_percent: Decimal
-
-    @classmethod
-    def read(cls, section: Section) -> LateFees:
-        """Read ``[late_fees]``."""
-        read = cls(
-            enabled=section.switch("enabled"),
-            needs_approval=section.choice("approval", ["person", "automatic"]) == "person",
-            terms_agreed_on=section.day("terms_agreed_on"),
-            kind=section.choice("kind", ["flat", "percent", "percent_per_month"]),
-            rate=section.amount("rate", Decimal(0), Decimal(100)),
-            amounts=section.amounts("amounts"),
-            grace_days=section.whole("grace_days", 0, 365),
-            cap_percent=section.amount("cap_percent", Decimal(0), Decimal(100)),
-            ceiling_annual_percent=section.amount("ceiling_annual_percent", Decimal(0), Decimal(1000)),
-        )
-        if read.enabled and read.kind == "flat" and not read.amounts:
-            section.refuse("kind", 'is "flat", so amounts must say how much: { EUR = 15 }')
         section.done()
         return read
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from policies import parts, rules, toml_writer
 from policies.document import Findings, PolicyError, Problem, Section, Table, laid_over, lines_of, parse
+from policies.fee_rules import PRESETS, LateFees
 from policies.receivables import Step
 from policies.timetable import Row
 
@@ -32,7 +33,7 @@ class ReminderPolicy:
     minimum: parts.Minimum
     books: parts.Books
     thanks: parts.Thanks
-    late_fees: parts.LateFees
+    late_fees: LateFees
     disputes: parts.Disputes
     promises: parts.Promises
     document: Table = field(repr=False, compare=False)
@@ -41,8 +42,7 @@ class ReminderPolicy:
     def from_toml(cls, text: str) -> ReminderPolicy:
         """Read a document laid over the defaults; raises ``PolicyError`` with everything that is wrong."""
         own = parse(text)
-        tone = own.get("tone")
-        below = _below(tone if isinstance(tone, str) else "standard")
+        below = _below(_word(own.get("tone")), _word(_late_fees(own).get("preset")))
         findings = Findings(lines_of(text))
         policy = _read(laid_over(below, own), below, findings)
         if findings.problems:
@@ -65,12 +65,23 @@ def _default() -> ReminderPolicy:
 
 
 @cache
-def _below(tone: str) -> Table:
-    """Read the defaults with the offsets of a tone over them; an unknown tone is refused later, with its line."""
-    defaults = parse((_HERE / "defaults.toml").read_text(encoding="utf-8"))
-    if tone not in _TONES or tone == "standard":
-        return defaults
-    return laid_over(defaults, parse((_HERE / "presets" / f"{tone}.toml").read_text(encoding="utf-8")))
+def _below(tone: str, fees: str) -> Table:
+    """Read the defaults with the presets a document names laid over them; an unknown name is refused later."""
+    below = parse((_HERE / "defaults.toml").read_text(encoding="utf-8"))
+    names = [f"tone_{tone}"] if tone in _TONES and tone != "standard" else []
+    names += [f"fees_{fees}"] if fees in PRESETS and fees != "none" else []
+    for name in names:
+        below = laid_over(below, parse((_HERE / "presets" / f"{name}.toml").read_text(encoding="utf-8")))
+    return below
+
+
+def _late_fees(own: Table) -> Table:
+    table = own.get("late_fees")
+    return table if isinstance(table, dict) else {}
+
+
+def _word(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
@@ -91,7 +102,7 @@ def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
         minimum=parts.Minimum.read(root.section("minimum")),
         books=parts.Books.read(root.section("books")),
         thanks=parts.Thanks.read(root.section("thank_you")),
-        late_fees=parts.LateFees.read(root.section("late_fees")),
+        late_fees=LateFees.read(root.section("late_fees")),
         disputes=parts.Disputes.read(root.section("dispute_raised")),
         promises=parts.Promises.read(root.section("promise_broken")),
         document=table,

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from policies.decisions import ChargeLateFee
-from policies.late_fees import average_balance, months_after
+from policies.interest import average_balance
+from policies.late_fees import months_after
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Deed, Invoice, Segment, Step
 from tests.policies.books import (

@@ -1,0 +1,105 @@
+"""What the policy says about late fees: ``[late_fees]`` of the document, and its dated rates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from policies.document import Section
+
+PRESETS = ("none", "uk", "eu", "germany", "france", "us", "canada", "australia", "new_zealand")
+KINDS = ("flat", "percent", "percent_per_month", "annual")
+MONTHLY = frozenset({"percent_per_month", "annual"})
+_MOST = Decimal(10) ** 12
+
+
+@dataclass(frozen=True, slots=True)
+class LateFees:
+    """Whether, how and how much a late fee is.
+
+    ``rates`` are yearly rates by the day from which they hold, oldest first; ``compensation`` fixed sums per currency
+    by the total from which they hold, smallest first.
+    """
+
+    enabled: bool
+    needs_approval: bool
+    terms_agreed_on: date | None
+    preset: str
+    kind: str
+    rate: Decimal
+    amounts: Mapping[str, Decimal]
+    rates: tuple[tuple[date, Decimal], ...]
+    rate_of_first_day: bool
+    compensation: Mapping[str, tuple[tuple[Decimal, Decimal], ...]]
+    compound: bool
+    minimum: Mapping[str, Decimal]
+    maximum: Mapping[str, Decimal]
+    grace_days: int
+    cap_percent: Decimal
+    ceiling_annual_percent: Decimal
+
+    @classmethod
+    def read(cls, section: Section) -> LateFees:
+        """Read ``[late_fees]``."""
+        read = cls(
+            enabled=section.switch("enabled"),
+            needs_approval=section.choice("approval", ["person", "automatic"]) == "person",
+            terms_agreed_on=section.day("terms_agreed_on"),
+            preset=section.choice("preset", PRESETS),
+            kind=section.choice("kind", KINDS),
+            rate=section.amount("rate", Decimal(0), Decimal(100)),
+            amounts=section.amounts("amounts"),
+            rates=_rates(section.section("rates")),
+            rate_of_first_day=section.switch("rate_of_first_day"),
+            compensation=_compensation(section.section("compensation")),
+            compound=section.switch("compound"),
+            minimum=section.amounts("minimum"),
+            maximum=section.amounts("maximum"),
+            grace_days=section.whole("grace_days", 0, 365),
+            cap_percent=section.amount("cap_percent", Decimal(0), Decimal(100)),
+            ceiling_annual_percent=section.amount("ceiling_annual_percent", Decimal(0), Decimal(1000)),
+        )
+        if read.enabled and read.kind == "flat" and not read.amounts:
+            section.refuse("kind", 'is "flat", so amounts must say how much: { EUR = 15 }')
+        section.done()
+        return read
+
+    def yearly_rate(self, on: date) -> Decimal:
+        """Give the yearly rate that holds on a day: of the table where there is one, else the one rate."""
+        held = [rate for from_on, rate in self.rates if from_on <= on]
+        if held:
+            return held[-1]
+        return self.rates[0][1] if self.rates else self.rate
+
+    def compensation_of(self, total: Decimal, currency: str) -> Decimal:
+        """Give the fixed sum for an invoice of this total."""
+        sums = [amount for from_total, amount in self.compensation.get(currency, ()) if from_total <= total]
+        return sums[-1] if sums else Decimal(0)
+
+
+def _rates(section: Section) -> tuple[tuple[date, Decimal], ...]:
+    rates: list[tuple[date, Decimal]] = []
+    for key in sorted(section.table):
+        try:
+            from_on = date.fromisoformat(key)
+        except ValueError:
+            section.refuse(key, 'is no day: write "2026-07-01" = 11.75')
+        else:
+            rates.append((from_on, section.amount(key, Decimal(0), Decimal(100))))
+        section.asked.add(key)
+    return tuple(sorted(rates))
+
+
+def _compensation(section: Section) -> dict[str, tuple[tuple[Decimal, Decimal], ...]]:
+    return {code: _sums(section.section(code)) for code in section.currencies()}
+
+
+def _sums(section: Section) -> tuple[tuple[Decimal, Decimal], ...]:
+    section.asked.update(section.table)
+    wrong = [key for key in section.table if not key.isdecimal()]
+    for key in wrong:
+        section.refuse(key, 'is no total: write "1000" = 70')
+    read = [(Decimal(key), section.amount(key, Decimal(0), _MOST)) for key in section.table if key not in wrong]
+    return tuple(sorted(read))

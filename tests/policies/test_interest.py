@@ -1,0 +1,229 @@
+"""Interest and the presets: golden sums, and properties of the calculation."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.decisions import ChargeLateFee
+from policies.fee_rules import PRESETS
+from policies.interest import interest_parts, owed_on, spans
+from policies.policy import PolicyError, ReminderPolicy
+from policies.receivables import BalanceChange, Deed, Invoice, Step
+from tests.policies.books import at, decided, fees_of, invoice, mailed, statement
+
+DUE_ON = date(2026, 6, 12)
+
+
+def preset(name: str, *lines: str) -> ReminderPolicy:
+    head = ["[late_fees]", "enabled = true", "terms_agreed_on = 2022-01-31", f'preset = "{name}"']
+    return ReminderPolicy.from_toml("\n".join([*head, *lines]))
+
+
+def charged(rules: ReminderPolicy, of: Invoice, on: date, *deeds: Deed) -> ChargeLateFee:
+    warned = mailed(Step.PAST_DUE, on - timedelta(days=10))
+    (fee,) = fees_of(decided(statement(of, now=at(on), deeds=(warned, *deeds)), now=at(on), policy=rules))
+    return fee
+
+
+def owed(total: str, due_on: date = DUE_ON, currency: str = "EUR", *changes: tuple[date, str]) -> Invoice:
+    history = tuple(BalanceChange(on, Decimal(amount)) for on, amount in changes)
+    due = Decimal(total) + sum((change.amount for change in history), Decimal(0))
+    return invoice(0, today=due_on, total=total, due=due, currency=currency, changes=history)
+
+
+def fee_deed(on: date, period: str) -> Deed:
+    return Deed(Step.LATE_FEE, "i1", at(on), on, contact=False, occasion=period)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_a_policy(name: str) -> None:
+    assert preset(name).late_fees.preset == name
+
+
+@pytest.mark.parametrize(
+    ("late_on", "rate"),
+    [
+        (date(2024, 3, 1), "13.25"),
+        (date(2023, 7, 1), "13"),
+        (date(2023, 6, 30), "11.5"),
+        (date(2022, 9, 1), "9.25"),
+        (date(2022, 1, 1), "8.25"),
+        (date(2026, 8, 1), "11.75"),
+    ],
+)
+def test_the_uk_rate_of_a_half_year(late_on: date, rate: str) -> None:
+    assert preset("uk").late_fees.yearly_rate(late_on) == Decimal(rate)
+
+
+def test_uk_the_rate_of_the_half_year_in_which_it_became_late_holds_throughout() -> None:
+    fee = charged(preset("uk"), owed("5000", date(2023, 6, 12), "GBP"), date(2023, 7, 12))
+    # 5000 x 11.5 % x 30 / 365 = 47.26, and 70 for a debt from 1,000 to below 10,000
+    assert [part.amount for part in fee.parts] == [Decimal("47.26"), Decimal(70)]
+    assert fee.amount == Decimal("117.26")
+    assert fee.parts[0].text == "GBP 5,000.00 for 30 days at 11.5 % a year"
+
+
+@pytest.mark.parametrize(("total", "fixed"), [("999.99", 40), ("1000", 70), ("9999.99", 70), ("10000", 100)])
+def test_uk_the_fixed_sum_follows_the_size_of_the_debt(total: str, fixed: int) -> None:
+    assert preset("uk").late_fees.compensation_of(Decimal(total), "GBP") == fixed
+
+
+def test_the_fixed_sum_is_charged_with_the_first_fee_alone() -> None:
+    rules = preset("uk")
+    debt = owed("1000", date(2026, 7, 10), "GBP")
+    second = charged(rules, debt, date(2026, 9, 10), fee_deed(date(2026, 8, 10), "2026-07"))
+    assert (second.period, second.amount) == ("2026-08", Decimal("9.98"))  # 1000 x 11.75 % x 31 / 365
+
+
+def test_eu_the_rate_changes_with_the_half_year_inside_a_period() -> None:
+    fee = charged(preset("eu"), owed("10000"), date(2026, 7, 13))
+    # 12 to 30 June: 19 days at 10.15; 1 to 11 July: 11 days at 10.4
+    assert [part.text for part in fee.parts] == [
+        "EUR 10,000.00 for 19 days at 10.15 % a year",
+        "EUR 10,000.00 for 11 days at 10.4 % a year",
+        "fixed compensation",
+    ]
+    assert fee.amount == Decimal("84.18") + 40  # 52.836 + 31.342
+
+
+def test_canada_names_the_yearly_equivalent_of_a_monthly_rate() -> None:
+    fee = charged(preset("canada", "rate = 1.5"), owed("1000", currency="CAD"), date(2026, 7, 13))
+    assert (fee.amount, fee.annual_rate) == (Decimal("15.00"), Decimal("18.25"))
+    assert "18.25 % a year" in fee.why
+
+
+def test_canada_refuses_more_than_35_percent_a_year() -> None:
+    on = date(2026, 7, 13)
+    facts = statement(owed("1000", currency="CAD"), now=at(on), deeds=(mailed(Step.PAST_DUE, on - timedelta(days=9)),))
+    decision = decided(facts, now=at(on), policy=preset("canada", "rate = 3"))
+    assert fees_of(decision) == []
+    assert "36.5 % a year, above the 35 % allowed" in decision.answers[0].why
+
+
+def test_a_part_payment_in_the_period_is_counted_from_its_day() -> None:
+    fee = charged(preset("germany"), owed("3000", DUE_ON, "EUR", (date(2026, 6, 22), "-2000")), date(2026, 7, 12))
+    # 10 days of 3000 and 9 of 1000 at 10.27, 11 of 1000 at 10.52
+    assert fee.amount - 40 == Decimal("14.14")
+
+
+def test_a_credit_after_the_period_changes_nothing_in_it() -> None:
+    rules = preset("australia").late_fees
+    whole, credited = owed("1000"), owed("1000", DUE_ON, "EUR", (date(2026, 8, 1), "-900"))
+    span = (DUE_ON, DUE_ON, DUE_ON + timedelta(days=30), Decimal(0))
+    assert interest_parts(credited, rules, *span) == interest_parts(whole, rules, *span)
+
+
+def test_a_due_date_moved_out_moves_the_interest_with_it() -> None:
+    rules = preset("australia")
+    assert charged(rules, owed("1000", date(2026, 7, 12)), date(2026, 8, 12)).period == "2026-07"
+
+
+def test_interest_compounds_only_where_chosen() -> None:
+    debt, before = owed("1000"), fee_deed(date(2026, 7, 12), "2026-06")
+    on = date(2026, 8, 12)
+    simple = charged(preset("australia"), debt, on, before)
+    compound = charged(preset("australia", "compound = true"), debt, on, before)
+    assert simple.amount == Decimal("8.49")  # 1000 x 10 % x 31 / 365
+    assert compound.amount == Decimal("8.56")  # on 8.22 of June more
+
+
+def test_a_fee_below_the_minimum_is_not_worth_an_invoice() -> None:
+    on = date(2026, 7, 12)
+    rules = preset("australia", "minimum = { EUR = 10 }")
+    facts = statement(owed("1000"), now=at(on), deeds=(mailed(Step.PAST_DUE, on - timedelta(days=9)),))
+    assert fees_of(decided(facts, now=at(on), policy=rules)) == []
+
+
+def test_the_largest_single_fee_cuts_it_and_says_so() -> None:
+    fee = charged(preset("australia", "maximum = { EUR = 5 }"), owed("1000"), date(2026, 7, 12))
+    assert fee.amount == 5
+    assert fee.parts[-1].text == "cut at the largest single fee"
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
+    [
+        ('rates = { "soon" = 3 }', "soon is no day"),
+        ("rates = { 2026-07-01 = 300 }", "must be a number from 0 to 100"),
+        ("compensation = { GBP = { some = 3 } }", "some is no total"),
+        ("compensation = { pounds = { 0 = 3 } }", "pounds is no currency"),
+        ('preset = "atlantis"', 'must be "none" or "uk"'),
+    ],
+)
+def test_odd_rates_are_refused_with_their_line(lines: str, words: str) -> None:
+    with pytest.raises(PolicyError, match="line 3") as caught:
+        ReminderPolicy.from_toml(f"[late_fees]\n\n{lines}")
+    assert words in str(caught.value)
+
+
+def test_a_rate_can_be_added_to_a_preset() -> None:
+    rules = preset("uk", 'rates = { "2027-01-01" = 11.5 }').late_fees
+    assert [rules.yearly_rate(on) for on in (date(2026, 12, 31), date(2027, 1, 1))] == [
+        Decimal("11.75"),
+        Decimal("11.5"),
+    ]
+
+
+changes = st.lists(
+    st.builds(
+        BalanceChange,
+        on=st.dates(DUE_ON - timedelta(days=20), DUE_ON + timedelta(days=60)),
+        amount=st.integers(-40000, 5000).map(lambda cents: Decimal(cents) / 100),
+    ),
+    max_size=5,
+)
+
+
+def history(events: list[BalanceChange]) -> Invoice:
+    due = max(Decimal(1000) + sum((each.amount for each in events), Decimal(0)), Decimal("0.01"))
+    return replace(owed("1000"), due=due, changes=tuple(sorted(events, key=lambda each: each.on)))
+
+
+def total(of: Invoice, name: str = "eu") -> Decimal:
+    parts = interest_parts(of, preset(name).late_fees, DUE_ON, DUE_ON, DUE_ON + timedelta(days=30), Decimal(0))
+    return sum((part.amount for part in parts), Decimal(0))
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes)
+def test_interest_is_the_sum_of_its_days_and_never_negative(events: list[BalanceChange]) -> None:
+    debt, rules = history(events), preset("eu").late_fees
+    by_day = Decimal(0)
+    for count in range(30):
+        on = DUE_ON + timedelta(days=count)
+        by_day += max(owed_on(debt, on), Decimal(0)) * rules.yearly_rate(on) / 36500
+    exact = sum((span.interest for span in spans(debt, rules, DUE_ON, DUE_ON, DUE_ON + timedelta(days=30))), Decimal(0))
+    assert abs(exact - by_day) < Decimal("0.000001")
+    assert total(debt) >= 0
+
+
+@settings(max_examples=40, deadline=None)
+@given(changes, st.randoms())
+def test_neither_splitting_nor_the_order_of_a_day_changes_interest(events: list[BalanceChange], dice: object) -> None:
+    halves = [BalanceChange(each.on, half) for each in events for half in (each.amount / 2, each.amount / 2)]
+    assert total(history(halves)) == total(history(events))
+    assert total(history(halves[::-1])) == total(history(events))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 100), st.integers(100, 10_000_000), st.integers(35, 300))
+def test_all_fees_together_never_pass_the_cap(cap: int, cents: int, days_late: int) -> None:
+    rules = ReminderPolicy.from_toml(
+        "[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\n"
+        f'kind = "percent_per_month"\nrate = 5\nceiling_annual_percent = 1000\ncap_percent = {cap}\n'
+    )
+    debt = owed(str(Decimal(cents) / 100))
+    sum_of_fees = Decimal(0)
+    deeds: list[Deed] = [mailed(Step.PAST_DUE, DUE_ON + timedelta(days=8))]
+    for count in range(30, days_late, 5):
+        on = DUE_ON + timedelta(days=count)
+        for fee in fees_of(decided(statement(debt, now=at(on), deeds=tuple(deeds)), now=at(on), policy=rules)):
+            sum_of_fees += fee.amount
+            deeds.append(fee_deed(on, fee.period))
+    assert sum_of_fees <= (debt.total * cap / 100).quantize(Decimal("0.01"), "ROUND_HALF_UP")
