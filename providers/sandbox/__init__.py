@@ -1,5 +1,5 @@
 """Xero, QuickBooks Online and SendGrid on one machine: make-believe vendors over real HTTP, for demo and tests."""
 
-from providers.sandbox.server import Sandbox, run
+from providers.sandbox.server import Sandbox
 
-__all__ = ["Sandbox", "run"]
+__all__ = ["Sandbox"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 
@@ -102,10 +102,3 @@ def _listen(port: int) -> Iterator[socket.socket]:
         listener.bind(("127.0.0.1", port))
         listener.listen(128)  # connections wait here until the loop runs, so nobody has to wait for a start
         yield listener
-
-
-def run(port: int = 8711, seed: int = 1, tell: Callable[[str], object] = print) -> None:
-    """Serve until interrupted, for ``duewell sandbox``; ``tell`` gets the URL once it is reachable."""
-    with Sandbox(seed).serve(port) as url, suppress(KeyboardInterrupt):
-        tell(url)
-        threading.Event().wait()
