@@ -42,7 +42,7 @@ class Profile:
 
 
 class Books:
-    """The objects of one company (realm). Time is asked of ``now``; history passes its own instant to ``at``."""
+    """The objects of one company (realm). Time is asked of ``clock``; history passes its own instant to ``at``."""
 
     def __init__(self, realm: str, profile: Profile, now: Callable[[], datetime]) -> None:
         self.realm = realm
@@ -52,7 +52,7 @@ class Books:
         self.numbers: dict[tuple[str, str], int] = {}
         self.names: dict[tuple[str, str], int] = {}
         self.next_number = 1001
-        self._now = now
+        self.clock = now
         self._at: datetime | None = None
         self._ids: dict[str, int] = {}
         self._applied: dict[tuple[str, int], dict[int, Decimal]] = {}
@@ -65,7 +65,7 @@ class Books:
 
     def moment(self) -> datetime:
         """Return the instant at which changes happen now."""
-        return self._at or self._now()
+        return self._at or self.clock()
 
     def at(self, instant: datetime | None) -> None:
         """Let the following changes happen at ``instant`` (the making of history); ``None`` ends that."""

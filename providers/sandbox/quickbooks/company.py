@@ -58,7 +58,7 @@ def _preferences(books: Books) -> JsonObject:
             "CustomTxnNumbers": profile.custom_numbers, "AllowDeposit": False, "AllowDiscount": False,
             "ETransactionEnabledStatus": "NotApplicable", "ETransactionAttachPDF": False, "AutoApplyCredit": False,
             "AutoApplyPayments": False, "AllowServiceDate": False, "AllowShipping": False,
-            "DefaultTerms": "3", "IPNSupportEnabled": False,
+            "DefaultTerms": {"value": "2"}, "IPNSupportEnabled": False,
         },
         "TaxPrefs": {"UsingSalesTax": profile.country != "US", "PartnerTaxEnabled": False},
         "CurrencyPrefs": {"MultiCurrencyEnabled": profile.multicurrency, "HomeCurrency": home},

@@ -10,7 +10,7 @@ from typing import Any
 
 from providers.sandbox.quickbooks import writes
 from providers.sandbox.quickbooks.books import Books
-from providers.sandbox.quickbooks.figures import amount
+from providers.sandbox.quickbooks.figures import amount as figure
 from providers.sandbox.quickbooks.life import link_credit, write_note
 from providers.sandbox.quickbooks.names import name_key
 from providers.sandbox.quickbooks.payments import request_line
@@ -72,25 +72,25 @@ class Desk:
 
     # money
 
-    def pay(self, invoice: str, part: Money | None = None, *, on: date | None = None) -> JsonObject:
-        """Receive a payment for an invoice: its balance, or ``part`` of it."""
+    def pay(self, invoice: str, amount: Money | None = None, *, on: date | None = None) -> JsonObject:
+        """Receive a payment for an invoice: its balance, or ``amount`` of it."""
         with self._lock:
             entry = self._invoice(invoice)
-            paid = entry.body["Balance"] if part is None else amount("amount", part)
+            paid = entry.body["Balance"] if amount is None else figure("amount", amount)
             lines = [request_line("Invoice", entry.number, paid)]
             return self._receive(entry.body["CustomerRef"], paid, lines, on)
 
-    def pay_unapplied(self, customer: str, total: Money, *, on: date | None = None) -> JsonObject:
+    def pay_unapplied(self, customer: str, amount: Money, *, on: date | None = None) -> JsonObject:
         """Receive money from a customer that is applied to nothing yet."""
         with self._lock:
             reference = {"value": str(self._customer(customer).number)}
-            return self._receive(reference, amount("amount", total), [], on)
+            return self._receive(reference, figure("amount", amount), [], on)
 
-    def apply(self, payment: str, invoice: str, part: Money) -> JsonObject:
+    def apply(self, payment: str, invoice: str, amount: Money) -> JsonObject:
         """Apply unapplied money of a payment to an invoice."""
         with self._lock:
             entry = self._books().get("Payment", payment)
-            line = request_line("Invoice", self._invoice(invoice).number, amount("amount", part))
+            line = request_line("Invoice", self._invoice(invoice).number, figure("amount", amount))
             changed = {"sparse": True, "Line": [*entry.body["Line"], line]}
             return dict(writes.update(self._books(), entry, changed).body)
 
@@ -112,17 +112,17 @@ class Desk:
             self._books().change(entry, {**entry.body, "LinkedTxn": [link]})
             return dict(entry.body)
 
-    def credit(self, customer: str, total: Money, *, number: str = "", on: date | None = None) -> JsonObject:
+    def credit(self, customer: str, amount: Money, *, number: str = "", on: date | None = None) -> JsonObject:
         """Give a customer a credit memo that is applied to nothing yet."""
         with self._lock:
-            asked = self._sale(customer, amount("amount", total), "Credit", number, on)
+            asked = self._sale(customer, figure("amount", amount), "Credit", number, on)
             return dict(writes.create(self._books(), "CreditMemo", asked).body)
 
-    def apply_credit(self, credit: str, invoice: str, part: Money | None = None) -> JsonObject:
-        """Apply a credit memo (id) to an invoice: as much as fits, or ``part``. Returns the linking payment."""
+    def apply_credit(self, credit: str, invoice: str, amount: Money | None = None) -> JsonObject:
+        """Apply a credit memo (id) to an invoice: as much as fits, or ``amount``. Returns the linking payment."""
         with self._lock:
             entry = self._books().get("CreditMemo", credit)
-            wanted = entry.body["Balance"] if part is None else amount("amount", part)
+            wanted = entry.body["Balance"] if amount is None else figure("amount", amount)
             on = self._books().today().isoformat()
             made = link_credit(self._books(), entry, self._invoice(invoice), wanted, on)
             if made is None:
@@ -132,12 +132,12 @@ class Desk:
     # documents
 
     def add_invoice(
-        self, customer: str, total: Money, *, number: str = "", on: date | None = None, due_on: date | None = None,
+        self, customer: str, amount: Money, *, number: str = "", on: date | None = None, due_on: date | None = None,
         sent: bool = True,
     ) -> JsonObject:  # fmt: skip
         """Enter an invoice of one line; ``due_on`` is 30 days later unless said; ``sent`` marks it as mailed."""
         with self._lock:
-            asked = self._sale(customer, amount("amount", total), "Work done", number, on)
+            asked = self._sale(customer, figure("amount", amount), "Work done", number, on)
             dated_on = on or self._books().today()
             asked["DueDate"] = (due_on or dated_on + timedelta(days=30)).isoformat()
             entry = writes.create(self._books(), "Invoice", asked)

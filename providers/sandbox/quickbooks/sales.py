@@ -188,13 +188,11 @@ def _priced(books: Books, kind: str, line: JsonObject, so_far: Decimal) -> tuple
 def _item_detail(books: Books, detail: JsonObject, value: Decimal) -> JsonObject:
     item = active(books, "Item", detail.get("ItemRef") or {"value": "1"}, "ItemRef")
     made: JsonObject = {"ItemRef": books.reference(item)}
-    if given(detail, "UnitPrice") and given(detail, "Qty"):
-        product = cents(amount("UnitPrice", detail["UnitPrice"]) * amount("Qty", detail["Qty"]))
-        if product != value:
-            raise amount_mismatch(value, product)
-    for name in ("UnitPrice", "Qty"):
-        if given(detail, name):
-            made[name] = short(amount(name, detail[name]))
+    figures = {name: amount(name, detail[name]) for name in ("UnitPrice", "Qty") if given(detail, name)}
+    product = cents(figures.get("UnitPrice", ZERO) * figures.get("Qty", ZERO))
+    if product not in (ZERO, value):  # SDKs write 0 for "not said"
+        raise amount_mismatch(value, product)
+    made |= {name: short(figure) for name, figure in figures.items() if figure}
     made["ItemAccountRef"] = item.body["IncomeAccountRef"]
     code = (detail.get("TaxCodeRef") or {}).get("value") or books.default_tax_code
     if code is None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from starlette.routing import BaseRoute
 
@@ -15,18 +14,15 @@ from providers.sandbox.core import Core
 from providers.sandbox.quickbooks.books import REALM, Books, Profile
 from providers.sandbox.quickbooks.company import state_company
 from providers.sandbox.quickbooks.desk import Desk
-from providers.sandbox.quickbooks.life import Life, open_books
+from providers.sandbox.quickbooks.founding import RATES, found, found_with_history, home_today
+from providers.sandbox.quickbooks.life import Life
 from providers.sandbox.quickbooks.refusals import Refusal
 from providers.sandbox.quickbooks.routes import routes
 from providers.sandbox.quickbooks.signin import CLIENT_ID, CLIENT_SECRET, SignIn
 from providers.sandbox.quickbooks.throttle import Throttle
-from providers.sandbox.world import COMPANIES, DAYS_BEFORE, World, world
+from providers.sandbox.world import World, world
 
 JsonObject = dict[str, Any]
-RATES = {
-    "CAD": Decimal("0.7312"), "GBP": Decimal("1.2694"), "EUR": Decimal("1.0871"),
-    "AUD": Decimal("0.6548"), "NZD": Decimal("0.6011"), "CHF": Decimal("1.1235"), "JPY": Decimal("0.0066"),
-}  # fmt: skip
 _ACTS = {
     "pay", "pay_unapplied", "apply", "delete_payment", "void_payment", "deposit", "credit", "apply_credit",
     "add_invoice", "edit", "void", "delete", "note", "add_customer", "edit_customer",
@@ -90,7 +86,7 @@ class QuickBooks(Desk):
             self._added += 1
             realm = str(int(REALM) + self._added)
             profile = Profile(name, country, currency, time_zone, multicurrency, rates=dict(RATES))
-            self._companies[realm] = self._opened(realm, profile)
+            self._companies[realm] = found(realm, profile, self.core.clock.now(), self.core.clock.now)
             return realm
 
     def disconnect(self, realm: str = REALM) -> None:
@@ -156,24 +152,11 @@ class QuickBooks(Desk):
             done = getattr(self.desk(realm), action)(**fields)
         except Refusal as refusal:
             raise ValueError(str(refusal)) from refusal
-        return {name: done[name] for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done} | {
-            "done": action
-        }
+        told = {name: str(done[name]) for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done}
+        return {"done": action, **told}
 
     def _found(self) -> None:
-        now, started = self.core.clock.now(), self.core.started_at
-        home = COMPANIES["quickbooks"]
-        past = world(self.core.seed, "quickbooks", started.astimezone(ZoneInfo(home.time_zone)).date())
-        profile = Profile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
-        self._companies[REALM] = books = self._opened(REALM, profile)
-        life = Life(books)
+        now = self.core.clock.now()
+        past = world(self.core.seed, "quickbooks", home_today(self.core.started_at))
+        self._companies[REALM], life = found_with_history(past, self.core.seed, self.core.clock.now)
         self._lived = _Lived(past, life, now, past.next_at(now))
-        life.go_on(past.between(None, now))
-
-    def _opened(self, realm: str, profile: Profile) -> Books:
-        books = Books(realm, profile, self.core.clock.now)
-        books.at(self.core.started_at - timedelta(days=DAYS_BEFORE + 30))
-        open_books(books)
-        state_company(books)
-        books.at(None)
-        return books

@@ -41,7 +41,7 @@ class Api:
         return self._good(self.call("GET", path, **query))
 
     def query(self, statement: str) -> JsonObject:
-        return self._good(self.call("POST", "query", raw=statement))["QueryResponse"]  # type: ignore[no-any-return]
+        return self._good(self.call("POST", "query", raw=statement))["QueryResponse"]
 
     def post(self, entity: str, body: object, **query: Any) -> JsonObject:
         reply = self._good(self.call("POST", entity.lower(), body=body, **query))
