@@ -24,8 +24,9 @@ def deliver(hour: Hour) -> None:
         return
     _lane(hour, ("mail", "late_fee"), _batches(hour))
     _lane(hour, ("owner_mail",), ([entry_id] for entry_id in _ready_ids(hour, ("owner_mail",))))
-    # Notes last, in a fresh look at the outbox: mails and fees of this very run owe some.
-    _lane(hour, ("note", "waive_fee"), ([entry_id] for entry_id in _ready_ids(hour, ("note", "waive_fee"))))
+    _lane(hour, ("waive_fee",), ([entry_id] for entry_id in _ready_ids(hour, ("waive_fee",))))
+    # Notes last, in a fresh look at the outbox: mails, fees and waivers of this very run owe some.
+    _lane(hour, ("note",), ([entry_id] for entry_id in _ready_ids(hour, ("note",))))
 
 
 def _lane(hour: Hour, kinds: Sequence[str], batches: Iterable[Sequence[int]]) -> None:

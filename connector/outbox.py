@@ -51,13 +51,19 @@ def replan(
     policy_version: int | None,
     customer_ids: Collection[str] | None = None,
 ) -> Replanned:
-    """Make the un-sent entries of the connection (or only of ``customer_ids``) equal to ``drafts``."""
+    """Make the un-sent entries of the connection equal to ``drafts``.
+
+    With ``customer_ids``, only theirs, and nothing is added: a look before acting can take back or correct, while what
+    it newly brings (thanks to somebody who paid this minute) is planned by the next run.
+    """
     wanted = {draft.key: draft for draft in drafts}
     rows = {row.key: row for row in _unsent(session, connection, customer_ids)}
     rows |= {row.key: row for row in _by_keys(session, [key for key in wanted if key not in rows])}
     result = Replanned()
     for key, draft in wanted.items():
         row = rows.get(key)
+        if row is None and customer_ids is not None:
+            continue
         if row is None:
             row = OutboxEntry(
                 connection_id=connection.id or 0,

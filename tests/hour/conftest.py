@@ -1,0 +1,174 @@
+"""A town for the tests of the hour: small books at both make-believe vendors, and a duewell connected to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+import requests
+
+from connector import outbox, policies_store
+from connector.connections import begin_consent, finish_consent, set_mode
+from connector.database import reading, writing
+from connector.installation import Installation, open_installation
+from connector.run import RunResult, run_connection
+from connector.settings import load_settings
+from providers.sandbox import Sandbox
+
+NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small companies are
+LEDGERS = ("xero", "quickbooks")
+
+
+@dataclass
+class Books:
+    """One small company at one vendor, spoken to in the same words on both ledgers."""
+
+    sandbox: Sandbox
+    provider: str
+    company: str = ""
+    numbers: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.provider == "xero":
+            self.company = self.sandbox.xero.add_organisation("Small Works Ltd").tenant_id
+        else:
+            self.company = self.sandbox.quickbooks.add_company(
+                "Small Works Ltd", country="GB", currency="GBP", time_zone="Europe/London"
+            )
+
+    @property
+    def desk(self) -> Any:
+        return self.sandbox.xero if self.provider == "xero" else self.sandbox.quickbooks.desk(self.company)
+
+    @property
+    def where(self) -> dict[str, str]:
+        return {"organisation": self.company} if self.provider == "xero" else {}
+
+    def customer(self, name: str, email: str = "") -> str:
+        email = email or f"accounts@{name.split()[0].lower()}.example"
+        if self.provider == "xero":
+            self.desk.add_contact(name, email=email, country="United Kingdom", **self.where)
+        else:
+            self.desk.add_customer(name, email=email, currency="GBP", BillAddr={"Country": "GB"})
+        return name
+
+    def invoice(self, customer: str, amount: str, *, due_on: date, on: date | None = None) -> str:
+        on = on or due_on - timedelta(days=30)
+        if self.provider == "xero":
+            made = self.desk.add_invoice(
+                customer, amount, on=on.isoformat(), due_on=due_on.isoformat(), sent=True, **self.where
+            ).number
+        else:
+            made = f"I-{len(self.numbers) + 1:04}"
+            self.desk.add_invoice(customer, amount, number=made, on=on, due_on=due_on)
+        self.numbers.append(made)
+        return made
+
+    def pay(self, number: str, amount: str | None = None) -> None:
+        if self.provider == "xero":
+            self.desk.pay(number, amount or "", **self.where)
+        else:
+            self.desk.pay(number, amount)
+
+    def void(self, number: str) -> None:
+        self.desk.void(number, **self.where)
+
+    def credit(self, customer: str, amount: str) -> None:
+        if self.provider == "xero":
+            self.desk.add_credit(customer, amount, **self.where)
+        else:
+            self.desk.credit(customer, amount)
+
+    def notes(self, number: str) -> list[str]:
+        return list(self.desk.notes(number, **self.where))
+
+    def dues(self) -> dict[str, Decimal]:
+        """What is due on every living sales invoice, by number."""
+        if self.provider == "xero":
+            living = [i for i in self.desk.invoices(self.company) if i.status in {"AUTHORISED", "PAID"}]
+            return {i.number: i.amount_due for i in living}
+        return {i["DocNumber"]: Decimal(str(i["Balance"])) for i in self.desk.invoices() if i["TotalAmt"]}
+
+    def fees(self) -> dict[str, Decimal]:
+        return {number: due for number, due in self.dues().items() if number.startswith("LF-")}
+
+
+@dataclass
+class Town:
+    """The sandbox, a duewell, and the company it is connected to."""
+
+    sandbox: Sandbox
+    url: str
+    installation: Installation
+    books: Books
+    connection: int = 0
+
+    def connect(self) -> int:
+        request = begin_consent(self.installation, self.books.provider)
+        url = f"{request.url}&sandbox_allow=1&sandbox_organisation={self.books.company}"
+        reply = requests.get(url, allow_redirects=False, timeout=10)
+        made = finish_consent(
+            self.installation, self.books.provider, urljoin(request.url, reply.headers["Location"])
+        )
+        assert [each.external_id for each in made] == [self.books.company]
+        self.connection = made[0].id or 0
+        return self.connection
+
+    def live(self) -> Town:
+        """Connect and go live, with the books read once."""
+        self.connect()
+        assert self.run().outcome == "ok"
+        set_mode(self.installation, self.connection, "live")
+        return self
+
+    def run(self, **how: Any) -> RunResult:
+        return run_connection(self.installation, self.connection, **how)
+
+    def policy(self, document: str) -> None:
+        with writing(self.installation.engine) as session:
+            policies_store.set_policy(session, document, by="a test", at=self.installation.now())
+
+    def outbox(self, *states: str) -> list[dict[str, Any]]:
+        with reading(self.installation.engine) as session:
+            return outbox.listing(session, self.connection, states or None)
+
+    def mails(self) -> list[tuple[tuple[str, ...], str]]:
+        """Every mail to a customer that the mail system took: to whom, and its subject."""
+        own = self.installation.settings.mail_from
+        return [(tuple(mail.to), mail.subject) for mail in self.sandbox.sendgrid.mails() if own not in mail.to]
+
+    def pass_days(self, days: int) -> None:
+        self.sandbox.clock.advance(timedelta(days=days))
+
+
+def make_town(sandbox: Sandbox, url: str, home: Path, provider: str) -> Town:
+    own = {name.lower(): value for name, value in sandbox.settings(url).items()}
+    own |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
+    installation = open_installation(load_settings(**own), now=sandbox.clock.now)
+    return Town(sandbox, url, installation, Books(sandbox, provider))
+
+
+@pytest.fixture(params=LEDGERS)
+def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
+    """A town with an empty company, not connected yet, on each ledger."""
+    sandbox = Sandbox(now=NOON)
+    with sandbox.serve() as url:
+        home = tmp_path / "home"
+        home.mkdir(mode=0o700)
+        made = make_town(sandbox, url, home, request.param)
+        yield made
+        made.installation.close()
+
+
+TODAY = NOON.date()
+
+
+def days(count: int) -> date:
+    """The date ``count`` days after the town's first day."""
+    return TODAY + timedelta(days=count)

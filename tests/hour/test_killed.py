@@ -1,0 +1,101 @@
+"""A run killed at any of its outgoing requests, then run again: nothing twice, nothing lost, what is uncertain is a doubt."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connector.installation import open_installation
+from connector.run import run_connection
+from providers.sandbox.faults import Rule
+
+POLICY = """
+[late_fees]
+enabled = true
+approval = "automatic"
+terms_agreed_on = 2025-01-01
+"""
+MOST_CALLS = 60  # of one run here; more would mean that something repeats itself
+
+
+def killed_at(town: Any, rule: Rule) -> bool:
+    """Run in a process of its own and kill that one where the rule hangs it; False if the run came to its end first."""
+    town.sandbox.faults.add(rule)
+    child = os.fork()
+    if child == 0:
+        try:
+            own = open_installation(town.installation.settings, now=town.sandbox.clock.now)
+            run_connection(own, town.connection)
+        finally:
+            os._exit(0)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if town.sandbox.faults._hung:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            town.sandbox.faults.clear()
+            return True
+        if os.waitpid(child, os.WNOHANG)[0]:
+            town.sandbox.faults.clear()
+            return False
+        time.sleep(0.002)  # the other process decides when; nothing here depends on how long it takes
+    os.kill(child, signal.SIGKILL)
+    pytest.fail("the run neither hung nor ended")
+
+
+def next_day(town: Any, day: int) -> None:
+    """A working day later: one more customer falls late, another's fee becomes possible; the token has run out."""
+    while True:
+        town.sandbox.clock.advance(timedelta(days=1))
+        if town.sandbox.clock.now().weekday() < 5:
+            break
+    today = town.sandbox.clock.now().date()
+    town.books.invoice(town.books.customer(f"Late{day} Ltd"), "900.00", due_on=today - timedelta(days=9))
+    town.books.invoice(town.books.customer(f"Fee{day} Ltd"), "400.00", due_on=today - timedelta(days=16))
+
+
+@pytest.mark.parametrize("action", ["hang_before", "hang_after"])
+def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(town: Any, action: str) -> None:
+    town.live()
+    town.policy(POLICY)
+    for day in range(8):
+        next_day(town, day)
+        town.run()
+    nth, kills = 0, 0
+    while True:
+        nth += 1
+        assert nth < MOST_CALLS
+        next_day(town, 100 + nth)
+        killed = killed_at(town, Rule(action, nth=nth))
+        again = town.run()
+        assert again.outcome in {"ok", "later"}, again.why
+        check(town)
+        kills += killed
+        if not killed:
+            break
+    assert kills > 12  # sign-in, reads, looks, links, PDFs, mails, fees and notes were all cut once
+    town.sandbox.clock.advance(timedelta(hours=1))
+    town.run()
+    assert town.outbox("calling") == []
+    check(town)
+
+
+def check(town: Any) -> None:
+    """Count at the vendors: every mail, note and fee at most once; every deed of ours is there; the rest is in doubt."""
+    mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
+    assert max(mails.values(), default=0) <= 1
+    done = {entry["key"] for entry in town.outbox("done") if entry["kind"] == "mail"}
+    doubtful = {entry["key"] for entry in town.outbox("doubt", "calling")}
+    assert {key for key in mails if ":owner_mail:" not in key} - done <= doubtful
+    assert done <= set(mails)
+    for number in town.books.numbers:
+        notes = town.books.notes(number)
+        assert len(notes) == len(set(notes)), notes
+    posted = {entry["key"] for entry in town.outbox("done", "calling", "doubt") if entry["kind"] == "late_fee"}
+    assert len(town.books.fees()) <= len(posted)
