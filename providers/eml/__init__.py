@@ -9,9 +9,9 @@ from providers.ledger import Calls
 from providers.mailer import Mailer
 
 
-def mailer(settings: Any, calls: Calls) -> Mailer:
+def make(settings: Any, calls: Calls) -> Mailer:
     """Make the mailer of these settings."""
     return EmlMailer(settings.eml_folder, calls)
 
 
-MAILER = mailer
+MAILER = make

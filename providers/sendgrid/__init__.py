@@ -8,11 +8,11 @@ from providers.ledger import Calls
 from providers.mailer import Mailer
 
 
-def mailer(settings: Any, calls: Calls) -> Mailer:
+def make(settings: Any, calls: Calls) -> Mailer:
     """Make the mailer of these settings."""
     from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when a mail leaves
 
     return SendGridMailer(settings.sendgrid_api_url, settings.sendgrid_api_key, calls)
 
 
-MAILER = mailer
+MAILER = make

@@ -119,7 +119,7 @@ class SendGridMailer:
     def _sent_to(self, address: str, since_at: datetime) -> list[str]:
         first, last = since_at - SEARCH_BEFORE, since_at + SEARCH_AFTER
         conditions = (
-            f"to_email = '{address.replace(chr(39), chr(39) * 2)}'",
+            f"to_email = {_quoted(address)}",
             f'sg_message_id_created_at >= TIMESTAMP "{_instant(first)}"',
             f'sg_message_id_created_at <= TIMESTAMP "{_instant(last)}"',
         )
@@ -164,6 +164,11 @@ def _said(body: bytes) -> str:
         return "no reason given"
     said = [f"{one.message} ({one.field})" if one.field else one.message or "" for one in problems]
     return "; ".join(filter(None, said))[:_WORDS_MAX] or "no reason given"
+
+
+def _quoted(address: str) -> str:
+    """Either quote is allowed; how one within would be escaped is not documented, and o'neil@example.com exists."""
+    return f'"{address}"' if "'" in address else f"'{address}'"
 
 
 def _instant(at: datetime) -> str:

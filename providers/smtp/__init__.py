@@ -9,9 +9,9 @@ from providers.mailer import Mailer
 from providers.smtp.mailer import SmtpMailer
 
 
-def mailer(settings: Any, calls: Calls) -> Mailer:
+def make(settings: Any, calls: Calls) -> Mailer:
     """Make the mailer of these settings."""
     return SmtpMailer(settings.smtp_url, calls)
 
 
-MAILER = mailer
+MAILER = make
