@@ -41,11 +41,11 @@ class Api:
         return self._good(self.call("GET", path, **query))
 
     def query(self, statement: str) -> JsonObject:
-        return self._good(self.call("POST", "query", raw=statement))["QueryResponse"]
+        return self._good(self.call("POST", "query", raw=statement))["QueryResponse"]  # type: ignore[no-any-return]
 
     def post(self, entity: str, body: object, **query: Any) -> JsonObject:
         reply = self._good(self.call("POST", entity.lower(), body=body, **query))
-        return next(value for name, value in reply.items() if name != "time")  # type: ignore[no-any-return]
+        return next(value for name, value in reply.items() if name != "time")
 
     def refused(self, method: str, path: str, **rest: Any) -> JsonObject:
         """Return the first error of a request that must be refused with a Fault."""

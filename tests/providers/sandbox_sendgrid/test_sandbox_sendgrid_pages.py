@@ -1,0 +1,76 @@
+"""The pages on which a person reads the mails that the sandbox took."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+from typing import Any
+
+import requests
+
+Body = dict[str, Any]
+
+
+class _Page(HTMLParser):
+    """What a test wants to know of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.frames: list[dict[str, str | None]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        if tag == "a":
+            self.links.append(dict(attrs)["href"] or "")
+        if tag == "iframe":
+            self.frames.append(dict(attrs))
+
+
+def test_the_list_shows_the_newest_first_and_links_each(http: requests.Session, url: str, mail: Body) -> None:
+    assert "No mail has come yet" in requests.get(f"{url}/mails", timeout=10).text
+    for subject in ("First", "Second"):
+        http.post(f"{url}/v3/mail/send", json={**mail, "subject": subject})
+    page = requests.get(f"{url}/mails", timeout=10).text
+    assert _Page(page).links == ["/mails/2", "/mails/1"]
+    assert page.index("Second") < page.index("First")
+    assert 'name="viewport"' in page
+    assert "color-scheme: light dark" in page
+    assert requests.get(f"{url}/sandbox/mails", timeout=10).url == f"{url}/mails"
+
+
+def test_a_mail_shows_html_in_a_powerless_frame_and_text_beside_it(
+    http: requests.Session, url: str, mail: Body
+) -> None:
+    evil = {"type": "text/html", "value": '<script>alert(1)</script><a href="https://pay.example">Pay</a>"\'>'}
+    http.post(f"{url}/v3/mail/send", json={**mail, "content": [mail["content"][0], evil]})
+    reply = requests.get(f"{url}/mails/1", timeout=10)
+    page = _Page(reply.text)
+    assert "script" not in page.tags
+    assert page.tags.count("h1") == 1
+    (frame,) = page.frames
+    assert "allow-scripts" not in (frame["sandbox"] or "")
+    assert "allow-same-origin" not in (frame["sandbox"] or "")
+    assert evil["value"] in (frame["srcdoc"] or "")
+    assert frame["title"]
+    assert "Please pay &lt;soon&gt;." in reply.text
+    assert "Invoice 1001 &amp; its due day" in reply.text
+    assert "default-src 'none'" in reply.headers["Content-Security-Policy"]
+
+
+def test_attachments_can_be_downloaded(http: requests.Session, url: str, mail: Body) -> None:
+    part = {"content": "JVBERi0xLjQ=", "filename": 'in"voice.pdf', "type": "application/pdf"}
+    http.post(f"{url}/v3/mail/send", json={**mail, "attachments": [part]})
+    assert "/mails/1/attachments/0" in _Page(requests.get(f"{url}/mails/1", timeout=10).text).links
+    got = requests.get(f"{url}/mails/1/attachments/0", timeout=10)
+    assert got.content == b"%PDF-1.4"
+    assert got.headers["Content-Disposition"] == 'attachment; filename="invoice.pdf"'
+    assert requests.get(f"{url}/mails/1/attachments/1", timeout=10).status_code == 404
+
+
+def test_one_can_walk_from_mail_to_mail(http: requests.Session, url: str, mail: Body) -> None:
+    for _ in range(3):
+        http.post(f"{url}/v3/mail/send", json=mail)
+    assert _Page(requests.get(f"{url}/mails/2", timeout=10).text).links[:3] == ["/mails", "/mails/3", "/mails/1"]
+    assert requests.get(f"{url}/mails/4", timeout=10).status_code == 404
