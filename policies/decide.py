@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import holds, late_fees, mails, tasks, timetable
+from policies import agreements, holds, late_fees, mails, shifts, tasks, timetable
 from policies.calendar import Calendar, Opening, opening, zone
+from policies.case import Case, Hold
 from policies.decisions import Action, Answer, AnswerKind, ChargeLateFee, Decision
 from policies.deeds import Deeds
 from policies.looks import Look
@@ -38,6 +39,7 @@ def decide(statements: Sequence[Statement], policy: ReminderPolicy, now: datetim
     looks = [look for statement in statements for look in _look_at(statement, the_day)]
 
     actions: list[Action] = [*tasks.by_person(looks, the_day.deeds), *tasks.due(looks), *tasks.owners(looks)]
+    actions += agreements.tasks(looks)
     actions += [look.fee for look in looks if isinstance(look.fee, ChargeLateFee)]
 
     mail, why_not = mails.reminder(looks, the_day.deeds, the_day.opening, the_day.leaves_on)
@@ -71,7 +73,7 @@ def _look_at(statement: Statement, the_day: _Day) -> Iterable[Look]:
     """Look at every invoice of a statement: what holds it, or else which steps are due."""
     policy, today = the_day.policy, the_day.today
     segment = segment_of(statement.customer, policy.segments, today)
-    case = holds.Case(
+    case = Case(
         statement=statement,
         policy=policy,
         today=today,
@@ -85,8 +87,10 @@ def _look_at(statement: Statement, the_day: _Day) -> Iterable[Look]:
         yield _look(case, invoice, the_day)
 
 
-def _look(case: holds.Case, invoice: Invoice, the_day: _Day) -> Look:
+def _look(case: Case, invoice: Invoice, the_day: _Day) -> Look:
     row = case.policy.rows[case.segment, size_of(invoice, case.policy.sizes)]
+    if case.statement.customer.habits is not None:
+        row = shifts.shifted(row, case.statement.customer.habits)
     look = Look(case, invoice, row, the_day.deeds.taken(invoice.id))
     held = holds.first_hold(case, invoice)
     if held is not None:
@@ -124,6 +128,8 @@ def _answer(look: Look, mailed: Step | None, why_not: mails.WhyNot | None, the_d
         return _acted(look, AnswerKind.FEE, Step.LATE_FEE, look.fee.why)
     if look.hold is not None:
         return _held(look, look.hold)
+    if look.broken:
+        return _acted(look, AnswerKind.TASK, Step.PROMISE_BROKEN, look.broken)
     if look.tasks:
         return _acted(look, AnswerKind.TASK, look.tasks[0], tasks.why(look, look.tasks[0]))
     if look.mail is not None and why_not is not None:
@@ -140,7 +146,7 @@ def _acted(look: Look, kind: AnswerKind, step: Step, why: str, on: date | None =
     return Answer(look.invoice.id, kind, step.value, why, next_step, next_on)
 
 
-def _held(look: Look, hold: holds.Hold) -> Answer:
+def _held(look: Look, hold: Hold) -> Answer:
     if look.person_gets is not None:
         return Answer(look.invoice.id, AnswerKind.TASK, look.code, f"{hold.why} A person gets it as a task.")
     return Answer(look.invoice.id, AnswerKind.HOLD, look.code, f"{hold.why}{look.person_has}", None, hold.until_on)

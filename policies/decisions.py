@@ -51,7 +51,10 @@ class TellOwner:
 
 @dataclass(frozen=True, slots=True)
 class MakeTask:
-    """Work for a person: a call, a review, an address to find."""
+    """Work for a person: a call, a review, an address to find.
+
+    ``occasion`` tells tasks of one step apart where it may come again for an invoice: a dispute's or a promise's day.
+    """
 
     customer_id: str
     step: Step | None
@@ -59,6 +62,7 @@ class MakeTask:
     invoice_ids: tuple[str, ...]
     due_on: date
     why: str
+    occasion: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,42 +8,15 @@ the window come last and concern mails alone; they belong to the customer, not t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
 
-from policies.calendar import Calendar, business_days_after
+from policies import agreements
+from policies.case import Case, Hold
 from policies.policy import ReminderPolicy
-from policies.receivables import Invoice, InvoiceStatus, Segment, Statement
+from policies.receivables import Invoice, InvoiceStatus, Statement
 from policies.wording import day, sum_of
-
-
-class Hold(NamedTuple):
-    """Why nothing happens to an invoice, and until when, where that is known."""
-
-    why: str
-    until_on: date | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One statement as the policy looks at it on one day. ``covered``: the unapplied money that meets each invoice."""
-
-    statement: Statement
-    policy: ReminderPolicy
-    today: date
-    now: datetime
-    calendar: Calendar
-    segment: Segment
-    covered: Mapping[str, Decimal]
-    stale: Hold | None
-
-    @property
-    def country(self) -> str:
-        """Give the country whose holidays count for the customer."""
-        return self.statement.customer.country or self.statement.company.country
 
 
 def nothing_owed(case: Case, invoice: Invoice) -> Hold | None:
@@ -87,12 +60,19 @@ def promised(case: Case, invoice: Invoice) -> Hold | None:
     """The customer promised to pay by a day that is not over yet."""
     if invoice.promised_on is None:
         return None
-    policy = case.policy
-    allowed = policy.promises.business_days
-    if case.today > invoice.promised_on + timedelta(days=30):
-        return None  # long broken, whatever the holidays
-    broken_on = business_days_after(invoice.promised_on, allowed, case.country, policy.window, case.calendar)
+    broken_on = agreements.broken_on(case, invoice.promised_on)
     return Hold(f"Payment is promised for {day(invoice.promised_on)}.", broken_on) if case.today < broken_on else None
+
+
+def payment_plan(case: Case, invoice: Invoice) -> Hold | None:
+    """A payment plan is kept; one missed instalment voids it."""
+    if invoice.plan is None:
+        return None
+    missed, coming = agreements.missed_instalment(case, invoice), agreements.next_instalment(invoice)
+    if missed is not None or coming is None:
+        return None
+    amount = sum_of(coming.amount, invoice.currency)
+    return Hold(f"A payment plan is kept: {amount} is to come by {day(coming.on)}.", coming.on)
 
 
 def paused(case: Case, invoice: Invoice) -> Hold | None:
@@ -172,6 +152,7 @@ HOLDS: tuple[tuple[str, Callable[[Case, Invoice], Hold | None]], ...] = (
     ("unapplied_credit", unapplied_credit),
     ("disputed", disputed),
     ("promised", promised),
+    ("payment_plan", payment_plan),
     ("paused", paused),
     ("opted_out", opted_out),
     ("own_reminders", own_reminders),

@@ -7,10 +7,10 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+from policies.case import Case
 from policies.decisions import ChargeLateFee, FeePart
 from policies.deeds import Deeds
 from policies.fee_rules import MONTHLY, LateFees
-from policies.holds import Case
 from policies.interest import YEAR_DAYS, average_balance, interest_parts, rounded
 from policies.receivables import Invoice, Step
 from policies.rules import WARNING_DAYS

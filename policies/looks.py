@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
+from policies.case import Case, Hold
 from policies.decisions import ChargeLateFee
-from policies.holds import Case, Hold
 from policies.receivables import Invoice, Step
 from policies.timetable import HARDNESS, Row, Taken, Upcoming, starts_on, upcoming
 from policies.wording import day, days, sum_of
@@ -27,6 +27,7 @@ class Look:
     tasks: tuple[Step, ...] = ()
     tell_owner: bool = False
     fee: ChargeLateFee | str = ""
+    broken: str = ""
     person_gets: Step | None = None
     person_has: str = ""
 

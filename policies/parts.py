@@ -234,12 +234,12 @@ class Disputes:
 class Promises:
     """When a promise counts as broken: so many business days after the promised day."""
 
-    kind: str
     business_days: int
 
     @classmethod
     def read(cls, section: Section) -> Promises:
         """Read ``[promise_broken]``."""
-        read = cls(section.choice("kind", ["call", "mail"]), section.whole("business_days", 0, 30))
+        section.choice("kind", ["call"])
+        read = cls(section.whole("business_days", 0, 30))
         section.done()
         return read

@@ -87,6 +87,24 @@ class Company:
 
 
 @dataclass(frozen=True, slots=True)
+class Habits:
+    """How a customer pays, from what he settled before today (``habits.py``): days late are counted from the due date.
+
+    ``low``/``high`` bound four cases of five; ``weekday`` counts from Monday = 0; ``on_time_run`` is the number of the
+    last invoices in a row that were paid on time.
+    """
+
+    settled: int
+    median_days_late: float
+    low_days_late: float
+    high_days_late: float
+    late_share: float
+    weekday: int | None = None
+    on_time_run: int = 0
+    broke_promise: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Customer:
     """Who owes. The last block is what a person set by hand; ``None`` there means "as the policy says"."""
 
@@ -108,6 +126,7 @@ class Customer:
     paid_invoices: int = 0
     revenue_rank: int | None = None
     in_top_revenue: bool = False
+    habits: Habits | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +143,23 @@ class BalanceChange:
 
     on: date
     amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Instalment:
+    """One payment of a plan: how much by when."""
+
+    on: date
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentPlan:
+    """What was agreed about an invoice: instalments, oldest first, on ``owed`` as it was on ``agreed_on``."""
+
+    agreed_on: date
+    owed: Decimal
+    instalments: tuple[Instalment, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +194,7 @@ class Invoice:
     paused: bool = False
     paused_until_on: date | None = None
     changes: tuple[BalanceChange, ...] = ()
+    plan: PaymentPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)

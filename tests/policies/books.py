@@ -113,7 +113,7 @@ def steps_taken(action: Action) -> list[tuple[str, Step, str]]:
         return [(invoice_id, step, "") for invoice_id, step in action.taken]
     if isinstance(action, ChargeLateFee):
         return [(action.invoice_id, Step.LATE_FEE, action.period)]
-    return [(invoice_id, action.step, "") for invoice_id in action.invoice_ids if action.step]
+    return [(invoice_id, action.step, action.occasion) for invoice_id in action.invoice_ids if action.step]
 
 
 class Book:

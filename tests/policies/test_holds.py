@@ -13,7 +13,17 @@ from policies import holds
 from policies.decide import decide
 from policies.decisions import AnswerKind
 from policies.policy import ReminderPolicy
-from policies.receivables import Credit, CreditKind, Deed, Discount, InvoiceStatus, Segment, Step
+from policies.receivables import (
+    Credit,
+    CreditKind,
+    Deed,
+    Discount,
+    Instalment,
+    InvoiceStatus,
+    PaymentPlan,
+    Segment,
+    Step,
+)
 from tests.policies.books import (
     COMPANY,
     KNOWN,
@@ -39,6 +49,9 @@ TOMORROW = MONDAY + timedelta(days=1)
 YESTERDAY = MONDAY - timedelta(days=1)
 
 
+PLAN = PaymentPlan(YESTERDAY, Decimal(100), (Instalment(TOMORROW, Decimal(50)), Instalment(TOMORROW, Decimal(50))))
+
+
 def credit(remaining: str, currency: str = "EUR") -> Credit:
     return Credit("cr", CreditKind.PAYMENT, "c1", currency, Decimal(remaining), YESTERDAY)
 
@@ -53,6 +66,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("unapplied_credit", {}, {}, {"credits": (credit("100"),)}, "EUR 100.00"),
     ("disputed", {"disputed_on": YESTERDAY, "dispute_why": "wrong price"}, {}, {}, "22 Nov 2026: wrong price"),
     ("promised", {"promised_on": TOMORROW}, {}, {}, "promised for 24 Nov 2026"),
+    ("payment_plan", {"plan": PLAN}, {}, {}, "EUR 50.00 is to come by 24 Nov 2026"),
     ("paused", {"paused": True}, {}, {}, "paused by hand"),
     ("paused", {"paused": True, "paused_until_on": TOMORROW}, {}, {}, "paused until 24 Nov 2026"),
     ("paused", {}, {"hold_until_on": TOMORROW}, {}, "customer is paused until 24 Nov 2026"),

@@ -1,0 +1,39 @@
+"""One statement as the policy looks at it on one day."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from policies.calendar import Calendar
+from policies.policy import ReminderPolicy
+from policies.receivables import Segment, Statement
+
+
+class Hold(NamedTuple):
+    """Why nothing happens to an invoice, and until when, where that is known."""
+
+    why: str
+    until_on: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One statement as the policy looks at it on one day. ``covered``: the unapplied money that meets each invoice."""
+
+    statement: Statement
+    policy: ReminderPolicy
+    today: date
+    now: datetime
+    calendar: Calendar
+    segment: Segment
+    covered: Mapping[str, Decimal]
+    stale: Hold | None
+
+    @property
+    def country(self) -> str:
+        """Give the country whose holidays count for the customer."""
+        return self.statement.customer.country or self.statement.company.country

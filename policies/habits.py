@@ -1,0 +1,154 @@
+"""How a customer pays, learned from his own history: an expected pay day with its interval, and a score.
+
+Only invoices settled before the day of decision are looked at. Newer ones count more: an invoice loses half its weight
+with every eight that were settled after it. The share paid late is drawn towards the company's own where a customer has
+little history.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from itertools import accumulate
+from typing import NamedTuple
+
+from policies.receivables import Habits
+from policies.wording import days
+
+HALF_LIFE_INVOICES = 8
+PRIOR_INVOICES = 3  # a customer's own history weighs as much as the company's from so many invoices on
+DOUBT_INVOICES = 1.5  # how far the interval of a short history is widened by the company's
+INTERVAL = (0.1, 0.9)  # the 80 % interval
+ON_TIME_RUN = 6  # so many paid on time one after another, and nobody asks whether an invoice arrived
+CHRONIC_DAYS = 15
+STEADY_DAYS = 4  # a spread up to this makes "always pays on the 5th day" true
+_WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+
+
+class Settled(NamedTuple):
+    """An invoice that was paid in full: when it was due and when it was settled."""
+
+    due_on: date
+    settled_on: date
+
+    @property
+    def days_late(self) -> int:
+        """Count the days after the due date; negative where paid before it."""
+        return (self.settled_on - self.due_on).days
+
+
+@dataclass(frozen=True, slots=True)
+class Norm:
+    """How the company's customers pay altogether: what a customer without history is taken for."""
+
+    median_days_late: float = 0.0
+    low_days_late: float = 0.0
+    high_days_late: float = 30.0
+    late_share: float = 0.5
+
+
+class Forecast(NamedTuple):
+    """When an invoice will probably be paid, from when to when in four cases of five, and how likely late."""
+
+    expected_on: date
+    earliest_on: date
+    latest_on: date
+    late_share: float
+
+
+def norm_of(history: Sequence[Settled], before_on: date) -> Norm:
+    """Learn the company's norm from what was settled before a day."""
+    late = sorted(each.days_late for each in history if each.settled_on < before_on)
+    if not late:
+        return Norm()
+    even = [1.0] * len(late)
+    low, median, high = (_quantile(late, even, share) for share in (INTERVAL[0], 0.5, INTERVAL[1]))
+    return Norm(median, low, high, sum(day > 0 for day in late) / len(late))
+
+
+def habits_of(history: Sequence[Settled], norm: Norm, before_on: date, *, broke_promise: bool = False) -> Habits:
+    """Learn one customer's habits from what he settled before a day."""
+    known = sorted((each for each in history if each.settled_on < before_on), key=lambda each: each.settled_on)
+    count = len(known)
+    late_count = sum(each.days_late > 0 for each in known)
+    late_share = (late_count + PRIOR_INVOICES * norm.late_share) / (count + PRIOR_INVOICES)
+    low, median, high = _spread(known, norm)
+    return Habits(
+        settled=count,
+        median_days_late=median,
+        low_days_late=low,
+        high_days_late=high,
+        late_share=late_share,
+        weekday=_weekday(known),
+        on_time_run=_on_time_run(known),
+        broke_promise=broke_promise,
+    )
+
+
+def _spread(known: Sequence[Settled], norm: Norm) -> tuple[float, float, float]:
+    """Weigh the days late by age and give their middle and the interval, widened by the norm where there are few."""
+    if not known:
+        return norm.low_days_late, norm.median_days_late, norm.high_days_late
+    last = len(known) - 1
+    pairs = sorted((each.days_late, 0.5 ** ((last - place) / HALF_LIFE_INVOICES)) for place, each in enumerate(known))
+    late, weights = [each for each, _ in pairs], [weight for _, weight in pairs]
+    low, median, high = (_quantile(late, weights, share) for share in (INTERVAL[0], 0.5, INTERVAL[1]))
+    doubt = DOUBT_INVOICES / (len(known) + DOUBT_INVOICES)
+    low -= doubt * max(norm.median_days_late - norm.low_days_late, 0.0)
+    high += doubt * max(norm.high_days_late - norm.median_days_late, 0.0)
+    return low, median, high
+
+
+def _quantile(ordered: Sequence[int], weights: Sequence[float], share: float) -> float:
+    """Give the weighted quantile of ordered values."""
+    wanted = share * sum(weights)
+    for value, reached in zip(ordered, accumulate(weights), strict=True):
+        if reached >= wanted:
+            return float(value)
+    return float(ordered[-1])
+
+
+def _weekday(known: Sequence[Settled]) -> int | None:
+    """Name the weekday on which he pays, where more than half of at least six payments fell on it."""
+    if len(known) < ON_TIME_RUN:
+        return None
+    weekday, times = Counter(each.settled_on.weekday() for each in known).most_common(1)[0]
+    return weekday if times * 2 > len(known) else None
+
+
+def _on_time_run(known: Sequence[Settled]) -> int:
+    """Count how many of the last invoices in a row were paid on time."""
+    late_places = [place for place, each in enumerate(known) if each.days_late > 0]
+    return len(known) - (late_places[-1] + 1 if late_places else 0)
+
+
+def forecast(habits: Habits, due_on: date) -> Forecast:
+    """Foretell when an invoice will be paid."""
+    expected_on = due_on + timedelta(days=round(habits.median_days_late))
+    if habits.weekday is not None:
+        shift = (habits.weekday - expected_on.weekday() + 3) % 7 - 3  # the nearest such day
+        expected_on += timedelta(days=shift)
+    earliest_on = due_on + timedelta(days=round(habits.low_days_late))
+    latest_on = due_on + timedelta(days=round(habits.high_days_late))
+    return Forecast(expected_on, min(earliest_on, expected_on), max(latest_on, expected_on), habits.late_share)
+
+
+def score(habits: Habits) -> int:
+    """Score a payer from 0 (never on time) to 100 (always): the share paid on time, less a point for each day late."""
+    return max(0, min(100, round(100 * (1 - habits.late_share) - max(habits.median_days_late, 0.0))))
+
+
+def score_why(habits: Habits) -> str:
+    """Print the score beside its inputs."""
+    pays = f"; pays on {_WEEKDAY_NAMES[habits.weekday]}s" if habits.weekday is not None else ""
+    broke = "; broke a promise" if habits.broke_promise else ""
+    late = round(habits.median_days_late)
+    median = f"{days(late)} late" if late > 0 else "on the due date" if late == 0 else f"{days(-late)} early"
+    return (
+        f"score {score(habits)}: {habits.settled} invoices settled, {habits.late_share:.0%} late "
+        f"(drawn towards all customers'), {median} in the median, "
+        f"between {round(habits.low_days_late)} and {round(habits.high_days_late)} days in four of five cases"
+        f"{pays}{broke}"
+    )
