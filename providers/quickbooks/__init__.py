@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.ledger import AccessToken, Calls, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger
+from providers.ledger import AccessToken, Calls, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
 
 
 class _QuickBooks:
@@ -67,4 +67,4 @@ class _Fixed:
         return self._token
 
 
-PROVIDER = _QuickBooks()
+PROVIDER: LedgerProvider = _QuickBooks()

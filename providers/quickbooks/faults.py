@@ -29,6 +29,7 @@ THROTTLE_WAIT: Final = timedelta(seconds=60)  # Intuit: wait 60 seconds after a 
 _WITHDRAWN: Final = frozenset({"100", "120", "3100", "3200"})
 _THROTTLED: Final = frozenset({"3001"})
 _SYSTEM_FAILURES_FROM = 10_000
+FAULT_BYTES_MAX: Final = 65_536
 _WORDS_MAX = 300
 _HINTS: Final = {
     "3100": "; the company withdrew its consent, or the keys are those of the other environment (sandbox, production)",
@@ -64,7 +65,8 @@ class _Envelope(Struct):
 
 def body_of(response: requests.Response, vendor: Vendor, kind: str) -> bytes:
     """The body of a reply that succeeded; everything else is raised as what has to be done about it."""
-    fault = fault_in(response.content) if b"ault" in response.content else None
+    # a fault is short: a page of a thousand records is not searched for one
+    fault = fault_in(response.content) if len(response.content) < FAULT_BYTES_MAX else None
     if fault:
         raise error_of(fault, response, vendor, kind)
     if response.status_code == requests.codes.unauthorized:

@@ -40,6 +40,7 @@ FEE_NOTE: Final = "Late fee for invoice "  # begins the private note of our fee 
 _LATE_FEE = FEE_NAME.casefold()
 _AMOUNT_MAX: Final = Decimal(10**14)
 _NO_CENTS: Final = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
+_OPEN, _PAID, _VOIDED = (one.value for one in (InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.VOIDED))
 _ZERO = Decimal(0)
 _TEN_THOUSAND = Decimal(10_000)
 
@@ -112,7 +113,7 @@ def invoice(record: Invoice, books: Books) -> InvoiceRecord:
         record.balance,
         status,
         record.email_status != "NeedToSend" or record.print_status == "PrintComplete",
-        _settled_on(record, books.paid_on) if status == "paid" else None,
+        _settled_on(record, books.paid_on) if status == _PAID else None,
         None,
         _discount(record.total_amt, offer.percent, currency) if offer else None,
         record.txn_date + timedelta(days=offer.days) if offer else None,
@@ -245,8 +246,8 @@ def _check(amount: Decimal, key: str) -> None:
 
 def _status(record: Invoice) -> str:
     if record.balance > 0:
-        return InvoiceStatus.OPEN.value
-    return InvoiceStatus.VOIDED.value if is_voided(record) else InvoiceStatus.PAID.value
+        return _OPEN
+    return _VOIDED if is_voided(record) else _PAID
 
 
 def _settled_on(record: Invoice, paid_on: Mapping[str, date | None]) -> date:

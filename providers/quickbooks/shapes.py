@@ -12,8 +12,14 @@ from decimal import Decimal
 from msgspec import Raw, Struct, field
 
 
+class Id(Struct, gc=False):
+    """A reference of which only the id is needed."""
+
+    value: str
+
+
 class Ref(Struct, gc=False):
-    """A reference to another object."""
+    """A reference to another object, by id and name."""
 
     value: str
     name: str | None = None
@@ -108,17 +114,17 @@ class Invoice(Struct, rename="pascal"):
     sync_token: str
     meta_data: Meta
     txn_date: date
-    customer_ref: Ref
+    customer_ref: Id
     total_amt: Decimal
     balance: Decimal
     due_date: date | None = None
     doc_number: str | None = None
-    currency_ref: Ref | None = None
+    currency_ref: Id | None = None
     private_note: str | None = None
     email_status: str | None = None
     print_status: str | None = None
     bill_email: EmailAddress | None = None
-    sales_term_ref: Ref | None = None
+    sales_term_ref: Id | None = None
     deposit: Decimal | None = None
     linked_txn: list[Linked] = []
     line: list[Line] = []
@@ -138,10 +144,10 @@ class Payment(Struct, rename="pascal"):
     id: str
     meta_data: Meta
     txn_date: date
-    customer_ref: Ref
+    customer_ref: Id
     total_amt: Decimal
     unapplied_amt: Decimal | None = None
-    currency_ref: Ref | None = None
+    currency_ref: Id | None = None
     line: list[PaymentLine] = []
     status: str | None = field(name="status", default=None)
 
@@ -152,11 +158,11 @@ class CreditMemo(Struct, rename="pascal"):
     id: str
     meta_data: Meta
     txn_date: date
-    customer_ref: Ref
+    customer_ref: Id
     total_amt: Decimal
     balance: Decimal
     doc_number: str | None = None
-    currency_ref: Ref | None = None
+    currency_ref: Id | None = None
     status: str | None = field(name="status", default=None)
 
 
@@ -186,7 +192,7 @@ class AccountingPrefs(Struct, rename="pascal", gc=False):
 class CurrencyPrefs(Struct, rename="pascal"):
     """In which currency."""
 
-    home_currency: Ref | None = None
+    home_currency: Id | None = None
 
 
 class FinancePrefs(Struct, rename="pascal", gc=False):
