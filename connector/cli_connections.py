@@ -9,7 +9,7 @@ import typer
 from connector.cli_terminal import JsonOption, ListGroup, group, id_of, opened, put, put_json, put_table, say, who
 
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
-connections = group(ListGroup, "The companies that are connected: list them, switch their mode, pause, disconnect.")
+connections = group(ListGroup, "The companies that are connected.")
 
 
 def add_to(app: typer.Typer) -> None:
@@ -23,7 +23,11 @@ def connect(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address, open no browser.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Connect a company: prints the consent URL, waits for the redirect (or the redirected URL pasted here)."""
+    """Connect a company.
+
+    Prints the consent URL alone on a line, then waits up to 15 minutes for the redirect, or for the redirected address
+    pasted here. A new connection only observes.
+    """
     from connector.connections import describe
     from connector.consent_wait import wait_for_consent
 

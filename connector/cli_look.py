@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ConnectionsFilter = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
 ]
-log = group(LogGroup, "The sync log: what was read, decided and why, what left, what came back.")
+log = group(LogGroup, "The sync log: the story of every run.")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FOREVER = 1_000_000
 
@@ -45,7 +45,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Tell how each connection is: mode, health, runs, budget, and what waits for a person."""
+    """Tell how each connection is.
+
+    Mode, health, last and next run, what is left of the vendor's budget, and what waits for a person.
+    """
     from connector.status import status as get_status
 
     with opened() as installation:
@@ -69,7 +72,10 @@ def plan(
     days: Annotated[int, typer.Option(min=0, max=366, help="How many days ahead.")] = 14,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would go out, when and why. Sends nothing."""
+    """Show what would go out, when, why.
+
+    Sends nothing. The coming days are simulated as if the books did not change.
+    """
     from connector.plan import plan as make_plan
 
     with opened() as installation:
@@ -98,7 +104,10 @@ def explain(
     connection: Annotated[str | None, typer.Option(help="Where the number is not unique.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Explain one invoice: the facts, rules and holds behind what happened and what is next."""
+    """Explain what happens to an invoice.
+
+    The facts, rules and holds behind what happened and what is next.
+    """
     from connector.explain import explain as get_explanation
 
     with opened() as installation:

@@ -1,4 +1,4 @@
-"""Commands for what a person decides: outbox, customers, invoices, fees."""
+"""Commands for what a person sets: customers, and what they say about their invoices."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ from connector.cli_terminal import (
     parse_day,
     put,
     put_json,
-    put_table,
-    say,
+    put_list,
     who,
     within,
 )
@@ -27,89 +26,16 @@ if TYPE_CHECKING:
     from connector.tables import InvoiceRow
 
 WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
-Ids = Annotated[list[int], typer.Argument(metavar="ID...")]
 InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
-outbox = group(ListGroup, "What leaves: planned, waiting for a person, done, refused or in doubt.")
-customers = group(ListGroup, "Customers, and what a person sets for them.")
-invoices = group(ListGroup, "Invoices, and what a person says about them: disputes, promises, pauses.")
-fees = group(ListGroup, "Late fees: draft, approved, posted, waived.")
-_STATES = ("planned", "waiting", "calling", "done", "refused", "doubt")
+customers = group(ListGroup, "Customers, and what you set for them.")
+invoices = group(ListGroup, "Invoices, and what you say about them.")
 _SEGMENTS = ("strategic", "established", "new")
 
 
 def add_to(app: typer.Typer) -> None:
     """Add these groups."""
-    for name, commands in (("outbox", outbox), ("customers", customers), ("invoices", invoices), ("fees", fees)):
-        app.add_typer(commands, name=name)
-
-
-@outbox.command("list")
-def list_outbox(
-    connection: WithinOption = None,
-    state: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(_STATES)}.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """List the entries of the outbox, newest first."""
-    from connector.database import reading
-    from connector.outbox import listing
-
-    for name in state or []:
-        if name not in _STATES:
-            raise typer.BadParameter(f"There is no state {name!r}; there are: {', '.join(_STATES)}.")
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            rows = listing(session, inside, state or None)
-    columns = {
-        "id": "ID",
-        "state": "STATE",
-        "kind": "WHAT",
-        "connection": "BOOKS",
-        "customer": "CUSTOMER",
-        "why": "WHY",
-    }
-    _put_list(rows, columns, "The outbox is empty.", as_json=as_json)
-
-
-@outbox.command("approve")
-def approve_entries(ids: Ids, as_json: JsonOption = False) -> None:
-    """Let waiting entries leave with the next run."""
-    from connector.outbox import approve
-
-    _settle(ids, approve, "approved: it leaves with the next run", as_json=as_json)
-
-
-@outbox.command("reject")
-def reject_entries(
-    ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
-) -> None:
-    """Keep entries from ever leaving."""
-    from connector.outbox import reject
-
-    _settle(ids, reject, "rejected: it never leaves", as_json=as_json, why=why)
-
-
-@outbox.command("resolve")
-def resolve_entry(
-    entry_id: Annotated[int, typer.Argument(metavar="ID")],
-    sent: Annotated[
-        bool | None, typer.Option("--sent/--not-sent", help="Did it arrive? Ask the customer, or the mail system.")
-    ] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Settle a doubt: say whether an effect with an unknown outcome happened."""
-    from connector.database import writing
-    from connector.outbox import resolve
-
-    if sent is None:
-        raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")
-    with opened() as installation, writing(installation.engine) as session:
-        row = resolve(session, entry_id, sent=sent, by=who(), at=installation.now())
-        settled = {"id": row.id, "state": row.state, "answer": row.answer}
-    if as_json:
-        put_json(settled)
-    else:
-        put(f"{settled['id']}: {settled['state']}; {settled['answer']}")
+    app.add_typer(customers, name="customers")
+    app.add_typer(invoices, name="invoices")
 
 
 @customers.command("list")
@@ -138,7 +64,7 @@ def list_customers(
         "emails": "MAIL",
         "set": "SET BY HAND",
     }
-    _put_list(rows, columns, "There are no customers in the mirror yet; they come with: duewell run", as_json=as_json)
+    put_list(rows, columns, "There are no customers in the mirror yet; they come with: duewell run", as_json=as_json)
 
 
 @customers.command("set")
@@ -214,7 +140,7 @@ def list_invoices(
         for row in rows:
             row["said"] = ", ".join(f"{name}={value}" for name, value in row["said"].items())
     columns = {"number": "NUMBER", "connection": "BOOKS", "customer": "CUSTOMER", "due_on": "DUE ON", "due": "DUE"}
-    _put_list(rows, {**columns, "currency": "", "said": "SAID"}, "No invoice is open.", as_json=as_json)
+    put_list(rows, {**columns, "currency": "", "said": "SAID"}, "No invoice is open.", as_json=as_json)
 
 
 @invoices.command("dispute")
@@ -252,7 +178,7 @@ def promise_invoice(
 
 
 @invoices.command("plan")
-def plan_invoice(invoice: InvoiceArgument, connection: WithinOption = None) -> None:
+def plan_invoice(invoice: InvoiceArgument, connection: WithinOption = None, _as_json: JsonOption = False) -> None:
     """Keep a payment plan (not yet: only its next instalment can be kept, as a promise)."""
     with opened() as installation:
         row = _find_invoice(installation, invoice, connection)
@@ -281,73 +207,6 @@ def resume_invoice(invoice: InvoiceArgument, connection: WithinOption = None, as
     from connector.invoices import resume
 
     _say_about(invoice, connection, resume, as_json=as_json)
-
-
-@fees.command("list")
-def list_fees(connection: WithinOption = None, as_json: JsonOption = False) -> None:
-    """List late fees with their yearly rate, newest first."""
-    from connector.database import reading
-    from connector.fees import listing
-
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            rows = listing(session, inside)
-    columns = {
-        "id": "ID",
-        "state": "STATE",
-        "invoice": "INVOICE",
-        "amount": "FEE",
-        "currency": "",
-        "annual_rate": "% A YEAR",
-    }
-    _put_list(rows, columns, "There are no late fees.", as_json=as_json)
-
-
-@fees.command("approve")
-def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
-    """Let draft fees be posted by the next run."""
-    from connector.fees import approve
-
-    _settle(ids, approve, "approved: it is posted by the next run", as_json=as_json)
-
-
-@fees.command("waive")
-def waive_fees(
-    ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
-) -> None:
-    """Waive fees: a posted one is voided in the ledger by the next run."""
-    from connector.fees import waive
-
-    with opened() as installation:
-        rows = waive(installation, ids, by=who(), why=why)
-    if as_json:
-        put_json(rows)
-    else:
-        for row in rows:
-            put(f"{row['id']}: waived")
-
-
-def _put_list(rows: list[dict[str, Any]], columns: dict[str, str], nothing: str, *, as_json: bool) -> None:
-    if as_json:
-        put_json(rows)
-    elif rows:
-        put_table(rows, columns)
-    else:
-        say(nothing)
-
-
-def _settle(ids: list[int], act: Any, said: str, *, as_json: bool, **more: Any) -> None:
-    from connector.database import writing
-
-    with opened() as installation, writing(installation.engine) as session:
-        rows = act(session, ids, by=who(), at=installation.now(), **more)
-        settled = [{"id": row.id, "state": row.state} for row in rows]
-    if as_json:
-        put_json(settled)
-    else:
-        for row in settled:
-            put(f"{row['id']}: {said}")
 
 
 def _say_about(invoice: str, connection: str | None, act: Any, *, as_json: bool, **more: Any) -> None:

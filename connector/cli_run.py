@@ -28,7 +28,10 @@ def demo(
     once: Annotated[bool, typer.Option("--once", help="Do it all, print the result, and end.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the whole thing on this machine, without any account: make-believe vendors, two companies, one live run."""
+    """Show it all without any account.
+
+    Make-believe vendors on this machine, a company on each, a fortnight lived through, today's hour told, the web app.
+    """
     import webbrowser
 
     from connector.consent_wait import has_screen
@@ -53,7 +56,10 @@ def sandbox(
     seed: Annotated[int, typer.Option(help="Another seed makes other companies.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Run only the make-believe vendors, and print the settings that point a duewell at them."""
+    """Run only the make-believe vendors.
+
+    Prints the settings that point a duewell at them, one NAME=value a line.
+    """
     import signal
     import threading
 
@@ -79,7 +85,11 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and decide; nothing leaves.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one hour, now: read the books, decide, mail, note, charge; and tell the story of it."""
+    """Run one hour, now.
+
+    Reads the books, decides, mails, notes, charges, and tells the story of it. Exits 1 when a company needs a person or
+    failed; the others have run all the same.
+    """
     from connector.database import reading
     from connector.tokens import finish_interrupted_refreshes
 
@@ -106,7 +116,10 @@ def serve(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: that of DUEWELL_BASE_URL.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run the web app and the scheduler in one process, until asked to stop."""
+    """Serve the web app and run every hour.
+
+    Web app and scheduler in one process, until it is asked to stop.
+    """
     from connector.serve import serve as do_serve
     from connector.web.guard import port_of
 
@@ -120,8 +133,11 @@ def serve(
         do_serve(installation, host, port)
 
 
-def worker() -> None:
-    """Run due connections as one of several workers of the distributed set-up (PostgreSQL)."""
+def worker(as_json: JsonOption = False) -> None:
+    """Run due connections beside other workers.
+
+    One of several processes, on one machine or many, that share a PostgreSQL database.
+    """
     from connector.serve import work
 
     log_to_stderr()
@@ -132,6 +148,8 @@ def worker() -> None:
                 " `duewell serve`, which runs the hour by itself; or set DUEWELL_DATABASE_URL to postgresql+psycopg://…"
             )
             raise CommandError(message)
+        if as_json:
+            put_json({"database": installation.engine.dialect.name})
         say("This worker runs due connections; Ctrl-C ends it.")
         work(installation)
 

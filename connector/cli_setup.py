@@ -26,7 +26,7 @@ from connector.cli_terminal import (
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
 WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 _DIFF_DAYS = 30
-policy = group(ShowGroup, "The reminder policy: one TOML document.")
+policy = group(ShowGroup, "The reminder policy, a TOML document.")
 db = group(Group, "The database.")
 
 
@@ -128,7 +128,10 @@ def set_policy(file: FileArgument, connection: WithinOption = None, as_json: Jso
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Check settings, files, database, clock, sender, scopes and connections; say what to mend."""
+    """Check everything; say what to mend.
+
+    Settings, files, database, log, keys, clock, sender, scopes and connections. Exits 1 when something is broken.
+    """
     from connector.doctor import BAD, examine
 
     with opened() as installation:
@@ -180,7 +183,10 @@ def _read(file: Path) -> str:
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")], as_json: JsonOption = False
 ) -> None:
-    """Copy the database, consistent, while everything runs on."""
+    """Copy the database, consistently.
+
+    Everything may run on meanwhile.
+    """
     from connector.backup import write_backup
 
     with opened() as installation:
@@ -196,7 +202,10 @@ def backup(
 def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to put back.")], as_json: JsonOption = False
 ) -> None:
-    """Put a copy back in place of the database; nothing else of duewell may be running."""
+    """Put a copy of the database back.
+
+    Nothing else of duewell may be running; what was there before is kept beside it.
+    """
     from connector.backup import restore_backup
     from connector.installation import utc_now
     from connector.settings import load_settings

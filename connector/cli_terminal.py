@@ -56,6 +56,16 @@ def put_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> 
         put("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
+def put_list(rows: list[dict[str, Any]], columns: dict[str, str], nothing: str, *, as_json: bool) -> None:
+    """Put a list on stdout, as JSON or as a table; an empty table is said in words, on stderr."""
+    if as_json:
+        put_json(rows)
+    elif rows:
+        put_table(rows, columns)
+    else:
+        say(nothing)
+
+
 def clean(text: str) -> str:
     """Take out what could move the cursor or turn the writing direction: names come from other people's books."""
     return "".join(

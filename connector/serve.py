@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,10 @@ from connector.web.app import make_app
 log = logging.getLogger("duewell.serve")
 
 
+class ServeError(Exception):
+    """The web app cannot be served; ``str()`` says why and what to do."""
+
+
 def serve(installation: Installation, host: str, port: int) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return."""
     scheduler = Scheduler(installation, run_connection)
@@ -27,12 +32,25 @@ def serve(installation: Installation, host: str, port: int) -> None:
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
     if not _is_loopback(host):
         log.warning("%s can be reached from other machines and has no sign-in of its own: put one before it", host)
-    with stop_on_signals(threading.Event()):  # uvicorn stops on the first signal, and raises it again when it is done
+    listening = _listen(host, port)  # before anything runs: a second `serve` must not start runs and then fail
+    with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal, and raises it again at its end
         scheduler.start()
         try:
-            uvicorn.Server(config).run()
+            uvicorn.Server(config).run(sockets=[listening])
         finally:
             scheduler.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as problem:
+        message = (
+            f"{host}:{port} cannot be listened on ({problem.strerror}). If another `duewell serve` has it, one is"
+            " enough; else choose another with --port, and let DUEWELL_BASE_URL name it."
+        )
+        raise ServeError(message) from problem
 
 
 def work(installation: Installation) -> None:

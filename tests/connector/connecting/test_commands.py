@@ -66,7 +66,7 @@ def waiting(installation: Installation, books: Connection) -> list[int]:
     made = []
     with writing(installation.engine) as session:
         for number, state in enumerate(("waiting", "waiting", "doubt")):
-            whose = {"connection_id": books.id or 0, "customer_id": "c1", "invoice_id": "i1"}
+            whose: Any = {"connection_id": books.id or 0, "customer_id": "c1", "invoice_id": "i1"}
             entry = OutboxEntry(**whose, key=f"k{number}", kind="mail", state=state, planned_at=NOW)
             entry.why = "The friendly reminder."
             entry.payload = {"taken": [["i1", "past_due"]], "listed": ["i1"], "due": {"i1": "120.50"}, "to": []}

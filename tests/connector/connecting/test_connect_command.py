@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -158,3 +159,20 @@ def test_missing_settings_end_it_at_once(environment: dict[str, str]) -> None:
     assert "XERO_CLIENT_ID" in err
     assert "docs/connect-xero.md" in err
     assert "Traceback" not in err
+
+
+def test_a_second_serve_on_the_same_port_ends_with_words_before_it_runs_anything(environment: dict[str, str]) -> None:
+    port = int(environment["DUEWELL_BASE_URL"].rpartition(":")[2])
+    with socket.create_server(("127.0.0.1", port)):
+        ended = subprocess.run(
+            [sys.executable, "-m", "connector.cli", "serve"],
+            env=environment,
+            cwd=ROOT,
+            text=True,
+            capture_output=True,
+            timeout=30,
+            check=False,
+        )
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "cannot be listened on" in ended.stderr
+    assert "Traceback" not in ended.stderr
