@@ -39,13 +39,15 @@ class Decided:
 
 def decide_all(hour: Hour) -> None:
     """Decide about every customer, unless not one fact has changed since the last time."""
+    with hour.reading() as session:
+        connection = hour.connection(session)
+        _policy, version = policies_store.current(session, hour.connection_id)
+        if _fingerprint(session, connection, version, hour.now()) == connection.decided_on and not hour.dry_run:
+            hour.tally["unchanged"] = 1
+            return
     with hour.writing() as session:
         connection = hour.connection(session)
         policy, version = policies_store.current(session, hour.connection_id)
-        facts = _fingerprint(session, connection, version, hour.now())
-        if facts == connection.decided_on and not hour.dry_run:
-            hour.tally["unchanged"] = 1
-            return
         hour.tell("deciding")
         decided = _decide(hour, session, connection, policy, None)
         _plan(hour, session, connection, decided, version, None)

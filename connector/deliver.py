@@ -41,7 +41,7 @@ def _lane(hour: Hour, kinds: Sequence[str], batches: Iterable[Sequence[int]]) ->
 
 
 def _ready_ids(hour: Hour, kinds: Sequence[str]) -> list[int]:
-    with hour.writing() as session:
+    with hour.reading() as session:
         ready = outbox.ready(session, hour.connection(session), kinds, hour.now())
         return [entry.id for entry in ready if entry.id is not None]
 
@@ -49,7 +49,7 @@ def _ready_ids(hour: Hour, kinds: Sequence[str]) -> list[int]:
 def _batches(hour: Hour) -> Iterator[list[int]]:
     """Yield ready mails and fees, a few customers at a time, each batch re-read from the ledger and decided again."""
     kinds = ("mail", "late_fee")
-    with hour.writing() as session:
+    with hour.reading() as session:
         connection = hour.connection(session)
         ready = outbox.ready(session, connection, kinds, hour.now())
         by_customer: dict[str, list[int]] = {}
@@ -71,7 +71,7 @@ def _batches(hour: Hour) -> Iterator[list[int]]:
 
 def _look(hour: Hour, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> None:
     hour.tell(f"looking again at {len(customer_ids)} customers before anything leaves")
-    with hour.writing() as session:
+    with hour.reading() as session:
         entries = [session.get(OutboxEntry, entry_id) for entry_id in entry_ids]
         listed = {
             invoice_id
@@ -85,14 +85,14 @@ def _look(hour: Hour, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> 
 
 
 def _still_ready(hour: Hour, customer_id: str, kinds: Sequence[str]) -> list[int]:
-    with hour.writing() as session:
+    with hour.reading() as session:
         ready = outbox.ready(session, hour.connection(session), kinds, hour.now())
         return [entry.id or 0 for entry in ready if entry.customer_id == customer_id]
 
 
 def _one(hour: Hour, entry_id: int, closed: set[str]) -> None:
     """Deliver one entry; whatever its vendor does becomes its state, never somebody else's problem."""
-    with hour.writing() as session:
+    with hour.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
         kind = entry.kind if entry is not None and entry.state == "planned" else ""
     if not kind or kind in closed:

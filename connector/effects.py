@@ -86,7 +86,11 @@ def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], 
         kind="owner_mail",
         customer_id="",
         step=Step.TELL_OWNER.value,
-        why=f"{len(items)} customers are late enough that their owner should know.",
+        why=(
+            f"{items[0]['name']} is late enough that the owner should know."
+            if len(items) == 1
+            else f"{len(items)} customers are late enough that their owner should know."
+        ),
         payload={"to": [to], "items": items, "taken": [pair for item in items for pair in item["taken"]]},
     )
 

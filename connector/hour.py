@@ -14,7 +14,7 @@ from sqlmodel import Session
 
 from connector import sync_log
 from connector.budget import CallBudget
-from connector.database import writing
+from connector.database import reading, writing
 from connector.installation import Installation
 from connector.lease import Lease
 from connector.tables import Connection
@@ -57,6 +57,12 @@ class Hour:
         """Open a transaction that only the lease's owner can commit."""
         with writing(self.installation.engine) as session:
             self.lease.renew(session)
+            yield session
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Open a session that only looks."""
+        with reading(self.installation.engine) as session:
             yield session
 
     def connection(self, session: Session) -> Connection:

@@ -10,7 +10,6 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import mails, owner_mail, policies_store
-from connector.database import reading
 from connector.hour import Hour
 from connector.mirror import customers_facts
 from connector.tables import Connection, OutboxEntry, Stored, TakenStep
@@ -29,7 +28,7 @@ class CannotWrite(Exception):
 
 def write(hour: Hour, entry_id: int) -> Mail:
     """Write the mail of an outbox entry, with pay links and PDFs as far as the ledger has them."""
-    with reading(hour.installation.engine) as session:
+    with hour.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
         connection = session.get_one(Connection, hour.connection_id)
         if entry.kind == "owner_mail":
@@ -103,7 +102,7 @@ def _line(hour: Hour, invoice: Invoice, today: date) -> mails.InvoiceLine:
 def _pay_link(hour: Hour, invoice_id: str) -> str:
     """Ask the ledger once per invoice; a link stays the same for the invoice's life."""
     name = f"pay_link:{invoice_id}"
-    with reading(hour.installation.engine) as session:
+    with hour.reading() as session:
         stored = session.get(Stored, (hour.connection_id, name))
         if stored is not None:
             return str(stored.value)

@@ -12,7 +12,7 @@ from providers.ledger import LedgerFacts, Page
 
 def read_the_books(hour: Hour) -> None:
     """Pull every change since the cursor. A page that fails leaves what came before; the next run resumes after it."""
-    with hour.writing() as session:
+    with hour.reading() as session:
         connection = hour.connection(session)
         cursor, known = connection.cursor or None, connection.facts_read_at is not None
     if not known:
@@ -92,7 +92,7 @@ def _take_over(connection: Connection, facts: LedgerFacts) -> list[str]:
 
 
 def _sentence(read: dict[str, int], changed: int) -> str:
-    parts = [f"{count} {name}" for name, count in read.items() if count]
+    parts = [f"{count} {name.removesuffix('s') if count == 1 else name}" for name, count in read.items() if count]
     if not parts:
         return "Read the books: nothing has changed."
     return f"Read {', '.join(parts)}; {changed} of them changed something."

@@ -32,7 +32,7 @@ def settle_what_was_left(hour: Hour) -> None:
 
 
 def _mail(hour: Hour, entry_id: int) -> None:
-    with hour.writing() as session:
+    with hour.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
         state, key, called_at = entry.state, entry.key, entry.called_at or entry.planned_at
         to = tuple(entry.payload.get("to", ()))
@@ -55,7 +55,7 @@ def _search(hour: Hour, key: str, to: tuple[str, ...], *, called_at: datetime) -
 
 
 def _ids(hour: Hour, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[int]:
-    with hour.writing() as session:
+    with hour.reading() as session:
         return _select(session, hour.connection_id, states, kinds)
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, SyncLogEntry
@@ -41,7 +40,10 @@ def tell_run(session: Session, connection: Connection, run_id: int, numbers: dic
         select(SyncLogEntry).where(col(SyncLogEntry.run_id) == run_id).order_by(col(SyncLogEntry.id))
     )
     lines += [f"  {_SHOWN[entry.kind]:<11} {entry.text}" for entry in entries if entry.kind in _SHOWN]
-    lines += _decided(session, connection)
+    if numbers.get("unchanged"):
+        lines.append("  decided     not one fact has changed: every invoice's answer stands")
+    else:
+        lines += _decided(session, connection)
     calls = {name.removeprefix("calls_"): count for name, count in numbers.items() if name.startswith("calls_")}
     if calls:
         lines.append("  calls       " + ", ".join(f"{count} {kind}" for kind, count in sorted(calls.items())))
@@ -62,26 +64,22 @@ def summary(outcome: str, why: str, numbers: dict[str, Any]) -> str:
 
 
 def _decided(session: Session, connection: Connection) -> list[str]:
-    rows = session.execute(
-        select(AnswerRow, col(CustomerRow.name), col(InvoiceRow.number))
-        .join(
-            CustomerRow,
-            (col(CustomerRow.connection_id) == AnswerRow.connection_id)
-            & (col(CustomerRow.external_id) == AnswerRow.customer_id),
-        )
-        .join(
-            InvoiceRow,
-            (col(InvoiceRow.connection_id) == AnswerRow.connection_id)
-            & (col(InvoiceRow.external_id) == AnswerRow.invoice_id),
-        )
+    """Sum up the answers by kind, each with one example: a company may have a hundred thousand of them."""
+    groups = session.execute(
+        select(col(AnswerRow.kind), col(AnswerRow.code), func.count(), func.min(AnswerRow.invoice_id))
         .where(col(AnswerRow.connection_id) == connection.id)
-        .order_by(CustomerRow.name, InvoiceRow.number)
+        .group_by(col(AnswerRow.kind), col(AnswerRow.code))
+        .order_by(func.count().desc(), col(AnswerRow.code))
     ).all()
-    counts = Counter((row[0].kind, row[0].code) for row in rows)
-    examples: dict[tuple[str, str], str] = {}
-    for answer, customer, number in rows:
-        examples.setdefault((answer.kind, answer.code), f"{customer}, {number}: {answer.why}")
     return [
-        f"  decided     {count:>4} x {kind} {code.replace('_', ' ')}, e.g. {examples[kind, code]}"
-        for (kind, code), count in counts.most_common()
+        f"  decided     {count:>4} x {kind} {code.replace('_', ' ')}, e.g. {_example(session, connection, invoice_id)}"
+        for kind, code, count, invoice_id in groups
     ]
+
+
+def _example(session: Session, connection: Connection, invoice_id: str) -> str:
+    answer = session.get_one(AnswerRow, (connection.id, invoice_id))
+    invoice = session.get(InvoiceRow, (connection.id, invoice_id))
+    customer = session.get(CustomerRow, (connection.id, answer.customer_id))
+    who = ", ".join(row for row in (customer.name if customer else "", invoice.number if invoice else "") if row)
+    return f"{who}: {answer.why}"

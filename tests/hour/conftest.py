@@ -51,7 +51,7 @@ class Books:
         return {"organisation": self.company} if self.provider == "xero" else {}
 
     def customer(self, name: str, email: str = "") -> str:
-        email = email or f"accounts@{name.split()[0].lower()}.example"
+        email = email or f"accounts@{name.partition(' ')[0].lower()}.example"
         if self.provider == "xero":
             self.desk.add_contact(name, email=email, country="United Kingdom", **self.where)
         else:
@@ -61,9 +61,8 @@ class Books:
     def invoice(self, customer: str, amount: str, *, due_on: date, on: date | None = None) -> str:
         on = on or due_on - timedelta(days=30)
         if self.provider == "xero":
-            made = self.desk.add_invoice(
-                customer, amount, on=on.isoformat(), due_on=due_on.isoformat(), sent=True, **self.where
-            ).number
+            dates = {"on": on.isoformat(), "due_on": due_on.isoformat()}
+            made = str(self.desk.add_invoice(customer, amount, sent=True, **dates, **self.where).number)
         else:
             made = f"I-{len(self.numbers) + 1:04}"
             self.desk.add_invoice(customer, amount, number=made, on=on, due_on=due_on)
@@ -113,9 +112,7 @@ class Town:
         request = begin_consent(self.installation, self.books.provider)
         url = f"{request.url}&sandbox_allow=1&sandbox_organisation={self.books.company}"
         reply = requests.get(url, allow_redirects=False, timeout=10)
-        made = finish_consent(
-            self.installation, self.books.provider, urljoin(request.url, reply.headers["Location"])
-        )
+        made = finish_consent(self.installation, self.books.provider, urljoin(request.url, reply.headers["Location"]))
         assert [each.external_id for each in made] == [self.books.company]
         self.connection = made[0].id or 0
         return self.connection

@@ -1,4 +1,4 @@
-"""A run killed at any of its outgoing requests, then run again: nothing twice, nothing lost, what is uncertain is a doubt."""
+"""A run killed at any of its outgoing requests, then run again: nothing twice, and what is uncertain is a doubt."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(town: Any
 
 
 def check(town: Any) -> None:
-    """Count at the vendors: every mail, note and fee at most once; every deed of ours is there; the rest is in doubt."""
+    """Count at the vendors: each mail, note and fee at most once; each deed of ours is there; the rest is in doubt."""
     mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
     assert max(mails.values(), default=0) <= 1
     done = {entry["key"] for entry in town.outbox("done") if entry["kind"] == "mail"}
