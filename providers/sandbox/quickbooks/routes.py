@@ -164,7 +164,7 @@ def _pay_page(books: Books, entry: Entry) -> str:
     body = entry.body
     code, due = body["CurrencyRef"]["value"], body["Balance"]
     number = escape(str(body.get("DocNumber", entry.number)))
-    pay = f'<form method="post"><button type="submit">Pay {due:.2f} {code}</button></form>' if due else "<p>Paid.</p>"
+    pay = f'<form method="post"><button type="submit">Pay {due:,.2f} {code}</button></form>' if due else "<p>Paid.</p>"
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -177,7 +177,7 @@ body {{ margin: 0 auto; padding: 1.5rem; max-width: 34rem; }} button {{ font: in
 <h1>Invoice {number}</h1>
 <p>From {escape(books.profile.name)} to {escape(body["CustomerRef"]["name"])},
 due {escape(body.get("DueDate", ""))}.</p>
-<p>Total {body["TotalAmt"]:.2f} {code}, still to pay {due:.2f} {code}.</p>
+<p>Total {body["TotalAmt"]:,.2f} {code}, still to pay {due:,.2f} {code}.</p>
 {pay}
 <p><small>Make-believe: no money moves.</small></p>
 </main>

@@ -101,12 +101,12 @@ class QuickBooks(Desk):
             books.profile.close_on = on
             state_company(books)
 
-    def grow(self, invoices: int, realm: str = REALM) -> None:
+    def bulk(self, count: int = 50_000, realm: str = REALM) -> None:
         """Add that many open invoices, as a big company has them, for measuring."""
         with self._lock:
             names = [entry.body["DisplayName"] for entry in self.books(realm).all("Customer") if entry.body["Active"]]
             desk = self.desk(realm)
-            for n in range(invoices):
+            for n in range(count):
                 desk.add_invoice(names[n % len(names)], Decimal(5000 + n % 90_000) / 100, sent=False)
 
     # what the sandbox asks of a vendor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from providers.sandbox.sendgrid.post_office import Mail
@@ -15,12 +15,14 @@ ol a { display: block; padding: .75rem; border: 1px solid GrayText; border-radiu
   color: inherit; text-decoration: none; }
 ol a:hover strong { text-decoration: underline; }
 :focus-visible { outline: 3px solid #f9ab00; outline-offset: 2px; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .25rem 1rem; }
-dd { margin: 0; overflow-wrap: anywhere; }
+h1 { font-size: 1.5rem; line-height: 1.25; } h2 { font-size: 1.1rem; margin-block: 1rem .5rem; }
+dt { font-weight: 600; } dd { margin: 0 0 .25rem; overflow-wrap: anywhere; }
+@media (min-width: 40rem) { dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; } }
+summary { padding: .5rem 0; cursor: pointer; }
 .parts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); gap: 1rem; }
 iframe { inline-size: 100%; block-size: 75vh; border: 1px solid GrayText; background: #fff; color-scheme: light; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; border: 1px solid GrayText; padding: 1rem; margin: 0; }
-small { color: GrayText; }
+small { color: light-dark(#595959, #b3b3b3); }
 """
 
 
@@ -39,15 +41,15 @@ def mail_page(mail: Mail, last: int) -> str:
         "To": ", ".join(mail.to), "Cc": ", ".join(mail.cc), "Bcc": ", ".join(mail.bcc), "Reply to": mail.reply_to,
         "Sent": f"{mail.at:%d %b %Y %H:%M} UTC",
         "Became of it": "; ".join(f"{message.email}: {message.status}" for message in mail.messages),
-        "Categories": ", ".join(mail.categories),
     }  # fmt: skip
-    facts |= mail.headers | {f"Argument {name}": value for name, value in mail.custom_args.items()}
-    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
+    behind = {"Message id": mail.message_id, "Categories": ", ".join(mail.categories)} | mail.headers
+    behind |= {f"Argument {name}": value for name, value in mail.custom_args.items()}
     body = f"""<nav aria-label="Mails">{_nav(mail.number, last)}</nav>
 <h1>{escape(mail.subject)}</h1>
-<dl>
-{rows}
-</dl>
+{_facts(facts)}
+<details><summary>Headers and arguments</summary>
+{_facts(behind)}
+</details>
 {_files(mail)}
 <div class="parts">
 <section aria-labelledby="html"><h2 id="html">As HTML</h2>
@@ -83,6 +85,11 @@ def _nav(number: int, last: int) -> str:
     if number > 1:
         links.append(f'<a rel="prev" href="/mails/{number - 1}">Older</a>')
     return " · ".join(links)
+
+
+def _facts(facts: Mapping[str, str]) -> str:
+    rows = "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items() if value)
+    return f"<dl>\n{rows}\n</dl>"
 
 
 def _files(mail: Mail) -> str:

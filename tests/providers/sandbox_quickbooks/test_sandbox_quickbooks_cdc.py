@@ -75,10 +75,10 @@ def test_an_inactive_customer_comes_too(empty: Any, desk: Desk, sandbox: Sandbox
 
 def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty: Any, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
-    sandbox.quickbooks.grow(999, empty.realm)
+    sandbox.quickbooks.bulk(999, empty.realm)
     assert sum(len(page.get("Invoice", [])) for page in _changes(empty, "Invoice")) == 999
     sandbox.clock.advance(timedelta(minutes=1))
-    sandbox.quickbooks.grow(2, empty.realm)
+    sandbox.quickbooks.bulk(2, empty.realm)
     (page,) = _changes(empty, "Invoice")
     ids = {each["Id"] for each in page["Invoice"]}
     assert len(ids) == 1000

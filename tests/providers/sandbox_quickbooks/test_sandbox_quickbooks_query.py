@@ -145,7 +145,7 @@ def test_nothing_found_is_an_empty_object(api: Any) -> None:
 
 
 def test_a_page_of_a_thousand_is_quick(api: Any, sandbox: Sandbox) -> None:
-    sandbox.quickbooks.grow(2000)
+    sandbox.quickbooks.bulk(2000)
     began = time.perf_counter()
     page = api.query("select * from Invoice orderby Id startposition 1001 maxresults 1000")
     assert len(page["Invoice"]) == 1000

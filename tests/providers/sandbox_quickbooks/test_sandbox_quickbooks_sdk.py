@@ -66,7 +66,7 @@ def test_an_invoice_is_saved_found_sent_and_downloaded(qb: QuickBooks) -> None:
 
 
 def test_its_lists_and_pages_work(qb: QuickBooks, sandbox: Sandbox) -> None:
-    sandbox.quickbooks.grow(150, qb.company_id)
+    sandbox.quickbooks.bulk(150, qb.company_id)
     assert len(Invoice.all(qb=qb)) == 100
     assert len(Invoice.where("Balance > '0'", order_by="Id", start_position=101, max_results=100, qb=qb)) == 50
     assert [found.DisplayName for found in Customer.all(order_by="DisplayName", qb=qb)] == ["Ada"]
