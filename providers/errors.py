@@ -37,7 +37,7 @@ class Reconnect(ProviderError):
 
 
 class Rejected(ProviderError):
-    """The vendor understood and refused for good; ``code`` is the vendor's own. Nothing happened; retrying is useless."""
+    """The vendor understood and refused for good; ``code`` is its own. Nothing happened, a retry is useless."""
 
     def __init__(self, message: str, *, code: str = "", reference: str = "") -> None:
         super().__init__(message, reference=reference)

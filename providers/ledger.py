@@ -18,7 +18,7 @@ JsonObject = dict[str, Any]  # a JSON object, as the vendor or the database has 
 
 
 class CustomerRecord(NamedTuple):
-    """A customer as the ledger has it: ``emails`` comma-joined, the main one first; ``region`` the state or province."""
+    """A customer as the ledger has it; ``emails`` comma-joined, the main one first; ``region`` a state or province."""
 
     external_id: str
     name: str
@@ -141,7 +141,7 @@ class Page:
 
 
 class LateFeeInvoice(NamedTuple):
-    """A late fee to post as a new invoice: ``number`` is deterministic (<= 21 characters), ``of_number`` the original's."""
+    """A late fee to post as a new invoice; ``number`` is deterministic, at most 21 long, ``of_number`` the original's."""
 
     number: str
     of_invoice_id: str
@@ -262,7 +262,7 @@ class Consent:
 
 
 class LedgerProvider(Protocol):
-    """What a provider's folder exports as ``PROVIDER``: sign-in, tokens and clients; ``settings`` are the installation's."""
+    """What a provider's folder exports as ``PROVIDER``: sign-in, tokens, clients; ``settings``: the installation's."""
 
     name: str
     title: str
@@ -278,7 +278,7 @@ class LedgerProvider(Protocol):
     def finish_consent(
         self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
     ) -> Consent:
-        """Exchange the redirect's code for a token and list the companies. Raises ``Rejected`` with words if refused."""
+        """Exchange the redirect's code for a token, list the companies. Raises ``Rejected`` with words if refused."""
         ...
 
     def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
