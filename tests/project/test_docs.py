@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("providers/**/*.md")])
 SETTING = re.compile(r"\b(?:DUEWELL|XERO|QUICKBOOKS|SENDGRID|MAIL|SMTP|EML)_[A-Z_]*[A-Z]\b")
 COMMAND = re.compile(r"(?:^|[`\s])(?:\.venv/bin/)?duewell ((?:[a-z]|--)[^`\n#]*)", re.MULTILINE)
-CODE = re.compile(r"```\w*\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+CODE = re.compile(r"```(\w*)\n(.*?)```|`([^`\n]+)`", re.DOTALL)
 
 
 def named(page: Path) -> str:
@@ -24,8 +24,9 @@ def named(page: Path) -> str:
 
 
 def code(page: Path) -> Iterator[str]:
-    for block, inline in CODE.findall(page.read_text()):
-        yield block or inline
+    for language, block, inline in CODE.findall(page.read_text()):
+        if language != "python":
+            yield block or inline
 
 
 def commands(page: Path) -> Iterator[str]:
