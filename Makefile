@@ -38,7 +38,7 @@ unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.first_load
 
 format: $(READY) ## Format the code and mend what ruff can mend by itself
 	$(BIN)/ruff format .

@@ -141,7 +141,7 @@ class Page:
 
 
 class LateFeeInvoice(NamedTuple):
-    """A late fee to post as a new invoice; ``number`` is deterministic, at most 21 long, ``of_number`` the original's."""
+    """A late fee to post as a new invoice; ``number`` is deterministic (at most 21), ``of_number`` the original's."""
 
     number: str
     of_invoice_id: str
