@@ -225,6 +225,9 @@ def test_outside_the_window_the_mail_is_planned_for_the_next_opening_and_says_so
     assert mail is not None
     assert mail.leaves_from_at == at(TOMORROW, 8)
     assert "24 Nov 2026 at 08:00 (Europe/Berlin)" in decision.answers[0].why
+    closing = mail_of(decided(statement(late(10)), now=at(MONDAY, 18)))
+    assert closing is not None
+    assert closing.leaves_from_at == at(TOMORROW, 8)
     early = mail_of(decided(statement(late(10)), now=at(MONDAY, 7, 59)))
     assert early is not None
     assert early.leaves_from_at == at(MONDAY, 8)
