@@ -10,12 +10,13 @@ from functools import lru_cache
 from sqlalchemy import Connection as Database
 from sqlmodel import SQLModel
 
-from connector.upserts import STORAGE, SqlRow, application_row, upsert_text
+from connector.upserts import STORAGE, SqlRow, Storage, rows_of, upsert_text
 from providers.ledger import Malformed, Page
 
 _TABLE = SQLModel.metadata.tables["application"]
 _Key = tuple[str, str, str]  # source kind, source id, invoice id
 _MEMBER_OF = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgresql": "= ANY(%s)"}
+_UNFIT = (ValueError, TypeError, AttributeError, OverflowError)  # what an amount or a date can have
 _PLACE = {"sqlite": "?", "postgresql": "%s"}
 
 
@@ -63,13 +64,24 @@ def _without(page: Page, outdated: Collection[tuple[str, str]]) -> Page:
 
 def _wanted(database: Database, connection_id: int, page: Page) -> dict[_Key, SqlRow]:
     storage = STORAGE[database.dialect.name]
+    if not page.applications:
+        return {}
+    try:
+        return {_key(row): row for row in rows_of("application", connection_id, page.applications, storage)}
+    except _UNFIT:
+        return _wanted_one_by_one(page, connection_id, storage)
+
+
+def _wanted_one_by_one(page: Page, connection_id: int, storage: Storage) -> dict[_Key, SqlRow]:
     rows: dict[_Key, SqlRow] = {}
     for record in page.applications:
         try:
-            rows[record[0], record[1], record[2]] = application_row(connection_id, record, storage)
-        except (ValueError, TypeError, AttributeError) as error:
+            (row,) = rows_of("application", connection_id, [record], storage)
+        except _UNFIT as error:
             raw = repr(record).encode("utf-8", "backslashreplace")
             page.malformed.append(Malformed("application", ":".join(map(str, record[:3])), str(error), raw))
+        else:
+            rows[_key(row)] = row
     return rows
 
 

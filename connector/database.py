@@ -16,7 +16,7 @@ import migrations
 from connector.private_files import private_file, private_folder
 
 _BUSY_TIMEOUT_MS = 30_000
-_WRITING = "duewell_writing"
+_WRITING, _DURABLE = "duewell_writing", "duewell_durable"
 _UPGRADE_LOCK = 7_215_001  # PostgreSQL advisory lock: one upgrade at a time
 
 
@@ -31,7 +31,9 @@ def open_engine(url: str) -> Engine:
         return _open_sqlite(parsed)
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, pool_pre_ping=True)
+    event.listen(engine, "begin", _begin_postgresql)
+    return engine
 
 
 def sqlite_file(engine: Engine) -> Path | None:
@@ -40,12 +42,15 @@ def sqlite_file(engine: Engine) -> Path | None:
 
 
 @contextmanager
-def writing(engine: Engine) -> Iterator[Session]:
+def writing(engine: Engine, *, durable: bool = True) -> Iterator[Session]:
     """Write in one transaction: committed durably at the end, undone on any error.
 
     On SQLite it begins as a writer (BEGIN IMMEDIATE): two writers wait for each other instead of failing half-way.
+    Not ``durable`` is for what can be read from a ledger again: a power cut may undo the last of these transactions,
+    whole and in order; a crash of the program undoes none.
     """
-    with Session(engine.execution_options(**{_WRITING: True}), expire_on_commit=False) as session, session.begin():
+    options = {_WRITING: True, _DURABLE: durable}
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
         yield session
 
 
@@ -118,5 +123,14 @@ def _set_up_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
 
 
 def _begin_sqlite(connection: Connection) -> None:
-    immediate = connection.get_execution_options().get(_WRITING)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
+    options = connection.get_execution_options()
+    if not options.get(_WRITING):
+        connection.exec_driver_sql("BEGIN")
+        return
+    connection.exec_driver_sql(f"PRAGMA synchronous={'FULL' if options.get(_DURABLE, True) else 'NORMAL'}")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: Connection) -> None:
+    if connection.get_execution_options().get(_DURABLE) is False:
+        connection.exec_driver_sql("SET LOCAL synchronous_commit = off")

@@ -53,9 +53,9 @@ class Hour:
         return self.installation.now()
 
     @contextmanager
-    def writing(self) -> Iterator[Session]:
-        """Open a transaction that only the lease's owner can commit."""
-        with writing(self.installation.engine) as session:
+    def writing(self, *, durable: bool = True) -> Iterator[Session]:
+        """Open a transaction that only the lease's owner can commit; pages of the books need not be ``durable``."""
+        with writing(self.installation.engine, durable=durable) as session:
             self.lease.renew(session)
             yield session
 

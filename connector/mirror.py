@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -35,17 +35,7 @@ from sqlmodel import SQLModel
 from connector import applications, merges, sweep
 from connector.statements import customers_facts
 from connector.tables import Instant
-from connector.upserts import (
-    STORAGE,
-    SqlRow,
-    Storage,
-    credit_row,
-    customer_row,
-    invoice_row,
-    malformed_row,
-    payment_row,
-    upsert_text,
-)
+from connector.upserts import STORAGE, SqlRow, malformed_row, rows_of, upsert_text
 from policies.receivables import InvoiceStatus
 from providers.ledger import Deleted, Malformed, Page
 
@@ -84,10 +74,10 @@ def store_page(session: Session, connection_id: int, page: Page, *, at: datetime
     if page.afresh:
         sweep.begin(database, connection_id)
     store = _Store(database, connection_id, page)
-    customers = store.records("customer", page.customers, customer_row)
-    invoices = store.records("invoice", page.invoices, invoice_row)
-    payments = store.records("payment", page.payments, payment_row)
-    credited = store.records("credit", page.credits, credit_row)
+    customers = store.records("customer", page.customers)
+    invoices = store.records("invoice", page.invoices)
+    payments = store.records("payment", page.payments)
+    credited = store.records("credit", page.credits)
     counts = PageCounts(
         customers=customers + merges.follow(session, connection_id, page.customers),
         invoices=invoices,
@@ -112,22 +102,31 @@ class _Store:
         self._page = page
         self._outdated: set[tuple[str, str]] = set()  # (kind, id) of which a newer version is known than the page has
 
-    def records(self, table: str, records: Sequence[Any], make_row: Callable[[int, Any, Storage], SqlRow]) -> int:
+    def records(self, table: str, records: Sequence[Any]) -> int:
         """Upsert records. If the database refuses the lot: one by one, and what it refuses then is malformed."""
         if not records:
             return 0
-        changed = self._upsert(table, records, make_row)
+        try:
+            changed = self._upsert(table, records)
+        except _UNFIT:
+            changed = sum(self._one(table, record) for record in records)
         if changed < len(records) and table != "customer":
             self._outdated |= self._known_newer(table, records)
         return changed
 
-    def _upsert(self, table: str, records: Sequence[Any], make_row: Callable[[int, Any, Storage], SqlRow]) -> int:
-        text, here, storage = upsert_text(table, self._dialect), self._connection_id, self._storage
+    def _upsert(self, table: str, records: Sequence[Any]) -> int:
+        rows = rows_of(table, self._connection_id, records, self._storage)
+        with self._database.begin_nested():
+            return self._run(upsert_text(table, self._dialect), rows)
+
+    def _one(self, table: str, record: Any) -> int:
         try:
-            with self._database.begin_nested():
-                return self._run(text, [make_row(here, record, storage) for record in records])
-        except _UNFIT:
-            return sum(self._one(table, text, record, make_row) for record in records)
+            return self._upsert(table, [record])
+        except _UNFIT as error:
+            kind = record.kind if table == "credit" else table
+            why = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+            self._page.malformed.append(Malformed(kind, record.external_id, why, _as_json(record)))
+            return 0
 
     def applications(self) -> int:
         """Replace the applications of the invoices and sources the page speaks of."""
@@ -190,16 +189,6 @@ class _Store:
 
     def _run(self, text: str, rows: list[SqlRow]) -> int:
         return self._database.exec_driver_sql(text, rows).rowcount
-
-    def _one(self, table: str, text: str, record: Any, make_row: Callable[[int, Any, Storage], SqlRow]) -> int:
-        try:
-            with self._database.begin_nested():
-                return self._run(text, [make_row(self._connection_id, record, self._storage)])
-        except _UNFIT as error:
-            kind = record.kind if table == "credit" else table
-            why = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
-            self._page.malformed.append(Malformed(kind, record.external_id, why, _as_json(record)))
-            return 0
 
 
 def _deletions() -> dict[str, Update | Delete]:

@@ -53,7 +53,7 @@ def look_again(hour: Hour, page: Page) -> None:
 
 
 def _store(hour: Hour, page: Page) -> None:
-    with hour.writing() as session:
+    with hour.writing(durable=False) as session:  # what a power cut undoes is read again: its cursor goes with it
         connection = hour.connection(session)
         counts = store_page(session, hour.connection_id, page, at=hour.now())
         connection.cursor = page.cursor

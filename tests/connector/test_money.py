@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.money import MoneyError, from_e4, to_e4
+from connector.money import MoneyError, from_e4, to_e4, to_e4_column
 
 AMOUNTS = st.decimals(min_value=Decimal(-(10**14)), max_value=Decimal(10**14), places=4)
 
@@ -30,6 +30,11 @@ def test_an_amount_shows_at_least_two_decimals_and_no_idle_ones(amount: Decimal)
     assert len(decimals) == 2 or (len(decimals) in {3, 4} and not decimals.endswith("0"))
 
 
+@given(st.lists(AMOUNTS))
+def test_many_amounts_become_what_each_of_them_becomes(amounts: list[Decimal]) -> None:
+    assert to_e4_column(amounts) == [to_e4(amount) for amount in amounts]
+
+
 def test_amounts_look_like_money() -> None:
     assert [str(from_e4(e4)) for e4 in (125000, 0, -5, 123450, 1)] == ["12.50", "0.00", "-0.0005", "12.345", "0.0001"]
 
@@ -42,6 +47,8 @@ def test_amounts_look_like_money() -> None:
 def test_what_cannot_be_kept_exactly_is_refused(amount: str) -> None:
     with pytest.raises(MoneyError):
         to_e4(Decimal(amount))
+    with pytest.raises(MoneyError):
+        to_e4_column([Decimal(1), Decimal(amount)])
 
 
 def test_the_callers_precision_does_not_round_money() -> None:
