@@ -237,7 +237,7 @@ def test_a_pay_link_that_is_no_plain_https_address_is_left_out(link: str, facts_
 
 
 def test_everybody_can_read_it(facts_for: FactsFor) -> None:
-    """The list of facts/sendgrid.md: language, title, one heading, real text of 16 px, scopes, roles, telling links."""
+    """Language, title, one heading, real text of 16 px, scopes, roles, telling links."""
     for mail in every_mail(facts_for):
         reader = Reader(mail.html)
         assert reader.all("html")[0]["lang"] in LANGUAGES
