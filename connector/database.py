@@ -17,6 +17,14 @@ from connector.private_files import private_file, private_folder
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITING, _DURABLE = "duewell_writing", "duewell_durable"
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "foreign_keys=ON",
+    "synchronous=FULL",
+    "temp_store=MEMORY",
+    "cache_size=-16000",  # kilobytes
+    "wal_autocheckpoint=8000",  # pages, 32 MB: a first load writes the same pages again and again
+)
 _UPGRADE_LOCK = 7_215_001  # PostgreSQL advisory lock: one upgrade at a time
 
 
@@ -118,7 +126,7 @@ def _open_sqlite(url: URL) -> Engine:
 
 def _set_up_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
     dbapi_connection.isolation_level = None  # we say BEGIN ourselves: the driver would begin late, and as a reader
-    for pragma in ("journal_mode=WAL", "foreign_keys=ON", "synchronous=FULL", "temp_store=MEMORY"):
+    for pragma in _PRAGMAS:
         dbapi_connection.execute(f"PRAGMA {pragma}")
 
 

@@ -205,9 +205,7 @@ Table(
     Column("version", String, nullable=False),
     Column("lines", Text, nullable=False),
     Column("updated_at", _INSTANT),
-    Index("ix_invoice_customer", "connection_id", "customer_id", "currency"),
-    Index("ix_invoice_number", "connection_id", "number"),
-    Index("ix_invoice_open", "connection_id", "is_open", "customer_id"),
+    Index("ix_invoice_customer", "connection_id", "customer_id"),
 )
 Table(
     "invoice_setting",
