@@ -13,6 +13,7 @@ from connector.outbox import StepTaken
 from connector.tables import OutboxEntry
 from providers.errors import Reconnect, Rejected, TryLater, Unknown
 
+ALL = ("mail", "late_fee", "owner_mail", "waive_fee", "note")
 LOOK_SIZE = 25  # customers re-read by one look …
 LOOK_LASTS = timedelta(seconds=60)  # … which is trusted for a minute
 FACTS_LAST = timedelta(days=1)
@@ -21,6 +22,8 @@ FACTS_LAST = timedelta(days=1)
 def deliver(hour: Hour) -> None:
     """Deliver everything that may leave now. One refused or odd effect never stops the others."""
     if hour.dry_run:
+        return
+    if not _ready_ids(hour, ALL):
         return
     _lane(hour, ("mail", "late_fee"), _batches(hour))
     _lane(hour, ("owner_mail",), ([entry_id] for entry_id in _ready_ids(hour, ("owner_mail",))))

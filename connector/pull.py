@@ -9,6 +9,8 @@ from connector.mirror import store_page
 from connector.tables import Connection
 from providers.ledger import LedgerFacts, Page
 
+_RECORDS = ("customers", "invoices", "payments", "credits", "deleted", "malformed")
+
 
 def read_the_books(hour: Hour) -> None:
     """Pull every change since the cursor. A page that fails leaves what came before; the next run resumes after it."""
@@ -23,10 +25,6 @@ def read_the_books(hour: Hour) -> None:
         _store(hour, page)
         if hour.progress:
             hour.progress(hour.tally["records"], page.expected)
-    with hour.writing() as session:
-        read = {name: hour.tally[name] for name in ("customers", "invoices", "payments", "credits", "deleted")}
-        changed = hour.tally["changed"]
-        hour.log(session, "pulled", _sentence(read, changed), facts={**read, "changed": changed})
 
 
 def read_facts(hour: Hour) -> None:
@@ -53,6 +51,8 @@ def look_again(hour: Hour, page: Page) -> None:
 
 
 def _store(hour: Hour, page: Page) -> None:
+    if not (page.last or page.afresh or any(getattr(page, name) for name in _RECORDS)):
+        return  # nothing to keep, and the next page's cursor covers it
     with hour.writing(durable=False) as session:  # what a power cut undoes is read again: its cursor goes with it
         connection = hour.connection(session)
         counts = store_page(session, hour.connection_id, page, at=hour.now())
@@ -63,10 +63,13 @@ def _store(hour: Hour, page: Page) -> None:
             connection.pulled_at = hour.started_at
             connection.first_pull_done_at = connection.first_pull_done_at or hour.now()
         _log_malformed(hour, session, page)
-    for name in ("customers", "invoices", "payments", "credits", "deleted", "malformed"):
-        hour.tally[name] += len(getattr(page, name))
-        hour.tally["records"] += len(getattr(page, name))
-    hour.tally["changed"] += counts.changed
+        for name in _RECORDS:
+            hour.tally[name] += len(getattr(page, name))
+            hour.tally["records"] += len(getattr(page, name))
+        hour.tally["changed"] += counts.changed
+        if page.last:
+            read = {name: hour.tally[name] for name in (*_RECORDS, "changed")}
+            hour.log(session, "pulled", _sentence(read), facts=read)
 
 
 def _log_malformed(hour: Hour, session: Session, page: Page) -> None:
@@ -91,8 +94,10 @@ def _take_over(connection: Connection, facts: LedgerFacts) -> list[str]:
     return changed
 
 
-def _sentence(read: dict[str, int], changed: int) -> str:
-    parts = [f"{count} {name.removesuffix('s') if count == 1 else name}" for name, count in read.items() if count]
+def _sentence(read: dict[str, int]) -> str:
+    parts = [
+        f"{read[name]} {name.removesuffix('s') if read[name] == 1 else name}" for name in _RECORDS if read.get(name)
+    ]
     if not parts:
         return "Read the books: nothing has changed."
-    return f"Read {', '.join(parts)}; {changed} of them changed something."
+    return f"Read {', '.join(parts)}" + (" with news." if read["changed"] else "; all of it was known already.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from connector import ledger_writes
 from connector.hour import Hour
@@ -22,10 +22,11 @@ def settle_what_was_left(hour: Hour) -> None:
     """Look for every mail in doubt and every call without an answer; whatever cannot be found out becomes a doubt."""
     if hour.dry_run:
         return
-    for entry_id in _ids(hour, ("calling", "doubt"), MAILS):
+    left = _left(hour)
+    for entry_id in [entry_id for entry_id, _state, kind in left if kind in MAILS]:
         _mail(hour, entry_id)
     try:
-        for entry_id in _ids(hour, ("calling",), ("note", "late_fee", "waive_fee")):
+        for entry_id in [entry_id for entry_id, state, kind in left if kind not in MAILS and state == "calling"]:
             ledger_writes.retry(hour, entry_id)
     except LaneClosed:
         hour.tell("the ledger put us off; the rest is settled next time")
@@ -54,19 +55,15 @@ def _search(hour: Hour, key: str, to: tuple[str, ...], *, called_at: datetime) -
     return found.reference if found is not None else None
 
 
-def _ids(hour: Hour, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[int]:
+def _left(hour: Hour) -> list[tuple[int, str, str]]:
+    """List id, state and kind of what has no sure end, oldest first."""
     with hour.reading() as session:
-        return _select(session, hour.connection_id, states, kinds)
-
-
-def _select(session: Session, connection_id: int, states: tuple[str, ...], kinds: tuple[str, ...]) -> list[int]:
-    rows = session.scalars(
-        select(col(OutboxEntry.id))
-        .where(
-            col(OutboxEntry.connection_id) == connection_id,
-            col(OutboxEntry.state).in_(states),
-            col(OutboxEntry.kind).in_(kinds),
+        rows = session.execute(
+            select(col(OutboxEntry.id), col(OutboxEntry.state), col(OutboxEntry.kind))
+            .where(
+                col(OutboxEntry.connection_id) == hour.connection_id,
+                col(OutboxEntry.state).in_(["calling", "doubt"]),
+            )
+            .order_by(col(OutboxEntry.id))
         )
-        .order_by(col(OutboxEntry.id))
-    )
-    return [row for row in rows if row is not None]
+        return [(entry_id or 0, state, kind) for entry_id, state, kind in rows]

@@ -39,10 +39,16 @@ def seal_token(installation: Installation, grant: Grant, token: JsonObject, aske
 
 
 def token_source(installation: Installation, grant_id: int, calls: Calls) -> AccessToken:
-    """Make the callable a ledger asks for its access token."""
+    """Make the callable a ledger asks for its access token. It keeps one in memory until it ends or is rejected."""
+    kept: tuple[str, datetime] | None = None
 
     def access_token(*, rejected: str | None = None) -> str:
-        return str(fresh_token(installation, grant_id, calls, rejected=rejected)["access_token"])
+        nonlocal kept
+        if kept is None or rejected is not None or kept[1] - installation.now() <= MARGIN:
+            token = fresh_token(installation, grant_id, calls, rejected=rejected)
+            ends_at = _read(installation, grant_id).grant.token_expires_at
+            kept = (str(token["access_token"]), ends_at or installation.now())
+        return kept[0]
 
     return access_token
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -151,16 +152,28 @@ def make_town(sandbox: Sandbox, url: str, home: Path, provider: str) -> Town:
     return Town(sandbox, url, installation, Books(sandbox, provider))
 
 
+@pytest.fixture
+def town_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[datetime, str], AbstractContextManager[Town]]:
+    """Make a town with an empty company, not connected yet, at a moment and on a ledger."""
+
+    @contextmanager
+    def make(now: datetime, provider: str) -> Iterator[Town]:
+        sandbox = Sandbox(now=now)
+        with sandbox.serve() as url:
+            home = tmp_path_factory.mktemp("home")
+            home.chmod(0o700)
+            made = make_town(sandbox, url, home, provider)
+            yield made
+            made.installation.close()
+
+    return make
+
+
 @pytest.fixture(params=LEDGERS)
-def town(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Town]:
-    """A town with an empty company, not connected yet, on each ledger."""
-    sandbox = Sandbox(now=NOON)
-    with sandbox.serve() as url:
-        home = tmp_path / "home"
-        home.mkdir(mode=0o700)
-        made = make_town(sandbox, url, home, request.param)
+def town(request: pytest.FixtureRequest, town_at: Any) -> Iterator[Town]:
+    """A town at noon, on each ledger."""
+    with town_at(NOON, request.param) as made:
         yield made
-        made.installation.close()
 
 
 TODAY = NOON.date()
