@@ -68,6 +68,29 @@ def test_a_customer_paid_by_hand_does_not_pay_again(sandbox: Sandbox, add_up: Ad
     add_up(desk)
 
 
+def test_who_paid_a_part_by_hand_pays_only_the_rest_later(sandbox: Sandbox, add_up: AddUp) -> None:
+    twin = Sandbox(1, NOON)
+    twin.clock.advance(timedelta(days=90))
+    open_now = {invoice["Id"] for invoice in sandbox.quickbooks.invoices() if invoice["Balance"] > 1}
+    whole = next(
+        payment
+        for payment in twin.quickbooks.payments()
+        if payment["TxnDate"] > "2026-11-21"
+        and [line["LinkedTxn"][0]["TxnId"] for line in payment["Line"] if line["LinkedTxn"][0]["TxnId"] in open_now]
+        and len(payment["Line"]) == 1
+        and not payment["UnappliedAmt"]
+        and payment["TotalAmt"] > 1
+    )
+    invoice = whole["Line"][0]["LinkedTxn"][0]["TxnId"]
+    sandbox.quickbooks.pay(invoice, 1)
+    sandbox.clock.advance(timedelta(days=90))
+    links = [payment for payment in sandbox.quickbooks.payments() for line in payment["Line"]
+             if line["LinkedTxn"][0]["TxnId"] == invoice]  # fmt: skip
+    assert sum(payment["TotalAmt"] for payment in links) == sandbox.quickbooks.find(invoice)["TotalAmt"]
+    assert not any(payment["UnappliedAmt"] for payment in links)
+    add_up(sandbox.quickbooks)
+
+
 def test_a_voided_invoice_frees_its_payment(desk: Desk, add_up: AddUp) -> None:
     number = desk.add_invoice("Ada", 100)["DocNumber"]
     desk.pay(number, 40)

@@ -86,6 +86,26 @@ def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty: An
     assert "1001" in ids
 
 
+def test_the_thousand_counts_over_all_entities_asked_for(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
+    sandbox.clock.advance(timedelta(minutes=1))
+    sandbox.quickbooks.bulk(600, empty.realm)
+    for _ in range(500):
+        desk.credit("Ada", 1)
+    told = _changes(empty, "Invoice,CreditMemo,Customer")
+    assert [page.get("maxResults", 0) for page in told] == [600, 400, 0]
+
+
+def test_what_changed_twice_comes_once_as_it_is_now(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
+    number = desk.add_invoice("Ada", 12)["DocNumber"]
+    for note in ("first", "second", "second"):
+        sandbox.clock.advance(timedelta(minutes=1))
+        desk.edit(number, PrivateNote=note)
+        desk.edit(number, PrivateNote=note)
+    (page,) = _changes(empty, "Invoice", "2026-11-21T11:00:00Z")
+    assert [each["PrivateNote"] for each in page["Invoice"]] == ["second"]
+    assert len(empty.query("select * from Invoice")["Invoice"]) == 1
+
+
 def test_more_than_thirty_days_back_is_refused(api: Any) -> None:
     assert _changes(api, "Invoice", "2026-10-22T12:00:01Z")
     error = api.refused("GET", "cdc", entities="Invoice", changedSince="2026-10-22T11:59:59Z")

@@ -163,6 +163,35 @@ def test_a_payment_raises_the_invoices_version(empty: Any, desk: Desk) -> None:
     assert empty.refused("POST", "invoice", body={"Id": "1", "SyncToken": "0"}, operation="void")["code"] == "5010"
 
 
+def test_a_payment_moves_the_customers_time_but_not_his_version(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
+    before = desk.customer("Ada")
+    sandbox.clock.advance(timedelta(minutes=1))
+    desk.pay_unapplied("Ada", 5)
+    after = desk.customer("Ada")
+    assert (before["SyncToken"], before["Balance"]) == ("0", 0)
+    assert (after["SyncToken"], after["Balance"]) == ("0", -5)
+    assert after["MetaData"]["LastUpdatedTime"] == "2026-11-21T04:01:00-08:00"
+
+
+def test_a_change_is_stamped_with_the_second_after_the_reply(empty: Any, sandbox: Sandbox) -> None:
+    sandbox.clock.advance(timedelta(milliseconds=543))
+    reply = empty.call("POST", "invoice", body=_invoice()).json()
+    assert reply["time"] == "2026-11-21T04:00:00.543-08:00"
+    assert reply["Invoice"]["MetaData"]["LastUpdatedTime"] == "2026-11-21T04:00:01-08:00"
+
+
+def test_a_payment_applies_no_more_than_it_brings(empty: Any, desk: Desk) -> None:
+    for _ in range(2):
+        desk.add_invoice("Ada", 50)
+    lines = [{"Amount": 50, "LinkedTxn": [{"TxnId": number, "TxnType": "Invoice"}]} for number in ("1", "2")]
+    body = {"CustomerRef": {"value": "1"}, "TotalAmt": 99, "Line": lines}
+    assert empty.refused("POST", "payment", body=body)["code"] == "6000"
+    assert [each["Balance"] for each in desk.invoices()] == [50, 50]
+    desk.add_customer("Bert")
+    stranger = {**body, "CustomerRef": {"value": "2"}, "TotalAmt": 100}
+    assert empty.refused("POST", "payment", body=stranger)["code"] == "6000"
+
+
 def test_the_same_request_id_gets_the_same_answer_and_does_nothing_more(empty: Any, sandbox: Sandbox) -> None:
     first = empty.call("POST", "invoice", body=_invoice(), requestid="r-1")
     again = empty.call("POST", "invoice", body=_invoice(), requestid="r-1")
