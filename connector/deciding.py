@@ -222,6 +222,7 @@ def _take_steps(hour: Hour, session: Session, task: MakeTask, row: Task, today: 
                 connection_id=hour.connection_id,
                 invoice_id=invoice_id,
                 step=task.step.value,
+                occasion=task.occasion,
                 customer_id=task.customer_id,
                 task_id=row.id,
                 taken_at=hour.now(),

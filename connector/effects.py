@@ -96,9 +96,9 @@ def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], 
 
 
 def task_key(books: str, task: MakeTask) -> str:
-    """The task's key: once per kind and leading invoice (or customer, where it is about no invoice)."""
+    """The task's key: once per kind, leading invoice (or customer, where it is about no invoice) and occasion."""
     about = task.invoice_ids[0] if task.invoice_ids else task.customer_id
-    return f"{books}:task:{task.code}:{about}"
+    return ":".join([books, "task", task.code, about, *([task.occasion] if task.occasion else [])])
 
 
 def note_key(mail_key: str, invoice_id: str) -> str:

@@ -12,7 +12,7 @@ from providers.ledger import CustomerRecord
 
 _TABLES = SQLModel.metadata.tables
 _SETTING = _TABLES["customer_setting"]
-_MOVED = ("invoice", "payment", "credit", "taken_step")
+_MOVED = ("invoice", "payment", "credit", "taken_step", "agreement", "task")
 _LONGEST_CHAIN = 20  # a ledger that merged in a circle must not hold us up
 
 

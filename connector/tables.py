@@ -78,6 +78,8 @@ class Connection(SQLModel, table=True):
     name: str
     mode: str = "observe"  # observe | approve | live
     paused_why: str = _text()  # "" runs; else the reason a person gave
+    paused_until_on: date | None = None  # the day on which the pause ends by itself
+    owner: str = ""  # who minds the customers that have no owner of their own: "Ann Lee <ann@example.com>"
     health: str = "new"  # new | ok | reconnect | failing | limited | disconnected
     health_why: str = _text()
     base_currency: str = ""
@@ -147,6 +149,8 @@ class CustomerSetting(SQLModel, table=True):
     emails: str = _text()
     contact_name: str = ""
     language: str = ""
+    owner: str = ""  # who minds this customer: "Ann Lee <ann@example.com>"
+    sales_rep: str = ""
     suppressed_why: str = _text()
     set_at: datetime = _instant(nullable=False)
 
@@ -192,6 +196,35 @@ class InvoiceSetting(SQLModel, table=True):
     paused: bool = False
     paused_until_on: date | None = None
     set_at: datetime = _instant(nullable=False)
+
+
+class Agreement(SQLModel, table=True):
+    """What was said about an invoice, kept for good: a promise, a payment plan, a dispute, a pause, and its end.
+
+    ``InvoiceSetting`` holds what counts now; here is who said it when, and what became of it.
+    """
+
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    kind: str  # promise | plan | dispute | pause
+    invoice_id: str
+    customer_id: str
+    since_on: date
+    until_on: date | None = None  # the promised day; a plan's last; the end of a pause
+    owed_e4: int = _money()  # what a plan is about
+    currency: str = ""
+    instalments: Any = Field(default=None, sa_column=Column(JSON))  # of a plan: [["2026-07-01", "400.00"], …]
+    why: str = _text()
+    said_by: str = ""
+    said_at: datetime = _instant(nullable=False)
+    state: str = "open"  # open | kept | broken | settled (a dispute) | replaced | withdrawn | ended (a pause)
+    ended_at: datetime | None = _instant()
+    ended_by: str = ""  # "" by itself
+    outcome: str = _text()
+    __table_args__ = (
+        Index("ix_agreement_invoice", "connection_id", "invoice_id"),
+        Index("ix_agreement_customer", "connection_id", "customer_id"),
+    )
 
 
 class PaymentRow(SQLModel, table=True):
@@ -288,6 +321,23 @@ class AnswerRow(SQLModel, table=True):
     since_at: datetime = _instant(nullable=False)
 
 
+class DecisionRow(SQLModel, table=True):
+    """The facts a decision about one customer was made on and its answers, packed, wherever it brought something new.
+
+    Asked again with these facts, under the same policy, the policy must give the same answers.
+    """
+
+    __tablename__: ClassVar[Any] = "decision"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    customer_id: str
+    run_id: int
+    decided_at: datetime = _instant(nullable=False)
+    policy_version: int | None = None
+    recorded: bytes = Field(sa_type=LargeBinary)
+    __table_args__ = (Index("ix_decision_customer", "connection_id", "customer_id"),)
+
+
 class OutboxEntry(SQLModel, table=True):
     """One effect outside. ``key`` is derived and unique; ``calling`` is committed before the call leaves.
 
@@ -316,6 +366,7 @@ class OutboxEntry(SQLModel, table=True):
     called_at: datetime | None = _instant()
     ended_at: datetime | None = _instant()
     reference: str = ""
+    delivery: str = ""  # what became of a mail, as its events tell: delivered, bounce …
     answer: str = _text()
     parent_id: int | None = Field(default=None, foreign_key="outbox.id")
     policy_version: int | None = None
@@ -345,7 +396,7 @@ class TakenStep(SQLModel, table=True):
 
 
 class Task(SQLModel, table=True):
-    """Work for a person: a call, an address to find, a review."""
+    """Work for a person: a call, an address to find, a review. ``owner`` is who is to do it, "" whoever looks."""
 
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int = Field(foreign_key="connection.id", index=True)
@@ -356,10 +407,12 @@ class Task(SQLModel, table=True):
     invoice_ids: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
     due_on: date
     why: str = _text()
+    owner: str = ""
     state: str = "open"  # open | done | moot
     outcome: str = _text()
     made_at: datetime = _instant(nullable=False)
     ended_at: datetime | None = _instant()
+    ended_by: str = ""
 
 
 class SyncRun(SQLModel, table=True):
@@ -413,3 +466,60 @@ class Stored(SQLModel, table=True):
     name: str = Field(primary_key=True)
     value: Any = Field(default=None, sa_column=Column(JSON))
     stored_at: datetime = _instant(nullable=False)
+
+
+class SuppressedAddress(SQLModel, table=True):
+    """An address that gets no mail, in any company: the mail system drops it, it bounced, or its owner said no."""
+
+    __tablename__: ClassVar[Any] = "suppressed_address"
+    address: str = Field(primary_key=True)  # in lower case
+    why: str = _text()
+    since_at: datetime = _instant(nullable=False)
+
+
+class ContactToken(SQLModel, table=True):
+    """What a mail carries so that its reader can answer: the stop link's and the reply address's unguessable part."""
+
+    __tablename__: ClassVar[Any] = "contact_token"
+    token: str = Field(primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    customer_id: str
+    purpose: str  # stop | reply
+    made_at: datetime = _instant(nullable=False)
+
+
+class MailEvent(SQLModel, table=True):
+    """What the mail system told of a mail, once per event, whatever the order and however late."""
+
+    __tablename__: ClassVar[Any] = "mail_event"
+    id: str = Field(primary_key=True)  # the mail system's own
+    key: str = Field(default="", index=True)  # the outbox key; "" where the event names none
+    kind: str
+    address: str = ""
+    reference: str = ""
+    at: datetime = _instant(nullable=False)
+    received_at: datetime = _instant(nullable=False)
+
+
+class ReceivedReply(SQLModel, table=True):
+    """A mail that came back from a customer: it counts once, however often it is handed to us."""
+
+    __tablename__: ClassVar[Any] = "received_reply"
+    id: str = Field(primary_key=True)  # fingerprint of its Message-ID, and of the token it came to
+    connection_id: int = Field(foreign_key="connection.id")
+    customer_id: str
+    kind: str  # reply | automatic
+    received_at: datetime = _instant(nullable=False)
+
+
+class MailWords(SQLModel, table=True):
+    """A step's own words of this installation or of one connection; the newest row counts, an empty one is none."""
+
+    __tablename__: ClassVar[Any] = "mail_words"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int | None = Field(default=None, foreign_key="connection.id")
+    step: str
+    language: str = ""  # "": every language
+    document: str = _text()
+    set_by: str = ""
+    set_at: datetime = _instant(nullable=False)

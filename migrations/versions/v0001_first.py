@@ -75,6 +75,8 @@ Table(
     Column("name", String, nullable=False),
     Column("mode", String, nullable=False),
     Column("paused_why", Text, nullable=False),
+    Column("paused_until_on", Date),
+    Column("owner", String, nullable=False),
     Column("health", String, nullable=False),
     Column("health_why", Text, nullable=False),
     Column("base_currency", String, nullable=False),
@@ -178,6 +180,8 @@ Table(
     Column("emails", Text, nullable=False),
     Column("contact_name", String, nullable=False),
     Column("language", String, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("sales_rep", String, nullable=False),
     Column("suppressed_why", Text, nullable=False),
     Column("set_at", _INSTANT, nullable=False),
 )
@@ -252,6 +256,7 @@ Table(
     Column("called_at", _INSTANT),
     Column("ended_at", _INSTANT),
     Column("reference", String, nullable=False),
+    Column("delivery", String, nullable=False),
     Column("answer", Text, nullable=False),
     Column("parent_id", Integer, ForeignKey("outbox.id")),
     Column("policy_version", Integer),
@@ -295,6 +300,41 @@ Table(
     Column("numbers", JSON),
 )
 Table(
+    "agreement",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("kind", String, nullable=False),
+    Column("invoice_id", String, nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("since_on", Date, nullable=False),
+    Column("until_on", Date),
+    Column("owed_e4", BigInteger, nullable=False),
+    Column("currency", String, nullable=False),
+    Column("instalments", JSON),
+    Column("why", Text, nullable=False),
+    Column("said_by", String, nullable=False),
+    Column("said_at", _INSTANT, nullable=False),
+    Column("state", String, nullable=False),
+    Column("ended_at", _INSTANT),
+    Column("ended_by", String, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Index("ix_agreement_invoice", "connection_id", "invoice_id"),
+    Index("ix_agreement_customer", "connection_id", "customer_id"),
+)
+Table(
+    "decision",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("run_id", Integer, nullable=False),
+    Column("decided_at", _INSTANT, nullable=False),
+    Column("policy_version", Integer),
+    Column("recorded", LargeBinary, nullable=False),
+    Index("ix_decision_customer", "connection_id", "customer_id"),
+)
+Table(
     "task",
     _tables,
     Column("id", Integer, primary_key=True),
@@ -306,10 +346,12 @@ Table(
     Column("invoice_ids", JSON, nullable=False),
     Column("due_on", Date, nullable=False),
     Column("why", Text, nullable=False),
+    Column("owner", String, nullable=False),
     Column("state", String, nullable=False),
     Column("outcome", Text, nullable=False),
     Column("made_at", _INSTANT, nullable=False),
     Column("ended_at", _INSTANT),
+    Column("ended_by", String, nullable=False),
 )
 Table(
     "unconfirmed_record",
@@ -348,6 +390,54 @@ Table(
     Column("taken_at", _INSTANT, nullable=False),
     Column("taken_on", Date, nullable=False),
     Index("ix_taken_customer", "connection_id", "customer_id"),
+)
+Table(
+    "suppressed_address",
+    _tables,
+    Column("address", String, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("since_at", _INSTANT, nullable=False),
+)
+Table(
+    "contact_token",
+    _tables,
+    Column("token", String, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("purpose", String, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+)
+Table(
+    "mail_event",
+    _tables,
+    Column("id", String, primary_key=True),
+    Column("key", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("address", String, nullable=False),
+    Column("reference", String, nullable=False),
+    Column("at", _INSTANT, nullable=False),
+    Column("received_at", _INSTANT, nullable=False),
+    Index("ix_mail_event_key", "key"),
+)
+Table(
+    "received_reply",
+    _tables,
+    Column("id", String, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("customer_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("received_at", _INSTANT, nullable=False),
+)
+Table(
+    "mail_words",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id")),
+    Column("step", String, nullable=False),
+    Column("language", String, nullable=False),
+    Column("document", Text, nullable=False),
+    Column("set_by", String, nullable=False),
+    Column("set_at", _INSTANT, nullable=False),
 )
 # --- end of tables
 
