@@ -17,9 +17,9 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 # `make ninety` lives all ninety days at every cadence (26,000 runs and more for each ledger, most of an hour); everyday
-# tests live three weeks of hours, over the change of the clocks, and a weekend of five minutes.
-HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "21"))
-FIVE_MINUTES_DAYS = int(os.environ.get("FIVE_MINUTES_DAYS", "2"))
+# tests live twelve days of hours, over the change of the clocks, and a day of five minutes.
+HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "12"))
+FIVE_MINUTES_DAYS = int(os.environ.get("FIVE_MINUTES_DAYS", "1"))
 START = datetime(2026, 3, 20, 11, 0, tzinfo=UTC)  # ten days before the clocks change in London
 EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no mail leaves anywhere
 
