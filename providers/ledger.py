@@ -141,7 +141,10 @@ class Page:
 
 
 class LateFeeInvoice(NamedTuple):
-    """A late fee to post as a new invoice; ``number`` is deterministic (at most 21), ``of_number`` the original's."""
+    """A late fee to post as a new invoice; ``number`` is deterministic (at most 21), ``of_number`` the original's.
+
+    ``lines`` are (description, amount) of each fee where several make one invoice; else ``description`` and ``amount``.
+    """
 
     number: str
     of_invoice_id: str
@@ -152,6 +155,17 @@ class LateFeeInvoice(NamedTuple):
     dated_on: date
     due_on: date
     description: str
+    lines: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def priced(self) -> tuple[tuple[str, Decimal], ...]:
+        """Give the lines of the invoice."""
+        return self.lines or ((self.description, self.amount),)
+
+
+def credit_number(fee_number: str) -> str:
+    """Name the credit of a waived fee after the fee: the same fee, always the same number, and no longer."""
+    return f"CR-{fee_number.removeprefix('LF-')}"[:21]
 
 
 class Posted(NamedTuple):
@@ -207,8 +221,12 @@ class Ledger(Protocol):
         """Find a live (not voided) invoice by its number: the look before a retry of ``post_late_fee``."""
         ...
 
-    def waive_late_fee(self, invoice_id: str, key: str) -> Posted:
-        """Void the fee invoice, so that balance and income are as before to the cent."""
+    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> Posted:
+        """Void the fee invoice, or credit it on ``on`` where money is applied to it or its period is closed.
+
+        Balance and income are then as before to the cent; ``reason`` names who waived it and why. What it answers is
+        the voided invoice, or the credit.
+        """
         ...
 
     def pay_link(self, invoice_id: str) -> str | None:

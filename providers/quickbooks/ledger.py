@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from policies.receivables import Company
 from providers.errors import Rejected
 from providers.http import READ, unclear
 from providers.ledger import Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
-from providers.quickbooks import countries, mapping, queries
+from providers.quickbooks import countries, mapping, queries, waivers
 from providers.quickbooks.client import Client
 from providers.quickbooks.pull import CDC_FULL, Pull
 from providers.quickbooks.reader import Reader, merged
@@ -78,9 +78,9 @@ class QuickBooksLedger:
         """Find a live invoice by its number."""
         return self._writer.find_invoice(number)
 
-    def waive_late_fee(self, invoice_id: str, key: str) -> Posted:
-        """Void the fee invoice."""
-        return self._writer.waive(invoice_id, key)
+    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> Posted:
+        """Void the fee invoice, or credit it where it cannot be voided."""
+        return waivers.waive(self._client, invoice_id, key, reason, on)
 
     def pay_link(self, invoice_id: str) -> str | None:
         """Intuit's page for this invoice, where the company takes payments online."""

@@ -279,6 +279,7 @@ class Single(Struct, rename="pascal"):
     """The envelope of one object read or written; only what is asked of it is there."""
 
     invoice: Raw = Raw(b"null")
+    credit_memo: Raw = Raw(b"null")
     attachable: Attachable | None = None
     item: Named | None = None
     account: Named | None = None

@@ -79,36 +79,9 @@ class Writer:
                 return Posted(record.id, record.doc_number or "")
         return None
 
-    def waive(self, invoice_id: str, key: str) -> Posted:
-        """Void the fee's invoice. Its SyncToken is read just before; if someone changed it meanwhile, once more."""
-        try:
-            return self._void(invoice_id, key)
-        except Rejected as refused:
-            if refused.code != faults.STALE:
-                raise
-        return self._void(invoice_id, key)
-
-    def _void(self, invoice_id: str, key: str) -> Posted:
-        try:
-            body = self._client.read("Invoice", invoice_id)
-        except Rejected as refused:
-            if refused.code == faults.NOT_FOUND:  # someone deleted it, so nothing is owed of it
-                return Posted(invoice_id)
-            raise
-        invoice = _invoice(queries.decoded(body, Single, READ), READ)
-        posted = Posted(invoice.id, invoice.doc_number or "")
-        if mapping.is_voided(invoice):
-            return posted
-        if invoice.balance != invoice.total_amt:
-            message = "money is applied to this fee already; credit it in QuickBooks by hand"
-            raise Rejected(message, code="paid")
-        body = _encode({"Id": invoice.id, "SyncToken": invoice.sync_token})
-        self._client.void("Invoice", body, request_id(f"{key}:{invoice.sync_token}"))
-        return posted
-
     def _fee_invoice(self, fee: LateFeeInvoice, item_id: str) -> dict[str, Any]:
         """The fee's invoice. Nothing in it makes QuickBooks mail it: that is the reminder's business."""
-        sells: dict[str, Any] = {"ItemRef": {"value": item_id}, "Qty": 1, "UnitPrice": _number(fee.amount)}
+        sells: dict[str, Any] = {"ItemRef": {"value": item_id}, "Qty": 1}
         invoice: dict[str, Any] = {
             "CustomerRef": {"value": fee.customer_id},
             "CurrencyRef": {"value": fee.currency},
@@ -122,13 +95,16 @@ class Writer:
             sells["TaxCodeRef"] = {"value": tax_code}
         if self._country() != "US":
             invoice["GlobalTaxCalculation"] = "TaxExcluded" if tax_code else "NotApplicable"
-        line = {
-            "DetailType": "SalesItemLineDetail",
-            "Amount": _number(fee.amount),
-            "Description": fee.description[:4000],
-            "SalesItemLineDetail": sells,
-        }
-        return {**invoice, "Line": [line]}
+        lines = [
+            {
+                "DetailType": "SalesItemLineDetail",
+                "Amount": _number(amount),
+                "Description": text[:4000],
+                "SalesItemLineDetail": {**sells, "UnitPrice": _number(amount)},
+            }
+            for text, amount in fee.priced
+        ]
+        return {**invoice, "Line": lines}
 
     def _tax_code(self) -> str:
         """The code of no tax. Outside the United States each line needs one, and which is the company's own affair."""

@@ -7,7 +7,7 @@ a copy of the first one's token object). See README.md.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 import requests
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _BEARER: Final = "Bearer "
 _WORDS_MAX: Final = 300
+Shape = TypeVar("Shape", bound=msgspec.Struct)
 
 
 class _OwnToken:
@@ -102,6 +103,13 @@ class Client:
     def write(self, operation: str, *args: Any, **params: Any) -> bytes:
         """Write once, and return the JSON that says what came of it."""
         return json_body(self._call(operation, WRITE, args, params), self._vendor, WRITE)
+
+    def decoded(self, shape: type[Shape], body: bytes, kind: str) -> Shape:
+        """Read a reply as a typed struct."""
+        try:
+            return msgspec.json.decode(body, type=shape, strict=False)
+        except msgspec.DecodeError:
+            raise self.unreadable(kind) from None
 
     def unreadable(self, kind: str) -> ProviderError:
         """The error for JSON of a shape that was not to be expected."""

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
-
-import msgspec
 
 from policies.receivables import Company
 from providers.errors import Reconnect, Rejected, TryLater
 from providers.http import READ, WRITE
 from providers.ledger import Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
-from providers.xero import replies
+from providers.xero import replies, waivers
 from providers.xero.fee_account import FeeAccount, choose_fee_account
 from providers.xero.places import time_zone
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
 from providers.xero.values import optional_day
 
 if TYPE_CHECKING:
-    from providers.xero.client import Client
+    from providers.xero.client import Client, Shape
 
 NOTE_LENGTH_MAX: Final = 250  # developer.xero.com/documentation/api/history-and-notes
 KEY_LENGTH_MAX: Final = 128  # Idempotency-Key, Xero's OpenAPI document
 _IDS_PER_CALL: Final = 40  # 37 characters each: the address stays under the 2,048 that any server takes
-_LIVE: Final = frozenset({"DRAFT", "SUBMITTED", "AUTHORISED", "PAID"})
 _CREDITS: Final = {
     "credit_notes": ("get_credit_notes", "CreditNoteID"),
     "overpayments": ("get_overpayments", "OverpaymentID"),
@@ -36,7 +33,6 @@ _REMINDERS_UNKNOWN: Final = (
     "Xero does not say whether it mails invoice reminders itself; see there under"
     " Business > Invoices > Invoice reminders, and switch them off, so that nobody is reminded twice"
 )
-_Shape = TypeVar("_Shape", bound=msgspec.Struct)
 
 
 class XeroLedger:
@@ -142,13 +138,8 @@ class XeroLedger:
         if self._fee_account is None:
             accounts = self._read(replies.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
             self._fee_account = choose_fee_account(accounts)
-        line = {
-            "Description": fee.description,
-            "Quantity": 1,
-            "UnitAmount": fee.amount,
-            "AccountCode": self._fee_account.code,
-            "TaxType": self._fee_account.tax_type,
-        }
+        booked = {"AccountCode": self._fee_account.code, "TaxType": self._fee_account.tax_type}
+        lines = [{"Description": text, "Quantity": 1, "UnitAmount": amount, **booked} for text, amount in fee.priced]
         theme = {"BrandingThemeID": original.branding_theme} if original.branding_theme else {}
         return {
             "Type": "ACCREC",
@@ -160,27 +151,20 @@ class XeroLedger:
             "Date": fee.dated_on.isoformat(),
             "DueDate": fee.due_on.isoformat(),
             "LineAmountTypes": "NoTax",
-            "LineItems": [line],
+            "LineItems": lines,
             **theme,
         }
 
     def find_invoice(self, number: str) -> Posted | None:
         """Find a live sales invoice by its number."""
         for invoice in self._read(replies.FullInvoices, "get_invoices", invoice_numbers=[number], page=1).invoices:
-            if invoice.number == number and invoice.type == "ACCREC" and invoice.status in _LIVE:
+            if invoice.number == number and invoice.type == "ACCREC" and invoice.status in waivers.LIVE:
                 return Posted(invoice.id, invoice.number)
         return None
 
-    def waive_late_fee(self, invoice_id: str, key: str) -> Posted:
-        """Void the fee invoice; one that is void already is the same answer."""
-        body = {"Invoices": [{"InvoiceID": invoice_id, "Status": "VOIDED"}]}
-        try:
-            return self._written("update_invoice", invoice_id, body, idempotency_key=_short(key))
-        except Rejected:
-            invoice = self._invoice(invoice_id)
-            if invoice.status in _LIVE:
-                raise
-            return Posted(invoice.id, invoice.number or "")
+    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> Posted:
+        """Void the fee invoice, or credit it where it cannot be voided."""
+        return waivers.waive(self._client, invoice_id, _short(key), reason, on)
 
     def pay_link(self, invoice_id: str) -> str | None:
         """Xero's online invoice, with its payment buttons; drafts have none."""
@@ -208,7 +192,7 @@ class XeroLedger:
             raise self._client.unreadable(READ)
         return found[0]
 
-    def _read(self, shape: type[_Shape], operation: str, *args: Any, **params: Any) -> _Shape:
+    def _read(self, shape: type[Shape], operation: str, *args: Any, **params: Any) -> Shape:
         return self._decode(shape, self._client.read(operation, *args, **params), READ)
 
     def _written(self, operation: str, *args: Any, **params: Any) -> Posted:
@@ -222,11 +206,8 @@ class XeroLedger:
             raise Rejected(message, code="ValidationException")
         return Posted(invoice.id, invoice.number or "")
 
-    def _decode(self, shape: type[_Shape], body: bytes, kind: str) -> _Shape:
-        try:
-            return msgspec.json.decode(body, type=shape, strict=False)
-        except msgspec.DecodeError:
-            raise self._client.unreadable(kind) from None
+    def _decode(self, shape: type[Shape], body: bytes, kind: str) -> Shape:
+        return self._client.decoded(shape, body, kind)
 
 
 def _short(key: str) -> str:

@@ -99,6 +99,8 @@ def credit_listing(kind: str) -> Listing:
     id_field = f"{kind.lower()}id"
     types = "ACCRECCREDIT" if kind == "CreditNote" else f"RECEIVE-{kind.upper()}"
     fields = {**_DATED, id_field: lambda d: d.id, "type": lambda _: types, "remainingcredit": lambda d: d.remaining}
+    if kind == "CreditNote":
+        fields["creditnotenumber"] = lambda d: d.number
     return Listing(f"{kind}s", lambda book: book.credits[kind], credit_json, fields, id_field)
 
 

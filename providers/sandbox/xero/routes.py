@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 
 from providers.sandbox.xero import chart
 from providers.sandbox.xero.api import Api, Handler
+from providers.sandbox.xero.crediting import allocate, write_credit_notes
 from providers.sandbox.xero.documents import Invoice
 from providers.sandbox.xero.reading import (
     CONTACTS,
@@ -58,6 +59,8 @@ def api_routes(api: Api, finder: Finder) -> list[BaseRoute]:
         route("/Invoices", _INVOICES, write_invoices, "PUT", "POST"),
         route("/Invoices/{document_id}", _INVOICES, update_invoice, "POST"),
         route("/Invoices/{document_id}/OnlineInvoice", _INVOICES, online_invoice),
+        route("/CreditNotes", _INVOICES, write_credit_notes, "PUT"),
+        route("/CreditNotes/{document_id}/Allocations", _INVOICES, allocate, "PUT"),
         route("/InvoiceReminders/Settings", _SETTINGS, chart.listing_of("InvoiceReminders", chart.reminder_settings)),
         route("/Organisation", _SETTINGS, chart.listing_of("Organisations", chart.organisation)),
         route("/Accounts", _SETTINGS, chart.listing_of("Accounts", chart.accounts)),

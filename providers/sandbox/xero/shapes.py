@@ -182,7 +182,7 @@ def credit_json(credit: Credit, *, lines: bool = True) -> bytes:
         "CurrencyCode": credit.currency,
         "CurrencyRate": Decimal("1.0000000000"),
         "RemainingCredit": credit.remaining,
-        "Allocations": [_allocation(a) for a in credit.allocations],
+        "Allocations": [allocation_object(a) for a in credit.allocations],
         "Payments": [],
         "HasAttachments": False,
     }
@@ -191,7 +191,8 @@ def credit_json(credit: Credit, *, lines: bool = True) -> bytes:
     return encode(shape)
 
 
-def _allocation(allocation: Allocation) -> JsonObject:
+def allocation_object(allocation: Allocation) -> JsonObject:
+    """Return a part of a credit that is set against an invoice."""
     invoice = {"InvoiceID": allocation.invoice.id, "InvoiceNumber": allocation.invoice.number}
     return {
         "AllocationID": allocation.id,

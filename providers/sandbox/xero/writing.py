@@ -29,7 +29,7 @@ def write_history(listing: Listing) -> Callable[[Call], Response]:
 
     def handler(call: Call) -> Response:
         document = pick(listing, call)
-        records = _elements(call, "HistoryRecords")
+        records = elements_of(call, "HistoryRecords")
         problems = [_note_problems(record) for record in records]
         if any(problems):
             return validation_error(records, problems)
@@ -54,7 +54,7 @@ def _note_problems(record: JsonObject) -> list[str]:
 def write_invoices(call: Call) -> Response:
     """PUT creates; POST also updates those it finds by id or number. ``summarizeErrors=false`` answers each alone."""
     summarize = call.query.get("summarizeErrors", "true").lower() != "false"
-    elements = _elements(call, "Invoices")
+    elements = elements_of(call, "Invoices")
     done: list[Invoice | None] = []
     problems: list[list[str]] = []
     for element in elements:
@@ -89,7 +89,7 @@ def _messages(messages: list[str]) -> JsonObject:
 def update_invoice(call: Call) -> Response:
     """Handle ``POST /Invoices/{id}``: void, delete, approve, or change a draft."""
     invoice = pick(INVOICES, call)
-    element = _elements(call, "Invoices")[0]
+    element = elements_of(call, "Invoices")[0]
     try:
         _update(call.book, invoice, element)
     except Refused as error:
@@ -122,11 +122,11 @@ def _create(book: Organisation, element: JsonObject) -> Invoice:
     currency = str(element.get("CurrencyCode") or book.currency)
     if currency not in CURRENCIES:
         raise Refused(f"Organisation is not subscribed to currency {currency}")
-    on = _day(element.get("Date")) or book.today()
+    on = day_of(element.get("Date")) or book.today()
     if words := book.locked(on):
         raise Refused(words)
     amounts = str(element.get("LineAmountTypes", "Exclusive")).title().replace("Notax", "NoTax")
-    lines = _lines(element, amounts, approved=status == "AUTHORISED")
+    lines = lines_of(element, amounts, approved=status == "AUTHORISED")
     total, tax = sums(lines, amounts)
     invoice = Invoice(
         book.new_id("invoice"),
@@ -136,19 +136,19 @@ def _create(book: Organisation, element: JsonObject) -> Invoice:
         contact,
         currency,
         on,
-        _day(element.get("DueDate")),
+        day_of(element.get("DueDate")),
         lines,
         total,
         tax,
-        reference=_short(element.get("Reference"), "Reference", 255),
+        reference=short_of(element.get("Reference"), "Reference", 255),
         amounts=amounts,
-        url=_short(element.get("Url"), "Url", 500),
+        url=short_of(element.get("Url"), "Url", 500),
         branding_theme=str(element.get("BrandingThemeID") or ""),
         sent=bool(element.get("SentToContact", False)),
         created_by_app=True,
         status="DRAFT",
     )
-    invoice.number = _short(invoice.number, "InvoiceNumber", 255)
+    invoice.number = short_of(invoice.number, "InvoiceNumber", 255)
     if status == "AUTHORISED":
         _must_be_approvable(book, invoice)
     invoice.status = status
@@ -164,7 +164,8 @@ def _must_be_approvable(book: Organisation, invoice: Invoice) -> None:
         raise Refused("You have reached the limit of invoices you can approve")
 
 
-def _lines(element: JsonObject, amounts: str, *, approved: bool) -> tuple[LineItem, ...]:
+def lines_of(element: JsonObject, amounts: str, *, approved: bool) -> tuple[LineItem, ...]:
+    """Return the lines of a document as asked for, checked."""
     given = element.get("LineItems") or []
     if not isinstance(given, list):
         raise Refused("LineItems must be a list")
@@ -182,7 +183,7 @@ def _line(line: JsonObject, amounts: str, *, approved: bool) -> LineItem:
     tax_type = str(line.get("TaxType") or "NONE")
     if tax_type not in TAX_PERCENT:
         raise Refused(f"The TaxType code '{tax_type}' does not exist or cannot be used for this type of transaction.")
-    quantity, unit = _money(line.get("Quantity", 1)), _money(line.get("UnitAmount", 0))
+    quantity, unit = money_of(line.get("Quantity", 1)), money_of(line.get("UnitAmount", 0))
     amount = cents(quantity * unit)
     percent = Decimal(0) if amounts == "NoTax" else TAX_PERCENT[tax_type]
     tax = cents(amount * percent / (100 + percent if amounts == "Inclusive" else 100))
@@ -195,6 +196,8 @@ def _update(book: Organisation, invoice: Invoice, element: JsonObject) -> None:
         allowed = {"AUTHORISED": {"VOIDED"}, "DRAFT": {"DELETED"}, "SUBMITTED": {"DELETED"}}
         if status not in allowed.get(invoice.status, set()):
             raise Refused("Invoice not of valid status for modification")
+        if words := book.locked(invoice.on):
+            raise Refused(words)
         book.void(invoice)
         return
     if invoice.status not in {*_BEFORE_APPROVAL, "AUTHORISED"}:
@@ -218,15 +221,15 @@ def _update_approved(invoice: Invoice, element: JsonObject) -> None:
     }:
         raise Refused("Invoice not of valid status for modification")
     invoice.sent = bool(element.get("SentToContact", invoice.sent))
-    invoice.expected_on = _day(element.get("ExpectedPaymentDate")) or invoice.expected_on
-    invoice.due_on = _day(element.get("DueDate")) or invoice.due_on
+    invoice.expected_on = day_of(element.get("ExpectedPaymentDate")) or invoice.expected_on
+    invoice.due_on = day_of(element.get("DueDate")) or invoice.due_on
 
 
 def _update_draft(book: Organisation, invoice: Invoice, element: JsonObject, status: str) -> None:
-    invoice.reference = _short(element.get("Reference", invoice.reference), "Reference", 255)
-    invoice.due_on = _day(element.get("DueDate")) or invoice.due_on
+    invoice.reference = short_of(element.get("Reference", invoice.reference), "Reference", 255)
+    invoice.due_on = day_of(element.get("DueDate")) or invoice.due_on
     if "LineItems" in element:
-        invoice.lines = _lines(element, invoice.amounts, approved=status == "AUTHORISED")
+        invoice.lines = lines_of(element, invoice.amounts, approved=status == "AUTHORISED")
         invoice.total, invoice.total_tax = sums(invoice.lines, invoice.amounts)
     if status == "AUTHORISED":
         _must_be_approvable(book, invoice)
@@ -235,7 +238,8 @@ def _update_draft(book: Organisation, invoice: Invoice, element: JsonObject, sta
     invoice.status = status
 
 
-def _elements(call: Call, name: str) -> list[JsonObject]:
+def elements_of(call: Call, name: str) -> list[JsonObject]:
+    """Return the elements of a request: under their name, or alone."""
     try:
         body = _DECODER.decode(call.body)
     except msgspec.DecodeError:
@@ -247,7 +251,8 @@ def _elements(call: Call, name: str) -> list[JsonObject]:
     return found
 
 
-def _day(value: object) -> date | None:
+def day_of(value: object) -> date | None:
+    """Return the day of a request, in either of its spellings."""
     if value in {None, ""}:
         return None
     text = str(value)
@@ -260,7 +265,8 @@ def _day(value: object) -> date | None:
         raise Refused(f"'{text}' is not a valid date") from None
 
 
-def _money(value: object) -> Decimal:
+def money_of(value: object) -> Decimal:
+    """Return an exact amount."""
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
@@ -270,7 +276,8 @@ def _money(value: object) -> Decimal:
     return amount
 
 
-def _short(value: object, name: str, length_max: int) -> str:
+def short_of(value: object, name: str, length_max: int) -> str:
+    """Return a text that is no longer than its field."""
     text = str(value or "")
     if len(text) > length_max:
         raise Refused(f"{name} must be {length_max} characters or less")

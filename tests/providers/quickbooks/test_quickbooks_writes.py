@@ -146,11 +146,51 @@ def test_a_fee_that_someone_edits_between_read_and_void_is_voided_all_the_same(
     assert small.books.find(posted.number)["TotalAmt"] == 0
 
 
-def test_a_fee_that_is_partly_paid_is_not_voided(small: Any, invoice: dict[str, Any]) -> None:
+@pytest.mark.parametrize("paid", ["5", "12.50"], ids=["in part", "in full"])
+def test_a_fee_with_money_on_it_is_credited_so_that_balance_and_income_are_as_before(
+    small: Any, invoice: dict[str, Any], paid: str
+) -> None:
+    before = small.books.customer("Ada")["Balance"]
     posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    small.books.pay(posted.number, 5)
-    with pytest.raises(Rejected, match="by hand"):
-        small.ledger.waive_late_fee(posted.external_id, "waive-1")
+    small.books.pay(posted.number, Decimal(paid))
+    on = small.now.date()
+    credit = small.ledger.waive_late_fee(posted.external_id, "waive-1", reason="Ann waived it: a good customer", on=on)
+    assert credit.number == posted.number.replace("LF-", "CR-")
+    [memo] = small.books.credit_memos()
+    fee = small.books.find(posted.number)
+    assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal(0))
+    assert (memo["TotalAmt"], memo["RemainingCredit"]) == (Decimal("12.50"), Decimal(paid))
+    assert [sold(memo)["ItemAccountRef"], sold(memo)["TaxCodeRef"]] == [
+        sold(fee)["ItemAccountRef"],
+        sold(fee)["TaxCodeRef"],
+    ]
+    assert "Ann waived it: a good customer" in memo["PrivateNote"]
+    assert small.books.customer("Ada")["Balance"] == before - Decimal(paid)  # what he paid is his credit now
+    assert small.another_ledger().waive_late_fee(posted.external_id, "waive-1", on=on) == credit
+    assert len(small.books.credit_memos()) == 1
+
+
+def sold(sale: dict[str, Any]) -> dict[str, Any]:
+    detail: dict[str, Any] = sale["Line"][0]["SalesItemLineDetail"]
+    return detail
+
+
+def test_a_fee_in_a_closed_period_is_credited_today(small: Any, invoice: dict[str, Any]) -> None:
+    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+    small.sandbox.quickbooks.close_books(small.now.date(), small.realm)
+    small.ledger.waive_late_fee(posted.external_id, "waive-1", on=small.now.date() + timedelta(days=1))
+    fee = small.books.find(posted.number)
+    assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal(0))
+    [memo] = small.books.credit_memos()
+    assert (memo["TotalAmt"], memo["RemainingCredit"]) == (Decimal("12.50"), Decimal(0))
+
+
+def test_several_fees_make_one_invoice_with_a_line_each(small: Any, invoice: dict[str, Any]) -> None:
+    lines = (("on INV-1", Decimal("2.50")), ("on INV-2", Decimal("10.00")))
+    posted = small.ledger.post_late_fee(fee_on(small, invoice)._replace(lines=lines), "fee-1")
+    fee = small.books.find(posted.number)
+    assert [(line["Description"], line["Amount"]) for line in fee["Line"][:2]] == list(lines)
+    assert fee["TotalAmt"] == Decimal("12.50")
 
 
 def test_a_fee_that_someone_deleted_needs_no_waiving(small: Any, invoice: dict[str, Any]) -> None:

@@ -245,7 +245,7 @@ def test_a_fee_is_waived_by_voiding_it(mocked: responses.RequestsMock, ledger: X
     assert json.loads(sent(mocked).body or b"")["Invoices"] == [{"InvoiceID": "f1", "Status": "VOIDED"}]
 
 
-def test_a_fee_that_is_void_already_is_waived_and_a_paid_one_is_not(
+def test_a_fee_that_is_void_already_is_waived_and_one_that_cannot_even_be_credited_is_not(
     mocked: responses.RequestsMock, ledger: XeroLedger
 ) -> None:
     mocked.post(f"{BASE}/Invoices/f1", json=INVALID, status=400)

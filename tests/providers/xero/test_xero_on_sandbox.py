@@ -281,6 +281,30 @@ def test_a_late_fee_is_posted_found_kept_single_and_waived(connected: Connected)
     assert ledger.find_invoice(fee.number) is None
 
 
+@pytest.mark.parametrize("paid", ["0", "5.00", "12.35"], ids=["not at all, in a locked period", "in part", "in full"])
+def test_a_fee_that_cannot_be_voided_is_credited_to_the_cent(connected: Connected, paid: str) -> None:
+    xero, ledger = connected.sandbox.xero, connected.ledger
+    of = next(one for one in xero.invoices() if one.status == "AUTHORISED" and one.contact.status == "ACTIVE")
+    today = NOW.date()
+    fee = LateFeeInvoice(
+        f"LF-{of.number}-2"[:21], of.id, of.number, of.contact.id, of.currency, Decimal("12.35"), today, today, "fee"
+    )
+    posted = ledger.post_late_fee(fee, "fee-key")
+    if Decimal(paid):
+        xero.pay(posted.external_id, Decimal(paid))
+    else:
+        xero.organisation().period_lock_on = today
+    on = today + timedelta(days=1)
+    credit = ledger.waive_late_fee(posted.external_id, "waive-key", reason="Ann waived it", on=on)
+    made = xero.find(posted.external_id)
+    [note] = [one for one in xero.organisation().credits["CreditNote"] if one.id == credit.external_id]
+    assert (made.status, made.amount_due, made.amount_paid) == ("PAID", Decimal(0), Decimal(paid))
+    assert (note.total, note.remaining, note.number) == (made.total, Decimal(paid), credit.number)
+    assert [line.account_code for line in note.lines] == [line.account_code for line in made.lines]
+    assert "Ann waived it" in note.lines[0].description
+    assert ledger.waive_late_fee(posted.external_id, "another-key", on=on) == credit
+
+
 def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: Connected) -> None:
     invoices = connected.sandbox.xero.invoices()
     approved = next(one for one in invoices if one.status == "AUTHORISED")

@@ -1,0 +1,147 @@
+"""Takes a fee back: voids its invoice, or credits it where money is on it or its period is closed."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from msgspec import Struct
+
+from providers.errors import Rejected
+from providers.http import READ, WRITE
+from providers.ledger import Posted, credit_number
+from providers.xero.client import Client
+from providers.xero.replies import FullInvoice, FullInvoices
+
+LIVE = frozenset({"DRAFT", "SUBMITTED", "AUTHORISED", "PAID"})
+
+
+class _Contact(Struct, rename={"id": "ContactID"}):
+    id: str
+
+
+class _Line(Struct, rename={"amount": "LineAmount", "account": "AccountCode", "tax": "TaxType"}):
+    amount: Decimal
+    account: str | None = None
+    tax: str | None = None
+
+
+class _Fee(
+    Struct,
+    kw_only=True,
+    rename={
+        "id": "InvoiceID",
+        "number": "InvoiceNumber",
+        "status": "Status",
+        "due": "AmountDue",
+        "currency": "CurrencyCode",
+        "amounts": "LineAmountTypes",
+        "contact": "Contact",
+        "lines": "LineItems",
+    },
+):
+    id: str
+    number: str | None = None
+    status: str = ""
+    due: Decimal = Decimal(0)
+    currency: str | None = None
+    amounts: str | None = None
+    contact: _Contact | None = None
+    lines: list[_Line] = []
+
+
+class _Fees(Struct, rename={"fees": "Invoices"}):
+    fees: list[_Fee] = []
+
+
+class _Credit(
+    Struct, kw_only=True, rename={"id": "CreditNoteID", "number": "CreditNoteNumber", "remaining": "RemainingCredit"}
+):
+    id: str
+    number: str | None = None
+    remaining: Decimal = Decimal(0)
+
+
+class _Credits(Struct, rename={"notes": "CreditNotes"}):
+    notes: list[_Credit] = []
+
+
+def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> Posted:
+    """Void the fee's invoice; where Xero refuses that, credit it on the same accounts, so that income is as before."""
+    body = {"Invoices": [{"InvoiceID": invoice_id, "Status": "VOIDED"}]}
+    try:
+        return _posted(client, client.write("update_invoice", invoice_id, body, idempotency_key=key))
+    except Rejected as no:
+        fee = _fee(client, invoice_id)
+        if fee.status not in LIVE:  # it is void already
+            return Posted(fee.id, fee.number or "")
+        if not (fee.contact and fee.lines and fee.number):
+            raise
+        refused = no
+    note = _credit(client, fee, key, reason, on, refused)
+    amount = min(fee.due, note.remaining)
+    if amount > 0:
+        dated = {"Date": on.isoformat()} if on else {}
+        allocation = {"Allocations": [{"Invoice": {"InvoiceID": fee.id}, "Amount": amount, **dated}]}
+        client.write("create_credit_note_allocation", note.id, allocation, idempotency_key=_part(key, "allocate"))
+    return Posted(note.id, note.number or "")
+
+
+def _credit(client: Client, fee: _Fee, key: str, reason: str, on: date | None, refused: Rejected) -> _Credit:
+    """Find the credit note of an earlier attempt by its number, or make it."""
+    number = credit_number(fee.number or "")
+    there = client.read("get_credit_notes", where=f'CreditNoteNumber=="{number}"', page=1)
+    known = [note for note in client.decoded(_Credits, there, READ).notes if note.number == number]
+    if known:
+        return known[0]
+    body = {"CreditNotes": [_note(fee, number, reason, on)]}
+    made = client.write("create_credit_notes", body, idempotency_key=_part(key, "credit"))
+    notes = client.decoded(_Credits, made, WRITE).notes
+    if not notes:
+        raise refused
+    return notes[0]
+
+
+def _part(key: str, part: str) -> str:
+    """Make the key of a part of the waiver: the same part, always the same key, whatever its length."""
+    return hashlib.sha256(f"{key}:{part}".encode()).hexdigest()
+
+
+def _note(fee: _Fee, number: str, reason: str, on: date | None) -> dict[str, Any]:
+    lines = [
+        {
+            "Description": f"{reason or 'Waived'}: late fee {fee.number}"[:4000],
+            "Quantity": 1,
+            "UnitAmount": line.amount,
+            **({"AccountCode": line.account} if line.account else {}),
+            **({"TaxType": line.tax} if line.tax else {}),
+        }
+        for line in fee.lines
+    ]
+    return {
+        "Type": "ACCRECCREDIT",
+        "Status": "AUTHORISED",
+        "CreditNoteNumber": number,
+        "Reference": fee.number,
+        "Contact": {"ContactID": fee.contact.id if fee.contact else ""},
+        **({"CurrencyCode": fee.currency} if fee.currency else {}),
+        **({"Date": on.isoformat()} if on else {}),
+        "LineAmountTypes": fee.amounts or "NoTax",
+        "LineItems": lines,
+    }
+
+
+def _fee(client: Client, invoice_id: str) -> _Fee:
+    found = client.decoded(_Fees, client.read("get_invoice", invoice_id), READ).fees
+    if not found:
+        raise client.unreadable(READ)
+    return found[0]
+
+
+def _posted(client: Client, body: bytes) -> Posted:
+    found: list[FullInvoice] = client.decoded(FullInvoices, body, WRITE).invoices
+    if not found:
+        raise client.unreadable(WRITE)
+    return Posted(found[0].id, found[0].number or "")
