@@ -141,32 +141,42 @@ class Town:
         own = self.installation.settings.mail_from
         return [(tuple(mail.to), mail.subject) for mail in self.sandbox.sendgrid.mails() if own not in mail.to]
 
+    @property
+    def today(self) -> date:
+        return self.sandbox.clock.now().date()
+
     def pass_days(self, days: int) -> None:
         self.sandbox.clock.advance(timedelta(days=days))
 
 
-def make_town(sandbox: Sandbox, url: str, home: Path, provider: str) -> Town:
+def make_town(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Town:
     own = {name.lower(): value for name, value in sandbox.settings(url).items()}
-    own |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
+    own |= {"duewell_home": str(home), "duewell_database_url": database_url or f"sqlite:///{home}/duewell.db"}
     installation = open_installation(load_settings(**own), now=sandbox.clock.now)
     return Town(sandbox, url, installation, Books(sandbox, provider))
 
 
 @pytest.fixture
-def town_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[[datetime, str], AbstractContextManager[Town]]:
+def town_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Town]]:
     """Make a town with an empty company, not connected yet, at a moment and on a ledger."""
 
     @contextmanager
-    def make(now: datetime, provider: str) -> Iterator[Town]:
+    def make(now: datetime, provider: str, database_url: str = "") -> Iterator[Town]:
         sandbox = Sandbox(now=now)
         with sandbox.serve() as url:
             home = tmp_path_factory.mktemp("home")
             home.chmod(0o700)
-            made = make_town(sandbox, url, home, provider)
+            made = make_town(sandbox, url, home, provider, database_url)
             yield made
             made.installation.close()
 
     return make
+
+
+@pytest.fixture
+def noon() -> datetime:
+    """The moment at which towns begin."""
+    return NOON
 
 
 @pytest.fixture(params=LEDGERS)

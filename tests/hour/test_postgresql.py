@@ -1,0 +1,53 @@
+"""The same hour on PostgreSQL, where several workers share one database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+
+from connector import lease, sync_log
+from connector.database import open_engine, reading, upgrade
+
+
+@pytest.fixture
+def shared(postgresql_url: URL, town_at: Any, noon: Any) -> Iterator[Any]:
+    """A town whose duewell keeps its mirror on PostgreSQL."""
+    name = f"duewell_{uuid.uuid4().hex}"
+    administration = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with administration.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = postgresql_url.set(database=name).render_as_string(hide_password=False)
+    engine = open_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    with town_at(noon, "xero", url) as town:
+        yield town
+    with administration.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    administration.dispose()
+
+
+def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared: Any) -> None:
+    shared.books.customer("Ashdown Ltd")
+    number = shared.books.invoice("Ashdown Ltd", "1200.00", due_on=shared.today - timedelta(days=6))
+    shared.live()
+    for _hour in range(2):
+        assert shared.run().outcome == "ok"
+        shared.sandbox.clock.advance(timedelta(hours=1))
+    assert [to for to, _subject in shared.mails()] == [("accounts@ashdown.example",)]
+    assert len(shared.books.notes(number)) == 1
+    with reading(shared.installation.engine) as session:
+        assert sync_log.verify(session).ok
+
+
+def test_a_second_worker_does_not_run_beside_the_first(shared: Any) -> None:
+    shared.connect()
+    with lease.hold(shared.installation, shared.connection):
+        assert shared.run().outcome == "busy"
+    assert shared.run().outcome == "ok"
