@@ -50,11 +50,15 @@ def next_instalment(invoice: Invoice) -> Instalment | None:
 
 
 def tasks(looks: Sequence[Look]) -> Iterable[MakeTask]:
-    """Make the tasks of disputes and broken promises, each once for its day."""
+    """Make the tasks of disputes, broken promises and broken plans, each once for its day."""
     for look in looks:
         if look.code == "disputed":
             yield from _dispute(look)
-        elif look.hold is None and look.invoice.promised_on is not None:
+        elif look.hold is not None and not look.by_person:
+            continue
+        elif (missed := missed_instalment(look.case, look.invoice)) is not None:
+            yield from _plan(look, missed)
+        elif look.invoice.promised_on is not None:
             yield from _promise(look, look.invoice.promised_on)
 
 
@@ -88,11 +92,23 @@ def _promise(look: Look, promised_on: date) -> Iterable[MakeTask]:
     yield _task(look, "promise_broken", _after(case, case.today, 0), words, promised_on.isoformat())
 
 
+def _plan(look: Look, missed: Instalment) -> Iterable[MakeTask]:
+    """Have somebody call about a missed instalment: the plan is void, and chasing goes on where it stopped."""
+    case, done_on = look.case, look.taken.get(Step.PROMISE_BROKEN)
+    if done_on is not None and done_on > missed.on:
+        return
+    amount = sum_of(missed.amount, look.invoice.currency)
+    number = look.invoice.number or look.invoice.id
+    words = f"{number}: the instalment of {amount} for {day(missed.on)} did not come in full. The payment plan is void."
+    look.broken = words
+    yield _task(look, "plan_broken", _after(case, case.today, 0), words, f"{missed.on.isoformat()} plan")
+
+
 def _after(case: Case, on: date, count: int) -> date:
     return business_days_after(on, count, case.statement.company.country, case.policy.window, case.calendar)
 
 
 def _task(look: Look, code: str, due_on: date, words: str, occasion: str) -> MakeTask:
-    step = Step.PROMISE_BROKEN if code == "promise_broken" else Step.DISPUTE_RAISED
+    step = Step.PROMISE_BROKEN if code in {"promise_broken", "plan_broken"} else Step.DISPUTE_RAISED
     customer_id = look.case.statement.customer.id
     return MakeTask(customer_id, step, code, (look.invoice.id,), due_on, words, occasion)

@@ -38,8 +38,8 @@ def decide(statements: Sequence[Statement], policy: ReminderPolicy, now: datetim
     the_day = _open_day(statements, policy, now, calendar)
     looks = [look for statement in statements for look in _look_at(statement, the_day)]
 
-    actions: list[Action] = [*tasks.by_person(looks, the_day.deeds), *tasks.due(looks), *tasks.owners(looks)]
-    actions += agreements.tasks(looks)
+    agreed = list(agreements.tasks(looks))
+    actions: list[Action] = [*tasks.by_person(looks, the_day.deeds), *tasks.due(looks), *tasks.owners(looks), *agreed]
     actions += [look.fee for look in looks if isinstance(look.fee, ChargeLateFee)]
 
     mail, why_not = mails.reminder(looks, the_day.deeds, the_day.opening, the_day.leaves_on)
@@ -91,7 +91,7 @@ def _look(case: Case, invoice: Invoice, the_day: _Day) -> Look:
     row = case.policy.rows[case.segment, size_of(invoice, case.policy.sizes)]
     if case.statement.customer.habits is not None:
         row = shifts.shifted(row, case.statement.customer.habits)
-    look = Look(case, invoice, row, the_day.deeds.taken(invoice.id))
+    look = Look(case, invoice, row, _taken(the_day, invoice))
     held = holds.first_hold(case, invoice)
     if held is not None:
         look.code, look.hold, look.by_person = held
@@ -108,6 +108,13 @@ def _look(case: Case, invoice: Invoice, the_day: _Day) -> Look:
     if look.mail is not None and look.mail in row.by_call:
         look.tasks, look.mail = (*look.tasks, look.mail), None
     return look
+
+
+def _taken(the_day: _Day, invoice: Invoice) -> timetable.Taken:
+    """Give the steps taken; a call about a broken promise was the call of the timetable as well."""
+    taken = the_day.deeds.taken(invoice.id)
+    called_on = taken.get(Step.PROMISE_BROKEN)
+    return taken if called_on is None or Step.CALL in taken else {**taken, Step.CALL: called_on}
 
 
 def _mail_due(look: Look, today: date, leaves_on: date) -> Step | None:

@@ -106,7 +106,10 @@ class Habits:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who owes. The last block is what a person set by hand; ``None`` there means "as the policy says"."""
+    """Who owes. What a person sets by hand is ``None`` where it is as the policy says.
+
+    ``revenue_percent`` is the share of 12-month revenue that he makes with those above him, of ``revenue_among``.
+    """
 
     id: str
     name: str
@@ -126,6 +129,8 @@ class Customer:
     paid_invoices: int = 0
     revenue_rank: int | None = None
     in_top_revenue: bool = False
+    revenue_among: int = 0
+    revenue_percent: int = 0
     habits: Habits | None = None
 
 

@@ -20,10 +20,15 @@ class Thresholds(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A customer's place by 12-month revenue: his rank from 1, and whether he is among the top."""
+    """A customer's place by 12-month revenue: his rank from 1 among how many, and whether he is among the top.
+
+    ``percent`` is the share of the revenue that he makes together with those above him.
+    """
 
     rank: int
     in_top_revenue: bool
+    among: int = 0
+    percent: int = 0
 
 
 def segment_of(customer: Customer, rules: Segments, today: date) -> Segment:
@@ -47,9 +52,16 @@ def segment_why(customer: Customer, rules: Segments, today: date) -> str:
     since = f"first invoiced on {day(first_on)}" if first_on else "never invoiced before"
     if segment is Segment.NEW:
         return f"{segment.value}: {since}, {customer.paid_invoices} paid invoices"
-    rank = f"rank {customer.revenue_rank} by 12-month revenue" if customer.revenue_rank else "no 12-month revenue"
     among = "among" if customer.in_top_revenue else "not among"
-    return f"{segment.value}: {rank}, {among} the top customers that make {rules.revenue_percent} %; {since}"
+    return f"{segment.value}: {_rank(customer)}, {among} the top customers that make {rules.revenue_percent} %; {since}"
+
+
+def _rank(customer: Customer) -> str:
+    if not customer.revenue_rank:
+        return "no 12-month revenue"
+    of = f" of {customer.revenue_among}" if customer.revenue_among else ""
+    share = f", {customer.revenue_percent} % with those above" if customer.revenue_among else ""
+    return f"rank {customer.revenue_rank}{of} by 12-month revenue{share}"
 
 
 def size_of(invoice: Invoice, rules: Sizes) -> Size:
@@ -95,11 +107,13 @@ def top_revenue(
     ranked = sorted(
         ((amount, name) for name, amount in revenue.items() if amount > 0), key=lambda each: (-each[0], each[1])
     )
-    wanted = sum((amount for amount, _ in ranked), Decimal(0)) * revenue_percent / 100
+    whole = sum((amount for amount, _ in ranked), Decimal(0))
+    wanted = whole * revenue_percent / 100
     most = len(revenue) * customers_percent // 100
     places: dict[str, Place] = {}
     before = Decimal(0)
     for rank, (amount, name) in enumerate(ranked, start=1):
-        places[name] = Place(rank, in_top_revenue=before < wanted and rank <= most)
+        among_top = before < wanted and rank <= most
         before += amount
+        places[name] = Place(rank, among_top, len(ranked), round(100 * before / whole))
     return places

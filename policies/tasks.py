@@ -17,11 +17,15 @@ _SHOWN = 3  # invoices named in a sentence
 
 
 def due(looks: Sequence[Look]) -> Iterable[MakeTask]:
-    """Make one task per step that is due, for all invoices it is due for."""
+    """Make one task per step that is due, for all invoices it is due for.
+
+    Where a promise was broken today somebody calls about that, not twice.
+    """
     steps: dict[Step, list[Look]] = {}
     for look in looks:
         for step in look.tasks:
-            steps.setdefault(step, []).append(look)
+            if not (look.broken and step is Step.CALL):
+                steps.setdefault(step, []).append(look)
     for step, group in steps.items():
         yield _task(group, step, step.value, f"{NAMES[step].capitalize()}: {_summary(group)}")
 

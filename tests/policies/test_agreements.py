@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
 from policies.receivables import Instalment, PaymentPlan, Size, Step
-from tests.policies.books import MONDAY, Book, answer, at, daily, decided, hourly, late, mailed, statement, tasks_of
+from tests.policies.books import (
+    KNOWN,
+    MONDAY,
+    Book,
+    answer,
+    at,
+    daily,
+    decided,
+    hourly,
+    late,
+    mailed,
+    statement,
+    tasks_of,
+)
 
 FRIDAY = MONDAY + timedelta(days=4)
 
@@ -76,3 +90,29 @@ def test_one_missed_instalment_voids_the_plan_and_chasing_goes_on() -> None:
 def test_a_smaller_payment_than_agreed_is_a_missed_instalment() -> None:
     short = late(30, due=Decimal(61), plan=plan(40, 60))
     assert answer(statement(short), now=at(MONDAY + timedelta(days=1))).code == "past_due"
+
+
+def test_a_missed_instalment_is_a_task_once_and_names_what_did_not_come() -> None:
+    book = Book([late(30, plan=plan(40, 60))])
+    book.deeds.append(mailed(Step.PAST_DUE, MONDAY - timedelta(days=4)))
+    book.live(daily(MONDAY, 14))
+    tuesday = MONDAY + timedelta(days=1)
+    assert [(on, step) for on, step, *_ in book.done if step is Step.PROMISE_BROKEN] == [(tuesday, Step.PROMISE_BROKEN)]
+    (task,) = tasks_of(decided(statement(late(30, plan=plan(40, 60))), now=at(tuesday)))
+    assert task.code == "plan_broken"
+    assert "EUR 40.00 for 23 Nov 2026 did not come in full. The payment plan is void." in task.why
+
+
+def test_nobody_is_given_a_second_call_for_the_one_about_a_broken_promise() -> None:
+    book = Book([late(13, promised_on=FRIDAY)])
+    book.deeds.append(mailed(Step.PAST_DUE, MONDAY - timedelta(days=8)))
+    book.live(daily(MONDAY, 12))
+    steps = [step for _on, step, *_ in book.done]
+    assert steps.count(Step.PROMISE_BROKEN) == 1
+    assert Step.CALL not in steps
+
+
+def test_who_wants_no_mail_is_still_called_about_a_broken_promise() -> None:
+    broken = late(9, promised_on=MONDAY - timedelta(days=3))
+    silent = replace(KNOWN, no_reminders=True)
+    assert "promise_broken" in [task.code for task in tasks_of(decided(statement(broken, customer=silent)))]

@@ -84,3 +84,15 @@ def test_sums_days_and_rates_read_well() -> None:
     assert sum_of(Decimal("1.5"), "BHD") == "BHD 1.500"
     assert (day(date(2026, 12, 3)), days(1), days(2)) == ("3 Dec 2026", "1 day", "2 days")
     assert [percent(Decimal(each)) for each in ("17.38", "1.50", "100")] == ["17.38 %", "1.5 %", "100 %"]
+
+
+def test_a_place_says_among_how_many_and_what_share_is_made_down_to_it() -> None:
+    places = top_revenue({"a": Decimal(50), "b": Decimal(30), "c": Decimal(20)}, customers_percent=100)
+    assert [(place.rank, place.among, place.percent) for place in places.values()] == [
+        (1, 3, 50),
+        (2, 3, 80),
+        (3, 3, 100),
+    ]
+    known = replace(KNOWN, in_top_revenue=True, revenue_rank=3, revenue_among=61, revenue_percent=41)
+    why = segment_why(known, POLICY.segments, MONDAY)
+    assert why.startswith("strategic: rank 3 of 61 by 12-month revenue, 41 % with those above, among the top")
