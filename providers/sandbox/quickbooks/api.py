@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from typing import Any
 
@@ -52,25 +53,25 @@ def respond(books: Books, call: Call, *, replays: bool) -> Reply:
         if request_id and reply.status == 200:
             books.replies[key] = reply.body
     except Refusal as refusal:
-        return refused(books, refusal)
+        return refused(books.moment(), refusal)
     return reply
 
 
-def refused(books: Books, refusal: Refusal, *, xml: bool = False) -> Reply:
+def refused(now: datetime, refusal: Refusal, *, xml: bool = False) -> Reply:
     """Write a refusal: upper-case keys by the books, lower-case ones by the gateway, or XML as throttling has been."""
     if xml:
-        return Reply(refusal.status, _xml(books, refusal), "application/xml;charset=UTF-8")
+        return Reply(refusal.status, _xml(now, refusal), "application/xml;charset=UTF-8")
     if refusal.by_gateway:
         empty = {"warnings": None, "intuitObject": None, "report": None, "queryResponse": None, "requestId": None}
-        millis = int(books.moment().timestamp() * 1000)
+        millis = int(now.timestamp() * 1000)
         return Reply(refusal.status, encode({**empty, "fault": refusal.plain_fault(), "time": millis}))
-    return Reply(refusal.status, encode({"Fault": refusal.fault(), "time": reply_time(books.moment())}))
+    return Reply(refusal.status, encode({"Fault": refusal.fault(), "time": reply_time(now)}))
 
 
-def _xml(books: Books, refusal: Refusal) -> bytes:
+def _xml(now: datetime, refusal: Refusal) -> bytes:
     return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
-        f'<IntuitResponse time="{reply_time(books.moment())}" xmlns="http://schema.intuit.com/finance/v3">'
+        f'<IntuitResponse time="{reply_time(now)}" xmlns="http://schema.intuit.com/finance/v3">'
         f'<Fault type="{refusal.kind}"><Error code="{refusal.code}"><Message>{escape(refusal.message)}</Message>'
         f"<Detail>{escape(refusal.detail)}</Detail></Error></Fault></IntuitResponse>"
     ).encode()

@@ -42,10 +42,8 @@ def found_with_history(past: World, seed: int, now: Callable[[], datetime]) -> t
 @lru_cache(maxsize=8)
 def _frozen(seed: int, today: date, lived: int) -> bytes:
     past = world(seed, "quickbooks", today)
-    home = past.company
-    profile = Profile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
     midnight = datetime.combine(today, time(), UTC)
-    books = found(REALM, profile, midnight - timedelta(days=DAYS_BEFORE + 30), _no_time)
+    books = found(REALM, home_profile(), midnight - timedelta(days=DAYS_BEFORE + 30), _no_time)
     life = Life(books)
     life.go_on(past.events[:lived])
     return pickle.dumps((books, life), pickle.HIGHEST_PROTOCOL)
@@ -54,6 +52,12 @@ def _frozen(seed: int, today: date, lived: int) -> bytes:
 def _no_time() -> datetime:
     message = "history happens at its own instants"
     raise RuntimeError(message)
+
+
+def home_profile() -> Profile:
+    """Return what the company with the history is like."""
+    home = COMPANIES["quickbooks"]
+    return Profile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
 
 
 def home_today(started_at: datetime) -> date:

@@ -13,7 +13,7 @@ from starlette.routing import BaseRoute, Route
 from providers.sandbox.consent import Asking, Organisation, answer
 from providers.sandbox.core import guid
 from providers.sandbox.quickbooks.api import Call, Reply, pay_link, refused, respond
-from providers.sandbox.quickbooks.books import REALM, Books
+from providers.sandbox.quickbooks.books import Books
 from providers.sandbox.quickbooks.refusals import throttled, unauthenticated, unauthorized
 from providers.sandbox.quickbooks.shelf import Entry
 from providers.sandbox.quickbooks.signin import ACCOUNTING, CLIENT_ID, SCOPES, OAuthRefusal, discovery, with_query
@@ -65,22 +65,21 @@ class _Gateway:
 
     def _reply(self, realm: str, authorization: str, call: Call) -> Reply:
         vendor = self._vendor
-        companies = vendor.companies()
-        books = companies.get(realm)
+        books, now = vendor.company(realm), vendor.core.clock.now()
         grant = vendor.sign_in.holder(authorization)
         if grant is None:
-            return refused(books or companies[REALM], unauthenticated())
+            return refused(now, unauthenticated())
         if books is None or grant.realm != realm or ACCOUNTING not in grant.scopes:
-            return refused(books or companies[REALM], unauthorized())
-        if not vendor.throttle.admits(realm, vendor.core.clock.now()):
-            return refused(books, throttled(), xml=vendor.xml_throttle)
+            return refused(now, unauthorized())
+        if not vendor.throttle.admits(realm, now):
+            return refused(now, throttled(), xml=vendor.xml_throttle)
         return respond(books, call, replays=vendor.replays_requests)
 
     async def pay(self, request: Request) -> Response:
         """Show an invoice to its customer; the button pays it."""
         realm, _, number = request.path_params["invoice"].partition("-")
         with self._vendor.core.lock:
-            books = self._vendor.companies().get(realm)
+            books = self._vendor.company(realm)
             entry = books.find("Invoice", number) if books else None
             if books is None or entry is None or not pay_link(books, entry, ""):
                 return HTMLResponse("<!DOCTYPE html><title>Not found</title><h1>There is no such invoice</h1>", 404)
@@ -111,8 +110,8 @@ class _SignInDesk:
             return RedirectResponse(with_query(redirect_uri, {"error": "invalid_scope", "state": state}), 302)
         with self._vendor.core.lock:
             offered = [
-                Organisation(realm, books.profile.name, f"{books.profile.country} · {books.profile.currency}")
-                for realm, books in self._vendor.companies().items()
+                Organisation(realm, profile.name, f"{profile.country} · {profile.currency}")
+                for realm, profile in self._vendor.offered().items()
             ]
         asking = Asking("Intuit", "duewell", "Robin Teller", offered, scopes, several=False)
 

@@ -14,7 +14,7 @@ from providers.sandbox.core import Core
 from providers.sandbox.quickbooks.books import REALM, Books, Profile
 from providers.sandbox.quickbooks.company import state_company
 from providers.sandbox.quickbooks.desk import Desk
-from providers.sandbox.quickbooks.founding import RATES, found, found_with_history, home_today
+from providers.sandbox.quickbooks.founding import RATES, found, found_with_history, home_profile, home_today
 from providers.sandbox.quickbooks.life import Life
 from providers.sandbox.quickbooks.refusals import Refusal
 from providers.sandbox.quickbooks.routes import routes
@@ -59,19 +59,28 @@ class QuickBooks(Desk):
         self._lived: _Lived | None = None
         self._added = 0
 
-    def companies(self) -> dict[str, Books]:
-        """Return all companies; the one with a history is made at the first look, and lives up to now at every one."""
-        if self._lived is None:
-            self._found()
-        lived, now = self._lived, self.core.clock.now()
-        if lived is not None and lived.next_at is not None and lived.next_at <= now:
+    def offered(self) -> dict[str, Profile]:
+        """Return all companies, the one with a history first, without making that history."""
+        home = self._companies[REALM].profile if REALM in self._companies else home_profile()
+        return {REALM: home} | {realm: books.profile for realm, books in self._companies.items()}
+
+    def company(self, realm: str) -> Books | None:
+        """Return a company's books, or None; a history is made at the first look, and lives up to now at every one."""
+        if realm != REALM:
+            return self._companies.get(realm)
+        now = self.core.clock.now()
+        lived = self._lived = self._lived or self._found(now)
+        if lived.next_at is not None and lived.next_at <= now:
             lived.life.go_on(lived.world.between(lived.until, now))
             lived.until, lived.next_at = now, lived.world.next_at(now)
-        return self._companies
+        return self._companies[REALM]
 
-    def books(self, realm: str) -> Books:
-        """Return a company's books."""
-        return self.companies()[realm] if realm == REALM else self._companies[realm]
+    def books(self, realm: str = REALM) -> Books:
+        """Return a company's books; raises ``LookupError`` where there is none."""
+        found_books = self.company(realm)
+        if found_books is None:
+            raise LookupError(f"company {realm}")
+        return found_books
 
     def desk(self, realm: str) -> Desk:
         """Return the bookkeeper's desk of a company."""
@@ -128,7 +137,7 @@ class QuickBooks(Desk):
     def summary(self) -> dict[str, Any]:
         """Return counts of the company with a history, and how many others there are."""
         books = self.books(REALM)
-        counts: dict[str, Any] = {"company": books.profile.name, "companies": len(self._companies)}
+        counts: dict[str, Any] = {"company": books.profile.name, "companies": len(self.offered())}
         for entity in ("Customer", "Invoice", "Payment", "CreditMemo", "Attachable"):
             counts[entity.lower() + "s"] = len(books.shelves[entity])
         counts["open invoices"] = sum(1 for entry in books.all("Invoice") if entry.body["Balance"])
@@ -138,8 +147,7 @@ class QuickBooks(Desk):
         """Do at the desk what a script asks: the method's name and its arguments; ``realm`` chooses the company."""
         fields = dict(fields)
         realm = str(fields.pop("realm", REALM))
-        if realm not in self.companies():
-            raise LookupError(f"company {realm}")
+        self.books(realm)
         if action == "disconnect":
             self.disconnect(realm)
             return {"realm": realm}
@@ -155,8 +163,7 @@ class QuickBooks(Desk):
         told = {name: str(done[name]) for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done}
         return {"done": action, **told}
 
-    def _found(self) -> None:
-        now = self.core.clock.now()
+    def _found(self, now: datetime) -> _Lived:
         past = world(self.core.seed, "quickbooks", home_today(self.core.started_at))
         self._companies[REALM], life = found_with_history(past, self.core.seed, self.core.clock.now)
-        self._lived = _Lived(past, life, now, past.next_at(now))
+        return _Lived(past, life, now, past.next_at(now))
