@@ -112,6 +112,7 @@ class PendingConsent(SQLModel, table=True):
     provider: str
     redirect_uri: str
     kept: bytes = Field(sa_type=LargeBinary)
+    begun_in: str = ""  # hash of the browser session it was begun in; "" at a terminal
     started_at: datetime = _instant(nullable=False)
     finished_at: datetime | None = _instant()
     outcome: Any = Field(default=None, sa_column=Column(JSON))  # {"connections": [id…]} or {"error": "…"}
@@ -444,7 +445,12 @@ class SyncLogEntry(SQLModel, table=True):
     facts: str = _text("{}")  # canonical JSON: ids, sums, codes; no payloads
     previous_hash: str
     hash: str
-    __table_args__ = (Index("ix_log_connection", "connection_id", "id"),)
+    __table_args__ = (
+        Index("ix_log_connection", "connection_id", "id"),
+        Index("ix_log_run", "run_id", "id"),
+        Index("ix_log_customer", "connection_id", "customer_id", "id"),
+        Index("ix_log_invoice", "connection_id", "invoice_id", "id"),
+    )
 
 
 class Budget(SQLModel, table=True):
@@ -523,3 +529,57 @@ class MailWords(SQLModel, table=True):
     document: str = _text()
     set_by: str = ""
     set_at: datetime = _instant(nullable=False)
+
+
+class User(SQLModel, table=True):
+    """A person who signs in: an owner sees and may do everything, the others what their role and companies allow."""
+
+    __tablename__: ClassVar[Any] = "app_user"
+    id: int | None = Field(default=None, primary_key=True)
+    email: str = Field(unique=True)  # in lower case
+    name: str = ""
+    password_hash: str = _text()  # "" until the person has chosen one
+    role: str  # owner | bookkeeper | viewer
+    all_companies: bool = True
+    disabled_at: datetime | None = _instant()
+    made_at: datetime = _instant(nullable=False)
+    signed_in_at: datetime | None = _instant()
+
+
+class UserCompany(SQLModel, table=True):
+    """A company that a user is limited to; without ``all_companies`` he sees these and nothing else."""
+
+    __tablename__: ClassVar[Any] = "user_company"
+    user_id: int = Field(primary_key=True, foreign_key="app_user.id")
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+
+
+class WebSession(SQLModel, table=True):
+    """A browser that is signed in; the cookie's token is known here only as a hash."""
+
+    __tablename__: ClassVar[Any] = "web_session"
+    token_hash: str = Field(primary_key=True)
+    user_id: int = Field(foreign_key="app_user.id", index=True)
+    started_at: datetime = _instant(nullable=False)
+    seen_at: datetime = _instant(nullable=False)
+
+
+class SignInLink(SQLModel, table=True):
+    """A link that lets one person in once, to choose a password: the first owner, a new user, a forgotten password."""
+
+    __tablename__: ClassVar[Any] = "sign_in_link"
+    token_hash: str = Field(primary_key=True)
+    user_id: int | None = Field(default=None, foreign_key="app_user.id")  # NULL: makes the first owner
+    made_at: datetime = _instant(nullable=False)
+    expires_at: datetime = _instant(nullable=False)
+    used_at: datetime | None = _instant()
+
+
+class SignInAttempt(SQLModel, table=True):
+    """A sign-in that failed, for the limits; dropped after a day."""
+
+    __tablename__: ClassVar[Any] = "sign_in_attempt"
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = _instant(nullable=False, index=True)
+    address: str  # where it came from
+    email: str

@@ -51,6 +51,7 @@ Table(
     Column("provider", String, nullable=False),
     Column("redirect_uri", String, nullable=False),
     Column("kept", LargeBinary, nullable=False),
+    Column("begun_in", String, nullable=False),
     Column("started_at", _INSTANT, nullable=False),
     Column("finished_at", _INSTANT),
     Column("outcome", JSON),
@@ -375,6 +376,9 @@ Table(
     Column("previous_hash", String, nullable=False),
     Column("hash", String, nullable=False),
     Index("ix_log_connection", "connection_id", "id"),
+    Index("ix_log_run", "run_id", "id"),
+    Index("ix_log_customer", "connection_id", "customer_id", "id"),
+    Index("ix_log_invoice", "connection_id", "invoice_id", "id"),
 )
 Table(
     "taken_step",
@@ -438,6 +442,50 @@ Table(
     Column("document", Text, nullable=False),
     Column("set_by", String, nullable=False),
     Column("set_at", _INSTANT, nullable=False),
+)
+Table(
+    "app_user",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("email", String, nullable=False, unique=True),
+    Column("name", String, nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("role", String, nullable=False),
+    Column("all_companies", Boolean, nullable=False),
+    Column("disabled_at", _INSTANT),
+    Column("made_at", _INSTANT, nullable=False),
+    Column("signed_in_at", _INSTANT),
+)
+Table(
+    "user_company",
+    _tables,
+    Column("user_id", Integer, ForeignKey("app_user.id"), primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+)
+Table(
+    "web_session",
+    _tables,
+    Column("token_hash", String, primary_key=True),
+    Column("user_id", Integer, ForeignKey("app_user.id"), nullable=False, index=True),
+    Column("started_at", _INSTANT, nullable=False),
+    Column("seen_at", _INSTANT, nullable=False),
+)
+Table(
+    "sign_in_link",
+    _tables,
+    Column("token_hash", String, primary_key=True),
+    Column("user_id", Integer, ForeignKey("app_user.id")),
+    Column("made_at", _INSTANT, nullable=False),
+    Column("expires_at", _INSTANT, nullable=False),
+    Column("used_at", _INSTANT),
+)
+Table(
+    "sign_in_attempt",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("at", _INSTANT, nullable=False, index=True),
+    Column("address", String, nullable=False),
+    Column("email", String, nullable=False),
 )
 # --- end of tables
 
