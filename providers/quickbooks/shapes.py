@@ -51,21 +51,21 @@ class Linked(Struct, rename="pascal", gc=False):
     txn_type: str
 
 
-class ItemDetail(Struct, rename="pascal"):
+class ItemDetail(Struct, rename="pascal", gc=False):
     """What a line sells."""
 
     item_ref: Ref | None = None
     item_account_ref: Ref | None = None
 
 
-class GroupDetail(Struct, rename="pascal"):
+class GroupDetail(Struct, rename="pascal", gc=False):
     """A bundle of items that is shown as one line."""
 
     group_item_ref: Ref | None = None
     line: list[Line] = []
 
 
-class Line(Struct, rename="pascal"):
+class Line(Struct, rename="pascal", gc=False):
     """One line of an invoice."""
 
     amount: Decimal | None = None
@@ -83,7 +83,7 @@ class Stub(Struct, rename="pascal", gc=False):
     meta_data: Meta | None = None
 
 
-class Customer(Struct, rename="pascal"):
+class Customer(Struct, rename="pascal", gc=False):
     """A customer, sub-customer or job."""
 
     id: str
@@ -107,7 +107,7 @@ class Term(Struct, rename="pascal"):
     status: str | None = field(name="status", default=None)
 
 
-class Invoice(Struct, rename="pascal"):
+class Invoice(Struct, rename="pascal", gc=False):
     """A sales invoice."""
 
     id: str
@@ -131,14 +131,14 @@ class Invoice(Struct, rename="pascal"):
     status: str | None = field(name="status", default=None)
 
 
-class PaymentLine(Struct, rename="pascal"):
+class PaymentLine(Struct, rename="pascal", gc=False):
     """A part of a payment and what it is linked to."""
 
     amount: Decimal
     linked_txn: list[Linked] = []
 
 
-class Payment(Struct, rename="pascal"):
+class Payment(Struct, rename="pascal", gc=False):
     """A received payment, or (with a total of 0) the application of a credit memo."""
 
     id: str
@@ -152,7 +152,7 @@ class Payment(Struct, rename="pascal"):
     status: str | None = field(name="status", default=None)
 
 
-class CreditMemo(Struct, rename="pascal"):
+class CreditMemo(Struct, rename="pascal", gc=False):
     """A credit memo; its balance is what is not applied yet."""
 
     id: str

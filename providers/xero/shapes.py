@@ -74,6 +74,7 @@ class PrepaymentApplied(Struct, gc=False, rename={"id": "PrepaymentID", "amount"
 class Invoice(
     Struct,
     kw_only=True,
+    gc=False,
     rename={
         "id": "InvoiceID",
         "type": "Type",
