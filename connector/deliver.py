@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 
-from connector import ledger_writes, letters, outbox, pull
+from connector import ledger_writes, letters, outbox, pull, suppression
 from connector.deciding import decide_again
 from connector.hour import Hour
 from connector.lanes import LaneClosed, about, done, doubt, put_off, refused
@@ -120,6 +120,8 @@ def _mail(hour: Hour, entry_id: int) -> None:
         if message not in hour.person:
             hour.person.append(message)
         raise LaneClosed(message)
+    if suppression.found(hour, mailer, entry_id) and not _decided_again(hour, entry_id):
+        return
     try:
         mail = letters.write(hour, entry_id)
     except letters.CannotWrite as error:
@@ -142,6 +144,16 @@ def _mail(hour: Hour, entry_id: int) -> None:
         raise put_off(hour, entry_id, wait) from wait
     else:
         done(hour, entry_id, accepted.reference, f"{mailer.name} took it for {', '.join(mail.to)}")
+
+
+def _decided_again(hour: Hour, entry_id: int) -> bool:
+    """Decide about the customer once more, an address of his gets no mail; tell whether the mail still leaves."""
+    with hour.writing() as session:
+        entry = session.get_one(OutboxEntry, entry_id)
+        decide_again(hour, session, [entry.customer_id])
+    with hour.reading() as session:
+        left = session.get(OutboxEntry, entry_id)
+        return left is not None and outbox.may_leave(hour.connection(session), left, hour.now())
 
 
 def _drop(hour: Hour, entry_id: int, why: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -10,16 +10,17 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import mails, owner_mail, policies_store
+from connector.fee_warning import fee_warning
 from connector.hour import Hour
+from connector.mail_papers import invoice_pdfs, pay_link
 from connector.mirror import customers_facts
-from connector.tables import Connection, OutboxEntry, Stored, TakenStep
+from connector.statement_pdf import statement_pdf
+from connector.tables import Connection, OutboxEntry, TakenStep
 from policies.policy import ReminderPolicy
-from policies.receivables import Invoice, Statement, Step
-from providers.errors import ProviderError, RateLimited, Reconnect
+from policies.receivables import Invoice, InvoiceStatus, Statement, Step
 from providers.mailer import Attachment, Mail
 
-PDFS_MAX = 5  # invoices attached to one mail
-PDFS_BYTES_MAX = 10 * 2**20
+WITH_STATEMENT = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
 
 
 class CannotWrite(Exception):
@@ -36,29 +37,34 @@ def write(hour: Hour, entry_id: int) -> Mail:
         statement = _statement(hour, session, connection, entry)
         policy, _version = policies_store.current(session, hour.connection_id)
         earlier = _earlier_keys(session, entry)
-    taken = [(invoice_id, Step(step)) for invoice_id, step in entry.payload["taken"]]
-    by_id = {invoice.id: invoice for invoice in statement.invoices}
-    about = [by_id[invoice_id] for invoice_id, _step in taken if invoice_id in by_id]
     try:
-        return mails.compose(_facts(hour, connection, entry, statement, policy, about, earlier))
+        facts = _facts(hour, connection, entry, statement, policy)
+        papers = invoice_pdfs(hour, _about(entry, statement)) if facts.step is not Step.THANK_YOU else ()
+        drawn = _drawn(facts, statement, hour.today(connection)) if facts.step in WITH_STATEMENT else None
+        return mails.compose(replace(facts, earlier_keys=earlier, attachments=papers, statement=drawn))
     except mails.MailError as error:
         message = f"The mail for {statement.customer.name} could not be written: {error}"
         raise CannotWrite(message) from error
 
 
+def _about(entry: OutboxEntry, statement: Statement) -> list[Invoice]:
+    """Give the invoices the words are about: those that take the mail's own step; what else it takes is listed.
+
+    A discount has one sum and one last day, so its mail speaks of the leading invoice alone.
+    """
+    by_id = {invoice.id: invoice for invoice in statement.invoices}
+    ids = [invoice_id for invoice_id, step in entry.payload["taken"] if step == entry.step]
+    about = [by_id[invoice_id] for invoice_id in ids if invoice_id in by_id]
+    return about[:1] if entry.step == Step.DISCOUNT_ENDING else about
+
+
 def _facts(
-    hour: Hour,
-    connection: Connection,
-    entry: OutboxEntry,
-    statement: Statement,
-    policy: ReminderPolicy,
-    about: Sequence[Invoice],
-    earlier: Sequence[str],
+    hour: Hour, connection: Connection, entry: OutboxEntry, statement: Statement, policy: ReminderPolicy
 ) -> mails.MailFacts:
     settings, customer, today = hour.installation.settings, statement.customer, hour.today(connection)
-    step = Step(entry.step)
+    step, about = Step(entry.step), _about(entry, statement)
     listed = [invoice for invoice in statement.invoices if invoice.id in set(entry.payload["listed"])]
-    suspension = entry.payload.get("suspension_on")
+    thanks, suspension = step is Step.THANK_YOU, entry.payload.get("suspension_on")
     return mails.MailFacts(
         key=entry.key,
         attempt=entry.attempts + 1,
@@ -73,21 +79,24 @@ def _facts(
         contact_name=customer.contact_name,
         language=customer.language,
         tone=policy.tone,
-        invoices=[] if step is Step.THANK_YOU else [_line(hour, invoice, today) for invoice in listed],
+        invoices=[] if thanks else [_line(invoice, today, pay_link(hour, invoice.id)) for invoice in listed],
         about=[invoice.number for invoice in about],
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
-        fee=_fee_warning(policy, statement),
+        fee=fee_warning(policy, statement, about, step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=date.fromisoformat(suspension) if suspension else None,
-        paid=[mails.PaidLine(i.number, i.total, i.settled_on or today) for i in about]
-        if step is Step.THANK_YOU
-        else (),
-        earlier_keys=earlier,
-        attachments=() if step is Step.THANK_YOU else _pdfs(hour, about),
+        promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
+        paid=[mails.PaidLine(i.number, i.total, i.settled_on or today) for i in about] if thanks else (),
     )
 
 
-def _line(hour: Hour, invoice: Invoice, today: date) -> mails.InvoiceLine:
+def _drawn(facts: mails.MailFacts, statement: Statement, today: date) -> Attachment:
+    """Draw the statement: all that is open, also what the mail need not list yet."""
+    owed = [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
+    return statement_pdf(replace(facts, invoices=[_line(each, today) for each in owed]), today)
+
+
+def _line(invoice: Invoice, today: date, link: str = "") -> mails.InvoiceLine:
     return mails.InvoiceLine(
         number=invoice.number,
         issued_on=invoice.issued_on,
@@ -95,62 +104,8 @@ def _line(hour: Hour, invoice: Invoice, today: date) -> mails.InvoiceLine:
         total=invoice.total,
         due=invoice.due,
         days_late=(today - invoice.due_on).days if invoice.due_on else 0,
-        pay_link=_pay_link(hour, invoice.id),
+        pay_link=link,
     )
-
-
-def _pay_link(hour: Hour, invoice_id: str) -> str:
-    """Ask the ledger once per invoice; a link stays the same for the invoice's life."""
-    name = f"pay_link:{invoice_id}"
-    with hour.reading() as session:
-        stored = session.get(Stored, (hour.connection_id, name))
-        if stored is not None:
-            return str(stored.value)
-    try:
-        link = hour.ledger.pay_link(invoice_id) or ""
-    except (RateLimited, Reconnect):
-        raise
-    except ProviderError as error:
-        hour.tell(f"no pay link: {error}")
-        return ""
-    with hour.writing() as session:
-        session.merge(Stored(connection_id=hour.connection_id, name=name, value=link, stored_at=hour.now()))
-    return link
-
-
-def _pdfs(hour: Hour, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
-    """Fetch the PDFs the ledger renders. A mail without one is better than no mail, so only limits stop it."""
-    attached: list[Attachment] = []
-    size = 0
-    for invoice in invoices[:PDFS_MAX]:
-        try:
-            content = hour.ledger.invoice_pdf(invoice.id)
-        except (RateLimited, Reconnect):
-            raise
-        except ProviderError as error:
-            hour.tell(f"no PDF of {invoice.number}: {error}")
-            continue
-        if content and size + len(content) <= PDFS_BYTES_MAX:
-            size += len(content)
-            attached.append(Attachment(f"{_ascii(invoice.number)}.pdf", "application/pdf", content))
-    return tuple(attached)
-
-
-def _ascii(number: str) -> str:
-    """Make a file name that every mail system keeps as it is."""
-    kept = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in number).strip("-.")
-    return f"invoice-{kept}" if kept else "invoice"
-
-
-def _fee_warning(policy: ReminderPolicy, statement: Statement) -> mails.FeeWarning | None:
-    """Say the fee before it bites: only where a person has said that it was agreed."""
-    fees, customer = policy.late_fees, statement.customer
-    if not fees.enabled or customer.no_fees or not (fees.terms_agreed_on or customer.fees_agreed_on):
-        return None
-    if fees.kind == "flat":
-        amount = fees.amounts.get(statement.currency)
-        return mails.FeeWarning("flat", amount) if amount else None
-    return mails.FeeWarning("once" if fees.kind == "percent" else "per_month", fees.rate)
 
 
 def _statement(hour: Hour, session: Session, connection: Connection, entry: OutboxEntry) -> Statement:

@@ -35,11 +35,15 @@ class PaidLine:
 
 @dataclass(frozen=True, slots=True)
 class FeeWarning:
-    """The late fee of the terms, said before it bites: "flat" is a sum, "once", "per_month", "per_year" are percent."""
+    """The late fee of the terms, said before it bites: "flat" is a sum, "once", "per_month", "per_year" are percent.
+
+    ``fixed`` are the fixed sums that come with it, one per size of invoice.
+    """
 
     kind: str
     figure: Decimal
     from_on: date | None = None
+    fixed: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class MailFacts:
     ``contact_name`` is who is greeted (for ``tell_owner`` the owner). ``sender_name`` signs. ``ways_to_pay`` are the
     company's own lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox
     keys of the mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled.
+    ``attachments`` are the invoices themselves, ``statement`` is the list of everything open.
     """
 
     key: str
@@ -78,3 +83,4 @@ class MailFacts:
     message_domain: str = ""
     earlier_keys: Sequence[str] = ()
     attachments: tuple[Attachment, ...] = ()
+    statement: Attachment | None = None

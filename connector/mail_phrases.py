@@ -164,6 +164,8 @@ class Phrases:
             notes.append(self._label("pay_by_bank"))
         if facts.attachments:
             notes.append(self._label("attached", files=str(len(facts.attachments))))
+        if facts.statement:
+            notes.append(self._label("attached_statement"))
         if facts.credit > 0:
             notes.append(self._label("credit"))
         return notes + ([self._fee()] if facts.fee else [])
@@ -174,7 +176,9 @@ class Phrases:
             return ""
         figure = self._money(fee.figure) if fee.kind == "flat" else self.language.number(fee.figure)
         from_on = self.language.day(fee.from_on) if fee.from_on else ""
-        return self._label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
+        words = self._label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
+        fixed = " / ".join(self._money(each) for each in fee.fixed)
+        return f"{words} {self._label('fee_fixed', fee=fixed)}" if fixed else words
 
     def _money(self, amount: Decimal | int) -> str:
         return self.language.money(Decimal(amount), self.facts.currency)

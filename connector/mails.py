@@ -65,7 +65,7 @@ def compose(facts: MailFacts) -> Mail:
         html=mail_layout.page("layout.html", filled),
         category=f"reminder-{facts.step}",
         headers=_headers(facts),
-        attachments=facts.attachments,
+        attachments=(*facts.attachments, *filter(None, [facts.statement])),
     )
 
 
