@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from connector import cli_connections, cli_look, cli_outbox, cli_people, cli_run, cli_setup
+from connector import cli_connections, cli_invoices, cli_look, cli_outbox, cli_people, cli_run, cli_setup
 from connector.cli_terminal import Root
 
 app = typer.Typer(
@@ -41,7 +41,7 @@ def duewell(
     """Connect a company's books once; from then on it reads, reminds, notes and charges by itself, every hour."""
 
 
-for module in (cli_run, cli_connections, cli_look, cli_outbox, cli_people, cli_setup):
+for module in (cli_run, cli_connections, cli_look, cli_outbox, cli_people, cli_invoices, cli_setup):
     module.add_to(app)
 
 

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Row
@@ -17,8 +21,11 @@ from policies.receivables import (
     Customer,
     Deed,
     Discount,
+    Habits,
+    Instalment,
     Invoice,
     InvoiceStatus,
+    PaymentPlan,
     Segment,
     Size,
     Step,
@@ -48,6 +55,7 @@ def customer_of(
     history: SqlRow | None,
     place: Place | None,
     company: Company,
+    habits: Habits | None = None,
 ) -> Customer:
     """Give the facts of a customer. What a person set wins over the ledger; without a country he lives in ours."""
     said, region = (row.country, row.region) if row else ("", "")
@@ -71,7 +79,21 @@ def customer_of(
         paid_invoices=history.paid if history else 0,
         revenue_rank=place.rank if place else None,
         in_top_revenue=bool(place and place.in_top_revenue),
+        revenue_among=place.among if place else 0,
+        revenue_percent=place.percent if place else 0,
+        habits=habits,
     )
+
+
+def reachable(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
+    """Leave out the addresses that get no mail (by address in lower case); where none is left, say why."""
+    usable = tuple(address for address in customer.emails if address.lower() not in suppressed)
+    if len(usable) == len(customer.emails):
+        return customer
+    if usable:
+        return replace(customer, emails=usable)
+    first = customer.emails[0]
+    return replace(customer, suppressed_why=customer.suppressed_why or f"{first}: {suppressed[first.lower()]}")
 
 
 def invoice_of(
@@ -82,6 +104,7 @@ def invoice_of(
     *,
     fee_of: str | None,
     unreadable: bool,
+    plan: PaymentPlan | None = None,
 ) -> Invoice:
     """Give the facts of an invoice. One whose newest version could not be read is paused: it may be paid by now."""
     total = from_e4(row.total_e4)
@@ -108,7 +131,14 @@ def invoice_of(
         paused=unreadable or bool(setting and setting.paused),
         paused_until_on=setting.paused_until_on if setting and not unreadable else None,
         changes=changes,
+        plan=plan,
     )
+
+
+def plan_of(row: SqlRow) -> PaymentPlan:
+    """Give a payment plan as it was agreed."""
+    instalments = tuple(Instalment(date.fromisoformat(on), Decimal(amount)) for on, amount in row.instalments)
+    return PaymentPlan(row.since_on, from_e4(row.owed_e4), instalments)
 
 
 def balance_change(row: SqlRow) -> BalanceChange:

@@ -1,23 +1,20 @@
-"""What a person says about an invoice: a dispute, a promise, a pause. It survives every pull."""
+"""Invoices as a person sees them: which are open, which one he means, and what he says about it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import date
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
-from connector import sync_log
-from connector.database import reading, writing
+from connector.agreements import Word
+from connector.database import writing
 from connector.installation import Installation
 from connector.money import from_e4
-from connector.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting
+from connector.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 
 _SHOWN_MAX = 5
-Change = Callable[[InvoiceSetting], str]
 
 
 class UnknownInvoiceError(Exception):
@@ -30,6 +27,7 @@ def listing(session: Session, connection_id: int | None = None, *, only_open: bo
     if only_open:
         query = query.where(col(InvoiceRow.is_open))
     said = {(row.connection_id, row.invoice_id): row for row in session.scalars(select(InvoiceSetting))}
+    plans = _plans(session)
     return [
         {
             "id": row.external_id,
@@ -41,7 +39,10 @@ def listing(session: Session, connection_id: int | None = None, *, only_open: bo
             "due": str(from_e4(row.due_e4)),
             "due_on": row.due_on,
             "status": row.status,
-            "said": describe(said.get((row.connection_id, row.external_id))),
+            "said": {
+                **describe(said.get((row.connection_id, row.external_id))),
+                **plans.get((row.connection_id, row.external_id), {}),
+            },
         }
         for row, short_name, customer in session.execute(query)
     ]
@@ -63,54 +64,15 @@ def find_invoice(session: Session, wanted: str, connection_id: int | None = None
     )
 
 
-def dispute(installation: Installation, invoice: InvoiceRow, *, why: str, by: str) -> dict[str, Any]:
-    """Stop chasing the invoice: the customer disputes it."""
-
-    def change(row: InvoiceSetting) -> str:
-        row.disputed_on, row.dispute_why = _today(installation, invoice), why
-        return "is disputed" + (f": {why}" if why else "")
-
-    return _set(installation, invoice, change, by)
-
-
-def undispute(installation: Installation, invoice: InvoiceRow, *, by: str) -> dict[str, Any]:
-    """Chase the invoice again: the dispute is settled."""
-
-    def change(row: InvoiceSetting) -> str:
-        row.disputed_on, row.dispute_why = None, ""
-        return "is no longer disputed"
-
-    return _set(installation, invoice, change, by)
-
-
-def promise(installation: Installation, invoice: InvoiceRow, *, on: date | None, by: str) -> dict[str, Any]:
-    """Wait until the day the customer promised to pay on; None takes the promise back."""
-
-    def change(row: InvoiceSetting) -> str:
-        row.promised_on = on
-        return f"is promised to be paid on {on}" if on else "has no promise any more"
-
-    return _set(installation, invoice, change, by)
-
-
-def pause(installation: Installation, invoice: InvoiceRow, *, until: date | None, by: str) -> dict[str, Any]:
-    """Leave the invoice alone, until a day or until a person resumes it."""
-
-    def change(row: InvoiceSetting) -> str:
-        row.paused, row.paused_until_on = True, until
-        return f"is paused until {until}" if until else "is paused"
-
-    return _set(installation, invoice, change, by)
-
-
-def resume(installation: Installation, invoice: InvoiceRow, *, by: str) -> dict[str, Any]:
-    """End the pause."""
-
-    def change(row: InvoiceSetting) -> str:
-        row.paused, row.paused_until_on = False, None
-        return "is no longer paused"
-
-    return _set(installation, invoice, change, by)
+def say(
+    installation: Installation, invoice: InvoiceRow, act: Callable[..., InvoiceSetting], *, by: str, **more: Any
+) -> dict[str, Any]:
+    """Keep what a person says about an invoice: ``act`` is one of ``agreements``, ``more`` what it asks for besides."""
+    with writing(installation.engine) as session:
+        row = act(session, invoice, Word(by, installation.now()), **more)
+        session.flush()
+        plan = _plans(session, invoice).get((invoice.connection_id, invoice.external_id), {})
+        return {"id": invoice.external_id, "number": invoice.number, "said": {**describe(row), **plan}}
 
 
 def describe(row: InvoiceSetting | None) -> dict[str, Any]:
@@ -121,32 +83,16 @@ def describe(row: InvoiceSetting | None) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names if getattr(row, name)}
 
 
-def _set(installation: Installation, invoice: InvoiceRow, change: Change, by: str) -> dict[str, Any]:
-    now, key = installation.now(), (invoice.connection_id, invoice.external_id)
-    with writing(installation.engine) as session:
-        row = session.get(InvoiceSetting, key)
-        if row is None:
-            row = InvoiceSetting(connection_id=key[0], invoice_id=key[1], set_at=now)
-            session.add(row)
-        said = change(row)
-        row.set_at = now
-        session.get_one(Connection, invoice.connection_id).decided_on = ""
-        sync_log.write(
-            session,
-            at=now,
-            kind="invoice_set",
-            text=f"{by} said: invoice {invoice.number} {said}.",
-            connection_id=invoice.connection_id,
-            customer_id=invoice.customer_id,
-            invoice_id=invoice.external_id,
+def _plans(session: Session, invoice: InvoiceRow | None = None) -> dict[tuple[int, str], dict[str, str]]:
+    query = select(Agreement).where(col(Agreement.kind) == "plan", col(Agreement.state) == "open")
+    if invoice is not None:
+        query = query.where(
+            col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
         )
-        return {"id": invoice.external_id, "number": invoice.number, "said": describe(row)}
-
-
-def _today(installation: Installation, invoice: InvoiceRow) -> date:
-    with reading(installation.engine) as session:
-        zone = session.get_one(Connection, invoice.connection_id).time_zone
-    return installation.now().astimezone(ZoneInfo(zone)).date()
+    return {
+        (row.connection_id, row.invoice_id): {"plan": ", ".join(f"{amount} on {on}" for on, amount in row.instalments)}
+        for row in session.scalars(query)
+    }
 
 
 def _invoices(connection_id: int | None) -> Any:

@@ -25,9 +25,11 @@ from connector.facts import (
     customer_of,
     deed_of,
     invoice_of,
+    plan_of,
+    reachable,
 )
 from connector.tables import Connection
-from policies.receivables import BalanceChange, Company, Credit, Deed, Invoice, InvoiceStatus, Statement
+from policies.receivables import BalanceChange, Company, Credit, Deed, Invoice, InvoiceStatus, PaymentPlan, Statement
 
 SETTLED_DAYS = 45  # invoices settled this long ago still belong to a statement: for the thanks, and for late payments
 _CHUNK = 300
@@ -70,6 +72,9 @@ class _Reader:
         self._picture: Picture = picture(session, connection, self._today)
         self._unreadable = set(self._scalars(_of_kind(_TABLES["malformed_record"], self._here, "invoice")))
         self._fees = self._our_fees()
+        self._suppressed = {
+            row.address: row.why for row in self._session.execute(select(_TABLES["suppressed_address"]))
+        }
 
     def customers(self, customer_ids: Collection[str] | None) -> Iterator[tuple[Statement, ...]]:
         ids = self._candidates(customer_ids)
@@ -106,13 +111,16 @@ class _Reader:
         )
 
     def _statements(self, customer_id: str, loaded: Loaded) -> Iterator[Statement]:
-        customer = customer_of(
-            customer_id,
-            loaded.customers.get(customer_id),
-            loaded.settings.get(customer_id),
-            loaded.history.get(customer_id),
-            self._picture.places.get(customer_id),
-            self._company,
+        customer = reachable(
+            customer_of(
+                customer_id,
+                loaded.customers.get(customer_id),
+                loaded.settings.get(customer_id),
+                loaded.history.get(customer_id),
+                self._picture.places.get(customer_id),
+                self._company,
+            ),
+            self._suppressed,
         )
         invoices, credited = loaded.invoices[customer_id], loaded.credits.get(customer_id, [])
         for currency in sorted({invoice.currency for invoice in invoices}):
@@ -134,7 +142,7 @@ class _Reader:
             select(_TABLES["invoice_setting"]).where(self._named(_TABLES["invoice_setting"], ids, "invoice_id")),
             "invoice_id",
         )
-        changes = self._changes(ids)
+        changes, plans = self._changes(ids), self._plans(ids)
         found: defaultdict[str, list[Invoice]] = defaultdict(list)
         for row in rows:
             found[row.customer_id].append(
@@ -145,6 +153,7 @@ class _Reader:
                     self._picture.thresholds.get(row.currency),
                     fee_of=self._fees.get(row.external_id) or self._fee_by_number(row),
                     unreadable=row.external_id in self._unreadable,
+                    plan=plans.get(row.external_id),
                 )
             )
         return found
@@ -154,6 +163,14 @@ class _Reader:
         query = select(application).where(self._named(application, invoice_ids, "invoice_id"))
         query = query.order_by(application.c.applied_on, application.c.source_id)
         return self._lists(query, "invoice_id", balance_change)
+
+    def _plans(self, invoice_ids: list[str]) -> dict[str, PaymentPlan]:
+        """Read the payment plans that are kept; a broken one is void for good."""
+        agreement = _TABLES["agreement"]
+        query = select(agreement).where(
+            self._named(agreement, invoice_ids, "invoice_id"), agreement.c.kind == "plan", agreement.c.state == "open"
+        )
+        return {row.invoice_id: plan_of(row) for row in self._session.execute(query)}
 
     def _credits(self, theirs: Callable[[Table], ColumnElement[bool]]) -> dict[str, list[Credit]]:
         credit, payment = _TABLES["credit"], _TABLES["payment"]

@@ -264,10 +264,23 @@ def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
     assert "invoice INV-1 is disputed: wrong sum" in duewell("log", books.short_name).out
 
 
-def test_a_payment_plan_is_refused_with_what_to_do_instead(duewell: Command, books: Connection) -> None:
-    said = duewell("invoices", "plan", "INV-1")
-    assert said.exit_code == 1
-    assert "duewell invoices promise INV-1" in said.err
+def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, books: Connection) -> None:
+    (first, _second) = json.loads(duewell("invoices", "--json").out)
+    short = duewell("invoices", "plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
+    assert short.exit_code == 1
+    assert f"{first['due']} is due on INV-1" in short.err.replace(",", "")
+    assert duewell("invoices", "plan", "INV-1").exit_code == 2
+    assert (
+        duewell("invoices", "plan", "INV-1", "--parts", "3", "--first", "2030-01-31", "--why", "by mail").exit_code == 0
+    )
+    (first, _second) = json.loads(duewell("invoices", "--json").out)
+    assert [part.partition(" on ")[2] for part in first["said"]["plan"].split(", ")] == [
+        "2030-01-31",
+        "2030-02-28",
+        "2030-03-31",
+    ]
+    assert duewell("invoices", "plan", "INV-1", "none").exit_code == 0
+    assert json.loads(duewell("invoices", "--json").out)[0]["said"] == {}
 
 
 def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, books: Connection) -> None:
