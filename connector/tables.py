@@ -565,7 +565,10 @@ class WebSession(SQLModel, table=True):
 
 
 class SignInLink(SQLModel, table=True):
-    """A link that lets one person in once, to choose a password: the first owner, a new user, a forgotten password."""
+    """A link that lets one person in once, to choose a password: the first owner, a new user, a forgotten password.
+
+    The demo's link ``enters`` at once, without one.
+    """
 
     __tablename__: ClassVar[Any] = "sign_in_link"
     token_hash: str = Field(primary_key=True)
@@ -573,6 +576,7 @@ class SignInLink(SQLModel, table=True):
     made_at: datetime = _instant(nullable=False)
     expires_at: datetime = _instant(nullable=False)
     used_at: datetime | None = _instant()
+    enters: bool = False
 
 
 class SignInAttempt(SQLModel, table=True):

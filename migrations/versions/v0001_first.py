@@ -478,6 +478,7 @@ Table(
     Column("made_at", _INSTANT, nullable=False),
     Column("expires_at", _INSTANT, nullable=False),
     Column("used_at", _INSTANT),
+    Column("enters", Boolean, nullable=False),
 )
 Table(
     "sign_in_attempt",
