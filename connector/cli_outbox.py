@@ -107,6 +107,9 @@ def list_fees(connection: WithinOption = None, as_json: JsonOption = False) -> N
         "amount": "FEE",
         "currency": "",
         "annual_rate": "% A YEAR",
+        "connection": "BOOKS",
+        "customer": "CUSTOMER",
+        "why": "WHY",
     }
     put_list(rows, columns, "There are no late fees.", as_json=as_json)
 
@@ -123,7 +126,7 @@ def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
 def waive_fees(
     ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
 ) -> None:
-    """Waive fees: a posted one is voided in the ledger by the next run."""
+    """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
     from connector.fees import waive
 
     with opened() as installation:
@@ -132,7 +135,10 @@ def waive_fees(
         put_json(rows)
     else:
         for row in rows:
-            put(f"{row['id']}: waived")
+            put(
+                f"{row['id']}: waived"
+                + ("" if row["state"] == "waived" else "; the next run takes it back in the ledger")
+            )
 
 
 def _settle(ids: list[int], act: Any, said: str, *, as_json: bool, **more: Any) -> None:

@@ -62,9 +62,9 @@ def drafts(books: str, decision: Decision, statements: Sequence[Statement]) -> l
     for action in decision.actions:
         if isinstance(action, SendReminder):
             made.append(_reminder(books, action, customer.emails, invoices))
-        elif isinstance(action, ChargeLateFee):
+        elif isinstance(action, ChargeLateFee) and not action.together:
             made.append(_late_fee(books, action, invoices[action.invoice_id]))
-    return made
+    return made + _fees_together(books, decision, invoices)
 
 
 def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], to: str, today: date) -> Draft | None:
@@ -145,6 +145,53 @@ def _late_fee(books: str, action: ChargeLateFee, invoice: Invoice) -> Draft:
             "amount": _plain(action.amount),
             "annual_rate": _plain(action.annual_rate),
             "parts": [[part.text, _plain(part.amount)] for part in action.parts],
+            "text": action.text,
+            "due_days": action.due_days,
+        },
+    )
+
+
+def _fees_together(books: str, decision: Decision, invoices: Mapping[str, Invoice]) -> list[Draft]:
+    """Draft one invoice for the fees of a month in a currency, the oldest debt leading."""
+    groups: dict[tuple[str, str], list[ChargeLateFee]] = {}
+    for action in decision.actions:
+        if isinstance(action, ChargeLateFee) and action.together:
+            groups.setdefault((action.currency, action.together), []).append(action)
+    return [_one_invoice(books, fees, invoices) for fees in groups.values()]
+
+
+def _one_invoice(books: str, fees: list[ChargeLateFee], invoices: Mapping[str, Invoice]) -> Draft:
+    fees = sorted(fees, key=lambda fee: (invoices[fee.invoice_id].issued_on, fee.invoice_id))
+    lead, numbers = fees[0], [invoices[fee.invoice_id].number for fee in fees]
+    amount, currency = sum((fee.amount for fee in fees), Decimal(0)), lead.currency
+    rate = max(fee.annual_rate for fee in fees)
+    why = f"Late fees on {len(fees)} invoices in one: {currency} {_plain(amount)}, at most {_plain(rate)} % a year."
+    return Draft(
+        key=f"{books}:late_fee:{lead.customer_id}:{currency}:{lead.together}",
+        kind="late_fee",
+        customer_id=lead.customer_id,
+        invoice_id=lead.invoice_id,
+        currency=currency,
+        step=Step.LATE_FEE.value,
+        why=lead.why if len(fees) == 1 else why,
+        needs_person=any(fee.needs_approval for fee in fees),
+        payload={
+            "taken": [[fee.invoice_id, Step.LATE_FEE.value] for fee in fees],
+            "periods": {fee.invoice_id: fee.period for fee in fees},
+            "amounts": {fee.invoice_id: _plain(fee.amount) for fee in fees},
+            "number": fee_number(short_key(f"{lead.customer_id} {currency}")[:8], lead.together),
+            "of_number": numbers[0],
+            "of_numbers": numbers,
+            "amount": _plain(amount),
+            "annual_rate": _plain(rate),
+            "parts": [
+                [f"{number}: {part.text}", _plain(part.amount)]
+                for number, fee in zip(numbers, fees, strict=True)
+                for part in fee.parts
+            ],
+            "lines": [[fee.text, _plain(fee.amount)] for fee in fees],
+            "text": lead.text,
+            "due_days": lead.due_days,
         },
     )
 

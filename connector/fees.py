@@ -37,7 +37,7 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: Any) -> list[O
 
 
 def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str = "") -> list[dict[str, Any]]:
-    """Waive fees: a draft is rejected; a posted one gets an entry that voids it in the ledger with the next run."""
+    """Waive fees: a draft is rejected; a posted one gets an entry that voids or credits it with the next run."""
     now = installation.now()
     with writing(installation.engine) as session:
         wanted = [_fee(session, entry_id) for entry_id in ids]
@@ -56,9 +56,14 @@ def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str =
 
 def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: Any) -> None:
     key = f"{fee.key}:waive"
-    if session.scalar(select(col(OutboxEntry.id)).where(col(OutboxEntry.key) == key)) is not None:
-        return
     said = f"{by} waived the late fee {fee.payload['number']}" + (f": {why}" if why else "")
+    reason = f"{by} waived it" + (f": {why}" if why else "")
+    known = session.scalar(select(OutboxEntry).where(col(OutboxEntry.key) == key))
+    if known is not None:
+        if known.state == "refused":  # the person asks again: perhaps the ledger lets it now
+            known.state, known.ended_at, known.why = "planned", None, f"{said}."
+            known.payload = {**known.payload, "reason": reason}
+        return
     session.add(
         OutboxEntry(
             connection_id=fee.connection_id,
@@ -69,7 +74,11 @@ def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: A
             invoice_id=fee.invoice_id,
             currency=fee.currency,
             step=fee.step,
-            payload={"fee_id": fee.reference, **{name: fee.payload[name] for name in ("number", "amount", "taken")}},
+            payload={
+                "fee_id": fee.reference,
+                "reason": reason,
+                **{name: fee.payload[name] for name in ("number", "amount", "amounts", "taken") if name in fee.payload},
+            },
             why=f"{said}.",
             approved_at=at,
             approved_by=by,
@@ -81,7 +90,7 @@ def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: A
         session,
         at=at,
         kind="waiving",
-        text=f"{said}; the next run voids it in the ledger.",
+        text=f"{said}; the next run takes it back in the ledger.",
         connection_id=fee.connection_id,
         customer_id=fee.customer_id,
         invoice_id=fee.invoice_id,
@@ -100,14 +109,16 @@ def _fee(session: Session, entry_id: int) -> OutboxEntry:
 def _as_dict(session: Session, entry: OutboxEntry, waiver: OutboxEntry | None) -> dict[str, Any]:
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
     state = _STATES.get(entry.state, entry.state)
+    answer = entry.answer
     if waiver is not None:
-        state = "waived" if waiver.state == "done" else "waiving"
+        state = {"done": "waived", "refused": "posted"}.get(waiver.state, "waiving")
+        answer = f"It could not be waived: {waiver.answer}" if waiver.state == "refused" else waiver.answer or answer
     elif entry.state == "refused" and entry.settled_by:
         state = "waived"
     return {
         "id": entry.id,
         "state": state,
-        "invoice": entry.payload["of_number"],
+        "invoice": ", ".join(entry.payload.get("of_numbers") or [entry.payload["of_number"]]),
         "amount": entry.payload["amount"],
         "currency": entry.currency,
         "annual_rate": entry.payload["annual_rate"],
@@ -116,5 +127,5 @@ def _as_dict(session: Session, entry: OutboxEntry, waiver: OutboxEntry | None) -
         "connection": session.get_one(Connection, entry.connection_id).short_name,
         "customer": customer.name if customer is not None else "",
         "why": entry.why,
-        "answer": entry.answer,
+        "answer": answer,
     }

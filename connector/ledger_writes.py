@@ -12,13 +12,12 @@ from sqlmodel import Session
 from connector import outbox
 from connector.effects import short_key
 from connector.hour import Hour
-from connector.lanes import about, done, doubt, put_off, refused, settle
+from connector.lanes import about, done, doubt, put_off, refused, settle, wait
 from connector.tables import Connection, InvoiceRow, OutboxEntry
 from providers.errors import RateLimited, Reconnect, Rejected, TryLater, Unknown
 from providers.ledger import LateFeeInvoice, Posted
 
 NOTE_LENGTH = 250  # Xero's limit for History; QuickBooks notes are kept alike
-FEE_DUE_DAYS = 14
 MOST_ATTEMPTS = 5  # of unknown outcome; then a person is asked
 SHORT_WAIT = timedelta(seconds=65)  # a minute's limit is waited for; anything longer is another run's business
 
@@ -30,52 +29,62 @@ def write(hour: Hour, entry_id: int) -> None:
     with hour.writing() as session:
         connection = hour.connection(session)
         entry = session.get_one(OutboxEntry, entry_id)
+        kind = entry.kind
         if not outbox.may_leave(connection, entry, hour.now()):
             return
-        if entry.kind == "late_fee":  # a retry under the same key must say the same
+        if kind == "late_fee":  # a retry under the same key must say the same
             entry.payload = {**entry.payload, "dated_on": hour.today(connection).isoformat()}
         call = _call(hour, session, connection, entry)
         outbox.mark_calling(session, entry, at=hour.now(), on=hour.today(connection))
-        hour.log(
-            session, "calling", f"Writing into the ledger ({entry.kind.replace('_', ' ')}): {entry.why}", **about(entry)
-        )
-    _attempt(hour, entry_id, call)
+        hour.log(session, "calling", f"Writing into the ledger ({kind.replace('_', ' ')}): {entry.why}", **about(entry))
+    try:
+        _attempt(hour, entry_id, kind, call)
+    except (Reconnect, TryLater) as nothing_left:
+        put_off(hour, entry_id, kind, nothing_left)
 
 
 def retry(hour: Hour, entry_id: int) -> None:
-    """Settle a write that was left without an answer: look whether it is there, else call again with the same key."""
-    with hour.writing() as session:
+    """Settle a write that was left without an answer: look whether it is there, else call again with the same key.
+
+    A fee that is not there is decided anew instead: its invoice may have been paid since. Where nothing may leave now,
+    it is only looked for.
+    """
+    with hour.reading() as session:
         connection = hour.connection(session)
         entry = session.get_one(OutboxEntry, entry_id)
         kind, invoice_id, key, attempts = entry.kind, entry.invoice_id, entry.key, entry.attempts
         number = str(entry.payload.get("number", ""))
+        may_call = connection.mode != "observe" and not connection.paused_why
         call = _call(hour, session, connection, entry)
     there = _look(hour, kind, invoice_id, key, number)
     if there is not None:
         done(hour, entry_id, there.external_id, "found in the ledger, where an earlier call had put it")
-        return
-    if attempts >= MOST_ATTEMPTS:
+    elif attempts >= MOST_ATTEMPTS:
         doubt(hour, entry_id, f"After {attempts} calls the ledger has still not said what became of it.")
-        return
+    elif kind == "late_fee":
+        answer = "the ledger does not have it: it is decided anew"
+        settle(hour, entry_id, lambda session, entry: outbox.mark_planned(session, entry, answer=answer))
+    elif may_call:
+        settle(hour, entry_id, lambda session, entry: _again(hour, session, entry))
+        try:
+            _attempt(hour, entry_id, kind, call)
+        except (Reconnect, TryLater) as nothing_left:  # this time; of the first time nobody knows: it stays ``calling``
+            wait(hour, kind, nothing_left)
 
-    def again(session: Session, entry: OutboxEntry) -> None:
-        entry.attempts, entry.called_at = entry.attempts + 1, hour.now()
-        hour.log(session, "calling", f"Calling again with the same key: {entry.why}", **about(entry))
 
-    settle(hour, entry_id, again)
-    _attempt(hour, entry_id, call)
+def _again(hour: Hour, session: Session, entry: OutboxEntry) -> None:
+    entry.attempts, entry.called_at = entry.attempts + 1, hour.now()
+    hour.log(session, "calling", f"Calling again with the same key: {entry.why}", **about(entry))
 
 
-def _attempt(hour: Hour, entry_id: int, call: Call) -> None:
+def _attempt(hour: Hour, entry_id: int, kind: str, call: Call) -> None:
     try:
         posted = _patiently(hour, call)
     except Rejected as no:
         refused(hour, entry_id, str(no))
-    except (Reconnect, TryLater) as wait:
-        raise put_off(hour, entry_id, wait) from wait
     except Unknown as unknown:
         # It stays ``calling``: the next run looks, then calls again under the same key.
-        hour.later.append(f"{unknown} The next run looks whether it arrived.")
+        wait(hour, kind, Unknown(f"{unknown} The next run looks whether it arrived."))
     else:
         done(hour, entry_id, posted.external_id, f"the ledger's id is {posted.number or posted.external_id}")
 
@@ -85,14 +94,19 @@ def _patiently(hour: Hour, call: Call) -> Posted:
     try:
         return call()
     except RateLimited as limited:
-        wait = (limited.not_before_at - hour.now()) if limited.not_before_at else None
-        if wait is None or wait > SHORT_WAIT:
+        pause = (limited.not_before_at - hour.now()) if limited.not_before_at else None
+        if pause is None or pause > SHORT_WAIT:
             raise
         hour.tell("waiting for the ledger's minute to end")
-        hour.installation.stop.wait(max(wait.total_seconds(), 0.0))
-    except Unknown:
+        hour.installation.stop.wait(max(pause.total_seconds(), 0.0))
+        return call()
+    except Unknown as first:
         hour.tell("no answer; calling again with the same key")
-    return call()
+        try:
+            return call()
+        except (Reconnect, TryLater, Rejected) as second:  # says nothing of the first call, which may have arrived
+            message = f"{first}; called again: {second}"
+            raise Unknown(message) from second
 
 
 def _look(hour: Hour, kind: str, invoice_id: str, key: str, number: str) -> Posted | None:
@@ -111,8 +125,8 @@ def _call(hour: Hour, session: Session, connection: Connection, entry: OutboxEnt
     if entry.kind == "late_fee":
         fee = _fee(entry)
         return lambda: ledger.post_late_fee(fee, key)
-    fee_id = str(entry.payload["fee_id"])
-    return lambda: ledger.waive_late_fee(fee_id, key)
+    fee_id, today = str(entry.payload["fee_id"]), hour.today(connection)
+    return lambda: ledger.waive_late_fee(fee_id, key, reason=entry.payload["reason"], on=today)
 
 
 def _fee(entry: OutboxEntry) -> LateFeeInvoice:
@@ -126,9 +140,9 @@ def _fee(entry: OutboxEntry) -> LateFeeInvoice:
         currency=entry.currency,
         amount=Decimal(payload["amount"]),
         dated_on=dated_on,
-        due_on=dated_on + timedelta(days=FEE_DUE_DAYS),
-        description=f"Late fee for invoice {payload['of_number']}: "
-        + "; ".join(text for text, _sum in payload["parts"]),
+        due_on=dated_on + timedelta(days=payload["due_days"]),
+        description=payload["text"],
+        lines=tuple((text, Decimal(amount)) for text, amount in payload.get("lines", ())),
     )
 
 
@@ -141,9 +155,10 @@ def note_text(session: Session, connection: Connection, entry: OutboxEntry) -> s
     number = invoice.number if invoice is not None else entry.invoice_id
     payload = parent.payload
     if parent.kind in {"late_fee", "waive_fee"}:
+        amount = payload.get("amounts", {}).get(entry.invoice_id, payload["amount"])
         verb = "charged" if parent.kind == "late_fee" else "waived"
-        fee = f"Late fee {payload['number']} of {payload['amount']} {parent.currency}"
-        text = f"{fee} {verb} for invoice {number} on {day}."
+        text = f"Late fee {payload['number']} of {amount} {parent.currency} {verb} for invoice {number} on {day}."
+        text += f" {payload['reason']}." if parent.kind == "waive_fee" else ""
     else:
         step = dict(map(tuple, payload["taken"])).get(entry.invoice_id, parent.step).replace("_", " ")
         due = payload["due"].get(entry.invoice_id)

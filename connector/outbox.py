@@ -119,14 +119,13 @@ def may_leave(connection: Connection, entry: OutboxEntry, now: datetime) -> bool
 def mark_calling(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
     """Record the intent: once committed, the effect may have happened. Raises ``StepTaken`` for a step taken before."""
     entry.state, entry.called_at, entry.attempts = "calling", at, entry.attempts + 1
-    occasion = entry.payload.get("period", "")
     for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
         session.add(
             TakenStep(
                 connection_id=entry.connection_id,
                 invoice_id=invoice_id,
                 step=step,
-                occasion=occasion,
+                occasion=_occasion(entry, invoice_id),
                 customer_id=entry.customer_id or _customer_of(entry, invoice_id),
                 currency=entry.currency,
                 outbox_id=entry.id,
@@ -212,7 +211,7 @@ def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, why: 
                     connection_id=entry.connection_id,
                     invoice_id=invoice_id,
                     step=step,
-                    occasion=entry.payload.get("period", ""),
+                    occasion=_occasion(entry, invoice_id),
                     customer_id=entry.customer_id or _customer_of(entry, invoice_id),
                     currency=entry.currency,
                     taken_at=at,
@@ -272,6 +271,8 @@ def _as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, An
         "currency": entry.currency,
         "to": entry.payload.get("to", []),
         "invoices": [pair[0] for pair in entry.payload.get("taken", [])],
+        "amount": entry.payload.get("amount"),
+        "annual_rate": entry.payload.get("annual_rate"),
         "leaves_from": entry.leaves_from_at.isoformat() if entry.leaves_from_at else None,
         "planned_at": entry.planned_at.isoformat(),
         "ended_at": entry.ended_at.isoformat() if entry.ended_at else None,
@@ -339,6 +340,11 @@ def _note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: dateti
 
 def _free_steps(session: Session, entry: OutboxEntry) -> None:
     session.execute(delete(TakenStep).where(col(TakenStep.outbox_id) == entry.id))
+
+
+def _occasion(entry: OutboxEntry, invoice_id: str) -> str:
+    """Tell which of the times that a step may come again for an invoice this is: a fee's period."""
+    return str(entry.payload.get("periods", {}).get(invoice_id, entry.payload.get("period", "")))
 
 
 def _customer_of(entry: OutboxEntry, invoice_id: str) -> str:

@@ -75,7 +75,11 @@ class FeePart:
 
 @dataclass(frozen=True, slots=True)
 class ChargeLateFee:
-    """A late fee on one invoice for one period; ``annual_rate`` is in percent (fee % x 365 / days late)."""
+    """A late fee on one invoice for one period; ``annual_rate`` is in percent (fee % x 365 / days late).
+
+    ``text`` is the line of the fee's invoice, due after ``due_days``; fees of a customer and currency that go
+    ``together`` (a month like "2026-12") make one invoice.
+    """
 
     customer_id: str
     invoice_id: str
@@ -86,6 +90,9 @@ class ChargeLateFee:
     parts: tuple[FeePart, ...]
     why: str
     needs_approval: bool = True
+    due_days: int = 14
+    text: str = ""
+    together: str = ""
 
 
 Action = SendReminder | TellOwner | MakeTask | ChargeLateFee

@@ -204,6 +204,13 @@ class Section:
         value = self.raw(key)
         return value if isinstance(value, bool) else bool(self.wrong(key, "true or false"))
 
+    def text(self, key: str, longest: int) -> str:
+        """Read a text of one line that is not empty."""
+        value = self.raw(key)
+        if isinstance(value, str) and value.strip() and len(value) <= longest and value.isprintable():
+            return value
+        return str(self.wrong(key, f"a text of one line, at most {longest} letters"))
+
     def day(self, key: str) -> date | None:
         """Read a date that may be absent."""
         value = self.raw(key)

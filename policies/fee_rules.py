@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -39,6 +40,10 @@ class LateFees:
     grace_days: int
     cap_percent: Decimal
     ceiling_annual_percent: Decimal
+    due_days: int
+    text: str
+    monthly_invoice: bool
+    invoice_day: int
 
     @classmethod
     def read(cls, section: Section) -> LateFees:
@@ -60,6 +65,10 @@ class LateFees:
             grace_days=section.whole("grace_days", 0, 365),
             cap_percent=section.amount("cap_percent", Decimal(0), Decimal(100)),
             ceiling_annual_percent=section.amount("ceiling_annual_percent", Decimal(0), Decimal(1000)),
+            due_days=section.whole("due_days", 0, 365),
+            text=_text(section),
+            monthly_invoice=section.choice("invoice", ["each", "monthly"]) == "monthly",
+            invoice_day=section.whole("invoice_day", 1, 28),
         )
         if read.enabled and read.kind == "flat" and not read.amounts:
             section.refuse("kind", 'is "flat", so amounts must say how much: { EUR = 15 }')
@@ -77,6 +86,17 @@ class LateFees:
         """Give the fixed sum for an invoice of this total."""
         sums = [amount for from_total, amount in self.compensation.get(currency, ()) if from_total <= total]
         return sums[-1] if sums else Decimal(0)
+
+    def words(self, number: str, calculation: str) -> str:
+        """Write the line of a fee's invoice."""
+        return self.text.replace("{number}", number).replace("{calculation}", calculation)
+
+
+def _text(section: Section) -> str:
+    text = section.text("text", 400)
+    for unknown in sorted(set(re.findall(r"\{[^}]*\}?", text)) - {"{number}", "{calculation}"}):
+        section.refuse("text", f"names {unknown}; it may name {{number}} and {{calculation}}")
+    return text
 
 
 def _rates(section: Section) -> tuple[tuple[date, Decimal], ...]:

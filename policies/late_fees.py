@@ -43,18 +43,28 @@ def late_fee(case: Case, invoice: Invoice, row: Row, deeds: Deeds) -> ChargeLate
     period = period_of(rules, invoice, case.today)
     if period is None or period.key in _periods_charged(rules, invoice, deeds):
         return ""
-    return _charge(case, invoice, deeds, period, _days_late(case, invoice, deeds, period, late_from))
+    possible_on = _possible_on(case, invoice, deeds, period, late_from)
+    collected_on = collection_day(case.today, rules.invoice_day)
+    if rules.monthly_invoice and possible_on > collected_on:
+        following_on = months_after(collected_on, 1)
+        return f"A late fee joins this customer's fee invoice of {day(following_on)}."
+    return _charge(case, invoice, deeds, period, (possible_on - starts_on(invoice)).days)
 
 
-def _days_late(case: Case, invoice: Invoice, deeds: Deeds, period: Period, late_from: int) -> int:
-    """Count the delay up to the first day on which this fee could be charged.
+def collection_day(today: date, of_month: int) -> date:
+    """Find the last day, up to today, on which fees were put together into one invoice."""
+    this_month = today.replace(day=of_month)
+    return this_month if this_month <= today else months_after(this_month, -1)
 
-    So the yearly rate shown does not change while the fee waits for its approval, and is never too low.
+
+def _possible_on(case: Case, invoice: Invoice, deeds: Deeds, period: Period, late_from: int) -> date:
+    """Find the first day on which this fee could be charged: up to it the delay counts for the yearly rate.
+
+    So the rate shown does not change while the fee waits for its approval, and is never too low.
     """
     start_on = starts_on(invoice)
     possible = [start_on + timedelta(days=late_from), deeds.warned_on[invoice.id] + timedelta(days=WARNING_DAYS)]
-    possible += [min(_agreed(case)), *([] if period.key == ONCE else [period.to_on])]
-    return (max(possible) - start_on).days
+    return max([*possible, min(_agreed(case)), *([] if period.key == ONCE else [period.to_on])])
 
 
 def _refused(case: Case, invoice: Invoice, deeds: Deeds) -> str:
@@ -71,6 +81,9 @@ def _refused(case: Case, invoice: Invoice, deeds: Deeds) -> str:
         return "no past-due mail has warned of it yet"
     if (case.today - warned_on).days < WARNING_DAYS:
         return f"the warning left on {day(warned_on)}, less than {WARNING_DAYS} days ago"
+    lock_on = case.statement.company.lock_on
+    if lock_on is not None and case.today <= lock_on:
+        return f"the books are closed up to {day(lock_on)}, and a fee is dated today; it can be charged after that day"
     return ""
 
 
@@ -146,6 +159,9 @@ def _charge(case: Case, invoice: Invoice, deeds: Deeds, period: Period, days_lat
         parts=parts,
         why=f"Late fee: {reckoned}; warned on {day(deeds.warned_on[invoice.id])}.",
         needs_approval=rules.needs_approval,
+        due_days=rules.due_days,
+        text=rules.words(invoice.number or invoice.id, "; ".join(part.text for part in parts)),
+        together=f"{collection_day(case.today, rules.invoice_day):%Y-%m}" if rules.monthly_invoice else "",
     )
 
 
