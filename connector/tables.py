@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, DateTime, Index, LargeBinary, Text, UniqueConstraint, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
@@ -240,7 +240,15 @@ class PaymentRow(SQLModel, table=True):
     total_e4: int = _money()
     unapplied_e4: int = _money()
     updated_at: datetime | None = _instant()
-    __table_args__ = (Index("ix_payment_customer", "connection_id", "customer_id"),)
+    __table_args__ = (
+        Index(
+            "ix_payment_unapplied",
+            "connection_id",
+            "customer_id",
+            sqlite_where=text("unapplied_e4 > 0"),
+            postgresql_where=text("unapplied_e4 > 0"),
+        ),
+    )
 
 
 class CreditRow(SQLModel, table=True):
@@ -376,6 +384,7 @@ class OutboxEntry(SQLModel, table=True):
     __table_args__ = (
         Index("ix_outbox_state", "connection_id", "state"),
         Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+        Index("ix_outbox_ended", "connection_id", "ended_at"),
     )
 
 

@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 revision = "0001"
@@ -264,6 +265,7 @@ Table(
     Column("run_id", Integer),
     Column("planned_at", _INSTANT, nullable=False),
     Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+    Index("ix_outbox_ended", "connection_id", "ended_at"),
     Index("ix_outbox_state", "connection_id", "state"),
 )
 Table(
@@ -277,7 +279,13 @@ Table(
     Column("total_e4", BigInteger, nullable=False),
     Column("unapplied_e4", BigInteger, nullable=False),
     Column("updated_at", _INSTANT),
-    Index("ix_payment_customer", "connection_id", "customer_id"),
+    Index(
+        "ix_payment_unapplied",
+        "connection_id",
+        "customer_id",
+        sqlite_where=text("unapplied_e4 > 0"),
+        postgresql_where=text("unapplied_e4 > 0"),
+    ),
 )
 Table(
     "policy_version",
