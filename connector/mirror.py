@@ -34,14 +34,27 @@ from sqlmodel import SQLModel
 
 from connector import applications, merges, sweep
 from connector.statements import customers_facts
-from connector.tables import Instant
+from connector.tables import (
+    ApplicationRow,
+    CreditRow,
+    CustomerRow,
+    CustomerSetting,
+    Instant,
+    InvoiceRow,
+    PaymentRow,
+    TakenStep,
+)
 from connector.upserts import STORAGE, SqlRow, malformed_row, rows_of, upsert_text
 from policies.receivables import InvoiceStatus
 from providers.ledger import Deleted, Malformed, Page
 
 __all__ = ["PageCounts", "customers_facts", "store_page"]
 
+_MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, TakenStep)
 _MALFORMED = SQLModel.metadata.tables["malformed_record"]
+_KNOWN_MALFORMED = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
+    _MALFORMED.c.connection_id == bindparam("here")
+)
 # What a single record can have that makes a database refuse it; anything else is raised.
 _UNFIT = (DataError, IntegrityError, ValueError, TypeError, AttributeError, OverflowError)
 
@@ -87,7 +100,9 @@ def store_page(session: Session, connection_id: int, page: Page, *, at: datetime
         deleted=sum(map(store.delete, [*page.deleted, *sweep.confirm(database, connection_id, page)])),
         malformed=store.malformed(at or datetime.now(UTC)),
     )
-    session.expire_all()  # rows that were loaded as objects before may have changed below them
+    for row in session.identity_map.values():
+        if isinstance(row, _MIRRORED):  # it was loaded as an object before, and may have changed below it
+            session.expire(row)
     return counts
 
 
@@ -161,10 +176,7 @@ class _Store:
         return kept
 
     def _forget_mended(self) -> int:
-        query = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
-            _MALFORMED.c.connection_id == self._connection_id
-        )
-        known = {tuple(row) for row in self._database.execute(query)}
+        known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"here": self._connection_id})}
         mended = known & _readable(self._page) if known else known
         for kind, external_id in mended:
             self._database.execute(

@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, or_, select, union
+from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, or_, select, text, union
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -177,7 +177,7 @@ class _Reader:
         found = self._lists(
             select(credit).where(theirs(credit), credit.c.remaining_e4 > 0), "customer_id", credit_of_row
         )
-        unapplied = select(payment).where(theirs(payment), payment.c.unapplied_e4 > 0)
+        unapplied = select(payment).where(theirs(payment), text("unapplied_e4 > 0"))  # literally as its index says
         for customer_id, more in self._lists(unapplied, "customer_id", credit_of_payment).items():
             found.setdefault(customer_id, []).extend(more)
         for each in found.values():

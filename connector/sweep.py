@@ -7,7 +7,7 @@ The notes are in the database, so a reading that breaks off goes on where it was
 from __future__ import annotations
 
 from sqlalchemy import Connection as Database
-from sqlalchemy import insert, literal, select
+from sqlalchemy import bindparam, insert, literal, select
 from sqlmodel import SQLModel
 
 import connector.tables  # noqa: F401  # fills the metadata
@@ -16,6 +16,7 @@ from providers.ledger import Deleted, Page
 
 _TABLES = SQLModel.metadata.tables
 _NOTED = _TABLES["unconfirmed_record"]
+_UNDER_WAY = select(_NOTED.c.kind).where(_NOTED.c.connection_id == bindparam("here")).limit(1)
 _COLUMNS = ["connection_id", "kind", "external_id"]
 
 
@@ -35,9 +36,9 @@ def begin(database: Database, connection_id: int) -> None:
 
 def confirm(database: Database, connection_id: int, page: Page) -> list[Deleted]:
     """Strike off what a page brings; with the last page, return what never came. Nothing unless a reading is afresh."""
-    here = _NOTED.c.connection_id == connection_id
-    if database.execute(select(_NOTED.c.kind).where(here).limit(1)).first() is None:
+    if database.execute(_UNDER_WAY, {"here": connection_id}).first() is None:
         return []
+    here = _NOTED.c.connection_id == connection_id
     for kind, ids in _brought(page).items():
         database.execute(_NOTED.delete().where(here, _NOTED.c.kind == kind, _NOTED.c.external_id.in_(ids)))
     if not page.last:
