@@ -35,6 +35,8 @@ def decide(statements: Sequence[Statement], policy: ReminderPolicy, now: datetim
     """Decide about one customer: all his statements, one per currency, at an aware instant."""
     if not statements:
         return Decision("", (), ())
+    today = now.astimezone(zone(statements[0].company.time_zone)).date()
+    policy = policy.chosen_for(statements[0].customer, today)
     the_day = _open_day(statements, policy, now, calendar)
     looks = [look for statement in statements for look in _look_at(statement, the_day)]
 
@@ -49,7 +51,7 @@ def decide(statements: Sequence[Statement], policy: ReminderPolicy, now: datetim
         actions.insert(0, mail)
     taken = dict(mail.taken) if mail is not None else {}
     answers = tuple(_answer(look, taken.get(look.invoice.id), why_not, the_day) for look in looks)
-    return Decision(statements[0].customer.id, tuple(actions), answers)
+    return Decision(statements[0].customer.id, tuple(actions), answers, policy.name)
 
 
 def _open_day(statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar) -> _Day:

@@ -116,8 +116,12 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Everything decided about one customer: actions, and exactly one answer per invoice of his statements."""
+    """Everything decided about one customer: actions, and exactly one answer per invoice of his statements.
+
+    ``policy`` names the policy of the document that was followed, "" the one for all.
+    """
 
     customer_id: str
     actions: tuple[Action, ...]
     answers: tuple[Answer, ...]
+    policy: str = ""

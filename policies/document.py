@@ -63,6 +63,19 @@ def laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Table:
     return merged
 
 
+def different(above: Mapping[str, Any], below: Mapping[str, Any]) -> Table:
+    """Give what has to be laid over one document to get the other, which says all that it says."""
+    table: Table = {}
+    for key, value in above.items():
+        under = below.get(key)
+        if isinstance(value, Mapping) and isinstance(under, Mapping):
+            inside = different(value, under)
+            table |= {key: inside} if inside else {}
+        elif value != under:
+            table[key] = value
+    return table
+
+
 def lines_of(text: str) -> dict[Path, int]:
     """Find the line of every table and key; keys inside an inline table share the line of the table."""
     lines: dict[Path, int] = {}
@@ -93,14 +106,20 @@ class Findings:
 
     lines: dict[Path, int]
     problems: list[Problem] = field(default_factory=list)
+    inside: Path = ()  # the table of a policy for some customers, where its own values are looked for first
 
     def line(self, path: Path) -> int:
         """Tell the line of a path, or of the nearest table around it."""
-        return next((self.lines[path[:end]] for end in range(len(path), 0, -1) if path[:end] in self.lines), 0)
+        full = (*self.inside, *path)
+        return next((self.lines[full[:end]] for end in range(len(full), 0, -1) if full[:end] in self.lines), 0)
 
     def own_line(self, paths: Sequence[Path]) -> int:
         """Tell the line of the first of these values that the document sets itself, not of the table around it."""
-        own = (self.lines[path[:end]] for path in paths for end in range(len(path), 1, -1) if path[:end] in self.lines)
+        full = [(*self.inside, *path) for path in paths]
+        deeper = len(self.inside) + 1
+        own = (
+            self.lines[path[:end]] for path in full for end in range(len(path), deeper, -1) if path[:end] in self.lines
+        )
         return next(own, self.line(paths[0]))
 
     def add(self, path: Path, text: str) -> None:
@@ -197,12 +216,23 @@ class Section:
         words = list(choices)
         if isinstance(value, list) and all(word in words for word in value):
             return value
-        return list(self.wrong(key, f"a list out of {', '.join(words)}"))
+        return list(self.wrong(key, f"a list out of {', '.join(words)}") or [])
 
     def switch(self, key: str) -> bool:
         """Read true or false."""
         value = self.raw(key)
         return value if isinstance(value, bool) else bool(self.wrong(key, "true or false"))
+
+    def has(self, key: str) -> bool:
+        """Tell whether the table holds a key."""
+        return key in self.table
+
+    def texts(self, key: str) -> list[str]:
+        """Read a list of texts that may be absent."""
+        value = self.raw(key)
+        if value is None or (isinstance(value, list) and all(isinstance(each, str) and each for each in value)):
+            return value or []
+        return list(self.wrong(key, "a list of texts") or [])
 
     def text(self, key: str, longest: int) -> str:
         """Read a text of one line that is not empty."""

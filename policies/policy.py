@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import date
 from functools import cache
 from pathlib import Path
 
 from policies import parts, rules, toml_writer
-from policies.document import Findings, PolicyError, Problem, Section, Table, laid_over, lines_of, parse
+from policies.document import Findings, PolicyError, Problem, Section, Table, different, laid_over, lines_of, parse
 from policies.fee_rules import PRESETS, LateFees
-from policies.receivables import Step
+from policies.receivables import Customer, Step
+from policies.segments import segment_of
+from policies.special import MOST_PERCENT, NOT_AT_ALL, AppliesTo
 from policies.timetable import Row
 
 __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
 
 _HERE = Path(__file__).parent
 _TONES = ("gentle", "standard", "firm")
+_OF_ALL = frozenset({"segments", "sizes", "hold_out", "policies"})
 
 
 @dataclass(frozen=True)
@@ -36,18 +40,39 @@ class ReminderPolicy:
     late_fees: LateFees
     disputes: parts.Disputes
     promises: parts.Promises
+    replies: parts.Replies
+    hold_out_percent: int
     document: Table = field(repr=False, compare=False)
+    name: str = ""
+    special: tuple[tuple[AppliesTo, ReminderPolicy], ...] = ()
 
     @classmethod
     def from_toml(cls, text: str) -> ReminderPolicy:
         """Read a document laid over the defaults; raises ``PolicyError`` with everything that is wrong."""
         own = parse(text)
-        below = _below(_word(own.get("tone")), _word(_late_fees(own).get("preset")))
+        others = own.pop("policies", {})
         findings = Findings(lines_of(text))
-        policy = _read(laid_over(below, own), below, findings)
+        policy = _laid(own, findings)
         if findings.problems:
             raise PolicyError(findings.problems)
-        return policy
+        special = tuple(_special(own, name, table, findings) for name, table in _tables(others, findings))
+        if findings.problems:
+            raise PolicyError(findings.problems)
+        said = {
+            each.name: {"applies_to": others[each.name]["applies_to"], **different(each.document, policy.document)}
+            for _, each in special
+        }
+        document = {**policy.document, "policies": said} if said else policy.document
+        return replace(policy, special=special, document=document)
+
+    def chosen_for(self, customer: Customer, today: date) -> ReminderPolicy:
+        """Choose the policy of a customer: the one that names him most closely, the first of equals, else this one."""
+        if not self.special:
+            return self
+        segment = segment_of(customer, self.segments, today)
+        ranked = [(applies_to.closeness(customer, segment), policy) for applies_to, policy in self.special]
+        closest, chosen = min(ranked, key=lambda each: each[0])
+        return chosen if closest < NOT_AT_ALL else self
 
     @classmethod
     def default(cls) -> ReminderPolicy:
@@ -57,6 +82,31 @@ class ReminderPolicy:
     def to_toml(self) -> str:
         """Write the whole policy, defaults and all, as a document."""
         return toml_writer.to_toml(self.document)
+
+
+def _laid(own: Table, findings: Findings) -> ReminderPolicy:
+    below = _below(_word(own.get("tone")), _word(_late_fees(own).get("preset")))
+    return _read(laid_over(below, own), below, findings)
+
+
+def _tables(others: object, findings: Findings) -> list[tuple[str, Table]]:
+    found = [(name, table) for name, table in others.items()] if isinstance(others, dict) else []
+    if not isinstance(others, dict) or not all(isinstance(table, dict) for _, table in found):
+        findings.add(("policies",), "[policies] holds tables: [policies.friends] with applies_to and what is different")
+        return []
+    return found
+
+
+def _special(own: Table, name: str, table: Table, findings: Findings) -> tuple[AppliesTo, ReminderPolicy]:
+    """Read a policy for some customers: the document with what its table says instead."""
+    inner = Findings(findings.lines, inside=("policies", name))
+    applies_to = AppliesTo.read(Section(table.get("applies_to", {}), {}, ("applies_to",), inner))
+    for key in _OF_ALL & table.keys():
+        inner.add((key,), f"{key} belongs to the whole document")
+    said = {key: value for key, value in table.items() if key != "applies_to" and key not in _OF_ALL}
+    policy = _laid(laid_over(own, said), inner)
+    findings.problems += [Problem(line, f"in [policies.{name}]: {text}") for line, text in inner.problems]
+    return applies_to, replace(policy, name=name)
 
 
 @cache
@@ -90,7 +140,7 @@ def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
         step: parts.StepTable.read(root.section(step.value), step) for step in rules.TABLED
     }
     rules.check({step: each.days for step, each in tables.items()}, findings)
-    statement = root.section("statement")
+    statement, hold_out = root.section("statement"), root.section("hold_out")
     policy = ReminderPolicy(
         tone=root.choice("tone", _TONES),
         rows={cell: _row(tables, cell) for cell in parts.CELLS},
@@ -105,8 +155,11 @@ def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
         late_fees=LateFees.read(root.section("late_fees")),
         disputes=parts.Disputes.read(root.section("dispute_raised")),
         promises=parts.Promises.read(root.section("promise_broken")),
+        replies=parts.Replies.read(root.section("replies")),
+        hold_out_percent=hold_out.whole("percent", 0, MOST_PERCENT),
         document=table,
     )
+    hold_out.done()
     statement.done()
     root.done()
     return policy

@@ -132,6 +132,8 @@ class Customer:
     revenue_among: int = 0
     revenue_percent: int = 0
     habits: Habits | None = None
+    tags: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
