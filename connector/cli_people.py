@@ -59,6 +59,29 @@ def list_customers(
     put_list(rows, columns, "There are no customers in the mirror yet; they come with: duewell run", as_json=as_json)
 
 
+@customers.command("show")
+def show_customer(
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")],
+    connection: WithinOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a customer: segment, habits and sizes with their inputs, and when each invoice may be paid."""
+    from connector.customer_card import card, lines
+    from connector.customers import find_customer
+    from connector.database import reading
+
+    with opened() as installation:
+        inside = within(installation, connection)
+        with reading(installation.engine) as session:
+            found = find_customer(session, customer, inside)
+            told = card(session, found, installation.now())
+    if as_json:
+        put_json(told)
+    else:
+        for line in lines(told):
+            put(line)
+
+
 @customers.command("set")
 def set_(
     customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")],
@@ -78,12 +101,19 @@ def set_(
         str | None, typer.Option(metavar="'NAME <MAIL>'", help="Where mail goes, instead of the books' address; none.")
     ] = None,
     language: Annotated[str | None, typer.Option(help="The language of mails, like de; none.")] = None,
+    owner: Annotated[
+        str | None, typer.Option(metavar="'NAME <MAIL>'", help="Who minds this customer; none: as the company says.")
+    ] = None,
+    sales_rep: Annotated[
+        str | None, typer.Option(metavar="'NAME <MAIL>'", help="Who sells to this customer; none.")
+    ] = None,
     connection: WithinOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set something for a customer; it survives every pull."""
     from connector.customers import find_customer, set_customer
     from connector.database import reading
+    from connector.team import person
 
     changes: dict[str, Any] = {}
     if segment is not None:
@@ -93,9 +123,12 @@ def set_(
     if fees_agreed_on is not None:
         changes["fees_agreed_on"] = parse_day(fees_agreed_on)
     if contact is not None:
-        changes["contact_name"], changes["emails"] = _contact(contact)
+        changes["contact_name"], changes["emails"] = parse_contact(contact)
     if language is not None:
         changes["language"] = "" if language == "none" else language
+    for name, text in {"owner": owner, "sales_rep": sales_rep}.items():
+        if text is not None:
+            changes[name] = "" if text.strip().lower() == "none" else person(text)
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
     changes |= {name: value for name, value in flags.items() if value is not None}
     if not changes:
@@ -122,7 +155,7 @@ def _segment(text: str) -> str | None:
     return text
 
 
-def _contact(text: str) -> tuple[str, str]:
+def parse_contact(text: str) -> tuple[str, str]:
     """Read "Ann Lee <ann@example.com>", or an address alone, as name and address."""
     if text.strip().lower() == "none":
         return "", ""

@@ -13,8 +13,10 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 from sqlmodel import SQLModel
 
+from connector.customer_habits import company_norm
 from connector.money import from_e4
 from connector.tables import Connection
+from policies.habits import Norm
 from policies.receivables import InvoiceStatus
 from policies.segments import Place, Thresholds, top_revenue
 
@@ -27,11 +29,12 @@ _BILLED = (InvoiceStatus.OPEN.value, InvoiceStatus.PAID.value)
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """The thresholds of each currency, the place of each customer, and the newest payment anyone made."""
+    """The thresholds of each currency, each customer's place, the newest payment, and how customers pay altogether."""
 
     thresholds: dict[str, Thresholds]
     places: dict[str, Place]
     newest_payment_on: date | None
+    norm: Norm
 
 
 _Key = tuple[int, int, date]  # connection, version of its mirror, day
@@ -51,6 +54,7 @@ def picture(session: Session, connection: Connection, today: date) -> Picture:
             _thresholds(session, connection.id, today - _YEAR),
             _places(session, connection.id, today - _YEAR),
             _newest_payment(session, connection.id),
+            company_norm(session, connection.id, today),
         )
     return drawn[key]
 
@@ -100,8 +104,7 @@ def _places(session: Session, connection_id: int, since_on: date) -> dict[str, P
     for ranked in map(top_revenue, revenue.values()):
         for customer_id, place in ranked.items():
             other = places.get(customer_id, place)
-            among = place.in_top_revenue or other.in_top_revenue
-            places[customer_id] = Place(min(place.rank, other.rank), in_top_revenue=among)
+            places[customer_id] = min(place, other, key=lambda each: (not each.in_top_revenue, each.rank))
     return places
 
 

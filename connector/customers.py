@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import func, or_, select
@@ -24,6 +25,8 @@ SETTINGS = (
     "emails",
     "contact_name",
     "language",
+    "owner",
+    "sales_rep",
 )
 
 
@@ -76,29 +79,41 @@ def set_customer(
     """Set something for a customer; it survives every pull and counts from the next run on."""
     now = installation.now()
     with writing(installation.engine) as session:
-        customer = session.get_one(CustomerRow, (connection_id, customer_id))
-        row = session.get(CustomerSetting, (connection_id, customer_id))
-        if row is None:
-            row = CustomerSetting(connection_id=connection_id, customer_id=customer_id, set_at=now)
-            session.add(row)
-        for name, value in changes.items():
-            setattr(row, name, value)
-        if changes.get("emails"):
-            row.suppressed_why = ""  # that was about the old address
-        row.set_at = now
-        session.get_one(Connection, connection_id).decided_on = ""
-        said = ", ".join(
-            f"{name.removesuffix('_on').replace('_', ' ')} {_shown(value)}" for name, value in changes.items()
-        )
-        sync_log.write(
-            session,
-            at=now,
-            kind="customer_set",
-            text=f"{by} set for {customer.name}: {said}.",
-            connection_id=connection_id,
-            customer_id=customer_id,
-        )
-        return {"id": customer_id, "connection_id": connection_id, "name": customer.name, "set": _as_dict(row)}
+        row = change_settings(session, connection_id, customer_id, changes, by=by, at=now)
+        name = session.get_one(CustomerRow, (connection_id, customer_id)).name
+        return {"id": customer_id, "connection_id": connection_id, "name": name, "set": _as_dict(row)}
+
+
+def change_settings(
+    session: Session, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str, at: datetime
+) -> CustomerSetting:
+    """Set something for a customer, in the caller's transaction."""
+    customer = session.get_one(CustomerRow, (connection_id, customer_id))
+    row = session.get(CustomerSetting, (connection_id, customer_id))
+    if row is None:
+        row = CustomerSetting(connection_id=connection_id, customer_id=customer_id, set_at=at)
+        session.add(row)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    if changes.get("emails"):
+        row.suppressed_why = ""  # that was about the old address
+    row.set_at = at
+    session.get_one(Connection, connection_id).decided_on = ""
+    said = ", ".join(f"{name.removesuffix('_on').replace('_', ' ')} {_shown(value)}" for name, value in changes.items())
+    sync_log.write(
+        session,
+        at=at,
+        kind="customer_set",
+        text=f"{by} set for {customer.name}: {said}.",
+        connection_id=connection_id,
+        customer_id=customer_id,
+    )
+    return row
+
+
+def settings_of(session: Session, connection_id: int, customer_id: str) -> dict[str, Any]:
+    """Show what a person set for a customer."""
+    return _as_dict(session.get(CustomerSetting, (connection_id, customer_id)))
 
 
 def _customers(connection_id: int | None) -> Any:

@@ -11,11 +11,12 @@ from datetime import date, datetime
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
-from connector import effects, outbox, policies_store
+from connector import effects, outbox, policies_store, settling
 from connector.hour import Hour
 from connector.mirror import customers_facts
 from connector.places import HolidayCalendar
 from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, TakenStep, Task
+from connector.team import team_of
 from policies.decide import decide
 from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
 from policies.policy import ReminderPolicy
@@ -49,6 +50,8 @@ def decide_all(hour: Hour) -> None:
         connection = hour.connection(session)
         policy, version = policies_store.current(session, hour.connection_id)
         hour.tell("deciding")
+        if not hour.dry_run:
+            settling.settle(hour, session, connection, policy, hour.today(connection))
         decided = _decide(hour, session, connection, policy, None)
         _plan(hour, session, connection, decided, version, None)
         connection.decided_on = "" if hour.dry_run else _fingerprint(session, connection, version, hour.now())
@@ -122,6 +125,7 @@ def _plan(
     _keep_answers(hour, session, _with_refusals(decided, changes), version, customer_ids)
     if connection.mode != "observe":
         _make_tasks(hour, session, decided.tasks, today)
+        settling.mark_broken(hour, session, decided.tasks, today)
     _log_plans(hour, session, drafts, changes)
     for text in decided.odd:
         hour.log(session, "odd", f"No decision could be made about {text}")
@@ -191,6 +195,7 @@ def _keep_answers(
 
 
 def _make_tasks(hour: Hour, session: Session, tasks: Sequence[MakeTask], today: date) -> None:
+    team = team_of(session, hour.connection(session)) if tasks else None
     for task in tasks:
         key = effects.task_key(hour.books, task)
         if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
@@ -204,6 +209,7 @@ def _make_tasks(hour: Hour, session: Session, tasks: Sequence[MakeTask], today: 
             invoice_ids=list(task.invoice_ids),
             due_on=task.due_on,
             why=task.why,
+            owner=team.owner_of(task.customer_id) if team else "",
             made_at=hour.now(),
         )
         session.add(row)

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, or_, selec
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
+from connector import customer_habits
 from connector.company_picture import Picture, billed, picture
 from connector.facts import (
     balance_change,
@@ -29,7 +30,17 @@ from connector.facts import (
     reachable,
 )
 from connector.tables import Connection
-from policies.receivables import BalanceChange, Company, Credit, Deed, Invoice, InvoiceStatus, PaymentPlan, Statement
+from policies.receivables import (
+    BalanceChange,
+    Company,
+    Credit,
+    Deed,
+    Habits,
+    Invoice,
+    InvoiceStatus,
+    PaymentPlan,
+    Statement,
+)
 
 SETTLED_DAYS = 45  # invoices settled this long ago still belong to a statement: for the thanks, and for late payments
 _CHUNK = 300
@@ -46,6 +57,7 @@ class Loaded(NamedTuple):
     customers: dict[str, SqlRow]
     settings: dict[str, SqlRow]
     history: dict[str, SqlRow]
+    habits: dict[str, Habits]
     invoices: dict[str, list[Invoice]]
     credits: dict[str, list[Credit]]
     deeds: dict[str, list[Deed]]
@@ -96,6 +108,7 @@ class _Reader:
     def _load(self, chunk: list[str]) -> Loaded:
         theirs = self._theirs(chunk)
         invoices = self._rows(select(_INVOICE).where(theirs(_INVOICE), self._on_statement()))
+        history = self._history(theirs)
         deeds = self._deeds(theirs)
         return Loaded(
             customers=self._by(
@@ -104,7 +117,8 @@ class _Reader:
             settings=self._by(
                 select(_TABLES["customer_setting"]).where(theirs(_TABLES["customer_setting"])), "customer_id"
             ),
-            history=self._history(theirs),
+            history=history,
+            habits=customer_habits.habits(self._session, self._here, history, self._picture.norm, self._today),
             invoices=self._invoices(invoices),
             credits=self._credits(theirs),
             deeds=deeds,
@@ -119,6 +133,7 @@ class _Reader:
                 loaded.history.get(customer_id),
                 self._picture.places.get(customer_id),
                 self._company,
+                loaded.habits.get(customer_id),
             ),
             self._suppressed,
         )
@@ -198,7 +213,10 @@ class _Reader:
     def _history(self, theirs: Callable[[Table], ColumnElement[bool]]) -> dict[str, SqlRow]:
         paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID.value)
         query = select(
-            _INVOICE.c.customer_id, func.min(_INVOICE.c.issued_on).label("first_on"), paid.label("paid")
+            _INVOICE.c.customer_id,
+            func.min(_INVOICE.c.issued_on).label("first_on"),
+            paid.label("paid"),
+            *customer_habits.STAMP_COLUMNS,
         ).where(theirs(_INVOICE), billed(self._here))
         return self._by(query.group_by(_INVOICE.c.customer_id), "customer_id")
 

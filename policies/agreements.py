@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
-from policies.calendar import business_days_after
+from policies.calendar import Calendar, business_days_after
 from policies.case import Case
 from policies.decisions import MakeTask
 from policies.looks import Look
+from policies.policy import ReminderPolicy
 from policies.receivables import Instalment, Invoice, Size, Step
 from policies.segments import size_of
 from policies.wording import day, sum_of
@@ -21,8 +22,12 @@ def broken_on(case: Case, promised_on: date) -> date:
     """Tell from which day on a promise counts as broken."""
     if case.today > promised_on + timedelta(days=_LONG_AGO_DAYS):
         return promised_on + timedelta(days=_LONG_AGO_DAYS)
-    days = case.policy.promises.business_days
-    return business_days_after(promised_on, days, case.country, case.policy.window, case.calendar)
+    return grace_over_on(promised_on, case.policy, case.country, case.calendar)
+
+
+def grace_over_on(promised_on: date, policy: ReminderPolicy, country: str, calendar: Calendar) -> date:
+    """Tell the first day on which what was promised for a day has not come in time."""
+    return business_days_after(promised_on, policy.promises.business_days, country, policy.window, calendar)
 
 
 def missed_instalment(case: Case, invoice: Invoice) -> Instalment | None:
