@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import timedelta
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from connector import ledger_writes, letters, outbox, pull, suppression
 from connector.deciding import decide_again
 from connector.hour import Hour
-from connector.lanes import LaneClosed, about, done, doubt, put_off, refused
+from connector.lanes import SETBACKS_MAX, LaneClosed, about, done, doubt, odd, put_off, refused, wait
+from connector.lease import LeaseLost
 from connector.outbox import StepTaken
 from connector.tables import OutboxEntry
 from providers.errors import Reconnect, Rejected, TryLater, Unknown
+from providers.mailer import Mail, Mailer
 
 ALL = ("mail", "late_fee", "owner_mail", "waive_fee", "note")
 LOOK_SIZE = 25  # customers re-read by one look …
 LOOK_LASTS = timedelta(seconds=60)  # … which is trusted for a minute
 FACTS_LAST = timedelta(days=1)
+log = logging.getLogger("duewell.deliver")
 
 
 def deliver(hour: Hour) -> None:
@@ -25,15 +31,29 @@ def deliver(hour: Hour) -> None:
         return
     if not _ready_ids(hour, ALL):
         return
-    _lane(hour, ("mail", "late_fee"), _batches(hour))
-    _lane(hour, ("owner_mail",), ([entry_id] for entry_id in _ready_ids(hour, ("owner_mail",))))
-    _lane(hour, ("waive_fee",), ([entry_id] for entry_id in _ready_ids(hour, ("waive_fee",))))
-    # Notes last, in a fresh look at the outbox: mails, fees and waivers of this very run owe some.
-    _lane(hour, ("note",), ([entry_id] for entry_id in _ready_ids(hour, ("note",))))
-
-
-def _lane(hour: Hour, kinds: Sequence[str], batches: Iterable[Sequence[int]]) -> None:
     closed: set[str] = set()
+    _lane(hour, ("mail", "late_fee"), _batches(hour, closed), closed)
+    _lane(hour, ("owner_mail",), _each(hour, "owner_mail"), closed)
+    deliver_what_is_owed(hour)
+
+
+def deliver_what_is_owed(hour: Hour) -> None:
+    """Write what follows from deeds, whatever the books say by now: waivers, and notes of what has left.
+
+    Notes last, in a fresh look at the outbox: mails, fees and waivers of this very run owe some.
+    """
+    if hour.dry_run:
+        return
+    for kind in ("waive_fee", "note"):
+        _lane(hour, (kind,), _each(hour, kind), set())
+
+
+def _each(hour: Hour, kind: str) -> Iterator[list[int]]:
+    for entry_id in _ready_ids(hour, (kind,)):
+        yield [entry_id]
+
+
+def _lane(hour: Hour, kinds: Sequence[str], batches: Iterable[Sequence[int]], closed: set[str]) -> None:
     for batch in batches:
         for entry_id in batch:
             if hour.installation.stopping():
@@ -43,15 +63,15 @@ def _lane(hour: Hour, kinds: Sequence[str], batches: Iterable[Sequence[int]]) ->
             return
 
 
-def _ready_ids(hour: Hour, kinds: Sequence[str]) -> list[int]:
+def _ready_ids(hour: Hour, kinds: Collection[str]) -> list[int]:
     with hour.reading() as session:
         ready = outbox.ready(session, hour.connection(session), kinds, hour.now())
         return [entry.id for entry in ready if entry.id is not None]
 
 
-def _batches(hour: Hour) -> Iterator[list[int]]:
+def _batches(hour: Hour, closed: set[str]) -> Iterator[list[int]]:
     """Yield ready mails and fees, a few customers at a time, each batch re-read from the ledger and decided again."""
-    kinds = ("mail", "late_fee")
+    kinds = {"mail", "late_fee"}
     with hour.reading() as session:
         connection = hour.connection(session)
         ready = outbox.ready(session, connection, kinds, hour.now())
@@ -64,12 +84,37 @@ def _batches(hour: Hour) -> Iterator[list[int]]:
     customers = list(by_customer)
     for start in range(0, len(customers), LOOK_SIZE):
         some = customers[start : start + LOOK_SIZE]
-        _look(hour, some, [entry_id for customer in some for entry_id in by_customer[customer]])
-        looked_at = hour.now()
+        for seen in _looked_at(hour, some, by_customer):
+            looked_at = hour.now()
+            for customer in seen:
+                if not _looked_lately(hour, looked_at):
+                    _look(hour, [customer], by_customer[customer])
+                yield _still_ready(hour, customer, kinds - closed)
+
+
+def _looked_at(hour: Hour, some: Sequence[str], entries: Mapping[str, list[int]]) -> Iterator[Sequence[str]]:
+    """Look at customers together, or, where the ledger refuses that because of one of them, at each by himself."""
+    try:
+        _look(hour, some, [entry_id for customer in some for entry_id in entries[customer]])
+    except Rejected as no:
+        if len(some) == 1:
+            _cannot_look(hour, some[0], no)
+            return
         for customer in some:
-            if hour.now() - looked_at > LOOK_LASTS:
-                _look(hour, [customer], by_customer[customer])
-            yield _still_ready(hour, customer, kinds)
+            yield from _looked_at(hour, [customer], entries)
+        return
+    yield some
+
+
+def _cannot_look(hour: Hour, customer_id: str, no: Rejected) -> None:
+    text = f"Nothing was sent to this customer, because the ledger would not show his invoices just before: {no}"
+    with hour.writing() as session:
+        hour.log(session, "odd", text, customer_id=customer_id)
+    hour.failed.append(f"The ledger would not show the invoices of customer {customer_id}: {no}")
+
+
+def _looked_lately(hour: Hour, looked_at: datetime) -> bool:
+    return timedelta(0) <= hour.now() - looked_at <= LOOK_LASTS
 
 
 def _look(hour: Hour, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> None:
@@ -87,7 +132,7 @@ def _look(hour: Hour, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> 
         decide_again(hour, session, customer_ids)
 
 
-def _still_ready(hour: Hour, customer_id: str, kinds: Sequence[str]) -> list[int]:
+def _still_ready(hour: Hour, customer_id: str, kinds: Collection[str]) -> list[int]:
     with hour.reading() as session:
         ready = outbox.ready(session, hour.connection(session), kinds, hour.now())
         return [entry.id or 0 for entry in ready if entry.customer_id == customer_id]
@@ -102,16 +147,21 @@ def _one(hour: Hour, entry_id: int, closed: set[str]) -> None:
         return
     try:
         if kind in {"mail", "owner_mail"}:
-            _mail(hour, entry_id)
+            _mail(hour, entry_id, kind)
         else:
             ledger_writes.write(hour, entry_id)
     except LaneClosed:
         closed.add(kind)
     except StepTaken as twice:
         _drop(hour, entry_id, str(twice))
+    except (LeaseLost, SQLAlchemyError):  # of the whole run, not of this entry
+        raise
+    except Exception as error:
+        log.exception("outbox entry %s broke off", entry_id)
+        odd(hour, entry_id, error)
 
 
-def _mail(hour: Hour, entry_id: int) -> None:
+def _mail(hour: Hour, entry_id: int, kind: str) -> None:
     mailer = hour.mailer
     if mailer is None:
         message = (
@@ -122,10 +172,8 @@ def _mail(hour: Hour, entry_id: int) -> None:
         raise LaneClosed(message)
     if suppression.found(hour, mailer, entry_id) and not _decided_again(hour, entry_id):
         return
-    try:
-        mail = letters.write(hour, entry_id)
-    except letters.CannotWrite as error:
-        refused(hour, entry_id, str(error))
+    written = _written(hour, entry_id, kind)
+    if written is None:
         return
     with hour.writing() as session:
         entry, connection = session.get_one(OutboxEntry, entry_id), hour.connection(session)
@@ -133,15 +181,50 @@ def _mail(hour: Hour, entry_id: int) -> None:
             return
         outbox.mark_calling(session, entry, at=hour.now(), on=hour.today(connection))
         hour.log(session, "calling", f"Mailing: {entry.why}", **about(entry))
+    _send(hour, entry_id, kind, mailer, written)
+
+
+def _written(hour: Hour, entry_id: int, kind: str) -> Mail | None:
+    """Write the mail. Where the ledger's links and PDFs took long, look once more whether it is still right."""
+    begun_at = hour.now()
+    before = _content(hour, entry_id)
+    try:
+        mail = letters.write(hour, entry_id)
+    except letters.CannotWrite as error:
+        refused(hour, entry_id, str(error))
+        return None
+    except (Reconnect, TryLater) as unread:
+        wait(hour, kind, unread)
+        return None
+    if kind == "mail" and not _looked_lately(hour, begun_at):
+        with hour.reading() as session:
+            customer_id = session.get_one(OutboxEntry, entry_id).customer_id
+        _look(hour, [customer_id], [entry_id])
+        if _content(hour, entry_id) != before:
+            return None  # something else is right by now: the next run writes that
+    return mail
+
+
+def _content(hour: Hour, entry_id: int) -> str:
+    with hour.reading() as session:
+        entry = session.get(OutboxEntry, entry_id)
+        return entry.content if entry is not None else ""
+
+
+def _send(hour: Hour, entry_id: int, kind: str, mailer: Mailer, mail: Mail) -> None:
     hour.tell(f"mailing {mail.to_name or mail.to[0]}")
     try:
         accepted = mailer.send(mail)
     except Unknown as unknown:
         doubt(hour, entry_id, str(unknown))
+        hour.setbacks[kind] += 1
+        if hour.setbacks[kind] >= SETBACKS_MAX:  # a mail system that hangs must not make a doubt of every mail
+            hour.later.append(f"Mail after mail came to nothing; the rest waits: {unknown}")
+            raise LaneClosed from unknown
     except Rejected as no:
         refused(hour, entry_id, str(no))
-    except (Reconnect, TryLater) as wait:
-        raise put_off(hour, entry_id, wait) from wait
+    except (Reconnect, TryLater) as nothing_left:
+        put_off(hour, entry_id, kind, nothing_left)
     else:
         done(hour, entry_id, accepted.reference, f"{mailer.name} took it for {', '.join(mail.to)}")
 

@@ -1,8 +1,13 @@
-"""What all deliveries share: when a lane closes, how an entry's end is recorded and told in the log."""
+"""What all deliveries share: when a lane closes, how an entry's end is recorded and told in the log.
+
+A limit or a dead grant closes a lane for this run at once. What may concern one entry alone does so after a few in a
+row: one odd invoice must not hold up the others, and a vendor that hangs must not hold up the run for hours.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from sqlmodel import Session
@@ -10,7 +15,10 @@ from sqlmodel import Session
 from connector import outbox
 from connector.hour import Hour
 from connector.tables import OutboxEntry
-from providers.errors import Reconnect, TryLater
+from providers.errors import RateLimited, Reconnect, TryLater, Unknown
+
+SETBACKS_MAX = 3  # in a row, of one kind
+WAIT_MAX = timedelta(days=1)  # a clock that jumped must not put an effect off for a year
 
 _DONE_WORDS = {
     "mail": ("mailed", "Mailed"),
@@ -38,6 +46,7 @@ def done(hour: Hour, entry_id: int, reference: str, answer: str) -> None:
         kind, word = _DONE_WORDS[entry.kind]
         outbox.mark_done(session, entry, at=hour.now(), reference=reference, answer=answer)
         hour.tally[kind] += 1
+        hour.setbacks[entry.kind] = 0
         hour.log(session, kind, f"{word}: {entry.why} {answer}.", **about(entry))
 
     settle(hour, entry_id, how)
@@ -67,16 +76,45 @@ def doubt(hour: Hour, entry_id: int, answer: str) -> None:
     settle(hour, entry_id, how)
 
 
-def put_off(hour: Hour, entry_id: int, error: Reconnect | TryLater) -> LaneClosed:
-    """Take the intent back, tell the run why, and give the exception that closes the lane."""
-    reason, until = str(error), getattr(error, "not_before_at", None)
+def put_off(hour: Hour, entry_id: int, kind: str, error: Reconnect | TryLater) -> None:
+    """Take back an intent of which nothing has left; close the lane where the others would fare no better."""
+    until = getattr(error, "not_before_at", None)
+    if until is not None:
+        until = min(until, hour.now() + WAIT_MAX)
     settle(
-        hour, entry_id, lambda session, entry: outbox.mark_planned(session, entry, answer=reason, leaves_from_at=until)
+        hour,
+        entry_id,
+        lambda session, entry: outbox.mark_planned(session, entry, answer=str(error), leaves_from_at=until),
     )
+    wait(hour, kind, error)
+
+
+def wait(hour: Hour, kind: str, error: Reconnect | TryLater | Unknown) -> None:
+    """Tell the run why an effect did not come about now, and close its lane if that holds for the others too."""
+    reason = str(error)
     reasons = hour.person if isinstance(error, Reconnect) else hour.later
     if reason not in reasons:
         reasons.append(reason)
-    return LaneClosed(reason)
+    hour.setbacks[kind] += 1
+    if isinstance(error, (Reconnect, RateLimited)) or hour.setbacks[kind] >= SETBACKS_MAX:
+        raise LaneClosed(reason) from error
+
+
+def odd(hour: Hour, entry_id: int, error: Exception) -> None:
+    """Put an entry aside that breaks our own code: the others go on, and the run says that it failed.
+
+    A mail that was being sent is in doubt; a write into the ledger is looked for by the next run; else nothing changes.
+    """
+    why = f"{type(error).__name__} at outbox entry {entry_id}; please report this"
+
+    def how(session: Session, entry: OutboxEntry) -> None:
+        if entry.state == "calling" and entry.kind in {"mail", "owner_mail"}:
+            outbox.mark_doubt(entry, at=hour.now(), answer=why)
+            hour.tally["doubts"] += 1
+        hour.log(session, "odd", f"Not done, because of a fault of duewell: {entry.why} {why}", **about(entry))
+
+    settle(hour, entry_id, how)
+    hour.failed.append(f"A fault of duewell: {why}.")
 
 
 def about(entry: OutboxEntry) -> dict[str, Any]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from connector import ledger_writes
 from connector.hour import Hour
-from connector.lanes import LaneClosed, done, doubt
+from connector.lanes import LaneClosed, done, doubt, odd, wait
+from connector.lease import LeaseLost
 from connector.tables import OutboxEntry
-from providers.errors import ProviderError
+from providers.errors import ProviderError, Reconnect, TryLater
 
 MAILS = ("mail", "owner_mail")
+log = logging.getLogger("duewell.recover")
 # SendGrid keeps its e-mail logs for 30 days; a mail nobody found within three is a person's to settle.
 SEARCH_LASTS = timedelta(days=3)
 
@@ -27,9 +31,29 @@ def settle_what_was_left(hour: Hour) -> None:
         _mail(hour, entry_id)
     try:
         for entry_id in [entry_id for entry_id, state, kind in left if kind not in MAILS and state == "calling"]:
-            ledger_writes.retry(hour, entry_id)
+            _write(hour, entry_id)
     except LaneClosed:
         hour.tell("the ledger put us off; the rest is settled next time")
+
+
+def _write(hour: Hour, entry_id: int) -> None:
+    """Settle one write into the ledger; one that cannot be looked up must not keep the run from all the others."""
+    with hour.reading() as session:
+        entry = session.get_one(OutboxEntry, entry_id)
+        kind, called_at = entry.kind, entry.called_at or entry.planned_at
+    try:
+        ledger_writes.retry(hour, entry_id)
+    except (LaneClosed, LeaseLost, SQLAlchemyError):
+        raise
+    except (Reconnect, TryLater) as unasked:
+        if hour.now() - called_at > SEARCH_LASTS:
+            doubt(hour, entry_id, f"For three days the ledger has not said what became of it: {unasked}")
+        wait(hour, kind, unasked)
+    except ProviderError as no:
+        doubt(hour, entry_id, f"The ledger cannot be asked what became of it: {no}")
+    except Exception as error:  # a fault of ours in one entry
+        log.exception("settling outbox entry %s broke off", entry_id)
+        odd(hour, entry_id, error)
 
 
 def _mail(hour: Hour, entry_id: int) -> None:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
+
+from sqlalchemy import update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import Session, col
 
 from connector import deciding, lease, pull, recover, story
 from connector.budget import CallBudget
 from connector.connections import open_ledger
 from connector.database import reading, writing
-from connector.deliver import deliver
+from connector.deliver import deliver, deliver_what_is_owed
 from connector.hour import Hour, silent
 from connector.installation import Installation
 from connector.tables import Connection, SyncRun
 from providers.errors import ProviderError, Reconnect, TryLater
+
+WAIT_MAX = timedelta(days=1)  # whatever a vendor asks, and whatever a clock shows: a company is looked at once a day
+log = logging.getLogger("duewell.run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +45,7 @@ def run_connection(
     tell: Callable[[str], None] = silent,
     progress: Callable[[int, int | None], None] | None = None,
 ) -> RunResult:
-    """Run one hour of one connection. Never raises for what a vendor does: that is an outcome, told in words."""
+    """Run one hour of one connection. Never raises: what goes wrong is an outcome, told in words."""
     try:
         with lease.hold(installation, connection_id) as held:
             hour = _begin(installation, held, dry_run=dry_run, tell=tell)
@@ -48,6 +56,9 @@ def run_connection(
         return RunResult(connection_id, _name(installation, connection_id), "busy", str(busy))
     except lease.LeaseLost as lost:
         return RunResult(connection_id, _name(installation, connection_id), "failed", str(lost))
+    except Exception as broken:
+        log.exception("the run of connection %s could not begin or end", connection_id)
+        return RunResult(connection_id, f"connection {connection_id}", "failed", _fault(broken))
 
 
 def _work(hour: Hour) -> None:
@@ -62,15 +73,39 @@ def _work(hour: Hour) -> None:
     except TryLater as wait:
         hour.later.append(str(wait))
         hour.not_before_at = wait.not_before_at or hour.now() + timedelta(minutes=5)
+        _write_what_is_owed(hour)
     except ProviderError as odd:  # refused or unknown where nothing may be refused: a read
         hour.failed.append(str(odd))
+    except lease.LeaseLost:
+        raise
+    except Exception as broken:
+        log.exception("the run of connection %s broke off", hour.connection_id)
+        hour.failed.append(_fault(broken))
+
+
+def _write_what_is_owed(hour: Hour) -> None:
+    """Write the notes of what has left, though the books can't be read now: some of a day's calls are kept for them."""
+    try:
+        deliver_what_is_owed(hour)
+    except ProviderError as problem:
+        hour.later.append(str(problem))
+
+
+def _fault(broken: Exception) -> str:
+    """Say what broke, in words without data: an exception's own text may quote a record."""
+    if isinstance(broken, SQLAlchemyError):
+        return f"The database failed ({type(getattr(broken, 'orig', None) or broken).__name__}); the next run goes on."
+    return f"A fault of duewell ({type(broken).__name__}); its log says where. Please report it."
 
 
 def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell: Callable[[str], None]) -> Hour:
     now = installation.now()
+    with reading(installation.engine) as session:
+        calls = CallBudget(session, held.connection_id, installation.now)
+    ledger, mailer = open_ledger(installation, held.connection_id, calls), installation.mailer(calls)
     with writing(installation.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
-        calls = CallBudget(session, held.connection_id, installation.now)
+        _close_what_broke_off(session, held.connection_id, now)
         run = SyncRun(connection_id=held.connection_id, started_at=now, dry=dry_run)
         session.add(run)
         session.flush()
@@ -81,15 +116,26 @@ def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell
             connection_id=held.connection_id,
             run_id=run.id,
             books=f"{connection.provider}:{connection.external_id}",
-            ledger=open_ledger(installation, held.connection_id, calls),
-            mailer=installation.mailer(calls),
+            ledger=ledger,
+            mailer=mailer,
             calls=calls,
             started_at=now,
             dry_run=dry_run,
             tell=tell,
         )
-        hour.log(session, "run_started", f"Run of {connection.name} started, mode {connection.mode}.")
+        paused = f", paused ({connection.paused_why}): nothing leaves" if connection.paused_why else ""
+        hour.log(session, "run_started", f"Run of {connection.name} started, mode {connection.mode}{paused}.")
         return hour
+
+
+def _close_what_broke_off(session: Session, connection_id: int, now: datetime) -> None:
+    """Give an end to runs that were killed: whoever holds the lease knows that none is under way."""
+    why = "it broke off before its end; the next run went on from there"
+    session.execute(
+        update(SyncRun)
+        .where(col(SyncRun.connection_id) == connection_id, col(SyncRun.ended_at).is_(None))
+        .values(ended_at=now, outcome="failed", why=why)
+    )
 
 
 def _end(hour: Hour) -> RunResult:
@@ -102,10 +148,11 @@ def _end(hour: Hour) -> RunResult:
         run = session.get_one(SyncRun, hour.run_id)
         run.ended_at, run.outcome, run.why, run.numbers = hour.now(), outcome, why, numbers
         connection.last_run_at = hour.started_at
-        if connection.health not in {"reconnect", "disconnected"} or outcome == "ok":
+        if connection.health != "disconnected" and (connection.health != "reconnect" or outcome == "ok"):
             connection.health = {"ok": "ok", "later": "limited", "person": "person", "failed": "failing"}[outcome]
             connection.health_why = why
-        connection.next_run_at = hour.not_before_at or lease.next_slot(hour.installation, connection)
+        wait = min(hour.not_before_at, hour.now() + WAIT_MAX) if hour.not_before_at else None
+        connection.next_run_at = wait or lease.next_slot(hour.installation, connection)
         told = story.tell_run(session, connection, hour.run_id, numbers)
         hour.log(session, "run_ended", story.summary(outcome, why, numbers), facts=numbers)
         return RunResult(hour.connection_id, connection.name, outcome, why, told, numbers)
