@@ -75,6 +75,8 @@ def customer_of(
         no_fees=bool(setting and setting.no_fees),
         fees_agreed_on=setting.fees_agreed_on if setting else None,
         suppressed_why=setting.suppressed_why if setting else "",
+        tags=_addresses(setting.tags) if setting else (),
+        groups=tuple(filter(None, row.groups.split("\n"))) if row else (),
         first_invoiced_on=history.first_on if history else None,
         paid_invoices=history.paid if history else 0,
         revenue_rank=place.rank if place else None,

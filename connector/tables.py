@@ -134,6 +134,7 @@ class CustomerRow(SQLModel, table=True):
     merged_into: str | None = None
     deleted: bool = False
     updated_at: datetime | None = _instant()
+    groups: str = _text()  # of the ledger, one a line
 
 
 class CustomerSetting(SQLModel, table=True):
@@ -152,6 +153,7 @@ class CustomerSetting(SQLModel, table=True):
     language: str = ""
     owner: str = ""  # who minds this customer: "Ann Lee <ann@example.com>"
     sales_rep: str = ""
+    tags: str = _text()  # comma-joined; a policy may be for a tag
     suppressed_why: str = _text()
     set_at: datetime = _instant(nullable=False)
 

@@ -131,6 +131,7 @@ _MAKERS: dict[str, list[Make]] = {
         _same("merged_into"),
         _all_false,
         _instant("updated_at"),
+        _same("groups"),
     ],
     "invoice": [
         *map(_same, ("external_id", "number")),

@@ -18,7 +18,10 @@ JsonObject = dict[str, Any]  # a JSON object, as the vendor or the database has 
 
 
 class CustomerRecord(NamedTuple):
-    """A customer as the ledger has it; ``emails`` comma-joined, the main one first; ``region`` a state or province."""
+    """A customer as the ledger has it; ``emails`` comma-joined, the main one first; ``region`` a state or province.
+
+    ``groups`` are the ledger's own groups or kinds of customers, one a line.
+    """
 
     external_id: str
     name: str
@@ -30,6 +33,7 @@ class CustomerRecord(NamedTuple):
     active: bool
     merged_into: str | None
     updated_at: datetime
+    groups: str = ""
 
 
 class InvoiceRecord(NamedTuple):

@@ -168,6 +168,7 @@ Table(
     Column("merged_into", String),
     Column("deleted", Boolean, nullable=False),
     Column("updated_at", _INSTANT),
+    Column("groups", Text, nullable=False),
 )
 Table(
     "customer_setting",
@@ -184,6 +185,7 @@ Table(
     Column("language", String, nullable=False),
     Column("owner", String, nullable=False),
     Column("sales_rep", String, nullable=False),
+    Column("tags", Text, nullable=False),
     Column("suppressed_why", Text, nullable=False),
     Column("set_at", _INSTANT, nullable=False),
 )

@@ -92,6 +92,7 @@ def customer(record: Customer, emails: str = "") -> CustomerRecord:
         active=record.active is not False,
         merged_into=None,
         updated_at=utc(record.meta_data.last_updated_time),
+        groups=(kind.name or kind.value) if (kind := record.customer_type_ref) else "",
     )
 
 

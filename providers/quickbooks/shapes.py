@@ -93,6 +93,7 @@ class Customer(Struct, rename="pascal", gc=False):
     family_name: str | None = None
     primary_email_addr: EmailAddress | None = None
     bill_addr: PostalAddress | None = None
+    customer_type_ref: Ref | None = None
     active: bool | None = None
     status: str | None = field(name="status", default=None)
 

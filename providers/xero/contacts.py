@@ -28,6 +28,7 @@ def add_contact(page: Page, contact: shapes.Contact) -> datetime | None:
             contact.status in {None, "ACTIVE"},
             contact.merged_into or None,
             updated_at,
+            "\n".join(group.name for group in contact.groups or ()),
         )
     )
     return updated_at

@@ -217,6 +217,12 @@ class Address(Struct, rename={"type": "AddressType", "country": "Country", "regi
     city: str | None = None
 
 
+class Group(Struct, rename={"name": "Name"}):
+    """A group of contacts."""
+
+    name: str = ""
+
+
 class Contact(
     Struct,
     kw_only=True,
@@ -230,6 +236,7 @@ class Contact(
         "persons": "ContactPersons",
         "addresses": "Addresses",
         "merged_into": "MergedToContactID",
+        "groups": "ContactGroups",
         "updated": "UpdatedDateUTC",
     },
 ):
@@ -245,6 +252,7 @@ class Contact(
     persons: list[Person] | None = None
     addresses: list[Address] | None = None
     merged_into: str | None = None
+    groups: list[Group] | None = None
 
 
 class Envelope(

@@ -65,6 +65,7 @@ class Contact(Document):
     merged_into: str = ""
     customer: bool = True
     persons: tuple[Person, ...] = ()
+    groups: tuple[str, ...] = ()
 
 
 @dataclass(slots=True, eq=False)

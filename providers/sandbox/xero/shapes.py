@@ -256,7 +256,7 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "Addresses": [{"AddressType": "POBOX", "City": "", "Region": "", "PostalCode": "", "Country": ""}, address],
         "Phones": [{"PhoneType": "DEFAULT", "PhoneNumber": "", "PhoneAreaCode": "", "PhoneCountryCode": ""}],
         "UpdatedDateUTC": ms_instant(contact.updated_at),
-        "ContactGroups": [],
+        "ContactGroups": [{"ContactGroupID": guid("group", name), "Name": name} for name in contact.groups],
         "IsSupplier": not contact.customer,
         "IsCustomer": contact.customer,
         "ContactPersons": [
