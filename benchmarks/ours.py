@@ -1,0 +1,56 @@
+"""Our whole way: the vendor's client, the mapping, the mirror and the cursor, as the hour goes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+from connector import lease, pull
+from connector.budget import CallBudget
+from connector.database import writing
+from connector.hour import Hour
+from connector.installation import Installation, open_installation
+from connector.settings import load_settings
+from connector.tables import Connection, SyncRun
+from providers.ledger import CompanyRef, Ledger
+
+
+def prepare(vendor: str, port: int, folder: Path) -> tuple[Installation, Ledger]:
+    """Make a new installation with one connection, and its client: all that is there before the first hour."""
+    here = f"http://127.0.0.1:{port}"
+    settings = load_settings(
+        duewell_home=folder,
+        duewell_database_url=f"sqlite:///{folder}/duewell.db",
+        xero_client_id="bench",
+        xero_api_url=here,
+        quickbooks_client_id="bench",
+        quickbooks_api_url=here,
+    )
+    installation = open_installation(settings)
+    now = datetime.now(UTC)
+    with writing(installation.engine) as session:
+        session.add(
+            Connection(
+                short_name="bench", provider=vendor, external_id="1", name="Bench", created_at=now, mode="observe"
+            )
+        )
+        calls = CallBudget(session, 1, installation.now)
+    ledger = installation.providers[vendor].ledger(settings, CompanyRef("1", "Bench"), _token, calls)
+    return installation, ledger
+
+
+def load(prepared: tuple[Installation, Ledger], advance: Callable[[int], None]) -> None:
+    """Read the books, once."""
+    installation, ledger = prepared
+    with lease.hold(installation, 1) as held:
+        with writing(installation.engine) as session:
+            calls = CallBudget(session, 1, installation.now)
+            session.add(SyncRun(id=1, connection_id=1, started_at=installation.now()))
+        hour = Hour(installation, held, 1, 1, "bench:1", ledger, None, calls, installation.now())
+        hour.progress = lambda _records, _expected: advance(hour.tally["invoices"])
+        pull.read_the_books(hour)
+
+
+def _token(*, rejected: str | None = None) -> str:  # noqa: ARG001 - the port's names
+    return "bench"
