@@ -8,7 +8,17 @@ from typing import Annotated
 
 import typer
 
-from connector import cli_connections, cli_invoices, cli_look, cli_outbox, cli_people, cli_run, cli_setup
+from connector import (
+    cli_connections,
+    cli_invoices,
+    cli_look,
+    cli_outbox,
+    cli_people,
+    cli_run,
+    cli_setup,
+    cli_tasks,
+    cli_users,
+)
 from connector.cli_terminal import Root
 
 app = typer.Typer(
@@ -41,7 +51,17 @@ def duewell(
     """Connect a company's books once; from then on it reads, reminds, notes and charges by itself, every hour."""
 
 
-for module in (cli_run, cli_connections, cli_look, cli_outbox, cli_people, cli_invoices, cli_setup):
+for module in (
+    cli_run,
+    cli_connections,
+    cli_look,
+    cli_outbox,
+    cli_people,
+    cli_invoices,
+    cli_tasks,
+    cli_setup,
+    cli_users,
+):
     module.add_to(app)
 
 

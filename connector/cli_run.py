@@ -130,7 +130,7 @@ def serve(
         if as_json:
             put_json({"host": host, "port": port, "base_url": base})
         say(f"duewell serves at {base} (listening on {host}:{port}); Ctrl-C ends it.")
-        do_serve(installation, host, port)
+        do_serve(installation, host, port, tell=say)
 
 
 def worker(as_json: JsonOption = False) -> None:

@@ -7,6 +7,7 @@ until then (the PKCE verifier) is encrypted. The terminal, ``serve`` and a paste
 from __future__ import annotations
 
 import hashlib
+import hmac
 import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -46,8 +47,11 @@ def find_provider(installation: Installation, name: str) -> LedgerProvider:
     return provider
 
 
-def begin_consent(installation: Installation, provider_name: str) -> ConsentRequest:
-    """Begin a consent: keep what is needed to finish it, and say where to send the person."""
+def begin_consent(installation: Installation, provider_name: str, *, begun_in: str = "") -> ConsentRequest:
+    """Begin a consent: keep what is needed to finish it, and say where to send the person.
+
+    ``begun_in`` names the browser session it is begun in: no other one can finish it. "" at a terminal.
+    """
     provider = find_provider(installation, provider_name)
     _refuse_if_missing(provider, installation)
     back_to = redirect_uri(installation, provider_name)
@@ -62,6 +66,7 @@ def begin_consent(installation: Installation, provider_name: str) -> ConsentRequ
                 provider=provider_name,
                 redirect_uri=back_to,
                 kept=installation.keyring.encrypt(kept, _bound_to(hashed, provider_name)),
+                begun_in=begun_in,
                 started_at=now,
             )
         )
@@ -75,11 +80,13 @@ def consent_outcome(installation: Installation, state: str) -> JsonObject | None
     return pending.outcome if pending else None
 
 
-def finish_consent(installation: Installation, provider_name: str, redirected_url: str) -> list[Connection]:
+def finish_consent(
+    installation: Installation, provider_name: str, redirected_url: str, *, begun_in: str = ""
+) -> list[Connection]:
     """Finish the consent the person came back from. Raises ``ConsentError`` with words for page and terminal."""
     provider = find_provider(installation, provider_name)
     answer = parse_qs(urlsplit(redirected_url.strip()).query)
-    begun, back_to = _take(installation, provider, (answer.get("state") or [""])[0])
+    begun, back_to = _take(installation, provider, (answer.get("state") or [""])[0], begun_in)
     try:
         _refuse_if_denied(provider, (answer.get("error") or [""])[0])
         consent = provider.finish_consent(
@@ -117,7 +124,9 @@ def _refuse_if_denied(provider: LedgerProvider, error: str) -> None:
         raise ConsentError(message)
 
 
-def _take(installation: Installation, provider: LedgerProvider, state: str) -> tuple[ConsentRequest, str]:
+def _take(
+    installation: Installation, provider: LedgerProvider, state: str, begun_in: str
+) -> tuple[ConsentRequest, str]:
     """Take the pending consent out for its one use."""
     now, hashed = installation.now(), _hash(state)
     with writing(installation.engine) as session:
@@ -127,6 +136,9 @@ def _take(installation: Installation, provider: LedgerProvider, state: str) -> t
                 f"This address does not belong to a consent that was begun here for {provider.title} (its state is"
                 f" {'unknown' if state else 'missing'}). {_again(provider)}"
             )
+            raise ConsentError(message)
+        if pending.begun_in and not hmac.compare_digest(pending.begun_in, begun_in):
+            message = f"This consent was begun in another browser, or you were signed out meanwhile. {_again(provider)}"
             raise ConsentError(message)
         if pending.finished_at is not None:
             message = f"This consent was used already. If that went well there is nothing to do. {_again(provider)}"

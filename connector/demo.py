@@ -19,7 +19,9 @@ from connector.database import reading, writing
 from connector.installation import Installation, open_installation
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
+from connector.sign_in import make_link
 from connector.tables import Connection
+from connector.users import add_user
 from providers.sandbox.server import Sandbox
 
 LIVE_FOR_DAYS = 15  # long enough for a warning, its seven days, and the fee that follows
@@ -45,10 +47,11 @@ def run_demo(
         vendors = stack.enter_context(sandbox.serve())
         home = stack.enter_context(_home())
         installation = stack.enter_context(_installation(sandbox, vendors, home, port))
-        tell(f"sandbox vendors listen on {vendors}; this demo's own database is {home / 'duewell.db'}")
+        tell(f"Xero, QuickBooks Online and SendGrid, make-believe, listen on {vendors}")
+        tell(f"this demo's own database: {home / 'duewell.db'} (removed when it ends)")
         connections = _connect_both(installation, tell)
         for connection in connections:
-            tell(f"{connection.name}: first pull, in mode observe")
+            tell(f"{connection.name}: first pull of all its books, in mode observe; then live")
             run_connection(installation, connection.id or 0)
             set_mode(installation, connection.id or 0, "live", by="the demo")
         results = _live_until(installation, sandbox, connections, today, tell)
@@ -56,8 +59,9 @@ def run_demo(
             show("")
             for line in result.story:
                 show(line)
-        _show_sums(installation, sandbox, vendors, show)
+        _show_sums(installation, sandbox, show)
         if not once:
+            tell(f"Every mail, as its receiver sees it: {vendors}/mails")
             sandbox.clock.run()  # from here on time passes
             _serve(installation, port, ready)
         return 0 if all(result.outcome in {"ok", "later"} for result in results) else 1
@@ -122,19 +126,20 @@ def _live_until(
 
 
 def _did(result: RunResult) -> str:
-    words = {"mailed": "mailed", "noted": "notes", "charged": "fees", "tasks": "tasks", "doubts": "doubts"}
-    done = [f"{result.numbers[name]} {word}" for name, word in words.items() if result.numbers.get(name)]
+    words = {"mailed": "mail", "charged": "late fee", "noted": "note", "tasks": "task", "doubts": "doubt"}
+    counts = ((result.numbers.get(name, 0), word) for name, word in words.items())
+    done = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
     return (", ".join(done) or "quiet") + ("" if result.outcome == "ok" else f" ({result.outcome}: {result.why})")
 
 
-def _show_sums(installation: Installation, sandbox: Sandbox, vendors: str, show: Callable[[str], None]) -> None:
+def _show_sums(installation: Installation, sandbox: Sandbox, show: Callable[[str], None]) -> None:
     with reading(installation.engine) as session:
         posted = [fee for fee in fees.listing(session) if fee["state"] == "posted"]
     show("")
     show(
-        f"In {LIVE_FOR_DAYS} days: {len(sandbox.sendgrid.mails())} mails (read them at {vendors}/mails while this runs)"
+        f"In {LIVE_FOR_DAYS} days: {len(sandbox.sendgrid.mails())} mails, and {len(posted)} late fees, each of them"
+        " agreed in the terms and announced in a mail at least a week before. The newest:"
     )
-    show(f"and {len(posted)} late fees, each a new invoice in the ledger, the first of them:")
     for fee in posted[:3]:
         show(f"  {fee['number']}: {fee['amount']} {fee['currency']} for {fee['invoice']} ({fee['customer']})")
 
@@ -142,5 +147,9 @@ def _show_sums(installation: Installation, sandbox: Sandbox, vendors: str, show:
 def _serve(installation: Installation, port: int, ready: Callable[[str], None]) -> None:
     from connector.serve import serve  # noqa: PLC0415 - only the demo that stays open needs the web app
 
-    threading.Timer(1.0, ready, [f"http://localhost:{port}/"]).start()
+    with writing(installation.engine) as session:
+        at = installation.now()
+        you = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=at)
+        link = make_link(session, you, at, enters=True)
+    threading.Timer(1.0, ready, [f"http://localhost:{port}/welcome/{link}"]).start()
     serve(installation, "127.0.0.1", port)

@@ -7,7 +7,7 @@ import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
@@ -16,6 +16,7 @@ import uvicorn
 from connector.installation import Installation
 from connector.run import run_connection
 from connector.scheduler import Scheduler
+from connector.sign_in import first_link
 from connector.web.app import make_app
 
 log = logging.getLogger("duewell.serve")
@@ -25,14 +26,20 @@ class ServeError(Exception):
     """The web app cannot be served; ``str()`` says why and what to do."""
 
 
-def serve(installation: Installation, host: str, port: int) -> None:
-    """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return."""
+def serve(installation: Installation, host: str, port: int, *, tell: Callable[[str], None] = print) -> None:
+    """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
+
+    While there is no user, ``tell`` gets the link that makes the first owner.
+    """
     scheduler = Scheduler(installation, run_connection)
     app = make_app(installation, scheduler, *([host] if not _is_any(host) else []))
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-    if not _is_loopback(host):
-        log.warning("%s can be reached from other machines and has no sign-in of its own: put one before it", host)
+    if not _is_loopback(host) and not installation.settings.duewell_base_url.startswith("https://"):
+        log.warning("%s can be reached from other machines: put https before it, and say so in DUEWELL_BASE_URL", host)
     listening = _listen(host, port)  # before anything runs: a second `serve` must not start runs and then fail
+    link = first_link(installation)
+    if link is not None:
+        tell(f"Nobody can sign in yet. Become the owner here: {installation.settings.duewell_base_url}/welcome/{link}")
     with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal, and raises it again at its end
         scheduler.start()
         try:

@@ -1,4 +1,4 @@
-"""The web app of one installation: health, metrics, the consent callback and a plain status page."""
+"""The web app of one installation: health, metrics, the consent callback, and the pages behind their gate."""
 
 from __future__ import annotations
 
@@ -10,14 +10,18 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from connector.connections import MODES
 from connector.database import reading
 from connector.installation import Installation
-from connector.status import status
+from connector.web import account, today
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
 from connector.web.metrics import metrics_text
 from connector.web.pages import STYLE, render
+from connector.web.routes import add_routes, cookie_name
+from connector.web.sendgrid import add_webhooks
+from connector.web.stops import add_stops
+
+ROUTES = (*account.ROUTES, *today.ROUTES)
 
 
 class Heart(Protocol):
@@ -34,7 +38,10 @@ def make_app(installation: Installation, heart: Heart, *more_hosts: str) -> Fast
     app.add_middleware(Guard, hosts=hosts_of(installation.settings.duewell_base_url, *more_hosts))
     app.add_exception_handler(HTTPException, _not_here)
     _add_checks(app, installation, heart)
-    _add_pages(app, installation)
+    add_stops(app, installation)
+    add_webhooks(app, installation)
+    _add_open_pages(app, installation)
+    add_routes(app, installation, ROUTES)
     return app
 
 
@@ -54,16 +61,11 @@ def _add_checks(app: FastAPI, installation: Installation, heart: Heart) -> None:
         return Response(numbers, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_pages(app: FastAPI, installation: Installation) -> None:
-    @app.get("/")
-    def home() -> HTMLResponse:
-        return HTMLResponse(
-            render("status.html", connections=status(installation), modes=MODES, now=installation.now())
-        )
-
+def _add_open_pages(app: FastAPI, installation: Installation) -> None:
     @app.get("/callback/{provider_name}")
     def callback(provider_name: str, request: Request) -> HTMLResponse:
-        answer = answer_callback(installation, provider_name, request.url.query)
+        session_token = request.cookies.get(cookie_name(installation), "")
+        answer = answer_callback(installation, provider_name, request.url.query, session_token)
         return HTMLResponse(answer.page, status_code=answer.code)
 
     @app.get("/static/style.css")

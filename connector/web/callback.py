@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from connector.consent import ConsentError, finish_consent, redirect_uri
 from connector.installation import Installation
+from connector.sign_in import session_hash
 from connector.web.pages import render
 
 
@@ -17,12 +18,15 @@ class CallbackAnswer(NamedTuple):
     words: str
 
 
-def answer_callback(installation: Installation, provider_name: str, query: str) -> CallbackAnswer:
+def answer_callback(
+    installation: Installation, provider_name: str, query: str, session_token: str = ""
+) -> CallbackAnswer:
     """Finish the consent and say how it went."""
     if provider_name not in installation.providers:
         return _answer(404, "Not found", ["There is no such ledger."])
     try:
-        rows = finish_consent(installation, provider_name, f"{redirect_uri(installation, provider_name)}?{query}")
+        came_back = f"{redirect_uri(installation, provider_name)}?{query}"
+        rows = finish_consent(installation, provider_name, came_back, begun_in=session_hash(session_token))
     except ConsentError as problem:
         return _answer(400, "Not connected", [str(problem)])
     lines = [f"{row.name} is connected (id {row.id}), in mode {row.mode}." for row in rows]

@@ -14,7 +14,7 @@ HEADERS = {
         " frame-ancestors 'none'"
     ),
     "Cache-Control": "no-cache, no-store",
-    "Referrer-Policy": "no-referrer",  # the callback's address holds a code
+    "Referrer-Policy": "same-origin",  # not "no-referrer": a browser then hides where a form of ours was sent from
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -59,7 +59,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", []), *_RAW_HEADERS]
+                given = message.get("headers", [])
+                own = {name.lower() for name, _value in given}  # a page may be stricter, or framed by ours
+                message["headers"] = [*given, *(pair for pair in _RAW_HEADERS if pair[0] not in own)]
             await send(message)
 
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")

@@ -1,27 +1,53 @@
-"""Renders the pages: Jinja2 templates beside this file, everything escaped, no script anywhere."""
+"""Renders the pages: Jinja2 templates of the folder ``templates``, everything escaped, no script anywhere."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 
 
-def moment(value: datetime | None) -> str:
+def moment(value: datetime | None, zone: str = "UTC") -> str | Markup:
     """Show an instant to a person, to the minute."""
-    return "never" if value is None else f"{value:%d %b %Y %H:%M} UTC"
+    if value is None:
+        return "never"
+    there = value.astimezone(ZoneInfo(zone))
+    shown = f"{there:%d %b %Y %H:%M} {there:%Z}"
+    return Markup('<time datetime="{}">{}</time>').format(f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown)
+
+
+def day(value: date | None) -> str:
+    """Show a day to a person."""
+    return "" if value is None else f"{value:%d %b %Y}"
+
+
+def money(value: str | Decimal, currency: str) -> str:
+    """Show a sum with its currency."""
+    return f"{Decimal(value):,.2f} {currency}".strip()
+
+
+def spoken(value: str) -> str:
+    """Show a name of ours, like ``past_due``, in words."""
+    return value.replace("_", " ")
 
 
 _ENVIRONMENT = Environment(
-    loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    loader=FileSystemLoader(_FOLDER / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
-_ENVIRONMENT.filters["moment"] = moment
+_ENVIRONMENT.filters.update(moment=moment, day=day, money=money, spoken=spoken)
 
 
 def render(template: str, **values: object) -> str:
-    """Fill in a page."""
-    return _ENVIRONMENT.get_template(template).render(values)
+    """Fill in a page; ``visit`` is the request it answers, None where nobody's name is on the page."""
+    return _ENVIRONMENT.get_template(template).render({"visit": None, **values})

@@ -1,0 +1,183 @@
+"""What a morning's review needs, over all companies of a person: what waits for him, what went out, what goes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from connector.tables import AnswerRow, Connection, CustomerRow, OutboxEntry, SyncRun, Task
+
+STALE_AFTER = timedelta(hours=26)
+SHOWN_MAX = 25
+_LATELY = timedelta(hours=24)
+_COMING_DAYS = 7
+_TOLD = ("mail", "owner_mail", "late_fee", "waive_fee")  # a note only tells in the ledger what one of these did
+
+
+@dataclass(slots=True)
+class Company:
+    """One company's line: what of it waits for a person."""
+
+    row: Connection
+    approvals: int = 0
+    doubts: int = 0
+    tasks: int = 0
+    troubles: list[str] = field(default_factory=list)
+
+    @property
+    def waits(self) -> bool:
+        """Tell whether anything does."""
+        return bool(self.approvals or self.doubts or self.tasks or self.troubles)
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """Everything on the page. Lists are cut at ``SHOWN_MAX``; the counts are not."""
+
+    companies: list[Company]
+    tasks: list[dict[str, Any]]
+    sent: list[dict[str, Any]]
+    sent_counts: Counter[str]
+    next: list[dict[str, Any]]
+    coming: list[tuple[date, str, int]]
+
+    @property
+    def waiting(self) -> list[Company]:
+        """The companies of which something waits."""
+        return [company for company in self.companies if company.waits]
+
+
+def review(session: Session, rows: Sequence[Connection], now: datetime) -> Review:
+    """Gather it, in as many queries for a hundred companies as for one."""
+    companies = {row.id or 0: Company(row) for row in rows}
+    ids = list(companies)
+    for connection_id, state, count in session.execute(_counted(ids)):
+        if state == "waiting":
+            companies[connection_id].approvals = count
+        else:
+            companies[connection_id].doubts = count
+    for connection_id, count in session.execute(_tasks_counted(ids)):
+        companies[connection_id].tasks = count
+    ended = _last_runs(session, ids)
+    for connection_id, company in companies.items():
+        company.troubles = list(_troubles(company.row, ended.get(connection_id), now))
+    since = now - _LATELY
+    return Review(
+        companies=list(companies.values()),
+        tasks=_tasks(session, companies),
+        sent=_entries(session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == "done"),
+        sent_counts=_sent_counts(session, ids, since),
+        next=_next(session, companies),
+        coming=_coming(session, ids, now.date()),
+    )
+
+
+def _counted(ids: Sequence[int]) -> Any:
+    return (
+        select(col(OutboxEntry.connection_id), col(OutboxEntry.state), func.count())
+        .where(col(OutboxEntry.connection_id).in_(ids), col(OutboxEntry.state).in_(["waiting", "doubt"]))
+        .group_by(col(OutboxEntry.connection_id), col(OutboxEntry.state))
+    )
+
+
+def _tasks_counted(ids: Sequence[int]) -> Any:
+    return (
+        select(col(Task.connection_id), func.count())
+        .where(col(Task.connection_id).in_(ids), col(Task.state) == "open")
+        .group_by(col(Task.connection_id))
+    )
+
+
+def _last_runs(session: Session, ids: Sequence[int]) -> dict[int, SyncRun]:
+    newest = (
+        select(func.max(SyncRun.id)).where(col(SyncRun.connection_id).in_(ids)).group_by(col(SyncRun.connection_id))
+    )
+    return {run.connection_id: run for run in session.scalars(select(SyncRun).where(col(SyncRun.id).in_(newest)))}
+
+
+def _troubles(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
+    """What keeps a company's hour from doing its work, in sentences."""
+    if row.health == "disconnected":
+        return
+    if row.health in {"reconnect", "failing"}:
+        yield row.health_why or "It has to be connected again."
+    elif run is not None and run.outcome in {"person", "failed"}:
+        yield run.why or "The last run did not come to its end."
+    if row.paused_why:
+        yield f"Paused: {row.paused_why}"
+    elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
+        yield f"Its books were last read on {row.pulled_at:%d %b at %H:%M} UTC."
+
+
+def _tasks(session: Session, companies: dict[int, Company]) -> list[dict[str, Any]]:
+    query = (
+        select(Task, col(CustomerRow.name))
+        .outerjoin(CustomerRow, _customer_of(Task))
+        .where(col(Task.connection_id).in_(list(companies)), col(Task.state) == "open")
+        .order_by(col(Task.due_on), col(Task.id))
+        .limit(SHOWN_MAX)
+    )
+    return [
+        {"task": task, "customer": name or "", "company": companies[task.connection_id].row}
+        for task, name in session.execute(query)
+    ]
+
+
+def _next(session: Session, companies: dict[int, Company]) -> list[dict[str, Any]]:
+    """What is planned and leaves by itself: entries of companies that only observe leave nowhere."""
+    acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
+    found = _entries(session, acting, col(OutboxEntry.state) == "planned")
+    return sorted(found, key=lambda each: (each["entry"].leaves_from_at is not None, each["entry"].leaves_from_at or 0))
+
+
+def _entries(session: Session, companies: dict[int, Company], *conditions: Any) -> list[dict[str, Any]]:
+    query = (
+        select(OutboxEntry, col(CustomerRow.name))
+        .outerjoin(CustomerRow, _customer_of(OutboxEntry))
+        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.kind).in_(_TOLD), *conditions)
+        .order_by(col(OutboxEntry.ended_at).desc(), col(OutboxEntry.id).desc())
+        .limit(SHOWN_MAX)
+    )
+    return [
+        {"entry": entry, "customer": name or "", "company": companies[entry.connection_id].row}
+        for entry, name in session.execute(query)
+    ]
+
+
+def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Counter[str]:
+    query = (
+        select(col(OutboxEntry.kind), func.count())
+        .where(
+            col(OutboxEntry.connection_id).in_(ids),
+            col(OutboxEntry.ended_at) >= since,
+            col(OutboxEntry.state) == "done",
+        )
+        .group_by(col(OutboxEntry.kind))
+    )
+    return Counter({str(kind): int(count) for kind, count in session.execute(query)})
+
+
+def _coming(session: Session, ids: Sequence[int], today: date) -> list[tuple[date, str, int]]:
+    """How many invoices have a step of which kind on each of the coming days, as the last decision saw it."""
+    query = (
+        select(col(AnswerRow.next_on), col(AnswerRow.next_step), func.count())
+        .where(
+            col(AnswerRow.connection_id).in_(ids),
+            col(AnswerRow.next_on) > today,
+            col(AnswerRow.next_on) <= today + timedelta(days=_COMING_DAYS),
+            col(AnswerRow.next_step).is_not(None),
+        )
+        .group_by(col(AnswerRow.next_on), col(AnswerRow.next_step))
+        .order_by(col(AnswerRow.next_on), col(AnswerRow.next_step))
+    )
+    return [(on, step, count) for on, step, count in session.execute(query) if on is not None and step is not None]
+
+
+def _customer_of(table: Any) -> Any:
+    return (col(CustomerRow.connection_id) == table.connection_id) & (col(CustomerRow.external_id) == table.customer_id)

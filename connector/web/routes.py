@@ -1,0 +1,140 @@
+"""The table of pages: each says who may ask for it, and one gate checks that before any of them runs."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from connector import sign_in
+from connector.consent import ConsentError
+from connector.installation import Installation
+from connector.outbox import OutboxError
+from connector.users import UserError
+from connector.web.pages import render
+from connector.web.visit import NotHere, NotPossible, Visit, form_token
+
+FORM_BYTES_MAX = 256 * 1024
+_FIELDS_MAX = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A page. ``needs`` is the least role that may ask for it; "nobody" is open to everybody."""
+
+    method: str
+    path: str
+    handler: Callable[[Visit], Response]
+    needs: str = "viewer"
+
+
+def add_routes(app: FastAPI, installation: Installation, routes: Sequence[Route]) -> None:
+    """Put the pages behind the gate."""
+    for route in routes:
+        app.add_route(route.path, _gate(installation, route), methods=[route.method], include_in_schema=False)
+
+
+def cookie_name(installation: Installation) -> str:
+    """Name the session's cookie: bound to host and https where there is https."""
+    return "__Host-duewell" if _is_https(installation) else "duewell"
+
+
+def with_session(installation: Installation, response: Response, token: str) -> Response:
+    """Give the browser a session's token; "" takes it back."""
+    response.set_cookie(
+        cookie_name(installation),
+        token,
+        max_age=int(sign_in.SESSION_MAX.total_seconds()) if token else 0,
+        path="/",
+        secure=_is_https(installation),
+        httponly=True,
+        samesite="lax",
+    )
+    return response
+
+
+def _gate(installation: Installation, route: Route) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await _body(request) if route.method == "POST" else b""
+        if body is None:
+            return _refuse(413, "Too much", "This form is larger than any of ours.")
+        return await run_in_threadpool(_answer, installation, route, request, body)
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes | None:
+    parts, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > FORM_BYTES_MAX:
+            return None
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _answer(installation: Installation, route: Route, request: Request, body: bytes) -> Response:
+    token = request.cookies.get(cookie_name(installation), "")
+    person = sign_in.find_person(installation, token)
+    if route.needs != "nobody":
+        if person is None:
+            return _to_sign_in(route, request)
+        if not person.may(route.needs):
+            return _refuse(403, "Not for you", f"This is for those who are {route.needs} here.")
+    form = _fields(body)
+    if route.method == "POST":
+        known = form_token(token, request.url.path) if route.needs != "nobody" else ""
+        if not _is_ours(installation, request) or not hmac.compare_digest(known, (form.get("csrf") or [""])[0]):
+            return _refuse(403, "Not accepted", "This form is not one of ours, or is too old. Load the page again.")
+    visit = Visit(
+        installation,
+        request.url.path,
+        parameters=request.path_params,
+        query=request.query_params,
+        form=form,
+        person=person,
+        token=token if person else "",
+        address=request.client.host if request.client else "",
+    )
+    try:
+        return route.handler(visit)
+    except NotHere:
+        return _refuse(404, "Not found", "There is nothing here.", visit)
+    except (NotPossible, OutboxError, UserError, ConsentError) as problem:
+        return _refuse(409, "Not possible", str(problem), visit)
+
+
+def _fields(body: bytes) -> dict[str, list[str]]:
+    try:
+        return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
+    except ValueError:
+        return {}
+
+
+def _is_ours(installation: Installation, request: Request) -> bool:
+    """Tell whether a form was sent from one of our own pages: the browser says where it stood."""
+    given = urlsplit(request.headers.get("origin", ""))
+    ours = urlsplit(installation.settings.duewell_base_url)
+    here = (request.url.scheme, request.headers.get("host", ""))
+    return (given.scheme, given.netloc) in {(ours.scheme, ours.netloc), here}
+
+
+def _to_sign_in(route: Route, request: Request) -> Response:
+    if route.method != "GET":
+        return _refuse(401, "Not signed in", "Sign in and try again.")
+    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse("/sign-in" + ("" if wanted == "/" else f"?{urlencode({'next': wanted})}"), 303)
+
+
+def _refuse(code: int, title: str, text: str, visit: Visit | None = None) -> Response:
+    return HTMLResponse(render("answer.html", visit=visit, title=title, lines=[text]), status_code=code)
+
+
+def _is_https(installation: Installation) -> bool:
+    return installation.settings.duewell_base_url.startswith("https://")

@@ -1,0 +1,220 @@
+"""A web app that is served, small companies in its database, people who sign in, and a browser's ways."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import uvicorn
+
+from connector.database import open_engine, upgrade, writing
+from connector.installation import Installation, open_installation
+from connector.settings import load_settings, setting_names
+from connector.sign_in import make_link
+from connector.tables import Connection
+from connector.users import add_user, find_user
+from connector.web.app import make_app
+
+NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+
+
+@dataclass
+class Clock:
+    """A clock that stands until a test moves it."""
+
+    at: datetime = NOON
+
+    def now(self) -> datetime:
+        return self.at
+
+    def advance(self, **how: float) -> None:
+        self.at += timedelta(**how)
+
+
+class Heart:
+    """A scheduler that is well."""
+
+    def alive(self) -> bool:
+        return True
+
+
+@dataclass
+class Browser:
+    """Somebody's browser, as far as it matters: it keeps cookies, and sends forms as they stand on the page."""
+
+    base: str
+    http: requests.Session = field(default_factory=requests.Session)
+    page: requests.Response | None = None
+
+    def get(self, path: str, **more: Any) -> requests.Response:
+        self.page = self.http.get(self.base + path, timeout=20, **more)
+        return self.page
+
+    def post(self, path: str, fields: Any = None, *, origin: str | None = None, **more: Any) -> requests.Response:
+        """Send a form as a page of ours would; the token is the one of the page it stands on, if any."""
+        headers = {"Origin": self.base if origin is None else origin}
+        return self.http.post(self.base + path, data=fields, headers=headers, timeout=20, **more)
+
+    def send(self, action: str, fields: dict[str, Any] | None = None) -> requests.Response:
+        """Fill in and send the form with this action that stands on the page last looked at."""
+        assert self.page is not None
+        self.page = self.post(action, {**hidden(self.page.text, action), **(fields or {})})
+        return self.page
+
+    @property
+    def text(self) -> str:
+        assert self.page is not None
+        return unescape(re.sub(r"<[^>]+>", " ", self.page.text))
+
+
+def hidden(page: str, action: str) -> dict[str, str]:
+    """The hidden fields of the form with this action."""
+    for form in re.findall(r"<form\b.*?</form>", page, re.DOTALL):
+        if f'action="{action}"' in unescape(form.partition(">")[0] + ">"):
+            found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
+            return {name: unescape(value) for name, value in found}
+    message = f"no form to {action} on the page"
+    raise AssertionError(message)
+
+
+@dataclass
+class Office:
+    """An installation that is served."""
+
+    installation: Installation
+    clock: Clock
+    base: str
+
+    def browser(self) -> Browser:
+        return Browser(self.base)
+
+    def company(self, name: str, **more: Any) -> int:
+        """Add a company; nothing is connected behind it."""
+        with writing(self.installation.engine) as session:
+            row = Connection(
+                short_name=name.lower().replace(" ", "-"),
+                provider=more.pop("provider", "xero"),
+                external_id=name,
+                name=name,
+                created_at=self.clock.at,
+                **{"health": "ok", "mode": "approve", "pulled_at": self.clock.at, **more},
+            )
+            session.add(row)
+            session.flush()
+            return row.id or 0
+
+    def user(self, role: str, *companies: int, email: str = "") -> str:
+        email = email or f"{role}@example.com"
+        with writing(self.installation.engine) as session:
+            add_user(session, email, role, companies=companies or None, by="a test", at=self.clock.at)
+        return email
+
+    def signed_in(self, role: str, *companies: int, email: str = "") -> Browser:
+        """Add a user and sign in, past the slow hash."""
+        email = self.user(role, *companies, email=email)
+        with writing(self.installation.engine) as session:
+            link = make_link(session, find_user(session, email), self.clock.at, enters=True)
+        browser = self.browser()
+        assert browser.get(f"/welcome/{link}").status_code == 200
+        return browser
+
+    def store(self, *rows: Any) -> None:
+        with writing(self.installation.engine) as session:
+            session.add_all(rows)
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in setting_names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+@contextmanager
+def served(installation: Installation, port: int) -> Iterator[None]:
+    """Serve the web app in a thread."""
+    config = uvicorn.Config(make_app(installation, Heart()), host="127.0.0.1", port=port, log_level="critical")
+    server = uvicorn.Server(config)
+    ready, startup = threading.Event(), server.startup
+
+    async def tell(*arguments: Any, **more: Any) -> None:
+        await startup(*arguments, **more)
+        ready.set()
+
+    server.startup = tell  # type: ignore[method-assign]
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert ready.wait(20)
+    yield
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="session")
+def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("upgraded") / "duewell.db"
+    engine = open_engine(f"sqlite:///{file}")
+    upgrade(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    """Settings of the installation, for a test to change."""
+    return {}
+
+
+@pytest.fixture
+def office(tmp_path: Path, settings: dict[str, Any], _empty_database: Path) -> Iterator[Office]:
+    """An empty installation on SQLite, served at noon."""
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "duewell.db").write_bytes(_empty_database.read_bytes())
+    (home / "duewell.db").chmod(0o600)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    base = f"http://localhost:{port}"
+    clock = Clock()
+    own = {"duewell_home": home, "duewell_database_url": f"sqlite:///{home}/duewell.db", "duewell_base_url": base}
+    installation = open_installation(load_settings(**{**own, **settings}), now=clock.now)
+    with served(installation, port):
+        yield Office(installation, clock, base)
+    installation.close()
+
+
+Counting = Callable[[Callable[[], object]], int]
+
+
+@pytest.fixture
+def queries_of(office: Office) -> Counting:
+    """Count the SELECTs that something costs."""
+    from sqlalchemy import event  # noqa: PLC0415
+
+    def count(act: Callable[[], object]) -> int:
+        seen: list[str] = []
+
+        def note(_c: Any, _k: Any, statement: str, *_more: Any) -> None:
+            if statement.lstrip().upper().startswith("SELECT"):
+                seen.append(statement)
+
+        event.listen(office.installation.engine, "before_cursor_execute", note)
+        try:
+            act()
+        finally:
+            event.remove(office.installation.engine, "before_cursor_execute", note)
+        return len(seen)
+
+    return count
