@@ -19,9 +19,7 @@ from connector.database import reading, writing
 from connector.installation import Installation, open_installation
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
-from connector.sign_in import make_link
 from connector.tables import Connection
-from connector.users import add_user
 from providers.sandbox.server import Sandbox
 
 LIVE_FOR_DAYS = 15  # long enough for a warning, its seven days, and the fee that follows
@@ -147,9 +145,5 @@ def _show_sums(installation: Installation, sandbox: Sandbox, show: Callable[[str
 def _serve(installation: Installation, port: int, ready: Callable[[str], None]) -> None:
     from connector.serve import serve  # noqa: PLC0415 - only the demo that stays open needs the web app
 
-    with writing(installation.engine) as session:
-        at = installation.now()
-        you = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=at)
-        link = make_link(session, you, at, enters=True)
-    threading.Timer(1.0, ready, [f"http://localhost:{port}/welcome/{link}"]).start()
+    threading.Timer(1.0, ready, [f"http://localhost:{port}/"]).start()
     serve(installation, "127.0.0.1", port)

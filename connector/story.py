@@ -1,30 +1,56 @@
-"""Tells a run as a bookkeeper would: what was read, decided and why, mailed, noted, charged."""
+"""Tells a run as a bookkeeper would: what was read, mailed, charged, noted, decided and why; sums before examples."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, SyncLogEntry
+from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry, Task
+from policies.receivables import Step
+from policies.wording import NAMES
 
-_SHOWN = {
-    "pulled": "read",
-    "organisation": "read",
-    "warning": "note well",
-    "malformed": "left aside",
-    "mailed": "mailed",
-    "told_owner": "told owner",
-    "noted": "noted",
-    "charged": "charged",
-    "waived": "waived",
-    "task": "task",
-    "refused": "refused",
-    "doubt": "in doubt",
-    "would": "would",
-    "odd": "odd",
+# What a run did, in the order a person asks for it: the kind of the log's line, the heading, one of it, many of it.
+_DEEDS = (
+    ("mailed", "mailed", "mail", "mails"),
+    ("told_owner", "told owner", "mail to the owner", "mails to the owner"),
+    ("charged", "charged", "late fee, a new invoice in the ledger", "late fees, each a new invoice in the ledger"),
+    ("waived", "waived", "late fee", "late fees"),
+    ("noted", "noted", "note on an invoice in the ledger", "notes on invoices in the ledger"),
+    ("task", "tasks", "task for a person", "tasks for a person"),
+)
+# What needs to be read itself comes line by line, up to a handful.
+_TOLD = {"pulled": "read", "organisation": "company", "warning": "note well", "malformed": "left aside"}
+_TROUBLE = {"refused": "refused", "doubt": "in doubt", "odd": "odd", "suppressed": "no mail to"}
+_MOST = 5
+_KINDS = {"reminder": "mail", "task": "task", "fee": "late fee", "hold": "no action"}
+# Answers are told by what the invoice waits for; a code that is not here is told by its own name.
+_HOLDS = {
+    "not_yet": "wait for their day",
+    "nothing_owed": "are paid or owe nothing",
+    "fee_invoice": "are late fees, chased with their invoice",
+    "frequency": "wait, as the customer was written to just now",
+    "no_address": "have no mail address",
+    "unapplied_credit": "are covered by money not applied yet",
+    "all_taken": "have had every step",
+    "disputed": "are disputed",
+    "promised": "wait for a promised day",
+    "payment_plan": "follow a payment plan",
+    "paused": "are paused",
+    "opted_out": "belong to customers who want no mail",
+    "own_reminders": "are reminded by the ledger itself",
+    "suppressed": "have an address that takes no mail",
+    "stale_books": "wait for the books to be brought up to date",
+    "below_minimum": "are too small to chase",
+    "draft": "are drafts",
+    "never_sent": "were never sent",
+    "no_due_date": "have no due date",
 }
+_CALLS = {"read": "reads", "write": "writes", "mail": "mails", "token": "sign-in renewals"}
+_ONE_CALL = {"read": "read", "write": "write", "mail": "mail", "token": "sign-in renewal"}
 _OUTCOMES = {
     "ok": "The run came to its end",
     "later": "The run was put off by a vendor and goes on later",
@@ -34,19 +60,23 @@ _OUTCOMES = {
 
 
 def tell_run(session: Session, connection: Connection, run_id: int, numbers: dict[str, int]) -> list[str]:
-    """Give the story of one run, a line each; answers that stood before are summed up, not repeated."""
-    lines = [f"{connection.name} ({connection.provider}, {connection.mode})"]
-    entries = session.scalars(
-        select(SyncLogEntry).where(col(SyncLogEntry.run_id) == run_id).order_by(col(SyncLogEntry.id))
-    )
-    lines += [f"  {_SHOWN[entry.kind]:<11} {entry.text}" for entry in entries if entry.kind in _SHOWN]
+    """Give the story of one run, a line each; many things of one kind are summed up with an example."""
+    lines = [f"{connection.name} ({connection.provider}, mode {connection.mode})"]
+    by_kind: dict[str, list[SyncLogEntry]] = {}
+    query = select(SyncLogEntry).where(col(SyncLogEntry.run_id) == run_id).order_by(col(SyncLogEntry.id))
+    for entry in session.scalars(query):
+        by_kind.setdefault(entry.kind, []).append(entry)
+    lines += _one_by_one(by_kind, _TOLD)
+    for kind, heading, one, many in _DEEDS:
+        lines += _deeds(session, connection, heading, (one, many), by_kind.get(kind, []))
+    lines += _one_by_one(by_kind, {**_TROUBLE, "would": "would"})
     if numbers.get("unchanged"):
-        lines.append("  decided     not one fact has changed: every invoice's answer stands")
+        lines.append(_line("decided", "not one fact has changed: every invoice's answer stands"))
     else:
         lines += _decided(session, connection)
-    calls = {name.removeprefix("calls_"): count for name, count in numbers.items() if name.startswith("calls_")}
+    calls = [(name, numbers[f"calls_{name}"]) for name in _CALLS if numbers.get(f"calls_{name}")]
     if calls:
-        lines.append("  calls       " + ", ".join(f"{count} {kind}" for kind, count in sorted(calls.items())))
+        lines.append(_line("calls", ", ".join(_counted(count, _ONE_CALL[name], _CALLS[name]) for name, count in calls)))
     return lines
 
 
@@ -63,6 +93,66 @@ def summary(outcome: str, why: str, numbers: dict[str, Any]) -> str:
     return f"{text} {why}".strip()
 
 
+def _line(heading: str, text: str) -> str:
+    return f"  {heading:<11} {text}"
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _one_by_one(by_kind: Mapping[str, Sequence[SyncLogEntry]], headings: Mapping[str, str]) -> list[str]:
+    lines: list[str] = []
+    for kind, heading in headings.items():
+        entries = by_kind.get(kind, [])
+        lines += [_line(heading, entry.text) for entry in entries[:_MOST]]
+        if len(entries) > _MOST:
+            lines.append(_line("", f"… and {len(entries) - _MOST} more: duewell log"))
+    return lines
+
+
+def _deeds(
+    session: Session, connection: Connection, heading: str, words: tuple[str, str], entries: Sequence[SyncLogEntry]
+) -> list[str]:
+    """Sum up what was done of one kind, by step, each with one example."""
+    if not entries:
+        return []
+    groups: dict[str, list[SyncLogEntry]] = {}
+    for entry in entries:
+        groups.setdefault(_step_of(session, entry), []).append(entry)
+    lines = [_line(heading, _counted(len(entries), *words))]
+    if entries[0].kind == "noted":  # a note tells what the lines above tell already
+        return lines
+    for step, some in sorted(groups.items(), key=lambda item: -len(item[1])):
+        example = _whom(session, connection, some[0]) + _short(some[0].text)
+        if len(groups) == 1:
+            lines.append(_line("", f"  {'e.g. ' if len(some) > 1 else ''}{example}"))
+        else:
+            lines.append(_line("", f"  {len(some)} x {step}{', e.g. ' if len(some) > 1 else ': '}{example}"))
+    return lines
+
+
+def _step_of(session: Session, entry: SyncLogEntry) -> str:
+    facts = json.loads(entry.facts)
+    row = session.get(Task, facts["task"]) if "task" in facts else session.get(OutboxEntry, facts.get("entry", 0))
+    step = row.step if row is not None else ""
+    if step in set(Step):
+        return NAMES[Step(step)].removeprefix("the ").removeprefix("a ")
+    return str(facts.get("code") or entry.kind).replace("_", " ")
+
+
+def _whom(session: Session, connection: Connection, entry: SyncLogEntry) -> str:
+    customer = session.get(CustomerRow, (connection.id, entry.customer_id)) if entry.customer_id else None
+    return f"{customer.name}: " if customer is not None else ""
+
+
+def _short(text: str) -> str:
+    """Leave out the words that the heading says already."""
+    for word in ("Mailed: ", "Charged: ", "Waived: ", "Told the owner: "):
+        text = text.removeprefix(word)
+    return text
+
+
 def _decided(session: Session, connection: Connection) -> list[str]:
     """Sum up the answers by kind, each with one example: a company may have a hundred thousand of them."""
     groups = session.execute(
@@ -71,10 +161,25 @@ def _decided(session: Session, connection: Connection) -> list[str]:
         .group_by(col(AnswerRow.kind), col(AnswerRow.code))
         .order_by(func.count().desc(), col(AnswerRow.code))
     ).all()
+    if not groups:
+        return []
+    total = sum(count for _kind, _code, count, _invoice in groups)
     return [
-        f"  decided     {count:>4} x {kind} {code.replace('_', ' ')}, e.g. {_example(session, connection, invoice_id)}"
-        for kind, code, count, invoice_id in groups
+        _line("decided", f"{_counted(total, 'invoice', 'invoices')}, each with its reason"),
+        *_answers(session, connection, (tuple(group) for group in groups)),
     ]
+
+
+def _answers(session: Session, connection: Connection, groups: Iterable[tuple[str, str, int, str]]) -> list[str]:
+    lines: list[str] = []
+    for kind, code, count, invoice_id in groups:
+        words = _HOLDS.get(code, code.replace("_", " ")) if kind == "hold" else f"are due for {_got(kind, code)}"
+        lines.append(_line("", f"  {count:>4} {words}, e.g. {_example(session, connection, invoice_id)}"))
+    return lines
+
+
+def _got(kind: str, code: str) -> str:
+    return NAMES[Step(code)] if code in set(Step) else f"a {_KINDS.get(kind, kind)}: {code.replace('_', ' ')}"
 
 
 def _example(session: Session, connection: Connection, invoice_id: str) -> str:
