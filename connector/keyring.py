@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
 import secrets
 from dataclasses import dataclass
@@ -30,10 +31,12 @@ class KeyringError(Exception):
 class _Key:
     id: bytes
     cipher: AESGCM
+    signing: bytes
 
     @classmethod
     def of(cls, secret: bytes) -> Self:
-        return cls(hashlib.sha256(b"duewell key id" + secret).digest()[:_ID_BYTES], AESGCM(secret))
+        key_id = hashlib.sha256(b"duewell key id" + secret).digest()[:_ID_BYTES]
+        return cls(key_id, AESGCM(secret), hashlib.sha256(b"duewell signing" + secret).digest())
 
 
 class Keyring:
@@ -56,6 +59,10 @@ class Keyring:
         header = _FORMAT + self._newest.id
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return header + nonce + self._newest.cipher.encrypt(nonce, plain, header + bound_to.encode())
+
+    def signature(self, text: str) -> bytes:
+        """Sign with the newest key: nobody without it can make or guess this."""
+        return hmac.digest(self._newest.signing, text.encode(), "sha256")
 
     def decrypt(self, sealed: bytes, bound_to: str) -> bytes:
         """Open what ``encrypt`` sealed for the same ``bound_to``."""

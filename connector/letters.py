@@ -14,7 +14,9 @@ from connector.fee_warning import fee_warning
 from connector.hour import Hour
 from connector.mail_papers import invoice_pdfs, pay_link
 from connector.mirror import customers_facts
+from connector.replies import reply_address
 from connector.statement_pdf import statement_pdf
+from connector.stop import stop_link
 from connector.tables import Connection, OutboxEntry, TakenStep
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement, Step
@@ -35,13 +37,15 @@ def write(hour: Hour, entry_id: int) -> Mail:
         if entry.kind == "owner_mail":
             return owner_mail.compose(hour.installation.settings, connection, entry)
         statement = _statement(hour, session, connection, entry)
-        policy, _version = policies_store.current(session, hour.connection_id)
+        policy, _version = policies_store.in_force(session, hour.connection_id).of(entry.customer_id)
+        policy = policy.chosen_for(statement.customer, hour.today(connection))
         earlier = _earlier_keys(session, entry)
     try:
         facts = _facts(hour, connection, entry, statement, policy)
+        facts = _with_ways_back(hour, replace(facts, earlier_keys=earlier), statement.customer.id)
         papers = invoice_pdfs(hour, _about(entry, statement)) if facts.step is not Step.THANK_YOU else ()
         drawn = _drawn(facts, statement, hour.today(connection)) if facts.step in WITH_STATEMENT else None
-        return mails.compose(replace(facts, earlier_keys=earlier, attachments=papers, statement=drawn))
+        return mails.compose(replace(facts, attachments=papers, statement=drawn))
     except mails.MailError as error:
         message = f"The mail for {statement.customer.name} could not be written: {error}"
         raise CannotWrite(message) from error
@@ -88,6 +92,13 @@ def _facts(
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
         paid=[mails.PaidLine(i.number, i.total, i.settled_on or today) for i in about] if thanks else (),
     )
+
+
+def _with_ways_back(hour: Hour, facts: mails.MailFacts, customer_id: str) -> mails.MailFacts:
+    """Add the customer's own link that stops reminders, and his own address for replies, where there are such."""
+    with hour.writing() as session:
+        here = (hour.installation, session, hour.connection_id, customer_id)
+        return replace(facts, stop_link=stop_link(*here), replies_to=reply_address(*here))
 
 
 def _drawn(facts: mails.MailFacts, statement: Statement, today: date) -> Attachment:

@@ -50,9 +50,10 @@ class FeeWarning:
 class MailFacts:
     """Everything a mail says. ``about`` are the numbers of the invoices whose step this is; empty means all of them.
 
-    ``contact_name`` is who is greeted (for ``tell_owner`` the owner). ``sender_name`` signs. ``ways_to_pay`` are the
-    company's own lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox
-    keys of the mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled.
+    ``contact_name`` is who is greeted (for ``tell_owner`` the owner). ``sender_name`` signs. ``reply_to`` is shown;
+    ``replies_to`` is the customer's own address, where replies come back to us. ``ways_to_pay`` are the company's own
+    lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox keys of the
+    mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled.
     ``attachments`` are the invoices themselves, ``statement`` is the list of everything open.
     """
 
@@ -67,6 +68,7 @@ class MailFacts:
     contact_name: str = ""
     sender_name: str = ""
     reply_to: str = ""
+    replies_to: str = ""
     language: str = "en"
     tone: str = "standard"
     invoices: Sequence[InvoiceLine] = ()

@@ -59,7 +59,7 @@ def compose(facts: MailFacts) -> Mail:
         to_name=one_line(facts.contact_name or facts.customer_name),
         sender=facts.sender,
         sender_name=one_line(facts.sender_name or facts.company_name),
-        reply_to=facts.reply_to or facts.sender,
+        reply_to=facts.replies_to or facts.reply_to or facts.sender,
         subject=one_line(filled["subject"]),
         text=ordinary_spaces(mail_layout.page("layout.txt", filled)),
         html=mail_layout.page("layout.html", filled),
@@ -101,7 +101,7 @@ def _check(facts: MailFacts) -> None:
         raise MailError(f"There is no tone {facts.tone!r}; there are {', '.join(TONES)}.")
     if not facts.to:
         raise MailError(f"There is no address for {one_line(facts.customer_name)}.")
-    for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to])):
+    for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.replies_to])):
         if "@" not in address or address != one_line(address, len(address)) or " " in address:
             raise MailError(f"{one_line(address)!r} is not a mail address.")
     if facts.stop_link and not web_link(facts.stop_link):

@@ -6,10 +6,11 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from functools import lru_cache
 from importlib import resources
 from typing import Any
+from zoneinfo import ZoneInfo
 
 
 def country_code(country: str) -> str:
@@ -28,6 +29,11 @@ def time_zone(country: str, region: str, home_country: str = "", home_zone: str 
     key = re.sub(r"[^a-z0-9]+", "_", _folded(region)).strip("_")
     at_home = home_zone if code and code == home_country else ""
     return _regions().get((code, key)) or at_home or _main_zones().get(code, "")
+
+
+def today_in(zone: str, now: datetime) -> date:
+    """Return the date in a time zone."""
+    return now.astimezone(ZoneInfo(zone)).date()
 
 
 class HolidayCalendar:

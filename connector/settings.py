@@ -6,6 +6,7 @@ import base64
 import binascii
 import ipaddress
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -114,6 +115,13 @@ def _mail_address(value: str) -> str:
     return value
 
 
+def _domain(value: str) -> str:
+    if not re.fullmatch(r"(?=.{4,200}$)([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z][a-z0-9-]+", value.lower()):
+        message = "must be a domain like reply.example.com"
+        raise ValueError(message)
+    return value.lower()
+
+
 def _one_line(value: str) -> str:
     if any(ord(character) < ord(" ") for character in value):
         message = "must be one line of plain text"
@@ -173,6 +181,7 @@ class Settings(BaseSettings):
     mail_from: MailAddress = ""
     mail_from_name: Line = ""
     mail_reply_to: MailAddress = ""
+    mail_reply_domain: Annotated[str, AfterValidator(_domain)] = ""
 
     @model_validator(mode="before")
     @classmethod

@@ -243,3 +243,17 @@ class Promises:
         read = cls(section.whole("business_days", 0, 30))
         section.done()
         return read
+
+
+@dataclass(frozen=True, slots=True)
+class Replies:
+    """How long a customer who replied to a mail is left in peace."""
+
+    pause_days: int
+
+    @classmethod
+    def read(cls, section: Section) -> Replies:
+        """Read ``[replies]``."""
+        read = cls(section.whole("pause_days", 0, 60))
+        section.done()
+        return read

@@ -1,0 +1,68 @@
+"""The pages behind links in mails: anybody who holds one may stop what it names, without signing in.
+
+Opening a link changes nothing. The button does, and so does the one-click POST of mail programs (RFC 8058), which
+comes without cookies; the token in the link is all the proof there is, or needs to be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from connector import stop
+from connector.installation import Installation
+from connector.web.pages import render
+
+Answer = Callable[[Installation, str], Response]
+_HEADERS = {"X-Robots-Tag": "noindex"}
+
+
+def add_stops(app: FastAPI, installation: Installation) -> None:
+    """Add the pages."""
+    for path, asked, done in (("/stop/{token}", _ask_reminders, _stop_reminders),):
+        app.add_route(path, _page(installation, asked), methods=["GET"], include_in_schema=False)
+        app.add_route(path, _page(installation, done), methods=["POST"], include_in_schema=False)
+
+
+def _page(
+    installation: Installation, answer: Callable[[Installation, str], Response]
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:  # a POST's body says nothing that the path does not
+        return await run_in_threadpool(answer, installation, request.path_params["token"])
+
+    return endpoint
+
+
+def _ask_reminders(installation: Installation, token: str) -> Response:
+    subject = stop.look(installation, token)
+    if subject is None:
+        return _unknown()
+    if subject.stopped:
+        return _stopped(subject)
+    asked = f"Do you want {subject.company} to send no more payment reminders to {subject.customer} by mail?"
+    rest = "What is owed stays owed, and invoices still reach you. If something about them is not right, just reply to"
+    return _answer(
+        "Stop these reminders", [asked, f"{rest} the mail instead: a person reads it."], "Stop the reminders"
+    )
+
+
+def _stop_reminders(installation: Installation, token: str) -> Response:
+    subject = stop.stop_reminders(installation, token)
+    return _unknown() if subject is None else _stopped(subject)
+
+
+def _stopped(subject: stop.Subject) -> Response:
+    done = f"{subject.company} sends no more payment reminders to {subject.customer} by mail."
+    return _answer("The reminders are stopped", [done, "They have been told, and may call you about what is open."])
+
+
+def _unknown() -> Response:
+    return _answer("This link is not known", ["Perhaps it was cut off. Just reply to the mail it came in."], code=404)
+
+
+def _answer(title: str, lines: list[str], button: str = "", *, code: int = 200) -> Response:
+    return HTMLResponse(render("stop.html", title=title, lines=lines, button=button), code, headers=_HEADERS)

@@ -1,0 +1,334 @@
+"""What comes back: customers stop and reply, mail systems tell what became of mails; through the doors they use."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import uvicorn
+from sqlalchemy import select
+
+from connector import outbox, sync_log
+from connector.connections import set_mode
+from connector.customers import find_customer
+from connector.database import reading, writing
+from connector.tables import CustomerSetting, MailEvent, OutboxEntry, Task
+from connector.web.app import make_app
+
+TODAY = date(2026, 6, 10)
+ASHDOWN = "accounts@ashdown.example"
+HOST = "books.larkspur.example"
+REPLIES = "reply.larkspur.example"
+
+
+class Alive:
+    def alive(self) -> bool:
+        return True
+
+
+class Door:
+    """The web app over real HTTP, behind the proxy that a public address stands for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def get(self, link: str) -> requests.Response:
+        return self._ask("GET", link)
+
+    def post(self, link: str, **what: Any) -> requests.Response:
+        return self._ask("POST", link, **what)
+
+    def _ask(self, method: str, link: str, headers: Any = None, **what: Any) -> requests.Response:
+        named = {"Host": HOST, **(headers or {})}
+        return requests.request(method, self.url + urlsplit(link).path, headers=named, timeout=20, **what)
+
+
+@contextmanager
+def opened(town: Any) -> Iterator[Door]:
+    server = uvicorn.Server(uvicorn.Config(make_app(town.installation, Alive()), log_config=None, lifespan="off"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield Door(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+@pytest.fixture
+def town(town_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A live company that can be reached over https, with a customer who is six days late; a mail has left."""
+    monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
+    monkeypatch.setenv("MAIL_REPLY_DOMAIN", REPLIES)
+    with town_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
+        made.books.customer("Ashdown Ltd", ASHDOWN)
+        made.number = made.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+        made.live().run()
+        [made.mail] = made.sandbox.sendgrid.mails_to(ASHDOWN)
+        with opened(made) as made.door:
+            yield made
+
+
+def tasks(town: Any, code: str) -> list[Task]:
+    with reading(town.installation.engine) as session:
+        return [task for task in session.scalars(select(Task)) if task.code == code]
+
+
+def setting(town: Any) -> CustomerSetting | None:
+    with reading(town.installation.engine) as session:
+        customer = find_customer(session, "Ashdown Ltd")
+        return session.get(CustomerSetting, (customer.connection_id, customer.external_id))
+
+
+def log(town: Any) -> str:
+    with reading(town.installation.engine) as session:
+        return "\n".join(line.text for line in sync_log.entries(session))
+
+
+def entry(town: Any) -> OutboxEntry:
+    with reading(town.installation.engine) as session:
+        [found] = [each for each in session.scalars(select(OutboxEntry)) if each.kind == "mail"]
+        return found
+
+
+def go_on(town: Any, days: int) -> None:
+    for _day in range(days):
+        town.pass_days(1)
+        assert town.run().outcome == "ok"
+
+
+# --- the stop link
+
+
+def test_opening_the_link_stops_nothing(town: Any) -> None:
+    link = town.mail.headers["List-Unsubscribe"].strip("<>")
+    assert link in town.mail.text
+    assert town.mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    for _scanner in range(3):
+        page = town.door.get(link)
+        assert page.status_code == 200
+    assert "<button" in page.text
+    assert setting(town) is None
+    assert tasks(town, "stopped") == []
+
+
+def test_one_click_stops_the_reminders_and_tells_the_bookkeeper_once(town: Any) -> None:
+    link = town.mail.headers["List-Unsubscribe"].strip("<>")
+    for _press in range(2):
+        reply = town.door.post(link, data="List-Unsubscribe=One-Click")
+        assert reply.status_code == 200
+        assert "stopped" in reply.text
+    assert town.door.get(link).text.count("<button") == 0
+    said = setting(town)
+    assert said is not None
+    assert said.no_reminders
+    [task] = tasks(town, "stopped")
+    assert "Ashdown Ltd stopped the reminders" in task.why
+    assert "by the link in a mail" in log(town)
+    go_on(town, 30)
+    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+
+
+@pytest.mark.parametrize("token", ["a" * 32, "x", "2" * 32, "%00" * 32, "é" * 32])
+def test_a_guessed_link_finds_nobody(town: Any, token: str) -> None:
+    for ask in (town.door.get, town.door.post):
+        assert ask(f"/stop/{token}").status_code == 404
+
+
+def test_a_reply_address_does_not_open_the_stop_page(town: Any) -> None:
+    token = town.mail.reply_to.partition("+")[2].partition("@")[0]
+    assert town.door.post(f"/stop/{token}").status_code == 404
+
+
+# --- replies
+
+
+def reply(town: Any, text: str = "We pay on Friday.", headers: str = "", **fields: str) -> int:
+    whole = f"Message-ID: <{fields.pop('id', 'm1')}@ashdown.example>\nFrom: Ann <{ASHDOWN}>\n{headers}"
+    form = {
+        "headers": whole,
+        "from": f"Ann <{ASHDOWN}>",
+        "to": town.mail.reply_to,
+        "subject": f"Re: {town.mail.subject}",
+        "text": text,
+        "envelope": json.dumps({"to": [town.mail.reply_to], "from": ASHDOWN}),
+        **fields,
+    }
+    files = {name: (None, value) for name, value in form.items()}
+    return int(town.door.post("/webhooks/sendgrid-inbound", files=files).status_code)
+
+
+def test_a_reply_pauses_the_chase_and_is_a_task_with_its_words(town: Any) -> None:
+    quoted = "\n\nOn Wed, 10 Jun 2026 at 12:00, Larkspur wrote:\n> Your invoice is past due"
+    assert reply(town, f"We pay on Friday.{quoted}") == 200
+    [task] = tasks(town, "reply")
+    assert "We pay on Friday." in task.why
+    assert ASHDOWN in task.why
+    assert "> Your invoice" not in task.why
+    said = setting(town)
+    assert said is not None
+    assert said.hold_until_on == TODAY + timedelta(days=7)
+    assert "We pay on Friday" not in log(town)  # words of others are not for the log
+    go_on(town, 6)
+    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+
+
+def test_a_reply_that_is_brought_again_counts_once(town: Any) -> None:
+    assert [reply(town) for _ in range(3)] == [200, 200, 200]
+    assert len(tasks(town, "reply")) == 1
+    assert reply(town, "And one more thing.", id="m2") == 200
+    assert len(tasks(town, "reply")) == 2
+
+
+@pytest.mark.parametrize(
+    ("headers", "subject"),
+    [
+        ("Auto-Submitted: auto-replied\n", "Re: your mail"),
+        ("Precedence: bulk\n", "Re: your mail"),
+        ("X-Auto-Response-Suppress: All\n", "Re: your mail"),
+        ("Content-Type: multipart/report; report-type=delivery-status\n", "Returned"),
+        ("", "Out of office: Re: your invoice"),
+        ("", "Automatische Antwort: Ihre Rechnung"),
+        ("", "Réponse automatique : facture"),
+        ("", "Undeliverable: invoice"),
+    ],
+)
+def test_an_answer_of_a_machine_pauses_nothing(town: Any, headers: str, subject: str) -> None:
+    assert reply(town, "I am away until Monday.", headers, subject=subject) == 200
+    assert setting(town) is None
+    assert tasks(town, "reply") == []
+    assert "automatic answer" in log(town)
+
+
+def test_mail_to_nobody_is_taken_and_forgotten(town: Any) -> None:
+    stranger = f"reply+{'a' * 32}@{REPLIES}"
+    assert reply(town, envelope=json.dumps({"to": [stranger]}), to=stranger) == 200
+    elsewhere = town.mail.reply_to.replace(REPLIES, "evil.example")
+    assert reply(town, envelope=json.dumps({"to": [elsewhere]}), to=elsewhere) == 200
+    assert tasks(town, "reply") == []
+
+
+def test_a_reply_of_any_size_is_a_short_task_and_a_flood_is_refused(town: Any) -> None:
+    assert reply(town, "word " * 100_000, html="<p>x</p>" * 1000, id="long") == 200
+    [task] = tasks(town, "reply")
+    assert len(task.why) < 5000
+    assert reply(town, "x" * (33 * 2**20), id="flood") in {400, 413}
+    assert len(tasks(town, "reply")) == 1
+
+
+def test_what_is_no_form_is_refused(town: Any) -> None:
+    for content, kind in ((b"{}", "application/json"), (b"junk", "multipart/form-data"), (b"", "")):
+        reply = town.door.post("/webhooks/sendgrid-inbound", data=content, headers={"Content-Type": kind})
+        assert reply.status_code == 400
+
+
+def test_a_reply_in_html_alone_is_read_too(town: Any) -> None:
+    assert reply(town, "", html="<html><style>p{}</style><p>We paid &amp; are sorry.</p><script>x()</script>") == 200
+    [task] = tasks(town, "reply")
+    assert "We paid & are sorry." in task.why
+    assert "x()" not in task.why
+
+
+# --- events
+
+
+def post_events(town: Any, *, times: int = 1) -> None:
+    """Hand the make-believe SendGrid's signed events to our door, as it would post them."""
+    hook = town.sandbox.sendgrid.webhook
+    now = int(town.sandbox.clock.now().timestamp())
+    for _time in range(times):
+        body, headers = hook.signed(list(town.sandbox.sendgrid.office.events), now)
+        assert town.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
+
+
+def test_delivery_is_noted_once_however_often_and_in_whatever_order_it_is_told(town: Any) -> None:
+    post_events(town, times=2)
+    assert entry(town).delivery == "delivered"
+    town.sandbox.sendgrid.office.events.reverse()
+    post_events(town)
+    assert entry(town).delivery == "delivered"
+    with reading(town.installation.engine) as session:
+        kinds = [event.kind for event in session.scalars(select(MailEvent))]
+    assert sorted(kinds) == ["delivered", "processed"]
+
+
+def test_a_late_bounce_marks_the_address_and_makes_one_task(town: Any) -> None:
+    post_events(town)
+    town.pass_days(2)
+    town.sandbox.sendgrid.bounce(town.mail.number)
+    post_events(town, times=2)
+    assert entry(town).delivery == "bounce"
+    [task] = tasks(town, "undelivered")
+    assert ASHDOWN in task.why
+    assert "no such user here" in task.why
+    go_on(town, 20)
+    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(tasks(town, "suppressed")) == 1
+
+
+@pytest.mark.parametrize("kind", ["spam", "unsubscribe"])
+def test_who_complains_gets_no_more_mail(town: Any, kind: str) -> None:
+    getattr(town.sandbox.sendgrid, kind)(town.mail.number)
+    town.sandbox.sendgrid.unsuppress(ASHDOWN)  # only the event tells
+    post_events(town)
+    go_on(town, 20)
+    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+
+
+def test_a_bounce_that_names_no_mail_is_known_by_its_address(town: Any) -> None:
+    event = {
+        "email": ASHDOWN.upper(),
+        "event": "bounce",
+        "type": "bounce",
+        "sg_event_id": "e1",
+        "timestamp": 1781000000,
+    }
+    body, headers = town.sandbox.sendgrid.webhook.signed([event], 1781000000)
+    assert town.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
+    assert len(tasks(town, "undelivered")) == 1
+
+
+def test_an_event_settles_a_doubt(town: Any) -> None:
+    with writing(town.installation.engine) as session:
+        row = session.get_one(OutboxEntry, entry(town).id)
+        outbox.mark_doubt(row, at=town.installation.now(), answer="nobody knows")
+    post_events(town)
+    assert entry(town).state == "done"
+
+
+def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(town: Any) -> None:
+    with writing(town.installation.engine) as session:
+        row = session.get_one(OutboxEntry, entry(town).id)
+        outbox.mark_doubt(row, at=town.installation.now(), answer="nobody knows")
+        session.flush()
+        outbox.resolve(session, row.id or 0, sent=False, by="Ann", at=town.installation.now())
+    set_mode(town.installation, town.connection, "approve")
+    post_events(town)
+    set_mode(town.installation, town.connection, "live")
+    town.run()
+    assert entry(town).state == "done"
+    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+
+
+@pytest.mark.parametrize("break_it", ["body", "signature", "timestamp", "nothing"])
+def test_an_event_that_sendgrid_did_not_sign_is_refused(town: Any, break_it: str) -> None:
+    body, headers = town.sandbox.sendgrid.webhook.signed(list(town.sandbox.sendgrid.office.events), 1781000000)
+    names = {
+        "signature": "X-Twilio-Email-Event-Webhook-Signature",
+        "timestamp": "X-Twilio-Email-Event-Webhook-Timestamp",
+    }
+    if break_it == "body":
+        body = body.replace(b"delivered", b"deliverex")
+    elif break_it == "nothing":
+        headers = {}
+    else:
+        headers[names[break_it]] = "MEUCIQ=="
+    assert town.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 401
+    assert entry(town).delivery == ""
