@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -107,6 +108,9 @@ def set_(
     sales_rep: Annotated[
         str | None, typer.Option(metavar="'NAME <MAIL>'", help="Who sells to this customer; none.")
     ] = None,
+    tags: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Words of yours; a policy may be for a tag. none takes all away.")
+    ] = None,
     connection: WithinOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -124,11 +128,15 @@ def set_(
         changes["fees_agreed_on"] = parse_day(fees_agreed_on)
     if contact is not None:
         changes["contact_name"], changes["emails"] = parse_contact(contact)
-    if language is not None:
-        changes["language"] = "" if language == "none" else language
-    for name, text in {"owner": owner, "sales_rep": sales_rep}.items():
+    texts: list[tuple[str, str | None, Callable[[str], str]]] = [
+        ("language", language, str),
+        ("tags", tags, _tags),
+        ("owner", owner, person),
+        ("sales_rep", sales_rep, person),
+    ]
+    for name, text, read in texts:
         if text is not None:
-            changes[name] = "" if text.strip().lower() == "none" else person(text)
+            changes[name] = "" if text.strip().lower() == "none" else read(text)
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
     changes |= {name: value for name, value in flags.items() if value is not None}
     if not changes:
@@ -145,6 +153,10 @@ def set_(
             f"{result['name']}: "
             + (", ".join(f"{name}={value}" for name, value in result["set"].items()) or "as in the books")
         )
+
+
+def _tags(text: str) -> str:
+    return ",".join(filter(None, (tag.strip() for tag in text.split(","))))
 
 
 def _segment(text: str) -> str | None:

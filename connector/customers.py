@@ -27,6 +27,7 @@ SETTINGS = (
     "language",
     "owner",
     "sales_rep",
+    "tags",
 )
 
 

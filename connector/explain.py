@@ -131,7 +131,7 @@ def _answer_now(
     installation: Installation, session: Session, row: Connection, invoice: InvoiceRow
 ) -> dict[str, Any] | None:
     """Ask the policy again, with the facts the mirror has now."""
-    policy, version = policies_store.current(session, row.id)
+    policy, version = policies_store.in_force(session, invoice.connection_id).of(invoice.customer_id)
     now = installation.now()
     for statements in customers_facts(session, row, now=now, customer_ids=[invoice.customer_id]):
         for answer in decide(statements, policy, now, HolidayCalendar()).answers:

@@ -6,7 +6,7 @@ States: ``planned`` and ``waiting`` (for a person) are un-sent; ``calling`` is c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -49,6 +49,7 @@ def replan(
     at: datetime,
     run_id: int,
     policy_version: int | None,
+    policy_versions: Mapping[str, int | None] | None = None,
     customer_ids: Collection[str] | None = None,
 ) -> Replanned:
     """Make the un-sent entries of the connection equal to ``drafts``.
@@ -84,7 +85,8 @@ def replan(
         elif row.content != draft.content:
             result.changed.append(key)
         if row.content != draft.content:
-            row.run_id, row.policy_version = run_id, policy_version
+            row.run_id = run_id
+            row.policy_version = (policy_versions or {}).get(draft.customer_id, policy_version)
         _fill(row, draft, connection.mode)
     for key, row in rows.items():
         if key not in wanted and row.state in UNSENT:
@@ -94,7 +96,7 @@ def replan(
 
 
 def ready(session: Session, connection: Connection, kinds: Collection[str], now: datetime) -> list[OutboxEntry]:
-    """Entries that may leave now, oldest first: planned, their time come, and the mode (or an approval) allows it."""
+    """Entries that may leave now, least tried and oldest first: planned, in their time, as mode or approval allow."""
     rows = session.scalars(
         select(OutboxEntry)
         .where(
@@ -102,7 +104,7 @@ def ready(session: Session, connection: Connection, kinds: Collection[str], now:
             col(OutboxEntry.state) == "planned",
             col(OutboxEntry.kind).in_(list(kinds)),
         )
-        .order_by(col(OutboxEntry.id))
+        .order_by(col(OutboxEntry.attempts), col(OutboxEntry.id))  # what was put off before lets the others pass
     )
     return [row for row in rows if may_leave(connection, row, now)]
 
@@ -191,8 +193,12 @@ def ask_person(session: Session, entry: OutboxEntry, *, at: datetime, on: date, 
 
 
 def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
-    """Let waiting entries leave with the next run."""
-    entries = [_get(session, entry_id, ("waiting",), "approved") for entry_id in ids]
+    """Let waiting entries leave with the next run; what was refused outside (not by a person) is tried once more."""
+    entries = [_get(session, entry_id, ("waiting", "refused"), "approved") for entry_id in ids]
+    for entry in entries:
+        if entry.state == "refused" and entry.settled_by:
+            message = f"Outbox entry {entry.id} was {entry.answer}; it stays so."
+            raise OutboxError(message)
     for entry in entries:
         entry.state, entry.approved_at, entry.approved_by = "planned", at, by
         _log(session, entry, at, "approved", f"{by} approved: {entry.why}")
@@ -205,7 +211,7 @@ def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, why: 
     for entry in entries:
         answer = f"rejected by {by}" + (f": {why}" if why else "")
         mark_refused(session, entry, at=at, answer=answer, by=by)
-        for invoice_id, step in entry.payload.get("taken", []):
+        for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
             session.merge(
                 TakenStep(
                     connection_id=entry.connection_id,
@@ -279,6 +285,7 @@ def _as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, An
         "attempts": entry.attempts,
         "answer": entry.answer,
         "reference": entry.reference,
+        "delivery": entry.delivery,
     }
 
 
@@ -287,6 +294,7 @@ def _fill(row: OutboxEntry, draft: Draft, mode: str) -> None:
         row.approved_at, row.approved_by = None, ""
     row.payload, row.content, row.why = draft.payload, draft.content, draft.why
     row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
+    row.customer_id = draft.customer_id  # the invoice may be another customer's by now
     row.leaves_from_at = draft.leaves_from_at
     # The internal mail to the owner is nobody's approval but his own.
     waits = (draft.needs_person or mode == "approve") and row.approved_at is None and draft.kind != "owner_mail"

@@ -48,10 +48,11 @@ def plan(
 def _plan_one(
     session: Session, row: Connection, now: datetime, days: int, policy: ReminderPolicy | None
 ) -> Iterator[dict[str, Any]]:
-    in_force = policy or policies_store.current(session, row.id)[0]
+    in_force = policies_store.in_force(session, row.id or 0)
     moments = _moments(now, ZoneInfo(row.time_zone), days)
     for statements in customers_facts(session, row, now=now):
-        yield from _plan_customer(row, statements, in_force, moments)
+        followed = policy or in_force.of(statements[0].customer.id)[0]
+        yield from _plan_customer(row, statements, followed, moments)
 
 
 def _plan_customer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -11,6 +12,7 @@ from sqlmodel import SQLModel
 
 from connector.tables import PolicyVersion
 from policies.policy import ReminderPolicy
+from policies.special import is_held_out
 
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
 
@@ -21,6 +23,45 @@ def current(session: Session, connection_id: int | None) -> tuple[ReminderPolicy
         newest = _newest(session, owner)
         if newest is not None and newest.document:
             return _parsed(newest.document), newest.id
+    return _default(), None
+
+
+class InForce(NamedTuple):
+    """The policy of a connection, and the one before it, which a hold-out keeps."""
+
+    policy: ReminderPolicy
+    version: int | None
+    before: ReminderPolicy
+    version_before: int | None
+    salt: str
+
+    def of(self, customer_id: str) -> tuple[ReminderPolicy, int | None]:
+        """Give the policy that a customer follows, and its version."""
+        if self.holds_out(customer_id):
+            return self.before, self.version_before
+        return self.policy, self.version
+
+    def holds_out(self, customer_id: str) -> bool:
+        """Tell whether a customer keeps the policy of before."""
+        return is_held_out(customer_id, self.policy.hold_out_percent, self.salt)
+
+
+def in_force(session: Session, connection_id: int) -> InForce:
+    """Find the policy in force; with a hold-out also the newest one before it that has none."""
+    policy, version = current(session, connection_id)
+    before, version_before = policy, version
+    if policy.hold_out_percent and version is not None:
+        before, version_before = _before(session, version)
+    return InForce(policy, version, before, version_before, f"{connection_id}")
+
+
+def _before(session: Session, version: int) -> tuple[ReminderPolicy, int | None]:
+    owner = session.get_one(PolicyVersion, version).connection_id
+    whose = _VERSIONS.c.connection_id.is_(None) if owner is None else _VERSIONS.c.connection_id == owner
+    query = select(PolicyVersion).where(whose, _VERSIONS.c.id < version).order_by(_VERSIONS.c.id.desc())
+    for row in session.scalars(query):
+        if row.document and not _parsed(row.document).hold_out_percent:
+            return _parsed(row.document), row.id
     return _default(), None
 
 

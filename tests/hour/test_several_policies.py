@@ -1,0 +1,86 @@
+"""Several policies at work: each customer follows his, a decision names its version, a hold-out keeps the old one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector import policies_store
+from connector.customers import set_customer
+from connector.database import reading
+from connector.tables import AnswerRow, CustomerRow, OutboxEntry, SyncLogEntry
+
+NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
+FRIENDS = """
+[policies.friends]
+applies_to = { tags = ["friend"] }
+tone = "gentle"
+"""
+
+
+def ago(days: int) -> date:
+    return NOON.date() - timedelta(days=days)
+
+
+@pytest.fixture
+def xero(town_at: Any) -> Iterator[Any]:
+    with town_at(NOON, "xero") as made:
+        yield made
+
+
+def versions(town: Any) -> dict[str, int | None]:
+    with reading(town.installation.engine) as session:
+        rows = session.execute(
+            select(CustomerRow.name, AnswerRow.policy_version).join(  # type: ignore[call-overload]
+                AnswerRow, col(AnswerRow.customer_id) == CustomerRow.external_id
+            )
+        )
+        return {row[0]: row[1] for row in rows}
+
+
+def test_a_tag_chooses_the_policy_and_the_log_names_it(xero: Any) -> None:
+    for name in ("Ashdown Ltd", "Birch Ltd"):
+        xero.books.customer(name)
+        xero.books.invoice(name, "1200.00", due_on=ago(4))  # gentle waits until the 5th day after the due date
+    xero.connect()
+    xero.run()
+    with reading(xero.installation.engine) as session:
+        friend = session.scalars(select(CustomerRow).where(col(CustomerRow.name) == "Birch Ltd")).one().external_id
+    set_customer(xero.installation, xero.connection, friend, {"tags": "Friend"}, by="Ann")
+    xero.policy(FRIENDS)
+    xero.run()
+    with reading(xero.installation.engine) as session:
+        planned = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "mail")).all()
+        told = [row.facts for row in session.scalars(select(SyncLogEntry)) if row.customer_id == friend]
+        version = policies_store.in_force(session, xero.connection).version
+    assert [entry.customer_id for entry in planned if entry.customer_id == friend] == []
+    assert len(planned) == 1
+    assert versions(xero)["Birch Ltd"] == version
+    assert any('"policy_name":"friends"' in facts.replace(" ", "") for facts in told)
+
+
+def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version(xero: Any) -> None:
+    names = [f"Customer {count:02} Ltd" for count in range(24)]
+    for name in names:
+        xero.books.customer(name, f"a{name[9:11]}@example.org")
+        xero.books.invoice(name, "1200.00", due_on=ago(4))
+    xero.connect()
+    xero.policy('tone = "standard"')
+    xero.policy('tone = "gentle"\n[hold_out]\npercent = 50\n')
+    xero.run()
+    with reading(xero.installation.engine) as session:
+        in_force = policies_store.in_force(session, xero.connection)
+        ids = {row.name: row.external_id for row in session.scalars(select(CustomerRow))}
+        mailed = {row.customer_id for row in session.scalars(select(OutboxEntry)) if row.kind == "mail"}
+    held = {name for name in names if in_force.holds_out(ids[name])}
+    assert 4 < len(held) < 20
+    assert in_force.version != in_force.version_before
+    found = versions(xero)
+    assert {found[name] for name in held} == {in_force.version_before}
+    assert {found[name] for name in names if name not in held} == {in_force.version}
+    assert mailed == {ids[name] for name in held}, "the gentle policy is not yet due"
