@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
-from connector import ledger_writes
+from connector import ledger_writes, mail_events
 from connector.hour import Hour
 from connector.lanes import LaneClosed, done, doubt, odd, wait
 from connector.lease import LeaseLost
@@ -60,7 +60,10 @@ def _mail(hour: Hour, entry_id: int) -> None:
     with hour.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
         state, key, called_at = entry.state, entry.key, entry.called_at or entry.planned_at
-        to = tuple(entry.payload.get("to", ()))
+        to, told = tuple(entry.payload.get("to", ())), mail_events.proof_of(session, key)
+    if told is not None:
+        done(hour, entry_id, told, "the mail system told that it left")
+        return
     reference = _search(hour, key, to, called_at=called_at) if hour.now() - called_at <= SEARCH_LASTS else None
     if reference is not None:
         done(hour, entry_id, reference, "found in the mail system's own log")

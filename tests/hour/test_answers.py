@@ -303,6 +303,16 @@ def test_an_event_settles_a_doubt(town: Any) -> None:
     assert entry(town).state == "done"
 
 
+def test_what_a_killed_run_left_is_settled_by_the_event_that_came_meanwhile(town: Any) -> None:
+    with writing(town.installation.engine) as session:
+        session.get_one(OutboxEntry, entry(town).id).state = "calling"
+    post_events(town)
+    assert entry(town).state == "calling"  # its own run may still be at work
+    town.sandbox.faults.refuse(500, vendor="sendgrid", path="/logs", times=0)
+    town.run()
+    assert entry(town).state == "done"
+
+
 def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(town: Any) -> None:
     with writing(town.installation.engine) as session:
         row = session.get_one(OutboxEntry, entry(town).id)
