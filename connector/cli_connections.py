@@ -114,6 +114,20 @@ def resume(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
 
 
 @connections.command()
+def owner(
+    connection: ConnectionArgument,
+    person: Annotated[str, typer.Argument(metavar="'NAME <MAIL>'", help="Who; none for nobody.")],
+) -> None:
+    """Say who minds the customers that have no owner of their own."""
+    from connector.team import set_default_owner
+
+    with opened() as installation:
+        owner = "" if person.strip().lower() == "none" else person
+        name = set_default_owner(installation, id_of(installation, connection), owner, by=who())
+    put(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
+
+
+@connections.command()
 def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
     """End the access to a company, at the vendor and here; the mirror and the log are kept."""
     from connector.connections import disconnect as do_disconnect

@@ -66,7 +66,7 @@ def _over(session: Session, connection_id: int, today: date) -> Sequence[tuple[A
         )
         .order_by(col(Agreement.id))
     )
-    return session.execute(query).tuples().all()
+    return [(agreement, invoice) for agreement, invoice in session.execute(query)]
 
 
 def _verdict(
