@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -20,6 +21,7 @@ from connector.users import UserError
 from connector.web.pages import render
 from connector.web.visit import NotHere, NotPossible, Visit, form_token
 
+log = logging.getLogger("duewell.web")
 FORM_BYTES_MAX = 256 * 1024
 _FIELDS_MAX = 2000
 
@@ -108,6 +110,9 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         return _refuse(404, "Not found", "There is nothing here.", visit)
     except (NotPossible, OutboxError, UserError, ConsentError) as problem:
         return _refuse(409, "Not possible", str(problem), visit)
+    except Exception:  # the answer to a fault of ours has our headers too, and no details
+        log.exception("the page %s %s broke", route.method, route.path)
+        return _refuse(500, "Something broke", "A fault of duewell itself; its log says where.", visit)
 
 
 def _fields(body: bytes) -> dict[str, list[str]]:

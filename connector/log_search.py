@@ -1,0 +1,124 @@
+"""Finds lines of the sync log and runs for a person: filtered, newest first, paged by id and never by counting."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Select, or_, select, tuple_
+from sqlmodel import Session, col
+
+from connector.tables import CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
+
+PAGE = 50
+_NAMED_MAX = 500  # customers or invoices that a name may stand for
+_CHUNK = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is looked for. ``companies`` None means all, and what belongs to none."""
+
+    companies: Collection[int] | None = None
+    run: int | None = None
+    kind: str = ""
+    customer: str = ""  # part of a name, or an id
+    invoice: str = ""  # a number, or an id
+    text: str = ""
+    since_at: datetime | None = None
+    until_at: datetime | None = None
+    before: int | None = None
+    after: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A page of it, newest first; ``older`` and ``newer`` are the ids to go on from, None at an end."""
+
+    rows: Sequence[Any]
+    older: int | None
+    newer: int | None
+
+
+def lines(session: Session, wanted: Wanted, *, size: int = PAGE) -> Found:
+    """Find a page of lines."""
+    query = _conditions(session, wanted)
+    return Found([], None, None) if query is None else _page(session, query, SyncLogEntry, wanted, size)
+
+
+def every_line(session: Session, wanted: Wanted, most: int) -> Iterator[SyncLogEntry]:
+    """Go through all lines, newest first, ``most`` at most; a chunk in memory at a time."""
+    query, left = _conditions(session, wanted), most
+    while query is not None and left > 0:
+        found = _page(session, query, SyncLogEntry, wanted, min(_CHUNK, left))
+        yield from found.rows
+        left -= len(found.rows)
+        if found.older is None:
+            return
+        wanted = replace(wanted, before=found.older)
+
+
+def runs(session: Session, wanted: Wanted, *, size: int = PAGE) -> Found:
+    """Find a page of runs; of what is wanted, companies and time count."""
+    query = select(SyncRun)
+    if wanted.companies is not None:
+        query = query.where(col(SyncRun.connection_id).in_(list(wanted.companies)))
+    if wanted.since_at is not None:
+        query = query.where(col(SyncRun.started_at) >= wanted.since_at)
+    if wanted.until_at is not None:
+        query = query.where(col(SyncRun.started_at) < wanted.until_at)
+    return _page(session, query, SyncRun, wanted, size)
+
+
+def _conditions(session: Session, wanted: Wanted) -> Select[SyncLogEntry] | None:
+    """Say it in SQL; None where a name stands for nobody, so that nothing can be found."""
+    query = select(SyncLogEntry)
+    if wanted.companies is not None:
+        query = query.where(col(SyncLogEntry.connection_id).in_(list(wanted.companies)))
+    if wanted.run is not None:
+        query = query.where(col(SyncLogEntry.run_id) == wanted.run)
+    if wanted.kind:
+        query = query.where(col(SyncLogEntry.kind) == wanted.kind)
+    if wanted.text:
+        query = query.where(col(SyncLogEntry.text).icontains(wanted.text, autoescape=True))
+    if wanted.since_at is not None:
+        query = query.where(col(SyncLogEntry.at) >= wanted.since_at)
+    if wanted.until_at is not None:
+        query = query.where(col(SyncLogEntry.at) < wanted.until_at)
+    for name, table, column, known in (
+        (wanted.customer, CustomerRow, SyncLogEntry.customer_id, CustomerRow.name),
+        (wanted.invoice, InvoiceRow, SyncLogEntry.invoice_id, InvoiceRow.number),
+    ):
+        if name:
+            meant = _meant(session, table, known, name, wanted.companies)
+            if not meant:
+                return None
+            query = query.where(tuple_(col(SyncLogEntry.connection_id), col(column)).in_(meant))
+    return query
+
+
+def _meant(
+    session: Session, table: Any, known: Any, name: str, companies: Collection[int] | None
+) -> list[tuple[int, str]]:
+    """Whom or what a name stands for: an id, or a number, or a part of a customer's name."""
+    same = col(known).icontains(name, autoescape=True) if table is CustomerRow else col(known) == name
+    query = select(table.connection_id, table.external_id).where(or_(same, table.external_id == name))
+    if companies is not None:
+        query = query.where(table.connection_id.in_(list(companies)))
+    return [(row[0], row[1]) for row in session.execute(query.limit(_NAMED_MAX))]
+
+
+def _page(session: Session, query: Select[Any], table: Any, wanted: Wanted, size: int) -> Found:
+    """Take one page on either side of an id; one row more than shown tells whether there is another page."""
+    if wanted.after is not None:
+        rows = list(session.scalars(query.where(table.id > wanted.after).order_by(table.id).limit(size + 1)))
+        more, rows = len(rows) > size, rows[:size][::-1]
+        return Found(rows, older=rows[-1].id if rows else None, newer=rows[0].id if more else None)
+    if wanted.before is not None:
+        query = query.where(table.id < wanted.before)
+    rows = list(session.scalars(query.order_by(table.id.desc()).limit(size + 1)))
+    more, rows = len(rows) > size, rows[:size]
+    newer = rows[0].id if rows and wanted.before is not None else None
+    return Found(rows, older=rows[-1].id if more else None, newer=newer)

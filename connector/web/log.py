@@ -1,0 +1,175 @@
+"""The sync log for people: its lines, its runs, each line's own address, CSV, and whether the chain holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from sqlmodel import Session
+from starlette.responses import Response, StreamingResponse
+
+from connector import log_search, sync_log
+from connector.database import reading
+from connector.spreadsheet import csv_lines
+from connector.story import summary
+from connector.tables import Connection, SyncLogEntry, SyncRun
+from connector.web.routes import Route
+from connector.web.visit import NotHere, NotPossible, Visit
+
+CSV_LINES_MAX = 100_000
+KINDS = (
+    "run_started", "run_ended", "pulled", "organisation", "malformed", "warning", "odd", "calling", "mailed",
+    "told_owner", "noted", "charged", "waiving", "waived", "task", "task_owner", "task_outcome", "refused", "doubt",
+    "asked", "undelivered", "suppressed", "unplanned", "would", "approved", "rejected", "resolved", "customer_set",
+    "invoice_set", "mode", "paused", "resumed", "connected", "disconnected", "reconnect", "policy_set", "restored",
+    "user_added", "user_changed", "user_disabled", "user_reset", "password_chosen",
+)  # fmt: skip
+_FILTERS = ("company", "customer", "invoice", "kind", "text", "since", "until")
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """The filter as a person filled it in, checked."""
+
+    wanted: log_search.Wanted
+    companies: list[Connection]
+    names: dict[int | None, str]
+    chosen: int | None
+    zone: str
+    fields: dict[str, str]
+
+    def address(self, path: str, **more: object) -> str:
+        """The same filter, elsewhere."""
+        given = {name: value for name, value in self.fields.items() if value} | more
+        return path + (f"?{urlencode(given)}" if given else "")
+
+
+def lines(visit: Visit) -> Response:
+    """Show a page of lines."""
+    with reading(visit.installation.engine) as session:
+        asked = _asked(visit, session)
+        found = log_search.lines(session, asked.wanted)
+    return visit.page("log.html", found=found, asked=asked, kinds=KINDS)
+
+
+def runs(visit: Visit) -> Response:
+    """Show a page of runs."""
+    with reading(visit.installation.engine) as session:
+        asked = _asked(visit, session)
+        found = log_search.runs(session, asked.wanted)
+    told = [(run, _told(run)) for run in found.rows]
+    return visit.page("runs.html", found=found, asked=asked, told=told)
+
+
+def run(visit: Visit) -> Response:
+    """Show one run with its lines; while it is under way the page loads itself anew."""
+    with reading(visit.installation.engine) as session:
+        row = session.get(SyncRun, visit.number("run"))
+        if row is None:
+            raise NotHere
+        company = visit.company(session, row.connection_id)
+        asked = _asked(visit, session)
+        wanted = replace(asked.wanted, companies=[row.connection_id], run=row.id)
+        found = log_search.lines(session, wanted, size=200)
+    return visit.page("run.html", run=row, told=_told(row), company=company, found=found)
+
+
+def line(visit: Visit) -> Response:
+    """Show one line with its facts and its seal."""
+    with reading(visit.installation.engine) as session:
+        row = session.get(SyncLogEntry, visit.number("line"))
+        if row is None or not visit.who.sees(row.connection_id):
+            raise NotHere
+        company = session.get(Connection, row.connection_id) if row.connection_id is not None else None
+    return visit.page("log_line.html", line=row, company=company, facts=json.loads(row.facts))
+
+
+def chain(visit: Visit) -> Response:
+    """Check the chain, from the first line to the last."""
+    with reading(visit.installation.engine) as session:
+        verdict = sync_log.verify(session)
+    return visit.page("chain.html", verdict=verdict)
+
+
+def as_csv(visit: Visit) -> Response:
+    """Give the lines of a filter to a spreadsheet."""
+    with reading(visit.installation.engine) as session:
+        asked = _asked(visit, session)
+    name = f"duewell-log-{visit.now:%Y-%m-%d}.csv"
+    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
+    return StreamingResponse(_csv(visit, asked), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _csv(visit: Visit, asked: _Asked) -> Iterator[str]:
+    head = ("id", "at (UTC)", "company", "run", "kind", "text", "customer id", "invoice id", "hash")
+    with reading(visit.installation.engine) as session:
+        rows = (
+            (
+                row.id,
+                f"{row.at:%Y-%m-%d %H:%M:%S}",
+                asked.names.get(row.connection_id, ""),
+                row.run_id,
+                *(row.kind, row.text, row.customer_id, row.invoice_id, row.hash),
+            )
+            for row in log_search.every_line(session, asked.wanted, CSV_LINES_MAX)
+        )
+        yield from csv_lines([head])
+        yield from csv_lines(rows)
+
+
+def _told(run: SyncRun) -> str:
+    return summary(run.outcome, run.why, run.numbers or {}) if run.outcome else "Under way."
+
+
+def _asked(visit: Visit, session: Session) -> _Asked:
+    companies = visit.companies(session)
+    fields = {name: visit.query.get(name, "").strip()[:200] for name in _FILTERS}
+    chosen = None
+    if fields["company"]:
+        chosen = _number(fields["company"])
+        visit.company(session, chosen)
+    zone = next((row.time_zone for row in companies if row.id == chosen), "UTC")
+    if len(companies) == 1:
+        zone = companies[0].time_zone
+    seen = None if visit.who.companies is None else [row.id or 0 for row in companies]
+    wanted = log_search.Wanted(
+        companies=seen if chosen is None else [chosen],
+        kind=fields["kind"],
+        customer=fields["customer"],
+        invoice=fields["invoice"],
+        text=fields["text"],
+        since_at=_day(fields["since"], zone),
+        until_at=_day(fields["until"], zone, more_days=1),
+        before=_number(visit.query.get("before", "")),
+        after=_number(visit.query.get("after", "")),
+    )
+    return _Asked(wanted, companies, {row.id: row.name for row in companies}, chosen, zone, fields)
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
+def _day(text: str, zone: str, *, more_days: int = 0) -> datetime | None:
+    if not text:
+        return None
+    try:
+        on = date.fromisoformat(text) + timedelta(days=more_days)
+        return datetime.combine(on, time(), ZoneInfo(zone)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        message = f"{text!r} is not a day; write it like 2026-12-31."
+        raise NotPossible(message) from None
+
+
+ROUTES = (
+    Route("GET", "/log", lines),
+    Route("GET", "/log.csv", as_csv),
+    Route("GET", "/log/chain", chain),
+    Route("GET", "/log/{line:int}", line),
+    Route("GET", "/runs", runs),
+    Route("GET", "/runs/{run:int}", run),
+)

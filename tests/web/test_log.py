@@ -1,0 +1,198 @@
+"""The sync log in the browser: found, paged, opened, given to a spreadsheet, and its chain checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connector import sync_log
+from connector.database import writing
+from connector.spreadsheet import cell
+from connector.tables import CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
+
+Office = Any
+
+
+def write(office: Office, company: int | None, *words: str, **more: Any) -> None:
+    with writing(office.installation.engine) as session:
+        for number, each in enumerate(words):
+            at = more.get("at", office.clock.at) + timedelta(seconds=number)
+            sync_log.write(session, **{"kind": "mailed", **more, "at": at, "text": each, "connection_id": company})
+
+
+def add_run(office: Office, company: int, **more: Any) -> int:
+    row = SyncRun(connection_id=company, **{"started_at": office.clock.at, "outcome": "ok", **more})
+    office.store(row)
+    return row.id or 0
+
+
+@pytest.fixture
+def north(office: Office) -> int:
+    return int(office.company("North Ltd"))
+
+
+def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(office: Office, north: int) -> None:
+    write(office, north, *(f"line number {number:03}" for number in range(120)))
+    browser = office.signed_in("viewer")
+    seen: list[list[str]] = []
+    for words in ("Older", "Older", ""):
+        page = browser.get("/log?kind=mailed").text if not seen else browser.page.text
+        seen.append([f"{n:03}" for n in range(120) if f"line number {n:03}" in page])
+        if words:
+            browser.get(page.partition(f'">{words}</a>')[0].rpartition('href="')[2].replace("&amp;", "&"))
+    assert [len(page) for page in seen] == [50, 50, 20]
+    assert sorted(number for page in seen for number in page) == [f"{number:03}" for number in range(120)]
+    assert max(seen[0]) == "119"
+    newer = browser.page.text.partition('">Newer</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    assert "line number 069" in browser.get(newer).text
+    assert "line number 070" not in browser.page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("customer=mill", {"one"}),
+        ("customer=c1", {"one"}),
+        ("customer=nobody", set()),
+        ("invoice=INV-7", {"two"}),
+        ("kind=doubt", {"three"}),
+        ("text=THRE", {"three"}),
+        ("text=%25", set()),
+        ("since=2026-06-11", {"four"}),
+        ("until=2026-06-10", {"one", "two", "three", "elsewhere"}),
+        ("company=1", {"one", "two", "three", "four"}),
+        ("company=1&kind=mailed&text=o", {"one", "two", "four"}),
+    ],
+)
+def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
+    office: Office, north: int, query: str, found: set[str]
+) -> None:
+    south = office.company("South Ltd")
+    office.store(
+        CustomerRow(connection_id=north, external_id="c1", name="Miller & Sons"),
+        InvoiceRow(
+            connection_id=north, external_id="i7", number="INV-7", customer_id="c2", currency="GBP",
+            issued_on=office.clock.at.date(), status="open", is_open=True,
+        ),
+    )  # fmt: skip
+    write(office, north, "one", customer_id="c1")
+    write(office, north, "two", invoice_id="i7")
+    write(office, north, "three", kind="doubt")
+    write(office, south, "elsewhere", kind="pulled")
+    write(office, north, "four", at=office.clock.at + timedelta(days=1))
+    browser = office.signed_in("viewer")
+    cells = browser.get(f"/log?{query}").text.partition("<tbody>")[2]
+    every = {"one", "two", "three", "four", "elsewhere"}
+    assert {each for each in every if f">{each}" in cells} == found
+
+
+def test_a_day_that_is_none_is_said(office: Office, north: int) -> None:
+    browser = office.signed_in("viewer")
+    assert browser.get("/log?since=yesterday").status_code == 409
+    assert "is not a day" in browser.text
+    assert browser.get("/log?since=0001-01-01&until=9999-12-31&before=x&after=99999999999999999999999").status_code in {
+        200,
+        409,
+    }
+
+
+def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(office: Office, north: int) -> None:
+    run = add_run(office, north, numbers={"mailed": 2, "calls_read": 3}, ended_at=office.clock.at)
+    other = add_run(office, north, outcome="failed", why="The disk is full.")
+    write(office, north, "Miller was mailed", run_id=run, facts={"sum": "12.50", "step": "past_due"})
+    write(office, north, "of another run", run_id=other)
+    browser = office.signed_in("viewer")
+    browser.get("/runs")
+    assert "2 mailed" in browser.text
+    assert "The disk is full." in browser.text
+    page = browser.get(f"/runs/{run}").text
+    assert "Miller was mailed" in page
+    assert "of another run" not in page
+    assert "Calls read" in page
+    assert 'http-equiv="refresh"' not in page
+    browser.get("/log/1")
+    assert "12.50" in browser.text
+    assert "0" * 64 in browser.text
+    assert browser.get("/log/99").status_code == 404
+
+
+def test_a_run_under_way_loads_itself_anew(office: Office, north: int) -> None:
+    run = add_run(office, north, outcome="")
+    assert 'http-equiv="refresh"' in office.signed_in("viewer").get(f"/runs/{run}").text
+
+
+def test_lines_of_no_company_are_for_those_who_see_all(office: Office, north: int) -> None:
+    write(office, None, "everything was put back")
+    assert "put back" in office.signed_in("viewer").get("/log").text
+    limited = office.signed_in("bookkeeper", north)
+    assert "put back" not in limited.get("/log").text
+    assert limited.get("/log/1").status_code == 404
+
+
+def test_csv_holds_every_line_of_the_filter_and_nothing_a_spreadsheet_computes(office: Office, north: int) -> None:
+    write(office, north, *(f"line {number}" for number in range(70)), '=HYPERLINK("http://evil.example")')
+    write(office, north, "no", kind="doubt")
+    answer = office.signed_in("viewer").get("/log.csv?kind=mailed")
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert len(rows) == 71
+    assert rows[0]["text"] == '\'=HYPERLINK("http://evil.example")'
+    assert rows[-1]["text"] == "line 0"
+    assert rows[-1]["company"] == "North Ltd"
+
+
+@pytest.mark.parametrize("formula", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", "\uff1d1"])
+def test_what_begins_like_a_formula_is_text_in_a_spreadsheet(formula: str) -> None:
+    assert cell(formula).startswith("'")
+    assert cell("Miller & Sons - late") == "Miller & Sons - late"
+    assert cell(-5) == "-5"
+
+
+def test_the_chain_is_checked_and_a_changed_line_named(office: Office, north: int) -> None:
+    write(office, north, "one", "two", "three")
+    browser = office.signed_in("viewer")
+    browser.get("/log/chain")
+    assert "The chain holds" in browser.text
+    with office.installation.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER sync_log_refuses_update"))
+        connection.execute(text("UPDATE sync_log SET text = 'TWO' WHERE id = 2"))
+    browser.get("/log/chain")
+    assert "The chain is broken" in browser.text
+    assert "At line 2" in browser.text
+
+
+def test_it_asks_the_database_as_often_for_many_lines_as_for_few(office: Office, north: int, queries_of: Any) -> None:
+    browser = office.signed_in("viewer")
+    write(office, north, "one")
+    few = queries_of(lambda: browser.get("/log"))
+    write(office, north, *(f"line {number}" for number in range(500)))
+    assert queries_of(lambda: browser.get("/log")) == few
+    assert few <= 5
+
+
+def test_every_way_to_the_lines_goes_by_an_index(office: Office, north: int) -> None:
+    """A year of lines must not be read to show fifty."""
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+    from sqlmodel import Session, col  # noqa: PLC0415
+
+    from connector import log_search  # noqa: PLC0415
+
+    office.store(CustomerRow(connection_id=north, external_id="c1", name="Miller"))
+    with Session(office.installation.engine) as session:
+        for wanted in (
+            log_search.Wanted(companies=[north], before=900),
+            log_search.Wanted(run=1),
+            log_search.Wanted(companies=[north], customer="c1"),
+        ):
+            query = log_search._conditions(session, wanted)
+            assert query is not None
+            ordered = query.order_by(col(SyncLogEntry.id).desc()).limit(51)
+            statement = str(ordered.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+            plan = " ".join(row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}"))
+            assert "USING INDEX ix_log_" in plan, plan
