@@ -14,6 +14,7 @@ from connector import (
     cli_look,
     cli_outbox,
     cli_people,
+    cli_policy,
     cli_run,
     cli_setup,
     cli_tasks,
@@ -59,6 +60,7 @@ for module in (
     cli_people,
     cli_invoices,
     cli_tasks,
+    cli_policy,
     cli_setup,
     cli_users,
 ):

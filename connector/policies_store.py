@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 
-from connector.tables import PolicyVersion
+from connector.tables import Connection, PolicyVersion
 from policies.policy import ReminderPolicy
 from policies.special import is_held_out
 
@@ -82,6 +82,24 @@ def set_policy(session: Session, document: str, *, by: str, at: datetime, connec
 def document_of(session: Session, version: int) -> str:
     """Return the document of a version, as it was set."""
     return session.get_one(PolicyVersion, version).document
+
+
+def versions(session: Session, connection_id: int | None) -> list[dict[str, Any]]:
+    """List the versions of all companies, or of those that hold for one, newest first, and which are in force."""
+    query = select(PolicyVersion, col(Connection.short_name)).outerjoin(
+        Connection, col(Connection.id) == PolicyVersion.connection_id
+    )
+    if connection_id is not None:
+        owner = col(PolicyVersion.connection_id)
+        query = query.where(or_(owner.is_(None), owner == connection_id))
+    newest: set[int | None] = set()
+    found: list[dict[str, Any]] = []
+    for row, name in session.execute(query.order_by(col(PolicyVersion.id).desc())):
+        in_force = row.connection_id not in newest and bool(row.document)
+        newest.add(row.connection_id)
+        shown = {"connection": name or "all", "set_at": row.set_at, "set_by": row.set_by}
+        found.append({"id": row.id, **shown, "in_force": in_force})
+    return found
 
 
 def _newest(session: Session, connection_id: int | None) -> PolicyVersion | None:

@@ -64,16 +64,25 @@ class Loaded(NamedTuple):
 
 
 def customers_facts(
-    session: Session, connection: Connection, *, now: datetime, customer_ids: Collection[str] | None = None
+    session: Session,
+    connection: Connection,
+    *,
+    now: datetime,
+    customer_ids: Collection[str] | None = None,
+    settled_days: int = SETTLED_DAYS,
 ) -> Iterator[tuple[Statement, ...]]:
-    """Yield the statements (one per currency) of each customer who owes or settled something lately, in order of id."""
-    yield from _Reader(session, connection, now).customers(customer_ids)
+    """Yield the statements (one per currency) of each customer who owes or settled something lately, in order of id.
+
+    ``settled_days`` says how lately: a back-test looks at the whole history.
+    """
+    yield from _Reader(session, connection, now, settled_days).customers(customer_ids)
 
 
 class _Reader:
     """One reading of one connection's mirror."""
 
-    def __init__(self, session: Session, connection: Connection, now: datetime) -> None:
+    def __init__(self, session: Session, connection: Connection, now: datetime, settled_days: int) -> None:
+        self._settled_days = settled_days
         assert connection.id is not None  # noqa: S101  # it was read from the database
         self._session = session
         self._here: int = connection.id
@@ -244,7 +253,7 @@ class _Reader:
         return or_(_INVOICE.c.is_open, _INVOICE.c.settled_on >= self._settled_since())
 
     def _settled_since(self) -> date:
-        return self._today - timedelta(days=SETTLED_DAYS)
+        return self._today - timedelta(days=self._settled_days)
 
     def _theirs(self, chunk: list[str]) -> Callable[[Table], ColumnElement[bool]]:
         return lambda table: self._named(table, chunk, "customer_id")

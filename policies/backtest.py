@@ -86,7 +86,8 @@ def _replay_customer(
     settled_on = {each.id: each.settled_on for statement in statements for each in statement.invoices}
     for on in _days(*span):
         now = datetime.combine(on, ASKED_AT, here)
-        seen = [_as_of(statement, on, now, tuple(deeds)) for statement in statements]
+        later = sum(when is not None and when >= on for when in settled_on.values())
+        seen = [_as_of(statement, on, now, tuple(deeds), later) for statement in statements]
         for action in decide(seen, policy, now, calendar).actions:
             moment = action.leaves_from_at if isinstance(action, SendReminder) else None
             if moment is not None and moment.astimezone(here).date() > on:
@@ -99,9 +100,11 @@ def _days(first_on: date, last_on: date) -> Iterator[date]:
     return (first_on + timedelta(days=count) for count in range((last_on - first_on).days + 1))
 
 
-def _as_of(statement: Statement, on: date, now: datetime, deeds: tuple[Deed, ...]) -> Statement:
+def _as_of(statement: Statement, on: date, now: datetime, deeds: tuple[Deed, ...], later: int) -> Statement:
+    """Show a statement as it stood: habits were learned later, and what was said later was not said yet."""
     invoices = tuple(as_of(each, on) for each in statement.invoices if each.issued_on <= on)
-    return replace(statement, invoices=invoices, credits=(), deeds=deeds, pulled_at=now)
+    customer = replace(statement.customer, habits=None, paid_invoices=max(statement.customer.paid_invoices - later, 0))
+    return replace(statement, customer=customer, invoices=invoices, credits=(), deeds=deeds, pulled_at=now)
 
 
 def as_of(invoice: Invoice, on: date) -> Invoice:

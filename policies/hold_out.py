@@ -1,0 +1,93 @@
+"""Reports what a change of policy did, beside who kept the old one, and whether that may be chance.
+
+Every invoice that fell due since the change counts, also one that is still open: it is as late as it is today.
+A customer counts once, with the mean of his invoices, because his invoices are paid alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from math import sqrt
+from statistics import fmean, median, variance
+
+from policies.receivables import Invoice, InvoiceStatus
+
+LEAST_CUSTOMERS = 8  # in each group, before a difference is more than an anecdote
+_NORMAL_95 = 1.96
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """How the customers of one policy paid: the mean days late of each, and how many invoices are behind it."""
+
+    days_late: tuple[float, ...]
+    invoices: int
+    still_open: int
+
+    @property
+    def customers(self) -> int:
+        """Count the customers."""
+        return len(self.days_late)
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """The new policy beside the old one. ``difference`` is in days late; below 0 the new one brings money sooner."""
+
+    new: Group
+    old: Group
+    difference: float | None
+    low: float | None
+    high: float | None
+
+    def words(self) -> str:
+        """Say it in a sentence."""
+        if self.difference is None or self.low is None or self.high is None:
+            least = f"{LEAST_CUSTOMERS} customers with an invoice due since in each group"
+            return f"Too few to tell: {self.new.customers} new, {self.old.customers} held out; it takes {least}."
+        direction = "sooner" if self.difference <= 0 else "later"
+        chance = "" if self.low > 0 or self.high < 0 else " That may be chance."
+        return (
+            f"Paid {abs(self.difference):.1f} days {direction} than the {self.old.customers} customers held out, "
+            f"95 % interval {self.low:+.1f} to {self.high:+.1f} days, over {self.new.customers} customers.{chance}"
+        )
+
+
+def group_of(customers: Iterable[Sequence[Invoice]], since_on: date, today: date) -> Group:
+    """Gather a group: each customer's invoices that fell due since the change."""
+    means, invoices, still_open = [], 0, 0
+    for owned in customers:
+        late = [days for invoice in owned if (days := _days_late(invoice, since_on, today)) is not None]
+        if late:
+            means.append(fmean(late))
+            invoices += len(late)
+            still_open += sum(each.status is InvoiceStatus.OPEN and _due_since(each, since_on, today) for each in owned)
+    return Group(tuple(means), invoices, still_open)
+
+
+def effect(new: Group, old: Group) -> Effect:
+    """Compare two groups; the interval is Welch's, over customers."""
+    if min(new.customers, old.customers) < LEAST_CUSTOMERS:
+        return Effect(new, old, None, None, None)
+    difference = fmean(new.days_late) - fmean(old.days_late)
+    error = sqrt(variance(new.days_late) / new.customers + variance(old.days_late) / old.customers)
+    return Effect(new, old, difference, difference - _NORMAL_95 * error, difference + _NORMAL_95 * error)
+
+
+def typical(group: Group) -> float | None:
+    """Give the median customer's days late."""
+    return median(group.days_late) if group.days_late else None
+
+
+def _due_since(invoice: Invoice, since_on: date, today: date) -> bool:
+    return invoice.due_on is not None and since_on <= invoice.due_on < today and invoice.fee_of is None
+
+
+def _days_late(invoice: Invoice, since_on: date, today: date) -> int | None:
+    if invoice.due_on is None or not _due_since(invoice, since_on, today):
+        return None
+    if invoice.status is InvoiceStatus.PAID and invoice.settled_on is not None:
+        return (invoice.settled_on - invoice.due_on).days
+    return (today - invoice.due_on).days if invoice.status is InvoiceStatus.OPEN else None
