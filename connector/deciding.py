@@ -11,7 +11,7 @@ from datetime import date, datetime
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
-from connector import effects, outbox, policies_store, settling
+from connector import digests, effects, outbox, policies_store, settling
 from connector.hour import Hour
 from connector.mirror import customers_facts
 from connector.places import HolidayCalendar
@@ -105,10 +105,7 @@ def _plan(
     today = hour.today(connection)
     drafts = list(decided.drafts)
     if customer_ids is None:
-        settings = hour.installation.settings
-        owner = settings.mail_reply_to or settings.mail_from
-        mail = effects.owner_mail(hour.books, decided.told, decided.names, owner, today)
-        drafts += [mail] if mail else []
+        drafts += digests.plan(hour, session, connection, drafts, decided.told, decided.names)
         _count(hour, decided, drafts)
     if hour.dry_run:
         _tell_dry(hour, session, decided, drafts)

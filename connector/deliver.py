@@ -152,8 +152,8 @@ def _one(hour: Hour, entry_id: int, closed: set[str]) -> None:
             ledger_writes.write(hour, entry_id)
     except LaneClosed:
         closed.add(kind)
-    except StepTaken as twice:
-        _drop(hour, entry_id, str(twice))
+    except (StepTaken, letters.NothingToSay) as gone:
+        _drop(hour, entry_id, str(gone))
     except (LeaseLost, SQLAlchemyError):  # of the whole run, not of this entry
         raise
     except Exception as error:

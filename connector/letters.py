@@ -9,7 +9,7 @@ from decimal import Decimal
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector import mails, owner_mail, policies_store
+from connector import digest_mail, mails, policies_store
 from connector.fee_warning import fee_warning
 from connector.hour import Hour
 from connector.mail_papers import invoice_pdfs, pay_link
@@ -29,13 +29,20 @@ class CannotWrite(Exception):
     """This mail cannot be written; the message says what is missing. Other mails are not concerned."""
 
 
+class NothingToSay(Exception):
+    """What this mail was to tell has come to nothing since it was planned."""
+
+
 def write(hour: Hour, entry_id: int) -> Mail:
     """Write the mail of an outbox entry, with pay links and PDFs as far as the ledger has them."""
     with hour.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
         connection = session.get_one(Connection, hour.connection_id)
         if entry.kind == "owner_mail":
-            return owner_mail.compose(hour.installation.settings, connection, entry)
+            digest = digest_mail.compose(hour.installation, session, connection, entry)
+            if digest is None:
+                raise NothingToSay("nothing is left to tell today")
+            return digest
         statement = _statement(hour, session, connection, entry)
         policy, _version = policies_store.in_force(session, hour.connection_id).of(entry.customer_id)
         policy = policy.chosen_for(statement.customer, hour.today(connection))

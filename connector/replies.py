@@ -65,7 +65,7 @@ def _take(installation: Installation, session: Session, customer: CustomerRow, r
 
 def _pause(installation: Installation, session: Session, customer: CustomerRow) -> str:
     """Leave the customer in peace for the policy's days; a longer pause that a person set stays."""
-    policy, _version = policies_store.current(session, customer.connection_id)
+    policy, _version = policies_store.in_force(session, customer.connection_id).of(customer.external_id)
     if policy.replies.pause_days == 0:
         return "The policy lets the chase go on."
     now = installation.now()

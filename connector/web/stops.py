@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from connector import stop
+from connector import stop, stop_mail
 from connector.installation import Installation
 from connector.web.pages import render
 
@@ -23,7 +23,8 @@ _HEADERS = {"X-Robots-Tag": "noindex"}
 
 def add_stops(app: FastAPI, installation: Installation) -> None:
     """Add the pages."""
-    for path, asked, done in (("/stop/{token}", _ask_reminders, _stop_reminders),):
+    pages = (("/stop/{token}", _ask_reminders, _stop_reminders), ("/stop-mail/{token}", _ask_mail, _stop_mail))
+    for path, asked, done in pages:
         app.add_route(path, _page(installation, asked), methods=["GET"], include_in_schema=False)
         app.add_route(path, _page(installation, done), methods=["POST"], include_in_schema=False)
 
@@ -58,6 +59,25 @@ def _stop_reminders(installation: Installation, token: str) -> Response:
 def _stopped(subject: stop.Subject) -> Response:
     done = f"{subject.company} sends no more payment reminders to {subject.customer} by mail."
     return _answer("The reminders are stopped", [done, "They have been told, and may call you about what is open."])
+
+
+def _ask_mail(installation: Installation, token: str) -> Response:
+    about = stop_mail.look(installation, token)
+    if about is None:
+        return _unknown()
+    if about.too_late:
+        return _answer("This mail cannot be stopped", [about.why, about.too_late])
+    asked = f"{about.company} is about to mail {about.customer}. {about.why}"
+    return _answer("Stop this mail", [asked, "The next step comes in its time."], "Stop this mail")
+
+
+def _stop_mail(installation: Installation, token: str) -> Response:
+    about = stop_mail.stop_mail(installation, token)
+    if about is None:
+        return _unknown()
+    if about.too_late:
+        return _answer("This mail cannot be stopped", [about.why, about.too_late], code=409)
+    return _answer("The mail is stopped", [f"{about.customer} does not get it. The next step comes in its time."])
 
 
 def _unknown() -> Response:
