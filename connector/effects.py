@@ -8,11 +8,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from policies.decisions import ChargeLateFee, Decision, MakeTask, SendReminder, TellOwner
+from policies.decisions import ChargeLateFee, Decision, MakeTask, SendReminder
 from policies.receivables import Invoice, Statement, Step
 
 NUMBER_LENGTH = 21  # QuickBooks' DocNumber; Xero allows more
@@ -65,34 +65,6 @@ def drafts(books: str, decision: Decision, statements: Sequence[Statement]) -> l
         elif isinstance(action, ChargeLateFee) and not action.together:
             made.append(_late_fee(books, action, invoices[action.invoice_id]))
     return made + _fees_together(books, decision, invoices)
-
-
-def owner_mail(books: str, told: Sequence[TellOwner], names: Mapping[str, str], to: str, today: date) -> Draft | None:
-    """Draft the one internal mail of a day: every customer the owner should know of, in one list."""
-    if not told or not to:
-        return None
-    items = [
-        {
-            "customer": action.customer_id,
-            "name": names[action.customer_id],
-            "currency": action.currency,
-            "taken": [[invoice, step.value] for invoice, step in action.taken],
-            "why": action.why,
-        }
-        for action in sorted(told, key=lambda action: (names[action.customer_id], action.currency))
-    ]
-    return Draft(
-        key=f"{books}:owner_mail:{today.isoformat()}",
-        kind="owner_mail",
-        customer_id="",
-        step=Step.TELL_OWNER.value,
-        why=(
-            f"{items[0]['name']} is late enough that the owner should know."
-            if len(items) == 1
-            else f"{len(items)} customers are late enough that their owner should know."
-        ),
-        payload={"to": [to], "items": items, "taken": [pair for item in items for pair in item["taken"]]},
-    )
 
 
 def task_key(books: str, task: MakeTask) -> str:
