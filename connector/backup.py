@@ -16,7 +16,7 @@ import sqlite3
 import uuid
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Engine, select, update
@@ -31,6 +31,7 @@ from connector.private_files import private_file, private_folder, sync_folder
 from connector.tables import Connection, OutboxEntry, Stored
 
 _STAMP, _RESTORED = "backup", "restored"
+_UNKNOWN_AGE = timedelta(days=30)
 _INSTALLATION = 0  # connection_id of facts about the installation
 
 
@@ -99,6 +100,16 @@ def restored_at(session: Session) -> datetime | None:
     """Tell when this database was put back from a backup, ``None`` if it never was."""
     fact = session.get(Stored, (_INSTALLATION, _RESTORED))
     return datetime.fromisoformat(fact.value["at"]) if fact else None
+
+
+def lost_time(session: Session) -> tuple[datetime, datetime] | None:
+    """Tell from when to when this database remembers nothing; a backup of unknown age is taken for a month old."""
+    fact = session.get(Stored, (_INSTALLATION, _RESTORED))
+    if fact is None:
+        return None
+    at, made_at = fact.value["at"], fact.value["made_at"]
+    restored = datetime.fromisoformat(at)
+    return (datetime.fromisoformat(made_at) if made_at else restored - _UNKNOWN_AGE, restored)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -36,8 +36,8 @@ class CallBudget:
         if kind in {"token", "mail"}:
             return
         left, seen_at, _blocked, _used = self._limits.get("day", (None, None, None, 0))
-        if left is None or seen_at is None or self.now() - seen_at >= timedelta(days=1):
-            return
+        if left is None or seen_at is None or not timedelta(0) <= self.now() - seen_at < timedelta(days=1):
+            return  # never told, told yesterday, or told by a clock that was wrong
         if left <= (DAY_RESERVE if kind == "read" else 0):
             message = f"only {left} of today's calls to this company are left; they are kept for notes already owed"
             raise RateLimited(message, limit="day", not_before_at=seen_at + timedelta(days=1))

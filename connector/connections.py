@@ -99,7 +99,7 @@ def open_ledger(installation: Installation, connection_id: int, calls: Calls) ->
 
 
 def set_mode(installation: Installation, connection_id: int, mode: str, *, by: str = "") -> Connection:
-    """Switch between observe, approve and live. The first time it goes live is remembered for good."""
+    """Switch between observe, approve and live. Since when mails may leave is remembered for good."""
     if mode not in MODES:
         message = f"There is no mode {mode!r}; there are {', '.join(MODES)}."
         raise ValueError(message)
@@ -107,7 +107,7 @@ def set_mode(installation: Installation, connection_id: int, mode: str, *, by: s
         row = session.get_one(Connection, connection_id)
         before, row.mode = row.mode, mode
         row.decided_on = ""  # plans wait for a person or not by the mode: they are remade at the next run
-        if mode == "live" and row.live_since_at is None:
+        if mode != "observe" and row.live_since_at is None:  # what a person approves leaves as well
             row.live_since_at = installation.now()
         words = f"Mode of {row.name} changed from {before} to {mode}{_by(by)}: {MODES[mode]}."
         _log(installation, session, row, "mode", words)

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import ledger_writes, letters, outbox, pull, suppression
+from connector import ledger_writes, letters, outbox, pull, restored, suppression
 from connector.deciding import decide_again
 from connector.hour import Hour
 from connector.lanes import SETBACKS_MAX, LaneClosed, about, done, doubt, odd, put_off, refused, wait
@@ -146,6 +146,8 @@ def _one(hour: Hour, entry_id: int, closed: set[str]) -> None:
     if not kind or kind in closed:
         return
     try:
+        if restored.settled(hour, entry_id, kind):
+            return
         if kind in {"mail", "owner_mail"}:
             _mail(hour, entry_id, kind)
         else:

@@ -42,6 +42,7 @@ class Hour:
     dry_run: bool = False
     tell: Callable[[str], None] = silent
     progress: Callable[[int, int | None], None] | None = None
+    lost_time: tuple[datetime, datetime] | None = None  # from backup to restore, if the database was put back
     not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
     tally: Counter[str] = field(default_factory=Counter)
     setbacks: Counter[str] = field(default_factory=Counter)  # by kind of effect: calls in a row that came to nothing

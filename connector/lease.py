@@ -27,6 +27,10 @@ from connector.tables import Connection
 LEASE = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
 
 
+CLOCKS_DIFFER = timedelta(minutes=5)
+TURN_MAX = timedelta(days=8)  # longer than any interval: a turn further off was set by a clock that was wrong
+
+
 class Busy(Exception):
     """Another run of this connection is under way."""
 
@@ -86,8 +90,16 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
         .where(
             col(Connection.paused_why) == "",
             col(Connection.health) != "disconnected",
-            or_(col(Connection.next_run_at).is_(None), col(Connection.next_run_at) <= now),
-            or_(col(Connection.lease_until_at).is_(None), col(Connection.lease_until_at) < now),
+            or_(
+                col(Connection.next_run_at).is_(None),
+                col(Connection.next_run_at) <= now,
+                col(Connection.next_run_at) > now + TURN_MAX,
+            ),
+            or_(
+                col(Connection.lease_until_at).is_(None),
+                col(Connection.lease_until_at) < now,
+                col(Connection.lease_until_at) > now + LEASE + CLOCKS_DIFFER,
+            ),
         )
         .order_by(col(Connection.next_run_at))
         .limit(limit)
@@ -116,7 +128,9 @@ def _claim(installation: Installation, connection_id: int) -> Lease:
             .with_for_update()
         ).one()
         # This machine's own lease belongs to a dead process: a living one would hold the file lock.
-        alive = row.lease_until_at is not None and row.lease_until_at > now and not _is_here(row.lease_owner, here)
+        # One that ends later than any lease can was taken by a clock that was wrong.
+        lasts = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE + CLOCKS_DIFFER
+        alive = lasts and not _is_here(row.lease_owner, here)
         if alive:
             message = (
                 f"connection {connection_id} is being run by {row.lease_owner} until {row.lease_until_at:%H:%M:%S} UTC"

@@ -13,6 +13,7 @@ from providers.ledger import CustomerRecord
 _TABLES = SQLModel.metadata.tables
 _SETTING = _TABLES["customer_setting"]
 _MOVED = ("invoice", "payment", "credit", "taken_step", "agreement", "task")
+_AT_ONCE = 500
 _LONGEST_CHAIN = 20  # a ledger that merged in a circle must not hold us up
 
 
@@ -23,6 +24,26 @@ def follow(session: Session, connection_id: int, records: Sequence[CustomerRecor
         for record in records
         if record.merged_into
     )
+
+
+def follow_invoices(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> None:
+    """Let the steps taken for an invoice go with it where the ledger moved it to another customer.
+
+    Else the new customer's ladder would start anew, and the database refuses each of its steps a second time.
+    """
+    invoice, step = _TABLES["invoice"], _TABLES["taken_step"]
+    owner = (
+        select(invoice.c.customer_id)
+        .where(_of(invoice, connection_id), invoice.c.external_id == step.c.invoice_id)
+        .scalar_subquery()
+    )
+    for start in range(0, len(invoice_ids), _AT_ONCE):
+        some = invoice_ids[start : start + _AT_ONCE]
+        session.execute(
+            update(step)
+            .where(_of(step, connection_id), step.c.invoice_id.in_(some), step.c.customer_id != owner)
+            .values(customer_id=owner)
+        )
 
 
 def _survivor(session: Session, connection_id: int, customer_id: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
+from connector import merges
 from connector.hour import Hour
 from connector.mirror import store_page
 from connector.tables import Connection
@@ -43,8 +44,10 @@ def read_facts(hour: Hour) -> None:
 
 def look_again(hour: Hour, page: Page) -> None:
     """Store what was re-read just before acting; the pull's cursor stays where it is."""
+    page.last = False  # of a pull it is not the last page: what it does not bring is not gone
     with hour.writing() as session:
         counts = store_page(session, hour.connection_id, page, at=hour.now())
+        merges.follow_invoices(session, hour.connection_id, [each.external_id for each in page.invoices])
         if counts.changed:
             hour.connection(session).mirror_version += 1
         _log_malformed(hour, session, page)
@@ -56,6 +59,7 @@ def _store(hour: Hour, page: Page) -> None:
     with hour.writing(durable=False) as session:  # what a power cut undoes is read again: its cursor goes with it
         connection = hour.connection(session)
         counts = store_page(session, hour.connection_id, page, at=hour.now())
+        merges.follow_invoices(session, hour.connection_id, [each.external_id for each in page.invoices])
         connection.cursor = page.cursor
         if counts.changed:
             connection.mirror_version += 1

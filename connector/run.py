@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
 from connector import deciding, lease, pull, recover, story
+from connector.backup import lost_time
 from connector.budget import CallBudget
 from connector.connections import open_ledger
 from connector.database import reading, writing
@@ -102,6 +103,7 @@ def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell
     now = installation.now()
     with reading(installation.engine) as session:
         calls = CallBudget(session, held.connection_id, installation.now)
+        lost = lost_time(session)
     ledger, mailer = open_ledger(installation, held.connection_id, calls), installation.mailer(calls)
     with writing(installation.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
@@ -120,6 +122,7 @@ def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell
             mailer=mailer,
             calls=calls,
             started_at=now,
+            lost_time=lost,
             dry_run=dry_run,
             tell=tell,
         )
