@@ -10,6 +10,8 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from connector.money import from_e4
+
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 
@@ -45,7 +47,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(moment=moment, day=day, money=money, spoken=spoken)
+_ENVIRONMENT.filters.update(moment=moment, day=day, money=money, spoken=spoken, from_e4=from_e4)
 
 
 def render(template: str, **values: object) -> str:

@@ -78,12 +78,15 @@ class Browser:
         return unescape(re.sub(r"<[^>]+>", " ", self.page.text))
 
 
-def hidden(page: str, action: str) -> dict[str, str]:
-    """The hidden fields of the form with this action."""
+def hidden(page: str, action: str) -> dict[str, list[str]]:
+    """The hidden fields of the form that posts to this address."""
     for form in re.findall(r"<form\b.*?</form>", page, re.DOTALL):
-        if f'action="{action}"' in unescape(form.partition(">")[0] + ">"):
-            found = re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form)
-            return {name: unescape(value) for name, value in found}
+        opening = unescape(form.partition(">")[0] + ">")
+        if f'action="{action}"' in opening and 'method="post"' in opening:
+            fields: dict[str, list[str]] = {}
+            for name, value in re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', form):
+                fields.setdefault(name, []).append(unescape(value))
+            return fields
     message = f"no form to {action} on the page"
     raise AssertionError(message)
 

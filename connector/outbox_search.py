@@ -1,0 +1,132 @@
+"""Finds outbox entries for a person: by company, state and kind, newest first, paged by id."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An entry with the names a person knows it by; ``waiver`` is what takes a fee back."""
+
+    entry: OutboxEntry
+    company: Connection
+    customer: str
+    waiver: OutboxEntry | None = None
+
+    @property
+    def sums(self) -> list[tuple[str, str]]:
+        """What it is about in money, with its currency: never added up across currencies."""
+        payload = self.entry.payload
+        if "amount" in payload:
+            return [(payload["amount"], self.entry.currency)]
+        due = payload.get("due") or {}
+        return [(str(sum((Decimal(each) for each in due.values()), Decimal())), self.entry.currency)] if due else []
+
+    @property
+    def state(self) -> str:
+        """Where it stands, in a person's words."""
+        entry = self.entry
+        if entry.kind != "late_fee":
+            return {"waiting": "to approve", "doubt": "in doubt", "calling": "under way"}.get(entry.state, entry.state)
+        if self.waiver is not None:
+            return {"done": "waived", "refused": "posted"}.get(self.waiver.state, "being waived")
+        if entry.state == "refused" and entry.settled_by:
+            return "waived"
+        return {"waiting": "draft", "planned": "approved", "done": "posted"}.get(entry.state, entry.state)
+
+    @property
+    def can_be_waived(self) -> bool:
+        """Tell whether a person may take this fee back."""
+        open_waiver = self.waiver is not None and self.waiver.state != "refused"
+        return self.entry.kind == "late_fee" and self.entry.state in {"planned", "waiting", "done"} and not open_waiver
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of entries; ``older`` is the id to go on from, None at the end."""
+
+    rows: Sequence[Shown]
+    older: int | None
+
+
+def entries(
+    session: Session,
+    companies: Collection[int],
+    *,
+    states: Collection[str] = (),
+    kinds: Collection[str] = (),
+    before: int | None = None,
+    size: int = PAGE,
+) -> Page:
+    """Find a page of entries."""
+    query = _joined().where(col(OutboxEntry.connection_id).in_(list(companies)))
+    if states:
+        query = query.where(col(OutboxEntry.state).in_(list(states)))
+    if kinds:
+        query = query.where(col(OutboxEntry.kind).in_(list(kinds)))
+    if before is not None:
+        query = query.where(col(OutboxEntry.id) < before)
+    rows = session.execute(query.order_by(col(OutboxEntry.id).desc()).limit(size + 1)).all()
+    waivers = _waivers(session, [entry.id for entry, _company, _customer in rows[:size] if entry.kind == "late_fee"])
+    shown = [Shown(entry, company, name or "", waivers.get(entry.id)) for entry, company, name in rows[:size]]
+    return Page(shown, shown[-1].entry.id if len(rows) > size else None)
+
+
+def entry(session: Session, entry_id: int) -> Shown | None:
+    """Find one entry."""
+    row = session.execute(_joined().where(col(OutboxEntry.id) == entry_id)).first()
+    return Shown(row[0], row[1], row[2] or "", _waivers(session, [entry_id]).get(entry_id)) if row else None
+
+
+def counts(session: Session, companies: Collection[int]) -> dict[str, int]:
+    """Count the entries that wait for a person, by state."""
+    query = (
+        select(col(OutboxEntry.state), func.count())
+        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.state).in_(["waiting", "doubt"]))
+        .group_by(col(OutboxEntry.state))
+    )
+    return {str(state): int(count) for state, count in session.execute(query)}
+
+
+def invoices(session: Session, found: Shown) -> list[InvoiceRow]:
+    """Find the invoices an entry is about: those it lists, or those of which it takes a step."""
+    payload = found.entry.payload
+    ids = payload.get("listed") or [pair[0] for pair in payload.get("taken", [])] or [found.entry.invoice_id]
+    query = select(InvoiceRow).where(
+        col(InvoiceRow.connection_id) == found.entry.connection_id, col(InvoiceRow.external_id).in_(ids[:500])
+    )
+    return list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.number))))
+
+
+def _joined() -> Any:
+    return (
+        select(OutboxEntry, Connection, col(CustomerRow.name))
+        .join(Connection, col(Connection.id) == OutboxEntry.connection_id)
+        .outerjoin(
+            CustomerRow,
+            (col(CustomerRow.connection_id) == OutboxEntry.connection_id)
+            & (col(CustomerRow.external_id) == OutboxEntry.customer_id),
+        )
+    )
+
+
+def _waivers(session: Session, ids: Sequence[int | None]) -> dict[int | None, OutboxEntry]:
+    if not ids:
+        return {}
+    query = select(OutboxEntry).where(col(OutboxEntry.key).in_(_waiver_keys(session, ids)))
+    return {row.parent_id: row for row in session.scalars(query)}
+
+
+def _waiver_keys(session: Session, ids: Sequence[int | None]) -> list[str]:
+    return [f"{key}:waive" for key in session.scalars(select(col(OutboxEntry.key)).where(col(OutboxEntry.id).in_(ids)))]
