@@ -120,6 +120,17 @@ def history(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     return [{name: getattr(row, name) for name in ("id", *names, "ended_by")} for row in session.scalars(query)]
 
 
+def sentence(agreement: Agreement) -> str:
+    """Say what was said: what, until when, why and by whom."""
+    preposition = "for" if agreement.kind == "promise" else "until"
+    until = f" {preposition} {day(agreement.until_on)}" if agreement.until_on else ""
+    parts = ", ".join(f"{amount} on {on}" for on, amount in agreement.instalments or [])
+    about = f" of {sum_of(from_e4(agreement.owed_e4), agreement.currency)} ({parts})" if parts else ""
+    why = f": {agreement.why}" if agreement.why else ""
+    by = f" ({agreement.said_by})" if agreement.said_by else ""
+    return f"{agreement.kind}{about}{until}{why}{by}"
+
+
 def equal_parts(invoice: InvoiceRow, count: int, first_on: date, days_between: int | None) -> list[Instalment]:
     """Split what is due into equal parts, by months or by a number of days; the last takes what does not divide."""
     due = from_e4(invoice.due_e4)

@@ -25,7 +25,7 @@ from connector.cli_terminal import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from connector.tables import SyncLogEntry
 
@@ -205,29 +205,33 @@ def _explanation(told: Mapping[str, Any]) -> list[str]:
     lines += [
         f"  {item['left']} of the customer's money is not applied yet ({item['kind']})" for item in told["unapplied"]
     ]
-    lines += ["What happened:", *(f"  {done['on']}: {done['step'].replace('_', ' ')}" for done in told["done"])]
-    lines += [] if told["done"] else ["  nothing yet"]
-    lines += [
-        f"  outbox {item['id']}: {item['kind']} {item['state']}. {item['why']}"
-        + (f" ({item['answer']})" if item["answer"] else "")
-        for item in told["outbox"]
-    ]
+    lines += ["What happened:", *(f"  {each['on']} {each['text']}" for each in told["story"])]
     answer = told["now"] or told["answer"]
     lines += [
         "What is decided now:",
         f"  {answer['why']} [{answer['code']}]" if answer else "  nothing: it is not chased",
     ]
-    if answer and answer["next_step"]:
-        lines.append(
-            f"  next: {answer['next_step'].replace('_', ' ')}"
-            + (f" on {answer['next_on']}" if answer["next_on"] else "")
-        )
-    lines += (
-        ["From the log:", *(f"  {line['at']:%Y-%m-%d %H:%M} {line['text']}" for line in told["log"])]
-        if told["log"]
-        else []
-    )
-    return lines
+    lines += ["What comes next, if nothing changes:"]
+    lines += [f"  {each['on']} {each['kind'].replace('_', ' ')}: {each['why']}" for each in told["next"]] or [
+        "  nothing"
+    ]
+    lines += [
+        f"  outbox {item['id']}: {item['kind']} {item['state']}. {item['why']}"
+        + (f" ({item['answer']})" if item["answer"] else "")
+        for item in told["outbox"]
+        if item["state"] != "done"
+    ]
+    return lines + _replayed(told["decisions"])
+
+
+def _replayed(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Say whether the recorded decisions come out the same when they are made again from the facts of their day."""
+    if not decisions:
+        return []
+    odd = [each for each in decisions if not each["same_again"]]
+    if not odd:
+        return [f"Made again from the facts they were made on, all {len(decisions)} decisions come out the same."]
+    return [f"Decided on {each['at']:%Y-%m-%d %H:%M}: {each['why']} Made again, {each['note']}" for each in odd]
 
 
 def _log_row(row: SyncLogEntry, connection: str) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policies_store, tasks
+from connector.agreements import sentence
 from connector.company_picture import Picture, picture
 from connector.customers import settings_of
-from connector.money import from_e4
 from connector.statements import customers_facts
 from connector.tables import Agreement, Connection, CustomerRow, InvoiceRow
 from connector.team import team_of
@@ -21,7 +21,7 @@ from policies.habits import forecast, score, score_why
 from policies.policy import ReminderPolicy
 from policies.receivables import Customer, Invoice
 from policies.segments import segment_of, segment_why, size_why
-from policies.wording import day, sum_of
+from policies.wording import day
 
 _NO_HISTORY = "no invoice settled yet: nothing is known of how he pays"
 
@@ -122,20 +122,13 @@ def _said(session: Session, row: CustomerRow) -> list[dict[str, Any]]:
         .order_by(col(Agreement.id))
     )
     return [
-        {"invoice": number, "kind": each.kind, "state": each.state, "text": sentence(each, number)}
+        {"invoice": number, "kind": each.kind, "state": each.state, "text": told_in_full(each, number)}
         for each, number in session.execute(query)
     ]
 
 
-def sentence(agreement: Agreement, number: str | None) -> str:
-    """Say an agreement in one line: what, until when, by whom, and what became of it."""
-    until = f" until {day(agreement.until_on)}" if agreement.until_on else ""
-    if agreement.kind == "promise":
-        until = until.replace("until", "for")
-    parts = ", ".join(f"{amount} on {on}" for on, amount in agreement.instalments or [])
-    about = f" of {sum_of(from_e4(agreement.owed_e4), agreement.currency)} ({parts})" if parts else ""
-    why = f": {agreement.why}" if agreement.why else ""
-    by = f" ({agreement.said_by})" if agreement.said_by else ""
+def told_in_full(agreement: Agreement, number: str | None) -> str:
+    """Say an agreement in one line, with its invoice, its day, and what became of it."""
     ended = "" if agreement.state == "open" else f" — {agreement.state}{': ' if agreement.outcome else ''}"
-    said = f"{number or agreement.invoice_id}, {day(agreement.since_on)}: {agreement.kind}{about}{until}{why}{by}"
+    said = f"{number or agreement.invoice_id}, {day(agreement.since_on)}: {sentence(agreement)}"
     return f"{said}{ended}{agreement.outcome if ended else ''}"

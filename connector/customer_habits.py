@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 from sqlmodel import SQLModel
 
+import connector.tables  # noqa: F401 - fills the metadata below
 from policies.habits import Norm, Settled, habits_of, norm_of
 from policies.receivables import Habits, InvoiceStatus
 

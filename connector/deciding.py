@@ -11,7 +11,7 @@ from datetime import date, datetime
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
-from connector import digests, effects, outbox, policies_store, settling
+from connector import digests, effects, outbox, policies_store, recorded, settling
 from connector.hour import Hour
 from connector.mirror import customers_facts
 from connector.places import HolidayCalendar
@@ -19,7 +19,6 @@ from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSett
 from connector.team import team_of
 from policies.decide import decide
 from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
-from policies.policy import ReminderPolicy
 from policies.receivables import Statement
 
 # Window openings lie on quarter hours in every time zone there is: within one, the same facts give the same decisions.
@@ -36,6 +35,8 @@ class Decided:
     answers: list[tuple[str, Answer]] = field(default_factory=list)  # with the customer's id
     names: dict[str, str] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)
+    records: list[recorded.Record] = field(default_factory=list)  # of decisions that brought something new
+    followed: dict[str, tuple[int | None, str]] = field(default_factory=dict)  # version and name of a customer's policy
 
 
 def decide_all(hour: Hour) -> None:
@@ -48,11 +49,12 @@ def decide_all(hour: Hour) -> None:
             return
     with hour.writing() as session:
         connection = hour.connection(session)
-        policy, version = policies_store.current(session, hour.connection_id)
+        in_force = policies_store.in_force(session, hour.connection_id)
+        policy, version = in_force.policy, in_force.version
         hour.tell("deciding")
         if not hour.dry_run:
             settling.settle(hour, session, connection, policy, hour.today(connection))
-        decided = _decide(hour, session, connection, policy, None)
+        decided = _decide(hour, session, connection, in_force, None)
         _plan(hour, session, connection, decided, version, None)
         connection.decided_on = "" if hour.dry_run else _fingerprint(session, connection, version, hour.now())
 
@@ -60,18 +62,24 @@ def decide_all(hour: Hour) -> None:
 def decide_again(hour: Hour, session: Session, customer_ids: Collection[str]) -> None:
     """Decide about a few customers whose invoices were just re-read, in the caller's transaction."""
     connection = hour.connection(session)
-    policy, version = policies_store.current(session, hour.connection_id)
-    decided = _decide(hour, session, connection, policy, customer_ids)
-    _plan(hour, session, connection, decided, version, customer_ids)
+    in_force = policies_store.in_force(session, hour.connection_id)
+    decided = _decide(hour, session, connection, in_force, customer_ids)
+    _plan(hour, session, connection, decided, in_force.version, customer_ids)
 
 
 def _decide(
-    hour: Hour, session: Session, connection: Connection, policy: ReminderPolicy, customer_ids: Collection[str] | None
+    hour: Hour,
+    session: Session,
+    connection: Connection,
+    in_force: policies_store.InForce,
+    customer_ids: Collection[str] | None,
 ) -> Decided:
     now, calendar = hour.now(), HolidayCalendar()
     decided = Decided()
+    known = recorded.answers_known(session, hour.connection_id, customer_ids)
     for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids):
         customer = statements[0].customer
+        policy, version = in_force.of(customer.id)
         try:
             decision = decide(statements, policy, now, calendar)
             drafts = effects.drafts(hour.books, decision, statements)
@@ -79,7 +87,10 @@ def _decide(
             decided.odd.append(f"{customer.name}: {type(error).__name__}: {error}")
             decided.answers += [(customer.id, _odd(invoice.id, error)) for s in statements for invoice in s.invoices]
             continue
+        decided.followed[customer.id] = (version, decision.policy)
         _gather(decided, decision, statements, drafts)
+        record = recorded.record(decision, statements, now, version, known)
+        decided.records += [record] if record else []
     return decided
 
 
@@ -117,9 +128,11 @@ def _plan(
         at=hour.now(),
         run_id=hour.run_id,
         policy_version=version,
+        policy_versions={customer_id: own for customer_id, (own, _name) in decided.followed.items()},
         customer_ids=customer_ids,
     )
     _keep_answers(hour, session, _with_refusals(decided, changes), version, customer_ids)
+    recorded.keep(session, hour.connection_id, hour.run_id, hour.now(), decided.records)
     if connection.mode != "observe":
         _make_tasks(hour, session, decided.tasks, today)
         settling.mark_broken(hour, session, decided.tasks, today)
@@ -154,6 +167,7 @@ def _keep_answers(
         query = query.where(col(AnswerRow.customer_id).in_(list(customer_ids)))
     known = {row.invoice_id: row for row in session.scalars(query)}
     for customer_id, answer in decided.answers:
+        own_version, policy_name = decided.followed.get(customer_id, (version, ""))
         row = known.pop(answer.invoice_id, None)
         told = (answer.kind.value, answer.code, answer.next_step, answer.next_on)
         if row is None:
@@ -172,7 +186,7 @@ def _keep_answers(
                 row.why = answer.why  # the same answer in today's words ("6 days late"): no news for the log
             continue
         row.customer_id, row.run_id, row.since_at = customer_id, hour.run_id, hour.now()
-        row.kind, row.code, row.why, row.policy_version = answer.kind.value, answer.code, answer.why, version
+        row.kind, row.code, row.why, row.policy_version = answer.kind.value, answer.code, answer.why, own_version
         row.next_step, row.next_on = answer.next_step, answer.next_on
         hour.log(
             session,
@@ -180,7 +194,12 @@ def _keep_answers(
             answer.why,
             customer_id=customer_id,
             invoice_id=answer.invoice_id,
-            facts={"kind": answer.kind.value, "code": answer.code, "policy": version},
+            facts={
+                "kind": answer.kind.value,
+                "code": answer.code,
+                "policy": own_version,
+                **({"policy_name": policy_name} if policy_name else {}),
+            },
         )
     if known:
         session.execute(

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
-from connector import policies_store
+from connector import agreements, invoice_story, policies_store, recorded
 from connector.connections import describe as describe_connection
 from connector.connections import find_connection
 from connector.database import reading
@@ -17,6 +17,7 @@ from connector.invoices import find_invoice
 from connector.mirror import customers_facts
 from connector.money import from_e4
 from connector.places import HolidayCalendar
+from connector.plan import coming
 from connector.tables import (
     AnswerRow,
     ApplicationRow,
@@ -34,6 +35,7 @@ from connector.tables import (
 from policies.decide import decide
 
 _LOG_LINES_MAX = 30
+_NEXT_DAYS = 60
 
 
 def explain(installation: Installation, invoice_number: str, connection: str | None) -> dict[str, Any]:
@@ -50,6 +52,10 @@ def explain(installation: Installation, invoice_number: str, connection: str | N
             "said": describe_said(session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))),
             "applied": _applied(session, invoice),
             "unapplied": _unapplied(session, invoice),
+            "story": invoice_story.story(session, invoice),
+            "next": _next(installation, session, row, invoice),
+            "decisions": recorded.of_invoice(session, invoice),
+            "agreements": agreements.history(session, invoice),
             "answer": _standing_answer(session, invoice),
             "now": _answer_now(installation, session, row, invoice),
             "done": _done(session, invoice),
@@ -140,6 +146,13 @@ def _answer_now(
                 shown = {"kind": answer.kind.value, "code": answer.code, "why": answer.why}
                 return {**shown, "next_step": step, "next_on": answer.next_on, "policy_version": version}
     return None
+
+
+def _next(installation: Installation, session: Session, row: Connection, invoice: InvoiceRow) -> list[dict[str, Any]]:
+    """Tell what comes, if the books stay as they are and nobody says anything: the coming weeks, asked day by day."""
+    items = coming(session, row, invoice.customer_id, installation.now(), _NEXT_DAYS)
+    names = ("on", "kind", "step", "why")
+    return [{name: item[name] for name in names} for item in items if invoice.number in item["invoices"]]
 
 
 def _done(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:

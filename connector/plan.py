@@ -55,6 +55,14 @@ def _plan_one(
         yield from _plan_customer(row, statements, followed, moments)
 
 
+def coming(session: Session, row: Connection, customer_id: str, now: datetime, days: int) -> list[dict[str, Any]]:
+    """List what would happen for one customer under the policy in force, today and in the coming days."""
+    policy = policies_store.in_force(session, row.id or 0).of(customer_id)[0]
+    moments = _moments(now, ZoneInfo(row.time_zone), days)
+    found = customers_facts(session, row, now=now, customer_ids=[customer_id])
+    return [item for statements in found for item in _plan_customer(row, statements, policy, moments)]
+
+
 def _plan_customer(
     row: Connection, statements: tuple[Statement, ...], policy: ReminderPolicy, moments: Sequence[datetime]
 ) -> Iterator[dict[str, Any]]:
@@ -96,7 +104,7 @@ def _deeds(action: Action, moment: datetime, zone: ZoneInfo) -> Iterator[Deed]:
             yield Deed(step, invoice_id, at, on, mail_key=f"{action.customer_id}:{at.isoformat()}", contact=contact)
     elif isinstance(action, MakeTask):
         for invoice_id in action.invoice_ids if action.step else ():
-            yield Deed(action.step or Step.CALL, invoice_id, at, on, contact=False)
+            yield Deed(action.step or Step.CALL, invoice_id, at, on, contact=False, occasion=action.occasion)
     else:
         yield Deed(Step.LATE_FEE, action.invoice_id, at, on, contact=False)
 
