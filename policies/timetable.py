@@ -97,8 +97,8 @@ class Upcoming(NamedTuple):
 
 def starts_on(invoice: Invoice) -> date:
     """Tell the day the timetable counts from: the due date, but never a day before the invoice existed."""
-    due_on = invoice.due_on or invoice.issued_on
-    return max(due_on, invoice.issued_on)
+    due_on, issued_on = invoice.due_on, invoice.issued_on
+    return due_on if due_on is not None and due_on > issued_on else issued_on  # hot: no call of max
 
 
 def next_rung(row: Row, invoice: Invoice, taken: Taken) -> Upcoming | None:
@@ -182,11 +182,12 @@ def task_due(row: Row, invoice: Invoice, taken: Taken, today: date) -> Step | No
 
 def task_day(task: TaskDay, invoice: Invoice, taken: Taken) -> date | None:
     """Tell from when a task is due; ``None`` while the mail that comes before it was not sent."""
-    on = starts_on(invoice) + timedelta(days=task.day)
     if task.after is None:
-        return on
+        return starts_on(invoice) + timedelta(days=task.day)
     before_on = taken.get(task.after)
-    return None if before_on is None else max(on, before_on + timedelta(days=task.gap))
+    if before_on is None:
+        return None
+    return max(starts_on(invoice) + timedelta(days=task.day), before_on + timedelta(days=task.gap))
 
 
 def suspension_day(row: Row, invoice: Invoice, notice_on: date) -> date | None:
