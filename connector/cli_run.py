@@ -30,7 +30,7 @@ def demo(
 ) -> None:
     """Show it all without any account.
 
-    Make-believe vendors on this machine, a company on each, a fortnight lived through, today's hour told, the web app.
+    Make-believe vendors on this machine, a company on each, eleven days lived through, today's hour told, the web app.
     """
     import webbrowser
 

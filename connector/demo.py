@@ -1,4 +1,4 @@
-"""The whole thing on one machine with no account: make-believe vendors, two companies, a fortnight live."""
+"""The whole thing on one machine with no account: make-believe vendors, two companies, eleven days live."""
 
 from __future__ import annotations
 
@@ -19,13 +19,15 @@ from connector.database import reading, writing
 from connector.installation import Installation, open_installation
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
+from connector.sign_in import make_link
 from connector.tables import Connection
+from connector.users import add_user
 from providers.sandbox.server import Sandbox
 
-LIVE_FOR_DAYS = 15  # long enough for a warning, its seven days, and the fee that follows
+LIVE_FOR_DAYS = 11  # long enough for a warning, its seven days, and the fee that follows
 HOUR_UTC = 15  # working time from Berlin to New York
 SATURDAY = 5
-# The make-believe companies agreed a flat fee in their terms; everything else is the default timetable.
+# The make-believe companies agreed a late fee of one percent in their terms; everything else is the default timetable.
 POLICY = """
 [late_fees]
 enabled = true
@@ -58,7 +60,9 @@ def run_demo(
             for line in result.story:
                 show(line)
         _show_sums(installation, sandbox, show)
-        if not once:
+        if once:
+            tell("To look around in it yourself, in the browser: duewell demo (here: .venv/bin/duewell demo)")
+        else:
             tell(f"Every mail, as its receiver sees it: {vendors}/mails")
             sandbox.clock.run()  # from here on time passes
             _serve(installation, port, ready)
@@ -145,5 +149,9 @@ def _show_sums(installation: Installation, sandbox: Sandbox, show: Callable[[str
 def _serve(installation: Installation, port: int, ready: Callable[[str], None]) -> None:
     from connector.serve import serve  # noqa: PLC0415 - only the demo that stays open needs the web app
 
-    threading.Timer(1.0, ready, [f"http://localhost:{port}/"]).start()
+    with writing(installation.engine) as session:
+        at = installation.now()
+        you = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=at)
+        link = make_link(session, you, at, enters=True)
+    threading.Timer(1.0, ready, [f"http://localhost:{port}/welcome/{link}"]).start()
     serve(installation, "127.0.0.1", port)

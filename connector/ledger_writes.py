@@ -86,7 +86,7 @@ def _attempt(hour: Hour, entry_id: int, kind: str, call: Call) -> None:
         # It stays ``calling``: the next run looks, then calls again under the same key.
         wait(hour, kind, Unknown(f"{unknown} The next run looks whether it arrived."))
     else:
-        done(hour, entry_id, posted.external_id, f"the ledger's id is {posted.number or posted.external_id}")
+        done(hour, entry_id, posted.external_id, f"The ledger's id is {posted.number or posted.external_id}")
 
 
 def _patiently(hour: Hour, call: Call) -> Posted:

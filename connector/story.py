@@ -49,6 +49,15 @@ _HOLDS = {
     "never_sent": "were never sent",
     "no_due_date": "have no due date",
 }
+_VERBS_OF_ONE = {
+    "are": "is",
+    "have": "has",
+    "wait": "waits",
+    "wait,": "waits,",
+    "belong": "belongs",
+    "were": "was",
+    "follow": "follows",
+}
 _CALLS = {"read": "reads", "write": "writes", "mail": "mails", "token": "sign-in renewals"}
 _ONE_CALL = {"read": "read", "write": "write", "mail": "mail", "token": "sign-in renewal"}
 _OUTCOMES = {
@@ -72,8 +81,10 @@ def tell_run(session: Session, connection: Connection, run_id: int, numbers: dic
     lines += _one_by_one(by_kind, {**_TROUBLE, "would": "would"})
     if numbers.get("unchanged"):
         lines.append(_line("decided", "not one fact has changed: every invoice's answer stands"))
-    else:
+    elif "answers" in numbers:
         lines += _decided(session, connection)
+    else:
+        lines.append(_line("decided", "nothing; the answers of the last run stand"))
     calls = [(name, numbers[f"calls_{name}"]) for name in _CALLS if numbers.get(f"calls_{name}")]
     if calls:
         lines.append(_line("calls", ", ".join(_counted(count, _ONE_CALL[name], _CALLS[name]) for name, count in calls)))
@@ -174,6 +185,8 @@ def _answers(session: Session, connection: Connection, groups: Iterable[tuple[st
     lines: list[str] = []
     for kind, code, count, invoice_id in groups:
         words = _HOLDS.get(code, code.replace("_", " ")) if kind == "hold" else f"are due for {_got(kind, code)}"
+        verb = _VERBS_OF_ONE.get(words.partition(" ")[0], "") if count == 1 else ""
+        words = f"{verb} {words.partition(' ')[2]}" if verb else words
         lines.append(_line("", f"  {count:>4} {words}, e.g. {_example(session, connection, invoice_id)}"))
     return lines
 

@@ -99,6 +99,13 @@ def test_answers_are_told_in_plain_words_with_an_example(engine: Engine) -> None
                     since_at=NOW,
                 )
             )
-    story = _told(engine, here, run_id, {})
+    story = _told(engine, here, run_id, {"answers": 2})
     assert "  decided     2 invoices, each with its reason" in story
     assert any(line.endswith("2 wait for their day, e.g. Oak: Nothing due until 24 Nov 2026.") for line in story)
+
+
+def test_a_run_that_ended_before_it_decided_does_not_claim_old_answers(engine: Engine) -> None:
+    with writing(engine) as session:
+        connection, run_id = _run(session)
+        here = connection.id or 0
+    assert _told(engine, here, run_id, {})[1:] == ["  decided     nothing; the answers of the last run stand"]

@@ -124,7 +124,6 @@ class SendGrid:
             "SENDGRID_API_URL": url,
             "SENDGRID_WEBHOOK_PUBLIC_KEY": self.webhook.public_key,
             "MAIL_FROM": SENDER,
-            "MAIL_FROM_NAME": "Larkspur Field Services",
         }
 
     def summary(self) -> dict[str, Any]:
