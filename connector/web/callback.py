@@ -31,8 +31,8 @@ def answer_callback(
         return _answer(400, "Not connected", [str(problem)])
     lines = [f"{row.name} is connected (id {row.id}), in mode {row.mode}." for row in rows]
     lines.append("duewell only reads and plans until you switch it to approve or live. You may close this page.")
-    return _answer(200, "Connected", lines)
+    return _answer(200, "Connected", lines, link="/companies" if session_token else "")
 
 
-def _answer(code: int, title: str, lines: list[str]) -> CallbackAnswer:
-    return CallbackAnswer(code, render("answer.html", title=title, lines=lines), " ".join(lines))
+def _answer(code: int, title: str, lines: list[str], link: str = "") -> CallbackAnswer:
+    return CallbackAnswer(code, render("answer.html", title=title, lines=lines, link=link), " ".join(lines))

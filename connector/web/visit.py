@@ -27,7 +27,7 @@ SAID = {
     "mode": "The mode was changed.",
     "paused": "Paused.",
     "resumed": "It runs again.",
-    "disconnected": "Disconnected. The mirror of its books, what was sent, and the log are kept.",
+    "soon": "It runs within a minute.",
     "out": "You are signed out.",
 }
 

@@ -1,0 +1,92 @@
+"""What a person should see before a company may act by itself: what would leave now, and in the coming week."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from connector.money import from_e4
+from connector.outbox import UNSENT
+from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry
+
+_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """So many of a kind, worth so much in one currency; sums of different currencies are never added up."""
+
+    what: str
+    count: int
+    amount: Decimal
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What would leave: planned already, and coming by the calendar if nobody pays."""
+
+    planned: list[Sum]
+    coming: list[Sum]
+    customers: int  # who would be written to by what is planned
+
+
+def outlook(session: Session, company: Connection, today: date) -> Outlook:
+    """Sum up what a company's switch to another mode is about."""
+    counts: dict[tuple[str, str], int] = defaultdict(int)
+    amounts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    written_to = set()
+    query = select(OutboxEntry).where(
+        col(OutboxEntry.connection_id) == company.id,
+        col(OutboxEntry.state).in_(UNSENT),
+        col(OutboxEntry.kind).in_(["mail", "late_fee", "owner_mail"]),
+    )
+    for entry in session.scalars(query):
+        key = (entry.step if entry.kind == "mail" else entry.kind, entry.currency)
+        sums = [entry.payload["amount"]] if entry.kind == "late_fee" else (entry.payload.get("due") or {}).values()
+        counts[key] += 1
+        amounts[key] += sum((Decimal(each) for each in sums), Decimal())
+        written_to.add(entry.customer_id)
+    planned = [Sum(what, count, amounts[what, currency], currency) for (what, currency), count in counts.items()]
+    return Outlook(
+        sorted(planned, key=lambda each: (each.what, each.currency)), _coming(session, company, today), len(written_to)
+    )
+
+
+def read_so_far(session: Session, company: Connection) -> dict[str, int]:
+    """Count what the mirror holds of a company: the progress of its first pull."""
+    return {
+        name: session.scalar(select(func.count()).where(column == company.id)) or 0
+        for name, column in (
+            ("customers", col(CustomerRow.connection_id)),
+            ("invoices", col(InvoiceRow.connection_id)),
+        )
+    }
+
+
+def _coming(session: Session, company: Connection, today: date) -> list[Sum]:
+    query = (
+        select(col(AnswerRow.next_step), func.count(), func.sum(InvoiceRow.due_e4), col(InvoiceRow.currency))
+        .join(
+            InvoiceRow,
+            (col(InvoiceRow.connection_id) == AnswerRow.connection_id)
+            & (col(InvoiceRow.external_id) == AnswerRow.invoice_id),
+        )
+        .where(
+            col(AnswerRow.connection_id) == company.id,
+            col(AnswerRow.next_step).is_not(None),
+            col(AnswerRow.next_on) > today,
+            col(AnswerRow.next_on) <= today + timedelta(days=_DAYS),
+        )
+        .group_by(col(AnswerRow.next_step), col(InvoiceRow.currency))
+        .order_by(col(AnswerRow.next_step), col(InvoiceRow.currency))
+    )
+    return [
+        Sum(step or "", count, from_e4(int(amount or 0)), currency)
+        for step, count, amount, currency in session.execute(query)
+    ]

@@ -1,0 +1,145 @@
+"""Companies in the browser: connecting one, switching its mode on purpose, pausing, ending it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from connector.database import reading
+from connector.money import to_e4
+from connector.tables import AnswerRow, Connection, InvoiceRow, OutboxEntry
+from providers.sandbox import Sandbox
+
+Office = Any
+
+
+def row(office: Office, company: int) -> Connection:
+    with reading(office.installation.engine) as session:
+        return session.get_one(Connection, company)
+
+
+@pytest.fixture
+def planned(office: Office) -> int:
+    """A company that observes, with a mail and a fee planned and a step to come."""
+    company = int(office.company("North Ltd", mode="observe", first_pull_done_at=office.clock.at))
+    at = office.clock.at
+    shared = {"connection_id": company, "state": "planned", "customer_id": "c1", "currency": "GBP", "planned_at": at}
+    euros = {**shared, "currency": "EUR"}
+    office.store(
+        OutboxEntry(key="1", kind="mail", step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared),
+        OutboxEntry(key="2", kind="late_fee", step="late_fee", payload={"amount": "5.00"}, **shared),
+        OutboxEntry(key="3", kind="mail", step="past_due", payload={"due": {"c": "7.00"}}, **euros),
+        InvoiceRow(
+            connection_id=company, external_id="i", number="I", customer_id="c1", currency="GBP",
+            issued_on=at.date(), due_e4=to_e4(Decimal(40)), status="open", is_open=True,
+        ),
+        AnswerRow(
+            connection_id=company, invoice_id="i", customer_id="c1", kind="hold", code="later",
+            next_step="second_notice", next_on=(at + timedelta(days=2)).date(), run_id=1, since_at=at,
+        ),
+    )  # fmt: skip
+    return company
+
+
+def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(office: Office, planned: int) -> None:
+    browser = office.signed_in("bookkeeper", planned)
+    browser.get(f"/companies/{planned}")
+    assert "Nothing has been sent. Below is what would go out." in browser.text
+    browser.get(f"/companies/{planned}/mode?to=live")
+    for words in ("100.00 GBP", "7.00 EUR", "5.00 GBP", "40.00 GBP", "second notice", "to 1 customer"):
+        assert words in browser.text
+    browser.send(f"/companies/{planned}/mode", {})
+    assert browser.page.status_code == 409
+    assert row(office, planned).mode == "observe"
+    browser.get(f"/companies/{planned}/mode?to=live")
+    browser.send(f"/companies/{planned}/mode", {"looked": "yes"})
+    assert "The mode was changed." in browser.text
+    assert (row(office, planned).mode, row(office, planned).live_since_at) == ("live", office.clock.at)
+
+
+def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(office: Office, planned: int) -> None:
+    browser = office.signed_in("bookkeeper")
+    browser.get(f"/companies/{planned}/mode?to=observe")
+    browser.send(f"/companies/{planned}/mode", {})
+    assert browser.page.status_code == 200
+    assert browser.get(f"/companies/{planned}/mode?to=turbo").status_code == 404
+
+
+def test_a_company_is_paused_with_a_reason_resumed_and_run_now(office: Office, planned: int) -> None:
+    browser = office.signed_in("bookkeeper")
+    browser.get(f"/companies/{planned}")
+    browser.send(f"/companies/{planned}/pause", {"why": "year end"})
+    assert "year end" in browser.text
+    browser.send(f"/companies/{planned}/resume", {})
+    assert row(office, planned).paused_why == ""
+    office.clock.advance(minutes=7)
+    browser.send(f"/companies/{planned}/run", {})
+    assert row(office, planned).next_run_at == office.clock.at
+
+
+def test_a_dead_grant_is_told_with_the_way_to_mend_it(office: Office) -> None:
+    company = office.company("North Ltd", health="reconnect", health_why="Xero says no.")
+    owner, viewer = office.signed_in("owner"), office.signed_in("viewer")
+    owner.get(f"/companies/{company}")
+    assert "Connect Xero again" in owner.text
+    viewer.get(f"/companies/{company}")
+    assert "An owner has to connect it again." in viewer.text
+
+
+def test_a_ledger_without_an_app_says_what_is_missing(office: Office) -> None:
+    owner = office.signed_in("owner")
+    owner.get("/companies")
+    owner.send("/companies/connect", {"ledger": "xero"})
+    assert owner.page.status_code == 409
+    assert "XERO_CLIENT_ID" in owner.text
+
+
+class TestWithVendors:
+    """The same with the make-believe vendors behind it."""
+
+    @pytest.fixture
+    def vendors(self) -> Iterator[Any]:
+        sandbox = Sandbox()
+        with sandbox.serve() as url:
+            yield sandbox, url
+
+    @pytest.fixture
+    def settings(self, vendors: Any) -> dict[str, Any]:
+        sandbox, url = vendors
+        return {name.lower(): value for name, value in sandbox.settings(url).items()}
+
+    def consent(self, page: str) -> str:
+        url = page.partition('rel="noreferrer"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
+        reply = requests.get(f"{url}&sandbox_allow=1", allow_redirects=False, timeout=10)
+        return urljoin(url, reply.headers["Location"])
+
+    def test_a_consent_begun_here_comes_back_here_and_nowhere_else(self, office: Office) -> None:
+        owner = office.signed_in("owner")
+        owner.get("/companies")
+        owner.send("/companies/connect", {"ledger": "xero"})
+        back = self.consent(owner.page.text).removeprefix(office.base)
+        stranger = office.browser()
+        assert stranger.get(back).status_code == 400
+        assert "begun in another browser" in stranger.text
+        owner.get(back)
+        assert owner.page.status_code == 200
+        assert "is connected" in owner.text
+        owner.get("/companies")
+        with reading(office.installation.engine) as session:
+            made = session.scalars(select(Connection)).one()
+        assert made.name in owner.text
+        owner.get(f"/companies/{made.id}")
+        assert "read for the first time" in owner.text
+        owner.send(f"/companies/{made.id}/disconnect", {})
+        assert "Tick that you are sure" in owner.text
+        owner.get(f"/companies/{made.id}")
+        owner.send(f"/companies/{made.id}/disconnect", {"sure": "yes"})
+        assert "is disconnected" in owner.text
+        assert row(office, made.id or 0).health == "disconnected"
