@@ -18,6 +18,7 @@ from connector import (
     cli_run,
     cli_setup,
     cli_tasks,
+    cli_templates,
     cli_users,
 )
 from connector.cli_terminal import Root
@@ -61,6 +62,7 @@ for module in (
     cli_invoices,
     cli_tasks,
     cli_policy,
+    cli_templates,
     cli_setup,
     cli_users,
 ):

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector import digest_mail, mails, policies_store
-from connector.fee_warning import fee_warning
+from connector import digest_mail, mail_words, mails, policies_store
 from connector.hour import Hour
+from connector.mail_gathering import Planned, gather, line_of, owed
 from connector.mail_papers import invoice_pdfs, pay_link
 from connector.mirror import customers_facts
 from connector.replies import reply_address
 from connector.statement_pdf import statement_pdf
 from connector.stop import stop_link
 from connector.tables import Connection, OutboxEntry, TakenStep
-from policies.policy import ReminderPolicy
-from policies.receivables import Invoice, InvoiceStatus, Statement, Step
+from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Mail
 
 WITH_STATEMENT = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
@@ -45,13 +43,15 @@ def write(hour: Hour, entry_id: int) -> Mail:
             return digest
         statement = _statement(hour, session, connection, entry)
         policy, _version = policies_store.in_force(session, hour.connection_id).of(entry.customer_id)
-        policy = policy.chosen_for(statement.customer, hour.today(connection))
+        planned, today, settings = _planned(entry, statement), hour.today(connection), hour.installation.settings
+        policy = policy.chosen_for(statement.customer, today)
+        words = mail_words.own(session, hour.connection_id, planned.step, statement.customer.language)
         earlier = _earlier_keys(session, entry)
     try:
-        facts = _facts(hour, connection, entry, statement, policy)
-        facts = _with_ways_back(hour, replace(facts, earlier_keys=earlier), statement.customer.id)
-        papers = invoice_pdfs(hour, _about(entry, statement)) if facts.step is not Step.THANK_YOU else ()
-        drawn = _drawn(facts, statement, hour.today(connection)) if facts.step in WITH_STATEMENT else None
+        facts = gather(settings, connection, statement, policy, planned, today, lambda each: pay_link(hour, each))
+        facts = _with_ways_back(hour, replace(facts, earlier_keys=earlier, words=words), statement.customer.id)
+        papers = invoice_pdfs(hour, planned.about) if facts.step is not Step.THANK_YOU else ()
+        drawn = _drawn(facts, statement, today) if facts.step in WITH_STATEMENT else None
         return mails.compose(replace(facts, attachments=papers, statement=drawn))
     except mails.MailError as error:
         message = f"The mail for {statement.customer.name} could not be written: {error}"
@@ -69,35 +69,16 @@ def _about(entry: OutboxEntry, statement: Statement) -> list[Invoice]:
     return about[:1] if entry.step == Step.DISCOUNT_ENDING else about
 
 
-def _facts(
-    hour: Hour, connection: Connection, entry: OutboxEntry, statement: Statement, policy: ReminderPolicy
-) -> mails.MailFacts:
-    settings, customer, today = hour.installation.settings, statement.customer, hour.today(connection)
-    step, about = Step(entry.step), _about(entry, statement)
-    listed = [invoice for invoice in statement.invoices if invoice.id in set(entry.payload["listed"])]
-    thanks, suspension = step is Step.THANK_YOU, entry.payload.get("suspension_on")
-    return mails.MailFacts(
+def _planned(entry: OutboxEntry, statement: Statement) -> Planned:
+    suspension = entry.payload.get("suspension_on")
+    return Planned(
         key=entry.key,
-        attempt=entry.attempts + 1,
-        step=step,
+        step=Step(entry.step),
         to=entry.payload["to"],
-        company_name=connection.name,
-        customer_name=customer.name,
-        sender=settings.mail_from,
-        sender_name=settings.mail_from_name or connection.name,
-        reply_to=settings.mail_reply_to,
-        currency=entry.currency,
-        contact_name=customer.contact_name,
-        language=customer.language,
-        tone=policy.tone,
-        invoices=[] if thanks else [_line(invoice, today, pay_link(hour, invoice.id)) for invoice in listed],
-        about=[invoice.number for invoice in about],
-        credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
-        fee=fee_warning(policy, statement, about, step, today),
-        discount=next((invoice.discount for invoice in about if invoice.discount), None),
+        about=_about(entry, statement),
+        listed=[invoice for invoice in statement.invoices if invoice.id in set(entry.payload["listed"])],
+        attempt=entry.attempts + 1,
         suspension_on=date.fromisoformat(suspension) if suspension else None,
-        promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
-        paid=[mails.PaidLine(i.number, i.total, i.settled_on or today) for i in about] if thanks else (),
     )
 
 
@@ -110,20 +91,7 @@ def _with_ways_back(hour: Hour, facts: mails.MailFacts, customer_id: str) -> mai
 
 def _drawn(facts: mails.MailFacts, statement: Statement, today: date) -> Attachment:
     """Draw the statement: all that is open, also what the mail need not list yet."""
-    owed = [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
-    return statement_pdf(replace(facts, invoices=[_line(each, today) for each in owed]), today)
-
-
-def _line(invoice: Invoice, today: date, link: str = "") -> mails.InvoiceLine:
-    return mails.InvoiceLine(
-        number=invoice.number,
-        issued_on=invoice.issued_on,
-        due_on=invoice.due_on,
-        total=invoice.total,
-        due=invoice.due,
-        days_late=(today - invoice.due_on).days if invoice.due_on else 0,
-        pay_link=link,
-    )
+    return statement_pdf(replace(facts, invoices=[line_of(each, today) for each in owed(statement)]), today)
 
 
 def _statement(hour: Hour, session: Session, connection: Connection, entry: OutboxEntry) -> Statement:

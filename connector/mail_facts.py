@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
@@ -53,8 +53,9 @@ class MailFacts:
     ``contact_name`` is who is greeted (for ``tell_owner`` the owner). ``sender_name`` signs. ``reply_to`` is shown;
     ``replies_to`` is the customer's own address, where replies come back to us. ``ways_to_pay`` are the company's own
     lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox keys of the
-    mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled.
-    ``attachments`` are the invoices themselves, ``statement`` is the list of everything open.
+    mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled. ``words`` are
+    the user's own in place of the shipped ones. ``attachments`` are the invoices themselves, ``statement`` the list of
+    everything open.
     """
 
     key: str
@@ -84,5 +85,6 @@ class MailFacts:
     stop_link: str = ""
     message_domain: str = ""
     earlier_keys: Sequence[str] = ()
+    words: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     statement: Attachment | None = None

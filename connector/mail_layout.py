@@ -21,6 +21,10 @@ TEMPLATES = files("connector") / "templates"
 Filled = Mapping[str, Any]  # strings, lists of strings, and dicts of strings: nothing that has methods worth calling
 
 
+class WordsError(Exception):
+    """A line that cannot be filled: a name that does not exist, broken syntax, or more work than a mail is worth."""
+
+
 def _escaping(name: str) -> bool:
     return name.endswith(".html")
 
@@ -39,8 +43,11 @@ def _environment() -> minijinja.Environment:
 
 
 def phrase(template: str, values: Filled) -> str:
-    """Fill one line of the words; the outcome is plain text."""
-    return _environment().render_str(template, "words", **values)
+    """Fill one line of the words; the outcome is plain text. Raises ``WordsError`` where it cannot be filled."""
+    try:
+        return _environment().render_str(template, "words", **values)
+    except minijinja.TemplateError as error:
+        raise WordsError(str(error).splitlines()[0]) from error
 
 
 def page(name: str, values: Filled) -> str:

@@ -34,7 +34,8 @@ class Phrases:
     def everything(self) -> dict[str, Any]:
         """Fill the step's words and hand everything to the layouts."""
         facts = self.facts
-        own = {name: self._say(text) for name, text in step_words(self.language.code, facts.step, facts.tone).items()}
+        said = {**step_words(self.language.code, facts.step, facts.tone), **facts.words}
+        own = {name: self._say(text) for name, text in said.items()}
         opening, rows = _paragraphs(own["opening"]), self._rows()
         payable = facts.step not in NOT_PAYABLE
         linked = [row for row in rows if row["link"]]

@@ -51,7 +51,10 @@ class MailError(Exception):
 def compose(facts: MailFacts) -> Mail:
     """Write the mail, text and HTML. Raises ``MailError`` where a fact is missing that the step must name."""
     _check(facts)
-    filled = Phrases(facts, language_of(facts.language)).everything()
+    try:
+        filled = Phrases(facts, language_of(facts.language)).everything()
+    except mail_layout.WordsError as error:
+        raise MailError(f"The words of {facts.step} cannot be filled: {error}") from error
     return Mail(
         key=facts.key,
         attempt=facts.attempt,
