@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
-from connector import sync_log
+from connector import suppression, sync_log
 from connector.database import writing
 from connector.installation import Installation
 from connector.money import from_e4
@@ -98,6 +98,7 @@ def change_settings(
         setattr(row, name, value)
     if changes.get("emails"):
         row.suppressed_why = ""  # that was about the old address
+        suppression.release(session, changes["emails"].split(","))  # the same one again: a person says that it works
     row.set_at = at
     session.get_one(Connection, connection_id).decided_on = ""
     said = ", ".join(f"{name.removesuffix('_on').replace('_', ' ')} {_shown(value)}" for name, value in changes.items())

@@ -140,3 +140,16 @@ def test_mail_leaves_though_nobody_can_be_asked_who_gets_none(xero: Any) -> None
     assert xero.run().outcome == "ok"
     assert len(mails(xero)) == 1
     assert any("could not be asked" in text for text in log(xero, "warning"))
+
+
+def test_a_person_who_says_that_an_address_works_is_believed(xero: Any) -> None:
+    xero.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero.sandbox.sendgrid.suppress(ASHDOWN)
+    xero.live().run()
+    assert mails(xero) == []
+    xero.sandbox.sendgrid.unsuppress(ASHDOWN)
+    with reading(xero.installation.engine) as session:
+        ashdown = find_customer(session, "Ashdown Ltd").external_id
+    set_customer(xero.installation, xero.connection, ashdown, {"emails": ASHDOWN}, by="Ann")
+    go_on(xero, 12)
+    assert mails(xero) != []
