@@ -45,7 +45,8 @@ class Installation:
     def mailer(self, calls: Calls | None = None) -> Mailer | None:
         """Make the mailer the settings choose (SendGrid, else SMTP, else a folder of .eml files), or None."""
         name = mailer_name(self.settings)
-        return providers.find_mailer(name, self.settings, self.watched(calls or Uncounted())) if name else None
+        counted = self.watched(_OfMail(calls or Uncounted()))
+        return providers.find_mailer(name, self.settings, counted) if name else None
 
     def watched(self, calls: Calls) -> Calls:
         """Wrap ``calls`` so that no new call leaves once ``stop`` is set."""
@@ -82,6 +83,19 @@ class Uncounted:
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
         """Forget what came back."""
+
+
+class _OfMail:
+    """Keeps the mail system's calls apart: its reads are none of the ledger's, whose limits they must not use up."""
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    def before(self, kind: str) -> None:
+        self._calls.before("mail")
+
+    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        self._calls.after("mail" if kind == "mail" else "mail_read", status, headers)
 
 
 class _Watched:
