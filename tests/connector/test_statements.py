@@ -13,6 +13,7 @@ from sqlmodel import Session, select
 from connector.database import reading, writing
 from connector.mirror import customers_facts, store_page
 from connector.tables import (
+    Agreement,
     Connection,
     CustomerSetting,
     InvoiceSetting,
@@ -355,3 +356,69 @@ def test_every_customer_comes_once_in_order(books: Engine) -> None:
         connection = session.exec(select(Connection)).one()
         seen = [statements[0].customer.id for statements in customers_facts(session, connection, now=NOW)]
     assert seen == names
+
+
+def _history(customer: str, late: list[int], since: date = date(2026, 3, 2)) -> list[InvoiceRecord]:
+    """Invoices a week apart, each paid so many days late."""
+    dues = [since + timedelta(weeks=week) for week in range(len(late))]
+    return [
+        _paid(f"{customer}{week}", customer, due + timedelta(days=days), issued_on=due, due_on=due)
+        for week, (due, days) in enumerate(zip(dues, late, strict=True))
+    ]
+
+
+def test_habits_are_learned_from_what_was_settled_before_today(books: Engine) -> None:
+    paid = [*_history("a", [20] * 8), *_history("b", [0] * 8), _paid("today", "b", TODAY, due_on=date(2026, 10, 1))]
+    _store(books, customers=[_customer("a"), _customer("b"), _customer("c")], invoices=paid)
+    _store(books, invoices=[_invoice(f"open-{name}", name) for name in "abc"])
+    facts = {name: statements[0].customer.habits for name, statements in _facts(books).items()}
+    late, prompt = facts["a"], facts["b"]
+    assert late is not None
+    assert prompt is not None
+    assert facts["c"] is None
+    assert (late.settled, late.median_days_late) == (8, 20)
+    assert (prompt.settled, prompt.median_days_late, prompt.on_time_run) == (8, 0, 8)
+    assert late.late_share > prompt.late_share
+
+
+def test_a_broken_promise_is_remembered_for_a_year(books: Engine) -> None:
+    said: dict[str, Any] = {"connection_id": 1, "kind": "promise", "invoice_id": "i", "said_at": NOW, "state": "broken"}
+    _store(
+        books,
+        Agreement(customer_id="a", since_on=TODAY - timedelta(days=300), **said),
+        Agreement(customer_id="b", since_on=TODAY - timedelta(days=400), **said),
+        invoices=[_invoice("1", "a"), _invoice("2", "b")],
+    )
+    facts = {name: statements[0].customer.habits for name, statements in _facts(books).items()}
+    assert facts["a"] is not None
+    assert facts["a"].broke_promise
+    assert facts["b"] is None
+
+
+def test_habits_follow_a_correction_of_the_books(books: Engine) -> None:
+    _store(books, invoices=[*_history("a", [20] * 8), _invoice("open")])
+    first = _only(books).customer.habits
+    corrected = [
+        each._replace(settled_on=each.due_on, updated_at=NOW + timedelta(hours=1)) for each in _history("a", [20] * 8)
+    ]
+    _store(books, invoices=corrected)
+    second = _only(books).customer.habits
+    assert first is not None
+    assert second is not None
+    assert (first.median_days_late, second.median_days_late) == (20, 0)
+
+
+def test_a_payment_plan_that_is_kept_stands_beside_its_invoice(books: Engine) -> None:
+    parts = [["2026-12-01", "40.00"], ["2027-01-01", "60.00"]]
+    said: dict[str, Any] = {"connection_id": 1, "kind": "plan", "customer_id": "a", "since_on": TODAY, "said_at": NOW}
+    said |= {"owed_e4": 1_000_000, "instalments": parts}
+    _store(
+        books,
+        Agreement(invoice_id="1", **said),
+        Agreement(invoice_id="2", state="broken", **said),
+        invoices=[_invoice("1"), _invoice("2")],
+    )
+    kept, void = _only(books).invoices
+    assert void.plan is None
+    assert kept.plan is not None
+    assert kept.plan.owed == sum(each.amount for each in kept.plan.instalments) == Decimal(100)
