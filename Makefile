@@ -15,7 +15,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench lock format clean
+.PHONY: help demo test lint types unit bench pictures lock format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -39,6 +39,9 @@ unit: $(READY) ## All tests, on all cores
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
+
+pictures: $(READY) ## Take the pictures of the README anew, from the demo (needs Chromium)
+	$(BIN)/python docs/pictures/take.py
 
 format: $(READY) ## Format the code and mend what ruff can mend by itself
 	$(BIN)/ruff format .
