@@ -1,0 +1,83 @@
+"""Properties of whole lives: the ladder is climbed in order with its distances, and a hold never brings a contact."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.receivables import Step
+from policies.rules import NOTICE_DAYS, WARNING_DAYS
+from policies.timetable import RUNGS, starts_on
+from tests.policies.books import Book, daily
+from tests.policies.test_properties import HOLDS, lived, lives
+
+DAYS = 110
+
+
+def taken(book: Book) -> dict[str, list[tuple[date, Step]]]:
+    """What was done for each invoice, in the order of the days."""
+    found: dict[str, list[tuple[date, Step]]] = defaultdict(list)
+    for on, step, invoice_id, _occasion in book.done:
+        found[invoice_id].append((on, step))
+    return found
+
+
+def mails(steps: list[tuple[date, Step]]) -> list[Step]:
+    return [step for _, step in sorted(steps, key=lambda each: each[0]) if step in RUNGS]
+
+
+@settings(max_examples=12, deadline=None)
+@given(lives())
+def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warning(life: dict[str, Any]) -> None:
+    book = lived(life, daily(life["start_on"], DAYS))
+    late_from = {each.id: starts_on(each) for each in book.invoices}
+    for invoice_id, steps in taken(book).items():
+        climbed = mails(steps)
+        assert [RUNGS.index(step) for step in climbed] == sorted({RUNGS.index(step) for step in climbed})
+        first = dict(reversed([(step, on) for on, step in steps]))
+        warned_on = min((on for on, step in steps if step in RUNGS), default=None)
+        for on, step in steps:
+            if step in RUNGS:
+                assert on > late_from[invoice_id]
+            if step is Step.LATE_FEE:
+                assert warned_on is not None
+                assert (on - warned_on).days >= WARNING_DAYS
+        if Step.PROPOSE_SUSPENSION in first:
+            assert (first[Step.PROPOSE_SUSPENSION] - first[Step.FINAL_NOTICE]).days >= NOTICE_DAYS
+
+
+@settings(max_examples=12, deadline=None)
+@given(lives())
+def test_the_first_mail_to_an_old_debt_is_the_friendly_one(life: dict[str, Any]) -> None:
+    book = lived(life, daily(life["start_on"], 30))
+    for steps in taken(book).values():
+        assert mails(steps)[:1] in ([], [Step.PAST_DUE])
+    firsts = [step for _, step, _ in book.mails[:1]]
+    assert not {Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE} & set(firsts)
+
+
+@settings(max_examples=12, deadline=None)
+@given(lives(), st.sampled_from(HOLDS))
+def test_a_hold_on_everything_leaves_nobody_hearing_of_it(life: dict[str, Any], hold: dict[str, Any]) -> None:
+    days = {"disputed_on": life["start_on"], "promised_on": life["start_on"] + timedelta(days=400)}
+    hold = {name: days.get(name, value) for name, value in hold.items()}
+    held = [replace(each, **hold) for each in life["book"]["invoices"]]
+    book = lived({**life, "book": {**life["book"], "invoices": held, "pays": {}}}, daily(life["start_on"], 45))
+    assert book.mails == []
+    assert not [step for _, step, _, _ in book.done if step is Step.LATE_FEE]
+
+
+@settings(max_examples=12, deadline=None)
+@given(lives(), st.integers(1, 40))
+def test_a_pause_of_the_customer_only_puts_contacts_off(life: dict[str, Any], count: int) -> None:
+    until_on = life["start_on"] + timedelta(days=count)
+    customer = replace(life["book"]["customer"], hold_until_on=until_on)
+    moments = list(daily(life["start_on"], 60))
+    free, paused = lived(life, moments), lived({**life, "book": {**life["book"], "customer": customer}}, moments)
+    assert all(on >= until_on for on, _, _ in paused.mails)
+    assert len(paused.mails) <= len(free.mails) + 1  # what was put off may fall on days that were free otherwise
