@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from connector.cli_terminal import JsonOption, ListGroup, group, id_of, opened, put, put_json, put_table, say, who
+from connector.cli_terminal import (
+    JsonOption,
+    ListGroup,
+    group,
+    id_of,
+    opened,
+    parse_day,
+    put,
+    put_json,
+    put_table,
+    say,
+    who,
+)
 
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
 connections = group(ListGroup, "The companies that are connected.")
@@ -83,20 +95,28 @@ def mode(
 
 @connections.command()
 def pause(
-    connection: ConnectionArgument,
+    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name; all: every one.")],
     why: Annotated[str, typer.Option(help="The reason, for those who wonder later.")] = "",
+    until: Annotated[str | None, typer.Option(metavar="D", help="It goes on by itself from this day on.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop running a connection until it is resumed."""
-    from connector.connections import describe
+    """Stop running a connection, or all of them, until a day or until it is resumed."""
+    from connector.connections import connected, describe
     from connector.connections import pause as do_pause
+    from connector.database import reading
 
+    until_on = parse_day(until) if until else None
     with opened() as installation:
-        row = do_pause(installation, id_of(installation, connection), why=why, by=who())
+        with reading(installation.engine) as session:
+            every = [row.id or 0 for row in connected(session)] if connection == "all" else []
+        ids = every if connection == "all" else [id_of(installation, connection)]
+        rows = [do_pause(installation, each, why=why, until=until_on, by=who()) for each in ids]
     if as_json:
-        put_json(describe(row))
-    else:
-        put(f"{row.short_name}: paused. It goes on with: duewell connections resume {row.short_name}")
+        put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        return
+    for row in rows:
+        when = f"It goes on by itself on {until_on}" if until_on else "It goes on"
+        put(f"{row.short_name}: paused. {when}, or with: duewell connections resume {row.short_name}")
 
 
 @connections.command()

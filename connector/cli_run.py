@@ -90,12 +90,14 @@ def run(
     Reads the books, decides, mails, notes, charges, and tells the story of it. Exits 1 when a company needs a person or
     failed; the others have run all the same.
     """
+    from connector.connections import is_paused
     from connector.database import reading
     from connector.tokens import finish_interrupted_refreshes
 
     with opened() as installation:
         with reading(installation.engine) as session:
-            rows = [row for row in find_ids(session, connections or []) if connections or not row.paused_why]
+            found, now = find_ids(session, connections or []), installation.now()
+            rows = [row for row in found if connections or not is_paused(row, now)]
         for problem in finish_interrupted_refreshes(installation):
             say(problem)
         if not rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -82,6 +83,7 @@ def describe(row: Connection) -> dict[str, Any]:
         "health": row.health,
         "health_why": row.health_why,
         "paused": row.paused_why,
+        "paused_until_on": row.paused_until_on,
         "external_id": row.external_id,
     }
 
@@ -114,20 +116,35 @@ def set_mode(installation: Installation, connection_id: int, mode: str, *, by: s
         return row
 
 
-def pause(installation: Installation, connection_id: int, *, why: str = "", by: str = "") -> Connection:
-    """Stop running a connection until a person resumes it; nothing is forgotten."""
+def pause(
+    installation: Installation, connection_id: int, *, why: str = "", until: date | None = None, by: str = ""
+) -> Connection:
+    """Stop running a connection until a day, or until a person resumes it; nothing is forgotten."""
     with writing(installation.engine) as session:
         row = session.get_one(Connection, connection_id)
-        row.paused_why = why or f"paused{_by(by)}"
-        _log(installation, session, row, "paused", f"{row.name} was paused{_by(by)}: {row.paused_why}.")
+        row.paused_why, row.paused_until_on = why or f"paused{_by(by)}", until
+        ends = f" until {until}" if until else ""
+        _log(installation, session, row, "paused", f"{row.name} was paused{ends}{_by(by)}: {row.paused_why}.")
         return row
+
+
+def is_paused(row: Connection, now: datetime) -> bool:
+    """Tell whether a connection is paused at this moment: a pause with an end is over on its day."""
+    return bool(row.paused_why) and (row.paused_until_on is None or now.date() < row.paused_until_on)
+
+
+def end_pause(installation: Installation, session: Session, row: Connection) -> None:
+    """Forget a pause that is over, in the caller's transaction."""
+    if row.paused_why and not is_paused(row, installation.now()):
+        _log(installation, session, row, "resumed", f"The pause of {row.name} is over: {row.paused_why}.")
+        row.paused_why, row.paused_until_on = "", None
 
 
 def resume(installation: Installation, connection_id: int, *, by: str = "") -> Connection:
     """Run a paused connection again, from now on."""
     with writing(installation.engine) as session:
         row = session.get_one(Connection, connection_id)
-        row.paused_why, row.next_run_at = "", installation.now()
+        row.paused_why, row.paused_until_on, row.next_run_at = "", None, installation.now()
         _log(installation, session, row, "resumed", f"{row.name} was resumed{_by(by)}.")
         return row
 

@@ -88,7 +88,7 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
     rows = session.execute(
         select(col(Connection.id))
         .where(
-            col(Connection.paused_why) == "",
+            or_(col(Connection.paused_why) == "", col(Connection.paused_until_on) <= now.date()),
             col(Connection.health) != "disconnected",
             or_(
                 col(Connection.next_run_at).is_(None),

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 from connector import deciding, lease, pull, recover, story
 from connector.backup import lost_time
 from connector.budget import CallBudget
-from connector.connections import open_ledger
+from connector.connections import end_pause, open_ledger
 from connector.database import reading, writing
 from connector.deliver import deliver, deliver_what_is_owed
 from connector.hour import Hour, silent
@@ -108,6 +108,7 @@ def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell
     with writing(installation.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
         _close_what_broke_off(session, held.connection_id, now)
+        end_pause(installation, session, connection)
         run = SyncRun(connection_id=held.connection_id, started_at=now, dry=dry_run)
         session.add(run)
         session.flush()
