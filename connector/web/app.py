@@ -12,16 +12,16 @@ from starlette.exceptions import HTTPException
 
 from connector.database import reading
 from connector.installation import Installation
-from connector.web import account, companies, log, outbox, today
+from connector.web import account, companies, log, outbox, today, work
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
 from connector.web.metrics import metrics_text
-from connector.web.pages import STYLE, render
+from connector.web.pages import ICON, STYLE, render
 from connector.web.routes import add_routes, cookie_name
 from connector.web.sendgrid import add_webhooks
 from connector.web.stops import add_stops
 
-ROUTES = (*account.ROUTES, *today.ROUTES, *log.ROUTES, *outbox.ROUTES, *companies.ROUTES)
+ROUTES = (*account.ROUTES, *today.ROUTES, *log.ROUTES, *outbox.ROUTES, *companies.ROUTES, *work.ROUTES)
 
 
 class Heart(Protocol):
@@ -71,6 +71,10 @@ def _add_open_pages(app: FastAPI, installation: Installation) -> None:
     @app.get("/static/style.css")
     def style() -> Response:
         return Response(STYLE, media_type="text/css")
+
+    @app.get("/static/icon.svg")
+    def icon() -> Response:
+        return Response(ICON, media_type="image/svg+xml")
 
 
 def _database_answers(installation: Installation) -> bool:

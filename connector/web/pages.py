@@ -14,6 +14,7 @@ from connector.money import from_e4
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
+ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
 
 
 def moment(value: datetime | None, zone: str = "UTC") -> str | Markup:

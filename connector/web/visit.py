@@ -28,6 +28,7 @@ SAID = {
     "paused": "Paused.",
     "resumed": "It runs again.",
     "soon": "It runs within a minute.",
+    "recorded": "Recorded: the next run follows it.",
     "out": "You are signed out.",
 }
 
@@ -100,6 +101,11 @@ class Visit:
     def go(self, path: str, /, **query: str) -> Response:
         """Send the browser to another page."""
         return RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), status_code=303)
+
+    @property
+    def live(self) -> bool:
+        """Tell whether the person wants to watch."""
+        return self.query.get("live") == "yes"
 
     @property
     def said(self) -> str:

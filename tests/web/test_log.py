@@ -121,9 +121,11 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(office: Office, north:
     assert browser.get("/log/99").status_code == 404
 
 
-def test_a_run_under_way_loads_itself_anew(office: Office, north: int) -> None:
-    run = add_run(office, north, outcome="")
-    assert 'http-equiv="refresh"' in office.signed_in("viewer").get(f"/runs/{run}").text
+def test_a_run_under_way_is_followed_live_by_who_asks_for_it(office: Office, north: int) -> None:
+    run, browser = add_run(office, north, outcome=""), office.signed_in("viewer")
+    assert "Follow it live" in browser.get(f"/runs/{run}").text
+    assert 'http-equiv="refresh"' not in browser.get(f"/runs/{run}").text
+    assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?live=yes").text
 
 
 def test_lines_of_no_company_are_for_those_who_see_all(office: Office, north: int) -> None:

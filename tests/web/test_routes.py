@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from connector.tables import OutboxEntry, SyncLogEntry, SyncRun
+from connector.tables import InvoiceRow, OutboxEntry, SyncLogEntry, SyncRun, Task
 from connector.web.app import ROUTES
 
 Office = Any
@@ -30,7 +30,15 @@ def foreign(office: Office) -> dict[str, int]:
         why="South's secret",
         planned_at=office.clock.at,
     )
-    office.store(run, entry)
+    task = Task(
+        connection_id=company, key="t", code="call", customer_id="c1", invoice_ids=[], due_on=office.clock.at.date(),
+        why="South's secret", made_at=office.clock.at,
+    )  # fmt: skip
+    invoice = InvoiceRow(
+        connection_id=company, external_id="77", number="South-1", customer_id="c1", currency="GBP",
+        issued_on=office.clock.at.date(), status="open", is_open=True,
+    )  # fmt: skip
+    office.store(run, entry, task, invoice)
     line = SyncLogEntry(
         connection_id=company,
         run_id=run.id,
@@ -41,7 +49,14 @@ def foreign(office: Office) -> dict[str, int]:
         hash="",
     )
     office.store(line)
-    return {"company": company, "run": run.id or 0, "entry": entry.id or 0, "line": line.id or 0}
+    return {
+        "company": company,
+        "run": run.id or 0,
+        "entry": entry.id or 0,
+        "line": line.id or 0,
+        "task": task.id or 0,
+        "invoice": 77,
+    }
 
 
 def test_nobody_gets_a_page_that_is_not_open(office: Office) -> None:

@@ -1,0 +1,94 @@
+"""A real browser, a web app that is served, and a small company at the make-believe vendors to connect to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from connector.installation import Installation, open_installation
+from connector.run import run_connection
+from connector.settings import load_settings, setting_names
+from connector.web.app import make_app
+from providers.sandbox import Sandbox
+
+NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small company is
+OUTPUT = Path(__file__).parents[2] / "test-output"
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+
+
+@dataclass
+class Place:
+    """A duewell that is served, and the vendors it may connect to."""
+
+    sandbox: Sandbox
+    installation: Installation
+    base: str
+    organisation: str
+
+    def run(self, connection: int = 1) -> str:
+        """Let one hour of the company run, as the scheduler would."""
+        return run_connection(self.installation, connection).outcome
+
+
+class Heart:
+    def alive(self) -> bool:
+        return True
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The installed Chromium, or Playwright's own; skips, saying so, where there is none."""
+    from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
+
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as driver:
+        try:
+            browser = driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        except Error as problem:
+            pytest.skip(
+                f"no Chromium here (apt install chromium, or playwright install): {str(problem).splitlines()[0]}"
+            )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    for name in setting_names():
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    sandbox = Sandbox(now=NOON)
+    organisation = sandbox.xero.add_organisation("Small Works Ltd").tenant_id
+    for name, amount, late in (("Miller & Sons", "1200.00", 12), ("Baker Ltd", "80.50", 9), ("Potter plc", "640", -20)):
+        sandbox.xero.add_contact(
+            name, email=f"ap@{name.split()[0].lower()}.example", country="United Kingdom", organisation=organisation
+        )
+        due_on = NOON.date() - timedelta(days=late)
+        dates = {"on": (due_on - timedelta(days=30)).isoformat(), "due_on": due_on.isoformat()}
+        sandbox.xero.add_invoice(name, amount, sent=True, organisation=organisation, **dates)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    with sandbox.serve() as url:
+        own = {name.lower(): value for name, value in sandbox.settings(url).items()}
+        own |= {"duewell_home": str(tmp_path / "home"), "duewell_base_url": f"http://localhost:{port}"}
+        installation = open_installation(load_settings(**own), now=sandbox.clock.now)
+        config = uvicorn.Config(make_app(installation, Heart()), host="127.0.0.1", port=port, log_level="critical")
+        server = uvicorn.Server(config)
+        with socket.create_server(("127.0.0.1", port)) as listening:  # listens before the first page is asked for
+            thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+            thread.start()
+            yield Place(sandbox, installation, f"http://localhost:{port}", organisation)
+            server.should_exit = True
+            thread.join()
+        installation.close()

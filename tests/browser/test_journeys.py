@@ -1,0 +1,123 @@
+"""A person's way through the web app in a real browser: by keyboard, on a phone, in light and dark."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from connector.sign_in import first_link
+
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+Place = Any
+OUTPUT = "test-output"
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+def become_owner(place: Place, page: Any) -> None:
+    """Follow the one-time link, with nothing but the keyboard."""
+    page.goto(f"{place.base}/welcome/{first_link(place.installation)}")
+    for words in ("Ann Lee", "ann@example.com", PASSWORD, PASSWORD):
+        page.keyboard.type(words)
+        page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"{place.base}/")
+
+
+def connect(place: Place, page: Any) -> None:
+    """Connect the small company: the vendor's consent page is a real one, at another address."""
+    page.goto(f"{place.base}/companies")
+    page.get_by_role("button", name="Connect Xero").click()
+    page.wait_for_url(lambda url: not url.startswith(place.base))
+    for box in page.locator("input[name=organisation]").all():
+        box.set_checked(box.get_attribute("value") == place.organisation)
+    page.locator("button.allow").click()
+    page.get_by_role("heading", name="Connected").wait_for()
+    page.get_by_role("link", name="Go on").click()
+    page.get_by_role("link", name="Small Works Ltd").click()
+
+
+def to_approve(place: Place, page: Any) -> None:
+    """Read the books once, look at the plan, and switch to approve."""
+    assert place.run() == "ok"
+    page.goto(f"{place.base}/companies/1")
+    page.get_by_text("Nothing has been sent.").wait_for()
+    page.get_by_role("link", name="Switch to approve").click()
+    assert "1,280.50 GBP" in page.inner_text("main")
+    page.get_by_label("I have looked").check()
+    page.get_by_role("button", name="Switch to approve").click()
+    page.get_by_text("The mode was changed.").wait_for()
+    assert place.run() == "ok"
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
+def test_from_the_first_start_to_an_approved_mail_in_the_log(
+    place: Place, chromium: Any, size: Any, scheme: Any, request: pytest.FixtureRequest
+) -> None:
+    page = chromium.new_context(viewport=size, color_scheme=scheme).new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(f"{said.text} {said.location}") if is_ours(place, said) else None)
+    shots = shots_of(request, page)
+    page.goto(place.base)
+    shots("sign-in")
+    become_owner(place, page)
+    shots("first-today")
+    connect(place, page)
+    shots("first-pull")
+    to_approve(place, page)
+    page.goto(place.base)
+    shots("today")
+    page.get_by_role("link", name="3 to approve").click()
+    shots("outbox")
+    page.get_by_role("row", name="Miller & Sons").get_by_role("link").first.click()
+    letter = page.frame_locator("iframe").locator("body")
+    assert "1,200.00" in letter.inner_text()
+    shots("mail")
+    page.get_by_role("button", name="Approve").click()
+    page.get_by_text("Approved: it leaves with the next run.").wait_for()
+    assert place.run() == "ok"
+    own = place.installation.settings.mail_from
+    assert [list(m.to) for m in place.sandbox.sendgrid.mails() if own not in m.to] == [["ap@miller.example"]]
+    page.goto(f"{place.base}/log?customer=Miller")
+    assert "mailed" in page.inner_text("tbody")
+    shots("log")
+    page.goto(place.base)
+    assert "1 × mail" in page.inner_text("main").replace("1 × owner mail", "")
+    for path in (
+        "/companies",
+        "/companies/1",
+        "/companies/1/mode?to=live",
+        "/fees",
+        "/runs",
+        "/runs/1",
+        "/log/1",
+        "/log/chain",
+    ):
+        page.goto(place.base + path)
+        shots(path.partition("?")[0].strip("/").replace("/", "-"))
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_text("You are signed out.").wait_for()
+    assert complaints == []
+
+
+def is_ours(place: Place, said: Any) -> bool:
+    """Tell whether the browser complains about a page of ours (and not about the make-believe vendor's)."""
+    return bool(said.type == "error" and said.location.get("url", "").startswith(place.base))
+
+
+def shots_of(request: pytest.FixtureRequest, page: Any) -> Any:
+    """Keep a picture of each page, and let none have an accessibility fault or be wider than the screen."""
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
+
+    axe, folder = Axe(), request.config.rootpath / OUTPUT / request.node.callspec.id
+    folder.mkdir(parents=True, exist_ok=True)
+
+    def shot(name: str) -> None:
+        page.screenshot(path=folder / f"{name}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+        found = axe.run(page, options={"resultTypes": ["violations"], "iframes": False})
+        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+    return shot
