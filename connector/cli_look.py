@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 ConnectionsFilter = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
 ]
-log = group(LogGroup, "The sync log: the story of every run.")
+log = group(LogGroup, "The sync log: the story of every run. `duewell log CONNECTION` shows that of one company.")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FOREVER = 1_000_000
 
@@ -142,7 +143,7 @@ def show(
             names = {item["id"]: item["short_name"] for item in listing(session)}
     entries = [_log_row(row, names.get(row.connection_id, "")) for row in rows]
     if as_json:
-        put_json(entries)
+        put_json([{**entry, "facts": json.loads(entry["facts"])} for entry in entries])
     elif as_csv:
         _put_csv(entries)
     else:

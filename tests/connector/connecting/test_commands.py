@@ -293,6 +293,7 @@ def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command
 
 def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, books: Connection) -> None:
     everything = json.loads(duewell("log", "--json").out)
+    assert all(isinstance(line["facts"], dict) for line in everything)
     assert json.loads(duewell("log", books.short_name, "--json").out) == everything
     assert json.loads(duewell("log", "--since", "2999-01-01", "--json").out) == []
     assert len(json.loads(duewell("log", "--limit", "1", "--json").out)) == 1
