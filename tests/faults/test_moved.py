@@ -1,0 +1,161 @@
+"""The ledger, or a person, changes something between decision and send: what leaves is right when it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector import agreements
+from connector.connections import disconnect, pause, resume, set_mode
+from connector.database import writing
+from connector.tables import InvoiceRow
+
+START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
+LOOK: dict[str, dict[str, Any]] = {
+    "xero": {"query": "IDs="},
+    "quickbooks": {"path": "/cdc$", "nth": 2},
+}
+Change = Callable[[Any, str, str], object]
+
+
+def _today(town: Any) -> date:
+    today: date = town.sandbox.clock.now().date()
+    return today
+
+
+def _move_due(town: Any, number: str, _customer: str) -> None:
+    later = (_today(town) + timedelta(days=40)).isoformat()
+    town.books.desk.edit(number, **town.books.where, **{_due(town): later})
+
+
+def _due(town: Any) -> str:
+    return {"xero": "due_on", "quickbooks": "DueDate"}[town.books.provider]
+
+
+def _delete(town: Any, number: str, _customer: str) -> None:
+    if town.books.provider == "quickbooks":
+        town.books.desk.delete(number)
+    else:
+        town.books.void(number)  # Xero deletes drafts alone
+
+
+def _dispute(town: Any, number: str, _customer: str) -> None:
+    with writing(town.installation.engine) as session:
+        row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == number)).one()
+        agreements.dispute(session, row, agreements.Word("Ann", town.installation.now()), why="wrong goods")
+
+
+SILENT: dict[str, Change] = {
+    "paid": lambda town, number, _customer: town.books.pay(number),
+    "voided": lambda town, number, _customer: town.books.void(number),
+    "credited": lambda town, _number, customer: town.books.credit(customer, "500.00"),
+    "due date moved": _move_due,
+    "deleted": _delete,
+    "disputed": _dispute,
+    "paused": lambda town, _number, _customer: pause(town.installation, town.connection, by="Ann"),
+    "observed": lambda town, _number, _customer: set_mode(town.installation, town.connection, "observe"),
+    "approval asked": lambda town, _number, _customer: set_mode(town.installation, town.connection, "approve"),
+    "disconnected": lambda town, _number, _customer: disconnect(town.installation, town.connection),
+}
+
+
+def late_customer(town: Any, name: str) -> str:
+    number: str = town.books.invoice(town.books.customer(name), "300.00", due_on=_today(town) - timedelta(days=9))
+    return number
+
+
+def change_at_the_look(town: Any, change: Change, number: str, customer: str) -> Any:
+    rule = town.sandbox.faults.call(
+        lambda _request: change(town, number, customer),
+        times=1,
+        vendor=town.books.provider,
+        **LOOK[town.books.provider],
+    )
+    result = town.run()
+    assert rule.fired == 1
+    town.sandbox.faults.clear()
+    return result
+
+
+def mailed_to(town: Any, name: str) -> list[str]:
+    address = f"accounts@{name.partition(' ')[0].lower()}.example"
+    return [subject for to, subject in town.mails() if address in to and "thank" not in subject.lower()]
+
+
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) -> None:
+    with quick_town(START, provider) as town:
+        town.live()
+        for place, (what, change) in enumerate(SILENT.items()):
+            name = f"Moved{place} Ltd"
+            number = late_customer(town, name)
+            result = change_at_the_look(town, change, number, name)
+            assert "fault of duewell" not in result.why, (what, result.why)
+            assert mailed_to(town, name) == [], what
+            assert what == "deleted" or town.books.notes(number) == [], what
+            if what == "disconnected":
+                assert town.run().outcome == "person"
+                break
+            town.books.void(number) if what not in {"voided", "deleted", "paid"} else None
+            resume(town.installation, town.connection)
+            set_mode(town.installation, town.connection, "live")
+            town.sandbox.clock.advance(timedelta(minutes=20))
+
+
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+def test_who_has_paid_a_part_is_asked_for_the_rest(quick_town: Any, provider: str) -> None:
+    with quick_town(START, provider) as town:
+        town.live()
+        number = late_customer(town, "Part Ltd")
+        change_at_the_look(town, lambda town, number, _c: town.books.pay(number, "120.00"), number, "Part Ltd")
+        town.run()
+        assert len(mailed_to(town, "Part Ltd")) == 1
+        [mail] = [m for m in town.sandbox.sendgrid.mails() if "accounts@part.example" in m.to]
+        assert "180.00" in mail.text
+        assert "180.00" in town.books.notes(number)[0]
+
+
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str) -> None:
+    with quick_town(START, provider) as town:
+        town.live()
+        number = late_customer(town, "Moving Ltd")
+
+        def move(town: Any, _number: str, customer: str) -> None:
+            town.books.desk.set_email(customer, "new@moving.example", **town.books.where)
+
+        change_at_the_look(town, move, number, "Moving Ltd")
+        for _hour in range(2):
+            town.sandbox.clock.advance(timedelta(minutes=30))
+            town.run()
+        assert len(town.mails()) == 1
+
+
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick_town: Any, provider: str) -> None:
+    from providers.sandbox.faults import Rule  # noqa: PLC0415
+
+    with quick_town(START, provider) as town:
+        town.live()
+        town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
+        number = late_customer(town, "Late Ltd")
+        fee = {"xero": {"method": "PUT", "path": "/Invoices$"}, "quickbooks": {"method": "POST", "path": "/invoice$"}}
+        rule = town.sandbox.faults.add(Rule("drop_before", times=0, vendor=provider, **fee[provider]))
+        for _day in range(12):
+            town.run()
+            if rule.fired:
+                break
+            town.sandbox.clock.advance(timedelta(days=1))
+        assert [entry["kind"] for entry in town.outbox("calling")] == ["late_fee"]
+        town.sandbox.faults.clear()
+        town.books.pay(number)
+        for _hour in range(2):
+            town.sandbox.clock.advance(timedelta(hours=1))
+            town.run()
+        assert town.books.fees() == {}
+        assert town.outbox("calling", "planned", "doubt") == []

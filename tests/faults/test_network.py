@@ -1,0 +1,310 @@
+"""Every fault of the network at every kind of call a run makes: nothing twice, nothing lost, nothing left hanging.
+
+`make faults` tries all of it; the everyday tests a sample that goes round: each fault and each call is in it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Any, NamedTuple
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector import sync_log
+from connector.database import reading
+from connector.tables import Connection, OutboxEntry, SyncLogEntry, SyncRun
+from providers.errors import Unknown
+from providers.mailer import Accepted
+from providers.quickbooks.ledger import QuickBooksLedger
+from providers.sandbox.faults import Rule
+from providers.sendgrid.mailer import SendGridMailer
+from providers.xero.ledger import XeroLedger
+
+POLICY = """
+[late_fees]
+enabled = true
+approval = "automatic"
+terms_agreed_on = 2025-01-01
+"""
+START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)  # a Monday, noon in London
+WARM_UP_DAYS = 7  # until a fee becomes possible every day
+AT_ONCE = 24  # cases in one town
+EVERY = int(os.environ.get("FAULTS_EVERY", "23"))  # 1: all of them
+LONG_AGO = "Mon, 01 Jan 2035 00:00:00 GMT"
+
+FAULTS: dict[str, dict[str, Any]] = {
+    **{f"refused_{status}": {"action": "refuse", "status": status} for status in (401, 403, 404, 409, 413)},
+    "limit": {"action": "refuse", "status": 429},
+    "limit_1": {"action": "refuse", "status": 429, "headers": {"Retry-After": "1"}},
+    "limit_absurd": {"action": "refuse", "status": 429, "headers": {"Retry-After": "99999999999"}},
+    "limit_date": {"action": "refuse", "status": 429, "headers": {"Retry-After": LONG_AGO}},
+    "failed": {"action": "refuse", "status": 500},
+    "failed_applied": {"action": "refuse", "status": 500, "applied": True},
+    "busy": {"action": "refuse", "status": 503, "body": "<html>busy</html>"},
+    "dropped": {"action": "drop_before"},
+    "dropped_applied": {"action": "drop_after"},
+    "reset": {"action": "drop_before", "reset": True},
+    "reset_applied": {"action": "drop_after", "reset": True},
+    "cut_short": {"action": "truncate"},
+    "html": {"action": "html"},
+    "html_applied": {"action": "html", "applied": True},
+    "malformed": {"action": "malformed"},
+    "redirected": {"action": "refuse", "status": 302, "headers": {"Location": "http://elsewhere.invalid/"}},
+    "dripped": {"action": "drip", "seconds": 0.005},
+    "silent": {"action": "hang_before"},
+    "silent_applied": {"action": "hang_after"},
+}
+MAIL: dict[str, dict[str, Any]] = {
+    "mail": {"vendor": "sendgrid", "kind": "mail"},
+    "suppressions": {"vendor": "sendgrid", "path": "/v3/(suppression|asm)"},
+}
+CALLS: dict[str, dict[str, dict[str, Any]]] = {
+    "xero": {
+        "token": {"vendor": "xero", "kind": "token"},
+        "organisation": {"vendor": "xero", "path": "/Organisation"},
+        "invoices": {"vendor": "xero", "method": "GET", "path": "/Invoices$", "query": "order="},
+        "contacts": {"vendor": "xero", "path": "/Contacts$"},
+        "look": {"vendor": "xero", "query": "IDs="},
+        "pay_link": {"vendor": "xero", "path": "/OnlineInvoice"},
+        "pdf": {"vendor": "xero", "method": "GET", "path": r"/Invoices/[0-9a-f-]{36}$"},
+        "note": {"vendor": "xero", "method": "PUT", "path": "/History$"},
+        "fee": {"vendor": "xero", "method": "PUT", "path": "/Invoices$"},
+        **MAIL,
+    },
+    "quickbooks": {
+        "token": {"vendor": "quickbooks", "kind": "token"},
+        "changes": {"vendor": "quickbooks", "path": "/cdc$"},
+        "query": {"vendor": "quickbooks", "path": "/query$"},
+        "second_query": {"vendor": "quickbooks", "path": "/query$", "nth": 2},
+        "third_query": {"vendor": "quickbooks", "path": "/query$", "nth": 3},
+        "look": {"vendor": "quickbooks", "path": "/cdc$", "nth": 2},
+        "pay_link": {"vendor": "quickbooks", "query": "invoiceLink"},
+        "pdf": {"vendor": "quickbooks", "path": "/pdf$"},
+        "note": {"vendor": "quickbooks", "method": "POST", "path": "/attachable$"},
+        "fee": {"vendor": "quickbooks", "method": "POST", "path": "/invoice$"},
+        **MAIL,
+    },
+}
+SECRETS = re.compile(r"[Bb]earer [\w.-]{12}|SG\.[\w-]{8}|refresh_token=|client_secret=|eyJ[\w-]{20}")
+
+
+class Case(NamedTuple):
+    """One fault at one kind of call; ``times`` of a rule, 0 for as long as the run lasts."""
+
+    provider: str
+    fault: str
+    call: str
+    times: int = 1
+
+    @property
+    def rule(self) -> Rule:
+        return Rule(**{"times": self.times, **FAULTS[self.fault], **CALLS[self.provider][self.call]})
+
+
+def sample(provider: str) -> list[list[Case]]:
+    """All cases of a ledger, or every so many-th, in lots that one town bears."""
+    pairs = [(fault, call) for fault in FAULTS for call in CALLS[provider]]
+    cases = [Case(provider, fault, call, 1 + n % 2) for n, (fault, call) in enumerate(pairs)]
+    chosen = cases[::EVERY]
+    return [chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)]
+
+
+LOTS = [pytest.param(p, lot, id=f"{p}-{n}") for p in CALLS for n, lot in enumerate(sample(p))]
+
+
+class Street:
+    """A live town where every working day one more customer falls late and another's fee becomes possible."""
+
+    def __init__(self, town: Any) -> None:
+        self.town = town
+        self.day = 0
+        self.runs = 0
+        town.live()
+        town.policy(POLICY)
+        for _ in range(WARM_UP_DAYS):
+            self.next_day()
+            self.run()
+        self.settled("warm-up")
+
+    def next_day(self) -> str:
+        """Go to the next working day, a minute later than the day before: what was read then is a day old."""
+        self.day += 1
+        clock = self.town.sandbox.clock
+        on = clock.now().date() + timedelta(days=1)
+        while on.weekday() >= 5:
+            on += timedelta(days=1)
+        clock.set(datetime(on.year, on.month, on.day, 11, 0, tzinfo=UTC) + timedelta(minutes=self.day))
+        name = self.town.books.customer(f"Late{self.day:03} Ltd")
+        return str(self.town.books.invoice(name, f"{100 + self.day}.00", due_on=on - timedelta(days=9)))
+
+    def run(self) -> Any:
+        self.runs += 1
+        return self.town.run()
+
+    def suffer(self, case: Case) -> int:
+        """Run a day with a fault and let it recover; return how often the fault came."""
+        self.next_day()
+        rule = self.town.sandbox.faults.add(case.rule)
+        result = self.run()
+        self.town.sandbox.faults.clear()
+        assert "fault of duewell" not in result.why, (case, result.why)
+        self.check(str(case))
+        self.mend()
+        for _ in range(2):
+            self.town.sandbox.clock.advance(timedelta(hours=1))
+            assert self.run().outcome in {"ok", "later"}, case
+        if case.fault in {"limit_absurd", "limit_date"}:  # it asked for a day of patience
+            self.town.sandbox.clock.advance(timedelta(days=1))
+            self.next_day()
+            self.run()
+        self.settled(str(case))
+        return int(rule.fired)
+
+    def mend(self) -> None:
+        """Do what a person does where a grant died."""
+        with reading(self.town.installation.engine) as session:
+            dead = session.get_one(Connection, self.town.connection).health == "reconnect"
+        if dead:
+            self.town.connect()
+
+    def check(self, label: str) -> None:
+        """Count at the vendors: each mail, note and fee at most once, and none of which we know nothing."""
+        town = self.town
+        mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
+        assert max(mails.values(), default=0) <= 1, label
+        entries = town.outbox()
+        done = {e["key"] for e in entries if e["state"] == "done" and e["kind"] == "mail"}
+        known = {e["key"] for e in entries if e["state"] in {"done", "doubt", "calling"}}
+        assert done <= set(mails), f"{label}: said to be sent, but the mail system has nothing"
+        assert {key for key in mails if ":owner_mail:" not in key} <= known, f"{label}: sent, but forgotten"
+        for number in town.books.numbers:
+            marks = [re.findall(r"\[duewell (\w+)\]", note) for note in town.books.notes(number)]
+            assert len(marks) == len({str(mark) for mark in marks}), f"{label}: a note twice"
+        fees = fee_numbers(town)
+        assert len(fees) == len(set(fees)), f"{label}: a fee twice"
+        assert len(fees) <= len([e for e in entries if e["kind"] == "late_fee" and e["key"] in known]), label
+
+    def settled(self, label: str) -> None:
+        """After the faults: nothing hangs, nothing waits, and everything unsure is there to be seen."""
+        self.check(label)
+        left = [(e["kind"], e["state"], e["answer"]) for e in self.town.outbox("planned", "waiting", "calling")]
+        assert left == [], f"{label}: {left}"
+        with reading(self.town.installation.engine) as session:
+            open_runs = session.scalars(select(SyncRun).where(col(SyncRun.ended_at).is_(None))).all()
+        assert open_runs == [], label
+
+    def secrets(self, said: str) -> list[str]:
+        """Find secrets in everything that is kept in the open or was said."""
+        settings = self.town.installation.settings
+        own = {settings.sendgrid_api_key, settings.xero_client_secret, settings.quickbooks_client_secret} - {""}
+        with reading(self.town.installation.engine) as session:
+            assert sync_log.verify(session).ok
+            texts = [f"{line.text} {line.facts}" for line in session.scalars(select(SyncLogEntry))]
+            texts += [f"{row.answer} {row.payload} {row.why}" for row in session.scalars(select(OutboxEntry))]
+        whole = "\n".join([*texts, said])
+        return [whole[max(0, m.start() - 80) : m.end() + 20] for m in SECRETS.finditer(whole)] + [
+            each for each in own if each in whole
+        ]
+
+
+def fee_numbers(town: Any) -> list[str]:
+    if town.books.provider == "xero":
+        return [i.number for i in town.books.desk.invoices(town.books.company) if i.number.startswith("LF-")]
+    return [i["DocNumber"] for i in town.books.desk.invoices() if i["DocNumber"].startswith("LF-")]
+
+
+@pytest.mark.parametrize(("provider", "lot"), LOTS)
+def test_no_fault_of_the_network_makes_anything_happen_twice_or_never(
+    quick_town: Any, provider: str, lot: list[Case], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with quick_town(START, provider) as town:
+        street = Street(town)
+        fired = {case: street.suffer(case) for case in lot}
+        assert street.secrets(caplog.text) == []
+        states = Counter(entry["state"] for entry in town.outbox())
+        print(f"\n{provider}: {len(lot)} faults, {street.runs} runs, {dict(states)}")  # noqa: T201 - the campaign's count
+    never = [case for case, times in fired.items() if not times]
+    assert never == []
+
+
+# Planted bugs: what the campaign is worth is whether it finds them.
+
+XERO, BOOKS = "providers.xero.ledger.XeroLedger", "providers.quickbooks.ledger.QuickBooksLedger"
+SEND, NOTE, FEE = SendGridMailer.send, XeroLedger.add_note, QuickBooksLedger.post_late_fee
+ATTEMPTS = count(1)
+
+
+def resend(self: Any, mail: Any) -> Accepted:
+    try:
+        return SEND(self, mail)
+    except Unknown:
+        return SEND(self, mail)
+
+
+def believe(self: Any, mail: Any) -> Accepted:
+    try:
+        return SEND(self, mail)
+    except Unknown:
+        return Accepted("believed")
+
+
+def free(entry: Any, *, at: datetime, answer: str) -> None:
+    del at
+    entry.state, entry.answer = "planned", answer
+
+
+def other_key(self: Any, invoice_id: str, text: str, key: str) -> Any:
+    return NOTE(self, invoice_id, text, f"{key}{next(ATTEMPTS)}")
+
+
+def other_fee(self: Any, fee: Any, key: str) -> Any:
+    attempt = next(ATTEMPTS)
+    return FEE(self, fee._replace(number=f"{fee.number}-{attempt}"), f"{key}{attempt}")
+
+
+def never(_hour: Any) -> None:
+    """Settle nothing."""
+
+
+def only_new(_connection: Any, entry: Any, _now: datetime) -> bool:
+    return not entry.attempts
+
+
+class Bug(NamedTuple):
+    """A bug that is planted, and the case that must find it."""
+
+    what: str
+    where: str
+    bug: Any
+    case: Case
+
+
+MAILS = "providers.sendgrid.mailer.SendGridMailer.send"
+PLANTED = [
+    Bug("sends again after a timeout", MAILS, resend, Case("xero", "silent_applied", "mail")),
+    Bug("sends again after an error", MAILS, resend, Case("quickbooks", "failed_applied", "mail")),
+    Bug("believes an answer without an id", MAILS, believe, Case("xero", "html", "mail")),
+    Bug("frees what is in doubt", "connector.outbox.mark_doubt", free, Case("quickbooks", "dropped_applied", "mail")),
+    Bug("keys a note by attempt", f"{XERO}.add_note", other_key, Case("xero", "dropped_applied", "note")),
+    Bug("numbers a fee by attempt", f"{BOOKS}.post_late_fee", other_fee, Case("quickbooks", "dropped_applied", "fee")),
+    Bug("never settles", "connector.recover.settle_what_was_left", never, Case("xero", "dropped", "note", 2)),
+    Bug("gives up after a limit", "connector.outbox.may_leave", only_new, Case("xero", "limit", "mail")),
+]
+CHOSEN = PLANTED if EVERY == 1 else PLANTED[3:6]
+
+
+@pytest.mark.parametrize("bug", CHOSEN, ids=[bug.what for bug in CHOSEN])
+def test_the_campaign_finds_a_planted_bug(quick_town: Any, monkeypatch: pytest.MonkeyPatch, bug: Bug) -> None:
+    with quick_town(START, bug.case.provider) as town:
+        street = Street(town)
+        monkeypatch.setattr(bug.where, bug.bug)
+        with pytest.raises(AssertionError):
+            street.suffer(bug.case)
