@@ -15,7 +15,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit bench pictures lock format clean
+.PHONY: help demo test lint types unit faults bench pictures lock format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -36,6 +36,9 @@ types: $(READY) ## mypy, strict
 
 unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+
+faults: $(READY) ## Every fault of the network at every call, and every planted bug (half an hour); everyday tests take a sample
+	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults $(PYTEST_ARGS)
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load

@@ -144,7 +144,10 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
         town.live()
         town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
         number = late_customer(town, "Late Ltd")
-        fee = {"xero": {"method": "PUT", "path": "/Invoices$"}, "quickbooks": {"method": "POST", "path": "/invoice$"}}
+        fee: dict[str, dict[str, Any]] = {
+            "xero": {"method": "PUT", "path": "/Invoices$"},
+            "quickbooks": {"method": "POST", "path": "/invoice$"},
+        }
         rule = town.sandbox.faults.add(Rule("drop_before", times=0, vendor=provider, **fee[provider]))
         for _day in range(12):
             town.run()
