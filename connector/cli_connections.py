@@ -115,8 +115,8 @@ def pause(
         put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
         return
     for row in rows:
-        when = f"It goes on by itself on {until_on}" if until_on else "It goes on"
-        put(f"{row.short_name}: paused. {when}, or with: duewell connections resume {row.short_name}")
+        when = f"It goes on by itself on {until_on}, or with" if until_on else "It goes on with"
+        put(f"{row.short_name}: paused. {when}: duewell connections resume {row.short_name}")
 
 
 @connections.command()

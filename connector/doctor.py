@@ -132,7 +132,7 @@ def _keys(installation: Installation) -> Iterator[Finding]:
             text = f"A refresh at {grant.provider} was cut off at {grant.refresh_started_at:%Y-%m-%d %H:%M} UTC."
             yield Finding("keys", WARNING, text, "duewell run, at once: the old token is good for minutes only")
     told = f"; {older} still under an older key, until its next refresh" if older else ""
-    yield Finding("keys", OK, f"{len(grants)} tokens are kept encrypted{told}.")
+    yield Finding("keys", OK, f"{len(grants)} {'token is' if len(grants) == 1 else 'tokens are'} kept encrypted{told}.")
 
 
 def _clock(installation: Installation) -> Iterator[Finding]:

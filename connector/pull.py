@@ -104,4 +104,4 @@ def _sentence(read: dict[str, int]) -> str:
     ]
     if not parts:
         return "Read the books: nothing has changed."
-    return f"Read {', '.join(parts)}" + (" with news." if read["changed"] else "; all of it was known already.")
+    return f"Read {', '.join(parts)}" + (": new or changed." if read["changed"] else ": all of it was known already.")
