@@ -22,6 +22,8 @@ from policies.receivables import Step
 from policies.wording import NAMES
 from providers.mailer import Mail
 
+_TOLD = "Its owner is told: "  # how the policy begins its reason
+_LEAVING = "These reminders leave today, unless you stop one:"
 SHOWN_MAX = 25  # lines of one part; the rest is a number
 _CLOSING = (
     "Reminders go on by themselves. If you know of a reason, a dispute or a promise, please enter it, so that they "
@@ -39,7 +41,7 @@ def compose(installation: Installation, session: Session, connection: Connection
     ]
     left = [each for each in digests.left_since(session, connection, today) if reader in readers.of(each.customer_id)]
     waits = _waits(session, connection, readers, reader, today)
-    told = [f"{item['name']}: {item['why']}" for item in entry.payload["items"]]
+    told = [f"{item['name']}: {item['why'].removeprefix(_TOLD)}" for item in entry.payload["items"]]
     if not (leaving or left or waits or told):
         return None
     names = _names(session, connection, [*leaving, *left])
@@ -49,7 +51,7 @@ def compose(installation: Installation, session: Session, connection: Connection
         "subject": f"{one_line(connection.name)}: {summary}",
         "heading": f"Today at {one_line(connection.name)}",
         "preview": summary,
-        "opening": _part("Late enough to know about", told) + (["These reminders leave today."] if leaving else []),
+        "opening": _part("Late enough to know about", told) + ([_LEAVING] if leaving else []),
         "rows": [_row(installation, session, each, names, reader) for each in leaving[:SHOWN_MAX]],
         "notes": _more(leaving) + _part("Left on the last business day", [_said(each, names) for each in left]),
         "closing": [*_part("Waits for you", waits), _CLOSING],

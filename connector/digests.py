@@ -170,7 +170,7 @@ def _why(items: Sequence[dict[str, Any]], reader: str) -> str:
         return f"{items[0]['name']} is late enough that the owner should know."
     if items:
         return f"{len(items)} customers are late enough that their owner should know."
-    return f"What leaves today, left, and waits, for {reader}."
+    return f"The digest of the day for {reader}."
 
 
 def _window(session: Session, connection: Connection) -> Window:
