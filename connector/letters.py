@@ -84,6 +84,9 @@ def _planned(entry: OutboxEntry, statement: Statement) -> Planned:
 
 def _with_ways_back(hour: Hour, facts: mails.MailFacts, customer_id: str) -> mails.MailFacts:
     """Add the customer's own link that stops reminders, and his own address for replies, where there are such."""
+    settings = hour.installation.settings
+    if not (settings.mail_reply_domain or settings.duewell_base_url.startswith("https://")):
+        return facts
     with hour.writing() as session:
         here = (hour.installation, session, hour.connection_id, customer_id)
         return replace(facts, stop_link=stop_link(*here), replies_to=reply_address(*here))
