@@ -384,9 +384,8 @@ class OutboxEntry(SQLModel, table=True):
     run_id: int | None = None
     planned_at: datetime = _instant(nullable=False)
     __table_args__ = (
-        Index("ix_outbox_state", "connection_id", "state"),
+        Index("ix_outbox_state", "connection_id", "state", "ended_at"),
         Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
-        Index("ix_outbox_ended", "connection_id", "ended_at"),
     )
 
 

@@ -267,8 +267,7 @@ Table(
     Column("run_id", Integer),
     Column("planned_at", _INSTANT, nullable=False),
     Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
-    Index("ix_outbox_ended", "connection_id", "ended_at"),
-    Index("ix_outbox_state", "connection_id", "state"),
+    Index("ix_outbox_state", "connection_id", "state", "ended_at"),
 )
 Table(
     "payment",

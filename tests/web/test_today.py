@@ -86,3 +86,26 @@ def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(office: O
         )
     assert queries_of(lambda: browser.get("/")) == few
     assert few <= 14
+
+
+def test_what_went_out_lately_is_found_without_reading_all_that_ever_did(office: Office) -> None:
+    from sqlalchemy import event  # noqa: PLC0415
+
+    from connector.connections import connected  # noqa: PLC0415
+    from connector.database import reading  # noqa: PLC0415
+    from connector.today import review  # noqa: PLC0415
+
+    office.company("North Ltd")
+    plans: list[str] = []
+
+    def note(_c: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if "outbox.ended_at >=" in statement:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.append(" ".join(str(row[3]) for row in cursor.fetchall()))
+
+    event.listen(office.installation.engine, "before_cursor_execute", note)
+    with reading(office.installation.engine) as session:
+        review(session, connected(session), office.clock.at)
+    event.remove(office.installation.engine, "before_cursor_execute", note)
+    assert len(plans) == 2
+    assert all("ix_outbox_state (connection_id=? AND state=? AND ended_at>?)" in plan for plan in plans), plans
