@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
@@ -117,26 +117,11 @@ def set_(
     """Set something for a customer; it survives every pull."""
     from connector.customers import find_customer, set_customer
     from connector.database import reading
-    from connector.team import person
 
-    changes: dict[str, Any] = {}
-    if segment is not None:
-        changes["segment"] = _segment(segment)
-    if hold_until is not None:
-        changes["hold_until_on"] = parse_day(hold_until)
-    if fees_agreed_on is not None:
-        changes["fees_agreed_on"] = parse_day(fees_agreed_on)
+    texts = {"segment": segment, "hold_until_on": hold_until, "fees_agreed_on": fees_agreed_on, "language": language}
+    changes = _read({**texts, "tags": tags, "owner": owner, "sales_rep": sales_rep})
     if contact is not None:
         changes["contact_name"], changes["emails"] = parse_contact(contact)
-    texts: list[tuple[str, str | None, Callable[[str], str]]] = [
-        ("language", language, str),
-        ("tags", tags, _tags),
-        ("owner", owner, person),
-        ("sales_rep", sales_rep, person),
-    ]
-    for name, text, read in texts:
-        if text is not None:
-            changes[name] = "" if text.strip().lower() == "none" else read(text)
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
     changes |= {name: value for name, value in flags.items() if value is not None}
     if not changes:
@@ -153,6 +138,26 @@ def set_(
             f"{result['name']}: "
             + (", ".join(f"{name}={value}" for name, value in result["set"].items()) or "as in the books")
         )
+
+
+def _read(texts: Mapping[str, str | None]) -> dict[str, Any]:
+    """Read what was given, each text in its own way; "none" takes a text away."""
+    from connector.team import person
+
+    ways: dict[str, Callable[[str], Any]] = {
+        "segment": _segment,
+        "hold_until_on": parse_day,
+        "fees_agreed_on": parse_day,
+        "language": lambda text: _unless_none(text, str),
+        "tags": lambda text: _unless_none(text, _tags),
+        "owner": lambda text: _unless_none(text, person),
+        "sales_rep": lambda text: _unless_none(text, person),
+    }
+    return {name: ways[name](text) for name, text in texts.items() if text is not None}
+
+
+def _unless_none(text: str, read: Callable[[str], str]) -> str:
+    return "" if text.strip().lower() == "none" else read(text)
 
 
 def _tags(text: str) -> str:
