@@ -39,7 +39,7 @@ def open_engine(url: str) -> Engine:
         return _open_sqlite(parsed)
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # an error must not quote a record
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
@@ -118,7 +118,8 @@ def _open_sqlite(url: URL) -> Engine:
     path = Path(url.database).absolute()
     private_folder(path.parent)
     private_file(path)  # SQLite gives -wal and -shm the same mode
-    engine = create_engine(url.set(database=str(path)), connect_args={"timeout": _BUSY_TIMEOUT_MS / 1000})
+    patient = {"timeout": _BUSY_TIMEOUT_MS / 1000}
+    engine = create_engine(url.set(database=str(path)), connect_args=patient, hide_parameters=True)
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine

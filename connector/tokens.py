@@ -19,6 +19,7 @@ from sqlmodel import Session, col
 from connector import sync_log
 from connector.database import reading, writing
 from connector.installation import Installation, Uncounted
+from connector.keyring import KeyringError
 from connector.private_files import private_folder
 from connector.tables import Connection, Grant
 from providers.errors import ProviderError, Reconnect, TryLater, Unknown
@@ -102,7 +103,11 @@ def _read(installation: Installation, grant_id: int) -> _Stored:
         raise Reconnect(message)
     if grant.dead_why:
         raise Reconnect(grant.dead_why)
-    return _Stored(grant, json.loads(installation.keyring.decrypt(grant.token, bound_to(grant))))
+    try:
+        return _Stored(grant, json.loads(installation.keyring.decrypt(grant.token, bound_to(grant))))
+    except KeyringError as locked:  # restored without its key, say
+        message = f"the stored token cannot be opened ({locked}). Connect again: duewell connect {grant.provider}"
+        raise Reconnect(message) from locked
 
 
 def _refresh(installation: Installation, stored: _Stored, calls: Calls) -> JsonObject:

@@ -1,0 +1,143 @@
+"""A fault of our own: it stops one effect and nobody else's, every run has an end, and nothing is left behind."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlmodel import col
+
+from connector import lease, letters
+from connector.connections import disconnect
+from connector.database import reading, writing
+from connector.tables import Connection, SyncRun
+from providers.sandbox.faults import Rule
+
+START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
+
+
+@pytest.fixture(params=["xero", "quickbooks"])
+def town(request: pytest.FixtureRequest, quick_town: Any) -> Any:
+    with quick_town(START, request.param) as made:
+        late(made, "Ashdown Ltd")
+        yield made.live()
+
+
+def late(town: Any, name: str) -> str:
+    on = town.sandbox.clock.now().date() - timedelta(days=9)
+    number: str = town.books.invoice(town.books.customer(name), "300.00", due_on=on)
+    return number
+
+
+def runs(town: Any) -> list[str]:
+    with reading(town.installation.engine) as session:
+        return [run.outcome for run in session.scalars(select(SyncRun).order_by(col(SyncRun.id)))]
+
+
+def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    late(town, "Birch Ltd")
+    write, broken = letters.write, []
+
+    def first_breaks(hour: Any, entry_id: int) -> Any:
+        broken.append(entry_id)
+        if entry_id == broken[0]:
+            raise KeyError("a secret of a record")
+        return write(hour, entry_id)
+
+    with monkeypatch.context() as within:
+        within.setattr("connector.letters.write", first_breaks)
+        result = town.run()
+    assert result.outcome == "failed"
+    assert "secret" not in result.why
+    assert len(town.mails()) == 1
+    assert runs(town)[-1] == "failed"
+    town.sandbox.clock.advance(timedelta(hours=1))
+    assert town.run().outcome == "ok"
+    assert len(town.mails()) == 2
+
+
+def test_a_run_that_breaks_ends_as_failed_and_the_next_one_goes_on(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def breaks(_hour: Any) -> None:
+        raise KeyError
+
+    with monkeypatch.context() as within:
+        within.setattr("connector.pull.read_the_books", breaks)
+        result = town.run()
+    assert result.outcome == "failed"
+    assert runs(town)[-1] == "failed"
+    assert town.run().outcome == "ok"
+    assert len(town.mails()) == 1
+
+
+def test_a_run_that_was_killed_gets_an_end_by_the_next(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_hour: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as within:
+        within.setattr("connector.pull.read_the_books", killed)
+        with pytest.raises(KeyboardInterrupt):
+            town.run()
+    assert runs(town)[-1] == ""
+    town.run()
+    assert "" not in runs(town)
+
+
+def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> None:
+    if town.books.provider == "quickbooks":
+        pytest.skip("QuickBooks looks for notes by query, which a deleted invoice does not break")
+    town.sandbox.faults.add(Rule("drop_before", vendor="xero", method="PUT", path="/History$", times=2))
+    town.run()
+    town.sandbox.faults.refuse(404, times=0, vendor="xero", method="GET", path="/History$")
+    late(town, "Birch Ltd")
+    town.sandbox.clock.advance(timedelta(hours=1))
+    town.run()
+    assert len(town.mails()) == 2
+    assert [entry["kind"] for entry in town.outbox("doubt")] == ["note"]
+
+
+def test_notes_owed_are_written_when_only_the_reserve_of_calls_is_left(town: Any) -> None:
+    if town.books.provider == "quickbooks":
+        pytest.skip("QuickBooks has no allowance of a day")
+    number = town.books.numbers[0]
+    town.sandbox.faults.add(Rule("drop_before", vendor="xero", path="/History$", times=1, method="PUT"))
+    town.sandbox.faults.refuse(429, vendor="xero", path="/History$", headers={"Retry-After": "3600"}, nth=1, times=1)
+    town.run()
+    town.sandbox.faults.clear()
+    assert town.books.notes(number) == []
+    town.sandbox.faults.refuse(503, vendor="xero", path="/Invoices$", times=0)
+    town.sandbox.clock.advance(timedelta(hours=2))
+    assert town.run().outcome == "later"
+    assert len(town.books.notes(number)) == 1
+
+
+def test_a_clock_that_was_a_year_ahead_does_not_stop_a_company_for_a_year(town: Any) -> None:
+    now = town.sandbox.clock.now()
+    far = now + timedelta(days=365)
+    with writing(town.installation.engine) as session:
+        session.execute(update(Connection).values(next_run_at=far, lease_until_at=far, lease_owner="elsewhere:1"))
+    with reading(town.installation.engine) as session:
+        assert lease.claim_due(session, now, 5) == [town.connection]
+    assert town.run().outcome == "ok"
+
+
+def test_who_is_disconnected_during_a_run_stays_so(town: Any) -> None:
+    town.sandbox.faults.call(
+        lambda _request: disconnect(town.installation, town.connection), times=1, vendor="sendgrid", kind="mail"
+    )
+    town.run()
+    with reading(town.installation.engine) as session:
+        assert session.get_one(Connection, town.connection).health == "disconnected"
+
+
+def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_mail(town: Any) -> None:
+    for number in range(6):
+        late(town, f"Late{number} Ltd")
+    town.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="mail", times=0))
+    town.run()
+    assert len([entry for entry in town.outbox("doubt") if entry["kind"] == "mail"]) == 3
+    town.sandbox.faults.clear()
+    town.sandbox.clock.advance(timedelta(hours=1))
+    town.run()
+    assert len(town.mails()) == 4
