@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -25,6 +26,7 @@ from connector.users import add_user
 from providers.sandbox.server import Sandbox
 
 LIVE_FOR_DAYS = 11  # long enough for a warning, its seven days, and the fee that follows
+TOLD_EVERY_SECONDS = 4.0
 HOUR_UTC = 15  # working time from Berlin to New York
 SATURDAY = 5
 # The make-believe companies agreed a late fee of one percent in their terms; everything else is the default timetable.
@@ -52,7 +54,7 @@ def run_demo(
         connections = _connect_both(installation, tell)
         for connection in connections:
             tell(f"{connection.name}: first pull of all its books, in mode observe; then live")
-            run_connection(installation, connection.id or 0)
+            run_connection(installation, connection.id or 0, tell=_now_and_then(tell, connection.name))
             set_mode(installation, connection.id or 0, "live", by="the demo")
         results = _live_until(installation, sandbox, connections, today, tell)
         for result in results:
@@ -121,10 +123,25 @@ def _live_until(
     results: list[RunResult] = []
     while sandbox.clock.now() < today:
         sandbox.clock.advance(timedelta(days=1))
-        results = [run_connection(installation, connection.id or 0) for connection in connections]
+        results = [
+            run_connection(installation, each.id or 0, tell=_now_and_then(tell, each.name)) for each in connections
+        ]
         did = "; ".join(f"{result.name}: {_did(result)}" for result in results)
         tell(f"{sandbox.clock.now():%a %d %b}  {did}")
     return results
+
+
+def _now_and_then(tell: Callable[[str], None], name: str) -> Callable[[str], None]:
+    """Tell what a long run is at, a line every few seconds."""
+    told_at = time.monotonic()
+
+    def seldom(text: str) -> None:
+        nonlocal told_at
+        if time.monotonic() - told_at > TOLD_EVERY_SECONDS:
+            told_at = time.monotonic()
+            tell(f"            {name}: {text} …")
+
+    return seldom
 
 
 def _did(result: RunResult) -> str:

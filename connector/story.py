@@ -57,6 +57,7 @@ _VERBS_OF_ONE = {
     "belong": "belongs",
     "were": "was",
     "follow": "follows",
+    "get": "gets",
 }
 _CALLS = {"read": "reads", "write": "writes", "mail": "mails", "token": "sign-in renewals"}
 _ONE_CALL = {"read": "read", "write": "write", "mail": "mail", "token": "sign-in renewal"}
@@ -183,8 +184,9 @@ def _decided(session: Session, connection: Connection) -> list[str]:
 
 def _answers(session: Session, connection: Connection, groups: Iterable[tuple[str, str, int, str]]) -> list[str]:
     lines: list[str] = []
+    acts = "get" if connection.mode == "live" else "are due for"
     for kind, code, count, invoice_id in groups:
-        words = _HOLDS.get(code, code.replace("_", " ")) if kind == "hold" else f"are due for {_got(kind, code)}"
+        words = _HOLDS.get(code, code.replace("_", " ")) if kind == "hold" else f"{acts} {_got(kind, code)}"
         verb = _VERBS_OF_ONE.get(words.partition(" ")[0], "") if count == 1 else ""
         words = f"{verb} {words.partition(' ')[2]}" if verb else words
         lines.append(_line("", f"  {count:>4} {words}, e.g. {_example(session, connection, invoice_id)}"))
