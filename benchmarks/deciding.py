@@ -45,6 +45,9 @@ def main() -> int:
     parser.add_argument("--customers", type=int, default=10_000)
     parser.add_argument("--open", type=int, default=10, help="open invoices of each customer")
     parser.add_argument("--settled", type=int, default=10, help="settled invoices of each customer")
+    parser.add_argument(
+        "--times", type=int, default=3, help="measure so often and take the least: others use the machine"
+    )
     parser.add_argument("--measure", choices=["fill", "load", "facts", "decide"], help=argparse.SUPPRESS)
     parser.add_argument("--database", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -57,7 +60,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o700)
         whole = _mirror(Path(folder), asked.customers, asked.open, asked.settled)
-        found = {what: _alone(what, whole) for what in ("load", "facts", "decide")}
+        runs = [{what: _alone(what, whole) for what in ("load", "facts", "decide")} for _ in range(asked.times)]
+        found = {what: min((run[what] for run in runs), key=lambda one: one["seconds"]) for what in runs[0]}
         few = max(asked.customers // 10, 1)
         mib = [_alone("decide", _mirror(Path(folder), few, asked.open, n))["mib"] for n in (HISTORY, 3 * HISTORY)]
     return _judge(found, mib[0], mib[1])

@@ -35,8 +35,8 @@ def owed(town: Any) -> Decimal:
     """What all customers owe, less what they have as credit."""
     if town.books.provider == "xero":
         credit = sum(one.remaining for shelf in book(town).credits.values() for one in shelf)
-        return sum(town.books.dues().values(), Decimal(0)) - credit
-    return sum((Decimal(str(one["Balance"])) for one in town.books.desk.customers()), Decimal(0))
+        return Decimal(sum(town.books.dues().values(), Decimal(0)) - credit)
+    return Decimal(sum(Decimal(str(one["Balance"])) for one in town.books.desk.customers()))
 
 
 def income(town: Any) -> Decimal:
@@ -47,7 +47,7 @@ def income(town: Any) -> Decimal:
     else:
         sales = sum(Decimal(str(one["TotalAmt"])) for one in town.books.desk.invoices())
         credits = sum(Decimal(str(one["TotalAmt"])) for one in town.books.desk.credit_memos())
-    return Decimal(sales) - credits
+    return Decimal(sales - credits)
 
 
 def close_books(town: Any, on: date) -> None:
