@@ -19,7 +19,7 @@ from connector.cli import app
 from connector.database import reading, writing
 from connector.installation import Installation
 from connector.mirror import store_page
-from connector.tables import Connection, CustomerSetting, InvoiceSetting, OutboxEntry
+from connector.tables import Connection, CustomerSetting, InvoiceSetting, OutboxEntry, Task
 from providers.ledger import CustomerRecord, InvoiceRecord, Page
 
 Vendors = Any
@@ -285,6 +285,43 @@ def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, b
     ]
     assert duewell("invoices", "plan", "INV-1", "none").exit_code == 0
     assert json.loads(duewell("invoices", "--json").out)[0]["said"] == {}
+
+
+def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
+    duewell: Command, installation: Installation, books: Connection
+) -> None:
+    about: dict[str, Any] = {
+        "connection_id": books.id,
+        "customer_id": "c1",
+        "invoice_ids": ["i1"],
+        "code": "call",
+        "why": "Call them.",
+    }
+    with writing(installation.engine) as session:
+        for key in ("first", "second"):
+            session.add(Task(key=key, due_on=date(2030, 1, 2), made_at=installation.now(), **about))
+    first, second = json.loads(duewell("tasks", "--json").out)
+    assert (first["invoices"], first["customer"]) == (["INV-1"], "Ada & Sons")
+    assert duewell("tasks", "assign", str(second["id"]), "--to", "Bo <bo@example.com>").exit_code == 0
+    assert [task["id"] for task in json.loads(duewell("tasks", "--owner", "bo", "--json").out)] == [second["id"]]
+    assert duewell("tasks", "outcome", str(first["id"])).exit_code == 2
+    said = duewell("tasks", "outcome", str(first["id"]), "--promised", "2030-02-01", "--note", "Mr Ash")
+    assert "done: promised for 1 Feb 2030; Mr Ash" in said.out
+    assert json.loads(duewell("invoices", "--json").out)[0]["said"] == {"promised_on": "2030-02-01"}
+    assert duewell("tasks", "done", str(second["id"])).exit_code == 0
+    again = duewell("tasks", "done", str(second["id"]))
+    assert (again.exit_code, "is done already" in again.err) == (1, True)
+
+
+def test_a_customer_is_shown_with_who_minds_him(duewell: Command, books: Connection) -> None:
+    assert duewell("connections", "owner", "1", "nobody in particular").exit_code == 1
+    assert duewell("connections", "owner", "1", "Bo <bo@example.com>").exit_code == 0
+    assert duewell("customers", "set", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
+    told = json.loads(duewell("customers", "show", "ada & sons", "--json").out)
+    assert (told["owner"], told["sales_rep"]) == ("Bo <bo@example.com>", "Cy <cy@example.com>")
+    text = duewell("customers", "show", "Ada & Sons").out
+    assert f"  {told['segment_why']}" in text
+    assert "Open invoices:" in text
 
 
 def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, books: Connection) -> None:
