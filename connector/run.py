@@ -20,7 +20,7 @@ from connector.deliver import deliver, deliver_what_is_owed
 from connector.hour import Hour, silent
 from connector.installation import Installation
 from connector.tables import Connection, SyncRun
-from providers.errors import ProviderError, Reconnect, TryLater
+from providers.errors import ProviderError, Reconnect, TryLater, Unknown
 
 WAIT_MAX = timedelta(days=1)  # whatever a vendor asks, and whatever a clock shows: a company is looked at once a day
 log = logging.getLogger("duewell.run")
@@ -75,7 +75,10 @@ def _work(hour: Hour) -> None:
         hour.later.append(str(wait))
         hour.not_before_at = wait.not_before_at or hour.now() + timedelta(minutes=5)
         _write_what_is_owed(hour)
-    except ProviderError as odd:  # refused or unknown where nothing may be refused: a read
+    except Unknown as unsure:  # of a sign-in renewal: the old token is good for minutes only
+        hour.later.append(str(unsure))
+        hour.not_before_at = hour.now() + timedelta(minutes=5)
+    except ProviderError as odd:  # refused where nothing may be refused: a read
         hour.failed.append(str(odd))
     except lease.LeaseLost:
         raise
