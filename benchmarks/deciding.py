@@ -25,8 +25,8 @@ from rich.console import Console
 from sqlmodel import Session, SQLModel
 
 from connector.database import open_engine, reading, upgrade, writing
-from connector.places import HolidayCalendar
-from connector.statements import customers_facts
+from connector.mirror.places import HolidayCalendar
+from connector.mirror.statements import customers_facts
 from connector.tables import Connection
 from policies.decide import decide
 from policies.policy import ReminderPolicy

@@ -26,8 +26,8 @@ from sqlmodel import col
 
 import migrations
 from connector import sync_log
+from connector.access.private_files import private_file, private_folder, sync_folder
 from connector.database import DatabaseError, knows_revision, open_engine, sqlite_file, upgrade, writing
-from connector.private_files import private_file, private_folder, sync_folder
 from connector.tables import Connection, OutboxEntry, Stored
 
 _STAMP, _RESTORED = "backup", "restored"

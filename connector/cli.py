@@ -8,20 +8,18 @@ from typing import Annotated
 
 import typer
 
-from connector import (
-    cli_connections,
-    cli_invoices,
-    cli_look,
-    cli_outbox,
-    cli_people,
-    cli_policy,
-    cli_run,
-    cli_setup,
-    cli_tasks,
-    cli_templates,
-    cli_users,
-)
-from connector.cli_terminal import Root
+from connector.commands import connections as cli_connections
+from connector.commands import invoices as cli_invoices
+from connector.commands import look as cli_look
+from connector.commands import outbox as cli_outbox
+from connector.commands import people as cli_people
+from connector.commands import policy as cli_policy
+from connector.commands import run as cli_run
+from connector.commands import setup as cli_setup
+from connector.commands import tasks as cli_tasks
+from connector.commands import templates as cli_templates
+from connector.commands import users as cli_users
+from connector.commands.terminal import Root
 
 app = typer.Typer(
     cls=Root,

@@ -13,7 +13,7 @@ from sqlalchemy.engine import URL, make_url
 from sqlmodel import Session
 
 import migrations
-from connector.private_files import private_file, private_folder
+from connector.access.private_files import private_file, private_folder
 
 _BUSY_TIMEOUT_MS = 30_000
 _WRITING, _DURABLE = "duewell_writing", "duewell_durable"

@@ -11,12 +11,14 @@ from datetime import date, datetime
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
-from connector import digests, effects, outbox, policies_store, recorded, settling
+from connector import effects, outbox, policies_store
+from connector.access.team import team_of
 from connector.hour import Hour
-from connector.mirror import customers_facts
-from connector.places import HolidayCalendar
+from connector.letters import digests
+from connector.mirror.pages import customers_facts
+from connector.mirror.places import HolidayCalendar
+from connector.people import recorded, settling
 from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, TakenStep, Task
-from connector.team import team_of
 from policies.decide import decide
 from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
 from policies.receivables import Statement

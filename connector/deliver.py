@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from connector import ledger_writes, letters, outbox, pull, restored, suppression
+from connector import ledger_writes, outbox, pull, restored
 from connector.deciding import decide_again
 from connector.hour import Hour
 from connector.lanes import SETBACKS_MAX, LaneClosed, about, done, doubt, odd, put_off, refused, wait
 from connector.lease import LeaseLost
+from connector.letters import suppression
+from connector.letters import write as letters
 from connector.outbox import StepTaken
 from connector.tables import OutboxEntry
 from providers.errors import Reconnect, Rejected, TryLater, Unknown

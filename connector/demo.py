@@ -14,15 +14,16 @@ from urllib.parse import urljoin
 
 import requests
 
-from connector import fees, policies_store
-from connector.connections import begin_consent, finish_consent, set_mode
+from connector import policies_store
+from connector.access.connections import begin_consent, finish_consent, set_mode
+from connector.access.sign_in import make_link
+from connector.access.users import add_user
 from connector.database import reading, writing
 from connector.installation import Installation, open_installation
+from connector.people import fees
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
-from connector.sign_in import make_link
 from connector.tables import Connection
-from connector.users import add_user
 from providers.sandbox.server import Sandbox
 
 LIVE_FOR_DAYS = 11  # long enough for a warning, its seven days, and the fee that follows

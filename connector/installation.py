@@ -11,8 +11,8 @@ from sqlalchemy.engine import Engine
 
 import migrations
 import providers
+from connector.access.keyring import Keyring
 from connector.database import DatabaseError, open_engine, schema_revision, upgrade
-from connector.keyring import Keyring
 from connector.settings import Settings
 from providers.errors import TryLater
 from providers.ledger import Calls, LedgerProvider

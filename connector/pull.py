@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
-from connector import merges
 from connector.hour import Hour
-from connector.mirror import store_page
+from connector.mirror import merges
+from connector.mirror.pages import store_page
 from connector.tables import Connection
 from providers.ledger import LedgerFacts, Page
 

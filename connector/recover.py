@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
-from connector import ledger_writes, mail_events
+from connector import ledger_writes
 from connector.hour import Hour
 from connector.lanes import LaneClosed, done, doubt, odd, wait
 from connector.lease import LeaseLost
+from connector.letters import mail_events
 from connector.tables import OutboxEntry
 from providers.errors import ProviderError, Reconnect, TryLater
 

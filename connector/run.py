@@ -12,9 +12,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
 from connector import deciding, lease, pull, recover, story
+from connector.access.connections import end_pause, open_ledger
 from connector.backup import lost_time
 from connector.budget import CallBudget
-from connector.connections import end_pause, open_ledger
 from connector.database import reading, writing
 from connector.deliver import deliver, deliver_what_is_owed
 from connector.hour import Hour, silent

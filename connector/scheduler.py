@@ -12,10 +12,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 from sqlalchemy.exc import SQLAlchemyError
 
+from connector.access.tokens import finish_interrupted_refreshes
 from connector.database import reading
 from connector.installation import Installation
 from connector.lease import claim_due
-from connector.tokens import finish_interrupted_refreshes
 
 THREADS = 4
 LOOK_EVERY_SECONDS = 15

@@ -13,10 +13,10 @@ from types import FrameType
 
 import uvicorn
 
+from connector.access.sign_in import first_link
 from connector.installation import Installation
 from connector.run import run_connection
 from connector.scheduler import Scheduler
-from connector.sign_in import first_link
 from connector.web.app import make_app
 
 log = logging.getLogger("duewell.serve")

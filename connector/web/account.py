@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector import sign_in
+from connector.access import sign_in
+from connector.access.passwords import WeakPasswordError
+from connector.access.users import UserError, any_user
 from connector.database import reading
-from connector.passwords import WeakPasswordError
-from connector.users import UserError, any_user
 from connector.web.routes import Route, with_session
 from connector.web.visit import Visit
 

@@ -6,10 +6,11 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import Response
 
-from connector import connections, switching
+from connector.access import connections
+from connector.access.sign_in import session_hash
 from connector.database import reading, writing
 from connector.installation import Installation
-from connector.sign_in import session_hash
+from connector.people import switching
 from connector.tables import Budget, Connection, SyncRun
 from connector.web.routes import Route
 from connector.web.visit import NotHere, NotPossible, Visit

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
 
-from connector import log_search, sync_log
+from connector import sync_log
+from connector.commands.spreadsheet import csv_lines
 from connector.database import reading
-from connector.spreadsheet import csv_lines
+from connector.people import log_search
 from connector.story import summary
 from connector.tables import Connection, SyncLogEntry, SyncRun
 from connector.web.routes import Route

@@ -8,10 +8,11 @@ from urllib.parse import urlencode
 from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
 
-from connector import fees as late_fees
-from connector import outbox, outbox_search, preview
+from connector import outbox
 from connector.database import reading, writing
-from connector.outbox_search import Shown
+from connector.people import fees as late_fees
+from connector.people import outbox_search, preview
+from connector.people.outbox_search import Shown
 from connector.web.routes import Route
 from connector.web.visit import NotHere, NotPossible, Visit
 

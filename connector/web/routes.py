@@ -13,11 +13,11 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from connector import sign_in
-from connector.consent import ConsentError
+from connector.access import sign_in
+from connector.access.consent import ConsentError
+from connector.access.users import UserError
 from connector.installation import Installation
 from connector.outbox import OutboxError
-from connector.users import UserError
 from connector.web.pages import render
 from connector.web.visit import NotHere, NotPossible, Visit, form_token
 

@@ -15,8 +15,8 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from connector import mail_events, replies, reply_reading
 from connector.installation import Installation
+from connector.letters import mail_events, replies, reply_reading
 from providers.sendgrid import webhook
 
 log = logging.getLogger("duewell.web")

@@ -13,8 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from connector import stop, stop_mail
 from connector.installation import Installation
+from connector.letters import stop, stop_mail
 from connector.web.pages import render
 
 Answer = Callable[[Installation, str], Response]

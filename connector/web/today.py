@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from connector.database import reading
-from connector.today import review
+from connector.people.today import review
 from connector.web.routes import Route
 from connector.web.visit import Visit
 

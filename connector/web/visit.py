@@ -13,9 +13,9 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from connector.access.users import Person
 from connector.installation import Installation
 from connector.tables import Connection
-from connector.users import Person
 from connector.web.pages import render
 
 SAID = {

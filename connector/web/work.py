@@ -7,9 +7,9 @@ from datetime import date
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector import tasks
 from connector.database import reading
-from connector.explain import explain
+from connector.people import tasks
+from connector.people.explain import explain
 from connector.tables import CustomerRow, InvoiceRow, Task
 from connector.web.routes import Route
 from connector.web.visit import NotHere, NotPossible, Visit

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from connector.sign_in import first_link
+from connector.access.sign_in import first_link
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 Place = Any

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
+from connector.access.private_files import NotPrivateError
 from connector.database import open_engine, reading, sqlite_file, upgrade, writing
-from connector.private_files import NotPrivateError
 from connector.tables import (
     Connection,
     CreditRow,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connector.keyring import Keyring, KeyringError
-from connector.private_files import NotPrivateError
+from connector.access.keyring import Keyring, KeyringError
+from connector.access.private_files import NotPrivateError
 from connector.settings import Settings, SettingsError, load_settings
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))

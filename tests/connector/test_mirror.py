@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event, text
 from sqlmodel import Session, select
 
 from connector.database import reading, writing
-from connector.mirror import PageCounts, store_page
+from connector.mirror.pages import PageCounts, store_page
 from connector.money import from_e4
 from connector.tables import (
     ApplicationRow,

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from connector import places
+from connector.mirror import places
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event
 from sqlmodel import Session, select
 
 from connector.database import reading, writing
-from connector.mirror import customers_facts, store_page
+from connector.mirror.pages import customers_facts, store_page
 from connector.tables import (
     Agreement,
     Connection,

@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import agreements
-from connector.connections import disconnect, pause, resume, set_mode
+from connector.access.connections import disconnect, pause, resume, set_mode
 from connector.database import writing
+from connector.people import agreements
 from connector.tables import InvoiceRow
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)

@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import select, update
 from sqlmodel import col
 
-from connector import lease, letters
-from connector.connections import disconnect
+from connector import lease
+from connector.access.connections import disconnect
 from connector.database import reading, writing
+from connector.letters import write as letters
 from connector.tables import Connection, SyncRun
 from providers.sandbox.faults import Rule
 
@@ -47,7 +48,7 @@ def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeyp
         return write(hour, entry_id)
 
     with monkeypatch.context() as within:
-        within.setattr("connector.letters.write", first_breaks)
+        within.setattr("connector.letters.write.write", first_breaks)
         result = town.run()
     assert result.outcome == "failed"
     assert "secret" not in result.why

@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from connector import outbox, policies_store
-from connector.connections import begin_consent, finish_consent, set_mode
+from connector.access.connections import begin_consent, finish_consent, set_mode
 from connector.database import reading, writing
 from connector.installation import Installation, open_installation
 from connector.run import RunResult, run_connection

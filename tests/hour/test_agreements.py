@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connector import agreements, connections, customers, lease, tasks, team
+from connector import lease
+from connector.access import connections, team
 from connector.database import reading
-from connector.invoices import find_invoice, say
+from connector.people import agreements, customers, tasks
+from connector.people.invoices import find_invoice, say
+from connector.people.tasks import Outcome
 from connector.tables import Agreement, AnswerRow, Connection, CustomerSetting
-from connector.tasks import Outcome
 from policies.receivables import Instalment
 from tests.hour.conftest import days
 

@@ -17,9 +17,9 @@ import uvicorn
 from sqlalchemy import select
 
 from connector import outbox, sync_log
-from connector.connections import set_mode
-from connector.customers import find_customer
+from connector.access.connections import set_mode
 from connector.database import reading, writing
+from connector.people.customers import find_customer
 from connector.tables import CustomerSetting, MailEvent, OutboxEntry, Task
 from connector.web.app import make_app
 

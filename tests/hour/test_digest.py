@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
-from connector import stop_mail, team
-from connector.connections import set_mode
-from connector.customers import find_customer, set_customer
+from connector.access import team
+from connector.access.connections import set_mode
 from connector.database import reading
+from connector.letters import stop_mail
+from connector.people.customers import find_customer, set_customer
 
 SEVEN = datetime(2026, 6, 10, 6, 20, tzinfo=UTC)  # a Wednesday, twenty past seven in London: before mails may leave
 TODAY = date(2026, 6, 10)

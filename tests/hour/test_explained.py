@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from connector import agreements, customer_card, recorded
-from connector.customers import find_customer
 from connector.database import reading, writing
-from connector.explain import explain
-from connector.invoices import find_invoice, say
+from connector.people import agreements, customer_card, recorded
+from connector.people.customers import find_customer
+from connector.people.explain import explain
+from connector.people.invoices import find_invoice, say
 from connector.tables import CustomerRow, DecisionRow
 from tests.hour.conftest import days
 

@@ -10,8 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import fees, outbox
+from connector import outbox
 from connector.database import reading, writing
+from connector.people import fees
 from connector.tables import AnswerRow, InvoiceRow
 from providers.sandbox.quickbooks import writes
 

@@ -10,9 +10,10 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import fees, outbox
-from connector.connections import set_mode
+from connector import outbox
+from connector.access.connections import set_mode
 from connector.database import reading, writing
+from connector.people import fees
 from connector.tables import AnswerRow, CreditRow, InvoiceRow, PaymentRow
 
 TODAY = date(2026, 6, 10)

@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 
 from connector import sync_log
-from connector.customers import find_customer, set_customer
 from connector.database import reading
+from connector.people.customers import find_customer, set_customer
 from connector.tables import Task
 
 TODAY = date(2026, 6, 10)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from connector import outbox
+from connector.access.connections import set_mode
 from connector.backup import restore_backup, write_backup
-from connector.connections import set_mode
 from connector.database import writing
 from connector.installation import open_installation
 

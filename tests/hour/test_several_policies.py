@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector import policies_store
-from connector.customers import set_customer
 from connector.database import reading
+from connector.people.customers import set_customer
 from connector.tables import AnswerRow, CustomerRow, OutboxEntry, SyncLogEntry
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from connector import policies_store, trials
+from connector import policies_store
 from connector.database import reading
+from connector.people import trials
 from policies.policy import ReminderPolicy
 
 TODAY = datetime(2026, 6, 10, 11, 0, tzinfo=UTC).date()
@@ -41,7 +42,7 @@ def test_a_diff_counts_customers_and_mails_and_lists_them(books: Any) -> None:
     assert "plan_offer" in {item["step"] for item in gone}
     assert trials.summary(changes).startswith("1 customer, ")
     assert "fewer in the next 30 days" in trials.summary(changes)
-    same = policies_store.ReminderPolicy.default()
+    same = ReminderPolicy.default()
     assert trials.difference(books.installation, books.connection, same) == []
     assert trials.summary([]) == "In the next 30 days it would alter nothing."
 

@@ -17,12 +17,12 @@ import pytest
 import requests
 import uvicorn
 
+from connector.access.sign_in import make_link
+from connector.access.users import add_user, find_user
 from connector.database import open_engine, upgrade, writing
 from connector.installation import Installation, open_installation
 from connector.settings import load_settings, setting_names
-from connector.sign_in import make_link
 from connector.tables import Connection
-from connector.users import add_user, find_user
 from connector.web.app import make_app
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)

@@ -7,13 +7,14 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from connector import log_search, outbox_search, switching, sync_log
-from connector.connections import connected
+from connector import sync_log
+from connector.access.connections import connected
+from connector.access.sign_in import make_link, whose_link
+from connector.access.users import add_user, person_of
 from connector.database import reading, writing
-from connector.sign_in import make_link, whose_link
+from connector.people import log_search, outbox_search, switching
+from connector.people.today import review
 from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, SyncRun, Task
-from connector.today import review
-from connector.users import add_user, person_of
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 

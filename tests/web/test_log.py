@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 
 from connector import sync_log
+from connector.commands.spreadsheet import cell
 from connector.database import writing
-from connector.spreadsheet import cell
 from connector.tables import CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 
 Office = Any
@@ -183,7 +183,7 @@ def test_every_way_to_the_lines_goes_by_an_index(office: Office, north: int) -> 
     from sqlalchemy.dialects import sqlite  # noqa: PLC0415
     from sqlmodel import Session, col  # noqa: PLC0415
 
-    from connector import log_search  # noqa: PLC0415
+    from connector.people import log_search  # noqa: PLC0415
 
     office.store(CustomerRow(connection_id=north, external_id="c1", name="Miller"))
     with Session(office.installation.engine) as session:

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import select
 from typer.testing import CliRunner
 
+from connector.access.sign_in import first_link, make_link
+from connector.access.users import disable, find_user
 from connector.cli import app
 from connector.database import reading, writing
-from connector.sign_in import first_link, make_link
 from connector.tables import SyncLogEntry, User, WebSession
-from connector.users import disable, find_user
 
 Office = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow

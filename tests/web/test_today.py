@@ -91,9 +91,9 @@ def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(office: O
 def test_what_went_out_lately_is_found_without_reading_all_that_ever_did(office: Office) -> None:
     from sqlalchemy import event  # noqa: PLC0415
 
-    from connector.connections import connected  # noqa: PLC0415
+    from connector.access.connections import connected  # noqa: PLC0415
     from connector.database import reading  # noqa: PLC0415
-    from connector.today import review  # noqa: PLC0415
+    from connector.people.today import review  # noqa: PLC0415
 
     office.company("North Ltd")
     plans: list[str] = []

@@ -14,8 +14,8 @@ import pytest
 import requests
 from typer.testing import CliRunner
 
+from connector.access.connections import begin_consent, finish_consent
 from connector.cli import app
-from connector.connections import begin_consent, finish_consent
 from connector.database import open_engine, upgrade
 from connector.installation import Installation, open_installation
 from connector.settings import load_settings, setting_names

@@ -18,7 +18,7 @@ from connector import sync_log
 from connector.cli import app
 from connector.database import reading, writing
 from connector.installation import Installation
-from connector.mirror import store_page
+from connector.mirror.pages import store_page
 from connector.tables import Connection, CustomerSetting, InvoiceSetting, OutboxEntry, Task
 from providers.ledger import CustomerRecord, InvoiceRecord, Page
 
@@ -437,7 +437,7 @@ def test_a_fault_of_ours_ends_in_words_and_a_private_file(
     def broken(_installation: Installation) -> list[dict[str, Any]]:
         raise ZeroDivisionError("a secret detail")
 
-    monkeypatch.setattr("connector.status.status", broken)
+    monkeypatch.setattr("connector.people.status.status", broken)
     said = duewell("status")
     assert said.exit_code == 1
     assert "Traceback" not in said.err

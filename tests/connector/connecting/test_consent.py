@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connector.connections import begin_consent, disconnect, finish_consent, set_mode
-from connector.consent import ConsentError
+from connector.access.connections import begin_consent, disconnect, finish_consent, set_mode
+from connector.access.consent import ConsentError
+from connector.access.keyring import KeyringError
+from connector.access.short_names import short_name
+from connector.access.tokens import bound_to, fresh_token
 from connector.database import reading, writing
 from connector.installation import Installation, Uncounted
-from connector.keyring import KeyringError
-from connector.short_names import short_name
 from connector.tables import Connection, Grant, PendingConsent, SyncLogEntry
-from connector.tokens import bound_to, fresh_token
 from providers.errors import Reconnect
 
 Vendors = Any

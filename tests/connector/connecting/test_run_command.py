@@ -16,11 +16,11 @@ import pytest
 import requests
 
 from connector import lease
-from connector.connections import set_mode
+from connector.access.connections import set_mode
+from connector.access.tokens import fresh_token
 from connector.database import writing
 from connector.installation import Installation, Uncounted
 from connector.tables import Connection, Grant
-from connector.tokens import fresh_token
 
 ROOT = Path(__file__).parents[3]
 Vendors = Any

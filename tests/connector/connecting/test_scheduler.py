@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
-from connector.connections import pause
+from connector.access.connections import pause
 from connector.database import writing
 from connector.installation import Installation
 from connector.scheduler import Scheduler

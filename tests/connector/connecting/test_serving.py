@@ -11,7 +11,7 @@ import pytest
 import requests
 import uvicorn
 
-from connector.connections import begin_consent
+from connector.access.connections import begin_consent
 from connector.database import writing
 from connector.installation import Installation
 from connector.tables import Connection

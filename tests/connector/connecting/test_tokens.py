@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from connector.connections import open_ledger
+from connector.access.connections import open_ledger
+from connector.access.tokens import finish_interrupted_refreshes, fresh_token, seal_token
 from connector.database import reading, writing
 from connector.installation import Installation, Uncounted, open_installation
 from connector.settings import load_settings
 from connector.tables import Connection, Grant
-from connector.tokens import finish_interrupted_refreshes, fresh_token, seal_token
 from providers.errors import Reconnect, TryLater
 from providers.ledger import JsonObject
 from providers.sandbox.faults import Rule
@@ -94,7 +94,7 @@ _ASK = """
 import sys
 from connector.installation import Uncounted, open_installation
 from connector.settings import load_settings
-from connector.tokens import fresh_token
+from connector.access.tokens import fresh_token
 installation = open_installation(load_settings())
 print("ready", flush=True)
 sys.stdin.readline()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.mails import FeeWarning, InvoiceLine, MailFacts, PaidLine
+from connector.letters.mails import FeeWarning, InvoiceLine, MailFacts, PaidLine
 from policies.receivables import Discount, Step
 
 LATE = InvoiceLine(

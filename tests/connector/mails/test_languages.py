@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from connector import languages
-from connector.languages import LANGUAGES, language_of, ordinary_spaces
+from connector.letters import languages
+from connector.letters.languages import LANGUAGES, language_of, ordinary_spaces
 
 WORDS = Path(languages.__file__).parent / "templates" / "words"
 

@@ -10,8 +10,8 @@ from itertools import product
 
 import pytest
 
-from connector.languages import LANGUAGES
-from connector.mails import (
+from connector.letters.languages import LANGUAGES
+from connector.letters.mails import (
     MAILED,
     TONES,
     FeeWarning,

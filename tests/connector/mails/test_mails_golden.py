@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from connector.languages import LANGUAGES
-from connector.mails import MAILED, TONES, MailFacts, compose
+from connector.letters.languages import LANGUAGES
+from connector.letters.mails import MAILED, TONES, MailFacts, compose
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 WRITE = bool(os.environ.get("WRITE_GOLDEN"))

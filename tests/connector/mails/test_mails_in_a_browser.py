@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-from connector.mails import MAILED, InvoiceLine, MailFacts, compose
+from connector.letters.mails import MAILED, InvoiceLine, MailFacts, compose
 
 WIDTH = 320
 CONTRAST_MIN = 4.5

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
-from connector.languages import LANGUAGES
-from connector.mails import InvoiceLine, MailFacts
-from connector.statement_pdf import statement_pdf
+from connector.letters.languages import LANGUAGES
+from connector.letters.mails import InvoiceLine, MailFacts
+from connector.letters.statement_pdf import statement_pdf
 from policies.receivables import Step
 
 TODAY = date(2026, 11, 21)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from connector import mail_words
 from connector.database import open_engine, reading, upgrade, writing
-from connector.mail_words import TemplateError
-from connector.mails import MAILED, MailFacts, compose
+from connector.letters import mail_words
+from connector.letters.mail_words import TemplateError
+from connector.letters.mails import MAILED, MailFacts, compose
 from policies.receivables import Step
 
 GOOD = 'subject = "About {{ what }}"\nopening = "Dear {{ contact }}, {{ sum }} is open."'

@@ -1,0 +1,1 @@
+"""Who may do what: companies connected, their tokens, the people who sign in."""

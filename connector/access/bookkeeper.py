@@ -1,0 +1,46 @@
+"""Puts what came from outside before the one who minds the customer: as a task, once."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector import sync_log
+from connector.access import team
+from connector.installation import Installation
+from connector.mirror.places import today_in
+from connector.tables import Connection, CustomerRow, Task
+
+
+def ask(
+    installation: Installation, session: Session, customer: CustomerRow, *, code: str, occasion: str, why: str
+) -> None:
+    """Make a task for the customer's owner, unless it was made for this occasion before."""
+    connection = session.get_one(Connection, customer.connection_id)
+    key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{occasion}"
+    if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
+        return
+    task = Task(
+        connection_id=customer.connection_id,
+        key=key,
+        code=code,
+        customer_id=customer.external_id,
+        invoice_ids=[],
+        due_on=today_in(connection.time_zone, installation.now()),
+        why=why,
+        owner=team.team_of(session, connection).owner_of(customer.external_id),
+        made_at=installation.now(),
+    )
+    session.add(task)
+
+
+def tell(installation: Installation, session: Session, customer: CustomerRow, *, kind: str, text: str) -> None:
+    """Write a line of the log about a customer."""
+    sync_log.write(
+        session,
+        at=installation.now(),
+        kind=kind,
+        text=text,
+        connection_id=customer.connection_id,
+        customer_id=customer.external_id,
+    )

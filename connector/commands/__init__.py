@@ -1,0 +1,1 @@
+"""The commands: what `duewell ...` says and does, a file for each group."""

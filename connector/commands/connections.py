@@ -1,0 +1,162 @@
+"""Commands about connections: connect, list, mode, pause, resume, disconnect."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connector.commands.terminal import (
+    JsonOption,
+    ListGroup,
+    group,
+    id_of,
+    opened,
+    parse_day,
+    put,
+    put_json,
+    put_table,
+    say,
+    who,
+)
+
+ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
+connections = group(ListGroup, "The companies that are connected.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.command("connect")(connect)
+    app.add_typer(connections, name="connections")
+
+
+def connect(
+    ledger: Annotated[str, typer.Argument(metavar="quickbooks|xero", help="The accounting system.")],
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address, open no browser.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect a company.
+
+    Prints the consent URL alone on a line, then waits up to 15 minutes for the redirect, or for the redirected address
+    pasted here. A new connection only observes.
+    """
+    from connector.access.connections import describe
+    from connector.commands.consent_wait import wait_for_consent
+
+    with opened() as installation:
+        if ledger not in installation.providers:
+            known = ", ".join(sorted(installation.providers))
+            raise typer.BadParameter(f"There is no ledger {ledger!r}; there are: {known}.", param_hint="LEDGER")
+        show_url = say if as_json else put
+        rows = wait_for_consent(installation, ledger, show_url=show_url, tell=say, browser=not no_browser)
+        if as_json:
+            put_json([describe(row) for row in rows])
+            return
+        for row in rows:
+            put(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
+        say("Next: duewell run, then duewell plan. Nothing leaves before: duewell connections mode CONNECTION live")
+
+
+@connections.command("list")
+def list_(as_json: JsonOption = False) -> None:
+    """List the connections."""
+    from connector.access.connections import listing
+    from connector.database import reading
+
+    with opened() as installation, reading(installation.engine) as session:
+        rows = listing(session)
+    if as_json:
+        put_json(rows)
+    elif rows:
+        columns = {"id": "ID", "short_name": "NAME", "provider": "LEDGER", "name": "COMPANY", "mode": "MODE"}
+        put_table(rows, {**columns, "health": "HEALTH", "paused": "PAUSED"})
+    else:
+        say("No company is connected yet. Connect one with: duewell connect xero (or quickbooks)")
+
+
+@connections.command()
+def mode(
+    connection: ConnectionArgument,
+    mode: Annotated[str, typer.Argument(metavar="observe|approve|live", help="How it may act.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Say how a connection may act: observe, approve (a person lets each effect out), or live."""
+    from connector.access.connections import MODES, describe, set_mode
+
+    if mode not in MODES:
+        raise typer.BadParameter(f"There is no mode {mode!r}; there are: {', '.join(MODES)}.", param_hint="MODE")
+    with opened() as installation:
+        row = set_mode(installation, id_of(installation, connection), mode, by=who())
+    if as_json:
+        put_json(describe(row))
+    else:
+        put(f"{row.short_name}: mode {row.mode}; {MODES[mode]}.")
+
+
+@connections.command()
+def pause(
+    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name; all: every one.")],
+    why: Annotated[str, typer.Option(help="The reason, for those who wonder later.")] = "",
+    until: Annotated[str | None, typer.Option(metavar="D", help="It goes on by itself from this day on.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop running a connection, or all of them, until a day or until it is resumed."""
+    from connector.access.connections import connected, describe
+    from connector.access.connections import pause as do_pause
+    from connector.database import reading
+
+    until_on = parse_day(until) if until else None
+    with opened() as installation:
+        with reading(installation.engine) as session:
+            every = [row.id or 0 for row in connected(session)] if connection == "all" else []
+        ids = every if connection == "all" else [id_of(installation, connection)]
+        rows = [do_pause(installation, each, why=why, until=until_on, by=who()) for each in ids]
+    if as_json:
+        put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        return
+    for row in rows:
+        when = f"It goes on by itself on {until_on}, or with" if until_on else "It goes on with"
+        put(f"{row.short_name}: paused. {when}: duewell connections resume {row.short_name}")
+
+
+@connections.command()
+def resume(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
+    """Run a paused connection again."""
+    from connector.access.connections import describe
+    from connector.access.connections import resume as do_resume
+
+    with opened() as installation:
+        row = do_resume(installation, id_of(installation, connection), by=who())
+    if as_json:
+        put_json(describe(row))
+    else:
+        put(f"{row.short_name}: runs again.")
+
+
+@connections.command()
+def owner(
+    connection: ConnectionArgument,
+    person: Annotated[str, typer.Argument(metavar="'NAME <MAIL>'", help="Who; none for nobody.")],
+) -> None:
+    """Say who minds the customers that have no owner of their own."""
+    from connector.access.team import set_default_owner
+
+    with opened() as installation:
+        owner = "" if person.strip().lower() == "none" else person
+        name = set_default_owner(installation, id_of(installation, connection), owner, by=who())
+    put(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
+
+
+@connections.command()
+def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
+    """End the access to a company, at the vendor and here; the mirror and the log are kept."""
+    from connector.access.connections import disconnect as do_disconnect
+
+    with opened() as installation:
+        connection_id = id_of(installation, connection)
+        lines = do_disconnect(installation, connection_id, by=who())
+    if as_json:
+        put_json({"id": connection_id, "health": "disconnected", "said": lines})
+    else:
+        for line in lines:
+            put(line)

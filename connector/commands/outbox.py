@@ -1,0 +1,154 @@
+"""Commands for what leaves: the outbox, and late fees."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, who, within
+
+WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...")]
+outbox = group(ListGroup, "What leaves, left, or waits for you.")
+fees = group(ListGroup, "Late fees: approve them, waive them.")
+_STATES = ("planned", "waiting", "calling", "done", "refused", "doubt")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these groups."""
+    app.add_typer(outbox, name="outbox")
+    app.add_typer(fees, name="fees")
+
+
+@outbox.command("list")
+def list_outbox(
+    connection: WithinOption = None,
+    state: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(_STATES)}.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the entries of the outbox, newest first."""
+    from connector.database import reading
+    from connector.outbox import listing
+
+    for name in state or []:
+        if name not in _STATES:
+            raise typer.BadParameter(f"There is no state {name!r}; there are: {', '.join(_STATES)}.")
+    with opened() as installation:
+        inside = within(installation, connection)
+        with reading(installation.engine) as session:
+            rows = listing(session, inside, state or None)
+    columns = {
+        "id": "ID",
+        "state": "STATE",
+        "kind": "WHAT",
+        "connection": "BOOKS",
+        "customer": "CUSTOMER",
+        "why": "WHY",
+    }
+    put_list(rows, columns, "The outbox is empty.", as_json=as_json)
+
+
+@outbox.command("approve")
+def approve_entries(ids: Ids, as_json: JsonOption = False) -> None:
+    """Let waiting entries leave with the next run."""
+    from connector.outbox import approve
+
+    _settle(ids, approve, "approved: it leaves with the next run", as_json=as_json)
+
+
+@outbox.command("reject")
+def reject_entries(
+    ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
+) -> None:
+    """Keep entries from ever leaving."""
+    from connector.outbox import reject
+
+    _settle(ids, reject, "rejected: it never leaves", as_json=as_json, why=why)
+
+
+@outbox.command("resolve")
+def resolve_entry(
+    entry_id: Annotated[int, typer.Argument(metavar="ID")],
+    sent: Annotated[
+        bool | None, typer.Option("--sent/--not-sent", help="Did it arrive? Ask the customer, or the mail system.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Settle a doubt: say whether an effect with an unknown outcome happened."""
+    from connector.database import writing
+    from connector.outbox import resolve
+
+    if sent is None:
+        raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")
+    with opened() as installation, writing(installation.engine) as session:
+        row = resolve(session, entry_id, sent=sent, by=who(), at=installation.now())
+        settled = {"id": row.id, "state": row.state, "answer": row.answer}
+    if as_json:
+        put_json(settled)
+    else:
+        put(f"{settled['id']}: {settled['state']}; {settled['answer']}")
+
+
+@fees.command("list")
+def list_fees(connection: WithinOption = None, as_json: JsonOption = False) -> None:
+    """List late fees with their yearly rate, newest first."""
+    from connector.database import reading
+    from connector.people.fees import listing
+
+    with opened() as installation:
+        inside = within(installation, connection)
+        with reading(installation.engine) as session:
+            rows = listing(session, inside)
+    columns = {
+        "id": "ID",
+        "state": "STATE",
+        "invoice": "INVOICE",
+        "amount": "FEE",
+        "currency": "",
+        "annual_rate": "% A YEAR",
+        "connection": "BOOKS",
+        "customer": "CUSTOMER",
+        "why": "WHY",
+    }
+    put_list(rows, columns, "There are no late fees.", as_json=as_json)
+
+
+@fees.command("approve")
+def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
+    """Let draft fees be posted by the next run."""
+    from connector.people.fees import approve
+
+    _settle(ids, approve, "approved: it is posted by the next run", as_json=as_json)
+
+
+@fees.command("waive")
+def waive_fees(
+    ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
+) -> None:
+    """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
+    from connector.people.fees import waive
+
+    with opened() as installation:
+        rows = waive(installation, ids, by=who(), why=why)
+    if as_json:
+        put_json(rows)
+    else:
+        for row in rows:
+            put(
+                f"{row['id']}: waived"
+                + ("" if row["state"] == "waived" else "; the next run takes it back in the ledger")
+            )
+
+
+def _settle(ids: list[int], act: Any, said: str, *, as_json: bool, **more: Any) -> None:
+    from connector.database import writing
+
+    with opened() as installation, writing(installation.engine) as session:
+        rows = act(session, ids, by=who(), at=installation.now(), **more)
+        settled = [{"id": row.id, "state": row.state} for row in rows]
+    if as_json:
+        put_json(settled)
+    else:
+        for row in settled:
+            put(f"{row['id']}: {said}")

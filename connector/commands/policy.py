@@ -1,0 +1,199 @@
+"""Commands for the policy: show, check, try, set and measure it; and what is odd in the books."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connector.commands.terminal import (
+    CommandError,
+    JsonOption,
+    ShowGroup,
+    group,
+    opened,
+    put,
+    put_json,
+    put_list,
+    put_table,
+    say,
+    who,
+    within,
+)
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
+MaybeFile = Annotated[Path | None, typer.Argument(metavar="FILE", help="A TOML document; default: what is in force.")]
+ConnectionArgument = Annotated[
+    str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
+]
+WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
+policy = group(ShowGroup, "The reminder policy, a TOML document.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(policy, name="policy")
+    app.command("exceptions")(exceptions)
+
+
+@policy.command("show")
+def show_policy(
+    connection: WithinOption = None,
+    version: Annotated[int | None, typer.Option(help="An earlier version, as it was set.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the policy in force, complete, as a document that can be edited and set."""
+    from connector import policies_store
+    from connector.database import reading
+
+    with opened() as installation:
+        inside = within(installation, connection)
+        with reading(installation.engine) as session:
+            if version is not None:
+                document = policies_store.document_of(session, version)
+            else:
+                in_force, version = policies_store.current(session, inside)
+                document = in_force.to_toml()
+    if as_json:
+        put_json({"version": version, "document": document})
+    else:
+        put(document)
+
+
+@policy.command("versions")
+def list_versions(connection: WithinOption = None, as_json: JsonOption = False) -> None:
+    """List every version ever set, newest first."""
+    from connector import policies_store
+    from connector.database import reading
+
+    with opened() as installation:
+        inside = within(installation, connection)
+        with reading(installation.engine) as session:
+            rows = policies_store.versions(session, inside)
+    columns = {"id": "VERSION", "connection": "BOOKS", "set_at": "SET AT", "set_by": "BY", "in_force": "IN FORCE"}
+    put_list(rows, columns, "No policy was ever set: the one that comes with duewell holds.", as_json=as_json)
+
+
+@policy.command("check")
+def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
+    """Check a document, and say where it breaks a rule."""
+    from policies.policy import PolicyError, ReminderPolicy
+
+    try:
+        ReminderPolicy.from_toml(_read(file))
+    except PolicyError as problem:
+        if as_json:
+            put_json({"ok": False, "why": str(problem)})
+        raise CommandError(f"{file} is not a policy duewell would follow:\n{problem}") from problem
+    if as_json:
+        put_json({"ok": True, "why": ""})
+    else:
+        put(f"{file} is a policy duewell would follow. Put it in force with: duewell policy set {file}")
+
+
+@policy.command("diff")
+def diff_policy(file: FileArgument, connection: WithinOption = None, as_json: JsonOption = False) -> None:
+    """Show what a document would alter in the next 30 days."""
+    from connector.people import trials
+    from policies.policy import ReminderPolicy
+
+    proposed = ReminderPolicy.from_toml(_read(file))
+    with opened() as installation:
+        changes = trials.difference(installation, within(installation, connection), proposed)
+    if as_json:
+        put_json(changes)
+        return
+    put(trials.summary(changes))
+    columns = {"change": "", "on": "ON", "connection": "BOOKS", "kind": "WHAT", "step": "STEP", "customer": "CUSTOMER"}
+    if changes:
+        put_table(changes, {**columns, "amount": "SUM", "currency": "", "why": "WHY"})
+
+
+@policy.command("backtest")
+def backtest_policy(
+    file: MaybeFile = None,
+    connection: WithinOption = None,
+    days: Annotated[int, typer.Option(min=1, max=1096, help="How many days back.")] = 90,
+    as_json: JsonOption = False,
+) -> None:
+    """Replay a policy over the books' own past: how many mails, to whom, when, how many about what was paid anyway."""
+    from connector.people import trials
+    from policies.policy import ReminderPolicy
+
+    proposed = ReminderPolicy.from_toml(_read(file)) if file else None
+    with opened() as installation:
+        tests = trials.backtest(installation, within(installation, connection), days, policy=proposed)
+    items = [trials.mail_item(test, mail) for test in tests for mail in test.report.mails]
+    if as_json:
+        put_json(items)
+        return
+    for test in tests:
+        put(f"{test.connection}: in the last {days} days: {test.report.words()}")
+        for step, count in sorted(test.report.steps().items()):
+            put(f"  {step.value.replace('_', ' ')}: {count}")
+    columns = {"on": "ON", "connection": "BOOKS", "customer": "CUSTOMER", "step": "STEP", "invoices": "INVOICES"}
+    if items:
+        put_table(items, {**columns, "paid_anyway": "PAID ANYWAY"})
+    say("Payments are those that really came; nobody knows what a mail would have changed.")
+
+
+@policy.command("hold-out")
+def report_hold_out(connection: ConnectionArgument = None, as_json: JsonOption = False) -> None:
+    """Tell what the newest policy did, beside the customers who keep the one of before."""
+    from connector.people import trials
+
+    with opened() as installation:
+        reports = trials.hold_out(installation, within(installation, connection))
+    if as_json:
+        put_json(reports)
+    for report in [] if as_json else reports:
+        put(f"{report['id']}: since {report['since_on']}: {report['why']}")
+    if not reports:
+        say("No policy in force has a hold-out. Set one with: [hold_out] percent = 5")
+
+
+@policy.command("set")
+def set_policy(file: FileArgument, connection: WithinOption = None, as_json: JsonOption = False) -> None:
+    """Put a document in force from the next run on."""
+    from connector import policies_store, sync_log
+    from connector.database import writing
+
+    document = _read(file)
+    with opened() as installation:
+        inside = within(installation, connection)
+        with writing(installation.engine) as session:
+            at = installation.now()
+            version = policies_store.set_policy(session, document, by=who(), at=at, connection_id=inside)
+            text = f"{who()} put policy version {version} in force."
+            sync_log.write(
+                session, at=at, kind="policy_set", text=text, connection_id=inside, facts={"version": version}
+            )
+    if as_json:
+        put_json({"version": version})
+    else:
+        put(f"Policy version {version} is in force from the next run on.")
+
+
+def exceptions(connection: ConnectionArgument = None, as_json: JsonOption = False) -> None:
+    """List what is odd in the books and worth a person's eye.
+
+    Probable duplicates, unusual amounts, money that matches an open invoice but is not applied, missing addresses.
+    """
+    from connector.people import trials
+
+    with opened() as installation:
+        rows = trials.exceptions(installation, within(installation, connection))
+    columns = {"connection": "BOOKS", "customer": "CUSTOMER", "invoice": "INVOICE", "code": "WHAT", "why": "WHY"}
+    put_list(rows, columns, "Nothing in the books looks odd.", as_json=as_json)
+
+
+def _read(file: Path) -> str:
+    """Read a document from a file, or from stdin for ``-``."""
+    if str(file) == "-":
+        return sys.stdin.read()
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise CommandError(f"{file} is not text in UTF-8.") from problem

@@ -1,0 +1,74 @@
+"""Shows on stderr how far runs have come: bars for a person, plain lines for a log."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from connector.commands.terminal import clean, say
+from connector.database import reading
+from connector.installation import Installation
+from connector.tables import Connection
+
+
+class Line:
+    """The progress of one run."""
+
+    def __init__(self, name: str, bars: Bars | None) -> None:
+        self.name = name
+        self._bars = bars
+        self._task: TaskID | None = bars.add_task(escape(clean(name)), total=None) if bars else None
+
+    def tell(self, text: str) -> None:
+        """Say what the run is about to do."""
+        if self._bars is None or self._task is None:
+            say(f"{self.name}: {text}")
+        else:
+            self._bars.update(self._task, description=escape(clean(f"{self.name}: {text}")))
+
+    def count(self, done: int, expected: int | None) -> None:
+        """Say how many records were read, of how many where that is known."""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=done, total=expected)
+
+    def end(self) -> None:
+        """Stop the clock of this line."""
+        if self._bars is not None and self._task is not None:
+            self._bars.stop_task(self._task)
+
+
+class Progress:
+    """The lines of all runs under way."""
+
+    def __init__(self) -> None:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bars = Bars(*columns, console=Console(file=sys.stderr)) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def line(self, installation: Installation, connection_id: int) -> Line:
+        """Begin the line of one run."""
+        with reading(installation.engine) as session:
+            name = session.get_one(Connection, connection_id).name
+        return Line(name, self._bars)

@@ -1,0 +1,195 @@
+"""Commands about the words of mails: list, show, check, set, reset, preview."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from connector.commands.terminal import (
+    CommandError,
+    JsonOption,
+    ListGroup,
+    group,
+    opened,
+    put,
+    put_json,
+    put_list,
+    who,
+    within,
+)
+
+if TYPE_CHECKING:
+    from policies.receivables import Step
+
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document of words; - reads stdin.")]
+StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="Whose mail: past_due, second_notice …")]
+WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
+LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es; default: every language.")]
+templates = group(ListGroup, "The words of mails: the shipped ones, and your own.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands."""
+    app.add_typer(templates, name="templates")
+
+
+@templates.command("list")
+def list_templates(as_json: JsonOption = False) -> None:
+    """List the mails there are, and whose words each uses."""
+    from connector.database import reading
+    from connector.letters import mail_words
+    from connector.letters.mails import MAILED
+
+    with opened() as installation, reading(installation.engine) as session:
+        own = mail_words.listing(session)
+        rows = [
+            {
+                "id": f"{row.connection_id or ''}:{row.step}:{row.language}",
+                "step": row.step,
+                "words": "own",
+                "language": row.language or "every",
+                "connection": row.connection_id,
+                "set_by": row.set_by,
+                "set_at": row.set_at,
+            }
+            for row in own
+        ]
+    named = {row.step for row in own}
+    rows += [
+        {"id": f":{step}:", "step": step.value, "words": "shipped", "language": "every", "connection": None}
+        for step in MAILED
+        if step.value not in named
+    ]
+    columns = {"step": "STEP", "words": "WORDS", "language": "LANGUAGE", "connection": "BOOKS", "set_by": "SET BY"}
+    put_list(rows, columns, "There are no mails.", as_json=as_json)
+
+
+@templates.command("show")
+def show_template(
+    step: StepArgument,
+    connection: WithinOption = None,
+    language: LanguageOption = "en",
+    tone: Annotated[str, typer.Option(help="gentle, standard or firm.")] = "standard",
+    as_json: JsonOption = False,
+) -> None:
+    """Print the words of a mail as a document that can be edited and set: yours, else the shipped ones."""
+    from connector.database import reading
+    from connector.letters import mail_words
+
+    wanted = _step(step)
+    with opened() as installation:
+        inside = within(installation, connection)
+        with reading(installation.engine) as session:
+            own = mail_words.own(session, inside, wanted, language)
+    document = mail_words.written(own) if own else mail_words.shipped(wanted, language, tone)
+    if as_json:
+        put_json({"id": step, "words": "own" if own else "shipped", "document": document})
+    else:
+        put(document)
+
+
+@templates.command("check")
+def check_template(
+    file: FileArgument,
+    step: Annotated[str, typer.Option(help="For the mail of this step.")] = "past_due",
+    as_json: JsonOption = False,
+) -> None:
+    """Check a document: it must make a mail about one invoice and about many."""
+    from connector.letters import mail_words
+
+    mail_words.check(_read(file), _step(step))
+    if as_json:
+        put_json({"id": str(file), "ok": True})
+    else:
+        put(f"{file} makes a good {step} mail.")
+
+
+@templates.command("set")
+def set_template(
+    step: StepArgument,
+    file: FileArgument,
+    connection: WithinOption = None,
+    language: LanguageOption = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Use your own words for a mail from now on; they are checked first."""
+    _set(step, _read(file), connection, language, as_json=as_json)
+
+
+@templates.command("reset")
+def reset_template(
+    step: StepArgument, connection: WithinOption = None, language: LanguageOption = "", as_json: JsonOption = False
+) -> None:
+    """Use the shipped words again."""
+    _set(step, "", connection, language, as_json=as_json)
+
+
+@templates.command("preview")
+def preview_template(
+    step: StepArgument,
+    invoice: Annotated[str, typer.Option(metavar="N", help="The number of an invoice in the mirror.")],
+    connection: WithinOption = None,
+    file: Annotated[Path | None, typer.Option(help="With the words of this document, not set yet.")] = None,
+    language: Annotated[str, typer.Option(help="In this language, not the customer's own.")] = "",
+    tone: Annotated[str, typer.Option(help="In this tone, not the policy's.")] = "",
+    html: Annotated[bool, typer.Option("--html", help="Print the HTML part.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Show a mail with the figures of a real invoice; nothing is sent."""
+    from connector.letters.mail_preview import as_text, preview
+
+    document = _read(file) if file else ""
+    with opened() as installation:
+        inside = within(installation, connection)
+        how = {"document": document, "language": language, "tone": tone}
+        mail = preview(installation, _step(step), invoice, connection_id=inside, **how)
+    if as_json:
+        put_json(
+            {"id": invoice, "step": step, "to": mail.to, "subject": mail.subject, "text": mail.text, "html": mail.html}
+        )
+    else:
+        put(mail.html if html else as_text(mail))
+
+
+def _set(step: str, document: str, connection: str | None, language: str, *, as_json: bool) -> None:
+    from connector.database import writing
+    from connector.letters import mail_words
+
+    with opened() as installation:
+        inside, wanted = within(installation, connection), _step(step)
+        with writing(installation.engine) as session:
+            mail_words.set_words(
+                session,
+                document,
+                step=wanted,
+                language=language,
+                connection_id=inside,
+                by=who(),
+                at=installation.now(),
+            )
+    if as_json:
+        put_json({"id": step, "words": "own" if document else "shipped", "language": language or "every"})
+    else:
+        put(f"{step}: {'your words' if document else 'the shipped words'} from now on.")
+
+
+def _step(text: str) -> Step:
+    from policies.receivables import Step
+
+    try:
+        return Step(text.strip().lower().replace("-", "_"))
+    except ValueError:
+        from connector.letters.mails import MAILED
+
+        message = f"There is no step {text!r}; mails are: {', '.join(each.value for each in MAILED)}."
+        raise typer.BadParameter(message) from None
+
+
+def _read(file: Path) -> str:
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{file} is not UTF-8 text.") from error

@@ -1,0 +1,248 @@
+"""How every command talks: data on stdout, all else on stderr, words instead of tracebacks, exits 0, 1 and 2."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import os
+import sys
+import traceback
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from connector.installation import Installation
+    from connector.tables import Connection
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+_BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+
+
+class CommandError(Exception):
+    """A command that could not do what it was asked; ``str()`` says what happened and what to do."""
+
+
+def say(text: str) -> None:
+    """Say something to the person, on stderr."""
+    print(clean(text), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def put(text: str) -> None:
+    """Put data on stdout."""
+    print(clean(text), flush=True)  # noqa: T201
+
+
+def put_json(document: object) -> None:
+    """Put one JSON document on stdout."""
+    print(json.dumps(document, default=_plain, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
+
+
+def put_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Put rows on stdout under headings; ``columns`` maps the key of a row to its heading."""
+    lines = [list(columns.values()), *([_cell(row.get(key)) for key in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        put("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def put_list(rows: list[dict[str, Any]], columns: dict[str, str], nothing: str, *, as_json: bool) -> None:
+    """Put a list on stdout, as JSON or as a table; an empty table is said in words, on stderr."""
+    if as_json:
+        put_json(rows)
+    elif rows:
+        put_table(rows, columns)
+    else:
+        say(nothing)
+
+
+def clean(text: str) -> str:
+    """Take out what could move the cursor or turn the writing direction: names come from other people's books."""
+    return "".join(
+        letter
+        for letter in text
+        if letter in "\n\t" or (unicodedata.category(letter) != "Cc" and letter not in _BIDI_CONTROLS)
+    )
+
+
+@contextmanager
+def opened() -> Iterator[Installation]:
+    """Open the installation for one command."""
+    from connector.installation import open_installation
+    from connector.settings import load_settings
+
+    installation = open_installation(load_settings())
+    try:
+        yield installation
+    finally:
+        installation.close()
+
+
+def who() -> str:
+    """Name the person at the terminal, for the log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "somebody at the terminal"
+
+
+def id_of(installation: Installation, name: str) -> int:
+    """Find the id of the connection a person named, by id or short name."""
+    from connector.access.connections import find_connection
+    from connector.database import reading
+
+    with reading(installation.engine) as session:
+        return find_connection(session, name).id or 0
+
+
+def within(installation: Installation, name: str | None) -> int | None:
+    """Find the id of the connection to stay within, None for all."""
+    return None if name is None else id_of(installation, name)
+
+
+def find_ids(session: Session, names: Sequence[str]) -> list[Connection]:
+    """Find the connections named, or all that are not disconnected where none is."""
+    from connector.access.connections import connected, find_connection
+
+    return [find_connection(session, name) for name in names] or connected(session)
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Read "2026-11-20", "2026-11-20T08:00", "90m", "24h" or "7d" (ago) as an instant; local dates count as UTC."""
+    from datetime import timedelta
+
+    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+    if text[-1:] in units and text[:-1].isdigit():
+        return now - timedelta(**{units[text[-1]]: int(text[:-1])})
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
+        raise typer.BadParameter(message) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def parse_day(text: str) -> date | None:
+    """Read a day as YYYY-MM-DD; "none" takes it back."""
+    if text.lower() == "none":
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a day; write it like 2026-12-31, or none."
+        raise typer.BadParameter(message) from None
+
+
+class Group(TyperGroup):
+    """A group of commands; called without one it does its ``default``."""
+
+    default = ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command in where none is named."""
+        if self.default and self._wants_default(args):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def _wants_default(self, args: list[str]) -> bool:
+        return not args or (args[0].startswith("-") and args[0] != "--help")
+
+
+class ListGroup(Group):
+    """``duewell outbox`` is ``duewell outbox list``."""
+
+    default = "list"
+
+
+class ShowGroup(Group):
+    """``duewell policy`` is ``duewell policy show``."""
+
+    default = "show"
+
+
+class LogGroup(Group):
+    """``duewell log CONNECTION`` is ``duewell log show CONNECTION``: whatever is no command is a connection."""
+
+    default = "show"
+
+    def _wants_default(self, args: list[str]) -> bool:
+        return not args or (args[0] != "--help" and args[0] not in self.commands)
+
+
+class Root(Group):
+    """The command itself: nothing that goes wrong below ends in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn what it raises into words and an exit."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+            raise
+        except Exception as problem:
+            say(f"Error: {in_words(problem)}")
+            raise typer.Exit(1) from problem
+
+
+def group(kind: type[Group], text: str) -> typer.Typer:
+    """Make a group of commands."""
+    return typer.Typer(
+        cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+
+
+def log_to_stderr() -> None:
+    """Send our own log to stderr, for the commands that stay."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("duewell").setLevel(logging.INFO)
+
+
+def in_words(problem: Exception) -> str:
+    """Say what went wrong; a fault of our own is kept in a file, not shown."""
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(problem, DBAPIError):
+        return f"the database refused: {str(problem.orig).strip().splitlines()[0]}. See: duewell doctor"
+    if isinstance(problem, OSError):
+        return f"{problem.strerror or problem}" + (f": {problem.filename}" if problem.filename else "")
+    if type(problem).__module__.partition(".")[0] in {"connector", "providers", "policies"} and str(problem):
+        return str(problem)
+    return f"something in duewell itself broke ({type(problem).__name__}); the details are in {_keep(problem)}"
+
+
+def _keep(problem: Exception) -> Path:
+    """Keep the traceback of a fault of ours in a file only its owner can read: it may hold names and sums."""
+    from connector.access.private_files import private_folder
+    from connector.settings import load_settings
+
+    folder = private_folder(load_settings().duewell_home / "logs")
+    path = folder / f"broken-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.txt"
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(problem)))
+    return path
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return " ".join(clean(str(value)).split())
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)

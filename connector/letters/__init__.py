@@ -1,0 +1,1 @@
+"""What leaves by mail and what comes back: letters, digests, replies, stops, addresses that get nothing."""

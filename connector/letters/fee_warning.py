@@ -1,0 +1,68 @@
+"""Says the late fee before it bites: which fee, from which day, in the figures that the mail names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+
+from connector.letters.mail_facts import FeeWarning
+from policies.deeds import Deeds
+from policies.fee_rules import LateFees
+from policies.policy import ReminderPolicy
+from policies.receivables import Invoice, Statement, Step
+from policies.rules import WARNING_DAYS
+from policies.segments import segment_of, size_of
+from policies.timetable import RUNGS, starts_on
+
+_WARNING = frozenset({Step.BEFORE_DUE, Step.DUE_TODAY, *RUNGS, Step.PROMISE_BROKEN})
+_KINDS = {"flat": "flat", "percent": "once", "percent_per_month": "per_month", "annual": "per_year"}
+
+
+def fee_warning(
+    policy: ReminderPolicy, statement: Statement, about: Sequence[Invoice], step: Step, today: date
+) -> FeeWarning | None:
+    """Warn only of a fee that can come: agreed on, and in the timetable of one of these invoices."""
+    if step not in _WARNING or not _agreed(policy.late_fees, statement, today):
+        return None
+    days = {invoice.id: _possible_on(policy, statement, invoice, today) for invoice in about}
+    charged = [invoice for invoice in about if days[invoice.id] is not None]
+    if not charged:
+        return None
+    warning = _figures(policy.late_fees, statement, charged, today)
+    known = set(days.values())
+    return replace(warning, from_on=known.pop()) if warning and len(known) == 1 else warning
+
+
+def _agreed(fees: LateFees, statement: Statement, today: date) -> bool:
+    """Ask what the fee itself asks: switched on, not waived for this customer, agreed by now."""
+    customer = statement.customer
+    said = (fees.terms_agreed_on, customer.fees_agreed_on)
+    return fees.enabled and not customer.no_fees and any(on is not None and on <= today for on in said)
+
+
+def _possible_on(policy: ReminderPolicy, statement: Statement, invoice: Invoice, today: date) -> date | None:
+    """Find the first day on which the fee may come; None where none ever does."""
+    segment = segment_of(statement.customer, policy.segments, today)
+    row = policy.rows[segment, size_of(invoice, policy.sizes)]
+    if row.late_fee is None or invoice.fee_of or invoice.ledger_fee:
+        return None
+    late_from = max(row.late_fee, policy.late_fees.grace_days + 1)
+    warned_on = Deeds.of(statement.deeds).warned_on.get(invoice.id, today)
+    return max(starts_on(invoice) + timedelta(days=late_from), warned_on + timedelta(days=WARNING_DAYS))
+
+
+def _figures(fees: LateFees, statement: Statement, charged: Sequence[Invoice], today: date) -> FeeWarning | None:
+    currency, kind = statement.currency, _KINDS[fees.kind]
+    if kind == "flat":
+        amount = fees.amounts.get(currency)
+        return FeeWarning(kind, amount) if amount else None
+    sums = {fees.compensation_of(invoice.total, currency) for invoice in charged} - {0}
+    rate = max(_yearly_rate(fees, invoice, today) for invoice in charged) if kind == "per_year" else fees.rate
+    return FeeWarning(kind, rate, fixed=tuple(sorted(sums))) if rate or sums else None
+
+
+def _yearly_rate(fees: LateFees, invoice: Invoice, today: date) -> Decimal:
+    """Give the rate of today, or of the day on which the debt became late where the terms say so."""
+    return fees.yearly_rate(starts_on(invoice) + timedelta(days=1) if fees.rate_of_first_day else today)

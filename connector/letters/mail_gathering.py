@@ -1,0 +1,82 @@
+"""Gathers the facts of one mail from a statement: for a mail that leaves, and for a look at what it would say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from connector.letters.fee_warning import fee_warning
+from connector.letters.mail_facts import InvoiceLine, MailFacts, PaidLine
+from connector.settings import Settings
+from connector.tables import Connection
+from policies.policy import ReminderPolicy
+from policies.receivables import Invoice, InvoiceStatus, Statement, Step
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A mail as it was planned: which step, to whom, about which invoices, which others it lists."""
+
+    key: str
+    step: Step
+    to: Sequence[str]
+    about: Sequence[Invoice]
+    listed: Sequence[Invoice]
+    attempt: int = 1
+    suspension_on: date | None = None
+
+
+def gather(
+    settings: Settings,
+    connection: Connection,
+    statement: Statement,
+    policy: ReminderPolicy,
+    planned: Planned,
+    today: date,
+    link: Callable[[str], str],
+) -> MailFacts:
+    """Gather what a mail says; ``link`` gives the address an invoice can be paid at, or ""."""
+    customer, about, thanks = statement.customer, planned.about, planned.step is Step.THANK_YOU
+    return MailFacts(
+        key=planned.key,
+        attempt=planned.attempt,
+        step=planned.step,
+        to=planned.to,
+        company_name=connection.name,
+        customer_name=customer.name,
+        sender=settings.mail_from,
+        sender_name=settings.mail_from_name or connection.name,
+        reply_to=settings.mail_reply_to,
+        currency=statement.currency,
+        contact_name=customer.contact_name,
+        language=customer.language,
+        tone=policy.tone,
+        invoices=[] if thanks else [line_of(each, today, link(each.id)) for each in planned.listed],
+        about=[invoice.number for invoice in about],
+        credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
+        fee=fee_warning(policy, statement, about, planned.step, today),
+        discount=next((invoice.discount for invoice in about if invoice.discount), None),
+        suspension_on=planned.suspension_on,
+        promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
+        paid=[PaidLine(i.number, i.total, i.settled_on or today) for i in about] if thanks else (),
+    )
+
+
+def line_of(invoice: Invoice, today: date, link: str = "") -> InvoiceLine:
+    """Give an invoice as a mail shows it."""
+    return InvoiceLine(
+        number=invoice.number,
+        issued_on=invoice.issued_on,
+        due_on=invoice.due_on,
+        total=invoice.total,
+        due=invoice.due,
+        days_late=(today - invoice.due_on).days if invoice.due_on else 0,
+        pay_link=link,
+    )
+
+
+def owed(statement: Statement) -> list[Invoice]:
+    """List all that is open."""
+    return [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]

@@ -1,0 +1,132 @@
+"""Turns a decided reminder into a mail: personal, short, what is owed, since when, how to pay, whom to ask.
+
+``compose`` is pure: facts in, ``Mail`` out. Which invoices, which step and which warnings is decided before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from connector.letters import mail_layout
+from connector.letters.languages import language_of, ordinary_spaces
+from connector.letters.mail_facts import FeeWarning, InvoiceLine, MailFacts, PaidLine
+from connector.letters.mail_phrases import INTERNAL, Phrases
+from connector.letters.plain_text import one_line, web_link
+from policies.receivables import Step
+from providers.mailer import Mail
+
+__all__ = [
+    "MAILED",
+    "TONES",
+    "FeeWarning",
+    "InvoiceLine",
+    "MailError",
+    "MailFacts",
+    "PaidLine",
+    "compose",
+    "message_id",
+]
+
+TONES = ("gentle", "standard", "firm")
+MAILED = (
+    Step.VERIFY_RECEIPT,
+    Step.DISCOUNT_ENDING,
+    Step.BEFORE_DUE,
+    Step.DUE_TODAY,
+    Step.PAST_DUE,
+    Step.SECOND_NOTICE,
+    Step.PLAN_OFFER,
+    Step.FINAL_NOTICE,
+    Step.PROMISE_BROKEN,
+    Step.THANK_YOU,
+    Step.TELL_OWNER,
+)
+THREAD_MAX = 10  # references kept: mail programs need the first and the last few
+
+
+class MailError(Exception):
+    """These facts make no mail; ``str()`` says what is missing."""
+
+
+def compose(facts: MailFacts) -> Mail:
+    """Write the mail, text and HTML. Raises ``MailError`` where a fact is missing that the step must name."""
+    _check(facts)
+    try:
+        filled = Phrases(facts, language_of(facts.language)).everything()
+    except mail_layout.WordsError as error:
+        raise MailError(f"The words of {facts.step} cannot be filled: {error}") from error
+    return Mail(
+        key=facts.key,
+        attempt=facts.attempt,
+        to=tuple(facts.to),
+        to_name=one_line(facts.contact_name or facts.customer_name),
+        sender=facts.sender,
+        sender_name=one_line(facts.sender_name or facts.company_name),
+        reply_to=facts.replies_to or facts.reply_to or facts.sender,
+        subject=one_line(filled["subject"]),
+        text=ordinary_spaces(mail_layout.page("layout.txt", filled)),
+        html=mail_layout.page("layout.html", filled),
+        category=f"reminder-{facts.step}",
+        headers=_headers(facts),
+        attachments=(*facts.attachments, *filter(None, [facts.statement])),
+    )
+
+
+def message_id(key: str, domain: str) -> str:
+    """Make the Message-ID of an outbox key: always the same, and it tells a stranger nothing."""
+    return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain}>"
+
+
+def _headers(facts: MailFacts) -> tuple[tuple[str, str], ...]:
+    domain = facts.message_domain or facts.sender.rpartition("@")[2]
+    headers = [
+        ("Message-ID", message_id(facts.key, domain)),
+        ("Auto-Submitted", "auto-generated"),  # so that no out-of-office answers it (RFC 3834)
+        ("X-Auto-Response-Suppress", "All"),
+    ]
+    earlier = [message_id(key, domain) for key in facts.earlier_keys]
+    if earlier:
+        kept = earlier[:1] + earlier[1:][-THREAD_MAX:]
+        headers += [("In-Reply-To", earlier[-1]), ("References", " ".join(kept))]
+    if facts.stop_link and facts.step not in INTERNAL:
+        headers += [
+            ("List-Unsubscribe", f"<{facts.stop_link}>"),  # one line: folded, it has broken signatures
+            ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+        ]
+    return tuple(headers)
+
+
+def _check(facts: MailFacts) -> None:
+    """Refuse facts that would make a mail that is wrong or that nobody gets."""
+    if facts.step not in MAILED:
+        raise MailError(f"The step {facts.step} is not a mail.")
+    if facts.tone not in TONES:
+        raise MailError(f"There is no tone {facts.tone!r}; there are {', '.join(TONES)}.")
+    if not facts.to:
+        raise MailError(f"There is no address for {one_line(facts.customer_name)}.")
+    for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.replies_to])):
+        if "@" not in address or address != one_line(address, len(address)) or " " in address:
+            raise MailError(f"{one_line(address)!r} is not a mail address.")
+    if facts.stop_link and not web_link(facts.stop_link):
+        raise MailError("The link that stops reminders is not a plain https address.")
+    missing = _missing(facts)
+    if missing:
+        raise MailError(f"A {facts.step} mail needs {missing}.")
+
+
+def _missing(facts: MailFacts) -> str:
+    if facts.step is Step.THANK_YOU:
+        return "" if facts.paid else "the invoices that were paid"
+    if not facts.invoices:
+        return "at least one invoice"
+    if facts.step is Step.DISCOUNT_ENDING and facts.discount is None:
+        return "the discount and its last day"
+    if facts.step is Step.FINAL_NOTICE and facts.suspension_on is None:
+        return "the day it names"
+    if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
+        return "the day that was promised"
+    unknown = set(facts.about) - {line.number for line in facts.invoices}
+    if unknown:
+        return f"the invoices {', '.join(sorted(unknown))} among those it lists"
+    about = [line for line in facts.invoices if line.number in facts.about or not facts.about]
+    return "" if any(line.due_on for line in about) else "a due date"

@@ -1,0 +1,147 @@
+"""Draws a customer's statement as a PDF: every open invoice, what is late, credits, the sum; in the mail's language.
+
+It is drawn with the fonts every PDF reader has, so nothing is fetched and files stay small; they know the letters of
+Western Europe. Other letters lose their marks, or become "?"; the mail itself shows every script.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+from fpdf import FPDF
+from fpdf.enums import TableBordersLayout
+from fpdf.fonts import FontFace
+
+from connector.letters.languages import Language, language_of, ordinary_spaces
+from connector.letters.mail_facts import InvoiceLine, MailFacts
+from connector.letters.mail_layout import phrase, words
+from connector.letters.plain_text import lines, one_line
+from providers.mailer import Attachment
+
+LETTERS = "windows-1252"
+_COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("state", 22), ("total", 34), ("open", 34))
+_FIGURES = ("state", "total", "open")
+_INK, _QUIET = (31, 41, 51), 90
+_BARRED = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # marks that are part of the letter
+
+
+def statement_pdf(facts: MailFacts, today: date) -> Attachment:
+    """Draw what the mail lists; the same facts on the same day give the same bytes."""
+    drawn = _Page(facts, today)
+    drawn.head()
+    drawn.invoices()
+    drawn.foot()
+    return Attachment(f"statement-{today.isoformat()}.pdf", "application/pdf", bytes(drawn.pdf.output()))
+
+
+class _Page:
+    """One statement being drawn."""
+
+    def __init__(self, facts: MailFacts, today: date) -> None:
+        self.facts = facts
+        self.today = today
+        self.language: Language = language_of(facts.language)
+        self.labels: dict[str, str] = words(self.language.code)["statement"]
+        self.pdf = FPDF(format="A4")
+        self.pdf.core_fonts_encoding = LETTERS
+        self.pdf.set_margin(17)
+        self.pdf.set_auto_page_break(auto=True, margin=17)
+        self.pdf.set_lang(self.language.code)
+        self.pdf.set_title(_drawable(f"{self._label('title')}: {one_line(facts.company_name)}"))
+        self.pdf.set_creation_date(datetime.combine(today, time(), UTC))
+        self.pdf.set_text_color(*_INK)
+        self.pdf.add_page()
+
+    def head(self) -> None:
+        """Say whose statement this is, for whom and of which day."""
+        self._line(one_line(self.facts.company_name), 11, style="B")
+        self.pdf.ln(6)
+        self._line(self._label("title"), 18, style="B")
+        self._line(self._label("to"), 11)
+        self._line(self._label("as_of"), 11)
+        self.pdf.ln(4)
+
+    def invoices(self) -> None:
+        """List the invoices, the oldest due first, with their sums below."""
+        listed = sorted(self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number))
+        self.pdf.set_font("helvetica", size=10)
+        with self.pdf.table(
+            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            col_widths=tuple(width for _, width in _COLUMNS),
+            text_align=tuple("RIGHT" if name in _FIGURES else "LEFT" for name, _ in _COLUMNS),
+            headings_style=FontFace(emphasis="BOLD"),
+            line_height=6,
+            padding=1,
+        ) as table:
+            table.row([_drawable(self.labels[name]) for name, _ in _COLUMNS])
+            for line in listed:
+                table.row([_drawable(cell) for cell in self._cells(line)])
+        self.pdf.ln(4)
+        for label, amount in self._sums():
+            self._line(f"{self.labels[label]}: {self._money(amount)}", 11, style="B" if label == "all" else "")
+
+    def foot(self) -> None:
+        """Say how to pay and whom to ask."""
+        self.pdf.ln(6)
+        self.pdf.set_text_color(_QUIET)
+        if self.facts.ways_to_pay:
+            self._line(lines(self.facts.ways_to_pay), 10)
+            self.pdf.ln(2)
+        self._line(self._label("question"), 10)
+
+    def _cells(self, line: InvoiceLine) -> Iterator[str]:
+        day = self.language.day
+        yield one_line(line.number, 40)
+        yield day(line.issued_on, short=True)
+        yield day(line.due_on, short=True)
+        yield str(line.days_late) if line.days_late > 0 else ""
+        yield self._money(line.total)
+        yield self._money(line.due)
+
+    def _sums(self) -> Iterator[tuple[str, Decimal]]:
+        listed = self.facts.invoices
+        overdue = sum((line.due for line in listed if line.days_late > 0), Decimal(0))
+        if overdue:
+            yield "overdue", overdue
+        yield "all", sum((line.due for line in listed), Decimal(0))
+        if self.facts.credit > 0:
+            yield "credit", self.facts.credit
+
+    def _line(self, text: str, size: int, style: str = "") -> None:
+        self.pdf.set_font("helvetica", style, size)
+        self.pdf.multi_cell(0, size * 0.55, _drawable(text), align="L", new_x="LMARGIN", new_y="NEXT")
+
+    def _money(self, amount: Decimal) -> str:
+        return self.language.money(amount, self.facts.currency)
+
+    def _label(self, name: str) -> str:
+        facts = self.facts
+        said = {
+            "customer": one_line(facts.customer_name),
+            "today": self.language.day(self.today),
+            "currency": facts.currency,
+            "reply_to": facts.reply_to or facts.sender,
+        }
+        return phrase(self.labels[name], said)
+
+
+def _drawable(text: str) -> str:
+    """Keep what the fonts can draw; a letter with marks they lack loses its marks, any other becomes "?"."""
+    return "".join(sign if _known(sign) else _without_marks(sign) for sign in ordinary_spaces(text))
+
+
+def _without_marks(sign: str) -> str:
+    parts = unicodedata.normalize("NFKD", sign.translate(_BARRED))
+    kept = "".join(part for part in parts if not unicodedata.combining(part))
+    return kept if kept and all(map(_known, kept)) else "?"
+
+
+def _known(sign: str) -> bool:
+    try:
+        sign.encode(LETTERS)
+    except UnicodeEncodeError:
+        return False
+    return True

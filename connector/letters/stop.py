@@ -1,0 +1,71 @@
+"""The link in every mail by which a customer stops his reminders; the bookkeeper learns of it at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlmodel import Session
+
+from connector.access import bookkeeper
+from connector.database import reading, writing
+from connector.installation import Installation
+from connector.letters import contact_tokens
+from connector.letters.plain_text import one_line
+from connector.people.customers import change_settings
+from connector.tables import Connection, CustomerRow, CustomerSetting
+
+_WHY = (
+    "{name} stopped the reminders, by the link in a mail. What is owed has to be settled in another way; to send "
+    "reminders again: duewell customers set {id} --reminders"
+)
+
+
+class Subject(NamedTuple):
+    """Whose link it is, as its page names him, and whether his reminders are stopped already."""
+
+    company: str
+    customer: str
+    stopped: bool
+
+
+def stop_link(installation: Installation, session: Session, connection_id: int, customer_id: str) -> str:
+    """Make a customer's link; "" where it could not be reached.
+
+    Only over https: mail programs press no other, and plain http would show the token to everybody on the way.
+    """
+    base = installation.settings.duewell_base_url
+    if not base.startswith("https://"):
+        return ""
+    token = contact_tokens.token_for(installation, session, connection_id, customer_id, contact_tokens.STOP)
+    return f"{base}/stop/{token}"
+
+
+def look(installation: Installation, token: str) -> Subject | None:
+    """Tell whose reminders a link stops. Changes nothing: programs that scan links open every one."""
+    with reading(installation.engine) as session:
+        customer = contact_tokens.customer_of(session, token, contact_tokens.STOP)
+        return _subject(session, customer) if customer is not None else None
+
+
+def stop_reminders(installation: Installation, token: str) -> Subject | None:
+    """Send this customer no reminders from now on, and tell the bookkeeper; a second time changes nothing."""
+    now = installation.now()
+    with writing(installation.engine) as session:
+        customer = contact_tokens.customer_of(session, token, contact_tokens.STOP)
+        if customer is None:
+            return None
+        subject = _subject(session, customer)
+        if not subject.stopped:
+            name = one_line(customer.name)
+            by = f"{name}, by the link in a mail,"
+            here, changes = (customer.connection_id, customer.external_id), {"no_reminders": True}
+            change_settings(session, *here, changes, by=by, at=now)
+            why = _WHY.format(name=name, id=customer.external_id)
+            bookkeeper.ask(installation, session, customer, code="stopped", occasion=now.isoformat(), why=why)
+        return subject._replace(stopped=True)
+
+
+def _subject(session: Session, customer: CustomerRow) -> Subject:
+    setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
+    company = session.get_one(Connection, customer.connection_id).name
+    return Subject(one_line(company), one_line(customer.name), bool(setting and setting.no_reminders))

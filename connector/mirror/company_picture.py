@@ -1,0 +1,113 @@
+"""What a company's last twelve months say: from where on an invoice is large, and which customers bring the revenue."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.pool import Pool
+from sqlmodel import SQLModel
+
+from connector.mirror.customer_habits import company_norm
+from connector.money import from_e4
+from connector.tables import Connection
+from policies.habits import Norm
+from policies.receivables import InvoiceStatus
+from policies.segments import Place, Thresholds, top_revenue
+
+_INVOICE = SQLModel.metadata.tables["invoice"]
+_OUTBOX = SQLModel.metadata.tables["outbox"]
+_YEAR = timedelta(days=365)
+_LARGE_PERCENT, _MEDIUM_PERCENT = 90, 50
+_BILLED = (InvoiceStatus.OPEN.value, InvoiceStatus.PAID.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """The thresholds of each currency, each customer's place, the newest payment, and how customers pay altogether."""
+
+    thresholds: dict[str, Thresholds]
+    places: dict[str, Place]
+    newest_payment_on: date | None
+    norm: Norm
+
+
+_Key = tuple[int, int, date]  # connection, version of its mirror, day
+_drawn: WeakKeyDictionary[Pool, dict[_Key, Picture]] = WeakKeyDictionary()  # by open database
+_MOST_DRAWN = 64
+
+
+def picture(session: Session, connection: Connection, today: date) -> Picture:
+    """Draw the picture of a company, or take the one drawn of the same books on the same day."""
+    assert connection.id is not None  # noqa: S101  # it was read from the database
+    drawn = _drawn.setdefault(session.connection().engine.pool, {})
+    key = (connection.id, connection.mirror_version, today)
+    if key not in drawn:
+        if len(drawn) >= _MOST_DRAWN:
+            drawn.clear()
+        drawn[key] = Picture(
+            _thresholds(session, connection.id, today - _YEAR),
+            _places(session, connection.id, today - _YEAR),
+            _newest_payment(session, connection.id),
+            company_norm(session, connection.id, today),
+        )
+    return drawn[key]
+
+
+def billed(connection_id: int) -> ColumnElement[bool]:
+    """Tell real invoices from drafts, voided ones and our own late fees."""
+    fees = select(_OUTBOX.c.reference).where(_OUTBOX.c.connection_id == connection_id, _OUTBOX.c.kind == "late_fee")
+    return and_(
+        _INVOICE.c.connection_id == connection_id,
+        _INVOICE.c.status.in_(_BILLED),
+        _INVOICE.c.external_id.not_in(fees),
+    )
+
+
+def _thresholds(session: Session, connection_id: int, since_on: date) -> dict[str, Thresholds]:
+    """Find the totals at the percentiles (nearest rank) in the database: only they are read, not fifty thousand."""
+    ranked = (
+        select(
+            _INVOICE.c.currency,
+            _INVOICE.c.total_e4,
+            func.row_number().over(partition_by=_INVOICE.c.currency, order_by=_INVOICE.c.total_e4).label("rank"),
+            func.count().over(partition_by=_INVOICE.c.currency).label("count"),
+        )
+        .where(billed(connection_id), _INVOICE.c.issued_on >= since_on)
+        .subquery()
+    )
+    found: defaultdict[str, list[Decimal]] = defaultdict(list)
+    for percent in (_LARGE_PERCENT, _MEDIUM_PERCENT):
+        nearest = (ranked.c.count * percent + 99) // 100  # rounded up
+        query = select(ranked.c.currency, ranked.c.total_e4).where(ranked.c.rank == nearest)
+        for currency, total_e4 in session.execute(query):
+            found[currency].append(from_e4(total_e4))
+    return {currency: Thresholds(*totals) for currency, totals in found.items()}
+
+
+def _places(session: Session, connection_id: int, since_on: date) -> dict[str, Place]:
+    """Rank the customers within each currency, because sums of two currencies mean nothing; the better place counts."""
+    revenue: defaultdict[str, dict[str, Decimal]] = defaultdict(dict)
+    query = (
+        select(_INVOICE.c.currency, _INVOICE.c.customer_id, func.sum(_INVOICE.c.total_e4))
+        .where(billed(connection_id), _INVOICE.c.issued_on >= since_on)
+        .group_by(_INVOICE.c.currency, _INVOICE.c.customer_id)
+    )
+    for currency, customer_id, total_e4 in session.execute(query):
+        revenue[currency][customer_id] = from_e4(int(total_e4))
+    places: dict[str, Place] = {}
+    for ranked in map(top_revenue, revenue.values()):
+        for customer_id, place in ranked.items():
+            other = places.get(customer_id, place)
+            places[customer_id] = min(place, other, key=lambda each: (not each.in_top_revenue, each.rank))
+    return places
+
+
+def _newest_payment(session: Session, connection_id: int) -> date | None:
+    payment = SQLModel.metadata.tables["payment"]
+    return session.execute(select(func.max(payment.c.paid_on)).where(payment.c.connection_id == connection_id)).scalar()

@@ -1,0 +1,182 @@
+"""Turns rows of the mirror, with what a person set beside them, into the facts that the policies look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Row
+
+from connector.mirror.places import country_code, time_zone
+from connector.money import from_e4
+from connector.tables import Connection
+from policies.receivables import (
+    BalanceChange,
+    Company,
+    Credit,
+    CreditKind,
+    Customer,
+    Deed,
+    Discount,
+    Habits,
+    Instalment,
+    Invoice,
+    InvoiceStatus,
+    PaymentPlan,
+    Segment,
+    Size,
+    Step,
+)
+from policies.segments import Place, Thresholds, size_by
+
+SqlRow = Row[Any]
+_UNCERTAIN = {"doubt", "calling"}
+
+
+def company_of(connection: Connection) -> Company:
+    """Give the facts of the organisation."""
+    return Company(
+        name=connection.name,
+        base_currency=connection.base_currency,
+        country=connection.country,
+        time_zone=connection.time_zone,
+        lock_on=connection.lock_on,
+        own_reminders=connection.own_reminders,
+    )
+
+
+def customer_of(
+    customer_id: str,
+    row: SqlRow | None,
+    setting: SqlRow | None,
+    history: SqlRow | None,
+    place: Place | None,
+    company: Company,
+    habits: Habits | None = None,
+) -> Customer:
+    """Give the facts of a customer. What a person set wins over the ledger; without a country he lives in ours."""
+    said, region = (row.country, row.region) if row else ("", "")
+    country = country_code(said) if said else company.country
+    return Customer(
+        id=customer_id,
+        name=row.name if row else "(a customer the ledger has not told of)",
+        contact_name=_first(setting and setting.contact_name, row and row.contact_name),
+        emails=_addresses(_first(setting and setting.emails, row and row.emails)),
+        country=country,
+        time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
+        language=_first(setting and setting.language, row and row.language),
+        active=bool(row and row.active and not row.deleted),
+        segment=Segment(setting.segment) if setting and setting.segment else None,
+        hold_until_on=setting.hold_until_on if setting else None,
+        no_reminders=bool(setting and setting.no_reminders),
+        no_fees=bool(setting and setting.no_fees),
+        fees_agreed_on=setting.fees_agreed_on if setting else None,
+        suppressed_why=setting.suppressed_why if setting else "",
+        tags=_addresses(setting.tags) if setting else (),
+        groups=tuple(filter(None, row.groups.split("\n"))) if row else (),
+        first_invoiced_on=history.first_on if history else None,
+        paid_invoices=history.paid if history else 0,
+        revenue_rank=place.rank if place else None,
+        in_top_revenue=bool(place and place.in_top_revenue),
+        revenue_among=place.among if place else 0,
+        revenue_percent=place.percent if place else 0,
+        habits=habits,
+    )
+
+
+def reachable(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
+    """Leave out the addresses that get no mail (by address in lower case); where none is left, say why."""
+    usable = tuple(address for address in customer.emails if address.lower() not in suppressed)
+    if len(usable) == len(customer.emails):
+        return customer
+    if usable:
+        return replace(customer, emails=usable)
+    first = customer.emails[0]
+    return replace(customer, suppressed_why=customer.suppressed_why or f"{first}: {suppressed[first.lower()]}")
+
+
+def invoice_of(
+    row: SqlRow,
+    setting: SqlRow | None,
+    changes: tuple[BalanceChange, ...],
+    thresholds: Thresholds | None,
+    *,
+    fee_of: str | None,
+    unreadable: bool,
+    plan: PaymentPlan | None = None,
+) -> Invoice:
+    """Give the facts of an invoice. One whose newest version could not be read is paused: it may be paid by now."""
+    total = from_e4(row.total_e4)
+    offered = row.discount_e4 is not None and row.discount_until_on is not None
+    return Invoice(
+        id=row.external_id,
+        number=row.number,
+        customer_id=row.customer_id,
+        currency=row.currency,
+        issued_on=row.issued_on,
+        due_on=row.due_on,
+        total=total,
+        due=from_e4(row.due_e4),
+        status=InvoiceStatus(row.status),
+        sent_to_customer=row.sent_to_customer,
+        size=size_by(total, thresholds) if thresholds else Size.SMALL,
+        settled_on=row.settled_on,
+        discount=Discount(from_e4(row.discount_e4), row.discount_until_on) if offered else None,
+        fee_of=fee_of,
+        ledger_fee=row.ledger_fee,
+        disputed_on=setting.disputed_on if setting else None,
+        dispute_why=setting.dispute_why if setting else "",
+        promised_on=(setting.promised_on if setting else None) or row.promised_on,
+        paused=unreadable or bool(setting and setting.paused),
+        paused_until_on=setting.paused_until_on if setting and not unreadable else None,
+        changes=changes,
+        plan=plan,
+    )
+
+
+def plan_of(row: SqlRow) -> PaymentPlan:
+    """Give a payment plan as it was agreed."""
+    instalments = tuple(Instalment(date.fromisoformat(on), Decimal(amount)) for on, amount in row.instalments)
+    return PaymentPlan(row.since_on, from_e4(row.owed_e4), instalments)
+
+
+def balance_change(row: SqlRow) -> BalanceChange:
+    """Give what a payment or credit did to an invoice's balance."""
+    return BalanceChange(row.applied_on, -from_e4(row.amount_e4))
+
+
+def credit_of_row(row: SqlRow) -> Credit:
+    """Give the facts of a credit note, over- or prepayment that is not used up."""
+    kind, remaining = CreditKind(row.kind), from_e4(row.remaining_e4)
+    return Credit(row.external_id, kind, row.customer_id, row.currency, remaining, row.dated_on)
+
+
+def credit_of_payment(row: SqlRow) -> Credit:
+    """Give the part of a payment that is not applied to an invoice yet."""
+    unapplied = from_e4(row.unapplied_e4)
+    return Credit(row.external_id, CreditKind.PAYMENT, row.customer_id, row.currency, unapplied, row.paid_on)
+
+
+def deed_of(row: SqlRow) -> Deed:
+    """Give a step taken; ``kind``, ``key`` and ``state`` are of the outbox entry that took it, if one did."""
+    return Deed(
+        step=Step(row.step),
+        invoice_id=row.invoice_id,
+        at=row.taken_at,
+        on=row.taken_on,
+        mail_key=row.key or "",
+        contact=row.kind == "mail",
+        uncertain=row.state in _UNCERTAIN,
+        occasion=row.occasion,
+    )
+
+
+def _first(*texts: str | None) -> str:
+    return next((text for text in texts if text), "")
+
+
+def _addresses(joined: str) -> tuple[str, ...]:
+    return tuple(address.strip() for address in joined.split(",") if address.strip())

@@ -1,0 +1,1 @@
+"""What people see and say: customers, invoices, tasks, promises, fees, plans, explanations."""

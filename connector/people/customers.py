@@ -1,0 +1,148 @@
+"""What a person sets for a customer: segment, holds, opt-outs, agreed fees, another contact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import func, or_, select
+from sqlmodel import Session, col
+
+from connector import sync_log
+from connector.database import writing
+from connector.installation import Installation
+from connector.letters import suppression
+from connector.money import from_e4
+from connector.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
+
+_SHOWN_MAX = 5
+SETTINGS = (
+    "segment",
+    "hold_until_on",
+    "no_reminders",
+    "no_fees",
+    "fees_agreed_on",
+    "emails",
+    "contact_name",
+    "language",
+    "owner",
+    "sales_rep",
+    "tags",
+)
+
+
+class UnknownCustomerError(Exception):
+    """No customer, or more than one, is called so; ``str()`` says what would do."""
+
+
+def listing(session: Session, connection_id: int | None = None, search: str = "") -> list[dict[str, Any]]:
+    """List customers with what they owe, per currency, and what a person set."""
+    query = _customers(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
+    if search:
+        query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
+    owed = _owed(session, connection_id)
+    settings = {(row.connection_id, row.customer_id): row for row in session.scalars(select(CustomerSetting))}
+    return [
+        {
+            "id": row.external_id,
+            "connection": short_name,
+            "name": row.name,
+            "emails": row.emails,
+            "country": row.country,
+            "active": row.active,
+            "owes": owed.get((row.connection_id, row.external_id), {}),
+            "set": _as_dict(settings.get((row.connection_id, row.external_id))),
+        }
+        for row, short_name in session.execute(query)
+    ]
+
+
+def find_customer(session: Session, wanted: str, connection_id: int | None = None) -> CustomerRow:
+    """Find a customer by the ledger's id or by name (upper and lower case alike)."""
+    named = or_(col(CustomerRow.external_id) == wanted, func.lower(col(CustomerRow.name)) == wanted.strip().lower())
+    found: Sequence[tuple[CustomerRow, str]] = session.execute(_customers(connection_id).where(named)).all()
+    if len(found) == 1:
+        return found[0][0]
+    if found:
+        where = ", ".join(f"{row.external_id} in {short_name}" for row, short_name in found[:_SHOWN_MAX])
+        raise UnknownCustomerError(
+            f"{len(found)} customers are called {wanted!r}: {where}. Say which: --connection, or the id."
+        )
+    near = _customers(connection_id).where(col(CustomerRow.name).icontains(wanted, autoescape=True)).limit(_SHOWN_MAX)
+    names = [row.name for row, _ in session.execute(near)]
+    hint = f" Near it: {', '.join(names)}." if names else " They are listed by: duewell customers"
+    raise UnknownCustomerError(f"There is no customer {wanted!r}.{hint}")
+
+
+def set_customer(
+    installation: Installation, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str
+) -> dict[str, Any]:
+    """Set something for a customer; it survives every pull and counts from the next run on."""
+    now = installation.now()
+    with writing(installation.engine) as session:
+        row = change_settings(session, connection_id, customer_id, changes, by=by, at=now)
+        name = session.get_one(CustomerRow, (connection_id, customer_id)).name
+        return {"id": customer_id, "connection_id": connection_id, "name": name, "set": _as_dict(row)}
+
+
+def change_settings(
+    session: Session, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str, at: datetime
+) -> CustomerSetting:
+    """Set something for a customer, in the caller's transaction."""
+    customer = session.get_one(CustomerRow, (connection_id, customer_id))
+    row = session.get(CustomerSetting, (connection_id, customer_id))
+    if row is None:
+        row = CustomerSetting(connection_id=connection_id, customer_id=customer_id, set_at=at)
+        session.add(row)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    if changes.get("emails"):
+        row.suppressed_why = ""  # that was about the old address
+        suppression.release(session, changes["emails"].split(","))  # the same one again: a person says that it works
+    row.set_at = at
+    session.get_one(Connection, connection_id).decided_on = ""
+    said = ", ".join(f"{name.removesuffix('_on').replace('_', ' ')} {_shown(value)}" for name, value in changes.items())
+    sync_log.write(
+        session,
+        at=at,
+        kind="customer_set",
+        text=f"{by} set for {customer.name}: {said}.",
+        connection_id=connection_id,
+        customer_id=customer_id,
+    )
+    return row
+
+
+def settings_of(session: Session, connection_id: int, customer_id: str) -> dict[str, Any]:
+    """Show what a person set for a customer."""
+    return _as_dict(session.get(CustomerSetting, (connection_id, customer_id)))
+
+
+def _customers(connection_id: int | None) -> Any:
+    query = select(CustomerRow, col(Connection.short_name)).join(
+        Connection, col(Connection.id) == col(CustomerRow.connection_id)
+    )
+    query = query.where(col(CustomerRow.deleted).is_(False))
+    return query if connection_id is None else query.where(col(CustomerRow.connection_id) == connection_id)
+
+
+def _owed(session: Session, connection_id: int | None) -> dict[tuple[int, str], dict[str, str]]:
+    key = (col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), col(InvoiceRow.currency))
+    query = select(*key, func.sum(col(InvoiceRow.due_e4))).where(col(InvoiceRow.is_open)).group_by(*key)
+    if connection_id is not None:
+        query = query.where(col(InvoiceRow.connection_id) == connection_id)
+    owed: dict[tuple[int, str], dict[str, str]] = {}
+    for connection, customer, currency, due_e4 in session.execute(query):
+        owed.setdefault((connection, customer), {})[currency] = str(from_e4(int(due_e4)))
+    return owed
+
+
+def _as_dict(row: CustomerSetting | None) -> dict[str, Any]:
+    if row is None:
+        return {}
+    return {name: getattr(row, name) for name in (*SETTINGS, "suppressed_why") if getattr(row, name)}
+
+
+def _shown(value: object) -> str:
+    return {None: "as the policy says", "": "as in the books", True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]

@@ -1,0 +1,119 @@
+"""The story of one invoice from recorded facts: issued, decided, mailed, said, done and paid, in the order of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import or_, select
+from sqlmodel import Session, col
+
+from connector.money import from_e4
+from connector.people import recorded
+from connector.people.agreements import sentence
+from connector.tables import Agreement, ApplicationRow, Connection, InvoiceRow, OutboxEntry, TakenStep, Task
+from policies.receivables import Step
+from policies.wording import NAMES, day, sum_of
+
+_MAIL = "mail"
+_DONE_WORDS = {"note": "noted on the invoice in the ledger", "waive_fee": "the late fee was waived in the ledger"}
+
+
+def story(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+    """Tell what happened, oldest first; ``at`` is missing where the books know only the day."""
+    zone = ZoneInfo(session.get_one(Connection, invoice.connection_id).time_zone)
+    events = [
+        *_books(session, invoice),
+        *_decided(session, invoice),
+        *_said(session, invoice),
+        *_tasks(session, invoice),
+        *_left(session, invoice),
+    ]
+    shown = [
+        {"on": when.astimezone(zone).date(), "at": when, "kind": kind, "text": text}
+        if isinstance(when, datetime)
+        else {"on": when, "at": None, "kind": kind, "text": text}
+        for when, kind, text in events
+    ]
+    shown.sort(key=lambda each: (each["on"], each["at"] or datetime.min.replace(tzinfo=UTC)))
+    return shown
+
+
+_Event = tuple[date | datetime, str, str]
+
+
+def _books(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+    total = sum_of(from_e4(invoice.total_e4), invoice.currency)
+    due = f", due on {day(invoice.due_on)}" if invoice.due_on else ""
+    yield invoice.issued_on, "issued", f"issued over {total}{due}"
+    query = select(ApplicationRow).where(
+        col(ApplicationRow.connection_id) == invoice.connection_id,
+        col(ApplicationRow.invoice_id) == invoice.external_id,
+    )
+    for row in session.scalars(query):
+        amount = sum_of(from_e4(row.amount_e4), invoice.currency)
+        yield row.applied_on, "applied", f"{amount} was put on it ({row.source_kind.replace('_', ' ')})"
+    if invoice.settled_on is not None:
+        yield invoice.settled_on, "settled", f"settled: it is {invoice.status}"
+
+
+def _decided(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+    """Tell each decision that was another one than the one before it."""
+    before = None
+    for each in recorded.of_invoice(session, invoice):
+        if (each["kind"], each["code"]) != before:
+            yield each["at"], "decided", f"decided: {each['why']} [{each['code']}]"
+        before = (each["kind"], each["code"])
+
+
+def _said(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+    query = select(Agreement).where(
+        col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
+    )
+    for row in session.scalars(query.order_by(col(Agreement.id))):
+        yield row.said_at, "said", sentence(row)
+        if row.ended_at is not None:
+            by = f" by {row.ended_by}" if row.ended_by else ""
+            outcome = f": {row.outcome}" if row.outcome else ""
+            yield row.ended_at, "said", f"{row.kind} {row.state}{by}{outcome}"
+
+
+def _tasks(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+    query = select(Task).where(
+        col(Task.connection_id) == invoice.connection_id, col(Task.customer_id) == invoice.customer_id
+    )
+    for task in session.scalars(query.order_by(col(Task.id))):
+        if invoice.external_id not in task.invoice_ids:
+            continue
+        owner = f" for {task.owner}" if task.owner else ""
+        yield task.made_at, "task", f"task {task.id}{owner}, due on {day(task.due_on)}: {task.why}"
+        if task.ended_at is not None:
+            by = f" by {task.ended_by}" if task.ended_by else ""
+            outcome = f": {task.outcome}" if task.outcome else ""
+            yield task.ended_at, "task", f"task {task.id} {task.state}{by}{outcome}"
+
+
+def _left(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+    """Tell what left for it, by itself or in a mail about several invoices."""
+    took = select(col(TakenStep.outbox_id)).where(
+        col(TakenStep.connection_id) == invoice.connection_id, col(TakenStep.invoice_id) == invoice.external_id
+    )
+    query = select(OutboxEntry).where(
+        col(OutboxEntry.connection_id) == invoice.connection_id,
+        col(OutboxEntry.state).in_(["done", "doubt", "refused"]),
+        or_(col(OutboxEntry.invoice_id) == invoice.external_id, col(OutboxEntry.id).in_(took)),
+    )
+    for entry in session.scalars(query.order_by(col(OutboxEntry.id))):
+        yield entry.ended_at or entry.called_at or entry.planned_at, entry.kind, _left_words(entry)
+
+
+def _left_words(entry: OutboxEntry) -> str:
+    name = NAMES[Step(entry.step)] if entry.step else entry.kind.replace("_", " ")
+    if entry.state != "done":
+        ends = {"doubt": "nobody knows whether it arrived", "refused": "it did not leave"}
+        return f"{name}: {ends[entry.state]} ({entry.answer})"
+    if entry.kind == _MAIL:
+        return f"{name} was mailed to {', '.join(entry.payload.get('to', []))}: {entry.why}"
+    return _DONE_WORDS.get(entry.kind) or f"{name}: {entry.why}"

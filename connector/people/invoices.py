@@ -1,0 +1,108 @@
+"""Invoices as a person sees them: which are open, which one he means, and what he says about it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlmodel import Session, col
+
+from connector.database import writing
+from connector.installation import Installation
+from connector.money import from_e4
+from connector.people.agreements import Word
+from connector.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
+
+_SHOWN_MAX = 5
+
+
+class UnknownInvoiceError(Exception):
+    """No invoice, or more than one, has this number; ``str()`` says what would do."""
+
+
+def listing(session: Session, connection_id: int | None = None, *, only_open: bool = True) -> list[dict[str, Any]]:
+    """List invoices, the longest due first, with what a person said about them."""
+    query = _invoices(connection_id).order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))
+    if only_open:
+        query = query.where(col(InvoiceRow.is_open))
+    said = {(row.connection_id, row.invoice_id): row for row in session.scalars(select(InvoiceSetting))}
+    plans = _plans(session)
+    return [
+        {
+            "id": row.external_id,
+            "connection": short_name,
+            "number": row.number,
+            "customer": customer or row.customer_id,
+            "currency": row.currency,
+            "total": str(from_e4(row.total_e4)),
+            "due": str(from_e4(row.due_e4)),
+            "due_on": row.due_on,
+            "status": row.status,
+            "said": {
+                **describe(said.get((row.connection_id, row.external_id))),
+                **plans.get((row.connection_id, row.external_id), {}),
+            },
+        }
+        for row, short_name, customer in session.execute(query)
+    ]
+
+
+def find_invoice(session: Session, wanted: str, connection_id: int | None = None) -> InvoiceRow:
+    """Find an invoice by its number or the ledger's id."""
+    named = or_(col(InvoiceRow.number) == wanted, col(InvoiceRow.external_id) == wanted)
+    found: Sequence[tuple[InvoiceRow, str, str]] = session.execute(_invoices(connection_id).where(named)).all()
+    if len(found) == 1:
+        return found[0][0]
+    if found:
+        where = ", ".join(f"{row.external_id} of {customer} in {name}" for row, name, customer in found[:_SHOWN_MAX])
+        raise UnknownInvoiceError(
+            f"{len(found)} invoices have the number {wanted!r}: {where}. Say which: --connection, or the id."
+        )
+    raise UnknownInvoiceError(
+        f"There is no invoice {wanted!r} in the mirror. If it is new in the books, it comes with: duewell run"
+    )
+
+
+def say(
+    installation: Installation, invoice: InvoiceRow, act: Callable[..., InvoiceSetting], *, by: str, **more: Any
+) -> dict[str, Any]:
+    """Keep what a person says about an invoice: ``act`` is one of ``agreements``, ``more`` what it asks for besides."""
+    with writing(installation.engine) as session:
+        row = act(session, invoice, Word(by, installation.now()), **more)
+        session.flush()
+        plan = _plans(session, invoice).get((invoice.connection_id, invoice.external_id), {})
+        return {"id": invoice.external_id, "number": invoice.number, "said": {**describe(row), **plan}}
+
+
+def describe(row: InvoiceSetting | None) -> dict[str, Any]:
+    """Show what a person said about an invoice."""
+    if row is None:
+        return {}
+    names = ("disputed_on", "dispute_why", "promised_on", "paused", "paused_until_on")
+    return {name: getattr(row, name) for name in names if getattr(row, name)}
+
+
+def _plans(session: Session, invoice: InvoiceRow | None = None) -> dict[tuple[int, str], dict[str, str]]:
+    query = select(Agreement).where(col(Agreement.kind) == "plan", col(Agreement.state) == "open")
+    if invoice is not None:
+        query = query.where(
+            col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
+        )
+    return {
+        (row.connection_id, row.invoice_id): {"plan": ", ".join(f"{amount} on {on}" for on, amount in row.instalments)}
+        for row in session.scalars(query)
+    }
+
+
+def _invoices(connection_id: int | None) -> Any:
+    query = (
+        select(InvoiceRow, col(Connection.short_name), col(CustomerRow.name))
+        .join(Connection, col(Connection.id) == col(InvoiceRow.connection_id))
+        .outerjoin(
+            CustomerRow,
+            (col(CustomerRow.connection_id) == col(InvoiceRow.connection_id))
+            & (col(CustomerRow.external_id) == col(InvoiceRow.customer_id)),
+        )
+    )
+    return query if connection_id is None else query.where(col(InvoiceRow.connection_id) == connection_id)

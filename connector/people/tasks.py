@@ -1,0 +1,225 @@
+"""Work for people: who has to do what by when, and what came of it, which the policy then follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector import sync_log
+from connector.access import team
+from connector.database import writing
+from connector.installation import Installation
+from connector.people import agreements
+from connector.people.agreements import Word
+from connector.people.customers import change_settings
+from connector.tables import Connection, CustomerRow, InvoiceRow, Task
+from policies.wording import day
+
+STATES = ("open", "done", "moot")
+
+
+class TaskError(Exception):
+    """A task cannot be ended like this; ``str()`` says why, and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a task. Everything but the note is kept where the policy looks, and so feeds the next decision."""
+
+    note: str = ""
+    promised_on: date | None = None
+    disputed: str | None = None
+    paused_until_on: date | None = None
+    again_on: date | None = None
+    contact: tuple[str, str] | None = None  # name and address
+    no_reminders: bool = False
+    invoices: tuple[str, ...] = ()  # numbers or ids; none: every open invoice of the task
+
+    def words(self) -> str:
+        """Say it in a sentence's part."""
+        said = [f"promised for {day(self.promised_on)}"] if self.promised_on else []
+        said += [f"disputed{': ' if self.disputed else ''}{self.disputed}"] if self.disputed is not None else []
+        said += [f"paused until {day(self.paused_until_on)}"] if self.paused_until_on else []
+        said += [f"to be tried again on {day(self.again_on)}"] if self.again_on else []
+        said += [f"mail goes to {self.contact[1]} from now on"] if self.contact else []
+        said += ["wants no reminders by mail"] if self.no_reminders else []
+        said += [self.note] if self.note else []
+        return "; ".join(said)
+
+
+def listing(
+    session: Session,
+    connection_id: int | None = None,
+    *,
+    states: Collection[str] = ("open",),
+    owner: str = "",
+    customer_id: str = "",
+) -> list[dict[str, Any]]:
+    """List tasks, the soonest due first; ``owner`` is a part of a name or address."""
+    query = (
+        select(Task, col(Connection.short_name), col(CustomerRow.name))
+        .join(Connection, col(Connection.id) == col(Task.connection_id))
+        .outerjoin(
+            CustomerRow,
+            (col(CustomerRow.connection_id) == col(Task.connection_id))
+            & (col(CustomerRow.external_id) == col(Task.customer_id)),
+        )
+        .where(col(Task.state).in_(list(states)))
+        .order_by(col(Task.due_on), col(Task.id))
+    )
+    if connection_id is not None:
+        query = query.where(col(Task.connection_id) == connection_id)
+    if customer_id:
+        query = query.where(col(Task.customer_id) == customer_id)
+    if owner:
+        query = query.where(col(Task.owner).icontains(owner, autoescape=True))
+    rows = session.execute(query).all()
+    numbers = _numbers(session, [row for row, _, _ in rows])
+    return [_shown(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
+
+
+def done(installation: Installation, ids: Iterable[int], *, by: str, note: str = "") -> list[dict[str, Any]]:
+    """End tasks that are done."""
+    return [record(installation, task_id, Outcome(note=note), by=by) for task_id in ids]
+
+
+def record(installation: Installation, task_id: int, outcome: Outcome, *, by: str) -> dict[str, Any]:
+    """Record what came of a task: it ends (unless it is to be tried again), and the next run follows what was said."""
+    word = Word(by, installation.now())
+    with writing(installation.engine) as session:
+        task = _open_task(session, task_id)
+        _feed_back(session, task, outcome, word)
+        said = outcome.words()
+        if outcome.again_on is not None:
+            task.due_on, task.outcome = outcome.again_on, said
+        else:
+            _end(task, "done", word, said)
+        text = f"{by} on task {task.id}: {said or 'done'}."
+        _log(session, task, word, "task_outcome", text)
+        return {"id": task.id, "state": task.state, "outcome": task.outcome, "due_on": task.due_on}
+
+
+def assign(installation: Installation, ids: Iterable[int], owner: str, *, by: str) -> None:
+    """Give tasks to somebody else."""
+    owner, word = team.person(owner), Word(by, installation.now())
+    with writing(installation.engine) as session:
+        for task_id in ids:
+            task = _open_task(session, task_id)
+            task.owner = owner
+            _log(session, task, word, "task_owner", f"{by} gave task {task.id} to {owner}.")
+
+
+def end_moot(session: Session, connection_id: int, at: datetime) -> list[Task]:
+    """End the open tasks about invoices none of which is open any more: there is nothing left to do."""
+    query = select(Task).where(col(Task.connection_id) == connection_id, col(Task.state) == "open")
+    tasks = [task for task in session.scalars(query) if task.invoice_ids]
+    still_open = _open_ids(session, connection_id, [each for task in tasks for each in task.invoice_ids])
+    moot = [task for task in tasks if not still_open.intersection(task.invoice_ids)]
+    for task in moot:
+        _end(task, "moot", Word("", at), "nothing is owed any more")
+    return moot
+
+
+def _feed_back(session: Session, task: Task, outcome: Outcome, word: Word) -> None:
+    acts: list[tuple[Callable[..., Any], dict[str, Any]]] = []
+    if outcome.promised_on is not None:
+        acts.append((agreements.promise, {"on": outcome.promised_on, "why": outcome.note}))
+    if outcome.disputed is not None:
+        acts.append((agreements.dispute, {"why": outcome.disputed}))
+    if outcome.paused_until_on is not None:
+        acts.append((agreements.pause, {"until": outcome.paused_until_on, "why": outcome.note}))
+    invoices = _concerned(session, task, outcome.invoices) if acts else []
+    for act, more in acts:
+        for invoice in invoices:
+            act(session, invoice, word, **more)
+    changes: dict[str, Any] = {"no_reminders": True} if outcome.no_reminders else {}
+    if outcome.contact is not None:
+        changes["contact_name"], changes["emails"] = outcome.contact
+    if changes:
+        change_settings(session, task.connection_id, task.customer_id, changes, by=word.by, at=word.at)
+
+
+def _concerned(session: Session, task: Task, wanted: Sequence[str]) -> list[InvoiceRow]:
+    """Find the open invoices of a task, or those of them that were named."""
+    query = select(InvoiceRow).where(
+        col(InvoiceRow.connection_id) == task.connection_id,
+        col(InvoiceRow.external_id).in_(task.invoice_ids),
+        col(InvoiceRow.is_open),
+    )
+    found = list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))))
+    unknown = set(wanted) - {name for row in found for name in (row.number, row.external_id)}
+    if unknown or not found:
+        names = ", ".join(sorted(unknown)) or "any invoice that is still open"
+        message = f"Task {task.id} is not about {names}."
+        raise TaskError(message)
+    return [row for row in found if not wanted or row.number in wanted or row.external_id in wanted]
+
+
+def _open_task(session: Session, task_id: int) -> Task:
+    task = session.get(Task, task_id)
+    if task is None:
+        message = f"There is no task {task_id}; open ones are listed by: duewell tasks"
+        raise TaskError(message)
+    if task.state != "open":
+        message = f"Task {task_id} is {task.state} already{': ' if task.outcome else ''}{task.outcome}."
+        raise TaskError(message)
+    return task
+
+
+def _end(task: Task, state: str, word: Word, outcome: str) -> None:
+    task.state, task.outcome, task.ended_at, task.ended_by = state, outcome, word.at, word.by
+
+
+def _open_ids(session: Session, connection_id: int, ids: Collection[str]) -> set[str]:
+    if not ids:
+        return set()
+    query = select(col(InvoiceRow.external_id)).where(
+        col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.is_open)
+    )
+    if len(ids) < _IN_MAX:
+        query = query.where(col(InvoiceRow.external_id).in_(ids))
+    return set(session.scalars(query))
+
+
+_IN_MAX = 500
+
+
+def _numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
+    found: dict[tuple[int, str], str] = {}
+    for connection_id in {task.connection_id for task in tasks}:
+        ids = [each for task in tasks if task.connection_id == connection_id for each in task.invoice_ids]
+        for start in range(0, len(ids), _IN_MAX):
+            query = select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(
+                col(InvoiceRow.connection_id) == connection_id,
+                col(InvoiceRow.external_id).in_(ids[start : start + _IN_MAX]),
+            )
+            found |= {(connection_id, external_id): number for external_id, number in session.execute(query)}
+    return found
+
+
+def _shown(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, str], str]) -> dict[str, Any]:
+    names = ("id", "code", "step", "due_on", "owner", "why", "state", "outcome", "made_at", "ended_at", "ended_by")
+    return {
+        **{name: getattr(task, name) for name in names},
+        "connection": short_name,
+        "customer": customer,
+        "invoices": [numbers.get((task.connection_id, each), each) for each in task.invoice_ids],
+    }
+
+
+def _log(session: Session, task: Task, word: Word, kind: str, text: str) -> None:
+    sync_log.write(
+        session,
+        at=word.at,
+        kind=kind,
+        text=text,
+        connection_id=task.connection_id,
+        customer_id=task.customer_id,
+        invoice_id=task.invoice_ids[0] if len(task.invoice_ids) == 1 else "",
+        facts={"task": task.id},
+    )
