@@ -8,17 +8,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands import connections as cli_connections
-from connector.commands import invoices as cli_invoices
-from connector.commands import look as cli_look
-from connector.commands import outbox as cli_outbox
-from connector.commands import people as cli_people
-from connector.commands import policy as cli_policy
-from connector.commands import run as cli_run
-from connector.commands import setup as cli_setup
-from connector.commands import tasks as cli_tasks
-from connector.commands import templates as cli_templates
-from connector.commands import users as cli_users
+from connector.commands import connections, invoices, look, outbox, people, policy, run, setup, tasks, templates, users
 from connector.commands.terminal import Root
 
 app = typer.Typer(
@@ -52,17 +42,17 @@ def duewell(
 
 
 for module in (
-    cli_run,
-    cli_connections,
-    cli_look,
-    cli_outbox,
-    cli_people,
-    cli_invoices,
-    cli_tasks,
-    cli_policy,
-    cli_templates,
-    cli_setup,
-    cli_users,
+    run,
+    connections,
+    look,
+    outbox,
+    people,
+    invoices,
+    tasks,
+    policy,
+    templates,
+    setup,
+    users,
 ):
     module.add_to(app)
 
