@@ -49,16 +49,19 @@ def decide_all(hour: Hour) -> None:
         if _fingerprint(session, connection, version, hour.now()) == connection.decided_on and not hour.dry_run:
             hour.tally["unchanged"] = 1
             return
+    hour.tell("deciding")
+    if not hour.dry_run:
+        with hour.writing() as session:
+            connection = hour.connection(session)
+            policy, _version = policies_store.current(session, hour.connection_id)
+            settling.settle(hour, session, connection, policy, hour.today(connection))
+    with hour.reading() as session:  # a large company takes seconds: nobody has to wait for the database meanwhile
+        in_force = policies_store.in_force(session, hour.connection_id)
+        decided = _decide(hour, session, hour.connection(session), in_force, None)
     with hour.writing() as session:
         connection = hour.connection(session)
-        in_force = policies_store.in_force(session, hour.connection_id)
-        policy, version = in_force.policy, in_force.version
-        hour.tell("deciding")
-        if not hour.dry_run:
-            settling.settle(hour, session, connection, policy, hour.today(connection))
-        decided = _decide(hour, session, connection, in_force, None)
-        _plan(hour, session, connection, decided, version, None)
-        connection.decided_on = "" if hour.dry_run else _fingerprint(session, connection, version, hour.now())
+        _plan(hour, session, connection, decided, in_force.version, None)
+        connection.decided_on = "" if hour.dry_run else _fingerprint(session, connection, in_force.version, hour.now())
 
 
 def decide_again(hour: Hour, session: Session, customer_ids: Collection[str]) -> None:

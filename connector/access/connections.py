@@ -20,6 +20,7 @@ from providers.ledger import Calls, CompanyRef, Ledger
 __all__ = [
     "MODES",
     "ConsentError",
+    "DisconnectedError",
     "UnknownConnectionError",
     "begin_consent",
     "connected",
@@ -44,6 +45,10 @@ DISCONNECTED = "disconnected"
 
 class UnknownConnectionError(Exception):
     """There is no such connection; ``str()`` lists those there are."""
+
+
+class DisconnectedError(Exception):
+    """The company is not connected any more; ``str()`` says how to connect it again."""
 
 
 def find_connection(session: Session, name_or_id: str | int) -> Connection:
@@ -107,6 +112,8 @@ def set_mode(installation: Installation, connection_id: int, mode: str, *, by: s
         raise ValueError(message)
     with writing(installation.engine) as session:
         row = session.get_one(Connection, connection_id)
+        if mode != "observe":
+            _refuse_if_disconnected(row)
         before, row.mode = row.mode, mode
         row.decided_on = ""  # plans wait for a person or not by the mode: they are remade at the next run
         if mode != "observe" and row.live_since_at is None:  # what a person approves leaves as well
@@ -144,6 +151,7 @@ def resume(installation: Installation, connection_id: int, *, by: str = "") -> C
     """Run a paused connection again, from now on."""
     with writing(installation.engine) as session:
         row = session.get_one(Connection, connection_id)
+        _refuse_if_disconnected(row)
         row.paused_why, row.paused_until_on, row.next_run_at = "", None, installation.now()
         _log(installation, session, row, "resumed", f"{row.name} was resumed{_by(by)}.")
         return row
@@ -187,6 +195,12 @@ def _revoke(installation: Installation, row: Connection) -> str:
     except ProviderError as problem:
         return str(problem)
     return ""
+
+
+def _refuse_if_disconnected(row: Connection) -> None:
+    if row.health == DISCONNECTED:
+        message = f"{row.name} is disconnected; connect it again first: duewell connect {row.provider}"
+        raise DisconnectedError(message)
 
 
 def _company(row: Connection) -> CompanyRef:

@@ -194,6 +194,9 @@ def test_disconnecting_says_what_is_kept(duewell: Command, books: Connection) ->
     assert "Kept here" in said.out
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["health"] == "disconnected"
+    again = duewell("connections", "mode", books.short_name, "live")
+    assert again.exit_code == 1
+    assert "duewell connect" in again.err
 
 
 def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, waiting: list[int]) -> None:
