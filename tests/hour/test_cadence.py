@@ -17,10 +17,10 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 # `make ninety` lives all ninety days at every cadence (26,000 runs and more for each ledger, most of an hour); everyday
-# tests live twelve days of hours, over the change of the clocks, and a day of five minutes.
-HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "12"))
+# tests live six days of hours, over the change of the clocks, and a day of five minutes.
+HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "6"))
 FIVE_MINUTES_DAYS = int(os.environ.get("FIVE_MINUTES_DAYS", "1"))
-START = datetime(2026, 3, 20, 11, 0, tzinfo=UTC)  # ten days before the clocks change in London
+START = datetime(2026, 3, 26, 11, 0, tzinfo=UTC)  # three days before the clocks change in London
 EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no mail leaves anywhere
 
 
@@ -84,7 +84,7 @@ def living(tmp_path: Path, town_at: Any) -> Any:
 def test_days_run_hourly_and_daily_give_the_same_mails_notes_and_fees(living: Any, provider: str) -> None:
     daily = living(provider, timedelta(days=1), HOURLY_DAYS)
     hourly = living(provider, timedelta(hours=1), HOURLY_DAYS)
-    assert len(daily["mails"]) >= 5
+    assert len(daily["mails"]) >= 2
     assert hourly == daily
 
 

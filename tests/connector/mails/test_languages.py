@@ -10,7 +10,7 @@ import pytest
 from connector.letters import languages
 from connector.letters.languages import LANGUAGES, language_of, ordinary_spaces
 
-WORDS = Path(languages.__file__).parent / "templates" / "words"
+WORDS = Path(languages.__file__).parents[1] / "templates" / "words"
 
 
 @pytest.mark.parametrize(
