@@ -40,6 +40,9 @@ unit: $(READY) ## All tests, on all cores
 faults: $(READY) ## Every fault of the network at every call, and every planted bug (half an hour); everyday tests take a sample
 	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults $(PYTEST_ARGS)
 
+ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minutes, on both ledgers: an hour and more
+	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/hour/test_cadence.py
+
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
 
