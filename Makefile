@@ -38,7 +38,7 @@ unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
 faults: $(READY) ## Every fault of the network at every call, and every planted bug (half an hour); everyday tests take a sample
-	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults $(PYTEST_ARGS)
+	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/hour/test_killed.py $(PYTEST_ARGS)
 
 ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minutes, on both ledgers: an hour and more
 	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/hour/test_cadence.py

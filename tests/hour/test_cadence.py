@@ -17,9 +17,9 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 # `make ninety` lives all ninety days at every cadence (26,000 runs and more for each ledger, most of an hour); everyday
-# tests live six days of hours, over the change of the clocks, and a day of five minutes.
-HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "6"))
-FIVE_MINUTES_DAYS = int(os.environ.get("FIVE_MINUTES_DAYS", "1"))
+# tests live five days of hours, over the change of the clocks, and half a day of five minutes.
+HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "5"))
+FIVE_MINUTES_DAYS = float(os.environ.get("FIVE_MINUTES_DAYS", "0.5"))
 START = datetime(2026, 3, 26, 11, 0, tzinfo=UTC)  # three days before the clocks change in London
 EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no mail leaves anywhere
 
@@ -44,7 +44,7 @@ def life(town: Any, day: int) -> None:
         books.credit("Customer0 Ltd", "25.00")
 
 
-def lived(town: Any, every: timedelta, days: int) -> dict[str, Any]:
+def lived(town: Any, every: timedelta, days: float) -> dict[str, Any]:
     """Live some days with a run every so often, and give what left: mails with their day, notes, fees."""
     clock = town.sandbox.clock
     life(town, 0)
@@ -72,7 +72,7 @@ def lived(town: Any, every: timedelta, days: int) -> dict[str, Any]:
 
 @pytest.fixture
 def living(tmp_path: Path, town_at: Any) -> Any:
-    def live(provider: str, every: timedelta, days: int) -> dict[str, Any]:
+    def live(provider: str, every: timedelta, days: float) -> dict[str, Any]:
         with town_at(START, provider) as town:
             town.sandbox.xero.limits.minute = town.sandbox.xero.limits.day = 0  # not what this is about
             return lived(town, every, days)

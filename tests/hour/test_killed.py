@@ -25,6 +25,8 @@ terms_agreed_on = 2025-01-01
 enabled = false
 """
 KEPT = 20  # invoices that stay unpaid: the last days', old enough for a fee, and no more, so that runs stay short
+# Everyday tests kill before every odd request and after every even one; `make faults` before and after each.
+STEP = min(2, int(os.environ.get("FAULTS_EVERY", "2")))
 MOST_CALLS = 60  # of one run here; more would mean that something repeats itself
 
 
@@ -75,9 +77,8 @@ def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(town: Any
     for day in range(8):
         next_day(town, day)
         town.run()
-    nth, kills = 0, 0
+    nth, kills = 1 if action == "hang_before" or STEP == 1 else 2, 0
     while True:
-        nth += 1
         assert nth < MOST_CALLS
         next_day(town, 100 + nth)
         killed = killed_at(town, Rule(action, nth=nth))
@@ -85,9 +86,10 @@ def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(town: Any
         assert again.outcome in {"ok", "later"}, again.why
         check(town)
         kills += killed
+        nth += STEP
         if not killed:
             break
-    assert kills > 12  # sign-in, reads, looks, links, PDFs, mails, fees and notes were all cut once
+    assert kills > 12 // STEP  # sign-in, reads, looks, links, PDFs, mails, fees and notes were all cut once
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
     assert town.outbox("calling") == []
