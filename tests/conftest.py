@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
@@ -18,6 +19,12 @@ from sqlmodel import SQLModel
 
 import connector.tables  # noqa: F401  # fills SQLModel.metadata
 from connector.database import open_engine, upgrade
+
+
+# Where a green run lets a change in, the same examples are tried each time; elsewhere new ones, which find more.
+hypothesis.settings.register_profile("steady", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("steady")
 
 
 @pytest.fixture(scope="session")

@@ -74,10 +74,8 @@ def test_a_hold_on_everything_leaves_nobody_hearing_of_it(life: dict[str, Any], 
 
 @settings(max_examples=12, deadline=None)
 @given(lives(), st.integers(1, 40))
-def test_a_pause_of_the_customer_only_puts_contacts_off(life: dict[str, Any], count: int) -> None:
+def test_a_paused_customer_hears_nothing_before_the_pause_ends(life: dict[str, Any], count: int) -> None:
     until_on = life["start_on"] + timedelta(days=count)
     customer = replace(life["book"]["customer"], hold_until_on=until_on)
-    moments = list(daily(life["start_on"], 60))
-    free, paused = lived(life, moments), lived({**life, "book": {**life["book"], "customer": customer}}, moments)
+    paused = lived({**life, "book": {**life["book"], "customer": customer}}, daily(life["start_on"], 60))
     assert all(on >= until_on for on, _, _ in paused.mails)
-    assert len(paused.mails) <= len(free.mails) + 1  # what was put off may fall on days that were free otherwise
