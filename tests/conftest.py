@@ -20,7 +20,6 @@ from sqlmodel import SQLModel
 import connector.tables  # noqa: F401  # fills SQLModel.metadata
 from connector.database import open_engine, upgrade
 
-
 # Where a green run lets a change in, the same examples are tried each time; elsewhere new ones, which find more.
 hypothesis.settings.register_profile("steady", derandomize=True)
 if os.environ.get("CI"):
