@@ -554,6 +554,7 @@ class User(SQLModel, table=True):
     disabled_at: datetime | None = _instant()
     made_at: datetime = _instant(nullable=False)
     signed_in_at: datetime | None = _instant()
+    oidc_subject: str = ""  # who he is at the team's sign-in service, once he has come from there
 
 
 class UserCompany(SQLModel, table=True):
@@ -572,6 +573,32 @@ class WebSession(SQLModel, table=True):
     user_id: int = Field(foreign_key="app_user.id", index=True)
     started_at: datetime = _instant(nullable=False)
     seen_at: datetime = _instant(nullable=False)
+    proved_at: datetime | None = _instant()  # when he last showed that it is he; dangerous acts ask for it anew
+    address: str = ""  # where it was begun, for its owner to recognise
+    browser: str = ""
+
+
+class Passkey(SQLModel, table=True):
+    """A key in somebody's device with which he signs in instead of by password; only its public half is here."""
+
+    id: str = Field(primary_key=True)  # the credential's id, URL-safe base64
+    user_id: int = Field(foreign_key="app_user.id", index=True)
+    public_key: bytes = Field(sa_type=LargeBinary)
+    sign_count: int = 0
+    name: str = ""
+    made_at: datetime = _instant(nullable=False)
+    used_at: datetime | None = _instant()
+
+
+class PendingSignIn(SQLModel, table=True):
+    """A sign-in under way: the challenge a device must sign, or what to check when a sign-in service sends one back."""
+
+    __tablename__: ClassVar[Any] = "pending_sign_in"
+    token_hash: str = Field(primary_key=True)
+    kind: str  # oidc | passkey | new_passkey
+    kept: bytes = Field(sa_type=LargeBinary)  # encrypted
+    begun_in: str = ""  # hash of what only the browser it was begun in has
+    started_at: datetime = _instant(nullable=False)
 
 
 class SignInLink(SQLModel, table=True):

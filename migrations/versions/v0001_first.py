@@ -464,6 +464,7 @@ Table(
     Column("disabled_at", _INSTANT),
     Column("made_at", _INSTANT, nullable=False),
     Column("signed_in_at", _INSTANT),
+    Column("oidc_subject", String, nullable=False),
 )
 Table(
     "user_company",
@@ -478,6 +479,29 @@ Table(
     Column("user_id", Integer, ForeignKey("app_user.id"), nullable=False, index=True),
     Column("started_at", _INSTANT, nullable=False),
     Column("seen_at", _INSTANT, nullable=False),
+    Column("proved_at", _INSTANT),
+    Column("address", String, nullable=False),
+    Column("browser", String, nullable=False),
+)
+Table(
+    "passkey",
+    _tables,
+    Column("id", String, primary_key=True),
+    Column("user_id", Integer, ForeignKey("app_user.id"), nullable=False, index=True),
+    Column("public_key", LargeBinary, nullable=False),
+    Column("sign_count", Integer, nullable=False),
+    Column("name", String, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+    Column("used_at", _INSTANT),
+)
+Table(
+    "pending_sign_in",
+    _tables,
+    Column("token_hash", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("kept", LargeBinary, nullable=False),
+    Column("begun_in", String, nullable=False),
+    Column("started_at", _INSTANT, nullable=False),
 )
 Table(
     "sign_in_link",
