@@ -92,6 +92,9 @@ class Connection(SQLModel, table=True):
     cursor: str = _text()
     first_pull_done_at: datetime | None = _instant()
     pulled_at: datetime | None = _instant()
+    reconciled_at: datetime | None = _instant()  # when all open documents were last compared
+    drift: int = 0  # how many of them differed, ever
+    announced_since_at: datetime | None = _instant()  # webhooks have told of every change since; NULL: not proven
     mirror_version: int = 0  # counts pages that changed something; what a decision was made on
     decided_on: str = _text()  # fingerprint of the facts of the last decision: unchanged facts are not decided twice
     live_since_at: datetime | None = _instant()
@@ -474,6 +477,17 @@ class Budget(SQLModel, table=True):
     blocked_until_at: datetime | None = _instant()
 
 
+class Announcement(SQLModel, table=True):
+    """A change that a ledger's webhook told of, once, however often it was told."""
+
+    __tablename__: ClassVar[Any] = "announcement"
+    id: str = Field(primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    external_id: str  # of the document or customer
+    received_at: datetime = _instant(nullable=False)
+    __table_args__ = (Index("ix_announcement_connection", "connection_id", "received_at"),)
+
+
 class Stored(SQLModel, table=True):
     """Small facts by name: the installation's id, cached discovery documents, pay links, chosen fee accounts."""
 
@@ -624,3 +638,71 @@ class SignInAttempt(SQLModel, table=True):
     at: datetime = _instant(nullable=False, index=True)
     address: str  # where it came from
     email: str
+
+
+class ApiToken(SQLModel, table=True):
+    """What a program signs in with at ``/api/v1``; the token itself is known here only as a hash."""
+
+    __tablename__: ClassVar[Any] = "api_token"
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    token_hash: str = Field(unique=True)
+    begins: str  # its first letters, by which a person knows it again
+    scopes: str  # space-joined: read act admin
+    companies: Any = Field(default=None, sa_column=Column(JSON))  # ids it is limited to; NULL: all
+    expires_at: datetime | None = _instant()
+    made_by: str
+    made_at: datetime = _instant(nullable=False)
+    used_at: datetime | None = _instant()
+    revoked_at: datetime | None = _instant()
+
+
+class ApiRequest(SQLModel, table=True):
+    """A change that a program asked for under an ``Idempotency-Key``: asked again, it gets the same reply."""
+
+    __tablename__: ClassVar[Any] = "api_request"
+    token_id: int = Field(primary_key=True, foreign_key="api_token.id")
+    key: str = Field(primary_key=True)
+    fingerprint: str
+    status: int = 0  # 0: under way
+    reply: str = _text()
+    begun_at: datetime = _instant(nullable=False, index=True)
+
+
+class WebhookEndpoint(SQLModel, table=True):
+    """An address of the owner's that is told what happens; ``told_to`` is the last line of the log it was asked about.
+
+    ``secret`` signs what is sent there, and is encrypted, bound to this row.
+    """
+
+    __tablename__: ClassVar[Any] = "webhook_endpoint"
+    id: int | None = Field(default=None, primary_key=True)
+    url: str = _text()
+    secret: bytes = Field(default=b"", sa_type=LargeBinary)
+    events: Any = Field(default=None, sa_column=Column(JSON))  # names; NULL: all
+    companies: Any = Field(default=None, sa_column=Column(JSON))  # ids; NULL: all
+    told_to: int = 0
+    stopped_why: str = _text()  # "" it is told
+    made_by: str
+    made_at: datetime = _instant(nullable=False)
+
+
+class WebhookDelivery(SQLModel, table=True):
+    """One event for one endpoint, until it was taken or given up; what it says is the line of the log itself."""
+
+    __tablename__: ClassVar[Any] = "webhook_delivery"
+    id: int | None = Field(default=None, primary_key=True)
+    endpoint_id: int = Field(foreign_key="webhook_endpoint.id")
+    line_id: int = Field(foreign_key="sync_log.id")
+    event: str
+    state: str = "waiting"  # waiting | done | given_up
+    attempts: int = 0
+    next_at: datetime | None = _instant()
+    status: int | None = None  # of the last answer
+    why: str = _text()  # the last try came to nothing
+    made_at: datetime = _instant(nullable=False)
+    ended_at: datetime | None = _instant()
+    __table_args__ = (
+        UniqueConstraint("endpoint_id", "line_id"),
+        Index("ix_delivery_next", "state", "next_at"),
+    )

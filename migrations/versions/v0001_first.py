@@ -91,6 +91,9 @@ Table(
     Column("cursor", Text, nullable=False),
     Column("first_pull_done_at", _INSTANT),
     Column("pulled_at", _INSTANT),
+    Column("reconciled_at", _INSTANT),
+    Column("drift", Integer, nullable=False),
+    Column("announced_since_at", _INSTANT),
     Column("mirror_version", Integer, nullable=False),
     Column("decided_on", Text, nullable=False),
     Column("live_since_at", _INSTANT),
@@ -433,6 +436,15 @@ Table(
     Index("ix_mail_event_key", "key"),
 )
 Table(
+    "announcement",
+    _tables,
+    Column("id", String, primary_key=True),
+    Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
+    Column("external_id", String, nullable=False),
+    Column("received_at", _INSTANT, nullable=False),
+    Index("ix_announcement_connection", "connection_id", "received_at"),
+)
+Table(
     "received_reply",
     _tables,
     Column("id", String, primary_key=True),
@@ -520,6 +532,61 @@ Table(
     Column("at", _INSTANT, nullable=False, index=True),
     Column("address", String, nullable=False),
     Column("email", String, nullable=False),
+)
+Table(
+    "api_token",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("token_hash", String, nullable=False, unique=True),
+    Column("begins", String, nullable=False),
+    Column("scopes", String, nullable=False),
+    Column("companies", JSON),
+    Column("expires_at", _INSTANT),
+    Column("made_by", String, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+    Column("used_at", _INSTANT),
+    Column("revoked_at", _INSTANT),
+)
+Table(
+    "api_request",
+    _tables,
+    Column("token_id", Integer, ForeignKey("api_token.id"), primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("status", Integer, nullable=False),
+    Column("reply", Text, nullable=False),
+    Column("begun_at", _INSTANT, nullable=False, index=True),
+)
+Table(
+    "webhook_endpoint",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("secret", LargeBinary, nullable=False),
+    Column("events", JSON),
+    Column("companies", JSON),
+    Column("told_to", Integer, nullable=False),
+    Column("stopped_why", Text, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+)
+Table(
+    "webhook_delivery",
+    _tables,
+    Column("id", Integer, primary_key=True),
+    Column("endpoint_id", Integer, ForeignKey("webhook_endpoint.id"), nullable=False),
+    Column("line_id", Integer, ForeignKey("sync_log.id"), nullable=False),
+    Column("event", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", _INSTANT),
+    Column("status", Integer),
+    Column("why", Text, nullable=False),
+    Column("made_at", _INSTANT, nullable=False),
+    Column("ended_at", _INSTANT),
+    UniqueConstraint("endpoint_id", "line_id"),
+    Index("ix_delivery_next", "state", "next_at"),
 )
 # --- end of tables
 
