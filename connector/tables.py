@@ -568,6 +568,7 @@ class User(SQLModel, table=True):
     disabled_at: datetime | None = _instant()
     made_at: datetime = _instant(nullable=False)
     signed_in_at: datetime | None = _instant()
+    passkey_only: bool = False  # his password alone lets nobody in
     oidc_subject: str = ""  # who he is at the team's sign-in service, once he has come from there
 
 
@@ -604,15 +605,12 @@ class Passkey(SQLModel, table=True):
     used_at: datetime | None = _instant()
 
 
-class PendingSignIn(SQLModel, table=True):
-    """A sign-in under way: the challenge a device must sign, or what to check when a sign-in service sends one back."""
+class SpentChallenge(SQLModel, table=True):
+    """The proof of a sign-in that was used: it counts once. Dropped when it would be too old to count anyway."""
 
-    __tablename__: ClassVar[Any] = "pending_sign_in"
-    token_hash: str = Field(primary_key=True)
-    kind: str  # oidc | passkey | new_passkey
-    kept: bytes = Field(sa_type=LargeBinary)  # encrypted
-    begun_in: str = ""  # hash of what only the browser it was begun in has
-    started_at: datetime = _instant(nullable=False)
+    __tablename__: ClassVar[Any] = "spent_challenge"
+    challenge_hash: str = Field(primary_key=True)
+    spent_at: datetime = _instant(nullable=False, index=True)
 
 
 class SignInLink(SQLModel, table=True):

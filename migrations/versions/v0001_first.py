@@ -476,6 +476,7 @@ Table(
     Column("disabled_at", _INSTANT),
     Column("made_at", _INSTANT, nullable=False),
     Column("signed_in_at", _INSTANT),
+    Column("passkey_only", Boolean, nullable=False),
     Column("oidc_subject", String, nullable=False),
 )
 Table(
@@ -507,13 +508,10 @@ Table(
     Column("used_at", _INSTANT),
 )
 Table(
-    "pending_sign_in",
+    "spent_challenge",
     _tables,
-    Column("token_hash", String, primary_key=True),
-    Column("kind", String, nullable=False),
-    Column("kept", LargeBinary, nullable=False),
-    Column("begun_in", String, nullable=False),
-    Column("started_at", _INSTANT, nullable=False),
+    Column("challenge_hash", String, primary_key=True),
+    Column("spent_at", _INSTANT, nullable=False, index=True),
 )
 Table(
     "sign_in_link",
