@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from connector.commands import connections, invoices, look, outbox, people, policy, run, setup, tasks, templates, users
+from connector.commands import (
+    connections,
+    invoices,
+    look,
+    outbox,
+    people,
+    policy,
+    run,
+    setup,
+    tasks,
+    templates,
+    tokens,
+    users,
+)
 from connector.commands.terminal import Root
 
 app = typer.Typer(
@@ -53,6 +66,7 @@ for module in (
     templates,
     setup,
     users,
+    tokens,
 ):
     module.add_to(app)
 

@@ -1,0 +1,157 @@
+"""What programs sign in with: made by a person, shown once, known here only as a hash; limited, ending, revocable."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector import sync_log
+from connector.database import reading, writing
+from connector.installation import Installation
+from connector.tables import ApiToken, Connection
+
+SCOPES = {
+    "read": "reads everything of its companies",
+    "act": "also approves, rejects, settles, and says what a person may say of customers and invoices",
+    "admin": "also switches modes, sets policies and disconnects",
+}
+DAYS, DAYS_MAX = 365, 3660
+PREFIX = "duewell_"
+_SHOWN_LETTERS = len(PREFIX) + 6
+_SEEN_EVERY = timedelta(minutes=5)  # a request that only reads need not write each time
+
+
+class ApiTokenError(Exception):
+    """A token that cannot be made or revoked so; ``str()`` says why and what would do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """Who asks by a token, and what it may. ``companies`` is None where it sees all."""
+
+    id: int
+    name: str
+    scopes: frozenset[str]
+    companies: frozenset[int] | None
+
+    @property
+    def by(self) -> str:
+        """Name it for the log."""
+        return f"the API token {self.name}"
+
+    def may(self, scope: str) -> bool:
+        """Tell whether it may do what ``scope`` allows."""
+        return scope in self.scopes
+
+    def sees(self, connection_id: int | None) -> bool:
+        """Tell whether a company is among its own; what belongs to no company is for those that see all."""
+        return self.companies is None or connection_id in self.companies
+
+
+def make(
+    session: Session,
+    name: str,
+    scope: str,
+    *,
+    companies: Collection[int] | None = None,
+    days: int = DAYS,
+    by: str,
+    at: datetime,
+) -> tuple[ApiToken, str]:
+    """Make a token that may do ``scope`` and what stands below it; returns its row and the token, once and for all."""
+    name = " ".join(name.split())[:80]
+    if not name:
+        raise ApiTokenError("A token needs a name, by which you know it again: what is it for?")
+    if scope not in SCOPES:
+        raise ApiTokenError(f"There is no scope {scope!r}; there are {', '.join(SCOPES)}.")
+    if not 1 <= days <= DAYS_MAX:
+        raise ApiTokenError(f"A token lives between 1 and {DAYS_MAX} days.")
+    token = PREFIX + secrets.token_urlsafe(32)
+    row = ApiToken(
+        name=name,
+        token_hash=_hash(token),
+        begins=token[:_SHOWN_LETTERS],
+        scopes=" ".join(list(SCOPES)[: list(SCOPES).index(scope) + 1]),
+        companies=None if companies is None else sorted(set(companies)),
+        expires_at=at + timedelta(days=days),
+        made_by=by,
+        made_at=at,
+    )
+    session.add(row)
+    session.flush()
+    text = f"{by} made the API token {name} ({row.begins}…), which {SCOPES[scope]}, until {row.expires_at:%Y-%m-%d}."
+    sync_log.write(session, at=at, kind="token_made", text=text)
+    return row, token
+
+
+def revoke(session: Session, token_id: int, *, by: str, at: datetime) -> ApiToken:
+    """End a token at once; its row stays, so that the log's names mean something."""
+    row = session.get(ApiToken, token_id)
+    if row is None:
+        raise ApiTokenError(f"There is no API token {token_id}; those there are: duewell tokens list")
+    if row.revoked_at is None:
+        row.revoked_at = at
+        sync_log.write(session, at=at, kind="token_revoked", text=f"{by} revoked the API token {row.name}.")
+    return row
+
+
+def find(installation: Installation, token: str) -> Program | None:
+    """Find who asks by a token that counts."""
+    if not token.startswith(PREFIX):
+        return None
+    now = installation.now()
+    with reading(installation.engine) as session:
+        row = session.scalars(select(ApiToken).where(col(ApiToken.token_hash) == _hash(token))).first()
+    if row is None or state(row, now) != "active":
+        return None
+    if row.used_at is None or now - row.used_at > _SEEN_EVERY:
+        with writing(installation.engine) as session:
+            session.get_one(ApiToken, row.id).used_at = now
+    companies = None if row.companies is None else frozenset(row.companies)
+    return Program(row.id or 0, row.name, frozenset(row.scopes.split()), companies)
+
+
+def state(row: ApiToken, now: datetime) -> str:
+    """Say whether a token counts: active, expired or revoked."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
+
+
+def listing(session: Session, now: datetime) -> list[dict[str, Any]]:
+    """List all tokens, newest first; never the tokens themselves."""
+    rows = session.scalars(select(ApiToken).order_by(col(ApiToken.id).desc()))
+    return [describe(session, row, now) for row in rows]
+
+
+def describe(session: Session, row: ApiToken, now: datetime) -> dict[str, Any]:
+    """Say what a token may, and since when it was not used."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "begins": row.begins,
+        "scopes": row.scopes.split(),
+        "companies": None if row.companies is None else _names(session, row.companies),
+        "state": state(row, now),
+        "expires_at": row.expires_at,
+        "used_at": row.used_at,
+        "made_at": row.made_at,
+        "made_by": row.made_by,
+    }
+
+
+def _names(session: Session, ids: Sequence[int]) -> list[str]:
+    query = select(col(Connection.short_name)).where(col(Connection.id).in_(ids)).order_by(col(Connection.id))
+    return list(session.scalars(query))
+
+
+def _hash(token: str) -> str:
+    """A token is 256 random bits: nothing is gained by a slow hash."""
+    return hashlib.sha256(token.encode()).hexdigest()
