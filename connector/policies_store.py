@@ -10,6 +10,8 @@ from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel, col
 
+from connector import sync_log
+from connector.access.connections import connected
 from connector.tables import Connection, PolicyVersion
 from policies.policy import ReminderPolicy
 from policies.special import is_held_out
@@ -77,6 +79,31 @@ def set_policy(session: Session, document: str, *, by: str, at: datetime, connec
     session.flush()
     assert row.id is not None  # noqa: S101  # the database has just given it
     return row.id
+
+
+def put_in_force(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
+    """Put a document in force as ``set_policy`` does, and tell so in the sync log: what every door does."""
+    version = set_policy(session, document, by=by, at=at, connection_id=connection_id)
+    text = f"{by} put policy version {version} in force."
+    if not document:
+        text = f"{by} let it follow the general policy again (version {version})."
+    sync_log.write(
+        session, at=at, kind="policy_set", text=text, connection_id=connection_id, facts={"version": version}
+    )
+    return version
+
+
+def followers(session: Session, connection_id: int | None) -> list[int]:
+    """Name the connections that a document is for: the one, or all that have no document of their own."""
+    if connection_id is not None:
+        return [connection_id]
+    return [row.id or 0 for row in connected(session) if not has_own(session, row.id or 0)]
+
+
+def has_own(session: Session, connection_id: int) -> bool:
+    """Tell whether a connection has a document of its own in force."""
+    newest = _newest(session, connection_id)
+    return newest is not None and bool(newest.document)
 
 
 def document_of(session: Session, version: int) -> str:

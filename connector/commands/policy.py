@@ -157,7 +157,7 @@ def report_hold_out(connection: ConnectionArgument = None, as_json: JsonOption =
 @policy.command("set")
 def set_policy(file: FileArgument, connection: WithinOption = None, as_json: JsonOption = False) -> None:
     """Put a document in force from the next run on."""
-    from connector import policies_store, sync_log
+    from connector import policies_store
     from connector.database import writing
 
     document = _read(file)
@@ -165,11 +165,7 @@ def set_policy(file: FileArgument, connection: WithinOption = None, as_json: Jso
         inside = within(installation, connection)
         with writing(installation.engine) as session:
             at = installation.now()
-            version = policies_store.set_policy(session, document, by=who(), at=at, connection_id=inside)
-            text = f"{who()} put policy version {version} in force."
-            sync_log.write(
-                session, at=at, kind="policy_set", text=text, connection_id=inside, facts={"version": version}
-            )
+            version = policies_store.put_in_force(session, document, by=who(), at=at, connection_id=inside)
     if as_json:
         put_json({"version": version})
     else:

@@ -83,9 +83,14 @@ def mail_item(test: Backtest, mail: Mail) -> dict[str, Any]:
 def difference(
     installation: Installation, connection_id: int | None, proposed: ReminderPolicy, days: int = DIFF_DAYS
 ) -> list[dict[str, Any]]:
-    """List what a policy would alter in the coming days: what falls away (-), comes (+), or says other things (~)."""
-    before = {item["id"]: item for item in plan(installation, connection_id, days)}
-    after = {item["id"]: item for item in plan(installation, connection_id, days, policy=proposed)}
+    """List what a policy would alter in the coming days: what falls away (-), comes (+), or says other things (~).
+
+    Without a connection it is for all that have no policy of their own, as it would be once it is set.
+    """
+    with reading(installation.engine) as session:
+        ids = policies_store.followers(session, connection_id)
+    before = {item["id"]: item for each in ids for item in plan(installation, each, days)}
+    after = {item["id"]: item for each in ids for item in plan(installation, each, days, policy=proposed)}
     changes = [{"change": "-", **before[each]} for each in before if each not in after]
     changes += [{"change": "+", **after[each]} for each in after if each not in before]
     changes += [
