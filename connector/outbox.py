@@ -6,25 +6,19 @@ States: ``planned`` and ``waiting`` (for a person) are un-sent; ``calling`` is c
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
-from connector import sync_log
-from connector.effects import Draft, note_key, short_key
-from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, TakenStep, Task
+from connector.effects import Draft, note_key
+from connector.tables import Connection, InvoiceRow, OutboxEntry, TakenStep, Task
 
 UNSENT = ("planned", "waiting")
 REPLANNED = ("mail", "owner_mail", "late_fee")  # notes and waivers follow from deeds and are never unplanned
-
-
-class OutboxError(Exception):
-    """A person asked for something an entry's state does not allow; the message says what it is and what would do."""
 
 
 class StepTaken(Exception):
@@ -121,25 +115,29 @@ def may_leave(connection: Connection, entry: OutboxEntry, now: datetime) -> bool
 def mark_calling(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
     """Record the intent: once committed, the effect may have happened. Raises ``StepTaken`` for a step taken before."""
     entry.state, entry.called_at, entry.attempts = "calling", at, entry.attempts + 1
-    for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
-        session.add(
-            TakenStep(
-                connection_id=entry.connection_id,
-                invoice_id=invoice_id,
-                step=step,
-                occasion=_occasion(entry, invoice_id),
-                customer_id=entry.customer_id or _customer_of(entry, invoice_id),
-                currency=entry.currency,
-                outbox_id=entry.id,
-                taken_at=at,
-                taken_on=on,
-            )
-        )
+    for step in steps_of(entry, at=at, on=on):
+        step.outbox_id = entry.id
+        session.add(step)
     try:
         session.flush()
     except IntegrityError as twice:
         message = f"a step of {entry.key} was taken before"
         raise StepTaken(message) from twice
+
+
+def steps_of(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[TakenStep]:
+    """Name the steps that an entry takes."""
+    for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
+        yield TakenStep(
+            connection_id=entry.connection_id,
+            invoice_id=invoice_id,
+            step=step,
+            occasion=_occasion(entry, invoice_id),
+            customer_id=entry.customer_id or _customer_of(entry, invoice_id),
+            currency=entry.currency,
+            taken_at=at,
+            taken_on=on,
+        )
 
 
 def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, answer: str) -> None:
@@ -190,103 +188,6 @@ def ask_person(session: Session, entry: OutboxEntry, *, at: datetime, on: date, 
             made_at=at,
         )
     )
-
-
-def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
-    """Let waiting entries leave with the next run; what was refused outside (not by a person) is tried once more."""
-    entries = [_get(session, entry_id, ("waiting", "refused"), "approved") for entry_id in ids]
-    for entry in entries:
-        if entry.state == "refused" and entry.settled_by:
-            message = f"Outbox entry {entry.id} was {entry.answer}; it stays so."
-            raise OutboxError(message)
-    for entry in entries:
-        entry.state, entry.approved_at, entry.approved_by = "planned", at, by
-        _log(session, entry, at, "approved", f"{by} approved: {entry.why}")
-    return entries
-
-
-def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, why: str = "") -> list[OutboxEntry]:
-    """Keep un-sent entries from ever leaving; their steps count as taken, so the next rung comes in its time."""
-    entries = [_get(session, entry_id, UNSENT, "rejected") for entry_id in ids]
-    for entry in entries:
-        answer = f"rejected by {by}" + (f": {why}" if why else "")
-        mark_refused(session, entry, at=at, answer=answer, by=by)
-        for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
-            session.merge(
-                TakenStep(
-                    connection_id=entry.connection_id,
-                    invoice_id=invoice_id,
-                    step=step,
-                    occasion=_occasion(entry, invoice_id),
-                    customer_id=entry.customer_id or _customer_of(entry, invoice_id),
-                    currency=entry.currency,
-                    taken_at=at,
-                    taken_on=at.date(),
-                )
-            )
-        _log(session, entry, at, "rejected", f"{entry.why} — {answer}")
-    return entries
-
-
-def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetime) -> OutboxEntry:
-    """Settle a doubt: it arrived (a deed, with its notes), or it did not (it may be planned again)."""
-    entry = _get(session, entry_id, ("doubt",), "resolved")
-    entry.settled_by = by
-    if sent:
-        mark_done(session, entry, at=at, reference=entry.reference, answer=f"{by} says that it arrived")
-    else:
-        mark_planned(session, entry, answer=f"{by} says that it did not arrive")
-        entry.settled_by = ""
-    _log(session, entry, at, "resolved", f"Doubt settled: {entry.answer}.")
-    return entry
-
-
-def listing(
-    session: Session, connection_id: int | None = None, states: Collection[str] | None = None
-) -> list[dict[str, Any]]:
-    """Entries as the JSON surface shows them, newest first."""
-    query = select(OutboxEntry, col(Connection.short_name), col(CustomerRow.name)).join(
-        Connection,
-        col(Connection.id) == OutboxEntry.connection_id,
-    )
-    query = query.outerjoin(
-        CustomerRow,
-        (col(CustomerRow.connection_id) == OutboxEntry.connection_id)
-        & (col(CustomerRow.external_id) == OutboxEntry.customer_id),
-    ).order_by(col(OutboxEntry.id).desc())
-    if connection_id is not None:
-        query = query.where(col(OutboxEntry.connection_id) == connection_id)
-    if states:
-        query = query.where(col(OutboxEntry.state).in_(list(states)))
-    return [_as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
-
-
-def _as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any]:
-    return {
-        "id": entry.id,
-        "kind": entry.kind,
-        "state": entry.state,
-        "key": entry.key,
-        "short_key": short_key(entry.key),
-        "why": entry.why,
-        "connection": connection,
-        "customer": customer,
-        "customer_id": entry.customer_id,
-        "invoice_id": entry.invoice_id,
-        "step": entry.step,
-        "currency": entry.currency,
-        "to": entry.payload.get("to", []),
-        "invoices": [pair[0] for pair in entry.payload.get("taken", [])],
-        "amount": entry.payload.get("amount"),
-        "annual_rate": entry.payload.get("annual_rate"),
-        "leaves_from": entry.leaves_from_at.isoformat() if entry.leaves_from_at else None,
-        "planned_at": entry.planned_at.isoformat(),
-        "ended_at": entry.ended_at.isoformat() if entry.ended_at else None,
-        "attempts": entry.attempts,
-        "answer": entry.answer,
-        "reference": entry.reference,
-        "delivery": entry.delivery,
-    }
 
 
 def _fill(row: OutboxEntry, draft: Draft, mode: str) -> None:
@@ -360,27 +261,3 @@ def _customer_of(entry: OutboxEntry, invoice_id: str) -> str:
         if any(pair[0] == invoice_id for pair in item["taken"]):
             return str(item["customer"])
     return ""
-
-
-def _get(session: Session, entry_id: int, states: Collection[str], verb: str) -> OutboxEntry:
-    entry = session.get(OutboxEntry, entry_id)
-    if entry is None:
-        message = f"There is no outbox entry {entry_id}; `duewell outbox list` shows those there are."
-        raise OutboxError(message)
-    if entry.state not in states:
-        message = f"Outbox entry {entry_id} is {entry.state}; only one that is {' or '.join(states)} can be {verb}."
-        raise OutboxError(message)
-    return entry
-
-
-def _log(session: Session, entry: OutboxEntry, at: datetime, kind: str, text: str) -> None:
-    sync_log.write(
-        session,
-        at=at,
-        kind=kind,
-        text=text,
-        connection_id=entry.connection_id,
-        customer_id=entry.customer_id,
-        invoice_id=entry.invoice_id,
-        facts={"entry": entry.id, "key": entry.key, "kind": entry.kind},
-    )

@@ -29,7 +29,7 @@ def list_outbox(
 ) -> None:
     """List the entries of the outbox, newest first."""
     from connector.database import reading
-    from connector.outbox import listing
+    from connector.people.outbox_search import listing
 
     for name in state or []:
         if name not in _STATES:
@@ -52,7 +52,7 @@ def list_outbox(
 @outbox.command("approve")
 def approve_entries(ids: Ids, as_json: JsonOption = False) -> None:
     """Let waiting entries leave with the next run."""
-    from connector.outbox import approve
+    from connector.people.approvals import approve
 
     _settle(ids, approve, "approved: it leaves with the next run", as_json=as_json)
 
@@ -62,7 +62,7 @@ def reject_entries(
     ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
 ) -> None:
     """Keep entries from ever leaving."""
-    from connector.outbox import reject
+    from connector.people.approvals import reject
 
     _settle(ids, reject, "rejected: it never leaves", as_json=as_json, why=why)
 
@@ -77,7 +77,7 @@ def resolve_entry(
 ) -> None:
     """Settle a doubt: say whether an effect with an unknown outcome happened."""
     from connector.database import writing
-    from connector.outbox import resolve
+    from connector.people.approvals import resolve
 
     if sent is None:
         raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")

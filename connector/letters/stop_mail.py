@@ -15,6 +15,7 @@ from connector.access.keyring import KeyringError
 from connector.database import reading, writing
 from connector.installation import Installation
 from connector.letters.plain_text import one_line
+from connector.people import approvals
 from connector.tables import Connection, CustomerRow, OutboxEntry
 
 _BOUND_TO = "link that stops one mail"
@@ -54,7 +55,7 @@ def stop_mail(installation: Installation, token: str) -> Stopped | None:
         about = _about(session, entry)
         if not about.too_late:
             by = f"{reader} (by the link in the digest)"
-            outbox.reject(session, [entry.id or 0], by=by, at=installation.now())
+            approvals.reject(session, [entry.id or 0], by=by, at=installation.now())
         return about
 
 

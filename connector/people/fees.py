@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 from connector import outbox, sync_log
 from connector.database import writing
 from connector.installation import Installation
+from connector.people import approvals
 from connector.tables import Connection, CustomerRow, OutboxEntry
 
 _STATES = {"planned": "approved", "waiting": "draft", "done": "posted"}
@@ -33,7 +34,7 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: Any) -> list[O
     wanted = list(ids)
     for entry_id in wanted:
         _fee(session, entry_id)
-    return outbox.approve(session, wanted, by=by, at=at)
+    return approvals.approve(session, wanted, by=by, at=at)
 
 
 def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str = "") -> list[dict[str, Any]]:
@@ -43,12 +44,12 @@ def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str =
         wanted = [_fee(session, entry_id) for entry_id in ids]
         for fee in wanted:
             if fee.state in outbox.UNSENT:
-                outbox.reject(session, [fee.id or 0], by=by, at=now, why=why or "waived")
+                approvals.reject(session, [fee.id or 0], by=by, at=now, why=why or "waived")
             elif fee.state == "done":
                 _plan_waiver(session, fee, by=by, why=why, at=now)
             else:
                 message = f"Fee {fee.id} is {fee.state}; only a draft, approved or posted fee can be waived."
-                raise outbox.OutboxError(message)
+                raise approvals.OutboxError(message)
         session.flush()
         ids_wanted = {fee.id for fee in wanted}
         return [fee for fee in listing(session) if fee["id"] in ids_wanted]
@@ -102,7 +103,7 @@ def _fee(session: Session, entry_id: int) -> OutboxEntry:
     entry = session.get(OutboxEntry, entry_id)
     if entry is None or entry.kind != "late_fee":
         message = f"There is no late fee {entry_id}; `duewell fees list` shows those there are."
-        raise outbox.OutboxError(message)
+        raise approvals.OutboxError(message)
     return entry
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from connector.effects import short_key
 from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 
 PAGE = 50
@@ -110,6 +111,54 @@ def invoices(session: Session, found: Shown) -> list[InvoiceRow]:
         col(InvoiceRow.connection_id) == found.entry.connection_id, col(InvoiceRow.external_id).in_(ids[:500])
     )
     return list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.number))))
+
+
+def listing(
+    session: Session, connection_id: int | None = None, states: Collection[str] | None = None
+) -> list[dict[str, Any]]:
+    """Entries as the JSON surface shows them, newest first."""
+    query = select(OutboxEntry, col(Connection.short_name), col(CustomerRow.name)).join(
+        Connection,
+        col(Connection.id) == OutboxEntry.connection_id,
+    )
+    query = query.outerjoin(
+        CustomerRow,
+        (col(CustomerRow.connection_id) == OutboxEntry.connection_id)
+        & (col(CustomerRow.external_id) == OutboxEntry.customer_id),
+    ).order_by(col(OutboxEntry.id).desc())
+    if connection_id is not None:
+        query = query.where(col(OutboxEntry.connection_id) == connection_id)
+    if states:
+        query = query.where(col(OutboxEntry.state).in_(list(states)))
+    return [_as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
+
+
+def _as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any]:
+    return {
+        "id": entry.id,
+        "kind": entry.kind,
+        "state": entry.state,
+        "key": entry.key,
+        "short_key": short_key(entry.key),
+        "why": entry.why,
+        "connection": connection,
+        "customer": customer,
+        "customer_id": entry.customer_id,
+        "invoice_id": entry.invoice_id,
+        "step": entry.step,
+        "currency": entry.currency,
+        "to": entry.payload.get("to", []),
+        "invoices": [pair[0] for pair in entry.payload.get("taken", [])],
+        "amount": entry.payload.get("amount"),
+        "annual_rate": entry.payload.get("annual_rate"),
+        "leaves_from": entry.leaves_from_at.isoformat() if entry.leaves_from_at else None,
+        "planned_at": entry.planned_at.isoformat(),
+        "ended_at": entry.ended_at.isoformat() if entry.ended_at else None,
+        "attempts": entry.attempts,
+        "answer": entry.answer,
+        "reference": entry.reference,
+        "delivery": entry.delivery,
+    }
 
 
 def _joined() -> Any:

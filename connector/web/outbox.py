@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
 
-from connector import outbox
 from connector.database import reading, writing
+from connector.people import approvals, outbox_search, preview
 from connector.people import fees as late_fees
-from connector.people import outbox_search, preview
 from connector.people.outbox_search import Shown
 from connector.web.routes import Route
 from connector.web.visit import NotHere, NotPossible, Visit
@@ -113,7 +112,7 @@ def settle(visit: Visit) -> Response:
     if act in {"arrived", "not_arrived"}:
         with writing(visit.installation.engine) as session:
             _found(visit, session, entry_id)
-            outbox.resolve(session, entry_id, sent=act == "arrived", by=visit.who.email, at=visit.now)
+            approvals.resolve(session, entry_id, sent=act == "arrived", by=visit.who.email, at=visit.now)
         return visit.go(here, said=act)
     with reading(visit.installation.engine) as session:
         _found(visit, session, entry_id)
@@ -125,9 +124,9 @@ def settle(visit: Visit) -> Response:
 
 def _settle(visit: Visit, session: Session, ids: list[int], act: str) -> None:
     if act == "approve":
-        outbox.approve(session, ids, by=visit.who.email, at=visit.now)
+        approvals.approve(session, ids, by=visit.who.email, at=visit.now)
     else:
-        outbox.reject(session, ids, by=visit.who.email, at=visit.now, why=visit.sent("why"))
+        approvals.reject(session, ids, by=visit.who.email, at=visit.now, why=visit.sent("why"))
 
 
 def _unchanged(visit: Visit, session: Session, chosen: str) -> int:

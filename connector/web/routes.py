@@ -17,7 +17,7 @@ from connector.access import sign_in
 from connector.access.consent import ConsentError
 from connector.access.users import UserError
 from connector.installation import Installation
-from connector.outbox import OutboxError
+from connector.people.approvals import OutboxError
 from connector.web.pages import render
 from connector.web.visit import NotHere, NotPossible, Visit, form_token
 

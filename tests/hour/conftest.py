@@ -14,10 +14,11 @@ from urllib.parse import urljoin
 import pytest
 import requests
 
-from connector import outbox, policies_store
+from connector import policies_store
 from connector.access.connections import begin_consent, finish_consent, set_mode
 from connector.database import reading, writing
 from connector.installation import Installation, open_installation
+from connector.people import outbox_search
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
 from providers.sandbox import Sandbox
@@ -134,7 +135,7 @@ class Town:
 
     def outbox(self, *states: str) -> list[dict[str, Any]]:
         with reading(self.installation.engine) as session:
-            return outbox.listing(session, self.connection, states or None)
+            return outbox_search.listing(session, self.connection, states or None)
 
     def mails(self) -> list[tuple[tuple[str, ...], str]]:
         """Every mail to a customer that the mail system took: to whom, and its subject."""

@@ -19,6 +19,7 @@ from sqlalchemy import select
 from connector import outbox, sync_log
 from connector.access.connections import set_mode
 from connector.database import reading, writing
+from connector.people import approvals
 from connector.people.customers import find_customer
 from connector.tables import CustomerSetting, MailEvent, OutboxEntry, Task
 from connector.web.app import make_app
@@ -318,7 +319,7 @@ def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(to
         row = session.get_one(OutboxEntry, entry(town).id)
         outbox.mark_doubt(row, at=town.installation.now(), answer="nobody knows")
         session.flush()
-        outbox.resolve(session, row.id or 0, sent=False, by="Ann", at=town.installation.now())
+        approvals.resolve(session, row.id or 0, sent=False, by="Ann", at=town.installation.now())
     set_mode(town.installation, town.connection, "approve")
     post_events(town)
     set_mode(town.installation, town.connection, "live")

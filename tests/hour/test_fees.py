@@ -10,9 +10,8 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import outbox
 from connector.database import reading, writing
-from connector.people import fees
+from connector.people import approvals, fees
 from connector.tables import AnswerRow, InvoiceRow
 from providers.sandbox.quickbooks import writes
 
@@ -246,5 +245,5 @@ def test_a_fee_that_cannot_be_waived_says_so_and_may_be_asked_for_again(late: An
 
 
 def test_only_a_fee_can_be_waived_and_only_while_it_stands(late: Any) -> None:
-    with pytest.raises(outbox.OutboxError, match="no late fee"):
+    with pytest.raises(approvals.OutboxError, match="no late fee"):
         fees.waive(late.installation, [4711], by="Ann")

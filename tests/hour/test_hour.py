@@ -10,10 +10,9 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import outbox
 from connector.access.connections import set_mode
 from connector.database import reading, writing
-from connector.people import fees
+from connector.people import approvals, fees
 from connector.tables import AnswerRow, CreditRow, InvoiceRow, PaymentRow
 
 TODAY = date(2026, 6, 10)
@@ -151,12 +150,12 @@ def test_what_waits_for_approval_leaves_after_it_and_only_as_it_was_approved(lat
     [entry] = late.outbox("waiting")
     assert late.mails() == []
     with writing(late.installation.engine) as session:
-        outbox.approve(session, [entry["id"]], by="Ann", at=late.installation.now())
+        approvals.approve(session, [entry["id"]], by="Ann", at=late.installation.now())
     late.books.pay(late.number, "200.00")  # now it says something else
     late.run()
     assert late.mails() == []
     with writing(late.installation.engine) as session:
-        outbox.approve(session, [entry["id"]], by="Ann", at=late.installation.now())
+        approvals.approve(session, [entry["id"]], by="Ann", at=late.installation.now())
     late.run()
     assert len(late.mails()) == 1
 
@@ -166,7 +165,7 @@ def test_a_rejected_mail_never_leaves_and_the_next_rung_comes_in_its_time(late: 
     late.run()
     [entry] = late.outbox("waiting")
     with writing(late.installation.engine) as session:
-        outbox.reject(session, [entry["id"]], by="Ann", at=late.installation.now(), why="I called them")
+        approvals.reject(session, [entry["id"]], by="Ann", at=late.installation.now(), why="I called them")
     for _day in range(3):
         late.run()
         late.pass_days(1)
@@ -212,7 +211,7 @@ def test_a_mail_of_unknown_outcome_is_a_doubt_and_is_not_sent_again(late: Any) -
         late.run()
     assert late.mails() == []
     with writing(late.installation.engine) as session:
-        outbox.resolve(session, entry["id"], sent=False, by="Ann", at=late.installation.now())
+        approvals.resolve(session, entry["id"], sent=False, by="Ann", at=late.installation.now())
     late.run()
     assert len(late.mails()) == 1
 

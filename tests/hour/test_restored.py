@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from connector import outbox
 from connector.access.connections import set_mode
 from connector.backup import restore_backup, write_backup
 from connector.database import writing
 from connector.installation import open_installation
+from connector.people import approvals
 
 FEES = """
 [late_fees]
@@ -105,7 +105,7 @@ def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_
     assert [path for path in folder.iterdir() if "owner-mail" not in path.name] == []
     waiting = town.outbox("waiting")
     with writing(town.installation.engine) as session:
-        outbox.approve(session, [each["id"] for each in waiting], by="Ann", at=town.installation.now())
+        approvals.approve(session, [each["id"] for each in waiting], by="Ann", at=town.installation.now())
     town.run()
     written = [path.read_text() for path in folder.iterdir() if "owner-mail" not in path.name]
     assert len([text for text in written if "accounts@dent.example" in text]) == 1
