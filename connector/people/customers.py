@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import func, or_, select, tuple_
 from sqlmodel import Session, col
 
 from connector import sync_log
@@ -14,6 +14,7 @@ from connector.database import writing
 from connector.installation import Installation
 from connector.letters import suppression
 from connector.money import from_e4
+from connector.paging import Part, cut
 from connector.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 
 _SHOWN_MAX = 5
@@ -36,13 +37,17 @@ class UnknownCustomerError(Exception):
     """No customer, or more than one, is called so; ``str()`` says what would do."""
 
 
-def listing(session: Session, connection_id: int | None = None, search: str = "") -> list[dict[str, Any]]:
+def listing(
+    session: Session, connection_id: int | None = None, search: str = "", *, part: Part | None = None
+) -> list[dict[str, Any]]:
     """List customers with what they owe, per currency, and what a person set."""
     query = _customers(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
     if search:
         query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
-    owed = _owed(session, connection_id)
-    settings = {(row.connection_id, row.customer_id): row for row in session.scalars(select(CustomerSetting))}
+    query = cut(query, part, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
+    rows = session.execute(query).all()
+    some = None if part is None else [(row.connection_id, row.external_id) for row, _name in rows]
+    owed, settings = _owed(session, connection_id, some), _settings(session, some)
     return [
         {
             "id": row.external_id,
@@ -54,7 +59,7 @@ def listing(session: Session, connection_id: int | None = None, search: str = ""
             "owes": owed.get((row.connection_id, row.external_id), {}),
             "set": _as_dict(settings.get((row.connection_id, row.external_id))),
         }
-        for row, short_name in session.execute(query)
+        for row, short_name in rows
     ]
 
 
@@ -127,11 +132,22 @@ def _customers(connection_id: int | None) -> Any:
     return query if connection_id is None else query.where(col(CustomerRow.connection_id) == connection_id)
 
 
-def _owed(session: Session, connection_id: int | None) -> dict[tuple[int, str], dict[str, str]]:
+def _settings(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], CustomerSetting]:
+    query = select(CustomerSetting)
+    if some is not None:
+        query = query.where(tuple_(col(CustomerSetting.connection_id), col(CustomerSetting.customer_id)).in_(some))
+    return {(row.connection_id, row.customer_id): row for row in session.scalars(query)}
+
+
+def _owed(
+    session: Session, connection_id: int | None, some: Sequence[tuple[int, str]] | None
+) -> dict[tuple[int, str], dict[str, str]]:
     key = (col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), col(InvoiceRow.currency))
     query = select(*key, func.sum(col(InvoiceRow.due_e4))).where(col(InvoiceRow.is_open)).group_by(*key)
     if connection_id is not None:
         query = query.where(col(InvoiceRow.connection_id) == connection_id)
+    if some is not None:
+        query = query.where(tuple_(*key[:2]).in_(some))
     owed: dict[tuple[int, str], dict[str, str]] = {}
     for connection, customer, currency, due_e4 in session.execute(query):
         owed.setdefault((connection, customer), {})[currency] = str(from_e4(int(due_e4)))

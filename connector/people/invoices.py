@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import or_, select, tuple_
 from sqlmodel import Session, col
 
 from connector.database import writing
 from connector.installation import Installation
 from connector.money import from_e4
+from connector.paging import Part, cut
 from connector.people.agreements import Word
 from connector.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 
@@ -21,13 +22,17 @@ class UnknownInvoiceError(Exception):
     """No invoice, or more than one, has this number; ``str()`` says what would do."""
 
 
-def listing(session: Session, connection_id: int | None = None, *, only_open: bool = True) -> list[dict[str, Any]]:
+def listing(
+    session: Session, connection_id: int | None = None, *, only_open: bool = True, part: Part | None = None
+) -> list[dict[str, Any]]:
     """List invoices, the longest due first, with what a person said about them."""
     query = _invoices(connection_id).order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))
     if only_open:
         query = query.where(col(InvoiceRow.is_open))
-    said = {(row.connection_id, row.invoice_id): row for row in session.scalars(select(InvoiceSetting))}
-    plans = _plans(session)
+    query = cut(query, part, col(InvoiceRow.connection_id), InvoiceRow.connection_id, InvoiceRow.external_id)
+    rows = session.execute(query).all()
+    some = None if part is None else [(row.connection_id, row.external_id) for row, _name, _customer in rows]
+    said, plans = _settings(session, some), _plans(session, some)
     return [
         {
             "id": row.external_id,
@@ -44,7 +49,7 @@ def listing(session: Session, connection_id: int | None = None, *, only_open: bo
                 **plans.get((row.connection_id, row.external_id), {}),
             },
         }
-        for row, short_name, customer in session.execute(query)
+        for row, short_name, customer in rows
     ]
 
 
@@ -71,7 +76,8 @@ def say(
     with writing(installation.engine) as session:
         row = act(session, invoice, Word(by, installation.now()), **more)
         session.flush()
-        plan = _plans(session, invoice).get((invoice.connection_id, invoice.external_id), {})
+        key = (invoice.connection_id, invoice.external_id)
+        plan = _plans(session, [key]).get(key, {})
         return {"id": invoice.external_id, "number": invoice.number, "said": {**describe(row), **plan}}
 
 
@@ -83,12 +89,17 @@ def describe(row: InvoiceSetting | None) -> dict[str, Any]:
     return {name: getattr(row, name) for name in names if getattr(row, name)}
 
 
-def _plans(session: Session, invoice: InvoiceRow | None = None) -> dict[tuple[int, str], dict[str, str]]:
+def _settings(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], InvoiceSetting]:
+    query = select(InvoiceSetting)
+    if some is not None:
+        query = query.where(tuple_(col(InvoiceSetting.connection_id), col(InvoiceSetting.invoice_id)).in_(some))
+    return {(row.connection_id, row.invoice_id): row for row in session.scalars(query)}
+
+
+def _plans(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], dict[str, str]]:
     query = select(Agreement).where(col(Agreement.kind) == "plan", col(Agreement.state) == "open")
-    if invoice is not None:
-        query = query.where(
-            col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
-        )
+    if some is not None:
+        query = query.where(tuple_(col(Agreement.connection_id), col(Agreement.invoice_id)).in_(some))
     return {
         (row.connection_id, row.invoice_id): {"plan": ", ".join(f"{amount} on {on}" for on, amount in row.instalments)}
         for row in session.scalars(query)

@@ -14,6 +14,7 @@ from connector import sync_log
 from connector.access import team
 from connector.database import writing
 from connector.installation import Installation
+from connector.paging import Part, cut
 from connector.people import agreements
 from connector.people.agreements import Word
 from connector.people.customers import change_settings
@@ -59,6 +60,7 @@ def listing(
     states: Collection[str] = ("open",),
     owner: str = "",
     customer_id: str = "",
+    part: Part | None = None,
 ) -> list[dict[str, Any]]:
     """List tasks, the soonest due first; ``owner`` is a part of a name or address."""
     query = (
@@ -78,6 +80,7 @@ def listing(
         query = query.where(col(Task.customer_id) == customer_id)
     if owner:
         query = query.where(col(Task.owner).icontains(owner, autoescape=True))
+    query = cut(query, part, col(Task.connection_id), Task.id, newest_first=True)
     rows = session.execute(query).all()
     numbers = _numbers(session, [row for row, _, _ in rows])
     return [_shown(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
