@@ -11,18 +11,19 @@ from sqlmodel import Session, col
 from connector import outbox, sync_log
 from connector.database import writing
 from connector.installation import Installation
+from connector.paging import Part, cut
 from connector.people import approvals
 from connector.tables import Connection, CustomerRow, OutboxEntry
 
 _STATES = {"planned": "approved", "waiting": "draft", "done": "posted"}
 
 
-def listing(session: Session, connection_id: int | None = None) -> list[dict[str, Any]]:
+def listing(session: Session, connection_id: int | None = None, *, part: Part | None = None) -> list[dict[str, Any]]:
     """Every fee with its state, newest first; ``annual_rate`` is in percent, sums are exact text."""
     query = select(OutboxEntry).where(col(OutboxEntry.kind) == "late_fee").order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
-    entries = list(session.scalars(query))
+    entries = list(session.scalars(cut(query, part, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)))
     waivers = {
         row.parent_id: row for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "waive_fee"))
     }

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.effects import short_key
+from connector.paging import Part, cut
 from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 
 PAGE = 50
@@ -114,7 +115,11 @@ def invoices(session: Session, found: Shown) -> list[InvoiceRow]:
 
 
 def listing(
-    session: Session, connection_id: int | None = None, states: Collection[str] | None = None
+    session: Session,
+    connection_id: int | None = None,
+    states: Collection[str] | None = None,
+    *,
+    part: Part | None = None,
 ) -> list[dict[str, Any]]:
     """Entries as the JSON surface shows them, newest first."""
     query = select(OutboxEntry, col(Connection.short_name), col(CustomerRow.name)).join(
@@ -130,10 +135,12 @@ def listing(
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))
-    return [_as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
+    query = cut(query, part, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)
+    return [as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
 
 
-def _as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any]:
+def as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any]:
+    """Show an entry as the JSON surface does."""
     return {
         "id": entry.id,
         "kind": entry.kind,
