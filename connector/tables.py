@@ -371,6 +371,7 @@ class OutboxEntry(SQLModel, table=True):
     step: str = ""
     payload: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
     content: str = ""
+    own_words: Any = Field(default=None, sa_column=Column(JSON))  # of a mail: the lines as a person wrote them
     why: str = _text()
     leaves_from_at: datetime | None = _instant()
     approved_at: datetime | None = _instant()
@@ -427,6 +428,20 @@ class Task(SQLModel, table=True):
     made_at: datetime = _instant(nullable=False)
     ended_at: datetime | None = _instant()
     ended_by: str = ""
+
+
+class ExceptionRow(SQLModel, table=True):
+    """Something in a customer's books that is worth a person's eye, until it is mended or he says that it is right."""
+
+    __tablename__: ClassVar[Any] = "exception"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    customer_id: str = Field(primary_key=True)
+    code: str = Field(primary_key=True)
+    invoice_id: str = Field(primary_key=True, default="")
+    why: str = _text()
+    since_at: datetime = _instant(nullable=False)
+    settled_at: datetime | None = _instant()
+    settled_by: str = ""  # who says that it is right as it is
 
 
 class SyncRun(SQLModel, table=True):

@@ -241,6 +241,18 @@ Table(
     Column("seen_at", _INSTANT, nullable=False),
 )
 Table(
+    "exception",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("customer_id", String, primary_key=True),
+    Column("code", String, primary_key=True),
+    Column("invoice_id", String, primary_key=True),
+    Column("why", Text, nullable=False),
+    Column("since_at", _INSTANT, nullable=False),
+    Column("settled_at", _INSTANT),
+    Column("settled_by", String, nullable=False),
+)
+Table(
     "outbox",
     _tables,
     Column("id", Integer, primary_key=True),
@@ -254,6 +266,7 @@ Table(
     Column("step", String, nullable=False),
     Column("payload", JSON, nullable=False),
     Column("content", String, nullable=False),
+    Column("own_words", JSON),
     Column("why", Text, nullable=False),
     Column("leaves_from_at", _INSTANT),
     Column("approved_at", _INSTANT),
