@@ -2,17 +2,22 @@
 
 A changed, missing or inserted line breaks the chain and is found by ``verify``. The database refuses changes by
 triggers; the chain shows those made around them. Ids, sums and reasons belong here, payloads don't.
+
+Of a line's text the hash covers a digest made with a salt of its own. So a text that names a customer can be erased on
+request, salt and all: nobody guesses it back from the digest, and the chain still holds. Every erasure is a line itself
+that says which texts it took; a text that is gone without one breaks the log like any other change.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, insert, select, text
+from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, insert, select, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -22,6 +27,8 @@ _LOG = SQLModel.metadata.tables["sync_log"]
 _FIRST = "0" * 64  # what the first line has as the hash before it
 _CHAIN_LOCK = 7_215_002  # PostgreSQL advisory lock: one writer of the chain at a time; SQLite has one writer anyway
 _CHUNK = 1000
+ERASED = "(erased)"  # in place of a text that was erased; the triggers of the first migration know it too
+ERASURE = "erased"  # the kind of the line that tells of it
 
 
 class ChainVerdict(NamedTuple):
@@ -56,27 +63,51 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
         "customer_id": customer_id,
         "invoice_id": invoice_id,
         "facts": _storable(_canonical(facts or {})),
+        "salt": secrets.token_hex(16),
         "previous_hash": _head(session),
     }
+    line["digest"] = _digest(line)
     session.execute(insert(_LOG), [{**line, "hash": _hash(line)}])
+
+
+def erase(session: Session, ids: Collection[int], *, at: datetime, text: str, connection_id: int | None) -> int:
+    """Take the texts of these lines away for good, and say so in a line of its own; returns how many there were."""
+    wanted, found = sorted(set(ids)), []
+    for start in range(0, len(wanted), _CHUNK):
+        some = (_LOG.c.id.in_(wanted[start : start + _CHUNK]), _LOG.c.salt != "")
+        found += sorted(session.execute(select(_LOG.c.id).where(*some)).scalars())
+        session.execute(update(_LOG).where(*some).values(text=ERASED, salt=""))
+    if found:
+        facts = {"lines": list(_ranges(found))}
+        write(session, at=at, kind=ERASURE, text=text, connection_id=connection_id, facts=facts)
+    return len(found)
 
 
 def verify(session: Session) -> ChainVerdict:
     """Recompute every hash from the first line on, and name the first line that does not fit."""
     previous, count = _FIRST, 0
+    unexplained: set[int] = set()
     query = select(*_as_stored(session)).order_by(_LOG.c.id)
     for row in session.execute(query.execution_options(yield_per=_CHUNK)):
         line = _line(row)
         if line["previous_hash"] != previous:
             return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, why=_MISSING)
-        if line["hash"] != _hash(line):
+        erased = (line["text"], line["salt"]) == (ERASED, "")
+        if line["hash"] != _hash(line) or not (erased or line["digest"] == _digest(line)):
             return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, why=_CHANGED)
+        if erased:
+            unexplained.add(row.id)
+        elif line["kind"] == ERASURE:
+            unexplained -= _lines_of(line["facts"])
         previous, count = line["hash"], count + 1
+    if unexplained:
+        return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=min(unexplained), why=_TAKEN)
     return ChainVerdict(ok=True, entries=count, head=previous)
 
 
 _MISSING = "a line before this one is missing, or was put in or changed"
 _CHANGED = "this line was changed after it was written"
+_TAKEN = "its text was taken away, and no line of the log tells of that erasure"
 
 
 def entries(
@@ -117,8 +148,35 @@ def _decoded(value: object) -> object:
 
 
 def _hash(line: Mapping[str, Any]) -> str:
-    covered = {name: value for name, value in line.items() if name not in {"id", "hash"}}
+    covered = {name: value for name, value in line.items() if name not in _NOT_COVERED}
     return hashlib.sha256(_canonical(covered).encode()).hexdigest()
+
+
+_NOT_COVERED = {"id", "hash", "text", "salt"}
+
+
+def _digest(line: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{line['salt']}\n{line['text']}".encode()).hexdigest()
+
+
+def _ranges(ids: Iterable[int]) -> Iterator[str]:
+    """Write ids, in order, as "3-7" and "9"."""
+    first = last = 0
+    for each in ids:
+        if first and each == last + 1:
+            last = each
+            continue
+        if first:
+            yield f"{first}-{last}" if last > first else str(first)
+        first = last = each
+    if first:
+        yield f"{first}-{last}" if last > first else str(first)
+
+
+def _lines_of(facts: str) -> set[int]:
+    """Read back which lines an erasure took."""
+    parts = (str(each).partition("-") for each in json.loads(facts)["lines"])
+    return {each for first, _, last in parts for each in range(int(first), int(last or first) + 1)}
 
 
 def _canonical(value: Mapping[str, Any]) -> str:

@@ -161,6 +161,17 @@ class CustomerSetting(SQLModel, table=True):
     set_at: datetime = _instant(nullable=False)
 
 
+class ErasedCustomer(SQLModel, table=True):
+    """A customer whose personal data were erased on request: he is not chased, and no pull brings the data back."""
+
+    __tablename__: ClassVar[Any] = "erased_customer"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    customer_id: str = Field(primary_key=True)
+    erased_at: datetime = _instant(nullable=False)
+    erased_by: str = ""
+    told_at: datetime | None = _instant()  # of the newest version of him that the ledger sent, and that was left out
+
+
 class InvoiceRow(SQLModel, table=True):
     """The mirror of a sales invoice. ``is_open`` is what the hot queries ask: authorised and something is due."""
 
@@ -459,7 +470,11 @@ class SyncRun(SQLModel, table=True):
 
 
 class SyncLogEntry(SQLModel, table=True):
-    """One line of the story, chained: ``hash`` covers it and the hash before it. Never changed, never deleted."""
+    """One line of the story, chained: ``hash`` covers it and the hash before it. Never changed, never deleted.
+
+    Of the text the chain covers the digest, made with a salt of the line's own: where the text names a customer who is
+    to be forgotten, text and salt go, and the chain still holds.
+    """
 
     __tablename__: ClassVar[Any] = "sync_log"
     id: int | None = Field(default=None, primary_key=True)
@@ -471,6 +486,8 @@ class SyncLogEntry(SQLModel, table=True):
     invoice_id: str = ""
     text: str = _text()
     facts: str = _text("{}")  # canonical JSON: ids, sums, codes; no payloads
+    salt: str = ""
+    digest: str = ""
     previous_hash: str
     hash: str
     __table_args__ = (
@@ -523,14 +540,16 @@ class SuppressedAddress(SQLModel, table=True):
 
 
 class ContactToken(SQLModel, table=True):
-    """What a mail carries so that its reader can answer: the stop link's and the reply address's unguessable part."""
+    """What a mail carries so that its reader can answer: the unguessable part of a link or of the reply address."""
 
     __tablename__: ClassVar[Any] = "contact_token"
     token: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
-    purpose: str  # stop | reply
+    purpose: str  # stop | reply | page
     made_at: datetime = _instant(nullable=False)
+    expires_at: datetime | None = _instant()  # of the customer's own page; the others stay good
+    revoked_at: datetime | None = _instant()
 
 
 class MailEvent(SQLModel, table=True):

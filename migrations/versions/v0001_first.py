@@ -398,6 +398,8 @@ Table(
     Column("invoice_id", String, nullable=False),
     Column("text", Text, nullable=False),
     Column("facts", Text, nullable=False),
+    Column("salt", String, nullable=False),
+    Column("digest", String, nullable=False),
     Column("previous_hash", String, nullable=False),
     Column("hash", String, nullable=False),
     Index("ix_log_connection", "connection_id", "id"),
@@ -435,6 +437,17 @@ Table(
     Column("customer_id", String, nullable=False),
     Column("purpose", String, nullable=False),
     Column("made_at", _INSTANT, nullable=False),
+    Column("expires_at", _INSTANT),
+    Column("revoked_at", _INSTANT),
+)
+Table(
+    "erased_customer",
+    _tables,
+    Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
+    Column("customer_id", String, primary_key=True),
+    Column("erased_at", _INSTANT, nullable=False),
+    Column("erased_by", String, nullable=False),
+    Column("told_at", _INSTANT),
 )
 Table(
     "mail_event",
@@ -601,14 +614,28 @@ Table(
 )
 # --- end of tables
 
+# The one change there may be: a text that is erased on request goes with its salt, and the rest of the line stays.
+_KEPT = [each.name for each in _tables.tables["sync_log"].columns if each.name not in {"text", "salt"}]
+_ONLY_ERASED = " AND ".join(
+    ["new.text = '(erased)'", "new.salt = ''", *(f"new.{name} IS old.{name}" for name in _KEPT)]
+)
 _SEAL_SQLITE = [
-    f"CREATE TRIGGER sync_log_refuses_{verb.lower()} BEFORE {verb} ON sync_log"
+    f"CREATE TRIGGER sync_log_refuses_{verb.lower()} BEFORE {verb} ON sync_log {condition}"
     " BEGIN SELECT RAISE(ABORT, 'the sync log is never changed'); END"
-    for verb in ("UPDATE", "DELETE")
+    for verb, condition in (("UPDATE", f"WHEN NOT ({_ONLY_ERASED})"), ("DELETE", ""))
 ]
 _SEAL_POSTGRESQL = """
-CREATE FUNCTION refuse_change_of_sync_log() RETURNS trigger LANGUAGE plpgsql AS
-  $$ BEGIN RAISE EXCEPTION 'the sync log is never changed'; END $$;
+CREATE FUNCTION refuse_change_of_sync_log() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    IF NEW.text = '(erased)' AND NEW.salt = '' THEN
+      OLD.text := NEW.text;
+      OLD.salt := NEW.salt;
+      IF OLD IS NOT DISTINCT FROM NEW THEN RETURN NEW; END IF;
+    END IF;
+  END IF;
+  RAISE EXCEPTION 'the sync log is never changed';
+END $$;
 CREATE TRIGGER sync_log_refuses_change BEFORE UPDATE OR DELETE ON sync_log
   FOR EACH ROW EXECUTE FUNCTION refuse_change_of_sync_log();
 CREATE TRIGGER sync_log_refuses_truncate BEFORE TRUNCATE ON sync_log

@@ -85,7 +85,9 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=100)
 @given(
     line=st.integers(1, 3),
-    column=st.sampled_from(["at", "kind", "customer_id", "invoice_id", "text", "facts", "previous_hash", "hash"]),
+    column=st.sampled_from(
+        ["at", "kind", "customer_id", "invoice_id", "text", "facts", "salt", "digest", "previous_hash", "hash"]
+    ),
     place=st.integers(0, 10**6),
     bit=st.integers(0, 7),
 )
@@ -135,3 +137,28 @@ def test_two_writers_make_one_chain(engine: Engine) -> None:
         writer.join()
     verdict = _verdict(engine)
     assert (verdict.ok, verdict.entries) == (True, 40)
+
+
+def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(engine: Engine) -> None:
+    _tell(engine, "one", "Mailed Ann Lee", "Ann Lee replied", "four", "Ann Lee paid")
+    with writing(engine) as session:
+        ids = [line.id or 0 for line in sync_log.entries(session) if "Ann Lee" in line.text]
+        told = "A customer's texts were erased."
+        assert sync_log.erase(session, ids, at=NOON, text=told, connection_id=None) == 3
+        assert sync_log.erase(session, ids, at=NOON, text=told, connection_id=None) == 0
+    with reading(engine) as session:
+        lines = sync_log.entries(session)
+    assert [line.text for line in lines] == ["one", *[sync_log.ERASED] * 2, "four", sync_log.ERASED, told]
+    assert lines[-1].facts == '{"lines":["2-3","5"]}'
+    assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 6)
+    with pytest.raises(DBAPIError, match="never changed"), writing(engine) as session:
+        session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '', kind = 'read' WHERE id = 6"))
+
+
+def test_a_text_taken_away_without_a_word_is_found(engine: Engine) -> None:
+    _tell(engine, "one", "two", "three")
+    with writing(engine) as session:
+        session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '' WHERE id = 2"))
+    verdict = _verdict(engine)
+    assert (verdict.ok, verdict.broken_at_id) == (False, 2)
+    assert "no line of the log tells" in verdict.why
