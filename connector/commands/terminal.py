@@ -45,7 +45,7 @@ def put(text: str) -> None:
 
 def put_json(document: object) -> None:
     """Put one JSON document on stdout."""
-    print(json.dumps(document, default=_plain, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
+    print(json.dumps(document, default=plain, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
 
 
 def put_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -242,7 +242,8 @@ def _cell(value: object) -> str:
     return " ".join(clean(str(value)).split())
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
+    """Write what JSON does not know: days and instants as ISO 8601, all else as its text."""
     if isinstance(value, datetime | date):
         return value.isoformat()
     return str(value)
