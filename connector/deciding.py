@@ -270,6 +270,10 @@ def _log_plans(hour: Hour, session: Session, drafts: Sequence[effects.Draft], ch
             invoice_id=draft.invoice_id,
             facts={"key": key, "kind": draft.kind, "step": draft.step},
         )
+    for key in changes.reworded:
+        draft = by_key[key]
+        text = "What this mail is about has changed, so the words a person gave it are gone; it is written anew."
+        hour.log(session, "edited", text, customer_id=draft.customer_id, facts={"key": key})
     for key in changes.dropped:
         hour.log(session, "unplanned", "A planned effect no longer stands and was dropped.", facts={"key": key})
 

@@ -27,11 +27,15 @@ class StepTaken(Exception):
 
 @dataclass(slots=True)
 class Replanned:
-    """What replanning changed, by key; ``refused`` are drafts whose effect was refused before, with the reason."""
+    """What replanning changed, by key; ``refused`` are drafts whose effect was refused before, with the reason.
+
+    ``reworded`` are mails that a person had worded, for facts which are others now: they are written anew.
+    """
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
+    reworded: list[str] = field(default_factory=list)
     refused: dict[str, str] = field(default_factory=dict)
 
 
@@ -81,7 +85,7 @@ def replan(
         if row.content != draft.content:
             row.run_id = run_id
             row.policy_version = (policy_versions or {}).get(draft.customer_id, policy_version)
-        _fill(row, draft, connection.mode)
+        result.reworded += _fill(row, draft, connection.mode)
     for key, row in rows.items():
         if key not in wanted and row.state in UNSENT:
             session.delete(row)
@@ -190,16 +194,20 @@ def ask_person(session: Session, entry: OutboxEntry, *, at: datetime, on: date, 
     )
 
 
-def _fill(row: OutboxEntry, draft: Draft, mode: str) -> None:
+def _fill(row: OutboxEntry, draft: Draft, mode: str) -> list[str]:
+    """Make the entry what the draft says; returns its key where words of a person are lost by that."""
+    reworded = [row.key] if row.own_words and row.content != draft.content else []
     if row.content != draft.content:
-        row.approved_at, row.approved_by = None, ""
+        row.approved_at, row.approved_by, row.own_words = None, "", None
     row.payload, row.content, row.why = draft.payload, draft.content, draft.why
     row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
     row.customer_id = draft.customer_id  # the invoice may be another customer's by now
     row.leaves_from_at = draft.leaves_from_at
-    # The internal mail to the owner is nobody's approval but his own.
-    waits = (draft.needs_person or mode == "approve") and row.approved_at is None and draft.kind != "owner_mail"
+    # The internal mail to the owner is nobody's approval but his own; what a person words leaves when he says so.
+    asks = draft.needs_person or mode == "approve" or bool(row.own_words)
+    waits = asks and row.approved_at is None and draft.kind != "owner_mail"
     row.state, row.ended_at = ("waiting" if waits else "planned"), None
+    return reworded
 
 
 def _unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:

@@ -54,8 +54,8 @@ class MailFacts:
     ``replies_to`` is the customer's own address, where replies come back to us. ``ways_to_pay`` are the company's own
     lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox keys of the
     mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled. ``words`` are
-    the user's own in place of the shipped ones. ``attachments`` are the invoices themselves, ``statement`` the list of
-    everything open.
+    the user's own templates in place of the shipped ones; ``said`` are lines of this one mail as a person wrote them,
+    filled with nothing. ``attachments`` are the invoices themselves, ``statement`` the list of everything open.
     """
 
     key: str
@@ -86,5 +86,6 @@ class MailFacts:
     message_domain: str = ""
     earlier_keys: Sequence[str] = ()
     words: Mapping[str, str] = field(default_factory=dict)
+    said: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     statement: Attachment | None = None

@@ -33,9 +33,7 @@ class Phrases:
 
     def everything(self) -> dict[str, Any]:
         """Fill the step's words and hand everything to the layouts."""
-        facts = self.facts
-        said = {**step_words(self.language.code, facts.step, facts.tone), **facts.words}
-        own = {name: self._say(text) for name, text in said.items()}
+        facts, own = self.facts, self.own_lines()
         opening, rows = _paragraphs(own["opening"]), self._rows()
         payable = facts.step not in NOT_PAYABLE
         linked = [row for row in rows if row["link"]]
@@ -58,6 +56,12 @@ class Phrases:
             "stop": self._label("stop"),
             "stop_link": "" if facts.step in INTERNAL else facts.stop_link,
         }
+
+    def own_lines(self) -> dict[str, str]:
+        """Fill the lines that are the step's own; what a person wrote for this very mail stands as he wrote it."""
+        facts = self.facts
+        shipped = {**step_words(self.language.code, facts.step, facts.tone), **facts.words}
+        return {name: facts.said.get(name) or self._say(text) for name, text in shipped.items()}
 
     def _values(self) -> dict[str, str]:
         """Everything the words may name."""

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
+from typing import Any
 
 from connector.letters import mail_layout
 from connector.letters.languages import language_of, ordinary_spaces
@@ -25,6 +27,7 @@ __all__ = [
     "PaidLine",
     "compose",
     "message_id",
+    "own_lines",
 ]
 
 TONES = ("gentle", "standard", "firm")
@@ -50,11 +53,7 @@ class MailError(Exception):
 
 def compose(facts: MailFacts) -> Mail:
     """Write the mail, text and HTML. Raises ``MailError`` where a fact is missing that the step must name."""
-    _check(facts)
-    try:
-        filled = Phrases(facts, language_of(facts.language)).everything()
-    except mail_layout.WordsError as error:
-        raise MailError(f"The words of {facts.step} cannot be filled: {error}") from error
+    filled = _filled(facts, Phrases.everything)
     return Mail(
         key=facts.key,
         attempt=facts.attempt,
@@ -70,6 +69,19 @@ def compose(facts: MailFacts) -> Mail:
         headers=_headers(facts),
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
     )
+
+
+def own_lines(facts: MailFacts) -> dict[str, str]:
+    """Write only the lines that a person may change in this one mail; raises ``MailError`` like ``compose``."""
+    return {name: text.strip() for name, text in _filled(facts, Phrases.own_lines).items()}
+
+
+def _filled(facts: MailFacts, fill: Callable[[Phrases], dict[str, Any]]) -> dict[str, Any]:
+    _check(facts)
+    try:
+        return fill(Phrases(facts, language_of(facts.language)))
+    except mail_layout.WordsError as error:
+        raise MailError(f"The words of {facts.step} cannot be filled: {error}") from error
 
 
 def message_id(key: str, domain: str) -> str:

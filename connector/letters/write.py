@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from typing import TypeVar
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -21,6 +23,7 @@ from connector.tables import Connection, OutboxEntry, TakenStep
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Mail
 
+T = TypeVar("T")
 WITH_STATEMENT = frozenset({Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE})
 
 
@@ -36,24 +39,37 @@ def write(hour: Hour, entry_id: int) -> Mail:
     """Write the mail of an outbox entry, with pay links and PDFs as far as the ledger has them."""
     with hour.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        connection = session.get_one(Connection, hour.connection_id)
         if entry.kind == "owner_mail":
+            connection = session.get_one(Connection, hour.connection_id)
             digest = digest_mail.compose(hour.installation, session, connection, entry)
             if digest is None:
                 raise NothingToSay("nothing is left to tell today")
             return digest
+    return _written(hour, entry_id, mails.compose)
+
+
+def own_lines(hour: Hour, entry_id: int) -> dict[str, str]:
+    """Write the lines of a customer's mail that a person may change, as they would be written now."""
+    return _written(hour, entry_id, mails.own_lines)
+
+
+def _written(hour: Hour, entry_id: int, make: Callable[[mails.MailFacts], T]) -> T:
+    with hour.reading() as session:
+        entry = session.get_one(OutboxEntry, entry_id)
+        connection = session.get_one(Connection, hour.connection_id)
         statement = _statement(hour, session, connection, entry)
         policy, _version = policies_store.in_force(session, hour.connection_id).of(entry.customer_id)
         planned, today, settings = _planned(entry, statement), hour.today(connection), hour.installation.settings
         policy = policy.chosen_for(statement.customer, today)
         words = mail_words.own(session, hour.connection_id, planned.step, statement.customer.language)
-        earlier = _earlier_keys(session, entry)
+        earlier, said = _earlier_keys(session, entry), (entry.own_words or {}).get("lines", {})
     try:
         facts = gather(settings, connection, statement, policy, planned, today, lambda each: pay_link(hour, each))
-        facts = _with_ways_back(hour, replace(facts, earlier_keys=earlier, words=words), statement.customer.id)
+        facts = replace(facts, earlier_keys=earlier, words=words, said=said)
+        facts = _with_ways_back(hour, facts, statement.customer.id)
         papers = invoice_pdfs(hour, planned.about) if facts.step is not Step.THANK_YOU else ()
         drawn = _drawn(facts, statement, today) if facts.step in WITH_STATEMENT else None
-        return mails.compose(replace(facts, attachments=papers, statement=drawn))
+        return make(replace(facts, attachments=papers, statement=drawn))
     except mails.MailError as error:
         message = f"The mail for {statement.customer.name} could not be written: {error}"
         raise CannotWrite(message) from error

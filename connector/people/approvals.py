@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Collection, Iterable
 from datetime import datetime
 
@@ -52,6 +54,14 @@ def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetim
         entry.settled_by = ""
     tell(session, entry, at, "resolved", f"Doubt settled: {entry.answer}.")
     return entry
+
+
+def looked_at(entry: OutboxEntry) -> str:
+    """Give the fingerprint of all that a person who settles an entry must have looked at: its facts and its words."""
+    if not entry.own_words:
+        return entry.content
+    words = json.dumps(entry.own_words["lines"], sort_keys=True)
+    return f"{entry.content}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
 
 
 def find_entry(session: Session, entry_id: int, states: Collection[str], verb: str) -> OutboxEntry:

@@ -11,7 +11,9 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.effects import short_key
+from connector.outbox import UNSENT
 from connector.paging import Part, cut
+from connector.people.approvals import looked_at
 from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 
 PAGE = 50
@@ -36,6 +38,11 @@ class Shown:
         return [(str(sum((Decimal(each) for each in due.values()), Decimal())), self.entry.currency)] if due else []
 
     @property
+    def seen(self) -> str:
+        """What a form about it carries, so that only what was looked at is settled."""
+        return looked_at(self.entry)
+
+    @property
     def state(self) -> str:
         """Where it stands, in a person's words."""
         entry = self.entry
@@ -46,6 +53,11 @@ class Shown:
         if entry.state == "refused" and entry.settled_by:
             return "waived"
         return {"waiting": "draft", "planned": "approved", "done": "posted"}.get(entry.state, entry.state)
+
+    @property
+    def can_be_worded(self) -> bool:
+        """Tell whether a person may give it his own words."""
+        return self.entry.kind == "mail" and self.entry.state in UNSENT
 
     @property
     def can_be_waived(self) -> bool:
@@ -165,6 +177,7 @@ def as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any
         "answer": entry.answer,
         "reference": entry.reference,
         "delivery": entry.delivery,
+        "worded_by": (entry.own_words or {}).get("by", ""),
     }
 
 

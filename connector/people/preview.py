@@ -33,6 +33,14 @@ def letter(installation: Installation, entry: OutboxEntry) -> Mail:
         raise NoPreview(str(problem)) from problem
 
 
+def own_lines(installation: Installation, entry: OutboxEntry) -> dict[str, str]:
+    """Write the lines of an un-sent mail that a person may change."""
+    try:
+        return letters.own_lines(_hour(installation, entry), entry.id or 0)
+    except (letters.CannotWrite, MailError) as problem:
+        raise NoPreview(str(problem)) from problem
+
+
 class _NoHour(Hour):
     """What writing a mail needs of an hour, outside of any: it holds no lease and moves none."""
 

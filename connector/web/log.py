@@ -25,10 +25,11 @@ CSV_LINES_MAX = 100_000
 KINDS = (
     "run_started", "run_ended", "pulled", "organisation", "malformed", "warning", "odd", "decided", "planned",
     "calling", "mailed", "told_owner", "noted", "charged", "waiving", "waived", "task", "task_owner",
-    "task_outcome", "refused", "doubt", "asked", "undelivered", "suppressed", "unplanned", "would", "approved",
+    "task_outcome", "refused", "doubt", "asked", "undelivered", "suppressed", "unplanned", "would", "edited",
+    "approved",
     "rejected", "resolved", "customer_set", "invoice_set", "mode", "paused", "resumed", "connected", "disconnected",
     "reconnect", "policy_set", "restored", "user_added", "user_changed", "user_disabled", "user_reset",
-    "password_chosen",
+    "password_chosen", "passkey_added", "passkey_removed", "signed_out", "keys_rotated",
 )  # fmt: skip
 _FILTERS = ("company", "customer", "invoice", "kind", "text", "since", "until")
 

@@ -9,7 +9,8 @@ from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
 
 from connector.database import reading, writing
-from connector.people import approvals, outbox_search, preview
+from connector.letters.mail_words import LINES
+from connector.people import approvals, outbox_search, preview, wording
 from connector.people import fees as late_fees
 from connector.people.outbox_search import Shown
 from connector.web.routes import Route
@@ -59,13 +60,15 @@ def entry(visit: Visit) -> Response:
     with reading(visit.installation.engine) as session:
         found = _found(visit, session, visit.number("entry"))
         invoices = outbox_search.invoices(session, found)
-    letter, problem = None, ""
+    letter, problem, lines = None, "", {}
     if found.entry.kind in {"mail", "owner_mail"} and found.entry.state in _WITH_LETTER:
         try:
             letter = preview.letter(visit.installation, found.entry)
+            if visit.who.may("bookkeeper") and found.can_be_worded:
+                lines = preview.own_lines(visit.installation, found.entry)
         except preview.NoPreview as no:
             problem = str(no)
-    answer = visit.page("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem)
+    answer = visit.page("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem, lines=lines)
     if letter is not None:
         answer.headers["Content-Security-Policy"] = _WITH_FRAME
     return answer
@@ -109,6 +112,12 @@ def settle(visit: Visit) -> Response:
         with writing(visit.installation.engine) as session:
             _settle(visit, session, [_unchanged(visit, session, f"{entry_id}:{visit.sent('content')}")], act)
         return visit.go(here, said=f"{act.removesuffix('e')}ed")
+    if act in {"reword", "as_written"}:
+        lines = {name: visit.sent(name, 20_000) for name in LINES if name in visit.form} if act == "reword" else {}
+        with reading(visit.installation.engine) as session:
+            _unchanged(visit, session, f"{entry_id}:{visit.sent('content')}")
+        wording.reword(visit.installation, entry_id, lines, by=visit.who.email, seen=visit.sent("content"))
+        return visit.go(here, said="worded")
     if act in {"arrived", "not_arrived"}:
         with writing(visit.installation.engine) as session:
             _found(visit, session, entry_id)
@@ -135,7 +144,7 @@ def _unchanged(visit: Visit, session: Session, chosen: str) -> int:
     if not number.isdecimal() or len(number) > 18:
         raise NotHere
     found = _found(visit, session, int(number))
-    if found.entry.content != content:
+    if found.seen != content:
         message = f"What was planned for {found.customer or 'this customer'} has changed meanwhile. Look at it again."
         raise NotPossible(message)
     return int(number)

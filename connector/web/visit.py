@@ -21,6 +21,7 @@ from connector.web.pages import render
 SAID = {
     "approved": "Approved: it leaves with the next run.",
     "rejected": "Rejected: it never leaves.",
+    "worded": "These are its words now; it leaves when it is approved.",
     "arrived": "Settled: it arrived.",
     "not_arrived": "Settled: it did not arrive, and may be planned again.",
     "waived": "Waived; what is in the ledger is voided by the next run.",
