@@ -95,6 +95,8 @@ def wait(hour: Hour, kind: str, error: Reconnect | TryLater | Unknown) -> None:
     reasons = hour.person if isinstance(error, Reconnect) else hour.later
     if reason not in reasons:
         reasons.append(reason)
+    if kind not in {"mail", "owner_mail"}:
+        hour.calls.refused(error)
     hour.setbacks[kind] += 1
     if isinstance(error, (Reconnect, RateLimited)) or hour.setbacks[kind] >= SETBACKS_MAX:
         raise LaneClosed(reason) from error

@@ -21,6 +21,7 @@ from connector.hour import Hour, silent
 from connector.installation import Installation
 from connector.tables import Connection, SyncRun
 from providers.errors import ProviderError, Reconnect, TryLater, Unknown
+from providers.extras import Metered
 
 WAIT_MAX = timedelta(days=1)  # whatever a vendor asks, and whatever a clock shows: a company is looked at once a day
 log = logging.getLogger("duewell.run")
@@ -72,6 +73,7 @@ def _work(hour: Hour) -> None:
     except Reconnect as dead:
         hour.person.append(str(dead))
     except TryLater as wait:
+        hour.calls.refused(wait)
         hour.later.append(str(wait))
         hour.not_before_at = wait.not_before_at or hour.now() + timedelta(minutes=5)
         _write_what_is_owed(hour)
@@ -105,7 +107,7 @@ def _fault(broken: Exception) -> str:
 def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell: Callable[[str], None]) -> Hour:
     now = installation.now()
     with reading(installation.engine) as session:
-        calls = CallBudget(session, held.connection_id, installation.now)
+        calls = budget_of(session, installation, held.connection_id)
         lost = lost_time(session)
     ledger, mailer = open_ledger(installation, held.connection_id, calls), installation.mailer(calls)
     with writing(installation.engine) as session:
@@ -159,10 +161,30 @@ def _end(hour: Hour) -> RunResult:
             connection.health = {"ok": "ok", "later": "limited", "person": "person", "failed": "failing"}[outcome]
             connection.health_why = why
         wait = min(hour.not_before_at, hour.now() + WAIT_MAX) if hour.not_before_at else None
-        connection.next_run_at = wait or lease.next_slot(hour.installation, connection)
+        connection.next_run_at = wait or _next_turn(hour, connection)
         told = story.tell_run(session, connection, hour.run_id, numbers)
         hour.log(session, "run_ended", story.summary(outcome, why, numbers), facts=numbers)
         return RunResult(hour.connection_id, connection.name, outcome, why, told, numbers)
+
+
+def _next_turn(hour: Hour, connection: Connection) -> datetime:
+    """Give the next turn; a later one where too few of the vendor's calls are left for one every interval."""
+    apart = hour.calls.turns_apart()
+    slot = lease.next_slot(hour.installation, connection)
+    return slot if apart is None else max(slot, hour.started_at + min(apart, WAIT_MAX))
+
+
+def budget_of(session: Session, installation: Installation, connection_id: int) -> CallBudget:
+    """Load what a connection may still call."""
+    connection = session.get_one(Connection, connection_id)
+    provider = installation.providers[connection.provider]
+    return CallBudget(
+        session,
+        connection_id,
+        installation.now,
+        interval=timedelta(minutes=installation.settings.duewell_interval_minutes),
+        reads_a_month=provider.reads_a_month(installation.settings) if isinstance(provider, Metered) else None,
+    )
 
 
 def _name(installation: Installation, connection_id: int) -> str:

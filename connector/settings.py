@@ -48,6 +48,18 @@ def _is_this_machine(host: str) -> bool:
         return False
 
 
+def reached_by_customers(base_url: str) -> bool:
+    """Tell whether a customer's mail program can open an address: https, and not this machine or this house alone."""
+    parts = urlsplit(base_url)
+    host = parts.hostname or ""
+    if parts.scheme != "https" or _is_this_machine(host) or host.endswith((".local", ".internal", ".lan")):
+        return False
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host
+
+
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -170,6 +182,7 @@ class Settings(BaseSettings):
     quickbooks_environment: Literal["production", "sandbox"] = "production"
     quickbooks_discovery_url: VendorAddress = ""
     quickbooks_api_url: VendorHost = ""
+    quickbooks_reads_a_month: int = Field(default=500_000, ge=1)  # of Intuit's free tier
     quickbooks_webhook_token: Line = Field(default="", repr=False)
 
     sendgrid_api_key: Line = Field(default="", repr=False)

@@ -176,7 +176,9 @@ def verify(as_json: JsonOption = False) -> None:
 def _status_row(row: Mapping[str, Any]) -> dict[str, Any]:
     waiting, last = row["waiting"], row["last_run"] or {}
     budget = ", ".join(
-        f"{item['limit']}: {item['left']} left" if item["left"] is not None else f"{item['limit']}: {item['used']} used"
+        f"{item['limit']}: {item['left']} left"
+        if item["left"] is not None
+        else f"{item['limit']}: {item['used']} reads"
         for item in row["budget"]
     )
     return {

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlmodel import col
 
+from connector.budget import reads_this_month
 from connector.database import reading
 from connector.installation import Installation
 from connector.tables import Connection, OutboxEntry, Task
@@ -35,6 +36,7 @@ class _Numbers(Collector):
             outbox = session.execute(
                 select(col(OutboxEntry.state), func.count()).group_by(col(OutboxEntry.state))
             ).all()
+            reads = reads_this_month(session, now)
             tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == "open"))
         connections = GaugeMetricFamily("duewell_connections", "Connections", labels=["provider", "mode", "health"])
         for labels, count in Counter((row.provider, row.mode, row.health) for row in rows).items():
@@ -46,6 +48,16 @@ class _Numbers(Collector):
         entries = GaugeMetricFamily("duewell_outbox_entries", "Entries of the outbox", labels=["state"])
         for state, count in outbox:
             entries.add_metric([state], count)
-        yield from (connections, age, entries)
+        metered = GaugeMetricFamily(
+            "duewell_reads_this_month",
+            "Reads of books since the month began (QuickBooks meters them)",
+            labels=["provider"],
+        )
+        for provider, count in sorted(reads.items()):
+            metered.add_metric([provider], count)
+        drift = GaugeMetricFamily("duewell_drift", "Documents a nightly comparison had to mend", labels=["connection"])
+        for row in rows:
+            drift.add_metric([str(row.id)], row.drift)
+        yield from (connections, age, entries, metered, drift)
         yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
         yield GaugeMetricFamily("duewell_scheduler_up", "Whether the scheduler runs", value=int(self._scheduler_alive))

@@ -18,6 +18,10 @@ class _QuickBooks:
         names = ("quickbooks_client_id", "quickbooks_client_secret")
         return [name.upper() for name in names if not getattr(settings, name)]
 
+    def reads_a_month(self, settings: Any) -> int:
+        """What Intuit's tier allows the app for all its companies; beyond it the app is shown as offline there."""
+        return int(settings.quickbooks_reads_a_month)
+
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
         """Where to send the person."""
         from providers.quickbooks import oauth  # noqa: PLC0415
