@@ -12,7 +12,7 @@ from connector.letters.plain_text import one_line
 from connector.outbox import UNSENT
 from connector.people import preview
 from connector.people.approvals import OutboxError, find_entry, looked_at, tell
-from connector.tables import OutboxEntry
+from connector.tables import Connection, OutboxEntry
 
 _SUBJECT_SIGNS_MAX = 200
 _PARAGRAPH_SIGNS_MAX = 2000
@@ -43,6 +43,7 @@ def reword(installation: Installation, entry_id: int, lines: Mapping[str, str], 
             message = "This mail has changed meanwhile. Look at it again."
             raise OutboxError(message)
         _keep(entry, {**before, **own} if own else {}, by, installation.now())
+        session.get_one(Connection, entry.connection_id).decided_on = ""
         said = f"changed the {' and the '.join(changed)} of" if own else "took back all words of a person from"
         text = f"{by} {said} this mail: {entry.why}"
         tell(session, entry, installation.now(), "edited", text)
