@@ -1,4 +1,4 @@
-"""Signing in: one-time links, passwords, sessions kept in the database, and limits on trying."""
+"""Signing in: one-time links, passwords, and limits on trying."""
 
 from __future__ import annotations
 
@@ -10,17 +10,15 @@ from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
 from connector import sync_log
-from connector.access import passwords
-from connector.access.users import Person, UserError, add_user, any_user, end_access, person_of
+from connector.access import passwords, sessions
+from connector.access.sessions import Browser
+from connector.access.users import Person, add_user, any_user, end_access
 from connector.database import reading, writing
 from connector.installation import Installation
-from connector.tables import SignInAttempt, SignInLink, User, WebSession
+from connector.tables import Passkey, SignInAttempt, SignInLink, User
 
 LINK_LIFETIME = timedelta(hours=24)
-UNUSED_MAX = timedelta(hours=12)
-SESSION_MAX = timedelta(days=7)
-PER_ADDRESS_MAX, PER_EMAIL_MAX = 20, 10  # failures in an hour
-_SEEN_EVERY = timedelta(minutes=5)  # a page that is looked at need not write each time
+PER_ADDRESS_MAX, PER_EMAIL_MAX, PER_ACCOUNT_MAX = 20, 10, 20  # failures: two in an hour, the last in a day
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 
 
@@ -68,7 +66,7 @@ def whose_link(session: Session, token: str, at: datetime) -> tuple[SignInLink, 
     return link, user
 
 
-def enter_by_link(installation: Installation, token: str) -> str | None:
+def enter_by_link(installation: Installation, token: str, browser: Browser) -> str | None:
     """Let in at once by a link that allows it; None where a password must be chosen first."""
     now = installation.now()
     with writing(installation.engine) as session:
@@ -76,10 +74,12 @@ def enter_by_link(installation: Installation, token: str) -> str | None:
         if not link.enters or user is None:
             return None
         link.used_at = now
-        return _begin(session, user, now)
+        return sessions.begin(session, user, now, browser)
 
 
-def choose_password(installation: Installation, token: str, password: str, *, email: str = "", name: str = "") -> str:
+def choose_password(
+    installation: Installation, token: str, password: str, browser: Browser, *, email: str = "", name: str = ""
+) -> str:
     """Use up a link: set the password (and make the first owner), end other sessions, and begin one."""
     now = installation.now()
     with reading(installation.engine) as session:
@@ -94,80 +94,83 @@ def choose_password(installation: Installation, token: str, password: str, *, em
         if link.user_id is None:
             session.delete(link)
         sync_log.write(session, at=now, kind="password_chosen", text=f"{user.email} chose a password.")
-        return _begin(session, user, now)
+        return sessions.begin(session, user, now, browser)
 
 
-def sign_in(installation: Installation, email: str, password: str, address: str) -> str:
+def sign_in(installation: Installation, email: str, password: str, browser: Browser) -> str:
     """Check a password and begin a session; returns its token."""
     now, email = installation.now(), email.strip().lower()[:254]
+    user = _checked(installation, email, password, browser.address)
+    if user.passkey_only:
+        message = "This account takes no password alone. Use the passkey, or have a new link made."
+        raise SignInError(message)
+    with writing(installation.engine) as session:
+        return sessions.begin(session, session.get_one(User, user.id), now, browser)
+
+
+def prove(installation: Installation, person: Person, token: str, password: str, address: str) -> None:
+    """Check the password of somebody who is signed in, before he does what is dangerous. Raises ``SignInError``."""
+    _checked(installation, person.email, password, address)
+    with writing(installation.engine) as session:
+        sessions.prove(session, token, installation.now())
+
+
+def change_password(installation: Installation, person: Person, token: str, password: str) -> None:
+    """Give a person who has just shown who he is another password; his other sessions end."""
+    hashed, now = passwords.hash_password(password, person.email), installation.now()
+    with writing(installation.engine) as session:
+        session.get_one(User, person.id).password_hash = hashed
+        sessions.end_others(session, person.id, token, by=person.email, at=now)
+        sync_log.write(session, at=now, kind="password_chosen", text=f"{person.email} chose another password.")
+
+
+def _checked(installation: Installation, email: str, password: str, address: str) -> User:
+    """Find whom address and password belong to; a failure counts for the limits, whoever it was."""
+    now = installation.now()
     with reading(installation.engine) as session:
         _refuse_too_many(session, address, email, now)
         user = session.scalars(select(User).where(col(User.email) == email)).first()
-    right = passwords.fits(password, user.password_hash if user and user.disabled_at is None else "")
-    with writing(installation.engine) as session:
-        if not right or user is None:
-            session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
-            session.add(SignInAttempt(at=now, address=address, email=email))
-        else:
-            return _begin(session, session.get_one(User, user.id), now)
+    if passwords.fits(password, user.password_hash if user and user.disabled_at is None else "") and user is not None:
+        return user
+    note_failure(installation, address, email)
     message = "Address and password do not belong together."
     raise SignInError(message)
 
 
-def find_person(installation: Installation, token: str) -> Person | None:
-    """Find who is signed in by a session's token."""
-    if not token:
-        return None
+def note_failure(installation: Installation, address: str, email: str) -> None:
+    """Count a failed sign-in for the limits."""
     now = installation.now()
-    with reading(installation.engine) as session:
-        row = session.get(WebSession, _hash(token))
-        if row is None or now - row.seen_at > UNUSED_MAX or now - row.started_at > SESSION_MAX:
-            return None
-        user = session.get_one(User, row.user_id)
-        person = None if user.disabled_at is not None else person_of(session, user)
-    if person is not None and now - row.seen_at > _SEEN_EVERY:
-        with writing(installation.engine) as session:
-            still = session.get(WebSession, row.token_hash)
-            if still is not None:
-                still.seen_at = now
-    return person
-
-
-def sign_out(installation: Installation, token: str) -> None:
-    """End a session."""
     with writing(installation.engine) as session:
-        session.execute(delete(WebSession).where(col(WebSession.token_hash) == _hash(token)))
+        session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
+        session.add(SignInAttempt(at=now, address=address, email=email))
+
+
+def refuse_too_many(installation: Installation, address: str) -> None:
+    """Raise ``TooManyTriesError`` where too much was tried from there, whatever the way in."""
+    with reading(installation.engine) as session:
+        _refuse_too_many(session, address, "", installation.now())
 
 
 def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
-    """Forget a user's password and end his sessions; returns the token of the link by which he chooses a new one."""
-    user.password_hash, user.disabled_at = "", None
+    """Forget a user's password and passkeys, end his sessions; returns the token of the link to a new password."""
+    user.password_hash, user.disabled_at, user.passkey_only = "", None, False
+    session.execute(delete(Passkey).where(col(Passkey.user_id) == user.id))  # lost, or not his: who knows
     end_access(session, user)
     sync_log.write(session, at=at, kind="user_reset", text=f"{by} made a new sign-in link for {user.email}.")
     return make_link(session, user, at)
 
 
-def session_hash(token: str) -> str:
-    """What a session's token is known by in the database."""
-    return _hash(token) if token else ""
-
-
-def _begin(session: Session, user: User, now: datetime) -> str:
-    if user.disabled_at is not None:
-        message = f"{user.email} is disabled."
-        raise UserError(message)
-    session.execute(delete(WebSession).where(col(WebSession.started_at) < now - SESSION_MAX))
-    token = secrets.token_urlsafe(32)
-    session.add(WebSession(token_hash=_hash(token), user_id=user.id or 0, started_at=now, seen_at=now))
-    user.signed_in_at = now
-    return token
-
-
 def _refuse_too_many(session: Session, address: str, email: str, now: datetime) -> None:
-    recent = select(func.count()).select_from(SignInAttempt).where(col(SignInAttempt.at) > now - _HOUR)
-    from_there = session.scalar(recent.where(col(SignInAttempt.address) == address)) or 0
-    for_him = session.scalar(recent.where(col(SignInAttempt.email) == email)) or 0
-    if from_there >= PER_ADDRESS_MAX or for_him >= PER_EMAIL_MAX:
+    def failures(since: datetime, **of: str) -> int:
+        where = [col(getattr(SignInAttempt, name)) == value for name, value in of.items()]
+        counted = select(func.count()).select_from(SignInAttempt).where(col(SignInAttempt.at) > since, *where)
+        return session.scalar(counted) or 0
+
+    if (
+        failures(now - _HOUR, address=address) >= PER_ADDRESS_MAX
+        or (email and failures(now - _HOUR, email=email) >= PER_EMAIL_MAX)
+        or (email and failures(now - _DAY, email=email) >= PER_ACCOUNT_MAX)
+    ):
         message = "Too many tries. Wait an hour, or have a new link made at the terminal: duewell users reset"
         raise TooManyTriesError(message)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.access import sign_in
+from connector.access import passkeys, sessions, sign_in
 from connector.access.passwords import WeakPasswordError
 from connector.access.users import UserError, any_user
 from connector.database import reading
+from connector.web import confirm
+from connector.web.pages import SCRIPT_POLICY
 from connector.web.routes import Route, with_session
-from connector.web.visit import Visit
+from connector.web.visit import Visit, is_ours
 
 
 def ask(visit: Visit) -> Response:
@@ -22,7 +24,20 @@ def ask(visit: Visit) -> Response:
 def enter(visit: Visit) -> Response:
     """Let in who knows his password."""
     try:
-        token = sign_in.sign_in(visit.installation, visit.sent("email"), _password(visit), visit.address)
+        token = sign_in.sign_in(visit.installation, visit.sent("email"), _password(visit), visit.browser)
+    except sign_in.TooManyTriesError as problem:
+        return _form(visit, 429, str(problem))
+    except sign_in.SignInError as problem:
+        return _form(visit, 401, str(problem))
+    return with_session(visit.installation, visit.go(_next(visit.sent("next"))), token)
+
+
+def enter_by_passkey(visit: Visit) -> Response:
+    """Let in whose device has checked that it is he."""
+    try:
+        token = passkeys.sign_in(
+            visit.installation, visit.sent("challenge"), visit.sent("passkey", 20_000), visit.browser
+        )
     except sign_in.TooManyTriesError as problem:
         return _form(visit, 429, str(problem))
     except sign_in.SignInError as problem:
@@ -33,7 +48,7 @@ def enter(visit: Visit) -> Response:
 def welcome(visit: Visit) -> Response:
     """Show what a one-time link leads to: the choice of a password; the demo's lets in at once."""
     try:
-        token = sign_in.enter_by_link(visit.installation, str(visit.parameters["link"]))
+        token = sign_in.enter_by_link(visit.installation, str(visit.parameters["link"]), visit.browser)
     except sign_in.SignInError as problem:
         return visit.page("answer.html", 404, title="Not a link that counts", lines=[str(problem)])
     if token is not None:
@@ -48,7 +63,9 @@ def choose(visit: Visit) -> Response:
         return _choice(visit, 422, "The two passwords are not the same.")
     email, name = visit.sent("email"), visit.sent("name")
     try:
-        token = sign_in.choose_password(visit.installation, link, _password(visit), email=email, name=name)
+        token = sign_in.choose_password(
+            visit.installation, link, _password(visit), visit.browser, email=email, name=name
+        )
     except sign_in.SignInError as problem:
         return visit.page("answer.html", 404, title="Not a link that counts", lines=[str(problem)])
     except (WeakPasswordError, UserError) as problem:
@@ -58,7 +75,7 @@ def choose(visit: Visit) -> Response:
 
 def leave(visit: Visit) -> Response:
     """End the session."""
-    sign_in.sign_out(visit.installation, visit.token)
+    sessions.sign_out(visit.installation, visit.token)
     return with_session(visit.installation, visit.go("/sign-in", said="out"), "")
 
 
@@ -67,7 +84,13 @@ def _form(visit: Visit, code: int, problem: str = "") -> Response:
         nobody_yet = not any_user(session)
     wanted = _next(visit.sent("next") or visit.query.get("next", ""))
     email = visit.sent("email")
-    return visit.page("sign_in.html", code, problem=problem, nobody_yet=nobody_yet, next=wanted, email=email)
+    options = passkeys.sign_in_options(visit.installation, None)
+    answer = visit.page(
+        "sign_in.html", code, problem=problem, nobody_yet=nobody_yet, next=wanted, email=email, options=options
+    )
+    if options:
+        answer.headers["Content-Security-Policy"] = SCRIPT_POLICY
+    return answer
 
 
 def _choice(visit: Visit, code: int, problem: str = "") -> Response:
@@ -87,12 +110,14 @@ def _password(visit: Visit, name: str = "password") -> str:
 
 def _next(wanted: str) -> str:
     """Lead on to a page of ours, never to another host."""
-    return wanted if wanted.startswith("/") and not wanted.startswith(("//", "/\\", "/sign-in")) else "/"
+    return wanted if is_ours(wanted) else "/"
 
 
 ROUTES = (
     Route("GET", "/sign-in", ask, "nobody"),
     Route("POST", "/sign-in", enter, "nobody"),
+    Route("POST", "/sign-in/passkey", enter_by_passkey, "nobody"),
+    Route("POST", "/confirm", confirm.confirm, "viewer", dangerous=True),
     Route("GET", "/welcome/{link}", welcome, "nobody"),
     Route("POST", "/welcome/{link}", choose, "nobody"),
     Route("POST", "/sign-out", leave, "viewer"),

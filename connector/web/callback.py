@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from connector.access.consent import ConsentError, finish_consent, redirect_uri
-from connector.access.sign_in import session_hash
+from connector.access.sessions import session_hash
 from connector.installation import Installation
 from connector.web.pages import render
 

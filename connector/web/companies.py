@@ -7,8 +7,8 @@ from sqlmodel import Session, col
 from starlette.responses import Response
 
 from connector.access import connections
-from connector.access.sign_in import session_hash
-from connector.database import reading, writing
+from connector.access.sessions import session_hash
+from connector.database import reading
 from connector.installation import Installation
 from connector.people import switching
 from connector.tables import Budget, Connection, SyncRun
@@ -94,8 +94,7 @@ def resume(visit: Visit) -> Response:
 def run_now(visit: Visit) -> Response:
     """Let the scheduler run a company as soon as it wakes."""
     company_id = _id(visit)
-    with writing(visit.installation.engine) as session:
-        session.get_one(Connection, company_id).next_run_at = visit.now
+    connections.run_soon(visit.installation, company_id)
     return visit.go(f"/companies/{company_id}", said="soon")
 
 
@@ -133,12 +132,12 @@ def _id(visit: Visit) -> int:
 
 ROUTES = (
     Route("GET", "/companies", listing),
-    Route("POST", "/companies/connect", connect, "owner"),
+    Route("POST", "/companies/connect", connect, "owner", dangerous=True),
     Route("GET", "/companies/{company:int}", company),
     Route("GET", "/companies/{company:int}/mode", ask_mode, "bookkeeper"),
-    Route("POST", "/companies/{company:int}/mode", switch_mode, "bookkeeper"),
+    Route("POST", "/companies/{company:int}/mode", switch_mode, "bookkeeper", dangerous=True),
     Route("POST", "/companies/{company:int}/pause", pause, "bookkeeper"),
     Route("POST", "/companies/{company:int}/resume", resume, "bookkeeper"),
     Route("POST", "/companies/{company:int}/run", run_now, "bookkeeper"),
-    Route("POST", "/companies/{company:int}/disconnect", disconnect, "owner"),
+    Route("POST", "/companies/{company:int}/disconnect", disconnect, "owner", dangerous=True),
 )

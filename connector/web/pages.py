@@ -1,4 +1,4 @@
-"""Renders the pages: Jinja2 templates of the folder ``templates``, everything escaped, no script anywhere."""
+"""Renders the pages: Jinja2 templates of the folder ``templates``, everything escaped; no script but passkeys' own."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ from connector.money import from_e4
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
+SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
+# For the pages that ask for a passkey, which no browser does without a script; all others allow none.
+SCRIPT_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
+    " frame-ancestors 'none'"
+)
 
 
 def moment(value: datetime | None, zone: str = "UTC") -> str | Markup:

@@ -13,11 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from connector.access import sign_in
+from connector.access import sessions
 from connector.access.consent import ConsentError
 from connector.access.users import UserError
 from connector.installation import Installation
 from connector.people.approvals import OutboxError
+from connector.web import confirm
 from connector.web.pages import render
 from connector.web.visit import NotHere, NotPossible, Visit, form_token
 
@@ -28,12 +29,18 @@ _FIELDS_MAX = 2000
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A page. ``needs`` is the least role that may ask for it; "nobody" is open to everybody."""
+    """A page. ``needs`` is the least role that may ask for it; "nobody" is open to everybody.
+
+    A ``dangerous`` one is for those only who have shown within half an hour that it is they who sit there; the others
+    are asked, and what they had filled in is kept. Connecting and ending, switching modes, policies, keys, tokens,
+    people, and what takes data out are dangerous.
+    """
 
     method: str
     path: str
     handler: Callable[[Visit], Response]
     needs: str = "viewer"
+    dangerous: bool = False
 
 
 def add_routes(app: FastAPI, installation: Installation, routes: Sequence[Route]) -> None:
@@ -52,7 +59,7 @@ def with_session(installation: Installation, response: Response, token: str) -> 
     response.set_cookie(
         cookie_name(installation),
         token,
-        max_age=int(sign_in.SESSION_MAX.total_seconds()) if token else 0,
+        max_age=int(sessions.SESSION_MAX.total_seconds()) if token else 0,
         path="/",
         secure=_is_https(installation),
         httponly=True,
@@ -83,7 +90,7 @@ async def _body(request: Request) -> bytes | None:
 
 def _answer(installation: Installation, route: Route, request: Request, body: bytes) -> Response:
     token = request.cookies.get(cookie_name(installation), "")
-    person = sign_in.find_person(installation, token)
+    person = sessions.find_person(installation, token)
     if route.needs != "nobody":
         if person is None:
             return _to_sign_in(route, request)
@@ -97,15 +104,16 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
     visit = Visit(
         installation,
         request.url.path,
+        method=route.method,
         parameters=request.path_params,
         query=request.query_params,
         form=form,
         person=person,
         token=token if person else "",
-        address=request.client.host if request.client else "",
+        browser=sessions.Browser(request.client.host if request.client else "", request.headers.get("user-agent", "")),
     )
     try:
-        return route.handler(visit)
+        return (confirm.ask(visit) if route.dangerous else None) or route.handler(visit)
     except NotHere:
         return _refuse(404, "Not found", "There is nothing here.", visit)
     except (NotPossible, OutboxError, UserError, ConsentError) as problem:

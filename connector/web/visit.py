@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from connector.access.sessions import Browser
 from connector.access.users import Person
 from connector.installation import Installation
 from connector.tables import Connection
@@ -29,8 +30,15 @@ SAID = {
     "paused": "Paused.",
     "resumed": "It runs again.",
     "soon": "It runs within a minute.",
+    "policy": "In force from the next run on.",
     "recorded": "Recorded: the next run follows it.",
     "out": "You are signed out.",
+    "password": "Your password was changed; every other browser is signed out.",
+    "ended": "That session is over.",
+    "others": "Every other browser is signed out.",
+    "passkey": "The passkey was added.",
+    "no_passkey": "The passkey was removed.",
+    "ways": "Changed.",
 }
 
 
@@ -48,12 +56,13 @@ class Visit:
 
     installation: Installation
     path: str
+    method: str = "GET"
     parameters: Mapping[str, object] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
     person: Person | None = None
     token: str = ""
-    address: str = ""
+    browser: Browser = field(default_factory=Browser)
 
     @property
     def now(self) -> datetime:
@@ -112,6 +121,11 @@ class Visit:
     def said(self) -> str:
         """What was just done, told on the page that follows it."""
         return SAID.get(self.query.get("said", ""), "")
+
+
+def is_ours(path: str) -> bool:
+    """Tell whether a page that is asked for by name is one of ours, and no other host's."""
+    return path.startswith("/") and not path.startswith(("//", "/\\", "/sign-in"))
 
 
 def form_token(session_token: str, path: str) -> str:

@@ -1,0 +1,157 @@
+"""Sessions of browsers that are signed in: begun, looked up, listed, ended, and asked anew who it is."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlmodel import Session, col
+
+from connector import sync_log
+from connector.access.users import Person, UserError, person_of
+from connector.database import reading, writing
+from connector.installation import Installation
+from connector.tables import Passkey, User, WebSession
+
+UNUSED_MAX = timedelta(hours=12)
+SESSION_MAX = timedelta(days=7)
+PROOF_LIFETIME = timedelta(minutes=30)
+_SEEN_EVERY = timedelta(minutes=5)  # a page that is looked at need not write each time
+_ID_LENGTH = 16  # of its hash: enough to name one of a person's sessions, useless for entering it
+
+
+@dataclass(frozen=True, slots=True)
+class Browser:
+    """Where a session was begun, so that its owner can recognise it."""
+
+    address: str = ""
+    agent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A session as its owner sees it."""
+
+    id: str
+    started_at: datetime
+    seen_at: datetime
+    browser: Browser
+    this_one: bool
+
+
+def begin(session: Session, user: User, now: datetime, browser: Browser) -> str:
+    """Begin a session of a user who has just shown who he is; returns the token for the cookie."""
+    if user.disabled_at is not None:
+        message = f"{user.email} is disabled."
+        raise UserError(message)
+    session.execute(delete(WebSession).where(col(WebSession.started_at) < now - SESSION_MAX))
+    token = secrets.token_urlsafe(32)
+    row = WebSession(
+        token_hash=session_hash(token),
+        user_id=user.id or 0,
+        started_at=now,
+        seen_at=now,
+        proved_at=now,
+        address=browser.address[:60],
+        browser=browser.agent[:200],
+    )
+    session.add(row)
+    user.signed_in_at = now
+    return token
+
+
+def find_person(installation: Installation, token: str) -> Person | None:
+    """Find who is signed in by a session's token."""
+    if not token:
+        return None
+    now = installation.now()
+    with reading(installation.engine) as session:
+        row = _living(session, token, now)
+        if row is None:
+            return None
+        user = session.get_one(User, row.user_id)
+        person = None if user.disabled_at is not None else person_of(session, user)
+    if person is not None and now - row.seen_at > _SEEN_EVERY:
+        with writing(installation.engine) as session:
+            still = session.get(WebSession, row.token_hash)
+            if still is not None:
+                still.seen_at = now
+    return person
+
+
+def is_proved(installation: Installation, token: str) -> bool:
+    """Tell whether this browser has shown within half an hour who sits before it.
+
+    Where there is nothing to show (the demo's owner has no password) nothing is asked for.
+    """
+    now = installation.now()
+    with reading(installation.engine) as session:
+        row = _living(session, token, now)
+        if row is None:
+            return False
+        if row.proved_at is not None and now - row.proved_at <= PROOF_LIFETIME:
+            return True
+        user = session.get_one(User, row.user_id)
+        keys = session.scalar(select(col(Passkey.id)).where(col(Passkey.user_id) == user.id).limit(1))
+        return not (user.password_hash or user.oidc_subject or keys)
+
+
+def prove(session: Session, token: str, now: datetime) -> None:
+    """Note, in the caller's transaction, that this browser has shown who sits before it."""
+    row = _living(session, token, now)
+    if row is not None:
+        row.proved_at = now
+
+
+def listing(session: Session, person: Person, token: str, now: datetime) -> list[Shown]:
+    """List a person's sessions, the newest first."""
+    rows = sorted(_of(session, person, now), key=lambda row: row.seen_at, reverse=True)
+    return [_shown(row, this_one=row.token_hash == session_hash(token)) for row in rows]
+
+
+def end_one(installation: Installation, person: Person, session_id: str) -> bool:
+    """End one of a person's sessions; False where he has no such one."""
+    now = installation.now()
+    with writing(installation.engine) as session:
+        found = [row for row in _of(session, person, now) if row.token_hash[:_ID_LENGTH] == session_id]
+        for row in found:
+            session.delete(row)
+    return bool(found)
+
+
+def end_others(session: Session, user_id: int, token: str, *, by: str, at: datetime) -> None:
+    """End every session of a user but the one with this token ("": every one), in the caller's transaction."""
+    others = col(WebSession.token_hash) != session_hash(token)
+    session.execute(delete(WebSession).where(col(WebSession.user_id) == user_id, others))
+    sync_log.write(session, at=at, kind="signed_out", text=f"{by} ended every other session of this account.")
+
+
+def sign_out(installation: Installation, token: str) -> None:
+    """End a session."""
+    with writing(installation.engine) as session:
+        session.execute(delete(WebSession).where(col(WebSession.token_hash) == session_hash(token)))
+
+
+def session_hash(token: str) -> str:
+    """What a session's token is known by in the database."""
+    return hashlib.sha256(token.encode()).hexdigest() if token else ""
+
+
+def _shown(row: WebSession, *, this_one: bool) -> Shown:
+    browser = Browser(row.address, row.browser)
+    return Shown(row.token_hash[:_ID_LENGTH], row.started_at, row.seen_at, browser, this_one)
+
+
+def _living(session: Session, token: str, now: datetime) -> WebSession | None:
+    row = session.get(WebSession, session_hash(token)) if token else None
+    if row is None or now - row.seen_at > UNUSED_MAX or now - row.started_at > SESSION_MAX:
+        return None
+    return row
+
+
+def _of(session: Session, person: Person, now: datetime) -> list[WebSession]:
+    living = (col(WebSession.seen_at) >= now - UNUSED_MAX, col(WebSession.started_at) >= now - SESSION_MAX)
+    return list(session.scalars(select(WebSession).where(col(WebSession.user_id) == person.id, *living)))
