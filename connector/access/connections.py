@@ -32,6 +32,7 @@ __all__ = [
     "open_ledger",
     "pause",
     "resume",
+    "run_soon",
     "set_mode",
 ]
 
@@ -154,6 +155,15 @@ def resume(installation: Installation, connection_id: int, *, by: str = "") -> C
         _refuse_if_disconnected(row)
         row.paused_why, row.paused_until_on, row.next_run_at = "", None, installation.now()
         _log(installation, session, row, "resumed", f"{row.name} was resumed{_by(by)}.")
+        return row
+
+
+def run_soon(installation: Installation, connection_id: int) -> Connection:
+    """Let the scheduler run a connection as soon as it wakes."""
+    with writing(installation.engine) as session:
+        row = session.get_one(Connection, connection_id)
+        _refuse_if_disconnected(row)
+        row.next_run_at = installation.now()
         return row
 
 

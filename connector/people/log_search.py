@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -70,6 +71,19 @@ def runs(session: Session, wanted: Wanted, *, size: int = PAGE) -> Found:
     if wanted.until_at is not None:
         query = query.where(col(SyncRun.started_at) < wanted.until_at)
     return _page(session, query, SyncRun, wanted, size)
+
+
+def as_dict(row: SyncLogEntry, connection: str) -> dict[str, Any]:
+    """Show a line as the JSON surface does."""
+    names = ("kind", "run_id", "customer_id", "invoice_id", "text")
+    shown = {name: getattr(row, name) for name in names}
+    return {"id": row.id, "at": row.at, "connection": connection, **shown, "facts": json.loads(row.facts)}
+
+
+def run_as_dict(row: SyncRun, connection: str) -> dict[str, Any]:
+    """Show a run as the JSON surface does."""
+    names = ("started_at", "ended_at", "outcome", "why", "dry", "numbers")
+    return {"id": row.id, "connection": connection, **{name: getattr(row, name) for name in names}}
 
 
 def _conditions(session: Session, wanted: Wanted) -> Select[SyncLogEntry] | None:
