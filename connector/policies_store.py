@@ -7,8 +7,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import or_, select
-from sqlalchemy.orm import Session
-from sqlmodel import SQLModel, col
+from sqlmodel import Session, SQLModel, col
 
 from connector import sync_log
 from connector.access.connections import connected
@@ -85,7 +84,7 @@ def put_in_force(session: Session, document: str, *, by: str, at: datetime, conn
     """Put a document in force as ``set_policy`` does, and tell so in the sync log: what every door does."""
     version = set_policy(session, document, by=by, at=at, connection_id=connection_id)
     text = f"{by} put policy version {version} in force."
-    if not document:
+    if not document and connection_id is not None:
         text = f"{by} let it follow the general policy again (version {version})."
     sync_log.write(
         session, at=at, kind="policy_set", text=text, connection_id=connection_id, facts={"version": version}
@@ -124,9 +123,17 @@ def versions(session: Session, connection_id: int | None) -> list[dict[str, Any]
     for row, name in session.execute(query.order_by(col(PolicyVersion.id).desc())):
         in_force = row.connection_id not in newest and bool(row.document)
         newest.add(row.connection_id)
-        shown = {"connection": name or "all", "set_at": row.set_at, "set_by": row.set_by}
-        found.append({"id": row.id, **shown, "in_force": in_force})
+        shown = {"connection": name or "all", "connection_id": row.connection_id, "set_at": row.set_at}
+        found.append({"id": row.id, **shown, "set_by": row.set_by, "in_force": in_force, "own": bool(row.document)})
     return found
+
+
+def before(session: Session, row: PolicyVersion) -> PolicyVersion | None:
+    """Find the version that a version of the same connection, or the general one, took the place of."""
+    owner = _VERSIONS.c.connection_id
+    whose = owner.is_(None) if row.connection_id is None else owner == row.connection_id
+    query = select(PolicyVersion).where(whose, _VERSIONS.c.id < row.id)
+    return session.scalars(query.order_by(_VERSIONS.c.id.desc()).limit(1)).first()
 
 
 def _newest(session: Session, connection_id: int | None) -> PolicyVersion | None:
