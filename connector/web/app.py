@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from connector.database import reading
 from connector.installation import Installation
 from connector.web import account, companies, log, outbox, policy, today, work
+from connector.web.api.app import PREFIX, make_api
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
 from connector.web.metrics import metrics_text
@@ -41,6 +42,7 @@ def make_app(installation: Installation, heart: Heart, *more_hosts: str) -> Fast
     add_stops(app, installation)
     add_webhooks(app, installation)
     _add_open_pages(app, installation)
+    app.mount(PREFIX, make_api(installation))
     add_routes(app, installation, ROUTES)
     return app
 
