@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import select
 from sqlmodel import Session, col
 
@@ -13,9 +15,19 @@ from connector.tables import Connection, CustomerRow, Task
 
 
 def ask(
-    installation: Installation, session: Session, customer: CustomerRow, *, code: str, occasion: str, why: str
+    installation: Installation,
+    session: Session,
+    customer: CustomerRow,
+    *,
+    code: str,
+    occasion: str,
+    why: str,
+    invoice_ids: Sequence[str] = (),
 ) -> None:
-    """Make a task for the customer's owner, unless it was made for this occasion before."""
+    """Make a task for the customer's owner, unless it was made for this occasion before.
+
+    A task about invoices ends by itself when nothing is owed on any of them.
+    """
     connection = session.get_one(Connection, customer.connection_id)
     key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{occasion}"
     if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
@@ -25,7 +37,7 @@ def ask(
         key=key,
         code=code,
         customer_id=customer.external_id,
-        invoice_ids=[],
+        invoice_ids=list(invoice_ids),
         due_on=today_in(connection.time_zone, installation.now()),
         why=why,
         owner=team.team_of(session, connection).owner_of(customer.external_id),

@@ -21,6 +21,7 @@ from connector.access.keyring import KEY_FILE, KeyringError
 from connector.access.tokens import bound_to
 from connector.database import reading, schema_revision, sqlite_file
 from connector.installation import Installation, mailer_name
+from connector.settings import reached_by_customers
 from connector.tables import Connection, Grant
 
 OK, WARNING, BAD = "ok", "warning", "bad"
@@ -190,6 +191,17 @@ def _sender(installation: Installation) -> Iterator[Finding]:
         yield Finding("mail.reply", OK, f"Replies go to {settings.mail_from} (MAIL_REPLY_TO is not set).")
 
 
+def _links(installation: Installation) -> Iterator[Finding]:
+    """Say whether customers can open the links that mails would carry."""
+    base = installation.settings.duewell_base_url
+    if reached_by_customers(base):
+        yield Finding("mail.links", OK, f"Mails carry links to the customer's own page and to stop, at {base}.")
+    else:
+        text = f"Customers cannot open {base}: mails carry no link to the customer's own page, and none to stop."
+        mend = "Put duewell behind https under a public name and set DUEWELL_BASE_URL to it; see docs/customer-page.md."
+        yield Finding("mail.links", OK, text, mend)
+
+
 def _scopes(installation: Installation) -> Iterator[Finding]:
     settings = installation.settings
     if not settings.sendgrid_api_key:
@@ -262,6 +274,7 @@ _CHECKS: tuple[Callable[[Installation], Iterator[Finding]], ...] = (
     _keys,
     _clock,
     _sender,
+    _links,
     _scopes,
     _connections,
 )

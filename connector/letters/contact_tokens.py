@@ -1,43 +1,77 @@
-"""The unguessable part of a stop link or a reply address: it stands for one customer of one company.
+"""The unguessable part of a customer's links and of his reply address: it stands for one customer of one company.
 
-A token is a signature, so nobody without our key can make one, and the same customer always gets the same. It is kept
-as well: so it is found again, and still good after the key was changed.
+A token is a signature, so nobody without our key can make one. It is kept as well: so it is found again, and still good
+after the key was changed. For stopping and replying the same customer always gets the same; the token of his own page
+ends by itself, can be revoked, and is then followed by another one.
 """
 
 from __future__ import annotations
 
 import base64
+from datetime import timedelta
+from typing import NamedTuple
 
-from sqlmodel import Session
+from sqlalchemy import select
+from sqlmodel import Session, col
 
 from connector.installation import Installation
+from connector.settings import reached_by_customers
 from connector.tables import Connection, ContactToken, CustomerRow
 
-STOP, REPLY = "stop", "reply"
+STOP, REPLY, PAGE = "stop", "reply", "page"
+PAGE_LASTS = timedelta(days=120)  # longer than a chase by the shipped timetable
+_PAGE_LEFT_MIN = timedelta(days=60)  # with less to go, a mail carries a new one
 _BYTES = 20  # 32 letters and digits: safe in a mail address, where upper and lower case may be lost
 LENGTH = 32
 _MERGES_MAX = 10
 
 
+class Held(NamedTuple):
+    """A token that is known, and whose it is; a customer that was merged away is the one he became."""
+
+    row: ContactToken
+    customer: CustomerRow
+
+
+def address(installation: Installation, path: str) -> str:
+    """Give the address of a path as a mail may carry it; "" where customers cannot reach this installation."""
+    base = installation.settings.duewell_base_url
+    return f"{base}{path}" if reached_by_customers(base) else ""
+
+
 def token_for(installation: Installation, session: Session, connection_id: int, customer_id: str, purpose: str) -> str:
-    """Give the customer's token, in the caller's transaction."""
-    connection = session.get_one(Connection, connection_id)
-    about = f"{purpose}:{connection.provider}:{connection.external_id}:{customer_id}"
-    token = base64.b32encode(installation.keyring.signature(about)[:_BYTES]).decode().lower()
+    """Give the customer's token for stopping or replying, in the caller's transaction."""
+    token = _signed(installation, session, connection_id, f"{purpose}:", customer_id)
     if session.get(ContactToken, token) is None:
-        row = ContactToken(
-            token=token,
-            connection_id=connection_id,
-            customer_id=customer_id,
-            purpose=purpose,
-            made_at=installation.now(),
-        )
-        session.add(row)
+        session.add(_row(installation, token, connection_id, customer_id, purpose))
     return token
 
 
-def customer_of(session: Session, token: str, purpose: str) -> CustomerRow | None:
-    """Find whose token it is; a customer that was merged away is the one he became. None for a stranger's guess."""
+def page_token(installation: Installation, session: Session, connection_id: int, customer_id: str) -> ContactToken:
+    """Give the token of the customer's own page: the one he has while it is good for long enough, else a new one."""
+    known, now = page_tokens(session, connection_id, customer_id), installation.now()
+    for row in known:
+        if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PAGE_LEFT_MIN:
+            return row
+    token = _signed(installation, session, connection_id, f"{PAGE}:{len(known) + 1}:", customer_id)
+    made = _row(installation, token, connection_id, customer_id, PAGE)
+    made.expires_at = now + PAGE_LASTS
+    session.add(made)
+    return made
+
+
+def page_tokens(session: Session, connection_id: int, customer_id: str) -> list[ContactToken]:
+    """List every token a customer ever had for his page, the newest first."""
+    query = select(ContactToken).where(
+        col(ContactToken.connection_id) == connection_id,
+        col(ContactToken.customer_id) == customer_id,
+        col(ContactToken.purpose) == PAGE,
+    )
+    return list(session.scalars(query.order_by(col(ContactToken.made_at).desc(), col(ContactToken.expires_at).desc())))
+
+
+def find(session: Session, token: str, purpose: str) -> Held | None:
+    """Find whose token it is, also of one that is over. None for a stranger's guess."""
     row = session.get(ContactToken, token.lower()) if len(token) == LENGTH and token.isascii() else None
     if row is None or row.purpose != purpose:
         return None
@@ -46,4 +80,26 @@ def customer_of(session: Session, token: str, purpose: str) -> CustomerRow | Non
         if customer is None or not customer.merged_into:
             break
         customer = session.get(CustomerRow, (row.connection_id, customer.merged_into))
-    return customer
+    return Held(row, customer) if customer is not None else None
+
+
+def customer_of(session: Session, token: str, purpose: str) -> CustomerRow | None:
+    """Find whose token for stopping or replying it is; None for a stranger's guess, and for a revoked one."""
+    held = find(session, token, purpose)
+    return held.customer if held is not None and held.row.revoked_at is None else None
+
+
+def _signed(installation: Installation, session: Session, connection_id: int, what: str, customer_id: str) -> str:
+    connection = session.get_one(Connection, connection_id)
+    about = f"{what}{connection.provider}:{connection.external_id}:{customer_id}"
+    return base64.b32encode(installation.keyring.signature(about)[:_BYTES]).decode().lower()
+
+
+def _row(installation: Installation, token: str, connection_id: int, customer_id: str, purpose: str) -> ContactToken:
+    return ContactToken(
+        token=token,
+        connection_id=connection_id,
+        customer_id=customer_id,
+        purpose=purpose,
+        made_at=installation.now(),
+    )

@@ -50,6 +50,8 @@ class FeeWarning:
 class MailFacts:
     """Everything a mail says. ``about`` are the numbers of the invoices whose step this is; empty means all of them.
 
+    ``page_link`` leads to the customer's own page.
+
     ``contact_name`` is who is greeted (for ``tell_owner`` the owner). ``sender_name`` signs. ``reply_to`` is shown;
     ``replies_to`` is the customer's own address, where replies come back to us. ``ways_to_pay`` are the company's own
     lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox keys of the
@@ -83,6 +85,7 @@ class MailFacts:
     paid: Sequence[PaidLine] = ()
     ways_to_pay: str = ""
     stop_link: str = ""
+    page_link: str = ""
     message_domain: str = ""
     earlier_keys: Sequence[str] = ()
     words: Mapping[str, str] = field(default_factory=dict)

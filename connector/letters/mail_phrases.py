@@ -53,6 +53,8 @@ class Phrases:
             "closing": _paragraphs(own["closing"]),
             "bye": self._label("bye"),
             "footer": [self._label("footer_internal" if facts.step in INTERNAL else "footer")],
+            "page": self._label("page"),
+            "page_link": "" if facts.step in INTERNAL else facts.page_link,
             "stop": self._label("stop"),
             "stop_link": "" if facts.step in INTERNAL else facts.stop_link,
         }

@@ -119,8 +119,9 @@ def _check(facts: MailFacts) -> None:
     for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.replies_to])):
         if "@" not in address or address != one_line(address, len(address)) or " " in address:
             raise MailError(f"{one_line(address)!r} is not a mail address.")
-    if facts.stop_link and not web_link(facts.stop_link):
-        raise MailError("The link that stops reminders is not a plain https address.")
+    for name, link in (("that stops reminders", facts.stop_link), ("to the customer's page", facts.page_link)):
+        if link and not web_link(link):
+            raise MailError(f"The link {name} is not a plain https address.")
     missing = _missing(facts)
     if missing:
         raise MailError(f"A {facts.step} mail needs {missing}.")

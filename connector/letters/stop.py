@@ -15,7 +15,7 @@ from connector.people.customers import change_settings
 from connector.tables import Connection, CustomerRow, CustomerSetting
 
 _WHY = (
-    "{name} stopped the reminders, by the link in a mail. What is owed has to be settled in another way; to send "
+    "{name} stopped the reminders, {how}. What is owed has to be settled in another way; to send "
     "reminders again: duewell customers set {id} --reminders"
 )
 
@@ -33,11 +33,10 @@ def stop_link(installation: Installation, session: Session, connection_id: int, 
 
     Only over https: mail programs press no other, and plain http would show the token to everybody on the way.
     """
-    base = installation.settings.duewell_base_url
-    if not base.startswith("https://"):
+    if not contact_tokens.address(installation, "/"):
         return ""
     token = contact_tokens.token_for(installation, session, connection_id, customer_id, contact_tokens.STOP)
-    return f"{base}/stop/{token}"
+    return contact_tokens.address(installation, f"/stop/{token}")
 
 
 def look(installation: Installation, token: str) -> Subject | None:
@@ -49,20 +48,23 @@ def look(installation: Installation, token: str) -> Subject | None:
 
 def stop_reminders(installation: Installation, token: str) -> Subject | None:
     """Send this customer no reminders from now on, and tell the bookkeeper; a second time changes nothing."""
-    now = installation.now()
     with writing(installation.engine) as session:
         customer = contact_tokens.customer_of(session, token, contact_tokens.STOP)
         if customer is None:
             return None
         subject = _subject(session, customer)
         if not subject.stopped:
-            name = one_line(customer.name)
-            by = f"{name}, by the link in a mail,"
-            here, changes = (customer.connection_id, customer.external_id), {"no_reminders": True}
-            change_settings(session, *here, changes, by=by, at=now)
-            why = _WHY.format(name=name, id=customer.external_id)
-            bookkeeper.ask(installation, session, customer, code="stopped", occasion=now.isoformat(), why=why)
+            stop_for(installation, session, customer, how="by the link in a mail")
         return subject._replace(stopped=True)
+
+
+def stop_for(installation: Installation, session: Session, customer: CustomerRow, *, how: str) -> None:
+    """Stop a customer's reminders as he asked, and make the task that tells it, in the caller's transaction."""
+    name, now = one_line(customer.name), installation.now()
+    here, changes = (customer.connection_id, customer.external_id), {"no_reminders": True}
+    change_settings(session, *here, changes, by=f"{name}, {how},", at=now)
+    why = _WHY.format(name=name, how=how, id=customer.external_id)
+    bookkeeper.ask(installation, session, customer, code="stopped", occasion=now.isoformat(), why=why)
 
 
 def _subject(session: Session, customer: CustomerRow) -> Subject:

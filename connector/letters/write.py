@@ -19,6 +19,8 @@ from connector.letters.replies import reply_address
 from connector.letters.statement_pdf import statement_pdf
 from connector.letters.stop import stop_link
 from connector.mirror.pages import customers_facts
+from connector.portal import links
+from connector.settings import reached_by_customers
 from connector.tables import Connection, OutboxEntry, TakenStep
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Mail
@@ -100,13 +102,14 @@ def _planned(entry: OutboxEntry, statement: Statement) -> Planned:
 
 
 def _with_ways_back(hour: Hour, facts: mails.MailFacts, customer_id: str) -> mails.MailFacts:
-    """Add the customer's own link that stops reminders, and his own address for replies, where there are such."""
+    """Add the customer's own links, to his page and to stop, and his own address for replies, where there are such."""
     settings = hour.installation.settings
-    if not (settings.mail_reply_domain or settings.duewell_base_url.startswith("https://")):
+    if not (settings.mail_reply_domain or reached_by_customers(settings.duewell_base_url)):
         return facts
     with hour.writing() as session:
         here = (hour.installation, session, hour.connection_id, customer_id)
-        return replace(facts, stop_link=stop_link(*here), replies_to=reply_address(*here))
+        stop, page = stop_link(*here), links.in_mail(*here)
+        return replace(facts, stop_link=stop, page_link=page, replies_to=reply_address(*here))
 
 
 def _drawn(facts: mails.MailFacts, statement: Statement, today: date) -> Attachment:

@@ -63,6 +63,7 @@ def facts_for(step: Step, **changes: Any) -> MailFacts:
         "suspension_on": date(2026, 12, 17) if step is Step.FINAL_NOTICE else None,
         "promised_on": date(2026, 11, 20) if step is Step.PROMISE_BROKEN else None,
         "credit": Decimal("50.00") if step is Step.SECOND_NOTICE else Decimal(0),
+        "page_link": "https://duewell.harbour.example/c/abc",
         "stop_link": "https://duewell.harbour.example/u/abc",
     }
     return MailFacts(**(told | changes))

@@ -210,6 +210,7 @@ def test_a_hostile_name_changes_nothing_but_the_name(facts_for: FactsFor) -> Non
         assert reader.all("script") == reader.all("mj-raw") == []
         assert "{{ 7 * 7 }}" in mail.text
         assert {link["href"] for link in reader.all("a")} <= {
+            "https://duewell.harbour.example/c/abc",
             "https://duewell.harbour.example/u/abc",
             *(line.pay_link for line in facts.invoices),
         }
@@ -232,7 +233,8 @@ def test_a_pay_link_that_is_no_plain_https_address_is_left_out(link: str, facts_
     line = replace(facts_for(Step.PAST_DUE).invoices[0], pay_link=link)
     mail = compose(facts_for(Step.PAST_DUE, invoices=(line,), about=(line.number,)))
     assert link not in mail.text
-    assert [each["href"] for each in Reader(mail.html).all("a")] == ["https://duewell.harbour.example/u/abc"]
+    ours = ["https://duewell.harbour.example/c/abc", "https://duewell.harbour.example/u/abc"]
+    assert [each["href"] for each in Reader(mail.html).all("a")] == ours
     assert "Our bank details are on the invoice." in mail.text
 
 
