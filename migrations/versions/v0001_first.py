@@ -91,6 +91,7 @@ Table(
     Column("cursor", Text, nullable=False),
     Column("first_pull_done_at", _INSTANT),
     Column("pulled_at", _INSTANT),
+    Column("read_at", _INSTANT),
     Column("reconciled_at", _INSTANT),
     Column("drift", Integer, nullable=False),
     Column("announced_since_at", _INSTANT),
