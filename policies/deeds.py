@@ -21,7 +21,7 @@ class Deeds:
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
     warned_on: dict[str, date] = field(default_factory=dict)
     by_hand_on: dict[str, dict[Step, date]] = field(default_factory=dict)
-    occasions: dict[tuple[str, Step], dict[str, date]] = field(default_factory=dict)
+    fees: dict[str, dict[str, Deed]] = field(default_factory=dict)
     contact_days: tuple[date, ...] = ()
     thanked_on: date | None = None
 
@@ -40,8 +40,9 @@ class Deeds:
     def _add(self, deed: Deed) -> None:
         steps = self.by_invoice.setdefault(deed.invoice_id, {})
         steps[deed.step] = max(deed.on, steps.get(deed.step, deed.on))
-        self.occasions.setdefault((deed.invoice_id, deed.step), {})[deed.occasion] = deed.on
-        if deed.step is Step.THANK_YOU:
+        if deed.step is Step.LATE_FEE:
+            self.fees.setdefault(deed.invoice_id, {})[deed.occasion] = deed
+        elif deed.step is Step.THANK_YOU:
             self.thanked_on = max(deed.on, self.thanked_on or deed.on)
         elif deed.contact and not deed.uncertain and deed.step in RUNGS:
             self.warned_on[deed.invoice_id] = min(deed.on, self.warned_on.get(deed.invoice_id, deed.on))

@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 
 from policies.document import Section
+from policies.wording import day, percent
 
 PRESETS = ("none", "uk", "eu", "germany", "france", "us", "canada", "australia", "new_zealand")
 KINDS = ("flat", "percent", "percent_per_month", "annual")
@@ -21,7 +22,7 @@ class LateFees:
     """Whether, how and how much a late fee is.
 
     ``rates`` are yearly rates by the day from which they hold, oldest first; ``compensation`` fixed sums per currency
-    by the total from which they hold, smallest first.
+    by the total from which they hold, smallest first. ``unchecked`` names what nobody has compared with its source.
     """
 
     enabled: bool
@@ -33,6 +34,8 @@ class LateFees:
     amounts: Mapping[str, Decimal]
     rates: tuple[tuple[date, Decimal], ...]
     rate_of_first_day: bool
+    rates_until: date | None
+    unchecked: frozenset[str]
     compensation: Mapping[str, tuple[tuple[Decimal, Decimal], ...]]
     compound: bool
     minimum: Mapping[str, Decimal]
@@ -58,6 +61,8 @@ class LateFees:
             amounts=section.amounts("amounts"),
             rates=_rates(section.section("rates")),
             rate_of_first_day=section.switch("rate_of_first_day"),
+            rates_until=section.day("rates_until"),
+            unchecked=_unchecked(section),
             compensation=_compensation(section.section("compensation")),
             compound=section.switch("compound"),
             minimum=section.amounts("minimum"),
@@ -82,6 +87,25 @@ class LateFees:
             return held[-1]
         return self.rates[0][1] if self.rates else self.rate
 
+    def doubts(self, first_on: date, last_on: date, *, fixed: bool) -> list[str]:
+        """Name what a fee over these days, perhaps with a fixed sum, rests on that nobody compared with its source."""
+        said = self._doubtful_rates(first_on, last_on) if self.kind == "annual" and self.rates else []
+        if "rate" in self.unchecked and self.kind != "flat" and not (self.kind == "annual" and self.rates):
+            said.append(f"the rate of {percent(self.rate)}")
+        return [*said, "the fixed sum"] if fixed and "compensation" in self.unchecked else said
+
+    def _doubtful_rates(self, first_on: date, last_on: date) -> list[str]:
+        said, known_on = [], self.rates_until
+        ends = [on for on, _ in self.rates[1:]] + [date.max]
+        for (from_on, rate), until_on in zip(self.rates, ends, strict=True):
+            if from_on <= last_on and first_on < until_on and from_on.isoformat() in self.unchecked:
+                said.append(f"the rate of {percent(rate)} from {day(from_on)} on")
+        if first_on < self.rates[0][0]:
+            said.append(f"the rate before {day(self.rates[0][0])}, of which the table says nothing")
+        if known_on is not None and self.rates[-1][0] <= known_on < last_on:
+            said.append(f"the rate after {day(known_on)}, of which the table says nothing yet")
+        return said
+
     def compensation_of(self, total: Decimal, currency: str) -> Decimal:
         """Give the fixed sum for an invoice of this total."""
         sums = [amount for from_total, amount in self.compensation.get(currency, ()) if from_total <= total]
@@ -97,6 +121,14 @@ def _text(section: Section) -> str:
     for unknown in sorted(set(re.findall(r"\{[^}]*\}?", text)) - {"{number}", "{calculation}"}):
         section.refuse("text", f"names {unknown}; it may name {{number}} and {{calculation}}")
     return text
+
+
+def _unchecked(section: Section) -> frozenset[str]:
+    named = frozenset(section.texts("unchecked"))
+    for name in sorted(named - {"rate", "compensation"}):
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", name):
+            section.refuse("unchecked", f'names {name}; it may name "rate", "compensation" and days of rates')
+    return named
 
 
 def _rates(section: Section) -> tuple[tuple[date, Decimal], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from policies.decisions import ChargeLateFee, FeePart
 from policies.deeds import Deeds
 from policies.fee_rules import MONTHLY, LateFees
 from policies.interest import YEAR_DAYS, average_balance, interest_parts, rounded
-from policies.receivables import Invoice, Step
+from policies.receivables import Deed, Invoice
 from policies.rules import WARNING_DAYS
 from policies.timetable import Row, starts_on
 from policies.wording import day, days, percent, sum_of
@@ -41,7 +41,7 @@ def late_fee(case: Case, invoice: Invoice, row: Row, deeds: Deeds) -> ChargeLate
     if refused:
         return f"No late fee: {refused}."
     period = period_of(rules, invoice, case.today)
-    if period is None or period.key in _periods_charged(rules, invoice, deeds):
+    if period is None or period.key in _charged(rules, invoice, deeds):
         return ""
     possible_on = _possible_on(case, invoice, deeds, period, late_from)
     collected_on = collection_day(case.today, rules.invoice_day)
@@ -115,12 +115,12 @@ def months_after(on: date, months: int) -> date:
     return min(first + timedelta(days=on.day - 1), following - timedelta(days=1))
 
 
-def _periods_charged(rules: LateFees, invoice: Invoice, deeds: Deeds) -> dict[str, Period | None]:
+def _charged(rules: LateFees, invoice: Invoice, deeds: Deeds) -> dict[str, tuple[Period | None, Deed]]:
     """List the periods that were charged already, oldest first; a deed without its period counts by its day."""
-    charged: dict[str, Period | None] = {}
-    for occasion, on in deeds.occasions.get((invoice.id, Step.LATE_FEE), {}).items():
-        period = _period_named(occasion, rules, invoice, on)
-        charged[occasion or (period.key if period else ONCE)] = period
+    charged: dict[str, tuple[Period | None, Deed]] = {}
+    for occasion, deed in deeds.fees.get(invoice.id, {}).items():
+        period = _period_named(occasion, rules, invoice, deed.on)
+        charged[occasion or (period.key if period else ONCE)] = (period, deed)
     return dict(sorted(charged.items()))
 
 
@@ -133,9 +133,9 @@ def _period_named(occasion: str, rules: LateFees, invoice: Invoice, on: date) ->
 
 def _charge(case: Case, invoice: Invoice, deeds: Deeds, period: Period, days_late: int) -> ChargeLateFee | str:
     rules, currency = case.policy.late_fees, invoice.currency
-    charged = _periods_charged(rules, invoice, deeds)
-    earlier = _charged_before(rules, invoice, charged.values())
-    parts = _reckoned(rules, invoice, period, earlier, first=not charged)
+    charged = _charged(rules, invoice, deeds)
+    earlier, unpaid = _charged_before(rules, invoice, charged.values())
+    parts = _reckoned(rules, invoice, period, earlier, unpaid, first=not charged)
     if parts is None:
         return f"No late fee: the policy names no flat fee in {currency}."
     amount = sum((part.amount for part in parts), Decimal(0))
@@ -147,6 +147,7 @@ def _charge(case: Case, invoice: Invoice, deeds: Deeds, period: Period, days_lat
     reckoned = f"{sum_of(amount, currency)} on {sum_of(invoice.due, currency)}, {days(days_late)} late, "
     reckoned += f"comes to {percent(annual.quantize(_CENTS, ROUND_HALF_UP))} a year"
     fixed = rules.compensation_of(invoice.total, currency)
+    doubts = _doubts(rules, invoice, period, fixed=bool(fixed) and not charged)
     if _annual(invoice, earlier + amount - fixed, days_late) > rules.ceiling_annual_percent:
         return f"No late fee: {reckoned}, above the {percent(rules.ceiling_annual_percent)} allowed."
     return ChargeLateFee(
@@ -157,12 +158,24 @@ def _charge(case: Case, invoice: Invoice, deeds: Deeds, period: Period, days_lat
         amount=amount,
         annual_rate=annual.quantize(_CENTS, ROUND_HALF_UP),
         parts=parts,
-        why=f"Late fee: {reckoned}; warned on {day(deeds.warned_on[invoice.id])}.",
-        needs_approval=rules.needs_approval,
+        why=f"Late fee: {reckoned}; warned on {day(deeds.warned_on[invoice.id])}.{_compare(doubts)}",
+        needs_approval=rules.needs_approval or bool(doubts),
         due_days=rules.due_days,
         text=rules.words(invoice.number or invoice.id, "; ".join(part.text for part in parts)),
         together=f"{collection_day(case.today, rules.invoice_day):%Y-%m}" if rules.monthly_invoice else "",
     )
+
+
+def _doubts(rules: LateFees, invoice: Invoice, period: Period, *, fixed: bool) -> list[str]:
+    """Name what this fee rests on that is from memory: such a fee waits for a person, whatever the policy says."""
+    late_on = starts_on(invoice) + timedelta(days=1)
+    if rules.rate_of_first_day:
+        return rules.doubts(late_on, late_on, fixed=fixed)
+    return rules.doubts(period.from_on, period.to_on - timedelta(days=1), fixed=fixed)
+
+
+def _compare(doubts: Sequence[str]) -> str:
+    return f" From memory, compare with its source before you approve: {', '.join(doubts)}." if doubts else ""
 
 
 def _annual(invoice: Invoice, amount: Decimal, days_late: int) -> Decimal:
@@ -170,7 +183,7 @@ def _annual(invoice: Invoice, amount: Decimal, days_late: int) -> Decimal:
     return amount * 100 * YEAR_DAYS / (invoice.due * days_late)
 
 
-def _parts(rules: LateFees, invoice: Invoice, period: Period, earlier: Decimal) -> tuple[FeePart, ...] | None:
+def _parts(rules: LateFees, invoice: Invoice, period: Period, unpaid: Decimal) -> tuple[FeePart, ...] | None:
     """Reckon the fee of a period by its kind; ``None`` where the policy names no sum in the currency."""
     currency = invoice.currency
     if rules.kind == "flat":
@@ -178,22 +191,25 @@ def _parts(rules: LateFees, invoice: Invoice, period: Period, earlier: Decimal) 
         return None if flat is None else (FeePart("flat fee", rounded(flat, currency)),)
     if rules.kind == "annual":
         late_on = starts_on(invoice) + timedelta(days=1)
-        return interest_parts(invoice, rules, late_on, period.from_on, period.to_on, earlier)
+        return interest_parts(invoice, rules, late_on, period.from_on, period.to_on, unpaid)
     if rules.kind == "percent":
         owed, words = invoice.due, ""
     else:
-        owed = average_balance(invoice, period.from_on, period.to_on) + (earlier if rules.compound else 0)
+        owed = average_balance(invoice, period.from_on, period.to_on) + (unpaid if rules.compound else 0)
         words = f", owed on average {day(period.from_on)} to {day(period.to_on)}"
     text = f"{percent(rules.rate)} of {sum_of(owed, currency)}{words}"
     return (FeePart(text, rounded(owed * rules.rate / 100, currency)),)
 
 
 def _reckoned(
-    rules: LateFees, invoice: Invoice, period: Period, earlier: Decimal, *, first: bool
+    rules: LateFees, invoice: Invoice, period: Period, earlier: Decimal, unpaid: Decimal, *, first: bool
 ) -> tuple[FeePart, ...] | None:
-    """Reckon the fee of a period, with the fixed compensation where it is the first, and cut where a limit says so."""
+    """Reckon the fee of a period, with the fixed compensation where it is the first, and cut where a limit says so.
+
+    ``earlier`` is what was charged before, ``unpaid`` what of it still bears interest where that compounds.
+    """
     fixed = rules.compensation_of(invoice.total, invoice.currency)
-    parts = _parts(rules, invoice, period, earlier if first else earlier - fixed)  # nothing compounds on a fixed sum
+    parts = _parts(rules, invoice, period, unpaid)
     if parts is None:
         return None
     if fixed and first:
@@ -214,10 +230,24 @@ def _limited(rules: LateFees, currency: str, parts: tuple[FeePart, ...], room: D
     return parts
 
 
-def _charged_before(rules: LateFees, invoice: Invoice, charged: Iterable[Period | None]) -> Decimal:
-    """Add up what earlier periods were charged: the same calculation over the same history gives the same sums."""
-    total = Decimal(0)
-    for place, period in enumerate(charged):
-        parts = _reckoned(rules, invoice, period, total, first=place == 0) if period else None
-        total += sum((part.amount for part in parts or ()), Decimal(0))
-    return total
+def _charged_before(
+    rules: LateFees, invoice: Invoice, charged: Iterable[tuple[Period | None, Deed]]
+) -> tuple[Decimal, Decimal]:
+    """Add up what earlier periods were charged, and what of it is unpaid interest; what was waived counts for nothing.
+
+    A sum nobody kept is worked out again: the same calculation over the same history gives the same. Nothing compounds
+    on a fixed sum.
+    """
+    total = unpaid = Decimal(0)
+    fixed = rules.compensation_of(invoice.total, invoice.currency)
+    for place, (period, deed) in enumerate(charged):
+        if deed.ended == "waived":
+            continue
+        amount = deed.charged
+        if amount is None:
+            parts = _reckoned(rules, invoice, period, total, unpaid, first=place == 0) if period else None
+            amount = sum((part.amount for part in parts or ()), Decimal(0))
+        total += amount
+        if not deed.ended:
+            unpaid += max(amount - fixed, Decimal(0)) if place == 0 else amount
+    return total, unpaid

@@ -86,7 +86,17 @@ class ReminderPolicy:
 
 def _laid(own: Table, findings: Findings) -> ReminderPolicy:
     below = _below(_word(own.get("tone")), _word(_late_fees(own).get("preset")))
-    return _read(laid_over(below, own), below, findings)
+    return _read(_spoken_for(laid_over(below, own), _late_fees(own)), below, findings)
+
+
+def _spoken_for(table: Table, said: Table) -> Table:
+    """Take what the document says itself out of what is from memory; where it lists that itself, its list holds."""
+    fees = table["late_fees"]
+    if "unchecked" in said or not isinstance(fees, dict):
+        return table
+    rates = said.get("rates")
+    own = {*said, *(rates if isinstance(rates, dict) else ())}
+    return {**table, "late_fees": {**fees, "unchecked": [each for each in fees["unchecked"] if each not in own]}}
 
 
 def _tables(others: object, findings: Findings) -> list[tuple[str, Table]]:

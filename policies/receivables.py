@@ -223,6 +223,7 @@ class Deed:
     ``uncertain`` marks a mail whose outcome is a doubt: it counts as done until a person says otherwise.
     ``mail_key`` groups the invoices that one mail covered, so that a mail counts once in the caps.
     ``occasion`` tells deeds of one step apart where it may come again: a fee's period, a promise's day.
+    ``charged`` is what a fee came to, where that is known; ``ended`` says that it was "waived" or "paid" since.
     """
 
     step: Step
@@ -233,6 +234,8 @@ class Deed:
     contact: bool = True
     uncertain: bool = False
     occasion: str = ""
+    charged: Decimal | None = None
+    ended: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
@@ -160,8 +160,29 @@ def credit_of_payment(row: SqlRow) -> Credit:
     return Credit(row.external_id, CreditKind.PAYMENT, row.customer_id, row.currency, unapplied, row.paid_on)
 
 
-def deed_of(row: SqlRow) -> Deed:
+class Fee(NamedTuple):
+    """What a late fee came to, for each invoice it is about, and whether it was waived or paid since."""
+
+    amounts: Mapping[str, str]
+    ended: str
+
+
+def fee_of_entry(row: Any) -> Fee:
+    """Tell what became of a fee: ``waiving`` is the state of its waiver, ``status`` that of its invoice."""
+    alone = {row.invoice_id: row.payload["amount"]} if "amount" in row.payload else {}
+    amounts = row.payload.get("amounts") or alone
+    if row.waiving != "refused" or row.status in _GONE:
+        return Fee(amounts, "waived")
+    return Fee(amounts, "paid" if row.status == InvoiceStatus.PAID.value else "")
+
+
+_GONE = {InvoiceStatus.VOIDED.value, InvoiceStatus.DELETED.value}
+NO_FEE = Fee({}, "waived")  # a fee that no entry took: a person waived its draft
+
+
+def deed_of(row: SqlRow, fees: Mapping[int, Fee]) -> Deed:
     """Give a step taken; ``kind``, ``key`` and ``state`` are of the outbox entry that took it, if one did."""
+    fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
     return Deed(
         step=Step(row.step),
         invoice_id=row.invoice_id,
@@ -171,6 +192,8 @@ def deed_of(row: SqlRow) -> Deed:
         contact=row.kind == "mail",
         uncertain=row.state in _UNCERTAIN,
         occasion=row.occasion,
+        charged=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
+        ended=fee.ended if fee else "",
     )
 
 

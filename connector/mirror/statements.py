@@ -19,12 +19,14 @@ from sqlmodel import SQLModel
 from connector.mirror import customer_habits
 from connector.mirror.company_picture import Picture, billed, picture
 from connector.mirror.facts import (
+    Fee,
     balance_change,
     company_of,
     credit_of_payment,
     credit_of_row,
     customer_of,
     deed_of,
+    fee_of_entry,
     invoice_of,
     plan_of,
     reachable,
@@ -92,7 +94,9 @@ class _Reader:
         self._company: Company = company_of(connection)
         self._picture: Picture = picture(session, connection, self._today)
         self._unreadable = set(self._scalars(_of_kind(_TABLES["malformed_record"], self._here, "invoice")))
-        self._fees = self._our_fees()
+        self._fees: dict[str, str] = {}
+        self._charged: dict[int, Fee] = {}
+        self._know_our_fees()
         self._suppressed = {
             row.address: row.why for row in self._session.execute(select(_TABLES["suppressed_address"]))
         }
@@ -217,7 +221,7 @@ class _Reader:
             .where(theirs(taken), or_(outbox.c.state.is_(None), outbox.c.state != "refused"))
             .order_by(taken.c.taken_at, taken.c.invoice_id, taken.c.step)
         )
-        return self._lists(query, "customer_id", deed_of)
+        return self._lists(query, "customer_id", lambda row: deed_of(row, self._charged))
 
     def _history(self, theirs: Callable[[Table], ColumnElement[bool]]) -> dict[str, SqlRow]:
         paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID.value)
@@ -229,13 +233,29 @@ class _Reader:
         ).where(theirs(_INVOICE), billed(self._here))
         return self._by(query.group_by(_INVOICE.c.customer_id), "customer_id")
 
-    def _our_fees(self) -> dict[str, str]:
-        """Find the late-fee invoices we posted: their id in the ledger, and the id of the invoice they belong to."""
-        outbox = _TABLES["outbox"]
-        query = select(outbox.c.reference, outbox.c.invoice_id).where(
-            outbox.c.connection_id == self._here, outbox.c.kind == "late_fee", outbox.c.reference != ""
+    def _know_our_fees(self) -> None:
+        """Find the late fees of ours: their invoices in the ledger, what each came to, and whether it still stands."""
+        outbox, waiver = _TABLES["outbox"], _TABLES["outbox"].alias("waiver")
+        same_invoice = and_(
+            _INVOICE.c.connection_id == outbox.c.connection_id, _INVOICE.c.external_id == outbox.c.reference
         )
-        return {row.reference: row.invoice_id for row in self._session.execute(query)}
+        query = (
+            select(
+                outbox.c.id,
+                outbox.c.reference,
+                outbox.c.invoice_id,
+                outbox.c.payload,
+                _INVOICE.c.status,
+                func.coalesce(waiver.c.state, "refused").label("waiving"),
+            )
+            .join_from(outbox, _INVOICE, same_invoice, isouter=True)
+            .join(waiver, and_(waiver.c.parent_id == outbox.c.id, waiver.c.kind == "waive_fee"), isouter=True)
+            .where(outbox.c.connection_id == self._here, outbox.c.kind == "late_fee")
+        )
+        for row in self._session.execute(query):
+            if row.reference:
+                self._fees[row.reference] = row.invoice_id
+            self._charged[row.id] = fee_of_entry(row)
 
     def _fee_by_number(self, row: SqlRow) -> str | None:
         """Know our fee invoice by its number where the outbox forgot it (a new home, an old backup)."""

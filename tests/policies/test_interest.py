@@ -133,6 +133,65 @@ def test_interest_compounds_only_where_chosen() -> None:
     assert compound.amount == Decimal("8.56")  # on 8.22 of June more
 
 
+@pytest.mark.parametrize(
+    ("ended", "charged_before", "amount"),
+    [
+        ("", None, "8.56"),
+        ("", "18.22", "8.65"),  # what was in fact charged bears interest, not what would be charged today
+        ("waived", None, "8.49"),
+        ("paid", None, "8.49"),
+    ],
+)
+def test_nothing_compounds_on_a_fee_that_was_waived_or_paid(
+    ended: str, charged_before: str | None, amount: str
+) -> None:
+    before = replace(fee_deed(date(2026, 7, 12), "2026-06"), ended=ended)
+    before = replace(before, charged=Decimal(charged_before)) if charged_before else before
+    fee = charged(preset("australia", "compound = true"), owed("1000"), date(2026, 8, 12), before)
+    assert fee.amount == Decimal(amount)
+
+
+def test_a_waived_fee_leaves_its_room_below_the_cap() -> None:
+    before = replace(fee_deed(date(2026, 7, 12), "2026-06"), charged=Decimal(10), ended="waived")
+    rules = preset("australia", "cap_percent = 1")
+    assert charged(rules, owed("1000"), date(2026, 8, 12), before).amount == Decimal("8.49")
+
+
+@pytest.mark.parametrize(
+    ("name", "due_on", "said"),
+    [
+        ("uk", date(2025, 2, 3), "the rate of 12.75 % from 1 Jan 2025 on"),
+        ("uk", date(2026, 8, 3), ""),
+        ("eu", date(2022, 11, 20), "the rate before 1 Jan 2023, of which the table says nothing"),
+        ("uk", date(2027, 2, 3), "the rate after 31 Dec 2026, of which the table says nothing yet"),
+        ("eu", date(2026, 5, 15), ""),
+        ("eu", date(2025, 12, 20), "the rate of 10.15 % from 1 Jul 2025 on"),
+        ("eu", date(2026, 12, 20), "the rate after 31 Dec 2026, of which the table says nothing yet"),
+        ("germany", date(2026, 8, 3), "the rate of 10.52 % from 1 Jul 2026 on, the fixed sum"),
+        ("australia", date(2026, 8, 3), "the rate of 10 %"),
+    ],
+)
+def test_a_fee_that_rests_on_memory_waits_for_a_person_whatever_the_policy_says(
+    name: str, due_on: date, said: str
+) -> None:
+    currency = "GBP" if name == "uk" else "EUR"
+    debt = owed("1000", due_on, currency)
+    fee = charged(preset(name, 'approval = "automatic"'), debt, due_on + timedelta(days=32))
+    assert fee.needs_approval == bool(said)
+    assert (f"From memory, compare with its source before you approve: {said}." in fee.why) == bool(said)
+    if said:
+        days = ("2021-01-01", "2025-01-01", "2025-07-01", "2026-07-01", "2027-01-01")
+        own = "rates = {" + ", ".join(f'"{on}" = 12' for on in days) + "}"
+        spoken = preset(name, 'approval = "automatic"', own, "rate = 10", "compensation = { EUR = { 0 = 40 } }")
+        assert not charged(spoken, debt, due_on + timedelta(days=32)).needs_approval
+
+
+def test_a_whole_policy_that_is_set_again_confirms_nothing_by_itself() -> None:
+    shown = preset("germany", 'approval = "automatic"').to_toml()
+    assert ReminderPolicy.from_toml(shown).late_fees == preset("germany", 'approval = "automatic"').late_fees
+    assert ReminderPolicy.from_toml(shown).late_fees.unchecked
+
+
 def test_a_fee_below_the_minimum_is_not_worth_an_invoice() -> None:
     on = date(2026, 7, 12)
     rules = preset("australia", "minimum = { EUR = 10 }")
@@ -153,6 +212,7 @@ def test_the_largest_single_fee_cuts_it_and_says_so() -> None:
         ("rates = { 2026-07-01 = 300 }", "must be a number from 0 to 100"),
         ("compensation = { GBP = { some = 3 } }", "some is no total"),
         ("compensation = { pounds = { 0 = 3 } }", "pounds is no currency"),
+        ('unchecked = ["soon"]', 'names soon; it may name "rate"'),
         ('preset = "atlantis"', 'must be "none" or "uk"'),
     ],
 )
