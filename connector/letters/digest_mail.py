@@ -73,6 +73,8 @@ def _mail(
         "ways_to_pay": "",
         "bye": "duewell",
         "stop": "",
+        "page": "",
+        "page_link": "",
         "stop_link": "",
         "sender": company,
         "company": company,
