@@ -178,6 +178,7 @@ def as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any
         "reference": entry.reference,
         "delivery": entry.delivery,
         "worded_by": (entry.own_words or {}).get("by", ""),
+        "seen": looked_at(entry),
     }
 
 
