@@ -23,11 +23,11 @@ TABS = {
     "done": ("Left", ("done",)),
     "refused": ("Refused", ("refused",)),
 }
-_LETTER_POLICY = (
+LETTER_POLICY = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none';"
     " frame-ancestors 'self'"
 )
-_WITH_FRAME = (
+WITH_FRAME = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
@@ -70,7 +70,7 @@ def entry(visit: Visit) -> Response:
             problem = str(no)
     answer = visit.page("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem, lines=lines)
     if letter is not None:
-        answer.headers["Content-Security-Policy"] = _WITH_FRAME
+        answer.headers["Content-Security-Policy"] = WITH_FRAME
     return answer
 
 
@@ -84,7 +84,7 @@ def letter_page(visit: Visit) -> Response:
         html = preview.letter(visit.installation, found.entry).html
     except preview.NoPreview:
         raise NotHere from None
-    headers = {"Content-Security-Policy": _LETTER_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+    headers = {"Content-Security-Policy": LETTER_POLICY, "X-Frame-Options": "SAMEORIGIN"}
     return HTMLResponse(html, headers=headers)
 
 

@@ -31,6 +31,7 @@ SAID = {
     "resumed": "It runs again.",
     "soon": "It runs within a minute.",
     "policy": "In force from the next run on.",
+    "words": "Used from the next mail on.",
     "recorded": "Recorded: the next run follows it.",
     "out": "You are signed out.",
     "password": "Your password was changed; every other browser is signed out.",
