@@ -24,7 +24,7 @@ INTERVAL = (0.1, 0.9)  # the 80 % interval
 ON_TIME_RUN = 6  # so many paid on time one after another, and nobody asks whether an invoice arrived
 CHRONIC_DAYS = 15
 STEADY_DAYS = 4  # a spread up to this makes "always pays on the 5th day" true
-_WEEKDAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
+WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 class Settled(NamedTuple):
@@ -142,7 +142,7 @@ def score(habits: Habits) -> int:
 
 def score_why(habits: Habits) -> str:
     """Print the score beside its inputs."""
-    pays = f"; pays on {_WEEKDAY_NAMES[habits.weekday]}s" if habits.weekday is not None else ""
+    pays = f"; pays on {WEEKDAYS[habits.weekday]}s" if habits.weekday is not None else ""
     broke = "; broke a promise" if habits.broke_promise else ""
     late = round(habits.median_days_late)
     median = f"{days(late)} late" if late > 0 else "on the due date" if late == 0 else f"{days(-late)} early"

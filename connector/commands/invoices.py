@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
 WhyOption = Annotated[str, typer.Option("--why", help="In your words, for those who look later.")]
-_EVERY: dict[str, int | None] = {"month": None, "two-weeks": 14, "week": 7}
 invoices = group(ListGroup, "Invoices, and what you say about them.")
 
 
@@ -113,10 +112,10 @@ def plan_invoice(
     as_json: JsonOption = False,
 ) -> None:
     """Keep a payment plan: nothing is sent while its instalments come; one that is missed voids it."""
-    from connector.people.agreements import plan
+    from connector.people.agreements import EVERY, plan
 
     agreed = _instalments(instalments or [])
-    if bool(agreed or instalments) == bool(parts) or (parts and first is None) or every not in _EVERY:
+    if bool(agreed or instalments) == bool(parts) or (parts and first is None) or every not in EVERY:
         raise typer.BadParameter("Write 2026-07-01=400 2026-08-01=400, or --parts 3 --first 2026-07-01, or none.")
     with opened() as installation:
         row = _find_invoice(installation, invoice, connection)
@@ -190,9 +189,9 @@ def _instalments(texts: list[str]) -> list[Instalment]:
 
 
 def _equal_parts(row: InvoiceRow, parts: int, first: str, every: str) -> list[Instalment]:
-    from connector.people.agreements import equal_parts
+    from connector.people.agreements import EVERY, equal_parts
 
     first_on = parse_day(first)
     if first_on is None:
         raise typer.BadParameter("Say the day of the first part: --first 2026-07-01.")
-    return equal_parts(row, parts, first_on, _EVERY[every])
+    return equal_parts(row, parts, first_on, EVERY[every])

@@ -22,6 +22,7 @@ from connector.tables import Agreement, Connection, InvoiceRow, InvoiceSetting, 
 from policies.receivables import Instalment
 from policies.wording import day, sum_of
 
+EVERY: dict[str, int | None] = {"month": None, "two-weeks": 14, "week": 7}  # days between equal parts; None: by months
 DISPUTE_TASKS = ("dispute_raised", "dispute_review")
 
 

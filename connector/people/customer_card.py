@@ -18,11 +18,11 @@ from connector.people import tasks
 from connector.people.agreements import sentence
 from connector.people.customers import settings_of
 from connector.tables import Agreement, Connection, CustomerRow, InvoiceRow
-from policies.habits import forecast, score, score_why
+from policies.habits import WEEKDAYS, forecast, score, score_why
 from policies.policy import ReminderPolicy
-from policies.receivables import Customer, Invoice
+from policies.receivables import Customer, Habits, Invoice
 from policies.segments import segment_of, segment_why, size_why
-from policies.wording import day
+from policies.wording import day, days
 
 _NO_HISTORY = "no invoice settled yet: nothing is known of how he pays"
 
@@ -80,7 +80,27 @@ def _judged(customer: Customer, policy: ReminderPolicy, today: date) -> dict[str
         "segment_why": segment_why(customer, policy.segments, today),
         "score": score(habits) if habits else None,
         "habits_why": score_why(habits) if habits else _NO_HISTORY,
+        "habits": _in_numbers(habits) if habits else None,
     }
+
+
+def _in_numbers(habits: Habits) -> dict[str, Any]:
+    """Show what the score and the expected days are made of."""
+    low, high = round(habits.low_days_late), round(habits.high_days_late)
+    return {
+        "settled": habits.settled,
+        "median": _late(round(habits.median_days_late)),
+        "interval": f"from {_late(low)} to {_late(high)}" if low != high else _late(low),
+        "late_percent": round(100 * habits.late_share),
+        "weekday": WEEKDAYS[habits.weekday] if habits.weekday is not None else "",
+        "on_time_run": habits.on_time_run,
+        "broke_promise": habits.broke_promise,
+    }
+
+
+def _late(count: int) -> str:
+    """Say days late, or before the due day."""
+    return f"{days(count)} late" if count > 0 else f"{days(-count)} before it is due" if count else "on the due day"
 
 
 def _invoice(

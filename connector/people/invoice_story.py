@@ -106,10 +106,11 @@ def _left(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
         or_(col(OutboxEntry.invoice_id) == invoice.external_id, col(OutboxEntry.id).in_(took)),
     )
     for entry in session.scalars(query.order_by(col(OutboxEntry.id))):
-        yield entry.ended_at or entry.called_at or entry.planned_at, entry.kind, _left_words(entry)
+        yield entry.ended_at or entry.called_at or entry.planned_at, entry.kind, left_words(entry)
 
 
-def _left_words(entry: OutboxEntry) -> str:
+def left_words(entry: OutboxEntry) -> str:
+    """Say what became of an effect that left, or did not."""
     name = NAMES[Step(entry.step)] if entry.step else entry.kind.replace("_", " ")
     if entry.state != "done":
         ends = {"doubt": "nobody knows whether it arrived", "refused": "it did not leave"}

@@ -32,7 +32,7 @@ def listing(
     query = cut(query, part, col(InvoiceRow.connection_id), InvoiceRow.connection_id, InvoiceRow.external_id)
     rows = session.execute(query).all()
     some = None if part is None else [(row.connection_id, row.external_id) for row, _name, _customer in rows]
-    said, plans = _settings(session, some), _plans(session, some)
+    said = said_about(session, some)
     return [
         {
             "id": row.external_id,
@@ -44,10 +44,7 @@ def listing(
             "due": str(from_e4(row.due_e4)),
             "due_on": row.due_on,
             "status": row.status,
-            "said": {
-                **describe(said.get((row.connection_id, row.external_id))),
-                **plans.get((row.connection_id, row.external_id), {}),
-            },
+            "said": said.get((row.connection_id, row.external_id), {}),
         }
         for row, short_name, customer in rows
     ]
@@ -77,8 +74,13 @@ def say(
         row = act(session, invoice, Word(by, installation.now()), **more)
         session.flush()
         key = (invoice.connection_id, invoice.external_id)
-        plan = _plans(session, [key]).get(key, {})
-        return {"id": invoice.external_id, "number": invoice.number, "said": {**describe(row), **plan}}
+        return {"id": row.invoice_id, "number": invoice.number, "said": said_about(session, [key]).get(key, {})}
+
+
+def said_about(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], dict[str, Any]]:
+    """Show what a person said about some invoices (company and id of each), or all; who is left out has no word."""
+    settings, plans = _settings(session, some), _plans(session, some)
+    return {key: {**describe(settings.get(key)), **plans.get(key, {})} for key in settings.keys() | plans.keys()}
 
 
 def describe(row: InvoiceSetting | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from connector.letters.mail_words import LINES
 from connector.people import approvals, outbox_search, preview, wording
 from connector.people import fees as late_fees
 from connector.people.outbox_search import Shown
+from connector.tables import Connection
 from connector.web.routes import Route
 from connector.web.visit import NotHere, NotPossible, Visit
 
@@ -39,7 +40,7 @@ def entries(visit: Visit) -> Response:
     tab = visit.query.get("state", "waiting")
     states = TABS.get(tab, TABS["waiting"])[1]
     with reading(visit.installation.engine) as session:
-        companies, chosen, ids = _within(visit, session)
+        companies, chosen, ids = within(visit, session)
         found = outbox_search.entries(session, ids, states=states, before=_before(visit))
         counts = outbox_search.counts(session, ids)
     return visit.page(
@@ -50,7 +51,7 @@ def entries(visit: Visit) -> Response:
 def fees(visit: Visit) -> Response:
     """Show the late fees."""
     with reading(visit.installation.engine) as session:
-        companies, chosen, ids = _within(visit, session)
+        companies, chosen, ids = within(visit, session)
         found = outbox_search.entries(session, ids, kinds=("late_fee",), before=_before(visit))
     return visit.page("fees.html", found=found, companies=companies, chosen=chosen, at=_at)
 
@@ -157,13 +158,14 @@ def _found(visit: Visit, session: Session, entry_id: int) -> Shown:
     return found
 
 
-def _within(visit: Visit, session: Session) -> tuple[list[object], int | None, list[int]]:
+def within(visit: Visit, session: Session) -> tuple[list[Connection], int | None, list[int]]:
+    """Read which of a person's companies a page is about: all of them, the chosen one, and the ids it comes to."""
     companies = visit.companies(session)
     asked = visit.query.get("company", "")
     chosen = int(asked) if asked.isdecimal() and len(asked) < 19 else None
     if chosen is not None:
         visit.company(session, chosen)
-    return list(companies), chosen, [row.id or 0 for row in companies] if chosen is None else [chosen]
+    return companies, chosen, [row.id or 0 for row in companies] if chosen is None else [chosen]
 
 
 def _before(visit: Visit) -> int | None:

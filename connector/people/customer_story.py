@@ -1,0 +1,196 @@
+"""Everything said to a customer, by him, and paid by him, newest first, a page at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import or_, select
+from sqlmodel import Session, col
+
+from connector.money import from_e4
+from connector.people.agreements import sentence
+from connector.people.invoice_story import left_words
+from connector.tables import (
+    Agreement,
+    ApplicationRow,
+    Connection,
+    CreditRow,
+    CustomerRow,
+    InvoiceRow,
+    OutboxEntry,
+    PaymentRow,
+    SyncLogEntry,
+    Task,
+)
+from policies.wording import day, sum_of
+
+PAGE = 40
+_PAGES_MAX = 50
+_TOLD = ("mail", "late_fee", "waive_fee")
+_LINES = ("customer_set", "customer_link", "undelivered", "suppressed", "edited", "rejected")
+_NUMBERS_MAX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened; ``at`` is missing where the books know only the day. ``about`` is a kind and its id."""
+
+    on: date
+    at: datetime | None
+    kind: str
+    text: str
+    about: tuple[str, str] = ("", "")
+
+
+def story(session: Session, customer: CustomerRow, *, page: int = 1, size: int = PAGE) -> tuple[list[Event], bool]:
+    """Tell a page of what happened, newest first, and whether there is an older one.
+
+    Each source is asked for its newest only, as many as all pages so far could hold.
+    """
+    page = min(max(page, 1), _PAGES_MAX)
+    most = page * size + 1
+    events = [event for source in _SOURCES for event in source(session, customer, most)]
+    events.sort(key=lambda each: (each.on, each.at or datetime.min.replace(tzinfo=UTC)), reverse=True)
+    return events[(page - 1) * size : page * size], len(events) > page * size and page < _PAGES_MAX
+
+
+def _of(table: Any, customer: CustomerRow) -> tuple[Any, ...]:
+    return table.connection_id == customer.connection_id, table.customer_id == customer.external_id
+
+
+def _invoices(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    query = select(InvoiceRow).where(*_of(InvoiceRow, customer)).order_by(col(InvoiceRow.issued_on).desc()).limit(most)
+    for row in session.scalars(query):
+        due = f", due on {day(row.due_on)}" if row.due_on else ""
+        text = f"Invoice {row.number} over {sum_of(from_e4(row.total_e4), row.currency)}{due}"
+        yield Event(row.issued_on, None, "invoice", text, ("invoice", row.external_id))
+
+
+def _payments(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    """Tell payments by what they settled: by the customer's invoices they are found without an index of their own."""
+    of_invoice = (col(ApplicationRow.connection_id) == col(InvoiceRow.connection_id)) & (
+        col(ApplicationRow.invoice_id) == col(InvoiceRow.external_id)
+    )
+    of_payment = (
+        (col(PaymentRow.connection_id) == col(ApplicationRow.connection_id))
+        & (col(ApplicationRow.source_kind) == "payment")
+        & (col(PaymentRow.external_id) == col(ApplicationRow.source_id))
+    )
+    applied = (
+        select(PaymentRow, col(InvoiceRow.number))
+        .select_from(InvoiceRow)
+        .join(ApplicationRow, of_invoice)
+        .join(PaymentRow, of_payment)
+        .where(*_of(InvoiceRow, customer))
+        .order_by(col(PaymentRow.paid_on).desc(), col(PaymentRow.external_id), col(InvoiceRow.number))
+        .limit(most * _NUMBERS_MAX)
+    )
+    numbers: dict[str, list[str]] = defaultdict(list)
+    payments: dict[str, PaymentRow] = {}
+    for payment, number in session.execute(applied):
+        payments[payment.external_id] = payment
+        numbers[payment.external_id].append(number)
+    unapplied = select(PaymentRow).where(*_of(PaymentRow, customer), col(PaymentRow.unapplied_e4) > 0)
+    payments |= {payment.external_id: payment for payment in session.scalars(unapplied)}
+    for key, payment in list(payments.items())[:most]:
+        named = numbers.get(key, [])
+        on = f", put on {', '.join(named[:_NUMBERS_MAX])}" if named else ""
+        more = f" and {len(named) - _NUMBERS_MAX} more" if len(named) > _NUMBERS_MAX else ""
+        left = sum_of(from_e4(payment.unapplied_e4), payment.currency) if payment.unapplied_e4 else ""
+        rest = f"; {left} of it is on no invoice yet" if left else ""
+        yield Event(
+            payment.paid_on,
+            None,
+            "payment",
+            f"Paid {sum_of(from_e4(payment.total_e4), payment.currency)}{on}{more}{rest}",
+        )
+
+
+def _credits(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    query = select(CreditRow).where(*_of(CreditRow, customer)).order_by(col(CreditRow.dated_on).desc()).limit(most)
+    for row in session.scalars(query):
+        left = f", {sum_of(from_e4(row.remaining_e4), row.currency)} of it left" if row.remaining_e4 else ""
+        name = f"{row.kind.replace('_', ' ').capitalize()} {row.number}".strip()
+        yield Event(row.dated_on, None, "credit", f"{name} over {sum_of(from_e4(row.total_e4), row.currency)}{left}")
+
+
+def _left(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    zone = _zone(session, customer)
+    query = (
+        select(OutboxEntry)
+        .where(
+            *_of(OutboxEntry, customer),
+            col(OutboxEntry.state).in_(["done", "doubt", "refused"]),
+            col(OutboxEntry.kind).in_(_TOLD),
+        )
+        .order_by(col(OutboxEntry.id).desc())
+        .limit(most)
+    )
+    for row in session.scalars(query):
+        at = row.ended_at or row.called_at or row.planned_at
+        became = f" ({row.delivery.replace('_', ' ')})" if row.delivery else ""
+        words = left_words(row)
+        text = f"{words[:1].upper()}{words[1:]}{became}"
+        yield _at(at, zone, row.kind, text, ("entry", str(row.id)))
+
+
+def _said(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    zone = _zone(session, customer)
+    number = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
+        col(InvoiceRow.external_id) == col(Agreement.invoice_id)
+    )
+    query = (
+        select(Agreement, col(InvoiceRow.number))
+        .outerjoin(InvoiceRow, number)
+        .where(*_of(Agreement, customer))
+        .order_by(col(Agreement.id).desc())
+        .limit(most)
+    )
+    for row, known in session.execute(query):
+        named, about = known or row.invoice_id, ("invoice", row.invoice_id)
+        yield _at(row.said_at, zone, row.kind, f"Invoice {named}: {sentence(row)}", about)
+        if row.ended_at is not None:
+            by = f" by {row.ended_by}" if row.ended_by else ""
+            outcome = f": {row.outcome}" if row.outcome else ""
+            yield _at(row.ended_at, zone, row.kind, f"Invoice {named}: {row.kind} {row.state}{by}{outcome}", about)
+
+
+def _tasks(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    zone = _zone(session, customer)
+    query = select(Task).where(*_of(Task, customer)).order_by(col(Task.id).desc()).limit(most)
+    for task in session.scalars(query):
+        about = ("task", str(task.id))
+        yield _at(task.made_at, zone, "task", f"Task, due on {day(task.due_on)}: {task.why}", about)
+        if task.ended_at is not None:
+            by = f" by {task.ended_by}" if task.ended_by else ""
+            yield _at(task.ended_at, zone, "task", f"Task {task.state}{by}: {task.outcome or task.why}", about)
+
+
+def _told(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
+    """Give what only the log knows: what a person set, words of his, mail that came back."""
+    zone = _zone(session, customer)
+    mine = _of(SyncLogEntry, customer)
+    query = (
+        select(SyncLogEntry)
+        .where(*mine, or_(*(col(SyncLogEntry.kind) == kind for kind in _LINES)))
+        .order_by(col(SyncLogEntry.id).desc())
+        .limit(most)
+    )
+    for line in session.scalars(query):
+        yield _at(line.at, zone, line.kind, line.text, ("line", str(line.id)))
+
+
+def _zone(session: Session, customer: CustomerRow) -> ZoneInfo:
+    return ZoneInfo(session.get_one(Connection, customer.connection_id).time_zone)
+
+
+def _at(at: datetime, zone: ZoneInfo, kind: str, text: str, about: tuple[str, str]) -> Event:
+    return Event(at.astimezone(zone).date(), at, kind, text, about)
+
+
+_SOURCES = (_invoices, _payments, _credits, _left, _said, _tasks, _told)
