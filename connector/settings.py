@@ -60,18 +60,6 @@ def reached_by_customers(base_url: str) -> bool:
         return "." in host
 
 
-def reached_by_customers(base_url: str) -> bool:
-    """Tell whether a customer's mail program can open an address: https, and not this machine or this house alone."""
-    parts = urlsplit(base_url)
-    host = parts.hostname or ""
-    if parts.scheme != "https" or _is_this_machine(host) or host.endswith((".local", ".internal", ".lan")):
-        return False
-    try:
-        return ipaddress.ip_address(host).is_global
-    except ValueError:
-        return "." in host
-
-
 def _web_address(value: str) -> str:
     parts = urlsplit(value)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
@@ -202,6 +190,10 @@ class Settings(BaseSettings):
     sendgrid_webhook_public_key: str = ""
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field(default="", repr=False)
     eml_folder: Path | None = None
+
+    oidc_issuer: VendorAddress = ""
+    oidc_client_id: Line = ""
+    oidc_client_secret: Line = Field(default="", repr=False)
 
     mail_from: MailAddress = ""
     mail_from_name: Line = ""

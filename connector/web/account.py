@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.access import passkeys, sessions, sign_in
+from connector.access import oidc, passkeys, sessions, sign_in
 from connector.access.passwords import WeakPasswordError
 from connector.access.users import UserError, any_user
 from connector.database import reading
@@ -86,7 +86,14 @@ def _form(visit: Visit, code: int, problem: str = "") -> Response:
     email = visit.sent("email")
     options = passkeys.sign_in_options(visit.installation, None)
     answer = visit.page(
-        "sign_in.html", code, problem=problem, nobody_yet=nobody_yet, next=wanted, email=email, options=options
+        "sign_in.html",
+        code,
+        problem=problem,
+        nobody_yet=nobody_yet,
+        next=wanted,
+        email=email,
+        options=options,
+        team=oidc.host(visit.installation.settings),
     )
     if options:
         answer.headers["Content-Security-Policy"] = SCRIPT_POLICY

@@ -51,7 +51,7 @@ def add_routes(app: FastAPI, installation: Installation, routes: Sequence[Route]
 
 def cookie_name(installation: Installation) -> str:
     """Name the session's cookie: bound to host and https where there is https."""
-    return "__Host-duewell" if _is_https(installation) else "duewell"
+    return "__Host-duewell" if is_https(installation) else "duewell"
 
 
 def with_session(installation: Installation, response: Response, token: str) -> Response:
@@ -61,7 +61,7 @@ def with_session(installation: Installation, response: Response, token: str) -> 
         token,
         max_age=int(sessions.SESSION_MAX.total_seconds()) if token else 0,
         path="/",
-        secure=_is_https(installation),
+        secure=is_https(installation),
         httponly=True,
         samesite="lax",
     )
@@ -107,7 +107,9 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         method=route.method,
         parameters=request.path_params,
         query=request.query_params,
+        query_string=request.url.query,
         form=form,
+        cookies=request.cookies,
         person=person,
         token=token if person else "",
         browser=sessions.Browser(request.client.host if request.client else "", request.headers.get("user-agent", "")),
@@ -149,5 +151,6 @@ def _refuse(code: int, title: str, text: str, visit: Visit | None = None) -> Res
     return HTMLResponse(render("answer.html", visit=visit, title=title, lines=[text]), status_code=code)
 
 
-def _is_https(installation: Installation) -> bool:
+def is_https(installation: Installation) -> bool:
+    """Tell whether browsers reach this installation over https."""
     return installation.settings.duewell_base_url.startswith("https://")

@@ -60,7 +60,9 @@ class Visit:
     method: str = "GET"
     parameters: Mapping[str, object] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
+    query_string: str = ""
     form: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    cookies: Mapping[str, str] = field(default_factory=dict)
     person: Person | None = None
     token: str = ""
     browser: Browser = field(default_factory=Browser)

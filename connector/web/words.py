@@ -177,5 +177,5 @@ ROUTES = (
     Route("GET", "/policy/mails", listing),
     Route("GET", "/policy/mails/{step}", edit),
     Route("GET", "/policy/mails/{step}/letter.html", letter),
-    Route("POST", "/policy/mails/{step}", act, "bookkeeper"),
+    Route("POST", "/policy/mails/{step}", act, "bookkeeper", dangerous=True),
 )

@@ -1,0 +1,174 @@
+"""Passkeys: a device in the test signs what real ones sign; who has none signs in as before."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from html import unescape
+from typing import Any
+
+import cbor2
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import select
+
+from connector.access.passwords import hash_password
+from connector.access.sign_in import reset
+from connector.access.users import find_user
+from connector.database import reading, writing
+from connector.tables import Passkey
+
+Office = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+
+
+def b64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+@dataclass
+class Device:
+    """What makes passkeys and signs with them, for one site."""
+
+    origin: str
+    verifies: bool = True
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    id: bytes = b"a passkey of the tests"
+    used: int = 0
+
+    def _seen(self, rp_id: str, more: bytes = b"") -> bytes:
+        flags = 0x01 | (0x04 if self.verifies else 0) | (0x40 if more else 0)
+        self.used += 1
+        return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + self.used.to_bytes(4, "big") + more
+
+    def _client(self, kind: str, challenge: str) -> bytes:
+        return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin}).encode()
+
+    def make(self, asked: dict[str, Any]) -> str:
+        numbers = self.key.public_key().public_numbers()
+        cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+        more = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor2.dumps(cose)
+        statement = {"fmt": "none", "attStmt": {}, "authData": self._seen(asked["rp"]["id"], more)}
+        response = {
+            "clientDataJSON": b64(self._client("webauthn.create", asked["challenge"])),
+            "attestationObject": b64(cbor2.dumps(statement)),
+        }
+        return self._answer(response)
+
+    def sign(self, asked: dict[str, Any]) -> str:
+        client, seen = self._client("webauthn.get", asked["challenge"]), self._seen(asked["rpId"])
+        signature = self.key.sign(seen + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
+        named = {"clientDataJSON": client, "authenticatorData": seen, "signature": signature}
+        return self._answer({name: b64(value) for name, value in named.items()})
+
+    def _answer(self, response: dict[str, str]) -> str:
+        return json.dumps({"id": b64(self.id), "rawId": b64(self.id), "type": "public-key", "response": response})
+
+
+def asked(page: str) -> dict[str, Any]:
+    found = re.search(r'data-passkey="([^"]+)"', page)
+    assert found, "the page asks for no passkey"
+    return dict(json.loads(unescape(found[1])))
+
+
+@pytest.fixture
+def device(office: Office) -> Device:
+    return Device(office.base)
+
+
+def owner_with_passkey(office: Office, device: Device) -> Any:
+    browser = office.signed_in("owner")
+    with writing(office.installation.engine) as session:
+        find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
+    page = browser.get("/account").text
+    browser.send("/account/passkeys", {"name": "My phone", "new_passkey": device.make(asked(page))})
+    assert browser.page.status_code == 200
+    assert "My phone" in browser.text
+    return browser
+
+
+def enter(office: Office, device: Device) -> Any:
+    browser = office.browser()
+    page = browser.get("/sign-in").text
+    fields = {
+        "challenge": re.findall(r'name="challenge" value="([^"]+)"', page)[0],
+        "passkey": device.sign(asked(page)),
+    }
+    browser.page = browser.post("/sign-in/passkey", fields)
+    browser.sent = fields
+    return browser
+
+
+def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(office: Office, device: Device) -> None:
+    owner_with_passkey(office, device)
+    browser = enter(office, device)
+    assert "owner@example.com · owner" in browser.text
+    again = office.browser().post("/sign-in/passkey", browser.sent)
+    assert again.status_code == 401
+    assert enter(office, Device(office.base, id=device.id)).page.status_code == 401
+    assert enter(office, Device(office.base, id=b"unknown")).page.status_code == 401
+    for wrong in ("", "{}", "[]", "nonsense", '{"id": 3}'):
+        assert office.browser().post("/sign-in/passkey", {**browser.sent, "passkey": wrong}).status_code == 401
+
+
+@pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"verifies": False}, {"used": -1}])
+def test_a_passkey_does_not_let_in(office: Office, device: Device, changed: dict[str, Any]) -> None:
+    """Not on another site, not without a finger, a face or a PIN, and not as a copy that counts from the start."""
+    owner_with_passkey(office, device)
+    vars(device).update(changed)
+    assert enter(office, device).page.status_code == 401
+
+
+def test_a_challenge_counts_for_five_minutes_and_for_what_it_was_made_for(office: Office, device: Device) -> None:
+    browser = owner_with_passkey(office, device)
+    page = office.browser().get("/sign-in").text
+    challenge = re.findall(r'name="challenge" value="([^"]+)"', page)[0]
+    new = re.findall(r'name="new_challenge" value="([^"]+)"', browser.get("/account").text)[0]
+    signed = device.sign(asked(page))
+    assert office.browser().post("/sign-in/passkey", {"challenge": new, "passkey": signed}).status_code == 401
+    office.clock.advance(minutes=6)
+    late = office.browser().post("/sign-in/passkey", {"challenge": challenge, "passkey": signed})
+    assert (late.status_code, "too long" in late.text) == (401, True)
+
+
+def test_a_passkey_also_answers_who_sits_there(office: Office, device: Device) -> None:
+    browser = owner_with_passkey(office, device)
+    office.clock.advance(minutes=31)
+    browser.get("/account")
+    browser.send("/account/password", {"password": PASSWORD + "!", "again": PASSWORD + "!"})
+    assert "Is it you?" in browser.text
+    browser.send("/account/password", {"confirm_passkey": device.sign(asked(browser.page.text))})
+    assert "Your password was changed" in browser.text
+
+
+def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_made(
+    office: Office, device: Device
+) -> None:
+    browser = owner_with_passkey(office, device)
+    browser.get("/account")
+    browser.send("/account/ways", {"alone": "yes"})
+    stranger = office.browser()
+    fields = {"email": "owner@example.com", "password": PASSWORD}
+    assert stranger.post("/sign-in", fields).status_code == 401
+    assert enter(office, device).page.status_code == 200
+    with writing(office.installation.engine) as session:
+        reset(session, find_user(session, "owner@example.com"), by="a test", at=office.clock.at)
+    with reading(office.installation.engine) as session:
+        assert session.scalars(select(Passkey)).all() == []
+        assert not find_user(session, "owner@example.com").passkey_only
+
+
+def test_nobody_removes_another_ones_passkey(office: Office, device: Device) -> None:
+    browser = owner_with_passkey(office, device)
+    other = office.signed_in("viewer")
+    other.get("/account")
+    with pytest.raises(AssertionError, match="no form"):
+        other.send("/account/ways", {"remove": b64(device.id)})
+    browser.get("/account")
+    browser.send("/account/ways", {"remove": b64(device.id)})
+    assert "The passkey was removed" in browser.text
+    assert "data-passkey" not in office.browser().get("/sign-in").text
