@@ -17,7 +17,7 @@ from connector.web.api.app import PREFIX, make_api
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
 from connector.web.metrics import metrics_text
-from connector.web.pages import ICON, STYLE, render
+from connector.web.pages import ICON, SCRIPT, STYLE, render
 from connector.web.routes import add_routes, cookie_name
 from connector.web.sendgrid import add_webhooks
 from connector.web.stops import add_stops
@@ -73,6 +73,10 @@ def _add_open_pages(app: FastAPI, installation: Installation) -> None:
     @app.get("/static/style.css")
     def style() -> Response:
         return Response(STYLE, media_type="text/css")
+
+    @app.get("/static/passkeys.js")
+    def script() -> Response:
+        return Response(SCRIPT, media_type="text/javascript")
 
     @app.get("/static/icon.svg")
     def icon() -> Response:
