@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from connector.database import reading
 from connector.installation import Installation
-from connector.web import account, companies, customers, invoices, log, outbox, policy, today, words, work
+from connector.web import account, companies, customers, invoices, log, myself, outbox, policy, team, today, words, work
 from connector.web.api.app import PREFIX, make_api
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
@@ -22,7 +22,20 @@ from connector.web.routes import add_routes, cookie_name
 from connector.web.sendgrid import add_webhooks
 from connector.web.stops import add_stops
 
-ROUTES = (*account.ROUTES, *today.ROUTES, *log.ROUTES, *outbox.ROUTES, *companies.ROUTES, *customers.ROUTES, *invoices.ROUTES, *work.ROUTES, *policy.ROUTES, *words.ROUTES)
+ROUTES = (
+    *account.ROUTES,
+    *team.ROUTES,
+    *myself.ROUTES,
+    *today.ROUTES,
+    *log.ROUTES,
+    *outbox.ROUTES,
+    *companies.ROUTES,
+    *customers.ROUTES,
+    *invoices.ROUTES,
+    *work.ROUTES,
+    *policy.ROUTES,
+    *words.ROUTES,
+)
 
 
 class Heart(Protocol):
