@@ -26,6 +26,8 @@ from connector.web.visit import NotHere
 
 LIMIT, LIMIT_MAX = 100, 500
 _CURSOR_MAX = 500
+_ID_MAX = 2**63 - 1
+_STRANGE = "cursor: this is none that this list gave."
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many items.")]
 Cursor = Annotated[str, Query(max_length=_CURSOR_MAX, description="What `next` said, for the items after those.")]
 Within = Annotated[str, Query(max_length=200, description="Only this connection: its id or short name.")]
@@ -80,9 +82,20 @@ class Wanted:
     after: Sequence[Any]
     limit: int
 
-    def part(self, companies: Sequence[int]) -> Part:
-        """Ask for one more than is shown: it tells whether there is another part."""
+    def part(self, companies: Sequence[int], *kinds: type) -> Part:
+        """Ask for one more than is shown: it tells whether there is another part. ``kinds`` are those of its key."""
+        self.must_be(kinds)
         return Part(companies, self.after, self.limit + 1)
+
+    def before_id(self) -> int | None:
+        """The id of the last item of the part before, for lists that go down by id."""
+        self.must_be([int])
+        return int(self.after[0]) if self.after else None
+
+    def must_be(self, kinds: Sequence[type]) -> None:
+        """Refuse a cursor of another list."""
+        if self.after and [type(each) for each in self.after] != list(kinds):
+            raise Refused(problems.NOT_VALID, _STRANGE)
 
 
 def wanted(limit: Limit = LIMIT, cursor: Cursor = "") -> Wanted:
@@ -90,11 +103,11 @@ def wanted(limit: Limit = LIMIT, cursor: Cursor = "") -> Wanted:
     if not cursor:
         return Wanted((), limit)
     try:
-        after = json.loads(base64.b64decode(cursor.encode() + b"==", altchars=b"-_", validate=True))
+        after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         after = None
-    if not isinstance(after, list) or not all(isinstance(each, int | str) for each in after):
-        raise Refused(problems.NOT_VALID, "cursor: this is none that a list of ours gave.")
+    if not isinstance(after, list) or any(isinstance(each, int) and abs(each) > _ID_MAX for each in after):
+        raise Refused(problems.NOT_VALID, _STRANGE)
     return Wanted(after, limit)
 
 
@@ -115,6 +128,8 @@ def listed(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any
 
 def cut(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any]]) -> Response:
     """Answer with a part of a list that was computed as a whole, in the order of ``key``."""
+    if rows:
+        asked.must_be([type(each) for each in key(rows[0])])
     left = [row for row in sorted(rows, key=lambda row: list(key(row))) if list(key(row)) > list(asked.after)]
     return listed(left, asked, key)
 

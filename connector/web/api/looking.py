@@ -89,7 +89,7 @@ def list_runs(call: Read, asked: Asked, connection: Within = "") -> Response:
     """List runs, newest first."""
     with reading(call.installation.engine) as session:
         names = _names(call, session)
-        search = log_search.Wanted(companies=call.within(session, connection), before=_before(asked.after))
+        search = log_search.Wanted(companies=call.within(session, connection), before=asked.before_id())
         found = log_search.runs(session, search, size=asked.limit + 1)
     rows = [log_search.run_as_dict(row, names[row.connection_id]) for row in found.rows]
     return listed(rows, asked, lambda row: [row["id"]])
@@ -127,7 +127,7 @@ def list_log(
             customer=customer,
             invoice=invoice,
             since_at=since_at,
-            before=_before(asked.after),
+            before=asked.before_id(),
         )
         found = log_search.lines(session, search, size=asked.limit + 1)
     rows = [log_search.as_dict(row, names.get(row.connection_id, "")) for row in found.rows]
@@ -180,7 +180,3 @@ def _names(call: Call, session: Any) -> dict[int | None, str]:
 
 def _is_connected(call: Call, session: Any, connection_id: int) -> bool:
     return call.connection(session, str(connection_id)).health != connections.DISCONNECTED
-
-
-def _before(after: Any) -> int | None:
-    return int(after[0]) if after else None

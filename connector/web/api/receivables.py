@@ -33,7 +33,7 @@ def list_customers(
 ) -> Response:
     """List customers: what they owe, where mail goes, what was set."""
     with reading(call.installation.engine) as session:
-        part = asked.part(call.within(session, connection))
+        part = asked.part(call.within(session, connection), int, str)
         rows = customers.listing(session, None, search, part=part)
         return listed(rows, asked, _place(call, session))
 
@@ -63,7 +63,7 @@ def list_invoices(
 ) -> Response:
     """List the open invoices, with what was said about them."""
     with reading(call.installation.engine) as session:
-        part = asked.part(call.within(session, connection))
+        part = asked.part(call.within(session, connection), int, str)
         rows = invoices.listing(session, only_open=not settled, part=part)
         return listed(rows, asked, _place(call, session))
 

@@ -179,6 +179,8 @@ class Entry(BaseModel):
     answer: str
     reference: str
     delivery: str
+    worded_by: Annotated[str, Field(description="Who gave the mail words of its own.")]
+    seen: Annotated[str, Field(description="Stands for what it says now: send it back with an approval.")]
 
 
 class Settled(BaseModel):
@@ -379,6 +381,8 @@ class PolicyVersion(BaseModel):
 
     id: int
     connection: str
+    connection_id: int | None
+    own: bool
     set_at: datetime
     set_by: str
     in_force: bool
@@ -421,10 +425,21 @@ class OfPause(Asking):
 
 
 class OfEntries(Asking):
-    """Entries, by id."""
+    """Entries, by id; with ``seen`` of each, by id, nothing is done if one says something else by now."""
 
     ids: Ids
     why: Why = ""
+    seen: dict[str, str] = {}
+
+
+class OfWords(Asking):
+    """Words for one mail that has not left; with none of them it is as duewell writes it."""
+
+    subject: Annotated[str, Field(max_length=200)] | None = None
+    heading: Annotated[str, Field(max_length=200)] | None = None
+    opening: Annotated[str, Field(max_length=20_000)] | None = None
+    closing: Annotated[str, Field(max_length=20_000)] | None = None
+    seen: Annotated[str, Field(max_length=200)] = ""
 
 
 class OfDoubt(Asking):

@@ -29,7 +29,7 @@ def list_tasks(
 ) -> Response:
     """List what is to be done, newest first."""
     with reading(call.installation.engine) as session:
-        part = asked.part(call.within(session, connection))
+        part = asked.part(call.within(session, connection), int)
         states = tasks.STATES if every else ("open",)
         return listed(tasks.listing(session, states=states, owner=owner, part=part), asked, lambda row: [row["id"]])
 
