@@ -42,7 +42,7 @@ def dispute(session: Session, invoice: InvoiceRow, word: Word, *, why: str) -> I
     row, today = _setting(session, invoice, word), today_of(session, invoice, word)
     row.disputed_on, row.dispute_why = today, why
     _begin(session, invoice, word, "dispute", why=why)
-    _tell(session, invoice, word, "is disputed" + (f": {why}" if why else ""))
+    _tell(session, invoice, word, "dispute", "is disputed" + (f": {why}" if why else ""))
     return row
 
 
@@ -52,7 +52,7 @@ def undispute(session: Session, invoice: InvoiceRow, word: Word, *, outcome: str
     row.disputed_on, row.dispute_why = None, ""
     end(session, invoice, "dispute", "settled", word, outcome)
     _end_tasks(session, invoice, word, outcome or "the dispute is settled")
-    _tell(session, invoice, word, "is no longer disputed" + (f": {outcome}" if outcome else ""))
+    _tell(session, invoice, word, "undispute", "is no longer disputed" + (f": {outcome}" if outcome else ""))
     return row
 
 
@@ -62,14 +62,14 @@ def promise(session: Session, invoice: InvoiceRow, word: Word, *, on: date | Non
     if on is None:
         row.promised_on = None
         end(session, invoice, "promise", "withdrawn", word)
-        _tell(session, invoice, word, "has no promise any more")
+        _tell(session, invoice, word, "promise_withdrawn", "has no promise any more")
         return row
     if on < today_of(session, invoice, word):
         message = f"{day(on)} is over: a promise is for today or a day to come."
         raise AgreementError(message)
     row.promised_on = on
     _begin(session, invoice, word, "promise", why=why, until_on=on)
-    _tell(session, invoice, word, f"is promised to be paid on {on}" + (f": {why}" if why else ""))
+    _tell(session, invoice, word, "promise", f"is promised to be paid on {on}" + (f": {why}" if why else ""))
     return row
 
 
@@ -80,7 +80,7 @@ def plan(
     row = _setting(session, invoice, word)
     if not instalments:
         end(session, invoice, "plan", "withdrawn", word)
-        _tell(session, invoice, word, "has no payment plan any more")
+        _tell(session, invoice, word, "plan_withdrawn", "has no payment plan any more")
         return row
     _check(instalments, invoice, today_of(session, invoice, word))
     row.promised_on = None  # the plan takes the place of a promise
@@ -89,7 +89,7 @@ def plan(
     made.owed_e4, made.currency = invoice.due_e4, invoice.currency
     made.instalments = [[each.on.isoformat(), str(each.amount)] for each in instalments]
     parts = ", ".join(f"{sum_of(each.amount, invoice.currency)} on {each.on}" for each in instalments)
-    _tell(session, invoice, word, f"is paid by a plan: {parts}" + (f" ({why})" if why else ""))
+    _tell(session, invoice, word, "plan", f"is paid by a plan: {parts}" + (f" ({why})" if why else ""))
     return row
 
 
@@ -101,7 +101,13 @@ def pause(session: Session, invoice: InvoiceRow, word: Word, *, until: date | No
     row = _setting(session, invoice, word)
     row.paused, row.paused_until_on = True, until
     _begin(session, invoice, word, "pause", why=why, until_on=until)
-    _tell(session, invoice, word, (f"is paused until {until}" if until else "is paused") + (f": {why}" if why else ""))
+    _tell(
+        session,
+        invoice,
+        word,
+        "pause",
+        (f"is paused until {until}" if until else "is paused") + (f": {why}" if why else ""),
+    )
     return row
 
 
@@ -110,7 +116,7 @@ def resume(session: Session, invoice: InvoiceRow, word: Word) -> InvoiceSetting:
     row = _setting(session, invoice, word)
     row.paused, row.paused_until_on = False, None
     end(session, invoice, "pause", "ended", word)
-    _tell(session, invoice, word, "is no longer paused")
+    _tell(session, invoice, word, "resume", "is no longer paused")
     return row
 
 
@@ -232,7 +238,7 @@ def _end_tasks(session: Session, invoice: InvoiceRow, word: Word, outcome: str) 
             task.state, task.outcome, task.ended_at, task.ended_by = "done", outcome, word.at, word.by
 
 
-def _tell(session: Session, invoice: InvoiceRow, word: Word, said: str) -> None:
+def _tell(session: Session, invoice: InvoiceRow, word: Word, kind: str, said: str) -> None:
     sync_log.write(
         session,
         at=word.at,
@@ -241,4 +247,5 @@ def _tell(session: Session, invoice: InvoiceRow, word: Word, said: str) -> None:
         connection_id=invoice.connection_id,
         customer_id=invoice.customer_id,
         invoice_id=invoice.external_id,
+        facts={"said": kind},
     )
