@@ -168,6 +168,7 @@ class Settings(BaseSettings):
     duewell_secret_keys: Annotated[str, AfterValidator(_secret_keys)] = Field(default="", repr=False)
     duewell_base_url: WebAddress = "http://localhost:8710"
     duewell_interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
+    duewell_webhooks: Literal["off", "public", "private"] = "off"
 
     xero_client_id: Line = ""
     xero_client_secret: Line = Field(default="", repr=False)
