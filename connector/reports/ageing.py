@@ -1,0 +1,142 @@
+"""Ageing: what is open, by currency and by how long it is overdue; and the same customer by customer."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlmodel import Session, SQLModel
+
+from connector.money import from_e4
+from connector.reports.report import Bar, Column, Plot, Report
+from connector.reports.scope import INVOICE, Scope
+from connector.reports.words import listed, share, short
+
+BUCKETS = (
+    ("not_due", "Not due yet"),
+    ("to_30", "1–30 days late"),
+    ("to_60", "31–60 days late"),
+    ("to_90", "61–90 days late"),
+    ("over_90", "Over 90 days late"),
+)
+_MOODS = ("", "", "warn", "warn", "bad")
+_LAST_DAYS = (30, 60, 90)
+_FORMULA = (
+    "The open part of every invoice, by days since its due date in the company's own time zone; one without a due date"
+    " is not due. Credits that are not applied yet are not taken off."
+)
+_SUMS = tuple(Column(key, heading, "money") for key, heading in BUCKETS)
+_TAIL = (Column("total", "In all", "money"), Column("late_percent", "Overdue", "share"))
+
+
+def ageing(session: Session, scope: Scope) -> Report:
+    """Report what is open in each currency, by age."""
+    rows = sorted(_rows(session, scope, INVOICE.c.currency), key=lambda row: -row["total"])
+    return Report(
+        name="ageing",
+        title="Ageing",
+        question="How much is owed to us, and how late is it?",
+        formula=_FORMULA,
+        columns=(Column("currency", "Currency"), *_SUMS, *_TAIL, Column("invoices", "Invoices", "number")),
+        rows=[{"id": row["currency"], **row} for row in rows],
+        plots=[_plot(row) for row in rows],
+    )
+
+
+def customers(session: Session, scope: Scope) -> Report:
+    """Report what each customer owes, by age, the one with the most overdue first."""
+    company, customer = INVOICE.c.connection_id, INVOICE.c.customer_id
+    rows = list(_rows(session, scope, INVOICE.c.currency, company, customer))
+    rows.sort(key=lambda row: (row["not_due"] - row["total"], -row["total"], row["customer_id"]))
+    names, companies = _names(session, scope), {row.id: row.name for row in scope.companies}
+    told = [
+        {
+            "id": f"{row['connection_id']}:{row['customer_id']}:{row['currency']}",
+            "customer": names.get((row["connection_id"], row["customer_id"]), row["customer_id"]),
+            "company": companies[row["connection_id"]],
+            **row,
+        }
+        for row in rows
+    ]
+    return Report(
+        name="customers",
+        title="Ageing by customer",
+        question="Who owes it?",
+        formula=f"{_FORMULA} Who has the most overdue stands first; a customer has a line for each currency.",
+        columns=(
+            Column("customer", "Customer"),
+            Column("company", "Company"),
+            Column("currency", "Currency"),
+            *_SUMS,
+            *_TAIL,
+        ),
+        rows=told,
+    )
+
+
+def _rows(session: Session, scope: Scope, *group: Any) -> list[dict[str, Any]]:
+    """Sum what is open by age, within each group."""
+    bucket = _bucket(scope).label("bucket")
+    query = (
+        select(*group, bucket, func.sum(INVOICE.c.due_e4).label("due"), func.count().label("invoices"))
+        .where(scope.billed(), INVOICE.c.is_open)
+        .group_by(*group, bucket)
+    )
+    names = [column.name for column in group]
+    sums: defaultdict[tuple[Any, ...], dict[int, int]] = defaultdict(dict)
+    counts: defaultdict[tuple[Any, ...], int] = defaultdict(int)
+    for row in session.execute(query):
+        key = tuple(row[: len(names)])
+        sums[key][row.bucket] = int(row.due)
+        counts[key] += row.invoices
+    return [
+        {**dict(zip(names, key, strict=True)), **_aged(found), "invoices": counts[key]} for key, found in sums.items()
+    ]
+
+
+def _aged(found: Mapping[int, int]) -> dict[str, Any]:
+    sums = {key: from_e4(found.get(place, 0)) for place, (key, _) in enumerate(BUCKETS)}
+    total = sum(sums.values(), Decimal())
+    return {**sums, "total": total, "late_percent": share(float(total - sums["not_due"]), float(total))}
+
+
+def _bucket(scope: Scope) -> ColumnElement[int]:
+    """Number the bucket of an invoice, as of the day that it is in its company."""
+    due_on = INVOICE.c.due_on
+    days = scope.todays()
+    everywhere = len(days) < 2
+
+    def since(back: int) -> ColumnElement[bool]:
+        parts = [_on_or_after(today - timedelta(days=back), None if everywhere else ids) for today, ids in days]
+        return or_(*parts)
+
+    return case(
+        (or_(due_on.is_(None), since(0)), 0),
+        *((since(last), place) for place, last in enumerate(_LAST_DAYS, start=1)),
+        else_=len(BUCKETS) - 1,
+    )
+
+
+def _on_or_after(day: date, ids: list[int] | None) -> ColumnElement[bool]:
+    later = INVOICE.c.due_on >= day
+    return later if ids is None else and_(INVOICE.c.connection_id.in_(ids), later)
+
+
+def _names(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
+    customer = SQLModel.metadata.tables["customer"]
+    query = select(customer.c.connection_id, customer.c.external_id, customer.c.name)
+    found = session.execute(query.where(customer.c.connection_id.in_(scope.ids)))
+    return {(connection_id, external_id): name for connection_id, external_id, name in found}
+
+
+def _plot(row: Mapping[str, Any]) -> Plot:
+    bars = [
+        Bar(words, float(row[key]), short(row[key]), mood) for (key, words), mood in zip(BUCKETS, _MOODS, strict=True)
+    ]
+    told = listed(f"{bar.label}: {bar.text}" for bar in bars)
+    late = f"{row['late_percent']} % of it overdue" if row["late_percent"] else "none of it overdue"
+    return Plot("bars", f"{row['currency']}: {short(row['total'])} open, {late}", told, bars=bars, unit=row["currency"])

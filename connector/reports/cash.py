@@ -1,0 +1,171 @@
+"""Cash expected: what of the open invoices will probably come in each of the coming weeks, with its 80 % interval."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from math import sqrt
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from connector.mirror.places import today_in
+from connector.money import from_e4
+from connector.reports import who
+from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.scope import INVOICE, Scope
+from connector.reports.words import listed, short
+from policies.habits import Forecast, forecast
+
+WEEKS = 8
+IN_80_PERCENT = 1.2816  # standard deviations to either side that hold 80 % of a normal distribution
+
+
+class Open(NamedTuple):
+    """What is open of some invoices that will be paid alike: the sum of each, and when."""
+
+    amount: float
+    coming: Forecast
+
+
+@dataclass(slots=True)
+class Expected:
+    """What is expected of one currency: by week the mean and its variance; and what no week can be named for."""
+
+    means: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
+    variances: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
+    later: float = 0.0
+    overdue: float = 0.0  # beyond the days in which nine of ten such invoices are paid
+    undated: float = 0.0
+
+    def add(self, each: Open, weeks: Sequence[date], today: date) -> None:
+        """Add an invoice to the weeks in which it may be paid."""
+        if each.coming.latest_on < today:
+            self.overdue += each.amount
+            return
+        reached = [chance(each.coming, on) for on in (today - timedelta(days=1), *_ends(weeks))]
+        left = 1 - reached[0]
+        for place, (before, after) in enumerate(pairwise(reached)):
+            part = (after - before) / left
+            self.means[place] += each.amount * part
+            self.variances[place] += each.amount**2 * part * (1 - part)
+        self.later += each.amount * (1 - reached[-1]) / left
+
+    def interval(self, place: int) -> tuple[float, float]:
+        """Give the 80 % interval of a week, invoices being paid or not independently of each other."""
+        spread = IN_80_PERCENT * sqrt(self.variances[place])
+        return max(0.0, self.means[place] - spread), self.means[place] + spread
+
+
+def cash(session: Session, scope: Scope) -> Report:
+    """Report the cash expected per week and currency."""
+    weeks = weeks_from(scope.today)
+    found: defaultdict[str, Expected] = defaultdict(Expected)
+    for connection in scope.companies:
+        today = today_in(connection.time_zone, scope.now)
+        rows = session.execute(_open(connection.id or 0)).all()
+        habits = who.habits(session, connection, {row.customer_id for row in rows}, today)
+        for row in rows:
+            amount = float(from_e4(row.due_e4))
+            if row.due_on is None:
+                found[row.currency].undated += amount
+            else:
+                found[row.currency].add(Open(amount, forecast(habits[row.customer_id], row.due_on)), weeks, today)
+    currencies = sorted(found, key=lambda each: -sum(found[each].means))
+    rows_told = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
+    return Report(
+        name="cash",
+        title="Cash expected",
+        question="What will come in, week by week?",
+        formula=(
+            "Each open invoice counts in each week with the probability that it is paid then, as its customer's habits"
+            " say, given that it is not paid yet. In four weeks of five the sum should lie within the interval. Sums"
+            " are estimates, without invoices still to be written."
+        ),
+        columns=(
+            Column("currency", "Currency"),
+            Column("on", "Week from", "day"),
+            Column("expected", "Expected", "number"),
+            Column("low", "At least", "number"),
+            Column("high", "At most", "number"),
+        ),
+        rows=rows_told,
+        plots=[_plot(each, [row for row in rows_told if row["currency"] == each]) for each in currencies],
+        notes=[_note(each, found[each]) for each in currencies],
+    )
+
+
+def weeks_from(today: date) -> list[date]:
+    """Name the first days of the weeks: today, and the coming Mondays."""
+    monday = today - timedelta(days=today.weekday())
+    return [today, *(monday + timedelta(weeks=place) for place in range(1, WEEKS))]
+
+
+@lru_cache(maxsize=64)
+def _ends_of(first: date) -> list[date]:
+    return [first + timedelta(days=6 - first.weekday() + 7 * place) for place in range(WEEKS)]
+
+
+def _ends(weeks: Sequence[date]) -> list[date]:
+    return _ends_of(weeks[0])
+
+
+def chance(coming: Forecast, on: date) -> float:
+    """Give the probability that an invoice is paid by the end of a day.
+
+    One in ten by the earliest day, half by the expected, nine in ten by the latest; evenly in between, and the first
+    and last tenth at the pace of their neighbours.
+    """
+    points = _points(coming)
+    if on < points[0][0]:
+        return 0.0
+    for (start, low), (end, high) in pairwise(points):
+        if on < end:
+            return low + (high - low) * (on - start).days / (end - start).days
+    return 1.0
+
+
+@lru_cache(maxsize=4096)
+def _points(coming: Forecast) -> list[tuple[date, float]]:
+    expected_on, earliest_on, latest_on = coming.expected_on, coming.earliest_on, coming.latest_on
+    first = earliest_on - timedelta(days=max(1, (expected_on - earliest_on).days // 4))
+    last = latest_on + timedelta(days=max(1, (latest_on - expected_on).days // 4))
+    return [(first, 0.0), (earliest_on, 0.1), (expected_on, 0.5), (latest_on, 0.9), (last, 1.0)]
+
+
+def _open(connection_id: int) -> Any:
+    return select(INVOICE.c.customer_id, INVOICE.c.currency, INVOICE.c.due_on, INVOICE.c.due_e4).where(
+        INVOICE.c.connection_id == connection_id, INVOICE.c.is_open, INVOICE.c.due_e4 > 0
+    )
+
+
+def _rows(currency: str, found: Expected, weeks: Sequence[date]) -> Iterable[dict[str, Any]]:
+    for place, on in enumerate(weeks):
+        low, high = found.interval(place)
+        figures = {"expected": round(found.means[place]), "low": round(low), "high": round(high)}
+        yield {"id": f"{currency}:{on}", "currency": currency, "on": on, **figures}
+
+
+def _note(currency: str, found: Expected) -> str:
+    parts = [f"{currency}: {short(found.later)} are expected later than these weeks"]
+    if found.overdue:
+        parts.append(f"{short(found.overdue)} are later than these customers pay in nine of ten cases, and not counted")
+    if found.undated:
+        parts.append(f"{short(found.undated)} have no due date")
+    return listed(parts)
+
+
+def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
+    spans = [Span(f"{row['on']:%d %b}", row["expected"], row["low"], row["high"]) for row in rows]
+    whole = sum(row["expected"] for row in rows)
+    told = listed(
+        f"week from {span.label}: {short(span.value or 0)}, between {short(span.low or 0)} and {short(span.high or 0)}"
+        for span in spans
+    )
+    title = f"{currency}: {short(whole)} in {len(spans)} weeks"
+    return Plot("columns", title, told, spans=spans, unit=currency, legend=("expected", "80 % interval"))

@@ -1,0 +1,103 @@
+"""Days to pay: how long customers take from the invoice to the last penny, by segment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import select
+from sqlmodel import Session
+
+from connector.mirror.places import today_in
+from connector.reports import who
+from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.scope import INVOICE, Scope
+from connector.reports.words import listed, share
+from policies.receivables import InvoiceStatus, Segment
+
+_YEAR = timedelta(days=365)
+ALL = "all"
+
+
+class Paid(NamedTuple):
+    """An invoice that was paid in full: days from its date to then, and days late, None without a due date."""
+
+    days: int
+    late: int | None
+
+
+def days_to_pay(session: Session, scope: Scope) -> Report:
+    """Report days to pay of the invoices settled in the last twelve months."""
+    paid = _paid(session, scope)
+    groups = [each.value for each in Segment if paid.get(each.value)]
+    everything = [each for group in groups for each in paid[group]]
+    rows = [row_of(group, paid[group]) for group in groups] + ([row_of(ALL, everything)] if everything else [])
+    return Report(
+        name="days-to-pay",
+        title="Days to pay",
+        question="How long do customers take?",
+        formula=(
+            "Days from an invoice's date to the day on which nothing was open any more, of invoices settled in the last"
+            " 365 days. Median: half of them took no longer. The segment is the customer's of today."
+        ),
+        columns=(
+            Column("segment", "Segment"),
+            Column("invoices", "Invoices", "number"),
+            Column("quarter", "A quarter within", "days"),
+            Column("median", "Half within", "days"),
+            Column("three_quarters", "Three quarters within", "days"),
+            Column("late", "Days late, median", "days"),
+            Column("late_percent", "Paid late", "share"),
+        ),
+        rows=rows,
+        plots=[_plot(rows)] if rows else [],
+    )
+
+
+def row_of(segment: str, paid: Sequence[Paid]) -> dict[str, Any]:
+    """Work out the figures of a group that is not empty."""
+    took = sorted(each.days for each in paid)
+    late = sorted(each.late for each in paid if each.late is not None)
+    return {
+        "id": segment,
+        "segment": segment,
+        "invoices": len(took),
+        "quarter": quantile(took, 0.25),
+        "median": quantile(took, 0.5),
+        "three_quarters": quantile(took, 0.75),
+        "late": quantile(late, 0.5) if late else None,
+        "late_percent": share(sum(day > 0 for day in late), len(late)),
+    }
+
+
+def quantile(ordered: Sequence[int], part: float) -> int:
+    """Give the nearest-rank quantile: the smallest value that so large a part does not exceed."""
+    return ordered[max(0, -int(-part * len(ordered) // 1) - 1)]
+
+
+def _paid(session: Session, scope: Scope) -> dict[str, list[Paid]]:
+    found: defaultdict[str, list[Paid]] = defaultdict(list)
+    for connection in scope.companies:
+        today = today_in(connection.time_zone, scope.now)
+        segments = who.segments(session, connection, today)
+        query = select(INVOICE.c.customer_id, INVOICE.c.issued_on, INVOICE.c.due_on, INVOICE.c.settled_on).where(
+            INVOICE.c.connection_id == connection.id,
+            INVOICE.c.status == InvoiceStatus.PAID.value,
+            INVOICE.c.settled_on > today - _YEAR,
+            INVOICE.c.settled_on <= today,
+        )
+        for customer_id, issued_on, due_on, settled_on in session.execute(query).all():
+            late = (settled_on - due_on).days if due_on else None
+            found[segments.get(customer_id, Segment.NEW.value)].append(Paid((settled_on - issued_on).days, late))
+    return dict(found)
+
+
+def _plot(rows: Iterable[Mapping[str, Any]]) -> Plot:
+    spans = [Span(row["segment"], row["median"], row["quarter"], row["three_quarters"]) for row in rows]
+    told = listed(
+        f"{span.label}: half within {span.value} days, a quarter within {span.low}, three quarters within {span.high}"
+        for span in spans
+    )
+    return Plot("ranges", "From the invoice to the money, in days", told, spans=spans, unit="days")

@@ -1,0 +1,92 @@
+"""Late fees: what was charged and what was waived, month by month."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import select
+from sqlmodel import Session, SQLModel
+
+from connector.reports.outstanding import month_ends
+from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.scope import Scope, of
+from connector.reports.words import listed, month, short
+
+_CHARGED, _WAIVED = "late_fee", "waive_fee"
+
+
+def fees(session: Session, scope: Scope) -> Report:
+    """Report the late fees of the last twelve months and of the running one."""
+    months = [*(end.replace(day=1) for end in month_ends(scope.today)), scope.today.replace(day=1)]
+    sums, counts = _sums(session, scope, months[0])
+    currencies = sorted({currency for currency, _, _ in sums})
+    rows = [
+        {
+            "id": f"{currency}:{on:%Y-%m}",
+            "currency": currency,
+            "on": on,
+            "charged": sums[currency, on, _CHARGED],
+            "fees": counts[currency, on, _CHARGED],
+            "waived": sums[currency, on, _WAIVED],
+            "kept": sums[currency, on, _CHARGED] - sums[currency, on, _WAIVED],
+        }
+        for currency in currencies
+        for on in months
+    ]
+    return Report(
+        name="fees",
+        title="Late fees",
+        question="What was charged for being late, and what was waived?",
+        formula=(
+            "Fees posted to the ledger in the month, and fees taken back in the month, whenever they were charged; in"
+            " the company's own time zone. A draft that never reached the books counts in neither."
+        ),
+        columns=(
+            Column("currency", "Currency"),
+            Column("on", "Month from", "day"),
+            Column("charged", "Charged", "money"),
+            Column("fees", "Fees", "number"),
+            Column("waived", "Waived", "money"),
+            Column("kept", "Left of it", "money"),
+        ),
+        rows=rows,
+        plots=[_plot(each, [row for row in rows if row["currency"] == each]) for each in currencies],
+    )
+
+
+def _sums(
+    session: Session, scope: Scope, since: date
+) -> tuple[defaultdict[tuple[str, date, str], Decimal], defaultdict[tuple[str, date, str], int]]:
+    outbox = SQLModel.metadata.tables["outbox"]
+    zones = {row.id: ZoneInfo(row.time_zone) for row in scope.companies}
+    query = select(outbox.c.connection_id, outbox.c.currency, outbox.c.kind, outbox.c.ended_at, outbox.c.payload).where(
+        of(outbox, scope.ids),
+        outbox.c.kind.in_([_CHARGED, _WAIVED]),
+        outbox.c.state == "done",
+        outbox.c.ended_at >= datetime.combine(since, time(), UTC),
+    )
+    sums: defaultdict[tuple[str, date, str], Decimal] = defaultdict(Decimal)
+    counts: defaultdict[tuple[str, date, str], int] = defaultdict(int)
+    for row in session.execute(query):
+        first = row.ended_at.astimezone(zones[row.connection_id]).date().replace(day=1)
+        key = (row.currency, first, row.kind)
+        sums[key] += Decimal(row.payload["amount"])
+        counts[key] += 1
+    return sums, counts
+
+
+def _plot(currency: str, rows: Sequence[dict[str, Any]]) -> Plot:
+    spans = [Span(month(row["on"]), float(row["charged"]), second=float(row["waived"])) for row in rows]
+    charged, waived = (sum((row[key] for row in rows), Decimal()) for key in ("charged", "waived"))
+    told = listed(
+        f"{month(row['on'])}: {short(row['charged'])} charged, {short(row['waived'])} waived"
+        for row in rows
+        if row["charged"] or row["waived"]
+    )
+    title = f"{currency}: {short(charged)} charged, {short(waived)} waived"
+    return Plot("columns", title, told, spans=spans, unit=currency, legend=("charged", "waived"))

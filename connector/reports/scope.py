@@ -1,0 +1,53 @@
+"""Which companies a report is about, and what day it is there."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlalchemy import ColumnElement, Table, and_
+from sqlmodel import SQLModel
+
+from connector.mirror.places import today_in
+from connector.tables import Connection
+from policies.receivables import InvoiceStatus
+
+INVOICE: Table = SQLModel.metadata.tables["invoice"]
+_BILLED = (InvoiceStatus.OPEN.value, InvoiceStatus.PAID.value)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """The companies of a report, and the instant it is made at."""
+
+    companies: Sequence[Connection]
+    now: datetime
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the companies."""
+        return [row.id or 0 for row in self.companies]
+
+    @property
+    def today(self) -> date:
+        """The day of the report: the company's own, or that of UTC where there are several."""
+        zone = self.companies[0].time_zone if len(self.companies) == 1 else None
+        return today_in(zone, self.now) if zone else self.now.astimezone(UTC).date()
+
+    def todays(self) -> list[tuple[date, list[int]]]:
+        """The day that it is in each company, and which companies have it: around midnight there are two or three."""
+        found: defaultdict[date, list[int]] = defaultdict(list)
+        for row in self.companies:
+            found[today_in(row.time_zone, self.now)].append(row.id or 0)
+        return sorted(found.items())
+
+    def billed(self) -> ColumnElement[bool]:
+        """Tell real invoices of these companies from drafts, voided and deleted ones."""
+        return and_(of(INVOICE, self.ids), INVOICE.c.status.in_(_BILLED))
+
+
+def of(table: Table, ids: Collection[int]) -> ColumnElement[bool]:
+    """Stay within some companies."""
+    return table.c.connection_id.in_(ids)

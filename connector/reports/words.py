@@ -1,0 +1,34 @@
+"""How figures are said in a report's sentences and plots: short, with their unit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+
+_THOUSAND, _MILLION = 10_000, 1_000_000
+
+
+def short(amount: Decimal | float) -> str:
+    """Say a sum in a few signs: 1,234 or 12.3k or 1.23M."""
+    value = float(amount)
+    if abs(value) >= _MILLION:
+        return f"{value / _MILLION:,.2f}M"
+    if abs(value) >= _THOUSAND:
+        return f"{value / 1000:,.1f}k"
+    return f"{value:,.0f}"
+
+
+def month(on: date) -> str:
+    """Say a month: Nov 26."""
+    return f"{on:%b %y}"
+
+
+def listed(parts: Iterable[str]) -> str:
+    """Put parts into one sentence."""
+    return "; ".join(parts) + "."
+
+
+def share(part: float, whole: float) -> float | None:
+    """Give a part of a whole in percent, None where there is no whole."""
+    return round(100 * part / whole, 1) if whole else None
