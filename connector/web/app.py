@@ -12,7 +12,21 @@ from starlette.exceptions import HTTPException
 
 from connector.database import reading
 from connector.installation import Installation
-from connector.web import account, companies, customers, invoices, log, myself, outbox, policy, team, today, words, work
+from connector.web import (
+    account,
+    companies,
+    customers,
+    invoices,
+    log,
+    myself,
+    outbox,
+    policy,
+    reports,
+    team,
+    today,
+    words,
+    work,
+)
 from connector.web.api.app import PREFIX, make_api
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
@@ -35,6 +49,7 @@ ROUTES = (
     *work.ROUTES,
     *policy.ROUTES,
     *words.ROUTES,
+    *reports.ROUTES,
 )
 
 
