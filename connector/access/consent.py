@@ -65,7 +65,7 @@ def begin_consent(installation: Installation, provider_name: str, *, begun_in: s
                 state_hash=hashed,
                 provider=provider_name,
                 redirect_uri=back_to,
-                kept=installation.keyring.encrypt(kept, _bound_to(hashed, provider_name)),
+                kept=installation.keyring.encrypt(kept, consent_bound_to(hashed, provider_name)),
                 begun_in=begun_in,
                 started_at=now,
             )
@@ -148,7 +148,7 @@ def _take(
         if expired:
             message = f"This consent is older than 15 minutes and no longer counts. {_again(provider)}"
             pending.outcome = {"error": message}
-        kept = json.loads(installation.keyring.decrypt(pending.kept, _bound_to(hashed, provider.name)))
+        kept = json.loads(installation.keyring.decrypt(pending.kept, consent_bound_to(hashed, provider.name)))
         pending.kept = b""
         back_to = pending.redirect_uri
     if expired:
@@ -236,5 +236,6 @@ def _hash(state: str) -> str:
     return hashlib.sha256(state.encode()).hexdigest()
 
 
-def _bound_to(state_hash: str, provider_name: str) -> str:
+def consent_bound_to(state_hash: str, provider_name: str) -> str:
+    """Name what is kept of a consent under way: moved to another row it cannot be opened."""
     return f"consent|{state_hash}|{provider_name}|v1"

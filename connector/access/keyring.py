@@ -40,34 +40,40 @@ class _Key:
 
 
 class Keyring:
-    """The keys of this installation, newest first: the newest encrypts, all of them decrypt."""
+    """The keys of this installation, newest first: the newest encrypts, all of them decrypt.
 
-    def __init__(self, keys: list[bytes]) -> None:
-        """Take keys of 32 bytes each, the newest first."""
-        self._newest = _Key.of(keys[0])
-        self._by_id = {key.id: key for key in map(_Key.of, keys)}
+    Keys of a file are read again when the file has changed: so they rotate while everything runs.
+    """
+
+    def __init__(self, keys: list[bytes], file: Path | None = None) -> None:
+        """Take keys of 32 bytes each, the newest first; ``file`` is where they were read from."""
+        self.file = file
+        self._keys = list(map(_Key.of, keys))
+        self._seen = _fingerprint(file)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Take the keys from the settings, else from the key file in the home, which is made where it is missing."""
         if settings.duewell_secret_keys:
             return cls(check_secret_keys(settings.duewell_secret_keys))
-        return cls(_read_key_file(private_folder(settings.duewell_home) / KEY_FILE))
+        file = private_folder(settings.duewell_home) / KEY_FILE
+        return cls(read_key_file(file), file)
 
     def encrypt(self, plain: bytes, bound_to: str) -> bytes:
         """Seal with the newest key; it can be opened only for the same ``bound_to``."""
-        header = _FORMAT + self._newest.id
+        newest = self._current()[0]
+        header = _FORMAT + newest.id
         nonce = secrets.token_bytes(_NONCE_BYTES)
-        return header + nonce + self._newest.cipher.encrypt(nonce, plain, header + bound_to.encode())
+        return header + nonce + newest.cipher.encrypt(nonce, plain, header + bound_to.encode())
 
     def signature(self, text: str) -> bytes:
         """Sign with the newest key: nobody without it can make or guess this."""
-        return hmac.digest(self._newest.signing, text.encode(), "sha256")
+        return hmac.digest(self._current()[0].signing, text.encode(), "sha256")
 
     def decrypt(self, sealed: bytes, bound_to: str) -> bytes:
         """Open what ``encrypt`` sealed for the same ``bound_to``."""
         header, body = sealed[: 1 + _ID_BYTES], sealed[1 + _ID_BYTES :]
-        key = self._by_id.get(header[1:])
+        key = next((each for each in self._current() if each.id == header[1:]), None)
         if key is None or header[:1] != _FORMAT:
             message = f"the key that encrypted {bound_to} is not among the keys of this installation"
             raise KeyringError(message)
@@ -79,10 +85,40 @@ class Keyring:
 
     def needs_rotation(self, sealed: bytes) -> bool:
         """Tell whether something was sealed with another than the newest key and wants sealing anew."""
-        return sealed[: 1 + _ID_BYTES] != _FORMAT + self._newest.id
+        return sealed[: 1 + _ID_BYTES] != _FORMAT + self._current()[0].id
+
+    def ids(self) -> list[str]:
+        """Name the keys, newest first, without telling them."""
+        return [key.id.hex() for key in self._current()]
+
+    def _current(self) -> list[_Key]:
+        """The keys as they are now: one look at the file's date, and its content only where that is another."""
+        if self.file is not None and (seen := _fingerprint(self.file)) != self._seen:
+            self._keys, self._seen = list(map(_Key.of, read_key_file(self.file))), seen
+        return self._keys
 
 
-def _read_key_file(path: Path) -> list[bytes]:
+def key_id(sealed: bytes) -> str:
+    """Name the key that something was sealed with."""
+    return sealed[1 : 1 + _ID_BYTES].hex()
+
+
+def write_key_file(path: Path, keys: list[bytes]) -> None:
+    """Replace the file of keys in one step: whole, private, and on the disk before anything is sealed with them."""
+    draft = _draft(path, keys)
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def _fingerprint(path: Path | None) -> tuple[int, ...]:
+    if path is None or not path.exists():
+        return ()
+    state = path.stat()
+    return state.st_mtime_ns, state.st_ino, state.st_size
+
+
+def read_key_file(path: Path) -> list[bytes]:
+    """Read the keys, newest first; the file is made, with a first key, where it is missing."""
     if not path.exists():
         _create_key_file(path)
     refuse_if_shared(path)
@@ -99,12 +135,7 @@ def _read_key_file(path: Path) -> list[bytes]:
 
 def _create_key_file(path: Path) -> None:
     """Write a new key beside its place and link it there: whole or not at all, and the first of two processes wins."""
-    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(base64.urlsafe_b64encode(secrets.token_bytes(32)) + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    draft = _draft(path, [new_key()])
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -112,3 +143,19 @@ def _create_key_file(path: Path) -> None:
     finally:
         draft.unlink()
     sync_folder(path.parent)
+
+
+def new_key() -> bytes:
+    """Make a key."""
+    return secrets.token_bytes(32)
+
+
+def _draft(path: Path, keys: list[bytes]) -> Path:
+    """Write keys beside their place, one a line."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.writelines(base64.urlsafe_b64encode(key) + b"\n" for key in keys)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

@@ -124,7 +124,7 @@ def _refresh(installation: Installation, stored: _Stored, calls: Calls) -> JsonO
             token = _ask(installation, stored, calls)
     except Reconnect as refused:
         return _refused(installation, stored, calls, refused)
-    return _save(installation, stored.grant, token, asked_at)
+    return _save(installation, stored, token, asked_at)
 
 
 def _refused(installation: Installation, stored: _Stored, calls: Calls, refused: Reconnect) -> JsonObject:
@@ -133,7 +133,7 @@ def _refused(installation: Installation, stored: _Stored, calls: Calls, refused:
     if newer.token.get("refresh_token") != stored.token.get("refresh_token"):
         asked_at = installation.now()
         try:
-            return _save(installation, newer.grant, _ask(installation, newer, calls), asked_at)
+            return _save(installation, newer, _ask(installation, newer, calls), asked_at)
         except Reconnect as again:
             refused = again
     raise _bury(installation, newer.grant, refused) from refused
@@ -149,11 +149,12 @@ def _mark(installation: Installation, grant: Grant, started_at: datetime) -> Non
         session.get_one(Grant, grant.id).refresh_started_at = started_at
 
 
-def _save(installation: Installation, grant: Grant, token: JsonObject, asked_at: datetime) -> JsonObject:
+def _save(installation: Installation, stored: _Stored, token: JsonObject, asked_at: datetime) -> JsonObject:
     with writing(installation.engine) as session:
-        row = session.get_one(Grant, grant.id)
-        if row.token != grant.token:  # a person connected anew meanwhile: the newer consent counts
-            return dict(json.loads(installation.keyring.decrypt(row.token, bound_to(row))))
+        row = session.get_one(Grant, stored.grant.id, with_for_update=True)  # keys may be rotating just now
+        present: JsonObject = json.loads(installation.keyring.decrypt(row.token, bound_to(row)))
+        if present != stored.token:  # a person connected anew meanwhile: the newer consent counts
+            return present
         seal_token(installation, row, token, asked_at)
     return token
 

@@ -1,0 +1,88 @@
+"""Rotates the keys that encrypt tokens at rest, while everything runs: a new key, everything sealed anew, old ones out.
+
+A key is dropped only once nothing in the database needs it. Every step leaves a state in which all can be opened, so a
+rotation that was cut off is simply done again. Processes that run meanwhile notice the new file by themselves.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from filelock import FileLock
+from sqlalchemy import select, text
+from sqlmodel import Session, col
+
+from connector import sync_log
+from connector.access.consent import consent_bound_to
+from connector.access.keyring import Keyring, KeyringError, key_id, new_key, read_key_file, write_key_file
+from connector.access.tokens import bound_to
+from connector.database import writing
+from connector.installation import Installation
+from connector.tables import Grant, PendingConsent
+
+
+class Rotated(NamedTuple):
+    """What a rotation did; keys go by names that tell nothing of them."""
+
+    newest: str
+    sealed_anew: int
+    unopened: list[str]  # what no key opens, in words
+    dropped: list[str]
+    unused: list[str]  # of the keys that are still there: nothing in the database needs them
+
+
+def rotate(installation: Installation, *, keep_old: bool = False) -> Rotated:
+    """Make a new key where the keys are in our file, seal everything with the newest, and drop what nothing needs.
+
+    Where the keys are in ``DUEWELL_SECRET_KEYS`` a person has put the new one in front; all else is the same, and he
+    takes out what is named as unused.
+    """
+    file = installation.keyring.file
+    if file is None:
+        return _seal_all(installation)
+    with FileLock(file.with_name("keys.lock"), mode=0o600):
+        write_key_file(file, [new_key(), *read_key_file(file)])
+        done = _seal_all(installation)
+        if keep_old or not done.unused:
+            return done
+        needed = [key for key in read_key_file(file) if Keyring([key]).ids()[0] not in done.unused]
+        write_key_file(file, needed)
+        return done._replace(dropped=done.unused, unused=[])
+
+
+def _seal_all(installation: Installation) -> Rotated:
+    ring, unopened, count = installation.keyring, list[str](), 0
+    with writing(installation.engine) as session:
+        _keep_others_out(session)
+        used = set()
+        for grant in session.scalars(select(Grant).where(col(Grant.token) != b"")):
+            anew = _anew(ring, grant.token, bound_to(grant), unopened)
+            count, grant.token = count + (anew != grant.token), anew
+            used.add(key_id(anew))
+        for pending in session.scalars(select(PendingConsent).where(col(PendingConsent.kept) != b"")):
+            anew = _anew(ring, pending.kept, consent_bound_to(pending.state_hash, pending.provider), unopened)
+            count, pending.kept = count + (anew != pending.kept), anew
+            used.add(key_id(anew))
+        newest, *older = ring.ids()
+        told = f"The keys were rotated: {count} secrets are sealed with the key {newest} now."
+        sync_log.write(session, at=installation.now(), kind="keys_rotated", text=told)
+    return Rotated(newest, count, unopened, [], [each for each in older if each not in used])
+
+
+def _keep_others_out(session: Session) -> None:
+    """Let nobody commit a secret sealed with an older key after this one look; on SQLite there is one writer anyway.
+
+    Whoever seals a secret holds a lock on its row, or on its table, before he asks for the key.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("LOCK TABLE grant_token, pending_consent IN EXCLUSIVE MODE"))
+
+
+def _anew(ring: Keyring, sealed: bytes, place: str, unopened: list[str]) -> bytes:
+    if not ring.needs_rotation(sealed):
+        return sealed
+    try:
+        return ring.encrypt(ring.decrypt(sealed, place), place)
+    except KeyringError as problem:
+        unopened.append(str(problem))
+        return sealed
