@@ -11,6 +11,7 @@ import typer
 from connector.commands import (
     connections,
     invoices,
+    keys,
     look,
     outbox,
     people,
@@ -65,6 +66,7 @@ for module in (
     policy,
     templates,
     setup,
+    keys,
     users,
     tokens,
 ):
