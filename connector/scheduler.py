@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.interval import IntervalTrigger
@@ -23,6 +24,7 @@ _MISSED_LOOKS_MAX = 4
 log = logging.getLogger("duewell.scheduler")
 
 Run = Callable[[Installation, int], object]
+Errand = Callable[[Installation], object]
 
 
 class Scheduler:
@@ -35,9 +37,11 @@ class Scheduler:
         *,
         threads: int = THREADS,
         look_every_seconds: float = LOOK_EVERY_SECONDS,
+        errands: Sequence[Errand] = (),
     ) -> None:
-        """Prepare; ``run`` runs one connection for an hour."""
+        """Prepare; ``run`` runs one connection for an hour, ``errands`` are done beside the hours, each look once."""
         self._installation = installation
+        self._errands = errands
         self._run = run
         self._threads = threads
         self._every = timedelta(seconds=look_every_seconds)
@@ -51,14 +55,15 @@ class Scheduler:
         """Mend what a killed process left, then look at once and from then on again and again."""
         for problem in finish_interrupted_refreshes(self._installation):
             log.warning("a refresh that was cut off could not be finished: %s", problem)
-        self._clock.add_job(
-            self.look,
-            IntervalTrigger(seconds=max(1, int(self._every.total_seconds())), timezone=UTC),
-            next_run_time=datetime.now(UTC),
-            max_instances=1,
-            coalesce=True,
-            misfire_grace_time=None,  # after the machine slept: look once, late
-        )
+        for job in (self.look, *(partial(self._do, errand) for errand in self._errands)):
+            self._clock.add_job(
+                job,
+                IntervalTrigger(seconds=max(1, int(self._every.total_seconds())), timezone=UTC),
+                next_run_time=datetime.now(UTC),
+                max_instances=1,
+                coalesce=True,
+                misfire_grace_time=None,  # after the machine slept: look once, late
+            )
         self._clock.start()
 
     def look(self) -> None:
@@ -93,6 +98,12 @@ class Scheduler:
         if self._clock.running:
             self._clock.shutdown(wait=False)
         self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _do(self, errand: Errand) -> None:
+        try:
+            errand(self._installation)
+        except Exception:  # what is done beside the hours must never end the clock
+            log.exception("an errand beside the hours broke off")
 
     def _run_one(self, connection_id: int) -> None:
         try:

@@ -15,10 +15,12 @@ import uvicorn
 
 from connector.access.sign_in import first_link
 from connector.installation import Installation
+from connector.outgoing import deliver
 from connector.run import run_connection
 from connector.scheduler import Scheduler
 from connector.web.app import make_app
 
+ERRANDS = (deliver.work,)
 log = logging.getLogger("duewell.serve")
 
 
@@ -31,7 +33,7 @@ def serve(installation: Installation, host: str, port: int, *, tell: Callable[[s
 
     While there is no user, ``tell`` gets the link that makes the first owner.
     """
-    scheduler = Scheduler(installation, run_connection)
+    scheduler = Scheduler(installation, run_connection, errands=ERRANDS)
     app = make_app(installation, scheduler, *([host] if not _is_any(host) else []))
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
     if not _is_loopback(host) and not installation.settings.duewell_base_url.startswith("https://"):
@@ -62,7 +64,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def work(installation: Installation) -> None:
     """Run due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
-    scheduler = Scheduler(installation, run_connection)
+    scheduler = Scheduler(installation, run_connection, errands=ERRANDS)
     with stop_on_signals(installation.stop):
         scheduler.start()
         installation.stop.wait()
