@@ -10,6 +10,7 @@ import typer
 
 from connector.commands import (
     connections,
+    customer_data,
     invoices,
     keys,
     look,
@@ -61,6 +62,7 @@ for module in (
     look,
     outbox,
     people,
+    customer_data,
     invoices,
     tasks,
     policy,

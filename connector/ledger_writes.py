@@ -148,9 +148,17 @@ def _fee(entry: OutboxEntry) -> LateFeeInvoice:
 
 def note_text(session: Session, connection: Connection, entry: OutboxEntry) -> str:
     """Tell in one line what was done about the invoice, ending in the key's short form by which it is found again."""
+    mark = f" [duewell {short_key(entry.key)}]"
+    text = _told_of(session, connection, entry) if entry.parent_id else str(entry.payload["text"])
+    room = NOTE_LENGTH - len(mark)
+    return (text if len(text) <= room else text[: room - 1] + "…") + mark
+
+
+def _told_of(session: Session, connection: Connection, entry: OutboxEntry) -> str:
+    """Tell of the mail, fee or waiver that a note follows from."""
     parent = session.get_one(OutboxEntry, entry.parent_id)
     on = (parent.ended_at or parent.planned_at).astimezone(ZoneInfo(connection.time_zone)).date()
-    day, mark = f"{on.day} {on:%b %Y}", f" [duewell {short_key(entry.key)}]"
+    day = f"{on.day} {on:%b %Y}"
     invoice = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
     number = invoice.number if invoice is not None else entry.invoice_id
     payload = parent.payload
@@ -158,11 +166,8 @@ def note_text(session: Session, connection: Connection, entry: OutboxEntry) -> s
         amount = payload.get("amounts", {}).get(entry.invoice_id, payload["amount"])
         verb = "charged" if parent.kind == "late_fee" else "waived"
         text = f"Late fee {payload['number']} of {amount} {parent.currency} {verb} for invoice {number} on {day}."
-        text += f" {payload['reason']}." if parent.kind == "waive_fee" else ""
-    else:
-        step = dict(map(tuple, payload["taken"])).get(entry.invoice_id, parent.step).replace("_", " ")
-        due = payload["due"].get(entry.invoice_id)
-        owed = f", {due} {parent.currency} due" if due else ""
-        text = f"Mail '{step}' sent to {', '.join(payload['to'])} on {day} about invoice {number}{owed}."
-    room = NOTE_LENGTH - len(mark)
-    return (text if len(text) <= room else text[: room - 1] + "…") + mark
+        return text + (f" {payload['reason']}." if parent.kind == "waive_fee" else "")
+    step = dict(map(tuple, payload["taken"])).get(entry.invoice_id, parent.step).replace("_", " ")
+    due = payload["due"].get(entry.invoice_id)
+    owed = f", {due} {parent.currency} due" if due else ""
+    return f"Mail '{step}' sent to {', '.join(payload['to'])} on {day} about invoice {number}{owed}."

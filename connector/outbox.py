@@ -157,6 +157,28 @@ def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: 
             session.add(_note(entry, key, invoice_id, numbers.get(invoice_id, ""), at))
 
 
+def owe_note(session: Session, invoice: InvoiceRow, *, occasion: str, text: str, at: datetime) -> None:
+    """Owe the ledger a note of what was said about an invoice, once per occasion."""
+    connection = session.get_one(Connection, invoice.connection_id)
+    books = f"{connection.provider}:{connection.external_id}"
+    key = note_key(f"{books}:{occasion}", invoice.external_id)
+    if not list(_by_keys(session, [key])):
+        session.add(
+            OutboxEntry(
+                connection_id=invoice.connection_id,
+                key=key,
+                kind="note",
+                state="planned",
+                customer_id=invoice.customer_id,
+                invoice_id=invoice.external_id,
+                currency=invoice.currency,
+                payload={"of": "said", "number": invoice.number, "text": text},
+                why=f"The ledger shows what was said about invoice {invoice.number}.",
+                planned_at=at,
+            )
+        )
+
+
 def mark_refused(session: Session, entry: OutboxEntry, *, at: datetime, answer: str, by: str = "") -> None:
     """Record that it did not happen and won't by itself; its steps are free again."""
     entry.state, entry.ended_at, entry.answer, entry.settled_by = "refused", at, answer, by

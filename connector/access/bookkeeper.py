@@ -23,15 +23,15 @@ def ask(
     occasion: str,
     why: str,
     invoice_ids: Sequence[str] = (),
-) -> None:
-    """Make a task for the customer's owner, unless it was made for this occasion before.
+) -> bool:
+    """Make a task for the customer's owner, unless it was made for this occasion before; tells whether it is new.
 
     A task about invoices ends by itself when nothing is owed on any of them.
     """
     connection = session.get_one(Connection, customer.connection_id)
     key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{occasion}"
     if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
-        return
+        return False
     task = Task(
         connection_id=customer.connection_id,
         key=key,
@@ -44,6 +44,7 @@ def ask(
         made_at=installation.now(),
     )
     session.add(task)
+    return True
 
 
 def tell(installation: Installation, session: Session, customer: CustomerRow, *, kind: str, text: str) -> None:

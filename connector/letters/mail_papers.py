@@ -3,47 +3,81 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Protocol
 
-from connector.hour import Hour
+from sqlmodel import Session
+
 from connector.tables import Stored
 from policies.receivables import Invoice
 from providers.errors import ProviderError, RateLimited, Reconnect
+from providers.ledger import Ledger
 from providers.mailer import Attachment
 
 PDFS_MAX = 5  # invoices attached to one mail
 PDFS_BYTES_MAX = 10 * 2**20
 
 
-def pay_link(hour: Hour, invoice_id: str) -> str:
+class Desk(Protocol):
+    """What is needed of whoever asks: a run under way, or a customer's page."""
+
+    connection_id: int
+    ledger: Ledger
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """Open a session that only looks."""
+        ...
+
+    def writing(self) -> AbstractContextManager[Session]:
+        """Open a transaction."""
+        ...
+
+    def now(self) -> datetime:
+        """Give the present instant."""
+        ...
+
+    def tell(self, text: str, /) -> None:
+        """Tell what could not be had."""
+        ...
+
+
+def known_pay_link(session: Session, connection_id: int, invoice_id: str) -> str | None:
+    """Give the link that the ledger told before; "" where it has none, None where it was never asked."""
+    stored = session.get(Stored, (connection_id, f"pay_link:{invoice_id}"))
+    return str(stored.value) if stored is not None else None
+
+
+def pay_link(desk: Desk, invoice_id: str) -> str:
     """Ask the ledger once per invoice; a link stays the same for the invoice's life."""
     name = f"pay_link:{invoice_id}"
-    with hour.reading() as session:
-        stored = session.get(Stored, (hour.connection_id, name))
-        if stored is not None:
-            return str(stored.value)
+    with desk.reading() as session:
+        known = known_pay_link(session, desk.connection_id, invoice_id)
+    if known is not None:
+        return known
     try:
-        link = hour.ledger.pay_link(invoice_id) or ""
+        link = desk.ledger.pay_link(invoice_id) or ""
     except (RateLimited, Reconnect):
         raise
     except ProviderError as error:
-        hour.tell(f"no pay link: {error}")
+        desk.tell(f"no pay link: {error}")
         return ""
-    with hour.writing() as session:
-        session.merge(Stored(connection_id=hour.connection_id, name=name, value=link, stored_at=hour.now()))
+    with desk.writing() as session:
+        session.merge(Stored(connection_id=desk.connection_id, name=name, value=link, stored_at=desk.now()))
     return link
 
 
-def invoice_pdfs(hour: Hour, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
+def invoice_pdfs(desk: Desk, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
     """Fetch the PDFs the ledger renders. A mail without one is better than no mail, so only limits stop it."""
     attached: list[Attachment] = []
     size = 0
     for invoice in invoices[:PDFS_MAX]:
         try:
-            content = hour.ledger.invoice_pdf(invoice.id)
+            content = desk.ledger.invoice_pdf(invoice.id)
         except (RateLimited, Reconnect):
             raise
         except ProviderError as error:
-            hour.tell(f"no PDF of {invoice.number}: {error}")
+            desk.tell(f"no PDF of {invoice.number}: {error}")
             continue
         if content and size + len(content) <= PDFS_BYTES_MAX:
             size += len(content)

@@ -9,15 +9,17 @@ from datetime import date, timedelta
 from sqlmodel import Session
 
 from connector import policies_store
+from connector.access.team import team_of
 from connector.database import reading
 from connector.installation import Installation
 from connector.letters import mail_words, mails
 from connector.letters.mail_gathering import Planned, gather, owed
+from connector.letters.mail_papers import known_pay_link
 from connector.letters.mail_words import TemplateError
 from connector.mirror.pages import customers_facts
 from connector.mirror.places import today_in
 from connector.people.invoices import find_invoice
-from connector.tables import Connection, InvoiceRow, Stored
+from connector.tables import Connection, InvoiceRow
 from policies.receivables import Discount, Invoice, Statement, Step
 from policies.rules import NOTICE_DAYS
 from providers.mailer import Mail
@@ -49,7 +51,14 @@ def preview(
         words = mail_words.parse(document) if document else mail_words.own(session, row.connection_id, step, language)
         planned = _planned(statement, invoice, step, today)
         facts = gather(
-            installation.settings, connection, statement, policy, planned, today, lambda each: _link(session, row, each)
+            installation.settings,
+            connection,
+            statement,
+            policy,
+            planned,
+            today,
+            lambda each: known_pay_link(session, row.connection_id, each) or "",  # the ledger is not asked for a look
+            team_of(session, connection).owner_of(row.customer_id),
         )
     facts = replace(facts, sender=facts.sender or NOBODY, language=language, tone=tone or facts.tone, words=words)
     try:
@@ -78,12 +87,6 @@ def _completed(facts: mails.MailFacts, invoice: Invoice, today: date) -> mails.M
     if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
         return replace(facts, promised_on=today)
     return facts
-
-
-def _link(session: Session, row: InvoiceRow, invoice_id: str) -> str:
-    """Take the pay link that is known; the ledger is not asked for a look."""
-    stored = session.get(Stored, (row.connection_id, f"pay_link:{invoice_id}"))
-    return str(stored.value) if stored is not None else ""
 
 
 def _statement(

@@ -32,6 +32,7 @@ from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
 from connector.web.metrics import metrics_text
 from connector.web.pages import ICON, SCRIPT, STYLE, render
+from connector.web.portal import add_portal
 from connector.web.routes import add_routes, cookie_name
 from connector.web.sendgrid import add_webhooks
 from connector.web.stops import add_stops
@@ -68,6 +69,7 @@ def make_app(installation: Installation, heart: Heart, *more_hosts: str) -> Fast
     app.add_exception_handler(HTTPException, _not_here)
     _add_checks(app, installation, heart)
     add_stops(app, installation)
+    add_portal(app, installation)
     add_webhooks(app, installation)
     _add_open_pages(app, installation)
     app.mount(PREFIX, make_api(installation))

@@ -1,0 +1,34 @@
+"""How often something may happen in a while, per key, kept in memory: for pages that anybody may open."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from datetime import datetime, timedelta
+
+_KEYS_MAX = 10_000  # beyond, the key that was quiet longest is forgotten
+
+
+class Allowance:
+    """So many times in so long; a key that asks too often is refused until its oldest time is over."""
+
+    def __init__(self, times: int, within: timedelta) -> None:
+        """Allow ``times`` per key ``within`` a while."""
+        self._times = times
+        self._within = within
+        self._seen: OrderedDict[str, deque[datetime]] = OrderedDict()
+        self._guard = threading.Lock()
+
+    def take(self, key: str, now: datetime) -> bool:
+        """Tell whether it may happen once more now, and count it if so."""
+        with self._guard:
+            seen = self._seen.pop(key, deque())
+            self._seen[key] = seen
+            while seen and not timedelta(0) <= now - seen[0] < self._within:  # a clock put back frees as well
+                seen.popleft()
+            if len(self._seen) > _KEYS_MAX:
+                self._seen.popitem(last=False)
+            if len(seen) >= self._times:
+                return False
+            seen.append(now)
+            return True
