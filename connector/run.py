@@ -19,6 +19,7 @@ from connector.database import reading, writing
 from connector.deliver import deliver, deliver_what_is_owed
 from connector.hour import Hour, silent
 from connector.installation import Installation
+from connector.people import exceptions
 from connector.tables import Connection, SyncRun
 from providers.errors import ProviderError, Reconnect, TryLater, Unknown
 from providers.extras import Metered
@@ -70,6 +71,7 @@ def _work(hour: Hour) -> None:
         pull.read_the_books(hour)  # page by page, each with its cursor in one commit
         deciding.decide_all(hour)  # one answer per invoice; the un-sent plans are remade
         deliver(hour)  # re-read just before; mark, call, mark
+        exceptions.look(hour)  # what is odd in the books, for a person's eye
     except Reconnect as dead:
         hour.person.append(str(dead))
     except TryLater as wait:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from connector.people import exceptions
 from connector.tables import AnswerRow, Connection, CustomerRow, OutboxEntry, SyncRun, Task
 
 STALE_AFTER = timedelta(hours=26)
@@ -28,12 +29,13 @@ class Company:
     approvals: int = 0
     doubts: int = 0
     tasks: int = 0
+    exceptions: int = 0
     troubles: list[str] = field(default_factory=list)
 
     @property
     def waits(self) -> bool:
         """Tell whether anything does."""
-        return bool(self.approvals or self.doubts or self.tasks or self.troubles)
+        return bool(self.approvals or self.doubts or self.tasks or self.exceptions or self.troubles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,18 @@ class Review:
 
     companies: list[Company]
     tasks: list[dict[str, Any]]
+    exceptions: list[exceptions.Shown]
     sent: list[dict[str, Any]]
     sent_counts: Counter[str]
     next: list[dict[str, Any]]
     coming: list[tuple[date, str, int]]
+
+    @property
+    def more(self) -> dict[str, int]:
+        """Tell how many of what is cut are not shown."""
+        counted = {"tasks": sum(each.tasks for each in self.companies)}
+        counted["exceptions"] = sum(each.exceptions for each in self.companies)
+        return {"tasks": counted["tasks"] - len(self.tasks), "exceptions": counted["exceptions"] - len(self.exceptions)}
 
     @property
     def waiting(self) -> list[Company]:
@@ -64,13 +74,16 @@ def review(session: Session, rows: Sequence[Connection], now: datetime) -> Revie
             companies[connection_id].doubts = count
     for connection_id, count in session.execute(_tasks_counted(ids)):
         companies[connection_id].tasks = count
+    for connection_id, count in exceptions.counts(session, ids).items():
+        companies[connection_id].exceptions = count
     ended = _last_runs(session, ids)
     for connection_id, company in companies.items():
         company.troubles = list(_troubles(company.row, ended.get(connection_id), now))
     since = now - _LATELY
     return Review(
         companies=list(companies.values()),
-        tasks=_tasks(session, companies),
+        tasks=tasks(session, companies, size=SHOWN_MAX),
+        exceptions=exceptions.listing(session, ids, size=SHOWN_MAX),
         sent=_entries(session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == "done"),
         sent_counts=_sent_counts(session, ids, since),
         next=_next(session, companies),
@@ -115,13 +128,15 @@ def _troubles(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[s
         yield f"Its books were last read on {row.pulled_at:%d %b at %H:%M} UTC."
 
 
-def _tasks(session: Session, companies: dict[int, Company]) -> list[dict[str, Any]]:
+def tasks(session: Session, companies: Mapping[int, Company], *, size: int, offset: int = 0) -> list[dict[str, Any]]:
+    """List a part of the open tasks, the soonest due first."""
     query = (
         select(Task, col(CustomerRow.name))
         .outerjoin(CustomerRow, _customer_of(Task))
         .where(col(Task.connection_id).in_(list(companies)), col(Task.state) == "open")
         .order_by(col(Task.due_on), col(Task.id))
-        .limit(SHOWN_MAX)
+        .limit(size)
+        .offset(offset)
     )
     return [
         {"task": task, "customer": name or "", "company": companies[task.connection_id].row}

@@ -32,6 +32,7 @@ SAID = {
     "soon": "It runs within a minute.",
     "policy": "In force from the next run on.",
     "words": "Used from the next mail on.",
+    "right": "It is right; it is not shown again.",
     "recorded": "Recorded: the next run follows it.",
     "out": "You are signed out.",
     "password": "Your password was changed; every other browser is signed out.",

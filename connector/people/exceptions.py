@@ -1,0 +1,183 @@
+"""What in the books is worth a person's eye: looked for where they changed, kept until mended or said to be right."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select, union
+from sqlmodel import Session, SQLModel, col
+
+from connector import sync_log
+from connector.hour import Hour
+from connector.mirror.statements import customers_facts
+from connector.people.trials import WHOLE_HISTORY_DAYS
+from connector.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, Stored
+from policies.exceptions import Oddity, exceptions_of
+
+_LOOKED = "exceptions_looked"
+_OVERLAP = timedelta(hours=3)  # what changed while the books were read is looked at again
+_ALL_FROM = 3000  # so many changed customers are looked at by looking at all
+_TABLES = SQLModel.metadata.tables
+_CHANGES = (
+    ("invoice", "customer_id", "updated_at"),
+    ("payment", "customer_id", "updated_at"),
+    ("credit", "customer_id", "updated_at"),
+    ("customer", "external_id", "updated_at"),
+    ("customer_setting", "customer_id", "set_at"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """An exception with the names a person knows it by."""
+
+    row: ExceptionRow
+    company: Connection
+    customer: str
+    number: str
+
+    @property
+    def key(self) -> str:
+        """What a form names it by."""
+        return "|".join([str(self.row.connection_id), self.row.code, self.row.customer_id, self.row.invoice_id])
+
+
+def look(hour: Hour) -> None:
+    """Look at the customers whose books changed since the last look, the first time at all of them."""
+    if hour.dry_run:
+        return
+    with hour.reading() as session:
+        connection = hour.connection(session)
+        known = session.get(Stored, (hour.connection_id, _LOOKED))
+        if known is not None and known.value["mirror_version"] == connection.mirror_version:
+            return
+        changed = _changed(session, connection, known)
+        found = _found(session, connection, changed, hour.now())
+        version, pulled_at = connection.mirror_version, connection.pulled_at or hour.now()
+    with hour.writing() as session:
+        news = _keep(session, hour.connection_id, changed, found, hour.now())
+        value = {"mirror_version": version, "pulled_at": pulled_at.isoformat()}
+        session.merge(Stored(connection_id=hour.connection_id, name=_LOOKED, value=value, stored_at=hour.now()))
+        if news:
+            hour.tally["exceptions"] += len(news)
+            many = f"{len(news)} things in the books are worth a look. The first: " if len(news) > 1 else ""
+            one = {"customer_id": news[0].customer_id, "invoice_id": news[0].invoice_id} if len(news) == 1 else {}
+            hour.log(session, "exception", f"{many}{news[0].why}", facts={"count": len(news)}, **one)
+
+
+def listing(session: Session, companies: Collection[int], *, size: int, offset: int = 0) -> list[Shown]:
+    """List a part of what nobody has said to be right, newest first."""
+    standing = (col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.settled_at).is_(None))
+    query = (
+        select(ExceptionRow, Connection, col(CustomerRow.name), col(InvoiceRow.number))
+        .join(Connection, col(Connection.id) == col(ExceptionRow.connection_id))
+        .outerjoin(
+            CustomerRow,
+            (col(CustomerRow.connection_id) == col(ExceptionRow.connection_id))
+            & (col(CustomerRow.external_id) == col(ExceptionRow.customer_id)),
+        )
+        .outerjoin(
+            InvoiceRow,
+            (col(InvoiceRow.connection_id) == col(ExceptionRow.connection_id))
+            & (col(InvoiceRow.external_id) == col(ExceptionRow.invoice_id)),
+        )
+        .where(*standing)
+        .order_by(
+            col(ExceptionRow.since_at).desc(),
+            *(col(each) for each in (ExceptionRow.connection_id, ExceptionRow.customer_id, ExceptionRow.code)),
+            col(ExceptionRow.invoice_id),
+        )
+    )
+    rows = session.execute(query.limit(size).offset(offset))
+    return [Shown(row, company, name or "", number or "") for row, company, name, number in rows]
+
+
+def counts(session: Session, companies: Collection[int]) -> dict[int, int]:
+    """Count them by company."""
+    query = (
+        select(col(ExceptionRow.connection_id), func.count())
+        .where(col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.settled_at).is_(None))
+        .group_by(col(ExceptionRow.connection_id))
+    )
+    return {connection_id: int(count) for connection_id, count in session.execute(query)}
+
+
+def find(session: Session, key: str) -> ExceptionRow | None:
+    """Find one by what a form names it by; None where there is none (any more)."""
+    parts = key.split("|")
+    if len(parts) != 4 or not parts[0].isdecimal() or len(parts[0]) > 18:
+        return None
+    connection_id, code, customer_id, invoice_id = parts
+    return session.get(ExceptionRow, (int(connection_id), customer_id, code, invoice_id))
+
+
+def settle(session: Session, row: ExceptionRow, *, by: str, at: datetime) -> None:
+    """Keep that a person says it is right as it is: it is not shown again, unless it goes and comes back."""
+    row.settled_at, row.settled_by = at, by
+    sync_log.write(
+        session,
+        at=at,
+        kind="exception",
+        text=f"{by} says that this is right: {row.why}",
+        connection_id=row.connection_id,
+        customer_id=row.customer_id,
+        invoice_id=row.invoice_id,
+    )
+
+
+def _changed(session: Session, connection: Connection, known: Stored | None) -> set[str] | None:
+    """Name the customers whose facts are others than at the last look; None for all of them."""
+    if known is None:
+        return None
+    since = datetime.fromisoformat(known.value["pulled_at"]) - _OVERLAP
+    queries = []
+    for name, customer, at in _CHANGES:
+        table = _TABLES[name]
+        queries.append(select(table.c[customer]).where(table.c.connection_id == connection.id, table.c[at] >= since))
+    changed = set(session.scalars(union(*queries)))
+    return changed if len(changed) < _ALL_FROM else None
+
+
+def _found(
+    session: Session, connection: Connection, changed: set[str] | None, now: datetime
+) -> list[tuple[str, Oddity]]:
+    found: list[tuple[str, Oddity]] = []
+    facts = customers_facts(session, connection, now=now, customer_ids=changed, settled_days=WHOLE_HISTORY_DAYS)
+    for statements in facts:
+        customer = statements[0].customer
+        invoices = [invoice for statement in statements for invoice in statement.invoices]
+        credits = [credit for statement in statements for credit in statement.credits]
+        found += [(customer.id, oddity) for oddity in exceptions_of(customer, invoices, credits)]
+    return found
+
+
+def _keep(
+    session: Session, connection_id: int, changed: set[str] | None, found: Sequence[tuple[str, Oddity]], at: datetime
+) -> list[ExceptionRow]:
+    """Make what is kept equal to what was found about those looked at; returns what is new."""
+    query: Any = select(ExceptionRow).where(col(ExceptionRow.connection_id) == connection_id)
+    if changed is not None:
+        query = query.where(col(ExceptionRow.customer_id).in_(changed))
+    gone = {(row.customer_id, row.code, row.invoice_id): row for row in session.scalars(query)}
+    news: dict[tuple[str, str, str], ExceptionRow] = {}
+    for customer_id, oddity in found:
+        key = (customer_id, oddity.code, oddity.invoice_id)
+        row = gone.pop(key, None)
+        if row is not None:
+            row.why = oddity.why
+        elif key not in news:
+            news[key] = ExceptionRow(
+                connection_id=connection_id,
+                customer_id=customer_id,
+                code=oddity.code,
+                invoice_id=oddity.invoice_id,
+                why=oddity.why,
+                since_at=at,
+            )
+    for row in gone.values():
+        session.delete(row)
+    session.add_all(news.values())
+    return list(news.values())
