@@ -241,6 +241,15 @@ class Section:
             return value
         return str(self.wrong(key, f"a text of one line, at most {longest} letters"))
 
+    def lines(self, key: str, most: int, longest: int) -> str:
+        """Read a text of a few lines that may be empty."""
+        value = self.raw(key)
+        if isinstance(value, str) and len(value) <= longest:
+            read = value.strip().split("\n")
+            if len(read) <= most and all(line.isprintable() for line in read):
+                return "\n".join(read)
+        return str(self.wrong(key, f"a text of at most {most} lines and {longest} letters"))
+
     def day(self, key: str) -> date | None:
         """Read a date that may be absent."""
         value = self.raw(key)

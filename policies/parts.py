@@ -246,6 +246,24 @@ class Promises:
 
 
 @dataclass(frozen=True, slots=True)
+class WaysToPay:
+    """The company's own lines on how to pay: bank details and the like, per currency."""
+
+    default: str
+    by_currency: Mapping[str, str]
+
+    @classmethod
+    def read(cls, section: Section) -> WaysToPay:
+        """Read ``[ways_to_pay]``."""
+        read = {code: section.lines(code, 12, 800) for code in section.currencies("default")}
+        return cls(read.pop("default"), read)
+
+    def of(self, currency: str) -> str:
+        """Give the lines for a currency."""
+        return self.by_currency.get(currency, self.default)
+
+
+@dataclass(frozen=True, slots=True)
 class Replies:
     """How long a customer who replied to a mail is left in peace."""
 

@@ -41,6 +41,7 @@ class ReminderPolicy:
     disputes: parts.Disputes
     promises: parts.Promises
     replies: parts.Replies
+    ways_to_pay: parts.WaysToPay
     hold_out_percent: int
     document: Table = field(repr=False, compare=False)
     name: str = ""
@@ -166,6 +167,7 @@ def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
         disputes=parts.Disputes.read(root.section("dispute_raised")),
         promises=parts.Promises.read(root.section("promise_broken")),
         replies=parts.Replies.read(root.section("replies")),
+        ways_to_pay=parts.WaysToPay.read(root.section("ways_to_pay")),
         hold_out_percent=hold_out.whole("percent", 0, MOST_PERCENT),
         document=table,
     )

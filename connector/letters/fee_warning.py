@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from connector.letters.mail_facts import FeeWarning
 from policies.deeds import Deeds
-from policies.fee_rules import LateFees
+from policies.fee_rules import MONTHLY, LateFees
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from policies.rules import WARNING_DAYS
@@ -31,8 +31,9 @@ def fee_warning(
     if not charged:
         return None
     warning = _figures(policy.late_fees, statement, charged, today)
-    known = set(days.values())
-    return replace(warning, from_on=known.pop()) if warning and len(known) == 1 else warning
+    coming = {on for on in days.values() if on is not None and on > today}
+    known = len(set(days.values())) == len(coming) == 1
+    return replace(warning, from_on=coming.pop()) if warning and known else warning
 
 
 def _agreed(fees: LateFees, statement: Statement, today: date) -> bool:
@@ -48,8 +49,11 @@ def _possible_on(policy: ReminderPolicy, statement: Statement, invoice: Invoice,
     row = policy.rows[segment, size_of(invoice, policy.sizes)]
     if row.late_fee is None or invoice.fee_of or invoice.ledger_fee:
         return None
+    deeds = Deeds.of(statement.deeds)
+    if deeds.fees.get(invoice.id) and policy.late_fees.kind not in MONTHLY:
+        return None  # what comes once has come
     late_from = max(row.late_fee, policy.late_fees.grace_days + 1)
-    warned_on = Deeds.of(statement.deeds).warned_on.get(invoice.id, today)
+    warned_on = deeds.warned_on.get(invoice.id, today)
     return max(starts_on(invoice) + timedelta(days=late_from), warned_on + timedelta(days=WARNING_DAYS))
 
 

@@ -22,6 +22,7 @@ class InvoiceLine:
     due: Decimal
     days_late: int
     pay_link: str = ""
+    disputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

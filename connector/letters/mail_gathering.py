@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from connector.access.team import address_of
 from connector.letters.fee_warning import fee_warning
 from connector.letters.mail_facts import InvoiceLine, MailFacts, PaidLine
 from connector.settings import Settings
@@ -36,9 +37,14 @@ def gather(
     planned: Planned,
     today: date,
     link: Callable[[str], str],
+    owner: str = "",
 ) -> MailFacts:
-    """Gather what a mail says; ``link`` gives the address an invoice can be paid at, or ""."""
+    """Gather what a mail says; ``link`` gives the address an invoice can be paid at, or "".
+
+    ``owner`` is who minds the customer, as ``Ann Lee <ann@example.com>``: he signs, and is who can be asked.
+    """
     customer, about, thanks = statement.customer, planned.about, planned.step is Step.THANK_YOU
+    name, address = address_of(owner)
     return MailFacts(
         key=planned.key,
         attempt=planned.attempt,
@@ -47,8 +53,8 @@ def gather(
         company_name=connection.name,
         customer_name=customer.name,
         sender=settings.mail_from,
-        sender_name=settings.mail_from_name or connection.name,
-        reply_to=settings.mail_reply_to,
+        sender_name=name or settings.mail_from_name or connection.name,
+        reply_to=address or settings.mail_reply_to,
         currency=statement.currency,
         contact_name=customer.contact_name,
         language=customer.language,
@@ -56,6 +62,7 @@ def gather(
         invoices=[] if thanks else [line_of(each, today, link(each.id)) for each in planned.listed],
         about=[invoice.number for invoice in about],
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
+        ways_to_pay=policy.ways_to_pay.of(statement.currency),
         fee=fee_warning(policy, statement, about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=planned.suspension_on,
@@ -74,6 +81,7 @@ def line_of(invoice: Invoice, today: date, link: str = "") -> InvoiceLine:
         due=invoice.due,
         days_late=(today - invoice.due_on).days if invoice.due_on else 0,
         pay_link=link,
+        disputed=invoice.disputed_on is not None,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -49,7 +50,7 @@ class Phrases:
             "sums": self._sums(),
             "button": {"link": linked[0]["link"], "text": linked[0]["pay"]} if len(rows) == len(linked) == 1 else "",
             "notes": self._notes(linked=bool(linked)),
-            "ways_to_pay": lines(facts.ways_to_pay) if payable else "",
+            "ways_to_pay": self._ways_to_pay() if payable else "",
             "closing": _paragraphs(own["closing"]),
             "bye": self._label("bye"),
             "footer": [self._label("footer_internal" if facts.step in INTERNAL else "footer")],
@@ -84,6 +85,7 @@ class Phrases:
             "What": what[:1].upper() + what[1:],
             "sum": self._money(owed),
             "due_on": self.language.day(min(due_days)) if due_days else "",
+            "when_due": self._when_due(due_days),
             "days": self._days_late(),
             "discount": self._money(off),
             "discounted": self._money(owed - off),
@@ -94,6 +96,13 @@ class Phrases:
             "paid": self._money(sum((line.paid for line in facts.paid), Decimal(0))),
             "credit": self._money(facts.credit),
         }
+
+    def _when_due(self, due_days: Sequence[date]) -> str:
+        """Say "on 2 November 2026", or where the days differ, between which they lie."""
+        if not due_days:
+            return ""
+        first, last = self.language.day(min(due_days)), self.language.day(max(due_days))
+        return phrase(self.labels["on_day" if first == last else "on_days"], {"due_on": first, "due_last": last})
 
     def _what(self, numbers: Sequence[str]) -> str:
         """Say "invoice 1042", "invoices 1042 and 1043", "invoices 1042, 1043, 1044 and 5 more"."""
@@ -176,6 +185,11 @@ class Phrases:
         if facts.credit > 0:
             notes.append(self._label("credit"))
         return notes + ([self._fee()] if facts.fee else [])
+
+    def _ways_to_pay(self) -> str:
+        """Give the company's own lines on how to pay; who is asked whether an invoice arrived need not pay yet."""
+        said = lines(self.facts.ways_to_pay)
+        return f"{self._label('ways_to_pay')}\n{said}" if said and self.facts.step is not Step.VERIFY_RECEIPT else ""
 
     def _fee(self) -> str:
         fee = self.facts.fee

@@ -97,7 +97,7 @@ class _Page:
         yield one_line(line.number, 40)
         yield day(line.issued_on, short=True)
         yield day(line.due_on, short=True)
-        yield str(line.days_late) if line.days_late > 0 else ""
+        yield self.labels["in_dispute"] if line.disputed else str(line.days_late) if line.days_late > 0 else ""
         yield self._money(line.total)
         yield self._money(line.due)
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policies_store
+from connector.access.team import team_of
 from connector.hour import Hour
 from connector.letters import digest_mail, mail_words, mails
 from connector.letters.mail_gathering import Planned, gather, line_of, owed
@@ -65,8 +67,9 @@ def _written(hour: Hour, entry_id: int, make: Callable[[mails.MailFacts], T]) ->
         policy = policy.chosen_for(statement.customer, today)
         words = mail_words.own(session, hour.connection_id, planned.step, statement.customer.language)
         earlier, said = _earlier_keys(session, entry), (entry.own_words or {}).get("lines", {})
+        owner, link = team_of(session, connection).owner_of(entry.customer_id), partial(pay_link, hour)
     try:
-        facts = gather(settings, connection, statement, policy, planned, today, lambda each: pay_link(hour, each))
+        facts = gather(settings, connection, statement, policy, planned, today, link, owner)
         facts = replace(facts, earlier_keys=earlier, words=words, said=said)
         facts = _with_ways_back(hour, facts, statement.customer.id)
         papers = invoice_pdfs(hour, planned.about) if facts.step is not Step.THANK_YOU else ()

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Row
 
-from connector.mirror.places import country_code, time_zone
+from connector.mirror.places import country_code, language_in, time_zone
 from connector.money import from_e4
 from connector.tables import Connection
 from policies.receivables import (
@@ -67,7 +67,7 @@ def customer_of(
         emails=_addresses(_first(setting and setting.emails, row and row.emails)),
         country=country,
         time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
-        language=_first(setting and setting.language, row and row.language),
+        language=_first(setting and setting.language, row and row.language, language_in(country)),
         active=bool(row and row.active and not row.deleted),
         segment=Segment(setting.segment) if setting and setting.segment else None,
         hold_until_on=setting.hold_until_on if setting else None,

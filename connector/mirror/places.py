@@ -31,6 +31,11 @@ def time_zone(country: str, region: str, home_country: str = "", home_zone: str 
     return _regions().get((code, key)) or at_home or _main_zones().get(code, "")
 
 
+def language_in(country: str) -> str:
+    """Return the language that nearly everybody in a country reads, by the country's code; "" where several are."""
+    return str(_table()["languages"].get(country, ""))
+
+
 def today_in(zone: str, now: datetime) -> date:
     """Return the date in a time zone."""
     return now.astimezone(ZoneInfo(zone)).date()

@@ -61,3 +61,8 @@ def test_public_holidays_are_named_and_ordinary_days_are_not() -> None:
     assert calendar.holiday("DE", date(2026, 11, 26)) == ""
     assert calendar.holiday("", date(2026, 12, 25)) == ""
     assert calendar.holiday("XX", date(2026, 12, 25)) == ""
+
+
+@pytest.mark.parametrize(("country", "language"), [("DE", "de"), ("MX", "es"), ("CH", ""), ("US", ""), ("", "")])
+def test_a_country_of_one_language_is_written_to_in_it(country: str, language: str) -> None:
+    assert places.language_in(country) == language

@@ -64,6 +64,21 @@ def test_interest_by_the_year_is_announced_by_the_year_with_its_first_day(xero: 
     assert "from 18 June 2026 on" in mail.text  # the 14th day late, and a week after this warning
 
 
+def test_a_mail_is_signed_by_the_customers_owner_and_says_how_to_pay(xero: Any) -> None:
+    xero.policy('[ways_to_pay]\ndefault = """\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number"""\n')
+    xero.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero.live()
+    with reading(xero.installation.engine) as session:
+        ashdown = find_customer(session, "Ashdown Ltd").external_id
+    set_customer(xero.installation, xero.connection, ashdown, {"owner": "Ann Lee <ann@small.example>"}, by="Ann")
+    xero.run()
+    [mail] = mails(xero)
+    assert mail.reply_to == "ann@small.example"
+    assert "Kind regards\nAnn Lee\nSmall Works Ltd" in mail.text
+    assert "write to ann@small.example" in mail.text
+    assert "How to pay:\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number" in mail.text
+
+
 def test_no_fee_is_announced_before_the_terms_were_agreed(xero: Any) -> None:
     xero.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero.policy('[late_fees]\nenabled = true\npreset = "uk"\n')

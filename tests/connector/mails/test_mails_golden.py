@@ -6,14 +6,18 @@ After a change of words or layout, write the files anew and read the difference 
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from connector.letters.languages import LANGUAGES
 from connector.letters.mails import MAILED, TONES, MailFacts, compose
+from policies.receivables import Step
 
 GOLDEN = Path(__file__).parents[1] / "golden"
+IBAN = "Harbour Lights Ltd, IBAN DE02 1203 0000 0000 2020 51\nwith the invoice's number"
 WRITE = bool(os.environ.get("WRITE_GOLDEN"))
 
 
@@ -35,6 +39,23 @@ def test_every_mail_reads_as_it_was_last_approved(
         f"{language}-{tone}.txt",
         "".join(f"===== {mail.category}\nSubject: {mail.subject}\n\n{mail.text}\n" for mail in mails),
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_mails_about_several_invoices_read_as_they_were_last_approved(
+    language: str, facts_for: Callable[..., MailFacts]
+) -> None:
+    """Two invoices due on different days, and the company's own lines on how to pay."""
+    several = (Step.BEFORE_DUE, Step.PAST_DUE, Step.SECOND_NOTICE, Step.FINAL_NOTICE)
+    mails = [compose(_about_two(facts_for(step, language=language, ways_to_pay=IBAN))) for step in several]
+    check(f"{language}-several.txt", "".join(f"===== {mail.subject}\n\n{mail.text}\n" for mail in mails))
+
+
+def _about_two(facts: MailFacts) -> MailFacts:
+    one = next(line for line in facts.invoices if line.number in facts.about)
+    assert one.due_on is not None
+    other = replace(one, number="INV-1039", due_on=one.due_on - timedelta(days=9), days_late=one.days_late + 9)
+    return replace(facts, invoices=(other, one), about=(other.number, one.number))
 
 
 @pytest.mark.parametrize("step", MAILED)
