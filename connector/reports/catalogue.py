@@ -24,3 +24,12 @@ REPORTS: dict[str, Callable[[Session, Scope], Report]] = {
     "steps": steps,
     "fees": fees,
 }
+TITLES = {
+    "ageing": "How much is owed, and how late it is",
+    "customers": "Who owes it",
+    "outstanding": "How many days of sales are owed: DSO and its trend",
+    "days-to-pay": "How long customers take, by segment",
+    "cash": "What will come in, week by week",
+    "steps": "Which step gets paid within seven days",
+    "fees": "Late fees charged and waived",
+}

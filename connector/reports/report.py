@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -62,3 +62,9 @@ class Report:
     rows: Sequence[Mapping[str, Any]]
     plots: Sequence[Plot] = ()
     notes: Sequence[str] = field(default_factory=tuple)
+
+    def table(self) -> Iterator[list[Any]]:
+        """Give the headings and then the rows, plain values, as a spreadsheet takes them."""
+        yield [f"{column.heading} %" if column.kind == "share" else column.heading for column in self.columns]
+        for row in self.rows:
+            yield [row[column.key] for column in self.columns]

@@ -64,10 +64,8 @@ def as_csv(visit: Visit) -> Response:
         _companies, _chosen, scope = _scope(visit, session)
         found = _found(visit, session, scope)
     name = f"duewell-{found.name}-{scope.today}.csv"
-    rows = ([row[column.key] for column in found.columns] for row in found.rows)
-    lines = csv_lines([[column.heading for column in found.columns], *rows])
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(lines, media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(csv_lines(found.table()), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def shown(row: Mapping[str, Any], column: Column) -> str:

@@ -1,0 +1,98 @@
+"""The reports' pages: who sees which figures, plots for everybody, CSV that nothing computes, few queries."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from xml.etree import ElementTree as ET
+
+from connector.reports.catalogue import REPORTS
+from connector.tables import ApplicationRow, CustomerRow, InvoiceRow
+from connector.web.plots import draw
+
+Office = Any
+
+
+def sell(office: Office, company: int, count: int, *, first: int = 0, currency: str = "GBP") -> None:
+    """Store invoices of as many customers: every other one paid, each a little later than the one before."""
+    today = office.clock.at.date()
+    for number in range(first, first + count):
+        due_on, is_open = today - timedelta(days=number % 120 - 10), number % 2 == 0
+        settled_on = None if is_open else min(today, due_on + timedelta(days=3))
+        office.store(
+            CustomerRow(connection_id=company, external_id=f"c{number}", name=f"=Customer {number}"),
+            InvoiceRow(
+                connection_id=company, external_id=f"i{number}", number=f"I-{number}", customer_id=f"c{number}",
+                currency=currency, issued_on=due_on - timedelta(days=30), due_on=due_on, total_e4=1_000_000,
+                due_e4=1_000_000 if is_open else 0, status="open" if is_open else "paid", is_open=is_open,
+                settled_on=settled_on,
+            ),
+        )  # fmt: skip
+        if settled_on:
+            office.store(
+                ApplicationRow(
+                    connection_id=company, source_kind="payment", source_id=f"p{number}", invoice_id=f"i{number}",
+                    applied_on=settled_on, amount_e4=1_000_000,
+                )
+            )  # fmt: skip
+
+
+def test_every_report_has_its_plot_its_table_and_its_csv(office: Office) -> None:
+    company = office.company("Small Works Ltd", base_currency="GBP")
+    sell(office, company, 140)
+    viewer = office.signed_in("viewer")
+    page = viewer.get("/reports").text
+    drawn = re.findall(r'<svg class="plot".*?</svg>', page, re.DOTALL)
+    assert len(drawn) >= 4
+    for each in drawn:
+        picture = ET.fromstring(each)
+        assert all(picture.find(name) is not None and picture.find(name).text for name in ("title", "desc"))
+        assert "style=" not in each
+    for name in REPORTS:
+        page = viewer.get(f"/reports/{name}").text
+        assert "The figures" in page
+        sheet = viewer.get(f"/reports/{name}.csv")
+        assert "text/csv" in sheet.headers["Content-Type"]
+        assert f"duewell-{name}-2026-06-10.csv" in sheet.headers["Content-Disposition"]
+    owed = viewer.get("/reports/customers")
+    assert owed.text.count('scope="row"') == 50
+    assert viewer.get("/reports/customers?page=2").text.count('scope="row"') == 20
+    assert "There is nothing to show on this page" in viewer.get("/reports/customers?page=9").text
+    assert "'=Customer 0," in viewer.get("/reports/customers.csv").text
+    assert viewer.get("/reports/taxes").status_code == 404
+
+
+def test_figures_are_those_of_the_companies_a_person_may_see(office: Office) -> None:
+    north, south = office.company("North Ltd"), office.company("South Ltd")
+    sell(office, north, 4)
+    sell(office, south, 6, currency="SEK")
+    limited = office.signed_in("viewer", north)
+    for path in ("/reports", "/reports/ageing", "/reports/customers.csv", "/reports/cash"):
+        assert "SEK" not in limited.get(path).text
+        assert limited.get(f"{path}?company={south}").status_code == 404
+    assert "SEK" in office.signed_in("owner").get(f"/reports/ageing?company={south}").text
+
+
+def test_reports_cost_as_many_queries_for_many_invoices_as_for_few(office: Office, queries_of: Any) -> None:
+    company = office.company("Small Works Ltd")
+    viewer = office.signed_in("viewer")
+    sell(office, company, 2)
+    few = queries_of(lambda: viewer.get("/reports"))
+    sell(office, company, 80, first=2)
+    many = queries_of(lambda: viewer.get(f"/reports?company={company}"))
+    assert many <= few + 2, "what was learned of a customer is asked for once"
+    assert many < 45
+
+
+def test_a_plot_says_what_it_shows_whatever_a_name_holds() -> None:
+    from connector.reports.report import Bar, Plot, Span  # noqa: PLC0415
+
+    odd = Plot("bars", "<b>", "a & b", bars=[Bar('"><script>', 0, "0"), Bar("long" * 20, 5, "5", "bad")])
+    empty = [Plot(shape, "none", "nothing") for shape in ("bars", "columns", "line", "ranges")]
+    lonely = Plot("line", "one", "one", spans=[Span("May", 3.0)])
+    gaps = Plot("line", "gaps", "gaps", spans=[Span("May", None), Span("June", 0.0)])
+    for plot in (odd, lonely, gaps, *empty):
+        picture = ET.fromstring(draw(plot))
+        assert picture.find("title").text == plot.title  # type: ignore[union-attr]
+        assert picture.find("script") is None
