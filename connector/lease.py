@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any, cast
 
 from filelock import FileLock, Timeout
@@ -22,12 +23,14 @@ from sqlmodel import Session, col
 
 from connector.database import writing
 from connector.installation import Installation
+from connector.mirror.places import has_come
 from connector.tables import Connection
 
 LEASE = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
 
 
 CLOCKS_DIFFER = timedelta(minutes=5)
+EASTMOST = timedelta(hours=14)  # so far ahead of UTC a day begins first
 TURN_MAX = timedelta(days=8)  # longer than any interval: a turn further off was set by a clock that was wrong
 
 
@@ -86,9 +89,14 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
     Only a list: the run itself claims its connection, so two workers that read the same list do not run it twice.
     """
     rows = session.execute(
-        select(col(Connection.id))
+        select(
+            col(Connection.id),
+            col(Connection.paused_why),
+            col(Connection.paused_until_on),
+            col(Connection.time_zone),
+        )
         .where(
-            or_(col(Connection.paused_why) == "", col(Connection.paused_until_on) <= now.date()),
+            or_(col(Connection.paused_why) == "", col(Connection.paused_until_on) <= (now + EASTMOST).date()),
             col(Connection.health) != "disconnected",
             or_(
                 col(Connection.next_run_at).is_(None),
@@ -102,9 +110,9 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
             ),
         )
         .order_by(col(Connection.next_run_at))
-        .limit(limit)
     )
-    return [row[0] for row in rows]
+    due = (row.id for row in rows if not row.paused_why or has_come(row.paused_until_on, row.time_zone, now))
+    return list(islice(due, limit))
 
 
 def next_slot(installation: Installation, connection: Connection) -> datetime:

@@ -13,6 +13,7 @@ from connector.access.consent import ConsentError, begin_consent, consent_outcom
 from connector.access.tokens import fresh_token, living_connections, token_source
 from connector.database import reading, writing
 from connector.installation import Installation, Uncounted
+from connector.mirror.places import has_come
 from connector.tables import Connection, Grant
 from providers.errors import ProviderError, Reconnect
 from providers.ledger import Calls, CompanyRef, Ledger
@@ -137,8 +138,8 @@ def pause(
 
 
 def is_paused(row: Connection, now: datetime) -> bool:
-    """Tell whether a connection is paused at this moment: a pause with an end is over on its day."""
-    return bool(row.paused_why) and (row.paused_until_on is None or now.date() < row.paused_until_on)
+    """Tell whether a connection is paused at this moment: a pause with an end is over on its day, by its own clock."""
+    return bool(row.paused_why) and not has_come(row.paused_until_on, row.time_zone, now)
 
 
 def end_pause(installation: Installation, session: Session, row: Connection) -> None:

@@ -41,6 +41,11 @@ def today_in(zone: str, now: datetime) -> date:
     return now.astimezone(ZoneInfo(zone)).date()
 
 
+def has_come(on: date | None, zone: str, now: datetime) -> bool:
+    """Tell whether a day has come in a time zone; no day never comes."""
+    return on is not None and on <= today_in(zone, now)
+
+
 class HolidayCalendar:
     """The public holidays of a whole country, from the ``holidays`` package: what ``policies.calendar`` asks for."""
 

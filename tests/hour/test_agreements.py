@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import select
@@ -187,6 +188,14 @@ def test_a_paused_company_goes_on_by_itself_on_its_day(late: Any) -> None:
     assert len(mailed(late)) == 1
     with reading(late.installation.engine) as session:
         assert session.get_one(Connection, late.connection).paused_why == ""
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_a_paused_company_goes_on_when_its_day_begins_where_it_is(zone: str) -> None:
+    row = Connection(time_zone=zone, paused_why="year end", paused_until_on=date(2026, 1, 15))
+    begins = datetime(2026, 1, 15, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    assert connections.is_paused(row, begins - timedelta(minutes=1))
+    assert not connections.is_paused(row, begins)
 
 
 def test_who_wants_no_mail_is_one_call_and_no_more(late: Any) -> None:
