@@ -9,6 +9,7 @@ No message holds a URL, a header or a body: they carry tokens and customers' dat
 from __future__ import annotations
 
 import http.cookiejar
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ READ: Final = "read"
 WRITE: Final = "write"
 TOKEN: Final = "token"  # noqa: S105 - the kind of a call, not a secret
 MAIL: Final = "mail"
+
+# Its DEBUG lines hold every path with its query, and mail systems are asked for addresses in queries.
+logging.getLogger("urllib3").setLevel(logging.INFO)
 
 _BUSY = frozenset({408, 425, 429})  # besides every 5xx except 501
 _LONG_LIMITS = frozenset({"day", "month"})  # where the vendor doesn't say until when, an hour is assumed
