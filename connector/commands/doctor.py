@@ -139,13 +139,20 @@ def _keys(installation: Installation) -> Iterator[Finding]:
 def _clock(installation: Installation) -> Iterator[Finding]:
     for name, url in _hosts(installation):
         try:
-            reply = requests.get(url, timeout=_TIMEOUT_SECONDS, allow_redirects=False, stream=True)
-            reply.close()
+            reply = _get(url)
         except requests.RequestException as problem:
             mend = "Check the network and the proxy; runs wait until it answers."
             yield Finding(f"reach.{name}", WARNING, f"{url} cannot be reached ({type(problem).__name__}).", mend)
             continue
         yield _skew(name, reply.headers.get("Date", ""))
+
+
+def _get(url: str, authorization: str = "") -> requests.Response:
+    """Ask one of the hosts that are set up, and no proxy on the way: the question may hold a key."""
+    with requests.Session() as session:
+        session.trust_env = False
+        headers = {"Authorization": authorization} if authorization else {}
+        return session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
 
 
 def _skew(name: str, date_header: str) -> Finding:
@@ -207,12 +214,7 @@ def _scopes(installation: Installation) -> Iterator[Finding]:
     if not settings.sendgrid_api_key:
         return
     try:
-        reply = requests.get(
-            f"{settings.sendgrid_api_url}/v3/scopes",
-            headers={"Authorization": f"Bearer {settings.sendgrid_api_key}"},
-            timeout=_TIMEOUT_SECONDS,
-            allow_redirects=False,
-        )
+        reply = _get(f"{settings.sendgrid_api_url}/v3/scopes", f"Bearer {settings.sendgrid_api_key}")
     except requests.RequestException as problem:
         yield Finding("scopes.sendgrid", WARNING, f"The key's scopes cannot be asked for ({type(problem).__name__}).")
         return
