@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import requests
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlmodel import col
 
 import migrations
@@ -22,7 +22,7 @@ from connector.access.tokens import bound_to
 from connector.database import reading, schema_revision, sqlite_file
 from connector.installation import Installation, mailer_name
 from connector.settings import reached_by_customers
-from connector.tables import Connection, Grant
+from connector.tables import Connection, Grant, MailEvent, OutboxEntry
 
 OK, WARNING, BAD = "ok", "warning", "bad"
 _TIMEOUT_SECONDS = 5
@@ -38,6 +38,8 @@ _FREE_MAIL = {
     "gmx.de",
 }
 _LATE_RUNS = 3
+_EVENTS_LATE = timedelta(days=2)
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 class Finding(NamedTuple):
@@ -49,12 +51,15 @@ class Finding(NamedTuple):
     mend: str = ""
 
 
-def examine(installation: Installation) -> list[Finding]:
-    """Run every check; one that breaks is a finding, not the end."""
-    return [finding for check in _CHECKS for finding in _safely(check, installation)]
+Check = Callable[[Installation], Iterator[Finding]]
 
 
-def _safely(check: Callable[[Installation], Iterator[Finding]], installation: Installation) -> list[Finding]:
+def examine(installation: Installation, checks: Sequence[Check] | None = None) -> list[Finding]:
+    """Run every check, or some; one that breaks is a finding, not the end."""
+    return [finding for check in (_CHECKS if checks is None else checks) for finding in _safely(check, installation)]
+
+
+def _safely(check: Check, installation: Installation) -> list[Finding]:
     name = check.__name__.strip("_")
     try:
         return list(check(installation))
@@ -209,6 +214,33 @@ def _links(installation: Installation) -> Iterator[Finding]:
         yield Finding("mail.links", OK, text, mend)
 
 
+def _events(installation: Installation) -> Iterator[Finding]:
+    """Events are signed, and come: mail that leaves without one for days points at a webhook that is not set up."""
+    settings = installation.settings
+    if not settings.sendgrid_api_key:
+        return
+    if not settings.sendgrid_webhook_public_key:
+        mend = (
+            f"Let SendGrid's signed Event Webhook tell {settings.duewell_base_url}/webhooks/sendgrid, and set its key."
+        )
+        yield Finding("mail.events", OK, "What became of mails is not told (SENDGRID_WEBHOOK_PUBLIC_KEY).", mend)
+        return
+    with reading(installation.engine) as session:
+        event_at = session.scalar(select(func.max(MailEvent.received_at)))
+        untold = select(func.min(OutboxEntry.ended_at)).where(
+            col(OutboxEntry.kind) == "mail",
+            col(OutboxEntry.state) == "done",
+            col(OutboxEntry.delivery) == "",
+            col(OutboxEntry.ended_at) > (event_at or _LONG_AGO),
+        )
+        untold_at = session.scalar(untold)
+    if untold_at is not None and installation.now() - untold_at > _EVENTS_LATE:
+        mend = "Look at SendGrid, Settings, Mail Settings, Event Webhook: is it on, signed, and does it lead here?"
+        yield Finding("mail.events", WARNING, f"Nothing was told of mail that left on {untold_at:%Y-%m-%d}.", mend)
+    else:
+        yield Finding("mail.events", OK, "Signed events of SendGrid are taken.")
+
+
 def _scopes(installation: Installation) -> Iterator[Finding]:
     settings = installation.settings
     if not settings.sendgrid_api_key:
@@ -268,7 +300,8 @@ def _beside(database: Path) -> list[Path]:
     return [database.with_name(database.name + ending) for ending in ("-wal", "-shm")]
 
 
-_CHECKS: tuple[Callable[[Installation], Iterator[Finding]], ...] = (
+OF_THE_SENDER = (_sender, _events, _scopes)
+_CHECKS: tuple[Check, ...] = (
     _settings,
     _files,
     _database,
@@ -276,6 +309,7 @@ _CHECKS: tuple[Callable[[Installation], Iterator[Finding]], ...] = (
     _keys,
     _clock,
     _sender,
+    _events,
     _links,
     _scopes,
     _connections,
