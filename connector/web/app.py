@@ -34,6 +34,7 @@ from connector.web.metrics import metrics_text
 from connector.web.pages import ICON, SCRIPT, STYLE, render
 from connector.web.portal import add_portal
 from connector.web.routes import add_routes, cookie_name
+from connector.web.settings import ROUTES as SETTINGS
 from connector.web.sendgrid import add_webhooks
 from connector.web.stops import add_stops
 
@@ -51,6 +52,7 @@ ROUTES = (
     *policy.ROUTES,
     *words.ROUTES,
     *reports.ROUTES,
+    *SETTINGS,
 )
 
 

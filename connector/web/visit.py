@@ -41,6 +41,11 @@ SAID = {
     "passkey": "The passkey was added.",
     "no_passkey": "The passkey was removed.",
     "ways": "Changed.",
+    "user": "Changed.",
+    "revoked": "Revoked: it lets nobody in any more.",
+    "ended_hook": "Removed: it is told nothing any more.",
+    "started_hook": "It is told what happens again, and what happened meanwhile.",
+    "tested_hook": "It is told within a minute; see below how that went.",
 }
 
 
