@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
+from connector import announcements, reconcile
 from connector.hour import Hour
 from connector.mirror import merges
 from connector.mirror.pages import store_page
@@ -14,18 +15,29 @@ _RECORDS = ("customers", "invoices", "payments", "credits", "deleted", "malforme
 
 
 def read_the_books(hour: Hour) -> None:
-    """Pull every change since the cursor. A page that fails leaves what came before; the next run resumes after it."""
+    """Pull every change since the cursor. A page that fails leaves what came before; the next run resumes after it.
+
+    Once a night everything open is compared. Where a webhook tells of every change and told of none, nothing is read.
+    """
     with hour.reading() as session:
         connection = hour.connection(session)
         cursor, known = connection.cursor or None, connection.facts_read_at is not None
+        night = reconcile.is_due(connection, hour.started_at) and not hour.dry_run
+        rests = not night and announcements.nothing_to_read(hour, connection, session)
+        proof = announcements.Proof(hour, session, connection)
+    if rests:
+        _rest(hour)
+        return
     if not known:
         hour.tell("reading the organisation")
         read_facts(hour)
     hour.tell("reading the books")
     for page in hour.ledger.changes(cursor, hour.started_at):
-        _store(hour, page)
+        _store(hour, page, proof)
         if hour.progress:
             hour.progress(hour.tally["records"], page.expected)
+    if night:
+        reconcile.compare_all(hour)
 
 
 def read_facts(hour: Hour) -> None:
@@ -53,7 +65,15 @@ def look_again(hour: Hour, page: Page) -> None:
         _log_malformed(hour, session, page)
 
 
-def _store(hour: Hour, page: Page) -> None:
+def _rest(hour: Hour) -> None:
+    """Note that the mirror is as the books are, without a call."""
+    with hour.writing() as session:
+        hour.connection(session).pulled_at = hour.started_at
+        hour.tally["rested"] = 1
+
+
+def _store(hour: Hour, page: Page, proof: announcements.Proof) -> None:
+    proof.see(page)
     if not (page.last or page.afresh or any(getattr(page, name) for name in _RECORDS)):
         return  # nothing to keep, and the next page's cursor covers it
     with hour.writing(durable=False) as session:  # what a power cut undoes is read again: its cursor goes with it
@@ -64,7 +84,10 @@ def _store(hour: Hour, page: Page) -> None:
         if counts.changed:
             connection.mirror_version += 1
         if page.last:
-            connection.pulled_at = hour.started_at
+            proof.conclude(hour, session, connection)
+            connection.pulled_at = connection.read_at = hour.started_at
+            if connection.first_pull_done_at is None:
+                connection.reconciled_at = hour.started_at  # everything was just read
             connection.first_pull_done_at = connection.first_pull_done_at or hour.now()
         _log_malformed(hour, session, page)
         for name in _RECORDS:

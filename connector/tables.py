@@ -516,7 +516,7 @@ class Announcement(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "announcement"
     id: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
-    external_id: str  # of the document or customer
+    external_id: str  # of the document; with "customer:" before it, of the customer
     received_at: datetime = _instant(nullable=False)
     __table_args__ = (Index("ix_announcement_connection", "connection_id", "received_at"),)
 

@@ -12,12 +12,13 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 class Announced(NamedTuple):
     """One change that a webhook tells of. ``id`` is the same however often it is told; ``company_id`` as in the port.
 
-    ``external_id`` is the document's or customer's, "" for an event that is about neither.
+    ``external_id`` is the document's or, with ``of_customer``, the customer's: the two may have the same ids.
     """
 
     id: str
     company_id: str
     external_id: str
+    of_customer: bool = False
 
 
 class Unsigned(Exception):

@@ -209,6 +209,13 @@ class Ledger(Protocol):
         """
         ...
 
+    def open_documents(self, now: datetime) -> Iterator[Page]:
+        """Yield everything that is open, whatever a cursor knows of it: invoices, unapplied credits, and customers.
+
+        Asked right after ``changes``, by the nightly comparison. The cursor of these pages is "", none is the last.
+        """
+        ...
+
     def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
         """Write a note (<= 250 characters, holding the key's short form) on an invoice, idempotent under ``key``."""
         ...

@@ -30,6 +30,7 @@ from connector.web import (
 from connector.web.api.app import PREFIX, make_api
 from connector.web.callback import answer_callback
 from connector.web.guard import Guard, hosts_of
+from connector.web.ledger_webhooks import add_ledger_webhooks
 from connector.web.metrics import metrics_text
 from connector.web.pages import ICON, SCRIPT, STYLE, render
 from connector.web.portal import add_portal
@@ -73,6 +74,7 @@ def make_app(installation: Installation, heart: Heart, *more_hosts: str) -> Fast
     add_stops(app, installation)
     add_portal(app, installation)
     add_webhooks(app, installation)
+    add_ledger_webhooks(app, installation)
     _add_open_pages(app, installation)
     app.mount(PREFIX, make_api(installation))
     add_routes(app, installation, ROUTES)

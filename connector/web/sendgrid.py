@@ -38,7 +38,7 @@ def add_webhooks(app: FastAPI, installation: Installation) -> None:
         if not key:
             return _say(404, "SENDGRID_WEBHOOK_PUBLIC_KEY is not set")
         try:
-            body = b"".join([part async for part in _capped(request, EVENTS_BYTES_MAX)])
+            body = b"".join([part async for part in capped(request, EVENTS_BYTES_MAX)])
             signature, timestamp = (request.headers.get(name, "") for name in (webhook.SIGNATURE, webhook.TIMESTAMP))
             webhook.check(key, signature, timestamp, body)
         except (TooMuch, ClientDisconnect):
@@ -77,7 +77,7 @@ async def _form(request: Request) -> dict[str, str]:
         raise ValueError(message)
     parser = MultiPartParser(
         Headers(raw=request.headers.raw),
-        _capped(request, REPLY_BYTES_MAX),
+        capped(request, REPLY_BYTES_MAX),
         max_files=_PARTS_MAX,
         max_fields=_PARTS_MAX,
         max_part_size=_FIELD_BYTES_MAX,
@@ -89,7 +89,8 @@ async def _form(request: Request) -> dict[str, str]:
         await form.close()
 
 
-async def _capped(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def capped(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+    """Yield a body's parts; raises ``TooMuch`` beyond ``most`` bytes."""
     size = 0
     async for part in request.stream():
         size += len(part)

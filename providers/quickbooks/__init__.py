@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from providers.extras import Announced
 from providers.ledger import AccessToken, Calls, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
 
 
@@ -21,6 +23,16 @@ class _QuickBooks:
     def reads_a_month(self, settings: Any) -> int:
         """What Intuit's tier allows the app for all its companies; beyond it the app is shown as offline there."""
         return int(settings.quickbooks_reads_a_month)
+
+    def webhook_setting(self) -> str:
+        """The setting with the key of the webhook's signatures."""
+        return "QUICKBOOKS_WEBHOOK_TOKEN"
+
+    def read_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[Announced]:
+        """Which documents a webhook says have changed."""
+        from providers.quickbooks import webhook  # noqa: PLC0415
+
+        return webhook.read(key, headers, body)
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
         """Where to send the person."""

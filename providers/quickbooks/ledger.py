@@ -62,6 +62,19 @@ class QuickBooksLedger:
         page.deleted += [Deleted("invoice", one, None) for one in dict.fromkeys(invoice_ids) if one not in there]
         return page
 
+    def open_documents(self, now: datetime) -> Iterator[Page]:
+        """Yield all invoices and credit memos with a balance, and all customers as the pull of this hour knows them."""
+        first = Page(cursor="")
+        reader = self._reader or self._reader_without_pull(first)
+        yield first
+        for entity, open_ones in (("CreditMemo", "Balance > '0'"), ("Invoice", "Balance > '0'"), ("Customer", "")):
+            if entity == "Customer" and self._reader is None:
+                return  # addresses that stand on invoices only were learned by the pull
+            for found in self._pages(entity, *filter(None, [open_ones])):
+                page = Page(cursor="")
+                reader.add(page, found)
+                yield page
+
     def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
         """Write a note on an invoice."""
         return self._writer.add_note(invoice_id, text, key)
@@ -114,15 +127,15 @@ class QuickBooksLedger:
         found = merged(found for response in reply.cdc_response for found in response.query_response)
         if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_FULL:
             return found
-        some = queries.chunks(customer_ids)
-        return merged(part for ids in some for entity in ("CreditMemo", "Payment") for part in self._all(entity, ids))
+        some = [queries.one_of("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
+        return merged(part for of in some for entity in ("CreditMemo", "Payment") for part in self._pages(entity, of))
 
-    def _all(self, entity: str, customer_ids: Sequence[str]) -> Iterator[Found]:
+    def _pages(self, entity: str, *conditions: str) -> Iterator[Found]:
         start = 1
         while True:
-            found = self._query(queries.select(entity, queries.one_of("CustomerRef", customer_ids), start=start))
+            found = self._query(queries.select(entity, *conditions, start=start))
             yield found
-            if len(found.payment) + len(found.credit_memo) < queries.PAGE:
+            if sum(map(len, (found.payment, found.credit_memo, found.invoice, found.customer))) < queries.PAGE:
                 return
             start += queries.PAGE
 

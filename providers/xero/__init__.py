@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from providers.extras import Announced
     from providers.ledger import (
         AccessToken,
         Calls,
@@ -26,6 +28,16 @@ class Xero:
     def missing_settings(self, settings: Any) -> list[str]:
         """The client id is all that must be given: without a secret, PKCE alone is used."""
         return [] if settings.xero_client_id else ["XERO_CLIENT_ID"]
+
+    def webhook_setting(self) -> str:
+        """The setting with the key of the webhook's signatures."""
+        return "XERO_WEBHOOK_KEY"
+
+    def read_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[Announced]:
+        """Which documents a webhook says have changed."""
+        from providers.xero import webhook  # noqa: PLC0415
+
+        return webhook.read(key, headers, body)
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
         """Make the consent URL with state and PKCE."""

@@ -81,7 +81,7 @@ class XeroLedger:
         return pull(self._client, cursor, now)
 
     def look(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> Page:
-        """Re-read these invoices, and the open credits of these customers (of all, where there are several)."""
+        """Re-read these invoices, these customers, and their open credits (of all, where there are several)."""
         page = Page(cursor="", last=True)
         for start in range(0, len(invoice_ids), _IDS_PER_CALL):
             ids = list(invoice_ids[start : start + _IDS_PER_CALL])
@@ -91,7 +91,33 @@ class XeroLedger:
         if customer_ids:
             for stream in _CREDITS:
                 self._look_at_credits(page, stream, customer_ids)
+            self._look_at_contacts(page, customer_ids)
         return page
+
+    def open_documents(self, now: datetime) -> Iterator[Page]:
+        """Yield all approved invoices, all credits that are not used up, and all contacts."""
+        approved = {"where": 'Type=="ACCREC" AND Status=="AUTHORISED"', "order": "InvoiceID"}
+        yield from self._all("invoices", "get_invoices", **approved)
+        for stream, (operation, order) in _CREDITS.items():
+            yield from self._all(stream, operation, where='Status=="AUTHORISED"', order=order)
+        yield from self._all("contacts", "get_contacts", order="ContactID", include_archived="true")
+
+    def _all(self, stream: str, operation: str, **query: str) -> Iterator[Page]:
+        number = 0
+        while True:
+            number += 1
+            page = Page(cursor="")
+            found = read_into(page, self._client, stream, operation, page=number, page_size=PAGE_SIZE, **query)
+            yield page
+            if not has_more(found, number):
+                return
+
+    def _look_at_contacts(self, page: Page, customer_ids: Sequence[str]) -> None:
+        """Re-read contacts: an address that was changed a minute ago is where the mail is to go."""
+        for start in range(0, len(customer_ids), _IDS_PER_CALL):
+            ids = list(customer_ids[start : start + _IDS_PER_CALL])
+            asked = {"i_ds": ids, "include_archived": "true", "page": 1, "page_size": _IDS_PER_CALL}
+            read_into(page, self._client, "contacts", "get_contacts", **asked)
 
     def _look_at_credits(self, page: Page, stream: str, customer_ids: Sequence[str]) -> None:
         # several contacts can't be asked for in one call where Xero allows its optimised filters only

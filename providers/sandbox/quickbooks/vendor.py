@@ -10,7 +10,9 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
+from providers.sandbox.announcing import Announcer
 from providers.sandbox.core import Core
+from providers.sandbox.quickbooks import webhook
 from providers.sandbox.quickbooks.books import REALM, Books, Profile
 from providers.sandbox.quickbooks.company import state_company
 from providers.sandbox.quickbooks.desk import Desk
@@ -44,7 +46,7 @@ class QuickBooks(Desk):
     """Companies by realm id; the methods of ``Desk`` work on the first one, ``desk(realm)`` gives another's.
 
     ``replays_requests`` off: ``requestid`` is ignored, as some have reported. ``xml_throttle`` on: throttling answers
-    in XML, as it has.
+    in XML, as it has. ``old_webhooks`` on: webhooks have the form they had before CloudEvents.
     """
 
     def __init__(self, core: Core) -> None:
@@ -54,6 +56,8 @@ class QuickBooks(Desk):
         self.throttle = Throttle()
         self.replays_requests = True
         self.xml_throttle = False
+        self.webhook = Announcer(f"quickbooks-verifier-token-{core.seed}", "intuit-signature")
+        self.old_webhooks = False
         self.replied = 0
         self._companies: dict[str, Books] = {}
         self._lived: _Lived | None = None
@@ -103,6 +107,19 @@ class QuickBooks(Desk):
         with self._lock:
             self.sign_in.end(realm)
 
+    def announce_to(self, url: str) -> None:
+        """Tell a webhook of changes from now on."""
+        self.webhook.url, self.webhook.told_until = url, self.core.clock.now()
+
+    def post_webhooks(self) -> int:
+        """Tell what has changed since the last time; return the answer's status, 0 where there was nothing to tell."""
+        with self._lock:
+            now, since = self.core.clock.now(), self.webhook.told_until
+            realms = [realm for realm in self.offered() if since is not None and (realm != REALM or self._lived)]
+            changed = [one for realm in realms for one in webhook.changes(realm, self.books(realm), since or now)]
+        told = webhook.old_form(changed) if self.old_webhooks else webhook.cloud_events(changed)
+        return self.webhook.post(told, now) if changed else 0
+
     def close_books(self, on: date | None, realm: str = REALM) -> None:
         """Close the books up to and including a day, or open them."""
         with self._lock:
@@ -132,6 +149,7 @@ class QuickBooks(Desk):
             "QUICKBOOKS_ENVIRONMENT": "sandbox",
             "QUICKBOOKS_DISCOVERY_URL": f"{url}/.well-known/openid_sandbox_configuration/",
             "QUICKBOOKS_API_URL": url,
+            "QUICKBOOKS_WEBHOOK_TOKEN": self.webhook.key,
         }
 
     def summary(self) -> dict[str, Any]:
@@ -146,6 +164,9 @@ class QuickBooks(Desk):
     def act(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do at the desk what a script asks: the method's name and its arguments; ``realm`` chooses the company."""
         fields = dict(fields)
+        if action == "webhook":
+            self.announce_to(str(fields["url"]))
+            return {"done": action}
         realm = str(fields.pop("realm", REALM))
         self.books(realm)
         if action == "disconnect":

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from providers.sandbox.announcing import Announcer
 from providers.sandbox.core import Core
 from providers.sandbox.world import COMPANIES
-from providers.sandbox.xero import signin
+from providers.sandbox.xero import signin, webhook
 from providers.sandbox.xero.api import Api, Tenant
 from providers.sandbox.xero.desk import ACTIONS, Desk
 from providers.sandbox.xero.documents import ZERO
@@ -24,7 +25,9 @@ class Xero(Desk):
         """Found two organisations; their histories are made when somebody first looks."""
         super().__init__(core)
         self.sign_in = signin.SignIn(core, lambda: [tenant.book for tenant in self._tenants.values()])
+        self._posted = 0
         self.api = Api(core, self.sign_in, self)
+        self.webhook = Announcer(f"xero-webhook-key-{core.seed}", "x-xero-signature")
         self.add_organisation(COMPANIES["xero"].name, history_seed=core.seed)
         self.add_organisation(SECOND_NAME, history_seed=core.seed + 7919)
 
@@ -37,7 +40,8 @@ class Xero(Desk):
     def settings(self, url: str) -> dict[str, str]:
         """Return the environment for this Xero."""
         hosts = {f"XERO_{name}_URL": url for name in ("LOGIN", "IDENTITY", "API")}
-        return {"XERO_CLIENT_ID": signin.CLIENT_ID, "XERO_CLIENT_SECRET": signin.CLIENT_SECRET, **hosts}
+        own = {"XERO_CLIENT_ID": signin.CLIENT_ID, "XERO_CLIENT_SECRET": signin.CLIENT_SECRET}
+        return {**own, "XERO_WEBHOOK_KEY": self.webhook.key, **hosts}
 
     def summary(self) -> dict[str, Any]:
         """Count what there is."""
@@ -63,6 +67,8 @@ class Xero(Desk):
 
     def act(self, action: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a script asks for, by the names of the methods below."""
+        if action == "webhook":
+            return {"accepted": self.announce_to(str(fields["url"]))}
         if action not in ACTIONS:
             raise LookupError(f"action {action!r}; there are {', '.join(sorted(ACTIONS))}")
         answer = getattr(self, action)(**fields)
@@ -71,6 +77,22 @@ class Xero(Desk):
     def tenant(self, tenant_id: str) -> Tenant | None:
         """Return the organisation of that id."""
         return self._tenants.get(tenant_id)
+
+    def announce_to(self, url: str) -> bool:
+        """Tell a webhook of changes from now on, if it passes the test of its intent to receive."""
+        self.webhook.url, self.webhook.told_until = url, self._core.clock.now()
+        if not webhook.intend(self.webhook):
+            self.webhook.url = ""
+        return bool(self.webhook.url)
+
+    def post_webhooks(self) -> int:
+        """Tell what has changed since the last time; return the answer's status, 0 where there was nothing to tell."""
+        with self._core.lock:
+            now, since = self._core.clock.now(), self.webhook.told_until
+            books = self.organisations if since is not None else []
+            events = [event for book in books for event in webhook.changes(book, since or now)]
+        self._posted += len(events)
+        return self.webhook.post(webhook.body_of(events, self._posted), now) if events else 0
 
     def disconnect(self, organisation: str = "") -> None:
         """Take the app's access to an organisation away, as a user does in Xero."""
