@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -87,6 +87,20 @@ def _upgraded_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     upgrade(engine)
     engine.dispose()  # the last connection takes the write-ahead log along: the file is whole
     return file
+
+
+@pytest.fixture(scope="session")
+def new_home(_upgraded_sqlite: Path) -> Callable[[Path], Path]:
+    """Make a folder the home of an installation, with an empty database that need not be upgraded."""
+
+    def make(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o700)
+        shutil.copyfile(_upgraded_sqlite, folder / "duewell.db")
+        (folder / "duewell.db").chmod(0o600)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

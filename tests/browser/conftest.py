@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -63,7 +63,7 @@ def chromium() -> Iterator[Any]:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_home: Callable[[Path], Path]) -> Iterator[Place]:
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -81,7 +81,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
         port = int(probe.getsockname()[1])
     with sandbox.serve() as url:
         own = {name.lower(): value for name, value in sandbox.settings(url).items()}
-        own |= {"duewell_home": str(tmp_path / "home"), "duewell_base_url": f"http://localhost:{port}"}
+        own |= {"duewell_home": str(new_home(tmp_path / "home")), "duewell_base_url": f"http://localhost:{port}"}
         installation = open_installation(load_settings(**own), now=sandbox.clock.now)
         config = uvicorn.Config(make_app(installation, Heart()), host="127.0.0.1", port=port, log_level="critical")
         server = uvicorn.Server(config)

@@ -17,8 +17,6 @@ import pytest
 from providers.http import Limits
 from providers.sandbox import Sandbox
 
-SILENCE_S = 0.4
-
 
 def _hour() -> Any:
     """Load the town from the tests beside these: tests are no package to import from."""
@@ -50,11 +48,11 @@ class _Stop(threading.Event):
 @pytest.fixture
 def quick_town(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[datetime, str], AbstractContextManager[Any]]:
+) -> Callable[..., AbstractContextManager[Any]]:
     """Make a town at a moment, on a ledger, whose duewell never waits in earnest."""
 
     @contextmanager
-    def make(now: datetime, provider: str) -> Iterator[Any]:
+    def make(now: datetime, provider: str, silence_s: float = 20) -> Iterator[Any]:
         sandbox = Sandbox(now=now)
 
         def sleep(seconds: float) -> None:
@@ -64,8 +62,8 @@ def quick_town(
             return Limits(
                 sleep=sleep,
                 now=sandbox.clock.now,
-                silence_s_max=SILENCE_S,
-                call_s_max=5 * SILENCE_S,
+                silence_s_max=silence_s,
+                call_s_max=5 * silence_s,
             )
 
         for module in ("providers.http", "providers.sendgrid.mailer"):

@@ -158,15 +158,16 @@ def make_town(sandbox: Sandbox, url: str, home: Path, provider: str, database_ur
 
 
 @pytest.fixture
-def town_at(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., AbstractContextManager[Town]]:
+def town_at(
+    tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]
+) -> Callable[..., AbstractContextManager[Town]]:
     """Make a town with an empty company, not connected yet, at a moment and on a ledger."""
 
     @contextmanager
     def make(now: datetime, provider: str, database_url: str = "") -> Iterator[Town]:
         sandbox = Sandbox(now=now)
         with sandbox.serve() as url:
-            home = tmp_path_factory.mktemp("home")
-            home.chmod(0o700)
+            home = new_home(tmp_path_factory.mktemp("home"))
             made = make_town(sandbox, url, home, provider, database_url)
             yield made
             made.installation.close()

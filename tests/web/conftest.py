@@ -19,7 +19,7 @@ import uvicorn
 
 from connector.access.sign_in import make_link
 from connector.access.users import add_user, find_user
-from connector.database import open_engine, upgrade, writing
+from connector.database import writing
 from connector.installation import Installation, open_installation
 from connector.settings import load_settings, setting_names
 from connector.tables import Connection
@@ -158,19 +158,10 @@ def served(installation: Installation, port: int) -> Iterator[None]:
     server.startup = tell  # type: ignore[method-assign]
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     yield
     server.should_exit = True
     thread.join()
-
-
-@pytest.fixture(scope="session")
-def _empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("upgraded") / "duewell.db"
-    engine = open_engine(f"sqlite:///{file}")
-    upgrade(engine)
-    engine.dispose()
-    return file
 
 
 @pytest.fixture
@@ -180,12 +171,9 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-def office(tmp_path: Path, settings: dict[str, Any], _empty_database: Path) -> Iterator[Office]:
+def office(tmp_path: Path, settings: dict[str, Any], new_home: Callable[[Path], Path]) -> Iterator[Office]:
     """An empty installation on SQLite, served at noon."""
-    home = tmp_path / "home"
-    home.mkdir(mode=0o700)
-    (home / "duewell.db").write_bytes(_empty_database.read_bytes())
-    (home / "duewell.db").chmod(0o600)
+    home = new_home(tmp_path / "home")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])

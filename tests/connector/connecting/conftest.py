@@ -65,9 +65,9 @@ def vendors() -> Iterator[Vendors]:
 
 
 @pytest.fixture
-def installation(vendors: Vendors, tmp_path: Path) -> Iterator[Installation]:
+def installation(vendors: Vendors, tmp_path: Path, new_home: Callable[[Path], Path]) -> Iterator[Installation]:
     """An installation on SQLite, by the vendors' clock."""
-    yield from _opened(vendors, tmp_path, "")
+    yield from _opened(vendors, new_home(tmp_path / "home"), "")
 
 
 @pytest.fixture
@@ -76,12 +76,12 @@ def either_installation(vendors: Vendors, tmp_path: Path, database_url: str) -> 
     engine = open_engine(database_url)
     upgrade(engine)
     engine.dispose()
-    yield from _opened(vendors, tmp_path, database_url)
+    yield from _opened(vendors, tmp_path / "home", database_url)
 
 
 def _opened(vendors: Vendors, home: Path, database_url: str) -> Iterator[Installation]:
     own = {name.lower(): value for name, value in vendors.sandbox.settings(vendors.url).items()}
-    settings = load_settings(**own, duewell_home=home / "home", duewell_database_url=database_url)
+    settings = load_settings(**own, duewell_home=home, duewell_database_url=database_url)
     installation = open_installation(settings, now=vendors.sandbox.clock.now)
     yield installation
     installation.close()
@@ -106,7 +106,7 @@ def come_back() -> Callable[..., str]:
 def redirected(consent_url: str, organisations: Sequence[str] = (), answer: str = "sandbox_allow") -> str:
     """Answer the consent page and return where it sends the person."""
     chosen = "".join(f"&sandbox_organisation={each}" for each in organisations)
-    reply = requests.get(f"{consent_url}&{answer}=all{chosen}", allow_redirects=False, timeout=10)
+    reply = requests.get(f"{consent_url}&{answer}=all{chosen}", allow_redirects=False, timeout=30)
     return urljoin(consent_url, reply.headers["Location"])
 
 

@@ -111,9 +111,9 @@ def test_the_sandbox_prints_the_settings_that_point_at_it_and_ends_when_asked(fr
     try:
         assert process.stderr is not None
         assert f":{free_port}" in process.stderr.readline()
-        assert requests.get(f"http://127.0.0.1:{free_port}/", timeout=10).status_code == 200
+        assert requests.get(f"http://127.0.0.1:{free_port}/", timeout=30).status_code == 200
         process.send_signal(signal.SIGTERM)
-        out, _err = process.communicate(timeout=20)
+        out, _err = process.communicate(timeout=60)
     finally:
         process.kill()
         process.wait()

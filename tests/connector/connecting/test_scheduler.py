@@ -39,7 +39,7 @@ class Runs:
 
     def wait_for(self, count: int) -> None:
         for _ in range(count):
-            assert self.begins.acquire(timeout=20)
+            assert self.begins.acquire(timeout=60)
 
 
 def test_due_companies_run_and_paused_ones_do_not(installation: Installation, consent: GiveConsent) -> None:

@@ -48,14 +48,14 @@ def web(installation: Installation, heart: Heart, free_port: int) -> Iterator[st
     server.startup = tell  # type: ignore[method-assign]
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
-    assert ready.wait(20)
+    assert ready.wait(60)
     yield f"http://127.0.0.1:{free_port}"
     server.should_exit = True
     thread.join()
 
 
 def get(url: str, **headers: str) -> requests.Response:
-    return requests.get(url, headers=headers, timeout=10)
+    return requests.get(url, headers=headers, timeout=30)
 
 
 def test_it_says_that_it_lives_and_whether_it_is_ready(web: str, heart: Heart) -> None:
@@ -84,8 +84,8 @@ def test_a_foreign_host_header_is_refused(web: str, host: str) -> None:
 
 
 def test_trace_is_off_and_pages_are_not_written_to(web: str) -> None:
-    assert requests.request("TRACE", f"{web}/", timeout=10).status_code == 405
-    assert requests.post(f"{web}/", timeout=10).status_code == 405
+    assert requests.request("TRACE", f"{web}/", timeout=30).status_code == 405
+    assert requests.post(f"{web}/", timeout=30).status_code == 405
 
 
 def test_the_callback_finishes_a_consent(web: str, installation: Installation, come_back: Callable[..., str]) -> None:
