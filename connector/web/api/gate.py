@@ -24,7 +24,7 @@ from connector.web.api.problems import Refused
 
 BODY_BYTES_MAX = 1024 * 1024
 CALLS_A_MINUTE = 300
-_STRANGERS_A_MINUTE = 30
+_STRANGERS_A_MINUTE = 120
 _CALLERS_MAX = 10_000
 log = logging.getLogger("duewell.api")
 _bearer = HTTPBearer(

@@ -1,0 +1,151 @@
+"""The pages behind Settings: people invited and limited, tokens and webhooks shown once, a backup taken, health."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector import sync_log
+from connector.database import reading
+from connector.outgoing import deliver
+from connector.outgoing.post import Answer
+from connector.tables import MailEvent, OutboxEntry
+
+Office = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return {
+        "duewell_webhooks": "public",
+        "mail_from": "billing@gmail.com",
+        "sendgrid_api_key": "SG.key",
+        "sendgrid_api_url": "http://127.0.0.1:1",
+        "sendgrid_webhook_public_key": "key",
+    }
+
+
+@pytest.fixture
+def owner(office: Office) -> Any:
+    """An owner who has just signed in."""
+    return office.signed_in("owner")
+
+
+def lines(office: Office) -> list[str]:
+    with reading(office.installation.engine) as session:
+        return [line.text for line in sync_log.entries(session)]
+
+
+def secret_on(browser: Any) -> str:
+    found = re.search(r'<code class="secret">([^<]+)</code>', browser.page.text)
+    assert found
+    return found[1]
+
+
+def test_somebody_is_invited_for_one_company_promoted_and_removed(office: Office, owner: Any) -> None:
+    north, south = office.company("North Ltd"), office.company("South Ltd")
+    owner.get("/settings/users")
+    owner.send("/settings/users", {
+        "email": "bob@example.com", "name": "Bob", "role": "viewer", "which": "some", "company": str(north),
+    })  # fmt: skip
+    bob = office.browser()
+    path = secret_on(owner).removeprefix(office.base)
+    bob.get(path)
+    bob.send(path, {"password": PASSWORD, "again": PASSWORD})
+    assert ("North Ltd" in bob.get("/companies").text, "South Ltd" in bob.text) == (True, False)
+    assert bob.get(f"/companies/{south}").status_code == 404
+    assert bob.get("/settings/users").status_code == 403
+    assert "Settings" not in bob.get("/").text
+    owner.get("/settings/users/2")
+    owner.send("/settings/users/2", {"do": "role", "role": "bookkeeper", "which": "all"})
+    assert "South Ltd" in bob.get("/companies").text
+    assert bob.get("/settings/calendar").status_code == 200
+    owner.get("/settings/users/2")
+    owner.send("/settings/users/2", {"do": "remove"})
+    assert bob.get("/", allow_redirects=False).status_code == 303
+    assert "disabled" in owner.get("/settings/users").text
+    owner.get("/settings/users/1")
+    assert "the only owner" in owner.send("/settings/users/1", {"do": "remove"}).text
+
+
+def test_a_token_is_shown_once_works_and_is_revoked(office: Office, owner: Any) -> None:
+    office.company("North Ltd")
+    owner.get("/settings/tokens")
+    owner.send("/settings/tokens", {"name": "dashboard", "scope": "read", "which": "all", "days": "30"})
+    token = secret_on(owner)
+    asked = {"url": f"{office.base}/api/v1/connections", "headers": {"Authorization": f"Bearer {token}"}, "timeout": 20}
+    assert requests.get(**asked).json()["items"][0]["short_name"] == "north-ltd"
+    page = owner.get("/settings/tokens").text
+    assert token not in page
+    assert "made by owner@example.com" in owner.text
+    assert "10 Jul 2026" in owner.text
+    owner.send("/settings/tokens/1")
+    assert "revoked" in owner.text
+    assert requests.get(**asked).status_code == 401
+    owner.get("/settings/tokens")
+    assert owner.send("/settings/tokens", {"name": "", "scope": "read", "days": "30"}).status_code == 409
+    assert all(token not in line for line in lines(office))
+
+
+def test_a_webhook_is_entered_tried_and_removed(office: Office, owner: Any) -> None:
+    north = office.company("North Ltd")
+    owner.get("/settings/webhooks")
+    bad = owner.send("/settings/webhooks", {"url": "http://127.0.0.1/", "events": "all", "which": "all"})
+    assert (bad.status_code, "https://" in bad.text) == (409, True)
+    owner.get("/settings/webhooks")
+    chosen = {"url": "https://hooks.example/a?key=1", "events": "some", "event": "mail.sent"}
+    owner.send("/settings/webhooks", {**chosen, "which": "some", "company": str(north)})
+    assert secret_on(owner).startswith("whsec_")
+    owner.get("/settings/webhooks")
+    owner.send("/settings/webhooks/1", {"do": "test"})
+    deliver.work(office.installation, send=lambda *_: Answer(None, "it did not answer in time"))
+    assert "it did not answer in time; again" in owner.get("/settings/webhooks").text
+    assert "mail.sent; North Ltd; entered by owner@example.com" in owner.text
+    owner.send("/settings/webhooks/1", {"do": "remove"})
+    assert "No address is told anything" in owner.text
+    assert all("key=1" not in line for line in lines(office))
+
+
+def test_an_owner_takes_a_backup_with_him_and_none_stays(office: Office, owner: Any, tmp_path: Path) -> None:
+    office.company("North Ltd")
+    owner.get("/settings/backup")
+    answer = owner.send("/settings/backup")
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="duewell-2026-06-10')
+    assert answer.headers["Cache-Control"] == "no-cache, no-store"
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(answer.content)
+    with sqlite3.connect(copy) as database:
+        assert database.execute("SELECT name FROM connection").fetchall() == [("North Ltd",)]
+    assert list((office.installation.settings.duewell_home / "downloads").iterdir()) == []
+    assert lines(office)[-1] == "owner@example.com took a backup of everything with him."
+
+
+def test_sender_calendar_and_health_say_how_it_is(office: Office, owner: Any) -> None:
+    company = office.company("North Ltd", country="GB", time_zone="Europe/London")
+    page = owner.get("/settings/sender").text
+    assert "Mail from gmail.com sent by others is taken for forged." in page
+    assert "signed events are taken; the last came never" in owner.text
+    left_at = office.clock.at - timedelta(days=3)
+    mail = {"key": "m", "kind": "mail", "state": "done", "customer_id": "c", "payload": {}}
+    office.store(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
+    assert "Nothing was told of mail that left on 2026-06-07." in owner.get("/settings/sender").text
+    office.store(MailEvent(id="e", kind="delivered", at=office.clock.at, received_at=office.clock.at))
+    assert "Nothing was told" not in owner.get("/settings/sender").text
+    owner.get("/settings/calendar")
+    assert "08:00 to 18:00" in owner.text
+    assert "Europe/London" in owner.text
+    owner.get("/settings/health")
+    assert "In order" not in owner.text
+    owner.send("/settings/health")
+    assert "The sync log holds" in owner.text
+    assert owner.get("/settings").status_code == 200
+    bookkeeper = office.signed_in("bookkeeper")
+    for path in ("users", "tokens", "webhooks", "backup", "health"):
+        assert bookkeeper.get(f"/settings/{path}").status_code == 403
