@@ -15,11 +15,11 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from connector.mirror.places import today_in
-from connector.money import from_e4
 from connector.reports import who
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope
 from connector.reports.words import listed, short
+from connector.tables import Connection
 from policies.habits import Forecast, forecast
 
 WEEKS = 8
@@ -27,9 +27,10 @@ IN_80_PERCENT = 1.2816  # standard deviations to either side that hold 80 % of a
 
 
 class Open(NamedTuple):
-    """What is open of some invoices that will be paid alike: the sum of each, and when."""
+    """Open invoices that will be paid alike: their sum, the sum of their squares, and when."""
 
     amount: float
+    squares: float
     coming: Forecast
 
 
@@ -53,7 +54,7 @@ class Expected:
         for place, (before, after) in enumerate(pairwise(reached)):
             part = (after - before) / left
             self.means[place] += each.amount * part
-            self.variances[place] += each.amount**2 * part * (1 - part)
+            self.variances[place] += each.squares * part * (1 - part)
         self.later += each.amount * (1 - reached[-1]) / left
 
     def interval(self, place: int) -> tuple[float, float]:
@@ -68,14 +69,11 @@ def cash(session: Session, scope: Scope) -> Report:
     found: defaultdict[str, Expected] = defaultdict(Expected)
     for connection in scope.companies:
         today = today_in(connection.time_zone, scope.now)
-        rows = session.execute(_open(connection.id or 0)).all()
-        habits = who.habits(session, connection, {row.customer_id for row in rows}, today)
-        for row in rows:
-            amount = float(from_e4(row.due_e4))
-            if row.due_on is None:
-                found[row.currency].undated += amount
+        for (currency, coming), (amount, squares) in _alike(session, connection, today).items():
+            if coming is None:
+                found[currency].undated += amount
             else:
-                found[row.currency].add(Open(amount, forecast(habits[row.customer_id], row.due_on)), weeks, today)
+                found[currency].add(Open(amount, squares, coming), weeks, today)
     currencies = sorted(found, key=lambda each: -sum(found[each].means))
     rows_told = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
     return Report(
@@ -136,6 +134,21 @@ def _points(coming: Forecast) -> list[tuple[date, float]]:
     first = earliest_on - timedelta(days=max(1, (expected_on - earliest_on).days // 4))
     last = latest_on + timedelta(days=max(1, (latest_on - expected_on).days // 4))
     return [(first, 0.0), (earliest_on, 0.1), (expected_on, 0.5), (latest_on, 0.9), (last, 1.0)]
+
+
+def _alike(
+    session: Session, connection: Connection, today: date
+) -> dict[tuple[str, Forecast | None], tuple[float, float]]:
+    """Sum the open invoices that will be paid alike, and their squares: a hundred thousand become a few thousand."""
+    rows = session.execute(_open(connection.id or 0)).all()
+    habits = who.habits(session, connection, {row.customer_id for row in rows}, today)
+    sums: defaultdict[tuple[str, Forecast | None], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
+    for customer_id, currency, due_on, due_e4 in rows:
+        coming = forecast(habits[customer_id], due_on)._replace(late_share=0.0) if due_on else None
+        amount, squares = sums[currency, coming]
+        each = due_e4 / 10_000
+        sums[currency, coming] = amount + each, squares + each * each
+    return sums
 
 
 def _open(connection_id: int) -> Any:

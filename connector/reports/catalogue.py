@@ -11,6 +11,7 @@ from connector.reports.cash import cash
 from connector.reports.days_to_pay import days_to_pay
 from connector.reports.fees import fees
 from connector.reports.outstanding import outstanding
+from connector.reports.remembered import remembered
 from connector.reports.report import Report
 from connector.reports.scope import Scope
 from connector.reports.steps import steps
@@ -18,9 +19,9 @@ from connector.reports.steps import steps
 REPORTS: dict[str, Callable[[Session, Scope], Report]] = {
     "ageing": ageing,
     "customers": customers,
-    "outstanding": outstanding,
+    "outstanding": remembered(outstanding),
     "days-to-pay": days_to_pay,
-    "cash": cash,
+    "cash": remembered(cash),
     "steps": steps,
     "fees": fees,
 }

@@ -192,8 +192,8 @@ def test_cash_is_spread_over_the_weeks_as_habits_say() -> None:
     weeks = cash.weeks_from(TODAY)
     assert weeks[:3] == [TODAY, on("2026-06-15"), on("2026-06-22")]
     found = cash.Expected()
-    found.add(cash.Open(1000.0, coming), weeks, TODAY)
-    found.add(cash.Open(500.0, coming), weeks, TODAY)
+    found.add(cash.Open(1000.0, 1000.0**2, coming), weeks, TODAY)
+    found.add(cash.Open(500.0, 500.0**2, coming), weeks, TODAY)
     # until Sunday (day 4) nothing; the next week (to day 11) 0.55 of each; the week after (to day 18) 0.35
     assert found.means[:4] == pytest.approx([0, 825, 525, 150])
     assert found.variances[1] == pytest.approx((1000**2 + 500**2) * 0.55 * 0.45)
@@ -201,11 +201,11 @@ def test_cash_is_spread_over_the_weeks_as_habits_say() -> None:
     assert (round(low), round(high)) == (112, 1538)  # 825 -+ 1.2816 * 556.2
     assert found.interval(0) == (0, 0)
     later = cash.Expected()
-    later.add(cash.Open(1000.0, coming), cash.weeks_from(days[10]), days[10])
+    later.add(cash.Open(1000.0, 1000.0**2, coming), cash.weeks_from(days[10]), days[10])
     # a Saturday: given that it was not paid by day 9, to which 0.4 belong, two days are left of the week, with 0.15
     assert later.means[0] == pytest.approx(1000 * 0.15 / 0.6)
     late = cash.Expected()
-    late.add(cash.Open(1000.0, coming), cash.weeks_from(days[19]), days[19])
+    late.add(cash.Open(1000.0, 1000.0**2, coming), cash.weeks_from(days[19]), days[19])
     assert (sum(late.means), late.overdue) == (0, 1000)
 
 
