@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, or_, select, tuple_
+from sqlalchemy import Select, func, or_, select, tuple_
 from sqlmodel import Session, col
 
-from connector.tables import CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
+from connector.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 
 PAGE = 50
 _NAMED_MAX = 500  # customers or invoices that a name may stand for
@@ -25,6 +25,7 @@ class Wanted:
     companies: Collection[int] | None = None
     run: int | None = None
     kind: str = ""
+    kinds: Collection[str] = ()  # one of these, where more than one is wanted
     customer: str = ""  # part of a name, or an id
     invoice: str = ""  # a number, or an id
     text: str = ""
@@ -86,21 +87,51 @@ def run_as_dict(row: SyncRun, connection: str) -> dict[str, Any]:
     return {"id": row.id, "connection": connection, **{name: getattr(row, name) for name in names}}
 
 
+def run_kinds(session: Session, run_id: int) -> dict[str, int]:
+    """Count the lines of a run by kind."""
+    query = select(col(SyncLogEntry.kind), func.count()).where(col(SyncLogEntry.run_id) == run_id)
+    return {kind: int(count) for kind, count in session.execute(query.group_by(col(SyncLogEntry.kind)))}
+
+
+def under_way(session: Session, companies: Sequence[Connection], now: datetime) -> list[SyncRun]:
+    """Find the runs that go on at this moment; without any, nothing is asked."""
+    held = [row.id for row in companies if row.lease_until_at is not None and row.lease_until_at > now]
+    if not held:
+        return []
+    query = select(SyncRun).where(col(SyncRun.connection_id).in_(held), col(SyncRun.ended_at).is_(None))
+    return list(session.scalars(query.order_by(col(SyncRun.id).desc()).limit(len(held))))
+
+
+def named(session: Session, rows: Sequence[SyncLogEntry]) -> dict[int, tuple[str, str]]:
+    """Give the customer's name and the invoice's number of lines, by the line's id; "" where there is none."""
+    customers = {(row.connection_id, row.customer_id) for row in rows if row.customer_id}
+    invoices = {(row.connection_id, row.invoice_id) for row in rows if row.invoice_id}
+    names = _known(session, CustomerRow, CustomerRow.name, customers)
+    numbers = _known(session, InvoiceRow, InvoiceRow.number, invoices)
+    return {
+        row.id or 0: (
+            names.get((row.connection_id, row.customer_id), ""),
+            numbers.get((row.connection_id, row.invoice_id), ""),
+        )
+        for row in rows
+    }
+
+
+def _known(
+    session: Session, table: Any, shown: Any, keys: Collection[tuple[int | None, str]]
+) -> dict[tuple[int | None, str], str]:
+    if not keys:
+        return {}
+    here = tuple_(table.connection_id, table.external_id)
+    query = select(table.connection_id, table.external_id, shown).where(here.in_(list(keys)))
+    return {(row[0], row[1]): row[2] for row in session.execute(query)}
+
+
 def _conditions(session: Session, wanted: Wanted) -> Select[SyncLogEntry] | None:
     """Say it in SQL; None where a name stands for nobody, so that nothing can be found."""
-    query = select(SyncLogEntry)
+    query = select(SyncLogEntry).where(*_given(wanted))
     if wanted.companies is not None and not (wanted.customer or wanted.invoice):  # whose names say their companies
-        query = query.where(_among(col(SyncLogEntry.connection_id), wanted.companies))
-    if wanted.run is not None:
-        query = query.where(col(SyncLogEntry.run_id) == wanted.run)
-    if wanted.kind:
-        query = query.where(col(SyncLogEntry.kind) == wanted.kind)
-    if wanted.text:
-        query = query.where(col(SyncLogEntry.text).icontains(wanted.text, autoescape=True))
-    if wanted.since_at is not None:
-        query = query.where(col(SyncLogEntry.at) >= wanted.since_at)
-    if wanted.until_at is not None:
-        query = query.where(col(SyncLogEntry.at) < wanted.until_at)
+        query = query.where(_among(col(SyncLogEntry.connection_id), wanted.companies, apart=wanted.run is None))
     for name, table, column, known in (
         (wanted.customer, CustomerRow, SyncLogEntry.customer_id, CustomerRow.name),
         (wanted.invoice, InvoiceRow, SyncLogEntry.invoice_id, InvoiceRow.number),
@@ -113,13 +144,27 @@ def _conditions(session: Session, wanted: Wanted) -> Select[SyncLogEntry] | None
     return query
 
 
-def _among(column: Any, companies: Collection[int]) -> Any:
+def _given(wanted: Wanted) -> list[Any]:
+    """Say what is asked of each line by itself."""
+    asked: list[tuple[bool, Callable[[], Any]]] = [
+        (wanted.run is not None, lambda: col(SyncLogEntry.run_id) == wanted.run),
+        (bool(wanted.kind), lambda: col(SyncLogEntry.kind) == wanted.kind),
+        (bool(wanted.kinds), lambda: col(SyncLogEntry.kind).in_(list(wanted.kinds))),
+        (bool(wanted.text), lambda: col(SyncLogEntry.text).icontains(wanted.text, autoescape=True)),
+        (wanted.since_at is not None, lambda: col(SyncLogEntry.at) >= wanted.since_at),
+        (wanted.until_at is not None, lambda: col(SyncLogEntry.at) < wanted.until_at),
+    ]
+    return [condition() for is_asked, condition in asked if is_asked]
+
+
+def _among(column: Any, companies: Collection[int], *, apart: bool = True) -> Any:
     """Say "of these companies" so that no year of lines is sorted for one page.
 
     One company's lines lie in order in its index. Those of several do not: there the newest lines are gone through and
-    filtered, which the "+ 0" makes a database do.
+    filtered, which the "+ 0" makes a database do; so does a run, whose few lines lie together (not ``apart``).
     """
-    return column == next(iter(companies)) if len(companies) == 1 else (column + 0).in_(list(companies))
+    one = len(companies) == 1 and apart
+    return column == next(iter(companies)) if one else (column + 0).in_(list(companies))
 
 
 def _meant(

@@ -1,10 +1,10 @@
-"""The sync log for people: its lines, its runs, each line's own address, CSV, and whether the chain holds."""
+"""The sync log for people: its lines, each line's own address, CSV, and whether the chain holds."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -12,30 +12,28 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
 
-from connector import sync_log
 from connector.commands.spreadsheet import csv_lines
 from connector.database import reading
-from connector.people import log_search
-from connector.story import summary
-from connector.tables import Connection, SyncLogEntry, SyncRun
+from connector.people import chain_check, log_search
+from connector.tables import Connection, SyncLogEntry
 from connector.web.routes import Route
 from connector.web.visit import NotHere, NotPossible, Visit
 
 CSV_LINES_MAX = 100_000
 KINDS = (
     "run_started", "run_ended", "pulled", "organisation", "malformed", "warning", "odd", "decided", "planned",
-    "calling", "mailed", "told_owner", "noted", "charged", "waiving", "waived", "task", "task_owner",
-    "task_outcome", "refused", "doubt", "asked", "undelivered", "suppressed", "unplanned", "would", "edited",
-    "approved",
-    "rejected", "resolved", "customer_set", "invoice_set", "mode", "paused", "resumed", "connected", "disconnected",
-    "reconnect", "policy_set", "restored", "user_added", "user_changed", "user_disabled", "user_reset",
-    "password_chosen", "passkey_added", "passkey_removed", "signed_out", "keys_rotated",
+    "calling", "mailed", "told_owner", "noted", "charged", "waiving", "waived", "task", "task_owner", "task_outcome",
+    "refused", "doubt", "asked", "undelivered", "suppressed", "unplanned", "would", "edited", "approved", "rejected",
+    "resolved", "customer_set", "invoice_set", "mode", "paused", "resumed", "connected", "disconnected", "reconnect",
+    "policy_set", "restored", "user_added", "user_changed", "user_disabled", "user_reset", "password_chosen",
+    "passkey_added", "passkey_removed", "signed_out", "keys_rotated", "exception", "agreement", "team", "token_made",
+    "token_revoked", "customer_link", "backup", "erased",
 )  # fmt: skip
-_FILTERS = ("company", "customer", "invoice", "kind", "text", "since", "until")
+_FILTERS = ("company", "customer", "invoice", "run", "kind", "text", "since", "until")
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class Asked:
     """The filter as a person filled it in, checked."""
 
     wanted: log_search.Wanted
@@ -54,31 +52,14 @@ class _Asked:
 def lines(visit: Visit) -> Response:
     """Show a page of lines."""
     with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session)
+        asked = read_filter(visit, session)
         found = log_search.lines(session, asked.wanted)
-    return visit.page("log.html", found=found, asked=asked, kinds=KINDS)
-
-
-def runs(visit: Visit) -> Response:
-    """Show a page of runs."""
-    with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session)
-        found = log_search.runs(session, asked.wanted)
-    told = [(run, _told(run)) for run in found.rows]
-    return visit.page("runs.html", found=found, asked=asked, told=told)
-
-
-def run(visit: Visit) -> Response:
-    """Show one run with its lines; while it is under way the page loads itself anew."""
-    with reading(visit.installation.engine) as session:
-        row = session.get(SyncRun, visit.number("run"))
-        if row is None:
-            raise NotHere
-        company = visit.company(session, row.connection_id)
-        asked = _asked(visit, session)
-        wanted = replace(asked.wanted, companies=[row.connection_id], run=row.id)
-        found = log_search.lines(session, wanted, size=200)
-    return visit.page("run.html", run=row, told=_told(row), company=company, found=found)
+        named = log_search.named(session, found.rows)
+        going_on = log_search.under_way(session, asked.companies, visit.now)
+        checked = chain_check.last(session)
+    return visit.page(
+        "log.html", found=found, named=named, asked=asked, kinds=KINDS, going_on=going_on, checked=checked
+    )
 
 
 def line(visit: Visit) -> Response:
@@ -88,26 +69,27 @@ def line(visit: Visit) -> Response:
         if row is None or not visit.who.sees(row.connection_id):
             raise NotHere
         company = session.get(Connection, row.connection_id) if row.connection_id is not None else None
-    return visit.page("log_line.html", line=row, company=company, facts=json.loads(row.facts))
+        customer, number = log_search.named(session, [row])[row.id or 0]
+    facts = json.loads(row.facts)
+    return visit.page("log_line.html", line=row, company=company, facts=facts, customer=customer, number=number)
 
 
 def chain(visit: Visit) -> Response:
     """Check the chain, from the first line to the last."""
-    with reading(visit.installation.engine) as session:
-        verdict = sync_log.verify(session)
+    verdict = chain_check.check(visit.installation)
     return visit.page("chain.html", verdict=verdict)
 
 
 def as_csv(visit: Visit) -> Response:
     """Give the lines of a filter to a spreadsheet."""
     with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session)
+        asked = read_filter(visit, session)
     name = f"duewell-log-{visit.now:%Y-%m-%d}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_csv(visit, asked), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _csv(visit: Visit, asked: _Asked) -> Iterator[str]:
+def _csv(visit: Visit, asked: Asked) -> Iterator[str]:
     head = ("id", "at (UTC)", "company", "run", "kind", "text", "customer id", "invoice id", "hash")
     with reading(visit.installation.engine) as session:
         rows = (
@@ -124,11 +106,8 @@ def _csv(visit: Visit, asked: _Asked) -> Iterator[str]:
         yield from csv_lines(rows)
 
 
-def _told(run: SyncRun) -> str:
-    return summary(run.outcome, run.why, run.numbers or {}) if run.outcome else "Under way."
-
-
-def _asked(visit: Visit, session: Session) -> _Asked:
+def read_filter(visit: Visit, session: Session) -> Asked:
+    """Read and check what a person filled in."""
     companies = visit.companies(session)
     fields = {name: visit.query.get(name, "").strip()[:200] for name in _FILTERS}
     chosen = None
@@ -141,6 +120,7 @@ def _asked(visit: Visit, session: Session) -> _Asked:
     seen = None if visit.who.companies is None else [row.id or 0 for row in companies]
     wanted = log_search.Wanted(
         companies=seen if chosen is None else [chosen],
+        run=_number(fields["run"]),
         kind=fields["kind"],
         customer=fields["customer"],
         invoice=fields["invoice"],
@@ -150,7 +130,7 @@ def _asked(visit: Visit, session: Session) -> _Asked:
         before=_number(visit.query.get("before", "")),
         after=_number(visit.query.get("after", "")),
     )
-    return _Asked(wanted, companies, {row.id: row.name for row in companies}, chosen, zone, fields)
+    return Asked(wanted, companies, {row.id: row.name for row in companies}, chosen, zone, fields)
 
 
 def _number(text: str) -> int | None:
@@ -173,6 +153,4 @@ ROUTES = (
     Route("GET", "/log.csv", as_csv),
     Route("GET", "/log/chain", chain),
     Route("GET", "/log/{line:int}", line),
-    Route("GET", "/runs", runs),
-    Route("GET", "/runs/{run:int}", run),
 )
