@@ -1,87 +1,161 @@
-"""Every page, asked by everybody who must not get it."""
+"""Every address the app answers at, asked by everybody who must not get it.
+
+The addresses come from the app itself: a page that is added tomorrow is asked for tomorrow.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
-from connector.tables import InvoiceRow, OutboxEntry, SyncLogEntry, SyncRun, Task
-from connector.web.app import ROUTES
+from sqlalchemy import select
+from sqlmodel import SQLModel
+from starlette.routing import Mount
+
+from connector.database import reading
+from connector.tables import CustomerRow, InvoiceRow, OutboxEntry, PolicyVersion, SyncLogEntry, SyncRun, Task
+from connector.web.app import ROUTES, make_app
+from connector.web.visit import form_token
 
 Office = Any
-OPEN = {"/sign-in", "/welcome/{link}"}
+PEOPLE = {"/sign-in", "/sign-in/passkey", "/sign-in/team", "/sign-in/team/back", "/welcome/{link}"}
+OPEN = {  # whoever asks, and why that is right
+    "/healthz": "says ok, to who watches it",
+    "/readyz": "says which part is ill",
+    "/metrics": "numbers without names",
+    "/callback/{provider_name}": "a state that was begun here is the proof",
+    "/static/style.css": "the same for everybody",
+    "/static/passkeys.js": "the same for everybody",
+    "/static/icon.svg": "the same for everybody",
+    "/stop/{token}": "the link in a mail is the proof",
+    "/stop-mail/{token}": "the link in a mail is the proof",
+    "/c/{token}": "the link in a mail is the proof",
+    "/c/{token}/statement/{currency}.pdf": "the link in a mail is the proof",
+    "/c/{token}/invoice/{invoice}.pdf": "the link in a mail is the proof",
+    "/c/{token}/pay/{invoice}": "the link in a mail is the proof",
+    "/webhooks/sendgrid": "a signature is the proof",
+    "/webhooks/sendgrid-inbound": "an address that was never told to anybody else is the proof",
+    "/webhooks/xero": "a signature is the proof",
+    "/webhooks/quickbooks": "a signature is the proof",
+    "/api/v1/openapi.json": "describes the operations, which all ask for a token",
+}
+# What a form may hold, of every page at once: whatever a handler looks for, it finds the other company's.
+FIELDS = {
+    "sent": "yes", "mode": "live", "looked": "yes", "sure": "yes", "note": "x", "disputed": "x", "why": "x",
+    "promised_on": "2026-07-01", "email": "x@y.example", "role": "owner", "document": "", "version": "",
+}  # fmt: skip
+DEEDS = ("approve", "reject", "waive", "arrived", "pause", "promise", "dispute", "save", "follow", "hold", "word")
 
 
-def asked(route: Any, ids: dict[str, int]) -> str:
-    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: str(ids.get(found[1], "xero")), route.path)
+def walked(app: Any, before: str = "") -> Iterator[tuple[str, str]]:
+    """Every method and path of the app, also of what is mounted in it."""
+    for route in app.routes:
+        path = before + getattr(route, "path", "")
+        if isinstance(route, Mount):
+            yield from walked(route, path)
+        else:
+            yield from ((method, path) for method in sorted(getattr(route, "methods", None) or ()) if method != "HEAD")
+
+
+def everything(office: Office) -> set[tuple[str, str]]:
+    return set(walked(make_app(office.installation, object())))  # type: ignore[arg-type]
+
+
+def asked(path: str, ids: dict[str, int]) -> str:
+    words = {"link": "x" * 43, "token": "x" * 43, "report": "ageing", "step": "past_due", "customer": "c1"}
+
+    def filled(found: re.Match[str]) -> str:
+        return str(ids.get(found[1], 1 if found[2] else words.get(found[1], "xero")))
+
+    return re.sub(r"\{(\w+)(:int)?\}", filled, path)
 
 
 def foreign(office: Office) -> dict[str, int]:
     """A company with something of everything; returns what stands in the paths of its pages."""
     company = office.company("South Ltd", mode="approve")
-    run = SyncRun(connection_id=company, started_at=office.clock.at, outcome="ok")
+    at, today = office.clock.at, office.clock.at.date()
+    run = SyncRun(connection_id=company, started_at=at, outcome="ok")
     entry = OutboxEntry(
-        connection_id=company,
-        key="south:mail:1",
-        kind="mail",
-        state="waiting",
-        customer_id="c1",
-        payload={"to": ["a@south.example"], "taken": [], "listed": []},
-        why="South's secret",
-        planned_at=office.clock.at,
-    )
+        connection_id=company, key="south:mail:1", kind="mail", state="waiting", customer_id="c1",
+        payload={"to": ["a@south.example"], "taken": [], "listed": []}, why="South's secret", planned_at=at,
+    )  # fmt: skip
     task = Task(
-        connection_id=company, key="t", code="call", customer_id="c1", invoice_ids=[], due_on=office.clock.at.date(),
-        why="South's secret", made_at=office.clock.at,
+        connection_id=company, key="t", code="call", customer_id="c1", invoice_ids=[], due_on=today,
+        why="South's secret", made_at=at,
     )  # fmt: skip
     invoice = InvoiceRow(
-        connection_id=company, external_id="77", number="South-1", customer_id="c1", currency="GBP",
-        issued_on=office.clock.at.date(), status="open", is_open=True,
+        connection_id=company, external_id="77", number="South-1", customer_id="c1", currency="GBP", issued_on=today,
+        due_on=today, total_e4=990_000, due_e4=990_000, status="open", is_open=True,
     )  # fmt: skip
-    office.store(run, entry, task, invoice)
+    customer = CustomerRow(connection_id=company, external_id="c1", name="South's customer", emails="a@south.example")
+    policy = PolicyVersion(connection_id=company, document='tone = "firm" # South', set_by="South", set_at=at)
+    office.store(run, entry, task, invoice, customer, policy)
     line = SyncLogEntry(
-        connection_id=company,
-        run_id=run.id,
-        at=office.clock.at,
-        kind="mailed",
-        text="South's secret",
-        previous_hash="",
-        hash="",
-    )
+        connection_id=company, run_id=run.id, at=at, kind="mailed", text="South's secret", previous_hash="", hash="",
+    )  # fmt: skip
     office.store(line)
     return {
-        "company": company,
-        "run": run.id or 0,
-        "entry": entry.id or 0,
-        "line": line.id or 0,
-        "task": task.id or 0,
-        "invoice": 77,
+        "company": company, "connection": company, "run": run.id or 0, "entry": entry.id or 0, "line": line.id or 0,
+        "task": task.id or 0, "invoice": 77, "version": policy.id or 0,
+    }  # fmt: skip
+
+
+def rows_of(office: Office, company: int) -> dict[str, list[Any]]:
+    """Everything that is kept of a company, table by table."""
+    with reading(office.installation.engine) as session:
+        kept = {
+            table.name: sorted(map(repr, session.execute(select(table).where(table.c.connection_id == company))))
+            for table in SQLModel.metadata.tables.values()
+            if "connection_id" in table.c
+        }
+        own = SQLModel.metadata.tables["connection"]
+        kept["connection"] = [repr(session.execute(select(own).where(own.c.id == company)).one())]
+    return kept
+
+
+def test_every_address_is_behind_a_gate_or_is_known_to_be_open_and_why(office: Office) -> None:
+    gated = {(route.method, route.path) for route in ROUTES}
+    unknown = {
+        path
+        for method, path in everything(office)
+        if (method, path) not in gated and path not in OPEN and not path.startswith("/api/v1/")
     }
+    assert unknown == set()
+    assert {route.path for route in ROUTES if route.needs == "nobody"} == PEOPLE
 
 
-def test_nobody_gets_a_page_that_is_not_open(office: Office) -> None:
+def test_nobody_gets_anything_that_is_not_open(office: Office) -> None:
     ids, stranger = foreign(office), office.browser()
-    for route in ROUTES:
-        if route.needs == "nobody":
-            assert route.path in OPEN
-            continue
-        path = asked(route, ids)
-        ask = stranger.get if route.method == "GET" else stranger.post
-        answer = ask(path, allow_redirects=False)
-        if route.method == "GET":
-            assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/sign-in"), path
-        else:
-            assert answer.status_code == 401, path
-        assert "South" not in answer.text
+    before = rows_of(office, ids["company"])
+    gated = {(route.method, route.path): route for route in ROUTES}
+    addresses = everything(office)
+    assert len(addresses) > 80
+    for method, path in sorted(addresses):
+        where = f"{method} {path}"
+        answer = stranger.http.request(
+            method, office.base + asked(path, ids), headers={"Origin": office.base}, allow_redirects=False, timeout=20
+        )
+        assert "South" not in answer.text, where
+        if path.startswith("/api/v1/") and path not in OPEN:
+            assert answer.status_code == 401, where
+        elif (method, path) in gated and gated[method, path].needs != "nobody":
+            there = answer.headers.get("location", "").partition("?")[0]
+            assert (answer.status_code, there) == ((303, "/sign-in") if method == "GET" else (401, "")), where
+        elif path not in PEOPLE and path not in OPEN:
+            raise AssertionError(where)
+    assert rows_of(office, ids["company"]) == before
 
 
 def test_a_viewer_changes_nothing(office: Office) -> None:
     ids = foreign(office)
-    viewer = office.signed_in("viewer")
+    viewer, own = office.signed_in("viewer"), {"/sign-out", "/confirm"}
+    before = rows_of(office, ids["company"])
     for route in ROUTES:
-        if route.method == "POST" and route.path not in {*OPEN, "/sign-out"}:
+        if route.method == "POST" and route.path not in PEOPLE | own and not route.path.startswith("/account/"):
             assert route.needs in {"bookkeeper", "owner"}, route.path
-            assert viewer.post(asked(route, ids)).status_code == 403, route.path
+            assert viewer.post(asked(route.path, ids)).status_code == 403, route.path
+    assert rows_of(office, ids["company"]) == before
 
 
 def test_only_an_owner_gets_what_is_for_owners(office: Office) -> None:
@@ -89,46 +163,77 @@ def test_only_an_owner_gets_what_is_for_owners(office: Office) -> None:
     bookkeeper = office.signed_in("bookkeeper")
     for route in ROUTES:
         if route.needs == "owner":
-            answer = bookkeeper.post(asked(route, ids)) if route.method == "POST" else bookkeeper.get(asked(route, ids))
+            path = asked(route.path, ids)
+            answer = bookkeeper.post(path) if route.method == "POST" else bookkeeper.get(path)
             assert answer.status_code == 403, route.path
 
 
-def test_a_bookkeeper_of_another_company_sees_and_touches_nothing_of_this_one(office: Office) -> None:
-    ids = foreign(office)
-    north = office.company("North Ltd")
+def test_a_bookkeeper_of_another_company_sees_nothing_of_this_one(office: Office) -> None:
+    ids, north = foreign(office), office.company("North Ltd")
     bookkeeper = office.signed_in("bookkeeper", north)
-    token = bookkeeper.get("/").text
-    assert "North" in token or "South" not in token
-    from connector.web.visit import form_token  # noqa: PLC0415
+    assert "North" in bookkeeper.get("/companies").text
+    pages = [route for route in ROUTES if route.method == "GET" and route.needs in {"viewer", "bookkeeper"}]
+    for route in pages:
+        answer = bookkeeper.get(asked(route.path, ids))
+        assert "South" not in answer.text, route.path
+        if set(re.findall(r"\{(\w+)", route.path)) & set(ids):
+            assert answer.status_code == 404, route.path
+        here = asked(route.path, {**ids, "company": north})
+        for names in (("company", "connection"), ("customer", "invoice", "version", "entry", "task", "run")):
+            query = "&".join(f"{name}={ids.get(name, 'c1')}" for name in names)
+            seen = bookkeeper.get(f"{here}?{query}&for=south&text=South")
+            assert "South's" not in seen.text, f"{route.path} with {names}"
+            assert "South-1" not in seen.text, f"{route.path} with {names}"
 
+
+def test_a_bookkeeper_of_another_company_changes_nothing_of_this_one(office: Office) -> None:
+    ids, north = foreign(office), office.company("North Ltd")
+    bookkeeper = office.signed_in("bookkeeper", north)
+    bookkeeper.get("/")
     session_token = bookkeeper.http.cookies["duewell"]
+    before = rows_of(office, ids["company"])
+    told = {name: str(value) for name, value in ids.items()} | {"customer": "c1", "for": "south"}
+    told |= {"id": str(ids["entry"]), "shown": f"{ids['entry']}:", "version": "", "tasks": str(ids["task"])}
     for route in ROUTES:
-        if route.needs not in {"viewer", "bookkeeper"} or route.path == "/sign-out":
+        if route.method != "POST" or route.needs not in {"viewer", "bookkeeper"} or route.path == "/sign-out":
             continue
-        path = asked(route, ids)
-        if route.method == "GET":
-            answer = bookkeeper.get(path)
-        else:
-            fields = {"csrf": form_token(session_token, path), "id": str(ids["entry"]), "sent": "yes", "mode": "live"}
-            answer = bookkeeper.post(path, fields)
-        assert "South" not in answer.text, path
-        if "{" in route.path or route.method == "POST":
-            assert answer.status_code in {404, 409}, path
-    seen = bookkeeper.get(f"/log?company={ids['company']}")
-    assert "South" not in seen.text
-    assert seen.status_code == 404
+        # another's in the path; and one's own, with another's in the form
+        for path in {asked(route.path, ids), asked(route.path, {**ids, "company": north})}:
+            for deed in DEEDS:
+                fields = {**FIELDS, **told, "do": deed, "say": deed, "csrf": form_token(session_token, path)}
+                answer = bookkeeper.post(path, fields, allow_redirects=False)
+                assert "South" not in answer.text, f"{path} {deed}"
+                if "{" in route.path and path == asked(route.path, ids) and not route.path.startswith("/policy/mails"):
+                    assert answer.status_code in {404, 409, 422}, f"{path} {deed}"
+                assert answer.status_code < 500, f"{path} {deed}"
+    assert rows_of(office, ids["company"]) == before
+
+
+def test_every_table_is_of_a_company_or_is_known_to_be_of_none() -> None:
+    of_none = {
+        "connection": "is the company", "grant_token": "reached through the company it was given for",
+        "pending_consent": "before there is a company", "suppressed_address": "who wants no mail wants none of anybody",
+        "mail_event": "found by the key of the outbox entry", "app_user": "people", "user_company": "people",
+        "web_session": "people", "passkey": "people", "spent_challenge": "people", "sign_in_link": "people",
+        "sign_in_attempt": "people", "api_token": "names its companies", "api_request": "an answer to a token, again",
+        "webhook_endpoint": "an owner's", "webhook_delivery": "an owner's",
+    }  # fmt: skip
+    tables = SQLModel.metadata.tables
+    assert {name for name, table in tables.items() if "connection_id" not in table.c} - set(of_none) == set()
 
 
 def test_every_page_for_people_carries_strict_headers(office: Office) -> None:
     ids = foreign(office)
     owner = office.signed_in("owner")
+    with_script = {"/account", "/sign-in"}
     for route in ROUTES:
         if route.method != "GET":
             continue
-        headers = owner.get(asked(route, ids)).headers
+        headers = owner.get(asked(route.path, ids), allow_redirects=False).headers
         policy = headers["Content-Security-Policy"]
-        assert "default-src 'none'" in policy
-        assert "script-src" not in policy
+        assert "default-src 'none'" in policy, route.path
+        assert ("script-src" not in policy) or (route.path in with_script and "script-src 'self';" in policy)
         assert headers["Cache-Control"] == "no-cache, no-store"
-        assert "unsafe" not in policy
-        assert "frame-ancestors 'none'" in policy
+        assert "unsafe" not in policy or route.path.endswith("letter.html")  # a mail's own styles, in a sandbox
+        assert "frame-ancestors 'none'" in policy or route.path.endswith("letter.html")
+        assert headers["X-Content-Type-Options"] == "nosniff"

@@ -15,7 +15,7 @@ Office = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 # What a bookkeeper does all morning: it can be taken back, or stops something. Everything else must ask.
 EVERYDAY = re.compile(
-    r"/(outbox|fees|tasks|customers|invoices|sign-out|account/sessions)(/(?!.*(export|erase)).*)?"
+    r"/(outbox|fees|tasks|exceptions|customers|invoices|sign-out|account/sessions|settings/health)(/(?!.*(export|erase)).*)?"
     r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
 )
 
