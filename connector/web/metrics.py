@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import func, select
-from sqlmodel import col
+from sqlmodel import Session, col
 
+from connector.access.connections import DISCONNECTED, is_paused
 from connector.budget import reads_this_month
 from connector.database import reading
 from connector.installation import Installation
-from connector.tables import Connection, OutboxEntry, Task
+from connector.tables import Budget, Connection, OutboxEntry, SyncRun, Task, WebhookDelivery, WebhookEndpoint
 
 
 def metrics_text(installation: Installation, *, scheduler_alive: bool) -> bytes:
@@ -31,33 +33,99 @@ class _Numbers(Collector):
 
     def collect(self) -> Iterable[Metric]:
         now = self._installation.now()
-        with reading(self._installation.engine) as session:
-            rows = list(session.scalars(select(Connection)))
-            outbox = session.execute(
-                select(col(OutboxEntry.state), func.count()).group_by(col(OutboxEntry.state))
-            ).all()
-            reads = reads_this_month(session, now)
-            tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == "open"))
-        connections = GaugeMetricFamily("duewell_connections", "Connections", labels=["provider", "mode", "health"])
-        for labels, count in Counter((row.provider, row.mode, row.health) for row in rows).items():
-            connections.add_metric(labels, count)
-        age = GaugeMetricFamily("duewell_last_run_age_seconds", "Time since the last run", labels=["connection"])
-        for row in rows:
-            if row.last_run_at is not None:
-                age.add_metric([str(row.id)], (now - row.last_run_at).total_seconds())
-        entries = GaugeMetricFamily("duewell_outbox_entries", "Entries of the outbox", labels=["state"])
-        for state, count in outbox:
-            entries.add_metric([state], count)
-        metered = GaugeMetricFamily(
-            "duewell_reads_this_month",
-            "Reads of books since the month began (QuickBooks meters them)",
-            labels=["provider"],
-        )
-        for provider, count in sorted(reads.items()):
-            metered.add_metric([provider], count)
-        drift = GaugeMetricFamily("duewell_drift", "Documents a nightly comparison had to mend", labels=["connection"])
-        for row in rows:
-            drift.add_metric([str(row.id)], row.drift)
-        yield from (connections, age, entries, metered, drift)
-        yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
         yield GaugeMetricFamily("duewell_scheduler_up", "Whether the scheduler runs", value=int(self._scheduler_alive))
+        with reading(self._installation.engine) as session:
+            rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
+            yield from _connections(rows, now)
+            yield from _runs(session, rows, now)
+            yield from _effects(session, now)
+            yield from _budgets(session, rows, now)
+            yield from _webhooks(session, now)
+            tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == "open"))
+        yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
+
+
+def _connections(rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
+    connections = GaugeMetricFamily("duewell_connections", "Connections", labels=["provider", "mode", "health"])
+    for labels, count in Counter((row.provider, row.mode, row.health) for row in rows).items():
+        connections.add_metric(labels, count)
+    age = GaugeMetricFamily("duewell_last_run_age_seconds", "Time since the last run", labels=["connection"])
+    drift = GaugeMetricFamily("duewell_drift", "Documents a nightly comparison had to mend", labels=["connection"])
+    for row in rows:
+        drift.add_metric([str(row.id)], row.drift)
+        if row.last_run_at is not None:
+            age.add_metric([str(row.id)], (now - row.last_run_at).total_seconds())
+    yield from (connections, age, drift)
+
+
+def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
+    """Runs by outcome; and how long ago each company that should run did so to its end."""
+    runs = CounterMetricFamily("duewell_runs", "Runs that ended", labels=["connection", "outcome"])
+    key = (col(SyncRun.connection_id), col(SyncRun.outcome))
+    ended_at: dict[int, datetime] = {}
+    query = select(*key, func.count(), func.max(SyncRun.ended_at)).where(col(SyncRun.outcome) != "").group_by(*key)
+    for connection_id, outcome, count, last_at in session.execute(query):
+        runs.add_metric([str(connection_id), outcome], count)
+        if outcome == "ok" and last_at is not None:
+            ended_at[connection_id] = last_at
+    yield runs
+    age = GaugeMetricFamily(
+        "duewell_last_success_age_seconds",
+        "Time since a run came to its end, or since it was connected; not of companies paused or disconnected",
+        labels=["connection"],
+    )
+    for row in rows:
+        if row.health != DISCONNECTED and not is_paused(row, now):
+            since = ended_at.get(row.id or 0, row.created_at)
+            age.add_metric([str(row.id)], (now - since).total_seconds())
+    yield age
+
+
+def _effects(session: Session, now: datetime) -> Iterator[Metric]:
+    effects = GaugeMetricFamily("duewell_outbox_entries", "Entries of the outbox", labels=["kind", "state"])
+    key = (col(OutboxEntry.kind), col(OutboxEntry.state))
+    for kind, state, count in session.execute(select(*key, func.count()).group_by(*key)):
+        effects.add_metric([kind, state], count)
+    yield effects
+    oldest_at = session.scalar(select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == "doubt"))
+    text = "How long the oldest doubt has waited for a person"
+    yield GaugeMetricFamily("duewell_oldest_doubt_age_seconds", text, value=_age(oldest_at, now))
+
+
+def _budgets(session: Session, rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
+    metered = GaugeMetricFamily(
+        "duewell_reads_this_month", "Reads of books since the month began (QuickBooks meters them)", labels=["provider"]
+    )
+    for provider, count in sorted(reads_this_month(session, now).items()):
+        metered.add_metric([provider], count)
+    labels = ["connection", "limit"]
+    left = GaugeMetricFamily("duewell_budget_left", "Calls a vendor still allows, as he last said", labels=labels)
+    blocked = GaugeMetricFamily("duewell_budget_blocked", "Whether a vendor lets nothing through now", labels=labels)
+    living = {row.id for row in rows if row.health != DISCONNECTED}
+    for each in session.scalars(select(Budget).order_by(col(Budget.connection_id), col(Budget.limit_name))):
+        if each.connection_id not in living:
+            continue
+        names = [str(each.connection_id), each.limit_name]
+        blocked.add_metric(names, int(each.blocked_until_at is not None and each.blocked_until_at > now))
+        if each.remaining is not None:
+            left.add_metric(names, each.remaining)
+    yield from (metered, left, blocked)
+
+
+def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
+    queue = GaugeMetricFamily("duewell_webhook_deliveries", "Deliveries of webhooks, of 30 days", labels=["state"])
+    for state, count in session.execute(
+        select(col(WebhookDelivery.state), func.count()).group_by(col(WebhookDelivery.state))
+    ):
+        queue.add_metric([state], count)
+    yield queue
+    waiting = select(func.min(WebhookDelivery.made_at)).where(col(WebhookDelivery.state) == "waiting")
+    text = "How long the oldest delivery has waited"
+    yield GaugeMetricFamily("duewell_oldest_webhook_age_seconds", text, value=_age(session.scalar(waiting), now))
+    stopped = select(func.count()).select_from(WebhookEndpoint).where(col(WebhookEndpoint.stopped_why) != "")
+    text = "Addresses that are told nothing any more"
+    yield GaugeMetricFamily("duewell_webhooks_stopped", text, value=session.scalar(stopped) or 0)
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return 0 if since is None else max(0.0, (now - since).total_seconds())
