@@ -15,7 +15,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults ninety bench pictures lock format clean
+.PHONY: help demo test lint types unit faults ninety bench screenshots lock format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
@@ -46,7 +46,7 @@ ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minut
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
 
-pictures: $(READY) ## Take the pictures of the README anew, from the demo (needs Chromium)
+screenshots: $(READY) ## Take the pictures of the README and the docs anew, from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
 
 format: $(READY) ## Format the code and mend what ruff can mend by itself
