@@ -6,19 +6,33 @@ rotation that was cut off is simply done again. Processes that run meanwhile not
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 from sqlalchemy import select, text
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from connector import sync_log
+from connector.access import tokens
 from connector.access.consent import consent_bound_to
 from connector.access.keyring import Keyring, KeyringError, key_id, new_key, read_key_file, write_key_file
-from connector.access.tokens import bound_to
 from connector.database import writing
 from connector.installation import Installation
-from connector.tables import Grant, PendingConsent
+from connector.outgoing import endpoints
+from connector.tables import Grant, PendingConsent, WebhookEndpoint
+
+
+def _of_consent(row: PendingConsent) -> str:
+    return consent_bound_to(row.state_hash, row.provider)
+
+
+# Everything that is kept encrypted: table, column, and the place a secret there is bound to.
+SEALED: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
+    (Grant, "token", tokens.bound_to),
+    (PendingConsent, "kept", _of_consent),
+    (WebhookEndpoint, "secret", endpoints.bound_to),
+)
 
 
 class Rotated(NamedTuple):
@@ -55,14 +69,15 @@ def _seal_all(installation: Installation) -> Rotated:
     with writing(installation.engine) as session:
         _keep_others_out(session)
         used = set()
-        for grant in session.scalars(select(Grant).where(col(Grant.token) != b"")):
-            anew = _anew(ring, grant.token, bound_to(grant), unopened)
-            count, grant.token = count + (anew != grant.token), anew
-            used.add(key_id(anew))
-        for pending in session.scalars(select(PendingConsent).where(col(PendingConsent.kept) != b"")):
-            anew = _anew(ring, pending.kept, consent_bound_to(pending.state_hash, pending.provider), unopened)
-            count, pending.kept = count + (anew != pending.kept), anew
-            used.add(key_id(anew))
+        for table, name, place_of in SEALED:
+            column = getattr(table, name)
+            for row in session.scalars(select(table).where(column != b"")):
+                sealed = getattr(row, name)
+                anew = _anew(ring, sealed, place_of(row), unopened)
+                used.add(key_id(anew))
+                if anew != sealed:
+                    setattr(row, name, anew)
+                    count += 1
         newest, *older = ring.ids()
         told = f"The keys were rotated: {count} secrets are sealed with the key {newest} now."
         sync_log.write(session, at=installation.now(), kind="keys_rotated", text=told)
@@ -75,7 +90,7 @@ def _keep_others_out(session: Session) -> None:
     Whoever seals a secret holds a lock on its row, or on its table, before he asks for the key.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE grant_token, pending_consent IN EXCLUSIVE MODE"))
+        session.execute(text("LOCK TABLE grant_token, pending_consent, webhook_endpoint IN EXCLUSIVE MODE"))
 
 
 def _anew(ring: Keyring, sealed: bytes, place: str, unopened: list[str]) -> bytes:

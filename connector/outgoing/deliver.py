@@ -149,7 +149,7 @@ def _letter(installation: Installation, delivery: WebhookDelivery) -> _Letter:
     secret = installation.keyring.decrypt(endpoint.secret, bound_to(endpoint))
     if installation.keyring.needs_rotation(endpoint.secret):
         with writing(installation.engine) as session:
-            session.get_one(WebhookEndpoint, endpoint.id).secret = installation.keyring.encrypt(
+            session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True).secret = installation.keyring.encrypt(
                 secret, bound_to(endpoint)
             )
     body, name = body_of(line, delivery.event, company), message_id(line)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import LargeBinary
+from sqlmodel import SQLModel
 
 from connector.access import rotation
 from connector.access.connections import begin_consent, finish_consent
@@ -130,3 +132,14 @@ def test_the_command_says_what_it_did(
     assert installation.keyring.ids()[0] in said.out
     names: Sequence[str] = ("secret.key",)
     assert all((installation.settings.duewell_home / name).exists() for name in names)
+
+
+def test_whatever_is_kept_in_bytes_is_either_rotated_or_known_to_be_no_secret() -> None:
+    no_secret = {("malformed_record", "raw"), ("decision", "recorded"), ("passkey", "public_key")}
+    kept = {
+        (table.name, column.name)
+        for table in SQLModel.metadata.tables.values()
+        for column in table.c
+        if isinstance(column.type, LargeBinary)
+    }
+    assert kept - no_secret == {(table.__tablename__, name) for table, name, _place in rotation.SEALED}
