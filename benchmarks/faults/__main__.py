@@ -1,0 +1,69 @@
+"""Runs the fault campaign on all cores and says what came of it; exits 1 where anything does not hold.
+
+``--size commit`` is what every change has to pass, ``long`` kills at every line of everything; ``--write`` puts the
+table into docs/reliability.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.faults.campaign import SIZES, Tally, jobs, work
+from benchmarks.faults.report import table, write
+
+
+def main() -> int:
+    """Run a campaign; return the exit code."""
+    asked = _asked()
+    began = time.monotonic()
+    tallies: dict[str, Tally] = {}
+    wanted = [job for job in jobs(asked.size, asked.seed) if asked.only in f"{job.kind} {job.provider} {job.what}"]
+    context = multiprocessing.get_context("fork")
+    with context.Pool(asked.workers, maxtasksperchild=1) as pool:
+        for done in pool.imap_unordered(work, wanted, chunksize=1):
+            for tally in done:
+                tallies.setdefault(tally.group, Tally(tally.group)).join(tally)
+                _tell(tally)
+    spent = time.monotonic() - began
+    now = datetime.now(UTC)
+    said = table(list(tallies.values()), asked.size, asked.seed, spent, asked.workers, now.date().isoformat())
+    print(said)
+    if asked.write:
+        write(Path("docs/reliability.md"), said)
+    return int(any(_bad(tally) for tally in tallies.values()))
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
+    parser.add_argument("--size", choices=list(SIZES), default="commit")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed tries the same cases")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--only", default="", help="only jobs whose name contains this, like: kills xero fee")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/reliability.md")
+    return parser.parse_args()
+
+
+def _bad(tally: Tally) -> bool:
+    """Tell whether a group says that something is wrong: a violation, or a planted bug that was not found."""
+    return bool(tally.wrong) != tally.group.startswith("J")
+
+
+def _tell(tally: Tally) -> None:
+    print(f"{tally.group}: {tally.runs} runs, {tally.cpu_s:.0f} s of work", file=sys.stderr, flush=True)
+    if tally.group.startswith("J"):
+        return
+    for name, violations in tally.wrong:
+        print(f"WRONG {name}", *violations, sep="\n   ", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    if platform.system() == "Windows":
+        sys.exit("the campaign forks, which Windows cannot")
+    sys.exit(main())

@@ -1,0 +1,263 @@
+"""What a campaign consists of: jobs that each build a world and break it, and the tally of what came of it."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.faults import invariants
+from benchmarks.faults.acts import ACTS, again
+from benchmarks.faults.disturbances import Disturbance, Disturbed
+from benchmarks.faults.forks import Outcome, try_in_child
+from benchmarks.faults.invariants import Said
+from benchmarks.faults.kills import EFFECT_PATH, EVERYTHING, Kills
+from benchmarks.faults.mending import Expected, Scene, outside, run
+from benchmarks.faults.model import lives
+from benchmarks.faults.planted import PLANTED
+from benchmarks.faults.witness import Witness
+from benchmarks.faults.world import EVES, LEDGERS, World, eve, make
+
+GROUPS = {
+    "A": "the hour is killed: at every line of its path, around every call, before, in and after every commit",
+    "A, acts": "what people and vendors do is killed at every line, and done again",
+    "B": "the network and the vendors fail, in 23 ways, once or for good, at every call",
+    "C": "the mail system's events come 46 times, backwards, or tell of a bounce, at every call",
+    "D": "the clock jumps at every call",
+    "E": "others work at the same time, at every call",
+    "F": "the ledger or a person changes something, at every call",
+    "G": "the disk is full, locked, read-only; a backup is made and put back; at every call",
+    "H": "the ledger says what no ledger should",
+    "I": "random lives with all of it in any order",
+}
+
+
+class Size(NamedTuple):
+    """How large a campaign is. ``varieties``: as in ``Kills``; the others are shares and counts."""
+
+    varieties: int
+    lines_every: int
+    path: tuple[str, ...]
+    acts_every: int
+    disturbed: float
+    lives: int
+    planted: float
+
+
+SIZES = {
+    "sample": Size(1, 60, EFFECT_PATH, 60, 0.01, 1, 0.1),
+    "commit": Size(3, 1, EFFECT_PATH, 1, 0.15, 30, 0.25),
+    "long": Size(0, 1, EVERYTHING, 1, 1.0, 600, 0.5),
+}
+
+
+@dataclass
+class Tally:
+    """What came of many fault runs of one group."""
+
+    group: str
+    runs: int = 0
+    covered: int = 0
+    hours: int = 0
+    doubts: int = 0
+    arrived: int = 0
+    reconnects: int = 0
+    cpu_s: float = 0.0
+    points: Counter[str] = field(default_factory=Counter)
+    places: set[tuple[str, int]] = field(default_factory=set)
+    wrong: list[tuple[str, list[str]]] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> bool:
+        """Count an outcome; tell whether it was right."""
+        self.runs += 1
+        self.hours += outcome.hours
+        self.doubts += outcome.doubts
+        self.arrived += outcome.arrived
+        self.reconnects += outcome.reconnects
+        self.cpu_s += outcome.cpu_s
+        if outcome.violations:
+            self.wrong.append((outcome.name, outcome.violations))
+        return not outcome.violations
+
+    def join(self, other: Tally) -> None:
+        """Add another tally of the same group."""
+        for name in ("runs", "covered", "hours", "doubts", "arrived", "reconnects", "cpu_s"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.points += other.points
+        self.places |= other.places
+        self.wrong += other.wrong
+
+
+class Job(NamedTuple):
+    """One world to break: ``kind`` is kills, acts, disturbances, lives or planted; ``what`` is a day or a number."""
+
+    kind: str
+    provider: str
+    what: str
+    size: Size
+    seed: int
+
+    @property
+    def label(self) -> str:
+        """Name it in what is told."""
+        return f"{self.provider} {self.what}"
+
+
+PLANTED_LINES = 5  # a planted bug is looked for at every fifth line
+WRONG_MAX = 20  # of one job: then it stops
+
+
+def jobs(name: str, seed: int) -> list[Job]:
+    """List the jobs of a campaign, the longest first."""
+    size = SIZES[name]
+    days = [(provider, day) for day in EVES for provider in LEDGERS]
+    if name == "sample":
+        days = [("xero", "mail"), ("quickbooks", "fee")]
+    found = [Job(kind, provider, day, size, seed) for kind in ("disturbances", "kills") for provider, day in days]
+    found += [Job("lives", provider, "life", size, seed) for provider, _day in days[:2]]
+    acts = range(len(ACTS)) if name != "sample" else (0, 3, 11)
+    found += [Job("acts", LEDGERS[n % 2], str(n), size, seed) for n in acts]
+    found += [Job("acts", LEDGERS[(n + 1) % 2], str(n), size, seed) for n in acts if name != "sample"]
+    planted = range(len(PLANTED)) if name != "sample" else (0, 5)
+    return found + [Job("planted", PLANTED[n].provider, str(n), size, seed) for n in planted]
+
+
+def work(job: Job) -> list[Tally]:
+    """Do a job, in a process of its own."""
+    logging.getLogger().handlers[:] = [Said()]
+    logging.getLogger().setLevel(logging.DEBUG)
+    with tempfile.TemporaryDirectory(dir=_memory(), prefix="duewell-faults-") as folder:
+        return _KINDS[job.kind](job, Path(folder))
+
+
+def _memory() -> str | None:
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a file system in memory, where there is one
+
+
+def _scene(world: World, folder: Path) -> Scene:
+    return Scene(world, Witness(world), invariants.neighbour(world), folder)
+
+
+def _on_the_eve(job: Job, day: str, folder: Path) -> Scene:
+    """Make the world, learn what an undisturbed hour does, and make forks cheap."""
+    world = eve(job.provider, day, folder / "home")
+    scene = _scene(world, folder)
+    base = folder / "undisturbed"
+
+    def undisturbed() -> Outcome:
+        world.move(base)
+        outcome = Outcome("undisturbed")
+        run(scene, outcome)
+        assert not scene.witness.violations + outcome.violations  # noqa: S101 - nothing was broken yet
+        outcome.violations = outside(world).told()
+        return outcome
+
+    scene.expected = Expected.heard(try_in_child("undisturbed", undisturbed, base).violations)
+    _freeze()
+    return scene
+
+
+def _freeze() -> None:
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+
+
+def _kills(job: Job, folder: Path) -> list[Tally]:
+    tally = Tally("A")
+    scene = _on_the_eve(job, job.what, folder)
+    kills = Kills(
+        scene,
+        job.label,
+        job.seed,
+        lambda outcome: tally.add(outcome) or len(tally.wrong) < WRONG_MAX,
+        places_traced=job.size.path,
+        varieties=job.size.varieties,
+        every=job.size.lines_every,
+    )
+    kills.run()
+    tally.covered, tally.points, tally.places = kills.covered, kills.points, kills.places
+    return [tally]
+
+
+def _acts(job: Job, folder: Path) -> list[Tally]:
+    act, tally = ACTS[int(job.what)], Tally("A, acts")
+    world = make(job.provider, folder / "home")
+    act.prepare(world)
+    world.checkpoint()
+    scene = _scene(world, folder)
+    _freeze()
+    kills = Kills(
+        scene,
+        f"{job.provider}, {act.name}",
+        job.seed,
+        lambda outcome: tally.add(outcome) or len(tally.wrong) < WRONG_MAX,
+        work=act.do,
+        mending=again(act),
+        places_traced=EVERYTHING,
+        every=job.size.acts_every,
+    )
+    kills.run()
+    tally.points, tally.places = kills.points, kills.places
+    return [tally]
+
+
+def _disturbances(job: Job, folder: Path) -> list[Tally]:
+    tallies: dict[str, Tally] = {}
+    scene = _on_the_eve(job, job.what, folder)
+    dice = random.Random(f"{job.seed} {job.label}")
+
+    def chosen(disturbance: Disturbance, call: int) -> bool:
+        return (disturbance.group != "H" or call == 1) and dice.random() < job.size.disturbed
+
+    def tell(disturbance: Disturbance, outcome: Outcome) -> bool:
+        tally = tallies.setdefault(disturbance.group, Tally(disturbance.group))
+        return tally.add(outcome) or len(tally.wrong) < WRONG_MAX
+
+    disturbed = Disturbed(scene, job.label, chosen, tell)
+    disturbed.run()
+    return list(tallies.values())
+
+
+def _lives(job: Job, folder: Path) -> list[Tally]:
+    tally = Tally("I")
+    world = make(job.provider, folder / "home")
+    world.checkpoint()
+    scene = _scene(world, folder)
+    _freeze()
+    lives(scene, job.size.lives, job.seed, tally.add, job.label)
+    return [tally]
+
+
+def _planted(job: Job, folder: Path) -> list[Tally]:
+    """Look for a planted bug until it is found: in an hour both disturbed and killed, at points drawn by lot."""
+    bug = PLANTED[int(job.what)]
+    tally = Tally(f"J: {bug.what}")
+    scene = _on_the_eve(job, bug.day, folder)
+    bug.plant()
+    dice = random.Random(f"{job.seed} {bug.what}")
+    kills = Kills(scene, bug.what, job.seed, tally.add, varieties=1, every=PLANTED_LINES)
+    disturbed = Disturbed(
+        scene,
+        bug.what,
+        lambda disturbance, _call: disturbance.group != "H" and dice.random() < job.size.planted,
+        lambda _disturbance, outcome: tally.add(outcome),
+    )
+    kills.work = lambda _world: disturbed.run()
+    kills.run()
+    return [tally]
+
+
+_KINDS: dict[str, Callable[[Job, Path], list[Tally]]] = {
+    "kills": _kills,
+    "acts": _acts,
+    "disturbances": _disturbances,
+    "lives": _lives,
+    "planted": _planted,
+}

@@ -1,0 +1,164 @@
+"""Class A: an hour is killed at every line it executes, at every call, and before, within and after every commit.
+
+The hour runs once, under a trace. At each point a child is forked that goes on as the world would after SIGKILL: with
+the files as they lie on the disk at this moment, the vendors as they are, and nothing of the dead process's memory.
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.faults.forks import Outcome, try_in_child
+from benchmarks.faults.in_process import Sent
+from benchmarks.faults.mending import Circumstances, Scene, mend
+from benchmarks.faults.world import World
+
+ROOT = str(Path(__file__).resolve().parents[2]) + "/"
+# The path of an effect: what decides, marks, calls and settles. Formatting a sum or reading a row's type is not on it.
+EFFECT_PATH = (
+    "connector/run.py", "connector/hour.py", "connector/lease.py", "connector/pull.py", "connector/deciding.py",
+    "connector/effects.py", "connector/outbox.py", "connector/deliver.py", "connector/lanes.py",
+    "connector/ledger_writes.py", "connector/recover.py", "connector/restored.py", "connector/sync_log.py",
+    "connector/database.py", "connector/access/tokens.py", "connector/letters/suppression.py",
+    "connector/letters/write.py", "connector/mirror/pages.py", "providers/http.py", "providers/xero/",
+    "providers/quickbooks/", "providers/sendgrid/",
+)  # fmt: skip
+EVERYTHING = ("connector/", "providers/")
+
+
+def on_path(places: tuple[str, ...]) -> Callable[[FrameType], bool]:
+    """Make the test whether a frame is of one of these files; the sandbox is never one."""
+    starts = tuple(ROOT + place for place in places)
+    sandbox = f"{ROOT}providers/sandbox/"
+
+    def traced(frame: FrameType) -> bool:
+        name = frame.f_code.co_filename
+        return name.startswith(starts) and not name.startswith(sandbox)
+
+    return traced
+
+
+Mending = Callable[[Scene, str, Circumstances], Outcome]
+
+
+@dataclass
+class Kills:
+    """Kills some work at every point of it, and keeps what came of each kill.
+
+    Between two commits or calls nothing reaches the disk or a vendor: kills at all lines there leave the same.
+    With ``varieties``, such a state is mended under so many different circumstances, the lines taking turns; a line
+    whose state and circumstances were tried already is counted as ``covered`` and not tried again. 0: all are tried.
+    """
+
+    scene: Scene
+    label: str
+    seed: int
+    tell: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
+    work: Callable[[World], object] = World.hour
+    mending: Mending | None = None
+    places_traced: tuple[str, ...] = EFFECT_PATH
+    varieties: int = 0
+    every: int = 1  # kill at each so-many-th line only
+    places: set[tuple[str, int]] = field(default_factory=set)
+    points: Counter[str] = field(default_factory=Counter)
+    states: dict[tuple[int, int, int], int] = field(default_factory=dict)
+    tried: set[tuple[int, int]] = field(default_factory=set)
+    commits: int = 0
+    covered: int = 0
+    stopped: bool = False
+
+    def __post_init__(self) -> None:
+        self.traced = on_path(self.places_traced)
+
+    def run(self) -> None:
+        """Do the work once, and kill it everywhere."""
+        world, engine = self.scene.world, self.scene.world.installation.engine
+        commit = engine.dialect.do_commit
+
+        def do_commit(connection: Any) -> None:
+            self._at("commit", "before a commit")
+            size = self._log_size()
+            commit(connection)
+            self.commits += 1
+            written = self._log_size() - size
+            for cut in self._cuts(written):
+                self._at("commit", f"in a commit, {cut} of {written} bytes written", cut=size + cut)
+            self._at("commit", "after a commit")
+
+        dialect: Any = engine.dialect
+        dialect.do_commit = do_commit
+        world.vendors.before.append(self._before)
+        world.vendors.after.append(self._after)
+        sys.settrace(self._enter)
+        try:
+            self.work(world)
+        finally:
+            sys.settrace(None)
+            dialect.do_commit = commit
+            world.vendors.before.remove(self._before)
+            world.vendors.after.remove(self._after)
+
+    def _enter(self, frame: FrameType, _event: str, _argument: object) -> Any:
+        return self._line if self.traced(frame) and not self.stopped else None
+
+    def _line(self, frame: FrameType, event: str, _argument: object) -> Any:
+        if event == "line":
+            place = (frame.f_code.co_filename.removeprefix(ROOT), frame.f_lineno)
+            self.places.add(place)
+            self._at("line", f"{place[0]}:{place[1]}")
+        return self._line
+
+    def _before(self, sent: Sent) -> None:
+        self._at("call", f"before {sent.method} {sent.path}")
+
+    def _after(self, sent: Sent) -> None:
+        self._at("call", f"during {sent.method} {sent.path}")
+
+    def _at(self, kind: str, where: str, cut: int | None = None) -> None:
+        if self.stopped or self.scene.in_child:
+            return
+        self.points[kind] += 1
+        number = self.points[kind]
+        if kind == "line" and number % self.every:
+            return
+        how = f"{kind} {number}"
+        if self.varieties and cut is None:
+            state = (self.commits, self._log_size(), self.scene.world.vendors.count)
+            place = self.states.setdefault(state, len(self.states))
+            variety = number % self.varieties
+            if (place, variety) in self.tried:
+                self.covered += 1
+                return
+            self.tried.add((place, variety))
+            how = f"state {place} {variety}"
+        name = f"{self.label} {kind} {number} ({where})"
+        folder = self.scene.folder("killed")
+        drawn = Circumstances.drawn(f"{self.seed}:{self.label}:{how}")
+        self.stopped = not self.tell(try_in_child(name, lambda: self._die(name, folder, drawn, cut), folder))
+
+    def _die(self, name: str, folder: Path, how: Circumstances, cut: int | None) -> Outcome:
+        self.scene.in_child = True
+        sys.settrace(None)
+        self.scene.world.move(folder)
+        self.scene.scratch = folder  # what the case makes goes with its folder
+        if cut is not None:
+            with (folder / "duewell.db-wal").open("rb+") as log:
+                log.truncate(cut)
+        if self.mending is not None:
+            return self.mending(self.scene, name, how)
+        return mend(self.scene, name, how, self.traced)
+
+    def _log_size(self) -> int:
+        log = self.scene.world.database.with_name("duewell.db-wal")
+        return log.stat().st_size if log.exists() else 0
+
+    def _cuts(self, written: int) -> list[int]:
+        dice = random.Random(f"{self.seed}:{self.label}:{self.commits}")
+        return sorted(dice.randrange(1, written) for _ in range(2)) if written > 1 else []

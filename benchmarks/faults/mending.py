@@ -1,0 +1,253 @@
+"""What happens after a fault: time passes, perhaps more goes wrong, the hours run on, and everything is checked."""
+
+from __future__ import annotations
+
+import json
+import random
+import socket
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from benchmarks.faults import invariants
+from benchmarks.faults.forks import Outcome
+from benchmarks.faults.in_process import FAULTS, Sent
+from benchmarks.faults.invariants import Neighbour
+from benchmarks.faults.witness import MARK, Witness
+from benchmarks.faults.world import World
+from connector.database import reading
+from connector.letters import mail_events
+from connector.tables import Connection
+from providers.sendgrid import webhook
+
+WAITS = {  # how long until somebody starts duewell again, and of a hundred how many are so
+    timedelta(minutes=1): 70,
+    timedelta(minutes=61): 14,
+    timedelta(days=1): 6,
+    timedelta(days=4): 4,
+    timedelta(hours=-1): 6,  # the machine comes back with its clock an hour slow
+}
+LOGS = {"tell": 75, "lag": 15, "fail": 10}
+BUSY = next(fault for fault in FAULTS if fault.name == "busy")
+LINES_OF_AN_HOUR = 3000
+LEASE = timedelta(minutes=11)
+GRACE = timedelta(minutes=20)  # Xero's is thirty
+Traced = Callable[[FrameType], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What holds while an hour that was killed is mended."""
+
+    wait: timedelta = timedelta(minutes=1)
+    logs: str = "tell"  # the mail system's log tells of mails at once, lags, or fails
+    paid: bool = False  # the customer pays in the meantime
+    events: bool = False  # the mail system's events arrive meanwhile, three times each
+    elsewhere: bool = False  # another machine takes over
+    killed_again_at: int = 0  # a line of the mending hour
+
+    @classmethod
+    def drawn(cls, seed: str) -> Circumstances:
+        """Draw them by a seed."""
+        dice = random.Random(seed)
+        return cls(
+            wait=dice.choices(list(WAITS), list(WAITS.values()))[0],
+            logs=dice.choices(list(LOGS), list(LOGS.values()))[0],
+            paid=dice.random() < 0.08,
+            events=dice.random() < 0.1,
+            elsewhere=dice.random() < 0.03,
+            killed_again_at=dice.randrange(1, LINES_OF_AN_HOUR) if dice.random() < 0.15 else 0,
+        )
+
+    @property
+    def ordinary(self) -> bool:
+        """Tell whether what was due before the fault must be done, or in doubt, after it."""
+        return timedelta(0) <= self.wait < timedelta(hours=2) and not self.paid
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What an undisturbed hour does: keys of mails, marks of notes, numbers of fees."""
+
+    mails: frozenset[str] = frozenset()
+    notes: frozenset[str] = frozenset()
+    fees: frozenset[str] = frozenset()
+
+    def told(self) -> list[str]:
+        """Put it into words that a child can tell its parent."""
+        return [f"{kind} {each}" for kind, found in asdict(self).items() for each in sorted(found)]
+
+    @classmethod
+    def heard(cls, words: Iterable[str]) -> Expected:
+        """Take it from such words."""
+        found: dict[str, set[str]] = {"mails": set(), "notes": set(), "fees": set()}
+        for word in words:
+            kind, _, each = word.partition(" ")
+            found[kind].add(each)
+        return cls(**{kind: frozenset(each) for kind, each in found.items()})
+
+
+def outside(world: World) -> Expected:
+    """Look at the vendors."""
+    books = world.books
+    return Expected(
+        frozenset(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.mails()),
+        frozenset(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note)),
+        frozenset(invariants.fee_numbers(books)),
+    )
+
+
+@dataclass(slots=True)
+class Scene:
+    """The world, who watches it, and what is expected of it: what every case is given."""
+
+    world: World
+    witness: Witness
+    before: Neighbour
+    scratch: Path
+    expected: Expected = Expected()
+    in_child: bool = False  # this process mends a case; nothing more is broken in it
+
+    def folder(self, name: str) -> Path:
+        """Name a folder for a copy of the world."""
+        return self.scratch / f"{name}-{self.world.moves}"
+
+
+def mend(scene: Scene, name: str, how: Circumstances, traced: Traced | None = None) -> Outcome:
+    """Go on after a kill: the world was moved to what the kill left. Run until it is quiet, and check."""
+    outcome = Outcome(name)
+    _meanwhile(scene, how)
+    if how.killed_again_at and traced is not None:
+        try:
+            _killed_again(scene, outcome, how, traced)
+        except _Abandoned:
+            return outcome
+    if how.elsewhere:
+        elsewhere: Any = socket
+        elsewhere.gethostname = lambda: "elsewhere"
+        run(scene, outcome)
+        scene.world.clock.advance(LEASE)
+    settle(scene, outcome, strict=how.ordinary)
+    if outcome.reconnects and how.wait < GRACE:
+        outcome.violations.append("I8: a kill has cost the grant, though the old token was good for half an hour")
+    return outcome
+
+
+def settle(scene: Scene, outcome: Outcome, *, strict: bool) -> Outcome:
+    """Run until nothing is left to do, at most two hours' runs after the faults have stopped, and check everything."""
+    world = scene.world
+    result = run(scene, outcome)
+    if result != "ok" or invariants.unsettled(world):  # a day of patience is what the longest limit may ask
+        patience = timedelta(minutes=61) if not _put_off(world) else timedelta(hours=25)
+        world.vendors.faults.clear()
+        world.sandbox.sendgrid.logs_lag = timedelta()
+        world.clock.advance(patience)
+        result = run(scene, outcome)
+    if result == "ok" and invariants.mirror(world):  # a fee of this very hour is read by the next
+        world.clock.advance(timedelta(minutes=10))
+        result = run(scene, outcome)
+    if strict and missing(scene):  # put off by a limit that asked for a day
+        world.clock.advance(timedelta(hours=25))
+        result = run(scene, outcome)
+    found = invariants.violations(world, scene.witness, scene.before, read=result == "ok")
+    outcome.doubts, outcome.arrived = invariants.doubts(world)
+    if result not in {"ok", "later"}:
+        found.append(f"I8: the run after the faults ended as {result}")
+    if strict:
+        found += missing(scene)
+    outcome.violations += found
+    return outcome
+
+
+def _put_off(world: World) -> bool:
+    """Tell whether a vendor put the company off for longer than an hour."""
+    with reading(world.installation.engine) as session:
+        next_run_at = session.get_one(Connection, world.connection).next_run_at
+    return next_run_at is not None and next_run_at - world.clock.now() > timedelta(hours=1)
+
+
+def run(scene: Scene, outcome: Outcome) -> str:
+    """Run an hour; where a grant died, connect again first, as a person does."""
+    world = scene.world
+    with reading(world.installation.engine) as session:
+        if session.get_one(Connection, world.connection).health == "reconnect":
+            outcome.reconnects += 1
+            world.connect(world.books)
+    outcome.hours += 1
+    result = world.hour()
+    if "fault of duewell" in result.why or result.outcome == "failed":
+        outcome.violations.append(f"I8: {result.outcome}: {result.why}")
+    return result.outcome
+
+
+def missing(scene: Scene) -> list[str]:
+    """List what an undisturbed hour would have done and nobody knows of now: neither done nor a doubt."""
+    there, expected = outside(scene.world), scene.expected
+    known = invariants.shown(scene.world)
+    lost = [*(expected.mails - there.mails), *(expected.notes - there.notes), *(expected.fees - there.fees)]
+    return [f"I8: {each} was due, and is neither done nor in doubt" for each in lost if each not in known]
+
+
+def _meanwhile(scene: Scene, how: Circumstances) -> None:
+    world = scene.world
+    if how.events:
+        deliver_events(world, 3)
+    if how.logs == "lag":
+        world.sandbox.sendgrid.logs_lag = timedelta(hours=2)
+    elif how.logs == "fail":
+        world.vendors.faults.append((_asks_the_log, BUSY))
+    if how.wait < timedelta(0):  # our own clock; the vendors' goes on
+        world.slow_down(-how.wait)
+    else:
+        world.clock.advance(how.wait)
+    if how.paid:
+        open_ones = [number for number, due in world.books.dues().items() if due and number in world.books.numbers]
+        for number in open_ones:
+            world.books.pay(number)
+
+
+def deliver_events(world: World, copies: int, *, backwards: bool = False) -> None:
+    """Let the mail system tell all that has become of its mails, so many times."""
+    flat = [{**event.get("custom_args", {}), **event} for event in world.sandbox.sendgrid.office.events]
+    for event in flat:
+        event.pop("custom_args", None)
+    events = webhook.read(json.dumps(flat[::-1] if backwards else flat).encode())
+    for _copy in range(copies):
+        mail_events.receive(world.installation, events)
+
+
+def _asks_the_log(sent: Sent) -> bool:
+    return sent.path.startswith("/v3/logs")
+
+
+class _Abandoned(BaseException):
+    """Leaves a dead hour's frames: what it did after its death went nowhere, for the world had moved."""
+
+
+def _killed_again(scene: Scene, outcome: Outcome, how: Circumstances, traced: Traced) -> None:
+    """Run an hour and kill it at its n-th line; then mend that, and leave by ``_Abandoned``."""
+    left = how.killed_again_at
+
+    def line(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            left = -1
+            scene.world.move(scene.folder("again"))
+            scene.world.clock.advance(timedelta(minutes=1))
+            settle(scene, outcome, strict=how.ordinary)
+            raise _Abandoned
+        return line
+
+    def enter(frame: FrameType, _event: str, _argument: object) -> Any:
+        return line if traced(frame) else None
+
+    sys.settrace(enter)
+    try:
+        run(scene, outcome)
+    finally:
+        sys.settrace(None)

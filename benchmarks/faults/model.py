@@ -1,0 +1,224 @@
+"""Class I: random lives of a company, with everything that may happen to it in any order; Hypothesis draws and shrinks.
+
+A life is a list of steps. Each is lived in a child of its own, from the same morning on, and checked after each step;
+at its end the faults stop, and everything must come to rest.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from types import FrameType
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from sqlalchemy.exc import NoResultFound
+
+from benchmarks.faults import invariants
+from benchmarks.faults.disturbances import live_again, say
+from benchmarks.faults.forks import Outcome, try_in_child
+from benchmarks.faults.in_process import FAULTS
+from benchmarks.faults.kills import EFFECT_PATH, on_path
+from benchmarks.faults.mending import Scene, deliver_events, run, settle
+from benchmarks.faults.world import World
+from connector.access.connections import set_mode
+from connector.backup import restore_backup, write_backup
+from connector.database import reading, writing
+from connector.people import agreements, approvals
+from connector.tables import OutboxEntry
+
+MODES = ("live", "live", "approve", "observe")
+CALLS_OF_AN_HOUR = 20
+LINES_OF_AN_HOUR = 5000
+STEPS_MAX = 16
+
+
+class _Killed(BaseException):
+    """Leaves the frames of an hour that was killed."""
+
+
+def _open(world: World, n: int) -> list[str]:
+    dues = world.books.dues()
+    numbers = [number for number in world.books.numbers if dues.get(number)]
+    return numbers[n % len(numbers) :][:1] if numbers else []
+
+
+def _for_one(change: Callable[[World, str], object]) -> Callable[[Scene, int], None]:
+    def step(scene: Scene, n: int) -> None:
+        for number in _open(scene.world, n):
+            change(scene.world, number)
+
+    return step
+
+
+def _late(scene: Scene, n: int) -> None:
+    scene.world.late(f"Late{len(scene.world.books.numbers):03} Ltd", n % 40)
+
+
+def _run(scene: Scene, _n: int) -> None:
+    outcome = Outcome("")
+    run(scene, outcome)
+    scene.witness.violations += outcome.violations
+
+
+def _run_killed(scene: Scene, n: int) -> None:
+    world, left, traced = scene.world, n % LINES_OF_AN_HOUR + 1, on_path(EFFECT_PATH)
+    folder = scene.folder("life")
+
+    def line(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            left = -1
+            world.copy_to(folder)
+            raise _Killed
+        return line
+
+    sys.settrace(lambda frame, _event, _argument: line if traced(frame) else None)
+    try:
+        world.hour()
+    except _Killed:
+        world.go_on_in(folder)
+    finally:
+        sys.settrace(None)
+    world.clock.advance(timedelta(minutes=1))
+
+
+def _run_with_fault(scene: Scene, n: int) -> None:
+    vendors = scene.world.vendors
+    at, fault = vendors.count + 1 + n % CALLS_OF_AN_HOUR, FAULTS[n // CALLS_OF_AN_HOUR % len(FAULTS)]
+    vendors.faults.append((lambda sent: sent.n == at, fault))
+    scene.world.hour()
+    vendors.faults.clear()
+
+
+def _decide(how: Callable[..., object]) -> Callable[[Scene, int], None]:
+    def step(scene: Scene, _n: int) -> None:
+        world = scene.world
+        with writing(world.installation.engine) as session:
+            for entry in session.query(OutboxEntry).filter_by(state="waiting", connection_id=world.connection):
+                how(session, [entry.id], by="Ann", at=world.clock.now())
+
+    return step
+
+
+def _settle_doubts(scene: Scene, _n: int) -> None:
+    """Let a person settle every doubt, truthfully."""
+    world = scene.world
+    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.mails()}
+    with reading(world.installation.engine) as session:
+        doubtful = [
+            (entry.id, entry.key)
+            for entry in session.query(OutboxEntry).filter_by(state="doubt")
+            if "mail" in entry.kind
+        ]
+    for entry_id, key in doubtful:
+        with writing(world.installation.engine) as session:
+            approvals.resolve(session, entry_id or 0, sent=key in arrived, by="Ann", at=world.clock.now())
+
+
+def _back_up(scene: Scene, _n: int) -> None:
+    world = scene.world
+    world.backup = world.folder / "backup.db"
+    write_backup(world.installation.engine, world.backup, at=world.clock.now())
+
+
+def _put_back(scene: Scene, _n: int) -> None:
+    world = scene.world
+    backup = world.folder / "backup.db"
+    if not backup.exists():
+        return
+    world.clock.advance(timedelta(seconds=1))
+    world.installation.engine.dispose()
+    restore_backup(f"sqlite:///{world.database}", backup, at=world.clock.now())
+    world.connect(world.books)
+    set_mode(world.installation, world.connection, "live")
+
+
+STEPS: dict[str, Callable[[Scene, int], object]] = {
+    "late": _late,
+    "run": _run,
+    "run, killed": _run_killed,
+    "run, with a fault": _run_with_fault,
+    "time": lambda scene, n: scene.world.clock.advance(timedelta(hours=n % 60)),
+    "paid": _for_one(lambda world, number: world.books.pay(number)),
+    "paid in part": _for_one(lambda world, number: world.books.pay(number, "1.00")),
+    "voided": _for_one(lambda world, number: world.books.void(number)),
+    "disputed": _for_one(lambda world, number: _known(world, number, agreements.dispute, why="wrong goods")),
+    "promised": _for_one(
+        lambda world, number: _known(world, number, agreements.promise, on=world.clock.now().date() + timedelta(3))
+    ),
+    "mode": lambda scene, n: set_mode(scene.world.installation, scene.world.connection, MODES[n % len(MODES)]),
+    "approved": _decide(approvals.approve),
+    "rejected": _decide(approvals.reject),
+    "doubts settled": _settle_doubts,
+    "events": lambda scene, n: deliver_events(scene.world, 1 + n % 3, backwards=bool(n % 2)),
+    "backed up": _back_up,
+    "put back": _put_back,
+}
+OFTEN = ("run, killed", "run, with a fault", "run", "time", "late")
+
+
+def _known(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
+    """Say something about an invoice that has been read already."""
+    with suppress(NoResultFound, ValueError):
+        say(world, number, what, **said)
+
+
+Life = list[tuple[str, int]]
+
+
+def live(scene: Scene, life: Life, name: str) -> Outcome:
+    """Live it, in this process, and check after every step."""
+    outcome = Outcome(name)
+    for place, (what, n) in enumerate(life):
+        STEPS[what](scene, n)
+        outcome.hours += what.startswith("run")
+        wrong = invariants.twice(scene.world) + scene.witness.violations
+        if wrong:
+            outcome.violations += [f"after step {place + 1} of {life}", *wrong]
+            return outcome
+    live_again(scene)
+    scene.world.clock.advance(timedelta(minutes=5))
+    settle(scene, outcome, strict=False)
+    if outcome.violations:
+        outcome.violations.insert(0, f"after {life}")
+    return outcome
+
+
+def lives(scene: Scene, count: int, first: int, tell: Callable[[Outcome], bool], label: str) -> None:
+    """Live so many random lives; a wrong one is shrunk to its shortest form before it is told."""
+    names = st.sampled_from([*STEPS, *OFTEN, *OFTEN])
+    steps = st.lists(st.tuples(names, st.integers(0, 2**16)), min_size=4, max_size=STEPS_MAX)
+    worst: list[Outcome] = []
+
+    @seed(first)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
+    @given(steps)
+    def one(life: Life) -> None:
+        folder = scene.folder("lives")
+
+        def case() -> Outcome:
+            scene.world.move(folder)
+            scene.scratch = folder
+            return live(scene, life, f"{label}: a life of {len(life)} steps")
+
+        outcome = try_in_child(f"{label}: {life}", case, folder)
+        if outcome.violations:
+            worst.append(outcome)
+            raise AssertionError(outcome.violations)
+        tell(outcome)
+
+    try:
+        one()
+    except AssertionError:
+        tell(worst[-1])

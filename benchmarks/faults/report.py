@@ -1,0 +1,70 @@
+"""The campaign's table, as it is printed and as it stands in docs/reliability.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from benchmarks.faults.campaign import GROUPS, Tally
+
+BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
+
+
+def table(tallies: list[Tally], size: str, seed: int, spent_s: float, workers: int, on: str) -> str:
+    """Put what came of a campaign into words and two tables, in Markdown."""
+    tried = sorted((tally for tally in tallies if tally.group in GROUPS), key=lambda tally: tally.group)
+    planted = [tally for tally in tallies if tally.group not in GROUPS]
+    runs, wrong = sum(tally.runs for tally in tried), sum(len(tally.wrong) for tally in tried)
+    kills = [tally for tally in tried if tally.group.startswith("A")]
+    killed, covered = sum(tally.runs for tally in kills), sum(tally.covered for tally in kills)
+    hours = next((tally for tally in kills if tally.group == "A"), Tally("A"))
+    lines = [
+        f"Measured on {on}, size `{size}`, seed {seed}: **{runs:,} fault runs, {wrong} violations**,",
+        f"in {spent_s / 60:.0f} minutes on {workers} cores.",
+        "",
+        f"{killed:,} of them are kills, each mended and checked, at {_lines(kills):,} different lines.",
+        f"At {covered:,} more points the hour left the same files and vendors as at one that was tried",
+        "under the same circumstances: these were not tried again, and are not counted.",
+    ]
+    if hours.runs:
+        lines += [
+            "",
+            f"**Doubts**: {10_000 * hours.doubts / hours.runs:.0f} per 10,000 kills of an hour;",
+            f"{100 * hours.arrived / max(1, hours.doubts):.0f} % of these mails had in fact arrived.",
+        ]
+    lines += [
+        "",
+        "| class | what goes wrong | fault runs | hours run | doubts | violations |",
+        "|---|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {each.group} | {GROUPS[each.group]} | {each.runs:,} | {each.hours:,} | {each.doubts} | {len(each.wrong)} |"
+        for each in tried
+    ]
+    lines += _planted(planted) if planted else []
+    return "\n".join(lines)
+
+
+def _lines(kills: list[Tally]) -> int:
+    return len({place for tally in kills for place in tally.places})
+
+
+def _planted(planted: list[Tally]) -> list[str]:
+    lines = ["", "| planted bug | found by | after so many fault runs |", "|---|---|---|"]
+    for tally in sorted(planted, key=lambda tally: tally.group):
+        what = tally.group.removeprefix("J: ")
+        if tally.wrong:
+            name, violations = tally.wrong[0]
+            where = name.removeprefix(what).strip()
+            found = violations[0].partition(":")[0]
+            lines.append(f"| {what} | {found}, {where} | {tally.runs} |")
+        else:
+            lines.append(f"| {what} | **not found** | {tally.runs} |")
+    return lines
+
+
+def write(file: Path, said: str) -> None:
+    """Put the tables between their marks in a document."""
+    text = file.read_text()
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    file.write_text(f"{before}{BEGIN}\n{said}\n{END}{after}")

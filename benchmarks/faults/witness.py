@@ -1,0 +1,143 @@
+"""The witness at the vendors' door: looks at every effect at the moment it arrives, and says what may not be.
+
+It knows what the ledger showed when it was last read, and it opens the database by itself, read-only, to see what was
+on the disk before the effect left.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from benchmarks.faults.in_process import Sent, is_effect
+from benchmarks.faults.world import World
+from connector.effects import short_key
+
+MARK = re.compile(r"\[duewell (\w+)\]")
+_FEE_PATHS = re.compile(r"/api\.xro/2\.0/Invoices$|/company/[^/]+/invoice$")
+_NOTE_PATHS = re.compile(r"/History$|/attachable$")
+_INVOICES = re.compile(r"Invoice")
+_SET_UP = re.compile(r"/company/[^/]+/(item|account)$|/Accounts$")
+
+
+@dataclass
+class Witness:
+    """What was seen to arrive, and what of it may not be."""
+
+    world: World
+    violations: list[str] = field(default_factory=list)
+    seen: dict[str, Decimal] = field(default_factory=dict)  # what was due when the ledger was last read
+    held: set[str] = field(default_factory=set)  # invoices that a person had stopped then
+    effects: Counter[str] = field(default_factory=Counter)
+    forbidden: str = ""  # why nothing at all may leave from now on
+
+    def __post_init__(self) -> None:
+        """Stand at the door."""
+        self.world.vendors.before.append(self._before)
+        self.world.vendors.after.append(self._after)
+        self._look()
+
+    def _after(self, sent: Sent) -> None:
+        if (
+            sent.kind == "read"
+            and sent.vendor == self.world.books.provider
+            and _INVOICES.search(sent.path + sent.query)
+        ):
+            self._look()
+
+    def _look(self) -> None:
+        self.seen = dues_by_id(self.world.books)
+        with closing(self._open()) as database:
+            rows = database.execute("SELECT invoice_id FROM invoice_setting WHERE disputed_on IS NOT NULL OR paused")
+            self.held = {row[0] for row in rows}
+
+    def _before(self, sent: Sent) -> None:
+        if not is_effect(sent) or _SET_UP.search(sent.path):
+            return
+        if self.forbidden:
+            self.violations.append(f"I6: an effect left although {self.forbidden}")
+        with closing(self._open()) as database:
+            if sent.kind == "mail":
+                self._mail(database, json.loads(sent.body))
+            else:
+                self._write(database, sent)
+
+    def _mail(self, database: sqlite3.Connection, mail: Any) -> None:
+        person = mail["personalizations"][0]
+        key = {**mail.get("custom_args", {}), **person.get("custom_args", {})}["duewell_key"]
+        row = self._entry(database, "key = ?", key)
+        self.effects["mail"] += 1
+        if row is None:
+            self.violations.append(f"I5: a mail left of which the outbox has nothing: {key}")
+            return
+        self._allowed(database, row)
+        if row["kind"] == "owner_mail":
+            return
+        for invoice, step in json.loads(row["payload"])["taken"]:
+            if step != "thank_you" and (self.seen.get(invoice, Decimal(0)) <= 0 or invoice in self.held):
+                self.violations.append(f"I1: {key} mailed about an invoice that was paid, void or stopped when read")
+
+    def _write(self, database: sqlite3.Connection, sent: Sent) -> None:
+        said = sent.body.decode(errors="replace")
+        rows = database.execute(
+            "SELECT * FROM outbox WHERE state = 'calling' AND connection_id = ? AND kind NOT IN ('mail', 'owner_mail')",
+            (self.world.connection,),
+        ).fetchall()
+        if _NOTE_PATHS.search(sent.path):
+            found = [row for row in rows if short_key(row["key"]) in said]
+            kind = "note"
+        elif _FEE_PATHS.search(sent.path) and "operation=" not in sent.query:
+            found = [row for row in rows if row["kind"] == "late_fee" and json.loads(row["payload"])["number"] in said]
+            kind = "late_fee"
+        else:
+            found = [row for row in rows if row["kind"] == "waive_fee"]
+            kind = "waive_fee"
+        self.effects[kind] += 1
+        if not found:
+            self.violations.append(f"I5: a {kind} was written that no entry had announced: {sent.method} {sent.path}")
+        for row in found[:1]:
+            self._allowed(database, row)
+
+    def _allowed(self, database: sqlite3.Connection, row: sqlite3.Row) -> None:
+        """Look whether the intent was on the disk, in the log, and permitted, before the effect arrived."""
+        key = row["key"]
+        if row["state"] != "calling":
+            self.violations.append(f"I5: {key} left while the outbox said {row['state']}")
+        logged = database.execute(
+            "SELECT count(*) FROM sync_log WHERE kind = 'calling' AND facts LIKE ?", (f"%{key}%",)
+        ).fetchone()[0]
+        if not logged:
+            self.violations.append(f"I5: {key} left with no line in the log before it")
+        company = database.execute("SELECT * FROM connection WHERE id = ?", (row["connection_id"],)).fetchone()
+        if row["connection_id"] != self.world.connection:
+            self.violations.append(f"I7: {key} is another company's")
+        if company["mode"] == "observe" or company["paused_why"]:
+            self.violations.append(f"I6: {key} left while the company was {company['mode']} {company['paused_why']}")
+        if company["mode"] == "approve" and row["kind"] in {"mail", "late_fee"} and not row["approved_at"]:
+            self.violations.append(f"I6: {key} left without an approval")
+        if row["kind"] in {"mail", "late_fee"} and row["policy_version"] is None:
+            self.violations.append(f"I6: {key} left under no dated policy")
+
+    def _entry(self, database: sqlite3.Connection, where: str, value: str) -> Any:
+        return database.execute(f"SELECT * FROM outbox WHERE {where}", (value,)).fetchone()
+
+    def _open(self) -> sqlite3.Connection:
+        database = sqlite3.connect(f"file:{self.world.database}?mode=ro", uri=True)
+        database.row_factory = sqlite3.Row
+        return database
+
+
+def dues_by_id(books: Any) -> dict[str, Decimal]:
+    """What is due on every sales invoice, by the ledger's own id; nothing on what is void or gone."""
+    if books.provider == "xero":
+        return {
+            each.id: each.amount_due if each.status in {"AUTHORISED", "PAID"} else Decimal(0)
+            for each in books.desk.invoices(books.company)
+        }
+    return {each["Id"]: Decimal(str(each["Balance"])) for each in books.desk.invoices()}

@@ -1,0 +1,245 @@
+"""A small world to break: two companies at the vendors of one ledger, one duewell, and the eve of a day of work.
+
+Everything that survives a killed process is in one folder (the database with its write-ahead log) and in the vendors.
+``move`` copies that folder as it lies on the disk at this moment, which is what SIGKILL leaves, and goes on there.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, event
+
+from benchmarks.faults.in_process import InProcess
+from connector.access.connections import set_mode
+from connector.database import reading
+from connector.installation import Installation
+from connector.people import fees
+from connector.run import RunResult, run_connection
+from providers.http import Limits
+from providers.sandbox import Sandbox
+
+START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)  # a Monday, noon in London
+LEDGERS = ("xero", "quickbooks")
+POLICY = """
+[late_fees]
+enabled = true
+approval = "automatic"
+terms_agreed_on = 2025-01-01
+"""
+FEE_DAYS = 7  # after the first mail
+
+
+def _town() -> Any:
+    """Load the books of the tests' town: they speak to both ledgers in the same words."""
+    name = "town_of_the_hour"
+    if name not in sys.modules:
+        spec = spec_from_file_location(name, Path("tests/hour/conftest.py").absolute())
+        assert spec is not None  # noqa: S101
+        assert spec.loader is not None  # noqa: S101
+        sys.modules[name] = module_from_spec(spec)
+        spec.loader.exec_module(sys.modules[name])
+    return sys.modules[name]
+
+
+class _Stop:
+    """The event by which a program is asked to end; waiting for it moves the make-believe clock."""
+
+    def __init__(self, clock: Any) -> None:
+        self._clock = clock
+
+    def is_set(self) -> bool:
+        return False
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.advance(timedelta(seconds=timeout or 0))
+        return False
+
+
+@dataclass
+class World:
+    """A duewell with two companies; ``books`` is the one whose hour is broken, ``neighbour`` must not notice."""
+
+    sandbox: Sandbox
+    vendors: InProcess
+    installation: Installation
+    books: Any
+    neighbour: Any
+    folder: Path
+    connection: int = 0
+    neighbour_connection: int = 0
+    moves: int = 0
+    at_begin: str = ""  # said to the database at the begin of every transaction: a full disk, say
+    patience_s: float = 30
+    backup: Path = Path()
+    kept: list[Any] = field(default_factory=list)  # of the dead: never closed, as a killed process closes nothing
+
+    @property
+    def database(self) -> Path:
+        """The file that duewell works with."""
+        return self.folder / "duewell.db"
+
+    @property
+    def clock(self) -> Any:
+        """The vendors' clock, which is right."""
+        return self.sandbox.clock
+
+    def hour(self, connection: int = 0) -> RunResult:
+        """Run one hour of the company."""
+        return run_connection(self.installation, connection or self.connection)
+
+    def connect(self, books: Any) -> int:
+        """Consent, as a person does."""
+        town = _town().Town(self.sandbox, "http://127.0.0.1:9", self.installation, books)
+        return int(town.connect())
+
+    def late(self, name: str, days: int, amount: str = "300.00", books: Any = None) -> str:
+        """Add a customer with an invoice that is so many days late."""
+        books = books or self.books
+        due_on = self.clock.now().date() - timedelta(days=days)
+        return str(books.invoice(books.customer(name), amount, due_on=due_on))
+
+    def move(self, folder: Path, *, same_process: bool = False) -> None:
+        """Go on in a copy of what is on the disk now. ``same_process``: the hour under way goes on there as well."""
+        self.copy_to(folder)
+        self.go_on_in(folder, same_process=same_process)
+
+    def copy_to(self, folder: Path) -> None:
+        """Copy what is on the disk now: what SIGKILL would leave."""
+        folder.mkdir(mode=0o700)
+        for source in self.folder.iterdir():
+            if source.is_file() and source.suffix != ".db-shm":  # which SQLite makes anew after a death
+                shutil.copyfile(source, folder / source.name)
+                (folder / source.name).chmod(0o600)
+
+    def go_on_in(self, folder: Path, *, same_process: bool = False) -> None:
+        """Be a new process (or the same one) that finds its files in this folder."""
+        self.folder = folder
+        self.moves += 1
+        self._fresh_pool()
+        if not same_process:
+            self.kept.append(self.installation)
+            settings = self.installation.settings.model_copy(update={"duewell_home": folder})
+            self.installation = replace(self.installation, settings=settings)
+
+    def _fresh_pool(self) -> None:
+        engine = self.installation.engine
+        self.kept.append(engine.pool)
+        engine.url = engine.url.set(database=str(self.database))
+        engine.dispose(close=False)
+
+    def spoil(self, at_begin: str, patience_s: float = 30) -> None:
+        """Let every transaction from now on begin with a statement; "" makes the database whole again."""
+        self.at_begin, self.patience_s = at_begin, patience_s
+        self._fresh_pool()
+
+    def slow_down(self, by: timedelta) -> None:
+        """Let this machine's clock be slow; the vendors' are right."""
+        self.installation = replace(self.installation, now=lambda: self.clock.now() - by)
+
+    def checkpoint(self) -> None:
+        """Write all into the one file, so that copies are small."""
+        with self.installation.engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def make(provider: str, folder: Path) -> World:
+    """Make the world, with both companies connected, read, and live."""
+    sandbox = Sandbox(now=START)
+    sandbox.xero.limits.minute = sandbox.xero.limits.day = 0  # the faults are the limits here
+    vendors = InProcess(sandbox)
+    vendors.install()
+    _never_wait(sandbox)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    town = _town().make_town(sandbox, "http://127.0.0.1:9", folder, provider)
+    stop: Any = _Stop(sandbox.clock)
+    world = World(
+        sandbox, vendors, replace(town.installation, stop=stop), town.books, _town().Books(sandbox, provider), folder
+    )
+    event.listen(world.installation.engine, "do_connect", _opening(world))
+    event.listen(world.installation.engine, "begin", _beginning(world))
+    town.policy(POLICY)
+    for books in (world.books, world.neighbour):
+        connection = world.connect(books)
+        assert world.hour(connection).outcome == "ok"  # noqa: S101 - a world that does not work proves nothing
+        set_mode(world.installation, connection, "live")
+        world.late("Ashdown Ltd", 9, books=books)  # read in the hour that will be broken
+        if books is world.books:
+            world.connection = connection
+        else:
+            world.neighbour_connection = connection
+    return world
+
+
+def _opening(world: World) -> Callable[..., None]:
+    def open_where_it_is(_dialect: Any, _record: Any, arguments: list[Any], parameters: dict[str, Any]) -> None:
+        arguments[0] = str(world.database)
+        parameters["timeout"] = world.patience_s
+
+    return open_where_it_is
+
+
+def _beginning(world: World) -> Callable[[Connection], None]:
+    def begin(connection: Connection) -> None:
+        if world.at_begin:
+            connection.exec_driver_sql(world.at_begin)
+
+    return begin
+
+
+def _never_wait(sandbox: Sandbox) -> None:
+    """Let the transport wait in make-believe time."""
+
+    def sleep(seconds: float) -> None:
+        sandbox.clock.advance(timedelta(seconds=seconds))
+
+    def limits(**_given: Any) -> Limits:
+        return Limits(sleep=sleep, now=sandbox.clock.now)
+
+    for module in ("providers.http", "providers.sendgrid.mailer"):
+        import_module(module).__dict__["Limits"] = limits
+
+
+def eve_of_a_mail(world: World) -> None:
+    """A customer is nine days late: a mail, a note and the owner's digest are due."""
+
+
+def eve_of_a_fee(world: World) -> None:
+    """He has been warned a week ago: a fee and its note are due, and the next mail."""
+    world.hour()
+    for _day in range(FEE_DAYS):
+        world.clock.advance(timedelta(days=1))
+    world.clock.advance(timedelta(minutes=3))
+
+
+def eve_of_a_waiver(world: World) -> None:
+    """A fee was charged, and a person waived it: the waiver and its note are due."""
+    eve_of_a_fee(world)
+    world.hour()
+    fees.waive(world.installation, posted(world), by="Ann", why="a good customer")
+    world.clock.advance(timedelta(hours=1))
+
+
+def posted(world: World) -> list[int]:
+    """Give the fees that stand in the ledger."""
+    with reading(world.installation.engine) as session:
+        return [fee["id"] for fee in fees.listing(session, world.connection) if fee["state"] == "posted"]
+
+
+EVES: dict[str, Callable[[World], None]] = {"mail": eve_of_a_mail, "fee": eve_of_a_fee, "waiver": eve_of_a_waiver}
+
+
+def eve(provider: str, day: str, folder: Path) -> World:
+    """Make the world on the eve of a day: ``mail``, ``fee`` or ``waiver``."""
+    world = make(provider, folder)
+    EVES[day](world)
+    world.checkpoint()
+    return world
