@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, or_, select
 from sqlmodel import Session, col
 
 from connector import effects, outbox, policies_store
@@ -18,7 +18,16 @@ from connector.letters import digests
 from connector.mirror.pages import customers_facts
 from connector.mirror.places import HolidayCalendar
 from connector.people import recorded, settling
-from connector.tables import AnswerRow, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, TakenStep, Task
+from connector.tables import (
+    AnswerRow,
+    Connection,
+    CustomerSetting,
+    InvoiceRow,
+    InvoiceSetting,
+    OutboxEntry,
+    TakenStep,
+    Task,
+)
 from policies.decide import decide
 from policies.decisions import Answer, AnswerKind, Decision, MakeTask, TellOwner
 from policies.receivables import Statement
@@ -82,14 +91,18 @@ def _decide(
     now, calendar = hour.now(), HolidayCalendar()
     decided = Decided()
     known = recorded.answers_known(session, hour.connection_id, customer_ids)
-    for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids):
+
+    def unread(customer_id: str, error: Exception) -> None:
+        _set_aside(session, connection, decided, customer_id, error, hour.today(connection))
+
+    for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids, unread=unread):
         customer = statements[0].customer
         policy, version = in_force.of(customer.id)
         try:
             decision = decide(statements, policy, now, calendar)
             drafts = effects.drafts(hour.books, decision, statements)
         except Exception as error:  # noqa: BLE001 - one customer's odd facts must not stop the others
-            decided.odd.append(f"{customer.name}: {type(error).__name__}: {error}")
+            decided.odd.append(f"{customer.name}: {type(error).__name__}")  # its text may quote a record
             decided.answers += [(customer.id, _odd(invoice.id, error)) for s in statements for invoice in s.invoices]
             continue
         decided.followed[customer.id] = (version, decision.policy)
@@ -97,6 +110,22 @@ def _decide(
         record = recorded.record(decision, statements, now, version, known)
         decided.records += [record] if record else []
     return decided
+
+
+def _set_aside(
+    session: Session, connection: Connection, decided: Decided, customer_id: str, error: Exception, today: date
+) -> None:
+    """Leave out a customer whose rows cannot be read: he gets nothing, a person gets a task, all others go on."""
+    rows = InvoiceRow.__table__.c  # type: ignore[attr-defined]
+    query = select(rows.external_id).where(
+        rows.connection_id == connection.id, rows.customer_id == customer_id, rows.is_open
+    )
+    invoices = tuple(session.scalars(query))
+    why = f"The rows of customer {customer_id} in the database cannot be read ({type(error).__name__})."
+    decided.odd.append(f"customer {customer_id}: {type(error).__name__}")
+    decided.answers += [(customer_id, _odd(invoice_id, error)) for invoice_id in invoices]
+    more = " Nothing is sent to him; please report this."
+    decided.tasks.append(MakeTask(customer_id, None, "odd", invoices, today, f"{why}{more}"))
 
 
 def _gather(
@@ -141,6 +170,7 @@ def _plan(
     if connection.mode != "observe":
         _make_tasks(hour, session, decided.tasks, today)
         settling.mark_broken(hour, session, decided.tasks, today)
+        settling.mark_mailed(hour, session, decided.drafts, today)
     _log_plans(hour, session, drafts, changes)
     for text in decided.odd:
         hour.log(session, "odd", f"No decision could be made about {text}")
@@ -169,7 +199,10 @@ def _keep_answers(
 ) -> None:
     query = select(AnswerRow).where(col(AnswerRow.connection_id) == hour.connection_id)
     if customer_ids is not None:
-        query = query.where(col(AnswerRow.customer_id).in_(list(customer_ids)))
+        ours = [answer.invoice_id for _customer, answer in decided.answers]  # some were another customer's until now
+        query = query.where(
+            or_(col(AnswerRow.customer_id).in_(list(customer_ids)), col(AnswerRow.invoice_id).in_(ours))
+        )
     known = {row.invoice_id: row for row in session.scalars(query)}
     for customer_id, answer in decided.answers:
         own_version, policy_name = decided.followed.get(customer_id, (version, ""))
@@ -298,7 +331,7 @@ def _tell_dry(hour: Hour, session: Session, decided: Decided, drafts: Sequence[e
 
 
 def _odd(invoice_id: str, error: Exception) -> Answer:
-    why = f"No decision could be made: {type(error).__name__}: {error}. Nothing is sent; please report this."
+    why = f"No decision could be made ({type(error).__name__}). Nothing is sent; please report this."
     return Answer(invoice_id, AnswerKind.HOLD, "odd", why)
 
 

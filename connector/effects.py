@@ -80,8 +80,10 @@ def note_key(mail_key: str, invoice_id: str) -> str:
 
 def _reminder(books: str, action: SendReminder, emails: Sequence[str], invoices: Mapping[str, Invoice]) -> Draft:
     lead, step = action.taken[0]
+    occasions = dict(action.occasions)
+    once = f":{occasions[lead]}" if lead in occasions else ""
     return Draft(
-        key=f"{books}:mail:{lead}:{step.value}",
+        key=f"{books}:mail:{lead}:{step.value}{once}",
         kind="mail",
         customer_id=action.customer_id,
         invoice_id=lead,
@@ -95,6 +97,7 @@ def _reminder(books: str, action: SendReminder, emails: Sequence[str], invoices:
             "listed": list(action.listed),
             "due": {invoice: _plain(invoices[invoice].due) for invoice in action.listed if invoice in invoices},
             "suspension_on": action.suspension_on.isoformat() if action.suspension_on else None,
+            **({"periods": occasions} if occasions else {}),
         },
     )
 

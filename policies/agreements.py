@@ -55,7 +55,10 @@ def next_instalment(invoice: Invoice) -> Instalment | None:
 
 
 def tasks(looks: Sequence[Look]) -> Iterable[MakeTask]:
-    """Make the tasks of disputes, broken promises and broken plans, each once for its day."""
+    """Make the tasks of disputes, broken promises and broken plans, each once for its day.
+
+    Where the policy has a mail ask about a broken promise, the invoice is given that mail instead.
+    """
     for look in looks:
         if look.code == "disputed":
             yield from _dispute(look)
@@ -87,9 +90,13 @@ def _dispute(look: Look) -> Iterable[MakeTask]:
 
 
 def _promise(look: Look, promised_on: date) -> Iterable[MakeTask]:
-    """Have somebody call about a broken promise; chasing goes on where it stopped."""
+    """Have somebody call about a broken promise, or a mail ask; chasing goes on where it stopped."""
     case, done_on = look.case, look.taken.get(Step.PROMISE_BROKEN)
     if case.today < broken_on(case, promised_on) or (done_on is not None and done_on > promised_on):
+        return
+    by_call = (case.segment, size_of(look.invoice, case.policy.sizes)) in case.policy.promises.by_call
+    if not by_call and not look.by_person:
+        look.mail, look.promise = Step.PROMISE_BROKEN, promised_on.isoformat()
         return
     owed = sum_of(look.invoice.due, look.invoice.currency)
     words = f"{look.invoice.number or look.invoice.id}: {owed} was promised for {day(promised_on)} and did not come."

@@ -93,7 +93,7 @@ def _look(case: Case, invoice: Invoice, the_day: _Day) -> Look:
     row = case.policy.rows[case.segment, size_of(invoice, case.policy.sizes)]
     if case.statement.customer.habits is not None:
         row = shifts.shifted(row, case.statement.customer.habits)
-    look = Look(case, invoice, row, _taken(the_day, invoice))
+    look = Look(case, invoice, row, the_day.deeds.taken(invoice.id))
     held = holds.first_hold(case, invoice)
     if held is not None:
         look.code, look.hold, look.by_person = held
@@ -110,13 +110,6 @@ def _look(case: Case, invoice: Invoice, the_day: _Day) -> Look:
     if look.mail is not None and look.mail in row.by_call:
         look.tasks, look.mail = (*look.tasks, look.mail), None
     return look
-
-
-def _taken(the_day: _Day, invoice: Invoice) -> timetable.Taken:
-    """Give the steps taken; a call about a broken promise was the call of the timetable as well."""
-    taken = the_day.deeds.taken(invoice.id)
-    called_on = taken.get(Step.PROMISE_BROKEN)
-    return taken if called_on is None or Step.CALL in taken else {**taken, Step.CALL: called_on}
 
 
 def _mail_due(look: Look, today: date, leaves_on: date) -> Step | None:

@@ -26,7 +26,7 @@ class SendReminder:
     ``step`` sets the text; ``taken`` are the (invoice id, step) pairs this mail takes, the leading one first;
     ``listed`` are all invoice ids the mail shows, due soon and overdue. ``leaves_from_at`` is set where the mail
     has to wait for the window in the customer's time zone: it is planned, and may not leave earlier.
-    ``suspension_on`` is the day a final notice names.
+    ``suspension_on`` is the day a final notice names. ``occasions`` tell, by invoice id, which promise was broken.
     """
 
     customer_id: str
@@ -37,6 +37,7 @@ class SendReminder:
     why: str
     leaves_from_at: datetime | None = None
     suspension_on: date | None = None
+    occasions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class Deeds:
         mails: dict[str, date] = {}
         for deed in deeds:
             index._add(deed)
+            if deed.step is Step.PROMISE_BROKEN and not deed.contact:  # it was the call as well
+                index.by_invoice[deed.invoice_id].setdefault(Step.CALL, deed.on)
             if deed.contact:
                 mails[deed.mail_key or f"{deed.invoice_id} {deed.step} {deed.on}"] = deed.on
         index.contact_days = tuple(sorted(mails.values()))

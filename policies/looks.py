@@ -28,6 +28,7 @@ class Look:
     tell_owner: bool = False
     fee: ChargeLateFee | str = ""
     broken: str = ""
+    promise: str = ""
     person_gets: Step | None = None
     person_has: str = ""
 

@@ -12,7 +12,7 @@ from policies.deeds import Deeds
 from policies.looks import Look
 from policies.receivables import InvoiceStatus, Step
 from policies.timetable import suspension_day
-from policies.wording import NAMES, day
+from policies.wording import NAMES, day, happened
 
 
 class WhyNot(NamedTuple):
@@ -59,6 +59,7 @@ def _mail(lead: Look, taking: list[Look], looks: Sequence[Look], opens: Opening,
         why=_why(lead, step, opens),
         leaves_from_at=opens.at,
         suspension_on=_suspension_on(taking, leaves_on),
+        occasions=tuple((look.invoice.id, look.promise) for look in taking if look.mail is Step.PROMISE_BROKEN),
     )
 
 
@@ -99,11 +100,13 @@ def _why(lead: Look, step: Step, opens: Opening) -> str:
 
 
 def _before(look: Look) -> str:
-    """Name the step before this one, where there was one."""
+    """Name the promise that was broken, and the step before this one, where there was one."""
+    promised_on = look.invoice.promised_on if look.mail is Step.PROMISE_BROKEN else None
+    promised = f"; it was promised for {day(promised_on)} and did not come" if promised_on else ""
     if not look.taken:
-        return ""
+        return promised
     on, step = max((on, step) for step, on in look.taken.items())
-    return f"; {NAMES[step]} was on {day(on)}"
+    return f"{promised}; {happened(step, on)}"
 
 
 def thanks(looks: Sequence[Look], deeds: Deeds, opens: Opening) -> SendReminder | None:

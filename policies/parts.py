@@ -232,15 +232,17 @@ class Disputes:
 
 @dataclass(frozen=True, slots=True)
 class Promises:
-    """When a promise counts as broken: so many business days after the promised day."""
+    """When a promise counts as broken (so many business days after its day), and who is called then, not mailed."""
 
     business_days: int
+    by_call: frozenset[Cell]
 
     @classmethod
     def read(cls, section: Section) -> Promises:
         """Read ``[promise_broken]``."""
-        section.choice("kind", ["call"])
-        read = cls(section.whole("business_days", 0, 30))
+        kind, by_call = section.choice("kind", _MAIL_KINDS), section.choices("by_call", _CELL_NAMES)
+        cells = CELLS if kind == StepKind.CALL else [_CELL_NAMES[name] for name in by_call]
+        read = cls(section.whole("business_days", 0, 30), frozenset(cells))
         section.done()
         return read
 

@@ -20,7 +20,8 @@ RUNGS = (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE)
 TASKS = (Step.CALL, Step.CALL_SENIOR, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW)
 EARLY = (Step.VERIFY_RECEIPT, Step.DISCOUNT_ENDING, Step.BEFORE_DUE, Step.DUE_TODAY)
 MAILS = (*EARLY, *RUNGS)
-HARDNESS = {step: place for place, step in enumerate(Step)}
+HARDNESS = {step: 2 * place for place, step in enumerate(Step)}
+HARDNESS[Step.PROMISE_BROKEN] = HARDNESS[Step.SECOND_NOTICE] + 1  # an offer or a final notice must keep its own words
 
 _SHORT_TERMS_DAYS = 5  # an early step with fewer days than this to the next one is dropped
 

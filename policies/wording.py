@@ -32,8 +32,20 @@ NAMES: dict[Step, str] = {
     Step.PROPOSE_SUSPENSION: "the proposal to suspend",
     Step.HAND_OFF_REVIEW: "the review for agency, lawyer or write-off",
     Step.DISPUTE_RAISED: "the review of the dispute",
-    Step.PROMISE_BROKEN: "the call about the broken promise",
+    Step.PROMISE_BROKEN: "the question about the broken promise",
 }
+
+
+_GIVEN = frozenset(
+    {Step.CALL, Step.CALL_SENIOR, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW, Step.DISPUTE_RAISED}
+)  # steps that are tasks: that one was made says not that somebody did it
+
+
+def happened(step: Step, on: date) -> str:
+    """Say what was done and when: ``the friendly reminder was on 3 Dec 2026``."""
+    if step is Step.TELL_OWNER:
+        return f"its owner was told on {day(on)}"
+    return f"{NAMES[step]} {'was given to a person' if step in _GIVEN else 'was'} on {day(on)}"
 
 
 def decimals(currency: str) -> int:

@@ -83,11 +83,14 @@ def _written(hour: Hour, entry_id: int, make: Callable[[mails.MailFacts], T]) ->
 def _about(entry: OutboxEntry, statement: Statement) -> list[Invoice]:
     """Give the invoices the words are about: those that take the mail's own step; what else it takes is listed.
 
-    A discount has one sum and one last day, so its mail speaks of the leading invoice alone.
+    A discount has one sum and one last day, so its mail speaks of the leading invoice alone; one about a broken promise
+    speaks of what was promised for the same day.
     """
     by_id = {invoice.id: invoice for invoice in statement.invoices}
     ids = [invoice_id for invoice_id, step in entry.payload["taken"] if step == entry.step]
     about = [by_id[invoice_id] for invoice_id in ids if invoice_id in by_id]
+    if entry.step == Step.PROMISE_BROKEN:
+        return [each for each in about if each.promised_on == about[0].promised_on]
     return about[:1] if entry.step == Step.DISCOUNT_ENDING else about
 
 

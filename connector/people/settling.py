@@ -8,6 +8,7 @@ from datetime import date
 from sqlalchemy import select
 from sqlmodel import Session, col
 
+from connector.effects import Draft
 from connector.hour import Hour
 from connector.mirror.places import HolidayCalendar, country_code
 from connector.people import tasks
@@ -48,8 +49,30 @@ def mark_broken(hour: Hour, session: Session, made: Sequence[MakeTask], today: d
             col(Agreement.kind) == kind,
             col(Agreement.state) == "open",
         )
-        agreement = session.scalars(query).first() or _of_the_ledger(hour, session, task, kind, today)
+        agreement = session.scalars(query).first() or _of_the_ledger(
+            hour, session, kind, (task.customer_id, invoice_id), today
+        )
         _end(hour, session, agreement, "broken", task.why)
+
+
+def mark_mailed(hour: Hour, session: Session, drafts: Sequence[Draft], today: date) -> None:
+    """Keep for good which promises were broken that a mail asks about, once each, though it is planned every run."""
+    for draft in drafts:
+        for invoice_id, promised in draft.payload.get("periods", {}).items() if draft.kind == "mail" else ():
+            promised_on = date.fromisoformat(promised)
+            query = select(Agreement).where(
+                col(Agreement.connection_id) == hour.connection_id,
+                col(Agreement.invoice_id) == invoice_id,
+                col(Agreement.kind) == "promise",
+                col(Agreement.until_on) == promised_on,
+                col(Agreement.state).in_(["open", "broken"]),
+            )
+            known = session.scalars(query.order_by(col(Agreement.state))).first()  # a broken one before an open one
+            if known is None:
+                known = _of_the_ledger(hour, session, "promise", (draft.customer_id, invoice_id), today)
+                known.until_on = promised_on
+            if known.state == "open":
+                _end(hour, session, known, "broken", f"What was promised for {day(promised_on)} did not come.")
 
 
 def _over(session: Session, connection_id: int, today: date) -> Sequence[tuple[Agreement, InvoiceRow]]:
@@ -107,14 +130,15 @@ def _unpause(session: Session, agreement: Agreement) -> None:
         row.paused, row.paused_until_on = False, None
 
 
-def _of_the_ledger(hour: Hour, session: Session, task: MakeTask, kind: str, today: date) -> Agreement:
+def _of_the_ledger(hour: Hour, session: Session, kind: str, about: tuple[str, str], today: date) -> Agreement:
     """Keep a promise that only the ledger knew (its expected day of payment), now that it was broken."""
     row = Agreement(
         connection_id=hour.connection_id,
         kind=kind,
-        invoice_id=task.invoice_ids[0],
-        customer_id=task.customer_id,
+        customer_id=about[0],
+        invoice_id=about[1],
         since_on=today,
+        state="open",
         why="the expected day of payment in the ledger",
         said_at=hour.now(),
     )

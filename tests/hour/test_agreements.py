@@ -105,6 +105,20 @@ def test_a_promise_holds_until_its_day_and_broken_it_is_a_task_and_chasing_goes_
     assert mailed(late) == ["past_due", "second_notice"]
 
 
+def test_where_the_policy_says_so_a_mail_asks_about_a_broken_promise_once(late: Any) -> None:
+    late.policy("[promise_broken]\nby_call = []\n")
+    late.run()
+    said(late, agreements.promise, on=days(2), why="on the phone")
+    live_days(late, 5)
+    late.run()
+    assert mailed(late) == ["past_due", "promise_broken"]
+    assert states(late) == [("promise", "broken")]
+    [_friendly, mail] = late.sandbox.sendgrid.mails_to("accounts@ashdown.example")
+    assert f"Invoice {late.number}: the payment promised for 12 June 2026" == mail.subject
+    live_days(late, 3)
+    assert mailed(late) == ["past_due", "promise_broken"]
+
+
 def test_a_kept_promise_is_remembered_as_kept_and_nobody_is_bothered(late: Any) -> None:
     late.run()
     said(late, agreements.promise, on=days(9))
@@ -192,8 +206,17 @@ def test_a_paused_company_goes_on_by_itself_on_its_day(late: Any) -> None:
 
 @pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
 def test_a_paused_company_goes_on_when_its_day_begins_where_it_is(zone: str) -> None:
-    row = Connection(time_zone=zone, paused_why="year end", paused_until_on=date(2026, 1, 15))
     begins = datetime(2026, 1, 15, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    row = Connection(
+        short_name="a",
+        provider="xero",
+        external_id="1",
+        name="A",
+        created_at=begins,
+        time_zone=zone,
+        paused_why="year end",
+        paused_until_on=date(2026, 1, 15),
+    )
     assert connections.is_paused(row, begins - timedelta(minutes=1))
     assert not connections.is_paused(row, begins)
 

@@ -109,7 +109,10 @@ def tasks_of(decision: Decision) -> list[MakeTask]:
 
 def steps_taken(action: Action) -> list[tuple[str, Step, str]]:
     """The (invoice, step, occasion) triples an action takes."""
-    if isinstance(action, SendReminder | TellOwner):
+    if isinstance(action, SendReminder):
+        occasions = dict(action.occasions)
+        return [(invoice_id, step, occasions.get(invoice_id, "")) for invoice_id, step in action.taken]
+    if isinstance(action, TellOwner):
         return [(invoice_id, step, "") for invoice_id, step in action.taken]
     if isinstance(action, ChargeLateFee):
         return [(action.invoice_id, Step.LATE_FEE, action.period)]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from policies.decisions import AnswerKind
 from policies.receivables import Instalment, PaymentPlan, Size, Step
 from tests.policies.books import (
     KNOWN,
@@ -17,6 +18,7 @@ from tests.policies.books import (
     decided,
     hourly,
     late,
+    mail_of,
     mailed,
     statement,
     tasks_of,
@@ -50,21 +52,58 @@ def test_a_second_dispute_is_a_new_task() -> None:
 
 def test_a_broken_promise_is_called_about_once_and_chasing_goes_on_where_it_stopped() -> None:
     friendly = mailed(Step.PAST_DUE, MONDAY - timedelta(days=4))
-    book = Book([late(12, promised_on=FRIDAY)])
+    book = Book([late(13, promised_on=FRIDAY, size=Size.LARGE)])
     book.deeds.append(friendly)
-    book.live(hourly(MONDAY, 12))
+    book.live(hourly(MONDAY, 10))
     next_monday = MONDAY + timedelta(days=7)
     assert [(on, step) for on, step, *_ in book.done] == [
+        (next_monday, Step.TELL_OWNER),
         (next_monday, Step.PROMISE_BROKEN),
         (next_monday, Step.SECOND_NOTICE),
     ]
 
 
+def test_a_mail_asks_about_a_small_broken_promise_once_for_each_promise_and_keeps_its_distances() -> None:
+    book = Book([late(12, promised_on=FRIDAY)])
+    book.deeds.append(mailed(Step.PAST_DUE, MONDAY - timedelta(days=4)))
+    book.live(hourly(MONDAY, 12))
+    next_monday = MONDAY + timedelta(days=7)
+    asked = [(next_monday, Step.PROMISE_BROKEN), (next_monday + timedelta(days=3), Step.SECOND_NOTICE)]
+    assert [(on, step) for on, step, _ in book.mails] == asked
+    again_on = MONDAY + timedelta(days=16)
+    book.invoices = [replace(book.invoices[0], promised_on=again_on)]
+    book.live(hourly(MONDAY + timedelta(days=12), 8))
+    assert [(on, step) for on, step, _ in book.mails[2:]] == [(again_on + timedelta(days=1), Step.PROMISE_BROKEN)]
+
+
+def test_a_harder_mail_keeps_its_own_words_though_it_lists_a_broken_promise() -> None:
+    steps = (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER)
+    climbed = [mailed(step, MONDAY - timedelta(days=40 - place), "i2") for place, step in enumerate(steps)]
+    promised = late(20, promised_on=MONDAY - timedelta(days=3))
+    mail = mail_of(decided(statement(promised, late(60, id="i2"), deeds=tuple(climbed))))
+    assert mail is not None
+    assert mail.step is Step.FINAL_NOTICE
+    assert dict(mail.taken)["i1"] is Step.PROMISE_BROKEN
+    assert dict(mail.occasions) == {"i1": "2026-11-20"}
+
+
+def test_who_gets_no_mail_is_called_about_his_broken_promise() -> None:
+    promised = late(9, promised_on=MONDAY - timedelta(days=3))
+    decision = decided(statement(promised, customer=replace(KNOWN, no_reminders=True)))
+    assert mail_of(decision) is None
+    assert "promise_broken" in {task.code for task in tasks_of(decision)}
+
+
 def test_the_answer_names_the_broken_promise() -> None:
     friendly = mailed(Step.PAST_DUE, MONDAY - timedelta(days=1))
-    said = answer(statement(late(9, promised_on=MONDAY - timedelta(days=3)), deeds=(friendly,)))
+    broken = late(9, promised_on=MONDAY - timedelta(days=3), size=Size.LARGE)
+    said = answer(statement(broken, deeds=(friendly,)))
     assert said.code == "promise_broken"
     assert said.why == "INV-1: EUR 100.00 was promised for 20 Nov 2026 and did not come."
+    friendly = mailed(Step.PAST_DUE, MONDAY - timedelta(days=4))
+    said = answer(statement(replace(broken, size=Size.SMALL), deeds=(friendly,)))
+    assert (said.kind, said.code) == (AnswerKind.REMINDER, "promise_broken")
+    assert "it was promised for 20 Nov 2026 and did not come; the friendly reminder was on 19 Nov 2026." in said.why
 
 
 def plan(*amounts: int) -> PaymentPlan:
