@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 
 from connector import announcements
 from connector.hour import Hour
-from connector.mirror import merges
+from connector.mirror import erased, merges
 from connector.mirror.pages import store_page
 from connector.money import from_e4, to_e4
 from connector.tables import Connection, CreditRow, CustomerRow, InvoiceRow
@@ -89,6 +89,7 @@ def _compare(hour: Hour) -> tuple[list[Difference], int]:
 def _mend(hour: Hour, page: Page, until: datetime) -> list[Difference]:
     page.last = False
     with hour.writing() as session:
+        erased.leave_out(session, hour.connection_id, page, at=hour.now())  # who was erased is no difference, and unnamed
         found = list(_differences(session, hour.connection_id, page, until))
         counts = store_page(session, hour.connection_id, page, at=hour.now())
         merges.follow_invoices(session, hour.connection_id, [each.external_id for each in page.invoices])

@@ -41,6 +41,7 @@ _HOLDS = {
     "payment_plan": "follow a payment plan",
     "paused": "are paused",
     "opted_out": "belong to customers who want no mail",
+    "erased": "belong to customers whose data were erased",
     "own_reminders": "are reminded by the ledger itself",
     "suppressed": "have an address that takes no mail",
     "stale_books": "wait for the books to be brought up to date",

@@ -70,7 +70,15 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
     session.execute(insert(_LOG), [{**line, "hash": _hash(line)}])
 
 
-def erase(session: Session, ids: Collection[int], *, at: datetime, text: str, connection_id: int | None) -> int:
+def erase(
+    session: Session,
+    ids: Collection[int],
+    *,
+    at: datetime,
+    text: str,
+    connection_id: int | None,
+    customer_id: str = "",
+) -> int:
     """Take the texts of these lines away for good, and say so in a line of its own; returns how many there were."""
     wanted, found = sorted(set(ids)), []
     for start in range(0, len(wanted), _CHUNK):
@@ -79,7 +87,8 @@ def erase(session: Session, ids: Collection[int], *, at: datetime, text: str, co
         session.execute(update(_LOG).where(*some).values(text=ERASED, salt=""))
     if found:
         facts = {"lines": list(_ranges(found))}
-        write(session, at=at, kind=ERASURE, text=text, connection_id=connection_id, facts=facts)
+        here = {"connection_id": connection_id, "customer_id": customer_id}
+        write(session, at=at, kind=ERASURE, text=text, facts=facts, **here)  # type: ignore[arg-type]
     return len(found)
 
 

@@ -85,7 +85,7 @@ def due_before_issue(books: Books) -> Iterable[Oddity]:
 
 def missing_address(books: Books) -> Iterable[Oddity]:
     """Something is owed, and there is no address to write to."""
-    if books.owed and not any("@" in email for email in books.customer.emails):
+    if books.owed and not books.customer.erased and not any("@" in email for email in books.customer.emails):
         yield Oddity("missing_address", "", f"{books.customer.name} owes something and has no mail address.")
 
 

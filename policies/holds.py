@@ -31,6 +31,11 @@ def nothing_owed(case: Case, invoice: Invoice) -> Hold | None:
     return Hold(f"Paid{settled}." if invoice.status is InvoiceStatus.PAID else "Nothing is owed on it.")
 
 
+def erased(case: Case, invoice: Invoice) -> Hold | None:
+    """Nobody is chased whose data were erased."""
+    return Hold("The customer's data were erased: nobody is chased.") if case.statement.customer.erased else None
+
+
 def stale_books(case: Case, invoice: Invoice) -> Hold | None:
     """The mirror is too old to act upon."""
     return case.stale
@@ -148,6 +153,7 @@ def no_due_date(case: Case, invoice: Invoice) -> Hold | None:
 
 HOLDS: tuple[tuple[str, Callable[[Case, Invoice], Hold | None]], ...] = (
     ("nothing_owed", nothing_owed),
+    ("erased", erased),
     ("stale_books", stale_books),
     ("unapplied_credit", unapplied_credit),
     ("disputed", disputed),

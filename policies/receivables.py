@@ -134,6 +134,7 @@ class Customer:
     habits: Habits | None = None
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
+    erased: bool = False  # his personal data were erased on request
 
 
 @dataclass(frozen=True, slots=True)

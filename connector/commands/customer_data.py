@@ -1,13 +1,18 @@
-"""Commands about one customer's own page and data: his link."""
+"""Commands about one customer's own page and data: his link, all that is held about him, and its end."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.commands.people import WithinOption, customers
 from connector.commands.terminal import JsonOption, opened, put, put_json, say, who, within
+
+if TYPE_CHECKING:
+    from connector.installation import Installation
+    from connector.tables import CustomerRow
 
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
 
@@ -15,6 +20,8 @@ CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its n
 def add_to(_app: typer.Typer) -> None:
     """Add these commands to the group of customers."""
     customers.command("link")(link)
+    customers.command("export")(export)
+    customers.command("erase")(erase)
 
 
 def link(
@@ -24,15 +31,11 @@ def link(
     as_json: JsonOption = False,
 ) -> None:
     """Print the link to a customer's own page, where he sees what is open and answers; or revoke it."""
-    from connector.database import reading
-    from connector.people.customers import find_customer
     from connector.portal import links
     from connector.settings import reached_by_customers
 
     with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            found = find_customer(session, customer, inside)
+        found = _find(installation, customer, connection)
         here = (installation, found.connection_id, found.external_id)
         if revoke:
             ended = links.revoke(*here, by=who())
@@ -47,3 +50,74 @@ def link(
         put(given["link"])
     if not reached_by_customers(base):
         say(f"Customers cannot open it: {base} is known on this machine alone (DUEWELL_BASE_URL).")
+
+
+def export(
+    customer: CustomerArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file: .json, or .zip.", dir_okay=False)],
+    connection: WithinOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write everything held about a customer to a file that you alone may read."""
+    from connector.privacy.export import document, write_to
+
+    with opened() as installation:
+        found = _find(installation, customer, connection)
+        told = document(installation, found.connection_id, found.external_id, by=who())
+    try:
+        write_to(file, told)
+    except FileExistsError:
+        raise typer.BadParameter(f"{file} is there already: name a new file.") from None
+    rows = {name: len(part) for name, part in told.items() if isinstance(part, list)}
+    if as_json:
+        put_json({"id": found.external_id, "customer": found.name, "file": str(file), "rows": rows})
+    else:
+        put(f"{found.name}: {sum(rows.values())} records in {file}.")
+
+
+def erase(
+    customer: CustomerArgument,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be taken back.")] = False,
+    undo: Annotated[
+        bool, typer.Option("--undo", help="Take an erased customer back, with what the ledger has.")
+    ] = False,
+    connection: WithinOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase a customer's personal data here; keys, amounts and days stay. He is never chased again.
+
+    The ledger is not touched. What it goes on telling of him is left out, and the log says so.
+    """
+    from connector.privacy import erase as erasing
+
+    with opened() as installation:
+        found = _find(installation, customer, connection)
+        here = (installation, found.connection_id, found.external_id)
+        if undo:
+            erasing.undo(*here, by=who())
+            told: dict[str, object] = {"id": found.external_id, "taken_back": True}
+            said = f"{found.name} is taken back; the next run reads his data again."
+        else:
+            if not yes:
+                typer.confirm(f"Erase the personal data of {found.name} for good?", abort=True, err=True)
+            told = erasing.erase(*here, by=who())
+            said = (
+                f"Erased; he is known as “{told['erased']}” from now on. {told['log_texts']} texts of the log went,"
+                f" {told['invoices_kept']} invoices keep their numbers, amounts and days."
+            )
+    put_json(told) if as_json else put(said)
+    if told.get("policies_that_name_him"):
+        say("Versions of your policy name him: take his name out of the one in force with `duewell policy set`.")
+    if told.get("left_over"):
+        say(f"But {told['left_over']}.")
+    if not undo:
+        say("Backups made before still hold him. The ledger does too: erase him there by its own rules.")
+
+
+def _find(installation: Installation, customer: str, connection: str | None) -> CustomerRow:
+    from connector.database import reading
+    from connector.people.customers import find_customer
+
+    inside = within(installation, connection)
+    with reading(installation.engine) as session:
+        return find_customer(session, customer, inside)

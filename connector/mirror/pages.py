@@ -32,7 +32,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
-from connector.mirror import applications, merges, sweep
+from connector.mirror import applications, erased, merges, sweep
 from connector.mirror.statements import customers_facts
 from connector.mirror.upserts import STORAGE, SqlRow, malformed_row, rows_of, upsert_text
 from connector.tables import (
@@ -82,6 +82,7 @@ def store_page(session: Session, connection_id: int, page: Page, *, at: datetime
     Records the database cannot hold are added to ``page.malformed``, so that they are logged like those the provider
     could not read. ``at`` is when the page was read, for malformed records alone.
     """
+    erased.leave_out(session, connection_id, page, at=at or datetime.now(UTC))
     session.flush()
     database = session.connection()
     if page.afresh:

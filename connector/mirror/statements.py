@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
@@ -97,6 +98,8 @@ class _Reader:
         self._fees: dict[str, str] = {}
         self._charged: dict[int, Fee] = {}
         self._know_our_fees()
+        gone = _TABLES["erased_customer"]
+        self._erased = set(self._scalars(select(gone.c.customer_id).where(gone.c.connection_id == self._here)))
         self._suppressed = {
             row.address: row.why for row in self._session.execute(select(_TABLES["suppressed_address"]))
         }
@@ -150,6 +153,7 @@ class _Reader:
             ),
             self._suppressed,
         )
+        customer = replace(customer, erased=True) if customer_id in self._erased else customer
         invoices, credited = loaded.invoices[customer_id], loaded.credits.get(customer_id, [])
         for currency in sorted({invoice.currency for invoice in invoices}):
             yield Statement(

@@ -62,6 +62,7 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("nothing_owed", {"status": InvoiceStatus.VOIDED}, {}, {}, "voided"),
     ("nothing_owed", {"status": InvoiceStatus.DELETED}, {}, {}, "deleted"),
     ("nothing_owed", {"due": Decimal(0)}, {}, {}, "Nothing is owed"),
+    ("erased", {}, {"erased": True}, {}, "data were erased"),
     ("stale_books", {}, {}, {"pulled_at": None}, "never read in full"),
     ("unapplied_credit", {}, {}, {"credits": (credit("100"),)}, "EUR 100.00"),
     ("disputed", {"disputed_on": YESTERDAY, "dispute_why": "wrong price"}, {}, {}, "22 Nov 2026: wrong price"),
