@@ -223,7 +223,7 @@ def _events(installation: Installation) -> Iterator[Finding]:
         mend = (
             f"Let SendGrid's signed Event Webhook tell {settings.duewell_base_url}/webhooks/sendgrid, and set its key."
         )
-        yield Finding("mail.events", OK, "What became of mails is not told (SENDGRID_WEBHOOK_PUBLIC_KEY).", mend)
+        yield Finding("mail.events", WARNING, "What became of mails is not told (SENDGRID_WEBHOOK_PUBLIC_KEY).", mend)
         return
     with reading(installation.engine) as session:
         event_at = session.scalar(select(func.max(MailEvent.received_at)))
