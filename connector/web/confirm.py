@@ -13,7 +13,7 @@ from connector.web.pages import SCRIPT_POLICY
 from connector.web.visit import Visit, is_ours
 
 PASSWORD, PASSKEY = "confirm_password", "confirm_passkey"
-_OURS = {"csrf", PASSWORD, PASSKEY, "challenge"}
+_OURS = {"csrf", "username", PASSWORD, PASSKEY, "challenge"}
 
 
 def ask(visit: Visit) -> Response | None:

@@ -1,0 +1,68 @@
+"""Passkeys in a real browser, with a make-believe device: added, used to come in, used to show who sits there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connector.access.sign_in import first_link
+
+pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+DEVICE = {
+    "protocol": "ctap2", "transport": "internal", "hasResidentKey": True, "hasUserVerification": True,
+    "isUserVerified": True, "automaticPresenceSimulation": True,
+}  # fmt: skip
+
+
+def looked_at(page: Any, folder: Any, name: str) -> None:
+    """Keep pictures on a phone and at a desk, in light and dark; nothing is wider than the page or hard to read."""
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
+
+    for width, scheme in ((1280, "light"), (390, "dark")):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme)
+        page.screenshot(path=folder / f"{name}-{scheme}.png", full_page=True)
+        assert page.evaluate("document.documentElement.scrollWidth <= document.documentElement.clientWidth"), name
+        found = Axe().run(page, options={"resultTypes": ["violations"]})
+        assert found.violations_count == 0, f"{name}: {found.generate_report()}"
+
+
+def test_a_passkey_is_added_and_lets_in_and_answers_who_it_is(
+    place: Any, chromium: Any, request: pytest.FixtureRequest
+) -> None:
+    folder = request.config.rootpath / "test-output" / "passkeys"
+    folder.mkdir(parents=True, exist_ok=True)
+    context = chromium.new_context()
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    complaints: list[str] = []
+    page.on("console", lambda said: complaints.append(said.text))
+    page.on("pageerror", lambda problem: complaints.append(str(problem)))
+    session = context.new_cdp_session(page)
+    session.send("WebAuthn.enable")
+    session.send("WebAuthn.addVirtualAuthenticator", {"options": DEVICE})
+    page.goto(f"{place.base}/welcome/{first_link(place.installation)}")
+    page.get_by_label("Mail address").fill("ann@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("The same once more").fill(PASSWORD)
+    page.get_by_role("button", name="Begin").click()
+    page.get_by_role("link", name="ann@example.com · owner").click()
+    looked_at(page, folder, "account")
+    page.get_by_label("Its name").fill("My phone")
+    page.get_by_role("button", name="Add a passkey").click()
+    page.get_by_text("The passkey was added.").wait_for()
+    page.get_by_role("button", name="Sign out", exact=True).first.click()
+    page.goto(f"{place.base}/sign-in?next=/companies")
+    looked_at(page, folder, "sign-in")
+    page.get_by_role("button", name="Use a passkey").click()
+    page.wait_for_url(f"{place.base}/companies")
+    place.sandbox.clock.advance(timedelta(minutes=31))
+    page.get_by_role("button", name="Connect Xero").click()
+    page.get_by_role("heading", name="Is it you?").wait_for()
+    looked_at(page, folder, "confirm")
+    page.get_by_role("button", name="Use a passkey").click()
+    page.wait_for_url(lambda url: not url.startswith(place.base))
+    assert [said for said in complaints if "403" not in said] == []
