@@ -70,7 +70,8 @@ class Heart(Protocol):
 def make_app(installation: Installation, heart: Heart, *more_hosts: str) -> FastAPI:
     """Make the web app; ``more_hosts`` are names it answers to besides its own address."""
     app = FastAPI(title="duewell", openapi_url=None, docs_url=None, redoc_url=None)
-    app.add_middleware(Guard, hosts=hosts_of(installation.settings.duewell_base_url, *more_hosts))
+    base = installation.settings.duewell_base_url
+    app.add_middleware(Guard, hosts=hosts_of(base, *more_hosts), https=base.startswith("https://"))
     app.add_exception_handler(HTTPException, _not_here)
     _add_checks(app, installation, heart)
     add_stops(app, installation)

@@ -20,7 +20,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_RAW_HEADERS = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
+_ONLY_HTTPS = {"Strict-Transport-Security": "max-age=31536000"}  # a year, for this name alone
 
 
 def port_of(base_url: str) -> int:
@@ -46,10 +46,12 @@ def is_allowed(host_header: str, hosts: Iterable[str]) -> bool:
 class Guard:
     """The outermost layer of the web app."""
 
-    def __init__(self, app: ASGIApp, hosts: Iterable[str]) -> None:
-        """Stand before ``app`` and let in what asks for one of ``hosts``."""
+    def __init__(self, app: ASGIApp, hosts: Iterable[str], *, https: bool = False) -> None:
+        """Stand before ``app`` and let in what asks for one of ``hosts``; with ``https`` browsers never go without."""
         self._app = app
         self._hosts = set(hosts)
+        given = {**HEADERS, **(_ONLY_HTTPS if https else {})}
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in given.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -61,7 +63,7 @@ class Guard:
             if message["type"] == "http.response.start":
                 given = message.get("headers", [])
                 own = {name.lower() for name, _value in given}  # a page may be stricter, or framed by ours
-                message["headers"] = [*given, *(pair for pair in _RAW_HEADERS if pair[0] not in own)]
+                message["headers"] = [*given, *(pair for pair in self._headers if pair[0] not in own)]
             await send(message)
 
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
