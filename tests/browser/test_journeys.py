@@ -13,6 +13,7 @@ Place = Any
 OUTPUT = "test-output"
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+SETTINGS = tuple(f"/settings/{name}" for name in ("sender", "calendar", "users", "tokens", "webhooks", "backup"))
 
 
 def become_owner(place: Place, page: Any) -> None:
@@ -94,6 +95,7 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
         "/runs/1",
         "/log/1",
         "/log/chain",
+        *(SETTINGS if size is PHONE else ()),
     ):
         page.goto(place.base + path)
         shots(path.partition("?")[0].strip("/").replace("/", "-"))
