@@ -96,9 +96,16 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
         "/log/1",
         "/log/chain",
         *(SETTINGS if size is PHONE else ()),
+        "/policy",
+        "/reports",
     ):
         page.goto(place.base + path)
         shots(path.partition("?")[0].strip("/").replace("/", "-"))
+    page.goto(f"{place.base}/policy/mails/past_due?language=en")
+    page.get_by_label("Subject").fill("A word about {{ what }}")
+    page.get_by_role("button", name="Look at it").click()
+    page.frame_locator("iframe").get_by_text("A word about invoice").wait_for()
+    shots("words")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("You are signed out.").wait_for()
     assert complaints == []
