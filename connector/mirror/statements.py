@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import ColumnElement, Row, Select, Table, and_, func, or_, select, text, union
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -73,12 +74,14 @@ def customers_facts(
     now: datetime,
     customer_ids: Collection[str] | None = None,
     settled_days: int = SETTLED_DAYS,
+    unread: Callable[[str, Exception], None] | None = None,
 ) -> Iterator[tuple[Statement, ...]]:
     """Yield the statements (one per currency) of each customer who owes or settled something lately, in order of id.
 
-    ``settled_days`` says how lately: a back-test looks at the whole history.
+    ``settled_days`` says how lately: a back-test looks at the whole history. ``unread`` hears of each customer whose
+    rows cannot be read, and the others go on; without it the first such row is an error.
     """
-    yield from _Reader(session, connection, now, settled_days).customers(customer_ids)
+    yield from _Reader(session, connection, now, settled_days).customers(customer_ids, unread)
 
 
 class _Reader:
@@ -104,13 +107,28 @@ class _Reader:
             row.address: row.why for row in self._session.execute(select(_TABLES["suppressed_address"]))
         }
 
-    def customers(self, customer_ids: Collection[str] | None) -> Iterator[tuple[Statement, ...]]:
+    def customers(
+        self, customer_ids: Collection[str] | None, unread: Callable[[str, Exception], None] | None
+    ) -> Iterator[tuple[Statement, ...]]:
         ids = self._candidates(customer_ids)
         for start in range(0, len(ids), _CHUNK):
-            chunk = ids[start : start + _CHUNK]
+            yield from self._read(ids[start : start + _CHUNK], unread)
+
+    def _read(self, chunk: list[str], unread: Callable[[str, Exception], None] | None) -> list[tuple[Statement, ...]]:
+        """Read some customers; where a row of theirs cannot be read, halve them until it is known whose it is."""
+        try:
             loaded = self._load(chunk)
-            for customer_id in chunk:
-                yield tuple(self._statements(customer_id, loaded))
+            return [tuple(self._statements(customer_id, loaded)) for customer_id in chunk]
+        except SQLAlchemyError:  # the database itself
+            raise
+        except Exception as odd:
+            if unread is None:
+                raise
+            if len(chunk) == 1:
+                unread(chunk[0], odd)
+                return []
+            half = len(chunk) // 2
+            return self._read(chunk[:half], unread) + self._read(chunk[half:], unread)
 
     def _candidates(self, customer_ids: Collection[str] | None) -> list[str]:
         """Find who has something open or settled lately."""
