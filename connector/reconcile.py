@@ -89,7 +89,7 @@ def _compare(hour: Hour) -> tuple[list[Difference], int]:
 def _mend(hour: Hour, page: Page, until: datetime) -> list[Difference]:
     page.last = False
     with hour.writing() as session:
-        erased.leave_out(session, hour.connection_id, page, at=hour.now())  # who was erased is no difference, and unnamed
+        erased.leave_out(session, hour.connection_id, page, at=hour.now())  # who was erased is no difference
         found = list(_differences(session, hour.connection_id, page, until))
         counts = store_page(session, hour.connection_id, page, at=hour.now())
         merges.follow_invoices(session, hour.connection_id, [each.external_id for each in page.invoices])

@@ -16,11 +16,12 @@ import uvicorn
 from connector.access.sign_in import first_link
 from connector.installation import Installation
 from connector.outgoing import deliver
+from connector.privacy import retention
 from connector.run import run_connection
 from connector.scheduler import Scheduler
 from connector.web.app import make_app
 
-ERRANDS = (deliver.work,)
+ERRANDS = (deliver.work, retention.work)
 log = logging.getLogger("duewell.serve")
 
 

@@ -93,6 +93,7 @@ def run(
     from connector.access.connections import is_paused
     from connector.access.tokens import finish_interrupted_refreshes
     from connector.database import reading
+    from connector.privacy import retention
 
     with opened() as installation:
         with reading(installation.engine) as session:
@@ -104,6 +105,7 @@ def run(
             say("There is nothing to run: no company is connected (duewell connect xero), or all are paused.")
         with _stops_gracefully(installation):
             results = _run_all(installation, [row.id or 0 for row in rows], dry_run=dry_run)
+        retention.work(installation)
     if as_json:
         put_json([_as_dict(result) for result in results])
     else:

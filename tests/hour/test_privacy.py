@@ -23,8 +23,9 @@ from connector.people.customers import UnknownCustomerError, find_customer, set_
 from connector.people.invoices import find_invoice, say
 from connector.portal import answers, links
 from connector.portal.answers import Answer
+from connector.privacy import retention
 from connector.privacy.held import RULES
-from connector.tables import AnswerRow, CustomerRow, DecisionRow, InvoiceRow, OutboxEntry, TakenStep
+from connector.tables import AnswerRow, CustomerRow, DecisionRow, InvoiceRow, MalformedRow, OutboxEntry, TakenStep
 
 TODAY = date(2026, 6, 10)
 TRACES = ("Miller", "miller.example", "Ann Lee", "chairs", "Bathtub")
@@ -204,3 +205,46 @@ def test_of_every_table_it_is_said_what_becomes_of_a_customer_in_it() -> None:
     for name, rule in RULES.items():
         assert set(rule.blank) | ({rule.by} if rule.by else set()) <= set(tables[name].columns.keys()), name
         assert rule.by or rule.why, name
+
+
+def test_what_is_older_than_it_is_kept_goes_once_a_day_and_nothing_happens_twice_for_that(town: Any) -> None:
+    def table(name: str) -> Any:
+        return SQLModel.metadata.tables[name]
+
+    def count(name: str, *where: Any) -> int:
+        with reading(town.installation.engine) as session:
+            return int(session.scalar(select(func.count()).select_from(table(name)).where(*where)) or 0)
+
+    retention.work(town.installation)  # nothing is old yet
+    before, everything = kept(town), {name: count(name) for name in ("decision", "outbox", "task", "sync_log")}
+    assert everything["decision"]
+    town.pass_days(20)
+    retention.keep(town.installation, {"decisions": 10, "mails": 10, "log": 10}, by="ann")
+    with writing(town.installation.engine) as session:
+        raw = MalformedRow(
+            connection_id=town.connection, kind="invoice", external_id="x", raw=b"{}", seen_at=long_ago()
+        )
+        session.add(raw)
+    retention.work(town.installation)
+    assert count("decision") == 0
+    assert count("outbox", table("outbox").c.why == retention.REMOVED) > 0
+    assert count("outbox") == everything["outbox"]
+    assert count("malformed_record", table("malformed_record").c.raw != b"") == 0
+    assert kept(town) == before
+    sound, texts = log(town)
+    assert sound
+    assert texts[-1].startswith("Older than it is kept, and taken away: 1 raw, ")
+    assert sync_log.ERASED in texts
+    retention.work(town.installation)
+    assert log(town)[1] == texts  # once a day
+    town.pass_days(1)
+    retention.work(town.installation)
+    assert log(town)[1] == texts  # and nothing is told where nothing was old
+    for wanted in ({"nonsense": 5}, {"raw": -1}, {"raw": 10**6}):
+        with pytest.raises(retention.RetentionError):
+            retention.keep(town.installation, wanted, by="ann")
+    assert town.run().outcome == "ok"
+
+
+def long_ago() -> datetime:
+    return datetime(2026, 1, 1, tzinfo=UTC)
