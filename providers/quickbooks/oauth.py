@@ -98,6 +98,8 @@ def finish(
     if not code or not realm_id.isdecimal():
         raise Rejected("the answer names no company (realmId) or holds no code", code="realm")
     endpoints = _discover(settings, {}, calls)
+    if answer.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207: where it is said, it must be this vendor
+        raise Rejected("the answer is not Intuit's", code="iss")
     session = _session(settings, endpoints, calls, redirect_uri=redirect_uri)
     fetch, url = session.fetch_token, endpoints.token_endpoint
     token = _ask(lambda: fetch(url, grant_type="authorization_code", code=code, headers=TOKEN_HEADERS))

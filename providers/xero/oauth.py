@@ -59,7 +59,7 @@ def finish(
     settings: XeroSettings, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
 ) -> Consent:
     """Exchange the code for a token and list the organisations this consent opened."""
-    _check_answer(redirected_url, begun.state)
+    _check_answer(redirected_url, begun.state, settings.xero_identity_url)
     session = _session(settings, calls)
     try:
         token = session.fetch_token(
@@ -159,11 +159,14 @@ def _token_url(settings: XeroSettings) -> str:
     return f"{settings.xero_identity_url}/connect/token"
 
 
-def _check_answer(redirected_url: str, state: str) -> None:
+def _check_answer(redirected_url: str, state: str, issuer: str) -> None:
     query = parse_qs(urlsplit(redirected_url).query)
     if not hmac.compare_digest(query.get("state", [""])[0].encode(), state.encode()):
         message = "This is not the answer to the sign-in that was begun here; start the connection again"
         raise Rejected(message, code="state")
+    if query.get("iss", [issuer])[0].rstrip("/") != issuer:  # RFC 9207: where it is said, it must be this vendor
+        message = "This answer is not Xero's; start the connection again"
+        raise Rejected(message, code="iss")
     if error := query.get("error", [""])[0]:
         code = _plain(error)
         denied = "access was not granted" if code == "access_denied" else f"Xero answered {code}"

@@ -85,6 +85,17 @@ def test_a_consent_of_another_ledger_does_not_count(installation: Installation, 
         finish_consent(installation, "quickbooks", url)
 
 
+@pytest.mark.parametrize("ledger", ["xero", "quickbooks"])
+def test_an_answer_that_another_vendor_signs_itself_under_does_not_count(
+    installation: Installation, come_back: ComeBack, ledger: str
+) -> None:
+    """Two vendors send people back here: neither one's answer, nor a code of it, may ever reach the other."""
+    back = come_back(begin_consent(installation, ledger).url)
+    with pytest.raises(ConsentError):
+        finish_consent(installation, ledger, f"{back}&iss=https://other.example")
+    assert f"/callback/{ledger}?" in back
+
+
 def test_a_consent_that_nobody_began_does_not_count(installation: Installation, vendors: Vendors) -> None:
     begin_consent(installation, "xero")
     calls = len(vendors.sandbox.requests)
