@@ -104,6 +104,15 @@ def starts_on(invoice: Invoice) -> date:
 
 def next_rung(row: Row, invoice: Invoice, taken: Taken) -> Upcoming | None:
     """Find the next mail after the due date: the first above everything taken, and the day from which it is due."""
+    start_on = starts_on(invoice)
+    found = _next_rung(row, start_on, taken)
+    return Upcoming(found.step, start_on + timedelta(days=found.day)) if found is not None else None
+
+
+def _next_rung(row: Row, start_on: date, taken: Taken) -> Rung | None:
+    """Find the next rung with its day as it is by now: counted from the start, never too close to the rung before."""
+    if not taken:  # hot: nothing was done yet for most invoices
+        return row.rungs[0] if row.rungs else None
     above = -1
     for place, rung in enumerate(row.rungs):
         if rung.step in taken:
@@ -111,11 +120,10 @@ def next_rung(row: Row, invoice: Invoice, taken: Taken) -> Upcoming | None:
     if above + 1 >= len(row.rungs):
         return None
     rung = row.rungs[above + 1]
-    on = starts_on(invoice) + timedelta(days=rung.day)
-    if above >= 0:
-        before = row.rungs[above]
-        on = max(on, taken[before.step] + timedelta(days=rung.day - before.day))
-    return Upcoming(rung.step, on)
+    if above < 0:
+        return rung
+    before = row.rungs[above]
+    return Rung(rung.step, max(rung.day, (taken[before.step] - start_on).days + rung.day - before.day))
 
 
 def early_steps(row: Row, invoice: Invoice, taken: Taken) -> list[tuple[Step, date, date]]:
@@ -173,22 +181,24 @@ def early_due(row: Row, invoice: Invoice, taken: Taken, today: date, leaves_on: 
 def task_due(row: Row, invoice: Invoice, taken: Taken, today: date) -> Step | None:
     """Find the most advanced task that is due, was not made yet, and is above every task made."""
     due: Step | None = None
+    start_on = starts_on(invoice)
+    since = (today - start_on).days
+    if since < 0:
+        return None
     for task in row.tasks:
         if task.step in taken:
             due = None
-        elif (on := task_day(task, invoice, taken)) is not None and on <= today:
+        elif (day := _task_day(task, start_on, taken)) is not None and day <= since:
             due = task.step
     return due
 
 
-def task_day(task: TaskDay, invoice: Invoice, taken: Taken) -> date | None:
-    """Tell from when a task is due; ``None`` while the mail that comes before it was not sent."""
+def _task_day(task: TaskDay, start_on: date, taken: Taken) -> int | None:
+    """Tell from which day a task is due, counted from the start; ``None`` while the mail before it was not sent."""
     if task.after is None:
-        return starts_on(invoice) + timedelta(days=task.day)
+        return task.day
     before_on = taken.get(task.after)
-    if before_on is None:
-        return None
-    return max(starts_on(invoice) + timedelta(days=task.day), before_on + timedelta(days=task.gap))
+    return None if before_on is None else max(task.day, (before_on - start_on).days + task.gap)
 
 
 def suspension_day(row: Row, invoice: Invoice, notice_on: date) -> date | None:
@@ -209,17 +219,24 @@ def tell_owner_due(row: Row, invoice: Invoice, taken: Taken, today: date) -> boo
 
 def upcoming(row: Row, invoice: Invoice, taken: Taken, today: date, *, fees: bool) -> Upcoming | None:
     """Find what comes next after today if nothing changes: the earliest step that was not taken yet."""
-    days: list[Upcoming] = []
     start_on = starts_on(invoice)
-    if start_on >= today:
-        days += [Upcoming(step, on) for step, on, _ in early_steps(row, invoice, taken) if step not in taken]
-    rung = next_rung(row, invoice, taken)
-    if rung:
-        days.append(rung)
+    since = (today - start_on).days
+    days: list[tuple[int, Step]] = []
+    if since <= 0:
+        early = early_steps(row, invoice, taken)
+        days += [((on - start_on).days, step) for step, on, _ in early if step not in taken]
+    rung = _next_rung(row, start_on, taken)
+    if rung is not None:
+        days.append((rung.day, rung.step))
     for task in row.tasks:
-        if task.step not in taken and (on := task_day(task, invoice, taken)) is not None:
-            days.append(Upcoming(task.step, on))
-    for step, day in ((Step.TELL_OWNER, row.tell_owner), (Step.LATE_FEE, row.late_fee if fees else None)):
-        if day is not None and step not in taken:
-            days.append(Upcoming(step, start_on + timedelta(days=day)))
-    return min((each for each in days if each.on > today), key=lambda each: each.on, default=None)
+        if task.step not in taken and (day := _task_day(task, start_on, taken)) is not None:
+            days.append((day, task.step))
+    if row.tell_owner is not None and Step.TELL_OWNER not in taken:
+        days.append((row.tell_owner, Step.TELL_OWNER))
+    if fees and row.late_fee is not None and Step.LATE_FEE not in taken:
+        days.append((row.late_fee, Step.LATE_FEE))
+    first: tuple[int, Step] | None = None
+    for each in days:
+        if each[0] > since and (first is None or each[0] < first[0]):
+            first = each
+    return Upcoming(first[1], start_on + timedelta(days=first[0])) if first is not None else None
