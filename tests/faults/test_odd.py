@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select, text, update
 from sqlmodel import col
 
 from connector import lease
 from connector.access.connections import disconnect
 from connector.database import reading, writing
+from connector.deciding import decide_again
+from connector.hour import Hour
 from connector.letters import write as letters
-from connector.tables import Connection, SyncRun
+from connector.people.customers import set_customer
+from connector.tables import AnswerRow, Connection, InvoiceRow, SyncRun, Task
 from providers.sandbox.faults import Rule
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
@@ -142,3 +146,54 @@ def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_ma
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
     assert len(town.mails()) == 4
+
+
+@pytest.mark.parametrize("town", ["xero"], indirect=True)
+def test_a_customer_whose_rows_cannot_be_read_is_left_out_alone_and_a_person_is_told(town: Any) -> None:
+    broken = late(town, "Birch Ltd")
+    late(town, "Cole Ltd")
+    assert town.run(dry_run=True).outcome == "ok"
+    with reading(town.installation.engine) as session:
+        customer = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == broken)).one().customer_id
+    set_customer(town.installation, town.connection, customer, {"hold_until_on": date(2026, 1, 1)}, by="Ann")
+    spoil = text("UPDATE customer_setting SET hold_until_on = :day")
+    with town.installation.engine.begin() as connection:
+        connection.execute(spoil, {"day": "2026-13-77"})
+    for _hour in range(2):
+        result = town.run()
+        assert result.outcome == "failed"
+        assert "ValueError" in result.why
+        town.sandbox.clock.advance(timedelta(hours=1))
+    assert {to for (to,), _subject in town.mails()} == {"accounts@ashdown.example", "accounts@cole.example"}
+    with town.installation.engine.begin() as connection:
+        [why] = connection.execute(select(col(Task.why)).where(col(Task.code) == "odd")).scalars()
+        assert "cannot be read (ValueError)" in why
+        answers = select(col(AnswerRow.code)).join(InvoiceRow, col(InvoiceRow.external_id) == AnswerRow.invoice_id)
+        assert connection.execute(answers.where(col(InvoiceRow.number) == broken)).scalars().all() == ["odd"]
+        connection.execute(spoil, {"day": "2026-01-01"})
+    assert town.run().outcome == "ok"
+    assert len(town.mails()) == 3
+
+
+@pytest.mark.parametrize("town", ["xero"], indirect=True)
+def test_an_invoice_that_changes_its_customer_keeps_one_answer(town: Any) -> None:
+    late(town, "Birch Ltd")
+    town.run()
+    with writing(town.installation.engine) as session:
+        moved, other = session.scalars(select(InvoiceRow).order_by(col(InvoiceRow.number))).all()
+        moved.customer_id = other.customer_id
+        hour = Hour(
+            installation=town.installation,
+            lease=lease.Lease(town.installation, town.connection, 0),
+            connection_id=town.connection,
+            run_id=1,
+            books=town.books.provider,
+            ledger=Mock(),
+            mailer=None,
+            calls=Mock(),
+            started_at=town.sandbox.clock.now(),
+        )
+        decide_again(hour, session, [other.customer_id])
+        answers = {row.invoice_id: row.customer_id for row in session.scalars(select(AnswerRow))}
+    assert answers[moved.external_id] == other.customer_id
+    assert len(answers) == 2
