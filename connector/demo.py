@@ -44,20 +44,20 @@ def run_demo(
 ) -> int:
     """Run the demo and return the exit status. ``tell`` gets progress, ``show`` the story, ``ready`` its address."""
     with ExitStack() as stack:
-        today = _last_working_moment(datetime.now(UTC))
+        today = last_working_moment(datetime.now(UTC))
         sandbox = Sandbox(now=today - timedelta(days=LIVE_FOR_DAYS))
         sandbox.xero.limits.minute = 0  # its clock stands while a run is under way: a minute would never end
         vendors = stack.enter_context(sandbox.serve())
         home = stack.enter_context(_home())
-        installation = stack.enter_context(_installation(sandbox, vendors, home, port))
+        installation = stack.enter_context(demo_installation(sandbox, vendors, home, port))
         tell(f"Xero, QuickBooks Online and SendGrid, make-believe, listen on {vendors}")
         tell(f"this demo's own database: {home / 'duewell.db'} (removed when it ends)")
-        connections = _connect_both(installation, tell)
+        connections = connect_both(installation, tell)
         for connection in connections:
             tell(f"{connection.name}: first pull of all its books, in mode observe; then live")
             run_connection(installation, connection.id or 0, tell=_now_and_then(tell, connection.name))
             set_mode(installation, connection.id or 0, "live", by="the demo")
-        results = _live_until(installation, sandbox, connections, today, tell)
+        results = live_until(installation, sandbox, connections, today, tell)
         for result in results:
             show("")
             for line in result.story:
@@ -72,7 +72,7 @@ def run_demo(
         return 0 if all(result.outcome in {"ok", "later"} for result in results) else 1
 
 
-def _last_working_moment(now: datetime) -> datetime:
+def last_working_moment(now: datetime) -> datetime:
     """Find the latest weekday afternoon that is not in the future: offices are open where the customers are."""
     moment = now.replace(hour=HOUR_UTC, minute=0, second=0, microsecond=0)
     while moment > now or moment.weekday() >= SATURDAY:
@@ -90,7 +90,8 @@ def _home() -> Iterator[Path]:
 
 
 @contextmanager
-def _installation(sandbox: Sandbox, vendors: str, home: Path, port: int) -> Iterator[Installation]:
+def demo_installation(sandbox: Sandbox, vendors: str, home: Path, port: int) -> Iterator[Installation]:
+    """Open an installation whose vendors are the make-believe ones, with the demo's policy."""
     own = {name.lower(): value for name, value in sandbox.settings(vendors).items()}
     own |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
     own |= {"duewell_base_url": f"http://localhost:{port}", "duewell_secret_keys": ""}
@@ -103,7 +104,8 @@ def _installation(sandbox: Sandbox, vendors: str, home: Path, port: int) -> Iter
         installation.close()
 
 
-def _connect_both(installation: Installation, tell: Callable[[str], None]) -> list[Connection]:
+def connect_both(installation: Installation, tell: Callable[[str], None]) -> list[Connection]:
+    """Connect a company on each ledger, consenting as a person would."""
     made: list[Connection] = []
     for name in ("xero", "quickbooks"):
         request = begin_consent(installation, name)
@@ -113,7 +115,7 @@ def _connect_both(installation: Installation, tell: Callable[[str], None]) -> li
     return made
 
 
-def _live_until(
+def live_until(
     installation: Installation,
     sandbox: Sandbox,
     connections: list[Connection],
