@@ -49,6 +49,10 @@ bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured 
 screenshots: $(READY) ## Take the pictures of the README and the docs anew, from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
 
+sbom: $(READY) ## List everything that comes with duewell, as CycloneDX JSON, in build/sbom.json
+	@mkdir -p build
+	$(BIN)/python docs/sbom.py > build/sbom.json
+
 format: $(READY) ## Format the code and mend what ruff can mend by itself
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
