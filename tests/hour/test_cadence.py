@@ -17,9 +17,9 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 # `make ninety` lives all ninety days at every cadence (26,000 runs and more for each ledger, most of an hour); everyday
-# tests live five days of hours, over the change of the clocks, and half a day of five minutes.
-HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "5"))
-FIVE_MINUTES_DAYS = float(os.environ.get("FIVE_MINUTES_DAYS", "0.5"))
+# tests live four days of hours, over the change of the clocks, and a day's business hours of five minutes.
+HOURLY_DAYS = int(os.environ.get("HOURLY_DAYS", "4"))
+FIVE_MINUTES_DAYS = float(os.environ.get("FIVE_MINUTES_DAYS", "0.35"))
 START = datetime(2026, 3, 26, 11, 0, tzinfo=UTC)  # three days before the clocks change in London
 EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no mail leaves anywhere
 
