@@ -217,10 +217,12 @@ def test_the_ledgers_own_fee_means_no_second_one(town_at: Any) -> None:
         _add_the_ledgers_own_fee(town)
         town.live()
         town.policy(AUTOMATIC)
-        live(town, 15)
-        live(town, 15, every=3)
+        said = []
+        for _turn in range(14):
+            live(town, 2, every=2)
+            said.append(answer(town, town.number))
         assert listed(town) == []
-        assert "the ledger has put one of its own on this invoice" in answer(town, town.number)
+        assert any("the ledger has put one of its own on this invoice" in each for each in said), said
 
 
 REFUSED = {
