@@ -15,7 +15,7 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults ninety bench screenshots lock format clean
+.PHONY: help demo test lint types unit faults ninety bench screenshots sbom lock format clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
