@@ -13,6 +13,7 @@ from connector import outbox
 from connector.effects import short_key
 from connector.hour import Hour
 from connector.lanes import about, done, doubt, put_off, refused, settle, wait
+from connector.people import writeback
 from connector.tables import Connection, InvoiceRow, OutboxEntry
 from providers.errors import RateLimited, Reconnect, Rejected, TryLater, Unknown
 from providers.ledger import LateFeeInvoice, Posted
@@ -123,7 +124,7 @@ def _call(hour: Hour, session: Session, connection: Connection, entry: OutboxEnt
         text = note_text(session, connection, entry)
         return lambda: ledger.add_note(invoice_id, text, key)
     if entry.kind == "late_fee":
-        fee = _fee(entry)
+        fee = _fee(entry)._replace(booking=writeback.booking(session, entry.connection_id))
         return lambda: ledger.post_late_fee(fee, key)
     fee_id, today = str(entry.payload["fee_id"]), hour.today(connection)
     return lambda: ledger.waive_late_fee(fee_id, key, reason=entry.payload["reason"], on=today)

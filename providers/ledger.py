@@ -144,6 +144,24 @@ class Page:
     afresh: bool = False
 
 
+class Booking(NamedTuple):
+    """How a person wants late fees booked, by the ledger's own ids; "" leaves it to the ledger's default."""
+
+    account: str = ""
+    tax: str = ""
+    theme: str = ""
+    item: str = ""
+
+
+class Choice(NamedTuple):
+    """One way a part of a ``Booking`` can be; ``why`` says why it is taken where nobody chose, "" for all others."""
+
+    part: str
+    id: str
+    name: str
+    why: str = ""
+
+
 class LateFeeInvoice(NamedTuple):
     """A late fee to post as a new invoice; ``number`` is deterministic (at most 21), ``of_number`` the original's.
 
@@ -160,6 +178,7 @@ class LateFeeInvoice(NamedTuple):
     due_on: date
     description: str
     lines: tuple[tuple[str, Decimal], ...] = ()
+    booking: Booking = Booking()
 
     @property
     def priced(self) -> tuple[tuple[str, Decimal], ...]:
@@ -226,6 +245,10 @@ class Ledger(Protocol):
 
     def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
         """Create the fee invoice, idempotent under ``key`` and by its deterministic number."""
+        ...
+
+    def fee_choices(self) -> list[Choice]:
+        """List how late fees can be booked here, part by part; each part's default has a ``why``."""
         ...
 
     def find_invoice(self, number: str) -> Posted | None:

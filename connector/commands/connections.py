@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from connector.commands.terminal import (
+    CommandError,
     JsonOption,
     ListGroup,
     group,
@@ -54,6 +55,7 @@ def connect(
             return
         for row in rows:
             put(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
+        say("How late fees would be booked there, and why: duewell connections writeback CONNECTION")
         say("Next: duewell run, then duewell plan. Nothing leaves before: duewell connections mode CONNECTION live")
 
 
@@ -145,6 +147,41 @@ def owner(
         owner = "" if person.strip().lower() == "none" else person
         name = set_default_owner(installation, id_of(installation, connection), owner, by=who())
     put(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
+
+
+@connections.command()
+def writeback(
+    connection: ConnectionArgument,
+    account: Annotated[str | None, typer.Option(help="Xero: the account's code or name.")] = None,
+    tax: Annotated[str | None, typer.Option(help="The tax rate or code, or its name.")] = None,
+    theme: Annotated[str | None, typer.Option(help="Xero: the branding theme, by its name.")] = None,
+    item: Annotated[str | None, typer.Option(help="QuickBooks: the service item, by its name.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how late fees are booked in the ledger and why, or choose it: asked once, remembered.
+
+    "default" as a value leaves it to the ledger again.
+    """
+    from connector.people.writeback import NoSuchChoice, choose, describe
+    from providers.errors import ProviderError
+
+    given = {"account": account, "tax": tax, "theme": theme, "item": item}
+    wanted = {part: said for part, said in given.items() if said is not None}
+    with opened() as installation:
+        connection_id = id_of(installation, connection)
+        try:
+            if wanted:
+                choose(installation, connection_id, wanted, by=who())
+            parts = describe(installation, connection_id)
+        except (NoSuchChoice, ProviderError) as problem:
+            raise CommandError(str(problem)) from None
+    if as_json:
+        put_json(parts)
+        return
+    for part in parts:
+        put(f"{part['part']}: {part['name']} ({part['why']})")
+        for other in part["others"]:
+            put(f"    or {other['name']}: --{part['part']} {other['id']}")
 
 
 @connections.command()

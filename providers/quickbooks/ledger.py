@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from policies.receivables import Company
 from providers.errors import Rejected
 from providers.http import READ, unclear
-from providers.ledger import Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
+from providers.ledger import Choice, Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
 from providers.quickbooks import countries, mapping, queries, waivers
 from providers.quickbooks.client import Client
 from providers.quickbooks.pull import CDC_FULL, Pull
@@ -86,6 +86,10 @@ class QuickBooksLedger:
     def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
         """Create the fee invoice."""
         return self._writer.post_late_fee(fee, key)
+
+    def fee_choices(self) -> list[Choice]:
+        """List how fees can be booked."""
+        return self._writer.fee_choices()
 
     def find_invoice(self, number: str) -> Posted | None:
         """Find a live invoice by its number."""

@@ -15,7 +15,7 @@ import msgspec
 
 from providers.errors import Rejected
 from providers.http import READ, WRITE, unclear
-from providers.ledger import LateFeeInvoice, Posted
+from providers.ledger import Choice, LateFeeInvoice, Posted
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.shapes import Invoice, Named, QueryReply, Single
@@ -59,7 +59,7 @@ class Writer:
         there = self.find_invoice(fee.number)
         if there is not None:
             return there
-        invoice = self._fee_invoice(fee, self._fee_item())
+        invoice = self._fee_invoice(fee, fee.booking.item or self._fee_item())
         try:
             body = self._client.create("Invoice", _encode(invoice), request_id(key))
         except Rejected as refused:
@@ -90,11 +90,12 @@ class Writer:
             "DocNumber": fee.number[:NUMBER_MAX],
             "PrivateNote": f"{mapping.FEE_NOTE}{fee.of_number} (Id {fee.of_invoice_id})",
         }
-        tax_code = self._tax_code()
+        tax_code = fee.booking.tax or self._tax_code()
         if tax_code:
             sells["TaxCodeRef"] = {"value": tax_code}
         if self._country() != "US":
-            invoice["GlobalTaxCalculation"] = "TaxExcluded" if tax_code else "NotApplicable"
+            taxed = "TaxInclusive" if fee.booking.tax else "TaxExcluded"  # chosen: the total is the fee all the same
+            invoice["GlobalTaxCalculation"] = taxed if tax_code else "NotApplicable"
         lines = [
             {
                 "DetailType": "SalesItemLineDetail",
@@ -105,6 +106,22 @@ class Writer:
             for text, amount in fee.priced
         ]
         return {**invoice, "Line": lines}
+
+    def fee_choices(self) -> list[Choice]:
+        """List the service items fees can be sold as and, outside the United States, the tax codes."""
+        body = self._client.query(queries.select("Item", queries.equal("Type", "Service")))
+        items = queries.decoded(body, QueryReply, READ).query_response.item
+        there = any(one.name == mapping.FEE_NAME for one in items)
+        why = "QuickBooks' own name for it" if there else f"made with the first fee, on the account {FEE_ACCOUNT!r}"
+        found = [Choice("item", "", mapping.FEE_NAME, why)]
+        found += [Choice("item", one.id, one.name) for one in items if one.active is not False]
+        if self._country() == "US":
+            return found
+        default = self._tax_code()
+        body = self._client.query(queries.select("TaxCode"))
+        codes = queries.decoded(body, QueryReply, READ).query_response.tax_code
+        why = "money for being late is no turnover"
+        return [*found, *(Choice("tax", one.id, one.name, why if one.id == default else "") for one in codes)]
 
     def _tax_code(self) -> str:
         """The code of no tax. Outside the United States each line needs one, and which is the company's own affair."""

@@ -1,4 +1,4 @@
-"""Chooses the account that late fees are booked on, from the organisation's own chart: always the same one."""
+"""Chooses the account that late fees are booked on, from the organisation's own chart, and lists what else there is."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from providers.errors import Rejected
-from providers.xero.replies import Account
+from providers.ledger import Choice
+from providers.xero.replies import Account, TaxRate, Theme
 
 _FEE_WORDS = ("late fee", "late payment", "interest income", "interest received")
 _AUSTRALIAN_NO_TAX = "BASEXCLUDED"  # Australia has no "NONE": it would be refused there
@@ -22,13 +23,34 @@ class FeeAccount(NamedTuple):
 def choose_fee_account(accounts: Iterable[Account]) -> FeeAccount:
     """Take the one named for it, else other income, else revenue, else sales; by code among equals."""
     known = list(accounts)
-    usable = [one for one in known if one.code and one.group == "REVENUE" and one.status in {None, "ACTIVE"}]
+    usable = _usable(known)
     if not usable:
         message = "Xero has no active revenue account that a late fee could be booked on; nothing was sent"
         raise Rejected(message, code="account")
     best = min(usable, key=_rank)
     australian = any(one.tax == _AUSTRALIAN_NO_TAX for one in known)
     return FeeAccount(best.code or "", _AUSTRALIAN_NO_TAX if australian else "NONE")
+
+
+def fee_choices(accounts: Iterable[Account], rates: Iterable[TaxRate], themes: Iterable[Theme]) -> list[Choice]:
+    """List accounts, tax rates and branding themes that a fee can have, each part's default with its reason."""
+    known = list(accounts)
+    default = choose_fee_account(known)
+    why_account = "named for it, else other income, else revenue: the first of these there is"
+    found = [
+        Choice("account", one.code or "", f"{one.code} {one.name}", why_account if one.code == default.code else "")
+        for one in sorted(_usable(known), key=_rank)
+    ]
+    for rate in rates:
+        if rate.status in {None, "ACTIVE"} and rate.on_revenue is not False:
+            why = "a fee is money for being late, not for goods" if rate.type == default.tax_type else ""
+            found.append(Choice("tax", rate.type, rate.name, why))
+    found.append(Choice("theme", "", "that of the invoice which is late", "so that the customer knows it"))
+    return [*found, *(Choice("theme", theme.id, theme.name) for theme in themes)]
+
+
+def _usable(accounts: Iterable[Account]) -> list[Account]:
+    return [one for one in accounts if one.code and one.group == "REVENUE" and one.status in {None, "ACTIVE"}]
 
 
 def _rank(account: Account) -> tuple[int, int, str]:

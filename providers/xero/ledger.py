@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 from policies.receivables import Company
 from providers.errors import Reconnect, Rejected, TryLater
 from providers.http import READ, WRITE
-from providers.ledger import Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
+from providers.ledger import Choice, Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
 from providers.xero import replies, waivers
-from providers.xero.fee_account import FeeAccount, choose_fee_account
+from providers.xero.fee_account import FeeAccount, choose_fee_account, fee_choices
 from providers.xero.places import time_zone
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
 from providers.xero.values import optional_day
@@ -160,13 +160,17 @@ class XeroLedger:
             return posted
 
     def _fee_invoice(self, fee: LateFeeInvoice) -> dict[str, Any]:
-        original = self._invoice(fee.of_invoice_id)
+        original, chosen = self._invoice(fee.of_invoice_id), fee.booking
         if self._fee_account is None:
-            accounts = self._read(replies.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
-            self._fee_account = choose_fee_account(accounts)
-        booked = {"AccountCode": self._fee_account.code, "TaxType": self._fee_account.tax_type}
+            self._fee_account = choose_fee_account(self._accounts())
+        untaxed = chosen.tax in {"", self._fee_account.tax_type}
+        booked = {
+            "AccountCode": chosen.account or self._fee_account.code,
+            "TaxType": chosen.tax or self._fee_account.tax_type,
+        }
         lines = [{"Description": text, "Quantity": 1, "UnitAmount": amount, **booked} for text, amount in fee.priced]
-        theme = {"BrandingThemeID": original.branding_theme} if original.branding_theme else {}
+        theme_id = chosen.theme or original.branding_theme
+        theme = {"BrandingThemeID": theme_id} if theme_id else {}
         return {
             "Type": "ACCREC",
             "Status": "AUTHORISED",
@@ -176,10 +180,18 @@ class XeroLedger:
             "CurrencyCode": fee.currency,
             "Date": fee.dated_on.isoformat(),
             "DueDate": fee.due_on.isoformat(),
-            "LineAmountTypes": "NoTax",
+            "LineAmountTypes": "NoTax" if untaxed else "Inclusive",  # either way the total is the fee, to the cent
             "LineItems": lines,
             **theme,
         }
+
+    def _accounts(self) -> list[replies.Account]:
+        return self._read(replies.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
+
+    def fee_choices(self) -> list[Choice]:
+        """List the accounts, tax rates and branding themes a fee can have."""
+        rates = self._read(replies.TaxRates, "get_tax_rates").rates
+        return fee_choices(self._accounts(), rates, self._read(replies.Themes, "get_branding_themes").themes)
 
     def find_invoice(self, number: str) -> Posted | None:
         """Find a live sales invoice by its number."""

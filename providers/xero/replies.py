@@ -127,3 +127,34 @@ class Accounts(Struct, rename={"accounts": "Accounts"}):
     """Reply of the accounts endpoint."""
 
     accounts: list[Account] = []
+
+
+class TaxRate(
+    Struct,
+    rename={"name": "Name", "type": "TaxType", "status": "Status", "on_revenue": "CanApplyToRevenue"},
+):
+    """A rate that a line can be taxed by."""
+
+    name: str = ""
+    type: str = ""
+    status: str | None = None
+    on_revenue: bool | None = None
+
+
+class TaxRates(Struct, rename={"rates": "TaxRates"}):
+    """Reply of the tax rates endpoint."""
+
+    rates: list[TaxRate] = []
+
+
+class Theme(Struct, rename={"id": "BrandingThemeID", "name": "Name"}):
+    """How an invoice looks."""
+
+    id: str = ""
+    name: str = ""
+
+
+class Themes(Struct, rename={"themes": "BrandingThemes"}):
+    """Reply of the branding themes endpoint."""
+
+    themes: list[Theme] = []

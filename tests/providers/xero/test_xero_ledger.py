@@ -123,12 +123,13 @@ def test_an_invoice_that_cannot_be_read_is_not_called_gone(xero: Any, ledger: Xe
     assert (page.deleted, len(page.malformed)) == ([], 1)
 
 
-def test_a_look_reads_each_kind_of_credit_once(xero: Any, ledger: XeroLedger) -> None:
+def test_a_look_reads_each_kind_of_credit_and_the_contacts_once(xero: Any, ledger: XeroLedger) -> None:
     ledger.look([], ["c1", "c2", "c3"], NOW)
-    assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments"]
-    assert {query["where"] for query in xero.queries} == {'Status=="AUTHORISED"'}
+    assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments", "Contacts"]
+    assert {query["where"] for query in xero.queries[:3]} == {'Status=="AUTHORISED"'}
+    assert xero.queries[3]["IDs"] == "c1,c2,c3", "an address changed a minute ago is where the mail goes"
     ledger.look([], ["c1"], NOW)
-    assert xero.queries[-1]["where"] == 'Contact.ContactID==Guid("c1")'
+    assert xero.queries[-2]["where"] == 'Contact.ContactID==Guid("c1")'
 
 
 def test_a_note_is_put_once_with_its_key(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
