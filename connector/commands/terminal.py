@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from connector.tables import Connection
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+_LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
@@ -82,6 +83,7 @@ def opened() -> Iterator[Installation]:
     from connector.settings import load_settings
 
     installation = open_installation(load_settings())
+    _log_to_file(installation.settings.duewell_home)
     try:
         yield installation
     finally:
@@ -203,9 +205,18 @@ def group(kind: type[Group], text: str) -> typer.Typer:
 def log_to_stderr() -> None:
     """Send our own log to stderr, for the commands that stay."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(logging.Formatter(_LOG_LINE))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("duewell").setLevel(logging.INFO)
+
+
+def _log_to_file(home: Path) -> None:
+    """Keep our own log in a file, for the commands that end: a person at the terminal is told in plain words."""
+    from connector.access.private_files import private_folder
+
+    handler = logging.FileHandler(private_folder(home / "logs") / "duewell.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter(_LOG_LINE))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])  # nothing where the log goes to stderr already
 
 
 def in_words(problem: Exception) -> str:

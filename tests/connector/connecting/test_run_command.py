@@ -52,6 +52,24 @@ def test_a_run_tells_its_story_and_one_company_that_needs_a_person_does_not_stop
     assert any("Read" in line for line in results[quickbooks.id]["story"])
 
 
+def test_a_fault_of_our_own_is_said_in_words_and_kept_in_the_log_file(
+    duewell: Command, installation: Installation, consent: GiveConsent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consent(installation, "quickbooks")
+
+    def breaks(_hour: object) -> None:
+        raise KeyError("a secret of a record")
+
+    monkeypatch.setattr("connector.pull.read_the_books", breaks)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+    said = duewell("run")
+    assert said.exit_code == 1
+    assert "A fault of duewell (KeyError)" in said.out
+    assert "Traceback" not in said.out + said.err
+    assert "secret" not in said.out + said.err
+    assert "Traceback" in (installation.settings.duewell_home / "logs" / "duewell.log").read_text()
+
+
 def test_a_dry_run_of_a_live_company_sends_nothing(
     duewell: Command, installation: Installation, consent: GiveConsent, vendors: Vendors, now_and_here: None
 ) -> None:
