@@ -52,9 +52,9 @@ def write(hour: Hour, entry_id: int) -> Mail:
     return _written(hour, entry_id, mails.compose)
 
 
-def own_lines(hour: Hour, entry_id: int) -> dict[str, str]:
-    """Write the lines of a customer's mail that a person may change, as they would be written now."""
-    return _written(hour, entry_id, mails.own_lines)
+def write_with_lines(hour: Hour, entry_id: int) -> tuple[Mail, dict[str, str]]:
+    """Write a customer's mail, and by themselves the lines of it that a person may change."""
+    return _written(hour, entry_id, lambda facts: (mails.compose(facts), mails.own_lines(facts)))
 
 
 def _written(hour: Hour, entry_id: int, make: Callable[[mails.MailFacts], T]) -> T:

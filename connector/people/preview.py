@@ -33,10 +33,10 @@ def letter(installation: Installation, entry: OutboxEntry) -> Mail:
         raise NoPreview(str(problem)) from problem
 
 
-def own_lines(installation: Installation, entry: OutboxEntry) -> dict[str, str]:
-    """Write the lines of an un-sent mail that a person may change."""
+def with_lines(installation: Installation, entry: OutboxEntry) -> tuple[Mail, dict[str, str]]:
+    """Write the mail of an un-sent entry to a customer, and the lines of it that a person may change."""
     try:
-        return letters.own_lines(_hour(installation, entry), entry.id or 0)
+        return letters.write_with_lines(_hour(installation, entry), entry.id or 0)
     except (letters.CannotWrite, MailError) as problem:
         raise NoPreview(str(problem)) from problem
 

@@ -64,7 +64,7 @@ def clean(name: str, text: str) -> str:
 
 def _as_it_stands(installation: Installation, entry: OutboxEntry) -> dict[str, str]:
     try:
-        return preview.own_lines(installation, entry)
+        return preview.with_lines(installation, entry)[1]
     except preview.NoPreview as problem:
         raise OutboxError(str(problem)) from problem
 

@@ -61,12 +61,14 @@ def entry(visit: Visit) -> Response:
     with reading(visit.installation.engine) as session:
         found = _found(visit, session, visit.number("entry"))
         invoices = outbox_search.invoices(session, found)
-    letter, problem, lines = None, "", {}
+    letter, problem = None, ""
+    lines: dict[str, str] = {}
     if found.entry.kind in {"mail", "owner_mail"} and found.entry.state in _WITH_LETTER:
         try:
-            letter = preview.letter(visit.installation, found.entry)
             if visit.who.may("bookkeeper") and found.can_be_worded:
-                lines = preview.own_lines(visit.installation, found.entry)
+                letter, lines = preview.with_lines(visit.installation, found.entry)
+            else:
+                letter = preview.letter(visit.installation, found.entry)
         except preview.NoPreview as no:
             problem = str(no)
     answer = visit.page("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem, lines=lines)

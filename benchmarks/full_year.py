@@ -1,0 +1,202 @@
+"""Fills the mirror and the log of one company as they are after so many invoices and a year of hours."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, SQLModel
+
+from connector.tables import Connection
+
+NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+_OPEN_SHARE = 0.3
+_CHUNK = 2000
+_TABLES = SQLModel.metadata.tables
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much there is: invoices, of them so many of each customer, and runs with so many lines of the log."""
+
+    invoices: int
+    runs: int
+    lines_of_run: int = 12
+    per_customer: int = 10
+
+    @property
+    def customers(self) -> int:
+        """Count the customers."""
+        return max(self.invoices // self.per_customer, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Books:
+    here: int
+    size: Size
+    first_run: int
+
+    def customer_of(self, n: int) -> str:
+        return f"c{n // self.size.per_customer}"
+
+    def lead_of(self, customer: int) -> str:
+        return f"i{customer * self.size.per_customer}"
+
+    def is_open(self, n: int) -> bool:
+        return n % self.size.per_customer < self.size.per_customer * _OPEN_SHARE
+
+
+def company(session: Session, name: str = "Books Ltd") -> int:
+    """Add a company, in the caller's transaction; returns its connection's id."""
+    row = Connection(
+        short_name=name.lower().replace(" ", "-"), provider="xero", external_id=name, name=name, mode="approve",
+        base_currency="EUR", country="DE", time_zone="Europe/Berlin", health="ok", created_at=NOW - timedelta(days=366),
+        first_pull_done_at=NOW - timedelta(days=365), pulled_at=NOW, live_since_at=NOW - timedelta(days=365),
+    )  # fmt: skip
+    session.add(row)
+    session.flush()
+    return row.id or 0
+
+
+def fill(session: Session, size: Size, company_id: int) -> None:
+    """Fill a company's books and log, in the caller's transaction."""
+    books = _Books(company_id, size, _next_run(session))
+    for table, make, count in (
+        ("customer", _customer, size.customers),
+        ("invoice", _invoice, size.invoices),
+        ("payment", _payment, size.invoices),
+        ("application", _application, size.invoices),
+        ("answer", _answer, size.invoices),
+        ("outbox", _entry, size.runs),
+        ("task", _task, min(size.runs, 30)),
+        ("exception", _exception, min(size.customers, 40)),
+        ("sync_run", _run, size.runs),
+        ("sync_log", _line, size.runs * size.lines_of_run),
+    ):
+        _insert(session, table, (row for n in range(count) if (row := make(books, n))))
+
+
+def _insert(session: Session, table: str, rows: Iterator[dict[str, Any]]) -> None:
+    some: list[dict[str, Any]] = []
+    for row in rows:
+        some.append(row)
+        if len(some) == _CHUNK:
+            session.execute(_TABLES[table].insert(), some)
+            some = []
+    if some:
+        session.execute(_TABLES[table].insert(), some)
+
+
+def _customer(books: _Books, n: int) -> dict[str, Any]:
+    return {
+        "connection_id": books.here, "external_id": f"c{n}", "name": f"Customer {n:05}", "contact_name": "",
+        "region": "", "emails": f"c{n}@example.org", "country": "DE", "language": "", "active": True,
+        "deleted": False, "groups": "", "updated_at": NOW,
+    }  # fmt: skip
+
+
+def _due_on(n: int) -> date:
+    return NOW.date() - timedelta(days=(n * 7) % 330 - 20)
+
+
+def _invoice(books: _Books, n: int) -> dict[str, Any]:
+    due_on, total = _due_on(n), (100 + n % 900) * 10_000
+    settled_on = None if books.is_open(n) else min(due_on + timedelta(days=n % 12), NOW.date())
+    return {
+        "connection_id": books.here, "external_id": f"i{n}", "number": f"INV-{n}", "customer_id": books.customer_of(n),
+        "currency": "EUR", "issued_on": due_on - timedelta(days=30), "due_on": due_on, "total_e4": total,
+        "due_e4": total if settled_on is None else 0, "status": "open" if settled_on is None else "paid",
+        "is_open": settled_on is None, "sent_to_customer": True, "settled_on": settled_on, "reference": "",
+        "ledger_fee": False, "version": "", "lines": "[]", "updated_at": NOW,
+    }  # fmt: skip
+
+
+def _payment(books: _Books, n: int) -> dict[str, Any] | None:
+    row = _invoice(books, n)
+    return None if row["is_open"] else {
+        "connection_id": books.here, "external_id": f"p{n}", "customer_id": row["customer_id"], "currency": "EUR",
+        "paid_on": row["settled_on"], "total_e4": row["total_e4"], "unapplied_e4": 0, "updated_at": NOW,
+    }  # fmt: skip
+
+
+def _application(books: _Books, n: int) -> dict[str, Any] | None:
+    row = _invoice(books, n)
+    return None if row["is_open"] else {
+        "connection_id": books.here, "source_kind": "payment", "source_id": f"p{n}", "invoice_id": f"i{n}",
+        "applied_on": row["settled_on"], "amount_e4": row["total_e4"],
+    }  # fmt: skip
+
+
+def _answer(books: _Books, n: int) -> dict[str, Any] | None:
+    return None if not books.is_open(n) else {
+        "connection_id": books.here, "invoice_id": f"i{n}", "customer_id": books.customer_of(n), "kind": "hold",
+        "code": "not_yet", "why": "Nothing due until then.", "next_step": "second_notice",
+        "next_on": NOW.date() + timedelta(days=n % 30), "run_id": 1, "since_at": NOW,
+    }  # fmt: skip
+
+
+def _entry(books: _Books, n: int) -> dict[str, Any]:
+    """The newest wait for a person or leave soon, all others left in the course of the year."""
+    state = "waiting" if n < 55 else "doubt" if n < 58 else "planned" if n < 60 else "done"
+    customer = n % books.size.customers
+    lead = books.lead_of(customer)
+    ended_at = NOW - timedelta(hours=n) if state in {"done", "doubt"} else None
+    return {
+        "connection_id": books.here, "key": f"{books.here}:mail:{n}", "kind": "mail", "state": state,
+        "customer_id": f"c{customer}", "invoice_id": lead, "currency": "EUR", "step": "past_due",
+        "content": "abc", "why": "Some days late.",
+        "payload": {"to": [f"c{customer}@example.org"], "taken": [[lead, "past_due"]], "listed": [lead],
+                    "due": {lead: "100.00"}, "suspension_on": None},
+        "approved_by": "", "settled_by": "", "attempts": 1, "called_at": ended_at, "ended_at": ended_at,
+        "reference": "", "delivery": "", "answer": "", "planned_at": NOW - timedelta(hours=n),
+    }  # fmt: skip
+
+
+def _task(books: _Books, n: int) -> dict[str, Any]:
+    customer = n % books.size.customers
+    return {
+        "connection_id": books.here, "key": f"{books.here}:task:{n}", "code": "call", "step": "call",
+        "customer_id": f"c{customer}", "invoice_ids": [books.lead_of(customer)], "due_on": NOW.date(),
+        "why": "A call.", "owner": "", "state": "open", "outcome": "", "made_at": NOW, "ended_by": "",
+    }  # fmt: skip
+
+
+def _exception(books: _Books, n: int) -> dict[str, Any]:
+    return {
+        "connection_id": books.here, "customer_id": f"c{n}", "code": "unusual_amount", "invoice_id": books.lead_of(n),
+        "why": "Far above what is usual here.", "since_at": NOW, "settled_by": "",
+    }  # fmt: skip
+
+
+def _next_run(session: Session) -> int:
+    return int(session.execute(select(func.coalesce(func.max(_TABLES["sync_run"].c.id), 0))).scalar_one()) + 1
+
+
+def _run(books: _Books, n: int) -> dict[str, Any]:
+    at = NOW - timedelta(hours=books.size.runs - n)
+    return {
+        "id": books.first_run + n, "connection_id": books.here, "started_at": at, "ended_at": at, "outcome": "ok",
+        "why": "", "dry": False, "numbers": {"mailed": 2, "calls_read": 3},
+    }  # fmt: skip
+
+
+def _line(books: _Books, n: int) -> dict[str, Any]:
+    """Give a line as long as a real one; its seals are not real: a page that shows it does not check them."""
+    kinds = ("decided", "planned", "calling", "mailed", "noted")
+    run, place = divmod(n, books.size.lines_of_run)
+    ends = {0: "run_started", books.size.lines_of_run - 1: "run_ended"}
+    invoice = n % books.size.invoices
+    seal = hashlib.sha256(f"{books.here}:{n}".encode()).hexdigest()
+    return {
+        "connection_id": books.here, "run_id": books.first_run + run,
+        "at": NOW - timedelta(hours=books.size.runs - run),
+        "kind": ends.get(place, kinds[place % len(kinds)]),
+        "customer_id": "" if place in ends else books.customer_of(invoice),
+        "invoice_id": "" if place in ends else f"i{invoice}",
+        "text": f"The friendly reminder about INV-{invoice}: EUR 100.00 was due some days ago.", "facts": "{}",
+        "salt": "", "digest": "", "previous_hash": seal, "hash": seal,
+    }  # fmt: skip
