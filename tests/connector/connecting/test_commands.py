@@ -106,6 +106,7 @@ EVERY_COMMAND = [
         "templates",
         "users",
         "exceptions",
+        "reports",
     ],
     *[f"outbox {name}" for name in ("list", "approve", "reject", "resolve")],
     *["customers list", "customers set", "customers show"],
@@ -325,6 +326,17 @@ def test_a_customer_is_shown_with_who_minds_him(duewell: Command, books: Connect
     text = duewell("customers", "show", "Ada & Sons").out
     assert f"  {told['segment_why']}" in text
     assert "Open invoices:" in text
+
+
+def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, books: Connection) -> None:
+    named = {row["id"] for row in json.loads(duewell("reports", "--json").out)}
+    assert {"ageing", "cash", "fees"} <= named
+    [row] = json.loads(duewell("reports", "ageing", "--json").out)
+    assert (row["id"], row["not_due"], row["to_30"], row["total"]) == ("GBP", "120.50", "120.50", "241.00")
+    [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", books.short_name, "--csv").out))
+    assert (line["Currency"], line["In all"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
+    assert "GBP" in duewell("reports", "ageing").out
+    assert duewell("reports", "taxes").exit_code == 1
 
 
 def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, books: Connection) -> None:
