@@ -20,7 +20,8 @@ __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
 
 _HERE = Path(__file__).parent
 _TONES = ("gentle", "standard", "firm")
-_OF_ALL = frozenset({"segments", "sizes", "hold_out", "policies"})
+_OF_ALL = frozenset({"segments", "sizes", "hold_out", "digest", "policies"})
+LANGUAGES = ("", "en", "de", "fr", "es")  # "": of the company's country
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,7 @@ class ReminderPolicy:
     promises: parts.Promises
     replies: parts.Replies
     ways_to_pay: parts.WaysToPay
+    digest_language: str
     hold_out_percent: int
     document: Table = field(repr=False, compare=False)
     name: str = ""
@@ -151,7 +153,7 @@ def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
         step: parts.StepTable.read(root.section(step.value), step) for step in rules.TABLED
     }
     rules.check({step: each.days for step, each in tables.items()}, findings)
-    statement, hold_out = root.section("statement"), root.section("hold_out")
+    statement, hold_out, digest = root.section("statement"), root.section("hold_out"), root.section("digest")
     policy = ReminderPolicy(
         tone=root.choice("tone", _TONES),
         rows={cell: _row(tables, cell) for cell in parts.CELLS},
@@ -168,10 +170,12 @@ def _read(table: Table, defaults: Table, findings: Findings) -> ReminderPolicy:
         promises=parts.Promises.read(root.section("promise_broken")),
         replies=parts.Replies.read(root.section("replies")),
         ways_to_pay=parts.WaysToPay.read(root.section("ways_to_pay")),
+        digest_language=digest.choice("language", LANGUAGES),
         hold_out_percent=hold_out.whole("percent", 0, MOST_PERCENT),
         document=table,
     )
     hold_out.done()
+    digest.done()
     statement.done()
     root.done()
     return policy

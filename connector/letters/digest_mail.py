@@ -4,31 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import select
-from sqlmodel import Session, col
+from sqlmodel import Session
 
+from connector import policies_store
 from connector.installation import Installation
 from connector.letters import digests, mail_layout
-from connector.letters.languages import ENGLISH, ordinary_spaces
+from connector.letters.digest_lines import Lines
+from connector.letters.languages import ordinary_spaces
 from connector.letters.mails import message_id
 from connector.letters.plain_text import one_line, web_link
 from connector.letters.stop_mail import stop_mail_link
-from connector.mirror.places import today_in
-from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
-from policies.receivables import Step
-from policies.wording import NAMES
+from connector.mirror.places import language_in, today_in
+from connector.tables import Connection, OutboxEntry
 from providers.mailer import Mail
 
-_TOLD = "Its owner is told: "  # how the policy begins its reason
-_LEAVING = "These reminders leave today, unless you stop one:"
 SHOWN_MAX = 25  # lines of one part; the rest is a number
-_CLOSING = (
-    "Reminders go on by themselves. If you know of a reason, a dispute or a promise, please enter it, so that they "
-    "stop or wait."
-)
 
 
 def compose(installation: Installation, session: Session, connection: Connection, entry: OutboxEntry) -> Mail | None:
@@ -36,28 +28,37 @@ def compose(installation: Installation, session: Session, connection: Connection
     [reader] = entry.payload["to"]
     today = today_in(connection.time_zone, installation.now())
     readers = digests.readers_of(session, connection, installation.settings)
+    lines = Lines(session, connection, language_for(session, connection), today)
     leaving = [
         each for each in digests.unsent_mails(session, connection, today) if reader in readers.of(each.customer_id)
     ]
     left = [each for each in digests.left_since(session, connection, today) if reader in readers.of(each.customer_id)]
-    waits = _waits(session, connection, readers, reader, today)
-    told = [f"{item['name']}: {item['why'].removeprefix(_TOLD)}" for item in entry.payload["items"]]
-    if not (leaving or left or waits or told):
+    waits = _waits(session, connection, readers, reader, today, lines)
+    late = [lines.late(item) for item in entry.payload["items"]]
+    if not (leaving or left or waits or late):
         return None
-    names = _names(session, connection, [*leaving, *left])
-    counts = [(len(leaving), "leave today"), (len(left), "left"), (len(waits), "wait for you"), (len(told), "to know")]
-    summary = ", ".join(f"{count} {words}" for count, words in counts if count)
+    counts = {"leave": len(leaving), "went": len(left), "wait": len(waits), "late": len(late)}
+    summary = ", ".join(lines.say(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
     filled = {
+        "language": lines.language.code,
+        "labels": {"invoice": lines.say("customer"), "open": lines.say("owed")},
+        "hello": lines.say("hello"),
         "subject": f"{one_line(connection.name)}: {summary}",
-        "heading": f"Today at {one_line(connection.name)}",
+        "heading": lines.say("heading"),
         "preview": summary,
-        "opening": _part("Late enough to know about", told) + ([_LEAVING] if leaving else []),
-        "rows": [_row(installation, session, each, names, reader) for each in leaving[:SHOWN_MAX]],
-        "notes": _more(leaving) + _part("Left on the last business day", [_said(each, names) for each in left]),
-        "closing": [*_part("Waits for you", waits), _CLOSING],
-        "footer": [f"This mail is for the people of {one_line(connection.name)} alone. There is at most one a day."],
+        "opening": _part(lines, "late", late) + ([lines.say("leave")] if leaving else []),
+        "rows": [_row(installation, each, reader, lines) for each in leaving[:SHOWN_MAX]],
+        "notes": _more(lines, len(leaving)) + _part(lines, "went", [lines.went(each) for each in left]),
+        "closing": [*_part(lines, "wait", waits), lines.say("closing")],
+        "footer": [lines.say("footer")],
     }
     return _mail(installation, connection, entry, reader, filled)
+
+
+def language_for(session: Session, connection: Connection) -> str:
+    """Tell the language of a company's digest: as its policy says, else that of its country."""
+    policy, _version = policies_store.current(session, connection.id)
+    return policy.digest_language or language_in(connection.country)
 
 
 def _mail(
@@ -65,9 +66,6 @@ def _mail(
 ) -> Mail:
     settings, company = installation.settings, one_line(connection.name)
     whole = {
-        "language": "en",
-        "labels": {"invoice": "Customer", "open": "Owed"},
-        "hello": "Hello,",
         "sums": [],
         "button": "",
         "ways_to_pay": "",
@@ -99,62 +97,34 @@ def _mail(
     )
 
 
-def _row(
-    installation: Installation, session: Session, entry: OutboxEntry, names: dict[str, str], reader: str
-) -> dict[str, Any]:
-    owed = ENGLISH.money(
-        sum((Decimal(due) for due in entry.payload.get("due", {}).values()), Decimal(0)), entry.currency
-    )
-    name, step = names.get(entry.customer_id, entry.customer_id), NAMES[Step(entry.step)]
-    numbers = _numbers(session, entry)
-    waits = ", waits for approval" if entry.state == "waiting" else ""
+def _row(installation: Installation, entry: OutboxEntry, reader: str, lines: Lines) -> dict[str, Any]:
+    name, owed, step = lines.customer(entry.customer_id), lines.sum(entry), lines.step(entry)
+    waits = f", {lines.say('unapproved')}" if entry.state == "waiting" else ""
     return {
         "number": name,
         "due": owed,
         "part": "",
-        "lines": [{"text": f"{step}: {numbers}{waits}", "look": "aside"}],
-        "sentence": f"{name}, {ordinary_spaces(owed)}: {step}, {numbers}{waits}",
+        "lines": [{"text": f"{step}{waits}", "look": "aside"}],
+        "sentence": f"{name}, {owed}: {step}{waits}",
         "link": web_link(stop_mail_link(installation, entry.key, reader)),
-        "pay": f"Stop this mail to {name}",
+        "pay": lines.say("stop", customer=name),
     }
 
 
-def _waits(session: Session, connection: Connection, readers: digests.Readers, reader: str, today: date) -> list[str]:
-    said = []
-    for entry in digests.waiting_entries(session, connection):
-        if readers.of(entry.customer_id)[:1] == (reader,):
-            what = "to approve" if entry.state == "waiting" else "in doubt"
-            said.append(f"{what} (duewell outbox, {entry.id}): {entry.why}")
+def _waits(
+    session: Session, connection: Connection, readers: digests.Readers, reader: str, today: date, lines: Lines
+) -> list[str]:
+    entries = digests.waiting_entries(session, connection)
+    said = [lines.waiting(each) for each in entries if readers.of(each.customer_id)[:1] == (reader,)]
     tasks = digests.waiting_tasks(session, connection, today)
-    return said + [f"task {task.id}: {task.why}" for task in tasks if reader in readers.of_task(task)]
+    return said + [lines.task(each) for each in tasks if reader in readers.of_task(each)]
 
 
-def _part(heading: str, said: Sequence[str]) -> list[str]:
+def _part(lines: Lines, name: str, said: Sequence[str]) -> list[str]:
     """Give the paragraphs of a part, its heading first; none where there is nothing."""
     shown = [f"– {one_line(each, 400)}" for each in said[:SHOWN_MAX]]
-    more = [f"– and {len(said) - SHOWN_MAX} more"] if len(said) > SHOWN_MAX else []
-    return [f"{heading}:", *shown, *more] if said else []
+    return [lines.say(name), *shown, *_more(lines, len(said))] if said else []
 
 
-def _more(leaving: Sequence[OutboxEntry]) -> list[str]:
-    rest = len(leaving) - SHOWN_MAX
-    return [f"And {rest} more; all of them are listed by: duewell outbox"] if rest > 0 else []
-
-
-def _said(entry: OutboxEntry, names: dict[str, str]) -> str:
-    doubt = " It is not certain that it arrived." if entry.state == "doubt" else ""
-    fate = f" ({entry.delivery})" if entry.delivery else ""
-    return f"{names.get(entry.customer_id, entry.customer_id)}: {entry.why}{fate}{doubt}"
-
-
-def _names(session: Session, connection: Connection, entries: Sequence[OutboxEntry]) -> dict[str, str]:
-    found = (session.get(CustomerRow, (connection.id, entry.customer_id)) for entry in entries)
-    return {row.external_id: one_line(row.name, 80) for row in found if row is not None}
-
-
-def _numbers(session: Session, entry: OutboxEntry) -> str:
-    ids = [invoice_id for invoice_id, _step in entry.payload["taken"]]
-    query = select(col(InvoiceRow.number)).where(
-        col(InvoiceRow.connection_id) == entry.connection_id, col(InvoiceRow.external_id).in_(ids)
-    )
-    return one_line(", ".join(sorted(session.scalars(query))), 120)
+def _more(lines: Lines, count: int) -> list[str]:
+    return [f"– {lines.say('more', count=str(count - SHOWN_MAX))}"] if count > SHOWN_MAX else []

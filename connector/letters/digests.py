@@ -153,7 +153,7 @@ def _draft(books: str, reader: str, readers: Readers, told: Sequence[TellOwner],
         if reader in readers.of(action.customer_id):
             owned = reader == readers.of(action.customer_id)[0]
             taken = [[invoice, step.value] for invoice, step in action.taken] if owned else []
-            said = {"name": names[action.customer_id], "currency": action.currency, "why": action.why}
+            said = {"name": names[action.customer_id], "invoices": [invoice for invoice, _step in action.taken]}
             items.append({"customer": action.customer_id, "taken": taken, **said})
     ours = "" if reader == readers.default else f":{short_key(reader)}"
     return Draft(

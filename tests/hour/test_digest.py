@@ -12,8 +12,10 @@ import pytest
 from connector.access import team
 from connector.access.connections import set_mode
 from connector.database import reading
+from connector.letters import languages as language
 from connector.letters import stop_mail
 from connector.people.customers import find_customer, set_customer
+from policies.policy import LANGUAGES
 
 SEVEN = datetime(2026, 6, 10, 6, 20, tzinfo=UTC)  # a Wednesday, twenty past seven in London: before mails may leave
 TODAY = date(2026, 6, 10)
@@ -65,12 +67,27 @@ def test_it_comes_once_before_the_mails_it_tells_of(town: Any) -> None:
     assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
 
 
+def test_it_is_written_in_the_language_of_the_company(town: Any) -> None:
+    town.policy('[digest]\nlanguage = "de"\n')
+    town.run()
+    [digest] = digests(town)
+    assert digest.subject == "Small Works Ltd: 2 gehen heute hinaus"
+    first, _second = town.books.numbers
+    assert f"Ashdown Ltd, 1.200,00 £: freundliche Erinnerung, {first}" in digest.text
+    assert "Diese Nachricht an Ashdown Ltd anhalten: http" in digest.text
+    assert 'lang="de"' in digest.html
+
+
+def test_every_language_of_mails_is_one_of_digests() -> None:
+    assert set(LANGUAGES) == set(language.LANGUAGES) | {""}
+
+
 def test_the_next_day_tells_what_left(town: Any) -> None:
     town.run()
     later(town, hours=2)
     later(town, hours=22)
     [_first, second] = digests(town)
-    assert "2 left" in second.subject
+    assert "2 went out" in second.subject
     assert "leave today" not in second.text
 
 
