@@ -1,77 +1,146 @@
-"""Takes the pictures of the README anew: runs the demo, looks at it with a browser, writes PNGs beside this file."""  # noqa: INP001 - a script, no package
+"""Takes the pictures of the README and the docs anew: lives through the demo's days, and looks at it with a browser."""  # noqa: INP001 - a script, no package
 
 from __future__ import annotations
 
 import re
 import shutil
-import subprocess
+import socket
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from playwright.sync_api import Browser, ViewportSize, sync_playwright
+import uvicorn
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+
+from connector import demo
+from connector.access.connections import set_mode
+from connector.access.sign_in import make_link
+from connector.access.users import add_user, find_user
+from connector.database import writing
+from connector.installation import Installation
+from connector.run import run_connection
+from connector.web.app import make_app
+from providers.sandbox import Sandbox
 
 HERE = Path(__file__).parent
 PORT = 8712  # beside a duewell that serves on the usual one
 PHONE = ViewportSize(width=390, height=780)
-DESK = ViewportSize(width=1200, height=780)
+DESK = ViewportSize(width=1100, height=720)
+YOU = "you@demo.example"
 MAIL = re.compile(r'href="(/mails/\d+)"><strong>[^<]*(?:past due|still open)[^<]*<')
 
 
-@contextmanager
-def _demo() -> Iterator[tuple[str, str]]:
-    """Run the demo; give the address of its mails, and the link that signs one in to its web app."""
-    command = [sys.executable, "-m", "connector.cli", "demo", "--no-browser", "--port", str(PORT)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)  # noqa: S603
-    try:
-        yield _addresses(process)
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def _addresses(process: subprocess.Popen[str]) -> tuple[str, str]:
-    mails = ""
-    for line in process.stderr or ():
-        sys.stderr.write(line)
-        found = re.search(r"http://\S+", line)
-        if found and found[0].endswith("/mails"):
-            mails = found[0]
-        if found and f":{PORT}/" in found[0]:
-            return mails, found[0].rstrip(";")
-    message = "the demo ended before its web app was there"
-    raise SystemExit(message)
-
-
-def _mail(browser: Browser, mails: str, scheme: str, name: str) -> None:
-    """Show a mail alone, as a phone does."""
-    page = browser.new_page(viewport=PHONE, color_scheme="dark" if scheme == "dark" else "light")
-    page.goto(mails)
-    found = MAIL.search(page.content())
-    if found is None:
-        message = "there is no mail about an overdue invoice on the first page of the demo's mails"
-        raise SystemExit(message)
-    page.goto(mails.removesuffix("/mails") + found[1])
-    html = page.locator("iframe").first.get_attribute("srcdoc")
-    page.set_content(html or "")
-    page.screenshot(path=HERE / name)
-    page.close()
+class _Heart:
+    def alive(self) -> bool:
+        return True
 
 
 def main() -> None:
     """Take all pictures."""
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    with _demo() as (mails, link), sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium)
+    with ExitStack() as stack:
+        today = demo.last_working_moment(datetime.now(UTC))
+        sandbox = Sandbox(now=today - timedelta(days=demo.LIVE_FOR_DAYS))
+        sandbox.xero.limits.minute = 0  # its clock stands while a run is under way
+        vendors = stack.enter_context(sandbox.serve())
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        installation = stack.enter_context(demo.demo_installation(sandbox, vendors, home, PORT))
+        with writing(installation.engine) as session:
+            add_user(session, YOU, "owner", name="You", by="the demo", at=installation.now())
+        stack.enter_context(_served(installation))
+        driver = stack.enter_context(sync_playwright())
+        chromium = shutil.which("chromium") or shutil.which("google-chrome")
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        _live(installation, sandbox, today, browser)
+        _pages(installation, browser)
         for scheme in ("light", "dark"):
-            _mail(browser, mails, scheme, f"mail-{scheme}.png")
-        page = browser.new_page(viewport=DESK)
-        page.goto(link)
-        page.screenshot(path=HERE / "today.png")
-        page.set_viewport_size(PHONE)
-        page.screenshot(path=HERE / "today-phone.png")
+            _mail(browser, vendors, scheme)
         browser.close()
+
+
+def _live(installation: Installation, sandbox: Sandbox, today: datetime, browser: Browser) -> None:
+    """Connect two companies, look at the first plan, and live through the days; of the second the last mails wait."""
+    one, two = demo.connect_both(installation, _tell)
+    for connection in (one, two):
+        run_connection(installation, connection.id or 0)
+    with _signed_in(installation, browser) as page:
+        _shoot(page, f"/companies/{one.id}/mode?to=live", "first-plan")
+    for connection in (one, two):
+        set_mode(installation, connection.id or 0, "live", by="the demo")
+    demo.live_until(installation, sandbox, [one, two], today - timedelta(days=1), _tell)
+    set_mode(installation, two.id or 0, "approve", by="the demo")
+    demo.live_until(installation, sandbox, [one, two], today, _tell)
+
+
+def _pages(installation: Installation, browser: Browser) -> None:
+    """Take the pictures of the web app."""
+    with _signed_in(installation, browser) as page:
+        for path, name in (("/", "today"), ("/log", "log"), ("/policy", "policy"), ("/reports?company=1", "reports")):
+            _shoot(page, path, name)
+        page.goto(f"{_base()}/outbox?state=waiting")
+        page.get_by_role("link", name=re.compile("mail: (past due|second notice)")).first.click()
+        page.frame_locator("iframe").get_by_text("Kind regards").wait_for()
+        page.get_by_role("heading", name="The mail, as it would").evaluate("heading => heading.scrollIntoView()")
+        page.screenshot(path=HERE / "outbox-mail.png")
+        page.goto(f"{_base()}/customers")
+        page.locator("main a[href*='/customers/']").first.click()
+        page.screenshot(path=HERE / "customer.png")
+        page.set_viewport_size(PHONE)
+        _shoot(page, "/", "today-phone")
+
+
+def _mail(browser: Browser, vendors: str, scheme: str) -> None:
+    """Show a mail alone, as a phone does."""
+    page = browser.new_page(viewport=PHONE, color_scheme="dark" if scheme == "dark" else "light")
+    page.goto(f"{vendors}/mails")
+    found = MAIL.search(page.content())
+    if found is None:
+        message = "there is no mail about an overdue invoice on the first page of the demo's mails"
+        raise SystemExit(message)
+    page.goto(vendors + found[1])
+    html = page.locator("iframe").first.get_attribute("srcdoc")
+    page.set_content(html or "")
+    page.screenshot(path=HERE / f"mail-{scheme}.png")
+    page.close()
+
+
+@contextmanager
+def _signed_in(installation: Installation, browser: Browser) -> Iterator[Page]:
+    """Look with the eyes of the owner; days later nobody is signed in any more, so each look has a link of its own."""
+    with writing(installation.engine) as session:
+        link = make_link(session, find_user(session, YOU), installation.now(), enters=True)
+    page = browser.new_page(viewport=DESK)
+    page.goto(f"{_base()}/welcome/{link}")
+    yield page
+    page.close()
+
+
+@contextmanager
+def _served(installation: Installation) -> Iterator[None]:
+    """Serve the web app, without a scheduler: the days pass by our hand."""
+    server = uvicorn.Server(uvicorn.Config(make_app(installation, _Heart()), log_level="warning"))
+    with socket.create_server(("127.0.0.1", PORT)) as listening:
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        yield
+        server.should_exit = True
+        thread.join()
+
+
+def _shoot(page: Page, path: str, name: str) -> None:
+    page.goto(_base() + path)
+    page.screenshot(path=HERE / f"{name}.png")
+
+
+def _base() -> str:
+    return f"http://localhost:{PORT}"
+
+
+def _tell(text: str) -> None:
+    sys.stderr.write(f"{text}\n")
 
 
 if __name__ == "__main__":
