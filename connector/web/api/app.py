@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
 from connector.installation import Installation
-from connector.web.api import effects, looking, policy, problems, receivables, shapes, work
+from connector.web.api import effects, figures, looking, policy, problems, receivables, shapes, work
 from connector.web.api.gate import Rates
 
 PREFIX = "/api/v1"
@@ -33,7 +33,7 @@ def make_api(installation: Installation) -> FastAPI:
     api.state.installation = installation
     api.state.rates = Rates(installation.now)
     problems.add_to(api)
-    for operations in (looking, effects, receivables, work, policy):
+    for operations in (looking, effects, receivables, work, policy, figures):
         api.include_router(operations.router)
     api.openapi = lambda: _described(api)  # type: ignore[method-assign]
     return api

@@ -123,7 +123,7 @@ def listed(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any
     """Answer with a part of a list; ``key`` tells the place of its last item."""
     shown = rows[: asked.limit]
     more = len(rows) > asked.limit
-    return reply({"items": shown, "next": _cursor(key(shown[-1])) if more else None})
+    return reply({"items": shown, "next": cursor(key(shown[-1])) if more else None})
 
 
 def cut(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any]]) -> Response:
@@ -134,5 +134,6 @@ def cut(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any]])
     return listed(left, asked, key)
 
 
-def _cursor(key: Sequence[Any]) -> str:
+def cursor(key: Sequence[Any]) -> str:
+    """Write the place of an item, for a program to come back with."""
     return base64.urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")

@@ -12,11 +12,13 @@ from connector.access import team
 from connector.database import reading
 from connector.people import agreements, customer_card, customers, invoices
 from connector.people.explain import explain
+from connector.portal import links
+from connector.privacy import export
 from connector.tables import CustomerRow, InvoiceRow, InvoiceSetting
 from connector.web.api import shapes
 from connector.web.api.call import Asked, Call, Within, listed, reply
 from connector.web.api.explained import Explained
-from connector.web.api.gate import Act, Gate, Read
+from connector.web.api.gate import Act, Admin, Gate, Read
 from policies.receivables import Instalment
 
 router = APIRouter(route_class=Gate)
@@ -52,6 +54,28 @@ def set_customer(call: Act, connection: str, customer: CustomerId, body: shapes.
     row = _customer(call, connection, customer)
     changes = _changes(body)
     return reply(customers.set_customer(call.installation, row.connection_id, row.external_id, changes, by=call.by))
+
+
+@router.post("/customers/{connection}/{customer}/link", tags=["customers"], response_model=shapes.Link)
+def give_link(call: Act, connection: str, customer: CustomerId) -> Response:
+    """Give the link to a customer's own page, where he sees what is open and answers."""
+    row = _customer(call, connection, customer)
+    return reply(links.give(call.installation, row.connection_id, row.external_id, by=call.by))
+
+
+@router.post("/customers/{connection}/{customer}/link/revoke", tags=["customers"], response_model=shapes.Revoked)
+def revoke_links(call: Act, connection: str, customer: CustomerId) -> Response:
+    """End all links of a customer; his next mail carries a new one."""
+    row = _customer(call, connection, customer)
+    ended = links.revoke(call.installation, row.connection_id, row.external_id, by=call.by)
+    return reply({"id": row.external_id, "customer": row.name, "revoked": ended})
+
+
+@router.get("/customers/{connection}/{customer}/export", tags=["customers"], response_model=dict[str, Any])
+def export_customer(call: Admin, connection: str, customer: CustomerId) -> Response:
+    """Give everything that is held about a customer, table by table; the log says who asked for it."""
+    row = _customer(call, connection, customer)
+    return reply(export.document(call.installation, row.connection_id, row.external_id, by=call.by))
 
 
 @router.get("/invoices", tags=["invoices"], response_model=shapes.Page[shapes.Invoice])

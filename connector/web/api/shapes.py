@@ -299,6 +299,18 @@ class Task(BaseModel):
     invoices: list[str]
 
 
+class Habits(BaseModel):
+    """How a customer pays, from what he paid."""
+
+    settled: int
+    median: str
+    interval: str
+    late_percent: int
+    weekday: str
+    on_time_run: int
+    broke_promise: bool
+
+
 class Card(BaseModel):
     """All that is known about a customer, each judgement with its inputs."""
 
@@ -316,6 +328,7 @@ class Card(BaseModel):
     segment_why: str
     score: int | float | None = None
     habits_why: str | None = None
+    habits: Habits | None = None
     invoices: list[CardInvoice]
 
 
@@ -360,6 +373,54 @@ class TaskNow(BaseModel):
     state: Literal["open", "done", "moot"]
     outcome: str
     due_on: date
+
+
+class Link(BaseModel):
+    """The link to a customer's own page; "" once it is of no use."""
+
+    id: str
+    customer: str
+    link: str
+    state: str
+    made_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class Revoked(BaseModel):
+    """How many links of a customer were ended."""
+
+    id: str
+    customer: str
+    revoked: int
+
+
+class ReportName(BaseModel):
+    """A report there is."""
+
+    id: str
+    title: str
+
+
+class Column(BaseModel):
+    """A figure of a report's rows; money is in the row's currency."""
+
+    key: str
+    heading: str
+    kind: Literal["text", "number", "money", "days", "share", "day"]
+
+
+class Report(BaseModel):
+    """A report; each item has an ``id`` and what ``columns`` name."""
+
+    name: str
+    title: str
+    question: str
+    formula: str
+    notes: list[str]
+    columns: list[Column]
+    items: list[dict[str, Any]]
+    next: str | None
 
 
 class Policy(BaseModel):
