@@ -144,11 +144,11 @@ def sign_in(installation: Installation, challenge: str, answer: str, browser: Br
         user = session.get_one(User, _used(session, challenge, key, count, now))
         if user.disabled_at is not None:
             raise PasskeyError(_NO)
-        return sessions.begin(session, user, now, browser)
+        return sessions.begin(session, user, now, browser, by="passkey")
 
 
-def prove(installation: Installation, person: Person, token: str, challenge: str, answer: str) -> None:
-    """Take a passkey as the proof that it is still this person who sits there. Raises ``PasskeyError``."""
+def prove(installation: Installation, person: Person, token: str, challenge: str, answer: str) -> str:
+    """Take a passkey as the proof that it is still this person who sits there; returns his session's new token."""
     opened = _open(installation, challenge, _SIGN_IN, person)
     key, count = _verified(installation, opened, answer)
     if key.user_id != person.id:
@@ -156,7 +156,7 @@ def prove(installation: Installation, person: Person, token: str, challenge: str
     now = installation.now()
     with writing(installation.engine) as session:
         _used(session, challenge, key, count, now)
-        sessions.prove(session, token, now)
+        return sessions.prove(session, token, now)
 
 
 def listing(session: Session, person: Person) -> list[Passkey]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,7 @@ from connector.database import reading, writing
 from connector.installation import Installation
 from connector.tables import Passkey, User, WebSession
 
+log = logging.getLogger("duewell.access")
 UNUSED_MAX = timedelta(hours=12)
 SESSION_MAX = timedelta(days=7)
 PROOF_LIFETIME = timedelta(minutes=30)
@@ -42,7 +44,7 @@ class Shown:
     this_one: bool
 
 
-def begin(session: Session, user: User, now: datetime, browser: Browser) -> str:
+def begin(session: Session, user: User, now: datetime, browser: Browser, *, by: str) -> str:
     """Begin a session of a user who has just shown who he is; returns the token for the cookie."""
     if user.disabled_at is not None:
         message = f"{user.email} is disabled."
@@ -60,6 +62,7 @@ def begin(session: Session, user: User, now: datetime, browser: Browser) -> str:
     )
     session.add(row)
     user.signed_in_at = now
+    log.info("user %s signed in by %s, from %s", user.id, by, browser.address or "this machine")
     return token
 
 
@@ -99,11 +102,16 @@ def is_proved(installation: Installation, token: str) -> bool:
         return not (user.password_hash or user.oidc_subject or keys)
 
 
-def prove(session: Session, token: str, now: datetime) -> None:
-    """Note, in the caller's transaction, that this browser has shown who sits before it."""
-    row = _living(session, token, now)
-    if row is not None:
-        row.proved_at = now
+def prove(session: Session, token: str, now: datetime) -> str:
+    """Note, in the caller's transaction, that this browser has shown who sits before it; returns its new token."""
+    row, fresh = _living(session, token, now), secrets.token_urlsafe(32)
+    if row is None:
+        return token
+    kept = row.model_dump() | {"token_hash": session_hash(fresh), "seen_at": now, "proved_at": now}
+    session.delete(row)
+    session.flush()
+    session.add(WebSession(**kept))
+    return fresh
 
 
 def listing(session: Session, person: Person, token: str, now: datetime) -> list[Shown]:

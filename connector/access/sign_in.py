@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import secrets
 from datetime import datetime, timedelta
 
@@ -17,6 +18,7 @@ from connector.database import reading, writing
 from connector.installation import Installation
 from connector.tables import Passkey, SignInAttempt, SignInLink, User
 
+log = logging.getLogger("duewell.access")
 LINK_LIFETIME = timedelta(hours=24)
 PER_ADDRESS_MAX, PER_EMAIL_MAX, PER_ACCOUNT_MAX = 20, 10, 20  # failures: two in an hour, the last in a day
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
@@ -74,7 +76,7 @@ def enter_by_link(installation: Installation, token: str, browser: Browser) -> s
         if not link.enters or user is None:
             return None
         link.used_at = now
-        return sessions.begin(session, user, now, browser)
+        return sessions.begin(session, user, now, browser, by="a link")
 
 
 def choose_password(
@@ -94,7 +96,7 @@ def choose_password(
         if link.user_id is None:
             session.delete(link)
         sync_log.write(session, at=now, kind="password_chosen", text=f"{user.email} chose a password.")
-        return sessions.begin(session, user, now, browser)
+        return sessions.begin(session, user, now, browser, by="a link")
 
 
 def sign_in(installation: Installation, email: str, password: str, browser: Browser) -> str:
@@ -105,14 +107,17 @@ def sign_in(installation: Installation, email: str, password: str, browser: Brow
         message = "This account takes no password alone. Use the passkey, or have a new link made."
         raise SignInError(message)
     with writing(installation.engine) as session:
-        return sessions.begin(session, session.get_one(User, user.id), now, browser)
+        return sessions.begin(session, session.get_one(User, user.id), now, browser, by="password")
 
 
-def prove(installation: Installation, person: Person, token: str, password: str, address: str) -> None:
-    """Check the password of somebody who is signed in, before he does what is dangerous. Raises ``SignInError``."""
+def prove(installation: Installation, person: Person, token: str, password: str, address: str) -> str:
+    """Check the password of somebody who is signed in, before he does what is dangerous; returns his new token.
+
+    Raises ``SignInError``.
+    """
     _checked(installation, person.email, password, address)
     with writing(installation.engine) as session:
-        sessions.prove(session, token, installation.now())
+        return sessions.prove(session, token, installation.now())
 
 
 def change_password(installation: Installation, person: Person, token: str, password: str) -> None:
@@ -138,8 +143,9 @@ def _checked(installation: Installation, email: str, password: str, address: str
 
 
 def note_failure(installation: Installation, address: str, email: str) -> None:
-    """Count a failed sign-in for the limits."""
+    """Count a failed sign-in for the limits, and say so in the program's log."""
     now = installation.now()
+    log.warning("a sign-in failed, from %s", address or "this machine")
     with writing(installation.engine) as session:
         session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
         session.add(SignInAttempt(at=now, address=address, email=email))
@@ -171,6 +177,7 @@ def _refuse_too_many(session: Session, address: str, email: str, now: datetime) 
         or (email and failures(now - _HOUR, email=email) >= PER_EMAIL_MAX)
         or (email and failures(now - _DAY, email=email) >= PER_ACCOUNT_MAX)
     ):
+        log.warning("no sign-in is tried from %s: too many failed", address or "this machine")
         message = "Too many tries. Wait an hour, or have a new link made at the terminal: duewell users reset"
         raise TooManyTriesError(message)
 

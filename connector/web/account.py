@@ -76,7 +76,9 @@ def choose(visit: Visit) -> Response:
 def leave(visit: Visit) -> Response:
     """End the session."""
     sessions.sign_out(visit.installation, visit.token)
-    return with_session(visit.installation, visit.go("/sign-in", said="out"), "")
+    answer = with_session(visit.installation, visit.go("/sign-in", said="out"), "")
+    answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # pages of books do not stay behind in the browser
+    return answer
 
 
 def _form(visit: Visit, code: int, problem: str = "") -> Response:

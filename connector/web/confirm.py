@@ -16,23 +16,22 @@ PASSWORD, PASSKEY = "confirm_password", "confirm_passkey"
 _OURS = {"csrf", "username", PASSWORD, PASSKEY, "challenge"}
 
 
-def ask(visit: Visit) -> Response | None:
-    """Give the page that asks, or None where it was shown just now, or is shown by what came with this form."""
+def ask(visit: Visit) -> Response | str:
+    """Give the page that asks; or the session's token, another one where it was shown by what came with this form."""
     if sessions.is_proved(visit.installation, visit.token):
-        return None
+        return visit.token
     given = {name: next(iter(visit.form.get(name, ())), "") for name in (PASSWORD, PASSKEY)}
     if not any(given.values()):
         return _page(visit, 403)
     try:
         if given[PASSKEY]:
-            passkeys.prove(visit.installation, visit.who, visit.token, visit.sent("challenge", 500), given[PASSKEY])
-        else:
-            sign_in.prove(visit.installation, visit.who, visit.token, given[PASSWORD], visit.browser.address)
+            sealed = visit.sent("challenge", 500)
+            return passkeys.prove(visit.installation, visit.who, visit.token, sealed, given[PASSKEY])
+        return sign_in.prove(visit.installation, visit.who, visit.token, given[PASSWORD], visit.browser.address)
     except sign_in.TooManyTriesError as problem:
         return _page(visit, 429, str(problem))
     except sign_in.SignInError:
         return _page(visit, 403, "That was not it. Nothing was changed.")
-    return None
 
 
 def confirm(visit: Visit) -> Response:

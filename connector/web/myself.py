@@ -81,5 +81,5 @@ ROUTES = (
     Route("POST", "/account/password", change_password, dangerous=True),
     Route("POST", "/account/passkeys", add_passkey, dangerous=True),
     Route("POST", "/account/ways", change_passkeys, dangerous=True),
-    Route("POST", "/account/sessions", end_sessions),
+    Route("POST", "/account/sessions", end_sessions, dangerous=True),
 )

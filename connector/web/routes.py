@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import FastAPI
@@ -95,6 +95,7 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         if person is None:
             return _to_sign_in(route, request)
         if not person.may(route.needs):
+            log.warning("user %s was refused %s %s", person.id, route.method, route.path)
             return _refuse(403, "Not for you", f"This is for those who are {route.needs} here.")
     form = _fields(body)
     if route.method == "POST":
@@ -115,7 +116,7 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         browser=sessions.Browser(request.client.host if request.client else "", request.headers.get("user-agent", "")),
     )
     try:
-        return (confirm.ask(visit) if route.dangerous else None) or route.handler(visit)
+        return _dangerous(visit, route) if route.dangerous else route.handler(visit)
     except NotHere:
         return _refuse(404, "Not found", "There is nothing here.", visit)
     except (NotPossible, OutboxError, UserError, ConsentError) as problem:
@@ -123,6 +124,15 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
     except Exception:  # the answer to a fault of ours has our headers too, and no details
         log.exception("the page %s %s broke", route.method, route.path)
         return _refuse(500, "Something broke", "A fault of duewell itself; its log says where.", visit)
+
+
+def _dangerous(visit: Visit, route: Route) -> Response:
+    """Do what is dangerous once it is shown who asks for it; the session then goes on under another token."""
+    shown = confirm.ask(visit)
+    if isinstance(shown, Response):
+        return shown
+    answer = route.handler(replace(visit, token=shown))
+    return answer if shown == visit.token else with_session(visit.installation, answer, shown)
 
 
 def _fields(body: bytes) -> dict[str, list[str]]:
