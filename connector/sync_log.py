@@ -92,6 +92,18 @@ def erase(
     return len(found)
 
 
+def head(session: Session) -> str:
+    """Give the newest line's hash; noted in another place, it shows also a log that was rewritten as a whole."""
+    newest = select(_LOG.c.hash).order_by(_LOG.c.id.desc()).limit(1)
+    return session.execute(newest).scalar() or _FIRST
+
+
+def holds_line(session: Session, hash_begins: str) -> bool:
+    """Tell whether the log has a line whose hash begins so: in a chain that holds, all before it is as it was then."""
+    found = session.execute(select(_LOG.c.id).where(_LOG.c.hash.startswith(hash_begins, autoescape=True)).limit(1))
+    return found.scalar() is not None
+
+
 def verify(session: Session) -> ChainVerdict:
     """Recompute every hash from the first line on, and name the first line that does not fit."""
     previous, count = _FIRST, 0
@@ -134,8 +146,7 @@ def entries(
 def _head(session: Session) -> str:
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CHAIN_LOCK})
-    newest = select(_LOG.c.hash).order_by(_LOG.c.id.desc()).limit(1)
-    return session.execute(newest).scalar() or _FIRST
+    return head(session)
 
 
 def _as_stored(session: Session) -> list[ColumnElement[Any]]:

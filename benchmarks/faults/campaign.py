@@ -16,6 +16,7 @@ from benchmarks.faults import invariants
 from benchmarks.faults.acts import ACTS, again
 from benchmarks.faults.disturbances import Disturbance, Disturbed
 from benchmarks.faults.forks import Outcome, try_in_child
+from benchmarks.faults.in_process import Sent, is_effect
 from benchmarks.faults.invariants import Said
 from benchmarks.faults.kills import EFFECT_PATH, EVERYTHING, Kills
 from benchmarks.faults.mending import Expected, Scene, outside, run
@@ -51,9 +52,9 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "sample": Size(1, 60, EFFECT_PATH, 60, 0.01, 1, 0.1),
-    "commit": Size(3, 1, EFFECT_PATH, 1, 0.15, 30, 0.25),
-    "long": Size(0, 1, EVERYTHING, 1, 1.0, 600, 0.5),
+    "sample": Size(1, 60, EFFECT_PATH, 60, 0.02, 1, 0.5),
+    "commit": Size(3, 1, EFFECT_PATH, 1, 0.5, 30, 0.5),
+    "long": Size(0, 1, EVERYTHING, 1, 10.0, 600, 1.0),
 }
 
 
@@ -109,7 +110,8 @@ class Job(NamedTuple):
         return f"{self.provider} {self.what}"
 
 
-PLANTED_LINES = 5  # a planted bug is looked for at every fifth line
+PLANTED_LINES = 40  # a planted bug is looked for at every so-many-th line
+OTHER_CALLS = 0.1  # calls that have no effect are disturbed less often: there are more of them
 WRONG_MAX = 20  # of one job: then it stops
 
 
@@ -213,8 +215,8 @@ def _disturbances(job: Job, folder: Path) -> list[Tally]:
     scene = _on_the_eve(job, job.what, folder)
     dice = random.Random(f"{job.seed} {job.label}")
 
-    def chosen(disturbance: Disturbance, call: int) -> bool:
-        return (disturbance.group != "H" or call == 1) and dice.random() < job.size.disturbed
+    def chosen(_disturbance: Disturbance, sent: Sent) -> bool:
+        return dice.random() < job.size.disturbed * (1 if is_effect(sent) else OTHER_CALLS)
 
     def tell(disturbance: Disturbance, outcome: Outcome) -> bool:
         tally = tallies.setdefault(disturbance.group, Tally(disturbance.group))
@@ -246,7 +248,7 @@ def _planted(job: Job, folder: Path) -> list[Tally]:
     disturbed = Disturbed(
         scene,
         bug.what,
-        lambda disturbance, _call: disturbance.group != "H" and dice.random() < job.size.planted,
+        lambda _disturbance, sent: dice.random() < job.size.planted * (1 if is_effect(sent) else OTHER_CALLS),
         lambda _disturbance, outcome: tally.add(outcome),
     )
     kills.work = lambda _world: disturbed.run()

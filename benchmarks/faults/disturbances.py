@@ -283,7 +283,7 @@ class Disturbed:
 
     scene: Scene
     label: str
-    chosen: Callable[[Disturbance, int], bool]  # a disturbance at the n-th call: is it ours?
+    chosen: Callable[[Disturbance, Sent], bool]  # a disturbance at a call: is it tried?
     tell: Callable[[Disturbance, Outcome], bool]  # hears each outcome; says whether to go on
     calls: int = 0
     stopped: bool = False
@@ -310,7 +310,7 @@ class Disturbed:
         pool: Any = engine.pool
         assert pool.checkedout() == 0, f"a call within a transaction: {sent}"  # noqa: S101
         for disturbance in ALL:
-            if self.stopped or not self.chosen(disturbance, self.calls):
+            if self.stopped or (disturbance.group == "H" and self.calls > 1) or not self.chosen(disturbance, sent):
                 continue
             name = f"{self.label} call {self.calls} ({sent.method} {sent.path}): {disturbance.what}"
             folder = self.scene.folder("disturbed")

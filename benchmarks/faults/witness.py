@@ -22,7 +22,7 @@ from connector.effects import short_key
 MARK = re.compile(r"\[duewell (\w+)\]")
 _FEE_PATHS = re.compile(r"/api\.xro/2\.0/Invoices$|/company/[^/]+/invoice$")
 _NOTE_PATHS = re.compile(r"/History$|/attachable$")
-_INVOICES = re.compile(r"Invoice")
+_LOOKS = re.compile(r"/Invoices$|/cdc$")  # reads of invoices as they are; not their links and PDFs
 _SET_UP = re.compile(r"/company/[^/]+/(item|account)$|/Accounts$")
 
 
@@ -47,7 +47,7 @@ class Witness:
         if (
             sent.kind == "read"
             and sent.vendor == self.world.books.provider
-            and _INVOICES.search(sent.path + sent.query)
+            and _LOOKS.search(sent.path)
         ):
             self._look()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -155,21 +156,32 @@ def show(
 
 
 @log.command("verify")
-def verify(as_json: JsonOption = False) -> None:
+def verify(
+    head: Annotated[str, typer.Option(help="A hash noted before: also check that its line is still there.")] = "",
+    as_json: JsonOption = False,
+) -> None:
     """Check the log's hash chain from its first line to its last."""
     from connector import sync_log
     from connector.database import reading
 
+    if head and not re.fullmatch(r"[0-9a-f]{16,64}", head):
+        raise typer.BadParameter("a hash is at least 16 of the figures 0-9 and a-f", param_hint="--head")
     with opened() as installation, reading(installation.engine) as session:
         verdict = sync_log.verify(session)
+        known = not head or sync_log.holds_line(session, head)
     if as_json:
-        put_json(verdict._asdict())
+        put_json(verdict._asdict() | ({"has_head": known} if head else {}))
     elif verdict.ok:
         put(f"The log holds: {verdict.entries} lines, newest hash {verdict.head}")
     if not verdict.ok:
         raise CommandError(
             f"The log breaks at line {verdict.broken_at_id}: {verdict.why}. The {verdict.entries} lines before it hold."
             " Compare it with a backup (duewell restore), and find out who could write to the database."
+        )
+    if not known:
+        raise CommandError(
+            f"No line of the log has the hash {head}: the log was written anew, or put back from an older backup, since"
+            " that hash was noted."
         )
 
 

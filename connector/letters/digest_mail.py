@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector import policies_store
+from connector import policies_store, sync_log
 from connector.installation import Installation
 from connector.letters import digests, mail_layout
 from connector.letters.digest_lines import Lines
@@ -21,6 +21,7 @@ from connector.tables import Connection, OutboxEntry
 from providers.mailer import Mail
 
 SHOWN_MAX = 25  # lines of one part; the rest is a number
+HEAD_SHOWN = 32  # characters of the log's newest hash: more than anybody can forge
 
 
 def compose(installation: Installation, session: Session, connection: Connection, entry: OutboxEntry) -> Mail | None:
@@ -50,7 +51,7 @@ def compose(installation: Installation, session: Session, connection: Connection
         "rows": [_row(installation, each, reader, lines) for each in leaving[:SHOWN_MAX]],
         "notes": _more(lines, len(leaving)) + _part(lines, "went", [lines.went(each) for each in left]),
         "closing": [*_part(lines, "wait", waits), lines.say("closing")],
-        "footer": [lines.say("footer")],
+        "footer": [lines.say("footer"), lines.say("seal", head=sync_log.head(session)[:HEAD_SHOWN])],
     }
     return _mail(installation, connection, entry, reader, filled)
 

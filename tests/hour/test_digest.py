@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from connector import sync_log
 from connector.access import team
 from connector.access.connections import set_mode
-from connector.database import reading
+from connector.database import reading, writing
 from connector.letters import languages as language
 from connector.letters import stop_mail
 from connector.people.customers import find_customer, set_customer
@@ -52,6 +54,25 @@ def minded(town: Any, customer: str, **by: str) -> None:
 def later(town: Any, **time: float) -> None:
     town.sandbox.clock.advance(timedelta(**time))
     assert town.run().outcome == "ok"
+
+
+def test_it_carries_the_newest_hash_of_the_log_which_a_log_written_anew_does_not_have(town: Any) -> None:
+    town.run()
+    [noted] = re.findall(r"log verify --head ([0-9a-f]{32})", digests(town)[0].text)
+    engine = town.installation.engine
+    with reading(engine) as session:
+        assert sync_log.holds_line(session, noted)
+        lines = [(line.kind, line.text, line.at) for line in sync_log.entries(session)]
+    with engine.begin() as connection:  # as somebody would who has the file: chain and all
+        for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
+            connection.execute(text(f"DROP TRIGGER {name}"))
+        connection.execute(text("DELETE FROM sync_log"))
+    with writing(engine) as session:
+        for kind, said, at in lines:
+            sync_log.write(session, at=at, kind=kind, text=said.replace("Ashdown", "Nobody"))
+    with reading(engine) as session:
+        assert sync_log.verify(session).ok
+        assert not sync_log.holds_line(session, noted)
 
 
 def test_it_comes_once_before_the_mails_it_tells_of(town: Any) -> None:
