@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from email import message_from_string
 from email.parser import HeaderParser
 from email.utils import getaddresses, parseaddr
 from html.parser import HTMLParser
@@ -19,6 +21,7 @@ _LINES_MAX = 60
 _SOURCE_MAX = 200_000  # signs that are looked at
 _TOKEN = re.compile(rf"\breply\+([a-z2-7]{{{LENGTH}}})@([a-z0-9.-]+)", re.IGNORECASE)
 _MACHINES = {"bulk", "junk", "list", "auto_reply", "auto-reply"}
+_BODIES = {"text/plain": "text", "text/html": "html"}
 _BOUNCERS = ("mailer-daemon", "postmaster", "no-reply", "noreply", "bounce")
 _AUTOMATIC = re.compile(
     r"^\s*(re:\s*)?(automatic reply|auto(matic)?[ -]?(reply|response)|out of (the )?office|away from|on vacation"
@@ -47,7 +50,12 @@ class Reply:
 
 
 def read(fields: Mapping[str, str]) -> Reply:
-    """Read the fields of an Inbound Parse request; whatever is missing or odd is read as empty."""
+    """Read the fields of an Inbound Parse request; whatever is missing or odd is read as empty.
+
+    SendGrid brings a mail in parts, or whole in the field ``email`` where the address is set up for raw mails. Parts
+    come in the bytes in which they were written; ``charsets`` names them.
+    """
+    fields = {**fields, **(_parts_of(fields["email"][:_SOURCE_MAX]) if "email" in fields else _decoded(fields))}
     headers = _headers(fields.get("headers", ""))
     subject = one_line(fields.get("subject") or headers.get("subject", ""))
     sender = parseaddr(fields.get("from") or headers.get("from", ""))[1]
@@ -61,6 +69,41 @@ def read(fields: Mapping[str, str]) -> Reply:
         text=text,
         automatic=_automatic(headers, sender, subject),
     )
+
+
+def _decoded(fields: Mapping[str, str]) -> dict[str, str]:
+    """Read the fields that are not in UTF-8 as what they are; the form was read as UTF-8, or else as Latin-1."""
+    try:
+        charsets = dict(json.loads(fields.get("charsets") or "{}"))
+    except (ValueError, TypeError, RecursionError):
+        return {}
+    read: dict[str, str] = {}
+    for name, charset in charsets.items():
+        try:
+            if name in fields and codecs.lookup(str(charset)).name != "utf-8":
+                read[name] = fields[name].encode("latin-1").decode(str(charset))
+        except (LookupError, ValueError):
+            continue  # a charset nobody knows, or not what it says: as it was read
+    return read
+
+
+def _parts_of(raw: str) -> dict[str, str]:
+    """Take a whole mail apart into the fields that SendGrid would have made of it."""
+    raw = raw.replace("\r\n", "\n")
+    parts = {"headers": raw.partition("\n\n")[0]}
+    for part in message_from_string(raw).walk():
+        name = _BODIES.get(part.get_content_type(), "")
+        content = part.get_payload(decode=True) if name and name not in parts and not part.get_filename() else None
+        if isinstance(content, bytes):
+            parts[name] = _in(part.get_content_charset("utf-8"), content)
+    return parts
+
+
+def _in(charset: str, content: bytes) -> str:
+    try:
+        return content.decode(charset, "replace")
+    except LookupError:  # a charset nobody knows
+        return content.decode("utf-8", "replace")
 
 
 def _headers(raw: str) -> dict[str, str]:

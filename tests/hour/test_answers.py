@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from email.message import EmailMessage
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -235,6 +236,46 @@ def test_a_reply_in_html_alone_is_read_too(town: Any) -> None:
     [task] = tasks(town, "reply")
     assert "We paid & are sorry." in task.why
     assert "x()" not in task.why
+
+
+@pytest.mark.parametrize(
+    ("charset", "words"), [("windows-1252", "Wir zahlen 50 €"), ("windows-1251", "Оплатим завтра")]
+)
+def test_a_reply_is_read_in_the_letters_it_was_written_in(town: Any, charset: str, words: str) -> None:
+    form = {
+        "headers": (None, f"Message-ID: <c1@ashdown.example>\nFrom: {ASHDOWN}\n"),
+        "dkim": (None, "{@ashdown.example : pass}"),
+        "to": (None, town.mail.reply_to),
+        "from": (None, ASHDOWN),
+        "sender_ip": (None, "203.0.113.9"),
+        "spam_score": (None, "0.1"),
+        "SPF": (None, "pass"),
+        "subject": (None, "Re: Invoice"),
+        "text": (None, words.encode(charset)),
+        "charsets": (None, json.dumps({"to": "UTF-8", "subject": "UTF-8", "from": "UTF-8", "text": charset})),
+        "envelope": (None, json.dumps({"to": [town.mail.reply_to], "from": ASHDOWN})),
+        "attachments": (None, "1"),
+        "attachment-info": (None, json.dumps({"attachment1": {"filename": "logo.png", "type": "image/png"}})),
+        "attachment1": ("logo.png", b"\x89PNG", "image/png"),
+    }
+    assert town.door.post("/webhooks/sendgrid-inbound", files=form).status_code == 200
+    [task] = tasks(town, "reply")
+    assert words in task.why
+
+
+@pytest.mark.parametrize(("headers", "kinds"), [("", ["reply"]), ("Auto-Submitted: auto-replied\n", [])])
+def test_a_mail_that_is_brought_whole_is_read_the_same(town: Any, headers: str, kinds: list[str]) -> None:
+    mail = EmailMessage()
+    mail["Message-ID"], mail["From"], mail["To"] = "<raw@ashdown.example>", ASHDOWN, town.mail.reply_to
+    mail["Subject"] = "Re: Invoice"
+    mail.set_content("Zahlung kommt am Freitag, schöne Grüße.", charset="iso-8859-1")
+    mail.add_alternative("<p>Zahlung kommt am Freitag.</p>", subtype="html")
+    envelope = json.dumps({"to": [town.mail.reply_to], "from": ASHDOWN})
+    files = {"email": (None, headers + mail.as_string()), "envelope": (None, envelope), "from": (None, ASHDOWN)}
+    assert town.door.post("/webhooks/sendgrid-inbound", files=files).status_code == 200
+    found = tasks(town, "reply")
+    assert [task.code for task in found] == kinds
+    assert all("schöne Grüße" in task.why for task in found)
 
 
 # --- events
