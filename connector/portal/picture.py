@@ -10,18 +10,20 @@ from decimal import Decimal
 from sqlmodel import Session
 
 from connector import policies_store
+from connector.access.team import address_of, team_of
 from connector.database import reading
 from connector.installation import Installation
 from connector.letters.languages import LANGUAGES, Language, language_of
 from connector.letters.mail_facts import InvoiceLine, MailFacts
 from connector.letters.mail_gathering import Planned, gather, owed
 from connector.letters.mail_papers import known_pay_link
-from connector.letters.plain_text import one_line, web_link
+from connector.letters.plain_text import lines, one_line, web_link
 from connector.letters.statement_pdf import statement_pdf
 from connector.mirror.pages import customers_facts
 from connector.mirror.places import today_in
 from connector.portal.links import Opened
 from connector.tables import Connection, CustomerRow, CustomerSetting
+from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment
 
@@ -48,6 +50,7 @@ class InCurrency:
     overdue: Decimal
     total: Decimal
     credit: Decimal
+    ways_to_pay: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,13 +78,17 @@ def picture(installation: Installation, who: Opened, accepted: str = "") -> Pict
         connection = session.get_one(Connection, who.connection_id)
         customer = session.get_one(CustomerRow, (who.connection_id, who.customer_id))
         setting = session.get(CustomerSetting, (who.connection_id, who.customer_id))
-        today = today_in(connection.time_zone, installation.now())
+        today, owed_by_him = today_in(connection.time_zone, installation.now()), statements(installation, session, who)
         chosen = (setting.language if setting else "") or customer.language
-        parts = tuple(_part(session, who, each, today) for each in statements(installation, session, who))
+        chosen = (
+            owed_by_him[0].customer.language if owed_by_him else chosen
+        )  # his country's, where nothing else is said
+        _owner, owners_address = address_of(team_of(session, connection).owner_of(who.customer_id))
+        parts = tuple(_part(session, who, each, today) for each in owed_by_him)
         return Picture(
             company=one_line(connection.name),
             customer=one_line(customer.name),
-            reply_to=installation.settings.mail_reply_to or installation.settings.mail_from,
+            reply_to=owners_address or installation.settings.mail_reply_to or installation.settings.mail_from,
             language=language_of(chosen) if chosen else accepted_language(accepted),
             today=today,
             as_of=today_in(connection.time_zone, connection.pulled_at) if connection.pulled_at else today,
@@ -119,10 +126,16 @@ def _facts(
 ) -> MailFacts:
     """Gather what the statement says as for the mail that brings one."""
     planned = Planned("", Step.SECOND_NOTICE, statement.customer.emails, (), owed(statement))
-    policy, _version = policies_store.in_force(session, connection.id or 0).of(statement.customer.id)
     today = today_in(connection.time_zone, installation.now())
-    facts = gather(installation.settings, connection, statement, policy, planned, today, lambda _id: "")
+    policy = _policy(session, statement, today, connection.id or 0)
+    owner = team_of(session, connection).owner_of(statement.customer.id)
+    facts = gather(installation.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
     return replace(facts, language=language)
+
+
+def _policy(session: Session, statement: Statement, today: date, connection_id: int) -> ReminderPolicy:
+    policy, _version = policies_store.in_force(session, connection_id).of(statement.customer.id)
+    return policy.chosen_for(statement.customer, today)
 
 
 def _part(session: Session, who: Opened, statement: Statement, today: date) -> InCurrency:
@@ -134,6 +147,7 @@ def _part(session: Session, who: Opened, statement: Statement, today: date) -> I
         overdue=sum(late, Decimal(0)),
         total=sum((each.due for each in invoices), Decimal(0)),
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
+        ways_to_pay=lines(_policy(session, statement, today, who.connection_id).ways_to_pay.of(statement.currency)),
     )
 
 

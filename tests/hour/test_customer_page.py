@@ -124,12 +124,22 @@ def everything(town: Any) -> str:
 
 @pytest.mark.parametrize("town", ["xero", "quickbooks"], indirect=True)
 def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(town: Any) -> None:
+    town.policy('ways_to_pay = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
     before = everything(town)
     for path in ("", "?said=done_paid", "?said=%3Cscript%3E"):
         page = town.door.get(path)
         assert page.status_code == 200
     seen = words(page)
-    for said in (town.late, "6 days late", "£1,200.00", town.soon, "£80.50", "£1,280.50", "Small Works Ltd"):
+    for said in (
+        town.late,
+        "6 days late",
+        "£1,200.00",
+        town.soon,
+        "£80.50",
+        "£1,280.50",
+        "Small Works Ltd",
+        "Bank: Larkspur <GB29 NWBK> Quote the number.",
+    ):
         assert said in seen
     assert "Potter" not in seen
     assert town.foreign not in seen
