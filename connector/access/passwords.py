@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import threading
 from functools import cache
+from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 LENGTH_MIN, LENGTH_MAX = 12, 256
+_LETTERS_MIN = 6  # different ones, besides what anybody would try
+_AS_LETTERS = str.maketrans("013457@$!", "oleastasi")
+_ROWS = (
+    "12345678901234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop",
+    "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm", "zaq1xsw2cde3vfr4",
+    "qazwsxedcrfvtgb", "a1b2c3d4e5f6g7",
+)  # fmt: skip
+# What stands on every list of passwords that are tried first, and what stands on every screen here.
+_COMMON = frozenset(Path(__file__).with_name("common_words.txt").read_text(encoding="utf-8").split())
 _HASHER = PasswordHasher()  # argon2id, 64 MiB, 3 passes: RFC 9106's second choice, a fifth of a second
 _AT_ONCE = threading.BoundedSemaphore(2)  # each takes 64 MiB: a crowd at the door must not fill the memory
 
@@ -45,8 +56,20 @@ def _refuse_weak(password: str, email: str) -> None:
     if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
         message = f"A password has at least {LENGTH_MIN} characters; a few words in a row are a good one."
         raise WeakPasswordError(message)
-    name = email.partition("@")[0].lower()
-    plain = password.lower().replace(name, "") if name else password.lower()
-    if len(set(plain)) < 6 or "password" in plain or "123456" in plain:
+    if len(set(_hard_to_guess(password, email))) < _LETTERS_MIN:
         message = "This password is easily guessed; a few words in a row are a good one."
         raise WeakPasswordError(message)
+
+
+def _hard_to_guess(password: str, email: str) -> str:
+    """What is left of a password without all that is tried first: names, common words, rows of keys, repetitions."""
+    rest = password.lower().translate(_AS_LETTERS)
+    name, _, domain = email.lower().partition("@")
+    known = {*_COMMON, *re.split(r"[\W_]+", name), name, *domain.split(".")}
+    for word in sorted(filter(lambda each: len(each) > 2, known), key=len, reverse=True):
+        rest = rest.replace(word.translate(_AS_LETTERS), "")
+    for row in _ROWS:
+        for each in (row, row[::-1]):
+            for start in range(len(each) - 3):  # four keys in a row and more
+                rest = rest.replace(each[start : start + 4].translate(_AS_LETTERS), "")
+    return re.sub(r"(.{1,4})\1+", r"\1", rest)

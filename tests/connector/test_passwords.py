@@ -1,0 +1,40 @@
+"""Passwords: what anybody would try first is refused, whatever is put around it; all else is nobody's business."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.access.passwords import WeakPasswordError, fits, hash_password
+
+GUESSED = (
+    "password1234", "P@ssw0rd2024!", "123456789012", "qwertyuiop123", "1q2w3e4r5t6y", "1qaz2wsx3edc", "zaq12wsxcde3",
+    "iloveyou1234", "administrator1", "abcdefghijkl", "letmeinletmein", "abc123abc123", "qwertyqwerty", "Summer2026!!!",
+    "duewell12345", "QuickBooks2026", "bookkeeper123", "ann.lee.ann.lee", "example12345", "asdfghjkl;'1",
+    "111111111111", "987654321987", "football2024", "Passwort12345",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("password", GUESSED)
+def test_what_is_tried_first_is_refused(password: str) -> None:
+    with pytest.raises(WeakPasswordError, match="easily guessed"):
+        hash_password(password, "ann.lee@example.com")
+
+
+@pytest.mark.parametrize("length", [11, 257])
+def test_a_password_has_a_length(length: int) -> None:
+    with pytest.raises(WeakPasswordError, match="at least 12"):
+        hash_password(("the quick brown fox jumps" * 20)[:length])
+
+
+def test_whatever_else_a_person_chooses_is_taken_letter_by_letter() -> None:
+    for password in (
+        "correct horse battery staple",
+        "ölfarbe und käse 🧀 im schrank",
+        "x7#Kp!vQ9z@L",
+        "w" + "or d" * 60,
+    ):
+        hashed = hash_password(password)
+        assert fits(password, hashed)
+        assert not fits(password.swapcase(), hashed)
+        assert not fits(password + " ", hashed)
+        assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
