@@ -68,13 +68,18 @@ def letter(visit: Visit) -> Response:
     return _letter(visit, asked, chosen["id"] if chosen else "", "")
 
 
+def look(visit: Visit) -> Response:
+    """Show in the frame what the words in the form make of the chosen invoice; nothing is kept."""
+    with reading(visit.installation.engine) as session:
+        asked = _asked(visit, session, visit.sent("company"), visit.sent("language"))
+    return _letter(visit, asked, visit.sent("invoice"), _document(visit, asked))
+
+
 def act(visit: Visit) -> Response:
-    """Show the mail that the words in the form would make, use them from now on, or use the shipped ones again."""
+    """Use the words in the form from now on, or the shipped ones again."""
     with reading(visit.installation.engine) as session:
         asked = _asked(visit, session, visit.sent("company"), visit.sent("language"))
     document = "" if visit.sent("do") == "reset" else _document(visit, asked)
-    if visit.sent("do") == "preview":
-        return _letter(visit, asked, visit.sent("invoice"), document)
     step, language, here = asked.step, asked.language, asked.scope.id
     by, at = visit.who.email, visit.now
     try:
@@ -177,5 +182,6 @@ ROUTES = (
     Route("GET", "/policy/mails", listing),
     Route("GET", "/policy/mails/{step}", edit),
     Route("GET", "/policy/mails/{step}/letter.html", letter),
+    Route("POST", "/policy/mails/{step}/letter.html", look, "bookkeeper"),
     Route("POST", "/policy/mails/{step}", act, "bookkeeper", dangerous=True),
 )

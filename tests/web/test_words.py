@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -36,7 +37,8 @@ def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(office: An
     bookkeeper.get(PATH + "?language=en")
     assert "I-17, Miller &amp; Sons, 1,200.00 GBP" in bookkeeper.page.text
     words = {"language": "en", "invoice": f"{company}:i1", "subject": "About <I> {{ what }}", "heading": "Well \\1 now"}
-    looked_at = bookkeeper.send(PATH, {**words, "do": "preview"})
+    [button] = re.findall(rf'name="csrf" value="(\w+)" formaction="{PATH}/letter.html"', bookkeeper.page.text)
+    looked_at = bookkeeper.post(f"{PATH}/letter.html", {**words, "csrf": button})
     assert "About &lt;I&gt; invoice I-17" in looked_at.text
     assert "Well \\1 now" in looked_at.text
     assert "1,200.00" in looked_at.text
