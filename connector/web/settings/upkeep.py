@@ -82,13 +82,16 @@ def health(visit: Visit) -> Response:
 
 
 def _sent_away(file: Path) -> Iterator[bytes]:
-    """Read a file to its end, or to where nobody wants more of it, and take it away."""
+    """Read a file to its end, or to where nobody wants more of it; it is gone before its last piece is."""
     try:
         with file.open("rb") as opened:
-            while chunk := opened.read(_CHUNK):
-                yield chunk
+            piece = opened.read(_CHUNK)
+            while ahead := opened.read(_CHUNK):
+                yield piece
+                piece = ahead
     finally:
         file.unlink(missing_ok=True)
+    yield piece
 
 
 def _calendar(visit: Visit, session: Session, row: Connection) -> dict[str, Any]:
