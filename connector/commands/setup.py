@@ -113,4 +113,20 @@ def restore(
             f"{file}{of} is in place."
             + (f" What was there before is kept as {done.kept_aside}." if done.kept_aside else "")
         )
+    _erase_again(done.kept_aside)
     say("If a company has to be connected again, it says so at: duewell run")
+
+
+def _erase_again(former: Path | None) -> None:
+    """Erase anew the customers that were erased after the backup was made."""
+    from connector.privacy.carried import carry_over, erased_in
+
+    known = erased_in(former)
+    if not known:
+        return
+    with opened() as installation:
+        carried = carry_over(installation, known)
+    if carried.erased:
+        say(f"Erased since that backup was made, and now again: {', '.join(carried.erased)}.")
+    for customer in carried.left:
+        say(f"To be erased again, after the next run: duewell customers erase {customer}")

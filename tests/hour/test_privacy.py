@@ -16,6 +16,7 @@ from sqlmodel import SQLModel
 from typer.testing import CliRunner
 
 from connector import lease, sync_log
+from connector.backup import write_backup
 from connector.cli import app
 from connector.database import reading, sqlite_file, writing
 from connector.people import agreements
@@ -248,3 +249,16 @@ def test_what_is_older_than_it_is_kept_goes_once_a_day_and_nothing_happens_twice
 
 def long_ago() -> datetime:
     return datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def test_a_restored_backup_does_not_bring_an_erased_customer_back(town: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setenv("DUEWELL_HOME", str(town.installation.settings.duewell_home))
+    write_backup(town.installation.engine, tmp_path / "before.db", at=town.installation.now())
+    command("erase", "Miller & Sons", "--yes")
+    town.installation.engine.dispose()
+    monkeypatch.setattr("connector.commands.setup.opened", lambda: nullcontext(town.installation))
+    done = CliRunner().invoke(app, ["restore", str(tmp_path / "before.db")])
+    assert done.exit_code == 0, done.output
+    assert f"now again: {town.miller.external_id}" in done.output
+    assert in_the_file(town) == []
+    assert log(town)[0]
