@@ -88,6 +88,7 @@ def restore_backup(database_url: str, file: Path, *, at: datetime) -> Restored:
         _copy(file, draft)
         _make_ready(draft, backup, at)
         aside = _set_aside(target, at) if target.exists() else None
+        target.with_suffix(".newest").unlink(missing_ok=True)  # of the replaced one (newest.py)
         draft.replace(target)
     finally:
         for leftover in (draft, *_companions(draft)):
@@ -182,6 +183,17 @@ def _make_ready(file: Path, backup: Backup | None, at: datetime) -> None:
 
 def _mark(session: Session, backup: Backup | None, at: datetime) -> None:
     made_at = backup.made_at if backup else None
+    of = f"a backup of {made_at:%d %b %Y %H:%M} UTC" if made_at else "a copy of unknown age"
+    _let_all_wait(session, made_at, at, of=of, backup_id=backup.id if backup else "")
+
+
+def mark_put_back(session: Session, made_at: datetime | None, at: datetime) -> None:
+    """Mark a database that somebody put back by hand, and that knows nothing after ``made_at``, as a restore does."""
+    of = f"a copy of {made_at:%d %b %Y %H:%M} UTC, by hand" if made_at else "a copy of unknown age, by hand"
+    _let_all_wait(session, made_at, at, of=of, backup_id="")
+
+
+def _let_all_wait(session: Session, made_at: datetime | None, at: datetime, *, of: str, backup_id: str) -> None:
     value = {"at": at.isoformat(), "made_at": made_at.isoformat() if made_at else None}
     session.merge(Stored(connection_id=_INSTALLATION, name=_RESTORED, value=value, stored_at=at))
     unsent = col(OutboxEntry.state).in_(["planned", "waiting"])
@@ -199,9 +211,8 @@ def _mark(session: Session, backup: Backup | None, at: datetime) -> None:
     for connection in session.scalars(select(Connection).where(col(Connection.mode) == "live")):
         connection.mode = "approve"
         connection.decided_on = ""
-    of = f"a backup of {made_at:%d %b %Y %H:%M} UTC" if made_at else "a copy of unknown age"
     text = f"Put back from {of}. What left since then is not known here: everything waits for a person's approval."
-    sync_log.write(session, at=at, kind="restored", text=text, facts={"backup": backup.id if backup else ""})
+    sync_log.write(session, at=at, kind="restored", text=text, facts={"backup": backup_id})
 
 
 def _set_aside(target: Path, at: datetime) -> Path:

@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
-from connector import deciding, lease, pull, recover, story
+from connector import deciding, lease, newest, pull, recover, story
 from connector.access.connections import end_pause, open_ledger
 from connector.backup import lost_time
 from connector.budget import CallBudget
@@ -52,9 +52,12 @@ def run_connection(
     try:
         with lease.hold(installation, connection_id) as held:
             hour = _begin(installation, held, dry_run=dry_run, tell=tell)
+            newest.note(installation)
             hour.progress = progress
             _work(hour)
-            return _end(hour)
+            result = _end(hour)
+            newest.note(installation)
+            return result
     except lease.Busy as busy:
         return RunResult(connection_id, _name(installation, connection_id), "busy", str(busy))
     except lease.LeaseLost as lost:
@@ -108,6 +111,7 @@ def _fault(broken: Exception) -> str:
 
 def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell: Callable[[str], None]) -> Hour:
     now = installation.now()
+    newest.notice(installation)  # an older database, copied back by hand: everything waits for a person
     with reading(installation.engine) as session:
         calls = budget_of(session, installation, held.connection_id)
         lost = lost_time(session)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -267,7 +268,29 @@ def _put_back(scene: Scene) -> None:
     set_mode(world.installation, world.connection, "live")
 
 
+def _copy_by_hand(scene: Scene, _at: Sent) -> None:
+    world = scene.world
+    with closing(sqlite3.connect(world.database)) as source, closing(sqlite3.connect(world.folder / "copy")) as copy:
+        source.backup(copy)
+
+
+def _copy_back_by_hand(scene: Scene) -> None:
+    world = scene.world
+    world.clock.advance(timedelta(hours=1))
+    world.installation.engine.dispose()
+    for ending in ("-wal", "-shm"):
+        world.database.with_name(f"duewell.db{ending}").unlink(missing_ok=True)
+    (world.folder / "copy").replace(world.database)
+    world.database.chmod(0o600)
+    world.connect(world.books)
+    world.hour()  # notices, and lets everything wait for a person, who says:
+    set_mode(world.installation, world.connection, "live")
+
+
 DISK = [
+    Disturbance(
+        "G", "the file is copied, and copied back an hour later", _copy_by_hand, _copy_back_by_hand, strict=False
+    ),
     Disturbance("G", "the disk is full", _at_every_begin("PRAGMA max_page_count = 1"), _whole_again),
     Disturbance("G", "the database is read-only", _at_every_begin("PRAGMA query_only = ON"), _whole_again),
     Disturbance("G", "the database is locked", _locked, _unlocked),

@@ -44,11 +44,7 @@ class Witness:
         self._look()
 
     def _after(self, sent: Sent) -> None:
-        if (
-            sent.kind == "read"
-            and sent.vendor == self.world.books.provider
-            and _LOOKS.search(sent.path)
-        ):
+        if sent.kind == "read" and sent.vendor == self.world.books.provider and _LOOKS.search(sent.path):
             self._look()
 
     def _look(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 
+from connector import sync_log
 from connector.access.connections import set_mode
 from connector.backup import restore_backup, write_backup
-from connector.database import writing
+from connector.database import reading, writing
 from connector.installation import open_installation
 from connector.people import approvals
+from connector.tables import Connection
 
 FEES = """
 [late_fees]
@@ -110,3 +113,34 @@ def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_
     written = [path.read_text() for path in folder.iterdir() if "owner-mail" not in path.name]
     assert len([text for text in written if "accounts@dent.example" in text]) == 1
     assert [text for text in written if "accounts@cole.example" in text] == []  # the note in the ledger tells
+
+
+@pytest.mark.parametrize("town", ["xero"], indirect=True)
+def test_a_database_copied_back_by_hand_is_noticed_and_nothing_leaves_twice(town: Any, tmp_path: Path) -> None:
+    town.books.invoice(town.books.customer("Ashdown Ltd"), "1200.00", due_on=ago(town, 6))
+    town.live()
+    settings, database = town.installation.settings, town.installation.settings.duewell_home / "duewell.db"
+    town.installation.close()  # the last one takes the write-ahead log along: the file is whole
+    shutil.copy(database, tmp_path / "by-hand.db")
+    town.run()
+    town.pass_days(1)
+    town.run()
+    before = outside(town)
+    assert before[0]
+    town.installation.close()
+    shutil.copy(tmp_path / "by-hand.db", database)
+    town.installation = open_installation(settings, now=town.sandbox.clock.now)
+    town.connect()
+    town.run()
+    with reading(town.installation.engine) as session:
+        assert session.get_one(Connection, town.connection).mode == "approve"
+        assert [line.text[:20] for line in sync_log.entries(session) if line.kind == "restored"] == [
+            "Put back from a copy"
+        ]
+    set_mode(town.installation, town.connection, "live")
+    for _hour in range(2):
+        town.sandbox.clock.advance(timedelta(hours=1))
+        town.run()
+    assert outside(town) == before
+    with reading(town.installation.engine) as session:
+        assert session.get_one(Connection, town.connection).mode == "live"

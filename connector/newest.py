@@ -1,0 +1,60 @@
+"""Beside the database, in a small file: how far the log had come. So a database copied back by hand is noticed.
+
+`duewell restore` says itself that what left since the backup is not known; a copied file does not. The log never loses
+a line: where the newest line that this machine has seen is missing, the database is an older one than it was.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import Path
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector.access.private_files import private_file
+from connector.backup import mark_put_back
+from connector.database import reading, sqlite_file, writing
+from connector.installation import Installation
+from connector.tables import SyncLogEntry
+
+
+def note(installation: Installation) -> None:
+    """Note the newest line of the log, replacing the file in one step."""
+    with reading(installation.engine) as session:
+        line = session.execute(
+            select(col(SyncLogEntry.id), col(SyncLogEntry.hash)).order_by(col(SyncLogEntry.id).desc()).limit(1)
+        ).first()
+    if line is None:
+        return
+    file = beside(installation)
+    draft = private_file(file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}"))
+    draft.write_text(json.dumps({"line": line.id, "hash": line.hash}), encoding="utf-8")
+    draft.replace(file)
+
+
+def notice(installation: Installation) -> bool:
+    """Look whether the database is an older one than it was; then everything waits for a person, as after a restore."""
+    try:
+        seen = json.loads(beside(installation).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):  # the first run here, or a file cut off by a power failure
+        return False
+    with reading(installation.engine) as session:
+        if _hash(session, seen["line"]) == seen["hash"]:
+            return False
+    with writing(installation.engine) as session:
+        newest = session.scalars(select(SyncLogEntry).order_by(col(SyncLogEntry.id).desc()).limit(1)).first()
+        mark_put_back(session, newest.at if newest is not None else None, installation.now())
+    note(installation)
+    return True
+
+
+def beside(installation: Installation) -> Path:
+    """Name the file: beside an embedded database, else in the home of this machine."""
+    database = sqlite_file(installation.engine)
+    return (database or installation.settings.duewell_home / "database").with_suffix(".newest")
+
+
+def _hash(session: Session, line: int) -> str | None:
+    return session.execute(select(col(SyncLogEntry.hash)).where(col(SyncLogEntry.id) == line)).scalar()
