@@ -1,6 +1,7 @@
 """Everything outside: ledgers and mailers, one folder each, behind the two ports ``ledger.py`` and ``mailer.py``.
 
-A ledger provider is a folder here whose ``__init__`` exports ``PROVIDER``: a new one touches nothing else. Such an
+A ledger provider is a folder here whose ``__init__`` exports ``PROVIDER``: a new one touches nothing else. One of your
+own is a package of yours with an entry point ``duewell.ledgers``; docs/adding-a-provider.md is the way there. Such an
 ``__init__`` imports its SDK only when it is used, so that looking around costs nothing. A mailer is a folder whose
 ``__init__`` exports ``MAILER``, a function of settings and calls.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import pkgutil
 from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -16,19 +18,32 @@ if TYPE_CHECKING:
     from providers.mailer import Mailer
 
 
+ENTRY_POINTS = "duewell.ledgers"
+
+
 def names() -> list[str]:
-    """The names of the ledgers there are, sorted."""
-    folders = sorted(module.name for module in pkgutil.iter_modules(__path__) if module.ispkg)
+    """The names of the ledgers there are, sorted: our own, and those of installed packages."""
+    return sorted({*_folders(), *_outside()})
+
+
+def _folders() -> list[str]:
+    folders = [module.name for module in pkgutil.iter_modules(__path__) if module.ispkg]
     return [name for name in folders if hasattr(import_module(f"{__name__}.{name}"), "PROVIDER")]
+
+
+def _outside() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=ENTRY_POINTS)}
 
 
 def find(name: str) -> LedgerProvider:
     """The ledger provider of this name. Raises ``LookupError`` if there is none."""
-    known = names()
-    if name not in known:
-        message = f"no ledger is called {name!r}; there are: {', '.join(known)}"
+    if name in _folders():  # ours first: no package takes the place of one of them
+        return cast("LedgerProvider", import_module(f"{__name__}.{name}").PROVIDER)
+    outside = _outside().get(name)
+    if outside is None:
+        message = f"no ledger is called {name!r}; there are: {', '.join(names())}"
         raise LookupError(message)
-    return cast("LedgerProvider", import_module(f"{__name__}.{name}").PROVIDER)
+    return cast("LedgerProvider", outside.load())
 
 
 def find_mailer(name: str, settings: Any, calls: Calls) -> Mailer:

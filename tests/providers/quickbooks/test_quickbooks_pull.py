@@ -247,13 +247,6 @@ def test_a_customer_without_address_is_written_to_where_his_invoice_went(small: 
     assert [one.emails for one in later.customers] == ["bo@example.com,office@example.com"]
 
 
-def test_inactive_customers_come_too(small: Any) -> None:
-    small.books.add_customer("Gone", email="gone@example.com")
-    small.books.deactivate("Gone")
-    by_name = {one.name.split()[0]: one.active for one in all_of(small.pull(), "customers").values()}
-    assert by_name == {"Ada": True, "Gone": False}
-
-
 def test_a_look_sees_what_was_paid_deleted_and_left_unapplied_a_minute_ago(small: Any) -> None:
     paid, gone, open_ = (small.books.add_invoice("Ada", amount)["Id"] for amount in (10, 20, 30))
     customer = small.books.customer("Ada")["Id"]
@@ -298,10 +291,3 @@ def test_the_company_is_known_by_currency_country_zone_and_closed_books(company:
     assert facts.company.time_zone == "America/New_York"
     assert str(facts.company.lock_on) == "2026-10-11"
     assert "QuickBooks" in facts.plan
-
-
-def test_an_expired_token_is_refreshed_once_and_the_pull_goes_on(small: Any) -> None:
-    cursor = small.pull()[-1].cursor
-    small.sandbox.quickbooks.sign_in.expire_access()
-    assert small.pull(cursor)[-1].last
-    assert small.token.refreshed == 1

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import pytest
 import requests
 import responses
 
-from providers.errors import ProviderError, RateLimited, Reconnect, Rejected, TryLater, Unknown
+from providers.errors import Rejected, TryLater, Unknown
 from providers.http import Limits
 from providers.ledger import LateFeeInvoice
 from providers.xero.client import Client
@@ -204,15 +203,6 @@ def test_a_late_fee_is_a_new_invoice_that_names_the_original(
     }
 
 
-def test_a_refused_fee_comes_with_the_vendors_words(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
-    posting(mocked)
-    mocked.put(f"{BASE}/Invoices", json=INVALID, status=400, headers={"Xero-Correlation-Id": "x-1"})
-    mocked.get(f"{BASE}/Invoices", json={"Invoices": []})
-    with pytest.raises(Rejected, match="cannot be before the lock date") as caught:
-        ledger.post_late_fee(FEE, "key")
-    assert (caught.value.code, caught.value.reference) == ("ValidationException", "x-1")
-
-
 def test_a_refusal_inside_a_success_is_a_refusal(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     posting(mocked)
     broken = {"InvoiceID": "0", "HasErrors": True, "ValidationErrors": [{"Message": "Account archived"}]}
@@ -275,69 +265,6 @@ def test_the_pdf_is_xeros_own(mocked: responses.RequestsMock, ledger: XeroLedger
     mocked.replace("GET", f"{BASE}/Invoices/i7", body="<html>")
     with pytest.raises(TryLater):
         ledger.invoice_pdf("i7")
-
-
-def test_a_rejected_token_is_refreshed_once_and_the_call_made_again(
-    mocked: responses.RequestsMock, ledger: XeroLedger, token: Any
-) -> None:
-    history = f"{BASE}/Invoices/i7/History"
-    mocked.put(history, status=401)
-    mocked.put(history, json={"HistoryRecords": []})
-    ledger.add_note("i7", "text", "key")
-    assert token.rejected == ["token-1"]
-    assert [call.request.headers["Authorization"] for call in mocked.calls] == ["Bearer token-1", "Bearer token-2"]
-
-
-ERRORS: list[tuple[int, dict[str, str], type[ProviderError], type[ProviderError], str]] = [
-    (400, {}, Rejected, Rejected, "status 400"),
-    (401, {}, Reconnect, Reconnect, "connect it again"),
-    (401, {"WWW-Authenticate": "insufficient_scope"}, Reconnect, Reconnect, "scope"),
-    (403, {}, Reconnect, Reconnect, "organisation"),
-    (404, {}, Rejected, Rejected, "does not know"),
-    (412, {}, Rejected, Rejected, "status 412"),
-    (429, {"X-Rate-Limit-Problem": "day", "Retry-After": "66975"}, RateLimited, RateLimited, "day"),
-    (429, {"X-Rate-Limit-Problem": "minute", "Retry-After": "61"}, RateLimited, RateLimited, "minute"),
-    (429, {"X-Rate-Limit-Problem": "concurrent"}, RateLimited, RateLimited, "concurrent"),
-    (429, {"X-Rate-Limit-Problem": "appminute", "Retry-After": "61"}, RateLimited, RateLimited, r"\(app\)"),
-    (500, {}, TryLater, Unknown, "500"),
-    (501, {}, Rejected, Rejected, "501"),
-    (503, {}, TryLater, Unknown, "HTML"),
-    (302, {"Location": "https://evil.test/"}, TryLater, Unknown, "redirect"),
-    (200, {}, TryLater, Unknown, "HTML"),
-]
-
-
-@pytest.mark.parametrize(("status", "headers", "of_read", "of_write", "words"), ERRORS)
-def test_every_answer_is_told_by_what_to_do(
-    mocked: responses.RequestsMock,
-    ledger: XeroLedger,
-    status: int,
-    headers: dict[str, str],
-    of_read: type[ProviderError],
-    of_write: type[ProviderError],
-    words: str,
-) -> None:
-    history = f"{BASE}/Invoices/i7/History"
-    mocked.get(history, status=status, headers=headers, body="<html>canary</html>")
-    mocked.put(history, status=status, headers=headers, body="<html>canary</html>")
-    with pytest.raises(ProviderError, match=words) as read:
-        ledger.find_note("i7", "k")
-    before = len(mocked.calls)
-    with pytest.raises(ProviderError, match=words) as written:
-        ledger.add_note("i7", "text", "key")
-    assert (type(read.value), type(written.value)) == (of_read, of_write)
-    assert "canary" not in f"{read.value}{written.value}"
-    if status != 401 or headers:
-        assert len(mocked.calls) == before + 1
-
-
-def test_the_days_limit_says_until_when(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
-    headers = {"X-Rate-Limit-Problem": "day", "Retry-After": "66975", "X-DayLimit-Remaining": "0"}
-    mocked.get(re.compile(f"{BASE}/.*"), status=429, headers=headers)
-    with pytest.raises(RateLimited) as caught:
-        next(ledger.changes(None, NOW))
-    assert (caught.value.limit, caught.value.not_before_at) == ("day", NOW + timedelta(seconds=66975))
-    assert len(mocked.calls) == 1
 
 
 def test_what_is_left_of_the_limits_is_passed_on(

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from providers.errors import RateLimited, Reconnect, Unknown
-from providers.ledger import CompanyRef, Consent, LateFeeInvoice, Page
-from providers.sandbox.faults import Action, Rule
+from providers.errors import RateLimited, Reconnect
+from providers.ledger import CompanyRef, Consent, Page
 from providers.sandbox.server import Sandbox
 from providers.sandbox.xero import PKCE_CLIENT_ID
 from providers.xero import PROVIDER
@@ -148,14 +147,6 @@ def test_an_expired_token_is_refreshed_in_the_middle_of_a_pull(connected: Connec
     assert connected.token != before
 
 
-def test_a_disconnected_organisation_must_be_connected_again(connected: Connected) -> None:
-    PROVIDER.revoke(connected.settings, connected.token, connected.company, last=False, calls=connected.calls)
-    with pytest.raises(Reconnect):
-        connected.ledger.facts()
-    other = next(one for one in connected.consent.companies if one != connected.company)
-    PROVIDER.ledger(connected.settings, other, connected.access_token, connected.calls).facts()
-
-
 def test_a_revoked_grant_opens_nothing(connected: Connected) -> None:
     PROVIDER.revoke(connected.settings, connected.token, CompanyRef("", ""), last=True, calls=connected.calls)
     with pytest.raises(Reconnect):
@@ -240,69 +231,6 @@ def test_a_look_sees_a_payment_of_this_minute_and_every_open_credit(connected: C
     assert {one.external_id: one.remaining for one in page.credits}[credit.id] == Decimal("7.50")
     page = connected.ledger.look([], [found[1].contact.id], NOW)
     assert credit.id in {one.external_id for one in page.credits}
-
-
-def test_a_note_is_written_once_even_if_its_answer_is_lost(connected: Connected) -> None:
-    invoice = connected.sandbox.xero.invoices()[0]
-    connected.sandbox.faults.add(Rule(Action.DROP_AFTER, vendor="xero", method="PUT"))
-    with pytest.raises(Unknown):
-        connected.ledger.add_note(invoice.id, "Reminded [abc123]", "key-1")
-    assert connected.sandbox.requests.counted("xero", "write") == 1
-    assert connected.ledger.find_note(invoice.id, "[abc123]") is not None
-    connected.ledger.add_note(invoice.id, "Reminded [abc123]", "key-1")
-    assert connected.sandbox.xero.notes(invoice.id) == ["Reminded [abc123]"]
-
-
-def test_a_late_fee_is_posted_found_kept_single_and_waived(connected: Connected) -> None:
-    xero, ledger = connected.sandbox.xero, connected.ledger
-    of = next(one for one in xero.invoices() if one.status == "AUTHORISED" and one.contact.status == "ACTIVE")
-    today = NOW.date()
-    fee = LateFeeInvoice(
-        f"LF-{of.number}-1"[:21],
-        of.id,
-        of.number,
-        of.contact.id,
-        of.currency,
-        Decimal("12.35"),
-        today,
-        today + timedelta(days=14),
-        f"Late payment fee on invoice {of.number}",
-    )
-    posted = ledger.post_late_fee(fee, "fee-key")
-    made = xero.find(posted.external_id)
-    assert (made.total, made.amount_due, made.total_tax) == (Decimal("12.35"), Decimal("12.35"), Decimal(0))
-    assert (made.reference, made.status, made.currency) == (of.number, "AUTHORISED", of.currency)
-    assert ledger.post_late_fee(fee, "fee-key") == posted
-    assert ledger.post_late_fee(fee, "another-key") == posted
-    assert ledger.find_invoice(fee.number) == posted
-    ledger.waive_late_fee(posted.external_id, "waive-key")
-    assert xero.find(posted.external_id).status == "VOIDED"
-    assert ledger.waive_late_fee(posted.external_id, "waive-again").external_id == posted.external_id
-    assert ledger.find_invoice(fee.number) is None
-
-
-@pytest.mark.parametrize("paid", ["0", "5.00", "12.35"], ids=["not at all, in a locked period", "in part", "in full"])
-def test_a_fee_that_cannot_be_voided_is_credited_to_the_cent(connected: Connected, paid: str) -> None:
-    xero, ledger = connected.sandbox.xero, connected.ledger
-    of = next(one for one in xero.invoices() if one.status == "AUTHORISED" and one.contact.status == "ACTIVE")
-    today = NOW.date()
-    fee = LateFeeInvoice(
-        f"LF-{of.number}-2"[:21], of.id, of.number, of.contact.id, of.currency, Decimal("12.35"), today, today, "fee"
-    )
-    posted = ledger.post_late_fee(fee, "fee-key")
-    if Decimal(paid):
-        xero.pay(posted.external_id, Decimal(paid))
-    else:
-        xero.organisation().period_lock_on = today
-    on = today + timedelta(days=1)
-    credit = ledger.waive_late_fee(posted.external_id, "waive-key", reason="Ann waived it", on=on)
-    made = xero.find(posted.external_id)
-    [note] = [one for one in xero.organisation().credits["CreditNote"] if one.id == credit.external_id]
-    assert (made.status, made.amount_due, made.amount_paid) == ("PAID", Decimal(0), Decimal(paid))
-    assert (note.total, note.remaining, note.number) == (made.total, Decimal(paid), credit.number)
-    assert [line.account_code for line in note.lines] == [line.account_code for line in made.lines]
-    assert "Ann waived it" in note.lines[0].description
-    assert ledger.waive_late_fee(posted.external_id, "another-key", on=on) == credit
 
 
 def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: Connected) -> None:

@@ -1,0 +1,63 @@
+"""Books kept in CSV files behind the ledger port: an example of a provider outside duewell's own tree."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from providers.errors import Rejected
+from providers.ledger import AccessToken, Calls, CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
+
+from .ledger import CsvLedger
+
+_SETTING = "CSV_LEDGER_FOLDER"
+_NEVER = 4_102_444_800  # 2100: there is no token that could expire
+
+
+class CsvProvider:
+    """The provider. There is nobody to sign in with: who may read the folder may connect it."""
+
+    name = "csv"
+    title = "CSV files"
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Read our own setting from the environment: duewell's settings know nothing of us."""
+        self._environment = environment
+
+    def missing_settings(self, settings: Any) -> list[str]:
+        """The folder must be named and be there."""
+        return [] if Path(self._environment.get(_SETTING, "")).joinpath("invoices.csv").is_file() else [_SETTING]
+
+    def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
+        """Lead straight back: the folder itself is the consent."""
+        state = os.urandom(16).hex()
+        return ConsentRequest(f"{redirect_uri}?{urlencode({'state': state})}", state)
+
+    def finish_consent(
+        self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+    ) -> Consent:
+        """Take the folder for the one company there is."""
+        if parse_qs(urlsplit(redirected_url).query).get("state") != [begun.state]:
+            raise Rejected("this is not the consent that was begun", code="state")
+        name = self._folder().name  # not its whole path: a company's id is part of the keys of mails
+        return Consent({"access_token": "none", "expires_at": _NEVER}, name, (CompanyRef(name, name),))
+
+    def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
+        """Nothing expires."""
+        return token
+
+    def revoke(self, settings: Any, token: JsonObject, company: CompanyRef, *, last: bool, calls: Calls) -> None:
+        """Nobody has to be told."""
+
+    def ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: Calls) -> CsvLedger:
+        """Open the folder."""
+        return CsvLedger(self._folder())
+
+    def _folder(self) -> Path:
+        return Path(self._environment[_SETTING]).resolve()
+
+
+PROVIDER: LedgerProvider = CsvProvider()

@@ -1,0 +1,367 @@
+"""One small company on each ledger, spoken to in the same words: what the contract's cases are told with.
+
+``cannot`` names what a ledger does not have; a case that is about one of them does not apply to it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import requests
+
+import providers
+from providers.http import Limits
+from providers.ledger import JsonObject, LateFeeInvoice, Ledger, Page
+from providers.quickbooks.client import Client as QuickBooksClient
+from providers.quickbooks.ledger import QuickBooksLedger
+from providers.sandbox.server import Sandbox
+from providers.xero.client import Client as XeroClient
+from providers.xero.ledger import XeroLedger
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+TODAY = NOON.date()
+BACK = "http://localhost:8710/callback"
+PATIENT = Limits(sleep=lambda _seconds: None)
+
+
+class Counted:
+    """Calls by kind."""
+
+    def __init__(self) -> None:
+        self.kinds: Counter[str] = Counter()
+
+    def before(self, kind: str) -> None:
+        self.kinds[kind] += 1
+
+    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        pass
+
+
+class House:
+    """A company, the consent to its books, and a bookkeeper. Amounts are text, customers and invoices their names."""
+
+    name = ""
+    cannot: frozenset[str] = frozenset()
+
+    def __init__(self, sandbox: Sandbox, url: str) -> None:
+        self.sandbox, self.url, self.calls = sandbox, url, Counted()
+        self.provider = providers.find(self.name)
+        given = {key.lower(): value for key, value in sandbox.settings(url).items()}
+        self.settings: Any = SimpleNamespace(**{"xero_scopes": "", **given})
+        self.found()
+        self.begun = self.provider.begin_consent(self.settings, BACK)
+        back = self.allowed(self.begun.url)
+        self.consent = self.provider.finish_consent(self.settings, BACK, back, self.begun, self.calls)
+        [self.company] = self.consent.companies
+        self.token: JsonObject = self.consent.token
+
+    def found(self) -> None:
+        """Found the company."""
+        raise NotImplementedError
+
+    def allowed(self, url: str) -> str:
+        """Allow the access on the vendor's page; return the address it leads back to."""
+        reply = requests.get(f"{url}&sandbox_allow=1&sandbox_organisation={self.id}", allow_redirects=False, timeout=5)
+        return str(reply.headers["Location"])
+
+    @property
+    def id(self) -> str:
+        raise NotImplementedError
+
+    def access_token(self, *, rejected: str | None = None) -> str:
+        if rejected == self.token["access_token"]:
+            self.token = self.provider.refresh(self.settings, self.token, self.calls)
+        return str(self.token["access_token"])
+
+    def ledger(self) -> Ledger:
+        """Open the books as a new process would."""
+        return self.provider.ledger(self.settings, self.company, self.access_token, self.calls)
+
+    @property
+    def now(self) -> datetime:
+        return self.sandbox.clock.now()
+
+    def later(self, **by: float) -> None:
+        self.sandbox.clock.advance(timedelta(**by or {"hours": 1}))
+
+    def fee_on(self, invoice: InvoiceOf, number: str = "LF-1-1", amount: str = "12.50") -> LateFeeInvoice:
+        due = TODAY + timedelta(days=14)
+        return LateFeeInvoice(
+            number, invoice[0], invoice[1], invoice[2], invoice[3], Decimal(amount), TODAY, due, "Late fee"
+        )
+
+
+InvoiceOf = tuple[str, str, str, str]  # id, number, customer's id, currency
+
+
+class Xero(House):
+    name = "xero"
+
+    def found(self) -> None:
+        self._book = self.sandbox.xero.add_organisation("House Ltd")
+        self._at = {"organisation": self._book.tenant_id}
+
+    @property
+    def id(self) -> str:
+        return self._book.tenant_id
+
+    def ledger(self) -> Ledger:
+        return XeroLedger(XeroClient(self.url, self.id, self.access_token, self.calls, PATIENT))
+
+    def customer(self, name: str) -> None:
+        self.sandbox.xero.add_contact(name, email=f"{name.lower()}@house.example", **self._at)
+
+    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceOf:
+        due = (TODAY - timedelta(days=5)).isoformat()
+        made = self.sandbox.xero.add_invoice(customer, amount, due_on=due, currency=currency, sent=True, **self._at)
+        return made.id, made.number, made.contact.id, made.currency
+
+    def pay(self, number: str, amount: str = "") -> Any:
+        return self.sandbox.xero.pay(number, amount, **self._at).id
+
+    def undo(self, payment: Any) -> None:
+        self.sandbox.xero.delete_payment(payment, **self._at)
+
+    def void(self, number: str) -> None:
+        self.sandbox.xero.void(number, **self._at)
+
+    def overpay(self, customer: str, amount: str) -> None:
+        self.sandbox.xero.add_credit(customer, amount, "Overpayment", **self._at)
+
+    def prepay(self, customer: str, amount: str) -> None:
+        self.sandbox.xero.add_credit(customer, amount, "Prepayment", **self._at)
+
+    def credit(self, customer: str, amount: str) -> Any:
+        return self.sandbox.xero.add_credit(customer, amount, **self._at).id
+
+    def apply(self, credit: Any, number: str, amount: str) -> None:
+        self.sandbox.xero.allocate(credit, number, amount, **self._at)
+
+    def merge(self, customer: str, into: str) -> None:
+        self.sandbox.xero.merge(customer, into, **self._at)
+
+    def archive(self, customer: str) -> None:
+        self.sandbox.xero.archive(customer, **self._at)
+
+    def close(self, on: date) -> None:
+        self._book.period_lock_on = on
+
+    def disconnect(self) -> None:
+        self.sandbox.xero.disconnect(self.id)
+
+    def notes(self, number: str) -> list[str]:
+        return list(self.sandbox.xero.notes(number, **self._at))
+
+    def dues(self) -> dict[str, Decimal]:
+        living = [one for one in self.sandbox.xero.invoices(self.id) if one.status == "AUTHORISED"]
+        return {one.number: one.amount_due for one in living}
+
+    def unapplied(self) -> Decimal:
+        shelves = self._book.credits.values()
+        return sum((one.remaining for shelf in shelves for one in shelf if one.status == "AUTHORISED"), Decimal(0))
+
+
+class QuickBooks(House):
+    name = "quickbooks"
+
+    def found(self) -> None:
+        self._realm = self.sandbox.quickbooks.add_company("House Ltd", country="GB", currency="GBP")
+        self._desk = self.sandbox.quickbooks.desk(self._realm)
+        self._made = 0
+
+    @property
+    def id(self) -> str:
+        return self._realm
+
+    def ledger(self) -> Ledger:
+        return QuickBooksLedger(QuickBooksClient(self.url, self.id, self.access_token, self.calls, PATIENT))
+
+    def customer(self, name: str) -> None:
+        currency = "EUR" if name == "Eva" else "GBP"  # each customer has one currency there
+        self._desk.add_customer(name, email=f"{name.lower()}@house.example", currency=currency)
+
+    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceOf:
+        self._made += 1
+        number = f"I-{self._made:04}"
+        made = self._desk.add_invoice(customer, amount, number=number, due_on=TODAY - timedelta(days=5))
+        return made["Id"], number, made["CustomerRef"]["value"], made["CurrencyRef"]["value"]
+
+    def pay(self, number: str, amount: str = "") -> Any:
+        return self._desk.pay(number, amount or None)["Id"]
+
+    def undo(self, payment: Any) -> None:
+        self._desk.delete_payment(payment)
+
+    def void(self, number: str) -> None:
+        self._desk.void(number)
+
+    def overpay(self, customer: str, amount: str) -> None:
+        self._desk.pay_unapplied(customer, amount)
+
+    prepay = overpay
+
+    def credit(self, customer: str, amount: str) -> Any:
+        return self._desk.credit(customer, amount)["Id"]
+
+    def apply(self, credit: Any, number: str, amount: str) -> None:
+        self._desk.apply_credit(credit, number, amount)
+
+    def merge(self, customer: str, into: str) -> None:
+        self._desk.merge(customer, into)
+
+    def archive(self, customer: str) -> None:
+        self._desk.deactivate(customer)
+
+    def close(self, on: date) -> None:
+        self.sandbox.quickbooks.close_books(on, self._realm)
+
+    def disconnect(self) -> None:
+        self.sandbox.quickbooks.disconnect(self._realm)
+
+    def notes(self, number: str) -> list[str]:
+        return list(self._desk.notes(number))
+
+    def dues(self) -> dict[str, Decimal]:
+        return {one["DocNumber"]: Decimal(str(one["Balance"])) for one in self._desk.invoices() if one["Balance"]}
+
+    def unapplied(self) -> Decimal:
+        loose = [one["UnappliedAmt"] for one in self._desk.payments()]
+        return Decimal(str(sum(loose) + sum(one["Balance"] for one in self._desk.credit_memos())))
+
+
+class Csv(House):
+    """The example of a provider outside the tree; its vendor is a text editor."""
+
+    name = "csv"
+    cannot = frozenset(
+        {"credits", "merges", "closed books", "tokens", "disconnecting by the vendor", "archived accounts", "network"}
+    )
+
+    def __init__(self, sandbox: Sandbox, folder: Path) -> None:
+        self._folder = folder
+        super().__init__(sandbox, "")
+
+    def found(self) -> None:
+        for name in ("customers", "invoices", "payments", "notes"):
+            self._rows(name, [])
+        self._paid = 0
+
+    def allowed(self, url: str) -> str:
+        return url
+
+    @property
+    def id(self) -> str:
+        return str(self._folder)
+
+    def customer(self, name: str) -> None:
+        row = {"id": name, "name": name, "email": f"{name.lower()}@house.example", "country": "GB", "active": "yes"}
+        self._rows("customers", [*self._read("customers"), row])
+
+    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceOf:
+        number = f"I-{len(self._read('invoices')) + 1}"
+        days = {"issued": "2026-10-15", "due": "2026-11-15"}
+        row = {"number": number, "customer": customer, "currency": currency, **days, "total": amount, "status": "open"}
+        self._rows("invoices", [*self._read("invoices"), row])
+        return number, number, customer, currency
+
+    def pay(self, number: str, amount: str = "") -> Any:
+        [row] = [one for one in self._read("invoices") if one["number"] == number]
+        return self._receive(row["customer"], number, amount or row["total"])
+
+    def overpay(self, customer: str, amount: str) -> None:
+        self._receive(customer, "", amount)
+
+    prepay = overpay
+
+    def undo(self, payment: Any) -> None:
+        self._rows("payments", [one for one in self._read("payments") if one["id"] != payment])
+
+    def void(self, number: str) -> None:
+        rows = self._read("invoices")
+        self._rows("invoices", [{**one, "status": "void"} if one["number"] == number else one for one in rows])
+
+    def archive(self, customer: str) -> None:
+        rows = self._read("customers")
+        self._rows("customers", [{**one, "active": "no"} if one["id"] == customer else one for one in rows])
+
+    def notes(self, number: str) -> list[str]:
+        return [one["text"] for one in self._read("notes") if one["invoice"] == number]
+
+    def dues(self) -> dict[str, Decimal]:
+        dues = {one["number"]: Decimal(one["total"]) for one in self._read("invoices") if one["status"] != "void"}
+        for one in self._read("payments"):
+            if one["invoice"]:
+                dues[one["invoice"]] -= Decimal(one["amount"])
+        return {number: due for number, due in dues.items() if due}
+
+    def unapplied(self) -> Decimal:
+        return sum((Decimal(one["amount"]) for one in self._read("payments") if not one["invoice"]), Decimal(0))
+
+    def _receive(self, customer: str, invoice: str, amount: str) -> str:
+        self._paid += 1
+        row = {"id": f"P-{self._paid}", "customer": customer, "invoice": invoice, "currency": "GBP", "amount": amount}
+        self._rows("payments", [*self._read("payments"), {**row, "on": TODAY.isoformat()}])
+        return f"P-{self._paid}"
+
+    def _read(self, name: str) -> list[dict[str, str]]:
+        with (self._folder / f"{name}.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    def _rows(self, name: str, rows: Sequence[Mapping[str, str]]) -> None:
+        columns = list(dict.fromkeys(column for row in rows for column in row)) or ["id"]
+        with (self._folder / f"{name}.csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, columns)
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+class Books:
+    """What a connector keeps of the pages: enough to compare sums and states."""
+
+    def __init__(self) -> None:
+        self.cursor: str | None = None
+        self.invoices: dict[str, Any] = {}
+        self.customers: dict[str, Any] = {}
+        self.payments: dict[str, Any] = {}
+        self.credits: dict[tuple[str, str], Any] = {}
+        self.changed: list[Any] = []
+
+    def pull(self, ledger: Ledger, now: datetime) -> list[Page]:
+        pages = []
+        self.changed.clear()
+        for page in ledger.changes(self.cursor, now):
+            pages.append(page)
+            self.take(page)
+            self.cursor = page.cursor
+        return pages
+
+    def take(self, page: Page) -> None:
+        if page.afresh:
+            for kept in (self.invoices, self.customers, self.payments, self.credits):
+                kept.clear()
+        for records, kept in (
+            (page.invoices, self.invoices), (page.customers, self.customers), (page.payments, self.payments),
+        ):  # fmt: skip
+            for one in records:
+                self.changed += [] if kept.get(one.external_id) == one else [one]
+                kept[one.external_id] = one
+        for credit in page.credits:
+            self.credits[credit.kind, credit.external_id] = credit
+        for gone in page.deleted:
+            kept_of = {"invoice": self.invoices, "customer": self.customers, "payment": self.payments}
+            kept_of.get(gone.kind, {}).pop(gone.external_id, None)
+            self.credits.pop((gone.kind, gone.external_id), None)
+
+    def dues(self) -> dict[str, Decimal]:
+        return {one.number: one.due for one in self.invoices.values() if one.due and one.status == "open"}
+
+    def unapplied(self) -> Decimal:
+        loose = sum((one.unapplied for one in self.payments.values()), Decimal(0))
+        return loose + sum((one.remaining for one in self.credits.values()), Decimal(0))
