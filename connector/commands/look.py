@@ -29,7 +29,6 @@ from connector.commands.terminal import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from connector.tables import SyncLogEntry
 
 ConnectionsFilter = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
@@ -133,6 +132,7 @@ def show(
     from connector import sync_log
     from connector.access.connections import listing
     from connector.database import reading
+    from connector.people import log_search
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other.")
@@ -142,9 +142,9 @@ def show(
         with reading(installation.engine) as session:
             rows = sync_log.entries(session, connection_id=inside, since_at=since_at, limit=min(limit, _FOREVER))
             names = {item["id"]: item["short_name"] for item in listing(session)}
-    entries = [_log_row(row, names.get(row.connection_id, "")) for row in rows]
+    entries = [log_search.as_dict(row, names.get(row.connection_id, "")) for row in rows]
     if as_json:
-        put_json([{**entry, "facts": json.loads(entry["facts"])} for entry in entries])
+        put_json(entries)
     elif as_csv:
         _put_csv(entries)
     else:
@@ -249,11 +249,6 @@ def _replayed(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"Decided on {each['at']:%Y-%m-%d %H:%M}: {each['why']} Made again, {each['note']}" for each in odd]
 
 
-def _log_row(row: SyncLogEntry, connection: str) -> dict[str, Any]:
-    names = ("kind", "run_id", "customer_id", "invoice_id", "text", "facts")
-    return {"id": row.id, "at": row.at, "connection": connection, **{name: getattr(row, name) for name in names}}
-
-
 def _put_csv(entries: list[dict[str, Any]]) -> None:
     """Write RFC 4180; a cell that a spreadsheet would take for a formula gets a quote in front."""
     names = ("id", "at", "connection", "kind", "run_id", "customer_id", "invoice_id", "text", "facts")
@@ -261,7 +256,8 @@ def _put_csv(entries: list[dict[str, Any]]) -> None:
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(names)
     for entry in entries:
-        writer.writerow([_csv_cell(entry[name]) for name in names])
+        cells = {**entry, "facts": json.dumps(entry["facts"], sort_keys=True, ensure_ascii=False)}
+        writer.writerow([_csv_cell(cells[name]) for name in names])
     sys.stdout.write(out.getvalue())
 
 

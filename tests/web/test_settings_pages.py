@@ -80,7 +80,11 @@ def test_a_token_is_shown_once_works_and_is_revoked(office: Office, owner: Any) 
     owner.get("/settings/tokens")
     owner.send("/settings/tokens", {"name": "dashboard", "scope": "read", "which": "all", "days": "30"})
     token = secret_on(owner)
-    asked = {"url": f"{office.base}/api/v1/connections", "headers": {"Authorization": f"Bearer {token}"}, "timeout": 20}
+    asked: dict[str, Any] = {
+        "url": f"{office.base}/api/v1/connections",
+        "headers": {"Authorization": f"Bearer {token}"},
+        "timeout": 20,
+    }
     assert requests.get(**asked).json()["items"][0]["short_name"] == "north-ltd"
     page = owner.get("/settings/tokens").text
     assert token not in page
@@ -133,7 +137,7 @@ def test_sender_calendar_and_health_say_how_it_is(office: Office, owner: Any) ->
     assert "Mail from gmail.com sent by others is taken for forged." in page
     assert "signed events are taken; the last came never" in owner.text
     left_at = office.clock.at - timedelta(days=3)
-    mail = {"key": "m", "kind": "mail", "state": "done", "customer_id": "c", "payload": {}}
+    mail: dict[str, Any] = {"key": "m", "kind": "mail", "state": "done", "customer_id": "c", "payload": {}}
     office.store(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
     assert "Nothing was told of mail that left on 2026-06-07." in owner.get("/settings/sender").text
     office.store(MailEvent(id="e", kind="delivered", at=office.clock.at, received_at=office.clock.at))

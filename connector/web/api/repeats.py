@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from sqlalchemy import delete, update
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 from starlette.responses import Response
 
@@ -17,6 +18,7 @@ from connector.web.api.problems import Refused
 
 KEPT = timedelta(hours=24)
 _KEY_MAX = 200
+_UNDER_WAY_WORDS = "The same request is under way."
 _UNDER_WAY = timedelta(minutes=2)  # older ones were killed: what they asked for is safe to ask for again
 
 
@@ -24,6 +26,13 @@ def begin(installation: Installation, program: Program, key: str, fingerprint: s
     """Note a change before it is made; gives the reply of before where it was made already."""
     if len(key) > _KEY_MAX:
         raise Refused(problems.NOT_VALID, f"Idempotency-Key is longer than {_KEY_MAX} characters.")
+    try:
+        return _begin(installation, program, key, fingerprint)
+    except IntegrityError:  # on PostgreSQL two may begin at once: the second was not first
+        raise Refused(problems.CONFLICT, _UNDER_WAY_WORDS, headers={"Retry-After": "2"}) from None
+
+
+def _begin(installation: Installation, program: Program, key: str, fingerprint: str) -> Response | None:
     now = installation.now()
     with writing(installation.engine) as session:
         session.execute(delete(ApiRequest).where(col(ApiRequest.begun_at) < now - KEPT))
@@ -34,7 +43,7 @@ def begin(installation: Installation, program: Program, key: str, fingerprint: s
         if known.fingerprint != fingerprint:
             raise Refused(problems.NOT_VALID, "This Idempotency-Key was used for another request.")
         if not known.status:
-            raise Refused(problems.CONFLICT, "The same request is under way.", headers={"Retry-After": "2"})
+            raise Refused(problems.CONFLICT, _UNDER_WAY_WORDS, headers={"Retry-After": "2"})
         return Response(known.reply, known.status, {"Idempotent-Replayed": "true"}, "application/json")
 
 
