@@ -6,9 +6,10 @@ that a ledger says is ever read as MJML, and escaping happens in one place.
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -19,6 +20,13 @@ FUEL = 60_000  # steps a template may take: a full table of rows needs a third o
 TEMPLATES = files("connector") / "templates"
 
 Filled = Mapping[str, Any]  # strings, lists of strings, and dicts of strings: nothing that has methods worth calling
+
+
+# All that words may hold besides text: {{ name }}, and {% if %} about names and fixed texts. Fuel counts steps, and one
+# step of a filter, of ~ or of format can fill the memory: so there are none.
+_CONDITION = r"(?:\w++|'[^'{}]*'|\"[^\"{}]*\"|==|!=|\s++)++"  # possessive: nothing to try again
+_ALLOWED = re.compile(r"\{\{-?\s*[A-Za-z_]\w*\s*-?\}\}|\{%-?\s*(?:else|endif|(?:el)?if\s" + _CONDITION + r")\s*-?%\}")
+_WORDS_MAX = 20_000
 
 
 class WordsError(Exception):
@@ -44,10 +52,22 @@ def _environment() -> minijinja.Environment:
 
 def phrase(template: str, values: Filled) -> str:
     """Fill one line of the words; the outcome is plain text. Raises ``WordsError`` where it cannot be filled."""
+    _refuse_more_than_words(template)
     try:
         return _environment().render_str(template, "words", **values)
     except minijinja.TemplateError as error:
         raise WordsError(str(error).splitlines()[0]) from error
+
+
+@lru_cache(maxsize=2000)
+def _refuse_more_than_words(template: str) -> None:
+    if len(template) > _WORDS_MAX:
+        message = f"these words are longer than {_WORDS_MAX} letters"
+        raise WordsError(message)
+    left = re.search(r"\{[{%#].{0,40}", _ALLOWED.sub("", template), re.DOTALL)
+    if left is not None:
+        message = f"only {{{{ name }}}} and {{% if name %}} may stand in words, not {' '.join(left[0].split())!r}"
+        raise WordsError(message)
 
 
 def page(name: str, values: Filled) -> str:
