@@ -78,7 +78,12 @@ def _live(installation: Installation, sandbox: Sandbox, today: datetime, browser
 def _pages(installation: Installation, browser: Browser) -> None:
     """Take the pictures of the web app."""
     with _signed_in(installation, browser) as page:
-        for path, name in (("/", "today"), ("/log", "log"), ("/policy", "policy"), ("/reports?company=1", "reports")):
+        for path, name in (
+            ("/", "today"),
+            ("/log?company=1", "log"),
+            ("/policy", "policy"),
+            ("/reports?company=1", "reports"),
+        ):
             _shoot(page, path, name)
         page.goto(f"{_base()}/outbox?state=waiting")
         page.get_by_role("link", name=re.compile("mail: (past due|second notice)")).first.click()
