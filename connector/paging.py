@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import tuple_
+from sqlalchemy import and_, false, or_, tuple_
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,3 +29,13 @@ def cut(query: Any, part: Part | None, company: Any, *key: Any, newest_first: bo
         query = query.where(here < there if newest_first else here > there)
     order = [each.desc() if newest_first else each for each in key]
     return query.order_by(None).order_by(*order).limit(part.size)
+
+
+def of_keys(company: Any, thing: Any, keys: Collection[tuple[Any, str]]) -> Any:
+    """Say "one of these", each a company's id and the ledger's: by company, for SQLite finds no pairs by an index."""
+    by_company: dict[Any, list[str]] = {}
+    for company_id, thing_id in keys:
+        by_company.setdefault(company_id, []).append(thing_id)
+    if not by_company:
+        return false()
+    return or_(*(and_(company == each, thing.in_(ids)) for each, ids in by_company.items()))

@@ -345,6 +345,7 @@ class AnswerRow(SQLModel, table=True):
     policy_version: int | None = None
     run_id: int
     since_at: datetime = _instant(nullable=False)
+    __table_args__ = (Index("ix_answer_next", "connection_id", "next_on"),)
 
 
 class DecisionRow(SQLModel, table=True):
@@ -402,6 +403,9 @@ class OutboxEntry(SQLModel, table=True):
     __table_args__ = (
         Index("ix_outbox_state", "connection_id", "state", "ended_at"),
         Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+        Index("ix_outbox_invoice", "connection_id", "invoice_id"),
+        Index("ix_outbox_kind", "connection_id", "kind"),
+        Index("ix_outbox_parent", "parent_id"),
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -13,6 +12,7 @@ from sqlalchemy import func, select, tuple_
 from sqlmodel import Session, col
 
 from connector.money import from_e4
+from connector.paging import of_keys
 from connector.tables import Connection, CustomerRow, InvoiceRow
 
 PAGE = 50
@@ -89,14 +89,11 @@ def _last(session: Session, after: str) -> CustomerRow | None:
 
 def _add_sums(session: Session, found: Sequence[Found], today: date) -> None:
     by_key = {(each.row.connection_id, each.row.external_id): each for each in found}
-    by_company: dict[int, list[str]] = defaultdict(list)
-    for connection_id, customer_id in by_key:
-        by_company[connection_id].append(customer_id)
     overdue = func.sum(col(InvoiceRow.due_e4)).filter(col(InvoiceRow.due_on) < today)
     of_invoice = (col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), col(InvoiceRow.currency))
     query = (
         select(*of_invoice, func.sum(col(InvoiceRow.due_e4)), overdue, func.min(InvoiceRow.due_on))
-        .where(tuple_(*of_invoice[:2]).in_(list(by_key)), col(InvoiceRow.is_open))
+        .where(of_keys(*of_invoice[:2], list(by_key)), col(InvoiceRow.is_open))
         .group_by(*of_invoice)
         .order_by(*of_invoice)
     )

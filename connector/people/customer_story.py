@@ -34,6 +34,7 @@ _PAGES_MAX = 50
 _TOLD = ("mail", "late_fee", "waive_fee")
 _LINES = ("customer_set", "customer_link", "undelivered", "suppressed", "edited", "rejected")
 _NUMBERS_MAX = 4
+_INVOICES_MAX = 2000  # of one customer, whose payments are told
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,32 +74,28 @@ def _invoices(session: Session, customer: CustomerRow, most: int) -> Iterator[Ev
 
 def _payments(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
     """Tell payments by what they settled: by the customer's invoices they are found without an index of their own."""
-    of_invoice = (col(ApplicationRow.connection_id) == col(InvoiceRow.connection_id)) & (
-        col(ApplicationRow.invoice_id) == col(InvoiceRow.external_id)
+    query = select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(*_of(InvoiceRow, customer))
+    numbered = dict(
+        session.execute(query.order_by(col(InvoiceRow.issued_on).desc()).limit(_INVOICES_MAX)).tuples().all()
     )
-    of_payment = (
-        (col(PaymentRow.connection_id) == col(ApplicationRow.connection_id))
-        & (col(ApplicationRow.source_kind) == "payment")
-        & (col(PaymentRow.external_id) == col(ApplicationRow.source_id))
-    )
-    applied = (
-        select(PaymentRow, col(InvoiceRow.number))
-        .select_from(InvoiceRow)
-        .join(ApplicationRow, of_invoice)
-        .join(PaymentRow, of_payment)
-        .where(*_of(InvoiceRow, customer))
-        .order_by(col(PaymentRow.paid_on).desc(), col(PaymentRow.external_id), col(InvoiceRow.number))
-        .limit(most * _NUMBERS_MAX)
+    applied = select(ApplicationRow).where(
+        col(ApplicationRow.connection_id) == customer.connection_id, col(ApplicationRow.invoice_id).in_(list(numbered))
     )
     numbers: dict[str, list[str]] = defaultdict(list)
-    payments: dict[str, PaymentRow] = {}
-    for payment, number in session.execute(applied):
-        payments[payment.external_id] = payment
-        numbers[payment.external_id].append(number)
+    for row in session.scalars(applied):
+        if row.source_kind == "payment":
+            numbers[row.source_id].append(numbered[row.invoice_id])
+    settling = (
+        select(PaymentRow)
+        .where(col(PaymentRow.connection_id) == customer.connection_id, col(PaymentRow.external_id).in_(list(numbers)))
+        .order_by(col(PaymentRow.paid_on).desc(), col(PaymentRow.external_id))
+        .limit(most)
+    )
+    payments = {payment.external_id: payment for payment in session.scalars(settling)}
     unapplied = select(PaymentRow).where(*_of(PaymentRow, customer), col(PaymentRow.unapplied_e4) > 0)
     payments |= {payment.external_id: payment for payment in session.scalars(unapplied)}
-    for key, payment in list(payments.items())[:most]:
-        named = numbers.get(key, [])
+    for key, payment in payments.items():
+        named = sorted(numbers.get(key, []))
         on = f", put on {', '.join(named[:_NUMBERS_MAX])}" if named else ""
         more = f" and {len(named) - _NUMBERS_MAX} more" if len(named) > _NUMBERS_MAX else ""
         left = sum_of(from_e4(payment.unapplied_e4), payment.currency) if payment.unapplied_e4 else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, or_, select, tuple_
+from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
 
 from connector import sync_log
@@ -14,7 +14,7 @@ from connector.database import writing
 from connector.installation import Installation
 from connector.letters import suppression
 from connector.money import from_e4
-from connector.paging import Part, cut
+from connector.paging import Part, cut, of_keys
 from connector.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 
 _SHOWN_MAX = 5
@@ -135,7 +135,7 @@ def _customers(connection_id: int | None) -> Any:
 def _settings(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], CustomerSetting]:
     query = select(CustomerSetting)
     if some is not None:
-        query = query.where(tuple_(col(CustomerSetting.connection_id), col(CustomerSetting.customer_id)).in_(some))
+        query = query.where(of_keys(col(CustomerSetting.connection_id), col(CustomerSetting.customer_id), some))
     return {(row.connection_id, row.customer_id): row for row in session.scalars(query)}
 
 
@@ -147,7 +147,7 @@ def _owed(
     if connection_id is not None:
         query = query.where(col(InvoiceRow.connection_id) == connection_id)
     if some is not None:
-        query = query.where(tuple_(*key[:2]).in_(some))
+        query = query.where(of_keys(*key[:2], some))
     owed: dict[tuple[int, str], dict[str, str]] = {}
     for connection, customer, currency, due_e4 in session.execute(query):
         owed.setdefault((connection, customer), {})[currency] = str(from_e4(int(due_e4)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policies_store
@@ -16,8 +16,7 @@ from connector.mirror.pages import customers_facts
 from connector.mirror.places import HolidayCalendar
 from connector.money import from_e4
 from connector.people import agreements, invoice_story, recorded
-from connector.people.invoices import describe as describe_said
-from connector.people.invoices import find_invoice
+from connector.people.invoices import find_invoice, said_about
 from connector.people.plan import coming
 from connector.tables import (
     AnswerRow,
@@ -27,8 +26,6 @@ from connector.tables import (
     CustomerRow,
     CustomerSetting,
     InvoiceRow,
-    InvoiceSetting,
-    OutboxEntry,
     PaymentRow,
     SyncLogEntry,
     TakenStep,
@@ -43,26 +40,31 @@ def explain(installation: Installation, invoice_number: str, connection: str | N
     """Gather everything that bears on one invoice; ``connection`` (id or short name) where a number is not unique."""
     with reading(installation.engine) as session:
         within = find_connection(session, connection).id if connection else None
-        invoice = find_invoice(session, invoice_number, within)
-        row = session.get_one(Connection, invoice.connection_id)
-        return {
-            "id": invoice.external_id,
-            "invoice": _invoice(invoice),
-            "connection": describe_connection(row),
-            "customer": _customer(session, invoice),
-            "said": describe_said(session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))),
-            "applied": _applied(session, invoice),
-            "unapplied": _unapplied(session, invoice),
-            "story": invoice_story.story(session, invoice),
-            "next": _next(installation, session, row, invoice),
-            "decisions": recorded.of_invoice(session, invoice),
-            "agreements": agreements.history(session, invoice),
-            "answer": _standing_answer(session, invoice),
-            "now": _answer_now(installation, session, row, invoice),
-            "done": _done(session, invoice),
-            "outbox": _entries(session, invoice),
-            "log": _log(session, invoice),
-        }
+        return explained(installation, session, find_invoice(session, invoice_number, within))
+
+
+def explained(installation: Installation, session: Session, invoice: InvoiceRow) -> dict[str, Any]:
+    """Gather everything that bears on an invoice that was found already."""
+    row = session.get_one(Connection, invoice.connection_id)
+    key = (invoice.connection_id, invoice.external_id)
+    return {
+        "id": invoice.external_id,
+        "invoice": _invoice(invoice),
+        "connection": describe_connection(row),
+        "customer": _customer(session, invoice),
+        "said": said_about(session, [key]).get(key, {}),
+        "applied": _applied(session, invoice),
+        "unapplied": _unapplied(session, invoice),
+        "story": invoice_story.story(session, invoice),
+        "next": _next(installation, session, row, invoice),
+        "decisions": recorded.of_invoice(session, invoice),
+        "agreements": agreements.history(session, invoice),
+        "answer": _standing_answer(session, invoice),
+        "now": _answer_now(installation, session, row, invoice),
+        "done": _done(session, invoice),
+        "outbox": _entries(session, invoice),
+        "log": _log(session, invoice),
+    }
 
 
 def _invoice(row: InvoiceRow) -> dict[str, Any]:
@@ -169,20 +171,8 @@ def _done(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
 
 
 def _entries(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """Outbox entries of this invoice: those it leads, and those that took a step for it."""
-    took = select(col(TakenStep.outbox_id)).where(
-        col(TakenStep.connection_id) == invoice.connection_id, col(TakenStep.invoice_id) == invoice.external_id
-    )
-    query = (
-        select(OutboxEntry)
-        .where(
-            col(OutboxEntry.connection_id) == invoice.connection_id,
-            or_(col(OutboxEntry.invoice_id) == invoice.external_id, col(OutboxEntry.id).in_(took)),
-        )
-        .order_by(col(OutboxEntry.id))
-    )
     names = ("id", "kind", "state", "step", "key", "why", "answer", "planned_at", "called_at", "ended_at")
-    return [{name: getattr(row, name) for name in names} for row in session.scalars(query)]
+    return [{name: getattr(row, name) for name in names} for row in invoice_story.entries_of(session, invoice)]
 
 
 def _log(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:

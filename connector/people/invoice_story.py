@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import or_, select
+from sqlalchemy import and_, or_, select
 from sqlmodel import Session, col
 
 from connector.money import from_e4
@@ -97,16 +97,22 @@ def _tasks(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
 
 def _left(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     """Tell what left for it, by itself or in a mail about several invoices."""
+    for entry in entries_of(session, invoice):
+        if entry.state not in {"done", "doubt", "refused"}:
+            continue
+        yield entry.ended_at or entry.called_at or entry.planned_at, entry.kind, left_words(entry)
+
+
+def entries_of(session: Session, invoice: InvoiceRow) -> list[OutboxEntry]:
+    """Find the outbox entries about an invoice, oldest first: those it leads, and those that took a step for it."""
     took = select(col(TakenStep.outbox_id)).where(
         col(TakenStep.connection_id) == invoice.connection_id, col(TakenStep.invoice_id) == invoice.external_id
     )
-    query = select(OutboxEntry).where(
-        col(OutboxEntry.connection_id) == invoice.connection_id,
-        col(OutboxEntry.state).in_(["done", "doubt", "refused"]),
-        or_(col(OutboxEntry.invoice_id) == invoice.external_id, col(OutboxEntry.id).in_(took)),
+    leads = and_(
+        col(OutboxEntry.connection_id) == invoice.connection_id, col(OutboxEntry.invoice_id) == invoice.external_id
     )
-    for entry in session.scalars(query.order_by(col(OutboxEntry.id))):
-        yield entry.ended_at or entry.called_at or entry.planned_at, entry.kind, left_words(entry)
+    query = select(OutboxEntry).where(or_(leads, col(OutboxEntry.id).in_(took))).order_by(col(OutboxEntry.id))
+    return list(session.scalars(query))
 
 
 def left_words(entry: OutboxEntry) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sqlalchemy import or_, select, tuple_
+from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
 from connector.database import writing
 from connector.installation import Installation
 from connector.money import from_e4
-from connector.paging import Part, cut
+from connector.paging import Part, cut, of_keys
 from connector.people.agreements import Word
 from connector.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 
@@ -94,14 +94,14 @@ def describe(row: InvoiceSetting | None) -> dict[str, Any]:
 def _settings(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], InvoiceSetting]:
     query = select(InvoiceSetting)
     if some is not None:
-        query = query.where(tuple_(col(InvoiceSetting.connection_id), col(InvoiceSetting.invoice_id)).in_(some))
+        query = query.where(of_keys(col(InvoiceSetting.connection_id), col(InvoiceSetting.invoice_id), some))
     return {(row.connection_id, row.invoice_id): row for row in session.scalars(query)}
 
 
 def _plans(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], dict[str, str]]:
     query = select(Agreement).where(col(Agreement.kind) == "plan", col(Agreement.state) == "open")
     if some is not None:
-        query = query.where(tuple_(col(Agreement.connection_id), col(Agreement.invoice_id)).in_(some))
+        query = query.where(of_keys(col(Agreement.connection_id), col(Agreement.invoice_id), some))
     return {
         (row.connection_id, row.invoice_id): {"plan": ", ".join(f"{amount} on {on}" for on, amount in row.instalments)}
         for row in session.scalars(query)

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, or_, select, tuple_
+from sqlalchemy import Select, func, or_, select
 from sqlmodel import Session, col
 
+from connector.paging import of_keys
 from connector.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 
 PAGE = 50
@@ -122,8 +123,8 @@ def _known(
 ) -> dict[tuple[int | None, str], str]:
     if not keys:
         return {}
-    here = tuple_(table.connection_id, table.external_id)
-    query = select(table.connection_id, table.external_id, shown).where(here.in_(list(keys)))
+    query = select(table.connection_id, table.external_id, shown)
+    query = query.where(of_keys(table.connection_id, table.external_id, keys))
     return {(row[0], row[1]): row[2] for row in session.execute(query)}
 
 
@@ -140,7 +141,7 @@ def _conditions(session: Session, wanted: Wanted) -> Select[SyncLogEntry] | None
             meant = _meant(session, table, known, name, wanted.companies)
             if not meant:
                 return None
-            query = query.where(tuple_(col(SyncLogEntry.connection_id), col(column)).in_(meant))
+            query = query.where(of_keys(col(SyncLogEntry.connection_id), col(column), meant))
     return query
 
 

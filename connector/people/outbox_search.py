@@ -86,7 +86,7 @@ def entries(
     """Find a page of entries."""
     company = col(OutboxEntry.connection_id)
     # What waits is little and found by its index; what has left is much: there the newest is gone through and filtered.
-    by_index = len(companies) == 1 or (states and not set(states) & {"done", "refused"})
+    by_index = not set(states) & {"done", "refused"} and (states or len(companies) == 1)
     query = _joined().where((company if by_index else company + 0).in_(list(companies)))
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))

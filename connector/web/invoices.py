@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from connector.database import reading
 from connector.people.customer_card import card
-from connector.people.explain import explain
+from connector.people.explain import explained
 from connector.tables import Connection, CustomerRow, InvoiceRow
 from connector.web import saying
 from connector.web.routes import Route
@@ -22,7 +22,7 @@ def invoice(visit: Visit) -> Response:
         company, row = _found(visit, session)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
         known: dict[str, Any] = card(session, customer, visit.now) if customer is not None else {"invoices": []}
-    told = explain(visit.installation, row.external_id, str(company.id))
+        told = explained(visit.installation, session, row)
     judged = next((each for each in known["invoices"] if each["id"] == row.external_id), None)
     tasks = [task for task in known.get("tasks", []) if row.number in task["invoices"]]
     return visit.page(

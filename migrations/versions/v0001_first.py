@@ -120,6 +120,7 @@ Table(
     Column("policy_version", Integer),
     Column("run_id", Integer, nullable=False),
     Column("since_at", _INSTANT, nullable=False),
+    Index("ix_answer_next", "connection_id", "next_on"),
 )
 Table(
     "application",
@@ -284,6 +285,9 @@ Table(
     Column("run_id", Integer),
     Column("planned_at", _INSTANT, nullable=False),
     Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+    Index("ix_outbox_invoice", "connection_id", "invoice_id"),
+    Index("ix_outbox_kind", "connection_id", "kind"),
+    Index("ix_outbox_parent", "parent_id"),
     Index("ix_outbox_state", "connection_id", "state", "ended_at"),
 )
 Table(

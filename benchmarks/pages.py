@@ -1,0 +1,149 @@
+"""How long the web app's pages take over 100,000 invoices and a year of log, beside the same pages over 1,000 invoices.
+
+``python -m benchmarks.pages`` fills two installations, serves each from this process, asks for every page in turn, and
+prints the medians in milliseconds and their ratios. It ends with exit 1 where the log page takes more than twice as
+long over the large books as over the small ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import requests
+import uvicorn
+from rich.console import Console
+
+from benchmarks.full_year import NOW, Size, company, fill
+from connector.access.sign_in import make_link
+from connector.access.users import add_user, find_user
+from connector.database import writing
+from connector.installation import Installation, open_installation
+from connector.settings import load_settings
+from connector.web.app import make_app
+
+RATIO_MAX = 2.0
+HOURS_A_YEAR = 365 * 24
+LOG = "/log"
+PAGES = (
+    LOG,
+    "/log?company=1",
+    "/log?company=1&before=2000",
+    "/log?customer=c7",
+    "/log?invoice=INV-70",
+    "/log?kind=mailed",
+    "/runs",
+    "/runs/9",
+    "/",
+    "/customers",
+    "/customers?search=0009",
+    "/companies/1/customers/c7",
+    "/companies/1/invoices/i70",
+    "/outbox",
+    "/outbox?state=done",
+    "/tasks",
+    "/exceptions",
+    "/companies/1",
+)
+_console = Console(stderr=True)
+
+
+class _Heart:
+    def alive(self) -> bool:
+        return True
+
+
+def main() -> int:
+    """Fill, measure, judge."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--invoices", type=int, default=100_000)
+    parser.add_argument("--runs", type=int, default=HOURS_A_YEAR, help="runs in the log, with 12 lines each")
+    parser.add_argument("--times", type=int, default=15, help="how often each page is asked for")
+    asked = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        small = _filled(Path(folder) / "small", Size(invoices=1000, runs=88))
+        large = _filled(Path(folder) / "large", Size(invoices=asked.invoices, runs=asked.runs))
+        with _browser(small) as few, _browser(large) as many:
+            found = {path: _medians(path, few, many, asked.times) for path in PAGES}
+    return _judge(found)
+
+
+def _filled(home: Path, size: Size) -> Installation:
+    home.mkdir(mode=0o700)
+    own = {"duewell_home": home, "duewell_database_url": f"sqlite:///{home}/duewell.db"}
+    installation = open_installation(load_settings(**own), now=lambda: NOW)
+    with (
+        _console.status(f"filling {size.invoices:,} invoices and {size.runs * size.lines_of_run:,} lines of log"),
+        writing(installation.engine) as session,
+    ):
+        fill(session, size, company(session))
+        add_user(session, "owner@example.com", "owner", companies=None, by="a benchmark", at=NOW)
+    return installation
+
+
+@dataclass(frozen=True, slots=True)
+class _Browser:
+    """Somebody who is signed in."""
+
+    base: str
+    http: requests.Session
+
+    def get(self, path: str) -> int:
+        """Ask for a page; gives the answer's code."""
+        return self.http.get(self.base + path, timeout=120).status_code
+
+
+@contextmanager
+def _browser(installation: Installation) -> Iterator[_Browser]:
+    with writing(installation.engine) as session:
+        link = make_link(session, find_user(session, "owner@example.com"), NOW, enters=True)
+    server = uvicorn.Server(uvicorn.Config(make_app(installation, _Heart()), log_level="critical"))
+    with socket.create_server(("127.0.0.1", 0)) as listening, requests.Session() as http:
+        thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+        thread.start()
+        browser = _Browser(f"http://localhost:{listening.getsockname()[1]}", http)
+        assert browser.get(f"/welcome/{link}") == 200  # noqa: S101 - nothing else would be measured
+        yield browser
+        server.should_exit = True
+        thread.join()
+    installation.close()
+
+
+def _medians(path: str, few: _Browser, many: _Browser, times: int) -> tuple[float, float]:
+    """Ask both in turn, so that whoever else uses the machine slows both; the first time is not counted."""
+    with _console.status(f"measuring {path}"):
+        taken: tuple[list[float], list[float]] = ([], [])
+        gc.disable()
+        for count in range(times + 1):
+            for browser, seconds in zip((few, many), taken, strict=True):
+                began = time.process_time()
+                code = browser.get(path)
+                if count:
+                    seconds.append(time.process_time() - began)
+                assert code == 200, (path, code)  # noqa: S101 - an error page is fast
+        gc.enable()
+    return median(taken[0]) * 1000, median(taken[1]) * 1000
+
+
+def _judge(found: dict[str, tuple[float, float]]) -> int:
+    wide = max(map(len, found))
+    lines = [f"{'page':<{wide}}  {'few':>8}  {'many':>8}  ratio"]
+    lines += [f"{path:<{wide}}  {few:6.1f} ms {many:7.1f} ms  {many / few:.2f}" for path, (few, many) in found.items()]
+    ratio = found[LOG][1] / found[LOG][0]
+    lines.append(f"the log page: {ratio:.2f} times as long over the large books   (wanted: at most {RATIO_MAX:.0f})")
+    sys.stdout.write("\n".join(lines) + "\n")
+    return 0 if ratio <= RATIO_MAX else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
