@@ -70,6 +70,7 @@ def _rest(hour: Hour) -> None:
     with hour.writing() as session:
         hour.connection(session).pulled_at = hour.started_at
         hour.tally["rested"] = 1
+        hour.log(session, "pulled", "No change was announced, so the books were not read.")
 
 
 def _store(hour: Hour, page: Page, proof: announcements.Proof) -> None:

@@ -23,7 +23,13 @@ _DEEDS = (
     ("task", "tasks", "task for a person", "tasks for a person"),
 )
 # What needs to be read itself comes line by line, up to a handful.
-_TOLD = {"pulled": "read", "organisation": "company", "warning": "note well", "malformed": "left aside"}
+_TOLD = {
+    "pulled": "read",
+    "organisation": "company",
+    "warning": "note well",
+    "malformed": "left aside",
+    "drift": "mended",
+}
 _TROUBLE = {"refused": "refused", "doubt": "in doubt", "odd": "odd", "suppressed": "no mail to"}
 _MOST = 5
 _KINDS = {"reminder": "mail", "task": "task", "fee": "late fee", "hold": "no action"}

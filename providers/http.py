@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from providers.deadline import call, keep_deadlines
 from providers.errors import ProviderError, RateLimited, Rejected, TryLater, Unknown
 from providers.ledger import Calls
-from providers.replies import body_in_words, failure_in_words, reset_at, retry_after
+from providers.replies import body_in_words, failure_in_words, reset_at, retry_after, status_in_words
 
 READ: Final = "read"
 WRITE: Final = "write"
@@ -206,7 +206,7 @@ class Guard(HTTPAdapter):
             message = f"{title}'s limit of calls ({limit}) is reached"
             raise RateLimited(message, limit=limit, not_before_at=asked_at, reference=self._reference(response))
         if status in _BUSY or (status >= _SERVER_FAILS and status != requests.codes.not_implemented):
-            message = f"{title} answered {status} with {body_in_words(response.content)}"
+            message = f"{title} answered {status_in_words(status)}{_odd_body(response.content)}"
             raise self._unclear(kind, message, response, asked_at)
         if _REDIRECTS <= status < _CLIENT_ERRS and status != requests.codes.not_modified:
             message = f"{title} answered {status}, a redirect, and redirects are never followed"
@@ -222,6 +222,12 @@ class Guard(HTTPAdapter):
 
     def _reference(self, response: requests.Response) -> str:
         return response.headers.get(self._vendor.trace_header, "")
+
+
+def _odd_body(body: bytes) -> str:
+    """Name a body that is not what an API's error should be: the page of a proxy or of maintenance."""
+    words = body_in_words(body)
+    return "" if words == "JSON" else f" with {words}"
 
 
 def _limit_name(said: str) -> str:

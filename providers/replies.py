@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 _RETRY_AFTER_MAX = timedelta(days=1)  # what a vendor asks beyond this is taken for a mistake
 
@@ -19,6 +20,14 @@ def body_in_words(body: bytes) -> str:
     if b"<html" in start or b"<!doctype html" in start:
         return "an HTML page"
     return "XML" if start[:1] == b"<" else "plain text"
+
+
+def status_in_words(status: int) -> str:
+    """A status with its name, where it has one: "503 (Service Unavailable)"."""
+    try:
+        return f"{status} ({HTTPStatus(status).phrase})"
+    except ValueError:
+        return str(status)
 
 
 def retry_after(value: str | None, now: datetime) -> datetime | None:

@@ -149,7 +149,7 @@ def _clock(installation: Installation) -> Iterator[Finding]:
             mend = "Check the network and the proxy; runs wait until it answers."
             yield Finding(f"reach.{name}", WARNING, f"{url} cannot be reached ({type(problem).__name__}).", mend)
             continue
-        yield _skew(name, reply.headers.get("Date", ""))
+        yield _skew(name, reply.headers.get("Date", ""), installation.now())
 
 
 def _get(url: str, authorization: str = "") -> requests.Response:
@@ -160,12 +160,12 @@ def _get(url: str, authorization: str = "") -> requests.Response:
         return session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
 
 
-def _skew(name: str, date_header: str) -> Finding:
+def _skew(name: str, date_header: str, now: datetime) -> Finding:
     try:
         theirs = parsedate_to_datetime(date_header)
     except ValueError:
         return Finding(f"clock.{name}", OK, f"{name} answers, and does not tell the time.")
-    skew = abs(datetime.now(UTC) - theirs.replace(tzinfo=theirs.tzinfo or UTC))
+    skew = abs(now - theirs.replace(tzinfo=theirs.tzinfo or UTC))
     verdict = BAD if skew > _SKEW_BAD else WARNING if skew > _SKEW_ODD else OK
     mend = "" if verdict == OK else "Set this machine's clock: timedatectl set-ntp true"
     return Finding(f"clock.{name}", verdict, f"{name} answers; clocks differ by {skew.total_seconds():.0f} s.", mend)

@@ -7,6 +7,7 @@ import json
 import re
 import socket
 import struct
+from email.utils import format_datetime
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -66,6 +67,7 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Log the request, then answer it as the script or the vendor says."""
         vendor, kind = owner(scope.get("method", ""), scope.get("path", ""))
+        send = self._dated(send)
         if not vendor:
             await self.app(scope, receive, send)
             return
@@ -92,6 +94,17 @@ class Gate:
             await self.app(scope, receive, logged)
         else:
             await _Spoiler(self.app, scope, receive, logged, self._faults).spoil(spoiling)
+
+    def _dated(self, send: Send) -> Send:
+        """Let every answer tell the sandbox's time, as every vendor's tells its own."""
+
+        async def dated(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                told = (b"date", format_datetime(self._clock.now(), usegmt=True).encode())
+                message = {**message, "headers": [*message.get("headers", []), told]}
+            await send(message)
+
+        return dated
 
 
 class _Spoiler:

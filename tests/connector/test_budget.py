@@ -70,7 +70,7 @@ def vendor(engine: Engine) -> Vendor:
 
 
 def test_a_huge_first_load_leaves_every_hour_its_reads_and_the_writes_theirs(vendor: Vendor) -> None:
-    read = []
+    read: list[int] = []
     for _hour in range(48):
         budget = vendor.budget()
         read.append(vendor.read_until_refused(budget, 5000 if len(read) < 30 else RUN_READS))

@@ -32,7 +32,9 @@ def town(town: Any) -> Iterator[Any]:
     town.books.customer("Ashdown Ltd")
     town.number = town.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY + timedelta(days=20))
     town.live()
-    town.sandbox.clock.set(company(town).next_run_at + timedelta(minutes=1))
+    planned = company(town).next_run_at
+    assert planned is not None
+    town.sandbox.clock.set(planned + timedelta(minutes=1))
     town.run()
     server = uvicorn.Server(uvicorn.Config(make_app(town.installation, Alive()), log_config=None, lifespan="off"))
     listening = socket.create_server(("127.0.0.1", 0))

@@ -472,8 +472,9 @@ def test_the_commands_are_those_of_the_manual() -> None:
 
 
 def test_doctor_finds_what_to_mend(
-    duewell: Command, installation: Installation, books: Connection, tmp_path: Path
+    duewell: Command, installation: Installation, vendors: Vendors, books: Connection, tmp_path: Path
 ) -> None:
+    vendors.sandbox.clock.set(datetime.now(UTC))
     assert duewell("doctor").exit_code == 0
     (tmp_path / "home" / "secret.key").chmod(0o640)
     with writing(installation.engine) as session:
@@ -484,7 +485,10 @@ def test_doctor_finds_what_to_mend(
     assert "duewell connect quickbooks" in said.out or "chmod 600" in said.err
 
 
-def test_doctor_judges_each_connection(duewell: Command, installation: Installation, books: Connection) -> None:
+def test_doctor_judges_each_connection(
+    duewell: Command, installation: Installation, vendors: Vendors, books: Connection
+) -> None:
+    vendors.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
     with writing(installation.engine) as session:
         row = session.get_one(Connection, books.id)
         row.health, row.health_why, row.own_reminders = "reconnect", "the grant is dead", True
@@ -493,3 +497,6 @@ def test_doctor_judges_each_connection(duewell: Command, installation: Installat
     assert findings[f"connection.{books.short_name}.reminders"]["verdict"] == "warning"
     assert findings["scopes.sendgrid"]["verdict"] == "ok"
     assert findings["keys"]["verdict"] == "ok"
+    skewed = findings["clock.quickbooks"]
+    assert (skewed["verdict"], skewed["mend"] != "") == ("bad", True)
+    assert "clocks differ by 3" in skewed["text"]
