@@ -77,10 +77,11 @@ def plan(
 
     Sends nothing. The coming days are simulated as if the books did not change.
     """
+    from connector.commands.progress import counting
     from connector.people.plan import plan as make_plan
 
-    with opened() as installation:
-        items = make_plan(installation, within(installation, connection), days)
+    with opened() as installation, counting("deciding") as watch:
+        items = make_plan(installation, within(installation, connection), days, watch=watch)
     if as_json:
         put_json(items)
     elif items:

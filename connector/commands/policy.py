@@ -96,12 +96,13 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
 @policy.command("diff")
 def diff_policy(file: FileArgument, connection: WithinOption = None, as_json: JsonOption = False) -> None:
     """Show what a document would alter in the next 30 days."""
+    from connector.commands.progress import counting
     from connector.people import trials
     from policies.policy import ReminderPolicy
 
     proposed = ReminderPolicy.from_toml(_read(file))
-    with opened() as installation:
-        changes = trials.difference(installation, within(installation, connection), proposed)
+    with opened() as installation, counting("deciding") as watch:
+        changes = trials.difference(installation, within(installation, connection), proposed, watch=watch)
     if as_json:
         put_json(changes)
         return
@@ -119,12 +120,13 @@ def backtest_policy(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a policy over the books' own past: how many mails, to whom, when, how many about what was paid anyway."""
+    from connector.commands.progress import counting
     from connector.people import trials
     from policies.policy import ReminderPolicy
 
     proposed = ReminderPolicy.from_toml(_read(file)) if file else None
-    with opened() as installation:
-        tests = trials.backtest(installation, within(installation, connection), days, policy=proposed)
+    with opened() as installation, counting("replaying") as watch:
+        tests = trials.backtest(installation, within(installation, connection), days, policy=proposed, watch=watch)
     items = [trials.mail_item(test, mail) for test in tests for mail in test.report.mails]
     if as_json:
         put_json(items)
@@ -135,7 +137,8 @@ def backtest_policy(
             put(f"  {step.value.replace('_', ' ')}: {count}")
     columns = {"on": "ON", "connection": "BOOKS", "customer": "CUSTOMER", "step": "STEP", "invoices": "INVOICES"}
     if items:
-        put_table(items, {**columns, "paid_anyway": "PAID ANYWAY"})
+        shown = [{**item, "paid_anyway": "yes" if item["paid_anyway"] else ""} for item in items]
+        put_table(shown, {**columns, "paid_anyway": "PAID ANYWAY"})
     say("Payments are those that really came; nobody knows what a mail would have changed.")
 
 

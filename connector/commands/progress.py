@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
@@ -41,6 +43,26 @@ class Line:
         """Stop the clock of this line."""
         if self._bars is not None and self._task is not None:
             self._bars.stop_task(self._task)
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[str, int], None]]:
+    """Show a person how many customers of each company were looked at; a log needs no such lines."""
+    if not sys.stderr.isatty():
+        yield lambda _company, _customers: None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+        lines: dict[str, TaskID] = {}
+
+        def tell(company: str, customers: int) -> None:
+            text = escape(clean(f"{company}: {what}, customer {customers:,}"))
+            if company in lines:
+                bars.update(lines[company], description=text)
+            else:
+                lines[company] = bars.add_task(text, total=None)
+
+        yield tell
 
 
 class Progress:

@@ -5,7 +5,7 @@ Each planned step counts as done before the next day is asked about, and the boo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -35,22 +35,35 @@ _KINDS: dict[type[Action], str] = {
 }
 
 
+Watch = Callable[[str, int], None]  # is told how many customers of a company, by its short name, were looked at
+
+
+def unwatched(company: str, customers: int) -> None:
+    """Show nobody how far it has come."""
+
+
 def plan(
-    installation: Installation, connection_id: int | None, days: int, *, policy: ReminderPolicy | None = None
+    installation: Installation,
+    connection_id: int | None,
+    days: int,
+    *,
+    policy: ReminderPolicy | None = None,
+    watch: Watch = unwatched,
 ) -> list[dict[str, Any]]:
     """List what would go out today and in the coming ``days``, under the policy in force or another."""
     with reading(installation.engine) as session:
         rows = connected(session) if connection_id is None else [find_connection(session, connection_id)]
-        items = [item for row in rows for item in _plan_one(session, row, installation.now(), days, policy)]
+        items = [item for row in rows for item in _plan_one(session, row, installation.now(), days, policy, watch)]
     return sorted(items, key=lambda item: (item["at"], item["connection"], item["customer"], item["kind"]))
 
 
 def _plan_one(
-    session: Session, row: Connection, now: datetime, days: int, policy: ReminderPolicy | None
+    session: Session, row: Connection, now: datetime, days: int, policy: ReminderPolicy | None, watch: Watch
 ) -> Iterator[dict[str, Any]]:
     in_force = policies_store.in_force(session, row.id or 0)
     moments = _moments(now, ZoneInfo(row.time_zone), days)
-    for statements in customers_facts(session, row, now=now):
+    for count, statements in enumerate(customers_facts(session, row, now=now), start=1):
+        watch(row.short_name, count)
         followed = policy or in_force.of(statements[0].customer.id)[0]
         yield from _plan_customer(row, statements, followed, moments)
 

@@ -16,7 +16,7 @@ from connector.database import reading
 from connector.installation import Installation
 from connector.mirror.places import HolidayCalendar
 from connector.mirror.statements import customers_facts
-from connector.people.plan import plan
+from connector.people.plan import Watch, plan, unwatched
 from connector.tables import Connection, PolicyVersion
 from policies.backtest import Mail, Report, replay
 from policies.exceptions import exceptions_of
@@ -37,23 +37,30 @@ class Backtest(NamedTuple):
 
 
 def backtest(
-    installation: Installation, connection_id: int | None, days: int, *, policy: ReminderPolicy | None = None
+    installation: Installation,
+    connection_id: int | None,
+    days: int,
+    *,
+    policy: ReminderPolicy | None = None,
+    watch: Watch = unwatched,
 ) -> list[Backtest]:
     """Replay the policy in force, or another, over the last ``days`` of each company's own history."""
     with reading(installation.engine) as session:
-        return [
-            _backtest(session, row, installation.now(), days, policy) for row in _connections(session, connection_id)
-        ]
+        rows = _connections(session, connection_id)
+        return [_backtest(session, row, installation.now(), days, policy, watch) for row in rows]
 
 
-def _backtest(session: Session, row: Connection, now: datetime, days: int, policy: ReminderPolicy | None) -> Backtest:
+def _backtest(
+    session: Session, row: Connection, now: datetime, days: int, policy: ReminderPolicy | None, watch: Watch
+) -> Backtest:
     here = ZoneInfo(row.time_zone)
     last_on = now.astimezone(here).date() - timedelta(days=1)
     first_on = last_on - timedelta(days=days - 1)
     began_at = datetime.combine(first_on, time(0), here)
     in_force = policies_store.in_force(session, row.id or 0)
     whole, names = Report(), {}
-    for statements in _history(session, row, now):
+    for count, statements in enumerate(_history(session, row, now), start=1):
+        watch(row.short_name, count)
         customer = statements[0].customer
         names[customer.id] = customer.name
         then = [replace(each, live_since_at=began_at, newest_payment_on=None) for each in statements]
@@ -81,7 +88,11 @@ def mail_item(test: Backtest, mail: Mail) -> dict[str, Any]:
 
 
 def difference(
-    installation: Installation, connection_id: int | None, proposed: ReminderPolicy, days: int = DIFF_DAYS
+    installation: Installation,
+    connection_id: int | None,
+    proposed: ReminderPolicy,
+    days: int = DIFF_DAYS,
+    watch: Watch = unwatched,
 ) -> list[dict[str, Any]]:
     """List what a policy would alter in the coming days: what falls away (-), comes (+), or says other things (~).
 
@@ -89,8 +100,8 @@ def difference(
     """
     with reading(installation.engine) as session:
         ids = policies_store.followers(session, connection_id)
-    before = {item["id"]: item for each in ids for item in plan(installation, each, days)}
-    after = {item["id"]: item for each in ids for item in plan(installation, each, days, policy=proposed)}
+    before = {item["id"]: item for each in ids for item in plan(installation, each, days, watch=watch)}
+    after = {item["id"]: item for each in ids for item in plan(installation, each, days, policy=proposed, watch=watch)}
     changes = [{"change": "-", **before[each]} for each in before if each not in after]
     changes += [{"change": "+", **after[each]} for each in after if each not in before]
     changes += [
