@@ -10,9 +10,17 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
+from sqlmodel import SQLModel
 
 from connector import lease, sync_log
 from connector.database import open_engine, reading, upgrade
+from connector.people.customers import find_customer
+from connector.people.invoices import find_invoice
+from connector.portal import answers, links
+from connector.portal.answers import Answer
+from connector.privacy import retention
+from connector.privacy.erase import erase
+from connector.privacy.export import document
 
 
 @pytest.fixture
@@ -44,6 +52,30 @@ def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared: Any) -> None:
     assert len(shared.books.notes(number)) == 1
     with reading(shared.installation.engine) as session:
         assert sync_log.verify(session).ok
+
+
+def test_a_customer_answers_is_exported_and_erased_on_postgresql_too(shared: Any) -> None:
+    shared.books.customer("Ashdown Ltd")
+    number = shared.books.invoice("Ashdown Ltd", "1200.00", due_on=shared.today - timedelta(days=6))
+    shared.live().run()
+    with reading(shared.installation.engine) as session:
+        customer = find_customer(session, "Ashdown Ltd")
+        invoice = find_invoice(session, number)
+    here = (shared.connection, customer.external_id)
+    said = Answer("paid", (invoice.external_id,), on=shared.today)
+    assert answers.take(shared.installation, links.Opened(*here, over=False), said) == "done_paid"
+    told = document(shared.installation, *here, by="ann")
+    assert [each["total"] for each in told["invoice"]] == ["1200.00"]
+    assert shared.run().outcome == "ok"
+    erase(shared.installation, *here, by="ann")
+    retention.keep(shared.installation, dict.fromkeys(retention.KINDS, 1), by="ann")
+    shared.pass_days(3)
+    retention.work(shared.installation)
+    assert shared.run().outcome == "ok"
+    with reading(shared.installation.engine) as session:
+        assert sync_log.verify(session).ok
+        held = [str(row) for table in SQLModel.metadata.sorted_tables for row in session.execute(table.select())]
+    assert [row for row in held if "Ashdown" in row or "ashdown" in row] == []
 
 
 def test_a_second_worker_does_not_run_beside_the_first(shared: Any) -> None:
