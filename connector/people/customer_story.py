@@ -75,9 +75,8 @@ def _invoices(session: Session, customer: CustomerRow, most: int) -> Iterator[Ev
 def _payments(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:
     """Tell payments by what they settled: by the customer's invoices they are found without an index of their own."""
     query = select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(*_of(InvoiceRow, customer))
-    numbered = dict(
-        session.execute(query.order_by(col(InvoiceRow.issued_on).desc()).limit(_INVOICES_MAX)).tuples().all()
-    )
+    newest = session.execute(query.order_by(col(InvoiceRow.issued_on).desc()).limit(_INVOICES_MAX))
+    numbered = {row[0]: row[1] for row in newest}
     applied = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == customer.connection_id, col(ApplicationRow.invoice_id).in_(list(numbered))
     )

@@ -1,0 +1,198 @@
+"""Customers in the browser: found, read with everything said and paid, and spoken for; and what is odd about them."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from benchmarks.full_year import NOW, Size, fill
+from connector.database import reading, writing
+from connector.people import exceptions
+from connector.tables import (
+    Agreement,
+    CustomerRow,
+    CustomerSetting,
+    ExceptionRow,
+    InvoiceSetting,
+    PaymentRow,
+    SyncLogEntry,
+    Task,
+)
+
+Office = Any
+PAGE = "/companies/1/customers/c1"
+
+
+@pytest.fixture
+def books(office: Office) -> Office:
+    """A company with six customers who owe three invoices each, i10, i11 and i12 those of the second."""
+    office.clock.at = NOW
+    company = office.company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
+    with writing(office.installation.engine) as session:
+        fill(session, Size(invoices=60, runs=5), company)
+    return office
+
+
+def settings_of(office: Office) -> CustomerSetting | None:
+    with reading(office.installation.engine) as session:
+        return session.get(CustomerSetting, (1, "c1"))
+
+
+def said(office: Office) -> dict[str, InvoiceSetting]:
+    with reading(office.installation.engine) as session:
+        return {row.invoice_id: row for row in session.scalars(select(InvoiceSetting))}
+
+
+def test_customers_are_found_by_a_part_of_the_name_and_paged(books: Office) -> None:
+    south = books.company("South Ltd")
+    books.store(
+        *(CustomerRow(connection_id=south, external_id=f"s{n}", name=f"Miller {n:02}") for n in range(60)),
+        CustomerRow(connection_id=south, external_id="gone", name="Miller Gone", deleted=True),
+    )
+    browser = books.signed_in("viewer")
+    browser.get("/customers")
+    assert "Customer 00001" in browser.text
+    assert "Miller" not in browser.text  # they owe nothing
+    browser.get("/customers?search=MILLER&who=all")
+    assert browser.page.text.count("/customers/s") == 50
+    more = browser.page.text.partition('">More</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    browser.get(more)
+    assert browser.page.text.count("/customers/s") == 10
+    assert "Miller 59" in browser.text
+    assert "Gone" not in browser.text
+    assert "Customer 00001" not in books.signed_in("bookkeeper", south).get("/customers").text
+
+
+def test_a_customer_shows_what_is_owed_expected_said_and_paid(books: Office) -> None:
+    books.store(
+        PaymentRow(connection_id=1, external_id="loose", customer_id="c1", currency="EUR", paid_on=NOW.date(),
+                   total_e4=500_000, unapplied_e4=120_000),
+        Agreement(connection_id=1, kind="promise", invoice_id="i10", customer_id="c1", since_on=NOW.date(),
+                  until_on=date(2026, 12, 1), said_by="Ann", said_at=NOW),
+    )  # fmt: skip
+    browser = books.signed_in("viewer")
+    text = browser.get(PAGE) and browser.text
+    assert "Owes 333.00 EUR" in text
+    assert "Invoices settled 7" in " ".join(text.split())
+    assert "12.00 EUR is on no invoice yet" in text
+    assert "promise for 1 Dec 2026 (Ann)" in text
+    assert "Paid EUR 113.00, put on INV-13" in text
+    assert "Paid EUR 50.00; EUR 12.00 of it is on no invoice yet" in text
+    assert "Some days late." in text  # the mail that waits for an approval
+    assert 'name="do"' not in browser.page.text  # a viewer is offered no button
+    assert browser.get("/companies/1/customers/nobody").status_code == 404
+
+
+def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(books: Office) -> None:
+    browser = books.signed_in("bookkeeper")
+    browser.get(PAGE)
+    browser.send(PAGE, {"do": "promise", "promised_on": "2026-12-01", "invoice": ["i10", "i11"], "why": "By phone"})
+    assert "Recorded" in browser.text
+    assert {key: str(row.promised_on) for key, row in said(books).items()} == {"i10": "2026-12-01", "i11": "2026-12-01"}
+    assert "promised for 01 Dec 2026" in browser.text
+    for fields, words in (
+        ({"do": "promise", "promised_on": "2026-12-02"}, "Choose the invoices"),
+        ({"do": "promise", "invoice": "i10"}, "Say the day of the promise"),
+        ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "would be over already"),
+        ({"do": "plan", "parts": "1", "every": "month", "first_on": "2026-12-01", "invoice": "i10"}, "how many parts"),
+        ({"do": "plan", "instalments": "soon 5", "invoice": "i10"}, "is no instalment"),
+    ):
+        browser.get(PAGE)
+        browser.send(PAGE, fields)
+        assert (browser.page.status_code, words in browser.text) == (409, True), words
+    browser.get(PAGE)
+    browser.send(PAGE, {"do": "dispute", "invoice": ["i12", "i20"], "why": "Never ordered"})  # i20 is somebody else's
+    assert browser.page.status_code == 404
+    assert "i12" not in said(books)
+
+
+def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(books: Office) -> None:
+    page = "/companies/1/invoices/i10"
+    browser = books.signed_in("bookkeeper")
+    steps: tuple[tuple[dict[str, str], str], ...] = (
+        ({"do": "plan", "parts": "2", "first_on": "2026-12-01", "every": "month"}, "payment plan: 55.00 on 2026-12-01"),
+        ({"do": "plan", "instalments": "2026-12-01 10.00\n2026-12-05 100.00"}, "payment plan: 10.00 on 2026-12-01"),
+        ({"do": "no_plan"}, "plan withdrawn by"),
+        ({"do": "pause", "paused_until": "2026-12-24", "why": "Holidays"}, "paused until 24 Dec 2026"),
+        ({"do": "resume"}, "pause ended by"),
+        ({"do": "dispute", "why": "Two were broken"}, "disputed since 23 Nov 2026: Two were broken"),
+        ({"do": "undispute", "why": "Credited"}, "dispute settled by bookkeeper@example.com: Credited"),
+    )
+    for fields, words in steps:
+        browser.get(page)
+        browser.send(page, fields)
+        assert words in " ".join(browser.text.split()), words
+    browser.get(page)
+    assert browser.send(page, {"do": "nonsense"}).status_code == 404
+
+
+def test_preferences_are_kept_and_only_what_was_changed_is_told(books: Office) -> None:
+    browser = books.signed_in("bookkeeper")
+    browser.get(PAGE)
+    fields = {
+        "do": "set",
+        "emails": "new@c1.example; cfo@c1.example",
+        "contact_name": "Jo",
+        "segment": "strategic",
+        "hold_until_on": "2026-12-24",
+        "no_fees": "yes",
+        "owner": "Ann Lee <ann@north.example>",
+        "tags": "a, b",
+    }
+    browser.send(PAGE, fields)
+    row = settings_of(books)
+    assert row is not None
+    assert (row.emails, row.segment, row.no_fees, row.tags) == (
+        "new@c1.example,cfo@c1.example",
+        "strategic",
+        True,
+        "a,b",
+    )
+    browser.get(PAGE)
+    assert "new@c1.example,cfo@c1.example (a person said so" in browser.text
+    browser.send(PAGE, {**fields, "segment": "", "no_fees": ""})
+    row = settings_of(books)
+    assert row is not None
+    assert (row.segment, row.no_fees, row.contact_name) == (None, False, "Jo")
+    with reading(books.installation.engine) as session:
+        query = select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "customer_set")
+        told = session.scalars(query.order_by(col(SyncLogEntry.id).desc())).first()
+    assert told == "bookkeeper@example.com set for Customer 00001: segment as the policy says, no fees no."
+    for wrong in ({"emails": "nobody"}, {"owner": "nobody"}, {"emails": "Jo <jo@c1.example>"}, {"hold_until_on": "x"}):
+        browser.get(PAGE)
+        assert browser.send(PAGE, {**fields, **wrong}).status_code == 409, wrong
+
+
+def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(books: Office) -> None:
+    north = books.signed_in("bookkeeper", 1)
+    assert "Far above what is usual here." in north.get("/").text
+    key = "1|unusual_amount|c1|i10"
+    north.get("/exceptions")
+    north.send("/exceptions", {"right": key, "back": "/exceptions"})
+    assert "It is right" in north.text
+    assert key not in north.get("/exceptions").text
+    assert north.get(PAGE).text.count("Far above") == 0
+    south = books.signed_in("bookkeeper", books.company("South Ltd"), email="south@example.com")
+    south.get("/exceptions")
+    from connector.web.visit import form_token  # noqa: PLC0415
+
+    token = form_token(south.http.cookies["duewell"], "/exceptions")
+    assert south.post("/exceptions", {"csrf": token, "right": "1|unusual_amount|c2|i20"}).status_code == 404
+    with reading(books.installation.engine) as session:
+        assert session.get_one(ExceptionRow, (1, "c1", "unusual_amount", "i10")).settled_by == "bookkeeper@example.com"
+        assert exceptions.find(session, "1|unusual_amount|c2|i20").settled_at is None  # type: ignore[union-attr]
+
+
+def test_all_open_tasks_are_on_a_page_of_their_own(books: Office) -> None:
+    books.store(
+        *(Task(connection_id=1, key=f"more{n}", code="call", customer_id="c1", invoice_ids=[], due_on=NOW.date(),
+               why=f"Ring {n:02}", made_at=NOW) for n in range(60)),
+    )  # fmt: skip
+    browser = books.signed_in("viewer")
+    assert "40 more" in browser.get("/").text
+    assert browser.get("/tasks").text.count('<td data-label="Why">') == 50
+    assert browser.get("/tasks?page=2").text.count('<td data-label="Why">') == 15
