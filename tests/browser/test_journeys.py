@@ -75,12 +75,18 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     page.get_by_role("row", name="Miller & Sons").get_by_role("link").first.click()
     letter = page.frame_locator("iframe").locator("body")
     assert "1,200.00" in letter.inner_text()
+    page.get_by_text("Change its words").click()
     shots("mail")
+    page.get_by_label("Subject").fill("A word about your order")
+    page.get_by_role("button", name="Keep these words").click()
+    page.get_by_text("These are its words now").wait_for()
     page.get_by_role("button", name="Approve").click()
     page.get_by_text("Approved: it leaves with the next run.").wait_for()
     assert place.run() == "ok"
     own = place.installation.settings.mail_from
     assert [list(m.to) for m in place.sandbox.sendgrid.mails() if own not in m.to] == [["ap@miller.example"]]
+    assert "A word about your order" in {mail.subject for mail in place.sandbox.sendgrid.mails()}
+    look_at_the_customer(page, shots)
     page.goto(f"{place.base}/log?customer=Miller")
     assert "mailed" in page.inner_text("tbody")
     shots("log")
@@ -88,6 +94,9 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     assert "1 × mail" in page.inner_text("main").replace("1 × owner mail", "")
     for path in (
         "/companies",
+        "/customers",
+        "/tasks",
+        "/exceptions",
         "/companies/1",
         "/companies/1/mode?to=live",
         "/fees",
@@ -109,6 +118,20 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("You are signed out.").wait_for()
     assert complaints == []
+
+
+def look_at_the_customer(page: Any, shots: Any) -> None:
+    """Go from the list to a customer and to his invoice, and keep what he promises."""
+    page.get_by_role("link", name="Customers").click()
+    page.get_by_role("link", name="Miller & Sons").click()
+    page.get_by_text("They promised to pay").click()
+    page.get_by_label("On", exact=True).fill("2026-06-19")
+    shots("customer")
+    page.get_by_role("button", name="Keep the promise").click()
+    page.get_by_text("promised for 19 Jun 2026").wait_for()
+    page.get_by_role("row", name="promised for").get_by_role("link").click()
+    page.get_by_role("button", name="Take the promise back").wait_for()
+    shots("invoice")
 
 
 def is_ours(place: Place, said: Any) -> bool:
