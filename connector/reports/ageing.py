@@ -8,7 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
 from sqlmodel import Session, SQLModel
 
 from connector.money import from_e4
@@ -112,7 +112,7 @@ def _bucket(scope: Scope) -> ColumnElement[int]:
 
     def since(back: int) -> ColumnElement[bool]:
         parts = [_on_or_after(today - timedelta(days=back), None if everywhere else ids) for today, ids in days]
-        return or_(*parts)
+        return or_(false(), *parts)  # where there is no company, none is due
 
     return case(
         (or_(due_on.is_(None), since(0)), 0),

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from connector.access import api_tokens
+from connector.database import writing
+
 World = Any
 POLICY = "[replies]\npause_days = 5\n"
 
@@ -144,6 +147,26 @@ def test_a_program_of_one_company_sees_and_changes_nothing_of_another(world: Wor
     assert told(world) == before
 
 
+def test_a_program_of_no_company_gets_nothing_and_no_fault(world: World) -> None:
+    program = world.program("read")
+    with writing(world.office.installation.engine) as session:
+        _row, program.token = api_tokens.make(session, "none", "read", companies=[], by="Ann", at=world.office.clock.at)
+    reports = [f"/reports/{report['id']}" for report in program.get("/reports")]
+    for path in (
+        "/runs",
+        "/log",
+        "/plan",
+        "/outbox",
+        "/fees",
+        "/customers",
+        "/invoices",
+        "/tasks",
+        "/exceptions",
+        *reports,
+    ):
+        assert program.get(path)["items"] == [], path
+
+
 def test_a_token_does_no_more_than_its_scope(world: World) -> None:
     asked, seen = requests_of(world, world.north), set()
     for scope, denied in (("read", {"act", "admin"}), ("act", {"admin"})):
@@ -162,9 +185,6 @@ def test_nobody_gets_anything_without_a_token_that_counts(world: World, fits: An
     ended, revoked, wrong = world.program(days=1), world.program(), world.stranger()
     wrong.token = revoked.token[:-1] + "_"
     world.office.clock.advance(days=2)
-    from connector.access import api_tokens  # noqa: PLC0415
-    from connector.database import writing  # noqa: PLC0415
-
     with writing(world.office.installation.engine) as session:
         api_tokens.revoke(session, 2, by="Ann", at=world.office.clock.at)
     asked = requests_of(world, world.north)
