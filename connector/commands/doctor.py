@@ -22,7 +22,7 @@ from connector.access.tokens import bound_to
 from connector.database import reading, schema_revision, sqlite_file
 from connector.installation import Installation, mailer_name
 from connector.settings import reached_by_customers
-from connector.tables import Connection, Grant, MailEvent, OutboxEntry
+from connector.tables import Connection, Grant, MailEvent, OutboxEntry, WebhookEndpoint
 
 OK, WARNING, BAD = "ok", "warning", "bad"
 _TIMEOUT_SECONDS = 5
@@ -241,6 +241,14 @@ def _events(installation: Installation) -> Iterator[Finding]:
         yield Finding("mail.events", OK, "Signed events of SendGrid are taken.")
 
 
+def _webhooks(installation: Installation) -> Iterator[Finding]:
+    with reading(installation.engine) as session:
+        rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stopped_why) != "")))
+    for row in rows:
+        mend = "Mend what is there, then start it again under Settings, Webhooks."
+        yield Finding(f"webhook.{row.id}", WARNING, f"Webhook {row.id}: {row.stopped_why}.", mend)
+
+
 def _scopes(installation: Installation) -> Iterator[Finding]:
     settings = installation.settings
     if not settings.sendgrid_api_key:
@@ -310,6 +318,7 @@ _CHECKS: tuple[Check, ...] = (
     _clock,
     _sender,
     _events,
+    _webhooks,
     _links,
     _scopes,
     _connections,

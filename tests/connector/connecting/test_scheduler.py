@@ -54,6 +54,25 @@ def test_due_companies_run_and_paused_ones_do_not(installation: Installation, co
     assert runs.ended == [first.id]
 
 
+def test_errands_are_done_beside_the_hours_and_a_broken_one_stops_neither(
+    installation: Installation, consent: GiveConsent
+) -> None:
+    consent(installation, "quickbooks")
+    runs, done = Runs(), threading.Event()
+
+    def broken(_installation: Installation) -> None:
+        raise ValueError("a fault of ours")
+
+    scheduler = Scheduler(installation, runs, errands=(broken, lambda _installation: done.set()))
+    scheduler.start()
+    runs.wait_for(1)  # and is under way, for as long as the errand takes
+    assert done.wait(20)
+    assert scheduler.alive()
+    runs.let_go.set()
+    scheduler.stop()
+    assert len(runs.ended) == 1
+
+
 def test_a_company_whose_run_is_under_way_is_not_run_beside_it(
     installation: Installation, consent: GiveConsent
 ) -> None:
