@@ -6,6 +6,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import FastAPI
@@ -101,6 +102,7 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
     if route.method == "POST":
         known = form_token(token, request.url.path) if route.needs != "nobody" else ""
         if not _is_ours(installation, request) or not hmac.compare_digest(known, (form.get("csrf") or [""])[0]):
+            log.warning("a form from elsewhere or of another session was refused at %s", route.path)
             return _refuse(403, "Not accepted", "This form is not one of ours, or is too old. Load the page again.")
     visit = Visit(
         installation,
@@ -113,7 +115,7 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         cookies=request.cookies,
         person=person,
         token=token if person else "",
-        browser=sessions.Browser(request.client.host if request.client else "", request.headers.get("user-agent", "")),
+        browser=sessions.Browser(_address(request), request.headers.get("user-agent", "")),
     )
     try:
         return _dangerous(visit, route) if route.dangerous else route.handler(visit)
@@ -140,6 +142,14 @@ def _fields(body: bytes) -> dict[str, list[str]]:
         return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
     except ValueError:
         return {}
+
+
+def _address(request: Request) -> str:
+    """Where a request comes from, as far as that is an address: a proxy hands on what it was told."""
+    try:
+        return str(ip_address(request.client.host)) if request.client else ""
+    except ValueError:
+        return "unknown"
 
 
 def _is_ours(installation: Installation, request: Request) -> bool:

@@ -214,3 +214,32 @@ def test_users_are_kept_from_the_terminal(
     assert users["bob@example.com"].role == "viewer"
     assert {"user_added", "user_changed", "user_reset", "user_disabled"} <= set(log)
     assert north
+
+
+def test_signing_out_leaves_nothing_in_the_browser(office: Office) -> None:
+    browser = office.signed_in("owner")
+    token = browser.get("/").text.partition('name="csrf" value="')[2].partition('"')[0]
+    answer = browser.post("/sign-out", {"csrf": token}, allow_redirects=False)
+    assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
+    assert not browser.http.cookies
+
+
+def test_who_came_in_who_did_not_and_what_was_refused_is_logged(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="duewell")
+    first_owner(office)
+    forged = {"X-Forwarded-For": "203.0.113.9\x1b[31m INFO user 1 signed in by password", "Origin": office.base}
+    fields = {"email": "ann@example.com\nINFO user 1 signed in", "password": "wrong wrong wrong"}
+    office.browser().http.post(f"{office.base}/sign-in", data=fields, headers=forged, timeout=20)
+    viewer = office.signed_in("viewer")
+    viewer.post("/companies/connect", {"ledger": "xero"})
+    viewer.post("/sign-out", {"csrf": "x"}, origin="https://evil.example")
+    said = [record.getMessage() for record in caplog.records if record.name.startswith("duewell.")]
+    assert said == [
+        "user 1 signed in by a link, from 127.0.0.1",
+        "a sign-in failed, from unknown",
+        "user 2 signed in by a link, from 127.0.0.1",
+        "user 2 was refused POST /companies/connect",
+        "a form from elsewhere or of another session was refused at /sign-out",
+    ]
