@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -13,11 +14,20 @@ from connector import policies_store
 from connector.database import reading
 from connector.installation import Installation
 from connector.people import trials
+from connector.people.plan import Watch
 from policies.document import PolicyError, Problem
 from policies.fee_rules import PRESETS, LateFees
 from policies.policy import ReminderPolicy
 
 LISTED_MAX = 200
+SECONDS_MAX = 20.0  # so long a page may keep a person waiting; the terminal has more time
+_TOO_LARGE = (
+    "These books are too large to try it on all of them while a page waits: duewell policy diff does, at the terminal."
+)
+
+
+class _TookTooLongError(Exception):
+    """Trying a policy took longer than a page may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +51,27 @@ def review(installation: Installation, connection_id: int | None, document: str)
         proposed = ReminderPolicy.from_toml(document) if document or connection_id is None else general
     except PolicyError as error:
         return Review(problems=error.problems)
-    changes = trials.difference(installation, connection_id, proposed)
+    lines = differing(before, document)
+    try:
+        changes = trials.difference(installation, connection_id, proposed, watch=_impatient())
+    except _TookTooLongError:
+        return Review(summary=_TOO_LARGE, lines=lines)
     return Review(
         summary=trials.summary(changes),
         changes=changes[:LISTED_MAX],
         more=max(0, len(changes) - LISTED_MAX),
-        lines=differing(before, document),
+        lines=lines,
     )
+
+
+def _impatient() -> Watch:
+    started = time.monotonic()
+
+    def watch(_company: str, _customers: int) -> None:
+        if time.monotonic() - started > SECONDS_MAX:
+            raise _TookTooLongError
+
+    return watch
 
 
 def differing(before: str, after: str) -> list[str]:

@@ -13,7 +13,7 @@ from sqlmodel import col
 
 from connector import policies_store
 from connector.database import reading, writing
-from connector.people import policy_form
+from connector.people import policy_form, policy_review
 from connector.tables import CustomerRow, InvoiceRow, PolicyVersion, SyncLogEntry
 from policies.document import parse
 from policies.policy import ReminderPolicy
@@ -148,6 +148,16 @@ def test_a_policy_for_some_customers_is_a_table_of_its_own(office: Office) -> No
 def owner_fields(browser: Any, query: str = "") -> dict[str, list[str]]:
     page = browser.get("/policy" + query).text
     return {name: value for name, value in filled(page).items() if name in {"csrf", "company", "version", "for"}}
+
+
+def test_a_page_does_not_wait_for_books_that_are_very_large(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    books(office)
+    monkeypatch.setattr(policy_review, "SECONDS_MAX", -1.0)
+    browser = office.signed_in("bookkeeper")
+    browser.page = browser.post("/policy", {**filled(browser.get("/policy").text), "tone": "gentle", "do": "try"})
+    assert "duewell policy diff" in browser.text
+    browser.send("/policy/document", {"do": "save"})
+    assert in_force(office)[0].tone == "gentle", "a person may still decide"
 
 
 def test_two_people_do_not_overwrite_each_other(office: Office) -> None:
