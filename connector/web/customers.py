@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from sqlmodel import Session
@@ -12,6 +13,8 @@ from connector.database import reading
 from connector.letters.languages import LANGUAGES
 from connector.people import customer_search, customer_story, customers
 from connector.people.customer_view import view
+from connector.portal import links
+from connector.settings import reached_by_customers
 from connector.tables import Connection, CustomerRow
 from connector.web import saying
 from connector.web.outbox import within
@@ -21,6 +24,7 @@ from policies.receivables import Segment
 
 _PLACES = {"invoice": "/companies/{company}/invoices/{id}", "entry": "/outbox/{id}", "task": "/tasks/{id}"}
 _PLACES["line"] = "/log/{id}"
+_LINK_DEEDS: dict[str, Callable[..., object]] = {"link_made": links.give, "link_revoked": links.revoke}
 _SEGMENTS = tuple(each.value for each in Segment)
 
 
@@ -49,6 +53,7 @@ def customer(visit: Visit) -> Response:
     with reading(visit.installation.engine) as session:
         company, row = _found(visit, session)
         told = view(session, company, row, visit.now)
+        known = links.listing(visit.installation, session, row.connection_id, row.external_id)
         events, older = customer_story.story(session, row, page=page)
     return visit.page(
         "customer.html",
@@ -61,6 +66,8 @@ def customer(visit: Visit) -> Response:
         place=lambda about: _place(company, about),
         segments=_SEGMENTS,
         languages=LANGUAGES,
+        links=[each for each in known if each["state"] == "good"],
+        reached=reached_by_customers(visit.installation.settings.duewell_base_url),
     )
 
 
@@ -69,6 +76,9 @@ def act(visit: Visit) -> Response:
     with reading(visit.installation.engine) as session:
         company, row = _found(visit, session)
         known = customers.settings_of(session, row.connection_id, row.external_id)
+    if visit.sent("do") in _LINK_DEEDS:
+        _LINK_DEEDS[visit.sent("do")](visit.installation, row.connection_id, row.external_id, by=visit.who.email)
+        return visit.go(visit.path, said=visit.sent("do"))
     if visit.sent("do") != "set":
         saying.say(visit, company.id or 0, row.external_id, [each[:200] for each in visit.form.get("invoice", ())])
         return visit.go(visit.path, said="recorded")

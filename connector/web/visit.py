@@ -34,6 +34,8 @@ SAID = {
     "words": "Used from the next mail on.",
     "right": "It is right; it is not shown again.",
     "recorded": "Recorded: the next run follows it.",
+    "link_made": "Here is the link; send it as you would the mail it stands in.",
+    "link_revoked": "The link opens nothing any more; the next mail carries a new one.",
     "out": "You are signed out.",
     "password": "Your password was changed; every other browser is signed out.",
     "ended": "That session is over.",

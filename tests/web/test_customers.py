@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Any
 
@@ -165,6 +166,23 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(books: Office) -
     for wrong in ({"emails": "nobody"}, {"owner": "nobody"}, {"emails": "Jo <jo@c1.example>"}, {"hold_until_on": "x"}):
         browser.get(PAGE)
         assert browser.send(PAGE, {**fields, **wrong}).status_code == 409, wrong
+
+
+def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alone(books: Office) -> None:
+    browser, looking = books.signed_in("bookkeeper"), books.signed_in("viewer")
+    browser.get(PAGE)
+    assert "No link is out." in browser.text
+    assert "mails carry no link" in browser.text
+    browser.send(PAGE, {"do": "link_made"})
+    [link] = re.findall(r"http://localhost:\d+/c/[a-z2-7]{32}", browser.text)
+    page = books.browser().get(link.removeprefix(books.base))
+    assert page.status_code == 200
+    assert "Customer 00001" in page.text
+    looking.get(PAGE)
+    assert "/c/" not in looking.text
+    browser.send(PAGE, {"do": "link_revoked"})
+    assert "opens nothing any more" in browser.text
+    assert books.browser().get(link.removeprefix(books.base)).status_code == 410
 
 
 def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(books: Office) -> None:
