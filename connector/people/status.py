@@ -8,6 +8,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.access.connections import describe
+from connector.budget import reads_this_month
 from connector.database import reading
 from connector.installation import Installation
 from connector.tables import Budget, Connection, OutboxEntry, SyncRun, Task
@@ -21,6 +22,7 @@ def status(installation: Installation) -> list[dict[str, Any]]:
     with reading(installation.engine) as session:
         entries = _entries_by_state(session)
         tasks = _open_tasks(session)
+        reads = reads_this_month(session, now)
         rows = session.scalars(select(Connection).order_by(col(Connection.id)))
         return [
             {
@@ -30,6 +32,10 @@ def status(installation: Installation) -> list[dict[str, Any]]:
                 "last_run": _last_run(session, row),
                 "next_run_at": None if row.paused_why or row.health == "disconnected" else row.next_run_at,
                 "budget": _budget(session, row),
+                "reads_of_all": reads.get(row.provider, 0),
+                "webhook_trusted_since_at": row.announced_since_at,
+                "compared_at": row.reconciled_at,
+                "drift": row.drift,
                 "waiting": {
                     "approvals": entries.get((row.id, "waiting"), 0),
                     "doubts": entries.get((row.id, "doubt"), 0),

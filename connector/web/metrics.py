@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
+from connector import announcements
 from connector.access.connections import DISCONNECTED, is_paused
 from connector.budget import reads_this_month
 from connector.database import reading
@@ -41,6 +42,7 @@ class _Numbers(Collector):
             yield from _effects(session, now)
             yield from _budgets(session, rows, now)
             yield from _webhooks(session, now)
+            yield from _announcements(session, rows)
             tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == "open"))
         yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
 
@@ -125,6 +127,20 @@ def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
     stopped = select(func.count()).select_from(WebhookEndpoint).where(col(WebhookEndpoint.stopped_why) != "")
     text = "Addresses that are told nothing any more"
     yield GaugeMetricFamily("duewell_webhooks_stopped", text, value=session.scalar(stopped) or 0)
+
+
+def _announcements(session: Session, rows: Sequence[Connection]) -> Iterator[Metric]:
+    """What ledgers' webhooks told us, and of which companies they have proven to tell everything."""
+    text = "Changes ledgers told of: new ones (told), repeated ones (again), of companies not ours (foreign)"
+    events = CounterMetricFamily("duewell_ledger_events", text, labels=["provider", "what"])
+    for provider, counted in sorted(announcements.counts(session).items()):
+        for what, count in counted.items():
+            events.add_metric([provider, what], count)
+    text = "Whether a ledger tells of every change, so that quiet hours read nothing"
+    trusted = GaugeMetricFamily("duewell_ledger_webhook_trusted", text, labels=["connection"])
+    for row in rows:
+        trusted.add_metric([str(row.id)], int(row.announced_since_at is not None))
+    yield from (events, trusted)
 
 
 def _age(since: datetime | None, now: datetime) -> float:

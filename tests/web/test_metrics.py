@@ -10,7 +10,9 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
+from connector import announcements
 from connector.tables import Budget, OutboxEntry, SyncRun, WebhookDelivery, WebhookEndpoint
+from providers.extras import Announced
 
 Office = Any
 PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
@@ -31,6 +33,7 @@ def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(office
         Budget(connection_id=north, limit_name="minute", blocked_until_at=now + timedelta(seconds=9)),
         WebhookEndpoint(url="https://hooks.example/", made_by="Ann", made_at=now, stopped_why="gone"),
     )
+    announcements.receive(office.installation, "xero", [Announced("1", "a company not ours", "i7")])
     line = log_line(office)
     office.store(WebhookDelivery(endpoint_id=1, line_id=line, event="test", made_at=now - timedelta(minutes=2)))
     numbers = scraped(office)
@@ -44,6 +47,8 @@ def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(office
     assert numbers["duewell_webhook_deliveries"] == {("waiting",): 1}
     assert numbers["duewell_oldest_webhook_age_seconds"] == {(): 120}
     assert numbers["duewell_webhooks_stopped"] == {(): 1}
+    assert numbers["duewell_ledger_events_total"][("xero", "foreign")] == 1
+    assert numbers["duewell_ledger_webhook_trusted"][(str(north),)] == 0
     assert numbers["duewell_scheduler_up"] == {(): 1}
     documented = set(re.findall(r"^\| `(duewell_\w+)` \|", PAGE, re.MULTILINE))
     assert documented == set(numbers) | {"duewell_reads_this_month"}
