@@ -36,8 +36,8 @@ from connector.web.metrics import metrics_text
 from connector.web.pages import ICON, SCRIPT, STYLE, render
 from connector.web.portal import add_portal
 from connector.web.routes import add_routes, cookie_name
-from connector.web.settings import ROUTES as SETTINGS
 from connector.web.sendgrid import add_webhooks
+from connector.web.settings import ROUTES as SETTINGS
 from connector.web.stops import add_stops
 
 ROUTES = (
