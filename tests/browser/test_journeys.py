@@ -128,7 +128,7 @@ def look_at_the_customer(page: Any, shots: Any) -> None:
     page.get_by_label("On", exact=True).fill("2026-06-19")
     shots("customer")
     page.get_by_role("button", name="Keep the promise").click()
-    page.get_by_text("promised for 19 Jun 2026").wait_for()
+    page.get_by_text("promised for 19 Jun 2026", exact=True).wait_for()
     page.get_by_role("row", name="promised for").get_by_role("link").click()
     page.get_by_role("button", name="Take the promise back").wait_for()
     shots("invoice")
