@@ -1,0 +1,30 @@
+"""What the shapes of the API share: parts of lists, problems, and how sums are written."""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, Field
+
+T = TypeVar("T")
+Sum = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", examples=["1200.00"])]
+State = Literal["planned", "waiting", "calling", "done", "refused", "doubt"]
+Mode = Literal["observe", "approve", "live"]
+
+
+class Page(BaseModel, Generic[T]):
+    """A part of a list; ``next`` is the cursor of the part after it, null at the end."""
+
+    items: list[T]
+    next: str | None
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457): what happened, what it means, what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    means: str
+    todo: str

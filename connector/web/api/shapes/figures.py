@@ -1,0 +1,68 @@
+"""The shapes of policies and reports."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+
+class ReportName(BaseModel):
+    """A report there is."""
+
+    id: str
+    title: str
+
+
+class Column(BaseModel):
+    """A figure of a report's rows; money is in the row's currency."""
+
+    key: str
+    heading: str
+    kind: Literal["text", "number", "money", "days", "share", "day"]
+
+
+class Report(BaseModel):
+    """A report; each item has an ``id`` and what ``columns`` name."""
+
+    name: str
+    title: str
+    question: str
+    formula: str
+    notes: list[str]
+    columns: list[Column]
+    items: list[dict[str, Any]]
+    next: str | None
+
+
+class Policy(BaseModel):
+    """A policy document; ``version`` is null for the one that comes with duewell."""
+
+    version: int | None
+    document: str
+
+
+class Verdict(BaseModel):
+    """Whether a document is a policy; ``why`` says where it breaks a rule."""
+
+    ok: bool
+    why: str
+
+
+class PolicyVersion(BaseModel):
+    """A version that was set."""
+
+    id: int
+    connection: str
+    connection_id: int | None
+    own: bool
+    set_at: datetime
+    set_by: str
+    in_force: bool
+
+
+class Version(BaseModel):
+    """The version that is in force now."""
+
+    version: int
