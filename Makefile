@@ -8,6 +8,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTHON ?=# a Python to use instead of the first one found that is new enough
 DEMO_ARGS ?= --once
 PYTEST_ARGS ?=
+FAULTS_ARGS ?=# --write puts the table into docs/reliability.md, --seed N tries other cases
 WORKERS ?= auto
 
 # What a Python must be able to do to carry the virtual environment: be new enough, and make one with pip in it.
@@ -15,10 +16,10 @@ USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types unit faults ninety bench screenshots sbom lock format clean
+.PHONY: help demo test lint types unit faults faults-long ninety bench screenshots sbom lock format clean
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
 		printf '%-14s %s\n' "$$name" "$$does"; done
 
 demo: $(READY) ## Run the whole thing on this machine: make-believe vendors, two companies, one hour of work, its story
@@ -37,7 +38,11 @@ types: $(READY) ## mypy, strict
 unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
 
-faults: $(READY) ## Every fault of the network at every call, and every planted bug (half an hour); everyday tests take a sample
+faults: $(READY) ## The fault campaign of a change: hours killed and disturbed everywhere, and bugs planted to be found (ten minutes)
+	$(BIN)/python -m benchmarks.faults --size commit $(FAULTS_ARGS)
+
+faults-long: $(READY) ## Every kill, every disturbance, and every fault of the network over real HTTP: a night
+	$(BIN)/python -m benchmarks.faults --size long $(FAULTS_ARGS)
 	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/hour/test_killed.py $(PYTEST_ARGS)
 
 ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minutes, on both ledgers: an hour and more

@@ -22,14 +22,16 @@ from benchmarks.faults.forks import Outcome
 from benchmarks.faults.in_process import FAULTS
 from benchmarks.faults.mending import Circumstances, Scene, deliver_events
 from benchmarks.faults.world import EVES, World, posted
-from connector import policies_store
+from connector import lease, policies_store
 from connector.access.connections import disconnect, set_mode
+from connector.access.rotation import rotate
 from connector.access.tokens import fresh_token
 from connector.backup import restore_backup, write_backup
 from connector.database import reading, writing
 from connector.installation import Uncounted
 from connector.people import agreements, approvals, fees
-from connector.tables import Connection, OutboxEntry
+from connector.people.customers import set_customer
+from connector.tables import Agreement, Connection, CustomerRow, OutboxEntry, SuppressedAddress, Task
 
 CUT_OFF = next(fault for fault in FAULTS if fault.name == "cut off after")
 TOKEN_ENDS = timedelta(minutes=61)
@@ -148,6 +150,63 @@ def _dispute(world: World) -> None:
     say(world, world.books.numbers[0], agreements.dispute, why="wrong goods")
 
 
+def _promise(world: World) -> None:
+    say(world, world.books.numbers[0], agreements.promise, on=world.clock.now().date() + timedelta(days=9))
+
+
+def _pause_invoice(world: World) -> None:
+    say(world, world.books.numbers[0], agreements.pause, until=world.clock.now().date() + timedelta(days=9))
+
+
+def _said_once(kind: str) -> Callable[[World], list[str]]:
+    """Look that it stands once among what was agreed, however often it was said."""
+
+    def wrong(world: World) -> list[str]:
+        with reading(world.installation.engine) as session:
+            states = list(session.scalars(select(col(Agreement.state)).where(col(Agreement.kind) == kind)))
+        return [] if states.count("open") == 1 else [f"{kind}: {states}"]
+
+    return wrong
+
+
+def _set_customer(world: World) -> None:
+    with reading(world.installation.engine) as session:
+        customer = session.scalars(
+            select(CustomerRow).where(col(CustomerRow.connection_id) == world.connection)
+        ).first()
+    assert customer is not None  # noqa: S101 - his invoice was read
+    set_customer(world.installation, world.connection, customer.external_id, {"no_fees": True}, by="Ann")
+
+
+def _mailed(world: World) -> None:
+    world.hour()
+
+
+def _bounce(world: World) -> None:
+    post = world.sandbox.sendgrid
+    if not any(event["event"] == "bounce" for event in post.office.events):
+        post.bounce(1)
+    deliver_events(world, 2)
+
+
+def _told(world: World) -> list[str]:
+    with reading(world.installation.engine) as session:
+        tasks = len(session.scalars(select(Task).where(col(Task.code) == "undelivered")).all())
+        suppressed = len(session.scalars(select(SuppressedAddress)).all())
+    return [] if (tasks, suppressed) == (1, 1) else [f"{tasks} tasks and {suppressed} addresses after one bounce"]
+
+
+def _hold(world: World) -> None:
+    with lease.hold(world.installation, world.connection):
+        pass
+
+
+def _free(world: World) -> list[str]:
+    with reading(world.installation.engine) as session:
+        owner = session.get_one(Connection, world.connection).lease_owner
+    return [f"still held by {owner}"] if owner else []
+
+
 def _back_up(world: World) -> None:
     write_backup(world.installation.engine, world.folder / "backup.db", at=world.clock.now())
 
@@ -192,6 +251,13 @@ ACTS = (
     Act("a person rejects", _asked, _reject, _is("mail", "refused")),
     Act("a person waives a fee", _charged, _waive, _is("waive_fee", "planned")),
     Act("a person disputes", _read, _dispute),
+    Act("a person takes a promise", _read, _promise, _said_once("promise")),
+    Act("a person pauses an invoice", _read, _pause_invoice, _said_once("pause")),
+    Act("a person sets something for a customer", _read, _set_customer),
+    Act("a mail bounces", _mailed, _bounce, _told),
+    Act("keys are rotated", lambda _world: None, lambda world: rotate(world.installation), _usable),
+    Act("a company is taken and let go", lambda _world: None, _hold, _free),
+    Act("a person goes live", _read, lambda world: set_mode(world.installation, world.connection, "live")),
     Act("a policy is set", lambda _world: None, _set_policy),
     Act("a backup is made", lambda _world: None, _back_up, _whole),
     Act("yesterday's backup is put back", _yesterday, _put_back, _asks),

@@ -53,7 +53,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "sample": Size(1, 60, EFFECT_PATH, 60, 0.02, 1, 0.5),
-    "commit": Size(3, 1, EFFECT_PATH, 1, 0.5, 30, 0.5),
+    "commit": Size(3, 1, EFFECT_PATH, 1, 0.5, 20, 0.3),
     "long": Size(0, 1, EVERYTHING, 1, 10.0, 600, 1.0),
 }
 
@@ -121,8 +121,9 @@ def jobs(name: str, seed: int) -> list[Job]:
     days = [(provider, day) for day in EVES for provider in LEDGERS]
     if name == "sample":
         days = [("xero", "mail"), ("quickbooks", "fee")]
-    found = [Job(kind, provider, day, size, seed) for kind in ("disturbances", "kills") for provider, day in days]
-    found += [Job("lives", provider, "life", size, seed) for provider, _day in days[:2]]
+    found = [Job(kind, provider, day, size, seed) for provider, day in days for kind in ("kills", "disturbances")]
+    found.append(Job("lives", "xero", "life", size, seed))
+    found.append(Job("lives", "quickbooks", "life", size, seed))
     acts = range(len(ACTS)) if name != "sample" else (0, 3, 11)
     found += [Job("acts", LEDGERS[n % 2], str(n), size, seed) for n in acts]
     found += [Job("acts", LEDGERS[(n + 1) % 2], str(n), size, seed) for n in acts if name != "sample"]

@@ -9,7 +9,7 @@ from benchmarks.faults.campaign import GROUPS, Tally
 BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
 
 
-def table(tallies: list[Tally], size: str, seed: int, spent_s: float, workers: int, on: str) -> str:
+def table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str) -> str:
     """Put what came of a campaign into words and two tables, in Markdown."""
     tried = sorted((tally for tally in tallies if tally.group in GROUPS), key=lambda tally: tally.group)
     planted = [tally for tally in tallies if tally.group not in GROUPS]
@@ -18,7 +18,7 @@ def table(tallies: list[Tally], size: str, seed: int, spent_s: float, workers: i
     killed, covered = sum(tally.runs for tally in kills), sum(tally.covered for tally in kills)
     hours = next((tally for tally in kills if tally.group == "A"), Tally("A"))
     lines = [
-        f"Measured on {on}, size `{size}`, seed {seed}: **{runs:,} fault runs, {wrong} violations**,",
+        f"Measured on {on}, {how}: **{runs:,} fault runs, {wrong} violations**,",
         f"in {spent_s / 60:.0f} minutes on {workers} cores.",
         "",
         f"{killed:,} of them are kills, each mended and checked, at {_lines(kills):,} different lines.",

@@ -20,6 +20,7 @@ from sqlalchemy import Connection, event
 
 from benchmarks.faults.in_process import InProcess
 from connector.access.connections import set_mode
+from connector.access.keyring import Keyring
 from connector.database import reading
 from connector.installation import Installation
 from connector.people import fees
@@ -128,7 +129,8 @@ class World:
         if not same_process:
             self.kept.append(self.installation)
             settings = self.installation.settings.model_copy(update={"duewell_home": folder})
-            self.installation = replace(self.installation, settings=settings)
+            ring = Keyring.from_settings(settings)  # read anew, as a new process does
+            self.installation = replace(self.installation, settings=settings, keyring=ring)
 
     def _fresh_pool(self) -> None:
         engine = self.installation.engine
