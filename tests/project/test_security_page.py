@@ -50,7 +50,7 @@ def test_every_test_that_is_named_exists_and_what_is_met_says_how() -> None:
     there = {
         name
         for file in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"^def (test_\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(r"^ *def (test_\w+)\(", file.read_text(encoding="utf-8"), re.MULTILINE)
     }
     named = set(re.findall(r"`(test_\w+)`", PAGE))
     assert len(named) > 80
