@@ -114,6 +114,7 @@ def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(
     text = 'tone = "gentle" # for our members\n'
     owner.send("/policy/document", {"document": text, "do": "save"})
     assert in_force(office, company)[1] == text, "written by hand, it keeps its comments"
+    assert "saved from here it loses them" in owner.get(f"/policy?company={company}").text
     owner.get(f"/policy/document?company={company}")
     owner.send("/policy/document", {"do": "follow"})
     owner.send("/policy/document", {"do": "save"})
