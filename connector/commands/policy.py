@@ -180,10 +180,10 @@ def exceptions(connection: ConnectionArgument = None, as_json: JsonOption = Fals
 
     Probable duplicates, unusual amounts, money that matches an open invoice but is not applied, missing addresses.
     """
-    from connector.people import trials
+    from connector.people.exceptions import every
 
     with opened() as installation:
-        rows = trials.exceptions(installation, within(installation, connection))
+        rows = every(installation, within(installation, connection))
     columns = {"connection": "BOOKS", "customer": "CUSTOMER", "invoice": "INVOICE", "code": "WHAT", "why": "WHY"}
     put_list(rows, columns, "Nothing in the books looks odd.", as_json=as_json)
 

@@ -11,7 +11,10 @@ from sqlalchemy import func, select, union
 from sqlmodel import Session, SQLModel, col
 
 from connector import sync_log
+from connector.access.connections import connected, find_connection
+from connector.database import reading
 from connector.hour import Hour
+from connector.installation import Installation
 from connector.mirror.statements import customers_facts
 from connector.people.trials import WHOLE_HISTORY_DAYS
 from connector.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, Stored
@@ -19,6 +22,7 @@ from policies.exceptions import Oddity, exceptions_of
 
 _LOOKED = "exceptions_looked"
 _OVERLAP = timedelta(hours=3)  # what changed while the books were read is looked at again
+_EVERY_MAX = 10_000
 _ALL_FROM = 3000  # so many changed customers are looked at by looking at all
 _TABLES = SQLModel.metadata.tables
 _CHANGES = (
@@ -93,6 +97,25 @@ def listing(session: Session, companies: Collection[int], *, size: int, offset: 
     )
     rows = session.execute(query.limit(size).offset(offset))
     return [Shown(row, company, name or "", number or "") for row, company, name, number in rows]
+
+
+def every(installation: Installation, connection_id: int | None) -> list[dict[str, Any]]:
+    """List all that stands, of one company or of every one that is connected, as the commands and the API show it."""
+    with reading(installation.engine) as session:
+        found = connected(session) if connection_id is None else [find_connection(session, connection_id)]
+        rows = listing(session, [row.id or 0 for row in found], size=_EVERY_MAX)
+        return [
+            {
+                "id": f"{each.company.short_name}:{each.row.code}:{each.row.invoice_id or each.row.customer_id}",
+                "connection": each.company.short_name,
+                "code": each.row.code,
+                "customer": each.customer,
+                "customer_id": each.row.customer_id,
+                "invoice": each.number,
+                "why": each.row.why,
+            }
+            for each in rows
+        ]
 
 
 def counts(session: Session, companies: Collection[int]) -> dict[int, int]:

@@ -1,4 +1,4 @@
-"""Tries a policy before it touches a customer, and measures it after: back-test, difference, hold-out, exceptions."""
+"""Tries a policy before it touches a customer, and measures it after: back-test, difference, hold-out."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from connector.mirror.statements import customers_facts
 from connector.people.plan import Watch, plan, unwatched
 from connector.tables import Connection, PolicyVersion
 from policies.backtest import Mail, Report, replay
-from policies.exceptions import exceptions_of
 from policies.hold_out import Effect, effect, group_of
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement
@@ -164,31 +163,6 @@ def _effect(found: Effect, since_on: date) -> dict[str, Any]:
         for name, group in (("new", found.new), ("held_out", found.old))
     }
     return {"since_on": since_on, **groups, **numbers, "why": found.words()}
-
-
-def exceptions(installation: Installation, connection_id: int | None) -> list[dict[str, Any]]:
-    """List what is worth a person's eye in the books of each company."""
-    with reading(installation.engine) as session:
-        rows = _connections(session, connection_id)
-        return [item for row in rows for item in _exceptions(session, row, installation.now())]
-
-
-def _exceptions(session: Session, row: Connection, now: datetime) -> Iterator[dict[str, Any]]:
-    for statements in _history(session, row, now):
-        customer = statements[0].customer
-        invoices = [invoice for statement in statements for invoice in statement.invoices]
-        numbers = {invoice.id: invoice.number for invoice in invoices}
-        credits = [credit for statement in statements for credit in statement.credits]
-        for oddity in exceptions_of(customer, invoices, credits):
-            yield {
-                "id": f"{row.short_name}:{oddity.code}:{oddity.invoice_id or customer.id}",
-                "connection": row.short_name,
-                "code": oddity.code,
-                "customer": customer.name,
-                "customer_id": customer.id,
-                "invoice": numbers.get(oddity.invoice_id, ""),
-                "why": oddity.why,
-            }
 
 
 def _history(session: Session, row: Connection, now: datetime) -> Iterator[tuple[Statement, ...]]:

@@ -9,7 +9,7 @@ import pytest
 
 from connector import policies_store
 from connector.database import reading
-from connector.people import trials
+from connector.people import exceptions, trials
 from policies.policy import ReminderPolicy
 
 TODAY = datetime(2026, 6, 10, 11, 0, tzinfo=UTC).date()
@@ -65,7 +65,7 @@ def test_exceptions_are_found_in_the_mirror_in_plain_words(books: Any) -> None:
     books.books.credit("Ashdown Ltd", "1200.00")
     books.sandbox.clock.advance(timedelta(hours=1))
     books.run()
-    found = trials.exceptions(books.installation, books.connection)
+    found = exceptions.every(books.installation, books.connection)
     assert {item["code"] for item in found} == {"unapplied_match", "probable_duplicate"}
     [duplicate] = [item for item in found if item["code"] == "probable_duplicate"]
     assert (duplicate["customer"], duplicate["invoice"]) == ("Ashdown Ltd", twin)

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from connector import sync_log
 from connector.access import connections
 from connector.database import reading
-from connector.people import log_search, status, trials
+from connector.people import exceptions, log_search, status
 from connector.people import plan as planning
 from connector.tables import SyncLogEntry, SyncRun
 from connector.web.api import shapes
@@ -165,7 +165,7 @@ def list_exceptions(call: Read, asked: Asked, connection: Within = "") -> Respon
     """List what is odd in the books and worth a person's eye."""
     with reading(call.installation.engine) as session:
         ids = call.within(session, connection)
-    rows = [item for each in ids for item in trials.exceptions(call.installation, each)]
+    rows = [item for each in ids for item in exceptions.every(call.installation, each)]
     return cut_down(rows, asked, lambda row: [row["id"]])
 
 
