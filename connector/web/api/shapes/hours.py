@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from connector.web.api.shapes.common import Mode, Sum
 
@@ -60,6 +60,12 @@ class Status(Connection):
     last_run: LastRun | None
     next_run_at: datetime | None
     budget: list[BudgetLine]
+    compared_at: Annotated[
+        datetime | None, Field(description="When its open documents were last compared, one by one.")
+    ]
+    drift: Annotated[int, Field(description="How many documents those comparisons had to mend.")]
+    reads_of_all: Annotated[int, Field(description="Reads this month of all companies at this vendor.")]
+    webhook_trusted_since_at: datetime | None
     waiting: Waiting
 
 
