@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 
 from policies.document import Section
+from policies.receivables import Customer
 from policies.wording import day, percent
 
 PRESETS = ("none", "uk", "eu", "germany", "france", "us", "canada", "australia", "new_zealand")
@@ -28,6 +29,7 @@ class LateFees:
     enabled: bool
     needs_approval: bool
     terms_agreed_on: date | None
+    no_business: frozenset[str]
     preset: str
     kind: str
     rate: Decimal
@@ -55,6 +57,7 @@ class LateFees:
             enabled=section.switch("enabled"),
             needs_approval=section.choice("approval", ["person", "automatic"]) == "person",
             terms_agreed_on=section.day("terms_agreed_on"),
+            no_business=frozenset(each.casefold() for each in section.texts("no_business")),
             preset=section.choice("preset", PRESETS),
             kind=section.choice("kind", KINDS),
             rate=section.amount("rate", Decimal(0), Decimal(100)),
@@ -86,6 +89,23 @@ class LateFees:
         if held:
             return held[-1]
         return self.rates[0][1] if self.rates else self.rate
+
+    def is_business(self, customer: Customer) -> bool:
+        """Tell whether a customer is a business, as far as his tags and groups say: fees are for businesses alone."""
+        return self.no_business.isdisjoint(each.casefold() for each in (*customer.tags, *customer.groups))
+
+    def notes(self) -> list[str]:
+        """Say what a person should know before this is in force: what is from memory, and what is done about it."""
+        if not self.enabled:
+            return []
+        named = sorted(self.unchecked)
+        words = [
+            f"the rate of {day(date.fromisoformat(name))}" if name[0].isdigit() else f"the {name}" for name in named
+        ]
+        said = [f"From memory, not compared with its source: {', '.join(words)}."] if words else []
+        if self.rates_until is not None and self.rates and self.rates[-1][0] <= self.rates_until:
+            said.append(f"Not known yet: every rate after {day(self.rates_until)}.")
+        return [*said, "A fee that rests on it waits for a person, whatever approval says."] if said else []
 
     def doubts(self, first_on: date, last_on: date, *, fixed: bool) -> list[str]:
         """Name what a fee over these days, perhaps with a fixed sum, rests on that nobody compared with its source."""

@@ -72,6 +72,8 @@ def _refused(case: Case, invoice: Invoice, deeds: Deeds) -> str:
     customer = case.statement.customer
     if customer.no_fees:
         return "this customer is charged none"
+    if not case.policy.late_fees.is_business(customer):
+        return "this customer is no business, and fees are for businesses alone"
     if not _agreed(case):
         return "nobody has said on which day the customer agreed to terms with a fee"
     if invoice.ledger_fee:

@@ -82,14 +82,16 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
     from policies.policy import PolicyError, ReminderPolicy
 
     try:
-        ReminderPolicy.from_toml(_read(file))
+        notes = ReminderPolicy.from_toml(_read(file)).late_fees.notes()
     except PolicyError as problem:
         if as_json:
             put_json({"ok": False, "why": str(problem)})
         raise CommandError(f"{file} is not a policy duewell would follow:\n{problem}") from problem
     if as_json:
-        put_json({"ok": True, "why": ""})
+        put_json({"ok": True, "why": "", "notes": notes})
     else:
+        for note in notes:
+            put(note)
         put(f"{file} is a policy duewell would follow. Put it in force with: duewell policy set {file}")
 
 

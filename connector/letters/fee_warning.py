@@ -40,7 +40,12 @@ def _agreed(fees: LateFees, statement: Statement, today: date) -> bool:
     """Ask what the fee itself asks: switched on, not waived for this customer, agreed by now."""
     customer = statement.customer
     said = (fees.terms_agreed_on, customer.fees_agreed_on)
-    return fees.enabled and not customer.no_fees and any(on is not None and on <= today for on in said)
+    return (
+        fees.enabled
+        and not customer.no_fees
+        and fees.is_business(customer)
+        and any(on is not None and on <= today for on in said)
+    )
 
 
 def _possible_on(policy: ReminderPolicy, statement: Statement, invoice: Invoice, today: date) -> date | None:

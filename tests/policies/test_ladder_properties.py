@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import replace
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from policies.receivables import Step
 from policies.rules import NOTICE_DAYS, WARNING_DAYS
+from policies.segments import segment_of
 from policies.timetable import RUNGS, starts_on
 from tests.policies.books import Book, daily
-from tests.policies.test_properties import HOLDS, lived, lives
+from tests.policies.test_properties import FEES, HOLDS, lived, lives
 
 DAYS = 110
 
@@ -31,14 +33,20 @@ def mails(steps: list[tuple[date, Step]]) -> list[Step]:
     return [step for _, step in sorted(steps, key=lambda each: each[0]) if step in RUNGS]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(lives())
 def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warning(life: dict[str, Any]) -> None:
     book = lived(life, daily(life["start_on"], DAYS))
     late_from = {each.id: starts_on(each) for each in book.invoices}
+    sizes = {each.id: each.size for each in book.invoices}
     for invoice_id, steps in taken(book).items():
         climbed = mails(steps)
         assert [RUNGS.index(step) for step in climbed] == sorted({RUNGS.index(step) for step in climbed})
+        row = FEES.rows[segment_of(life["book"]["customer"], FEES.segments, life["start_on"]), sizes[invoice_id]]
+        days = dict(row.rungs)
+        rungs = sorted((on, step) for on, step in steps if step in RUNGS)
+        for (sooner_on, softer), (later_on, harder) in pairwise(rungs):
+            assert (later_on - sooner_on).days >= days[harder] - days[softer]
         first = dict(reversed([(step, on) for on, step in steps]))
         warned_on = min((on for on, step in steps if step in RUNGS), default=None)
         for on, step in steps:
@@ -51,7 +59,7 @@ def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warn
             assert (first[Step.PROPOSE_SUSPENSION] - first[Step.FINAL_NOTICE]).days >= NOTICE_DAYS
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(lives())
 def test_the_first_mail_to_an_old_debt_is_the_friendly_one(life: dict[str, Any]) -> None:
     book = lived(life, daily(life["start_on"], 30))
@@ -61,7 +69,7 @@ def test_the_first_mail_to_an_old_debt_is_the_friendly_one(life: dict[str, Any])
     assert not {Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE} & set(firsts)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(lives(), st.sampled_from(HOLDS))
 def test_a_hold_on_everything_leaves_nobody_hearing_of_it(life: dict[str, Any], hold: dict[str, Any]) -> None:
     days = {"disputed_on": life["start_on"], "promised_on": life["start_on"] + timedelta(days=400)}
@@ -72,7 +80,7 @@ def test_a_hold_on_everything_leaves_nobody_hearing_of_it(life: dict[str, Any], 
     assert not [step for _, step, _, _ in book.done if step is Step.LATE_FEE]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(lives(), st.integers(1, 40))
 def test_a_paused_customer_hears_nothing_before_the_pause_ends(life: dict[str, Any], count: int) -> None:
     until_on = life["start_on"] + timedelta(days=count)

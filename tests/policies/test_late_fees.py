@@ -69,6 +69,23 @@ def test_a_percentage_is_of_what_is_owed_and_shows_its_yearly_rate() -> None:
     assert "17.38 % a year" in charged.why
 
 
+def test_who_is_no_business_is_charged_none() -> None:
+    for customer in (replace(KNOWN, tags=("Consumer",)), replace(KNOWN, groups=("private",))):
+        facts = statement(late(21), deeds=WARNED, customer=customer)
+        decision = decided(facts, policy=PERCENT)
+        assert fees_of(decision) == []
+        assert "No late fee: this customer is no business" in decision.answers[0].why
+    assert fee(late(21), PERCENT, customer=replace(KNOWN, tags=("vip",))) is not None
+
+
+def test_what_is_from_memory_is_said_before_a_policy_is_in_force() -> None:
+    notes = policy('preset = "uk"').late_fees.notes()
+    assert "the rate of 1 Jan 2025" in notes[0]
+    assert "Not known yet: every rate after 31 Dec 2026." in notes
+    assert notes[-1].startswith("A fee that rests on it waits for a person")
+    assert PERCENT.late_fees.notes() == ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n').late_fees.notes() == []
+
+
 def test_automatic_approval_is_the_policys_word() -> None:
     charged = fee(late(21), policy('approval = "automatic"'))
     assert charged is not None
