@@ -37,6 +37,8 @@ PAID_DAYS = 90  # back, at most
 PROMISES_MAX = 2  # per invoice that hold by themselves; the next one is a person's to judge
 PAID_HOLDS_AGAIN = timedelta(days=30)
 TEXT_MAX = 500
+NOTES_MAX = 10  # per answer, on the invoices that are due longest: each is a call to the ledger
+_NAMED_MAX = 20  # invoices that a task names
 _HERE = "at his own page"
 _FREE_MAIL = re.compile(
     r"(gmail|googlemail|yahoo|outlook|hotmail|live|icloud|aol|gmx|web|proton|protonmail|orange|free|mail|t-online)\.[a-z.]+"
@@ -87,7 +89,8 @@ def take(installation: Installation, who: Opened, answer: Answer) -> str:
     if answer.kind not in _KINDS:
         raise NotAccepted("problem_choose")
     with writing(installation.engine) as session:
-        customer = session.get_one(CustomerRow, (who.connection_id, who.customer_id))
+        here = (who.connection_id, who.customer_id)
+        customer = session.get_one(CustomerRow, here, with_for_update=True)  # one answer at a time
         today = today_in(session.get_one(Connection, who.connection_id).time_zone, installation.now())
         invoices = _open_ones(session, customer)
         if answer.kind in _ABOUT_INVOICES:
@@ -247,7 +250,7 @@ def _told(said: _Said, code: str, occasion: str, why: str, note: str) -> str:
 def _note(said: _Said, kind: str, occasion: str, note: str) -> None:
     """Have the ledger show it: on the invoices it is about, else on the one that is due longest."""
     at = said.installation.now()
-    for invoice in said.invoices if kind in _ABOUT_INVOICES else said.invoices[:1]:
+    for invoice in said.invoices[: NOTES_MAX if kind in _ABOUT_INVOICES else 1]:
         text = f"{day(said.today)}, {said.name} {_HERE}: {note} (invoice {invoice.number})."
         outbox.owe_note(said.session, invoice, occasion=f"said:{kind}:{occasion}", text=text, at=at)
 
@@ -278,11 +281,16 @@ def _count(said: _Said, invoice: InvoiceRow, kind: str, *conditions: object) -> 
 
 def _sums(said: _Said) -> str:
     """Name the invoices with what is due on each: never added up over currencies."""
-    return ", ".join(f"{each.number} ({sum_of(from_e4(each.due_e4), each.currency)})" for each in said.invoices)
+    return _listed([f"{each.number} ({sum_of(from_e4(each.due_e4), each.currency)})" for each in said.invoices])
 
 
 def _numbers(invoices: Sequence[InvoiceRow]) -> str:
-    return ", ".join(each.number for each in invoices)
+    return _listed([each.number for each in invoices])
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
+    return ", ".join(names[:_NAMED_MAX]) + more
 
 
 def _mark(text: str) -> str:

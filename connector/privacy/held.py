@@ -119,8 +119,9 @@ def subject_of(session: Session, customer: CustomerRow) -> Subject:
     ids = (customer.external_id, *session.scalars(merged))
     for each in ids:
         row, setting = session.get(CustomerRow, (here, each)), session.get(CustomerSetting, (here, each))
-        names |= {row.name, row.contact_name} if row else set()
-        names |= {setting.contact_name} if setting else set()
+        contacts = {row.contact_name if row else "", setting.contact_name if setting else ""}
+        names |= {each for each in contacts if " " in each.strip()}  # "Ann" alone may be one of ours
+        names |= {row.name} if row else set()
         addresses |= set(f"{row.emails if row else ''},{setting.emails if setting else ''}".split(","))
     mine = col(OutboxEntry.connection_id) == here, col(OutboxEntry.customer_id).in_(ids)
     for payload in session.scalars(select(col(OutboxEntry.payload)).where(*mine)):

@@ -43,10 +43,11 @@ class _Door:
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
-        self.by_address = Allowance(600, _HOUR)
+        self.by_address = Allowance(3000, _HOUR)  # a firm behind one address, or many behind one proxy
         self.guesses = Allowance(30, _HOUR)
         self.looks = Allowance(200, _HOUR)
         self.said = Allowance(20, _HOUR)
+        self.said_today = Allowance(50, _DAY)
         self.papers = Allowance(40, _DAY)
         self.of_company = Allowance(papers.PAPERS_A_DAY, _DAY)
 
@@ -111,7 +112,8 @@ def _look(door: _Door, who: Opened, request: Request, _body: bytes) -> Response:
 
 
 def _say(door: _Door, who: Opened, request: Request, body: bytes) -> Response:
-    if not door.said.take(_name(who), door.installation.now()):
+    now = door.installation.now()
+    if not (door.said.take(_name(who), now) and door.said_today.take(_name(who), now)):
         return _page(door, who, request, problem="problem_much", code=429)
     form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=1000)
     try:

@@ -299,12 +299,3 @@ def test_who_asks_too_often_is_told_to_come_back(town: Any) -> None:
     assert codes == [422] * 20 + [429] * 2
     codes = [town.door.get(link=f"/c/{'a' * 32}").status_code for _try in range(31)]
     assert codes == [404] * 30 + [429]
-
-
-def test_without_an_address_customers_can_reach_no_mail_carries_a_link(town_at: Any) -> None:
-    with town_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
-        made.books.customer("Miller & Sons", MILLER)
-        made.books.invoice("Miller & Sons", "10.00", due_on=TODAY - timedelta(days=6))
-        made.live().run()
-        [mail] = made.sandbox.sendgrid.mails_to(MILLER)
-    assert "/c/" not in mail.text + mail.html

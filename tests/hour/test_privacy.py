@@ -99,6 +99,7 @@ def log(town: Any) -> tuple[bool, list[str]]:
 
 
 def test_everything_held_about_a_customer_is_exported_and_nothing_about_another(town: Any, tmp_path: Path) -> None:
+    assert "/c/" not in town.sandbox.sendgrid.mails_to("ann@miller.example")[0].text  # no address customers can reach
     told = command("export", "Miller & Sons", str(tmp_path / "miller.zip"))
     file = tmp_path / "miller.zip"
     assert file.stat().st_mode & 0o777 == 0o600
