@@ -50,6 +50,9 @@ ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minut
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
+	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.deciding
+	$(BIN)/python -m benchmarks.forecast $(FORECAST_FILE)
 
 screenshots: $(READY) ## Take the pictures of the README and the docs anew, from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
