@@ -5,53 +5,27 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import requests
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlmodel import col
 
 import migrations
 from connector import sync_log
 from connector.access.keyring import KEY_FILE, KeyringError
 from connector.access.tokens import bound_to
+from connector.commands import doctor_of_mail
+from connector.commands.findings import BAD, OK, WARNING, Check, Finding, get
 from connector.database import reading, schema_revision, sqlite_file
-from connector.installation import Installation, mailer_name
-from connector.settings import reached_by_customers
-from connector.tables import Connection, Grant, MailEvent, OutboxEntry, WebhookEndpoint
+from connector.installation import Installation
+from connector.tables import Connection, Grant, WebhookEndpoint
 
-OK, WARNING, BAD = "ok", "warning", "bad"
-_TIMEOUT_SECONDS = 5
 _SKEW_ODD, _SKEW_BAD = timedelta(seconds=60), timedelta(minutes=5)
-_FREE_MAIL = {
-    "gmail.com",
-    "googlemail.com",
-    "yahoo.com",
-    "outlook.com",
-    "hotmail.com",
-    "icloud.com",
-    "aol.com",
-    "gmx.de",
-}
 _LATE_RUNS = 3
-_EVENTS_LATE = timedelta(days=2)
-_LONG_AGO = datetime.min.replace(tzinfo=UTC)
-
-
-class Finding(NamedTuple):
-    """One line of the doctor; ``id`` names the check, ``mend`` what to do, "" where nothing is to be done."""
-
-    id: str
-    verdict: str
-    text: str
-    mend: str = ""
-
-
-Check = Callable[[Installation], Iterator[Finding]]
 
 
 def examine(installation: Installation, checks: Sequence[Check] | None = None) -> list[Finding]:
@@ -144,20 +118,12 @@ def _keys(installation: Installation) -> Iterator[Finding]:
 def _clock(installation: Installation) -> Iterator[Finding]:
     for name, url in _hosts(installation):
         try:
-            reply = _get(url)
+            reply = get(url)
         except requests.RequestException as problem:
             mend = "Check the network and the proxy; runs wait until it answers."
             yield Finding(f"reach.{name}", WARNING, f"{url} cannot be reached ({type(problem).__name__}).", mend)
             continue
         yield _skew(name, reply.headers.get("Date", ""), installation.now())
-
-
-def _get(url: str, authorization: str = "") -> requests.Response:
-    """Ask one of the hosts that are set up, and no proxy on the way: the question may hold a key."""
-    with requests.Session() as session:
-        session.trust_env = False
-        headers = {"Authorization": authorization} if authorization else {}
-        return session.get(url, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
 
 
 def _skew(name: str, date_header: str, now: datetime) -> Finding:
@@ -182,98 +148,12 @@ def _hosts(installation: Installation) -> list[tuple[str, str]]:
     return [(name, url) for name, url, used in hosts if used]
 
 
-def _sender(installation: Installation) -> Iterator[Finding]:
-    settings, name = installation.settings, mailer_name(installation.settings)
-    if not name:
-        mend = "Set SENDGRID_API_KEY (or SMTP_URL, or EML_FOLDER to only write files)."
-        yield Finding("mail.way", WARNING, "No way to send mail is set up: reminders stay planned.", mend)
-    else:
-        yield Finding("mail.way", OK, f"Mail leaves by {name}.")
-    domain = settings.mail_from.rpartition("@")[2].lower()
-    if not settings.mail_from:
-        yield Finding(
-            "mail.sender", BAD if name else WARNING, "MAIL_FROM is not set.", "Set it to a sender you verified."
-        )
-    elif domain in _FREE_MAIL:
-        mend = "Use an address of the company's own domain, with SPF, DKIM and DMARC set up for it."
-        yield Finding("mail.sender", WARNING, f"Mail from {domain} sent by others is taken for forged.", mend)
-    else:
-        yield Finding("mail.sender", OK, f"Mail comes from {settings.mail_from}.")
-    if settings.mail_from and not settings.mail_reply_to:
-        yield Finding("mail.reply", OK, f"Replies go to {settings.mail_from} (MAIL_REPLY_TO is not set).")
-
-
-def _links(installation: Installation) -> Iterator[Finding]:
-    """Say whether customers can open the links that mails would carry."""
-    base = installation.settings.duewell_base_url
-    if reached_by_customers(base):
-        yield Finding("mail.links", OK, f"Mails carry links to the customer's own page and to stop, at {base}.")
-    else:
-        text = f"Customers cannot open {base}: mails carry no link to the customer's own page, and none to stop."
-        mend = "Put duewell behind https under a public name and set DUEWELL_BASE_URL to it; see docs/customer-page.md."
-        yield Finding("mail.links", OK, text, mend)
-
-
-def _events(installation: Installation) -> Iterator[Finding]:
-    """Events are signed, and come: mail that leaves without one for days points at a webhook that is not set up."""
-    settings = installation.settings
-    if not settings.sendgrid_api_key:
-        return
-    if not settings.sendgrid_webhook_public_key:
-        mend = (
-            f"Let SendGrid's signed Event Webhook tell {settings.duewell_base_url}/webhooks/sendgrid, and set its key."
-        )
-        yield Finding("mail.events", WARNING, "What became of mails is not told (SENDGRID_WEBHOOK_PUBLIC_KEY).", mend)
-        return
-    with reading(installation.engine) as session:
-        event_at = session.scalar(select(func.max(MailEvent.received_at)))
-        untold = select(func.min(OutboxEntry.ended_at)).where(
-            col(OutboxEntry.kind) == "mail",
-            col(OutboxEntry.state) == "done",
-            col(OutboxEntry.delivery) == "",
-            col(OutboxEntry.ended_at) > (event_at or _LONG_AGO),
-        )
-        untold_at = session.scalar(untold)
-    if untold_at is not None and installation.now() - untold_at > _EVENTS_LATE:
-        mend = "Look at SendGrid, Settings, Mail Settings, Event Webhook: is it on, signed, and does it lead here?"
-        yield Finding("mail.events", WARNING, f"Nothing was told of mail that left on {untold_at:%Y-%m-%d}.", mend)
-    else:
-        yield Finding("mail.events", OK, "Signed events of SendGrid are taken.")
-
-
 def _webhooks(installation: Installation) -> Iterator[Finding]:
     with reading(installation.engine) as session:
         rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stopped_why) != "")))
     for row in rows:
         mend = "Mend what is there, then start it again under Settings, Webhooks."
         yield Finding(f"webhook.{row.id}", WARNING, f"Webhook {row.id}: {row.stopped_why}.", mend)
-
-
-def _scopes(installation: Installation) -> Iterator[Finding]:
-    settings = installation.settings
-    if not settings.sendgrid_api_key:
-        return
-    try:
-        reply = _get(f"{settings.sendgrid_api_url}/v3/scopes", f"Bearer {settings.sendgrid_api_key}")
-    except requests.RequestException as problem:
-        yield Finding("scopes.sendgrid", WARNING, f"The key's scopes cannot be asked for ({type(problem).__name__}).")
-        return
-    yield _judge_scopes(reply)
-
-
-def _judge_scopes(reply: requests.Response) -> Finding:
-    make_one = "Make a key with Mail Send in SendGrid, Settings, API Keys, and set SENDGRID_API_KEY."
-    if reply.status_code in {401, 403}:
-        return Finding("scopes.sendgrid", BAD, f"SendGrid refuses the key ({reply.status_code}).", make_one)
-    try:
-        scopes: Any = reply.json()["scopes"] if reply.status_code == requests.codes.ok else None
-    except (ValueError, KeyError, TypeError):
-        scopes = None
-    if not isinstance(scopes, list):
-        return Finding("scopes.sendgrid", WARNING, f"SendGrid does not tell the key's scopes ({reply.status_code}).")
-    if "mail.send" not in scopes:
-        return Finding("scopes.sendgrid", BAD, "The SendGrid key may not send mail.", make_one)
-    return Finding("scopes.sendgrid", OK, "The SendGrid key may send mail.")
 
 
 def _connections(installation: Installation) -> Iterator[Finding]:
@@ -308,7 +188,6 @@ def _beside(database: Path) -> list[Path]:
     return [database.with_name(database.name + ending) for ending in ("-wal", "-shm")]
 
 
-OF_THE_SENDER = (_sender, _events, _scopes)
 _CHECKS: tuple[Check, ...] = (
     _settings,
     _files,
@@ -316,10 +195,10 @@ _CHECKS: tuple[Check, ...] = (
     _log,
     _keys,
     _clock,
-    _sender,
-    _events,
+    doctor_of_mail.sender,
+    doctor_of_mail.events,
     _webhooks,
-    _links,
-    _scopes,
+    doctor_of_mail.links,
+    doctor_of_mail.scopes,
     _connections,
 )

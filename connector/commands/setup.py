@@ -35,7 +35,8 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Settings, files, database, log, keys, clock, sender, scopes and connections. Exits 1 when something is broken.
     """
-    from connector.commands.doctor import BAD, examine
+    from connector.commands.doctor import examine
+    from connector.commands.findings import BAD
 
     with opened() as installation:
         findings = examine(installation)

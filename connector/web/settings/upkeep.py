@@ -15,6 +15,7 @@ from connector import policies_store, sync_log
 from connector.access.private_files import private_folder
 from connector.backup import write_backup
 from connector.commands import doctor
+from connector.commands.doctor_of_mail import OF_THE_SENDER
 from connector.database import DatabaseError, reading, sqlite_file, writing
 from connector.installation import mailer_name
 from connector.mirror.places import HolidayCalendar, country_code, today_in
@@ -44,7 +45,7 @@ def sender(visit: Visit) -> Response:
         settings=settings,
         event_at=event_at,
         reply_at=reply_at,
-        findings=doctor.examine(visit.installation, doctor.OF_THE_SENDER),
+        findings=doctor.examine(visit.installation, OF_THE_SENDER),
     )
 
 
