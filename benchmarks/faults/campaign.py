@@ -52,7 +52,7 @@ class Size(NamedTuple):
 
 
 SIZES = {
-    "sample": Size(1, 60, EFFECT_PATH, 60, 0.02, 1, 0.5),
+    "sample": Size(1, 150, EFFECT_PATH, 60, 0.02, 0, 0.5),
     "commit": Size(3, 1, EFFECT_PATH, 1, 0.5, 20, 0.3),
     "long": Size(0, 1, EVERYTHING, 1, 10.0, 600, 1.0),
 }
@@ -112,6 +112,7 @@ class Job(NamedTuple):
 
 PLANTED_LINES = 40  # a planted bug is looked for at every so-many-th line
 OTHER_CALLS = 0.1  # calls that have no effect are disturbed less often: there are more of them
+SOON_FOUND = 5  # the planted bug of the sample
 WRONG_MAX = 20  # of one job: then it stops
 
 
@@ -120,14 +121,13 @@ def jobs(name: str, seed: int) -> list[Job]:
     size = SIZES[name]
     days = [(provider, day) for day in EVES for provider in LEDGERS]
     if name == "sample":
-        days = [("xero", "mail"), ("quickbooks", "fee")]
+        days = [("xero" if seed % 2 else "quickbooks", "mail")]
     found = [Job(kind, provider, day, size, seed) for provider, day in days for kind in ("kills", "disturbances")]
-    found.append(Job("lives", "xero", "life", size, seed))
-    found.append(Job("lives", "quickbooks", "life", size, seed))
-    acts = range(len(ACTS)) if name != "sample" else (0, 3, 11)
+    found += [Job("lives", provider, "life", size, seed) for provider in LEDGERS if size.lives]
+    acts = range(len(ACTS)) if name != "sample" else [seed % len(ACTS)]
     found += [Job("acts", LEDGERS[n % 2], str(n), size, seed) for n in acts]
     found += [Job("acts", LEDGERS[(n + 1) % 2], str(n), size, seed) for n in acts if name != "sample"]
-    planted = range(len(PLANTED)) if name != "sample" else (0, 5)
+    planted = range(len(PLANTED)) if name != "sample" else [SOON_FOUND]
     return found + [Job("planted", PLANTED[n].provider, str(n), size, seed) for n in planted]
 
 

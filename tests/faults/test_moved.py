@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -20,6 +21,9 @@ LOOK: dict[str, dict[str, Any]] = {
     "xero": {"query": "IDs="},
     "quickbooks": {"path": "/cdc$", "nth": 2},
 }
+EVERY_ONE = (
+    os.environ.get("FAULTS_EVERY") == "1"
+)  # else half of them on each ledger: the campaign tries all, at every call
 Change = Callable[[Any, str, str], object]
 
 
@@ -92,6 +96,8 @@ def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) 
     with quick_town(START, provider) as town:
         town.live()
         for place, (what, change) in enumerate(SILENT.items()):
+            if not EVERY_ONE and place % 2 != (provider == "quickbooks") and what != "disconnected":
+                continue
             name = f"Moved{place} Ltd"
             number = late_customer(town, name)
             result = change_at_the_look(town, change, number, name)
@@ -107,7 +113,7 @@ def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) 
             town.sandbox.clock.advance(timedelta(minutes=20))
 
 
-@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["xero"])
 def test_who_has_paid_a_part_is_asked_for_the_rest(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
         town.live()
@@ -120,7 +126,7 @@ def test_who_has_paid_a_part_is_asked_for_the_rest(quick_town: Any, provider: st
         assert "180.00" in town.books.notes(number)[0]
 
 
-@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["quickbooks"])
 def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
         town.live()
@@ -136,7 +142,7 @@ def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str)
         assert len(town.mails()) == 1
 
 
-@pytest.mark.parametrize("provider", ["xero", "quickbooks"])
+@pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["xero"])
 def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick_town: Any, provider: str) -> None:
     from providers.sandbox.faults import Rule  # noqa: PLC0415
 
