@@ -86,6 +86,12 @@ def nothing_to_read(hour: Hour, connection: Connection, session: Session) -> boo
     return not _told_since(session, hour.connection_id, connection.read_at)
 
 
+def sooner(session: Session, connection: Connection, planned: datetime, began_at: datetime, now: datetime) -> datetime:
+    """Give a run's next turn: soon, if a change was told of while it was under way, else as planned."""
+    told = _told_since(session, connection.id or 0, began_at)
+    return min(planned, max(now + SOON, began_at + RUNS_APART)) if told else planned
+
+
 class Proof:
     """Compares what one reading finds with what was told before it."""
 

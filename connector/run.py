@@ -11,7 +11,7 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
-from connector import deciding, lease, newest, pull, recover, story
+from connector import announcements, deciding, lease, newest, pull, recover, story
 from connector.access.connections import end_pause, open_ledger
 from connector.backup import lost_time
 from connector.budget import CallBudget
@@ -167,17 +167,19 @@ def _end(hour: Hour) -> RunResult:
             connection.health = {"ok": "ok", "later": "limited", "person": "person", "failed": "failing"}[outcome]
             connection.health_why = why
         wait = min(hour.not_before_at, hour.now() + WAIT_MAX) if hour.not_before_at else None
-        connection.next_run_at = wait or _next_turn(hour, connection)
+        connection.next_run_at = wait or _next_turn(hour, session, connection)
         told = story.tell_run(session, connection, hour.run_id, numbers)
         hour.log(session, "run_ended", story.summary(outcome, why, numbers), facts=numbers)
         return RunResult(hour.connection_id, connection.name, outcome, why, told, numbers)
 
 
-def _next_turn(hour: Hour, connection: Connection) -> datetime:
+def _next_turn(hour: Hour, session: Session, connection: Connection) -> datetime:
     """Give the next turn; a later one where too few of the vendor's calls are left for one every interval."""
     apart = hour.calls.turns_apart()
     slot = lease.next_slot(hour.installation, connection)
-    return slot if apart is None else max(slot, hour.started_at + min(apart, WAIT_MAX))
+    if apart is not None:
+        return max(slot, hour.started_at + min(apart, WAIT_MAX))
+    return announcements.sooner(session, connection, slot, hour.started_at, hour.now())
 
 
 def budget_of(session: Session, installation: Installation, connection_id: int) -> CallBudget:

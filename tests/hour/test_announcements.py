@@ -16,6 +16,7 @@ from connector import announcements
 from connector.database import reading
 from connector.tables import Connection
 from connector.web.app import make_app
+from providers.extras import Announced
 
 TODAY = date(2026, 6, 10)
 HOUR = timedelta(hours=1)
@@ -92,6 +93,20 @@ def test_a_change_is_told_at_once_and_read_by_an_earlier_run(town: Any) -> None:
     assert soon - town.sandbox.clock.now() <= timedelta(minutes=1)
     with reading(town.installation.engine) as session:
         assert announcements.counts(session)[town.books.provider]["told"] >= 1
+
+
+def test_a_change_told_of_while_a_run_is_under_way_is_not_forgotten_by_its_end(town: Any) -> None:
+    def tell_now(_request: Any) -> None:
+        town.books.pay(town.number)
+        told = Announced("told meanwhile", town.books.company, town.number)
+        announcements.receive(town.installation, town.books.provider, [told])
+
+    town.sandbox.clock.advance(HOUR)
+    town.sandbox.faults.call(tell_now, vendor=town.books.provider, kind="read", times=1)
+    assert town.run().outcome == "ok"
+    soon = company(town).next_run_at
+    assert soon is not None
+    assert soon - town.sandbox.clock.now() <= announcements.RUNS_APART
 
 
 def test_once_proven_a_quiet_hour_reads_nothing_and_a_told_change_is_read(town: Any) -> None:
