@@ -139,3 +139,20 @@ def test_the_sandbox_prints_the_settings_that_point_at_it_and_ends_when_asked(fr
     settings = dict(line.partition("=")[::2] for line in out.splitlines())
     assert settings["XERO_API_URL"] == f"http://127.0.0.1:{free_port}"
     assert settings["SENDGRID_API_KEY"].startswith("SG.")
+
+
+def test_how_fees_are_booked_is_shown_with_reasons_and_chosen_by_a_command(
+    duewell: Command, installation: Installation, consent: GiveConsent, now_and_here: None
+) -> None:
+    name = consent(installation, "xero")[0].short_name
+    shown = duewell("connections", "writeback", name)
+    assert shown.exit_code == 0
+    assert "account: 270 Interest Income (named for it" in shown.out
+    assert "--account 260" in shown.out
+    assert (
+        "account: 260 Other Revenue (a person chose it)"
+        in duewell("connections", "writeback", name, "--account", "260").out
+    )
+    refused = duewell("connections", "writeback", name, "--account", "999")
+    assert refused.exit_code == 1
+    assert "There are: 270" in refused.err
