@@ -67,6 +67,32 @@ def reject_entries(
     _settle(ids, reject, "rejected: it never leaves", as_json=as_json, why=why)
 
 
+@outbox.command("edit")
+def edit_entry(
+    entry_id: Annotated[int, typer.Argument(metavar="ID")],
+    *,
+    subject: Annotated[str | None, typer.Option(help="What the subject says.")] = None,
+    heading: Annotated[str | None, typer.Option(help="What stands on top.")] = None,
+    opening: Annotated[str | None, typer.Option(help="What stands above the invoices.")] = None,
+    closing: Annotated[str | None, typer.Option(help="What stands below them.")] = None,
+    as_written: Annotated[bool, typer.Option("--as-written", help="Take all own words back.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Give one waiting mail other words; it leaves with these once it is approved."""
+    from connector.people.wording import reword
+
+    given = {"subject": subject, "heading": heading, "opening": opening, "closing": closing}
+    lines = {name: text for name, text in given.items() if text is not None}
+    if bool(lines) == as_written:
+        raise typer.BadParameter("Say what it should say, like --subject 'About your order', or --as-written.")
+    with opened() as installation:
+        reword(installation, entry_id, lines, by=who())
+    if as_json:
+        put_json({"id": entry_id, "edited": sorted(lines)})
+    else:
+        put(f"{entry_id}: {'as duewell writes it' if as_written else 'these are its words'}; it waits for an approval")
+
+
 @outbox.command("resolve")
 def resolve_entry(
     entry_id: Annotated[int, typer.Argument(metavar="ID")],

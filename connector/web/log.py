@@ -27,7 +27,8 @@ KINDS = (
     "resolved", "customer_set", "invoice_set", "mode", "paused", "resumed", "connected", "disconnected", "reconnect",
     "policy_set", "restored", "user_added", "user_changed", "user_disabled", "user_reset", "password_chosen",
     "passkey_added", "passkey_removed", "signed_out", "keys_rotated", "exception", "agreement", "team", "token_made",
-    "token_revoked", "customer_link", "backup", "erased",
+    "token_revoked", "customer_link", "backup", "erased", "compared", "drift", "erased_again", "erasure_undone",
+    "exported", "pruned", "retention", "webhook", "webhook_made", "webhook_removed", "webhook_stopped", "writeback",
 )  # fmt: skip
 _FILTERS = ("company", "customer", "invoice", "run", "kind", "text", "since", "until")
 

@@ -21,7 +21,6 @@ from connector.web.visit import NotHere, Visit
 _SHOWN_MAX = 60
 _PARTS = (
     ("What was read", ("organisation", "pulled", "malformed", "warning")),
-    ("What was decided, and why", ("decided", "planned", "would", "unplanned", "edited", "agreement", "exception")),
     (
         "What left, and what was answered",
         (
@@ -38,6 +37,7 @@ _PARTS = (
         ),
     ),
     ("Tasks for people", ("task", "task_outcome")),
+    ("What was decided, and why", ("decided", "planned", "would", "unplanned", "edited", "agreement", "exception")),
 )
 _ENDS = ("run_started", "run_ended")
 _CALLS = {"read": "reads", "write": "writes", "mail": "mails", "token": "sign-in renewals"}

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from connector import sync_log
 from connector.commands.spreadsheet import cell
 from connector.database import writing
-from connector.tables import CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
+from connector.tables import Budget, Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 
 Office = Any
 
@@ -121,6 +121,37 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(office: Office, north:
     assert browser.get("/log/99").status_code == 404
 
 
+def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_calls(
+    office: Office, north: int
+) -> None:
+    office.store(
+        CustomerRow(connection_id=north, external_id="c1", name="Miller & Sons"),
+        Budget(connection_id=north, limit_name="day", used=62, remaining=938),
+    )
+    run = add_run(office, north, numbers={"calls_read": 3, "calls_mail": 1}, ended_at=office.clock.at)
+    write(office, north, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")
+    write(office, north, "Mailed: SendGrid took it.", run_id=run, customer_id="c1", facts={"entry": 7})
+    write(office, north, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
+    browser = office.signed_in("viewer")
+    page = browser.get(f"/runs/{run}").text
+    assert "3 reads, 1 mails" in browser.text
+    assert "938 calls; 62 used" in browser.text
+    assert 'href="/outbox/7"' in page
+    assert f'href="/companies/{north}/customers/c1"' in page
+    assert page.index("Mailed: SendGrid took it.") < page.index("Nothing due until then.")
+    assert f'href="/log?company={north}&amp;run={run}">11 more in the log' in page
+    assert browser.get(f"/log?run={run}&kind=mailed").text.count('id="line-') == 1
+
+
+def test_a_run_that_goes_on_is_told_beside_the_log(office: Office, north: int) -> None:
+    browser = office.signed_in("viewer")
+    assert "is under way" not in browser.get("/log").text
+    run = add_run(office, north, outcome="")
+    with writing(office.installation.engine) as session:
+        session.get_one(Connection, north).lease_until_at = office.clock.at + timedelta(minutes=5)
+    assert f'href="/runs/{run}?live=yes"' in browser.get("/log").text
+
+
 def test_a_run_under_way_is_followed_live_by_who_asks_for_it(office: Office, north: int) -> None:
     run, browser = add_run(office, north, outcome=""), office.signed_in("viewer")
     assert "Follow it live" in browser.get(f"/runs/{run}").text
@@ -161,6 +192,8 @@ def test_the_chain_is_checked_and_a_changed_line_named(office: Office, north: in
     browser = office.signed_in("viewer")
     browser.get("/log/chain")
     assert "The chain holds" in browser.text
+    browser.get("/log")
+    assert "The chain held on 10 Jun 2026 11:00 UTC" in " ".join(browser.text.split())
     with office.installation.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER sync_log_refuses_update"))
         connection.execute(text("UPDATE sync_log SET text = 'TWO' WHERE id = 2"))

@@ -135,6 +135,29 @@ def test_what_has_changed_since_it_was_looked_at_is_not_approved(office: Office,
     assert [stored(office, each).state for each in (one, other)] == ["waiting", "waiting"]
 
 
+def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(office: Office, north: int) -> None:
+    entry = mail(office, north)
+    ann, ben = office.signed_in("bookkeeper"), office.signed_in("owner")
+    ben.get(f"/outbox/{entry}")
+    ann.get(f"/outbox/{entry}")
+    ann.send(f"/outbox/{entry}", {"do": "reword", "subject": "About <i>INV-1</i>", "opening": "Hello {{ sum }}."})
+    assert "These are its words now" in ann.text
+    assert "About <i>INV-1</i>" in ann.text
+    letter = ann.http.get(f"{office.base}/outbox/{entry}/letter.html", timeout=20).text
+    assert "Hello {{ sum }}." in letter
+    assert "99.50" in letter
+    ben.send(f"/outbox/{entry}", {"do": "approve"})  # he looked at what it was before
+    assert (ben.page.status_code, stored(office, entry).state) == (409, "waiting")
+    ben.get("/outbox")
+    ben.send("/outbox", {"do": "approve_shown"})
+    row = stored(office, entry)
+    assert (row.state, row.own_words["lines"]["subject"]) == ("planned", "About <i>INV-1</i>")
+    ann.get(f"/outbox/{entry}")
+    ann.send(f"/outbox/{entry}", {"do": "as_written"})
+    row = stored(office, entry)
+    assert (row.state, row.own_words, row.approved_by) == ("waiting", None, "")
+
+
 def test_a_choice_of_nothing_is_said(office: Office, north: int) -> None:
     mail(office, north)
     browser = office.signed_in("bookkeeper")
