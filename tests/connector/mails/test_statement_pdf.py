@@ -81,3 +81,11 @@ def test_three_hundred_invoices_fill_pages_and_stay_small(facts_for: FactsFor) -
 def test_an_invoice_without_a_due_day_is_listed_too(facts_for: FactsFor) -> None:
     line = InvoiceLine("X-1", TODAY, None, Decimal(5), Decimal(5), 0)
     assert "X-1" in text_of(statement_pdf(facts_for(Step.SECOND_NOTICE, invoices=(line,), about=()), TODAY).content)
+
+
+def test_what_is_disputed_says_so_in_place_of_its_days_late(facts_for: FactsFor) -> None:
+    facts = facts_for(Step.SECOND_NOTICE, language="de")
+    disputed = replace(facts.invoices[0], disputed=True)
+    said = text_of(statement_pdf(replace(facts, invoices=[disputed], credit=Decimal(0)), TODAY).content)
+    assert "in Klärung" in said
+    assert "19" not in said.partition("INV-1042")[2].partition("1.200")[0].replace("2026", "")
