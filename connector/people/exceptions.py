@@ -22,7 +22,7 @@ from policies.exceptions import Oddity, exceptions_of
 
 _LOOKED = "exceptions_looked"
 _OVERLAP = timedelta(hours=3)  # what changed while the books were read is looked at again
-_EVERY_MAX = 10_000
+EVERY_MAX = 10_000
 _ALL_FROM = 3000  # so many changed customers are looked at by looking at all
 _TABLES = SQLModel.metadata.tables
 _CHANGES = (
@@ -47,6 +47,11 @@ class Shown:
     def key(self) -> str:
         """What a form names it by."""
         return "|".join([str(self.row.connection_id), self.row.code, self.row.customer_id, self.row.invoice_id])
+
+    @property
+    def id(self) -> str:
+        """What the commands and the API name it by."""
+        return f"{self.company.short_name}:{self.row.code}:{self.row.invoice_id or self.row.customer_id}"
 
 
 def look(hour: Hour) -> None:
@@ -103,10 +108,10 @@ def every(installation: Installation, connection_id: int | None) -> list[dict[st
     """List all that stands, of one company or of every one that is connected, as the commands and the API show it."""
     with reading(installation.engine) as session:
         found = connected(session) if connection_id is None else [find_connection(session, connection_id)]
-        rows = listing(session, [row.id or 0 for row in found], size=_EVERY_MAX)
+        rows = listing(session, [row.id or 0 for row in found], size=EVERY_MAX)
         return [
             {
-                "id": f"{each.company.short_name}:{each.row.code}:{each.row.invoice_id or each.row.customer_id}",
+                "id": each.id,
                 "connection": each.company.short_name,
                 "code": each.row.code,
                 "customer": each.customer,

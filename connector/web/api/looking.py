@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from connector import sync_log
-from connector.access import connections
-from connector.database import reading
+from connector.access import connections, team
+from connector.database import reading, writing
 from connector.people import exceptions, log_search, status
 from connector.people import plan as planning
 from connector.tables import SyncLogEntry, SyncRun
@@ -73,6 +73,13 @@ def run_connection(call: Act, connection: str) -> Response:
     """Let the scheduler run it as soon as it wakes; see how it went in its runs."""
     row = connections.run_soon(call.installation, _id(call, connection))
     return reply(connections.describe(row), 202)
+
+
+@router.post("/connections/{connection}/owner", tags=["connections"], response_model=shapes.Connection)
+def set_owner(call: Act, connection: str, body: shapes.OfOwnerOfAll) -> Response:
+    """Say who minds the customers that have no owner of their own; null for nobody."""
+    team.set_default_owner(call.installation, _id(call, connection), body.owner or "", by=call.by)
+    return get_connection(call, connection)
 
 
 @router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=shapes.Connection)
@@ -167,6 +174,19 @@ def list_exceptions(call: Read, asked: Asked, connection: Within = "") -> Respon
         ids = call.within(session, connection)
     rows = [item for each in ids for item in exceptions.every(call.installation, each)]
     return cut_down(rows, asked, lambda row: [row["id"]])
+
+
+@router.post("/exceptions/right", tags=["customers"], status_code=204, response_class=Response)
+def settle_exception(call: Act, body: shapes.OfOddity) -> Response:
+    """Say that something odd is right as it is; it is not listed again."""
+    with writing(call.installation.engine) as session:
+        books = call.connection(session, body.id.partition(":")[0])
+        standing = exceptions.listing(session, [books.id or 0], size=exceptions.EVERY_MAX)
+        row = next((each.row for each in standing if each.id == body.id), None)
+        if row is None:
+            raise NotHere("There is no such exception.")
+        exceptions.settle(session, row, by=call.by, at=call.now)
+    return Response(status_code=204)
 
 
 def _id(call: Call, connection: str) -> int:

@@ -16,7 +16,7 @@ from connector import sync_log
 from connector.access import api_tokens
 from connector.database import writing
 from connector.money import to_e4
-from connector.tables import CustomerRow, InvoiceRow, OutboxEntry, SyncRun, Task
+from connector.tables import CustomerRow, ExceptionRow, InvoiceRow, OutboxEntry, SyncRun, Task
 
 Office = Any
 API = "/api/v1"
@@ -101,6 +101,7 @@ def company(office: Office, name: str) -> Company:
         CustomerRow(connection_id=made.id, external_id="c1", name=f"Miller of {name}", emails="ap@m.example"),
         CustomerRow(connection_id=made.id, external_id="c2", name=f"Baker of {name}"),
         *(invoice(made.id, number, today) for number in range(1, 6)),
+        ExceptionRow(connection_id=made.id, customer_id="c1", code="odd", why=f"Odd in {name}", since_at=now),
         run,
     )
     made.run = run.id or 0
@@ -150,7 +151,7 @@ def entry(office: Office, made: Company, state: str, *, fee: bool = False) -> in
 
 
 def closed(schema: Any) -> Any:
-    """The same schema, in which nothing may stand that it does not name."""
+    """The same schema, in which nothing may stand that it does not name: what is new in a reply is named in shapes."""
     if isinstance(schema, dict):
         inner = {name: closed(each) for name, each in schema.items()}
         return inner | ({"additionalProperties": False} if "properties" in schema else {})

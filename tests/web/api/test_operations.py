@@ -50,6 +50,8 @@ def requests_of(world: World, made: Any) -> dict[str, tuple[dict[str, Any], Any]
         "pause_connection": (books, {"why": "year end", "until_on": day}),
         "resume_connection": (books, None),
         "run_connection": (books, None),
+        "set_owner": (books, {"owner": "Bob <bob@n.example>"}),
+        "settle_exception": ({}, {"id": f"{books['connection']}:odd:c1"}),
         "approve_entries": ({}, {"ids": [entry["waiting"]]}),
         "reject_entries": ({}, {"ids": [entry["rejected"]], "why": "no"}),
         "resolve_entry": ({"entry": entry["doubt"]}, {"sent": True}),

@@ -146,6 +146,18 @@ class OfOwner(Asking):
     to: Annotated[str, Field(max_length=300)]
 
 
+class OfOwnerOfAll(Asking):
+    """Who minds the customers that have no owner of their own."""
+
+    owner: Annotated[str, Field(max_length=300)] | None
+
+
+class OfOddity(Asking):
+    """Something odd, by its id."""
+
+    id: Annotated[str, Field(max_length=500)]
+
+
 class OfPolicy(Asking):
     """A policy document: TOML."""
 
