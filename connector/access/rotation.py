@@ -90,7 +90,8 @@ def _keep_others_out(session: Session) -> None:
     Whoever seals a secret holds a lock on its row, or on its table, before he asks for the key.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("LOCK TABLE grant_token, pending_consent, webhook_endpoint IN EXCLUSIVE MODE"))
+        tables = ", ".join(table.__tablename__ for table, _name, _place in SEALED)
+        session.execute(text(f"LOCK TABLE {tables} IN EXCLUSIVE MODE"))
 
 
 def _anew(ring: Keyring, sealed: bytes, place: str, unopened: list[str]) -> bytes:

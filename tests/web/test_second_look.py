@@ -16,6 +16,7 @@ PASSWORD = "correct horse battery staple"  # gitleaks:allow
 # What a bookkeeper does all morning: it can be taken back, or stops something. Everything else must ask.
 EVERYDAY = re.compile(
     r"/(outbox|fees|tasks|exceptions|customers|invoices|sign-out|settings/health)(/(?!.*(export|erase)).*)?"
+    r"|.*/letter\.html"  # shows what a mail would look like
     r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
 )
 
