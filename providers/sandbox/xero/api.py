@@ -13,11 +13,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from providers.sandbox.core import Core, guid
+from providers.sandbox.xero.grants import BadToken, Grant
 from providers.sandbox.xero.history import History
 from providers.sandbox.xero.limits import Limits, Meter, app_window
 from providers.sandbox.xero.organisation import Organisation
 from providers.sandbox.xero.shapes import JsonObject, encode
-from providers.sandbox.xero.signin import BadToken, Grant, SignIn, unauthorized
+from providers.sandbox.xero.signin import SignIn, unauthorized
 
 IDEMPOTENCY_LASTS = timedelta(hours=6)
 _KEY_LENGTH_MAX = 128

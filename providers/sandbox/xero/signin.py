@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import json
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode, urlsplit
 
@@ -20,58 +18,24 @@ from starlette.routing import BaseRoute, Route
 from providers.sandbox.consent import Asking, answer
 from providers.sandbox.consent import Organisation as Offered
 from providers.sandbox.core import Core, guid
+from providers.sandbox.xero.grants import (
+    ACCESS_LIVES,
+    CODE_LIVES,
+    KNOWN_SCOPES,
+    REFRESH_GRACE,
+    REFRESH_LIVES,
+    BadToken,
+    Connection,
+    Grant,
+    base64url,
+    s256,
+)
 from providers.sandbox.xero.organisation import Organisation
 
 CLIENT_ID = "sandbox-xero-client"
 CLIENT_SECRET = "sandbox-xero-secret"
 PKCE_CLIENT_ID = "sandbox-xero-pkce-client"
-ACCESS_LIVES = timedelta(minutes=30)
-REFRESH_LIVES = timedelta(days=60)
-REFRESH_GRACE = timedelta(minutes=30)
-CODE_LIVES = timedelta(minutes=5)
 _SIGNING_KEY = b"the sandbox signs its tokens with this"
-_GRANULAR = (
-    "accounting.invoices",
-    "accounting.payments",
-    "accounting.banktransactions",
-    "accounting.manualjournals",
-    "accounting.contacts",
-    "accounting.settings",
-    "accounting.attachments",
-)
-KNOWN_SCOPES = {"openid", "profile", "email", "offline_access"} | {
-    scope + suffix for scope in _GRANULAR for suffix in ("", ".read")
-}
-
-
-@dataclass(slots=True)
-class Connection:
-    """One organisation this app may reach."""
-
-    id: str
-    tenant_id: str
-    auth_event_id: str
-    created_at: datetime
-    updated_at: datetime
-
-
-@dataclass(slots=True)
-class Grant:
-    """One consent: its scopes and the tokens made from it. ``refresh`` maps a token to (issued, first used or None)."""
-
-    client_id: str
-    scopes: tuple[str, ...]
-    auth_event_id: str
-    redirect_uri: str
-    challenge: str
-    nonce: str
-    consented_at: datetime
-    revoked: bool = False
-    refresh: dict[str, tuple[datetime, datetime | None]] = field(default_factory=dict)
-
-
-class BadToken(Exception):
-    """The bearer token does not open anything; the text is Xero's detail."""
 
 
 class SignIn:
@@ -195,7 +159,7 @@ class SignIn:
             return _oauth_error("invalid_grant")
         if form.get("redirect_uri") != grant.redirect_uri:
             return _oauth_error("invalid_grant")
-        if grant.challenge and _s256(form.get("code_verifier", "")) != grant.challenge:
+        if grant.challenge and s256(form.get("code_verifier", "")) != grant.challenge:
             return _oauth_error("invalid_grant")
         self._grants.append(grant)
         return self._issue(grant, id_token=True)
@@ -247,8 +211,8 @@ class SignIn:
             "authentication_event_id": grant.auth_event_id,
             "jti": secrets.token_hex(16),
         }
-        signed = ".".join(_base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
-        return f"{signed}.{_base64url(hmac.digest(_SIGNING_KEY, signed.encode(), 'sha256'))}"
+        signed = ".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "HS256", "typ": "JWT"}, claims))
+        return f"{signed}.{base64url(hmac.digest(_SIGNING_KEY, signed.encode(), 'sha256'))}"
 
     async def revoke(self, request: Request) -> Response:
         """Revoke a refresh token: every grant and connection of this user and app ends."""
@@ -331,11 +295,3 @@ def _oauth_error(error: str, status: int = 400) -> Response:
 def _error_page(error: str, words: str) -> Response:
     page = f"<!DOCTYPE html><html lang=en><title>Error</title><h1>Sorry, something went wrong</h1><p>{error}: {words}"
     return HTMLResponse(page, status_code=500)
-
-
-def _s256(verifier: str) -> str:
-    return _base64url(hashlib.sha256(verifier.encode()).digest())
-
-
-def _base64url(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
