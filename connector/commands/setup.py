@@ -116,6 +116,7 @@ def restore(
         )
     _erase_again(done.kept_aside)
     say("If a company has to be connected again, it says so at: duewell run")
+    say("Users and API tokens are as they were then: end again what was ended since (duewell users, duewell tokens).")
 
 
 def _erase_again(former: Path | None) -> None:
