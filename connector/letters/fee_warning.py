@@ -68,10 +68,13 @@ def _figures(fees: LateFees, statement: Statement, charged: Sequence[Invoice], t
         amount = fees.amounts.get(currency)
         return FeeWarning(kind, amount) if amount else None
     sums = {fees.compensation_of(invoice.total, currency) for invoice in charged} - {0}
-    rate = max(_yearly_rate(fees, invoice, today) for invoice in charged) if kind == "per_year" else fees.rate
+    days = [_day_of_rate(fees, invoice, today) for invoice in charged]
+    rate = max(fees.yearly_rate(on) for on in days) if kind == "per_year" else fees.rate
+    if any(fees.doubts(on, on, fixed=bool(sums)) for on in days):  # no customer reads a figure that nobody has checked
+        return FeeWarning("unsaid", Decimal(0))
     return FeeWarning(kind, rate, fixed=tuple(sorted(sums))) if rate or sums else None
 
 
-def _yearly_rate(fees: LateFees, invoice: Invoice, today: date) -> Decimal:
-    """Give the rate of today, or of the day on which the debt became late where the terms say so."""
-    return fees.yearly_rate(starts_on(invoice) + timedelta(days=1) if fees.rate_of_first_day else today)
+def _day_of_rate(fees: LateFees, invoice: Invoice, today: date) -> date:
+    """Give today, or the day on which the debt became late where its rate holds throughout."""
+    return starts_on(invoice) + timedelta(days=1) if fees.rate_of_first_day else today

@@ -55,7 +55,7 @@ def go_on(town: Any, days: int) -> None:
 
 def test_interest_by_the_year_is_announced_by_the_year_with_its_first_day(xero: Any) -> None:
     xero.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    xero.policy('[late_fees]\nenabled = true\npreset = "uk"\nterms_agreed_on = 2025-01-01\n')
+    xero.policy('[late_fees]\nenabled = true\npreset = "uk"\nterms_agreed_on = 2025-01-01\nunchecked = []\n')
     xero.live().run()
     [mail] = mails(xero)
     assert "interest of 11.75% a year" in mail.text
