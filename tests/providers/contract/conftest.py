@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from providers.sandbox.server import Sandbox
-from tests.providers.contract.houses import NOON, Csv, House, QuickBooks, Xero
+from tests.providers.contract.csv_house import Csv
+from tests.providers.contract.houses import NOON, House, QuickBooks, Xero
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "csv_ledger"
 

@@ -13,7 +13,7 @@ from connector.installation import open_installation
 from connector.run import run_connection
 from connector.settings import load_settings
 from providers.sandbox.server import Sandbox
-from tests.providers.contract.houses import Csv
+from tests.providers.contract.csv_house import Csv
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)  # a Wednesday
 
