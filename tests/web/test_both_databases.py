@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Engine
 
+from benchmarks.full_year import NOW as YEAR_END
+from benchmarks.full_year import Size, fill
 from connector import sync_log
 from connector.access.connections import connected
 from connector.access.sign_in import make_link, whose_link
 from connector.access.users import add_user, person_of
 from connector.database import reading, writing
-from connector.people import log_search, outbox_search, switching
+from connector.people import customer_search, customer_story, exceptions, log_search, outbox_search, switching
+from connector.people.customer_view import view
 from connector.people.today import review
 from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, SyncRun, Task
 
@@ -86,6 +90,29 @@ def test_pages_find_the_same_on_both(engine: Engine) -> None:
         assert outbox_search.counts(session, [one, two]) == {"waiting": 1}
         outlook = switching.outlook(session, rows[0], NOON.date())
         assert [(each.count, str(each.amount)) for each in (*outlook.planned, *outlook.coming)] == [(1, "5.00")] * 2
+
+
+def test_a_customer_is_the_same_on_both(engine: Engine) -> None:
+    with writing(engine) as session:
+        one = company(session, "one")
+        fill(session, Size(invoices=40, runs=6), one)
+    with reading(engine) as session:
+        row, customer = session.get_one(Connection, one), session.get_one(CustomerRow, (one, "c1"))
+        first = customer_search.customers(session, [one], YEAR_END.date(), search="CUSTOMER", size=3)
+        rest = customer_search.customers(session, [one], YEAR_END.date(), after=first.after)
+        names = [each.row.name for page in (first, rest) for each in page.rows]
+        assert names == [f"Customer {n:05}" for n in range(4)]
+        assert first.rows[1].owed == {"EUR": Decimal("333.00")}
+        told = view(session, row, customer, YEAR_END)
+        assert [each["number"] for each in told.invoices] == ["INV-12", "INV-11", "INV-10"]
+        events, older = customer_story.story(session, customer, size=30)
+        assert (len(events), older) == (19, False)  # ten invoices, seven payments, two tasks
+        assert {each.kind for each in events} == {"invoice", "payment", "task"}
+        assert [each.number for each in exceptions.listing(session, [one], size=2)] == ["INV-0", "INV-10"]
+        lines = log_search.lines(session, log_search.Wanted(companies=[one], run=1, kinds=["decided", "mailed"]))
+        assert log_search.run_kinds(session, 1)["decided"] == len([x for x in lines.rows if x.kind == "decided"])
+        named = log_search.named(session, lines.rows)
+        assert all(number.startswith("INV-") and name.startswith("Customer") for name, number in named.values())
 
 
 def test_a_user_and_his_link_are_the_same_on_both(engine: Engine) -> None:
