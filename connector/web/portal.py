@@ -240,6 +240,10 @@ class _Texts:
         """Write a day."""
         return ordinary_spaces(self._language.day(on))
 
+    def short(self, on: date) -> str:
+        """Write a day in few signs."""
+        return self._language.day(on, short=True)
+
     def when(self, each: Open) -> str:
         """Say when an invoice falls due, and how late it is."""
         line = each.line
@@ -247,7 +251,7 @@ class _Texts:
             return self("no_due_day")
         late = "day_late" if line.days_late == 1 else "days_late"
         state = late if line.days_late > 0 else "due_soon" if line.days_late < 0 else "due_today"
-        return self("falls_due", due_on=self._language.day(line.due_on, short=True), state=self._state(state, line))
+        return self("falls_due", due_on=self.short(line.due_on), state=self._state(state, line))
 
     def _state(self, name: str, line: object) -> str:
         return self(name, days=str(getattr(line, "days_late", 0)))

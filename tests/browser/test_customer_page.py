@@ -23,7 +23,7 @@ def link(place: Any) -> str:
     """The link of a customer of a company that was just connected, and whose books were read."""
     request = begin_consent(place.installation, "xero")
     url = f"{request.url}&sandbox_allow=1&sandbox_organisation={place.organisation}"
-    reply = requests.get(url, allow_redirects=False, timeout=10)
+    reply = requests.get(url, allow_redirects=False, timeout=30)
     [connection] = finish_consent(place.installation, "xero", urljoin(request.url, reply.headers["Location"]))
     assert place.run(connection.id) == "ok"
     with reading(place.installation.engine) as session:
