@@ -23,7 +23,7 @@ def reword(installation: Installation, entry_id: int, lines: Mapping[str, str], 
     """Give an un-sent mail other words; it then waits for an approval, also in a company that is live.
 
     ``lines`` are some of subject, heading, opening and closing; with none of them the mail is as duewell writes it
-    again. ``seen`` is what the person looked at (``looked_at``), "" where he looked at nothing. Where the facts change
+    again. ``seen`` is what the person looked at (``looked_at``), "" for what it is now. Where the facts change
     before it leaves, the words are gone, because they were about others. Raises ``OutboxError``.
     """
     with reading(installation.engine) as session:
@@ -31,6 +31,7 @@ def reword(installation: Installation, entry_id: int, lines: Mapping[str, str], 
     if entry.kind != "mail":
         message = f"Outbox entry {entry_id} is no mail to a customer; only those have words to change."
         raise OutboxError(message)
+    seen = seen or looked_at(entry)
     own = {name: clean(name, lines[name]) for name in LINES if name in lines}
     before = _as_it_stands(installation, entry)
     changed = [name for name in own if own[name] != clean(name, before[name])]
@@ -39,7 +40,7 @@ def reword(installation: Installation, entry_id: int, lines: Mapping[str, str], 
         raise OutboxError(message)
     with writing(installation.engine) as session:
         entry = find_entry(session, entry_id, UNSENT, "worded")
-        if seen and looked_at(entry) != seen:
+        if looked_at(entry) != seen:
             message = "This mail has changed meanwhile. Look at it again."
             raise OutboxError(message)
         _keep(entry, {**before, **own} if own else {}, by, installation.now())
