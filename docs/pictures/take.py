@@ -99,12 +99,6 @@ def _pages(installation: Installation, browser: Browser) -> None:
         own.goto(link)
         own.screenshot(path=HERE / "own-page.png")
         own.close()
-        page.get_by_role("button", name="Make a link").click()
-        link = page.locator("section[aria-labelledby=page] code").first.inner_text()
-        own = browser.new_page(viewport=PHONE)
-        own.goto(link)
-        own.screenshot(path=HERE / "own-page.png")
-        own.close()
         page.set_viewport_size(PHONE)
         _shoot(page, "/", "today-phone")
 
