@@ -108,6 +108,8 @@ EVERY_COMMAND = [
         "users",
         "exceptions",
         "reports",
+        "keys rotate",
+        "privacy",
     ],
     *[f"outbox {name}" for name in ("list", "approve", "reject", "edit", "resolve")],
     *["customers list", "customers set", "customers show"],
