@@ -28,7 +28,7 @@ from benchmarks.faults.world import EVES, LEDGERS, World, eve, make
 GROUPS = {
     "A": "the hour is killed: at every line of its path, around every call, before, in and after every commit",
     "A, acts": "what people and vendors do is killed at every line, and done again",
-    "B": "the network and the vendors fail, in 23 ways, once or for good, at every call",
+    "B": "the network and the vendors fail, in 24 ways, once or for good, at every call",
     "C": "the mail system's events come 46 times, backwards, or tell of a bounce, at every call",
     "D": "the clock jumps at every call",
     "E": "others work at the same time, at every call",
@@ -53,7 +53,7 @@ class Size(NamedTuple):
 
 SIZES = {
     "sample": Size(1, 150, EFFECT_PATH, 60, 0.02, 0, 0.5),
-    "commit": Size(3, 1, EFFECT_PATH, 1, 0.5, 20, 0.3),
+    "commit": Size(6, 1, EFFECT_PATH, 1, 0.5, 20, 0.3),
     "long": Size(0, 1, EVERYTHING, 1, 10.0, 600, 1.0),
 }
 
@@ -205,6 +205,7 @@ def _acts(job: Job, folder: Path) -> list[Tally]:
         mending=again(act),
         places_traced=EVERYTHING,
         every=job.size.acts_every,
+        times=2,
     )
     kills.run()
     tally.points, tally.places = kills.points, kills.places

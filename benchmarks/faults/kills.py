@@ -46,6 +46,32 @@ def on_path(places: tuple[str, ...]) -> Callable[[FrameType], bool]:
     return traced
 
 
+class _Killed(BaseException):
+    """Leaves the frames of what was killed: what they do on their way out goes into files that nobody reads."""
+
+
+def die_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[str, ...]) -> None:
+    """Do some work, kill it at its n-th line, and go on with what is on the disk then; or do it to its end."""
+    left, traced, folder = line, on_path(places), scene.folder("died")
+
+    def each(_frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal left
+        left -= event == "line"
+        if left == 0:
+            left = -1
+            scene.world.copy_to(folder)
+            raise _Killed
+        return each
+
+    sys.settrace(lambda frame, _event, _argument: each if traced(frame) else None)
+    try:
+        work()
+    except _Killed:
+        scene.world.go_on_in(folder)
+    finally:
+        sys.settrace(None)
+
+
 Mending = Callable[[Scene, str, Circumstances], Outcome]
 
 
@@ -67,6 +93,7 @@ class Kills:
     places_traced: tuple[str, ...] = EFFECT_PATH
     varieties: int = 0
     every: int = 1  # kill at each so-many-th line only
+    times: int = 1  # how often each point is tried, each time under other circumstances
     places: set[tuple[str, int]] = field(default_factory=set)
     points: Counter[str] = field(default_factory=Counter)
     states: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -140,9 +167,14 @@ class Kills:
             self.tried.add((place, variety))
             how = f"state {place} {variety}"
         name = f"{self.label} {kind} {number} ({where})"
-        folder = self.scene.folder("killed")
-        drawn = Circumstances.drawn(f"{self.seed}:{self.label}:{how}")
-        self.stopped = not self.tell(try_in_child(name, lambda: self._die(name, folder, drawn, cut), folder))
+        for time in range(self.times):
+            self._try(name, Circumstances.drawn(f"{self.seed}:{self.label}:{how}:{time}"), cut)
+
+    def _try(self, name: str, how: Circumstances, cut: int | None) -> None:
+        if not self.stopped and not self.scene.in_child:
+            folder = self.scene.folder("killed")
+            outcome = try_in_child(name, lambda: self._die(name, folder, how, cut), folder)
+            self.stopped = not self.tell(outcome)
 
     def _die(self, name: str, folder: Path, how: Circumstances, cut: int | None) -> Outcome:
         self.scene.in_child = True

@@ -49,6 +49,7 @@ class Circumstances:
     events: bool = False  # the mail system's events arrive meanwhile, three times each
     elsewhere: bool = False  # another machine takes over
     killed_again_at: int = 0  # a line of the mending hour
+    dies: int = 0  # of an act: a line of the second try
 
     @classmethod
     def drawn(cls, seed: str) -> Circumstances:
@@ -61,6 +62,7 @@ class Circumstances:
             events=dice.random() < 0.1,
             elsewhere=dice.random() < 0.03,
             killed_again_at=dice.randrange(1, LINES_OF_AN_HOUR) if dice.random() < 0.15 else 0,
+            dies=dice.randrange(1, LINES_OF_AN_HOUR) if dice.random() < 0.5 else 0,
         )
 
     @property

@@ -6,11 +6,9 @@ at its end the faults stop, and everything must come to rest.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from types import FrameType
 from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
@@ -21,7 +19,7 @@ from benchmarks.faults import invariants
 from benchmarks.faults.disturbances import live_again, say
 from benchmarks.faults.forks import Outcome, try_in_child
 from benchmarks.faults.in_process import FAULTS
-from benchmarks.faults.kills import EFFECT_PATH, on_path
+from benchmarks.faults.kills import EFFECT_PATH, die_at
 from benchmarks.faults.mending import Scene, deliver_events, run, settle
 from benchmarks.faults.world import World
 from connector.access.connections import set_mode
@@ -34,10 +32,6 @@ MODES = ("live", "live", "approve", "observe")
 CALLS_OF_AN_HOUR = 20
 LINES_OF_AN_HOUR = 5000
 STEPS_MAX = 16
-
-
-class _Killed(BaseException):
-    """Leaves the frames of an hour that was killed."""
 
 
 def _open(world: World, n: int) -> list[str]:
@@ -65,26 +59,8 @@ def _run(scene: Scene, _n: int) -> None:
 
 
 def _run_killed(scene: Scene, n: int) -> None:
-    world, left, traced = scene.world, n % LINES_OF_AN_HOUR + 1, on_path(EFFECT_PATH)
-    folder = scene.folder("life")
-
-    def line(_frame: FrameType, event: str, _argument: object) -> Any:
-        nonlocal left
-        left -= event == "line"
-        if left == 0:
-            left = -1
-            world.copy_to(folder)
-            raise _Killed
-        return line
-
-    sys.settrace(lambda frame, _event, _argument: line if traced(frame) else None)
-    try:
-        world.hour()
-    except _Killed:
-        world.go_on_in(folder)
-    finally:
-        sys.settrace(None)
-    world.clock.advance(timedelta(minutes=1))
+    die_at(scene, scene.world.hour, 1 + n % LINES_OF_AN_HOUR, EFFECT_PATH)
+    scene.world.clock.advance(timedelta(minutes=1))
 
 
 def _run_with_fault(scene: Scene, n: int) -> None:
