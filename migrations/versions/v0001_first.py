@@ -1,6 +1,6 @@
 """The first schema: every table, the seal on the sync log, and the views a person reads.
 
-The tables stand here as they were on that day and do not follow ``connector/tables.py``: history does not change.
+The tables stand here as they were on that day and do not follow ``connector/tables/``: history does not change.
 """
 
 from __future__ import annotations

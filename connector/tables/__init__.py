@@ -1,0 +1,92 @@
+"""The tables of the one file: SQLModel classes, private to ``connector``.
+
+Money columns end in ``_e4`` and hold whole ten-thousandths of the currency unit (12.50 EUR = 125000), so that sums in
+SQL are exact on SQLite and PostgreSQL alike; ``connector/money.py`` converts. ``_at`` columns hold UTC instants,
+``_on`` columns calendar dates. Ledger rows are keyed by (connection, the ledger's own id): ids collide across
+companies.
+"""
+
+from __future__ import annotations
+
+from connector.tables.access import (
+    ApiRequest,
+    ApiToken,
+    Passkey,
+    SignInAttempt,
+    SignInLink,
+    SpentChallenge,
+    User,
+    UserCompany,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebSession,
+)
+from connector.tables.agreed import Agreement, CustomerSetting, ErasedCustomer, InvoiceSetting, PolicyVersion
+from connector.tables.books import (
+    ApplicationRow,
+    CreditRow,
+    CustomerRow,
+    InvoiceRow,
+    MalformedRow,
+    PaymentRow,
+    UnconfirmedRow,
+)
+from connector.tables.columns import Instant
+from connector.tables.companies import (
+    Announcement,
+    Budget,
+    Connection,
+    Grant,
+    PendingConsent,
+    Stored,
+    SyncLogEntry,
+    SyncRun,
+)
+from connector.tables.decided import AnswerRow, DecisionRow, ExceptionRow, OutboxEntry, TakenStep, Task
+from connector.tables.letters import ContactToken, MailEvent, MailWords, ReceivedReply, SuppressedAddress
+
+__all__ = [
+    "Agreement",
+    "Announcement",
+    "AnswerRow",
+    "ApiRequest",
+    "ApiToken",
+    "ApplicationRow",
+    "Budget",
+    "Connection",
+    "ContactToken",
+    "CreditRow",
+    "CustomerRow",
+    "CustomerSetting",
+    "DecisionRow",
+    "ErasedCustomer",
+    "ExceptionRow",
+    "Grant",
+    "Instant",
+    "InvoiceRow",
+    "InvoiceSetting",
+    "MailEvent",
+    "MailWords",
+    "MalformedRow",
+    "OutboxEntry",
+    "Passkey",
+    "PaymentRow",
+    "PendingConsent",
+    "PolicyVersion",
+    "ReceivedReply",
+    "SignInAttempt",
+    "SignInLink",
+    "SpentChallenge",
+    "Stored",
+    "SuppressedAddress",
+    "SyncLogEntry",
+    "SyncRun",
+    "TakenStep",
+    "Task",
+    "UnconfirmedRow",
+    "User",
+    "UserCompany",
+    "WebSession",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]
