@@ -17,6 +17,7 @@ import pytest
 import requests
 import uvicorn
 from sqlalchemy import select
+from sqlmodel import col
 from typer.testing import CliRunner
 
 from connector import sync_log
@@ -90,7 +91,7 @@ def words(page: requests.Response) -> str:
 
 def tasks(town: Any, code: str) -> list[Task]:
     with reading(town.installation.engine) as session:
-        return [task for task in session.scalars(select(Task).order_by(Task.id)) if task.code == code]
+        return [task for task in session.scalars(select(Task).order_by(col(Task.id))) if task.code == code]
 
 
 def row(town: Any, number: str) -> Any:

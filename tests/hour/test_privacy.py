@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import func, select
-from sqlmodel import SQLModel
+from sqlmodel import SQLModel, col
 from typer.testing import CliRunner
 
 from connector import lease, sync_log
@@ -61,7 +61,9 @@ def town(town_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def invoice_ids(town: Any, customer_id: str) -> list[str]:
     with reading(town.installation.engine) as session:
-        return list(session.scalars(select(InvoiceRow.external_id).where(InvoiceRow.customer_id == customer_id)))
+        return list(
+            session.scalars(select(col(InvoiceRow.external_id)).where(col(InvoiceRow.customer_id) == customer_id))
+        )
 
 
 def command(*words: str) -> Any:
@@ -82,13 +84,19 @@ def kept(town: Any) -> list[Any]:
     """What makes effects once-only, and what the books need."""
     with reading(town.installation.engine) as session:
         deeds = session.execute(
-            select(OutboxEntry.key, OutboxEntry.state, OutboxEntry.content).order_by(OutboxEntry.key)
+            select(col(OutboxEntry.key), col(OutboxEntry.state), col(OutboxEntry.content)).order_by(
+                col(OutboxEntry.key)
+            )
         )
         steps = session.execute(
-            select(TakenStep.invoice_id, TakenStep.step).order_by(TakenStep.invoice_id, TakenStep.step)
+            select(col(TakenStep.invoice_id), col(TakenStep.step)).order_by(
+                col(TakenStep.invoice_id), col(TakenStep.step)
+            )
         )
         sums = session.execute(
-            select(InvoiceRow.number, InvoiceRow.due_e4, InvoiceRow.due_on).order_by(InvoiceRow.number)
+            select(col(InvoiceRow.number), col(InvoiceRow.due_e4), col(InvoiceRow.due_on)).order_by(
+                col(InvoiceRow.number)
+            )
         )
         return [sorted(map(tuple, each)) for each in (deeds, steps, sums)]
 
@@ -159,7 +167,7 @@ def test_an_erased_customer_leaves_no_trace_but_keys_and_amounts_and_is_never_ch
     with reading(town.installation.engine) as session:
         held = session.get_one(CustomerRow, (town.connection, town.miller.external_id))
         assert (held.name, held.emails, held.contact_name) == (f"Erased customer {held.external_id[-6:]}", "", "")
-        answers_ = session.scalars(select(AnswerRow).where(AnswerRow.customer_id == held.external_id)).all()
+        answers_ = session.scalars(select(AnswerRow).where(col(AnswerRow.customer_id) == held.external_id)).all()
         assert len(answers_) == 3
         assert {each.code for each in answers_} == {"erased"}
     assert any("tells of an erased customer again" in text for text in log(town)[1])
@@ -191,7 +199,7 @@ def test_nobody_is_erased_under_a_run_or_while_an_effect_has_no_end(town: Any) -
     with lease.hold(town.installation, town.connection):
         busy = CliRunner().invoke(app, ask)
     with writing(town.installation.engine) as session:
-        entry = session.scalars(select(OutboxEntry).where(OutboxEntry.kind == "mail")).first()
+        entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "mail")).first()
         assert entry is not None
         entry.state = "calling"
     under_way = CliRunner().invoke(app, ask)

@@ -28,13 +28,6 @@ from connector.web.api.shapes.asked import (
     OfTasks,
     OfWords,
 )
-from connector.web.api.shapes.common import (
-    Mode,
-    Page,
-    Problem,
-    State,
-    Sum,
-)
 from connector.web.api.shapes.effects import (
     Entry,
     Fee,
@@ -61,6 +54,13 @@ from connector.web.api.shapes.hours import (
     Run,
     Status,
     Waiting,
+)
+from connector.web.api.shapes.parts_of_lists import (
+    Mode,
+    Page,
+    Problem,
+    State,
+    Sum,
 )
 from connector.web.api.shapes.people import (
     Card,

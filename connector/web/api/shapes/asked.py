@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from connector.web.api.shapes.common import Mode
+from connector.web.api.shapes.parts_of_lists import Mode
 
 Why = Annotated[str, Field(max_length=500, description="In your words, for those who look later.")]
 Ids = Annotated[list[int], Field(min_length=1, max_length=500)]

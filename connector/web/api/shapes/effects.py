@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from connector.web.api.shapes.common import State, Sum
+from connector.web.api.shapes.parts_of_lists import State, Sum
 
 
 class Entry(BaseModel):

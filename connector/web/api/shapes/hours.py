@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from connector.web.api.shapes.common import Mode, Sum
+from connector.web.api.shapes.parts_of_lists import Mode, Sum
 
 
 class Connection(BaseModel):

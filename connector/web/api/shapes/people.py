@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from connector.web.api.shapes.common import Sum
+from connector.web.api.shapes.parts_of_lists import Sum
 
 
 class Oddity(BaseModel):
