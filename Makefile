@@ -51,7 +51,6 @@ ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minut
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
 	$(BIN)/python -m benchmarks.pages
-	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.deciding
 	$(BIN)/python -m benchmarks.forecast $(FORECAST_FILE)
 
