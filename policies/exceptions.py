@@ -71,7 +71,7 @@ def probable_duplicate(books: Books) -> Iterable[Oddity]:
             owed = two.status is InvoiceStatus.OPEN
             if owed and one.total > 0 and two.issued_on - one.issued_on < timedelta(days=DUPLICATE_DAYS):
                 amount = sum_of(two.total, two.currency)
-                why = f"{_name(two)} is over {amount}, as is {_name(one)} of {day(one.issued_on)}: a duplicate?"
+                why = f"{_name(two)} is for {amount}, as is {_name(one)} of {day(one.issued_on)}: a duplicate?"
                 yield Oddity("probable_duplicate", two.id, why)
 
 
@@ -99,7 +99,7 @@ def unusual_amount(books: Books) -> Iterable[Oddity]:
         spread = _SPREAD * median(abs(total - usual) for total in others)
         if usual > 0 and invoice.total > usual * UNUSUAL_TIMES and invoice.total - usual > spread * UNUSUAL_SPREADS:
             amount, most = sum_of(invoice.total, invoice.currency), sum_of(usual, invoice.currency)
-            yield Oddity("unusual_amount", invoice.id, f"{_name(invoice)} is over {amount}; usual here is {most}.")
+            yield Oddity("unusual_amount", invoice.id, f"{_name(invoice)} is for {amount}; usual here is {most}.")
 
 
 def unlike_currency(books: Books) -> Iterable[Oddity]:

@@ -68,7 +68,7 @@ def _invoices(session: Session, customer: CustomerRow, most: int) -> Iterator[Ev
     query = select(InvoiceRow).where(*_of(InvoiceRow, customer)).order_by(col(InvoiceRow.issued_on).desc()).limit(most)
     for row in session.scalars(query):
         due = f", due on {day(row.due_on)}" if row.due_on else ""
-        text = f"Invoice {row.number} over {sum_of(from_e4(row.total_e4), row.currency)}{due}"
+        text = f"Invoice {row.number} for {sum_of(from_e4(row.total_e4), row.currency)}{due}"
         yield Event(row.issued_on, None, "invoice", text, ("invoice", row.external_id))
 
 
@@ -112,7 +112,7 @@ def _credits(session: Session, customer: CustomerRow, most: int) -> Iterator[Eve
     for row in session.scalars(query):
         left = f", {sum_of(from_e4(row.remaining_e4), row.currency)} of it left" if row.remaining_e4 else ""
         name = f"{row.kind.replace('_', ' ').capitalize()} {row.number}".strip()
-        yield Event(row.dated_on, None, "credit", f"{name} over {sum_of(from_e4(row.total_e4), row.currency)}{left}")
+        yield Event(row.dated_on, None, "credit", f"{name} for {sum_of(from_e4(row.total_e4), row.currency)}{left}")
 
 
 def _left(session: Session, customer: CustomerRow, most: int) -> Iterator[Event]:

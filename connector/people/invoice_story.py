@@ -47,7 +47,7 @@ _Event = tuple[date | datetime, str, str]
 def _books(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     total = sum_of(from_e4(invoice.total_e4), invoice.currency)
     due = f", due on {day(invoice.due_on)}" if invoice.due_on else ""
-    yield invoice.issued_on, "issued", f"issued over {total}{due}"
+    yield invoice.issued_on, "issued", f"issued for {total}{due}"
     query = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == invoice.connection_id,
         col(ApplicationRow.invoice_id) == invoice.external_id,

@@ -125,7 +125,7 @@ def _troubles(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[s
     if row.paused_why:
         yield f"Paused: {row.paused_why}"
     elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
-        yield f"Its books were last read on {row.pulled_at:%d %b at %H:%M} UTC."
+        yield f"Its books were last read on {row.pulled_at.day} {row.pulled_at:%b at %H:%M} UTC."
 
 
 def tasks(session: Session, companies: Mapping[int, Company], *, size: int, offset: int = 0) -> list[dict[str, Any]]:

@@ -28,13 +28,13 @@ def moment(value: datetime | None, zone: str = "UTC") -> str | Markup:
     if value is None:
         return "never"
     there = value.astimezone(ZoneInfo(zone))
-    shown = f"{there:%d %b %Y %H:%M} {there:%Z}"
+    shown = f"{day(there)} {there:%H:%M} {there:%Z}"
     return Markup('<time datetime="{}">{}</time>').format(f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown)
 
 
 def day(value: date | None) -> str:
-    """Show a day to a person."""
-    return "" if value is None else f"{value:%d %b %Y}"
+    """Show a day to a person, written as in the sentences: ``3 Dec 2026``."""
+    return "" if value is None else f"{value.day} {value:%b %Y}"
 
 
 def money(value: str | Decimal, currency: str) -> str:

@@ -58,7 +58,7 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(office: Office
     assert "1 in doubt" in text
     assert "the consent was withdrawn" in text
     assert "The disk is full." in text
-    assert "Its books were last read on 08 Jun" in text
+    assert "Its books were last read on 8 Jun" in text
     assert "Ring him" in text
     assert "Miller & Sons" in text
     assert "reason 1-3" in text

@@ -64,6 +64,6 @@ def test_an_invoice_tells_its_story_and_what_comes(office: Office, task: int) ->
     browser = office.signed_in("viewer")
     browser.get("/companies/1/invoices/i1")
     assert "99.50 GBP of 120.00 GBP" in browser.text
-    assert "issued over" in browser.text
+    assert "issued for" in browser.text
     assert "What comes, if nobody pays" in browser.text
     assert browser.get("/companies/1/invoices/nothing").status_code == 404
