@@ -93,10 +93,15 @@ def tell_run(session: Session, connection: Connection, run_id: int, numbers: dic
         lines += _decided(session, connection)
     else:
         lines.append(_line("decided", "nothing; the answers of the last run stand"))
-    calls = [(name, numbers[f"calls_{name}"]) for name in _CALLS if numbers.get(f"calls_{name}")]
-    if calls:
-        lines.append(_line("calls", ", ".join(_counted(count, _ONE_CALL[name], _CALLS[name]) for name, count in calls)))
+    if calls := calls_made(numbers):
+        lines.append(_line("calls", calls))
     return lines
+
+
+def calls_made(numbers: Mapping[str, Any]) -> str:
+    """Say which calls a run made: ``30 reads, 1 sign-in renewal``; nothing where it made none."""
+    calls = [(name, numbers[f"calls_{name}"]) for name in _CALLS if numbers.get(f"calls_{name}")]
+    return ", ".join(_counted(count, _ONE_CALL[name], _CALLS[name]) for name, count in calls)
 
 
 def summary(outcome: str, why: str, numbers: dict[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -12,7 +11,7 @@ from starlette.responses import Response
 
 from connector.database import reading
 from connector.people import log_search
-from connector.story import summary
+from connector.story import calls_made, summary
 from connector.tables import Budget, SyncLogEntry, SyncRun
 from connector.web.log import read_filter
 from connector.web.routes import Route
@@ -40,7 +39,6 @@ _PARTS = (
     ("What was decided, and why", ("decided", "planned", "would", "unplanned", "edited", "agreement", "exception")),
 )
 _ENDS = ("run_started", "run_ended")
-_CALLS = {"read": "reads", "write": "writes", "mail": "mails", "token": "sign-in renewals"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,14 @@ def run(visit: Visit) -> Response:
         budget = select(Budget).where(col(Budget.connection_id) == company.id).order_by(col(Budget.limit_name))
         left = list(session.scalars(budget))
     return visit.page(
-        "run.html", run=row, told=_told(row), company=company, parts=parts, named=named, calls=_calls(row), left=left
+        "run.html",
+        run=row,
+        told=_told(row),
+        company=company,
+        parts=parts,
+        named=named,
+        calls=calls_made(row.numbers or {}) or "none",
+        left=left,
     )
 
 
@@ -90,12 +95,6 @@ def _parts(session: Session, row: SyncRun, company_id: int) -> list[Part]:
             lines = [(line, json.loads(line.facts).get("entry")) for line in reversed(found.rows)]
             parts.append(Part(title, sum(counts[kind] for kind in wanted.kinds), lines))
     return parts
-
-
-def _calls(row: SyncRun) -> str:
-    numbers: dict[str, Any] = row.numbers or {}
-    made = [f"{numbers[f'calls_{name}']} {words}" for name, words in _CALLS.items() if numbers.get(f"calls_{name}")]
-    return ", ".join(made) or "none"
 
 
 def _told(run: SyncRun) -> str:

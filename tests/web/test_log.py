@@ -134,7 +134,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
     write(office, north, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
     browser = office.signed_in("viewer")
     page = browser.get(f"/runs/{run}").text
-    assert "3 reads, 1 mails" in browser.text
+    assert "3 reads, 1 mail" in browser.text
     assert "938 calls; 62 used" in browser.text
     assert 'href="/outbox/7"' in page
     assert f'href="/companies/{north}/customers/c1"' in page
