@@ -34,13 +34,14 @@ class Outlook:
     planned: list[Sum]
     coming: list[Sum]
     customers: int  # who would be written to by what is planned
+    waits: bool  # what is planned waits for a person already
 
 
 def outlook(session: Session, company: Connection, today: date) -> Outlook:
     """Sum up what a company's switch to another mode is about."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
     amounts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
-    written_to = set()
+    written_to, waits = set(), False
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == company.id,
         col(OutboxEntry.state).in_(UNSENT),
@@ -52,10 +53,20 @@ def outlook(session: Session, company: Connection, today: date) -> Outlook:
         counts[key] += 1
         amounts[key] += sum((Decimal(each) for each in sums), Decimal())
         written_to.add(entry.customer_id)
+        waits = waits or entry.state == "waiting"
     planned = [Sum(what, count, amounts[what, currency], currency) for (what, currency), count in counts.items()]
-    return Outlook(
-        sorted(planned, key=lambda each: (each.what, each.currency)), _coming(session, company, today), len(written_to)
+    planned.sort(key=lambda each: (each.what, each.currency))
+    return Outlook(planned, _coming(session, company, today), len(written_to), waits)
+
+
+def has_sent(session: Session, company: Connection) -> bool:
+    """Tell whether anything of a company ever left: to its customers, or into its books."""
+    left = select(col(OutboxEntry.id)).where(
+        col(OutboxEntry.connection_id) == company.id,
+        col(OutboxEntry.state).in_(["done", "doubt"]),
+        col(OutboxEntry.kind) != "owner_mail",
     )
+    return session.scalars(left.limit(1)).first() is not None
 
 
 def read_so_far(session: Session, company: Connection) -> dict[str, int]:

@@ -132,4 +132,6 @@ def _database_answers(installation: Installation) -> bool:
 async def _not_here(_request: Request, problem: Exception) -> Response:
     code = problem.status_code if isinstance(problem, HTTPException) else 500
     title = "Not found" if code == 404 else "Not possible"
-    return HTMLResponse(render("answer.html", title=title, lines=["There is nothing here."]), status_code=code)
+    return HTMLResponse(
+        render("answer.html", title=title, lines=["There is nothing here."], first=True), status_code=code
+    )

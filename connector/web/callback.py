@@ -30,8 +30,11 @@ def answer_callback(
     except ConsentError as problem:
         return _answer(400, "Not connected", [str(problem)])
     lines = [f"{row.name} is connected (id {row.id}), in mode {row.mode}." for row in rows]
-    lines.append("duewell only reads and plans until you switch it to approve or live. You may close this page.")
-    return _answer(200, "Connected", lines, link="/companies" if session_token else "")
+    lines.append("duewell only reads and plans until you switch it to approve or live.")
+    if not session_token:
+        lines.append("You may close this page.")
+        return _answer(200, "Connected", lines)
+    return _answer(200, "Connected", lines, link=f"/companies/{rows[0].id}" if len(rows) == 1 else "/companies")
 
 
 def _answer(code: int, title: str, lines: list[str], link: str = "") -> CallbackAnswer:

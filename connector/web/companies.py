@@ -48,6 +48,7 @@ def company(visit: Visit) -> Response:
             budget=list(session.scalars(budget)),
             read=switching.read_so_far(session, row),
             outlook=switching.outlook(session, row, visit.now.date()),
+            sent=switching.has_sent(session, row),
             running=row.lease_until_at is not None and row.lease_until_at > visit.now,
             modes=connections.MODES,
             ledger=_ledgers(visit).get(row.provider, row.provider),
@@ -105,7 +106,7 @@ def disconnect(visit: Visit) -> Response:
         message = "Tick that you are sure; nothing was changed."
         raise NotPossible(message)
     lines = connections.disconnect(visit.installation, company_id, by=visit.who.email)
-    return visit.page("answer.html", title="Disconnected", lines=lines[:2])
+    return visit.page("answer.html", title="Disconnected", lines=lines[:2], link=f"/companies/{company_id}")
 
 
 def _ledgers(visit: Visit) -> dict[str, str]:

@@ -168,7 +168,7 @@ def _to_sign_in(route: Route, request: Request) -> Response:
 
 
 def _refuse(code: int, title: str, text: str, visit: Visit | None = None) -> Response:
-    return HTMLResponse(render("answer.html", visit=visit, title=title, lines=[text]), status_code=code)
+    return HTMLResponse(render("answer.html", visit=visit, title=title, lines=[text], first=True), status_code=code)
 
 
 def is_https(installation: Installation) -> bool:

@@ -36,7 +36,7 @@ def connect(place: Place, page: Any) -> None:
     page.locator("button.allow").click()
     page.get_by_role("heading", name="Connected").wait_for()
     page.get_by_role("link", name="Go on").click()
-    page.get_by_role("link", name="Small Works Ltd").click()
+    page.get_by_role("heading", name="Small Works Ltd").wait_for()
 
 
 def to_approve(place: Place, page: Any) -> None:

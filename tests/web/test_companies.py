@@ -64,6 +64,23 @@ def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(off
     assert (row(office, planned).mode, row(office, planned).live_since_at) == ("live", office.clock.at)
 
 
+def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only_while_it_is_true(
+    office: Office, planned: int
+) -> None:
+    browser = office.signed_in("bookkeeper", planned)
+    assert f"/outbox?state=planned&amp;company={planned}" in browser.get(f"/companies/{planned}").text
+    at = office.clock.at
+    shared = {"connection_id": planned, "kind": "mail", "customer_id": "c1", "currency": "GBP", "planned_at": at}
+    office.store(
+        OutboxEntry(key="4", step="past_due", payload={}, state="waiting", **shared),
+        OutboxEntry(key="5", step="before_due", payload={}, state="done", ended_at=at, **shared),
+    )
+    page = browser.get(f"/companies/{planned}").text
+    assert "Nothing leaves now." in page
+    assert "Nothing has been sent." not in page
+    assert f"/outbox?state=waiting&amp;company={planned}" in page
+
+
 def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(office: Office, planned: int) -> None:
     browser = office.signed_in("bookkeeper")
     browser.get(f"/companies/{planned}/mode?to=observe")
