@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -24,6 +25,8 @@ from connector.database import open_engine, upgrade
 _MEMORY = Path("/dev/shm")
 if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 2 * 1024**3:
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+
+_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 # Where a green run lets a change in, the same examples are tried each time; elsewhere new ones, which find more.
 hypothesis.settings.register_profile("steady", derandomize=True)
@@ -87,6 +90,23 @@ def _upgraded_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     upgrade(engine)
     engine.dispose()  # the last connection takes the write-ahead log along: the file is whole
     return file
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """The installed Chromium, or Playwright's own, one for all tests; skips, saying so, where there is none."""
+    from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
+
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    with sync_playwright() as driver:
+        try:
+            browser = driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        except Error as problem:
+            pytest.skip(
+                f"no Chromium here (apt install chromium, or playwright install): {str(problem).splitlines()[0]}"
+            )
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

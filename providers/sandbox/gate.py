@@ -85,7 +85,7 @@ class Gate:
         spoiling = None
         for rule in self._faults.matching(record) if self._faults.rules else ():
             if rule.action is Action.CALL and rule.callback is not None:
-                rule.callback(record)
+                await asyncio.to_thread(rule.callback, record)  # it may call a vendor itself
             elif rule.action is Action.DELAY:
                 await asyncio.sleep(rule.seconds)
             else:

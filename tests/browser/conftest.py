@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import uvicorn
@@ -23,7 +20,6 @@ from providers.sandbox import Sandbox
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small company is
 OUTPUT = Path(__file__).parents[2] / "test-output"
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 
 @dataclass
@@ -43,23 +39,6 @@ class Place:
 class Heart:
     def alive(self) -> bool:
         return True
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Any]:
-    """The installed Chromium, or Playwright's own; skips, saying so, where there is none."""
-    from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
-
-    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with sync_playwright() as driver:
-        try:
-            browser = driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
-        except Error as problem:
-            pytest.skip(
-                f"no Chromium here (apt install chromium, or playwright install): {str(problem).splitlines()[0]}"
-            )
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

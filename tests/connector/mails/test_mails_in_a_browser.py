@@ -1,11 +1,9 @@
 """Mails in a real browser: on a small phone nothing is cut off, and every word can be read, light and dark."""
 
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser
 
 from connector.letters.mails import MAILED, InvoiceLine, MailFacts, compose
 
@@ -32,18 +30,6 @@ CONTRASTS = """() => {
       return [(a + 0.05) / (b + 0.05), node.textContent.trim().slice(0, 40)];
     });
 }"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    installed = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    with sync_playwright() as playwright:
-        own = playwright.chromium.executable_path
-        if not installed and not Path(own).exists():
-            pytest.skip("no Chromium here: install Debian's chromium to see mails in a browser")
-        browser = playwright.chromium.launch(executable_path=installed or own, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
