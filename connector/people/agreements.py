@@ -17,7 +17,7 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import sync_log
-from connector.money import from_e4, to_e4
+from connector.money import MoneyError, from_e4, to_e4
 from connector.tables import Agreement, Connection, InvoiceRow, InvoiceSetting, Task
 from policies.receivables import Instalment
 from policies.wording import day, sum_of
@@ -175,10 +175,15 @@ def _check(instalments: Sequence[Instalment], invoice: InvoiceRow, today: date) 
     if days[0] < today or any(later <= sooner for sooner, later in pairwise(days)):
         message = "The instalments' days have to come one after another, from today on."
         raise AgreementError(message)
-    if any(each.amount <= 0 for each in instalments):
+    try:
+        parts = [to_e4(each.amount) for each in instalments]
+    except MoneyError as odd:
+        message = f"An instalment is no sum of money: {odd}."
+        raise AgreementError(message) from odd
+    if min(parts) <= 0:
         message = "Every instalment has to be more than nothing."
         raise AgreementError(message)
-    planned, due = sum(to_e4(each.amount) for each in instalments), invoice.due_e4
+    planned, due = sum(parts), invoice.due_e4
     if planned != due:
         message = (
             f"The instalments make {sum_of(from_e4(planned), invoice.currency)}, but"

@@ -288,6 +288,10 @@ def test_a_task_about_what_was_paid_meanwhile_is_moot(late: Any) -> None:
         (agreements.plan, {"instalments": [Instalment(days(3), Decimal(1))]}),
         (agreements.plan, {"instalments": [Instalment(days(3), Decimal(600)), Instalment(days(3), Decimal(600))]}),
         (agreements.plan, {"instalments": [Instalment(days(3), Decimal(1300)), Instalment(days(4), Decimal(-100))]}),
+        *(
+            (agreements.plan, {"instalments": [Instalment(days(3), Decimal(odd))]})
+            for odd in ("NaN", "1e99", "0.00001")
+        ),
     ],
 )
 def test_what_makes_no_sense_is_not_kept(late: Any, act: Any, more: Any) -> None:
