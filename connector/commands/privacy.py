@@ -51,8 +51,8 @@ def prune(as_json: JsonOption = False) -> None:
 
 def _read(text: str) -> tuple[str, int]:
     name, _, count = text.partition("=")
-    if count.strip().lower() in {"off", "never", "0"}:
+    if count.strip().lower() in {"off", "never"}:
         return name, 0
-    if not count.strip().isdecimal():
+    if not count.strip().isdecimal() or not int(count):  # nobody who writes 0 days means for good
         raise typer.BadParameter(f"{text!r} is not like decisions=200 or log=off.")
     return name, int(count)
