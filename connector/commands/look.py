@@ -246,7 +246,8 @@ def _replayed(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     odd = [each for each in decisions if not each["same_again"]]
     if not odd:
-        return [f"Made again from the facts they were made on, all {len(decisions)} decisions come out the same."]
+        many = "the decision comes" if len(decisions) == 1 else f"all {len(decisions)} decisions come"
+        return [f"Made again from the facts of the day, {many} out the same."]
     return [f"Decided on {each['at']:%Y-%m-%d %H:%M}: {each['why']} Made again, {each['note']}" for each in odd]
 
 

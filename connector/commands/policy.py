@@ -45,6 +45,8 @@ def show_policy(
     as_json: JsonOption = False,
 ) -> None:
     """Print the policy in force, complete, as a document that can be edited and set."""
+    from sqlalchemy.exc import NoResultFound
+
     from connector import policies_store
     from connector.database import reading
 
@@ -52,7 +54,12 @@ def show_policy(
         inside = within(installation, connection)
         with reading(installation.engine) as session:
             if version is not None:
-                document = policies_store.document_of(session, version)
+                try:
+                    document = policies_store.document_of(session, version)
+                except NoResultFound as missing:
+                    raise CommandError(
+                        f"There is no policy version {version}; those there are: duewell policy versions"
+                    ) from missing
             else:
                 in_force, version = policies_store.current(session, inside)
                 document = in_force.to_toml()
@@ -173,8 +180,11 @@ def set_policy(file: FileArgument, connection: WithinOption = None, as_json: Jso
             version = policies_store.put_in_force(session, document, by=who(), at=at, connection_id=inside)
     if as_json:
         put_json({"version": version})
-    else:
+    elif document:
         put(f"Policy version {version} is in force from the next run on.")
+    else:
+        whose = "the policy that comes with duewell" if inside is None else "the general policy"
+        put(f"The document is empty (version {version}): {whose} holds again from the next run on.")
 
 
 def exceptions(connection: ConnectionArgument = None, as_json: JsonOption = False) -> None:
