@@ -139,14 +139,19 @@ def resume(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
 def owner(
     connection: ConnectionArgument,
     person: Annotated[str, typer.Argument(metavar="'NAME <MAIL>'", help="Who; none for nobody.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Say who minds the customers that have no owner of their own."""
     from connector.access.team import set_default_owner
 
     with opened() as installation:
         owner = "" if person.strip().lower() == "none" else person
-        name = set_default_owner(installation, id_of(installation, connection), owner, by=who())
-    put(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
+        connection_id = id_of(installation, connection)
+        name = set_default_owner(installation, connection_id, owner, by=who())
+    if as_json:
+        put_json({"id": connection_id, "name": name, "owner": owner})
+    else:
+        put(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
 
 
 @connections.command()

@@ -111,10 +111,14 @@ def record_outcome(
 def assign_tasks(
     ids: IdsArgument,
     to: Annotated[str, typer.Option(metavar="'NAME <MAIL>'", help="Who is to do them.")],
+    as_json: JsonOption = False,
 ) -> None:
     """Give tasks to somebody else."""
     from connector.people.tasks import assign
 
     with opened() as installation:
         assign(installation, ids, to, by=who())
-    put(f"Given to {to}: {', '.join(map(str, ids))}")
+    if as_json:
+        put_json([{"id": task_id, "owner": to} for task_id in ids])
+    else:
+        put(f"Given to {to}: {', '.join(map(str, ids))}")

@@ -151,6 +151,7 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["log", "--since", "long ago"],
         ["log", "--json", "--csv"],
         ["plan", "--days", "-1"],
+        ["privacy", "retention", "mails=0"],
     ],
 )
 def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duewell: Command) -> None:
@@ -183,11 +184,30 @@ def test_lists_are_one_json_document_of_objects_with_an_id(
     assert items or arguments in (["fees"], ["run"])
 
 
+def test_a_policy_version_that_is_not_there_is_said_in_words(duewell: Command) -> None:
+    said = duewell("policy", "show", "--version", "9")
+    assert (said.exit_code, said.out) == (1, "")
+    assert "There is no policy version 9" in said.err
+
+
+def test_an_empty_document_is_said_to_let_the_general_policy_hold(
+    duewell: Command, books: Connection, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "empty.toml"
+    nothing.write_text("")
+    said = duewell("policy", "set", str(nothing), "--connection", books.short_name)
+    assert "the general policy holds again" in said.out
+    (version,) = json.loads(duewell("policy", "versions", "--json").out)
+    assert version["in_force"] is False
+
+
 def test_connections_are_found_by_id_and_by_short_name(duewell: Command, books: Connection) -> None:
     assert duewell("connections", "mode", str(books.id), "approve").exit_code == 0
     assert duewell("connections", "pause", books.short_name, "--why", "audit").exit_code == 0
     (row,) = json.loads(duewell("connections", "list", "--json").out)
     assert (row["mode"], row["paused"], row["provider"]) == ("approve", "audit", "quickbooks")
+    owner = duewell("connections", "owner", books.short_name, "Ann Lee <ann@example.org>", "--json")
+    assert json.loads(owner.out) == {"id": books.id, "name": books.name, "owner": "Ann Lee <ann@example.org>"}
     assert {"id", "provider", "name", "mode", "health"} <= set(row)
     duewell("connections", "resume", books.short_name)
     (row,) = json.loads(duewell("connections", "--json").out)
