@@ -51,8 +51,13 @@ def add_routes(app: FastAPI, installation: Installation, routes: Sequence[Route]
 
 
 def cookie_name(installation: Installation) -> str:
-    """Name the session's cookie: bound to host and https where there is https."""
-    return "__Host-duewell" if is_https(installation) else "duewell"
+    """Name the session's cookie: bound to host and https where there is https.
+
+    Elsewhere it carries the port: browsers share cookies among the ports of a host, and the demo beside an installation
+    of one's own would sign each other out.
+    """
+    port = urlsplit(installation.settings.duewell_base_url).port
+    return "__Host-duewell" if is_https(installation) else f"duewell-{port or 80}"
 
 
 def with_session(installation: Installation, response: Response, token: str) -> Response:

@@ -53,9 +53,10 @@ def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(office: Office) -
 def test_nobody_ends_another_ones_session(office: Office) -> None:
     owner, viewer = office.signed_in("owner"), office.signed_in("viewer")
     from connector.access.sessions import session_hash  # noqa: PLC0415
+    from connector.web.routes import cookie_name  # noqa: PLC0415
     from connector.web.visit import form_token  # noqa: PLC0415
 
-    token = form_token(viewer.http.cookies["duewell"], "/account/sessions")
-    target = session_hash(owner.http.cookies["duewell"])[:16]
+    token = form_token(viewer.http.cookies[cookie_name(office.installation)], "/account/sessions")
+    target = session_hash(owner.http.cookies[cookie_name(office.installation)])[:16]
     assert viewer.post("/account/sessions", {"csrf": token, "session": target}).status_code == 404
     assert owner.get("/account").url.endswith("/account")

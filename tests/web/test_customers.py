@@ -196,9 +196,10 @@ def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(books: Office
     assert north.get(PAGE).text.count("Far above") == 0
     south = books.signed_in("bookkeeper", books.company("South Ltd"), email="south@example.com")
     south.get("/exceptions")
+    from connector.web.routes import cookie_name  # noqa: PLC0415
     from connector.web.visit import form_token  # noqa: PLC0415
 
-    token = form_token(south.http.cookies["duewell"], "/exceptions")
+    token = form_token(south.http.cookies[cookie_name(books.installation)], "/exceptions")
     assert south.post("/exceptions", {"csrf": token, "right": "1|unusual_amount|c2|i20"}).status_code == 404
     with reading(books.installation.engine) as session:
         assert session.get_one(ExceptionRow, (1, "c1", "unusual_amount", "i10")).settled_by == "bookkeeper@example.com"

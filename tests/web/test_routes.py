@@ -16,6 +16,7 @@ from starlette.routing import Mount
 from connector.database import reading
 from connector.tables import CustomerRow, InvoiceRow, OutboxEntry, PolicyVersion, SyncLogEntry, SyncRun, Task
 from connector.web.app import ROUTES, make_app
+from connector.web.routes import cookie_name
 from connector.web.visit import form_token
 
 Office = Any
@@ -190,7 +191,7 @@ def test_a_bookkeeper_of_another_company_changes_nothing_of_this_one(office: Off
     ids, north = foreign(office), office.company("North Ltd")
     bookkeeper = office.signed_in("bookkeeper", north)
     bookkeeper.get("/")
-    session_token = bookkeeper.http.cookies["duewell"]
+    session_token = bookkeeper.http.cookies[cookie_name(office.installation)]
     before = rows_of(office, ids["company"])
     told = {name: str(value) for name, value in ids.items()} | {"customer": "c1", "for": "south"}
     told |= {"id": str(ids["entry"]), "shown": f"{ids['entry']}:", "version": "", "tasks": str(ids["task"])}

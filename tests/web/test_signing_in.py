@@ -127,7 +127,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(office: Office) -
     with writing(office.installation.engine) as session:
         link = make_link(session, find_user(session, "owner@example.com"), office.clock.at, enters=True)
     cookie = office.browser().get(f"/welcome/{link}", allow_redirects=False).headers["set-cookie"]
-    assert cookie.startswith("duewell=")
+    assert cookie.startswith("duewell-")
     assert {"HttpOnly", "SameSite=lax", "Path=/"} <= set(cookie.split("; "))
     with reading(office.installation.engine) as session:
         kept = session.scalars(select(WebSession)).one().token_hash
