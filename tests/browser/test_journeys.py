@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from connector import policies_store
 from connector.access.sign_in import first_link
+from connector.database import writing
+from providers.sandbox.faults import Rule
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 Place = Any
 OUTPUT = "test-output"
+FEES = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "automatic"\n'
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 SETTINGS = tuple(f"/settings/{name}" for name in ("sender", "calendar", "users", "tokens", "webhooks", "backup"))
@@ -30,6 +35,11 @@ def connect(place: Place, page: Any) -> None:
     """Connect the small company: the vendor's consent page is a real one, at another address."""
     page.goto(f"{place.base}/companies")
     page.get_by_role("button", name="Connect Xero").click()
+    allow(place, page)
+
+
+def allow(place: Place, page: Any) -> None:
+    """Say yes on the vendor's page, and go on to the company."""
     page.wait_for_url(lambda url: not url.startswith(place.base))
     for box in page.locator("input[name=organisation]").all():
         box.set_checked(box.get_attribute("value") == place.organisation)
@@ -67,6 +77,8 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     shots("first-today")
     connect(place, page)
     shots("first-pull")
+    with writing(place.installation.engine) as session:
+        policies_store.set_policy(session, FEES, by="Ann Lee", at=place.installation.now())
     to_approve(place, page)
     page.goto(place.base)
     shots("today")
@@ -117,7 +129,79 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     shots("words")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_text("You are signed out.").wait_for()
+    later_days(place, page, shots)
     assert complaints == []
+
+
+def later_days(place: Place, page: Any, shots: Any) -> None:
+    """Come back, let it act by itself, and meet what comes up now and then."""
+    sign_in(place, page)
+    go_live(place, page)
+    settle_a_doubt(place, page, shots)
+    waive_a_fee(place, page, shots)
+    reconnect(place, page, shots)
+
+
+def sign_in(place: Place, page: Any) -> None:
+    """Come back with address and password."""
+    page.goto(f"{place.base}/sign-in")
+    page.get_by_label("Mail address").fill("ann@example.com")
+    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_role("button", name="Sign in").first.click()
+    page.wait_for_url(f"{place.base}/")
+
+
+def go_live(place: Place, page: Any) -> None:
+    """Let the company act by itself, once its sums were looked at."""
+    page.goto(f"{place.base}/companies/1")
+    page.get_by_role("link", name="Switch to live").click()
+    assert "80.50 GBP" in page.inner_text("main")
+    page.get_by_label("I have looked").check()
+    page.get_by_role("button", name="Switch to live").click()
+    page.get_by_text("The mode was changed.").wait_for()
+
+
+def settle_a_doubt(place: Place, page: Any, shots: Any) -> None:
+    """Say of a mail whose answer got lost that it arrived."""
+    place.sandbox.faults.add(Rule("drop_after", vendor="sendgrid", kind="mail"))
+    assert place.run() == "ok"
+    page.goto(place.base)
+    page.get_by_role("link", name="1 in doubt").click()
+    page.get_by_role("link", name="mail").first.click()
+    shots("doubt")
+    page.get_by_role("button", name="It arrived").click()
+    page.get_by_text("Settled: it arrived.").wait_for()
+
+
+def waive_a_fee(place: Place, page: Any, shots: Any) -> None:
+    """Take back a late fee that stands in the books already."""
+    for _run in range(4):
+        place.sandbox.clock.advance(timedelta(days=5))
+        assert place.run() == "ok"
+    sign_in(place, page)
+    page.get_by_role("link", name="Fees").click()
+    page.get_by_role("row", name="posted").get_by_role("link").first.click()
+    shots("fee")
+    page.get_by_label("Reason").fill("A good customer")
+    page.get_by_role("button", name="Waive").click()
+    page.get_by_text("Waived; what is in the ledger is voided by the next run.").wait_for()
+    assert place.run() == "ok"
+    page.goto(f"{place.base}/fees")
+    page.get_by_role("row", name="waived").wait_for()
+
+
+def reconnect(place: Place, page: Any, shots: Any) -> None:
+    """Find that the access has ended, and connect again from where it says so."""
+    place.sandbox.xero.sign_in.revoke_all()
+    assert place.run() == "person"
+    page.goto(place.base)
+    page.get_by_role("link", name="Small Works Ltd").click()
+    page.get_by_role("alert").wait_for()
+    shots("dead-grant")
+    page.get_by_role("button", name="Connect Xero again").click()
+    allow(place, page)
+    assert page.get_by_role("alert").count() == 0
+    assert place.run() == "ok"
 
 
 def look_at_the_customer(page: Any, shots: Any) -> None:
