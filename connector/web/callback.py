@@ -28,7 +28,7 @@ def answer_callback(
         came_back = f"{redirect_uri(installation, provider_name)}?{query}"
         rows = finish_consent(installation, provider_name, came_back, begun_in=session_hash(session_token))
     except ConsentError as problem:
-        return _answer(400, "Not connected", [str(problem)])
+        return _answer(400, "Not connected", [str(problem)], link="/companies" if session_token else "")
     lines = [f"{row.name} is connected (id {row.id}), in mode {row.mode}." for row in rows]
     lines.append("duewell only reads and plans until you switch it to approve or live.")
     if not session_token:
