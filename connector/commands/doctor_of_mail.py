@@ -60,7 +60,7 @@ def links(installation: Installation) -> Iterator[Finding]:
     else:
         text = f"Customers cannot open {base}: mails carry no link to the customer's own page, and none to stop."
         mend = "Put duewell behind https under a public name and set DUEWELL_BASE_URL to it; see docs/customer-page.md."
-        yield Finding("mail.links", OK, text, mend)
+        yield Finding("mail.links", WARNING, text, mend)
 
 
 def events(installation: Installation) -> Iterator[Finding]:
