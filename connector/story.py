@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry, Task
+from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry, SyncRun, Task
 from policies.receivables import Step
 from policies.wording import NAMES
 
@@ -87,7 +87,10 @@ def tell_run(session: Session, connection: Connection, run_id: int, numbers: dic
     for kind, heading, one, many in _DEEDS:
         lines += _deeds(session, connection, heading, (one, many), by_kind.get(kind, []))
     lines += _one_by_one(by_kind, {**_TROUBLE, "would": "would"})
-    if numbers.get("unchanged"):
+    run = session.get(SyncRun, run_id)
+    if run is not None and run.dry:
+        lines.append(_line("decided", "for show only; the answers of the last run stand"))
+    elif numbers.get("unchanged"):
         lines.append(_line("decided", "not one fact has changed: every invoice's answer stands"))
     elif "answers" in numbers:
         lines += _decided(session, connection)

@@ -250,6 +250,7 @@ def test_a_dry_run_changes_nothing_outside_and_plans_nothing(late: Any) -> None:
     assert late.mails() == []
     assert late.outbox() == before
     assert any("Would mail" in line for line in result.story)
+    assert "  decided     for show only; the answers of the last run stand" in result.story
 
 
 def _rule(action: str, **match: Any) -> Any:
