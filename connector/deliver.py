@@ -50,6 +50,12 @@ def deliver_what_is_owed(hour: Hour) -> None:
         _lane(hour, (kind,), _each(hour, kind), set())
 
 
+def deliver_to_the_owner(hour: Hour) -> None:
+    """Deliver the internal mails alone: the books cannot be read, and somebody must know."""
+    if not hour.dry_run:
+        _lane(hour, ("owner_mail",), _each(hour, "owner_mail"), set())
+
+
 def _each(hour: Hour, kind: str) -> Iterator[list[int]]:
     for entry_id in _ready_ids(hour, (kind,)):
         yield [entry_id]

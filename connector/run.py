@@ -16,9 +16,10 @@ from connector.access.connections import end_pause, open_ledger
 from connector.backup import lost_time
 from connector.budget import CallBudget
 from connector.database import reading, writing
-from connector.deliver import deliver, deliver_what_is_owed
+from connector.deliver import deliver, deliver_to_the_owner, deliver_what_is_owed
 from connector.hour import Hour, silent
 from connector.installation import Installation
+from connector.letters import cut_off
 from connector.people import exceptions
 from connector.tables import Connection, SyncRun
 from providers.errors import ProviderError, Reconnect, TryLater, Unknown
@@ -77,6 +78,7 @@ def _work(hour: Hour) -> None:
         exceptions.look(hour)  # what is odd in the books, for a person's eye
     except Reconnect as dead:
         hour.person.append(str(dead))
+        _tell_its_people(hour)
     except TryLater as wait:
         hour.calls.refused(wait)
         hour.later.append(str(wait))
@@ -98,6 +100,15 @@ def _write_what_is_owed(hour: Hour) -> None:
     """Write the notes of what has left, though the books can't be read now: some of a day's calls are kept for them."""
     try:
         deliver_what_is_owed(hour)
+    except ProviderError as problem:
+        hour.later.append(str(problem))
+
+
+def _tell_its_people(hour: Hour) -> None:
+    """Mail those who mind the company, once, that its books can no longer be read."""
+    try:
+        cut_off.plan(hour)
+        deliver_to_the_owner(hour)
     except ProviderError as problem:
         hour.later.append(str(problem))
 

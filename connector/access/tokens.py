@@ -172,6 +172,12 @@ def _bury(installation: Installation, grant: Grant, refused: Reconnect) -> Recon
     return Reconnect(why, reference=refused.reference)
 
 
+def dead_grant(session: Session, connection: Connection) -> Grant | None:
+    """Give the grant on which a company can no longer be reached; None while it is good, or ended by a person."""
+    grant = session.get(Grant, connection.grant_id) if connection.grant_id is not None else None
+    return grant if grant is not None and grant.dead_why else None
+
+
 def living_connections(session: Session, grant_id: int) -> list[Connection]:
     """List the connections that live on a grant, the disconnected ones left out."""
     found = session.scalars(

@@ -53,7 +53,7 @@ def compose(installation: Installation, session: Session, connection: Connection
         "closing": [*_part(lines, "wait", waits), lines.say("closing")],
         "footer": [lines.say("footer"), lines.say("seal", head=sync_log.head(session)[:HEAD_SHOWN])],
     }
-    return _mail(installation, connection, entry, reader, filled)
+    return owner_mail(installation, connection, entry, reader, filled)
 
 
 def language_for(session: Session, connection: Connection) -> str:
@@ -62,9 +62,10 @@ def language_for(session: Session, connection: Connection) -> str:
     return policy.digest_language or language_in(connection.country)
 
 
-def _mail(
+def owner_mail(
     installation: Installation, connection: Connection, entry: OutboxEntry, reader: str, filled: dict[str, Any]
 ) -> Mail:
+    """Put what an internal mail says into its layout; ``filled`` has the layout's fields."""
     settings, company = installation.settings, one_line(connection.name)
     whole = {
         "sums": [],

@@ -14,7 +14,7 @@ from sqlmodel import Session, col
 from connector import policies_store
 from connector.access.team import team_of
 from connector.hour import Hour
-from connector.letters import digest_mail, mail_words, mails
+from connector.letters import cut_off, digest_mail, mail_words, mails
 from connector.letters.mail_gathering import Planned, gather, line_of, owed
 from connector.letters.mail_papers import invoice_pdfs, pay_link
 from connector.letters.replies import reply_address
@@ -45,10 +45,11 @@ def write(hour: Hour, entry_id: int) -> Mail:
         entry = session.get_one(OutboxEntry, entry_id)
         if entry.kind == "owner_mail":
             connection = session.get_one(Connection, hour.connection_id)
-            digest = digest_mail.compose(hour.installation, session, connection, entry)
-            if digest is None:
+            compose = cut_off.compose if entry.step == cut_off.STEP else digest_mail.compose
+            told = compose(hour.installation, session, connection, entry)
+            if told is None:
                 raise NothingToSay("nothing is left to tell today")
-            return digest
+            return told
     return _written(hour, entry_id, mails.compose)
 
 
