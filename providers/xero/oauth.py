@@ -104,7 +104,7 @@ def _refresh_once(settings: XeroSettings, token: JsonObject, calls: Calls) -> Js
         fresh = session.refresh_token(_token_url(settings), refresh_token=token.get("refresh_token", ""))
     except AuthlibBaseError as error:
         if error.error == "invalid_grant":
-            message = "Xero no longer accepts this consent (revoked, or unused for 60 days); connect it again"
+            message = "the consent at Xero was revoked, or was not used for 60 days"
             raise Reconnect(message) from None
         message = f"Xero refused to refresh the token ({_code(error)}); check XERO_CLIENT_ID and XERO_CLIENT_SECRET"
         raise Rejected(message, code=_code(error)) from None
