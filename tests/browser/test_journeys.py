@@ -24,6 +24,7 @@ SETTINGS = tuple(f"/settings/{name}" for name in ("sender", "calendar", "users",
 def become_owner(place: Place, page: Any) -> None:
     """Follow the one-time link, with nothing but the keyboard."""
     page.goto(f"{place.base}/welcome/{first_link(place.installation)}")
+    page.locator("input[name=name]:focus").wait_for()
     for words in ("Ann Lee", "ann@example.com", PASSWORD, PASSWORD):
         page.keyboard.type(words)
         page.keyboard.press("Tab")
