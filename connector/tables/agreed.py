@@ -40,9 +40,8 @@ class ErasedCustomer(SQLModel, table=True):
     customer_id: str = Field(primary_key=True)
     erased_at: datetime = instant_column(nullable=False)
     erased_by: str = ""
-    told_at: datetime | None = (
-        instant_column()
-    )  # of the newest version of him that the ledger sent, and that was left out
+    # The newest version of him that the ledger sent, and that was left out
+    told_at: datetime | None = instant_column()
 
 
 class InvoiceSetting(SQLModel, table=True):

@@ -52,16 +52,14 @@ class Connection(SQLModel, table=True):
     cursor: str = text_column()
     first_pull_done_at: datetime | None = instant_column()
     pulled_at: datetime | None = instant_column()  # the mirror is as the books were then
-    read_at: datetime | None = (
-        instant_column()
-    )  # and they were last read then; a quiet hour with webhooks reads nothing
+    # The books were last read then; a quiet hour with webhooks reads nothing
+    read_at: datetime | None = instant_column()
     reconciled_at: datetime | None = instant_column()  # when all open documents were last compared
     drift: int = 0  # how many of them differed, ever
     announced_since_at: datetime | None = instant_column()  # webhooks have told of every change since; NULL: not proven
     mirror_version: int = 0  # counts pages that changed something; what a decision was made on
-    decided_on: str = (
-        text_column()
-    )  # fingerprint of the facts of the last decision: unchanged facts are not decided twice
+    # Fingerprint of the facts of the last decision: unchanged facts are not decided twice
+    decided_on: str = text_column()
     live_since_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
     last_run_at: datetime | None = instant_column()
