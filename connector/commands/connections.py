@@ -56,7 +56,9 @@ def connect(
         for row in rows:
             put(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
         say("How late fees would be booked there, and why: duewell connections writeback CONNECTION")
-        say("Next: duewell run, then duewell plan. Nothing leaves before: duewell connections mode CONNECTION live")
+        observing = any(row.mode == "observe" for row in rows)  # who connects again keeps the mode he had
+        before = " Nothing leaves before: duewell connections mode CONNECTION live" if observing else ""
+        say(f"Next: duewell run, then duewell plan.{before}")
 
 
 @connections.command("list")
@@ -109,6 +111,8 @@ def pause(
 
     until_on = parse_day(until) if until else None
     with opened() as installation:
+        if until_on is not None and until_on < installation.now().date():
+            raise CommandError(f"A pause until {until_on} would be over already: name a day to come.")
         with reading(installation.engine) as session:
             every = [row.id or 0 for row in connected(session)] if connection == "all" else []
         ids = every if connection == "all" else [id_of(installation, connection)]

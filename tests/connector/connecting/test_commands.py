@@ -203,6 +203,8 @@ def test_an_empty_document_is_said_to_let_the_general_policy_hold(
 
 def test_connections_are_found_by_id_and_by_short_name(duewell: Command, books: Connection) -> None:
     assert duewell("connections", "mode", str(books.id), "approve").exit_code == 0
+    over = duewell("connections", "pause", books.short_name, "--until", "2020-01-01")
+    assert (over.exit_code, over.out) == (1, "")
     assert duewell("connections", "pause", books.short_name, "--why", "audit").exit_code == 0
     (row,) = json.loads(duewell("connections", "list", "--json").out)
     assert (row["mode"], row["paused"], row["provider"]) == ("approve", "audit", "quickbooks")
