@@ -100,19 +100,22 @@ def _log(installation: Installation) -> Iterator[Finding]:
 def _keys(installation: Installation) -> Iterator[Finding]:
     with reading(installation.engine) as session:
         grants = list(session.scalars(select(Grant).where(col(Grant.dead_why) == "")))
-    older = 0
+    older = opened = 0
     for grant in grants:
         try:
             json.loads(installation.keyring.decrypt(grant.token, bound_to(grant)))
         except KeyringError as problem:
             mend = f"Put the old key back into DUEWELL_SECRET_KEYS or {KEY_FILE}, or: duewell connect {grant.provider}"
             yield Finding("keys", BAD, f"A token cannot be opened: {problem}.", mend)
+            continue
+        opened += 1
         older += installation.keyring.needs_rotation(grant.token)
         if grant.refresh_started_at is not None:
             text = f"A refresh at {grant.provider} was cut off at {grant.refresh_started_at:%Y-%m-%d %H:%M} UTC."
             yield Finding("keys", WARNING, text, "duewell run, at once: the old token is good for minutes only")
     told = f"; {older} still under an older key, until its next refresh" if older else ""
-    yield Finding("keys", OK, f"{len(grants)} {'token is' if len(grants) == 1 else 'tokens are'} kept encrypted{told}.")
+    if opened or not grants:
+        yield Finding("keys", OK, f"{opened} {'token is' if opened == 1 else 'tokens are'} kept encrypted{told}.")
 
 
 def _clock(installation: Installation) -> Iterator[Finding]:
