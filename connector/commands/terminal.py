@@ -36,7 +36,7 @@ class CommandError(Exception):
 
 def say(text: str) -> None:
     """Say something to the person, on stderr."""
-    print(clean(text), file=sys.stderr, flush=True)  # noqa: T201
+    print(f"{clean(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
 
 
 def put(text: str) -> None:
