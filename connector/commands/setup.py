@@ -115,6 +115,7 @@ def restore(
             + (f" What was there before is kept as {done.kept_aside}." if done.kept_aside else "")
         )
     _erase_again(done.kept_aside)
+    say("Companies that were live are in mode approve now: what left since the copy was made is not known to it.")
     say("If a company has to be connected again, it says so at: duewell run")
     say("Users and API tokens are as they were then: end again what was ended since (duewell users, duewell tokens).")
 
