@@ -78,12 +78,12 @@ def _work(hour: Hour) -> None:
         exceptions.look(hour)  # what is odd in the books, for a person's eye
     except Reconnect as dead:
         hour.person.append(str(dead))
-        _tell_its_people(hour)
+        _afterwards(hour, _tell_its_people)
     except TryLater as wait:
         hour.calls.refused(wait)
         hour.later.append(str(wait))
         hour.not_before_at = wait.not_before_at or hour.now() + timedelta(minutes=5)
-        _write_what_is_owed(hour)
+        _afterwards(hour, deliver_what_is_owed)  # some of a day's calls are kept for notes of what has left
     except Unknown as unsure:  # of a sign-in renewal: the old token is good for minutes only
         hour.later.append(str(unsure))
         hour.not_before_at = hour.now() + timedelta(minutes=5)
@@ -96,21 +96,23 @@ def _work(hour: Hour) -> None:
         hour.failed.append(_fault(broken))
 
 
-def _write_what_is_owed(hour: Hour) -> None:
-    """Write the notes of what has left, though the books can't be read now: some of a day's calls are kept for them."""
+def _afterwards(hour: Hour, act: Callable[[Hour], None]) -> None:
+    """Do what is still possible though the books can't be read now; whatever comes of it, the run has its end."""
     try:
-        deliver_what_is_owed(hour)
+        act(hour)
     except ProviderError as problem:
         hour.later.append(str(problem))
+    except lease.LeaseLost:
+        raise
+    except Exception as broken:
+        log.exception("the run of connection %s broke off after its books could not be read", hour.connection_id)
+        hour.failed.append(_fault(broken))
 
 
 def _tell_its_people(hour: Hour) -> None:
     """Mail those who mind the company, once, that its books can no longer be read."""
-    try:
-        cut_off.plan(hour)
-        deliver_to_the_owner(hour)
-    except ProviderError as problem:
-        hour.later.append(str(problem))
+    cut_off.plan(hour)
+    deliver_to_the_owner(hour)
 
 
 def _fault(broken: Exception) -> str:
