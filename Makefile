@@ -36,7 +36,7 @@ types: $(READY) ## mypy, strict
 	$(BIN)/mypy $(wildcard $(CODE))
 
 unit: $(READY) ## All tests, on all cores
-	$(BIN)/python -m pytest -n $(WORKERS) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 faults: $(READY) ## The fault campaign of a change: hours killed and disturbed everywhere, and bugs planted to be found (ten minutes)
 	$(BIN)/python -m benchmarks.faults --size commit $(FAULTS_ARGS)
