@@ -43,7 +43,7 @@ def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(place: Any, lin
 
     for scheme in ("light", "dark"):
         page = chromium.new_context(viewport=PHONE, color_scheme=scheme, locale="en").new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("console", lambda said: complaints.append(said.text))
         page.goto(link)
         look(page, scheme)
