@@ -10,6 +10,7 @@ import pytest
 from connector import policies_store
 from connector.access.sign_in import first_link
 from connector.database import writing
+from connector.reports import catalogue
 from providers.sandbox.faults import Rule
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
@@ -18,6 +19,7 @@ OUTPUT = "test-output"
 FEES = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "automatic"\n'
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+REPORTS = tuple(f"/reports/{name}" for name in catalogue.TITLES)
 SETTINGS = tuple(f"/settings/{name}" for name in ("sender", "calendar", "users", "tokens", "webhooks", "backup"))
 
 
@@ -134,7 +136,10 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
         "/log/chain",
         *(SETTINGS if size is PHONE else ()),
         "/policy",
+        "/policy/document",
+        "/policy/versions",
         "/reports",
+        *(REPORTS if size is PHONE else ()),
     ):
         page.goto(place.base + path)
         shots(path.partition("?")[0].strip("/").replace("/", "-"))
