@@ -79,11 +79,11 @@ class Scheduler:
         except SQLAlchemyError as problem:
             log.warning("the database could not be asked what is due: %s", type(problem).__name__)
             return
+        self._looked_at = datetime.now(UTC)
         for connection_id in [each for each in due if each not in busy][:free]:
             with self._guard:
                 self._running.add(connection_id)
             self._pool.submit(self._run_one, connection_id)
-        self._looked_at = datetime.now(UTC)
 
     def alive(self) -> bool:
         """Tell whether the clock is running and has looked lately."""

@@ -76,9 +76,9 @@ class Requests(list[bytes]):
             self._changed.notify_all()
 
     def arrived(self, expected: int) -> int:
-        """How many there are, once ``expected`` of them (or the patience of ten seconds) are in."""
+        """How many there are, once ``expected`` of them (or the patience of a minute) are in."""
         with self._changed:
-            self._changed.wait_for(lambda: len(self) >= expected, timeout=10)
+            self._changed.wait_for(lambda: len(self) >= expected, timeout=60)
             return len(self)
 
 

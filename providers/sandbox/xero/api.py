@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
@@ -75,11 +76,12 @@ Handler = Callable[[Call], Response]
 
 
 class Api:
-    """Wraps handlers into endpoints. ``latency_seconds`` makes every call last, so that calls overlap."""
+    """Wraps handlers into endpoints. Until ``let_go`` is set (it is), admitted calls wait, so that calls overlap."""
 
     def __init__(self, core: Core, sign_in: SignIn, tenants: Tenants) -> None:
         """Count nothing yet."""
-        self.latency_seconds = 0.0
+        self.let_go = threading.Event()
+        self.let_go.set()
         self._core = core
         self._sign_in = sign_in
         self._tenants = tenants
@@ -96,8 +98,8 @@ class Api:
                     return error.response
                 tenant.meter.running += 1
             try:
-                if self.latency_seconds:
-                    await asyncio.sleep(self.latency_seconds)
+                if not self.let_go.is_set():
+                    await run_in_threadpool(self.let_go.wait)
                 with self._core.lock:
                     tenant.catch_up(self._core.clock.now())
                     response = self._once(tenant, Call(request, tenant.book, body, grant), handler)

@@ -30,7 +30,7 @@ class Runs:
     def __call__(self, installation: Installation, connection_id: int) -> None:
         self.begun.append(connection_id)
         self.begins.release()
-        assert self.let_go.wait(20)
+        assert self.let_go.wait(60)
         if self.fails:
             raise ValueError("a fault of ours")
         with writing(installation.engine) as session:
@@ -66,7 +66,7 @@ def test_errands_are_done_beside_the_hours_and_a_broken_one_stops_neither(
     scheduler = Scheduler(installation, runs, errands=(broken, lambda _installation: done.set()))
     scheduler.start()
     runs.wait_for(1)  # and is under way, for as long as the errand takes
-    assert done.wait(20)
+    assert done.wait(60)
     assert scheduler.alive()
     runs.let_go.set()
     scheduler.stop()
@@ -128,10 +128,10 @@ def test_stopping_waits_for_the_run_under_way_and_starts_no_other(
     runs.wait_for(1)
     stopper = threading.Thread(target=scheduler.stop)
     stopper.start()
-    assert installation.stop.wait(20)
+    assert installation.stop.wait(60)
     scheduler.look()
     runs.let_go.set()
-    stopper.join(20)
+    stopper.join(60)
     assert not stopper.is_alive()
     assert runs.ended == runs.begun
     assert len(runs.begun) == 1
