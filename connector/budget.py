@@ -54,13 +54,18 @@ class CallBudget:
         *,
         interval: timedelta = timedelta(hours=1),
         reads_a_month: int | None = None,
+        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
-        """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies."""
+        """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies.
+
+        ``still_ours`` is asked before every write and mail, and raises where another machine has taken over.
+        """
         self.connection_id = connection_id
         self.now = now
         self.made: Counter[str] = Counter()
         self._interval = interval
         self._reads_a_month = reads_a_month
+        self._still_ours = still_ours
         self._limits = {
             row.limit_name: _Limit(row.used, row.remaining, row.window_started_at, row.blocked_until_at)
             for row in session.scalars(select(Budget).where(col(Budget.connection_id) == connection_id))
@@ -78,6 +83,8 @@ class CallBudget:
 
     def before(self, kind: str) -> None:
         """Refuse a call the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
+        if kind in {"write", "mail"}:
+            self._still_ours()
         if kind in {"token", "mail"}:
             return
         self._refuse_blocked()

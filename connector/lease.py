@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import CursorResult, or_, select, update
 from sqlmodel import Session, col
 
-from connector.database import writing
+from connector.database import reading, writing
 from connector.installation import Installation
 from connector.mirror.places import has_come
 from connector.tables import Connection
@@ -58,8 +58,18 @@ class Lease:
             .values(lease_until_at=self.installation.now() + LEASE)
         )
         if cast("CursorResult[Any]", result).rowcount != 1:
-            message = f"connection {self.connection_id} was taken over by another worker"
-            raise LeaseLost(message)
+            raise LeaseLost(_taken(self.connection_id))
+
+    def check(self) -> None:
+        """Raise ``LeaseLost`` if another machine has taken over: asked before every call that changes something.
+
+        A write may be many calls after the intent that was marked: a fee's account and item are made first, and a
+        minute's limit is waited out.
+        """
+        with reading(self.installation.engine) as session:
+            fence = session.scalars(select(col(Connection.fence)).where(col(Connection.id) == self.connection_id)).one()
+        if fence != self.fence:
+            raise LeaseLost(_taken(self.connection_id))
 
 
 @contextmanager
@@ -151,6 +161,10 @@ def _claim(installation: Installation, connection_id: int) -> Lease:
             .values(fence=fence, lease_until_at=now + LEASE, lease_owner=f"{here}:{os.getpid()}")
         )
     return Lease(installation, connection_id, fence)
+
+
+def _taken(connection_id: int) -> str:
+    return f"connection {connection_id} was taken over by another worker"
 
 
 def _is_here(owner: str, here: str) -> bool:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -23,14 +25,13 @@ from connector.tables import SyncLogEntry
 def note(installation: Installation) -> None:
     """Note the newest line of the log, replacing the file in one step."""
     with reading(installation.engine) as session:
-        line = session.execute(
-            select(col(SyncLogEntry.id), col(SyncLogEntry.hash)).order_by(col(SyncLogEntry.id).desc()).limit(1)
-        ).first()
+        line = session.scalars(select(SyncLogEntry).order_by(col(SyncLogEntry.id).desc()).limit(1)).first()
     if line is None:
         return
     file = beside(installation)
     draft = private_file(file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}"))
-    draft.write_text(json.dumps({"line": line.id, "hash": line.hash}), encoding="utf-8")
+    said = {"line": line.id, "hash": line.hash, "at": line.at.isoformat()}
+    draft.write_text(json.dumps(said), encoding="utf-8")
     draft.replace(file)
 
 
@@ -44,8 +45,7 @@ def notice(installation: Installation) -> bool:
         if _hash(session, seen["line"]) == seen["hash"]:
             return False
     with writing(installation.engine) as session:
-        newest = session.scalars(select(SyncLogEntry).order_by(col(SyncLogEntry.id).desc()).limit(1)).first()
-        mark_put_back(session, newest.at if newest is not None else None, installation.now())
+        mark_put_back(session, _last_common(session, seen), installation.now())
     note(installation)
     return True
 
@@ -54,6 +54,14 @@ def beside(installation: Installation) -> Path:
     """Name the file: beside an embedded database, else in the home of this machine."""
     database = sqlite_file(installation.engine)
     return (database or installation.settings.duewell_home / "database").with_suffix(".newest")
+
+
+def _last_common(session: Session, seen: dict[str, Any]) -> datetime | None:
+    """Give the time of the last line from before: what was written since it was put back, a sign-in say, is younger."""
+    query = select(col(SyncLogEntry.at)).where(col(SyncLogEntry.id) <= seen["line"])
+    if "at" in seen:
+        query = query.where(col(SyncLogEntry.at) <= datetime.fromisoformat(seen["at"]))
+    return session.scalars(query.order_by(col(SyncLogEntry.id).desc()).limit(1)).first()
 
 
 def _hash(session: Session, line: int) -> str | None:

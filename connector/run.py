@@ -126,7 +126,7 @@ def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell
     now = installation.now()
     newest.notice(installation)  # an older database, copied back by hand: everything waits for a person
     with reading(installation.engine) as session:
-        calls = budget_of(session, installation, held.connection_id)
+        calls = _budget(session, installation, held)
         lost = lost_time(session)
     ledger, mailer = open_ledger(installation, held.connection_id, calls), installation.mailer(calls)
     with writing(installation.engine) as session:
@@ -195,16 +195,16 @@ def _next_turn(hour: Hour, session: Session, connection: Connection) -> datetime
     return announcements.sooner(session, connection, slot, hour.started_at, hour.now())
 
 
-def budget_of(session: Session, installation: Installation, connection_id: int) -> CallBudget:
-    """Load what a connection may still call."""
-    connection = session.get_one(Connection, connection_id)
+def _budget(session: Session, installation: Installation, held: lease.Lease) -> CallBudget:
+    connection = session.get_one(Connection, held.connection_id)
     provider = installation.providers[connection.provider]
     return CallBudget(
         session,
-        connection_id,
+        held.connection_id,
         installation.now,
         interval=timedelta(minutes=installation.settings.duewell_interval_minutes),
         reads_a_month=provider.reads_a_month(installation.settings) if isinstance(provider, Metered) else None,
+        still_ours=held.check,
     )
 
 

@@ -149,11 +149,11 @@ def settle(scene: Scene, outcome: Outcome, *, strict: bool) -> Outcome:
         world.sandbox.sendgrid.logs_lag = timedelta()
         world.clock.advance(patience)
         result = run(scene, outcome)
-    if result == "ok" and invariants.mirror(world):  # a fee of this very hour is read by the next
-        world.clock.advance(timedelta(minutes=10))
-        result = run(scene, outcome)
     if strict and missing(scene):  # put off by a limit that asked for a day
         world.clock.advance(timedelta(hours=25))
+        result = run(scene, outcome)
+    if result == "ok" and invariants.mirror(world):  # a fee of this very hour is read by the next
+        world.clock.advance(timedelta(minutes=10))
         result = run(scene, outcome)
     found = invariants.violations(world, scene.witness, scene.before, read=result == "ok")
     outcome.doubts, outcome.arrived = invariants.doubts(world)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlmodel import col
 
+from connector.budget import CallBudget
 from connector.database import reading, writing
 from connector.people import approvals, fees
-from connector.tables import AnswerRow, InvoiceRow
+from connector.tables import AnswerRow, Connection, InvoiceRow
 from providers.sandbox.quickbooks import writes
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
@@ -100,6 +102,32 @@ def until_posted(town: Any, policy: str = AUTOMATIC, state: str = "posted") -> d
         if there:
             return there[0]
     raise AssertionError(listed(town))
+
+
+@pytest.mark.parametrize("town", ["quickbooks"], indirect=True)
+def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_nothing_more(
+    late: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late.policy(AUTOMATIC)
+    live(late, 8)
+    counted = CallBudget.after
+
+    def taken_over(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        counted(calls, kind, status, headers)
+        if kind == "write":  # the fee's account is made; its item and the fee would be next
+            with writing(late.installation.engine) as session:
+                session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_until_at=None))
+
+    written = late.sandbox.requests.counted("quickbooks", "write")
+    with monkeypatch.context() as patched:
+        patched.setattr(CallBudget, "after", taken_over)
+        assert "taken over" in late.run().why
+    assert late.sandbox.requests.counted("quickbooks", "write") == written + 1
+    assert late.books.fees() == {}
+    late.sandbox.clock.advance(timedelta(minutes=61))
+    late.run()
+    late.run()
+    assert len(late.books.fees()) == 1
 
 
 def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late: Any) -> None:

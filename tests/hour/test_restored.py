@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from connector import sync_log
+from connector.access import team
 from connector.access.connections import set_mode
 from connector.backup import restore_backup, write_backup
 from connector.database import reading, writing
@@ -144,3 +145,27 @@ def test_a_database_copied_back_by_hand_is_noticed_and_nothing_leaves_twice(town
     assert outside(town) == before
     with reading(town.installation.engine) as session:
         assert session.get_one(Connection, town.connection).mode == "live"
+
+
+@pytest.mark.parametrize("town", ["xero"], indirect=True)
+def test_what_was_written_after_copying_back_by_hand_hides_nothing_that_left_before(town: Any, tmp_path: Path) -> None:
+    town.books.invoice(town.books.customer("Ashdown Ltd"), "1200.00", due_on=ago(town, 6))
+    town.live()
+    team.set_default_owner(town.installation, town.connection, "Ann <ann@small.example>", by="Ann")
+    town.run()
+    town.pass_days(1)  # the next day's digest tells of today
+    settings, database = town.installation.settings, town.installation.settings.duewell_home / "duewell.db"
+    town.installation.close()
+    shutil.copy(database, tmp_path / "by-hand.db")
+    town.run()
+    assert town.sandbox.sendgrid.mails_to("ann@small.example"), "the day's digest has left"
+    town.sandbox.clock.advance(timedelta(hours=1))
+    town.installation.close()
+    shutil.copy(tmp_path / "by-hand.db", database)
+    town.installation = open_installation(settings, now=town.sandbox.clock.now)
+    town.connect()  # which is logged, later than all that left
+    town.run()
+    set_mode(town.installation, town.connection, "live")
+    town.run()
+    keys = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
+    assert set(keys.values()) == {1}
