@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from connector import sync_log
@@ -20,11 +21,20 @@ _VERSIONS = SQLModel.metadata.tables["policy_version"]
 
 def current(session: Session, connection_id: int | None) -> tuple[ReminderPolicy, int | None]:
     """Return the policy of a connection and the id of its version: its own, else the general one, else the default."""
-    for owner in [connection_id, None] if connection_id is not None else [None]:
-        newest = _newest(session, owner)
-        if newest is not None and newest.document:
-            return _parsed(newest.document), newest.id
-    return _default(), None
+    return current_of(session, [connection_id])[connection_id]
+
+
+def current_of(
+    session: Session, connection_ids: Collection[int | None]
+) -> dict[int | None, tuple[ReminderPolicy, int | None]]:
+    """Return ``current`` of each of some connections, in one query however many they are."""
+    owner = _VERSIONS.c.connection_id
+    theirs = or_(owner.is_(None), owner.in_([each for each in connection_ids if each is not None]))
+    newest = select(func.max(_VERSIONS.c.id)).where(theirs).group_by(owner)
+    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)))
+    set_for = {row.connection_id: (_parsed(row.document), row.id) for row in rows if row.document}
+    general = set_for.get(None, (_default(), None))
+    return {each: set_for.get(each, general) for each in connection_ids}
 
 
 class InForce(NamedTuple):

@@ -14,12 +14,11 @@ from typing import Any, NamedTuple
 from sqlalchemy import select
 from sqlmodel import Session
 
-from connector.mirror.places import today_in
 from connector.reports import who
+from connector.reports.remembered import remembered
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope
 from connector.reports.words import listed, short
-from connector.tables import Connection
 from policies.habits import Forecast, forecast
 
 WEEKS = 8
@@ -67,13 +66,12 @@ def cash(session: Session, scope: Scope) -> Report:
     """Report the cash expected per week and currency."""
     weeks = weeks_from(scope.today)
     found: defaultdict[str, Expected] = defaultdict(Expected)
-    for connection in scope.companies:
-        today = today_in(connection.time_zone, scope.now)
-        for (currency, coming), (amount, squares) in _alike(session, connection, today).items():
+    for each in scope.alone():
+        for (currency, coming), (amount, squares) in _alike(session, each).items():
             if coming is None:
                 found[currency].undated += amount
             else:
-                found[currency].add(Open(amount, squares, coming), weeks, today)
+                found[currency].add(Open(amount, squares, coming), weeks, each.today)
     currencies = sorted(found, key=lambda each: -sum(found[each].means))
     rows_told = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
     return Report(
@@ -136,10 +134,10 @@ def _points(coming: Forecast) -> list[tuple[date, float]]:
     return [(first, 0.0), (earliest_on, 0.1), (expected_on, 0.5), (latest_on, 0.9), (last, 1.0)]
 
 
-def _alike(
-    session: Session, connection: Connection, today: date
-) -> dict[tuple[str, Forecast | None], tuple[float, float]]:
-    """Sum the open invoices that will be paid alike, and their squares: a hundred thousand become a few thousand."""
+@remembered  # of each company by itself: where one company's books changed, the others' are not read again
+def _alike(session: Session, alone: Scope) -> dict[tuple[str, Forecast | None], tuple[float, float]]:
+    """Sum one company's open invoices that will be paid alike, and their squares: 100,000 become a few thousand."""
+    connection, today = alone.companies[0], alone.today
     rows = session.execute(_open(connection.id or 0)).all()
     habits = who.habits(session, connection, {row.customer_id for row in rows}, today)
     sums: defaultdict[tuple[str, Forecast | None], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))

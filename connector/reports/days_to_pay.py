@@ -7,13 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import and_, false, or_, select
 from sqlmodel import Session
 
-from connector.mirror.places import today_in
 from connector.reports import who
 from connector.reports.report import Column, Plot, Report, Span
-from connector.reports.scope import INVOICE, Scope
+from connector.reports.scope import INVOICE, Scope, of
 from connector.reports.words import listed, share
 from policies.receivables import InvoiceStatus, Segment
 
@@ -79,18 +78,15 @@ def quantile(ordered: Sequence[int], part: float) -> int:
 
 def _paid(session: Session, scope: Scope) -> dict[str, list[Paid]]:
     found: defaultdict[str, list[Paid]] = defaultdict(list)
-    for connection in scope.companies:
-        today = today_in(connection.time_zone, scope.now)
-        segments = who.segments(session, connection, today)
-        query = select(INVOICE.c.customer_id, INVOICE.c.issued_on, INVOICE.c.due_on, INVOICE.c.settled_on).where(
-            INVOICE.c.connection_id == connection.id,
-            INVOICE.c.status == InvoiceStatus.PAID.value,
-            INVOICE.c.settled_on > today - _YEAR,
-            INVOICE.c.settled_on <= today,
-        )
-        for customer_id, issued_on, due_on, settled_on in session.execute(query).all():
-            late = (settled_on - due_on).days if due_on else None
-            found[segments.get(customer_id, Segment.NEW.value)].append(Paid((settled_on - issued_on).days, late))
+    segments, settled_on = who.segments(session, scope), INVOICE.c.settled_on
+    lately = [and_(of(INVOICE, ids), settled_on > day - _YEAR, settled_on <= day) for day, ids in scope.todays()]
+    query = select(
+        INVOICE.c.connection_id, INVOICE.c.customer_id, INVOICE.c.issued_on, INVOICE.c.due_on, settled_on
+    ).where(INVOICE.c.status == InvoiceStatus.PAID.value, or_(false(), *lately))
+    for company, customer_id, issued_on, due_on, paid_on in session.execute(query).all():
+        late = (paid_on - due_on).days if due_on else None
+        segment = segments.get((company, customer_id), Segment.NEW.value)
+        found[segment].append(Paid((paid_on - issued_on).days, late))
     return dict(found)
 
 

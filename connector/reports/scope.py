@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from sqlalchemy import ColumnElement, Table, and_
@@ -36,12 +36,20 @@ class Scope:
         zone = self.companies[0].time_zone if len(self.companies) == 1 else None
         return today_in(zone, self.now) if zone else self.now.astimezone(UTC).date()
 
+    def days(self) -> dict[int, date]:
+        """The day that it is in each company."""
+        return {row.id or 0: today_in(row.time_zone, self.now) for row in self.companies}
+
     def todays(self) -> list[tuple[date, list[int]]]:
-        """The day that it is in each company, and which companies have it: around midnight there are two or three."""
+        """The days that it is anywhere, and which companies have them: around midnight there are two or three."""
         found: defaultdict[date, list[int]] = defaultdict(list)
-        for row in self.companies:
-            found[today_in(row.time_zone, self.now)].append(row.id or 0)
+        for company, today in self.days().items():
+            found[today].append(company)
         return sorted(found.items())
+
+    def alone(self) -> list[Scope]:
+        """Each company by itself."""
+        return [replace(self, companies=[row]) for row in self.companies]
 
     def billed(self) -> ColumnElement[bool]:
         """Tell real invoices of these companies from drafts, voided and deleted ones."""

@@ -56,3 +56,18 @@ def test_no_page_asks_more_often_where_there_is_more(office: Office, queries_of:
     few, many = counts
     assert {path: (few[path], count) for path, count in many.items() if count > few[path]} == {}
     assert {path: count for path, count in many.items() if count > MOST} == {}
+
+
+def test_no_page_asks_more_often_where_there_are_more_companies(office: Office, queries_of: Any) -> None:
+    office.clock.at = NOW
+    browser = office.signed_in("owner")
+    asked = [route.path for route in pages() if "{" not in route.path]
+    counts: list[dict[str, int]] = []
+    for more in (["First Ltd"], ["Second Ltd", "Third Ltd", "Fourth Ltd"]):
+        for name in more:
+            with writing(office.installation.engine) as session:
+                fill(session, FEW, office.company(name, time_zone="UTC"))
+        browser.get("/reports")  # what is kept in memory of each company's books is there from now on
+        counts.append({path: queries_of(lambda path=path: browser.get(path)) for path in asked})
+    one, four = counts
+    assert {path: (one[path], count) for path, count in four.items() if count > one[path]} == {}

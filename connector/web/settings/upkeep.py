@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
 
 from connector import policies_store, sync_log
@@ -22,6 +21,7 @@ from connector.mirror.places import HolidayCalendar, country_code, today_in
 from connector.tables import Connection, MailEvent, ReceivedReply
 from connector.web.routes import Route
 from connector.web.visit import NotPossible, Visit
+from policies.policy import ReminderPolicy
 
 _DAYS = 60
 _CHUNK = 256 * 1024
@@ -52,7 +52,9 @@ def sender(visit: Visit) -> Response:
 def calendar(visit: Visit) -> Response:
     """Show when mail may leave each company, and which days are left out."""
     with reading(visit.installation.engine) as session:
-        rows = [_calendar(visit, session, row) for row in visit.companies(session)]
+        companies = visit.companies(session)
+        policies = policies_store.current_of(session, [row.id for row in companies])
+        rows = [_calendar(visit, row, *policies[row.id]) for row in companies]
     return visit.page("settings_calendar.html", rows=rows, days=_DAYS)
 
 
@@ -95,8 +97,7 @@ def _sent_away(file: Path) -> Iterator[bytes]:
     yield piece
 
 
-def _calendar(visit: Visit, session: Session, row: Connection) -> dict[str, Any]:
-    policy, version = policies_store.current(session, row.id)
+def _calendar(visit: Visit, row: Connection, policy: ReminderPolicy, version: int | None) -> dict[str, Any]:
     window, today = policy.window, today_in(row.time_zone, visit.now)
     return {
         "company": row,
