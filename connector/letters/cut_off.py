@@ -7,9 +7,9 @@ from sqlmodel import Session, col, select
 from connector.access.tokens import dead_grant
 from connector.hour import Hour
 from connector.installation import Installation
-from connector.letters import digests
+from connector.letters import digests, tongues
 from connector.letters.digest_lines import Lines
-from connector.letters.digest_mail import language_for, owner_mail
+from connector.letters.digest_mail import owner_mail
 from connector.letters.plain_text import one_line, web_link
 from connector.mirror.places import today_in
 from connector.tables import Connection, OutboxEntry
@@ -49,7 +49,7 @@ def compose(installation: Installation, session: Session, connection: Connection
     if dead_grant(session, connection) is None:
         return None
     today = today_in(connection.time_zone, installation.now())
-    lines = Lines(session, connection, language_for(session, connection), today)
+    lines = Lines(session, connection, tongues.of_people(session, connection), today)
     vendor = installation.providers[connection.provider].title
     company, button = one_line(connection.name), lines.say("cut_off_button")
     link = web_link(f"{installation.settings.duewell_base_url}/companies/{connection.id}")

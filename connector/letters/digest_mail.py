@@ -8,15 +8,15 @@ from typing import Any
 
 from sqlmodel import Session
 
-from connector import policies_store, sync_log
+from connector import sync_log
 from connector.installation import Installation
-from connector.letters import digests, mail_layout
+from connector.letters import digests, mail_layout, tongues
 from connector.letters.digest_lines import Lines
 from connector.letters.languages import ordinary_spaces
 from connector.letters.mails import message_id
 from connector.letters.plain_text import one_line, web_link
 from connector.letters.stop_mail import stop_mail_link
-from connector.mirror.places import language_in, today_in
+from connector.mirror.places import today_in
 from connector.tables import Connection, OutboxEntry
 from providers.mailer import Mail
 
@@ -29,7 +29,7 @@ def compose(installation: Installation, session: Session, connection: Connection
     [reader] = entry.payload["to"]
     today = today_in(connection.time_zone, installation.now())
     readers = digests.readers_of(session, connection, installation.settings)
-    lines = Lines(session, connection, language_for(session, connection), today)
+    lines = Lines(session, connection, tongues.of_people(session, connection), today)
     leaving = [
         each for each in digests.unsent_mails(session, connection, today) if reader in readers.of(each.customer_id)
     ]
@@ -54,12 +54,6 @@ def compose(installation: Installation, session: Session, connection: Connection
         "footer": [lines.say("footer"), lines.say("seal", head=sync_log.head(session)[:HEAD_SHOWN])],
     }
     return owner_mail(installation, connection, entry, reader, filled)
-
-
-def language_for(session: Session, connection: Connection) -> str:
-    """Tell the language of a company's digest: as its policy says, else that of its country."""
-    policy, _version = policies_store.current(session, connection.id)
-    return policy.digest_language or language_in(connection.country)
 
 
 def owner_mail(

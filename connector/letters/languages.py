@@ -137,3 +137,9 @@ def ordinary_spaces(text: str) -> str:
 def language_of(tag: str) -> Language:
     """Find the language of a tag like ``de-AT``; English where there are no texts in it."""
     return LANGUAGES.get(tag.replace("_", "-").split("-")[0].casefold(), ENGLISH)
+
+
+def accepted_language(accepted: str) -> Language:
+    """Find the first language a browser asks for that there are texts in; English where there is none."""
+    wanted = (part.partition(";")[0].strip().partition("-")[0].lower() for part in accepted.split(","))
+    return LANGUAGES[next((code for code in wanted if code in LANGUAGES), "en")]

@@ -9,7 +9,7 @@ from sqlmodel import Session
 from connector.access import bookkeeper
 from connector.database import reading, writing
 from connector.installation import Installation
-from connector.letters import contact_tokens
+from connector.letters import contact_tokens, tongues
 from connector.letters.plain_text import one_line
 from connector.people.customers import change_settings
 from connector.tables import Connection, CustomerRow, CustomerSetting
@@ -21,11 +21,12 @@ _WHY = (
 
 
 class Subject(NamedTuple):
-    """Whose link it is, as its page names him, and whether his reminders are stopped already."""
+    """Whose link it is, as its page names him; whether his reminders are stopped already; his language, if known."""
 
     company: str
     customer: str
     stopped: bool
+    language: str
 
 
 def stop_link(installation: Installation, session: Session, connection_id: int, customer_id: str) -> str:
@@ -69,5 +70,10 @@ def stop_for(installation: Installation, session: Session, customer: CustomerRow
 
 def _subject(session: Session, customer: CustomerRow) -> Subject:
     setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
-    company = session.get_one(Connection, customer.connection_id).name
-    return Subject(one_line(company), one_line(customer.name), bool(setting and setting.no_reminders))
+    connection = session.get_one(Connection, customer.connection_id)
+    return Subject(
+        company=one_line(connection.name),
+        customer=one_line(customer.name),
+        stopped=bool(setting and setting.no_reminders),
+        language=tongues.of_customer(connection, customer, setting),
+    )

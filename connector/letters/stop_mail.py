@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from sqlalchemy import select
@@ -14,22 +15,25 @@ from connector import outbox
 from connector.access.keyring import KeyringError
 from connector.database import reading, writing
 from connector.installation import Installation
+from connector.letters import tongues
+from connector.letters.languages import language_of
+from connector.letters.mail_layout import phrase, words
 from connector.letters.plain_text import one_line
 from connector.people import approvals
 from connector.tables import Connection, CustomerRow, OutboxEntry
 
 _BOUND_TO = "link that stops one mail"
 _TOKEN_MAX = 2000
-_UNDER_WAY = "It has left already, or is leaving now."
 
 
 class Stopped(NamedTuple):
-    """Which mail a link is about, and why it cannot be stopped (any more); "" while it can."""
+    """Which mail a link is about; why it cannot be stopped (any more), "" while it can; its readers' language."""
 
     company: str
     customer: str
     why: str
     too_late: str
+    language: str
 
 
 def stop_mail_link(installation: Installation, key: str, reader: str) -> str:
@@ -71,8 +75,13 @@ def _find(installation: Installation, session: Session, token: str) -> tuple[Out
 
 def _about(session: Session, entry: OutboxEntry) -> Stopped:
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
-    company = session.get_one(Connection, entry.connection_id).name
-    too_late = "" if entry.state in outbox.UNSENT else _UNDER_WAY
-    if entry.state == "refused":
-        too_late = f"It does not leave: {entry.answer}."
-    return Stopped(one_line(company), one_line(customer.name if customer else ""), one_line(entry.why, 400), too_late)
+    connection = session.get_one(Connection, entry.connection_id)
+    language, name = tongues.of_people(session, connection), one_line(customer.name if customer else "")
+    too_late = _too_late(entry, words(language_of(language).code)["stop"])
+    return Stopped(one_line(connection.name), name, one_line(entry.why, 400), too_late, language)
+
+
+def _too_late(entry: OutboxEntry, texts: Mapping[str, str]) -> str:
+    if entry.state in outbox.UNSENT:
+        return ""
+    return phrase(texts["mail_refused"], {"why": entry.answer}) if entry.state == "refused" else texts["mail_left"]

@@ -13,7 +13,8 @@ from connector import policies_store
 from connector.access.team import address_of, team_of
 from connector.database import reading
 from connector.installation import Installation
-from connector.letters.languages import LANGUAGES, Language, language_of
+from connector.letters import tongues
+from connector.letters.languages import Language, accepted_language, language_of
 from connector.letters.mail_facts import InvoiceLine, MailFacts
 from connector.letters.mail_gathering import Planned, gather, owed
 from connector.letters.mail_papers import known_pay_link
@@ -79,10 +80,7 @@ def picture(installation: Installation, who: Opened, accepted: str = "") -> Pict
         customer = session.get_one(CustomerRow, (who.connection_id, who.customer_id))
         setting = session.get(CustomerSetting, (who.connection_id, who.customer_id))
         today, owed_by_him = today_in(connection.time_zone, installation.now()), statements(installation, session, who)
-        chosen = (setting.language if setting else "") or customer.language
-        chosen = (
-            owed_by_him[0].customer.language if owed_by_him else chosen
-        )  # his country's, where nothing else is said
+        chosen = tongues.of_customer(connection, customer, setting)
         _owner, owners_address = address_of(team_of(session, connection).owner_of(who.customer_id))
         parts = tuple(_part(session, who, each, today) for each in owed_by_him)
         return Picture(
@@ -95,12 +93,6 @@ def picture(installation: Installation, who: Opened, accepted: str = "") -> Pict
             stopped=bool(setting and setting.no_reminders),
             open=tuple(part for part in parts if part.invoices or part.credit),
         )
-
-
-def accepted_language(accepted: str) -> Language:
-    """Find the first language a browser asks for that there are texts in; English where there is none."""
-    wanted = (part.partition(";")[0].strip().partition("-")[0].lower() for part in accepted.split(","))
-    return LANGUAGES[next((code for code in wanted if code in LANGUAGES), "en")]
 
 
 def statements(installation: Installation, session: Session, who: Opened) -> Sequence[Statement]:

@@ -16,13 +16,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector.installation import Installation
-from connector.letters.languages import Language, ordinary_spaces
+from connector.letters.languages import Language, accepted_language, ordinary_spaces
 from connector.letters.mail_layout import phrase, words
 from connector.portal import answers, links, papers
 from connector.portal.answers import Answer, NotAccepted
 from connector.portal.links import Opened
 from connector.portal.papers import NotNow
-from connector.portal.picture import Open, Picture, accepted_language, picture, statement_paper
+from connector.portal.picture import Open, Picture, picture, statement_paper
 from connector.web.limits import Allowance
 from connector.web.pages import render
 
@@ -262,7 +262,7 @@ def _refusal(request: Request, code: int, title: str, line: str) -> Response:
     language: Language = accepted_language(request.headers.get("accept-language", ""))
     texts = words(language.code)["page"]
     lines = [texts[line]] if line else []
-    html = render("portal_over.html", lang=language.code, title=texts[title], lines=lines)
+    html = render("behind_a_link.html", lang=language.code, title=texts[title], lines=lines)
     headers = {**_HEADERS, **({"Retry-After": "3600"} if code == 429 else {})}
     return HTMLResponse(html, status_code=code, headers=headers)
 

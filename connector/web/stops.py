@@ -1,12 +1,13 @@
 """The pages behind links in mails: anybody who holds one may stop what it names, without signing in.
 
 Opening a link changes nothing. The button does, and so does the one-click POST of mail programs (RFC 8058), which
-comes without cookies; the token in the link is all the proof there is, or needs to be.
+comes without cookies; the token in the link is all the proof there is, or needs to be. The pages speak the language of
+the mail; where nobody knows it, the browser's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
@@ -15,9 +16,11 @@ from starlette.responses import HTMLResponse, Response
 
 from connector.installation import Installation
 from connector.letters import stop, stop_mail
+from connector.letters.languages import Language, accepted_language, language_of
+from connector.letters.mail_layout import phrase, words
 from connector.web.pages import render
 
-Answer = Callable[[Installation, str], Response]
+Answer = Callable[[Installation, str, Language], Response]  # to a token, and what the browser reads
 _HEADERS = {"X-Robots-Tag": "noindex"}
 
 
@@ -29,60 +32,72 @@ def add_stops(app: FastAPI, installation: Installation) -> None:
         app.add_route(path, _page(installation, done), methods=["POST"], include_in_schema=False)
 
 
-def _page(
-    installation: Installation, answer: Callable[[Installation, str], Response]
-) -> Callable[[Request], Awaitable[Response]]:
+def _page(installation: Installation, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:  # a POST's body says nothing that the path does not
-        return await run_in_threadpool(answer, installation, request.path_params["token"])
+        accepted = accepted_language(request.headers.get("accept-language", ""))
+        return await run_in_threadpool(answer, installation, request.path_params["token"], accepted)
 
     return endpoint
 
 
-def _ask_reminders(installation: Installation, token: str) -> Response:
+def _ask_reminders(installation: Installation, token: str, accepted: Language) -> Response:
     subject = stop.look(installation, token)
     if subject is None:
-        return _unknown()
+        return _unknown(accepted)
+    says = _Says(subject, accepted)
     if subject.stopped:
-        return _stopped(subject)
-    asked = f"Do you want {subject.company} to send no more payment reminders to {subject.customer} by mail?"
-    rest = "What is owed stays owed, and invoices still reach you. If something about them is not right, just reply to"
-    return _answer(
-        "Stop these reminders", [asked, f"{rest} the mail instead: a person reads it."], "Stop the reminders"
-    )
+        return _stopped(says)
+    return says.page("reminders", "reminders_what", "reminders_rest", button="reminders_button")
 
 
-def _stop_reminders(installation: Installation, token: str) -> Response:
+def _stop_reminders(installation: Installation, token: str, accepted: Language) -> Response:
     subject = stop.stop_reminders(installation, token)
-    return _unknown() if subject is None else _stopped(subject)
+    return _unknown(accepted) if subject is None else _stopped(_Says(subject, accepted))
 
 
-def _stopped(subject: stop.Subject) -> Response:
-    done = f"{subject.company} sends no more payment reminders to {subject.customer} by mail."
-    return _answer("The reminders are stopped", [done, "They have been told, and may call you about what is open."])
+def _stopped(says: _Says) -> Response:
+    return says.page("reminders_done", "reminders_done_what", "reminders_done_rest")
 
 
-def _ask_mail(installation: Installation, token: str) -> Response:
+def _ask_mail(installation: Installation, token: str, accepted: Language) -> Response:
     about = stop_mail.look(installation, token)
     if about is None:
-        return _unknown()
+        return _unknown(accepted)
+    says = _Says(about, accepted)
     if about.too_late:
-        return _answer("This mail cannot be stopped", [about.why, about.too_late])
-    asked = f"{about.company} is about to mail {about.customer}. {about.why}"
-    return _answer("Stop this mail", [asked, "The next step comes in its time."], "Stop this mail")
+        return says.page("mail_late", plain=(about.why, about.too_late))
+    return says.page("mail", "mail_what", "mail_rest", button="mail")
 
 
-def _stop_mail(installation: Installation, token: str) -> Response:
+def _stop_mail(installation: Installation, token: str, accepted: Language) -> Response:
     about = stop_mail.stop_mail(installation, token)
     if about is None:
-        return _unknown()
+        return _unknown(accepted)
+    says = _Says(about, accepted)
     if about.too_late:
-        return _answer("This mail cannot be stopped", [about.why, about.too_late], code=409)
-    return _answer("The mail is stopped", [f"{about.customer} does not get it. The next step comes in its time."])
+        return says.page("mail_late", plain=(about.why, about.too_late), code=409)
+    return says.page("mail_done", "mail_done_what")
 
 
-def _unknown() -> Response:
-    return _answer("This link is not known", ["Perhaps it was cut off. Just reply to the mail it came in."], code=404)
+class _Says:
+    """The words of these pages in the language of the mail that brought somebody here, filled."""
+
+    def __init__(self, about: stop.Subject | stop_mail.Stopped, accepted: Language) -> None:
+        self._language = language_of(about.language) if about.language else accepted
+        self._texts: dict[str, str] = words(self._language.code)["stop"]
+        self._facts = {name: str(fact) for name, fact in about._asdict().items()}
+
+    def page(self, title: str, *lines: str, plain: Sequence[str] = (), button: str = "", code: int = 200) -> Response:
+        """Say a page; ``plain`` are sentences that are said already."""
+        said = [*(phrase(self._texts[each], self._facts) for each in lines), *plain]
+        return _answer(self._language, self._texts[title], said, self._texts[button] if button else "", code=code)
 
 
-def _answer(title: str, lines: list[str], button: str = "", *, code: int = 200) -> Response:
-    return HTMLResponse(render("stop.html", title=title, lines=lines, button=button), code, headers=_HEADERS)
+def _unknown(accepted: Language) -> Response:
+    texts = words(accepted.code)["page"]
+    return _answer(accepted, texts["unknown"], [texts["unknown_what"]], code=404)
+
+
+def _answer(language: Language, title: str, lines: list[str], button: str = "", *, code: int = 200) -> Response:
+    html = render("behind_a_link.html", lang=language.code, title=title, lines=lines, button=button)
+    return HTMLResponse(html, code, headers=_HEADERS)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
+from html import unescape
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,9 +18,10 @@ import requests
 import uvicorn
 from sqlalchemy import select
 
-from connector import outbox, sync_log
+from connector import outbox, policies_store, sync_log
 from connector.access.connections import set_mode
 from connector.database import reading, writing
+from connector.letters import stop_mail
 from connector.people import approvals
 from connector.people.customers import find_customer
 from connector.tables import CustomerSetting, MailEvent, OutboxEntry, Task
@@ -42,8 +44,8 @@ class Door:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def get(self, link: str) -> requests.Response:
-        return self._ask("GET", link)
+    def get(self, link: str, **what: Any) -> requests.Response:
+        return self._ask("GET", link, **what)
 
     def post(self, link: str, **what: Any) -> requests.Response:
         return self._ask("POST", link, **what)
@@ -136,6 +138,34 @@ def test_one_click_stops_the_reminders_and_tells_the_bookkeeper_once(town: Any) 
     assert "by the link in a mail" in log(town)
     go_on(town, 30)
     assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+
+
+def says(page: requests.Response, language: str, *words: str) -> bool:
+    return f'<html lang="{language}">' in page.text and all(each in unescape(page.text) for each in words)
+
+
+def test_the_page_speaks_the_language_of_the_mail_and_to_a_stranger_that_of_his_browser(town: Any) -> None:
+    link, german = town.mail.headers["List-Unsubscribe"].strip("<>"), {"Accept-Language": "de-AT,en;q=0.5"}
+    assert says(town.door.get(link, headers=german), "de", "Erinnerungen beenden")  # nobody said what he reads
+    with writing(town.installation.engine) as session:
+        find_customer(session, "Ashdown Ltd").language = "fr-CA"
+    assert says(town.door.get(link, headers=german), "fr", "n’envoie plus de rappels", "Arrêter les rappels</button>")
+    assert says(town.door.post(link, headers=german), "fr", "Les rappels sont arrêtés", "Ashdown Ltd")
+    unknown = town.door.get("/stop/" + "a" * 32, headers=german)
+    assert says(unknown, "de", "Dieser Link ist nicht bekannt")
+
+
+def test_the_page_that_stops_one_mail_speaks_the_language_of_the_daily_mail(town: Any) -> None:
+    link = stop_mail.stop_mail_link(town.installation, entry(town).key, "ann@larkspur.example")
+    with writing(town.installation.engine) as session:
+        policies_store.set_policy(session, '[digest]\nlanguage = "es"', by="Ann", at=town.installation.now())
+    assert says(town.door.get(link), "es", "Este mensaje no se puede detener", "Ya ha salido")
+    assert town.door.post(link).status_code == 409
+    with writing(town.installation.engine) as session:
+        session.get_one(OutboxEntry, entry(town).id).state = "planned"
+    assert says(town.door.get(link), "es", "Detener este mensaje</button>", "va a escribir a Ashdown Ltd")
+    assert says(town.door.post(link), "es", "Ashdown Ltd no lo recibe")
+    assert says(town.door.post(link), "es", "No sale: rejected by ann@larkspur.example")
 
 
 @pytest.mark.parametrize("token", ["a" * 32, "x", "2" * 32, "%00" * 32, "é" * 32])
