@@ -15,11 +15,13 @@ from connector.database import reading, writing
 from connector.installation import Installation, Uncounted
 from connector.mirror.places import has_come
 from connector.tables import Connection, Grant
+from policies.wording import day
 from providers.errors import ProviderError, Reconnect
 from providers.ledger import Calls, CompanyRef, Ledger
 
 __all__ = [
     "MODES",
+    "NONE_YET",
     "ConsentError",
     "DisconnectedError",
     "UnknownConnectionError",
@@ -43,6 +45,7 @@ MODES = {
     "live": "mails, notes and fees leave by themselves",
 }
 DISCONNECTED = "disconnected"
+NONE_YET = "No company is connected yet. Connect one with: duewell connect xero (or quickbooks)"
 
 
 class UnknownConnectionError(Exception):
@@ -53,18 +56,21 @@ class DisconnectedError(Exception):
     """The company is not connected any more; ``str()`` says how to connect it again."""
 
 
+class PauseOverError(Exception):
+    """A pause that would end before it began; ``str()`` says what to name instead."""
+
+
 def find_connection(session: Session, name_or_id: str | int) -> Connection:
     """Find a connection by id or short name, or say which there are."""
     rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
+    if not rows:
+        raise UnknownConnectionError(NONE_YET)
     wanted = str(name_or_id).strip()
     for row in rows:
         if wanted in {str(row.id), row.short_name}:
             return row
-    if not rows:
-        message = "No company is connected yet. Connect one with: duewell connect xero (or quickbooks)"
-    else:
-        known = ", ".join(f"{row.short_name} ({row.id})" for row in rows)
-        message = f"There is no connection {wanted!r}. Known: {known}."
+    known = ", ".join(f"{row.short_name} ({row.id})" for row in rows)
+    message = f"There is no connection {wanted!r}. Known: {known}."
     raise UnknownConnectionError(message)
 
 
@@ -131,8 +137,11 @@ def pause(
     """Stop running a connection until a day, or until a person resumes it; nothing is forgotten."""
     with writing(installation.engine) as session:
         row = session.get_one(Connection, connection_id)
+        if until is not None and has_come(until, row.time_zone, installation.now()):
+            message = f"A pause of {row.name} until {day(until)} would be over already: name a day to come."
+            raise PauseOverError(message)
         row.paused_why, row.paused_until_on = why or f"paused{_by(by)}", until
-        ends = f" until {until}" if until else ""
+        ends = f" until {day(until)}" if until else ""
         _log(installation, session, row, "paused", f"{row.name} was paused{ends}{_by(by)}: {row.paused_why}.")
         return row
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from email.utils import parseaddr
 
 from sqlalchemy import or_, select
 from sqlmodel import Session, col
@@ -69,5 +68,6 @@ def person(text: str) -> str:
 
 
 def address_of(text: str) -> tuple[str, str]:
-    """Give name and mail address of a person."""
-    return parseaddr(text)
+    """Give name and mail address of a person; a name may hold what a mail's header would not ("Lee, Ann")."""
+    match = _PERSON.fullmatch(text)
+    return (match["name"] or "", match["mail"]) if match else ("", "")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.commands.given import one_of, parse_day, parse_person
 from connector.commands.terminal import (
     CommandError,
     JsonOption,
@@ -13,7 +14,6 @@ from connector.commands.terminal import (
     group,
     id_of,
     opened,
-    parse_day,
     put,
     put_json,
     put_table,
@@ -21,7 +21,11 @@ from connector.commands.terminal import (
     who,
 )
 
+if TYPE_CHECKING:
+    from connector.installation import Installation
+
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
+AllArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name; all: every one.")]
 connections = group(ListGroup, "The companies that are connected.")
 
 
@@ -45,9 +49,7 @@ def connect(
     from connector.commands.consent_wait import wait_for_consent
 
     with opened() as installation:
-        if ledger not in installation.providers:
-            known = ", ".join(sorted(installation.providers))
-            raise typer.BadParameter(f"There is no ledger {ledger!r}; there are: {known}.", param_hint="LEDGER")
+        one_of(ledger, sorted(installation.providers), "ledger")
         show_url = say if as_json else put
         rows = wait_for_consent(installation, ledger, show_url=show_url, tell=say, browser=not no_browser)
         if as_json:
@@ -64,7 +66,7 @@ def connect(
 @connections.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the connections."""
-    from connector.access.connections import listing
+    from connector.access.connections import NONE_YET, listing
     from connector.database import reading
 
     with opened() as installation, reading(installation.engine) as session:
@@ -75,7 +77,7 @@ def list_(as_json: JsonOption = False) -> None:
         columns = {"id": "ID", "short_name": "NAME", "provider": "LEDGER", "name": "COMPANY", "mode": "MODE"}
         put_table(rows, {**columns, "health": "HEALTH", "paused": "PAUSED"})
     else:
-        say("No company is connected yet. Connect one with: duewell connect xero (or quickbooks)")
+        say(NONE_YET)
 
 
 @connections.command()
@@ -87,8 +89,7 @@ def mode(
     """Say how a connection may act: observe, approve (a person lets each effect out), or live."""
     from connector.access.connections import MODES, describe, set_mode
 
-    if mode not in MODES:
-        raise typer.BadParameter(f"There is no mode {mode!r}; there are: {', '.join(MODES)}.", param_hint="MODE")
+    one_of(mode, MODES, "mode")
     with opened() as installation:
         row = set_mode(installation, id_of(installation, connection), mode, by=who())
     if as_json:
@@ -99,44 +100,45 @@ def mode(
 
 @connections.command()
 def pause(
-    connection: Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name; all: every one.")],
+    connection: AllArgument,
     why: Annotated[str, typer.Option(help="The reason, for those who wonder later.")] = "",
     until: Annotated[str | None, typer.Option(metavar="D", help="It goes on by itself from this day on.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop running a connection, or all of them, until a day or until it is resumed."""
-    from connector.access.connections import connected, describe
+    from connector.access.connections import NONE_YET, describe
     from connector.access.connections import pause as do_pause
-    from connector.database import reading
 
     until_on = parse_day(until) if until else None
     with opened() as installation:
-        if until_on is not None and until_on < installation.now().date():
-            raise CommandError(f"A pause until {until_on} would be over already: name a day to come.")
-        with reading(installation.engine) as session:
-            every = [row.id or 0 for row in connected(session)] if connection == "all" else []
-        ids = every if connection == "all" else [id_of(installation, connection)]
+        ids = _ids(installation, connection)
         rows = [do_pause(installation, each, why=why, until=until_on, by=who()) for each in ids]
     if as_json:
         put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
         return
+    if not rows:
+        say(NONE_YET)
     for row in rows:
         when = f"It goes on by itself on {until_on}, or with" if until_on else "It goes on with"
         put(f"{row.short_name}: paused. {when}: duewell connections resume {row.short_name}")
 
 
 @connections.command()
-def resume(connection: ConnectionArgument, as_json: JsonOption = False) -> None:
-    """Run a paused connection again."""
+def resume(connection: AllArgument, as_json: JsonOption = False) -> None:
+    """Run a paused connection again, or all of them."""
     from connector.access.connections import describe
     from connector.access.connections import resume as do_resume
 
     with opened() as installation:
-        row = do_resume(installation, id_of(installation, connection), by=who())
+        ids = _ids(installation, connection, paused=True)
+        rows = [do_resume(installation, each, by=who()) for each in ids]
     if as_json:
-        put_json(describe(row))
-    else:
+        put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        return
+    for row in rows:
         put(f"{row.short_name}: runs again.")
+    if not rows:
+        say("No company is paused.")
 
 
 @connections.command()
@@ -148,8 +150,8 @@ def owner(
     """Say who minds the customers that have no owner of their own."""
     from connector.access.team import set_default_owner
 
+    owner = "" if person.strip().lower() == "none" else parse_person(person)
     with opened() as installation:
-        owner = "" if person.strip().lower() == "none" else person
         connection_id = id_of(installation, connection)
         name = set_default_owner(installation, connection_id, owner, by=who())
     if as_json:
@@ -206,3 +208,14 @@ def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> N
     else:
         for line in lines:
             put(line)
+
+
+def _ids(installation: Installation, named: str, *, paused: bool = False) -> list[int]:
+    """Find the connection named; "all" is every one that is connected, or every paused one of them."""
+    from connector.access.connections import connected
+    from connector.database import reading
+
+    if named != "all":
+        return [id_of(installation, named)]
+    with reading(installation.engine) as session:
+        return [row.id or 0 for row in connected(session) if row.paused_why or not paused]

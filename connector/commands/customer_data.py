@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.people import WithinOption, customers
+from connector.commands.given import CustomerArgument, WithinOption
+from connector.commands.people import customers
 from connector.commands.terminal import JsonOption, opened, put, put_json, say, who, within
 
 if TYPE_CHECKING:
     from connector.installation import Installation
     from connector.tables import CustomerRow
-
-CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
 
 
 def add_to(_app: typer.Typer) -> None:

@@ -66,7 +66,8 @@ def _files(installation: Installation) -> Iterator[Finding]:
     shared = [path for path in [home, *files] if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
     for path in shared:
         mode = "700" if path.is_dir() else "600"
-        yield Finding("files", BAD, f"Others on this machine can reach {path}.", f"chmod {mode} '{path}'")
+        part = "home" if path == home else path.name
+        yield Finding(f"files.{part}", BAD, f"Others on this machine can reach {path}.", f"chmod {mode} '{path}'")
     if not shared:
         yield Finding("files", OK, f"Only you can read {home}.")
 
@@ -106,13 +107,18 @@ def _keys(installation: Installation) -> Iterator[Finding]:
             json.loads(installation.keyring.decrypt(grant.token, bound_to(grant)))
         except KeyringError as problem:
             mend = f"Put the old key back into DUEWELL_SECRET_KEYS or {KEY_FILE}, or: duewell connect {grant.provider}"
-            yield Finding("keys", BAD, f"A token cannot be opened: {problem}.", mend)
+            yield Finding(f"keys.{grant.id}", BAD, f"A token cannot be opened: {problem}.", mend)
             continue
         opened += 1
         older += installation.keyring.needs_rotation(grant.token)
         if grant.refresh_started_at is not None:
             text = f"A refresh at {grant.provider} was cut off at {grant.refresh_started_at:%Y-%m-%d %H:%M} UTC."
-            yield Finding("keys", WARNING, text, "duewell run, at once: the old token is good for minutes only")
+            yield Finding(
+                f"keys.{grant.id}.refresh",
+                WARNING,
+                text,
+                "duewell run, at once: the old token is good for minutes only",
+            )
     told = f"; {older} still under an older key, until its next refresh" if older else ""
     if opened or not grants:
         yield Finding("keys", OK, f"{opened} {'token is' if opened == 1 else 'tokens are'} kept encrypted{told}.")

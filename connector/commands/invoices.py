@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connector.commands.given import WithinOption, parse_day
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
     group,
     opened,
-    parse_day,
     put,
     put_json,
     put_list,
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from connector.tables import InvoiceRow
     from policies.receivables import Instalment
 
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
 WhyOption = Annotated[str, typer.Option("--why", help="In your words, for those who look later.")]
 invoices = group(ListGroup, "Invoices, and what you say about them.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from connector.commands.given import OneOrAllArgument, parse_moment
 from connector.commands.terminal import (
     CommandError,
     JsonOption,
@@ -18,7 +19,6 @@ from connector.commands.terminal import (
     clean,
     group,
     opened,
-    parse_moment,
     put,
     put_json,
     put_table,
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-ConnectionsFilter = Annotated[
-    str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
-]
 log = group(LogGroup, "The sync log: the story of every run. `duewell log CONNECTION` shows that of one company.")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FOREVER = 1_000_000
@@ -50,6 +47,7 @@ def status(as_json: JsonOption = False) -> None:
 
     Mode, health, last and next run, what is left of the vendor's budget, and what waits for a person.
     """
+    from connector.access.connections import NONE_YET
     from connector.people.status import status as get_status
 
     with opened() as installation:
@@ -58,7 +56,7 @@ def status(as_json: JsonOption = False) -> None:
         put_json(rows)
         return
     if not rows:
-        say("No company is connected yet. Connect one with: duewell connect xero (or quickbooks)")
+        say(NONE_YET)
         return
     put_table(
         [_status_row(row) for row in rows], {name: name.upper().replace("_", " ") for name in _status_row(rows[0])}
@@ -69,7 +67,7 @@ def status(as_json: JsonOption = False) -> None:
 
 
 def plan(
-    connection: ConnectionsFilter = None,
+    connection: OneOrAllArgument = None,
     days: Annotated[int, typer.Option(min=0, max=366, help="How many days ahead.")] = 14,
     as_json: JsonOption = False,
 ) -> None:
@@ -123,7 +121,7 @@ def explain(
 
 @log.command("show")
 def show(
-    connection: ConnectionsFilter = None,
+    connection: OneOrAllArgument = None,
     since: Annotated[str | None, typer.Option(metavar="T", help="2026-11-20, 2026-11-20T08:00 (UTC), 24h, 7d.")] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many of the newest lines.")] = 1000,
     as_json: JsonOption = False,

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
+from connector.commands.given import WithinOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, who, within
 
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 Ids = Annotated[list[int], typer.Argument(metavar="ID...")]
 outbox = group(ListGroup, "What leaves, left, or waits for you.")
 fees = group(ListGroup, "Late fees: approve them, waive them.")
@@ -32,8 +32,7 @@ def list_outbox(
     from connector.people.outbox_search import listing
 
     for name in state or []:
-        if name not in _STATES:
-            raise typer.BadParameter(f"There is no state {name!r}; there are: {', '.join(_STATES)}.")
+        one_of(name, _STATES, "state")
     with opened() as installation:
         inside = within(installation, connection)
         with reading(installation.engine) as session:
@@ -96,16 +95,18 @@ def edit_entry(
 @outbox.command("resolve")
 def resolve_entry(
     entry_id: Annotated[int, typer.Argument(metavar="ID")],
-    sent: Annotated[
-        bool | None, typer.Option("--sent/--not-sent", help="Did it arrive? Ask the customer, or the mail system.")
-    ] = None,
+    *,
+    sent: Annotated[bool, typer.Option("--sent", help="It arrived: ask the customer, or the mail system.")] = False,
+    not_sent: Annotated[bool, typer.Option("--not-sent", help="It did not arrive: it may leave again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Settle a doubt: say whether an effect with an unknown outcome happened."""
     from connector.database import writing
     from connector.people.approvals import resolve
 
-    if sent is None:
+    if sent and not_sent:
+        raise typer.BadParameter("--sent and --not-sent exclude each other: either it arrived, or it did not.")
+    if not sent and not not_sent:
         raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")
     with opened() as installation, writing(installation.engine) as session:
         row = resolve(session, entry_id, sent=sent, by=who(), at=installation.now())

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import typer
 
+from connector.commands.given import CustomerArgument, WithinOption, one_of, parse_contact, parse_day, parse_person
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
     group,
     opened,
-    parse_day,
     put,
     put_json,
     put_list,
@@ -21,7 +20,6 @@ from connector.commands.terminal import (
     within,
 )
 
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 customers = group(ListGroup, "Customers, and what you set for them.")
 _SEGMENTS = ("strategic", "established", "new")
 
@@ -62,7 +60,7 @@ def list_customers(
 
 @customers.command("show")
 def show_customer(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")],
+    customer: CustomerArgument,
     connection: WithinOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -85,7 +83,7 @@ def show_customer(
 
 @customers.command("set")
 def set_(
-    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")],
+    customer: CustomerArgument,
     *,
     segment: Annotated[
         str | None, typer.Option(help="strategic, established or new; auto: as the policy says.")
@@ -101,7 +99,9 @@ def set_(
     contact: Annotated[
         str | None, typer.Option(metavar="'NAME <MAIL>'", help="Where mail goes, instead of the books' address; none.")
     ] = None,
-    language: Annotated[str | None, typer.Option(help="The language of mails, like de; none.")] = None,
+    language: Annotated[
+        str | None, typer.Option(help="The language of mails: en, de, fr or es; none: that of his country.")
+    ] = None,
     owner: Annotated[
         str | None, typer.Option(metavar="'NAME <MAIL>'", help="Who minds this customer; none: as the company says.")
     ] = None,
@@ -142,16 +142,14 @@ def set_(
 
 def _read(texts: Mapping[str, str | None]) -> dict[str, Any]:
     """Read what was given, each text in its own way; "none" takes a text away."""
-    from connector.access.team import person
-
     ways: dict[str, Callable[[str], Any]] = {
         "segment": _segment,
         "hold_until_on": parse_day,
         "fees_agreed_on": parse_day,
-        "language": lambda text: _unless_none(text, str),
+        "language": lambda text: _unless_none(text, _language),
         "tags": lambda text: _unless_none(text, _tags),
-        "owner": lambda text: _unless_none(text, person),
-        "sales_rep": lambda text: _unless_none(text, person),
+        "owner": lambda text: _unless_none(text, parse_person),
+        "sales_rep": lambda text: _unless_none(text, parse_person),
     }
     return {name: ways[name](text) for name, text in texts.items() if text is not None}
 
@@ -164,19 +162,16 @@ def _tags(text: str) -> str:
     return ",".join(filter(None, (tag.strip() for tag in text.split(","))))
 
 
+def _language(text: str) -> str:
+    from connector.people.customers import BadSettingError, known_language
+
+    try:
+        return known_language(text.strip().lower())
+    except BadSettingError as problem:
+        raise typer.BadParameter(str(problem)) from None
+
+
 def _segment(text: str) -> str | None:
     if text in {"auto", "none"}:
         return None
-    if text not in _SEGMENTS:
-        raise typer.BadParameter(f"There is no segment {text!r}; there are: {', '.join(_SEGMENTS)}, auto.")
-    return text
-
-
-def parse_contact(text: str) -> tuple[str, str]:
-    """Read "Ann Lee <ann@example.com>", or an address alone, as name and address."""
-    if text.strip().lower() == "none":
-        return "", ""
-    match = re.fullmatch(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<mail>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*", text)
-    if match is None or (match["name"] is None) != ("<" not in text):
-        raise typer.BadParameter(f"{text!r} is not a contact; write 'Ann Lee <ann@example.com>'.")
-    return match["name"] or "", match["mail"]
+    return one_of(text, (*_SEGMENTS, "auto"), "segment")

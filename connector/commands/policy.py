@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from connector.commands.given import OneOrAllArgument, WithinOption, read_document
 from connector.commands.terminal import (
     CommandError,
     JsonOption,
@@ -25,10 +25,6 @@ from connector.commands.terminal import (
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
 MaybeFile = Annotated[Path | None, typer.Argument(metavar="FILE", help="A TOML document; default: what is in force.")]
-ConnectionArgument = Annotated[
-    str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
-]
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 policy = group(ShowGroup, "The reminder policy, a TOML document.")
 
 
@@ -89,7 +85,7 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
     from policies.policy import PolicyError, ReminderPolicy
 
     try:
-        notes = ReminderPolicy.from_toml(_read(file)).late_fees.notes()
+        notes = ReminderPolicy.from_toml(read_document(file)).late_fees.notes()
     except PolicyError as problem:
         if as_json:
             put_json({"ok": False, "why": str(problem)})
@@ -109,7 +105,7 @@ def diff_policy(file: FileArgument, connection: WithinOption = None, as_json: Js
     from connector.people import trials
     from policies.policy import ReminderPolicy
 
-    proposed = ReminderPolicy.from_toml(_read(file))
+    proposed = ReminderPolicy.from_toml(read_document(file))
     with opened() as installation, counting("deciding") as watch:
         changes = trials.difference(installation, within(installation, connection), proposed, watch=watch)
     if as_json:
@@ -133,7 +129,7 @@ def backtest_policy(
     from connector.people import trials
     from policies.policy import ReminderPolicy
 
-    proposed = ReminderPolicy.from_toml(_read(file)) if file else None
+    proposed = ReminderPolicy.from_toml(read_document(file)) if file else None
     with opened() as installation, counting("replaying") as watch:
         tests = trials.backtest(installation, within(installation, connection), days, policy=proposed, watch=watch)
     items = [trials.mail_item(test, mail) for test in tests for mail in test.report.mails]
@@ -152,7 +148,7 @@ def backtest_policy(
 
 
 @policy.command("hold-out")
-def report_hold_out(connection: ConnectionArgument = None, as_json: JsonOption = False) -> None:
+def report_hold_out(connection: OneOrAllArgument = None, as_json: JsonOption = False) -> None:
     """Tell what the newest policy did, beside the customers who keep the one of before."""
     from connector.people import trials
 
@@ -172,7 +168,7 @@ def set_policy(file: FileArgument, connection: WithinOption = None, as_json: Jso
     from connector import policies_store
     from connector.database import writing
 
-    document = _read(file)
+    document = read_document(file)
     with opened() as installation:
         inside = within(installation, connection)
         with writing(installation.engine) as session:
@@ -187,7 +183,7 @@ def set_policy(file: FileArgument, connection: WithinOption = None, as_json: Jso
         put(f"The document is empty (version {version}): {whose} holds again from the next run on.")
 
 
-def exceptions(connection: ConnectionArgument = None, as_json: JsonOption = False) -> None:
+def exceptions(connection: OneOrAllArgument = None, as_json: JsonOption = False) -> None:
     """List what is odd in the books and worth a person's eye.
 
     Probable duplicates, unusual amounts, money that matches an open invoice but is not applied, missing addresses.
@@ -198,13 +194,3 @@ def exceptions(connection: ConnectionArgument = None, as_json: JsonOption = Fals
         rows = every(installation, within(installation, connection))
     columns = {"connection": "BOOKS", "customer": "CUSTOMER", "invoice": "INVOICE", "code": "WHAT", "why": "WHY"}
     put_list(rows, columns, "Nothing in the books looks odd.", as_json=as_json)
-
-
-def _read(file: Path) -> str:
-    """Read a document from a file, or from stdin for ``-``."""
-    if str(file) == "-":
-        return sys.stdin.read()
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as problem:
-        raise CommandError(f"{file} is not text in UTF-8.") from problem

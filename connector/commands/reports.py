@@ -7,12 +7,10 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.terminal import CommandError, JsonOption, find_ids, opened, put, put_json, put_table, say
+from connector.commands.given import OneOrAllArgument, one_of
+from connector.commands.terminal import JsonOption, find_ids, opened, put, put_json, put_table, say
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="Which report; without it they are listed.")]
-ConnectionArgument = Annotated[
-    str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -22,7 +20,7 @@ def add_to(app: typer.Typer) -> None:
 
 def reports(
     name: NameArgument = None,
-    connection: ConnectionArgument = None,
+    connection: OneOrAllArgument = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that a spreadsheet never computes.")] = False,
 ) -> None:
@@ -38,8 +36,7 @@ def reports(
     if name is None:
         _list(TITLES, as_json=as_json)
         return
-    if name not in REPORTS:
-        raise CommandError(f"There is no report {name}; there are: {', '.join(REPORTS)}.")
+    one_of(name, REPORTS, "report")
     with opened() as installation, reading(installation.engine) as session:
         companies = find_ids(session, [connection] if connection else [])
         report = REPORTS[name](session, Scope(companies, installation.now()))

@@ -18,8 +18,6 @@ from connector.commands.terminal import (
     say,
 )
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 db = group(Group, "The database.")
 
 

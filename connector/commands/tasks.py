@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
+from connector.commands.given import WithinOption, parse_contact, parse_day
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
     group,
     opened,
-    parse_day,
     put,
     put_json,
     put_list,
@@ -19,7 +19,6 @@ from connector.commands.terminal import (
     within,
 )
 
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", help="As in: duewell tasks list")]
 tasks = group(ListGroup, "Work for people: calls, reviews, addresses to find.")
 
@@ -84,7 +83,6 @@ def record_outcome(
     as_json: JsonOption = False,
 ) -> None:
     """Record what came of a task; what the customer said counts from the next run on."""
-    from connector.commands.people import parse_contact
     from connector.people.tasks import Outcome, record
 
     outcome = Outcome(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from connector.commands.given import WithinOption, read_document
 from connector.commands.terminal import (
-    CommandError,
     JsonOption,
     ListGroup,
     group,
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document of words; - reads stdin.")]
 StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="Whose mail: past_due, second_notice …")]
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
 LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es; default: every language.")]
 templates = group(ListGroup, "The words of mails: the shipped ones, and your own.")
 
@@ -100,7 +98,7 @@ def check_template(
     """Check a document: it must make a mail about one invoice and about many."""
     from connector.letters import mail_words
 
-    mail_words.check(_read(file), _step(step))
+    mail_words.check(read_document(file), _step(step))
     if as_json:
         put_json({"id": str(file), "ok": True})
     else:
@@ -116,7 +114,7 @@ def set_template(
     as_json: JsonOption = False,
 ) -> None:
     """Use your own words for a mail from now on; they are checked first."""
-    _set(step, _read(file), connection, language, as_json=as_json)
+    _set(step, read_document(file), connection, language, as_json=as_json)
 
 
 @templates.command("reset")
@@ -141,7 +139,7 @@ def preview_template(
     """Show a mail with the figures of a real invoice; nothing is sent."""
     from connector.letters.mail_preview import as_text, preview
 
-    document = _read(file) if file else ""
+    document = read_document(file) if file else ""
     with opened() as installation:
         inside = within(installation, connection)
         how = {"document": document, "language": language, "tone": tone}
@@ -186,10 +184,3 @@ def _step(text: str) -> Step:
 
         message = f"There is no step {text!r}; mails are: {', '.join(each.value for each in MAILED)}."
         raise typer.BadParameter(message) from None
-
-
-def _read(file: Path) -> str:
-    try:
-        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{file} is not UTF-8 text.") from error

@@ -119,32 +119,6 @@ def find_ids(session: Session, names: Sequence[str]) -> list[Connection]:
     return [find_connection(session, name) for name in names] or connected(session)
 
 
-def parse_moment(text: str, now: datetime) -> datetime:
-    """Read "2026-11-20", "2026-11-20T08:00", "90m", "24h" or "7d" (ago) as an instant; local dates count as UTC."""
-    from datetime import timedelta
-
-    units = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-    if text[-1:] in units and text[:-1].isdigit():
-        return now - timedelta(**{units[text[-1]]: int(text[:-1])})
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
-        raise typer.BadParameter(message) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def parse_day(text: str) -> date | None:
-    """Read a day as YYYY-MM-DD; "none" takes it back."""
-    if text.lower() == "none":
-        return None
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        message = f"{text!r} is not a day; write it like 2026-12-31, or none."
-        raise typer.BadParameter(message) from None
-
-
 class Group(TyperGroup):
     """A group of commands; called without one it does its ``default``."""
 

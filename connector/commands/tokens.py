@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from connector.commands.given import CompaniesOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, say, who
 
 tokens = group(ListGroup, "API tokens: what programs sign in with at /api/v1.")
@@ -37,17 +38,20 @@ def list_tokens(as_json: JsonOption = False) -> None:
 def create_token(
     name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
     scope: Annotated[str, typer.Argument(metavar="read|act|admin", help="What it may do; each includes the former.")],
-    company: Annotated[
-        list[str] | None, typer.Option("--company", help="Only this connection; may be repeated. Default: all.")
-    ] = None,
+    company: CompaniesOption = None,
     days: Annotated[int, typer.Option(help="How many days it lives.")] = 365,
     as_json: JsonOption = False,
 ) -> None:
     """Make a token; it is printed now and never again."""
-    from connector.access.api_tokens import describe, make
+    from connector.access.api_tokens import DAYS_MAX, SCOPES, describe, make
     from connector.access.connections import find_connection
     from connector.database import writing
 
+    one_of(scope, SCOPES, "scope")
+    if not name.strip():
+        raise typer.BadParameter("A token needs a name, by which you know it again: what is it for?")
+    if not 1 <= days <= DAYS_MAX:
+        raise typer.BadParameter(f"A token lives between 1 and {DAYS_MAX} days; {days} is not among them.")
     with opened() as installation, writing(installation.engine) as session:
         ids = None if not company else [find_connection(session, each).id or 0 for each in company]
         at = installation.now()

@@ -6,13 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
+from connector.commands.given import CompaniesOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, say, who
 
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="The address he signs in with.")]
 RoleArgument = Annotated[str, typer.Argument(metavar="owner|bookkeeper|viewer", help="What he may do.")]
-CompanyOption = Annotated[
-    list[str] | None, typer.Option("--company", help="Only this connection; may be repeated. Default: all.")
-]
 users = group(ListGroup, "The people who use the web app.")
 
 
@@ -42,14 +40,15 @@ def add(
     email: EmailArgument,
     role: RoleArgument,
     name: Annotated[str, typer.Option(help="His name.")] = "",
-    company: CompanyOption = None,
+    company: CompaniesOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Add a user; prints the link by which he chooses his password."""
     from connector.access.sign_in import make_link
-    from connector.access.users import add_user
+    from connector.access.users import ROLES, add_user
     from connector.database import writing
 
+    one_of(role, ROLES, "role")
     with opened() as installation, writing(installation.engine) as session:
         at = installation.now()
         user = add_user(session, email, role, name=name, companies=_ids(session, company), by=who(), at=at)
@@ -59,11 +58,14 @@ def add(
 
 
 @users.command("role")
-def role_(email: EmailArgument, role: RoleArgument, company: CompanyOption = None, as_json: JsonOption = False) -> None:
+def role_(
+    email: EmailArgument, role: RoleArgument, company: CompaniesOption = None, as_json: JsonOption = False
+) -> None:
     """Give a user another role, and all companies or only those named."""
-    from connector.access.users import change_role
+    from connector.access.users import ROLES, change_role
     from connector.database import writing
 
+    one_of(role, ROLES, "role")
     with opened() as installation, writing(installation.engine) as session:
         ids = _ids(session, company)
         user = change_role(session, email, role, companies=ids, by=who(), at=installation.now())

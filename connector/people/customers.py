@@ -13,9 +13,12 @@ from connector import sync_log
 from connector.database import writing
 from connector.installation import Installation
 from connector.letters import suppression
+from connector.letters.languages import LANGUAGES
+from connector.mirror.places import has_come
 from connector.money import from_e4
 from connector.paging import Part, cut, of_keys
 from connector.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
+from policies.wording import day
 
 _SHOWN_MAX = 5
 SETTINGS = (
@@ -35,6 +38,10 @@ SETTINGS = (
 
 class UnknownCustomerError(Exception):
     """No customer, or more than one, is called so; ``str()`` says what would do."""
+
+
+class BadSettingError(Exception):
+    """Something that cannot be set for a customer; ``str()`` says why and what would do."""
 
 
 def listing(
@@ -86,6 +93,7 @@ def set_customer(
     """Set something for a customer; it survives every pull and counts from the next run on."""
     now = installation.now()
     with writing(installation.engine) as session:
+        _refuse_what_means_nothing(session.get_one(Connection, connection_id), changes, now)
         row = change_settings(session, connection_id, customer_id, changes, by=by, at=now)
         name = session.get_one(CustomerRow, (connection_id, customer_id)).name
         return {"id": customer_id, "connection_id": connection_id, "name": name, "set": _as_dict(row)}
@@ -119,9 +127,28 @@ def change_settings(
     return row
 
 
+def known_language(code: str) -> str:
+    """Take a language that there are texts in, "" for that of the company's country; raises ``BadSettingError``."""
+    if code and code not in LANGUAGES:
+        message = f"There are no mails in {code!r}; there are: {', '.join(LANGUAGES)}."
+        raise BadSettingError(message)
+    return code
+
+
 def settings_of(session: Session, connection_id: int, customer_id: str) -> dict[str, Any]:
     """Show what a person set for a customer."""
     return _as_dict(session.get(CustomerSetting, (connection_id, customer_id)))
+
+
+def _refuse_what_means_nothing(connection: Connection, changes: Mapping[str, Any], now: datetime) -> None:
+    known_language(changes.get("language") or "")
+    until = changes.get("hold_until_on")
+    if until is not None and has_come(until, connection.time_zone, now):
+        message = (
+            f"A hold until {day(until)} would be over already, so nothing would be held back. Name a day to come;"
+            " to lift a hold, leave the day out (none on the command line)."
+        )
+        raise BadSettingError(message)
 
 
 def _customers(connection_id: int | None) -> Any:

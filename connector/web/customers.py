@@ -87,14 +87,17 @@ def act(visit: Visit) -> Response:
     if not changes:
         message = "Nothing was changed."
         raise NotPossible(message)
-    customers.set_customer(visit.installation, row.connection_id, row.external_id, changes, by=visit.who.email)
+    try:
+        customers.set_customer(visit.installation, row.connection_id, row.external_id, changes, by=visit.who.email)
+    except customers.BadSettingError as problem:
+        raise NotPossible(str(problem)) from problem
     return visit.go(visit.path, said="recorded")
 
 
 def _settings(visit: Visit) -> dict[str, Any]:
     """Read the form of settings; every field of it counts, an empty one is as in the books."""
     segment, language = visit.sent("segment"), visit.sent("language")
-    if segment not in {"", *_SEGMENTS} or language not in {"", *LANGUAGES}:
+    if segment not in {"", *_SEGMENTS}:
         raise NotHere
     emails = [_person(each, alone=True) for each in visit.sent("emails").replace(";", ",").split(",") if each.strip()]
     return {

@@ -155,7 +155,7 @@ def test_a_customer_whose_rows_cannot_be_read_is_left_out_alone_and_a_person_is_
     assert town.run(dry_run=True).outcome == "ok"
     with reading(town.installation.engine) as session:
         customer = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == broken)).one().customer_id
-    set_customer(town.installation, town.connection, customer, {"hold_until_on": date(2026, 1, 1)}, by="Ann")
+    set_customer(town.installation, town.connection, customer, {"hold_until_on": date(2030, 1, 1)}, by="Ann")
     spoil = text("UPDATE customer_setting SET hold_until_on = :day")
     with town.installation.engine.begin() as connection:
         connection.execute(spoil, {"day": "2026-13-77"})

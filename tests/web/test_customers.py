@@ -163,9 +163,17 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(books: Office) -
         query = select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "customer_set")
         told = session.scalars(query.order_by(col(SyncLogEntry.id).desc())).first()
     assert told == "bookkeeper@example.com set for Customer 00001: segment as the policy says, no fees no."
-    for wrong in ({"emails": "nobody"}, {"owner": "nobody"}, {"emails": "Jo <jo@c1.example>"}, {"hold_until_on": "x"}):
+    days = ({"hold_until_on": "x"}, {"hold_until_on": "2020-01-01"})
+    for wrong in (
+        {"emails": "nobody"},
+        {"owner": "nobody"},
+        {"emails": "Jo <jo@c1.example>"},
+        {"language": "tlh"},
+        *days,
+    ):
         browser.get(PAGE)
         assert browser.send(PAGE, {**fields, **wrong}).status_code == 409, wrong
+    assert "A hold until 1 Jan 2020 would be over already" in browser.text
 
 
 def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alone(books: Office) -> None:

@@ -13,11 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.access.api_tokens import ApiTokenError
-from connector.access.connections import DisconnectedError, UnknownConnectionError
+from connector.access.connections import DisconnectedError, PauseOverError, UnknownConnectionError
 from connector.access.team import NotAPersonError
 from connector.people.agreements import AgreementError
 from connector.people.approvals import OutboxError
-from connector.people.customers import UnknownCustomerError
+from connector.people.customers import BadSettingError, UnknownCustomerError
 from connector.people.invoices import UnknownInvoiceError
 from connector.people.preview import NoPreview
 from connector.people.tasks import TaskError
@@ -57,7 +57,9 @@ _OF_ERRORS: Mapping[type[Exception], Kind] = {
     OutboxError: CONFLICT,
     TaskError: CONFLICT,
     ApiTokenError: NOT_VALID,
+    BadSettingError: NOT_VALID,
     NotAPersonError: NOT_VALID,
+    PauseOverError: NOT_VALID,
     PolicyError: NOT_VALID,
 }
 _OF_STATUS = {404: NOT_FOUND, 405: NO_METHOD}

@@ -19,7 +19,7 @@ from connector.cli import app
 from connector.database import reading, writing
 from connector.installation import Installation
 from connector.mirror.pages import store_page
-from connector.tables import Connection, CustomerSetting, InvoiceSetting, OutboxEntry, Task
+from connector.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
 from providers.ledger import CustomerRecord, InvoiceRecord, Page
 
 Vendors = Any
@@ -140,11 +140,14 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["outbox", "approve"],
         ["outbox", "approve", "x"],
         ["outbox", "resolve", "1"],
+        ["outbox", "resolve", "1", "--sent", "--not-sent"],
         ["outbox", "edit", "1"],
         ["outbox", "list", "--state", "gone"],
         ["customers", "set", "Ada & Sons"],
         ["customers", "set", "Ada & Sons", "--segment", "best"],
         ["customers", "set", "Ada & Sons", "--hold-until", "soon"],
+        ["customers", "set", "Ada & Sons", "--language", "klingon"],
+        ["customers", "set", "Ada & Sons", "--owner", "nobody in particular"],
         ["customers", "set", "Ada & Sons", "--contact", "Ada <ada>"],
         ["customers", "set", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
         ["invoices", "promise", "INV-1"],
@@ -152,6 +155,11 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["log", "--json", "--csv"],
         ["plan", "--days", "-1"],
         ["privacy", "retention", "mails=0"],
+        ["connections", "owner", "1", "nobody in particular"],
+        ["reports", "taxes"],
+        ["tokens", "create", "books", "everything"],
+        ["tokens", "create", "books", "read", "--days", "0"],
+        ["users", "add", "ann@example.com", "king"],
     ],
 )
 def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duewell: Command) -> None:
@@ -205,6 +213,7 @@ def test_connections_are_found_by_id_and_by_short_name(duewell: Command, books: 
     assert duewell("connections", "mode", str(books.id), "approve").exit_code == 0
     over = duewell("connections", "pause", books.short_name, "--until", "2020-01-01")
     assert (over.exit_code, over.out) == (1, "")
+    assert "until 1 Jan 2020 would be over already" in over.err
     assert duewell("connections", "pause", books.short_name, "--why", "audit").exit_code == 0
     (row,) = json.loads(duewell("connections", "list", "--json").out)
     assert (row["mode"], row["paused"], row["provider"]) == ("approve", "audit", "quickbooks")
@@ -214,6 +223,9 @@ def test_connections_are_found_by_id_and_by_short_name(duewell: Command, books: 
     duewell("connections", "resume", books.short_name)
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["paused"] == ""
+    assert [row["paused"] for row in json.loads(duewell("connections", "pause", "all", "--json").out)] != [""]
+    assert "runs again" in duewell("connections", "resume", "all").out
+    assert "No company is paused" in duewell("connections", "resume", "all").err
 
 
 def test_disconnecting_says_what_is_kept(duewell: Command, books: Connection) -> None:
@@ -250,7 +262,7 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
     duewell: Command, installation: Installation, books: Connection
 ) -> None:
     options = ["--segment", "strategic", "--hold-until", "2030-01-31", "--no-reminders", "--no-fees"]
-    more = ["--fees-agreed-on", "2029-01-01", "--contact", "Ada Lee <ada@example.org>"]
+    more = ["--fees-agreed-on", "2029-01-01", "--contact", "Lee, Ada <ada@example.org>"]
     assert duewell("customers", "set", "ada & sons", *options, *more).exit_code == 0
     with reading(installation.engine) as session:
         row = session.get_one(CustomerSetting, (books.id, "c1"))
@@ -260,16 +272,19 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
             True,
             True,
         )
-        assert (row.fees_agreed_on, row.contact_name, row.emails) == (date(2029, 1, 1), "Ada Lee", "ada@example.org")
+        assert (row.fees_agreed_on, row.contact_name, row.emails) == (date(2029, 1, 1), "Lee, Ada", "ada@example.org")
     duewell("customers", "set", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
     (ada,) = json.loads(duewell("customers", "--search", "ada", "--json").out)
     assert ada["set"] == {
         "no_fees": True,
         "fees_agreed_on": "2029-01-01",
         "emails": "ada@example.org",
-        "contact_name": "Ada Lee",
+        "contact_name": "Lee, Ada",
     }
     assert ada["owes"] == {"GBP": "241.00"}
+    over = duewell("customers", "set", "c1", "--hold-until", "2020-01-31")
+    assert (over.exit_code, "A hold until 31 Jan 2020 would be over already" in over.err) == (1, True)
+    assert "to lift a hold" in over.err
     assert "set for Ada & Sons: segment strategic" in duewell("log").out
 
 
@@ -345,7 +360,6 @@ def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
 
 
 def test_a_customer_is_shown_with_who_minds_him(duewell: Command, books: Connection) -> None:
-    assert duewell("connections", "owner", "1", "nobody in particular").exit_code == 1
     assert duewell("connections", "owner", "1", "Bo <bo@example.com>").exit_code == 0
     assert duewell("customers", "set", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
     told = json.loads(duewell("customers", "show", "ada & sons", "--json").out)
@@ -363,7 +377,6 @@ def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, boo
     [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", books.short_name, "--csv").out))
     assert (line["Currency"], line["In all"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
     assert "GBP" in duewell("reports", "ageing").out
-    assert duewell("reports", "taxes").exit_code == 1
 
 
 def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, books: Connection) -> None:
@@ -517,7 +530,10 @@ def test_doctor_judges_each_connection(
     with writing(installation.engine) as session:
         row = session.get_one(Connection, books.id)
         row.health, row.health_why, row.own_reminders = "reconnect", "the grant is dead", True
-    findings = {item["id"]: item for item in json.loads(duewell("doctor", "--json").out)}
+        session.get_one(Grant, row.grant_id).refresh_started_at = NOW
+    told = json.loads(duewell("doctor", "--json").out)
+    findings = {item["id"]: item for item in told}
+    assert len(findings) == len(told)
     assert findings[f"connection.{books.short_name}"]["mend"] == "duewell connect quickbooks"
     assert findings[f"connection.{books.short_name}.reminders"]["verdict"] == "warning"
     assert findings["scopes.sendgrid"]["verdict"] == "ok"

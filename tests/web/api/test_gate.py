@@ -122,6 +122,9 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
     ("POST", "/tasks/assign", {"ids": [1], "to": "nobody"}, 422, "'nobody' is nobody mail can reach"),
     ("POST", "/invoices/north-ltd/i1/promise", {"on": "2020-01-01"}, 409, "is over: a promise"),
     ("POST", "/invoices/north-ltd/i1/plan", {"instalments": [{"on": "2026-07-01", "amount": "1"}]}, 409, "99.50"),
+    ("PATCH", "/customers/north-ltd/c1", {"language": "tlh"}, 422, "there are: en, de, fr, es"),
+    ("PATCH", "/customers/north-ltd/c1", {"hold_until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
+    ("POST", "/connections/north-ltd/pause", {"until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
     ("PUT", "/policy", {"document": "late_feees = 1"}, 422, "late_feees"),
 )
 

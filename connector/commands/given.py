@@ -1,0 +1,84 @@
+"""What several commands are given alike: their common arguments and options, and how a text becomes a value."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from connector.commands.terminal import CommandError
+
+WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
+CompaniesOption = Annotated[
+    list[str] | None, typer.Option("--company", help="Only this connection; may be repeated. Default: all.")
+]
+OneOrAllArgument = Annotated[
+    str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
+]
+CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
+_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def one_of(text: str, known: Iterable[str], what: str) -> str:
+    """Take a text that must be one of a few; any other is bad use, and the words name those there are."""
+    names = list(known)
+    if text not in names:
+        message = f"There is no {what} {text!r}; there are: {', '.join(filter(None, names))}."
+        raise typer.BadParameter(message)
+    return text
+
+
+def parse_moment(text: str, now: datetime) -> datetime:
+    """Read "2026-11-20", "2026-11-20T08:00", "90m", "24h" or "7d" (ago) as an instant; local dates count as UTC."""
+    try:
+        if text[-1:] in _UNITS and text[:-1].isdecimal():
+            return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
+        raise typer.BadParameter(message) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def parse_day(text: str) -> date | None:
+    """Read a day as YYYY-MM-DD; "none" takes it back."""
+    if text.lower() == "none":
+        return None
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        message = f"{text!r} is not a day; write it like 2026-12-31, or none."
+        raise typer.BadParameter(message) from None
+
+
+def parse_person(text: str) -> str:
+    """Read somebody of the team, like 'Ann Lee <ann@example.com>'."""
+    from connector.access.team import NotAPersonError, person
+
+    try:
+        return person(text)
+    except NotAPersonError as problem:
+        raise typer.BadParameter(str(problem)) from None
+
+
+def parse_contact(text: str) -> tuple[str, str]:
+    """Read "Ann Lee <ann@example.com>", or an address alone, as name and address; "none" takes both back."""
+    from connector.access.team import address_of
+
+    return ("", "") if text.strip().lower() == "none" else address_of(parse_person(text))
+
+
+def read_document(file: Path) -> str:
+    """Read a document from a file, or from stdin for ``-``."""
+    try:
+        return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise CommandError(f"{file} is not text in UTF-8. A document is TOML; save it as UTF-8.") from None
+    except OSError as problem:
+        raise CommandError(
+            f"{file} cannot be read ({problem.strerror}). Name a TOML document, or - for stdin."
+        ) from None
