@@ -25,14 +25,15 @@ from benchmarks.faults.mending import Circumstances, Scene, deliver_events
 from benchmarks.faults.world import EVES, World, posted
 from connector import lease, policies_store
 from connector.access.connections import disconnect, set_mode
+from connector.access.keyring import KeyringError
 from connector.access.rotation import rotate
-from connector.access.tokens import fresh_token
+from connector.access.tokens import bound_to, fresh_token
 from connector.backup import restore_backup, write_backup
 from connector.database import reading, writing
 from connector.installation import Uncounted
 from connector.people import agreements, approvals, fees
 from connector.people.customers import set_customer
-from connector.tables import Agreement, Connection, CustomerRow, OutboxEntry, SuppressedAddress, Task
+from connector.tables import Agreement, Connection, CustomerRow, Grant, OutboxEntry, SuppressedAddress, Task
 
 CUT_OFF = next(fault for fault in FAULTS if fault.name == "cut off after")
 LINES_OF_AN_ACT = 150
@@ -40,12 +41,13 @@ TOKEN_ENDS = timedelta(minutes=61)
 
 
 class Act(NamedTuple):
-    """Something that is done to a duewell; ``right`` says what is wrong after it was killed and done again."""
+    """Something that is done to a duewell; ``wrong`` says what is wrong after it was killed and done again."""
 
     name: str
     prepare: Callable[[World], object]
     do: Callable[[World], object]
     wrong: Callable[[World], list[str]] = lambda _world: []
+    calls: bool = False  # it calls a vendor
 
 
 def again(act: Act) -> Callable[[Scene, str, Circumstances], Outcome]:
@@ -84,6 +86,16 @@ def _usable(world: World) -> list[str]:
     with reading(world.installation.engine) as session:
         cut_off = session.get_one(Connection, world.connection).health == "reconnect"
     return ["I8: the grant died of it"] if cut_off or not token else []
+
+
+def _opens(world: World) -> list[str]:
+    with reading(world.installation.engine) as session:
+        sealed = [(grant.token, bound_to(grant)) for grant in session.scalars(select(Grant))]
+    try:
+        opened = [world.installation.keyring.decrypt(token, place) for token, place in sealed]
+    except KeyringError as closed:
+        return [f"a token cannot be opened: {closed}"]
+    return [] if all(opened) else ["a token is empty"]
 
 
 def _doubtful(world: World) -> None:
@@ -184,15 +196,9 @@ def _set_customer(world: World) -> None:
     set_customer(world.installation, world.connection, customer.external_id, {"no_fees": True}, by="Ann")
 
 
-def _mailed(world: World) -> None:
+def _bounced(world: World) -> None:
     world.hour()
-
-
-def _bounce(world: World) -> None:
-    post = world.sandbox.sendgrid
-    if not any(event["event"] == "bounce" for event in post.office.events):
-        post.bounce(1)
-    deliver_events(world, 2)
+    world.sandbox.sendgrid.bounce(1)
 
 
 def _told(world: World) -> list[str]:
@@ -248,9 +254,14 @@ def _set_policy(world: World) -> None:
 
 
 ACTS = (
-    Act("a token is renewed", lambda world: world.clock.advance(TOKEN_ENDS), _renew, _usable),
-    Act("a person connects anew", lambda _world: None, lambda world: world.connect(world.books), _usable),
-    Act("a person disconnects", lambda _world: None, lambda world: disconnect(world.installation, world.connection)),
+    Act("a token is renewed", lambda world: world.clock.advance(TOKEN_ENDS), _renew, _usable, calls=True),
+    Act("a person connects anew", lambda _world: None, lambda world: world.connect(world.books), _usable, calls=True),
+    Act(
+        "a person disconnects",
+        lambda _world: None,
+        lambda world: disconnect(world.installation, world.connection),
+        calls=True,
+    ),
     Act("events settle a doubt", _doubtful, lambda world: deliver_events(world, 2), _told_once),
     Act("a person settles a doubt", _doubtful, _settle, _told_once),
     Act("a person approves", _asked, _approve, _is("mail", "planned")),
@@ -260,8 +271,8 @@ ACTS = (
     Act("a person takes a promise", _read, _promise, _said_once("promise")),
     Act("a person pauses an invoice", _read, _pause_invoice, _said_once("pause")),
     Act("a person sets something for a customer", _read, _set_customer),
-    Act("a mail bounces", _mailed, _bounce, _told),
-    Act("keys are rotated", lambda _world: None, lambda world: rotate(world.installation), _usable),
+    Act("a mail bounces", _bounced, lambda world: deliver_events(world, 2), _told),
+    Act("keys are rotated", lambda _world: None, lambda world: rotate(world.installation), _opens),
     Act("a company is taken and let go", lambda _world: None, _hold, _free),
     Act("a person goes live", _read, lambda world: set_mode(world.installation, world.connection, "live")),
     Act("a policy is set", lambda _world: None, _set_policy),

@@ -10,12 +10,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.faults import invariants
 from benchmarks.faults.acts import ACTS, again
 from benchmarks.faults.disturbances import Disturbance, Disturbed
 from benchmarks.faults.forks import Outcome, try_in_child
+from benchmarks.faults.in_place import InPlace
 from benchmarks.faults.in_process import Sent, is_effect
 from benchmarks.faults.invariants import Said
 from benchmarks.faults.kills import EFFECT_PATH, EVERYTHING, Kills
@@ -46,15 +47,16 @@ class Size(NamedTuple):
     lines_every: int
     path: tuple[str, ...]
     acts_every: int
+    acts_times: int  # those that call a vendor; the others, which cost less, are all tried twice
     disturbed: float
     lives: int
     planted: float
 
 
 SIZES = {
-    "sample": Size(1, 150, EFFECT_PATH, 60, 0.02, 0, 0.5),
-    "commit": Size(6, 1, EFFECT_PATH, 1, 0.5, 20, 0.3),
-    "long": Size(0, 1, EVERYTHING, 1, 10.0, 600, 1.0),
+    "sample": Size(1, 150, EFFECT_PATH, 60, 1, 0.02, 0, 1.0),
+    "commit": Size(2, 1, EFFECT_PATH, 1, 1, 0.25, 20, 0.7),
+    "long": Size(0, 1, EVERYTHING, 1, 2, 10.0, 600, 1.0),
 }
 
 
@@ -195,18 +197,18 @@ def _acts(job: Job, folder: Path) -> list[Tally]:
     act.prepare(world)
     world.checkpoint()
     scene = _scene(world, folder)
-    _freeze()
-    kills = Kills(
-        scene,
-        f"{job.provider}, {act.name}",
-        job.seed,
-        lambda outcome: tally.add(outcome) or len(tally.wrong) < WRONG_MAX,
-        work=act.do,
-        mending=again(act),
-        places_traced=EVERYTHING,
-        every=job.size.acts_every,
-        times=2,
-    )
+    label = f"{job.provider}, {act.name}"
+    kills: Kills | InPlace
+
+    def tell(outcome: Outcome) -> bool:
+        return tally.add(outcome) or len(tally.wrong) < WRONG_MAX
+
+    how: dict[str, Any] = {"work": act.do, "mending": again(act), "every": job.size.acts_every}
+    if act.calls:
+        _freeze()
+        kills = Kills(scene, label, job.seed, tell, places_traced=EVERYTHING, **how, times=job.size.acts_times)
+    else:
+        kills = InPlace(scene, label, job.seed, tell, **how, times=2)
     kills.run()
     tally.points, tally.places = kills.points, kills.places
     return [tally]
@@ -240,21 +242,21 @@ def _lives(job: Job, folder: Path) -> list[Tally]:
 
 
 def _planted(job: Job, folder: Path) -> list[Tally]:
-    """Look for a planted bug until it is found: in an hour both disturbed and killed, at points drawn by lot."""
+    """Look for a planted bug until it is found, among the faults that may show it, at points drawn by lot."""
     bug = PLANTED[int(job.what)]
     tally = Tally(f"J: {bug.what}")
     scene = _on_the_eve(job, bug.day, folder)
     bug.plant()
     dice = random.Random(f"{job.seed} {bug.what}")
-    kills = Kills(scene, bug.what, job.seed, tally.add, varieties=1, every=PLANTED_LINES)
-    disturbed = Disturbed(
-        scene,
-        bug.what,
-        lambda _disturbance, sent: dice.random() < job.size.planted * (1 if is_effect(sent) else OTHER_CALLS),
-        lambda _disturbance, outcome: tally.add(outcome),
-    )
-    kills.work = lambda _world: disturbed.run()
-    kills.run()
+
+    def chosen(disturbance: Disturbance, sent: Sent) -> bool:
+        there = disturbance.group in bug.among and (disturbance.group != "B" or is_effect(sent))
+        return there and dice.random() < job.size.planted
+
+    if "A" in bug.among:
+        Kills(scene, bug.what, job.seed, tally.add, varieties=1, every=PLANTED_LINES).run()
+    else:
+        Disturbed(scene, bug.what, chosen, lambda _disturbance, outcome: tally.add(outcome)).run()
     return [tally]
 
 

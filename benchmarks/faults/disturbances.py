@@ -99,8 +99,8 @@ def say(world: World, number: str, what: Callable[..., object], **said: Any) -> 
         what(session, row, agreements.Word("Ann", world.installation.now()), **said)
 
 
-def live_again(scene: Scene) -> None:
-    """Do what a person does after it: connect again, resume, go live."""
+def live_again(scene: Scene) -> bool:
+    """Do what a person does after it: connect again, resume, go live. Tell whether the grant had died."""
     world = scene.world
     with reading(world.installation.engine) as session:
         health = session.get_one(Connection, world.connection).health
@@ -108,6 +108,7 @@ def live_again(scene: Scene) -> None:
         world.connect(world.books)
     resume(world.installation, world.connection)
     set_mode(world.installation, world.connection, "live")
+    return health == "reconnect"
 
 
 def _loosely(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
@@ -356,6 +357,9 @@ class Disturbed:
             outcome.violations.append(f"I8: {why}")
         disturbance.end(self.scene)
         self.scene.witness.forbidden = ""
-        live_again(self.scene)
+        outcome.reconnects += live_again(self.scene)
         self.scene.world.clock.advance(timedelta(minutes=5))
-        return settle(self.scene, outcome, strict=disturbance.strict)
+        settle(self.scene, outcome, strict=disturbance.strict)
+        if disturbance.group == "D" and outcome.reconnects:
+            outcome.violations.append("I8: the grant died, though nobody ended it and it was used in time")
+        return outcome

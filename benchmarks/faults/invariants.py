@@ -133,9 +133,12 @@ def _mails(world: World, entries: list[sqlite3.Row]) -> list[str]:
     ]
     own = world.installation.settings.mail_from
     daily = Counter(
-        (address, mail.at.date()) for mail in world.sandbox.sendgrid.mails() for address in mail.to if address != own
+        (_company(mail), address, mail.at.date())
+        for mail in world.sandbox.sendgrid.mails()
+        for address in mail.to
+        if address != own
     )
-    found += [f"I12: {address} got {n} mails on {day}" for (address, day), n in daily.items() if n > 1]
+    found += [f"I12: {address} got {n} mails on {day}" for (_, address, day), n in daily.items() if n > 1]
     steps = Counter(
         (invoice, step)
         for key in arrived
@@ -143,6 +146,11 @@ def _mails(world: World, entries: list[sqlite3.Row]) -> list[str]:
         for invoice, step in json.loads(rows[key]["payload"])["taken"]
     )
     return found + [f"I2: step {step} of invoice {each} was mailed twice" for (each, step), n in steps.items() if n > 1]
+
+
+def _company(mail: Any) -> str:
+    """Tell whose mail it is: two companies may have the same customer."""
+    return ":".join(str(mail.custom_args.get("duewell_key")).split(":")[:2])
 
 
 def _fees(world: World, entries: list[sqlite3.Row]) -> list[str]:

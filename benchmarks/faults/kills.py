@@ -9,7 +9,8 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -46,7 +47,48 @@ def on_path(places: tuple[str, ...]) -> Callable[[FrameType], bool]:
     return traced
 
 
-class _Killed(BaseException):
+AFTER = "after a commit"
+
+
+@contextmanager
+def commits_of(world: World, seed: str, at: Callable[[str, int | None], None]) -> Iterator[None]:
+    """Call ``at`` before, within and after every commit; within: with the size the write-ahead log is cut off at."""
+    dialect: Any = world.installation.engine.dialect
+    commit, done = dialect.do_commit, 0
+
+    def do_commit(connection: Any) -> None:
+        nonlocal done
+        at("before a commit", None)
+        size = log_size(world)
+        commit(connection)
+        done += 1
+        written = log_size(world) - size
+        dice = random.Random(f"{seed}:{done}")
+        for cut in sorted(dice.randrange(1, written) for _ in range(2)) if written > 1 else ():
+            at(f"in a commit, {cut} of {written} bytes written", size + cut)
+        at(AFTER, None)
+
+    dialect.do_commit = do_commit
+    try:
+        yield
+    finally:
+        dialect.do_commit = commit
+
+
+def log_size(world: World) -> int:
+    """Tell how long the write-ahead log is."""
+    log = world.database.with_name("duewell.db-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+def cut_off(folder: Path, size: int | None) -> None:
+    """Cut the write-ahead log of a copy off there, as a kill within a commit does."""
+    if size is not None:
+        with (folder / "duewell.db-wal").open("rb+") as log:
+            log.truncate(size)
+
+
+class Killed(BaseException):
     """Leaves the frames of what was killed: what they do on their way out goes into files that nobody reads."""
 
 
@@ -60,13 +102,13 @@ def die_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[st
         if left == 0:
             left = -1
             scene.world.copy_to(folder)
-            raise _Killed
+            raise Killed
         return each
 
     sys.settrace(lambda frame, _event, _argument: each if traced(frame) else None)
     try:
         work()
-    except _Killed:
+    except Killed:
         scene.world.go_on_in(folder)
     finally:
         sys.settrace(None)
@@ -107,29 +149,15 @@ class Kills:
 
     def run(self) -> None:
         """Do the work once, and kill it everywhere."""
-        world, engine = self.scene.world, self.scene.world.installation.engine
-        commit = engine.dialect.do_commit
-
-        def do_commit(connection: Any) -> None:
-            self._at("commit", "before a commit")
-            size = self._log_size()
-            commit(connection)
-            self.commits += 1
-            written = self._log_size() - size
-            for cut in self._cuts(written):
-                self._at("commit", f"in a commit, {cut} of {written} bytes written", cut=size + cut)
-            self._at("commit", "after a commit")
-
-        dialect: Any = engine.dialect
-        dialect.do_commit = do_commit
+        world = self.scene.world
         world.vendors.before.append(self._before)
         world.vendors.after.append(self._after)
-        sys.settrace(self._enter)
         try:
-            self.work(world)
+            with commits_of(world, f"{self.seed}:{self.label}", self._commit):
+                sys.settrace(self._enter)
+                self.work(world)
         finally:
             sys.settrace(None)
-            dialect.do_commit = commit
             world.vendors.before.remove(self._before)
             world.vendors.after.remove(self._after)
 
@@ -149,6 +177,10 @@ class Kills:
     def _after(self, sent: Sent) -> None:
         self._at("call", f"during {sent.method} {sent.path}")
 
+    def _commit(self, where: str, cut: int | None) -> None:
+        self.commits += where == AFTER
+        self._at("commit", where, cut)
+
     def _at(self, kind: str, where: str, cut: int | None = None) -> None:
         if self.stopped or self.scene.in_child:
             return
@@ -158,7 +190,7 @@ class Kills:
             return
         how = f"{kind} {number}"
         if self.varieties and cut is None:
-            state = (self.commits, self._log_size(), self.scene.world.vendors.count)
+            state = (self.commits, log_size(self.scene.world), self.scene.world.vendors.count)
             place = self.states.setdefault(state, len(self.states))
             variety = number % self.varieties
             if (place, variety) in self.tried:
@@ -181,17 +213,7 @@ class Kills:
         sys.settrace(None)
         self.scene.world.move(folder)
         self.scene.scratch = folder  # what the case makes goes with its folder
-        if cut is not None:
-            with (folder / "duewell.db-wal").open("rb+") as log:
-                log.truncate(cut)
+        cut_off(folder, cut)
         if self.mending is not None:
             return self.mending(self.scene, name, how)
         return mend(self.scene, name, how, self.traced)
-
-    def _log_size(self) -> int:
-        log = self.scene.world.database.with_name("duewell.db-wal")
-        return log.stat().st_size if log.exists() else 0
-
-    def _cuts(self, written: int) -> list[int]:
-        dice = random.Random(f"{self.seed}:{self.label}:{self.commits}")
-        return sorted(dice.randrange(1, written) for _ in range(2)) if written > 1 else []

@@ -35,6 +35,7 @@ class Witness:
     seen: dict[str, Decimal] = field(default_factory=dict)  # what was due when the ledger was last read
     held: set[str] = field(default_factory=set)  # invoices that a person had stopped then
     effects: Counter[str] = field(default_factory=Counter)
+    planned: set[str] = field(default_factory=set)  # what was about to leave then
     forbidden: str = ""  # why nothing at all may leave from now on
 
     def __post_init__(self) -> None:
@@ -52,6 +53,7 @@ class Witness:
         with closing(self._open()) as database:
             rows = database.execute("SELECT invoice_id FROM invoice_setting WHERE disputed_on IS NOT NULL OR paused")
             self.held = {row[0] for row in rows}
+            self.planned = {row[0] for row in database.execute("SELECT key FROM outbox WHERE state = 'planned'")}
 
     def _before(self, sent: Sent) -> None:
         if not is_effect(sent) or _SET_UP.search(sent.path):
@@ -75,6 +77,8 @@ class Witness:
         self._allowed(database, row)
         if row["kind"] == "owner_mail":
             return
+        if key not in self.planned:
+            self.violations.append(f"I1: {key} left though nobody had looked at the ledger since it was planned")
         for invoice, step in json.loads(row["payload"])["taken"]:
             if step != "thank_you" and (self.seen.get(invoice, Decimal(0)) <= 0 or invoice in self.held):
                 self.violations.append(f"I1: {key} mailed about an invoice that was paid, void or stopped when read")

@@ -36,6 +36,7 @@ enabled = true
 approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
+OLD_NEWS = timedelta(minutes=61)  # what changed is older than what every hour reads again; the token has ended
 FEE_DAYS = 7  # after the first mail
 
 
@@ -216,7 +217,7 @@ def eve_of_a_mail(world: World) -> None:
 
 def eve_of_a_fee(world: World) -> None:
     """He has been warned a week ago: a fee and its note are due, and the next mail."""
-    world.hour()
+    _both(world)
     for _day in range(FEE_DAYS):
         world.clock.advance(timedelta(days=1))
     world.clock.advance(timedelta(minutes=3))
@@ -225,15 +226,22 @@ def eve_of_a_fee(world: World) -> None:
 def eve_of_a_waiver(world: World) -> None:
     """A fee was charged, and a person waived it: the waiver and its note are due."""
     eve_of_a_fee(world)
-    world.hour()
-    fees.waive(world.installation, posted(world), by="Ann", why="a good customer")
+    _both(world)
+    for company in (world.connection, world.neighbour_connection):
+        fees.waive(world.installation, posted(world, company), by="Ann", why="a good customer")
     world.clock.advance(timedelta(hours=1))
 
 
-def posted(world: World) -> list[int]:
+def _both(world: World) -> None:
+    for company in (world.connection, world.neighbour_connection):
+        world.hour(company)
+
+
+def posted(world: World, connection: int = 0) -> list[int]:
     """Give the fees that stand in the ledger."""
     with reading(world.installation.engine) as session:
-        return [fee["id"] for fee in fees.listing(session, world.connection) if fee["state"] == "posted"]
+        found = fees.listing(session, connection or world.connection)
+        return [fee["id"] for fee in found if fee["state"] == "posted"]
 
 
 EVES: dict[str, Callable[[World], None]] = {"mail": eve_of_a_mail, "fee": eve_of_a_fee, "waiver": eve_of_a_waiver}
@@ -243,5 +251,8 @@ def eve(provider: str, day: str, folder: Path) -> World:
     """Make the world on the eve of a day: ``mail``, ``fee`` or ``waiver``."""
     world = make(provider, folder)
     EVES[day](world)
+    world.hour(world.neighbour_connection)  # a rehearsal: what is compiled on first use is not compiled in every fork
+    world.late("Birch Ltd", 9, books=world.neighbour)
+    world.clock.advance(OLD_NEWS)
     world.checkpoint()
     return world
