@@ -11,7 +11,7 @@ from datetime import date, datetime
 from sqlalchemy import delete, func, or_, select
 from sqlmodel import Session, col
 
-from connector import effects, outbox, policies_store
+from connector import effects, outbox, policies_store, sync_log
 from connector.access.team import team_of
 from connector.hour import Hour
 from connector.letters import digests
@@ -64,21 +64,45 @@ def decide_all(hour: Hour) -> None:
             connection = hour.connection(session)
             policy, _version = policies_store.current(session, hour.connection_id)
             settling.settle(hour, session, connection, policy, hour.today(connection))
+    began_at = hour.now()
     with hour.reading() as session:  # a large company takes seconds: nobody has to wait for the database meanwhile
+        newest = sync_log.newest_line(session)
         in_force = policies_store.in_force(session, hour.connection_id)
         decided = _decide(hour, session, hour.connection(session), in_force, None)
     with hour.writing() as session:
         connection = hour.connection(session)
         _plan(hour, session, connection, decided, in_force.version, None)
-        connection.decided_on = "" if hour.dry_run else _fingerprint(session, connection, in_force.version, hour.now())
+        # What was said meanwhile was not decided about: then the next run looks again, whatever the fingerprint.
+        missed = sync_log.told_since(session, newest, connection_id=hour.connection_id, run_id=hour.run_id)
+        known = "" if hour.dry_run or missed else _fingerprint(session, connection, in_force.version, began_at)
+        connection.decided_on = known
 
 
 def decide_again(hour: Hour, session: Session, customer_ids: Collection[str]) -> None:
     """Decide about a few customers whose invoices were just re-read, in the caller's transaction."""
     connection = hour.connection(session)
+    hour.heard |= dict.fromkeys(customer_ids, sync_log.newest_line(session))
     in_force = policies_store.in_force(session, hour.connection_id)
     decided = _decide(hour, session, connection, in_force, customer_ids)
     _plan(hour, session, connection, decided, in_force.version, customer_ids)
+
+
+def as_it_stands(hour: Hour, session: Session, entry_id: int) -> OutboxEntry | None:
+    """Give an entry as it is right now, in the transaction that is to mark it; ``None`` where it stands no more.
+
+    Where something was said since its customer was decided about (a dispute, a promise, "no reminders"), he is decided
+    about once more: else it costs one look at the log.
+    """
+    entry = session.get(OutboxEntry, entry_id)
+    if entry is None or entry.kind not in {"mail", "late_fee"}:
+        return entry
+    customer = entry.customer_id
+    heard, about = hour.heard.get(customer, 0), {"connection_id": hour.connection_id, "run_id": hour.run_id}
+    if not sync_log.told_since(session, heard, customer_id=customer, **about):
+        return entry
+    decide_again(hour, session, [customer])
+    session.flush()
+    return session.get(OutboxEntry, entry_id)
 
 
 def _decide(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from connector import ledger_writes, outbox, pull, restored
-from connector.deciding import decide_again
+from connector.deciding import as_it_stands, decide_again
 from connector.hour import Hour
 from connector.lanes import SETBACKS_MAX, LaneClosed, about, done, doubt, odd, put_off, refused, wait
 from connector.lease import LeaseLost
@@ -182,22 +183,23 @@ def _mail(hour: Hour, entry_id: int, kind: str) -> None:
         raise LaneClosed(message)
     if suppression.found(hour, mailer, entry_id) and not _decided_again(hour, entry_id):
         return
+    with hour.reading() as session:
+        told = _told(session.get_one(OutboxEntry, entry_id))
     written = _written(hour, entry_id, kind)
     if written is None:
         return
     with hour.writing() as session:
-        entry, connection = session.get_one(OutboxEntry, entry_id), hour.connection(session)
-        if not outbox.may_leave(connection, entry, hour.now()):
-            return
+        connection, entry = hour.connection(session), as_it_stands(hour, session, entry_id)
+        if entry is None or _told(entry) != told or not outbox.may_leave(connection, entry, hour.now()):
+            return  # something else is right by now: the next run writes that
         outbox.mark_calling(session, entry, at=hour.now(), on=hour.today(connection))
         hour.log(session, "calling", f"Mailing: {entry.why}", **about(entry))
     _send(hour, entry_id, kind, mailer, written)
 
 
 def _written(hour: Hour, entry_id: int, kind: str) -> Mail | None:
-    """Write the mail. Where the ledger's links and PDFs took long, look once more whether it is still right."""
+    """Write the mail. Where the ledger's links and PDFs took long, look at its customer once more."""
     begun_at = hour.now()
-    before = _content(hour, entry_id)
     try:
         mail = letters.write(hour, entry_id)
     except letters.CannotWrite as error:
@@ -210,15 +212,12 @@ def _written(hour: Hour, entry_id: int, kind: str) -> Mail | None:
         with hour.reading() as session:
             customer_id = session.get_one(OutboxEntry, entry_id).customer_id
         _look(hour, [customer_id], [entry_id])
-        if _content(hour, entry_id) != before:
-            return None  # something else is right by now: the next run writes that
     return mail
 
 
-def _content(hour: Hour, entry_id: int) -> str:
-    with hour.reading() as session:
-        entry = session.get(OutboxEntry, entry_id)
-        return entry.content if entry is not None else ""
+def _told(entry: OutboxEntry) -> tuple[str, Any]:
+    """Give what a mail is written from: its facts, and the words a person gave it."""
+    return entry.content, entry.own_words
 
 
 def _send(hour: Hour, entry_id: int, kind: str, mailer: Mailer, mail: Mail) -> None:

@@ -46,6 +46,7 @@ class Hour:
     not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
     tally: Counter[str] = field(default_factory=Counter)
     setbacks: Counter[str] = field(default_factory=Counter)  # by kind of effect: calls in a row that came to nothing
+    heard: dict[str, int] = field(default_factory=dict)  # the log's newest line when a customer was last decided about
     later: list[str] = field(default_factory=list)  # put off by a vendor: the next run goes on
     person: list[str] = field(default_factory=list)  # what only a person can mend
     failed: list[str] = field(default_factory=list)  # what went wrong in ourselves

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 
 from connector import outbox
+from connector.deciding import as_it_stands
 from connector.effects import short_key
 from connector.hour import Hour
 from connector.lanes import about, done, doubt, put_off, refused, settle, wait
@@ -29,10 +30,10 @@ def write(hour: Hour, entry_id: int) -> None:
     """Deliver one planned note, fee or waiver."""
     with hour.writing() as session:
         connection = hour.connection(session)
-        entry = session.get_one(OutboxEntry, entry_id)
-        kind = entry.kind
-        if not outbox.may_leave(connection, entry, hour.now()):
+        entry = as_it_stands(hour, session, entry_id)
+        if entry is None or not outbox.may_leave(connection, entry, hour.now()):
             return
+        kind = entry.kind
         if kind == "late_fee":  # a retry under the same key must say the same
             entry.payload = {**entry.payload, "dated_on": hour.today(connection).isoformat()}
         call = _call(hour, session, connection, entry)

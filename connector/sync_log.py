@@ -17,7 +17,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, insert, select, text, update
+from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, func, insert, or_, select, text, update
 from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
@@ -102,6 +102,24 @@ def holds_line(session: Session, hash_begins: str) -> bool:
     """Tell whether the log has a line whose hash begins so: in a chain that holds, all before it is as it was then."""
     found = session.execute(select(_LOG.c.id).where(_LOG.c.hash.startswith(hash_begins, autoescape=True)).limit(1))
     return found.scalar() is not None
+
+
+def newest_line(session: Session) -> int:
+    """Give the id of the newest line; lines get their ids in the order in which they are committed."""
+    return session.execute(select(func.max(_LOG.c.id))).scalar() or 0
+
+
+def told_since(session: Session, line_id: int, *, connection_id: int, run_id: int, customer_id: str = "") -> bool:
+    """Tell whether somebody else than this run wrote a line after that one: about the company, or this customer of it.
+
+    Whatever a person, a customer or a mail system says leaves a line in the same transaction.
+    """
+    company = or_(_LOG.c.connection_id.is_(None), _LOG.c.connection_id == connection_id)
+    others = or_(_LOG.c.run_id.is_(None), _LOG.c.run_id != run_id)
+    query = select(_LOG.c.id).where(_LOG.c.id > line_id, company, others)
+    if customer_id:
+        query = query.where(_LOG.c.customer_id.in_(["", customer_id]))
+    return session.execute(query.limit(1)).scalar() is not None
 
 
 def verify(session: Session) -> ChainVerdict:

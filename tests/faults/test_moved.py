@@ -6,15 +6,19 @@ import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
+from connector import deciding
 from connector.access.connections import disconnect, pause, resume, set_mode
-from connector.database import writing
+from connector.database import reading, writing
 from connector.people import agreements
-from connector.tables import InvoiceRow
+from connector.people.customers import find_customer, set_customer
+from connector.tables import AnswerRow, InvoiceRow
+from policies.decide import decide
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
 LOOK: dict[str, dict[str, Any]] = {
@@ -48,12 +52,16 @@ def _delete(town: Any, number: str, _customer: str) -> None:
         town.books.void(number)  # Xero deletes drafts alone
 
 
-def _dispute(town: Any, number: str, _customer: str) -> None:
-    with writing(town.installation.engine) as session:
-        row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == number)).one()
-        agreements.dispute(session, row, agreements.Word("Ann", town.installation.now()), why="wrong goods")
+def _said_about_invoice(what: Callable[..., object], **how: Any) -> Change:
+    def say(town: Any, number: str, _customer: str) -> None:
+        with writing(town.installation.engine) as session:
+            row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == number)).one()
+            what(session, row, agreements.Word("Ann", town.installation.now()), **how)
+
+    return say
 
 
+_dispute = _said_about_invoice(agreements.dispute, why="wrong goods")
 SILENT: dict[str, Change] = {
     "paid": lambda town, number, _customer: town.books.pay(number),
     "voided": lambda town, number, _customer: town.books.void(number),
@@ -65,6 +73,27 @@ SILENT: dict[str, Change] = {
     "observed": lambda town, _number, _customer: set_mode(town.installation, town.connection, "observe"),
     "approval asked": lambda town, _number, _customer: set_mode(town.installation, town.connection, "approve"),
     "disconnected": lambda town, _number, _customer: disconnect(town.installation, town.connection),
+}
+
+
+def _set(**changes: Any) -> Change:
+    def say(town: Any, _number: str, customer: str) -> None:
+        with reading(town.installation.engine) as session:
+            found = find_customer(session, customer).external_id
+        set_customer(town.installation, town.connection, found, changes, by="Ann")
+
+    return say
+
+
+SOON = START.date() + timedelta(days=5)
+SAID: dict[str, Change] = {
+    "disputed": _dispute,
+    "promised": _said_about_invoice(agreements.promise, on=SOON),
+    "paused": _said_about_invoice(agreements.pause, until=None),
+    "held": _set(hold_until_on=SOON),
+    "no reminders": _set(no_reminders=True),
+    "nothing": lambda *_nothing: None,
+    "another name": _set(contact_name="Bea"),  # the mail is about the same: it leaves
 }
 
 
@@ -111,6 +140,29 @@ def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) 
             resume(town.installation, town.connection)
             set_mode(town.installation, town.connection, "live")
             town.sandbox.clock.advance(timedelta(minutes=20))
+
+
+def test_what_is_said_between_the_look_and_the_mail_is_heard(quick_town: Any) -> None:
+    """All are looked at together; each one's word comes when the mail system is asked whether his address works."""
+    with quick_town(START, "quickbooks") as town:
+        town.live()
+        said = {f"accounts@said{place}.example": change for place, change in enumerate(SAID.values())}
+        numbers = {address: late_customer(town, f"Said{place} Ltd") for place, address in enumerate(said)}
+        asked: list[str] = []
+
+        def say(request: Any) -> None:
+            address = unquote(request.path.rpartition("/")[2])
+            if address not in asked:
+                asked.append(address)
+                said[address](town, numbers[address], f"{address[9:].partition('.')[0].title()} Ltd")
+
+        town.sandbox.faults.call(say, vendor="sendgrid", method="GET", path="suppression/")
+        result = town.run()
+        assert (result.outcome, sorted(asked)) == ("ok", sorted(said))
+        assert [to[0] for to, _subject in town.mails()] == list(said)[-2:]
+        town.sandbox.faults.clear()
+        town.run()
+        assert len(town.mails()) == 2
 
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["xero"])
@@ -168,3 +220,50 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
             town.run()
         assert town.books.fees() == {}
         assert town.outbox("calling", "planned", "doubt") == []
+
+
+def test_a_fee_is_not_charged_on_what_was_disputed_while_another_was(quick_town: Any) -> None:
+    """Both fees are looked at together; the second is disputed while the first is posted."""
+    with quick_town(START, "xero") as town:
+        town.live()
+        town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
+        numbers = {name: late_customer(town, name) for name in ("First Ltd", "Second Ltd")}
+        rule = town.sandbox.faults.call(
+            lambda _request: _dispute(town, numbers["Second Ltd"], ""),
+            times=1,
+            vendor="xero",
+            method="PUT",
+            path="/Invoices$",
+        )
+        for _time in range(5):
+            assert town.run().outcome == "ok"
+            if rule.fired:
+                break
+            town.sandbox.clock.advance(timedelta(days=4))
+        assert len(town.books.fees()) == 1
+        town.run()
+        assert len(town.books.fees()) == 1
+        assert town.outbox("calling", "doubt") == []
+
+
+def test_what_is_said_while_a_company_is_decided_about_counts_at_the_next_run(
+    quick_town: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with quick_town(START, "xero") as town:
+        town.connect()
+        number = late_customer(town, "Slow Ltd")
+        said: list[str] = []
+
+        def slow(*facts: Any) -> Any:
+            if not said:
+                said.append(number)
+                _dispute(town, number, "")
+            return decide(*facts)
+
+        monkeypatch.setattr(deciding, "decide", slow)
+        codes: list[str] = []
+        for _run in range(2):
+            town.run()
+            with reading(town.installation.engine) as session:
+                codes += session.scalars(select(AnswerRow.code))  # type: ignore[call-overload]
+        assert codes == ["past_due", "disputed"]

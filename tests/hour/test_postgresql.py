@@ -13,7 +13,8 @@ from sqlalchemy.engine import URL
 from sqlmodel import SQLModel
 
 from connector import lease, sync_log
-from connector.database import open_engine, reading, upgrade
+from connector.database import open_engine, reading, upgrade, writing
+from connector.people import agreements
 from connector.people.customers import find_customer
 from connector.people.invoices import find_invoice
 from connector.portal import answers, links
@@ -44,7 +45,16 @@ def shared(postgresql_url: URL, town_at: Any, noon: Any) -> Iterator[Any]:
 def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared: Any) -> None:
     shared.books.customer("Ashdown Ltd")
     number = shared.books.invoice("Ashdown Ltd", "1200.00", due_on=shared.today - timedelta(days=6))
+    shared.books.customer("Birch & Co")
+    disputed = shared.books.invoice("Birch & Co", "300.00", due_on=shared.today - timedelta(days=6))
     shared.live()
+
+    def dispute(_request: Any) -> None:  # after the look, when the mail system is asked about his address
+        with writing(shared.installation.engine) as session:
+            word = agreements.Word("Ann", shared.installation.now())
+            agreements.dispute(session, find_invoice(session, disputed), word, why="wrong goods")
+
+    shared.sandbox.faults.call(dispute, times=1, vendor="sendgrid", path="suppression/.*birch")
     for _hour in range(2):
         assert shared.run().outcome == "ok"
         shared.sandbox.clock.advance(timedelta(hours=1))
