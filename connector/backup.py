@@ -29,6 +29,7 @@ from connector import sync_log
 from connector.access.private_files import private_file, private_folder, sync_folder
 from connector.database import DatabaseError, knows_revision, open_engine, sqlite_file, upgrade, writing
 from connector.tables import Connection, OutboxEntry, Stored
+from policies.wording import moment
 
 _STAMP, _RESTORED = "backup", "restored"
 _UNKNOWN_AGE = timedelta(days=30)
@@ -183,13 +184,13 @@ def _make_ready(file: Path, backup: Backup | None, at: datetime) -> None:
 
 def _mark(session: Session, backup: Backup | None, at: datetime) -> None:
     made_at = backup.made_at if backup else None
-    of = f"a backup of {made_at:%d %b %Y %H:%M} UTC" if made_at else "a copy of unknown age"
+    of = f"a backup of {moment(made_at)}" if made_at else "a copy of unknown age"
     _let_all_wait(session, made_at, at, of=of, backup_id=backup.id if backup else "")
 
 
 def mark_put_back(session: Session, made_at: datetime | None, at: datetime) -> None:
     """Mark a database that somebody put back by hand, and that knows nothing after ``made_at``, as a restore does."""
-    of = f"a copy of {made_at:%d %b %Y %H:%M} UTC, by hand" if made_at else "a copy of unknown age, by hand"
+    of = f"a copy of {moment(made_at)}, by hand" if made_at else "a copy of unknown age, by hand"
     _let_all_wait(session, made_at, at, of=of, backup_id="")
 
 

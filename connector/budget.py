@@ -18,6 +18,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.tables import Budget, Connection
+from policies.wording import moment
 from providers.errors import RateLimited
 
 DAY_RESERVE = 50  # of a day's calls, for writes: notes and fees of mails already sent still find a way out
@@ -168,9 +169,7 @@ class CallBudget:
         own = [(name, limit.blocked_until_at) for name, limit in self._limits.items()]
         for name, until in [*self._blocked, *own]:
             if until is not None and until > self.now():
-                message = (
-                    f"the ledger's limit of calls ({name}) is reached; it is asked again from {until:%d %b %H:%M} UTC"
-                )
+                message = f"the ledger's limit of calls ({name}) is reached; it is asked again from {moment(until)}"
                 raise Spared(message, limit=name, not_before_at=until)
 
     def _is_over(self, limit: _Limit) -> bool:

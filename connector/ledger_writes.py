@@ -16,6 +16,7 @@ from connector.hour import Hour
 from connector.lanes import about, done, doubt, put_off, refused, settle, wait
 from connector.people import writeback
 from connector.tables import Connection, InvoiceRow, OutboxEntry
+from policies import wording
 from providers.errors import RateLimited, Reconnect, Rejected, TryLater, Unknown
 from providers.ledger import LateFeeInvoice, Posted
 
@@ -160,7 +161,7 @@ def _told_of(session: Session, connection: Connection, entry: OutboxEntry) -> st
     """Tell of the mail, fee or waiver that a note follows from."""
     parent = session.get_one(OutboxEntry, entry.parent_id)
     on = (parent.ended_at or parent.planned_at).astimezone(ZoneInfo(connection.time_zone)).date()
-    day = f"{on.day} {on:%b %Y}"
+    day = wording.day(on)
     invoice = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
     number = invoice.number if invoice is not None else entry.invoice_id
     payload = parent.payload

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from policies.receivables import Step
@@ -61,6 +61,16 @@ def sum_of(amount: Decimal, currency: str) -> str:
 def day(on: date) -> str:
     """Write a day: ``3 Dec 2026``."""
     return f"{on.day} {_MONTHS[on.month]} {on.year}"
+
+
+def moment(at: datetime) -> str:
+    """Write an instant to the minute, in the zone it is given in: ``3 Dec 2026 14:05 UTC``."""
+    return f"{day(at)} {at:%H:%M %Z}"
+
+
+def month(on: date) -> str:
+    """Write a month: ``Dec 2026``."""
+    return f"{_MONTHS[on.month]} {on.year}"
 
 
 def days(count: int) -> str:

@@ -16,6 +16,7 @@ from connector import sync_log
 from connector.database import reading, writing
 from connector.installation import Installation
 from connector.tables import ApiToken, Connection
+from policies.wording import day
 
 SCOPES = {
     "read": "reads everything of its companies",
@@ -73,20 +74,20 @@ def make(
         raise ApiTokenError(f"There is no scope {scope!r}; there are {', '.join(SCOPES)}.")
     if not 1 <= days <= DAYS_MAX:
         raise ApiTokenError(f"A token lives between 1 and {DAYS_MAX} days.")
-    token = PREFIX + secrets.token_urlsafe(32)
+    expires_at, token = at + timedelta(days=days), PREFIX + secrets.token_urlsafe(32)
     row = ApiToken(
         name=name,
         token_hash=_hash(token),
         begins=token[:_SHOWN_LETTERS],
         scopes=" ".join(list(SCOPES)[: list(SCOPES).index(scope) + 1]),
         companies=None if companies is None else sorted(set(companies)),
-        expires_at=at + timedelta(days=days),
+        expires_at=expires_at,
         made_by=by,
         made_at=at,
     )
     session.add(row)
     session.flush()
-    text = f"{by} made the API token {name} ({row.begins}…), which {SCOPES[scope]}, until {row.expires_at:%Y-%m-%d}."
+    text = f"{by} made the API token {name} ({row.begins}…), which {SCOPES[scope]}, until {day(expires_at)}."
     sync_log.write(session, at=at, kind="token_made", text=text)
     return row, token
 

@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.access.consent import ConsentError, begin_consent, consent_outcome, finish_consent
-from connector.access.tokens import fresh_token, living_connections, token_source
+from connector.access.tokens import connect_again, fresh_token, living_connections, token_source
 from connector.database import reading, writing
 from connector.installation import Installation, Uncounted
 from connector.mirror.places import has_come
@@ -219,7 +219,7 @@ def _revoke(installation: Installation, row: Connection) -> str:
 
 def _refuse_if_disconnected(row: Connection) -> None:
     if row.health == DISCONNECTED:
-        message = f"{row.name} is disconnected; connect it again first: duewell connect {row.provider}"
+        message = f"{row.name} is disconnected. {connect_again(row.provider)}"
         raise DisconnectedError(message)
 
 

@@ -229,7 +229,7 @@ def connections_of(installation: Installation, ids: Sequence[int]) -> list[Conne
 
 
 def _again(provider: LedgerProvider) -> str:
-    return f"Begin again with: duewell connect {provider.name}"
+    return f"Begin again on the page Companies, or with: duewell connect {provider.name}"
 
 
 def _hash(state: str) -> str:

@@ -99,14 +99,14 @@ def _read(installation: Installation, grant_id: int) -> _Stored:
     with reading(installation.engine) as session:
         grant = session.get(Grant, grant_id)
     if grant is None:
-        message = "this connection has no grant any more; connect it again"
+        message = "this connection has no grant any more; connect it again on the page Companies"
         raise Reconnect(message)
     if grant.dead_why:
         raise Reconnect(grant.dead_why)
     try:
         return _Stored(grant, json.loads(installation.keyring.decrypt(grant.token, bound_to(grant))))
     except KeyringError as locked:  # restored without its key, say
-        message = f"the stored token cannot be opened ({locked}). Connect again: duewell connect {grant.provider}"
+        message = f"the stored token cannot be opened ({locked}). {connect_again(grant.provider)}"
         raise Reconnect(message) from locked
 
 
@@ -162,7 +162,7 @@ def _save(installation: Installation, stored: _Stored, token: JsonObject, asked_
 def _bury(installation: Installation, grant: Grant, refused: Reconnect) -> Reconnect:
     """Write down that the grant is dead, on every connection that lived on it, with the words to mend it."""
     title = installation.providers[grant.provider].title
-    why = f"{title} no longer accepts this grant ({refused}). Connect it again: duewell connect {grant.provider}"
+    why = f"{title} no longer accepts this grant ({refused}). {connect_again(grant.provider)}"
     with writing(installation.engine) as session:
         row = session.get_one(Grant, grant.id)
         row.dead_why, row.refresh_started_at = why, None
@@ -170,6 +170,11 @@ def _bury(installation: Installation, grant: Grant, refused: Reconnect) -> Recon
             connection.health, connection.health_why = "reconnect", why
             sync_log.write(session, at=installation.now(), kind="reconnect", text=why, connection_id=connection.id)
     return Reconnect(why, reference=refused.reference)
+
+
+def connect_again(provider: str) -> str:
+    """Say how a company is connected again: it is read at the terminal, in mails, and on pages beside the button."""
+    return f"Connect it again on its page, or with: duewell connect {provider}"
 
 
 def dead_grant(session: Session, connection: Connection) -> Grant | None:

@@ -108,6 +108,7 @@ def pause(
     """Stop running a connection, or all of them, until a day or until it is resumed."""
     from connector.access.connections import NONE_YET, describe
     from connector.access.connections import pause as do_pause
+    from policies.wording import day
 
     until_on = parse_day(until) if until else None
     with opened() as installation:
@@ -119,7 +120,7 @@ def pause(
     if not rows:
         say(NONE_YET)
     for row in rows:
-        when = f"It goes on by itself on {until_on}, or with" if until_on else "It goes on with"
+        when = f"It goes on by itself on {day(until_on)}, or with" if until_on else "It goes on with"
         put(f"{row.short_name}: paused. {when}: duewell connections resume {row.short_name}")
 
 

@@ -17,12 +17,13 @@ from sqlmodel import col
 import migrations
 from connector import sync_log
 from connector.access.keyring import KEY_FILE, KeyringError
-from connector.access.tokens import bound_to
+from connector.access.tokens import bound_to, connect_again
 from connector.commands import doctor_of_mail
 from connector.commands.findings import BAD, OK, WARNING, Check, Finding, get
 from connector.database import reading, schema_revision, sqlite_file
 from connector.installation import Installation
 from connector.tables import Connection, Grant, WebhookEndpoint
+from policies.wording import moment
 
 _SKEW_ODD, _SKEW_BAD = timedelta(seconds=60), timedelta(minutes=5)
 _LATE_RUNS = 3
@@ -106,13 +107,13 @@ def _keys(installation: Installation) -> Iterator[Finding]:
         try:
             json.loads(installation.keyring.decrypt(grant.token, bound_to(grant)))
         except KeyringError as problem:
-            mend = f"Put the old key back into DUEWELL_SECRET_KEYS or {KEY_FILE}, or: duewell connect {grant.provider}"
+            mend = f"Put the old key back into DUEWELL_SECRET_KEYS or {KEY_FILE}. Or: {connect_again(grant.provider)}"
             yield Finding(f"keys.{grant.id}", BAD, f"A token cannot be opened: {problem}.", mend)
             continue
         opened += 1
         older += installation.keyring.needs_rotation(grant.token)
         if grant.refresh_started_at is not None:
-            text = f"A refresh at {grant.provider} was cut off at {grant.refresh_started_at:%Y-%m-%d %H:%M} UTC."
+            text = f"A refresh at {grant.provider} was cut off at {moment(grant.refresh_started_at)}."
             yield Finding(
                 f"keys.{grant.id}.refresh",
                 WARNING,
@@ -169,12 +170,14 @@ def _connections(installation: Installation) -> Iterator[Finding]:
     with reading(installation.engine) as session:
         rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
     if not rows:
-        yield Finding("connections", WARNING, "No company is connected.", "duewell connect xero (or quickbooks)")
+        mend = "Connect one on the page Companies, or with: duewell connect xero (or quickbooks)"
+        yield Finding("connections", WARNING, "No company is connected.", mend)
     late = timedelta(minutes=installation.settings.duewell_interval_minutes * _LATE_RUNS)
     for row in rows:
         name = f"connection.{row.short_name}"
         if row.health in {"reconnect", "failing", "person"}:
-            mend = f"duewell connect {row.provider}" if row.health == "reconnect" else f"duewell log {row.short_name}"
+            look = f"Look at its runs on its page, or: duewell log {row.short_name}"
+            mend = connect_again(row.provider) if row.health == "reconnect" else look
             yield Finding(name, BAD, f"{row.name}: {row.health}. {row.health_why}", mend)
         elif row.health != "disconnected" and not row.paused_why and _is_late(installation, row, late):
             mend = "Keep `duewell serve` running, or call `duewell run` every hour."

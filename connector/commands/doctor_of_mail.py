@@ -15,6 +15,7 @@ from connector.database import reading
 from connector.installation import Installation, mailer_name
 from connector.settings import reached_by_customers
 from connector.tables import MailEvent, OutboxEntry
+from policies.wording import day
 
 _FREE_MAIL = {
     "gmail.com",
@@ -85,7 +86,7 @@ def events(installation: Installation) -> Iterator[Finding]:
         untold_at = session.scalar(untold)
     if untold_at is not None and installation.now() - untold_at > _EVENTS_LATE:
         mend = "Look at SendGrid, Settings, Mail Settings, Event Webhook: is it on, signed, and does it lead here?"
-        yield Finding("mail.events", WARNING, f"Nothing was told of mail that left on {untold_at:%Y-%m-%d}.", mend)
+        yield Finding("mail.events", WARNING, f"Nothing was told of mail that left on {day(untold_at)}.", mend)
     else:
         yield Finding("mail.events", OK, "Signed events of SendGrid are taken.")
 

@@ -242,11 +242,13 @@ def _replayed(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say whether the recorded decisions come out the same when they are made again from the facts of their day."""
     if not decisions:
         return []
+    from policies.wording import moment
+
     odd = [each for each in decisions if not each["same_again"]]
     if not odd:
         many = "the decision comes" if len(decisions) == 1 else f"all {len(decisions)} decisions come"
         return [f"Made again from the facts of the day, {many} out the same."]
-    return [f"Decided on {each['at']:%Y-%m-%d %H:%M}: {each['why']} Made again, {each['note']}" for each in odd]
+    return [f"Decided on {moment(each['at'])}: {each['why']} Made again, {each['note']}" for each in odd]
 
 
 def _put_csv(entries: list[dict[str, Any]]) -> None:

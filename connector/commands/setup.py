@@ -77,6 +77,7 @@ def backup(
     Everything may run on meanwhile.
     """
     from connector.backup import write_backup
+    from policies.wording import moment
 
     with opened() as installation:
         made = write_backup(installation.engine, file, at=installation.now())
@@ -84,7 +85,7 @@ def backup(
     if as_json:
         put_json({"id": made.id, "file": str(file), "made_at": made.made_at})
     else:
-        put(f"{file} holds everything of {made.made_at:%Y-%m-%d %H:%M:%S} UTC.")
+        put(f"{file} holds everything of {moment(made.made_at)}.")
     say(f"Its tokens can be opened only with the key of this installation ({key_file}): keep that too, and elsewhere.")
 
 
@@ -98,12 +99,13 @@ def restore(
     from connector.backup import restore_backup
     from connector.installation import utc_now
     from connector.settings import load_settings
+    from policies.wording import moment
 
     if not file.is_file():
         raise CommandError(f"There is no file {file}.")
     settings = load_settings()
     done = restore_backup(settings.duewell_database_url, file, at=utc_now())
-    of = f" of {done.backup.made_at:%Y-%m-%d %H:%M:%S} UTC" if done.backup else ""
+    of = f" of {moment(done.backup.made_at)}" if done.backup else ""
     if as_json:
         kept = str(done.kept_aside) if done.kept_aside else None
         put_json({"id": done.backup.id if done.backup else None, "file": str(file), "kept_aside": kept})

@@ -6,14 +6,15 @@ after a person's "it did not arrive" from leaving twice.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from sqlalchemy import or_, select
 from sqlmodel import Session, col
 
 from connector import outbox
 from connector.access import bookkeeper
-from connector.database import writing
+from connector.database import reading, writing
 from connector.installation import Installation
 from connector.letters import suppression
 from connector.letters.plain_text import one_line
@@ -30,15 +31,28 @@ _WORDS = {
     "unsubscribe": "was answered by unsubscribing from everything",
 }
 _KEY_MAX = 500
+_AT_ONCE = 5000  # so many ids fit into one query on both databases
 
 
 def receive(installation: Installation, events: Iterable[Event]) -> int:
-    """Take events in, in one commit; return how many of them are new."""
+    """Take events in, in one commit; return how many of them are new.
+
+    Most are copies of what is known: a batch of those is answered without waiting for anybody who writes.
+    """
+    told: dict[str, Event] = {}
+    for event in events:
+        told.setdefault(event.id, event)
+    with reading(installation.engine) as session:
+        told = _new(session, told)
+    if not told:
+        return 0
     with writing(installation.engine) as session:
-        fresh = [event for event in events if _keep(installation, session, event)]
-        for event in fresh:
-            _apply(installation, session, event)
-        return len(fresh)
+        told = _new(session, told)
+        session.add_all([_row(event, installation.now()) for event in told.values()])
+        entries = _entries(session, {event.key for event in told.values() if event.key})
+        for event in told.values():
+            _apply(installation, session, entries.get(event.key), event)
+        return len(told)
 
 
 def proof_of(session: Session, key: str) -> str | None:
@@ -47,25 +61,41 @@ def proof_of(session: Session, key: str) -> str | None:
     return None if found is None else found.reference or found.id
 
 
-def _keep(installation: Installation, session: Session, event: Event) -> bool:
-    if session.get(MailEvent, event.id) is not None:
-        return False
-    row = MailEvent(
+def _new(session: Session, told: dict[str, Event]) -> dict[str, Event]:
+    """Leave out what is known already."""
+    known: set[str] = set()
+    for some in _chunks(told):
+        known.update(session.scalars(select(col(MailEvent.id)).where(col(MailEvent.id).in_(some))))
+    return {name: event for name, event in told.items() if name not in known}
+
+
+def _entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEntry]:
+    found: dict[str, OutboxEntry] = {}
+    for some in _chunks(keys):
+        rows = session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(some)))
+        found |= {row.key: row for row in rows}
+    return found
+
+
+def _chunks(names: Collection[str]) -> Iterator[list[str]]:
+    every = sorted(names)
+    for start in range(0, len(every), _AT_ONCE):
+        yield every[start : start + _AT_ONCE]
+
+
+def _row(event: Event, now: datetime) -> MailEvent:
+    return MailEvent(
         id=event.id,
         key=event.key[:_KEY_MAX],
         kind=event.kind,
         address=event.address,
         reference=event.reference,
         at=event.at,
-        received_at=installation.now(),
+        received_at=now,
     )
-    session.add(row)
-    session.flush()
-    return True
 
 
-def _apply(installation: Installation, session: Session, event: Event) -> None:
-    entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.key) == event.key)).first() if event.key else None
+def _apply(installation: Installation, session: Session, entry: OutboxEntry | None, event: Event) -> None:
     if entry is not None:
         _settle(installation, session, entry, event)
         if not entry.delivery or FATES.index(event.kind) > FATES.index(entry.delivery):

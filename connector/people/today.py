@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from connector.people import exceptions
 from connector.tables import AnswerRow, Connection, CustomerRow, OutboxEntry, SyncRun, Task
+from policies.wording import moment
 
 STALE_AFTER = timedelta(hours=26)
 SHOWN_MAX = 25
@@ -125,7 +126,7 @@ def _troubles(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[s
     if row.paused_why:
         yield f"Paused: {row.paused_why}"
     elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
-        yield f"Its books were last read on {row.pulled_at.day} {row.pulled_at:%b at %H:%M} UTC."
+        yield f"Its books were last read on {moment(row.pulled_at)}."
 
 
 def tasks(session: Session, companies: Mapping[int, Company], *, size: int, offset: int = 0) -> list[dict[str, Any]]:

@@ -20,6 +20,7 @@ from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope
 from connector.reports.words import listed, short
 from policies.habits import Forecast, forecast
+from policies.wording import day
 
 WEEKS = 8
 IN_80_PERCENT = 1.2816  # standard deviations to either side that hold 80 % of a normal distribution
@@ -172,7 +173,7 @@ def _note(currency: str, found: Expected) -> str:
 
 
 def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
-    spans = [Span(f"{row['on']:%d %b}", row["expected"], row["low"], row["high"]) for row in rows]
+    spans = [Span(day(row["on"]).rpartition(" ")[0], row["expected"], row["low"], row["high"]) for row in rows]
     whole = sum(row["expected"] for row in rows)
     told = listed(
         f"week from {span.label}: {short(span.value or 0)}, between {short(span.low or 0)} and {short(span.high or 0)}"

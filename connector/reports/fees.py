@@ -15,7 +15,8 @@ from sqlmodel import Session, SQLModel
 from connector.reports.outstanding import month_ends
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import Scope, of
-from connector.reports.words import listed, month, short
+from connector.reports.words import listed, short
+from policies.wording import month
 
 _CHARGED, _WAIVED = "late_fee", "waive_fee"
 

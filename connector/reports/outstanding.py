@@ -13,7 +13,8 @@ from sqlmodel import Session, SQLModel
 from connector.money import from_e4
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope, of
-from connector.reports.words import listed, month
+from connector.reports.words import listed
+from policies.wording import month
 
 MONTHS = 12
 SALES_DAYS = 90

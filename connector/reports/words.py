@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date
 from decimal import Decimal
 
 _THOUSAND, _MILLION = 10_000, 1_000_000
@@ -17,11 +16,6 @@ def short(amount: Decimal | float) -> str:
     if abs(value) >= _THOUSAND:
         return f"{value / 1000:,.1f}k"
     return f"{value:,.0f}"
-
-
-def month(on: date) -> str:
-    """Say a month: Nov 26."""
-    return f"{on:%b %y}"
 
 
 def listed(parts: Iterable[str]) -> str:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from connector.money import from_e4
+from policies import wording
 
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
@@ -28,13 +29,13 @@ def moment(value: datetime | None, zone: str = "UTC") -> str | Markup:
     if value is None:
         return "never"
     there = value.astimezone(ZoneInfo(zone))
-    shown = f"{day(there)} {there:%H:%M} {there:%Z}"
+    shown = wording.moment(there)
     return Markup('<time datetime="{}">{}</time>').format(f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown)
 
 
 def day(value: date | None) -> str:
     """Show a day to a person, written as in the sentences: ``3 Dec 2026``."""
-    return "" if value is None else f"{value.day} {value:%b %Y}"
+    return "" if value is None else wording.day(value)
 
 
 def money(value: str | Decimal, currency: str) -> str:

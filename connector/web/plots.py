@@ -122,10 +122,10 @@ def _scale(most: float) -> list[Markup]:
 
 def _labels(spans: Sequence[Span], step: float, *, middle: bool = True) -> list[Markup]:
     """Write as many labels below as have room, the last one always."""
-    every = max(1, ceil(46 / step))
+    every = max(1, ceil(54 / step))
     start = _LEFT + (step / 2 if middle else 0)
     return [
-        _text(min(start + place * step, _WIDTH - 18), _HEIGHT - 6, span.label, "middle", "quiet")
+        _text(min(start + place * step, _WIDTH - 24), _HEIGHT - 6, span.label, "middle", "quiet")
         for place, span in enumerate(spans)
         if (len(spans) - 1 - place) % every == 0
     ]

@@ -139,7 +139,7 @@ def test_sender_calendar_and_health_say_how_it_is(office: Office, owner: Any) ->
     left_at = office.clock.at - timedelta(days=3)
     mail: dict[str, Any] = {"key": "m", "kind": "mail", "state": "done", "customer_id": "c", "payload": {}}
     office.store(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
-    assert "Nothing was told of mail that left on 2026-06-07." in owner.get("/settings/sender").text
+    assert "Nothing was told of mail that left on 7 Jun 2026." in owner.get("/settings/sender").text
     office.store(MailEvent(id="e", kind="delivered", at=office.clock.at, received_at=office.clock.at))
     assert "Nothing was told" not in owner.get("/settings/sender").text
     owner.get("/settings/calendar")
