@@ -96,8 +96,8 @@ def _batches(hour: Hour, closed: set[str]) -> Iterator[list[int]]:
         for seen in _looked_at(hour, some, by_customer):
             looked_at = hour.now()
             for customer in seen:
-                if not _looked_lately(hour, looked_at):
-                    _look(hour, [customer], by_customer[customer])
+                if not _looked_lately(hour, looked_at) and not _seen(hour, customer, by_customer[customer]):
+                    continue
                 yield _still_ready(hour, customer, kinds - closed)
 
 
@@ -109,10 +109,19 @@ def _looked_at(hour: Hour, some: Sequence[str], entries: Mapping[str, list[int]]
         if len(some) == 1:
             _cannot_look(hour, some[0], no)
             return
-        for customer in some:
-            yield from _looked_at(hour, [customer], entries)
+        yield from ([customer] for customer in some if _seen(hour, customer, entries[customer]))
         return
     yield some
+
+
+def _seen(hour: Hour, customer_id: str, entry_ids: Sequence[int]) -> bool:
+    """Look at one customer; where the ledger refuses that, say so: nothing is sent to him."""
+    try:
+        _look(hour, [customer_id], entry_ids)
+    except Rejected as no:
+        _cannot_look(hour, customer_id, no)
+        return False
+    return True
 
 
 def _cannot_look(hour: Hour, customer_id: str, no: Rejected) -> None:
@@ -202,17 +211,16 @@ def _written(hour: Hour, entry_id: int, kind: str) -> Mail | None:
     begun_at = hour.now()
     try:
         mail = letters.write(hour, entry_id)
-    except letters.CannotWrite as error:
-        refused(hour, entry_id, str(error))
-        return None
-    except (Reconnect, TryLater) as unread:
-        wait(hour, kind, unread)
-        return None
-    if kind == "mail" and not _looked_lately(hour, begun_at):
+        if kind == "owner_mail" or _looked_lately(hour, begun_at):
+            return mail
         with hour.reading() as session:
             customer_id = session.get_one(OutboxEntry, entry_id).customer_id
-        _look(hour, [customer_id], [entry_id])
-    return mail
+        return mail if _seen(hour, customer_id, [entry_id]) else None
+    except letters.CannotWrite as error:
+        refused(hour, entry_id, str(error))
+    except (Reconnect, TryLater) as unread:
+        wait(hour, kind, unread)
+    return None
 
 
 def _told(entry: OutboxEntry) -> tuple[str, Any]:

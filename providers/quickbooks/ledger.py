@@ -11,7 +11,7 @@ from providers.http import READ, unclear
 from providers.ledger import Choice, Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
 from providers.quickbooks import countries, mapping, queries, waivers
 from providers.quickbooks.client import Client
-from providers.quickbooks.pull import CDC_FULL, Pull
+from providers.quickbooks.pull import CDC_FULL, CDC_REACH, Pull
 from providers.quickbooks.reader import Reader, merged
 from providers.quickbooks.shapes import CdcReply, CompanyInfo, Found, Linkable, Preferences, QueryReply, Single
 from providers.quickbooks.writes import Writer
@@ -126,11 +126,12 @@ class QuickBooksLedger:
     def _moved(self, customer_ids: Sequence[str], now: datetime) -> Found:
         """What moved since the pull, deletions too; where that is too much, all payments and credits of these."""
         since = self._pulled_since or mapping.utc(now - LOOK_BACK).isoformat(timespec="seconds")
-        body = self._client.changes(("Customer", "Payment", "CreditMemo"), since)
-        reply = queries.decoded(body, CdcReply, READ)
-        found = merged(found for response in reply.cdc_response for found in response.query_response)
-        if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_FULL:
-            return found
+        if now - datetime.fromisoformat(since) < CDC_REACH:  # a machine may sleep for weeks in the middle of an hour
+            body = self._client.changes(("Customer", "Payment", "CreditMemo"), since)
+            reply = queries.decoded(body, CdcReply, READ)
+            found = merged(found for response in reply.cdc_response for found in response.query_response)
+            if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_FULL:
+                return found
         some = [queries.one_of("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
         return merged(part for of in some for entity in ("CreditMemo", "Payment") for part in self._pages(entity, of))
 

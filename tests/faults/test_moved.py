@@ -178,6 +178,37 @@ def test_who_has_paid_a_part_is_asked_for_the_rest(quick_town: Any, provider: st
         assert "180.00" in town.books.notes(number)[0]
 
 
+def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what_the_ledger_says(
+    quick_town: Any,
+) -> None:
+    """Found by the campaign: the look of weeks ago reaches further back than QuickBooks remembers."""
+    with quick_town(START, "quickbooks") as town:
+        town.live()
+        faults = town.sandbox.faults
+
+        def asleep(meanwhile: timedelta, then: int = 0) -> Any:
+            def wake(_request: object) -> None:
+                town.sandbox.clock.advance(meanwhile)
+                if then:
+                    faults.refuse(then, times=9, vendor="quickbooks", path="/cdc$")
+
+            rule = faults.call(wake, times=1, vendor="quickbooks", path="/pdf$")
+            result = town.run()
+            assert rule.fired == 1
+            faults.clear()
+            return result
+
+        late_customer(town, "Refused Ltd")
+        refused = asleep(timedelta(minutes=3), 400)
+        assert "would not show the invoices" in refused.why
+        assert "fault of duewell" not in refused.why
+        assert asleep(timedelta(minutes=3), 503).outcome == "later"
+        assert town.mails() == []
+        assert asleep(timedelta(days=40)).outcome == "ok"
+        town.run()  # the mail of weeks ago is not right any more: another is written
+        assert len(mailed_to(town, "Refused Ltd")) == 1
+
+
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["quickbooks"])
 def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:

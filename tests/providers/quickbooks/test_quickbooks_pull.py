@@ -266,6 +266,16 @@ def test_a_look_sees_what_was_paid_deleted_and_left_unapplied_a_minute_ago(small
     assert page.cursor == ""
 
 
+def test_a_look_of_a_machine_that_slept_for_weeks_reads_all_of_the_customers(small: Any) -> None:
+    open_ = small.books.add_invoice("Ada", 30)["Id"]
+    customer = small.books.customer("Ada")["Id"]
+    small.pull()
+    small.books.pay_unapplied("Ada", 25)
+    small.sandbox.clock.advance(timedelta(days=40))
+    page = small.ledger.look([open_], [customer], small.now)
+    assert sum(one.unapplied for one in page.payments) == 25
+
+
 def test_a_look_without_a_pull_before_keeps_discounts_and_addresses(company: Any) -> None:
     invoices = all_of(company.pull(), "invoices")
     discounted = next(one for one in invoices.values() if one.discount_amount)
