@@ -161,7 +161,7 @@ def _read_stamp(file: Path) -> Backup | None:
             (revision,) = reader.execute("SELECT version_num FROM alembic_version").fetchone()
             stamp = reader.execute("SELECT value FROM stored_fact WHERE name = ?", (_STAMP,)).fetchone()
     except sqlite3.DatabaseError as error:
-        message = f"{file} is not a database of duewell: {error}"
+        message = f"{file} is not a database of duewell ({error}); name one that `duewell backup` wrote"
         raise DatabaseError(message) from error
     if not knows_revision(revision):
         message = f"{file} was written by a newer duewell (its schema is {revision}); update duewell first"

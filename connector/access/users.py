@@ -178,7 +178,7 @@ def _address(email: str) -> str:
     address = email.strip().lower()
     name, at, domain = address.rpartition("@")
     if not (name and at and domain) or len(address) > 254 or any(letter.isspace() for letter in address):
-        message = f"{email!r} is not a mail address."
+        message = f"{email!r} is not a mail address; write it like ann@example.com."
         raise UserError(message)
     return address
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ OneOrAllArgument = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
 ]
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
+ID_MAX = 2**31 - 1  # what both databases count up to
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -70,6 +72,17 @@ def parse_contact(text: str) -> tuple[str, str]:
     from connector.access.team import address_of
 
     return ("", "") if text.strip().lower() == "none" else address_of(parse_person(text))
+
+
+@contextmanager
+def named(file: Path | None, fault: type[Exception], verdict: str) -> Iterator[None]:
+    """Name the document in which a fault was found, and say that nothing came of it."""
+    try:
+        yield
+    except fault as problem:
+        name = "What stdin says" if str(file) == "-" else file
+        told = f"{name} {verdict}; nothing was changed.\n{problem}" if file else str(problem)
+        raise CommandError(told) from problem
 
 
 def read_document(file: Path) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import sys
@@ -16,22 +14,21 @@ from connector.commands.terminal import (
     CommandError,
     JsonOption,
     LogGroup,
-    clean,
     group,
     opened,
     put,
     put_json,
     put_table,
     say,
+    unless_unconnected,
     within,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 log = group(LogGroup, "The sync log: the story of every run. `duewell log CONNECTION` shows that of one company.")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _FOREVER = 1_000_000
 
 
@@ -80,6 +77,7 @@ def plan(
 
     with opened() as installation, counting("deciding") as watch:
         items = make_plan(installation, within(installation, connection), days, watch=watch)
+        nothing = unless_unconnected(installation, f"Nothing would go out in the next {days} days.")
     if as_json:
         put_json(items)
     elif items:
@@ -96,7 +94,7 @@ def plan(
         put_table(items, {**columns, "of": "INVOICES", "amount": "SUM", "currency": "", "why": "WHY"})
         say("Planned, not promised: who pays meanwhile hears nothing.")
     else:
-        say(f"Nothing would go out in the next {days} days.")
+        say(nothing)
 
 
 def explain(
@@ -130,6 +128,7 @@ def show(
     """Show the log of one connection or of all."""
     from connector import sync_log
     from connector.access.connections import listing
+    from connector.commands.spreadsheet import csv_lines
     from connector.database import reading
     from connector.people import log_search
 
@@ -145,7 +144,7 @@ def show(
     if as_json:
         put_json(entries)
     elif as_csv:
-        _put_csv(entries)
+        sys.stdout.writelines(csv_lines(_csv_rows(entries)))
     else:
         for entry in entries:
             books = "" if inside else f"{entry['connection']}: "
@@ -251,19 +250,9 @@ def _replayed(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"Decided on {moment(each['at'])}: {each['why']} Made again, {each['note']}" for each in odd]
 
 
-def _put_csv(entries: list[dict[str, Any]]) -> None:
-    """Write RFC 4180; a cell that a spreadsheet would take for a formula gets a quote in front."""
+def _csv_rows(entries: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[object]]:
     names = ("id", "at", "connection", "kind", "run_id", "customer_id", "invoice_id", "text", "facts")
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(names)
+    yield names
     for entry in entries:
-        cells = {**entry, "facts": json.dumps(entry["facts"], sort_keys=True, ensure_ascii=False)}
-        writer.writerow([_csv_cell(cells[name]) for name in names])
-    sys.stdout.write(out.getvalue())
-
-
-def _csv_cell(value: object) -> str:
-    text = "" if value is None else value.isoformat() if hasattr(value, "isoformat") else str(value)
-    text = clean(text)
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        told = {"at": entry["at"].isoformat(), "facts": json.dumps(entry["facts"], sort_keys=True, ensure_ascii=False)}
+        yield [{**entry, **told}[name] for name in names]

@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.commands.given import WithinOption, one_of
+from connector.commands.given import ID_MAX, WithinOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, who, within
 
-Ids = Annotated[list[int], typer.Argument(metavar="ID...")]
+Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
+EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell outbox list")]
 outbox = group(ListGroup, "What leaves, left, or waits for you.")
 fees = group(ListGroup, "Late fees: approve them, waive them.")
 _STATES = ("planned", "waiting", "calling", "done", "refused", "doubt")
@@ -68,7 +69,7 @@ def reject_entries(
 
 @outbox.command("edit")
 def edit_entry(
-    entry_id: Annotated[int, typer.Argument(metavar="ID")],
+    entry_id: EntryId,
     *,
     subject: Annotated[str | None, typer.Option(help="What the subject says.")] = None,
     heading: Annotated[str | None, typer.Option(help="What stands on top.")] = None,
@@ -94,7 +95,7 @@ def edit_entry(
 
 @outbox.command("resolve")
 def resolve_entry(
-    entry_id: Annotated[int, typer.Argument(metavar="ID")],
+    entry_id: EntryId,
     *,
     sent: Annotated[bool, typer.Option("--sent", help="It arrived: ask the customer, or the mail system.")] = False,
     not_sent: Annotated[bool, typer.Option("--not-sent", help="It did not arrive: it may leave again.")] = False,

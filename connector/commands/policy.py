@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import OneOrAllArgument, WithinOption, read_document
+from connector.commands.given import ID_MAX, OneOrAllArgument, WithinOption, named, read_document
 from connector.commands.terminal import (
     CommandError,
     JsonOption,
@@ -19,12 +19,14 @@ from connector.commands.terminal import (
     put_list,
     put_table,
     say,
+    unless_unconnected,
     who,
     within,
 )
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
 MaybeFile = Annotated[Path | None, typer.Argument(metavar="FILE", help="A TOML document; default: what is in force.")]
+_NOT_FOLLOWED = "is not a policy duewell would follow"
 policy = group(ShowGroup, "The reminder policy, a TOML document.")
 
 
@@ -37,7 +39,7 @@ def add_to(app: typer.Typer) -> None:
 @policy.command("show")
 def show_policy(
     connection: WithinOption = None,
-    version: Annotated[int | None, typer.Option(help="An earlier version, as it was set.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, max=ID_MAX, help="An earlier version, as it was set.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the policy in force, complete, as a document that can be edited and set."""
@@ -84,12 +86,14 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
     """Check a document, and say where it breaks a rule."""
     from policies.policy import PolicyError, ReminderPolicy
 
-    try:
-        notes = ReminderPolicy.from_toml(read_document(file)).late_fees.notes()
-    except PolicyError as problem:
-        if as_json:
-            put_json({"ok": False, "why": str(problem)})
-        raise CommandError(f"{file} is not a policy duewell would follow:\n{problem}") from problem
+    document = read_document(file)
+    with named(file, PolicyError, _NOT_FOLLOWED):
+        try:
+            notes = ReminderPolicy.from_toml(document).late_fees.notes()
+        except PolicyError as problem:
+            if as_json:
+                put_json({"ok": False, "why": str(problem)})
+            raise
     if as_json:
         put_json({"ok": True, "why": "", "notes": notes})
     else:
@@ -103,9 +107,10 @@ def diff_policy(file: FileArgument, connection: WithinOption = None, as_json: Js
     """Show what a document would alter in the next 30 days."""
     from connector.commands.progress import counting
     from connector.people import trials
-    from policies.policy import ReminderPolicy
+    from policies.policy import PolicyError, ReminderPolicy
 
-    proposed = ReminderPolicy.from_toml(read_document(file))
+    with named(file, PolicyError, _NOT_FOLLOWED):
+        proposed = ReminderPolicy.from_toml(read_document(file))
     with opened() as installation, counting("deciding") as watch:
         changes = trials.difference(installation, within(installation, connection), proposed, watch=watch)
     if as_json:
@@ -125,11 +130,13 @@ def backtest_policy(
     as_json: JsonOption = False,
 ) -> None:
     """Replay a policy over the books' own past: how many mails, to whom, when, how many about what was paid anyway."""
+    from connector.access.connections import NONE_YET
     from connector.commands.progress import counting
     from connector.people import trials
-    from policies.policy import ReminderPolicy
+    from policies.policy import PolicyError, ReminderPolicy
 
-    proposed = ReminderPolicy.from_toml(read_document(file)) if file else None
+    with named(file, PolicyError, _NOT_FOLLOWED):
+        proposed = ReminderPolicy.from_toml(read_document(file)) if file else None
     with opened() as installation, counting("replaying") as watch:
         tests = trials.backtest(installation, within(installation, connection), days, policy=proposed, watch=watch)
     items = [trials.mail_item(test, mail) for test in tests for mail in test.report.mails]
@@ -144,6 +151,9 @@ def backtest_policy(
     if items:
         shown = [{**item, "paid_anyway": "yes" if item["paid_anyway"] else ""} for item in items]
         put_table(shown, {**columns, "paid_anyway": "PAID ANYWAY"})
+    if not tests:
+        say(NONE_YET)
+        return
     say("Payments are those that really came; nobody knows what a mail would have changed.")
 
 
@@ -167,11 +177,12 @@ def set_policy(file: FileArgument, connection: WithinOption = None, as_json: Jso
     """Put a document in force from the next run on."""
     from connector import policies_store
     from connector.database import writing
+    from policies.policy import PolicyError
 
     document = read_document(file)
     with opened() as installation:
         inside = within(installation, connection)
-        with writing(installation.engine) as session:
+        with named(file, PolicyError, _NOT_FOLLOWED), writing(installation.engine) as session:
             at = installation.now()
             version = policies_store.put_in_force(session, document, by=who(), at=at, connection_id=inside)
     if as_json:
@@ -192,5 +203,6 @@ def exceptions(connection: OneOrAllArgument = None, as_json: JsonOption = False)
 
     with opened() as installation:
         rows = every(installation, within(installation, connection))
+        nothing = unless_unconnected(installation, "Nothing in the books looks odd.")
     columns = {"connection": "BOOKS", "customer": "CUSTOMER", "invoice": "INVOICE", "code": "WHAT", "why": "WHY"}
-    put_list(rows, columns, "Nothing in the books looks odd.", as_json=as_json)
+    put_list(rows, columns, nothing, as_json=as_json)

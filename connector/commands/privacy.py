@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from connector.commands.given import one_of
 from connector.commands.terminal import Group, JsonOption, group, opened, put_list, who
 
 privacy = group(Group, "How long what is held is kept.")
@@ -50,9 +51,14 @@ def prune(as_json: JsonOption = False) -> None:
 
 
 def _read(text: str) -> tuple[str, int]:
+    from connector.privacy.retention import DAYS_MAX, KINDS
+
     name, _, count = text.partition("=")
+    one_of(name, KINDS, "kind")
     if count.strip().lower() in {"off", "never"}:
         return name, 0
     if not count.strip().isdecimal() or not int(count):  # nobody who writes 0 days means for good
         raise typer.BadParameter(f"{text!r} is not like decisions=200 or log=off.")
+    if int(count) > DAYS_MAX:
+        raise typer.BadParameter(f"{text!r}: from 1 to {DAYS_MAX} days, or off.")
     return name, int(count)

@@ -33,6 +33,8 @@ def reports(
     from connector.reports.catalogue import REPORTS, TITLES
     from connector.reports.scope import Scope
 
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other.")
     if name is None:
         _list(TITLES, as_json=as_json)
         return

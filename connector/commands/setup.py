@@ -79,6 +79,9 @@ def backup(
     from connector.backup import write_backup
     from policies.wording import moment
 
+    if file.is_dir() or not file.absolute().parent.is_dir():
+        what = f"{file} is a folder" if file.is_dir() else f"There is no folder {file.absolute().parent}"
+        raise CommandError(f"{what}; name a file in a folder that there is. Nothing was written.")
     with opened() as installation:
         made = write_backup(installation.engine, file, at=installation.now())
         key_file = installation.settings.duewell_home / "secret.key"
@@ -102,7 +105,8 @@ def restore(
     from policies.wording import moment
 
     if not file.is_file():
-        raise CommandError(f"There is no file {file}.")
+        what = f"{file} is no file" if file.exists() else f"There is no file {file}"
+        raise CommandError(f"{what}; name one that `duewell backup` wrote. Nothing was changed.")
     settings = load_settings()
     done = restore_backup(settings.duewell_database_url, file, at=utc_now())
     of = f" of {moment(done.backup.made_at)}" if done.backup else ""

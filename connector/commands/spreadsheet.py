@@ -1,10 +1,12 @@
-"""Writes CSV that a spreadsheet shows and never computes: RFC 4180, and no cell begins like a formula."""
+"""Writes CSV that a spreadsheet shows and never computes: RFC 4180; no cell begins like a formula or steers a screen."""
 
 from __future__ import annotations
 
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+
+from connector.commands.terminal import clean
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the wide signs count too
 
@@ -22,5 +24,5 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
 
 def cell(value: object) -> str:
     """Make a value a text that no spreadsheet takes for a formula; numbers of ours stay numbers."""
-    text = "" if value is None else str(value)
+    text = "" if value is None else clean(str(value))
     return f"'{text}" if isinstance(value, str) and text.lstrip(" ").startswith(_FORMULAS) else text

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import WithinOption, parse_contact, parse_day
+from connector.commands.given import ID_MAX, WithinOption, parse_contact, parse_day, parse_person
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
@@ -19,7 +19,7 @@ from connector.commands.terminal import (
     within,
 )
 
-IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", help="As in: duewell tasks list")]
+IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="As in: duewell tasks list")]
 tasks = group(ListGroup, "Work for people: calls, reviews, addresses to find.")
 
 
@@ -70,7 +70,7 @@ def end_tasks(
 
 @tasks.command("outcome")
 def record_outcome(
-    task_id: Annotated[int, typer.Argument(metavar="ID", help="As in: duewell tasks list")],
+    task_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell tasks list")],
     *,
     promised: Annotated[str | None, typer.Option(metavar="D", help="He will pay on this day.")] = None,
     disputed: Annotated[str | None, typer.Option(metavar="WHY", help="He disputes it.")] = None,
@@ -114,6 +114,7 @@ def assign_tasks(
     """Give tasks to somebody else."""
     from connector.people.tasks import assign
 
+    to = parse_person(to)
     with opened() as installation:
         assign(installation, ids, to, by=who())
     if as_json:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.given import WithinOption, read_document
+from connector.commands.given import WithinOption, named, one_of, read_document
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document of words; - reads stdin.")]
 StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="Whose mail: past_due, second_notice …")]
 LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es; default: every language.")]
+_NO_MAIL = "makes no good mail"
 templates = group(ListGroup, "The words of mails: the shipped ones, and your own.")
 
 
@@ -78,6 +79,7 @@ def show_template(
     from connector.letters import mail_words
 
     wanted = _step(step)
+    _how(language, tone)
     with opened() as installation:
         inside = within(installation, connection)
         with reading(installation.engine) as session:
@@ -98,7 +100,9 @@ def check_template(
     """Check a document: it must make a mail about one invoice and about many."""
     from connector.letters import mail_words
 
-    mail_words.check(read_document(file), _step(step))
+    wanted = _step(step)
+    with named(file, mail_words.TemplateError, _NO_MAIL):
+        mail_words.check(read_document(file), wanted)
     if as_json:
         put_json({"id": str(file), "ok": True})
     else:
@@ -114,7 +118,10 @@ def set_template(
     as_json: JsonOption = False,
 ) -> None:
     """Use your own words for a mail from now on; they are checked first."""
-    _set(step, read_document(file), connection, language, as_json=as_json)
+    from connector.letters.mail_words import TemplateError
+
+    with named(file, TemplateError, _NO_MAIL):
+        _set(step, read_document(file), connection, language, as_json=as_json)
 
 
 @templates.command("reset")
@@ -138,12 +145,14 @@ def preview_template(
 ) -> None:
     """Show a mail with the figures of a real invoice; nothing is sent."""
     from connector.letters.mail_preview import as_text, preview
+    from connector.letters.mail_words import TemplateError
 
-    document = read_document(file) if file else ""
-    with opened() as installation:
+    wanted, document = _step(step), read_document(file) if file else ""
+    _how(language, tone)
+    with named(file, TemplateError, _NO_MAIL), opened() as installation:
         inside = within(installation, connection)
         how = {"document": document, "language": language, "tone": tone}
-        mail = preview(installation, _step(step), invoice, connection_id=inside, **how)
+        mail = preview(installation, wanted, invoice, connection_id=inside, **how)
     if as_json:
         put_json(
             {"id": invoice, "step": step, "to": mail.to, "subject": mail.subject, "text": mail.text, "html": mail.html}
@@ -156,8 +165,10 @@ def _set(step: str, document: str, connection: str | None, language: str, *, as_
     from connector.database import writing
     from connector.letters import mail_words
 
+    wanted = _step(step)
+    _how(language)
     with opened() as installation:
-        inside, wanted = within(installation, connection), _step(step)
+        inside = within(installation, connection)
         with writing(installation.engine) as session:
             mail_words.set_words(
                 session,
@@ -175,12 +186,16 @@ def _set(step: str, document: str, connection: str | None, language: str, *, as_
 
 
 def _step(text: str) -> Step:
+    from connector.letters.mails import MAILED
     from policies.receivables import Step
 
-    try:
-        return Step(text.strip().lower().replace("-", "_"))
-    except ValueError:
-        from connector.letters.mails import MAILED
+    return Step(one_of(text.strip().lower().replace("-", "_"), [each.value for each in MAILED], "mail"))
 
-        message = f"There is no step {text!r}; mails are: {', '.join(each.value for each in MAILED)}."
-        raise typer.BadParameter(message) from None
+
+def _how(language: str, tone: str = "") -> None:
+    """Refuse a language or a tone in which there are no words; the shipped ones would be shown for them unasked."""
+    from connector.letters.languages import LANGUAGES
+    from connector.letters.mails import TONES
+
+    one_of(language, ("", *LANGUAGES), "language")
+    one_of(tone, ("", *TONES), "tone")

@@ -112,6 +112,15 @@ def within(installation: Installation, name: str | None) -> int | None:
     return None if name is None else id_of(installation, name)
 
 
+def unless_unconnected(installation: Installation, nothing: str) -> str:
+    """Say that there is nothing; where no company is connected yet, that this is why."""
+    from connector.access.connections import NONE_YET, listing
+    from connector.database import reading
+
+    with reading(installation.engine) as session:
+        return nothing if listing(session) else NONE_YET
+
+
 def find_ids(session: Session, names: Sequence[str]) -> list[Connection]:
     """Find the connections named, or all that are not disconnected where none is."""
     from connector.access.connections import connected, find_connection

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import CompaniesOption, one_of
+from connector.commands.given import ID_MAX, CompaniesOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, say, who
 
 tokens = group(ListGroup, "API tokens: what programs sign in with at /api/v1.")
@@ -66,7 +66,7 @@ def create_token(
 
 @tokens.command("revoke")
 def revoke_token(
-    token_id: Annotated[int, typer.Argument(metavar="ID", help="As in: duewell tokens list")],
+    token_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell tokens list")],
     as_json: JsonOption = False,
 ) -> None:
     """End a token at once."""

@@ -56,7 +56,7 @@ def test_words_that_fail_are_refused_and_change_nothing(town: Any) -> None:
     code, listed, _ = duewell("templates", "list", "--json")
     assert code == 0
     assert {row["words"] for row in json.loads(listed)} == {"shipped"}
-    assert duewell("templates", "show", "call")[0] == 1
+    assert duewell("templates", "show", "call")[0] == 2
     assert duewell("templates", "show", "no_such_step")[0] == 2
 
 

@@ -139,6 +139,7 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["connect", "sage"],
         ["outbox", "approve"],
         ["outbox", "approve", "x"],
+        ["outbox", "approve", "99999999999999999999"],
         ["outbox", "resolve", "1"],
         ["outbox", "resolve", "1", "--sent", "--not-sent"],
         ["outbox", "edit", "1"],
@@ -157,6 +158,10 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["privacy", "retention", "mails=0"],
         ["connections", "owner", "1", "nobody in particular"],
         ["reports", "taxes"],
+        ["reports", "ageing", "--json", "--csv"],
+        ["templates", "show", "call"],
+        ["templates", "show", "past_due", "--language", "klingon"],
+        ["tasks", "assign", "1", "--to", "nobody"],
         ["tokens", "create", "books", "everything"],
         ["tokens", "create", "books", "read", "--days", "0"],
         ["users", "add", "ann@example.com", "king"],
@@ -386,6 +391,11 @@ def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command
     assert duewell("log", "verify").exit_code == 0
 
 
+def test_where_nothing_is_connected_that_is_why_nothing_is_shown(duewell: Command) -> None:
+    for command in ("plan", "exceptions", "policy backtest"):
+        assert "duewell connect xero" in duewell(*command.split()).err
+
+
 def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, books: Connection) -> None:
     everything = json.loads(duewell("log", "--json").out)
     assert all(isinstance(line["facts"], dict) for line in everything)
@@ -455,6 +465,7 @@ def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, books: Con
     refused = duewell("policy", "set", str(file))
     assert (refused.exit_code, refused.out) == (1, "")
     assert "past_due" in refused.err
+    assert f"{file} is not a policy duewell would follow; nothing was changed." in refused.err
     assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
 
 
@@ -470,6 +481,8 @@ def test_a_backup_is_put_back(duewell: Command, installation: Installation, book
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["mode"] == "observe"
     assert duewell("restore", str(tmp_path / "nothing.db")).exit_code == 1
+    nowhere = duewell("backup", str(tmp_path / "nowhere" / "copy.db"))
+    assert (nowhere.exit_code, f"There is no folder {tmp_path / 'nowhere'}" in nowhere.err) == (1, True)
 
 
 def test_a_worker_on_one_sqlite_file_says_what_it_needs(duewell: Command) -> None:
