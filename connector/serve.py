@@ -19,6 +19,7 @@ from connector.outgoing import deliver
 from connector.privacy import retention
 from connector.run import run_connection
 from connector.scheduler import Scheduler
+from connector.settings import is_this_machine
 from connector.web.app import make_app
 
 ERRANDS = (deliver.work, retention.work)
@@ -37,7 +38,7 @@ def serve(installation: Installation, host: str, port: int, *, tell: Callable[[s
     scheduler = Scheduler(installation, run_connection, errands=ERRANDS)
     app = make_app(installation, scheduler, *([host] if not _is_any(host) else []))
     config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-    if not _is_loopback(host) and not installation.settings.duewell_base_url.startswith("https://"):
+    if not is_this_machine(host) and not installation.settings.duewell_base_url.startswith("https://"):
         log.warning("%s can be reached from other machines: put https before it, and say so in DUEWELL_BASE_URL", host)
     listening = _listen(host, port)  # before anything runs: a second `serve` must not start runs and then fail
     link = first_link(installation)
@@ -90,15 +91,6 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_any(host: str) -> bool:

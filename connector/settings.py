@@ -39,7 +39,8 @@ class SettingsError(Exception):
     """A setting that is unknown or has a bad value; ``str()`` is the one line that names it."""
 
 
-def _is_this_machine(host: str) -> bool:
+def is_this_machine(host: str) -> bool:
+    """Tell whether a host name or address leads nowhere but to this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -52,7 +53,7 @@ def reached_by_customers(base_url: str) -> bool:
     """Tell whether a customer's mail program can open an address: https, and not this machine or this house alone."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    if parts.scheme != "https" or _is_this_machine(host) or host.endswith((".local", ".internal", ".lan")):
+    if parts.scheme != "https" or is_this_machine(host) or host.endswith((".local", ".internal", ".lan")):
         return False
     try:
         return ipaddress.ip_address(host).is_global
@@ -74,7 +75,7 @@ def _web_address(value: str) -> str:
 def _vendor_address(value: str) -> str:
     value = _web_address(value)
     parts = urlsplit(value)
-    if parts.scheme == "http" and not _is_this_machine(parts.hostname or ""):
+    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
         message = "must begin with https:// (http only for a server on this machine): tokens travel to it"
         raise ValueError(message)
     return value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import queue
 import sys
@@ -27,6 +26,7 @@ from connector.access.consent import (
 )
 from connector.commands.terminal import in_words
 from connector.installation import Installation
+from connector.settings import is_this_machine
 from connector.tables import Connection
 from connector.web.callback import CallbackAnswer, answer_callback
 from connector.web.guard import HEADERS, hosts_of, is_allowed, port_of
@@ -117,7 +117,7 @@ def _read_some(descriptor: int) -> bytes:
 def _listening(installation: Installation, provider_name: str, state: str, tell: Tell) -> Iterator[None]:
     """Answer at the installation's own address while it is free; else ``serve`` is there and answers."""
     base = installation.settings.duewell_base_url
-    if not _is_here(urlsplit(base).hostname or ""):
+    if not is_this_machine(urlsplit(base).hostname or ""):
         tell(
             f"The redirect goes to {base}: either `duewell serve` of this installation answers there, or you paste it."
         )
@@ -193,15 +193,6 @@ def _handler(installation: Installation, provider_name: str, state: str, tell: T
             """Say nothing: the line would hold the code."""
 
     return Handler
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def has_screen() -> bool:

@@ -1,4 +1,4 @@
-"""Writes CSV that a spreadsheet shows and never computes: RFC 4180; no cell begins like a formula or steers a screen."""
+"""Writes CSV that a spreadsheet shows and never computes: RFC 4180; no cell begins like a formula or steers a tty."""
 
 from __future__ import annotations
 
