@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperation
+from functools import lru_cache
 from itertools import repeat
 
 _TENTHOUSANDTH = Decimal("0.0001")
@@ -39,6 +40,7 @@ def to_e4_column(amounts: Sequence[Decimal]) -> list[int]:
     return column if fits else [to_e4(amount) for amount in amounts]  # which names the one that is wrong
 
 
+@lru_cache(maxsize=65_536)  # totals come again: as what is due, and as round sums
 def from_e4(e4: int) -> Decimal:
     """Turn whole ten-thousandths back into an amount with two decimals, or three or four where they matter."""
     decimals = 2 if e4 % 100 == 0 else 3 if e4 % 10 == 0 else 4

@@ -71,23 +71,19 @@ def billed(connection_id: int) -> ColumnElement[bool]:
 
 def _thresholds(session: Session, connection_id: int, since_on: date) -> dict[str, Thresholds]:
     """Find the totals at the percentiles (nearest rank) in the database: only they are read, not fifty thousand."""
-    ranked = (
-        select(
-            _INVOICE.c.currency,
-            _INVOICE.c.total_e4,
-            func.row_number().over(partition_by=_INVOICE.c.currency, order_by=_INVOICE.c.total_e4).label("rank"),
-            func.count().over(partition_by=_INVOICE.c.currency).label("count"),
+    ours = (billed(connection_id), _INVOICE.c.issued_on >= since_on)
+    counts = session.execute(select(_INVOICE.c.currency, func.count()).where(*ours).group_by(_INVOICE.c.currency)).all()
+
+    def total_at(currency: str, rank: int) -> Decimal:
+        query = select(_INVOICE.c.total_e4).where(*ours, _INVOICE.c.currency == currency)
+        return from_e4(session.execute(query.order_by(_INVOICE.c.total_e4).offset(rank - 1).limit(1)).scalar_one())
+
+    return {
+        currency: Thresholds(
+            *(total_at(currency, -(-count * percent // 100)) for percent in (_LARGE_PERCENT, _MEDIUM_PERCENT))
         )
-        .where(billed(connection_id), _INVOICE.c.issued_on >= since_on)
-        .subquery()
-    )
-    found: defaultdict[str, list[Decimal]] = defaultdict(list)
-    for percent in (_LARGE_PERCENT, _MEDIUM_PERCENT):
-        nearest = (ranked.c.count * percent + 99) // 100  # rounded up
-        query = select(ranked.c.currency, ranked.c.total_e4).where(ranked.c.rank == nearest)
-        for currency, total_e4 in session.execute(query):
-            found[currency].append(from_e4(total_e4))
-    return {currency: Thresholds(*totals) for currency, totals in found.items()}
+        for currency, count in counts
+    }
 
 
 def _places(session: Session, connection_id: int, since_on: date) -> dict[str, Place]:

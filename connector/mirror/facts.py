@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -98,9 +98,27 @@ def reachable(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
     return replace(customer, suppressed_why=customer.suppressed_why or f"{first}: {suppressed[first.lower()]}")
 
 
+class Said(NamedTuple):
+    """What a person set for an invoice, as the columns of its settings are called; as it stands here: nothing."""
+
+    disputed_on: date | None = None
+    dispute_why: str = ""
+    promised_on: date | None = None
+    paused: bool = False
+    paused_until_on: date | None = None
+
+
+NOTHING_SAID = Said()
+# What is read of an invoice, in the order in which ``invoice_of`` unpacks it: a row's names are looked up slowly.
+INVOICE_COLUMNS = (
+    "external_id", "number", "customer_id", "currency", "issued_on", "due_on", "total_e4", "due_e4", "status",
+    "sent_to_customer", "settled_on", "promised_on", "discount_e4", "discount_until_on", "ledger_fee",
+)  # fmt: skip
+
+
 def invoice_of(
-    row: SqlRow,
-    setting: SqlRow | None,
+    row: Sequence[Any],
+    said: Said | SqlRow,
     changes: tuple[BalanceChange, ...],
     thresholds: Thresholds | None,
     *,
@@ -109,29 +127,33 @@ def invoice_of(
     plan: PaymentPlan | None = None,
 ) -> Invoice:
     """Give the facts of an invoice. One whose newest version could not be read is paused: it may be paid by now."""
-    total = from_e4(row.total_e4)
-    offered = row.discount_e4 is not None and row.discount_until_on is not None
+    (
+        external_id, number, customer_id, currency, issued_on, due_on, total_e4, due_e4, status,
+        sent_to_customer, settled_on, promised_on, discount_e4, discount_until_on, ledger_fee,
+    ) = row  # fmt: skip
+    total = from_e4(total_e4)
+    offered = discount_e4 is not None and discount_until_on is not None
     return Invoice(
-        id=row.external_id,
-        number=row.number,
-        customer_id=row.customer_id,
-        currency=row.currency,
-        issued_on=row.issued_on,
-        due_on=row.due_on,
+        id=external_id,
+        number=number,
+        customer_id=customer_id,
+        currency=currency,
+        issued_on=issued_on,
+        due_on=due_on,
         total=total,
-        due=from_e4(row.due_e4),
-        status=InvoiceStatus(row.status),
-        sent_to_customer=row.sent_to_customer,
+        due=from_e4(due_e4),
+        status=InvoiceStatus(status),
+        sent_to_customer=sent_to_customer,
         size=size_by(total, thresholds) if thresholds else Size.SMALL,
-        settled_on=row.settled_on,
-        discount=Discount(from_e4(row.discount_e4), row.discount_until_on) if offered else None,
+        settled_on=settled_on,
+        discount=Discount(from_e4(discount_e4), discount_until_on) if offered else None,
         fee_of=fee_of,
-        ledger_fee=row.ledger_fee,
-        disputed_on=setting.disputed_on if setting else None,
-        dispute_why=setting.dispute_why if setting else "",
-        promised_on=(setting.promised_on if setting else None) or row.promised_on,
-        paused=unreadable or bool(setting and setting.paused),
-        paused_until_on=setting.paused_until_on if setting and not unreadable else None,
+        ledger_fee=ledger_fee,
+        disputed_on=said.disputed_on,
+        dispute_why=said.dispute_why,
+        promised_on=said.promised_on or promised_on,
+        paused=unreadable or said.paused,
+        paused_until_on=None if unreadable else said.paused_until_on,
         changes=changes,
         plan=plan,
     )

@@ -13,6 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 
+@lru_cache(maxsize=4096)
 def country_code(country: str) -> str:
     """Return the ISO 3166 alpha-2 code of a country given as a code of two or three letters or by name, else ""."""
     said = _folded(country)

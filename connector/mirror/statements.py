@@ -21,6 +21,8 @@ from sqlmodel import SQLModel
 from connector.mirror import customer_habits
 from connector.mirror.company_picture import Picture, billed, picture
 from connector.mirror.facts import (
+    INVOICE_COLUMNS,
+    NOTHING_SAID,
     Fee,
     balance_change,
     company_of,
@@ -53,6 +55,7 @@ _TABLES = SQLModel.metadata.tables
 _INVOICE = _TABLES["invoice"]
 T = TypeVar("T")
 SqlRow = Row[Any]
+Ids = list[str] | Select[tuple[str]]
 
 
 class Loaded(NamedTuple):
@@ -141,7 +144,6 @@ class _Reader:
 
     def _load(self, chunk: list[str]) -> Loaded:
         theirs = self._theirs(chunk)
-        invoices = self._rows(select(_INVOICE).where(theirs(_INVOICE), self._on_statement()))
         history = self._history(theirs)
         deeds = self._deeds(theirs)
         return Loaded(
@@ -153,7 +155,7 @@ class _Reader:
             ),
             history=history,
             habits=customer_habits.habits(self._session, self._here, history, self._picture.norm, self._today),
-            invoices=self._invoices(invoices),
+            invoices=self._invoices(theirs),
             credits=self._credits(theirs),
             deeds=deeds,
         )
@@ -186,39 +188,42 @@ class _Reader:
                 live_since_at=self._connection.live_since_at,
             )
 
-    def _invoices(self, rows: Sequence[SqlRow]) -> dict[str, list[Invoice]]:
-        ids = [row.external_id for row in rows]
-        settings = self._by(
-            select(_TABLES["invoice_setting"]).where(self._named(_TABLES["invoice_setting"], ids, "invoice_id")),
-            "invoice_id",
-        )
+    def _invoices(self, theirs: Callable[[Table], ColumnElement[bool]]) -> dict[str, list[Invoice]]:
+        on_statement = (theirs(_INVOICE), or_(_INVOICE.c.is_open, _INVOICE.c.settled_on >= self._settled_since()))
+        ids = select(_INVOICE.c.external_id).where(*on_statement)  # a query: handing over thousands of ids is slow
+        setting = _TABLES["invoice_setting"]
+        said = self._by(select(setting).where(self._named(setting, ids, "invoice_id")), "invoice_id")
         changes, plans = self._changes(ids), self._plans(ids)
+        fees, unreadable, thresholds = self._fees, self._unreadable, self._picture.thresholds
+        query = select(*(_INVOICE.c[name] for name in INVOICE_COLUMNS), _INVOICE.c.reference).where(*on_statement)
+        query = query.order_by(_INVOICE.c.due_on, _INVOICE.c.number, _INVOICE.c.external_id)
         found: defaultdict[str, list[Invoice]] = defaultdict(list)
-        for row in rows:
-            found[row.customer_id].append(
+        for *row, reference in self._session.execute(query).all():
+            external_id, number, customer_id, currency = row[:4]
+            found[customer_id].append(
                 invoice_of(
                     row,
-                    settings.get(row.external_id),
-                    tuple(changes.get(row.external_id, ())),
-                    self._picture.thresholds.get(row.currency),
-                    fee_of=self._fees.get(row.external_id) or self._fee_by_number(row),
-                    unreadable=row.external_id in self._unreadable,
-                    plan=plans.get(row.external_id),
+                    said.get(external_id, NOTHING_SAID),
+                    tuple(changes.get(external_id, ())),
+                    thresholds.get(currency),
+                    fee_of=fees.get(external_id) or self._fee_by_number(number, reference, customer_id),
+                    unreadable=external_id in unreadable,
+                    plan=plans.get(external_id),
                 )
             )
         return found
 
-    def _changes(self, invoice_ids: list[str]) -> dict[str, list[BalanceChange]]:
+    def _changes(self, invoices: Ids) -> dict[str, list[BalanceChange]]:
         application = _TABLES["application"]
-        query = select(application).where(self._named(application, invoice_ids, "invoice_id"))
+        query = select(application).where(self._named(application, invoices, "invoice_id"))
         query = query.order_by(application.c.applied_on, application.c.source_id)
         return self._lists(query, "invoice_id", balance_change)
 
-    def _plans(self, invoice_ids: list[str]) -> dict[str, PaymentPlan]:
+    def _plans(self, invoices: Ids) -> dict[str, PaymentPlan]:
         """Read the payment plans that are kept; a broken one is void for good."""
         agreement = _TABLES["agreement"]
         query = select(agreement).where(
-            self._named(agreement, invoice_ids, "invoice_id"), agreement.c.kind == "plan", agreement.c.state == "open"
+            self._named(agreement, invoices, "invoice_id"), agreement.c.kind == "plan", agreement.c.state == "open"
         )
         return {row.invoice_id: plan_of(row) for row in self._session.execute(query)}
 
@@ -279,20 +284,17 @@ class _Reader:
                 self._fees[row.reference] = row.invoice_id
             self._charged[row.id] = fee_of_entry(row)
 
-    def _fee_by_number(self, row: SqlRow) -> str | None:
+    def _fee_by_number(self, number: str, reference: str, customer_id: str) -> str | None:
         """Know our fee invoice by its number where the outbox forgot it (a new home, an old backup)."""
-        if not (row.number.startswith(_FEE_NUMBERS) and row.reference):
+        if not (number.startswith(_FEE_NUMBERS) and reference):
             return None
         original = select(_INVOICE.c.external_id).where(
             _INVOICE.c.connection_id == self._here,
-            _INVOICE.c.number == row.reference,
-            _INVOICE.c.customer_id == row.customer_id,
+            _INVOICE.c.number == reference,
+            _INVOICE.c.customer_id == customer_id,
         )
         found: str | None = self._session.execute(original.limit(1)).scalar()
         return found
-
-    def _on_statement(self) -> ColumnElement[bool]:
-        return or_(_INVOICE.c.is_open, _INVOICE.c.settled_on >= self._settled_since())
 
     def _settled_since(self) -> date:
         return self._today - timedelta(days=self._settled_days)
@@ -300,11 +302,8 @@ class _Reader:
     def _theirs(self, chunk: list[str]) -> Callable[[Table], ColumnElement[bool]]:
         return lambda table: self._named(table, chunk, "customer_id")
 
-    def _named(self, table: Table, ids: list[str], column: str = "external_id") -> ColumnElement[bool]:
+    def _named(self, table: Table, ids: Ids, column: str = "external_id") -> ColumnElement[bool]:
         return and_(table.c.connection_id == self._here, table.c[column].in_(ids))
-
-    def _rows(self, query: Select[Any]) -> Sequence[SqlRow]:
-        return self._session.execute(query.order_by(_INVOICE.c.due_on, _INVOICE.c.number, _INVOICE.c.external_id)).all()
 
     def _scalars(self, query: Select[Any]) -> Sequence[Any]:
         return self._session.execute(query).scalars().all()
