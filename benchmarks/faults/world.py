@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, event
 
 from benchmarks.faults.in_process import InProcess
+from connector import database
 from connector.access.connections import set_mode
 from connector.access.keyring import Keyring
 from connector.database import reading
@@ -138,6 +139,7 @@ class World:
         self.kept.append(engine.pool)
         engine.url = engine.url.set(database=str(self.database))
         engine.dispose(close=False)
+        engine.update_execution_options(**{database._LINE: database._Line()})  # noqa: SLF001 - the dead stand in no line
 
     def spoil(self, at_begin: str, patience_s: float = 30) -> None:
         """Let every transaction from now on begin with a statement; "" makes the database whole again."""
