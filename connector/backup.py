@@ -247,7 +247,11 @@ def _refuse_to_overwrite(file: Path, source: Path) -> None:
     if file.samefile(source):
         message = f"{file} is the database itself; name another file"
         raise DatabaseError(message)
-    if _read_stamp(file) is None:
+    try:
+        stamp = _read_stamp(file)
+    except DatabaseError:  # a file of another kind
+        stamp = None
+    if stamp is None:
         message = f"{file} exists and is no backup; name another file"
         raise DatabaseError(message)
 

@@ -174,7 +174,7 @@ def _bury(installation: Installation, grant: Grant, refused: Reconnect) -> Recon
 
 def connect_again(provider: str) -> str:
     """Say how a company is connected again: it is read at the terminal, in mails, and on pages beside the button."""
-    return f"Connect it again on its page, or with: duewell connect {provider}"
+    return f"Connect it again with the button on its page, or with: duewell connect {provider}"
 
 
 def dead_grant(session: Session, connection: Connection) -> Grant | None:

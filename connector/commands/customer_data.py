@@ -9,7 +9,7 @@ import typer
 
 from connector.commands.given import CustomerArgument, WithinOption
 from connector.commands.people import customers
-from connector.commands.terminal import JsonOption, opened, put, put_json, say, who, within
+from connector.commands.terminal import CommandError, JsonOption, opened, put, put_json, say, who, within
 
 if TYPE_CHECKING:
     from connector.installation import Installation
@@ -67,6 +67,8 @@ def export(
         write_to(file, told)
     except FileExistsError:
         raise typer.BadParameter(f"{file} is there already: name a new file.") from None
+    except FileNotFoundError:
+        raise CommandError(f"There is no folder {file.absolute().parent}; name a file in one that there is.") from None
     rows = {name: len(part) for name, part in told.items() if isinstance(part, list)}
     if as_json:
         put_json({"id": found.external_id, "customer": found.name, "file": str(file), "rows": rows})

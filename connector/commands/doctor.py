@@ -178,7 +178,8 @@ def _connections(installation: Installation) -> Iterator[Finding]:
         if row.health in {"reconnect", "failing", "person"}:
             look = f"Look at its runs on its page, or: duewell log {row.short_name}"
             mend = connect_again(row.provider) if row.health == "reconnect" else look
-            yield Finding(name, BAD, f"{row.name}: {row.health}. {row.health_why}", mend)
+            why = row.health_why.removesuffix(mend).strip()  # it ends in the same words
+            yield Finding(name, BAD, f"{row.name}: {row.health}. {why}", mend)
         elif row.health != "disconnected" and not row.paused_why and _is_late(installation, row, late):
             mend = "Keep `duewell serve` running, or call `duewell run` every hour."
             yield Finding(name, WARNING, f"{row.name} has not run for more than {late}.", mend)

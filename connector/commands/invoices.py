@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,10 +180,9 @@ def _instalments(texts: list[str]) -> list[Instalment]:
     found = []
     for text in texts if texts != ["none"] else []:
         on_text, _, amount = text.partition("=")
-        on = parse_day(on_text)
         try:
-            found.append(Instalment(on, Decimal(amount))) if on else None
-        except InvalidOperation:
+            found.append(Instalment(date.fromisoformat(on_text), Decimal(amount)))
+        except (ValueError, InvalidOperation):
             raise typer.BadParameter(f"{text!r} is no instalment; write it like 2026-07-01=400.") from None
     return found
 

@@ -23,6 +23,7 @@ from policies.receivables import Instalment
 from policies.wording import day, sum_of
 
 EVERY: dict[str, int | None] = {"month": None, "two-weeks": 14, "week": 7}  # days between equal parts; None: by months
+YEAR_MAX = 2999  # days are reckoned with: beyond the last day there is, a company's whole hour would break
 DISPUTE_TASKS = ("dispute_raised", "dispute_review")
 
 
@@ -67,6 +68,7 @@ def promise(session: Session, invoice: InvoiceRow, word: Word, *, on: date | Non
     if on < today_of(session, invoice, word):
         message = f"{day(on)} is over: a promise is for today or a day to come."
         raise AgreementError(message)
+    _refuse_beyond_reason(on)
     row.promised_on = on
     _begin(session, invoice, word, "promise", why=why, until_on=on)
     _tell(session, invoice, word, "promise", f"is promised to be paid on {on}" + (f": {why}" if why else ""))
@@ -98,6 +100,8 @@ def pause(session: Session, invoice: InvoiceRow, word: Word, *, until: date | No
     if until is not None and until <= today_of(session, invoice, word):
         message = f"A pause until {day(until)} would be over already: name a day to come."
         raise AgreementError(message)
+    if until is not None:
+        _refuse_beyond_reason(until)
     row = _setting(session, invoice, word)
     row.paused, row.paused_until_on = True, until
     _begin(session, invoice, word, "pause", why=why, until_on=until)
@@ -140,6 +144,7 @@ def sentence(agreement: Agreement) -> str:
 
 def equal_parts(invoice: InvoiceRow, count: int, first_on: date, days_between: int | None) -> list[Instalment]:
     """Split what is due into equal parts, by months or by a number of days; the last takes what does not divide."""
+    _refuse_beyond_reason(first_on)
     due = from_e4(invoice.due_e4)
     part = (due / count).quantize(Decimal("0.01"))
     amounts = [part] * (count - 1) + [due - part * (count - 1)]
@@ -175,6 +180,7 @@ def _check(instalments: Sequence[Instalment], invoice: InvoiceRow, today: date) 
     if days[0] < today or any(later <= sooner for sooner, later in pairwise(days)):
         message = "The instalments' days have to come one after another, from today on."
         raise AgreementError(message)
+    _refuse_beyond_reason(days[-1])
     try:
         parts = [to_e4(each.amount) for each in instalments]
     except MoneyError as odd:
@@ -189,6 +195,12 @@ def _check(instalments: Sequence[Instalment], invoice: InvoiceRow, today: date) 
             f"The instalments make {sum_of(from_e4(planned), invoice.currency)}, but"
             f" {sum_of(from_e4(due), invoice.currency)} is due on {invoice.number}."
         )
+        raise AgreementError(message)
+
+
+def _refuse_beyond_reason(on: date) -> None:
+    if on.year > YEAR_MAX:
+        message = f"The year of {day(on)} cannot be right; the last one is {YEAR_MAX}."
         raise AgreementError(message)
 
 

@@ -17,6 +17,7 @@ from connector.letters.languages import LANGUAGES
 from connector.mirror.places import has_come
 from connector.money import from_e4
 from connector.paging import Part, cut, of_keys
+from connector.people.agreements import YEAR_MAX
 from connector.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from policies.wording import day
 
@@ -143,6 +144,9 @@ def settings_of(session: Session, connection_id: int, customer_id: str) -> dict[
 def _refuse_what_means_nothing(connection: Connection, changes: Mapping[str, Any], now: datetime) -> None:
     known_language(changes.get("language") or "")
     until = changes.get("hold_until_on")
+    if until is not None and until.year > YEAR_MAX:
+        message = f"The year of {day(until)} cannot be right; the last one is {YEAR_MAX}."
+        raise BadSettingError(message)
     if until is not None and has_come(until, connection.time_zone, now):
         message = (
             f"A hold until {day(until)} would be over already, so nothing would be held back. Name a day to come;"

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from connector import sync_log
+from connector.access.tokens import connect_again
 from connector.cli import app
 from connector.database import reading, writing
 from connector.installation import Installation
@@ -319,12 +320,23 @@ def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
     assert "invoice INV-1 is disputed: wrong sum" in duewell("log", books.short_name).out
 
 
+def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Command, books: Connection) -> None:
+    for what in (["invoices", "promise", "INV-1"], ["invoices", "pause", "INV-1", "--until"]):
+        said = duewell(*what, "9999-12-31")
+        assert (said.exit_code, "cannot be right" in said.err) == (1, True)
+    assert duewell("customers", "set", "c1", "--hold-until", "9999-12-31").exit_code == 1
+    assert duewell("plan", "--days", "3", "--json").exit_code == 0
+
+
 def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, books: Connection) -> None:
     (first, _second) = json.loads(duewell("invoices", "--json").out)
     short = duewell("invoices", "plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
     assert short.exit_code == 1
     assert f"{first['due']} is due on INV-1" in short.err.replace(",", "")
-    assert duewell("invoices", "plan", "INV-1").exit_code == 2
+    for wrong in ([], ["none=120.50"], ["2030-01-31=120.50", "none"], ["2030-01-31=much"]):
+        assert duewell("invoices", "plan", "INV-1", *wrong).exit_code == 2
+    far = duewell("invoices", "plan", "INV-1", "--parts", "3", "--first", "9999-12-01")
+    assert (far.exit_code, "The year of 1 Dec 9999 cannot be right" in far.err) == (1, True)
     assert (
         duewell("invoices", "plan", "INV-1", "--parts", "3", "--first", "2030-01-31", "--why", "by mail").exit_code == 0
     )
@@ -481,6 +493,9 @@ def test_a_backup_is_put_back(duewell: Command, installation: Installation, book
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["mode"] == "observe"
     assert duewell("restore", str(tmp_path / "nothing.db")).exit_code == 1
+    (tmp_path / "letter.txt").write_text("Dear all")
+    other = duewell("backup", str(tmp_path / "letter.txt"))
+    assert (other.exit_code, "exists and is no backup; name another file" in other.err) == (1, True)
     nowhere = duewell("backup", str(tmp_path / "nowhere" / "copy.db"))
     assert (nowhere.exit_code, f"There is no folder {tmp_path / 'nowhere'}" in nowhere.err) == (1, True)
 
@@ -542,12 +557,14 @@ def test_doctor_judges_each_connection(
     vendors.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
     with writing(installation.engine) as session:
         row = session.get_one(Connection, books.id)
-        row.health, row.health_why, row.own_reminders = "reconnect", "the grant is dead", True
+        row.health, row.own_reminders = "reconnect", True
+        row.health_why = f"The grant is dead. {connect_again('quickbooks')}"
         session.get_one(Grant, row.grant_id).refresh_started_at = NOW
     told = json.loads(duewell("doctor", "--json").out)
     findings = {item["id"]: item for item in told}
     assert len(findings) == len(told)
     assert findings[f"connection.{books.short_name}"]["mend"].endswith("page, or with: duewell connect quickbooks")
+    assert findings[f"connection.{books.short_name}"]["text"].endswith("The grant is dead.")
     assert findings[f"connection.{books.short_name}.reminders"]["verdict"] == "warning"
     assert findings["scopes.sendgrid"]["verdict"] == "ok"
     assert findings["keys"]["verdict"] == "ok"

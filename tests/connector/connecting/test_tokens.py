@@ -145,7 +145,7 @@ def test_a_dead_grant_stops_its_companies_with_words_and_no_others(
     with reading(installation.engine) as session:
         rows = list(session.scalars(select(Connection).order_by(Connection.id)))  # type: ignore[arg-type]
     assert [row.health for row in rows] == ["reconnect", "reconnect", "new"]
-    assert all("on its page, or with: duewell connect xero" in row.health_why for row in rows[:2])
+    assert all("with the button on its page, or with: duewell connect xero" in row.health_why for row in rows[:2])
 
 
 def test_a_dead_grant_is_not_asked_for_again(
