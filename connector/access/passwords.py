@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import threading
+from collections.abc import Collection
 from functools import cache
 from pathlib import Path
 
@@ -29,9 +30,12 @@ class WeakPasswordError(Exception):
     """A password nobody should have; ``str()`` says what a better one is."""
 
 
-def hash_password(password: str, email: str = "") -> str:
-    """Hash a password. Raises ``WeakPasswordError`` for one that is easily guessed."""
-    _refuse_weak(password, email)
+def hash_password(password: str, email: str = "", names: Collection[str] = ()) -> str:
+    """Hash a password; ``names`` are those of the person and of the companies, which anybody would try.
+
+    Raises ``WeakPasswordError`` for one that is easily guessed.
+    """
+    _refuse_weak(password, email, names)
     with _AT_ONCE:
         return _HASHER.hash(password)
 
@@ -52,20 +56,21 @@ def _nobodys() -> str:
     return _HASHER.hash(secrets.token_hex())
 
 
-def _refuse_weak(password: str, email: str) -> None:
+def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
     if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
         message = f"A password has at least {LENGTH_MIN} characters; a few words in a row are a good one."
         raise WeakPasswordError(message)
-    if len(set(_hard_to_guess(password, email))) < _LETTERS_MIN:
+    if len(set(_hard_to_guess(password, email, names))) < _LETTERS_MIN:
         message = "This password is easily guessed; a few words in a row are a good one."
         raise WeakPasswordError(message)
 
 
-def _hard_to_guess(password: str, email: str) -> str:
+def _hard_to_guess(password: str, email: str, names: Collection[str]) -> str:
     """What is left of a password without all that is tried first: names, common words, rows of keys, repetitions."""
     rest = password.lower().translate(_AS_LETTERS)
     name, _, domain = email.lower().partition("@")
     known = {*_COMMON, *re.split(r"[\W_]+", name), name, *domain.split(".")}
+    known.update(word for each in names for word in re.split(r"[\W_]+", each.lower()))
     for word in sorted(filter(lambda each: len(each) > 2, known), key=len, reverse=True):
         rest = rest.replace(word.translate(_AS_LETTERS), "")
     for row in _ROWS:

@@ -16,7 +16,7 @@ from connector.access.sessions import Browser
 from connector.access.users import Person, add_user, any_user, end_access
 from connector.database import reading, writing
 from connector.installation import Installation
-from connector.tables import Passkey, SignInAttempt, SignInLink, User
+from connector.tables import Connection, Passkey, SignInAttempt, SignInLink, User
 
 log = logging.getLogger("duewell.access")
 LINK_LIFETIME = timedelta(hours=24)
@@ -86,7 +86,8 @@ def choose_password(
     now = installation.now()
     with reading(installation.engine) as session:
         _link, user = whose_link(session, token, now)
-    hashed = passwords.hash_password(password, user.email if user else email)  # slow: not while others wait to write
+        email, names = user.email if user else email, _names(session, user.name if user else name)
+    hashed = passwords.hash_password(password, email, names)  # slow: not while others wait to write
     with writing(installation.engine) as session:
         link, user = whose_link(session, token, now)
         if user is None:
@@ -122,11 +123,19 @@ def prove(installation: Installation, person: Person, token: str, password: str,
 
 def change_password(installation: Installation, person: Person, token: str, password: str) -> None:
     """Give a person who has just shown who he is another password; his other sessions end."""
-    hashed, now = passwords.hash_password(password, person.email), installation.now()
+    now = installation.now()
+    with reading(installation.engine) as session:
+        names = _names(session, session.get_one(User, person.id).name)
+    hashed = passwords.hash_password(password, person.email, names)
     with writing(installation.engine) as session:
         session.get_one(User, person.id).password_hash = hashed
         sessions.end_others(session, person.id, token, by=person.email, at=now)
         sync_log.write(session, at=now, kind="password_chosen", text=f"{person.email} chose another password.")
+
+
+def _names(session: Session, own: str) -> list[str]:
+    """Name the person and the companies: what anybody who knows them tries first."""
+    return [own, *session.scalars(select(col(Connection.name)))]
 
 
 def _checked(installation: Installation, email: str, password: str, address: str) -> User:

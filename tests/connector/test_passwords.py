@@ -20,6 +20,13 @@ def test_what_is_tried_first_is_refused(password: str) -> None:
         hash_password(password, "ann.lee@example.com")
 
 
+@pytest.mark.parametrize("password", ["Larkspur-Field-26", "leeannlarkspur", "FIELD_services_1!"])
+def test_the_names_of_a_person_and_of_his_companies_are_refused(password: str) -> None:
+    names = ["Ann Lee", "Larkspur Field Services LLC"]
+    with pytest.raises(WeakPasswordError, match="easily guessed"):
+        hash_password(password, "al@example.com", names)
+
+
 @pytest.mark.parametrize("length", [11, 257])
 def test_a_password_has_a_length(length: int) -> None:
     with pytest.raises(WeakPasswordError, match="at least 12"):
