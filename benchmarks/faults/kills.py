@@ -25,11 +25,11 @@ ROOT = str(Path(__file__).resolve().parents[2]) + "/"
 # The path of an effect: what decides, marks, calls and settles. Formatting a sum or reading a row's type is not on it.
 EFFECT_PATH = (
     "connector/run.py", "connector/hour.py", "connector/lease.py", "connector/pull.py", "connector/deciding.py",
-    "connector/effects.py", "connector/outbox.py", "connector/deliver.py", "connector/lanes.py",
-    "connector/ledger_writes.py", "connector/recover.py", "connector/restored.py", "connector/sync_log.py",
-    "connector/database.py", "connector/access/tokens.py", "connector/letters/suppression.py",
-    "connector/letters/write.py", "connector/mirror/pages.py", "providers/http.py", "providers/xero/",
-    "providers/quickbooks/", "providers/sendgrid/",
+    "connector/planning.py", "connector/answers.py", "connector/effects.py", "connector/outbox.py",
+    "connector/deliver.py", "connector/lanes.py", "connector/ledger_writes.py", "connector/recover.py",
+    "connector/restored.py", "connector/sync_log.py", "connector/database.py", "connector/access/tokens.py",
+    "connector/letters/suppression.py", "connector/letters/write.py", "connector/mirror/pages.py", "providers/http.py",
+    "providers/xero/", "providers/quickbooks/", "providers/sendgrid/",
 )  # fmt: skip
 MORE_CALLS = 25  # where only some lines are tried, so many times more calls and commits are
 EVERYTHING = ("connector/", "providers/")
