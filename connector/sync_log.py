@@ -18,15 +18,17 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, func, insert, or_, select, text, update
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 from sqlmodel import SQLModel
 
 from connector.tables import SyncLogEntry
 
 _LOG = SQLModel.metadata.tables["sync_log"]
+_ADD = insert(_LOG)
 _FIRST = "0" * 64  # what the first line has as the hash before it
 _CHAIN_LOCK = 7_215_002  # PostgreSQL advisory lock: one writer of the chain at a time; SQLite has one writer anyway
 _CHUNK = 1000
+_LAST = "duewell_last_line"  # in a session: the transaction that wrote a line last, and the line's hash
 ERASED = "(erased)"  # in place of a text that was erased; the triggers of the first migration know it too
 ERASURE = "erased"  # the kind of the line that tells of it
 
@@ -53,7 +55,11 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
     invoice_id: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a line, in the caller's transaction (``database.writing``)."""
+    """Add a line, in the caller's transaction (``database.writing``).
+
+    A first decision about a large company writes a line for each of its invoices while everybody else waits to write:
+    so a line costs one statement, and makes nothing of the session be written that can be written together later.
+    """
     line = {
         "at": at.astimezone(UTC),
         "kind": kind,
@@ -67,7 +73,9 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
         "previous_hash": _head(session),
     }
     line["digest"] = _digest(line)
-    session.execute(insert(_LOG), [{**line, "hash": _hash(line)}])
+    sealed = _hash(line)
+    session.connection().execute(_ADD, {**line, "hash": sealed})  # past the session, which would flush first
+    session.info[_LAST] = (_transaction(session), sealed)
 
 
 def erase(
@@ -162,9 +170,18 @@ def entries(
 
 
 def _head(session: Session) -> str:
+    """Give the hash that the next line follows; what this transaction wrote last it knows: nobody else can write."""
+    written_in, sealed = session.info.get(_LAST, (None, ""))
+    if sealed and written_in is _transaction(session):
+        return str(sealed)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CHAIN_LOCK})
     return head(session)
+
+
+def _transaction(session: Session) -> SessionTransaction | None:
+    """Give the innermost transaction: the lines of a savepoint may be undone while the rest stays."""
+    return session.get_nested_transaction() or session.get_transaction()
 
 
 def _as_stored(session: Session) -> list[ColumnElement[Any]]:

@@ -114,6 +114,29 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_who_writes_again_and_again_lets_others_write_between(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
+    asked, written = threading.Event(), threading.Event()
+
+    def once() -> None:
+        asked.set()
+        with writing(engine):
+            written.set()
+
+    other = threading.Thread(target=once)
+    with writing(engine):
+        other.start()
+        assert asked.wait(10)
+    turns = 0
+    while not written.is_set() and turns < 2000:  # left to SQLite, who waits sleeps while we take the next turn
+        with writing(engine) as session:
+            session.execute(text("SELECT 1"))
+        turns += 1
+    other.join(30)
+    engine.dispose()
+    assert turns < 200
+
+
 def test_a_row_of_an_unknown_connection_is_refused(engine: Engine) -> None:
     with pytest.raises(IntegrityError), writing(engine) as session:
         session.add(SyncRun(connection_id=99, started_at=NOON))

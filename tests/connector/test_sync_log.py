@@ -139,6 +139,23 @@ def test_two_writers_make_one_chain(engine: Engine) -> None:
     assert (verdict.ok, verdict.entries) == (True, 40)
 
 
+def test_what_a_savepoint_took_back_leaves_no_gap_in_the_chain(engine: Engine) -> None:
+    at = datetime(2026, 3, 1, tzinfo=UTC)
+    with writing(engine) as session:
+        sync_log.write(session, at=at, kind="test", text="stays")
+        for text in ("taken back", "taken back too"):
+            savepoint = session.begin_nested()
+            sync_log.write(session, at=at, kind="test", text=text)
+            savepoint.rollback()
+        sync_log.write(session, at=at, kind="test", text="stays as well")
+        with session.begin_nested():
+            sync_log.write(session, at=at, kind="test", text="and this")
+        sync_log.write(session, at=at, kind="test", text="the end")
+    assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 4)
+    _tell(engine, "later")
+    assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 5)
+
+
 def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(engine: Engine) -> None:
     _tell(engine, "one", "Mailed Ann Lee", "Ann Lee replied", "four", "Ann Lee paid")
     with writing(engine) as session:
