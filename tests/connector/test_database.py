@@ -117,24 +117,29 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
 def test_who_writes_again_and_again_lets_others_write_between(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
     asked, written = threading.Event(), threading.Event()
+    counting = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) SELECT sum(i) FROM n"
+    some_time = text(counting)
 
     def once() -> None:
         asked.set()
-        with writing(engine):
+        with writing(engine) as session:
+            session.execute(text("SELECT 1"))
             written.set()
 
     other = threading.Thread(target=once)
-    with writing(engine):
+    with writing(engine) as session:
+        session.execute(text("SELECT 1"))
         other.start()
         assert asked.wait(10)
+        session.execute(some_time)
     turns = 0
-    while not written.is_set() and turns < 2000:  # left to SQLite, who waits sleeps while we take the next turn
+    while not written.is_set() and turns < 40:  # left to SQLite, who waits would sleep while we take the next turn
         with writing(engine) as session:
-            session.execute(text("SELECT 1"))
+            session.execute(some_time)
         turns += 1
     other.join(30)
     engine.dispose()
-    assert turns < 200
+    assert turns < 5
 
 
 def test_a_row_of_an_unknown_connection_is_refused(engine: Engine) -> None:
