@@ -51,6 +51,7 @@ ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minut
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
 	$(BIN)/python -m benchmarks.pages
+	$(BIN)/python -m benchmarks.webhooks
 	$(BIN)/python -m benchmarks.deciding
 	$(BIN)/python -m benchmarks.forecast $(FORECAST_FILE)
 

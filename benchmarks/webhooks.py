@@ -1,9 +1,11 @@
 """How long vendors' webhooks wait for their answer while four runs write, beside an empty POST to the same server.
 
 ``python -m benchmarks.webhooks`` fills an installation with 100,000 invoices, starts ``duewell serve`` on it, and lets
-four more companies be read for the first time, at once. Meanwhile it posts what SendGrid, Xero and Intuit post, each
-event 46 times in any order, and looks at health, metrics and the log. It prints medians and worst answers in
-milliseconds, and ends with exit 1 where an answer took longer than a second, or an event left more than one effect.
+the hours of four more companies come at once, again and again, each reading all its books anew. Meanwhile it posts what
+SendGrid, Xero and Intuit post, each event 46 times in any order, and looks at health, metrics and the log. It prints
+medians and worst answers in milliseconds, and ends with exit 1 where a webhook waited longer than three seconds, which
+is Intuit's patience, or an event left more than one effect. ``--first`` measures while the four are read and decided
+about for the first time instead.
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ from sqlmodel import Session, col
 from benchmarks import posts
 from benchmarks.full_year import Size, company, fill
 from benchmarks.posts import Post
+from connector.access.connections import run_soon
 from connector.access.sign_in import make_link
 from connector.access.tokens import seal_token
 from connector.access.users import add_user
@@ -42,7 +45,7 @@ from connector.installation import Installation, open_installation
 from connector.settings import load_settings
 from connector.tables import Announcement, Connection, Grant, MailEvent, OutboxEntry, SyncRun, Task
 
-WORST_MS = 1000
+WORST_MS = 3000
 RUNS = 4  # as many as `duewell serve` has threads for
 FLOOR = "empty POST"
 _LOOKS = ("/healthz", "/readyz", "/metrics", "/log")
@@ -56,7 +59,8 @@ def main() -> int:
     """Fill, serve, post, judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--invoices", type=int, default=100_000)
-    parser.add_argument("--read", type=int, default=20_000, help="invoices that each of the four runs reads meanwhile")
+    parser.add_argument("--read", type=int, default=4_000, help="invoices that each of the four runs reads meanwhile")
+    parser.add_argument("--first", action="store_true", help="measure their first hours, not later ones")
     parser.add_argument("--mails", type=int, default=900, help="mails that events tell of")
     parser.add_argument("--notifications", type=int, default=10, help="different ones, of each ledger and form")
     asked = parser.parse_args()
@@ -78,9 +82,17 @@ def main() -> int:
 @contextmanager
 def _vendor(invoices: int) -> Iterator[int]:
     command = [sys.executable, "-m", "benchmarks.vendor_pages", "xero", str(invoices), "0.5"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as server:
         yield int(server.stdout.readline()) if server.stdout else 0
-        server.terminate()
+
+
+@contextmanager
+def _ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+    with process:  # it waits, whatever happened
+        try:
+            yield process
+        finally:
+            process.terminate()
 
 
 def _free_port() -> int:
@@ -138,13 +150,12 @@ def _company(provider: str, name: str, now: datetime, **more: Any) -> Connection
 @contextmanager
 def _served(own: dict[str, str], port: int) -> Iterator[None]:
     command = [str(Path(sys.executable).with_name("duewell")), "serve", "--port", str(port)]
-    with subprocess.Popen(command, env={**os.environ, **own}, stdout=subprocess.DEVNULL) as server:
-        until = time.monotonic() + 60
+    unheard = subprocess.DEVNULL  # it warns of each empty POST
+    with _ended(subprocess.Popen(command, env={**os.environ, **own}, stdout=unheard, stderr=unheard)) as server:
         while not _answers(port):
-            assert time.monotonic() < until, "the server does not answer"  # noqa: S101
+            assert server.poll() is None, "the server did not start"  # noqa: S101
             time.sleep(0.1)
         yield
-        server.terminate()
 
 
 def _answers(port: int) -> bool:
@@ -156,28 +167,49 @@ def _answers(port: int) -> bool:
 
 def _measure(
     installation: Installation, base: str, link: str, here: int, asked: argparse.Namespace
-) -> tuple[Taken, tuple[int, int]]:
-    """Post and look from three places at once; returns also how many runs were under way before and after."""
+) -> tuple[Taken, float]:
+    """Post and look from three places at once; returns also how many runs were under way on average."""
     chance, taken = random.Random(1), _Taken(list)
     events = posts.mail_events(asked.mails, _FIRST_MAIL, here)
     of_mails = list(posts.of_mails(events, chance))
     of_ledgers = posts.of_ledgers("Books Ltd", "bench-quickbooks", asked.notifications, chance)
-    while _running(installation) < RUNS:
-        time.sleep(0.2)
-    done = threading.Event()
+    done, under_way = threading.Event(), list[int]()
+    _wait(installation, RUNS)
+    if not asked.first:
+        with _console.status("the first hours"):
+            _wait(installation, 0)
+    busy = threading.Thread(target=_keep_busy, args=(installation, under_way, done))
     posting = [
         threading.Thread(target=_post_all, args=(base, each, taken, every))
         for each, every in ((of_mails, 1), (of_ledgers, 10))
     ]
     looking = threading.Thread(target=_look, args=(base, link, taken, done.is_set))
     with _console.status(f"posting {len(of_mails) + len(of_ledgers):,} times while {RUNS} runs write"):
-        for thread in (*posting, looking):
+        for thread in (busy, looking, *posting):
             thread.start()
         for thread in posting:
             thread.join()
         done.set()
         looking.join()
-    return taken, (RUNS, _running(installation))
+        busy.join()
+    return taken, sum(under_way) / len(under_way)
+
+
+def _wait(installation: Installation, runs: int) -> None:
+    while _running(installation) != runs:
+        time.sleep(0.2)
+
+
+def _keep_busy(installation: Installation, under_way: list[int], done: threading.Event) -> None:
+    """Let the hours of the companies come again as soon as they are over; note how many are under way."""
+    query = select(col(Connection.id)).where(col(Connection.grant_id).is_not(None))
+    with reading(installation.engine) as session:
+        companies = list(session.scalars(query))
+    while not done.wait(1):
+        under_way.append(_running(installation))
+        if under_way[-1] == 0:
+            for each in companies:
+                run_soon(installation, each or 0)
 
 
 def _running(installation: Installation) -> int:
@@ -229,17 +261,17 @@ def _count(session: Session, table: Any, *where: Any) -> int:
     return session.scalar(select(func.count()).select_from(table).where(*where)) or 0
 
 
-def _judge(taken: Taken, under_way: tuple[int, int], effects: dict[str, tuple[int, int]]) -> int:
+def _judge(taken: Taken, under_way: float, effects: dict[str, tuple[int, int]]) -> int:
     floor = median(taken[FLOOR]) * 1000
     wide = max(map(len, taken))
     lines = [f"{'answer':<{wide}}  {'times':>6}  {'median':>9}  {'worst':>9}  of the floor"]
     for name, seconds in sorted(taken.items(), key=lambda each: (each[0] != FLOOR, each[0])):
         middle, worst = median(seconds) * 1000, max(seconds) * 1000
         lines.append(f"{name:<{wide}}  {len(seconds):>6}  {middle:6.1f} ms  {worst:6.0f} ms  {middle / floor:.1f}")
-    lines.append(f"runs under way: {under_way[0]} at the beginning, {under_way[1]} at the end")
+    lines.append(f"runs under way: {under_way:.1f} on average")
     lines += [f"{what}: {found:,} of {wanted:,}" for what, (found, wanted) in effects.items()]
-    slowest = max(max(seconds) for seconds in taken.values()) * 1000
-    lines.append(f"the slowest answer: {slowest:.0f} ms   (wanted: at most {WORST_MS})")
+    slowest = max(max(seconds) for name, seconds in taken.items() if name not in _LOOKS) * 1000
+    lines.append(f"the slowest answer to a webhook: {slowest:.0f} ms   (wanted: at most {WORST_MS})")
     sys.stdout.write("\n".join(lines) + "\n")
     return 0 if slowest <= WORST_MS and all(found == wanted for found, wanted in effects.values()) else 1
 

@@ -119,8 +119,8 @@ def _run_alembic(connection: Connection) -> None:
 class _Line:
     """Where the writers of one process stand and wait for the one SQLite lets write, first come, first served.
 
-    Left to SQLite they would sleep and try again, each by itself: beside four runs that write page after page a webhook
-    was seen to wait for fourteen seconds. Writers of other processes are still waited for as SQLite does.
+    Left to SQLite they would sleep and try again, each by itself, and whoever happens to be awake is served: beside
+    four runs that write page after page a webhook may wait for long. Writers of other processes are waited for as ever.
     """
 
     def __init__(self) -> None:
