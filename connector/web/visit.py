@@ -19,6 +19,7 @@ from connector.installation import Installation
 from connector.tables import Connection
 from connector.web.pages import render
 
+_DIGITS_MAX = 18  # of a number that a database can look for
 SAID = {
     "approved": "Approved: it leaves with the next run.",
     "rejected": "Rejected: it never leaves.",
@@ -93,11 +94,14 @@ class Visit:
 
     def ids(self, name: str) -> list[int]:
         """The numbers chosen in a form."""
-        return [int(value) for value in self.form.get(name, ()) if value.isdecimal() and len(value) < 19]
+        return [int(value) for value in self.form.get(name, ()) if value.isdecimal() and len(value) <= _DIGITS_MAX]
 
     def number(self, name: str) -> int:
-        """A number in the path."""
-        return int(str(self.parameters[name]))
+        """A number in the path, or ``NotHere`` where it is larger than any there is."""
+        text = str(self.parameters[name])
+        if len(text) > _DIGITS_MAX:
+            raise NotHere
+        return int(text)
 
     def companies(self, session: Session) -> list[Connection]:
         """The companies this person sees, by name."""

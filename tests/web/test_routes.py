@@ -148,6 +148,14 @@ def test_nobody_gets_anything_that_is_not_open(office: Office) -> None:
     assert rows_of(office, ids["company"]) == before
 
 
+def test_no_number_in_an_address_is_too_long_for_a_clear_answer(office: Office) -> None:
+    owner = office.signed_in("owner")
+    for route in ROUTES:
+        if ":int}" in route.path and route.method == "GET":
+            huge = re.sub(r"\{\w+:int\}", "9" * 25, route.path)
+            assert owner.get(asked(huge, {})).status_code == 404, route.path
+
+
 def test_a_viewer_changes_nothing(office: Office) -> None:
     ids = foreign(office)
     viewer, own = office.signed_in("viewer"), {"/sign-out", "/confirm"}

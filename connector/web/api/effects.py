@@ -15,6 +15,7 @@ from connector.tables import OutboxEntry
 from connector.web.api import shapes
 from connector.web.api.call import Asked, Call, Within, listed, reply
 from connector.web.api.gate import Act, Gate, Read
+from connector.web.api.shapes.parts_of_lists import Id
 from connector.web.visit import NotHere
 
 router = APIRouter(route_class=Gate)
@@ -30,7 +31,7 @@ def list_outbox(call: Read, asked: Asked, connection: Within = "", state: States
 
 
 @router.get("/outbox/{entry}", tags=["outbox"], response_model=shapes.Entry)
-def get_entry(call: Read, entry: int) -> Response:
+def get_entry(call: Read, entry: Id) -> Response:
     """Show one entry."""
     with reading(call.installation.engine) as session:
         found = _found(call, session, entry)
@@ -38,7 +39,7 @@ def get_entry(call: Read, entry: int) -> Response:
 
 
 @router.get("/outbox/{entry}/mail", tags=["outbox"], response_model=shapes.Letter)
-def get_mail(call: Read, entry: int) -> Response:
+def get_mail(call: Read, entry: Id) -> Response:
     """Write a planned mail as the customer would read it now; nothing is sent."""
     with reading(call.installation.engine) as session:
         found = _found(call, session, entry).entry
@@ -48,7 +49,7 @@ def get_mail(call: Read, entry: int) -> Response:
 
 
 @router.patch("/outbox/{entry}/mail", tags=["outbox"], response_model=shapes.Letter)
-def reword_mail(call: Act, entry: int, body: shapes.OfWords) -> Response:
+def reword_mail(call: Act, entry: Id, body: shapes.OfWords) -> Response:
     """Give a planned mail to a customer words of your own; it then waits for an approval."""
     with reading(call.installation.engine) as session:
         _found(call, session, entry)
@@ -75,7 +76,7 @@ def reject_entries(call: Act, body: shapes.OfEntries) -> Response:
 
 
 @router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=shapes.Settled)
-def resolve_entry(call: Act, entry: int, body: shapes.OfDoubt) -> Response:
+def resolve_entry(call: Act, entry: Id, body: shapes.OfDoubt) -> Response:
     """Settle a doubt: say whether an effect with an unknown outcome happened."""
     with writing(call.installation.engine) as session:
         _all_seen(call, session, [entry])

@@ -18,6 +18,7 @@ from connector.web.api import shapes
 from connector.web.api.call import Asked, Call, Within, listed, reply
 from connector.web.api.call import cut as cut_down
 from connector.web.api.gate import Act, Admin, Gate, Read
+from connector.web.api.shapes.parts_of_lists import Id
 from connector.web.visit import NotHere
 
 router = APIRouter(route_class=Gate)
@@ -103,7 +104,7 @@ def list_runs(call: Read, asked: Asked, connection: Within = "") -> Response:
 
 
 @router.get("/runs/{run}", tags=["log"], response_model=shapes.Run)
-def get_run(call: Read, run: int) -> Response:
+def get_run(call: Read, run: Id) -> Response:
     """Show one run; its lines are in the log."""
     with reading(call.installation.engine) as session:
         row = session.get(SyncRun, run)
@@ -149,7 +150,7 @@ def verify_log(call: Read) -> Response:
 
 
 @router.get("/log/{line}", tags=["log"], response_model=shapes.Line)
-def get_line(call: Read, line: int) -> Response:
+def get_line(call: Read, line: Id) -> Response:
     """Show one line of the log."""
     with reading(call.installation.engine) as session:
         row = session.get(SyncLogEntry, line)

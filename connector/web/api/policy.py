@@ -13,6 +13,7 @@ from connector.web.api import problems, shapes
 from connector.web.api.call import Asked, Call, Within, cut, reply
 from connector.web.api.gate import Admin, Gate, Read
 from connector.web.api.problems import Refused
+from connector.web.api.shapes.parts_of_lists import Id
 from connector.web.visit import NotHere
 from policies.policy import PolicyError, ReminderPolicy
 
@@ -37,7 +38,7 @@ def list_versions(call: Read, asked: Asked, connection: Within = "") -> Response
 
 
 @router.get("/policy/versions/{version}", response_model=shapes.Policy)
-def get_version(call: Read, version: int) -> Response:
+def get_version(call: Read, version: Id) -> Response:
     """Show an earlier version, as it was set."""
     with reading(call.installation.engine) as session:
         row = session.get(PolicyVersion, version)

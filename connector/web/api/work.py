@@ -14,6 +14,7 @@ from connector.tables import Task
 from connector.web.api import shapes
 from connector.web.api.call import Asked, Call, Within, listed, reply
 from connector.web.api.gate import Act, Gate, Read
+from connector.web.api.shapes.parts_of_lists import Id
 from connector.web.visit import NotHere
 
 router = APIRouter(route_class=Gate, tags=["tasks"])
@@ -35,7 +36,7 @@ def list_tasks(
 
 
 @router.post("/tasks/{task}/outcome", response_model=shapes.TaskNow)
-def record_outcome(call: Act, task: int, body: shapes.OfTask) -> Response:
+def record_outcome(call: Act, task: Id, body: shapes.OfTask) -> Response:
     """Record what came of a task; what the customer said counts from the next run on."""
     _all_seen(call, [task])
     outcome = tasks.Outcome(

@@ -125,6 +125,9 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
     ("PATCH", "/customers/north-ltd/c1", {"language": "tlh"}, 422, "there are: en, de, fr, es"),
     ("PATCH", "/customers/north-ltd/c1", {"hold_until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
     ("POST", "/connections/north-ltd/pause", {"until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
+    ("GET", f"/outbox/{'9' * 20}", None, 422, "less than or equal"),
+    ("GET", f"/log/{'9' * 20}", None, 422, "less than or equal"),
+    ("POST", "/outbox/approve", {"ids": [10**20]}, 422, "less than or equal"),
     ("PUT", "/policy", {"document": "late_feees = 1"}, 422, "late_feees"),
 )
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from connector.web.api.shapes.parts_of_lists import Mode
+from connector.web.api.shapes.parts_of_lists import Id, Mode
 
 Why = Annotated[str, Field(max_length=500, description="In your words, for those who look later.")]
-Ids = Annotated[list[int], Field(min_length=1, max_length=500)]
+Ids = Annotated[list[Id], Field(min_length=1, max_length=500)]
 
 
 class Asking(BaseModel):
