@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from datetime import date
+from typing import Any
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlmodel import Session, col
 
+from connector import sync_log
 from connector.hour import Hour
 from connector.people import recorded
 from connector.tables import AnswerRow
 from policies.decisions import Answer, AnswerKind
 
 Given = Sequence[tuple[str, Answer]]  # with the customer's id
+Values = dict[str, Any]
 Followed = tuple[int | None, str]  # the version and the name of the policy that an answer comes from
 
 
@@ -30,16 +34,35 @@ def keep(
     ``followed`` names each customer's policy; whoever it does not name got the version ``otherwise``.
     """
     known = _known(hour, session, given, customer_ids)
+    fresh: list[Values] = []
+    moved: list[Values] = []
+    reworded: list[Values] = []
+    lines: list[sync_log.Line] = []
     for customer_id, answer in given:
         row = known.pop(answer.invoice_id, None)
         if row is not None and recorded.told(row) == recorded.told(answer):
-            if row.why != answer.why:
-                row.why = answer.why  # the same answer in today's words ("6 days late"): no news for the log
+            if row.why != answer.why:  # the same answer in today's words ("6 days late"): no news for the log
+                reworded.append({**_key(hour, answer), "why": answer.why})
             continue
-        _keep_new(hour, session, customer_id, answer, row, followed.get(customer_id, (otherwise, "")))
+        version, name = followed.get(customer_id, (otherwise, ""))
+        (fresh if row is None else moved).append(_new(hour, customer_id, answer, version))
+        facts = {"kind": answer.kind.value, "code": answer.code, "policy": version}
+        facts |= {"policy_name": name} if name else {}
+        lines.append(sync_log.Line("decided", answer.why, customer_id, answer.invoice_id, facts))
+    _store(session, fresh, moved, reworded)
+    hour.log_all(session, lines)
     if known:
         here = col(AnswerRow.connection_id) == hour.connection_id
         session.execute(delete(AnswerRow).where(here, col(AnswerRow.invoice_id).in_(list(known))))
+
+
+def _store(session: Session, fresh: list[Values], moved: list[Values], reworded: list[Values]) -> None:
+    """Store rows by columns: a first decision makes one for each invoice, and objects would cost most of its time."""
+    if fresh:
+        session.execute(insert(AnswerRow), fresh)
+    for changed in (moved, reworded):
+        if changed:
+            session.execute(update(AnswerRow), changed)  # by their primary keys
 
 
 def odd(invoice_id: str, error: Exception) -> Answer:
@@ -54,35 +77,33 @@ def refused(answer: Answer, why: str) -> Answer:
     return Answer(answer.invoice_id, AnswerKind.HOLD, "refused", words, answer.next_step, answer.next_on)
 
 
-def _known(hour: Hour, session: Session, given: Given, customer_ids: Collection[str] | None) -> dict[str, AnswerRow]:
-    query = select(AnswerRow).where(col(AnswerRow.connection_id) == hour.connection_id)
+def _known(
+    hour: Hour, session: Session, given: Given, customer_ids: Collection[str] | None
+) -> dict[str, Row[tuple[str, str, str, str | None, date | None, str]]]:
+    columns = (AnswerRow.invoice_id, AnswerRow.kind, AnswerRow.code, AnswerRow.next_step, AnswerRow.next_on)
+    query = select(*map(col, columns), col(AnswerRow.why)).where(col(AnswerRow.connection_id) == hour.connection_id)
     if customer_ids is not None:
         ours = [answer.invoice_id for _customer, answer in given]  # some were another customer's until now
         query = query.where(
             or_(col(AnswerRow.customer_id).in_(list(customer_ids)), col(AnswerRow.invoice_id).in_(ours))
         )
-    return {row.invoice_id: row for row in session.scalars(query)}
+    return {row.invoice_id: row for row in session.execute(query)}
 
 
-def _keep_new(
-    hour: Hour, session: Session, customer_id: str, answer: Answer, row: AnswerRow | None, followed: Followed
-) -> None:
-    version, policy_name = followed
-    kind, code, at = answer.kind.value, answer.code, hour.now()
-    if row is None:
-        row = AnswerRow(
-            connection_id=hour.connection_id,
-            invoice_id=answer.invoice_id,
-            customer_id=customer_id,
-            kind=kind,
-            code=code,
-            run_id=hour.run_id,
-            since_at=at,
-        )
-        session.add(row)
-    row.customer_id, row.run_id, row.since_at = customer_id, hour.run_id, at
-    row.kind, row.code, row.why, row.policy_version = kind, code, answer.why, version
-    row.next_step, row.next_on = answer.next_step, answer.next_on
-    facts = {"kind": kind, "code": code, "policy": version} | ({"policy_name": policy_name} if policy_name else {})
-    about = {"customer_id": customer_id, "invoice_id": answer.invoice_id}
-    hour.log(session, "decided", answer.why, **about, facts=facts)
+def _key(hour: Hour, answer: Answer) -> Values:
+    return {"connection_id": hour.connection_id, "invoice_id": answer.invoice_id}
+
+
+def _new(hour: Hour, customer_id: str, answer: Answer, version: int | None) -> Values:
+    return {
+        **_key(hour, answer),
+        "customer_id": customer_id,
+        "kind": answer.kind.value,
+        "code": answer.code,
+        "why": answer.why,
+        "next_step": answer.next_step,
+        "next_on": answer.next_on,
+        "policy_version": version,
+        "run_id": hour.run_id,
+        "since_at": hour.now(),
+    }

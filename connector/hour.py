@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -87,14 +87,8 @@ class Hour:
         facts: dict[str, Any] | None = None,
     ) -> None:
         """Write a line of this run's story."""
-        sync_log.write(
-            session,
-            at=self.now(),
-            kind=kind,
-            text=text,
-            connection_id=self.connection_id,
-            run_id=self.run_id,
-            customer_id=customer_id,
-            invoice_id=invoice_id,
-            facts=facts,
-        )
+        self.log_all(session, [sync_log.Line(kind, text, customer_id, invoice_id, facts)])
+
+    def log_all(self, session: Session, lines: Iterable[sync_log.Line]) -> None:
+        """Write many lines of this run's story at once."""
+        sync_log.write_all(session, lines, at=self.now(), connection_id=self.connection_id, run_id=self.run_id)

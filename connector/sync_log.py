@@ -43,6 +43,16 @@ class ChainVerdict(NamedTuple):
     why: str = ""
 
 
+class Line(NamedTuple):
+    """What a line tells, and of whom; ``facts`` are what a program looks for."""
+
+    kind: str
+    text: str
+    customer_id: str = ""
+    invoice_id: str = ""
+    facts: Mapping[str, Any] | None = None
+
+
 def write(  # noqa: PLR0913 - a line of the log has these columns
     session: Session,
     *,
@@ -55,27 +65,44 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
     invoice_id: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a line, in the caller's transaction (``database.writing``).
+    """Add a line, in the caller's transaction (``database.writing``)."""
+    line = Line(kind, text, customer_id, invoice_id, facts)
+    write_all(session, [line], at=at, connection_id=connection_id, run_id=run_id)
+
+
+def write_all(
+    session: Session,
+    lines: Iterable[Line],
+    *,
+    at: datetime,
+    connection_id: int | None = None,
+    run_id: int | None = None,
+) -> None:
+    """Add lines, in the caller's transaction, in one statement.
 
     A first decision about a large company writes a line for each of its invoices while everybody else waits to write:
-    so a line costs one statement, and makes nothing of the session be written that can be written together later.
+    so they are written together, and make nothing of the session be written before its time.
     """
-    line = {
-        "at": at.astimezone(UTC),
-        "kind": kind,
-        "text": _storable(text),
-        "connection_id": connection_id,
-        "run_id": run_id,
-        "customer_id": customer_id,
-        "invoice_id": invoice_id,
-        "facts": _storable(_canonical(facts or {})),
-        "salt": secrets.token_hex(16),
-        "previous_hash": _head(session),
-    }
-    line["digest"] = _digest(line)
-    sealed = _hash(line)
-    session.connection().execute(_ADD, {**line, "hash": sealed})  # past the session, which would flush first
-    session.info[_LAST] = (_transaction(session), sealed)
+    previous, rows = _head(session), []
+    for line in lines:
+        row = {
+            "at": at.astimezone(UTC),
+            "kind": line.kind,
+            "text": _storable(line.text),
+            "connection_id": connection_id,
+            "run_id": run_id,
+            "customer_id": line.customer_id,
+            "invoice_id": line.invoice_id,
+            "facts": _storable(_canonical(line.facts or {})),
+            "salt": secrets.token_hex(16),
+            "previous_hash": previous,
+        }
+        row["digest"] = _digest(row)
+        previous = row["hash"] = _hash(row)
+        rows.append(row)
+    if rows:
+        session.connection().execute(_ADD, rows)  # past the session, which would flush first
+        session.info[_LAST] = (_transaction(session), previous)
 
 
 def erase(

@@ -16,7 +16,7 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import insert, select
+from sqlalchemy import Row, insert, select
 from sqlmodel import Session, SQLModel, col
 
 from connector import policies_store
@@ -53,7 +53,7 @@ class Record:
     packed: bytes
 
 
-def told(answer: Answer | AnswerRow) -> Told:
+def told(answer: Answer | Row[Any]) -> Told:
     """Give what makes an answer another one; the wording may change from day to day ("6 days late")."""
     return (str(answer.kind), answer.code, answer.next_step, answer.next_on)
 

@@ -43,7 +43,7 @@ def answers(town: Any) -> dict[str, AnswerRow]:
                 AnswerRow, col(AnswerRow.invoice_id) == InvoiceRow.external_id
             )
         )
-        return dict(rows.tuples().all())
+        return {number: answer for number, answer in rows}
 
 
 def test_a_late_customer_gets_one_mail_and_the_ledger_one_note(late: Any) -> None:
