@@ -126,6 +126,7 @@ def _any_note(self: Any, invoice_id: str, text: str, key: str) -> Any:
 
 
 _MAILS = "providers.sendgrid.mailer:SendGridMailer.send"
+_AGAIN = "connector.deliver:decide_again connector.deciding:decide_again"
 _LEASE = "connector.lease:Lease.renew connector.lease:Lease.check"
 _BOOKS = "providers.quickbooks.ledger:QuickBooksLedger"
 PLANTED = (
@@ -137,9 +138,7 @@ PLANTED = (
     Bug("the intent is not on the disk before the call", "connector.outbox:mark_calling", _steps_alone),
     Bug("the log is not told before the call", "connector.hour:Hour.log", _unannounced, "quickbooks"),
     Bug("nobody looks again before sending", "connector.deliver:_look", _nothing, among="F"),
-    Bug(
-        "one looks again, but decides nothing anew", "connector.deliver:decide_again", _nothing, "quickbooks", among="F"
-    ),
+    Bug("one looks again, but decides nothing anew", _AGAIN, _nothing, "quickbooks", among="F"),
     Bug("mode and pause are forgotten when it comes to sending", "connector.outbox:may_leave", _any_mode, among="F"),
     Bug("after a limit it is never tried again", "connector.outbox:may_leave", _only_new, "quickbooks", among="B"),
     Bug("a mail owes no note", "connector.outbox:mark_done", _no_note),
