@@ -46,8 +46,8 @@ class Size(NamedTuple):
     varieties: int
     lines_every: int
     path: tuple[str, ...]
-    acts_every: int
-    acts_times: int  # those that call a vendor; the others, which cost less, are all tried twice
+    acts_every: int  # of acts that call a vendor, each so-many-th line; of the others, which cost less, twice as many
+    acts_times: int  # of the others
     disturbed: float
     lives: int
     planted: float
@@ -55,8 +55,8 @@ class Size(NamedTuple):
 
 SIZES = {
     "sample": Size(1, 150, EFFECT_PATH, 60, 1, 0.02, 0, 1.0),
-    "commit": Size(2, 1, EFFECT_PATH, 1, 1, 0.25, 20, 0.7),
-    "long": Size(0, 1, EVERYTHING, 1, 2, 10.0, 600, 1.0),
+    "commit": Size(2, 1, EFFECT_PATH, 2, 4, 0.25, 20, 0.7),
+    "long": Size(0, 1, EVERYTHING, 1, 4, 10.0, 600, 1.0),
 }
 
 
@@ -127,8 +127,8 @@ def jobs(name: str, seed: int) -> list[Job]:
     found = [Job(kind, provider, day, size, seed) for provider, day in days for kind in ("kills", "disturbances")]
     found += [Job("lives", provider, "life", size, seed) for provider in LEDGERS if size.lives]
     acts = range(len(ACTS)) if name != "sample" else [seed % len(ACTS)]
-    found += [Job("acts", LEDGERS[n % 2], str(n), size, seed) for n in acts]
-    found += [Job("acts", LEDGERS[(n + 1) % 2], str(n), size, seed) for n in acts if name != "sample"]
+    found += [Job("acts", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in acts]
+    found += [Job("acts", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in acts if name == "long"]
     planted = range(len(PLANTED)) if name != "sample" else [SOON_FOUND]
     return found + [Job("planted", PLANTED[n].provider, str(n), size, seed) for n in planted]
 
@@ -203,12 +203,14 @@ def _acts(job: Job, folder: Path) -> list[Tally]:
     def tell(outcome: Outcome) -> bool:
         return tally.add(outcome) or len(tally.wrong) < WRONG_MAX
 
-    how: dict[str, Any] = {"work": act.do, "mending": again(act), "every": job.size.acts_every}
+    how: dict[str, Any] = {"work": act.do, "mending": again(act)}
     if act.calls:
         _freeze()
-        kills = Kills(scene, label, job.seed, tell, places_traced=EVERYTHING, **how, times=job.size.acts_times)
+        kills = Kills(scene, label, job.seed, tell, places_traced=EVERYTHING, every=job.size.acts_every, **how)
     else:
-        kills = InPlace(scene, label, job.seed, tell, **how, times=2)
+        kills = InPlace(
+            scene, label, job.seed, tell, every=max(1, job.size.acts_every // 2), times=job.size.acts_times, **how
+        )
     kills.run()
     tally.points, tally.places = kills.points, kills.places
     return [tally]
