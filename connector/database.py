@@ -131,15 +131,16 @@ class _Line:
     def turn(self) -> Iterator[None]:
         """Wait until those who came before are done; not longer than SQLite would, which then says that it is busy."""
         mine = threading.Event()
-        with self._guard:
-            self._waiting.append(mine)
-            self._waiting[0].set()
         try:
+            with self._guard:
+                self._waiting.append(mine)
+                self._waiting[0].set()
             mine.wait(_BUSY_TIMEOUT_MS / 1000)
             yield
-        finally:
+        finally:  # also where somebody pressed Ctrl-C before it was his turn: nobody waits for who has gone
             with self._guard:
-                self._waiting.remove(mine)
+                if mine in self._waiting:
+                    self._waiting.remove(mine)
                 if self._waiting:
                     self._waiting[0].set()
 

@@ -126,6 +126,7 @@ class InPlace:
         self.scene.world.copy_to(left)
         cut_off(left, cut)
         self._where, self._left = where, left
+        self.scene.world.leave_the_line()
         raise Killed
 
 

@@ -102,6 +102,7 @@ def die_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[st
         if left == 0:
             left = -1
             scene.world.copy_to(folder)
+            scene.world.leave_the_line()
             raise Killed
         return each
 

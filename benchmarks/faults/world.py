@@ -139,7 +139,11 @@ class World:
         self.kept.append(engine.pool)
         engine.url = engine.url.set(database=str(self.database))
         engine.dispose(close=False)
-        engine.update_execution_options(**{database._LINE: database._Line()})  # noqa: SLF001 - the dead stand in no line
+        self.leave_the_line()
+
+    def leave_the_line(self) -> None:
+        """Let nobody wait to write behind one who was killed while he stood in line."""
+        self.installation.engine.update_execution_options(**{database._LINE: database._Line()})  # noqa: SLF001
 
     def spoil(self, at_begin: str, patience_s: float = 30) -> None:
         """Let every transaction from now on begin with a statement; "" makes the database whole again."""
