@@ -43,7 +43,7 @@ def answers(town: Any) -> dict[str, AnswerRow]:
                 AnswerRow, col(AnswerRow.invoice_id) == InvoiceRow.external_id
             )
         )
-        return dict(rows.all())  # type: ignore[arg-type]
+        return dict(rows.all())
 
 
 def test_a_late_customer_gets_one_mail_and_the_ledger_one_note(late: Any) -> None:
