@@ -126,18 +126,24 @@ class _Line:
     def __init__(self) -> None:
         self._guard = threading.Lock()
         self._waiting: deque[threading.Event] = deque()  # the first one writes
+        self._mine = threading.local()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until those who came before are done; not longer than SQLite would, which then says that it is busy."""
+        if getattr(self._mine, "turn", False):  # nobody waits for himself
+            yield
+            return
         mine = threading.Event()
         try:
             with self._guard:
                 self._waiting.append(mine)
                 self._waiting[0].set()
             mine.wait(_BUSY_TIMEOUT_MS / 1000)
+            self._mine.turn = True
             yield
         finally:  # also where somebody pressed Ctrl-C before it was his turn: nobody waits for who has gone
+            self._mine.turn = False
             with self._guard:
                 if mine in self._waiting:
                     self._waiting.remove(mine)

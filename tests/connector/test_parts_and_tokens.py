@@ -154,5 +154,5 @@ def test_tokens_are_made_listed_and_revoked_at_the_terminal(tmp_path: Path, monk
     assert made.stdout.strip() not in duewell("list").stdout
     assert "is revoked" in duewell("revoke", "1").stdout
     assert duewell("revoke", "2").exit_code == 1
-    assert duewell("create", "x", "god").exit_code == 1
+    assert duewell("create", "x", "god").exit_code == 2
     assert duewell("create", "x", "read", "--company", "nobody").exit_code == 1

@@ -65,8 +65,9 @@ def test_no_page_asks_more_often_where_there_are_more_companies(office: Office, 
     counts: list[dict[str, int]] = []
     for more in (["First Ltd"], ["Second Ltd", "Third Ltd", "Fourth Ltd"]):
         for name in more:
+            company = office.company(name, time_zone="UTC")
             with writing(office.installation.engine) as session:
-                fill(session, FEW, office.company(name, time_zone="UTC"))
+                fill(session, FEW, company)
         browser.get("/reports")  # what is kept in memory of each company's books is there from now on
         counts.append({path: queries_of(lambda path=path: browser.get(path)) for path in asked})
     one, four = counts
