@@ -124,7 +124,7 @@ class _Line:
     """
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()  # one who is interrupted as he lets it go must not wait for himself
         self._waiting: deque[threading.Event] = deque()  # the first one writes
         self._mine = threading.local()
 
