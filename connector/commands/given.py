@@ -21,7 +21,6 @@ OneOrAllArgument = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
 ]
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
-ID_MAX = 2**31 - 1  # what both databases count up to
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

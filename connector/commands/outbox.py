@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.commands.given import ID_MAX, WithinOption, one_of
+from connector.commands.given import WithinOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, who, within
+from connector.ids import ID_MAX
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
 EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell outbox list")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import ID_MAX, OneOrAllArgument, WithinOption, named, read_document
+from connector.commands.given import OneOrAllArgument, WithinOption, named, read_document
 from connector.commands.terminal import (
     CommandError,
     JsonOption,
@@ -23,6 +23,7 @@ from connector.commands.terminal import (
     who,
     within,
 )
+from connector.ids import ID_MAX
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
 MaybeFile = Annotated[Path | None, typer.Argument(metavar="FILE", help="A TOML document; default: what is in force.")]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import ID_MAX, WithinOption, parse_contact, parse_day, parse_person
+from connector.commands.given import WithinOption, parse_contact, parse_day, parse_person
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
@@ -18,6 +18,7 @@ from connector.commands.terminal import (
     who,
     within,
 )
+from connector.ids import ID_MAX
 
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="As in: duewell tasks list")]
 tasks = group(ListGroup, "Work for people: calls, reviews, addresses to find.")

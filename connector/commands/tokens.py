@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import ID_MAX, CompaniesOption, one_of
+from connector.commands.given import CompaniesOption, one_of
 from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, say, who
+from connector.ids import ID_MAX
 
 tokens = group(ListGroup, "API tokens: what programs sign in with at /api/v1.")
 

@@ -14,6 +14,7 @@ from starlette.responses import Response, StreamingResponse
 
 from connector.commands.spreadsheet import csv_lines
 from connector.database import reading
+from connector.ids import as_id
 from connector.people import chain_check, log_search
 from connector.tables import Connection, SyncLogEntry
 from connector.web.routes import Route
@@ -113,7 +114,7 @@ def read_filter(visit: Visit, session: Session) -> Asked:
     fields = {name: visit.query.get(name, "").strip()[:200] for name in _FILTERS}
     chosen = None
     if fields["company"]:
-        chosen = _number(fields["company"])
+        chosen = as_id(fields["company"])
         visit.company(session, chosen)
     zone = next((row.time_zone for row in companies if row.id == chosen), "UTC")
     if len(companies) == 1:
@@ -121,21 +122,17 @@ def read_filter(visit: Visit, session: Session) -> Asked:
     seen = None if visit.who.companies is None else [row.id or 0 for row in companies]
     wanted = log_search.Wanted(
         companies=seen if chosen is None else [chosen],
-        run=_number(fields["run"]),
+        run=as_id(fields["run"]),
         kind=fields["kind"],
         customer=fields["customer"],
         invoice=fields["invoice"],
         text=fields["text"],
         since_at=_day(fields["since"], zone),
         until_at=_day(fields["until"], zone, more_days=1),
-        before=_number(visit.query.get("before", "")),
-        after=_number(visit.query.get("after", "")),
+        before=as_id(visit.query.get("before", "")),
+        after=as_id(visit.query.get("after", "")),
     )
     return Asked(wanted, companies, {row.id: row.name for row in companies}, chosen, zone, fields)
-
-
-def _number(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _day(text: str, zone: str, *, more_days: int = 0) -> datetime | None:

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
 
 from connector.database import reading, writing
+from connector.ids import as_id
 from connector.letters.mail_words import LINES
 from connector.people import approvals, outbox_search, preview, wording
 from connector.people import fees as late_fees
@@ -144,13 +145,14 @@ def _settle(visit: Visit, session: Session, ids: list[int], act: str) -> None:
 def _unchanged(visit: Visit, session: Session, chosen: str) -> int:
     """Read ``id:content`` off a form: what is settled must be what was looked at."""
     number, _, content = chosen.partition(":")
-    if not number.isdecimal() or len(number) > 18:
+    entry_id = as_id(number)
+    if entry_id is None:
         raise NotHere
-    found = _found(visit, session, int(number))
+    found = _found(visit, session, entry_id)
     if found.seen != content:
         message = f"What was planned for {found.customer or 'this customer'} has changed meanwhile. Look at it again."
         raise NotPossible(message)
-    return int(number)
+    return entry_id
 
 
 def _found(visit: Visit, session: Session, entry_id: int) -> Shown:
@@ -163,16 +165,14 @@ def _found(visit: Visit, session: Session, entry_id: int) -> Shown:
 def within(visit: Visit, session: Session) -> tuple[list[Connection], int | None, list[int]]:
     """Read which of a person's companies a page is about: all of them, the chosen one, and the ids it comes to."""
     companies = visit.companies(session)
-    asked = visit.query.get("company", "")
-    chosen = int(asked) if asked.isdecimal() and len(asked) < 19 else None
+    chosen = as_id(visit.query.get("company", ""))
     if chosen is not None:
         visit.company(session, chosen)
     return companies, chosen, [row.id or 0 for row in companies] if chosen is None else [chosen]
 
 
 def _before(visit: Visit) -> int | None:
-    asked = visit.query.get("before", "")
-    return int(asked) if asked.isdecimal() and len(asked) < 19 else None
+    return as_id(visit.query.get("before", ""))
 
 
 def _kept(visit: Visit) -> dict[str, str]:

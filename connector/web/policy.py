@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from connector import policies_store
 from connector.database import reading, writing
+from connector.ids import as_id
 from connector.mirror.places import HolidayCalendar, today_in
 from connector.people import policy_form, policy_review
 from connector.tables import Connection, PolicyVersion
@@ -64,7 +65,8 @@ def scope_of(visit: Visit, session: Session, asked: str, name: str = "") -> Scop
     companies = visit.companies(session)
     company = None
     if asked or visit.who.companies is not None:
-        company = visit.company(session, int(asked) if asked.isdecimal() and len(asked) < 19 else _first(companies))
+        chosen = as_id(asked)
+        company = visit.company(session, _first(companies) if chosen is None else chosen)
     here = company.id if company else None
     policy, version = policies_store.current(session, here)
     document = policies_store.document_of(session, version) if version is not None else ""
@@ -104,9 +106,9 @@ def document(visit: Visit) -> Response:
     with reading(visit.installation.engine) as session:
         scope = scope_of(visit, session, visit.query.get("company", ""))
         text = scope.document
-        wanted = visit.query.get("version", "")
-        if wanted.isdecimal() and len(wanted) < 19:
-            text = _version(visit, session, int(wanted)).document
+        wanted = as_id(visit.query.get("version", ""))
+        if wanted is not None:
+            text = _version(visit, session, wanted).document
     return visit.page("policy_document.html", scope=scope, document=text or scope.policy.to_toml(), found=None)
 
 

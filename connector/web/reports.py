@@ -12,6 +12,7 @@ from starlette.responses import Response, StreamingResponse
 
 from connector.commands.spreadsheet import csv_lines
 from connector.database import reading
+from connector.ids import as_id
 from connector.reports.catalogue import REPORTS
 from connector.reports.report import Column, Report
 from connector.reports.scope import Scope
@@ -93,8 +94,7 @@ def _found(visit: Visit, session: Session, scope: Scope) -> Report:
 
 def _scope(visit: Visit, session: Session) -> tuple[list[Connection], int | None, Scope]:
     companies = visit.companies(session)
-    asked = visit.query.get("company", "")
-    chosen = int(asked) if asked.isdecimal() and len(asked) < 19 else None
+    chosen = as_id(visit.query.get("company", ""))
     within = companies if chosen is None else [visit.company(session, chosen)]
     return companies, chosen, Scope(within, visit.now)
 

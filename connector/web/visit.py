@@ -15,11 +15,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector.access.sessions import Browser
 from connector.access.users import Person
+from connector.ids import as_id
 from connector.installation import Installation
 from connector.tables import Connection
 from connector.web.pages import render
 
-_DIGITS_MAX = 18  # of a number that a database can look for
 SAID = {
     "approved": "Approved: it leaves with the next run.",
     "rejected": "Rejected: it never leaves.",
@@ -94,14 +94,14 @@ class Visit:
 
     def ids(self, name: str) -> list[int]:
         """The numbers chosen in a form."""
-        return [int(value) for value in self.form.get(name, ()) if value.isdecimal() and len(value) <= _DIGITS_MAX]
+        return [number for value in self.form.get(name, ()) if (number := as_id(value)) is not None]
 
     def number(self, name: str) -> int:
         """A number in the path, or ``NotHere`` where it is larger than any there is."""
-        text = str(self.parameters[name])
-        if len(text) > _DIGITS_MAX:
+        number = as_id(str(self.parameters[name]))
+        if number is None:
             raise NotHere
-        return int(text)
+        return number
 
     def companies(self, session: Session) -> list[Connection]:
         """The companies this person sees, by name."""

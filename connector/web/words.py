@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 from starlette.responses import HTMLResponse, Response
 
 from connector.database import reading, writing
+from connector.ids import as_id
 from connector.letters import mail_words
 from connector.letters.languages import LANGUAGES
 from connector.letters.mail_preview import preview
@@ -120,7 +121,7 @@ def _letter(visit: Visit, asked: _Asked, invoice: str, document: str) -> Respons
     headers = {"Content-Security-Policy": LETTER_POLICY, "X-Frame-Options": "SAMEORIGIN"}
     try:
         with reading(visit.installation.engine) as session:
-            row = visit.company(session, int(company) if company.isdecimal() and len(company) < 19 else None)
+            row = visit.company(session, as_id(company))
         how = {"document": document, "language": asked.language}
         mail = preview(visit.installation, asked.step, external_id, connection_id=row.id, **how)
     except (TemplateError, UnknownInvoiceError) as problem:

@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from sqlalchemy import Engine
+from sqlalchemy.exc import DataError
 
 from benchmarks.full_year import NOW as YEAR_END
 from benchmarks.full_year import Size, fill
@@ -15,6 +17,7 @@ from connector.access.connections import connected
 from connector.access.sign_in import make_link, whose_link
 from connector.access.users import add_user, person_of
 from connector.database import reading, writing
+from connector.ids import ID_MAX, as_id
 from connector.people import customer_search, customer_story, exceptions, log_search, outbox_search, switching
 from connector.people.customer_view import view
 from connector.people.today import review
@@ -124,3 +127,15 @@ def test_a_user_and_his_link_are_the_same_on_both(engine: Engine) -> None:
         _link, found = whose_link(session, token, NOON + timedelta(hours=23))
         assert found is not None
         assert person_of(session, found).companies == frozenset({one})
+
+
+def test_the_largest_id_that_is_read_can_be_looked_for_on_both(engine: Engine) -> None:
+    largest = as_id(str(ID_MAX))
+    assert largest == ID_MAX
+    assert [as_id(text) for text in (str(ID_MAX + 1), "9" * 25, "-1", "x", "")] == [None] * 5
+    with reading(engine) as session:
+        assert session.get(Connection, largest) is None
+        assert outbox_search.entry(session, largest) is None
+        if engine.dialect.name == "postgresql":
+            with pytest.raises(DataError):
+                session.get(Connection, ID_MAX + 1)

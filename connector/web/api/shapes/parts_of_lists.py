@@ -7,13 +7,14 @@ from typing import Annotated, Generic, Literal, TypeVar
 from annotated_types import Interval
 from pydantic import BaseModel, Field
 
+from connector.ids import ID_MAX
+
 T = TypeVar("T")
 Sum = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", examples=["1200.00"])]
 State = Literal["planned", "waiting", "calling", "done", "refused", "doubt"]
 Mode = Literal["observe", "approve", "live"]
 
 
-ID_MAX = 2**63 - 1  # what a database calls an integer
 Id = Annotated[int, Interval(ge=0, le=ID_MAX)]
 
 
