@@ -134,7 +134,7 @@ def _enter(installation: Installation, claims: dict[str, Any], person: Person | 
             _tie(session, user, subject, now)
         if user.disabled_at is not None:
             raise OidcError(_NOBODY)
-        return sessions.begin(session, user, now, browser, by="the team's service")
+        return sessions.begin(session, user, now, browser, by="the team's service", strong=True)
 
 
 def _by_address(session: Session, claims: dict[str, Any]) -> User:

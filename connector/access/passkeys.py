@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import ipaddress
 import json
 import secrets
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from connector import sync_log
-from connector.access import sessions
+from connector.access import second_factor, sessions
 from connector.access.keyring import KeyringError
 from connector.access.sessions import Browser
 from connector.access.sign_in import SignInError, note_failure, refuse_too_many
@@ -48,23 +47,12 @@ class Options(NamedTuple):
     challenge: str
 
 
-def possible(settings: Settings) -> bool:
-    """Tell whether browsers allow passkeys here: for a name, not a number, and over https or on this machine."""
-    parts = urlsplit(settings.duewell_base_url)
-    host = parts.hostname or ""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return parts.scheme == "https" or host == "localhost"
-    return False
-
-
 def sign_in_options(installation: Installation, person: Person | None) -> Options | None:
     """Ask for a passkey: one of this person's, or anybody's; None where there is none to ask for."""
     with reading(installation.engine) as session:
         query = select(col(Passkey.id)).where(col(Passkey.user_id) == person.id) if person else select(col(Passkey.id))
         ids = list(session.scalars(query.limit(PER_PERSON_MAX)))
-    if not ids or not possible(installation.settings):
+    if not ids or not second_factor.possible(installation.settings):
         return None
     challenge = secrets.token_bytes(32)
     asked = {
@@ -78,7 +66,7 @@ def sign_in_options(installation: Installation, person: Person | None) -> Option
 
 def new_options(installation: Installation, person: Person) -> Options | None:
     """Ask a device to make a passkey for this person; None where browsers would not allow it."""
-    if not possible(installation.settings):
+    if not second_factor.possible(installation.settings):
         return None
     challenge = secrets.token_bytes(32)
     with reading(installation.engine) as session:
@@ -95,8 +83,11 @@ def new_options(installation: Installation, person: Person) -> Options | None:
     return Options(json.dumps(asked), _seal(installation, challenge, _NEW, person))
 
 
-def add(installation: Installation, person: Person, challenge: str, answer: str, name: str) -> None:
-    """Keep the public half of a passkey that a device has just made. Raises ``PasskeyError``."""
+def add(installation: Installation, person: Person, token: str, challenge: str, answer: str, name: str) -> str:
+    """Keep the public half of a passkey that a device has just made for who sits there; returns his new token.
+
+    Raises ``PasskeyError``.
+    """
     from webauthn import verify_registration_response  # noqa: PLC0415 - a third of a second, for few
     from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
@@ -128,6 +119,7 @@ def add(installation: Installation, person: Person, challenge: str, answer: str,
         )
         session.add(row)
         sync_log.write(session, at=now, kind="passkey_added", text=f"{person.email} added the passkey {row.name}.")
+        return sessions.prove(session, token, now, strong=True)
 
 
 def sign_in(installation: Installation, challenge: str, answer: str, browser: Browser) -> str:
@@ -144,7 +136,7 @@ def sign_in(installation: Installation, challenge: str, answer: str, browser: Br
         user = session.get_one(User, _used(session, challenge, key, count, now))
         if user.disabled_at is not None:
             raise PasskeyError(_NO)
-        return sessions.begin(session, user, now, browser, by="passkey")
+        return sessions.begin(session, user, now, browser, by="passkey", strong=True)
 
 
 def prove(installation: Installation, person: Person, token: str, challenge: str, answer: str) -> str:
@@ -156,7 +148,7 @@ def prove(installation: Installation, person: Person, token: str, challenge: str
     now = installation.now()
     with writing(installation.engine) as session:
         _used(session, challenge, key, count, now)
-        return sessions.prove(session, token, now)
+        return sessions.prove(session, token, now, strong=True)
 
 
 def listing(session: Session, person: Person) -> list[Passkey]:
@@ -166,12 +158,15 @@ def listing(session: Session, person: Person) -> list[Passkey]:
 
 
 def remove(installation: Installation, person: Person, passkey_id: str) -> bool:
-    """Forget a passkey; False where he has no such one."""
+    """Forget a passkey; False where he has no such one. Raises ``PasskeyError`` where he needs it: his only one."""
     now = installation.now()
     with writing(installation.engine) as session:
         row = session.get(Passkey, passkey_id)
         if row is None or row.user_id != person.id:
             return False
+        if second_factor.demanded(session) and len(listing(session, person)) == 1:
+            message = "It is your only passkey, and everybody needs one here. Add another one first."
+            raise PasskeyError(message)
         session.delete(row)
         session.flush()
         if not listing(session, person):

@@ -7,21 +7,21 @@ import secrets
 import threading
 from collections.abc import Collection
 from functools import cache
-from pathlib import Path
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn import zxcvbn
 
 LENGTH_MIN, LENGTH_MAX = 12, 256
-_LETTERS_MIN = 6  # different ones, besides what anybody would try
+_POWER_MIN = 10  # of ten, the number of guesses: the highest of the five marks zxcvbn gives
+_SHORT = 2  # letters: a word so short stands in everything
+_LOOKED_AT = 72  # characters: what makes a password easily guessed stands in them, and looking takes time
 _AS_LETTERS = str.maketrans("013457@$!", "oleastasi")
-_ROWS = (
-    "12345678901234567890", "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "yxcvbnm", "azertyuiop",
-    "abcdefghijklmnopqrstuvwxyz", "1q2w3e4r5t6y7u8i9o0p", "1qaz2wsx3edc4rfv5tgb6yhn7ujm", "zaq1xsw2cde3vfr4",
-    "qazwsxedcrfvtgb", "a1b2c3d4e5f6g7",
+# What stands on every screen here; the library's own words are everybody's.
+_HOUSE = (
+    "accounting", "bookkeeper", "company", "duewell", "intuit", "invoice", "office", "owner", "quickbooks",
+    "reminder", "sendgrid", "viewer", "xero",
 )  # fmt: skip
-# What stands on every list of passwords that are tried first, and what stands on every screen here.
-_COMMON = frozenset(Path(__file__).with_name("common_words.txt").read_text(encoding="utf-8").split())
 _HASHER = PasswordHasher()  # argon2id, 64 MiB, 3 passes: RFC 9106's second choice, a fifth of a second
 _AT_ONCE = threading.BoundedSemaphore(2)  # each takes 64 MiB: a crowd at the door must not fill the memory
 
@@ -60,21 +60,23 @@ def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
     if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
         message = f"A password has at least {LENGTH_MIN} characters; a few words in a row are a good one."
         raise WeakPasswordError(message)
-    if len(set(_hard_to_guess(password, email, names))) < _LETTERS_MIN:
+    rest = _hard_to_guess(password, email, names)[:_LOOKED_AT]
+    if not rest or zxcvbn(rest)["guesses_log10"] < _POWER_MIN:
         message = "This password is easily guessed; a few words in a row are a good one."
         raise WeakPasswordError(message)
 
 
 def _hard_to_guess(password: str, email: str, names: Collection[str]) -> str:
-    """What is left of a password without all that is tried first: names, common words, rows of keys, repetitions."""
-    rest = password.lower().translate(_AS_LETTERS)
+    """What is left of a password without what is tried first here: the names of people, companies and this house."""
     name, _, domain = email.lower().partition("@")
-    known = {*_COMMON, *re.split(r"[\W_]+", name), name, *domain.split(".")}
+    known = {*_HOUSE, *re.split(r"[\W_]+", name), name, *domain.split(".")}
     known.update(word for each in names for word in re.split(r"[\W_]+", each.lower()))
-    for word in sorted(filter(lambda each: len(each) > 2, known), key=len, reverse=True):
-        rest = rest.replace(word.translate(_AS_LETTERS), "")
-    for row in _ROWS:
-        for each in (row, row[::-1]):
-            for start in range(len(each) - 3):  # four keys in a row and more
-                rest = rest.replace(each[start : start + 4].translate(_AS_LETTERS), "")
-    return re.sub(r"(.{1,4})\1+", r"\1", rest)
+    words = sorted((_spelled(word) for word in known if len(word) > _SHORT), key=len, reverse=True)
+    found = re.finditer("|".join(map(re.escape, words)), _spelled(password))
+    ends = [0, *(at for each in found for at in each.span()), len(password)]
+    return "".join(password[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True))
+
+
+def _spelled(text: str) -> str:
+    """A text as one who tries it spells it: small letters, and letters for the digits and signs that stand for them."""
+    return "".join(letter.lower()[:1] for letter in text).translate(_AS_LETTERS)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -12,6 +11,7 @@ from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
 from connector import sync_log
+from connector.access import second_factor
 from connector.access.users import Person, UserError, person_of
 from connector.database import reading, writing
 from connector.installation import Installation
@@ -44,13 +44,16 @@ class Shown:
     this_one: bool
 
 
-def begin(session: Session, user: User, now: datetime, browser: Browser, *, by: str) -> str:
-    """Begin a session of a user who has just shown who he is; returns the token for the cookie."""
+def begin(session: Session, user: User, now: datetime, browser: Browser, *, by: str, strong: bool = False) -> str:
+    """Begin a session of a user who has just shown who he is; returns the token for the cookie.
+
+    ``strong`` where it was by two factors.
+    """
     if user.disabled_at is not None:
         message = f"{user.email} is disabled."
         raise UserError(message)
     session.execute(delete(WebSession).where(col(WebSession.started_at) < now - SESSION_MAX))
-    token = secrets.token_urlsafe(32)
+    token = second_factor.new_token(strong=strong)
     row = WebSession(
         token_hash=session_hash(token),
         user_id=user.id or 0,
@@ -77,6 +80,7 @@ def find_person(installation: Installation, token: str) -> Person | None:
             return None
         user = session.get_one(User, row.user_id)
         person = None if user.disabled_at is not None else person_of(session, user)
+        person = second_factor.held_to_it(session, person, token) if person is not None else None
     if person is not None and now - row.seen_at > _SEEN_EVERY:
         with writing(installation.engine) as session:
             still = session.get(WebSession, row.token_hash)
@@ -102,11 +106,15 @@ def is_proved(installation: Installation, token: str) -> bool:
         return not (user.password_hash or user.oidc_subject or keys)
 
 
-def prove(session: Session, token: str, now: datetime) -> str:
-    """Note, in the caller's transaction, that this browser has shown who sits before it; returns its new token."""
-    row, fresh = _living(session, token, now), secrets.token_urlsafe(32)
+def prove(session: Session, token: str, now: datetime, *, strong: bool = False) -> str:
+    """Note, in the caller's transaction, that this browser has shown who sits before it; returns its new token.
+
+    ``strong`` where that was by two factors, as a session once let in by two stays.
+    """
+    row = _living(session, token, now)
     if row is None:
         return token
+    fresh = second_factor.new_token(strong=strong or second_factor.is_strong(token))
     kept = row.model_dump() | {"token_hash": session_hash(fresh), "seen_at": now, "proved_at": now}
     session.delete(row)
     session.flush()

@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
 from connector import sync_log
-from connector.access import passwords, sessions
+from connector.access import passwords, second_factor, sessions
 from connector.access.sessions import Browser
 from connector.access.users import Person, add_user, any_user, end_access
 from connector.database import reading, writing
@@ -104,7 +104,9 @@ def sign_in(installation: Installation, email: str, password: str, browser: Brow
     """Check a password and begin a session; returns its token."""
     now, email = installation.now(), email.strip().lower()[:254]
     user = _checked(installation, email, password, browser.address)
-    if user.passkey_only:
+    with reading(installation.engine) as session:
+        enough = second_factor.password_lets_in(session, user)
+    if not enough:
         message = "This account takes no password alone. Use the passkey, or have a new link made."
         raise SignInError(message)
     with writing(installation.engine) as session:

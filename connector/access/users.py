@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
 from connector import sync_log
-from connector.tables import Connection, SignInLink, User, UserCompany, WebSession
+from connector.tables import Connection, Passkey, SignInLink, User, UserCompany, WebSession
 
 ROLES = {
     "viewer": "reads everything, changes nothing",
@@ -27,13 +27,17 @@ class UserError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who is signed in, and what he may see and do. ``companies`` is None where he sees all."""
+    """Somebody who is signed in, and what he may see and do. ``companies`` is None where he sees all.
+
+    Who ``owes_passkey`` may do nothing until he has added the one that everybody needs here.
+    """
 
     id: int
     email: str
     name: str
     role: str
     companies: frozenset[int] | None
+    owes_passkey: bool = False
 
     def may(self, role: str) -> bool:
         """Tell whether this person may do what ``role`` may."""
@@ -119,7 +123,8 @@ def find_user(session: Session, email: str) -> User:
 
 
 def listing(session: Session) -> list[dict[str, Any]]:
-    """List all users with role and companies."""
+    """List all users with role and companies, and whether each has a passkey."""
+    with_passkey = set(session.scalars(select(col(Passkey.user_id)).distinct()))
     return [
         {
             "id": user.id,
@@ -128,6 +133,7 @@ def listing(session: Session) -> list[dict[str, Any]]:
             "role": user.role,
             "companies": None if user.all_companies else _names(session, user),
             "state": "disabled" if user.disabled_at else "active" if user.password_hash else "invited",
+            "passkey": user.id in with_passkey,
             "signed_in_at": user.signed_in_at,
         }
         for user in session.scalars(select(User).order_by(col(User.id)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from connector.tables.columns import instant_column, text_column
@@ -89,13 +89,14 @@ class SyncRun(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "sync_run"
     id: int | None = Field(default=None, primary_key=True)
-    connection_id: int = Field(foreign_key="connection.id", index=True)
+    connection_id: int = Field(foreign_key="connection.id")
     started_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
     outcome: str = ""  # "" under way | ok | later | person | failed
     why: str = text_column()
     dry: bool = False
     numbers: Any = Field(default=None, sa_column=Column(JSON))
+    __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 
 class SyncLogEntry(SQLModel, table=True):
@@ -108,7 +109,7 @@ class SyncLogEntry(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "sync_log"
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int | None = Field(default=None, foreign_key="connection.id")
-    run_id: int | None = Field(default=None, foreign_key="sync_run.id")
+    run_id: int | None = None
     at: datetime = instant_column(nullable=False)
     kind: str
     customer_id: str = ""
@@ -120,6 +121,7 @@ class SyncLogEntry(SQLModel, table=True):
     previous_hash: str
     hash: str
     __table_args__ = (
+        ForeignKeyConstraint(["connection_id", "run_id"], ["sync_run.connection_id", "sync_run.id"]),
         Index("ix_log_connection", "connection_id", "id"),
         Index("ix_log_run", "run_id", "id"),
         Index("ix_log_customer", "connection_id", "customer_id", "id"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, Column, Index, LargeBinary
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from connector.tables.columns import instant_column, text_column
@@ -77,11 +77,13 @@ class OutboxEntry(SQLModel, table=True):
     reference: str = ""
     delivery: str = ""  # what became of a mail, as its events tell: delivered, bounce …
     answer: str = text_column()
-    parent_id: int | None = Field(default=None, foreign_key="outbox.id")
+    parent_id: int | None = None  # of the same company, like every reference between rows of companies
     policy_version: int | None = None
     run_id: int | None = None
     planned_at: datetime = instant_column(nullable=False)
     __table_args__ = (
+        UniqueConstraint("connection_id", "id"),
+        ForeignKeyConstraint(["connection_id", "parent_id"], ["outbox.connection_id", "outbox.id"]),
         Index("ix_outbox_state", "connection_id", "state", "ended_at"),
         Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
         Index("ix_outbox_invoice", "connection_id", "invoice_id"),
@@ -100,18 +102,22 @@ class TakenStep(SQLModel, table=True):
     occasion: str = Field(primary_key=True, default="")  # "" once per invoice; a fee's period; a promise's day
     customer_id: str
     currency: str = ""
-    outbox_id: int | None = Field(default=None, foreign_key="outbox.id", index=True)
-    task_id: int | None = Field(default=None, foreign_key="task.id")
+    outbox_id: int | None = Field(default=None, index=True)
+    task_id: int | None = None
     taken_at: datetime = instant_column(nullable=False)
     taken_on: date
-    __table_args__ = (Index("ix_taken_customer", "connection_id", "customer_id"),)
+    __table_args__ = (
+        ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
+        ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),
+        Index("ix_taken_customer", "connection_id", "customer_id"),
+    )
 
 
 class Task(SQLModel, table=True):
     """Work for a person: a call, an address to find, a review. ``owner`` is who is to do it, "" whoever looks."""
 
     id: int | None = Field(default=None, primary_key=True)
-    connection_id: int = Field(foreign_key="connection.id", index=True)
+    connection_id: int = Field(foreign_key="connection.id")
     key: str = Field(unique=True)
     code: str
     step: str = ""
@@ -125,6 +131,7 @@ class Task(SQLModel, table=True):
     made_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
     ended_by: str = ""
+    __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 
 class ExceptionRow(SQLModel, table=True):

@@ -6,11 +6,12 @@ import threading
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, select
+from sqlmodel import Session, SQLModel, select
 
 from connector.access.private_files import NotPrivateError
 from connector.database import open_engine, reading, sqlite_file, upgrade, writing
@@ -22,7 +23,10 @@ from connector.tables import (
     OutboxEntry,
     PaymentRow,
     Stored,
+    SyncLogEntry,
     SyncRun,
+    TakenStep,
+    Task,
 )
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -145,6 +149,40 @@ def test_who_writes_again_and_again_lets_others_write_between(tmp_path: Path) ->
 def test_a_row_of_an_unknown_connection_is_refused(engine: Engine) -> None:
     with pytest.raises(IntegrityError), writing(engine) as session:
         session.add(SyncRun(connection_id=99, started_at=NOON))
+
+
+def test_no_row_of_a_company_points_to_one_of_another(engine: Engine) -> None:
+    of_companies = [table for table in SQLModel.metadata.tables.values() if "connection_id" in table.c]
+    for table in of_companies:
+        for reference in table.foreign_key_constraints:
+            if reference.referred_table in of_companies:
+                assert "connection_id" in reference.column_keys, f"{table.name}: {reference.column_keys}"
+    step = {"invoice_id": "i", "customer_id": "c", "taken_at": NOON, "taken_on": NOON.date()}
+    with writing(engine) as session:
+        for name in ("north", "south"):
+            session.add(Connection(short_name=name, provider="xero", external_id=name, name=name, created_at=NOON))
+        session.flush()
+        run = SyncRun(connection_id=1, started_at=NOON)
+        task = Task(
+            connection_id=1, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(), made_at=NOON
+        )
+        mail = OutboxEntry(
+            connection_id=1, key="m", kind="mail", state="done", customer_id="c", payload={}, planned_at=NOON
+        )
+        session.add_all([run, task, mail])
+        session.flush()
+        rows: list[tuple[type[SQLModel], dict[str, Any]]] = [
+            (TakenStep, {**step, "step": "past_due", "outbox_id": mail.id}),
+            (TakenStep, {**step, "step": "call", "task_id": task.id}),
+            (SyncLogEntry, {"run_id": run.id, "at": NOON, "kind": "run", "previous_hash": "", "hash": ""}),
+            (OutboxEntry, {"key": "n", "kind": "note", "state": "done", "customer_id": "c", "payload": {},
+                           "planned_at": NOON, "parent_id": mail.id}),
+        ]  # fmt: skip
+    for kind, values in rows:
+        with pytest.raises(IntegrityError), writing(engine) as session:
+            session.add(kind(connection_id=2, **values))
+    with writing(engine) as session:
+        session.add_all(kind(connection_id=1, **values) for kind, values in rows)
 
 
 def test_the_views_show_a_person_what_is_open(engine: Engine) -> None:
