@@ -64,7 +64,7 @@ def demanded(session: Session) -> Demand | None:
 
 
 def password_lets_in(session: Session, user: User) -> bool:
-    """Tell whether a user's password alone lets him in: as he chose, and while everybody needs one, to add a passkey."""
+    """Tell whether a user's password alone lets him in; where everybody needs a passkey, only to add his first one."""
     return not user.passkey_only and (demanded(session) is None or not _has_passkey(session, user.id))
 
 

@@ -16,6 +16,7 @@ from sqlmodel import col
 
 import migrations
 from connector import sync_log
+from connector.access import second_factor
 from connector.access.keyring import KEY_FILE, KeyringError
 from connector.access.tokens import bound_to, connect_again
 from connector.commands import doctor_of_mail
@@ -166,6 +167,15 @@ def _webhooks(installation: Installation) -> Iterator[Finding]:
         yield Finding(f"webhook.{row.id}", WARNING, f"Webhook {row.id}: {row.stopped_why}.", mend)
 
 
+def _passkeys(installation: Installation) -> Iterator[Finding]:
+    with reading(installation.engine) as session:
+        demand = second_factor.demanded(session)
+    if demand is not None and not second_factor.possible(installation.settings):
+        base = installation.settings.duewell_base_url
+        mend = "Let DUEWELL_BASE_URL be a name over https, or: duewell users passkeys off"
+        yield Finding("passkeys", BAD, f"Everybody needs a passkey, and browsers allow none at {base}.", mend)
+
+
 def _connections(installation: Installation) -> Iterator[Finding]:
     with reading(installation.engine) as session:
         rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
@@ -211,6 +221,7 @@ _CHECKS: tuple[Check, ...] = (
     doctor_of_mail.sender,
     doctor_of_mail.events,
     _webhooks,
+    _passkeys,
     doctor_of_mail.links,
     doctor_of_mail.scopes,
     _connections,

@@ -29,9 +29,15 @@ def list_users(as_json: JsonOption = False) -> None:
         rows = listing(session)
     if not as_json:
         rows = [
-            {**row, "companies": "all" if row["companies"] is None else ", ".join(row["companies"])} for row in rows
+            {
+                **row,
+                "companies": "all" if row["companies"] is None else ", ".join(row["companies"]),
+                "passkey": "yes" if row["passkey"] else "not yet",
+            }
+            for row in rows
         ]
     columns = {"id": "ID", "email": "ADDRESS", "role": "ROLE", "companies": "COMPANIES", "state": "STATE"}
+    columns["passkey"] = "PASSKEY"
     put_list(rows, columns, "There is no user yet: `duewell serve` prints the link for the first.", as_json=as_json)
 
 
@@ -97,6 +103,26 @@ def reset(email: EmailArgument, as_json: JsonOption = False) -> None:
         token = do_reset(session, user, by=who(), at=installation.now())
         shown, link = {"id": user.id, "email": user.email}, _address(installation, token)
     _put_link(shown, link, as_json=as_json)
+
+
+@users.command()
+def passkeys(
+    demand: Annotated[str, typer.Argument(metavar="[on|off]", help="on: demanded of everybody; off: a choice.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Demand a passkey of everybody, or leave it to each person again; says which it is."""
+    from connector.access.second_factor import demanded, switch
+    from connector.database import reading
+
+    one_of(demand, ("on", "off", ""), "choice")
+    with opened() as installation:
+        if demand:
+            switch(installation, on=demand == "on", by=who())
+        with reading(installation.engine) as session:
+            found = demanded(session)
+    text = f"demanded of everybody, by {found.by}" if found else "each person chooses"
+    shown = {"demanded": found is not None, "by": found.by if found else None, "since": found.since if found else None}
+    _put(shown, f"Passkeys: {text}.", as_json=as_json)
 
 
 def _ids(session: Any, names: list[str] | None) -> list[int] | None:

@@ -129,5 +129,5 @@ ROUTES = (
     Route("POST", "/confirm", confirm.confirm, "viewer", dangerous=True),
     Route("GET", "/welcome/{link}", welcome, "nobody"),
     Route("POST", "/welcome/{link}", choose, "nobody"),
-    Route("POST", "/sign-out", leave, "viewer"),
+    Route("POST", "/sign-out", leave, "viewer", owing=True),
 )

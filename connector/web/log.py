@@ -27,9 +27,10 @@ KINDS = (
     "refused", "doubt", "asked", "undelivered", "suppressed", "unplanned", "would", "edited", "approved", "rejected",
     "resolved", "customer_set", "invoice_set", "mode", "paused", "resumed", "connected", "disconnected", "reconnect",
     "policy_set", "restored", "user_added", "user_changed", "user_disabled", "user_reset", "password_chosen",
-    "passkey_added", "passkey_removed", "signed_out", "keys_rotated", "exception", "agreement", "team", "token_made",
-    "token_revoked", "customer_link", "backup", "erased", "compared", "drift", "erased_again", "erasure_undone",
-    "exported", "pruned", "retention", "webhook", "webhook_made", "webhook_removed", "webhook_stopped", "writeback",
+    "passkey_added", "passkey_removed", "passkey_rule", "signed_out", "keys_rotated", "exception", "agreement", "team",
+    "token_made", "token_revoked", "customer_link", "backup", "erased", "compared", "drift", "erased_again",
+    "erasure_undone", "exported", "pruned", "retention", "webhook", "webhook_made", "webhook_removed",
+    "webhook_stopped", "writeback",
 )  # fmt: skip
 _FILTERS = ("company", "customer", "invoice", "run", "kind", "text", "since", "until")
 

@@ -6,6 +6,7 @@ import hmac
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -16,7 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector.access import sessions
 from connector.access.consent import ConsentError
-from connector.access.users import UserError
+from connector.access.users import Person, UserError
 from connector.installation import Installation
 from connector.people.approvals import OutboxError
 from connector.web import confirm
@@ -24,6 +25,7 @@ from connector.web.pages import render
 from connector.web.visit import NotHere, NotPossible, Visit, form_token
 
 log = logging.getLogger("duewell.web")
+PASSKEY_PATH = "/account/passkeys"  # where who owes one adds it
 FORM_BYTES_MAX = 256 * 1024
 _FIELDS_MAX = 2000
 
@@ -34,7 +36,8 @@ class Route:
 
     A ``dangerous`` one is for those only who have shown within half an hour that it is they who sit there; the others
     are asked, and what they had filled in is kept. Connecting and ending, switching modes, policies, keys, tokens,
-    people, and what takes data out are dangerous.
+    people, and what takes data out are dangerous. An ``owing`` one is open also to who owes the passkey that everybody
+    needs here; all others lead him to where he adds it.
     """
 
     method: str
@@ -42,6 +45,7 @@ class Route:
     handler: Callable[[Visit], Response]
     needs: str = "viewer"
     dangerous: bool = False
+    owing: bool = False
 
 
 def add_routes(app: FastAPI, installation: Installation, routes: Sequence[Route]) -> None:
@@ -97,12 +101,10 @@ async def _body(request: Request) -> bytes | None:
 def _answer(installation: Installation, route: Route, request: Request, body: bytes) -> Response:
     token = request.cookies.get(cookie_name(installation), "")
     person = sessions.find_person(installation, token)
-    if route.needs != "nobody":
-        if person is None:
-            return _to_sign_in(route, request)
-        if not person.may(route.needs):
-            log.warning("user %s was refused %s %s", person.id, route.method, route.path)
-            return _refuse(403, "Not for you", f"This is for those who are {route.needs} here.")
+    if route.needs == "nobody":
+        person = None if person is not None and person.owes_passkey else person  # a way in is no page of his
+    elif (refused := _turned_away(route, request, person)) is not None:
+        return refused
     form = _fields(body)
     if route.method == "POST":
         known = form_token(token, request.url.path) if route.needs != "nobody" else ""
@@ -122,8 +124,25 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         token=token if person else "",
         browser=sessions.Browser(_address(request), request.headers.get("user-agent", "")),
     )
+    return _in_words(visit, route, partial(_dangerous, route) if route.dangerous else route.handler)
+
+
+def _turned_away(route: Route, request: Request, person: Person | None) -> Response | None:
+    """Answer those whom a page is not open to; None for whom it is."""
+    if person is None:
+        return _to_sign_in(route, request)
+    if person.owes_passkey and not route.owing:
+        return _to_passkey(route)
+    if not person.may(route.needs):
+        log.warning("user %s was refused %s %s", person.id, route.method, route.path)
+        return _refuse(403, "Not for you", f"This is for those who are {route.needs} here.")
+    return None
+
+
+def _in_words(visit: Visit, route: Route, act: Callable[[Visit], Response]) -> Response:
+    """Answer with what is done, or say in words why it is not."""
     try:
-        return _dangerous(visit, route) if route.dangerous else route.handler(visit)
+        return act(visit)
     except NotHere:
         return _refuse(404, "Not found", "There is nothing here.", visit)
     except (NotPossible, OutboxError, UserError, ConsentError) as problem:
@@ -133,13 +152,18 @@ def _answer(installation: Installation, route: Route, request: Request, body: by
         return _refuse(500, "Something broke", "A fault of duewell itself; its log says where.", visit)
 
 
-def _dangerous(visit: Visit, route: Route) -> Response:
-    """Do what is dangerous once it is shown who asks for it; the session then goes on under another token."""
+def _dangerous(route: Route, visit: Visit) -> Response:
+    """Do what is dangerous once it is shown who asks for it; the session then goes on under another token.
+
+    Also where it cannot be done: the token before is nobody's any more.
+    """
     shown = confirm.ask(visit)
     if isinstance(shown, Response):
         return shown
-    answer = route.handler(replace(visit, token=shown))
-    return answer if shown == visit.token else with_session(visit.installation, answer, shown)
+    answer = _in_words(replace(visit, token=shown), route, route.handler)
+    if shown == visit.token or "set-cookie" in answer.headers:  # what was done may have given it yet another token
+        return answer
+    return with_session(visit.installation, answer, shown)
 
 
 def _fields(body: bytes) -> dict[str, list[str]]:
@@ -170,6 +194,12 @@ def _to_sign_in(route: Route, request: Request) -> Response:
         return _refuse(401, "Not signed in", "Sign in and try again.")
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse("/sign-in" + ("" if wanted == "/" else f"?{urlencode({'next': wanted})}"), 303)
+
+
+def _to_passkey(route: Route) -> Response:
+    if route.method != "GET":
+        return _refuse(403, "A passkey first", "Everybody needs a passkey here. Add yours; then this is open to you.")
+    return RedirectResponse(PASSKEY_PATH, 303)
 
 
 def _refuse(code: int, title: str, text: str, visit: Visit | None = None) -> Response:

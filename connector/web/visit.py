@@ -44,6 +44,8 @@ SAID = {
     "passkey": "The passkey was added.",
     "no_passkey": "The passkey was removed.",
     "ways": "Changed.",
+    "demanded": "From now on everybody needs a passkey.",
+    "choice": "Each person chooses again.",
     "user": "Changed.",
     "revoked": "Revoked: it lets nobody in any more.",
     "ended_hook": "Removed: it is told nothing any more.",

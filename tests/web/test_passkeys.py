@@ -1,4 +1,4 @@
-"""Passkeys: a device in the test signs what real ones sign; who has none signs in as before."""
+"""Passkeys: a device in the test signs what real ones sign; who has none signs in as before, unless all need one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,22 @@ from typing import Any
 
 import cbor2
 import pytest
+import requests
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
+from typer.testing import CliRunner
 
+from connector import sync_log
+from connector.access import api_tokens, second_factor
 from connector.access.passwords import hash_password
-from connector.access.sign_in import reset
-from connector.access.users import find_user
+from connector.access.sign_in import make_link, reset
+from connector.access.users import add_user, find_user
+from connector.cli import app
 from connector.database import reading, writing
 from connector.tables import Passkey
+from connector.web.routes import cookie_name
+from connector.web.visit import form_token
 
 Office = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
@@ -88,6 +95,13 @@ def owner_with_passkey(office: Office, device: Device) -> Any:
     browser.send("/account/passkeys", {"name": "My phone", "new_passkey": device.make(asked(page))})
     assert browser.page.status_code == 200
     assert "My phone" in browser.text
+    return browser
+
+
+def by_password(office: Office, email: str) -> Any:
+    browser = office.browser()
+    browser.get("/sign-in")
+    browser.send("/sign-in", {"email": email, "password": PASSWORD})
     return browser
 
 
@@ -172,3 +186,117 @@ def test_nobody_removes_another_ones_passkey(office: Office, device: Device) -> 
     browser.send("/account/ways", {"remove": b64(device.id)})
     assert "The passkey was removed" in browser.text
     assert "data-passkey" not in office.browser().get("/sign-in").text
+
+
+def rule_lines(office: Office) -> list[str]:
+    with reading(office.installation.engine) as session:
+        return [line.text for line in sync_log.entries(session) if line.kind == "passkey_rule"]
+
+
+def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_takes_it_back(
+    office: Office, device: Device
+) -> None:
+    action = "/settings/users/passkeys"
+    owner = office.signed_in("owner", email="ann@example.com")
+    assert "You have no passkey yourself yet" in owner.get("/settings/users").text
+    token = form_token(owner.http.cookies[cookie_name(office.installation)], action)
+    refused = owner.post(action, {"passkeys": "demanded", "csrf": token})
+    assert (refused.status_code, "You have no passkey yourself yet" in refused.text) == (409, True)
+    owner, weak = owner_with_passkey(office, device), by_password(office, "owner@example.com")
+    assert "come in by your passkey first" in weak.get("/settings/users").text
+    office.clock.advance(minutes=31)
+    owner.get("/settings/users")
+    owner.send(action, {"passkeys": "demanded"})
+    assert ("Is it you?" in owner.text, rule_lines(office)) == (True, [])
+    owner.send(action, {"confirm_password": PASSWORD})
+    assert "From now on everybody needs a passkey" in owner.text
+    assert "1 of these people has none yet" in owner.text
+    assert re.findall(r'label="Passkey">([^<]+)', owner.page.text) == ["not yet", "yes"]
+    assert "/sign-in" in weak.get("/").url  # was in before, by a password
+    assert "takes no password alone" in by_password(office, "owner@example.com").text
+    assert "owner@example.com · owner" in enter(office, device).text
+    assert "Your only one" in owner.get("/account").text
+    token = form_token(owner.http.cookies[cookie_name(office.installation)], "/account/ways")
+    kept = owner.post("/account/ways", {"remove": b64(device.id), "csrf": token})
+    assert (kept.status_code, "It is your only passkey" in kept.text) == (409, True)
+    owner.get("/settings/users")
+    owner.send(action, {"passkeys": "choice"})
+    assert "Each person chooses again" in owner.text
+    assert weak.get("/").url == f"{office.base}/"
+    assert rule_lines(office) == [
+        "owner@example.com demands a passkey of everybody.",
+        "owner@example.com leaves passkeys to each person again.",
+    ]
+
+
+def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_lost_one_begins_anew(
+    office: Office, device: Device
+) -> None:
+    owner_with_passkey(office, device)
+    second_factor.switch(office.installation, on=True, by="a test")
+    with writing(office.installation.engine) as session:
+        bob = add_user(session, "bob@example.com", "viewer", by="a test", at=office.clock.at)
+        link = make_link(session, bob, office.clock.at)
+        _row, token = api_tokens.make(session, "books", "read", companies=None, days=9, by="a test", at=office.clock.at)
+    browser, phone = office.browser(), Device(office.base, id=b"the phone of Bob")
+    browser.get(f"/welcome/{link}")
+    browser.send(f"/welcome/{link}", {"password": PASSWORD, "again": PASSWORD})
+    assert browser.page.url == f"{office.base}/account/passkeys"
+    assert ("A passkey first" in browser.text, "Outbox" in browser.text) == (True, False)
+    browser = by_password(office, "bob@example.com")
+    assert browser.page.url == f"{office.base}/account/passkeys"
+    browser.send("/account/passkeys", {"new_passkey": "nonsense"})
+    assert browser.page.status_code == 409
+    office.clock.advance(minutes=31)
+    page = browser.get("/outbox").text
+    browser.send("/account/passkeys", {"name": "Bob's phone", "new_passkey": phone.make(asked(page))})
+    assert ("Is it you?" in browser.text, "Outbox" in browser.text) == (True, False)
+    browser.send("/account/passkeys", {"confirm_password": PASSWORD})
+    assert ("The passkey was added" in browser.text, browser.page.url.partition("?")[0]) == (True, f"{office.base}/")
+    assert "bob@example.com · viewer" in browser.get("/account").text
+    assert "takes no password alone" in by_password(office, "bob@example.com").text
+    assert "bob@example.com · viewer" in enter(office, phone).text
+    program = {"Authorization": f"Bearer {token}"}
+    assert requests.get(f"{office.base}/api/v1/connections", headers=program, timeout=20).status_code == 200
+    with writing(office.installation.engine) as session:
+        link = reset(session, find_user(session, "bob@example.com"), by="a test", at=office.clock.at)
+    assert "/sign-in" in browser.get("/").url
+    browser.get(f"/welcome/{link}")
+    browser.send(f"/welcome/{link}", {"password": PASSWORD, "again": PASSWORD})
+    assert browser.page.url == f"{office.base}/account/passkeys"
+    browser.send("/sign-out")
+    assert "You are signed out" in browser.text
+
+
+def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUEWELL_HOME", str(office.installation.settings.duewell_home))
+    monkeypatch.setenv("DUEWELL_BASE_URL", office.base)
+    monkeypatch.setattr("getpass.getuser", lambda: "root")
+
+    def duewell(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(app, list(words), prog_name="duewell")
+        return result.exit_code, result.output
+
+    owner = find_user_id(office, office.user("owner"))
+    code, said = duewell("users", "passkeys", "on")
+    assert (code, "No owner has a passkey yet" in said) == (1, True)
+    office.store(Passkey(id="x", user_id=owner, public_key=b"", made_at=office.clock.at))
+    assert duewell("users", "passkeys") == (0, "Passkeys: each person chooses.\n")
+    assert duewell("users", "passkeys", "on") == (0, "Passkeys: demanded of everybody, by root.\n")
+    assert duewell("users", "passkeys", "on")[0] == 0
+    assert json.loads(duewell("users", "passkeys", "--json")[1])["demanded"] is True
+    assert json.loads(duewell("users", "list", "--json")[1])[0]["passkey"] is True
+    monkeypatch.setenv("DUEWELL_BASE_URL", "http://192.0.2.7:8710")
+    assert "browsers allow none at http://192.0.2.7:8710" in duewell("doctor")[1]
+    assert duewell("users", "passkeys", "off")[0] == 0
+    code, said = duewell("users", "passkeys", "on")
+    assert (code, "by a name over https, or at localhost" in said) == (1, True)
+    assert rule_lines(office) == [
+        "root demands a passkey of everybody.",
+        "root leaves passkeys to each person again.",
+    ]
+
+
+def find_user_id(office: Office, email: str) -> int:
+    with reading(office.installation.engine) as session:
+        return find_user(session, email).id or 0

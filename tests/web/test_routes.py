@@ -13,10 +13,12 @@ from sqlalchemy import select
 from sqlmodel import SQLModel
 from starlette.routing import Mount
 
+from connector.access import second_factor
+from connector.access.users import find_user
 from connector.database import reading
-from connector.tables import CustomerRow, InvoiceRow, OutboxEntry, PolicyVersion, SyncLogEntry, SyncRun, Task
+from connector.tables import CustomerRow, InvoiceRow, OutboxEntry, Passkey, PolicyVersion, SyncLogEntry, SyncRun, Task
 from connector.web.app import ROUTES, make_app
-from connector.web.routes import cookie_name
+from connector.web.routes import PASSKEY_PATH, cookie_name
 from connector.web.visit import form_token
 
 Office = Any
@@ -175,6 +177,36 @@ def test_only_an_owner_gets_what_is_for_owners(office: Office) -> None:
             path = asked(route.path, ids)
             answer = bookkeeper.post(path) if route.method == "POST" else bookkeeper.get(path)
             assert answer.status_code == 403, route.path
+
+
+def test_who_owes_the_passkey_that_everybody_needs_gets_nothing_but_the_page_to_add_it(office: Office) -> None:
+    """Also in a browser that was signed in before, and as an owner."""
+    ids = foreign(office)
+    browser, other = office.signed_in("owner"), office.user("owner", email="ann@example.com")
+    with reading(office.installation.engine) as session:
+        ann = find_user(session, other).id or 0
+    office.store(Passkey(id="of ann", user_id=ann, public_key=b"", made_at=office.clock.at))
+    assert "South" in browser.get("/companies").text
+    second_factor.switch(office.installation, on=True, by="a test")
+    token, before = browser.http.cookies[cookie_name(office.installation)], rows_of(office, ids["company"])
+    open_to_him = {("GET", PASSKEY_PATH): 200, ("POST", PASSKEY_PATH): 409, ("POST", "/sign-out"): 303}
+    for route in sorted(ROUTES, key=lambda route: route.path == "/sign-out"):  # which comes last
+        path, where = asked(route.path, ids), (route.method, route.path)
+        if route.method == "GET":
+            answer = browser.get(path, allow_redirects=False)
+        else:
+            answer = browser.post(path, {**FIELDS, "csrf": form_token(token, path)}, allow_redirects=False)
+        assert "South" not in answer.text, where
+        if where in open_to_him:
+            assert answer.status_code == open_to_him[where], where
+        elif route.needs == "nobody":
+            assert "owner@example.com" not in answer.text, where  # a way in, as for anybody
+        elif route.method == "GET":
+            assert (answer.status_code, answer.headers["location"]) == (303, PASSKEY_PATH), where
+        else:
+            assert (answer.status_code, "A passkey first" in answer.text) == (403, True), where
+    assert rows_of(office, ids["company"]) == before
+    assert {(route.method, route.path) for route in ROUTES if route.owing} == set(open_to_him)
 
 
 def test_a_bookkeeper_of_another_company_sees_nothing_of_this_one(office: Office) -> None:

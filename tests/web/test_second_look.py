@@ -66,6 +66,16 @@ def test_who_has_just_signed_in_is_not_asked(office: Office) -> None:
     assert mode_of(office, company) == "approve"
 
 
+def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(office: Office) -> None:
+    company = office.company("North Ltd", mode="observe")
+    browser, action = left_open(office, "bookkeeper"), f"/companies/{company}/mode"
+    browser.get(f"{action}?to=live")
+    browser.send(action)
+    browser.send(action, {"confirm_password": PASSWORD})
+    assert (browser.page.status_code, "Look at what would leave" in browser.text) == (409, True)
+    assert "bookkeeper@example.com · bookkeeper" in browser.get("/").text
+
+
 def test_guessing_there_is_limited_as_at_the_door(office: Office) -> None:
     company = office.company("North Ltd", mode="observe")
     browser, action = left_open(office, "bookkeeper"), f"/companies/{company}/mode"

@@ -14,8 +14,11 @@ import pytest
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
+from connector.access import second_factor
+from connector.access.passwords import hash_password
 from connector.access.users import find_user
 from connector.database import reading, writing
+from connector.tables import Passkey
 
 Office = Any
 CLIENT = "duewell-of-the-tests"
@@ -165,6 +168,31 @@ def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_th
     assert come_back(browser, asked).status_code == 401
     service.issuer = "https://evil.example"
     assert office.browser().get("/sign-in/team").status_code == 401
+
+
+def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_and_a_password_ties_nobody(
+    office: Office, service: Service
+) -> None:
+    by_password = office.signed_in("bookkeeper")
+    owner = office.user("owner")
+    with writing(office.installation.engine) as session:
+        find_user(session, "bookkeeper@example.com").password_hash = hash_password("correct horse battery staple")
+        key = Passkey(id="x", user_id=find_user(session, owner).id or 0, public_key=b"", made_at=office.clock.at)
+        session.add(key)
+    second_factor.switch(office.installation, on=True, by="a test")
+    assert by_password.get("/").url == f"{office.base}/account/passkeys"
+    assert "Or come in by way of 127.0.0.1" in by_password.text
+    service.claims = {"email": "somebody.else@example.com"}
+    assert come_back(by_password, leave(office, service, by_password)).status_code == 401
+    with reading(office.installation.engine) as session:
+        assert find_user(session, "bookkeeper@example.com").oidc_subject == ""
+    service.claims, service.nonce = {}, ""
+    assert come_back(by_password, leave(office, service, by_password)).url == f"{office.base}/account"
+    office.clock.advance(minutes=31)
+    by_password.get("/account")
+    by_password.send("/account/sessions")
+    by_password.send("/account/sessions", {"confirm_password": "correct horse battery staple"})
+    assert "Every other browser is signed out" in by_password.text
 
 
 def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_from_within(

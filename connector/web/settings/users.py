@@ -1,11 +1,11 @@
-"""The people who sign in: invited, given a role and companies, let in anew, removed; for owners."""
+"""The people who sign in: invited, given a role and companies, let in anew, removed, held to passkeys; for owners."""
 
 from __future__ import annotations
 
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.access import sign_in, users
+from connector.access import oidc, second_factor, sign_in, users
 from connector.database import reading, writing
 from connector.tables import User
 from connector.web.routes import Route
@@ -14,10 +14,29 @@ from connector.web.visit import NotHere, Visit
 
 
 def listing(visit: Visit) -> Response:
-    """Show who may sign in, and ask whom to invite."""
+    """Show who may sign in and who has a passkey, and ask whom to invite."""
     with reading(visit.installation.engine) as session:
         rows, companies = users.listing(session), visit.companies(session)
-    return visit.page("settings_users.html", users=rows, companies=companies, roles=users.ROLES)
+        demand = second_factor.demanded(session)
+        hindrance = second_factor.hindrance(visit.installation, session, visit.who, visit.token)
+    return visit.page(
+        "settings_users.html",
+        users=rows,
+        companies=companies,
+        roles=users.ROLES,
+        demand=demand,
+        hindrance=hindrance,
+        team=oidc.host(visit.installation.settings),
+    )
+
+
+def demand_passkeys(visit: Visit) -> Response:
+    """Demand a passkey of everybody, or leave it to each person again."""
+    on = {"demanded": True, "choice": False}.get(visit.sent("passkeys"))
+    if on is None:
+        raise NotHere
+    second_factor.switch(visit.installation, on=on, by=visit.who.email, person=visit.who, token=visit.token)
+    return visit.go("/settings/users", said=visit.sent("passkeys"))
 
 
 def invite(visit: Visit) -> Response:
@@ -82,6 +101,7 @@ def _link(visit: Visit, user: User, token: str) -> Response:
 ROUTES = (
     Route("GET", "/settings/users", listing, "owner"),
     Route("POST", "/settings/users", invite, "owner", dangerous=True),
+    Route("POST", "/settings/users/passkeys", demand_passkeys, "owner", dangerous=True),
     Route("GET", "/settings/users/{user:int}", one, "owner"),
     Route("POST", "/settings/users/{user:int}", change, "owner", dangerous=True),
 )

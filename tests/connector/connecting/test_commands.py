@@ -113,7 +113,7 @@ EVERY_COMMAND = [
         "privacy",
     ],
     *[f"outbox {name}" for name in ("list", "approve", "reject", "edit", "resolve")],
-    *["customers list", "customers set", "customers show"],
+    *["customers list", "customers set", "customers show", "users passkeys"],
     *[f"tasks {name}" for name in ("list", "done", "outcome", "assign")],
     *[f"tokens {name}" for name in ("list", "create", "revoke")],
     *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "plan", "pause", "resume")],
@@ -166,6 +166,7 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["tokens", "create", "books", "everything"],
         ["tokens", "create", "books", "read", "--days", "0"],
         ["users", "add", "ann@example.com", "king"],
+        ["users", "passkeys", "maybe"],
     ],
 )
 def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duewell: Command) -> None:
