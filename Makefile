@@ -38,7 +38,7 @@ types: $(READY) ## mypy, strict
 unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
-faults: $(READY) ## The fault campaign of a change: hours killed and disturbed everywhere, and bugs planted to be found (a quarter of an hour)
+faults: $(READY) ## The fault campaign of a change: hours killed and disturbed everywhere, and bugs planted to be found (ten minutes)
 	$(BIN)/python -m benchmarks.faults --size commit $(FAULTS_ARGS)
 
 faults-long: $(READY) ## Every kill, every disturbance, and every fault of the network over real HTTP: a night

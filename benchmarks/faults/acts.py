@@ -17,11 +17,11 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from benchmarks.faults import invariants
-from benchmarks.faults.disturbances import say
 from benchmarks.faults.forks import Outcome
 from benchmarks.faults.in_process import FAULTS
 from benchmarks.faults.kills import EVERYTHING, die_at
 from benchmarks.faults.mending import Circumstances, Scene, deliver_events
+from benchmarks.faults.people import say
 from benchmarks.faults.world import EVES, World, posted
 from connector import lease, policies_store
 from connector.access.connections import disconnect, set_mode

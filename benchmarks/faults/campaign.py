@@ -6,15 +6,19 @@ import gc
 import logging
 import random
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.faults import invariants
 from benchmarks.faults.acts import ACTS, again
-from benchmarks.faults.disturbances import Disturbance, Disturbed
+from benchmarks.faults.disturbances import ALL
+from benchmarks.faults.disturbed import Disturbance, Disturbed
 from benchmarks.faults.forks import Outcome, try_in_child
 from benchmarks.faults.in_place import InPlace
 from benchmarks.faults.in_process import Sent, is_effect
@@ -105,6 +109,12 @@ class Job(NamedTuple):
     what: str
     size: Size
     seed: int
+    until: float = inf  # by the monotonic clock: then it ends with what it has
+
+    def hears(self, tally: Tally, outcome: Outcome) -> bool:
+        """Count an outcome; tell whether to try more: there is time, and not everything is wrong."""
+        tally.add(outcome)
+        return len(tally.wrong) < WRONG_MAX and time.monotonic() < self.until
 
     @property
     def label(self) -> str:
@@ -135,6 +145,8 @@ def jobs(name: str, seed: int) -> list[Job]:
 
 def work(job: Job) -> list[Tally]:
     """Do a job, in a process of its own."""
+    if time.monotonic() >= job.until:
+        return []
     logging.getLogger().handlers[:] = [Said()]
     logging.getLogger().setLevel(logging.DEBUG)
     with tempfile.TemporaryDirectory(dir=_memory(), prefix="duewell-faults-") as folder:
@@ -177,11 +189,12 @@ def _freeze() -> None:
 def _kills(job: Job, folder: Path) -> list[Tally]:
     tally = Tally("A")
     scene = _on_the_eve(job, job.what, folder)
+    tell = partial(job.hears, tally)
     kills = Kills(
         scene,
         job.label,
         job.seed,
-        lambda outcome: tally.add(outcome) or len(tally.wrong) < WRONG_MAX,
+        tell,
         places_traced=job.size.path,
         varieties=job.size.varieties,
         every=job.size.lines_every,
@@ -199,10 +212,7 @@ def _acts(job: Job, folder: Path) -> list[Tally]:
     scene = _scene(world, folder)
     label = f"{job.provider}, {act.name}"
     kills: Kills | InPlace
-
-    def tell(outcome: Outcome) -> bool:
-        return tally.add(outcome) or len(tally.wrong) < WRONG_MAX
-
+    tell = partial(job.hears, tally)
     how: dict[str, Any] = {"work": act.do, "mending": again(act)}
     if act.calls:
         _freeze()
@@ -225,10 +235,9 @@ def _disturbances(job: Job, folder: Path) -> list[Tally]:
         return dice.random() < job.size.disturbed * (1 if is_effect(sent) else OTHER_CALLS)
 
     def tell(disturbance: Disturbance, outcome: Outcome) -> bool:
-        tally = tallies.setdefault(disturbance.group, Tally(disturbance.group))
-        return tally.add(outcome) or len(tally.wrong) < WRONG_MAX
+        return job.hears(tallies.setdefault(disturbance.group, Tally(disturbance.group)), outcome)
 
-    disturbed = Disturbed(scene, job.label, chosen, tell)
+    disturbed = Disturbed(scene, job.label, ALL, chosen, tell)
     disturbed.run()
     return list(tallies.values())
 
@@ -239,7 +248,8 @@ def _lives(job: Job, folder: Path) -> list[Tally]:
     world.checkpoint()
     scene = _scene(world, folder)
     _freeze()
-    lives(scene, job.size.lives, job.seed, tally.add, job.label)
+    tell = partial(job.hears, tally)
+    lives(scene, job.size.lives, job.seed, tell, job.label)
     return [tally]
 
 
@@ -258,7 +268,7 @@ def _planted(job: Job, folder: Path) -> list[Tally]:
     if "A" in bug.among:
         Kills(scene, bug.what, job.seed, tally.add, varieties=1, every=PLANTED_LINES).run()
     else:
-        Disturbed(scene, bug.what, chosen, lambda _disturbance, outcome: tally.add(outcome)).run()
+        Disturbed(scene, bug.what, ALL, chosen, lambda _disturbance, outcome: tally.add(outcome)).run()
     return [tally]
 
 

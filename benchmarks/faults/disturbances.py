@@ -1,46 +1,26 @@
-"""Classes B to H: at every call of an hour something goes wrong around it, and the hour goes on with that.
-
-The hour runs once. At each call, and for each thing that can go wrong there, a child is forked that goes on with the
-hour, in a copy of the database; when its hour has ended the fault stops, and what came of it is checked.
-"""
+"""Classes B to H: what goes wrong around a call, as the network, the vendors, people, the clock and the disk do it."""
 
 from __future__ import annotations
 
-import sqlite3
-import sys
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from typing import Any, NamedTuple
 
 from filelock import FileLock
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlmodel import col
 
-from benchmarks.faults.forks import Child, Outcome, split
+from benchmarks.faults.disk import DISK
+from benchmarks.faults.disturbed import Disturbance, locks
 from benchmarks.faults.in_process import FAULTS, Fault, Sent
-from benchmarks.faults.mending import Scene, deliver_events, settle
+from benchmarks.faults.mending import Scene, deliver_events
+from benchmarks.faults.people import say
 from benchmarks.faults.world import World
-from connector.access.connections import disconnect, pause, resume, set_mode
+from connector.access.connections import disconnect, pause, set_mode
 from connector.access.tokens import fresh_token
-from connector.backup import restore_backup, write_backup
 from connector.database import reading, writing
 from connector.installation import Uncounted
 from connector.people import agreements
-from connector.tables import Connection, InvoiceRow
-
-
-class Disturbance(NamedTuple):
-    """Something that goes wrong at a call. ``strict``: what was due must be done, or in doubt, all the same."""
-
-    group: str
-    what: str
-    begin: Callable[[Scene, Sent], object]
-    end: Callable[[Scene], object] = lambda _scene: None
-    strict: bool = True
-
+from connector.tables import Connection
 
 # B: the network and the vendors.
 
@@ -88,31 +68,39 @@ def _move_due(world: World, number: str) -> None:
     world.books.desk.edit(number, **world.books.where, **{due: later})
 
 
-def say(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
-    """Let a person say something about an invoice."""
-    with writing(world.installation.engine) as session:
-        row = session.scalars(
-            select(InvoiceRow).where(
-                col(InvoiceRow.number) == number, col(InvoiceRow.connection_id) == world.connection
-            )
-        ).one()
-        what(session, row, agreements.Word("Ann", world.installation.now()), **said)
+def _pay_for_now(scene: Scene, _at: Sent) -> None:
+    desk, where = scene.world.books.desk, scene.world.books.where
+    scene.world.kept.append([desk.pay(number, **where) for number in _numbers(scene.world)])
 
 
-def live_again(scene: Scene) -> bool:
-    """Do what a person does after it: connect again, resume, go live. Tell whether the grant had died."""
-    world = scene.world
-    with reading(world.installation.engine) as session:
-        health = session.get_one(Connection, world.connection).health
-    if health in {"disconnected", "reconnect"}:
-        world.connect(world.books)
-    resume(world.installation, world.connection)
-    set_mode(world.installation, world.connection, "live")
-    return health == "reconnect"
+def _take_back(scene: Scene) -> None:
+    """Delete the payments again: what they paid is open, and steps that were taken stay taken."""
+    books = scene.world.books
+    for payment in scene.world.kept.pop():
+        books.desk.delete_payment(payment.id if books.provider == "xero" else payment["Id"], **books.where)
+
+
+def _merge(scene: Scene, _at: Sent) -> None:
+    into = scene.world.books.customer("Cedar Ltd")
+    scene.world.books.desk.merge("Ashdown Ltd", into, **scene.world.books.where)
+
+
+def _archive(scene: Scene, _at: Sent) -> None:
+    books = scene.world.books
+    end = books.desk.archive if books.provider == "xero" else books.desk.deactivate
+    end("Ashdown Ltd", **books.where)
+
+
+def _close_books(scene: Scene, _at: Sent) -> None:
+    books, today = scene.world.books, scene.world.clock.now().date()
+    if books.provider == "xero":
+        books.desk.organisation(books.company).period_lock_on = today
+    else:
+        scene.world.sandbox.quickbooks.close_books(today, books.company)
 
 
 def _loosely(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
-    return Disturbance("F", what, begin, live_again, strict=False)
+    return Disturbance("F", what, begin, strict=False)
 
 
 MOVED = [
@@ -135,6 +123,10 @@ MOVED = [
     _loosely("paused", lambda scene, _at: pause(scene.world.installation, scene.world.connection, by="Ann")),
     _loosely("observed", lambda scene, _at: set_mode(scene.world.installation, scene.world.connection, "observe")),
     _loosely("asked to wait", lambda scene, _at: set_mode(scene.world.installation, scene.world.connection, "approve")),
+    Disturbance("F", "paid, and taken back an hour later", _pay_for_now, _take_back, strict=False),
+    _loosely("merged into another customer", _merge),
+    _loosely("customer archived", _archive),
+    _loosely("books closed", _close_books),
     _loosely("disconnected", lambda scene, _at: disconnect(scene.world.installation, scene.world.connection)),
 ]
 
@@ -150,17 +142,12 @@ def _takes_over(scene: Scene, _at: Sent) -> None:
 
 
 def _tries(scene: Scene, _at: Sent) -> None:
-    running = FileLock(
-        _locks(scene) / f"run-{scene.world.connection}.lock"
-    )  # stands for the hour's own, which is its parent's
+    lock = locks(scene) / f"run-{scene.world.connection}.lock"
+    running = FileLock(lock)  # stands for the hour's own, which is its parent's
     running.acquire(blocking=False)
     result = scene.world.hour()
     running.release()
     assert result.outcome == "busy", result  # noqa: S101 - two hours of one company beside each other
-
-
-def _locks(scene: Scene) -> Path:
-    return scene.world.installation.settings.duewell_home / "locks"
 
 
 def _refreshes(scene: Scene, at: Sent) -> None:
@@ -232,134 +219,4 @@ def _named(name: str) -> Callable[[Scene, Sent], object]:
 
 ODD = [Disturbance("H", f"a customer is named {name[:20]!r}", _named(name)) for name in HOSTILE]
 
-# G: the disk.
-
-
-def _at_every_begin(statement: str) -> Callable[[Scene, Sent], None]:
-    return lambda scene, _at: scene.world.spoil(statement)
-
-
-def _locked(scene: Scene, _at: Sent) -> None:
-    scene.world.spoil("", patience_s=0.01)
-    holder = sqlite3.connect(scene.world.database, isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    scene.world.kept.append(holder)
-
-
-def _unlocked(scene: Scene) -> None:
-    scene.world.kept.pop().close()
-    _whole_again(scene)
-
-
-def _whole_again(scene: Scene) -> None:
-    scene.world.spoil("")
-
-
-def _back_up(scene: Scene, _at: Sent) -> None:
-    world = scene.world
-    write_backup(world.installation.engine, world.folder / "backup.db", at=world.clock.now())
-
-
-def _put_back(scene: Scene) -> None:
-    world = scene.world
-    world.clock.advance(timedelta(hours=1))
-    world.installation.engine.dispose()
-    restore_backup(f"sqlite:///{world.database}", world.folder / "backup.db", at=world.clock.now())
-    world.connect(world.books)  # the tokens of the backup were used up since
-    set_mode(world.installation, world.connection, "live")
-
-
-def _copy_by_hand(scene: Scene, _at: Sent) -> None:
-    world = scene.world
-    with closing(sqlite3.connect(world.database)) as source, closing(sqlite3.connect(world.folder / "copy")) as copy:
-        source.backup(copy)
-
-
-def _copy_back_by_hand(scene: Scene) -> None:
-    world = scene.world
-    world.clock.advance(timedelta(hours=1))
-    world.installation.engine.dispose()
-    for ending in ("-wal", "-shm"):
-        world.database.with_name(f"duewell.db{ending}").unlink(missing_ok=True)
-    (world.folder / "copy").replace(world.database)
-    world.database.chmod(0o600)
-    world.connect(world.books)
-    world.hour()  # notices, and lets everything wait for a person, who says:
-    set_mode(world.installation, world.connection, "live")
-
-
-DISK = [
-    Disturbance(
-        "G", "the file is copied, and copied back an hour later", _copy_by_hand, _copy_back_by_hand, strict=False
-    ),
-    Disturbance("G", "the disk is full", _at_every_begin("PRAGMA max_page_count = 1"), _whole_again),
-    Disturbance("G", "the database is read-only", _at_every_begin("PRAGMA query_only = ON"), _whole_again),
-    Disturbance("G", "the database is locked", _locked, _unlocked),
-    Disturbance("G", "a backup is made, and put back an hour later", _back_up, _put_back, strict=False),
-]
-
-ALL = [*NETWORK, *MOVED, *TOGETHER, *EVENTS, *JUMPS, *ODD, *DISK]
-
-
-@dataclass
-class Disturbed:
-    """Lets an hour be disturbed at each of its calls, and keeps what came of it."""
-
-    scene: Scene
-    label: str
-    chosen: Callable[[Disturbance, Sent], bool]  # a disturbance at a call: is it tried?
-    tell: Callable[[Disturbance, Outcome], bool]  # hears each outcome; says whether to go on
-    calls: int = 0
-    stopped: bool = False
-    child: tuple[Child, Disturbance] | None = None
-
-    def run(self) -> None:
-        """Run the hour, disturbed at every call."""
-        world = self.scene.world
-        world.vendors.before.append(self._before)  # after the witness: what is on its way has left
-        result = world.hour()
-        if self.child is not None:
-            child, disturbance = self.child
-            child.report(lambda: self._finish(child.name, disturbance, result.why))
-        if result.outcome == "failed" and not self.stopped:
-            message = f"an undisturbed hour failed: {result.why}"
-            raise RuntimeError(message)
-        world.vendors.before.remove(self._before)
-
-    def _before(self, sent: Sent) -> None:
-        if self.scene.in_child or self.stopped:
-            return
-        self.calls += 1
-        engine = self.scene.world.installation.engine
-        pool: Any = engine.pool
-        assert pool.checkedout() == 0, f"a call within a transaction: {sent}"  # noqa: S101
-        for disturbance in ALL:
-            if self.stopped or (disturbance.group == "H" and self.calls > 1) or not self.chosen(disturbance, sent):
-                continue
-            name = f"{self.label} call {self.calls} ({sent.method} {sent.path}): {disturbance.what}"
-            folder = self.scene.folder("disturbed")
-            there = split(name, folder)
-            if isinstance(there, Child):
-                self.child = (there, disturbance)
-                self.scene.in_child = True
-                sys.settrace(None)
-                self.scene.world.move(folder, same_process=True)
-                self.scene.scratch = folder
-                for lock in _locks(self.scene).iterdir():
-                    lock.unlink()  # it is the parent's: a lock is not inherited by a child
-                disturbance.begin(self.scene, sent)
-                return
-            self.stopped = not self.tell(disturbance, there)
-
-    def _finish(self, name: str, disturbance: Disturbance, why: str) -> Outcome:
-        outcome = Outcome(name, hours=1)
-        if "fault of duewell" in why:
-            outcome.violations.append(f"I8: {why}")
-        disturbance.end(self.scene)
-        self.scene.witness.forbidden = ""
-        outcome.reconnects += live_again(self.scene)
-        self.scene.world.clock.advance(timedelta(minutes=5))
-        settle(self.scene, outcome, strict=disturbance.strict)
-        if disturbance.group == "D" and outcome.reconnects:
-            outcome.violations.append("I8: the grant died, though nobody ended it and it was used in time")
-        return outcome
+ALL = (*NETWORK, *MOVED, *TOGETHER, *EVENTS, *JUMPS, *ODD, *DISK)

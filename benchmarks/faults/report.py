@@ -6,7 +6,7 @@ from pathlib import Path
 
 from benchmarks.faults.campaign import GROUPS, Tally
 
-BEGIN, END = "<!-- campaign: begin -->", "<!-- campaign: end -->"
+BEGIN, END = "<!-- campaign {}: begin -->", "<!-- campaign {}: end -->"
 
 
 def table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str) -> str:
@@ -22,9 +22,12 @@ def table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str)
         f"in {spent_s / 60:.0f} minutes on {workers} cores.",
         "",
         f"{killed:,} of them are kills, each mended and checked, at {_lines(kills):,} different lines.",
-        f"At {covered:,} more points the hour left the same files and vendors as at one that was tried",
-        "under the same circumstances: these were not tried again, and are not counted.",
     ]
+    if covered:
+        lines += [
+            f"At {covered:,} more points the hour left the same files and vendors as at one that was tried",
+            "under the same circumstances: these were not tried again, and are not counted.",
+        ]
     if hours.runs:
         lines += [
             "",
@@ -62,9 +65,10 @@ def _planted(planted: list[Tally]) -> list[str]:
     return lines
 
 
-def write(file: Path, said: str) -> None:
-    """Put the tables between their marks in a document."""
+def write(file: Path, size: str, said: str) -> None:
+    """Put the tables between the marks of their size in a document."""
+    begin, end = BEGIN.format(size), END.format(size)
     text = file.read_text()
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    file.write_text(f"{before}{BEGIN}\n{said}\n{END}{after}")
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    file.write_text(f"{before}{begin}\n{said}\n{end}{after}")
