@@ -81,8 +81,7 @@ def held_to_it(session: Session, person: Person, token: str) -> Person | None:
 def hindrance(installation: Installation, session: Session, person: Person | None, token: str) -> str:
     """Say why it cannot be demanded yet, and what to do; "" where it can. At the terminal there is no ``person``."""
     if not possible(installation.settings):
-        base = installation.settings.duewell_base_url
-        return f"{WHERE} Here that is {base}; let DUEWELL_BASE_URL be such an address first."
+        return f"{WHERE} Here it is {installation.settings.duewell_base_url}: give DUEWELL_BASE_URL such a name first."
     if person is None:
         owners = select(col(Passkey.id)).join(User, col(User.id) == col(Passkey.user_id))
         found = session.scalar(owners.where(col(User.role) == "owner", col(User.disabled_at).is_(None)).limit(1))

@@ -107,7 +107,7 @@ def reset(email: EmailArgument, as_json: JsonOption = False) -> None:
 
 @users.command()
 def passkeys(
-    demand: Annotated[str, typer.Argument(metavar="[on|off]", help="on: demanded of everybody; off: a choice.")] = "",
+    demand: Annotated[str, typer.Argument(metavar="on|off", help="on: demanded of everybody; off: a choice.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Demand a passkey of everybody, or leave it to each person again; says which it is."""

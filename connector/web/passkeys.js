@@ -37,7 +37,10 @@ async function ask(form, button) {
 }
 
 for (const button of document.querySelectorAll("button[data-passkey]")) {
-  if (!window.PublicKeyCredential) continue;
+  if (!window.PublicKeyCredential) {
+    if (JSON.parse(button.dataset.passkey).user) button.form.querySelector("[data-problem]").textContent = "This browser knows no passkeys. Use another one.";
+    continue;
+  }
   button.hidden = false;
   button.addEventListener("click", () => ask(button.form, button));
 }
