@@ -81,6 +81,7 @@ class Phrases:
             "sender": _signature(facts),
             "reply_to": facts.reply_to or facts.sender,
             "many": "yes" if len(numbers) > 1 else "",
+            "partly": "yes" if any(line.due < line.total for line in self.about) else "",
             "what": what,
             "What": what[:1].upper() + what[1:],
             "sum": self._money(owed),

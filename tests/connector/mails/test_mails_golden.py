@@ -51,6 +51,19 @@ def test_mails_about_several_invoices_read_as_they_were_last_approved(
     check(f"{language}-several.txt", "".join(f"===== {mail.subject}\n\n{mail.text}\n" for mail in mails))
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_who_paid_a_part_is_not_told_that_he_paid_nothing(language: str, facts_for: Callable[..., MailFacts]) -> None:
+    said = ""
+    for step in (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PROMISE_BROKEN):
+        for tone in TONES:
+            facts = facts_for(step, language=language, tone=tone)
+            partly = replace(facts.invoices[0], total=facts.invoices[0].due + 500)
+            for asked in (replace(facts, invoices=(partly,)), _about_two(replace(facts, invoices=(partly,)))):
+                opening = compose(asked).text.splitlines()[2]
+                said += f"===== {step}, {tone}\n{opening}\n"
+    check(f"{language}-part-paid.txt", said)
+
+
 def _about_two(facts: MailFacts) -> MailFacts:
     one = next(line for line in facts.invoices if line.number in facts.about)
     assert one.due_on is not None
