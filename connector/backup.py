@@ -6,6 +6,9 @@ The key that encrypts the tokens is not in a backup: whoever finds the file must
 A restored database does not know what left after its backup was made. So that nothing goes out twice, every live
 connection comes back in mode ``approve``, approvals are withdrawn, and un-sent writes into a ledger are looked for
 there before they are made. ``restored_at`` tells when that was, for those who look in a mail system's log as well.
+
+Nor does it know who was sent away since. Sessions and sign-in links end, and what the replaced database knows as
+closed is closed again (``access/closed_since.py``).
 """
 
 from __future__ import annotations
@@ -19,16 +22,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy import Engine, select, update
+from sqlalchemy import Engine, delete, select, update
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 from sqlmodel import col
 
 import migrations
 from connector import sync_log
+from connector.access.closed_since import close_again
 from connector.access.private_files import private_file, private_folder, sync_folder
 from connector.database import DatabaseError, knows_revision, open_engine, sqlite_file, upgrade, writing
-from connector.tables import Connection, OutboxEntry, Stored
+from connector.tables import Connection, OutboxEntry, SignInLink, Stored, WebSession
 from policies.wording import moment
 
 _STAMP, _RESTORED = "backup", "restored"
@@ -47,10 +51,14 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: which backup is in place now, and where the database it replaced was put."""
+    """What a restore did: which backup is in place now, and where the database it replaced was put.
+
+    ``closed_again``: who was sent away since the backup was made is not let in by it either.
+    """
 
     backup: Backup | None
     kept_aside: Path | None
+    closed_again: bool
 
 
 def write_backup(engine: Engine, file: Path, *, at: datetime) -> Backup:
@@ -89,13 +97,14 @@ def restore_backup(database_url: str, file: Path, *, at: datetime) -> Restored:
         _copy(file, draft)
         _make_ready(draft, backup, at)
         aside = _set_aside(target, at) if target.exists() else None
+        closed_again = aside is not None and close_again(draft, aside)
         target.with_suffix(".newest").unlink(missing_ok=True)  # of the replaced one (newest.py)
         draft.replace(target)
     finally:
         for leftover in (draft, *_companions(draft)):
             leftover.unlink(missing_ok=True)
     sync_folder(target.parent)
-    return Restored(backup, aside)
+    return Restored(backup, aside, closed_again)
 
 
 def restored_at(session: Session) -> datetime | None:
@@ -212,6 +221,8 @@ def _let_all_wait(session: Session, made_at: datetime | None, at: datetime, *, o
     for connection in session.scalars(select(Connection).where(col(Connection.mode) == "live")):
         connection.mode = "approve"
         connection.decided_on = ""
+    for way_in in (WebSession, SignInLink):  # ended, used or made anew since: everybody comes in afresh
+        session.execute(delete(way_in))
     text = f"Put back from {of}. What left since then is not known here: everything waits for a person's approval."
     sync_log.write(session, at=at, kind="restored", text=text, facts={"backup": backup_id})
 

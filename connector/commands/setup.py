@@ -112,7 +112,8 @@ def restore(
     of = f" of {moment(done.backup.made_at)}" if done.backup else ""
     if as_json:
         kept = str(done.kept_aside) if done.kept_aside else None
-        put_json({"id": done.backup.id if done.backup else None, "file": str(file), "kept_aside": kept})
+        known = done.backup.id if done.backup else None
+        put_json({"id": known, "file": str(file), "kept_aside": kept, "closed_again": done.closed_again})
     else:
         put(
             f"{file}{of} is in place."
@@ -121,7 +122,11 @@ def restore(
     _erase_again(done.kept_aside)
     say("Companies that were live are in mode approve now: what left since the copy was made is not known to it.")
     say("If a company has to be connected again, it says so at: duewell run")
-    say("Users and API tokens are as they were then: end again what was ended since (duewell users, duewell tokens).")
+    say("Everybody signs in again.")
+    if done.closed_again:
+        say("Who was disabled and what was revoked since is so here, too. Users and tokens made since are not known.")
+    else:
+        say("Users and API tokens are as they were then: end again what was ended since (duewell users, tokens).")
 
 
 def _erase_again(former: Path | None) -> None:

@@ -1,0 +1,66 @@
+"""At a restore: what was closed since the backup was made stays closed, so that nobody comes in who was sent away."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+# Whether the replaced database is the backup's own later self: it knows the backup's newest line of the log.
+_IS_LATER = """
+SELECT 1 FROM former.sync_log AS known JOIN main.sync_log AS last ON known.id = last.id AND known.hash = last.hash
+WHERE last.id = (SELECT max(id) FROM main.sync_log WHERE kind <> 'restored')
+"""
+_CLOSE = (
+    # People are as they were last: disabled, with fewer rights, under another password.
+    """
+    UPDATE app_user SET disabled_at = last.disabled_at, role = last.role, all_companies = last.all_companies,
+        password_hash = last.password_hash, passkey_only = last.passkey_only, oidc_subject = last.oidc_subject
+    FROM former.app_user AS last WHERE last.id = app_user.id AND last.email = app_user.email
+    """,
+    """
+    DELETE FROM user_company WHERE NOT EXISTS (SELECT 1 FROM former.user_company AS last
+        WHERE last.user_id = user_company.user_id AND last.connection_id = user_company.connection_id)
+    """,
+    """
+    INSERT OR IGNORE INTO user_company (user_id, connection_id) SELECT user_id, connection_id FROM former.user_company
+    WHERE user_id IN (SELECT id FROM app_user) AND connection_id IN (SELECT id FROM connection)
+    """,
+    "DELETE FROM passkey WHERE id NOT IN (SELECT id FROM former.passkey)",
+    """
+    INSERT OR IGNORE INTO stored_fact (connection_id, name, value, stored_at)
+    SELECT connection_id, name, value, stored_at FROM former.stored_fact WHERE name = 'passkeys_demanded'
+    """,
+    """
+    UPDATE api_token SET revoked_at = last.revoked_at FROM former.api_token AS last
+    WHERE last.token_hash = api_token.token_hash AND last.revoked_at IS NOT NULL
+    """,
+    """
+    UPDATE contact_token SET revoked_at = last.revoked_at FROM former.contact_token AS last
+    WHERE last.token = contact_token.token AND last.revoked_at IS NOT NULL
+    """,
+    "DELETE FROM webhook_delivery WHERE endpoint_id NOT IN (SELECT id FROM former.webhook_endpoint)",
+    "DELETE FROM webhook_endpoint WHERE id NOT IN (SELECT id FROM former.webhook_endpoint)",
+    """
+    INSERT OR IGNORE INTO suppressed_address (address, why, since_at)
+    SELECT address, why, since_at FROM former.suppressed_address
+    """,
+)
+
+
+def close_again(file: Path, former: Path) -> bool:
+    """Close in a database made ready to be put in place what was closed in the one it replaces: all of it, or nothing.
+
+    ``False`` where the replaced one cannot be read, or is no later state of the same installation.
+    """
+    try:
+        with closing(sqlite3.connect(file.absolute().as_uri(), uri=True)) as database:
+            database.execute("ATTACH DATABASE ? AS former", (f"{former.absolute().as_uri()}?mode=ro",))
+            if database.execute(_IS_LATER).fetchone() is None:
+                return False
+            with database:
+                for statement in _CLOSE:
+                    database.execute(statement)
+    except sqlite3.DatabaseError:  # damaged, or of another version: which may be why it is replaced
+        return False
+    return True
