@@ -86,7 +86,7 @@ def new_options(installation: Installation, person: Person) -> Options | None:
 def add(installation: Installation, person: Person, token: str, challenge: str, answer: str, name: str) -> str:
     """Keep the public half of a passkey that a device has just made for who sits there; returns his new token.
 
-    Raises ``PasskeyError``.
+    Raises ``PasskeyError``, and ``UserError`` where his session ended meanwhile.
     """
     from webauthn import verify_registration_response  # noqa: PLC0415 - a third of a second, for few
     from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
@@ -161,6 +161,7 @@ def remove(installation: Installation, person: Person, passkey_id: str) -> bool:
     """Forget a passkey; False where he has no such one. Raises ``PasskeyError`` where he needs it: his only one."""
     now = installation.now()
     with writing(installation.engine) as session:
+        session.get_one(User, person.id, with_for_update=True)  # two at once would each leave the other's
         row = session.get(Passkey, passkey_id)
         if row is None or row.user_id != person.id:
             return False

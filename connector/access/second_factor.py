@@ -86,9 +86,10 @@ def hindrance(installation: Installation, session: Session, person: Person | Non
         owners = select(col(Passkey.id)).join(User, col(User.id) == col(Passkey.user_id))
         found = session.scalar(owners.where(col(User.role) == "owner", col(User.disabled_at).is_(None)).limit(1))
         return "" if found else "No owner has a passkey yet. Let one add his, on the page of his account, first."
-    if not _has_passkey(session, person.id):
+    used_at = list(session.scalars(select(col(Passkey.used_at)).where(col(Passkey.user_id) == person.id)))
+    if not used_at:
         return "You have no passkey yourself yet. Add one on the page of your account, then come back."
-    if not is_strong(token):
+    if not any(used_at) or not is_strong(token):
         return "Sign out and come in by your passkey first: then it is known to work."
     return ""
 

@@ -109,17 +109,33 @@ def is_proved(installation: Installation, token: str) -> bool:
 def prove(session: Session, token: str, now: datetime, *, strong: bool = False) -> str:
     """Note, in the caller's transaction, that this browser has shown who sits before it; returns its new token.
 
-    ``strong`` where that was by two factors, as a session once let in by two stays.
+    ``strong`` where that was by two factors, as a session once let in by two stays. Raises ``UserError`` where the
+    session ended meanwhile.
     """
-    row = _living(session, token, now)
-    if row is None:
-        return token
+    row = still_open(session, token, now)
     fresh = second_factor.new_token(strong=strong or second_factor.is_strong(token))
     kept = row.model_dump() | {"token_hash": session_hash(fresh), "seen_at": now, "proved_at": now}
     session.delete(row)
     session.flush()
     session.add(WebSession(**kept))
     return fresh
+
+
+def still_open(session: Session, token: str, now: datetime) -> WebSession:
+    """Find the session whose person is about to change how he comes in: ended meanwhile, it must change nothing more.
+
+    Who is sent away by a new link while his form is worked on would else be let in again by what it brought. Holds the
+    person's row, as whoever sends him away does. Raises ``UserError``.
+    """
+    row = _living(session, token, now)
+    if row is not None:
+        session.get_one(User, row.user_id, with_for_update=True)
+        session.expire(row)
+        row = _living(session, token, now)
+    if row is None:
+        message = "This session is over. Sign in again."
+        raise UserError(message)
+    return row
 
 
 def listing(session: Session, person: Person, token: str, now: datetime) -> list[Shown]:

@@ -124,12 +124,16 @@ def prove(installation: Installation, person: Person, token: str, password: str,
 
 
 def change_password(installation: Installation, person: Person, token: str, password: str) -> None:
-    """Give a person who has just shown who he is another password; his other sessions end."""
+    """Give a person who has just shown who he is another password; his other sessions end.
+
+    Raises ``WeakPasswordError``, and ``UserError`` where his session ended meanwhile.
+    """
     now = installation.now()
     with reading(installation.engine) as session:
         names = _names(session, session.get_one(User, person.id).name)
     hashed = passwords.hash_password(password, person.email, names)
     with writing(installation.engine) as session:
+        sessions.still_open(session, token, now)
         session.get_one(User, person.id).password_hash = hashed
         sessions.end_others(session, person.id, token, by=person.email, at=now)
         sync_log.write(session, at=now, kind="password_chosen", text=f"{person.email} chose another password.")
@@ -169,8 +173,11 @@ def refuse_too_many(installation: Installation, address: str) -> None:
 
 
 def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
-    """Forget a user's password and passkeys, end his sessions; returns the token of the link to a new password."""
-    user.password_hash, user.disabled_at, user.passkey_only = "", None, False
+    """Forget all that let a user in, and end his sessions; returns the token of the link to a new password.
+
+    The sign-in service vouches for him anew, by his address: who he was there may have been tied by somebody else.
+    """
+    user.password_hash, user.disabled_at, user.passkey_only, user.oidc_subject = "", None, False, ""
     session.execute(delete(Passkey).where(col(Passkey.user_id) == user.id))  # lost, or not his: who knows
     end_access(session, user)
     sync_log.write(session, at=at, kind="user_reset", text=f"{by} made a new sign-in link for {user.email}.")

@@ -13,6 +13,7 @@ from typing import Any
 import cbor2
 import pytest
 import requests
+import webauthn
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import select
@@ -188,6 +189,36 @@ def test_nobody_removes_another_ones_passkey(office: Office, device: Device) -> 
     assert "data-passkey" not in office.browser().get("/sign-in").text
 
 
+def test_a_form_on_its_way_while_a_new_link_is_made_lets_nobody_in_again(
+    office: Office, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(email: str, work: Any) -> Any:
+        def working(*given: Any, **named: Any) -> Any:
+            with writing(office.installation.engine) as session:
+                reset(session, find_user(session, email), by="a test", at=office.clock.at)
+            return work(*given, **named)
+
+        return working
+
+    owner, viewer, phone = (
+        owner_with_passkey(office, device),
+        office.signed_in("viewer"),
+        Device(office.base, id=b"mine"),
+    )
+    page = owner.get("/account").text
+    verify = webauthn.verify_registration_response
+    monkeypatch.setattr("webauthn.verify_registration_response", meanwhile("owner@example.com", verify))
+    monkeypatch.setattr("connector.access.passwords.hash_password", meanwhile("viewer@example.com", hash_password))
+    owner.send("/account/passkeys", {"new_passkey": phone.make(asked(page))})
+    viewer.get("/account")
+    viewer.send("/account/password", {"password": PASSWORD, "again": PASSWORD})
+    for browser in (owner, viewer):
+        assert (browser.page.status_code, "This session is over" in browser.text) == (409, True)
+    with reading(office.installation.engine) as session:
+        assert session.scalars(select(Passkey)).all() == []
+        assert find_user(session, "viewer@example.com").password_hash == ""
+
+
 def rule_lines(office: Office) -> list[str]:
     with reading(office.installation.engine) as session:
         return [line.text for line in sync_log.entries(session) if line.kind == "passkey_rule"]
@@ -203,6 +234,9 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     refused = owner.post(action, {"passkeys": "demanded", "csrf": token})
     assert (refused.status_code, "You have no passkey yourself yet" in refused.text) == (409, True)
     owner, weak = owner_with_passkey(office, device), by_password(office, "owner@example.com")
+    for not_yet in (owner, weak):  # added here, but never seen to let in
+        assert "come in by your passkey first" in not_yet.get("/settings/users").text
+    owner = enter(office, device)
     assert "come in by your passkey first" in weak.get("/settings/users").text
     office.clock.advance(minutes=31)
     owner.get("/settings/users")
