@@ -32,7 +32,8 @@ def connect(visit: Visit) -> Response:
         raise NotHere
     request = connections.begin_consent(visit.installation, ledger, begun_in=session_hash(visit.token))
     # Not a redirect: a form's answer may lead to no other host (form-action). The page goes on by itself.
-    return visit.page("connect.html", url=request.url, title=_ledgers(visit)[ledger])
+    words = "Sign in there and choose the companies. You come back here by yourself, within 15 minutes."
+    return visit.page("connect.html", url=request.url, title=_ledgers(visit)[ledger], words=words)
 
 
 def company(visit: Visit) -> Response:

@@ -160,8 +160,9 @@ def _dangerous(route: Route, visit: Visit) -> Response:
     shown = confirm.ask(visit)
     if isinstance(shown, Response):
         return shown
-    answer = _in_words(replace(visit, token=shown), route, route.handler)
-    if shown == visit.token or "set-cookie" in answer.headers:  # what was done may have given it yet another token
+    answer, name = _in_words(replace(visit, token=shown), route, route.handler), cookie_name(visit.installation)
+    given = any(each.startswith(f"{name}=") for each in answer.headers.getlist("set-cookie"))
+    if shown == visit.token or given:  # what was done may have given it yet another token
         return answer
     return with_session(visit.installation, answer, shown)
 

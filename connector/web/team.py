@@ -11,13 +11,28 @@ from connector.web.visit import Visit, is_ours
 
 
 def leave(visit: Visit) -> Response:
-    """Send the browser to the sign-in service."""
+    """Send the browser to the sign-in service; who is signed in already goes on to what he wanted."""
     wanted = visit.query.get("next", "")
+    wanted = wanted if is_ours(wanted) else "/"
+    if visit.person is not None:
+        return visit.go(wanted)
     try:
-        begun = oidc.begin(visit.installation, wanted if is_ours(wanted) else "/", visit.person)
+        begun = oidc.begin(visit.installation, wanted, None)
     except SignInError as problem:
         return _refused(visit, problem)
     return _with_cookie(visit, visit.go(begun.url), begun.cookie)
+
+
+def tie(visit: Visit) -> Response:
+    """Begin to tie the account of who sits there to the service's: from then on it lets him in."""
+    try:
+        begun = oidc.begin(visit.installation, "/account", visit.who)
+    except SignInError as problem:
+        return _refused(visit, problem)
+    words = "Sign in there. You come back here by yourself, within 10 minutes."
+    # Not a redirect: a form's answer may lead to no other host (form-action). The page goes on by itself.
+    answer = visit.page("connect.html", url=begun.url, title=oidc.host(visit.installation.settings), words=words)
+    return _with_cookie(visit, answer, begun.cookie)
 
 
 def come_back(visit: Visit) -> Response:
@@ -54,5 +69,6 @@ def _name(visit: Visit) -> str:
 
 ROUTES = (
     Route("GET", "/sign-in/team", leave, "nobody"),
+    Route("POST", "/account/team", tie, dangerous=True),
     Route("GET", oidc.BACK_PATH, come_back, "nobody"),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from html import unescape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -16,6 +18,7 @@ from joserfc.jwk import RSAKey
 
 from connector.access import second_factor
 from connector.access.passwords import hash_password
+from connector.access.sign_in import reset
 from connector.access.users import find_user
 from connector.database import reading, writing
 from connector.tables import Passkey
@@ -91,7 +94,21 @@ def settings(service: Service) -> dict[str, Any]:
 
 def leave(office: Office, service: Service, browser: Any, wanted: str = "/account") -> dict[str, str]:
     """Go to the service; returns what it was asked."""
-    there = browser.get(f"/sign-in/team?next={wanted}", allow_redirects=False).headers["location"]
+    return went(service, browser.get(f"/sign-in/team?next={wanted}", allow_redirects=False).headers["location"])
+
+
+def leave_to_tie(service: Service, browser: Any) -> dict[str, str]:
+    """Go to the service from the page of one's account."""
+    browser.get("/account")
+    browser.send("/account/team")
+    return went_on(service, browser)
+
+
+def went_on(service: Service, browser: Any) -> dict[str, str]:
+    return went(service, unescape(re.findall(r'href="([^"]+)" rel="noreferrer"', browser.page.text)[0]))
+
+
+def went(service: Service, there: str) -> dict[str, str]:
     assert there.startswith(f"{service.url}/authorization_endpoint?")
     asked = {name: values[0] for name, values in parse_qs(urlsplit(there).query).items()}
     service.nonce = service.nonce or asked["nonce"]
@@ -200,15 +217,38 @@ def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_
 ) -> None:
     browser = office.signed_in("bookkeeper")
     service.claims = {"email_verified": None, "email": "other@example.com"}
-    assert come_back(browser, leave(office, service, browser)).url.endswith("/account")
+    assert come_back(browser, leave_to_tie(service, browser)).url.endswith("/account")
     assert "You also sign in by way of" in browser.text
     with reading(office.installation.engine) as session:
         assert find_user(session, "bookkeeper@example.com").oidc_subject == f"{service.url}|77"
     service.nonce = ""
     viewer = office.signed_in("viewer")
-    assert come_back(viewer, leave(office, service, viewer)).status_code == 401
+    assert come_back(viewer, leave_to_tie(service, viewer)).status_code == 401
     with writing(office.installation.engine) as session:
         find_user(session, "bookkeeper@example.com").disabled_at = office.clock.at
     service.nonce = ""
     stranger = office.browser()
+    assert come_back(stranger, leave(office, service, stranger)).status_code == 401
+
+
+def test_a_browser_left_open_ties_nobody_to_somebody_elses_account_there_and_a_new_link_unties(
+    office: Office, service: Service
+) -> None:
+    browser, password = office.signed_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
+    with writing(office.installation.engine) as session:
+        find_user(session, "bookkeeper@example.com").password_hash = hash_password(password)
+    office.clock.advance(minutes=31)
+    assert browser.get("/sign-in/team", allow_redirects=False).headers["location"] == "/"
+    browser.get("/account")
+    browser.send("/account/team")
+    assert "Is it you?" in browser.text
+    browser.send("/account/team", {"confirm_password": password})
+    service.claims = {"email": "somebody.else@example.com", "exp": 1781094000}
+    assert come_back(browser, went_on(service, browser)).url.endswith("/account")
+    assert "You also sign in by way of" in browser.text
+    service.nonce, stranger = "", office.browser()
+    assert come_back(stranger, leave(office, service, stranger)).url == f"{office.base}/account"
+    with writing(office.installation.engine) as session:
+        reset(session, find_user(session, "bookkeeper@example.com"), by="a test", at=office.clock.at)
+    service.nonce = ""
     assert come_back(stranger, leave(office, service, stranger)).status_code == 401
