@@ -97,22 +97,15 @@ def erase(
         if undo:
             erasing.undo(*here, by=who())
             told: dict[str, object] = {"id": found.external_id, "taken_back": True}
-            said = f"{found.name} is taken back; the next run reads his data again."
+            said = [f"{found.name} is taken back; the next run reads his data again."]
         else:
             if not yes:
                 typer.confirm(f"Erase the personal data of {found.name} for good?", abort=True, err=True)
             told = erasing.erase(*here, by=who())
-            said = (
-                f"Erased; he is known as “{told['erased']}” from now on. {told['log_texts']} texts of the log went,"
-                f" {told['invoices_kept']} invoices keep their numbers, amounts and days."
-            )
-    put_json(told) if as_json else put(said)
-    if told.get("policies_that_name_him"):
-        say("Versions of your policy name him: take his name out of the one in force with `duewell policy set`.")
-    if told.get("left_over"):
-        say(f"But {told['left_over']}.")
-    if not undo:
-        say("Backups made before still hold him. The ledger does too: erase him there by its own rules.")
+            said = erasing.in_words(told)
+    put_json(told) if as_json else put(said[0])
+    for each in said[1:]:
+        say(each)
 
 
 def _find(installation: Installation, customer: str, connection: str | None) -> CustomerRow:

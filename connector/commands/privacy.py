@@ -51,14 +51,13 @@ def prune(as_json: JsonOption = False) -> None:
 
 
 def _read(text: str) -> tuple[str, int]:
-    from connector.privacy.retention import DAYS_MAX, KINDS
+    from connector.privacy.retention import KINDS, RetentionError, days_said
 
-    name, _, count = text.partition("=")
+    name, equals, count = text.partition("=")
     one_of(name, KINDS, "kind")
-    if count.strip().lower() in {"off", "never"}:
-        return name, 0
-    if not count.strip().isdecimal() or not int(count):  # nobody who writes 0 days means for good
+    if not equals:
         raise typer.BadParameter(f"{text!r} is not like decisions=200 or log=off.")
-    if int(count) > DAYS_MAX:
-        raise typer.BadParameter(f"{text!r}: from 1 to {DAYS_MAX} days, or off.")
-    return name, int(count)
+    try:
+        return name, days_said(name, count)
+    except RetentionError as problem:
+        raise typer.BadParameter(str(problem)) from None

@@ -17,7 +17,7 @@ from policies.wording import day
 from providers.ledger import CustomerRecord, InvoiceRecord, Malformed, Page
 
 _FEE_NUMBERS = "LF-"  # of a fee's invoice the reference is our own: the number of the original
-_TAKE_BACK = "To take him back: duewell customers erase {} --undo"
+_TAKE_BACK = "To take him back: on his page, or duewell customers erase {} --undo"
 
 
 def name_of(customer_id: str) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, delete, func, select, update
@@ -49,17 +50,32 @@ def erase(installation: Installation, connection_id: int, customer_id: str, *, b
 
     Raises ``EraseError`` where a run is under way, or an effect of his has no end yet.
     """
-    try:
-        with lease.hold(installation, connection_id) as held:
-            told = _erase(installation, held, customer_id, by)
-    except lease.Busy as busy:
-        raise EraseError(f"{busy}: try again when it has ended.") from busy
+    with _no_run(installation, connection_id) as held:
+        told = _erase(installation, held, customer_id, by)
     return {**told, "left_over": _leave_no_trace(installation)}
 
 
+def in_words(told: dict[str, Any]) -> list[str]:
+    """Say to whoever erased what was done, and what is left to him."""
+    done = f"Erased; he is known as “{told['erased']}” from now on. {told['log_texts']} texts of the log went,"
+    said = [f"{done} {told['invoices_kept']} invoices keep their numbers, amounts and days."]
+    if told["policies_that_name_him"]:
+        said.append(
+            "Versions of your policy name him: take his name out of the one in force, on its page or with"
+            " `duewell policy set`."
+        )
+    if told["left_over"]:
+        said.append(f"But {told['left_over']}.")
+    return [*said, "Backups made before still hold him. The ledger does too: erase him there by its own rules."]
+
+
 def undo(installation: Installation, connection_id: int, customer_id: str, *, by: str) -> None:
-    """Take an erased customer back: he may be chased again, and the next run reads the whole ledger for his data."""
-    with writing(installation.engine) as session:
+    """Take an erased customer back: he may be chased again, and the next run reads the whole ledger for his data.
+
+    Raises ``EraseError`` where he was not erased, or a run is under way: it would go on from where it is reading.
+    """
+    with _no_run(installation, connection_id) as held, writing(installation.engine) as session:
+        held.renew(session)
         row = session.get(ErasedCustomer, (connection_id, customer_id))
         if row is None:
             raise EraseError(f"Customer {customer_id} was not erased.")
@@ -75,6 +91,15 @@ def undo(installation: Installation, connection_id: int, customer_id: str, *, by
             connection_id=connection_id,
             customer_id=customer_id,
         )
+
+
+@contextmanager
+def _no_run(installation: Installation, connection_id: int) -> Iterator[lease.Lease]:
+    try:
+        with lease.hold(installation, connection_id) as held:
+            yield held
+    except lease.Busy as busy:
+        raise EraseError("A run of this company is under way: try again when it has ended.") from busy
 
 
 def _erase(installation: Installation, held: lease.Lease, customer_id: str, by: str) -> dict[str, Any]:
@@ -113,8 +138,8 @@ def _refuse_what_is_under_way(session: Session, subject: Subject) -> None:
     query = select(func.count()).where(*_of(OutboxEntry, subject), col(OutboxEntry.state).in_(["calling", "doubt"]))
     if session.scalar(query):
         raise EraseError(
-            "Something of this customer is under way or in doubt: let `duewell run` come to its end, and settle what"
-            " `duewell outbox list` shows in doubt."
+            "Something of this customer is under way or in doubt: let the run come to its end, and settle what the"
+            " outbox shows in doubt (`duewell outbox list`)."
         )
 
 
@@ -207,10 +232,11 @@ def _leave_no_trace(installation: Installation) -> str:
         return ""  # a server's own vacuum does it
     raw = installation.engine.raw_connection()
     try:
-        for statement in ("VACUUM", "PRAGMA wal_checkpoint(TRUNCATE)"):
-            raw.cursor().execute(statement)
-    except sqlite3.OperationalError as problem:
-        return f"the file could not be written anew ({problem}): say `duewell customers erase` once more"
+        raw.cursor().execute("VACUUM")
+        (busy,) = raw.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[:1]  # says so, and raises nothing
+        problem = "it is being read" if busy else ""
+    except sqlite3.OperationalError as refused:
+        problem = str(refused)
     finally:
         raw.close()
-    return ""
+    return f"the file could not be written anew ({problem}): erase him once more a little later" if problem else ""

@@ -54,16 +54,21 @@ def document(installation: Installation, connection_id: int, customer_id: str, *
     return told
 
 
+def as_json(told: Mapping[str, Any]) -> bytes:
+    """Write the document as people and programs can read it."""
+    return json.dumps(told, indent=2, ensure_ascii=False, default=_plain).encode()
+
+
 def write_to(path: Path, told: Mapping[str, Any]) -> None:
     """Write the document to a new file that its owner alone may read: JSON, in a zip where the name ends so.
 
     Raises ``FileExistsError``: nothing is written over.
     """
-    text = json.dumps(told, indent=2, ensure_ascii=False, default=_plain)
+    text = as_json(told)
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(opened, "wb") as file:
         if path.suffix.lower() != ".zip":
-            file.write(text.encode())
+            file.write(text)
             return
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr("customer.json", text)

@@ -28,6 +28,7 @@ from connector.tables import (
 
 REMOVED = "(removed by age)"
 DAYS_MAX = 36_500
+_BOUNDS = f"{{}}: from 1 to {DAYS_MAX} days, or off: for good."
 _SETTING, _PRUNED = "retention", "pruned"
 _EVERY = timedelta(hours=20)
 _LINES_A_TIME = 20_000
@@ -51,13 +52,29 @@ def days(session: Session) -> dict[str, int]:
     return {name: kept.days for name, kept in KINDS.items()} | (row.value if row is not None else {})
 
 
+def pruned_at(session: Session) -> datetime | None:
+    """Tell when what was too old went last; None where that never was."""
+    row = session.get(Stored, (0, _PRUNED))
+    return row.stored_at if row is not None else None
+
+
+def days_said(name: str, text: str) -> int:
+    """Read for how many days a person wants a kind kept, ``off`` for good; raises ``RetentionError``."""
+    count = text.strip().lower()
+    if count in {"off", "never"}:
+        return 0
+    if not count.isdecimal() or not 0 < int(count) <= DAYS_MAX:  # nobody who writes 0 days means for good
+        raise RetentionError(_BOUNDS.format(name))
+    return int(count)
+
+
 def keep(installation: Installation, wanted: Mapping[str, int], *, by: str) -> dict[str, int]:
     """Set how many days kinds are kept from now on; raises ``RetentionError``."""
     for name, count in wanted.items():
         if name not in KINDS:
             raise RetentionError(f"There is nothing called {name!r} to keep; there are: {', '.join(KINDS)}.")
         if not 0 <= count <= DAYS_MAX:
-            raise RetentionError(f"{name}: from 1 to {DAYS_MAX} days, or off.")
+            raise RetentionError(_BOUNDS.format(name))
     with writing(installation.engine) as session:
         now, value = installation.now(), {**days(session), **wanted}
         session.merge(Stored(connection_id=0, name=_SETTING, value=value, stored_at=now))
@@ -85,8 +102,8 @@ def prune(installation: Installation) -> dict[str, int]:
 def work(installation: Installation) -> None:
     """Prune once a day; asked again and again, it does nothing meanwhile."""
     with reading(installation.engine) as session:
-        row = session.get(Stored, (0, _PRUNED))
-        if row is not None and timedelta(0) <= installation.now() - row.stored_at < _EVERY:
+        last = pruned_at(session)
+        if last is not None and timedelta(0) <= installation.now() - last < _EVERY:
             return
     prune(installation)
 
