@@ -15,7 +15,7 @@ from connector.people import customer_search, customer_story, customers
 from connector.people.customer_view import view
 from connector.portal import links
 from connector.settings import reached_by_customers
-from connector.tables import Connection, CustomerRow
+from connector.tables import Connection, CustomerRow, ErasedCustomer
 from connector.web import saying
 from connector.web.outbox import within
 from connector.web.routes import Route
@@ -51,8 +51,9 @@ def customer(visit: Visit) -> Response:
     asked = visit.query.get("page", "")
     page = int(asked) if asked.isdecimal() and len(asked) < 4 else 1
     with reading(visit.installation.engine) as session:
-        company, row = _found(visit, session)
+        company, row = customer_of(visit, session)
         told = view(session, company, row, visit.now)
+        erased = session.get(ErasedCustomer, (row.connection_id, row.external_id))
         known = links.listing(visit.installation, session, row.connection_id, row.external_id)
         events, older = customer_story.story(session, row, page=page)
     return visit.page(
@@ -60,6 +61,7 @@ def customer(visit: Visit) -> Response:
         company=company,
         customer=row,
         told=told,
+        erased=erased,
         events=events,
         older=page + 1 if older else None,
         newer=page - 1 if page > 1 else None,
@@ -74,7 +76,7 @@ def customer(visit: Visit) -> Response:
 def act(visit: Visit) -> Response:
     """Keep what a person sets for the customer, or says about some of his invoices."""
     with reading(visit.installation.engine) as session:
-        company, row = _found(visit, session)
+        company, row = customer_of(visit, session)
         known = customers.settings_of(session, row.connection_id, row.external_id)
     if visit.sent("do") in _LINK_DEEDS:
         _LINK_DEEDS[visit.sent("do")](visit.installation, row.connection_id, row.external_id, by=visit.who.email)
@@ -133,7 +135,8 @@ def _none(value: object) -> object:
     return False if isinstance(value, bool) else "" if isinstance(value, str) else None
 
 
-def _found(visit: Visit, session: Session) -> tuple[Connection, CustomerRow]:
+def customer_of(visit: Visit, session: Session) -> tuple[Connection, CustomerRow]:
+    """Find the customer of a path, and his company, or raise ``NotHere``."""
     company = visit.company(session, visit.number("company"))
     row = session.get(CustomerRow, (company.id, str(visit.parameters["customer"])))
     if row is None:

@@ -34,6 +34,8 @@ SAID = {
     "policy": "In force from the next run on.",
     "words": "Used from the next mail on.",
     "right": "It is right; it is not shown again.",
+    "taken_back": "Taken back: the next run reads again what the ledger has of him.",
+    "retention": "Kept like this from now on; what is older goes with the next daily pruning.",
     "recorded": "Recorded: the next run follows it.",
     "link_made": "Here is the link; send it as you would the mail it stands in.",
     "link_revoked": "The link opens nothing any more; the next mail carries a new one.",

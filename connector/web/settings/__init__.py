@@ -1,7 +1,7 @@
-"""The pages behind Settings: sender, calendar, users, API tokens, webhooks, backup, health."""
+"""The pages behind Settings: sender, calendar, users, API tokens, webhooks, privacy, backup, health."""
 
 from __future__ import annotations
 
-from connector.web.settings import tokens, upkeep, users, webhooks
+from connector.web.settings import privacy, tokens, upkeep, users, webhooks
 
-ROUTES = (*upkeep.ROUTES, *users.ROUTES, *tokens.ROUTES, *webhooks.ROUTES)
+ROUTES = (*upkeep.ROUTES, *users.ROUTES, *tokens.ROUTES, *webhooks.ROUTES, *privacy.ROUTES)
