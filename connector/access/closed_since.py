@@ -27,6 +27,13 @@ _CLOSE = (
     WHERE user_id IN (SELECT id FROM app_user) AND connection_id IN (SELECT id FROM connection)
     """,
     "DELETE FROM passkey WHERE id NOT IN (SELECT id FROM former.passkey)",
+    # With them those added since: whoever left his account to them alone could not come in at all without.
+    """
+    INSERT OR IGNORE INTO passkey (id, user_id, public_key, sign_count, name, made_at, used_at)
+    SELECT new.id, new.user_id, new.public_key, new.sign_count, new.name, new.made_at, new.used_at
+    FROM former.passkey AS new JOIN former.app_user AS last ON last.id = new.user_id
+    JOIN main.app_user AS kept ON kept.id = last.id AND kept.email = last.email
+    """,
     """
     INSERT OR IGNORE INTO stored_fact (connection_id, name, value, stored_at)
     SELECT connection_id, name, value, stored_at FROM former.stored_fact WHERE name = 'passkeys_demanded'

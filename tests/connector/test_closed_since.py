@@ -69,6 +69,9 @@ def _close(engine: Engine) -> None:
         change_role(session, "ann@example.com", "bookkeeper", companies=[2], **BY)
         find_user(session, "ann@example.com").password_hash = "ann's second"
         session.delete(session.get_one(Passkey, "ann's phone"))
+        eve = find_user(session, "eve@example.com")
+        session.add(Passkey(id="eve's key", user_id=eve.id or 0, public_key=b"", made_at=NOON))
+        eve.passkey_only = True
         [ended] = [row for row in session.exec(select(ApiToken)) if row.name == "ended"]
         api_tokens.revoke(session, ended.id or 0, **BY)
         session.get_one(ContactToken, "ended").revoked_at = NOON
@@ -106,7 +109,7 @@ LAST = {
         "bob": ("owner", "bob's first", False),
     },
     "ann sees": [2],
-    "passkeys": ["bob's phone", "eve's phone"],
+    "passkeys": ["bob's phone", "eve's key", "eve's phone"],
     "tokens": ["kept"],
     "pages": ["kept"],
     "webhooks": ["https://kept.example"],
