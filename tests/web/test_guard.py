@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -36,7 +37,9 @@ def test_methods_nobody_needs_are_refused_and_say_nothing_back(office: Office) -
 
 def test_every_answer_carries_the_headers_and_no_version(office: Office) -> None:
     for path in EVERY:
-        headers = requests.get(office.base + path, timeout=20, allow_redirects=False).headers
+        origin = {"Origin": "https://evil.example"}
+        headers = requests.get(office.base + path, headers=origin, timeout=20, allow_redirects=False).headers
+        assert re.search(r"; charset=utf-8$|^application/(problem\+)?json$", headers["Content-Type"]), path
         assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], path
         assert "no-store" in headers["Cache-Control"], path
         assert headers["X-Content-Type-Options"] == "nosniff", path
