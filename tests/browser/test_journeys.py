@@ -20,7 +20,9 @@ FEES = '[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\napproval = "a
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 REPORTS = tuple(f"/reports/{name}" for name in catalogue.TITLES)
-SETTINGS = tuple(f"/settings/{name}" for name in ("sender", "calendar", "users", "tokens", "webhooks", "backup"))
+SETTINGS = tuple(
+    f"/settings/{name}" for name in ("sender", "calendar", "users", "tokens", "webhooks", "privacy", "backup")
+)
 
 
 def become_owner(place: Place, page: Any) -> None:
@@ -246,6 +248,10 @@ def look_at_the_customer(page: Any, shots: Any) -> None:
     shots("customer")
     page.get_by_role("button", name="Keep the promise").click()
     page.get_by_text("promised for 19 Jun 2026", exact=True).wait_for()
+    press(page, page.get_by_role("link", name="Erase this customer"))
+    page.get_by_role("heading", name="Erase Miller & Sons?").wait_for()
+    shots("erase")
+    press(page, page.get_by_role("link", name="Leave him as he is"))
     page.get_by_role("row", name="promised for").get_by_role("link").click()
     page.get_by_role("button", name="Take the promise back").wait_for()
     shots("invoice")

@@ -12,11 +12,14 @@ from sqlalchemy import select
 
 from benchmarks.full_year import NOW, Size, fill
 from connector import lease, policies_store, sync_log
+from connector.access.passwords import hash_password
+from connector.access.users import find_user
 from connector.database import reading, writing
 from connector.privacy import retention
 from connector.tables import CustomerRow, DecisionRow, ErasedCustomer, OutboxEntry
 
 Office = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
 PAGE = "/companies/1/customers/c1"
 NAME = "Customer 00001"
 NAMING = '[policies.one]\napplies_to = { customers = ["Customer 00001"] }\ntone = "firm"\n'
@@ -66,14 +69,17 @@ def test_an_owner_takes_everything_held_about_a_customer_with_him(books: Office,
 def test_a_customer_is_erased_by_his_name_and_taken_back(books: Office, owner: Any) -> None:
     with writing(books.installation.engine) as session:
         policies_store.set_policy(session, NAMING, by="ann", at=NOW)
+        find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
     page = f"{PAGE}/erase"
     assert f'href="{page}"' in owner.get(PAGE).text
     owner.get(page)
     assert "nothing is sent or charged twice" in owner.text
     owner.send(page, {"name": "Customer 00002"})
     assert (owner.page.status_code, "That is not the name of this customer" in owner.text) == (409, True)
-    assert named(books) == NAME
+    books.clock.advance(minutes=31)
     owner.send(page, {"name": " customer  00001"})
+    assert (owner.page.status_code, "Is it you?" in owner.text, named(books)) == (403, True, NAME)
+    owner.send(page, {"confirm_password": PASSWORD})  # what was typed before is kept
     assert owner.page.status_code == 200
     for words in ("known as “Erased customer c1”", "10 invoices keep", "Versions of your policy name him", "Backups"):
         assert words in owner.text
