@@ -17,6 +17,7 @@ from starlette.responses import Response
 
 from connector.access.api_tokens import Program
 from connector.commands.terminal import plain
+from connector.ids import ID_MAX
 from connector.installation import Installation
 from connector.paging import Part
 from connector.tables import Connection
@@ -26,7 +27,6 @@ from connector.web.visit import NotHere
 
 LIMIT, LIMIT_MAX = 100, 500
 _CURSOR_MAX = 500
-_INTEGER_MAX = 2**63 - 1  # a cursor may hold a sum
 _STRANGE = "cursor: this is none that this list gave."
 Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many items.")]
 Cursor = Annotated[str, Query(max_length=_CURSOR_MAX, description="What `next` said, for the items after those.")]
@@ -106,7 +106,7 @@ def wanted(limit: Limit = LIMIT, cursor: Cursor = "") -> Wanted:
         after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         after = None
-    if not isinstance(after, list) or any(isinstance(each, int) and abs(each) > _INTEGER_MAX for each in after):
+    if not isinstance(after, list) or any(isinstance(each, int) and not 0 <= each <= ID_MAX for each in after):
         raise Refused(problems.NOT_VALID, _STRANGE)
     return Wanted(after, limit)
 

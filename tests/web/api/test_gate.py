@@ -115,6 +115,7 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
     ("GET", "/outbox?cursor=eyJhIjoxfQ", None, 422, "cursor"),
     ("GET", "/outbox?cursor=WyJhIiwiYiJd", None, 422, "cursor"),
     ("GET", "/connections?cursor=WyJhIl0", None, 422, "cursor"),
+    ("GET", "/outbox?cursor=WzIxNDc0ODM2NDhd", None, 422, "cursor"),  # an id that PostgreSQL would not look for
     ("GET", "/outbox?limit=1000", None, 422, "limit"),
     ("GET", "/outbox?state=lost", None, 422, "state"),
     ("GET", "/connections/east-ltd", None, 404, "There is no connection 'east-ltd'."),
