@@ -165,8 +165,9 @@ def _found(visit: Visit, session: Session, entry_id: int) -> Shown:
 def within(visit: Visit, session: Session) -> tuple[list[Connection], int | None, list[int]]:
     """Read which of a person's companies a page is about: all of them, the chosen one, and the ids it comes to."""
     companies = visit.companies(session)
-    chosen = as_id(visit.query.get("company", ""))
-    if chosen is not None:
+    asked = visit.query.get("company", "")
+    chosen = as_id(asked)
+    if asked:
         visit.company(session, chosen)
     return companies, chosen, [row.id or 0 for row in companies] if chosen is None else [chosen]
 

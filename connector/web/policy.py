@@ -65,8 +65,7 @@ def scope_of(visit: Visit, session: Session, asked: str, name: str = "") -> Scop
     companies = visit.companies(session)
     company = None
     if asked or visit.who.companies is not None:
-        chosen = as_id(asked)
-        company = visit.company(session, _first(companies) if chosen is None else chosen)
+        company = visit.company(session, as_id(asked) if asked else _first(companies))
     here = company.id if company else None
     policy, version = policies_store.current(session, here)
     document = policies_store.document_of(session, version) if version is not None else ""

@@ -94,8 +94,9 @@ def _found(visit: Visit, session: Session, scope: Scope) -> Report:
 
 def _scope(visit: Visit, session: Session) -> tuple[list[Connection], int | None, Scope]:
     companies = visit.companies(session)
-    chosen = as_id(visit.query.get("company", ""))
-    within = companies if chosen is None else [visit.company(session, chosen)]
+    asked = visit.query.get("company", "")
+    chosen = as_id(asked)
+    within = [visit.company(session, chosen)] if asked else companies
     return companies, chosen, Scope(within, visit.now)
 
 

@@ -156,6 +156,10 @@ def test_no_number_in_an_address_is_too_long_for_a_clear_answer(office: Office) 
         if ":int}" in route.path and route.method == "GET":
             huge = re.sub(r"\{\w+:int\}", "9" * 25, route.path)
             assert owner.get(asked(huge, {})).status_code == 404, route.path
+    office.company("North Ltd")
+    for path in ("/outbox", "/fees", "/tasks", "/exceptions", "/customers", "/runs", "/log", "/reports", "/policy"):
+        for strange in ("9" * 25, "-1", "x"):
+            assert owner.get(f"{path}?company={strange}").status_code == 404, path
 
 
 def test_a_viewer_changes_nothing(office: Office) -> None:
