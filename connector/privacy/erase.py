@@ -21,7 +21,7 @@ from connector.database import writing
 from connector.installation import Installation
 from connector.mirror.erased import name_of
 from connector.privacy.export import malformed, stored_names
-from connector.privacy.held import RULES, TAKEN, Rule, Subject, conditions, log_lines, subject_of
+from connector.privacy.held import RULES, TAKEN, Rule, Subject, conditions, digests_of, log_lines, subject_of
 from connector.tables import (
     Agreement,
     ApiRequest,
@@ -57,8 +57,10 @@ def erase(installation: Installation, connection_id: int, customer_id: str, *, b
 
 def in_words(told: dict[str, Any]) -> list[str]:
     """Say to whoever erased what was done, and what is left to him."""
-    done = f"Erased; he is known as “{told['erased']}” from now on. {told['log_texts']} texts of the log went,"
-    said = [f"{done} {told['invoices_kept']} invoices keep their numbers, amounts and days."]
+    said = [
+        f"Erased; he is known as “{told['erased']}” from now on. Texts of the log that went: {told['log_texts']};"
+        + f" invoices that keep their numbers, amounts and days: {told['invoices_kept']}."
+    ]
     if told["policies_that_name_him"]:
         said.append(
             "Versions of your policy name him: take his name out of the one in force, on its page or with"
@@ -171,6 +173,8 @@ def _elsewhere(installation: Installation, session: Session, subject: Subject) -
             session.delete(row)
         else:
             row.payload = _without_words(row.payload)
+    for row in digests_of(session, subject):
+        row.payload, row.why = {**row.payload, "items": _unnamed(row.payload["items"], subject)}, TAKEN
     unsaid = (col(Task.state) == "open", *_of(Task, subject))
     session.execute(update(Task).where(*unsaid).values(state="moot", ended_at=now, ended_by=""))
     session.execute(
@@ -214,6 +218,10 @@ def _addresses(session: Session, subject: Subject) -> None:
 def _without_words(payload: dict[str, Any]) -> dict[str, Any]:
     his = {"to": [TAKEN], **({"text": TAKEN} if payload.get("of") == "said" else {})}
     return {name: his.get(name, value) for name, value in payload.items()}
+
+
+def _unnamed(items: list[dict[str, Any]], subject: Subject) -> list[dict[str, Any]]:
+    return [{**each, "name": name_of(each["customer"])} if each["customer"] in subject.ids else each for each in items]
 
 
 def _policies(session: Session, subject: Subject) -> list[int]:

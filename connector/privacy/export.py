@@ -19,7 +19,7 @@ from connector.database import reading, writing
 from connector.installation import Installation
 from connector.money import from_e4
 from connector.people.recorded import facts_of
-from connector.privacy.held import RULES, Subject, log_lines, rows_of, subject_of
+from connector.privacy.held import RULES, Subject, digests_of, log_lines, rows_of, subject_of
 from connector.tables import Connection, CustomerRow, DecisionRow, MalformedRow, Stored, SuppressedAddress
 
 _HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "recorded"}  # secrets, and what proves the log
@@ -81,6 +81,12 @@ def _elsewhere(session: Session, subject: Subject) -> dict[str, list[dict[str, A
     his = events.c.key.in_(keys) | events.c.address.in_(subject.addresses)
     return {
         "mail_event": [_shown(row) for row in session.execute(select(events).where(his))],
+        "owner_mail": [
+            {"planned_at": row.planned_at, "said_of_him": each}
+            for row in digests_of(session, subject)
+            for each in row.payload["items"]
+            if each["customer"] in subject.ids
+        ],
         "suppressed_address": [
             {"address": row.address, "why": row.why, "since_at": row.since_at}
             for row in session.scalars(select(SuppressedAddress))

@@ -144,6 +144,13 @@ def rows_of(session: Session, subject: Subject, name: str) -> Iterator[Row[Any]]
         yield from session.execute(select(table).where(condition).order_by(*table.primary_key.columns))
 
 
+def digests_of(session: Session, subject: Subject) -> list[OutboxEntry]:
+    """Find the mails to his owner that name him, beside other customers: no column says whom they are about."""
+    here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == "owner_mail"
+    rows = session.scalars(select(OutboxEntry).where(*here).order_by(col(OutboxEntry.id)))
+    return [row for row in rows if any(each["customer"] in subject.ids for each in row.payload.get("items", []))]
+
+
 def conditions(table: Table, rule: Rule, subject: Subject) -> Iterator[ColumnElement[bool]]:
     """Say which rows are his, some keys at a time."""
     keys: Sequence[str] = subject.invoices if rule.by == "invoice_id" else subject.ids

@@ -9,6 +9,7 @@ from urllib.parse import unquote
 
 import pytest
 from sqlalchemy import select
+from sqlmodel import col
 
 from benchmarks.full_year import NOW, Size, fill
 from connector import lease, policies_store, sync_log
@@ -41,6 +42,19 @@ def owner(books: Office) -> Any:
     return books.signed_in("owner")
 
 
+def digest() -> OutboxEntry:
+    """A mail to the owner of two customers who are late."""
+    said: list[dict[str, Any]] = [{"customer": f"c{n}", "name": f"Customer 0000{n}", "taken": []} for n in (1, 2)]
+    more: dict[str, Any] = {"key": "digest", "kind": "owner_mail", "state": "done", "customer_id": ""}
+    return OutboxEntry(connection_id=1, planned_at=NOW, payload={"to": ["ann@x.example"], "items": said}, **more)
+
+
+def named_in_digests(office: Office) -> list[str]:
+    with reading(office.installation.engine) as session:
+        rows = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "owner_mail"))
+        return [item["name"] for row in rows for item in row.payload["items"]]
+
+
 def lines(office: Office) -> list[str]:
     with reading(office.installation.engine) as session:
         return [line.text for line in sync_log.entries(session)]
@@ -52,6 +66,7 @@ def named(office: Office) -> str:
 
 
 def test_an_owner_takes_everything_held_about_a_customer_with_him(books: Office, owner: Any) -> None:
+    books.store(digest())
     owner.get(PAGE)
     answer = owner.send(f"{PAGE}/export")
     kind, _, name = answer.headers["Content-Disposition"].partition("; filename*=UTF-8''")
@@ -59,6 +74,7 @@ def test_an_owner_takes_everything_held_about_a_customer_with_him(books: Office,
     assert answer.headers["Cache-Control"] == "no-cache, no-store"
     told = json.loads(answer.content)
     assert (told["customer"][0]["name"], told["exported_by"], len(told["invoice"])) == (NAME, "owner@example.com", 10)
+    assert [each["said_of_him"]["name"] for each in told["owner_mail"]] == [NAME]
     assert "Customer 00002" not in answer.text
     assert lines(books)[-1] == "owner@example.com exported everything held about this customer."
     bookkeeper = books.signed_in("bookkeeper")
@@ -70,6 +86,7 @@ def test_a_customer_is_erased_by_his_name_and_taken_back(books: Office, owner: A
     with writing(books.installation.engine) as session:
         policies_store.set_policy(session, NAMING, by="ann", at=NOW)
         find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
+    books.store(digest())
     page = f"{PAGE}/erase"
     assert f'href="{page}"' in owner.get(PAGE).text
     owner.get(page)
@@ -81,9 +98,15 @@ def test_a_customer_is_erased_by_his_name_and_taken_back(books: Office, owner: A
     assert (owner.page.status_code, "Is it you?" in owner.text, named(books)) == (403, True, NAME)
     owner.send(page, {"confirm_password": PASSWORD})  # what was typed before is kept
     assert owner.page.status_code == 200
-    for words in ("known as “Erased customer c1”", "10 invoices keep", "Versions of your policy name him", "Backups"):
+    for words in (
+        "known as “Erased customer c1”",
+        "amounts and days: 10.",
+        "Versions of your policy name him",
+        "Backups",
+    ):
         assert words in owner.text
     assert named(books) == "Erased customer c1"
+    assert named_in_digests(books) == ["Erased customer c1", "Customer 00002"]
     assert NAME not in " ".join(lines(books))
     assert NAME not in owner.get(PAGE).text
     assert "Erased by owner@example.com" in owner.text
