@@ -57,10 +57,8 @@ def erase(installation: Installation, connection_id: int, customer_id: str, *, b
 
 def in_words(told: dict[str, Any]) -> list[str]:
     """Say to whoever erased what was done, and what is left to him."""
-    said = [
-        f"Erased; he is known as “{told['erased']}” from now on. Texts of the log that went: {told['log_texts']};"
-        + f" invoices that keep their numbers, amounts and days: {told['invoices_kept']}."
-    ]
+    counts = f"Texts of the log that went: {told['log_texts']}; invoices kept, without texts: {told['invoices_kept']}."
+    said = [f"Erased; he is known as “{told['erased']}” from now on. {counts}"]
     if told["policies_that_name_him"]:
         said.append(
             "Versions of your policy name him: take his name out of the one in force, on its page or with"

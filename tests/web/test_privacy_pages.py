@@ -100,7 +100,7 @@ def test_a_customer_is_erased_by_his_name_and_taken_back(books: Office, owner: A
     assert owner.page.status_code == 200
     for words in (
         "known as “Erased customer c1”",
-        "amounts and days: 10.",
+        "without texts: 10.",
         "Versions of your policy name him",
         "Backups",
     ):
