@@ -114,10 +114,13 @@ def erase(
     connection_id: int | None,
     customer_id: str = "",
 ) -> int:
-    """Take the texts of these lines away for good, and say so in a line of its own; returns how many there were."""
+    """Take the texts of these lines away for good, and say so in a line of its own; returns how many there were.
+
+    A line that tells of an erasure keeps its text: it is the proof of what was taken, and names nobody but by a key.
+    """
     wanted, found = sorted(set(ids)), []
     for start in range(0, len(wanted), _CHUNK):
-        some = (_LOG.c.id.in_(wanted[start : start + _CHUNK]), _LOG.c.salt != "")
+        some = (_LOG.c.id.in_(wanted[start : start + _CHUNK]), _LOG.c.salt != "", _LOG.c.kind != ERASURE)
         found += sorted(session.execute(select(_LOG.c.id).where(*some)).scalars())
         session.execute(update(_LOG).where(*some).values(text=ERASED, salt=""))
     if found:

@@ -192,6 +192,10 @@ def test_an_erased_customer_is_taken_back_with_what_the_ledger_has(town: Any) ->
     with reading(town.installation.engine) as session:
         assert find_customer(session, "Miller & Sons").emails == "accounts@miller.example"
     assert log(town)[0]
+    command("erase", "Miller & Sons", "--yes")
+    command("erase", town.miller.external_id, "--yes")  # and once more
+    assert in_the_file(town) == []
+    assert log(town)[0], "the lines that tell of the first erasure are its proof"
 
 
 def test_nobody_is_erased_under_a_run_or_while_an_effect_has_no_end(town: Any) -> None:
