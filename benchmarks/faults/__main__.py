@@ -1,4 +1,6 @@
-"""Runs the fault campaign on all cores and says what came of it; exits 1 where anything does not hold, or nothing was tried.
+"""Runs the fault campaign on all cores and says what came of it.
+
+Exits 1 where anything does not hold, and where nothing was tried.
 
 ``--size commit`` is what every change has to pass, ``long`` kills at every line of everything; ``--write`` puts the
 table of its size into docs/reliability.md.
