@@ -62,7 +62,7 @@ def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
         raise WeakPasswordError(message)
     rest = _hard_to_guess(password, email, names)[:_LOOKED_AT]
     if not rest or zxcvbn(rest)["guesses_log10"] < _POWER_MIN:
-        message = "This password is easily guessed. A few words in a row are a good one; names known here count for nothing."
+        message = "This password is easily guessed. A few words in a row are a good one, but no names known here."
         raise WeakPasswordError(message)
 
 
