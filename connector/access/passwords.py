@@ -61,6 +61,7 @@ def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
         message = f"A password has {LENGTH_MIN} to {LENGTH_MAX} characters; a few words in a row are a good one."
         raise WeakPasswordError(message)
     rest = _hard_to_guess(password, email, names)[:_LOOKED_AT]
+    rest = rest.replace("\n", " ")  # zxcvbn fails over "1985" and the end of a line, which it takes for a day
     if not rest or zxcvbn(rest)["guesses_log10"] < _POWER_MIN:
         message = "This password is easily guessed. A few words in a row are a good one, but no names known here."
         raise WeakPasswordError(message)

@@ -39,6 +39,7 @@ def test_whatever_else_a_person_chooses_is_taken_letter_by_letter() -> None:
     for password in (
         "correct horse battery staple",
         "ölfarbe und käse 🧀 im schrank",
+        "quince jug\n1985\nof clay",
         "x7#Kp!vQ9z@L",
         "x7#Kp!vQ9z@L" + "w" * 200,
     ):
