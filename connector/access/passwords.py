@@ -17,10 +17,14 @@ _POWER_MIN = 10  # of ten, the number of guesses: the highest of the five marks 
 _SHORT = 2  # letters: a word so short stands in everything
 _LOOKED_AT = 32  # characters, of those that are hard to guess: twice as many take four times as long to look at
 _AS_LETTERS = str.maketrans("013457@$!", "oleastasi")
-# What stands on every screen here; the library's own words are everybody's.
-_HOUSE = (
+# What stands on every screen here, and what is tried first in languages whose words the library does not know.
+_FIRST = (
     "accounting", "bookkeeper", "company", "duewell", "intuit", "invoice", "office", "owner", "quickbooks",
-    "reminder", "sendgrid", "viewer", "xero",
+    "reminder", "sendgrid", "viewer", "xero", "correcthorsebatterystaple",
+    "passwort", "kennwort", "willkommen", "hallo", "geheim", "schatz", "ichliebedich", "sommer", "herbst", "frühling",
+    "rechnung", "buchhaltung", "bienvenue", "motdepasse", "bonjour", "soleil", "amour", "jetaime", "chouchou", "doudou",
+    "printemps", "automne", "hiver", "facture", "comptable", "bienvenido", "bienvenida", "contraseña", "contrasena",
+    "hola", "teamo", "tequiero", "verano", "otoño", "invierno", "primavera", "factura", "contable",
 )  # fmt: skip
 _HASHER = PasswordHasher()  # argon2id, 64 MiB, 3 passes: RFC 9106's second choice, a fifth of a second
 _AT_ONCE = threading.BoundedSemaphore(2)  # each takes 64 MiB: a crowd at the door must not fill the memory
@@ -68,9 +72,9 @@ def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
 
 
 def _hard_to_guess(password: str, email: str, names: Collection[str]) -> str:
-    """What is left of a password without what is tried first here: the names of people, companies and this house."""
+    """What is left of a password without what is tried first: names of people, companies and this house, such words."""
     name, _, domain = email.lower().partition("@")
-    known = {*_HOUSE, *re.split(r"[\W_]+", name), name, *domain.split(".")}
+    known = {*_FIRST, *re.split(r"[\W_]+", name), name, *domain.split(".")}
     known.update(word for each in names for word in re.split(r"[\W_]+", each.lower()))
     words = sorted((_spelled(word) for word in known if len(word) > _SHORT), key=len, reverse=True)
     found = re.finditer("|".join(map(re.escape, words)), _spelled(password))

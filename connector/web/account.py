@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.access import oidc, passkeys, sessions, sign_in
+from connector.access import oidc, passkeys, second_factor, sessions, sign_in
 from connector.access.passwords import WeakPasswordError
 from connector.access.users import UserError, any_user
 from connector.database import reading
@@ -83,7 +83,7 @@ def leave(visit: Visit) -> Response:
 
 def _form(visit: Visit, code: int, problem: str = "") -> Response:
     with reading(visit.installation.engine) as session:
-        nobody_yet = not any_user(session)
+        nobody_yet, demand = not any_user(session), second_factor.demanded(session)
     wanted = _next(visit.sent("next") or visit.query.get("next", ""))
     email = visit.sent("email")
     options = passkeys.sign_in_options(visit.installation, None)
@@ -92,6 +92,7 @@ def _form(visit: Visit, code: int, problem: str = "") -> Response:
         code,
         problem=problem,
         nobody_yet=nobody_yet,
+        demand=demand,
         next=wanted,
         email=email,
         options=options,

@@ -11,6 +11,7 @@ GUESSED = (
     "iloveyou1234", "administrator1", "abcdefghijkl", "letmeinletmein", "abc123abc123", "qwertyqwerty", "Summer2026!!!",
     "duewell12345", "QuickBooks2026", "bookkeeper123", "ann.lee.ann.lee", "example12345", "asdfghjkl;'1",
     "111111111111", "987654321987", "football2024", "Passwort12345",
+    "Bienvenue2026", "ichliebedich1", "Contraseña2026", "correcthorsebatterystaple",
 )  # fmt: skip
 
 

@@ -247,6 +247,7 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     assert "1 of these people has none yet" in owner.text
     assert re.findall(r'label="Passkey">([^<]+)', owner.page.text) == ["not yet", "yes"]
     assert "/sign-in" in weak.get("/").url  # was in before, by a password
+    assert "Everybody comes in by a passkey here" in weak.text
     assert "takes no password alone" in by_password(office, "owner@example.com").text
     assert "owner@example.com · owner" in enter(office, device).text
     assert "Your only one" in owner.get("/account").text
