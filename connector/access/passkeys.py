@@ -109,6 +109,9 @@ def add(installation: Installation, person: Person, token: str, challenge: str, 
         if len(listing(session, person)) >= PER_PERSON_MAX:
             message = f"Nobody needs more than {PER_PERSON_MAX} passkeys; remove one first."
             raise PasskeyError(message)
+        if session.get(Passkey, _text(made.credential_id)) is not None:  # Web Authentication, 7.1: an id is one user's
+            message = "This passkey is known here already; no other was added."
+            raise PasskeyError(message)
         row = Passkey(
             id=_text(made.credential_id),
             user_id=person.id,

@@ -177,6 +177,16 @@ def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_m
         assert not find_user(session, "owner@example.com").passkey_only
 
 
+def test_a_passkey_is_one_persons(office: Office, device: Device) -> None:
+    owner_with_passkey(office, device)
+    other, copied = office.signed_in("viewer"), Device(office.base, id=device.id)
+    page = other.get("/account").text
+    other.send("/account/passkeys", {"new_passkey": copied.make(asked(page))})
+    assert (other.page.status_code, "known here already" in other.text) == (409, True)
+    assert enter(office, copied).page.status_code == 401
+    assert "owner@example.com · owner" in enter(office, device).text
+
+
 def test_nobody_removes_another_ones_passkey(office: Office, device: Device) -> None:
     browser = owner_with_passkey(office, device)
     other = office.signed_in("viewer")
