@@ -117,8 +117,8 @@ LAST = {
 }
 
 
-def _restored(file: Path, home: Path, at: datetime = LATER) -> tuple[bool, dict[str, Any], int]:
-    done = restore_backup(f"sqlite:///{home}/duewell.db", file, at=at)
+def _restored(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
+    done = restore_backup(f"sqlite:///{home}/duewell.db", file, at=LATER)
     engine = open_engine(f"sqlite:///{home}/duewell.db")
     with reading(engine) as session:
         open_ways = len(session.exec(select(WebSession)).all()) + len(session.exec(select(SignInLink)).all())
@@ -132,8 +132,9 @@ def test_what_was_closed_since_the_backup_stays_closed(home: Engine, tmp_path: P
     _close(home)
     home.dispose()
     assert _restored(tmp_path / "copy", tmp_path / "home") == (True, LAST, 0)
-    again = _restored(tmp_path / "copy", tmp_path / "home", LATER + timedelta(hours=1))
+    again = _restored(tmp_path / "copy", tmp_path / "home")
     assert again == (True, LAST, 0)  # the one that was put in place knows it, too
+    assert len(list((tmp_path / "home").glob("*.replaced-*"))) == 2
 
 
 def test_another_installations_users_close_nothing(home: Engine, tmp_path: Path) -> None:
