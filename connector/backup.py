@@ -232,7 +232,7 @@ def _set_aside(target: Path, at: datetime) -> Path:
     _refuse_if_running(target)
     aside = target.with_name(f"{target.name}.replaced-{at.astimezone(UTC):%Y%m%dT%H%M%S}")
     while aside.exists():  # restored twice within a second, or killed and begun again
-        aside = aside.with_name(f"{aside.name}-before")
+        aside = aside.with_name(f"{aside.name}-again")
     for companion in _companions(target):  # left by a damaged database: they must not touch the restored one
         if companion.exists():
             companion.rename(aside.with_name(aside.name + companion.name.removeprefix(target.name)))
