@@ -17,6 +17,7 @@ import pytest
 import requests
 import uvicorn
 
+from benchmarks.full_year import NOW, Size, fill
 from connector.access.sign_in import make_link
 from connector.access.users import add_user, find_user
 from connector.database import writing
@@ -184,6 +185,16 @@ def office(tmp_path: Path, settings: dict[str, Any], new_home: Callable[[Path], 
     with served(installation, port):
         yield Office(installation, clock, base)
     installation.close()
+
+
+@pytest.fixture
+def books(office: Office) -> Office:
+    """A company with six customers who owe three invoices each, i10, i11 and i12 those of the second."""
+    office.clock.at = NOW
+    company = office.company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
+    with writing(office.installation.engine) as session:
+        fill(session, Size(invoices=60, runs=5), company)
+    return office
 
 
 Counting = Callable[[Callable[[], object]], int]

@@ -6,12 +6,11 @@ import re
 from datetime import date
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from benchmarks.full_year import NOW, Size, fill
-from connector.database import reading, writing
+from benchmarks.full_year import NOW
+from connector.database import reading
 from connector.people import exceptions
 from connector.tables import (
     Agreement,
@@ -26,16 +25,6 @@ from connector.tables import (
 
 Office = Any
 PAGE = "/companies/1/customers/c1"
-
-
-@pytest.fixture
-def books(office: Office) -> Office:
-    """A company with six customers who owe three invoices each, i10, i11 and i12 those of the second."""
-    office.clock.at = NOW
-    company = office.company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
-    with writing(office.installation.engine) as session:
-        fill(session, Size(invoices=60, runs=5), company)
-    return office
 
 
 def settings_of(office: Office) -> CustomerSetting | None:

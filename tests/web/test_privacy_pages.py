@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from benchmarks.full_year import NOW, Size, fill
+from benchmarks.full_year import NOW
 from connector import lease, policies_store, sync_log
 from connector.access.passwords import hash_password
 from connector.access.users import find_user
@@ -24,16 +24,6 @@ PASSWORD = "correct horse battery staple"  # gitleaks:allow
 PAGE = "/companies/1/customers/c1"
 NAME = "Customer 00001"
 NAMING = '[policies.one]\napplies_to = { customers = ["Customer 00001"] }\ntone = "firm"\n'
-
-
-@pytest.fixture
-def books(office: Office) -> Office:
-    """A company with six customers who owe three invoices each."""
-    office.clock.at = NOW
-    company = office.company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
-    with writing(office.installation.engine) as session:
-        fill(session, Size(invoices=60, runs=5), company)
-    return office
 
 
 @pytest.fixture
