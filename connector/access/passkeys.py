@@ -57,7 +57,7 @@ def sign_in_options(installation: Installation, person: Person | None) -> Option
     challenge = secrets.token_bytes(32)
     asked = {
         "challenge": _text(challenge),
-        "rpId": _host(installation.settings),
+        "rpId": second_factor.name_of(installation.settings),
         "userVerification": "required",
         "allowCredentials": [{"type": "public-key", "id": each} for each in ids] if person else [],
     }
@@ -73,7 +73,7 @@ def new_options(installation: Installation, person: Person) -> Options | None:
         known = list(session.scalars(select(col(Passkey.id)).where(col(Passkey.user_id) == person.id)))
     asked = {
         "challenge": _text(challenge),
-        "rp": {"id": _host(installation.settings), "name": "duewell"},
+        "rp": {"id": second_factor.name_of(installation.settings), "name": "duewell"},
         "user": {"id": _text(f"user {person.id}".encode()), "name": person.email, "displayName": person.name},
         "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in (-8, -7, -257)],
         "excludeCredentials": [{"type": "public-key", "id": each} for each in known],
@@ -97,7 +97,7 @@ def add(installation: Installation, person: Person, token: str, challenge: str, 
         made = verify_registration_response(
             credential=answer[:_JSON_MAX],
             expected_challenge=opened,
-            expected_rp_id=_host(installation.settings),
+            expected_rp_id=second_factor.name_of(installation.settings),
             expected_origin=_origin(installation.settings),
             require_user_verification=True,
         )
@@ -121,6 +121,7 @@ def add(installation: Installation, person: Person, token: str, challenge: str, 
             made_at=now,
         )
         session.add(row)
+        second_factor.note_name(session, installation.settings, now)
         sync_log.write(session, at=now, kind="passkey_added", text=f"{person.email} added the passkey {row.name}.")
         return sessions.prove(session, token, now, strong=True)
 
@@ -206,7 +207,7 @@ def _verified(installation: Installation, challenge: bytes, answer: str) -> tupl
         seen = verify_authentication_response(
             credential=said,
             expected_challenge=challenge,
-            expected_rp_id=_host(installation.settings),
+            expected_rp_id=second_factor.name_of(installation.settings),
             expected_origin=_origin(installation.settings),
             credential_public_key=row.public_key,
             credential_current_sign_count=row.sign_count,
@@ -256,10 +257,6 @@ def _open(installation: Installation, sealed: str, purpose: str, person: Person 
 
 def _bound_to(purpose: str, person: Person | None) -> str:
     return f"passkey|{purpose}|{person.id if person else 'anybody'}|v1"
-
-
-def _host(settings: Settings) -> str:
-    return urlsplit(settings.duewell_base_url).hostname or ""
 
 
 def _origin(settings: Settings) -> str:

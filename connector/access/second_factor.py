@@ -26,6 +26,7 @@ from connector.tables import Passkey, Stored, User
 
 WHERE = "Browsers allow passkeys only where duewell is reached by a name over https, or at localhost."
 _NAME = "passkeys_demanded"
+_MADE = "passkeys_made_at"  # the name that the newest was made for
 _STRONG = "2."  # no other token has a point in it
 
 
@@ -38,13 +39,29 @@ class Demand(NamedTuple):
 
 def possible(settings: Settings) -> bool:
     """Tell whether browsers allow passkeys here: for a name, not a number, and over https or on this machine."""
-    parts = urlsplit(settings.duewell_base_url)
-    host = parts.hostname or ""
+    host = name_of(settings)
     try:
         ipaddress.ip_address(host)
     except ValueError:
-        return parts.scheme == "https" or host == "localhost"
+        return urlsplit(settings.duewell_base_url).scheme == "https" or host == "localhost"
     return False
+
+
+def name_of(settings: Settings) -> str:
+    """The name that passkeys are made for: browsers hand them to no other."""
+    return urlsplit(settings.duewell_base_url).hostname or ""
+
+
+def note_name(session: Session, settings: Settings, now: datetime) -> None:
+    """Note for which name a passkey was made just now."""
+    session.merge(Stored(connection_id=0, name=_MADE, value=name_of(settings), stored_at=now))
+
+
+def made_elsewhere(session: Session, settings: Settings) -> str:
+    """Tell for which other name the passkeys here were made; "" where they are for this one, or there are none."""
+    row = session.get(Stored, (0, _MADE))
+    moved = row is not None and row.value != name_of(settings)
+    return str(row.value) if row and moved and session.scalar(select(col(Passkey.id)).limit(1)) else ""
 
 
 def new_token(*, strong: bool) -> str:

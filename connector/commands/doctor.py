@@ -170,8 +170,13 @@ def _webhooks(installation: Installation) -> Iterator[Finding]:
 def _passkeys(installation: Installation) -> Iterator[Finding]:
     with reading(installation.engine) as session:
         demand = second_factor.demanded(session)
+        elsewhere = second_factor.made_elsewhere(session, installation.settings)
+    base = installation.settings.duewell_base_url
+    if elsewhere:
+        text = f"Passkeys were made for {elsewhere}, and browsers hand them out at no other name; this is {base}."
+        mend = "Go back to that name, or let people come in anew: duewell users reset ADDRESS"
+        yield Finding("passkeys.name", BAD if demand else WARNING, text, mend)
     if demand is not None and not second_factor.possible(installation.settings):
-        base = installation.settings.duewell_base_url
         mend = "Let DUEWELL_BASE_URL be a name over https, or: duewell users passkeys off"
         yield Finding("passkeys", BAD, f"Everybody needs a passkey, and browsers allow none at {base}.", mend)
 

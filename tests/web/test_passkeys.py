@@ -313,7 +313,9 @@ def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_los
     assert "You are signed out" in browser.text
 
 
-def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
+    office: Office, device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DUEWELL_HOME", str(office.installation.settings.duewell_home))
     monkeypatch.setenv("DUEWELL_BASE_URL", office.base)
     monkeypatch.setattr("getpass.getuser", lambda: "root")
@@ -322,17 +324,18 @@ def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(office: Office, mo
         result = CliRunner().invoke(app, list(words), prog_name="duewell")
         return result.exit_code, result.output
 
-    owner = find_user_id(office, office.user("owner"))
     code, said = duewell("users", "passkeys", "on")
     assert (code, "No owner has a passkey yet" in said) == (1, True)
-    office.store(Passkey(id="x", user_id=owner, public_key=b"", made_at=office.clock.at))
+    owner_with_passkey(office, device)
     assert duewell("users", "passkeys") == (0, "Passkeys: each person chooses.\n")
     assert duewell("users", "passkeys", "on") == (0, "Passkeys: demanded of everybody, by root.\n")
     assert duewell("users", "passkeys", "on")[0] == 0
     assert json.loads(duewell("users", "passkeys", "--json")[1])["demanded"] is True
     assert json.loads(duewell("users", "list", "--json")[1])[0]["passkey"] is True
     monkeypatch.setenv("DUEWELL_BASE_URL", "http://192.0.2.7:8710")
-    assert "browsers allow none at http://192.0.2.7:8710" in duewell("doctor")[1]
+    said = duewell("doctor")[1]
+    assert "browsers allow none at http://192.0.2.7:8710" in said
+    assert "Passkeys were made for localhost" in said
     assert duewell("users", "passkeys", "off")[0] == 0
     code, said = duewell("users", "passkeys", "on")
     assert (code, "by a name over https, or at localhost" in said) == (1, True)
@@ -340,8 +343,3 @@ def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(office: Office, mo
         "root demands a passkey of everybody.",
         "root leaves passkeys to each person again.",
     ]
-
-
-def find_user_id(office: Office, email: str) -> int:
-    with reading(office.installation.engine) as session:
-        return find_user(session, email).id or 0
