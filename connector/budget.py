@@ -55,18 +55,14 @@ class CallBudget:
         *,
         interval: timedelta = timedelta(hours=1),
         reads_a_month: int | None = None,
-        still_ours: Callable[[], None] = lambda: None,
     ) -> None:
-        """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies.
-
-        ``still_ours`` is asked before every write and mail, and raises where another machine has taken over.
-        """
+        """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies."""
         self.connection_id = connection_id
         self.now = now
         self.made: Counter[str] = Counter()
         self._interval = interval
         self._reads_a_month = reads_a_month
-        self._still_ours = still_ours
+        self.may_act: Callable[[], None] = lambda: None  # asked before every write and mail; raises where it may not
         self._limits = {
             row.limit_name: _Limit(row.used, row.remaining, row.window_started_at, row.blocked_until_at)
             for row in session.scalars(select(Budget).where(col(Budget.connection_id) == connection_id))
@@ -85,7 +81,7 @@ class CallBudget:
     def before(self, kind: str) -> None:
         """Refuse a call the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
         if kind in {"write", "mail"}:
-            self._still_ours()
+            self.may_act()
         if kind in {"token", "mail"}:
             return
         self._refuse_blocked()

@@ -231,7 +231,8 @@ def _told(entry: OutboxEntry) -> tuple[str, Any]:
 def _send(hour: Hour, entry_id: int, kind: str, mailer: Mailer, mail: Mail) -> None:
     hour.tell(f"mailing {mail.to_name or mail.to[0]}")
     try:
-        accepted = mailer.send(mail)
+        with hour.leaves(entry_id):
+            accepted = mailer.send(mail)
     except Unknown as unknown:
         doubt(hour, entry_id, str(unknown))
         hour.setbacks[kind] += 1

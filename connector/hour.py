@@ -12,12 +12,13 @@ from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
 
-from connector import sync_log
+from connector import outbox, sync_log
 from connector.budget import CallBudget
 from connector.database import reading, writing
 from connector.installation import Installation
 from connector.lease import Lease
-from connector.tables import Connection
+from connector.tables import Connection, OutboxEntry
+from providers.errors import TryLater
 from providers.ledger import Ledger
 from providers.mailer import Mailer
 
@@ -42,6 +43,7 @@ class Hour:
     dry_run: bool = False
     tell: Callable[[str], None] = silent
     progress: Callable[[int, int | None], None] | None = None
+    leaving: int | None = None  # the outbox entry whose calls are being made
     lost_time: tuple[datetime, datetime] | None = None  # from backup to restore, if the database was put back
     not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
     tally: Counter[str] = field(default_factory=Counter)
@@ -67,6 +69,29 @@ class Hour:
         """Open a session that only looks."""
         with reading(self.installation.engine) as session:
             yield session
+
+    def may_act(self) -> None:
+        """Ask, before every call that changes something, whether it may still be made.
+
+        Such a call may come long after the intent that was marked: a fee is looked for, its account and item are made,
+        a minute's limit is waited out. Raises ``LeaseLost`` where another machine has taken over meanwhile, and
+        ``TryLater`` where a person has paused or switched the company.
+        """
+        with self.reading() as session:
+            self.lease.check(session)
+            entry = session.get(OutboxEntry, self.leaving) if self.leaving is not None else None
+            if entry is not None and not outbox.is_allowed(self.connection(session), entry):
+                message = "The company was paused or switched just before this; nothing left"
+                raise TryLater(message)
+
+    @contextmanager
+    def leaves(self, entry_id: int) -> Iterator[None]:
+        """Make an entry's calls: each that changes something asks first whether the entry may still leave."""
+        self.leaving = entry_id
+        try:
+            yield
+        finally:
+            self.leaving = None
 
     def connection(self, session: Session) -> Connection:
         """Read this run's connection afresh: a person may have paused it meanwhile."""

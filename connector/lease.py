@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from sqlalchemy import CursorResult, or_, select, update
 from sqlmodel import Session, col
 
-from connector.database import reading, writing
+from connector.database import writing
 from connector.installation import Installation
 from connector.mirror.places import has_come
 from connector.tables import Connection
@@ -60,14 +60,9 @@ class Lease:
         if cast("CursorResult[Any]", result).rowcount != 1:
             raise LeaseLost(_taken(self.connection_id))
 
-    def check(self) -> None:
-        """Raise ``LeaseLost`` if another machine has taken over: asked before every call that changes something.
-
-        A write may be many calls after the intent that was marked: a fee's account and item are made first, and a
-        minute's limit is waited out.
-        """
-        with reading(self.installation.engine) as session:
-            fence = session.scalars(select(col(Connection.fence)).where(col(Connection.id) == self.connection_id)).one()
+    def check(self, session: Session) -> None:
+        """Raise ``LeaseLost`` if another machine has taken over."""
+        fence = session.scalars(select(col(Connection.fence)).where(col(Connection.id) == self.connection_id)).one()
         if fence != self.fence:
             raise LeaseLost(_taken(self.connection_id))
 

@@ -82,7 +82,8 @@ def _again(hour: Hour, session: Session, entry: OutboxEntry) -> None:
 
 def _attempt(hour: Hour, entry_id: int, kind: str, call: Call) -> None:
     try:
-        posted = _patiently(hour, call)
+        with hour.leaves(entry_id):
+            posted = _patiently(hour, call)
     except Rejected as no:
         refused(hour, entry_id, str(no))
     except Unknown as unknown:

@@ -109,11 +109,15 @@ def ready(session: Session, connection: Connection, kinds: Collection[str], now:
 
 def may_leave(connection: Connection, entry: OutboxEntry, now: datetime) -> bool:
     """Tell whether the mode, a pause, an approval and the entry's own time let it leave at this moment."""
-    if connection.mode == "observe" or connection.paused_why or entry.state != "planned":
+    has_come = entry.leaves_from_at is None or entry.leaves_from_at <= now
+    return entry.state == "planned" and has_come and is_allowed(connection, entry)
+
+
+def is_allowed(connection: Connection, entry: OutboxEntry) -> bool:
+    """Tell whether the mode, a pause and an approval allow what an entry does."""
+    if connection.mode == "observe" or connection.paused_why:
         return False
-    if connection.mode == "approve" and entry.kind in {"mail", "late_fee"} and entry.approved_at is None:
-        return False
-    return entry.leaves_from_at is None or entry.leaves_from_at <= now
+    return not (connection.mode == "approve" and entry.kind in {"mail", "late_fee"} and entry.approved_at is None)
 
 
 def mark_calling(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:

@@ -151,6 +151,7 @@ def _begin(installation: Installation, held: lease.Lease, *, dry_run: bool, tell
             dry_run=dry_run,
             tell=tell,
         )
+        calls.may_act = hour.may_act
         paused = f", paused ({connection.paused_why}): nothing leaves" if connection.paused_why else ""
         hour.log(session, "run_started", f"Run of {connection.name} started, mode {connection.mode}{paused}.")
         return hour
@@ -204,7 +205,6 @@ def _budget(session: Session, installation: Installation, held: lease.Lease) -> 
         installation.now,
         interval=timedelta(minutes=installation.settings.duewell_interval_minutes),
         reads_a_month=provider.reads_a_month(installation.settings) if isinstance(provider, Metered) else None,
-        still_ours=held.check,
     )
 
 

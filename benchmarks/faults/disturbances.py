@@ -13,7 +13,7 @@ from benchmarks.faults.disk import DISK
 from benchmarks.faults.disturbed import Disturbance, locks
 from benchmarks.faults.in_process import FAULTS, Fault, Sent
 from benchmarks.faults.mending import Scene, deliver_events
-from benchmarks.faults.people import say
+from benchmarks.faults.people import say_if_known
 from benchmarks.faults.world import World
 from connector.access.connections import disconnect, pause, set_mode
 from connector.access.tokens import fresh_token
@@ -115,10 +115,16 @@ MOVED = [
             "Ashdown Ltd", "new@ashdown.example", **scene.world.books.where
         ),
     ),
-    _loosely("disputed", _each(lambda world, number: say(world, number, agreements.dispute, why="wrong goods"))),
+    _loosely(
+        "disputed", _each(lambda world, number: say_if_known(world, number, agreements.dispute, why="wrong goods"))
+    ),
     _loosely(
         "promised",
-        _each(lambda world, number: say(world, number, agreements.promise, on=world.clock.now().date() + timedelta(9))),
+        _each(
+            lambda world, number: say_if_known(
+                world, number, agreements.promise, on=world.clock.now().date() + timedelta(9)
+            )
+        ),
     ),
     _loosely("paused", lambda scene, _at: pause(scene.world.installation, scene.world.connection, by="Ann")),
     _loosely("observed", lambda scene, _at: set_mode(scene.world.installation, scene.world.connection, "observe")),

@@ -9,18 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import NoResultFound
 
 from benchmarks.faults import invariants
 from benchmarks.faults.forks import Outcome, try_in_child
 from benchmarks.faults.in_process import FAULTS
 from benchmarks.faults.kills import EFFECT_PATH, die_at
 from benchmarks.faults.mending import Scene, deliver_events, run, settle
-from benchmarks.faults.people import live_again, say
+from benchmarks.faults.people import live_again, say_if_known
 from benchmarks.faults.world import World
 from connector.access.connections import set_mode
 from connector.backup import restore_backup, write_backup
@@ -130,9 +128,11 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "paid": _for_one(lambda world, number: world.books.pay(number)),
     "paid in part": _for_one(lambda world, number: world.books.pay(number, "1.00")),
     "voided": _for_one(_void),
-    "disputed": _for_one(lambda world, number: _known(world, number, agreements.dispute, why="wrong goods")),
+    "disputed": _for_one(lambda world, number: say_if_known(world, number, agreements.dispute, why="wrong goods")),
     "promised": _for_one(
-        lambda world, number: _known(world, number, agreements.promise, on=world.clock.now().date() + timedelta(3))
+        lambda world, number: say_if_known(
+            world, number, agreements.promise, on=world.clock.now().date() + timedelta(3)
+        )
     ),
     "mode": lambda scene, n: set_mode(scene.world.installation, scene.world.connection, MODES[n % len(MODES)]),
     "approved": _decide(approvals.approve),
@@ -143,12 +143,6 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "put back": _put_back,
 }
 OFTEN = ("run, killed", "run, with a fault", "run", "time", "late")
-
-
-def _known(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
-    """Say something about an invoice that has been read already."""
-    with suppress(NoResultFound, ValueError):
-        say(world, number, what, **said)
 
 
 Life = list[tuple[str, int]]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.exc import NoResultFound
 from sqlmodel import col
 
 from benchmarks.faults.mending import Scene
@@ -25,6 +27,12 @@ def say(world: World, number: str, what: Callable[..., object], **said: Any) -> 
             )
         ).one()
         what(session, row, agreements.Word("Ann", world.installation.now()), **said)
+
+
+def say_if_known(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
+    """Say something about an invoice, where it has been read already and it can be said of it."""
+    with suppress(NoResultFound, ValueError):
+        say(world, number, what, **said)
 
 
 def live_again(scene: Scene) -> bool:

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlmodel import col
 
+from connector.access.connections import pause, resume, set_mode
 from connector.budget import CallBudget
 from connector.database import reading, writing
 from connector.people import approvals, fees
@@ -125,6 +126,38 @@ def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_noth
     assert late.sandbox.requests.counted("quickbooks", "write") == written + 1
     assert late.books.fees() == {}
     late.sandbox.clock.advance(timedelta(minutes=61))
+    late.run()
+    late.run()
+    assert len(late.books.fees()) == 1
+
+
+@pytest.mark.parametrize("said", ["paused", "asked"])
+@pytest.mark.parametrize("town", ["quickbooks"], indirect=True)
+def test_a_company_that_is_paused_or_asked_to_wait_while_a_fee_is_set_up_is_charged_nothing_yet(
+    late: Any, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late.policy(AUTOMATIC)
+    live(late, 8)
+    counted = CallBudget.after
+
+    def says(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        counted(calls, kind, status, headers)
+        if kind == "write" and said == "paused":  # the fee's account is made; its item and the fee would be next
+            pause(late.installation, 1, by="Ann")
+        elif kind == "write":
+            set_mode(late.installation, 1, "approve", by="Ann")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CallBudget, "after", says)
+        assert "paused or switched just before" in late.run().why
+    assert late.books.fees() == {}
+    if said == "paused":
+        resume(late.installation, 1)
+    else:
+        late.run()
+        [waiting] = late.outbox("waiting")
+        with writing(late.installation.engine) as session:
+            approvals.approve(session, [waiting["id"]], by="Ann", at=late.installation.now())
     late.run()
     late.run()
     assert len(late.books.fees()) == 1
