@@ -80,8 +80,13 @@ def _only_new(_connection: Any, entry: Any, _now: Any) -> bool:
     return entry.state == "planned" and not entry.attempts
 
 
-def _any_mode(_connection: Any, entry: Any, now: Any) -> bool:
-    return entry.state == "planned" and (entry.leaves_from_at is None or entry.leaves_from_at <= now)
+def _always(_connection: Any, _entry: Any) -> bool:
+    return True
+
+
+def _asks_only_whose(self: Any) -> None:
+    with self.reading() as session:
+        self.lease.check(session)
 
 
 def _steps_alone(session: Any, entry: Any, *, at: Any, on: Any) -> None:
@@ -128,6 +133,7 @@ def _any_note(self: Any, invoice_id: str, text: str, key: str) -> Any:
 _MAILS = "providers.sendgrid.mailer:SendGridMailer.send"
 _AGAIN = "connector.deliver:decide_again connector.deciding:decide_again"
 _LEASE = "connector.lease:Lease.renew connector.lease:Lease.check"
+_ASKS = "connector.hour:Hour.may_act"
 _BOOKS = "providers.quickbooks.ledger:QuickBooksLedger"
 PLANTED = (
     Bug("a mail is sent again after a lost answer", _MAILS, _resend, among="B"),
@@ -139,7 +145,8 @@ PLANTED = (
     Bug("the log is not told before the call", "connector.hour:Hour.log", _unannounced, "quickbooks"),
     Bug("nobody looks again before sending", "connector.deliver:_look", _nothing, among="F"),
     Bug("one looks again, but decides nothing anew", _AGAIN, _nothing, "quickbooks", among="F"),
-    Bug("mode and pause are forgotten when it comes to sending", "connector.outbox:may_leave", _any_mode, among="F"),
+    Bug("mode and pause are forgotten when it comes to sending", "connector.outbox:is_allowed", _always, among="F"),
+    Bug("nobody asks once more between intent and call", _ASKS, _asks_only_whose, "quickbooks", "fee", "F"),
     Bug("after a limit it is never tried again", "connector.outbox:may_leave", _only_new, "quickbooks", among="B"),
     Bug("a mail owes no note", "connector.outbox:mark_done", _no_note),
     Bug("a note's key counts the tries", "providers.xero.ledger:XeroLedger.add_note", _other_note, among="B"),
