@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -105,24 +105,32 @@ def until_posted(town: Any, policy: str = AUTOMATIC, state: str = "posted") -> d
     raise AssertionError(listed(town))
 
 
+def run_with(town: Any, monkeypatch: pytest.MonkeyPatch, after_a_write: Callable[[], object]) -> str:
+    """Run an hour in which something happens after each write: of a first fee the account, then its item and itself."""
+    counted = CallBudget.after
+
+    def then(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        counted(calls, kind, status, headers)
+        if kind == "write":
+            after_a_write()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CallBudget, "after", then)
+        return str(town.run().why)
+
+
 @pytest.mark.parametrize("town", ["quickbooks"], indirect=True)
 def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_nothing_more(
     late: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def taken_over() -> None:
+        with writing(late.installation.engine) as session:
+            session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_until_at=None))
+
     late.policy(AUTOMATIC)
     live(late, 8)
-    counted = CallBudget.after
-
-    def taken_over(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
-        counted(calls, kind, status, headers)
-        if kind == "write":  # the fee's account is made; its item and the fee would be next
-            with writing(late.installation.engine) as session:
-                session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_until_at=None))
-
     written = late.sandbox.requests.counted("quickbooks", "write")
-    with monkeypatch.context() as patched:
-        patched.setattr(CallBudget, "after", taken_over)
-        assert "taken over" in late.run().why
+    assert "taken over" in run_with(late, monkeypatch, taken_over)
     assert late.sandbox.requests.counted("quickbooks", "write") == written + 1
     assert late.books.fees() == {}
     late.sandbox.clock.advance(timedelta(minutes=61))
@@ -131,33 +139,34 @@ def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_noth
     assert len(late.books.fees()) == 1
 
 
-@pytest.mark.parametrize("said", ["paused", "asked"])
 @pytest.mark.parametrize("town", ["quickbooks"], indirect=True)
-def test_a_company_that_is_paused_or_asked_to_wait_while_a_fee_is_set_up_is_charged_nothing_yet(
-    late: Any, said: str, monkeypatch: pytest.MonkeyPatch
+def test_a_company_that_is_paused_while_a_fee_is_set_up_is_charged_once_it_goes_on(
+    late: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     late.policy(AUTOMATIC)
     live(late, 8)
-    counted = CallBudget.after
-
-    def says(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
-        counted(calls, kind, status, headers)
-        if kind == "write" and said == "paused":  # the fee's account is made; its item and the fee would be next
-            pause(late.installation, 1, by="Ann")
-        elif kind == "write":
-            set_mode(late.installation, 1, "approve", by="Ann")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(CallBudget, "after", says)
-        assert "paused or switched just before" in late.run().why
+    said = run_with(late, monkeypatch, lambda: pause(late.installation, 1, by="Ann"))
+    assert "paused or switched just before" in said
     assert late.books.fees() == {}
-    if said == "paused":
-        resume(late.installation, 1)
-    else:
-        late.run()
-        [waiting] = late.outbox("waiting")
-        with writing(late.installation.engine) as session:
-            approvals.approve(session, [waiting["id"]], by="Ann", at=late.installation.now())
+    resume(late.installation, 1)
+    late.run()
+    late.run()
+    assert len(late.books.fees()) == 1
+
+
+@pytest.mark.parametrize("town", ["quickbooks"], indirect=True)
+def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_charged(
+    late: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late.policy(AUTOMATIC)
+    live(late, 8)
+    said = run_with(late, monkeypatch, lambda: set_mode(late.installation, 1, "approve", by="Ann"))
+    assert "paused or switched just before" in said
+    late.run()
+    assert late.books.fees() == {}
+    [waiting] = late.outbox("waiting")
+    with writing(late.installation.engine) as session:
+        approvals.approve(session, [waiting["id"]], by="Ann", at=late.installation.now())
     late.run()
     late.run()
     assert len(late.books.fees()) == 1
