@@ -57,7 +57,7 @@ def retry(hour: Hour, entry_id: int) -> None:
         entry = session.get_one(OutboxEntry, entry_id)
         kind, invoice_id, key, attempts = entry.kind, entry.invoice_id, entry.key, entry.attempts
         number = str(entry.payload.get("number", ""))
-        may_call = connection.mode != "observe" and not connection.paused_why
+        may_call = outbox.is_allowed(connection, entry)
         call = _call(hour, session, connection, entry)
     there = _look(hour, kind, invoice_id, key, number)
     if there is not None:
