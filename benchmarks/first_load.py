@@ -25,14 +25,14 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-LEAST_RATIO = 0.6
-MOST_MIB = 200
+MIN_RATIO = 0.6
+MAX_MIB = 200
 VENDORS = ("xero", "quickbooks")
 _TABLES = ("customer", "invoice", "payment", "application")
 _console = Console(stderr=True)
 
 
-class Measured(NamedTuple):
+class Measurement(NamedTuple):
     """One load: seconds, memory above idle, and a fingerprint of the rows it left."""
 
     seconds: float
@@ -42,15 +42,15 @@ class Measured(NamedTuple):
 
 def main() -> int:
     """Measure and judge."""
-    asked = _arguments()
+    asked = _parse_arguments()
     if asked.measure:
         _measure(asked)
         return 0
-    verdicts = [_vendor(asked, vendor) for vendor in asked.vendors]
+    verdicts = [_measure_vendor(asked, vendor) for vendor in asked.vendors]
     return 0 if all(verdicts) else 1
 
 
-def _arguments() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="First load of an invoice book, beside the floor.")
     parser.add_argument(
         "vendors", nargs="*", metavar="VENDOR", default=list(VENDORS), help="xero, quickbooks (default: both)"
@@ -58,35 +58,35 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--invoices", type=int, default=50_000)
     parser.add_argument("--paid", type=float, default=0.5, help="share of paid invoices; each has a payment")
     parser.add_argument("--times", type=int, default=3)
-    parser.add_argument("--measure", choices=("ours", "floor"), help=argparse.SUPPRESS)
+    parser.add_argument("--measure", choices=("pipeline", "baseline"), help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def _vendor(asked: argparse.Namespace, vendor: str) -> bool:
-    with _serving(vendor, asked) as port:
-        loads: dict[str, list[Measured]] = {"floor": [], "ours": []}
-        for _ in range(asked.times):
+def _measure_vendor(options: argparse.Namespace, vendor: str) -> bool:
+    with _vendor_server(vendor, options) as port:
+        loads: dict[str, list[Measurement]] = {"baseline": [], "pipeline": []}
+        for _ in range(options.times):
             for way, measured in loads.items():
-                measured.append(_in_own_process(way, vendor, port, asked))
+                measured.append(_measure_in_subprocess(way, vendor, port, options))
     seconds = {way: statistics.median(one.seconds for one in measured) for way, measured in loads.items()}
     best = {way: min(one.seconds for one in measured) for way, measured in loads.items()}
-    ratio, memory = seconds["floor"] / seconds["ours"], max(one.mib for one in loads["ours"])
+    ratio, memory = seconds["baseline"] / seconds["pipeline"], max(one.mib for one in loads["pipeline"])
     same = len({one.rows for measured in loads.values() for one in measured}) == 1
     for way in loads:
-        speed = f"{asked.invoices / seconds[way]:>8,.0f} invoices/s"
+        speed = f"{options.invoices / seconds[way]:>8,.0f} invoices/s"
         print(f"{vendor:<11} {way:<6} {speed}   median {seconds[way]:.2f} s, best {best[way]:.2f} s")
-    print(f"{vendor:<11} ratio  {ratio:>8.2f} of the floor (at least {LEAST_RATIO})")
-    print(f"{vendor:<11} memory {memory:>8.0f} MiB above idle (at most {MOST_MIB})")
+    print(f"{vendor:<11} ratio  {ratio:>8.2f} of the floor (at least {MIN_RATIO})")
+    print(f"{vendor:<11} memory {memory:>8.0f} MiB above idle (at most {MAX_MIB})")
     print(f"{vendor:<11} rows   {'the same' if same else 'DIFFERENT'}")
-    return ratio >= LEAST_RATIO and memory <= MOST_MIB and same
+    return ratio >= MIN_RATIO and memory <= MAX_MIB and same
 
 
 @contextmanager
-def _serving(vendor: str, asked: argparse.Namespace) -> Iterator[int]:
-    command = [sys.executable, "-m", "benchmarks.vendor_pages", vendor, str(asked.invoices), str(asked.paid)]
-    with _console.status(f"{vendor}: rendering {asked.invoices:,} invoices"):
+def _vendor_server(vendor: str, options: argparse.Namespace) -> Iterator[int]:
+    command = [sys.executable, "-m", "benchmarks.vendor_pages", vendor, str(options.invoices), str(options.paid)]
+    with _console.status(f"{vendor}: rendering {options.invoices:,} invoices"):
         server = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         port = int(server.stdout.readline()) if server.stdout else 0
     try:
@@ -96,27 +96,27 @@ def _serving(vendor: str, asked: argparse.Namespace) -> Iterator[int]:
         server.wait()
 
 
-def _in_own_process(way: str, vendor: str, port: int, asked: argparse.Namespace) -> Measured:
+def _measure_in_subprocess(variant: str, vendor: str, port: int, options: argparse.Namespace) -> Measurement:
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "benchmarks.first_load", vendor, "--measure", way, "--port", str(port)]
-        command += ["--folder", folder, "--invoices", str(asked.invoices)]
+        command = [sys.executable, "-m", "benchmarks.first_load", vendor, "--measure", variant, "--port", str(port)]
+        command += ["--folder", folder, "--invoices", str(options.invoices)]
         done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
-        return Measured(**json.loads(done.stdout))
+        return Measurement(**json.loads(done.stdout))
 
 
-def _measure(asked: argparse.Namespace) -> None:
+def _measure(options: argparse.Namespace) -> None:
     """Load once, in this process, and tell how it was."""
     from benchmarks import floor, ours  # noqa: PLC0415
 
-    vendor, file = asked.vendors[0], asked.folder / "duewell.db"
-    prepared = ours.prepare(vendor, asked.port, asked.folder)
-    idle = _present_mib()
-    with _progress(f"{vendor}: {asked.measure}", asked.invoices) as advance:
+    vendor, file = options.vendors[0], options.folder / "duewell.db"
+    prepared = ours.prepare(vendor, options.port, options.folder)
+    idle = _current_mib()
+    with _progress(f"{vendor}: {options.measure}", options.invoices) as advance:
         started = time.perf_counter()
-        if asked.measure == "ours":
+        if options.measure == "pipeline":
             ours.load(prepared, advance)
         else:
-            floor.load(vendor, asked.port, file, advance)
+            floor.load(vendor, options.port, file, advance)
         seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "mib": _peak_mib() - idle, "rows": _fingerprint(file)}))
 
@@ -129,7 +129,7 @@ def _progress(title: str, total: int) -> Iterator[Any]:
         yield lambda count: progress.update(task, completed=count)
 
 
-def _present_mib() -> float:
+def _current_mib() -> float:
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 2**20
 

@@ -225,7 +225,7 @@ class QbAddress(Struct, gc=False):
     Address: str
 
 
-class QbPlace(Struct, gc=False):
+class QbBillingAddress(Struct, gc=False):
     """Where."""
 
     Country: str
@@ -239,11 +239,11 @@ class QbCustomer(Struct):
     MetaData: QbMeta
     DisplayName: str
     PrimaryEmailAddr: QbAddress
-    BillAddr: QbPlace
+    BillAddr: QbBillingAddress
     Active: bool
 
 
-class QbFound(Struct):
+class QbRecords(Struct):
     """The records of a page."""
 
     Invoice: list[QbInvoice] = []
@@ -254,16 +254,16 @@ class QbFound(Struct):
 class QbPage(Struct):
     """A page."""
 
-    found: QbFound = field(name="QueryResponse")
+    records: QbRecords = field(name="QueryResponse")
 
 
 def _qb_at(meta: QbMeta) -> str:
     return meta.LastUpdatedTime.astimezone(UTC).isoformat(" ", "microseconds")[:26]
 
 
-def _qb_rows(found: QbFound, paid_on: dict[str, str]) -> Rows:
+def _qb_rows(records: QbRecords, paid_on: dict[str, str]) -> Rows:
     invoices, payments, applications = [], [], []
-    for one in found.Payment:
+    for one in records.Payment:
         customer, currency, at = one.CustomerRef.value, one.CurrencyRef.value, _qb_at(one.MetaData)
         total, unapplied = int(one.TotalAmt * 10_000), int(one.UnappliedAmt * 10_000)
         payments.append((1, one.Id, customer, currency, one.TxnDate, total, unapplied, at))
@@ -271,7 +271,7 @@ def _qb_rows(found: QbFound, paid_on: dict[str, str]) -> Rows:
             (1, "payment", one.Id, part.LinkedTxn[0].TxnId, one.TxnDate, int(part.Amount * 10_000)) for part in one.Line
         ]
         paid_on[one.Id] = one.TxnDate
-    for invoice in found.Invoice:
+    for invoice in records.Invoice:
         due = int(invoice.Balance * 10_000)
         lines = [
             (line.Description, line.Amount, line.SalesItemLineDetail.ItemRef.name if line.SalesItemLineDetail else "")
@@ -291,7 +291,7 @@ def _qb_rows(found: QbFound, paid_on: dict[str, str]) -> Rows:
             1, one.Id, one.DisplayName, "", one.PrimaryEmailAddr.Address, one.BillAddr.Country,
             one.BillAddr.CountrySubDivisionCode, "", one.Active, None, False, _qb_at(one.MetaData),
         )
-        for one in found.Customer
+        for one in records.Customer
     ]  # fmt: skip
     return {"invoice": invoices, "payment": payments, "application": applications, "customer": customers}
 
@@ -304,7 +304,7 @@ def _qb_pages(connection: HTTPConnection) -> Iterator[Rows]:
         while size == 1000:
             query = quote_plus(f"SELECT * FROM {entity} ORDERBY Id STARTPOSITION {start} MAXRESULTS 1000")
             connection.request("GET", f"/v3/company/1/query?query={query}")
-            found = decode(connection.getresponse().read()).found
+            found = decode(connection.getresponse().read()).records
             size = max(len(found.Invoice), len(found.Payment), len(found.Customer))
             start += 999  # the same pages as ours, which overlap by one record
             yield _qb_rows(found, paid_on)
@@ -313,7 +313,7 @@ def _qb_pages(connection: HTTPConnection) -> Iterator[Rows]:
 PAGES: dict[str, Callable[[HTTPConnection], Iterator[Rows]]] = {"xero": _xero_pages, "quickbooks": _qb_pages}
 
 
-def load(vendor: str, port: int, file: Path, advance: Callable[[int], None]) -> None:
+def load(vendor: str, port: int, file: Path, on_progress: Callable[[int], None]) -> None:
     """Load a whole book into a database that has our tables, telling how many invoices there are so far."""
     done = 0
     connection = HTTPConnection("127.0.0.1", port)
@@ -325,7 +325,7 @@ def load(vendor: str, port: int, file: Path, advance: Callable[[int], None]) -> 
             "SELECT name FROM sqlite_master WHERE name LIKE 'ix\\_%' ESCAPE '\\'"
         ).fetchall():
             database.execute(f"DROP INDEX {name}")
-        upserts = {name: _upsert(database, name) for name in ("customer", "invoice", "payment", "application")}
+        upserts = {name: _upsert_sql(database, name) for name in ("customer", "invoice", "payment", "application")}
         for rows in PAGES[vendor](connection):
             database.execute("BEGIN")
             for name, some in rows.items():
@@ -334,11 +334,11 @@ def load(vendor: str, port: int, file: Path, advance: Callable[[int], None]) -> 
                     database.executemany(upserts[name], [(*row, *[""] * more) for row in some] if more else some)
             database.execute("COMMIT")
             done += len(rows["invoice"])
-            advance(done)
+            on_progress(done)
     database.close()
 
 
-def _upsert(database: sqlite3.Connection, table: str) -> str:
+def _upsert_sql(database: sqlite3.Connection, table: str) -> str:
     columns = database.execute(f"SELECT name, pk FROM pragma_table_info('{table}')").fetchall()
     names, keys = [name for name, _pk in columns], [name for name, pk in columns if pk]
     values = [name for name in names if name not in keys]

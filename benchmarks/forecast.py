@@ -23,38 +23,38 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from policies.habits import Norm, Settled, forecast, habits_of, norm_of
+from policies.habits import Baseline, ClosedInvoice, forecast_payment, learn_baseline, learn_behaviour
 from providers.sandbox import events
-from providers.sandbox.world import world
+from providers.sandbox.world import get_history
 
-ERROR_MAX, AREA_MIN = 6.28, 0.86
-HELD_MIN, HELD_MAX = 0.75, 0.85
-TRAINING = 0.7  # of the invoices, in the order of their issue; the rest are foretold
+MAX_ERROR_DAYS, MIN_AUC = 6.28, 0.86
+MIN_COVERAGE, MAX_COVERAGE = 0.75, 0.85
+TRAINING_SHARE = 0.7  # of the invoices, in the order of their issue; the rest are foretold
 SANDBOX_ON = date(2026, 11, 20)
-UNKNOWN_DAYS = 75
+EXCLUDED_DAYS = 75
 
 
-class Case(NamedTuple):
+class Sample(NamedTuple):
     """A closed invoice."""
 
     customer: str
     issued_on: date
-    settled: Settled
+    invoice: ClosedInvoice
 
 
-class Result(NamedTuple):
+class BacktestResult(NamedTuple):
     """How the forecast did."""
 
-    foretold: int
-    error: float
-    area: float
-    held: float
+    predicted: int
+    mean_error: float
+    auc: float
+    coverage: float
 
     def __str__(self) -> str:
         """Write it as a line."""
         return (
-            f"{self.foretold} invoices foretold, mean error {self.error:.2f} days, area {self.area:.3f}, "
-            f"80 % interval holds {self.held:.1%}"
+            f"{self.predicted} invoices foretold, mean error {self.mean_error:.2f} days, area {self.auc:.3f}, "
+            f"80 % interval holds {self.coverage:.1%}"
         )
 
 
@@ -66,39 +66,39 @@ def main() -> int:
     asked = parser.parse_args()
     good = True
     if asked.file:
-        found = back_test(from_csv(asked.file))
-        sys.stdout.write(f"{asked.file.name}: {found} (wanted: error <= {ERROR_MAX}, area >= {AREA_MIN})\n")
-        good = found.error <= ERROR_MAX and found.area >= AREA_MIN
+        found = back_test(load_csv(asked.file))
+        sys.stdout.write(f"{asked.file.name}: {found} (wanted: error <= {MAX_ERROR_DAYS}, area >= {MIN_AUC})\n")
+        good = found.mean_error <= MAX_ERROR_DAYS and found.auc >= MIN_AUC
     for ledger in ("xero", "quickbooks"):
-        years = [back_test(from_sandbox(ledger, seed)) for seed in range(1, asked.seeds + 1)]
+        years = [back_test(load_sandbox(ledger, seed)) for seed in range(1, asked.seeds + 1)]
         for seed, found in enumerate(years, start=1):
             sys.stdout.write(f"sandbox {ledger}, seed {seed}: {found}\n")
-        held = sum(each.held * each.foretold for each in years) / sum(each.foretold for each in years)
+        held = sum(each.coverage * each.predicted for each in years) / sum(each.predicted for each in years)
         sys.stdout.write(f"sandbox {ledger}: the interval holds {held:.1%} (wanted: 75 to 85 %)\n")
-        good = good and HELD_MIN <= held <= HELD_MAX
+        good = good and MIN_COVERAGE <= held <= MAX_COVERAGE
     return 0 if good else 1
 
 
-def back_test(cases: Iterable[Case]) -> Result:
+def back_test(samples: Iterable[Sample]) -> BacktestResult:
     """Foretell the later invoices, each from what was settled before the day it was issued."""
-    ordered = sorted(cases, key=lambda case: case.issued_on)
-    split_on = ordered[int(len(ordered) * TRAINING)].issued_on
-    own: defaultdict[str, list[Settled]] = defaultdict(list)
+    ordered = sorted(samples, key=lambda case: case.issued_on)
+    split_on = ordered[int(len(ordered) * TRAINING_SHARE)].issued_on
+    own: defaultdict[str, list[ClosedInvoice]] = defaultdict(list)
     for case in ordered:
-        own[case.customer].append(case.settled)
-    everything = [case.settled for case in ordered]
+        own[case.customer].append(case.invoice)
+    everything = [case.invoice for case in ordered]
     errors: list[float] = []
     late: list[tuple[float, bool]] = []
     held = 0
     later = [case for case in ordered if case.issued_on >= split_on]
     for issued_on, today in groupby(later, lambda case: case.issued_on):
-        norm: Norm = norm_of(everything, issued_on)
+        norm: Baseline = learn_baseline(everything, issued_on)
         for case in today:
-            foretold = forecast(habits_of(own[case.customer], norm, issued_on), case.settled.due_on)
-            errors.append(abs((case.settled.settled_on - foretold.expected_on).days))
-            late.append((foretold.late_share, case.settled.days_late > 0))
-            held += foretold.earliest_on <= case.settled.settled_on <= foretold.latest_on
-    return Result(len(errors), fmean(errors), area_under_curve(late), held / len(errors))
+            foretold = forecast_payment(learn_behaviour(own[case.customer], norm, issued_on), case.invoice.due_on)
+            errors.append(abs((case.invoice.closed_on - foretold.expected_on).days))
+            late.append((foretold.late_share, case.invoice.days_late > 0))
+            held += foretold.earliest_on <= case.invoice.closed_on <= foretold.latest_on
+    return BacktestResult(len(errors), fmean(errors), area_under_curve(late), held / len(errors))
 
 
 def area_under_curve(scored: Sequence[tuple[float, bool]]) -> float:
@@ -106,33 +106,37 @@ def area_under_curve(scored: Sequence[tuple[float, bool]]) -> float:
     late, on_time = [[score for score, was in scored if was is wanted] for wanted in (True, False)]
     if not late or not on_time:
         return 0.5
-    return sum(_above(score, on_time) for score in late) / len(late)
+    return sum(_share_below(score, on_time) for score in late) / len(late)
 
 
-def _above(score: float, others: Sequence[float]) -> float:
+def _share_below(score: float, others: Sequence[float]) -> float:
     return sum((other < score) + (other == score) / 2 for other in others) / len(others)
 
 
-def from_csv(file: Path) -> list[Case]:
+def load_csv(file: Path) -> list[Sample]:
     """Read the closed invoices of a file."""
     with file.open(newline="", encoding="utf-8") as text:
         return [
-            Case(row["customerID"], _day(row["InvoiceDate"]), Settled(_day(row["DueDate"]), _day(row["SettledDate"])))
+            Sample(
+                row["customerID"],
+                _parse_date(row["InvoiceDate"]),
+                ClosedInvoice(_parse_date(row["DueDate"]), _parse_date(row["SettledDate"])),
+            )
             for row in csv.DictReader(text)
         ]
 
 
-def _day(text: str) -> date:
+def _parse_date(text: str) -> date:
     month, day, year = map(int, text.split("/"))
     return date(year, month, day)
 
 
-def from_sandbox(ledger: str, seed: int) -> list[Case]:
+def load_sandbox(ledger: str, seed: int) -> list[Sample]:
     """Play a make-believe year, and give the invoices that were settled in it."""
     owed: dict[str, Decimal] = {}
     issued: dict[str, events.InvoiceIssued] = {}
     settled_on: dict[str, date] = {}
-    for event in world(seed, ledger, SANDBOX_ON).between(None, datetime.combine(SANDBOX_ON, time(), UTC)):
+    for event in get_history(seed, ledger, SANDBOX_ON).between(None, datetime.combine(SANDBOX_ON, time(), UTC)):
         if isinstance(event, events.InvoiceIssued) and not event.draft:
             issued[event.key], owed[event.key] = event, event.total
         elif isinstance(event, events.PaymentReceived | events.CreditNoteIssued):
@@ -140,9 +144,9 @@ def from_sandbox(ledger: str, seed: int) -> list[Case]:
                 owed[key] -= amount
                 if owed[key] <= 0:
                     settled_on[key] = event.at.date()
-    last_on = SANDBOX_ON - timedelta(days=UNKNOWN_DAYS)
+    last_on = SANDBOX_ON - timedelta(days=EXCLUDED_DAYS)
     found = [(issued[key], on) for key, on in settled_on.items() if issued[key].at.date() < last_on]
-    return [Case(each.customer_key, each.at.date(), Settled(each.due_on, on)) for each, on in found]
+    return [Sample(each.customer_key, each.at.date(), ClosedInvoice(each.due_on, on)) for each, on in found]
 
 
 if __name__ == "__main__":

@@ -20,37 +20,37 @@ _TABLES = SQLModel.metadata.tables
 
 
 @dataclass(frozen=True, slots=True)
-class Size:
+class DataSize:
     """How much there is: invoices, of them so many of each customer, and runs with so many lines of the log."""
 
     invoices: int
     runs: int
-    lines_of_run: int = 12
-    per_customer: int = 10
+    log_lines_per_run: int = 12
+    invoices_per_customer: int = 10
 
     @property
     def customers(self) -> int:
         """Count the customers."""
-        return max(self.invoices // self.per_customer, 1)
+        return max(self.invoices // self.invoices_per_customer, 1)
 
 
 @dataclass(frozen=True, slots=True)
-class _Books:
-    here: int
-    size: Size
+class _CompanyData:
+    company_id: int
+    size: DataSize
     first_run: int
 
-    def customer_of(self, n: int) -> str:
-        return f"c{n // self.size.per_customer}"
+    def customer_id(self, n: int) -> str:
+        return f"c{n // self.size.invoices_per_customer}"
 
-    def lead_of(self, customer: int) -> str:
-        return f"i{customer * self.size.per_customer}"
+    def first_invoice_id(self, customer: int) -> str:
+        return f"i{customer * self.size.invoices_per_customer}"
 
     def is_open(self, n: int) -> bool:
-        return n % self.size.per_customer < self.size.per_customer * _OPEN_SHARE
+        return n % self.size.invoices_per_customer < self.size.invoices_per_customer * _OPEN_SHARE
 
 
-def company(session: Session, name: str = "Books Ltd") -> int:
+def add_company(session: Session, name: str = "Books Ltd") -> int:
     """Add a company, in the caller's transaction; returns its connection's id."""
     row = Connection(
         short_name=name.lower().replace(" ", "-"), provider="xero", external_id=name, name=name, mode="approve",
@@ -62,20 +62,20 @@ def company(session: Session, name: str = "Books Ltd") -> int:
     return row.id or 0
 
 
-def fill(session: Session, size: Size, company_id: int) -> None:
+def fill_company(session: Session, size: DataSize, company_id: int) -> None:
     """Fill a company's books and log, in the caller's transaction."""
-    books = _Books(company_id, size, _next_run(session))
+    books = _CompanyData(company_id, size, _next_run_id(session))
     for table, make, count in (
         ("customer", _customer, size.customers),
         ("invoice", _invoice, size.invoices),
         ("payment", _payment, size.invoices),
         ("application", _application, size.invoices),
-        ("answer", _answer, size.invoices),
-        ("outbox", _entry, size.runs),
+        ("answer", _invoice_decision, size.invoices),
+        ("outbox", _outbox_entry, size.runs),
         ("task", _task, min(size.runs, 30)),
         ("exception", _exception, min(size.customers, 40)),
-        ("sync_run", _run, size.runs),
-        ("sync_log", _line, size.runs * size.lines_of_run),
+        ("sync_run", _sync_run, size.runs),
+        ("sync_log", _log_line, size.runs * size.log_lines_per_run),
     ):
         _insert(session, table, (row for n in range(count) if (row := make(books, n))))
 
@@ -91,9 +91,9 @@ def _insert(session: Session, table: str, rows: Iterator[dict[str, Any]]) -> Non
         session.execute(_TABLES[table].insert(), some)
 
 
-def _customer(books: _Books, n: int) -> dict[str, Any]:
+def _customer(data: _CompanyData, n: int) -> dict[str, Any]:
     return {
-        "connection_id": books.here, "external_id": f"c{n}", "name": f"Customer {n:05}", "contact_name": "",
+        "connection_id": data.company_id, "external_id": f"c{n}", "name": f"Customer {n:05}", "contact_name": "",
         "region": "", "emails": f"c{n}@example.org", "country": "DE", "language": "", "active": True,
         "deleted": False, "groups": "", "updated_at": NOW,
     }  # fmt: skip
@@ -103,99 +103,99 @@ def _due_on(n: int) -> date:
     return NOW.date() - timedelta(days=(n * 7) % 330 - 20)
 
 
-def _invoice(books: _Books, n: int) -> dict[str, Any]:
+def _invoice(data: _CompanyData, n: int) -> dict[str, Any]:
     due_on, total = _due_on(n), (100 + n % 900) * 10_000
-    settled_on = None if books.is_open(n) else min(due_on + timedelta(days=n % 12), NOW.date())
+    settled_on = None if data.is_open(n) else min(due_on + timedelta(days=n % 12), NOW.date())
     return {
-        "connection_id": books.here, "external_id": f"i{n}", "number": f"INV-{n}", "customer_id": books.customer_of(n),
+        "connection_id": data.company_id, "external_id": f"i{n}", "number": f"INV-{n}", "customer_id": data.customer_id(n),
         "currency": "EUR", "issued_on": due_on - timedelta(days=30), "due_on": due_on, "total_e4": total,
         "due_e4": total if settled_on is None else 0, "status": "open" if settled_on is None else "paid",
-        "is_open": settled_on is None, "sent_to_customer": True, "settled_on": settled_on, "reference": "",
+        "is_open": settled_on is None, "sent_to_customer": True, "closed_on": settled_on, "reference": "",
         "ledger_fee": False, "version": "", "lines": "[]", "updated_at": NOW,
     }  # fmt: skip
 
 
-def _payment(books: _Books, n: int) -> dict[str, Any] | None:
-    row = _invoice(books, n)
+def _payment(data: _CompanyData, n: int) -> dict[str, Any] | None:
+    row = _invoice(data, n)
     return None if row["is_open"] else {
-        "connection_id": books.here, "external_id": f"p{n}", "customer_id": row["customer_id"], "currency": "EUR",
-        "paid_on": row["settled_on"], "total_e4": row["total_e4"], "unapplied_e4": 0, "updated_at": NOW,
+        "connection_id": data.company_id, "external_id": f"p{n}", "customer_id": row["customer_id"], "currency": "EUR",
+        "paid_on": row["closed_on"], "total_e4": row["total_e4"], "unapplied_e4": 0, "updated_at": NOW,
     }  # fmt: skip
 
 
-def _application(books: _Books, n: int) -> dict[str, Any] | None:
-    row = _invoice(books, n)
+def _application(data: _CompanyData, n: int) -> dict[str, Any] | None:
+    row = _invoice(data, n)
     return None if row["is_open"] else {
-        "connection_id": books.here, "source_kind": "payment", "source_id": f"p{n}", "invoice_id": f"i{n}",
-        "applied_on": row["settled_on"], "amount_e4": row["total_e4"],
+        "connection_id": data.company_id, "source_kind": "payment", "source_id": f"p{n}", "invoice_id": f"i{n}",
+        "applied_on": row["closed_on"], "amount_e4": row["total_e4"],
     }  # fmt: skip
 
 
-def _answer(books: _Books, n: int) -> dict[str, Any] | None:
-    return None if not books.is_open(n) else {
-        "connection_id": books.here, "invoice_id": f"i{n}", "customer_id": books.customer_of(n), "kind": "hold",
-        "code": "not_yet", "why": "Nothing due until then.", "next_step": "second_notice",
+def _invoice_decision(data: _CompanyData, n: int) -> dict[str, Any] | None:
+    return None if not data.is_open(n) else {
+        "connection_id": data.company_id, "invoice_id": f"i{n}", "customer_id": data.customer_id(n), "kind": "hold",
+        "code": "not_due_yet", "reason": "Nothing due until then.", "next_step": "second_notice",
         "next_on": NOW.date() + timedelta(days=n % 30), "run_id": 1, "since_at": NOW,
     }  # fmt: skip
 
 
-def _entry(books: _Books, n: int) -> dict[str, Any]:
+def _outbox_entry(data: _CompanyData, n: int) -> dict[str, Any]:
     """The newest wait for a person or leave soon, all others left in the course of the year."""
     state = "waiting" if n < 55 else "doubt" if n < 58 else "planned" if n < 60 else "done"
-    customer = n % books.size.customers
-    lead = books.lead_of(customer)
+    customer = n % data.size.customers
+    lead = data.first_invoice_id(customer)
     ended_at = NOW - timedelta(hours=n) if state in {"done", "doubt"} else None
     return {
-        "connection_id": books.here, "key": f"{books.here}:mail:{n}", "kind": "mail", "state": state,
+        "connection_id": data.company_id, "key": f"{data.company_id}:mail:{n}", "kind": "mail", "state": state,
         "customer_id": f"c{customer}", "invoice_id": lead, "currency": "EUR", "step": "past_due",
-        "content": "abc", "why": "Some days late.",
-        "payload": {"to": [f"c{customer}@example.org"], "taken": [[lead, "past_due"]], "listed": [lead],
+        "content": "abc", "reason": "Some days late.",
+        "payload": {"to": [f"c{customer}@example.org"], "completed": [[lead, "past_due"]], "listed": [lead],
                     "due": {lead: "100.00"}, "suspension_on": None},
-        "approved_by": "", "settled_by": "", "attempts": 1, "called_at": ended_at, "ended_at": ended_at,
-        "reference": "", "delivery": "", "answer": "", "planned_at": NOW - timedelta(hours=n),
+        "approved_by": "", "resolved_by": "", "attempts": 1, "dispatched_at": ended_at, "ended_at": ended_at,
+        "reference": "", "delivery_status": "", "answer": "", "planned_at": NOW - timedelta(hours=n),
     }  # fmt: skip
 
 
-def _task(books: _Books, n: int) -> dict[str, Any]:
-    customer = n % books.size.customers
+def _task(data: _CompanyData, n: int) -> dict[str, Any]:
+    customer = n % data.size.customers
     return {
-        "connection_id": books.here, "key": f"{books.here}:task:{n}", "code": "call", "step": "call",
-        "customer_id": f"c{customer}", "invoice_ids": [books.lead_of(customer)], "due_on": NOW.date(),
-        "why": "A call.", "owner": "", "state": "open", "outcome": "", "made_at": NOW, "ended_by": "",
+        "connection_id": data.company_id, "key": f"{data.company_id}:task:{n}", "code": "call", "step": "call",
+        "customer_id": f"c{customer}", "invoice_ids": [data.first_invoice_id(customer)], "due_on": NOW.date(),
+        "reason": "A call.", "owner": "", "state": "open", "outcome": "", "created_at": NOW, "ended_by": "",
     }  # fmt: skip
 
 
-def _exception(books: _Books, n: int) -> dict[str, Any]:
+def _exception(data: _CompanyData, n: int) -> dict[str, Any]:
     return {
-        "connection_id": books.here, "customer_id": f"c{n}", "code": "unusual_amount", "invoice_id": books.lead_of(n),
-        "why": "Far above what is usual here.", "since_at": NOW, "settled_by": "",
+        "connection_id": data.company_id, "customer_id": f"c{n}", "code": "unusual_amount", "invoice_id": data.first_invoice_id(n),
+        "reason": "Far above what is usual here.", "since_at": NOW, "resolved_by": "",
     }  # fmt: skip
 
 
-def _next_run(session: Session) -> int:
+def _next_run_id(session: Session) -> int:
     return int(session.execute(select(func.coalesce(func.max(_TABLES["sync_run"].c.id), 0))).scalar_one()) + 1
 
 
-def _run(books: _Books, n: int) -> dict[str, Any]:
-    at = NOW - timedelta(hours=books.size.runs - n)
+def _sync_run(data: _CompanyData, n: int) -> dict[str, Any]:
+    at = NOW - timedelta(hours=data.size.runs - n)
     return {
-        "id": books.first_run + n, "connection_id": books.here, "started_at": at, "ended_at": at, "outcome": "ok",
-        "why": "", "dry": False, "numbers": {"mailed": 2, "calls_read": 3},
+        "id": data.first_run + n, "connection_id": data.company_id, "started_at": at, "ended_at": at, "outcome": "ok",
+        "reason": "", "dry_run": False, "counts": {"emailed": 2, "calls_read": 3},
     }  # fmt: skip
 
 
-def _line(books: _Books, n: int) -> dict[str, Any]:
+def _log_line(data: _CompanyData, n: int) -> dict[str, Any]:
     """Give a line as long as a real one; its seals are not real: a page that shows it does not check them."""
-    kinds = ("decided", "planned", "calling", "mailed", "noted")
-    run, place = divmod(n, books.size.lines_of_run)
-    ends = {0: "run_started", books.size.lines_of_run - 1: "run_ended"}
-    invoice = n % books.size.invoices
-    seal = hashlib.sha256(f"{books.here}:{n}".encode()).hexdigest()
+    kinds = ("decided", "planned", "sending", "emailed", "noted")
+    run, place = divmod(n, data.size.log_lines_per_run)
+    ends = {0: "run_started", data.size.log_lines_per_run - 1: "run_ended"}
+    invoice = n % data.size.invoices
+    seal = hashlib.sha256(f"{data.company_id}:{n}".encode()).hexdigest()
     return {
-        "connection_id": books.here, "run_id": books.first_run + run,
-        "at": NOW - timedelta(hours=books.size.runs - run),
+        "connection_id": data.company_id, "run_id": data.first_run + run,
+        "at": NOW - timedelta(hours=data.size.runs - run),
         "kind": ends.get(place, kinds[place % len(kinds)]),
-        "customer_id": "" if place in ends else books.customer_of(invoice),
+        "customer_id": "" if place in ends else data.customer_id(invoice),
         "invoice_id": "" if place in ends else f"i{invoice}",
         "text": f"The friendly reminder about INV-{invoice}: EUR 100.00 was due some days ago.", "facts": "{}",
         "salt": "", "digest": "", "previous_hash": seal, "hash": seal,

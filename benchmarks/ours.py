@@ -9,14 +9,14 @@ from pathlib import Path
 from connector import lease, pull
 from connector.budget import CallBudget
 from connector.database import writing
-from connector.hour import Hour
-from connector.installation import Installation, open_installation
+from connector.hour import RunContext
+from connector.installation import AppContext, open_app
 from connector.settings import load_settings
 from connector.tables import Connection, SyncRun
 from providers.ledger import CompanyRef, Ledger
 
 
-def prepare(vendor: str, port: int, folder: Path) -> tuple[Installation, Ledger]:
+def prepare(vendor: str, port: int, folder: Path) -> tuple[AppContext, Ledger]:
     """Make a new installation with one connection, and its client: all that is there before the first hour."""
     here = f"http://127.0.0.1:{port}"
     settings = load_settings(
@@ -27,30 +27,30 @@ def prepare(vendor: str, port: int, folder: Path) -> tuple[Installation, Ledger]
         quickbooks_client_id="bench",
         quickbooks_api_url=here,
     )
-    installation = open_installation(settings)
+    app = open_app(settings)
     now = datetime.now(UTC)
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         session.add(
             Connection(
                 short_name="bench", provider=vendor, external_id="1", name="Bench", created_at=now, mode="observe"
             )
         )
-        calls = CallBudget(session, 1, installation.now)
-    ledger = installation.providers[vendor].ledger(settings, CompanyRef("1", "Bench"), _token, calls)
-    return installation, ledger
+        calls = CallBudget(session, 1, app.now)
+    ledger = app.providers[vendor].open_ledger(settings, CompanyRef("1", "Bench"), _token, calls)
+    return app, ledger
 
 
-def load(prepared: tuple[Installation, Ledger], advance: Callable[[int], None]) -> None:
+def load(target: tuple[AppContext, Ledger], on_progress: Callable[[int], None]) -> None:
     """Read the books, once."""
-    installation, ledger = prepared
-    with lease.hold(installation, 1) as held:
-        with writing(installation.engine) as session:
-            calls = CallBudget(session, 1, installation.now)
-            session.add(SyncRun(id=1, connection_id=1, started_at=installation.now()))
-        hour = Hour(installation, held, 1, 1, "bench:1", ledger, None, calls, installation.now())
-        hour.progress = lambda _records, _expected: advance(hour.tally["invoices"])
-        pull.read_the_books(hour)
+    app, ledger = target
+    with lease.acquire(app, 1) as held:
+        with writing(app.engine) as session:
+            calls = CallBudget(session, 1, app.now)
+            session.add(SyncRun(id=1, connection_id=1, started_at=app.now()))
+        ctx = RunContext(app, held, 1, 1, "bench:1", ledger, None, calls, app.now())
+        ctx.on_records_read = lambda _records, _expected: on_progress(ctx.tally["invoices"])
+        pull.pull_changes(ctx)
 
 
-def _token(*, rejected: str | None = None) -> str:  # noqa: ARG001 - the port's names
+def _token(*, rejected_token: str | None = None) -> str:  # noqa: ARG001 - the port's names
     return "bench"

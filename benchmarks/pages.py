@@ -24,19 +24,19 @@ import requests
 import uvicorn
 from rich.console import Console
 
-from benchmarks.full_year import NOW, Size, company, fill
-from connector.access.sign_in import make_link
+from benchmarks.full_year import NOW, DataSize, add_company, fill_company
+from connector.access.sign_in import create_link
 from connector.access.users import add_user, find_user
 from connector.database import writing
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.settings import load_settings
 from connector.web.app import make_app
 
-RATIO_MAX = 2.0
-HOURS_A_YEAR = 365 * 24
-LOG = "/log"
+MAX_RATIO = 2.0
+HOURS_PER_YEAR = 365 * 24
+LOG_PAGE = "/log"
 PAGES = (
-    LOG,
+    LOG_PAGE,
     "/log?company=1",
     "/log?company=1&before=2000",
     "/log?customer=c7",
@@ -58,8 +58,8 @@ PAGES = (
 _console = Console(stderr=True)
 
 
-class _Heart:
-    def alive(self) -> bool:
+class _FakeScheduler:
+    def is_alive(self) -> bool:
         return True
 
 
@@ -67,28 +67,28 @@ def main() -> int:
     """Fill, measure, judge."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--invoices", type=int, default=100_000)
-    parser.add_argument("--runs", type=int, default=HOURS_A_YEAR, help="runs in the log, with 12 lines each")
+    parser.add_argument("--runs", type=int, default=HOURS_PER_YEAR, help="runs in the log, with 12 lines each")
     parser.add_argument("--times", type=int, default=15, help="how often each page is asked for")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        small = _filled(Path(folder) / "small", Size(invoices=1000, runs=88))
-        large = _filled(Path(folder) / "large", Size(invoices=asked.invoices, runs=asked.runs))
+        small = _open_filled_app(Path(folder) / "small", DataSize(invoices=1000, runs=88))
+        large = _open_filled_app(Path(folder) / "large", DataSize(invoices=asked.invoices, runs=asked.runs))
         with _browser(small) as few, _browser(large) as many:
-            found = {path: _medians(path, few, many, asked.times) for path in PAGES}
-    return _judge(found)
+            found = {path: _median_times(path, few, many, asked.times) for path in PAGES}
+    return _report(found)
 
 
-def _filled(home: Path, size: Size) -> Installation:
+def _open_filled_app(home: Path, size: DataSize) -> AppContext:
     home.mkdir(mode=0o700)
     own = {"duewell_home": home, "duewell_database_url": f"sqlite:///{home}/duewell.db"}
-    installation = open_installation(load_settings(**own), now=lambda: NOW)
+    app = open_app(load_settings(**own), now=lambda: NOW)
     with (
-        _console.status(f"filling {size.invoices:,} invoices and {size.runs * size.lines_of_run:,} lines of log"),
-        writing(installation.engine) as session,
+        _console.status(f"filling {size.invoices:,} invoices and {size.runs * size.log_lines_per_run:,} lines of log"),
+        writing(app.engine) as session,
     ):
-        fill(session, size, company(session))
+        fill_company(session, size, add_company(session))
         add_user(session, "owner@example.com", "owner", companies=None, by="a benchmark", at=NOW)
-    return installation
+    return app
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +104,10 @@ class _Browser:
 
 
 @contextmanager
-def _browser(installation: Installation) -> Iterator[_Browser]:
-    with writing(installation.engine) as session:
-        link = make_link(session, find_user(session, "owner@example.com"), NOW, enters=True)
-    server = uvicorn.Server(uvicorn.Config(make_app(installation, _Heart()), log_level="critical"))
+def _browser(app: AppContext) -> Iterator[_Browser]:
+    with writing(app.engine) as session:
+        link = create_link(session, find_user(session, "owner@example.com"), NOW, signs_in_directly=True)
+    server = uvicorn.Server(uvicorn.Config(make_app(app, _FakeScheduler()), log_level="critical"))
     with socket.create_server(("127.0.0.1", 0)) as listening, requests.Session() as http:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()
@@ -116,10 +116,10 @@ def _browser(installation: Installation) -> Iterator[_Browser]:
         yield browser
         server.should_exit = True
         thread.join()
-    installation.close()
+    app.close()
 
 
-def _medians(path: str, few: _Browser, many: _Browser, times: int) -> tuple[float, float]:
+def _median_times(path: str, few: _Browser, many: _Browser, times: int) -> tuple[float, float]:
     """Ask both in turn, so that whoever else uses the machine slows both; the first time is not counted."""
     with _console.status(f"measuring {path}"):
         taken: tuple[list[float], list[float]] = ([], [])
@@ -135,14 +135,16 @@ def _medians(path: str, few: _Browser, many: _Browser, times: int) -> tuple[floa
     return median(taken[0]) * 1000, median(taken[1]) * 1000
 
 
-def _judge(found: dict[str, tuple[float, float]]) -> int:
-    wide = max(map(len, found))
+def _report(medians: dict[str, tuple[float, float]]) -> int:
+    wide = max(map(len, medians))
     lines = [f"{'page':<{wide}}  {'few':>8}  {'many':>8}  ratio"]
-    lines += [f"{path:<{wide}}  {few:6.1f} ms {many:7.1f} ms  {many / few:.2f}" for path, (few, many) in found.items()]
-    ratio = found[LOG][1] / found[LOG][0]
-    lines.append(f"the log page: {ratio:.2f} times as long over the large books   (wanted: at most {RATIO_MAX:.0f})")
+    lines += [
+        f"{path:<{wide}}  {few:6.1f} ms {many:7.1f} ms  {many / few:.2f}" for path, (few, many) in medians.items()
+    ]
+    ratio = medians[LOG_PAGE][1] / medians[LOG_PAGE][0]
+    lines.append(f"the log page: {ratio:.2f} times as long over the large books   (wanted: at most {MAX_RATIO:.0f})")
     sys.stdout.write("\n".join(lines) + "\n")
-    return 0 if ratio <= RATIO_MAX else 1
+    return 0 if ratio <= MAX_RATIO else 1
 
 
 if __name__ == "__main__":

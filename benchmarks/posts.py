@@ -13,21 +13,21 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from providers.sandbox.announcing import Announcer
-from providers.sandbox.quickbooks.webhook import Change, cloud_events, old_form
-from providers.sandbox.sendgrid.webhook import Webhook
-from providers.sandbox.xero.webhook import body_of
+from providers.sandbox.announcing import WebhookSender
+from providers.sandbox.quickbooks.webhook import Change, cloud_events, legacy_events
+from providers.sandbox.sendgrid.webhook import EventWebhook
+from providers.sandbox.xero.webhook import build_body
 
 COPIES = 46
-SENDGRID = Webhook(seed=1)
-XERO, QUICKBOOKS = Announcer("bench-xero-key", "x-xero-signature"), Announcer("bench-token", "intuit-signature")
+SENDGRID = EventWebhook(seed=1)
+XERO, QUICKBOOKS = WebhookSender("bench-xero-key", "x-xero-signature"), WebhookSender("bench-token", "intuit-signature")
 _BATCH = 2000  # events of some 350 bytes
 CHANGES = 20  # in one notification of a ledger
 _BOUNCES_EVERY, _NAMELESS_EVERY = 10, 50  # of the mails; a nameless bounce says its address alone
 Json = dict[str, Any]
 
 
-class Post(NamedTuple):
+class WebhookRequest(NamedTuple):
     """One request: what it is called in the table, where it goes, and what is sent."""
 
     name: str
@@ -36,45 +36,45 @@ class Post(NamedTuple):
     headers: dict[str, str]
 
 
-def mail_events(mails: int, first: int, company: int) -> list[Json]:
+def email_events(emails: int, first: int, company: int) -> list[Json]:
     """Make what became of some mails of the outbox of ``full_year``: processed, delivered, some bounced later on."""
     events: list[Json] = []
-    for n in range(first, first + mails):
+    for n in range(first, first + emails):
         mail = {"email": f"c{n}@example.org", "sg_message_id": f"m{n}", "smtp-id": f"<{n}@bench>"}
         kinds = ["processed", "delivered", *(["bounce"] if n % _BOUNCES_EVERY == 0 else [])]
         for kind in kinds:
             named = {} if kind == "bounce" and n % _NAMELESS_EVERY == 0 else {"duewell_key": f"{company}:mail:{n}"}
-            why = {"reason": "550 no such user here", "type": "bounce"} if kind == "bounce" else {}
+            reason = {"reason": "550 no such user here", "type": "bounce"} if kind == "bounce" else {}
             said = {"event": kind, "sg_event_id": f"{kind}-{n}", "timestamp": int(time.time())}
-            events.append({**mail, **said, **why, **named})
+            events.append({**mail, **said, **reason, **named})
     return events
 
 
-def of_mails(events: list[Json], chance: random.Random) -> Iterator[Post]:
+def email_event_requests(events: list[Json], rng: random.Random) -> Iterator[WebhookRequest]:
     """Post mail events, every one 46 times, shuffled."""
     copies = events * COPIES
-    chance.shuffle(copies)
+    rng.shuffle(copies)
     for start in range(0, len(copies), _BATCH):
-        body, headers = SENDGRID.signed(copies[start : start + _BATCH], int(time.time()))
-        yield Post("SendGrid, 2,000 events", "/webhooks/sendgrid", body, headers)
+        body, headers = SENDGRID.sign(copies[start : start + _BATCH], int(time.time()))
+        yield WebhookRequest("SendGrid, 2,000 events", "/webhooks/sendgrid", body, headers)
 
 
-def of_ledgers(xero: str, quickbooks: str, notifications: int, chance: random.Random) -> list[Post]:
+def ledger_requests(xero: str, quickbooks: str, notifications: int, rng: random.Random) -> list[WebhookRequest]:
     """Post what changed in the books, every notification 46 times, shuffled: Xero's, and Intuit's in both its forms."""
-    posts: list[Post] = []
+    posts: list[WebhookRequest] = []
     for n in range(notifications):
         numbers = range(n * CHANGES, (n + 1) * CHANGES)
         now = datetime.now(UTC)
         changes = [Change(quickbooks, "Invoice", number, "updated", now) for number in numbers]
         old = [change._replace(entity="Payment") for change in changes]  # the two forms tell of different records
-        body = msgspec.json.encode(body_of([_xero_event(xero, f"i{number}", now) for number in numbers], n + 1))
-        posts.append(Post("Xero, 20 changes", "/webhooks/xero", body, XERO.signed(body)))
-        for name, told in (("CloudEvents", cloud_events(changes)), ("old form", old_form(old))):
+        body = msgspec.json.encode(build_body([_xero_event(xero, f"i{number}", now) for number in numbers], n + 1))
+        posts.append(WebhookRequest("Xero, 20 changes", "/webhooks/xero", body, XERO.signed_headers(body)))
+        for name, told in (("CloudEvents", cloud_events(changes)), ("old form", legacy_events(old))):
             body = msgspec.json.encode(told)
             named = f"QuickBooks {name}, 20 changes"
-            posts.append(Post(named, "/webhooks/quickbooks", body, QUICKBOOKS.signed(body)))
+            posts.append(WebhookRequest(named, "/webhooks/quickbooks", body, QUICKBOOKS.signed_headers(body)))
     posts *= COPIES
-    chance.shuffle(posts)
+    rng.shuffle(posts)
     return posts
 
 

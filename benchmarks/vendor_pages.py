@@ -17,21 +17,21 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
-PAGE = 1000
+PAGE_SIZE = 1000
 _CUSTOMERS = 500
 _FIRST_ON = date(2024, 1, 1)
 _WORDS = ("consulting", "support", "licence", "delivery", "design", "training", "travel", "café", "übersetzung")
 Record = dict[str, Any]
-Answer = Callable[[str, bytes], bytes]  # to a path and a body
+Responder = Callable[[str, bytes], bytes]  # to a path and a body
 
 
-class _Random(random.Random):
+class _Generator(random.Random):
     """A repeatable book: the same seed gives the same bytes."""
 
     def id(self) -> str:
         return str(uuid.UUID(int=self.getrandbits(128), version=4))
 
-    def words(self) -> str:
+    def description(self) -> str:
         return " ".join(self.choices(_WORDS, k=6))
 
     def amount(self) -> float:
@@ -43,15 +43,15 @@ def _ms(day: date, seconds: int = 0) -> str:
     return f"/Date({int(at.timestamp() * 1000)}+0000)/"
 
 
-def _xero_invoice(number: int, contact: str, chance: _Random, *, paid: bool) -> Record:
+def _xero_invoice(number: int, contact: str, rng: _Generator, *, paid: bool) -> Record:
     on = _FIRST_ON + timedelta(days=number % 1000)
-    lines = [_xero_line(chance) for _ in range(chance.randrange(1, 6))]
+    lines = [_xero_line(rng) for _ in range(rng.randrange(1, 6))]
     net = round(sum(line["LineAmount"] for line in lines), 2)
     total = round(net * 1.2, 2)
-    payment = {"PaymentID": chance.id(), "Date": _ms(on), "Amount": total, "CurrencyRate": 1.0, "HasAccount": False}
+    payment = {"PaymentID": rng.id(), "Date": _ms(on), "Amount": total, "CurrencyRate": 1.0, "HasAccount": False}
     return {
         "Type": "ACCREC",
-        "InvoiceID": chance.id(),
+        "InvoiceID": rng.id(),
         "InvoiceNumber": f"INV-{number:06}",
         "Reference": f"PO {number}",
         "Prepayments": [],
@@ -94,11 +94,11 @@ def _xero_invoice(number: int, contact: str, chance: _Random, *, paid: bool) -> 
     }
 
 
-def _xero_line(chance: _Random) -> Record:
-    amount = chance.amount()
+def _xero_line(rng: _Generator) -> Record:
+    amount = rng.amount()
     return {
-        "ItemCode": f"ITEM{chance.randrange(40)}",
-        "Description": chance.words(),
+        "ItemCode": f"ITEM{rng.randrange(40)}",
+        "Description": rng.description(),
         "UnitAmount": amount,
         "TaxType": "OUTPUT2",
         "TaxAmount": round(amount * 0.2, 2),
@@ -106,13 +106,13 @@ def _xero_line(chance: _Random) -> Record:
         "AccountCode": "200",
         "Tracking": [],
         "Quantity": 1.0,
-        "LineItemID": chance.id(),
+        "LineItemID": rng.id(),
         "ValidationErrors": [],
     }
 
 
-def _xero(count: int, paid_share: float) -> Answer:
-    chance = _Random(1)
+def _xero_responder(count: int, paid_share: float) -> Responder:
+    chance = _Generator(1)
     contacts = sorted(chance.id() for _ in range(_CUSTOMERS))
     invoices = [
         _xero_invoice(n, chance.choice(contacts), chance, paid=chance.random() < paid_share) for n in range(count)
@@ -151,17 +151,17 @@ def _xero_contact(contact: str) -> Record:
 
 
 def _xero_pages(name: str, records: list[Record]) -> list[bytes]:
-    parts = [records[start : start + PAGE] for start in range(0, len(records), PAGE)] or [[]]
-    total = {"pageSize": PAGE, "pageCount": len(parts), "itemCount": len(records)}
+    parts = [records[start : start + PAGE_SIZE] for start in range(0, len(records), PAGE_SIZE)] or [[]]
+    total = {"pageSize": PAGE_SIZE, "pageCount": len(parts), "itemCount": len(records)}
     return [
-        _json({"Id": "bench", "Status": "OK", "pagination": {"page": number, **total}, name: part})
+        _encode({"Id": "bench", "Status": "OK", "pagination": {"page": number, **total}, name: part})
         for number, part in enumerate(parts, start=1)
     ]
 
 
-def _quickbooks_invoice(number: int, payment: str | None, chance: _Random) -> Record:
+def _quickbooks_invoice(number: int, payment: str | None, rng: _Generator) -> Record:
     on = _FIRST_ON + timedelta(days=number % 1000)
-    lines = [_quickbooks_line(place, chance) for place in range(1, chance.randrange(2, 7))]
+    lines = [_quickbooks_line(place, rng) for place in range(1, rng.randrange(2, 7))]
     total = round(sum(line["Amount"] for line in lines), 2)
     return {
         "Id": str(number),
@@ -186,13 +186,13 @@ def _quickbooks_invoice(number: int, payment: str | None, chance: _Random) -> Re
     }
 
 
-def _quickbooks_line(place: int, chance: _Random) -> Record:
-    amount = chance.amount()
-    item = chance.randrange(1, 40)
+def _quickbooks_line(place: int, rng: _Generator) -> Record:
+    amount = rng.amount()
+    item = rng.randrange(1, 40)
     return {
         "Id": str(place),
         "LineNum": place,
-        "Description": chance.words(),
+        "Description": rng.description(),
         "Amount": amount,
         "DetailType": "SalesItemLineDetail",
         "SalesItemLineDetail": {
@@ -218,37 +218,39 @@ def _quickbooks_payment(number: int, invoice: Record) -> Record:
     }
 
 
-def _quickbooks(count: int, paid_share: float) -> Answer:
-    chance = _Random(1)
+def _quickbooks_responder(count: int, paid_share: float) -> Responder:
+    chance = _Generator(1)
     paid = {number: str(1_000_000 + number) for number in range(1, count + 1) if chance.random() < paid_share}
     invoices = [_quickbooks_invoice(number, paid.get(number), chance) for number in range(1, count + 1)]
     payments = [_quickbooks_payment(int(name), invoices[number - 1]) for number, name in paid.items()]
     customers = [_quickbooks_customer(number) for number in range(1, _CUSTOMERS + 1)]
     records = {
-        name: [_json(record) for record in found]
+        name: [_encode(record) for record in found]
         for name, found in (("Customer", customers), ("Invoice", invoices), ("Payment", payments))
     }
     pages = {
         (name, start): _quickbooks_page(name, start, found)
         for name, found in records.items()
-        for start in range(1, len(found) + 1, PAGE - 1)  # as they are asked for: each begins with the last one's last
+        for start in range(
+            1, len(found) + 1, PAGE_SIZE - 1
+        )  # as they are asked for: each begins with the last one's last
     }
 
     def answer(target: str, body: bytes) -> bytes:
         asked = unquote_plus(body.decode()) if body else unquote_plus(urlsplit(target).query)
         name = re.search(r"FROM (\w+)", asked)[1]  # type: ignore[index]
         if "COUNT(*)" in asked:
-            return _json({"QueryResponse": {"totalCount": len(records.get(name, []))}, "time": _NOW})
+            return _encode({"QueryResponse": {"totalCount": len(records.get(name, []))}, "time": _NOW})
         start = int((re.search(r"STARTPOSITION (\d+)", asked) or ["", "1"])[1])
-        if name in _QUICKBOOKS_FACTS:
-            return _json({"QueryResponse": {name: [_QUICKBOOKS_FACTS[name]]}, "time": _NOW})
+        if name in _QUICKBOOKS_SINGLE:
+            return _encode({"QueryResponse": {name: [_QUICKBOOKS_SINGLE[name]]}, "time": _NOW})
         return pages.get((name, start)) or _quickbooks_page(name, start, records.get(name, []))
 
     return answer
 
 
 _NOW = "2026-11-21T08:00:00.000-08:00"
-_QUICKBOOKS_FACTS: dict[str, Record] = {
+_QUICKBOOKS_SINGLE: dict[str, Record] = {
     "CompanyInfo": {"CompanyName": "Bench Inc", "Country": "US", "Id": "1"},
     "Preferences": {"CurrencyPrefs": {"HomeCurrency": {"value": "USD"}}, "Id": "1"},
 }
@@ -266,12 +268,12 @@ def _quickbooks_customer(number: int) -> Record:
 
 
 def _quickbooks_page(name: str, start: int, records: list[bytes]) -> bytes:
-    some = records[start - 1 : start - 1 + PAGE]
+    some = records[start - 1 : start - 1 + PAGE_SIZE]
     inside = b'{"%s":[%s],"startPosition":%d,"maxResults":%d}' % (name.encode(), b",".join(some), start, len(some))
     return b'{"QueryResponse":%s,"time":"%s"}' % (inside if some else b"{}", _NOW.encode())
 
 
-def _json(value: Record) -> bytes:
+def _encode(value: Record) -> bytes:
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
 
 
@@ -279,14 +281,14 @@ class _Handler(BaseHTTPRequestHandler):
     """Sends what was rendered; knows nothing of tokens."""
 
     protocol_version = "HTTP/1.1"
-    answer: Answer
+    respond: Responder
 
     def do_GET(self) -> None:
-        self._send(type(self).answer(self.path, b""))
+        self._send(type(self).respond(self.path, b""))
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self._send(type(self).answer(self.path, body))
+        self._send(type(self).respond(self.path, body))
 
     def log_message(self, *_args: Any) -> None:
         """Say nothing."""
@@ -300,8 +302,8 @@ class _Handler(BaseHTTPRequestHandler):
 def main() -> None:
     """Render, print the port, serve."""
     vendor, count, paid_share = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-    make = {"xero": _xero, "quickbooks": _quickbooks}[vendor]
-    _Handler.answer = staticmethod(make(count, paid_share))
+    make = {"xero": _xero_responder, "quickbooks": _quickbooks_responder}[vendor]
+    _Handler.respond = staticmethod(make(count, paid_share))
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
     print(server.server_address[1], flush=True)
     server.serve_forever()

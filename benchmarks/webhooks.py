@@ -34,25 +34,25 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from benchmarks import posts
-from benchmarks.full_year import Size, company, fill
-from benchmarks.posts import Post
+from benchmarks.full_year import DataSize, add_company, fill_company
+from benchmarks.posts import WebhookRequest
 from connector.access.connections import run_soon
-from connector.access.sign_in import make_link
-from connector.access.tokens import seal_token
+from connector.access.sign_in import create_link
+from connector.access.tokens import store_token
 from connector.access.users import add_user
 from connector.database import reading, writing
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.settings import load_settings
-from connector.tables import Announcement, Connection, Grant, MailEvent, OutboxEntry, SyncRun, Task
+from connector.tables import Connection, EmailEvent, Grant, OutboxEntry, SyncRun, Task, WebhookEvent
 
-WORST_MS = 3000
-RUNS = 4  # as many as `duewell serve` has threads for
-FLOOR = "empty POST"
-_LOOKS = ("/healthz", "/readyz", "/metrics", "/log")
-_FIRST_MAIL = 100  # of the filled outbox: those before it wait
+MAX_MS = 3000
+CONCURRENT_RUNS = 4  # as many as `duewell serve` has threads for
+BASELINE = "empty POST"
+_POLLED_PATHS = ("/healthz", "/readyz", "/metrics", "/log")
+_FIRST_EMAIL = 100  # of the filled outbox: those before it wait
 _console = Console(stderr=True)
-Taken = dict[str, list[float]]
-_Taken = defaultdict[str, list[float]]
+Timings = dict[str, list[float]]
+_Timings = defaultdict[str, list[float]]
 
 
 def main() -> int:
@@ -67,27 +67,27 @@ def main() -> int:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         with _console.status("rendering what the runs read"):
-            vendor = stack.enter_context(_vendor(asked.read))
+            vendor = stack.enter_context(_vendor_server(asked.read))
         port = _free_port()
         own = _settings(folder / "home", vendor, port)
         with _console.status(f"filling {asked.invoices:,} invoices"):
-            here, link = _fill(own, asked.invoices)
-        installation = stack.enter_context(_opened(own))
-        stack.enter_context(_served(own, port))
-        taken, under_way = _measure(installation, f"http://localhost:{port}", link, here, asked)
-        effects = _effects(installation, posts.mail_events(asked.mails, _FIRST_MAIL, here), asked.notifications)
-    return _judge(taken, under_way, effects)
+            here, link = _fill_database(own, asked.invoices)
+        app = stack.enter_context(_open_filled_app(own))
+        stack.enter_context(_running_server(own, port))
+        taken, under_way = _measure(app, f"http://localhost:{port}", link, here, asked)
+        effects = _count_effects(app, posts.email_events(asked.mails, _FIRST_EMAIL, here), asked.notifications)
+    return _report(taken, under_way, effects)
 
 
 @contextmanager
-def _vendor(invoices: int) -> Iterator[int]:
+def _vendor_server(invoices: int) -> Iterator[int]:
     command = [sys.executable, "-m", "benchmarks.vendor_pages", "xero", str(invoices), "0.5"]
-    with _ended(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as server:
+    with _terminated(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) as server:
         yield int(server.stdout.readline()) if server.stdout else 0
 
 
 @contextmanager
-def _ended(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
+def _terminated(process: subprocess.Popen[Any]) -> Iterator[subprocess.Popen[Any]]:
     with process:  # it waits, whatever happened
         try:
             yield process
@@ -115,30 +115,30 @@ def _settings(home: Path, vendor: int, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def _opened(own: dict[str, str]) -> Iterator[Installation]:
-    installation = open_installation(load_settings(**{name.lower(): value for name, value in own.items()}))
-    yield installation
-    installation.close()
+def _open_filled_app(own: dict[str, str]) -> Iterator[AppContext]:
+    app = open_app(load_settings(**{name.lower(): value for name, value in own.items()}))
+    yield app
+    app.close()
 
 
-def _fill(own: dict[str, str], invoices: int) -> tuple[int, str]:
+def _fill_database(own: dict[str, str], invoices: int) -> tuple[int, str]:
     """Fill the large books, and connect the companies that are to be read; returns the former's id and a link in."""
-    with _opened(own) as installation, writing(installation.engine) as session:
-        now = installation.now()
-        here = company(session)
-        fill(session, Size(invoices=invoices, runs=8760), here)
+    with _open_filled_app(own) as app, writing(app.engine) as session:
+        now = app.now()
+        here = add_company(session)
+        fill_company(session, DataSize(invoices=invoices, runs=8760), here)
         later = {"last_run_at": now, "next_run_at": now + timedelta(minutes=59)}
         session.add(_company("quickbooks", "bench-quickbooks", now, **later))
         for name, value in later.items():
             setattr(session.get_one(Connection, here), name, value)
-        for number in range(RUNS):
+        for number in range(CONCURRENT_RUNS):
             grant = Grant(provider="xero", subject=str(number), created_at=now)
             session.add(grant)
             session.flush()
-            seal_token(installation, grant, {"access_token": "bench", "expires_in": 3600, "refresh_token": "x"}, now)
+            store_token(app, grant, {"access_token": "bench", "expires_in": 3600, "refresh_token": "x"}, now)
             session.add(_company("xero", f"bench-{number}", now, grant_id=grant.id))
         owner = add_user(session, "owner@example.com", "owner", companies=None, by="a benchmark", at=now)
-        return here, make_link(session, owner, now, enters=True)
+        return here, create_link(session, owner, now, signs_in_directly=True)
 
 
 def _company(provider: str, name: str, now: datetime, **more: Any) -> Connection:
@@ -148,17 +148,17 @@ def _company(provider: str, name: str, now: datetime, **more: Any) -> Connection
 
 
 @contextmanager
-def _served(own: dict[str, str], port: int) -> Iterator[None]:
+def _running_server(own: dict[str, str], port: int) -> Iterator[None]:
     command = [str(Path(sys.executable).with_name("duewell")), "serve", "--port", str(port)]
     unheard = subprocess.DEVNULL  # it warns of each empty POST
-    with _ended(subprocess.Popen(command, env={**os.environ, **own}, stdout=unheard, stderr=unheard)) as server:
-        while not _answers(port):
+    with _terminated(subprocess.Popen(command, env={**os.environ, **own}, stdout=unheard, stderr=unheard)) as server:
+        while not _is_up(port):
             assert server.poll() is None, "the server did not start"  # noqa: S101
             time.sleep(0.1)
         yield
 
 
-def _answers(port: int) -> bool:
+def _is_up(port: int) -> bool:
     try:
         return requests.get(f"http://localhost:{port}/healthz", timeout=5).ok
     except requests.ConnectionError:
@@ -166,25 +166,25 @@ def _answers(port: int) -> bool:
 
 
 def _measure(
-    installation: Installation, base: str, link: str, here: int, asked: argparse.Namespace
-) -> tuple[Taken, float]:
+    app: AppContext, base: str, link: str, company_id: int, options: argparse.Namespace
+) -> tuple[Timings, float]:
     """Post and look from three places at once; returns also how many runs were under way on average."""
-    chance, taken = random.Random(1), _Taken(list)
-    events = posts.mail_events(asked.mails, _FIRST_MAIL, here)
-    of_mails = list(posts.of_mails(events, chance))
-    of_ledgers = posts.of_ledgers("Books Ltd", "bench-quickbooks", asked.notifications, chance)
+    chance, taken = random.Random(1), _Timings(list)
+    events = posts.email_events(options.mails, _FIRST_EMAIL, company_id)
+    of_mails = list(posts.email_event_requests(events, chance))
+    of_ledgers = posts.ledger_requests("Books Ltd", "bench-quickbooks", options.notifications, chance)
     done, under_way = threading.Event(), list[int]()
-    _wait(installation, RUNS)
-    if not asked.first:
+    _wait_for_runs(app, CONCURRENT_RUNS)
+    if not options.first:
         with _console.status("the first hours"):
-            _wait(installation, 0)
-    busy = threading.Thread(target=_keep_busy, args=(installation, under_way, done))
+            _wait_for_runs(app, 0)
+    busy = threading.Thread(target=_keep_busy, args=(app, under_way, done))
     posting = [
         threading.Thread(target=_post_all, args=(base, each, taken, every))
         for each, every in ((of_mails, 1), (of_ledgers, 10))
     ]
-    looking = threading.Thread(target=_look, args=(base, link, taken, done.is_set))
-    with _console.status(f"posting {len(of_mails) + len(of_ledgers):,} times while {RUNS} runs write"):
+    looking = threading.Thread(target=_poll_pages, args=(base, link, taken, done.is_set))
+    with _console.status(f"posting {len(of_mails) + len(of_ledgers):,} times while {CONCURRENT_RUNS} runs write"):
         for thread in (busy, looking, *posting):
             thread.start()
         for thread in posting:
@@ -195,65 +195,65 @@ def _measure(
     return taken, sum(under_way) / len(under_way)
 
 
-def _wait(installation: Installation, runs: int) -> None:
-    while _running(installation) != runs:
+def _wait_for_runs(app: AppContext, runs: int) -> None:
+    while _count_running(app) != runs:
         time.sleep(0.2)
 
 
-def _keep_busy(installation: Installation, under_way: list[int], done: threading.Event) -> None:
+def _keep_busy(app: AppContext, run_counts: list[int], done: threading.Event) -> None:
     """Let the hours of the companies come again as soon as they are over; note how many are under way."""
     query = select(col(Connection.id)).where(col(Connection.grant_id).is_not(None))
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         companies = list(session.scalars(query))
     while not done.wait(1):
-        under_way.append(_running(installation))
-        if under_way[-1] == 0:
+        run_counts.append(_count_running(app))
+        if run_counts[-1] == 0:
             for each in companies:
-                run_soon(installation, each or 0)
+                run_soon(app, each or 0)
 
 
-def _running(installation: Installation) -> int:
-    with reading(installation.engine) as session:
+def _count_running(app: AppContext) -> int:
+    with reading(app.engine) as session:
         return _count(session, SyncRun, col(SyncRun.outcome) == "")
 
 
-def _post_all(base: str, many: list[Post], taken: Taken, floor_every: int) -> None:
+def _post_all(base: str, requests_to_send: list[WebhookRequest], timings: Timings, baseline_every: int) -> None:
     with requests.Session() as http:
-        for number, post in enumerate(many):
-            if number % floor_every == 0:
-                _timed(401, taken[FLOOR], partial(http.post, f"{base}/webhooks/xero", data=b""))
+        for number, post in enumerate(requests_to_send):
+            if number % baseline_every == 0:
+                _time_request(401, timings[BASELINE], partial(http.post, f"{base}/webhooks/xero", data=b""))
             sent = partial(http.post, base + post.path, data=post.body, headers=post.headers)
-            _timed(200, taken[post.name], sent)
+            _time_request(200, timings[post.name], sent)
 
 
-def _look(base: str, link: str, taken: Taken, enough: Callable[[], bool]) -> None:
+def _poll_pages(base: str, link: str, timings: Timings, is_done: Callable[[], bool]) -> None:
     with requests.Session() as http:
         assert http.get(f"{base}/welcome/{link}", timeout=120).ok  # noqa: S101 - nothing else would be measured
-        while not enough():
-            for path in _LOOKS:
-                _timed(200, taken[path], partial(http.get, base + path))
+        while not is_done():
+            for path in _POLLED_PATHS:
+                _time_request(200, timings[path], partial(http.get, base + path))
             time.sleep(0.2)
 
 
-def _timed(code: int, seconds: list[float], ask: Callable[..., requests.Response]) -> None:
+def _time_request(code: int, seconds: list[float], send: Callable[..., requests.Response]) -> None:
     began = time.perf_counter()
-    answer = ask(timeout=120)
+    answer = send(timeout=120)
     seconds.append(time.perf_counter() - began)
     assert answer.status_code == code, (answer.url, answer.status_code, answer.text[:200])  # noqa: S101
 
 
-def _effects(installation: Installation, events: list[posts.Json], notifications: int) -> dict[str, tuple[int, int]]:
+def _count_effects(app: AppContext, events: list[posts.Json], notifications: int) -> dict[str, tuple[int, int]]:
     """Count what the posts left, beside what there should be."""
     bounces = {each["email"] for each in events if each["event"] == "bounce"}
     named = {each["duewell_key"] for each in events if "duewell_key" in each}
     changes = 3 * notifications * posts.CHANGES
-    with reading(installation.engine) as session:
-        told = col(OutboxEntry.delivery) != ""
+    with reading(app.engine) as session:
+        told = col(OutboxEntry.delivery_status) != ""
         return {
-            "mail events": (_count(session, MailEvent), len(events)),
+            "mail events": (_count(session, EmailEvent), len(events)),
             "mails whose fate is known": (_count(session, OutboxEntry, told), len(named)),
             "tasks about bounces": (_count(session, Task, col(Task.code) == "undelivered"), len(bounces)),
-            "changes of ledgers": (_count(session, Announcement), changes),
+            "changes of ledgers": (_count(session, WebhookEvent), changes),
         }
 
 
@@ -261,19 +261,19 @@ def _count(session: Session, table: Any, *where: Any) -> int:
     return session.scalar(select(func.count()).select_from(table).where(*where)) or 0
 
 
-def _judge(taken: Taken, under_way: float, effects: dict[str, tuple[int, int]]) -> int:
-    floor = median(taken[FLOOR]) * 1000
-    wide = max(map(len, taken))
+def _report(timings: Timings, average_running: float, effects: dict[str, tuple[int, int]]) -> int:
+    floor = median(timings[BASELINE]) * 1000
+    wide = max(map(len, timings))
     lines = [f"{'answer':<{wide}}  {'times':>6}  {'median':>9}  {'worst':>9}  of the floor"]
-    for name, seconds in sorted(taken.items(), key=lambda each: (each[0] != FLOOR, each[0])):
+    for name, seconds in sorted(timings.items(), key=lambda each: (each[0] != BASELINE, each[0])):
         middle, worst = median(seconds) * 1000, max(seconds) * 1000
         lines.append(f"{name:<{wide}}  {len(seconds):>6}  {middle:6.1f} ms  {worst:6.0f} ms  {middle / floor:.1f}")
-    lines.append(f"runs under way: {under_way:.1f} on average")
+    lines.append(f"runs under way: {average_running:.1f} on average")
     lines += [f"{what}: {found:,} of {wanted:,}" for what, (found, wanted) in effects.items()]
-    slowest = max(max(seconds) for name, seconds in taken.items() if name not in _LOOKS) * 1000
-    lines.append(f"the slowest answer to a webhook: {slowest:.0f} ms   (wanted: at most {WORST_MS})")
+    slowest = max(max(seconds) for name, seconds in timings.items() if name not in _POLLED_PATHS) * 1000
+    lines.append(f"the slowest answer to a webhook: {slowest:.0f} ms   (wanted: at most {MAX_MS})")
     sys.stdout.write("\n".join(lines) + "\n")
-    return 0 if slowest <= WORST_MS and all(found == wanted for found, wanted in effects.values()) else 1
+    return 0 if slowest <= MAX_MS and all(found == wanted for found, wanted in effects.values()) else 1
 
 
 if __name__ == "__main__":

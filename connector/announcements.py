@@ -17,156 +17,160 @@ from sqlmodel import Session, col
 
 from connector.access.connections import DISCONNECTED
 from connector.database import writing
-from connector.hour import Hour
-from connector.installation import Installation
-from connector.tables import Announcement, Connection, Stored
+from connector.hour import RunContext
+from connector.installation import AppContext
+from connector.tables import Connection, KeyValue, WebhookEvent
 from policies.receivables import CreditKind
-from providers.extras import Announced, Announcing
-from providers.ledger import Page
+from providers.extras import ChangeNotification, WebhookProvider
+from providers.ledger import ChangePage
 
-SOON = timedelta(seconds=20)  # one entry of a bookkeeper makes several events: they are worked off together
-RUNS_APART = timedelta(minutes=10)  # at least: a busy bookkeeper must not use up a day's calls
-LATE = timedelta(minutes=10)  # how long an event may take to come
-KEPT = timedelta(days=7)
-READ_AT_LEAST_EVERY = timedelta(hours=26)  # a night's comparison, and two hours for a late start
-_CUSTOMER = "customer:"
-_OVERLAP = timedelta(minutes=10)  # of the two clocks, and of a pull with the one before
+RUN_DELAY = timedelta(seconds=20)  # one entry of a bookkeeper makes several events: they are worked off together
+MIN_RUN_SPACING = timedelta(minutes=10)  # at least: a busy bookkeeper must not use up a day's calls
+MAX_EVENT_DELAY = timedelta(minutes=10)  # how long an event may take to come
+RETENTION = timedelta(days=7)
+MAX_READ_INTERVAL = timedelta(hours=26)  # a night's comparison, and two hours for a late start
+_CUSTOMER_PREFIX = "customer:"
+_CLOCK_TOLERANCE = timedelta(minutes=10)  # of the two clocks, and of a pull with the one before
 
 
-def key_of(installation: Installation, provider_name: str) -> str:
+def signing_key(app: AppContext, provider_name: str) -> str:
     """Give the key of a ledger's webhook; "" where it has none, or nobody gave it."""
-    provider = installation.providers[provider_name]
-    if not isinstance(provider, Announcing):
+    provider = app.providers[provider_name]
+    if not isinstance(provider, WebhookProvider):
         return ""
-    return str(getattr(installation.settings, provider.webhook_setting().lower(), ""))
+    return str(getattr(app.settings, provider.webhook_key_setting().lower(), ""))
 
 
-def receive(installation: Installation, provider: str, told: Iterable[Announced]) -> None:
+def receive_events(app: AppContext, provider: str, events: Iterable[ChangeNotification]) -> None:
     """Keep what was told, once, and let the companies it is about run soon; strangers' events are only counted."""
-    now = installation.now()
-    with writing(installation.engine) as session:
+    now = app.now()
+    with writing(app.engine) as session:
         rows = session.scalars(select(Connection).where(col(Connection.provider) == provider))
         ours = {row.external_id: row for row in rows if row.health != DISCONNECTED}
-        counted = {"told": 0, "again": 0, "foreign": 0}
-        for event in told:
+        counted = {"told": 0, "duplicate": 0, "other_company": 0}
+        for event in events:
             row = ours.get(event.company_id)
             if row is None:
-                counted["foreign"] += 1
-            elif session.get(Announcement, event.id) is not None:
-                counted["again"] += 1
+                counted["other_company"] += 1
+            elif session.get(WebhookEvent, event.id) is not None:
+                counted["duplicate"] += 1
             else:
                 counted["told"] += 1
-                about = f"{_CUSTOMER if event.of_customer else ''}{event.external_id}"
-                session.add(Announcement(id=event.id, connection_id=row.id or 0, external_id=about, received_at=now))
+                about = f"{_CUSTOMER_PREFIX if event.is_customer else ''}{event.external_id}"
+                session.add(WebhookEvent(id=event.id, connection_id=row.id or 0, external_id=about, received_at=now))
                 session.flush()
-                _hasten(installation, row, now)
-        _count(session, provider, counted, now)
+                _bring_run_forward(app, row, now)
+        _add_counts(session, provider, counted, now)
 
 
-def counts(session: Session) -> dict[str, dict[str, int]]:
+def count_events(session: Session) -> dict[str, dict[str, int]]:
     """Count events by ledger: taken in (``told``), repeated (``again``), and of companies not ours (``foreign``)."""
     prefix = "webhooks:"
-    query = select(Stored).where(col(Stored.connection_id) == 0, col(Stored.name).startswith(prefix))
+    query = select(KeyValue).where(col(KeyValue.connection_id) == 0, col(KeyValue.name).startswith(prefix))
     return {row.name.removeprefix(prefix): dict(row.value) for row in session.scalars(query)}
 
 
-def nothing_to_read(hour: Hour, connection: Connection, session: Session) -> bool:
+def can_skip_reading(ctx: RunContext, connection: Connection, session: Session) -> bool:
     """Tell whether the books are known to be as they were last read: nothing was told, by one who tells everything."""
-    now = hour.started_at
-    interval = timedelta(minutes=hour.installation.settings.duewell_interval_minutes)
-    if not key_of(hour.installation, connection.provider) or connection.announced_since_at is None:
+    now = ctx.started_at
+    interval = timedelta(minutes=ctx.app.settings.duewell_interval_minutes)
+    if not signing_key(ctx.app, connection.provider) or connection.webhooks_complete_since_at is None:
         return False
-    if connection.read_at is None or connection.last_run_at is None or connection.health != "ok":
+    if connection.last_read_at is None or connection.last_run_at is None or connection.health != "ok":
         return False
-    awake = now - connection.last_run_at <= 2 * interval + LATE  # asleep, we may have missed what was told
-    if not awake or now - connection.read_at > READ_AT_LEAST_EVERY:
+    awake = now - connection.last_run_at <= 2 * interval + MAX_EVENT_DELAY  # asleep, we may have missed what was told
+    if not awake or now - connection.last_read_at > MAX_READ_INTERVAL:
         return False
-    if hour.lost_time is not None and connection.read_at <= hour.lost_time[1]:
+    if ctx.restore_gap is not None and connection.last_read_at <= ctx.restore_gap[1]:
         return False
-    return not _told_since(session, hour.connection_id, connection.read_at)
+    return not _events_since(session, ctx.connection_id, connection.last_read_at)
 
 
-def sooner(session: Session, connection: Connection, planned: datetime, began_at: datetime, now: datetime) -> datetime:
+def earlier_run_at(
+    session: Session, connection: Connection, scheduled_at: datetime, started_at: datetime, now: datetime
+) -> datetime:
     """Give a run's next turn: soon, if a change was told of while it was under way, else as planned."""
-    told = _told_since(session, connection.id or 0, began_at)
-    return min(planned, max(now + SOON, began_at + RUNS_APART)) if told else planned
+    told = _events_since(session, connection.id or 0, started_at)
+    return min(scheduled_at, max(now + RUN_DELAY, started_at + MIN_RUN_SPACING)) if told else scheduled_at
 
 
-class Proof:
+class WebhookCoverage:
     """Compares what one reading finds with what was told before it."""
 
-    def __init__(self, hour: Hour, session: Session, connection: Connection) -> None:
+    def __init__(self, ctx: RunContext, session: Session, connection: Connection) -> None:
         """Remember what was told since the reading before; nothing is judged where there is no webhook."""
-        watched = bool(key_of(hour.installation, connection.provider))
-        self._since = connection.read_at if watched else None
-        self._until = hour.started_at - LATE
-        self._told = _told_since(session, hour.connection_id, self._since - _OVERLAP) if self._since else {}
-        self._announced = 0
-        self._silent = 0
+        watched = bool(signing_key(ctx.app, connection.provider))
+        self._since = connection.last_read_at if watched else None
+        self._until = ctx.started_at - MAX_EVENT_DELAY
+        self._received_at = (
+            _events_since(session, ctx.connection_id, self._since - _CLOCK_TOLERANCE) if self._since else {}
+        )
+        self._covered = 0
+        self._uncovered = 0
 
-    def see(self, page: Page) -> None:
+    def check_page(self, page: ChangePage) -> None:
         """Look at what changed since the reading before: was it told of?"""
         if self._since is None:
             return
         notes = [one for one in page.credits if one.kind == CreditKind.CREDIT_NOTE]
         gone = [one for one in page.deleted if one.kind == "invoice"]
-        for prefix, records in ((_CUSTOMER, page.customers), ("", page.invoices), ("", notes), ("", gone)):
+        for prefix, records in ((_CUSTOMER_PREFIX, page.customers), ("", page.invoices), ("", notes), ("", gone)):
             for record in cast("list[Any]", records):
-                self._judge(f"{prefix}{record.external_id}", record.updated_at)
+                self._check_record(f"{prefix}{record.external_id}", record.updated_at)
 
-    def _judge(self, about: str, changed_at: datetime | None) -> None:
+    def _check_record(self, event_key: str, changed_at: datetime | None) -> None:
         if changed_at is None or self._since is None or changed_at <= self._since:
             return
-        told_at = self._told.get(about)
-        if told_at is not None and told_at >= changed_at - _OVERLAP:
-            self._announced += 1
+        told_at = self._received_at.get(event_key)
+        if told_at is not None and told_at >= changed_at - _CLOCK_TOLERANCE:
+            self._covered += 1
         elif changed_at < self._until:  # else its event may be on its way
-            self._silent += 1
+            self._uncovered += 1
 
-    def conclude(self, hour: Hour, session: Session, connection: Connection) -> None:
+    def record_result(self, ctx: RunContext, session: Session, connection: Connection) -> None:
         """Trust the webhook, or stop trusting it, in the caller's transaction."""
-        if self._silent and connection.announced_since_at is not None:
-            connection.announced_since_at = None
-            hour.tally["untold"] += self._silent
-            text = f"{self._silent} changes were found that no webhook had told of: every run reads the books again."
-            hour.log(session, "warning", text, facts={"untold": self._silent})
-        elif self._announced and not self._silent and connection.announced_since_at is None:
-            connection.announced_since_at = hour.started_at
+        if self._uncovered and connection.webhooks_complete_since_at is not None:
+            connection.webhooks_complete_since_at = None
+            ctx.tally["unannounced"] += self._uncovered
+            text = f"{self._uncovered} changes were found that no webhook had told of: every run reads the books again."
+            ctx.log(session, "warning", text, facts={"unannounced": self._uncovered})
+        elif self._covered and not self._uncovered and connection.webhooks_complete_since_at is None:
+            connection.webhooks_complete_since_at = ctx.started_at
             text = "The ledger's webhook told of every change: from now on a run reads the books when it tells of one."
-            hour.log(session, "webhook", text, facts={"told": self._announced})
+            ctx.log(session, "webhook", text, facts={"told": self._covered})
 
 
-def forget_old(session: Session, connection_id: int, now: datetime) -> None:
+def delete_old_events(session: Session, connection_id: int, now: datetime) -> None:
     """Drop what was worked off long ago; the vendors send nothing again after days."""
     session.execute(
-        delete(Announcement).where(
-            col(Announcement.connection_id) == connection_id, col(Announcement.received_at) < now - KEPT
+        delete(WebhookEvent).where(
+            col(WebhookEvent.connection_id) == connection_id, col(WebhookEvent.received_at) < now - RETENTION
         )
     )
 
 
-def _told_since(session: Session, connection_id: int, since: datetime) -> dict[str, datetime]:
+def _events_since(session: Session, connection_id: int, since: datetime) -> dict[str, datetime]:
     """Find what was told since then, and when it was told last."""
     query = (
-        select(col(Announcement.external_id), col(Announcement.received_at))
-        .where(col(Announcement.connection_id) == connection_id, col(Announcement.received_at) >= since)
-        .order_by(col(Announcement.received_at))
+        select(col(WebhookEvent.external_id), col(WebhookEvent.received_at))
+        .where(col(WebhookEvent.connection_id) == connection_id, col(WebhookEvent.received_at) >= since)
+        .order_by(col(WebhookEvent.received_at))
     )
     return dict(session.execute(query).all())
 
 
-def _hasten(installation: Installation, row: Connection, now: datetime) -> None:
+def _bring_run_forward(app: AppContext, row: Connection, now: datetime) -> None:
     """Bring a company's next run forward, unless it was put off on purpose: by a vendor's limit, or a short day."""
-    interval = timedelta(minutes=installation.settings.duewell_interval_minutes)
+    interval = timedelta(minutes=app.settings.duewell_interval_minutes)
     planned = row.next_run_at
-    if planned is None or row.health == "limited" or planned > now + interval + LATE:
+    if planned is None or row.health == "limited" or planned > now + interval + MAX_EVENT_DELAY:
         return
-    row.next_run_at = min(planned, max(now + SOON, (row.last_run_at or now - RUNS_APART) + RUNS_APART))
+    row.next_run_at = min(planned, max(now + RUN_DELAY, (row.last_run_at or now - MIN_RUN_SPACING) + MIN_RUN_SPACING))
 
 
-def _count(session: Session, provider: str, counted: dict[str, int], now: datetime) -> None:
+def _add_counts(session: Session, provider: str, counts: dict[str, int], now: datetime) -> None:
     name = f"webhooks:{provider}"
-    row = session.get(Stored, (0, name)) or Stored(connection_id=0, name=name, value={}, stored_at=now)
-    row.value = {each: row.value.get(each, 0) + count for each, count in counted.items()}
+    row = session.get(KeyValue, (0, name)) or KeyValue(connection_id=0, name=name, value={}, stored_at=now)
+    row.value = {each: row.value.get(each, 0) + count for each, count in counts.items()}
     row.stored_at = now
     session.add(row)

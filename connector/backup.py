@@ -29,15 +29,15 @@ from sqlmodel import col
 
 import migrations
 from connector import sync_log
-from connector.access.closed_since import close_again
+from connector.access.closed_since import reapply_revocations
 from connector.access.private_files import private_file, private_folder, sync_folder
-from connector.database import DatabaseError, knows_revision, open_engine, sqlite_file, upgrade, writing
-from connector.tables import Connection, OutboxEntry, SignInLink, Stored, WebSession
-from policies.wording import moment
+from connector.database import DatabaseError, is_known_revision, open_engine, sqlite_file, upgrade, writing
+from connector.tables import Connection, KeyValue, OutboxEntry, SignInLink, WebSession
+from policies.wording import format_datetime
 
-_STAMP, _RESTORED = "backup", "restored"
+_BACKUP_KEY, _RESTORED_KEY = "backup", "restored"
 _UNKNOWN_AGE = timedelta(days=30)
-_INSTALLATION = 0  # connection_id of facts about the installation
+_APP_WIDE = 0  # connection_id of facts about the installation
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +45,20 @@ class Backup:
     """What a backup says of itself: when it was made, and its own name among all backups."""
 
     id: str
-    made_at: datetime
+    created_at: datetime
     schema: str
 
 
 @dataclass(frozen=True, slots=True)
-class Restored:
+class RestoreResult:
     """What a restore did: which backup is in place now, and where the database it replaced was put.
 
     ``closed_again``: who was sent away since the backup was made is not let in by it either.
     """
 
     backup: Backup | None
-    kept_aside: Path | None
-    closed_again: bool
+    replaced_file: Path | None
+    access_revoked: bool
 
 
 def write_backup(engine: Engine, file: Path, *, at: datetime) -> Backup:
@@ -73,7 +73,7 @@ def write_backup(engine: Engine, file: Path, *, at: datetime) -> Backup:
     draft = private_file(file.with_name(f".{file.name}.{backup.id[:8]}"))
     try:
         _copy(source, draft)
-        _stamp(draft, backup)
+        _write_stamp(draft, backup)
         draft.replace(file)
     finally:
         draft.unlink(missing_ok=True)
@@ -81,7 +81,7 @@ def write_backup(engine: Engine, file: Path, *, at: datetime) -> Backup:
     return backup
 
 
-def restore_backup(database_url: str, file: Path, *, at: datetime) -> Restored:
+def restore_backup(database_url: str, file: Path, *, at: datetime) -> RestoreResult:
     """Put ``file`` in place of the database and keep the replaced one beside it. Nothing else may be running.
 
     Everything is made ready in a copy first: a backup that is damaged, or of a newer duewell, changes nothing.
@@ -95,32 +95,32 @@ def restore_backup(database_url: str, file: Path, *, at: datetime) -> Restored:
     draft = private_file(private_folder(target.parent) / f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
         _copy(file, draft)
-        _make_ready(draft, backup, at)
-        aside = _set_aside(target, at) if target.exists() else None
-        closed_again = aside is not None and close_again(draft, aside)
-        target.with_suffix(".newest").unlink(missing_ok=True)  # of the replaced one (newest.py)
+        _prepare(draft, backup, at)
+        aside = _keep_replaced(target, at) if target.exists() else None
+        closed_again = aside is not None and reapply_revocations(draft, aside)
+        target.with_suffix(".log-head").unlink(missing_ok=True)  # of the replaced one (newest.py)
         draft.replace(target)
     finally:
-        for leftover in (draft, *_companions(draft)):
+        for leftover in (draft, *_sidecar_files(draft)):
             leftover.unlink(missing_ok=True)
     sync_folder(target.parent)
-    return Restored(backup, aside, closed_again)
+    return RestoreResult(backup, aside, closed_again)
 
 
 def restored_at(session: Session) -> datetime | None:
     """Tell when this database was put back from a backup, ``None`` if it never was."""
-    fact = session.get(Stored, (_INSTALLATION, _RESTORED))
+    fact = session.get(KeyValue, (_APP_WIDE, _RESTORED_KEY))
     return datetime.fromisoformat(fact.value["at"]) if fact else None
 
 
-def lost_time(session: Session) -> tuple[datetime, datetime] | None:
+def restore_gap(session: Session) -> tuple[datetime, datetime] | None:
     """Tell from when to when this database remembers nothing; a backup of unknown age is taken for a month old."""
-    fact = session.get(Stored, (_INSTALLATION, _RESTORED))
+    fact = session.get(KeyValue, (_APP_WIDE, _RESTORED_KEY))
     if fact is None:
         return None
-    at, made_at = fact.value["at"], fact.value["made_at"]
+    at, created_at = fact.value["at"], fact.value["created_at"]
     restored = datetime.fromisoformat(at)
-    return (datetime.fromisoformat(made_at) if made_at else restored - _UNKNOWN_AGE, restored)
+    return (datetime.fromisoformat(created_at) if created_at else restored - _UNKNOWN_AGE, restored)
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -141,12 +141,12 @@ def _copy(source: Path, target: Path) -> None:
         raise DatabaseError(message)
 
 
-def _stamp(file: Path, backup: Backup) -> None:
+def _write_stamp(file: Path, backup: Backup) -> None:
     engine = open_engine(f"sqlite:///{file}")
     try:
         with writing(engine) as session:
-            value = {"id": backup.id, "made_at": backup.made_at.isoformat(), "schema": backup.schema}
-            session.merge(Stored(connection_id=_INSTALLATION, name=_STAMP, value=value, stored_at=backup.made_at))
+            value = {"id": backup.id, "created_at": backup.created_at.isoformat(), "schema": backup.schema}
+            session.merge(KeyValue(connection_id=_APP_WIDE, name=_BACKUP_KEY, value=value, stored_at=backup.created_at))
         _leave_wal(engine)
     finally:
         engine.dispose()
@@ -168,44 +168,44 @@ def _read_stamp(file: Path) -> Backup | None:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as reader:
             (revision,) = reader.execute("SELECT version_num FROM alembic_version").fetchone()
-            stamp = reader.execute("SELECT value FROM stored_fact WHERE name = ?", (_STAMP,)).fetchone()
+            stamp = reader.execute("SELECT value FROM stored_fact WHERE name = ?", (_BACKUP_KEY,)).fetchone()
     except sqlite3.DatabaseError as error:
         message = f"{file} is not a database of duewell ({error}); name one that `duewell backup` wrote"
         raise DatabaseError(message) from error
-    if not knows_revision(revision):
+    if not is_known_revision(revision):
         message = f"{file} was written by a newer duewell (its schema is {revision}); update duewell first"
         raise DatabaseError(message)
     said = json.loads(stamp[0]) if stamp else None
-    return Backup(said["id"], datetime.fromisoformat(said["made_at"]), said["schema"]) if said else None
+    return Backup(said["id"], datetime.fromisoformat(said["created_at"]), said["schema"]) if said else None
 
 
-def _make_ready(file: Path, backup: Backup | None, at: datetime) -> None:
+def _prepare(file: Path, backup: Backup | None, at: datetime) -> None:
     """Bring the copy up to date and mark it, so that nothing leaves from it before a person has looked."""
     engine = open_engine(f"sqlite:///{file}")
     try:
         upgrade(engine)
         with writing(engine) as session:
-            _mark(session, backup, at)
+            _mark_restored(session, backup, at)
         _leave_wal(engine)
     finally:
         engine.dispose()
 
 
-def _mark(session: Session, backup: Backup | None, at: datetime) -> None:
-    made_at = backup.made_at if backup else None
-    of = f"a backup of {moment(made_at)}" if made_at else "a copy of unknown age"
-    _let_all_wait(session, made_at, at, of=of, backup_id=backup.id if backup else "")
+def _mark_restored(session: Session, backup: Backup | None, at: datetime) -> None:
+    created_at = backup.created_at if backup else None
+    of = f"a backup of {format_datetime(created_at)}" if created_at else "a copy of unknown age"
+    _require_approval(session, created_at, at, of=of, backup_id=backup.id if backup else "")
 
 
-def mark_put_back(session: Session, made_at: datetime | None, at: datetime) -> None:
+def mark_restored_by_hand(session: Session, created_at: datetime | None, at: datetime) -> None:
     """Mark a database that somebody put back by hand, and that knows nothing after ``made_at``, as a restore does."""
-    of = f"a copy of {moment(made_at)}, by hand" if made_at else "a copy of unknown age, by hand"
-    _let_all_wait(session, made_at, at, of=of, backup_id="")
+    of = f"a copy of {format_datetime(created_at)}, by hand" if created_at else "a copy of unknown age, by hand"
+    _require_approval(session, created_at, at, of=of, backup_id="")
 
 
-def _let_all_wait(session: Session, made_at: datetime | None, at: datetime, *, of: str, backup_id: str) -> None:
-    value = {"at": at.isoformat(), "made_at": made_at.isoformat() if made_at else None}
-    session.merge(Stored(connection_id=_INSTALLATION, name=_RESTORED, value=value, stored_at=at))
+def _require_approval(session: Session, created_at: datetime | None, at: datetime, *, of: str, backup_id: str) -> None:
+    value = {"at": at.isoformat(), "created_at": created_at.isoformat() if created_at else None}
+    session.merge(KeyValue(connection_id=_APP_WIDE, name=_RESTORED_KEY, value=value, stored_at=at))
     unsent = col(OutboxEntry.state).in_(["planned", "waiting"])
     session.execute(
         update(OutboxEntry)
@@ -216,24 +216,24 @@ def _let_all_wait(session: Session, made_at: datetime | None, at: datetime, *, o
     session.execute(
         update(OutboxEntry)
         .where(unsent, col(OutboxEntry.kind).not_in(["mail", "late_fee"]))
-        .values(state="calling", called_at=made_at or at)
+        .values(state="calling", called_at=created_at or at)
     )
     for connection in session.scalars(select(Connection).where(col(Connection.mode) == "live")):
         connection.mode = "approve"
-        connection.decided_on = ""
+        connection.decision_fingerprint = ""
     for way_in in (WebSession, SignInLink):  # ended, used or made anew since: everybody comes in afresh
         session.execute(delete(way_in))
     text = f"Put back from {of}. What left since then is not known here: everything waits for a person's approval."
     sync_log.write(session, at=at, kind="restored", text=text, facts={"backup": backup_id})
 
 
-def _set_aside(target: Path, at: datetime) -> Path:
+def _keep_replaced(target: Path, at: datetime) -> Path:
     """Give the present database a second name; the next rename then replaces the first in one step."""
     _refuse_if_running(target)
     aside = target.with_name(f"{target.name}.replaced-{at.astimezone(UTC):%Y%m%dT%H%M%S}")
     while aside.exists():  # restored twice within a second, or killed and begun again
         aside = aside.with_name(f"{aside.name}-again")
-    for companion in _companions(target):  # left by a damaged database: they must not touch the restored one
+    for companion in _sidecar_files(target):  # left by a damaged database: they must not touch the restored one
         if companion.exists():
             companion.rename(aside.with_name(aside.name + companion.name.removeprefix(target.name)))
     os.link(target, aside)
@@ -269,5 +269,5 @@ def _refuse_to_overwrite(file: Path, source: Path) -> None:
         raise DatabaseError(message)
 
 
-def _companions(database: Path) -> list[Path]:
+def _sidecar_files(database: Path) -> list[Path]:
     return [database.with_name(database.name + ending) for ending in ("-wal", "-shm", "-journal")]

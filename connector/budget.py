@@ -18,19 +18,19 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.tables import Budget, Connection
-from policies.wording import moment
+from policies.wording import format_datetime
 from providers.errors import RateLimited
 
-DAY_RESERVE = 50  # of a day's calls, for writes: notes and fees of mails already sent still find a way out
-RUN_READS = 6  # what an hour with changes reads at Xero; a quiet one reads three …
-RUN_CALLS = RUN_READS + 2  # … and a note or two is written
-MONTH_SPARED = 0.01  # of a month's reads: those of sign-ins and checks are not counted here
+DAILY_WRITE_RESERVE = 50  # of a day's calls, for writes: notes and fees of mails already sent still find a way out
+READS_PER_RUN = 6  # what an hour with changes reads at Xero; a quiet one reads three …
+CALLS_PER_RUN = READS_PER_RUN + 2  # … and a note or two is written
+MONTHLY_RESERVE_SHARE = 0.01  # of a month's reads: those of sign-ins and checks are not counted here
 _DAY = timedelta(days=1)
-_LEFT_HEADERS = {"x-daylimit-remaining": "day"}  # Xero; the minute is waited for by the transport
-_OF_ALL = ("app", "month")  # limits that hold for all of an app's companies together
+_REMAINING_HEADERS = {"x-daylimit-remaining": "day"}  # Xero; the minute is waited for by the transport
+_APP_WIDE_LIMITS = ("app", "month")  # limits that hold for all of an app's companies together
 
 
-class Spared(RateLimited):
+class BudgetExhausted(RateLimited):
     """A call that was not made, though the vendor may have allowed it; nothing left this machine."""
 
 
@@ -39,8 +39,8 @@ class _Limit:
     """A limit as the vendor last told of it; ``began_at`` is when its window began, as far as that is known."""
 
     used: int = 0
-    left: int | None = None
-    began_at: datetime | None = None
+    remaining: int | None = None
+    window_started_at: datetime | None = None
     blocked_until_at: datetime | None = None
 
 
@@ -54,25 +54,27 @@ class CallBudget:
         now: Callable[[], datetime],
         *,
         interval: timedelta = timedelta(hours=1),
-        reads_a_month: int | None = None,
+        monthly_read_limit: int | None = None,
     ) -> None:
         """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies."""
         self.connection_id = connection_id
         self.now = now
-        self.made: Counter[str] = Counter()
+        self.calls_made: Counter[str] = Counter()
         self._interval = interval
-        self._reads_a_month = reads_a_month
-        self.may_act: Callable[[], None] = lambda: None  # asked before every write and mail; raises where it may not
+        self._monthly_read_limit = monthly_read_limit
+        self.authorize_call: Callable[[], None] = lambda: (
+            None
+        )  # asked before every write and mail; raises where it may not
         self._limits = {
             row.limit_name: _Limit(row.used, row.remaining, row.window_started_at, row.blocked_until_at)
             for row in session.scalars(select(Budget).where(col(Budget.connection_id) == connection_id))
         }
-        self._share: int | None = None  # of the reads, this run's; once the vendor has told what is left
-        self._reads_before = self._used_this_month()
-        others = app_rows(session, connection_id)
-        self._blocked = [(row.limit_name, row.blocked_until_at) for row in others]
-        month = month_began(now())
-        self._reads_of_others = sum(
+        self._read_allowance: int | None = None  # of the reads, this run's; once the vendor has told what is left
+        self._month_reads_before_run = self._month_reads_used()
+        others = list_app_limits(session, connection_id)
+        self._app_blocks = [(row.limit_name, row.blocked_until_at) for row in others]
+        month = month_start(now())
+        self._month_reads_of_others = sum(
             row.used
             for row in others
             if row.limit_name == "month" and row.connection_id != connection_id and row.window_started_at == month
@@ -80,135 +82,142 @@ class CallBudget:
 
     def before(self, kind: str) -> None:
         """Refuse a call the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
-        if kind in {"write", "mail"}:
-            self.may_act()
-        if kind in {"token", "mail"}:
+        if kind in {"write", "email"}:
+            self.authorize_call()
+        if kind in {"token", "email"}:
             return
-        self._refuse_blocked()
+        self._check_blocks()
         day = self._limits.get("day")
-        if day is not None and day.left is not None and not self._is_over(day):
-            self._refuse_by_day(kind, day, day.left)
-        if kind == "read" and self._reads_a_month is not None:
-            self._refuse_by_month(self._reads_a_month)
+        if day is not None and day.remaining is not None and not self._has_expired(day):
+            self._check_day_limit(kind, day, day.remaining)
+        if kind == "read" and self._monthly_read_limit is not None:
+            self._check_month_limit(self._monthly_read_limit)
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
         """Count the call and note what its reply says is left."""
-        self.made[kind] += 1
+        self.calls_made[kind] += 1
         for name, value in headers.items():
-            limit = _LEFT_HEADERS.get(name.lower())
+            limit = _REMAINING_HEADERS.get(name.lower())
             if limit and value.strip().isdigit():
-                self._told(limit, int(value))
+                self._record_remaining(limit, int(value))
 
-    def refused(self, error: object) -> None:
+    def record_limit(self, error: object) -> None:
         """Remember a limit that the vendor says is reached, for the runs to come, of all its companies if it is so."""
-        if isinstance(error, Spared):
+        if isinstance(error, BudgetExhausted):
             return
-        if isinstance(error, RateLimited) and error.not_before_at and error.limit in {"day", *_OF_ALL}:
-            limit = self._limits.setdefault(error.limit, _Limit(began_at=self.now()))
-            limit.blocked_until_at = min(error.not_before_at, self.now() + 31 * _DAY)
+        if isinstance(error, RateLimited) and error.retry_at and error.limit in {"day", *_APP_WIDE_LIMITS}:
+            limit = self._limits.setdefault(error.limit, _Limit(window_started_at=self.now()))
+            limit.blocked_until_at = min(error.retry_at, self.now() + 31 * _DAY)
 
-    def turns_apart(self) -> timedelta | None:
+    def run_spacing(self) -> timedelta | None:
         """Give the time between runs where less is left than they would need; None where there is enough."""
         day = self._limits.get("day")
-        if day is None or day.left is None or self._is_over(day):
+        if day is None or day.remaining is None or self._has_expired(day):
             return None
-        affordable = max(day.left - DAY_RESERVE, 0) // RUN_READS  # notes can wait
-        return self._until_end(day) / (affordable + 1) if affordable < self._runs_left(day) else None
+        affordable = max(day.remaining - DAILY_WRITE_RESERVE, 0) // READS_PER_RUN  # notes can wait
+        return self._time_to_end(day) / (affordable + 1) if affordable < self._remaining_runs(day) else None
 
     def save(self, session: Session) -> None:
         """Store what was learned, in the caller's transaction."""
         month = self._limits.setdefault("month", _Limit())
-        month.used, month.began_at = self._reads_before + self.made["read"], month_began(self.now())
+        month.used, month.window_started_at = (
+            self._month_reads_before_run + self.calls_made["read"],
+            month_start(self.now()),
+        )
         for name, limit in self._limits.items():
             session.merge(
                 Budget(
                     connection_id=self.connection_id,
                     limit_name=name,
                     used=limit.used,
-                    remaining=limit.left,
-                    window_started_at=limit.began_at,
+                    remaining=limit.remaining,
+                    window_started_at=limit.window_started_at,
                     blocked_until_at=limit.blocked_until_at,
                 )
             )
 
-    def _told(self, name: str, left: int) -> None:
+    def _record_remaining(self, name: str, remaining: int) -> None:
         limit = self._limits.setdefault(name, _Limit())
-        if limit.left is None or left > limit.left or self._is_over(limit):
-            limit.began_at, limit.used = self.now(), 0
-        limit.used, limit.left = limit.used + 1, left
-        if self._share is None:
-            self._share = self.made["read"] - 1 + self._share_of(limit, left + 1)
+        if limit.remaining is None or remaining > limit.remaining or self._has_expired(limit):
+            limit.window_started_at, limit.used = self.now(), 0
+        limit.used, limit.remaining = limit.used + 1, remaining
+        if self._read_allowance is None:
+            self._read_allowance = self.calls_made["read"] - 1 + self._compute_read_allowance(limit, remaining + 1)
 
-    def _share_of(self, limit: _Limit, left: int) -> int:
-        rest = left - DAY_RESERVE
-        spare = rest - RUN_CALLS * self._runs_left(limit)
-        return RUN_READS + spare // 2 if spare > 0 else max(min(RUN_READS, rest), 0)
+    def _compute_read_allowance(self, limit: _Limit, remaining: int) -> int:
+        rest = remaining - DAILY_WRITE_RESERVE
+        spare = rest - CALLS_PER_RUN * self._remaining_runs(limit)
+        return READS_PER_RUN + spare // 2 if spare > 0 else max(min(READS_PER_RUN, rest), 0)
 
-    def _refuse_by_day(self, kind: str, day: _Limit, left: int) -> None:
-        if left <= (DAY_RESERVE if kind == "read" else 0):
-            message = f"only {left} of today's calls to this company are left; they are kept for notes already owed"
-            raise Spared(message, limit="day", not_before_at=self.now() + self._until_end(day))
-        if kind == "read" and self._share is not None and self.made["read"] >= self._share:
+    def _check_day_limit(self, kind: str, day: _Limit, remaining: int) -> None:
+        if remaining <= (DAILY_WRITE_RESERVE if kind == "read" else 0):
             message = (
-                f"this run has made its part ({self._share}) of the calls that are left to this company today;"
+                f"only {remaining} of today's calls to this company are left; they are kept for notes already owed"
+            )
+            raise BudgetExhausted(message, limit="day", retry_at=self.now() + self._time_to_end(day))
+        if kind == "read" and self._read_allowance is not None and self.calls_made["read"] >= self._read_allowance:
+            message = (
+                f"this run has made its part ({self._read_allowance}) of the calls that are left to this company today;"
                 " the next goes on"
             )
-            raise Spared(message, limit="day", not_before_at=self.now() + (self.turns_apart() or self._interval))
+            raise BudgetExhausted(message, limit="day", retry_at=self.now() + (self.run_spacing() or self._interval))
 
-    def _refuse_by_month(self, allowed: int) -> None:
-        used = self._reads_of_others + self._reads_before + self.made["read"]
-        if used >= allowed * (1 - MONTH_SPARED):
+    def _check_month_limit(self, allowed: int) -> None:
+        used = self._month_reads_of_others + self._month_reads_before_run + self.calls_made["read"]
+        if used >= allowed * (1 - MONTHLY_RESERVE_SHARE):
             message = f"{used:,} of this month's {allowed:,} reads are used; beyond them the ledger would refuse"
-            raise Spared(message, limit="month", not_before_at=_next_month(self.now()))
+            raise BudgetExhausted(message, limit="month", retry_at=_next_month_start(self.now()))
 
-    def _refuse_blocked(self) -> None:
+    def _check_blocks(self) -> None:
         own = [(name, limit.blocked_until_at) for name, limit in self._limits.items()]
-        for name, until in [*self._blocked, *own]:
+        for name, until in [*self._app_blocks, *own]:
             if until is not None and until > self.now():
-                message = f"the ledger's limit of calls ({name}) is reached; it is asked again from {moment(until)}"
-                raise Spared(message, limit=name, not_before_at=until)
+                message = (
+                    f"the ledger's limit of calls ({name}) is reached; it is asked again from {format_datetime(until)}"
+                )
+                raise BudgetExhausted(message, limit=name, retry_at=until)
 
-    def _is_over(self, limit: _Limit) -> bool:
+    def _has_expired(self, limit: _Limit) -> bool:
         """Tell whether a day has passed since its window began, or it began by a clock that was wrong."""
-        return limit.began_at is None or not timedelta(0) <= self.now() - limit.began_at < _DAY
+        return limit.window_started_at is None or not timedelta(0) <= self.now() - limit.window_started_at < _DAY
 
-    def _until_end(self, limit: _Limit) -> timedelta:
-        return (limit.began_at or self.now()) + _DAY - self.now()
+    def _time_to_end(self, limit: _Limit) -> timedelta:
+        return (limit.window_started_at or self.now()) + _DAY - self.now()
 
-    def _runs_left(self, limit: _Limit) -> int:
-        return ceil(self._until_end(limit) / self._interval)
+    def _remaining_runs(self, limit: _Limit) -> int:
+        return ceil(self._time_to_end(limit) / self._interval)
 
-    def _used_this_month(self) -> int:
+    def _month_reads_used(self) -> int:
         month = self._limits.get("month")
-        return month.used if month is not None and month.began_at == month_began(self.now()) else 0
+        return month.used if month is not None and month.window_started_at == month_start(self.now()) else 0
 
 
-def month_began(now: datetime) -> datetime:
+def month_start(now: datetime) -> datetime:
     """Give the first instant of the month."""
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
-def app_rows(session: Session, connection_id: int) -> list[Budget]:
+def list_app_limits(session: Session, connection_id: int) -> list[Budget]:
     """List what is known of the limits that a connection shares with all others of its ledger."""
     provider = select(col(Connection.provider)).where(col(Connection.id) == connection_id).scalar_subquery()
     query = (
         select(Budget)
         .join(Connection, col(Connection.id) == Budget.connection_id)
-        .where(col(Connection.provider) == provider, col(Budget.limit_name).in_(_OF_ALL))
+        .where(col(Connection.provider) == provider, col(Budget.limit_name).in_(_APP_WIDE_LIMITS))
     )
     return list(session.scalars(query))
 
 
-def reads_this_month(session: Session, now: datetime) -> dict[str, int]:
+def count_month_reads(session: Session, now: datetime) -> dict[str, int]:
     """Count the reads of this month by ledger: what QuickBooks meters for all companies of an app together."""
     query = (
         select(col(Connection.provider), func.sum(col(Budget.used)))
         .join(Connection, col(Connection.id) == Budget.connection_id)
-        .where(col(Budget.limit_name) == "month", col(Budget.window_started_at) == month_began(now))
+        .where(col(Budget.limit_name) == "month", col(Budget.window_started_at) == month_start(now))
         .group_by(col(Connection.provider))
     )
     return {provider: int(used) for provider, used in session.execute(query)}
 
 
-def _next_month(now: datetime) -> datetime:
-    return month_began(month_began(now) + timedelta(days=32))
+def _next_month_start(now: datetime) -> datetime:
+    return month_start(month_start(now) + timedelta(days=32))

@@ -26,10 +26,10 @@ from connector.commands import (
     tokens,
     users,
 )
-from connector.commands.terminal import Root
+from connector.commands.terminal import RootGroup
 
-app = typer.Typer(
-    cls=Root,
+cli = typer.Typer(
+    cls=RootGroup,
     name="duewell",
     help="Chases open invoices politely, exactly, and never wrongly. Data goes to stdout, everything else to stderr.",
     no_args_is_help=True,
@@ -38,8 +38,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
@@ -49,7 +49,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@cli.callback()
 def duewell(
     _shown: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
@@ -76,7 +76,7 @@ for module in (
     users,
     tokens,
 ):
-    module.add_to(app)
+    module.add_to(cli)
 
 
 def main() -> None:
@@ -84,7 +84,7 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end the command
-    app(prog_name="duewell")
+    cli(prog_name="duewell")
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ import migrations
 from connector.access.private_files import private_file, private_folder
 
 _BUSY_TIMEOUT_MS = 30_000
-_WRITING, _DURABLE, _LINE = "duewell_writing", "duewell_durable", "duewell_line"
+_WRITING, _DURABLE, _QUEUE = "duewell_writing", "duewell_durable", "duewell_write_queue"
 _PRAGMAS = (
     "journal_mode=WAL",
     "foreign_keys=ON",
@@ -61,7 +61,7 @@ def writing(engine: Engine, *, durable: bool = True) -> Iterator[Session]:
     whole and in order; a crash of the program undoes none.
     """
     options = {_WRITING: True, _DURABLE: durable}
-    line = engine.get_execution_options().get(_LINE)
+    line = engine.get_execution_options().get(_QUEUE)
     turn: AbstractContextManager[None] = line.turn() if line is not None else nullcontext()
     with turn, Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
         yield session
@@ -83,7 +83,7 @@ def schema_revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def knows_revision(revision: str) -> bool:
+def is_known_revision(revision: str) -> bool:
     """Tell whether a database at this revision is one that this duewell can bring up to date."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
@@ -116,7 +116,7 @@ def _run_alembic(connection: Connection) -> None:
         raise DatabaseError(message) from error
 
 
-class _Line:
+class _WriteQueue:
     """Where the writers of one process stand and wait for the one SQLite lets write, first come, first served.
 
     Left to SQLite they would sleep and try again, each by itself, and whoever happens to be awake is served: beside
@@ -124,27 +124,27 @@ class _Line:
     """
 
     def __init__(self) -> None:
-        self._guard = threading.RLock()  # one who is interrupted as he lets it go must not wait for himself
+        self._lock = threading.RLock()  # one who is interrupted as he lets it go must not wait for himself
         self._waiting: deque[threading.Event] = deque()  # the first one writes
-        self._mine = threading.local()
+        self._local = threading.local()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """Wait until those who came before are done; not longer than SQLite would, which then says that it is busy."""
-        if getattr(self._mine, "turn", False):  # nobody waits for himself
+        if getattr(self._local, "turn", False):  # nobody waits for himself
             yield
             return
         mine = threading.Event()
         try:
-            with self._guard:
+            with self._lock:
                 self._waiting.append(mine)
                 self._waiting[0].set()
             mine.wait(_BUSY_TIMEOUT_MS / 1000)
-            self._mine.turn = True
+            self._local.turn = True
             yield
         finally:  # also where somebody pressed Ctrl-C before it was his turn: nobody waits for who has gone
-            self._mine.turn = False
-            with self._guard:
+            self._local.turn = False
+            with self._lock:
                 if mine in self._waiting:
                     self._waiting.remove(mine)
                 if self._waiting:
@@ -160,7 +160,10 @@ def _open_sqlite(url: URL) -> Engine:
     private_file(path)  # SQLite gives -wal and -shm the same mode
     patient = {"timeout": _BUSY_TIMEOUT_MS / 1000}
     engine = create_engine(
-        url.set(database=str(path)), connect_args=patient, hide_parameters=True, execution_options={_LINE: _Line()}
+        url.set(database=str(path)),
+        connect_args=patient,
+        hide_parameters=True,
+        execution_options={_QUEUE: _WriteQueue()},
     )
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)

@@ -10,57 +10,57 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector import answers, effects, planning, policies_store, sync_log
-from connector.hour import Hour
-from connector.mirror.pages import customers_facts
+from connector.hour import RunContext
+from connector.mirror.pages import load_statements
 from connector.mirror.places import HolidayCalendar
 from connector.people import recorded, settling
-from connector.tables import Connection, CustomerSetting, InvoiceRow, InvoiceSetting, OutboxEntry, TakenStep
+from connector.tables import CompletedStep, Connection, CustomerSetting, InvoiceRow, InvoiceSetting, OutboxEntry
 from policies.decide import decide
-from policies.decisions import Decision, MakeTask, TellOwner
+from policies.decisions import CreateTask, CustomerDecision, NotifyOwner
 from policies.receivables import Statement
 
 # Window openings lie on quarter hours in every time zone there is: within one, the same facts give the same decisions.
 QUARTER_SECONDS = 900
 
 
-def decide_all(hour: Hour) -> None:
+def decide_all(ctx: RunContext) -> None:
     """Decide about every customer, unless not one fact has changed since the last time."""
-    with hour.reading() as session:
-        connection = hour.connection(session)
-        _policy, version = policies_store.current(session, hour.connection_id)
-        if _fingerprint(session, connection, version, hour.now()) == connection.decided_on and not hour.dry_run:
-            hour.tally["unchanged"] = 1
+    with ctx.reading() as session:
+        connection = ctx.connection(session)
+        _policy, version = policies_store.get_policy(session, ctx.connection_id)
+        if _fingerprint(session, connection, version, ctx.now()) == connection.decision_fingerprint and not ctx.dry_run:
+            ctx.tally["unchanged"] = 1
             return
-    hour.tell("deciding")
-    if not hour.dry_run:
-        with hour.writing() as session:
-            connection = hour.connection(session)
-            policy, _version = policies_store.current(session, hour.connection_id)
-            settling.settle(hour, session, connection, policy, hour.today(connection))
-    began_at = hour.now()
-    with hour.reading() as session:  # a large company takes seconds: nobody has to wait for the database meanwhile
-        newest = sync_log.newest_line(session)
-        in_force = policies_store.in_force(session, hour.connection_id)
-        decided = _decide(hour, session, hour.connection(session), in_force, None)
-    with hour.writing() as session:
-        connection = hour.connection(session)
-        planning.plan(hour, session, connection, decided, in_force.version, None)
+    ctx.on_progress("deciding")
+    if not ctx.dry_run:
+        with ctx.writing() as session:
+            connection = ctx.connection(session)
+            policy, _version = policies_store.get_policy(session, ctx.connection_id)
+            settling.finalise_agreements(ctx, session, connection, policy, ctx.today(connection))
+    began_at = ctx.now()
+    with ctx.reading() as session:  # a large company takes seconds: nobody has to wait for the database meanwhile
+        newest = sync_log.newest_line_id(session)
+        in_force = policies_store.get_active_policy(session, ctx.connection_id)
+        decided = _decide(ctx, session, ctx.connection(session), in_force, None)
+    with ctx.writing() as session:
+        connection = ctx.connection(session)
+        planning.plan_effects(ctx, session, connection, decided, in_force.version, None)
         # What was said meanwhile was not decided about: then the next run looks again, whatever the fingerprint.
-        missed = sync_log.told_since(session, newest, connection_id=hour.connection_id, run_id=hour.run_id)
-        known = "" if hour.dry_run or missed else _fingerprint(session, connection, in_force.version, began_at)
-        connection.decided_on = known
+        missed = sync_log.logged_since(session, newest, connection_id=ctx.connection_id, run_id=ctx.run_id)
+        known = "" if ctx.dry_run or missed else _fingerprint(session, connection, in_force.version, began_at)
+        connection.decision_fingerprint = known
 
 
-def decide_again(hour: Hour, session: Session, customer_ids: Collection[str]) -> None:
+def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str]) -> None:
     """Decide about a few customers whose invoices were just re-read, in the caller's transaction."""
-    connection = hour.connection(session)
-    hour.heard |= dict.fromkeys(customer_ids, sync_log.newest_line(session))
-    in_force = policies_store.in_force(session, hour.connection_id)
-    decided = _decide(hour, session, connection, in_force, customer_ids)
-    planning.plan(hour, session, connection, decided, in_force.version, customer_ids)
+    connection = ctx.connection(session)
+    ctx.last_seen_log_id |= dict.fromkeys(customer_ids, sync_log.newest_line_id(session))
+    in_force = policies_store.get_active_policy(session, ctx.connection_id)
+    decided = _decide(ctx, session, connection, in_force, customer_ids)
+    planning.plan_effects(ctx, session, connection, decided, in_force.version, customer_ids)
 
 
-def as_it_stands(hour: Hour, session: Session, entry_id: int) -> OutboxEntry | None:
+def refresh_entry(ctx: RunContext, session: Session, entry_id: int) -> OutboxEntry | None:
     """Give an entry as it is right now, in the transaction that is to mark it; ``None`` where it stands no more.
 
     Where something was said since its customer was decided about (a dispute, a promise, "no reminders"), he is decided
@@ -70,49 +70,57 @@ def as_it_stands(hour: Hour, session: Session, entry_id: int) -> OutboxEntry | N
     if entry is None or entry.kind not in {"mail", "late_fee"}:
         return entry
     customer = entry.customer_id
-    heard, about = hour.heard.get(customer, 0), {"connection_id": hour.connection_id, "run_id": hour.run_id}
-    if not sync_log.told_since(session, heard, customer_id=customer, **about):
+    last_seen_log_id, about = (
+        ctx.last_seen_log_id.get(customer, 0),
+        {"connection_id": ctx.connection_id, "run_id": ctx.run_id},
+    )
+    if not sync_log.logged_since(session, last_seen_log_id, customer_id=customer, **about):
         return entry
-    decide_again(hour, session, [customer])
+    decide_again(ctx, session, [customer])
     session.flush()
     return session.get(OutboxEntry, entry_id)
 
 
 def _decide(
-    hour: Hour,
+    ctx: RunContext,
     session: Session,
     connection: Connection,
-    in_force: policies_store.InForce,
+    in_force: policies_store.ActivePolicy,
     customer_ids: Collection[str] | None,
-) -> planning.Decided:
-    now, calendar = hour.now(), HolidayCalendar()
-    decided = planning.Decided()
-    known = recorded.answers_known(session, hour.connection_id, customer_ids)
+) -> planning.DecisionBatch:
+    now, calendar = ctx.now(), HolidayCalendar()
+    decided = planning.DecisionBatch()
+    known = recorded.load_signatures(session, ctx.connection_id, customer_ids)
 
     def unread(customer_id: str, error: Exception) -> None:
-        _set_aside(session, connection, decided, customer_id, error, hour.today(connection))
+        _skip_unreadable(session, connection, decided, customer_id, error, ctx.today(connection))
 
-    for statements in customers_facts(session, connection, now=now, customer_ids=customer_ids, unread=unread):
+    for statements in load_statements(session, connection, now=now, customer_ids=customer_ids, on_unreadable=unread):
         customer = statements[0].customer
-        policy, version = in_force.of(customer.id)
+        policy, version = in_force.for_customer(customer.id)
         try:
             decision = decide(statements, policy, now, calendar)
-            drafts = effects.drafts(hour.books, decision, statements)
+            drafts = effects.build_drafts(ctx.ledger_key, decision, statements)
         except Exception as error:  # noqa: BLE001 - one customer's odd facts must not stop the others
-            decided.odd.append(f"{customer.name}: {type(error).__name__}")  # its text may quote a record
+            decided.failures.append(f"{customer.name}: {type(error).__name__}")  # its text may quote a record
             decided.answers += [
-                (customer.id, answers.odd(invoice.id, error)) for s in statements for invoice in s.invoices
+                (customer.id, answers.failed_decision(invoice.id, error)) for s in statements for invoice in s.invoices
             ]
             continue
-        decided.followed[customer.id] = (version, decision.policy)
-        _gather(decided, decision, statements, drafts)
-        record = recorded.record(decision, statements, now, version, known)
+        decided.applied_policies[customer.id] = (version, decision.policy)
+        _collect(decided, decision, statements, drafts)
+        record = recorded.pack_decision(decision, statements, now, version, known)
         decided.records += [record] if record else []
     return decided
 
 
-def _set_aside(
-    session: Session, connection: Connection, decided: planning.Decided, customer_id: str, error: Exception, today: date
+def _skip_unreadable(
+    session: Session,
+    connection: Connection,
+    batch: planning.DecisionBatch,
+    customer_id: str,
+    error: Exception,
+    today: date,
 ) -> None:
     """Leave out a customer whose rows cannot be read: he gets nothing, a person gets a task, all others go on."""
     rows = InvoiceRow.__table__.c  # type: ignore[attr-defined]
@@ -120,22 +128,25 @@ def _set_aside(
         rows.connection_id == connection.id, rows.customer_id == customer_id, rows.is_open
     )
     invoices = tuple(session.scalars(query))
-    why = f"The rows of customer {customer_id} in the database cannot be read ({type(error).__name__})."
-    decided.odd.append(f"customer {customer_id}: {type(error).__name__}")
-    decided.answers += [(customer_id, answers.odd(invoice_id, error)) for invoice_id in invoices]
+    reason = f"The rows of customer {customer_id} in the database cannot be read ({type(error).__name__})."
+    batch.failures.append(f"customer {customer_id}: {type(error).__name__}")
+    batch.answers += [(customer_id, answers.failed_decision(invoice_id, error)) for invoice_id in invoices]
     more = " Nothing is sent to him; please report this."
-    decided.tasks.append(MakeTask(customer_id, None, "odd", invoices, today, f"{why}{more}"))
+    batch.tasks.append(CreateTask(customer_id, None, "unreadable_data", invoices, today, f"{reason}{more}"))
 
 
-def _gather(
-    decided: planning.Decided, decision: Decision, statements: Sequence[Statement], drafts: Sequence[effects.Draft]
+def _collect(
+    batch: planning.DecisionBatch,
+    decision: CustomerDecision,
+    statements: Sequence[Statement],
+    drafts: Sequence[effects.Draft],
 ) -> None:
     customer = statements[0].customer
-    decided.drafts += drafts
-    decided.names[customer.id] = customer.name
-    decided.told += [action for action in decision.actions if isinstance(action, TellOwner)]
-    decided.tasks += [action for action in decision.actions if isinstance(action, MakeTask)]
-    decided.answers += [(customer.id, answer) for answer in decision.answers]
+    batch.drafts += drafts
+    batch.customer_names[customer.id] = customer.name
+    batch.owner_alerts += [action for action in decision.actions if isinstance(action, NotifyOwner)]
+    batch.tasks += [action for action in decision.actions if isinstance(action, CreateTask)]
+    batch.answers += [(customer.id, answer) for answer in decision.invoice_decisions]
 
 
 def _fingerprint(session: Session, connection: Connection, version: int | None, now: datetime) -> str:
@@ -145,8 +156,8 @@ def _fingerprint(session: Session, connection: Connection, version: int | None, 
         session.execute(select(func.count(), func.max(col(table.set_at))).where(col(table.connection_id) == here)).one()
         for table in (CustomerSetting, InvoiceSetting)
     ]
-    deeds = session.execute(
-        select(func.count(), func.max(TakenStep.taken_at)).where(col(TakenStep.connection_id) == here)
+    past_actions = session.execute(
+        select(func.count(), func.max(CompletedStep.completed_at)).where(col(CompletedStep.connection_id) == here)
     ).one()
     states = session.execute(
         select(col(OutboxEntry.state), func.count())
@@ -154,5 +165,13 @@ def _fingerprint(session: Session, connection: Connection, version: int | None, 
         .group_by(col(OutboxEntry.state))
     ).all()
     quarter = int(now.timestamp()) // QUARTER_SECONDS
-    facts = (quarter, connection.mirror_version, connection.mode, version, said, deeds, sorted(map(tuple, states)))
+    facts = (
+        quarter,
+        connection.mirror_version,
+        connection.mode,
+        version,
+        said,
+        past_actions,
+        sorted(map(tuple, states)),
+    )
     return hashlib.sha256(repr(facts).encode()).hexdigest()[:32]

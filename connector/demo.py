@@ -16,19 +16,19 @@ import requests
 
 from connector import policies_store
 from connector.access.connections import begin_consent, finish_consent, set_mode
-from connector.access.sign_in import make_link
+from connector.access.sign_in import create_link
 from connector.access.users import add_user
 from connector.database import reading, writing
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.people import fees
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
 from connector.tables import Connection
 from providers.sandbox.server import Sandbox
 
-LIVE_FOR_DAYS = 11  # long enough for a warning, its seven days, and the fee that follows
-TOLD_EVERY_SECONDS = 4.0
-HOUR_UTC = 15  # working time from Berlin to New York
+DEMO_DAYS = 11  # long enough for a warning, its seven days, and the fee that follows
+PROGRESS_SECONDS = 4.0
+WORKDAY_HOUR_UTC = 15  # working time from Berlin to New York
 SATURDAY = 5
 # The make-believe companies agreed a late fee of one percent in their terms; everything else is the default timetable.
 POLICY = """
@@ -40,48 +40,53 @@ terms_agreed_on = 2024-01-01
 
 
 def run_demo(
-    *, port: int, once: bool, tell: Callable[[str], None], show: Callable[[str], None], ready: Callable[[str], None]
+    *,
+    port: int,
+    once: bool,
+    tell: Callable[[str], None],
+    print_line: Callable[[str], None],
+    on_ready: Callable[[str], None],
 ) -> int:
     """Run the demo and return the exit status. ``tell`` gets progress, ``show`` the story, ``ready`` its address."""
     with ExitStack() as stack:
-        today = last_working_moment(datetime.now(UTC))
-        sandbox = Sandbox(now=today - timedelta(days=LIVE_FOR_DAYS))
+        today = last_weekday_afternoon(datetime.now(UTC))
+        sandbox = Sandbox(now=today - timedelta(days=DEMO_DAYS))
         sandbox.xero.limits.minute = 0  # its clock stands while a run is under way: a minute would never end
         vendors = stack.enter_context(sandbox.serve())
-        home = stack.enter_context(_home())
-        installation = stack.enter_context(demo_installation(sandbox, vendors, home, port))
+        home = stack.enter_context(_temporary_home())
+        app = stack.enter_context(open_demo_app(sandbox, vendors, home, port))
         tell(f"Xero, QuickBooks Online and SendGrid, make-believe, listen on {vendors}")
         tell(f"this demo's own database: {home / 'duewell.db'} (removed when it ends)")
-        connections = connect_both(installation, tell)
+        connections = connect_companies(app, tell)
         for connection in connections:
             tell(f"{connection.name}: first pull of all its books, in mode observe; then live")
-            run_connection(installation, connection.id or 0, tell=_now_and_then(tell, connection.name))
-            set_mode(installation, connection.id or 0, "live", by="the demo")
-        results = live_until(installation, sandbox, connections, today, tell)
+            run_connection(app, connection.id or 0, on_progress=_throttle(tell, connection.name))
+            set_mode(app, connection.id or 0, "live", by="the demo")
+        results = simulate_days(app, sandbox, connections, today, tell)
         for result in results:
-            show("")
-            for line in result.story:
-                show(line)
-        _show_sums(installation, sandbox, show)
+            print_line("")
+            for line in result.report:
+                print_line(line)
+        _print_totals(app, sandbox, print_line)
         if once:
             tell("To look around in it yourself, in the browser: duewell demo (here: .venv/bin/duewell demo)")
         else:
-            tell(f"Every mail, as its receiver sees it: {vendors}/mails")
+            tell(f"Every mail, as its receiver sees it: {vendors}/emails")
             sandbox.clock.run()  # from here on time passes
-            _serve(installation, port, ready)
+            _serve_demo(app, port, on_ready)
         return 0 if all(result.outcome in {"ok", "later"} for result in results) else 1
 
 
-def last_working_moment(now: datetime) -> datetime:
+def last_weekday_afternoon(now: datetime) -> datetime:
     """Find the latest weekday afternoon that is not in the future: offices are open where the customers are."""
-    moment = now.replace(hour=HOUR_UTC, minute=0, second=0, microsecond=0)
+    moment = now.replace(hour=WORKDAY_HOUR_UTC, minute=0, second=0, microsecond=0)
     while moment > now or moment.weekday() >= SATURDAY:
         moment -= timedelta(days=1)
     return moment
 
 
 @contextmanager
-def _home() -> Iterator[Path]:
+def _temporary_home() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="duewell-demo-"))
     try:
         yield folder
@@ -90,33 +95,33 @@ def _home() -> Iterator[Path]:
 
 
 @contextmanager
-def demo_installation(sandbox: Sandbox, vendors: str, home: Path, port: int) -> Iterator[Installation]:
+def open_demo_app(sandbox: Sandbox, sandbox_url: str, home: Path, port: int) -> Iterator[AppContext]:
     """Open an installation whose vendors are the make-believe ones, with the demo's policy."""
-    own = {name.lower(): value for name, value in sandbox.settings(vendors).items()}
+    own = {name.lower(): value for name, value in sandbox.settings(sandbox_url).items()}
     own |= {"duewell_home": str(home), "duewell_database_url": f"sqlite:///{home}/duewell.db"}
     own |= {"duewell_base_url": f"http://localhost:{port}", "duewell_secret_keys": ""}
-    installation = open_installation(load_settings(**own), now=sandbox.clock.now)
+    app = open_app(load_settings(**own), now=sandbox.clock.now)
     try:
-        with writing(installation.engine) as session:
-            policies_store.set_policy(session, POLICY, by="the demo", at=installation.now())
-        yield installation
+        with writing(app.engine) as session:
+            policies_store.set_policy(session, POLICY, by="the demo", at=app.now())
+        yield app
     finally:
-        installation.close()
+        app.close()
 
 
-def connect_both(installation: Installation, tell: Callable[[str], None]) -> list[Connection]:
+def connect_companies(app: AppContext, tell: Callable[[str], None]) -> list[Connection]:
     """Connect a company on each ledger, consenting as a person would."""
     made: list[Connection] = []
     for name in ("xero", "quickbooks"):
-        request = begin_consent(installation, name)
+        request = begin_consent(app, name)
         reply = requests.get(f"{request.url}&sandbox_allow=1", allow_redirects=False, timeout=10)
-        made += finish_consent(installation, name, urljoin(request.url, reply.headers["Location"]))
+        made += finish_consent(app, name, urljoin(request.url, reply.headers["Location"]))
         tell(f"connected {name}: " + ", ".join(each.name for each in made if each.provider == name))
     return made
 
 
-def live_until(
-    installation: Installation,
+def simulate_days(
+    app: AppContext,
     sandbox: Sandbox,
     connections: list[Connection],
     today: datetime,
@@ -126,52 +131,50 @@ def live_until(
     results: list[RunResult] = []
     while sandbox.clock.now() < today:
         sandbox.clock.advance(timedelta(days=1))
-        results = [
-            run_connection(installation, each.id or 0, tell=_now_and_then(tell, each.name)) for each in connections
-        ]
-        did = "; ".join(f"{result.name}: {_did(result)}" for result in results)
+        results = [run_connection(app, each.id or 0, on_progress=_throttle(tell, each.name)) for each in connections]
+        did = "; ".join(f"{result.name}: {_summarise_run(result)}" for result in results)
         tell(f"{sandbox.clock.now():%a %d %b}  {did}")
     return results
 
 
-def _now_and_then(tell: Callable[[str], None], name: str) -> Callable[[str], None]:
+def _throttle(tell: Callable[[str], None], name: str) -> Callable[[str], None]:
     """Tell what a long run is at, a line every few seconds."""
     told_at = time.monotonic()
 
     def seldom(text: str) -> None:
         nonlocal told_at
-        if time.monotonic() - told_at > TOLD_EVERY_SECONDS:
+        if time.monotonic() - told_at > PROGRESS_SECONDS:
             told_at = time.monotonic()
             tell(f"            {name}: {text} …")
 
     return seldom
 
 
-def _did(result: RunResult) -> str:
-    words = {"mailed": "mail", "charged": "late fee", "noted": "note", "tasks": "task", "doubts": "doubt"}
-    counts = ((result.numbers.get(name, 0), word) for name, word in words.items())
+def _summarise_run(result: RunResult) -> str:
+    words = {"emailed": "mail", "charged": "late fee", "noted": "note", "tasks": "task", "unconfirmed": "doubt"}
+    counts = ((result.counts.get(name, 0), word) for name, word in words.items())
     done = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
-    return (", ".join(done) or "quiet") + ("" if result.outcome == "ok" else f" ({result.outcome}: {result.why})")
+    return (", ".join(done) or "quiet") + ("" if result.outcome == "ok" else f" ({result.outcome}: {result.reason})")
 
 
-def _show_sums(installation: Installation, sandbox: Sandbox, show: Callable[[str], None]) -> None:
-    with reading(installation.engine) as session:
-        posted = [fee for fee in fees.listing(session) if fee["state"] == "posted"]
-    show("")
-    show(
-        f"In {LIVE_FOR_DAYS} days: {len(sandbox.sendgrid.mails())} mails, and {len(posted)} late fees, each of them"
+def _print_totals(app: AppContext, sandbox: Sandbox, print_line: Callable[[str], None]) -> None:
+    with reading(app.engine) as session:
+        posted = [fee for fee in fees.find_fees(session) if fee["state"] == "posted"]
+    print_line("")
+    print_line(
+        f"In {DEMO_DAYS} days: {len(sandbox.sendgrid.emails())} mails, and {len(posted)} late fees, each of them"
         " agreed in the terms and announced in a mail at least a week before. The newest:"
     )
     for fee in posted[:3]:
-        show(f"  {fee['number']}: {fee['amount']} {fee['currency']} for {fee['invoice']} ({fee['customer']})")
+        print_line(f"  {fee['number']}: {fee['amount']} {fee['currency']} for {fee['invoice']} ({fee['customer']})")
 
 
-def _serve(installation: Installation, port: int, ready: Callable[[str], None]) -> None:
+def _serve_demo(app: AppContext, port: int, on_ready: Callable[[str], None]) -> None:
     from connector.serve import serve  # noqa: PLC0415 - only the demo that stays open needs the web app
 
-    with writing(installation.engine) as session:
-        at = installation.now()
+    with writing(app.engine) as session:
+        at = app.now()
         you = add_user(session, "you@demo.example", "owner", name="You", by="the demo", at=at)
-        link = make_link(session, you, at, enters=True)
-    threading.Timer(1.0, ready, [f"http://localhost:{port}/welcome/{link}"]).start()
-    serve(installation, "127.0.0.1", port)
+        link = create_link(session, you, at, signs_in_directly=True)
+    threading.Timer(1.0, on_ready, [f"http://localhost:{port}/welcome/{link}"]).start()
+    serve(app, "127.0.0.1", port)

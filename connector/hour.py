@@ -15,62 +15,66 @@ from sqlmodel import Session
 from connector import outbox, sync_log
 from connector.budget import CallBudget
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.lease import Lease
 from connector.tables import Connection, OutboxEntry
-from providers.errors import TryLater
+from providers.errors import TransientError
 from providers.ledger import Ledger
 from providers.mailer import Mailer
 
 
-def silent(_text: str) -> None:
+def ignore_progress(_text: str) -> None:
     """Tell nobody."""
 
 
 @dataclass(slots=True)
-class Hour:
+class RunContext:
     """One run of one connection, under way."""
 
-    installation: Installation
+    app: AppContext
     lease: Lease
     connection_id: int
     run_id: int
-    books: str  # names the company for good: provider and its own id there
+    ledger_key: str  # names the company for good: provider and its own id there
     ledger: Ledger
     mailer: Mailer | None
-    calls: CallBudget
+    budget: CallBudget
     started_at: datetime
     dry_run: bool = False
-    tell: Callable[[str], None] = silent
-    progress: Callable[[int, int | None], None] | None = None
-    leaving: int | None = None  # the outbox entry whose calls are being made
-    lost_time: tuple[datetime, datetime] | None = None  # from backup to restore, if the database was put back
+    on_progress: Callable[[str], None] = ignore_progress
+    on_records_read: Callable[[int, int | None], None] | None = None
+    dispatching_id: int | None = None  # the outbox entry whose calls are being made
+    restore_gap: tuple[datetime, datetime] | None = None  # from backup to restore, if the database was put back
     not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
     tally: Counter[str] = field(default_factory=Counter)
-    setbacks: Counter[str] = field(default_factory=Counter)  # by kind of effect: calls in a row that came to nothing
-    heard: dict[str, int] = field(default_factory=dict)  # the log's newest line when a customer was last decided about
-    later: list[str] = field(default_factory=list)  # put off by a vendor: the next run goes on
-    person: list[str] = field(default_factory=list)  # what only a person can mend
-    failed: list[str] = field(default_factory=list)  # what went wrong in ourselves
+    consecutive_failures: Counter[str] = field(
+        default_factory=Counter
+    )  # by kind of effect: calls in a row that came to nothing
+    last_seen_log_id: dict[str, int] = field(
+        default_factory=dict
+    )  # the log's newest line when a customer was last decided about
+    deferred: list[str] = field(default_factory=list)  # put off by a vendor: the next run goes on
+    action_required: list[str] = field(default_factory=list)  # what only a person can mend
+    failures: list[str] = field(default_factory=list)  # what went wrong in ourselves
 
     def now(self) -> datetime:
         """Give the present instant."""
-        return self.installation.now()
+        return self.app.now()
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[Session]:
         """Open a transaction that only the lease's owner can commit; pages of the books need not be ``durable``."""
-        with writing(self.installation.engine, durable=durable) as session:
+        with writing(self.app.engine, durable=durable) as session:
             self.lease.renew(session)
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """Open a session that only looks."""
-        with reading(self.installation.engine) as session:
+        with reading(self.app.engine) as session:
             yield session
 
-    def may_act(self) -> None:
+    def authorize_call(self) -> None:
         """Ask, before every call that changes something, whether it may still be made.
 
         Such a call may come long after the intent that was marked: a fee is looked for, its account and item are made,
@@ -79,19 +83,19 @@ class Hour:
         """
         with self.reading() as session:
             self.lease.check(session)
-            entry = session.get(OutboxEntry, self.leaving) if self.leaving is not None else None
-            if entry is not None and not outbox.is_allowed(self.connection(session), entry):
+            entry = session.get(OutboxEntry, self.dispatching_id) if self.dispatching_id is not None else None
+            if entry is not None and not outbox.is_permitted(self.connection(session), entry):
                 message = "The company was paused or switched just before this; nothing left"
-                raise TryLater(message)
+                raise TransientError(message)
 
     @contextmanager
-    def leaves(self, entry_id: int) -> Iterator[None]:
+    def dispatching(self, entry_id: int) -> Iterator[None]:
         """Make an entry's calls: each that changes something asks first whether the entry may still leave."""
-        self.leaving = entry_id
+        self.dispatching_id = entry_id
         try:
             yield
         finally:
-            self.leaving = None
+            self.dispatching_id = None
 
     def connection(self, session: Session) -> Connection:
         """Read this run's connection afresh: a person may have paused it meanwhile."""
@@ -112,8 +116,8 @@ class Hour:
         facts: dict[str, Any] | None = None,
     ) -> None:
         """Write a line of this run's story."""
-        self.log_all(session, [sync_log.Line(kind, text, customer_id, invoice_id, facts)])
+        self.log_all(session, [sync_log.LogLine(kind, text, customer_id, invoice_id, facts)])
 
-    def log_all(self, session: Session, lines: Iterable[sync_log.Line]) -> None:
+    def log_all(self, session: Session, lines: Iterable[sync_log.LogLine]) -> None:
         """Write many lines of this run's story at once."""
         sync_log.write_all(session, lines, at=self.now(), connection_id=self.connection_id, run_id=self.run_id)

@@ -14,8 +14,8 @@ import providers
 from connector.access.keyring import Keyring
 from connector.database import DatabaseError, open_engine, schema_revision, upgrade
 from connector.settings import Settings
-from providers.errors import TryLater
-from providers.ledger import Calls, LedgerProvider
+from providers.errors import TransientError
+from providers.ledger import CallObserver, LedgerProvider
 from providers.mailer import Mailer
 
 
@@ -25,7 +25,7 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Installation:
+class AppContext:
     """Settings, database, keys, clock and vendors of one duewell.
 
     ``stop`` is set when the program was asked to end: the call under way comes to its end, no new one leaves.
@@ -38,26 +38,26 @@ class Installation:
     providers: dict[str, LedgerProvider]
     stop: threading.Event = field(default_factory=threading.Event)
 
-    def stopping(self) -> bool:
+    def is_stopping(self) -> bool:
         """Tell whether the program was asked to end."""
         return self.stop.is_set()
 
-    def mailer(self, calls: Calls | None = None) -> Mailer | None:
+    def mailer(self, calls: CallObserver | None = None) -> Mailer | None:
         """Make the mailer the settings choose (SendGrid, else SMTP, else a folder of .eml files), or None."""
         name = mailer_name(self.settings)
-        counted = self.watched(_OfMail(calls or Uncounted()))
-        return providers.find_mailer(name, self.settings, counted) if name else None
+        counted = self.stop_aware(_EmailCalls(calls or UncountedCalls()))
+        return providers.build_mailer(name, self.settings, counted) if name else None
 
-    def watched(self, calls: Calls) -> Calls:
+    def stop_aware(self, calls: CallObserver) -> CallObserver:
         """Wrap ``calls`` so that no new call leaves once ``stop`` is set."""
-        return _Watched(calls, self.stop)
+        return _StopAwareCalls(calls, self.stop)
 
     def close(self) -> None:
         """Let go of the database."""
         self.engine.dispose()
 
 
-def open_installation(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> Installation:
+def open_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> AppContext:
     """Open database and keys. The embedded SQLite is upgraded by itself; a server waits for `duewell db upgrade`."""
     engine = open_engine(settings.duewell_database_url)
     if engine.dialect.name == "sqlite":
@@ -65,8 +65,8 @@ def open_installation(settings: Settings, *, now: Callable[[], datetime] = utc_n
     elif schema_revision(engine) != migrations.HEAD:
         message = "the database is not at the state this duewell needs; bring it there with: duewell db upgrade"
         raise DatabaseError(message)
-    ledgers = {name: providers.find(name) for name in providers.names()}
-    return Installation(settings, engine, Keyring.from_settings(settings), now, ledgers)
+    ledgers = {name: providers.get_ledger_provider(name) for name in providers.list_ledger_names()}
+    return AppContext(settings, engine, Keyring.from_settings(settings), now, ledgers)
 
 
 def mailer_name(settings: Settings) -> str:
@@ -75,7 +75,7 @@ def mailer_name(settings: Settings) -> str:
     return next((name for name, value in chosen if value), "")
 
 
-class Uncounted:
+class UncountedCalls:
     """Calls nobody keeps a budget of: sign-in, revocation, checks."""
 
     def before(self, kind: str) -> None:
@@ -85,28 +85,28 @@ class Uncounted:
         """Forget what came back."""
 
 
-class _OfMail:
+class _EmailCalls:
     """Keeps the mail system's calls apart: its reads are none of the ledger's, whose limits they must not use up."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: CallObserver) -> None:
         self._calls = calls
 
     def before(self, kind: str) -> None:
-        self._calls.before("mail")
+        self._calls.before("email")
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
-        self._calls.after("mail" if kind == "mail" else "mail_read", status, headers)
+        self._calls.after("email" if kind == "email" else "email_read", status, headers)
 
 
-class _Watched:
-    def __init__(self, calls: Calls, stop: threading.Event) -> None:
+class _StopAwareCalls:
+    def __init__(self, calls: CallObserver, stop: threading.Event) -> None:
         self._calls = calls
         self._stop = stop
 
     def before(self, kind: str) -> None:
         if self._stop.is_set():
             message = "duewell is stopping; this is done at the next run"
-            raise TryLater(message)
+            raise TransientError(message)
         self._calls.before(kind)
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:

@@ -13,113 +13,118 @@ from typing import Any
 from sqlmodel import Session
 
 from connector import outbox
-from connector.hour import Hour
+from connector.hour import RunContext
 from connector.tables import OutboxEntry
-from providers.errors import RateLimited, Reconnect, TryLater, Unknown
+from providers.errors import AuthorizationExpired, OutcomeUnknown, RateLimited, TransientError
 
-SETBACKS_MAX = 3  # in a row, of one kind
-WAIT_MAX = timedelta(days=1)  # a clock that jumped must not put an effect off for a year
+CONSECUTIVE_FAILURES_MAX = 3  # in a row, of one kind
+MAX_DEFERRAL = timedelta(days=1)  # a clock that jumped must not put an effect off for a year
 
-_DONE_WORDS = {
-    "mail": ("mailed", "Mailed"),
-    "owner_mail": ("told_owner", "Told the owner"),
+_DONE_LABELS = {
+    "mail": ("emailed", "Mailed"),
+    "owner_mail": ("owner_notified", "Told the owner"),
     "note": ("noted", "Noted in the ledger"),
     "late_fee": ("charged", "Charged"),
     "waive_fee": ("waived", "Waived"),
 }
 
 
-class LaneClosed(Exception):
+class CircuitOpen(Exception):
     """No more effects of this kind in this run: the vendor put us off, or a person must mend something."""
 
 
-def settle(hour: Hour, entry_id: int, how: Callable[[Session, OutboxEntry], None]) -> None:
+def update_entry(ctx: RunContext, entry_id: int, change: Callable[[Session, OutboxEntry], None]) -> None:
     """Record an entry's end in one transaction of the lease's owner."""
-    with hour.writing() as session:
-        how(session, session.get_one(OutboxEntry, entry_id))
+    with ctx.writing() as session:
+        change(session, session.get_one(OutboxEntry, entry_id))
 
 
-def done(hour: Hour, entry_id: int, reference: str, answer: str) -> None:
+def record_done(ctx: RunContext, entry_id: int, reference: str, detail: str) -> None:
     """Record that it happened; the notes it owes are planned in the same commit."""
 
     def how(session: Session, entry: OutboxEntry) -> None:
-        kind, word = _DONE_WORDS[entry.kind]
-        outbox.mark_done(session, entry, at=hour.now(), reference=reference, answer=answer)
-        hour.tally[kind] += 1
-        hour.setbacks[entry.kind] = 0
-        hour.log(session, kind, f"{word}: {entry.why} {answer}.", **about(entry))
+        kind, word = _DONE_LABELS[entry.kind]
+        outbox.mark_done(session, entry, at=ctx.now(), reference=reference, detail=detail)
+        ctx.tally[kind] += 1
+        ctx.consecutive_failures[entry.kind] = 0
+        ctx.log(session, kind, f"{word}: {entry.reason} {detail}.", **log_fields(entry))
 
-    settle(hour, entry_id, how)
+    update_entry(ctx, entry_id, how)
 
 
-def refused(hour: Hour, entry_id: int, answer: str) -> None:
+def record_rejection(ctx: RunContext, entry_id: int, detail: str) -> None:
     """Record that it was refused for good, and give a person the task to look at it."""
 
     def how(session: Session, entry: OutboxEntry) -> None:
-        outbox.mark_refused(session, entry, at=hour.now(), answer=answer)
-        hour.tally["refused"] += 1
-        hour.log(session, "refused", f"Refused, not done: {answer}", **about(entry))
-        outbox.ask_person(session, entry, at=hour.now(), on=hour.today(hour.connection(session)), why=answer)
+        outbox.mark_rejected(session, entry, at=ctx.now(), detail=detail)
+        ctx.tally["refused"] += 1
+        ctx.log(session, "refused", f"Refused, not done: {detail}", **log_fields(entry))
+        outbox.create_rejection_task(session, entry, at=ctx.now(), on=ctx.today(ctx.connection(session)), reason=detail)
 
-    settle(hour, entry_id, how)
+    update_entry(ctx, entry_id, how)
 
 
-def doubt(hour: Hour, entry_id: int, answer: str) -> None:
+def record_unconfirmed(ctx: RunContext, entry_id: int, detail: str) -> None:
     """Record that nobody knows; it is not tried again by itself."""
 
     def how(session: Session, entry: OutboxEntry) -> None:
-        outbox.mark_doubt(entry, at=hour.now(), answer=answer)
-        hour.tally["doubts"] += 1
-        text = f"It is not known whether this happened, and it is not tried again by itself: {entry.why} {answer}"
-        hour.log(session, "doubt", text, **about(entry))
+        outbox.mark_unconfirmed(entry, at=ctx.now(), detail=detail)
+        ctx.tally["unconfirmed"] += 1
+        text = f"It is not known whether this happened, and it is not tried again by itself: {entry.reason} {detail}"
+        ctx.log(session, "unconfirmed", text, **log_fields(entry))
 
-    settle(hour, entry_id, how)
+    update_entry(ctx, entry_id, how)
 
 
-def put_off(hour: Hour, entry_id: int, kind: str, error: Reconnect | TryLater) -> None:
+def defer(ctx: RunContext, entry_id: int, kind: str, error: AuthorizationExpired | TransientError) -> None:
     """Take back an intent of which nothing has left; close the lane where the others would fare no better."""
     until = getattr(error, "not_before_at", None)
     if until is not None:
-        until = min(until, hour.now() + WAIT_MAX)
-    settle(
-        hour,
+        until = min(until, ctx.now() + MAX_DEFERRAL)
+    update_entry(
+        ctx,
         entry_id,
-        lambda session, entry: outbox.mark_planned(session, entry, answer=str(error), leaves_from_at=until),
+        lambda session, entry: outbox.mark_planned(session, entry, detail=str(error), send_after=until),
     )
-    wait(hour, kind, error)
+    record_deferral(ctx, kind, error)
 
 
-def wait(hour: Hour, kind: str, error: Reconnect | TryLater | Unknown) -> None:
+def record_deferral(ctx: RunContext, kind: str, error: AuthorizationExpired | TransientError | OutcomeUnknown) -> None:
     """Tell the run why an effect did not come about now, and close its lane if that holds for the others too."""
     reason = str(error)
-    reasons = hour.person if isinstance(error, Reconnect) else hour.later
+    reasons = ctx.action_required if isinstance(error, AuthorizationExpired) else ctx.deferred
     if reason not in reasons:
         reasons.append(reason)
     if kind not in {"mail", "owner_mail"}:
-        hour.calls.refused(error)
-    hour.setbacks[kind] += 1
-    if isinstance(error, (Reconnect, RateLimited)) or hour.setbacks[kind] >= SETBACKS_MAX:
-        raise LaneClosed(reason) from error
+        ctx.budget.record_limit(error)
+    ctx.consecutive_failures[kind] += 1
+    if (
+        isinstance(error, (AuthorizationExpired, RateLimited))
+        or ctx.consecutive_failures[kind] >= CONSECUTIVE_FAILURES_MAX
+    ):
+        raise CircuitOpen(reason) from error
 
 
-def odd(hour: Hour, entry_id: int, error: Exception) -> None:
+def record_fault(ctx: RunContext, entry_id: int, error: Exception) -> None:
     """Put an entry aside that breaks our own code: the others go on, and the run says that it failed.
 
     A mail that was being sent is in doubt; a write into the ledger is looked for by the next run; else nothing changes.
     """
-    why = f"{type(error).__name__} at outbox entry {entry_id}; please report this"
+    reason = f"{type(error).__name__} at outbox entry {entry_id}; please report this"
 
     def how(session: Session, entry: OutboxEntry) -> None:
         if entry.state == "calling" and entry.kind in {"mail", "owner_mail"}:
-            outbox.mark_doubt(entry, at=hour.now(), answer=why)
-            hour.tally["doubts"] += 1
-        hour.log(session, "odd", f"Not done, because of a fault of duewell: {entry.why} {why}", **about(entry))
+            outbox.mark_unconfirmed(entry, at=ctx.now(), detail=reason)
+            ctx.tally["unconfirmed"] += 1
+        ctx.log(
+            session, "error", f"Not done, because of a fault of duewell: {entry.reason} {reason}", **log_fields(entry)
+        )
 
-    settle(hour, entry_id, how)
-    hour.failed.append(f"A fault of duewell: {why}.")
+    update_entry(ctx, entry_id, how)
+    ctx.failures.append(f"A fault of duewell: {reason}.")
 
 
-def about(entry: OutboxEntry) -> dict[str, Any]:
+def log_fields(entry: OutboxEntry) -> dict[str, Any]:
     """Give the log's columns for an entry."""
     facts = {"entry": entry.id, "key": entry.key, "kind": entry.kind, "attempt": entry.attempts}
     return {"customer_id": entry.customer_id, "invoice_id": entry.invoice_id, "facts": facts}

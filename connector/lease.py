@@ -22,19 +22,19 @@ from sqlalchemy import CursorResult, or_, select, update
 from sqlmodel import Session, col
 
 from connector.database import writing
-from connector.installation import Installation
-from connector.mirror.places import has_come
+from connector.installation import AppContext
+from connector.mirror.places import is_reached
 from connector.tables import Connection
 
-LEASE = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
+LEASE_DURATION = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
 
 
-CLOCKS_DIFFER = timedelta(minutes=5)
-EASTMOST = timedelta(hours=14)  # so far ahead of UTC a day begins first
-TURN_MAX = timedelta(days=8)  # longer than any interval: a turn further off was set by a clock that was wrong
+CLOCK_SKEW = timedelta(minutes=5)
+MAX_UTC_OFFSET = timedelta(hours=14)  # so far ahead of UTC a day begins first
+MAX_RUN_DELAY = timedelta(days=8)  # longer than any interval: a turn further off was set by a clock that was wrong
 
 
-class Busy(Exception):
+class RunInProgress(Exception):
     """Another run of this connection is under way."""
 
 
@@ -46,7 +46,7 @@ class LeaseLost(Exception):
 class Lease:
     """The right to run one connection; ``fence`` grows by one with every owner."""
 
-    installation: Installation
+    app: AppContext
     connection_id: int
     fence: int
 
@@ -55,31 +55,31 @@ class Lease:
         result = session.execute(
             update(Connection)
             .where(col(Connection.id) == self.connection_id, col(Connection.fence) == self.fence)
-            .values(lease_until_at=self.installation.now() + LEASE)
+            .values(lease_until_at=self.app.now() + LEASE_DURATION)
         )
         if cast("CursorResult[Any]", result).rowcount != 1:
-            raise LeaseLost(_taken(self.connection_id))
+            raise LeaseLost(_lease_lost_message(self.connection_id))
 
     def check(self, session: Session) -> None:
         """Raise ``LeaseLost`` if another machine has taken over."""
         fence = session.scalars(select(col(Connection.fence)).where(col(Connection.id) == self.connection_id)).one()
         if fence != self.fence:
-            raise LeaseLost(_taken(self.connection_id))
+            raise LeaseLost(_lease_lost_message(self.connection_id))
 
 
 @contextmanager
-def hold(installation: Installation, connection_id: int) -> Iterator[Lease]:
+def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
     """Hold the connection for one run. Raises ``Busy`` at once if another run has it."""
-    folder = installation.settings.duewell_home / "locks"
+    folder = app.settings.duewell_home / "locks"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(folder / f"run-{connection_id}.lock", mode=0o600)
     try:
         lock.acquire(blocking=False)
     except Timeout as taken:
         message = f"a run of connection {connection_id} is under way"
-        raise Busy(message) from taken
+        raise RunInProgress(message) from taken
     try:
-        lease = _claim(installation, connection_id)
+        lease = _claim(app, connection_id)
         try:
             yield lease
         finally:
@@ -88,7 +88,7 @@ def hold(installation: Installation, connection_id: int) -> Iterator[Lease]:
         lock.release()
 
 
-def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
+def list_due(session: Session, now: datetime, limit: int) -> list[int]:
     """List connections whose hour has come and which nobody runs, the longest waiting first.
 
     Only a list: the run itself claims its connection, so two workers that read the same list do not run it twice.
@@ -96,45 +96,45 @@ def claim_due(session: Session, now: datetime, limit: int) -> list[int]:
     rows = session.execute(
         select(
             col(Connection.id),
-            col(Connection.paused_why),
+            col(Connection.pause_reason),
             col(Connection.paused_until_on),
             col(Connection.time_zone),
         )
         .where(
-            or_(col(Connection.paused_why) == "", col(Connection.paused_until_on) <= (now + EASTMOST).date()),
+            or_(col(Connection.pause_reason) == "", col(Connection.paused_until_on) <= (now + MAX_UTC_OFFSET).date()),
             col(Connection.health) != "disconnected",
             or_(
                 col(Connection.next_run_at).is_(None),
                 col(Connection.next_run_at) <= now,
-                col(Connection.next_run_at) > now + TURN_MAX,
+                col(Connection.next_run_at) > now + MAX_RUN_DELAY,
             ),
             or_(
                 col(Connection.lease_until_at).is_(None),
                 col(Connection.lease_until_at) < now,
-                col(Connection.lease_until_at) > now + LEASE + CLOCKS_DIFFER,
+                col(Connection.lease_until_at) > now + LEASE_DURATION + CLOCK_SKEW,
             ),
         )
         .order_by(col(Connection.next_run_at))
     )
-    due = (row.id for row in rows if not row.paused_why or has_come(row.paused_until_on, row.time_zone, now))
+    due = (row.id for row in rows if not row.pause_reason or is_reached(row.paused_until_on, row.time_zone, now))
     return list(islice(due, limit))
 
 
-def next_slot(installation: Installation, connection: Connection) -> datetime:
+def next_run_slot(app: AppContext, connection: Connection) -> datetime:
     """Give the connection's next turn: its own second of the interval, by a hash, so that not all call at :00."""
-    interval = timedelta(minutes=installation.settings.duewell_interval_minutes)
+    interval = timedelta(minutes=app.settings.duewell_interval_minutes)
     offset = zlib.crc32(f"{connection.provider}:{connection.external_id}".encode()) % int(interval.total_seconds())
-    now = installation.now()
+    now = app.now()
     seconds = int(now.timestamp())
     length = int(interval.total_seconds())
     turn = seconds - (seconds - offset) % length + length
     return datetime.fromtimestamp(turn, now.tzinfo)
 
 
-def _claim(installation: Installation, connection_id: int) -> Lease:
+def _claim(app: AppContext, connection_id: int) -> Lease:
     here = socket.gethostname()
-    now = installation.now()
-    with writing(installation.engine) as session:
+    now = app.now()
+    with writing(app.engine) as session:
         row = session.execute(
             select(col(Connection.fence), col(Connection.lease_until_at), col(Connection.lease_owner))
             .where(col(Connection.id) == connection_id)
@@ -142,32 +142,32 @@ def _claim(installation: Installation, connection_id: int) -> Lease:
         ).one()
         # This machine's own lease belongs to a dead process: a living one would hold the file lock.
         # One that ends later than any lease can was taken by a clock that was wrong.
-        lasts = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE + CLOCKS_DIFFER
-        alive = lasts and not _is_here(row.lease_owner, here)
+        lasts = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE_DURATION + CLOCK_SKEW
+        alive = lasts and not _is_local(row.lease_owner, here)
         if alive:
             message = (
                 f"connection {connection_id} is being run by {row.lease_owner} until {row.lease_until_at:%H:%M:%S} UTC"
             )
-            raise Busy(message)
+            raise RunInProgress(message)
         fence = row.fence + 1
         session.execute(
             update(Connection)
             .where(col(Connection.id) == connection_id)
-            .values(fence=fence, lease_until_at=now + LEASE, lease_owner=f"{here}:{os.getpid()}")
+            .values(fence=fence, lease_until_at=now + LEASE_DURATION, lease_owner=f"{here}:{os.getpid()}")
         )
-    return Lease(installation, connection_id, fence)
+    return Lease(app, connection_id, fence)
 
 
-def _taken(connection_id: int) -> str:
+def _lease_lost_message(connection_id: int) -> str:
     return f"connection {connection_id} was taken over by another worker"
 
 
-def _is_here(owner: str, here: str) -> bool:
-    return owner.rpartition(":")[0] == here
+def _is_local(owner: str, hostname: str) -> bool:
+    return owner.rpartition(":")[0] == hostname
 
 
 def _release(lease: Lease) -> None:
-    with writing(lease.installation.engine) as session:
+    with writing(lease.app.engine) as session:
         session.execute(
             update(Connection)
             .where(col(Connection.id) == lease.connection_id, col(Connection.fence) == lease.fence)

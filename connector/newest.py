@@ -16,44 +16,44 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.access.private_files import private_file
-from connector.backup import mark_put_back
+from connector.backup import mark_restored_by_hand
 from connector.database import reading, sqlite_file, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import SyncLogEntry
 
 
-def note(installation: Installation) -> None:
+def record_log_head(app: AppContext) -> None:
     """Note the newest line of the log, replacing the file in one step."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         line = session.scalars(select(SyncLogEntry).order_by(col(SyncLogEntry.id).desc()).limit(1)).first()
     if line is None:
         return
-    file = beside(installation)
+    file = log_head_file(app)
     draft = private_file(file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}"))
     said = {"line": line.id, "hash": line.hash, "at": line.at.isoformat()}
     draft.write_text(json.dumps(said), encoding="utf-8")
     draft.replace(file)
 
 
-def notice(installation: Installation) -> bool:
+def detect_rollback(app: AppContext) -> bool:
     """Look whether the database is an older one than it was; then everything waits for a person, as after a restore."""
     try:
-        seen = json.loads(beside(installation).read_text(encoding="utf-8"))
+        seen = json.loads(log_head_file(app).read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):  # the first run here, or a file cut off by a power failure
         return False
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         if _hash(session, seen["line"]) == seen["hash"]:
             return False
-    with writing(installation.engine) as session:
-        mark_put_back(session, _last_common(session, seen), installation.now())
-    note(installation)
+    with writing(app.engine) as session:
+        mark_restored_by_hand(session, _last_common(session, seen), app.now())
+    record_log_head(app)
     return True
 
 
-def beside(installation: Installation) -> Path:
+def log_head_file(app: AppContext) -> Path:
     """Name the file: beside an embedded database, else in the home of this machine."""
-    database = sqlite_file(installation.engine)
-    return (database or installation.settings.duewell_home / "database").with_suffix(".newest")
+    database = sqlite_file(app.engine)
+    return (database or app.settings.duewell_home / "database").with_suffix(".log-head")
 
 
 def _last_common(session: Session, seen: dict[str, Any]) -> datetime | None:

@@ -15,18 +15,18 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from connector.effects import Draft, note_key
-from connector.tables import Connection, InvoiceRow, OutboxEntry, TakenStep, Task
+from connector.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 
-UNSENT = ("planned", "waiting")
-REPLANNED = ("mail", "owner_mail", "late_fee")  # notes and waivers follow from deeds and are never unplanned
+UNSENT_STATES = ("planned", "waiting")
+REPLANNED_KINDS = ("mail", "owner_mail", "late_fee")  # notes and waivers follow from deeds and are never unplanned
 
 
-class StepTaken(Exception):
+class StepAlreadyCompleted(Exception):
     """A step of the entry was taken before: the database refuses a second time."""
 
 
 @dataclass(slots=True)
-class Replanned:
+class ReplanResult:
     """What replanning changed, by key; ``refused`` are drafts whose effect was refused before, with the reason.
 
     ``reworded`` are mails that a person had worded, for facts which are others now: they are written anew.
@@ -34,9 +34,9 @@ class Replanned:
 
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
-    reworded: list[str] = field(default_factory=list)
-    refused: dict[str, str] = field(default_factory=dict)
+    cancelled: list[str] = field(default_factory=list)
+    custom_text_lost: list[str] = field(default_factory=list)
+    rejected: dict[str, str] = field(default_factory=dict)
 
 
 def replan(
@@ -49,16 +49,16 @@ def replan(
     policy_version: int | None,
     policy_versions: Mapping[str, int | None] | None = None,
     customer_ids: Collection[str] | None = None,
-) -> Replanned:
+) -> ReplanResult:
     """Make the un-sent entries of the connection equal to ``drafts``.
 
     With ``customer_ids``, only theirs, and nothing is added: a look before acting can take back or correct, while what
     it newly brings (thanks to somebody who paid this minute) is planned by the next run.
     """
     wanted = {draft.key: draft for draft in drafts}
-    rows = {row.key: row for row in _unsent(session, connection, customer_ids)}
-    rows |= {row.key: row for row in _by_keys(session, [key for key in wanted if key not in rows])}
-    result = Replanned()
+    rows = {row.key: row for row in _find_unsent(session, connection, customer_ids)}
+    rows |= {row.key: row for row in _find_by_keys(session, [key for key in wanted if key not in rows])}
+    result = ReplanResult()
     for key, draft in wanted.items():
         row = rows.get(key)
         if row is None and customer_ids is not None:
@@ -75,25 +75,25 @@ def replan(
             )
             session.add(row)
             result.added.append(key)
-        elif row.state == "refused" and (row.settled_by or row.content == draft.content):
-            result.refused[key] = row.answer
+        elif row.state == "rejected" and (row.resolved_by or row.content_hash == draft.content_hash):
+            result.rejected[key] = row.response
             continue
-        elif row.state not in (*UNSENT, "refused"):
+        elif row.state not in (*UNSENT_STATES, "rejected"):
             continue  # a deed, or under way
-        elif row.content != draft.content:
+        elif row.content_hash != draft.content_hash:
             result.changed.append(key)
-        if row.content != draft.content:
+        if row.content_hash != draft.content_hash:
             row.run_id = run_id
             row.policy_version = (policy_versions or {}).get(draft.customer_id, policy_version)
-        result.reworded += _fill(row, draft, connection.mode)
+        result.custom_text_lost += _update_from_draft(row, draft, connection.mode)
     for key, row in rows.items():
-        if key not in wanted and row.state in UNSENT:
+        if key not in wanted and row.state in UNSENT_STATES:
             session.delete(row)
-            result.dropped.append(key)
+            result.cancelled.append(key)
     return result
 
 
-def ready(session: Session, connection: Connection, kinds: Collection[str], now: datetime) -> list[OutboxEntry]:
+def find_ready(session: Session, connection: Connection, kinds: Collection[str], now: datetime) -> list[OutboxEntry]:
     """Entries that may leave now, least tried and oldest first: planned, in their time, as mode or approval allow."""
     rows = session.scalars(
         select(OutboxEntry)
@@ -104,69 +104,69 @@ def ready(session: Session, connection: Connection, kinds: Collection[str], now:
         )
         .order_by(col(OutboxEntry.attempts), col(OutboxEntry.id))  # what was put off before lets the others pass
     )
-    return [row for row in rows if may_leave(connection, row, now)]
+    return [row for row in rows if is_dispatchable(connection, row, now)]
 
 
-def may_leave(connection: Connection, entry: OutboxEntry, now: datetime) -> bool:
+def is_dispatchable(connection: Connection, entry: OutboxEntry, now: datetime) -> bool:
     """Tell whether the mode, a pause, an approval and the entry's own time let it leave at this moment."""
-    has_come = entry.leaves_from_at is None or entry.leaves_from_at <= now
-    return entry.state == "planned" and has_come and is_allowed(connection, entry)
+    has_come = entry.send_after is None or entry.send_after <= now
+    return entry.state == "planned" and has_come and is_permitted(connection, entry)
 
 
-def is_allowed(connection: Connection, entry: OutboxEntry) -> bool:
+def is_permitted(connection: Connection, entry: OutboxEntry) -> bool:
     """Tell whether the mode, a pause and an approval allow what an entry does."""
-    if connection.mode == "observe" or connection.paused_why:
+    if connection.mode == "observe" or connection.pause_reason:
         return False
     return not (connection.mode == "approve" and entry.kind in {"mail", "late_fee"} and entry.approved_at is None)
 
 
-def mark_calling(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
+def mark_sending(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
     """Record the intent: once committed, the effect may have happened. Raises ``StepTaken`` for a step taken before."""
-    entry.state, entry.called_at, entry.attempts = "calling", at, entry.attempts + 1
-    for step in steps_of(entry, at=at, on=on):
+    entry.state, entry.dispatched_at, entry.attempts = "calling", at, entry.attempts + 1
+    for step in completed_steps(entry, at=at, on=on):
         step.outbox_id = entry.id
         session.add(step)
     try:
         session.flush()
     except IntegrityError as twice:
         message = f"a step of {entry.key} was taken before"
-        raise StepTaken(message) from twice
+        raise StepAlreadyCompleted(message) from twice
 
 
-def steps_of(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[TakenStep]:
+def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[CompletedStep]:
     """Name the steps that an entry takes."""
-    for invoice_id, step in entry.payload.get("taken", []) if entry.kind in REPLANNED else []:
-        yield TakenStep(
+    for invoice_id, step in entry.payload.get("completed", []) if entry.kind in REPLANNED_KINDS else []:
+        yield CompletedStep(
             connection_id=entry.connection_id,
             invoice_id=invoice_id,
             step=step,
-            occasion=_occasion(entry, invoice_id),
-            customer_id=entry.customer_id or _customer_of(entry, invoice_id),
+            recurrence_key=_recurrence_key(entry, invoice_id),
+            customer_id=entry.customer_id or _customer_id_of(entry, invoice_id),
             currency=entry.currency,
-            taken_at=at,
-            taken_on=on,
+            completed_at=at,
+            completed_on=on,
         )
 
 
-def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, answer: str) -> None:
+def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, detail: str) -> None:
     """Record that it happened, and, in the same transaction, owe the notes that tell it in the ledger."""
-    entry.state, entry.ended_at, entry.reference, entry.answer = "done", at, reference, answer
+    entry.state, entry.ended_at, entry.reference, entry.response = "done", at, reference, detail
     if entry.kind not in {"mail", "late_fee", "waive_fee"}:
         return
-    numbers = _numbers(session, entry)
-    keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id, _step in entry.payload["taken"]}
-    known = {row.key for row in _by_keys(session, list(keys))}
+    numbers = _invoice_numbers(session, entry)
+    keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id, _step in entry.payload["completed"]}
+    known = {row.key for row in _find_by_keys(session, list(keys))}
     for key, invoice_id in keys.items():
         if key not in known:
-            session.add(_note(entry, key, invoice_id, numbers.get(invoice_id, ""), at))
+            session.add(_build_note(entry, key, invoice_id, numbers.get(invoice_id, ""), at))
 
 
-def owe_note(session: Session, invoice: InvoiceRow, *, occasion: str, text: str, at: datetime) -> None:
+def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, text: str, at: datetime) -> None:
     """Owe the ledger a note of what was said about an invoice, once per occasion."""
     connection = session.get_one(Connection, invoice.connection_id)
     books = f"{connection.provider}:{connection.external_id}"
-    key = note_key(f"{books}:{occasion}", invoice.external_id)
-    if not list(_by_keys(session, [key])):
+    key = note_key(f"{books}:{recurrence_key}", invoice.external_id)
+    if not list(_find_by_keys(session, [key])):
         session.add(
             OutboxEntry(
                 connection_id=invoice.connection_id,
@@ -176,84 +176,84 @@ def owe_note(session: Session, invoice: InvoiceRow, *, occasion: str, text: str,
                 customer_id=invoice.customer_id,
                 invoice_id=invoice.external_id,
                 currency=invoice.currency,
-                payload={"of": "said", "number": invoice.number, "text": text},
-                why=f"The ledger shows what was said about invoice {invoice.number}.",
+                payload={"source_kind": "custom", "number": invoice.number, "text": text},
+                reason=f"The ledger shows what was said about invoice {invoice.number}.",
                 planned_at=at,
             )
         )
 
 
-def mark_refused(session: Session, entry: OutboxEntry, *, at: datetime, answer: str, by: str = "") -> None:
+def mark_rejected(session: Session, entry: OutboxEntry, *, at: datetime, detail: str, resolved_by: str = "") -> None:
     """Record that it did not happen and won't by itself; its steps are free again."""
-    entry.state, entry.ended_at, entry.answer, entry.settled_by = "refused", at, answer, by
-    _free_steps(session, entry)
+    entry.state, entry.ended_at, entry.response, entry.resolved_by = "rejected", at, detail, resolved_by
+    _release_steps(session, entry)
 
 
-def mark_planned(session: Session, entry: OutboxEntry, *, answer: str, leaves_from_at: datetime | None = None) -> None:
+def mark_planned(session: Session, entry: OutboxEntry, *, detail: str, send_after: datetime | None = None) -> None:
     """Take back an intent that certainly did not leave: it may be tried again from ``leaves_from_at``."""
-    entry.state, entry.called_at, entry.answer, entry.leaves_from_at = "planned", None, answer, leaves_from_at
-    _free_steps(session, entry)
+    entry.state, entry.dispatched_at, entry.response, entry.send_after = "planned", None, detail, send_after
+    _release_steps(session, entry)
 
 
-def mark_doubt(entry: OutboxEntry, *, at: datetime, answer: str) -> None:
+def mark_unconfirmed(entry: OutboxEntry, *, at: datetime, detail: str) -> None:
     """Record that nobody knows whether it happened; its steps stay taken, so that nothing is sent twice."""
-    entry.state, entry.ended_at, entry.answer = "doubt", at, answer
+    entry.state, entry.ended_at, entry.response = "doubt", at, detail
 
 
-def ask_person(session: Session, entry: OutboxEntry, *, at: datetime, on: date, why: str) -> None:
+def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime, on: date, reason: str) -> None:
     """Make the task that a refused effect leaves: once, for a person, instead of trying for ever."""
-    key = f"{entry.key}:refused:{entry.content}"
+    key = f"{entry.key}:refused:{entry.content_hash}"
     if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
         return
     session.add(
         Task(
             connection_id=entry.connection_id,
             key=key,
-            code="refused",
+            code="rejected",
             step=entry.step,
             customer_id=entry.customer_id,
-            invoice_ids=[pair[0] for pair in entry.payload.get("taken", [])],
+            invoice_ids=[pair[0] for pair in entry.payload.get("completed", [])],
             due_on=on,
-            why=f"A {entry.kind.replace('_', ' ')} was refused: {why}",
-            made_at=at,
+            reason=f"A {entry.kind.replace('_', ' ')} was refused: {reason}",
+            created_at=at,
         )
     )
 
 
-def _fill(row: OutboxEntry, draft: Draft, mode: str) -> list[str]:
+def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> list[str]:
     """Make the entry what the draft says; returns its key where words of a person are lost by that."""
-    reworded = [row.key] if row.own_words and row.content != draft.content else []
-    if row.content != draft.content:
-        row.approved_at, row.approved_by, row.own_words = None, "", None
-    row.payload, row.content, row.why = draft.payload, draft.content, draft.why
+    reworded = [row.key] if row.custom_text and row.content_hash != draft.content_hash else []
+    if row.content_hash != draft.content_hash:
+        row.approved_at, row.approved_by, row.custom_text = None, "", None
+    row.payload, row.content_hash, row.reason = draft.payload, draft.content_hash, draft.reason
     row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
     row.customer_id = draft.customer_id  # the invoice may be another customer's by now
-    row.leaves_from_at = draft.leaves_from_at
+    row.send_after = draft.send_after
     # The internal mail to the owner is nobody's approval but his own; what a person words leaves when he says so.
-    asks = draft.needs_person or mode == "approve" or bool(row.own_words)
+    asks = draft.needs_approval or mode == "approve" or bool(row.custom_text)
     waits = asks and row.approved_at is None and draft.kind != "owner_mail"
     row.state, row.ended_at = ("waiting" if waits else "planned"), None
     return reworded
 
 
-def _unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:
+def _find_unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == connection.id,
-        col(OutboxEntry.state).in_(UNSENT),
-        col(OutboxEntry.kind).in_(REPLANNED),
+        col(OutboxEntry.state).in_(UNSENT_STATES),
+        col(OutboxEntry.kind).in_(REPLANNED_KINDS),
     )
     if customer_ids is not None:
         query = query.where(col(OutboxEntry.customer_id).in_(list(customer_ids)))
     return list(session.scalars(query))
 
 
-def _by_keys(session: Session, keys: Sequence[str], size: int = 500) -> Iterable[OutboxEntry]:
+def _find_by_keys(session: Session, keys: Sequence[str], size: int = 500) -> Iterable[OutboxEntry]:
     for start in range(0, len(keys), size):
         yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(keys[start : start + size])))
 
 
-def _numbers(session: Session, entry: OutboxEntry) -> dict[str, str]:
-    ids = [invoice_id for invoice_id, _step in entry.payload["taken"]]
+def _invoice_numbers(session: Session, entry: OutboxEntry) -> dict[str, str]:
+    ids = [invoice_id for invoice_id, _step in entry.payload["completed"]]
     rows = session.execute(
         select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(
             col(InvoiceRow.connection_id) == entry.connection_id,
@@ -263,7 +263,7 @@ def _numbers(session: Session, entry: OutboxEntry) -> dict[str, str]:
     return {row[0]: row[1] for row in rows}
 
 
-def _note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: datetime) -> OutboxEntry:
+def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: datetime) -> OutboxEntry:
     return OutboxEntry(
         connection_id=entry.connection_id,
         key=key,
@@ -273,25 +273,25 @@ def _note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: dateti
         invoice_id=invoice_id,
         currency=entry.currency,
         step=entry.step,
-        payload={"of": entry.kind, "number": number},
-        why=f"The ledger shows what was done about invoice {number}.",
+        payload={"source_kind": entry.kind, "number": number},
+        reason=f"The ledger shows what was done about invoice {number}.",
         parent_id=entry.id,
         run_id=entry.run_id,
         planned_at=at,
     )
 
 
-def _free_steps(session: Session, entry: OutboxEntry) -> None:
-    session.execute(delete(TakenStep).where(col(TakenStep.outbox_id) == entry.id))
+def _release_steps(session: Session, entry: OutboxEntry) -> None:
+    session.execute(delete(CompletedStep).where(col(CompletedStep.outbox_id) == entry.id))
 
 
-def _occasion(entry: OutboxEntry, invoice_id: str) -> str:
+def _recurrence_key(entry: OutboxEntry, invoice_id: str) -> str:
     """Tell which of the times that a step may come again for an invoice this is: a fee's period."""
-    return str(entry.payload.get("periods", {}).get(invoice_id, entry.payload.get("period", "")))
+    return str(entry.payload.get("recurrence_keys", {}).get(invoice_id, entry.payload.get("period", "")))
 
 
-def _customer_of(entry: OutboxEntry, invoice_id: str) -> str:
+def _customer_id_of(entry: OutboxEntry, invoice_id: str) -> str:
     for item in entry.payload.get("items", []):
-        if any(pair[0] == invoice_id for pair in item["taken"]):
+        if any(pair[0] == invoice_id for pair in item["completed"]):
             return str(item["customer"])
     return ""

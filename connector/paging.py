@@ -10,7 +10,7 @@ from sqlalchemy import and_, false, or_, tuple_
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Page:
     """What is wanted of a list. ``companies`` None means all; ``after`` is the key of the last row before this part."""
 
     companies: Collection[int] | None = None
@@ -18,7 +18,7 @@ class Part:
     size: int = 100
 
 
-def cut(query: Any, part: Part | None, company: Any, *key: Any, newest_first: bool = False) -> Any:
+def cut(query: Any, part: Page | None, company: Any, *key: Any, newest_first: bool = False) -> Any:
     """Cut a query down to a part, ordered by ``key``, which must be unique; without a part it stays as it is."""
     if part is None:
         return query
@@ -31,11 +31,11 @@ def cut(query: Any, part: Part | None, company: Any, *key: Any, newest_first: bo
     return query.order_by(None).order_by(*order).limit(part.size)
 
 
-def of_keys(company: Any, thing: Any, keys: Collection[tuple[Any, str]]) -> Any:
+def matches_keys(company: Any, external_id: Any, keys: Collection[tuple[Any, str]]) -> Any:
     """Say "one of these", each a company's id and the ledger's: by company, for SQLite finds no pairs by an index."""
     by_company: dict[Any, list[str]] = {}
     for company_id, thing_id in keys:
         by_company.setdefault(company_id, []).append(thing_id)
     if not by_company:
         return false()
-    return or_(*(and_(company == each, thing.in_(ids)) for each, ids in by_company.items()))
+    return or_(*(and_(company == each, external_id.in_(ids)) for each, ids in by_company.items()))

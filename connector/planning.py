@@ -11,161 +11,171 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import answers, effects, outbox
-from connector.access.team import team_of
-from connector.hour import Hour
+from connector.access.team import load_team
+from connector.hour import RunContext
 from connector.letters import digests
 from connector.people import recorded, settling
-from connector.tables import Connection, TakenStep, Task
-from policies.decisions import Answer, AnswerKind, MakeTask, TellOwner
+from connector.tables import CompletedStep, Connection, Task
+from policies.decisions import CreateTask, DecisionKind, InvoiceDecision, NotifyOwner
 
 
 @dataclass(slots=True)
-class Decided:
+class DecisionBatch:
     """The decisions of one pass, gathered for planning."""
 
     drafts: list[effects.Draft] = field(default_factory=list)
-    told: list[TellOwner] = field(default_factory=list)
-    tasks: list[MakeTask] = field(default_factory=list)
-    answers: list[tuple[str, Answer]] = field(default_factory=list)  # with the customer's id
-    names: dict[str, str] = field(default_factory=dict)
-    odd: list[str] = field(default_factory=list)
-    records: list[recorded.Record] = field(default_factory=list)  # of decisions that brought something new
-    followed: dict[str, tuple[int | None, str]] = field(default_factory=dict)  # version and name of a customer's policy
+    owner_alerts: list[NotifyOwner] = field(default_factory=list)
+    tasks: list[CreateTask] = field(default_factory=list)
+    answers: list[tuple[str, InvoiceDecision]] = field(default_factory=list)  # with the customer's id
+    customer_names: dict[str, str] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+    records: list[recorded.PackedDecision] = field(default_factory=list)  # of decisions that brought something new
+    applied_policies: dict[str, tuple[int | None, str]] = field(
+        default_factory=dict
+    )  # version and name of a customer's policy
 
 
-def plan(
-    hour: Hour,
+def plan_effects(
+    ctx: RunContext,
     session: Session,
     connection: Connection,
-    decided: Decided,
+    batch: DecisionBatch,
     version: int | None,
     customer_ids: Collection[str] | None,
 ) -> None:
     """Plan what was decided about some customers, or with ``None`` about all, in the caller's transaction."""
-    today = hour.today(connection)
-    drafts = list(decided.drafts)
+    today = ctx.today(connection)
+    drafts = list(batch.drafts)
     if customer_ids is None:
-        drafts += digests.plan(hour, session, connection, drafts, decided.told, decided.names)
-        _count(hour, decided, drafts)
-    if hour.dry_run:
-        _tell_dry(hour, session, decided, drafts)
+        drafts += digests.plan(ctx, session, connection, drafts, batch.owner_alerts, batch.customer_names)
+        _count_plans(ctx, batch, drafts)
+    if ctx.dry_run:
+        _log_dry_run(ctx, session, batch, drafts)
         return
     changes = outbox.replan(
         session,
         connection,
         drafts,
-        at=hour.now(),
-        run_id=hour.run_id,
+        at=ctx.now(),
+        run_id=ctx.run_id,
         policy_version=version,
-        policy_versions={customer_id: own for customer_id, (own, _name) in decided.followed.items()},
+        policy_versions={customer_id: own for customer_id, (own, _name) in batch.applied_policies.items()},
         customer_ids=customer_ids,
     )
-    given = _with_refusals(decided, changes)
-    answers.keep(hour, session, given, decided.followed, customer_ids, otherwise=version)
-    recorded.keep(session, hour.connection_id, hour.run_id, hour.now(), decided.records)
+    given = _apply_rejections(batch, changes)
+    answers.store_decisions(ctx, session, given, batch.applied_policies, customer_ids, default_version=version)
+    recorded.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
     if connection.mode != "observe":
-        _make_tasks(hour, session, decided.tasks, today)
-        settling.mark_broken(hour, session, decided.tasks, today)
-        settling.mark_mailed(hour, session, decided.drafts, today)
-    _log_plans(hour, session, drafts, changes)
-    for text in decided.odd:
-        hour.log(session, "odd", f"No decision could be made about {text}")
-        hour.failed.append(f"No decision could be made about {text}.")
+        _create_tasks(ctx, session, batch.tasks, today)
+        settling.record_broken_from_tasks(ctx, session, batch.tasks, today)
+        settling.record_broken_from_emails(ctx, session, batch.drafts, today)
+    _log_plans(ctx, session, drafts, changes)
+    for text in batch.failures:
+        ctx.log(session, "error", f"No decision could be made about {text}")
+        ctx.failures.append(f"No decision could be made about {text}.")
 
 
-def _with_refusals(decided: Decided, changes: outbox.Replanned) -> answers.Given:
+def _apply_rejections(batch: DecisionBatch, changes: outbox.ReplanResult) -> answers.DecisionPairs:
     """Where an effect was refused before, the answer says so instead of promising it again."""
-    if not changes.refused:
-        return decided.answers
+    if not changes.rejected:
+        return batch.answers
     refused = {
-        pair[0]: changes.refused[draft.key]
-        for draft in decided.drafts
-        if draft.key in changes.refused
-        for pair in draft.payload["taken"]
+        pair[0]: changes.rejected[draft.key]
+        for draft in batch.drafts
+        if draft.key in changes.rejected
+        for pair in draft.payload["completed"]
     }
     return [
-        (customer, answers.refused(answer, refused[answer.invoice_id]) if answer.invoice_id in refused else answer)
-        for customer, answer in decided.answers
+        (
+            customer,
+            answers.rejected_decision(answer, refused[answer.invoice_id]) if answer.invoice_id in refused else answer,
+        )
+        for customer, answer in batch.answers
     ]
 
 
-def _make_tasks(hour: Hour, session: Session, tasks: Sequence[MakeTask], today: date) -> None:
-    team = team_of(session, hour.connection(session)) if tasks else None
+def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask], today: date) -> None:
+    team = load_team(session, ctx.connection(session)) if tasks else None
     for task in tasks:
-        key = effects.task_key(hour.books, task)
+        key = effects.task_key(ctx.ledger_key, task)
         if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
             continue
         row = Task(
-            connection_id=hour.connection_id,
+            connection_id=ctx.connection_id,
             key=key,
             code=task.code,
             step=task.step.value if task.step else "",
             customer_id=task.customer_id,
             invoice_ids=list(task.invoice_ids),
             due_on=task.due_on,
-            why=task.why,
+            reason=task.reason,
             owner=team.owner_of(task.customer_id) if team else "",
-            made_at=hour.now(),
+            created_at=ctx.now(),
         )
         session.add(row)
         session.flush()
-        _take_steps(hour, session, task, row, today)
-        hour.tally["tasks"] += 1
-        hour.log(session, "task", task.why, customer_id=task.customer_id, facts={"task": row.id, "code": task.code})
+        _record_completed_steps(ctx, session, task, row, today)
+        ctx.tally["tasks"] += 1
+        ctx.log(session, "task", task.reason, customer_id=task.customer_id, facts={"task": row.id, "code": task.code})
 
 
-def _take_steps(hour: Hour, session: Session, task: MakeTask, row: Task, today: date) -> None:
+def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask, row: Task, today: date) -> None:
     if task.step is None:
         return
     for invoice_id in task.invoice_ids:
         session.merge(
-            TakenStep(
-                connection_id=hour.connection_id,
+            CompletedStep(
+                connection_id=ctx.connection_id,
                 invoice_id=invoice_id,
                 step=task.step.value,
-                occasion=task.occasion,
+                recurrence_key=task.recurrence_key,
                 customer_id=task.customer_id,
                 task_id=row.id,
-                taken_at=hour.now(),
-                taken_on=today,
+                completed_at=ctx.now(),
+                completed_on=today,
             )
         )
 
 
-def _log_plans(hour: Hour, session: Session, drafts: Sequence[effects.Draft], changes: outbox.Replanned) -> None:
+def _log_plans(
+    ctx: RunContext, session: Session, drafts: Sequence[effects.Draft], changes: outbox.ReplanResult
+) -> None:
     by_key = {draft.key: draft for draft in drafts}
     for key in changes.added:
         draft = by_key[key]
-        hour.log(
+        ctx.log(
             session,
             "planned",
-            draft.why,
+            draft.reason,
             customer_id=draft.customer_id,
             invoice_id=draft.invoice_id,
             facts={"key": key, "kind": draft.kind, "step": draft.step},
         )
-    for key in changes.reworded:
+    for key in changes.custom_text_lost:
         draft = by_key[key]
         text = "What this mail is about has changed, so the words a person gave it are gone; it is written anew."
-        hour.log(session, "edited", text, customer_id=draft.customer_id, facts={"key": key})
-    for key in changes.dropped:
-        hour.log(session, "unplanned", "A planned effect no longer stands and was dropped.", facts={"key": key})
+        ctx.log(session, "email_edited", text, customer_id=draft.customer_id, facts={"key": key})
+    for key in changes.cancelled:
+        ctx.log(session, "cancelled", "A planned effect no longer stands and was dropped.", facts={"key": key})
 
 
-def _count(hour: Hour, decided: Decided, drafts: Sequence[effects.Draft]) -> None:
-    hour.tally["answers"] = len(decided.answers)
+def _count_plans(ctx: RunContext, batch: DecisionBatch, drafts: Sequence[effects.Draft]) -> None:
+    ctx.tally["decisions"] = len(batch.answers)
     for kind, count in Counter(draft.kind for draft in drafts).items():
-        hour.tally[f"planned_{kind}"] = count
-    holds = Counter(answer.code for _customer, answer in decided.answers if answer.kind is AnswerKind.HOLD)
+        ctx.tally[f"planned_{kind}"] = count
+    holds = Counter(answer.code for _customer, answer in batch.answers if answer.kind is DecisionKind.HOLD)
     for code, count in holds.items():
-        hour.tally[f"hold_{code}"] = count
+        ctx.tally[f"hold_{code}"] = count
 
 
-def _tell_dry(hour: Hour, session: Session, decided: Decided, drafts: Sequence[effects.Draft]) -> None:
+def _log_dry_run(ctx: RunContext, session: Session, batch: DecisionBatch, drafts: Sequence[effects.Draft]) -> None:
     for draft in drafts:
-        name = decided.names.get(draft.customer_id, "")
-        hour.log(
-            session, "would", f"Would {draft.kind.replace('_', ' ')}: {name}: {draft.why}", facts={"key": draft.key}
+        name = batch.customer_names.get(draft.customer_id, "")
+        ctx.log(
+            session,
+            "dry_run",
+            f"Would {draft.kind.replace('_', ' ')}: {name}: {draft.reason}",
+            facts={"key": draft.key},
         )
-    for task in decided.tasks:
-        hour.log(session, "would", f"Would make a task: {task.why}", customer_id=task.customer_id)
+    for task in batch.tasks:
+        ctx.log(session, "dry_run", f"Would make a task: {task.reason}", customer_id=task.customer_id)

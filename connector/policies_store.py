@@ -11,20 +11,20 @@ from sqlalchemy import func, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from connector import sync_log
-from connector.access.connections import connected
+from connector.access.connections import list_connected
 from connector.tables import Connection, PolicyVersion
 from policies.policy import ReminderPolicy
-from policies.special import is_held_out
+from policies.special import is_in_control_group
 
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
 
 
-def current(session: Session, connection_id: int | None) -> tuple[ReminderPolicy, int | None]:
+def get_policy(session: Session, connection_id: int | None) -> tuple[ReminderPolicy, int | None]:
     """Return the policy of a connection and the id of its version: its own, else the general one, else the default."""
-    return current_of(session, [connection_id])[connection_id]
+    return get_policies(session, [connection_id])[connection_id]
 
 
-def current_of(
+def get_policies(
     session: Session, connection_ids: Collection[int | None]
 ) -> dict[int | None, tuple[ReminderPolicy, int | None]]:
     """Return ``current`` of each of some connections, in one query however many they are."""
@@ -37,41 +37,41 @@ def current_of(
     return {each: set_for.get(each, general) for each in connection_ids}
 
 
-class InForce(NamedTuple):
+class ActivePolicy(NamedTuple):
     """The policy of a connection, and the one before it, which a hold-out keeps."""
 
     policy: ReminderPolicy
     version: int | None
-    before: ReminderPolicy
-    version_before: int | None
+    previous: ReminderPolicy
+    previous_version: int | None
     salt: str
 
-    def of(self, customer_id: str) -> tuple[ReminderPolicy, int | None]:
+    def for_customer(self, customer_id: str) -> tuple[ReminderPolicy, int | None]:
         """Give the policy that a customer follows, and its version."""
-        if self.holds_out(customer_id):
-            return self.before, self.version_before
+        if self.is_in_holdout(customer_id):
+            return self.previous, self.previous_version
         return self.policy, self.version
 
-    def holds_out(self, customer_id: str) -> bool:
+    def is_in_holdout(self, customer_id: str) -> bool:
         """Tell whether a customer keeps the policy of before."""
-        return is_held_out(customer_id, self.policy.hold_out_percent, self.salt)
+        return is_in_control_group(customer_id, self.policy.control_group_percent, self.salt)
 
 
-def in_force(session: Session, connection_id: int) -> InForce:
+def get_active_policy(session: Session, connection_id: int) -> ActivePolicy:
     """Find the policy in force; with a hold-out also the newest one before it that has none."""
-    policy, version = current(session, connection_id)
+    policy, version = get_policy(session, connection_id)
     before, version_before = policy, version
-    if policy.hold_out_percent and version is not None:
-        before, version_before = _before(session, version)
-    return InForce(policy, version, before, version_before, f"{connection_id}")
+    if policy.control_group_percent and version is not None:
+        before, version_before = _previous_policy(session, version)
+    return ActivePolicy(policy, version, before, version_before, f"{connection_id}")
 
 
-def _before(session: Session, version: int) -> tuple[ReminderPolicy, int | None]:
+def _previous_policy(session: Session, version: int) -> tuple[ReminderPolicy, int | None]:
     owner = session.get_one(PolicyVersion, version).connection_id
     whose = _VERSIONS.c.connection_id.is_(None) if owner is None else _VERSIONS.c.connection_id == owner
     query = select(PolicyVersion).where(whose, _VERSIONS.c.id < version).order_by(_VERSIONS.c.id.desc())
     for row in session.scalars(query):
-        if row.document and not _parsed(row.document).hold_out_percent:
+        if row.document and not _parsed(row.document).control_group_percent:
             return _parsed(row.document), row.id
     return _default(), None
 
@@ -90,7 +90,7 @@ def set_policy(session: Session, document: str, *, by: str, at: datetime, connec
     return row.id
 
 
-def put_in_force(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
+def activate_policy(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
     """Put a document in force as ``set_policy`` does, and tell so in the sync log: what every door does."""
     version = set_policy(session, document, by=by, at=at, connection_id=connection_id)
     text = f"{by} put policy version {version} in force."
@@ -102,25 +102,25 @@ def put_in_force(session: Session, document: str, *, by: str, at: datetime, conn
     return version
 
 
-def followers(session: Session, connection_id: int | None) -> list[int]:
+def list_followers(session: Session, connection_id: int | None) -> list[int]:
     """Name the connections that a document is for: the one, or all that have no document of their own."""
     if connection_id is not None:
         return [connection_id]
-    return [row.id or 0 for row in connected(session) if not has_own(session, row.id or 0)]
+    return [row.id or 0 for row in list_connected(session) if not has_own_policy(session, row.id or 0)]
 
 
-def has_own(session: Session, connection_id: int) -> bool:
+def has_own_policy(session: Session, connection_id: int) -> bool:
     """Tell whether a connection has a document of its own in force."""
-    newest = _newest(session, connection_id)
+    newest = _newest_version(session, connection_id)
     return newest is not None and bool(newest.document)
 
 
-def document_of(session: Session, version: int) -> str:
+def get_document(session: Session, version: int) -> str:
     """Return the document of a version, as it was set."""
     return session.get_one(PolicyVersion, version).document
 
 
-def versions(session: Session, connection_id: int | None) -> list[dict[str, Any]]:
+def list_versions(session: Session, connection_id: int | None) -> list[dict[str, Any]]:
     """List the versions of all companies, or of those that hold for one, newest first, and which are in force."""
     query = select(PolicyVersion, col(Connection.short_name)).outerjoin(
         Connection, col(Connection.id) == PolicyVersion.connection_id
@@ -134,11 +134,13 @@ def versions(session: Session, connection_id: int | None) -> list[dict[str, Any]
         in_force = row.connection_id not in newest and bool(row.document)
         newest.add(row.connection_id)
         shown = {"connection": name or "all", "connection_id": row.connection_id, "set_at": row.set_at}
-        found.append({"id": row.id, **shown, "set_by": row.set_by, "in_force": in_force, "own": bool(row.document)})
+        found.append(
+            {"id": row.id, **shown, "set_by": row.set_by, "active": in_force, "has_document": bool(row.document)}
+        )
     return found
 
 
-def before(session: Session, row: PolicyVersion) -> PolicyVersion | None:
+def find_previous_version(session: Session, row: PolicyVersion) -> PolicyVersion | None:
     """Find the version that a version of the same connection, or the general one, took the place of."""
     owner = _VERSIONS.c.connection_id
     whose = owner.is_(None) if row.connection_id is None else owner == row.connection_id
@@ -146,7 +148,7 @@ def before(session: Session, row: PolicyVersion) -> PolicyVersion | None:
     return session.scalars(query.order_by(_VERSIONS.c.id.desc()).limit(1)).first()
 
 
-def _newest(session: Session, connection_id: int | None) -> PolicyVersion | None:
+def _newest_version(session: Session, connection_id: int | None) -> PolicyVersion | None:
     owner = _VERSIONS.c.connection_id
     whose = owner.is_(None) if connection_id is None else owner == connection_id
     return session.scalars(select(PolicyVersion).where(whose).order_by(_VERSIONS.c.id.desc()).limit(1)).first()

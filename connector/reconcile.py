@@ -15,18 +15,18 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import announcements
-from connector.hour import Hour
+from connector.hour import RunContext
 from connector.mirror import erased, merges
 from connector.mirror.pages import store_page
 from connector.money import from_e4, to_e4
 from connector.tables import Connection, CreditRow, CustomerRow, InvoiceRow
-from providers.errors import Rejected, TryLater
-from providers.ledger import CreditRecord, CustomerRecord, Deleted, InvoiceRecord, Page
+from providers.errors import PermanentError, TransientError
+from providers.ledger import ChangePage, CreditRecord, CustomerRecord, DeletedRecord, InvoiceRecord
 
-NIGHT = time(2)  # of the company's own clock: from here on, the first run compares
-OVERLAP = timedelta(minutes=5)  # what is younger than this before the reading may have come after it
-TOLD_MAX = 20  # differences told one by one
-_LOOK_SIZE = 200
+NIGHT_START = time(2)  # of the company's own clock: from here on, the first run compares
+SAFETY_MARGIN = timedelta(minutes=5)  # what is younger than this before the reading may have come after it
+LOGGED_MAX = 20  # differences told one by one
+_BATCH_SIZE = 200
 
 
 class Difference(NamedTuple):
@@ -42,81 +42,83 @@ def is_due(connection: Connection, now: datetime) -> bool:
     if connection.first_pull_done_at is None:
         return False
     local = now.astimezone(ZoneInfo(connection.time_zone))
-    night = datetime.combine(local.date(), NIGHT, local.tzinfo)
+    night = datetime.combine(local.date(), NIGHT_START, local.tzinfo)
     if night > local:
-        night = datetime.combine(local.date() - timedelta(days=1), NIGHT, local.tzinfo)
+        night = datetime.combine(local.date() - timedelta(days=1), NIGHT_START, local.tzinfo)
     return connection.reconciled_at is None or connection.reconciled_at < night
 
 
-def compare_all(hour: Hour) -> None:
+def reconcile_open_documents(ctx: RunContext) -> None:
     """Compare and mend. Where the ledger puts us off, the next run begins anew; where it refuses, the next night."""
-    hour.tell("comparing open documents with the ledger")
+    ctx.on_progress("comparing open documents with the ledger")
     try:
-        found, documents = _compare(hour)
-    except TryLater as wait:  # the hour goes on: whatever is to leave is re-read anyway
-        hour.calls.refused(wait)
-        hour.later.append(f"The nightly comparison waits: {wait}")
+        found, documents = _compare(ctx)
+    except TransientError as wait:  # the hour goes on: whatever is to leave is re-read anyway
+        ctx.budget.record_limit(wait)
+        ctx.deferred.append(f"The nightly comparison waits: {wait}")
         return
-    except Rejected as no:
+    except PermanentError as no:
         found, documents = [], 0
-        hour.failed.append(f"The ledger refuses the nightly comparison: {no}")
-    with hour.writing() as session:
-        connection = hour.connection(session)
-        connection.reconciled_at = hour.started_at
+        ctx.failures.append(f"The ledger refuses the nightly comparison: {no}")
+    with ctx.writing() as session:
+        connection = ctx.connection(session)
+        connection.reconciled_at = ctx.started_at
         connection.drift += len(found)
         if found:
-            connection.announced_since_at = None  # whoever should have told of this cannot be relied on
-        announcements.forget_old(session, hour.connection_id, hour.now())
-        hour.tally["compared"], hour.tally["drift"] = documents, len(found)
-        _tell(hour, session, found, documents)
+            connection.webhooks_complete_since_at = None  # whoever should have told of this cannot be relied on
+        announcements.delete_old_events(session, ctx.connection_id, ctx.now())
+        ctx.tally["reconciled"], ctx.tally["drift"] = documents, len(found)
+        _log_result(ctx, session, found, documents)
 
 
-def _compare(hour: Hour) -> tuple[list[Difference], int]:
-    until = hour.started_at - OVERLAP
+def _compare(ctx: RunContext) -> tuple[list[Difference], int]:
+    until = ctx.started_at - SAFETY_MARGIN
     found: list[Difference] = []
     seen: dict[str, set[str]] = {"invoice": set(), "credit": set()}
     documents = 0
-    for page in hour.ledger.open_documents(hour.now()):
+    for page in ctx.ledger.list_open_documents(ctx.now()):
         seen["invoice"] |= {one.external_id for one in page.invoices}
         seen["invoice"] |= {one.external_id for one in page.malformed if one.kind == "invoice"}
         seen["credit"] |= {one.external_id for one in page.credits} | {one.external_id for one in page.malformed}
         documents += len(page.invoices) + len(page.credits)
-        found += _mend(hour, page, until)
-    found += _mend_missing(hour, seen["invoice"], until)
-    return found + _mend_credits(hour, seen["credit"]), documents
+        found += _repair_page(ctx, page, until)
+    found += _repair_missing(ctx, seen["invoice"], until)
+    return found + _repair_credits(ctx, seen["credit"]), documents
 
 
-def _mend(hour: Hour, page: Page, until: datetime) -> list[Difference]:
-    page.last = False
-    with hour.writing() as session:
-        erased.leave_out(session, hour.connection_id, page, at=hour.now())  # who was erased is no difference
-        found = list(_differences(session, hour.connection_id, page, until))
-        counts = store_page(session, hour.connection_id, page, at=hour.now())
-        merges.follow_invoices(session, hour.connection_id, [each.external_id for each in page.invoices])
+def _repair_page(ctx: RunContext, page: ChangePage, until: datetime) -> list[Difference]:
+    page.is_last = False
+    with ctx.writing() as session:
+        erased.redact_page(session, ctx.connection_id, page, at=ctx.now())  # who was erased is no difference
+        found = list(_find_differences(session, ctx.connection_id, page, until))
+        counts = store_page(session, ctx.connection_id, page, at=ctx.now())
+        merges.move_completed_steps(session, ctx.connection_id, [each.external_id for each in page.invoices])
         if counts.changed:
-            hour.connection(session).mirror_version += 1
+            ctx.connection(session).mirror_version += 1
         return found
 
 
-def _mend_missing(hour: Hour, seen: set[str], until: datetime) -> list[Difference]:
+def _repair_missing(ctx: RunContext, seen: set[str], until: datetime) -> list[Difference]:
     """Look at invoices that are open here and not in the ledger: paid, void, or gone."""
-    with hour.reading() as session:
+    with ctx.reading() as session:
         query = select(col(InvoiceRow.external_id)).where(
-            col(InvoiceRow.connection_id) == hour.connection_id, col(InvoiceRow.is_open)
+            col(InvoiceRow.connection_id) == ctx.connection_id, col(InvoiceRow.is_open)
         )
         missing = sorted(set(session.scalars(query)) - seen)
     found: list[Difference] = []
-    for start in range(0, len(missing), _LOOK_SIZE):
-        found += _mend(hour, hour.ledger.look(missing[start : start + _LOOK_SIZE], [], hour.now()), until)
+    for start in range(0, len(missing), _BATCH_SIZE):
+        found += _repair_page(
+            ctx, ctx.ledger.reload_documents(missing[start : start + _BATCH_SIZE], [], ctx.now()), until
+        )
     return found
 
 
-def _mend_credits(hour: Hour, seen: set[str]) -> list[Difference]:
+def _repair_credits(ctx: RunContext, seen: set[str]) -> list[Difference]:
     """Take away what is left of credits here that the ledger has no more: they were used, or are void."""
     found: list[Difference] = []
-    with hour.writing() as session:
+    with ctx.writing() as session:
         query = select(CreditRow).where(
-            col(CreditRow.connection_id) == hour.connection_id, col(CreditRow.remaining_e4) > 0
+            col(CreditRow.connection_id) == ctx.connection_id, col(CreditRow.remaining_e4) > 0
         )
         for row in session.scalars(query):
             if row.external_id not in seen:
@@ -126,45 +128,47 @@ def _mend_credits(hour: Hour, seen: set[str]) -> list[Difference]:
                 found.append(Difference(row.customer_id, "", text))
                 row.remaining_e4 = 0
         if found:
-            hour.connection(session).mirror_version += 1
+            ctx.connection(session).mirror_version += 1
     return found
 
 
-def _differences(session: Session, connection_id: int, page: Page, until: datetime) -> Iterator[Difference]:
-    loaded = [*_load(session, connection_id, InvoiceRow, page.invoices)]  # one query, and held while they are asked for
-    loaded += [*_load(session, connection_id, CreditRow, page.credits)]
-    loaded += [*_load(session, connection_id, CustomerRow, page.customers)]
-    for record in _old(page.invoices, until):
+def _find_differences(session: Session, connection_id: int, page: ChangePage, until: datetime) -> Iterator[Difference]:
+    loaded = [
+        *_preload(session, connection_id, InvoiceRow, page.invoices)
+    ]  # one query, and held while they are asked for
+    loaded += [*_preload(session, connection_id, CreditRow, page.credits)]
+    loaded += [*_preload(session, connection_id, CustomerRow, page.customers)]
+    for record in _updated_before(page.invoices, until):
         row = session.get(InvoiceRow, (connection_id, record.external_id))
-        said = _of_invoice(row, record)
+        said = _diff_invoice(row, record)
         if said:
             yield Difference(record.customer_id, record.external_id, f"invoice {record.number}: {said}")
-    for credit in _old(page.credits, until):
+    for credit in _updated_before(page.credits, until):
         known = session.get(CreditRow, (connection_id, credit.kind, credit.external_id))
-        said = _of_credit(known, credit)
+        said = _diff_credit(known, credit)
         if said:
             yield Difference(credit.customer_id, "", f"{credit.kind.replace('_', ' ')} {credit.number}: {said}")
-    for customer in _old(page.customers, until):
+    for customer in _updated_before(page.customers, until):
         there = session.get(CustomerRow, (connection_id, customer.external_id))
-        said = _of_customer(there, customer)
+        said = _diff_customer(there, customer)
         if said:
             yield Difference(customer.external_id, "", f"customer {customer.name}: {said}")
     for gone in page.deleted:
         if gone.kind == "invoice":
-            yield _gone(session, connection_id, gone)
+            yield _diff_deleted(session, connection_id, gone)
 
 
-def _load(session: Session, connection_id: int, table: Any, records: Sequence[Any]) -> Sequence[Any]:
+def _preload(session: Session, connection_id: int, table: Any, records: Sequence[Any]) -> Sequence[Any]:
     ids = [record.external_id for record in records]
     query = select(table).where(table.connection_id == connection_id, table.external_id.in_(ids))
     return session.scalars(query).all() if ids else []
 
 
-def _old(records: list[Any], until: datetime) -> Iterator[Any]:
+def _updated_before(records: list[Any], until: datetime) -> Iterator[Any]:
     return (record for record in records if record.updated_at < until)
 
 
-def _of_invoice(row: InvoiceRow | None, record: InvoiceRecord) -> str:
+def _diff_invoice(row: InvoiceRow | None, record: InvoiceRecord) -> str:
     if row is None:
         return "not known here"
     if row.updated_at is not None and row.updated_at > record.updated_at:
@@ -176,43 +180,43 @@ def _of_invoice(row: InvoiceRow | None, record: InvoiceRecord) -> str:
         "due on": (row.due_on, record.due_on),
         "promised on": (row.promised_on, record.promised_on),
     }
-    return _said(pairs)
+    return _format_diff(pairs)
 
 
-def _of_credit(row: CreditRow | None, record: CreditRecord) -> str:
+def _diff_credit(row: CreditRow | None, record: CreditRecord) -> str:
     if row is None:
         return "not known here" if record.remaining > 0 else ""
     if row.updated_at is not None and row.updated_at > record.updated_at:
         return ""
     here = (from_e4(row.remaining_e4), record.remaining) if row.remaining_e4 != to_e4(record.remaining) else None
-    return _said({"unapplied": here})
+    return _format_diff({"unapplied": here})
 
 
-def _of_customer(row: CustomerRow | None, record: CustomerRecord) -> str:
+def _diff_customer(row: CustomerRow | None, record: CustomerRecord) -> str:
     if row is None:
         return "not known here"
     if row.updated_at is not None and row.updated_at > record.updated_at:
         return ""
     if row.emails != record.emails:
         return "another mail address there"  # the log holds no addresses it need not
-    return _said({"name": (row.name, record.name), "active": (row.active, record.active)})
+    return _format_diff({"name": (row.name, record.name), "active": (row.active, record.active)})
 
 
-def _gone(session: Session, connection_id: int, gone: Deleted) -> Difference:
-    row = session.get(InvoiceRow, (connection_id, gone.external_id))
-    number = row.number if row is not None else gone.external_id
-    return Difference(row.customer_id if row is not None else "", gone.external_id, f"invoice {number}: gone there")
+def _diff_deleted(session: Session, connection_id: int, deleted: DeletedRecord) -> Difference:
+    row = session.get(InvoiceRow, (connection_id, deleted.external_id))
+    number = row.number if row is not None else deleted.external_id
+    return Difference(row.customer_id if row is not None else "", deleted.external_id, f"invoice {number}: gone there")
 
 
-def _said(pairs: dict[str, tuple[Any, Any] | None]) -> str:
+def _format_diff(pairs: dict[str, tuple[Any, Any] | None]) -> str:
     different = {name: pair for name, pair in pairs.items() if pair is not None and pair[0] != pair[1]}
     return ", ".join(f"{name} {here} here, {there} there" for name, (here, there) in different.items())
 
 
-def _tell(hour: Hour, session: Session, found: list[Difference], documents: int) -> None:
-    for one in found[:TOLD_MAX]:
+def _log_result(ctx: RunContext, session: Session, found: list[Difference], documents: int) -> None:
+    for one in found[:LOGGED_MAX]:
         text = f"Mended: {one.text}."
-        hour.log(session, "drift", text, customer_id=one.customer_id, invoice_id=one.invoice_id)
+        ctx.log(session, "drift", text, customer_id=one.customer_id, invoice_id=one.invoice_id)
     sums = f"{len(found)} differed and were mended" if found else "all are as they were known"
     text = f"Compared {documents} open documents with the ledger: {sums}."
-    hour.log(session, "compared", text, facts={"documents": documents, "drift": len(found)})
+    ctx.log(session, "reconciled", text, facts={"documents": documents, "drift": len(found)})

@@ -10,86 +10,86 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from connector import ledger_writes
-from connector.hour import Hour
-from connector.lanes import LaneClosed, done, doubt, odd, wait
+from connector.hour import RunContext
+from connector.lanes import CircuitOpen, record_deferral, record_done, record_fault, record_unconfirmed
 from connector.lease import LeaseLost
 from connector.letters import mail_events
 from connector.tables import OutboxEntry
-from providers.errors import ProviderError, Reconnect, TryLater
+from providers.errors import AuthorizationExpired, ProviderError, TransientError
 
-MAILS = ("mail", "owner_mail")
+EMAIL_KINDS = ("mail", "owner_mail")
 log = logging.getLogger("duewell.recover")
 # SendGrid keeps its e-mail logs for 30 days; a mail nobody found within three is a person's to settle.
-SEARCH_LASTS = timedelta(days=3)
+SEARCH_PERIOD = timedelta(days=3)
 
 
-def settle_what_was_left(hour: Hour) -> None:
+def recover_interrupted(ctx: RunContext) -> None:
     """Look for every mail in doubt and every call without an answer; whatever cannot be found out becomes a doubt."""
-    if hour.dry_run:
+    if ctx.dry_run:
         return
-    left = _left(hour)
-    for entry_id in [entry_id for entry_id, _state, kind in left if kind in MAILS]:
-        _mail(hour, entry_id)
+    left = _find_interrupted(ctx)
+    for entry_id in [entry_id for entry_id, _state, kind in left if kind in EMAIL_KINDS]:
+        _recover_email(ctx, entry_id)
     try:
-        for entry_id in [entry_id for entry_id, state, kind in left if kind not in MAILS and state == "calling"]:
-            _write(hour, entry_id)
-    except LaneClosed:
-        hour.tell("the ledger put us off; the rest is settled next time")
+        for entry_id in [entry_id for entry_id, state, kind in left if kind not in EMAIL_KINDS and state == "calling"]:
+            _recover_write(ctx, entry_id)
+    except CircuitOpen:
+        ctx.on_progress("the ledger put us off; the rest is settled next time")
 
 
-def _write(hour: Hour, entry_id: int) -> None:
+def _recover_write(ctx: RunContext, entry_id: int) -> None:
     """Settle one write into the ledger; one that cannot be looked up must not keep the run from all the others."""
-    with hour.reading() as session:
+    with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        kind, called_at = entry.kind, entry.called_at or entry.planned_at
+        kind, called_at = entry.kind, entry.dispatched_at or entry.planned_at
     try:
-        ledger_writes.retry(hour, entry_id)
-    except (LaneClosed, LeaseLost, SQLAlchemyError):
+        ledger_writes.retry_entry(ctx, entry_id)
+    except (CircuitOpen, LeaseLost, SQLAlchemyError):
         raise
-    except (Reconnect, TryLater) as unasked:
-        if hour.now() - called_at > SEARCH_LASTS:
-            doubt(hour, entry_id, f"For three days the ledger has not said what became of it: {unasked}")
-        wait(hour, kind, unasked)
+    except (AuthorizationExpired, TransientError) as unasked:
+        if ctx.now() - called_at > SEARCH_PERIOD:
+            record_unconfirmed(ctx, entry_id, f"For three days the ledger has not said what became of it: {unasked}")
+        record_deferral(ctx, kind, unasked)
     except ProviderError as no:
-        doubt(hour, entry_id, f"The ledger cannot be asked what became of it: {no}")
+        record_unconfirmed(ctx, entry_id, f"The ledger cannot be asked what became of it: {no}")
     except Exception as error:  # a fault of ours in one entry
         log.exception("settling outbox entry %s broke off", entry_id)
-        odd(hour, entry_id, error)
+        record_fault(ctx, entry_id, error)
 
 
-def _mail(hour: Hour, entry_id: int) -> None:
-    with hour.reading() as session:
+def _recover_email(ctx: RunContext, entry_id: int) -> None:
+    with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        state, key, called_at = entry.state, entry.key, entry.called_at or entry.planned_at
-        to, told = tuple(entry.payload.get("to", ())), mail_events.proof_of(session, key)
+        state, key, called_at = entry.state, entry.key, entry.dispatched_at or entry.planned_at
+        to, told = tuple(entry.payload.get("to", ())), mail_events.find_delivery_proof(session, key)
     if told is not None:
-        done(hour, entry_id, told, "the mail system told that it left")
+        record_done(ctx, entry_id, told, "the mail system told that it left")
         return
-    reference = _search(hour, key, to, called_at=called_at) if hour.now() - called_at <= SEARCH_LASTS else None
+    reference = _search_email_log(ctx, key, to, called_at=called_at) if ctx.now() - called_at <= SEARCH_PERIOD else None
     if reference is not None:
-        done(hour, entry_id, reference, "found in the mail system's own log")
+        record_done(ctx, entry_id, reference, "found in the mail system's own log")
     elif state == "calling":
-        doubt(hour, entry_id, "The run that was sending it ended before it learned the answer.")
+        record_unconfirmed(ctx, entry_id, "The run that was sending it ended before it learned the answer.")
 
 
-def _search(hour: Hour, key: str, to: tuple[str, ...], *, called_at: datetime) -> str | None:
-    if hour.mailer is None or not hour.mailer.reconciles:
+def _search_email_log(ctx: RunContext, key: str, to: tuple[str, ...], *, called_at: datetime) -> str | None:
+    if ctx.mailer is None or not ctx.mailer.can_find_sent:
         return None
     try:
-        found = hour.mailer.find(key, to, called_at)
+        found = ctx.mailer.find_sent(key, to, called_at)
     except ProviderError as error:
-        hour.tell(f"the mail system's log could not be asked: {error}")
+        ctx.on_progress(f"the mail system's log could not be asked: {error}")
         return None
-    return found.reference if found is not None else None
+    return found.message_id if found is not None else None
 
 
-def _left(hour: Hour) -> list[tuple[int, str, str]]:
+def _find_interrupted(ctx: RunContext) -> list[tuple[int, str, str]]:
     """List id, state and kind of what has no sure end, oldest first."""
-    with hour.reading() as session:
+    with ctx.reading() as session:
         rows = session.execute(
             select(col(OutboxEntry.id), col(OutboxEntry.state), col(OutboxEntry.kind))
             .where(
-                col(OutboxEntry.connection_id) == hour.connection_id,
+                col(OutboxEntry.connection_id) == ctx.connection_id,
                 col(OutboxEntry.state).in_(["calling", "doubt"]),
             )
             .order_by(col(OutboxEntry.id))

@@ -13,16 +13,16 @@ from types import FrameType
 
 import uvicorn
 
-from connector.access.sign_in import first_link
-from connector.installation import Installation
+from connector.access.sign_in import create_first_link
+from connector.installation import AppContext
 from connector.outgoing import deliver
 from connector.privacy import retention
 from connector.run import run_connection
 from connector.scheduler import Scheduler
-from connector.settings import is_this_machine
+from connector.settings import is_loopback_host
 from connector.web.app import make_app
 
-ERRANDS = (deliver.work, retention.work)
+BACKGROUND_JOBS = (deliver.deliver_pending, retention.prune_daily)
 log = logging.getLogger("duewell.serve")
 
 
@@ -30,20 +30,20 @@ class ServeError(Exception):
     """The web app cannot be served; ``str()`` says why and what to do."""
 
 
-def serve(installation: Installation, host: str, port: int, *, tell: Callable[[str], None] = print) -> None:
+def serve(app: AppContext, host: str, port: int, *, tell: Callable[[str], None] = print) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
 
     While there is no user, ``tell`` gets the link that makes the first owner.
     """
-    scheduler = Scheduler(installation, run_connection, errands=ERRANDS)
-    app = make_app(installation, scheduler, *([host] if not _is_any(host) else []))
-    config = uvicorn.Config(app, host=host, port=port, log_config=None, access_log=False, server_header=False)
-    if not is_this_machine(host) and not installation.settings.duewell_base_url.startswith("https://"):
+    scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
+    web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
+    config = uvicorn.Config(web_app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
         log.warning("%s can be reached from other machines: put https before it, and say so in DUEWELL_BASE_URL", host)
     listening = _listen(host, port)  # before anything runs: a second `serve` must not start runs and then fail
-    link = first_link(installation)
+    link = create_first_link(app)
     if link is not None:
-        tell(f"Nobody can sign in yet. Become the owner here: {installation.settings.duewell_base_url}/welcome/{link}")
+        tell(f"Nobody can sign in yet. Become the owner here: {app.settings.duewell_base_url}/welcome/{link}")
     with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal, and raises it again at its end
         scheduler.start()
         try:
@@ -64,12 +64,12 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ServeError(message) from problem
 
 
-def work(installation: Installation) -> None:
+def run_worker(app: AppContext) -> None:
     """Run due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
-    scheduler = Scheduler(installation, run_connection, errands=ERRANDS)
-    with stop_on_signals(installation.stop):
+    scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
+    with stop_on_signals(app.stop):
         scheduler.start()
-        installation.stop.wait()
+        app.stop.wait()
         scheduler.stop()
 
 
@@ -93,7 +93,7 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _is_any(host: str) -> bool:
+def _is_unspecified(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_unspecified
     except ValueError:

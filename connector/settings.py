@@ -39,7 +39,7 @@ class SettingsError(Exception):
     """A setting that is unknown or has a bad value; ``str()`` is the one line that names it."""
 
 
-def is_this_machine(host: str) -> bool:
+def is_loopback_host(host: str) -> bool:
     """Tell whether a host name or address leads nowhere but to this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -49,11 +49,11 @@ def is_this_machine(host: str) -> bool:
         return False
 
 
-def reached_by_customers(base_url: str) -> bool:
+def is_publicly_reachable(base_url: str) -> bool:
     """Tell whether a customer's mail program can open an address: https, and not this machine or this house alone."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
-    if parts.scheme != "https" or is_this_machine(host) or host.endswith((".local", ".internal", ".lan")):
+    if parts.scheme != "https" or is_loopback_host(host) or host.endswith((".local", ".internal", ".lan")):
         return False
     try:
         return ipaddress.ip_address(host).is_global
@@ -75,7 +75,7 @@ def _web_address(value: str) -> str:
 def _vendor_address(value: str) -> str:
     value = _web_address(value)
     parts = urlsplit(value)
-    if parts.scheme == "http" and not is_this_machine(parts.hostname or ""):
+    if parts.scheme == "http" and not is_loopback_host(parts.hostname or ""):
         message = "must begin with https:// (http only for a server on this machine): tokens travel to it"
         raise ValueError(message)
     return value
@@ -100,7 +100,7 @@ def _database_url(value: str) -> str:
     return value
 
 
-def check_secret_keys(value: str) -> list[bytes]:
+def parse_secret_keys(value: str) -> list[bytes]:
     """Decode comma-separated keys, newest first, or raise ``ValueError`` with words that do not show them."""
     keys = []
     for key in filter(None, (part.strip() for part in value.split(","))):
@@ -116,11 +116,11 @@ def check_secret_keys(value: str) -> list[bytes]:
 
 
 def _secret_keys(value: str) -> str:
-    check_secret_keys(value)
+    parse_secret_keys(value)
     return value
 
 
-def _mail_address(value: str) -> str:
+def _email_address(value: str) -> str:
     name, at, domain = value.rpartition("@")
     if not (name and at and domain) or any(character in value for character in ' \t\r\n<>,;"'):
         message = "must be one mail address like billing@example.com"
@@ -153,8 +153,8 @@ def _smtp_url(value: str) -> str:
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 VendorAddress = Annotated[str, AfterValidator(_vendor_address)]
 VendorHost = Annotated[str, AfterValidator(_vendor_address), AfterValidator(_no_path)]
-MailAddress = Annotated[str, AfterValidator(_mail_address)]
-Line = Annotated[str, AfterValidator(_one_line)]
+EmailAddress = Annotated[str, AfterValidator(_email_address)]
+SingleLine = Annotated[str, AfterValidator(_one_line)]
 
 
 class Settings(BaseSettings):
@@ -171,35 +171,35 @@ class Settings(BaseSettings):
     duewell_interval_minutes: int = Field(default=60, ge=1, le=7 * 24 * 60)
     duewell_webhooks: Literal["off", "public", "private"] = "off"
 
-    xero_client_id: Line = ""
-    xero_client_secret: Line = Field(default="", repr=False)
-    xero_scopes: Line = XERO_SCOPES
+    xero_client_id: SingleLine = ""
+    xero_client_secret: SingleLine = Field(default="", repr=False)
+    xero_scopes: SingleLine = XERO_SCOPES
     xero_login_url: VendorHost = "https://login.xero.com"
     xero_identity_url: VendorHost = "https://identity.xero.com"
     xero_api_url: VendorHost = "https://api.xero.com"
-    xero_webhook_key: Line = Field(default="", repr=False)
+    xero_webhook_key: SingleLine = Field(default="", repr=False)
 
-    quickbooks_client_id: Line = ""
-    quickbooks_client_secret: Line = Field(default="", repr=False)
+    quickbooks_client_id: SingleLine = ""
+    quickbooks_client_secret: SingleLine = Field(default="", repr=False)
     quickbooks_environment: Literal["production", "sandbox"] = "production"
     quickbooks_discovery_url: VendorAddress = ""
     quickbooks_api_url: VendorHost = ""
     quickbooks_reads_a_month: int = Field(default=500_000, ge=1)  # of Intuit's free tier
-    quickbooks_webhook_token: Line = Field(default="", repr=False)
+    quickbooks_webhook_token: SingleLine = Field(default="", repr=False)
 
-    sendgrid_api_key: Line = Field(default="", repr=False)
+    sendgrid_api_key: SingleLine = Field(default="", repr=False)
     sendgrid_api_url: VendorHost = "https://api.sendgrid.com"
     sendgrid_webhook_public_key: str = ""
     smtp_url: Annotated[str, AfterValidator(_smtp_url)] = Field(default="", repr=False)
     eml_folder: Path | None = None
 
     oidc_issuer: VendorAddress = ""
-    oidc_client_id: Line = ""
-    oidc_client_secret: Line = Field(default="", repr=False)
+    oidc_client_id: SingleLine = ""
+    oidc_client_secret: SingleLine = Field(default="", repr=False)
 
-    mail_from: MailAddress = ""
-    mail_from_name: Line = ""
-    mail_reply_to: MailAddress = ""
+    mail_from: EmailAddress = ""
+    mail_from_name: SingleLine = ""
+    mail_reply_to: EmailAddress = ""
     mail_reply_domain: Annotated[str, AfterValidator(_domain)] = ""
 
     @model_validator(mode="before")

@@ -24,11 +24,11 @@ from sqlmodel import SQLModel
 from connector.tables import SyncLogEntry
 
 _LOG = SQLModel.metadata.tables["sync_log"]
-_ADD = insert(_LOG)
-_FIRST = "0" * 64  # what the first line has as the hash before it
+_INSERT = insert(_LOG)
+_GENESIS_HASH = "0" * 64  # what the first line has as the hash before it
 _CHAIN_LOCK = 7_215_002  # PostgreSQL advisory lock: one writer of the chain at a time; SQLite has one writer anyway
 _CHUNK = 1000
-_LAST = "duewell_last_line"  # in a session: the transaction that wrote a line last, and the line's hash
+_LAST_LINE = "duewell_last_line"  # in a session: the transaction that wrote a line last, and the line's hash
 ERASED = "(erased)"  # in place of a text that was erased; the triggers of the first migration know it too
 ERASURE = "erased"  # the kind of the line that tells of it
 
@@ -40,10 +40,10 @@ class ChainVerdict(NamedTuple):
     entries: int
     head: str
     broken_at_id: int | None = None
-    why: str = ""
+    reason: str = ""
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """What a line tells, and of whom; ``facts`` are what a program looks for."""
 
     kind: str
@@ -66,13 +66,13 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
     facts: Mapping[str, Any] | None = None,
 ) -> None:
     """Add a line, in the caller's transaction (``database.writing``)."""
-    line = Line(kind, text, customer_id, invoice_id, facts)
+    line = LogLine(kind, text, customer_id, invoice_id, facts)
     write_all(session, [line], at=at, connection_id=connection_id, run_id=run_id)
 
 
 def write_all(
     session: Session,
-    lines: Iterable[Line],
+    lines: Iterable[LogLine],
     *,
     at: datetime,
     connection_id: int | None = None,
@@ -101,11 +101,11 @@ def write_all(
         previous = row["hash"] = _hash(row)
         rows.append(row)
     if rows:
-        session.connection().execute(_ADD, rows)  # past the session, which would flush first
-        session.info[_LAST] = (_transaction(session), previous)
+        session.connection().execute(_INSERT, rows)  # past the session, which would flush first
+        session.info[_LAST_LINE] = (_transaction(session), previous)
 
 
-def erase(
+def erase_texts(
     session: Session,
     ids: Collection[int],
     *,
@@ -124,30 +124,30 @@ def erase(
         found += sorted(session.execute(select(_LOG.c.id).where(*some)).scalars())
         session.execute(update(_LOG).where(*some).values(text=ERASED, salt=""))
     if found:
-        facts = {"lines": list(_ranges(found))}
+        facts = {"lines": list(_format_ranges(found))}
         here = {"connection_id": connection_id, "customer_id": customer_id}
         write(session, at=at, kind=ERASURE, text=text, facts=facts, **here)  # type: ignore[arg-type]
     return len(found)
 
 
-def head(session: Session) -> str:
+def newest_hash(session: Session) -> str:
     """Give the newest line's hash; noted in another place, it shows also a log that was rewritten as a whole."""
     newest = select(_LOG.c.hash).order_by(_LOG.c.id.desc()).limit(1)
-    return session.execute(newest).scalar() or _FIRST
+    return session.execute(newest).scalar() or _GENESIS_HASH
 
 
-def holds_line(session: Session, hash_begins: str) -> bool:
+def has_line(session: Session, hash_begins: str) -> bool:
     """Tell whether the log has a line whose hash begins so: in a chain that holds, all before it is as it was then."""
     found = session.execute(select(_LOG.c.id).where(_LOG.c.hash.startswith(hash_begins, autoescape=True)).limit(1))
     return found.scalar() is not None
 
 
-def newest_line(session: Session) -> int:
+def newest_line_id(session: Session) -> int:
     """Give the id of the newest line; lines get their ids in the order in which they are committed."""
     return session.execute(select(func.max(_LOG.c.id))).scalar() or 0
 
 
-def told_since(session: Session, line_id: int, *, connection_id: int, run_id: int, customer_id: str = "") -> bool:
+def logged_since(session: Session, line_id: int, *, connection_id: int, run_id: int, customer_id: str = "") -> bool:
     """Tell whether somebody else than this run wrote a line after that one: about the company, or this customer of it.
 
     Whatever a person, a customer or a mail system says leaves a line in the same transaction.
@@ -162,32 +162,34 @@ def told_since(session: Session, line_id: int, *, connection_id: int, run_id: in
 
 def verify(session: Session) -> ChainVerdict:
     """Recompute every hash from the first line on, and name the first line that does not fit."""
-    previous, count = _FIRST, 0
+    previous, count = _GENESIS_HASH, 0
     unexplained: set[int] = set()
     query = select(*_as_stored(session)).order_by(_LOG.c.id)
     for row in session.execute(query.execution_options(yield_per=_CHUNK)):
-        line = _line(row)
+        line = _decode_row(row)
         if line["previous_hash"] != previous:
-            return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, why=_MISSING)
+            return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, reason=_MISSING)
         erased = (line["text"], line["salt"]) == (ERASED, "")
         if line["hash"] != _hash(line) or not (erased or line["digest"] == _digest(line)):
-            return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, why=_CHANGED)
+            return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, reason=_CHANGED)
         if erased:
             unexplained.add(row.id)
         elif line["kind"] == ERASURE:
-            unexplained -= _lines_of(line["facts"])
+            unexplained -= _parse_ranges(line["facts"])
         previous, count = line["hash"], count + 1
     if unexplained:
-        return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=min(unexplained), why=_TAKEN)
+        return ChainVerdict(
+            ok=False, entries=count, head=previous, broken_at_id=min(unexplained), reason=_ERASED_UNLOGGED
+        )
     return ChainVerdict(ok=True, entries=count, head=previous)
 
 
 _MISSING = "a line before this one is missing, or was put in or changed"
 _CHANGED = "this line was changed after it was written"
-_TAKEN = "its text was taken away, and no line of the log tells of that erasure"
+_ERASED_UNLOGGED = "its text was taken away, and no line of the log tells of that erasure"
 
 
-def entries(
+def list_entries(
     session: Session, *, connection_id: int | None = None, since_at: datetime | None = None, limit: int = 1000
 ) -> list[SyncLogEntry]:
     """Return the newest lines, in the order in which they were written."""
@@ -201,12 +203,12 @@ def entries(
 
 def _head(session: Session) -> str:
     """Give the hash that the next line follows; what this transaction wrote last it knows: nobody else can write."""
-    written_in, sealed = session.info.get(_LAST, (None, ""))
+    written_in, sealed = session.info.get(_LAST_LINE, (None, ""))
     if sealed and written_in is _transaction(session):
         return str(sealed)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CHAIN_LOCK})
-    return head(session)
+    return newest_hash(session)
 
 
 def _transaction(session: Session) -> SessionTransaction | None:
@@ -221,7 +223,7 @@ def _as_stored(session: Session) -> list[ColumnElement[Any]]:
     return [c if isinstance(c.type, Integer) else cast(c, LargeBinary).label(c.name) for c in _LOG.c]
 
 
-def _line(row: Row[Any]) -> dict[str, Any]:
+def _decode_row(row: Row[Any]) -> dict[str, Any]:
     line = {name: _decoded(value) for name, value in row._mapping.items()}  # noqa: SLF001
     if isinstance(line["at"], str):
         line["at"] = line["at"].replace(" ", "T") + "+00:00"
@@ -244,7 +246,7 @@ def _digest(line: Mapping[str, Any]) -> str:
     return hashlib.sha256(f"{line['salt']}\n{line['text']}".encode()).hexdigest()
 
 
-def _ranges(ids: Iterable[int]) -> Iterator[str]:
+def _format_ranges(ids: Iterable[int]) -> Iterator[str]:
     """Write ids, in order, as "3-7" and "9"."""
     first = last = 0
     for each in ids:
@@ -258,7 +260,7 @@ def _ranges(ids: Iterable[int]) -> Iterator[str]:
         yield f"{first}-{last}" if last > first else str(first)
 
 
-def _lines_of(facts: str) -> set[int]:
+def _parse_ranges(facts: str) -> set[int]:
     """Read back which lines an erasure took."""
     parts = (str(each).partition("-") for each in json.loads(facts)["lines"])
     return {each for first, _, last in parts for each in range(int(first), int(last or first) + 1)}

@@ -6,47 +6,47 @@ from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 
-from policies.calendar import Calendar, business_days_after
-from policies.case import Case
-from policies.decisions import MakeTask
-from policies.looks import Look
+from policies.calendar import Calendar, add_business_days
+from policies.case import StatementContext
+from policies.decisions import CreateTask
+from policies.looks import InvoiceAssessment
 from policies.policy import ReminderPolicy
 from policies.receivables import Instalment, Invoice, Size, Step
 from policies.segments import size_of
-from policies.wording import day, sum_of
+from policies.wording import format_amount, format_date
 
-_LONG_AGO_DAYS = 30  # whatever the holidays, a business day has passed
+_CERTAINLY_BROKEN_DAYS = 30  # whatever the holidays, a business day has passed
 
 
-def broken_on(case: Case, promised_on: date) -> date:
+def promise_broken_on(context: StatementContext, promised_on: date) -> date:
     """Tell from which day on a promise counts as broken."""
-    if case.today > promised_on + timedelta(days=_LONG_AGO_DAYS):
-        return promised_on + timedelta(days=_LONG_AGO_DAYS)
-    return grace_over_on(promised_on, case.policy, case.country, case.calendar)
+    if context.today > promised_on + timedelta(days=_CERTAINLY_BROKEN_DAYS):
+        return promised_on + timedelta(days=_CERTAINLY_BROKEN_DAYS)
+    return grace_ends_on(promised_on, context.policy, context.country, context.calendar)
 
 
-def grace_over_on(promised_on: date, policy: ReminderPolicy, country: str, calendar: Calendar) -> date:
+def grace_ends_on(promised_on: date, policy: ReminderPolicy, country: str, calendar: Calendar) -> date:
     """Tell the first day on which what was promised for a day has not come in time."""
-    return business_days_after(promised_on, policy.promises.business_days, country, policy.window, calendar)
+    return add_business_days(promised_on, policy.promises.business_days, country, policy.send_window, calendar)
 
 
-def missed_instalment(case: Case, invoice: Invoice) -> Instalment | None:
+def missed_instalment(context: StatementContext, invoice: Invoice) -> Instalment | None:
     """Find the first instalment that was to be paid by now and is not."""
-    plan = invoice.plan
+    plan = invoice.payment_plan
     if plan is None:
         return None
-    left = plan.owed - invoice.due
+    left = plan.agreed_balance - invoice.due
     for instalment in plan.instalments:
         left -= instalment.amount
         if left < 0:
-            return instalment if case.today >= broken_on(case, instalment.on) else None
+            return instalment if context.today >= promise_broken_on(context, instalment.due_on) else None
     return None
 
 
 def next_instalment(invoice: Invoice) -> Instalment | None:
     """Find the first instalment that is not paid yet."""
-    plan = invoice.plan
-    left = plan.owed - invoice.due if plan else Decimal(0)
+    plan = invoice.payment_plan
+    left = plan.agreed_balance - invoice.due if plan else Decimal(0)
     for instalment in plan.instalments if plan else ():
         left -= instalment.amount
         if left < 0:
@@ -54,73 +54,83 @@ def next_instalment(invoice: Invoice) -> Instalment | None:
     return None
 
 
-def tasks(looks: Sequence[Look]) -> Iterable[MakeTask]:
+def agreement_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
     """Make the tasks of disputes, broken promises and broken plans, each once for its day.
 
     Where the policy has a mail ask about a broken promise, the invoice is given that mail instead.
     """
-    for look in looks:
-        if look.code == "disputed":
-            yield from _dispute(look)
-        elif look.hold is not None and not look.by_person:
+    for assessment in assessments:
+        if assessment.hold_code == "disputed":
+            yield from _dispute_tasks(assessment)
+        elif assessment.hold is not None and not assessment.email_blocked:
             continue
-        elif (missed := missed_instalment(look.case, look.invoice)) is not None:
-            yield from _plan(look, missed)
-        elif look.invoice.promised_on is not None:
-            yield from _promise(look, look.invoice.promised_on)
+        elif (missed := missed_instalment(assessment.context, assessment.invoice)) is not None:
+            yield from _plan_tasks(assessment, missed)
+        elif assessment.invoice.promised_on is not None:
+            yield from _promise_tasks(assessment, assessment.invoice.promised_on)
 
 
-def _dispute(look: Look) -> Iterable[MakeTask]:
+def _dispute_tasks(assessment: InvoiceAssessment) -> Iterable[CreateTask]:
     """Give a dispute to its owner (a large one the same day), and put it before him again after some business days."""
-    invoice, case = look.invoice, look.case
+    invoice, context = assessment.invoice, assessment.context
     if invoice.disputed_on is None:
         return
-    size = size_of(invoice, case.policy.sizes)
-    done_on = look.taken.get(Step.DISPUTE_RAISED)
-    review_on = _after(case, invoice.disputed_on, case.policy.disputes.review_business_days[size])
-    number, occasion = invoice.number or invoice.id, invoice.disputed_on.isoformat()
-    said = f": {invoice.dispute_why}" if invoice.dispute_why else ""
+    size = size_of(invoice, context.policy.sizes)
+    done_on = assessment.taken.get(Step.DISPUTE_RAISED)
+    review_on = _business_day_after(context, invoice.disputed_on, context.policy.disputes.review_business_days[size])
+    number, recurrence_key = invoice.number or invoice.id, invoice.disputed_on.isoformat()
+    said = f": {invoice.dispute_reason}" if invoice.dispute_reason else ""
     if done_on is None or done_on < invoice.disputed_on:
-        due_on = case.today if size is Size.LARGE else _after(case, case.today, 1)
-        words = f"{number} is disputed since {day(invoice.disputed_on)}{said}. Nothing is sent until it is settled."
-        yield _task(look, "dispute_raised", due_on, words, occasion)
-    elif done_on < review_on <= case.today:
-        words = f"{number} is still disputed since {day(invoice.disputed_on)}{said}: what is to become of it?"
-        yield _task(look, "dispute_review", case.today, words, f"{occasion} review")
+        due_on = context.today if size is Size.LARGE else _business_day_after(context, context.today, 1)
+        words = (
+            f"{number} is disputed since {format_date(invoice.disputed_on)}{said}. Nothing is sent until it is settled."
+        )
+        yield _build_task(assessment, "dispute_raised", due_on, words, recurrence_key)
+    elif done_on < review_on <= context.today:
+        words = f"{number} is still disputed since {format_date(invoice.disputed_on)}{said}: what is to become of it?"
+        yield _build_task(assessment, "dispute_review", context.today, words, f"{recurrence_key} review")
 
 
-def _promise(look: Look, promised_on: date) -> Iterable[MakeTask]:
+def _promise_tasks(assessment: InvoiceAssessment, promised_on: date) -> Iterable[CreateTask]:
     """Have somebody call about a broken promise, or a mail ask; chasing goes on where it stopped."""
-    case, done_on = look.case, look.taken.get(Step.PROMISE_BROKEN)
-    if case.today < broken_on(case, promised_on) or (done_on is not None and done_on > promised_on):
+    context, done_on = assessment.context, assessment.taken.get(Step.PROMISE_BROKEN)
+    if context.today < promise_broken_on(context, promised_on) or (done_on is not None and done_on > promised_on):
         return
-    by_call = (case.segment, size_of(look.invoice, case.policy.sizes)) in case.policy.promises.by_call
-    if not by_call and not look.by_person:
-        look.mail, look.promise = Step.PROMISE_BROKEN, promised_on.isoformat()
+    by_call = (context.segment, size_of(assessment.invoice, context.policy.sizes)) in context.policy.promises.by_call
+    if not by_call and not assessment.email_blocked:
+        assessment.email_step, assessment.broken_promise_key = Step.PROMISE_BROKEN, promised_on.isoformat()
         return
-    owed = sum_of(look.invoice.due, look.invoice.currency)
-    words = f"{look.invoice.number or look.invoice.id}: {owed} was promised for {day(promised_on)} and did not come."
-    look.broken = words
-    yield _task(look, "promise_broken", _after(case, case.today, 0), words, promised_on.isoformat())
+    owed = format_amount(assessment.invoice.due, assessment.invoice.currency)
+    words = f"{assessment.invoice.number or assessment.invoice.id}: {owed} was promised for {format_date(promised_on)} and did not come."
+    assessment.broken_agreement = words
+    yield _build_task(
+        assessment, "promise_broken", _business_day_after(context, context.today, 0), words, promised_on.isoformat()
+    )
 
 
-def _plan(look: Look, missed: Instalment) -> Iterable[MakeTask]:
+def _plan_tasks(assessment: InvoiceAssessment, instalment: Instalment) -> Iterable[CreateTask]:
     """Have somebody call about a missed instalment: the plan is void, and chasing goes on where it stopped."""
-    case, done_on = look.case, look.taken.get(Step.PROMISE_BROKEN)
-    if done_on is not None and done_on > missed.on:
+    context, done_on = assessment.context, assessment.taken.get(Step.PROMISE_BROKEN)
+    if done_on is not None and done_on > instalment.due_on:
         return
-    amount = sum_of(missed.amount, look.invoice.currency)
-    number = look.invoice.number or look.invoice.id
-    words = f"{number}: the instalment of {amount} for {day(missed.on)} did not come in full. The payment plan is void."
-    look.broken = words
-    yield _task(look, "plan_broken", _after(case, case.today, 0), words, f"{missed.on.isoformat()} plan")
+    amount = format_amount(instalment.amount, assessment.invoice.currency)
+    number = assessment.invoice.number or assessment.invoice.id
+    words = f"{number}: the instalment of {amount} for {format_date(instalment.due_on)} did not come in full. The payment plan is void."
+    assessment.broken_agreement = words
+    yield _build_task(
+        assessment,
+        "plan_broken",
+        _business_day_after(context, context.today, 0),
+        words,
+        f"{instalment.due_on.isoformat()} plan",
+    )
 
 
-def _after(case: Case, on: date, count: int) -> date:
-    return business_days_after(on, count, case.statement.company.country, case.policy.window, case.calendar)
+def _business_day_after(context: StatementContext, on: date, count: int) -> date:
+    return add_business_days(on, count, context.statement.company.country, context.policy.send_window, context.calendar)
 
 
-def _task(look: Look, code: str, due_on: date, words: str, occasion: str) -> MakeTask:
+def _build_task(assessment: InvoiceAssessment, code: str, due_on: date, text: str, recurrence_key: str) -> CreateTask:
     step = Step.PROMISE_BROKEN if code in {"promise_broken", "plan_broken"} else Step.DISPUTE_RAISED
-    customer_id = look.case.statement.customer.id
-    return MakeTask(customer_id, step, code, (look.invoice.id,), due_on, words, occasion)
+    customer_id = assessment.context.statement.customer.id
+    return CreateTask(customer_id, step, code, (assessment.invoice.id,), due_on, text, recurrence_key)

@@ -16,12 +16,12 @@ from policies.receivables import Segment, Statement
 class Hold(NamedTuple):
     """Why nothing happens to an invoice, and until when, where that is known."""
 
-    why: str
+    reason: str
     until_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class StatementContext:
     """One statement as the policy looks at it on one day. ``covered``: the unapplied money that meets each invoice."""
 
     statement: Statement
@@ -30,8 +30,8 @@ class Case:
     now: datetime
     calendar: Calendar
     segment: Segment
-    covered: Mapping[str, Decimal]
-    stale: Hold | None
+    credit_coverage: Mapping[str, Decimal]
+    stale_hold: Hold | None
 
     @property
     def country(self) -> str:

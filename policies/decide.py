@@ -7,161 +7,220 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from policies import agreements, holds, late_fees, mails, shifts, tasks, timetable
-from policies.calendar import Calendar, Opening, opening, zone
-from policies.case import Case, Hold
-from policies.decisions import Action, Answer, AnswerKind, ChargeLateFee, Decision
-from policies.deeds import Deeds
-from policies.looks import Look
+from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
+from policies.case import Hold, StatementContext
+from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, InvoiceDecision
+from policies.deeds import PastActions
+from policies.looks import InvoiceAssessment
 from policies.policy import ReminderPolicy
-from policies.receivables import Deed, Invoice, Statement, Step
+from policies.receivables import Invoice, PastAction, Statement, Step
 from policies.segments import segment_of, size_of
-from policies.wording import NAMES, day
+from policies.wording import STEP_NAMES, format_date
 
 
 @dataclass(frozen=True, slots=True)
-class _Day:
+class _DayContext:
     """What holds for all statements of the customer today."""
 
     policy: ReminderPolicy
     now: datetime
     today: date
     calendar: Calendar
-    deeds: Deeds
-    opening: Opening
-    leaves_on: date
+    past_actions: PastActions
+    send_slot: SendSlot
+    sends_on: date
 
 
-def decide(statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar) -> Decision:
+def decide(
+    statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar
+) -> CustomerDecision:
     """Decide about one customer: all his statements, one per currency, at an aware instant."""
     if not statements:
-        return Decision("", (), ())
-    today = now.astimezone(zone(statements[0].company.time_zone)).date()
-    policy = policy.chosen_for(statements[0].customer, today)
-    the_day = _open_day(statements, policy, now, calendar)
-    looks = [look for statement in statements for look in _look_at(statement, the_day)]
+        return CustomerDecision("", (), ())
+    today = now.astimezone(find_time_zone(statements[0].company.time_zone)).date()
+    policy = policy.policy_for(statements[0].customer, today)
+    day_context = _build_day_context(statements, policy, now, calendar)
+    assessments = [assessment for statement in statements for assessment in _assess_statement(statement, day_context)]
 
-    agreed = list(agreements.tasks(looks))
-    actions: list[Action] = [*tasks.by_person(looks, the_day.deeds), *tasks.due(looks), *tasks.owners(looks), *agreed]
-    actions += [look.fee for look in looks if isinstance(look.fee, ChargeLateFee)]
+    agreed = list(agreements.agreement_tasks(assessments))
+    actions: list[Action] = [
+        *tasks.manual_tasks(assessments, day_context.past_actions),
+        *tasks.step_tasks(assessments),
+        *tasks.owner_notifications(assessments),
+        *agreed,
+    ]
+    actions += [assessment.fee for assessment in assessments if isinstance(assessment.fee, ChargeLateFee)]
 
-    mail, why_not = mails.reminder(looks, the_day.deeds, the_day.opening, the_day.leaves_on)
-    if mail is None and why_not is None:
-        mail = mails.thanks(looks, the_day.deeds, the_day.opening)
+    mail, not_sent = mails.choose_reminder(
+        assessments, day_context.past_actions, day_context.send_slot, day_context.sends_on
+    )
+    if mail is None and not_sent is None:
+        mail = mails.choose_thank_you(assessments, day_context.past_actions, day_context.send_slot)
     if mail is not None:
         actions.insert(0, mail)
-    taken = dict(mail.taken) if mail is not None else {}
-    answers = tuple(_answer(look, taken.get(look.invoice.id), why_not, the_day) for look in looks)
-    return Decision(statements[0].customer.id, tuple(actions), answers, policy.name)
+    taken = dict(mail.completed) if mail is not None else {}
+    answers = tuple(
+        _decide_invoice(assessment, taken.get(assessment.invoice.id), not_sent, day_context)
+        for assessment in assessments
+    )
+    return CustomerDecision(statements[0].customer.id, tuple(actions), answers, policy.name)
 
 
-def _open_day(statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar) -> _Day:
+def _build_day_context(
+    statements: Sequence[Statement], policy: ReminderPolicy, now: datetime, calendar: Calendar
+) -> _DayContext:
     """Fix what the day is: the date is the company's, the window the customer's."""
     company, customer = statements[0].company, statements[0].customer
-    here, there = zone(company.time_zone), zone(customer.time_zone, company.time_zone)
+    here, there = find_time_zone(company.time_zone), find_time_zone(customer.time_zone, company.time_zone)
     today = now.astimezone(here).date()
-    opens = opening(now, there, customer.country or company.country, policy.window, calendar)
-    leaves_on = opens.at.astimezone(here).date() if opens.at else today
-    return _Day(policy, now, today, calendar, Deeds.of(_deeds(statements)), opens, leaves_on)
+    opens = find_send_slot(now, there, customer.country or company.country, policy.send_window, calendar)
+    sends_on = opens.at.astimezone(here).date() if opens.at else today
+    return _DayContext(
+        policy, now, today, calendar, PastActions.from_actions(_past_actions(statements)), opens, sends_on
+    )
 
 
-def _deeds(statements: Sequence[Statement]) -> Iterable[Deed]:
+def _past_actions(statements: Sequence[Statement]) -> Iterable[PastAction]:
     """Give the customer's deeds once, though every statement carries them."""
     if len(statements) == 1:
-        return statements[0].deeds
-    return dict.fromkeys(deed for statement in statements for deed in statement.deeds)
+        return statements[0].past_actions
+    return dict.fromkeys(deed for statement in statements for deed in statement.past_actions)
 
 
-def _look_at(statement: Statement, the_day: _Day) -> Iterable[Look]:
+def _assess_statement(statement: Statement, day_context: _DayContext) -> Iterable[InvoiceAssessment]:
     """Look at every invoice of a statement: what holds it, or else which steps are due."""
-    policy, today = the_day.policy, the_day.today
+    policy, today = day_context.policy, day_context.today
     segment = segment_of(statement.customer, policy.segments, today)
-    case = Case(
+    context = StatementContext(
         statement=statement,
         policy=policy,
         today=today,
-        now=the_day.now,
-        calendar=the_day.calendar,
+        now=day_context.now,
+        calendar=day_context.calendar,
         segment=segment,
-        covered=holds.covered_by_credit(statement),
-        stale=holds.stale(statement, policy, today, the_day.now),
+        credit_coverage=holds.allocate_credit(statement),
+        stale_hold=holds.staleness(statement, policy, today, day_context.now),
     )
     for invoice in statement.invoices:
-        yield _look(case, invoice, the_day)
+        yield _assess_invoice(context, invoice, day_context)
 
 
-def _look(case: Case, invoice: Invoice, the_day: _Day) -> Look:
-    row = case.policy.rows[case.segment, size_of(invoice, case.policy.sizes)]
-    if case.statement.customer.habits is not None:
-        row = shifts.shifted(row, case.statement.customer.habits)
-    look = Look(case, invoice, row, the_day.deeds.taken(invoice.id))
-    held = holds.first_hold(case, invoice)
+def _assess_invoice(context: StatementContext, invoice: Invoice, day_context: _DayContext) -> InvoiceAssessment:
+    row = context.policy.schedules[context.segment, size_of(invoice, context.policy.sizes)]
+    if context.statement.customer.payment_behaviour is not None:
+        row = shifts.adjust_schedule(row, context.statement.customer.payment_behaviour)
+    assessment = InvoiceAssessment(context, invoice, row, day_context.past_actions.completed_steps(invoice.id))
+    held = holds.first_hold(context, invoice)
     if held is not None:
-        look.code, look.hold, look.by_person = held
-        if not look.by_person:
-            return look
-    today = the_day.today
-    look.mail = _mail_due(look, today, the_day.leaves_on)
-    look.tell_owner = timetable.tell_owner_due(row, invoice, look.taken, today)
-    if look.by_person:
-        return look
-    task = timetable.task_due(row, invoice, look.taken, today)
-    look.tasks = (task,) if task is not None else ()
-    look.fee = late_fees.late_fee(case, invoice, row, the_day.deeds)
-    if look.mail is not None and look.mail in row.by_call:
-        look.tasks, look.mail = (*look.tasks, look.mail), None
-    return look
+        assessment.hold_code, assessment.hold, assessment.email_blocked = held
+        if not assessment.email_blocked:
+            return assessment
+    today = day_context.today
+    assessment.email_step = _email_step_due(assessment, today, day_context.sends_on)
+    assessment.notify_owner = timetable.notify_owner_due(row, invoice, assessment.taken, today)
+    if assessment.email_blocked:
+        return assessment
+    task = timetable.task_step_due(row, invoice, assessment.taken, today)
+    assessment.task_steps = (task,) if task is not None else ()
+    assessment.fee = late_fees.assess_late_fee(context, invoice, row, day_context.past_actions)
+    if assessment.email_step is not None and assessment.email_step in row.by_call:
+        assessment.task_steps, assessment.email_step = (*assessment.task_steps, assessment.email_step), None
+    return assessment
 
 
-def _mail_due(look: Look, today: date, leaves_on: date) -> Step | None:
+def _email_step_due(assessment: InvoiceAssessment, today: date, sends_on: date) -> Step | None:
     """Find the mail that is due: a rung after the due date, or else an early step that is still right."""
-    rung = timetable.next_rung(look.row, look.invoice, look.taken)
-    if rung is not None and rung.on <= today:
-        return rung.step
-    if today > timetable.starts_on(look.invoice):
+    level = timetable.next_level(assessment.schedule, assessment.invoice, assessment.taken)
+    if level is not None and level.on <= today:
+        return level.step
+    if today > timetable.starts_on(assessment.invoice):
         return None
-    return timetable.early_due(look.row, look.invoice, look.taken, today, leaves_on)
+    return timetable.early_step_due(assessment.schedule, assessment.invoice, assessment.taken, today, sends_on)
 
 
-def _answer(look: Look, mailed: Step | None, why_not: mails.WhyNot | None, the_day: _Day) -> Answer:
+def _decide_invoice(
+    assessment: InvoiceAssessment,
+    reminder_step: Step | None,
+    postponement: mails.Postponement | None,
+    day_context: _DayContext,
+) -> InvoiceDecision:
     """Give the one answer: the mail that goes, else a fee, a task, word to the owner, or why nothing happens."""
-    if mailed is not None:
-        return _acted(look, AnswerKind.REMINDER, mailed, mails.why(look, mailed, the_day.opening), the_day.leaves_on)
-    if isinstance(look.fee, ChargeLateFee):
-        return _acted(look, AnswerKind.FEE, Step.LATE_FEE, look.fee.why)
-    if look.hold is not None:
-        return _held(look, look.hold)
-    if look.broken:
-        return _acted(look, AnswerKind.TASK, Step.PROMISE_BROKEN, look.broken)
-    if look.tasks:
-        return _acted(look, AnswerKind.TASK, look.tasks[0], tasks.why(look, look.tasks[0]))
-    if look.mail is not None and why_not is not None:
-        words = f"{why_not.why} {NAMES[look.mail].capitalize()} waits until then."
-        return Answer(look.invoice.id, AnswerKind.HOLD, "frequency", words, look.mail, why_not.until_on)
-    if look.tell_owner:
-        return _acted(look, AnswerKind.TASK, Step.TELL_OWNER, f"Its owner is told of the delay.{_no_fee(look)}")
-    return _not_yet(look)
+    if reminder_step is not None:
+        return _action_decision(
+            assessment,
+            DecisionKind.REMINDER,
+            reminder_step,
+            mails.reminder_reason(assessment, reminder_step, day_context.send_slot),
+            day_context.sends_on,
+        )
+    if isinstance(assessment.fee, ChargeLateFee):
+        return _action_decision(assessment, DecisionKind.FEE, Step.LATE_FEE, assessment.fee.reason)
+    if assessment.hold is not None:
+        return _hold_decision(assessment, assessment.hold)
+    if assessment.broken_agreement:
+        return _action_decision(assessment, DecisionKind.TASK, Step.PROMISE_BROKEN, assessment.broken_agreement)
+    if assessment.task_steps:
+        return _action_decision(
+            assessment,
+            DecisionKind.TASK,
+            assessment.task_steps[0],
+            tasks.task_reason(assessment, assessment.task_steps[0]),
+        )
+    if assessment.email_step is not None and postponement is not None:
+        words = f"{postponement.reason} {STEP_NAMES[assessment.email_step].capitalize()} waits until then."
+        return InvoiceDecision(
+            assessment.invoice.id,
+            DecisionKind.HOLD,
+            "frequency_cap",
+            words,
+            assessment.email_step,
+            postponement.until_on,
+        )
+    if assessment.notify_owner:
+        return _action_decision(
+            assessment,
+            DecisionKind.TASK,
+            Step.NOTIFY_OWNER,
+            f"Its owner is told of the delay.{_no_fee_note(assessment)}",
+        )
+    return _pending_decision(assessment)
 
 
-def _acted(look: Look, kind: AnswerKind, step: Step, why: str, on: date | None = None) -> Answer:
-    following = look.upcoming(step, on)
+def _action_decision(
+    assessment: InvoiceAssessment, kind: DecisionKind, step: Step, reason: str, on: date | None = None
+) -> InvoiceDecision:
+    following = assessment.next_step(step, on)
     next_step, next_on = following or (None, None)
-    return Answer(look.invoice.id, kind, step.value, why, next_step, next_on)
+    return InvoiceDecision(assessment.invoice.id, kind, step.value, reason, next_step, next_on)
 
 
-def _held(look: Look, hold: Hold) -> Answer:
-    if look.person_gets is not None:
-        return Answer(look.invoice.id, AnswerKind.TASK, look.code, f"{hold.why} A person gets it as a task.")
-    return Answer(look.invoice.id, AnswerKind.HOLD, look.code, f"{hold.why}{look.person_has}", None, hold.until_on)
+def _hold_decision(assessment: InvoiceAssessment, hold: Hold) -> InvoiceDecision:
+    if assessment.manual_step is not None:
+        return InvoiceDecision(
+            assessment.invoice.id, DecisionKind.TASK, assessment.hold_code, f"{hold.reason} A person gets it as a task."
+        )
+    return InvoiceDecision(
+        assessment.invoice.id,
+        DecisionKind.HOLD,
+        assessment.hold_code,
+        f"{hold.reason}{assessment.manual_note}",
+        None,
+        hold.until_on,
+    )
 
 
-def _no_fee(look: Look) -> str:
-    return f" {look.fee}" if look.fee else ""
+def _no_fee_note(assessment: InvoiceAssessment) -> str:
+    return f" {assessment.fee}" if assessment.fee else ""
 
 
-def _not_yet(look: Look) -> Answer:
-    following = look.upcoming()
+def _pending_decision(assessment: InvoiceAssessment) -> InvoiceDecision:
+    following = assessment.next_step()
     if following is None:
         words = "Every step of the timetable was taken: it is with a person now."
-        return Answer(look.invoice.id, AnswerKind.HOLD, "all_taken", words + _no_fee(look))
-    words = f"Nothing due until {day(following.on)}: then {NAMES[following.step]}.{_no_fee(look)}"
-    return Answer(look.invoice.id, AnswerKind.HOLD, "not_yet", words, following.step, following.on)
+        return InvoiceDecision(
+            assessment.invoice.id, DecisionKind.HOLD, "all_steps_completed", words + _no_fee_note(assessment)
+        )
+    words = (
+        f"Nothing due until {format_date(following.on)}: then {STEP_NAMES[following.step]}.{_no_fee_note(assessment)}"
+    )
+    return InvoiceDecision(assessment.invoice.id, DecisionKind.HOLD, "not_due_yet", words, following.step, following.on)

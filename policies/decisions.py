@@ -10,7 +10,7 @@ from enum import StrEnum
 from policies.receivables import Step
 
 
-class AnswerKind(StrEnum):
+class DecisionKind(StrEnum):
     """What happens to an invoice in this run."""
 
     REMINDER = "reminder"
@@ -32,26 +32,26 @@ class SendReminder:
     customer_id: str
     currency: str
     step: Step
-    taken: tuple[tuple[str, Step], ...]
+    completed: tuple[tuple[str, Step], ...]
     listed: tuple[str, ...]
-    why: str
-    leaves_from_at: datetime | None = None
+    reason: str
+    send_after: datetime | None = None
     suspension_on: date | None = None
-    occasions: tuple[tuple[str, str], ...] = ()
+    recurrence_keys: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class TellOwner:
+class NotifyOwner:
     """An internal mail to the account owner or sales rep about (invoice id, step) pairs."""
 
     customer_id: str
     currency: str
-    taken: tuple[tuple[str, Step], ...]
-    why: str
+    completed: tuple[tuple[str, Step], ...]
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class MakeTask:
+class CreateTask:
     """Work for a person: a call, a review, an address to find.
 
     ``occasion`` tells tasks of one step apart where it may come again for an invoice: a dispute's or a promise's day.
@@ -62,12 +62,12 @@ class MakeTask:
     code: str
     invoice_ids: tuple[str, ...]
     due_on: date
-    why: str
-    occasion: str = ""
+    reason: str
+    recurrence_key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class FeePart:
+class FeeLine:
     """One line of a fee's calculation, printable: what, over how many days, at which rate, gives how much."""
 
     text: str
@@ -88,19 +88,19 @@ class ChargeLateFee:
     period: str
     amount: Decimal
     annual_rate: Decimal
-    parts: tuple[FeePart, ...]
-    why: str
+    lines: tuple[FeeLine, ...]
+    reason: str
     needs_approval: bool = True
     due_days: int = 14
     text: str = ""
-    together: str = ""
+    invoice_month: str = ""
 
 
-Action = SendReminder | TellOwner | MakeTask | ChargeLateFee
+Action = SendReminder | NotifyOwner | CreateTask | ChargeLateFee
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class InvoiceDecision:
     """The one answer an invoice gets in a run.
 
     ``code`` is stable and for machines (a hold's name, a step's name); ``why`` is the sentence a person reads.
@@ -108,15 +108,15 @@ class Answer:
     """
 
     invoice_id: str
-    kind: AnswerKind
+    kind: DecisionKind
     code: str
-    why: str
+    reason: str
     next_step: Step | None = None
     next_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class CustomerDecision:
     """Everything decided about one customer: actions, and exactly one answer per invoice of his statements.
 
     ``policy`` names the policy of the document that was followed, "" the one for all.
@@ -124,5 +124,5 @@ class Decision:
 
     customer_id: str
     actions: tuple[Action, ...]
-    answers: tuple[Answer, ...]
+    invoice_decisions: tuple[InvoiceDecision, ...]
     policy: str = ""

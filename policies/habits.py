@@ -14,33 +14,33 @@ from datetime import date, timedelta
 from itertools import accumulate
 from typing import NamedTuple
 
-from policies.receivables import Habits
-from policies.wording import days
+from policies.receivables import PaymentBehaviour
+from policies.wording import format_days
 
 HALF_LIFE_INVOICES = 8
 PRIOR_INVOICES = 3  # a customer's own history weighs as much as the company's from so many invoices on
-DOUBT_INVOICES = 1.5  # how far the interval of a short history is widened by the company's
+UNCERTAINTY_INVOICES = 1.5  # how far the interval of a short history is widened by the company's
 INTERVAL = (0.1, 0.9)  # the 80 % interval
-ON_TIME_RUN = 6  # so many paid on time one after another, and nobody asks whether an invoice arrived
-CHRONIC_DAYS = 15
-STEADY_DAYS = 4  # a spread up to this makes "always pays on the 5th day" true
+ON_TIME_STREAK = 6  # so many paid on time one after another, and nobody asks whether an invoice arrived
+CHRONICALLY_LATE_DAYS = 15
+STEADY_SPREAD_DAYS = 4  # a spread up to this makes "always pays on the 5th day" true
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
-class Settled(NamedTuple):
+class ClosedInvoice(NamedTuple):
     """An invoice that was paid in full: when it was due and when it was settled."""
 
     due_on: date
-    settled_on: date
+    closed_on: date
 
     @property
     def days_late(self) -> int:
         """Count the days after the due date; negative where paid before it."""
-        return (self.settled_on - self.due_on).days
+        return (self.closed_on - self.due_on).days
 
 
 @dataclass(frozen=True, slots=True)
-class Norm:
+class Baseline:
     """How the company's customers pay altogether: what a customer without history is taken for."""
 
     median_days_late: float = 0.0
@@ -58,46 +58,48 @@ class Forecast(NamedTuple):
     late_share: float
 
 
-def norm_of(history: Sequence[Settled], before_on: date) -> Norm:
+def learn_baseline(history: Sequence[ClosedInvoice], before_on: date) -> Baseline:
     """Learn the company's norm from what was settled before a day."""
-    late = sorted(each.days_late for each in history if each.settled_on < before_on)
+    late = sorted(each.days_late for each in history if each.closed_on < before_on)
     if not late:
-        return Norm()
+        return Baseline()
     even = [1.0] * len(late)
     low, median, high = (_quantile(late, even, share) for share in (INTERVAL[0], 0.5, INTERVAL[1]))
-    return Norm(median, low, high, sum(day > 0 for day in late) / len(late))
+    return Baseline(median, low, high, sum(day > 0 for day in late) / len(late))
 
 
-def habits_of(history: Sequence[Settled], norm: Norm, before_on: date, *, broke_promise: bool = False) -> Habits:
+def learn_behaviour(
+    history: Sequence[ClosedInvoice], baseline: Baseline, before_on: date, *, broke_promise: bool = False
+) -> PaymentBehaviour:
     """Learn one customer's habits from what he settled before a day."""
-    known = sorted((each for each in history if each.settled_on < before_on), key=lambda each: each.settled_on)
+    known = sorted((each for each in history if each.closed_on < before_on), key=lambda each: each.closed_on)
     count = len(known)
     late_count = sum(each.days_late > 0 for each in known)
-    late_share = (late_count + PRIOR_INVOICES * norm.late_share) / (count + PRIOR_INVOICES)
-    low, median, high = _spread(known, norm)
-    return Habits(
-        settled=count,
+    late_share = (late_count + PRIOR_INVOICES * baseline.late_share) / (count + PRIOR_INVOICES)
+    low, median, high = _spread(known, baseline)
+    return PaymentBehaviour(
+        closed_invoices=count,
         median_days_late=median,
         low_days_late=low,
         high_days_late=high,
         late_share=late_share,
         weekday=_weekday(known),
-        on_time_run=_on_time_run(known),
+        on_time_streak=_on_time_streak(known),
         broke_promise=broke_promise,
     )
 
 
-def _spread(known: Sequence[Settled], norm: Norm) -> tuple[float, float, float]:
+def _spread(known: Sequence[ClosedInvoice], baseline: Baseline) -> tuple[float, float, float]:
     """Weigh the days late by age and give their middle and the interval, widened by the norm where there are few."""
     if not known:
-        return norm.low_days_late, norm.median_days_late, norm.high_days_late
+        return baseline.low_days_late, baseline.median_days_late, baseline.high_days_late
     last = len(known) - 1
     pairs = sorted((each.days_late, 0.5 ** ((last - place) / HALF_LIFE_INVOICES)) for place, each in enumerate(known))
     late, weights = [each for each, _ in pairs], [weight for _, weight in pairs]
     low, median, high = (_quantile(late, weights, share) for share in (INTERVAL[0], 0.5, INTERVAL[1]))
-    doubt = DOUBT_INVOICES / (len(known) + DOUBT_INVOICES)
-    low -= doubt * max(norm.median_days_late - norm.low_days_late, 0.0)
-    high += doubt * max(norm.high_days_late - norm.median_days_late, 0.0)
+    doubt = UNCERTAINTY_INVOICES / (len(known) + UNCERTAINTY_INVOICES)
+    low -= doubt * max(baseline.median_days_late - baseline.low_days_late, 0.0)
+    high += doubt * max(baseline.high_days_late - baseline.median_days_late, 0.0)
     return low, median, high
 
 
@@ -110,45 +112,51 @@ def _quantile(ordered: Sequence[int], weights: Sequence[float], share: float) ->
     return float(ordered[-1])
 
 
-def _weekday(known: Sequence[Settled]) -> int | None:
+def _weekday(known: Sequence[ClosedInvoice]) -> int | None:
     """Name the weekday on which he pays, where more than half of at least six payments fell on it."""
-    if len(known) < ON_TIME_RUN:
+    if len(known) < ON_TIME_STREAK:
         return None
-    weekday, times = Counter(each.settled_on.weekday() for each in known).most_common(1)[0]
+    weekday, times = Counter(each.closed_on.weekday() for each in known).most_common(1)[0]
     return weekday if times * 2 > len(known) else None
 
 
-def _on_time_run(known: Sequence[Settled]) -> int:
+def _on_time_streak(known: Sequence[ClosedInvoice]) -> int:
     """Count how many of the last invoices in a row were paid on time."""
     late_places = [place for place, each in enumerate(known) if each.days_late > 0]
     return len(known) - (late_places[-1] + 1 if late_places else 0)
 
 
-def forecast(habits: Habits, due_on: date) -> Forecast:
+def forecast_payment(payment_behaviour: PaymentBehaviour, due_on: date) -> Forecast:
     """Foretell when an invoice will be paid."""
-    expected_on = due_on + timedelta(days=round(habits.median_days_late))
-    if habits.weekday is not None:
-        shift = (habits.weekday - expected_on.weekday() + 3) % 7 - 3  # the nearest such day
+    expected_on = due_on + timedelta(days=round(payment_behaviour.median_days_late))
+    if payment_behaviour.weekday is not None:
+        shift = (payment_behaviour.weekday - expected_on.weekday() + 3) % 7 - 3  # the nearest such day
         expected_on += timedelta(days=shift)
-    earliest_on = due_on + timedelta(days=round(habits.low_days_late))
-    latest_on = due_on + timedelta(days=round(habits.high_days_late))
-    return Forecast(expected_on, min(earliest_on, expected_on), max(latest_on, expected_on), habits.late_share)
+    earliest_on = due_on + timedelta(days=round(payment_behaviour.low_days_late))
+    latest_on = due_on + timedelta(days=round(payment_behaviour.high_days_late))
+    return Forecast(
+        expected_on, min(earliest_on, expected_on), max(latest_on, expected_on), payment_behaviour.late_share
+    )
 
 
-def score(habits: Habits) -> int:
+def payment_score(payment_behaviour: PaymentBehaviour) -> int:
     """Score a payer from 0 (never on time) to 100 (always): the share paid on time, less a point for each day late."""
-    return max(0, min(100, round(100 * (1 - habits.late_share) - max(habits.median_days_late, 0.0))))
+    return max(
+        0, min(100, round(100 * (1 - payment_behaviour.late_share) - max(payment_behaviour.median_days_late, 0.0)))
+    )
 
 
-def score_why(habits: Habits) -> str:
+def explain_score(payment_behaviour: PaymentBehaviour) -> str:
     """Print the score beside its inputs."""
-    pays = f"; pays on {WEEKDAYS[habits.weekday]}s" if habits.weekday is not None else ""
-    broke = "; broke a promise" if habits.broke_promise else ""
-    late = round(habits.median_days_late)
-    median = f"{days(late)} late" if late > 0 else "on the due date" if late == 0 else f"{days(-late)} early"
+    pays = f"; pays on {WEEKDAYS[payment_behaviour.weekday]}s" if payment_behaviour.weekday is not None else ""
+    broke = "; broke a promise" if payment_behaviour.broke_promise else ""
+    late = round(payment_behaviour.median_days_late)
+    median = (
+        f"{format_days(late)} late" if late > 0 else "on the due date" if late == 0 else f"{format_days(-late)} early"
+    )
     return (
-        f"score {score(habits)}: {habits.settled} invoices settled, {habits.late_share:.0%} late "
+        f"score {payment_score(payment_behaviour)}: {payment_behaviour.closed_invoices} invoices settled, {payment_behaviour.late_share:.0%} late "
         f"(drawn towards all customers'), {median} in the median, "
-        f"between {round(habits.low_days_late)} and {round(habits.high_days_late)} days in four of five cases"
+        f"between {round(payment_behaviour.low_days_late)} and {round(payment_behaviour.high_days_late)} days in four of five cases"
         f"{pays}{broke}"
     )

@@ -14,12 +14,12 @@ from statistics import fmean, median, variance
 
 from policies.receivables import Invoice, InvoiceStatus
 
-LEAST_CUSTOMERS = 8  # in each group, before a difference is more than an anecdote
+MIN_CUSTOMERS = 8  # in each group, before a difference is more than an anecdote
 _NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class PaymentGroup:
     """How the customers of one policy paid: the mean days late of each, and how many invoices are behind it."""
 
     days_late: tuple[float, ...]
@@ -33,29 +33,31 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class PolicyEffect:
     """The new policy beside the old one. ``difference`` is in days late; below 0 the new one brings money sooner."""
 
-    new: Group
-    old: Group
+    treated: PaymentGroup
+    control: PaymentGroup
     difference: float | None
     low: float | None
     high: float | None
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """Say it in a sentence."""
         if self.difference is None or self.low is None or self.high is None:
-            least = f"{LEAST_CUSTOMERS} customers with an invoice due since in each group"
-            return f"Too few to tell: {self.new.customers} new, {self.old.customers} held out; it takes {least}."
+            least = f"{MIN_CUSTOMERS} customers with an invoice due since in each group"
+            return (
+                f"Too few to tell: {self.treated.customers} new, {self.control.customers} held out; it takes {least}."
+            )
         direction = "sooner" if self.difference <= 0 else "later"
         chance = "" if self.low > 0 or self.high < 0 else " That may be chance."
         return (
-            f"Paid {abs(self.difference):.1f} days {direction} than the {self.old.customers} customers held out, "
-            f"95 % interval {self.low:+.1f} to {self.high:+.1f} days, over {self.new.customers} customers.{chance}"
+            f"Paid {abs(self.difference):.1f} days {direction} than the {self.control.customers} customers held out, "
+            f"95 % interval {self.low:+.1f} to {self.high:+.1f} days, over {self.treated.customers} customers.{chance}"
         )
 
 
-def group_of(customers: Iterable[Sequence[Invoice]], since_on: date, today: date) -> Group:
+def build_group(customers: Iterable[Sequence[Invoice]], since_on: date, today: date) -> PaymentGroup:
     """Gather a group: each customer's invoices that fell due since the change."""
     means, invoices, still_open = [], 0, 0
     for owned in customers:
@@ -64,19 +66,19 @@ def group_of(customers: Iterable[Sequence[Invoice]], since_on: date, today: date
             means.append(fmean(late))
             invoices += len(late)
             still_open += sum(each.status is InvoiceStatus.OPEN and _due_since(each, since_on, today) for each in owned)
-    return Group(tuple(means), invoices, still_open)
+    return PaymentGroup(tuple(means), invoices, still_open)
 
 
-def effect(new: Group, old: Group) -> Effect:
+def compare_groups(treated: PaymentGroup, control: PaymentGroup) -> PolicyEffect:
     """Compare two groups; the interval is Welch's, over customers."""
-    if min(new.customers, old.customers) < LEAST_CUSTOMERS:
-        return Effect(new, old, None, None, None)
-    difference = fmean(new.days_late) - fmean(old.days_late)
-    error = sqrt(variance(new.days_late) / new.customers + variance(old.days_late) / old.customers)
-    return Effect(new, old, difference, difference - _NORMAL_95 * error, difference + _NORMAL_95 * error)
+    if min(treated.customers, control.customers) < MIN_CUSTOMERS:
+        return PolicyEffect(treated, control, None, None, None)
+    difference = fmean(treated.days_late) - fmean(control.days_late)
+    error = sqrt(variance(treated.days_late) / treated.customers + variance(control.days_late) / control.customers)
+    return PolicyEffect(treated, control, difference, difference - _NORMAL_95 * error, difference + _NORMAL_95 * error)
 
 
-def typical(group: Group) -> float | None:
+def median_days_late(group: PaymentGroup) -> float | None:
     """Give the median customer's days late."""
     return median(group.days_late) if group.days_late else None
 
@@ -88,6 +90,6 @@ def _due_since(invoice: Invoice, since_on: date, today: date) -> bool:
 def _days_late(invoice: Invoice, since_on: date, today: date) -> int | None:
     if invoice.due_on is None or not _due_since(invoice, since_on, today):
         return None
-    if invoice.status is InvoiceStatus.PAID and invoice.settled_on is not None:
-        return (invoice.settled_on - invoice.due_on).days
+    if invoice.status is InvoiceStatus.PAID and invoice.closed_on is not None:
+        return (invoice.closed_on - invoice.due_on).days
     return (today - invoice.due_on).days if invoice.status is InvoiceStatus.OPEN else None

@@ -13,13 +13,13 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from policies import agreements
-from policies.case import Case, Hold
+from policies.case import Hold, StatementContext
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement
-from policies.wording import day, sum_of
+from policies.wording import format_amount, format_date
 
 
-def nothing_owed(case: Case, invoice: Invoice) -> Hold | None:
+def nothing_owed(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Paid, voided, deleted, or nothing is owed."""
     if invoice.status is InvoiceStatus.OPEN and invoice.due > 0:
         return None
@@ -27,78 +27,84 @@ def nothing_owed(case: Case, invoice: Invoice) -> Hold | None:
         return None
     if invoice.status is InvoiceStatus.VOIDED or invoice.status is InvoiceStatus.DELETED:
         return Hold(f"It was {invoice.status.value} in the ledger.")
-    settled = f" on {day(invoice.settled_on)}" if invoice.settled_on else ""
+    settled = f" on {format_date(invoice.closed_on)}" if invoice.closed_on else ""
     return Hold(f"Paid{settled}." if invoice.status is InvoiceStatus.PAID else "Nothing is owed on it.")
 
 
-def erased(case: Case, invoice: Invoice) -> Hold | None:
+def erased(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Nobody is chased whose data were erased."""
-    return Hold("The customer's data were erased: nobody is chased.") if case.statement.customer.erased else None
+    return Hold("The customer's data were erased: nobody is chased.") if context.statement.customer.erased else None
 
 
-def stale_books(case: Case, invoice: Invoice) -> Hold | None:
+def stale_data(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The mirror is too old to act upon."""
-    return case.stale
+    return context.stale_hold
 
 
-def unapplied_credit(case: Case, invoice: Invoice) -> Hold | None:
+def unapplied_credit(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Money of the customer that is not applied yet covers all or part of it."""
-    part = case.covered.get(invoice.id)
+    part = context.credit_coverage.get(invoice.id)
     if part is None:
         return None
-    whole = sum((credit.remaining for credit in case.statement.credits), Decimal(0))
-    covers = "all of this invoice" if part >= invoice.due else f"{sum_of(part, invoice.currency)} of this invoice"
+    whole = sum((credit.remaining for credit in context.statement.credits), Decimal(0))
+    covers = (
+        "all of this invoice" if part >= invoice.due else f"{format_amount(part, invoice.currency)} of this invoice"
+    )
     return Hold(
-        f"{sum_of(whole, invoice.currency)} of this customer is not applied yet and covers {covers}: apply it first."
+        f"{format_amount(whole, invoice.currency)} of this customer is not applied yet and covers {covers}: apply it first."
     )
 
 
-def disputed(case: Case, invoice: Invoice) -> Hold | None:
+def disputed(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer disputes it."""
     if invoice.disputed_on is None:
         return None
-    why = f": {invoice.dispute_why}" if invoice.dispute_why else ""
-    return Hold(f"Disputed since {day(invoice.disputed_on)}{why}.")
+    reason = f": {invoice.dispute_reason}" if invoice.dispute_reason else ""
+    return Hold(f"Disputed since {format_date(invoice.disputed_on)}{reason}.")
 
 
-def promised(case: Case, invoice: Invoice) -> Hold | None:
+def promised(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer promised to pay by a day that is not over yet."""
     if invoice.promised_on is None:
         return None
-    broken_on = agreements.broken_on(case, invoice.promised_on)
-    return Hold(f"Payment is promised for {day(invoice.promised_on)}.", broken_on) if case.today < broken_on else None
+    broken_on = agreements.promise_broken_on(context, invoice.promised_on)
+    return (
+        Hold(f"Payment is promised for {format_date(invoice.promised_on)}.", broken_on)
+        if context.today < broken_on
+        else None
+    )
 
 
-def payment_plan(case: Case, invoice: Invoice) -> Hold | None:
+def payment_plan(context: StatementContext, invoice: Invoice) -> Hold | None:
     """A payment plan is kept; one missed instalment voids it."""
-    if invoice.plan is None:
+    if invoice.payment_plan is None:
         return None
-    missed, coming = agreements.missed_instalment(case, invoice), agreements.next_instalment(invoice)
+    missed, coming = agreements.missed_instalment(context, invoice), agreements.next_instalment(invoice)
     if missed is not None or coming is None:
         return None
-    amount = sum_of(coming.amount, invoice.currency)
-    return Hold(f"A payment plan is kept: {amount} is to come by {day(coming.on)}.", coming.on)
+    amount = format_amount(coming.amount, invoice.currency)
+    return Hold(f"A payment plan is kept: {amount} is to come by {format_date(coming.due_on)}.", coming.due_on)
 
 
-def paused(case: Case, invoice: Invoice) -> Hold | None:
+def paused(context: StatementContext, invoice: Invoice) -> Hold | None:
     """A person paused the invoice or the customer."""
-    customer_until = case.statement.customer.hold_until_on
-    if customer_until is not None and case.today < customer_until:
-        return Hold(f"The customer is paused until {day(customer_until)}.", customer_until)
+    customer_until = context.statement.customer.hold_until_on
+    if customer_until is not None and context.today < customer_until:
+        return Hold(f"The customer is paused until {format_date(customer_until)}.", customer_until)
     until = invoice.paused_until_on
     if until is not None:
-        return Hold(f"The invoice is paused until {day(until)}.", until) if case.today < until else None
+        return Hold(f"The invoice is paused until {format_date(until)}.", until) if context.today < until else None
     return Hold("The invoice is paused by hand.") if invoice.paused else None
 
 
-def opted_out(case: Case, invoice: Invoice) -> Hold | None:
+def opted_out(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer gets no reminders."""
-    return Hold("The customer gets no reminders by mail.") if case.statement.customer.no_reminders else None
+    return Hold("The customer gets no reminders by mail.") if context.statement.customer.no_reminders else None
 
 
-def own_reminders(case: Case, invoice: Invoice) -> Hold | None:
+def ledger_reminders(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The ledger mails reminders by itself."""
-    if not case.statement.company.own_reminders:
+    if not context.statement.company.ledger_reminders:
         return None
     return Hold(
         "The ledger's own invoice reminders are switched on, and the customer would hear everything twice: "
@@ -106,38 +112,40 @@ def own_reminders(case: Case, invoice: Invoice) -> Hold | None:
     )
 
 
-def suppressed(case: Case, invoice: Invoice) -> Hold | None:
+def suppressed(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Mail to the customer's address is refused."""
-    why = case.statement.customer.suppressed_why
-    return Hold(f"Mail does not reach the customer: {why}.") if why else None
+    reason = context.statement.customer.suppression_reason
+    return Hold(f"Mail does not reach the customer: {reason}.") if reason else None
 
 
-def no_address(case: Case, invoice: Invoice) -> Hold | None:
+def no_email_address(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer has no usable address."""
-    if any("@" in email for email in case.statement.customer.emails):
+    if any("@" in email for email in context.statement.customer.emails):
         return None
     return Hold("The customer has no mail address that can be used.")
 
 
-def fee_invoice(case: Case, invoice: Invoice) -> Hold | None:
+def fee_invoice(context: StatementContext, invoice: Invoice) -> Hold | None:
     """A late fee is chased only with the invoice it belongs to."""
     return Hold("A late fee: it is listed with its invoice, never chased by itself.") if invoice.fee_of else None
 
 
-def below_minimum(case: Case, invoice: Invoice) -> Hold | None:
+def below_minimum(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Too little is owed."""
-    least = case.policy.minimum.of(invoice.currency)
+    least = context.policy.minimum_balance.for_currency(invoice.currency)
     if invoice.due >= least:
         return None
-    return Hold(f"{sum_of(invoice.due, invoice.currency)} is below the minimum of {sum_of(least, invoice.currency)}.")
+    return Hold(
+        f"{format_amount(invoice.due, invoice.currency)} is below the minimum of {format_amount(least, invoice.currency)}."
+    )
 
 
-def draft(case: Case, invoice: Invoice) -> Hold | None:
+def draft(context: StatementContext, invoice: Invoice) -> Hold | None:
     """A draft is not an invoice yet."""
     return Hold("It is a draft.") if invoice.status is InvoiceStatus.DRAFT else None
 
 
-def never_sent(case: Case, invoice: Invoice) -> Hold | None:
+def never_sent(context: StatementContext, invoice: Invoice) -> Hold | None:
     """The customer never got it."""
     return (
         None
@@ -146,59 +154,63 @@ def never_sent(case: Case, invoice: Invoice) -> Hold | None:
     )
 
 
-def no_due_date(case: Case, invoice: Invoice) -> Hold | None:
+def no_due_date(context: StatementContext, invoice: Invoice) -> Hold | None:
     """Without a due date nothing can be counted."""
     return Hold("It has no due date in the ledger.") if invoice.due_on is None else None
 
 
-HOLDS: tuple[tuple[str, Callable[[Case, Invoice], Hold | None]], ...] = (
+HOLDS: tuple[tuple[str, Callable[[StatementContext, Invoice], Hold | None]], ...] = (
     ("nothing_owed", nothing_owed),
     ("erased", erased),
-    ("stale_books", stale_books),
+    ("stale_data", stale_data),
     ("unapplied_credit", unapplied_credit),
     ("disputed", disputed),
     ("promised", promised),
     ("payment_plan", payment_plan),
     ("paused", paused),
     ("opted_out", opted_out),
-    ("own_reminders", own_reminders),
+    ("ledger_reminders", ledger_reminders),
     ("suppressed", suppressed),
-    ("no_address", no_address),
+    ("no_email_address", no_email_address),
     ("fee_invoice", fee_invoice),
     ("below_minimum", below_minimum),
     ("draft", draft),
     ("never_sent", never_sent),
     ("no_due_date", no_due_date),
 )
-BY_PERSON = frozenset({"opted_out", "suppressed", "no_address"})
+EMAIL_ONLY_HOLDS = frozenset({"opted_out", "suppressed", "no_email_address"})
 
 
-def first_hold(case: Case, invoice: Invoice) -> tuple[str, Hold, bool] | None:
+def first_hold(context: StatementContext, invoice: Invoice) -> tuple[str, Hold, bool] | None:
     """Find the hold that takes precedence: its code, its words, and whether a person may still be given the step."""
     found: tuple[str, Hold] | None = None
-    for code, look in HOLDS:
-        hold = look(case, invoice)
+    for code, assessment in HOLDS:
+        hold = assessment(context, invoice)
         if hold is not None:
-            if code not in BY_PERSON:
+            if code not in EMAIL_ONLY_HOLDS:
                 return (*(found or (code, hold)), False)
             found = found or (code, hold)
     return (*found, True) if found else None
 
 
-def stale(statement: Statement, policy: ReminderPolicy, today: date, now: datetime) -> Hold | None:
+def staleness(statement: Statement, policy: ReminderPolicy, today: date, now: datetime) -> Hold | None:
     """Tell whether the books are too old to act upon: unread for long, or no payment entered for long."""
-    if statement.pulled_at is None:
+    if statement.synced_at is None:
         return Hold("The books were never read in full yet.")
-    hours = policy.books.stale_after_hours
-    if now - statement.pulled_at > timedelta(hours=hours):
-        return Hold(f"The books were last read in full on {day(statement.pulled_at.date())}, over {hours} hours ago.")
-    limit, newest_on = policy.books.newest_payment_days, statement.newest_payment_on
+    hours = policy.data_freshness.stale_after_hours
+    if now - statement.synced_at > timedelta(hours=hours):
+        return Hold(
+            f"The books were last read in full on {format_date(statement.synced_at.date())}, over {hours} hours ago."
+        )
+    limit, newest_on = policy.data_freshness.payments_stale_after_days, statement.last_payment_on
     if limit is not None and newest_on is not None and (today - newest_on).days > limit:
-        return Hold(f"The newest payment in the books is of {day(newest_on)}, over {limit} days ago: reconcile first.")
+        return Hold(
+            f"The newest payment in the books is of {format_date(newest_on)}, over {limit} days ago: reconcile first."
+        )
     return None
 
 
-def covered_by_credit(statement: Statement) -> dict[str, Decimal]:
+def allocate_credit(statement: Statement) -> dict[str, Decimal]:
     """Lay the unapplied money on the open invoices, oldest first: how much of each it meets."""
     left = sum((each.remaining for each in statement.credits if each.currency == statement.currency), Decimal(0))
     if left <= 0:

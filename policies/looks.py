@@ -5,32 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import date
 
-from policies.case import Case, Hold
+from policies.case import Hold, StatementContext
 from policies.decisions import ChargeLateFee
 from policies.receivables import Invoice, Step
-from policies.timetable import HARDNESS, Row, Taken, Upcoming, starts_on, upcoming
-from policies.wording import day, days, sum_of
+from policies.timetable import HARDNESS, CompletionDates, Schedule, UpcomingStep, starts_on, upcoming_step
+from policies.wording import format_amount, format_date, format_days
 
 
 @dataclass(slots=True)
-class Look:
+class InvoiceAssessment:
     """One invoice as it stands today. ``by_person``: it may not be mailed about, but a person may act on it."""
 
-    case: Case
+    context: StatementContext
     invoice: Invoice
-    row: Row
-    taken: Taken
-    code: str = ""
+    schedule: Schedule
+    taken: CompletionDates
+    hold_code: str = ""
     hold: Hold | None = None
-    by_person: bool = False
-    mail: Step | None = None
-    tasks: tuple[Step, ...] = ()
-    tell_owner: bool = False
+    email_blocked: bool = False
+    email_step: Step | None = None
+    task_steps: tuple[Step, ...] = ()
+    notify_owner: bool = False
     fee: ChargeLateFee | str = ""
-    broken: str = ""
-    promise: str = ""
-    person_gets: Step | None = None
-    person_has: str = ""
+    broken_agreement: str = ""
+    broken_promise_key: str = ""
+    manual_step: Step | None = None
+    manual_note: str = ""
 
     @property
     def started_on(self) -> date:
@@ -41,17 +41,23 @@ class Look:
         """Order steps for the lead of a mail: the hardest first, then the oldest debt."""
         return (-HARDNESS[step], self.started_on, self.invoice.id)
 
-    def upcoming(self, besides: Step | None = None, on: date | None = None) -> Upcoming | None:
+    def next_step(self, done_step: Step | None = None, on: date | None = None) -> UpcomingStep | None:
         """Find what comes next, ``besides`` a step that is done today or on another day."""
-        taken = {**self.taken, besides: on or self.case.today} if besides else self.taken
-        return upcoming(self.row, self.invoice, taken, self.case.today, fees=self.case.policy.late_fees.enabled)
+        taken = {**self.taken, done_step: on or self.context.today} if done_step else self.taken
+        return upcoming_step(
+            self.schedule, self.invoice, taken, self.context.today, fees_enabled=self.context.policy.late_fees.enabled
+        )
 
-    def owed(self) -> str:
+    def describe_balance(self) -> str:
         """Say what is owed and since when."""
-        invoice, today = self.invoice, self.case.today
+        invoice, today = self.invoice, self.context.today
         due_on = invoice.due_on or self.started_on
         late = (today - due_on).days
-        amount = sum_of(invoice.due, invoice.currency)
+        amount = format_amount(invoice.due, invoice.currency)
         if late > 0:
-            return f"{amount} was due on {day(due_on)}, {days(late)} ago"
-        return f"{amount} is due today" if late == 0 else f"{amount} falls due on {day(due_on)}, in {days(-late)}"
+            return f"{amount} was due on {format_date(due_on)}, {format_days(late)} ago"
+        return (
+            f"{amount} is due today"
+            if late == 0
+            else f"{amount} falls due on {format_date(due_on)}, in {format_days(-late)}"
+        )

@@ -8,19 +8,19 @@ from datetime import time
 from decimal import Decimal
 
 from policies import rules
-from policies.document import Section, as_decimal
+from policies.document import Section, parse_decimal
 from policies.receivables import Segment, Size, Step
 from policies.timetable import StepKind
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CELLS = tuple((segment, size) for segment in Segment for size in Size)
-_CELL_NAMES = {f"{segment.value} {size.value}": (segment, size) for segment, size in CELLS}
-_FROM = {Step.VERIFY_RECEIPT: "issue", Step.DISCOUNT_ENDING: "discount_end"}
-_MAIL_KINDS = (StepKind.MAIL, StepKind.CALL)
-_KINDS: dict[Step, tuple[StepKind, ...]] = {
-    Step.TELL_OWNER: (StepKind.INTERNAL,),
+_CELLS_BY_NAME = {f"{segment.value} {size.value}": (segment, size) for segment, size in CELLS}
+_COUNTED_FROM = {Step.RECEIPT_CHECK: "issue", Step.DISCOUNT_ENDING: "discount_end"}
+_EMAIL_STEP_KINDS = (StepKind.EMAIL, StepKind.CALL)
+_STEP_KINDS: dict[Step, tuple[StepKind, ...]] = {
+    Step.NOTIFY_OWNER: (StepKind.INTERNAL,),
     Step.CALL: (StepKind.CALL,),
-    Step.CALL_SENIOR: (StepKind.CALL,),
+    Step.ESCALATION_CALL: (StepKind.CALL,),
     Step.LATE_FEE: (StepKind.LEDGER,),
     Step.PROPOSE_SUSPENSION: (StepKind.TASK,),
     Step.HAND_OFF_REVIEW: (StepKind.TASK,),
@@ -40,26 +40,26 @@ class StepTable:
     @classmethod
     def read(cls, section: Section, step: Step) -> StepTable:
         """Read the table of a step."""
-        kinds = _KINDS.get(step, _MAIL_KINDS)
+        kinds = _STEP_KINDS.get(step, _EMAIL_STEP_KINDS)
         kind = section.choice("kind", kinds)
-        section.choice("from", [_FROM.get(step, "due")])
+        section.choice("from", [_COUNTED_FROM.get(step, "due")])
         by_call: list[str] = []
-        if kinds is _MAIL_KINDS:
-            named = section.choices("by_call", _CELL_NAMES)
-            by_call = list(_CELL_NAMES) if kind == StepKind.CALL else named
+        if kinds is _EMAIL_STEP_KINDS:
+            named = section.choices("by_call", _CELLS_BY_NAME)
+            by_call = list(_CELLS_BY_NAME) if kind == StepKind.CALL else named
         days = {cell: day for segment in Segment for cell, day in _days(section, step, segment).items()}
-        section.done()
-        return cls(step, days, frozenset(_CELL_NAMES[name] for name in by_call))
+        section.check_unknown_keys()
+        return cls(step, days, frozenset(_CELLS_BY_NAME[name] for name in by_call))
 
 
 def _days(section: Section, step: Step, segment: Segment) -> dict[Cell, int | None]:
     """Read one segment of a step: a table by size, or one value for all three."""
     if not isinstance(section.raw(segment.value), Mapping):
-        day = rules.day(section, segment.value, step)
+        day = rules.read_day(section, segment.value, step)
         return {(segment, size): day for size in Size}
     sizes = section.section(segment.value)
-    days = {(segment, size): rules.day(sizes, size.value, step) for size in Size}
-    sizes.done()
+    days = {(segment, size): rules.read_day(sizes, size.value, step) for size in Size}
+    sizes.check_unknown_keys()
     return days
 
 
@@ -67,24 +67,24 @@ def _days(section: Section, step: Step, segment: Segment) -> dict[Cell, int | No
 class Frequency:
     """How often one customer may hear from us."""
 
-    days_between: int
-    in_7_days: int
-    in_30_days: int
+    min_days_between: int
+    max_in_7_days: int
+    max_in_30_days: int
 
     @classmethod
     def read(cls, section: Section) -> Frequency:
         """Read ``[frequency]``; looser than the caps is refused."""
         read = cls(
-            days_between=section.whole("days_between", 3, 60, "never closer than 3 days"),
-            in_7_days=section.whole("in_7_days", 1, 2, "never more than 2 contacts in 7 days"),
-            in_30_days=section.whole("in_30_days", 1, 7, "never more than 7 contacts in 30 days"),
+            min_days_between=section.integer("min_days_between", 3, 60, "never closer than 3 days"),
+            max_in_7_days=section.integer("max_in_7_days", 1, 2, "never more than 2 contacts in 7 days"),
+            max_in_30_days=section.integer("max_in_30_days", 1, 7, "never more than 7 contacts in 30 days"),
         )
-        section.done()
+        section.check_unknown_keys()
         return read
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class SendWindow:
     """When a mail may leave, in the customer's time zone; ``weekdays`` count from Monday = 0."""
 
     opens: time
@@ -92,15 +92,15 @@ class Window:
     weekdays: frozenset[int]
 
     @classmethod
-    def read(cls, section: Section) -> Window:
+    def read(cls, section: Section) -> SendWindow:
         """Read ``[window]``."""
         opens, closes = section.time_of_day("opens"), section.time_of_day("closes")
         if opens >= closes:
-            section.refuse("opens", "must be earlier than closes")
+            section.report_conflict("opens", "must be earlier than closes")
         weekdays = section.choices("weekdays", WEEKDAYS)
         if not weekdays:
-            section.refuse("weekdays", "must name at least one day")
-        section.done()
+            section.report_conflict("weekdays", "must name at least one day")
+        section.check_unknown_keys()
         return cls(opens, closes, frozenset(WEEKDAYS.index(name) for name in weekdays))
 
 
@@ -117,12 +117,12 @@ class Segments:
     def read(cls, section: Section) -> Segments:
         """Read ``[segments]``."""
         read = cls(
-            new_days=section.whole("new_days", 0, 3650),
-            new_paid_invoices=section.whole("new_paid_invoices", 0, 1000),
-            revenue_percent=section.whole("revenue_percent", 0, 100),
-            customers_percent=section.whole("customers_percent", 0, 100),
+            new_days=section.integer("new_days", 0, 3650),
+            new_paid_invoices=section.integer("new_paid_invoices", 0, 1000),
+            revenue_percent=section.integer("revenue_percent", 0, 100),
+            customers_percent=section.integer("customers_percent", 0, 100),
         )
-        section.done()
+        section.check_unknown_keys()
         return read
 
 
@@ -137,79 +137,79 @@ class Sizes:
     @classmethod
     def read(cls, section: Section) -> Sizes:
         """Read ``[sizes]``."""
-        large, medium = section.whole("large_percentile", 2, 100), section.whole("medium_percentile", 1, 99)
+        large, medium = section.integer("large_percentile", 2, 100), section.integer("medium_percentile", 1, 99)
         if medium >= large:
-            section.refuse("medium_percentile", "must be below large_percentile")
+            section.report_conflict("medium_percentile", "must be below large_percentile")
         floors = section.section("floors")
-        read = {code: _floor(floors.section(code)) for code in floors.currencies()}
-        section.done()
+        read = {code: _read_floors(floors.section(code)) for code in floors.currencies()}
+        section.check_unknown_keys()
         return cls(large, medium, read)
 
 
-def _floor(section: Section) -> tuple[Decimal, Decimal]:
-    large, medium = (as_decimal(section.raw(key)) for key in ("large", "medium"))
-    section.done()
+def _read_floors(section: Section) -> tuple[Decimal, Decimal]:
+    large, medium = (parse_decimal(section.raw(key)) for key in ("large", "medium"))
+    section.check_unknown_keys()
     if large is None or medium is None or not 0 <= medium < large:
-        section.refuse("large", "and medium must both be sums, medium the smaller one")
+        section.report_conflict("large", "and medium must both be sums, medium the smaller one")
         return (Decimal(0), Decimal(0))
     return (large, medium)
 
 
 @dataclass(frozen=True, slots=True)
-class Minimum:
+class MinimumBalance:
     """The smallest sum worth a reminder, per currency."""
 
     default: Decimal
     by_currency: Mapping[str, Decimal]
 
     @classmethod
-    def read(cls, section: Section) -> Minimum:
+    def read(cls, section: Section) -> MinimumBalance:
         """Read ``[minimum]``."""
         highest = Decimal(10) ** 9
-        read = {code: section.amount(code, Decimal(0), highest) for code in section.currencies("default")}
+        read = {code: section.decimal(code, Decimal(0), highest) for code in section.currencies("default")}
         return cls(read.pop("default"), read)
 
-    def of(self, currency: str) -> Decimal:
+    def for_currency(self, currency: str) -> Decimal:
         """Give the minimum of a currency."""
         return self.by_currency.get(currency, self.default)
 
 
 @dataclass(frozen=True, slots=True)
-class Books:
+class DataFreshness:
     """How old the facts may be."""
 
     stale_after_hours: int
-    newest_payment_days: int | None
+    payments_stale_after_days: int | None
 
     @classmethod
-    def read(cls, section: Section) -> Books:
+    def read(cls, section: Section) -> DataFreshness:
         """Read ``[books]``."""
         read = cls(
-            stale_after_hours=section.whole("stale_after_hours", 1, 24 * 14),
-            newest_payment_days=section.whole_or_off("newest_payment_days", 1, 365),
+            stale_after_hours=section.integer("stale_after_hours", 1, 24 * 14),
+            payments_stale_after_days=section.integer_or_off("payments_stale_after_days", 1, 365),
         )
-        section.done()
+        section.check_unknown_keys()
         return read
 
 
 @dataclass(frozen=True, slots=True)
-class Thanks:
+class ThankYou:
     """When a payment is thanked for."""
 
     enabled: bool
-    once_in_days: int
-    within_days: int
+    min_days_between: int
+    max_days_after_payment: int
 
     @classmethod
-    def read(cls, section: Section) -> Thanks:
+    def read(cls, section: Section) -> ThankYou:
         """Read ``[thank_you]``."""
-        section.choice("kind", ["mail"])
+        section.choice("kind", ["email"])
         read = cls(
-            enabled=section.switch("enabled"),
-            once_in_days=section.whole("once_in_days", 30, 3650, "at most one thank-you in 30 days"),
-            within_days=section.whole("within_days", 1, 25),
+            enabled=section.boolean("enabled"),
+            min_days_between=section.integer("min_days_between", 30, 3650, "at most one thank-you in 30 days"),
+            max_days_after_payment=section.integer("max_days_after_payment", 1, 25),
         )
-        section.done()
+        section.check_unknown_keys()
         return read
 
 
@@ -224,9 +224,9 @@ class Disputes:
         """Read ``[dispute_raised]``."""
         section.choice("kind", ["task"])
         days = section.section("review_business_days")
-        read = {size: days.whole(size.value, 1, 60) for size in Size}
-        days.done()
-        section.done()
+        read = {size: days.integer(size.value, 1, 60) for size in Size}
+        days.check_unknown_keys()
+        section.check_unknown_keys()
         return cls(read)
 
 
@@ -240,27 +240,27 @@ class Promises:
     @classmethod
     def read(cls, section: Section) -> Promises:
         """Read ``[promise_broken]``."""
-        kind, by_call = section.choice("kind", _MAIL_KINDS), section.choices("by_call", _CELL_NAMES)
-        cells = CELLS if kind == StepKind.CALL else [_CELL_NAMES[name] for name in by_call]
-        read = cls(section.whole("business_days", 0, 30), frozenset(cells))
-        section.done()
+        kind, by_call = section.choice("kind", _EMAIL_STEP_KINDS), section.choices("by_call", _CELLS_BY_NAME)
+        cells = CELLS if kind == StepKind.CALL else [_CELLS_BY_NAME[name] for name in by_call]
+        read = cls(section.integer("business_days", 0, 30), frozenset(cells))
+        section.check_unknown_keys()
         return read
 
 
 @dataclass(frozen=True, slots=True)
-class WaysToPay:
+class PaymentInstructions:
     """The company's own lines on how to pay: bank details and the like, per currency."""
 
     default: str
     by_currency: Mapping[str, str]
 
     @classmethod
-    def read(cls, section: Section) -> WaysToPay:
+    def read(cls, section: Section) -> PaymentInstructions:
         """Read ``[ways_to_pay]``."""
-        read = {code: section.lines(code, 12, 800) for code in section.currencies("default")}
+        read = {code: section.multiline_string(code, 12, 800) for code in section.currencies("default")}
         return cls(read.pop("default"), read)
 
-    def of(self, currency: str) -> str:
+    def for_currency(self, currency: str) -> str:
         """Give the lines for a currency."""
         return self.by_currency.get(currency, self.default)
 
@@ -274,6 +274,6 @@ class Replies:
     @classmethod
     def read(cls, section: Section) -> Replies:
         """Read ``[replies]``."""
-        read = cls(section.whole("pause_days", 0, 60))
-        section.done()
+        read = cls(section.integer("pause_days", 0, 60))
+        section.check_unknown_keys()
         return read

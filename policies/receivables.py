@@ -52,17 +52,17 @@ class Step(StrEnum):
     """The steps of the timetable, in the order in which they harden."""
 
     THANK_YOU = "thank_you"
-    VERIFY_RECEIPT = "verify_receipt"
+    RECEIPT_CHECK = "receipt_check"
     DISCOUNT_ENDING = "discount_ending"
     BEFORE_DUE = "before_due"
     DUE_TODAY = "due_today"
     PAST_DUE = "past_due"
-    TELL_OWNER = "tell_owner"
+    NOTIFY_OWNER = "notify_owner"
     CALL = "call"
     SECOND_NOTICE = "second_notice"
     PLAN_OFFER = "plan_offer"
     LATE_FEE = "late_fee"
-    CALL_SENIOR = "call_senior"
+    ESCALATION_CALL = "escalation_call"
     FINAL_NOTICE = "final_notice"
     PROPOSE_SUSPENSION = "propose_suspension"
     HAND_OFF_REVIEW = "hand_off_review"
@@ -83,24 +83,24 @@ class Company:
     country: str
     time_zone: str
     lock_on: date | None = None
-    own_reminders: bool = False
+    ledger_reminders: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Habits:
+class PaymentBehaviour:
     """How a customer pays, from what he settled before today (``habits.py``): days late are counted from the due date.
 
     ``low``/``high`` bound four cases of five; ``weekday`` counts from Monday = 0; ``on_time_run`` is the number of the
     last invoices in a row that were paid on time.
     """
 
-    settled: int
+    closed_invoices: int
     median_days_late: float
     low_days_late: float
     high_days_late: float
     late_share: float
     weekday: int | None = None
-    on_time_run: int = 0
+    on_time_streak: int = 0
     broke_promise: bool = False
 
 
@@ -124,14 +124,14 @@ class Customer:
     no_reminders: bool = False
     no_fees: bool = False
     fees_agreed_on: date | None = None
-    suppressed_why: str = ""
+    suppression_reason: str = ""
     first_invoiced_on: date | None = None
     paid_invoices: int = 0
     revenue_rank: int | None = None
     in_top_revenue: bool = False
-    revenue_among: int = 0
-    revenue_percent: int = 0
-    habits: Habits | None = None
+    ranked_customers: int = 0
+    revenue_cumulative_percent: int = 0
+    payment_behaviour: PaymentBehaviour | None = None
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
     erased: bool = False  # his personal data were erased on request
@@ -142,7 +142,7 @@ class Discount:
     """An early-payment discount the terms offer: ``amount`` off when paid by ``until_on``."""
 
     amount: Decimal
-    until_on: date
+    ends_on: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ class BalanceChange:
 class Instalment:
     """One payment of a plan: how much by when."""
 
-    on: date
+    due_on: date
     amount: Decimal
 
 
@@ -166,7 +166,7 @@ class PaymentPlan:
     """What was agreed about an invoice: instalments, oldest first, on ``owed`` as it was on ``agreed_on``."""
 
     agreed_on: date
-    owed: Decimal
+    agreed_balance: Decimal
     instalments: tuple[Instalment, ...]
 
 
@@ -192,17 +192,17 @@ class Invoice:
     status: InvoiceStatus
     sent_to_customer: bool = True
     size: Size = Size.SMALL
-    settled_on: date | None = None
+    closed_on: date | None = None
     discount: Discount | None = None
     fee_of: str | None = None
     ledger_fee: bool = False
     disputed_on: date | None = None
-    dispute_why: str = ""
+    dispute_reason: str = ""
     promised_on: date | None = None
     paused: bool = False
     paused_until_on: date | None = None
-    changes: tuple[BalanceChange, ...] = ()
-    plan: PaymentPlan | None = None
+    balance_changes: tuple[BalanceChange, ...] = ()
+    payment_plan: PaymentPlan | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +218,7 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
-class Deed:
+class PastAction:
     """Something that was done and stays done: a mail, task or fee of a step, for one invoice.
 
     ``uncertain`` marks a mail whose outcome is a doubt: it counts as done until a person says otherwise.
@@ -231,12 +231,12 @@ class Deed:
     invoice_id: str
     at: datetime
     on: date
-    mail_key: str = ""
-    contact: bool = True
-    uncertain: bool = False
-    occasion: str = ""
-    charged: Decimal | None = None
-    ended: str = ""
+    email_key: str = ""
+    is_contact: bool = True
+    unconfirmed: bool = False
+    recurrence_key: str = ""
+    fee_amount: Decimal | None = None
+    fee_outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ class Statement:
     currency: str
     invoices: tuple[Invoice, ...]
     credits: tuple[Credit, ...] = ()
-    deeds: tuple[Deed, ...] = ()
-    pulled_at: datetime | None = None
-    newest_payment_on: date | None = None
+    past_actions: tuple[PastAction, ...] = ()
+    synced_at: datetime | None = None
+    last_payment_on: date | None = None
     live_since_at: datetime | None = None

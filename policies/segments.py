@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from policies.parts import Segments, Sizes
 from policies.receivables import Customer, Invoice, Segment, Size
-from policies.wording import day, sum_of
+from policies.wording import format_amount, format_date
 
 
 class Thresholds(NamedTuple):
@@ -19,7 +19,7 @@ class Thresholds(NamedTuple):
     medium: Decimal
 
 
-class Place(NamedTuple):
+class RevenueRank(NamedTuple):
     """A customer's place by 12-month revenue: his rank from 1 among how many, and whether he is among the top.
 
     ``percent`` is the share of the revenue that he makes together with those above him.
@@ -27,8 +27,8 @@ class Place(NamedTuple):
 
     rank: int
     in_top_revenue: bool
-    among: int = 0
-    percent: int = 0
+    ranked_customers: int = 0
+    cumulative_percent: int = 0
 
 
 def segment_of(customer: Customer, rules: Segments, today: date) -> Segment:
@@ -43,13 +43,13 @@ def segment_of(customer: Customer, rules: Segments, today: date) -> Segment:
     return Segment.STRATEGIC if customer.in_top_revenue else Segment.ESTABLISHED
 
 
-def segment_why(customer: Customer, rules: Segments, today: date) -> str:
+def explain_segment(customer: Customer, rules: Segments, today: date) -> str:
     """Say why, with the inputs: ``strategic: rank 3 by 12-month revenue, among the top that make 80 %``."""
     segment = segment_of(customer, rules, today)
     if customer.segment is not None:
         return f"{segment.value}: set by hand"
     first_on = customer.first_invoiced_on
-    since = f"first invoiced on {day(first_on)}" if first_on else "never invoiced before"
+    since = f"first invoiced on {format_date(first_on)}" if first_on else "never invoiced before"
     if segment is Segment.NEW:
         return f"{segment.value}: {since}, {customer.paid_invoices} paid invoices"
     among = "among" if customer.in_top_revenue else "not among"
@@ -59,36 +59,40 @@ def segment_why(customer: Customer, rules: Segments, today: date) -> str:
 def _rank(customer: Customer) -> str:
     if not customer.revenue_rank:
         return "no 12-month revenue"
-    of = f" of {customer.revenue_among}" if customer.revenue_among else ""
-    share = f", {customer.revenue_percent} % with those above" if customer.revenue_among else ""
+    of = f" of {customer.ranked_customers}" if customer.ranked_customers else ""
+    share = f", {customer.revenue_cumulative_percent} % with those above" if customer.ranked_customers else ""
     return f"rank {customer.revenue_rank}{of} by 12-month revenue{share}"
 
 
 def size_of(invoice: Invoice, rules: Sizes) -> Size:
     """Tell the size: by the fixed floors of its currency where the policy has some, else as the mirror found it."""
     floors = rules.floors.get(invoice.currency)
-    return size_by(invoice.total, Thresholds(*floors)) if floors else invoice.size
+    return size_for_total(invoice.total, Thresholds(*floors)) if floors else invoice.size
 
 
-def size_by(total: Decimal, thresholds: Thresholds) -> Size:
+def size_for_total(total: Decimal, thresholds: Thresholds) -> Size:
     """Tell the size of a total."""
     if total >= thresholds.large:
         return Size.LARGE
     return Size.MEDIUM if total >= thresholds.medium else Size.SMALL
 
 
-def size_why(invoice: Invoice, rules: Sizes, thresholds: Thresholds | None = None) -> str:
+def explain_size(invoice: Invoice, rules: Sizes, thresholds: Thresholds | None = None) -> str:
     """Say why an invoice has its size."""
     floors = rules.floors.get(invoice.currency)
     limits = Thresholds(*floors) if floors else thresholds
     size = size_of(invoice, rules).value
     if limits is None:
-        return f"{size}: {sum_of(invoice.total, invoice.currency)} beside the company's own invoices of 12 months"
-    large, medium = (sum_of(limit, invoice.currency) for limit in limits)
-    return f"{size}: {sum_of(invoice.total, invoice.currency)}; large from {large}, medium from {medium}"
+        return (
+            f"{size}: {format_amount(invoice.total, invoice.currency)} beside the company's own invoices of 12 months"
+        )
+    large, medium = (format_amount(limit, invoice.currency) for limit in limits)
+    return f"{size}: {format_amount(invoice.total, invoice.currency)}; large from {large}, medium from {medium}"
 
 
-def thresholds_of(totals: Sequence[Decimal], large_percentile: int = 90, medium_percentile: int = 50) -> Thresholds:
+def compute_thresholds(
+    totals: Sequence[Decimal], large_percentile: int = 90, medium_percentile: int = 50
+) -> Thresholds:
     """Find the thresholds from the totals of the last 12 months in one currency (nearest rank, any order)."""
     ordered = sorted(totals)
     return Thresholds(_percentile(ordered, large_percentile), _percentile(ordered, medium_percentile))
@@ -100,9 +104,9 @@ def _percentile(ordered: Sequence[Decimal], percentile: int) -> Decimal:
     return ordered[max(0, -(-len(ordered) * percentile // 100) - 1)]
 
 
-def top_revenue(
+def rank_by_revenue(
     revenue: Mapping[str, Decimal], revenue_percent: int = 80, customers_percent: int = 20
-) -> dict[str, Place]:
+) -> dict[str, RevenueRank]:
     """Rank customers by 12-month revenue; the top make a share of it, and are never more than a share of customers."""
     ranked = sorted(
         ((amount, name) for name, amount in revenue.items() if amount > 0), key=lambda each: (-each[0], each[1])
@@ -110,10 +114,10 @@ def top_revenue(
     whole = sum((amount for amount, _ in ranked), Decimal(0))
     wanted = whole * revenue_percent / 100
     most = len(revenue) * customers_percent // 100
-    places: dict[str, Place] = {}
+    places: dict[str, RevenueRank] = {}
     before = Decimal(0)
     for rank, (amount, name) in enumerate(ranked, start=1):
         among_top = before < wanted and rank <= most
         before += amount
-        places[name] = Place(rank, among_top, len(ranked), round(100 * before / whole))
+        places[name] = RevenueRank(rank, among_top, len(ranked), round(100 * before / whole))
     return places

@@ -5,97 +5,110 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import date
 
-from policies.calendar import business_days_after
-from policies.decisions import MakeTask, TellOwner
-from policies.deeds import Deeds
-from policies.looks import Look
+from policies.calendar import add_business_days
+from policies.decisions import CreateTask, NotifyOwner
+from policies.deeds import PastActions
+from policies.looks import InvoiceAssessment
 from policies.receivables import Step
-from policies.timetable import RUNGS
-from policies.wording import NAMES, day
+from policies.timetable import DUNNING_LEVELS
+from policies.wording import STEP_NAMES, format_date
 
-_SHOWN = 3  # invoices named in a sentence
+_MAX_LISTED = 3  # invoices named in a sentence
 
 
-def due(looks: Sequence[Look]) -> Iterable[MakeTask]:
+def step_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
     """Make one task per step that is due, for all invoices it is due for.
 
     Where a promise was broken today somebody calls about that, not twice.
     """
-    steps: dict[Step, list[Look]] = {}
-    for look in looks:
-        for step in look.tasks:
-            if not (look.broken and step is Step.CALL):
-                steps.setdefault(step, []).append(look)
+    steps: dict[Step, list[InvoiceAssessment]] = {}
+    for assessment in assessments:
+        for step in assessment.task_steps:
+            if not (assessment.broken_agreement and step is Step.CALL):
+                steps.setdefault(step, []).append(assessment)
     for step, group in steps.items():
-        yield _task(group, step, step.value, f"{NAMES[step].capitalize()}: {_summary(group)}")
+        yield _build_task(group, step, step.value, f"{STEP_NAMES[step].capitalize()}: {_summary(group)}")
 
 
-def why(look: Look, step: Step) -> str:
+def task_reason(assessment: InvoiceAssessment, step: Step) -> str:
     """Say why an invoice is in a task."""
-    return f"{NAMES[step].capitalize()}, a task for a person: {look.owed()}."
+    return f"{STEP_NAMES[step].capitalize()}, a task for a person: {assessment.describe_balance()}."
 
 
-def by_person(looks: Sequence[Look], deeds: Deeds) -> Iterable[MakeTask]:
+def manual_tasks(assessments: Sequence[InvoiceAssessment], past_actions: PastActions) -> Iterable[CreateTask]:
     """Turn the mail steps of a customer who cannot or may not be mailed into one task, and no more than one."""
-    held = [look for look in looks if look.by_person]
+    held = [assessment for assessment in assessments if assessment.email_blocked]
     if not held:
         return
-    given_on = _given_on(held, deeds)
+    given_on = _handed_over_on(held, past_actions)
     if given_on is not None:
-        for look in held:
-            look.person_has = f" A person has had it as a task since {day(given_on)}."
+        for assessment in held:
+            assessment.manual_note = f" A person has had it as a task since {format_date(given_on)}."
         return
-    group = [look for look in held if look.mail in RUNGS or (look.mail is not None and look.code != "opted_out")]
+    group = [
+        assessment
+        for assessment in held
+        if assessment.email_step in DUNNING_LEVELS
+        or (assessment.email_step is not None and assessment.hold_code != "opted_out")
+    ]
     if not group:
         return
-    for look in group:
-        look.person_gets = look.mail
-    lead = min(group, key=lambda look: look.urgency(look.mail or Step.THANK_YOU))
-    words = lead.hold.why if lead.hold else ""
-    yield _task(
-        group, lead.mail, lead.code, f"{words} Instead of {NAMES[lead.mail or Step.PAST_DUE]}: {_summary(group)}"
+    for assessment in group:
+        assessment.manual_step = assessment.email_step
+    lead = min(group, key=lambda assessment: assessment.urgency(assessment.email_step or Step.THANK_YOU))
+    words = lead.hold.reason if lead.hold else ""
+    yield _build_task(
+        group,
+        lead.email_step,
+        lead.hold_code,
+        f"{words} Instead of {STEP_NAMES[lead.email_step or Step.PAST_DUE]}: {_summary(group)}",
     )
 
 
-def _given_on(held: Sequence[Look], deeds: Deeds) -> date | None:
+def _handed_over_on(blocked: Sequence[InvoiceAssessment], past_actions: PastActions) -> date | None:
     """Tell since when a person has the task: a mail step of an open invoice that was taken by hand."""
     days = [
         on
-        for look in held
-        for step, on in deeds.by_hand_on.get(look.invoice.id, {}).items()
-        if step not in look.row.by_call
+        for assessment in blocked
+        for step, on in past_actions.manual_on.get(assessment.invoice.id, {}).items()
+        if step not in assessment.schedule.by_call
     ]
     return min(days, default=None)
 
 
-def owners(looks: Sequence[Look]) -> Iterable[TellOwner]:
+def owner_notifications(assessments: Sequence[InvoiceAssessment]) -> Iterable[NotifyOwner]:
     """Tell the owner once per invoice, in one mail per statement."""
-    statements: dict[str, list[Look]] = {}
-    for look in looks:
-        if look.tell_owner:
-            statements.setdefault(look.invoice.currency, []).append(look)
+    statements: dict[str, list[InvoiceAssessment]] = {}
+    for assessment in assessments:
+        if assessment.notify_owner:
+            statements.setdefault(assessment.invoice.currency, []).append(assessment)
     for currency, group in statements.items():
-        yield TellOwner(
-            customer_id=group[0].case.statement.customer.id,
+        yield NotifyOwner(
+            customer_id=group[0].context.statement.customer.id,
             currency=currency,
-            taken=tuple((look.invoice.id, Step.TELL_OWNER) for look in group),
-            why=f"Its owner is told: {_summary(group)}",
+            completed=tuple((assessment.invoice.id, Step.NOTIFY_OWNER) for assessment in group),
+            reason=f"Its owner is told: {_summary(group)}",
         )
 
 
-def _task(group: Sequence[Look], step: Step | None, code: str, words: str) -> MakeTask:
-    case = group[0].case
-    return MakeTask(
-        customer_id=case.statement.customer.id,
+def _build_task(group: Sequence[InvoiceAssessment], step: Step | None, code: str, text: str) -> CreateTask:
+    context = group[0].context
+    return CreateTask(
+        customer_id=context.statement.customer.id,
         step=step,
         code=code,
-        invoice_ids=tuple(look.invoice.id for look in group),
-        due_on=business_days_after(case.today, 0, case.statement.company.country, case.policy.window, case.calendar),
-        why=words,
+        invoice_ids=tuple(assessment.invoice.id for assessment in group),
+        due_on=add_business_days(
+            context.today, 0, context.statement.company.country, context.policy.send_window, context.calendar
+        ),
+        reason=text,
     )
 
 
-def _summary(group: Sequence[Look]) -> str:
-    shown = [f"{look.invoice.number or look.invoice.id}, {look.owed()}" for look in group[:_SHOWN]]
-    more = f"; and {len(group) - _SHOWN} more" if len(group) > _SHOWN else ""
+def _summary(group: Sequence[InvoiceAssessment]) -> str:
+    shown = [
+        f"{assessment.invoice.number or assessment.invoice.id}, {assessment.describe_balance()}"
+        for assessment in group[:_MAX_LISTED]
+    ]
+    more = f"; and {len(group) - _MAX_LISTED} more" if len(group) > _MAX_LISTED else ""
     return "; ".join(shown) + more + "."

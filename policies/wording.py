@@ -15,19 +15,19 @@ _DECIMALS = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
 }
 
-NAMES: dict[Step, str] = {
+STEP_NAMES: dict[Step, str] = {
     Step.THANK_YOU: "the thank-you",
-    Step.VERIFY_RECEIPT: "the question whether it arrived",
+    Step.RECEIPT_CHECK: "the question whether it arrived",
     Step.DISCOUNT_ENDING: "the reminder of the discount",
     Step.BEFORE_DUE: "the reminder before the due date",
     Step.DUE_TODAY: "the reminder on the due date",
     Step.PAST_DUE: "the friendly reminder",
-    Step.TELL_OWNER: "word to its owner",
+    Step.NOTIFY_OWNER: "word to its owner",
     Step.CALL: "a call",
     Step.SECOND_NOTICE: "the second notice",
     Step.PLAN_OFFER: "the offer of a payment plan",
     Step.LATE_FEE: "a late fee",
-    Step.CALL_SENIOR: "a call by someone senior",
+    Step.ESCALATION_CALL: "a call by someone senior",
     Step.FINAL_NOTICE: "the final notice",
     Step.PROPOSE_SUSPENSION: "the proposal to suspend",
     Step.HAND_OFF_REVIEW: "the review for agency, lawyer or write-off",
@@ -36,49 +36,49 @@ NAMES: dict[Step, str] = {
 }
 
 
-_GIVEN = frozenset(
-    {Step.CALL, Step.CALL_SENIOR, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW, Step.DISPUTE_RAISED}
+_TASK_STEPS = frozenset(
+    {Step.CALL, Step.ESCALATION_CALL, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW, Step.DISPUTE_RAISED}
 )  # steps that are tasks: that one was made says not that somebody did it
 
 
-def happened(step: Step, on: date) -> str:
+def describe_past_step(step: Step, on: date) -> str:
     """Say what was done and when: ``the friendly reminder was on 3 Dec 2026``."""
-    if step is Step.TELL_OWNER:
-        return f"its owner was told on {day(on)}"
-    return f"{NAMES[step]} {'was given to a person' if step in _GIVEN else 'was'} on {day(on)}"
+    if step is Step.NOTIFY_OWNER:
+        return f"its owner was told on {format_date(on)}"
+    return f"{STEP_NAMES[step]} {'was given to a person' if step in _TASK_STEPS else 'was'} on {format_date(on)}"
 
 
-def decimals(currency: str) -> int:
+def decimal_places(currency: str) -> int:
     """Tell how many decimals a sum in this currency has."""
     return _DECIMALS.get(currency, 2)
 
 
-def sum_of(amount: Decimal, currency: str) -> str:
+def format_amount(amount: Decimal, currency: str) -> str:
     """Write a sum: ``EUR 1,234.50``."""
     return f"{currency} {amount:,.{_DECIMALS.get(currency, 2)}f}"
 
 
-def day(on: date) -> str:
+def format_date(on: date) -> str:
     """Write a day: ``3 Dec 2026``."""
     return f"{on.day} {_MONTHS[on.month]} {on.year}"
 
 
-def moment(at: datetime) -> str:
+def format_datetime(at: datetime) -> str:
     """Write an instant to the minute, in the zone it is given in: ``3 Dec 2026 14:05 UTC``."""
-    return f"{day(at)} {at:%H:%M %Z}"
+    return f"{format_date(at)} {at:%H:%M %Z}"
 
 
-def month(on: date) -> str:
+def format_month(on: date) -> str:
     """Write a month: ``Dec 2026``."""
     return f"{_MONTHS[on.month]} {on.year}"
 
 
-def days(count: int) -> str:
+def format_days(count: int) -> str:
     """Write a number of days: ``1 day``, ``4 days``."""
     return "1 day" if count == 1 else f"{count} days"
 
 
-def percent(value: Decimal) -> str:
+def format_percent(value: Decimal) -> str:
     """Write a percentage without needless zeros: ``17.4 %``."""
     text = f"{value:f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"

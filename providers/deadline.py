@@ -22,23 +22,23 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
-class Call(threading.local):
+class CallDeadline(threading.local):
     """What this thread's call under way may take and how far it got."""
 
-    ends: float = float("inf")  # on the monotonic clock
-    silence_s_max: float = 60.0
+    ends_at_s: float = float("inf")  # on the monotonic clock
+    read_timeout_s: float = 60.0
     reached_socket: bool = False
-    left: bool = False
+    request_started: bool = False
 
-    def begin(self, whole_s_max: float, silence_s_max: float) -> None:
+    def begin(self, call_timeout_s: float, read_timeout_s: float) -> None:
         """Start the clock of a new call."""
-        self.ends = time.monotonic() + whole_s_max
-        self.silence_s_max = silence_s_max
+        self.ends_at_s = time.monotonic() + call_timeout_s
+        self.read_timeout_s = read_timeout_s
         self.reached_socket = False
-        self.left = False
+        self.request_started = False
 
 
-call = Call()
+current_call = CallDeadline()
 
 
 class _TimedReader(io.RawIOBase):
@@ -53,11 +53,11 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        left_s = call.ends - time.monotonic()
+        left_s = current_call.ends_at_s - time.monotonic()
         if left_s <= 0:
             message = "the call took longer than it may"
             raise TimeoutError(message)
-        self._socket.settimeout(min(left_s, call.silence_s_max))
+        self._socket.settimeout(min(left_s, current_call.read_timeout_s))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -74,46 +74,46 @@ class _TimedResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_TimedReader(sock), buffer_size=1 << 16)
 
 
-class _Plain(HTTPConnection):
+class _HttpConnection(HTTPConnection):
     """http, for loopback hosts."""
 
     response_class = _TimedResponse
 
     def connect(self) -> None:
-        call.reached_socket = True
+        current_call.reached_socket = True
         super().connect()
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        call.left = True
+        current_call.request_started = True
         super().send(data)
 
 
-class _Tls(HTTPSConnection):
+class _HttpsConnection(HTTPSConnection):
     """https, for everything else."""
 
     response_class = _TimedResponse
 
     def connect(self) -> None:
-        call.reached_socket = True
+        current_call.reached_socket = True
         super().connect()
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        call.left = True
+        current_call.request_started = True
         super().send(data)
 
 
-class _PlainPool(HTTPConnectionPool):
-    ConnectionCls = _Plain
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection
 
 
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _Tls
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection
 
 
-def keep_deadlines(pools: urllib3.PoolManager) -> None:
+def enforce_deadlines(pool_manager: urllib3.PoolManager) -> None:
     """Make a pool manager open the connections of this file."""
-    pools.pool_classes_by_scheme = {"http": _PlainPool, "https": _TlsPool}
+    pool_manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

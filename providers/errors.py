@@ -11,38 +11,38 @@ class ProviderError(Exception):
     ``reference`` is the vendor's trace id of the reply (Intuit's ``intuit_tid``, Xero's ``Xero-Correlation-Id``).
     """
 
-    def __init__(self, message: str, *, reference: str = "") -> None:
+    def __init__(self, message: str, *, trace_id: str = "") -> None:
         super().__init__(message)
-        self.reference = reference
+        self.trace_id = trace_id
 
 
-class TryLater(ProviderError):
+class TransientError(ProviderError):
     """Nothing happened at the vendor; the same call may succeed later (refused connection, 503 on a read, DNS)."""
 
-    def __init__(self, message: str, *, not_before_at: datetime | None = None, reference: str = "") -> None:
-        super().__init__(message, reference=reference)
-        self.not_before_at = not_before_at
+    def __init__(self, message: str, *, retry_at: datetime | None = None, trace_id: str = "") -> None:
+        super().__init__(message, trace_id=trace_id)
+        self.retry_at = retry_at
 
 
-class RateLimited(TryLater):
+class RateLimited(TransientError):
     """A vendor's limit; ``limit`` names it ("minute", "day", "concurrent", "app", "month"). Nothing happened."""
 
-    def __init__(self, message: str, *, limit: str, not_before_at: datetime | None = None, reference: str = "") -> None:
-        super().__init__(message, not_before_at=not_before_at, reference=reference)
+    def __init__(self, message: str, *, limit: str, retry_at: datetime | None = None, trace_id: str = "") -> None:
+        super().__init__(message, retry_at=retry_at, trace_id=trace_id)
         self.limit = limit
 
 
-class Reconnect(ProviderError):
+class AuthorizationExpired(ProviderError):
     """The grant is dead or the company is gone: only a person's new consent mends it. Pause this connection."""
 
 
-class Rejected(ProviderError):
+class PermanentError(ProviderError):
     """The vendor understood and refused for good; ``code`` is its own. Nothing happened, a retry is useless."""
 
-    def __init__(self, message: str, *, code: str = "", reference: str = "") -> None:
-        super().__init__(message, reference=reference)
+    def __init__(self, message: str, *, code: str = "", trace_id: str = "") -> None:
+        super().__init__(message, trace_id=trace_id)
         self.code = code
 
 
-class Unknown(ProviderError):
+class OutcomeUnknown(ProviderError):
     """The outcome is not known: the bytes left and no trustworthy answer came. It may or may not have happened."""

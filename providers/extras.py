@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
-class Announced(NamedTuple):
+class ChangeNotification(NamedTuple):
     """One change that a webhook tells of. ``id`` is the same however often it is told; ``company_id`` as in the port.
 
     ``external_id`` is the document's or, with ``of_customer``, the customer's: the two may have the same ids.
@@ -18,22 +18,22 @@ class Announced(NamedTuple):
     id: str
     company_id: str
     external_id: str
-    of_customer: bool = False
+    is_customer: bool = False
 
 
-class Unsigned(Exception):
+class InvalidWebhookSignature(Exception):
     """A request that the vendor has not signed with our key; ``str()`` says what is wrong with it."""
 
 
 @runtime_checkable
-class Announcing(Protocol):
+class WebhookProvider(Protocol):
     """A provider whose vendor tells of changes by webhook."""
 
-    def webhook_setting(self) -> str:
+    def webhook_key_setting(self) -> str:
         """Name the setting that holds the key of the webhook's signatures."""
         ...
 
-    def read_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[Announced]:
+    def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
         """Check the signature over the raw bytes, then read what is announced; what nobody can read is left out.
 
         Raises ``Unsigned``. ``headers`` are found whatever their case.
@@ -42,9 +42,9 @@ class Announcing(Protocol):
 
 
 @runtime_checkable
-class Metered(Protocol):
+class MeteredProvider(Protocol):
     """A provider whose vendor counts an app's reads by the month."""
 
-    def reads_a_month(self, settings: Any) -> int:
+    def monthly_read_limit(self, settings: Any) -> int:
         """Give how many reads all companies of the app together may make in a month."""
         ...

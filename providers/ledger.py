@@ -54,7 +54,7 @@ class InvoiceRecord(NamedTuple):
     due: Decimal
     status: str
     sent_to_customer: bool
-    settled_on: date | None
+    closed_on: date | None
     promised_on: date | None
     discount_amount: Decimal | None
     discount_until_on: date | None
@@ -101,7 +101,7 @@ class ApplicationRecord(NamedTuple):
     amount: Decimal
 
 
-class Deleted(NamedTuple):
+class DeletedRecord(NamedTuple):
     """Something the ledger says is gone: ``kind`` is "customer", "invoice", "payment" or a ``CreditKind`` value."""
 
     kind: str
@@ -109,17 +109,17 @@ class Deleted(NamedTuple):
     updated_at: datetime | None
 
 
-class Malformed(NamedTuple):
+class MalformedRecord(NamedTuple):
     """A record that could not be mapped: kept raw, logged, skipped; ``why`` names the field and what is wrong."""
 
     kind: str
     external_id: str
-    why: str
+    reason: str
     raw: bytes
 
 
 @dataclass(slots=True)
-class Page:
+class ChangePage:
     """One page of changes and the cursor to store with it, in one commit.
 
     ``applications`` replace, in the mirror, every application of the invoices in ``applications_of_invoices`` and of
@@ -135,16 +135,16 @@ class Page:
     payments: list[PaymentRecord] = field(default_factory=list)
     credits: list[CreditRecord] = field(default_factory=list)
     applications: list[ApplicationRecord] = field(default_factory=list)
-    applications_of_invoices: list[str] = field(default_factory=list)
-    applications_of_sources: list[tuple[str, str]] = field(default_factory=list)
-    deleted: list[Deleted] = field(default_factory=list)
-    malformed: list[Malformed] = field(default_factory=list)
-    expected: int | None = None
-    last: bool = False
-    afresh: bool = False
+    replaced_invoice_ids: list[str] = field(default_factory=list)
+    replaced_sources: list[tuple[str, str]] = field(default_factory=list)
+    deleted: list[DeletedRecord] = field(default_factory=list)
+    malformed: list[MalformedRecord] = field(default_factory=list)
+    expected_count: int | None = None
+    is_last: bool = False
+    full_resync: bool = False
 
 
-class Booking(NamedTuple):
+class FeePosting(NamedTuple):
     """How a person wants late fees booked, by the ledger's own ids; "" leaves it to the ledger's default."""
 
     account: str = ""
@@ -153,13 +153,13 @@ class Booking(NamedTuple):
     item: str = ""
 
 
-class Choice(NamedTuple):
+class FeePostingOption(NamedTuple):
     """One way a part of a ``Booking`` can be; ``why`` says why it is taken where nobody chose, "" for all others."""
 
-    part: str
+    field: str
     id: str
     name: str
-    why: str = ""
+    reason: str = ""
 
 
 class LateFeeInvoice(NamedTuple):
@@ -169,8 +169,8 @@ class LateFeeInvoice(NamedTuple):
     """
 
     number: str
-    of_invoice_id: str
-    of_number: str
+    original_invoice_id: str
+    original_number: str
     customer_id: str
     currency: str
     amount: Decimal
@@ -178,42 +178,42 @@ class LateFeeInvoice(NamedTuple):
     due_on: date
     description: str
     lines: tuple[tuple[str, Decimal], ...] = ()
-    booking: Booking = Booking()
+    posting: FeePosting = FeePosting()
 
     @property
-    def priced(self) -> tuple[tuple[str, Decimal], ...]:
+    def invoice_lines(self) -> tuple[tuple[str, Decimal], ...]:
         """Give the lines of the invoice."""
         return self.lines or ((self.description, self.amount),)
 
 
-def credit_number(fee_number: str) -> str:
+def credit_note_number(fee_number: str) -> str:
     """Name the credit of a waived fee after the fee: the same fee, always the same number, and no longer."""
     return f"CR-{fee_number.removeprefix('LF-')}"[:21]
 
 
-class Posted(NamedTuple):
+class DocumentRef(NamedTuple):
     """What the ledger answered to a write: its id and, for invoices, the number it has there."""
 
     external_id: str
     number: str = ""
 
 
-class LedgerFacts(NamedTuple):
+class CompanyDetails(NamedTuple):
     """Facts of the company that change seldom: read at the first pull and, when a day old, before something leaves."""
 
     company: Company
-    plan: str
+    subscription: str
     warnings: tuple[str, ...]
 
 
 class Ledger(Protocol):
     """One company's books. Every method may raise ``providers.errors``; none sleeps for more than a minute."""
 
-    def facts(self) -> LedgerFacts:
+    def get_company_details(self) -> CompanyDetails:
         """Read the organisation: base currency, country, time zone, lock date, whether it mails reminders by itself."""
         ...
 
-    def changes(self, cursor: str | None, now: datetime) -> Iterator[Page]:
+    def list_changes(self, cursor: str | None, now: datetime) -> Iterator[ChangePage]:
         """Yield what changed since ``cursor`` (all there is for ``None``), page by page, in an order that stays.
 
         The cursor of a page resumes right after it, also in the middle of a pull. The last page has ``last=True`` and a
@@ -221,41 +221,41 @@ class Ledger(Protocol):
         """
         ...
 
-    def look(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> Page:
+    def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
         """Re-read these invoices and everything unapplied of these customers, right before something leaves.
 
         Invoices that are gone come back in ``deleted``. ``cursor`` of the page is "" and must not be stored.
         """
         ...
 
-    def open_documents(self, now: datetime) -> Iterator[Page]:
+    def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
         """Yield everything that is open, whatever a cursor knows of it: invoices, unapplied credits, and customers.
 
         Asked right after ``changes``, by the nightly comparison. The cursor of these pages is "", none is the last.
         """
         ...
 
-    def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
+    def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
         """Write a note (<= 250 characters, holding the key's short form) on an invoice, idempotent under ``key``."""
         ...
 
-    def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
+    def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find the note whose text holds ``short_key``: the look before a retry whose outcome is old."""
         ...
 
-    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
+    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
         """Create the fee invoice, idempotent under ``key`` and by its deterministic number."""
         ...
 
-    def fee_choices(self) -> list[Choice]:
+    def list_fee_posting_options(self) -> list[FeePostingOption]:
         """List how late fees can be booked here, part by part; each part's default has a ``why``."""
         ...
 
-    def find_invoice(self, number: str) -> Posted | None:
+    def find_invoice(self, number: str) -> DocumentRef | None:
         """Find a live (not voided) invoice by its number: the look before a retry of ``post_late_fee``."""
         ...
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> Posted:
+    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
         """Void the fee invoice, or credit it on ``on`` where money is applied to it or its period is closed.
 
         Balance and income are then as before to the cent; ``reason`` names who waived it and why. What it answers is
@@ -263,20 +263,20 @@ class Ledger(Protocol):
         """
         ...
 
-    def pay_link(self, invoice_id: str) -> str | None:
+    def get_payment_link(self, invoice_id: str) -> str | None:
         """The ledger's own page where the customer can pay this invoice, or None."""
         ...
 
-    def invoice_pdf(self, invoice_id: str) -> bytes | None:
+    def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
         """The invoice as PDF as the ledger renders it, or None where it has none."""
         ...
 
 
-class Calls(Protocol):
+class CallObserver(Protocol):
     """What the connector wants to know of every outgoing call; given to a provider's client."""
 
     def before(self, kind: str) -> None:
-        """Say that a call of ``kind`` ("read", "write", "token", "mail") is about to leave.
+        """Say that a call of ``kind`` ("read", "write", "token", "email") is about to leave.
 
         Raises ``RateLimited`` where the budget is used up.
         """
@@ -301,7 +301,7 @@ class ConsentRequest:
 
     url: str
     state: str
-    verifier: str = ""
+    code_verifier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,20 +328,27 @@ class LedgerProvider(Protocol):
         ...
 
     def finish_consent(
-        self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+        self,
+        settings: Any,
+        redirect_uri: str,
+        redirected_url: str,
+        consent_request: ConsentRequest,
+        calls: CallObserver,
     ) -> Consent:
         """Exchange the redirect's code for a token, list the companies. Raises ``Rejected`` with words if refused."""
         ...
 
-    def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
+    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Return a fresh token (with the new refresh token). Raises ``Reconnect`` when the grant is dead."""
         ...
 
-    def revoke(self, settings: Any, token: JsonObject, company: CompanyRef, *, last: bool, calls: Calls) -> None:
+    def revoke(
+        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+    ) -> None:
         """End the access to ``company``; with ``last`` revoke the whole grant."""
         ...
 
-    def ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: Calls) -> Ledger:
+    def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
         """Make the client of one company."""
         ...
 
@@ -349,6 +356,6 @@ class LedgerProvider(Protocol):
 class AccessToken(Protocol):
     """Gives the current access token; the connector refreshes it under a lock when it is about to expire."""
 
-    def __call__(self, *, rejected: str | None = None) -> str:
+    def __call__(self, *, rejected_token: str | None = None) -> str:
         """Return a token good for the next minute; ``rejected`` is one the vendor just answered 401 to."""
         ...

@@ -17,7 +17,7 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
-class Mail:
+class Email:
     """One mail, ready to leave. ``key`` is the outbox key, ``attempt`` counts its calls from 1.
 
     ``headers`` are the extra ones (Message-ID, References, Auto-Submitted, List-Unsubscribe).
@@ -38,26 +38,26 @@ class Mail:
     attachments: tuple[Attachment, ...] = ()
 
 
-class Accepted(NamedTuple):
+class SendReceipt(NamedTuple):
     """The mail system took responsibility for the mail; ``reference`` is its id for it."""
 
-    reference: str
+    message_id: str
 
 
 class Mailer(Protocol):
     """Sends mail. ``name`` is what the log shows; ``reconciles`` tells whether ``find`` can ever answer."""
 
     name: str
-    reconciles: bool
+    can_find_sent: bool
 
-    def send(self, mail: Mail) -> Accepted:
+    def send(self, email: Email) -> SendReceipt:
         """Send once. Raises ``Rejected``, ``RateLimited``/``TryLater`` (nothing left), ``Unknown`` (it may have)."""
         ...
 
-    def find(self, key: str, to: tuple[str, ...], since_at: datetime) -> Accepted | None:
+    def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
         """Look for an earlier send of ``key``; None means not found, never "was not sent"."""
         ...
 
-    def suppressed(self, address: str) -> str:
+    def get_suppression_reason(self, address: str) -> str:
         """Why this address gets no mail (bounced, blocked, unsubscribed …), or "" if it does."""
         ...

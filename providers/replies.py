@@ -10,7 +10,7 @@ from http import HTTPStatus
 _RETRY_AFTER_MAX = timedelta(days=1)  # what a vendor asks beyond this is taken for a mistake
 
 
-def body_in_words(body: bytes) -> str:
+def describe_body(body: bytes) -> str:
     """What a body looks like, in words that hold nothing of it."""
     start = body[:256].lstrip().lower()
     if not start:
@@ -22,7 +22,7 @@ def body_in_words(body: bytes) -> str:
     return "XML" if start[:1] == b"<" else "plain text"
 
 
-def status_in_words(status: int) -> str:
+def describe_status(status: int) -> str:
     """A status with its name, where it has one: "503 (Service Unavailable)"."""
     try:
         return f"{status} ({HTTPStatus(status).phrase})"
@@ -30,7 +30,7 @@ def status_in_words(status: int) -> str:
         return str(status)
 
 
-def retry_after(value: str | None, now: datetime) -> datetime | None:
+def parse_retry_after(value: str | None, now: datetime) -> datetime | None:
     """When a vendor wants to be asked again, said in seconds or as a date; nonsense counts as not said."""
     text = (value or "").strip()
     try:
@@ -42,7 +42,7 @@ def retry_after(value: str | None, now: datetime) -> datetime | None:
     return min(at, now + _RETRY_AFTER_MAX)
 
 
-def reset_at(value: str | None, now: datetime) -> datetime | None:
+def parse_reset_at(value: str | None, now: datetime) -> datetime | None:
     """When a limit ends that is told in Unix seconds; one of the past, or nonsense, counts as not said."""
     text = (value or "").strip()
     if not _is_number(text) or float(text) <= now.timestamp():
@@ -54,7 +54,7 @@ def _is_number(text: str) -> bool:
     return text.replace(".", "", 1).isdecimal()
 
 
-_FAILURES_IN_WORDS: Mapping[str, str] = {
+_FAILURE_DESCRIPTIONS: Mapping[str, str] = {
     "NameResolutionError": "its name is not known",
     "ConnectTimeoutError": "no connection in time",
     "ConnectTimeout": "no connection in time",
@@ -73,11 +73,11 @@ _FAILURES_IN_WORDS: Mapping[str, str] = {
 }
 
 
-def failure_in_words(error: BaseException) -> str:
+def describe_failure(error: BaseException) -> str:
     """Name the innermost failure that has a name here, without quoting any text of it."""
     words, within = type(error).__name__, [error]
     while within:
         inner = within.pop()
-        words = _FAILURES_IN_WORDS.get(type(inner).__name__, words)
+        words = _FAILURE_DESCRIPTIONS.get(type(inner).__name__, words)
         within += [one for one in (*inner.args, getattr(inner, "reason", None)) if isinstance(one, BaseException)]
     return words

@@ -22,11 +22,11 @@ import connector.tables  # noqa: F401  # fills SQLModel.metadata
 from connector.database import open_engine, upgrade
 
 # Databases here wait for the disk, as they must in earnest; where memory can be a disk they wait a third as long.
-_MEMORY = Path("/dev/shm")
-if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > 2 * 1024**3:
-    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+_MEMORY_DISK = Path("/dev/shm")
+if os.access(_MEMORY_DISK, os.W_OK) and shutil.disk_usage(_MEMORY_DISK).free > 2 * 1024**3:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY_DISK))
 
-_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
+_CHROMIUM_ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-background-networking"]
 
 # Where a green run lets a change in, the same examples are tried each time; elsewhere new ones, which find more.
 hypothesis.settings.register_profile("steady", derandomize=True)
@@ -64,7 +64,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/duewell.db"
     else:
-        with _database_on(request.getfixturevalue("postgresql_url")) as url:
+        with _temporary_database(request.getfixturevalue("postgresql_url")) as url:
             yield url.render_as_string(hide_password=False)
 
 
@@ -100,7 +100,7 @@ def chromium() -> Iterator[Any]:
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as driver:
         try:
-            browser = driver.chromium.launch(executable_path=found, args=_ARGUMENTS)
+            browser = driver.chromium.launch(executable_path=found, args=_CHROMIUM_ARGUMENTS)
         except Error as problem:
             pytest.skip(
                 f"no Chromium here (apt install chromium, or playwright install): {str(problem).splitlines()[0]}"
@@ -125,7 +125,7 @@ def new_home(_upgraded_sqlite: Path) -> Callable[[Path], Path]:
 
 @pytest.fixture(scope="session")
 def _upgraded_postgresql(postgresql_url: URL) -> Iterator[str]:
-    with _database_on(postgresql_url) as url:
+    with _temporary_database(postgresql_url) as url:
         text_of_url = url.render_as_string(hide_password=False)
         engine = open_engine(text_of_url)
         upgrade(engine)
@@ -144,7 +144,7 @@ def _empty(engine: Engine) -> None:
 
 
 @contextmanager
-def _database_on(server: URL) -> Iterator[URL]:
+def _temporary_database(server: URL) -> Iterator[URL]:
     name = f"duewell_{uuid.uuid4().hex}"
     administration = create_engine(server, isolation_level="AUTOCOMMIT")
     with administration.connect() as connection:

@@ -18,22 +18,22 @@ from datetime import UTC, datetime
 from math import inf
 from pathlib import Path
 
-from benchmarks.faults.campaign import SIZES, Job, Tally, jobs, work
-from benchmarks.faults.report import table, write
+from benchmarks.faults.campaign import SIZES, Job, Tally, list_jobs, run_job
+from benchmarks.faults.report import render_table, write_table
 
 
 def main() -> int:
     """Run a campaign; return the exit code."""
-    asked = _asked()
+    asked = _parse_arguments()
     began = time.monotonic()
     tallies: dict[str, Tally] = {}
-    wanted = [_fitted(job, asked, began) for job in jobs(asked.size, asked.seed) if _is_asked(job, asked.only)]
+    wanted = [_sized(job, asked, began) for job in list_jobs(asked.size, asked.seed) if _is_selected(job, asked.only)]
     context = multiprocessing.get_context("fork")
     with context.Pool(asked.workers, maxtasksperchild=1) as pool:
-        for done in pool.imap_unordered(work, wanted, chunksize=1):
+        for done in pool.imap_unordered(run_job, wanted, chunksize=1):
             for tally in done:
-                tallies.setdefault(tally.group, Tally(tally.group)).join(tally)
-                _tell(tally)
+                tallies.setdefault(tally.group, Tally(tally.group)).merge(tally)
+                _print_tally(tally)
     how = f"size `{asked.size}`, seed {asked.seed}"
     if asked.only:
         how += f", {asked.only.replace(',', ' and ')} alone"
@@ -43,23 +43,23 @@ def main() -> int:
     stopped = spent >= 60 * asked.minutes
     if stopped:
         how += f", stopped when its {asked.minutes:.0f} minutes were over"
-    said = table(list(tallies.values()), how, spent, asked.workers, datetime.now(UTC).date().isoformat())
+    said = render_table(list(tallies.values()), how, spent, asked.workers, datetime.now(UTC).date().isoformat())
     print(said)
     if asked.write:
-        write(Path("docs/reliability.md"), asked.size, said)
-    return int(stopped or not tallies or any(_bad(tally) for tally in tallies.values()))
+        write_table(Path("docs/reliability.md"), asked.size, said)
+    return int(stopped or not tallies or any(_has_failed(tally) for tally in tallies.values()))
 
 
-def _is_asked(job: Job, only: str) -> bool:
-    return any(each in f"{job.kind} {job.provider} {job.what}" for each in only.split(","))
+def _is_selected(job: Job, only: str) -> bool:
+    return any(each in f"{job.kind} {job.provider} {job.subject}" for each in only.split(","))
 
 
-def _fitted(job: Job, asked: argparse.Namespace, began: float) -> Job:
+def _sized(job: Job, asked: argparse.Namespace, began: float) -> Job:
     size = job.size._replace(lines_every=job.size.lines_every * asked.thin)
     return job._replace(size=size, until=began + 60 * asked.minutes)
 
 
-def _asked() -> argparse.Namespace:
+def _parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.faults", description=__doc__)
     parser.add_argument("--size", choices=list(SIZES), default="commit")
     parser.add_argument("--seed", type=int, default=1, help="the same seed tries the same cases")
@@ -74,16 +74,16 @@ def _asked() -> argparse.Namespace:
     return asked
 
 
-def _bad(tally: Tally) -> bool:
+def _has_failed(tally: Tally) -> bool:
     """Tell whether a group says that something is wrong: a violation, or a planted bug that was not found."""
-    return bool(tally.wrong) != tally.group.startswith("J")
+    return bool(tally.failures) != tally.group.startswith("J")
 
 
-def _tell(tally: Tally) -> None:
+def _print_tally(tally: Tally) -> None:
     print(f"{tally.group}: {tally.runs} runs, {tally.cpu_s:.0f} s of work", file=sys.stderr, flush=True)
     if tally.group.startswith("J"):
         return
-    for name, violations in tally.wrong:
+    for name, violations in tally.failures:
         print(f"WRONG {name}", *violations, sep="\n   ", file=sys.stderr, flush=True)
 
 

@@ -16,19 +16,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.faults import invariants
-from benchmarks.faults.acts import ACTS, again
+from benchmarks.faults.acts import ACTIONS, redo
 from benchmarks.faults.disturbances import ALL
-from benchmarks.faults.disturbed import Disturbance, Disturbed
+from benchmarks.faults.disturbed import Disturbance, DisturbedRun
 from benchmarks.faults.forks import Outcome, try_in_child
-from benchmarks.faults.in_place import InPlace
+from benchmarks.faults.in_place import InPlaceKills
 from benchmarks.faults.in_process import Sent, is_effect
-from benchmarks.faults.invariants import Said
-from benchmarks.faults.kills import EFFECT_PATH, EVERYTHING, Kills
-from benchmarks.faults.mending import Expected, Scene, outside, run
-from benchmarks.faults.model import lives
+from benchmarks.faults.invariants import LogCapture
+from benchmarks.faults.kills import ALL_CODE, EFFECT_PATH, Kills
+from benchmarks.faults.mending import Expected, Scene, observe_effects, run_once
+from benchmarks.faults.model import run_lives
 from benchmarks.faults.planted import PLANTED
 from benchmarks.faults.witness import Witness
-from benchmarks.faults.world import EVES, LEDGERS, World, eve, make
+from benchmarks.faults.world import LEDGERS, SCENARIOS, World, build_scenario, build_world
 
 GROUPS = {
     "A": "the hour is killed: at every line of its path, around every call, before, in and after every commit",
@@ -50,17 +50,19 @@ class Size(NamedTuple):
     varieties: int
     lines_every: int
     path: tuple[str, ...]
-    acts_every: int  # of acts that call a vendor, each so-many-th line; of the others, which cost less, twice as many
-    acts_times: int  # of the others
-    disturbed: float
+    actions_every: (
+        int  # of acts that call a vendor, each so-many-th line; of the others, which cost less, twice as many
+    )
+    actions_times: int  # of the others
+    disturbance_share: float
     lives: int
-    planted: float
+    planted_share: float
 
 
 SIZES = {
     "sample": Size(1, 150, EFFECT_PATH, 60, 1, 0.02, 0, 1.0),
     "commit": Size(2, 1, EFFECT_PATH, 2, 4, 0.25, 20, 0.7),
-    "long": Size(0, 1, EVERYTHING, 1, 4, 10.0, 600, 1.0),
+    "long": Size(0, 1, ALL_CODE, 1, 4, 10.0, 600, 1.0),
 }
 
 
@@ -71,34 +73,34 @@ class Tally:
     group: str
     runs: int = 0
     covered: int = 0
-    hours: int = 0
-    doubts: int = 0
-    arrived: int = 0
+    sync_runs: int = 0
+    unconfirmed: int = 0
+    delivered: int = 0
     reconnects: int = 0
     cpu_s: float = 0.0
     points: Counter[str] = field(default_factory=Counter)
     places: set[tuple[str, int]] = field(default_factory=set)
-    wrong: list[tuple[str, list[str]]] = field(default_factory=list)
+    failures: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> bool:
         """Count an outcome; tell whether it was right."""
         self.runs += 1
-        self.hours += outcome.hours
-        self.doubts += outcome.doubts
-        self.arrived += outcome.arrived
+        self.sync_runs += outcome.sync_runs
+        self.unconfirmed += outcome.unconfirmed
+        self.delivered += outcome.delivered
         self.reconnects += outcome.reconnects
         self.cpu_s += outcome.cpu_s
         if outcome.violations:
-            self.wrong.append((outcome.name, outcome.violations))
+            self.failures.append((outcome.name, outcome.violations))
         return not outcome.violations
 
-    def join(self, other: Tally) -> None:
+    def merge(self, other: Tally) -> None:
         """Add another tally of the same group."""
-        for name in ("runs", "covered", "hours", "doubts", "arrived", "reconnects", "cpu_s"):
+        for name in ("runs", "covered", "hours", "unconfirmed", "arrived", "reconnects", "cpu_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.points += other.points
         self.places |= other.places
-        self.wrong += other.wrong
+        self.failures += other.failures
 
 
 class Job(NamedTuple):
@@ -106,76 +108,76 @@ class Job(NamedTuple):
 
     kind: str
     provider: str
-    what: str
+    subject: str
     size: Size
     seed: int
     until: float = inf  # by the monotonic clock: then it ends with what it has
 
-    def hears(self, tally: Tally, outcome: Outcome) -> bool:
+    def add_outcome(self, tally: Tally, outcome: Outcome) -> bool:
         """Count an outcome; tell whether to try more: there is time, and not everything is wrong."""
         tally.add(outcome)
-        return len(tally.wrong) < WRONG_MAX and time.monotonic() < self.until
+        return len(tally.failures) < FAILURES_MAX and time.monotonic() < self.until
 
     @property
     def label(self) -> str:
         """Name it in what is told."""
-        return f"{self.provider} {self.what}"
+        return f"{self.provider} {self.subject}"
 
 
 PLANTED_LINES = 40  # a planted bug is looked for at every so-many-th line
 OTHER_CALLS = 0.1  # calls that have no effect are disturbed less often: there are more of them
-SOON_FOUND = 5  # the planted bug of the sample
-WRONG_MAX = 20  # of one job: then it stops
+SAMPLE_BUG = 5  # the planted bug of the sample
+FAILURES_MAX = 20  # of one job: then it stops
 
 
-def jobs(name: str, seed: int) -> list[Job]:
+def list_jobs(name: str, seed: int) -> list[Job]:
     """List the jobs of a campaign, the longest first."""
     size = SIZES[name]
-    days = [(provider, day) for day in EVES for provider in LEDGERS]
+    days = [(provider, day) for day in SCENARIOS for provider in LEDGERS]
     if name == "sample":
-        days = [("xero" if seed % 2 else "quickbooks", "mail")]
+        days = [("xero" if seed % 2 else "quickbooks", "email")]
     found = [Job(kind, provider, day, size, seed) for provider, day in days for kind in ("kills", "disturbances")]
     found += [Job("lives", provider, "life", size, seed) for provider in LEDGERS if size.lives]
-    acts = range(len(ACTS)) if name != "sample" else [seed % len(ACTS)]
-    found += [Job("acts", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in acts]
-    found += [Job("acts", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in acts if name == "long"]
-    planted = range(len(PLANTED)) if name != "sample" else [SOON_FOUND]
+    acts = range(len(ACTIONS)) if name != "sample" else [seed % len(ACTIONS)]
+    found += [Job("actions", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in acts]
+    found += [Job("actions", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in acts if name == "long"]
+    planted = range(len(PLANTED)) if name != "sample" else [SAMPLE_BUG]
     return found + [Job("planted", PLANTED[n].provider, str(n), size, seed) for n in planted]
 
 
-def work(job: Job) -> list[Tally]:
+def run_job(job: Job) -> list[Tally]:
     """Do a job, in a process of its own."""
     if time.monotonic() >= job.until:
         return []
-    logging.getLogger().handlers[:] = [Said()]
+    logging.getLogger().handlers[:] = [LogCapture()]
     logging.getLogger().setLevel(logging.DEBUG)
-    with tempfile.TemporaryDirectory(dir=_memory(), prefix="duewell-faults-") as folder:
-        return _KINDS[job.kind](job, Path(folder))
+    with tempfile.TemporaryDirectory(dir=_memory_folder(), prefix="duewell-faults-") as folder:
+        return _RUNNERS[job.kind](job, Path(folder))
 
 
-def _memory() -> str | None:
+def _memory_folder() -> str | None:
     return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a file system in memory, where there is one
 
 
-def _scene(world: World, folder: Path) -> Scene:
-    return Scene(world, Witness(world), invariants.neighbour(world), folder)
+def _build_scene(world: World, folder: Path) -> Scene:
+    return Scene(world, Witness(world), invariants.snapshot_neighbour(world), folder)
 
 
-def _on_the_eve(job: Job, day: str, folder: Path) -> Scene:
+def _prepare_scene(job: Job, day: str, folder: Path) -> Scene:
     """Make the world, learn what an undisturbed hour does, and make forks cheap."""
-    world = eve(job.provider, day, folder / "home")
-    scene = _scene(world, folder)
+    world = build_scenario(job.provider, day, folder / "home")
+    scene = _build_scene(world, folder)
     base = folder / "undisturbed"
 
     def undisturbed() -> Outcome:
-        world.move(base)
+        world.move_to(base)
         outcome = Outcome("undisturbed")
-        run(scene, outcome)
+        run_once(scene, outcome)
         assert not scene.witness.violations + outcome.violations  # noqa: S101 - nothing was broken yet
-        outcome.violations = outside(world).told()
+        outcome.violations = observe_effects(world).to_lines()
         return outcome
 
-    scene.expected = Expected.heard(try_in_child("undisturbed", undisturbed, base).violations)
+    scene.expected = Expected.from_lines(try_in_child("undisturbed", undisturbed, base).violations)
     _freeze()
     return scene
 
@@ -188,14 +190,14 @@ def _freeze() -> None:
 
 def _kills(job: Job, folder: Path) -> list[Tally]:
     tally = Tally("A")
-    scene = _on_the_eve(job, job.what, folder)
-    tell = partial(job.hears, tally)
+    scene = _prepare_scene(job, job.subject, folder)
+    tell = partial(job.add_outcome, tally)
     kills = Kills(
         scene,
         job.label,
         job.seed,
         tell,
-        places_traced=job.size.path,
+        traced_paths=job.size.path,
         varieties=job.size.varieties,
         every=job.size.lines_every,
     )
@@ -204,22 +206,22 @@ def _kills(job: Job, folder: Path) -> list[Tally]:
     return [tally]
 
 
-def _acts(job: Job, folder: Path) -> list[Tally]:
-    act, tally = ACTS[int(job.what)], Tally("A, acts")
-    world = make(job.provider, folder / "home")
+def _actions(job: Job, folder: Path) -> list[Tally]:
+    act, tally = ACTIONS[int(job.subject)], Tally("A, acts")
+    world = build_world(job.provider, folder / "home")
     act.prepare(world)
     world.checkpoint()
-    scene = _scene(world, folder)
+    scene = _build_scene(world, folder)
     label = f"{job.provider}, {act.name}"
-    kills: Kills | InPlace
-    tell = partial(job.hears, tally)
-    how: dict[str, Any] = {"work": act.do, "mending": again(act)}
-    if act.calls:
+    kills: Kills | InPlaceKills
+    tell = partial(job.add_outcome, tally)
+    how: dict[str, Any] = {"work": act.perform, "mending": redo(act)}
+    if act.calls_service:
         _freeze()
-        kills = Kills(scene, label, job.seed, tell, places_traced=EVERYTHING, every=job.size.acts_every, **how)
+        kills = Kills(scene, label, job.seed, tell, traced_paths=ALL_CODE, every=job.size.actions_every, **how)
     else:
-        kills = InPlace(
-            scene, label, job.seed, tell, every=max(1, job.size.acts_every // 2), times=job.size.acts_times, **how
+        kills = InPlaceKills(
+            scene, label, job.seed, tell, every=max(1, job.size.actions_every // 2), times=job.size.actions_times, **how
         )
     kills.run()
     tally.points, tally.places = kills.points, kills.places
@@ -228,53 +230,53 @@ def _acts(job: Job, folder: Path) -> list[Tally]:
 
 def _disturbances(job: Job, folder: Path) -> list[Tally]:
     tallies: dict[str, Tally] = {}
-    scene = _on_the_eve(job, job.what, folder)
+    scene = _prepare_scene(job, job.subject, folder)
     dice = random.Random(f"{job.seed} {job.label}")
 
     def chosen(_disturbance: Disturbance, sent: Sent) -> bool:
-        return dice.random() < job.size.disturbed * (1 if is_effect(sent) else OTHER_CALLS)
+        return dice.random() < job.size.disturbance_share * (1 if is_effect(sent) else OTHER_CALLS)
 
     def tell(disturbance: Disturbance, outcome: Outcome) -> bool:
-        return job.hears(tallies.setdefault(disturbance.group, Tally(disturbance.group)), outcome)
+        return job.add_outcome(tallies.setdefault(disturbance.group, Tally(disturbance.group)), outcome)
 
-    disturbed = Disturbed(scene, job.label, ALL, chosen, tell)
+    disturbed = DisturbedRun(scene, job.label, ALL, chosen, tell)
     disturbed.run()
     return list(tallies.values())
 
 
 def _lives(job: Job, folder: Path) -> list[Tally]:
     tally = Tally("I")
-    world = make(job.provider, folder / "home")
+    world = build_world(job.provider, folder / "home")
     world.checkpoint()
-    scene = _scene(world, folder)
+    scene = _build_scene(world, folder)
     _freeze()
-    tell = partial(job.hears, tally)
-    lives(scene, job.size.lives, job.seed, tell, job.label)
+    tell = partial(job.add_outcome, tally)
+    run_lives(scene, job.size.lives, job.seed, tell, job.label)
     return [tally]
 
 
 def _planted(job: Job, folder: Path) -> list[Tally]:
     """Look for a planted bug until it is found, among the faults that may show it, at points drawn by lot."""
-    bug = PLANTED[int(job.what)]
-    tally = Tally(f"J: {bug.what}")
-    scene = _on_the_eve(job, bug.day, folder)
+    bug = PLANTED[int(job.subject)]
+    tally = Tally(f"J: {bug.name}")
+    scene = _prepare_scene(job, bug.scenario, folder)
     bug.plant()
-    dice = random.Random(f"{job.seed} {bug.what}")
+    dice = random.Random(f"{job.seed} {bug.name}")
 
     def chosen(disturbance: Disturbance, sent: Sent) -> bool:
-        there = disturbance.group in bug.among and (disturbance.group != "B" or is_effect(sent))
-        return there and dice.random() < job.size.planted
+        there = disturbance.group in bug.groups and (disturbance.group != "B" or is_effect(sent))
+        return there and dice.random() < job.size.planted_share
 
-    if "A" in bug.among:
-        Kills(scene, bug.what, job.seed, tally.add, varieties=1, every=PLANTED_LINES).run()
+    if "A" in bug.groups:
+        Kills(scene, bug.name, job.seed, tally.add, varieties=1, every=PLANTED_LINES).run()
     else:
-        Disturbed(scene, bug.what, ALL, chosen, lambda _disturbance, outcome: tally.add(outcome)).run()
+        DisturbedRun(scene, bug.name, ALL, chosen, lambda _disturbance, outcome: tally.add(outcome)).run()
     return [tally]
 
 
-_KINDS: dict[str, Callable[[Job, Path], list[Tally]]] = {
+_RUNNERS: dict[str, Callable[[Job, Path], list[Tally]]] = {
     "kills": _kills,
-    "acts": _acts,
+    "actions": _actions,
     "disturbances": _disturbances,
     "lives": _lives,
     "planted": _planted,

@@ -14,38 +14,38 @@ from connector.access.connections import set_mode
 from connector.backup import restore_backup, write_backup
 
 
-def _at_every_begin(statement: str) -> Callable[[Scene, Sent], None]:
-    return lambda scene, _at: scene.world.spoil(statement)
+def _break_every_begin(statement: str) -> Callable[[Scene, Sent], None]:
+    return lambda scene, _at: scene.world.break_transactions(statement)
 
 
 def _locked(scene: Scene, _at: Sent) -> None:
-    scene.world.spoil("", patience_s=0.01)
+    scene.world.break_transactions("", patience_s=0.01)
     holder = sqlite3.connect(scene.world.database, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
-    scene.world.kept.append(holder)
+    scene.world.kept_alive.append(holder)
 
 
 def _unlocked(scene: Scene) -> None:
-    scene.world.kept.pop().close()
+    scene.world.kept_alive.pop().close()
     _whole_again(scene)
 
 
 def _whole_again(scene: Scene) -> None:
-    scene.world.spoil("")
+    scene.world.break_transactions("")
 
 
 def _back_up(scene: Scene, _at: Sent) -> None:
     world = scene.world
-    write_backup(world.installation.engine, world.folder / "backup.db", at=world.clock.now())
+    write_backup(world.app.engine, world.folder / "backup.db", at=world.clock.now())
 
 
-def _put_back(scene: Scene) -> None:
+def _restore(scene: Scene) -> None:
     world = scene.world
     world.clock.advance(timedelta(hours=1))
-    world.installation.engine.dispose()
+    world.app.engine.dispose()
     restore_backup(f"sqlite:///{world.database}", world.folder / "backup.db", at=world.clock.now())
-    world.connect(world.books)  # the tokens of the backup were used up since
-    set_mode(world.installation, world.connection, "live")
+    world.connect(world.ledger)  # the tokens of the backup were used up since
+    set_mode(world.app, world.connection, "live")
 
 
 def _copy_by_hand(scene: Scene, _at: Sent) -> None:
@@ -57,22 +57,22 @@ def _copy_by_hand(scene: Scene, _at: Sent) -> None:
 def _copy_back_by_hand(scene: Scene) -> None:
     world = scene.world
     world.clock.advance(timedelta(hours=1))
-    world.installation.engine.dispose()
+    world.app.engine.dispose()
     for ending in ("-wal", "-shm"):
         world.database.with_name(f"duewell.db{ending}").unlink(missing_ok=True)
     (world.folder / "copy").replace(world.database)
     world.database.chmod(0o600)
-    world.connect(world.books)
-    world.hour()  # notices, and lets everything wait for a person, who says:
-    set_mode(world.installation, world.connection, "live")
+    world.connect(world.ledger)
+    world.sync()  # notices, and lets everything wait for a person, who says:
+    set_mode(world.app, world.connection, "live")
 
 
 DISK = [
     Disturbance(
         "G", "the file is copied, and copied back an hour later", _copy_by_hand, _copy_back_by_hand, strict=False
     ),
-    Disturbance("G", "the disk is full", _at_every_begin("PRAGMA max_page_count = 1"), _whole_again),
-    Disturbance("G", "the database is read-only", _at_every_begin("PRAGMA query_only = ON"), _whole_again),
+    Disturbance("G", "the disk is full", _break_every_begin("PRAGMA max_page_count = 1"), _whole_again),
+    Disturbance("G", "the database is read-only", _break_every_begin("PRAGMA query_only = ON"), _whole_again),
     Disturbance("G", "the database is locked", _locked, _unlocked),
-    Disturbance("G", "a backup is made, and put back an hour later", _back_up, _put_back, strict=False),
+    Disturbance("G", "a backup is made, and put back an hour later", _back_up, _restore, strict=False),
 ]

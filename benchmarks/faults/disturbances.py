@@ -10,15 +10,15 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from benchmarks.faults.disk import DISK
-from benchmarks.faults.disturbed import Disturbance, locks
+from benchmarks.faults.disturbed import Disturbance, lock_folder
 from benchmarks.faults.in_process import FAULTS, Fault, Sent
 from benchmarks.faults.mending import Scene, deliver_events
-from benchmarks.faults.people import say_if_known
+from benchmarks.faults.people import record_if_known
 from benchmarks.faults.world import World
 from connector.access.connections import disconnect, pause, set_mode
 from connector.access.tokens import fresh_token
 from connector.database import reading, writing
-from connector.installation import Uncounted
+from connector.installation import UncountedCalls
 from connector.people import agreements
 from connector.tables import Connection
 
@@ -51,10 +51,10 @@ NETWORK = [
 
 
 def _numbers(world: World) -> list[str]:
-    return [number for number in world.books.numbers if world.books.dues().get(number)]
+    return [number for number in world.ledger.numbers if world.ledger.dues().get(number)]
 
 
-def _each(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], None]:
+def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], None]:
     def begin(scene: Scene, _at: Sent) -> None:
         for number in _numbers(scene.world):
             change(scene.world, number)
@@ -64,76 +64,79 @@ def _each(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], Non
 
 def _move_due(world: World, number: str) -> None:
     later = (world.clock.now().date() + timedelta(days=40)).isoformat()
-    due = {"xero": "due_on", "quickbooks": "DueDate"}[world.books.provider]
-    world.books.desk.edit(number, **world.books.where, **{due: later})
+    due = {"xero": "due_on", "quickbooks": "DueDate"}[world.ledger.provider]
+    world.ledger.desk.edit(number, **world.ledger.where, **{due: later})
 
 
 def _pay_for_now(scene: Scene, _at: Sent) -> None:
-    desk, where = scene.world.books.desk, scene.world.books.where
-    scene.world.kept.append([desk.pay(number, **where) for number in _numbers(scene.world)])
+    desk, where = scene.world.ledger.desk, scene.world.ledger.where
+    scene.world.kept_alive.append([desk.pay(number, **where) for number in _numbers(scene.world)])
 
 
-def _take_back(scene: Scene) -> None:
+def _delete_payments(scene: Scene) -> None:
     """Delete the payments again: what they paid is open, and steps that were taken stay taken."""
-    books = scene.world.books
-    for payment in scene.world.kept.pop():
+    books = scene.world.ledger
+    for payment in scene.world.kept_alive.pop():
         books.desk.delete_payment(payment.id if books.provider == "xero" else payment["Id"], **books.where)
 
 
 def _merge(scene: Scene, _at: Sent) -> None:
-    into = scene.world.books.customer("Cedar Ltd")
-    scene.world.books.desk.merge("Ashdown Ltd", into, **scene.world.books.where)
+    into = scene.world.ledger.customer("Cedar Ltd")
+    scene.world.ledger.desk.merge("Ashdown Ltd", into, **scene.world.ledger.where)
 
 
 def _archive(scene: Scene, _at: Sent) -> None:
-    books = scene.world.books
+    books = scene.world.ledger
     end = books.desk.archive if books.provider == "xero" else books.desk.deactivate
     end("Ashdown Ltd", **books.where)
 
 
 def _close_books(scene: Scene, _at: Sent) -> None:
-    books, today = scene.world.books, scene.world.clock.now().date()
+    books, today = scene.world.ledger, scene.world.clock.now().date()
     if books.provider == "xero":
         books.desk.organisation(books.company).period_lock_on = today
     else:
         scene.world.sandbox.quickbooks.close_books(today, books.company)
 
 
-def _loosely(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
+def _not_strict(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
     return Disturbance("F", what, begin, strict=False)
 
 
-MOVED = [
-    _loosely("paid", _each(lambda world, number: world.books.pay(number))),
-    _loosely("paid in part", _each(lambda world, number: world.books.pay(number, "100.00"))),
-    _loosely("voided", _each(lambda world, number: world.books.void(number))),
-    _loosely("credited", lambda scene, _at: scene.world.books.credit("Ashdown Ltd", "500.00")),
-    _loosely("due date moved", _each(_move_due)),
-    _loosely(
+CHANGES = [
+    _not_strict("paid", _for_each_invoice(lambda world, number: world.ledger.pay(number))),
+    _not_strict("paid in part", _for_each_invoice(lambda world, number: world.ledger.pay(number, "100.00"))),
+    _not_strict("voided", _for_each_invoice(lambda world, number: world.ledger.void(number))),
+    _not_strict("credited", lambda scene, _at: scene.world.ledger.credit("Ashdown Ltd", "500.00")),
+    _not_strict("due date moved", _for_each_invoice(_move_due)),
+    _not_strict(
         "address changed",
-        lambda scene, _at: scene.world.books.desk.set_email(
-            "Ashdown Ltd", "new@ashdown.example", **scene.world.books.where
+        lambda scene, _at: scene.world.ledger.desk.set_email(
+            "Ashdown Ltd", "new@ashdown.example", **scene.world.ledger.where
         ),
     ),
-    _loosely(
-        "disputed", _each(lambda world, number: say_if_known(world, number, agreements.dispute, why="wrong goods"))
+    _not_strict(
+        "disputed",
+        _for_each_invoice(
+            lambda world, number: record_if_known(world, number, agreements.record_dispute, reason="wrong goods")
+        ),
     ),
-    _loosely(
+    _not_strict(
         "promised",
-        _each(
-            lambda world, number: say_if_known(
-                world, number, agreements.promise, on=world.clock.now().date() + timedelta(9)
+        _for_each_invoice(
+            lambda world, number: record_if_known(
+                world, number, agreements.set_promise, on=world.clock.now().date() + timedelta(9)
             )
         ),
     ),
-    _loosely("paused", lambda scene, _at: pause(scene.world.installation, scene.world.connection, by="Ann")),
-    _loosely("observed", lambda scene, _at: set_mode(scene.world.installation, scene.world.connection, "observe")),
-    _loosely("asked to wait", lambda scene, _at: set_mode(scene.world.installation, scene.world.connection, "approve")),
-    Disturbance("F", "paid, and taken back an hour later", _pay_for_now, _take_back, strict=False),
-    _loosely("merged into another customer", _merge),
-    _loosely("customer archived", _archive),
-    _loosely("books closed", _close_books),
-    _loosely("disconnected", lambda scene, _at: disconnect(scene.world.installation, scene.world.connection)),
+    _not_strict("paused", lambda scene, _at: pause(scene.world.app, scene.world.connection, by="Ann")),
+    _not_strict("observed", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, "observe")),
+    _not_strict("asked to wait", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, "approve")),
+    Disturbance("F", "paid, and taken back an hour later", _pay_for_now, _delete_payments, strict=False),
+    _not_strict("merged into another customer", _merge),
+    _not_strict("customer archived", _archive),
+    _not_strict("books closed", _close_books),
+    _not_strict("disconnected", lambda scene, _at: disconnect(scene.world.app, scene.world.connection)),
 ]
 
 
@@ -142,16 +145,16 @@ MOVED = [
 
 def _takes_over(scene: Scene, _at: Sent) -> None:
     """Another machine has declared this one dead: every later write of it must be refused."""
-    with writing(scene.world.installation.engine) as session:
+    with writing(scene.world.app.engine) as session:
         session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_owner="", lease_until_at=None))
-    scene.witness.forbidden = "another machine had taken over"
+    scene.witness.forbidden_reason = "another machine had taken over"
 
 
-def _tries(scene: Scene, _at: Sent) -> None:
-    lock = locks(scene) / f"run-{scene.world.connection}.lock"
+def _starts_second_run(scene: Scene, _at: Sent) -> None:
+    lock = lock_folder(scene) / f"run-{scene.world.connection}.lock"
     running = FileLock(lock)  # stands for the hour's own, which is its parent's
     running.acquire(blocking=False)
-    result = scene.world.hour()
+    result = scene.world.sync()
     running.release()
     assert result.outcome == "busy", result  # noqa: S101 - two hours of one company beside each other
 
@@ -159,15 +162,15 @@ def _tries(scene: Scene, _at: Sent) -> None:
 def _refreshes(scene: Scene, at: Sent) -> None:
     if at.kind == "token":
         return  # it would wait for this very call
-    installation = scene.world.installation
-    with reading(installation.engine) as session:
+    app = scene.world.app
+    with reading(app.engine) as session:
         grant = session.get_one(Connection, scene.world.connection).grant_id or 0
-    fresh_token(installation, grant, Uncounted())
+    fresh_token(app, grant, UncountedCalls())
 
 
-TOGETHER = [
+CONCURRENCY = [
     Disturbance("E", "another machine takes over", _takes_over),
-    Disturbance("E", "a second run begins", _tries),
+    Disturbance("E", "a second run begins", _starts_second_run),
     Disturbance("E", "another process asks for the token", _refreshes),
 ]
 
@@ -176,8 +179,8 @@ TOGETHER = [
 
 def _bounces(scene: Scene, _at: Sent) -> None:
     post = scene.world.sandbox.sendgrid
-    if post.mails():
-        post.bounce(len(post.mails()))
+    if post.emails():
+        post.bounce(len(post.emails()))
     deliver_events(scene.world, 2)
 
 
@@ -219,10 +222,10 @@ HOSTILE = (
 )
 
 
-def _named(name: str) -> Callable[[Scene, Sent], object]:
-    return lambda scene, _at: scene.world.late(name, 9)
+def _rename_customer(name: str) -> Callable[[Scene, Sent], object]:
+    return lambda scene, _at: scene.world.add_late_invoice(name, 9)
 
 
-ODD = [Disturbance("H", f"a customer is named {name[:20]!r}", _named(name)) for name in HOSTILE]
+HOSTILE_NAMES = [Disturbance("H", f"a customer is named {name[:20]!r}", _rename_customer(name)) for name in HOSTILE]
 
-ALL = (*NETWORK, *MOVED, *TOGETHER, *EVENTS, *JUMPS, *ODD, *DISK)
+ALL = (*NETWORK, *CHANGES, *CONCURRENCY, *EVENTS, *JUMPS, *HOSTILE_NAMES, *DISK)

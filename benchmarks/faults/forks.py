@@ -22,9 +22,9 @@ class Outcome:
 
     name: str
     violations: list[str] = field(default_factory=list)
-    doubts: int = 0
-    arrived: int = 0
-    hours: int = 0
+    unconfirmed: int = 0
+    delivered: int = 0
+    sync_runs: int = 0
     reconnects: int = 0
     cpu_s: float = 0.0
 
@@ -49,7 +49,7 @@ class Child:
         os._exit(0)
 
 
-def split(name: str, folder: Path) -> Child | Outcome:
+def fork(name: str, folder: Path) -> Child | Outcome:
     """Fork here. The child gets itself; the parent what came of the child. ``folder`` goes with the child."""
     sys.stdout.flush()
     reading, writing = os.pipe()
@@ -69,7 +69,7 @@ def split(name: str, folder: Path) -> Child | Outcome:
 
 def try_in_child(name: str, case: Callable[[], Outcome], folder: Path) -> Outcome:
     """Run a case in a child process; a child that hangs or dies is a violation."""
-    there = split(name, folder)
+    there = fork(name, folder)
     if isinstance(there, Child):
         there.report(case)
         message = "the child has not ended"

@@ -20,33 +20,33 @@ from typing import Any
 from sqlalchemy import Pool
 
 from benchmarks.faults.forks import Outcome
-from benchmarks.faults.kills import EVERYTHING, ROOT, Killed, commits_of, cut_off, on_path
+from benchmarks.faults.kills import ALL_CODE, ROOT, Killed, around_commits, cut_off, on_path
 from benchmarks.faults.mending import Circumstances, Scene
 from benchmarks.faults.world import World
 
 
 @dataclass
-class InPlace:
+class InPlaceKills:
     """Kills some work at every point of it, ``times`` under other circumstances each, and keeps what came of it."""
 
     scene: Scene
     label: str
     seed: int
-    tell: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
+    on_outcome: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
     work: Callable[[World], object]
-    mending: Callable[[Scene, str, Circumstances], Outcome]
+    recover: Callable[[Scene, str, Circumstances], Outcome]
     every: int = 1
     times: int = 1
     places: set[tuple[str, int]] = field(default_factory=set)
     points: Counter[str] = field(default_factory=Counter)
-    _passed: int = 0
-    _wanted: int = 0
+    _points_passed: int = 0
+    _kill_at: int = 0
     _where: str = ""  # it was killed
     _left: Path | None = None  # by the kill: a copy of the files as they lay on the disk
 
     def __post_init__(self) -> None:
         world = self.scene.world
-        self._traced = on_path(EVERYTHING)
+        self._traced = on_path(ALL_CODE)
         self._began_at, self._home = world.clock.now(), world.folder
         self._room = self.scene.scratch = self._home.parent / "in-place"
 
@@ -58,52 +58,52 @@ class InPlace:
             self.points[kind] += 1
             name = f"{self.label} {kind} {wanted} ({self._where})"
             for time in range(self.times):
-                how = Circumstances.drawn(f"{self.seed}:{self.label}:{wanted}:{time}")
-                goes_on = goes_on and self.tell(self._mended(left, name, how))
+                how = Circumstances.draw(f"{self.seed}:{self.label}:{wanted}:{time}")
+                goes_on = goes_on and self.on_outcome(self._recover_copy(left, name, how))
             wanted += self.every
 
     def _killed_at(self, wanted: int) -> Path | None:
         """Do the work in a copy of the files; give a copy of what is left when it is killed, ``None`` if it is not."""
-        self._left, self._passed, self._wanted = None, 0, wanted
-        self._begin_with(self._home)
+        self._left, self._points_passed, self._kill_at = None, 0, wanted
+        self._start_from(self._home)
         try:
-            with commits_of(self.scene.world, f"{self.seed}:{self.label}", self._point):
+            with around_commits(self.scene.world, f"{self.seed}:{self.label}", self._point):
                 sys.settrace(self._enter)
                 self.work(self.scene.world)
         except Killed:
             pass  # what it left was copied
         finally:
             sys.settrace(None)
-        self._bury()
+        self._clean_up()
         return self._left
 
-    def _mended(self, left: Path, name: str, how: Circumstances) -> Outcome:
+    def _recover_copy(self, left: Path, name: str, how: Circumstances) -> Outcome:
         began = _used_s()
-        self._begin_with(left)
+        self._start_from(left)
         try:
-            outcome = self.mending(self.scene, name, how)
+            outcome = self.recover(self.scene, name, how)
         except Exception:  # noqa: BLE001 - a case that breaks is a finding, not the end of the campaign
             outcome = Outcome(name, [f"a fault of duewell or of the campaign: {traceback.format_exc()}"])
-        self._bury()
+        self._clean_up()
         outcome.cpu_s = _used_s() - began
         return outcome
 
-    def _begin_with(self, files: Path) -> None:
+    def _start_from(self, files: Path) -> None:
         """Be a new process with a copy of these files."""
         world = self.scene.world
         world.clock.set(self._began_at)
         world.folder = files
         self._room.mkdir(exist_ok=True)
-        world.move(self.scene.folder("begun"))
+        world.move_to(self.scene.folder("begun"))
 
-    def _bury(self) -> None:
+    def _clean_up(self) -> None:
         """Close what a killed process would have left to the system, and remove its files."""
         world = self.scene.world
-        for each in world.kept:
+        for each in world.kept_alive:
             if isinstance(each, Pool):
                 each.dispose()
-        world.kept.clear()
-        world.installation.engine.dispose()
+        world.kept_alive.clear()
+        world.app.engine.dispose()
         for folder in self._room.iterdir():
             if folder != self._left:
                 shutil.rmtree(folder)
@@ -119,14 +119,14 @@ class InPlace:
         return self._line
 
     def _point(self, where: str, cut: int | None) -> None:
-        self._passed += 1
-        if self._passed != self._wanted:
+        self._points_passed += 1
+        if self._points_passed != self._kill_at:
             return
         left = self.scene.folder("left")
         self.scene.world.copy_to(left)
         cut_off(left, cut)
         self._where, self._left = where, left
-        self.scene.world.leave_the_line()
+        self.scene.world.reset_write_queue()
         raise Killed
 
 

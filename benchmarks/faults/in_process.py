@@ -17,12 +17,12 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPResponse
 
-from providers.deadline import call
+from providers.deadline import current_call
 from providers.sandbox import Sandbox
-from providers.sandbox.gate import owner
+from providers.sandbox.gate import classify_request
 
 LONG_AGO = "Mon, 01 Jan 2035 00:00:00 GMT"
-PAGE = b"<!DOCTYPE html><html><body><h1>We will be right back</h1></body></html>"
+ERROR_PAGE = b"<!DOCTYPE html><html><body><h1>We will be right back</h1></body></html>"
 
 
 class Sent(NamedTuple):
@@ -67,8 +67,10 @@ FAULTS = (
     Fault("silence after", applied=True, error=lambda: requests.ReadTimeout("silence")),
     Fault("half an answer", applied=True),
     Fault("an answer that is no JSON", applied=True, status=200, body=b'{"broken": '),
-    Fault("a page instead of an answer", status=200, headers=(("Content-Type", "text/html"),), body=PAGE),
-    Fault("a page, and it was done", applied=True, status=200, headers=(("Content-Type", "text/html"),), body=PAGE),
+    Fault("a page instead of an answer", status=200, headers=(("Content-Type", "text/html"),), body=ERROR_PAGE),
+    Fault(
+        "a page, and it was done", applied=True, status=200, headers=(("Content-Type", "text/html"),), body=ERROR_PAGE
+    ),
     *(Fault(f"refused with {status}", status=status) for status in (400, 401, 403, 404, 409, 413)),
     Fault("a limit", status=429),
     Fault("a limit for a second", status=429, headers=(("Retry-After", "1"),)),
@@ -76,12 +78,12 @@ FAULTS = (
     Fault("a limit until 2035", status=429, headers=(("Retry-After", LONG_AGO),)),
     Fault("broken", status=500),
     Fault("broken, and it was done", applied=True, status=500),
-    Fault("busy", status=503, body=PAGE),
+    Fault("busy", status=503, body=ERROR_PAGE),
     Fault("sent elsewhere", status=302, headers=(("Location", "http://elsewhere.invalid/"),)),
 )
 
 
-class InProcess:
+class InProcessServices:
     """Takes the place of the sockets under every session. ``before`` and ``after`` hear of each call."""
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -103,13 +105,13 @@ class InProcess:
         for hear in list(self.before):
             hear(sent)
         fault = next((fault for matches, fault in self.faults if matches(sent)), None)
-        call.reached_socket, call.left = True, fault is None or fault.reached
+        current_call.reached_socket, current_call.request_started = True, fault is None or fault.reached
         reply = self._answer(request, sent) if fault is None or fault.applied else None
         for hear in list(self.after):
             hear(sent)
         if fault is not None:
             self.fired += 1
-            return adapter.build_response(request, _spoilt(fault, reply, request))
+            return adapter.build_response(request, _faulty_reply(fault, reply, request))
         assert reply is not None  # noqa: S101 - without a fault there is one
         return adapter.build_response(request, _response(reply, request))
 
@@ -119,7 +121,7 @@ class InProcess:
         path = unquote(url.path)
         body = request.body or b""
         method = str(request.method)
-        return Sent(self.count, *owner(method, path), method, path, url.query, _bytes(body))
+        return Sent(self.count, *classify_request(method, path), method, path, url.query, _bytes(body))
 
     def _answer(self, request: requests.PreparedRequest, sent: Sent) -> Reply:
         headers = [(name.lower().encode(), _bytes(value)) for name, value in request.headers.items()]
@@ -169,7 +171,7 @@ def _drive(work: Coroutine[Any, Any, None]) -> None:
     raise RuntimeError(message)
 
 
-def _spoilt(fault: Fault, reply: Reply | None, request: requests.PreparedRequest) -> HTTPResponse:
+def _faulty_reply(fault: Fault, reply: Reply | None, request: requests.PreparedRequest) -> HTTPResponse:
     if fault.error is not None:
         raise fault.error()
     if fault.status:

@@ -19,7 +19,7 @@ from connector.database import reading
 from connector.effects import note_key, short_key
 from providers.sandbox.sendgrid.vendor import API_KEY
 
-SAID = {
+INVARIANTS = {
     "I1": "no mail about what was paid, void, disputed or paused when the ledger was last read",
     "I2": "a mail arrives at most once for an invoice and a step, counted at the mail system",
     "I3": "a late fee is charged at most once for an invoice and a period, and never on a fee",
@@ -37,14 +37,14 @@ _TOKENS = re.compile(rb"[Bb]earer [\w.-]{12}|refresh_token=|client_secret=|eyJ[\
 
 
 @dataclass(frozen=True, slots=True)
-class Neighbour:
+class NeighbourSnapshot:
     """What the company next door looked like before."""
 
     notes: tuple[str, ...]
     dues: tuple[tuple[str, Decimal], ...]
 
 
-class Said(logging.Handler):
+class LogCapture(logging.Handler):
     """Keeps what was logged, to look for secrets in it."""
 
     def __init__(self) -> None:
@@ -56,14 +56,14 @@ class Said(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def neighbour(world: World) -> Neighbour:
+def snapshot_neighbour(world: World) -> NeighbourSnapshot:
     """Look at the company next door."""
-    books = world.neighbour
+    books = world.neighbour_ledger
     notes = tuple(note for number in books.numbers for note in books.notes(number))
-    return Neighbour(notes, tuple(sorted(dues_by_id(books).items())))
+    return NeighbourSnapshot(notes, tuple(sorted(dues_by_id(books).items())))
 
 
-def unsettled(world: World) -> list[str]:
+def find_unfinished(world: World) -> list[str]:
     """List what is not at its end: calls without an answer, and plans whose time has come."""
     now = world.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     with closing(_open(world)) as database:
@@ -75,50 +75,54 @@ def unsettled(world: World) -> list[str]:
         return [f"{row['key']} is {row['state']} {row['answer']}" for row in rows]
 
 
-def doubts(world: World) -> tuple[int, int]:
+def count_unconfirmed(world: World) -> tuple[int, int]:
     """Count the doubts, and those of them whose mail had in fact arrived."""
-    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.mails()}
+    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.emails()}
     with closing(_open(world)) as database:
         keys = [row["key"] for row in database.execute("SELECT key FROM outbox WHERE state = 'doubt'")]
     return len(keys), len([key for key in keys if key in arrived])
 
 
-def shown(world: World) -> set[str]:
+def find_visible(world: World) -> set[str]:
     """Give what a person is shown as open: keys, marks and numbers of what is in doubt, refused or waits."""
     with closing(_open(world)) as database:
         rows = database.execute("SELECT key, payload FROM outbox WHERE state IN ('doubt', 'refused', 'waiting')")
         found = {row["key"]: json.loads(row["payload"]) for row in rows}
     marks = {short_key(key) for key in found}
     marks |= {
-        short_key(note_key(key, each)) for key, payload in found.items() for each, _step in payload.get("taken", ())
+        short_key(note_key(key, each)) for key, payload in found.items() for each, _step in payload.get("completed", ())
     }
     return {*found, *marks, *(str(payload.get("number", "")) for payload in found.values())}
 
 
-def twice(world: World) -> list[str]:
+def find_duplicates(world: World) -> list[str]:
     """Say what happened twice: what may not be at any moment, also in the middle of faults."""
     with closing(_open(world)) as database:
         entries = database.execute("SELECT * FROM outbox WHERE connection_id = ?", (world.connection,)).fetchall()
-        found = _mails(world, entries) + _fees(world, entries) + _notes(world, entries)
+        found = _check_emails(world, entries) + _check_fees(world, entries) + _check_notes(world, entries)
     return [each for each in found if each.startswith(("I2", "I3", "I4: a note was written", "I12"))]
 
 
-def violations(world: World, witness: Witness, before: Neighbour, *, read: bool = True) -> list[str]:
+def find_violations(world: World, witness: Witness, before: NeighbourSnapshot, *, read: bool = True) -> list[str]:
     """Say what does not hold. ``read``: the last run read the books to their end."""
     with closing(_open(world)) as database:
         entries = database.execute("SELECT * FROM outbox WHERE connection_id = ?", (world.connection,)).fetchall()
         found = list(witness.violations)
-        found += _mails(world, entries) + _fees(world, entries) + _notes(world, entries)
-        found += [f"I7: the neighbour changed: {before} {neighbour(world)}"] if neighbour(world) != before else []
-        found += [f"I8: {each}" for each in unsettled(world)]
-        found += mirror(world) if read else []
+        found += _check_emails(world, entries) + _check_fees(world, entries) + _check_notes(world, entries)
+        found += (
+            [f"I7: the neighbour changed: {before} {snapshot_neighbour(world)}"]
+            if snapshot_neighbour(world) != before
+            else []
+        )
+        found += [f"I8: {each}" for each in find_unfinished(world)]
+        found += check_mirror(world) if read else []
         open_runs = database.execute("SELECT count(*) FROM sync_run WHERE ended_at IS NULL").fetchone()[0]
         found += [f"I5: {open_runs} runs have no end"] if open_runs else []
-    return found + _secrets(world) + chain(world)
+    return found + _check_secrets(world) + check_chain(world)
 
 
-def _mails(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    arrived = Counter(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.mails())
+def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
+    arrived = Counter(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.emails())
     rows = {row["key"]: row for row in entries}
     found = [f"I2: {key} arrived {times} times" for key, times in arrived.items() if times > 1]
     found += [
@@ -131,10 +135,10 @@ def _mails(world: World, entries: list[sqlite3.Row]) -> list[str]:
         for row in entries
         if row["kind"] == "mail" and row["state"] == "done" and row["key"] not in arrived
     ]
-    own = world.installation.settings.mail_from
+    own = world.app.settings.mail_from
     daily = Counter(
-        (_company(mail), address, mail.at.date())
-        for mail in world.sandbox.sendgrid.mails()
+        (_company_of(mail), address, mail.at.date())
+        for mail in world.sandbox.sendgrid.emails()
         for address in mail.to
         if address != own
     )
@@ -143,18 +147,18 @@ def _mails(world: World, entries: list[sqlite3.Row]) -> list[str]:
         (invoice, step)
         for key in arrived
         if key in rows and rows[key]["kind"] == "mail"
-        for invoice, step in json.loads(rows[key]["payload"])["taken"]
+        for invoice, step in json.loads(rows[key]["payload"])["completed"]
     )
     return found + [f"I2: step {step} of invoice {each} was mailed twice" for (each, step), n in steps.items() if n > 1]
 
 
-def _company(mail: Any) -> str:
+def _company_of(mail: Any) -> str:
     """Tell whose mail it is: two companies may have the same customer."""
     return ":".join(str(mail.custom_args.get("duewell_key")).split(":")[:2])
 
 
-def _fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    numbers = Counter(fee_numbers(world.books))
+def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
+    numbers = Counter(fee_numbers(world.ledger))
     known = {
         json.loads(row["payload"])["number"]: row["state"]
         for row in entries
@@ -170,8 +174,8 @@ def _fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
     ]
 
 
-def _notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    books = world.books
+def _check_notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
+    books = world.ledger
     marks = Counter(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note))
     found = [f"I4: a note was written {times} times: {mark}" for mark, times in marks.items() if times > 1]
     notes = {row["key"]: row for row in entries if row["kind"] == "note"}
@@ -182,20 +186,20 @@ def _notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
     ]
     for row in entries:
         if row["kind"] in {"mail", "late_fee", "waive_fee"} and row["state"] == "done":
-            taken = json.loads(row["payload"])["taken"]
+            taken = json.loads(row["payload"])["completed"]
             missing = [invoice for invoice, _step in taken if f"{row['key']}:note:{invoice}" not in notes]
             found += [f"I4: {row['key']} owes no note on {invoice}" for invoice in missing]
     return found
 
 
-def mirror(world: World) -> list[str]:
+def check_mirror(world: World) -> list[str]:
     """Compare the mirror with the ledger."""
     with closing(_open(world)) as database:
         rows = database.execute(
             "SELECT external_id, due_e4, is_open FROM invoice WHERE connection_id = ?", (world.connection,)
         ).fetchall()
     ours = {row["external_id"]: Decimal(row["due_e4"]) / 10000 if row["is_open"] else Decimal(0) for row in rows}
-    ledger = dues_by_id(world.books)
+    ledger = dues_by_id(world.ledger)
     return [
         f"I9: invoice {each}: {ours.get(each)} in the mirror, {due} in the ledger"
         for each, due in ledger.items()
@@ -203,23 +207,23 @@ def mirror(world: World) -> list[str]:
     ]
 
 
-def _secrets(world: World) -> list[str]:
-    settings = world.installation.settings
+def _check_secrets(world: World) -> list[str]:
+    settings = world.app.settings
     own = [settings.sendgrid_api_key, settings.xero_client_secret, settings.quickbooks_client_secret, API_KEY]
     kept = b"".join(file.read_bytes() for file in sorted(world.folder.glob("duewell.db*")) if file.suffix != ".db-shm")
     said = "\n".join(
-        line for handler in logging.getLogger().handlers if isinstance(handler, Said) for line in handler.lines
+        line for handler in logging.getLogger().handlers if isinstance(handler, LogCapture) for line in handler.lines
     )
     whole = kept + said.encode()
     found = [secret[:6] for secret in own if secret and secret.encode() in whole]
     return [f"I10: {each}" for each in [*found, *(str(match) for match in _TOKENS.findall(whole))]]
 
 
-def chain(world: World) -> list[str]:
+def check_chain(world: World) -> list[str]:
     """Verify the log's chain."""
-    with reading(world.installation.engine) as session:
+    with reading(world.app.engine) as session:
         verdict = sync_log.verify(session)
-    return [] if verdict.ok else [f"I11: line {verdict.broken_at_id}: {verdict.why}"]
+    return [] if verdict.ok else [f"I11: line {verdict.broken_at_id}: {verdict.reason}"]
 
 
 def fee_numbers(books: Any) -> list[str]:

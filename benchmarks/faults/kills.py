@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.faults.forks import Outcome, try_in_child
 from benchmarks.faults.in_process import Sent
-from benchmarks.faults.mending import Circumstances, Scene, mend
+from benchmarks.faults.mending import Circumstances, Scene, recover
 from benchmarks.faults.world import World
 
 ROOT = str(Path(__file__).resolve().parents[2]) + "/"
@@ -31,8 +31,8 @@ EFFECT_PATH = (
     "connector/letters/suppression.py", "connector/letters/write.py", "connector/mirror/pages.py", "providers/http.py",
     "providers/xero/", "providers/quickbooks/", "providers/sendgrid/",
 )  # fmt: skip
-MORE_CALLS = 25  # where only some lines are tried, so many times more calls and commits are
-EVERYTHING = ("connector/", "providers/")
+CALL_OVERSAMPLING = 25  # where only some lines are tried, so many times more calls and commits are
+ALL_CODE = ("connector/", "providers/")
 
 
 def on_path(places: tuple[str, ...]) -> Callable[[FrameType], bool]:
@@ -47,13 +47,13 @@ def on_path(places: tuple[str, ...]) -> Callable[[FrameType], bool]:
     return traced
 
 
-AFTER = "after a commit"
+AFTER_COMMIT = "after a commit"
 
 
 @contextmanager
-def commits_of(world: World, seed: str, at: Callable[[str, int | None], None]) -> Iterator[None]:
+def around_commits(world: World, seed: str, at: Callable[[str, int | None], None]) -> Iterator[None]:
     """Call ``at`` before, within and after every commit; within: with the size the write-ahead log is cut off at."""
-    dialect: Any = world.installation.engine.dialect
+    dialect: Any = world.app.engine.dialect
     commit, done = dialect.do_commit, 0
 
     def do_commit(connection: Any) -> None:
@@ -66,7 +66,7 @@ def commits_of(world: World, seed: str, at: Callable[[str, int | None], None]) -
         dice = random.Random(f"{seed}:{done}")
         for cut in sorted(dice.randrange(1, written) for _ in range(2)) if written > 1 else ():
             at(f"in a commit, {cut} of {written} bytes written", size + cut)
-        at(AFTER, None)
+        at(AFTER_COMMIT, None)
 
     dialect.do_commit = do_commit
     try:
@@ -92,7 +92,7 @@ class Killed(BaseException):
     """Leaves the frames of what was killed: what they do on their way out goes into files that nobody reads."""
 
 
-def die_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[str, ...]) -> None:
+def kill_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[str, ...]) -> None:
     """Do some work, kill it at its n-th line, and go on with what is on the disk then; or do it to its end."""
     left, traced, folder = line, on_path(places), scene.folder("died")
 
@@ -102,7 +102,7 @@ def die_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[st
         if left == 0:
             left = -1
             scene.world.copy_to(folder)
-            scene.world.leave_the_line()
+            scene.world.reset_write_queue()
             raise Killed
         return each
 
@@ -110,12 +110,12 @@ def die_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[st
     try:
         work()
     except Killed:
-        scene.world.go_on_in(folder)
+        scene.world.resume_in(folder)
     finally:
         sys.settrace(None)
 
 
-Mending = Callable[[Scene, str, Circumstances], Outcome]
+Recovery = Callable[[Scene, str, Circumstances], Outcome]
 
 
 @dataclass
@@ -130,10 +130,10 @@ class Kills:
     scene: Scene
     label: str
     seed: int
-    tell: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
-    work: Callable[[World], object] = World.hour
-    mending: Mending | None = None
-    places_traced: tuple[str, ...] = EFFECT_PATH
+    on_outcome: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
+    action: Callable[[World], object] = World.sync
+    recover: Recovery | None = None
+    traced_paths: tuple[str, ...] = EFFECT_PATH
     varieties: int = 0
     every: int = 1  # kill at each so-many-th line only
     times: int = 1  # how often each point is tried, each time under other circumstances
@@ -146,7 +146,7 @@ class Kills:
     stopped: bool = False
 
     def __post_init__(self) -> None:
-        self.traced = on_path(self.places_traced)
+        self.traced = on_path(self.traced_paths)
 
     def run(self) -> None:
         """Do the work once, and kill it everywhere."""
@@ -154,9 +154,9 @@ class Kills:
         world.vendors.before.append(self._before)
         world.vendors.after.append(self._after)
         try:
-            with commits_of(world, f"{self.seed}:{self.label}", self._commit):
+            with around_commits(world, f"{self.seed}:{self.label}", self._commit):
                 sys.settrace(self._enter)
-                self.work(world)
+                self.action(world)
         finally:
             sys.settrace(None)
             world.vendors.before.remove(self._before)
@@ -179,7 +179,7 @@ class Kills:
         self._at("call", f"during {sent.method} {sent.path}")
 
     def _commit(self, where: str, cut: int | None) -> None:
-        self.commits += where == AFTER
+        self.commits += where == AFTER_COMMIT
         self._at("commit", where, cut)
 
     def _at(self, kind: str, where: str, cut: int | None = None) -> None:
@@ -187,7 +187,7 @@ class Kills:
             return
         self.points[kind] += 1
         number = self.points[kind]
-        if number % (self.every if kind == "line" else 1 + self.every // MORE_CALLS):
+        if number % (self.every if kind == "line" else 1 + self.every // CALL_OVERSAMPLING):
             return
         how = f"{kind} {number}"
         if self.varieties and cut is None:
@@ -201,20 +201,20 @@ class Kills:
             how = f"state {place} {variety}"
         name = f"{self.label} {kind} {number} ({where})"
         for time in range(self.times):
-            self._try(name, Circumstances.drawn(f"{self.seed}:{self.label}:{how}:{time}"), cut)
+            self._try(name, Circumstances.draw(f"{self.seed}:{self.label}:{how}:{time}"), cut)
 
     def _try(self, name: str, how: Circumstances, cut: int | None) -> None:
         if not self.stopped and not self.scene.in_child:
             folder = self.scene.folder("killed")
             outcome = try_in_child(name, lambda: self._die(name, folder, how, cut), folder)
-            self.stopped = not self.tell(outcome)
+            self.stopped = not self.on_outcome(outcome)
 
     def _die(self, name: str, folder: Path, how: Circumstances, cut: int | None) -> Outcome:
         self.scene.in_child = True
         sys.settrace(None)
-        self.scene.world.move(folder)
+        self.scene.world.move_to(folder)
         self.scene.scratch = folder  # what the case makes goes with its folder
         cut_off(folder, cut)
-        if self.mending is not None:
-            return self.mending(self.scene, name, how)
-        return mend(self.scene, name, how, self.traced)
+        if self.recover is not None:
+            return self.recover(self.scene, name, how)
+        return recover(self.scene, name, how, self.traced)

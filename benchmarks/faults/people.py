@@ -18,30 +18,30 @@ from connector.people import agreements
 from connector.tables import Connection, InvoiceRow
 
 
-def say(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
+def record_for_invoice(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
     """Let a person say something about an invoice."""
-    with writing(world.installation.engine) as session:
+    with writing(world.app.engine) as session:
         row = session.scalars(
             select(InvoiceRow).where(
                 col(InvoiceRow.number) == number, col(InvoiceRow.connection_id) == world.connection
             )
         ).one()
-        what(session, row, agreements.Word("Ann", world.installation.now()), **said)
+        what(session, row, agreements.Attribution("Ann", world.app.now()), **said)
 
 
-def say_if_known(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
+def record_if_known(world: World, number: str, what: Callable[..., object], **said: Any) -> None:
     """Say something about an invoice, where it has been read already and it can be said of it."""
     with suppress(NoResultFound, ValueError):
-        say(world, number, what, **said)
+        record_for_invoice(world, number, what, **said)
 
 
-def live_again(scene: Scene) -> bool:
+def reconnect_and_resume(scene: Scene) -> bool:
     """Do what a person does after it: connect again, resume, go live. Tell whether the grant had died."""
     world = scene.world
-    with reading(world.installation.engine) as session:
+    with reading(world.app.engine) as session:
         health = session.get_one(Connection, world.connection).health
-    if health in {"disconnected", "reconnect"}:
-        world.connect(world.books)
-    resume(world.installation, world.connection)
-    set_mode(world.installation, world.connection, "live")
-    return health == "reconnect"
+    if health in {"disconnected", "authorization_expired"}:
+        world.connect(world.ledger)
+    resume(world.app, world.connection)
+    set_mode(world.app, world.connection, "live")
+    return health == "authorization_expired"

@@ -9,11 +9,11 @@ from benchmarks.faults.campaign import GROUPS, Tally
 BEGIN, END = "<!-- campaign {}: begin -->", "<!-- campaign {}: end -->"
 
 
-def table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str) -> str:
+def render_table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str) -> str:
     """Put what came of a campaign into words and two tables, in Markdown."""
     tried = sorted((tally for tally in tallies if tally.group in GROUPS), key=lambda tally: tally.group)
     planted = [tally for tally in tallies if tally.group not in GROUPS]
-    runs, wrong = sum(tally.runs for tally in tried), sum(len(tally.wrong) for tally in tried)
+    runs, wrong = sum(tally.runs for tally in tried), sum(len(tally.failures) for tally in tried)
     kills = [tally for tally in tried if tally.group.startswith("A")]
     killed, covered = sum(tally.runs for tally in kills), sum(tally.covered for tally in kills)
     hours = next((tally for tally in kills if tally.group == "A"), Tally("A"))
@@ -31,8 +31,8 @@ def table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str)
     if hours.runs:
         lines += [
             "",
-            f"**Doubts**: {10_000 * hours.doubts / hours.runs:.0f} per 10,000 kills of an hour;",
-            f"{100 * hours.arrived / max(1, hours.doubts):.0f} % of these mails had in fact arrived.",
+            f"**Doubts**: {10_000 * hours.unconfirmed / hours.runs:.0f} per 10,000 kills of an hour;",
+            f"{100 * hours.delivered / max(1, hours.unconfirmed):.0f} % of these mails had in fact arrived.",
         ]
     lines += [
         "",
@@ -40,7 +40,7 @@ def table(tallies: list[Tally], how: str, spent_s: float, workers: int, on: str)
         "|---|---|---|---|---|---|",
     ]
     lines += [
-        f"| {each.group} | {GROUPS[each.group]} | {each.runs:,} | {each.hours:,} | {each.doubts} | {len(each.wrong)} |"
+        f"| {each.group} | {GROUPS[each.group]} | {each.runs:,} | {each.sync_runs:,} | {each.unconfirmed} | {len(each.failures)} |"
         for each in tried
     ]
     lines += _planted(planted) if planted else []
@@ -55,8 +55,8 @@ def _planted(planted: list[Tally]) -> list[str]:
     lines = ["", "| planted bug | found by | after so many fault runs |", "|---|---|---|"]
     for tally in sorted(planted, key=lambda tally: tally.group):
         what = tally.group.removeprefix("J: ")
-        if tally.wrong:
-            name, violations = tally.wrong[0]
+        if tally.failures:
+            name, violations = tally.failures[0]
             where = name.removeprefix(what).strip()
             found = violations[0].partition(":")[0]
             lines.append(f"| {what} | {found}, {where} | {tally.runs} |")
@@ -65,10 +65,10 @@ def _planted(planted: list[Tally]) -> list[str]:
     return lines
 
 
-def write(file: Path, size: str, said: str) -> None:
+def write_table(file: Path, size: str, markdown: str) -> None:
     """Put the tables between the marks of their size in a document."""
     begin, end = BEGIN.format(size), END.format(size)
     text = file.read_text()
     before, _, rest = text.partition(begin)
     _, _, after = rest.partition(end)
-    file.write_text(f"{before}{begin}\n{said}\n{end}{after}")
+    file.write_text(f"{before}{begin}\n{markdown}\n{end}{after}")

@@ -22,7 +22,7 @@ from connector.effects import short_key
 MARK = re.compile(r"\[duewell (\w+)\]")
 _FEE_PATHS = re.compile(r"/api\.xro/2\.0/Invoices$|/company/[^/]+/invoice$")
 _NOTE_PATHS = re.compile(r"/History$|/attachable$")
-_LOOKS = re.compile(r"/Invoices$|/cdc$")  # reads of invoices as they are; not their links and PDFs
+_INVOICE_READS = re.compile(r"/Invoices$|/cdc$")  # reads of invoices as they are; not their links and PDFs
 _SET_UP = re.compile(r"/company/[^/]+/(item|account)$|/Accounts$")
 
 
@@ -32,41 +32,41 @@ class Witness:
 
     world: World
     violations: list[str] = field(default_factory=list)
-    seen: dict[str, Decimal] = field(default_factory=dict)  # what was due when the ledger was last read
-    held: set[str] = field(default_factory=set)  # invoices that a person had stopped then
+    due_when_read: dict[str, Decimal] = field(default_factory=dict)  # what was due when the ledger was last read
+    stopped_invoices: set[str] = field(default_factory=set)  # invoices that a person had stopped then
     effects: Counter[str] = field(default_factory=Counter)
     planned: set[str] = field(default_factory=set)  # what was about to leave then
-    forbidden: str = ""  # why nothing at all may leave from now on
+    forbidden_reason: str = ""  # why nothing at all may leave from now on
 
     def __post_init__(self) -> None:
         """Stand at the door."""
         self.world.vendors.before.append(self._before)
         self.world.vendors.after.append(self._after)
-        self._look()
+        self._take_snapshot()
 
     def _after(self, sent: Sent) -> None:
-        if sent.kind == "read" and sent.vendor == self.world.books.provider and _LOOKS.search(sent.path):
-            self._look()
+        if sent.kind == "read" and sent.vendor == self.world.ledger.provider and _INVOICE_READS.search(sent.path):
+            self._take_snapshot()
 
-    def _look(self) -> None:
-        self.seen = dues_by_id(self.world.books)
+    def _take_snapshot(self) -> None:
+        self.due_when_read = dues_by_id(self.world.ledger)
         with closing(self._open()) as database:
             rows = database.execute("SELECT invoice_id FROM invoice_setting WHERE disputed_on IS NOT NULL OR paused")
-            self.held = {row[0] for row in rows}
+            self.stopped_invoices = {row[0] for row in rows}
             self.planned = {row[0] for row in database.execute("SELECT key FROM outbox WHERE state = 'planned'")}
 
     def _before(self, sent: Sent) -> None:
         if not is_effect(sent) or _SET_UP.search(sent.path):
             return
-        if self.forbidden:
-            self.violations.append(f"I6: an effect left although {self.forbidden}")
+        if self.forbidden_reason:
+            self.violations.append(f"I6: an effect left although {self.forbidden_reason}")
         with closing(self._open()) as database:
             if sent.kind == "mail":
-                self._mail(database, json.loads(sent.body))
+                self._check_email(database, json.loads(sent.body))
             else:
-                self._write(database, sent)
+                self._check_write(database, sent)
 
-    def _mail(self, database: sqlite3.Connection, mail: Any) -> None:
+    def _check_email(self, database: sqlite3.Connection, mail: Any) -> None:
         person = mail["personalizations"][0]
         key = {**mail.get("custom_args", {}), **person.get("custom_args", {})}["duewell_key"]
         row = self._entry(database, "key = ?", key)
@@ -74,16 +74,18 @@ class Witness:
         if row is None:
             self.violations.append(f"I5: a mail left of which the outbox has nothing: {key}")
             return
-        self._allowed(database, row)
+        self._check_permitted(database, row)
         if row["kind"] == "owner_mail":
             return
         if key not in self.planned:
             self.violations.append(f"I1: {key} left though nobody had looked at the ledger since it was planned")
-        for invoice, step in json.loads(row["payload"])["taken"]:
-            if step != "thank_you" and (self.seen.get(invoice, Decimal(0)) <= 0 or invoice in self.held):
+        for invoice, step in json.loads(row["payload"])["completed"]:
+            if step != "thank_you" and (
+                self.due_when_read.get(invoice, Decimal(0)) <= 0 or invoice in self.stopped_invoices
+            ):
                 self.violations.append(f"I1: {key} mailed about an invoice that was paid, void or stopped when read")
 
-    def _write(self, database: sqlite3.Connection, sent: Sent) -> None:
+    def _check_write(self, database: sqlite3.Connection, sent: Sent) -> None:
         said = sent.body.decode(errors="replace")
         rows = database.execute(
             "SELECT * FROM outbox WHERE state = 'calling' AND connection_id = ? AND kind NOT IN ('mail', 'owner_mail')",
@@ -102,9 +104,9 @@ class Witness:
         if not found:
             self.violations.append(f"I5: a {kind} was written that no entry had announced: {sent.method} {sent.path}")
         for row in found[:1]:
-            self._allowed(database, row)
+            self._check_permitted(database, row)
 
-    def _allowed(self, database: sqlite3.Connection, row: sqlite3.Row) -> None:
+    def _check_permitted(self, database: sqlite3.Connection, row: sqlite3.Row) -> None:
         """Look whether the intent was on the disk, in the log, and permitted, before the effect arrived."""
         key = row["key"]
         if row["state"] != "calling":
@@ -117,7 +119,7 @@ class Witness:
         company = database.execute("SELECT * FROM connection WHERE id = ?", (row["connection_id"],)).fetchone()
         if row["connection_id"] != self.world.connection:
             self.violations.append(f"I7: {key} is another company's")
-        if company["mode"] == "observe" or company["paused_why"]:
+        if company["mode"] == "observe" or company["pause_reason"]:
             self.violations.append(f"I6: {key} left while the company was {company['mode']} {company['paused_why']}")
         if company["mode"] == "approve" and row["kind"] in {"mail", "late_fee"} and not row["approved_at"]:
             self.violations.append(f"I6: {key} left without an approval")

@@ -14,19 +14,19 @@ from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import ApiToken, Connection
-from policies.wording import day
+from policies.wording import format_date
 
 SCOPES = {
     "read": "reads everything of its companies",
-    "act": "also approves, rejects, settles, and says what a person may say of customers and invoices",
+    "write": "also approves, rejects, settles, and says what a person may say of customers and invoices",
     "admin": "also switches modes, sets policies and disconnects",
 }
-DAYS, DAYS_MAX = 365, 3660
-PREFIX = "duewell_"
-_SHOWN_LETTERS = len(PREFIX) + 6
-_SEEN_EVERY = timedelta(minutes=5)  # a request that only reads need not write each time
+DAYS_DEFAULT, DAYS_MAX = 365, 3660
+TOKEN_PREFIX = "duewell_"
+_PREFIX_LENGTH = len(TOKEN_PREFIX) + 6
+_LAST_USED_PRECISION = timedelta(minutes=5)  # a request that only reads need not write each time
 
 
 class ApiTokenError(Exception):
@@ -34,7 +34,7 @@ class ApiTokenError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Program:
+class ApiClient:
     """Who asks by a token, and what it may. ``companies`` is None where it sees all."""
 
     id: int
@@ -43,26 +43,26 @@ class Program:
     companies: frozenset[int] | None
 
     @property
-    def by(self) -> str:
+    def actor(self) -> str:
         """Name it for the log."""
         return f"the API token {self.name}"
 
-    def may(self, scope: str) -> bool:
+    def has_scope(self, scope: str) -> bool:
         """Tell whether it may do what ``scope`` allows."""
         return scope in self.scopes
 
-    def sees(self, connection_id: int | None) -> bool:
+    def can_see(self, connection_id: int | None) -> bool:
         """Tell whether a company is among its own; what belongs to no company is for those that see all."""
         return self.companies is None or connection_id in self.companies
 
 
-def make(
+def create(
     session: Session,
     name: str,
     scope: str,
     *,
     companies: Collection[int] | None = None,
-    days: int = DAYS,
+    days: int = DAYS_DEFAULT,
     by: str,
     at: datetime,
 ) -> tuple[ApiToken, str]:
@@ -74,21 +74,21 @@ def make(
         raise ApiTokenError(f"There is no scope {scope!r}; there are {', '.join(SCOPES)}.")
     if not 1 <= days <= DAYS_MAX:
         raise ApiTokenError(f"A token lives between 1 and {DAYS_MAX} days.")
-    expires_at, token = at + timedelta(days=days), PREFIX + secrets.token_urlsafe(32)
+    expires_at, token = at + timedelta(days=days), TOKEN_PREFIX + secrets.token_urlsafe(32)
     row = ApiToken(
         name=name,
         token_hash=_hash(token),
-        begins=token[:_SHOWN_LETTERS],
+        prefix=token[:_PREFIX_LENGTH],
         scopes=" ".join(list(SCOPES)[: list(SCOPES).index(scope) + 1]),
         companies=None if companies is None else sorted(set(companies)),
         expires_at=expires_at,
-        made_by=by,
-        made_at=at,
+        created_by=by,
+        created_at=at,
     )
     session.add(row)
     session.flush()
-    text = f"{by} made the API token {name} ({row.begins}…), which {SCOPES[scope]}, until {day(expires_at)}."
-    sync_log.write(session, at=at, kind="token_made", text=text)
+    text = f"{by} made the API token {name} ({row.prefix}…), which {SCOPES[scope]}, until {format_date(expires_at)}."
+    sync_log.write(session, at=at, kind="token_created", text=text)
     return row, token
 
 
@@ -103,30 +103,30 @@ def revoke(session: Session, token_id: int, *, by: str, at: datetime) -> ApiToke
     return row
 
 
-def find(installation: Installation, token: str) -> Program | None:
+def authenticate(app: AppContext, token: str) -> ApiClient | None:
     """Find who asks by a token that counts."""
-    if not token.startswith(PREFIX):
+    if not token.startswith(TOKEN_PREFIX):
         return None
-    now = installation.now()
-    with reading(installation.engine) as session:
+    now = app.now()
+    with reading(app.engine) as session:
         row = session.scalars(select(ApiToken).where(col(ApiToken.token_hash) == _hash(token))).first()
-    if row is None or state(row, now) != "active":
+    if row is None or token_state(row, now) != "active":
         return None
-    if row.used_at is None or now - row.used_at > _SEEN_EVERY:
-        with writing(installation.engine) as session:
+    if row.used_at is None or now - row.used_at > _LAST_USED_PRECISION:
+        with writing(app.engine) as session:
             session.get_one(ApiToken, row.id).used_at = now
     companies = None if row.companies is None else frozenset(row.companies)
-    return Program(row.id or 0, row.name, frozenset(row.scopes.split()), companies)
+    return ApiClient(row.id or 0, row.name, frozenset(row.scopes.split()), companies)
 
 
-def state(row: ApiToken, now: datetime) -> str:
+def token_state(row: ApiToken, now: datetime) -> str:
     """Say whether a token counts: active, expired or revoked."""
     if row.revoked_at is not None:
         return "revoked"
     return "expired" if row.expires_at is not None and row.expires_at <= now else "active"
 
 
-def listing(session: Session, now: datetime) -> list[dict[str, Any]]:
+def list_api_tokens(session: Session, now: datetime) -> list[dict[str, Any]]:
     """List all tokens, newest first; never the tokens themselves."""
     rows = session.scalars(select(ApiToken).order_by(col(ApiToken.id).desc()))
     return [describe(session, row, now) for row in rows]
@@ -137,18 +137,18 @@ def describe(session: Session, row: ApiToken, now: datetime) -> dict[str, Any]:
     return {
         "id": row.id,
         "name": row.name,
-        "begins": row.begins,
+        "prefix": row.prefix,
         "scopes": row.scopes.split(),
-        "companies": None if row.companies is None else _names(session, row.companies),
-        "state": state(row, now),
+        "companies": None if row.companies is None else _short_names(session, row.companies),
+        "state": token_state(row, now),
         "expires_at": row.expires_at,
         "used_at": row.used_at,
-        "made_at": row.made_at,
-        "made_by": row.made_by,
+        "created_at": row.created_at,
+        "created_by": row.created_by,
     }
 
 
-def _names(session: Session, ids: Sequence[int]) -> list[str]:
+def _short_names(session: Session, ids: Sequence[int]) -> list[str]:
     query = select(col(Connection.short_name)).where(col(Connection.id).in_(ids)).order_by(col(Connection.id))
     return list(session.scalars(query))
 

@@ -9,19 +9,19 @@ from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.access import team
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.mirror.places import today_in
 from connector.tables import Connection, CustomerRow, Task
 
 
-def ask(
-    installation: Installation,
+def create_review_task(
+    app: AppContext,
     session: Session,
     customer: CustomerRow,
     *,
     code: str,
-    occasion: str,
-    why: str,
+    recurrence_key: str,
+    reason: str,
     invoice_ids: Sequence[str] = (),
 ) -> bool:
     """Make a task for the customer's owner, unless it was made for this occasion before; tells whether it is new.
@@ -29,7 +29,7 @@ def ask(
     A task about invoices ends by itself when nothing is owed on any of them.
     """
     connection = session.get_one(Connection, customer.connection_id)
-    key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{occasion}"
+    key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{recurrence_key}"
     if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
         return False
     task = Task(
@@ -38,20 +38,20 @@ def ask(
         code=code,
         customer_id=customer.external_id,
         invoice_ids=list(invoice_ids),
-        due_on=today_in(connection.time_zone, installation.now()),
-        why=why,
-        owner=team.team_of(session, connection).owner_of(customer.external_id),
-        made_at=installation.now(),
+        due_on=today_in(connection.time_zone, app.now()),
+        reason=reason,
+        owner=team.load_team(session, connection).owner_of(customer.external_id),
+        created_at=app.now(),
     )
     session.add(task)
     return True
 
 
-def tell(installation: Installation, session: Session, customer: CustomerRow, *, kind: str, text: str) -> None:
+def log_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, kind: str, text: str) -> None:
     """Write a line of the log about a customer."""
     sync_log.write(
         session,
-        at=installation.now(),
+        at=app.now(),
         kind=kind,
         text=text,
         connection_id=customer.connection_id,

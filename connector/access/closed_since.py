@@ -11,7 +11,7 @@ _IS_LATER = """
 SELECT 1 FROM former.sync_log AS known JOIN main.sync_log AS last ON known.id = last.id AND known.hash = last.hash
 WHERE last.id = (SELECT max(id) FROM main.sync_log WHERE kind <> 'restored')
 """
-_CLOSE = (
+_REVOCATIONS = (
     # People are as they were last: disabled, with fewer rights, under another password.
     """
     UPDATE app_user SET disabled_at = last.disabled_at, role = last.role, all_companies = last.all_companies,
@@ -36,7 +36,7 @@ _CLOSE = (
     """,
     """
     INSERT OR IGNORE INTO stored_fact (connection_id, name, value, stored_at)
-    SELECT connection_id, name, value, stored_at FROM former.stored_fact WHERE name = 'passkeys_demanded'
+    SELECT connection_id, name, value, stored_at FROM former.stored_fact WHERE name = 'passkeys_required'
     """,
     """
     UPDATE api_token SET revoked_at = last.revoked_at FROM former.api_token AS last
@@ -55,7 +55,7 @@ _CLOSE = (
 )
 
 
-def close_again(file: Path, former: Path) -> bool:
+def reapply_revocations(file: Path, former: Path) -> bool:
     """Close in a database made ready to be put in place what was closed in the one it replaces: all of it, or nothing.
 
     ``False`` where the replaced one cannot be read, or is no later state of the same installation.
@@ -66,7 +66,7 @@ def close_again(file: Path, former: Path) -> bool:
             if database.execute(_IS_LATER).fetchone() is None:
                 return False
             with database:
-                for statement in _CLOSE:
+                for statement in _REVOCATIONS:
                     database.execute(statement)
     except sqlite3.DatabaseError:  # damaged, or of another version: which may be why it is replaced
         return False

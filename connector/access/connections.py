@@ -10,28 +10,28 @@ from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.access.consent import ConsentError, begin_consent, consent_outcome, finish_consent
-from connector.access.tokens import connect_again, fresh_token, living_connections, token_source
+from connector.access.tokens import fresh_token, list_grant_connections, reconnect_hint, token_source
 from connector.database import reading, writing
-from connector.installation import Installation, Uncounted
-from connector.mirror.places import has_come
+from connector.installation import AppContext, UncountedCalls
+from connector.mirror.places import is_reached
 from connector.tables import Connection, Grant
-from policies.wording import day
-from providers.errors import ProviderError, Reconnect
-from providers.ledger import Calls, CompanyRef, Ledger
+from policies.wording import format_date
+from providers.errors import AuthorizationExpired, ProviderError
+from providers.ledger import CallObserver, CompanyRef, Ledger
 
 __all__ = [
     "MODES",
-    "NONE_YET",
+    "NO_CONNECTIONS",
     "ConsentError",
     "DisconnectedError",
     "UnknownConnectionError",
     "begin_consent",
-    "connected",
+    "list_connected",
     "consent_outcome",
     "disconnect",
     "find_connection",
     "finish_consent",
-    "listing",
+    "list_connections",
     "open_ledger",
     "pause",
     "resume",
@@ -45,7 +45,7 @@ MODES = {
     "live": "mails, notes and fees leave by themselves",
 }
 DISCONNECTED = "disconnected"
-NONE_YET = "No company is connected yet. Connect one with: duewell connect xero (or quickbooks)"
+NO_CONNECTIONS = "No company is connected yet. Connect one with: duewell connect xero (or quickbooks)"
 
 
 class UnknownConnectionError(Exception):
@@ -56,7 +56,7 @@ class DisconnectedError(Exception):
     """The company is not connected any more; ``str()`` says how to connect it again."""
 
 
-class PauseOverError(Exception):
+class PauseInPastError(Exception):
     """A pause that would end before it began; ``str()`` says what to name instead."""
 
 
@@ -64,7 +64,7 @@ def find_connection(session: Session, name_or_id: str | int) -> Connection:
     """Find a connection by id or short name, or say which there are."""
     rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
     if not rows:
-        raise UnknownConnectionError(NONE_YET)
+        raise UnknownConnectionError(NO_CONNECTIONS)
     wanted = str(name_or_id).strip()
     for row in rows:
         if wanted in {str(row.id), row.short_name}:
@@ -74,13 +74,13 @@ def find_connection(session: Session, name_or_id: str | int) -> Connection:
     raise UnknownConnectionError(message)
 
 
-def connected(session: Session) -> list[Connection]:
+def list_connected(session: Session) -> list[Connection]:
     """List the connections that are not disconnected."""
     query = select(Connection).where(col(Connection.health) != DISCONNECTED).order_by(col(Connection.id))
     return list(session.scalars(query))
 
 
-def listing(session: Session) -> list[dict[str, Any]]:
+def list_connections(session: Session) -> list[dict[str, Any]]:
     """List all connections with what a person or a script wants to know of each."""
     return [describe(row) for row in session.scalars(select(Connection).order_by(col(Connection.id)))]
 
@@ -94,123 +94,123 @@ def describe(row: Connection) -> dict[str, Any]:
         "name": row.name,
         "mode": row.mode,
         "health": row.health,
-        "health_why": row.health_why,
-        "paused": row.paused_why,
+        "health_reason": row.health_reason,
+        "pause_reason": row.pause_reason,
         "paused_until_on": row.paused_until_on,
         "external_id": row.external_id,
     }
 
 
-def open_ledger(installation: Installation, connection_id: int, calls: Calls) -> Ledger:
+def open_ledger(app: AppContext, connection_id: int, calls: CallObserver) -> Ledger:
     """Open a company's books. Nothing is called or written yet: a dead grant shows at the first call."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         row = session.get_one(Connection, connection_id)
-    return installation.providers[row.provider].ledger(
-        installation.settings,
-        _company(row),
-        token_source(installation, row.grant_id or 0, calls),
-        installation.watched(calls),
+    return app.providers[row.provider].open_ledger(
+        app.settings,
+        _company_ref(row),
+        token_source(app, row.grant_id or 0, calls),
+        app.stop_aware(calls),
     )
 
 
-def set_mode(installation: Installation, connection_id: int, mode: str, *, by: str = "") -> Connection:
+def set_mode(app: AppContext, connection_id: int, mode: str, *, by: str = "") -> Connection:
     """Switch between observe, approve and live. Since when mails may leave is remembered for good."""
     if mode not in MODES:
         message = f"There is no mode {mode!r}; there are {', '.join(MODES)}."
         raise ValueError(message)
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         if mode != "observe":
             _refuse_if_disconnected(row)
         before, row.mode = row.mode, mode
-        row.decided_on = ""  # plans wait for a person or not by the mode: they are remade at the next run
+        row.decision_fingerprint = ""  # plans wait for a person or not by the mode: they are remade at the next run
         if mode != "observe" and row.live_since_at is None:  # what a person approves leaves as well
-            row.live_since_at = installation.now()
-        words = f"Mode of {row.name} changed from {before} to {mode}{_by(by)}: {MODES[mode]}."
-        _log(installation, session, row, "mode", words)
+            row.live_since_at = app.now()
+        words = f"Mode of {row.name} changed from {before} to {mode}{_by_actor(by)}: {MODES[mode]}."
+        _log(app, session, row, "mode", words)
         return row
 
 
 def pause(
-    installation: Installation, connection_id: int, *, why: str = "", until: date | None = None, by: str = ""
+    app: AppContext, connection_id: int, *, reason: str = "", until_on: date | None = None, by: str = ""
 ) -> Connection:
     """Stop running a connection until a day, or until a person resumes it; nothing is forgotten."""
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
-        if until is not None and has_come(until, row.time_zone, installation.now()):
-            message = f"A pause of {row.name} until {day(until)} would be over already: name a day to come."
-            raise PauseOverError(message)
-        row.paused_why, row.paused_until_on = why or f"paused{_by(by)}", until
-        ends = f" until {day(until)}" if until else ""
-        _log(installation, session, row, "paused", f"{row.name} was paused{ends}{_by(by)}: {row.paused_why}.")
+        if until_on is not None and is_reached(until_on, row.time_zone, app.now()):
+            message = f"A pause of {row.name} until {format_date(until_on)} would be over already: name a day to come."
+            raise PauseInPastError(message)
+        row.pause_reason, row.paused_until_on = reason or f"paused{_by_actor(by)}", until_on
+        ends = f" until {format_date(until_on)}" if until_on else ""
+        _log(app, session, row, "pause_reason", f"{row.name} was paused{ends}{_by_actor(by)}: {row.pause_reason}.")
         return row
 
 
 def is_paused(row: Connection, now: datetime) -> bool:
     """Tell whether a connection is paused at this moment: a pause with an end is over on its day, by its own clock."""
-    return bool(row.paused_why) and not has_come(row.paused_until_on, row.time_zone, now)
+    return bool(row.pause_reason) and not is_reached(row.paused_until_on, row.time_zone, now)
 
 
-def end_pause(installation: Installation, session: Session, row: Connection) -> None:
+def end_expired_pause(app: AppContext, session: Session, row: Connection) -> None:
     """Forget a pause that is over, in the caller's transaction."""
-    if row.paused_why and not is_paused(row, installation.now()):
-        _log(installation, session, row, "resumed", f"The pause of {row.name} is over: {row.paused_why}.")
-        row.paused_why, row.paused_until_on = "", None
+    if row.pause_reason and not is_paused(row, app.now()):
+        _log(app, session, row, "resumed", f"The pause of {row.name} is over: {row.pause_reason}.")
+        row.pause_reason, row.paused_until_on = "", None
 
 
-def resume(installation: Installation, connection_id: int, *, by: str = "") -> Connection:
+def resume(app: AppContext, connection_id: int, *, by: str = "") -> Connection:
     """Run a paused connection again, from now on."""
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         _refuse_if_disconnected(row)
-        row.paused_why, row.paused_until_on, row.next_run_at = "", None, installation.now()
-        _log(installation, session, row, "resumed", f"{row.name} was resumed{_by(by)}.")
+        row.pause_reason, row.paused_until_on, row.next_run_at = "", None, app.now()
+        _log(app, session, row, "resumed", f"{row.name} was resumed{_by_actor(by)}.")
         return row
 
 
-def run_soon(installation: Installation, connection_id: int) -> Connection:
+def run_soon(app: AppContext, connection_id: int) -> Connection:
     """Let the scheduler run a connection as soon as it wakes."""
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         _refuse_if_disconnected(row)
-        row.next_run_at = installation.now()
+        row.next_run_at = app.now()
         return row
 
 
-def disconnect(installation: Installation, connection_id: int, *, by: str = "") -> list[str]:
+def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str]:
     """End the access to a company at the vendor and here. Returns sentences: what was ended, what is kept."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         row = session.get_one(Connection, connection_id)
-    title = installation.providers[row.provider].title
-    problem = _revoke(installation, row)
-    with writing(installation.engine) as session:
+    title = app.providers[row.provider].title
+    problem = _revoke(app, row)
+    with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         grant_id, row.grant_id = row.grant_id, None
-        row.health, row.health_why, row.mode = DISCONNECTED, "a person disconnected it", "observe"
+        row.health, row.health_reason, row.mode = DISCONNECTED, "a person disconnected it", "observe"
         session.flush()
-        if grant_id is not None and not living_connections(session, grant_id):
+        if grant_id is not None and not list_grant_connections(session, grant_id):
             session.delete(session.get_one(Grant, grant_id))
-        ended = f"{row.name} is disconnected{_by(by)}: duewell no longer has access to it."
+        ended = f"{row.name} is disconnected{_by_actor(by)}: duewell no longer has access to it."
         if problem:
             ended += (
                 f" {title} could not be told ({problem.rstrip('.')}); remove duewell in its list of apps there too."
             )
-        _log(installation, session, row, DISCONNECTED, ended)
+        _log(app, session, row, DISCONNECTED, ended)
     kept = "Kept here: the mirror of its books, what was sent, and the sync log. They go with the database file."
     return [ended, kept, f"Connecting it again goes on where it was, in mode observe: duewell connect {row.provider}"]
 
 
-def _revoke(installation: Installation, row: Connection) -> str:
+def _revoke(app: AppContext, row: Connection) -> str:
     """Tell the vendor; returns why that failed, or "". Our own access ends either way."""
     if row.grant_id is None or row.health == DISCONNECTED:
         return ""
-    with reading(installation.engine) as session:
-        last = len(living_connections(session, row.grant_id)) == 1
-    calls = installation.watched(Uncounted())
+    with reading(app.engine) as session:
+        last = len(list_grant_connections(session, row.grant_id)) == 1
+    calls = app.stop_aware(UncountedCalls())
     try:
-        token = fresh_token(installation, row.grant_id, calls)
-        installation.providers[row.provider].revoke(installation.settings, token, _company(row), last=last, calls=calls)
-    except Reconnect:
+        token = fresh_token(app, row.grant_id, calls)
+        app.providers[row.provider].revoke(app.settings, token, _company_ref(row), whole_grant=last, calls=calls)
+    except AuthorizationExpired:
         return ""  # the grant was dead already
     except ProviderError as problem:
         return str(problem)
@@ -219,17 +219,17 @@ def _revoke(installation: Installation, row: Connection) -> str:
 
 def _refuse_if_disconnected(row: Connection) -> None:
     if row.health == DISCONNECTED:
-        message = f"{row.name} is disconnected. {connect_again(row.provider)}"
+        message = f"{row.name} is disconnected. {reconnect_hint(row.provider)}"
         raise DisconnectedError(message)
 
 
-def _company(row: Connection) -> CompanyRef:
+def _company_ref(row: Connection) -> CompanyRef:
     return CompanyRef(row.external_id, row.name, row.remote_connection_id)
 
 
-def _log(installation: Installation, session: Session, row: Connection, kind: str, text: str) -> None:
-    sync_log.write(session, at=installation.now(), kind=kind, text=text, connection_id=row.id)
+def _log(app: AppContext, session: Session, row: Connection, kind: str, text: str) -> None:
+    sync_log.write(session, at=app.now(), kind=kind, text=text, connection_id=row.id)
 
 
-def _by(by: str) -> str:
+def _by_actor(by: str) -> str:
     return f" by {by}" if by else ""

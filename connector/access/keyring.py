@@ -15,7 +15,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from connector.access.private_files import private_folder, refuse_if_shared, sync_folder
-from connector.settings import Settings, SettingsError, check_secret_keys
+from connector.settings import Settings, SettingsError, parse_secret_keys
 
 KEY_FILE = "secret.key"
 _FORMAT = b"\x01"
@@ -34,7 +34,7 @@ class _Key:
     signing: bytes
 
     @classmethod
-    def of(cls, secret: bytes) -> Self:
+    def from_secret(cls, secret: bytes) -> Self:
         key_id = hashlib.sha256(b"duewell key id" + secret).digest()[:_ID_BYTES]
         return cls(key_id, AESGCM(secret), hashlib.sha256(b"duewell signing" + secret).digest())
 
@@ -48,14 +48,14 @@ class Keyring:
     def __init__(self, keys: list[bytes], file: Path | None = None) -> None:
         """Take keys of 32 bytes each, the newest first; ``file`` is where they were read from."""
         self.file = file
-        self._keys = list(map(_Key.of, keys))
-        self._seen = _fingerprint(file)
+        self._keys = list(map(_Key.from_secret, keys))
+        self._file_state = _file_state_of(file)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
         """Take the keys from the settings, else from the key file in the home, which is made where it is missing."""
         if settings.duewell_secret_keys:
-            return cls(check_secret_keys(settings.duewell_secret_keys))
+            return cls(parse_secret_keys(settings.duewell_secret_keys))
         file = private_folder(settings.duewell_home) / KEY_FILE
         return cls(read_key_file(file), file)
 
@@ -87,14 +87,14 @@ class Keyring:
         """Tell whether something was sealed with another than the newest key and wants sealing anew."""
         return sealed[: 1 + _ID_BYTES] != _FORMAT + self._current()[0].id
 
-    def ids(self) -> list[str]:
+    def key_ids(self) -> list[str]:
         """Name the keys, newest first, without telling them."""
         return [key.id.hex() for key in self._current()]
 
     def _current(self) -> list[_Key]:
         """The keys as they are now: one look at the file's date, and its content only where that is another."""
-        if self.file is not None and (seen := _fingerprint(self.file)) != self._seen:
-            self._keys, self._seen = list(map(_Key.of, read_key_file(self.file))), seen
+        if self.file is not None and (seen := _file_state_of(self.file)) != self._file_state:
+            self._keys, self._file_state = list(map(_Key.from_secret, read_key_file(self.file))), seen
         return self._keys
 
 
@@ -105,12 +105,12 @@ def key_id(sealed: bytes) -> str:
 
 def write_key_file(path: Path, keys: list[bytes]) -> None:
     """Replace the file of keys in one step: whole, private, and on the disk before anything is sealed with them."""
-    draft = _draft(path, keys)
+    draft = _write_draft(path, keys)
     draft.replace(path)
     sync_folder(path.parent)
 
 
-def _fingerprint(path: Path | None) -> tuple[int, ...]:
+def _file_state_of(path: Path | None) -> tuple[int, ...]:
     if path is None or not path.exists():
         return ()
     state = path.stat()
@@ -123,7 +123,7 @@ def read_key_file(path: Path) -> list[bytes]:
         _create_key_file(path)
     refuse_if_shared(path)
     try:
-        keys = check_secret_keys(path.read_text(encoding="ascii").replace("\n", ","))
+        keys = parse_secret_keys(path.read_text(encoding="ascii").replace("\n", ","))
     except ValueError as error:
         message = f"{path} does not hold keys: {error}"
         raise SettingsError(message) from error
@@ -135,7 +135,7 @@ def read_key_file(path: Path) -> list[bytes]:
 
 def _create_key_file(path: Path) -> None:
     """Write a new key beside its place and link it there: whole or not at all, and the first of two processes wins."""
-    draft = _draft(path, [new_key()])
+    draft = _write_draft(path, [new_key()])
     try:
         os.link(draft, path)
     except FileExistsError:
@@ -150,7 +150,7 @@ def new_key() -> bytes:
     return secrets.token_bytes(32)
 
 
-def _draft(path: Path, keys: list[bytes]) -> Path:
+def _write_draft(path: Path, keys: list[bytes]) -> Path:
     """Write keys beside their place, one a line."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)

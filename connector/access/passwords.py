@@ -13,12 +13,12 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
 LENGTH_MIN, LENGTH_MAX = 12, 256
-_POWER_MIN = 10  # of ten, the number of guesses: the highest of the five marks zxcvbn gives
-_SHORT = 2  # letters: a word so short stands in everything
-_LOOKED_AT = 32  # characters, of those that are hard to guess: twice as many take four times as long to look at
-_AS_LETTERS = str.maketrans("013457@$!", "oleastasi")
+_GUESSES_LOG10_MIN = 10  # of ten, the number of guesses: the highest of the five marks zxcvbn gives
+_SHORT_WORD_LENGTH = 2  # letters: a word so short stands in everything
+_CHECKED_LENGTH = 32  # characters, of those that are hard to guess: twice as many take four times as long to look at
+_LEETSPEAK = str.maketrans("013457@$!", "oleastasi")
 # What stands on every screen here, and what is tried first in languages whose words the library does not know.
-_FIRST = (
+_COMMON_WORDS = (
     "accounting", "bookkeeper", "company", "duewell", "intuit", "invoice", "office", "owner", "quickbooks",
     "reminder", "sendgrid", "viewer", "xero", "correcthorsebatterystaple",
     "passwort", "kennwort", "willkommen", "hallo", "geheim", "schatz", "ichliebedich", "sommer", "herbst", "frühling",
@@ -27,7 +27,7 @@ _FIRST = (
     "hola", "teamo", "tequiero", "verano", "otoño", "invierno", "primavera", "factura", "contable",
 )  # fmt: skip
 _HASHER = PasswordHasher()  # argon2id, 64 MiB, 3 passes: RFC 9106's second choice, a fifth of a second
-_AT_ONCE = threading.BoundedSemaphore(2)  # each takes 64 MiB: a crowd at the door must not fill the memory
+_HASHING_SLOTS = threading.BoundedSemaphore(2)  # each takes 64 MiB: a crowd at the door must not fill the memory
 
 
 class WeakPasswordError(Exception):
@@ -40,23 +40,23 @@ def hash_password(password: str, email: str = "", names: Collection[str] = ()) -
     Raises ``WeakPasswordError`` for one that is easily guessed.
     """
     _refuse_weak(password, email, names)
-    with _AT_ONCE:
+    with _HASHING_SLOTS:
         return _HASHER.hash(password)
 
 
-def fits(password: str, hashed: str) -> bool:
+def verify_password(password: str, hashed: str) -> bool:
     """Tell whether a password is the one that was hashed; takes as long where there is no hash to compare with."""
     if len(password) > LENGTH_MAX:
         return False
-    with _AT_ONCE:
+    with _HASHING_SLOTS:
         try:
-            return _HASHER.verify(hashed or _nobodys(), password) and bool(hashed)
+            return _HASHER.verify(hashed or _dummy_hash(), password) and bool(hashed)
         except (VerificationError, InvalidHashError):
             return False
 
 
 @cache
-def _nobodys() -> str:
+def _dummy_hash() -> str:
     return _HASHER.hash(secrets.token_hex())
 
 
@@ -64,24 +64,24 @@ def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
     if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
         message = f"A password has {LENGTH_MIN} to {LENGTH_MAX} characters; a few words in a row are a good one."
         raise WeakPasswordError(message)
-    rest = _hard_to_guess(password, email, names)[:_LOOKED_AT]
+    rest = _without_guessable_words(password, email, names)[:_CHECKED_LENGTH]
     rest = rest.replace("\n", " ")  # zxcvbn fails over "1985" and the end of a line, which it takes for a day
-    if not rest or zxcvbn(rest)["guesses_log10"] < _POWER_MIN:
+    if not rest or zxcvbn(rest)["guesses_log10"] < _GUESSES_LOG10_MIN:
         message = "This password is easily guessed. A few words in a row are a good one, but no names known here."
         raise WeakPasswordError(message)
 
 
-def _hard_to_guess(password: str, email: str, names: Collection[str]) -> str:
+def _without_guessable_words(password: str, email: str, names: Collection[str]) -> str:
     """What is left of a password without what is tried first: names of people, companies and this house, such words."""
     name, _, domain = email.lower().partition("@")
-    known = {*_FIRST, *re.split(r"[\W_]+", name), name, *domain.split(".")}
+    known = {*_COMMON_WORDS, *re.split(r"[\W_]+", name), name, *domain.split(".")}
     known.update(word for each in names for word in re.split(r"[\W_]+", each.lower()))
-    words = sorted((_spelled(word) for word in known if len(word) > _SHORT), key=len, reverse=True)
-    found = re.finditer("|".join(map(re.escape, words)), _spelled(password))
+    words = sorted((_normalise(word) for word in known if len(word) > _SHORT_WORD_LENGTH), key=len, reverse=True)
+    found = re.finditer("|".join(map(re.escape, words)), _normalise(password))
     ends = [0, *(at for each in found for at in each.span()), len(password)]
     return "".join(password[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True))
 
 
-def _spelled(text: str) -> str:
+def _normalise(text: str) -> str:
     """A text as one who tries it spells it: small letters, and letters for the digits and signs that stand for them."""
-    return "".join(letter.lower()[:1] for letter in text).translate(_AS_LETTERS)
+    return "".join(letter.lower()[:1] for letter in text).translate(_LEETSPEAK)

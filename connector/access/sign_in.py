@@ -13,9 +13,9 @@ from sqlmodel import Session, col
 from connector import sync_log
 from connector.access import passwords, second_factor, sessions
 from connector.access.sessions import Browser
-from connector.access.users import Person, add_user, any_user, end_access
+from connector.access.users import CurrentUser, add_user, end_access, has_users
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import Connection, Passkey, SignInAttempt, SignInLink, User
 
 log = logging.getLogger("duewell.access")
@@ -28,11 +28,11 @@ class SignInError(Exception):
     """Nobody is let in; ``str()`` says no more than a stranger may know."""
 
 
-class TooManyTriesError(SignInError):
+class TooManyAttemptsError(SignInError):
     """Too many failures in an hour, from there or for that user."""
 
 
-def make_link(session: Session, user: User | None, at: datetime, *, enters: bool = False) -> str:
+def create_link(session: Session, user: User | None, at: datetime, *, signs_in_directly: bool = False) -> str:
     """Make a one-time link's token for a user (None: for the first owner); an earlier one of his counts no more."""
     mine = col(SignInLink.user_id).is_(None) if user is None else col(SignInLink.user_id) == user.id
     session.execute(delete(SignInLink).where(mine))
@@ -41,135 +41,138 @@ def make_link(session: Session, user: User | None, at: datetime, *, enters: bool
         SignInLink(
             token_hash=_hash(token),
             user_id=user.id if user else None,
-            made_at=at,
+            created_at=at,
             expires_at=at + LINK_LIFETIME,
-            enters=enters,
+            signs_in_directly=signs_in_directly,
         )
     )
     return token
 
 
-def first_link(installation: Installation) -> str | None:
+def create_first_link(app: AppContext) -> str | None:
     """Make the token of the first owner's link, or None where there are users."""
-    with writing(installation.engine) as session:
-        return None if any_user(session) else make_link(session, None, installation.now())
+    with writing(app.engine) as session:
+        return None if has_users(session) else create_link(session, None, app.now())
 
 
-def whose_link(session: Session, token: str, at: datetime) -> tuple[SignInLink, User | None]:
+def find_link(session: Session, token: str, at: datetime) -> tuple[SignInLink, User | None]:
     """Find a link that still counts, and its user. Raises ``SignInError`` where there is none."""
     link = session.get(SignInLink, _hash(token))
     if link is None or link.used_at is not None or link.expires_at <= at:
         message = "This link was used already, is older than a day, or never was one. Ask for a new one."
         raise SignInError(message)
     user = session.get(User, link.user_id) if link.user_id is not None else None
-    if user is None and any_user(session):
+    if user is None and has_users(session):
         message = "There is an owner already. Ask for a link of your own."
         raise SignInError(message)
     return link, user
 
 
-def enter_by_link(installation: Installation, token: str, browser: Browser) -> str | None:
+def sign_in_by_link(app: AppContext, token: str, browser: Browser) -> str | None:
     """Let in at once by a link that allows it; None where a password must be chosen first."""
-    now = installation.now()
-    with writing(installation.engine) as session:
-        link, user = whose_link(session, token, now)
-        if not link.enters or user is None:
+    now = app.now()
+    with writing(app.engine) as session:
+        link, user = find_link(session, token, now)
+        if not link.signs_in_directly or user is None:
             return None
         link.used_at = now
         return sessions.begin(session, user, now, browser, by="a link")
 
 
-def choose_password(
-    installation: Installation, token: str, password: str, browser: Browser, *, email: str = "", name: str = ""
+def set_password(
+    app: AppContext, token: str, password: str, browser: Browser, *, email: str = "", name: str = ""
 ) -> str:
     """Use up a link: set the password (and make the first owner), end other sessions, and begin one."""
-    now = installation.now()
-    with reading(installation.engine) as session:
-        _link, user = whose_link(session, token, now)
-        email, names = user.email if user else email, _names(session, user.name if user else name)
+    now = app.now()
+    with reading(app.engine) as session:
+        _link, user = find_link(session, token, now)
+        email, names = user.email if user else email, _guessable_names(session, user.name if user else name)
     hashed = passwords.hash_password(password, email, names)  # slow: not while others wait to write
-    with writing(installation.engine) as session:
-        link, user = whose_link(session, token, now)
+    with writing(app.engine) as session:
+        link, user = find_link(session, token, now)
         if user is None:
             user = add_user(session, email, "owner", name=name, by="The first start", at=now)
         user.password_hash = hashed
         end_access(session, user)
         if link.user_id is None:
             session.delete(link)
-        sync_log.write(session, at=now, kind="password_chosen", text=f"{user.email} chose a password.")
+        sync_log.write(session, at=now, kind="password_set", text=f"{user.email} chose a password.")
         return sessions.begin(session, user, now, browser, by="a link")
 
 
-def sign_in(installation: Installation, email: str, password: str, browser: Browser) -> str:
+def sign_in(app: AppContext, email: str, password: str, browser: Browser) -> str:
     """Check a password and begin a session; returns its token."""
-    now, email = installation.now(), email.strip().lower()[:254]
-    user = _checked(installation, email, password, browser.address)
-    with reading(installation.engine) as session:
-        enough = second_factor.password_lets_in(session, user)
+    now, email = app.now(), email.strip().lower()[:254]
+    user = _check_password(app, email, password, browser.address)
+    with reading(app.engine) as session:
+        enough = second_factor.is_password_enough(session, user)
     if not enough:
         message = "This account takes no password alone. Use the passkey, or have a new link made."
         raise SignInError(message)
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         return sessions.begin(session, session.get_one(User, user.id), now, browser, by="password")
 
 
-def prove(installation: Installation, person: Person, token: str, password: str, address: str) -> str:
+def reauthenticate(app: AppContext, current_user: CurrentUser, token: str, password: str, address: str) -> str:
     """Check the password of somebody who is signed in, before he does what is dangerous; returns his new token.
 
     Raises ``SignInError``.
     """
-    _checked(installation, person.email, password, address)
-    with writing(installation.engine) as session:
-        return sessions.prove(session, token, installation.now())
+    _check_password(app, current_user.email, password, address)
+    with writing(app.engine) as session:
+        return sessions.reauthenticate(session, token, app.now())
 
 
-def change_password(installation: Installation, person: Person, token: str, password: str) -> None:
+def change_password(app: AppContext, current_user: CurrentUser, token: str, password: str) -> None:
     """Give a person who has just shown who he is another password; his other sessions end.
 
     Raises ``WeakPasswordError``, and ``UserError`` where his session ended meanwhile.
     """
-    now = installation.now()
-    with reading(installation.engine) as session:
-        names = _names(session, session.get_one(User, person.id).name)
-    hashed = passwords.hash_password(password, person.email, names)
-    with writing(installation.engine) as session:
-        sessions.still_open(session, token, now)
-        session.get_one(User, person.id).password_hash = hashed
-        sessions.end_others(session, person.id, token, by=person.email, at=now)
-        sync_log.write(session, at=now, kind="password_chosen", text=f"{person.email} chose another password.")
+    now = app.now()
+    with reading(app.engine) as session:
+        names = _guessable_names(session, session.get_one(User, current_user.id).name)
+    hashed = passwords.hash_password(password, current_user.email, names)
+    with writing(app.engine) as session:
+        sessions.lock_live_session(session, token, now)
+        session.get_one(User, current_user.id).password_hash = hashed
+        sessions.end_other_sessions(session, current_user.id, token, by=current_user.email, at=now)
+        sync_log.write(session, at=now, kind="password_set", text=f"{current_user.email} chose another password.")
 
 
-def _names(session: Session, own: str) -> list[str]:
+def _guessable_names(session: Session, own_name: str) -> list[str]:
     """Name the person and the companies: what anybody who knows them tries first."""
-    return [own, *session.scalars(select(col(Connection.name)))]
+    return [own_name, *session.scalars(select(col(Connection.name)))]
 
 
-def _checked(installation: Installation, email: str, password: str, address: str) -> User:
+def _check_password(app: AppContext, email: str, password: str, address: str) -> User:
     """Find whom address and password belong to; a failure counts for the limits, whoever it was."""
-    now = installation.now()
-    with reading(installation.engine) as session:
-        _refuse_too_many(session, address, email, now)
+    now = app.now()
+    with reading(app.engine) as session:
+        _check_attempt_limits(session, address, email, now)
         user = session.scalars(select(User).where(col(User.email) == email)).first()
-    if passwords.fits(password, user.password_hash if user and user.disabled_at is None else "") and user is not None:
+    if (
+        passwords.verify_password(password, user.password_hash if user and user.disabled_at is None else "")
+        and user is not None
+    ):
         return user
-    note_failure(installation, address, email)
+    record_failure(app, address, email)
     message = "Address and password do not belong together."
     raise SignInError(message)
 
 
-def note_failure(installation: Installation, address: str, email: str) -> None:
+def record_failure(app: AppContext, address: str, email: str) -> None:
     """Count a failed sign-in for the limits, and say so in the program's log."""
-    now = installation.now()
+    now = app.now()
     log.warning("a sign-in failed, from %s", address or "this machine")
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         session.execute(delete(SignInAttempt).where(col(SignInAttempt.at) < now - _DAY))
-        session.add(SignInAttempt(at=now, address=address, email=email))
+        session.add(SignInAttempt(at=now, ip_address=address, email=email))
 
 
-def refuse_too_many(installation: Installation, address: str) -> None:
+def check_attempt_limits(app: AppContext, address: str) -> None:
     """Raise ``TooManyTriesError`` where too much was tried from there, whatever the way in."""
-    with reading(installation.engine) as session:
-        _refuse_too_many(session, address, "", installation.now())
+    with reading(app.engine) as session:
+        _check_attempt_limits(session, address, "", app.now())
 
 
 def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
@@ -181,10 +184,10 @@ def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
     session.execute(delete(Passkey).where(col(Passkey.user_id) == user.id))  # lost, or not his: who knows
     end_access(session, user)
     sync_log.write(session, at=at, kind="user_reset", text=f"{by} made a new sign-in link for {user.email}.")
-    return make_link(session, user, at)
+    return create_link(session, user, at)
 
 
-def _refuse_too_many(session: Session, address: str, email: str, now: datetime) -> None:
+def _check_attempt_limits(session: Session, address: str, email: str, now: datetime) -> None:
     def failures(since: datetime, **of: str) -> int:
         where = [col(getattr(SignInAttempt, name)) == value for name, value in of.items()]
         counted = select(func.count()).select_from(SignInAttempt).where(col(SignInAttempt.at) > since, *where)
@@ -197,7 +200,7 @@ def _refuse_too_many(session: Session, address: str, email: str, now: datetime) 
     ):
         log.warning("no sign-in is tried from %s: too many failed", address or "this machine")
         message = "Too many tries. Wait an hour, or have a new link made at the terminal: duewell users reset"
-        raise TooManyTriesError(message)
+        raise TooManyAttemptsError(message)
 
 
 def _hash(token: str) -> str:

@@ -10,13 +10,13 @@ from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import Connection, CustomerSetting
 
-_PERSON = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<mail>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*")
+_MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<mail>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*")
 
 
-class NotAPersonError(Exception):
+class InvalidMailboxError(Exception):
     """A text that names nobody; ``str()`` says how to write it."""
 
 
@@ -33,7 +33,7 @@ class Team:
         return self.owners.get(customer_id) or self.default_owner
 
 
-def team_of(session: Session, connection: Connection) -> Team:
+def load_team(session: Session, connection: Connection) -> Team:
     """Read who minds whom in a company."""
     query = select(col(CustomerSetting.customer_id), col(CustomerSetting.owner), col(CustomerSetting.sales_rep)).where(
         col(CustomerSetting.connection_id) == connection.id,
@@ -47,27 +47,27 @@ def team_of(session: Session, connection: Connection) -> Team:
     )
 
 
-def set_default_owner(installation: Installation, connection_id: int, owner: str, *, by: str) -> str:
+def set_default_owner(app: AppContext, connection_id: int, owner: str, *, by: str) -> str:
     """Name who owns the customers of a company that have no owner of their own; "" for nobody."""
-    owner = person(owner) if owner else ""
-    with writing(installation.engine) as session:
+    owner = normalise_mailbox(owner) if owner else ""
+    with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         row.owner = owner
         text = f"{by} made {owner or 'nobody'} the owner of the customers of {row.name} that have none of their own."
-        sync_log.write(session, at=installation.now(), kind="team", text=text, connection_id=connection_id)
+        sync_log.write(session, at=app.now(), kind="default_owner", text=text, connection_id=connection_id)
         return row.name
 
 
-def person(text: str) -> str:
+def normalise_mailbox(text: str) -> str:
     """Read "Ann Lee <ann@example.com>", or an address alone; raises where it is neither."""
-    match = _PERSON.fullmatch(text)
+    match = _MAILBOX.fullmatch(text)
     if match is None or (match["name"] is None) != ("<" not in text):
         message = f"{text!r} is nobody mail can reach; write 'Ann Lee <ann@example.com>'."
-        raise NotAPersonError(message)
+        raise InvalidMailboxError(message)
     return f"{match['name']} <{match['mail']}>" if match["name"] else match["mail"]
 
 
-def address_of(text: str) -> tuple[str, str]:
+def split_mailbox(text: str) -> tuple[str, str]:
     """Give name and mail address of a person; a name may hold what a mail's header would not ("Lee, Ann")."""
-    match = _PERSON.fullmatch(text)
+    match = _MAILBOX.fullmatch(text)
     return (match["name"] or "", match["mail"]) if match else ("", "")

@@ -26,7 +26,7 @@ class UserError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class CurrentUser:
     """Somebody who is signed in, and what he may see and do. ``companies`` is None where he sees all.
 
     Who ``owes_passkey`` may do nothing until he has added the one that everybody needs here.
@@ -37,24 +37,24 @@ class Person:
     name: str
     role: str
     companies: frozenset[int] | None
-    owes_passkey: bool = False
+    needs_passkey: bool = False
 
-    def may(self, role: str) -> bool:
+    def has_role(self, role: str) -> bool:
         """Tell whether this person may do what ``role`` may."""
         return _RANK[self.role] >= _RANK[role]
 
-    def sees(self, connection_id: int | None) -> bool:
+    def can_see(self, connection_id: int | None) -> bool:
         """Tell whether a company is among this person's; what belongs to no company is for those who see all."""
         return self.companies is None or connection_id in self.companies
 
 
-def person_of(session: Session, user: User) -> Person:
+def build_current_user(session: Session, user: User) -> CurrentUser:
     """Say what a user may see and do."""
-    companies = None if user.role == "owner" or user.all_companies else frozenset(_companies(session, user))
-    return Person(user.id or 0, user.email, user.name or user.email, user.role, companies)
+    companies = None if user.role == "owner" or user.all_companies else frozenset(_company_ids(session, user))
+    return CurrentUser(user.id or 0, user.email, user.name or user.email, user.role, companies)
 
 
-def any_user(session: Session) -> bool:
+def has_users(session: Session) -> bool:
     """Tell whether anybody was added yet."""
     return session.scalar(select(col(User.id)).limit(1)) is not None
 
@@ -70,15 +70,17 @@ def add_user(
     at: datetime,
 ) -> User:
     """Add a user; without ``companies`` he sees all. He signs in once he has chosen a password by his link."""
-    address = _address(email)
+    address = _parse_email(email)
     if session.scalar(select(col(User.id)).where(col(User.email) == address)) is not None:
         message = f"{address} is a user already."
         raise UserError(message)
-    user = User(email=address, name=name.strip()[:200], role=_role(role), all_companies=companies is None, made_at=at)
+    user = User(
+        email=address, name=name.strip()[:200], role=_parse_role(role), all_companies=companies is None, created_at=at
+    )
     session.add(user)
     session.flush()
-    _limit(session, user, companies)
-    _log(session, at, "user_added", f"{by} added {address} as {role}{_within(session, companies)}.")
+    _set_companies(session, user, companies)
+    _log(session, at, "user_added", f"{by} added {address} as {role}{_company_suffix(session, companies)}.")
     return user
 
 
@@ -89,9 +91,9 @@ def change_role(
     user = find_user(session, email)
     if user.role == "owner" and role != "owner":
         _refuse_last_owner(session, user)
-    user.role, user.all_companies = _role(role), companies is None
-    _limit(session, user, companies)
-    _log(session, at, "user_changed", f"{by} made {user.email} {role}{_within(session, companies)}.")
+    user.role, user.all_companies = _parse_role(role), companies is None
+    _set_companies(session, user, companies)
+    _log(session, at, "user_changed", f"{by} made {user.email} {role}{_company_suffix(session, companies)}.")
     return user
 
 
@@ -122,7 +124,7 @@ def find_user(session: Session, email: str) -> User:
     return user
 
 
-def listing(session: Session) -> list[dict[str, Any]]:
+def list_user_accounts(session: Session) -> list[dict[str, Any]]:
     """List all users with role and companies, and whether each has a passkey."""
     with_passkey = set(session.scalars(select(col(Passkey.user_id)).distinct()))
     return [
@@ -131,7 +133,7 @@ def listing(session: Session) -> list[dict[str, Any]]:
             "email": user.email,
             "name": user.name,
             "role": user.role,
-            "companies": None if user.all_companies else _names(session, user),
+            "companies": None if user.all_companies else _company_names(session, user),
             "state": "disabled" if user.disabled_at else "active" if user.password_hash else "invited",
             "passkey": user.id in with_passkey,
             "signed_in_at": user.signed_in_at,
@@ -140,12 +142,12 @@ def listing(session: Session) -> list[dict[str, Any]]:
     ]
 
 
-def _companies(session: Session, user: User) -> list[int]:
+def _company_ids(session: Session, user: User) -> list[int]:
     return list(session.scalars(select(col(UserCompany.connection_id)).where(col(UserCompany.user_id) == user.id)))
 
 
-def _names(session: Session, user: User) -> list[str]:
-    return _short_names(session, _companies(session, user))
+def _company_names(session: Session, user: User) -> list[str]:
+    return _short_names(session, _company_ids(session, user))
 
 
 def _short_names(session: Session, ids: Collection[int]) -> list[str]:
@@ -153,7 +155,7 @@ def _short_names(session: Session, ids: Collection[int]) -> list[str]:
     return list(session.scalars(query.order_by(col(Connection.id))))
 
 
-def _limit(session: Session, user: User, companies: Collection[int] | None) -> None:
+def _set_companies(session: Session, user: User, companies: Collection[int] | None) -> None:
     if user.role == "owner" and companies is not None:
         message = "An owner sees every company; limit a bookkeeper or a viewer."
         raise UserError(message)
@@ -173,14 +175,14 @@ def _refuse_last_owner(session: Session, user: User) -> None:
         raise UserError(message)
 
 
-def _role(role: str) -> str:
+def _parse_role(role: str) -> str:
     if role not in ROLES:
         message = f"There is no role {role!r}; there are {', '.join(ROLES)}."
         raise UserError(message)
     return role
 
 
-def _address(email: str) -> str:
+def _parse_email(email: str) -> str:
     address = email.strip().lower()
     name, at, domain = address.rpartition("@")
     if not (name and at and domain) or len(address) > 254 or any(letter.isspace() for letter in address):
@@ -189,7 +191,7 @@ def _address(email: str) -> str:
     return address
 
 
-def _within(session: Session, companies: Collection[int] | None) -> str:
+def _company_suffix(session: Session, companies: Collection[int] | None) -> str:
     return "" if companies is None else f", for {', '.join(_short_names(session, companies)) or 'no company yet'}"
 
 

@@ -6,33 +6,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.given import one_of, parse_day, parse_person
+from connector.commands.given import parse_choice, parse_date, parse_mailbox
 from connector.commands.terminal import (
     CommandError,
     JsonOption,
     ListGroup,
-    group,
-    id_of,
-    opened,
-    put,
-    put_json,
-    put_table,
-    say,
-    who,
+    build_group,
+    echo,
+    echo_err,
+    echo_json,
+    echo_table,
+    get_connection_id,
+    open_command_app,
+    os_user,
 )
 
 if TYPE_CHECKING:
-    from connector.installation import Installation
+    from connector.installation import AppContext
 
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
 AllArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name; all: every one.")]
-connections = group(ListGroup, "The companies that are connected.")
+connections = build_group(ListGroup, "The companies that are connected.")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these commands."""
-    app.command("connect")(connect)
-    app.add_typer(connections, name="connections")
+    parent.command("connect")(connect)
+    parent.add_typer(connections, name="connections")
 
 
 def connect(
@@ -48,36 +48,36 @@ def connect(
     from connector.access.connections import describe
     from connector.commands.consent_wait import wait_for_consent
 
-    with opened() as installation:
-        one_of(ledger, sorted(installation.providers), "ledger")
-        show_url = say if as_json else put
-        rows = wait_for_consent(installation, ledger, show_url=show_url, tell=say, browser=not no_browser)
+    with open_command_app() as app:
+        parse_choice(ledger, sorted(app.providers), "ledger")
+        show_url = echo_err if as_json else echo
+        rows = wait_for_consent(app, ledger, show_url=show_url, on_progress=echo_err, browser=not no_browser)
         if as_json:
-            put_json([describe(row) for row in rows])
+            echo_json([describe(row) for row in rows])
             return
         for row in rows:
-            put(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
-        say("How late fees would be booked there, and why: duewell connections writeback CONNECTION")
+            echo(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
+        echo_err("How late fees would be booked there, and why: duewell connections fee-posting CONNECTION")
         observing = any(row.mode == "observe" for row in rows)  # who connects again keeps the mode he had
         before = " Nothing leaves before: duewell connections mode CONNECTION live" if observing else ""
-        say(f"Next: duewell run, then duewell plan.{before}")
+        echo_err(f"Next: duewell run, then duewell plan.{before}")
 
 
 @connections.command("list")
 def list_(as_json: JsonOption = False) -> None:
     """List the connections."""
-    from connector.access.connections import NONE_YET, listing
+    from connector.access.connections import NO_CONNECTIONS, list_connections
     from connector.database import reading
 
-    with opened() as installation, reading(installation.engine) as session:
-        rows = listing(session)
+    with open_command_app() as app, reading(app.engine) as session:
+        rows = list_connections(session)
     if as_json:
-        put_json(rows)
+        echo_json(rows)
     elif rows:
         columns = {"id": "ID", "short_name": "NAME", "provider": "LEDGER", "name": "COMPANY", "mode": "MODE"}
-        put_table(rows, {**columns, "health": "HEALTH", "paused": "PAUSED"})
+        echo_table(rows, {**columns, "health": "HEALTH", "pause_reason": "PAUSED"})
     else:
-        say(NONE_YET)
+        echo_err(NO_CONNECTIONS)
 
 
 @connections.command()
@@ -89,39 +89,39 @@ def mode(
     """Say how a connection may act: observe, approve (a person lets each effect out), or live."""
     from connector.access.connections import MODES, describe, set_mode
 
-    one_of(mode, MODES, "mode")
-    with opened() as installation:
-        row = set_mode(installation, id_of(installation, connection), mode, by=who())
+    parse_choice(mode, MODES, "mode")
+    with open_command_app() as app:
+        row = set_mode(app, get_connection_id(app, connection), mode, by=os_user())
     if as_json:
-        put_json(describe(row))
+        echo_json(describe(row))
     else:
-        put(f"{row.short_name}: mode {row.mode}; {MODES[mode]}.")
+        echo(f"{row.short_name}: mode {row.mode}; {MODES[mode]}.")
 
 
 @connections.command()
 def pause(
     connection: AllArgument,
-    why: Annotated[str, typer.Option(help="The reason, for those who wonder later.")] = "",
+    reason: Annotated[str, typer.Option(help="The reason, for those who wonder later.")] = "",
     until: Annotated[str | None, typer.Option(metavar="D", help="It goes on by itself from this day on.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop running a connection, or all of them, until a day or until it is resumed."""
-    from connector.access.connections import NONE_YET, describe
+    from connector.access.connections import NO_CONNECTIONS, describe
     from connector.access.connections import pause as do_pause
-    from policies.wording import day
+    from policies.wording import format_date
 
-    until_on = parse_day(until) if until else None
-    with opened() as installation:
-        ids = _ids(installation, connection)
-        rows = [do_pause(installation, each, why=why, until=until_on, by=who()) for each in ids]
+    until_on = parse_date(until) if until else None
+    with open_command_app() as app:
+        ids = _find_ids(app, connection)
+        rows = [do_pause(app, each, reason=reason, until_on=until_on, by=os_user()) for each in ids]
     if as_json:
-        put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        echo_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
         return
     if not rows:
-        say(NONE_YET)
+        echo_err(NO_CONNECTIONS)
     for row in rows:
-        when = f"It goes on by itself on {day(until_on)}, or with" if until_on else "It goes on with"
-        put(f"{row.short_name}: paused. {when}: duewell connections resume {row.short_name}")
+        when = f"It goes on by itself on {format_date(until_on)}, or with" if until_on else "It goes on with"
+        echo(f"{row.short_name}: paused. {when}: duewell connections resume {row.short_name}")
 
 
 @connections.command()
@@ -130,16 +130,16 @@ def resume(connection: AllArgument, as_json: JsonOption = False) -> None:
     from connector.access.connections import describe
     from connector.access.connections import resume as do_resume
 
-    with opened() as installation:
-        ids = _ids(installation, connection, paused=True)
-        rows = [do_resume(installation, each, by=who()) for each in ids]
+    with open_command_app() as app:
+        ids = _find_ids(app, connection, paused=True)
+        rows = [do_resume(app, each, by=os_user()) for each in ids]
     if as_json:
-        put_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        echo_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
         return
     for row in rows:
-        put(f"{row.short_name}: runs again.")
+        echo(f"{row.short_name}: runs again.")
     if not rows:
-        say("No company is paused.")
+        echo_err("No company is paused.")
 
 
 @connections.command()
@@ -151,18 +151,18 @@ def owner(
     """Say who minds the customers that have no owner of their own."""
     from connector.access.team import set_default_owner
 
-    owner = "" if person.strip().lower() == "none" else parse_person(person)
-    with opened() as installation:
-        connection_id = id_of(installation, connection)
-        name = set_default_owner(installation, connection_id, owner, by=who())
+    owner = "" if person.strip().lower() == "none" else parse_mailbox(person)
+    with open_command_app() as app:
+        connection_id = get_connection_id(app, connection)
+        name = set_default_owner(app, connection_id, owner, by=os_user())
     if as_json:
-        put_json({"id": connection_id, "name": name, "owner": owner})
+        echo_json({"id": connection_id, "name": name, "owner": owner})
     else:
-        put(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
+        echo(f"{name}: customers without an owner of their own belong to {owner or 'nobody'}.")
 
 
 @connections.command()
-def writeback(
+def fee_posting(
     connection: ConnectionArgument,
     account: Annotated[str | None, typer.Option(help="Xero: the account's code or name.")] = None,
     tax: Annotated[str | None, typer.Option(help="The tax rate or code, or its name.")] = None,
@@ -174,26 +174,26 @@ def writeback(
 
     "default" as a value leaves it to the ledger again.
     """
-    from connector.people.writeback import NoSuchChoice, choose, describe
+    from connector.people.writeback import NoSuchChoice, describe_booking, save_choices
     from providers.errors import ProviderError
 
     given = {"account": account, "tax": tax, "theme": theme, "item": item}
     wanted = {part: said for part, said in given.items() if said is not None}
-    with opened() as installation:
-        connection_id = id_of(installation, connection)
+    with open_command_app() as app:
+        connection_id = get_connection_id(app, connection)
         try:
             if wanted:
-                choose(installation, connection_id, wanted, by=who())
-            parts = describe(installation, connection_id)
+                save_choices(app, connection_id, wanted, by=os_user())
+            parts = describe_booking(app, connection_id)
         except (NoSuchChoice, ProviderError) as problem:
             raise CommandError(str(problem)) from None
     if as_json:
-        put_json(parts)
+        echo_json(parts)
         return
     for part in parts:
-        put(f"{part['part']}: {part['name']} ({part['why']})")
-        for other in part["others"]:
-            put(f"    or {other['name']}: --{part['part']} {other['id']}")
+        echo(f"{part['setting']}: {part['name']} ({part['why']})")
+        for other in part["alternatives"]:
+            echo(f"    or {other['name']}: --{part['setting']} {other['id']}")
 
 
 @connections.command()
@@ -201,22 +201,22 @@ def disconnect(connection: ConnectionArgument, as_json: JsonOption = False) -> N
     """End the access to a company, at the vendor and here; the mirror and the log are kept."""
     from connector.access.connections import disconnect as do_disconnect
 
-    with opened() as installation:
-        connection_id = id_of(installation, connection)
-        lines = do_disconnect(installation, connection_id, by=who())
+    with open_command_app() as app:
+        connection_id = get_connection_id(app, connection)
+        lines = do_disconnect(app, connection_id, by=os_user())
     if as_json:
-        put_json({"id": connection_id, "health": "disconnected", "said": lines})
+        echo_json({"id": connection_id, "health": "disconnected", "messages": lines})
     else:
         for line in lines:
-            put(line)
+            echo(line)
 
 
-def _ids(installation: Installation, named: str, *, paused: bool = False) -> list[int]:
+def _find_ids(app: AppContext, name: str, *, paused: bool = False) -> list[int]:
     """Find the connection named; "all" is every one that is connected, or every paused one of them."""
-    from connector.access.connections import connected
+    from connector.access.connections import list_connected
     from connector.database import reading
 
-    if named != "all":
-        return [id_of(installation, named)]
-    with reading(installation.engine) as session:
-        return [row.id or 0 for row in connected(session) if row.paused_why or not paused]
+    if name != "all":
+        return [get_connection_id(app, name)]
+    with reading(app.engine) as session:
+        return [row.id or 0 for row in list_connected(session) if row.pause_reason or not paused]

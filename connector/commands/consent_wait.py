@@ -19,73 +19,75 @@ from connector.access.consent import (
     LIFETIME,
     ConsentError,
     begin_consent,
-    connections_of,
     consent_outcome,
     finish_consent,
+    load_connections,
     redirect_uri,
 )
-from connector.commands.terminal import in_words
-from connector.installation import Installation
-from connector.settings import is_this_machine
+from connector.commands.terminal import format_error
+from connector.installation import AppContext
+from connector.settings import is_loopback_host
 from connector.tables import Connection
-from connector.web.callback import CallbackAnswer, answer_callback
-from connector.web.guard import HEADERS, hosts_of, is_allowed, port_of
+from connector.web.callback import CallbackResult, handle_callback
+from connector.web.guard import SECURITY_HEADERS, base_url_port, is_trusted_host, trusted_hosts
 from connector.web.pages import STYLE
 
-LOOK_EVERY_SECONDS = 0.2
+POLL_SECONDS = 0.2
 _READ_BYTES = 65_536
-Tell = Callable[[str], None]
+Progress = Callable[[str], None]
 
 
 def wait_for_consent(
-    installation: Installation, provider_name: str, *, show_url: Tell, tell: Tell, browser: bool
+    app: AppContext, provider_name: str, *, show_url: Progress, on_progress: Progress, browser: bool
 ) -> list[Connection]:
     """Begin a consent, show its URL, and wait until connections came of it. Raises ``ConsentError`` with words."""
-    request = begin_consent(installation, provider_name)
-    back_to = redirect_uri(installation, provider_name)
-    with _listening(installation, provider_name, request.state, tell):
+    request = begin_consent(app, provider_name)
+    back_to = redirect_uri(app, provider_name)
+    with _serve_callback(app, provider_name, request.state, on_progress):
         show_url(request.url)
-        tell(f"Open this address in a browser and allow the access. Waiting for the redirect to {back_to}")
-        tell("If the browser cannot show that page, paste its whole address here and press Enter.")
-        if browser and has_screen():
+        on_progress(f"Open this address in a browser and allow the access. Waiting for the redirect to {back_to}")
+        on_progress("If the browser cannot show that page, paste its whole address here and press Enter.")
+        if browser and has_display():
             webbrowser.open(request.url)
-        ids = _wait(installation, provider_name, request.state, tell)
-    return connections_of(installation, ids)
+        ids = _wait_for_outcome(app, provider_name, request.state, on_progress)
+    return load_connections(app, ids)
 
 
-def _wait(installation: Installation, provider_name: str, state: str, tell: Tell) -> list[int]:
+def _wait_for_outcome(app: AppContext, provider_name: str, state: str, on_progress: Progress) -> list[int]:
     """Look for the outcome, whichever way it comes; it stands in the database."""
-    pasted = _pasted_lines()
+    pasted = _read_pasted_lines()
     ends_at = time.monotonic() + LIFETIME.total_seconds()
     while time.monotonic() < ends_at:
-        outcome = consent_outcome(installation, state)
+        outcome = consent_outcome(app, state)
         if outcome is not None:
             if "error" in outcome:
                 raise ConsentError(outcome["error"])
             return list(outcome["connections"])
         try:
-            line = pasted.get(timeout=LOOK_EVERY_SECONDS).strip()
+            line = pasted.get(timeout=POLL_SECONDS).strip()
         except queue.Empty:
             continue
         if line:
-            _try_pasted(installation, provider_name, line, tell)
+            _finish_pasted(app, provider_name, line, on_progress)
     message = (
         f"Nobody came back within 15 minutes, so nothing was connected. Try again: duewell connect {provider_name}"
     )
     raise ConsentError(message)
 
 
-def _try_pasted(installation: Installation, provider_name: str, line: str, tell: Tell) -> None:
+def _finish_pasted(app: AppContext, provider_name: str, line: str, on_progress: Progress) -> None:
     if "state=" not in line:
-        tell("That is not the address of the page after the consent: it holds no state. Paste the whole address.")
+        on_progress(
+            "That is not the address of the page after the consent: it holds no state. Paste the whole address."
+        )
         return
     try:
-        finish_consent(installation, provider_name, line)
+        finish_consent(app, provider_name, line)
     except ConsentError as problem:
-        tell(str(problem))  # if it ended this consent, the outcome says so too and the wait is over
+        on_progress(str(problem))  # if it ended this consent, the outcome says so too and the wait is over
 
 
-def _pasted_lines() -> queue.Queue[str]:
+def _read_pasted_lines() -> queue.Queue[str]:
     """Read lines from stdin beside the wait. Straight from the descriptor: a buffered read would hang the exit."""
     lines: queue.Queue[str] = queue.Queue()
     try:
@@ -114,21 +116,23 @@ def _read_some(descriptor: int) -> bytes:
 
 
 @contextmanager
-def _listening(installation: Installation, provider_name: str, state: str, tell: Tell) -> Iterator[None]:
+def _serve_callback(app: AppContext, provider_name: str, state: str, on_progress: Progress) -> Iterator[None]:
     """Answer at the installation's own address while it is free; else ``serve`` is there and answers."""
-    base = installation.settings.duewell_base_url
-    if not is_this_machine(urlsplit(base).hostname or ""):
-        tell(
+    base = app.settings.duewell_base_url
+    if not is_loopback_host(urlsplit(base).hostname or ""):
+        on_progress(
             f"The redirect goes to {base}: either `duewell serve` of this installation answers there, or you paste it."
         )
         yield
         return
     try:
-        server = _Listener(("127.0.0.1", port_of(base)), _handler(installation, provider_name, state, tell))
+        server = _CallbackServer(
+            ("127.0.0.1", base_url_port(base)), _build_handler(app, provider_name, state, on_progress)
+        )
     except OSError as problem:
         if problem.errno not in {errno.EADDRINUSE, errno.EACCES}:
             raise
-        tell(f"Something answers at {base} already; if it is `duewell serve` of this installation, all is well.")
+        on_progress(f"Something answers at {base} already; if it is `duewell serve` of this installation, all is well.")
         yield
         return
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
@@ -141,23 +145,25 @@ def _listening(installation: Installation, provider_name: str, state: str, tell:
         server.server_close()
 
 
-def _finish(installation: Installation, provider_name: str, query: str) -> CallbackAnswer:
+def _finish_callback(app: AppContext, provider_name: str, query: str) -> CallbackResult:
     """Finish the consent; a fault of ours is told to browser and terminal as well, and the wait goes on."""
     try:
-        return answer_callback(installation, provider_name, query)
+        return handle_callback(app, provider_name, query)
     except Exception as problem:  # noqa: BLE001 - whatever it is, a browser that waits gets an answer
-        words = in_words(problem)
+        words = format_error(problem)
         page = f"<!doctype html><title>Not connected</title><p>Not connected: {escape(words)}</p>"
-        return CallbackAnswer(500, page, words)
+        return CallbackResult(500, page, words)
 
 
-class _Listener(ThreadingHTTPServer):
+class _CallbackServer(ThreadingHTTPServer):
     daemon_threads = False  # the page the person waits for is finished before the command ends
     allow_reuse_address = os.name == "posix"  # on Windows it would share the port with whoever has it
 
 
-def _handler(installation: Installation, provider_name: str, state: str, tell: Tell) -> type[BaseHTTPRequestHandler]:
-    hosts = hosts_of(installation.settings.duewell_base_url)
+def _build_handler(
+    app: AppContext, provider_name: str, state: str, on_progress: Progress
+) -> type[BaseHTTPRequestHandler]:
+    hosts = trusted_hosts(app.settings.duewell_base_url)
 
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "duewell", ""
@@ -165,7 +171,7 @@ def _handler(installation: Installation, provider_name: str, state: str, tell: T
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
-            if not is_allowed(self.headers.get("Host", ""), hosts):
+            if not is_trusted_host(self.headers.get("Host", ""), hosts):
                 self._answer(421, "text/plain", "This is not the address of this duewell.\n")
             elif parts.path == f"/callback/{provider_name}":
                 self._answer_callback(parts.query)
@@ -175,15 +181,15 @@ def _handler(installation: Installation, provider_name: str, state: str, tell: T
                 self._answer(404, "text/plain", "There is nothing here.\n")
 
         def _answer_callback(self, query: str) -> None:
-            answer = _finish(installation, provider_name, query)
-            if answer.code != 200 and consent_outcome(installation, state) is None:
-                tell(answer.words)  # not the consent we wait for: the wait goes on
-            self._answer(answer.code, "text/html", answer.page)
+            answer = _finish_callback(app, provider_name, query)
+            if answer.status_code != 200 and consent_outcome(app, state) is None:
+                on_progress(answer.text)  # not the consent we wait for: the wait goes on
+            self._answer(answer.status_code, "text/html", answer.page)
 
         def _answer(self, code: int, kind: str, text: str) -> None:
             body = text.encode()
             self.send_response(code)
-            for name, value in {**HEADERS, "Content-Type": f"{kind}; charset=utf-8"}.items():
+            for name, value in {**SECURITY_HEADERS, "Content-Type": f"{kind}; charset=utf-8"}.items():
                 self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
@@ -195,6 +201,6 @@ def _handler(installation: Installation, provider_name: str, state: str, tell: T
     return Handler
 
 
-def has_screen() -> bool:
+def has_display() -> bool:
     """Tell whether a browser can show itself; without a screen Python would open one inside the terminal."""
     return sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

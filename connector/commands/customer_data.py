@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.given import CustomerArgument, WithinOption
+from connector.commands.given import ConnectionOption, CustomerArgument
 from connector.commands.people import customers
-from connector.commands.terminal import CommandError, JsonOption, opened, put, put_json, say, who, within
+from connector.commands.terminal import (
+    CommandError,
+    JsonOption,
+    echo,
+    echo_err,
+    echo_json,
+    find_connection_id,
+    open_command_app,
+    os_user,
+)
 
 if TYPE_CHECKING:
-    from connector.installation import Installation
+    from connector.installation import AppContext
     from connector.tables import CustomerRow
 
 
-def add_to(_app: typer.Typer) -> None:
+def register(_parent: typer.Typer) -> None:
     """Add these commands to the group of customers."""
     customers.command("link")(link)
     customers.command("export")(export)
@@ -26,54 +35,54 @@ def add_to(_app: typer.Typer) -> None:
 def link(
     customer: CustomerArgument,
     revoke: Annotated[bool, typer.Option("--revoke", help="End all links of this customer instead.")] = False,
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print the link to a customer's own page, where he sees what is open and answers; or revoke it."""
     from connector.portal import links
-    from connector.settings import reached_by_customers
+    from connector.settings import is_publicly_reachable
 
-    with opened() as installation:
-        found = _find(installation, customer, connection)
-        here = (installation, found.connection_id, found.external_id)
+    with open_command_app() as app:
+        found = _find_customer(app, customer, connection)
+        here = (app, found.connection_id, found.external_id)
         if revoke:
-            ended = links.revoke(*here, by=who())
+            ended = links.revoke_links(*here, by=os_user())
             told = {"id": found.external_id, "customer": found.name, "revoked": ended}
-            put_json(told) if as_json else put(f"{found.name}: {ended} revoked; the next mail carries a new one.")
+            echo_json(told) if as_json else echo(f"{found.name}: {ended} revoked; the next mail carries a new one.")
             return
-        given = links.give(*here, by=who())
-        base = installation.settings.duewell_base_url
+        given = links.create_link(*here, by=os_user())
+        base = app.settings.duewell_base_url
     if as_json:
-        put_json(given)
+        echo_json(given)
     else:
-        put(given["link"])
-    if not reached_by_customers(base):
-        say(f"Customers cannot open it: {base} is known on this machine alone (DUEWELL_BASE_URL).")
+        echo(given["link"])
+    if not is_publicly_reachable(base):
+        echo_err(f"Customers cannot open it: {base} is known on this machine alone (DUEWELL_BASE_URL).")
 
 
 def export(
     customer: CustomerArgument,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file: .json, or .zip.", dir_okay=False)],
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write everything held about a customer to a file that you alone may read."""
-    from connector.privacy.export import document, write_to
+    from connector.privacy.export import build_document, write_file
 
-    with opened() as installation:
-        found = _find(installation, customer, connection)
-        told = document(installation, found.connection_id, found.external_id, by=who())
+    with open_command_app() as app:
+        found = _find_customer(app, customer, connection)
+        told = build_document(app, found.connection_id, found.external_id, by=os_user())
     try:
-        write_to(file, told)
+        write_file(file, told)
     except FileExistsError:
         raise typer.BadParameter(f"{file} is there already: name a new file.") from None
     except FileNotFoundError:
         raise CommandError(f"There is no folder {file.absolute().parent}; name a file in one that there is.") from None
     rows = {name: len(part) for name, part in told.items() if isinstance(part, list)}
     if as_json:
-        put_json({"id": found.external_id, "customer": found.name, "file": str(file), "rows": rows})
+        echo_json({"id": found.external_id, "customer": found.name, "file": str(file), "rows": rows})
     else:
-        put(f"{found.name}: {sum(rows.values())} records in {file}.")
+        echo(f"{found.name}: {sum(rows.values())} records in {file}.")
 
 
 def erase(
@@ -82,7 +91,7 @@ def erase(
     undo: Annotated[
         bool, typer.Option("--undo", help="Take an erased customer back, with what the ledger has.")
     ] = False,
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Erase a customer's personal data here; keys, amounts and days stay. He is never chased again.
@@ -91,27 +100,27 @@ def erase(
     """
     from connector.privacy import erase as erasing
 
-    with opened() as installation:
-        found = _find(installation, customer, connection)
-        here = (installation, found.connection_id, found.external_id)
+    with open_command_app() as app:
+        found = _find_customer(app, customer, connection)
+        here = (app, found.connection_id, found.external_id)
         if undo:
-            erasing.undo(*here, by=who())
-            told: dict[str, object] = {"id": found.external_id, "taken_back": True}
+            erasing.undo_erasure(*here, by=os_user())
+            told: dict[str, object] = {"id": found.external_id, "restored": True}
             said = [f"{found.name} is taken back; the next run reads his data again."]
         else:
             if not yes:
                 typer.confirm(f"Erase the personal data of {found.name} for good?", abort=True, err=True)
-            told = erasing.erase(*here, by=who())
-            said = erasing.in_words(told)
-    put_json(told) if as_json else put(said[0])
+            told = erasing.erase(*here, by=os_user())
+            said = erasing.format_result(told)
+    echo_json(told) if as_json else echo(said[0])
     for each in said[1:]:
-        say(each)
+        echo_err(each)
 
 
-def _find(installation: Installation, customer: str, connection: str | None) -> CustomerRow:
+def _find_customer(app: AppContext, customer: str, connection: str | None) -> CustomerRow:
     from connector.database import reading
     from connector.people.customers import find_customer
 
-    inside = within(installation, connection)
-    with reading(installation.engine) as session:
+    inside = find_connection_id(app, connection)
+    with reading(app.engine) as session:
         return find_customer(session, customer, inside)

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import requests
 
-from connector.installation import Installation
+from connector.installation import AppContext
 
-OK, WARNING, BAD = "ok", "warning", "bad"
+OK, WARNING, ERROR = "ok", "warning", "error"
 _TIMEOUT_SECONDS = 5
 
 
@@ -17,12 +17,12 @@ class Finding(NamedTuple):
     """One line of the doctor; ``id`` names the check, ``mend`` what to do, "" where nothing is to be done."""
 
     id: str
-    verdict: str
-    text: str
-    mend: str = ""
+    status: str
+    message: str
+    fix: str = ""
 
 
-Check = Callable[[Installation], Iterator[Finding]]
+Check = Callable[[AppContext], Iterator[Finding]]
 
 
 def get(url: str, authorization: str = "") -> requests.Response:

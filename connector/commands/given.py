@@ -13,31 +13,33 @@ import typer
 
 from connector.commands.terminal import CommandError
 
-WithinOption = Annotated[str | None, typer.Option("--connection", help="Only this connection: its id or short name.")]
+ConnectionOption = Annotated[
+    str | None, typer.Option("--connection", help="Only this connection: its id or short name.")
+]
 CompaniesOption = Annotated[
     list[str] | None, typer.Option("--company", help="Only this connection; may be repeated. Default: all.")
 ]
-OneOrAllArgument = Annotated[
+OptionalConnectionArgument = Annotated[
     str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
 ]
 CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
-_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def one_of(text: str, known: Iterable[str], what: str) -> str:
+def parse_choice(text: str, choices: Iterable[str], label: str) -> str:
     """Take a text that must be one of a few; any other is bad use, and the words name those there are."""
-    names = list(known)
+    names = list(choices)
     if text not in names:
-        message = f"There is no {what} {text!r}; there are: {', '.join(filter(None, names))}."
+        message = f"There is no {label} {text!r}; there are: {', '.join(filter(None, names))}."
         raise typer.BadParameter(message)
     return text
 
 
-def parse_moment(text: str, now: datetime) -> datetime:
+def parse_instant(text: str, now: datetime) -> datetime:
     """Read "2026-11-20", "2026-11-20T08:00", "90m", "24h" or "7d" (ago) as an instant; local dates count as UTC."""
     try:
-        if text[-1:] in _UNITS and text[:-1].isdecimal():
-            return now - timedelta(**{_UNITS[text[-1]]: int(text[:-1])})
+        if text[-1:] in _DURATION_UNITS and text[:-1].isdecimal():
+            return now - timedelta(**{_DURATION_UNITS[text[-1]]: int(text[:-1])})
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
@@ -45,7 +47,7 @@ def parse_moment(text: str, now: datetime) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def parse_day(text: str) -> date | None:
+def parse_date(text: str) -> date | None:
     """Read a day as YYYY-MM-DD; "none" takes it back."""
     if text.lower() == "none":
         return None
@@ -56,31 +58,31 @@ def parse_day(text: str) -> date | None:
         raise typer.BadParameter(message) from None
 
 
-def parse_person(text: str) -> str:
+def parse_mailbox(text: str) -> str:
     """Read somebody of the team, like 'Ann Lee <ann@example.com>'."""
-    from connector.access.team import NotAPersonError, person
+    from connector.access.team import InvalidMailboxError, normalise_mailbox
 
     try:
-        return person(text)
-    except NotAPersonError as problem:
+        return normalise_mailbox(text)
+    except InvalidMailboxError as problem:
         raise typer.BadParameter(str(problem)) from None
 
 
 def parse_contact(text: str) -> tuple[str, str]:
     """Read "Ann Lee <ann@example.com>", or an address alone, as name and address; "none" takes both back."""
-    from connector.access.team import address_of
+    from connector.access.team import split_mailbox
 
-    return ("", "") if text.strip().lower() == "none" else address_of(parse_person(text))
+    return ("", "") if text.strip().lower() == "none" else split_mailbox(parse_mailbox(text))
 
 
 @contextmanager
-def named(file: Path | None, fault: type[Exception], verdict: str) -> Iterator[None]:
+def document_errors(file: Path | None, error_type: type[Exception], summary: str) -> Iterator[None]:
     """Name the document in which a fault was found, and say that nothing came of it."""
     try:
         yield
-    except fault as problem:
+    except error_type as problem:
         name = "What stdin says" if str(file) == "-" else file
-        told = f"{name} {verdict}; nothing was changed.\n{problem}" if file else str(problem)
+        told = f"{name} {summary}; nothing was changed.\n{problem}" if file else str(problem)
         raise CommandError(told) from problem
 
 

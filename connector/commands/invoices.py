@@ -8,93 +8,93 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.commands.given import WithinOption, parse_day
+from connector.commands.given import ConnectionOption, parse_date
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
-    group,
-    opened,
-    put,
-    put_json,
-    put_list,
-    who,
-    within,
+    build_group,
+    echo,
+    echo_json,
+    echo_list,
+    find_connection_id,
+    open_command_app,
+    os_user,
 )
 
 if TYPE_CHECKING:
-    from connector.installation import Installation
+    from connector.installation import AppContext
     from connector.tables import InvoiceRow
     from policies.receivables import Instalment
 
 InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
-WhyOption = Annotated[str, typer.Option("--why", help="In your words, for those who look later.")]
-invoices = group(ListGroup, "Invoices, and what you say about them.")
+ReasonOption = Annotated[str, typer.Option("--reason", help="In your words, for those who look later.")]
+invoices = build_group(ListGroup, "Invoices, and what you say about them.")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add this group."""
-    app.add_typer(invoices, name="invoices")
+    parent.add_typer(invoices, name="invoices")
 
 
 @invoices.command("list")
 def list_invoices(
-    connection: WithinOption = None,
-    settled: Annotated[bool, typer.Option("--all", help="Settled and voided ones too.")] = False,
+    connection: ConnectionOption = None,
+    include_closed: Annotated[bool, typer.Option("--all", help="Settled and voided ones too.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """List the open invoices, the longest due first."""
     from connector.database import reading
-    from connector.people.invoices import listing
+    from connector.people.invoices import find_invoices
 
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            rows = listing(session, inside, only_open=not settled)
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            rows = find_invoices(session, inside, only_open=not include_closed)
     if not as_json:
         for row in rows:
-            row["said"] = ", ".join(f"{name}={value}" for name, value in row["said"].items())
+            row["active_agreements"] = ", ".join(f"{name}={value}" for name, value in row["active_agreements"].items())
     columns = {"number": "NUMBER", "connection": "BOOKS", "customer": "CUSTOMER", "due_on": "DUE ON", "due": "DUE"}
-    put_list(rows, {**columns, "currency": "", "said": "SAID"}, "No invoice is open.", as_json=as_json)
+    echo_list(rows, {**columns, "currency": "", "active_agreements": "SAID"}, "No invoice is open.", as_json=as_json)
 
 
 @invoices.command("dispute")
 def dispute_invoice(
     invoice: InvoiceArgument,
-    why: Annotated[str, typer.Option(help="What the customer says.")] = "",
-    connection: WithinOption = None,
+    reason: Annotated[str, typer.Option(help="What the customer says.")] = "",
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Stop chasing an invoice that the customer disputes; its owner gets a task."""
-    from connector.people.agreements import dispute
+    from connector.people.agreements import record_dispute
 
-    _say_about(invoice, connection, dispute, as_json=as_json, why=why)
+    _update_invoice(invoice, connection, record_dispute, as_json=as_json, reason=reason)
 
 
 @invoices.command("undispute")
 def undispute_invoice(
     invoice: InvoiceArgument,
     outcome: Annotated[str, typer.Option(help="How it was settled.")] = "",
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Chase it again from where it stopped: the dispute is settled."""
-    from connector.people.agreements import undispute
+    from connector.people.agreements import resolve_dispute
 
-    _say_about(invoice, connection, undispute, as_json=as_json, outcome=outcome)
+    _update_invoice(invoice, connection, resolve_dispute, as_json=as_json, outcome=outcome)
 
 
 @invoices.command("promise")
 def promise_invoice(
     invoice: InvoiceArgument,
-    on: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD; none takes it back.")],
-    why: WhyOption = "",
-    connection: WithinOption = None,
+    promised: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD; none takes it back.")],
+    reason: ReasonOption = "",
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Wait until the day the customer promised to pay on."""
-    from connector.people.agreements import promise
+    from connector.people.agreements import set_promise
 
-    _say_about(invoice, connection, promise, as_json=as_json, on=parse_day(on), why=why)
+    _update_invoice(invoice, connection, set_promise, as_json=as_json, on=parse_date(promised), reason=reason)
 
 
 @invoices.command("plan")
@@ -104,76 +104,78 @@ def plan_invoice(
         list[str] | None, typer.Argument(metavar="[DAY=SUM]...", help="2026-07-01=400 and so on; none takes it back.")
     ] = None,
     *,
-    parts: Annotated[int, typer.Option(min=0, max=60, help="Instead: so many equal parts.")] = 0,
+    count: Annotated[int, typer.Option(min=0, max=60, help="Instead: so many equal parts.")] = 0,
     first: Annotated[str | None, typer.Option(metavar="D", help="The day of the first part.")] = None,
     every: Annotated[str, typer.Option(help="month, two-weeks or week.")] = "month",
-    why: WhyOption = "",
-    connection: WithinOption = None,
+    reason: ReasonOption = "",
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Keep a payment plan: nothing is sent while its instalments come; one that is missed voids it."""
-    from connector.people.agreements import EVERY, plan
+    from connector.people.agreements import INSTALMENT_INTERVALS, set_payment_plan
 
-    agreed = _instalments(instalments or [])
-    if bool(agreed or instalments) == bool(parts) or (parts and first is None) or every not in EVERY:
-        raise typer.BadParameter("Write 2026-07-01=400 2026-08-01=400, or --parts 3 --first 2026-07-01, or none.")
-    with opened() as installation:
-        row = _find_invoice(installation, invoice, connection)
-        if parts and first is not None:
-            agreed = _equal_parts(row, parts, first, every)
-        _say(installation, row, plan, as_json=as_json, instalments=agreed, why=why)
+    agreed = _parse_instalments(instalments or [])
+    if bool(agreed or instalments) == bool(count) or (count and first is None) or every not in INSTALMENT_INTERVALS:
+        raise typer.BadParameter("Write 2026-07-01=400 2026-08-01=400, or --count 3 --first 2026-07-01, or none.")
+    with open_command_app() as app:
+        row = _find_invoice(app, invoice, connection)
+        if count and first is not None:
+            agreed = _equal_instalments(row, count, first, every)
+        _apply_update(app, row, set_payment_plan, as_json=as_json, instalments=agreed, reason=reason)
 
 
 @invoices.command("pause")
 def pause_invoice(
     invoice: InvoiceArgument,
     until: Annotated[str | None, typer.Option(metavar="D", help="YYYY-MM-DD; default: until resumed.")] = None,
-    why: WhyOption = "",
-    connection: WithinOption = None,
+    reason: ReasonOption = "",
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Leave an invoice alone for a while."""
-    from connector.people.agreements import pause
+    from connector.people.agreements import pause_reminders
 
-    _say_about(invoice, connection, pause, as_json=as_json, until=parse_day(until) if until else None, why=why)
+    _update_invoice(
+        invoice, connection, pause_reminders, as_json=as_json, until=parse_date(until) if until else None, reason=reason
+    )
 
 
 @invoices.command("resume")
-def resume_invoice(invoice: InvoiceArgument, connection: WithinOption = None, as_json: JsonOption = False) -> None:
+def resume_invoice(invoice: InvoiceArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
     """End the pause of an invoice."""
-    from connector.people.agreements import resume
+    from connector.people.agreements import resume_reminders
 
-    _say_about(invoice, connection, resume, as_json=as_json)
-
-
-def _say_about(invoice: str, connection: str | None, act: Any, *, as_json: bool, **more: Any) -> None:
-    with opened() as installation:
-        _say(installation, _find_invoice(installation, invoice, connection), act, as_json=as_json, **more)
+    _update_invoice(invoice, connection, resume_reminders, as_json=as_json)
 
 
-def _say(installation: Installation, row: InvoiceRow, act: Any, *, as_json: bool, **more: Any) -> None:
-    from connector.people.invoices import say
+def _update_invoice(invoice: str, connection: str | None, update: Any, *, as_json: bool, **details: Any) -> None:
+    with open_command_app() as app:
+        _apply_update(app, _find_invoice(app, invoice, connection), update, as_json=as_json, **details)
 
-    result = say(installation, row, act, by=who(), **more)
+
+def _apply_update(app: AppContext, row: InvoiceRow, update: Any, *, as_json: bool, **details: Any) -> None:
+    from connector.people.invoices import record_agreement
+
+    result = record_agreement(app, row, update, by=os_user(), **details)
     if as_json:
-        put_json(result)
+        echo_json(result)
     else:
-        put(
+        echo(
             f"{result['number']}: "
-            + (", ".join(f"{name} {value}" for name, value in result["said"].items()) or "nothing is said")
+            + (", ".join(f"{name} {value}" for name, value in result["active_agreements"].items()) or "nothing is said")
         )
 
 
-def _find_invoice(installation: Installation, invoice: str, connection: str | None) -> InvoiceRow:
+def _find_invoice(app: AppContext, invoice: str, connection: str | None) -> InvoiceRow:
     from connector.database import reading
     from connector.people.invoices import find_invoice
 
-    inside = within(installation, connection)
-    with reading(installation.engine) as session:
+    inside = find_connection_id(app, connection)
+    with reading(app.engine) as session:
         return find_invoice(session, invoice, inside)
 
 
-def _instalments(texts: list[str]) -> list[Instalment]:
+def _parse_instalments(texts: list[str]) -> list[Instalment]:
     """Read "2026-07-01=400.00" and the like; "none" alone is no instalment at all."""
     from policies.receivables import Instalment
 
@@ -187,10 +189,10 @@ def _instalments(texts: list[str]) -> list[Instalment]:
     return found
 
 
-def _equal_parts(row: InvoiceRow, parts: int, first: str, every: str) -> list[Instalment]:
-    from connector.people.agreements import EVERY, equal_parts
+def _equal_instalments(row: InvoiceRow, count: int, first: str, every: str) -> list[Instalment]:
+    from connector.people.agreements import INSTALMENT_INTERVALS, equal_instalments
 
-    first_on = parse_day(first)
+    first_on = parse_date(first)
     if first_on is None:
         raise typer.BadParameter("Say the day of the first part: --first 2026-07-01.")
-    return equal_parts(row, parts, first_on, EVERY[every])
+    return equal_instalments(row, count, first_on, INSTALMENT_INTERVALS[every])

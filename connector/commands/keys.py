@@ -6,14 +6,14 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.terminal import Group, JsonOption, group, opened, put, put_json, say
+from connector.commands.terminal import Group, JsonOption, build_group, echo, echo_err, echo_json, open_command_app
 
-keys = group(Group, "The keys that encrypt tokens.")
+keys = build_group(Group, "The keys that encrypt tokens.")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these commands."""
-    app.add_typer(keys, name="keys")
+    parent.add_typer(keys, name="keys")
 
 
 @keys.command()
@@ -27,23 +27,25 @@ def rotate(
     """
     from connector.access.rotation import rotate as do_rotate
 
-    with opened() as installation:
-        done = do_rotate(installation, keep_old=keep_old)
-        from_file = installation.keyring.file is not None
+    with open_command_app() as app:
+        done = do_rotate(app, keep_old=keep_old)
+        from_file = app.keyring.file is not None
     if as_json:
-        put_json({"id": done.newest, **done._asdict()})
+        echo_json({"id": done.current_key, **done._asdict()})
     else:
-        put(f"The newest key is {done.newest}; sealed with it anew: {done.sealed_anew}.")
-        for each in done.dropped:
-            put(f"The key {each} was dropped.")
-        for each in done.unused:
-            put(f"Nothing in the database needs the key {each} any more.")
-        for each in done.unopened:
-            put(f"Not opened: {each}.")
-    if done.dropped:
-        say("Tokens in backups made before today can't be opened any more, and links in yesterday's digests are void.")
-    if done.unused and not from_file:
-        say("Take them out of DUEWELL_SECRET_KEYS, and restart.")
-    if done.unopened:
-        say("Put the key that is missing back, or connect these companies again.")
+        echo(f"The newest key is {done.current_key}; sealed with it anew: {done.reencrypted}.")
+        for each in done.removed_keys:
+            echo(f"The key {each} was dropped.")
+        for each in done.unused_keys:
+            echo(f"Nothing in the database needs the key {each} any more.")
+        for each in done.undecryptable:
+            echo(f"Not opened: {each}.")
+    if done.removed_keys:
+        echo_err(
+            "Tokens in backups made before today can't be opened any more, and links in yesterday's digests are void."
+        )
+    if done.unused_keys and not from_file:
+        echo_err("Take them out of DUEWELL_SECRET_KEYS, and restart.")
+    if done.undecryptable:
+        echo_err("Put the key that is missing back, or connect these companies again.")
         raise typer.Exit(1)

@@ -6,48 +6,58 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.commands.given import WithinOption, one_of
-from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, who, within
+from connector.commands.given import ConnectionOption, parse_choice
+from connector.commands.terminal import (
+    JsonOption,
+    ListGroup,
+    build_group,
+    echo,
+    echo_json,
+    echo_list,
+    find_connection_id,
+    open_command_app,
+    os_user,
+)
 from connector.ids import ID_MAX
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
 EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell outbox list")]
-outbox = group(ListGroup, "What leaves, left, or waits for you.")
-fees = group(ListGroup, "Late fees: approve them, waive them.")
+outbox = build_group(ListGroup, "What leaves, left, or waits for you.")
+fees = build_group(ListGroup, "Late fees: approve them, waive them.")
 _STATES = ("planned", "waiting", "calling", "done", "refused", "doubt")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these groups."""
-    app.add_typer(outbox, name="outbox")
-    app.add_typer(fees, name="fees")
+    parent.add_typer(outbox, name="outbox")
+    parent.add_typer(fees, name="fees")
 
 
 @outbox.command("list")
 def list_outbox(
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     state: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(_STATES)}.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the entries of the outbox, newest first."""
     from connector.database import reading
-    from connector.people.outbox_search import listing
+    from connector.people.outbox_search import find_entries
 
     for name in state or []:
-        one_of(name, _STATES, "state")
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            rows = listing(session, inside, state or None)
+        parse_choice(name, _STATES, "state")
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            rows = find_entries(session, inside, state or None)
     columns = {
         "id": "ID",
         "state": "STATE",
         "kind": "WHAT",
         "connection": "BOOKS",
         "customer": "CUSTOMER",
-        "why": "WHY",
+        "reason": "WHY",
     }
-    put_list(rows, columns, "The outbox is empty.", as_json=as_json)
+    echo_list(rows, columns, "The outbox is empty.", as_json=as_json)
 
 
 @outbox.command("approve")
@@ -55,17 +65,17 @@ def approve_entries(ids: Ids, as_json: JsonOption = False) -> None:
     """Let waiting entries leave with the next run."""
     from connector.people.approvals import approve
 
-    _settle(ids, approve, "approved: it leaves with the next run", as_json=as_json)
+    _update_entries(ids, approve, "approved: it leaves with the next run", as_json=as_json)
 
 
 @outbox.command("reject")
 def reject_entries(
-    ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
+    ids: Ids, reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
 ) -> None:
     """Keep entries from ever leaving."""
     from connector.people.approvals import reject
 
-    _settle(ids, reject, "rejected: it never leaves", as_json=as_json, why=why)
+    _update_entries(ids, reject, "rejected: it never leaves", as_json=as_json, reason=reason)
 
 
 @outbox.command("edit")
@@ -76,22 +86,22 @@ def edit_entry(
     heading: Annotated[str | None, typer.Option(help="What stands on top.")] = None,
     opening: Annotated[str | None, typer.Option(help="What stands above the invoices.")] = None,
     closing: Annotated[str | None, typer.Option(help="What stands below them.")] = None,
-    as_written: Annotated[bool, typer.Option("--as-written", help="Take all own words back.")] = False,
+    reset: Annotated[bool, typer.Option("--reset", help="Take all own words back.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Give one waiting mail other words; it leaves with these once it is approved."""
-    from connector.people.wording import reword
+    from connector.people.wording import edit_email
 
     given = {"subject": subject, "heading": heading, "opening": opening, "closing": closing}
     lines = {name: text for name, text in given.items() if text is not None}
-    if bool(lines) == as_written:
-        raise typer.BadParameter("Say what it should say, like --subject 'About your order', or --as-written.")
-    with opened() as installation:
-        reword(installation, entry_id, lines, by=who())
+    if bool(lines) == reset:
+        raise typer.BadParameter("Say what it should say, like --subject 'About your order', or --reset.")
+    with open_command_app() as app:
+        edit_email(app, entry_id, lines, by=os_user())
     if as_json:
-        put_json({"id": entry_id, "edited": sorted(lines)})
+        echo_json({"id": entry_id, "edited": sorted(lines)})
     else:
-        put(f"{entry_id}: {'as duewell writes it' if as_written else 'these are its words'}; it waits for an approval")
+        echo(f"{entry_id}: {'as duewell writes it' if reset else 'these are its words'}; it waits for an approval")
 
 
 @outbox.command("resolve")
@@ -110,25 +120,25 @@ def resolve_entry(
         raise typer.BadParameter("--sent and --not-sent exclude each other: either it arrived, or it did not.")
     if not sent and not not_sent:
         raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")
-    with opened() as installation, writing(installation.engine) as session:
-        row = resolve(session, entry_id, sent=sent, by=who(), at=installation.now())
-        settled = {"id": row.id, "state": row.state, "answer": row.answer}
+    with open_command_app() as app, writing(app.engine) as session:
+        row = resolve(session, entry_id, sent=sent, by=os_user(), at=app.now())
+        settled = {"id": row.id, "state": row.state, "response": row.response}
     if as_json:
-        put_json(settled)
+        echo_json(settled)
     else:
-        put(f"{settled['id']}: {settled['state']}; {settled['answer']}")
+        echo(f"{settled['id']}: {settled['state']}; {settled['response']}")
 
 
 @fees.command("list")
-def list_fees(connection: WithinOption = None, as_json: JsonOption = False) -> None:
+def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
     """List late fees with their yearly rate, newest first."""
     from connector.database import reading
-    from connector.people.fees import listing
+    from connector.people.fees import find_fees
 
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            rows = listing(session, inside)
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            rows = find_fees(session, inside)
     columns = {
         "id": "ID",
         "state": "STATE",
@@ -138,9 +148,9 @@ def list_fees(connection: WithinOption = None, as_json: JsonOption = False) -> N
         "annual_rate": "% A YEAR",
         "connection": "BOOKS",
         "customer": "CUSTOMER",
-        "why": "WHY",
+        "reason": "WHY",
     }
-    put_list(rows, columns, "There are no late fees.", as_json=as_json)
+    echo_list(rows, columns, "There are no late fees.", as_json=as_json)
 
 
 @fees.command("approve")
@@ -148,36 +158,36 @@ def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
     """Let draft fees be posted by the next run."""
     from connector.people.fees import approve
 
-    _settle(ids, approve, "approved: it is posted by the next run", as_json=as_json)
+    _update_entries(ids, approve, "approved: it is posted by the next run", as_json=as_json)
 
 
 @fees.command("waive")
 def waive_fees(
-    ids: Ids, why: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
+    ids: Ids, reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
 ) -> None:
     """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
     from connector.people.fees import waive
 
-    with opened() as installation:
-        rows = waive(installation, ids, by=who(), why=why)
+    with open_command_app() as app:
+        rows = waive(app, ids, by=os_user(), reason=reason)
     if as_json:
-        put_json(rows)
+        echo_json(rows)
     else:
         for row in rows:
-            put(
+            echo(
                 f"{row['id']}: waived"
                 + ("" if row["state"] == "waived" else "; the next run takes it back in the ledger")
             )
 
 
-def _settle(ids: list[int], act: Any, said: str, *, as_json: bool, **more: Any) -> None:
+def _update_entries(ids: list[int], update: Any, message: str, *, as_json: bool, **details: Any) -> None:
     from connector.database import writing
 
-    with opened() as installation, writing(installation.engine) as session:
-        rows = act(session, ids, by=who(), at=installation.now(), **more)
+    with open_command_app() as app, writing(app.engine) as session:
+        rows = update(session, ids, by=os_user(), at=app.now(), **details)
         settled = [{"id": row.id, "state": row.state} for row in rows]
     if as_json:
-        put_json(settled)
+        echo_json(settled)
     else:
         for row in settled:
-            put(f"{row['id']}: {said}")
+            echo(f"{row['id']}: {message}")

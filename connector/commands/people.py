@@ -7,81 +7,88 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.commands.given import CustomerArgument, WithinOption, one_of, parse_contact, parse_day, parse_person
+from connector.commands.given import (
+    ConnectionOption,
+    CustomerArgument,
+    parse_choice,
+    parse_contact,
+    parse_date,
+    parse_mailbox,
+)
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
-    group,
-    opened,
-    put,
-    put_json,
-    put_list,
-    who,
-    within,
+    build_group,
+    echo,
+    echo_json,
+    echo_list,
+    find_connection_id,
+    open_command_app,
+    os_user,
 )
 
-customers = group(ListGroup, "Customers, and what you set for them.")
+customers = build_group(ListGroup, "Customers, and what you set for them.")
 _SEGMENTS = ("strategic", "established", "new")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add this group."""
-    app.add_typer(customers, name="customers")
+    parent.add_typer(customers, name="customers")
 
 
 @customers.command("list")
 def list_customers(
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     search: Annotated[str, typer.Option(help="Only names that hold this.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """List customers: what they owe, where mail goes, what was set."""
     from connector.database import reading
-    from connector.people.customers import listing
+    from connector.people.customers import find_customers
 
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            rows = listing(session, inside, search)
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            rows = find_customers(session, inside, search)
     if not as_json:
         for row in rows:
-            row["owes"] = ", ".join(f"{amount} {currency}" for currency, amount in row["owes"].items())
-            row["set"] = ", ".join(f"{name}={value}" for name, value in row["set"].items())
+            row["open_balance"] = ", ".join(f"{amount} {currency}" for currency, amount in row["open_balance"].items())
+            row["settings"] = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
     columns = {
         "id": "ID",
         "connection": "BOOKS",
         "name": "NAME",
-        "owes": "OWES",
+        "open_balance": "OWES",
         "emails": "MAIL",
-        "set": "SET BY HAND",
+        "settings": "SET BY HAND",
     }
-    put_list(rows, columns, "There are no customers in the mirror yet; they come with: duewell run", as_json=as_json)
+    echo_list(rows, columns, "There are no customers in the mirror yet; they come with: duewell run", as_json=as_json)
 
 
 @customers.command("show")
 def show_customer(
     customer: CustomerArgument,
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Show a customer: segment, habits and sizes with their inputs, and when each invoice may be paid."""
     from connector.database import reading
-    from connector.people.customer_card import card, lines
+    from connector.people.customer_card import build_profile, format_profile
     from connector.people.customers import find_customer
 
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
             found = find_customer(session, customer, inside)
-            told = card(session, found, installation.now())
+            told = build_profile(session, found, app.now())
     if as_json:
-        put_json(told)
+        echo_json(told)
     else:
-        for line in lines(told):
-            put(line)
+        for line in format_profile(told):
+            echo(line)
 
 
-@customers.command("set")
+@customers.command("settings")
 def set_(
     customer: CustomerArgument,
     *,
@@ -111,67 +118,67 @@ def set_(
     tags: Annotated[
         str | None, typer.Option(metavar="A,B", help="Words of yours; a policy may be for a tag. none takes all away.")
     ] = None,
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Set something for a customer; it survives every pull."""
     from connector.database import reading
-    from connector.people.customers import find_customer, set_customer
+    from connector.people.customers import find_customer, update_settings
 
     texts = {"segment": segment, "hold_until_on": hold_until, "fees_agreed_on": fees_agreed_on, "language": language}
-    changes = _read({**texts, "tags": tags, "owner": owner, "sales_rep": sales_rep})
+    changes = _parse_changes({**texts, "tags": tags, "owner": owner, "sales_rep": sales_rep})
     if contact is not None:
         changes["contact_name"], changes["emails"] = parse_contact(contact)
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
     changes |= {name: value for name, value in flags.items() if value is not None}
     if not changes:
         raise typer.BadParameter("Say what to set; see: duewell customers set --help")
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
             row = find_customer(session, customer, inside)
-        result = set_customer(installation, row.connection_id, row.external_id, changes, by=who())
+        result = update_settings(app, row.connection_id, row.external_id, changes, by=os_user())
     if as_json:
-        put_json(result)
+        echo_json(result)
     else:
-        put(
+        echo(
             f"{result['name']}: "
-            + (", ".join(f"{name}={value}" for name, value in result["set"].items()) or "as in the books")
+            + (", ".join(f"{name}={value}" for name, value in result["settings"].items()) or "as in the books")
         )
 
 
-def _read(texts: Mapping[str, str | None]) -> dict[str, Any]:
+def _parse_changes(texts: Mapping[str, str | None]) -> dict[str, Any]:
     """Read what was given, each text in its own way; "none" takes a text away."""
     ways: dict[str, Callable[[str], Any]] = {
-        "segment": _segment,
-        "hold_until_on": parse_day,
-        "fees_agreed_on": parse_day,
-        "language": lambda text: _unless_none(text, _language),
-        "tags": lambda text: _unless_none(text, _tags),
-        "owner": lambda text: _unless_none(text, parse_person),
-        "sales_rep": lambda text: _unless_none(text, parse_person),
+        "segment": _parse_segment,
+        "hold_until_on": parse_date,
+        "fees_agreed_on": parse_date,
+        "language": lambda text: _parse_unless_none(text, _parse_language),
+        "tags": lambda text: _parse_unless_none(text, _parse_tags),
+        "owner": lambda text: _parse_unless_none(text, parse_mailbox),
+        "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
     }
     return {name: ways[name](text) for name, text in texts.items() if text is not None}
 
 
-def _unless_none(text: str, read: Callable[[str], str]) -> str:
-    return "" if text.strip().lower() == "none" else read(text)
+def _parse_unless_none(text: str, parse: Callable[[str], str]) -> str:
+    return "" if text.strip().lower() == "none" else parse(text)
 
 
-def _tags(text: str) -> str:
+def _parse_tags(text: str) -> str:
     return ",".join(filter(None, (tag.strip() for tag in text.split(","))))
 
 
-def _language(text: str) -> str:
-    from connector.people.customers import BadSettingError, known_language
+def _parse_language(text: str) -> str:
+    from connector.people.customers import InvalidSettingError, validate_language
 
     try:
-        return known_language(text.strip().lower())
-    except BadSettingError as problem:
+        return validate_language(text.strip().lower())
+    except InvalidSettingError as problem:
         raise typer.BadParameter(str(problem)) from None
 
 
-def _segment(text: str) -> str | None:
+def _parse_segment(text: str) -> str | None:
     if text in {"auto", "none"}:
         return None
-    return one_of(text, (*_SEGMENTS, "auto"), "segment")
+    return parse_choice(text, (*_SEGMENTS, "auto"), "segment")

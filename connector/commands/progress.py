@@ -13,28 +13,28 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from connector.commands.terminal import clean, say
+from connector.commands.terminal import echo_err, strip_control_characters
 from connector.database import reading
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import Connection
 
 
-class Line:
+class ProgressLine:
     """The progress of one run."""
 
     def __init__(self, name: str, bars: Bars | None) -> None:
         self.name = name
         self._bars = bars
-        self._task: TaskID | None = bars.add_task(escape(clean(name)), total=None) if bars else None
+        self._task: TaskID | None = bars.add_task(escape(strip_control_characters(name)), total=None) if bars else None
 
-    def tell(self, text: str) -> None:
+    def show(self, text: str) -> None:
         """Say what the run is about to do."""
         if self._bars is None or self._task is None:
-            say(f"{self.name}: {text}")
+            echo_err(f"{self.name}: {text}")
         else:
-            self._bars.update(self._task, description=escape(clean(f"{self.name}: {text}")))
+            self._bars.update(self._task, description=escape(strip_control_characters(f"{self.name}: {text}")))
 
-    def count(self, done: int, expected: int | None) -> None:
+    def set_count(self, done: int, expected: int | None) -> None:
         """Say how many records were read, of how many where that is known."""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=done, total=expected)
@@ -46,7 +46,7 @@ class Line:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Callable[[str, int], None]]:
+def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
     """Show a person how many customers of each company were looked at; a log needs no such lines."""
     if not sys.stderr.isatty():
         yield lambda _company, _customers: None
@@ -56,7 +56,7 @@ def counting(what: str) -> Iterator[Callable[[str, int], None]]:
         lines: dict[str, TaskID] = {}
 
         def tell(company: str, customers: int) -> None:
-            text = escape(clean(f"{company}: {what}, customer {customers:,}"))
+            text = escape(strip_control_characters(f"{company}: {activity}, customer {customers:,}"))
             if company in lines:
                 bars.update(lines[company], description=text)
             else:
@@ -89,8 +89,8 @@ class Progress:
         if self._bars:
             self._bars.stop()
 
-    def line(self, installation: Installation, connection_id: int) -> Line:
+    def start_line(self, app: AppContext, connection_id: int) -> ProgressLine:
         """Begin the line of one run."""
-        with reading(installation.engine) as session:
+        with reading(app.engine) as session:
             name = session.get_one(Connection, connection_id).name
-        return Line(name, self._bars)
+        return ProgressLine(name, self._bars)

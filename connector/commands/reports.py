@@ -7,20 +7,28 @@ from typing import Annotated
 
 import typer
 
-from connector.commands.given import OneOrAllArgument, one_of
-from connector.commands.terminal import JsonOption, find_ids, opened, put, put_json, put_table, say
+from connector.commands.given import OptionalConnectionArgument, parse_choice
+from connector.commands.terminal import (
+    JsonOption,
+    echo,
+    echo_err,
+    echo_json,
+    echo_table,
+    find_connections,
+    open_command_app,
+)
 
 NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="Which report; without it they are listed.")]
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add this command."""
-    app.command("reports")(reports)
+    parent.command("reports")(reports)
 
 
 def reports(
     name: NameArgument = None,
-    connection: OneOrAllArgument = None,
+    connection: OptionalConnectionArgument = None,
     as_json: JsonOption = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that a spreadsheet never computes.")] = False,
 ) -> None:
@@ -36,27 +44,27 @@ def reports(
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other.")
     if name is None:
-        _list(TITLES, as_json=as_json)
+        _list_reports(TITLES, as_json=as_json)
         return
-    one_of(name, REPORTS, "report")
-    with opened() as installation, reading(installation.engine) as session:
-        companies = find_ids(session, [connection] if connection else [])
-        report = REPORTS[name](session, Scope(companies, installation.now()))
+    parse_choice(name, REPORTS, "report")
+    with open_command_app() as app, reading(app.engine) as session:
+        companies = find_connections(session, [connection] if connection else [])
+        report = REPORTS[name](session, Scope(companies, app.now()))
     if as_json:
-        put_json(report.rows)
+        echo_json(report.rows)
     elif as_csv:
-        sys.stdout.writelines(csv_lines(report.table()))
+        sys.stdout.writelines(csv_lines(report.table_rows()))
     elif report.rows:
-        put_table(report.rows, {column.key: column.heading.upper() for column in report.columns})
+        echo_table(report.rows, {column.key: column.heading.upper() for column in report.columns})
         for line in (report.formula, *report.notes):
-            say(line)
+            echo_err(line)
     else:
-        say("There is nothing to report yet.")
+        echo_err("There is nothing to report yet.")
 
 
-def _list(titles: dict[str, str], *, as_json: bool) -> None:
+def _list_reports(titles: dict[str, str], *, as_json: bool) -> None:
     if as_json:
-        put_json([{"id": name, "title": title} for name, title in titles.items()])
+        echo_json([{"id": name, "title": title} for name, title in titles.items()])
         return
     for name, title in titles.items():
-        put(f"{name:12} {title}")
+        echo(f"{name:12} {title}")

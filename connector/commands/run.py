@@ -6,20 +6,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from connector.commands.terminal import CommandError, JsonOption, find_ids, log_to_stderr, opened, put, put_json, say
+from connector.commands.terminal import (
+    CommandError,
+    JsonOption,
+    configure_stderr_log,
+    echo,
+    echo_err,
+    echo_json,
+    find_connections,
+    open_command_app,
+)
 
 if TYPE_CHECKING:
-    from connector.installation import Installation
+    from connector.installation import AppContext
     from connector.run import RunResult
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")]
-_NEEDS_ATTENTION = {"person", "failed", "busy"}
+_FAILING_OUTCOMES = {"person", "failed", "busy"}
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these commands."""
     for command in (demo, sandbox, run, serve, worker):
-        app.command(command.__name__)(command)
+        parent.command(command.__name__)(command)
 
 
 def demo(
@@ -34,19 +43,19 @@ def demo(
     """
     import webbrowser
 
-    from connector.commands.consent_wait import has_screen
+    from connector.commands.consent_wait import has_display
     from connector.demo import run_demo
 
     told: list[str] = []
 
     def ready(url: str) -> None:
-        say(f"The web app is at {url}; Ctrl-C ends it.")
-        if not no_browser and has_screen():
+        echo_err(f"The web app is at {url}; Ctrl-C ends it.")
+        if not no_browser and has_display():
             webbrowser.open(url)
 
-    code = run_demo(port=port, once=once, tell=say, show=told.append if as_json else put, ready=ready)
+    code = run_demo(port=port, once=once, tell=echo_err, print_line=told.append if as_json else echo, on_ready=ready)
     if as_json:
-        put_json({"ok": code == 0, "story": told})
+        echo_json({"ok": code == 0, "report": told})
     if code:
         raise typer.Exit(code)
 
@@ -72,11 +81,11 @@ def sandbox(
     with world.serve(port=port) as url:
         settings = world.settings(url)
         if as_json:
-            put_json({"url": url, "settings": settings})
+            echo_json({"url": url, "settings": settings})
         else:
             for name, value in settings.items():
-                put(f"{name}={value}")
-        say(f"The sandbox answers at {url}; Ctrl-C ends it.")
+                echo(f"{name}={value}")
+        echo_err(f"The sandbox answers at {url}; Ctrl-C ends it.")
         ended.wait()
 
 
@@ -95,23 +104,23 @@ def run(
     from connector.database import reading
     from connector.privacy import retention
 
-    with opened() as installation:
-        with reading(installation.engine) as session:
-            found, now = find_ids(session, connections or []), installation.now()
+    with open_command_app() as app:
+        with reading(app.engine) as session:
+            found, now = find_connections(session, connections or []), app.now()
             rows = [row for row in found if connections or not is_paused(row, now)]
-        for problem in finish_interrupted_refreshes(installation):
-            say(problem)
+        for problem in finish_interrupted_refreshes(app):
+            echo_err(problem)
         if not rows:
-            say("There is nothing to run: no company is connected (duewell connect xero), or all are paused.")
-        with _stops_gracefully(installation):
-            results = _run_all(installation, [row.id or 0 for row in rows], dry_run=dry_run)
-        retention.work(installation)
+            echo_err("There is nothing to run: no company is connected (duewell connect xero), or all are paused.")
+        with _graceful_stop(app):
+            results = _run_all(app, [row.id or 0 for row in rows], dry_run=dry_run)
+        retention.prune_daily(app)
     if as_json:
-        put_json([_as_dict(result) for result in results])
+        echo_json([_result_as_dict(result) for result in results])
     else:
         for result in results:
-            _tell(result)
-    if any(result.outcome in _NEEDS_ATTENTION for result in results):
+            _print_result(result)
+    if any(result.outcome in _FAILING_OUTCOMES for result in results):
         raise typer.Exit(1)
 
 
@@ -125,16 +134,16 @@ def serve(
     Web app and scheduler in one process, until it is asked to stop.
     """
     from connector.serve import serve as do_serve
-    from connector.web.guard import port_of
+    from connector.web.guard import base_url_port
 
-    log_to_stderr()
-    with opened() as installation:
-        base = installation.settings.duewell_base_url
-        port = port_of(base) if port is None else port
+    configure_stderr_log()
+    with open_command_app() as app:
+        base = app.settings.duewell_base_url
+        port = base_url_port(base) if port is None else port
         if as_json:
-            put_json({"host": host, "port": port, "base_url": base})
-        say(f"duewell serves at {base} (listening on {host}:{port}); Ctrl-C ends it.")
-        do_serve(installation, host, port, tell=say)
+            echo_json({"host": host, "port": port, "base_url": base})
+        echo_err(f"duewell serves at {base} (listening on {host}:{port}); Ctrl-C ends it.")
+        do_serve(app, host, port, tell=echo_err)
 
 
 def worker(as_json: JsonOption = False) -> None:
@@ -142,23 +151,23 @@ def worker(as_json: JsonOption = False) -> None:
 
     One of several processes, on one machine or many, that share a PostgreSQL database.
     """
-    from connector.serve import work
+    from connector.serve import run_worker
 
-    log_to_stderr()
-    with opened() as installation:
-        if installation.engine.dialect.name == "sqlite":
+    configure_stderr_log()
+    with open_command_app() as app:
+        if app.engine.dialect.name == "sqlite":
             message = (
                 "Workers share a PostgreSQL database, and this installation keeps its books in one SQLite file. Use"
                 " `duewell serve`, which runs the hour by itself; or set DUEWELL_DATABASE_URL to postgresql+psycopg://…"
             )
             raise CommandError(message)
         if as_json:
-            put_json({"database": installation.engine.dialect.name})
-        say("This worker runs due connections; Ctrl-C ends it.")
-        work(installation)
+            echo_json({"database": app.engine.dialect.name})
+        echo_err("This worker runs due connections; Ctrl-C ends it.")
+        run_worker(app)
 
 
-def _run_all(installation: Installation, ids: list[int], *, dry_run: bool) -> list[RunResult]:
+def _run_all(app: AppContext, ids: list[int], *, dry_run: bool) -> list[RunResult]:
     """Run the connections side by side, a few at a time; one that breaks does not stop the others."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -168,43 +177,43 @@ def _run_all(installation: Installation, ids: list[int], *, dry_run: bool) -> li
     if not ids:
         return []
     with Progress() as progress, ThreadPoolExecutor(max_workers=min(THREADS, len(ids))) as pool:
-        jobs = [pool.submit(_run_one, installation, each, dry_run=dry_run, progress=progress) for each in ids]
+        jobs = [pool.submit(_run_one, app, each, dry_run=dry_run, progress=progress) for each in ids]
         return [job.result() for job in jobs]
 
 
-def _run_one(installation: Installation, connection_id: int, *, dry_run: bool, progress: Any) -> RunResult:
-    from connector.commands.terminal import in_words
+def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Any) -> RunResult:
+    from connector.commands.terminal import format_error
     from connector.run import RunResult, run_connection
 
-    line = progress.line(installation, connection_id)
+    line = progress.line(app, connection_id)
     try:
-        return run_connection(installation, connection_id, dry_run=dry_run, tell=line.tell, progress=line.count)
+        return run_connection(app, connection_id, dry_run=dry_run, on_progress=line.tell, on_records_read=line.count)
     except Exception as problem:  # noqa: BLE001 - a fault of ours in one company's hour: the others run all the same
-        return RunResult(connection_id, line.name, "failed", in_words(problem))
+        return RunResult(connection_id, line.name, "failed", format_error(problem))
     finally:
         line.end()
 
 
-def _stops_gracefully(installation: Installation) -> Any:
+def _graceful_stop(app: AppContext) -> Any:
     """Let SIGTERM and the first Ctrl-C end the run after the call under way; a second Ctrl-C ends it at once."""
     from connector.serve import stop_on_signals
 
-    return stop_on_signals(installation.stop)
+    return stop_on_signals(app.stop)
 
 
-def _tell(result: RunResult) -> None:
-    put(f"== {result.name}: {result.outcome}" + (f" ({result.why})" if result.why else ""))
-    for line in result.story:
-        put(line)
-    put("")
+def _print_result(result: RunResult) -> None:
+    echo(f"== {result.name}: {result.outcome}" + (f" ({result.reason})" if result.reason else ""))
+    for line in result.report:
+        echo(line)
+    echo("")
 
 
-def _as_dict(result: RunResult) -> dict[str, Any]:
+def _result_as_dict(result: RunResult) -> dict[str, Any]:
     return {
         "id": result.connection_id,
         "name": result.name,
         "outcome": result.outcome,
-        "why": result.why,
-        "story": result.story,
-        "numbers": result.numbers,
+        "reason": result.reason,
+        "report": result.report,
+        "counts": result.counts,
     }

@@ -11,21 +11,21 @@ from connector.commands.terminal import (
     CommandError,
     Group,
     JsonOption,
-    group,
-    opened,
-    put,
-    put_json,
-    say,
+    build_group,
+    echo,
+    echo_err,
+    echo_json,
+    open_command_app,
 )
 
-db = group(Group, "The database.")
+db = build_group(Group, "The database.")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these commands."""
-    app.add_typer(db, name="db")
+    parent.add_typer(db, name="db")
     for command in (doctor, backup, restore):
-        app.command(command.__name__)(command)
+        parent.command(command.__name__)(command)
 
 
 def doctor(as_json: JsonOption = False) -> None:
@@ -33,19 +33,19 @@ def doctor(as_json: JsonOption = False) -> None:
 
     Settings, files, database, log, keys, clock, sender, scopes and connections. Exits 1 when something is broken.
     """
-    from connector.commands.doctor import examine
-    from connector.commands.findings import BAD
+    from connector.commands.doctor import run_checks
+    from connector.commands.findings import ERROR
 
-    with opened() as installation:
-        findings = examine(installation)
+    with open_command_app() as app:
+        findings = run_checks(app)
     if as_json:
-        put_json([finding._asdict() for finding in findings])
+        echo_json([finding._asdict() for finding in findings])
     else:
         for finding in findings:
-            put(f"{finding.verdict:<8} {finding.text}")
-            if finding.mend:
-                put(f"         -> {finding.mend}")
-    if any(finding.verdict == BAD for finding in findings):
+            echo(f"{finding.status:<8} {finding.message}")
+            if finding.fix:
+                echo(f"         -> {finding.fix}")
+    if any(finding.status == ERROR for finding in findings):
         raise typer.Exit(1)
 
 
@@ -64,9 +64,11 @@ def upgrade(as_json: JsonOption = False) -> None:
     finally:
         engine.dispose()
     if as_json:
-        put_json({"before": before, "after": after})
+        echo_json({"before": before, "after": after})
     else:
-        put(f"The database is at {after}" + (", as before." if before == after else f" (before: {before or 'empty'})."))
+        echo(
+            f"The database is at {after}" + (", as before." if before == after else f" (before: {before or 'empty'}).")
+        )
 
 
 def backup(
@@ -77,19 +79,21 @@ def backup(
     Everything may run on meanwhile.
     """
     from connector.backup import write_backup
-    from policies.wording import moment
+    from policies.wording import format_datetime
 
     if file.is_dir() or not file.absolute().parent.is_dir():
         what = f"{file} is a folder" if file.is_dir() else f"There is no folder {file.absolute().parent}"
         raise CommandError(f"{what}; name a file in a folder that there is. Nothing was written.")
-    with opened() as installation:
-        made = write_backup(installation.engine, file, at=installation.now())
-        key_file = installation.settings.duewell_home / "secret.key"
+    with open_command_app() as app:
+        made = write_backup(app.engine, file, at=app.now())
+        key_file = app.settings.duewell_home / "secret.key"
     if as_json:
-        put_json({"id": made.id, "file": str(file), "made_at": made.made_at})
+        echo_json({"id": made.id, "file": str(file), "created_at": made.created_at})
     else:
-        put(f"{file} holds everything of {moment(made.made_at)}.")
-    say(f"Its tokens can be opened only with the key of this installation ({key_file}): keep that too, and elsewhere.")
+        echo(f"{file} holds everything of {format_datetime(made.created_at)}.")
+    echo_err(
+        f"Its tokens can be opened only with the key of this installation ({key_file}): keep that too, and elsewhere."
+    )
 
 
 def restore(
@@ -102,43 +106,45 @@ def restore(
     from connector.backup import restore_backup
     from connector.installation import utc_now
     from connector.settings import load_settings
-    from policies.wording import moment
+    from policies.wording import format_datetime
 
     if not file.is_file():
         what = f"{file} is no file" if file.exists() else f"There is no file {file}"
         raise CommandError(f"{what}; name one that `duewell backup` wrote. Nothing was changed.")
     settings = load_settings()
     done = restore_backup(settings.duewell_database_url, file, at=utc_now())
-    of = f" of {moment(done.backup.made_at)}" if done.backup else ""
+    of = f" of {format_datetime(done.backup.created_at)}" if done.backup else ""
     if as_json:
-        kept = str(done.kept_aside) if done.kept_aside else None
+        kept = str(done.replaced_file) if done.replaced_file else None
         known = done.backup.id if done.backup else None
-        put_json({"id": known, "file": str(file), "kept_aside": kept, "closed_again": done.closed_again})
+        echo_json({"id": known, "file": str(file), "previous_database": kept, "access_revoked": done.access_revoked})
     else:
-        put(
+        echo(
             f"{file}{of} is in place."
-            + (f" What was there before is kept as {done.kept_aside}." if done.kept_aside else "")
+            + (f" What was there before is kept as {done.replaced_file}." if done.replaced_file else "")
         )
-    _erase_again(done.kept_aside)
-    say("Companies that were live are in mode approve now: what left since the copy was made is not known to it.")
-    say("If a company has to be connected again, it says so at: duewell run")
-    say("Everybody signs in again.")
-    if done.closed_again:
-        say("Who was disabled and what was revoked since is so here, too. Users and tokens made since are not known.")
+    _erase_again(done.replaced_file)
+    echo_err("Companies that were live are in mode approve now: what left since the copy was made is not known to it.")
+    echo_err("If a company has to be connected again, it says so at: duewell run")
+    echo_err("Everybody signs in again.")
+    if done.access_revoked:
+        echo_err(
+            "Who was disabled and what was revoked since is so here, too. Users and tokens made since are not known."
+        )
     else:
-        say("Users and API tokens are as they were then: end again what was ended since (duewell users, tokens).")
+        echo_err("Users and API tokens are as they were then: end again what was ended since (duewell users, tokens).")
 
 
-def _erase_again(former: Path | None) -> None:
+def _erase_again(previous_database: Path | None) -> None:
     """Erase anew the customers that were erased after the backup was made."""
-    from connector.privacy.carried import carry_over, erased_in
+    from connector.privacy.carried import read_erased_customers, reapply_erasures
 
-    known = erased_in(former)
+    known = read_erased_customers(previous_database)
     if not known:
         return
-    with opened() as installation:
-        carried = carry_over(installation, known)
+    with open_command_app() as app:
+        carried = reapply_erasures(app, known)
     if carried.erased:
-        say(f"Erased since that backup was made, and now again: {', '.join(carried.erased)}.")
-    for customer in carried.left:
-        say(f"To be erased again, after the next run: duewell customers erase {customer}")
+        echo_err(f"Erased since that backup was made, and now again: {', '.join(carried.erased)}.")
+    for customer in carried.pending:
+        echo_err(f"To be erased again, after the next run: duewell customers erase {customer}")

@@ -6,9 +6,21 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from connector.commands.terminal import clean
+from connector.commands.terminal import strip_control_characters
 
-_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the wide signs count too
+_FORMULA_PREFIXES = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "\uff1d",
+    "\uff0b",
+    "\uff0d",
+    "\uff20",
+)  # the wide signs count too
 
 
 def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
@@ -16,13 +28,13 @@ def csv_lines(rows: Iterable[Sequence[object]]) -> Iterator[str]:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\r\n")
     for row in rows:
-        writer.writerow([cell(value) for value in row])
+        writer.writerow([format_cell(value) for value in row])
         yield buffer.getvalue()
         buffer.seek(0)
         buffer.truncate()
 
 
-def cell(value: object) -> str:
+def format_cell(value: object) -> str:
     """Make a value a text that no spreadsheet takes for a formula; numbers of ours stay numbers."""
-    text = "" if value is None else clean(str(value))
-    return f"'{text}" if isinstance(value, str) and text.lstrip(" ").startswith(_FORMULAS) else text
+    text = "" if value is None else strip_control_characters(str(value))
+    return f"'{text}" if isinstance(value, str) and text.lstrip(" ").startswith(_FORMULA_PREFIXES) else text

@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from connector.commands.given import WithinOption, named, one_of, read_document
+from connector.commands.given import ConnectionOption, document_errors, parse_choice, read_document
 from connector.commands.terminal import (
     JsonOption,
     ListGroup,
-    group,
-    opened,
-    put,
-    put_json,
-    put_list,
-    who,
-    within,
+    build_group,
+    echo,
+    echo_json,
+    echo_list,
+    find_connection_id,
+    open_command_app,
+    os_user,
 )
 
 if TYPE_CHECKING:
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document of words; - reads stdin.")]
 StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="Whose mail: past_due, second_notice …")]
 LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es; default: every language.")]
-_NO_MAIL = "makes no good mail"
-templates = group(ListGroup, "The words of mails: the shipped ones, and your own.")
+_INVALID_TEMPLATE = "makes no good mail"
+templates = build_group(ListGroup, "The words of mails: the shipped ones, and your own.")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these commands."""
-    app.add_typer(templates, name="templates")
+    parent.add_typer(templates, name="templates")
 
 
 @templates.command("list")
@@ -40,16 +40,16 @@ def list_templates(as_json: JsonOption = False) -> None:
     """List the mails there are, and whose words each uses."""
     from connector.database import reading
     from connector.letters import mail_words
-    from connector.letters.mails import MAILED
+    from connector.letters.mails import EMAIL_STEPS
 
-    with opened() as installation, reading(installation.engine) as session:
-        own = mail_words.listing(session)
+    with open_command_app() as app, reading(app.engine) as session:
+        own = mail_words.list_templates(session)
         rows = [
             {
                 "id": f"{row.connection_id or ''}:{row.step}:{row.language}",
                 "step": row.step,
-                "words": "own",
-                "language": row.language or "every",
+                "text": "custom",
+                "language": row.language or "all",
                 "connection": row.connection_id,
                 "set_by": row.set_by,
                 "set_at": row.set_at,
@@ -58,18 +58,18 @@ def list_templates(as_json: JsonOption = False) -> None:
         ]
     named = {row.step for row in own}
     rows += [
-        {"id": f":{step}:", "step": step.value, "words": "shipped", "language": "every", "connection": None}
-        for step in MAILED
+        {"id": f":{step}:", "step": step.value, "text": "default", "language": "all", "connection": None}
+        for step in EMAIL_STEPS
         if step.value not in named
     ]
-    columns = {"step": "STEP", "words": "WORDS", "language": "LANGUAGE", "connection": "BOOKS", "set_by": "SET BY"}
-    put_list(rows, columns, "There are no mails.", as_json=as_json)
+    columns = {"step": "STEP", "text": "WORDS", "language": "LANGUAGE", "connection": "BOOKS", "set_by": "SET BY"}
+    echo_list(rows, columns, "There are no mails.", as_json=as_json)
 
 
 @templates.command("show")
 def show_template(
     step: StepArgument,
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     language: LanguageOption = "en",
     tone: Annotated[str, typer.Option(help="gentle, standard or firm.")] = "standard",
     as_json: JsonOption = False,
@@ -78,17 +78,17 @@ def show_template(
     from connector.database import reading
     from connector.letters import mail_words
 
-    wanted = _step(step)
-    _how(language, tone)
-    with opened() as installation:
-        inside = within(installation, connection)
-        with reading(installation.engine) as session:
-            own = mail_words.own(session, inside, wanted, language)
-    document = mail_words.written(own) if own else mail_words.shipped(wanted, language, tone)
+    wanted = _parse_step(step)
+    _check_language_and_tone(language, tone)
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            own = mail_words.find_custom_lines(session, inside, wanted, language)
+    document = mail_words.format_document(own) if own else mail_words.default_document(wanted, language, tone)
     if as_json:
-        put_json({"id": step, "words": "own" if own else "shipped", "document": document})
+        echo_json({"id": step, "text": "custom" if own else "default", "document": document})
     else:
-        put(document)
+        echo(document)
 
 
 @templates.command("check")
@@ -100,43 +100,43 @@ def check_template(
     """Check a document: it must make a mail about one invoice and about many."""
     from connector.letters import mail_words
 
-    wanted = _step(step)
-    with named(file, mail_words.TemplateError, _NO_MAIL):
-        mail_words.check(read_document(file), wanted)
+    wanted = _parse_step(step)
+    with document_errors(file, mail_words.TemplateError, _INVALID_TEMPLATE):
+        mail_words.check_document(read_document(file), wanted)
     if as_json:
-        put_json({"id": str(file), "ok": True})
+        echo_json({"id": str(file), "ok": True})
     else:
-        put(f"{file} makes a good {step} mail.")
+        echo(f"{file} makes a good {step} mail.")
 
 
 @templates.command("set")
 def set_template(
     step: StepArgument,
     file: FileArgument,
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     language: LanguageOption = "",
     as_json: JsonOption = False,
 ) -> None:
     """Use your own words for a mail from now on; they are checked first."""
     from connector.letters.mail_words import TemplateError
 
-    with named(file, TemplateError, _NO_MAIL):
-        _set(step, read_document(file), connection, language, as_json=as_json)
+    with document_errors(file, TemplateError, _INVALID_TEMPLATE):
+        _set_template(step, read_document(file), connection, language, as_json=as_json)
 
 
 @templates.command("reset")
 def reset_template(
-    step: StepArgument, connection: WithinOption = None, language: LanguageOption = "", as_json: JsonOption = False
+    step: StepArgument, connection: ConnectionOption = None, language: LanguageOption = "", as_json: JsonOption = False
 ) -> None:
     """Use the shipped words again."""
-    _set(step, "", connection, language, as_json=as_json)
+    _set_template(step, "", connection, language, as_json=as_json)
 
 
 @templates.command("preview")
 def preview_template(
     step: StepArgument,
     invoice: Annotated[str, typer.Option(metavar="N", help="The number of an invoice in the mirror.")],
-    connection: WithinOption = None,
+    connection: ConnectionOption = None,
     file: Annotated[Path | None, typer.Option(help="With the words of this document, not set yet.")] = None,
     language: Annotated[str, typer.Option(help="In this language, not the customer's own.")] = "",
     tone: Annotated[str, typer.Option(help="In this tone, not the policy's.")] = "",
@@ -144,58 +144,58 @@ def preview_template(
     as_json: JsonOption = False,
 ) -> None:
     """Show a mail with the figures of a real invoice; nothing is sent."""
-    from connector.letters.mail_preview import as_text, preview
+    from connector.letters.mail_preview import format_email, preview_email
     from connector.letters.mail_words import TemplateError
 
-    wanted, document = _step(step), read_document(file) if file else ""
-    _how(language, tone)
-    with named(file, TemplateError, _NO_MAIL), opened() as installation:
-        inside = within(installation, connection)
+    wanted, document = _parse_step(step), read_document(file) if file else ""
+    _check_language_and_tone(language, tone)
+    with document_errors(file, TemplateError, _INVALID_TEMPLATE), open_command_app() as app:
+        inside = find_connection_id(app, connection)
         how = {"document": document, "language": language, "tone": tone}
-        mail = preview(installation, wanted, invoice, connection_id=inside, **how)
+        mail = preview_email(app, wanted, invoice, connection_id=inside, **how)
     if as_json:
-        put_json(
+        echo_json(
             {"id": invoice, "step": step, "to": mail.to, "subject": mail.subject, "text": mail.text, "html": mail.html}
         )
     else:
-        put(mail.html if html else as_text(mail))
+        echo(mail.html if html else format_email(mail))
 
 
-def _set(step: str, document: str, connection: str | None, language: str, *, as_json: bool) -> None:
+def _set_template(step: str, document: str, connection: str | None, language: str, *, as_json: bool) -> None:
     from connector.database import writing
     from connector.letters import mail_words
 
-    wanted = _step(step)
-    _how(language)
-    with opened() as installation:
-        inside = within(installation, connection)
-        with writing(installation.engine) as session:
-            mail_words.set_words(
+    wanted = _parse_step(step)
+    _check_language_and_tone(language)
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with writing(app.engine) as session:
+            mail_words.save_template(
                 session,
                 document,
                 step=wanted,
                 language=language,
                 connection_id=inside,
-                by=who(),
-                at=installation.now(),
+                by=os_user(),
+                at=app.now(),
             )
     if as_json:
-        put_json({"id": step, "words": "own" if document else "shipped", "language": language or "every"})
+        echo_json({"id": step, "text": "custom" if document else "default", "language": language or "all"})
     else:
-        put(f"{step}: {'your words' if document else 'the shipped words'} from now on.")
+        echo(f"{step}: {'your words' if document else 'the shipped words'} from now on.")
 
 
-def _step(text: str) -> Step:
-    from connector.letters.mails import MAILED
+def _parse_step(text: str) -> Step:
+    from connector.letters.mails import EMAIL_STEPS
     from policies.receivables import Step
 
-    return Step(one_of(text.strip().lower().replace("-", "_"), [each.value for each in MAILED], "mail"))
+    return Step(parse_choice(text.strip().lower().replace("-", "_"), [each.value for each in EMAIL_STEPS], "mail"))
 
 
-def _how(language: str, tone: str = "") -> None:
+def _check_language_and_tone(language: str, tone: str = "") -> None:
     """Refuse a language or a tone in which there are no words; the shipped ones would be shown for them unasked."""
     from connector.letters.languages import LANGUAGES
     from connector.letters.mails import TONES
 
-    one_of(language, ("", *LANGUAGES), "language")
-    one_of(tone, ("", *TONES), "tone")
+    parse_choice(language, ("", *LANGUAGES), "language")
+    parse_choice(tone, ("", *TONES), "tone")

@@ -22,11 +22,11 @@ from typer.exceptions import TyperException
 if TYPE_CHECKING:
     from sqlmodel import Session
 
-    from connector.installation import Installation
+    from connector.installation import AppContext
     from connector.tables import Connection
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
-_LOG_LINE = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
@@ -34,40 +34,40 @@ class CommandError(Exception):
     """A command that could not do what it was asked; ``str()`` says what happened and what to do."""
 
 
-def say(text: str) -> None:
+def echo_err(text: str) -> None:
     """Say something to the person, on stderr."""
-    print(f"{clean(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
+    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
 
 
-def put(text: str) -> None:
+def echo(text: str) -> None:
     """Put data on stdout."""
-    print(clean(text), flush=True)  # noqa: T201
+    print(strip_control_characters(text), flush=True)  # noqa: T201
 
 
-def put_json(document: object) -> None:
+def echo_json(document: object) -> None:
     """Put one JSON document on stdout."""
-    print(json.dumps(document, default=plain, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
+    print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
 
 
-def put_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
     """Put rows on stdout under headings; ``columns`` maps the key of a row to its heading."""
-    lines = [list(columns.values()), *([_cell(row.get(key)) for key in columns] for row in rows)]
+    lines = [list(columns.values()), *([_format_cell(row.get(key)) for key in columns] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
-        put("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def put_list(rows: list[dict[str, Any]], columns: dict[str, str], nothing: str, *, as_json: bool) -> None:
+def echo_list(rows: list[dict[str, Any]], columns: dict[str, str], empty_message: str, *, as_json: bool) -> None:
     """Put a list on stdout, as JSON or as a table; an empty table is said in words, on stderr."""
     if as_json:
-        put_json(rows)
+        echo_json(rows)
     elif rows:
-        put_table(rows, columns)
+        echo_table(rows, columns)
     else:
-        say(nothing)
+        echo_err(empty_message)
 
 
-def clean(text: str) -> str:
+def strip_control_characters(text: str) -> str:
     """Take out what could move the cursor or turn the writing direction: names come from other people's books."""
     return "".join(
         letter
@@ -77,20 +77,20 @@ def clean(text: str) -> str:
 
 
 @contextmanager
-def opened() -> Iterator[Installation]:
+def open_command_app() -> Iterator[AppContext]:
     """Open the installation for one command."""
-    from connector.installation import open_installation
+    from connector.installation import open_app
     from connector.settings import load_settings
 
-    installation = open_installation(load_settings())
-    _log_to_file(installation.settings.duewell_home)
+    app = open_app(load_settings())
+    _configure_file_log(app.settings.duewell_home)
     try:
-        yield installation
+        yield app
     finally:
-        installation.close()
+        app.close()
 
 
-def who() -> str:
+def os_user() -> str:
     """Name the person at the terminal, for the log."""
     try:
         return getpass.getuser()
@@ -98,34 +98,34 @@ def who() -> str:
         return "somebody at the terminal"
 
 
-def id_of(installation: Installation, name: str) -> int:
+def get_connection_id(app: AppContext, name: str) -> int:
     """Find the id of the connection a person named, by id or short name."""
     from connector.access.connections import find_connection
     from connector.database import reading
 
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         return find_connection(session, name).id or 0
 
 
-def within(installation: Installation, name: str | None) -> int | None:
+def find_connection_id(app: AppContext, name: str | None) -> int | None:
     """Find the id of the connection to stay within, None for all."""
-    return None if name is None else id_of(installation, name)
+    return None if name is None else get_connection_id(app, name)
 
 
-def unless_unconnected(installation: Installation, nothing: str) -> str:
+def empty_list_message(app: AppContext, message: str) -> str:
     """Say that there is nothing; where no company is connected yet, that this is why."""
-    from connector.access.connections import NONE_YET, listing
+    from connector.access.connections import NO_CONNECTIONS, list_connections
     from connector.database import reading
 
-    with reading(installation.engine) as session:
-        return nothing if listing(session) else NONE_YET
+    with reading(app.engine) as session:
+        return message if list_connections(session) else NO_CONNECTIONS
 
 
-def find_ids(session: Session, names: Sequence[str]) -> list[Connection]:
+def find_connections(session: Session, names: Sequence[str]) -> list[Connection]:
     """Find the connections named, or all that are not disconnected where none is."""
-    from connector.access.connections import connected, find_connection
+    from connector.access.connections import find_connection, list_connected
 
-    return [find_connection(session, name) for name in names] or connected(session)
+    return [find_connection(session, name) for name in names] or list_connected(session)
 
 
 class Group(TyperGroup):
@@ -164,7 +164,7 @@ class LogGroup(Group):
         return not args or (args[0] != "--help" and args[0] not in self.commands)
 
 
-class Root(Group):
+class RootGroup(Group):
     """The command itself: nothing that goes wrong below ends in a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -174,35 +174,35 @@ class Root(Group):
         except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
             raise
         except Exception as problem:
-            say(f"Error: {in_words(problem)}")
+            echo_err(f"Error: {format_error(problem)}")
             raise typer.Exit(1) from problem
 
 
-def group(kind: type[Group], text: str) -> typer.Typer:
+def build_group(kind: type[Group], text: str) -> typer.Typer:
     """Make a group of commands."""
     return typer.Typer(
         cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
 
 
-def log_to_stderr() -> None:
+def configure_stderr_log() -> None:
     """Send our own log to stderr, for the commands that stay."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter(_LOG_LINE))
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     logging.getLogger("duewell").setLevel(logging.INFO)
 
 
-def _log_to_file(home: Path) -> None:
+def _configure_file_log(home: Path) -> None:
     """Keep our own log in a file, for the commands that end: a person at the terminal is told in plain words."""
     from connector.access.private_files import private_folder
 
     handler = logging.FileHandler(private_folder(home / "logs") / "duewell.log", encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter(_LOG_LINE))
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])  # nothing where the log goes to stderr already
 
 
-def in_words(problem: Exception) -> str:
+def format_error(problem: Exception) -> str:
     """Say what went wrong; a fault of our own is kept in a file, not shown."""
     from sqlalchemy.exc import DBAPIError
 
@@ -212,10 +212,12 @@ def in_words(problem: Exception) -> str:
         return f"{problem.strerror or problem}" + (f": {problem.filename}" if problem.filename else "")
     if type(problem).__module__.partition(".")[0] in {"connector", "providers", "policies"} and str(problem):
         return str(problem)
-    return f"something in duewell itself broke ({type(problem).__name__}); the details are in {_keep(problem)}"
+    return (
+        f"something in duewell itself broke ({type(problem).__name__}); the details are in {_save_traceback(problem)}"
+    )
 
 
-def _keep(problem: Exception) -> Path:
+def _save_traceback(problem: Exception) -> Path:
     """Keep the traceback of a fault of ours in a file only its owner can read: it may hold names and sums."""
     from connector.access.private_files import private_folder
     from connector.settings import load_settings
@@ -228,15 +230,15 @@ def _keep(problem: Exception) -> Path:
     return path
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
-    return " ".join(clean(str(value)).split())
+    return " ".join(strip_control_characters(str(value)).split())
 
 
-def plain(value: object) -> object:
+def json_default(value: object) -> object:
     """Write what JSON does not know: days and instants as ISO 8601, all else as its text."""
     if isinstance(value, datetime | date):
         return value.isoformat()

@@ -6,27 +6,37 @@ from typing import Annotated, Any
 
 import typer
 
-from connector.commands.given import CompaniesOption, one_of
-from connector.commands.terminal import JsonOption, ListGroup, group, opened, put, put_json, put_list, say, who
+from connector.commands.given import CompaniesOption, parse_choice
+from connector.commands.terminal import (
+    JsonOption,
+    ListGroup,
+    build_group,
+    echo,
+    echo_err,
+    echo_json,
+    echo_list,
+    open_command_app,
+    os_user,
+)
 
 EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="The address he signs in with.")]
 RoleArgument = Annotated[str, typer.Argument(metavar="owner|bookkeeper|viewer", help="What he may do.")]
-users = group(ListGroup, "The people who use the web app.")
+users = build_group(ListGroup, "The people who use the web app.")
 
 
-def add_to(app: typer.Typer) -> None:
+def register(parent: typer.Typer) -> None:
     """Add these commands."""
-    app.add_typer(users, name="users")
+    parent.add_typer(users, name="users")
 
 
 @users.command("list")
 def list_users(as_json: JsonOption = False) -> None:
     """List the users."""
-    from connector.access.users import listing
+    from connector.access.users import list_user_accounts
     from connector.database import reading
 
-    with opened() as installation, reading(installation.engine) as session:
-        rows = listing(session)
+    with open_command_app() as app, reading(app.engine) as session:
+        rows = list_user_accounts(session)
     if not as_json:
         rows = [
             {
@@ -38,7 +48,7 @@ def list_users(as_json: JsonOption = False) -> None:
         ]
     columns = {"id": "ID", "email": "ADDRESS", "role": "ROLE", "companies": "COMPANIES", "state": "STATE"}
     columns["passkey"] = "PASSKEY"
-    put_list(rows, columns, "There is no user yet: `duewell serve` prints the link for the first.", as_json=as_json)
+    echo_list(rows, columns, "There is no user yet: `duewell serve` prints the link for the first.", as_json=as_json)
 
 
 @users.command()
@@ -50,17 +60,17 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Add a user; prints the link by which he chooses his password."""
-    from connector.access.sign_in import make_link
+    from connector.access.sign_in import create_link
     from connector.access.users import ROLES, add_user
     from connector.database import writing
 
-    one_of(role, ROLES, "role")
-    with opened() as installation, writing(installation.engine) as session:
-        at = installation.now()
-        user = add_user(session, email, role, name=name, companies=_ids(session, company), by=who(), at=at)
+    parse_choice(role, ROLES, "role")
+    with open_command_app() as app, writing(app.engine) as session:
+        at = app.now()
+        user = add_user(session, email, role, name=name, companies=_find_ids(session, company), by=os_user(), at=at)
         shown = {"id": user.id, "email": user.email, "role": user.role}
-        link = _address(installation, make_link(session, user, at))
-    _put_link(shown, link, as_json=as_json)
+        link = _welcome_url(app, create_link(session, user, at))
+    _print_link(shown, link, as_json=as_json)
 
 
 @users.command("role")
@@ -71,12 +81,12 @@ def role_(
     from connector.access.users import ROLES, change_role
     from connector.database import writing
 
-    one_of(role, ROLES, "role")
-    with opened() as installation, writing(installation.engine) as session:
-        ids = _ids(session, company)
-        user = change_role(session, email, role, companies=ids, by=who(), at=installation.now())
+    parse_choice(role, ROLES, "role")
+    with open_command_app() as app, writing(app.engine) as session:
+        ids = _find_ids(session, company)
+        user = change_role(session, email, role, companies=ids, by=os_user(), at=app.now())
         shown = {"id": user.id, "email": user.email, "role": user.role}
-    _put(shown, f"{shown['email']}: {shown['role']}", as_json=as_json)
+    _print(shown, f"{shown['email']}: {shown['role']}", as_json=as_json)
 
 
 @users.command()
@@ -85,10 +95,10 @@ def disable(email: EmailArgument, as_json: JsonOption = False) -> None:
     from connector.access.users import disable as do_disable
     from connector.database import writing
 
-    with opened() as installation, writing(installation.engine) as session:
-        user = do_disable(session, email, by=who(), at=installation.now())
+    with open_command_app() as app, writing(app.engine) as session:
+        user = do_disable(session, email, by=os_user(), at=app.now())
         shown = {"id": user.id, "email": user.email, "state": "disabled"}
-    _put(shown, f"{shown['email']}: disabled. Let him in again with: duewell users reset", as_json=as_json)
+    _print(shown, f"{shown['email']}: disabled. Let him in again with: duewell users reset", as_json=as_json)
 
 
 @users.command()
@@ -98,50 +108,50 @@ def reset(email: EmailArgument, as_json: JsonOption = False) -> None:
     from connector.access.users import find_user
     from connector.database import writing
 
-    with opened() as installation, writing(installation.engine) as session:
+    with open_command_app() as app, writing(app.engine) as session:
         user = find_user(session, email)
-        token = do_reset(session, user, by=who(), at=installation.now())
-        shown, link = {"id": user.id, "email": user.email}, _address(installation, token)
-    _put_link(shown, link, as_json=as_json)
+        token = do_reset(session, user, by=os_user(), at=app.now())
+        shown, link = {"id": user.id, "email": user.email}, _welcome_url(app, token)
+    _print_link(shown, link, as_json=as_json)
 
 
 @users.command()
 def passkeys(
-    demand: Annotated[str, typer.Argument(metavar="on|off", help="on: demanded of everybody; off: a choice.")] = "",
+    required: Annotated[str, typer.Argument(metavar="on|off", help="on: demanded of everybody; off: a choice.")] = "",
     as_json: JsonOption = False,
 ) -> None:
     """Demand a passkey of everybody, or leave it to each person again; says which it is."""
-    from connector.access.second_factor import demanded, switch
+    from connector.access.second_factor import get_requirement, set_required
     from connector.database import reading
 
-    one_of(demand, ("on", "off", ""), "choice")
-    with opened() as installation:
-        if demand:
-            switch(installation, on=demand == "on", by=who())
-        with reading(installation.engine) as session:
-            found = demanded(session)
+    parse_choice(required, ("on", "off", ""), "choice")
+    with open_command_app() as app:
+        if required:
+            set_required(app, required=required == "on", by=os_user())
+        with reading(app.engine) as session:
+            found = get_requirement(session)
     text = f"demanded of everybody, by {found.by}" if found else "each person chooses"
-    shown = {"demanded": found is not None, "by": found.by if found else None, "since": found.since if found else None}
-    _put(shown, f"Passkeys: {text}.", as_json=as_json)
+    shown = {"required": found is not None, "by": found.by if found else None, "since": found.since if found else None}
+    _print(shown, f"Passkeys: {text}.", as_json=as_json)
 
 
-def _ids(session: Any, names: list[str] | None) -> list[int] | None:
+def _find_ids(session: Any, names: list[str] | None) -> list[int] | None:
     from connector.access.connections import find_connection
 
     return None if not names else [find_connection(session, name).id or 0 for name in names]
 
 
-def _address(installation: Any, token: str) -> str:
-    return f"{installation.settings.duewell_base_url}/welcome/{token}"
+def _welcome_url(app: Any, token: str) -> str:
+    return f"{app.settings.duewell_base_url}/welcome/{token}"
 
 
-def _put_link(shown: dict[str, Any], link: str, *, as_json: bool) -> None:
-    _put({**shown, "link": link}, link, as_json=as_json)
-    say("The link is for this person alone; it works once, within a day.")
+def _print_link(shown: dict[str, Any], link: str, *, as_json: bool) -> None:
+    _print({**shown, "link": link}, link, as_json=as_json)
+    echo_err("The link is for this person alone; it works once, within a day.")
 
 
-def _put(shown: dict[str, Any], text: str, *, as_json: bool) -> None:
+def _print(shown: dict[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
-        put_json(shown)
+        echo_json(shown)
     else:
-        put(text)
+        echo(text)

@@ -14,65 +14,67 @@ from typing import NamedTuple
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector.installation import Installation
-from connector.settings import reached_by_customers
+from connector.installation import AppContext
+from connector.settings import is_publicly_reachable
 from connector.tables import Connection, ContactToken, CustomerRow
 
-STOP, REPLY, PAGE = "stop", "reply", "page"
-PAGE_LASTS = timedelta(days=120)  # longer than a chase by the shipped timetable
-_PAGE_LEFT_MIN = timedelta(days=60)  # with less to go, a mail carries a new one
-_BYTES = 20  # 32 letters and digits: safe in a mail address, where upper and lower case may be lost
-LENGTH = 32
+STOP, REPLY, PORTAL = "stop", "reply", "portal"
+PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than a chase by the shipped timetable
+_PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less to go, a mail carries a new one
+_TOKEN_BYTES = 20  # 32 letters and digits: safe in a mail address, where upper and lower case may be lost
+TOKEN_LENGTH = 32
 _MERGES_MAX = 10
 
 
-class Held(NamedTuple):
+class FoundToken(NamedTuple):
     """A token that is known, and whose it is; a customer that was merged away is the one he became."""
 
     row: ContactToken
     customer: CustomerRow
 
 
-def address(installation: Installation, path: str) -> str:
+def public_url(app: AppContext, path: str) -> str:
     """Give the address of a path as a mail may carry it; "" where customers cannot reach this installation."""
-    base = installation.settings.duewell_base_url
-    return f"{base}{path}" if reached_by_customers(base) else ""
+    base = app.settings.duewell_base_url
+    return f"{base}{path}" if is_publicly_reachable(base) else ""
 
 
-def token_for(installation: Installation, session: Session, connection_id: int, customer_id: str, purpose: str) -> str:
+def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: str) -> str:
     """Give the customer's token for stopping or replying, in the caller's transaction."""
-    token = _signed(installation, session, connection_id, f"{purpose}:", customer_id)
+    token = _sign_token(app, session, connection_id, f"{purpose}:", customer_id)
     if session.get(ContactToken, token) is None:
-        session.add(_row(installation, token, connection_id, customer_id, purpose))
+        session.add(_build_row(app, token, connection_id, customer_id, purpose))
     return token
 
 
-def page_token(installation: Installation, session: Session, connection_id: int, customer_id: str) -> ContactToken:
+def get_portal_token(app: AppContext, session: Session, connection_id: int, customer_id: str) -> ContactToken:
     """Give the token of the customer's own page: the one he has while it is good for long enough, else a new one."""
-    known, now = page_tokens(session, connection_id, customer_id), installation.now()
+    known, now = list_portal_tokens(session, connection_id, customer_id), app.now()
     for row in known:
-        if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PAGE_LEFT_MIN:
+        if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PORTAL_LIFETIME_LEFT_MIN:
             return row
-    token = _signed(installation, session, connection_id, f"{PAGE}:{len(known) + 1}:", customer_id)
-    made = _row(installation, token, connection_id, customer_id, PAGE)
-    made.expires_at = now + PAGE_LASTS
+    token = _sign_token(app, session, connection_id, f"{PORTAL}:{len(known) + 1}:", customer_id)
+    made = _build_row(app, token, connection_id, customer_id, PORTAL)
+    made.expires_at = now + PORTAL_TOKEN_LIFETIME
     session.add(made)
     return made
 
 
-def page_tokens(session: Session, connection_id: int, customer_id: str) -> list[ContactToken]:
+def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -> list[ContactToken]:
     """List every token a customer ever had for his page, the newest first."""
     query = select(ContactToken).where(
         col(ContactToken.connection_id) == connection_id,
         col(ContactToken.customer_id) == customer_id,
-        col(ContactToken.purpose) == PAGE,
+        col(ContactToken.purpose) == PORTAL,
     )
-    return list(session.scalars(query.order_by(col(ContactToken.made_at).desc(), col(ContactToken.expires_at).desc())))
+    return list(
+        session.scalars(query.order_by(col(ContactToken.created_at).desc(), col(ContactToken.expires_at).desc()))
+    )
 
 
-def find(session: Session, token: str, purpose: str) -> Held | None:
+def find_token(session: Session, token: str, purpose: str) -> FoundToken | None:
     """Find whose token it is, also of one that is over. None for a stranger's guess."""
-    row = session.get(ContactToken, token.lower()) if len(token) == LENGTH and token.isascii() else None
+    row = session.get(ContactToken, token.lower()) if len(token) == TOKEN_LENGTH and token.isascii() else None
     if row is None or row.purpose != purpose:
         return None
     customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
@@ -80,26 +82,26 @@ def find(session: Session, token: str, purpose: str) -> Held | None:
         if customer is None or not customer.merged_into:
             break
         customer = session.get(CustomerRow, (row.connection_id, customer.merged_into))
-    return Held(row, customer) if customer is not None else None
+    return FoundToken(row, customer) if customer is not None else None
 
 
-def customer_of(session: Session, token: str, purpose: str) -> CustomerRow | None:
+def find_customer(session: Session, token: str, purpose: str) -> CustomerRow | None:
     """Find whose token for stopping or replying it is; None for a stranger's guess, and for a revoked one."""
-    held = find(session, token, purpose)
+    held = find_token(session, token, purpose)
     return held.customer if held is not None and held.row.revoked_at is None else None
 
 
-def _signed(installation: Installation, session: Session, connection_id: int, what: str, customer_id: str) -> str:
+def _sign_token(app: AppContext, session: Session, connection_id: int, subject: str, customer_id: str) -> str:
     connection = session.get_one(Connection, connection_id)
-    about = f"{what}{connection.provider}:{connection.external_id}:{customer_id}"
-    return base64.b32encode(installation.keyring.signature(about)[:_BYTES]).decode().lower()
+    about = f"{subject}{connection.provider}:{connection.external_id}:{customer_id}"
+    return base64.b32encode(app.keyring.signature(about)[:_TOKEN_BYTES]).decode().lower()
 
 
-def _row(installation: Installation, token: str, connection_id: int, customer_id: str, purpose: str) -> ContactToken:
+def _build_row(app: AppContext, token: str, connection_id: int, customer_id: str, purpose: str) -> ContactToken:
     return ContactToken(
         token=token,
         connection_id=connection_id,
         customer_id=customer_id,
         purpose=purpose,
-        made_at=installation.now(),
+        created_at=app.now(),
     )

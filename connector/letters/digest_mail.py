@@ -9,82 +9,91 @@ from typing import Any
 from sqlmodel import Session
 
 from connector import sync_log
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import digests, mail_layout, tongues
-from connector.letters.digest_lines import Lines
-from connector.letters.languages import ordinary_spaces
+from connector.letters.digest_lines import DigestText
+from connector.letters.languages import replace_nbsp
 from connector.letters.mails import message_id
-from connector.letters.plain_text import one_line, web_link
-from connector.letters.stop_mail import stop_mail_link
+from connector.letters.plain_text import one_line, safe_link
+from connector.letters.stop_mail import email_stop_link
 from connector.mirror.places import today_in
 from connector.tables import Connection, OutboxEntry
-from providers.mailer import Mail
+from providers.mailer import Email
 
-SHOWN_MAX = 25  # lines of one part; the rest is a number
-HEAD_SHOWN = 32  # characters of the log's newest hash: more than anybody can forge
+SECTION_LINES_MAX = 25  # lines of one part; the rest is a number
+LOG_HEAD_LENGTH = 32  # characters of the log's newest hash: more than anybody can forge
 
 
-def compose(installation: Installation, session: Session, connection: Connection, entry: OutboxEntry) -> Mail | None:
+def compose(app: AppContext, session: Session, connection: Connection, entry: OutboxEntry) -> Email | None:
     """Write the digest of its reader, as things stand now; None where nothing is left to say."""
     [reader] = entry.payload["to"]
-    today = today_in(connection.time_zone, installation.now())
-    readers = digests.readers_of(session, connection, installation.settings)
-    lines = Lines(session, connection, tongues.of_people(session, connection), today)
+    today = today_in(connection.time_zone, app.now())
+    readers = digests.load_recipients(session, connection, app.settings)
+    lines = DigestText(session, connection, tongues.company_language(session, connection), today)
     leaving = [
-        each for each in digests.unsent_mails(session, connection, today) if reader in readers.of(each.customer_id)
+        each
+        for each in digests.list_unsent_emails(session, connection, today)
+        if reader in readers.for_customer(each.customer_id)
     ]
-    left = [each for each in digests.left_since(session, connection, today) if reader in readers.of(each.customer_id)]
-    waits = _waits(session, connection, readers, reader, today, lines)
-    late = [lines.late(item) for item in entry.payload["items"]]
+    left = [
+        each
+        for each in digests.list_recently_sent(session, connection, today)
+        if reader in readers.for_customer(each.customer_id)
+    ]
+    waits = _attention_lines(session, connection, readers, reader, today, lines)
+    late = [lines.overdue_customer(item) for item in entry.payload["items"]]
     if not (leaving or left or waits or late):
         return None
-    counts = {"leave": len(leaving), "went": len(left), "wait": len(waits), "late": len(late)}
-    summary = ", ".join(lines.say(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
+    counts = {"to_send": len(leaving), "sent": len(left), "to_review": len(waits), "overdue": len(late)}
+    summary = ", ".join(lines.render(f"summary_{name}", count=str(count)) for name, count in counts.items() if count)
     filled = {
         "language": lines.language.code,
-        "labels": {"invoice": lines.say("customer"), "open": lines.say("owed")},
-        "hello": lines.say("hello"),
+        "labels": {"invoice": lines.render("customer"), "amount_due": lines.render("amount")},
+        "greeting": lines.render("greeting"),
         "subject": f"{one_line(connection.name)}: {summary}",
-        "heading": lines.say("heading"),
+        "heading": lines.render("heading"),
         "preview": summary,
-        "opening": _part(lines, "late", late) + ([lines.say("leave")] if leaving else []),
-        "rows": [_row(installation, each, reader, lines) for each in leaving[:SHOWN_MAX]],
-        "notes": _more(lines, len(leaving)) + _part(lines, "went", [lines.went(each) for each in left]),
-        "closing": [*_part(lines, "wait", waits), lines.say("closing")],
-        "footer": [lines.say("footer"), lines.say("seal", head=sync_log.head(session)[:HEAD_SHOWN])],
+        "opening": _section(lines, "overdue", late) + ([lines.render("to_send")] if leaving else []),
+        "rows": [_email_row(app, each, reader, lines) for each in leaving[:SECTION_LINES_MAX]],
+        "notes": _more_line(lines, len(leaving)) + _section(lines, "sent", [lines.sent_email(each) for each in left]),
+        "closing": [*_section(lines, "to_review", waits), lines.render("closing")],
+        "footer": [
+            lines.render("footer"),
+            lines.render("log_head", head=sync_log.newest_hash(session)[:LOG_HEAD_LENGTH]),
+        ],
     }
-    return owner_mail(installation, connection, entry, reader, filled)
+    return build_owner_email(app, connection, entry, reader, filled)
 
 
-def owner_mail(
-    installation: Installation, connection: Connection, entry: OutboxEntry, reader: str, filled: dict[str, Any]
-) -> Mail:
+def build_owner_email(
+    app: AppContext, connection: Connection, entry: OutboxEntry, recipient: str, values: dict[str, Any]
+) -> Email:
     """Put what an internal mail says into its layout; ``filled`` has the layout's fields."""
-    settings, company = installation.settings, one_line(connection.name)
+    settings, company = app.settings, one_line(connection.name)
     whole = {
-        "sums": [],
+        "totals": [],
         "button": "",
         "ways_to_pay": "",
-        "bye": "duewell",
+        "sign_off": "duewell",
         "stop": "",
         "page": "",
-        "page_link": "",
+        "portal_link": "",
         "stop_link": "",
         "sender": company,
         "company": company,
-        **filled,
+        **values,
     }
-    return Mail(
+    return Email(
         key=entry.key,
         attempt=entry.attempts + 1,
-        to=(reader,),
+        to=(recipient,),
         to_name="",
         sender=settings.mail_from,
         sender_name="duewell",
         reply_to=settings.mail_from,
-        subject=one_line(filled["subject"], 150),
-        text=ordinary_spaces(mail_layout.page("layout.txt", whole)),
-        html=mail_layout.page("layout.html", whole),
+        subject=one_line(values["subject"], 150),
+        text=replace_nbsp(mail_layout.render_layout("layout.txt", whole)),
+        html=mail_layout.render_layout("layout.html", whole),
         category="owner",
         headers=(
             ("Message-ID", message_id(entry.key, settings.mail_from.rpartition("@")[2])),
@@ -93,34 +102,41 @@ def owner_mail(
     )
 
 
-def _row(installation: Installation, entry: OutboxEntry, reader: str, lines: Lines) -> dict[str, Any]:
-    name, owed, step = lines.customer(entry.customer_id), lines.sum(entry), lines.step(entry)
-    waits = f", {lines.say('unapproved')}" if entry.state == "waiting" else ""
+def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, text: DigestText) -> dict[str, Any]:
+    name, owed, step = text.customer_name(entry.customer_id), text.total(entry), text.step_and_invoices(entry)
+    waits = f", {text.render('awaiting_approval')}" if entry.state == "waiting" else ""
     return {
         "number": name,
         "due": owed,
-        "part": "",
-        "lines": [{"text": f"{step}{waits}", "look": "aside"}],
+        "of_total": "",
+        "details": [{"text": f"{step}{waits}", "style": "muted"}],
         "sentence": f"{name}, {owed}: {step}{waits}",
-        "link": web_link(stop_mail_link(installation, entry.key, reader)),
-        "pay": lines.say("stop", customer=name),
+        "link": safe_link(email_stop_link(app, entry.key, recipient)),
+        "pay_label": text.render("stop", customer=name),
     }
 
 
-def _waits(
-    session: Session, connection: Connection, readers: digests.Readers, reader: str, today: date, lines: Lines
+def _attention_lines(
+    session: Session,
+    connection: Connection,
+    recipients: digests.Recipients,
+    recipient: str,
+    today: date,
+    text: DigestText,
 ) -> list[str]:
-    entries = digests.waiting_entries(session, connection)
-    said = [lines.waiting(each) for each in entries if readers.of(each.customer_id)[:1] == (reader,)]
-    tasks = digests.waiting_tasks(session, connection, today)
-    return said + [lines.task(each) for each in tasks if reader in readers.of_task(each)]
+    entries = digests.list_entries_to_review(session, connection)
+    said = [
+        text.pending_entry(each) for each in entries if recipients.for_customer(each.customer_id)[:1] == (recipient,)
+    ]
+    tasks = digests.list_due_tasks(session, connection, today)
+    return said + [text.task_line(each) for each in tasks if recipient in recipients.for_task(each)]
 
 
-def _part(lines: Lines, name: str, said: Sequence[str]) -> list[str]:
+def _section(text: DigestText, name: str, items: Sequence[str]) -> list[str]:
     """Give the paragraphs of a part, its heading first; none where there is nothing."""
-    shown = [f"– {one_line(each, 400)}" for each in said[:SHOWN_MAX]]
-    return [lines.say(name), *shown, *_more(lines, len(said))] if said else []
+    shown = [f"– {one_line(each, 400)}" for each in items[:SECTION_LINES_MAX]]
+    return [text.render(name), *shown, *_more_line(text, len(items))] if items else []
 
 
-def _more(lines: Lines, count: int) -> list[str]:
-    return [f"– {lines.say('more', count=str(count - SHOWN_MAX))}"] if count > SHOWN_MAX else []
+def _more_line(text: DigestText, count: int) -> list[str]:
+    return [f"– {text.render('more', count=str(count - SECTION_LINES_MAX))}"] if count > SECTION_LINES_MAX else []

@@ -18,97 +18,102 @@ from sqlmodel import Session, col
 from connector import outbox, policies_store
 from connector.access import team
 from connector.effects import Draft, short_key
-from connector.hour import Hour
+from connector.hour import RunContext
 from connector.mirror.places import HolidayCalendar
 from connector.settings import Settings
 from connector.tables import Connection, OutboxEntry, Task
-from policies.calendar import closed_why, opening
-from policies.decisions import TellOwner
-from policies.parts import Window
+from policies.calendar import closed_reason, find_send_slot
+from policies.decisions import NotifyOwner
+from policies.parts import SendWindow
 from policies.receivables import Step
 
 KIND = "owner_mail"
-MAILED = ("done", "doubt", "calling")
+SENT_STATES = ("done", "doubt", "calling")
 _DAYS_BACK_MAX = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Readers:
+class Recipients:
     """Who reads about whom: mail addresses, the owner of a customer first, then his sales rep."""
 
     team: team.Team
-    default: str
+    default_recipient: str
 
-    def of(self, customer_id: str) -> tuple[str, ...]:
+    def for_customer(self, customer_id: str) -> tuple[str, ...]:
         """Give the readers of a customer."""
-        owner = _address(self.team.owner_of(customer_id)) or self.default
-        rep = _address(self.team.sales_reps.get(customer_id, ""))
+        owner = _address_of(self.team.owner_of(customer_id)) or self.default_recipient
+        rep = _address_of(self.team.sales_reps.get(customer_id, ""))
         return tuple(dict.fromkeys(each for each in (owner, rep) if each))
 
-    def of_task(self, task: Task) -> tuple[str, ...]:
+    def for_task(self, task: Task) -> tuple[str, ...]:
         """Give who is to do a task: the one it was given to, else the owner of its customer."""
-        given = _address(task.owner)
-        return (given,) if given else self.of(task.customer_id)[:1]
+        given = _address_of(task.owner)
+        return (given,) if given else self.for_customer(task.customer_id)[:1]
 
 
-def readers_of(session: Session, connection: Connection, settings: Settings) -> Readers:
+def load_recipients(session: Session, connection: Connection, settings: Settings) -> Recipients:
     """Read who reads about whom in a company; who has no owner is the sender's."""
-    return Readers(team.team_of(session, connection), settings.mail_reply_to or settings.mail_from)
+    return Recipients(team.load_team(session, connection), settings.mail_reply_to or settings.mail_from)
 
 
 def plan(
-    hour: Hour, session: Session, connection: Connection, drafts: Sequence[Draft], told: Sequence[TellOwner], names: Any
+    ctx: RunContext,
+    session: Session,
+    connection: Connection,
+    drafts: Sequence[Draft],
+    notifications: Sequence[NotifyOwner],
+    names: Any,
 ) -> list[Draft]:
     """Draft today's digests; while a company is only observed, there is nothing but what its owner is to be told."""
-    readers = readers_of(session, connection, hour.installation.settings)
-    today, window = hour.today(connection), _window(session, connection)
+    readers = load_recipients(session, connection, ctx.app.settings)
+    today, window = ctx.today(connection), _digest_window(session, connection)
     calendar, here = HolidayCalendar(), ZoneInfo(connection.time_zone)
-    opens = opening(hour.now(), here, connection.country, window, calendar)
+    opens = find_send_slot(ctx.now(), here, connection.country, window, calendar)
     if opens.at is not None and opens.at.astimezone(here).date() != today:
         return []
-    news = {reader for action in told for reader in readers.of(action.customer_id)}
+    news = {reader for action in notifications for reader in readers.for_customer(action.customer_id)}
     if connection.mode != "observe":
-        leaving = [
-            draft for draft in drafts if draft.kind == "mail" and leaves_today(draft.leaves_from_at, today, here)
-        ]
-        news |= {reader for draft in leaving for reader in readers.of(draft.customer_id)}
-        news |= set(_mailed(session, connection, readers, today)) | set(_waiting(session, connection, readers, today))
-    made = [_draft(hour.books, reader, readers, told, names, today) for reader in sorted(news)]
-    return [replace(draft, leaves_from_at=opens.at) for draft in made]
+        leaving = [draft for draft in drafts if draft.kind == "mail" and sends_today(draft.send_after, today, here)]
+        news |= {reader for draft in leaving for reader in readers.for_customer(draft.customer_id)}
+        news |= set(_recently_sent_recipients(session, connection, readers, today)) | set(
+            _review_recipients(session, connection, readers, today)
+        )
+    made = [_draft_digest(ctx.ledger_key, reader, readers, notifications, names, today) for reader in sorted(news)]
+    return [replace(draft, send_after=opens.at) for draft in made]
 
 
-def leaves_today(leaves_from_at: datetime | None, today: date, here: ZoneInfo) -> bool:
+def sends_today(send_after: datetime | None, today: date, zone: ZoneInfo) -> bool:
     """Tell whether what may leave from an instant on may leave today."""
-    return leaves_from_at is None or leaves_from_at.astimezone(here).date() <= today
+    return send_after is None or send_after.astimezone(zone).date() <= today
 
 
-def since(session: Session, connection: Connection, today: date) -> datetime:
+def last_business_day_start(session: Session, connection: Connection, today: date) -> datetime:
     """Give the beginning of the last business day before today: what left since then has not been told yet."""
-    window, calendar = _window(session, connection), HolidayCalendar()
+    window, calendar = _digest_window(session, connection), HolidayCalendar()
     before = [today - timedelta(days=back) for back in range(1, _DAYS_BACK_MAX)]
-    day = next((on for on in before if not closed_why(on, connection.country, window, calendar)), before[-1])
+    day = next((on for on in before if not closed_reason(on, connection.country, window, calendar)), before[-1])
     return datetime.combine(day, time(), ZoneInfo(connection.time_zone)).astimezone(UTC)
 
 
-def left_since(session: Session, connection: Connection, today: date) -> list[OutboxEntry]:
+def list_recently_sent(session: Session, connection: Connection, today: date) -> list[OutboxEntry]:
     """List the mails to customers that left since the last business day, and before today."""
     until = datetime.combine(today, time(), ZoneInfo(connection.time_zone)).astimezone(UTC)
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == connection.id,
         col(OutboxEntry.kind) == "mail",
-        col(OutboxEntry.state).in_(MAILED),
-        col(OutboxEntry.called_at) >= since(session, connection, today),
-        col(OutboxEntry.called_at) < until,
+        col(OutboxEntry.state).in_(SENT_STATES),
+        col(OutboxEntry.dispatched_at) >= last_business_day_start(session, connection, today),
+        col(OutboxEntry.dispatched_at) < until,
     )
-    return list(session.scalars(query.order_by(col(OutboxEntry.called_at))))
+    return list(session.scalars(query.order_by(col(OutboxEntry.dispatched_at))))
 
 
-def waiting_entries(session: Session, connection: Connection) -> list[OutboxEntry]:
+def list_entries_to_review(session: Session, connection: Connection) -> list[OutboxEntry]:
     """List what waits for an approval, and doubts."""
-    return _entries(session, connection, ("waiting", "doubt"), ("mail", "late_fee", "waive_fee"))
+    return _list_entries(session, connection, ("waiting", "doubt"), ("mail", "late_fee", "waive_fee"))
 
 
-def waiting_tasks(session: Session, connection: Connection, today: date) -> list[Task]:
+def list_due_tasks(session: Session, connection: Connection, today: date) -> list[Task]:
     """List the open tasks that are due."""
     query = select(Task).where(
         col(Task.connection_id) == connection.id, col(Task.state) == "open", col(Task.due_on) <= today
@@ -116,14 +121,14 @@ def waiting_tasks(session: Session, connection: Connection, today: date) -> list
     return list(session.scalars(query.order_by(col(Task.due_on), col(Task.id))))
 
 
-def unsent_mails(session: Session, connection: Connection, today: date) -> list[OutboxEntry]:
+def list_unsent_emails(session: Session, connection: Connection, today: date) -> list[OutboxEntry]:
     """List the mails to customers that leave, or may leave, today."""
     here = ZoneInfo(connection.time_zone)
-    found = _entries(session, connection, outbox.UNSENT, ("mail",))
-    return [entry for entry in found if leaves_today(entry.leaves_from_at, today, here)]
+    found = _list_entries(session, connection, outbox.UNSENT_STATES, ("mail",))
+    return [entry for entry in found if sends_today(entry.send_after, today, here)]
 
 
-def _entries(
+def _list_entries(
     session: Session, connection: Connection, states: Collection[str], kinds: Collection[str]
 ) -> list[OutboxEntry]:
     query = select(OutboxEntry).where(
@@ -134,51 +139,64 @@ def _entries(
     return list(session.scalars(query.order_by(col(OutboxEntry.id))))
 
 
-def _mailed(session: Session, connection: Connection, readers: Readers, today: date) -> Iterable[str]:
-    for entry in left_since(session, connection, today):
-        yield from readers.of(entry.customer_id)
+def _recently_sent_recipients(
+    session: Session, connection: Connection, recipients: Recipients, today: date
+) -> Iterable[str]:
+    for entry in list_recently_sent(session, connection, today):
+        yield from recipients.for_customer(entry.customer_id)
 
 
-def _waiting(session: Session, connection: Connection, readers: Readers, today: date) -> Iterable[str]:
-    for entry in waiting_entries(session, connection):
-        yield from readers.of(entry.customer_id)[:1]
-    for task in waiting_tasks(session, connection, today):
-        yield from readers.of_task(task)
+def _review_recipients(session: Session, connection: Connection, recipients: Recipients, today: date) -> Iterable[str]:
+    for entry in list_entries_to_review(session, connection):
+        yield from recipients.for_customer(entry.customer_id)[:1]
+    for task in list_due_tasks(session, connection, today):
+        yield from recipients.for_task(task)
 
 
-def _draft(books: str, reader: str, readers: Readers, told: Sequence[TellOwner], names: Any, today: date) -> Draft:
+def _draft_digest(
+    ledger_key: str,
+    recipient: str,
+    recipients: Recipients,
+    notifications: Sequence[NotifyOwner],
+    names: Any,
+    today: date,
+) -> Draft:
     """Draft one digest. The steps of what is told are taken by the owner's alone: his sales rep reads them as well."""
     items: list[dict[str, Any]] = []
-    for action in sorted(told, key=lambda action: (names[action.customer_id], action.currency)):
-        if reader in readers.of(action.customer_id):
-            owned = reader == readers.of(action.customer_id)[0]
-            taken = [[invoice, step.value] for invoice, step in action.taken] if owned else []
-            said = {"name": names[action.customer_id], "invoices": [invoice for invoice, _step in action.taken]}
-            items.append({"customer": action.customer_id, "taken": taken, **said})
-    ours = "" if reader == readers.default else f":{short_key(reader)}"
+    for action in sorted(notifications, key=lambda action: (names[action.customer_id], action.currency)):
+        if recipient in recipients.for_customer(action.customer_id):
+            owned = recipient == recipients.for_customer(action.customer_id)[0]
+            taken = [[invoice, step.value] for invoice, step in action.completed] if owned else []
+            said = {"name": names[action.customer_id], "invoices": [invoice for invoice, _step in action.completed]}
+            items.append({"customer": action.customer_id, "completed": taken, **said})
+    ours = "" if recipient == recipients.default_recipient else f":{short_key(recipient)}"
     return Draft(
-        key=f"{books}:owner_mail:{today.isoformat()}{ours}",
+        key=f"{ledger_key}:owner_mail:{today.isoformat()}{ours}",
         kind=KIND,
         customer_id="",
-        step=Step.TELL_OWNER.value,
-        why=_why(items, reader),
-        payload={"to": [reader], "items": items, "taken": [pair for item in items for pair in item["taken"]]},
+        step=Step.NOTIFY_OWNER.value,
+        reason=_draft_reason(items, recipient),
+        payload={
+            "to": [recipient],
+            "items": items,
+            "completed": [pair for item in items for pair in item["completed"]],
+        },
     )
 
 
-def _why(items: Sequence[dict[str, Any]], reader: str) -> str:
+def _draft_reason(items: Sequence[dict[str, Any]], recipient: str) -> str:
     if len(items) == 1:
         return f"{items[0]['name']} is late enough that the owner should know."
     if items:
         return f"{len(items)} customers are late enough that their owner should know."
-    return f"The digest of the day for {reader}."
+    return f"The digest of the day for {recipient}."
 
 
-def _window(session: Session, connection: Connection) -> Window:
+def _digest_window(session: Session, connection: Connection) -> SendWindow:
     """Take the policy's window, an hour earlier: who reads in the morning can still stop a mail."""
-    window = policies_store.current(session, connection.id)[0].window
+    window = policies_store.get_policy(session, connection.id)[0].send_window
     return replace(window, opens=window.opens.replace(hour=max(window.opens.hour - 1, 0)))
 
 
-def _address(person: str) -> str:
-    return team.address_of(person)[1] if person else ""
+def _address_of(person: str) -> str:
+    return team.split_mailbox(person)[1] if person else ""

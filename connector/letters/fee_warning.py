@@ -8,15 +8,15 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from connector.letters.mail_facts import FeeWarning
-from policies.deeds import Deeds
-from policies.fee_rules import MONTHLY, LateFees
+from policies.deeds import PastActions
+from policies.fee_rules import MONTHLY_KINDS, LateFees
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
-from policies.rules import WARNING_DAYS
+from policies.rules import MIN_WARNING_DAYS
 from policies.segments import segment_of, size_of
-from policies.timetable import RUNGS, starts_on
+from policies.timetable import DUNNING_LEVELS, starts_on
 
-_WARNING = frozenset({Step.BEFORE_DUE, Step.DUE_TODAY, *RUNGS, Step.PROMISE_BROKEN})
+_WARNING_STEPS = frozenset({Step.BEFORE_DUE, Step.DUE_TODAY, *DUNNING_LEVELS, Step.PROMISE_BROKEN})
 _KINDS = {"flat": "flat", "percent": "once", "percent_per_month": "per_month", "annual": "per_year"}
 
 
@@ -24,19 +24,19 @@ def fee_warning(
     policy: ReminderPolicy, statement: Statement, about: Sequence[Invoice], step: Step, today: date
 ) -> FeeWarning | None:
     """Warn only of a fee that can come: agreed on, and in the timetable of one of these invoices."""
-    if step not in _WARNING or not _agreed(policy.late_fees, statement, today):
+    if step not in _WARNING_STEPS or not _is_fee_agreed(policy.late_fees, statement, today):
         return None
-    days = {invoice.id: _possible_on(policy, statement, invoice, today) for invoice in about}
+    days = {invoice.id: _earliest_fee_on(policy, statement, invoice, today) for invoice in about}
     charged = [invoice for invoice in about if days[invoice.id] is not None]
     if not charged:
         return None
-    warning = _figures(policy.late_fees, statement, charged, today)
+    warning = _build_warning(policy.late_fees, statement, charged, today)
     coming = {on for on in days.values() if on is not None and on > today}
     known = len(set(days.values())) == len(coming) == 1
     return replace(warning, from_on=coming.pop()) if warning and known else warning
 
 
-def _agreed(fees: LateFees, statement: Statement, today: date) -> bool:
+def _is_fee_agreed(fees: LateFees, statement: Statement, today: date) -> bool:
     """Ask what the fee itself asks: switched on, not waived for this customer, agreed by now."""
     customer = statement.customer
     said = (fees.terms_agreed_on, customer.fees_agreed_on)
@@ -48,33 +48,35 @@ def _agreed(fees: LateFees, statement: Statement, today: date) -> bool:
     )
 
 
-def _possible_on(policy: ReminderPolicy, statement: Statement, invoice: Invoice, today: date) -> date | None:
+def _earliest_fee_on(policy: ReminderPolicy, statement: Statement, invoice: Invoice, today: date) -> date | None:
     """Find the first day on which the fee may come; None where none ever does."""
     segment = segment_of(statement.customer, policy.segments, today)
-    row = policy.rows[segment, size_of(invoice, policy.sizes)]
+    row = policy.schedules[segment, size_of(invoice, policy.sizes)]
     if row.late_fee is None or invoice.fee_of or invoice.ledger_fee:
         return None
-    deeds = Deeds.of(statement.deeds)
-    if deeds.fees.get(invoice.id) and policy.late_fees.kind not in MONTHLY:
+    past_actions = PastActions.from_actions(statement.past_actions)
+    if past_actions.fees.get(invoice.id) and policy.late_fees.kind not in MONTHLY_KINDS:
         return None  # what comes once has come
     late_from = max(row.late_fee, policy.late_fees.grace_days + 1)
-    warned_on = deeds.warned_on.get(invoice.id, today)
-    return max(starts_on(invoice) + timedelta(days=late_from), warned_on + timedelta(days=WARNING_DAYS))
+    warned_on = past_actions.warned_on.get(invoice.id, today)
+    return max(starts_on(invoice) + timedelta(days=late_from), warned_on + timedelta(days=MIN_WARNING_DAYS))
 
 
-def _figures(fees: LateFees, statement: Statement, charged: Sequence[Invoice], today: date) -> FeeWarning | None:
+def _build_warning(fees: LateFees, statement: Statement, charged: Sequence[Invoice], today: date) -> FeeWarning | None:
     currency, kind = statement.currency, _KINDS[fees.kind]
     if kind == "flat":
         amount = fees.amounts.get(currency)
         return FeeWarning(kind, amount) if amount else None
-    sums = {fees.compensation_of(invoice.total, currency) for invoice in charged} - {0}
-    days = [_day_of_rate(fees, invoice, today) for invoice in charged]
-    rate = max(fees.yearly_rate(on) for on in days) if kind == "per_year" else fees.rate
-    if any(fees.doubts(on, on, fixed=bool(sums)) for on in days):  # no customer reads a figure that nobody has checked
-        return FeeWarning("unsaid", Decimal(0))
-    return FeeWarning(kind, rate, fixed=tuple(sorted(sums))) if rate or sums else None
+    sums = {fees.compensation_for(invoice.total, currency) for invoice in charged} - {0}
+    days = [_rate_on(fees, invoice, today) for invoice in charged]
+    rate = max(fees.annual_rate_on(on) for on in days) if kind == "per_year" else fees.rate
+    if any(
+        fees.unverified_inputs(on, on, with_compensation=bool(sums)) for on in days
+    ):  # no customer reads a figure that nobody has checked
+        return FeeWarning("unspecified", Decimal(0))
+    return FeeWarning(kind, rate, fixed_amounts=tuple(sorted(sums))) if rate or sums else None
 
 
-def _day_of_rate(fees: LateFees, invoice: Invoice, today: date) -> date:
+def _rate_on(fees: LateFees, invoice: Invoice, today: date) -> date:
     """Give today, or the day on which the debt became late where its rate holds throughout."""
-    return starts_on(invoice) + timedelta(days=1) if fees.rate_of_first_day else today
+    return starts_on(invoice) + timedelta(days=1) if fees.rate_fixed_at_start else today

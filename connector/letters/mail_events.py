@@ -16,15 +16,15 @@ from sqlmodel import Session, col
 from connector import outbox
 from connector.access import bookkeeper
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import suppression
 from connector.letters.plain_text import one_line
 from connector.mirror.places import today_in
-from connector.outbox import StepTaken
-from connector.tables import Connection, CustomerRow, CustomerSetting, MailEvent, OutboxEntry
-from providers.sendgrid.webhook import FATES, Event
+from connector.outbox import StepAlreadyCompleted
+from connector.tables import Connection, CustomerRow, CustomerSetting, EmailEvent, OutboxEntry
+from providers.sendgrid.webhook import DELIVERY_EVENTS, DeliveryEvent
 
-_WORDS = {
+_FAILURE_TEXTS = {
     "blocked": "was turned away by its receiver",
     "bounce": "bounced",
     "dropped": "was not sent on by SendGrid",
@@ -32,118 +32,124 @@ _WORDS = {
     "unsubscribe": "was answered by unsubscribing from everything",
 }
 _KEY_MAX = 500
-_AT_ONCE = 5000  # so many ids fit into one query on both databases
+_BATCH_SIZE = 5000  # so many ids fit into one query on both databases
 
 
-def receive(installation: Installation, events: Iterable[Event]) -> int:
+def receive_events(app: AppContext, events: Iterable[DeliveryEvent]) -> int:
     """Take events in, in one commit; return how many of them are new.
 
     Most are copies of what is known: a batch of those is answered without waiting for anybody who writes.
     """
-    told: dict[str, Event] = {}
+    told: dict[str, DeliveryEvent] = {}
     for event in events:
         told.setdefault(event.id, event)
-    with reading(installation.engine) as session:
-        told = _new(session, told)
+    with reading(app.engine) as session:
+        told = _drop_known(session, told)
     if not told:
         return 0
-    with writing(installation.engine) as session:
-        told = _new(session, told)
+    with writing(app.engine) as session:
+        told = _drop_known(session, told)
         if not told:  # a copy that came at the same time was faster
             return 0
-        session.execute(insert(MailEvent), [_row(event, installation.now()) for event in told.values()])
-        entries = _entries(session, {event.key for event in told.values() if event.key})
+        session.execute(insert(EmailEvent), [_event_row(event, app.now()) for event in told.values()])
+        entries = _find_entries(session, {event.key for event in told.values() if event.key})
         for event in told.values():
-            _apply(installation, session, entries.get(event.key), event)
+            _apply_event(app, session, entries.get(event.key), event)
         return len(told)
 
 
-def proof_of(session: Session, key: str) -> str | None:
+def find_delivery_proof(session: Session, key: str) -> str | None:
     """Find the mail system's id of a mail that an event has told of: it left. None: nothing was told."""
-    found = session.scalars(select(MailEvent).where(col(MailEvent.key) == key).limit(1)).first()
+    found = session.scalars(select(EmailEvent).where(col(EmailEvent.key) == key).limit(1)).first()
     return None if found is None else found.reference or found.id
 
 
-def _new(session: Session, told: dict[str, Event]) -> dict[str, Event]:
+def _drop_known(session: Session, events: dict[str, DeliveryEvent]) -> dict[str, DeliveryEvent]:
     """Leave out what is known already."""
     known: set[str] = set()
-    for some in _chunks(told):
-        known.update(session.scalars(select(col(MailEvent.id)).where(col(MailEvent.id).in_(some))))
-    return {name: event for name, event in told.items() if name not in known}
+    for some in _batches(events):
+        known.update(session.scalars(select(col(EmailEvent.id)).where(col(EmailEvent.id).in_(some))))
+    return {name: event for name, event in events.items() if name not in known}
 
 
-def _entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEntry]:
+def _find_entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEntry]:
     found: dict[str, OutboxEntry] = {}
-    for some in _chunks(keys):
+    for some in _batches(keys):
         rows = session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(some)))
         found |= {row.key: row for row in rows}
     return found
 
 
-def _chunks(names: Collection[str]) -> Iterator[list[str]]:
+def _batches(names: Collection[str]) -> Iterator[list[str]]:
     every = sorted(names)
-    for start in range(0, len(every), _AT_ONCE):
-        yield every[start : start + _AT_ONCE]
+    for start in range(0, len(every), _BATCH_SIZE):
+        yield every[start : start + _BATCH_SIZE]
 
 
-def _row(event: Event, now: datetime) -> dict[str, Any]:
+def _event_row(event: DeliveryEvent, now: datetime) -> dict[str, Any]:
     return {
         "id": event.id,
         "key": event.key[:_KEY_MAX],
         "kind": event.kind,
         "address": event.address,
-        "reference": event.reference,
+        "reference": event.message_id,
         "at": event.at,
         "received_at": now,
     }
 
 
-def _apply(installation: Installation, session: Session, entry: OutboxEntry | None, event: Event) -> None:
+def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     if entry is not None:
-        _settle(installation, session, entry, event)
-        if not entry.delivery or FATES.index(event.kind) > FATES.index(entry.delivery):
-            entry.delivery = event.kind
-    if event.kind in _WORDS:
-        _tell(installation, session, entry, event)
+        _resolve_delivery(app, session, entry, event)
+        if not entry.delivery_status or DELIVERY_EVENTS.index(event.kind) > DELIVERY_EVENTS.index(
+            entry.delivery_status
+        ):
+            entry.delivery_status = event.kind
+    if event.kind in _FAILURE_TEXTS:
+        _report_failure(app, session, entry, event)
 
 
-def _settle(installation: Installation, session: Session, entry: OutboxEntry, event: Event) -> None:
+def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, event: DeliveryEvent) -> None:
     """Take the event as proof that the mail left. What is under way now is settled by its own run."""
-    reference, answer = event.reference or event.id, "an event of the mail system shows that it left"
+    reference, answer = event.message_id or event.id, "an event of the mail system shows that it left"
     if entry.state == "doubt":
-        outbox.mark_done(session, entry, at=installation.now(), reference=reference, answer=answer)
-    elif entry.state in outbox.UNSENT and entry.attempts:
+        outbox.mark_done(session, entry, at=app.now(), reference=reference, detail=answer)
+    elif entry.state in outbox.UNSENT_STATES and entry.attempts:
         zone = session.get_one(Connection, entry.connection_id).time_zone
         try:
             with session.begin_nested():
-                outbox.mark_calling(session, entry, at=event.at, on=today_in(zone, event.at))
-        except StepTaken:
+                outbox.mark_sending(session, entry, at=event.at, on=today_in(zone, event.at))
+        except StepAlreadyCompleted:
             return
-        outbox.mark_done(session, entry, at=installation.now(), reference=reference, answer=answer)
+        outbox.mark_done(session, entry, at=app.now(), reference=reference, detail=answer)
     else:
         return
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
     if customer is not None:
-        text = f"Settled: {answer}. {entry.why}"
-        bookkeeper.tell(installation, session, customer, kind="resolved", text=text)
+        text = f"Settled: {answer}. {entry.reason}"
+        bookkeeper.log_for_customer(app, session, customer, kind="resolved", text=text)
 
 
-def _tell(installation: Installation, session: Session, entry: OutboxEntry | None, event: Event) -> None:
+def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     """Say that a mail did not reach its reader, to the people who mind the customers at that address."""
-    words = f"mail to {one_line(event.address, 120)} {_WORDS[event.kind]}"
-    why = f"{words}{': ' if event.why else ''}{one_line(event.why, 200)}"
-    if event.final:
-        suppression.suppress(session, event.address, _WORDS[event.kind].removeprefix("was "), installation.now())
-    for customer in _concerned(session, entry, event.address):
+    words = f"mail to {one_line(event.address, 120)} {_FAILURE_TEXTS[event.kind]}"
+    reason = f"{words}{': ' if event.reason else ''}{one_line(event.reason, 200)}"
+    if event.suppresses_address:
+        suppression.suppress(session, event.address, _FAILURE_TEXTS[event.kind].removeprefix("was "), app.now())
+    for customer in _find_affected_customers(session, entry, event.address):
         name = one_line(customer.name)
-        text = f"{name}: {why}. Find out how to reach him"
+        text = f"{name}: {reason}. Find out how to reach him"
         hint = f"; a new address: duewell customers set {customer.external_id} --contact"
-        occasion = f"{event.kind}:{event.address}:{event.at:%Y-%m-%d}"
-        bookkeeper.ask(installation, session, customer, code="undelivered", occasion=occasion, why=f"{text}{hint}")
-        bookkeeper.tell(installation, session, customer, kind="undelivered", text=f"{why[:1].upper()}{why[1:]}.")
+        recurrence_key = f"{event.kind}:{event.address}:{event.at:%Y-%m-%d}"
+        bookkeeper.create_review_task(
+            app, session, customer, code="undelivered", recurrence_key=recurrence_key, reason=f"{text}{hint}"
+        )
+        bookkeeper.log_for_customer(
+            app, session, customer, kind="undelivered", text=f"{reason[:1].upper()}{reason[1:]}."
+        )
 
 
-def _concerned(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:
+def _find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:
     """Find the customers that are mailed at an address; the mail's own where the event names its mail."""
     if entry is not None:
         customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))

@@ -38,18 +38,18 @@ class PaidLine:
 class FeeWarning:
     """The late fee of the terms, said before it bites: "flat" is a sum, "once", "per_month", "per_year" are percent.
 
-    "unsaid" has no figure: it rests on a rate that nobody has compared with its source. ``fixed`` are the fixed sums
+    "unspecified" has no figure: it rests on a rate that nobody has compared with its source. ``fixed`` are the fixed sums
     that come with it, one per size of invoice.
     """
 
     kind: str
     figure: Decimal
     from_on: date | None = None
-    fixed: tuple[Decimal, ...] = ()
+    fixed_amounts: tuple[Decimal, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class MailFacts:
+class EmailFacts:
     """Everything a mail says. ``about`` are the numbers of the invoices whose step this is; empty means all of them.
 
     ``page_link`` leads to the customer's own page.
@@ -73,7 +73,7 @@ class MailFacts:
     contact_name: str = ""
     sender_name: str = ""
     reply_to: str = ""
-    replies_to: str = ""
+    tracked_reply_to: str = ""
     language: str = "en"
     tone: str = "standard"
     invoices: Sequence[InvoiceLine] = ()
@@ -83,14 +83,14 @@ class MailFacts:
     discount: Discount | None = None
     suspension_on: date | None = None
     promised_on: date | None = None
-    plan_parts: int = 3
+    instalments_max: int = 3
     paid: Sequence[PaidLine] = ()
     ways_to_pay: str = ""
     stop_link: str = ""
-    page_link: str = ""
+    portal_link: str = ""
     message_domain: str = ""
     earlier_keys: Sequence[str] = ()
-    words: Mapping[str, str] = field(default_factory=dict)
-    said: Mapping[str, str] = field(default_factory=dict)
+    template_lines: Mapping[str, str] = field(default_factory=dict)
+    custom_lines: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     statement: Attachment | None = None

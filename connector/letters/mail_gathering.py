@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from connector.access.team import address_of
+from connector.access.team import split_mailbox
 from connector.letters.fee_warning import fee_warning
-from connector.letters.mail_facts import InvoiceLine, MailFacts, PaidLine
+from connector.letters.mail_facts import EmailFacts, InvoiceLine, PaidLine
 from connector.settings import Settings
 from connector.tables import Connection
 from policies.policy import ReminderPolicy
@@ -17,7 +17,7 @@ from policies.receivables import Invoice, InvoiceStatus, Statement, Step
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class PlannedEmail:
     """A mail as it was planned: which step, to whom, about which invoices, which others it lists."""
 
     key: str
@@ -29,23 +29,23 @@ class Planned:
     suspension_on: date | None = None
 
 
-def gather(
+def build_facts(
     settings: Settings,
     connection: Connection,
     statement: Statement,
     policy: ReminderPolicy,
-    planned: Planned,
+    planned: PlannedEmail,
     today: date,
-    link: Callable[[str], str],
+    find_link: Callable[[str], str],
     owner: str = "",
-) -> MailFacts:
+) -> EmailFacts:
     """Gather what a mail says; ``link`` gives the address an invoice can be paid at, or "".
 
     ``owner`` is who minds the customer, as ``Ann Lee <ann@example.com>``: he signs, and is who can be asked.
     """
     customer, about, thanks = statement.customer, planned.about, planned.step is Step.THANK_YOU
-    name, address = address_of(owner)
-    return MailFacts(
+    name, address = split_mailbox(owner)
+    return EmailFacts(
         key=planned.key,
         attempt=planned.attempt,
         step=planned.step,
@@ -59,19 +59,19 @@ def gather(
         contact_name=customer.contact_name,
         language=customer.language,
         tone=policy.tone,
-        invoices=[] if thanks else [line_of(each, today, link(each.id)) for each in planned.listed],
+        invoices=[] if thanks else [build_invoice_line(each, today, find_link(each.id)) for each in planned.listed],
         about=[invoice.number for invoice in about],
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
-        ways_to_pay=policy.ways_to_pay.of(statement.currency),
+        ways_to_pay=policy.payment_instructions.for_currency(statement.currency),
         fee=fee_warning(policy, statement, about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=planned.suspension_on,
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
-        paid=[PaidLine(i.number, i.total, i.settled_on or today) for i in about] if thanks else (),
+        paid=[PaidLine(i.number, i.total, i.closed_on or today) for i in about] if thanks else (),
     )
 
 
-def line_of(invoice: Invoice, today: date, link: str = "") -> InvoiceLine:
+def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> InvoiceLine:
     """Give an invoice as a mail shows it."""
     return InvoiceLine(
         number=invoice.number,
@@ -80,11 +80,11 @@ def line_of(invoice: Invoice, today: date, link: str = "") -> InvoiceLine:
         total=invoice.total,
         due=invoice.due,
         days_late=(today - invoice.due_on).days if invoice.due_on else 0,
-        pay_link=link,
+        pay_link=pay_link,
         disputed=invoice.disputed_on is not None,
     )
 
 
-def owed(statement: Statement) -> list[Invoice]:
+def list_open_invoices(statement: Statement) -> list[Invoice]:
     """List all that is open."""
     return [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]

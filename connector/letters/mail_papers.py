@@ -9,9 +9,9 @@ from typing import Protocol
 
 from sqlmodel import Session
 
-from connector.tables import Stored
+from connector.tables import KeyValue
 from policies.receivables import Invoice
-from providers.errors import ProviderError, RateLimited, Reconnect
+from providers.errors import AuthorizationExpired, ProviderError, RateLimited
 from providers.ledger import Ledger
 from providers.mailer import Attachment
 
@@ -19,7 +19,7 @@ PDFS_MAX = 5  # invoices attached to one mail
 PDFS_BYTES_MAX = 10 * 2**20
 
 
-class Desk(Protocol):
+class LedgerAccess(Protocol):
     """What is needed of whoever asks: a run under way, or a customer's page."""
 
     connection_id: int
@@ -37,55 +37,55 @@ class Desk(Protocol):
         """Give the present instant."""
         ...
 
-    def tell(self, text: str, /) -> None:
+    def on_progress(self, text: str, /) -> None:
         """Tell what could not be had."""
         ...
 
 
-def known_pay_link(session: Session, connection_id: int, invoice_id: str) -> str | None:
+def find_known_pay_link(session: Session, connection_id: int, invoice_id: str) -> str | None:
     """Give the link that the ledger told before; "" where it has none, None where it was never asked."""
-    stored = session.get(Stored, (connection_id, f"pay_link:{invoice_id}"))
+    stored = session.get(KeyValue, (connection_id, f"pay_link:{invoice_id}"))
     return str(stored.value) if stored is not None else None
 
 
-def pay_link(desk: Desk, invoice_id: str) -> str:
+def get_pay_link(access: LedgerAccess, invoice_id: str) -> str:
     """Ask the ledger once per invoice; a link stays the same for the invoice's life."""
     name = f"pay_link:{invoice_id}"
-    with desk.reading() as session:
-        known = known_pay_link(session, desk.connection_id, invoice_id)
+    with access.reading() as session:
+        known = find_known_pay_link(session, access.connection_id, invoice_id)
     if known is not None:
         return known
     try:
-        link = desk.ledger.pay_link(invoice_id) or ""
-    except (RateLimited, Reconnect):
+        link = access.ledger.get_payment_link(invoice_id) or ""
+    except (RateLimited, AuthorizationExpired):
         raise
     except ProviderError as error:
-        desk.tell(f"no pay link: {error}")
+        access.on_progress(f"no pay link: {error}")
         return ""
-    with desk.writing() as session:
-        session.merge(Stored(connection_id=desk.connection_id, name=name, value=link, stored_at=desk.now()))
+    with access.writing() as session:
+        session.merge(KeyValue(connection_id=access.connection_id, name=name, value=link, stored_at=access.now()))
     return link
 
 
-def invoice_pdfs(desk: Desk, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
+def get_invoice_pdfs(access: LedgerAccess, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
     """Fetch the PDFs the ledger renders. A mail without one is better than no mail, so only limits stop it."""
     attached: list[Attachment] = []
     size = 0
     for invoice in invoices[:PDFS_MAX]:
         try:
-            content = desk.ledger.invoice_pdf(invoice.id)
-        except (RateLimited, Reconnect):
+            content = access.ledger.get_invoice_pdf(invoice.id)
+        except (RateLimited, AuthorizationExpired):
             raise
         except ProviderError as error:
-            desk.tell(f"no PDF of {invoice.number}: {error}")
+            access.on_progress(f"no PDF of {invoice.number}: {error}")
             continue
         if content and size + len(content) <= PDFS_BYTES_MAX:
             size += len(content)
-            attached.append(Attachment(f"{_ascii(invoice.number)}.pdf", "application/pdf", content))
+            attached.append(Attachment(f"{_ascii_filename(invoice.number)}.pdf", "application/pdf", content))
     return tuple(attached)
 
 
-def _ascii(number: str) -> str:
+def _ascii_filename(number: str) -> str:
     """Make a file name that every mail system keeps as it is."""
     kept = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in number).strip("-.")
     return f"invoice-{kept}" if kept else "invoice"

@@ -17,13 +17,13 @@ from sqlmodel import Session, col
 
 from connector.letters import mails
 from connector.letters.languages import LANGUAGES, language_of
-from connector.letters.mail_facts import FeeWarning, InvoiceLine, MailFacts, PaidLine
-from connector.letters.mail_layout import step_words
-from connector.tables import MailWords
+from connector.letters.mail_facts import EmailFacts, FeeWarning, InvoiceLine, PaidLine
+from connector.letters.mail_layout import load_step_lines
+from connector.tables import EmailTemplate
 from policies.receivables import Discount, Step
 
-LINES = ("subject", "heading", "opening", "closing")
-_SIGNS_MAX = 4000
+LINE_NAMES = ("subject", "heading", "opening", "closing")
+_LINE_LENGTH_MAX = 4000
 _TODAY = date(2026, 11, 21)
 
 
@@ -31,25 +31,25 @@ class TemplateError(Exception):
     """A document that makes no mail; ``str()`` says what is wrong, and in which line of the mail."""
 
 
-def own(session: Session, connection_id: int | None, step: Step, language: str) -> dict[str, str]:
+def find_custom_lines(session: Session, connection_id: int | None, step: Step, language: str) -> dict[str, str]:
     """Give the user's words for a mail: the company's before the general, its language's before every language's."""
     code = language_of(language).code
     for where in dict.fromkeys((connection_id, None)):
         for tongue in (code, ""):
-            document = _newest(session, where, step, tongue)
+            document = _latest_document(session, where, step, tongue)
             if document:
-                return parse(document)
+                return parse_document(document)
     return {}
 
 
-def listing(session: Session) -> list[MailWords]:
+def list_templates(session: Session) -> list[EmailTemplate]:
     """List what is in force, the newest of each; those that were taken back are left out."""
-    rows = session.scalars(select(MailWords).order_by(col(MailWords.id)))
+    rows = session.scalars(select(EmailTemplate).order_by(col(EmailTemplate.id)))
     newest = {(row.connection_id, row.step, row.language): row for row in rows}
     return [row for row in newest.values() if row.document]
 
 
-def set_words(
+def save_template(
     session: Session, document: str, *, step: Step, language: str, connection_id: int | None, by: str, at: datetime
 ) -> None:
     """Put a document in force from now on; "" brings the shipped words back. Raises ``TemplateError``."""
@@ -57,77 +57,77 @@ def set_words(
         message = f"There are no texts in {language!r}; there are: {', '.join(LANGUAGES)}."
         raise TemplateError(message)
     if document:
-        check(document, step)
-    elif step not in mails.MAILED:
-        raise TemplateError(_no_mail(step))
-    row = MailWords(
+        check_document(document, step)
+    elif step not in mails.EMAIL_STEPS:
+        raise TemplateError(_not_an_email_step(step))
+    row = EmailTemplate(
         connection_id=connection_id, step=step.value, language=language, document=document, set_by=by, set_at=at
     )
     session.add(row)
 
 
-def shipped(step: Step, language: str, tone: str) -> str:
+def default_document(step: Step, language: str, tone: str) -> str:
     """Write the shipped words of a step as a document that can be edited and set."""
-    if step not in mails.MAILED:
-        raise TemplateError(_no_mail(step))
-    said = step_words(language_of(language).code, step, tone)
-    return written(said)
+    if step not in mails.EMAIL_STEPS:
+        raise TemplateError(_not_an_email_step(step))
+    said = load_step_lines(language_of(language).code, step, tone)
+    return format_document(said)
 
 
-def written(words: Mapping[str, str]) -> str:
+def format_document(lines: Mapping[str, str]) -> str:
     """Write words as a document."""
-    return "\n".join(f"{name} = {_quoted(words[name])}" for name in LINES if name in words) + "\n"
+    return "\n".join(f"{name} = {_toml_string(lines[name])}" for name in LINE_NAMES if name in lines) + "\n"
 
 
-def parse(document: str) -> dict[str, str]:
+def parse_document(document: str) -> dict[str, str]:
     """Read a document; raises ``TemplateError``."""
     try:
         table = tomllib.loads(document)
     except tomllib.TOMLDecodeError as error:
         raise TemplateError(f"This is no TOML: {error}.") from error
-    unknown = sorted(set(table) - set(LINES))
+    unknown = sorted(set(table) - set(LINE_NAMES))
     if unknown or not table:
         what = f"There is no line called {', '.join(unknown)}" if unknown else "It says nothing"
-        raise TemplateError(f"{what}; a document has some of: {', '.join(LINES)}.")
+        raise TemplateError(f"{what}; a document has some of: {', '.join(LINE_NAMES)}.")
     for name, text in table.items():
-        if not isinstance(text, str) or not text.strip() or len(text) > _SIGNS_MAX:
-            raise TemplateError(f"{name} must be a text of up to {_SIGNS_MAX} signs, and not empty.")
+        if not isinstance(text, str) or not text.strip() or len(text) > _LINE_LENGTH_MAX:
+            raise TemplateError(f"{name} must be a text of up to {_LINE_LENGTH_MAX} signs, and not empty.")
     return dict(table)
 
 
-def check(document: str, step: Step) -> None:
+def check_document(document: str, step: Step) -> None:
     """Write the mails of this step with these words, about one invoice and about many; raises ``TemplateError``."""
-    words = parse(document)
-    if step not in mails.MAILED:
-        raise TemplateError(_no_mail(step))
+    words = parse_document(document)
+    if step not in mails.EMAIL_STEPS:
+        raise TemplateError(_not_an_email_step(step))
     for count in (1, 3, 60):
         try:
-            mail = mails.compose(replace(_example(step, count), words=words))
-        except mails.MailError as error:
+            mail = mails.compose_email(replace(_example_facts(step, count), template_lines=words))
+        except mails.EmailError as error:
             raise TemplateError(str(error)) from error
         if not mail.subject.strip():
             raise TemplateError(f"The subject is empty where the mail is about {count} invoices.")
 
 
-def _newest(session: Session, connection_id: int | None, step: Step, language: str) -> str:
-    where = col(MailWords.connection_id)
-    query = select(MailWords).where(
+def _latest_document(session: Session, connection_id: int | None, step: Step, language: str) -> str:
+    where = col(EmailTemplate.connection_id)
+    query = select(EmailTemplate).where(
         where.is_(None) if connection_id is None else where == connection_id,
-        col(MailWords.step) == step.value,
-        col(MailWords.language) == language,
+        col(EmailTemplate.step) == step.value,
+        col(EmailTemplate.language) == language,
     )
-    found = session.scalars(query.order_by(col(MailWords.id).desc()).limit(1)).first()
+    found = session.scalars(query.order_by(col(EmailTemplate.id).desc()).limit(1)).first()
     return found.document if found is not None else ""
 
 
-def _example(step: Step, count: int) -> MailFacts:
+def _example_facts(step: Step, count: int) -> EmailFacts:
     """Tell a story that has everything words may name."""
     late = 0 if step is Step.DUE_TODAY else 19
-    early = step in {Step.VERIFY_RECEIPT, Step.DISCOUNT_ENDING, Step.BEFORE_DUE}
+    early = step in {Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE}
     sums = Decimal("1200.00")
     line = InvoiceLine("INV-1", date(2026, 10, 3), date(2026, 11, 2), sums, sums, -7 if early else late)
     numbers: Mapping[int, str] = {place: f"INV-{place}" for place in range(count)}
-    return MailFacts(
+    return EmailFacts(
         key="example",
         attempt=1,
         step=step,
@@ -146,10 +146,10 @@ def _example(step: Step, count: int) -> MailFacts:
     )
 
 
-def _quoted(text: str) -> str:
+def _toml_string(text: str) -> str:
     plain = text.strip().replace("\\", "\\\\").replace('"""', '\\"""')
     return f'"""\n{plain}"""' if "\n" in plain or '"' in plain or len(plain) > 80 else f'"{plain}"'
 
 
-def _no_mail(step: Step) -> str:
-    return f"{step.value} is no mail; mails are: {', '.join(each.value for each in mails.MAILED)}."
+def _not_an_email_step(step: Step) -> str:
+    return f"{step.value} is no mail; mails are: {', '.join(each.value for each in mails.EMAIL_STEPS)}."

@@ -10,29 +10,29 @@ from collections.abc import Callable
 from typing import Any
 
 from connector.letters import mail_layout
-from connector.letters.languages import language_of, ordinary_spaces
-from connector.letters.mail_facts import FeeWarning, InvoiceLine, MailFacts, PaidLine
-from connector.letters.mail_phrases import INTERNAL, Phrases
-from connector.letters.plain_text import one_line, web_link
+from connector.letters.languages import language_of, replace_nbsp
+from connector.letters.mail_facts import EmailFacts, FeeWarning, InvoiceLine, PaidLine
+from connector.letters.mail_phrases import INTERNAL_STEPS, EmailTexts
+from connector.letters.plain_text import one_line, safe_link
 from policies.receivables import Step
-from providers.mailer import Mail
+from providers.mailer import Email
 
 __all__ = [
-    "MAILED",
+    "EMAIL_STEPS",
     "TONES",
     "FeeWarning",
     "InvoiceLine",
-    "MailError",
-    "MailFacts",
+    "EmailError",
+    "EmailFacts",
     "PaidLine",
-    "compose",
+    "compose_email",
     "message_id",
-    "own_lines",
+    "compose_lines",
 ]
 
 TONES = ("gentle", "standard", "firm")
-MAILED = (
-    Step.VERIFY_RECEIPT,
+EMAIL_STEPS = (
+    Step.RECEIPT_CHECK,
     Step.DISCOUNT_ENDING,
     Step.BEFORE_DUE,
     Step.DUE_TODAY,
@@ -42,46 +42,46 @@ MAILED = (
     Step.FINAL_NOTICE,
     Step.PROMISE_BROKEN,
     Step.THANK_YOU,
-    Step.TELL_OWNER,
+    Step.NOTIFY_OWNER,
 )
-THREAD_MAX = 10  # references kept: mail programs need the first and the last few
+REFERENCES_MAX = 10  # references kept: mail programs need the first and the last few
 
 
-class MailError(Exception):
+class EmailError(Exception):
     """These facts make no mail; ``str()`` says what is missing."""
 
 
-def compose(facts: MailFacts) -> Mail:
+def compose_email(facts: EmailFacts) -> Email:
     """Write the mail, text and HTML. Raises ``MailError`` where a fact is missing that the step must name."""
-    filled = _filled(facts, Phrases.everything)
-    return Mail(
+    filled = _fill(facts, EmailTexts.layout_values)
+    return Email(
         key=facts.key,
         attempt=facts.attempt,
         to=tuple(facts.to),
         to_name=one_line(facts.contact_name or facts.customer_name),
         sender=facts.sender,
         sender_name=one_line(facts.sender_name or facts.company_name),
-        reply_to=facts.replies_to or facts.reply_to or facts.sender,
+        reply_to=facts.tracked_reply_to or facts.reply_to or facts.sender,
         subject=one_line(filled["subject"]),
-        text=ordinary_spaces(mail_layout.page("layout.txt", filled)),
-        html=mail_layout.page("layout.html", filled),
+        text=replace_nbsp(mail_layout.render_layout("layout.txt", filled)),
+        html=mail_layout.render_layout("layout.html", filled),
         category=f"reminder-{facts.step}",
         headers=_headers(facts),
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
     )
 
 
-def own_lines(facts: MailFacts) -> dict[str, str]:
+def compose_lines(facts: EmailFacts) -> dict[str, str]:
     """Write only the lines that a person may change in this one mail; raises ``MailError`` like ``compose``."""
-    return {name: text.strip() for name, text in _filled(facts, Phrases.own_lines).items()}
+    return {name: text.strip() for name, text in _fill(facts, EmailTexts.step_lines).items()}
 
 
-def _filled(facts: MailFacts, fill: Callable[[Phrases], dict[str, Any]]) -> dict[str, Any]:
-    _check(facts)
+def _fill(facts: EmailFacts, fill: Callable[[EmailTexts], dict[str, Any]]) -> dict[str, Any]:
+    _check_facts(facts)
     try:
-        return fill(Phrases(facts, language_of(facts.language)))
-    except mail_layout.WordsError as error:
-        raise MailError(f"The words of {facts.step} cannot be filled: {error}") from error
+        return fill(EmailTexts(facts, language_of(facts.language)))
+    except mail_layout.RenderError as error:
+        raise EmailError(f"The words of {facts.step} cannot be filled: {error}") from error
 
 
 def message_id(key: str, domain: str) -> str:
@@ -89,7 +89,7 @@ def message_id(key: str, domain: str) -> str:
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain}>"
 
 
-def _headers(facts: MailFacts) -> tuple[tuple[str, str], ...]:
+def _headers(facts: EmailFacts) -> tuple[tuple[str, str], ...]:
     domain = facts.message_domain or facts.sender.rpartition("@")[2]
     headers = [
         ("Message-ID", message_id(facts.key, domain)),
@@ -98,9 +98,9 @@ def _headers(facts: MailFacts) -> tuple[tuple[str, str], ...]:
     ]
     earlier = [message_id(key, domain) for key in facts.earlier_keys]
     if earlier:
-        kept = earlier[:1] + earlier[1:][-THREAD_MAX:]
+        kept = earlier[:1] + earlier[1:][-REFERENCES_MAX:]
         headers += [("In-Reply-To", earlier[-1]), ("References", " ".join(kept))]
-    if facts.stop_link and facts.step not in INTERNAL:
+    if facts.stop_link and facts.step not in INTERNAL_STEPS:
         headers += [
             ("List-Unsubscribe", f"<{facts.stop_link}>"),  # one line: folded, it has broken signatures
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
@@ -108,26 +108,26 @@ def _headers(facts: MailFacts) -> tuple[tuple[str, str], ...]:
     return tuple(headers)
 
 
-def _check(facts: MailFacts) -> None:
+def _check_facts(facts: EmailFacts) -> None:
     """Refuse facts that would make a mail that is wrong or that nobody gets."""
-    if facts.step not in MAILED:
-        raise MailError(f"The step {facts.step} is not a mail.")
+    if facts.step not in EMAIL_STEPS:
+        raise EmailError(f"The step {facts.step} is not a mail.")
     if facts.tone not in TONES:
-        raise MailError(f"There is no tone {facts.tone!r}; there are {', '.join(TONES)}.")
+        raise EmailError(f"There is no tone {facts.tone!r}; there are {', '.join(TONES)}.")
     if not facts.to:
-        raise MailError(f"There is no address for {one_line(facts.customer_name)}.")
-    for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.replies_to])):
+        raise EmailError(f"There is no address for {one_line(facts.customer_name)}.")
+    for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.tracked_reply_to])):
         if "@" not in address or address != one_line(address, len(address)) or " " in address:
-            raise MailError(f"{one_line(address)!r} is not a mail address.")
-    for name, link in (("that stops reminders", facts.stop_link), ("to the customer's page", facts.page_link)):
-        if link and not web_link(link):
-            raise MailError(f"The link {name} is not a plain https address.")
-    missing = _missing(facts)
+            raise EmailError(f"{one_line(address)!r} is not a mail address.")
+    for name, link in (("that stops reminders", facts.stop_link), ("to the customer's page", facts.portal_link)):
+        if link and not safe_link(link):
+            raise EmailError(f"The link {name} is not a plain https address.")
+    missing = _missing_fact(facts)
     if missing:
-        raise MailError(f"A {facts.step} mail needs {missing}.")
+        raise EmailError(f"A {facts.step} mail needs {missing}.")
 
 
-def _missing(facts: MailFacts) -> str:
+def _missing_fact(facts: EmailFacts) -> str:
     if facts.step is Step.THANK_YOU:
         return "" if facts.paid else "the invoices that were paid"
     if not facts.invoices:

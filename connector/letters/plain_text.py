@@ -6,24 +6,26 @@ import unicodedata
 from urllib.parse import urlsplit
 
 # Control, format, surrogate, private and unassigned signs go; the two joiners stay: words of some scripts need them.
-_DROPPED = {"Cc", "Cf", "Cs", "Co", "Cn"}
-_KEPT = "\u200c\u200d"
+_REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+_JOINERS = "\u200c\u200d"
 
 
 def one_line(text: str, length_max: int = 200) -> str:
     """Reduce ``text`` to one line of visible signs, at most ``length_max`` of them."""
     spaced = "".join(" " if sign.isspace() else sign for sign in text)
-    visible = "".join(sign for sign in spaced if sign in _KEPT or unicodedata.category(sign) not in _DROPPED)
+    visible = "".join(
+        sign for sign in spaced if sign in _JOINERS or unicodedata.category(sign) not in _REMOVED_CATEGORIES
+    )
     short = " ".join(visible.split())
     return short if len(short) <= length_max else short[: length_max - 1].rstrip() + "…"
 
 
-def lines(text: str, lines_max: int = 12) -> str:
+def clean_lines(text: str, lines_max: int = 12) -> str:
     """Reduce ``text`` to a few lines, each like ``one_line``: bank details, an address."""
     return "\n".join(one_line(line) for line in text.strip().splitlines()[:lines_max])
 
 
-def web_link(link: str) -> str:
+def safe_link(link: str) -> str:
     """Return ``link`` if it is a plain https address (http only on this machine), else ""."""
     if not link.isascii() or not link.isprintable() or any(sign in link for sign in " <>\"'\\`"):
         return ""

@@ -10,72 +10,74 @@ from sqlmodel import Session
 from connector import policies_store
 from connector.access import bookkeeper
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import contact_tokens
 from connector.letters.plain_text import one_line
 from connector.letters.reply_reading import Reply
 from connector.mirror.places import today_in
-from connector.people.customers import change_settings
+from connector.people.customers import apply_settings
 from connector.tables import Connection, CustomerRow, CustomerSetting, ReceivedReply
-from policies.wording import day
+from policies.wording import format_date
 
 
-def reply_address(installation: Installation, session: Session, connection_id: int, customer_id: str) -> str:
+def reply_address(app: AppContext, session: Session, connection_id: int, customer_id: str) -> str:
     """Give the address at which a customer's replies are known as his; "" where no domain brings replies to us."""
-    domain = installation.settings.mail_reply_domain
+    domain = app.settings.mail_reply_domain
     if not domain:
         return ""
-    token = contact_tokens.token_for(installation, session, connection_id, customer_id, contact_tokens.REPLY)
+    token = contact_tokens.get_token(app, session, connection_id, customer_id, contact_tokens.REPLY)
     return f"reply+{token}@{domain}"
 
 
-def receive(installation: Installation, reply: Reply) -> str:
-    """Take a mail in, and say what it was: "reply", "automatic", "again" (known already) or "unknown" (to nobody)."""
+def receive_reply(app: AppContext, reply: Reply) -> str:
+    """Take a mail in, and say what it was: "reply", "auto_reply", "duplicate" (known already) or "unknown" (to nobody)."""
     outcome = "unknown"
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         for token, domain in reply.to:
-            if domain != installation.settings.mail_reply_domain:
+            if domain != app.settings.mail_reply_domain:
                 continue
-            customer = contact_tokens.customer_of(session, token, contact_tokens.REPLY)
+            customer = contact_tokens.find_customer(session, token, contact_tokens.REPLY)
             if customer is not None:
-                outcome = _take(installation, session, customer, reply)
+                outcome = _record_reply(app, session, customer, reply)
     return outcome
 
 
-def _take(installation: Installation, session: Session, customer: CustomerRow, reply: Reply) -> str:
+def _record_reply(app: AppContext, session: Session, customer: CustomerRow, reply: Reply) -> str:
     known_by = hashlib.sha256(f"{reply.id} {customer.connection_id} {customer.external_id}".encode()).hexdigest()
     if session.get(ReceivedReply, known_by) is not None:
-        return "again"
-    kind, name = "automatic" if reply.automatic else "reply", one_line(customer.name)
+        return "duplicate"
+    kind, name = "auto_reply" if reply.automatic_reason else "reply", one_line(customer.name)
     row = ReceivedReply(
         id=known_by,
         connection_id=customer.connection_id,
         customer_id=customer.external_id,
         kind=kind,
-        received_at=installation.now(),
+        received_at=app.now(),
     )
     session.add(row)
-    if reply.automatic:
-        text = f"An automatic answer came back from {name} ({reply.automatic}): the chase goes on."
+    if reply.automatic_reason:
+        text = f"An automatic answer came back from {name} ({reply.automatic_reason}): the chase goes on."
     else:
-        text = f"{name} replied to a mail; a person gets it as a task. {_pause(installation, session, customer)}"
-        why = f"{name} ({reply.sender}) replied, “{reply.subject}”: {reply.text}"
-        bookkeeper.ask(installation, session, customer, code="reply", occasion=known_by[:16], why=why)
-    bookkeeper.tell(installation, session, customer, kind=kind, text=text)
+        text = f"{name} replied to a mail; a person gets it as a task. {_pause_reminders(app, session, customer)}"
+        reason = f"{name} ({reply.sender}) replied, “{reply.subject}”: {reply.text}"
+        bookkeeper.create_review_task(app, session, customer, code="reply", recurrence_key=known_by[:16], reason=reason)
+    bookkeeper.log_for_customer(app, session, customer, kind=kind, text=text)
     return kind
 
 
-def _pause(installation: Installation, session: Session, customer: CustomerRow) -> str:
+def _pause_reminders(app: AppContext, session: Session, customer: CustomerRow) -> str:
     """Leave the customer in peace for the policy's days; a longer pause that a person set stays."""
-    policy, _version = policies_store.in_force(session, customer.connection_id).of(customer.external_id)
+    policy, _version = policies_store.get_active_policy(session, customer.connection_id).for_customer(
+        customer.external_id
+    )
     if policy.replies.pause_days == 0:
         return "The policy lets the chase go on."
-    now = installation.now()
+    now = app.now()
     today = today_in(session.get_one(Connection, customer.connection_id).time_zone, now)
     until = today + timedelta(days=policy.replies.pause_days)
     setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
     if setting is not None and setting.hold_until_on is not None and setting.hold_until_on >= until:
-        return f"He is paused until {day(setting.hold_until_on)} already."
+        return f"He is paused until {format_date(setting.hold_until_on)} already."
     changes, here = {"hold_until_on": until}, (customer.connection_id, customer.external_id)
-    change_settings(session, *here, changes, by="A reply by mail", at=now)
-    return f"The chase waits until {day(until)}."
+    apply_settings(session, *here, changes, by="A reply by mail", at=now)
+    return f"The chase waits until {format_date(until)}."

@@ -15,133 +15,135 @@ from fpdf import FPDF
 from fpdf.enums import TableBordersLayout
 from fpdf.fonts import FontFace
 
-from connector.letters.languages import Language, language_of, ordinary_spaces
-from connector.letters.mail_facts import InvoiceLine, MailFacts
-from connector.letters.mail_layout import phrase, words
-from connector.letters.plain_text import lines, one_line
+from connector.letters.languages import Language, language_of, replace_nbsp
+from connector.letters.mail_facts import EmailFacts, InvoiceLine
+from connector.letters.mail_layout import load_texts, render_line
+from connector.letters.plain_text import clean_lines, one_line
 from providers.mailer import Attachment
 
-LETTERS = "windows-1252"
-_COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("state", 22), ("total", 34), ("open", 34))
-_FIGURES = ("state", "total", "open")
-_INK, _QUIET = (31, 41, 51), 90
-_BARRED = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # marks that are part of the letter
+ENCODING = "windows-1252"
+_COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("open", 34))
+_RIGHT_ALIGNED = ("days_overdue", "total", "open")
+_TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
+_STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # marks that are part of the letter
 
 
-def statement_pdf(facts: MailFacts, today: date) -> Attachment:
+def draw_statement(facts: EmailFacts, today: date) -> Attachment:
     """Draw what the mail lists; the same facts on the same day give the same bytes."""
-    drawn = _Page(facts, today)
-    drawn.head()
-    drawn.invoices()
-    drawn.foot()
+    drawn = _StatementPdf(facts, today)
+    drawn.draw_header()
+    drawn.draw_invoices()
+    drawn.draw_footer()
     return Attachment(f"statement-{today.isoformat()}.pdf", "application/pdf", bytes(drawn.pdf.output()))
 
 
-class _Page:
+class _StatementPdf:
     """One statement being drawn."""
 
-    def __init__(self, facts: MailFacts, today: date) -> None:
+    def __init__(self, facts: EmailFacts, today: date) -> None:
         self.facts = facts
         self.today = today
         self.language: Language = language_of(facts.language)
-        self.labels: dict[str, str] = words(self.language.code)["statement"]
+        self.labels: dict[str, str] = load_texts(self.language.code)["statement"]
         self.pdf = FPDF(format="A4")
-        self.pdf.core_fonts_encoding = LETTERS
+        self.pdf.core_fonts_encoding = ENCODING
         self.pdf.set_margin(17)
         self.pdf.set_auto_page_break(auto=True, margin=17)
         self.pdf.set_lang(self.language.code)
-        self.pdf.set_title(_drawable(f"{self._label('title')}: {one_line(facts.company_name)}"))
+        self.pdf.set_title(_encodable_text(f"{self._label('title')}: {one_line(facts.company_name)}"))
         self.pdf.set_creation_date(datetime.combine(today, time(), UTC))
-        self.pdf.set_text_color(*_INK)
+        self.pdf.set_text_color(*_TEXT_COLOUR)
         self.pdf.add_page()
 
-    def head(self) -> None:
+    def draw_header(self) -> None:
         """Say whose statement this is, for whom and of which day."""
-        self._line(one_line(self.facts.company_name), 11, style="B")
+        self._draw_line(one_line(self.facts.company_name), 11, style="B")
         self.pdf.ln(6)
-        self._line(self._label("title"), 18, style="B")
-        self._line(self._label("to"), 11)
-        self._line(self._label("as_of"), 11)
+        self._draw_line(self._label("title"), 18, style="B")
+        self._draw_line(self._label("to"), 11)
+        self._draw_line(self._label("as_of"), 11)
         self.pdf.ln(4)
 
-    def invoices(self) -> None:
+    def draw_invoices(self) -> None:
         """List the invoices, the oldest due first, with their sums below."""
         listed = sorted(self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number))
         self.pdf.set_font("helvetica", size=10)
         with self.pdf.table(
             borders_layout=TableBordersLayout.HORIZONTAL_LINES,
             col_widths=tuple(width for _, width in _COLUMNS),
-            text_align=tuple("RIGHT" if name in _FIGURES else "LEFT" for name, _ in _COLUMNS),
+            text_align=tuple("RIGHT" if name in _RIGHT_ALIGNED else "LEFT" for name, _ in _COLUMNS),
             headings_style=FontFace(emphasis="BOLD"),
             line_height=6,
             padding=1,
         ) as table:
-            table.row([_drawable(self.labels[name]) for name, _ in _COLUMNS])
+            table.row([_encodable_text(self.labels[name]) for name, _ in _COLUMNS])
             for line in listed:
-                table.row([_drawable(cell) for cell in self._cells(line)])
+                table.row([_encodable_text(cell) for cell in self._cells(line)])
         self.pdf.ln(4)
-        for label, amount in self._sums():
-            self._line(f"{self.labels[label]}: {self._money(amount)}", 11, style="B" if label == "all" else "")
+        for label, amount in self._totals():
+            self._draw_line(
+                f"{self.labels[label]}: {self._format_money(amount)}", 11, style="B" if label == "total_open" else ""
+            )
 
-    def foot(self) -> None:
+    def draw_footer(self) -> None:
         """Say how to pay and whom to ask."""
         self.pdf.ln(6)
-        self.pdf.set_text_color(_QUIET)
+        self.pdf.set_text_color(_MUTED_GREY)
         if self.facts.ways_to_pay:
-            self._line(lines(self.facts.ways_to_pay), 10)
+            self._draw_line(clean_lines(self.facts.ways_to_pay), 10)
             self.pdf.ln(2)
-        self._line(self._label("question"), 10)
+        self._draw_line(self._label("question"), 10)
 
     def _cells(self, line: InvoiceLine) -> Iterator[str]:
-        day = self.language.day
+        day = self.language.format_date
         yield one_line(line.number, 40)
         yield day(line.issued_on, short=True)
         yield day(line.due_on, short=True)
         yield self.labels["in_dispute"] if line.disputed else str(line.days_late) if line.days_late > 0 else ""
-        yield self._money(line.total)
-        yield self._money(line.due)
+        yield self._format_money(line.total)
+        yield self._format_money(line.due)
 
-    def _sums(self) -> Iterator[tuple[str, Decimal]]:
+    def _totals(self) -> Iterator[tuple[str, Decimal]]:
         listed = self.facts.invoices
         overdue = sum((line.due for line in listed if line.days_late > 0), Decimal(0))
         if overdue:
             yield "overdue", overdue
-        yield "all", sum((line.due for line in listed), Decimal(0))
+        yield "total_open", sum((line.due for line in listed), Decimal(0))
         if self.facts.credit > 0:
-            yield "credit", self.facts.credit
+            yield "unapplied_credit", self.facts.credit
 
-    def _line(self, text: str, size: int, style: str = "") -> None:
+    def _draw_line(self, text: str, size: int, style: str = "") -> None:
         self.pdf.set_font("helvetica", style, size)
-        self.pdf.multi_cell(0, size * 0.55, _drawable(text), align="L", new_x="LMARGIN", new_y="NEXT")
+        self.pdf.multi_cell(0, size * 0.55, _encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
-    def _money(self, amount: Decimal) -> str:
-        return self.language.money(amount, self.facts.currency)
+    def _format_money(self, amount: Decimal) -> str:
+        return self.language.format_money(amount, self.facts.currency)
 
     def _label(self, name: str) -> str:
         facts = self.facts
         said = {
             "customer": one_line(facts.customer_name),
-            "today": self.language.day(self.today),
+            "today": self.language.format_date(self.today),
             "currency": facts.currency,
             "reply_to": facts.reply_to or facts.sender,
         }
-        return phrase(self.labels[name], said)
+        return render_line(self.labels[name], said)
 
 
-def _drawable(text: str) -> str:
+def _encodable_text(text: str) -> str:
     """Keep what the fonts can draw; a letter with marks they lack loses its marks, any other becomes "?"."""
-    return "".join(sign if _known(sign) else _without_marks(sign) for sign in ordinary_spaces(text))
+    return "".join(sign if _is_encodable(sign) else _strip_marks(sign) for sign in replace_nbsp(text))
 
 
-def _without_marks(sign: str) -> str:
-    parts = unicodedata.normalize("NFKD", sign.translate(_BARRED))
+def _strip_marks(sign: str) -> str:
+    parts = unicodedata.normalize("NFKD", sign.translate(_STROKED_LETTERS))
     kept = "".join(part for part in parts if not unicodedata.combining(part))
-    return kept if kept and all(map(_known, kept)) else "?"
+    return kept if kept and all(map(_is_encodable, kept)) else "?"
 
 
-def _known(sign: str) -> bool:
+def _is_encodable(sign: str) -> bool:
     try:
-        sign.encode(LETTERS)
+        sign.encode(ENCODING)
     except UnicodeEncodeError:
         return False
     return True

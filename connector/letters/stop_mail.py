@@ -14,74 +14,78 @@ from sqlmodel import Session, col
 from connector import outbox
 from connector.access.keyring import KeyringError
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import tongues
 from connector.letters.languages import language_of
-from connector.letters.mail_layout import phrase, words
+from connector.letters.mail_layout import load_texts, render_line
 from connector.letters.plain_text import one_line
 from connector.people import approvals
 from connector.tables import Connection, CustomerRow, OutboxEntry
 
-_BOUND_TO = "link that stops one mail"
+_SEAL_CONTEXT = "link that stops one mail"
 _TOKEN_MAX = 2000
 
 
-class Stopped(NamedTuple):
+class EmailStop(NamedTuple):
     """Which mail a link is about; why it cannot be stopped (any more), "" while it can; its readers' language."""
 
     company: str
     customer: str
-    why: str
-    too_late: str
+    reason: str
+    too_late_reason: str
     language: str
 
 
-def stop_mail_link(installation: Installation, key: str, reader: str) -> str:
+def email_stop_link(app: AppContext, key: str, recipient: str) -> str:
     """Make the link for one outbox entry and one reader; it carries both, sealed, and needs no record."""
-    sealed = installation.keyring.encrypt(json.dumps([key, reader]).encode(), _BOUND_TO)
-    return f"{installation.settings.duewell_base_url}/stop-mail/{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
+    sealed = app.keyring.encrypt(json.dumps([key, recipient]).encode(), _SEAL_CONTEXT)
+    return f"{app.settings.duewell_base_url}/stop-mail/{base64.urlsafe_b64encode(sealed).decode().rstrip('=')}"
 
 
-def look(installation: Installation, token: str) -> Stopped | None:
+def find_stop(app: AppContext, token: str) -> EmailStop | None:
     """Tell which mail it is, and change nothing; None for a link that is not ours."""
-    with reading(installation.engine) as session:
-        found = _find(installation, session, token)
-        return found and _about(session, found[0])
+    with reading(app.engine) as session:
+        found = _find_entry(app, session, token)
+        return found and _build_stop(session, found[0])
 
 
-def stop_mail(installation: Installation, token: str) -> Stopped | None:
+def stop_email(app: AppContext, token: str) -> EmailStop | None:
     """Keep the mail from ever leaving; the next step of its timetable comes in its time."""
-    with writing(installation.engine) as session:
-        found = _find(installation, session, token)
+    with writing(app.engine) as session:
+        found = _find_entry(app, session, token)
         if found is None:
             return None
         entry, reader = found
-        about = _about(session, entry)
-        if not about.too_late:
+        about = _build_stop(session, entry)
+        if not about.too_late_reason:
             by = f"{reader} (by the link in the digest)"
-            approvals.reject(session, [entry.id or 0], by=by, at=installation.now())
+            approvals.reject(session, [entry.id or 0], by=by, at=app.now())
         return about
 
 
-def _find(installation: Installation, session: Session, token: str) -> tuple[OutboxEntry, str] | None:
+def _find_entry(app: AppContext, session: Session, token: str) -> tuple[OutboxEntry, str] | None:
     try:
         sealed = base64.urlsafe_b64decode(token[:_TOKEN_MAX] + "=" * (-len(token) % 4))
-        key, reader = json.loads(installation.keyring.decrypt(sealed, _BOUND_TO))
+        key, reader = json.loads(app.keyring.decrypt(sealed, _SEAL_CONTEXT))
     except (KeyringError, binascii.Error, ValueError):
         return None
     entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.key) == key)).first()
     return (entry, str(reader)) if entry is not None else None
 
 
-def _about(session: Session, entry: OutboxEntry) -> Stopped:
+def _build_stop(session: Session, entry: OutboxEntry) -> EmailStop:
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
     connection = session.get_one(Connection, entry.connection_id)
-    language, name = tongues.of_people(session, connection), one_line(customer.name if customer else "")
-    too_late = _too_late(entry, words(language_of(language).code)["stop"])
-    return Stopped(one_line(connection.name), name, one_line(entry.why, 400), too_late, language)
+    language, name = tongues.company_language(session, connection), one_line(customer.name if customer else "")
+    too_late = _too_late_reason(entry, load_texts(language_of(language).code)["stop"])
+    return EmailStop(one_line(connection.name), name, one_line(entry.reason, 400), too_late, language)
 
 
-def _too_late(entry: OutboxEntry, texts: Mapping[str, str]) -> str:
-    if entry.state in outbox.UNSENT:
+def _too_late_reason(entry: OutboxEntry, texts: Mapping[str, str]) -> str:
+    if entry.state in outbox.UNSENT_STATES:
         return ""
-    return phrase(texts["mail_refused"], {"why": entry.answer}) if entry.state == "refused" else texts["mail_left"]
+    return (
+        render_line(texts["email_rejected"], {"reason": entry.response})
+        if entry.state == "refused"
+        else texts["email_already_sent"]
+    )

@@ -7,18 +7,18 @@ from typing import Any, cast
 from sqlmodel import Session
 
 from connector import policies_store
-from connector.mirror.facts import company_of, customer_of
+from connector.mirror.facts import build_company, build_customer
 from connector.mirror.places import language_in
 from connector.tables import Connection, CustomerRow, CustomerSetting
 
 
-def of_customer(connection: Connection, customer: CustomerRow, setting: CustomerSetting | None) -> str:
+def customer_language(connection: Connection, customer: CustomerRow, setting: CustomerSetting | None) -> str:
     """Tell the tag of a customer's language; "" where nobody said it and in his country several are read."""
     row, said = cast("Any", customer), cast("Any", setting)  # the facts want rows of a query, which have the same names
-    return customer_of(customer.external_id, row, said, None, None, company_of(connection)).language
+    return build_customer(customer.external_id, row, said, None, None, build_company(connection)).language
 
 
-def of_people(session: Session, connection: Connection) -> str:
+def company_language(session: Session, connection: Connection) -> str:
     """Tell the tag of the language of a company's own people: as its policy says, else that of its country."""
-    policy, _version = policies_store.current(session, connection.id)
+    policy, _version = policies_store.get_policy(session, connection.id)
     return policy.digest_language or language_in(connection.country)

@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import Pool
 from sqlmodel import SQLModel
 
-from connector.mirror.customer_habits import company_norm
+from connector.mirror.customer_habits import load_baseline
 from connector.money import from_e4
 from connector.tables import Connection
-from policies.habits import Norm
+from policies.habits import Baseline
 from policies.receivables import InvoiceStatus
-from policies.segments import Place, Thresholds, top_revenue
+from policies.segments import RevenueRank, Thresholds, rank_by_revenue
 
 _INVOICE = SQLModel.metadata.tables["invoice"]
 _OUTBOX = SQLModel.metadata.tables["outbox"]
@@ -28,38 +28,38 @@ _BILLED = (InvoiceStatus.OPEN.value, InvoiceStatus.PAID.value)
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class PortfolioStats:
     """The thresholds of each currency, each customer's place, the newest payment, and how customers pay altogether."""
 
     thresholds: dict[str, Thresholds]
-    places: dict[str, Place]
+    revenue_ranks: dict[str, RevenueRank]
     newest_payment_on: date | None
-    norm: Norm
+    baseline: Baseline
 
 
 _Key = tuple[int, int, date]  # connection, version of its mirror, day
-_drawn: WeakKeyDictionary[Pool, dict[_Key, Picture]] = WeakKeyDictionary()  # by open database
-_MOST_DRAWN = 64
+_cache: WeakKeyDictionary[Pool, dict[_Key, PortfolioStats]] = WeakKeyDictionary()  # by open database
+_CACHE_MAX = 64
 
 
-def picture(session: Session, connection: Connection, today: date) -> Picture:
+def load_portfolio_stats(session: Session, connection: Connection, today: date) -> PortfolioStats:
     """Draw the picture of a company, or take the one drawn of the same books on the same day."""
     assert connection.id is not None  # noqa: S101  # it was read from the database
-    drawn = _drawn.setdefault(session.connection().engine.pool, {})
+    drawn = _cache.setdefault(session.connection().engine.pool, {})
     key = (connection.id, connection.mirror_version, today)
     if key not in drawn:
-        if len(drawn) >= _MOST_DRAWN:
+        if len(drawn) >= _CACHE_MAX:
             drawn.clear()
-        drawn[key] = Picture(
+        drawn[key] = PortfolioStats(
             _thresholds(session, connection.id, today - _YEAR),
-            _places(session, connection.id, today - _YEAR),
+            _revenue_ranks(session, connection.id, today - _YEAR),
             _newest_payment(session, connection.id),
-            company_norm(session, connection.id, today),
+            load_baseline(session, connection.id, today),
         )
     return drawn[key]
 
 
-def billed(connection_id: int) -> ColumnElement[bool]:
+def is_billed(connection_id: int) -> ColumnElement[bool]:
     """Tell real invoices from drafts, voided ones and our own late fees."""
     fees = select(_OUTBOX.c.reference).where(_OUTBOX.c.connection_id == connection_id, _OUTBOX.c.kind == "late_fee")
     return and_(
@@ -71,7 +71,7 @@ def billed(connection_id: int) -> ColumnElement[bool]:
 
 def _thresholds(session: Session, connection_id: int, since_on: date) -> dict[str, Thresholds]:
     """Find the totals at the percentiles (nearest rank) in the database: only they are read, not fifty thousand."""
-    ours = (billed(connection_id), _INVOICE.c.issued_on >= since_on)
+    ours = (is_billed(connection_id), _INVOICE.c.issued_on >= since_on)
     counts = session.execute(select(_INVOICE.c.currency, func.count()).where(*ours).group_by(_INVOICE.c.currency)).all()
 
     def total_at(currency: str, rank: int) -> Decimal:
@@ -86,18 +86,18 @@ def _thresholds(session: Session, connection_id: int, since_on: date) -> dict[st
     }
 
 
-def _places(session: Session, connection_id: int, since_on: date) -> dict[str, Place]:
+def _revenue_ranks(session: Session, connection_id: int, since_on: date) -> dict[str, RevenueRank]:
     """Rank the customers within each currency, because sums of two currencies mean nothing; the better place counts."""
     revenue: defaultdict[str, dict[str, Decimal]] = defaultdict(dict)
     query = (
         select(_INVOICE.c.currency, _INVOICE.c.customer_id, func.sum(_INVOICE.c.total_e4))
-        .where(billed(connection_id), _INVOICE.c.issued_on >= since_on)
+        .where(is_billed(connection_id), _INVOICE.c.issued_on >= since_on)
         .group_by(_INVOICE.c.currency, _INVOICE.c.customer_id)
     )
     for currency, customer_id, total_e4 in session.execute(query):
         revenue[currency][customer_id] = from_e4(int(total_e4))
-    places: dict[str, Place] = {}
-    for ranked in map(top_revenue, revenue.values()):
+    places: dict[str, RevenueRank] = {}
+    for ranked in map(rank_by_revenue, revenue.values()):
         for customer_id, place in ranked.items():
             other = places.get(customer_id, place)
             places[customer_id] = min(place, other, key=lambda each: (not each.in_top_revenue, each.rank))

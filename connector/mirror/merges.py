@@ -12,12 +12,12 @@ from providers.ledger import CustomerRecord
 
 _TABLES = SQLModel.metadata.tables
 _SETTING = _TABLES["customer_setting"]
-_MOVED = ("invoice", "payment", "credit", "taken_step", "agreement", "task")
-_AT_ONCE = 500
-_LONGEST_CHAIN = 20  # a ledger that merged in a circle must not hold us up
+_TABLES_TO_MOVE = ("invoice", "payment", "credit", "completed_step", "agreement", "task")
+_BATCH_SIZE = 500
+_MERGE_CHAIN_MAX = 20  # a ledger that merged in a circle must not hold us up
 
 
-def follow(session: Session, connection_id: int, records: Sequence[CustomerRecord]) -> int:
+def move_merged_customers(session: Session, connection_id: int, records: Sequence[CustomerRecord]) -> int:
     """Move everything of the merged customers among ``records`` to whom they became; return how many rows moved."""
     return sum(
         _move(session, connection_id, record.external_id, _survivor(session, connection_id, record.merged_into))
@@ -26,31 +26,31 @@ def follow(session: Session, connection_id: int, records: Sequence[CustomerRecor
     )
 
 
-def follow_invoices(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> None:
+def move_completed_steps(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> None:
     """Let the steps taken for an invoice go with it where the ledger moved it to another customer.
 
     Else the new customer's ladder would start anew, and the database refuses each of its steps a second time.
     """
-    invoice, step = _TABLES["invoice"], _TABLES["taken_step"]
+    invoice, step = _TABLES["invoice"], _TABLES["completed_step"]
     owner = (
         select(invoice.c.customer_id)
-        .where(_of(invoice, connection_id), invoice.c.external_id == step.c.invoice_id)
+        .where(_in_company(invoice, connection_id), invoice.c.external_id == step.c.invoice_id)
         .scalar_subquery()
     )
-    for start in range(0, len(invoice_ids), _AT_ONCE):
-        some = invoice_ids[start : start + _AT_ONCE]
+    for start in range(0, len(invoice_ids), _BATCH_SIZE):
+        some = invoice_ids[start : start + _BATCH_SIZE]
         session.execute(
             update(step)
-            .where(_of(step, connection_id), step.c.invoice_id.in_(some), step.c.customer_id != owner)
+            .where(_in_company(step, connection_id), step.c.invoice_id.in_(some), step.c.customer_id != owner)
             .values(customer_id=owner)
         )
 
 
 def _survivor(session: Session, connection_id: int, customer_id: str) -> str:
     customer = _TABLES["customer"]
-    for _ in range(_LONGEST_CHAIN):
+    for _ in range(_MERGE_CHAIN_MAX):
         query = select(customer.c.merged_into).where(
-            _of(customer, connection_id), customer.c.external_id == customer_id
+            _in_company(customer, connection_id), customer.c.external_id == customer_id
         )
         further = session.execute(query).scalar()
         if not further:
@@ -63,16 +63,16 @@ def _move(session: Session, connection_id: int, merged: str, survivor: str) -> i
     if merged == survivor:
         return 0
     moved = 0
-    for name in _MOVED:
+    for name in _TABLES_TO_MOVE:
         table = _TABLES[name]
-        change = update(table).where(_of(table, connection_id), table.c.customer_id == merged)
+        change = update(table).where(_in_company(table, connection_id), table.c.customer_id == merged)
         moved += session.connection().execute(change.values(customer_id=survivor)).rowcount
     return moved + _copy_setting(session, connection_id, merged, survivor)
 
 
 def _copy_setting(session: Session, connection_id: int, merged: str, survivor: str) -> int:
     """Keep what a person set for the merged customer ("no reminders", say), unless the survivor has settings."""
-    query = select(_SETTING).where(_of(_SETTING, connection_id), _SETTING.c.customer_id.in_([merged, survivor]))
+    query = select(_SETTING).where(_in_company(_SETTING, connection_id), _SETTING.c.customer_id.in_([merged, survivor]))
     settings = {row.customer_id: row for row in session.execute(query)}
     if merged not in settings or survivor in settings:
         return 0
@@ -81,5 +81,5 @@ def _copy_setting(session: Session, connection_id: int, merged: str, survivor: s
     return 1
 
 
-def _of(table: Table, connection_id: int) -> ColumnElement[bool]:
+def _in_company(table: Table, connection_id: int) -> ColumnElement[bool]:
     return table.c.connection_id == connection_id

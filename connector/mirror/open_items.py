@@ -7,16 +7,16 @@ from collections.abc import Collection, Mapping
 
 from sqlalchemy import Select, select, text
 
-from connector.mirror.chunk import TABLES, Chunk
-from connector.mirror.deeds import OurFees
+from connector.mirror.chunk import TABLES, CustomerBatch
+from connector.mirror.deeds import ChargedFees
 from connector.mirror.facts import (
     INVOICE_COLUMNS,
-    NOTHING_SAID,
-    balance_change,
-    credit_of_payment,
-    credit_of_row,
-    invoice_of,
-    plan_of,
+    NO_OVERRIDES,
+    build_balance_change,
+    build_credit,
+    build_invoice,
+    build_payment_plan,
+    build_unapplied_payment,
 )
 from policies.receivables import BalanceChange, Credit, Invoice, PaymentPlan
 from policies.segments import Thresholds
@@ -24,56 +24,58 @@ from policies.segments import Thresholds
 _INVOICE = TABLES["invoice"]
 
 
-def invoices(
-    chunk: Chunk, fees: OurFees, unreadable: Collection[str], thresholds: Mapping[str, Thresholds]
+def load_invoices(
+    chunk: CustomerBatch, fees: ChargedFees, unreadable: Collection[str], thresholds: Mapping[str, Thresholds]
 ) -> dict[str, list[Invoice]]:
     """Read each customer's invoices, open and settled lately, in order of their due days."""
     ids = select(_INVOICE.c.external_id).where(chunk.on_statement())  # a query: handing over thousands of ids is slow
     setting = TABLES["invoice_setting"]
-    said = chunk.rows(select(setting).where(chunk.named(setting, "invoice_id", ids)), "invoice_id")
-    changes, plans = _changes(chunk, ids), _plans(chunk, ids)
+    said = chunk.one_per_key(select(setting).where(chunk.with_ids(setting, "invoice_id", ids)), "invoice_id")
+    changes, plans = _balance_changes(chunk, ids), _payment_plans(chunk, ids)
     query = select(*(_INVOICE.c[name] for name in INVOICE_COLUMNS), _INVOICE.c.reference).where(chunk.on_statement())
     query = query.order_by(_INVOICE.c.due_on, _INVOICE.c.number, _INVOICE.c.external_id)
     found: defaultdict[str, list[Invoice]] = defaultdict(list)
     for *row, reference in chunk.session.execute(query).all():
         external_id, number, customer_id, currency = row[:4]
         found[customer_id].append(
-            invoice_of(
+            build_invoice(
                 row,
-                said.get(external_id, NOTHING_SAID),
+                said.get(external_id, NO_OVERRIDES),
                 tuple(changes.get(external_id, ())),
                 thresholds.get(currency),
-                fee_of=fees.original(chunk, external_id, number, reference, customer_id),
+                fee_of=fees.find_original(chunk, external_id, number, reference, customer_id),
                 unreadable=external_id in unreadable,
-                plan=plans.get(external_id),
+                payment_plan=plans.get(external_id),
             )
         )
     return found
 
 
-def credits(chunk: Chunk) -> dict[str, list[Credit]]:
+def load_credits(chunk: CustomerBatch) -> dict[str, list[Credit]]:
     """Read each customer's money that is not applied to an invoice yet, oldest first."""
     credit, payment = TABLES["credit"], TABLES["payment"]
-    unused = select(credit).where(chunk.theirs(credit), credit.c.remaining_e4 > 0)
-    found = chunk.lists(unused, "customer_id", credit_of_row)
-    unapplied = select(payment).where(chunk.theirs(payment), text("unapplied_e4 > 0"))  # literally as its index says
-    for customer_id, more in chunk.lists(unapplied, "customer_id", credit_of_payment).items():
+    unused = select(credit).where(chunk.of_customers(credit), credit.c.remaining_e4 > 0)
+    found = chunk.many_per_key(unused, "customer_id", build_credit)
+    unapplied = select(payment).where(
+        chunk.of_customers(payment), text("unapplied_e4 > 0")
+    )  # literally as its index says
+    for customer_id, more in chunk.many_per_key(unapplied, "customer_id", build_unapplied_payment).items():
         found.setdefault(customer_id, []).extend(more)
     for each in found.values():
         each.sort(key=lambda credit: (credit.dated_on, credit.id))
     return found
 
 
-def _changes(chunk: Chunk, ids: Select[tuple[str]]) -> dict[str, list[BalanceChange]]:
+def _balance_changes(chunk: CustomerBatch, ids: Select[tuple[str]]) -> dict[str, list[BalanceChange]]:
     application = TABLES["application"]
-    query = select(application).where(chunk.named(application, "invoice_id", ids))
+    query = select(application).where(chunk.with_ids(application, "invoice_id", ids))
     query = query.order_by(application.c.applied_on, application.c.source_id)
-    return chunk.lists(query, "invoice_id", balance_change)
+    return chunk.many_per_key(query, "invoice_id", build_balance_change)
 
 
-def _plans(chunk: Chunk, ids: Select[tuple[str]]) -> dict[str, PaymentPlan]:
+def _payment_plans(chunk: CustomerBatch, ids: Select[tuple[str]]) -> dict[str, PaymentPlan]:
     """Read the payment plans that are kept; a broken one is void for good."""
     agreement = TABLES["agreement"]
-    kept = (agreement.c.kind == "plan", agreement.c.state == "open")
-    query = select(agreement).where(chunk.named(agreement, "invoice_id", ids), *kept)
-    return {row.invoice_id: plan_of(row) for row in chunk.session.execute(query)}
+    kept = (agreement.c.kind == "payment_plan", agreement.c.state == "open")
+    query = select(agreement).where(chunk.with_ids(agreement, "invoice_id", ids), *kept)
+    return {row.invoice_id: build_payment_plan(row) for row in chunk.session.execute(query)}

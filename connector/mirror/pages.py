@@ -33,30 +33,30 @@ from sqlalchemy.orm import Session
 from sqlmodel import SQLModel
 
 from connector.mirror import applications, erased, merges, sweep
-from connector.mirror.statements import customers_facts
-from connector.mirror.upserts import STORAGE, SqlRow, malformed_row, rows_of, upsert_text
+from connector.mirror.statements import load_statements
+from connector.mirror.upserts import STORAGE, SqlRow, build_malformed_row, build_rows, upsert_text
 from connector.tables import (
     ApplicationRow,
+    CompletedStep,
     CreditRow,
     CustomerRow,
     CustomerSetting,
     Instant,
     InvoiceRow,
     PaymentRow,
-    TakenStep,
 )
 from policies.receivables import InvoiceStatus
-from providers.ledger import Deleted, Malformed, Page
+from providers.ledger import ChangePage, DeletedRecord, MalformedRecord
 
-__all__ = ["PageCounts", "customers_facts", "store_page"]
+__all__ = ["PageCounts", "load_statements", "store_page"]
 
-_MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, TakenStep)
+_MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, CompletedStep)
 _MALFORMED = SQLModel.metadata.tables["malformed_record"]
 _KNOWN_MALFORMED = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
-    _MALFORMED.c.connection_id == bindparam("here")
+    _MALFORMED.c.connection_id == bindparam("connection_id")
 )
 # What a single record can have that makes a database refuse it; anything else is raised.
-_UNFIT = (DataError, IntegrityError, ValueError, TypeError, AttributeError, OverflowError)
+_STORAGE_ERRORS = (DataError, IntegrityError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class PageCounts(NamedTuple):
@@ -76,29 +76,29 @@ class PageCounts(NamedTuple):
         return sum(self)
 
 
-def store_page(session: Session, connection_id: int, page: Page, *, at: datetime | None = None) -> PageCounts:
+def store_page(session: Session, connection_id: int, page: ChangePage, *, at: datetime | None = None) -> PageCounts:
     """Store a page in the caller's transaction; the caller stores its cursor in the same one.
 
     Records the database cannot hold are added to ``page.malformed``, so that they are logged like those the provider
     could not read. ``at`` is when the page was read, for malformed records alone.
     """
-    erased.leave_out(session, connection_id, page, at=at or datetime.now(UTC))
+    erased.redact_page(session, connection_id, page, at=at or datetime.now(UTC))
     session.flush()
     database = session.connection()
-    if page.afresh:
-        sweep.begin(database, connection_id)
-    store = _Store(database, connection_id, page)
+    if page.full_resync:
+        sweep.start_sweep(database, connection_id)
+    store = _PageWriter(database, connection_id, page)
     customers = store.records("customer", page.customers)
     invoices = store.records("invoice", page.invoices)
     payments = store.records("payment", page.payments)
     credited = store.records("credit", page.credits)
     counts = PageCounts(
-        customers=customers + merges.follow(session, connection_id, page.customers),
+        customers=customers + merges.move_merged_customers(session, connection_id, page.customers),
         invoices=invoices,
         payments=payments,
         credits=credited,
         applications=store.applications(),
-        deleted=sum(map(store.delete, [*page.deleted, *sweep.confirm(database, connection_id, page)])),
+        deleted=sum(map(store.delete, [*page.deleted, *sweep.mark_seen(database, connection_id, page)])),
         malformed=store.malformed(at or datetime.now(UTC)),
     )
     for row in session.identity_map.values():
@@ -107,10 +107,10 @@ def store_page(session: Session, connection_id: int, page: Page, *, at: datetime
     return counts
 
 
-class _Store:
+class _PageWriter:
     """One page on its way into the database."""
 
-    def __init__(self, database: Database, connection_id: int, page: Page) -> None:
+    def __init__(self, database: Database, connection_id: int, page: ChangePage) -> None:
         self._database = database
         self._dialect = database.dialect.name
         self._storage = STORAGE[self._dialect]
@@ -124,38 +124,38 @@ class _Store:
             return 0
         try:
             changed = self._upsert(table, records)
-        except _UNFIT:
-            changed = sum(self._one(table, record) for record in records)
+        except _STORAGE_ERRORS:
+            changed = sum(self._upsert_one(table, record) for record in records)
         if changed < len(records) and table != "customer":
-            self._outdated |= self._known_newer(table, records)
+            self._outdated |= self._newer_in_mirror(table, records)
         return changed
 
     def _upsert(self, table: str, records: Sequence[Any]) -> int:
-        rows = rows_of(table, self._connection_id, records, self._storage)
+        rows = build_rows(table, self._connection_id, records, self._storage)
         with self._database.begin_nested():
-            return self._run(upsert_text(table, self._dialect), rows)
+            return self._execute_many(upsert_text(table, self._dialect), rows)
 
-    def _one(self, table: str, record: Any) -> int:
+    def _upsert_one(self, table: str, record: Any) -> int:
         try:
             return self._upsert(table, [record])
-        except _UNFIT as error:
+        except _STORAGE_ERRORS as error:
             kind = record.kind if table == "credit" else table
-            why = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
-            self._page.malformed.append(Malformed(kind, record.external_id, why, _as_json(record)))
+            reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
+            self._page.malformed.append(MalformedRecord(kind, record.external_id, reason, _as_json(record)))
             return 0
 
     def applications(self) -> int:
         """Replace the applications of the invoices and sources the page speaks of."""
         page = self._page
-        if not (page.applications or page.applications_of_invoices or page.applications_of_sources):
+        if not (page.applications or page.replaced_invoice_ids or page.replaced_sources):
             return 0
-        return applications.replace(self._database, self._connection_id, page, self._outdated)
+        return applications.replace_applications(self._database, self._connection_id, page, self._outdated)
 
-    def delete(self, gone: Deleted) -> int:
+    def delete(self, gone: DeletedRecord) -> int:
         """Take away what is gone in the ledger, unless it is known newer. Invoices and customers stay, marked."""
         deletion = _DELETIONS.get(gone.kind, _DELETIONS["credit"])
         facts = {
-            "here": self._connection_id,
+            "connection_id": self._connection_id,
             "id": gone.external_id,
             "credit_kind": gone.kind,
             "deleted_at": gone.updated_at,
@@ -163,22 +163,25 @@ class _Store:
         }
         changed = self._database.execute(deletion, facts).rowcount
         if changed and gone.kind == "invoice":
-            applications.of_invoice(self._database, self._connection_id, gone.external_id)
+            applications.delete_of_invoice(self._database, self._connection_id, gone.external_id)
         elif changed and gone.kind != "customer":
-            applications.of_source(self._database, self._connection_id, gone.kind, gone.external_id)
+            applications.delete_of_source(self._database, self._connection_id, gone.kind, gone.external_id)
         return changed
 
     def malformed(self, seen_at: datetime) -> int:
         """Keep what could not be read, and let go of what can be read by now."""
-        kept = self._forget_mended()
-        rows = [malformed_row(self._connection_id, _named(one), self._storage, seen_at) for one in self._page.malformed]
+        kept = self._delete_repaired()
+        rows = [
+            build_malformed_row(self._connection_id, _storable(one), self._storage, seen_at)
+            for one in self._page.malformed
+        ]
         if rows:
-            kept += self._run(upsert_text("malformed_record", self._dialect), rows)
+            kept += self._execute_many(upsert_text("malformed_record", self._dialect), rows)
         return kept
 
-    def _forget_mended(self) -> int:
-        known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"here": self._connection_id})}
-        mended = known & _readable(self._page) if known else known
+    def _delete_repaired(self) -> int:
+        known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"connection_id": self._connection_id})}
+        mended = known & _readable_keys(self._page) if known else known
         for kind, external_id in mended:
             self._database.execute(
                 _MALFORMED.delete().where(
@@ -189,7 +192,7 @@ class _Store:
             )
         return len(mended)
 
-    def _known_newer(self, name: str, records: Sequence[Any]) -> set[tuple[str, str]]:
+    def _newer_in_mirror(self, name: str, records: Sequence[Any]) -> set[tuple[str, str]]:
         table = SQLModel.metadata.tables[name]
         kind = table.c.kind if name == "credit" else literal(name)
         page_has = {(getattr(record, "kind", name), record.external_id): record.updated_at for record in records}
@@ -200,7 +203,7 @@ class _Store:
         found = {(row[0], row[1]): row[2] for row in self._database.execute(query)}
         return {key for key, updated_at in page_has.items() if found.get(key) and found[key] > updated_at}
 
-    def _run(self, text: str, rows: list[SqlRow]) -> int:
+    def _execute_many(self, text: str, rows: list[SqlRow]) -> int:
         return self._database.exec_driver_sql(text, rows).rowcount
 
 
@@ -213,19 +216,19 @@ def _deletions() -> dict[str, Update | Delete]:
     gone = InvoiceStatus.DELETED.value
     return {
         "customer": update(customer)
-        .where(_is(customer), customer.c.deleted.is_(False))
+        .where(_matches_record(customer), customer.c.deleted.is_(False))
         .values(deleted=True, active=False, updated_at=customer_at),
         "invoice": update(invoice)
-        .where(_is(invoice), invoice.c.status != gone)
+        .where(_matches_record(invoice), invoice.c.status != gone)
         .values(status=gone, is_open=False, due_e4=0, updated_at=deleted_at),
-        "payment": delete(payment).where(_is(payment)),
-        "credit": delete(credit).where(_is(credit), credit.c.kind == bindparam("credit_kind")),
+        "payment": delete(payment).where(_matches_record(payment)),
+        "credit": delete(credit).where(_matches_record(credit), credit.c.kind == bindparam("credit_kind")),
     }
 
 
-def _is(table: Table) -> ColumnElement[bool]:
+def _matches_record(table: Table) -> ColumnElement[bool]:
     return and_(
-        table.c.connection_id == bindparam("here"),
+        table.c.connection_id == bindparam("connection_id"),
         table.c.external_id == bindparam("id"),
         or_(table.c.updated_at.is_(None), table.c.updated_at <= bindparam("until_at", type_=Instant)),
     )
@@ -234,7 +237,7 @@ def _is(table: Table) -> ColumnElement[bool]:
 _DELETIONS = _deletions()
 
 
-def _readable(page: Page) -> set[tuple[str, str]]:
+def _readable_keys(page: ChangePage) -> set[tuple[str, str]]:
     unfit = {(one.kind, one.external_id) for one in page.malformed}
     read = {("customer", record.external_id) for record in page.customers}
     read |= {("invoice", record.external_id) for record in page.invoices}
@@ -244,13 +247,13 @@ def _readable(page: Page) -> set[tuple[str, str]]:
     return read - unfit
 
 
-def _named(record: Malformed) -> Malformed:
+def _storable(record: MalformedRecord) -> MalformedRecord:
     """Make a malformed record storable: a name of its own where its id could not be read, and no odd letters."""
     external_id = record.external_id or hashlib.sha256(record.raw).hexdigest()[:16]
-    return record._replace(external_id=_plain(external_id), why=_plain(record.why))
+    return record._replace(external_id=_to_ascii(external_id), reason=_to_ascii(record.reason))
 
 
-def _plain(text: str) -> str:
+def _to_ascii(text: str) -> str:
     return text.replace("\x00", "").encode("ascii", "backslashreplace").decode()
 
 

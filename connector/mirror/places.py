@@ -16,25 +16,25 @@ from zoneinfo import ZoneInfo
 @lru_cache(maxsize=4096)
 def country_code(country: str) -> str:
     """Return the ISO 3166 alpha-2 code of a country given as a code of two or three letters or by name, else ""."""
-    said = _folded(country)
+    said = _normalised(country)
     return _countries().get(said, "") if said else ""
 
 
 @lru_cache(maxsize=4096)
-def time_zone(country: str, region: str, home_country: str = "", home_zone: str = "") -> str:
+def time_zone(country: str, region: str, company_country: str = "", company_zone: str = "") -> str:
     """Return the IANA time zone of a place: of its state or province, else of home if it is the same country.
 
     Failing both, the zone in which most of the country lives; "" where nothing is known.
     """
     code = country_code(country)
-    key = re.sub(r"[^a-z0-9]+", "_", _folded(region)).strip("_")
-    at_home = home_zone if code and code == home_country else ""
+    key = re.sub(r"[^a-z0-9]+", "_", _normalised(region)).strip("_")
+    at_home = company_zone if code and code == company_country else ""
     return _regions().get((code, key)) or at_home or _main_zones().get(code, "")
 
 
 def language_in(country: str) -> str:
     """Return the language that nearly everybody in a country reads, by the country's code; "" where several are."""
-    return str(_table()["languages"].get(country, ""))
+    return str(_load_regions_file()["languages"].get(country, ""))
 
 
 def today_in(zone: str, now: datetime) -> date:
@@ -42,7 +42,7 @@ def today_in(zone: str, now: datetime) -> date:
     return now.astimezone(ZoneInfo(zone)).date()
 
 
-def has_come(on: date | None, zone: str, now: datetime) -> bool:
+def is_reached(on: date | None, zone: str, now: datetime) -> bool:
     """Tell whether a day has come in a time zone; no day never comes."""
     return on is not None and on <= today_in(zone, now)
 
@@ -50,7 +50,7 @@ def has_come(on: date | None, zone: str, now: datetime) -> bool:
 class HolidayCalendar:
     """The public holidays of a whole country, from the ``holidays`` package: what ``policies.calendar`` asks for."""
 
-    def holiday(self, country: str, on: date) -> str:
+    def holiday_name(self, country: str, on: date) -> str:
         """Return the name of the public holiday, or "" on an ordinary day and in a country nobody knows."""
         return _holidays(country_code(country) or country, on.year).get(on, "")
 
@@ -67,7 +67,7 @@ def _holidays(code: str, year: int) -> Mapping[date, str]:
 
 
 @lru_cache(maxsize=1)
-def _table() -> dict[str, dict[str, Any]]:
+def _load_regions_file() -> dict[str, dict[str, Any]]:
     return tomllib.loads(resources.files("connector.mirror").joinpath("regions.toml").read_text(encoding="utf-8"))
 
 
@@ -75,7 +75,7 @@ def _table() -> dict[str, dict[str, Any]]:
 def _regions() -> dict[tuple[str, str], str]:
     return {
         (code, region): zone
-        for code, zones in _table().items()
+        for code, zones in _load_regions_file().items()
         if code.isupper()
         for zone, regions in zones.items()
         for region in regions.split()
@@ -88,7 +88,7 @@ def _main_zones() -> dict[str, str]:
     for line in _tzdata("zone.tab"):
         code, _coordinates, zone, *_comment = line.split("\t")
         zones.setdefault(code, zone)
-    return zones | _table()["main"]
+    return zones | _load_regions_file()["main"]
 
 
 @lru_cache(maxsize=1)
@@ -96,12 +96,12 @@ def _countries() -> dict[str, str]:
     from holidays.registry import COUNTRIES  # noqa: PLC0415
 
     names = dict(line.split("\t")[:2][::-1] for line in _tzdata("iso3166.tab"))
-    known = {_folded(name): code for name, code in names.items()}
-    known |= {_folded(code): code for code in names.values()}
+    known = {_normalised(name): code for name, code in names.items()}
+    known |= {_normalised(code): code for code in names.values()}
     for name, (_class, alpha_2, alpha_3, *_more) in COUNTRIES.items():
         known |= {alpha_3.lower(): alpha_2}
         known.setdefault(name.replace("_", " "), alpha_2)
-    return known | _table()["names"]
+    return known | _load_regions_file()["names"]
 
 
 def _tzdata(name: str) -> list[str]:
@@ -109,7 +109,7 @@ def _tzdata(name: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _folded(text: str) -> str:
+def _normalised(text: str) -> str:
     """Fold case, accents, spaces and what stands in brackets: "Österreich " and "osterreich" are one place."""
     plain = unicodedata.normalize("NFKD", re.sub(r" \(.*\)", "", text).replace("’", "'"))
     return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().split())

@@ -17,66 +17,66 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from connector.mirror import customer_habits, open_items
-from connector.mirror.chunk import TABLES, Chunk, SqlRow
-from connector.mirror.company_picture import Picture, billed, picture
-from connector.mirror.deeds import deeds, our_fees
-from connector.mirror.facts import company_of, customer_of, reachable
+from connector.mirror.chunk import TABLES, CustomerBatch, SqlRow
+from connector.mirror.company_picture import PortfolioStats, is_billed, load_portfolio_stats
+from connector.mirror.deeds import load_charged_fees, load_past_actions
+from connector.mirror.facts import build_company, build_customer, without_suppressed_addresses
 from connector.tables import Connection
-from policies.receivables import Company, Credit, Deed, Habits, Invoice, InvoiceStatus, Statement
+from policies.receivables import Company, Credit, Invoice, InvoiceStatus, PastAction, PaymentBehaviour, Statement
 
-SETTLED_DAYS = 45  # invoices settled this long ago still belong to a statement: for the thanks, and for late payments
+CLOSED_DAYS = 45  # invoices settled this long ago still belong to a statement: for the thanks, and for late payments
 _CHUNK = 300
 _INVOICE = TABLES["invoice"]
 
 
-class Loaded(NamedTuple):
+class CustomerData(NamedTuple):
     """What was read for a few hundred customers, by customer."""
 
     customers: dict[str, SqlRow]
     settings: dict[str, SqlRow]
     history: dict[str, SqlRow]
-    habits: dict[str, Habits]
+    payment_behaviour: dict[str, PaymentBehaviour]
     invoices: dict[str, list[Invoice]]
     credits: dict[str, list[Credit]]
-    deeds: dict[str, list[Deed]]
+    past_actions: dict[str, list[PastAction]]
 
 
-def customers_facts(
+def load_statements(
     session: Session,
     connection: Connection,
     *,
     now: datetime,
     customer_ids: Collection[str] | None = None,
-    settled_days: int = SETTLED_DAYS,
-    unread: Callable[[str, Exception], None] | None = None,
+    closed_days: int = CLOSED_DAYS,
+    on_unreadable: Callable[[str, Exception], None] | None = None,
 ) -> Iterator[tuple[Statement, ...]]:
     """Yield the statements (one per currency) of each customer who owes or settled something lately, in order of id.
 
     ``settled_days`` says how lately: a back-test looks at the whole history. ``unread`` hears of each customer whose
     rows cannot be read, and the others go on; without it the first such row is an error.
     """
-    yield from _Reader(session, connection, now, settled_days).customers(customer_ids, unread)
+    yield from _StatementReader(session, connection, now, closed_days).customers(customer_ids, on_unreadable)
 
 
-class _Reader:
+class _StatementReader:
     """One reading of one connection's mirror."""
 
     def __init__(self, session: Session, connection: Connection, now: datetime, settled_days: int) -> None:
         assert connection.id is not None  # noqa: S101  # it was read from the database
         self._session = session
-        self._here: int = connection.id
+        self._connection_id: int = connection.id
         self._connection = connection
         self._today = now.astimezone(ZoneInfo(connection.time_zone)).date()
-        self._settled_since_on = self._today - timedelta(days=settled_days)
-        self._company: Company = company_of(connection)
-        self._picture: Picture = picture(session, connection, self._today)
-        self._fees = our_fees(session, self._here)
+        self._closed_since_on = self._today - timedelta(days=settled_days)
+        self._company: Company = build_company(connection)
+        self._portfolio_stats: PortfolioStats = load_portfolio_stats(session, connection, self._today)
+        self._fees = load_charged_fees(session, self._connection_id)
         malformed, gone, suppressed = (
             TABLES[name] for name in ("malformed_record", "erased_customer", "suppressed_address")
         )
         self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == "invoice")
         self._erased = self._ids(gone, gone.c.customer_id)
-        self._suppressed = {row.address: row.why for row in session.execute(select(suppressed))}
+        self._suppressed = {row.ip_address: row.reason for row in session.execute(select(suppressed))}
 
     def customers(
         self, customer_ids: Collection[str] | None, unread: Callable[[str, Exception], None] | None
@@ -88,7 +88,7 @@ class _Reader:
     def _read(self, chunk: list[str], unread: Callable[[str, Exception], None] | None) -> list[tuple[Statement, ...]]:
         """Read some customers; where a row of theirs cannot be read, halve them until it is known whose it is."""
         try:
-            loaded = self._load(chunk)
+            loaded = self._load_batch(chunk)
             return [tuple(self._statements(customer_id, loaded)) for customer_id in chunk]
         except SQLAlchemyError:  # the database itself
             raise
@@ -103,37 +103,41 @@ class _Reader:
 
     def _candidates(self, customer_ids: Collection[str] | None) -> list[str]:
         """Find who has something open or settled lately."""
-        wanted = [_INVOICE.c.connection_id == self._here]
+        wanted = [_INVOICE.c.connection_id == self._connection_id]
         if customer_ids is not None:
             wanted.append(_INVOICE.c.customer_id.in_(list(customer_ids)))
         open_ones = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.is_open)
-        settled = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.settled_on >= self._settled_since_on)
+        settled = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.closed_on >= self._closed_since_on)
         return sorted(self._session.execute(union(open_ones, settled)).scalars())
 
-    def _load(self, customer_ids: list[str]) -> Loaded:
-        chunk = Chunk(self._session, self._here, customer_ids, self._settled_since_on)
+    def _load_batch(self, customer_ids: list[str]) -> CustomerData:
+        chunk = CustomerBatch(self._session, self._connection_id, customer_ids, self._closed_since_on)
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
         history = self._history(chunk)
-        return Loaded(
-            customers=chunk.rows(select(customer).where(chunk.theirs(customer, "external_id")), "external_id"),
-            settings=chunk.rows(select(setting).where(chunk.theirs(setting)), "customer_id"),
+        return CustomerData(
+            customers=chunk.one_per_key(
+                select(customer).where(chunk.of_customers(customer, "external_id")), "external_id"
+            ),
+            settings=chunk.one_per_key(select(setting).where(chunk.of_customers(setting)), "customer_id"),
             history=history,
-            habits=customer_habits.habits(self._session, self._here, history, self._picture.norm, self._today),
-            invoices=open_items.invoices(chunk, self._fees, self._unreadable, self._picture.thresholds),
-            credits=open_items.credits(chunk),
-            deeds=deeds(chunk, self._fees),
+            payment_behaviour=customer_habits.load_payment_behaviour(
+                self._session, self._connection_id, history, self._portfolio_stats.baseline, self._today
+            ),
+            invoices=open_items.load_invoices(chunk, self._fees, self._unreadable, self._portfolio_stats.thresholds),
+            credits=open_items.load_credits(chunk),
+            past_actions=load_past_actions(chunk, self._fees),
         )
 
-    def _statements(self, customer_id: str, loaded: Loaded) -> Iterator[Statement]:
-        customer = reachable(
-            customer_of(
+    def _statements(self, customer_id: str, loaded: CustomerData) -> Iterator[Statement]:
+        customer = without_suppressed_addresses(
+            build_customer(
                 customer_id,
                 loaded.customers.get(customer_id),
                 loaded.settings.get(customer_id),
                 loaded.history.get(customer_id),
-                self._picture.places.get(customer_id),
+                self._portfolio_stats.revenue_ranks.get(customer_id),
                 self._company,
-                loaded.habits.get(customer_id),
+                loaded.payment_behaviour.get(customer_id),
             ),
             self._suppressed,
         )
@@ -146,21 +150,23 @@ class _Reader:
                 currency=currency,
                 invoices=tuple(invoice for invoice in invoices if invoice.currency == currency),
                 credits=tuple(credit for credit in credited if credit.currency == currency),
-                deeds=tuple(loaded.deeds.get(customer_id, ())),
-                pulled_at=self._connection.pulled_at,
-                newest_payment_on=self._picture.newest_payment_on,
+                past_actions=tuple(loaded.past_actions.get(customer_id, ())),
+                synced_at=self._connection.pulled_at,
+                last_payment_on=self._portfolio_stats.newest_payment_on,
                 live_since_at=self._connection.live_since_at,
             )
 
-    def _history(self, chunk: Chunk) -> dict[str, SqlRow]:
+    def _history(self, chunk: CustomerBatch) -> dict[str, SqlRow]:
         paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID.value)
         query = select(
             _INVOICE.c.customer_id,
             func.min(_INVOICE.c.issued_on).label("first_on"),
             paid.label("paid"),
-            *customer_habits.STAMP_COLUMNS,
-        ).where(chunk.theirs(_INVOICE), billed(self._here))
-        return chunk.rows(query.group_by(_INVOICE.c.customer_id), "customer_id")
+            *customer_habits.CACHE_KEY_COLUMNS,
+        ).where(chunk.of_customers(_INVOICE), is_billed(self._connection_id))
+        return chunk.one_per_key(query.group_by(_INVOICE.c.customer_id), "customer_id")
 
     def _ids(self, table: Table, column: ColumnElement[str], *which: ColumnElement[bool]) -> set[str]:
-        return set(self._session.execute(select(column).where(table.c.connection_id == self._here, *which)).scalars())
+        return set(
+            self._session.execute(select(column).where(table.c.connection_id == self._connection_id, *which)).scalars()
+        )

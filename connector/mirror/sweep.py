@@ -12,17 +12,17 @@ from sqlmodel import SQLModel
 
 import connector.tables  # noqa: F401  # fills the metadata
 from policies.receivables import InvoiceStatus
-from providers.ledger import Deleted, Page
+from providers.ledger import ChangePage, DeletedRecord
 
 _TABLES = SQLModel.metadata.tables
-_NOTED = _TABLES["unconfirmed_record"]
-_UNDER_WAY = select(_NOTED.c.kind).where(_NOTED.c.connection_id == bindparam("here")).limit(1)
+_UNSEEN = _TABLES["unseen_record"]
+_IN_PROGRESS = select(_UNSEEN.c.kind).where(_UNSEEN.c.connection_id == bindparam("connection_id")).limit(1)
 _COLUMNS = ["connection_id", "kind", "external_id"]
 
 
-def begin(database: Database, connection_id: int) -> None:
+def start_sweep(database: Database, connection_id: int) -> None:
     """Note everything the mirror holds of a company."""
-    database.execute(_NOTED.delete().where(_NOTED.c.connection_id == connection_id))
+    database.execute(_UNSEEN.delete().where(_UNSEEN.c.connection_id == connection_id))
     for name in ("customer", "invoice", "payment", "credit"):
         table = _TABLES[name]
         kind = table.c.kind if name == "credit" else literal(name)
@@ -31,24 +31,24 @@ def begin(database: Database, connection_id: int) -> None:
             held = held.where(table.c.deleted.is_(False))
         if name == "invoice":
             held = held.where(table.c.status != InvoiceStatus.DELETED.value)
-        database.execute(insert(_NOTED).from_select(_COLUMNS, held))
+        database.execute(insert(_UNSEEN).from_select(_COLUMNS, held))
 
 
-def confirm(database: Database, connection_id: int, page: Page) -> list[Deleted]:
+def mark_seen(database: Database, connection_id: int, page: ChangePage) -> list[DeletedRecord]:
     """Strike off what a page brings; with the last page, return what never came. Nothing unless a reading is afresh."""
-    if database.execute(_UNDER_WAY, {"here": connection_id}).first() is None:
+    if database.execute(_IN_PROGRESS, {"connection_id": connection_id}).first() is None:
         return []
-    here = _NOTED.c.connection_id == connection_id
-    for kind, ids in _brought(page).items():
-        database.execute(_NOTED.delete().where(here, _NOTED.c.kind == kind, _NOTED.c.external_id.in_(ids)))
-    if not page.last:
+    here = _UNSEEN.c.connection_id == connection_id
+    for kind, ids in _ids_by_kind(page).items():
+        database.execute(_UNSEEN.delete().where(here, _UNSEEN.c.kind == kind, _UNSEEN.c.external_id.in_(ids)))
+    if not page.is_last:
         return []
-    gone = database.execute(select(_NOTED.c.kind, _NOTED.c.external_id).where(here)).all()
-    database.execute(_NOTED.delete().where(here))
-    return [Deleted(row.kind, row.external_id, None) for row in gone]
+    gone = database.execute(select(_UNSEEN.c.kind, _UNSEEN.c.external_id).where(here)).all()
+    database.execute(_UNSEEN.delete().where(here))
+    return [DeletedRecord(row.kind, row.external_id, None) for row in gone]
 
 
-def _brought(page: Page) -> dict[str, list[str]]:
+def _ids_by_kind(page: ChangePage) -> dict[str, list[str]]:
     """Every record of a page by kind, also those that could not be read: they are there."""
     named = [("customer", one.external_id) for one in page.customers]
     named += [("invoice", one.external_id) for one in page.invoices]

@@ -22,7 +22,7 @@ from sqlmodel import SQLModel
 import connector.tables  # noqa: F401  # fills the metadata
 from connector.money import to_e4_column
 from policies.receivables import InvoiceStatus
-from providers.ledger import Malformed
+from providers.ledger import MalformedRecord
 
 Values = Sequence[Any]  # a column's
 SqlRow = tuple[Any, ...]
@@ -34,11 +34,11 @@ _WITH_FRACTION = len("2026-11-21T12:00:00.250000Z")
 class Storage(NamedTuple):
     """How one database stores columns of dates and of instants."""
 
-    days: Callable[[Values], Values]
+    dates: Callable[[Values], Values]
     instants: Callable[[Values], Values]
 
 
-def _days_as_text(column: Values) -> Values:
+def _dates_as_text(column: Values) -> Values:
     return msgspec.to_builtins(column)  # type: ignore[no-any-return]  # the fastest way to ISO text there is
 
 
@@ -47,7 +47,7 @@ def _instants_as_text(column: Values) -> Values:
     return [f"{at[:10]} {at[11:-1]}{'' if len(at) == _WITH_FRACTION else '.000000'}" for at in texts]
 
 
-def _as_they_are(column: Values) -> Values:
+def _unchanged(column: Values) -> Values:
     return column
 
 
@@ -60,8 +60,8 @@ def _instants_in_utc(column: Values) -> Values:
 
 
 STORAGE = {
-    "sqlite": Storage(_days_as_text, _instants_as_text),
-    "postgresql": Storage(_as_they_are, _instants_in_utc),
+    "sqlite": Storage(_dates_as_text, _instants_as_text),
+    "postgresql": Storage(_unchanged, _instants_in_utc),
 }
 _DIALECTS: dict[str, Callable[[], Dialect]] = {
     "sqlite": sqlite.dialect,
@@ -88,22 +88,22 @@ def upsert_text(table_name: str, dialect_name: str) -> str:
 
 
 Columns = Mapping[str, Values]
-Make = Callable[[Columns, Storage], Values]
+ColumnBuilder = Callable[[Columns, Storage], Values]
 
 
-def _same(name: str) -> Make:
+def _copied(name: str) -> ColumnBuilder:
     return lambda columns, _to: columns[name]
 
 
-def _day(name: str) -> Make:
-    return lambda columns, to: to.days(columns[name])
+def _date(name: str) -> ColumnBuilder:
+    return lambda columns, to: to.dates(columns[name])
 
 
-def _instant(name: str) -> Make:
+def _instant(name: str) -> ColumnBuilder:
     return lambda columns, to: to.instants(columns[name])
 
 
-def _money(name: str) -> Make:
+def _money(name: str) -> ColumnBuilder:
     return lambda columns, _to: to_e4_column(columns[name])
 
 
@@ -123,55 +123,55 @@ def _all_false(columns: Columns, _to: Storage) -> Values:
     return [False] * len(columns["external_id"])
 
 
-_DOCUMENT = [_same("customer_id"), _same("currency")]
+_DOCUMENT = [_copied("customer_id"), _copied("currency")]
 # In the order of the table's columns, after connection_id.
-_MAKERS: dict[str, list[Make]] = {
+_COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
     "customer": [
-        *map(_same, ("external_id", "name", "contact_name", "emails", "country", "region", "language", "active")),
-        _same("merged_into"),
+        *map(_copied, ("external_id", "name", "contact_name", "emails", "country", "region", "language", "active")),
+        _copied("merged_into"),
         _all_false,
         _instant("updated_at"),
-        _same("groups"),
+        _copied("groups"),
     ],
     "invoice": [
-        *map(_same, ("external_id", "number")),
+        *map(_copied, ("external_id", "number")),
         *_DOCUMENT,
-        *map(_day, ("issued_on", "due_on")),
+        *map(_date, ("issued_on", "due_on")),
         *map(_money, ("total", "due")),
-        _same("status"),
+        _copied("status"),
         _is_open,
-        _same("sent_to_customer"),
-        *map(_day, ("settled_on", "promised_on")),
+        _copied("sent_to_customer"),
+        *map(_date, ("closed_on", "promised_on")),
         _money_or_none,
-        _day("discount_until_on"),
-        *map(_same, ("reference", "ledger_fee", "version", "lines")),
+        _date("discount_until_on"),
+        *map(_copied, ("reference", "ledger_fee", "version", "lines")),
         _instant("updated_at"),
     ],
     "payment": [
-        _same("external_id"),
+        _copied("external_id"),
         *_DOCUMENT,
-        _day("paid_on"),
+        _date("paid_on"),
         *map(_money, ("total", "unapplied")),
         _instant("updated_at"),
     ],
     "credit": [
-        *map(_same, ("kind", "external_id", "number")),
+        *map(_copied, ("kind", "external_id", "number")),
         *_DOCUMENT,
-        _day("dated_on"),
+        _date("dated_on"),
         *map(_money, ("total", "remaining")),
         _instant("updated_at"),
     ],
-    "application": [*map(_same, ("source_kind", "source_id", "invoice_id")), _day("applied_on"), _money("amount")],
+    "application": [*map(_copied, ("source_kind", "source_id", "invoice_id")), _date("applied_on"), _money("amount")],
 }
 
 
-def rows_of(table: str, connection_id: int, records: Sequence[Any], to: Storage) -> list[SqlRow]:
+def build_rows(table: str, connection_id: int, records: Sequence[Any], storage: Storage) -> list[SqlRow]:
     """Make the rows of a mirror table from records of its kind. Raises where one of them cannot be stored."""
     columns = dict(zip(records[0]._fields, zip(*records, strict=True), strict=True))
-    return list(zip(repeat(connection_id), *(make(columns, to) for make in _MAKERS[table]), strict=False))
+    return list(zip(repeat(connection_id), *(make(columns, storage) for make in _COLUMN_BUILDERS[table]), strict=False))
 
 
-def malformed_row(connection_id: int, record: Malformed, to: Storage, seen_at: datetime) -> SqlRow:
+def build_malformed_row(connection_id: int, record: MalformedRecord, storage: Storage, seen_at: datetime) -> SqlRow:
     """Make the row of table ``malformed_record``."""
-    (at,) = to.instants([seen_at])
-    return (connection_id, record.kind, record.external_id, record.why, record.raw, at)
+    (at,) = storage.instants([seen_at])
+    return (connection_id, record.kind, record.external_id, record.reason, record.raw, at)

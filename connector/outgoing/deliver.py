@@ -19,148 +19,154 @@ from sqlmodel import Session, col
 from connector import sync_log
 from connector.access.keyring import KeyringError
 from connector.database import reading, writing
-from connector.installation import Installation
-from connector.outgoing.endpoints import bound_to
-from connector.outgoing.events import KINDS, body_of, event_of, is_for, message_id
-from connector.outgoing.post import Answer, BadAddressError, Reach, post
+from connector.installation import AppContext
+from connector.outgoing.endpoints import encryption_context
+from connector.outgoing.events import LOG_KINDS, build_body, event_name, is_subscribed, message_id
+from connector.outgoing.post import AllowedNetworks, DisallowedAddressError, PostResult, safe_post
 from connector.tables import Connection, SyncLogEntry, WebhookDelivery, WebhookEndpoint
 
 # As Standard Webhooks proposes: about three days in all.
-WAITS = tuple(timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400))
-_CUT_OFF = timedelta(minutes=2)  # longer than any try takes
-_KEPT = timedelta(days=30)
-_LINES, _TRIES, _MISSES = 500, 50, 3  # at a time, of one address
-_GONE = 410
-Send = Callable[[str, bytes, Mapping[str, str], Reach], Answer]
+RETRY_DELAYS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+_ATTEMPT_LIMIT = timedelta(minutes=2)  # longer than any try takes
+_RETENTION = timedelta(days=30)
+_LINES_PER_PASS, _DELIVERIES_PER_PASS, _FAILURES_PER_PASS = 500, 50, 3  # at a time, of one address
+_HTTP_GONE = 410
+Send = Callable[[str, bytes, Mapping[str, str], AllowedNetworks], PostResult]
 
 
-class _Letter(NamedTuple):
+class _SignedRequest(NamedTuple):
     url: str
     body: bytes
     headers: dict[str, str]
 
 
-def work(installation: Installation, *, send: Send = post) -> int:
+def deliver_pending(app: AppContext, *, send: Send = safe_post) -> int:
     """Do what is to be done now, and tell how much was taken."""
-    if installation.settings.duewell_webhooks == "off":
+    if app.settings.duewell_webhooks == "off":
         return 0
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         newest = session.scalar(select(func.max(SyncLogEntry.id))) or 0
-        rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stopped_why) == "")))
+        rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stop_reason) == "")))
     for row in rows:
-        if row.told_to < newest:
-            _note(installation, row.id or 0)
-    return sum(_tell(installation, row.id or 0, send) for row in rows)
+        if row.last_seen_log_id < newest:
+            _enqueue(app, row.id or 0)
+    return sum(_send_due(app, row.id or 0, send) for row in rows)
 
 
-def _note(installation: Installation, endpoint_id: int) -> None:
+def _enqueue(app: AppContext, endpoint_id: int) -> None:
     """Put what happened since into the table, and remember how far that is, in one commit."""
-    now = installation.now()
-    with writing(installation.engine) as session:
+    now = app.now()
+    with writing(app.engine) as session:
         endpoint = session.get(WebhookEndpoint, endpoint_id)
         if endpoint is None:
             return
-        query = select(SyncLogEntry).where(col(SyncLogEntry.id) > endpoint.told_to).order_by(col(SyncLogEntry.id))
-        for line in session.scalars(query.limit(_LINES)):
-            endpoint.told_to = line.id or 0
-            event = event_of(line) if line.kind in KINDS else ""
-            if is_for(endpoint, line, event):
+        query = (
+            select(SyncLogEntry).where(col(SyncLogEntry.id) > endpoint.last_seen_log_id).order_by(col(SyncLogEntry.id))
+        )
+        for line in session.scalars(query.limit(_LINES_PER_PASS)):
+            endpoint.last_seen_log_id = line.id or 0
+            event = event_name(line) if line.kind in LOG_KINDS else ""
+            if is_subscribed(endpoint, line, event):
                 session.add(
                     WebhookDelivery(
-                        endpoint_id=endpoint_id, line_id=line.id or 0, event=event, next_at=now, made_at=now
+                        endpoint_id=endpoint_id, log_id=line.id or 0, event=event, next_attempt_at=now, created_at=now
                     )
                 )
-        session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.ended_at) < now - _KEPT))
+        session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.ended_at) < now - _RETENTION))
 
 
-def _tell(installation: Installation, endpoint_id: int, send: Send) -> int:
+def _send_due(app: AppContext, endpoint_id: int, send: Send) -> int:
     """Send what is due, oldest first; an address that does not answer is not asked for long."""
     taken = missed = 0
-    while taken < _TRIES and missed < _MISSES and not installation.stopping():
-        delivery = _claim(installation, endpoint_id)
+    while taken < _DELIVERIES_PER_PASS and missed < _FAILURES_PER_PASS and not app.is_stopping():
+        delivery = _claim(app, endpoint_id)
         if delivery is None:
             break
-        if _try(installation, delivery, send):
+        if _attempt(app, delivery, send):
             taken += 1
         else:
             missed += 1
     return taken
 
 
-def _claim(installation: Installation, endpoint_id: int) -> WebhookDelivery | None:
+def _claim(app: AppContext, endpoint_id: int) -> WebhookDelivery | None:
     """Mark the next try before it is made: no other process makes it, and if this one dies it is made again."""
-    now, here = installation.now(), WebhookDelivery
-    due = (col(here.endpoint_id) == endpoint_id, col(here.state) == "waiting", col(here.next_at) <= now)
-    with reading(installation.engine) as session:  # mostly there is nothing, and nothing to wait for
+    now, here = app.now(), WebhookDelivery
+    due = (col(here.endpoint_id) == endpoint_id, col(here.state) == "pending", col(here.next_attempt_at) <= now)
+    with reading(app.engine) as session:  # mostly there is nothing, and nothing to wait for
         row = session.scalars(select(here).where(*due).order_by(col(here.id)).limit(1)).first()
     if row is None:
         return None
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         marked = update(here).where(col(here.id) == row.id, col(here.attempts) == row.attempts)
-        done = session.connection().execute(marked.values(attempts=row.attempts + 1, next_at=now + _CUT_OFF))
+        done = session.connection().execute(marked.values(attempts=row.attempts + 1, next_at=now + _ATTEMPT_LIMIT))
         return session.get_one(here, row.id) if done.rowcount == 1 else None
 
 
-def _try(installation: Installation, delivery: WebhookDelivery, send: Send) -> bool:
+def _attempt(app: AppContext, delivery: WebhookDelivery, send: Send) -> bool:
     try:
-        letter = _letter(installation, delivery)
-        answer = send(letter.url, letter.body, letter.headers, installation.settings.duewell_webhooks)
-    except (BadAddressError, KeyringError) as problem:
-        answer = Answer(None, str(problem))
+        letter = _build_request(app, delivery)
+        answer = send(letter.url, letter.body, letter.headers, app.settings.duewell_webhooks)
+    except (DisallowedAddressError, KeyringError) as problem:
+        answer = PostResult(None, str(problem))
     good = answer.status is not None and 200 <= answer.status < 300
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         row = session.get(WebhookDelivery, delivery.id)
         if row is not None:  # else its address was removed meanwhile
-            _record(session, row, answer, installation.now(), good=good)
+            _record_result(session, row, answer, app.now(), delivered=good)
     return good
 
 
-def _record(session: Session, row: WebhookDelivery, answer: Answer, now: datetime, *, good: bool) -> None:
-    row.status, row.why = answer.status, "" if good else answer.why
-    if good:
-        row.state, row.ended_at, row.next_at = "done", now, None
-    elif answer.status == _GONE or row.attempts > len(WAITS):
-        row.state, row.ended_at, row.next_at = "given_up", now, None
+def _record_result(
+    session: Session, row: WebhookDelivery, result: PostResult, now: datetime, *, delivered: bool
+) -> None:
+    row.status, row.reason = result.status, "" if delivered else result.reason
+    if delivered:
+        row.state, row.ended_at, row.next_attempt_at = "done", now, None
+    elif result.status == _HTTP_GONE or row.attempts > len(RETRY_DELAYS):
+        row.state, row.ended_at, row.next_attempt_at = "abandoned", now, None
         endpoint = session.get_one(WebhookEndpoint, row.endpoint_id)
-        endpoint.stopped_why = f"{row.attempts} tries came to nothing: {answer.why}"
-        sync_log.write(session, at=now, kind="webhook_stopped", text=f"A webhook was given up: {endpoint.stopped_why}.")
+        endpoint.stop_reason = f"{row.attempts} tries came to nothing: {result.reason}"
+        sync_log.write(session, at=now, kind="webhook_stopped", text=f"A webhook was given up: {endpoint.stop_reason}.")
     else:
-        row.next_at = now + WAITS[row.attempts - 1]
+        row.next_attempt_at = now + RETRY_DELAYS[row.attempts - 1]
 
 
 def _took_anything_since(session: Session, row: WebhookDelivery) -> bool:
     here = WebhookDelivery
     query = select(col(here.id)).where(col(here.endpoint_id) == row.endpoint_id, col(here.state) == "done")
-    return session.scalar(query.where(col(here.ended_at) >= row.made_at).limit(1)) is not None
+    return session.scalar(query.where(col(here.ended_at) >= row.created_at).limit(1)) is not None
 
 
-def _stop(session: Session, endpoint_id: int, why: str, now: datetime) -> None:
-    session.get_one(WebhookEndpoint, endpoint_id).stopped_why = f"It took nothing any more: {why}"
-    text = f"The webhook {endpoint_id} is told nothing any more, until a person starts it again: {why}."
+def _stop(session: Session, endpoint_id: int, reason: str, now: datetime) -> None:
+    session.get_one(WebhookEndpoint, endpoint_id).stop_reason = f"It took nothing any more: {reason}"
+    text = f"The webhook {endpoint_id} is told nothing any more, until a person starts it again: {reason}."
     sync_log.write(session, at=now, kind="webhook_stopped", text=text)
 
 
-def _letter(installation: Installation, delivery: WebhookDelivery) -> _Letter:
+def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest:
     """Write what is sent, signed for this moment as Standard Webhooks says."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
-        line = session.get_one(SyncLogEntry, delivery.line_id)
+        line = session.get_one(SyncLogEntry, delivery.log_id)
         company = session.get(Connection, line.connection_id) if line.connection_id is not None else None
-    secret = installation.keyring.decrypt(endpoint.secret, bound_to(endpoint))
-    if installation.keyring.needs_rotation(endpoint.secret):
-        with writing(installation.engine) as session:
-            session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True).secret = installation.keyring.encrypt(
-                secret, bound_to(endpoint)
+    secret = app.keyring.decrypt(endpoint.secret, encryption_context(endpoint))
+    if app.keyring.needs_rotation(endpoint.secret):
+        with writing(app.engine) as session:
+            session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True).secret = app.keyring.encrypt(
+                secret, encryption_context(endpoint)
             )
-    body, name = body_of(line, delivery.event, company), message_id(line)
-    timestamp = str(int(installation.now().timestamp()))
+    body, name = build_body(line, delivery.event, company), message_id(line)
+    timestamp = str(int(app.now().timestamp()))
     headers = {
         "Content-Type": "application/json",
         "webhook-id": name,
         "webhook-timestamp": timestamp,
         "webhook-signature": signature(secret, name, timestamp, body),
     }
-    return _Letter(endpoint.url, body, headers)
+    return _SignedRequest(endpoint.url, body, headers)
 
 
 def signature(secret: bytes, name: str, timestamp: str, body: bytes) -> str:

@@ -10,7 +10,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from connector import sync_log
-from connector.outbox import UNSENT, mark_done, mark_planned, mark_refused, steps_of
+from connector.outbox import UNSENT_STATES, completed_steps, mark_done, mark_planned, mark_rejected
 from connector.tables import OutboxEntry
 
 
@@ -22,46 +22,46 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> l
     """Let waiting entries leave with the next run; what was refused outside (not by a person) is tried once more."""
     entries = [find_entry(session, entry_id, ("waiting", "refused"), "approved") for entry_id in ids]
     for entry in entries:
-        if entry.state == "refused" and entry.settled_by:
-            message = f"Outbox entry {entry.id} was {entry.answer}; it stays so."
+        if entry.state == "refused" and entry.resolved_by:
+            message = f"Outbox entry {entry.id} was {entry.response}; it stays so."
             raise OutboxError(message)
     for entry in entries:
         entry.state, entry.approved_at, entry.approved_by = "planned", at, by
-        tell(session, entry, at, "approved", f"{by} approved: {entry.why}")
+        log_entry_event(session, entry, at, "approved", f"{by} approved: {entry.reason}")
     return entries
 
 
-def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, why: str = "") -> list[OutboxEntry]:
+def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, reason: str = "") -> list[OutboxEntry]:
     """Keep un-sent entries from ever leaving; their steps count as taken, so the next rung comes in its time."""
-    entries = [find_entry(session, entry_id, UNSENT, "rejected") for entry_id in ids]
+    entries = [find_entry(session, entry_id, UNSENT_STATES, "rejected") for entry_id in ids]
     for entry in entries:
-        answer = f"rejected by {by}" + (f": {why}" if why else "")
-        mark_refused(session, entry, at=at, answer=answer, by=by)
-        for step in steps_of(entry, at=at, on=at.date()):
+        answer = f"rejected by {by}" + (f": {reason}" if reason else "")
+        mark_rejected(session, entry, at=at, detail=answer, resolved_by=by)
+        for step in completed_steps(entry, at=at, on=at.date()):
             session.merge(step)
-        tell(session, entry, at, "rejected", f"{entry.why} — {answer}")
+        log_entry_event(session, entry, at, "rejected", f"{entry.reason} — {answer}")
     return entries
 
 
 def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetime) -> OutboxEntry:
     """Settle a doubt: it arrived (a deed, with its notes), or it did not (it may be planned again)."""
     entry = find_entry(session, entry_id, ("doubt",), "resolved")
-    entry.settled_by = by
+    entry.resolved_by = by
     if sent:
-        mark_done(session, entry, at=at, reference=entry.reference, answer=f"{by} says that it arrived")
+        mark_done(session, entry, at=at, reference=entry.reference, detail=f"{by} says that it arrived")
     else:
-        mark_planned(session, entry, answer=f"{by} says that it did not arrive")
-        entry.settled_by = ""
-    tell(session, entry, at, "resolved", f"Doubt settled: {entry.answer}.")
+        mark_planned(session, entry, detail=f"{by} says that it did not arrive")
+        entry.resolved_by = ""
+    log_entry_event(session, entry, at, "resolved", f"Doubt settled: {entry.response}.")
     return entry
 
 
-def looked_at(entry: OutboxEntry) -> str:
+def entry_etag(entry: OutboxEntry) -> str:
     """Give the fingerprint of all that a person who settles an entry must have looked at: its facts and its words."""
-    if not entry.own_words:
-        return entry.content
-    words = json.dumps(entry.own_words["lines"], sort_keys=True)
-    return f"{entry.content}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    if not entry.custom_text:
+        return entry.content_hash
+    words = json.dumps(entry.custom_text["lines"], sort_keys=True)
+    return f"{entry.content_hash}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
 
 
 def find_entry(session: Session, entry_id: int, states: Collection[str], verb: str) -> OutboxEntry:
@@ -76,7 +76,7 @@ def find_entry(session: Session, entry_id: int, states: Collection[str], verb: s
     return entry
 
 
-def tell(session: Session, entry: OutboxEntry, at: datetime, kind: str, text: str) -> None:
+def log_entry_event(session: Session, entry: OutboxEntry, at: datetime, kind: str, text: str) -> None:
     """Write a line of the log about an entry."""
     sync_log.write(
         session,

@@ -8,23 +8,23 @@ from sqlmodel import Session
 
 from connector import sync_log
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.sync_log import ChainVerdict
-from connector.tables import Stored
+from connector.tables import KeyValue
 
 _NAME = "chain_checked"
 
 
-def check(installation: Installation) -> ChainVerdict:
+def verify_log(app: AppContext) -> ChainVerdict:
     """Check the chain from the first line to the last, and remember the verdict."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         verdict = sync_log.verify(session)
-    with writing(installation.engine) as session:
-        session.merge(Stored(connection_id=0, name=_NAME, value=verdict._asdict(), stored_at=installation.now()))
+    with writing(app.engine) as session:
+        session.merge(KeyValue(connection_id=0, name=_NAME, value=verdict._asdict(), stored_at=app.now()))
     return verdict
 
 
-def last(session: Session) -> dict[str, Any] | None:
+def last_verification(session: Session) -> dict[str, Any] | None:
     """Tell what the last check found, and when; None where there was none."""
-    row = session.get(Stored, (0, _NAME))
+    row = session.get(KeyValue, (0, _NAME))
     return {**row.value, "at": row.stored_at} if row is not None else None

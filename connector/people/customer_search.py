@@ -12,63 +12,63 @@ from sqlalchemy import func, select, tuple_
 from sqlmodel import Session, col
 
 from connector.money import from_e4
-from connector.paging import of_keys
+from connector.paging import matches_keys
 from connector.tables import Connection, CustomerRow, InvoiceRow
 
-PAGE = 50
+PAGE_SIZE = 50
 
 
 @dataclass(slots=True)
-class Found:
+class CustomerBalance:
     """A customer with what he owes, per currency; ``overdue`` is a part of ``owed``."""
 
     row: CustomerRow
     company: Connection
-    owed: dict[str, Decimal] = field(default_factory=dict)
-    overdue: dict[str, Decimal] = field(default_factory=dict)
+    open_balance: dict[str, Decimal] = field(default_factory=dict)
+    overdue_balance: dict[str, Decimal] = field(default_factory=dict)
     oldest_due_on: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class CustomerSearchPage:
     """A page of customers; ``after`` names the last one, to go on from, "" at the end."""
 
-    rows: Sequence[Found]
-    after: str
+    rows: Sequence[CustomerBalance]
+    next_cursor: str
 
 
-def customers(
+def find_customer_page(
     session: Session,
-    companies: Collection[int],
+    company_ids: Collection[int],
     today: date,
     *,
     search: str = "",
-    owing: bool = True,
-    after: str = "",
-    size: int = PAGE,
-) -> Page:
+    only_with_balance: bool = True,
+    cursor: str = "",
+    size: int = PAGE_SIZE,
+) -> CustomerSearchPage:
     """Find a page of customers; ``owing`` leaves out who owes nothing."""
     key = (func.lower(col(CustomerRow.name)), col(CustomerRow.connection_id), col(CustomerRow.external_id))
     query = (
         select(CustomerRow, Connection)
         .join(Connection, col(Connection.id) == col(CustomerRow.connection_id))
-        .where(col(CustomerRow.connection_id).in_(list(companies)), col(CustomerRow.deleted).is_(False))
+        .where(col(CustomerRow.connection_id).in_(list(company_ids)), col(CustomerRow.deleted).is_(False))
     )
     if search:
         query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
-    if owing:
-        query = query.where(_owes())
-    last = _last(session, after)
+    if only_with_balance:
+        query = query.where(_has_open_invoice())
+    last = _find_last_shown(session, cursor)
     if last is not None:
         query = query.where(tuple_(*key) > tuple_(func.lower(last.name), last.connection_id, last.external_id))
     rows = session.execute(query.order_by(*key).limit(size + 1)).all()
-    found = [Found(row, company) for row, company in rows[:size]]
-    _add_sums(session, found, today)
+    found = [CustomerBalance(row, company) for row, company in rows[:size]]
+    _add_balances(session, found, today)
     more = len(rows) > size
-    return Page(found, f"{found[-1].row.connection_id}:{found[-1].row.external_id}" if more else "")
+    return CustomerSearchPage(found, f"{found[-1].row.connection_id}:{found[-1].row.external_id}" if more else "")
 
 
-def _owes() -> Any:
+def _has_open_invoice() -> Any:
     return (
         select(col(InvoiceRow.external_id))
         .where(
@@ -80,26 +80,26 @@ def _owes() -> Any:
     )
 
 
-def _last(session: Session, after: str) -> CustomerRow | None:
-    company, _, customer_id = after.partition(":")
+def _find_last_shown(session: Session, cursor: str) -> CustomerRow | None:
+    company, _, customer_id = cursor.partition(":")
     if not company.isdecimal() or len(company) > 18:
         return None
     return session.get(CustomerRow, (int(company), customer_id))
 
 
-def _add_sums(session: Session, found: Sequence[Found], today: date) -> None:
+def _add_balances(session: Session, found: Sequence[CustomerBalance], today: date) -> None:
     by_key = {(each.row.connection_id, each.row.external_id): each for each in found}
     overdue = func.sum(col(InvoiceRow.due_e4)).filter(col(InvoiceRow.due_on) < today)
     of_invoice = (col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), col(InvoiceRow.currency))
     query = (
         select(*of_invoice, func.sum(col(InvoiceRow.due_e4)), overdue, func.min(InvoiceRow.due_on))
-        .where(of_keys(*of_invoice[:2], list(by_key)), col(InvoiceRow.is_open))
+        .where(matches_keys(*of_invoice[:2], list(by_key)), col(InvoiceRow.is_open))
         .group_by(*of_invoice)
         .order_by(*of_invoice)
     )
     for connection_id, customer_id, currency, owed_e4, overdue_e4, due_on in session.execute(query) if found else ():
         each = by_key[connection_id, customer_id]
-        each.owed[currency] = from_e4(int(owed_e4))
+        each.open_balance[currency] = from_e4(int(owed_e4))
         if overdue_e4:
-            each.overdue[currency] = from_e4(int(overdue_e4))
+            each.overdue_balance[currency] = from_e4(int(overdue_e4))
         each.oldest_due_on = min(filter(None, (each.oldest_due_on, due_on)), default=None)

@@ -11,15 +11,15 @@ from sqlmodel import Session, col
 
 from connector import sync_log
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import suppression
 from connector.letters.languages import LANGUAGES
-from connector.mirror.places import has_come
+from connector.mirror.places import is_reached
 from connector.money import from_e4
-from connector.paging import Part, cut, of_keys
+from connector.paging import Page, cut, matches_keys
 from connector.people.agreements import YEAR_MAX
 from connector.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
-from policies.wording import day
+from policies.wording import format_date
 
 _SHOWN_MAX = 5
 SETTINGS = (
@@ -41,21 +41,21 @@ class UnknownCustomerError(Exception):
     """No customer, or more than one, is called so; ``str()`` says what would do."""
 
 
-class BadSettingError(Exception):
+class InvalidSettingError(Exception):
     """Something that cannot be set for a customer; ``str()`` says why and what would do."""
 
 
-def listing(
-    session: Session, connection_id: int | None = None, search: str = "", *, part: Part | None = None
+def find_customers(
+    session: Session, connection_id: int | None = None, search: str = "", *, page: Page | None = None
 ) -> list[dict[str, Any]]:
     """List customers with what they owe, per currency, and what a person set."""
-    query = _customers(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
+    query = _customers_query(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
     if search:
         query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
-    query = cut(query, part, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
+    query = cut(query, page, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
     rows = session.execute(query).all()
-    some = None if part is None else [(row.connection_id, row.external_id) for row, _name in rows]
-    owed, settings = _owed(session, connection_id, some), _settings(session, some)
+    some = None if page is None else [(row.connection_id, row.external_id) for row, _name in rows]
+    owed, settings = _open_balances(session, connection_id, some), _settings(session, some)
     return [
         {
             "id": row.external_id,
@@ -64,43 +64,49 @@ def listing(
             "emails": row.emails,
             "country": row.country,
             "active": row.active,
-            "owes": owed.get((row.connection_id, row.external_id), {}),
-            "set": _as_dict(settings.get((row.connection_id, row.external_id))),
+            "open_balance": owed.get((row.connection_id, row.external_id), {}),
+            "settings": _as_dict(settings.get((row.connection_id, row.external_id))),
         }
         for row, short_name in rows
     ]
 
 
-def find_customer(session: Session, wanted: str, connection_id: int | None = None) -> CustomerRow:
+def find_customer(session: Session, name_or_id: str, connection_id: int | None = None) -> CustomerRow:
     """Find a customer by the ledger's id or by name (upper and lower case alike)."""
-    named = or_(col(CustomerRow.external_id) == wanted, func.lower(col(CustomerRow.name)) == wanted.strip().lower())
-    found: Sequence[tuple[CustomerRow, str]] = session.execute(_customers(connection_id).where(named)).all()
+    named = or_(
+        col(CustomerRow.external_id) == name_or_id, func.lower(col(CustomerRow.name)) == name_or_id.strip().lower()
+    )
+    found: Sequence[tuple[CustomerRow, str]] = session.execute(_customers_query(connection_id).where(named)).all()
     if len(found) == 1:
         return found[0][0]
     if found:
         where = ", ".join(f"{row.external_id} in {short_name}" for row, short_name in found[:_SHOWN_MAX])
         raise UnknownCustomerError(
-            f"{len(found)} customers are called {wanted!r}: {where}. Say which: --connection, or the id."
+            f"{len(found)} customers are called {name_or_id!r}: {where}. Say which: --connection, or the id."
         )
-    near = _customers(connection_id).where(col(CustomerRow.name).icontains(wanted, autoescape=True)).limit(_SHOWN_MAX)
+    near = (
+        _customers_query(connection_id)
+        .where(col(CustomerRow.name).icontains(name_or_id, autoescape=True))
+        .limit(_SHOWN_MAX)
+    )
     names = [row.name for row, _ in session.execute(near)]
     hint = f" Near it: {', '.join(names)}." if names else " They are listed by: duewell customers"
-    raise UnknownCustomerError(f"There is no customer {wanted!r}.{hint}")
+    raise UnknownCustomerError(f"There is no customer {name_or_id!r}.{hint}")
 
 
-def set_customer(
-    installation: Installation, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str
+def update_settings(
+    app: AppContext, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str
 ) -> dict[str, Any]:
     """Set something for a customer; it survives every pull and counts from the next run on."""
-    now = installation.now()
-    with writing(installation.engine) as session:
-        _refuse_what_means_nothing(session.get_one(Connection, connection_id), changes, now)
-        row = change_settings(session, connection_id, customer_id, changes, by=by, at=now)
+    now = app.now()
+    with writing(app.engine) as session:
+        _validate_changes(session.get_one(Connection, connection_id), changes, now)
+        row = apply_settings(session, connection_id, customer_id, changes, by=by, at=now)
         name = session.get_one(CustomerRow, (connection_id, customer_id)).name
-        return {"id": customer_id, "connection_id": connection_id, "name": name, "set": _as_dict(row)}
+        return {"id": customer_id, "connection_id": connection_id, "name": name, "settings": _as_dict(row)}
 
 
-def change_settings(
+def apply_settings(
     session: Session, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str, at: datetime
 ) -> CustomerSetting:
     """Set something for a customer, in the caller's transaction."""
@@ -112,15 +118,17 @@ def change_settings(
     for name, value in changes.items():
         setattr(row, name, value)
     if changes.get("emails"):
-        row.suppressed_why = ""  # that was about the old address
-        suppression.release(session, changes["emails"].split(","))  # the same one again: a person says that it works
+        row.suppression_reason = ""  # that was about the old address
+        suppression.unsuppress(session, changes["emails"].split(","))  # the same one again: a person says that it works
     row.set_at = at
-    session.get_one(Connection, connection_id).decided_on = ""
-    said = ", ".join(f"{name.removesuffix('_on').replace('_', ' ')} {_shown(value)}" for name, value in changes.items())
+    session.get_one(Connection, connection_id).decision_fingerprint = ""
+    said = ", ".join(
+        f"{name.removesuffix('_on').replace('_', ' ')} {_format_value(value)}" for name, value in changes.items()
+    )
     sync_log.write(
         session,
         at=at,
-        kind="customer_set",
+        kind="customer_updated",
         text=f"{by} set for {customer.name}: {said}.",
         connection_id=connection_id,
         customer_id=customer_id,
@@ -128,34 +136,34 @@ def change_settings(
     return row
 
 
-def known_language(code: str) -> str:
+def validate_language(code: str) -> str:
     """Take a language that there are texts in, "" for that of the company's country; raises ``BadSettingError``."""
     if code and code not in LANGUAGES:
         message = f"There are no mails in {code!r}; there are: {', '.join(LANGUAGES)}."
-        raise BadSettingError(message)
+        raise InvalidSettingError(message)
     return code
 
 
-def settings_of(session: Session, connection_id: int, customer_id: str) -> dict[str, Any]:
+def customer_settings(session: Session, connection_id: int, customer_id: str) -> dict[str, Any]:
     """Show what a person set for a customer."""
     return _as_dict(session.get(CustomerSetting, (connection_id, customer_id)))
 
 
-def _refuse_what_means_nothing(connection: Connection, changes: Mapping[str, Any], now: datetime) -> None:
-    known_language(changes.get("language") or "")
+def _validate_changes(connection: Connection, changes: Mapping[str, Any], now: datetime) -> None:
+    validate_language(changes.get("language") or "")
     until = changes.get("hold_until_on")
     if until is not None and until.year > YEAR_MAX:
-        message = f"The year of {day(until)} cannot be right; the last one is {YEAR_MAX}."
-        raise BadSettingError(message)
-    if until is not None and has_come(until, connection.time_zone, now):
+        message = f"The year of {format_date(until)} cannot be right; the last one is {YEAR_MAX}."
+        raise InvalidSettingError(message)
+    if until is not None and is_reached(until, connection.time_zone, now):
         message = (
-            f"A hold until {day(until)} would be over already, so nothing would be held back. Name a day to come;"
+            f"A hold until {format_date(until)} would be over already, so nothing would be held back. Name a day to come;"
             " to lift a hold, leave the day out (none on the command line)."
         )
-        raise BadSettingError(message)
+        raise InvalidSettingError(message)
 
 
-def _customers(connection_id: int | None) -> Any:
+def _customers_query(connection_id: int | None) -> Any:
     query = select(CustomerRow, col(Connection.short_name)).join(
         Connection, col(Connection.id) == col(CustomerRow.connection_id)
     )
@@ -163,22 +171,22 @@ def _customers(connection_id: int | None) -> Any:
     return query if connection_id is None else query.where(col(CustomerRow.connection_id) == connection_id)
 
 
-def _settings(session: Session, some: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], CustomerSetting]:
+def _settings(session: Session, keys: Sequence[tuple[int, str]] | None) -> dict[tuple[int, str], CustomerSetting]:
     query = select(CustomerSetting)
-    if some is not None:
-        query = query.where(of_keys(col(CustomerSetting.connection_id), col(CustomerSetting.customer_id), some))
+    if keys is not None:
+        query = query.where(matches_keys(col(CustomerSetting.connection_id), col(CustomerSetting.customer_id), keys))
     return {(row.connection_id, row.customer_id): row for row in session.scalars(query)}
 
 
-def _owed(
-    session: Session, connection_id: int | None, some: Sequence[tuple[int, str]] | None
+def _open_balances(
+    session: Session, connection_id: int | None, customer_keys: Sequence[tuple[int, str]] | None
 ) -> dict[tuple[int, str], dict[str, str]]:
     key = (col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), col(InvoiceRow.currency))
     query = select(*key, func.sum(col(InvoiceRow.due_e4))).where(col(InvoiceRow.is_open)).group_by(*key)
     if connection_id is not None:
         query = query.where(col(InvoiceRow.connection_id) == connection_id)
-    if some is not None:
-        query = query.where(of_keys(*key[:2], some))
+    if customer_keys is not None:
+        query = query.where(matches_keys(*key[:2], customer_keys))
     owed: dict[tuple[int, str], dict[str, str]] = {}
     for connection, customer, currency, due_e4 in session.execute(query):
         owed.setdefault((connection, customer), {})[currency] = str(from_e4(int(due_e4)))
@@ -188,8 +196,8 @@ def _owed(
 def _as_dict(row: CustomerSetting | None) -> dict[str, Any]:
     if row is None:
         return {}
-    return {name: getattr(row, name) for name in (*SETTINGS, "suppressed_why") if getattr(row, name)}
+    return {name: getattr(row, name) for name in (*SETTINGS, "suppression_reason") if getattr(row, name)}
 
 
-def _shown(value: object) -> str:
+def _format_value(value: object) -> str:
     return {None: "as the policy says", "": "as in the books", True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]

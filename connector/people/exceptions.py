@@ -11,19 +11,19 @@ from sqlalchemy import func, select, union
 from sqlmodel import Session, SQLModel, col
 
 from connector import sync_log
-from connector.access.connections import connected, find_connection
+from connector.access.connections import find_connection, list_connected
 from connector.database import reading
-from connector.hour import Hour
-from connector.installation import Installation
-from connector.mirror.statements import customers_facts
+from connector.hour import RunContext
+from connector.installation import AppContext
+from connector.mirror.statements import load_statements
 from connector.people.trials import WHOLE_HISTORY_DAYS
-from connector.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, Stored
-from policies.exceptions import Oddity, exceptions_of
+from connector.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, KeyValue
+from policies.exceptions import ExceptionItem, find_exceptions
 
-_LOOKED = "exceptions_looked"
+_LAST_SCAN = "exceptions_scanned"
 _OVERLAP = timedelta(hours=3)  # what changed while the books were read is looked at again
-EVERY_MAX = 10_000
-_ALL_FROM = 3000  # so many changed customers are looked at by looking at all
+LIST_MAX = 10_000
+_FULL_SCAN_FROM = 3000  # so many changed customers are looked at by looking at all
 _TABLES = SQLModel.metadata.tables
 _CHANGES = (
     ("invoice", "customer_id", "updated_at"),
@@ -35,7 +35,7 @@ _CHANGES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ListedException:
     """An exception with the names a person knows it by."""
 
     row: ExceptionRow
@@ -54,32 +54,32 @@ class Shown:
         return f"{self.company.short_name}:{self.row.code}:{self.row.invoice_id or self.row.customer_id}"
 
 
-def look(hour: Hour) -> None:
+def scan(ctx: RunContext) -> None:
     """Look at the customers whose books changed since the last look, the first time at all of them."""
-    if hour.dry_run:
+    if ctx.dry_run:
         return
-    with hour.reading() as session:
-        connection = hour.connection(session)
-        known = session.get(Stored, (hour.connection_id, _LOOKED))
+    with ctx.reading() as session:
+        connection = ctx.connection(session)
+        known = session.get(KeyValue, (ctx.connection_id, _LAST_SCAN))
         if known is not None and known.value["mirror_version"] == connection.mirror_version:
             return
-        changed = _changed(session, connection, known)
-        found = _found(session, connection, changed, hour.now())
-        version, pulled_at = connection.mirror_version, connection.pulled_at or hour.now()
-    with hour.writing() as session:
-        news = _keep(session, hour.connection_id, changed, found, hour.now())
+        changed = _changed_customers(session, connection, known)
+        found = _scan_customers(session, connection, changed, ctx.now())
+        version, pulled_at = connection.mirror_version, connection.pulled_at or ctx.now()
+    with ctx.writing() as session:
+        news = _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
         value = {"mirror_version": version, "pulled_at": pulled_at.isoformat()}
-        session.merge(Stored(connection_id=hour.connection_id, name=_LOOKED, value=value, stored_at=hour.now()))
+        session.merge(KeyValue(connection_id=ctx.connection_id, name=_LAST_SCAN, value=value, stored_at=ctx.now()))
         if news:
-            hour.tally["exceptions"] += len(news)
+            ctx.tally["exceptions"] += len(news)
             many = f"{len(news)} things in the books are worth a look. The first: " if len(news) > 1 else ""
             one = {"customer_id": news[0].customer_id, "invoice_id": news[0].invoice_id} if len(news) == 1 else {}
-            hour.log(session, "exception", f"{many}{news[0].why}", facts={"count": len(news)}, **one)
+            ctx.log(session, "exception", f"{many}{news[0].reason}", facts={"count": len(news)}, **one)
 
 
-def listing(session: Session, companies: Collection[int], *, size: int, offset: int = 0) -> list[Shown]:
+def list_open(session: Session, companies: Collection[int], *, size: int, offset: int = 0) -> list[ListedException]:
     """List a part of what nobody has said to be right, newest first."""
-    standing = (col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.settled_at).is_(None))
+    standing = (col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.resolved_at).is_(None))
     query = (
         select(ExceptionRow, Connection, col(CustomerRow.name), col(InvoiceRow.number))
         .join(Connection, col(Connection.id) == col(ExceptionRow.connection_id))
@@ -101,14 +101,14 @@ def listing(session: Session, companies: Collection[int], *, size: int, offset: 
         )
     )
     rows = session.execute(query.limit(size).offset(offset))
-    return [Shown(row, company, name or "", number or "") for row, company, name, number in rows]
+    return [ListedException(row, company, name or "", number or "") for row, company, name, number in rows]
 
 
-def every(installation: Installation, connection_id: int | None) -> list[dict[str, Any]]:
+def list_for_output(app: AppContext, connection_id: int | None) -> list[dict[str, Any]]:
     """List all that stands, of one company or of every one that is connected, as the commands and the API show it."""
-    with reading(installation.engine) as session:
-        found = connected(session) if connection_id is None else [find_connection(session, connection_id)]
-        rows = listing(session, [row.id or 0 for row in found], size=EVERY_MAX)
+    with reading(app.engine) as session:
+        found = list_connected(session) if connection_id is None else [find_connection(session, connection_id)]
+        rows = list_open(session, [row.id or 0 for row in found], size=LIST_MAX)
         return [
             {
                 "id": each.id,
@@ -117,23 +117,23 @@ def every(installation: Installation, connection_id: int | None) -> list[dict[st
                 "customer": each.customer,
                 "customer_id": each.row.customer_id,
                 "invoice": each.number,
-                "why": each.row.why,
+                "reason": each.row.reason,
             }
             for each in rows
         ]
 
 
-def counts(session: Session, companies: Collection[int]) -> dict[int, int]:
+def count_by_company(session: Session, companies: Collection[int]) -> dict[int, int]:
     """Count them by company."""
     query = (
         select(col(ExceptionRow.connection_id), func.count())
-        .where(col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.settled_at).is_(None))
+        .where(col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.resolved_at).is_(None))
         .group_by(col(ExceptionRow.connection_id))
     )
     return {connection_id: int(count) for connection_id, count in session.execute(query)}
 
 
-def find(session: Session, key: str) -> ExceptionRow | None:
+def find_exception(session: Session, key: str) -> ExceptionRow | None:
     """Find one by what a form names it by; None where there is none (any more)."""
     parts = key.split("|")
     if len(parts) != 4 or not parts[0].isdecimal() or len(parts[0]) > 18:
@@ -142,21 +142,21 @@ def find(session: Session, key: str) -> ExceptionRow | None:
     return session.get(ExceptionRow, (int(connection_id), customer_id, code, invoice_id))
 
 
-def settle(session: Session, row: ExceptionRow, *, by: str, at: datetime) -> None:
+def mark_correct(session: Session, row: ExceptionRow, *, by: str, at: datetime) -> None:
     """Keep that a person says it is right as it is: it is not shown again, unless it goes and comes back."""
-    row.settled_at, row.settled_by = at, by
+    row.resolved_at, row.resolved_by = at, by
     sync_log.write(
         session,
         at=at,
         kind="exception",
-        text=f"{by} says that this is right: {row.why}",
+        text=f"{by} says that this is right: {row.reason}",
         connection_id=row.connection_id,
         customer_id=row.customer_id,
         invoice_id=row.invoice_id,
     )
 
 
-def _changed(session: Session, connection: Connection, known: Stored | None) -> set[str] | None:
+def _changed_customers(session: Session, connection: Connection, known: KeyValue | None) -> set[str] | None:
     """Name the customers whose facts are others than at the last look; None for all of them."""
     if known is None:
         return None
@@ -166,24 +166,28 @@ def _changed(session: Session, connection: Connection, known: Stored | None) -> 
         table = _TABLES[name]
         queries.append(select(table.c[customer]).where(table.c.connection_id == connection.id, table.c[at] >= since))
     changed = set(session.scalars(union(*queries)))
-    return changed if len(changed) < _ALL_FROM else None
+    return changed if len(changed) < _FULL_SCAN_FROM else None
 
 
-def _found(
+def _scan_customers(
     session: Session, connection: Connection, changed: set[str] | None, now: datetime
-) -> list[tuple[str, Oddity]]:
-    found: list[tuple[str, Oddity]] = []
-    facts = customers_facts(session, connection, now=now, customer_ids=changed, settled_days=WHOLE_HISTORY_DAYS)
+) -> list[tuple[str, ExceptionItem]]:
+    found: list[tuple[str, ExceptionItem]] = []
+    facts = load_statements(session, connection, now=now, customer_ids=changed, closed_days=WHOLE_HISTORY_DAYS)
     for statements in facts:
         customer = statements[0].customer
         invoices = [invoice for statement in statements for invoice in statement.invoices]
         credits = [credit for statement in statements for credit in statement.credits]
-        found += [(customer.id, oddity) for oddity in exceptions_of(customer, invoices, credits)]
+        found += [(customer.id, oddity) for oddity in find_exceptions(customer, invoices, credits)]
     return found
 
 
-def _keep(
-    session: Session, connection_id: int, changed: set[str] | None, found: Sequence[tuple[str, Oddity]], at: datetime
+def _store_exceptions(
+    session: Session,
+    connection_id: int,
+    changed: set[str] | None,
+    found: Sequence[tuple[str, ExceptionItem]],
+    at: datetime,
 ) -> list[ExceptionRow]:
     """Make what is kept equal to what was found about those looked at; returns what is new."""
     query: Any = select(ExceptionRow).where(col(ExceptionRow.connection_id) == connection_id)
@@ -195,14 +199,14 @@ def _keep(
         key = (customer_id, oddity.code, oddity.invoice_id)
         row = gone.pop(key, None)
         if row is not None:
-            row.why = oddity.why
+            row.reason = oddity.reason
         elif key not in news:
             news[key] = ExceptionRow(
                 connection_id=connection_id,
                 customer_id=customer_id,
                 code=oddity.code,
                 invoice_id=oddity.invoice_id,
-                why=oddity.why,
+                reason=oddity.reason,
                 since_at=at,
             )
     for row in gone.values():

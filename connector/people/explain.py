@@ -11,63 +11,63 @@ from connector import policies_store
 from connector.access.connections import describe as describe_connection
 from connector.access.connections import find_connection
 from connector.database import reading
-from connector.installation import Installation
-from connector.mirror.pages import customers_facts
+from connector.installation import AppContext
+from connector.mirror.pages import load_statements
 from connector.mirror.places import HolidayCalendar
 from connector.money import from_e4
 from connector.people import agreements, invoice_story, recorded
-from connector.people.invoices import find_invoice, said_about
-from connector.people.plan import coming
+from connector.people.invoices import active_agreements, find_invoice
+from connector.people.plan import list_customer_upcoming
 from connector.tables import (
-    AnswerRow,
     ApplicationRow,
+    CompletedStep,
     Connection,
     CreditRow,
     CustomerRow,
     CustomerSetting,
+    InvoiceDecisionRow,
     InvoiceRow,
     PaymentRow,
     SyncLogEntry,
-    TakenStep,
 )
 from policies.decide import decide
 
 _LOG_LINES_MAX = 30
-_NEXT_DAYS = 60
+_UPCOMING_DAYS = 60
 
 
-def explain(installation: Installation, invoice_number: str, connection: str | None) -> dict[str, Any]:
+def explain(app: AppContext, invoice_number: str, connection: str | None) -> dict[str, Any]:
     """Gather everything that bears on one invoice; ``connection`` (id or short name) where a number is not unique."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         within = find_connection(session, connection).id if connection else None
-        return explained(installation, session, find_invoice(session, invoice_number, within))
+        return explain_invoice(app, session, find_invoice(session, invoice_number, within))
 
 
-def explained(installation: Installation, session: Session, invoice: InvoiceRow) -> dict[str, Any]:
+def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> dict[str, Any]:
     """Gather everything that bears on an invoice that was found already."""
     row = session.get_one(Connection, invoice.connection_id)
     key = (invoice.connection_id, invoice.external_id)
     return {
         "id": invoice.external_id,
-        "invoice": _invoice(invoice),
+        "invoice": _invoice_as_dict(invoice),
         "connection": describe_connection(row),
-        "customer": _customer(session, invoice),
-        "said": said_about(session, [key]).get(key, {}),
+        "customer": _customer_as_dict(session, invoice),
+        "active_agreements": active_agreements(session, [key]).get(key, {}),
         "applied": _applied(session, invoice),
         "unapplied": _unapplied(session, invoice),
-        "story": invoice_story.story(session, invoice),
-        "next": _next(installation, session, row, invoice),
-        "decisions": recorded.of_invoice(session, invoice),
-        "agreements": agreements.history(session, invoice),
-        "answer": _standing_answer(session, invoice),
-        "now": _answer_now(installation, session, row, invoice),
-        "done": _done(session, invoice),
-        "outbox": _entries(session, invoice),
-        "log": _log(session, invoice),
+        "timeline": invoice_story.invoice_timeline(session, invoice),
+        "upcoming": _upcoming(app, session, row, invoice),
+        "decision_audit": recorded.list_for_invoice(session, invoice),
+        "agreements": agreements.list_agreements(session, invoice),
+        "answer": _last_decision(session, invoice),
+        "current_decision": _current_decision(app, session, row, invoice),
+        "completed_steps": _completed_steps(session, invoice),
+        "outbox": _outbox_entries(session, invoice),
+        "log": _log_lines(session, invoice),
     }
 
 
-def _invoice(row: InvoiceRow) -> dict[str, Any]:
+def _invoice_as_dict(row: InvoiceRow) -> dict[str, Any]:
     return {
         "number": row.number,
         "status": row.status,
@@ -76,19 +76,27 @@ def _invoice(row: InvoiceRow) -> dict[str, Any]:
         "due": str(from_e4(row.due_e4)),
         "issued_on": row.issued_on,
         "due_on": row.due_on,
-        "settled_on": row.settled_on,
+        "closed_on": row.closed_on,
         "sent_to_customer": row.sent_to_customer,
         "updated_at": row.updated_at,
     }
 
 
-def _customer(session: Session, invoice: InvoiceRow) -> dict[str, Any]:
+def _customer_as_dict(session: Session, invoice: InvoiceRow) -> dict[str, Any]:
     key = (invoice.connection_id, invoice.customer_id)
     row, setting = session.get(CustomerRow, key), session.get(CustomerSetting, key)
     shown = {"id": invoice.customer_id, "name": row.name if row else "", "emails": row.emails if row else ""}
     if setting is not None:
-        names = ("segment", "hold_until_on", "no_reminders", "no_fees", "fees_agreed_on", "emails", "suppressed_why")
-        shown["set"] = {name: getattr(setting, name) for name in names if getattr(setting, name)}  # type: ignore[assignment]
+        names = (
+            "segment",
+            "hold_until_on",
+            "no_reminders",
+            "no_fees",
+            "fees_agreed_on",
+            "emails",
+            "suppression_reason",
+        )
+        shown["settings"] = {name: getattr(setting, name) for name in names if getattr(setting, name)}  # type: ignore[assignment]
     return shown
 
 
@@ -113,10 +121,13 @@ def _unapplied(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     notes = select(CreditRow).where(*_of_customer(CreditRow, invoice), col(CreditRow.remaining_e4) > 0)
     return [
         *(
-            {"kind": "payment", "id": p.external_id, "left": str(from_e4(p.unapplied_e4))}
+            {"kind": "payment", "id": p.external_id, "remaining": str(from_e4(p.unapplied_e4))}
             for p in session.scalars(payments)
         ),
-        *({"kind": c.kind, "id": c.external_id, "left": str(from_e4(c.remaining_e4))} for c in session.scalars(notes)),
+        *(
+            {"kind": c.kind, "id": c.external_id, "remaining": str(from_e4(c.remaining_e4))}
+            for c in session.scalars(notes)
+        ),
     ]
 
 
@@ -128,54 +139,63 @@ def _of_customer(table: Any, invoice: InvoiceRow) -> list[Any]:
     ]
 
 
-def _standing_answer(session: Session, invoice: InvoiceRow) -> dict[str, Any] | None:
-    row = session.get(AnswerRow, (invoice.connection_id, invoice.external_id))
+def _last_decision(session: Session, invoice: InvoiceRow) -> dict[str, Any] | None:
+    row = session.get(InvoiceDecisionRow, (invoice.connection_id, invoice.external_id))
     if row is None:
         return None
-    names = ("kind", "code", "why", "next_step", "next_on", "policy_version", "since_at")
+    names = ("kind", "code", "reason", "next_step", "next_on", "policy_version", "since_at")
     return {name: getattr(row, name) for name in names}
 
 
-def _answer_now(
-    installation: Installation, session: Session, row: Connection, invoice: InvoiceRow
-) -> dict[str, Any] | None:
+def _current_decision(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> dict[str, Any] | None:
     """Ask the policy again, with the facts the mirror has now."""
-    policy, version = policies_store.in_force(session, invoice.connection_id).of(invoice.customer_id)
-    now = installation.now()
-    for statements in customers_facts(session, row, now=now, customer_ids=[invoice.customer_id]):
-        for answer in decide(statements, policy, now, HolidayCalendar()).answers:
+    policy, version = policies_store.get_active_policy(session, invoice.connection_id).for_customer(invoice.customer_id)
+    now = app.now()
+    for statements in load_statements(session, row, now=now, customer_ids=[invoice.customer_id]):
+        for answer in decide(statements, policy, now, HolidayCalendar()).invoice_decisions:
             if answer.invoice_id == invoice.external_id:
                 step = answer.next_step.value if answer.next_step else None
-                shown = {"kind": answer.kind.value, "code": answer.code, "why": answer.why}
+                shown = {"kind": answer.kind.value, "code": answer.code, "reason": answer.reason}
                 return {**shown, "next_step": step, "next_on": answer.next_on, "policy_version": version}
     return None
 
 
-def _next(installation: Installation, session: Session, row: Connection, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def _upcoming(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> list[dict[str, Any]]:
     """Tell what comes, if the books stay as they are and nobody says anything: the coming weeks, asked day by day."""
-    items = coming(session, row, invoice.customer_id, installation.now(), _NEXT_DAYS)
-    names = ("on", "kind", "step", "why")
+    items = list_customer_upcoming(session, row, invoice.customer_id, app.now(), _UPCOMING_DAYS)
+    names = ("on", "kind", "step", "reason")
     return [{name: item[name] for name in names} for item in items if invoice.number in item["invoices"]]
 
 
-def _done(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def _completed_steps(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     query = (
-        select(TakenStep)
-        .where(col(TakenStep.connection_id) == invoice.connection_id, col(TakenStep.invoice_id) == invoice.external_id)
-        .order_by(col(TakenStep.taken_at))
+        select(CompletedStep)
+        .where(
+            col(CompletedStep.connection_id) == invoice.connection_id,
+            col(CompletedStep.invoice_id) == invoice.external_id,
+        )
+        .order_by(col(CompletedStep.completed_at))
     )
     return [
-        {"step": row.step, "at": row.taken_at, "on": row.taken_on, "outbox_id": row.outbox_id, "task_id": row.task_id}
+        {
+            "step": row.step,
+            "at": row.completed_at,
+            "on": row.completed_on,
+            "outbox_id": row.outbox_id,
+            "task_id": row.task_id,
+        }
         for row in session.scalars(query)
     ]
 
 
-def _entries(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    names = ("id", "kind", "state", "step", "key", "why", "answer", "planned_at", "called_at", "ended_at")
-    return [{name: getattr(row, name) for name in names} for row in invoice_story.entries_of(session, invoice)]
+def _outbox_entries(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+    names = ("id", "kind", "state", "step", "key", "reason", "answer", "planned_at", "dispatched_at", "ended_at")
+    return [
+        {name: getattr(row, name) for name in names} for row in invoice_story.find_invoice_entries(session, invoice)
+    ]
 
 
-def _log(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def _log_lines(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     query = (
         select(SyncLogEntry)
         .where(

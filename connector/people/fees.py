@@ -10,20 +10,20 @@ from sqlmodel import Session, col
 
 from connector import outbox, sync_log
 from connector.database import writing
-from connector.installation import Installation
-from connector.paging import Part, cut
+from connector.installation import AppContext
+from connector.paging import Page, cut
 from connector.people import approvals
 from connector.tables import Connection, CustomerRow, OutboxEntry
 
 _STATES = {"planned": "approved", "waiting": "draft", "done": "posted"}
 
 
-def listing(session: Session, connection_id: int | None = None, *, part: Part | None = None) -> list[dict[str, Any]]:
+def find_fees(session: Session, connection_id: int | None = None, *, page: Page | None = None) -> list[dict[str, Any]]:
     """Every fee with its state, newest first; ``annual_rate`` is in percent, sums are exact text."""
     query = select(OutboxEntry).where(col(OutboxEntry.kind) == "late_fee").order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
-    entries = list(session.scalars(cut(query, part, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)))
+    entries = list(session.scalars(cut(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)))
     waivers = {
         row.parent_id: row for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "waive_fee"))
     }
@@ -34,36 +34,36 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: Any) -> list[O
     """Let draft fees be posted by the next run."""
     wanted = list(ids)
     for entry_id in wanted:
-        _fee(session, entry_id)
+        _get_fee(session, entry_id)
     return approvals.approve(session, wanted, by=by, at=at)
 
 
-def waive(installation: Installation, ids: Iterable[int], *, by: str, why: str = "") -> list[dict[str, Any]]:
+def waive(app: AppContext, ids: Iterable[int], *, by: str, reason: str = "") -> list[dict[str, Any]]:
     """Waive fees: a draft is rejected; a posted one gets an entry that voids or credits it with the next run."""
-    now = installation.now()
-    with writing(installation.engine) as session:
-        wanted = [_fee(session, entry_id) for entry_id in ids]
+    now = app.now()
+    with writing(app.engine) as session:
+        wanted = [_get_fee(session, entry_id) for entry_id in ids]
         for fee in wanted:
-            if fee.state in outbox.UNSENT:
-                approvals.reject(session, [fee.id or 0], by=by, at=now, why=why or "waived")
+            if fee.state in outbox.UNSENT_STATES:
+                approvals.reject(session, [fee.id or 0], by=by, at=now, reason=reason or "waived")
             elif fee.state == "done":
-                _plan_waiver(session, fee, by=by, why=why, at=now)
+                _create_waiver(session, fee, by=by, reason=reason, at=now)
             else:
                 message = f"Fee {fee.id} is {fee.state}; only a draft, approved or posted fee can be waived."
                 raise approvals.OutboxError(message)
         session.flush()
         ids_wanted = {fee.id for fee in wanted}
-        return [fee for fee in listing(session) if fee["id"] in ids_wanted]
+        return [fee for fee in find_fees(session) if fee["id"] in ids_wanted]
 
 
-def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: Any) -> None:
+def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, at: Any) -> None:
     key = f"{fee.key}:waive"
-    said = f"{by} waived the late fee {fee.payload['number']}" + (f": {why}" if why else "")
-    reason = f"{by} waived it" + (f": {why}" if why else "")
+    said = f"{by} waived the late fee {fee.payload['number']}" + (f": {reason}" if reason else "")
+    reason = f"{by} waived it" + (f": {reason}" if reason else "")
     known = session.scalar(select(OutboxEntry).where(col(OutboxEntry.key) == key))
     if known is not None:
         if known.state == "refused":  # the person asks again: perhaps the ledger lets it now
-            known.state, known.ended_at, known.why = "planned", None, f"{said}."
+            known.state, known.ended_at, known.reason = "planned", None, f"{said}."
             known.payload = {**known.payload, "reason": reason}
         return
     session.add(
@@ -79,9 +79,13 @@ def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: A
             payload={
                 "fee_id": fee.reference,
                 "reason": reason,
-                **{name: fee.payload[name] for name in ("number", "amount", "amounts", "taken") if name in fee.payload},
+                **{
+                    name: fee.payload[name]
+                    for name in ("number", "amount", "amounts", "completed")
+                    if name in fee.payload
+                },
             },
-            why=f"{said}.",
+            reason=f"{said}.",
             approved_at=at,
             approved_by=by,
             parent_id=fee.id,
@@ -91,7 +95,7 @@ def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: A
     sync_log.write(
         session,
         at=at,
-        kind="waiving",
+        kind="waiver_requested",
         text=f"{said}; the next run takes it back in the ledger.",
         connection_id=fee.connection_id,
         customer_id=fee.customer_id,
@@ -100,7 +104,7 @@ def _plan_waiver(session: Session, fee: OutboxEntry, *, by: str, why: str, at: A
     )
 
 
-def _fee(session: Session, entry_id: int) -> OutboxEntry:
+def _get_fee(session: Session, entry_id: int) -> OutboxEntry:
     entry = session.get(OutboxEntry, entry_id)
     if entry is None or entry.kind != "late_fee":
         message = f"There is no late fee {entry_id}; `duewell fees list` shows those there are."
@@ -111,23 +115,25 @@ def _fee(session: Session, entry_id: int) -> OutboxEntry:
 def _as_dict(session: Session, entry: OutboxEntry, waiver: OutboxEntry | None) -> dict[str, Any]:
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
     state = _STATES.get(entry.state, entry.state)
-    answer = entry.answer
+    answer = entry.response
     if waiver is not None:
-        state = {"done": "waived", "refused": "posted"}.get(waiver.state, "waiving")
-        answer = f"It could not be waived: {waiver.answer}" if waiver.state == "refused" else waiver.answer or answer
-    elif entry.state == "refused" and entry.settled_by:
+        state = {"done": "waived", "refused": "posted"}.get(waiver.state, "waiver_requested")
+        answer = (
+            f"It could not be waived: {waiver.response}" if waiver.state == "refused" else waiver.response or answer
+        )
+    elif entry.state == "refused" and entry.resolved_by:
         state = "waived"
     return {
         "id": entry.id,
         "state": state,
-        "invoice": ", ".join(entry.payload.get("of_numbers") or [entry.payload["of_number"]]),
+        "invoice": ", ".join(entry.payload.get("original_numbers") or [entry.payload["original_number"]]),
         "amount": entry.payload["amount"],
         "currency": entry.currency,
         "annual_rate": entry.payload["annual_rate"],
         "number": entry.payload["number"],
-        "parts": entry.payload["parts"],
+        "calculation": entry.payload["calculation"],
         "connection": session.get_one(Connection, entry.connection_id).short_name,
         "customer": customer.name if customer is not None else "",
-        "why": entry.why,
-        "answer": answer,
+        "reason": entry.reason,
+        "response": answer,
     }

@@ -12,24 +12,24 @@ from sqlmodel import Session, col
 
 from connector.money import from_e4
 from connector.people import recorded
-from connector.people.agreements import sentence
-from connector.tables import Agreement, ApplicationRow, Connection, InvoiceRow, OutboxEntry, TakenStep, Task
+from connector.people.agreements import format_agreement
+from connector.tables import Agreement, ApplicationRow, CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from policies.receivables import Step
-from policies.wording import NAMES, day, sum_of
+from policies.wording import STEP_NAMES, format_amount, format_date
 
-_MAIL = "mail"
-_DONE_WORDS = {"note": "noted on the invoice in the ledger", "waive_fee": "the late fee was waived in the ledger"}
+_EMAIL = "mail"
+_DONE_TEXTS = {"note": "noted on the invoice in the ledger", "waive_fee": "the late fee was waived in the ledger"}
 
 
-def story(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def invoice_timeline(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
     """Tell what happened, oldest first; ``at`` is missing where the books know only the day."""
     zone = ZoneInfo(session.get_one(Connection, invoice.connection_id).time_zone)
     events = [
-        *_books(session, invoice),
-        *_decided(session, invoice),
-        *_said(session, invoice),
-        *_tasks(session, invoice),
-        *_left(session, invoice),
+        *_ledger_events(session, invoice),
+        *_decision_events(session, invoice),
+        *_agreement_events(session, invoice),
+        *_task_events(session, invoice),
+        *_outbox_events(session, invoice),
     ]
     shown = [
         {"on": when.astimezone(zone).date(), "at": when, "kind": kind, "text": text}
@@ -44,43 +44,43 @@ def story(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
 _Event = tuple[date | datetime, str, str]
 
 
-def _books(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
-    total = sum_of(from_e4(invoice.total_e4), invoice.currency)
-    due = f", due on {day(invoice.due_on)}" if invoice.due_on else ""
+def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+    total = format_amount(from_e4(invoice.total_e4), invoice.currency)
+    due = f", due on {format_date(invoice.due_on)}" if invoice.due_on else ""
     yield invoice.issued_on, "issued", f"issued for {total}{due}"
     query = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == invoice.connection_id,
         col(ApplicationRow.invoice_id) == invoice.external_id,
     )
     for row in session.scalars(query):
-        amount = sum_of(from_e4(row.amount_e4), invoice.currency)
+        amount = format_amount(from_e4(row.amount_e4), invoice.currency)
         yield row.applied_on, "applied", f"{amount} was put on it ({row.source_kind.replace('_', ' ')})"
-    if invoice.settled_on is not None:
-        yield invoice.settled_on, "settled", f"settled: it is {invoice.status}"
+    if invoice.closed_on is not None:
+        yield invoice.closed_on, "closed", f"settled: it is {invoice.status}"
 
 
-def _decided(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     """Tell each decision that was another one than the one before it."""
     before = None
-    for each in recorded.of_invoice(session, invoice):
+    for each in recorded.list_for_invoice(session, invoice):
         if (each["kind"], each["code"]) != before:
-            yield each["at"], "decided", f"decided: {each['why']} [{each['code']}]"
+            yield each["at"], "decision", f"decided: {each['why']} [{each['code']}]"
         before = (each["kind"], each["code"])
 
 
-def _said(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def _agreement_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     query = select(Agreement).where(
         col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
     )
     for row in session.scalars(query.order_by(col(Agreement.id))):
-        yield row.said_at, "said", sentence(row)
+        yield row.recorded_at, "agreement", format_agreement(row)
         if row.ended_at is not None:
             by = f" by {row.ended_by}" if row.ended_by else ""
             outcome = f": {row.outcome}" if row.outcome else ""
-            yield row.ended_at, "said", f"{row.kind} {row.state}{by}{outcome}"
+            yield row.ended_at, "agreement", f"{row.kind} {row.state}{by}{outcome}"
 
 
-def _tasks(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     query = select(Task).where(
         col(Task.connection_id) == invoice.connection_id, col(Task.customer_id) == invoice.customer_id
     )
@@ -88,25 +88,25 @@ def _tasks(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
         if invoice.external_id not in task.invoice_ids:
             continue
         owner = f" for {task.owner}" if task.owner else ""
-        yield task.made_at, "task", f"task {task.id}{owner}, due on {day(task.due_on)}: {task.why}"
+        yield task.created_at, "task", f"task {task.id}{owner}, due on {format_date(task.due_on)}: {task.reason}"
         if task.ended_at is not None:
             by = f" by {task.ended_by}" if task.ended_by else ""
             outcome = f": {task.outcome}" if task.outcome else ""
             yield task.ended_at, "task", f"task {task.id} {task.state}{by}{outcome}"
 
 
-def _left(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def _outbox_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     """Tell what left for it, by itself or in a mail about several invoices."""
-    for entry in entries_of(session, invoice):
+    for entry in find_invoice_entries(session, invoice):
         if entry.state not in {"done", "doubt", "refused"}:
             continue
-        yield entry.ended_at or entry.called_at or entry.planned_at, entry.kind, left_words(entry)
+        yield entry.ended_at or entry.dispatched_at or entry.planned_at, entry.kind, format_entry_result(entry)
 
 
-def entries_of(session: Session, invoice: InvoiceRow) -> list[OutboxEntry]:
+def find_invoice_entries(session: Session, invoice: InvoiceRow) -> list[OutboxEntry]:
     """Find the outbox entries about an invoice, oldest first: those it leads, and those that took a step for it."""
-    took = select(col(TakenStep.outbox_id)).where(
-        col(TakenStep.connection_id) == invoice.connection_id, col(TakenStep.invoice_id) == invoice.external_id
+    took = select(col(CompletedStep.outbox_id)).where(
+        col(CompletedStep.connection_id) == invoice.connection_id, col(CompletedStep.invoice_id) == invoice.external_id
     )
     leads = and_(
         col(OutboxEntry.connection_id) == invoice.connection_id, col(OutboxEntry.invoice_id) == invoice.external_id
@@ -115,12 +115,12 @@ def entries_of(session: Session, invoice: InvoiceRow) -> list[OutboxEntry]:
     return list(session.scalars(query))
 
 
-def left_words(entry: OutboxEntry) -> str:
+def format_entry_result(entry: OutboxEntry) -> str:
     """Say what became of an effect that left, or did not."""
-    name = NAMES[Step(entry.step)] if entry.step else entry.kind.replace("_", " ")
+    name = STEP_NAMES[Step(entry.step)] if entry.step else entry.kind.replace("_", " ")
     if entry.state != "done":
         ends = {"doubt": "nobody knows whether it arrived", "refused": "it did not leave"}
-        return f"{name}: {ends[entry.state]} ({entry.answer})"
-    if entry.kind == _MAIL:
-        return f"{name} was mailed to {', '.join(entry.payload.get('to', []))}: {entry.why}"
-    return _DONE_WORDS.get(entry.kind) or f"{name}: {entry.why}"
+        return f"{name}: {ends[entry.state]} ({entry.response})"
+    if entry.kind == _EMAIL:
+        return f"{name} was mailed to {', '.join(entry.payload.get('to', []))}: {entry.reason}"
+    return _DONE_TEXTS.get(entry.kind) or f"{name}: {entry.reason}"

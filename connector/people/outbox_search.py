@@ -11,16 +11,16 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.effects import short_key
-from connector.outbox import UNSENT
-from connector.paging import Part, cut
-from connector.people.approvals import looked_at
+from connector.outbox import UNSENT_STATES
+from connector.paging import Page, cut
+from connector.people.approvals import entry_etag
 from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 
-PAGE = 50
+PAGE_SIZE = 50
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class EntryView:
     """An entry with the names a person knows it by; ``waiver`` is what takes a fee back."""
 
     entry: OutboxEntry
@@ -29,7 +29,7 @@ class Shown:
     waiver: OutboxEntry | None = None
 
     @property
-    def sums(self) -> list[tuple[str, str]]:
+    def amounts(self) -> list[tuple[str, str]]:
         """What it is about in money, with its currency: never added up across currencies."""
         payload = self.entry.payload
         if "amount" in payload:
@@ -38,100 +38,102 @@ class Shown:
         return [(str(sum((Decimal(each) for each in due.values()), Decimal())), self.entry.currency)] if due else []
 
     @property
-    def seen(self) -> str:
+    def etag(self) -> str:
         """What a form about it carries, so that only what was looked at is settled."""
-        return looked_at(self.entry)
+        return entry_etag(self.entry)
 
     @property
-    def state(self) -> str:
+    def state_label(self) -> str:
         """Where it stands, in a person's words."""
         entry = self.entry
         if entry.kind != "late_fee":
-            return {"waiting": "to approve", "doubt": "in doubt", "calling": "under way"}.get(entry.state, entry.state)
+            return {"waiting": "awaiting approval", "doubt": "unconfirmed", "calling": "sending"}.get(
+                entry.state, entry.state
+            )
         if self.waiver is not None:
             return {"done": "waived", "refused": "posted"}.get(self.waiver.state, "being waived")
-        if entry.state == "refused" and entry.settled_by:
+        if entry.state == "refused" and entry.resolved_by:
             return "waived"
         return {"waiting": "draft", "planned": "approved", "done": "posted"}.get(entry.state, entry.state)
 
     @property
-    def can_be_worded(self) -> bool:
+    def can_edit_text(self) -> bool:
         """Tell whether a person may give it his own words."""
-        return self.entry.kind == "mail" and self.entry.state in UNSENT
+        return self.entry.kind == "mail" and self.entry.state in UNSENT_STATES
 
     @property
-    def can_be_waived(self) -> bool:
+    def can_waive(self) -> bool:
         """Tell whether a person may take this fee back."""
         open_waiver = self.waiver is not None and self.waiver.state != "refused"
         return self.entry.kind == "late_fee" and self.entry.state in {"planned", "waiting", "done"} and not open_waiver
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EntryPage:
     """A page of entries; ``older`` is the id to go on from, None at the end."""
 
-    rows: Sequence[Shown]
-    older: int | None
+    rows: Sequence[EntryView]
+    older_id: int | None
 
 
-def entries(
+def find_entry_page(
     session: Session,
-    companies: Collection[int],
+    company_ids: Collection[int],
     *,
     states: Collection[str] = (),
     kinds: Collection[str] = (),
-    before: int | None = None,
-    size: int = PAGE,
-) -> Page:
+    before_id: int | None = None,
+    size: int = PAGE_SIZE,
+) -> EntryPage:
     """Find a page of entries."""
     company = col(OutboxEntry.connection_id)
     # What waits is little and found by its index; what has left is much: there the newest is gone through and filtered.
-    by_index = not set(states) & {"done", "refused"} and (states or len(companies) == 1)
-    query = _joined().where((company if by_index else company + 0).in_(list(companies)))
+    by_index = not set(states) & {"done", "refused"} and (states or len(company_ids) == 1)
+    query = _entries_query().where((company if by_index else company + 0).in_(list(company_ids)))
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))
     if kinds:
         query = query.where(col(OutboxEntry.kind).in_(list(kinds)))
-    if before is not None:
-        query = query.where(col(OutboxEntry.id) < before)
+    if before_id is not None:
+        query = query.where(col(OutboxEntry.id) < before_id)
     rows = session.execute(query.order_by(col(OutboxEntry.id).desc()).limit(size + 1)).all()
     waivers = _waivers(session, [entry.id for entry, _company, _customer in rows[:size] if entry.kind == "late_fee"])
-    shown = [Shown(entry, company, name or "", waivers.get(entry.id)) for entry, company, name in rows[:size]]
-    return Page(shown, shown[-1].entry.id if len(rows) > size else None)
+    shown = [EntryView(entry, company, name or "", waivers.get(entry.id)) for entry, company, name in rows[:size]]
+    return EntryPage(shown, shown[-1].entry.id if len(rows) > size else None)
 
 
-def entry(session: Session, entry_id: int) -> Shown | None:
+def get_entry(session: Session, entry_id: int) -> EntryView | None:
     """Find one entry."""
-    row = session.execute(_joined().where(col(OutboxEntry.id) == entry_id)).first()
-    return Shown(row[0], row[1], row[2] or "", _waivers(session, [entry_id]).get(entry_id)) if row else None
+    row = session.execute(_entries_query().where(col(OutboxEntry.id) == entry_id)).first()
+    return EntryView(row[0], row[1], row[2] or "", _waivers(session, [entry_id]).get(entry_id)) if row else None
 
 
-def counts(session: Session, companies: Collection[int]) -> dict[str, int]:
+def count_needing_attention(session: Session, company_ids: Collection[int]) -> dict[str, int]:
     """Count the entries that wait for a person, by state."""
     query = (
         select(col(OutboxEntry.state), func.count())
-        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.state).in_(["waiting", "doubt"]))
+        .where(col(OutboxEntry.connection_id).in_(list(company_ids)), col(OutboxEntry.state).in_(["waiting", "doubt"]))
         .group_by(col(OutboxEntry.state))
     )
     return {str(state): int(count) for state, count in session.execute(query)}
 
 
-def invoices(session: Session, found: Shown) -> list[InvoiceRow]:
+def list_entry_invoices(session: Session, view: EntryView) -> list[InvoiceRow]:
     """Find the invoices an entry is about: those it lists, or those of which it takes a step."""
-    payload = found.entry.payload
-    ids = payload.get("listed") or [pair[0] for pair in payload.get("taken", [])] or [found.entry.invoice_id]
+    payload = view.entry.payload
+    ids = payload.get("listed") or [pair[0] for pair in payload.get("completed", [])] or [view.entry.invoice_id]
     query = select(InvoiceRow).where(
-        col(InvoiceRow.connection_id) == found.entry.connection_id, col(InvoiceRow.external_id).in_(ids[:500])
+        col(InvoiceRow.connection_id) == view.entry.connection_id, col(InvoiceRow.external_id).in_(ids[:500])
     )
     return list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.number))))
 
 
-def listing(
+def find_entries(
     session: Session,
     connection_id: int | None = None,
     states: Collection[str] | None = None,
     *,
-    part: Part | None = None,
+    page: Page | None = None,
 ) -> list[dict[str, Any]]:
     """Entries as the JSON surface shows them, newest first."""
     query = select(OutboxEntry, col(Connection.short_name), col(CustomerRow.name)).join(
@@ -147,7 +149,7 @@ def listing(
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))
-    query = cut(query, part, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)
+    query = cut(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)
     return [as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
 
 
@@ -159,7 +161,7 @@ def as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any
         "state": entry.state,
         "key": entry.key,
         "short_key": short_key(entry.key),
-        "why": entry.why,
+        "reason": entry.reason,
         "connection": connection,
         "customer": customer,
         "customer_id": entry.customer_id,
@@ -167,22 +169,22 @@ def as_dict(entry: OutboxEntry, connection: str, customer: str) -> dict[str, Any
         "step": entry.step,
         "currency": entry.currency,
         "to": entry.payload.get("to", []),
-        "invoices": [pair[0] for pair in entry.payload.get("taken", [])],
+        "invoices": [pair[0] for pair in entry.payload.get("completed", [])],
         "amount": entry.payload.get("amount"),
         "annual_rate": entry.payload.get("annual_rate"),
-        "leaves_from": entry.leaves_from_at.isoformat() if entry.leaves_from_at else None,
+        "send_after": entry.send_after.isoformat() if entry.send_after else None,
         "planned_at": entry.planned_at.isoformat(),
         "ended_at": entry.ended_at.isoformat() if entry.ended_at else None,
         "attempts": entry.attempts,
-        "answer": entry.answer,
+        "response": entry.response,
         "reference": entry.reference,
-        "delivery": entry.delivery,
-        "worded_by": (entry.own_words or {}).get("by", ""),
-        "seen": looked_at(entry),
+        "delivery_status": entry.delivery_status,
+        "edited_by": (entry.custom_text or {}).get("by", ""),
+        "etag": entry_etag(entry),
     }
 
 
-def _joined() -> Any:
+def _entries_query() -> Any:
     return (
         select(OutboxEntry, Connection, col(CustomerRow.name))
         .join(Connection, col(Connection.id) == OutboxEntry.connection_id)

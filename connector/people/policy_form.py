@@ -15,18 +15,18 @@ from decimal import Decimal
 from typing import Any
 
 from policies import toml_writer
-from policies.document import Table, as_decimal, parse
+from policies.document import Table, parse_decimal, parse_toml
 from policies.fee_rules import KINDS, PRESETS
 from policies.parts import CELLS, WEEKDAYS
 from policies.policy import ReminderPolicy
 from policies.receivables import Size
-from policies.rules import TABLED
+from policies.rules import SCHEDULED_STEPS
 
 TONES = ("gentle", "standard", "firm")
 CELL_NAMES = tuple(f"{segment.value} {size.value}" for segment, size in CELLS)
 BY_CALL = "by_call"
 _SIZES = tuple(size.value for size in Size)
-Read = Callable[[Sequence[str]], Any]
+Parser = Callable[[Sequence[str]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,9 @@ class Field:
 
     name: str  # the path in the document, with dots
     label: str
-    kind: str = "number"  # number | off (a number or "off") | text | time | date | choice | switch | list | sums
+    kind: str = (
+        "number"  # number | off (a number or "number_or_off") | text | time | date | choice | switch | list | sums
+    )
     choices: tuple[str, ...] = ()
 
     @property
@@ -50,7 +52,7 @@ class Group:
 
     title: str
     fields: tuple[Field, ...]
-    for_all: bool = False
+    company_wide: bool = False
 
 
 GROUPS = (
@@ -69,9 +71,9 @@ GROUPS = (
     Group(
         "When not to act",
         (
-            Field("minimum", "Smallest sum that is chased, by currency", "sums"),
+            Field("minimum_balance", "Smallest sum that is chased, by currency", "amounts"),
             Field("books.stale_after_hours", "Hours after which books count as stale"),
-            Field("books.newest_payment_days", "Newest payment may be so many days old, or off", "off"),
+            Field("books.newest_payment_days", "Newest payment may be so many days old, or off", "number_or_off"),
             Field("replies.pause_days", "Days of peace after a customer's reply"),
             Field("promise_broken.business_days", "Business days after a promised day"),
         ),
@@ -85,14 +87,14 @@ GROUPS = (
             Field("late_fees.preset", "Preset", "choice", PRESETS),
             Field("late_fees.kind", "Kind", "choice", KINDS),
             Field("late_fees.rate", "Percent: once, a month or a year, as the kind says"),
-            Field("late_fees.amounts", "Flat fee by currency, like EUR 15, USD 15", "sums"),
-            Field("late_fees.minimum", "No fee smaller than, by currency", "sums"),
-            Field("late_fees.maximum", "No fee larger than, by currency", "sums"),
+            Field("late_fees.amounts", "Flat fee by currency, like EUR 15, USD 15", "amounts"),
+            Field("late_fees.minimum", "No fee smaller than, by currency", "amounts"),
+            Field("late_fees.maximum", "No fee larger than, by currency", "amounts"),
             Field("late_fees.grace_days", "Days of grace"),
             Field("late_fees.cap_percent", "All fees on an invoice, at most, in percent"),
             Field("late_fees.ceiling_annual_percent", "Refused above so many percent a year"),
             Field("late_fees.due_days", "A fee is due after so many days"),
-            Field("late_fees.invoice", "Invoice", "choice", ("each", "monthly")),
+            Field("late_fees.invoice", "Invoice", "choice", ("per_fee", "monthly")),
             Field("late_fees.invoice_day", "Day of the month of the monthly one"),
         ),
     ),
@@ -118,33 +120,43 @@ GROUPS = (
             Field("sizes.medium_percentile", "Medium: from this percentile"),
             Field("hold_out.percent", "Percent of customers who keep the policy of before"),
         ),
-        for_all=True,
+        company_wide=True,
     ),
 )
 TONE = Field("tone", "Tone of the mails", "choice", TONES)
 
 
-def fields(*, for_some: bool = False) -> list[Field]:
+def fields(*, customer_specific: bool = False) -> list[Field]:
     """Name every field of the form; ``for_some``: of a policy for some customers."""
     cells = [
-        Field(f"{step.value}.{segment.value}.{size.value}", "", "off") for step in TABLED for segment, size in CELLS
+        Field(f"{step.value}.{segment.value}.{size.value}", "", "number_or_off")
+        for step in SCHEDULED_STEPS
+        for segment, size in CELLS
     ]
     calls = [
         Field(f"{step.value}.{BY_CALL}", "", "list", CELL_NAMES)
-        for step in TABLED
+        for step in SCHEDULED_STEPS
         if BY_CALL in ReminderPolicy.default().document[step.value]
     ]
-    return [TONE, *cells, *calls, *(each for group in groups(for_some=for_some) for each in group.fields)]
+    return [
+        TONE,
+        *cells,
+        *calls,
+        *(each for group in groups(customer_specific=customer_specific) for each in group.fields),
+    ]
 
 
-def groups(*, for_some: bool = False) -> list[Group]:
+def groups(*, customer_specific: bool = False) -> list[Group]:
     """Name the groups below the timetable."""
-    return [group for group in GROUPS if not (for_some and group.for_all)]
+    return [group for group in GROUPS if not (customer_specific and group.company_wide)]
 
 
-def values(policy: ReminderPolicy, *, for_some: bool = False) -> dict[str, str]:
+def field_values(policy: ReminderPolicy, *, customer_specific: bool = False) -> dict[str, str]:
     """Say what each field shows of a policy; the values of a list stand with blanks between them."""
-    return {field.name: shown(value_at(policy.document, field.path)) for field in fields(for_some=for_some)}
+    return {
+        field.name: format_value(value_at(policy.document, field.path))
+        for field in fields(customer_specific=customer_specific)
+    }
 
 
 def value_at(document: Mapping[str, Any], path: Sequence[str]) -> Any:
@@ -157,7 +169,7 @@ def value_at(document: Mapping[str, Any], path: Sequence[str]) -> Any:
     return found
 
 
-def shown(value: object) -> str:
+def format_value(value: object) -> str:
     """Write a value as it stands in its field."""
     if value is None:
         return ""
@@ -174,29 +186,29 @@ def shown(value: object) -> str:
     return str(value)
 
 
-def altered(
-    document: str, before: ReminderPolicy, sent: Mapping[str, Sequence[str]], *, name: str = ""
+def apply_form(
+    document: str, shown_policy: ReminderPolicy, form: Mapping[str, Sequence[str]], *, name: str = ""
 ) -> tuple[str, list[str]]:
     """Give the document with what a person altered in the form, and the names of the fields he altered.
 
     ``before`` is the policy that the form showed, ``name`` the policy for some customers that it was about.
     """
-    own: Table = copy.deepcopy(parse(document))
+    own: Table = copy.deepcopy(parse_toml(document))
     target: Table = own.setdefault("policies", {}).setdefault(name, {}) if name else own
     changed = []
-    for field in fields(for_some=bool(name)):
-        if field.name not in sent:
+    for field in fields(customer_specific=bool(name)):
+        if field.name not in form:
             continue
-        said = _said(field, sent[field.name])
-        if said != shown(value_at(before.document, field.path)):
-            _put(target, before.document, field.path, _read(field, said))
+        said = _submitted_text(field, form[field.name])
+        if said != format_value(value_at(shown_policy.document, field.path)):
+            _set_value(target, shown_policy.document, field.path, _parse_value(field, said))
             changed.append(field.name)
     return (toml_writer.to_toml(own) if changed else document), changed
 
 
-def with_special(document: str, name: str, applies_to: Mapping[str, Sequence[str]] | None) -> str:
+def set_customer_policy(document: str, name: str, applies_to: Mapping[str, Sequence[str]] | None) -> str:
     """Give the document with a policy for some customers: whom it is for; with None it is taken out."""
-    own: Table = copy.deepcopy(parse(document))
+    own: Table = copy.deepcopy(parse_toml(document))
     special: Table = own.setdefault("policies", {})
     if applies_to is None:
         special.pop(name, None)
@@ -208,58 +220,62 @@ def with_special(document: str, name: str, applies_to: Mapping[str, Sequence[str
     return toml_writer.to_toml(own)
 
 
-def _said(field: Field, sent: Sequence[str]) -> str:
+def _submitted_text(field: Field, values: Sequence[str]) -> str:
     """Join what the form sent for a field; beside boxes stands a hidden field, for unticked ones send nothing."""
     if field.kind == "switch":
-        return "yes" if "yes" in sent else "no"
+        return "yes" if "yes" in values else "no"
     if field.kind == "list":
-        return " | ".join(choice for choice in field.choices if choice in sent)
-    text = sent[0].strip() if sent else ""
-    return "off" if field.kind == "off" and text.casefold() in {"", "off", "-", "–"} else text
+        return " | ".join(choice for choice in field.choices if choice in values)
+    text = values[0].strip() if values else ""
+    return (
+        "number_or_off"
+        if field.kind == "number_or_off" and text.casefold() in {"", "number_or_off", "-", "–"}
+        else text
+    )
 
 
-def _read(field: Field, said: str) -> Any:
+def _parse_value(field: Field, text: str) -> Any:
     """Turn a field's text into a value; what is none stays text, and the policy says what is wrong with it."""
-    if field.kind in {"number", "off"}:
-        return _number(said)
+    if field.kind in {"number", "number_or_off"}:
+        return _parse_number(text)
     if field.kind == "switch":
-        return said == "yes"
+        return text == "yes"
     if field.kind == "list":
-        return [each for each in said.split(" | ") if each]
+        return [each for each in text.split(" | ") if each]
     if field.kind == "date":
-        return _day(said)
-    return _sums(said) if field.kind == "sums" else said
+        return _parse_date(text)
+    return _parse_amounts(text) if field.kind == "amounts" else text
 
 
-def _number(said: str) -> Any:
-    if re.fullmatch(r"[+-]?\d{1,9}", said):
-        return int(said)
-    number = as_decimal(said) if len(said) < 30 else None
-    return said if number is None else number
+def _parse_number(text: str) -> Any:
+    if re.fullmatch(r"[+-]?\d{1,9}", text):
+        return int(text)
+    number = parse_decimal(text) if len(text) < 30 else None
+    return text if number is None else number
 
 
-def _day(said: str) -> Any:
+def _parse_date(text: str) -> Any:
     try:
-        return date.fromisoformat(said) if said else None
+        return date.fromisoformat(text) if text else None
     except ValueError:
-        return said
+        return text
 
 
-def _sums(said: str) -> Table:
+def _parse_amounts(text: str) -> Table:
     """Read ``EUR 15, USD 12.50``; a comma stands between two of them, so a decimal comma is none."""
     found: Table = {}
-    for part in filter(None, (each.strip() for each in said.split(","))):
+    for part in filter(None, (each.strip() for each in text.split(","))):
         code, _, amount = part.partition(" ")
-        number = as_decimal(amount.strip())
-        found[code] = amount.strip() if number is None else _plain(number)
+        number = parse_decimal(amount.strip())
+        found[code] = amount.strip() if number is None else _int_if_whole(number)
     return found
 
 
-def _plain(number: Decimal) -> int | Decimal:
+def _int_if_whole(number: Decimal) -> int | Decimal:
     return int(number) if number == number.to_integral_value() else number
 
 
-def _put(target: Table, shown_before: Mapping[str, Any], path: Sequence[str], value: Any) -> None:
+def _set_value(target: Table, shown_before: Mapping[str, Any], path: Sequence[str], value: Any) -> None:
     """Set a value, making the tables around it; a day for a whole segment becomes one for each size."""
     for depth, key in enumerate(path[:-1], start=1):
         if not isinstance(target.get(key), dict):

@@ -12,69 +12,69 @@ from typing import Any, NamedTuple
 
 from connector import policies_store
 from connector.database import reading
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.people import trials
-from connector.people.plan import Watch
+from connector.people.plan import ProgressCallback
 from policies.document import PolicyError, Problem
 from policies.fee_rules import PRESETS, LateFees
 from policies.policy import ReminderPolicy
 
-LISTED_MAX = 200
+CHANGES_MAX = 200
 SECONDS_MAX = 20.0  # so long a page may keep a person waiting; the terminal has more time
 _TOO_LARGE = (
     "These books are too large to try it on all of them while a page waits: duewell policy diff does, at the terminal."
 )
 
 
-class _TookTooLongError(Exception):
+class _TimeLimitExceededError(Exception):
     """Trying a policy took longer than a page may take."""
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class PolicyReview:
     """What a person reads before he saves a document; ``changes`` are cut at ``LISTED_MAX``, the summary is not."""
 
     problems: tuple[Problem, ...] = ()
     summary: str = ""
     changes: Sequence[dict[str, Any]] = ()
-    more: int = 0
-    lines: list[str] = field(default_factory=list)  # of the document: what goes (-) and what comes (+)
+    omitted: int = 0
+    diff_lines: list[str] = field(default_factory=list)  # of the document: what goes (-) and what comes (+)
 
 
-def review(installation: Installation, connection_id: int | None, document: str) -> Review:
+def review_policy(app: AppContext, connection_id: int | None, document: str) -> PolicyReview:
     """Try a document. "" for a connection means that it follows the general one again."""
-    with reading(installation.engine) as session:
-        _policy, version = policies_store.current(session, connection_id)
-        before = policies_store.document_of(session, version) if version is not None else ""
-        general = policies_store.current(session, None)[0]
+    with reading(app.engine) as session:
+        _policy, version = policies_store.get_policy(session, connection_id)
+        before = policies_store.get_document(session, version) if version is not None else ""
+        general = policies_store.get_policy(session, None)[0]
     try:
         proposed = ReminderPolicy.from_toml(document) if document or connection_id is None else general
     except PolicyError as error:
-        return Review(problems=error.problems)
-    lines = differing(before, document)
+        return PolicyReview(problems=error.problems)
+    lines = diff_documents(before, document)
     try:
-        changes = trials.difference(installation, connection_id, proposed, watch=_impatient())
-    except _TookTooLongError:
-        return Review(summary=_TOO_LARGE, lines=lines)
-    return Review(
-        summary=trials.summary(changes),
-        changes=changes[:LISTED_MAX],
-        more=max(0, len(changes) - LISTED_MAX),
-        lines=lines,
+        changes = trials.diff_policy(app, connection_id, proposed, on_progress=_time_limit())
+    except _TimeLimitExceededError:
+        return PolicyReview(summary=_TOO_LARGE, diff_lines=lines)
+    return PolicyReview(
+        summary=trials.summarise(changes),
+        changes=changes[:CHANGES_MAX],
+        omitted=max(0, len(changes) - CHANGES_MAX),
+        diff_lines=lines,
     )
 
 
-def _impatient() -> Watch:
+def _time_limit() -> ProgressCallback:
     started = time.monotonic()
 
     def watch(_company: str, _customers: int) -> None:
         if time.monotonic() - started > SECONDS_MAX:
-            raise _TookTooLongError
+            raise _TimeLimitExceededError
 
     return watch
 
 
-def differing(before: str, after: str) -> list[str]:
+def diff_documents(before: str, after: str) -> list[str]:
     """Compare two documents: the lines that go begin with "-", those that come with "+"."""
     compared = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
     return [line for line in compared if not line.startswith(("---", "+++"))]
@@ -85,7 +85,7 @@ class Preset(NamedTuple):
 
     name: str
     rules: LateFees
-    words: list[str]
+    notes: list[str]
 
 
 @lru_cache(maxsize=1)

@@ -11,40 +11,40 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.money import from_e4
-from connector.outbox import UNSENT
-from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry
+from connector.outbox import UNSENT_STATES
+from connector.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow, OutboxEntry
 
-_DAYS = 7
+_UPCOMING_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Sum:
+class ActionTotal:
     """So many of a kind, worth so much in one currency; sums of different currencies are never added up."""
 
-    what: str
+    action: str
     count: int
     amount: Decimal
     currency: str
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class ModeChangePreview:
     """What would leave: planned already, and coming by the calendar if nobody pays."""
 
-    planned: list[Sum]
-    coming: list[Sum]
-    customers: int  # who would be written to by what is planned
-    waits: bool  # what is planned waits for a person already
+    planned: list[ActionTotal]
+    upcoming: list[ActionTotal]
+    customer_count: int  # who would be written to by what is planned
+    awaiting_approval: bool  # what is planned waits for a person already
 
 
-def outlook(session: Session, company: Connection, today: date) -> Outlook:
+def preview_mode_change(session: Session, company: Connection, today: date) -> ModeChangePreview:
     """Sum up what a company's switch to another mode is about."""
     counts: dict[tuple[str, str], int] = defaultdict(int)
     amounts: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
     written_to, waits = set(), False
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == company.id,
-        col(OutboxEntry.state).in_(UNSENT),
+        col(OutboxEntry.state).in_(UNSENT_STATES),
         col(OutboxEntry.kind).in_(["mail", "late_fee", "owner_mail"]),
     )
     for entry in session.scalars(query):
@@ -54,9 +54,11 @@ def outlook(session: Session, company: Connection, today: date) -> Outlook:
         amounts[key] += sum((Decimal(each) for each in sums), Decimal())
         written_to.add(entry.customer_id)
         waits = waits or entry.state == "waiting"
-    planned = [Sum(what, count, amounts[what, currency], currency) for (what, currency), count in counts.items()]
-    planned.sort(key=lambda each: (each.what, each.currency))
-    return Outlook(planned, _coming(session, company, today), len(written_to), waits)
+    planned = [
+        ActionTotal(what, count, amounts[what, currency], currency) for (what, currency), count in counts.items()
+    ]
+    planned.sort(key=lambda each: (each.action, each.currency))
+    return ModeChangePreview(planned, _upcoming(session, company, today), len(written_to), waits)
 
 
 def has_sent(session: Session, company: Connection) -> bool:
@@ -69,7 +71,7 @@ def has_sent(session: Session, company: Connection) -> bool:
     return session.scalars(left.limit(1)).first() is not None
 
 
-def read_so_far(session: Session, company: Connection) -> dict[str, int]:
+def count_mirrored(session: Session, company: Connection) -> dict[str, int]:
     """Count what the mirror holds of a company: the progress of its first pull."""
     return {
         name: session.scalar(select(func.count()).where(column == company.id)) or 0
@@ -80,24 +82,24 @@ def read_so_far(session: Session, company: Connection) -> dict[str, int]:
     }
 
 
-def _coming(session: Session, company: Connection, today: date) -> list[Sum]:
+def _upcoming(session: Session, company: Connection, today: date) -> list[ActionTotal]:
     query = (
-        select(col(AnswerRow.next_step), func.count(), func.sum(InvoiceRow.due_e4), col(InvoiceRow.currency))
+        select(col(InvoiceDecisionRow.next_step), func.count(), func.sum(InvoiceRow.due_e4), col(InvoiceRow.currency))
         .join(
             InvoiceRow,
-            (col(InvoiceRow.connection_id) == AnswerRow.connection_id)
-            & (col(InvoiceRow.external_id) == AnswerRow.invoice_id),
+            (col(InvoiceRow.connection_id) == InvoiceDecisionRow.connection_id)
+            & (col(InvoiceRow.external_id) == InvoiceDecisionRow.invoice_id),
         )
         .where(
-            col(AnswerRow.connection_id) == company.id,
-            col(AnswerRow.next_step).is_not(None),
-            col(AnswerRow.next_on) > today,
-            col(AnswerRow.next_on) <= today + timedelta(days=_DAYS),
+            col(InvoiceDecisionRow.connection_id) == company.id,
+            col(InvoiceDecisionRow.next_step).is_not(None),
+            col(InvoiceDecisionRow.next_on) > today,
+            col(InvoiceDecisionRow.next_on) <= today + timedelta(days=_UPCOMING_DAYS),
         )
-        .group_by(col(AnswerRow.next_step), col(InvoiceRow.currency))
-        .order_by(col(AnswerRow.next_step), col(InvoiceRow.currency))
+        .group_by(col(InvoiceDecisionRow.next_step), col(InvoiceRow.currency))
+        .order_by(col(InvoiceDecisionRow.next_step), col(InvoiceRow.currency))
     )
     return [
-        Sum(step or "", count, from_e4(int(amount or 0)), currency)
+        ActionTotal(step or "", count, from_e4(int(amount or 0)), currency)
         for step, count, amount, currency in session.execute(query)
     ]

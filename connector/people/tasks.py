@@ -13,15 +13,15 @@ from sqlmodel import Session, col
 from connector import sync_log
 from connector.access import team
 from connector.database import writing
-from connector.installation import Installation
-from connector.paging import Part, cut
+from connector.installation import AppContext
+from connector.paging import Page, cut
 from connector.people import agreements
-from connector.people.agreements import Word
-from connector.people.customers import change_settings
+from connector.people.agreements import Attribution
+from connector.people.customers import apply_settings
 from connector.tables import Connection, CustomerRow, InvoiceRow, Task
-from policies.wording import day
+from policies.wording import format_date
 
-STATES = ("open", "done", "moot")
+STATES = ("open", "done", "cancelled")
 
 
 class TaskError(Exception):
@@ -29,38 +29,38 @@ class TaskError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class TaskOutcome:
     """What came of a task. Everything but the note is kept where the policy looks, and so feeds the next decision."""
 
     note: str = ""
     promised_on: date | None = None
     disputed: str | None = None
     paused_until_on: date | None = None
-    again_on: date | None = None
+    retry_on: date | None = None
     contact: tuple[str, str] | None = None  # name and address
     no_reminders: bool = False
     invoices: tuple[str, ...] = ()  # numbers or ids; none: every open invoice of the task
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """Say it in a sentence's part."""
-        said = [f"promised for {day(self.promised_on)}"] if self.promised_on else []
+        said = [f"promised for {format_date(self.promised_on)}"] if self.promised_on else []
         said += [f"disputed{': ' if self.disputed else ''}{self.disputed}"] if self.disputed is not None else []
-        said += [f"paused until {day(self.paused_until_on)}"] if self.paused_until_on else []
-        said += [f"to be tried again on {day(self.again_on)}"] if self.again_on else []
+        said += [f"paused until {format_date(self.paused_until_on)}"] if self.paused_until_on else []
+        said += [f"to be tried again on {format_date(self.retry_on)}"] if self.retry_on else []
         said += [f"mail goes to {self.contact[1]} from now on"] if self.contact else []
         said += ["wants no reminders by mail"] if self.no_reminders else []
         said += [self.note] if self.note else []
         return "; ".join(said)
 
 
-def listing(
+def find_tasks(
     session: Session,
     connection_id: int | None = None,
     *,
     states: Collection[str] = ("open",),
     owner: str = "",
     customer_id: str = "",
-    part: Part | None = None,
+    page: Page | None = None,
 ) -> list[dict[str, Any]]:
     """List tasks, the soonest due first; ``owner`` is a part of a name or address."""
     query = (
@@ -80,74 +80,74 @@ def listing(
         query = query.where(col(Task.customer_id) == customer_id)
     if owner:
         query = query.where(col(Task.owner).icontains(owner, autoescape=True))
-    query = cut(query, part, col(Task.connection_id), Task.id, newest_first=True)
+    query = cut(query, page, col(Task.connection_id), Task.id, newest_first=True)
     rows = session.execute(query).all()
-    numbers = _numbers(session, [row for row, _, _ in rows])
-    return [_shown(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
+    numbers = _invoice_numbers(session, [row for row, _, _ in rows])
+    return [_as_dict(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
 
 
-def done(installation: Installation, ids: Iterable[int], *, by: str, note: str = "") -> list[dict[str, Any]]:
+def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str = "") -> list[dict[str, Any]]:
     """End tasks that are done."""
-    return [record(installation, task_id, Outcome(note=note), by=by) for task_id in ids]
+    return [record_task_outcome(app, task_id, TaskOutcome(note=note), by=by) for task_id in ids]
 
 
-def record(installation: Installation, task_id: int, outcome: Outcome, *, by: str) -> dict[str, Any]:
+def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, by: str) -> dict[str, Any]:
     """Record what came of a task: it ends (unless it is to be tried again), and the next run follows what was said."""
-    word = Word(by, installation.now())
-    with writing(installation.engine) as session:
-        task = _open_task(session, task_id)
-        _feed_back(session, task, outcome, word)
-        said = outcome.words()
-        if outcome.again_on is not None:
-            task.due_on, task.outcome = outcome.again_on, said
+    word = Attribution(by, app.now())
+    with writing(app.engine) as session:
+        task = _get_open_task(session, task_id)
+        _apply_outcome(session, task, outcome, word)
+        said = outcome.summary()
+        if outcome.retry_on is not None:
+            task.due_on, task.outcome = outcome.retry_on, said
         else:
-            _end(task, "done", word, said)
+            _close_task(task, "done", word, said)
         text = f"{by} on task {task.id}: {said or 'done'}."
         _log(session, task, word, "task_outcome", text)
         return {"id": task.id, "state": task.state, "outcome": task.outcome, "due_on": task.due_on}
 
 
-def assign(installation: Installation, ids: Iterable[int], owner: str, *, by: str) -> None:
+def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> None:
     """Give tasks to somebody else."""
-    owner, word = team.person(owner), Word(by, installation.now())
-    with writing(installation.engine) as session:
+    owner, word = team.normalise_mailbox(owner), Attribution(by, app.now())
+    with writing(app.engine) as session:
         for task_id in ids:
-            task = _open_task(session, task_id)
+            task = _get_open_task(session, task_id)
             task.owner = owner
-            _log(session, task, word, "task_owner", f"{by} gave task {task.id} to {owner}.")
+            _log(session, task, word, "task_assigned", f"{by} gave task {task.id} to {owner}.")
 
 
-def end_moot(session: Session, connection_id: int, at: datetime) -> list[Task]:
+def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[Task]:
     """End the open tasks about invoices none of which is open any more: there is nothing left to do."""
     query = select(Task).where(col(Task.connection_id) == connection_id, col(Task.state) == "open")
     tasks = [task for task in session.scalars(query) if task.invoice_ids]
     still_open = _open_ids(session, connection_id, [each for task in tasks for each in task.invoice_ids])
     moot = [task for task in tasks if not still_open.intersection(task.invoice_ids)]
     for task in moot:
-        _end(task, "moot", Word("", at), "nothing is owed any more")
+        _close_task(task, "cancelled", Attribution("", at), "nothing is owed any more")
     return moot
 
 
-def _feed_back(session: Session, task: Task, outcome: Outcome, word: Word) -> None:
+def _apply_outcome(session: Session, task: Task, outcome: TaskOutcome, attribution: Attribution) -> None:
     acts: list[tuple[Callable[..., Any], dict[str, Any]]] = []
     if outcome.promised_on is not None:
-        acts.append((agreements.promise, {"on": outcome.promised_on, "why": outcome.note}))
+        acts.append((agreements.set_promise, {"on": outcome.promised_on, "reason": outcome.note}))
     if outcome.disputed is not None:
-        acts.append((agreements.dispute, {"why": outcome.disputed}))
+        acts.append((agreements.record_dispute, {"reason": outcome.disputed}))
     if outcome.paused_until_on is not None:
-        acts.append((agreements.pause, {"until": outcome.paused_until_on, "why": outcome.note}))
-    invoices = _concerned(session, task, outcome.invoices) if acts else []
+        acts.append((agreements.pause_reminders, {"until": outcome.paused_until_on, "reason": outcome.note}))
+    invoices = _task_invoices(session, task, outcome.invoices) if acts else []
     for act, more in acts:
         for invoice in invoices:
-            act(session, invoice, word, **more)
+            act(session, invoice, attribution, **more)
     changes: dict[str, Any] = {"no_reminders": True} if outcome.no_reminders else {}
     if outcome.contact is not None:
         changes["contact_name"], changes["emails"] = outcome.contact
     if changes:
-        change_settings(session, task.connection_id, task.customer_id, changes, by=word.by, at=word.at)
+        apply_settings(session, task.connection_id, task.customer_id, changes, by=attribution.by, at=attribution.at)
 
 
-def _concerned(session: Session, task: Task, wanted: Sequence[str]) -> list[InvoiceRow]:
+def _task_invoices(session: Session, task: Task, wanted: Sequence[str]) -> list[InvoiceRow]:
     """Find the open invoices of a task, or those of them that were named."""
     query = select(InvoiceRow).where(
         col(InvoiceRow.connection_id) == task.connection_id,
@@ -163,7 +163,7 @@ def _concerned(session: Session, task: Task, wanted: Sequence[str]) -> list[Invo
     return [row for row in found if not wanted or row.number in wanted or row.external_id in wanted]
 
 
-def _open_task(session: Session, task_id: int) -> Task:
+def _get_open_task(session: Session, task_id: int) -> Task:
     task = session.get(Task, task_id)
     if task is None:
         message = f"There is no task {task_id}; open ones are listed by: duewell tasks"
@@ -174,8 +174,8 @@ def _open_task(session: Session, task_id: int) -> Task:
     return task
 
 
-def _end(task: Task, state: str, word: Word, outcome: str) -> None:
-    task.state, task.outcome, task.ended_at, task.ended_by = state, outcome, word.at, word.by
+def _close_task(task: Task, state: str, attribution: Attribution, outcome: str) -> None:
+    task.state, task.outcome, task.ended_at, task.ended_by = state, outcome, attribution.at, attribution.by
 
 
 def _open_ids(session: Session, connection_id: int, ids: Collection[str]) -> set[str]:
@@ -192,7 +192,7 @@ def _open_ids(session: Session, connection_id: int, ids: Collection[str]) -> set
 _IN_MAX = 500
 
 
-def _numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
+def _invoice_numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
     found: dict[tuple[int, str], str] = {}
     for connection_id in {task.connection_id for task in tasks}:
         ids = [each for task in tasks if task.connection_id == connection_id for each in task.invoice_ids]
@@ -205,8 +205,20 @@ def _numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], s
     return found
 
 
-def _shown(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, str], str]) -> dict[str, Any]:
-    names = ("id", "code", "step", "due_on", "owner", "why", "state", "outcome", "made_at", "ended_at", "ended_by")
+def _as_dict(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, str], str]) -> dict[str, Any]:
+    names = (
+        "id",
+        "code",
+        "step",
+        "due_on",
+        "owner",
+        "reason",
+        "state",
+        "outcome",
+        "created_at",
+        "ended_at",
+        "ended_by",
+    )
     return {
         **{name: getattr(task, name) for name in names},
         "connection": short_name,
@@ -215,10 +227,10 @@ def _shown(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, 
     }
 
 
-def _log(session: Session, task: Task, word: Word, kind: str, text: str) -> None:
+def _log(session: Session, task: Task, attribution: Attribution, kind: str, text: str) -> None:
     sync_log.write(
         session,
-        at=word.at,
+        at=attribution.at,
         kind=kind,
         text=text,
         connection_id=task.connection_id,

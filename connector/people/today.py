@@ -12,87 +12,87 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.people import exceptions
-from connector.tables import AnswerRow, Connection, CustomerRow, OutboxEntry, SyncRun, Task
-from policies.wording import moment
+from connector.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
+from policies.wording import format_datetime
 
 STALE_AFTER = timedelta(hours=26)
 SHOWN_MAX = 25
-_LATELY = timedelta(hours=24)
+_RECENTLY = timedelta(hours=24)
 _COMING_DAYS = 7
-_TOLD = ("mail", "owner_mail", "late_fee", "waive_fee")  # a note only tells in the ledger what one of these did
+_SENT_KINDS = ("mail", "owner_mail", "late_fee", "waive_fee")  # a note only tells in the ledger what one of these did
 
 
 @dataclass(slots=True)
-class Company:
+class CompanySummary:
     """One company's line: what of it waits for a person."""
 
     row: Connection
     approvals: int = 0
-    doubts: int = 0
+    unconfirmed: int = 0
     tasks: int = 0
     exceptions: int = 0
-    troubles: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     @property
-    def waits(self) -> bool:
+    def needs_attention(self) -> bool:
         """Tell whether anything does."""
-        return bool(self.approvals or self.doubts or self.tasks or self.exceptions or self.troubles)
+        return bool(self.approvals or self.unconfirmed or self.tasks or self.exceptions or self.problems)
 
 
 @dataclass(frozen=True, slots=True)
-class Review:
+class Dashboard:
     """Everything on the page. Lists are cut at ``SHOWN_MAX``; the counts are not."""
 
-    companies: list[Company]
+    companies: list[CompanySummary]
     tasks: list[dict[str, Any]]
-    exceptions: list[exceptions.Shown]
+    exceptions: list[exceptions.ListedException]
     sent: list[dict[str, Any]]
     sent_counts: Counter[str]
-    next: list[dict[str, Any]]
-    coming: list[tuple[date, str, int]]
+    planned: list[dict[str, Any]]
+    upcoming: list[tuple[date, str, int]]
 
     @property
-    def more(self) -> dict[str, int]:
+    def omitted(self) -> dict[str, int]:
         """Tell how many of what is cut are not shown."""
         counted = {"tasks": sum(each.tasks for each in self.companies)}
         counted["exceptions"] = sum(each.exceptions for each in self.companies)
         return {"tasks": counted["tasks"] - len(self.tasks), "exceptions": counted["exceptions"] - len(self.exceptions)}
 
     @property
-    def waiting(self) -> list[Company]:
+    def needing_attention(self) -> list[CompanySummary]:
         """The companies of which something waits."""
-        return [company for company in self.companies if company.waits]
+        return [company for company in self.companies if company.needs_attention]
 
 
-def review(session: Session, rows: Sequence[Connection], now: datetime) -> Review:
+def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) -> Dashboard:
     """Gather it, in as many queries for a hundred companies as for one."""
-    companies = {row.id or 0: Company(row) for row in rows}
+    companies = {row.id or 0: CompanySummary(row) for row in rows}
     ids = list(companies)
-    for connection_id, state, count in session.execute(_counted(ids)):
+    for connection_id, state, count in session.execute(_entry_counts_query(ids)):
         if state == "waiting":
             companies[connection_id].approvals = count
         else:
-            companies[connection_id].doubts = count
-    for connection_id, count in session.execute(_tasks_counted(ids)):
+            companies[connection_id].unconfirmed = count
+    for connection_id, count in session.execute(_task_counts_query(ids)):
         companies[connection_id].tasks = count
-    for connection_id, count in exceptions.counts(session, ids).items():
+    for connection_id, count in exceptions.count_by_company(session, ids).items():
         companies[connection_id].exceptions = count
     ended = _last_runs(session, ids)
     for connection_id, company in companies.items():
-        company.troubles = list(_troubles(company.row, ended.get(connection_id), now))
-    since = now - _LATELY
-    return Review(
+        company.problems = list(_problems(company.row, ended.get(connection_id), now))
+    since = now - _RECENTLY
+    return Dashboard(
         companies=list(companies.values()),
-        tasks=tasks(session, companies, size=SHOWN_MAX),
-        exceptions=exceptions.listing(session, ids, size=SHOWN_MAX),
+        tasks=list_open_tasks(session, companies, size=SHOWN_MAX),
+        exceptions=exceptions.list_open(session, ids, size=SHOWN_MAX),
         sent=_entries(session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == "done"),
         sent_counts=_sent_counts(session, ids, since),
-        next=_next(session, companies),
-        coming=_coming(session, ids, now.date()),
+        planned=_planned(session, companies),
+        upcoming=_upcoming(session, ids, now.date()),
     )
 
 
-def _counted(ids: Sequence[int]) -> Any:
+def _entry_counts_query(ids: Sequence[int]) -> Any:
     return (
         select(col(OutboxEntry.connection_id), col(OutboxEntry.state), func.count())
         .where(col(OutboxEntry.connection_id).in_(ids), col(OutboxEntry.state).in_(["waiting", "doubt"]))
@@ -100,7 +100,7 @@ def _counted(ids: Sequence[int]) -> Any:
     )
 
 
-def _tasks_counted(ids: Sequence[int]) -> Any:
+def _task_counts_query(ids: Sequence[int]) -> Any:
     return (
         select(col(Task.connection_id), func.count())
         .where(col(Task.connection_id).in_(ids), col(Task.state) == "open")
@@ -115,21 +115,23 @@ def _last_runs(session: Session, ids: Sequence[int]) -> dict[int, SyncRun]:
     return {run.connection_id: run for run in session.scalars(select(SyncRun).where(col(SyncRun.id).in_(newest)))}
 
 
-def _troubles(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
+def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
     """What keeps a company's hour from doing its work, in sentences."""
     if row.health == "disconnected":
         return
-    if row.health in {"reconnect", "failing"}:
-        yield row.health_why or "It has to be connected again."
-    elif run is not None and run.outcome in {"person", "failed"}:
-        yield run.why or "The last run did not come to its end."
-    if row.paused_why:
-        yield f"Paused: {row.paused_why}"
+    if row.health in {"authorization_expired", "failing"}:
+        yield row.health_reason or "It has to be connected again."
+    elif run is not None and run.outcome in {"action_required", "failed"}:
+        yield run.reason or "The last run did not come to its end."
+    if row.pause_reason:
+        yield f"Paused: {row.pause_reason}"
     elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
-        yield f"Its books were last read on {moment(row.pulled_at)}."
+        yield f"Its books were last read on {format_datetime(row.pulled_at)}."
 
 
-def tasks(session: Session, companies: Mapping[int, Company], *, size: int, offset: int = 0) -> list[dict[str, Any]]:
+def list_open_tasks(
+    session: Session, companies: Mapping[int, CompanySummary], *, size: int, offset: int = 0
+) -> list[dict[str, Any]]:
     """List a part of the open tasks, the soonest due first."""
     query = (
         select(Task, col(CustomerRow.name))
@@ -145,18 +147,18 @@ def tasks(session: Session, companies: Mapping[int, Company], *, size: int, offs
     ]
 
 
-def _next(session: Session, companies: dict[int, Company]) -> list[dict[str, Any]]:
+def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[dict[str, Any]]:
     """What is planned and leaves by itself: entries of companies that only observe leave nowhere."""
     acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
     found = _entries(session, acting, col(OutboxEntry.state) == "planned")
-    return sorted(found, key=lambda each: (each["entry"].leaves_from_at is not None, each["entry"].leaves_from_at or 0))
+    return sorted(found, key=lambda each: (each["entry"].send_after is not None, each["entry"].send_after or 0))
 
 
-def _entries(session: Session, companies: dict[int, Company], *conditions: Any) -> list[dict[str, Any]]:
+def _entries(session: Session, companies: dict[int, CompanySummary], *conditions: Any) -> list[dict[str, Any]]:
     query = (
         select(OutboxEntry, col(CustomerRow.name))
         .outerjoin(CustomerRow, _customer_of(OutboxEntry))
-        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.kind).in_(_TOLD), *conditions)
+        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.kind).in_(_SENT_KINDS), *conditions)
         .order_by(col(OutboxEntry.ended_at).desc(), col(OutboxEntry.id).desc())
         .limit(SHOWN_MAX)
     )
@@ -179,18 +181,18 @@ def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Count
     return Counter({str(kind): int(count) for kind, count in session.execute(query)})
 
 
-def _coming(session: Session, ids: Sequence[int], today: date) -> list[tuple[date, str, int]]:
+def _upcoming(session: Session, ids: Sequence[int], today: date) -> list[tuple[date, str, int]]:
     """How many invoices have a step of which kind on each of the coming days, as the last decision saw it."""
     query = (
-        select(col(AnswerRow.next_on), col(AnswerRow.next_step), func.count())
+        select(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step), func.count())
         .where(
-            col(AnswerRow.connection_id).in_(ids),
-            col(AnswerRow.next_on) > today,
-            col(AnswerRow.next_on) <= today + timedelta(days=_COMING_DAYS),
-            col(AnswerRow.next_step).is_not(None),
+            col(InvoiceDecisionRow.connection_id).in_(ids),
+            col(InvoiceDecisionRow.next_on) > today,
+            col(InvoiceDecisionRow.next_on) <= today + timedelta(days=_COMING_DAYS),
+            col(InvoiceDecisionRow.next_step).is_not(None),
         )
-        .group_by(col(AnswerRow.next_on), col(AnswerRow.next_step))
-        .order_by(col(AnswerRow.next_on), col(AnswerRow.next_step))
+        .group_by(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step))
+        .order_by(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step))
     )
     return [(on, step, count) for on, step, count in session.execute(query) if on is not None and step is not None]
 

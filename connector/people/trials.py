@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 
 from connector import policies_store
-from connector.access.connections import connected, find_connection
+from connector.access.connections import find_connection, list_connected
 from connector.database import reading
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.mirror.places import HolidayCalendar
-from connector.mirror.statements import customers_facts
-from connector.people.plan import Watch, plan, unwatched
+from connector.mirror.statements import load_statements
+from connector.people.plan import ProgressCallback, ignore_progress, list_upcoming
 from connector.tables import Connection, PolicyVersion
-from policies.backtest import Mail, Report, replay
-from policies.hold_out import Effect, effect, group_of
+from policies.backtest import BacktestReport, ReplayedEmail, replay
+from policies.hold_out import PolicyEffect, build_group, compare_groups
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement
 
@@ -31,54 +31,59 @@ class Backtest(NamedTuple):
     """What a policy would have done in the books of one company."""
 
     connection: str
-    report: Report
+    report: BacktestReport
     names: dict[str, str]
 
 
 def backtest(
-    installation: Installation,
+    app: AppContext,
     connection_id: int | None,
     days: int,
     *,
     policy: ReminderPolicy | None = None,
-    watch: Watch = unwatched,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> list[Backtest]:
     """Replay the policy in force, or another, over the last ``days`` of each company's own history."""
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         rows = _connections(session, connection_id)
-        return [_backtest(session, row, installation.now(), days, policy, watch) for row in rows]
+        return [_backtest(session, row, app.now(), days, policy, on_progress) for row in rows]
 
 
 def _backtest(
-    session: Session, row: Connection, now: datetime, days: int, policy: ReminderPolicy | None, watch: Watch
+    session: Session,
+    row: Connection,
+    now: datetime,
+    days: int,
+    policy: ReminderPolicy | None,
+    on_progress: ProgressCallback,
 ) -> Backtest:
     here = ZoneInfo(row.time_zone)
     last_on = now.astimezone(here).date() - timedelta(days=1)
     first_on = last_on - timedelta(days=days - 1)
     began_at = datetime.combine(first_on, time(0), here)
-    in_force = policies_store.in_force(session, row.id or 0)
-    whole, names = Report(), {}
+    in_force = policies_store.get_active_policy(session, row.id or 0)
+    whole, names = BacktestReport(), {}
     for count, statements in enumerate(_history(session, row, now), start=1):
-        watch(row.short_name, count)
+        on_progress(row.short_name, count)
         customer = statements[0].customer
         names[customer.id] = customer.name
-        then = [replace(each, live_since_at=began_at, newest_payment_on=None) for each in statements]
-        followed = policy or in_force.of(customer.id)[0]
+        then = [replace(each, live_since_at=began_at, last_payment_on=None) for each in statements]
+        followed = policy or in_force.for_customer(customer.id)[0]
         report = replay([then], followed, first_on, last_on, HolidayCalendar())
-        whole.mails += report.mails
+        whole.emails += report.emails
         whole.fees += report.fees
         whole.tasks.update(report.tasks)
-    whole.mails.sort(key=lambda mail: (mail.on, mail.customer_id))
+    whole.emails.sort(key=lambda mail: (mail.on, mail.customer_id))
     return Backtest(row.short_name, whole, names)
 
 
-def mail_item(test: Backtest, mail: Mail) -> dict[str, Any]:
+def email_item(backtest_result: Backtest, mail: ReplayedEmail) -> dict[str, Any]:
     """Show a mail that would have left."""
     return {
-        "id": f"{test.connection}:{mail.customer_id}:{mail.on}:{mail.step}",
+        "id": f"{backtest_result.connection}:{mail.customer_id}:{mail.on}:{mail.step}",
         "on": mail.on,
-        "connection": test.connection,
-        "customer": test.names.get(mail.customer_id, ""),
+        "connection": backtest_result.connection,
+        "customer": backtest_result.names.get(mail.customer_id, ""),
         "step": mail.step.value,
         "invoices": len(mail.invoice_ids),
         "currency": mail.currency,
@@ -86,88 +91,94 @@ def mail_item(test: Backtest, mail: Mail) -> dict[str, Any]:
     }
 
 
-def difference(
-    installation: Installation,
+def diff_policy(
+    app: AppContext,
     connection_id: int | None,
     proposed: ReminderPolicy,
     days: int = DIFF_DAYS,
-    watch: Watch = unwatched,
+    on_progress: ProgressCallback = ignore_progress,
 ) -> list[dict[str, Any]]:
     """List what a policy would alter in the coming days: what falls away (-), comes (+), or says other things (~).
 
     Without a connection it is for all that have no policy of their own, as it would be once it is set.
     """
-    with reading(installation.engine) as session:
-        ids = policies_store.followers(session, connection_id)
-    before = {item["id"]: item for each in ids for item in plan(installation, each, days, watch=watch)}
-    after = {item["id"]: item for each in ids for item in plan(installation, each, days, policy=proposed, watch=watch)}
+    with reading(app.engine) as session:
+        ids = policies_store.list_followers(session, connection_id)
+    before = {item["id"]: item for each in ids for item in list_upcoming(app, each, days, on_progress=on_progress)}
+    after = {
+        item["id"]: item
+        for each in ids
+        for item in list_upcoming(app, each, days, policy=proposed, on_progress=on_progress)
+    }
     changes = [{"change": "-", **before[each]} for each in before if each not in after]
     changes += [{"change": "+", **after[each]} for each in after if each not in before]
     changes += [
-        {"change": "~", **after[each]} for each in after if each in before and _altered(before[each], after[each])
+        {"change": "~", **after[each]} for each in after if each in before and _differs(before[each], after[each])
     ]
     return sorted(changes, key=lambda item: (item["on"], item["customer"], item["change"]))
 
 
-def _altered(before: dict[str, Any], after: dict[str, Any]) -> bool:
+def _differs(before: dict[str, Any], after: dict[str, Any]) -> bool:
     return any(before[name] != after[name] for name in ("invoices", "amount"))
 
 
-def summary(changes: Sequence[dict[str, Any]], days: int = DIFF_DAYS) -> str:
+def summarise(changes: Sequence[dict[str, Any]], days: int = DIFF_DAYS) -> str:
     """Sum a difference up: ``43 customers, 12 mails fewer in the next 30 days``."""
     customers = {(item["connection"], item["customer_id"]) for item in changes}
     if not customers:
         return f"In the next {days} days it would alter nothing."
-    said = [_more(changes, kind, words) for kind, words in (("mail", "mail"), ("late_fee", "fee"), ("task", "task"))]
+    said = [
+        _net_change(changes, kind, words) for kind, words in (("email", "email"), ("late_fee", "fee"), ("task", "task"))
+    ]
     count = f"{len(customers)} customer{'s' if len(customers) != 1 else ''}"
     told = ", ".join(filter(None, said)) or "as many of everything, on other days"
     return f"{count}, {told} in the next {days} days."
 
 
-def _more(changes: Sequence[dict[str, Any]], kind: str, word: str) -> str:
+def _net_change(changes: Sequence[dict[str, Any]], kind: str, noun: str) -> str:
     ours = [item["change"] for item in changes if item["kind"] == kind]
     net = ours.count("+") - ours.count("-")
-    return f"{abs(net)} {word}{'s' if abs(net) != 1 else ''} {'more' if net > 0 else 'fewer'}" if net else ""
+    return f"{abs(net)} {noun}{'s' if abs(net) != 1 else ''} {'more' if net > 0 else 'fewer'}" if net else ""
 
 
-def hold_out(installation: Installation, connection_id: int | None) -> list[dict[str, Any]]:
+def hold_out_results(app: AppContext, connection_id: int | None) -> list[dict[str, Any]]:
     """Report what the newest policy did beside the one of before, for each company with a hold-out."""
-    with reading(installation.engine) as session:
-        reports = [_hold_out(session, row, installation.now()) for row in _connections(session, connection_id)]
+    with reading(app.engine) as session:
+        reports = [_hold_out(session, row, app.now()) for row in _connections(session, connection_id)]
     return [report for report in reports if report]
 
 
 def _hold_out(session: Session, row: Connection, now: datetime) -> dict[str, Any]:
-    in_force = policies_store.in_force(session, row.id or 0)
-    if in_force.version is None or not in_force.policy.hold_out_percent:
+    in_force = policies_store.get_active_policy(session, row.id or 0)
+    if in_force.version is None or not in_force.policy.control_group_percent:
         return {}
     here = ZoneInfo(row.time_zone)
     since_on = session.get_one(PolicyVersion, in_force.version).set_at.astimezone(here).date()
     groups: dict[bool, list[list[Invoice]]] = {True: [], False: []}
     for statements in _history(session, row, now):
         invoices = [invoice for statement in statements for invoice in statement.invoices]
-        groups[in_force.holds_out(statements[0].customer.id)].append(invoices)
+        groups[in_force.is_in_holdout(statements[0].customer.id)].append(invoices)
     today = now.astimezone(here).date()
-    found = effect(group_of(groups[False], since_on, today), group_of(groups[True], since_on, today))
+    found = compare_groups(build_group(groups[False], since_on, today), build_group(groups[True], since_on, today))
     return {"id": row.short_name, **_effect(found, since_on), "version": in_force.version} | {
-        "version_before": in_force.version_before,
-        "percent": in_force.policy.hold_out_percent,
+        "version_before": in_force.previous_version,
+        "percent": in_force.policy.control_group_percent,
     }
 
 
-def _effect(found: Effect, since_on: date) -> dict[str, Any]:
+def _effect(found: PolicyEffect, since_on: date) -> dict[str, Any]:
     spread = {"difference": found.difference, "low": found.low, "high": found.high}
     numbers = {name: None if value is None else round(value, 2) for name, value in spread.items()}
     groups = {
         name: {"customers": group.customers, "invoices": group.invoices, "still_open": group.still_open}
-        for name, group in (("new", found.new), ("held_out", found.old))
+        for name, group in (("new", found.treated), ("control", found.control))
     }
-    return {"since_on": since_on, **groups, **numbers, "why": found.words()}
+    return {"since_on": since_on, **groups, **numbers, "reason": found.summary()}
 
 
 def _history(session: Session, row: Connection, now: datetime) -> Iterator[tuple[Statement, ...]]:
-    return customers_facts(session, row, now=now, settled_days=WHOLE_HISTORY_DAYS)
+    return load_statements(session, row, now=now, closed_days=WHOLE_HISTORY_DAYS)
 
 
 def _connections(session: Session, connection_id: int | None) -> list[Connection]:
-    return connected(session) if connection_id is None else [find_connection(session, connection_id)]
+    return list_connected(session) if connection_id is None else [find_connection(session, connection_id)]

@@ -6,71 +6,71 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from connector.database import reading, writing
-from connector.installation import Installation
-from connector.letters.mail_words import LINES
+from connector.installation import AppContext
+from connector.letters.mail_words import LINE_NAMES
 from connector.letters.plain_text import one_line
-from connector.outbox import UNSENT
+from connector.outbox import UNSENT_STATES
 from connector.people import preview
-from connector.people.approvals import OutboxError, find_entry, looked_at, tell
+from connector.people.approvals import OutboxError, entry_etag, find_entry, log_entry_event
 from connector.tables import Connection, OutboxEntry
 
-_SUBJECT_SIGNS_MAX = 200
-_PARAGRAPH_SIGNS_MAX = 2000
+_SUBJECT_CHARS_MAX = 200
+_PARAGRAPH_CHARS_MAX = 2000
 _PARAGRAPHS_MAX = 20
 
 
-def reword(installation: Installation, entry_id: int, lines: Mapping[str, str], *, by: str, seen: str = "") -> None:
+def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: str, etag: str = "") -> None:
     """Give an un-sent mail other words; it then waits for an approval, also in a company that is live.
 
     ``lines`` are some of subject, heading, opening and closing; with none of them the mail is as duewell writes it
     again. ``seen`` is what the person looked at (``looked_at``), "" for what it is now. Where the facts change
     before it leaves, the words are gone, because they were about others. Raises ``OutboxError``.
     """
-    with reading(installation.engine) as session:
-        entry = find_entry(session, entry_id, UNSENT, "worded")
+    with reading(app.engine) as session:
+        entry = find_entry(session, entry_id, UNSENT_STATES, "worded")
     if entry.kind != "mail":
         message = f"Outbox entry {entry_id} is no mail to a customer; only those have words to change."
         raise OutboxError(message)
-    seen = seen or looked_at(entry)
-    own = {name: clean(name, lines[name]) for name in LINES if name in lines}
-    before = _as_it_stands(installation, entry)
-    changed = [name for name in own if own[name] != clean(name, before[name])]
+    etag = etag or entry_etag(entry)
+    own = {name: clean_text(name, lines[name]) for name in LINE_NAMES if name in lines}
+    before = _current_texts(app, entry)
+    changed = [name for name in own if own[name] != clean_text(name, before[name])]
     if own and not changed:
         message = "Nothing was changed: these are its words already."
         raise OutboxError(message)
-    with writing(installation.engine) as session:
-        entry = find_entry(session, entry_id, UNSENT, "worded")
-        if looked_at(entry) != seen:
+    with writing(app.engine) as session:
+        entry = find_entry(session, entry_id, UNSENT_STATES, "worded")
+        if entry_etag(entry) != etag:
             message = "This mail has changed meanwhile. Look at it again."
             raise OutboxError(message)
-        _keep(entry, {**before, **own} if own else {}, by, installation.now())
-        session.get_one(Connection, entry.connection_id).decided_on = ""
+        _store_custom_text(entry, {**before, **own} if own else {}, by, app.now())
+        session.get_one(Connection, entry.connection_id).decision_fingerprint = ""
         said = f"changed the {' and the '.join(changed)} of" if own else "took back all words of a person from"
-        text = f"{by} {said} this mail: {entry.why}"
-        tell(session, entry, installation.now(), "edited", text)
+        text = f"{by} {said} this mail: {entry.reason}"
+        log_entry_event(session, entry, app.now(), "edited", text)
 
 
-def clean(name: str, text: str) -> str:
+def clean_text(name: str, text: str) -> str:
     """Reduce what was written to visible signs: one line, or paragraphs with an empty line between them."""
     if name in {"subject", "heading"}:
-        cleaned = one_line(text, _SUBJECT_SIGNS_MAX)
+        cleaned = one_line(text, _SUBJECT_CHARS_MAX)
     else:
         parts = text.replace("\r\n", "\n").replace("\r", "\n").strip().split("\n\n")
-        cleaned = "\n\n".join(filter(None, (one_line(part, _PARAGRAPH_SIGNS_MAX) for part in parts[:_PARAGRAPHS_MAX])))
+        cleaned = "\n\n".join(filter(None, (one_line(part, _PARAGRAPH_CHARS_MAX) for part in parts[:_PARAGRAPHS_MAX])))
     if not cleaned:
         message = f"The {name} must not be empty."
         raise OutboxError(message)
     return cleaned
 
 
-def _as_it_stands(installation: Installation, entry: OutboxEntry) -> dict[str, str]:
+def _current_texts(app: AppContext, entry: OutboxEntry) -> dict[str, str]:
     try:
-        return preview.with_lines(installation, entry)[1]
-    except preview.NoPreview as problem:
+        return preview.preview_editable_email(app, entry)[1]
+    except preview.PreviewError as problem:
         raise OutboxError(str(problem)) from problem
 
 
-def _keep(entry: OutboxEntry, lines: Mapping[str, str], by: str, at: datetime) -> None:
-    entry.own_words = {"lines": dict(lines), "by": by, "at": at.isoformat()} if lines else None
+def _store_custom_text(entry: OutboxEntry, lines: Mapping[str, str], by: str, at: datetime) -> None:
+    entry.custom_text = {"lines": dict(lines), "by": by, "at": at.isoformat()} if lines else None
     entry.approved_at, entry.approved_by = None, ""
     entry.state = "waiting"  # the next run lets it go by itself again where nobody's words are in it

@@ -19,39 +19,39 @@ from sqlmodel import Session, col
 from connector import outbox, policies_store
 from connector.access import bookkeeper
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import stop
 from connector.letters.languages import LANGUAGES
 from connector.letters.plain_text import one_line
 from connector.mirror.places import today_in
 from connector.money import from_e4
 from connector.people import agreements
-from connector.people.agreements import Word
-from connector.people.customers import change_settings
-from connector.portal.links import Opened
+from connector.people.agreements import Attribution
+from connector.people.customers import apply_settings
+from connector.portal.links import PortalVisitor
 from connector.tables import Agreement, Connection, CustomerRow, CustomerSetting, InvoiceRow, InvoiceSetting
-from policies.wording import day, sum_of
+from policies.wording import format_amount, format_date
 
-PROMISE_DAYS = 30  # ahead, at most: a later day is for a person to agree to
-PAID_DAYS = 90  # back, at most
+PROMISE_DAYS_MAX = 30  # ahead, at most: a later day is for a person to agree to
+PAID_DAYS_MAX = 90  # back, at most
 PROMISES_MAX = 2  # per invoice that hold by themselves; the next one is a person's to judge
-PAID_HOLDS_AGAIN = timedelta(days=30)
+PAID_PAUSE_INTERVAL = timedelta(days=30)
 TEXT_MAX = 500
 NOTES_MAX = 10  # per answer, on the invoices that are due longest: each is a call to the ledger
 _NAMED_MAX = 20  # invoices that a task names
-_HERE = "at his own page"
-_FREE_MAIL = re.compile(
+_SOURCE = "at his own page"
+_FREE_EMAIL_DOMAIN = re.compile(
     r"(gmail|googlemail|yahoo|outlook|hotmail|live|icloud|aol|gmx|web|proton|protonmail|orange|free|mail|t-online)\.[a-z.]+"
 )
-_ADDRESS = re.compile(r"[^\s<>,;:\"()\\@]+@([a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
+_EMAIL_ADDRESS = re.compile(r"[^\s<>,;:\"()\\@]+@([a-z0-9-]+\.)+[a-z]{2,}", re.IGNORECASE)
 
 
-class NotAccepted(Exception):
+class ResponseRejected(Exception):
     """What was said cannot be kept; ``str()`` is the name of the words that say why."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CustomerResponse:
     """What a customer sent. ``kind`` is a key of ``_KINDS``; ``invoices`` are ids as the ledger has them."""
 
     kind: str
@@ -61,201 +61,226 @@ class Answer:
     email: str = ""
 
 
-class _Said(NamedTuple):
+class _ResponseContext(NamedTuple):
     """An answer in the hands of the functions below, with everything they need."""
 
-    installation: Installation
+    app: AppContext
     session: Session
     customer: CustomerRow
     invoices: Sequence[InvoiceRow]
-    answer: Answer
+    response: CustomerResponse
     today: date
 
     @property
-    def name(self) -> str:
+    def customer_name(self) -> str:
         return one_line(self.customer.name)
 
     @property
-    def word(self) -> Word:
-        return Word(f"{self.name} ({_HERE})", self.installation.now())
+    def attribution(self) -> Attribution:
+        return Attribution(f"{self.customer_name} ({_SOURCE})", self.app.now())
 
     @property
-    def here(self) -> tuple[int, str]:
+    def customer_key(self) -> tuple[int, str]:
         return (self.customer.connection_id, self.customer.external_id)
 
 
-def take(installation: Installation, who: Opened, answer: Answer) -> str:
+def record_response(app: AppContext, visitor: PortalVisitor, response: CustomerResponse) -> str:
     """Keep what a customer said, and return the name of the words that thank him. Raises ``NotAccepted``."""
-    if answer.kind not in _KINDS:
-        raise NotAccepted("problem_choose")
-    with writing(installation.engine) as session:
-        here = (who.connection_id, who.customer_id)
+    if response.kind not in _HANDLERS:
+        raise ResponseRejected("error_select")
+    with writing(app.engine) as session:
+        here = (visitor.connection_id, visitor.customer_id)
         customer = session.get_one(CustomerRow, here, with_for_update=True)  # one answer at a time
-        today = today_in(session.get_one(Connection, who.connection_id).time_zone, installation.now())
-        invoices = _open_ones(session, customer)
-        if answer.kind in _ABOUT_INVOICES:
-            invoices = [each for each in invoices if each.external_id in answer.invoices]
+        today = today_in(session.get_one(Connection, visitor.connection_id).time_zone, app.now())
+        invoices = _list_open_invoices(session, customer)
+        if response.kind in _ABOUT_INVOICES:
+            invoices = [each for each in invoices if each.external_id in response.invoices]
             if not invoices:
-                raise NotAccepted("problem_choose")
-        return _KINDS[answer.kind](_Said(installation, session, customer, invoices, answer, today))
+                raise ResponseRejected("error_select")
+        return _HANDLERS[response.kind](_ResponseContext(app, session, customer, invoices, response, today))
 
 
-def _paid(said: _Said) -> str:
-    on = said.answer.on
-    if on is None or not said.today - timedelta(days=PAID_DAYS) <= on <= said.today:
-        raise NotAccepted("problem_paid_on")
-    until = said.today + timedelta(days=_pause_days(said))
-    held = [each for each in said.invoices if until > said.today and _hold(said, each, until, on)]
-    waits = f" The chase of {_numbers(held)} waits until {day(until)}." if held else ""
-    why = f"{said.name} says that {_sums(said)} was paid on {day(on)}.{waits} Look for it, and apply it in the ledger."
-    return _told(said, "says_paid", on.isoformat(), why, f"says it was paid on {day(on)}")
+def _record_paid(context: _ResponseContext) -> str:
+    on = context.response.on
+    if on is None or not context.today - timedelta(days=PAID_DAYS_MAX) <= on <= context.today:
+        raise ResponseRejected("error_paid_on")
+    until = context.today + timedelta(days=_pause_days(context))
+    held = [each for each in context.invoices if until > context.today and _pause_invoice(context, each, until, on)]
+    waits = f" The chase of {_format_numbers(held)} waits until {format_date(until)}." if held else ""
+    reason = f"{context.customer_name} says that {_format_amounts(context)} was paid on {format_date(on)}.{waits} Look for it, and apply it in the ledger."
+    return _create_task(context, "payment_reported", on.isoformat(), reason, f"says it was paid on {format_date(on)}")
 
 
-def _hold(said: _Said, invoice: InvoiceRow, until: date, on: date) -> bool:
+def _pause_invoice(context: _ResponseContext, invoice: InvoiceRow, until: date, on: date) -> bool:
     """Pause an invoice for the policy's days; not twice in a month, and never shorter than a person did."""
-    setting = said.session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))
+    setting = context.session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))
     paused = setting is not None and setting.paused
     if paused and setting is not None and (setting.paused_until_on is None or setting.paused_until_on >= until):
         return False
-    lately = said.word.at - PAID_HOLDS_AGAIN
-    if _count(said, invoice, "pause", col(Agreement.said_at) >= lately, col(Agreement.said_by) == said.word.by):
+    lately = context.attribution.at - PAID_PAUSE_INTERVAL
+    if _count_agreements(
+        context,
+        invoice,
+        "pause",
+        col(Agreement.recorded_at) >= lately,
+        col(Agreement.recorded_by) == context.attribution.by,
+    ):
         return False
-    agreements.pause(said.session, invoice, said.word, until=until, why=f"paid on {day(on)}, as the customer says")
+    agreements.pause_reminders(
+        context.session,
+        invoice,
+        context.attribution,
+        until=until,
+        reason=f"paid on {format_date(on)}, as the customer says",
+    )
     return True
 
 
-def _promise(said: _Said) -> str:
-    on = said.answer.on
-    if on is None or not said.today <= on <= said.today + timedelta(days=PROMISE_DAYS):
-        raise NotAccepted("problem_promise_on")
-    kept = [each for each in said.invoices if _take_promise(said, each, on)]
-    holds = f" Nothing is sent about {_numbers(kept)} until then." if kept else ""
-    left = [each for each in said.invoices if each not in kept]
-    judge = f" It is for you to judge about {_numbers(left)}: promised before, or agreed otherwise." if left else ""
-    why = f"{said.name} promises to pay {_sums(said)} on {day(on)}.{holds}{judge}"
-    return _told(said, "says_promise", on.isoformat(), why, f"promises to pay on {day(on)}")
+def _record_promise(context: _ResponseContext) -> str:
+    on = context.response.on
+    if on is None or not context.today <= on <= context.today + timedelta(days=PROMISE_DAYS_MAX):
+        raise ResponseRejected("error_promise_on")
+    kept = [each for each in context.invoices if _promise_invoice(context, each, on)]
+    holds = f" Nothing is sent about {_format_numbers(kept)} until then." if kept else ""
+    left = [each for each in context.invoices if each not in kept]
+    judge = (
+        f" It is for you to judge about {_format_numbers(left)}: promised before, or agreed otherwise." if left else ""
+    )
+    reason = f"{context.customer_name} promises to pay {_format_amounts(context)} on {format_date(on)}.{holds}{judge}"
+    return _create_task(context, "promise_received", on.isoformat(), reason, f"promises to pay on {format_date(on)}")
 
 
-def _take_promise(said: _Said, invoice: InvoiceRow, on: date) -> bool:
-    open_plan = _count(said, invoice, "plan", col(Agreement.state) == "open")
-    the_same = _count(said, invoice, "promise", col(Agreement.state) == "open", col(Agreement.until_on) == on)
-    before = _count(said, invoice, "promise", col(Agreement.state).in_(["open", "broken", "replaced"]))
+def _promise_invoice(context: _ResponseContext, invoice: InvoiceRow, on: date) -> bool:
+    open_plan = _count_agreements(context, invoice, "payment_plan", col(Agreement.state) == "open")
+    the_same = _count_agreements(
+        context, invoice, "promise", col(Agreement.state) == "open", col(Agreement.until_on) == on
+    )
+    before = _count_agreements(context, invoice, "promise", col(Agreement.state).in_(["open", "broken", "replaced"]))
     if the_same:
         return True
     if open_plan or before >= PROMISES_MAX:
         return False
-    agreements.promise(said.session, invoice, said.word, on=on)
+    agreements.set_promise(context.session, invoice, context.attribution, on=on)
     return True
 
 
-def _wrong(said: _Said) -> str:
-    text = one_line(said.answer.text, TEXT_MAX)
+def _record_dispute(context: _ResponseContext) -> str:
+    text = one_line(context.response.text, TEXT_MAX)
     if not text:
-        raise NotAccepted("problem_wrong_what")
-    fresh = [each for each in said.invoices if _take_dispute(said, each, text)]
+        raise ResponseRejected("error_dispute_reason")
+    fresh = [each for each in context.invoices if _dispute_invoice(context, each, text)]
     note = f"says that something is wrong: {text}"
-    if len(fresh) == len(said.invoices) and said.session.get_one(Connection, said.here[0]).mode != "observe":
-        _note(said, "wrong", _mark(text), note)
-        return "done_wrong"  # the next run makes the disputes' tasks, with his words
-    held = f" Nothing is sent about {_numbers(fresh)} until that is settled." if fresh else ""
-    why = f"{said.name} says that something is wrong with {_sums(said)}: “{text}”.{held}"
-    return _told(said, "says_wrong", _mark(text), why, note)
+    if (
+        len(fresh) == len(context.invoices)
+        and context.session.get_one(Connection, context.customer_key[0]).mode != "observe"
+    ):
+        _plan_notes(context, "dispute", _fingerprint(text), note)
+        return "done_dispute"  # the next run makes the disputes' tasks, with his words
+    held = f" Nothing is sent about {_format_numbers(fresh)} until that is settled." if fresh else ""
+    reason = f"{context.customer_name} says that something is wrong with {_format_amounts(context)}: “{text}”.{held}"
+    return _create_task(context, "dispute_received", _fingerprint(text), reason, note)
 
 
-def _take_dispute(said: _Said, invoice: InvoiceRow, text: str) -> bool:
+def _dispute_invoice(context: _ResponseContext, invoice: InvoiceRow, text: str) -> bool:
     """Stop the chase of an invoice; one that is disputed already stays as it was kept."""
-    setting = said.session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))
+    setting = context.session.get(InvoiceSetting, (invoice.connection_id, invoice.external_id))
     if setting is not None and setting.disputed_on is not None:
         return False
-    agreements.dispute(said.session, invoice, said.word, why=text)
+    agreements.record_dispute(context.session, invoice, context.attribution, reason=text)
     return True
 
 
-def _contact(said: _Said) -> str:
+def _record_contact(context: _ResponseContext) -> str:
     """Take a new address at once where the customer has one at that domain already; else ask a person.
 
     Whoever has the link could else have our mails sent to anybody.
     """
-    name, email = one_line(said.answer.text, 80).replace("<", "").replace(">", ""), said.answer.email.strip()
-    if not _ADDRESS.fullmatch(email) or len(email) > 200:
-        raise NotAccepted("problem_contact_email")
-    setting = said.session.get(CustomerSetting, said.here)
-    known = [each.strip() for each in ((setting and setting.emails) or said.customer.emails).split(",") if each.strip()]
+    name, email = one_line(context.response.text, 80).replace("<", "").replace(">", ""), context.response.email.strip()
+    if not _EMAIL_ADDRESS.fullmatch(email) or len(email) > 200:
+        raise ResponseRejected("error_contact_email")
+    setting = context.session.get(CustomerSetting, context.customer_key)
+    known = [
+        each.strip() for each in ((setting and setting.emails) or context.customer.emails).split(",") if each.strip()
+    ]
     who = f"{name} <{email}>" if name else email
     if email.lower() in {each.lower() for each in known}:
-        return "done_again"
-    if _is_his(said, email, known):
+        return "done_already"
+    if _is_customer_domain(context, email, known):
         changes = {"emails": ", ".join([*known, email])}
-        change_settings(said.session, *said.here, changes, by=said.word.by, at=said.word.at)
-        why = f"{said.name} asks to write to {who} as well: mails go there from now on."
+        apply_settings(
+            context.session, *context.customer_key, changes, by=context.attribution.by, at=context.attribution.at
+        )
+        reason = f"{context.customer_name} asks to write to {who} as well: mails go there from now on."
     else:
-        command = f"duewell customers set {said.customer.external_id} --contact '{who}'"
-        why = f"{said.name} asks to write to {who}. Make sure that it is his, then: {command}"
-    return _told(said, "says_contact", _mark(email.lower()), why, "names another contact")
+        command = f"duewell customers set {context.customer.external_id} --contact '{who}'"
+        reason = f"{context.customer_name} asks to write to {who}. Make sure that it is his, then: {command}"
+    return _create_task(context, "contact_change", _fingerprint(email.lower()), reason, "names another contact")
 
 
-def _is_his(said: _Said, email: str, known: Sequence[str]) -> bool:
+def _is_customer_domain(context: _ResponseContext, email: str, known: Sequence[str]) -> bool:
     """Tell whether a domain is the customer's alone: not a mail service that anybody may use."""
     domain = email.rpartition("@")[2].lower()
-    if _FREE_MAIL.fullmatch(domain) or domain not in {each.rpartition("@")[2].lower() for each in known}:
+    if _FREE_EMAIL_DOMAIN.fullmatch(domain) or domain not in {each.rpartition("@")[2].lower() for each in known}:
         return False
     others = select(func.count()).where(
-        col(CustomerRow.connection_id) == said.customer.connection_id,
-        col(CustomerRow.external_id) != said.customer.external_id,
+        col(CustomerRow.connection_id) == context.customer.connection_id,
+        col(CustomerRow.external_id) != context.customer.external_id,
         col(CustomerRow.emails).icontains(f"@{domain}", autoescape=True),
     )
-    return not said.session.scalar(others)
+    return not context.session.scalar(others)
 
 
-def _language(said: _Said) -> str:
-    code = said.answer.text
+def _record_language(context: _ResponseContext) -> str:
+    code = context.response.text
     if code not in LANGUAGES:
-        raise NotAccepted("problem_choose")
-    change_settings(said.session, *said.here, {"language": code}, by=said.word.by, at=said.word.at)
+        raise ResponseRejected("error_select")
+    apply_settings(
+        context.session, *context.customer_key, {"language": code}, by=context.attribution.by, at=context.attribution.at
+    )
     return "done_language"
 
 
-def _stop(said: _Said) -> str:
-    setting = said.session.get(CustomerSetting, said.here)
+def _record_stop(context: _ResponseContext) -> str:
+    setting = context.session.get(CustomerSetting, context.customer_key)
     if setting is None or not setting.no_reminders:
-        stop.stop_for(said.installation, said.session, said.customer, how=_HERE)
-        _note(said, "stop", said.today.isoformat(), "wants no more reminders by mail")
+        stop.stop_for_customer(context.app, context.session, context.customer, how=_SOURCE)
+        _plan_notes(context, "stop", context.today.isoformat(), "wants no more reminders by mail")
     return ""
 
 
-_KINDS: dict[str, Callable[[_Said], str]] = {
-    "paid": _paid,
-    "promise": _promise,
-    "wrong": _wrong,
-    "contact": _contact,
-    "language": _language,
-    "stop": _stop,
+_HANDLERS: dict[str, Callable[[_ResponseContext], str]] = {
+    "paid": _record_paid,
+    "promise": _record_promise,
+    "dispute": _record_dispute,
+    "add_contact": _record_contact,
+    "language": _record_language,
+    "stop": _record_stop,
 }
-_ABOUT_INVOICES = {"paid", "promise", "wrong"}
+_ABOUT_INVOICES = {"paid", "promise", "dispute"}
 
 
-def _told(said: _Said, code: str, occasion: str, why: str, note: str) -> str:
+def _create_task(context: _ResponseContext, code: str, recurrence_key: str, reason: str, note: str) -> str:
     """Make the task and the notes of an answer, once."""
-    about = said.answer.kind in _ABOUT_INVOICES
-    ids = [each.external_id for each in said.invoices] if about else []
-    occasion = f"{occasion}:{_mark(' '.join(ids))}" if ids else occasion
-    here = (said.installation, said.session, said.customer)
-    new = bookkeeper.ask(*here, code=code, occasion=occasion, why=why, invoice_ids=ids)
+    about = context.response.kind in _ABOUT_INVOICES
+    ids = [each.external_id for each in context.invoices] if about else []
+    recurrence_key = f"{recurrence_key}:{_fingerprint(' '.join(ids))}" if ids else recurrence_key
+    here = (context.app, context.session, context.customer)
+    new = bookkeeper.create_review_task(*here, code=code, recurrence_key=recurrence_key, reason=reason, invoice_ids=ids)
     if not new:
-        return "done_again"
-    _note(said, said.answer.kind, occasion, note)
-    return f"done_{said.answer.kind}"
+        return "done_already"
+    _plan_notes(context, context.response.kind, recurrence_key, note)
+    return f"done_{context.response.kind}"
 
 
-def _note(said: _Said, kind: str, occasion: str, note: str) -> None:
+def _plan_notes(context: _ResponseContext, kind: str, recurrence_key: str, note: str) -> None:
     """Have the ledger show it: on the invoices it is about, else on the one that is due longest."""
-    at = said.installation.now()
-    for invoice in said.invoices[: NOTES_MAX if kind in _ABOUT_INVOICES else 1]:
-        text = f"{day(said.today)}, {said.name} {_HERE}: {note} (invoice {invoice.number})."
-        outbox.owe_note(said.session, invoice, occasion=f"said:{kind}:{occasion}", text=text, at=at)
+    at = context.app.now()
+    for invoice in context.invoices[: NOTES_MAX if kind in _ABOUT_INVOICES else 1]:
+        text = f"{format_date(context.today)}, {context.customer_name} {_SOURCE}: {note} (invoice {invoice.number})."
+        outbox.plan_note(context.session, invoice, recurrence_key=f"response:{kind}:{recurrence_key}", text=text, at=at)
 
 
-def _open_ones(session: Session, customer: CustomerRow) -> list[InvoiceRow]:
+def _list_open_invoices(session: Session, customer: CustomerRow) -> list[InvoiceRow]:
     query = select(InvoiceRow).where(
         col(InvoiceRow.connection_id) == customer.connection_id,
         col(InvoiceRow.customer_id) == customer.external_id,
@@ -264,34 +289,38 @@ def _open_ones(session: Session, customer: CustomerRow) -> list[InvoiceRow]:
     return list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))))
 
 
-def _pause_days(said: _Said) -> int:
-    policy, _version = policies_store.in_force(said.session, said.customer.connection_id).of(said.customer.external_id)
+def _pause_days(context: _ResponseContext) -> int:
+    policy, _version = policies_store.get_active_policy(context.session, context.customer.connection_id).for_customer(
+        context.customer.external_id
+    )
     return policy.replies.pause_days
 
 
-def _count(said: _Said, invoice: InvoiceRow, kind: str, *conditions: object) -> int:
+def _count_agreements(context: _ResponseContext, invoice: InvoiceRow, kind: str, *conditions: object) -> int:
     query = select(func.count()).where(
         col(Agreement.connection_id) == invoice.connection_id,
         col(Agreement.invoice_id) == invoice.external_id,
         col(Agreement.kind) == kind,
         *conditions,  # type: ignore[arg-type]
     )
-    return int(said.session.scalar(query) or 0)
+    return int(context.session.scalar(query) or 0)
 
 
-def _sums(said: _Said) -> str:
+def _format_amounts(context: _ResponseContext) -> str:
     """Name the invoices with what is due on each: never added up over currencies."""
-    return _listed([f"{each.number} ({sum_of(from_e4(each.due_e4), each.currency)})" for each in said.invoices])
+    return _join_names(
+        [f"{each.number} ({format_amount(from_e4(each.due_e4), each.currency)})" for each in context.invoices]
+    )
 
 
-def _numbers(invoices: Sequence[InvoiceRow]) -> str:
-    return _listed([each.number for each in invoices])
+def _format_numbers(invoices: Sequence[InvoiceRow]) -> str:
+    return _join_names([each.number for each in invoices])
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMED_MAX} more" if len(names) > _NAMED_MAX else ""
     return ", ".join(names[:_NAMED_MAX]) + more
 
 
-def _mark(text: str) -> str:
+def _fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -10,44 +10,44 @@ from decimal import Decimal
 from sqlmodel import Session
 
 from connector import policies_store
-from connector.access.team import address_of, team_of
+from connector.access.team import load_team, split_mailbox
 from connector.database import reading
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import tongues
-from connector.letters.languages import Language, accepted_language, language_of
-from connector.letters.mail_facts import InvoiceLine, MailFacts
-from connector.letters.mail_gathering import Planned, gather, owed
-from connector.letters.mail_papers import known_pay_link
-from connector.letters.plain_text import lines, one_line, web_link
-from connector.letters.statement_pdf import statement_pdf
-from connector.mirror.pages import customers_facts
+from connector.letters.languages import Language, browser_language, language_of
+from connector.letters.mail_facts import EmailFacts, InvoiceLine
+from connector.letters.mail_gathering import PlannedEmail, build_facts, list_open_invoices
+from connector.letters.mail_papers import find_known_pay_link
+from connector.letters.plain_text import clean_lines, one_line, safe_link
+from connector.letters.statement_pdf import draw_statement
+from connector.mirror.pages import load_statements
 from connector.mirror.places import today_in
-from connector.portal.links import Opened
+from connector.portal.links import PortalVisitor
 from connector.tables import Connection, CustomerRow, CustomerSetting
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment
 
-DISPUTED, PROMISED, PLAN, PAUSED = "disputed", "promised", "plan", "paused"
+DISPUTED, PROMISED, PLAN, PAUSED = "disputed", "promised", "payment_plan", "paused"
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class OpenInvoice:
     """One open invoice. ``pay_link`` is None where the ledger was never asked; ``said`` is one of the words above."""
 
     id: str
     line: InvoiceLine
     pay_link: str | None
-    said: str
-    said_on: date | None
+    status: str
+    status_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
-class InCurrency:
+class CurrencyBalance:
     """What is open in one currency, the longest due first; sums are never mixed."""
 
     currency: str
-    invoices: tuple[Open, ...]
+    invoices: tuple[OpenInvoice, ...]
     overdue: Decimal
     total: Decimal
     credit: Decimal
@@ -55,7 +55,7 @@ class InCurrency:
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class CustomerPage:
     """The whole page. ``today`` is the company's day, ``as_of`` that of the last reading of its books."""
 
     company: str
@@ -64,87 +64,91 @@ class Picture:
     language: Language
     today: date
     as_of: date
-    stopped: bool
-    open: tuple[InCurrency, ...]
+    reminders_stopped: bool
+    balances: tuple[CurrencyBalance, ...]
 
     @property
-    def invoices(self) -> list[Open]:
+    def invoices(self) -> list[OpenInvoice]:
         """Every open invoice, whatever its currency."""
-        return [each for part in self.open for each in part.invoices]
+        return [each for part in self.balances for each in part.invoices]
 
 
-def picture(installation: Installation, who: Opened, accepted: str = "") -> Picture:
+def build_customer_page(app: AppContext, visitor: PortalVisitor, accept_language: str = "") -> CustomerPage:
     """Draw the page of a customer; ``accepted`` is what his browser reads, where nobody chose a language for him."""
-    with reading(installation.engine) as session:
-        connection = session.get_one(Connection, who.connection_id)
-        customer = session.get_one(CustomerRow, (who.connection_id, who.customer_id))
-        setting = session.get(CustomerSetting, (who.connection_id, who.customer_id))
-        today, owed_by_him = today_in(connection.time_zone, installation.now()), statements(installation, session, who)
-        chosen = tongues.of_customer(connection, customer, setting)
-        _owner, owners_address = address_of(team_of(session, connection).owner_of(who.customer_id))
-        parts = tuple(_part(session, who, each, today) for each in owed_by_him)
-        return Picture(
+    with reading(app.engine) as session:
+        connection = session.get_one(Connection, visitor.connection_id)
+        customer = session.get_one(CustomerRow, (visitor.connection_id, visitor.customer_id))
+        setting = session.get(CustomerSetting, (visitor.connection_id, visitor.customer_id))
+        today, owed_by_him = today_in(connection.time_zone, app.now()), _customer_statements(app, session, visitor)
+        chosen = tongues.customer_language(connection, customer, setting)
+        _owner, owners_address = split_mailbox(load_team(session, connection).owner_of(visitor.customer_id))
+        parts = tuple(_build_balance(session, visitor, each, today) for each in owed_by_him)
+        return CustomerPage(
             company=one_line(connection.name),
             customer=one_line(customer.name),
-            reply_to=owners_address or installation.settings.mail_reply_to or installation.settings.mail_from,
-            language=language_of(chosen) if chosen else accepted_language(accepted),
+            reply_to=owners_address or app.settings.mail_reply_to or app.settings.mail_from,
+            language=language_of(chosen) if chosen else browser_language(accept_language),
             today=today,
             as_of=today_in(connection.time_zone, connection.pulled_at) if connection.pulled_at else today,
-            stopped=bool(setting and setting.no_reminders),
-            open=tuple(part for part in parts if part.invoices or part.credit),
+            reminders_stopped=bool(setting and setting.no_reminders),
+            balances=tuple(part for part in parts if part.invoices or part.credit),
         )
 
 
-def statements(installation: Installation, session: Session, who: Opened) -> Sequence[Statement]:
+def _customer_statements(app: AppContext, session: Session, visitor: PortalVisitor) -> Sequence[Statement]:
     """Read what the customer owes, one statement per currency."""
-    connection = session.get_one(Connection, who.connection_id)
-    facts = customers_facts(session, connection, now=installation.now(), customer_ids=[who.customer_id])
+    connection = session.get_one(Connection, visitor.connection_id)
+    facts = load_statements(session, connection, now=app.now(), customer_ids=[visitor.customer_id])
     return next(iter(facts), ())
 
 
-def statement_paper(installation: Installation, who: Opened, currency: str, language: str) -> Attachment | None:
+def build_statement_pdf(app: AppContext, visitor: PortalVisitor, currency: str, language: str) -> Attachment | None:
     """Draw the customer's statement in one currency as PDF; None where nothing is open in it."""
-    with reading(installation.engine) as session:
-        connection = session.get_one(Connection, who.connection_id)
-        today = today_in(connection.time_zone, installation.now())
-        for each in statements(installation, session, who):
-            if each.currency == currency and owed(each):
-                return statement_pdf(_facts(installation, session, connection, each, language), today)
+    with reading(app.engine) as session:
+        connection = session.get_one(Connection, visitor.connection_id)
+        today = today_in(connection.time_zone, app.now())
+        for each in _customer_statements(app, session, visitor):
+            if each.currency == currency and list_open_invoices(each):
+                return draw_statement(_statement_facts(app, session, connection, each, language), today)
     return None
 
 
-def _facts(
-    installation: Installation, session: Session, connection: Connection, statement: Statement, language: str
-) -> MailFacts:
+def _statement_facts(
+    app: AppContext, session: Session, connection: Connection, statement: Statement, language: str
+) -> EmailFacts:
     """Gather what the statement says as for the mail that brings one."""
-    planned = Planned("", Step.SECOND_NOTICE, statement.customer.emails, (), owed(statement))
-    today = today_in(connection.time_zone, installation.now())
-    policy = _policy(session, statement, today, connection.id or 0)
-    owner = team_of(session, connection).owner_of(statement.customer.id)
-    facts = gather(installation.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
+    planned = PlannedEmail("", Step.SECOND_NOTICE, statement.customer.emails, (), list_open_invoices(statement))
+    today = today_in(connection.time_zone, app.now())
+    policy = _find_policy(session, statement, today, connection.id or 0)
+    owner = load_team(session, connection).owner_of(statement.customer.id)
+    facts = build_facts(app.settings, connection, statement, policy, planned, today, lambda _id: "", owner)
     return replace(facts, language=language)
 
 
-def _policy(session: Session, statement: Statement, today: date, connection_id: int) -> ReminderPolicy:
-    policy, _version = policies_store.in_force(session, connection_id).of(statement.customer.id)
-    return policy.chosen_for(statement.customer, today)
+def _find_policy(session: Session, statement: Statement, today: date, connection_id: int) -> ReminderPolicy:
+    policy, _version = policies_store.get_active_policy(session, connection_id).for_customer(statement.customer.id)
+    return policy.policy_for(statement.customer, today)
 
 
-def _part(session: Session, who: Opened, statement: Statement, today: date) -> InCurrency:
-    invoices = sorted(owed(statement), key=lambda each: (each.due_on or each.issued_on, each.number))
+def _build_balance(session: Session, visitor: PortalVisitor, statement: Statement, today: date) -> CurrencyBalance:
+    invoices = sorted(list_open_invoices(statement), key=lambda each: (each.due_on or each.issued_on, each.number))
     late = [each.due for each in invoices if each.due_on is not None and each.due_on < today]
-    return InCurrency(
+    return CurrencyBalance(
         currency=statement.currency,
-        invoices=tuple(_open(session, who, each, today) for each in invoices),
+        invoices=tuple(_build_open_invoice(session, visitor, each, today) for each in invoices),
         overdue=sum(late, Decimal(0)),
         total=sum((each.due for each in invoices), Decimal(0)),
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
-        ways_to_pay=lines(_policy(session, statement, today, who.connection_id).ways_to_pay.of(statement.currency)),
+        ways_to_pay=clean_lines(
+            _find_policy(session, statement, today, visitor.connection_id).payment_instructions.for_currency(
+                statement.currency
+            )
+        ),
     )
 
 
-def _open(session: Session, who: Opened, invoice: Invoice, today: date) -> Open:
-    link = known_pay_link(session, who.connection_id, invoice.id)
+def _build_open_invoice(session: Session, visitor: PortalVisitor, invoice: Invoice, today: date) -> OpenInvoice:
+    link = find_known_pay_link(session, visitor.connection_id, invoice.id)
     line = InvoiceLine(
         number=one_line(invoice.number, 40),
         issued_on=invoice.issued_on,
@@ -153,16 +157,16 @@ def _open(session: Session, who: Opened, invoice: Invoice, today: date) -> Open:
         due=invoice.due,
         days_late=(today - invoice.due_on).days if invoice.due_on else 0,
     )
-    return Open(invoice.id, line, web_link(link) if link else link, *_said(invoice, today))
+    return OpenInvoice(invoice.id, line, safe_link(link) if link else link, *_invoice_status(invoice, today))
 
 
-def _said(invoice: Invoice, today: date) -> tuple[str, date | None]:
+def _invoice_status(invoice: Invoice, today: date) -> tuple[str, date | None]:
     """Tell what counts now of all that was said about an invoice."""
     if invoice.disputed_on is not None:
         return DISPUTED, invoice.disputed_on
     if invoice.promised_on is not None and invoice.promised_on >= today:
         return PROMISED, invoice.promised_on
-    if invoice.plan is not None:
+    if invoice.payment_plan is not None:
         return PLAN, None
     if invoice.paused_until_on is not None and invoice.paused_until_on > today:
         return PAUSED, invoice.paused_until_on

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.privacy.erase import EraseError, erase
 from connector.tables import Connection, CustomerRow, ErasedCustomer
 
@@ -22,29 +22,29 @@ _QUERY = (
 )
 
 
-class Carried(NamedTuple):
+class ReappliedErasures(NamedTuple):
     """Which customers were erased again, and which are only kept from being chased until a person erases them."""
 
     erased: list[str]
-    left: list[str]
+    pending: list[str]
 
 
-def erased_in(former: Path | None) -> list[tuple[str, str, str]]:
+def read_erased_customers(old_database: Path | None) -> list[tuple[str, str, str]]:
     """Read whom a database knew as erased: provider, company and key. Nobody where it cannot be read any more."""
-    if former is None:
+    if old_database is None:
         return []
     try:
-        with closing(sqlite3.connect(f"{former.absolute().as_uri()}?mode=ro", uri=True)) as reader:
+        with closing(sqlite3.connect(f"{old_database.absolute().as_uri()}?mode=ro", uri=True)) as reader:
             return [(str(row[0]), str(row[1]), str(row[2])) for row in reader.execute(_QUERY)]
     except sqlite3.DatabaseError:
         return []  # damaged, which is why it was replaced
 
 
-def carry_over(installation: Installation, known: list[tuple[str, str, str]]) -> Carried:
+def reapply_erasures(app: AppContext, erased_customers: list[tuple[str, str, str]]) -> ReappliedErasures:
     """Erase them in the database at hand; first of all mark them, so that none is chased whatever comes."""
     wanted = []
-    with writing(installation.engine) as session:
-        for provider, company, customer_id in known:
+    with writing(app.engine) as session:
+        for provider, company, customer_id in erased_customers:
             query = select(Connection).where(
                 col(Connection.provider) == provider, col(Connection.external_id) == company
             )
@@ -55,15 +55,13 @@ def carry_over(installation: Installation, known: list[tuple[str, str, str]]) ->
             if session.get(CustomerRow, here) is None or session.get(ErasedCustomer, here) is not None:
                 continue
             wanted.append(here)
-            mark = ErasedCustomer(
-                connection_id=here[0], customer_id=customer_id, erased_at=installation.now(), erased_by=_BY
-            )
+            mark = ErasedCustomer(connection_id=here[0], customer_id=customer_id, erased_at=app.now(), erased_by=_BY)
             session.add(mark)
-    done = Carried([], [])
+    done = ReappliedErasures([], [])
     for connection_id, customer_id in wanted:
         try:
-            erase(installation, connection_id, customer_id, by=_BY)
+            erase(app, connection_id, customer_id, by=_BY)
             done.erased.append(customer_id)
         except EraseError:
-            done.left.append(customer_id)
+            done.pending.append(customer_id)
     return done

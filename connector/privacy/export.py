@@ -16,55 +16,55 @@ from sqlmodel import Session, SQLModel, col
 
 from connector import sync_log
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.money import from_e4
-from connector.people.recorded import facts_of
-from connector.privacy.held import RULES, Subject, digests_of, log_lines, rows_of, subject_of
-from connector.tables import Connection, CustomerRow, DecisionRow, MalformedRow, Stored, SuppressedAddress
+from connector.people.recorded import unpack
+from connector.privacy.held import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
+from connector.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
 
-_HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "recorded"}  # secrets, and what proves the log
+_HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, and what proves the log
 
 
-def document(installation: Installation, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:
+def build_document(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> dict[str, Any]:
     """Gather everything; that somebody asked for it is told in the log."""
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         sync_log.write(
             session,
-            at=installation.now(),
+            at=app.now(),
             kind="exported",
             text=f"{by} exported everything held about this customer.",
             connection_id=connection_id,
             customer_id=customer_id,
         )
-    with reading(installation.engine) as session:
+    with reading(app.engine) as session:
         customer = session.get_one(CustomerRow, (connection_id, customer_id))
-        subject = subject_of(session, customer)
+        subject = find_subject(session, customer)
         told: dict[str, Any] = {
             "customer": customer.name,
             "company": session.get_one(Connection, connection_id).name,
-            "exported_at": installation.now(),
+            "exported_at": app.now(),
             "exported_by": by,
         }
         for name, rule in RULES.items():
-            if rule.by:
-                told[name] = [_shown(row) for row in rows_of(session, subject, name)]
-        told |= _elsewhere(session, subject)
-        told["decision"] = [_decision(session, row["id"]) for row in told["decision"]]
-        told["sync_log"] = [_shown(row) for row in log_lines(session, subject)]
+            if rule.key_column:
+                told[name] = [_row_as_dict(row) for row in find_rows(session, subject, name)]
+        told |= _read_special_tables(session, subject)
+        told["decision_record"] = [_decision(session, row["id"]) for row in told["decision_record"]]
+        told["sync_log"] = [_row_as_dict(row) for row in find_log_lines(session, subject)]
     return told
 
 
-def as_json(told: Mapping[str, Any]) -> bytes:
+def to_json(document: Mapping[str, Any]) -> bytes:
     """Write the document as people and programs can read it."""
-    return json.dumps(told, indent=2, ensure_ascii=False, default=_plain).encode()
+    return json.dumps(document, indent=2, ensure_ascii=False, default=_json_default).encode()
 
 
-def write_to(path: Path, told: Mapping[str, Any]) -> None:
+def write_file(path: Path, document: Mapping[str, Any]) -> None:
     """Write the document to a new file that its owner alone may read: JSON, in a zip where the name ends so.
 
     Raises ``FileExistsError``: nothing is written over.
     """
-    text = as_json(told)
+    text = to_json(document)
     opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(opened, "wb") as file:
         if path.suffix.lower() != ".zip":
@@ -74,47 +74,47 @@ def write_to(path: Path, told: Mapping[str, Any]) -> None:
             archive.writestr("customer.json", text)
 
 
-def _elsewhere(session: Session, subject: Subject) -> dict[str, list[dict[str, Any]]]:
+def _read_special_tables(session: Session, subject: Subject) -> dict[str, list[dict[str, Any]]]:
     """Read what is found by an address, an invoice or the key of a mail."""
-    keys = [row.key for row in rows_of(session, subject, "outbox")]
-    events = SQLModel.metadata.tables["mail_event"]
+    keys = [row.key for row in find_rows(session, subject, "outbox")]
+    events = SQLModel.metadata.tables["email_event"]
     his = events.c.key.in_(keys) | events.c.address.in_(subject.addresses)
     return {
-        "mail_event": [_shown(row) for row in session.execute(select(events).where(his))],
-        "owner_mail": [
-            {"planned_at": row.planned_at, "said_of_him": each}
-            for row in digests_of(session, subject)
+        "email_event": [_row_as_dict(row) for row in session.execute(select(events).where(his))],
+        "owner_email": [
+            {"planned_at": row.planned_at, "content": each}
+            for row in find_owner_digests(session, subject)
             for each in row.payload["items"]
             if each["customer"] in subject.ids
         ],
         "suppressed_address": [
-            {"address": row.address, "why": row.why, "since_at": row.since_at}
+            {"ip_address": row.address, "reason": row.reason, "since_at": row.since_at}
             for row in session.scalars(select(SuppressedAddress))
             if row.address in subject.addresses
         ],
-        "stored_fact": [
+        "key_value": [
             {"name": name, "value": stored.value}
-            for name in stored_names(subject)
+            for name in key_value_names(subject)
             for stored in session.scalars(
-                select(Stored).where(
-                    col(Stored.name) == name, col(Stored.connection_id).in_([0, subject.connection_id])
+                select(KeyValue).where(
+                    col(KeyValue.name) == name, col(KeyValue.connection_id).in_([0, subject.connection_id])
                 )
             )
         ],
         "malformed_record": [
-            {"kind": row.kind, "id": row.external_id, "why": row.why, "raw": row.raw.decode("utf-8", "replace")}
-            for row in malformed(session, subject)
+            {"kind": row.kind, "id": row.external_id, "reason": row.reason, "raw": row.raw.decode("utf-8", "replace")}
+            for row in malformed_records(session, subject)
         ],
     }
 
 
-def stored_names(subject: Subject) -> list[str]:
+def key_value_names(subject: Subject) -> list[str]:
     """Name the small facts that are kept under his invoices and addresses."""
     links = [f"pay_link:{each}" for each in subject.invoices]
     return links + [f"suppressed:{each}" for each in subject.addresses]
 
 
-def malformed(session: Session, subject: Subject) -> list[MalformedRow]:
+def malformed_records(session: Session, subject: Subject) -> list[MalformedRow]:
     """Find the unreadable records that are his, or that name him."""
     query = select(MalformedRow).where(col(MalformedRow.connection_id) == subject.connection_id)
     keys = {*subject.ids, *subject.invoices}
@@ -126,11 +126,11 @@ def malformed(session: Session, subject: Subject) -> list[MalformedRow]:
 
 
 def _decision(session: Session, decision_id: int) -> dict[str, Any]:
-    row = session.get_one(DecisionRow, decision_id)
-    return {"decided_at": row.decided_at, "facts": msgspec.to_builtins(facts_of(row))}
+    row = session.get_one(DecisionRecord, decision_id)
+    return {"decided_at": row.decided_at, "facts": msgspec.to_builtins(unpack(row))}
 
 
-def _shown(row: Row[Any]) -> dict[str, Any]:
+def _row_as_dict(row: Row[Any]) -> dict[str, Any]:
     shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}  # noqa: SLF001
     return {
         name.removesuffix("_e4"): str(from_e4(value)) if name.endswith("_e4") and value is not None else value
@@ -138,5 +138,5 @@ def _shown(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _plain(value: object) -> str:
+def _json_default(value: object) -> str:
     return value.isoformat() if isinstance(value, (date, datetime)) else str(value)

@@ -16,58 +16,58 @@ from sqlmodel import Session, SQLModel, col
 
 from connector.tables import CustomerRow, CustomerSetting, InvoiceRow, OutboxEntry
 
-TAKEN = "(erased)"
+REDACTED = "(erased)"
 _IN_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TableRule:
     """How a table holds a customer. ``by`` is the column with his key, or with that of an invoice of his.
 
     ``blank`` are the columns that lose what they say, ``goes`` that the whole row does. With neither, what the table
     holds of him are keys and amounts; without ``by`` it holds nothing that is his alone (``why`` says what it is).
     """
 
-    by: str = ""
-    blank: Mapping[str, Any] = field(default_factory=dict)
-    goes: bool = False
-    why: str = ""
+    key_column: str = ""
+    redact: Mapping[str, Any] = field(default_factory=dict)
+    delete_row: bool = False
+    reason: str = ""
 
 
-_OURS = Rule(why="about this installation and its users, not about customers")
-_SPECIAL = Rule(why="dealt with by itself: see erase.py")
-RULES: dict[str, Rule] = {
-    "customer": Rule(
+_NOT_CUSTOMER_DATA = TableRule(reason="about this installation and its users, not about customers")
+_SPECIAL = TableRule(reason="dealt with by itself: see erase.py")
+RULES: dict[str, TableRule] = {
+    "customer": TableRule(
         "external_id", dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups"), "")
     ),
-    "customer_setting": Rule(
-        "customer_id", dict.fromkeys(("emails", "contact_name", "language", "tags", "suppressed_why"), "")
+    "customer_setting": TableRule(
+        "customer_id", dict.fromkeys(("emails", "contact_name", "language", "tags", "suppression_reason"), "")
     ),
-    "erased_customer": Rule("customer_id"),
-    "invoice": Rule("customer_id", {"lines": "[]"}),
-    "invoice_setting": Rule("invoice_id", {"dispute_why": ""}),
-    "agreement": Rule("customer_id", {"why": "", "outcome": ""}),
-    "payment": Rule("customer_id"),
-    "credit": Rule("customer_id"),
-    "application": Rule("invoice_id"),
-    "answer": Rule("customer_id", {"why": TAKEN}),
-    "decision": Rule("customer_id", goes=True),
-    "outbox": Rule("customer_id", {"why": TAKEN, "answer": "", "own_words": None}),
-    "taken_step": Rule("customer_id"),
-    "task": Rule("customer_id", {"why": TAKEN, "outcome": ""}),
-    "exception": Rule("customer_id", goes=True),
-    "contact_token": Rule("customer_id"),
-    "received_reply": Rule("customer_id"),
+    "erased_customer": TableRule("customer_id"),
+    "invoice": TableRule("customer_id", {"lines": "[]"}),
+    "invoice_setting": TableRule("invoice_id", {"dispute_reason": ""}),
+    "agreement": TableRule("customer_id", {"reason": "", "outcome": ""}),
+    "payment": TableRule("customer_id"),
+    "credit": TableRule("customer_id"),
+    "application": TableRule("invoice_id"),
+    "answer": TableRule("customer_id", {"reason": REDACTED}),
+    "decision_record": TableRule("customer_id", delete_row=True),
+    "outbox": TableRule("customer_id", {"reason": REDACTED, "answer": "", "custom_text": None}),
+    "completed_step": TableRule("customer_id"),
+    "task": TableRule("customer_id", {"reason": REDACTED, "outcome": ""}),
+    "exception": TableRule("customer_id", delete_row=True),
+    "contact_token": TableRule("customer_id"),
+    "received_reply": TableRule("customer_id"),
     "sync_log": _SPECIAL,
     "malformed_record": _SPECIAL,
-    "stored_fact": _SPECIAL,
+    "key_value": _SPECIAL,
     "suppressed_address": _SPECIAL,
-    "mail_event": _SPECIAL,
+    "email_event": _SPECIAL,
     "api_request": _SPECIAL,
-    "policy_version": Rule(why="may name a customer for whom a policy is: told, and for a person to change"),
-    "unconfirmed_record": Rule(why="keys alone, while a ledger is read afresh"),
-    "announcement": Rule(why="keys alone, until the next hour"),
-    "webhook_delivery": Rule(why="points at a line of the log, whose text goes"),
+    "policy_version": TableRule(reason="may name a customer for whom a policy is: told, and for a person to change"),
+    "unseen_record": TableRule(reason="keys alone, while a ledger is read afresh"),
+    "webhook_event": TableRule(reason="keys alone, until the next hour"),
+    "webhook_delivery": TableRule(reason="points at a line of the log, whose text goes"),
     **dict.fromkeys(
         (
             "grant_token",
@@ -75,18 +75,18 @@ RULES: dict[str, Rule] = {
             "pending_consent",
             "sync_run",
             "budget",
-            "mail_words",
+            "email_template",
             "app_user",
             "user_company",
             "web_session",
             "passkey",
-            "spent_challenge",
+            "used_challenge",
             "sign_in_link",
             "sign_in_attempt",
             "api_token",
             "webhook_endpoint",
         ),
-        _OURS,
+        _NOT_CUSTOMER_DATA,
     ),
 }
 
@@ -102,15 +102,15 @@ class Subject:
     names: tuple[str, ...]
     addresses: tuple[str, ...]
 
-    def is_named_in(self, text: str, *, by_name: bool = True) -> bool:
+    def is_named_in(self, text: str, *, include_names: bool = True) -> bool:
         """Tell whether a text holds an address of his or, as words of their own, a name."""
         low = text.lower()
         if any(each in low for each in self.addresses):
             return True
-        return by_name and any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", low) for each in self.names)
+        return include_names and any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", low) for each in self.names)
 
 
-def subject_of(session: Session, customer: CustomerRow) -> Subject:
+def find_subject(session: Session, customer: CustomerRow) -> Subject:
     """Gather by what a customer is known: keys, names, addresses, also those that a person set or a mail went to."""
     here, names, addresses = customer.connection_id, set[str](), set[str]()
     merged = select(col(CustomerRow.external_id)).where(
@@ -137,28 +137,30 @@ def subject_of(session: Session, customer: CustomerRow) -> Subject:
     )
 
 
-def rows_of(session: Session, subject: Subject, name: str) -> Iterator[Row[Any]]:
+def find_rows(session: Session, subject: Subject, name: str) -> Iterator[Row[Any]]:
     """Read the customer's rows of a table that finds them by a key."""
     table, rule = SQLModel.metadata.tables[name], RULES[name]
-    for condition in conditions(table, rule, subject):
+    for condition in row_conditions(table, rule, subject):
         yield from session.execute(select(table).where(condition).order_by(*table.primary_key.columns))
 
 
-def digests_of(session: Session, subject: Subject) -> list[OutboxEntry]:
+def find_owner_digests(session: Session, subject: Subject) -> list[OutboxEntry]:
     """Find the mails to his owner that name him, beside other customers: no column says whom they are about."""
-    here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == "owner_mail"
+    here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == "owner_email"
     rows = session.scalars(select(OutboxEntry).where(*here).order_by(col(OutboxEntry.id)))
     return [row for row in rows if any(each["customer"] in subject.ids for each in row.payload.get("items", []))]
 
 
-def conditions(table: Table, rule: Rule, subject: Subject) -> Iterator[ColumnElement[bool]]:
+def row_conditions(table: Table, rule: TableRule, subject: Subject) -> Iterator[ColumnElement[bool]]:
     """Say which rows are his, some keys at a time."""
-    keys: Sequence[str] = subject.invoices if rule.by == "invoice_id" else subject.ids
+    keys: Sequence[str] = subject.invoices if rule.key_column == "invoice_id" else subject.ids
     for start in range(0, len(keys), _IN_MAX):
-        yield (table.c.connection_id == subject.connection_id) & table.c[rule.by].in_(keys[start : start + _IN_MAX])
+        yield (table.c.connection_id == subject.connection_id) & table.c[rule.key_column].in_(
+            keys[start : start + _IN_MAX]
+        )
 
 
-def log_lines(session: Session, subject: Subject) -> list[Row[Any]]:
+def find_log_lines(session: Session, subject: Subject) -> list[Row[Any]]:
     """Find the lines of the log that are about him, or that name him without being about somebody else."""
     log = SQLModel.metadata.tables["sync_log"]
     here = select(log).where(log.c.connection_id == subject.connection_id)
@@ -168,6 +170,6 @@ def log_lines(session: Session, subject: Subject) -> list[Row[Any]]:
         found |= {row.id: row for row in session.execute(here.where(some))}
     named = [log.c.text.icontains(each, autoescape=True) for each in (*subject.names, *subject.addresses)]
     for row in session.execute(here.where(or_(false(), *named))):
-        if subject.is_named_in(row.text, by_name=not row.customer_id):
+        if subject.is_named_in(row.text, include_names=not row.customer_id):
             found[row.id] = row
     return [found[each] for each in sorted(found)]

@@ -14,43 +14,48 @@ from sqlmodel import Session, SQLModel
 from connector.money import from_e4
 from connector.reports.report import Bar, Column, Plot, Report
 from connector.reports.scope import INVOICE, Scope
-from connector.reports.words import listed, share, short
+from connector.reports.words import format_short, join_parts, percentage
 
 BUCKETS = (
     ("not_due", "Not due yet"),
-    ("to_30", "1–30 days late"),
-    ("to_60", "31–60 days late"),
-    ("to_90", "61–90 days late"),
-    ("over_90", "Over 90 days late"),
+    ("days_1_30", "1–30 days late"),
+    ("days_31_60", "31–60 days late"),
+    ("days_61_90", "61–90 days late"),
+    ("days_over_90", "Over 90 days late"),
 )
-_MOODS = ("", "", "warn", "warn", "bad")
-_LAST_DAYS = (30, 60, 90)
+_SEVERITIES = ("", "", "warn", "warn", "bad")
+_BUCKET_ENDS = (30, 60, 90)
 _FORMULA = (
     "The open part of every invoice, by days since its due date in the company's own time zone; one without a due date"
     " is not due. Credits that are not applied yet are not taken off."
 )
-_SUMS = tuple(Column(key, heading, "money") for key, heading in BUCKETS)
-_TAIL = (Column("total", "In all", "money"), Column("late_percent", "Overdue", "share"))
+_BUCKET_COLUMNS = tuple(Column(key, heading, "money") for key, heading in BUCKETS)
+_TOTAL_COLUMNS = (Column("total", "In all", "money"), Column("late_percent", "Overdue", "share"))
 
 
 def ageing(session: Session, scope: Scope) -> Report:
     """Report what is open in each currency, by age."""
-    rows = sorted(_rows(session, scope, INVOICE.c.currency), key=lambda row: -row["total"])
+    rows = sorted(_sum_by_bucket(session, scope, INVOICE.c.currency), key=lambda row: -row["total"])
     return Report(
         name="ageing",
         title="Ageing",
         question="How much is owed to us, and how late is it?",
         formula=_FORMULA,
-        columns=(Column("currency", "Currency"), *_SUMS, *_TAIL, Column("invoices", "Invoices", "number")),
+        columns=(
+            Column("currency", "Currency"),
+            *_BUCKET_COLUMNS,
+            *_TOTAL_COLUMNS,
+            Column("invoices", "Invoices", "number"),
+        ),
         rows=[{"id": row["currency"], **row} for row in rows],
         plots=[_plot(row) for row in rows],
     )
 
 
-def customers(session: Session, scope: Scope) -> Report:
+def ageing_by_customer(session: Session, scope: Scope) -> Report:
     """Report what each customer owes, by age, the one with the most overdue first."""
     company, customer = INVOICE.c.connection_id, INVOICE.c.customer_id
-    rows = list(_rows(session, scope, INVOICE.c.currency, company, customer))
+    rows = list(_sum_by_bucket(session, scope, INVOICE.c.currency, company, customer))
     rows.sort(key=lambda row: (row["not_due"] - row["total"], -row["total"], row["customer_id"]))
     names, companies = _names(session, scope), {row.id: row.name for row in scope.companies}
     told = [
@@ -63,7 +68,7 @@ def customers(session: Session, scope: Scope) -> Report:
         for row in rows
     ]
     return Report(
-        name="customers",
+        name="ageing-by-customer",
         title="Ageing by customer",
         question="Who owes it?",
         formula=f"{_FORMULA} Who has the most overdue stands first; a customer has a line for each currency.",
@@ -71,14 +76,14 @@ def customers(session: Session, scope: Scope) -> Report:
             Column("customer", "Customer"),
             Column("company", "Company"),
             Column("currency", "Currency"),
-            *_SUMS,
-            *_TAIL,
+            *_BUCKET_COLUMNS,
+            *_TOTAL_COLUMNS,
         ),
         rows=told,
     )
 
 
-def _rows(session: Session, scope: Scope, *group: Any) -> list[dict[str, Any]]:
+def _sum_by_bucket(session: Session, scope: Scope, *group: Any) -> list[dict[str, Any]]:
     """Sum what is open by age, within each group."""
     bucket = _bucket(scope).label("bucket")
     query = (
@@ -94,20 +99,21 @@ def _rows(session: Session, scope: Scope, *group: Any) -> list[dict[str, Any]]:
         sums[key][row.bucket] = int(row.due)
         counts[key] += row.invoices
     return [
-        {**dict(zip(names, key, strict=True)), **_aged(found), "invoices": counts[key]} for key, found in sums.items()
+        {**dict(zip(names, key, strict=True)), **_bucket_totals(found), "invoices": counts[key]}
+        for key, found in sums.items()
     ]
 
 
-def _aged(found: Mapping[int, int]) -> dict[str, Any]:
+def _bucket_totals(found: Mapping[int, int]) -> dict[str, Any]:
     sums = {key: from_e4(found.get(place, 0)) for place, (key, _) in enumerate(BUCKETS)}
     total = sum(sums.values(), Decimal())
-    return {**sums, "total": total, "late_percent": share(float(total - sums["not_due"]), float(total))}
+    return {**sums, "total": total, "late_percent": percentage(float(total - sums["not_due"]), float(total))}
 
 
 def _bucket(scope: Scope) -> ColumnElement[int]:
     """Number the bucket of an invoice, as of the day that it is in its company."""
     due_on = INVOICE.c.due_on
-    days = scope.todays()
+    days = scope.companies_by_date()
     everywhere = len(days) < 2
 
     def since(back: int) -> ColumnElement[bool]:
@@ -116,7 +122,7 @@ def _bucket(scope: Scope) -> ColumnElement[int]:
 
     return case(
         (or_(due_on.is_(None), since(0)), 0),
-        *((since(last), place) for place, last in enumerate(_LAST_DAYS, start=1)),
+        *((since(last), place) for place, last in enumerate(_BUCKET_ENDS, start=1)),
         else_=len(BUCKETS) - 1,
     )
 
@@ -135,8 +141,11 @@ def _names(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
 
 def _plot(row: Mapping[str, Any]) -> Plot:
     bars = [
-        Bar(words, float(row[key]), short(row[key]), mood) for (key, words), mood in zip(BUCKETS, _MOODS, strict=True)
+        Bar(words, float(row[key]), format_short(row[key]), mood)
+        for (key, words), mood in zip(BUCKETS, _SEVERITIES, strict=True)
     ]
-    told = listed(f"{bar.label}: {bar.text}" for bar in bars)
+    told = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
     late = f"{row['late_percent']} % of it overdue" if row["late_percent"] else "none of it overdue"
-    return Plot("bars", f"{row['currency']}: {short(row['total'])} open, {late}", told, bars=bars, unit=row["currency"])
+    return Plot(
+        "bars", f"{row['currency']}: {format_short(row['total'])} open, {late}", told, bars=bars, unit=row["currency"]
+    )

@@ -15,27 +15,27 @@ from sqlalchemy import select
 from sqlmodel import Session
 
 from connector.reports import who
-from connector.reports.remembered import remembered
+from connector.reports.remembered import cached
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope
-from connector.reports.words import listed, short
-from policies.habits import Forecast, forecast
-from policies.wording import day
+from connector.reports.words import format_short, join_parts
+from policies.habits import Forecast, forecast_payment
+from policies.wording import format_date
 
 WEEKS = 8
-IN_80_PERCENT = 1.2816  # standard deviations to either side that hold 80 % of a normal distribution
+Z_80_PERCENT = 1.2816  # standard deviations to either side that hold 80 % of a normal distribution
 
 
-class Open(NamedTuple):
+class OpenGroup(NamedTuple):
     """Open invoices that will be paid alike: their sum, the sum of their squares, and when."""
 
     amount: float
-    squares: float
-    coming: Forecast
+    sum_of_squares: float
+    payment_forecast: Forecast
 
 
 @dataclass(slots=True)
-class Expected:
+class CurrencyForecast:
     """What is expected of one currency: by week the mean and its variance; and what no week can be named for."""
 
     means: list[float] = field(default_factory=lambda: [0.0] * WEEKS)
@@ -44,39 +44,41 @@ class Expected:
     overdue: float = 0.0  # beyond the days in which nine of ten such invoices are paid
     undated: float = 0.0
 
-    def add(self, each: Open, weeks: Sequence[date], today: date) -> None:
+    def add(self, group: OpenGroup, weeks: Sequence[date], today: date) -> None:
         """Add an invoice to the weeks in which it may be paid."""
-        if each.coming.latest_on < today:
-            self.overdue += each.amount
+        if group.payment_forecast.latest_on < today:
+            self.overdue += group.amount
             return
-        reached = [chance(each.coming, on) for on in (today - timedelta(days=1), *_ends(weeks))]
+        reached = [
+            probability_paid(group.payment_forecast, on) for on in (today - timedelta(days=1), *_week_ends(weeks))
+        ]
         left = 1 - reached[0]
         for place, (before, after) in enumerate(pairwise(reached)):
             part = (after - before) / left
-            self.means[place] += each.amount * part
-            self.variances[place] += each.squares * part * (1 - part)
-        self.later += each.amount * (1 - reached[-1]) / left
+            self.means[place] += group.amount * part
+            self.variances[place] += group.sum_of_squares * part * (1 - part)
+        self.later += group.amount * (1 - reached[-1]) / left
 
-    def interval(self, place: int) -> tuple[float, float]:
+    def interval(self, week: int) -> tuple[float, float]:
         """Give the 80 % interval of a week, invoices being paid or not independently of each other."""
-        spread = IN_80_PERCENT * sqrt(self.variances[place])
-        return max(0.0, self.means[place] - spread), self.means[place] + spread
+        spread = Z_80_PERCENT * sqrt(self.variances[week])
+        return max(0.0, self.means[week] - spread), self.means[week] + spread
 
 
-def cash(session: Session, scope: Scope) -> Report:
+def cash_forecast(session: Session, scope: Scope) -> Report:
     """Report the cash expected per week and currency."""
-    weeks = weeks_from(scope.today)
-    found: defaultdict[str, Expected] = defaultdict(Expected)
-    for each in scope.alone():
-        for (currency, coming), (amount, squares) in _alike(session, each).items():
+    weeks = week_starts(scope.today)
+    found: defaultdict[str, CurrencyForecast] = defaultdict(CurrencyForecast)
+    for each in scope.split_by_company():
+        for (currency, coming), (amount, squares) in _group_open_invoices(session, each).items():
             if coming is None:
                 found[currency].undated += amount
             else:
-                found[currency].add(Open(amount, squares, coming), weeks, each.today)
+                found[currency].add(OpenGroup(amount, squares, coming), weeks, each.today)
     currencies = sorted(found, key=lambda each: -sum(found[each].means))
     rows_told = [row for currency in currencies for row in _rows(currency, found[currency], weeks)]
     return Report(
-        name="cash",
+        name="cash-forecast",
         title="Cash expected",
         question="What will come in, week by week?",
         formula=(
@@ -97,28 +99,28 @@ def cash(session: Session, scope: Scope) -> Report:
     )
 
 
-def weeks_from(today: date) -> list[date]:
+def week_starts(today: date) -> list[date]:
     """Name the first days of the weeks: today, and the coming Mondays."""
     monday = today - timedelta(days=today.weekday())
     return [today, *(monday + timedelta(weeks=place) for place in range(1, WEEKS))]
 
 
 @lru_cache(maxsize=64)
-def _ends_of(first: date) -> list[date]:
+def _week_ends_from(first: date) -> list[date]:
     return [first + timedelta(days=6 - first.weekday() + 7 * place) for place in range(WEEKS)]
 
 
-def _ends(weeks: Sequence[date]) -> list[date]:
-    return _ends_of(weeks[0])
+def _week_ends(weeks: Sequence[date]) -> list[date]:
+    return _week_ends_from(weeks[0])
 
 
-def chance(coming: Forecast, on: date) -> float:
+def probability_paid(payment_forecast: Forecast, on: date) -> float:
     """Give the probability that an invoice is paid by the end of a day.
 
     One in ten by the earliest day, half by the expected, nine in ten by the latest; evenly in between, and the first
     and last tenth at the pace of their neighbours.
     """
-    points = _points(coming)
+    points = _distribution_points(payment_forecast)
     if on < points[0][0]:
         return 0.0
     for (start, low), (end, high) in pairwise(points):
@@ -128,56 +130,64 @@ def chance(coming: Forecast, on: date) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _points(coming: Forecast) -> list[tuple[date, float]]:
-    expected_on, earliest_on, latest_on = coming.expected_on, coming.earliest_on, coming.latest_on
+def _distribution_points(payment_forecast: Forecast) -> list[tuple[date, float]]:
+    expected_on, earliest_on, latest_on = (
+        payment_forecast.expected_on,
+        payment_forecast.earliest_on,
+        payment_forecast.latest_on,
+    )
     first = earliest_on - timedelta(days=max(1, (expected_on - earliest_on).days // 4))
     last = latest_on + timedelta(days=max(1, (latest_on - expected_on).days // 4))
     return [(first, 0.0), (earliest_on, 0.1), (expected_on, 0.5), (latest_on, 0.9), (last, 1.0)]
 
 
-@remembered  # of each company by itself: where one company's books changed, the others' are not read again
-def _alike(session: Session, alone: Scope) -> dict[tuple[str, Forecast | None], tuple[float, float]]:
+@cached  # of each company by itself: where one company's books changed, the others' are not read again
+def _group_open_invoices(
+    session: Session, company_scope: Scope
+) -> dict[tuple[str, Forecast | None], tuple[float, float]]:
     """Sum one company's open invoices that will be paid alike, and their squares: 100,000 become a few thousand."""
-    connection, today = alone.companies[0], alone.today
-    rows = session.execute(_open(connection.id or 0)).all()
-    habits = who.habits(session, connection, {row.customer_id for row in rows}, today)
+    connection, today = company_scope.companies[0], company_scope.today
+    rows = session.execute(_open_invoices_query(connection.id or 0)).all()
+    payment_behaviour = who.find_payment_behaviour(session, connection, {row.customer_id for row in rows}, today)
     sums: defaultdict[tuple[str, Forecast | None], tuple[float, float]] = defaultdict(lambda: (0.0, 0.0))
     for customer_id, currency, due_on, due_e4 in rows:
-        coming = forecast(habits[customer_id], due_on)._replace(late_share=0.0) if due_on else None
+        coming = forecast_payment(payment_behaviour[customer_id], due_on)._replace(late_share=0.0) if due_on else None
         amount, squares = sums[currency, coming]
         each = due_e4 / 10_000
         sums[currency, coming] = amount + each, squares + each * each
     return sums
 
 
-def _open(connection_id: int) -> Any:
+def _open_invoices_query(connection_id: int) -> Any:
     return select(INVOICE.c.customer_id, INVOICE.c.currency, INVOICE.c.due_on, INVOICE.c.due_e4).where(
         INVOICE.c.connection_id == connection_id, INVOICE.c.is_open, INVOICE.c.due_e4 > 0
     )
 
 
-def _rows(currency: str, found: Expected, weeks: Sequence[date]) -> Iterable[dict[str, Any]]:
+def _rows(currency: str, found: CurrencyForecast, weeks: Sequence[date]) -> Iterable[dict[str, Any]]:
     for place, on in enumerate(weeks):
         low, high = found.interval(place)
         figures = {"expected": round(found.means[place]), "low": round(low), "high": round(high)}
         yield {"id": f"{currency}:{on}", "currency": currency, "on": on, **figures}
 
 
-def _note(currency: str, found: Expected) -> str:
-    parts = [f"{currency}: {short(found.later)} are expected later than these weeks"]
+def _note(currency: str, found: CurrencyForecast) -> str:
+    parts = [f"{currency}: {format_short(found.later)} are expected later than these weeks"]
     if found.overdue:
-        parts.append(f"{short(found.overdue)} are later than these customers pay in nine of ten cases, and not counted")
+        parts.append(
+            f"{format_short(found.overdue)} are later than these customers pay in nine of ten cases, and not counted"
+        )
     if found.undated:
-        parts.append(f"{short(found.undated)} have no due date")
-    return listed(parts)
+        parts.append(f"{format_short(found.undated)} have no due date")
+    return join_parts(parts)
 
 
 def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
-    spans = [Span(day(row["on"]).rpartition(" ")[0], row["expected"], row["low"], row["high"]) for row in rows]
+    spans = [Span(format_date(row["on"]).rpartition(" ")[0], row["expected"], row["low"], row["high"]) for row in rows]
     whole = sum(row["expected"] for row in rows)
-    told = listed(
-        f"week from {span.label}: {short(span.value or 0)}, between {short(span.low or 0)} and {short(span.high or 0)}"
+    told = join_parts(
+        f"week from {span.label}: {format_short(span.value or 0)}, between {format_short(span.low or 0)} and {format_short(span.high or 0)}"
         for span in spans
     )
-    title = f"{currency}: {short(whole)} in {len(spans)} weeks"
+    title = f"{currency}: {format_short(whole)} in {len(spans)} weeks"
     return Plot("columns", title, told, spans=spans, unit=currency, legend=("expected", "80 % interval"))

@@ -12,19 +12,19 @@ from sqlmodel import Session
 
 from connector.reports import who
 from connector.reports.report import Column, Plot, Report, Span
-from connector.reports.scope import INVOICE, Scope, of
-from connector.reports.words import listed, share
+from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.reports.words import join_parts, percentage
 from policies.receivables import InvoiceStatus, Segment
 
 _YEAR = timedelta(days=365)
 ALL = "all"
 
 
-class Paid(NamedTuple):
+class PaidInvoice(NamedTuple):
     """An invoice that was paid in full: days from its date to then, and days late, None without a due date."""
 
-    days: int
-    late: int | None
+    days_to_pay: int
+    days_late: int | None
 
 
 def days_to_pay(session: Session, scope: Scope) -> Report:
@@ -32,7 +32,7 @@ def days_to_pay(session: Session, scope: Scope) -> Report:
     paid = _paid(session, scope)
     groups = [each.value for each in Segment if paid.get(each.value)]
     everything = [each for group in groups for each in paid[group]]
-    rows = [row_of(group, paid[group]) for group in groups] + ([row_of(ALL, everything)] if everything else [])
+    rows = [build_row(group, paid[group]) for group in groups] + ([build_row(ALL, everything)] if everything else [])
     return Report(
         name="days-to-pay",
         title="Days to pay",
@@ -44,10 +44,10 @@ def days_to_pay(session: Session, scope: Scope) -> Report:
         columns=(
             Column("segment", "Segment"),
             Column("invoices", "Invoices", "number"),
-            Column("quarter", "A quarter within", "days"),
+            Column("first_quartile", "A quarter within", "days"),
             Column("median", "Half within", "days"),
-            Column("three_quarters", "Three quarters within", "days"),
-            Column("late", "Days late, median", "days"),
+            Column("third_quartile", "Three quarters within", "days"),
+            Column("median_days_late", "Days late, median", "days"),
             Column("late_percent", "Paid late", "share"),
         ),
         rows=rows,
@@ -55,44 +55,47 @@ def days_to_pay(session: Session, scope: Scope) -> Report:
     )
 
 
-def row_of(segment: str, paid: Sequence[Paid]) -> dict[str, Any]:
+def build_row(segment: str, paid: Sequence[PaidInvoice]) -> dict[str, Any]:
     """Work out the figures of a group that is not empty."""
-    took = sorted(each.days for each in paid)
-    late = sorted(each.late for each in paid if each.late is not None)
+    took = sorted(each.days_to_pay for each in paid)
+    late = sorted(each.days_late for each in paid if each.days_late is not None)
     return {
         "id": segment,
         "segment": segment,
         "invoices": len(took),
-        "quarter": quantile(took, 0.25),
+        "first_quartile": quantile(took, 0.25),
         "median": quantile(took, 0.5),
-        "three_quarters": quantile(took, 0.75),
-        "late": quantile(late, 0.5) if late else None,
-        "late_percent": share(sum(day > 0 for day in late), len(late)),
+        "third_quartile": quantile(took, 0.75),
+        "median_days_late": quantile(late, 0.5) if late else None,
+        "late_percent": percentage(sum(day > 0 for day in late), len(late)),
     }
 
 
-def quantile(ordered: Sequence[int], part: float) -> int:
+def quantile(ordered: Sequence[int], fraction: float) -> int:
     """Give the nearest-rank quantile: the smallest value that so large a part does not exceed."""
-    return ordered[max(0, -int(-part * len(ordered) // 1) - 1)]
+    return ordered[max(0, -int(-fraction * len(ordered) // 1) - 1)]
 
 
-def _paid(session: Session, scope: Scope) -> dict[str, list[Paid]]:
-    found: defaultdict[str, list[Paid]] = defaultdict(list)
-    segments, settled_on = who.segments(session, scope), INVOICE.c.settled_on
-    lately = [and_(of(INVOICE, ids), settled_on > day - _YEAR, settled_on <= day) for day, ids in scope.todays()]
+def _paid(session: Session, scope: Scope) -> dict[str, list[PaidInvoice]]:
+    found: defaultdict[str, list[PaidInvoice]] = defaultdict(list)
+    segments, settled_on = who.find_segments(session, scope), INVOICE.c.closed_on
+    lately = [
+        and_(in_companies(INVOICE, ids), settled_on > day - _YEAR, settled_on <= day)
+        for day, ids in scope.companies_by_date()
+    ]
     query = select(
         INVOICE.c.connection_id, INVOICE.c.customer_id, INVOICE.c.issued_on, INVOICE.c.due_on, settled_on
     ).where(INVOICE.c.status == InvoiceStatus.PAID.value, or_(false(), *lately))
     for company, customer_id, issued_on, due_on, paid_on in session.execute(query).all():
         late = (paid_on - due_on).days if due_on else None
         segment = segments.get((company, customer_id), Segment.NEW.value)
-        found[segment].append(Paid((paid_on - issued_on).days, late))
+        found[segment].append(PaidInvoice((paid_on - issued_on).days, late))
     return dict(found)
 
 
 def _plot(rows: Iterable[Mapping[str, Any]]) -> Plot:
-    spans = [Span(row["segment"], row["median"], row["quarter"], row["three_quarters"]) for row in rows]
-    told = listed(
+    spans = [Span(row["segment"], row["median"], row["first_quartile"], row["third_quartile"]) for row in rows]
+    told = join_parts(
         f"{span.label}: half within {span.value} days, a quarter within {span.low}, three quarters within {span.high}"
         for span in spans
     )

@@ -14,9 +14,9 @@ from sqlmodel import Session, SQLModel
 
 from connector.reports.outstanding import month_ends
 from connector.reports.report import Column, Plot, Report, Span
-from connector.reports.scope import Scope, of
-from connector.reports.words import listed, short
-from policies.wording import month
+from connector.reports.scope import Scope, in_companies
+from connector.reports.words import format_short, join_parts
+from policies.wording import format_month
 
 _CHARGED, _WAIVED = "late_fee", "waive_fee"
 
@@ -34,7 +34,7 @@ def fees(session: Session, scope: Scope) -> Report:
             "charged": sums[currency, on, _CHARGED],
             "fees": counts[currency, on, _CHARGED],
             "waived": sums[currency, on, _WAIVED],
-            "kept": sums[currency, on, _CHARGED] - sums[currency, on, _WAIVED],
+            "net": sums[currency, on, _CHARGED] - sums[currency, on, _WAIVED],
         }
         for currency in currencies
         for on in months
@@ -53,7 +53,7 @@ def fees(session: Session, scope: Scope) -> Report:
             Column("charged", "Charged", "money"),
             Column("fees", "Fees", "number"),
             Column("waived", "Waived", "money"),
-            Column("kept", "Left of it", "money"),
+            Column("net", "Left of it", "money"),
         ),
         rows=rows,
         plots=[_plot(each, [row for row in rows if row["currency"] == each]) for each in currencies],
@@ -66,7 +66,7 @@ def _sums(
     outbox = SQLModel.metadata.tables["outbox"]
     zones = {row.id: ZoneInfo(row.time_zone) for row in scope.companies}
     query = select(outbox.c.connection_id, outbox.c.currency, outbox.c.kind, outbox.c.ended_at, outbox.c.payload).where(
-        of(outbox, scope.ids),
+        in_companies(outbox, scope.ids),
         outbox.c.kind.in_([_CHARGED, _WAIVED]),
         outbox.c.state == "done",
         outbox.c.ended_at >= datetime.combine(since, time(), UTC),
@@ -82,12 +82,12 @@ def _sums(
 
 
 def _plot(currency: str, rows: Sequence[dict[str, Any]]) -> Plot:
-    spans = [Span(month(row["on"]), float(row["charged"]), second=float(row["waived"])) for row in rows]
+    spans = [Span(format_month(row["on"]), float(row["charged"]), secondary=float(row["waived"])) for row in rows]
     charged, waived = (sum((row[key] for row in rows), Decimal()) for key in ("charged", "waived"))
-    told = listed(
-        f"{month(row['on'])}: {short(row['charged'])} charged, {short(row['waived'])} waived"
+    told = join_parts(
+        f"{format_month(row['on'])}: {format_short(row['charged'])} charged, {format_short(row['waived'])} waived"
         for row in rows
         if row["charged"] or row["waived"]
     )
-    title = f"{currency}: {short(charged)} charged, {short(waived)} waived"
+    title = f"{currency}: {format_short(charged)} charged, {format_short(waived)} waived"
     return Plot("columns", title, told, spans=spans, unit=currency, legend=("charged", "waived"))

@@ -12,17 +12,17 @@ from sqlmodel import Session, SQLModel
 
 from connector.money import from_e4
 from connector.reports.report import Column, Plot, Report, Span
-from connector.reports.scope import INVOICE, Scope, of
-from connector.reports.words import listed
-from policies.wording import month
+from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.reports.words import join_parts
+from policies.wording import format_month
 
 MONTHS = 12
 SALES_DAYS = 90
-_PARTS = ("year", "month")
+_DATE_PARTS = ("year", "month")
 _Month = tuple[int, int]
 
 
-class _Day(NamedTuple):
+class _DailySales(NamedTuple):
     """What was invoiced on a day, and what of it is still open."""
 
     issued_on: date
@@ -30,20 +30,20 @@ class _Day(NamedTuple):
     due_e4: int
 
 
-def outstanding(session: Session, scope: Scope) -> Report:
+def dso(session: Session, scope: Scope) -> Report:
     """Report days sales outstanding per currency."""
     ends = [*month_ends(scope.today), scope.today]
-    days, paid = _invoiced(session, scope), _paid_later(session, scope, ends[0])
+    days, paid = _daily_sales(session, scope), _applied_later(session, scope, ends[0])
     currencies = sorted(days, key=lambda each: -sum(day.total_e4 for day in days[each]))
     rows = [
         {"id": f"{currency}:{on}", "currency": currency, "on": on, **figures}
         for currency in currencies
         for on in ends
-        for figures in [at_end(on, scope.today, days[currency], paid.get(currency, {}))]
+        for figures in [figures_at(on, scope.today, days[currency], paid.get(currency, {}))]
         if figures
     ]
     return Report(
-        name="outstanding",
+        name="dso",
         title="Days sales outstanding",
         question="How many days of sales are we waiting for?",
         formula=(
@@ -73,8 +73,8 @@ def month_ends(today: date, count: int = MONTHS) -> list[date]:
     return ends[::-1]
 
 
-def at_end(
-    on: date, today: date, days: Sequence[_Day], paid: Mapping[tuple[_Month, _Month], int]
+def figures_at(
+    on: date, today: date, days: Sequence[_DailySales], paid: Mapping[tuple[_Month, _Month], int]
 ) -> dict[str, Any] | None:
     """Work out the figures at the end of a day; None where the books do not reach back far enough.
 
@@ -92,22 +92,22 @@ def at_end(
     return {"open": from_e4(owed), "invoiced": from_e4(sales), "days": ratio}
 
 
-def _invoiced(session: Session, scope: Scope) -> dict[str, list[_Day]]:
+def _daily_sales(session: Session, scope: Scope) -> dict[str, list[_DailySales]]:
     query = (
         select(INVOICE.c.currency, INVOICE.c.issued_on, func.sum(INVOICE.c.total_e4), func.sum(INVOICE.c.due_e4))
         .where(scope.billed(), INVOICE.c.issued_on <= scope.today)
         .group_by(INVOICE.c.currency, INVOICE.c.issued_on)
     )
-    found: defaultdict[str, list[_Day]] = defaultdict(list)
+    found: defaultdict[str, list[_DailySales]] = defaultdict(list)
     for currency, issued_on, total, due in session.execute(query):
-        found[currency].append(_Day(issued_on, int(total), int(due)))
+        found[currency].append(_DailySales(issued_on, int(total), int(due)))
     return dict(found)
 
 
-def _paid_later(session: Session, scope: Scope, since: date) -> dict[str, dict[tuple[_Month, _Month], int]]:
+def _applied_later(session: Session, scope: Scope, since: date) -> dict[str, dict[tuple[_Month, _Month], int]]:
     """Sum what was settled after a day, by the month of the invoice and the month of the payment."""
     application = SQLModel.metadata.tables["application"]
-    months = [extract(part, each) for each in (INVOICE.c.issued_on, application.c.applied_on) for part in _PARTS]
+    months = [extract(part, each) for each in (INVOICE.c.issued_on, application.c.applied_on) for part in _DATE_PARTS]
     query = (
         select(INVOICE.c.currency, func.sum(application.c.amount_e4), *months)
         .join_from(
@@ -118,7 +118,7 @@ def _paid_later(session: Session, scope: Scope, since: date) -> dict[str, dict[t
                 INVOICE.c.external_id == application.c.invoice_id,
             ),
         )
-        .where(of(application, scope.ids), scope.billed(), application.c.applied_on > since)
+        .where(in_companies(application, scope.ids), scope.billed(), application.c.applied_on > since)
         .group_by(INVOICE.c.currency, *months)
     )
     found: defaultdict[str, dict[tuple[_Month, _Month], int]] = defaultdict(dict)
@@ -129,8 +129,8 @@ def _paid_later(session: Session, scope: Scope, since: date) -> dict[str, dict[t
 
 
 def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
-    spans = [Span(month(row["on"]), row["days"]) for row in rows]
+    spans = [Span(format_month(row["on"]), row["days"]) for row in rows]
     known = [span for span in spans if span.value is not None]
     last = f"{known[-1].value:.0f} days" if known else "no sales to compare with"
-    told = listed(f"{span.label}: {span.value:.0f} days" for span in known)
+    told = join_parts(f"{span.label}: {span.value:.0f} days" for span in known)
     return Plot("line", f"{currency}: {last}", told if known else "There is nothing to show.", spans=spans, unit="days")

@@ -21,7 +21,7 @@ class Bar(NamedTuple):
     label: str
     value: float
     text: str
-    mood: str = ""
+    severity: str = ""
 
 
 class Span(NamedTuple):
@@ -31,7 +31,7 @@ class Span(NamedTuple):
     value: float | None
     low: float | None = None
     high: float | None = None
-    second: float | None = None  # beside the first: what was waived of what was charged
+    secondary: float | None = None  # beside the first: what was waived of what was charged
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +41,9 @@ class Plot:
     ``told`` says in words what the picture shows, for those who do not see it.
     """
 
-    shape: str
+    kind: str
     title: str
-    told: str
+    alt_text: str
     bars: Sequence[Bar] = ()
     spans: Sequence[Span] = ()
     unit: str = ""
@@ -63,7 +63,7 @@ class Report:
     plots: Sequence[Plot] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 
-    def table(self) -> Iterator[list[Any]]:
+    def table_rows(self) -> Iterator[list[Any]]:
         """Give the headings and then the rows, plain values, as a spreadsheet takes them."""
         yield [f"{column.heading} %" if column.kind == "share" else column.heading for column in self.columns]
         for row in self.rows:

@@ -36,26 +36,26 @@ class Scope:
         zone = self.companies[0].time_zone if len(self.companies) == 1 else None
         return today_in(zone, self.now) if zone else self.now.astimezone(UTC).date()
 
-    def days(self) -> dict[int, date]:
+    def today_by_company(self) -> dict[int, date]:
         """The day that it is in each company."""
         return {row.id or 0: today_in(row.time_zone, self.now) for row in self.companies}
 
-    def todays(self) -> list[tuple[date, list[int]]]:
+    def companies_by_date(self) -> list[tuple[date, list[int]]]:
         """The days that it is anywhere, and which companies have them: around midnight there are two or three."""
         found: defaultdict[date, list[int]] = defaultdict(list)
-        for company, today in self.days().items():
+        for company, today in self.today_by_company().items():
             found[today].append(company)
         return sorted(found.items())
 
-    def alone(self) -> list[Scope]:
+    def split_by_company(self) -> list[Scope]:
         """Each company by itself."""
         return [replace(self, companies=[row]) for row in self.companies]
 
     def billed(self) -> ColumnElement[bool]:
         """Tell real invoices of these companies from drafts, voided and deleted ones."""
-        return and_(of(INVOICE, self.ids), INVOICE.c.status.in_(_BILLED))
+        return and_(in_companies(INVOICE, self.ids), INVOICE.c.status.in_(_BILLED))
 
 
-def of(table: Table, ids: Collection[int]) -> ColumnElement[bool]:
+def in_companies(table: Table, ids: Collection[int]) -> ColumnElement[bool]:
     """Stay within some companies."""
     return table.c.connection_id.in_(ids)

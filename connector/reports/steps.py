@@ -11,29 +11,29 @@ from sqlalchemy import and_, func, or_, select
 from sqlmodel import Session, SQLModel
 
 from connector.reports.report import Bar, Column, Plot, Report
-from connector.reports.scope import INVOICE, Scope, of
-from connector.reports.words import listed, share
+from connector.reports.scope import INVOICE, Scope, in_companies
+from connector.reports.words import join_parts, percentage
 from policies.receivables import Step
 
 WITHIN_DAYS = 7
 _YEAR = timedelta(days=365)
-_NO_CONTACT = {Step.THANK_YOU, Step.TELL_OWNER, Step.LATE_FEE}  # they do not ask the customer for the money
+_NO_CONTACT = {Step.THANK_YOU, Step.NOTIFY_OWNER, Step.LATE_FEE}  # they do not ask the customer for the money
 
 
-class Taken(NamedTuple):
+class StepOutcome(NamedTuple):
     """So many invoices for which a step was taken on one day, and that were settled on another, if at all."""
 
     step: str
-    taken_on: date
-    settled_on: date | None
+    completed_on: date
+    closed_on: date | None
     invoices: int
 
 
-def steps(session: Session, scope: Scope) -> Report:
+def reminder_results(session: Session, scope: Scope) -> Report:
     """Report which step gets paid within seven days."""
-    rows = rows_of(_taken(session, scope))
+    rows = build_rows(_step_outcomes(session, scope))
     return Report(
-        name="steps",
+        name="reminder-results",
         title="What reminders do",
         question="Which step gets paid within seven days?",
         formula=(
@@ -43,7 +43,7 @@ def steps(session: Session, scope: Scope) -> Report:
         ),
         columns=(
             Column("step", "Step"),
-            Column("taken", "Taken", "number"),
+            Column("completed", "Taken", "number"),
             Column("paid", f"Paid within {WITHIN_DAYS} days", "number"),
             Column("percent", "Share", "share"),
         ),
@@ -52,33 +52,33 @@ def steps(session: Session, scope: Scope) -> Report:
     )
 
 
-def rows_of(taken: Iterable[Taken]) -> list[dict[str, Any]]:
+def build_rows(taken: Iterable[StepOutcome]) -> list[dict[str, Any]]:
     """Work out the figures, in the order in which the steps harden."""
     counts: Counter[str] = Counter()
     paid: Counter[str] = Counter()
     for each in taken:
-        if each.settled_on is not None and each.settled_on < each.taken_on:
+        if each.closed_on is not None and each.closed_on < each.completed_on:
             continue  # it was paid already: the step crossed with the money
         counts[each.step] += each.invoices
-        if each.settled_on is not None and each.settled_on <= each.taken_on + timedelta(days=WITHIN_DAYS):
+        if each.closed_on is not None and each.closed_on <= each.completed_on + timedelta(days=WITHIN_DAYS):
             paid[each.step] += each.invoices
     return [
         {
             "id": step.value,
             "step": step.value.replace("_", " "),
-            "taken": counts[step.value],
+            "completed": counts[step.value],
             "paid": paid[step.value],
-            "percent": share(paid[step.value], counts[step.value]),
+            "percent": percentage(paid[step.value], counts[step.value]),
         }
         for step in Step
         if counts[step.value] and step not in _NO_CONTACT
     ]
 
 
-def _taken(session: Session, scope: Scope) -> Iterable[Taken]:
+def _step_outcomes(session: Session, scope: Scope) -> Iterable[StepOutcome]:
     """Count the steps taken by their days; one whose mail never left was not taken."""
-    taken, outbox = SQLModel.metadata.tables["taken_step"], SQLModel.metadata.tables["outbox"]
-    columns = (taken.c.step, taken.c.taken_on, INVOICE.c.settled_on)
+    taken, outbox = SQLModel.metadata.tables["completed_step"], SQLModel.metadata.tables["outbox"]
+    columns = (taken.c.step, taken.c.completed_on, INVOICE.c.closed_on)
     query = (
         select(*columns, func.count())
         .join_from(
@@ -88,17 +88,17 @@ def _taken(session: Session, scope: Scope) -> Iterable[Taken]:
         )
         .outerjoin(outbox, outbox.c.id == taken.c.outbox_id)
         .where(
-            of(taken, scope.ids),
+            in_companies(taken, scope.ids),
             or_(outbox.c.state.is_(None), outbox.c.state == "done"),
-            taken.c.taken_on > scope.today - _YEAR,
-            taken.c.taken_on <= scope.today - timedelta(days=WITHIN_DAYS),
+            taken.c.completed_on > scope.today - _YEAR,
+            taken.c.completed_on <= scope.today - timedelta(days=WITHIN_DAYS),
         )
         .group_by(*columns)
     )
-    return [Taken(*row) for row in session.execute(query)]
+    return [StepOutcome(*row) for row in session.execute(query)]
 
 
 def _plot(rows: Sequence[dict[str, Any]]) -> Plot:
-    bars = [Bar(row["step"], row["percent"], f"{row['percent']:.0f} % of {row['taken']}") for row in rows]
-    told = listed(f"{bar.label}: {bar.text}" for bar in bars)
+    bars = [Bar(row["step"], row["percent"], f"{row['percent']:.0f} % of {row['completed']}") for row in rows]
+    told = join_parts(f"{bar.label}: {bar.text}" for bar in bars)
     return Plot("bars", f"Paid within {WITHIN_DAYS} days after it", told, bars=bars, unit="%")

@@ -11,82 +11,88 @@ from sqlmodel import Session, SQLModel
 
 from connector import policies_store
 from connector.mirror import customer_habits
-from connector.mirror.company_picture import billed, picture
-from connector.mirror.facts import company_of, customer_of
-from connector.reports.scope import INVOICE, Scope, of
+from connector.mirror.company_picture import is_billed, load_portfolio_stats
+from connector.mirror.facts import build_company, build_customer
+from connector.reports.scope import INVOICE, Scope, in_companies
 from connector.tables import Connection
-from policies.habits import Norm, habits_of
+from policies.habits import Baseline, learn_behaviour
 from policies.parts import Segments
-from policies.receivables import Company, Habits, InvoiceStatus
-from policies.segments import Place, segment_of
+from policies.receivables import Company, InvoiceStatus, PaymentBehaviour
+from policies.segments import RevenueRank, segment_of
 
-_AT_ONCE = 5000  # so many ids fit into one query on both databases
+_CHUNK_SIZE = 5000  # so many ids fit into one query on both databases
 
 
-class _Here(NamedTuple):
+class _SegmentInputs(NamedTuple):
     """What the segments of one company's customers are told by."""
 
     company: Company
-    places: Mapping[str, Place]
+    revenue_ranks: Mapping[str, RevenueRank]
     rules: Segments
     today: date
 
 
-def segments(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
+def find_segments(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
     """Tell the segment of every customer who was ever invoiced, as it is today, by company and customer."""
     settings = SQLModel.metadata.tables["customer_setting"]
-    said = session.execute(select(settings).where(of(settings, scope.ids), settings.c.segment.is_not(None)))
+    said = session.execute(select(settings).where(in_companies(settings, scope.ids), settings.c.segment.is_not(None)))
     by_hand = {(row.connection_id, row.customer_id): row for row in said}
-    policies, days = policies_store.current_of(session, scope.ids), scope.days()
-    seen: dict[int, _Here] = {}
+    policies, days = policies_store.get_policies(session, scope.ids), scope.today_by_company()
+    seen: dict[int, _SegmentInputs] = {}
     for row in scope.companies:
         here, today = row.id or 0, days[row.id or 0]
-        places = picture(session, row, today).places  # drawn once for the same books on the same day
-        seen[here] = _Here(company_of(row), places, policies[here][0].segments, today)
+        places = load_portfolio_stats(
+            session, row, today
+        ).revenue_ranks  # drawn once for the same books on the same day
+        seen[here] = _SegmentInputs(build_company(row), places, policies[here][0].segments, today)
     return {
         (row.connection_id, row.customer_id): _segment(seen[row.connection_id], row, by_hand)
-        for row in session.execute(_first_invoices(scope))
+        for row in session.execute(_first_invoices_query(scope))
     }
 
 
-def _segment(here: _Here, row: Row[Any], by_hand: Mapping[tuple[int, str], Row[Any]]) -> str:
-    said, place = by_hand.get((row.connection_id, row.customer_id)), here.places.get(row.customer_id)
-    customer = customer_of(row.customer_id, None, said, row, place, here.company)
-    return segment_of(customer, here.rules, here.today).value
+def _segment(inputs: _SegmentInputs, row: Row[Any], manual: Mapping[tuple[int, str], Row[Any]]) -> str:
+    said, place = manual.get((row.connection_id, row.customer_id)), inputs.revenue_ranks.get(row.customer_id)
+    customer = build_customer(row.customer_id, None, said, row, place, inputs.company)
+    return segment_of(customer, inputs.rules, inputs.today).value
 
 
-def _first_invoices(scope: Scope) -> Any:
+def _first_invoices_query(scope: Scope) -> Any:
     """Ask for each customer's first invoice and the number of paid ones, without our own late fees."""
     outbox, whose = SQLModel.metadata.tables["outbox"], (INVOICE.c.connection_id, INVOICE.c.customer_id)
-    fees = select(outbox.c.connection_id, outbox.c.reference).where(of(outbox, scope.ids), outbox.c.kind == "late_fee")
+    fees = select(outbox.c.connection_id, outbox.c.reference).where(
+        in_companies(outbox, scope.ids), outbox.c.kind == "late_fee"
+    )
     real = tuple_(INVOICE.c.connection_id, INVOICE.c.external_id).not_in(fees)
     first_on = func.min(INVOICE.c.issued_on).label("first_on")
-    return select(*whose, first_on, _PAID).where(scope.billed(), real).group_by(*whose)
+    return select(*whose, first_on, _PAID_COUNT).where(scope.billed(), real).group_by(*whose)
 
 
-def habits(session: Session, connection: Connection, customer_ids: Collection[str], today: date) -> dict[str, Habits]:
+def find_payment_behaviour(
+    session: Session, connection: Connection, customer_ids: Collection[str], today: date
+) -> dict[str, PaymentBehaviour]:
     """Tell how customers pay; who never paid anything is taken to pay as all customers of the company do."""
-    here, norm = connection.id or 0, picture(session, connection, today).norm
-    found: dict[str, Habits] = {}
+    here, norm = connection.id or 0, load_portfolio_stats(session, connection, today).baseline
+    found: dict[str, PaymentBehaviour] = {}
     for chunk in _chunks(sorted(customer_ids)):
-        stamps = _history(here, *customer_habits.STAMP_COLUMNS).where(INVOICE.c.customer_id.in_(chunk))
+        stamps = _invoices_query(here, *customer_habits.CACHE_KEY_COLUMNS).where(INVOICE.c.customer_id.in_(chunk))
         history = {row.customer_id: row for row in session.execute(stamps)}
-        found |= customer_habits.habits(session, here, history, norm, today)
-    stranger = _stranger(norm, today)
+        found |= customer_habits.load_payment_behaviour(session, here, history, norm, today)
+    stranger = _default_behaviour(norm, today)
     return {each: found.get(each, stranger) for each in customer_ids}
 
 
-_PAID = func.count().filter(INVOICE.c.status == InvoiceStatus.PAID.value).label("paid")
+_PAID_COUNT = func.count().filter(INVOICE.c.status == InvoiceStatus.PAID.value).label("paid")
 
 
-def _history(connection_id: int, *columns: Any) -> Any:
-    return select(INVOICE.c.customer_id, *columns).where(billed(connection_id)).group_by(INVOICE.c.customer_id)
+def _invoices_query(connection_id: int, *columns: Any) -> Any:
+    return select(INVOICE.c.customer_id, *columns).where(is_billed(connection_id)).group_by(INVOICE.c.customer_id)
 
 
-def _stranger(norm: Norm, today: date) -> Habits:
-    return habits_of([], norm, today)
+def _default_behaviour(baseline: Baseline, today: date) -> PaymentBehaviour:
+    return learn_behaviour([], baseline, today)
 
 
 def _chunks(ids: list[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), _AT_ONCE):
-        yield ids[start : start + _AT_ONCE]
+    for start in range(0, len(ids), _CHUNK_SIZE):
+        yield ids[start : start + _CHUNK_SIZE]

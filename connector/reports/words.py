@@ -8,7 +8,7 @@ from decimal import Decimal
 _THOUSAND, _MILLION = 10_000, 1_000_000
 
 
-def short(amount: Decimal | float) -> str:
+def format_short(amount: Decimal | float) -> str:
     """Say a sum in a few signs: 1,234 or 12.3k or 1.23M."""
     value = float(amount)
     if abs(value) >= _MILLION:
@@ -18,11 +18,11 @@ def short(amount: Decimal | float) -> str:
     return f"{value:,.0f}"
 
 
-def listed(parts: Iterable[str]) -> str:
+def join_parts(parts: Iterable[str]) -> str:
     """Put parts into one sentence."""
     return "; ".join(parts) + "."
 
 
-def share(part: float, whole: float) -> float | None:
+def percentage(part: float, whole: float) -> float | None:
     """Give a part of a whole in percent, None where there is no whole."""
     return round(100 * part / whole, 1) if whole else None

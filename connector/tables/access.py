@@ -22,7 +22,7 @@ class User(SQLModel, table=True):
     role: str  # owner | bookkeeper | viewer
     all_companies: bool = True
     disabled_at: datetime | None = instant_column()
-    made_at: datetime = instant_column(nullable=False)
+    created_at: datetime = instant_column(nullable=False)
     signed_in_at: datetime | None = instant_column()
     passkey_only: bool = False  # his password alone lets nobody in
     oidc_subject: str = ""  # who he is at the team's sign-in service, once he has come from there
@@ -44,8 +44,10 @@ class WebSession(SQLModel, table=True):
     user_id: int = Field(foreign_key="app_user.id", index=True)
     started_at: datetime = instant_column(nullable=False)
     seen_at: datetime = instant_column(nullable=False)
-    proved_at: datetime | None = instant_column()  # when he last showed that it is he; dangerous acts ask for it anew
-    address: str = ""  # where it was begun, for its owner to recognise
+    reauthenticated_at: datetime | None = (
+        instant_column()
+    )  # when he last showed that it is he; dangerous acts ask for it anew
+    ip_address: str = ""  # where it was begun, for its owner to recognise
     browser: str = ""
 
 
@@ -57,16 +59,16 @@ class Passkey(SQLModel, table=True):
     public_key: bytes = Field(sa_type=LargeBinary)
     sign_count: int = 0
     name: str = ""
-    made_at: datetime = instant_column(nullable=False)
+    created_at: datetime = instant_column(nullable=False)
     used_at: datetime | None = instant_column()
 
 
-class SpentChallenge(SQLModel, table=True):
+class UsedChallenge(SQLModel, table=True):
     """The proof of a sign-in that was used: it counts once. Dropped when it would be too old to count anyway."""
 
-    __tablename__: ClassVar[Any] = "spent_challenge"
+    __tablename__: ClassVar[Any] = "used_challenge"
     challenge_hash: str = Field(primary_key=True)
-    spent_at: datetime = instant_column(nullable=False, index=True)
+    used_at: datetime = instant_column(nullable=False, index=True)
 
 
 class SignInLink(SQLModel, table=True):
@@ -78,10 +80,10 @@ class SignInLink(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "sign_in_link"
     token_hash: str = Field(primary_key=True)
     user_id: int | None = Field(default=None, foreign_key="app_user.id")  # NULL: makes the first owner
-    made_at: datetime = instant_column(nullable=False)
+    created_at: datetime = instant_column(nullable=False)
     expires_at: datetime = instant_column(nullable=False)
     used_at: datetime | None = instant_column()
-    enters: bool = False
+    signs_in_directly: bool = False
 
 
 class SignInAttempt(SQLModel, table=True):
@@ -90,7 +92,7 @@ class SignInAttempt(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "sign_in_attempt"
     id: int | None = Field(default=None, primary_key=True)
     at: datetime = instant_column(nullable=False, index=True)
-    address: str  # where it came from
+    ip_address: str  # where it came from
     email: str
 
 
@@ -101,12 +103,12 @@ class ApiToken(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     name: str
     token_hash: str = Field(unique=True)
-    begins: str  # its first letters, by which a person knows it again
-    scopes: str  # space-joined: read act admin
+    prefix: str  # its first letters, by which a person knows it again
+    scopes: str  # space-joined: read write admin
     companies: Any = Field(default=None, sa_column=Column(JSON))  # ids it is limited to; NULL: all
     expires_at: datetime | None = instant_column()
-    made_by: str
-    made_at: datetime = instant_column(nullable=False)
+    created_by: str
+    created_at: datetime = instant_column(nullable=False)
     used_at: datetime | None = instant_column()
     revoked_at: datetime | None = instant_column()
 
@@ -119,8 +121,8 @@ class ApiRequest(SQLModel, table=True):
     key: str = Field(primary_key=True)
     fingerprint: str
     status: int = 0  # 0: under way
-    reply: str = text_column()
-    begun_at: datetime = instant_column(nullable=False, index=True)
+    response: str = text_column()
+    started_at: datetime = instant_column(nullable=False, index=True)
 
 
 class WebhookEndpoint(SQLModel, table=True):
@@ -135,10 +137,10 @@ class WebhookEndpoint(SQLModel, table=True):
     secret: bytes = Field(default=b"", sa_type=LargeBinary)
     events: Any = Field(default=None, sa_column=Column(JSON))  # names; NULL: all
     companies: Any = Field(default=None, sa_column=Column(JSON))  # ids; NULL: all
-    told_to: int = 0
-    stopped_why: str = text_column()  # "" it is told
-    made_by: str
-    made_at: datetime = instant_column(nullable=False)
+    last_seen_log_id: int = 0
+    stop_reason: str = text_column()  # "" it is told
+    created_by: str
+    created_at: datetime = instant_column(nullable=False)
 
 
 class WebhookDelivery(SQLModel, table=True):
@@ -147,16 +149,16 @@ class WebhookDelivery(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "webhook_delivery"
     id: int | None = Field(default=None, primary_key=True)
     endpoint_id: int = Field(foreign_key="webhook_endpoint.id")
-    line_id: int = Field(foreign_key="sync_log.id")
+    log_id: int = Field(foreign_key="sync_log.id")
     event: str
-    state: str = "waiting"  # waiting | done | given_up
+    state: str = "pending"  # waiting | done | given_up
     attempts: int = 0
-    next_at: datetime | None = instant_column()
+    next_attempt_at: datetime | None = instant_column()
     status: int | None = None  # of the last answer
-    why: str = text_column()  # the last try came to nothing
-    made_at: datetime = instant_column(nullable=False)
+    reason: str = text_column()  # the last try came to nothing
+    created_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
     __table_args__ = (
-        UniqueConstraint("endpoint_id", "line_id"),
-        Index("ix_delivery_next", "state", "next_at"),
+        UniqueConstraint("endpoint_id", "log_id"),
+        Index("ix_delivery_next", "state", "next_attempt_at"),
     )

@@ -28,7 +28,7 @@ class CustomerSetting(SQLModel, table=True):
     owner: str = ""  # who minds this customer: "Ann Lee <ann@example.com>"
     sales_rep: str = ""
     tags: str = text_column()  # comma-joined; a policy may be for a tag
-    suppressed_why: str = text_column()
+    suppression_reason: str = text_column()
     set_at: datetime = instant_column(nullable=False)
 
 
@@ -41,7 +41,7 @@ class ErasedCustomer(SQLModel, table=True):
     erased_at: datetime = instant_column(nullable=False)
     erased_by: str = ""
     # The newest version of him that the ledger sent, and that was left out
-    told_at: datetime | None = instant_column()
+    ledger_updated_at: datetime | None = instant_column()
 
 
 class InvoiceSetting(SQLModel, table=True):
@@ -51,7 +51,7 @@ class InvoiceSetting(SQLModel, table=True):
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     invoice_id: str = Field(primary_key=True)
     disputed_on: date | None = None
-    dispute_why: str = text_column()
+    dispute_reason: str = text_column()
     promised_on: date | None = None
     paused: bool = False
     paused_until_on: date | None = None
@@ -71,12 +71,12 @@ class Agreement(SQLModel, table=True):
     customer_id: str
     since_on: date
     until_on: date | None = None  # the promised day; a plan's last; the end of a pause
-    owed_e4: int = money_column()  # what a plan is about
+    amount_e4: int = money_column()  # what a plan is about
     currency: str = ""
     instalments: Any = Field(default=None, sa_column=Column(JSON))  # of a plan: [["2026-07-01", "400.00"], …]
-    why: str = text_column()
-    said_by: str = ""
-    said_at: datetime = instant_column(nullable=False)
+    reason: str = text_column()
+    recorded_by: str = ""
+    recorded_at: datetime = instant_column(nullable=False)
     state: str = "open"  # open | kept | broken | settled (a dispute) | replaced | withdrawn | ended (a pause)
     ended_at: datetime | None = instant_column()
     ended_by: str = ""  # "" by itself

@@ -46,7 +46,7 @@ class InvoiceRow(SQLModel, table=True):
     status: str
     is_open: bool
     sent_to_customer: bool = True
-    settled_on: date | None = None
+    closed_on: date | None = None
     promised_on: date | None = None
     discount_e4: int | None = money_column(None)
     discount_until_on: date | None = None
@@ -119,15 +119,15 @@ class MalformedRow(SQLModel, table=True):
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     kind: str = Field(primary_key=True)
     external_id: str = Field(primary_key=True)
-    why: str = text_column()
+    reason: str = text_column()
     raw: bytes = Field(sa_type=LargeBinary)
     seen_at: datetime = instant_column(nullable=False)
 
 
-class UnconfirmedRow(SQLModel, table=True):
+class UnseenRow(SQLModel, table=True):
     """While a ledger is read afresh: what the mirror holds and has not been brought again yet. Else empty."""
 
-    __tablename__: ClassVar[Any] = "unconfirmed_record"
+    __tablename__: ClassVar[Any] = "unseen_record"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     kind: str = Field(primary_key=True)
     external_id: str = Field(primary_key=True)

@@ -21,7 +21,7 @@ class Grant(SQLModel, table=True):
     token: bytes = Field(default=b"", sa_type=LargeBinary)
     token_expires_at: datetime | None = instant_column()
     refresh_started_at: datetime | None = instant_column()
-    dead_why: str = text_column()
+    invalid_reason: str = text_column()
     created_at: datetime = instant_column(nullable=False)
     refreshed_at: datetime | None = instant_column()
 
@@ -37,29 +37,31 @@ class Connection(SQLModel, table=True):
     grant_id: int | None = Field(default=None, foreign_key="grant_token.id")
     name: str
     mode: str = "observe"  # observe | approve | live
-    paused_why: str = text_column()  # "" runs; else the reason a person gave
+    pause_reason: str = text_column()  # "" runs; else the reason a person gave
     paused_until_on: date | None = None  # the day on which the pause ends by itself
     owner: str = ""  # who minds the customers that have no owner of their own: "Ann Lee <ann@example.com>"
     health: str = "new"  # new | ok | reconnect | failing | limited | disconnected
-    health_why: str = text_column()
+    health_reason: str = text_column()
     base_currency: str = ""
     country: str = ""
     time_zone: str = "UTC"
     lock_on: date | None = None
-    own_reminders: bool = False
-    plan: str = ""
-    facts_read_at: datetime | None = instant_column()
+    ledger_sends_reminders: bool = False
+    subscription_plan: str = ""
+    company_info_read_at: datetime | None = instant_column()
     cursor: str = text_column()
     first_pull_done_at: datetime | None = instant_column()
     pulled_at: datetime | None = instant_column()  # the mirror is as the books were then
     # The books were last read then; a quiet hour with webhooks reads nothing
-    read_at: datetime | None = instant_column()
+    last_read_at: datetime | None = instant_column()
     reconciled_at: datetime | None = instant_column()  # when all open documents were last compared
     drift: int = 0  # how many of them differed, ever
-    announced_since_at: datetime | None = instant_column()  # webhooks have told of every change since; NULL: not proven
+    webhooks_complete_since_at: datetime | None = (
+        instant_column()
+    )  # webhooks have told of every change since; NULL: not proven
     mirror_version: int = 0  # counts pages that changed something; what a decision was made on
     # Fingerprint of the facts of the last decision: unchanged facts are not decided twice
-    decided_on: str = text_column()
+    decision_fingerprint: str = text_column()
     live_since_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
     last_run_at: datetime | None = instant_column()
@@ -77,8 +79,8 @@ class PendingConsent(SQLModel, table=True):
     state_hash: str = Field(primary_key=True)
     provider: str
     redirect_uri: str
-    kept: bytes = Field(sa_type=LargeBinary)
-    begun_in: str = ""  # hash of the browser session it was begun in; "" at a terminal
+    encrypted_state: bytes = Field(sa_type=LargeBinary)
+    session_hash: str = ""  # hash of the browser session it was begun in; "" at a terminal
     started_at: datetime = instant_column(nullable=False)
     finished_at: datetime | None = instant_column()
     outcome: Any = Field(default=None, sa_column=Column(JSON))  # {"connections": [id…]} or {"error": "…"}
@@ -93,9 +95,9 @@ class SyncRun(SQLModel, table=True):
     started_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
     outcome: str = ""  # "" under way | ok | later | person | failed
-    why: str = text_column()
-    dry: bool = False
-    numbers: Any = Field(default=None, sa_column=Column(JSON))
+    reason: str = text_column()
+    dry_run: bool = False
+    counts: Any = Field(default=None, sa_column=Column(JSON))
     __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 
@@ -140,21 +142,21 @@ class Budget(SQLModel, table=True):
     blocked_until_at: datetime | None = instant_column()
 
 
-class Announcement(SQLModel, table=True):
+class WebhookEvent(SQLModel, table=True):
     """A change that a ledger's webhook told of, once, however often it was told."""
 
-    __tablename__: ClassVar[Any] = "announcement"
+    __tablename__: ClassVar[Any] = "webhook_event"
     id: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     external_id: str  # of the document; with "customer:" before it, of the customer
     received_at: datetime = instant_column(nullable=False)
-    __table_args__ = (Index("ix_announcement_connection", "connection_id", "received_at"),)
+    __table_args__ = (Index("ix_webhook_event_connection", "connection_id", "received_at"),)
 
 
-class Stored(SQLModel, table=True):
+class KeyValue(SQLModel, table=True):
     """Small facts by name: the installation's id, cached discovery documents, pay links, chosen fee accounts."""
 
-    __tablename__: ClassVar[Any] = "stored_fact"
+    __tablename__: ClassVar[Any] = "key_value"
     connection_id: int = Field(primary_key=True, default=0)  # 0: of the installation
     name: str = Field(primary_key=True)
     value: Any = Field(default=None, sa_column=Column(JSON))

@@ -11,39 +11,39 @@ from sqlmodel import Field, SQLModel
 from connector.tables.columns import instant_column, text_column
 
 
-class AnswerRow(SQLModel, table=True):
+class InvoiceDecisionRow(SQLModel, table=True):
     """The answer each invoice got last, and since which run it stands: "why was nothing sent?" is answered here."""
 
-    __tablename__: ClassVar[Any] = "answer"
+    __tablename__: ClassVar[Any] = "invoice_decision"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     invoice_id: str = Field(primary_key=True)
     customer_id: str
     kind: str
     code: str
-    why: str = text_column()
+    reason: str = text_column()
     next_step: str | None = None
     next_on: date | None = None
     policy_version: int | None = None
     run_id: int
     since_at: datetime = instant_column(nullable=False)
-    __table_args__ = (Index("ix_answer_next", "connection_id", "next_on"),)
+    __table_args__ = (Index("ix_invoice_decision_next", "connection_id", "next_on"),)
 
 
-class DecisionRow(SQLModel, table=True):
+class DecisionRecord(SQLModel, table=True):
     """The facts a decision about one customer was made on and its answers, packed, wherever it brought something new.
 
     Asked again with these facts, under the same policy, the policy must give the same answers.
     """
 
-    __tablename__: ClassVar[Any] = "decision"
+    __tablename__: ClassVar[Any] = "decision_record"
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
     run_id: int
     decided_at: datetime = instant_column(nullable=False)
     policy_version: int | None = None
-    recorded: bytes = Field(sa_type=LargeBinary)
-    __table_args__ = (Index("ix_decision_customer", "connection_id", "customer_id"),)
+    snapshot: bytes = Field(sa_type=LargeBinary)
+    __table_args__ = (Index("ix_decision_record_customer", "connection_id", "customer_id"),)
 
 
 class OutboxEntry(SQLModel, table=True):
@@ -64,19 +64,19 @@ class OutboxEntry(SQLModel, table=True):
     currency: str = ""
     step: str = ""
     payload: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
-    content: str = ""
-    own_words: Any = Field(default=None, sa_column=Column(JSON))  # of a mail: the lines as a person wrote them
-    why: str = text_column()
-    leaves_from_at: datetime | None = instant_column()
+    content_hash: str = ""
+    custom_text: Any = Field(default=None, sa_column=Column(JSON))  # of a mail: the lines as a person wrote them
+    reason: str = text_column()
+    send_after: datetime | None = instant_column()
     approved_at: datetime | None = instant_column()
     approved_by: str = ""
-    settled_by: str = ""  # the person who rejected it or settled its doubt
+    resolved_by: str = ""  # the person who rejected it or settled its doubt
     attempts: int = 0
-    called_at: datetime | None = instant_column()
+    dispatched_at: datetime | None = instant_column()
     ended_at: datetime | None = instant_column()
     reference: str = ""
-    delivery: str = ""  # what became of a mail, as its events tell: delivered, bounce …
-    answer: str = text_column()
+    delivery_status: str = ""  # what became of a mail, as its events tell: delivered, bounce …
+    response: str = text_column()
     parent_id: int | None = None  # of the same company, like every reference between rows of companies
     policy_version: int | None = None
     run_id: int | None = None
@@ -92,24 +92,24 @@ class OutboxEntry(SQLModel, table=True):
     )
 
 
-class TakenStep(SQLModel, table=True):
+class CompletedStep(SQLModel, table=True):
     """A step taken for an invoice: the database itself refuses a second one. It goes only if the effect was refused."""
 
-    __tablename__: ClassVar[Any] = "taken_step"
+    __tablename__: ClassVar[Any] = "completed_step"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     invoice_id: str = Field(primary_key=True)
     step: str = Field(primary_key=True)
-    occasion: str = Field(primary_key=True, default="")  # "" once per invoice; a fee's period; a promise's day
+    recurrence_key: str = Field(primary_key=True, default="")  # "" once per invoice; a fee's period; a promise's day
     customer_id: str
     currency: str = ""
     outbox_id: int | None = Field(default=None, index=True)
     task_id: int | None = None
-    taken_at: datetime = instant_column(nullable=False)
-    taken_on: date
+    completed_at: datetime = instant_column(nullable=False)
+    completed_on: date
     __table_args__ = (
         ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
         ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),
-        Index("ix_taken_customer", "connection_id", "customer_id"),
+        Index("ix_completed_step_customer", "connection_id", "customer_id"),
     )
 
 
@@ -124,11 +124,11 @@ class Task(SQLModel, table=True):
     customer_id: str
     invoice_ids: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
     due_on: date
-    why: str = text_column()
+    reason: str = text_column()
     owner: str = ""
     state: str = "open"  # open | done | moot
     outcome: str = text_column()
-    made_at: datetime = instant_column(nullable=False)
+    created_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
     ended_by: str = ""
     __table_args__ = (UniqueConstraint("connection_id", "id"),)
@@ -142,7 +142,7 @@ class ExceptionRow(SQLModel, table=True):
     customer_id: str = Field(primary_key=True)
     code: str = Field(primary_key=True)
     invoice_id: str = Field(primary_key=True, default="")
-    why: str = text_column()
+    reason: str = text_column()
     since_at: datetime = instant_column(nullable=False)
-    settled_at: datetime | None = instant_column()
-    settled_by: str = ""  # who says that it is right as it is
+    resolved_at: datetime | None = instant_column()
+    resolved_by: str = ""  # who says that it is right as it is

@@ -15,7 +15,7 @@ class SuppressedAddress(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "suppressed_address"
     address: str = Field(primary_key=True)  # in lower case
-    why: str = text_column()
+    reason: str = text_column()
     since_at: datetime = instant_column(nullable=False)
 
 
@@ -27,15 +27,15 @@ class ContactToken(SQLModel, table=True):
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
     purpose: str  # stop | reply | page
-    made_at: datetime = instant_column(nullable=False)
+    created_at: datetime = instant_column(nullable=False)
     expires_at: datetime | None = instant_column()  # of the customer's own page; the others stay good
     revoked_at: datetime | None = instant_column()
 
 
-class MailEvent(SQLModel, table=True):
+class EmailEvent(SQLModel, table=True):
     """What the mail system told of a mail, once per event, whatever the order and however late."""
 
-    __tablename__: ClassVar[Any] = "mail_event"
+    __tablename__: ClassVar[Any] = "email_event"
     id: str = Field(primary_key=True)  # the mail system's own
     key: str = Field(default="", index=True)  # the outbox key; "" where the event names none
     kind: str
@@ -56,10 +56,10 @@ class ReceivedReply(SQLModel, table=True):
     received_at: datetime = instant_column(nullable=False)
 
 
-class MailWords(SQLModel, table=True):
+class EmailTemplate(SQLModel, table=True):
     """A step's own words of this installation or of one connection; the newest row counts, an empty one is none."""
 
-    __tablename__: ClassVar[Any] = "mail_words"
+    __tablename__: ClassVar[Any] = "email_template"
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int | None = Field(default=None, foreign_key="connection.id")
     step: str

@@ -6,129 +6,127 @@ from starlette.responses import Response
 
 from connector.access import oidc, passkeys, second_factor, sessions, sign_in
 from connector.access.passwords import WeakPasswordError
-from connector.access.users import UserError, any_user
+from connector.access.users import UserError, has_users
 from connector.database import reading
 from connector.web import confirm
-from connector.web.pages import SCRIPT_POLICY
-from connector.web.routes import Route, with_session
-from connector.web.visit import Visit, is_ours
+from connector.web.pages import PASSKEY_CSP
+from connector.web.routes import Route, set_session_cookie
+from connector.web.visit import PageRequest, is_local_path
 
 
-def ask(visit: Visit) -> Response:
+def show_sign_in(request: PageRequest) -> Response:
     """Ask for address and password."""
-    if visit.person is not None:
-        return visit.go(_next(visit.query.get("next", "")))
-    return _form(visit, 200)
+    if request.user is not None:
+        return request.redirect(_safe_next(request.query.get("next", "")))
+    return _render_sign_in(request, 200)
 
 
-def enter(visit: Visit) -> Response:
+def sign_in_with_password(request: PageRequest) -> Response:
     """Let in who knows his password."""
     try:
-        token = sign_in.sign_in(visit.installation, visit.sent("email"), _password(visit), visit.browser)
-    except sign_in.TooManyTriesError as problem:
-        return _form(visit, 429, str(problem))
+        token = sign_in.sign_in(request.app, request.form_value("email"), _password(request), request.browser)
+    except sign_in.TooManyAttemptsError as problem:
+        return _render_sign_in(request, 429, str(problem))
     except sign_in.SignInError as problem:
-        return _form(visit, 401, str(problem))
-    return with_session(visit.installation, visit.go(_next(visit.sent("next"))), token)
+        return _render_sign_in(request, 401, str(problem))
+    return set_session_cookie(request.app, request.redirect(_safe_next(request.form_value("next"))), token)
 
 
-def enter_by_passkey(visit: Visit) -> Response:
+def sign_in_with_passkey(request: PageRequest) -> Response:
     """Let in whose device has checked that it is he."""
     try:
         token = passkeys.sign_in(
-            visit.installation, visit.sent("challenge"), visit.sent("passkey", 20_000), visit.browser
+            request.app, request.form_value("challenge"), request.form_value("passkey", 20_000), request.browser
         )
-    except sign_in.TooManyTriesError as problem:
-        return _form(visit, 429, str(problem))
+    except sign_in.TooManyAttemptsError as problem:
+        return _render_sign_in(request, 429, str(problem))
     except sign_in.SignInError as problem:
-        return _form(visit, 401, str(problem))
-    return with_session(visit.installation, visit.go(_next(visit.sent("next"))), token)
+        return _render_sign_in(request, 401, str(problem))
+    return set_session_cookie(request.app, request.redirect(_safe_next(request.form_value("next"))), token)
 
 
-def welcome(visit: Visit) -> Response:
+def open_invitation(request: PageRequest) -> Response:
     """Show what a one-time link leads to: the choice of a password; the demo's lets in at once."""
     try:
-        token = sign_in.enter_by_link(visit.installation, str(visit.parameters["link"]), visit.browser)
+        token = sign_in.sign_in_by_link(request.app, str(request.path_params["link"]), request.browser)
     except sign_in.SignInError as problem:
-        return visit.page("answer.html", 404, title="Not a link that counts", lines=[str(problem)])
+        return request.render("message.html", 404, title="Not a link that counts", lines=[str(problem)])
     if token is not None:
-        return with_session(visit.installation, visit.go("/"), token)
-    return _choice(visit, 200)
+        return set_session_cookie(request.app, request.redirect("/"), token)
+    return _render_invitation(request, 200)
 
 
-def choose(visit: Visit) -> Response:
+def choose_password(request: PageRequest) -> Response:
     """Take the password that was chosen, and let in."""
-    link = str(visit.parameters["link"])
-    if _password(visit) != _password(visit, "again"):
-        return _choice(visit, 422, "The two passwords are not the same.")
-    email, name = visit.sent("email"), visit.sent("name")
+    link = str(request.path_params["link"])
+    if _password(request) != _password(request, "repeat"):
+        return _render_invitation(request, 422, "The two passwords are not the same.")
+    email, name = request.form_value("email"), request.form_value("name")
     try:
-        token = sign_in.choose_password(
-            visit.installation, link, _password(visit), visit.browser, email=email, name=name
-        )
+        token = sign_in.set_password(request.app, link, _password(request), request.browser, email=email, name=name)
     except sign_in.SignInError as problem:
-        return visit.page("answer.html", 404, title="Not a link that counts", lines=[str(problem)])
+        return request.render("message.html", 404, title="Not a link that counts", lines=[str(problem)])
     except (WeakPasswordError, UserError) as problem:
-        return _choice(visit, 422, str(problem))
-    return with_session(visit.installation, visit.go("/"), token)
+        return _render_invitation(request, 422, str(problem))
+    return set_session_cookie(request.app, request.redirect("/"), token)
 
 
-def leave(visit: Visit) -> Response:
+def sign_out(request: PageRequest) -> Response:
     """End the session."""
-    sessions.sign_out(visit.installation, visit.token)
-    answer = with_session(visit.installation, visit.go("/sign-in", said="out"), "")
+    sessions.sign_out(request.app, request.token)
+    answer = set_session_cookie(request.app, request.redirect("/sign-in", said="signed_out"), "")
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # pages of books do not stay behind in the browser
     return answer
 
 
-def _form(visit: Visit, code: int, problem: str = "") -> Response:
-    with reading(visit.installation.engine) as session:
-        nobody_yet, demand = not any_user(session), second_factor.demanded(session)
-    wanted = _next(visit.sent("next") or visit.query.get("next", ""))
-    email = visit.sent("email")
-    options = passkeys.sign_in_options(visit.installation, None)
-    answer = visit.page(
+def _render_sign_in(request: PageRequest, status_code: int, problem: str = "") -> Response:
+    with reading(request.app.engine) as session:
+        nobody_yet, demand = not has_users(session), second_factor.get_requirement(session)
+    wanted = _safe_next(request.form_value("next") or request.query.get("next", ""))
+    email = request.form_value("email")
+    options = passkeys.authentication_options(request.app, None)
+    answer = request.render(
         "sign_in.html",
-        code,
+        status_code,
         problem=problem,
         nobody_yet=nobody_yet,
         demand=demand,
         next=wanted,
         email=email,
         options=options,
-        team=oidc.host(visit.installation.settings),
+        team=oidc.service_host(request.app.settings),
     )
     if options:
-        answer.headers["Content-Security-Policy"] = SCRIPT_POLICY
+        answer.headers["Content-Security-Policy"] = PASSKEY_CSP
     return answer
 
 
-def _choice(visit: Visit, code: int, problem: str = "") -> Response:
-    link = str(visit.parameters["link"])
+def _render_invitation(request: PageRequest, status_code: int, problem: str = "") -> Response:
+    link = str(request.path_params["link"])
     try:
-        with reading(visit.installation.engine) as session:
-            _link, user = sign_in.whose_link(session, link, visit.now)
+        with reading(request.app.engine) as session:
+            _link, user = sign_in.find_link(session, link, request.now)
     except sign_in.SignInError as gone:
-        return visit.page("answer.html", 404, title="Not a link that counts", lines=[str(gone)])
-    sent = {"email": visit.sent("email"), "name": visit.sent("name")}
-    return visit.page("welcome.html", code, problem=problem, user=user, sent=sent)
+        return request.render("message.html", 404, title="Not a link that counts", lines=[str(gone)])
+    sent = {"email": request.form_value("email"), "name": request.form_value("name")}
+    return request.render("welcome.html", status_code, problem=problem, user=user, sent=sent)
 
 
-def _password(visit: Visit, name: str = "password") -> str:
-    return next(iter(visit.form.get(name, ())), "")
+def _password(request: PageRequest, name: str = "password") -> str:
+    return next(iter(request.form.get(name, ())), "")
 
 
-def _next(wanted: str) -> str:
+def _safe_next(wanted: str) -> str:
     """Lead on to a page of ours, never to another host."""
-    return wanted if is_ours(wanted) else "/"
+    return wanted if is_local_path(wanted) else "/"
 
 
 ROUTES = (
-    Route("GET", "/sign-in", ask, "nobody"),
-    Route("POST", "/sign-in", enter, "nobody"),
-    Route("POST", "/sign-in/passkey", enter_by_passkey, "nobody"),
-    Route("POST", "/confirm", confirm.confirm, "viewer", dangerous=True),
-    Route("GET", "/welcome/{link}", welcome, "nobody"),
-    Route("POST", "/welcome/{link}", choose, "nobody"),
-    Route("POST", "/sign-out", leave, "viewer", owing=True),
+    Route("GET", "/sign-in", show_sign_in, "public"),
+    Route("POST", "/sign-in", sign_in_with_password, "public"),
+    Route("POST", "/sign-in/passkey", sign_in_with_passkey, "public"),
+    Route("POST", "/confirm", confirm.continue_after, "viewer", sensitive=True),
+    Route("GET", "/welcome/{link}", open_invitation, "public"),
+    Route("POST", "/welcome/{link}", choose_password, "public"),
+    Route("POST", "/sign-out", sign_out, "viewer", allowed_without_passkey=True),
 )

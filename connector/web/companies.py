@@ -9,123 +9,123 @@ from starlette.responses import Response
 from connector.access import connections
 from connector.access.sessions import session_hash
 from connector.database import reading
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.people import switching
 from connector.tables import Budget, Connection, SyncRun
 from connector.web.routes import Route
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.visit import NotFound, NotPossible, PageRequest
 
 _RUNS_SHOWN = 5
 
 
-def listing(visit: Visit) -> Response:
+def list_companies(request: PageRequest) -> Response:
     """Show every company, and for an owner the ledgers that can be connected."""
-    with reading(visit.installation.engine) as session:
-        companies = visit.companies(session)
-    return visit.page("companies.html", companies=companies, modes=connections.MODES, ledgers=_ledgers(visit))
+    with reading(request.app.engine) as session:
+        companies = request.companies(session)
+    return request.render("companies.html", companies=companies, modes=connections.MODES, ledgers=_ledgers(request))
 
 
-def connect(visit: Visit) -> Response:
+def connect_ledger(page_request: PageRequest) -> Response:
     """Begin a consent in this browser, and lead on to the vendor."""
-    ledger = visit.sent("ledger")
-    if ledger not in visit.installation.providers:
-        raise NotHere
-    request = connections.begin_consent(visit.installation, ledger, begun_in=session_hash(visit.token))
+    ledger = page_request.form_value("ledger")
+    if ledger not in page_request.app.providers:
+        raise NotFound
+    request = connections.begin_consent(page_request.app, ledger, session_hash=session_hash(page_request.token))
     # Not a redirect: a form's answer may lead to no other host (form-action). The page goes on by itself.
     words = "Sign in there and choose the companies. You come back here by yourself, within 15 minutes."
-    return visit.page("connect.html", url=request.url, title=_ledgers(visit)[ledger], words=words)
+    return page_request.render("continue_to.html", url=request.url, title=_ledgers(page_request)[ledger], words=words)
 
 
-def company(visit: Visit) -> Response:
+def show_company(request: PageRequest) -> Response:
     """Show how one company is."""
-    with reading(visit.installation.engine) as session:
-        row = _row(visit, session)
+    with reading(request.app.engine) as session:
+        row = _get_company(request, session)
         runs = select(SyncRun).where(col(SyncRun.connection_id) == row.id).order_by(col(SyncRun.id).desc())
         budget = select(Budget).where(col(Budget.connection_id) == row.id).order_by(col(Budget.limit_name))
-        return visit.page(
+        return request.render(
             "company.html",
             company=row,
             runs=list(session.scalars(runs.limit(_RUNS_SHOWN))),
             budget=list(session.scalars(budget)),
-            read=switching.read_so_far(session, row),
-            outlook=switching.outlook(session, row, visit.now.date()),
+            read=switching.count_mirrored(session, row),
+            outlook=switching.preview_mode_change(session, row, request.now.date()),
             sent=switching.has_sent(session, row),
-            running=row.lease_until_at is not None and row.lease_until_at > visit.now,
+            running=row.lease_until_at is not None and row.lease_until_at > request.now,
             modes=connections.MODES,
-            ledger=_ledgers(visit).get(row.provider, row.provider),
+            ledger=_ledgers(request).get(row.provider, row.provider),
         )
 
 
-def ask_mode(visit: Visit) -> Response:
+def confirm_mode(request: PageRequest) -> Response:
     """Show what a switch of the mode lets out, before it is done."""
-    mode = visit.query.get("to", "")
+    mode = request.query.get("mode_changed", "")
     if mode not in connections.MODES:
-        raise NotHere
-    with reading(visit.installation.engine) as session:
-        row = _row(visit, session)
-        found = switching.outlook(session, row, visit.now.date())
-    return visit.page("mode.html", company=row, mode=mode, words=connections.MODES[mode], outlook=found)
+        raise NotFound
+    with reading(request.app.engine) as session:
+        row = _get_company(request, session)
+        found = switching.preview_mode_change(session, row, request.now.date())
+    return request.render("mode.html", company=row, mode=mode, words=connections.MODES[mode], outlook=found)
 
 
-def switch_mode(visit: Visit) -> Response:
+def switch_mode(request: PageRequest) -> Response:
     """Switch the mode; to let things out a person must have said that he looked."""
-    company_id, mode = _id(visit), visit.sent("mode")
+    company_id, mode = _get_connected_id(request), request.form_value("mode_changed")
     if mode not in connections.MODES:
-        raise NotHere
-    if mode != "observe" and visit.sent("looked") != "yes":
+        raise NotFound
+    if mode != "observe" and request.form_value("reviewed") != "yes":
         message = "Look at what would leave, and tick that you have."
         raise NotPossible(message)
-    connections.set_mode(visit.installation, company_id, mode, by=visit.who.email)
-    return visit.go(f"/companies/{company_id}", said="mode")
+    connections.set_mode(request.app, company_id, mode, by=request.actor.email)
+    return request.redirect(f"/companies/{company_id}", said="mode_changed")
 
 
-def pause(visit: Visit) -> Response:
+def pause(request: PageRequest) -> Response:
     """Stop a company's runs until a person resumes them."""
-    company_id = _id(visit)
-    connections.pause(visit.installation, company_id, why=visit.sent("why", 300), by=visit.who.email)
-    return visit.go(f"/companies/{company_id}", said="paused")
+    company_id = _get_connected_id(request)
+    connections.pause(request.app, company_id, reason=request.form_value("reason", 300), by=request.actor.email)
+    return request.redirect(f"/companies/{company_id}", said="paused")
 
 
-def resume(visit: Visit) -> Response:
+def resume(request: PageRequest) -> Response:
     """Run a company again."""
-    company_id = _id(visit)
-    connections.resume(visit.installation, company_id, by=visit.who.email)
-    return visit.go(f"/companies/{company_id}", said="resumed")
+    company_id = _get_connected_id(request)
+    connections.resume(request.app, company_id, by=request.actor.email)
+    return request.redirect(f"/companies/{company_id}", said="resumed")
 
 
-def run_now(visit: Visit) -> Response:
+def sync_now(request: PageRequest) -> Response:
     """Let the scheduler run a company as soon as it wakes."""
-    company_id = _id(visit)
-    connections.run_soon(visit.installation, company_id)
-    return visit.go(f"/companies/{company_id}", said="soon")
+    company_id = _get_connected_id(request)
+    connections.run_soon(request.app, company_id)
+    return request.redirect(f"/companies/{company_id}", said="sync_requested")
 
 
-def disconnect(visit: Visit) -> Response:
+def disconnect(request: PageRequest) -> Response:
     """End the access to a company's books, here and at the vendor."""
-    company_id = _id(visit)
-    if visit.sent("sure") != "yes":
+    company_id = _get_connected_id(request)
+    if request.form_value("confirmed") != "yes":
         message = "Tick that you are sure; nothing was changed."
         raise NotPossible(message)
-    lines = connections.disconnect(visit.installation, company_id, by=visit.who.email)
-    return visit.page("answer.html", title="Disconnected", lines=lines[:2], link=f"/companies/{company_id}")
+    lines = connections.disconnect(request.app, company_id, by=request.actor.email)
+    return request.render("message.html", title="Disconnected", lines=lines[:2], link=f"/companies/{company_id}")
 
 
-def _ledgers(visit: Visit) -> dict[str, str]:
-    return _titles(visit.installation)
+def _ledgers(request: PageRequest) -> dict[str, str]:
+    return _provider_titles(request.app)
 
 
-def _titles(installation: Installation) -> dict[str, str]:
-    return {name: provider.title for name, provider in sorted(installation.providers.items())}
+def _provider_titles(app: AppContext) -> dict[str, str]:
+    return {name: provider.title for name, provider in sorted(app.providers.items())}
 
 
-def _row(visit: Visit, session: Session) -> Connection:
-    return visit.company(session, visit.number("company"))
+def _get_company(request: PageRequest, session: Session) -> Connection:
+    return request.company(session, request.path_id("company"))
 
 
-def _id(visit: Visit) -> int:
+def _get_connected_id(request: PageRequest) -> int:
     """Find the company of the path among this person's, before anything is done to it."""
-    with reading(visit.installation.engine) as session:
-        row = _row(visit, session)
+    with reading(request.app.engine) as session:
+        row = _get_company(request, session)
     if row.health == connections.DISCONNECTED:
         message = f"{row.name} is disconnected. Connect it again first."
         raise NotPossible(message)
@@ -133,13 +133,13 @@ def _id(visit: Visit) -> int:
 
 
 ROUTES = (
-    Route("GET", "/companies", listing),
-    Route("POST", "/companies/connect", connect, "owner", dangerous=True),
-    Route("GET", "/companies/{company:int}", company),
-    Route("GET", "/companies/{company:int}/mode", ask_mode, "bookkeeper"),
-    Route("POST", "/companies/{company:int}/mode", switch_mode, "bookkeeper", dangerous=True),
+    Route("GET", "/companies", list_companies),
+    Route("POST", "/companies/connect", connect_ledger, "owner", sensitive=True),
+    Route("GET", "/companies/{company:int}", show_company),
+    Route("GET", "/companies/{company:int}/mode", confirm_mode, "bookkeeper"),
+    Route("POST", "/companies/{company:int}/mode", switch_mode, "bookkeeper", sensitive=True),
     Route("POST", "/companies/{company:int}/pause", pause, "bookkeeper"),
     Route("POST", "/companies/{company:int}/resume", resume, "bookkeeper"),
-    Route("POST", "/companies/{company:int}/run", run_now, "bookkeeper"),
-    Route("POST", "/companies/{company:int}/disconnect", disconnect, "owner", dangerous=True),
+    Route("POST", "/companies/{company:int}/run", sync_now, "bookkeeper"),
+    Route("POST", "/companies/{company:int}/disconnect", disconnect, "owner", sensitive=True),
 )

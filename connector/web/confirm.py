@@ -9,50 +9,58 @@ from starlette.responses import Response
 from connector.access import passkeys, sessions, sign_in
 from connector.database import reading
 from connector.tables import User
-from connector.web.pages import SCRIPT_POLICY
-from connector.web.visit import Visit, is_ours
+from connector.web.pages import PASSKEY_CSP
+from connector.web.visit import PageRequest, is_local_path
 
-PASSWORD, PASSKEY = "confirm_password", "confirm_passkey"
-_OURS = {"csrf", "username", PASSWORD, PASSKEY, "challenge"}
+PASSWORD_FIELD, PASSKEY_FIELD = "confirm_password", "confirm_passkey"
+_OWN_FIELDS = {"csrf", "username", PASSWORD_FIELD, PASSKEY_FIELD, "challenge"}
 
 
-def ask(visit: Visit) -> Response | str:
+def require_reauthentication(request: PageRequest) -> Response | str:
     """Give the page that asks; or the session's token, another one where it was shown by what came with this form."""
-    if sessions.is_proved(visit.installation, visit.token):
-        return visit.token
-    given = {name: next(iter(visit.form.get(name, ())), "") for name in (PASSWORD, PASSKEY)}
+    if sessions.is_recently_authenticated(request.app, request.token):
+        return request.token
+    given = {name: next(iter(request.form.get(name, ())), "") for name in (PASSWORD_FIELD, PASSKEY_FIELD)}
     if not any(given.values()):
-        return _page(visit, 403)
+        return _render_form(request, 403)
     try:
-        if given[PASSKEY]:
-            sealed = visit.sent("challenge", 500)
-            return passkeys.prove(visit.installation, visit.who, visit.token, sealed, given[PASSKEY])
-        return sign_in.prove(visit.installation, visit.who, visit.token, given[PASSWORD], visit.browser.address)
-    except sign_in.TooManyTriesError as problem:
-        return _page(visit, 429, str(problem))
+        if given[PASSKEY_FIELD]:
+            sealed = request.form_value("challenge", 500)
+            return passkeys.reauthenticate(request.app, request.actor, request.token, sealed, given[PASSKEY_FIELD])
+        return sign_in.reauthenticate(
+            request.app, request.actor, request.token, given[PASSWORD_FIELD], request.browser.address
+        )
+    except sign_in.TooManyAttemptsError as problem:
+        return _render_form(request, 429, str(problem))
     except sign_in.SignInError:
-        return _page(visit, 403, "That was not it. Nothing was changed.")
+        return _render_form(request, 403, "That was not it. Nothing was changed.")
 
 
-def confirm(visit: Visit) -> Response:
+def continue_after(request: PageRequest) -> Response:
     """Lead on to the page that was wanted, now that it is known who asks for it."""
-    wanted = visit.sent("next")
-    return visit.go(wanted if is_ours(wanted) else "/")
+    wanted = request.form_value("next")
+    return request.redirect(wanted if is_local_path(wanted) else "/")
 
 
-def _page(visit: Visit, code: int, problem: str = "") -> Response:
+def _render_form(request: PageRequest, status_code: int, problem: str = "") -> Response:
     """Ask. A form goes on to where it was sent; a page that was opened is come back to."""
-    with reading(visit.installation.engine) as session:
-        has_password = bool(session.get_one(User, visit.who.id).password_hash)
-    kept = [(name, value) for name, values in visit.form.items() if name not in _OURS for value in values]
-    action = visit.path
-    if visit.method == "GET":
-        query = f"?{urlencode(list(visit.query.items()))}" if visit.query else ""
-        action, kept = "/confirm", [("next", visit.path + query)]
-    options = passkeys.sign_in_options(visit.installation, visit.who)
-    answer = visit.page(
-        "confirm.html", code, problem=problem, kept=kept, action=action, has_password=has_password, options=options
+    with reading(request.app.engine) as session:
+        has_password = bool(session.get_one(User, request.actor.id).password_hash)
+    kept = [(name, value) for name, values in request.form.items() if name not in _OWN_FIELDS for value in values]
+    action = request.path
+    if request.method == "GET":
+        query = f"?{urlencode(list(request.query.items()))}" if request.query else ""
+        action, kept = "/confirm", [("next", request.path + query)]
+    options = passkeys.authentication_options(request.app, request.actor)
+    answer = request.render(
+        "reauthenticate.html",
+        status_code,
+        problem=problem,
+        kept=kept,
+        action=action,
+        has_password=has_password,
+        options=options,
     )
     if options:
-        answer.headers["Content-Security-Policy"] = SCRIPT_POLICY
+        answer.headers["Content-Security-Policy"] = PASSKEY_CSP
     return answer

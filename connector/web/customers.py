@@ -8,55 +8,58 @@ from typing import Any
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.access.team import NotAPersonError, person
+from connector.access.team import InvalidMailboxError, normalise_mailbox
 from connector.database import reading
 from connector.letters.languages import LANGUAGES
 from connector.people import customer_search, customer_story, customers
-from connector.people.customer_view import view
+from connector.people.customer_view import load_customer_details
 from connector.portal import links
-from connector.settings import reached_by_customers
+from connector.settings import is_publicly_reachable
 from connector.tables import Connection, CustomerRow, ErasedCustomer
 from connector.web import saying
-from connector.web.outbox import within
+from connector.web.outbox import selected_companies
 from connector.web.routes import Route
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.visit import NotFound, NotPossible, PageRequest
 from policies.receivables import Segment
 
-_PLACES = {"invoice": "/companies/{company}/invoices/{id}", "entry": "/outbox/{id}", "task": "/tasks/{id}"}
-_PLACES["line"] = "/log/{id}"
-_LINK_DEEDS: dict[str, Callable[..., object]] = {"link_made": links.give, "link_revoked": links.revoke}
+_EVENT_PATHS = {"invoice": "/companies/{company}/invoices/{id}", "entry": "/outbox/{id}", "task": "/tasks/{id}"}
+_EVENT_PATHS["line"] = "/log/{id}"
+_LINK_ACTIONS: dict[str, Callable[..., object]] = {
+    "link_created": links.create_link,
+    "link_revoked": links.revoke_links,
+}
 _SEGMENTS = tuple(each.value for each in Segment)
 
 
-def listing(visit: Visit) -> Response:
+def list_customers(request: PageRequest) -> Response:
     """Show a page of customers."""
-    search, everybody = visit.query.get("search", "").strip()[:200], visit.query.get("who") == "all"
-    with reading(visit.installation.engine) as session:
-        companies, chosen, ids = within(visit, session)
-        found = customer_search.customers(
+    search, everybody = request.query.get("search", "").strip()[:200], request.query.get("show") == "all"
+    with reading(request.app.engine) as session:
+        companies, chosen, ids = selected_companies(request, session)
+        found = customer_search.find_customer_page(
             session,
             ids,
-            visit.now.date(),
+            request.now.date(),
             search=search,
-            owing=not everybody,
-            after=visit.query.get("after", "")[:200],
+            only_with_balance=not everybody,
+            cursor=request.query.get("after", "")[:200],
         )
-    return visit.page(
+    return request.render(
         "customers.html", found=found, companies=companies, chosen=chosen, search=search, everybody=everybody
     )
 
 
-def customer(visit: Visit) -> Response:
+def show_customer(request: PageRequest) -> Response:
     """Show one customer."""
-    asked = visit.query.get("page", "")
+    asked = request.query.get("page", "")
     page = int(asked) if asked.isdecimal() and len(asked) < 4 else 1
-    with reading(visit.installation.engine) as session:
-        company, row = customer_of(visit, session)
-        told = view(session, company, row, visit.now)
+    with reading(request.app.engine) as session:
+        company, row = get_customer(request, session)
+        told = load_customer_details(session, company, row, request.now)
         erased = session.get(ErasedCustomer, (row.connection_id, row.external_id))
-        known = links.listing(visit.installation, session, row.connection_id, row.external_id)
-        events, older = customer_story.story(session, row, page=page)
-    return visit.page(
+        known = links.list_links(request.app, session, row.connection_id, row.external_id)
+        events, older = customer_story.customer_timeline(session, row, page=page)
+    return request.render(
         "customer.html",
         company=company,
         customer=row,
@@ -65,92 +68,98 @@ def customer(visit: Visit) -> Response:
         events=events,
         older=page + 1 if older else None,
         newer=page - 1 if page > 1 else None,
-        place=lambda about: _place(company, about),
+        place=lambda about: _event_url(company, about),
         segments=_SEGMENTS,
         languages=LANGUAGES,
-        links=[each for each in known if each["state"] == "good"],
-        reached=reached_by_customers(visit.installation.settings.duewell_base_url),
+        links=[each for each in known if each["state"] == "valid"],
+        reached=is_publicly_reachable(request.app.settings.duewell_base_url),
     )
 
 
-def act(visit: Visit) -> Response:
+def update_customer(request: PageRequest) -> Response:
     """Keep what a person sets for the customer, or says about some of his invoices."""
-    with reading(visit.installation.engine) as session:
-        company, row = customer_of(visit, session)
-        known = customers.settings_of(session, row.connection_id, row.external_id)
-    if visit.sent("do") in _LINK_DEEDS:
-        _LINK_DEEDS[visit.sent("do")](visit.installation, row.connection_id, row.external_id, by=visit.who.email)
-        return visit.go(visit.path, said=visit.sent("do"))
-    if visit.sent("do") != "set":
-        saying.say(visit, company.id or 0, row.external_id, [each[:200] for each in visit.form.get("invoice", ())])
-        return visit.go(visit.path, said="recorded")
-    given = _settings(visit)
-    changes = {name: value for name, value in given.items() if value != (known.get(name) or _none(value))}
+    with reading(request.app.engine) as session:
+        company, row = get_customer(request, session)
+        known = customers.customer_settings(session, row.connection_id, row.external_id)
+    if request.form_value("do") in _LINK_ACTIONS:
+        _LINK_ACTIONS[request.form_value("do")](request.app, row.connection_id, row.external_id, by=request.actor.email)
+        return request.redirect(request.path, said=request.form_value("do"))
+    if request.form_value("do") != "set":
+        saying.record_agreement(
+            request, company.id or 0, row.external_id, [each[:200] for each in request.form.get("invoice", ())]
+        )
+        return request.redirect(request.path, said="recorded")
+    given = _parse_settings(request)
+    changes = {name: value for name, value in given.items() if value != (known.get(name) or _unset_value(value))}
     if not changes:
         message = "Nothing was changed."
         raise NotPossible(message)
     try:
-        customers.set_customer(visit.installation, row.connection_id, row.external_id, changes, by=visit.who.email)
-    except customers.BadSettingError as problem:
+        customers.update_settings(request.app, row.connection_id, row.external_id, changes, by=request.actor.email)
+    except customers.InvalidSettingError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go(visit.path, said="recorded")
+    return request.redirect(request.path, said="recorded")
 
 
-def _settings(visit: Visit) -> dict[str, Any]:
+def _parse_settings(request: PageRequest) -> dict[str, Any]:
     """Read the form of settings; every field of it counts, an empty one is as in the books."""
-    segment, language = visit.sent("segment"), visit.sent("language")
+    segment, language = request.form_value("segment"), request.form_value("language")
     if segment not in {"", *_SEGMENTS}:
-        raise NotHere
-    emails = [_person(each, alone=True) for each in visit.sent("emails").replace(";", ",").split(",") if each.strip()]
+        raise NotFound
+    emails = [
+        _parse_person(each, address_only=True)
+        for each in request.form_value("emails").replace(";", ",").split(",")
+        if each.strip()
+    ]
     return {
         "segment": segment or None,
-        "hold_until_on": saying.day_of(visit, "hold_until_on"),
-        "no_reminders": visit.sent("no_reminders") == "yes",
-        "no_fees": visit.sent("no_fees") == "yes",
-        "fees_agreed_on": saying.day_of(visit, "fees_agreed_on"),
+        "hold_until_on": saying.form_date(request, "hold_until_on"),
+        "no_reminders": request.form_value("no_reminders") == "yes",
+        "no_fees": request.form_value("no_fees") == "yes",
+        "fees_agreed_on": saying.form_date(request, "fees_agreed_on"),
         "emails": ",".join(emails),
-        "contact_name": visit.sent("contact_name", 200),
+        "contact_name": request.form_value("contact_name", 200),
         "language": language,
-        "owner": _person(visit.sent("owner")),
-        "sales_rep": _person(visit.sent("sales_rep")),
-        "tags": ",".join(filter(None, (tag.strip() for tag in visit.sent("tags").split(",")))),
+        "owner": _parse_person(request.form_value("owner")),
+        "sales_rep": _parse_person(request.form_value("sales_rep")),
+        "tags": ",".join(filter(None, (tag.strip() for tag in request.form_value("tags").split(",")))),
     }
 
 
-def _person(text: str, *, alone: bool = False) -> str:
+def _parse_person(text: str, *, address_only: bool = False) -> str:
     if not text:
         return ""
     try:
-        read = person(text.strip())
-    except NotAPersonError as problem:
+        read = normalise_mailbox(text.strip())
+    except InvalidMailboxError as problem:
         raise NotPossible(str(problem)) from problem
-    if alone and "<" in read:
+    if address_only and "<" in read:
         message = f"{text.strip()!r} is not an address alone; the name has a field of its own."
         raise NotPossible(message)
     return read
 
 
-def _none(value: object) -> object:
+def _unset_value(value: object) -> object:
     """Give what stands in the settings where nothing was set, for a value of this kind."""
     return False if isinstance(value, bool) else "" if isinstance(value, str) else None
 
 
-def customer_of(visit: Visit, session: Session) -> tuple[Connection, CustomerRow]:
+def get_customer(request: PageRequest, session: Session) -> tuple[Connection, CustomerRow]:
     """Find the customer of a path, and his company, or raise ``NotHere``."""
-    company = visit.company(session, visit.number("company"))
-    row = session.get(CustomerRow, (company.id, str(visit.parameters["customer"])))
+    company = request.company(session, request.path_id("company"))
+    row = session.get(CustomerRow, (company.id, str(request.path_params["customer"])))
     if row is None:
-        raise NotHere
+        raise NotFound
     return company, row
 
 
-def _place(company: Connection, about: tuple[str, str]) -> str:
-    kind, thing = about
-    return _PLACES[kind].format(company=company.id, id=thing) if kind else ""
+def _event_url(company: Connection, subject: tuple[str, str]) -> str:
+    kind, thing = subject
+    return _EVENT_PATHS[kind].format(company=company.id, id=thing) if kind else ""
 
 
 ROUTES = (
-    Route("GET", "/customers", listing),
-    Route("GET", "/companies/{company:int}/customers/{customer}", customer),
-    Route("POST", "/companies/{company:int}/customers/{customer}", act, "bookkeeper"),
+    Route("GET", "/customers", list_customers),
+    Route("GET", "/companies/{company:int}/customers/{customer}", show_customer),
+    Route("POST", "/companies/{company:int}/customers/{customer}", update_customer, "bookkeeper"),
 )

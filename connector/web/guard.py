@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-HEADERS = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
         " frame-ancestors 'none'"
@@ -20,22 +20,22 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-_ONLY_HTTPS = {"Strict-Transport-Security": "max-age=31536000"}  # a year, for this name alone
+_HTTPS_HEADERS = {"Strict-Transport-Security": "max-age=31536000"}  # a year, for this name alone
 
 
-def port_of(base_url: str) -> int:
+def base_url_port(base_url: str) -> int:
     """The port a browser uses for the installation's own address."""
     parts = urlsplit(base_url)
     return parts.port or {"http": 80, "https": 443}[parts.scheme]
 
 
-def hosts_of(base_url: str, *more: str) -> set[str]:
+def trusted_hosts(base_url: str, *more: str) -> set[str]:
     """The names this installation answers to: its own address and this machine."""
     given = {urlsplit(base_url).hostname or "", *more}
     return {name.lower() for name in given if name} | {"localhost", "127.0.0.1", "::1"}
 
 
-def is_allowed(host_header: str, hosts: Iterable[str]) -> bool:
+def is_trusted_host(host_header: str, hosts: Iterable[str]) -> bool:
     """Tell whether a Host header names this installation; the port does not matter."""
     try:
         return (urlsplit(f"//{host_header}").hostname or "") in set(hosts)
@@ -43,14 +43,14 @@ def is_allowed(host_header: str, hosts: Iterable[str]) -> bool:
         return False
 
 
-class Guard:
+class SecurityMiddleware:
     """The outermost layer of the web app."""
 
     def __init__(self, app: ASGIApp, hosts: Iterable[str], *, https: bool = False) -> None:
         """Stand before ``app`` and let in what asks for one of ``hosts``; with ``https`` browsers never go without."""
         self._app = app
         self._hosts = set(hosts)
-        given = {**HEADERS, **(_ONLY_HTTPS if https else {})}
+        given = {**SECURITY_HEADERS, **(_HTTPS_HEADERS if https else {})}
         self._headers = [(name.lower().encode(), value.encode()) for name, value in given.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +67,7 @@ class Guard:
             await send(message)
 
         host = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"host"), "")
-        if is_allowed(host, self._hosts):
+        if is_trusted_host(host, self._hosts):
             await self._app(scope, receive, send_with_headers)
         else:
             refused = PlainTextResponse("This is not the address of this duewell.\n", status_code=421)

@@ -8,45 +8,47 @@ from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.database import reading
-from connector.people.customer_card import card
-from connector.people.explain import explained
+from connector.people.customer_card import build_profile
+from connector.people.explain import explain_invoice
 from connector.tables import Connection, CustomerRow, InvoiceRow
 from connector.web import saying
 from connector.web.routes import Route
-from connector.web.visit import NotHere, Visit
+from connector.web.visit import NotFound, PageRequest
 
 
-def invoice(visit: Visit) -> Response:
+def show_invoice(request: PageRequest) -> Response:
     """Show one invoice."""
-    with reading(visit.installation.engine) as session:
-        company, row = _found(visit, session)
+    with reading(request.app.engine) as session:
+        company, row = _get_invoice(request, session)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
-        known: dict[str, Any] = card(session, customer, visit.now) if customer is not None else {"invoices": []}
-        told = explained(visit.installation, session, row)
+        known: dict[str, Any] = (
+            build_profile(session, customer, request.now) if customer is not None else {"invoices": []}
+        )
+        told = explain_invoice(request.app, session, row)
     judged = next((each for each in known["invoices"] if each["id"] == row.external_id), None)
     tasks = [task for task in known.get("tasks", []) if row.number in task["invoices"]]
-    return visit.page(
+    return request.render(
         "invoice.html", company=company, customer=customer, told=told, judged=judged, card=known, tasks=tasks
     )
 
 
-def act(visit: Visit) -> Response:
+def update_invoice(request: PageRequest) -> Response:
     """Keep what a person says about the invoice."""
-    with reading(visit.installation.engine) as session:
-        company, row = _found(visit, session)
-    saying.say(visit, company.id or 0, row.customer_id, [row.external_id])
-    return visit.go(visit.path, said="recorded")
+    with reading(request.app.engine) as session:
+        company, row = _get_invoice(request, session)
+    saying.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
+    return request.redirect(request.path, said="recorded")
 
 
-def _found(visit: Visit, session: Session) -> tuple[Connection, InvoiceRow]:
-    company = visit.company(session, visit.number("company"))
-    row = session.get(InvoiceRow, (company.id, str(visit.parameters["invoice"])))
+def _get_invoice(request: PageRequest, session: Session) -> tuple[Connection, InvoiceRow]:
+    company = request.company(session, request.path_id("company"))
+    row = session.get(InvoiceRow, (company.id, str(request.path_params["invoice"])))
     if row is None:
-        raise NotHere
+        raise NotFound
     return company, row
 
 
 ROUTES = (
-    Route("GET", "/companies/{company:int}/invoices/{invoice}", invoice),
-    Route("POST", "/companies/{company:int}/invoices/{invoice}", act, "bookkeeper"),
+    Route("GET", "/companies/{company:int}/invoices/{invoice}", show_invoice),
+    Route("POST", "/companies/{company:int}/invoices/{invoice}", update_invoice, "bookkeeper"),
 )

@@ -14,36 +14,36 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from connector import announcements
-from connector.installation import Installation
-from connector.web.sendgrid import TooMuch, capped
-from providers.extras import Announcing, Unsigned
+from connector.installation import AppContext
+from connector.web.sendgrid import BodyTooLarge, read_limited
+from providers.extras import InvalidWebhookSignature, WebhookProvider
 
 log = logging.getLogger("duewell.web")
 BYTES_MAX = 2 * 2**20
 
 
-def add_ledger_webhooks(app: FastAPI, installation: Installation) -> None:
+def add_ledger_webhooks(web_app: FastAPI, app: AppContext) -> None:
     """Add the address of each ledger that tells of changes."""
-    for name, provider in installation.providers.items():
-        if isinstance(provider, Announcing):
-            _add(app, installation, name, provider)
+    for name, provider in app.providers.items():
+        if isinstance(provider, WebhookProvider):
+            _add_route(web_app, app, name, provider)
 
 
-def _add(app: FastAPI, installation: Installation, name: str, provider: Announcing) -> None:
+def _add_route(web_app: FastAPI, app: AppContext, provider_name: str, provider: WebhookProvider) -> None:
     async def told(request: Request) -> Response:
-        key = announcements.key_of(installation, name)
+        key = announcements.signing_key(app, provider_name)
         if not key:
-            return Response(f"{provider.webhook_setting()} is not set\n", status_code=404, media_type="text/plain")
+            return Response(f"{provider.webhook_key_setting()} is not set\n", status_code=404, media_type="text/plain")
         try:
-            body = b"".join([part async for part in capped(request, BYTES_MAX)])
-            events = provider.read_webhook(key, request.headers, body)
-        except (TooMuch, ClientDisconnect):
+            body = b"".join([part async for part in read_limited(request, BYTES_MAX)])
+            events = provider.parse_webhook(key, request.headers, body)
+        except (BodyTooLarge, ClientDisconnect):
             return Response(status_code=413)
-        except Unsigned as problem:
-            log.warning("refused at /webhooks/%s: %s", name, problem)
+        except InvalidWebhookSignature as problem:
+            log.warning("refused at /webhooks/%s: %s", provider_name, problem)
             return Response(status_code=401)
         if events:
-            await run_in_threadpool(announcements.receive, installation, name, events)
+            await run_in_threadpool(announcements.receive_events, app, provider_name, events)
         return Response(status_code=200)
 
-    app.add_route(f"/webhooks/{name}", told, methods=["POST"], include_in_schema=False)
+    web_app.add_route(f"/webhooks/{provider_name}", told, methods=["POST"], include_in_schema=False)

@@ -14,22 +14,22 @@ from sqlmodel import Session, col
 
 from connector import announcements
 from connector.access.connections import DISCONNECTED, is_paused
-from connector.budget import reads_this_month
+from connector.budget import count_month_reads
 from connector.database import reading
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import Budget, Connection, OutboxEntry, SyncRun, Task, WebhookDelivery, WebhookEndpoint
 
 
-def metrics_text(installation: Installation, *, scheduler_alive: bool) -> bytes:
+def metrics_text(app: AppContext, *, scheduler_alive: bool) -> bytes:
     """Write all numbers in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(_Numbers(installation, scheduler_alive=scheduler_alive))
+    registry.register(_DatabaseCollector(app, scheduler_alive=scheduler_alive))
     return generate_latest(registry)
 
 
-class _Numbers(Collector):
-    def __init__(self, installation: Installation, *, scheduler_alive: bool) -> None:
-        self._installation = installation
+class _DatabaseCollector(Collector):
+    def __init__(self, app: AppContext, *, scheduler_alive: bool) -> None:
+        self._installation = app
         self._scheduler_alive = scheduler_alive
 
     def collect(self) -> Iterable[Metric]:
@@ -39,10 +39,10 @@ class _Numbers(Collector):
             rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
             yield from _connections(rows, now)
             yield from _runs(session, rows, now)
-            yield from _effects(session, now)
+            yield from _outbox_entries(session, now)
             yield from _budgets(session, rows, now)
             yield from _webhooks(session, now)
-            yield from _announcements(session, rows)
+            yield from _ledger_events(session, rows)
             tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == "open"))
         yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
 
@@ -52,7 +52,9 @@ def _connections(rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
     for labels, count in Counter((row.provider, row.mode, row.health) for row in rows).items():
         connections.add_metric(labels, count)
     age = GaugeMetricFamily("duewell_last_run_age_seconds", "Time since the last run", labels=["connection"])
-    drift = GaugeMetricFamily("duewell_drift", "Documents a nightly comparison had to mend", labels=["connection"])
+    drift = GaugeMetricFamily(
+        "duewell_reconciliation_repairs", "Documents a nightly comparison had to mend", labels=["connection"]
+    )
     for row in rows:
         drift.add_metric([str(row.id)], row.drift)
         if row.last_run_at is not None:
@@ -83,7 +85,7 @@ def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterat
     yield age
 
 
-def _effects(session: Session, now: datetime) -> Iterator[Metric]:
+def _outbox_entries(session: Session, now: datetime) -> Iterator[Metric]:
     effects = GaugeMetricFamily("duewell_outbox_entries", "Entries of the outbox", labels=["kind", "state"])
     key = (col(OutboxEntry.kind), col(OutboxEntry.state))
     for kind, state, count in session.execute(select(*key, func.count()).group_by(*key)):
@@ -91,14 +93,16 @@ def _effects(session: Session, now: datetime) -> Iterator[Metric]:
     yield effects
     oldest_at = session.scalar(select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == "doubt"))
     text = "How long the oldest doubt has waited for a person"
-    yield GaugeMetricFamily("duewell_oldest_doubt_age_seconds", text, value=_age(oldest_at, now))
+    yield GaugeMetricFamily("duewell_oldest_unconfirmed_age_seconds", text, value=_seconds_since(oldest_at, now))
 
 
 def _budgets(session: Session, rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
     metered = GaugeMetricFamily(
-        "duewell_reads_this_month", "Reads of books since the month began (QuickBooks meters them)", labels=["provider"]
+        "duewell_ledger_reads_this_month",
+        "Reads of books since the month began (QuickBooks meters them)",
+        labels=["provider"],
     )
-    for provider, count in sorted(reads_this_month(session, now).items()):
+    for provider, count in sorted(count_month_reads(session, now).items()):
         metered.add_metric([provider], count)
     labels = ["connection", "limit"]
     left = GaugeMetricFamily("duewell_budget_left", "Calls a vendor still allows, as he last said", labels=labels)
@@ -121,27 +125,29 @@ def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
     ):
         queue.add_metric([state], count)
     yield queue
-    waiting = select(func.min(WebhookDelivery.made_at)).where(col(WebhookDelivery.state) == "waiting")
+    waiting = select(func.min(WebhookDelivery.created_at)).where(col(WebhookDelivery.state) == "pending")
     text = "How long the oldest delivery has waited"
-    yield GaugeMetricFamily("duewell_oldest_webhook_age_seconds", text, value=_age(session.scalar(waiting), now))
-    stopped = select(func.count()).select_from(WebhookEndpoint).where(col(WebhookEndpoint.stopped_why) != "")
+    yield GaugeMetricFamily(
+        "duewell_oldest_webhook_age_seconds", text, value=_seconds_since(session.scalar(waiting), now)
+    )
+    stopped = select(func.count()).select_from(WebhookEndpoint).where(col(WebhookEndpoint.stop_reason) != "")
     text = "Addresses that are told nothing any more"
     yield GaugeMetricFamily("duewell_webhooks_stopped", text, value=session.scalar(stopped) or 0)
 
 
-def _announcements(session: Session, rows: Sequence[Connection]) -> Iterator[Metric]:
+def _ledger_events(session: Session, rows: Sequence[Connection]) -> Iterator[Metric]:
     """What ledgers' webhooks told us, and of which companies they have proven to tell everything."""
     text = "Changes ledgers told of: new ones (told), repeated ones (again), of companies not ours (foreign)"
     events = CounterMetricFamily("duewell_ledger_events", text, labels=["provider", "what"])
-    for provider, counted in sorted(announcements.counts(session).items()):
+    for provider, counted in sorted(announcements.count_events(session).items()):
         for what, count in counted.items():
             events.add_metric([provider, what], count)
     text = "Whether a ledger tells of every change, so that quiet hours read nothing"
     trusted = GaugeMetricFamily("duewell_ledger_webhook_trusted", text, labels=["connection"])
     for row in rows:
-        trusted.add_metric([str(row.id)], int(row.announced_since_at is not None))
+        trusted.add_metric([str(row.id)], int(row.webhooks_complete_since_at is not None))
     yield from (events, trusted)
 
 
-def _age(since: datetime | None, now: datetime) -> float:
+def _seconds_since(since: datetime | None, now: datetime) -> float:
     return 0 if since is None else max(0.0, (now - since).total_seconds())

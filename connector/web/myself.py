@@ -8,103 +8,103 @@ from connector.access import oidc, passkeys, second_factor, sessions, sign_in
 from connector.access.passwords import WeakPasswordError
 from connector.database import reading, writing
 from connector.tables import User
-from connector.web.pages import SCRIPT_POLICY
-from connector.web.routes import PASSKEY_PATH, Route, with_session
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.pages import PASSKEY_CSP
+from connector.web.routes import PASSKEY_PATH, Route, set_session_cookie
+from connector.web.visit import NotFound, NotPossible, PageRequest
 
-_ANSWER_MAX = 20_000
+_CREDENTIAL_MAX = 20_000
 
 
-def account(visit: Visit) -> Response:
+def show_account(request: PageRequest) -> Response:
     """Show how this person signs in, and where he is signed in."""
-    with reading(visit.installation.engine) as session:
-        user = session.get_one(User, visit.who.id)
-        keys = passkeys.listing(session, visit.who)
-        open_ones = sessions.listing(session, visit.who, visit.token, visit.now)
-        demand = second_factor.demanded(session)
-    return _asking(visit, "account.html", user=user, keys=keys, sessions=open_ones, demand=demand)
+    with reading(request.app.engine) as session:
+        user = session.get_one(User, request.actor.id)
+        keys = passkeys.list_passkeys(session, request.actor)
+        open_ones = sessions.list_sessions(session, request.actor, request.token, request.now)
+        demand = second_factor.get_requirement(session)
+    return _render_with_passkey(request, "account.html", user=user, keys=keys, sessions=open_ones, demand=demand)
 
 
-def owed(visit: Visit) -> Response:
+def show_required_passkey(request: PageRequest) -> Response:
     """Ask for the passkey that everybody needs here; nothing else is open to who has none."""
-    if not visit.who.owes_passkey:
-        return visit.go("/account")
-    with reading(visit.installation.engine) as session:
-        demand = second_factor.demanded(session)
-    return _asking(visit, "owed_passkey.html", demand=demand)
+    if not request.actor.needs_passkey:
+        return request.redirect("/account")
+    with reading(request.app.engine) as session:
+        demand = second_factor.get_requirement(session)
+    return _render_with_passkey(request, "passkey_required.html", demand=demand)
 
 
-def _asking(visit: Visit, template: str, **values: object) -> Response:
+def _render_with_passkey(request: PageRequest, template: str, **values: object) -> Response:
     """Give a page on which a passkey is made, by the one script there is."""
-    options = passkeys.new_options(visit.installation, visit.who)
-    team = oidc.host(visit.installation.settings)
-    answer = visit.page(template, options=options, where=second_factor.WHERE, team=team, **values)
+    options = passkeys.registration_options(request.app, request.actor)
+    team = oidc.service_host(request.app.settings)
+    answer = request.render(template, options=options, where=second_factor.SUPPORT_HINT, team=team, **values)
     if options:
-        answer.headers["Content-Security-Policy"] = SCRIPT_POLICY
+        answer.headers["Content-Security-Policy"] = PASSKEY_CSP
     return answer
 
 
-def change_password(visit: Visit) -> Response:
+def change_password(request: PageRequest) -> Response:
     """Take another password; every other browser is signed out."""
-    password, again = (next(iter(visit.form.get(name, ())), "") for name in ("password", "again"))
+    password, again = (next(iter(request.form.get(name, ())), "") for name in ("password_changed", "repeat"))
     if password != again:
         message = "The two passwords are not the same. Nothing was changed."
         raise NotPossible(message)
     try:
-        sign_in.change_password(visit.installation, visit.who, visit.token, password)
+        sign_in.change_password(request.app, request.actor, request.token, password)
     except WeakPasswordError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/account", said="password")
+    return request.redirect("/account", said="password_changed")
 
 
-def add_passkey(visit: Visit) -> Response:
+def add_passkey(request: PageRequest) -> Response:
     """Keep the passkey that the device has just made."""
-    answer, name = visit.sent("new_passkey", _ANSWER_MAX), visit.sent("name", 80)
-    challenge = visit.sent("new_challenge")
+    answer, name = request.form_value("new_passkey", _CREDENTIAL_MAX), request.form_value("name", 80)
+    challenge = request.form_value("new_challenge")
     try:
-        token = passkeys.add(visit.installation, visit.who, visit.token, challenge, answer, name)
+        token = passkeys.register(request.app, request.actor, request.token, challenge, answer, name)
     except sign_in.SignInError as problem:
         raise NotPossible(str(problem)) from problem
-    onward = visit.go("/" if visit.who.owes_passkey else "/account", said="passkey")
-    return with_session(visit.installation, onward, token)
+    onward = request.redirect("/" if request.actor.needs_passkey else "/account", said="passkey_added")
+    return set_session_cookie(request.app, onward, token)
 
 
-def change_passkeys(visit: Visit) -> Response:
+def update_passkeys(request: PageRequest) -> Response:
     """Remove a passkey; or say whether the password alone still lets in."""
-    if visit.sent("remove"):
-        return _remove(visit)
+    if request.form_value("remove"):
+        return _remove_passkey(request)
     try:
-        passkeys.demand(visit.installation, visit.who, alone=visit.sent("alone") == "yes")
+        passkeys.set_passkey_only(request.app, request.actor, passkey_only=request.form_value("passkey_only") == "yes")
     except sign_in.SignInError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/account", said="ways")
+    return request.redirect("/account", said="sign_in_method_changed")
 
 
-def _remove(visit: Visit) -> Response:
+def _remove_passkey(request: PageRequest) -> Response:
     try:
-        if not passkeys.remove(visit.installation, visit.who, visit.sent("remove")):
-            raise NotHere
+        if not passkeys.remove(request.app, request.actor, request.form_value("remove")):
+            raise NotFound
     except sign_in.SignInError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/account", said="no_passkey")
+    return request.redirect("/account", said="passkey_removed")
 
 
-def end_sessions(visit: Visit) -> Response:
+def end_sessions(request: PageRequest) -> Response:
     """Sign this person out in one other browser, or in all others."""
-    if visit.sent("session"):
-        if not sessions.end_one(visit.installation, visit.who, visit.sent("session")):
-            raise NotHere
-        return visit.go("/account", said="ended")
-    with writing(visit.installation.engine) as session:
-        sessions.end_others(session, visit.who.id, visit.token, by=visit.who.email, at=visit.now)
-    return visit.go("/account", said="others")
+    if request.form_value("session"):
+        if not sessions.end_session(request.app, request.actor, request.form_value("session")):
+            raise NotFound
+        return request.redirect("/account", said="session_ended")
+    with writing(request.app.engine) as session:
+        sessions.end_other_sessions(session, request.actor.id, request.token, by=request.actor.email, at=request.now)
+    return request.redirect("/account", said="other_sessions_ended")
 
 
 ROUTES = (
-    Route("GET", "/account", account),
-    Route("POST", "/account/password", change_password, dangerous=True),
-    Route("GET", PASSKEY_PATH, owed, owing=True),
-    Route("POST", PASSKEY_PATH, add_passkey, dangerous=True, owing=True),
-    Route("POST", "/account/ways", change_passkeys, dangerous=True),
-    Route("POST", "/account/sessions", end_sessions, dangerous=True),
+    Route("GET", "/account", show_account),
+    Route("POST", "/account/password", change_password, sensitive=True),
+    Route("GET", PASSKEY_PATH, show_required_passkey, allowed_without_passkey=True),
+    Route("POST", PASSKEY_PATH, add_passkey, sensitive=True, allowed_without_passkey=True),
+    Route("POST", "/account/sign-in-methods", update_passkeys, sensitive=True),
+    Route("POST", "/account/sessions", end_sessions, sensitive=True),
 )

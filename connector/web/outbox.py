@@ -9,190 +9,203 @@ from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
 
 from connector.database import reading, writing
-from connector.ids import as_id
-from connector.letters.mail_words import LINES
+from connector.ids import parse_id
+from connector.letters.mail_words import LINE_NAMES
 from connector.people import approvals, outbox_search, preview, wording
 from connector.people import fees as late_fees
-from connector.people.outbox_search import Shown
+from connector.people.outbox_search import EntryView
 from connector.tables import Connection
 from connector.web.routes import Route
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.visit import NotFound, NotPossible, PageRequest
 
 TABS = {
-    "waiting": ("To approve", ("waiting",)),
-    "doubt": ("In doubt", ("doubt",)),
+    "awaiting_approval": ("To approve", ("awaiting_approval",)),
+    "unconfirmed": ("In doubt", ("unconfirmed",)),
     "planned": ("Planned", ("planned", "calling")),
     "done": ("Left", ("done",)),
-    "refused": ("Refused", ("refused",)),
+    "rejected": ("Refused", ("rejected",)),
 }
-LETTER_POLICY = (
+EMAIL_PREVIEW_CSP = (
     "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data:; form-action 'none'; base-uri 'none';"
     " frame-ancestors 'self'"
 )
-WITH_FRAME = (
+PREVIEW_FRAME_CSP = (
     "default-src 'none'; style-src 'self'; img-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
-_WITH_LETTER = ("planned", "waiting", "doubt")  # what has left is told by the log; it is not written anew
+_PREVIEWABLE_STATES = (
+    "planned",
+    "awaiting_approval",
+    "unconfirmed",
+)  # what has left is told by the log; it is not written anew
 
 
-def entries(visit: Visit) -> Response:
+def list_entries(request: PageRequest) -> Response:
     """Show the entries of one state."""
-    tab = visit.query.get("state", "waiting")
-    states = TABS.get(tab, TABS["waiting"])[1]
-    with reading(visit.installation.engine) as session:
-        companies, chosen, ids = within(visit, session)
-        found = outbox_search.entries(session, ids, states=states, before=_before(visit))
-        counts = outbox_search.counts(session, ids)
-    return visit.page(
-        "outbox.html", found=found, tabs=TABS, tab=tab, counts=counts, companies=companies, chosen=chosen, at=_at
+    tab = request.query.get("state", "awaiting_approval")
+    states = TABS.get(tab, TABS["awaiting_approval"])[1]
+    with reading(request.app.engine) as session:
+        companies, chosen, ids = selected_companies(request, session)
+        found = outbox_search.find_entry_page(session, ids, states=states, before_id=_before_id(request))
+        counts = outbox_search.count_needing_attention(session, ids)
+    return request.render(
+        "outbox.html", found=found, tabs=TABS, tab=tab, counts=counts, companies=companies, chosen=chosen, at=_url
     )
 
 
-def fees(visit: Visit) -> Response:
+def list_fees(request: PageRequest) -> Response:
     """Show the late fees."""
-    with reading(visit.installation.engine) as session:
-        companies, chosen, ids = within(visit, session)
-        found = outbox_search.entries(session, ids, kinds=("late_fee",), before=_before(visit))
-    return visit.page("fees.html", found=found, companies=companies, chosen=chosen, at=_at)
+    with reading(request.app.engine) as session:
+        companies, chosen, ids = selected_companies(request, session)
+        found = outbox_search.find_entry_page(session, ids, kinds=("late_fee",), before_id=_before_id(request))
+    return request.render("fees.html", found=found, companies=companies, chosen=chosen, at=_url)
 
 
-def entry(visit: Visit) -> Response:
+def show_entry(request: PageRequest) -> Response:
     """Show one entry: what it does and why, and its mail as the customer will read it."""
-    with reading(visit.installation.engine) as session:
-        found = _found(visit, session, visit.number("entry"))
-        invoices = outbox_search.invoices(session, found)
+    with reading(request.app.engine) as session:
+        found = _get_entry(request, session, request.path_id("entry"))
+        invoices = outbox_search.list_entry_invoices(session, found)
     letter, problem = None, ""
     lines: dict[str, str] = {}
-    if found.entry.kind in {"mail", "owner_mail"} and found.entry.state in _WITH_LETTER:
+    if found.entry.kind in {"mail", "owner_mail"} and found.entry.state in _PREVIEWABLE_STATES:
         try:
-            if visit.who.may("bookkeeper") and found.can_be_worded:
-                letter, lines = preview.with_lines(visit.installation, found.entry)
+            if request.actor.has_role("bookkeeper") and found.can_edit_text:
+                letter, lines = preview.preview_editable_email(request.app, found.entry)
             else:
-                letter = preview.letter(visit.installation, found.entry)
-        except preview.NoPreview as no:
+                letter = preview.preview_email(request.app, found.entry)
+        except preview.PreviewError as no:
             problem = str(no)
-    answer = visit.page("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem, lines=lines)
+    answer = request.render("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem, lines=lines)
     if letter is not None:
-        answer.headers["Content-Security-Policy"] = WITH_FRAME
+        answer.headers["Content-Security-Policy"] = PREVIEW_FRAME_CSP
     return answer
 
 
-def letter_page(visit: Visit) -> Response:
+def show_email(request: PageRequest) -> Response:
     """Give the mail's own page, in a sandbox: nothing in it runs, loads or sends anything."""
-    with reading(visit.installation.engine) as session:
-        found = _found(visit, session, visit.number("entry"))
-    if found.entry.kind not in {"mail", "owner_mail"} or found.entry.state not in _WITH_LETTER:
-        raise NotHere
+    with reading(request.app.engine) as session:
+        found = _get_entry(request, session, request.path_id("entry"))
+    if found.entry.kind not in {"mail", "owner_mail"} or found.entry.state not in _PREVIEWABLE_STATES:
+        raise NotFound
     try:
-        html = preview.letter(visit.installation, found.entry).html
-    except preview.NoPreview:
-        raise NotHere from None
-    headers = {"Content-Security-Policy": LETTER_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+        html = preview.preview_email(request.app, found.entry).html
+    except preview.PreviewError:
+        raise NotFound from None
+    headers = {"Content-Security-Policy": EMAIL_PREVIEW_CSP, "X-Frame-Options": "SAMEORIGIN"}
     return HTMLResponse(html, headers=headers)
 
 
-def settle_many(visit: Visit) -> Response:
+def resolve_selected(request: PageRequest) -> Response:
     """Approve or reject what was chosen on the list."""
-    act = visit.sent("do")
-    chosen = visit.form.get("shown" if act == "approve_shown" else "id", ())
+    act = request.form_value("do")
+    chosen = request.form.get("shown" if act == "approve_all" else "id", ())
     if not chosen:
         message = "Nothing was chosen."
         raise NotPossible(message)
-    act = act.removesuffix("_shown")
+    act = act.removesuffix("_all")
     if act not in {"approve", "reject"}:
-        raise NotHere
-    with writing(visit.installation.engine) as session:
-        ids = [_unchanged(visit, session, each) for each in chosen]
-        _settle(visit, session, ids, act)
-    return visit.go("/outbox", said=f"{act.removesuffix('e')}ed", **_kept(visit))
+        raise NotFound
+    with writing(request.app.engine) as session:
+        ids = [_get_unchanged_id(request, session, each) for each in chosen]
+        _approve_or_reject(request, session, ids, act)
+    return request.redirect("/outbox", said=f"{act.removesuffix('e')}ed", **_company_query(request))
 
 
-def settle(visit: Visit) -> Response:
+def resolve_entry(request: PageRequest) -> Response:
     """Approve, reject, settle or waive the one entry that was looked at."""
-    entry_id, act = visit.number("entry"), visit.sent("do")
+    entry_id, act = request.path_id("entry"), request.form_value("do")
     here = f"/outbox/{entry_id}"
     if act in {"approve", "reject"}:
-        with writing(visit.installation.engine) as session:
-            _settle(visit, session, [_unchanged(visit, session, f"{entry_id}:{visit.sent('content')}")], act)
-        return visit.go(here, said=f"{act.removesuffix('e')}ed")
-    if act in {"reword", "as_written"}:
-        lines = {name: visit.sent(name, 20_000) for name in LINES if name in visit.form} if act == "reword" else {}
-        with reading(visit.installation.engine) as session:
-            _unchanged(visit, session, f"{entry_id}:{visit.sent('content')}")
-        wording.reword(visit.installation, entry_id, lines, by=visit.who.email, seen=visit.sent("content"))
-        return visit.go(here, said="worded")
-    if act in {"arrived", "not_arrived"}:
-        with writing(visit.installation.engine) as session:
-            _found(visit, session, entry_id)
-            approvals.resolve(session, entry_id, sent=act == "arrived", by=visit.who.email, at=visit.now)
-        return visit.go(here, said=act)
-    with reading(visit.installation.engine) as session:
-        _found(visit, session, entry_id)
+        with writing(request.app.engine) as session:
+            _approve_or_reject(
+                request,
+                session,
+                [_get_unchanged_id(request, session, f"{entry_id}:{request.form_value('fingerprint')}")],
+                act,
+            )
+        return request.redirect(here, said=f"{act.removesuffix('e')}ed")
+    if act in {"edit_text", "reset_text"}:
+        lines = (
+            {name: request.form_value(name, 20_000) for name in LINE_NAMES if name in request.form}
+            if act == "edit_text"
+            else {}
+        )
+        with reading(request.app.engine) as session:
+            _get_unchanged_id(request, session, f"{entry_id}:{request.form_value('fingerprint')}")
+        wording.edit_email(request.app, entry_id, lines, by=request.actor.email, etag=request.form_value("fingerprint"))
+        return request.redirect(here, said="text_changed")
+    if act in {"sent", "not_sent"}:
+        with writing(request.app.engine) as session:
+            _get_entry(request, session, entry_id)
+            approvals.resolve(session, entry_id, sent=act == "sent", by=request.actor.email, at=request.now)
+        return request.redirect(here, said=act)
+    with reading(request.app.engine) as session:
+        _get_entry(request, session, entry_id)
     if act != "waive":
-        raise NotHere
-    late_fees.waive(visit.installation, [entry_id], by=visit.who.email, why=visit.sent("why"))
-    return visit.go(here, said="waived")
+        raise NotFound
+    late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=request.form_value("reason"))
+    return request.redirect(here, said="waived")
 
 
-def _settle(visit: Visit, session: Session, ids: list[int], act: str) -> None:
-    if act == "approve":
-        approvals.approve(session, ids, by=visit.who.email, at=visit.now)
+def _approve_or_reject(request: PageRequest, session: Session, ids: list[int], action: str) -> None:
+    if action == "approve":
+        approvals.approve(session, ids, by=request.actor.email, at=request.now)
     else:
-        approvals.reject(session, ids, by=visit.who.email, at=visit.now, why=visit.sent("why"))
+        approvals.reject(session, ids, by=request.actor.email, at=request.now, reason=request.form_value("reason"))
 
 
-def _unchanged(visit: Visit, session: Session, chosen: str) -> int:
+def _get_unchanged_id(request: PageRequest, session: Session, selected: str) -> int:
     """Read ``id:content`` off a form: what is settled must be what was looked at."""
-    number, _, content = chosen.partition(":")
-    entry_id = as_id(number)
+    number, _, content = selected.partition(":")
+    entry_id = parse_id(number)
     if entry_id is None:
-        raise NotHere
-    found = _found(visit, session, entry_id)
-    if found.seen != content:
+        raise NotFound
+    found = _get_entry(request, session, entry_id)
+    if found.etag != content:
         message = f"What was planned for {found.customer or 'this customer'} has changed meanwhile. Look at it again."
         raise NotPossible(message)
     return entry_id
 
 
-def _found(visit: Visit, session: Session, entry_id: int) -> Shown:
-    found = outbox_search.entry(session, entry_id)
-    if found is None or not visit.who.sees(found.entry.connection_id):
-        raise NotHere
+def _get_entry(request: PageRequest, session: Session, entry_id: int) -> EntryView:
+    found = outbox_search.get_entry(session, entry_id)
+    if found is None or not request.actor.can_see(found.entry.connection_id):
+        raise NotFound
     return found
 
 
-def within(visit: Visit, session: Session) -> tuple[list[Connection], int | None, list[int]]:
+def selected_companies(request: PageRequest, session: Session) -> tuple[list[Connection], int | None, list[int]]:
     """Read which of a person's companies a page is about: all of them, the chosen one, and the ids it comes to."""
-    companies = visit.companies(session)
-    asked = visit.query.get("company", "")
-    chosen = as_id(asked)
+    companies = request.companies(session)
+    asked = request.query.get("company", "")
+    chosen = parse_id(asked)
     if asked:
-        visit.company(session, chosen)
+        request.company(session, chosen)
     return companies, chosen, [row.id or 0 for row in companies] if chosen is None else [chosen]
 
 
-def _before(visit: Visit) -> int | None:
-    return as_id(visit.query.get("before", ""))
+def _before_id(request: PageRequest) -> int | None:
+    return parse_id(request.query.get("before", ""))
 
 
-def _kept(visit: Visit) -> dict[str, str]:
-    return {"company": visit.sent("company")} if visit.sent("company").isdecimal() else {}
+def _company_query(request: PageRequest) -> dict[str, str]:
+    return {"company": request.form_value("company")} if request.form_value("company").isdecimal() else {}
 
 
-def _at(path: str, **query: object) -> str:
+def _url(path: str, **query: object) -> str:
     given = {name: str(value) for name, value in query.items() if value not in {None, ""}}
     return path + (f"?{urlencode(given)}" if given else "")
 
 
-_SHOW: tuple[tuple[str, Callable[[Visit], Response]], ...] = (
-    ("/outbox", entries),
-    ("/outbox/{entry:int}", entry),
-    ("/outbox/{entry:int}/letter.html", letter_page),
-    ("/fees", fees),
+_PAGES: tuple[tuple[str, Callable[[PageRequest], Response]], ...] = (
+    ("/outbox", list_entries),
+    ("/outbox/{entry:int}", show_entry),
+    ("/outbox/{entry:int}/email.html", show_email),
+    ("/fees", list_fees),
 )
 ROUTES = (
-    *(Route("GET", path, handler) for path, handler in _SHOW),
-    Route("POST", "/outbox", settle_many, "bookkeeper"),
-    Route("POST", "/outbox/{entry:int}", settle, "bookkeeper"),
+    *(Route("GET", path, handler) for path, handler in _PAGES),
+    Route("POST", "/outbox", resolve_selected, "bookkeeper"),
+    Route("POST", "/outbox/{entry:int}", resolve_entry, "bookkeeper"),
 )

@@ -16,34 +16,34 @@ from policies import wording
 _FOLDER = Path(__file__).parent
 STYLE = (_FOLDER / "style.css").read_text(encoding="utf-8")
 ICON = (_FOLDER / "icon.svg").read_text(encoding="utf-8")
-SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
+PASSKEY_SCRIPT = (_FOLDER / "passkeys.js").read_text(encoding="utf-8")
 # For the pages that ask for a passkey, which no browser does without a script; all others allow none.
-SCRIPT_POLICY = (
+PASSKEY_CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
 
 
-def moment(value: datetime | None, zone: str = "UTC") -> str | Markup:
+def format_datetime(value: datetime | None, time_zone: str = "UTC") -> str | Markup:
     """Show an instant to a person, to the minute."""
     if value is None:
         return "never"
-    there = value.astimezone(ZoneInfo(zone))
-    shown = wording.moment(there)
+    there = value.astimezone(ZoneInfo(time_zone))
+    shown = wording.format_datetime(there)
     return Markup('<time datetime="{}">{}</time>').format(f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}", shown)
 
 
-def day(value: date | None) -> str:
+def format_date(value: date | None) -> str:
     """Show a day to a person, written as in the sentences: ``3 Dec 2026``."""
-    return "" if value is None else wording.day(value)
+    return "" if value is None else wording.format_date(value)
 
 
-def money(value: str | Decimal, currency: str) -> str:
+def format_money(value: str | Decimal, currency: str) -> str:
     """Show a sum with its currency."""
     return f"{Decimal(value):,.2f} {currency}".strip()
 
 
-def spoken(value: str) -> str:
+def format_label(value: str) -> str:
     """Show a name of ours, like ``past_due``, in words."""
     return value.replace("_", " ")
 
@@ -55,9 +55,11 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_ENVIRONMENT.filters.update(moment=moment, day=day, money=money, spoken=spoken, from_e4=from_e4)
+_ENVIRONMENT.filters.update(
+    moment=format_datetime, day=format_date, money=format_money, spoken=format_label, from_e4=from_e4
+)
 
 
 def render(template: str, **values: object) -> str:
     """Fill in a page; ``visit`` is the request it answers, None where nobody's name is on the page."""
-    return _ENVIRONMENT.get_template(template).render({"visit": None, **values})
+    return _ENVIRONMENT.get_template(template).render({"request": None, **values})

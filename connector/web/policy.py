@@ -11,25 +11,25 @@ from starlette.responses import Response
 
 from connector import policies_store
 from connector.database import reading, writing
-from connector.ids import as_id
+from connector.ids import parse_id
 from connector.mirror.places import HolidayCalendar, today_in
 from connector.people import policy_form, policy_review
 from connector.tables import Connection, PolicyVersion
 from connector.web.routes import Route
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.visit import NotFound, NotPossible, PageRequest
 from policies.document import PolicyError, Problem
 from policies.parts import CELLS
 from policies.policy import ReminderPolicy
-from policies.rules import TABLED
+from policies.rules import SCHEDULED_STEPS
 
 _DOCUMENT_MAX = 200_000
 _VERSIONS_SHOWN = 100
 _HOLIDAY_DAYS = 120
-_WHOM = ("customers", "tags", "groups", "segments")
+_APPLIES_TO_FIELDS = ("customers", "tags", "groups", "segments")
 
 
 @dataclass(frozen=True, slots=True)
-class Scope:
+class PolicyContext:
     """Whose policy is looked at: all companies' or one's; the whole, or the part ``name`` for some customers."""
 
     companies: list[Connection]
@@ -37,8 +37,8 @@ class Scope:
     policy: ReminderPolicy
     version: int | None
     document: str
-    own: bool
-    name: str = ""
+    has_own_policy: bool
+    customer_policy: str = ""
 
     @property
     def id(self) -> int | None:
@@ -46,147 +46,165 @@ class Scope:
         return self.company.id if self.company else None
 
     @property
-    def shown(self) -> ReminderPolicy:
+    def displayed_policy(self) -> ReminderPolicy:
         """The policy whose table is shown."""
-        return next((each for _, each in self.policy.special if each.name == self.name), self.policy)
+        return next(
+            (each for _, each in self.policy.customer_policies if each.name == self.customer_policy), self.policy
+        )
 
     @property
-    def whom(self) -> str:
+    def applies_to(self) -> str:
         """Say for whom it holds."""
         return self.company.name if self.company else "all companies"
 
-    def address(self, path: str) -> str:
+    def url(self, path: str) -> str:
         """The same scope, elsewhere."""
         return path + (f"?company={self.id}" if self.company else "")
 
 
-def scope_of(visit: Visit, session: Session, asked: str, name: str = "") -> Scope:
+def get_policy_context(
+    request: PageRequest, session: Session, requested_id: str, customer_policy: str = ""
+) -> PolicyContext:
     """Find whose policy is asked for. Who is limited to companies looks at one of them, never at the one for all."""
-    companies = visit.companies(session)
+    companies = request.companies(session)
     company = None
-    if asked or visit.who.companies is not None:
-        company = visit.company(session, as_id(asked) if asked else _first(companies))
+    if requested_id or request.actor.companies is not None:
+        company = request.company(session, parse_id(requested_id) if requested_id else _first_id(companies))
     here = company.id if company else None
-    policy, version = policies_store.current(session, here)
-    document = policies_store.document_of(session, version) if version is not None else ""
-    own = here is not None and policies_store.has_own(session, here)
-    if name and name not in {each.name for _, each in policy.special}:
-        raise NotHere
-    return Scope(companies, company, policy, version, document, own, name)
+    policy, version = policies_store.get_policy(session, here)
+    document = policies_store.get_document(session, version) if version is not None else ""
+    own = here is not None and policies_store.has_own_policy(session, here)
+    if customer_policy and customer_policy not in {each.name for _, each in policy.customer_policies}:
+        raise NotFound
+    return PolicyContext(companies, company, policy, version, document, own, customer_policy)
 
 
-def show(visit: Visit) -> Response:
+def show_policy(request: PageRequest) -> Response:
     """Show the policy as a table to edit."""
-    with reading(visit.installation.engine) as session:
-        scope = scope_of(visit, session, visit.query.get("company", ""), visit.query.get("for", "")[:100])
-    return _form(visit, scope, policy_form.values(scope.shown, for_some=bool(scope.name)))
+    with reading(request.app.engine) as session:
+        scope = get_policy_context(
+            request, session, request.query.get("company", ""), request.query.get("customer_policy", "")[:100]
+        )
+    return _render_form(
+        request, scope, policy_form.field_values(scope.displayed_policy, customer_specific=bool(scope.customer_policy))
+    )
 
 
-def alter(visit: Visit) -> Response:
+def edit_policy(request: PageRequest) -> Response:
     """Make the document that comes of the form, and show what it would alter; nothing is saved yet."""
-    with reading(visit.installation.engine) as session:
-        scope = _unchanged(visit, session)
-    act = visit.sent("do")
-    if act in {"whom", "drop"}:
-        return _reviewed(visit, scope, _special(visit, scope, act))
-    document, changed = policy_form.altered(scope.document, scope.shown, visit.form, name=scope.name)
+    with reading(request.app.engine) as session:
+        scope = _current_context(request, session)
+    act = request.form_value("do")
+    if act in {"applies_to", "delete"}:
+        return _render_review(request, scope, _edit_customer_policy(request, scope, act))
+    document, changed = policy_form.apply_form(
+        scope.document, scope.displayed_policy, request.form, name=scope.customer_policy
+    )
     if not changed:
         message = "Nothing was altered in the form."
         raise NotPossible(message)
-    found = policy_review.review(visit.installation, scope.id, document)
+    found = policy_review.review_policy(request.app, scope.id, document)
     if found.problems:
-        filled = _filled(visit, scope)
-        return _form(visit, scope, filled, problems=found.problems, document=document, code=422)
-    return visit.page("policy_document.html", scope=scope, document=document, found=found)
+        filled = _submitted_values(request, scope)
+        return _render_form(request, scope, filled, problems=found.problems, document=document, status_code=422)
+    return request.render("policy_document.html", scope=scope, document=document, found=found)
 
 
-def document(visit: Visit) -> Response:
+def show_document(request: PageRequest) -> Response:
     """Show the document itself, or that of an earlier version."""
-    with reading(visit.installation.engine) as session:
-        scope = scope_of(visit, session, visit.query.get("company", ""))
+    with reading(request.app.engine) as session:
+        scope = get_policy_context(request, session, request.query.get("company", ""))
         text = scope.document
-        wanted = as_id(visit.query.get("version", ""))
+        wanted = parse_id(request.query.get("version", ""))
         if wanted is not None:
-            text = _version(visit, session, wanted).document
-    return visit.page("policy_document.html", scope=scope, document=text or scope.policy.to_toml(), found=None)
+            text = _get_version(request, session, wanted).document
+    return request.render("policy_document.html", scope=scope, document=text or scope.policy.to_toml(), found=None)
 
 
-def try_or_save(visit: Visit) -> Response:
+def preview_or_save(request: PageRequest) -> Response:
     """Show what a document would alter, or put it in force."""
-    with reading(visit.installation.engine) as session:
-        scope = _unchanged(visit, session)
-    text = "" if visit.sent("do") == "follow" else _text(visit)
-    if visit.sent("do") != "save":
-        return _reviewed(visit, scope, text)
+    with reading(request.app.engine) as session:
+        scope = _current_context(request, session)
+    text = "" if request.form_value("do") == "inherit" else _submitted_document(request)
+    if request.form_value("do") != "save":
+        return _render_review(request, scope, text)
     try:
-        with writing(visit.installation.engine) as session:
-            _unchanged(visit, session)
-            by, at = visit.who.email, visit.now
-            policies_store.put_in_force(session, text, by=by, at=at, connection_id=scope.id)
+        with writing(request.app.engine) as session:
+            _current_context(request, session)
+            by, at = request.actor.email, request.now
+            policies_store.activate_policy(session, text, by=by, at=at, connection_id=scope.id)
     except PolicyError:
-        return _reviewed(visit, scope, text)
-    return visit.go("/policy", **({"company": str(scope.id)} if scope.company else {}), said="policy")
+        return _render_review(request, scope, text)
+    return request.redirect("/policy", **({"company": str(scope.id)} if scope.company else {}), said="policy_saved")
 
 
-def versions(visit: Visit) -> Response:
+def list_versions(request: PageRequest) -> Response:
     """List who set what when, newest first."""
-    with reading(visit.installation.engine) as session:
-        scope = scope_of(visit, session, visit.query.get("company", ""))
-        rows = [row for row in policies_store.versions(session, scope.id) if visit.who.sees(row["connection_id"])]
-    return visit.page(
+    with reading(request.app.engine) as session:
+        scope = get_policy_context(request, session, request.query.get("company", ""))
+        rows = [
+            row
+            for row in policies_store.list_versions(session, scope.id)
+            if request.actor.can_see(row["connection_id"])
+        ]
+    return request.render(
         "policy_versions.html", scope=scope, rows=rows[:_VERSIONS_SHOWN], more=len(rows) - _VERSIONS_SHOWN
     )
 
 
-def version(visit: Visit) -> Response:
+def show_version(request: PageRequest) -> Response:
     """Show what one version changed, beside the one before it."""
-    with reading(visit.installation.engine) as session:
-        row = _version(visit, session, visit.number("version"))
-        before = policies_store.before(session, row)
-        scope = scope_of(visit, session, str(row.connection_id or ""))
-        lines = policy_review.differing(before.document if before else "", row.document)
-    return visit.page("policy_version.html", scope=scope, version=row, before=before, lines=lines)
+    with reading(request.app.engine) as session:
+        row = _get_version(request, session, request.path_id("version"))
+        before = policies_store.find_previous_version(session, row)
+        scope = get_policy_context(request, session, str(row.connection_id or ""))
+        lines = policy_review.diff_documents(before.document if before else "", row.document)
+    return request.render("policy_version.html", scope=scope, version=row, before=before, lines=lines)
 
 
-def _form(
-    visit: Visit,
-    scope: Scope,
+def _render_form(
+    request: PageRequest,
+    policy_context: PolicyContext,
     values: Mapping[str, str],
     *,
     problems: Sequence[Problem] = (),
     document: str = "",
-    code: int = 200,
+    status_code: int = 200,
 ) -> Response:
-    return visit.page(
+    return request.render(
         "policy.html",
-        code,
-        scope=scope,
+        status_code,
+        scope=policy_context,
         values=values,
         problems=problems,
         document=document,
-        flawed=_flawed(problems),
-        steps=[(step.value, scope.shown.document[step.value]) for step in TABLED],
+        flawed=_invalid_cells(problems),
+        steps=[(step.value, policy_context.displayed_policy.document[step.value]) for step in SCHEDULED_STEPS],
         cells=[(segment.value, size.value) for segment, size in CELLS],
-        groups=policy_form.groups(for_some=bool(scope.name)),
+        groups=policy_form.groups(customer_specific=bool(policy_context.customer_policy)),
         tone=policy_form.TONE,
-        holidays=_holidays(visit, scope),
+        holidays=_list_holidays(request, policy_context),
         presets=policy_review.presets(),
-        today=visit.now.date(),
-        said_whom=_said_whom(scope),
+        today=request.now.date(),
+        said_whom=_applies_to(policy_context),
     )
 
 
-def _filled(visit: Visit, scope: Scope) -> dict[str, str]:
+def _submitted_values(request: PageRequest, policy_context: PolicyContext) -> dict[str, str]:
     """What a person filled in, to stand in the form again."""
-    values = policy_form.values(scope.shown, for_some=bool(scope.name))
-    return {name: " | ".join(visit.form[name])[:500] if name in visit.form else said for name, said in values.items()}
+    values = policy_form.field_values(
+        policy_context.displayed_policy, customer_specific=bool(policy_context.customer_policy)
+    )
+    return {
+        name: " | ".join(request.form[name])[:500] if name in request.form else said for name, said in values.items()
+    }
 
 
-def _flawed(problems: Sequence[Problem]) -> set[str]:
+def _invalid_cells(problems: Sequence[Problem]) -> set[str]:
     """Name the cells of the timetable that a problem speaks of."""
     return {
         f"{step.value}.{segment.value}.{size.value}"
-        for step in TABLED
+        for step in SCHEDULED_STEPS
         for segment, size in CELLS
         for problem in problems
         if f"[{step.value}.{segment.value}] {size.value}" in problem.text
@@ -194,30 +212,37 @@ def _flawed(problems: Sequence[Problem]) -> set[str]:
     }
 
 
-def _reviewed(visit: Visit, scope: Scope, text: str) -> Response:
-    found = policy_review.review(visit.installation, scope.id, text)
+def _render_review(request: PageRequest, policy_context: PolicyContext, text: str) -> Response:
+    found = policy_review.review_policy(request.app, policy_context.id, text)
     code = 422 if found.problems else 200
-    return visit.page("policy_document.html", code, scope=scope, document=text, found=found)
+    return request.render("policy_document.html", code, scope=policy_context, document=text, found=found)
 
 
-def _special(visit: Visit, scope: Scope, act: str) -> str:
-    name = visit.sent("special", 60) or scope.name
+def _edit_customer_policy(request: PageRequest, policy_context: PolicyContext, action: str) -> str:
+    name = request.form_value("customer_policy_name", 60) or policy_context.customer_policy
     if not name or not name.isprintable():
         message = "A policy for some customers needs a name."
         raise NotPossible(message)
-    named = {key: [each.strip() for each in visit.sent(key, 5000).split(",") if each.strip()] for key in _WHOM}
-    return policy_form.with_special(scope.document, name, None if act == "drop" else named)
+    named = {
+        key: [each.strip() for each in request.form_value(key, 5000).split(",") if each.strip()]
+        for key in _APPLIES_TO_FIELDS
+    }
+    return policy_form.set_customer_policy(policy_context.document, name, None if action == "delete" else named)
 
 
-def _said_whom(scope: Scope) -> dict[str, str]:
-    said = scope.policy.document.get("policies", {}).get(scope.name, {}).get("applies_to", {})
-    return {key: ", ".join(said.get(key, ())) for key in _WHOM}
+def _applies_to(policy_context: PolicyContext) -> dict[str, str]:
+    said = (
+        policy_context.policy.document.get("policies", {}).get(policy_context.customer_policy, {}).get("applies_to", {})
+    )
+    return {key: ", ".join(said.get(key, ())) for key in _APPLIES_TO_FIELDS}
 
 
-def _unchanged(visit: Visit, session: Session) -> Scope:
+def _current_context(request: PageRequest, session: Session) -> PolicyContext:
     """Find the scope of a form; what it was filled in on must still be in force."""
-    scope = scope_of(visit, session, visit.sent("company"), visit.sent("for", 100))
-    if visit.sent("version") != str(scope.version or ""):
+    scope = get_policy_context(
+        request, session, request.form_value("company"), request.form_value("customer_policy", 100)
+    )
+    if request.form_value("version") != str(scope.version or ""):
         message = (
             f"Somebody put version {scope.version} in force meanwhile. Look at it first; nothing of yours was saved."
         )
@@ -225,41 +250,41 @@ def _unchanged(visit: Visit, session: Session) -> Scope:
     return scope
 
 
-def _text(visit: Visit) -> str:
-    text = visit.sent("document", _DOCUMENT_MAX).replace("\r\n", "\n")
+def _submitted_document(request: PageRequest) -> str:
+    text = request.form_value("document", _DOCUMENT_MAX).replace("\r\n", "\n")
     return f"{text}\n" if text else ""
 
 
-def _version(visit: Visit, session: Session, version: int) -> PolicyVersion:
+def _get_version(request: PageRequest, session: Session, version: int) -> PolicyVersion:
     row = session.get(PolicyVersion, version)
-    if row is None or not visit.who.sees(row.connection_id):
-        raise NotHere
+    if row is None or not request.actor.can_see(row.connection_id):
+        raise NotFound
     return row
 
 
-def _first(companies: Sequence[Connection]) -> int | None:
+def _first_id(companies: Sequence[Connection]) -> int | None:
     return companies[0].id if companies else None
 
 
-def _holidays(visit: Visit, scope: Scope) -> list[tuple[str, date, str]]:
+def _list_holidays(request: PageRequest, policy_context: PolicyContext) -> list[tuple[str, date, str]]:
     """List the coming public holidays where the companies are."""
-    rows = [scope.company] if scope.company else scope.companies
-    countries = {row.country: today_in(row.time_zone, visit.now) for row in rows if row.country}
+    rows = [policy_context.company] if policy_context.company else policy_context.companies
+    countries = {row.country: today_in(row.time_zone, request.now) for row in rows if row.country}
     calendar = HolidayCalendar()
     days = (
         (country, today + timedelta(days=ahead))
         for country, today in sorted(countries.items())
         for ahead in range(_HOLIDAY_DAYS)
     )
-    named = ((country, on, calendar.holiday(country, on)) for country, on in days)
+    named = ((country, on, calendar.holiday_name(country, on)) for country, on in days)
     return [(country, on, name) for country, on, name in named if name]
 
 
 ROUTES = (
-    Route("GET", "/policy", show),
-    Route("POST", "/policy", alter, "bookkeeper", dangerous=True),
-    Route("GET", "/policy/document", document),
-    Route("POST", "/policy/document", try_or_save, "bookkeeper", dangerous=True),
-    Route("GET", "/policy/versions", versions),
-    Route("GET", "/policy/versions/{version:int}", version),
+    Route("GET", "/policy", show_policy),
+    Route("POST", "/policy", edit_policy, "bookkeeper", sensitive=True),
+    Route("GET", "/policy/document", show_document),
+    Route("POST", "/policy/document", preview_or_save, "bookkeeper", sensitive=True),
+    Route("GET", "/policy/versions", list_versions),
+    Route("GET", "/policy/versions/{version:int}", show_version),
 )

@@ -12,64 +12,64 @@ from starlette.responses import Response, StreamingResponse
 
 from connector.commands.spreadsheet import csv_lines
 from connector.database import reading
-from connector.ids import as_id
+from connector.ids import parse_id
 from connector.reports.catalogue import REPORTS
 from connector.reports.report import Column, Report
 from connector.reports.scope import Scope
 from connector.tables import Connection
-from connector.web.pages import day
+from connector.web.pages import format_date
 from connector.web.plots import draw
 from connector.web.routes import Route
-from connector.web.visit import NotHere, Visit
+from connector.web.visit import NotFound, PageRequest
 
-_ROWS_A_PAGE = 50
+_ROWS_PER_PAGE = 50
 _PLOTS_SHOWN = 3  # of each report among all; its own page has them all
-_AT_A_GLANCE = tuple(name for name in REPORTS if name != "customers")
+_OVERVIEW_REPORTS = tuple(name for name in REPORTS if name != "ageing-by-customer")
 
 
-def overview(visit: Visit) -> Response:
+def show_overview(request: PageRequest) -> Response:
     """Show every report at a glance."""
-    with reading(visit.installation.engine) as session:
-        companies, chosen, scope = _scope(visit, session)
-        found = [REPORTS[name](session, scope) for name in _AT_A_GLANCE] if scope.companies else []
-    return visit.page(
-        "reports.html", companies=companies, chosen=chosen, reports=found, draw=draw, most=_PLOTS_SHOWN, at=_at
+    with reading(request.app.engine) as session:
+        companies, chosen, scope = _report_scope(request, session)
+        found = [REPORTS[name](session, scope) for name in _OVERVIEW_REPORTS] if scope.companies else []
+    return request.render(
+        "reports.html", companies=companies, chosen=chosen, reports=found, draw=draw, most=_PLOTS_SHOWN, at=_url
     )
 
 
-def report(visit: Visit) -> Response:
+def show_report(request: PageRequest) -> Response:
     """Show one report with all its figures, a page of them at a time."""
-    with reading(visit.installation.engine) as session:
-        companies, chosen, scope = _scope(visit, session)
-        found = _found(visit, session, scope)
-    asked = visit.query.get("page", "1")
+    with reading(request.app.engine) as session:
+        companies, chosen, scope = _report_scope(request, session)
+        found = _build_report(request, session, scope)
+    asked = request.query.get("page", "1")
     page = max(1, int(asked)) if asked.isdecimal() and len(asked) < 7 else 1
-    rows = found.rows[(page - 1) * _ROWS_A_PAGE : page * _ROWS_A_PAGE]
-    return visit.page(
+    rows = found.rows[(page - 1) * _ROWS_PER_PAGE : page * _ROWS_PER_PAGE]
+    return request.render(
         "report.html",
         companies=companies,
         chosen=chosen,
         report=found,
         rows=rows,
         page=page,
-        more=len(found.rows) > page * _ROWS_A_PAGE,
+        more=len(found.rows) > page * _ROWS_PER_PAGE,
         draw=draw,
-        shown=shown,
-        at=_at,
+        shown=format_cell,
+        at=_url,
     )
 
 
-def as_csv(visit: Visit) -> Response:
+def export_csv(request: PageRequest) -> Response:
     """Give a report to a spreadsheet: all its rows, sums as plain numbers."""
-    with reading(visit.installation.engine) as session:
-        _companies, _chosen, scope = _scope(visit, session)
-        found = _found(visit, session, scope)
+    with reading(request.app.engine) as session:
+        _companies, _chosen, scope = _report_scope(request, session)
+        found = _build_report(request, session, scope)
     name = f"duewell-{found.name}-{scope.today}.csv"
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(csv_lines(found.table()), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(csv_lines(found.table_rows()), media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def shown(row: Mapping[str, Any], column: Column) -> str:
+def format_cell(row: Mapping[str, Any], column: Column) -> str:
     """Show a figure of a table."""
     value = row[column.key]
     if value is None:
@@ -77,7 +77,7 @@ def shown(row: Mapping[str, Any], column: Column) -> str:
     if column.kind == "money":
         return f"{Decimal(value):,.2f}"
     if column.kind == "day":
-        return day(value)
+        return format_date(value)
     if column.kind == "share":
         return f"{value:,.1f} %"
     if column.kind == "days":
@@ -85,28 +85,28 @@ def shown(row: Mapping[str, Any], column: Column) -> str:
     return f"{value:,}" if column.kind == "number" else str(value)
 
 
-def _found(visit: Visit, session: Session, scope: Scope) -> Report:
-    make = REPORTS.get(str(visit.parameters["report"]))
+def _build_report(request: PageRequest, session: Session, scope: Scope) -> Report:
+    make = REPORTS.get(str(request.path_params["report"]))
     if make is None:
-        raise NotHere
+        raise NotFound
     return make(session, scope)
 
 
-def _scope(visit: Visit, session: Session) -> tuple[list[Connection], int | None, Scope]:
-    companies = visit.companies(session)
-    asked = visit.query.get("company", "")
-    chosen = as_id(asked)
-    within = [visit.company(session, chosen)] if asked else companies
-    return companies, chosen, Scope(within, visit.now)
+def _report_scope(request: PageRequest, session: Session) -> tuple[list[Connection], int | None, Scope]:
+    companies = request.companies(session)
+    asked = request.query.get("company", "")
+    chosen = parse_id(asked)
+    within = [request.company(session, chosen)] if asked else companies
+    return companies, chosen, Scope(within, request.now)
 
 
-def _at(path: str, **query: object) -> str:
+def _url(path: str, **query: object) -> str:
     given = {name: str(value) for name, value in query.items() if value}
     return path + (f"?{urlencode(given)}" if given else "")
 
 
 ROUTES = (
-    Route("GET", "/reports", overview),
-    Route("GET", "/reports/{report}.csv", as_csv),
-    Route("GET", "/reports/{report}", report),
+    Route("GET", "/reports", show_overview),
+    Route("GET", "/reports/{report}.csv", export_csv),
+    Route("GET", "/reports/{report}", show_report),
 )

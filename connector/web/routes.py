@@ -17,12 +17,12 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from connector.access import sessions
 from connector.access.consent import ConsentError
-from connector.access.users import Person, UserError
-from connector.installation import Installation
+from connector.access.users import CurrentUser, UserError
+from connector.installation import AppContext
 from connector.people.approvals import OutboxError
 from connector.web import confirm
 from connector.web.pages import render
-from connector.web.visit import NotHere, NotPossible, Visit, form_token
+from connector.web.visit import NotFound, NotPossible, PageRequest, derive_csrf_token
 
 log = logging.getLogger("duewell.web")
 PASSKEY_PATH = "/account/passkeys"  # where who owes one adds it
@@ -32,7 +32,7 @@ _FIELDS_MAX = 2000
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A page. ``needs`` is the least role that may ask for it; "nobody" is open to everybody.
+    """A page. ``needs`` is the least role that may ask for it; "public" is open to everybody.
 
     A ``dangerous`` one is for those only who have shown within half an hour that it is they who sit there; the others
     are asked, and what they had filled in is kept. Connecting and ending, switching modes, policies, keys, tokens,
@@ -42,53 +42,53 @@ class Route:
 
     method: str
     path: str
-    handler: Callable[[Visit], Response]
-    needs: str = "viewer"
-    dangerous: bool = False
-    owing: bool = False
+    handler: Callable[[PageRequest], Response]
+    min_role: str = "viewer"
+    sensitive: bool = False
+    allowed_without_passkey: bool = False
 
 
-def add_routes(app: FastAPI, installation: Installation, routes: Sequence[Route]) -> None:
+def add_routes(web_app: FastAPI, app: AppContext, routes: Sequence[Route]) -> None:
     """Put the pages behind the gate."""
     for route in routes:
-        app.add_route(route.path, _gate(installation, route), methods=[route.method], include_in_schema=False)
+        web_app.add_route(route.path, _make_endpoint(app, route), methods=[route.method], include_in_schema=False)
 
 
-def cookie_name(installation: Installation) -> str:
+def cookie_name(app: AppContext) -> str:
     """Name the session's cookie: bound to host and https where there is https.
 
     Elsewhere it carries the port: browsers share cookies among the ports of a host, and the demo beside an installation
     of one's own would sign each other out.
     """
-    port = urlsplit(installation.settings.duewell_base_url).port
-    return "__Host-duewell" if is_https(installation) else f"duewell-{port or 80}"
+    port = urlsplit(app.settings.duewell_base_url).port
+    return "__Host-duewell" if is_https(app) else f"duewell-{port or 80}"
 
 
-def with_session(installation: Installation, response: Response, token: str) -> Response:
+def set_session_cookie(app: AppContext, response: Response, token: str) -> Response:
     """Give the browser a session's token; "" takes it back."""
     response.set_cookie(
-        cookie_name(installation),
+        cookie_name(app),
         token,
         max_age=int(sessions.SESSION_MAX.total_seconds()) if token else 0,
         path="/",
-        secure=is_https(installation),
+        secure=is_https(app),
         httponly=True,
         samesite="lax",
     )
     return response
 
 
-def _gate(installation: Installation, route: Route) -> Callable[[Request], Awaitable[Response]]:
+def _make_endpoint(app: AppContext, route: Route) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await _body(request) if route.method == "POST" else b""
+        body = await _read_body(request) if route.method == "POST" else b""
         if body is None:
-            return _refuse(413, "Too much", "This form is larger than any of ours.")
-        return await run_in_threadpool(_answer, installation, route, request, body)
+            return _render_error(413, "Too much", "This form is larger than any of ours.")
+        return await run_in_threadpool(_handle, app, route, request, body)
 
     return endpoint
 
 
-async def _body(request: Request) -> bytes | None:
+async def _read_body(request: Request) -> bytes | None:
     parts, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -98,83 +98,85 @@ async def _body(request: Request) -> bytes | None:
     return b"".join(parts)
 
 
-def _answer(installation: Installation, route: Route, request: Request, body: bytes) -> Response:
-    token = request.cookies.get(cookie_name(installation), "")
-    person = sessions.find_person(installation, token)
-    if route.needs == "nobody":
-        person = None if person is not None and person.owes_passkey else person  # a way in is no page of his
-    elif (refused := _turned_away(route, request, person)) is not None:
+def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Response:
+    token = request.cookies.get(cookie_name(app), "")
+    person = sessions.find_current_user(app, token)
+    if route.min_role == "public":
+        person = None if person is not None and person.needs_passkey else person  # a way in is no page of his
+    elif (refused := _check_access(route, request, person)) is not None:
         return refused
-    form = _fields(body)
+    form = _parse_form(body)
     if route.method == "POST":
-        known = form_token(token, request.url.path) if route.needs != "nobody" else ""
-        if not _is_ours(installation, request) or not hmac.compare_digest(known, (form.get("csrf") or [""])[0]):
+        known = derive_csrf_token(token, request.url.path) if route.min_role != "public" else ""
+        if not _is_same_origin(app, request) or not hmac.compare_digest(known, (form.get("csrf") or [""])[0]):
             log.warning("a form from elsewhere or of another session was refused at %s", route.path)
-            return _refuse(403, "Not accepted", "This form is not one of ours, or is too old. Load the page again.")
-    visit = Visit(
-        installation,
+            return _render_error(
+                403, "Not accepted", "This form is not one of ours, or is too old. Load the page again."
+            )
+    visit = PageRequest(
+        app,
         request.url.path,
         method=route.method,
-        parameters=request.path_params,
+        path_params=request.path_params,
         query=request.query_params,
         query_string=request.url.query,
         form=form,
         cookies=request.cookies,
-        person=person,
+        user=person,
         token=token if person else "",
-        browser=sessions.Browser(_address(request), request.headers.get("user-agent", "")),
+        browser=sessions.Browser(_client_address(request), request.headers.get("user-agent", "")),
     )
-    return _in_words(visit, route, partial(_dangerous, route) if route.dangerous else route.handler)
+    return _run_handler(visit, route, partial(_run_sensitive, route) if route.sensitive else route.handler)
 
 
-def _turned_away(route: Route, request: Request, person: Person | None) -> Response | None:
+def _check_access(route: Route, request: Request, person: CurrentUser | None) -> Response | None:
     """Answer those whom a page is not open to; None for whom it is."""
     if person is None:
-        return _to_sign_in(route, request)
-    if person.owes_passkey and not route.owing:
-        return _to_passkey(route)
-    if not person.may(route.needs):
+        return _redirect_to_sign_in(route, request)
+    if person.needs_passkey and not route.allowed_without_passkey:
+        return _redirect_to_passkey(route)
+    if not person.has_role(route.min_role):
         log.warning("user %s was refused %s %s", person.id, route.method, route.path)
-        return _refuse(403, "Not for you", f"This is for those who are {route.needs} here.")
+        return _render_error(403, "Not for you", f"This is for those who are {route.min_role} here.")
     return None
 
 
-def _in_words(visit: Visit, route: Route, act: Callable[[Visit], Response]) -> Response:
+def _run_handler(request: PageRequest, route: Route, handler: Callable[[PageRequest], Response]) -> Response:
     """Answer with what is done, or say in words why it is not."""
     try:
-        return act(visit)
-    except NotHere:
-        return _refuse(404, "Not found", "There is nothing here.", visit)
+        return handler(request)
+    except NotFound:
+        return _render_error(404, "Not found", "There is nothing here.", request)
     except (NotPossible, OutboxError, UserError, ConsentError) as problem:
-        return _refuse(409, "Not possible", str(problem), visit)
+        return _render_error(409, "Not possible", str(problem), request)
     except Exception:  # the answer to a fault of ours has our headers too, and no details
         log.exception("the page %s %s broke", route.method, route.path)
-        return _refuse(500, "Something broke", "A fault of duewell itself; its log says where.", visit)
+        return _render_error(500, "Something broke", "A fault of duewell itself; its log says where.", request)
 
 
-def _dangerous(route: Route, visit: Visit) -> Response:
+def _run_sensitive(route: Route, request: PageRequest) -> Response:
     """Do what is dangerous once it is shown who asks for it; the session then goes on under another token.
 
     Also where it cannot be done: the token before is nobody's any more.
     """
-    shown = confirm.ask(visit)
+    shown = confirm.require_reauthentication(request)
     if isinstance(shown, Response):
         return shown
-    answer, name = _in_words(replace(visit, token=shown), route, route.handler), cookie_name(visit.installation)
+    answer, name = _run_handler(replace(request, token=shown), route, route.handler), cookie_name(request.app)
     given = any(each.startswith(f"{name}=") for each in answer.headers.getlist("set-cookie"))
-    if shown == visit.token or given:  # what was done may have given it yet another token
+    if shown == request.token or given:  # what was done may have given it yet another token
         return answer
-    return with_session(visit.installation, answer, shown)
+    return set_session_cookie(request.app, answer, shown)
 
 
-def _fields(body: bytes) -> dict[str, list[str]]:
+def _parse_form(body: bytes) -> dict[str, list[str]]:
     try:
         return parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=_FIELDS_MAX)
     except ValueError:
         return {}
 
 
-def _address(request: Request) -> str:
+def _client_address(request: Request) -> str:
     """Where a request comes from, as far as that is an address: a proxy hands on what it was told."""
     try:
         return str(ip_address(request.client.host)) if request.client else ""
@@ -182,31 +184,35 @@ def _address(request: Request) -> str:
         return "unknown"
 
 
-def _is_ours(installation: Installation, request: Request) -> bool:
+def _is_same_origin(app: AppContext, request: Request) -> bool:
     """Tell whether a form was sent from one of our own pages: the browser says where it stood."""
     given = urlsplit(request.headers.get("origin", ""))
-    ours = urlsplit(installation.settings.duewell_base_url)
+    ours = urlsplit(app.settings.duewell_base_url)
     here = (request.url.scheme, request.headers.get("host", ""))
     return (given.scheme, given.netloc) in {(ours.scheme, ours.netloc), here}
 
 
-def _to_sign_in(route: Route, request: Request) -> Response:
+def _redirect_to_sign_in(route: Route, request: Request) -> Response:
     if route.method != "GET":
-        return _refuse(401, "Not signed in", "Sign in and try again.")
+        return _render_error(401, "Not signed in", "Sign in and try again.")
     wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse("/sign-in" + ("" if wanted == "/" else f"?{urlencode({'next': wanted})}"), 303)
 
 
-def _to_passkey(route: Route) -> Response:
+def _redirect_to_passkey(route: Route) -> Response:
     if route.method != "GET":
-        return _refuse(403, "A passkey first", "Everybody needs a passkey here. Add yours; then this is open to you.")
+        return _render_error(
+            403, "A passkey first", "Everybody needs a passkey here. Add yours; then this is open to you."
+        )
     return RedirectResponse(PASSKEY_PATH, 303)
 
 
-def _refuse(code: int, title: str, text: str, visit: Visit | None = None) -> Response:
-    return HTMLResponse(render("answer.html", visit=visit, title=title, lines=[text], first=True), status_code=code)
+def _render_error(status_code: int, title: str, text: str, request: PageRequest | None = None) -> Response:
+    return HTMLResponse(
+        render("message.html", visit=request, title=title, lines=[text], first=True), status_code=status_code
+    )
 
 
-def is_https(installation: Installation) -> bool:
+def is_https(app: AppContext) -> bool:
     """Tell whether browsers reach this installation over https."""
-    return installation.settings.duewell_base_url.startswith("https://")
+    return app.settings.duewell_base_url.startswith("https://")

@@ -11,38 +11,41 @@ from starlette.responses import Response
 
 from connector.database import reading
 from connector.people import log_search
-from connector.story import calls_made, summary
+from connector.story import format_calls, format_outcome
 from connector.tables import Budget, SyncLogEntry, SyncRun
-from connector.web.log import read_filter
+from connector.web.log import parse_filter
 from connector.web.routes import Route
-from connector.web.visit import NotHere, Visit
+from connector.web.visit import NotFound, PageRequest
 
-_SHOWN_MAX = 60
-_PARTS = (
+_LINES_SHOWN = 60
+_SECTIONS = (
     ("What was read", ("organisation", "pulled", "malformed", "warning")),
     (
         "What left, and what was answered",
         (
-            "mailed",
-            "told_owner",
+            "emailed",
+            "owner_notified",
             "noted",
             "charged",
             "waived",
-            "refused",
-            "doubt",
+            "provider_rejected",
+            "unconfirmed",
             "asked",
             "undelivered",
             "suppressed",
         ),
     ),
     ("Tasks for people", ("task", "task_outcome")),
-    ("What was decided, and why", ("decided", "planned", "would", "unplanned", "edited", "agreement", "exception")),
+    (
+        "What was decided, and why",
+        ("decided", "planned", "dry_run", "cancelled", "email_edited", "agreement", "exception"),
+    ),
 )
-_ENDS = ("run_started", "run_ended")
+_BOUNDARY_KINDS = ("run_started", "run_ended")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class RunSection:
     """One part of a run's story, in the order it happened; ``count`` is of all its lines."""
 
     title: str
@@ -50,58 +53,60 @@ class Part:
     lines: list[tuple[SyncLogEntry, int | None]]  # with the outbox entry a line is about
 
 
-def runs(visit: Visit) -> Response:
+def list_runs(request: PageRequest) -> Response:
     """Show a page of runs."""
-    with reading(visit.installation.engine) as session:
-        asked = read_filter(visit, session)
-        found = log_search.runs(session, asked.wanted)
-    told = [(run, _told(run)) for run in found.rows]
-    return visit.page("runs.html", found=found, asked=asked, told=told)
+    with reading(request.app.engine) as session:
+        asked = parse_filter(request, session)
+        found = log_search.find_run_page(session, asked.query)
+    told = [(run, _describe(run)) for run in found.rows]
+    return request.render("runs.html", found=found, asked=asked, told=told)
 
 
-def run(visit: Visit) -> Response:
+def show_run(request: PageRequest) -> Response:
     """Show one run; while it is under way the page can load itself anew."""
-    with reading(visit.installation.engine) as session:
-        row = session.get(SyncRun, visit.number("run"))
+    with reading(request.app.engine) as session:
+        row = session.get(SyncRun, request.path_id("run"))
         if row is None:
-            raise NotHere
-        company = visit.company(session, row.connection_id)
-        parts = _parts(session, row, company.id or 0)
-        named = log_search.named(session, [line for part in parts for line, _entry in part.lines])
+            raise NotFound
+        company = request.company(session, row.connection_id)
+        parts = _build_sections(session, row, company.id or 0)
+        named = log_search.names_of(session, [line for part in parts for line, _entry in part.lines])
         budget = select(Budget).where(col(Budget.connection_id) == company.id).order_by(col(Budget.limit_name))
         left = list(session.scalars(budget))
-    return visit.page(
+    return request.render(
         "run.html",
         run=row,
-        told=_told(row),
+        told=_describe(row),
         company=company,
         parts=parts,
         named=named,
-        calls=calls_made(row.numbers or {}) or "none",
+        calls=format_calls(row.counts or {}) or "none",
         left=left,
     )
 
 
-def _parts(session: Session, row: SyncRun, company_id: int) -> list[Part]:
-    counts = log_search.run_kinds(session, row.id or 0)
-    grouped = {kind for _title, kinds in _PARTS for kind in kinds}
-    rest = tuple(kind for kind in counts if kind not in grouped and kind not in _ENDS and kind != "calling")
-    begun = () if row.outcome in {"ok", "later"} else ("calling",)  # what was begun is told by its end
+def _build_sections(session: Session, row: SyncRun, company_id: int) -> list[RunSection]:
+    counts = log_search.count_lines_by_kind(session, row.id or 0)
+    grouped = {kind for _title, kinds in _SECTIONS for kind in kinds}
+    rest = tuple(kind for kind in counts if kind not in grouped and kind not in _BOUNDARY_KINDS and kind != "sending")
+    begun = () if row.outcome in {"ok", "later"} else ("sending",)  # what was begun is told by its end
     parts = []
-    for title, kinds in (*_PARTS, ("Besides", (*rest, *begun))):
-        wanted = log_search.Wanted(companies=[company_id], run=row.id, kinds=[k for k in kinds if k in counts], after=0)
+    for title, kinds in (*_SECTIONS, ("Besides", (*rest, *begun))):
+        wanted = log_search.LogFilter(
+            company_ids=[company_id], run_id=row.id, kinds=[k for k in kinds if k in counts], after_id=0
+        )
         if wanted.kinds:
-            found = log_search.lines(session, wanted, size=_SHOWN_MAX)
+            found = log_search.find_log_page(session, wanted, size=_LINES_SHOWN)
             lines = [(line, json.loads(line.facts).get("entry")) for line in reversed(found.rows)]
-            parts.append(Part(title, sum(counts[kind] for kind in wanted.kinds), lines))
+            parts.append(RunSection(title, sum(counts[kind] for kind in wanted.kinds), lines))
     return parts
 
 
-def _told(run: SyncRun) -> str:
-    return summary(run.outcome, run.why, run.numbers or {}) if run.outcome else "Under way."
+def _describe(run: SyncRun) -> str:
+    return format_outcome(run.outcome, run.reason, run.counts or {}) if run.outcome else "Under way."
 
 
 ROUTES = (
-    Route("GET", "/runs", runs),
-    Route("GET", "/runs/{run:int}", run),
+    Route("GET", "/runs", list_runs),
+    Route("GET", "/runs/{run:int}", show_run),
 )

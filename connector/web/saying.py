@@ -10,36 +10,36 @@ from sqlmodel import Session
 
 from connector.database import writing
 from connector.people import agreements
-from connector.people.agreements import AgreementError, Word
+from connector.people.agreements import AgreementError, Attribution
 from connector.tables import InvoiceRow
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.visit import NotFound, NotPossible, PageRequest
 from policies.receivables import Instalment
 
 _INVOICES_MAX = 200
-_PARTS_MAX = 60
-Act = Callable[[Session, InvoiceRow, Word], object]
+_INSTALMENTS_MAX = 60
+AgreementAction = Callable[[Session, InvoiceRow, Attribution], object]
 
 
-def say(visit: Visit, company_id: int, customer_id: str, invoice_ids: Sequence[str]) -> None:
+def record_agreement(request: PageRequest, company_id: int, customer_id: str, invoice_ids: Sequence[str]) -> None:
     """Keep what the form says about each of a customer's invoices, or about none of them where one cannot be."""
-    act = _act(visit)
+    act = _parse_action(request)
     if not invoice_ids:
         message = "Choose the invoices it is about."
         raise NotPossible(message)
     try:
-        with writing(visit.installation.engine) as session:
+        with writing(request.app.engine) as session:
             for invoice_id in invoice_ids[:_INVOICES_MAX]:
                 invoice = session.get(InvoiceRow, (company_id, invoice_id))
                 if invoice is None or invoice.customer_id != customer_id:
-                    raise NotHere
-                act(session, invoice, Word(visit.who.email, visit.now))
+                    raise NotFound
+                act(session, invoice, Attribution(request.actor.email, request.now))
     except AgreementError as problem:
         raise NotPossible(str(problem)) from problem
 
 
-def day_of(visit: Visit, name: str) -> date | None:
+def form_date(request: PageRequest, name: str) -> date | None:
     """Read a day off a form; None where the field is empty."""
-    text = visit.sent(name)
+    text = request.form_value(name)
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
@@ -47,48 +47,58 @@ def day_of(visit: Visit, name: str) -> date | None:
         raise NotPossible(message) from None
 
 
-def _act(visit: Visit) -> Act:
-    do, why = visit.sent("do"), visit.sent("why", 300)
+def _parse_action(request: PageRequest) -> AgreementAction:
+    do, reason = request.form_value("do"), request.form_value("reason", 300)
     if do == "promise":
-        on = _needed_day(visit, "promised_on", "the day of the promise")
-        return lambda session, invoice, word: agreements.promise(session, invoice, word, on=on, why=why)
-    if do == "plan":
-        return _plan(visit, why)
+        on = _required_date(request, "promised_on", "the day of the promise")
+        return lambda session, invoice, word: agreements.set_promise(session, invoice, word, on=on, reason=reason)
+    if do == "payment_plan":
+        return _parse_payment_plan(request, reason)
     if do == "pause":
-        until = day_of(visit, "paused_until")
-        return lambda session, invoice, word: agreements.pause(session, invoice, word, until=until, why=why)
-    simple: dict[str, Act] = {
-        "no_promise": lambda session, invoice, word: agreements.promise(session, invoice, word, on=None),
-        "no_plan": lambda session, invoice, word: agreements.plan(session, invoice, word, instalments=None),
-        "dispute": lambda session, invoice, word: agreements.dispute(session, invoice, word, why=why),
-        "undispute": lambda session, invoice, word: agreements.undispute(session, invoice, word, outcome=why),
-        "resume": agreements.resume,
+        until = form_date(request, "paused_until")
+        return lambda session, invoice, word: agreements.pause_reminders(
+            session, invoice, word, until=until, reason=reason
+        )
+    simple: dict[str, AgreementAction] = {
+        "cancel_promise": lambda session, invoice, word: agreements.set_promise(session, invoice, word, on=None),
+        "cancel_payment_plan": lambda session, invoice, word: agreements.set_payment_plan(
+            session, invoice, word, instalments=None
+        ),
+        "dispute": lambda session, invoice, word: agreements.record_dispute(session, invoice, word, reason=reason),
+        "undispute": lambda session, invoice, word: agreements.resolve_dispute(session, invoice, word, outcome=reason),
+        "resume": agreements.resume_reminders,
     }
     if do not in simple:
-        raise NotHere
+        raise NotFound
     return simple[do]
 
 
-def _plan(visit: Visit, why: str) -> Act:
+def _parse_payment_plan(request: PageRequest, reason: str) -> AgreementAction:
     """Read a plan: the instalments one a line, or so many equal parts."""
-    listed = [_instalment(line) for line in visit.sent("instalments", 5000).splitlines() if line.strip()]
+    listed = [_parse_instalment(line) for line in request.form_value("instalments", 5000).splitlines() if line.strip()]
     if listed:
-        return lambda session, invoice, word: agreements.plan(session, invoice, word, instalments=listed, why=why)
-    parts, every = visit.sent("parts"), visit.sent("every")
-    if not parts.isdecimal() or not 2 <= int(parts[:4]) <= _PARTS_MAX or every not in agreements.EVERY:
-        message = f"Say in how many parts (2 to {_PARTS_MAX}), or write the instalments one a line."
+        return lambda session, invoice, word: agreements.set_payment_plan(
+            session, invoice, word, instalments=listed, reason=reason
+        )
+    parts, every = request.form_value("instalment_count"), request.form_value("interval")
+    if (
+        not parts.isdecimal()
+        or not 2 <= int(parts[:4]) <= _INSTALMENTS_MAX
+        or every not in agreements.INSTALMENT_INTERVALS
+    ):
+        message = f"Say in how many parts (2 to {_INSTALMENTS_MAX}), or write the instalments one a line."
         raise NotPossible(message)
-    first_on, count, apart = _needed_day(visit, "first_on", "the day of the first part"), int(parts), every
-    return lambda session, invoice, word: agreements.plan(
+    first_on, count, apart = _required_date(request, "first_due_on", "the day of the first part"), int(parts), every
+    return lambda session, invoice, word: agreements.set_payment_plan(
         session,
         invoice,
         word,
-        instalments=agreements.equal_parts(invoice, count, first_on, agreements.EVERY[apart]),
-        why=why,
+        instalments=agreements.equal_instalments(invoice, count, first_on, agreements.INSTALMENT_INTERVALS[apart]),
+        reason=reason,
     )
 
 
-def _instalment(line: str) -> Instalment:
+def _parse_instalment(line: str) -> Instalment:
     on, _, amount = line.strip().partition(" ")
     try:
         return Instalment(date.fromisoformat(on), Decimal(amount.strip()))
@@ -97,9 +107,9 @@ def _instalment(line: str) -> Instalment:
         raise NotPossible(message) from None
 
 
-def _needed_day(visit: Visit, name: str, words: str) -> date:
-    on = day_of(visit, name)
+def _required_date(request: PageRequest, name: str, label: str) -> date:
+    on = form_date(request, name)
     if on is None:
-        message = f"Say {words}."
+        message = f"Say {label}."
         raise NotPossible(message)
     return on

@@ -15,7 +15,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import mail_events, replies, reply_reading
 from providers.sendgrid import webhook
 
@@ -26,58 +26,58 @@ _FIELD_BYTES_MAX = 8 * 2**20
 _PARTS_MAX = 200
 
 
-class TooMuch(Exception):
+class BodyTooLarge(Exception):
     """A body larger than any that SendGrid sends."""
 
 
-def add_webhooks(app: FastAPI, installation: Installation) -> None:
+def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
     """Add the two addresses that SendGrid is told."""
 
     async def events(request: Request) -> Response:
-        key = installation.settings.sendgrid_webhook_public_key
+        key = app.settings.sendgrid_webhook_public_key
         if not key:
-            return _say(404, "SENDGRID_WEBHOOK_PUBLIC_KEY is not set")
+            return _text_response(404, "SENDGRID_WEBHOOK_PUBLIC_KEY is not set")
         try:
-            body = b"".join([part async for part in capped(request, EVENTS_BYTES_MAX)])
+            body = b"".join([part async for part in read_limited(request, EVENTS_BYTES_MAX)])
             signature, timestamp = (request.headers.get(name, "") for name in (webhook.SIGNATURE, webhook.TIMESTAMP))
-            webhook.check(key, signature, timestamp, body)
-        except (TooMuch, ClientDisconnect):
-            return _say(413, "too much")
+            webhook.verify_signature(key, signature, timestamp, body)
+        except (BodyTooLarge, ClientDisconnect):
+            return _text_response(413, "too much")
         except webhook.WebhookError as problem:
             log.warning("refused at /webhooks/sendgrid: %s", problem)
-            return _say(401, str(problem))
+            return _text_response(401, str(problem))
         try:
-            told = webhook.read(body)
+            told = webhook.parse_events(body)
         except webhook.WebhookError as problem:
-            return _say(400, str(problem))
-        await run_in_threadpool(mail_events.receive, installation, told)
-        return _say(200, "ok")
+            return _text_response(400, str(problem))
+        await run_in_threadpool(mail_events.receive_events, app, told)
+        return _text_response(200, "ok")
 
     async def inbound(request: Request) -> Response:
-        if not installation.settings.mail_reply_domain:
-            return _say(404, "MAIL_REPLY_DOMAIN is not set")
+        if not app.settings.mail_reply_domain:
+            return _text_response(404, "MAIL_REPLY_DOMAIN is not set")
         try:
-            fields = await _form(request)
-        except (TooMuch, ClientDisconnect):
-            return _say(413, "too much")
+            fields = await _read_form(request)
+        except (BodyTooLarge, ClientDisconnect):
+            return _text_response(413, "too much")
         except (MultiPartException, KeyError, ValueError) as problem:
             log.warning("refused at /webhooks/sendgrid-inbound: %s", problem)
-            return _say(400, "this is no form")
-        await run_in_threadpool(lambda: replies.receive(installation, reply_reading.read(fields)))
-        return _say(200, "ok")  # also for mail to nobody: SendGrid would bring it for three days
+            return _text_response(400, "this is no form")
+        await run_in_threadpool(lambda: replies.receive_reply(app, reply_reading.parse_reply(fields)))
+        return _text_response(200, "ok")  # also for mail to nobody: SendGrid would bring it for three days
 
-    app.add_route("/webhooks/sendgrid", events, methods=["POST"], include_in_schema=False)
-    app.add_route("/webhooks/sendgrid-inbound", inbound, methods=["POST"], include_in_schema=False)
+    web_app.add_route("/webhooks/sendgrid", events, methods=["POST"], include_in_schema=False)
+    web_app.add_route("/webhooks/sendgrid-inbound", inbound, methods=["POST"], include_in_schema=False)
 
 
-async def _form(request: Request) -> dict[str, str]:
+async def _read_form(request: Request) -> dict[str, str]:
     """Read the text fields of a multipart form; attachments pass through a file that is thrown away."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         message = "not multipart"
         raise ValueError(message)
     parser = MultiPartParser(
         Headers(raw=request.headers.raw),
-        capped(request, REPLY_BYTES_MAX),
+        read_limited(request, REPLY_BYTES_MAX),
         max_files=_PARTS_MAX,
         max_fields=_PARTS_MAX,
         max_part_size=_FIELD_BYTES_MAX,
@@ -89,15 +89,15 @@ async def _form(request: Request) -> dict[str, str]:
         await form.close()
 
 
-async def capped(request: Request, most: int) -> AsyncGenerator[bytes, None]:
+async def read_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
     """Yield a body's parts; raises ``TooMuch`` beyond ``most`` bytes."""
     size = 0
     async for part in request.stream():
         size += len(part)
-        if size > most:
-            raise TooMuch
+        if size > limit:
+            raise BodyTooLarge
         yield part
 
 
-def _say(code: int, text: str) -> Response:
+def _text_response(code: int, text: str) -> Response:
     return PlainTextResponse(f"{text}\n", status_code=code)

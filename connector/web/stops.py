@@ -14,90 +14,99 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.letters import stop, stop_mail
-from connector.letters.languages import Language, accepted_language, language_of
-from connector.letters.mail_layout import phrase, words
+from connector.letters.languages import Language, browser_language, language_of
+from connector.letters.mail_layout import load_texts, render_line
 from connector.web.pages import render
 
-Answer = Callable[[Installation, str, Language], Response]  # to a token, and what the browser reads
+PageHandler = Callable[[AppContext, str, Language], Response]  # to a token, and what the browser reads
 _HEADERS = {"X-Robots-Tag": "noindex"}
 
 
-def add_stops(app: FastAPI, installation: Installation) -> None:
+def add_stop_pages(web_app: FastAPI, app: AppContext) -> None:
     """Add the pages."""
-    pages = (("/stop/{token}", _ask_reminders, _stop_reminders), ("/stop-mail/{token}", _ask_mail, _stop_mail))
+    pages = (
+        ("/stop/{token}", _confirm_reminders, _stop_reminders),
+        ("/stop-mail/{token}", _confirm_email, _stop_email),
+    )
     for path, asked, done in pages:
-        app.add_route(path, _page(installation, asked), methods=["GET"], include_in_schema=False)
-        app.add_route(path, _page(installation, done), methods=["POST"], include_in_schema=False)
+        web_app.add_route(path, _endpoint(app, asked), methods=["GET"], include_in_schema=False)
+        web_app.add_route(path, _endpoint(app, done), methods=["POST"], include_in_schema=False)
 
 
-def _page(installation: Installation, answer: Answer) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(app: AppContext, handler: PageHandler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:  # a POST's body says nothing that the path does not
-        accepted = accepted_language(request.headers.get("accept-language", ""))
-        return await run_in_threadpool(answer, installation, request.path_params["token"], accepted)
+        accepted = browser_language(request.headers.get("accept-language", ""))
+        return await run_in_threadpool(handler, app, request.path_params["token"], accepted)
 
     return endpoint
 
 
-def _ask_reminders(installation: Installation, token: str, accepted: Language) -> Response:
-    subject = stop.look(installation, token)
+def _confirm_reminders(app: AppContext, token: str, accepted: Language) -> Response:
+    subject = stop.find_stop(app, token)
     if subject is None:
-        return _unknown(accepted)
-    says = _Says(subject, accepted)
+        return _unknown_link(accepted)
+    says = _StopTexts(subject, accepted)
     if subject.stopped:
-        return _stopped(says)
-    return says.page("reminders", "reminders_what", "reminders_rest", button="reminders_button")
+        return _reminders_stopped(says)
+    return says.render_page("reminders_title", "reminders_question", "reminders_detail", button="reminders_button")
 
 
-def _stop_reminders(installation: Installation, token: str, accepted: Language) -> Response:
-    subject = stop.stop_reminders(installation, token)
-    return _unknown(accepted) if subject is None else _stopped(_Says(subject, accepted))
+def _stop_reminders(app: AppContext, token: str, accepted: Language) -> Response:
+    subject = stop.stop_reminders(app, token)
+    return _unknown_link(accepted) if subject is None else _reminders_stopped(_StopTexts(subject, accepted))
 
 
-def _stopped(says: _Says) -> Response:
-    return says.page("reminders_done", "reminders_done_what", "reminders_done_rest")
+def _reminders_stopped(texts: _StopTexts) -> Response:
+    return texts.render_page("reminders_done_title", "reminders_done_text", "reminders_done_detail")
 
 
-def _ask_mail(installation: Installation, token: str, accepted: Language) -> Response:
-    about = stop_mail.look(installation, token)
+def _confirm_email(app: AppContext, token: str, accepted: Language) -> Response:
+    about = stop_mail.find_stop(app, token)
     if about is None:
-        return _unknown(accepted)
-    says = _Says(about, accepted)
-    if about.too_late:
-        return says.page("mail_late", plain=(about.why, about.too_late))
-    return says.page("mail", "mail_what", "mail_rest", button="mail")
+        return _unknown_link(accepted)
+    says = _StopTexts(about, accepted)
+    if about.too_late_reason:
+        return says.render_page("email_too_late_title", plain=(about.reason, about.too_late_reason))
+    return says.render_page("email_title", "email_question", "email_detail", button="email_title")
 
 
-def _stop_mail(installation: Installation, token: str, accepted: Language) -> Response:
-    about = stop_mail.stop_mail(installation, token)
+def _stop_email(app: AppContext, token: str, accepted: Language) -> Response:
+    about = stop_mail.stop_email(app, token)
     if about is None:
-        return _unknown(accepted)
-    says = _Says(about, accepted)
-    if about.too_late:
-        return says.page("mail_late", plain=(about.why, about.too_late), code=409)
-    return says.page("mail_done", "mail_done_what")
+        return _unknown_link(accepted)
+    says = _StopTexts(about, accepted)
+    if about.too_late_reason:
+        return says.render_page("email_too_late_title", plain=(about.reason, about.too_late_reason), code=409)
+    return says.render_page("email_done_title", "email_done_text")
 
 
-class _Says:
+class _StopTexts:
     """The words of these pages in the language of the mail that brought somebody here, filled."""
 
-    def __init__(self, about: stop.Subject | stop_mail.Stopped, accepted: Language) -> None:
-        self._language = language_of(about.language) if about.language else accepted
-        self._texts: dict[str, str] = words(self._language.code)["stop"]
-        self._facts = {name: str(fact) for name, fact in about._asdict().items()}
+    def __init__(self, target: stop.ReminderStop | stop_mail.EmailStop, accepted: Language) -> None:
+        self._language = language_of(target.language) if target.language else accepted
+        self._texts: dict[str, str] = load_texts(self._language.code)["stop"]
+        self._facts = {name: str(fact) for name, fact in target._asdict().items()}
 
-    def page(self, title: str, *lines: str, plain: Sequence[str] = (), button: str = "", code: int = 200) -> Response:
+    def render_page(
+        self, title: str, *lines: str, plain: Sequence[str] = (), button: str = "", code: int = 200
+    ) -> Response:
         """Say a page; ``plain`` are sentences that are said already."""
-        said = [*(phrase(self._texts[each], self._facts) for each in lines), *plain]
-        return _answer(self._language, self._texts[title], said, self._texts[button] if button else "", code=code)
+        said = [*(render_line(self._texts[each], self._facts) for each in lines), *plain]
+        return _render_link_page(
+            self._language, self._texts[title], said, self._texts[button] if button else "", code=code
+        )
 
 
-def _unknown(accepted: Language) -> Response:
-    texts = words(accepted.code)["page"]
-    return _answer(accepted, texts["unknown"], [texts["unknown_what"]], code=404)
+def _unknown_link(accepted: Language) -> Response:
+    texts = load_texts(accepted.code)["portal"]
+    return _render_link_page(accepted, texts["unknown"], [texts["unknown_detail"]], code=404)
 
 
-def _answer(language: Language, title: str, lines: list[str], button: str = "", *, code: int = 200) -> Response:
-    html = render("behind_a_link.html", lang=language.code, title=title, lines=lines, button=button)
+def _render_link_page(
+    language: Language, title: str, lines: list[str], button: str = "", *, code: int = 200
+) -> Response:
+    html = render("link_page.html", lang=language.code, title=title, lines=lines, button=button)
     return HTMLResponse(html, code, headers=_HEADERS)

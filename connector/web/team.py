@@ -6,69 +6,71 @@ from starlette.responses import Response
 
 from connector.access import oidc
 from connector.access.sign_in import SignInError
-from connector.web.routes import Route, is_https, with_session
-from connector.web.visit import Visit, is_ours
+from connector.web.routes import Route, is_https, set_session_cookie
+from connector.web.visit import PageRequest, is_local_path
 
 
-def leave(visit: Visit) -> Response:
+def start_sign_in(request: PageRequest) -> Response:
     """Send the browser to the sign-in service; who is signed in already goes on to what he wanted."""
-    wanted = visit.query.get("next", "")
-    wanted = wanted if is_ours(wanted) else "/"
-    if visit.person is not None:
-        return visit.go(wanted)
+    wanted = request.query.get("next", "")
+    wanted = wanted if is_local_path(wanted) else "/"
+    if request.user is not None:
+        return request.redirect(wanted)
     try:
-        begun = oidc.begin(visit.installation, wanted, None)
+        begun = oidc.begin_sign_in(request.app, wanted, None)
     except SignInError as problem:
-        return _refused(visit, problem)
-    return _with_cookie(visit, visit.go(begun.url), begun.cookie)
+        return _render_error(request, problem)
+    return _set_state_cookie(request, request.redirect(begun.url), begun.cookie)
 
 
-def tie(visit: Visit) -> Response:
+def link_account(request: PageRequest) -> Response:
     """Begin to tie the account of who sits there to the service's: from then on it lets him in."""
     try:
-        begun = oidc.begin(visit.installation, "/account", visit.who)
+        begun = oidc.begin_sign_in(request.app, "/account", request.actor)
     except SignInError as problem:
-        return _refused(visit, problem)
+        return _render_error(request, problem)
     words = "Sign in there. You come back here by yourself, within 10 minutes."
     # Not a redirect: a form's answer may lead to no other host (form-action). The page goes on by itself.
-    answer = visit.page("connect.html", url=begun.url, title=oidc.host(visit.installation.settings), words=words)
-    return _with_cookie(visit, answer, begun.cookie)
+    answer = request.render(
+        "continue_to.html", url=begun.url, title=oidc.service_host(request.app.settings), words=words
+    )
+    return _set_state_cookie(request, answer, begun.cookie)
 
 
-def come_back(visit: Visit) -> Response:
+def finish_sign_in(request: PageRequest) -> Response:
     """Let in whom the sign-in service vouches for."""
-    cookie = visit.cookies.get(_name(visit), "")
+    cookie = request.cookies.get(_cookie_name(request), "")
     try:
-        arrived = oidc.finish(visit.installation, visit.query_string, cookie, visit.person, visit.browser)
+        arrived = oidc.finish_sign_in(request.app, request.query_string, cookie, request.user, request.browser)
     except SignInError as problem:
-        return _with_cookie(visit, _refused(visit, problem), "")
-    answer = _with_cookie(visit, visit.go(arrived.next), "")
-    return with_session(visit.installation, answer, arrived.token) if arrived.token else answer
+        return _set_state_cookie(request, _render_error(request, problem), "")
+    answer = _set_state_cookie(request, request.redirect(arrived.next), "")
+    return set_session_cookie(request.app, answer, arrived.token) if arrived.token else answer
 
 
-def _refused(visit: Visit, problem: SignInError) -> Response:
-    return visit.page("answer.html", 401, title="Not signed in", lines=[str(problem)], link="/sign-in")
+def _render_error(request: PageRequest, problem: SignInError) -> Response:
+    return request.render("message.html", 401, title="Not signed in", lines=[str(problem)], link="/sign-in")
 
 
-def _with_cookie(visit: Visit, response: Response, value: str) -> Response:
+def _set_state_cookie(request: PageRequest, response: Response, value: str) -> Response:
     response.set_cookie(
-        _name(visit),
+        _cookie_name(request),
         value,
         max_age=int(oidc.LIFETIME.total_seconds()) if value else 0,
         path="/",
-        secure=is_https(visit.installation),
+        secure=is_https(request.app),
         httponly=True,
         samesite="lax",  # it must come along when the service sends the browser back
     )
     return response
 
 
-def _name(visit: Visit) -> str:
-    return "__Host-duewell-team" if is_https(visit.installation) else "duewell-team"
+def _cookie_name(request: PageRequest) -> str:
+    return "__Host-duewell-sso" if is_https(request.app) else "duewell-sso"
 
 
 ROUTES = (
-    Route("GET", "/sign-in/team", leave, "nobody"),
-    Route("POST", "/account/team", tie, dangerous=True),
-    Route("GET", oidc.BACK_PATH, come_back, "nobody"),
+    Route("GET", "/sign-in/sso", start_sign_in, "public"),
+    Route("POST", "/account/sso", link_account, sensitive=True),
+    Route("GET", oidc.CALLBACK_PATH, finish_sign_in, "public"),
 )

@@ -6,63 +6,63 @@ from starlette.responses import Response
 
 from connector.database import reading, writing
 from connector.people import exceptions
-from connector.people.today import Company, review, tasks
-from connector.web.outbox import within
+from connector.people.today import CompanySummary, list_open_tasks, load_dashboard
+from connector.web.outbox import selected_companies
 from connector.web.routes import Route
-from connector.web.visit import NotHere, Visit
+from connector.web.visit import NotFound, PageRequest
 
 _PAGE = 50
 _PAGES_MAX = 1000
 
 
-def today(visit: Visit) -> Response:
+def show_today(request: PageRequest) -> Response:
     """Show the morning's review."""
-    with reading(visit.installation.engine) as session:
-        found = review(session, visit.companies(session), visit.now)
-        return visit.page("today.html", review=found)
+    with reading(request.app.engine) as session:
+        found = load_dashboard(session, request.companies(session), request.now)
+        return request.render("today.html", review=found)
 
 
-def all_tasks(visit: Visit) -> Response:
+def list_tasks(request: PageRequest) -> Response:
     """Show a page of the open tasks."""
-    page = _page(visit)
-    with reading(visit.installation.engine) as session:
-        companies, chosen, ids = within(visit, session)
-        lines = {row.id or 0: Company(row) for row in companies if row.id in ids}
-        rows = tasks(session, lines, size=_PAGE + 1, offset=(page - 1) * _PAGE)
+    page = _page_number(request)
+    with reading(request.app.engine) as session:
+        companies, chosen, ids = selected_companies(request, session)
+        lines = {row.id or 0: CompanySummary(row) for row in companies if row.id in ids}
+        rows = list_open_tasks(session, lines, size=_PAGE + 1, offset=(page - 1) * _PAGE)
         more = len(rows) > _PAGE
-        return visit.page("tasks.html", rows=rows[:_PAGE], companies=companies, chosen=chosen, page=page, more=more)
+        return request.render("tasks.html", rows=rows[:_PAGE], companies=companies, chosen=chosen, page=page, more=more)
 
 
-def odd(visit: Visit) -> Response:
+def list_exceptions(request: PageRequest) -> Response:
     """Show a page of what is worth a look."""
-    page = _page(visit)
-    with reading(visit.installation.engine) as session:
-        companies, chosen, ids = within(visit, session)
-        rows = exceptions.listing(session, ids, size=_PAGE + 1, offset=(page - 1) * _PAGE)
+    page = _page_number(request)
+    with reading(request.app.engine) as session:
+        companies, chosen, ids = selected_companies(request, session)
+        rows = exceptions.list_open(session, ids, size=_PAGE + 1, offset=(page - 1) * _PAGE)
         more = len(rows) > _PAGE
-        return visit.page(
+        return request.render(
             "exceptions.html", rows=rows[:_PAGE], companies=companies, chosen=chosen, page=page, more=more
         )
 
 
-def right(visit: Visit) -> Response:
+def mark_correct(request: PageRequest) -> Response:
     """Keep that something odd is right as it is."""
-    with writing(visit.installation.engine) as session:
-        row = exceptions.find(session, visit.sent("right"))
-        if row is None or not visit.who.sees(row.connection_id):
-            raise NotHere
-        exceptions.settle(session, row, by=visit.who.email, at=visit.now)
-    return visit.go("/exceptions" if visit.sent("back") == "/exceptions" else "/", said="right")
+    with writing(request.app.engine) as session:
+        row = exceptions.find_exception(session, request.form_value("right"))
+        if row is None or not request.actor.can_see(row.connection_id):
+            raise NotFound
+        exceptions.mark_correct(session, row, by=request.actor.email, at=request.now)
+    return request.redirect("/exceptions" if request.form_value("return_to") == "/exceptions" else "/", said="right")
 
 
-def _page(visit: Visit) -> int:
-    asked = visit.query.get("page", "")
+def _page_number(request: PageRequest) -> int:
+    asked = request.query.get("page", "")
     return min(max(int(asked), 1), _PAGES_MAX) if asked.isdecimal() and len(asked) < 9 else 1
 
 
 ROUTES = (
-    Route("GET", "/", today),
-    Route("GET", "/tasks", all_tasks),
-    Route("GET", "/exceptions", odd),
-    Route("POST", "/exceptions", right, "bookkeeper"),
+    Route("GET", "/", show_today),
+    Route("GET", "/tasks", list_tasks),
+    Route("GET", "/exceptions", list_exceptions),
+    Route("POST", "/exceptions", mark_correct, "bookkeeper"),
 )

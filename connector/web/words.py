@@ -11,99 +11,103 @@ from sqlmodel import Session, col
 from starlette.responses import HTMLResponse, Response
 
 from connector.database import reading, writing
-from connector.ids import as_id
+from connector.ids import parse_id
 from connector.letters import mail_words
 from connector.letters.languages import LANGUAGES
-from connector.letters.mail_preview import preview
-from connector.letters.mail_words import LINES, TemplateError
-from connector.letters.mails import MAILED
+from connector.letters.mail_preview import preview_email
+from connector.letters.mail_words import LINE_NAMES, TemplateError
+from connector.letters.mails import EMAIL_STEPS
 from connector.money import from_e4
 from connector.people.invoices import UnknownInvoiceError
 from connector.tables import CustomerRow, InvoiceRow
-from connector.web.outbox import LETTER_POLICY, WITH_FRAME
-from connector.web.pages import money, render
-from connector.web.policy import Scope, scope_of
+from connector.web.outbox import EMAIL_PREVIEW_CSP, PREVIEW_FRAME_CSP
+from connector.web.pages import format_money, render
+from connector.web.policy import PolicyContext, get_policy_context
 from connector.web.routes import Route
-from connector.web.visit import NotHere, Visit
+from connector.web.visit import NotFound, PageRequest
 from policies.receivables import Step
 
 _INVOICES_SHOWN = 8  # overdue ones, and as many that fall due
 _LINE_MAX = 4000
 
 
-class _Asked(NamedTuple):
+class _TemplateContext(NamedTuple):
     """Which mail is looked at: of which step, in which language, for whom."""
 
-    scope: Scope
+    policy_context: PolicyContext
     step: Step
     language: str  # "": every language
 
     @property
-    def read_in(self) -> str:
+    def preview_language(self) -> str:
         return self.language or "en"
 
-    def shipped(self) -> dict[str, str]:
+    def default_template(self) -> dict[str, str]:
         """The words that come with duewell, in the tone of the policy."""
-        return mail_words.parse(mail_words.shipped(self.step, self.read_in, self.scope.policy.tone))
+        return mail_words.parse_document(
+            mail_words.default_document(self.step, self.preview_language, self.policy_context.policy.tone)
+        )
 
 
-def listing(visit: Visit) -> Response:
+def list_templates(request: PageRequest) -> Response:
     """List the mails there are, and whose words each uses."""
-    with reading(visit.installation.engine) as session:
-        scope = scope_of(visit, session, visit.query.get("company", ""))
-        own = [row for row in mail_words.listing(session) if row.connection_id in {None, scope.id}]
-    steps = [(step.value, [row for row in own if row.step == step.value]) for step in MAILED]
-    return visit.page("words.html", scope=scope, steps=steps)
+    with reading(request.app.engine) as session:
+        scope = get_policy_context(request, session, request.query.get("company", ""))
+        own = [row for row in mail_words.list_templates(session) if row.connection_id in {None, scope.id}]
+    steps = [(step.value, [row for row in own if row.step == step.value]) for step in EMAIL_STEPS]
+    return request.render("email_templates.html", scope=scope, steps=steps)
 
 
-def edit(visit: Visit) -> Response:
+def edit_template(request: PageRequest) -> Response:
     """Show the words of one mail, to be altered."""
-    return _page(visit, visit.query.get("company", ""), visit.query.get("language", ""))
+    return _render_editor(request, request.query.get("company", ""), request.query.get("language", ""))
 
 
-def letter(visit: Visit) -> Response:
+def preview_saved(request: PageRequest) -> Response:
     """Show what the words in force make of a real invoice, for the frame on the page."""
-    with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session, visit.query.get("company", ""), visit.query.get("language", ""))
-        chosen = next(iter(_invoices(visit, session, asked.scope)), None)
-    return _letter(visit, asked, chosen["id"] if chosen else "", "")
+    with reading(request.app.engine) as session:
+        asked = _parse_context(request, session, request.query.get("company", ""), request.query.get("language", ""))
+        chosen = next(iter(_sample_invoices(request, session, asked.policy_context)), None)
+    return _render_preview(request, asked, chosen["id"] if chosen else "", "")
 
 
-def look(visit: Visit) -> Response:
+def preview_form(request: PageRequest) -> Response:
     """Show in the frame what the words in the form make of the chosen invoice; nothing is kept."""
-    with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session, visit.sent("company"), visit.sent("language"))
-    return _letter(visit, asked, visit.sent("invoice"), _document(visit, asked))
+    with reading(request.app.engine) as session:
+        asked = _parse_context(request, session, request.form_value("company"), request.form_value("language"))
+    return _render_preview(request, asked, request.form_value("invoice"), _changed_lines(request, asked))
 
 
-def act(visit: Visit) -> Response:
+def save_template(request: PageRequest) -> Response:
     """Use the words in the form from now on, or the shipped ones again."""
-    with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session, visit.sent("company"), visit.sent("language"))
-    document = "" if visit.sent("do") == "reset" else _document(visit, asked)
-    step, language, here = asked.step, asked.language, asked.scope.id
-    by, at = visit.who.email, visit.now
+    with reading(request.app.engine) as session:
+        asked = _parse_context(request, session, request.form_value("company"), request.form_value("language"))
+    document = "" if request.form_value("do") == "reset" else _changed_lines(request, asked)
+    step, language, here = asked.step, asked.language, asked.policy_context.id
+    by, at = request.actor.email, request.now
     try:
-        with writing(visit.installation.engine) as session:
-            mail_words.set_words(session, document, step=step, language=language, connection_id=here, by=by, at=at)
+        with writing(request.app.engine) as session:
+            mail_words.save_template(session, document, step=step, language=language, connection_id=here, by=by, at=at)
     except TemplateError as problem:
-        return _page(visit, visit.sent("company"), visit.sent("language"), problem=str(problem))
-    kept = {"company": visit.sent("company"), "language": asked.language}
-    return visit.go(visit.path, **{name: value for name, value in kept.items() if value}, said="words")
+        return _render_editor(
+            request, request.form_value("company"), request.form_value("language"), problem=str(problem)
+        )
+    kept = {"company": request.form_value("company"), "language": asked.language}
+    return request.redirect(request.path, **{name: value for name, value in kept.items() if value}, said="words")
 
 
-def _page(visit: Visit, company: str, language: str, problem: str = "") -> Response:
-    with reading(visit.installation.engine) as session:
-        asked = _asked(visit, session, company, language)
-        own = mail_words.own(session, asked.scope.id, asked.step, asked.read_in)
-        invoices = _invoices(visit, session, asked.scope)
-    lines = {**asked.shipped(), **own}
+def _render_editor(request: PageRequest, company: str, language: str, problem: str = "") -> Response:
+    with reading(request.app.engine) as session:
+        asked = _parse_context(request, session, company, language)
+        own = mail_words.find_custom_lines(session, asked.policy_context.id, asked.step, asked.preview_language)
+        invoices = _sample_invoices(request, session, asked.policy_context)
+    lines = {**asked.default_template(), **own}
     if problem:
-        lines = {name: visit.sent(name, _LINE_MAX) for name in lines}
-    answer = visit.page(
-        "words_edit.html",
+        lines = {name: request.form_value(name, _LINE_MAX) for name in lines}
+    answer = request.render(
+        "email_template_edit.html",
         422 if problem else 200,
-        scope=asked.scope,
+        scope=asked.policy_context,
         step=asked.step.value,
         language=asked.language,
         languages=tuple(LANGUAGES),
@@ -112,52 +116,58 @@ def _page(visit: Visit, company: str, language: str, problem: str = "") -> Respo
         invoices=invoices,
         problem=problem,
     )
-    answer.headers["Content-Security-Policy"] = WITH_FRAME
+    answer.headers["Content-Security-Policy"] = PREVIEW_FRAME_CSP
     return answer
 
 
-def _letter(visit: Visit, asked: _Asked, invoice: str, document: str) -> Response:
+def _render_preview(request: PageRequest, template: _TemplateContext, invoice: str, document: str) -> Response:
     company, _, external_id = invoice.partition(":")
-    headers = {"Content-Security-Policy": LETTER_POLICY, "X-Frame-Options": "SAMEORIGIN"}
+    headers = {"Content-Security-Policy": EMAIL_PREVIEW_CSP, "X-Frame-Options": "SAMEORIGIN"}
     try:
-        with reading(visit.installation.engine) as session:
-            row = visit.company(session, as_id(company))
-        how = {"document": document, "language": asked.language}
-        mail = preview(visit.installation, asked.step, external_id, connection_id=row.id, **how)
+        with reading(request.app.engine) as session:
+            row = request.company(session, parse_id(company))
+        how = {"document": document, "language": template.language}
+        mail = preview_email(request.app, template.step, external_id, connection_id=row.id, **how)
     except (TemplateError, UnknownInvoiceError) as problem:
-        page = render("answer.html", title="No mail comes of this", lines=[str(problem)])
+        page = render("message.html", title="No mail comes of this", lines=[str(problem)])
         return HTMLResponse(page, status_code=422, headers=headers)
     subject = f'<p style="font:1rem sans-serif;padding:0 1rem"><strong>Subject:</strong> {escape(mail.subject)}</p>'
-    return HTMLResponse(re.sub(r"(<body[^>]*>)", rf"\g<1>{_literal(subject)}", mail.html, count=1), headers=headers)
+    return HTMLResponse(
+        re.sub(r"(<body[^>]*>)", rf"\g<1>{_escape_replacement(subject)}", mail.html, count=1), headers=headers
+    )
 
 
-def _literal(text: str) -> str:
+def _escape_replacement(text: str) -> str:
     return text.replace("\\", r"\\")
 
 
-def _document(visit: Visit, asked: _Asked) -> str:
+def _changed_lines(request: PageRequest, template: _TemplateContext) -> str:
     """Write down the lines that say something else than the shipped ones; none: "", the shipped ones are used."""
-    sent = {name: visit.sent(name, _LINE_MAX + 1).replace("\r\n", "\n") for name in LINES if name in visit.form}
-    different = {name: text for name, text in sent.items() if text != asked.shipped().get(name, "").strip()}
-    return mail_words.written(different) if different else ""
+    sent = {
+        name: request.form_value(name, _LINE_MAX + 1).replace("\r\n", "\n")
+        for name in LINE_NAMES
+        if name in request.form
+    }
+    different = {name: text for name, text in sent.items() if text != template.default_template().get(name, "").strip()}
+    return mail_words.format_document(different) if different else ""
 
 
-def _asked(visit: Visit, session: Session, company: str, language: str) -> _Asked:
+def _parse_context(request: PageRequest, session: Session, company: str, language: str) -> _TemplateContext:
     if language and language not in LANGUAGES:
-        raise NotHere
+        raise NotFound
     try:
-        step = Step(str(visit.parameters["step"]))
+        step = Step(str(request.path_params["step"]))
     except ValueError:
-        raise NotHere from None
-    if step not in MAILED:
-        raise NotHere
-    return _Asked(scope_of(visit, session, company), step, language)
+        raise NotFound from None
+    if step not in EMAIL_STEPS:
+        raise NotFound
+    return _TemplateContext(get_policy_context(request, session, company), step, language)
 
 
-def _invoices(visit: Visit, session: Session, scope: Scope) -> list[dict[str, str]]:
+def _sample_invoices(request: PageRequest, session: Session, policy_context: PolicyContext) -> list[dict[str, str]]:
     """Offer real invoices to look at the mail with: overdue ones, the newest first, and some that fall due."""
-    ids = [scope.id] if scope.company else [row.id for row in scope.companies]
-    today, due_on = visit.now.date(), col(InvoiceRow.due_on)
+    ids = [policy_context.id] if policy_context.company else [row.id for row in policy_context.companies]
+    today, due_on = request.now.date(), col(InvoiceRow.due_on)
     joined = (col(CustomerRow.connection_id) == col(InvoiceRow.connection_id)) & (
         col(CustomerRow.external_id) == col(InvoiceRow.customer_id)
     )
@@ -171,18 +181,20 @@ def _invoices(visit: Visit, session: Session, scope: Scope) -> list[dict[str, st
         *session.execute(open_ones.where(due_on < today).order_by(due_on.desc())),
         *session.execute(open_ones.where(due_on >= today).order_by(due_on)),
     ]
-    return [_offered(row, name) for row, name in found]
+    return [_invoice_option(row, name) for row, name in found]
 
 
-def _offered(row: InvoiceRow, name: str | None) -> dict[str, str]:
-    words = f"{row.number}, {name or row.customer_id}, {money(from_e4(row.due_e4), row.currency)}, due {row.due_on}"
+def _invoice_option(row: InvoiceRow, name: str | None) -> dict[str, str]:
+    words = (
+        f"{row.number}, {name or row.customer_id}, {format_money(from_e4(row.due_e4), row.currency)}, due {row.due_on}"
+    )
     return {"id": f"{row.connection_id}:{row.external_id}", "words": words}
 
 
 ROUTES = (
-    Route("GET", "/policy/mails", listing),
-    Route("GET", "/policy/mails/{step}", edit),
-    Route("GET", "/policy/mails/{step}/letter.html", letter),
-    Route("POST", "/policy/mails/{step}/letter.html", look, "bookkeeper"),
-    Route("POST", "/policy/mails/{step}", act, "bookkeeper", dangerous=True),
+    Route("GET", "/policy/emails", list_templates),
+    Route("GET", "/policy/emails/{step}", edit_template),
+    Route("GET", "/policy/emails/{step}/email.html", preview_saved),
+    Route("POST", "/policy/emails/{step}/email.html", preview_form, "bookkeeper"),
+    Route("POST", "/policy/emails/{step}", save_template, "bookkeeper", sensitive=True),
 )

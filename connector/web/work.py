@@ -9,46 +9,46 @@ from connector.database import reading
 from connector.people import tasks
 from connector.tables import CustomerRow, InvoiceRow, Task
 from connector.web.routes import Route
-from connector.web.saying import day_of
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.saying import form_date
+from connector.web.visit import NotFound, NotPossible, PageRequest
 
 
-def task(visit: Visit) -> Response:
+def show_task(request: PageRequest) -> Response:
     """Show a task, and ask what came of it."""
-    with reading(visit.installation.engine) as session:
-        row = _task(visit, session)
-        company = visit.company(session, row.connection_id)
+    with reading(request.app.engine) as session:
+        row = _get_task(request, session)
+        company = request.company(session, row.connection_id)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
         keys = [(row.connection_id, each) for each in row.invoice_ids[:100]]
         invoices = [found for found in (session.get(InvoiceRow, key) for key in keys) if found is not None]
-    return visit.page("task.html", task=row, company=company, customer=customer, invoices=invoices)
+    return request.render("task.html", task=row, company=company, customer=customer, invoices=invoices)
 
 
-def record(visit: Visit) -> Response:
+def complete_task(request: PageRequest) -> Response:
     """Keep what came of a task: the next run follows what was said."""
-    with reading(visit.installation.engine) as session:
-        row = _task(visit, session)
-    outcome = tasks.Outcome(
-        note=visit.sent("note"),
-        promised_on=day_of(visit, "promised_on"),
-        disputed=visit.sent("disputed") or None,
-        again_on=day_of(visit, "again_on"),
+    with reading(request.app.engine) as session:
+        row = _get_task(request, session)
+    outcome = tasks.TaskOutcome(
+        note=request.form_value("note"),
+        promised_on=form_date(request, "promised_on"),
+        disputed=request.form_value("disputed") or None,
+        retry_on=form_date(request, "follow_up_on"),
     )
     try:
-        tasks.record(visit.installation, row.id or 0, outcome, by=visit.who.email)
+        tasks.record_task_outcome(request.app, row.id or 0, outcome, by=request.actor.email)
     except tasks.TaskError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/", said="recorded")
+    return request.redirect("/", said="recorded")
 
 
-def _task(visit: Visit, session: Session) -> Task:
-    row = session.get(Task, visit.number("task"))
-    if row is None or not visit.who.sees(row.connection_id):
-        raise NotHere
+def _get_task(request: PageRequest, session: Session) -> Task:
+    row = session.get(Task, request.path_id("task"))
+    if row is None or not request.actor.can_see(row.connection_id):
+        raise NotFound
     return row
 
 
 ROUTES = (
-    Route("GET", "/tasks/{task:int}", task),
-    Route("POST", "/tasks/{task:int}", record, "bookkeeper"),
+    Route("GET", "/tasks/{task:int}", show_task),
+    Route("POST", "/tasks/{task:int}", complete_task, "bookkeeper"),
 )

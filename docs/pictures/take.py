@@ -47,37 +47,37 @@ def main() -> None:
         sandbox.xero.limits.minute = 0  # its clock stands while a run is under way
         vendors = stack.enter_context(sandbox.serve())
         home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        installation = stack.enter_context(demo.demo_installation(sandbox, vendors, home, PORT))
-        with writing(installation.engine) as session:
-            add_user(session, YOU, "owner", name="You", by="the demo", at=installation.now())
-        stack.enter_context(_served(installation))
+        app = stack.enter_context(demo.demo_installation(sandbox, vendors, home, PORT))
+        with writing(app.engine) as session:
+            add_user(session, YOU, "owner", name="You", by="the demo", at=app.now())
+        stack.enter_context(_served(app))
         driver = stack.enter_context(sync_playwright())
         chromium = shutil.which("chromium") or shutil.which("google-chrome")
         browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        _live(installation, sandbox, today, browser)
-        _pages(installation, browser)
+        _live(app, sandbox, today, browser)
+        _pages(app, browser)
         for scheme in ("light", "dark"):
             _mail(browser, vendors, scheme)
         browser.close()
 
 
-def _live(installation: Installation, sandbox: Sandbox, today: datetime, browser: Browser) -> None:
+def _live(app: Installation, sandbox: Sandbox, today: datetime, browser: Browser) -> None:
     """Connect two companies, look at the first plan, and live through the days; of the second the last mails wait."""
-    one, two = demo.connect_both(installation, _tell)
+    one, two = demo.connect_both(app, _tell)
     for connection in (one, two):
-        run_connection(installation, connection.id or 0)
-    with _signed_in(installation, browser) as page:
+        run_connection(app, connection.id or 0)
+    with _signed_in(app, browser) as page:
         _shoot(page, f"/companies/{one.id}/mode?to=live", "first-plan")
     for connection in (one, two):
-        set_mode(installation, connection.id or 0, "live", by="the demo")
-    demo.live_until(installation, sandbox, [one, two], today - timedelta(days=1), _tell)
-    set_mode(installation, two.id or 0, "approve", by="the demo")
-    demo.live_until(installation, sandbox, [one, two], today, _tell)
+        set_mode(app, connection.id or 0, "live", by="the demo")
+    demo.live_until(app, sandbox, [one, two], today - timedelta(days=1), _tell)
+    set_mode(app, two.id or 0, "approve", by="the demo")
+    demo.live_until(app, sandbox, [one, two], today, _tell)
 
 
-def _pages(installation: Installation, browser: Browser) -> None:
+def _pages(app: Installation, browser: Browser) -> None:
     """Take the pictures of the web app."""
-    with _signed_in(installation, browser) as page:
+    with _signed_in(app, browser) as page:
         for path, name in (
             ("/", "today"),
             ("/log?company=1", "log"),
@@ -119,10 +119,10 @@ def _mail(browser: Browser, vendors: str, scheme: str) -> None:
 
 
 @contextmanager
-def _signed_in(installation: Installation, browser: Browser) -> Iterator[Page]:
+def _signed_in(app: Installation, browser: Browser) -> Iterator[Page]:
     """Look with the eyes of the owner; days later nobody is signed in any more, so each look has a link of its own."""
-    with writing(installation.engine) as session:
-        link = make_link(session, find_user(session, YOU), installation.now(), enters=True)
+    with writing(app.engine) as session:
+        link = make_link(session, find_user(session, YOU), app.now(), enters=True)
     page = browser.new_page(viewport=DESK)
     page.goto(f"{_base()}/welcome/{link}")
     yield page
@@ -130,9 +130,9 @@ def _signed_in(installation: Installation, browser: Browser) -> Iterator[Page]:
 
 
 @contextmanager
-def _served(installation: Installation) -> Iterator[None]:
+def _served(app: Installation) -> Iterator[None]:
     """Serve the web app, without a scheduler: the days pass by our hand."""
-    server = uvicorn.Server(uvicorn.Config(make_app(installation, _Heart()), log_level="warning"))
+    server = uvicorn.Server(uvicorn.Config(make_app(app, _Heart()), log_level="warning"))
     with socket.create_server(("127.0.0.1", PORT)) as listening:
         thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
         thread.start()

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from providers.eml.mailer import EmlMailer
-from providers.ledger import Calls
+from providers.ledger import CallObserver
 from providers.mailer import Mailer
 
 
-def make(settings: Any, calls: Calls) -> Mailer:
+def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
     """Make the mailer of these settings."""
     return EmlMailer(settings.eml_folder, calls)
 
 
-MAILER = make
+MAILER = build_mailer

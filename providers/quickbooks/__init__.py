@@ -5,8 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.extras import Announced
-from providers.ledger import AccessToken, Calls, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
+from providers.extras import ChangeNotification
+from providers.ledger import (
+    AccessToken,
+    CallObserver,
+    CompanyRef,
+    Consent,
+    ConsentRequest,
+    JsonObject,
+    Ledger,
+    LedgerProvider,
+)
 
 
 class _QuickBooks:
@@ -20,52 +29,59 @@ class _QuickBooks:
         names = ("quickbooks_client_id", "quickbooks_client_secret")
         return [name.upper() for name in names if not getattr(settings, name)]
 
-    def reads_a_month(self, settings: Any) -> int:
+    def monthly_read_limit(self, settings: Any) -> int:
         """What Intuit's tier allows the app for all its companies; beyond it the app is shown as offline there."""
         return int(settings.quickbooks_reads_a_month)
 
-    def webhook_setting(self) -> str:
+    def webhook_key_setting(self) -> str:
         """The setting with the key of the webhook's signatures."""
         return "QUICKBOOKS_WEBHOOK_TOKEN"
 
-    def read_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[Announced]:
+    def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
         """Which documents a webhook says have changed."""
         from providers.quickbooks import webhook  # noqa: PLC0415
 
-        return webhook.read(key, headers, body)
+        return webhook.parse_notifications(key, headers, body)
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
         """Where to send the person."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
-        return oauth.begin(settings, redirect_uri)
+        return oauth.begin_consent(settings, redirect_uri)
 
     def finish_consent(
-        self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+        self,
+        settings: Any,
+        redirect_uri: str,
+        redirected_url: str,
+        consent_request: ConsentRequest,
+        calls: CallObserver,
     ) -> Consent:
         """The token of the one company that the person chose there."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
-        token, realm_id = oauth.finish(settings, redirect_uri, redirected_url, begun, calls)
+        token, realm_id = oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
         # Reading the company's name also shows, while the person is here, whether keys and environment fit together.
         company = CompanyRef(realm_id, "")
-        facts = self.ledger(settings, company, _Fixed(token), calls).facts()
+        facts = self.open_ledger(settings, company, _FixedToken(token), calls).get_company_details()
         return Consent(token, realm_id, (company._replace(name=facts.company.name),))
 
-    def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
+    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
         """A fresh token."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
-    def revoke(self, settings: Any, token: JsonObject, company: CompanyRef, *, last: bool, calls: Calls) -> None:
+    def revoke(
+        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+    ) -> None:
         """End the grant: at Intuit it is one company's alone, so ``last`` makes no difference."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, calls)
 
-    def ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: Calls) -> Ledger:
+    def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
         """The client of one company."""
         from providers.quickbooks.client import Client  # noqa: PLC0415
         from providers.quickbooks.ledger import QuickBooksLedger  # noqa: PLC0415
@@ -73,13 +89,13 @@ class _QuickBooks:
         return QuickBooksLedger(Client(settings.quickbooks_api_url, company.external_id, access_token, calls))
 
 
-class _Fixed:
+class _FixedToken:
     """The token just given, for the one call of the consent."""
 
     def __init__(self, token: JsonObject) -> None:
         self._token = str(token["access_token"])
 
-    def __call__(self, *, rejected: str | None = None) -> str:
+    def __call__(self, *, rejected_token: str | None = None) -> str:
         return self._token
 
 

@@ -13,9 +13,9 @@ from typing import Any, Final, cast
 import requests
 from quickbooks.client import QuickBooks
 
-from providers.errors import Rejected
-from providers.http import READ, WRITE, Limits, Vendor, guard, hosts_of
-from providers.ledger import AccessToken, Calls
+from providers.errors import PermanentError
+from providers.http import READ, WRITE, TransportLimits, Vendor, hosts_of, install_transport
+from providers.ledger import AccessToken, CallObserver
 from providers.quickbooks import faults
 
 MINOR_VERSION: Final = 75  # the least since August 2025, and the newest known
@@ -25,20 +25,25 @@ class Client:
     """The calls of one company; one per run and thread."""
 
     def __init__(
-        self, api_url: str, realm_id: str, access_token: AccessToken, calls: Calls, limits: Limits | None = None
+        self,
+        api_url: str,
+        realm_id: str,
+        access_token: AccessToken,
+        calls: CallObserver,
+        limits: TransportLimits | None = None,
     ) -> None:
         vendor = Vendor(
             "QuickBooks",
             hosts_of(api_url),
             faults.TRACE_HEADER,
-            limit_in=faults.limit_in,
-            limit_wait=faults.THROTTLE_WAIT,
+            limit_from_body=faults.limit_from_body,
+            default_retry_after=faults.THROTTLE_WAIT,
         )
         session = requests.Session()
-        guard(session, vendor, calls, lambda request: READ if is_read(request) else WRITE, limits)
-        self._sdk = _Requests(company_id=realm_id, minorversion=MINOR_VERSION)
+        install_transport(session, vendor, calls, lambda request: READ if is_read(request) else WRITE, limits)
+        self._sdk = _RawQuickBooks(company_id=realm_id, minorversion=MINOR_VERSION)
         self._sdk.api_url_v3 = f"{api_url}/v3"
-        self._sdk.session = _Session(session, access_token)
+        self._sdk.session = _RefreshingSession(session, access_token)
         self._sdk.vendor = vendor
         self._realm_id = realm_id
 
@@ -69,8 +74,8 @@ class Client:
         response = self._sdk.process_request("GET", url, headers={"Accept": "application/pdf"}, params={}, data=None)
         if response.ok and response.content.startswith(b"%PDF"):
             return cast("bytes", response.content)
-        with contextlib.suppress(Rejected):  # a mail without the PDF is better than none
-            faults.body_of(response, self._sdk.vendor, READ)
+        with contextlib.suppress(PermanentError):  # a mail without the PDF is better than none
+            faults.require_success(response, self._sdk.vendor, READ)
         return None
 
 
@@ -79,7 +84,7 @@ def is_read(request: requests.PreparedRequest) -> bool:
     return request.method == "GET" or str(request.url).split("?", 1)[0].endswith("/query")
 
 
-class _Session:
+class _RefreshingSession:
     """What the SDK takes for its session: adds one refresh where Intuit answers 401."""
 
     def __init__(self, session: requests.Session, access_token: AccessToken) -> None:
@@ -97,11 +102,11 @@ class _Session:
         if response.status_code != requests.codes.unauthorized:
             return response
         rejected = headers["Authorization"].removeprefix("Bearer ")
-        fresh = {**headers, "Authorization": f"Bearer {self._access_token(rejected=rejected)}"}
+        fresh = {**headers, "Authorization": f"Bearer {self._access_token(rejected_token=rejected)}"}
         return self._session.request(method, url, headers=fresh, params=params, data=data)
 
 
-class _Requests(QuickBooks):  # type: ignore[misc]  # the SDK has no types
+class _RawQuickBooks(QuickBooks):  # type: ignore[misc]  # the SDK has no types
     """python-quickbooks with the raw reply in place of its parsing, which loses status, trace id and exact amounts."""
 
     vendor: Vendor
@@ -124,4 +129,4 @@ class _Requests(QuickBooks):  # type: ignore[misc]  # the SDK has no types
         headers = {"Content-Type": content_type, "Accept": "application/json"}
         response = self.process_request(request_type, url, headers=headers, params=asked, data=request_body or None)
         kind = READ if is_read(response.request) else WRITE
-        return faults.body_of(response, self.vendor, kind)
+        return faults.require_success(response, self.vendor, kind)

@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 
 import holidays
 
-_ALSO_CALLED: Final = {
+_COUNTRY_ALIASES: Final = {
     "america": "US",
     "britain": "GB",
     "czechrepublic": "CZ",
@@ -31,7 +31,7 @@ _ALSO_CALLED: Final = {
 }
 
 # First choices for the countries of QuickBooks that span several zones; the rest takes its country's first.
-_ZONES_OF_REGIONS: Final = {
+_TIME_ZONES_BY_REGION: Final = {
     "US": {
         "America/Chicago": "AL AR IA IL KS LA MN MO MS ND NE OK SD TN TX WI",
         "America/Denver": "CO ID MT NM UT WY",
@@ -58,35 +58,35 @@ _ZONES_OF_REGIONS: Final = {
         "Australia/Darwin": "NT",
     },
 }
-_FIRST_ZONES: Final = {"CA": "America/Toronto", "AU": "Australia/Sydney", "BR": "America/Sao_Paulo"}
+_DEFAULT_TIME_ZONES: Final = {"CA": "America/Toronto", "AU": "Australia/Sydney", "BR": "America/Sao_Paulo"}
 
 
 @cache
 def alpha2(country: str) -> str:
     """The ISO alpha-2 code of a country's name or code, "" where it is not known."""
-    return _codes().get("".join(letter for letter in country.casefold() if letter.isalpha()), "")
+    return _codes_by_name().get("".join(letter for letter in country.casefold() if letter.isalpha()), "")
 
 
-def time_zone(named: str, country: str, region: str) -> str:
+def time_zone(company_time_zone: str, country: str, region: str) -> str:
     """The IANA zone a company names itself, else the likeliest one of its place, else UTC."""
-    if named in available_timezones():
-        return named
-    for zone, regions in _ZONES_OF_REGIONS.get(country, {}).items():
+    if company_time_zone in available_timezones():
+        return company_time_zone
+    for zone, regions in _TIME_ZONES_BY_REGION.get(country, {}).items():
         if region.upper() in regions.split():
             return zone
-    return _FIRST_ZONES.get(country) or _zones().get(country, "UTC")
+    return _DEFAULT_TIME_ZONES.get(country) or _zones_by_country().get(country, "UTC")
 
 
 @cache
-def _codes() -> dict[str, str]:
+def _codes_by_name() -> dict[str, str]:
     codes: dict[str, str] = {}
     for name, (_, two, three, *_) in holidays.registry.COUNTRIES.items():
         codes |= dict.fromkeys((name.replace("_", ""), two.casefold(), three.casefold()), two)
-    return codes | _ALSO_CALLED
+    return codes | _COUNTRY_ALIASES
 
 
 @cache
-def _zones() -> dict[str, str]:
+def _zones_by_country() -> dict[str, str]:
     zones: dict[str, str] = {}
     table = resources.files("tzdata.zoneinfo").joinpath("zone.tab").read_text(encoding="utf-8")
     for line in table.splitlines():

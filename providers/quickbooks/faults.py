@@ -15,22 +15,22 @@ import msgspec
 import requests
 from msgspec import Struct, field
 
-from providers.errors import ProviderError, RateLimited, Reconnect, Rejected
-from providers.http import Vendor, json_body, unclear
-from providers.replies import body_in_words
+from providers.errors import AuthorizationExpired, PermanentError, ProviderError, RateLimited
+from providers.http import Vendor, ambiguous_reply_error, require_json
+from providers.replies import describe_body
 
 TRACE_HEADER: Final = "intuit_tid"
-STALE: Final = "5010"
+STALE_OBJECT: Final = "5010"
 NOT_FOUND: Final = "610"
 DUPLICATE_NUMBERS: Final = frozenset({"6140", "6210"})  # 6210 is also "books are closed": its words decide
 DUPLICATE_NAME: Final = "6240"
 THROTTLE_WAIT: Final = timedelta(seconds=60)  # Intuit: wait 60 seconds after a 429
 
-_WITHDRAWN: Final = frozenset({"100", "120", "3100", "3200"})
+_ACCESS_REVOKED: Final = frozenset({"100", "120", "3100", "3200"})
 _THROTTLED: Final = frozenset({"3001"})
 _SYSTEM_FAILURES_FROM = 10_000
 FAULT_BYTES_MAX: Final = 65_536
-_WORDS_MAX = 300
+_MESSAGE_LENGTH_MAX = 300
 _HINTS: Final = {
     "3100": "; the company withdrew its consent, or the keys are those of the other environment (sandbox, production)",
     "5020": "; the person who connected the company may not do this there",
@@ -42,7 +42,7 @@ class Fault(NamedTuple):
     """What Intuit says is wrong: its code and its words."""
 
     code: str
-    words: str
+    message: str
 
 
 class _Error(Struct):
@@ -63,25 +63,25 @@ class _Envelope(Struct):
     lower: _Errors | None = field(name="fault", default=None)
 
 
-def body_of(response: requests.Response, vendor: Vendor, kind: str) -> bytes:
+def require_success(response: requests.Response, vendor: Vendor, kind: str) -> bytes:
     """The body of a reply that succeeded; everything else is raised as what has to be done about it."""
     # a fault is short: a page of a thousand records is not searched for one
-    fault = fault_in(response.content) if len(response.content) < FAULT_BYTES_MAX else None
+    fault = parse_fault(response.content) if len(response.content) < FAULT_BYTES_MAX else None
     if fault:
-        raise error_of(fault, response, vendor, kind)
+        raise error_from_fault(fault, response, vendor, kind)
     if response.status_code == requests.codes.unauthorized:
-        raise error_of(Fault("3200", "not authorised"), response, vendor, kind)
+        raise error_from_fault(Fault("3200", "not authorised"), response, vendor, kind)
     if not response.ok:
-        message = f"QuickBooks answered {response.status_code} with {body_in_words(response.content)}"
-        raise Rejected(message, code=str(response.status_code), reference=_reference(response, vendor))
-    return json_body(response, vendor, kind)
+        message = f"QuickBooks answered {response.status_code} with {describe_body(response.content)}"
+        raise PermanentError(message, code=str(response.status_code), trace_id=_trace_id(response, vendor))
+    return require_json(response, vendor, kind)
 
 
-def fault_in(body: bytes) -> Fault | None:
+def parse_fault(body: bytes) -> Fault | None:
     """The first error of a fault, if this body is one."""
     start = body[:64].lstrip()
     if start.startswith(b"<"):
-        return _fault_in_xml(body)
+        return _parse_xml_fault(body)
     try:
         envelope = msgspec.json.decode(body, type=_Envelope)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -94,32 +94,32 @@ def fault_in(body: bytes) -> Fault | None:
     return Fault(str(error.code or ""), _one_line(said))
 
 
-def error_of(fault: Fault, response: requests.Response, vendor: Vendor, kind: str) -> ProviderError:
+def error_from_fault(fault: Fault, response: requests.Response, vendor: Vendor, kind: str) -> ProviderError:
     """What has to be done about a fault."""
-    reference = _reference(response, vendor)
-    message = f"QuickBooks refused ({fault.code or response.status_code}): {fault.words}{_HINTS.get(fault.code, '')}"
+    reference = _trace_id(response, vendor)
+    message = f"QuickBooks refused ({fault.code or response.status_code}): {fault.message}{_HINTS.get(fault.code, '')}"
     if fault.code in _THROTTLED:
-        return throttled(reference=reference)
-    if response.status_code == requests.codes.unauthorized or fault.code in _WITHDRAWN:
-        return Reconnect(f"{message}. Connect the company again", reference=reference)
+        return throttled_error(trace_id=reference)
+    if response.status_code == requests.codes.unauthorized or fault.code in _ACCESS_REVOKED:
+        return AuthorizationExpired(f"{message}. Connect the company again", trace_id=reference)
     if fault.code.isdecimal() and int(fault.code) >= _SYSTEM_FAILURES_FROM:
-        return unclear(kind, f"QuickBooks failed ({fault.code}): {fault.words}", reference=reference)
-    return Rejected(message, code=fault.code or str(response.status_code), reference=reference)
+        return ambiguous_reply_error(kind, f"QuickBooks failed ({fault.code}): {fault.message}", trace_id=reference)
+    return PermanentError(message, code=fault.code or str(response.status_code), trace_id=reference)
 
 
-def throttled(*, reference: str = "") -> RateLimited:
+def throttled_error(*, trace_id: str = "") -> RateLimited:
     """Too many calls; Intuit names no time, its rule is 60 seconds."""
     at = datetime.now(UTC) + THROTTLE_WAIT
-    return RateLimited("QuickBooks' limit of calls is reached", limit="minute", not_before_at=at, reference=reference)
+    return RateLimited("QuickBooks' limit of calls is reached", limit="minute", retry_at=at, trace_id=trace_id)
 
 
-def limit_in(body: bytes) -> str:
+def limit_from_body(body: bytes) -> str:
     """Which limit a 429 speaks of: the free tier's allowance of the month, or the one of the minute."""
     said = body[:4096].lower()
     return "month" if b"month" in said or b"quota" in said else "minute"
 
 
-def _fault_in_xml(body: bytes) -> Fault | None:
+def _parse_xml_fault(body: bytes) -> Fault | None:
     # by pattern and not by a parser: it is an error page of a gateway, and no entity of it shall be expanded
     text = body[:16_384].decode("utf-8", "replace")
     code = re.search(r"<Error\b[^>]*?\bcode=[\"'](\d+)", text)
@@ -129,10 +129,10 @@ def _fault_in_xml(body: bytes) -> Fault | None:
     return Fault(code.group(1), _one_line([unescape(part) for part in said]))
 
 
-def _one_line(said: list[str | None]) -> str:
-    parts = dict.fromkeys(" ".join(part.split()) for part in said if part)
-    return ": ".join(filter(None, parts))[:_WORDS_MAX] or "no reason given"
+def _one_line(texts: list[str | None]) -> str:
+    parts = dict.fromkeys(" ".join(part.split()) for part in texts if part)
+    return ": ".join(filter(None, parts))[:_MESSAGE_LENGTH_MAX] or "no reason given"
 
 
-def _reference(response: requests.Response, vendor: Vendor) -> str:
+def _trace_id(response: requests.Response, vendor: Vendor) -> str:
     return str(response.headers.get(vendor.trace_header, ""))

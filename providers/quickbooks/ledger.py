@@ -6,17 +6,25 @@ from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
 
 from policies.receivables import Company
-from providers.errors import Rejected
-from providers.http import READ, unclear
-from providers.ledger import Choice, Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
+from providers.errors import PermanentError
+from providers.http import READ, ambiguous_reply_error
+from providers.ledger import ChangePage, CompanyDetails, DeletedRecord, DocumentRef, FeePostingOption, LateFeeInvoice
 from providers.quickbooks import countries, mapping, queries, waivers
 from providers.quickbooks.client import Client
-from providers.quickbooks.pull import CDC_FULL, CDC_REACH, Pull
-from providers.quickbooks.reader import Reader, merged
-from providers.quickbooks.shapes import CdcReply, CompanyInfo, Found, Linkable, Preferences, QueryReply, Single
-from providers.quickbooks.writes import Writer
+from providers.quickbooks.pull import CDC_OBJECTS_MAX, CDC_WINDOW, Pull
+from providers.quickbooks.reader import RecordMapper, merge_responses
+from providers.quickbooks.shapes import (
+    CdcReply,
+    CompanyInfo,
+    InvoiceWithLink,
+    Preferences,
+    QueryReply,
+    QueryResponse,
+    SingleReply,
+)
+from providers.quickbooks.writes import LedgerWriter
 
-LOOK_BACK = timedelta(days=2)  # where this hour pulled nothing itself: no mirror that may act is older
+RELOAD_WINDOW = timedelta(days=2)  # where this hour pulled nothing itself: no mirror that may act is older
 
 
 class QuickBooksLedger:
@@ -24,128 +32,132 @@ class QuickBooksLedger:
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._writer = Writer(client, lambda: self._country or self._known().company.country)
-        self._facts: LedgerFacts | None = None
-        self._reader: Reader | None = None
+        self._writer = LedgerWriter(client, lambda: self._country or self._cached_details().company.country)
+        self._details: CompanyDetails | None = None
+        self._reader: RecordMapper | None = None
         self._country = ""
         self._pulled_since = ""
 
-    def facts(self) -> LedgerFacts:
+    def get_company_details(self) -> CompanyDetails:
         """Read the organisation; two calls, once a day at most."""
-        info = next(iter(self._query(queries.only("CompanyInfo")).company_info), None)
-        preferences = next(iter(self._query(queries.only("Preferences")).preferences), None)
+        info = next(iter(self._query(queries.select_single("CompanyInfo")).company_info), None)
+        preferences = next(iter(self._query(queries.select_single("Preferences")).preferences), None)
         if info is None or preferences is None:
-            raise unclear(READ, "QuickBooks did not say whose books these are")
-        self._facts = _facts(info, preferences)
-        return self._facts
+            raise ambiguous_reply_error(READ, "QuickBooks did not say whose books these are")
+        self._details = _build_company_details(info, preferences)
+        return self._details
 
-    def changes(self, cursor: str | None, now: datetime) -> Iterator[Page]:
+    def list_changes(self, cursor: str | None, now: datetime) -> Iterator[ChangePage]:
         """Yield what changed since the cursor."""
-        pull = Pull(self._client, cursor, now, lambda: self._known().company)
+        pull = Pull(self._client, cursor, now, lambda: self._cached_details().company)
         self._country = pull.country
         for page in pull.pages():
-            if page.last:
-                self._reader, self._pulled_since = pull.reader, pull.began
+            if page.is_last:
+                self._reader, self._pulled_since = pull.reader, pull.started_at
             yield page
 
-    def look(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> Page:
+    def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
         """Re-read these invoices, and whatever else moved of these customers since the pull: two calls as a rule."""
-        page = Page(cursor="", last=True)
+        page = ChangePage(cursor="", is_last=True)
         reader = self._reader or self._reader_without_pull(page)
-        reader.add(page, self._moved(customer_ids, now))
-        _keep_only(page, set(customer_ids), with_address=self._reader is None)
-        found = Found()
+        reader.add_records(page, self._load_changed_since_pull(customer_ids, now))
+        _filter_by_customer(page, set(customer_ids), with_address=self._reader is None)
+        found = QueryResponse()
         for some in queries.chunks(invoice_ids):
-            found.invoice += self._query(queries.select("Invoice", queries.one_of("Id", some))).invoice
-        reader.add(page, found)
+            found.invoice += self._query(queries.select("Invoice", queries.is_in("Id", some))).invoice
+        reader.add_records(page, found)
         there = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
-        page.deleted += [Deleted("invoice", one, None) for one in dict.fromkeys(invoice_ids) if one not in there]
+        page.deleted += [DeletedRecord("invoice", one, None) for one in dict.fromkeys(invoice_ids) if one not in there]
         return page
 
-    def open_documents(self, now: datetime) -> Iterator[Page]:
+    def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
         """Yield all invoices and credit memos with a balance, and all customers as the pull of this hour knows them."""
-        first = Page(cursor="")
+        first = ChangePage(cursor="")
         reader = self._reader or self._reader_without_pull(first)
         yield first
         for entity, open_ones in (("CreditMemo", "Balance > '0'"), ("Invoice", "Balance > '0'"), ("Customer", "")):
             if entity == "Customer" and self._reader is None:
                 return  # addresses that stand on invoices only were learned by the pull
             for found in self._pages(entity, *filter(None, [open_ones])):
-                page = Page(cursor="")
-                reader.add(page, found)
+                page = ChangePage(cursor="")
+                reader.add_records(page, found)
                 yield page
 
-    def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
+    def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
         """Write a note on an invoice."""
         return self._writer.add_note(invoice_id, text, key)
 
-    def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
+    def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find the note whose text holds the short key."""
         return self._writer.find_note(invoice_id, short_key)
 
-    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
+    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
         """Create the fee invoice."""
         return self._writer.post_late_fee(fee, key)
 
-    def fee_choices(self) -> list[Choice]:
+    def list_fee_posting_options(self) -> list[FeePostingOption]:
         """List how fees can be booked."""
-        return self._writer.fee_choices()
+        return self._writer.list_fee_posting_options()
 
-    def find_invoice(self, number: str) -> Posted | None:
+    def find_invoice(self, number: str) -> DocumentRef | None:
         """Find a live invoice by its number."""
         return self._writer.find_invoice(number)
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> Posted:
+    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
         """Void the fee invoice, or credit it where it cannot be voided."""
         return waivers.waive(self._client, invoice_id, key, reason, on)
 
-    def pay_link(self, invoice_id: str) -> str | None:
+    def get_payment_link(self, invoice_id: str) -> str | None:
         """Intuit's page for this invoice, where the company takes payments online."""
         try:
             body = self._client.read("Invoice", invoice_id, {"include": "invoiceLink"})
-        except Rejected:
+        except PermanentError:
             return None
-        link = queries.decoded(bytes(queries.decoded(body, Single, READ).invoice), Linkable, READ).invoice_link
+        link = queries.decode_reply(
+            bytes(queries.decode_reply(body, SingleReply, READ).invoice), InvoiceWithLink, READ
+        ).invoice_link
         return link if link and link.startswith(("https://", "http://")) else None
 
-    def invoice_pdf(self, invoice_id: str) -> bytes | None:
+    def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
         """The invoice as the customer knows it."""
         return self._client.pdf("Invoice", invoice_id)
 
-    def _known(self) -> LedgerFacts:
-        return self._facts or self.facts()
+    def _cached_details(self) -> CompanyDetails:
+        return self._details or self.get_company_details()
 
-    def _query(self, statement: str) -> Found:
-        return queries.decoded(self._client.query(statement), QueryReply, READ).query_response
+    def _query(self, statement: str) -> QueryResponse:
+        return queries.decode_reply(self._client.query(statement), QueryReply, READ).query_response
 
-    def _reader_without_pull(self, page: Page) -> Reader:
-        reader = Reader(self._client, self._known().company.base_currency, {}, {})
-        reader.add(page, self._query(queries.select("Term")))
+    def _reader_without_pull(self, page: ChangePage) -> RecordMapper:
+        reader = RecordMapper(self._client, self._cached_details().company.base_currency, {}, {})
+        reader.add_records(page, self._query(queries.select("Term")))
         return reader
 
-    def _moved(self, customer_ids: Sequence[str], now: datetime) -> Found:
+    def _load_changed_since_pull(self, customer_ids: Sequence[str], now: datetime) -> QueryResponse:
         """What moved since the pull, deletions too; where that is too much, all payments and credits of these."""
-        since = self._pulled_since or mapping.utc(now - LOOK_BACK).isoformat(timespec="seconds")
-        if now - datetime.fromisoformat(since) < CDC_REACH:  # a machine may sleep for weeks in the middle of an hour
+        since = self._pulled_since or mapping.to_utc(now - RELOAD_WINDOW).isoformat(timespec="seconds")
+        if now - datetime.fromisoformat(since) < CDC_WINDOW:  # a machine may sleep for weeks in the middle of an hour
             body = self._client.changes(("Customer", "Payment", "CreditMemo"), since)
-            reply = queries.decoded(body, CdcReply, READ)
-            found = merged(found for response in reply.cdc_response for found in response.query_response)
-            if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_FULL:
+            reply = queries.decode_reply(body, CdcReply, READ)
+            found = merge_responses(found for response in reply.cdc_response for found in response.query_response)
+            if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_OBJECTS_MAX:
                 return found
-        some = [queries.one_of("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
-        return merged(part for of in some for entity in ("CreditMemo", "Payment") for part in self._pages(entity, of))
+        some = [queries.is_in("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
+        return merge_responses(
+            part for of in some for entity in ("CreditMemo", "Payment") for part in self._pages(entity, of)
+        )
 
-    def _pages(self, entity: str, *conditions: str) -> Iterator[Found]:
+    def _pages(self, entity: str, *conditions: str) -> Iterator[QueryResponse]:
         start = 1
         while True:
-            found = self._query(queries.select(entity, *conditions, start=start))
+            found = self._query(queries.select(entity, *conditions, start_position=start))
             yield found
-            if sum(map(len, (found.payment, found.credit_memo, found.invoice, found.customer))) < queries.PAGE:
+            if sum(map(len, (found.payment, found.credit_memo, found.invoice, found.customer))) < queries.PAGE_SIZE:
                 return
-            start += queries.PAGE
+            start += queries.PAGE_SIZE
 
 
-def _keep_only(page: Page, customer_ids: set[str], *, with_address: bool) -> None:
+def _filter_by_customer(page: ChangePage, customer_ids: set[str], *, with_address: bool) -> None:
     """Leave out what belongs to other customers: the next pull brings it, with all that belongs to it."""
     page.customers = [
         one for one in page.customers if one.external_id in customer_ids and (one.emails or not with_address)
@@ -155,10 +167,10 @@ def _keep_only(page: Page, customer_ids: set[str], *, with_address: bool) -> Non
     kept = {one.external_id for one in page.payments}
     kept |= {one.external_id for one in page.deleted if one.kind == "payment"}
     page.applications = [one for one in page.applications if one.source_id in kept]
-    page.applications_of_sources = [one for one in page.applications_of_sources if one[1] in kept]
+    page.replaced_sources = [one for one in page.replaced_sources if one[1] in kept]
 
 
-def _facts(info: CompanyInfo, preferences: Preferences) -> LedgerFacts:
+def _build_company_details(info: CompanyInfo, preferences: Preferences) -> CompanyDetails:
     address = info.company_addr
     country = countries.alpha2(info.country or "") or countries.alpha2((address.country or "") if address else "")
     region = (address.country_sub_division_code or "") if address else ""
@@ -171,15 +183,15 @@ def _facts(info: CompanyInfo, preferences: Preferences) -> LedgerFacts:
         lock_on=books.book_close_date if books else None,
     )
     named = {one.name: one.value or "" for one in info.name_value}
-    return LedgerFacts(company, named.get("OfferingSku", ""), tuple(_warnings(preferences, named)))
+    return CompanyDetails(company, named.get("OfferingSku", ""), tuple(_warnings(preferences, named)))
 
 
-def _warnings(preferences: Preferences, named: dict[str, str]) -> Iterator[str]:
+def _warnings(preferences: Preferences, name_values: dict[str, str]) -> Iterator[str]:
     charges = preferences.finance_charges_prefs
     if charges and charges.annual_interest_rate:
         yield (
             f"QuickBooks has finance charges of its own switched on ({charges.annual_interest_rate} % a year)."
             " Switch off either those or the late fees here."
         )
-    if named.get("SubscriptionStatus", "").upper() in {"EXPIRED", "SUSPENDED", "CANCELLED", "CANCELED"}:
-        yield f"The company's QuickBooks subscription is {named['SubscriptionStatus'].lower()}."
+    if name_values.get("SubscriptionStatus", "").upper() in {"EXPIRED", "SUSPENDED", "CANCELLED", "CANCELED"}:
+        yield f"The company's QuickBooks subscription is {name_values['SubscriptionStatus'].lower()}."

@@ -20,15 +20,15 @@ from providers.ledger import (
     ApplicationRecord,
     CreditRecord,
     CustomerRecord,
-    Deleted,
+    DeletedRecord,
     InvoiceRecord,
-    Malformed,
+    MalformedRecord,
     PaymentRecord,
 )
 from providers.quickbooks import countries
 from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Line, Payment, Stub, Term
 
-KINDS: Final = {
+RECORD_KINDS: Final = {
     "Customer": "customer",
     "Term": "term",
     "Invoice": "invoice",
@@ -39,7 +39,7 @@ FEE_NAME: Final = "Late fee"  # QuickBooks' own automatic fees and ours: an item
 FEE_NOTE: Final = "Late fee for invoice "  # begins the private note of our fee invoices; the original's number follows
 _LATE_FEE = FEE_NAME.casefold()
 _AMOUNT_MAX: Final = Decimal(10**14)
-_NO_CENTS: Final = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
+_ZERO_DECIMAL_CURRENCIES: Final = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
 _OPEN, _PAID, _VOIDED = (one.value for one in (InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.VOIDED))
 _ZERO = Decimal(0)
 _TEN_THOUSAND = Decimal(10_000)
@@ -47,40 +47,42 @@ _TEN_THOUSAND = Decimal(10_000)
 S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
 
 
-class Offer(NamedTuple):
+class EarlyPaymentDiscount(NamedTuple):
     """An early-payment discount of a company's terms: ``percent`` off within ``days`` of the invoice's date."""
 
     percent: Decimal
     days: int
 
 
-class Books(NamedTuple):
+class MappingContext(NamedTuple):
     """What the mapping must know of the company beside the record itself."""
 
     home_currency: str
-    offers: Mapping[str, Offer]
-    paid_on: Mapping[str, date | None]
+    discounts: Mapping[str, EarlyPaymentDiscount]
+    payment_dates: Mapping[str, date | None]
 
 
-def read(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | Deleted | Malformed]:
+def decode_records(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | DeletedRecord | MalformedRecord]:
     """Decode records one by one; a deleted one and a malformed one come as such, in their place."""
-    kind = KINDS[entity.__name__]
+    kind = RECORD_KINDS[entity.__name__]
     decode = msgspec.json.Decoder(entity).decode
     for raw in raws:
         try:
             record = decode(raw)
             check_amounts(record)
         except (msgspec.MsgspecError, UnicodeDecodeError, InvalidOperation) as error:
-            yield _deleted(raw, kind) or Malformed(kind, id_of(raw), _why(error), bytes(raw))
+            yield _decode_deleted(raw, kind) or MalformedRecord(
+                kind, record_id(raw), _describe_error(error), bytes(raw)
+            )
         else:
-            yield _gone(kind, record) if record.status == "Deleted" else record
+            yield _deleted_record(kind, record) if record.status == "Deleted" else record
 
 
-def customer(record: Customer, emails: str = "") -> CustomerRecord:
+def map_customer(record: Customer, emails: str = "") -> CustomerRecord:
     """Map a customer; ``emails`` serve where the customer himself has none (the last invoice's address)."""
     address = record.bill_addr
     contact = " ".join(filter(None, (record.given_name, record.family_name)))
-    own = addresses(record.primary_email_addr.address) if record.primary_email_addr else ""
+    own = parse_email_addresses(record.primary_email_addr.address) if record.primary_email_addr else ""
     return CustomerRecord(
         external_id=record.id,
         name=record.display_name,
@@ -91,18 +93,18 @@ def customer(record: Customer, emails: str = "") -> CustomerRecord:
         language="",
         active=record.active is not False,
         merged_into=None,
-        updated_at=utc(record.meta_data.last_updated_time),
+        updated_at=to_utc(record.meta_data.last_updated_time),
         groups=(kind.name or kind.value) if (kind := record.customer_type_ref) else "",
     )
 
 
-def invoice(record: Invoice, books: Books) -> InvoiceRecord:
+def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
     """Map an invoice."""
-    currency = record.currency_ref.value if record.currency_ref else books.home_currency
+    currency = record.currency_ref.value if record.currency_ref else context.home_currency
     status = _status(record)
-    offer = books.offers.get(record.sales_term_ref.value) if record.sales_term_ref and books.offers else None
+    offer = context.discounts.get(record.sales_term_ref.value) if record.sales_term_ref and context.discounts else None
     note = record.private_note or ""
-    lines_json, late_fee = lines(record.line)
+    lines_json, late_fee = encode_lines(record.line)
     return InvoiceRecord(
         record.id,
         record.doc_number or "",
@@ -114,7 +116,7 @@ def invoice(record: Invoice, books: Books) -> InvoiceRecord:
         record.balance,
         status,
         record.email_status != "NeedToSend" or record.print_status == "PrintComplete",
-        _settled_on(record, books.paid_on) if status == _PAID else None,
+        _closed_on(record, context.payment_dates) if status == _PAID else None,
         None,
         _discount(record.total_amt, offer.percent, currency) if offer else None,
         record.txn_date + timedelta(days=offer.days) if offer else None,
@@ -122,24 +124,24 @@ def invoice(record: Invoice, books: Books) -> InvoiceRecord:
         late_fee,
         record.sync_token,
         lines_json,
-        utc(record.meta_data.last_updated_time),
+        to_utc(record.meta_data.last_updated_time),
     )
 
 
-def payment(record: Payment, books: Books) -> PaymentRecord:
+def map_payment(record: Payment, context: MappingContext) -> PaymentRecord:
     """Map a payment."""
     return PaymentRecord(
         record.id,
         record.customer_ref.value,
-        record.currency_ref.value if record.currency_ref else books.home_currency,
+        record.currency_ref.value if record.currency_ref else context.home_currency,
         record.txn_date,
         record.total_amt,
         record.unapplied_amt or _ZERO,
-        utc(record.meta_data.last_updated_time),
+        to_utc(record.meta_data.last_updated_time),
     )
 
 
-def applications(record: Payment) -> list[ApplicationRecord]:
+def map_applications(record: Payment) -> list[ApplicationRecord]:
     """What a payment settles; it is the source also where it only links a credit memo to invoices (its total is 0)."""
     sums: dict[str, Decimal] = {}
     for line in record.line:
@@ -151,29 +153,29 @@ def applications(record: Payment) -> list[ApplicationRecord]:
     return [ApplicationRecord(source, record.id, to, record.txn_date, amount) for to, amount in sums.items()]
 
 
-def credit(record: CreditMemo, books: Books) -> CreditRecord:
+def map_credit_memo(record: CreditMemo, context: MappingContext) -> CreditRecord:
     """Map a credit memo."""
     return CreditRecord(
         record.id,
         CreditKind.CREDIT_NOTE.value,
         record.doc_number or "",
         record.customer_ref.value,
-        record.currency_ref.value if record.currency_ref else books.home_currency,
+        record.currency_ref.value if record.currency_ref else context.home_currency,
         record.txn_date,
         record.total_amt,
         record.balance,
-        utc(record.meta_data.last_updated_time),
+        to_utc(record.meta_data.last_updated_time),
     )
 
 
-def offer(record: Term) -> Offer | None:
+def map_discount(record: Term) -> EarlyPaymentDiscount | None:
     """The discount of these terms, if any. Date-driven terms are left out: better no discount than a wrong one."""
     if not record.discount_percent or not record.discount_days or record.type == "DATE_DRIVEN":
         return None
-    return Offer(record.discount_percent, record.discount_days)
+    return EarlyPaymentDiscount(record.discount_percent, record.discount_days)
 
 
-def unsettled_payments(record: Invoice, known: Mapping[str, date | None]) -> list[str]:
+def payments_without_date(record: Invoice, known: Mapping[str, date | None]) -> list[str]:
     """Ids of the payments that settled this paid invoice and whose day is not known yet."""
     if record.balance > 0:
         return []
@@ -185,7 +187,7 @@ def is_voided(record: Invoice) -> bool:
     return not record.total_amt and not record.balance and (record.private_note or "").lstrip().startswith("Voided")
 
 
-def addresses(text: str | None) -> str:
+def parse_email_addresses(text: str | None) -> str:
     """The mail addresses of a field that may hold several, comma-joined; what is no address is left out."""
     if not text:
         return ""
@@ -193,7 +195,7 @@ def addresses(text: str | None) -> str:
     return ",".join(dict.fromkeys(part for part in parts if "@" in part.strip("@")))
 
 
-def lines(found: list[Line]) -> tuple[str, bool]:
+def encode_lines(found: list[Line]) -> tuple[str, bool]:
     """The lines as compact JSON, ``[description, amount as text, item]`` each, and whether one is a late fee."""
     rows, late_fee = [], False
     for line in found:
@@ -206,7 +208,7 @@ def lines(found: list[Line]) -> tuple[str, bool]:
             late_fee = late_fee or is_late_fee(item) or (account is not None and is_late_fee(account.name or ""))
         elif line.group_line_detail is not None:
             item = line.group_line_detail.group_item_ref.name or "" if line.group_line_detail.group_item_ref else ""
-            late_fee = late_fee or lines(line.group_line_detail.line)[1]
+            late_fee = late_fee or encode_lines(line.group_line_detail.line)[1]
         elif line.detail_type == "DiscountLineDetail" and line.amount:
             amount = f"-{amount}"
         rows.append((line.description or "", amount, item))
@@ -219,7 +221,7 @@ def is_late_fee(name: str) -> bool:
     return name.rsplit(":", 1)[-1].casefold().startswith(_LATE_FEE)
 
 
-def utc(at: datetime) -> datetime:
+def to_utc(at: datetime) -> datetime:
     """The instant in UTC; Intuit always names an offset, a missing one is taken for UTC."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
@@ -251,9 +253,9 @@ def _status(record: Invoice) -> str:
     return _VOIDED if is_voided(record) else _PAID
 
 
-def _settled_on(record: Invoice, paid_on: Mapping[str, date | None]) -> date:
+def _closed_on(record: Invoice, payment_dates: Mapping[str, date | None]) -> date:
     """The day of the last payment; an invoice of nothing, or paid by its own deposit, was settled when issued."""
-    days = [day for one in record.linked_txn if (day := paid_on.get(one.txn_id)) and one.txn_type == "Payment"]
+    days = [day for one in record.linked_txn if (day := payment_dates.get(one.txn_id)) and one.txn_type == "Payment"]
     if days:
         return max(days)
     if (record.deposit or _ZERO) >= record.total_amt:
@@ -262,24 +264,24 @@ def _settled_on(record: Invoice, paid_on: Mapping[str, date | None]) -> date:
 
 
 def _discount(total: Decimal, percent: Decimal, currency: str) -> Decimal:
-    unit = Decimal(1) if currency in _NO_CENTS else Decimal("0.01")
+    unit = Decimal(1) if currency in _ZERO_DECIMAL_CURRENCIES else Decimal("0.01")
     return (total * percent / 100).quantize(unit, ROUND_HALF_UP)
 
 
-def _gone(kind: str, record: Struct) -> Deleted:
+def _deleted_record(kind: str, record: Struct) -> DeletedRecord:
     meta = getattr(record, "meta_data", None)
-    return Deleted(kind, record.id, utc(meta.last_updated_time) if meta else None)  # type: ignore[attr-defined]
+    return DeletedRecord(kind, record.id, to_utc(meta.last_updated_time) if meta else None)  # type: ignore[attr-defined]
 
 
-def _deleted(raw: Raw, kind: str) -> Deleted | None:
+def _decode_deleted(raw: Raw, kind: str) -> DeletedRecord | None:
     try:
         stub = msgspec.json.decode(raw, type=Stub)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
-    return _gone(kind, stub) if stub.status == "Deleted" else None
+    return _deleted_record(kind, stub) if stub.status == "Deleted" else None
 
 
-def id_of(raw: Raw) -> str:
+def record_id(raw: Raw) -> str:
     """The record's id, or a name made of its bytes where even that cannot be read."""
     try:
         fields = msgspec.json.decode(raw, type=dict[str, Raw])
@@ -289,7 +291,7 @@ def id_of(raw: Raw) -> str:
     return found
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Name the field and what is wrong with it, never its content."""
     if isinstance(error, UnicodeDecodeError):
         return "a text is not valid UTF-8"

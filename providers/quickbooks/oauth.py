@@ -17,9 +17,17 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from msgspec import Struct
 
-from providers.errors import ProviderError, Reconnect, Rejected, TryLater
-from providers.http import TOKEN, Limits, Vendor, guard, hosts_of, json_body, unclear
-from providers.ledger import Calls, ConsentRequest, JsonObject
+from providers.errors import AuthorizationExpired, PermanentError, ProviderError, TransientError
+from providers.http import (
+    TOKEN,
+    TransportLimits,
+    Vendor,
+    ambiguous_reply_error,
+    hosts_of,
+    install_transport,
+    require_json,
+)
+from providers.ledger import CallObserver, ConsentRequest, JsonObject
 from providers.quickbooks.faults import TRACE_HEADER
 
 SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the person is does not matter here
@@ -29,8 +37,8 @@ TOKEN_HEADERS: Final = {
     "x-include-refresh-token-hard-expires-in": "true",  # asks when the five years of a grant end
 }
 DAY_S: Final = 86_400
-_KEPT: Final = ("token_type", "access_token", "refresh_token", "expires_in", "expires_at")
-_KEPT_TOO: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
+_STORED_FIELDS: Final = ("token_type", "access_token", "refresh_token", "expires_in", "expires_at")
+_STORED_EXPIRY_FIELDS: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
 
 
 class Settings(Protocol):
@@ -62,12 +70,12 @@ class Endpoints(Struct):
     discovered_from: str = ""
     discovered_at: float = 0.0
 
-    def fresh(self, url: str) -> bool:
+    def is_fresh(self, url: str) -> bool:
         """Whether this is of that address and less than a day old."""
         return self.discovered_from == url and 0 <= time.time() - self.discovered_at < DAY_S
 
 
-class _Nobody:
+class _NoCalls:
     """Counts nothing: a consent URL is made before there is anything to count for."""
 
     def before(self, kind: str) -> None: ...
@@ -77,49 +85,51 @@ class _Nobody:
 _discovered: dict[str, Endpoints] = {}
 
 
-def begin(settings: Settings, redirect_uri: str) -> ConsentRequest:
+def begin_consent(settings: Settings, redirect_uri: str) -> ConsentRequest:
     """Make the consent URL."""
-    endpoints = _discover(settings, {}, _Nobody())
-    session = _session(settings, endpoints, _Nobody(), redirect_uri=redirect_uri)
+    endpoints = _discover(settings, {}, _NoCalls())
+    session = _session(settings, endpoints, _NoCalls(), redirect_uri=redirect_uri)
     url, state = session.create_authorization_url(endpoints.authorization_endpoint, scope=SCOPES)
     return ConsentRequest(url, state)
 
 
-def finish(
-    settings: Settings, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+def finish_consent(
+    settings: Settings, redirect_uri: str, redirected_url: str, consent_request: ConsentRequest, calls: CallObserver
 ) -> tuple[JsonObject, str]:
     """Exchange the code that came back; returns the token and the company's realm id."""
     answer = {name: values[0] for name, values in parse_qs(urlsplit(redirected_url).query).items()}
-    if not hmac.compare_digest(answer.get("state", "").encode(), begun.state.encode()):
-        raise Rejected("the answer does not belong to this consent (its state differs)", code="state")
+    if not hmac.compare_digest(answer.get("state", "").encode(), consent_request.state.encode()):
+        raise PermanentError("the answer does not belong to this consent (its state differs)", code="state")
     if "error" in answer:
-        raise Rejected(f"Intuit answered {_word(answer['error'])!r} instead of a grant", code=_word(answer["error"]))
+        raise PermanentError(
+            f"Intuit answered {_sanitise(answer['error'])!r} instead of a grant", code=_sanitise(answer["error"])
+        )
     realm_id, code = answer.get("realmId", ""), answer.get("code", "")
     if not code or not realm_id.isdecimal():
-        raise Rejected("the answer names no company (realmId) or holds no code", code="realm")
+        raise PermanentError("the answer names no company (realmId) or holds no code", code="realm")
     endpoints = _discover(settings, {}, calls)
     if answer.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207: where it is said, it must be this vendor
-        raise Rejected("the answer is not Intuit's", code="iss")
+        raise PermanentError("the answer is not Intuit's", code="iss")
     session = _session(settings, endpoints, calls, redirect_uri=redirect_uri)
     fetch, url = session.fetch_token, endpoints.token_endpoint
-    token = _ask(lambda: fetch(url, grant_type="authorization_code", code=code, headers=TOKEN_HEADERS))
-    return _kept(token, endpoints, {}), realm_id
+    token = _request_token(lambda: fetch(url, grant_type="authorization_code", code=code, headers=TOKEN_HEADERS))
+    return _token_to_store(token, endpoints, {}), realm_id
 
 
-def refresh(settings: Settings, token: JsonObject, calls: Calls) -> JsonObject:
+def refresh(settings: Settings, token: JsonObject, calls: CallObserver) -> JsonObject:
     """Trade the refresh token for a fresh pair; where the answer is lost, the old one may be tried again."""
     endpoints = _discover(settings, token, calls)
     session = _session(settings, endpoints, calls)
     trade, url, old = session.refresh_token, endpoints.token_endpoint, str(token.get("refresh_token", ""))
-    fresh = _ask(lambda: trade(url, refresh_token=old, headers=TOKEN_HEADERS))
-    return _kept(fresh, endpoints, token)
+    fresh = _request_token(lambda: trade(url, refresh_token=old, headers=TOKEN_HEADERS))
+    return _token_to_store(fresh, endpoints, token)
 
 
-def revoke(settings: Settings, token: JsonObject, calls: Calls) -> None:
+def revoke(settings: Settings, token: JsonObject, calls: CallObserver) -> None:
     """End the grant. Intuit takes JSON here, unlike the standard; a token it does not know is as good as revoked."""
     endpoints = _discover(settings, token, calls)
     session = requests.Session()
-    guard(session, _vendor(settings, endpoints), calls, TOKEN)
+    install_transport(session, _vendor(settings, endpoints), calls, TOKEN)
     response = session.post(
         endpoints.revocation_endpoint,
         json={"token": str(token.get("refresh_token", ""))},
@@ -127,19 +137,19 @@ def revoke(settings: Settings, token: JsonObject, calls: Calls) -> None:
         headers={"Accept": "application/json"},
     )
     if response.status_code == requests.codes.unauthorized:
-        raise Rejected("Intuit does not know this app (client id and secret)", code="invalid_client")
+        raise PermanentError("Intuit does not know this app (client id and secret)", code="invalid_client")
 
 
-def _discover(settings: Settings, token: Mapping[str, Any], calls: Calls) -> Endpoints:
+def _discover(settings: Settings, token: Mapping[str, Any], calls: CallObserver) -> Endpoints:
     """The endpoints; a document of yesterday serves where today's cannot be had."""
     url = settings.quickbooks_discovery_url
-    for known in (_discovered.get(url), _of_token(token)):
-        if known and known.fresh(url):
+    for known in (_discovered.get(url), _endpoints_from_token(token)):
+        if known and known.is_fresh(url):
             return known
     try:
         endpoints = _download(settings, calls)
     except ProviderError:
-        old = _discovered.get(url) or _of_token(token)
+        old = _discovered.get(url) or _endpoints_from_token(token)
         if old is None or old.discovered_from != url:
             raise
         return old
@@ -147,36 +157,38 @@ def _discover(settings: Settings, token: Mapping[str, Any], calls: Calls) -> End
     return endpoints
 
 
-def _download(settings: Settings, calls: Calls) -> Endpoints:
+def _download(settings: Settings, calls: CallObserver) -> Endpoints:
     url = settings.quickbooks_discovery_url
     vendor = Vendor("Intuit", hosts_of(url), TRACE_HEADER)
     session = requests.Session()
-    guard(session, vendor, calls, TOKEN, Limits(call_s_max=30))
+    install_transport(session, vendor, calls, TOKEN, TransportLimits(call_timeout_s=30))
     response = session.get(url, headers={"Accept": "application/json"})
     try:
-        endpoints = msgspec.json.decode(json_body(response, vendor, TOKEN), type=Endpoints)
+        endpoints = msgspec.json.decode(require_json(response, vendor, TOKEN), type=Endpoints)
     except msgspec.MsgspecError:
-        raise TryLater(f"Intuit's discovery document cannot be read (status {response.status_code})") from None
+        raise TransientError(f"Intuit's discovery document cannot be read (status {response.status_code})") from None
     for one in (endpoints.issuer, endpoints.authorization_endpoint, endpoints.token_endpoint):
-        _refuse_stranger(one, url)
-    _refuse_stranger(endpoints.revocation_endpoint, url)
+        _check_same_domain(one, url)
+    _check_same_domain(endpoints.revocation_endpoint, url)
     endpoints.discovered_from, endpoints.discovered_at = url, time.time()
     return endpoints
 
 
-def _refuse_stranger(endpoint: str, discovery_url: str) -> None:
+def _check_same_domain(endpoint: str, discovery_url: str) -> None:
     """Secrets are sent to these addresses: they must be of the same domain and scheme as the document itself."""
     theirs, ours = urlsplit(endpoint), urlsplit(discovery_url)
     same_domain = _domain(theirs.hostname or "") == _domain(ours.hostname or "")
     if not same_domain or theirs.scheme not in {"https", ours.scheme}:
-        raise Rejected(f"the discovery document names a strange address ({theirs.hostname}); nothing was sent to it")
+        raise PermanentError(
+            f"the discovery document names a strange address ({theirs.hostname}); nothing was sent to it"
+        )
 
 
 def _domain(host: str) -> str:
     return host if host.replace(".", "").isdecimal() else ".".join(host.split(".")[-2:])
 
 
-def _of_token(token: Mapping[str, Any]) -> Endpoints | None:
+def _endpoints_from_token(token: Mapping[str, Any]) -> Endpoints | None:
     try:
         return msgspec.convert(token.get("endpoints"), Endpoints)
     except msgspec.ValidationError:
@@ -188,47 +200,49 @@ def _vendor(settings: Settings, endpoints: Endpoints) -> Vendor:
     return Vendor("Intuit", hosts, TRACE_HEADER)
 
 
-def _session(settings: Settings, endpoints: Endpoints, calls: Calls, redirect_uri: str | None = None) -> OAuth2Session:
+def _session(
+    settings: Settings, endpoints: Endpoints, calls: CallObserver, redirect_uri: str | None = None
+) -> OAuth2Session:
     session = OAuth2Session(
         settings.quickbooks_client_id,
         settings.quickbooks_client_secret,
         token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - the name of a method
         redirect_uri=redirect_uri,
     )
-    guard(session, _vendor(settings, endpoints), calls, TOKEN)
+    install_transport(session, _vendor(settings, endpoints), calls, TOKEN)
     return session
 
 
-def _ask(ask: Callable[[], JsonObject]) -> JsonObject:
+def _request_token(send: Callable[[], JsonObject]) -> JsonObject:
     """Ask for a token; the ways of not getting one, told apart by what to do."""
     try:
-        token = dict(ask())
+        token = dict(send())
     except OAuthError as error:
-        raise _refused(str(error.error or "")) from None  # its description may quote what was sent
+        raise _token_error(str(error.error or "")) from None  # its description may quote what was sent
     except requests.HTTPError as error:  # a 4xx that is no JSON: a gateway's page, not the sign-in's word
-        raise TryLater(f"Intuit answered the token call with status {error.response.status_code}") from None
+        raise TransientError(f"Intuit answered the token call with status {error.response.status_code}") from None
     except ValueError:
-        raise unclear(TOKEN, "Intuit answered the token call with something that is not JSON") from None
+        raise ambiguous_reply_error(TOKEN, "Intuit answered the token call with something that is not JSON") from None
     if not token.get("access_token") or not token.get("refresh_token"):
-        raise unclear(TOKEN, "Intuit's answer to the token call holds no token")
+        raise ambiguous_reply_error(TOKEN, "Intuit's answer to the token call holds no token")
     return token
 
 
-def _refused(error: str) -> ProviderError:
+def _token_error(error: str) -> ProviderError:
     if error == "invalid_grant":
-        return Reconnect("Intuit no longer accepts this grant: it was withdrawn, or not used for 100 days")
+        return AuthorizationExpired("Intuit no longer accepts this grant: it was withdrawn, or not used for 100 days")
     if error == "invalid_client":
-        return Rejected("Intuit does not know this app: look at QUICKBOOKS_CLIENT_ID and its secret", code=error)
-    return Rejected(f"Intuit refused the token call ({_word(error)})", code=_word(error))
+        return PermanentError("Intuit does not know this app: look at QUICKBOOKS_CLIENT_ID and its secret", code=error)
+    return PermanentError(f"Intuit refused the token call ({_sanitise(error)})", code=_sanitise(error))
 
 
-def _kept(token: JsonObject, endpoints: Endpoints, before: Mapping[str, Any]) -> JsonObject:
+def _token_to_store(token: JsonObject, endpoints: Endpoints, previous: Mapping[str, Any]) -> JsonObject:
     """What is worth keeping of a token; the id token and other personal data are not."""
-    kept: JsonObject = {name: token[name] for name in (*_KEPT, *_KEPT_TOO) if name in token}
-    kept.setdefault("refresh_token", before.get("refresh_token"))
+    kept: JsonObject = {name: token[name] for name in (*_STORED_FIELDS, *_STORED_EXPIRY_FIELDS) if name in token}
+    kept.setdefault("refresh_token", previous.get("refresh_token"))
     kept["expires_at"] = int(token.get("expires_at") or time.time() + float(token.get("expires_in") or 3600))
     return {**kept, "endpoints": msgspec.to_builtins(endpoints)}
 
 
-def _word(text: str) -> str:
+def _sanitise(text: str) -> str:
     return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")

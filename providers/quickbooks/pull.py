@@ -17,19 +17,19 @@ from msgspec import Struct
 
 from policies.receivables import Company
 from providers.http import READ
-from providers.ledger import Page
+from providers.ledger import ChangePage
 from providers.quickbooks import mapping, queries
 from providers.quickbooks.client import Client
-from providers.quickbooks.mapping import Offer
-from providers.quickbooks.reader import Reader, merged
-from providers.quickbooks.shapes import CdcReply, Found, QueryReply
+from providers.quickbooks.mapping import EarlyPaymentDiscount
+from providers.quickbooks.reader import RecordMapper, merge_responses
+from providers.quickbooks.shapes import CdcReply, QueryReply, QueryResponse
 
 ENTITIES: Final = ("Customer", "Term", "CreditMemo", "Payment", "Invoice")  # in the order of need: invoices know all
 OVERLAP: Final = timedelta(minutes=5)
-CDC_REACH: Final = timedelta(days=29)  # Intuit's is 30 days; one is left for clocks
-CDC_FULL: Final = 1000  # objects in one answer, which has no second page
-STEP_BACK: Final = 900  # positions, when a page has shifted
-SWEEP_AFTER: Final = timedelta(hours=20)
+CDC_WINDOW: Final = timedelta(days=29)  # Intuit's is 30 days; one is left for clocks
+CDC_OBJECTS_MAX: Final = 1000  # objects in one answer, which has no second page
+REREAD_STEP: Final = 900  # positions, when a page has shifted
+FULL_RESYNC_DELAY: Final = timedelta(hours=20)
 
 
 class Cursor(Struct, omit_defaults=True):
@@ -39,154 +39,162 @@ class Cursor(Struct, omit_defaults=True):
     set where deletions may have been missed: the first pull after it reads everything afresh.
     """
 
-    since: str = ""
-    sweep_after: str = ""
-    began: str = ""
+    changed_since: str = ""
+    full_resync_after: str = ""
+    started_at: str = ""
     entity: str = ""
-    start: int = 1
+    start_position: int = 1
     last_id: str = ""
-    expected: int | None = None
-    home: str = ""  # currency
+    expected_count: int | None = None
+    home_currency: str = ""  # currency
     country: str = ""
-    offers: dict[str, Offer] = {}
-    bill_to: dict[str, str] = {}
+    discounts: dict[str, EarlyPaymentDiscount] = {}
+    billing_emails: dict[str, str] = {}
 
-    def text(self) -> str:
+    def to_json(self) -> str:
         """The cursor as the connector keeps it."""
         return str(msgspec.json.encode(self), "utf-8")
 
-    def rest(self) -> Cursor:
+    def for_next_pull(self) -> Cursor:
         """Where the pull after this one starts."""
         return Cursor(
-            since=self.began,
-            sweep_after=self.sweep_after,
-            home=self.home,
+            changed_since=self.started_at,
+            full_resync_after=self.full_resync_after,
+            home_currency=self.home_currency,
             country=self.country,
-            offers=self.offers,
-            bill_to=self.bill_to,
+            discounts=self.discounts,
+            billing_emails=self.billing_emails,
         )
 
 
 class Pull:
     """One pull, possibly resumed."""
 
-    def __init__(self, client: Client, stored: str | None, now: datetime, company: Callable[[], Company]) -> None:
+    def __init__(
+        self, client: Client, stored_cursor: str | None, now: datetime, get_company: Callable[[], Company]
+    ) -> None:
         self._client = client
         self._now = now
-        self._at = msgspec.json.decode(stored, type=Cursor) if stored else Cursor()
-        if not self._at.home:
-            self._at.home, self._at.country = company().base_currency, company().country
-        self.reader = Reader(client, self._at.home, self._at.offers, self._at.bill_to)
+        self._cursor = msgspec.json.decode(stored_cursor, type=Cursor) if stored_cursor else Cursor()
+        if not self._cursor.home_currency:
+            self._cursor.home_currency, self._cursor.country = get_company().base_currency, get_company().country
+        self.reader = RecordMapper(
+            client, self._cursor.home_currency, self._cursor.discounts, self._cursor.billing_emails
+        )
 
     @property
-    def began(self) -> str:
+    def started_at(self) -> str:
         """The start of this pull less the overlap."""
-        return self._at.began
+        return self._cursor.started_at
 
     @property
     def country(self) -> str:
         """The company's country."""
-        return self._at.country
+        return self._cursor.country
 
-    def pages(self) -> Iterator[Page]:
+    def pages(self) -> Iterator[ChangePage]:
         """Yield the pages from where the cursor stands."""
-        if self._at.entity:
-            yield from self._by_query(afresh=False)
-        elif not self._at.since:
-            yield from self._everything(afresh=False)
-        elif self._now - datetime.fromisoformat(self._at.since) > CDC_REACH or self._sweeps():
-            yield from self._everything(afresh=True)
+        if self._cursor.entity:
+            yield from self._pull_by_query(full_resync=False)
+        elif not self._cursor.changed_since:
+            yield from self._pull_everything(full_resync=False)
+        elif self._now - datetime.fromisoformat(self._cursor.changed_since) > CDC_WINDOW or self._full_resync_due():
+            yield from self._pull_everything(full_resync=True)
         else:
-            yield from self._by_capture()
+            yield from self._pull_by_cdc()
 
-    def _sweeps(self) -> bool:
-        return bool(self._at.sweep_after) and self._now >= datetime.fromisoformat(self._at.sweep_after)
+    def _full_resync_due(self) -> bool:
+        return bool(self._cursor.full_resync_after) and self._now >= datetime.fromisoformat(
+            self._cursor.full_resync_after
+        )
 
-    def _everything(self, *, afresh: bool) -> Iterator[Page]:
-        self._at.since, self._at.sweep_after, self._at.entity = "", "", ENTITIES[0]
-        self._at.expected = self._count()
-        yield from self._by_query(afresh=afresh)
+    def _pull_everything(self, *, full_resync: bool) -> Iterator[ChangePage]:
+        self._cursor.changed_since, self._cursor.full_resync_after, self._cursor.entity = "", "", ENTITIES[0]
+        self._cursor.expected_count = self._count_records()
+        yield from self._pull_by_query(full_resync=full_resync)
 
-    def _by_capture(self) -> Iterator[Page]:
-        reply = queries.decoded(self._client.changes(ENTITIES, self._at.since), CdcReply, READ)
-        self._begin(reply.time)
+    def _pull_by_cdc(self) -> Iterator[ChangePage]:
+        reply = queries.decode_reply(self._client.changes(ENTITIES, self._cursor.changed_since), CdcReply, READ)
+        self._set_started_at(reply.time)
         founds = [found for response in reply.cdc_response for found in response.query_response]
-        whole = merged(founds)
-        page = self._page(whole)
-        page.expected = size = sum(len(_raws(whole, entity)) for entity in ENTITIES)
-        if size < CDC_FULL:
-            page.last = True
-            page.cursor = self._at.rest().text()
+        whole = merge_responses(founds)
+        page = self._map_page(whole)
+        page.expected_count = size = sum(len(_raw_records(whole, entity)) for entity in ENTITIES)
+        if size < CDC_OBJECTS_MAX:
+            page.is_last = True
+            page.cursor = self._cursor.for_next_pull().to_json()
             yield page
             return
         # Full, so some are missing: changes come by query now, deletions that are not here by a sweep later, once a day
         # at most. Until then the look before anything leaves finds a deleted invoice.
-        self._at.entity, self._at.expected = ENTITIES[0], None
-        self._at.sweep_after = self._at.sweep_after or (self._now + SWEEP_AFTER).isoformat(timespec="seconds")
-        page.cursor = self._at.text()
+        self._cursor.entity, self._cursor.expected_count = ENTITIES[0], None
+        self._cursor.full_resync_after = self._cursor.full_resync_after or (self._now + FULL_RESYNC_DELAY).isoformat(
+            timespec="seconds"
+        )
+        page.cursor = self._cursor.to_json()
         yield page
-        yield from self._by_query(afresh=False)
+        yield from self._pull_by_query(full_resync=False)
 
-    def _by_query(self, *, afresh: bool) -> Iterator[Page]:
-        while self._at.entity:
-            page = self._next()
-            page.afresh, afresh = afresh, False
+    def _pull_by_query(self, *, full_resync: bool) -> Iterator[ChangePage]:
+        while self._cursor.entity:
+            page = self._read_next_page()
+            page.full_resync, full_resync = full_resync, False
             yield page
 
-    def _next(self) -> Page:
+    def _read_next_page(self) -> ChangePage:
         """Read one page by query and move the cursor behind it."""
-        at = self._at
-        found, asked = self._found()
-        raws = _raws(found, at.entity)
+        at = self._cursor
+        found, asked = self._read_page_at_cursor()
+        raws = _raw_records(found, at.entity)
         if raws:
-            last_id = mapping.id_of(raws[-1])
-            if mapping.id_of(raws[0]) == at.last_id:
+            last_id = mapping.record_id(raws[-1])
+            if mapping.record_id(raws[0]) == at.last_id:
                 del raws[0]
             at.last_id = last_id
-        page = self._page(found)
-        if asked == queries.PAGE:
-            at.start += queries.PAGE - 1
+        page = self._map_page(found)
+        if asked == queries.PAGE_SIZE:
+            at.start_position += queries.PAGE_SIZE - 1
         else:
-            at.entity, at.start, at.last_id = _after(at.entity), 1, ""
-        page.last = not at.entity
-        page.cursor = (at.rest() if page.last else at).text()
+            at.entity, at.start_position, at.last_id = _next_entity(at.entity), 1, ""
+        page.is_last = not at.entity
+        page.cursor = (at.for_next_pull() if page.is_last else at).to_json()
         return page
 
-    def _found(self) -> tuple[Found, int]:
+    def _read_page_at_cursor(self) -> tuple[QueryResponse, int]:
         """The page at the cursor, and how many records it has; read again from further up where pages have shifted."""
-        at = self._at
-        changed = [f"MetaData.LastUpdatedTime >= '{at.since}'"] if at.since else []
+        at = self._cursor
+        changed = [f"MetaData.LastUpdatedTime >= '{at.changed_since}'"] if at.changed_since else []
         while True:
-            body = self._client.query(queries.select(at.entity, *changed, start=at.start))
-            reply = queries.decoded(body, QueryReply, READ)
-            self._begin(reply.time)
-            raws = _raws(reply.query_response, at.entity)
-            if at.start == 1 or (raws and _not_behind(mapping.id_of(raws[0]), at.last_id)):
+            body = self._client.query(queries.select(at.entity, *changed, start_position=at.start_position))
+            reply = queries.decode_reply(body, QueryReply, READ)
+            self._set_started_at(reply.time)
+            raws = _raw_records(reply.query_response, at.entity)
+            if at.start_position == 1 or (raws and _continues_from(mapping.record_id(raws[0]), at.last_id)):
                 return reply.query_response, len(raws)
-            at.start = max(1, at.start - STEP_BACK)
+            at.start_position = max(1, at.start_position - REREAD_STEP)
 
-    def _page(self, found: Found) -> Page:
-        page = Page(cursor="", expected=self._at.expected)
-        self.reader.add(page, found)
+    def _map_page(self, found: QueryResponse) -> ChangePage:
+        page = ChangePage(cursor="", expected_count=self._cursor.expected_count)
+        self.reader.add_records(page, found)
         return page
 
-    def _begin(self, theirs: datetime | None) -> None:
+    def _set_started_at(self, server_time: datetime | None) -> None:
         """Remember when the pull began; a fast clock of ours must not lose what happens meanwhile."""
-        if not self._at.began:
-            began = min(self._now, mapping.utc(theirs)) if theirs else self._now
-            self._at.began = mapping.utc(began - OVERLAP).isoformat(timespec="seconds")
+        if not self._cursor.started_at:
+            began = min(self._now, mapping.to_utc(server_time)) if server_time else self._now
+            self._cursor.started_at = mapping.to_utc(began - OVERLAP).isoformat(timespec="seconds")
 
-    def _count(self) -> int:
+    def _count_records(self) -> int:
         """How many records there are: four short calls, once in the life of a connection."""
         total = 0
         for entity in ENTITIES:
             if entity != "Term":
-                reply = queries.decoded(self._client.query(queries.count(entity)), QueryReply, READ)
+                reply = queries.decode_reply(self._client.query(queries.count(entity)), QueryReply, READ)
                 total += reply.query_response.total_count or 0
         return total
 
 
-def _raws(found: Found, entity: str) -> list[msgspec.Raw]:
+def _raw_records(found: QueryResponse, entity: str) -> list[msgspec.Raw]:
     """The records of one entity."""
     by_name = {
         "Customer": found.customer,
@@ -198,11 +206,11 @@ def _raws(found: Found, entity: str) -> list[msgspec.Raw]:
     return by_name[entity]
 
 
-def _after(entity: str) -> str:
+def _next_entity(entity: str) -> str:
     return dict(zip(ENTITIES, (*ENTITIES[1:], ""), strict=True))[entity]
 
 
-def _not_behind(first_id: str, last_id: str) -> bool:
+def _continues_from(first_id: str, last_id: str) -> bool:
     """Whether a page that begins with ``first_id`` joins on to one that ended with ``last_id``."""
     if first_id == last_id:
         return True

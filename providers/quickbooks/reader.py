@@ -8,30 +8,36 @@ from datetime import date
 from msgspec import Raw
 
 from providers.http import READ
-from providers.ledger import CustomerRecord, Deleted, Malformed, Page
+from providers.ledger import ChangePage, CustomerRecord, DeletedRecord, MalformedRecord
 from providers.quickbooks import mapping
 from providers.quickbooks.client import Client
-from providers.quickbooks.mapping import Books, Offer
-from providers.quickbooks.queries import chunks, decoded, one_of, select
-from providers.quickbooks.shapes import CreditMemo, Customer, Found, Invoice, Payment, QueryReply, Term
+from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
+from providers.quickbooks.queries import chunks, decode_reply, is_in, select
+from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Payment, QueryReply, QueryResponse, Term
 
 
-class Reader:
+class RecordMapper:
     """Maps what one pull (or one look) finds.
 
     ``bill_to`` holds, per customer without a mail address of his own, the last address one of his invoices was billed
     to; it lives on in the cursor, because customer and invoice seldom come in the same hour.
     """
 
-    def __init__(self, client: Client, home_currency: str, offers: dict[str, Offer], bill_to: dict[str, str]) -> None:
+    def __init__(
+        self,
+        client: Client,
+        home_currency: str,
+        discounts: dict[str, EarlyPaymentDiscount],
+        billing_emails: dict[str, str],
+    ) -> None:
         self._client = client
-        self.offers = offers
-        self.bill_to = bill_to
-        self._paid_on: dict[str, date | None] = {}
-        self._books = Books(home_currency, offers, self._paid_on)
-        self._without_address: dict[str, CustomerRecord] = {}
+        self.discounts = discounts
+        self.billing_emails = billing_emails
+        self._payment_dates: dict[str, date | None] = {}
+        self._context = MappingContext(home_currency, discounts, self._payment_dates)
+        self._customers_without_email: dict[str, CustomerRecord] = {}
 
-    def add(self, page: Page, found: Found) -> None:
+    def add_records(self, page: ChangePage, found: QueryResponse) -> None:
         """Add everything found to the page, in the order in which one record needs another."""
         self._customers(page, found.customer)
         self._terms(page, found.term)
@@ -39,95 +45,95 @@ class Reader:
         self._payments(page, found.payment)
         self._invoices(page, found.invoice)
 
-    def _customers(self, page: Page, raws: list[Raw]) -> None:
-        for record in mapping.read(raws, Customer):
+    def _customers(self, page: ChangePage, raws: list[Raw]) -> None:
+        for record in mapping.decode_records(raws, Customer):
             if not isinstance(record, Customer):
-                _put_aside(page, record)
+                _add_unmapped(page, record)
                 continue
-            mapped = mapping.customer(record, self.bill_to.get(record.id, ""))
+            mapped = mapping.map_customer(record, self.billing_emails.get(record.id, ""))
             page.customers.append(mapped)
-            own = record.primary_email_addr and mapping.addresses(record.primary_email_addr.address)
+            own = record.primary_email_addr and mapping.parse_email_addresses(record.primary_email_addr.address)
             if own:
-                self.bill_to.pop(record.id, None)
+                self.billing_emails.pop(record.id, None)
             else:
-                self.bill_to.setdefault(record.id, "")
-                self._without_address[record.id] = mapped
+                self.billing_emails.setdefault(record.id, "")
+                self._customers_without_email[record.id] = mapped
 
-    def _terms(self, page: Page, raws: list[Raw]) -> None:
-        for record in mapping.read(raws, Term):
-            if isinstance(record, Malformed):
+    def _terms(self, page: ChangePage, raws: list[Raw]) -> None:
+        for record in mapping.decode_records(raws, Term):
+            if isinstance(record, MalformedRecord):
                 page.malformed.append(record)
-            elif isinstance(record, Term) and (offer := mapping.offer(record)):
-                self.offers[record.id] = offer
+            elif isinstance(record, Term) and (offer := mapping.map_discount(record)):
+                self.discounts[record.id] = offer
             else:
-                self.offers.pop(record.external_id if isinstance(record, Deleted) else record.id, None)
+                self.discounts.pop(record.external_id if isinstance(record, DeletedRecord) else record.id, None)
 
-    def _credits(self, page: Page, raws: list[Raw]) -> None:
-        for record in mapping.read(raws, CreditMemo):
+    def _credits(self, page: ChangePage, raws: list[Raw]) -> None:
+        for record in mapping.decode_records(raws, CreditMemo):
             if isinstance(record, CreditMemo):
-                page.credits.append(mapping.credit(record, self._books))
+                page.credits.append(mapping.map_credit_memo(record, self._context))
             else:
-                _put_aside(page, record)
+                _add_unmapped(page, record)
 
-    def _payments(self, page: Page, raws: list[Raw]) -> None:
-        for record in mapping.read(raws, Payment):
+    def _payments(self, page: ChangePage, raws: list[Raw]) -> None:
+        for record in mapping.decode_records(raws, Payment):
             if isinstance(record, Payment):
-                self._paid_on[record.id] = record.txn_date
-                page.payments.append(mapping.payment(record, self._books))
-                page.applications += mapping.applications(record)
-                page.applications_of_sources.append(("payment", record.id))
+                self._payment_dates[record.id] = record.txn_date
+                page.payments.append(mapping.map_payment(record, self._context))
+                page.applications += mapping.map_applications(record)
+                page.replaced_sources.append(("payment", record.id))
                 continue
-            _put_aside(page, record)
-            if isinstance(record, Deleted):
-                page.applications_of_sources.append(("payment", record.external_id))
+            _add_unmapped(page, record)
+            if isinstance(record, DeletedRecord):
+                page.replaced_sources.append(("payment", record.external_id))
 
-    def _invoices(self, page: Page, raws: list[Raw]) -> None:
+    def _invoices(self, page: ChangePage, raws: list[Raw]) -> None:
         records: list[Invoice] = []
-        for record in mapping.read(raws, Invoice):
+        for record in mapping.decode_records(raws, Invoice):
             if isinstance(record, Invoice):
                 records.append(record)
             else:
-                _put_aside(page, record)
-        self._learn_days(records)
-        page.invoices += [mapping.invoice(record, self._books) for record in records]
-        self._take_addresses(page, records)
+                _add_unmapped(page, record)
+        self._load_payment_dates(records)
+        page.invoices += [mapping.map_invoice(record, self._context) for record in records]
+        self._fill_missing_emails(page, records)
 
-    def _learn_days(self, records: list[Invoice]) -> None:
+    def _load_payment_dates(self, records: list[Invoice]) -> None:
         """Ask for payments that settled one of these and came in an earlier hour; the day of an edit is no pay day."""
-        ids = [one for record in records for one in mapping.unsettled_payments(record, self._paid_on)]
+        ids = [one for record in records for one in mapping.payments_without_date(record, self._payment_dates)]
         for some in chunks(ids):
-            self._paid_on.update(dict.fromkeys(some, None))
-            body = self._client.query(select("Payment", one_of("Id", some)))
-            for payment in mapping.read(decoded(body, QueryReply, READ).query_response.payment, Payment):
+            self._payment_dates.update(dict.fromkeys(some, None))
+            body = self._client.query(select("Payment", is_in("Id", some)))
+            for payment in mapping.decode_records(decode_reply(body, QueryReply, READ).query_response.payment, Payment):
                 if isinstance(payment, Payment):
-                    self._paid_on[payment.id] = payment.txn_date
+                    self._payment_dates[payment.id] = payment.txn_date
 
-    def _take_addresses(self, page: Page, records: list[Invoice]) -> None:
+    def _fill_missing_emails(self, page: ChangePage, records: list[Invoice]) -> None:
         """Give a customer without an address the one that his newest invoice was billed to."""
         changed: dict[str, None] = {}
-        for record in records if self.bill_to else ():
+        for record in records if self.billing_emails else ():
             customer_id = record.customer_ref.value
-            if customer_id not in self.bill_to or record.bill_email is None:
+            if customer_id not in self.billing_emails or record.bill_email is None:
                 continue
-            address = mapping.addresses(record.bill_email.address)
-            if address and self.bill_to[customer_id] != address:
-                self.bill_to[customer_id] = address
+            address = mapping.parse_email_addresses(record.bill_email.address)
+            if address and self.billing_emails[customer_id] != address:
+                self.billing_emails[customer_id] = address
                 changed[customer_id] = None
         if not changed:
             return
         page.customers = [one for one in page.customers if one.external_id not in changed]
-        for some in chunks(one for one in changed if one not in self._without_address):
-            body = self._client.query(select("Customer", one_of("Id", some)))
-            self._customers(page, decoded(body, QueryReply, READ).query_response.customer)
-        for customer_id in changed.keys() & self._without_address.keys():
-            known = self._without_address[customer_id]._replace(emails=self.bill_to[customer_id])
+        for some in chunks(one for one in changed if one not in self._customers_without_email):
+            body = self._client.query(select("Customer", is_in("Id", some)))
+            self._customers(page, decode_reply(body, QueryReply, READ).query_response.customer)
+        for customer_id in changed.keys() & self._customers_without_email.keys():
+            known = self._customers_without_email[customer_id]._replace(emails=self.billing_emails[customer_id])
             page.customers = [*(one for one in page.customers if one.external_id != customer_id), known]
 
 
-def merged(founds: Iterable[Found]) -> Found:
+def merge_responses(responses: Iterable[QueryResponse]) -> QueryResponse:
     """The answers about several entities as one."""
-    whole = Found()
-    for found in founds:
+    whole = QueryResponse()
+    for found in responses:
         whole.customer += found.customer
         whole.term += found.term
         whole.credit_memo += found.credit_memo
@@ -136,8 +142,8 @@ def merged(founds: Iterable[Found]) -> Found:
     return whole
 
 
-def _put_aside(page: Page, record: Deleted | Malformed) -> None:
-    if isinstance(record, Deleted):
+def _add_unmapped(page: ChangePage, record: DeletedRecord | MalformedRecord) -> None:
+    if isinstance(record, DeletedRecord):
         page.deleted.append(record)
     else:
         page.malformed.append(record)

@@ -12,7 +12,7 @@ from decimal import Decimal
 from msgspec import Raw, Struct, field
 
 
-class Id(Struct, gc=False):
+class IdRef(Struct, gc=False):
     """A reference of which only the id is needed."""
 
     value: str
@@ -44,7 +44,7 @@ class PostalAddress(Struct, rename="pascal", gc=False):
     country_sub_division_code: str | None = None
 
 
-class Linked(Struct, rename="pascal", gc=False):
+class LinkedTxn(Struct, rename="pascal", gc=False):
     """The other end of an application of money."""
 
     txn_id: str
@@ -115,19 +115,19 @@ class Invoice(Struct, rename="pascal", gc=False):
     sync_token: str
     meta_data: Meta
     txn_date: date
-    customer_ref: Id
+    customer_ref: IdRef
     total_amt: Decimal
     balance: Decimal
     due_date: date | None = None
     doc_number: str | None = None
-    currency_ref: Id | None = None
+    currency_ref: IdRef | None = None
     private_note: str | None = None
     email_status: str | None = None
     print_status: str | None = None
     bill_email: EmailAddress | None = None
-    sales_term_ref: Id | None = None
+    sales_term_ref: IdRef | None = None
     deposit: Decimal | None = None
-    linked_txn: list[Linked] = []
+    linked_txn: list[LinkedTxn] = []
     line: list[Line] = []
     status: str | None = field(name="status", default=None)
 
@@ -136,7 +136,7 @@ class PaymentLine(Struct, rename="pascal", gc=False):
     """A part of a payment and what it is linked to."""
 
     amount: Decimal
-    linked_txn: list[Linked] = []
+    linked_txn: list[LinkedTxn] = []
 
 
 class Payment(Struct, rename="pascal", gc=False):
@@ -145,10 +145,10 @@ class Payment(Struct, rename="pascal", gc=False):
     id: str
     meta_data: Meta
     txn_date: date
-    customer_ref: Id
+    customer_ref: IdRef
     total_amt: Decimal
     unapplied_amt: Decimal | None = None
-    currency_ref: Id | None = None
+    currency_ref: IdRef | None = None
     line: list[PaymentLine] = []
     status: str | None = field(name="status", default=None)
 
@@ -159,11 +159,11 @@ class CreditMemo(Struct, rename="pascal", gc=False):
     id: str
     meta_data: Meta
     txn_date: date
-    customer_ref: Id
+    customer_ref: IdRef
     total_amt: Decimal
     balance: Decimal
     doc_number: str | None = None
-    currency_ref: Id | None = None
+    currency_ref: IdRef | None = None
     status: str | None = field(name="status", default=None)
 
 
@@ -193,7 +193,7 @@ class AccountingPrefs(Struct, rename="pascal", gc=False):
 class CurrencyPrefs(Struct, rename="pascal"):
     """In which currency."""
 
-    home_currency: Id | None = None
+    home_currency: IdRef | None = None
 
 
 class FinancePrefs(Struct, rename="pascal", gc=False):
@@ -217,7 +217,7 @@ class Attachable(Struct, rename="pascal", gc=False):
     note: str | None = None
 
 
-class Named(Struct, rename="pascal", gc=False):
+class ItemOrAccount(Struct, rename="pascal", gc=False):
     """An item or an account."""
 
     id: str
@@ -233,7 +233,7 @@ class TaxCode(Struct, rename="pascal", gc=False):
     taxable: bool | None = None
 
 
-class Found(Struct, rename="pascal"):
+class QueryResponse(Struct, rename="pascal"):
     """The records of one query; those of the mirror still raw, so that a bad one does not spoil the others."""
 
     customer: list[Raw] = []
@@ -244,8 +244,8 @@ class Found(Struct, rename="pascal"):
     company_info: list[CompanyInfo] = []
     preferences: list[Preferences] = []
     attachable: list[Attachable] = []
-    item: list[Named] = []
-    account: list[Named] = []
+    item: list[ItemOrAccount] = []
+    account: list[ItemOrAccount] = []
     tax_code: list[TaxCode] = []
     total_count: int | None = field(name="totalCount", default=None)
 
@@ -253,14 +253,14 @@ class Found(Struct, rename="pascal"):
 class QueryReply(Struct, rename="pascal"):
     """The envelope of a query's answer; ``time`` is the vendor's clock."""
 
-    query_response: Found
+    query_response: QueryResponse
     time: datetime | None = field(name="time", default=None)
 
 
 class CdcResponse(Struct, rename="pascal"):
     """One element per entity asked for; ``{}`` where nothing changed."""
 
-    query_response: list[Found] = []
+    query_response: list[QueryResponse] = []
 
 
 class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):
@@ -270,17 +270,17 @@ class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):
     time: datetime | None = None
 
 
-class Linkable(Struct, rename="pascal", gc=False):
+class InvoiceWithLink(Struct, rename="pascal", gc=False):
     """An invoice read alone, with the page where its customer pays it."""
 
     invoice_link: str | None = None
 
 
-class Single(Struct, rename="pascal"):
+class SingleReply(Struct, rename="pascal"):
     """The envelope of one object read or written; only what is asked of it is there."""
 
     invoice: Raw = Raw(b"null")
     credit_memo: Raw = Raw(b"null")
     attachable: Attachable | None = None
-    item: Named | None = None
-    account: Named | None = None
+    item: ItemOrAccount | None = None
+    account: ItemOrAccount | None = None

@@ -14,46 +14,46 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.extras import Announced, Unsigned
+from providers.extras import ChangeNotification, InvalidWebhookSignature
 
-SIGNATURE: Final = "intuit-signature"
+SIGNATURE_HEADER: Final = "intuit-signature"
 
 
-def read(key: str, headers: Mapping[str, str], body: bytes) -> list[Announced]:
+def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
     """Check the signature, then read the events of all companies in it."""
     right = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest())
-    if not hmac.compare_digest(right, headers.get(SIGNATURE, "").encode("utf-8", "replace")):
-        raise Unsigned("the signature does not fit")
+    if not hmac.compare_digest(right, headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")):
+        raise InvalidWebhookSignature("the signature does not fit")
     try:
         told = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return []
-    events = _cloud_events(told) if isinstance(told, list) else _old_events(told)
+    events = _cloud_events(told) if isinstance(told, list) else _legacy_events(told)
     return [event for event in events if event.company_id]
 
 
-def _cloud_events(told: list[Any]) -> Iterator[Announced]:
-    for event in told:
+def _cloud_events(payload: list[Any]) -> Iterator[ChangeNotification]:
+    for event in payload:
         if isinstance(event, dict):
             company, entity = str(event.get("intuitaccountid") or ""), str(event.get("intuitentityid") or "")
             name = event.get("id") or _fingerprint(company, entity, event.get("type"), event.get("time"))
             of_customer = str(event.get("type")).split(".")[1:2] == ["customer"]
-            yield Announced(str(name)[:100], company, entity, of_customer)
+            yield ChangeNotification(str(name)[:100], company, entity, of_customer)
 
 
-def _old_events(told: Any) -> Iterator[Announced]:
-    for notification in _list(told, "eventNotifications"):
+def _legacy_events(payload: Any) -> Iterator[ChangeNotification]:
+    for notification in _list(payload, "eventNotifications"):
         company = str(notification.get("realmId") or "")
         for entity in _list(notification.get("dataChangeEvent"), "entities"):
             said = [entity.get(name) for name in ("name", "id", "operation", "lastUpdated")]
             of_customer = entity.get("name") == "Customer"
-            yield Announced(_fingerprint(company, *said), company, str(entity.get("id") or ""), of_customer)
+            yield ChangeNotification(_fingerprint(company, *said), company, str(entity.get("id") or ""), of_customer)
 
 
-def _list(of: Any, name: str) -> list[dict[str, Any]]:
-    found = of.get(name) if isinstance(of, dict) else None
+def _list(parent: Any, name: str) -> list[dict[str, Any]]:
+    found = parent.get(name) if isinstance(parent, dict) else None
     return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
 
 
-def _fingerprint(*said: object) -> str:
-    return hashlib.sha256("|".join(map(str, said)).encode()).hexdigest()[:32]
+def _fingerprint(*values: object) -> str:
+    return hashlib.sha256("|".join(map(str, values)).encode()).hexdigest()[:32]

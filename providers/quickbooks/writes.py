@@ -13,73 +13,77 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
-from providers.errors import Rejected
-from providers.http import READ, WRITE, unclear
-from providers.ledger import Choice, LateFeeInvoice, Posted
+from providers.errors import PermanentError
+from providers.http import READ, WRITE, ambiguous_reply_error
+from providers.ledger import DocumentRef, FeePostingOption, LateFeeInvoice
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
-from providers.quickbooks.shapes import Invoice, Named, QueryReply, Single
+from providers.quickbooks.shapes import Invoice, ItemOrAccount, QueryReply, SingleReply
 
 FEE_ACCOUNT: Final = "Late fee income"  # QuickBooks' own name for it
 NUMBER_MAX: Final = 21
-UNTAXED: Final = ("no vat", "out of scope", "exempt")  # Intuit's own codes by country; interest for delay bears no VAT
+UNTAXED_CODE_NAMES: Final = (
+    "no vat",
+    "out of scope",
+    "exempt",
+)  # Intuit's own codes by country; interest for delay bears no VAT
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 T = TypeVar("T")
 
 
-class Writer:
+class LedgerWriter:
     """Writes of one company. ``country`` is asked only when a fee is posted: its taxes decide the invoice's shape."""
 
-    def __init__(self, client: Client, country: Callable[[], str]) -> None:
+    def __init__(self, client: Client, get_country: Callable[[], str]) -> None:
         self._client = client
-        self._country = country
+        self._get_country = get_country
         self._fee_item_id = ""
 
-    def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
+    def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
         """Hang a note on an invoice; it shows with the attachments and changes nothing of the invoice."""
         on = {"EntityRef": {"type": "Invoice", "value": invoice_id}}
         body = self._client.create("Attachable", _encode({"AttachableRef": [on], "Note": text}), request_id(key))
-        return Posted(_written(queries.decoded(body, Single, WRITE).attachable).id)
+        return DocumentRef(_require_created(queries.decode_reply(body, SingleReply, WRITE).attachable).id)
 
-    def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
+    def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find the note that holds the short key."""
         on = (
-            queries.equal("AttachableRef.EntityRef.Type", "Invoice"),
-            queries.equal("AttachableRef.EntityRef.value", invoice_id),
+            queries.equals("AttachableRef.EntityRef.Type", "Invoice"),
+            queries.equals("AttachableRef.EntityRef.value", invoice_id),
         )
         body = self._client.query(queries.select("Attachable", *on))
-        for note in queries.decoded(body, QueryReply, READ).query_response.attachable:
+        for note in queries.decode_reply(body, QueryReply, READ).query_response.attachable:
             if short_key in (note.note or ""):
-                return Posted(note.id)
+                return DocumentRef(note.id)
         return None
 
-    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
+    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
         """Create the fee's invoice, unless its number is there: a look costs one read, a second fee a customer."""
         there = self.find_invoice(fee.number)
         if there is not None:
             return there
-        invoice = self._fee_invoice(fee, fee.booking.item or self._fee_item())
+        invoice = self._build_fee_invoice(fee, fee.posting.item or self._find_or_create_fee_item())
         try:
             body = self._client.create("Invoice", _encode(invoice), request_id(key))
-        except Rejected as refused:
+        except PermanentError as refused:
             there = self.find_invoice(fee.number) if refused.code in faults.DUPLICATE_NUMBERS else None
             if there is None:
                 raise
             return there
-        posted = _invoice(queries.decoded(body, Single, WRITE), WRITE)
-        return Posted(posted.id, posted.doc_number or "")
+        posted = _parse_invoice(queries.decode_reply(body, SingleReply, WRITE), WRITE)
+        return DocumentRef(posted.id, posted.doc_number or "")
 
-    def find_invoice(self, number: str) -> Posted | None:
+    def find_invoice(self, number: str) -> DocumentRef | None:
         """Find an invoice by its number; a voided one does not count."""
-        body = self._client.query(queries.select("Invoice", queries.equal("DocNumber", number)))
-        found = queries.decoded(body, QueryReply, READ).query_response.invoice
-        for record in mapping.read(found, Invoice):
+        body = self._client.query(queries.select("Invoice", queries.equals("DocNumber", number)))
+        found = queries.decode_reply(body, QueryReply, READ).query_response.invoice
+        for record in mapping.decode_records(found, Invoice):
             if isinstance(record, Invoice) and not mapping.is_voided(record):
-                return Posted(record.id, record.doc_number or "")
+                return DocumentRef(record.id, record.doc_number or "")
         return None
 
-    def _fee_invoice(self, fee: LateFeeInvoice, item_id: str) -> dict[str, Any]:
+    def _build_fee_invoice(self, fee: LateFeeInvoice, item_id: str) -> dict[str, Any]:
         """The fee's invoice. Nothing in it makes QuickBooks mail it: that is the reminder's business."""
         sells: dict[str, Any] = {"ItemRef": {"value": item_id}, "Qty": 1}
         invoice: dict[str, Any] = {
@@ -88,78 +92,81 @@ class Writer:
             "TxnDate": fee.dated_on.isoformat(),
             "DueDate": fee.due_on.isoformat(),
             "DocNumber": fee.number[:NUMBER_MAX],
-            "PrivateNote": f"{mapping.FEE_NOTE}{fee.of_number} (Id {fee.of_invoice_id})",
+            "PrivateNote": f"{mapping.FEE_NOTE}{fee.original_number} (Id {fee.original_invoice_id})",
         }
-        tax_code = fee.booking.tax or self._tax_code()
+        tax_code = fee.posting.tax or self._untaxed_code()
         if tax_code:
             sells["TaxCodeRef"] = {"value": tax_code}
-        if self._country() != "US":
-            taxed = "TaxInclusive" if fee.booking.tax else "TaxExcluded"  # chosen: the total is the fee all the same
+        if self._get_country() != "US":
+            taxed = "TaxInclusive" if fee.posting.tax else "TaxExcluded"  # chosen: the total is the fee all the same
             invoice["GlobalTaxCalculation"] = taxed if tax_code else "NotApplicable"
         lines = [
             {
                 "DetailType": "SalesItemLineDetail",
-                "Amount": _number(amount),
+                "Amount": _plain_decimal(amount),
                 "Description": text[:4000],
-                "SalesItemLineDetail": {**sells, "UnitPrice": _number(amount)},
+                "SalesItemLineDetail": {**sells, "UnitPrice": _plain_decimal(amount)},
             }
-            for text, amount in fee.priced
+            for text, amount in fee.invoice_lines
         ]
         return {**invoice, "Line": lines}
 
-    def fee_choices(self) -> list[Choice]:
+    def list_fee_posting_options(self) -> list[FeePostingOption]:
         """List the service items fees can be sold as and, outside the United States, the tax codes."""
-        body = self._client.query(queries.select("Item", queries.equal("Type", "Service")))
-        items = queries.decoded(body, QueryReply, READ).query_response.item
+        body = self._client.query(queries.select("Item", queries.equals("Type", "Service")))
+        items = queries.decode_reply(body, QueryReply, READ).query_response.item
         there = any(one.name == mapping.FEE_NAME for one in items)
-        why = "QuickBooks' own name for it" if there else f"made with the first fee, on the account {FEE_ACCOUNT!r}"
-        found = [Choice("item", "", mapping.FEE_NAME, why)]
-        found += [Choice("item", one.id, one.name) for one in items if one.active is not False]
-        if self._country() == "US":
+        reason = "QuickBooks' own name for it" if there else f"made with the first fee, on the account {FEE_ACCOUNT!r}"
+        found = [FeePostingOption("item", "", mapping.FEE_NAME, reason)]
+        found += [FeePostingOption("item", one.id, one.name) for one in items if one.active is not False]
+        if self._get_country() == "US":
             return found
-        default = self._tax_code()
+        default = self._untaxed_code()
         body = self._client.query(queries.select("TaxCode"))
-        codes = queries.decoded(body, QueryReply, READ).query_response.tax_code
-        why = "money for being late is no turnover"
-        return [*found, *(Choice("tax", one.id, one.name, why if one.id == default else "") for one in codes)]
+        codes = queries.decode_reply(body, QueryReply, READ).query_response.tax_code
+        reason = "money for being late is no turnover"
+        return [
+            *found,
+            *(FeePostingOption("tax", one.id, one.name, reason if one.id == default else "") for one in codes),
+        ]
 
-    def _tax_code(self) -> str:
+    def _untaxed_code(self) -> str:
         """The code of no tax. Outside the United States each line needs one, and which is the company's own affair."""
-        if self._country() == "US":
+        if self._get_country() == "US":
             return "NON"
         body = self._client.query(queries.select("TaxCode"))
-        codes = queries.decoded(body, QueryReply, READ).query_response.tax_code
+        codes = queries.decode_reply(body, QueryReply, READ).query_response.tax_code
         by_name = {code.name.casefold(): code.id for code in codes}
-        chosen = [by_name[name] for name in UNTAXED if name in by_name]
+        chosen = [by_name[name] for name in UNTAXED_CODE_NAMES if name in by_name]
         chosen += [code.id for code in codes if code.taxable is False]
         if codes and not chosen:
             message = "QuickBooks has no tax code for sums without tax; add one called 'Exempt' to charge late fees"
-            raise Rejected(message, code="tax")
+            raise PermanentError(message, code="tax")
         return chosen[0] if chosen else ""
 
-    def _fee_item(self) -> str:
+    def _find_or_create_fee_item(self) -> str:
         """The service item that fees are sold as: the bookkeeper's own of that name, else a new one."""
         if not self._fee_item_id:
-            item = self._named("Item", mapping.FEE_NAME) or self._create_fee_item()
+            item = self._find_by_name("Item", mapping.FEE_NAME) or self._create_fee_item()
             if item.active is False:
                 message = f"the item {mapping.FEE_NAME!r} is inactive in QuickBooks; make it active to charge late fees"
-                raise Rejected(message, code="inactive")
+                raise PermanentError(message, code="inactive")
             self._fee_item_id = item.id
         return self._fee_item_id
 
-    def _create_fee_item(self) -> Named:
-        account = self._named("Account", FEE_ACCOUNT)
+    def _create_fee_item(self) -> ItemOrAccount:
+        account = self._find_by_name("Account", FEE_ACCOUNT)
         if account is None:
             new = {"Name": FEE_ACCOUNT, "AccountType": "Other Income"}
             body = self._client.create("Account", _encode(new), request_id(f"account:{FEE_ACCOUNT}"))
-            account = _written(queries.decoded(body, Single, WRITE).account)
+            account = _require_created(queries.decode_reply(body, SingleReply, WRITE).account)
         new_item = {"Name": mapping.FEE_NAME, "Type": "Service", "IncomeAccountRef": {"value": account.id}}
         body = self._client.create("Item", _encode(new_item), request_id(f"item:{mapping.FEE_NAME}:{account.id}"))
-        return _written(queries.decoded(body, Single, WRITE).item)
+        return _require_created(queries.decode_reply(body, SingleReply, WRITE).item)
 
-    def _named(self, entity: str, name: str) -> Named | None:
-        body = self._client.query(queries.select(entity, queries.equal("Name", name)))
-        found = queries.decoded(body, QueryReply, READ).query_response
+    def _find_by_name(self, entity: str, name: str) -> ItemOrAccount | None:
+        body = self._client.query(queries.select(entity, queries.equals("Name", name)))
+        found = queries.decode_reply(body, QueryReply, READ).query_response
         named = found.item if entity == "Item" else found.account
         return named[0] if named else None
 
@@ -169,19 +176,19 @@ def request_id(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
-def _number(amount: Decimal) -> Decimal:
+def _plain_decimal(amount: Decimal) -> Decimal:
     """The amount without an exponent, as JSON wants it."""
     return Decimal(f"{amount:f}")
 
 
-def _written(created: T | None) -> T:
+def _require_created(created: T | None) -> T:
     if created is None:
-        raise unclear(WRITE, "QuickBooks' answer does not name what was created")
+        raise ambiguous_reply_error(WRITE, "QuickBooks' answer does not name what was created")
     return created
 
 
-def _invoice(single: Single, kind: str) -> Invoice:
-    for record in mapping.read([single.invoice], Invoice):
+def _parse_invoice(single: SingleReply, kind: str) -> Invoice:
+    for record in mapping.decode_records([single.invoice], Invoice):
         if isinstance(record, Invoice):
             return record
-    raise unclear(kind, "QuickBooks' answer does not hold a readable invoice")
+    raise ambiguous_reply_error(kind, "QuickBooks' answer does not hold a readable invoice")

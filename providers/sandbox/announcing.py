@@ -16,7 +16,7 @@ _TIMEOUT_SECONDS = 5  # Xero's; Intuit gives three
 
 
 @dataclass(slots=True)
-class Announcer:
+class WebhookSender:
     """Where changes are told, and until when they have been. ``copies`` posts a body that often; no ``url``: nowhere.
 
     What is not answered with 200 stays, and is posted again the next time.
@@ -26,21 +26,21 @@ class Announcer:
     header: str
     url: str = ""
     copies: int = 1
-    told_until: datetime | None = None
+    sent_until: datetime | None = None
 
-    def signed(self, body: bytes, key: str = "") -> dict[str, str]:
+    def signed_headers(self, body: bytes, key: str = "") -> dict[str, str]:
         """Return the headers of a POST of this body, signed with ``key`` or our own."""
         signature = hmac.new((key or self.key).encode(), body, hashlib.sha256).digest()
         return {"Content-Type": "application/json", self.header: base64.b64encode(signature).decode()}
 
-    def post(self, told: Any, now: datetime) -> int:
+    def post(self, payload: Any, now: datetime) -> int:
         """Post what happened up to ``now``; return the last status, 0 where nobody is to be told."""
         if not self.url:
             return 0
-        body = msgspec.json.encode(told)
-        status = max(self.send(body, self.signed(body)) for _ in range(self.copies))
+        body = msgspec.json.encode(payload)
+        status = max(self.send(body, self.signed_headers(body)) for _ in range(self.copies))
         if status == requests.codes.ok:
-            self.told_until = now
+            self.sent_until = now
         return status
 
     def send(self, body: bytes, headers: dict[str, str]) -> int:

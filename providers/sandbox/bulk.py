@@ -12,7 +12,7 @@ from providers.sandbox.events import Line
 from providers.sandbox.world import ITEMS
 
 CUSTOMERS = 500
-_POOL = 128
+_LINE_POOL_SIZE = 128
 
 
 class BulkInvoice(NamedTuple):
@@ -30,7 +30,7 @@ class BulkInvoice(NamedTuple):
 def bulk_invoices(count: int, today: date, seed: int = 1) -> Iterator[BulkInvoice]:
     """Yield ``count`` invoices of three lines over the last two years, oldest first, four in five of them paid."""
     rng = random.Random(f"{seed}:bulk")
-    pool = [_lines(rng) for _ in range(_POOL)]
+    pool = [_lines(rng) for _ in range(_LINE_POOL_SIZE)]
     for n in range(count):
         lines, total = rng.choice(pool)
         on = today - timedelta(days=730 - 730 * n // count)

@@ -19,17 +19,17 @@ class SandboxClock:
     def __init__(self, now: datetime | None = None) -> None:
         """Start at real time, or frozen at ``now``."""
         self._lock = threading.RLock()
-        self._fixed: datetime | None = None
+        self._frozen_at: datetime | None = None
         self._offset = timedelta()
         self._observers: list[Observer] = []
-        self._latest: datetime | None = None
+        self._latest_notified: datetime | None = None
         if now is not None:
             self.set(now)
 
     def now(self) -> datetime:
         """Return the sandbox's present instant."""
         with self._lock:
-            return self._fixed if self._fixed is not None else datetime.now(UTC) + self._offset
+            return self._frozen_at if self._frozen_at is not None else datetime.now(UTC) + self._offset
 
     def set(self, at: datetime) -> None:
         """Freeze the clock at ``at``."""
@@ -37,35 +37,35 @@ class SandboxClock:
             message = "the sandbox's clock wants an instant with its time zone"
             raise ValueError(message)
         with self._lock:
-            self._fixed = at.astimezone(UTC)
-            self._tell()
+            self._frozen_at = at.astimezone(UTC)
+            self._notify_observers()
 
     def advance(self, delta: timedelta) -> datetime:
         """Move the clock by ``delta``; a running clock goes on running from there. Return the new time."""
         with self._lock:
-            if self._fixed is None:
+            if self._frozen_at is None:
                 self._offset += delta
             else:
-                self._fixed += delta
-            self._tell()
+                self._frozen_at += delta
+            self._notify_observers()
             return self.now()
 
     def run(self) -> None:
         """Let a frozen clock run again from where it stands."""
         with self._lock:
-            if self._fixed is not None:
-                self._offset = self._fixed - datetime.now(UTC)
-                self._fixed = None
+            if self._frozen_at is not None:
+                self._offset = self._frozen_at - datetime.now(UTC)
+                self._frozen_at = None
 
     def observe(self, observer: Observer) -> None:
         """Call ``observer`` with the new time whenever the clock is moved past every time told before."""
         with self._lock:
             self._observers.append(observer)
 
-    def _tell(self) -> None:
+    def _notify_observers(self) -> None:
         now = self.now()
-        if self._latest is not None and now <= self._latest:
+        if self._latest_notified is not None and now <= self._latest_notified:
             return
-        self._latest = now
+        self._latest_notified = now
         for observer in tuple(self._observers):
             observer(now)

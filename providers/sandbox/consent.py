@@ -36,22 +36,22 @@ class Organisation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
+class ConsentPrompt:
     """What the page asks: which ``app`` wants access at ``vendor``, to what, and for which organisations."""
 
     vendor: str
     app: str
-    person: str
+    user_name: str
     organisations: Sequence[Organisation]
     scopes: Sequence[str]
-    several: bool
+    allow_multiple: bool
 
 
-async def answer(
-    request: Request, asking: Asking, allow: Callable[[list[str]], str], deny: Callable[[], str]
+async def handle_consent(
+    request: Request, prompt: ConsentPrompt, allow: Callable[[list[str]], str], deny: Callable[[], str]
 ) -> Response:
     """Show the page, or redirect to what ``allow(organisation ids)`` or ``deny()`` returns."""
-    offered = [organisation.id for organisation in asking.organisations]
+    offered = [organisation.id for organisation in prompt.organisations]
     if request.method == "POST":
         form = await request.form()
         decision = str(form.get("decision", ""))
@@ -59,7 +59,7 @@ async def answer(
     else:
         query = request.query_params
         decision = "allow" if query.get("sandbox_allow") else "deny" if query.get("sandbox_deny") else ""
-        everything = asking.several and query.get("sandbox_allow") == "all"
+        everything = prompt.allow_multiple and query.get("sandbox_allow") == "all"
         chosen = query.getlist("sandbox_organisation") or (offered if everything else offered[:1])
     if decision == "deny":
         return RedirectResponse(deny(), status_code=302)
@@ -67,19 +67,19 @@ async def answer(
     if decision == "allow" and chosen:
         return RedirectResponse(allow(chosen), status_code=302)
     complaint = "Choose at least one organisation." if decision else ""
-    return HTMLResponse(_page(asking, request.url.path + "?" + request.url.query, complaint))
+    return HTMLResponse(_render_page(prompt, request.url.path + "?" + request.url.query, complaint))
 
 
-def _page(asking: Asking, action: str, complaint: str) -> str:
-    kind = "checkbox" if asking.several else "radio"
+def _render_page(prompt: ConsentPrompt, action: str, error_text: str) -> str:
+    kind = "checkbox" if prompt.allow_multiple else "radio"
     choices = "\n".join(
         f'<label><input type="{kind}" name="organisation" value="{escape(o.id)}"{" checked" if n == 0 else ""}> '
         f"{escape(o.name)} <small>{escape(o.detail)}</small></label>"
-        for n, o in enumerate(asking.organisations)
+        for n, o in enumerate(prompt.organisations)
     )
-    scopes = "\n".join(f"<li><code>{escape(scope)}</code></li>" for scope in asking.scopes)
-    alert = f'<p role="alert"><strong>{escape(complaint)}</strong></p>' if complaint else ""
-    app, vendor = escape(asking.app), escape(asking.vendor)
+    scopes = "\n".join(f"<li><code>{escape(scope)}</code></li>" for scope in prompt.scopes)
+    alert = f'<p role="alert"><strong>{escape(error_text)}</strong></p>' if error_text else ""
+    app, vendor = escape(prompt.app), escape(prompt.vendor)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -87,10 +87,10 @@ def _page(asking: Asking, action: str, complaint: str) -> str:
 <body>
 <main>
 <h1>{app} wants access</h1>
-<p>This is the make-believe {vendor} of the sandbox. You are signed in as {escape(asking.person)}.</p>
+<p>This is the make-believe {vendor} of the sandbox. You are signed in as {escape(prompt.user_name)}.</p>
 {alert}
 <form method="post" action="{escape(action)}">
-<fieldset><legend>Which organisation{"s" if asking.several else ""}?</legend>
+<fieldset><legend>Which organisation{"s" if prompt.allow_multiple else ""}?</legend>
 {choices}
 </fieldset>
 <p>{app} will be allowed:</p>

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def control_routes(sandbox: Sandbox) -> list[BaseRoute]:
     """Return the routes under ``/sandbox``; bad requests are answered with 400 and a sentence."""
-    control = _Control(sandbox)
+    control = _ControlEndpoints(sandbox)
     return [
         Route("/", control.page),
         Route("/sandbox", control.page),
@@ -34,7 +34,7 @@ def control_routes(sandbox: Sandbox) -> list[BaseRoute]:
     ]
 
 
-class _Control:
+class _ControlEndpoints:
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
@@ -54,13 +54,13 @@ class _Control:
             return Response(status_code=204)
         kinds = [kind for kind in request.query_params.get("kind", "").split(",") if kind]
         after = int(request.query_params.get("after", "0"))
-        records = self._sandbox.requests.of(request.query_params.get("vendor", ""), *kinds)
-        return JSONResponse([asdict(r) | {"at": r.at.isoformat()} for r in records if r.n > after])
+        records = self._sandbox.requests.filter_by(request.query_params.get("vendor", ""), *kinds)
+        return JSONResponse([asdict(r) | {"at": r.at.isoformat()} for r in records if r.number > after])
 
     async def clock(self, request: Request) -> Response:
         """Return the time; POST ``{"set": instant}``, ``{"advance_seconds": n}`` or ``{"run": true}`` moves it."""
         if request.method == "POST":
-            return await _asked(request, self._move_clock)
+            return await _handle_json(request, self._move_clock)
         return JSONResponse({"now": self._sandbox.clock.now().isoformat()})
 
     def _move_clock(self, fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,11 +75,11 @@ class _Control:
     async def faults(self, request: Request) -> Response:
         """List the rules; POST a rule's fields adds one; DELETE clears all and lets hanging requests go."""
         if request.method == "POST":
-            return await _asked(request, lambda fields: self._sandbox.faults.add(Rule(**fields)).described())
+            return await _handle_json(request, lambda fields: self._sandbox.faults.add(Rule(**fields)).to_json())
         if request.method == "DELETE":
             self._sandbox.faults.clear()
             return Response(status_code=204)
-        return JSONResponse([rule.described() for rule in self._sandbox.faults.rules])
+        return JSONResponse([rule.to_json() for rule in self._sandbox.faults.rules])
 
     async def act(self, request: Request) -> Response:
         """Let a vendor's bookkeeper do something: the JSON body's fields, and ``invoice`` from the path."""
@@ -88,29 +88,29 @@ class _Control:
         def do(fields: Mapping[str, Any]) -> dict[str, Any]:
             named = {"invoice": path["invoice"]} if "invoice" in path else {}
             with self._sandbox.core.lock:
-                return self._sandbox.vendors[path["vendor"]].act(path["action"], {**fields, **named})
+                return self._sandbox.vendors[path["vendor"]].perform_action(path["action"], {**fields, **named})
 
-        return await _asked(request, do)
+        return await _handle_json(request, do)
 
     async def page(self, _request: Request) -> Response:
         """Show what there is and where."""
-        return HTMLResponse(_page(self._state()))
+        return HTMLResponse(_render_page(self._state()))
 
 
-async def _asked(request: Request, do: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
+async def _handle_json(request: Request, handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
     try:
         body = await request.body()
         fields = json.loads(body) if body.strip() else {}
         if not isinstance(fields, dict):
             return JSONResponse({"error": "send a JSON object"}, status_code=400)
-        return JSONResponse(do(fields))
+        return JSONResponse(handler(fields))
     except LookupError as error:
         return JSONResponse({"error": f"there is no {error.args[0] if error.args else 'such thing'}"}, status_code=404)
     except (ValueError, TypeError) as error:
         return JSONResponse({"error": str(error)}, status_code=400)
 
 
-def _page(state: dict[str, Any]) -> str:
+def _render_page(state: dict[str, Any]) -> str:
     rows = "".join(
         f"<tr><th scope='row'>{escape(vendor)}: {escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
         for vendor, counts in state.items()
@@ -130,7 +130,7 @@ th, td {{ text-align: start; padding: .25rem 1rem .25rem 0; vertical-align: top;
 <h1>The sandbox</h1>
 <p>Xero, QuickBooks Online and SendGrid, make-believe, on this machine. It is {escape(str(state["now"]))} here.
 Nothing leaves this machine.</p>
-<p><a href="/sandbox/mails">Mails it received</a> · <a href="/sandbox/requests">Requests it got</a> ·
+<p><a href="/sandbox/emails">Mails it received</a> · <a href="/sandbox/requests">Requests it got</a> ·
 <a href="/sandbox/state">State as JSON</a> · <a href="/sandbox/faults">Faults in force</a></p>
 <table>
 <caption>What the vendors hold</caption>

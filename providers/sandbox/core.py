@@ -20,7 +20,7 @@ from providers.sandbox.clock import SandboxClock
 
 
 @dataclass(slots=True)
-class Core:
+class SandboxCore:
     """The parts all vendors of one sandbox share. ``started_at`` is the "today" the make-believe history ends at."""
 
     seed: int
@@ -29,7 +29,7 @@ class Core:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
-class Vendor(Protocol):
+class SimulatedVendor(Protocol):
     """What ``make(core)`` returns: the vendor's state, changeable in tests, with its routes."""
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -44,7 +44,7 @@ class Vendor(Protocol):
         """Return counts for people and scripts: JSON for ``GET /sandbox/state``. Called under the lock."""
         ...
 
-    def act(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def perform_action(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do what ``POST /sandbox/<vendor>/<action>`` asks (``pay``, ``void`` ...), under the lock.
 
         Raises ``LookupError`` for an unknown action or document and ``ValueError`` for a refused one.
@@ -52,7 +52,7 @@ class Vendor(Protocol):
         ...
 
 
-def guid(*parts: object) -> str:
+def stable_uuid(*parts: object) -> str:
     """Make a lower-case UUID that is always the same for the same parts."""
     raw = hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
     return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"

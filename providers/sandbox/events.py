@@ -10,7 +10,7 @@ from enum import StrEnum
 _CENT = Decimal("0.01")
 
 
-class Temper(StrEnum):
+class PaymentSpeed(StrEnum):
     """How a customer pays: on time, some weeks late, or only after long."""
 
     PROMPT = "prompt"
@@ -33,7 +33,7 @@ class Customer:
     postcode: str
     country: str
     currency: str
-    temper: Temper
+    payment_speed: PaymentSpeed
     terms_days: int
     discount_percent: int = 0
     discount_days: int = 0

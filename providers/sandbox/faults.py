@@ -16,7 +16,7 @@ from typing import Any
 class RequestRecord:
     """One request a vendor got; ``status`` is 0 where no answer left; ``kind`` is read, write, token or mail."""
 
-    n: int
+    number: int
     at: datetime
     vendor: str
     kind: str
@@ -77,7 +77,7 @@ class Rule:
         for expression in (self.method, self.path, self.query):
             re.compile(expression)
 
-    def fires(self, request: RequestRecord) -> bool:
+    def should_fire(self, request: RequestRecord) -> bool:
         """Count the request if it matches, and say whether it is the rule's turn."""
         if not self._matches(request):
             return False
@@ -95,20 +95,20 @@ class Rule:
             return False
         return bool(re.search(self.path, request.path)) and bool(re.search(self.query, request.query))
 
-    def described(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """Return the rule as JSON for ``GET /sandbox/faults``."""
         names = ("vendor", "kind", "method", "path", "query", "nth", "times", "status", "seen", "fired")
         return {"action": str(self.action)} | {name: getattr(self, name) for name in names}
 
 
-class Faults:
+class FaultScript:
     """The rules in force, and the requests that hang because of one."""
 
     def __init__(self) -> None:
         """Start with no faults."""
         self._lock = threading.Lock()
         self.rules: list[Rule] = []
-        self._hung: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+        self._hanging: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def add(self, rule: Rule) -> Rule:
         """Put a rule in force and return it, so that ``rule.reached`` and ``rule.fired`` can be watched."""
@@ -144,19 +144,19 @@ class Faults:
     def release(self) -> None:
         """Let every hanging request go: its connection is then dropped."""
         with self._lock:
-            hung, self._hung = self._hung, []
+            hung, self._hanging = self._hanging, []
         for loop, event in hung:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
 
-    def matching(self, request: RequestRecord) -> list[Rule]:
+    def rules_due(self, request: RequestRecord) -> list[Rule]:
         """Return the rules whose turn it is; every matching rule counts the request."""
         with self._lock:
-            return [rule for rule in self.rules if rule.fires(request)]
+            return [rule for rule in self.rules if rule.should_fire(request)]
 
-    def hang(self) -> asyncio.Event:
+    def new_hang_event(self) -> asyncio.Event:
         """Return an event that ``release`` sets; to be awaited in the running loop."""
         event = asyncio.Event()
         with self._lock:
-            self._hung.append((asyncio.get_running_loop(), event))
+            self._hanging.append((asyncio.get_running_loop(), event))
         return event

@@ -13,11 +13,13 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from providers.sandbox.clock import SandboxClock
-from providers.sandbox.faults import Action, Faults, RequestRecord, Rule
+from providers.sandbox.faults import Action, FaultScript, RequestRecord, Rule
 
-_PAGE = b"<!DOCTYPE html><html><head><title>One moment</title></head><body><h1>We will be right back</h1></body></html>"
+_MAINTENANCE_PAGE = (
+    b"<!DOCTYPE html><html><head><title>One moment</title></head><body><h1>We will be right back</h1></body></html>"
+)
 # Whose request it is, told by the path alone: (expression, vendor, kind); kind "" means read for GET, else write.
-_OWNERS = tuple(
+_ROUTE_KINDS = tuple(
     (re.compile(expression), vendor, kind)
     for expression, vendor, kind in (
         (r"^/identity/connect/", "xero", "consent"),
@@ -27,16 +29,16 @@ _OWNERS = tuple(
         (r"^/v3/company/[^/]+/query", "quickbooks", "read"),
         (r"^/v3/company/", "quickbooks", ""),
         (r"^/oauth2/v1/|^/v2/oauth2/|^/op/v1/|^/v1/openid_connect/|^/\.well-known/", "quickbooks", "token"),
-        (r"^/v3/mail/send$", "sendgrid", "mail"),
+        (r"^/v3/mail/send$", "sendgrid", "email"),
         (r"^/v3/logs", "sendgrid", "read"),
         (r"^/v3/", "sendgrid", ""),
     )
 )
 
 
-def owner(method: str, path: str) -> tuple[str, str]:
+def classify_request(method: str, path: str) -> tuple[str, str]:
     """Tell vendor and kind of a request; ("", "") for the sandbox's own pages."""
-    for expression, vendor, kind in _OWNERS:
+    for expression, vendor, kind in _ROUTE_KINDS:
         if expression.search(path):
             return vendor, kind or ("read" if method in {"GET", "HEAD"} else "write")
     return "", ""
@@ -45,19 +47,19 @@ def owner(method: str, path: str) -> tuple[str, str]:
 class RequestLog(list[RequestRecord]):
     """Every request the vendors got, in order of arrival."""
 
-    def counted(self, vendor: str = "", *kinds: str) -> int:
+    def count_of(self, vendor: str = "", *kinds: str) -> int:
         """Count the requests of a vendor, of the named kinds or of all."""
-        return len(self.of(vendor, *kinds))
+        return len(self.filter_by(vendor, *kinds))
 
-    def of(self, vendor: str = "", *kinds: str) -> list[RequestRecord]:
+    def filter_by(self, vendor: str = "", *kinds: str) -> list[RequestRecord]:
         """Return the requests of a vendor, of the named kinds or of all."""
         return [r for r in tuple(self) if vendor in {"", r.vendor} and (not kinds or r.kind in kinds)]
 
 
-class Gate:
+class RequestGate:
     """ASGI middleware around the whole sandbox."""
 
-    def __init__(self, app: ASGIApp, clock: SandboxClock, requests: RequestLog, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, clock: SandboxClock, requests: RequestLog, faults: FaultScript) -> None:
         """Log to ``requests`` and obey ``faults``."""
         self.app = app
         self._clock = clock
@@ -66,8 +68,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Log the request, then answer it as the script or the vendor says."""
-        vendor, kind = owner(scope.get("method", ""), scope.get("path", ""))
-        send = self._dated(send)
+        vendor, kind = classify_request(scope.get("method", ""), scope.get("path", ""))
+        send = self._with_date_header(send)
         if not vendor:
             await self.app(scope, receive, send)
             return
@@ -83,7 +85,7 @@ class Gate:
             await send(message)
 
         spoiling = None
-        for rule in self._faults.matching(record) if self._faults.rules else ():
+        for rule in self._faults.rules_due(record) if self._faults.rules else ():
             if rule.action is Action.CALL and rule.callback is not None:
                 await asyncio.to_thread(rule.callback, record)  # it may call a vendor itself
             elif rule.action is Action.DELAY:
@@ -93,9 +95,9 @@ class Gate:
         if spoiling is None:
             await self.app(scope, receive, logged)
         else:
-            await _Spoiler(self.app, scope, receive, logged, self._faults).spoil(spoiling)
+            await _FaultInjector(self.app, scope, receive, logged, self._faults).inject(spoiling)
 
-    def _dated(self, send: Send) -> Send:
+    def _with_date_header(self, send: Send) -> Send:
         """Let every answer tell the sandbox's time, as every vendor's tells its own."""
 
         async def dated(message: Message) -> None:
@@ -107,13 +109,13 @@ class Gate:
         return dated
 
 
-class _Spoiler:
+class _FaultInjector:
     """Answers one request wrongly."""
 
-    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, faults: Faults) -> None:
+    def __init__(self, app: ASGIApp, scope: Scope, receive: Receive, send: Send, faults: FaultScript) -> None:
         self._app, self._scope, self._receive, self._send, self._faults = app, scope, receive, send, faults
 
-    async def spoil(self, rule: Rule) -> None:
+    async def inject(self, rule: Rule) -> None:
         """Do what the rule says."""
         before = {Action.DROP_BEFORE, Action.HANG_BEFORE}
         applies = rule.action not in before and (rule.applied or rule.action not in {Action.REFUSE, Action.HTML})
@@ -126,7 +128,9 @@ class _Spoiler:
         elif rule.action is Action.REFUSE:
             await self._refuse(rule)
         elif rule.action is Action.HTML:
-            await self._answer(200, [(b"content-type", b"text/html; charset=utf-8")], rule.body.encode() or _PAGE)
+            await self._answer(
+                200, [(b"content-type", b"text/html; charset=utf-8")], rule.body.encode() or _MAINTENANCE_PAGE
+            )
         elif rule.action is Action.MALFORMED:
             # Not the vendor's headers: a length or an encoding of the good body would not fit the bad one.
             await self._answer(start["status"], [(b"content-type", b"application/json")], b'{"broken": ' + body[:20])
@@ -175,13 +179,13 @@ class _Spoiler:
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _hang(self) -> None:
-        released = asyncio.ensure_future(self._faults.hang().wait())
-        gone = asyncio.ensure_future(self._until_gone())
+        released = asyncio.ensure_future(self._faults.new_hang_event().wait())
+        gone = asyncio.ensure_future(self._wait_for_disconnect())
         await asyncio.wait({released, gone}, return_when=asyncio.FIRST_COMPLETED)
         released.cancel()
         gone.cancel()
 
-    async def _until_gone(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 

@@ -19,9 +19,9 @@ from uvicorn.server import ServerState
 from providers.sandbox import quickbooks, sendgrid, xero
 from providers.sandbox.clock import SandboxClock
 from providers.sandbox.control import control_routes
-from providers.sandbox.core import Core, Vendor
-from providers.sandbox.faults import Faults
-from providers.sandbox.gate import Gate, RequestLog
+from providers.sandbox.core import SandboxCore, SimulatedVendor
+from providers.sandbox.faults import FaultScript
+from providers.sandbox.gate import RequestGate, RequestLog
 
 
 class Sandbox:
@@ -34,13 +34,13 @@ class Sandbox:
     def __init__(self, seed: int = 1, now: datetime | None = None) -> None:
         """Begin at ``now`` (the clock stands until moved), or at the real time (the clock runs)."""
         self.clock = SandboxClock(now)
-        self.core = Core(seed, self.clock, self.clock.now())
+        self.core = SandboxCore(seed, self.clock, self.clock.now())
         self.requests = RequestLog()
-        self.faults = Faults()
+        self.faults = FaultScript()
         self.xero = xero.make(self.core)
         self.quickbooks = quickbooks.make(self.core)
         self.sendgrid = sendgrid.make(self.core)
-        self.vendors: dict[str, Vendor] = {
+        self.vendors: dict[str, SimulatedVendor] = {
             "xero": self.xero,
             "quickbooks": self.quickbooks,
             "sendgrid": self.sendgrid,
@@ -48,7 +48,7 @@ class Sandbox:
         routes = [route for vendor in self.vendors.values() for route in vendor.routes()]
         app = Starlette(routes=[*routes, *control_routes(self)])
         zipped = GZipMiddleware(app, minimum_size=500, compresslevel=1)
-        self.app = Gate(zipped, self.clock, self.requests, self.faults)
+        self.app = RequestGate(zipped, self.clock, self.requests, self.faults)
 
     def settings(self, url: str) -> dict[str, str]:
         """Return the environment that points a duewell at this sandbox served at ``url``."""

@@ -25,27 +25,27 @@ from providers.sandbox.events import (
     InvoiceIssued,
     Line,
 )
-from providers.sandbox.people import Habit, make_people
-from providers.sandbox.settling import settle, stories
+from providers.sandbox.people import CustomerProfile, build_customer_profiles
+from providers.sandbox.settling import build_payment_events, build_scenario_events
 
 DAYS_BEFORE = 365
 DAYS_AFTER = 430
 
 
 @dataclass(frozen=True, slots=True)
-class HomeCompany:
+class SimulatedCompany:
     """The make-believe company whose books these are. ``evening_hour`` is when its bookkeeper works, local time."""
 
     name: str
     country: str
     currency: str
     time_zone: str
-    evening_hour: int
+    bookkeeping_hour: int
 
 
 COMPANIES = {
-    "xero": HomeCompany("Harbour & Finch Studio Ltd", "GB", "GBP", "Europe/London", 23),
-    "quickbooks": HomeCompany("Larkspur Field Services LLC", "US", "USD", "America/New_York", 21),
+    "xero": SimulatedCompany("Harbour & Finch Studio Ltd", "GB", "GBP", "Europe/London", 23),
+    "quickbooks": SimulatedCompany("Larkspur Field Services LLC", "US", "USD", "America/New_York", 21),
 }
 # code, words, price
 ITEMS = (
@@ -59,7 +59,7 @@ ITEMS = (
 _SUPPLIERS = ("Northgate Utilities", "Paperwright Supplies", "Clearline Telecom")
 
 
-class World:
+class CompanyHistory:
     """All customers and events of one company, oldest first; ``today`` is where its past ends."""
 
     def __init__(self, seed: int, company: str, today: date) -> None:
@@ -67,14 +67,16 @@ class World:
         self.seed = seed
         self.company = COMPANIES[company]
         self.today = today
-        self.diary = Diary(self.company, today)
-        people = make_people(seed, company)
+        self.calendar = BookkeepingCalendar(self.company, today)
+        people = build_customer_profiles(seed, company)
         self.customers: tuple[Customer, ...] = tuple(habit.customer for habit in people)
-        invoices = _number(sorted(_issue(people, self.diary, seed, company), key=lambda pair: pair[0].at))
-        events: list[Event] = [*_contacts(people, self.diary), *_bills(self.diary, self.company)]
+        invoices = _assign_numbers(
+            sorted(_issue_invoices(people, self.calendar, seed, company), key=lambda pair: pair[0].at)
+        )
+        events: list[Event] = [*_contact_events(people, self.calendar), *_bill_events(self.calendar, self.company)]
         events += [invoice for invoice, _ in invoices]
-        events += settle(invoices, self.diary, seed)
-        events += stories(invoices, self.diary)
+        events += build_payment_events(invoices, self.calendar, seed)
+        events += build_scenario_events(invoices, self.calendar)
         self.events: tuple[Event, ...] = tuple(sorted(events, key=lambda event: event.at))
         self._times = [event.at for event in self.events]
 
@@ -90,18 +92,18 @@ class World:
 
 
 @lru_cache(maxsize=16)
-def world(seed: int, company: str, today: date) -> World:
+def get_history(seed: int, company: str, today: date) -> CompanyHistory:
     """Make a world, or return the one already made: it never changes."""
-    return World(seed, company, today)
+    return CompanyHistory(seed, company, today)
 
 
-class Diary:
+class BookkeepingCalendar:
     """Turns days relative to today into dates and into the evening minute at which they are booked."""
 
-    def __init__(self, company: HomeCompany, today: date) -> None:
+    def __init__(self, company: SimulatedCompany, today: date) -> None:
         """Book in the company's own evening."""
         self._zone = ZoneInfo(company.time_zone)
-        self._hour = company.evening_hour
+        self._bookkeeping_hour = company.bookkeeping_hour
         self.today = today
 
     def day(self, days: int) -> date:
@@ -115,28 +117,32 @@ class Diary:
 
     def evening(self, on: date, minute: int, second: int = 0) -> datetime:
         """Return the instant of that minute of the bookkeeper's hour."""
-        local = datetime.combine(on, time(self._hour, minute % 60, second % 60), self._zone)
+        local = datetime.combine(on, time(self._bookkeeping_hour, minute % 60, second % 60), self._zone)
         return local.astimezone(UTC)
 
 
-def _issue(people: tuple[Habit, ...], diary: Diary, seed: int, company: str) -> Iterator[tuple[InvoiceIssued, Habit]]:
-    for habit in people:
+def _issue_invoices(
+    profiles: tuple[CustomerProfile, ...], calendar: BookkeepingCalendar, seed: int, company: str
+) -> Iterator[tuple[InvoiceIssued, CustomerProfile]]:
+    for habit in profiles:
         rng = random.Random(f"{seed}:{company}:{habit.customer.key}")
-        days = habit.joined_days + rng.randint(0, habit.every_days)
-        last = -220 if habit.story == "archived" else DAYS_AFTER
+        days = habit.joined_offset_days + rng.randint(0, habit.invoice_interval_days)
+        last = -220 if habit.scenario == "archived" else DAYS_AFTER
         while days < last:
-            yield _invoice(rng, habit, diary, days, company), habit
-            days += max(5, habit.every_days + rng.randint(-4, 6))
+            yield _build_invoice(rng, habit, calendar, days, company), habit
+            days += max(5, habit.invoice_interval_days + rng.randint(-4, 6))
 
 
-def _invoice(rng: random.Random, habit: Habit, diary: Diary, days: int, company: str) -> InvoiceIssued:
-    customer = habit.customer
-    on = diary.day(days)
+def _build_invoice(
+    rng: random.Random, profile: CustomerProfile, calendar: BookkeepingCalendar, days: int, company: str
+) -> InvoiceIssued:
+    customer = profile.customer
+    on = calendar.day(days)
     tax_percent = 20 if company == "xero" and customer.country == "GB" else 0
-    lines = tuple(_line(rng, habit.scale, tax_percent) for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 5))))
-    other = habit.story == "two_currencies" and rng.random() < 0.4
+    lines = tuple(_build_line(rng, profile.amount_scale, tax_percent) for _ in range(rng.choice((1, 1, 2, 2, 3, 4, 5))))
+    other = profile.scenario == "two_currencies" and rng.random() < 0.4
     return InvoiceIssued(
-        at=diary.evening(on, rng.randint(0, 25), rng.randint(0, 59)),
+        at=calendar.evening(on, rng.randint(0, 25), rng.randint(0, 59)),
         on=on,
         key="",
         number="",
@@ -150,14 +156,14 @@ def _invoice(rng: random.Random, habit: Habit, diary: Diary, days: int, company:
     )
 
 
-def _line(rng: random.Random, scale: int, tax_percent: int) -> Line:
+def _build_line(rng: random.Random, scale: int, tax_percent: int) -> Line:
     code, words, price = rng.choice(ITEMS)
     quantity = Decimal(rng.randint(1, 6 * scale)) if rng.random() < 0.8 else Decimal(rng.randint(1, 40)) / 4
     cents = rng.choice((0, 0, 0, 50, 95))
     return Line(code, words, quantity, Decimal(price * 100 + cents) / 100, tax_percent)
 
 
-def _number(issued: list[tuple[InvoiceIssued, Habit]]) -> list[tuple[InvoiceIssued, Habit]]:
+def _assign_numbers(issued: list[tuple[InvoiceIssued, CustomerProfile]]) -> list[tuple[InvoiceIssued, CustomerProfile]]:
     numbered = []
     for n, (event, habit) in enumerate(issued, 1):
         numbered.append((_with_number(event, n), habit))
@@ -180,27 +186,27 @@ def _with_number(event: InvoiceIssued, n: int) -> InvoiceIssued:
     )
 
 
-def _contacts(people: tuple[Habit, ...], diary: Diary) -> Iterator[Event]:
-    for n, habit in enumerate(people):
+def _contact_events(profiles: tuple[CustomerProfile, ...], calendar: BookkeepingCalendar) -> Iterator[Event]:
+    for n, habit in enumerate(profiles):
         # Before their first invoice: entered one evening earlier than the day they joined.
-        on = diary.today + timedelta(days=habit.joined_days - 1)
-        yield CustomerAdded(diary.evening(on, n // 60, n), on, habit.customer)
-        if habit.story == "archived":
-            gone_on = diary.day(-120)
-            yield CustomerArchived(diary.evening(gone_on, 57), gone_on, habit.customer.key)
-        if habit.story == "moves":
+        on = calendar.today + timedelta(days=habit.joined_offset_days - 1)
+        yield CustomerAdded(calendar.evening(on, n // 60, n), on, habit.customer)
+        if habit.scenario == "archived":
+            gone_on = calendar.day(-120)
+            yield CustomerArchived(calendar.evening(gone_on, 57), gone_on, habit.customer.key)
+        if habit.scenario == "changes_email":
             for days, mailbox in ((-30, "billing"), (45, "finance")):
-                on = diary.day(days)
+                on = calendar.day(days)
                 email = habit.customer.email.replace("accounts", mailbox)
-                yield EmailChanged(diary.evening(on, 57), on, habit.customer.key, email)
+                yield EmailChanged(calendar.evening(on, 57), on, habit.customer.key, email)
 
 
-def _bills(diary: Diary, company: HomeCompany) -> Iterator[Event]:
+def _bill_events(calendar: BookkeepingCalendar, company: SimulatedCompany) -> Iterator[Event]:
     for n, days in enumerate(range(-DAYS_BEFORE + 3, DAYS_AFTER, 30)):
         for m, supplier in enumerate(_SUPPLIERS):
-            on = diary.day(days + m)
+            on = calendar.day(days + m)
             yield BillReceived(
-                at=diary.evening(on, 50 + m),
+                at=calendar.evening(on, 50 + m),
                 on=on,
                 key=f"B{n:03}{m}",
                 number=f"{supplier[:2].upper()}-{7000 + n}",
@@ -208,5 +214,5 @@ def _bills(diary: Diary, company: HomeCompany) -> Iterator[Event]:
                 currency=company.currency,
                 due_on=on + timedelta(days=30),
                 total=Decimal(8000 + 37 * n + 1100 * m) / 100,
-                paid_on=diary.day(days + m + 20),
+                paid_on=calendar.day(days + m + 20),
             )

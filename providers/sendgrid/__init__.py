@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.ledger import Calls
+from providers.ledger import CallObserver
 from providers.mailer import Mailer
 
 
-def make(settings: Any, calls: Calls) -> Mailer:
+def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
     """Make the mailer of these settings."""
     from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when a mail leaves
 
     return SendGridMailer(settings.sendgrid_api_url, settings.sendgrid_api_key, calls)
 
 
-MAILER = make
+MAILER = build_mailer

@@ -10,40 +10,40 @@ from typing import Any, Final, cast
 
 from sendgrid.helpers import mail as sdk
 
-from providers.mailer import Attachment, Mail
+from providers.mailer import Attachment, Email
 
-KEY: Final = "duewell_key"
-ATTEMPT: Final = "duewell_attempt"  # not "attempt": custom args stand beside the events' own keys, and that is one
+KEY_ARG: Final = "duewell_key"
+ATTEMPT_ARG: Final = "duewell_attempt"  # not "attempt": custom args stand beside the events' own keys, and that is one
 
 
-def payload(mail: Mail) -> dict[str, Any]:
+def build_payload(email: Email) -> dict[str, Any]:
     """The body of ``POST /v3/mail/send``: one personalization, text before HTML, nothing tracked or rewritten."""
     built = sdk.Mail()
-    built.from_email = sdk.From(mail.sender, mail.sender_name or None)
-    built.subject = sdk.Subject(mail.subject)
-    if mail.reply_to:
-        built.reply_to = sdk.ReplyTo(mail.reply_to)
-    built.add_personalization(_personalization(mail))
-    built.add_content(sdk.Content("text/plain", mail.text))
-    built.add_content(sdk.Content("text/html", mail.html))
-    built.add_category(sdk.Category(mail.category))
-    for attachment in mail.attachments:
+    built.from_email = sdk.From(email.sender, email.sender_name or None)
+    built.subject = sdk.Subject(email.subject)
+    if email.reply_to:
+        built.reply_to = sdk.ReplyTo(email.reply_to)
+    built.add_personalization(_personalization(email))
+    built.add_content(sdk.Content("text/plain", email.text))
+    built.add_content(sdk.Content("text/html", email.html))
+    built.add_category(sdk.Category(email.category))
+    for attachment in email.attachments:
         built.add_attachment(_attachment(attachment))
     built.tracking_settings = _no_tracking()
     return cast("dict[str, Any]", built.get())
 
 
-def _personalization(mail: Mail) -> Any:
+def _personalization(email: Email) -> Any:
     one = sdk.Personalization()
     seen: set[str] = set()
-    for address in mail.to:
+    for address in email.to:
         if address.casefold() not in seen:  # an address named twice is a 400
-            one.add_to(sdk.To(address, mail.to_name if not seen and mail.to_name else None))
+            one.add_to(sdk.To(address, email.to_name if not seen and email.to_name else None))
             seen.add(address.casefold())
-    for name, value in mail.headers:
+    for name, value in email.headers:
         one.add_header(sdk.Header(name, value))
-    one.add_custom_arg(sdk.CustomArg(KEY, mail.key))
-    one.add_custom_arg(sdk.CustomArg(ATTEMPT, str(mail.attempt)))
+    one.add_custom_arg(sdk.CustomArg(KEY_ARG, email.key))
+    one.add_custom_arg(sdk.CustomArg(ATTEMPT_ARG, str(email.attempt)))
     return one
 
 

@@ -14,18 +14,27 @@ import msgspec
 import requests
 from msgspec import Struct
 
-from providers.errors import ProviderError, Reconnect, Rejected, Unknown
-from providers.http import MAIL, READ, Limits, Vendor, guard, hosts_of, json_body, unclear
-from providers.ledger import Calls
-from providers.mailer import Accepted, Mail
-from providers.sendgrid.client import KEY, payload
+from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError
+from providers.http import (
+    EMAIL,
+    READ,
+    TransportLimits,
+    Vendor,
+    ambiguous_reply_error,
+    hosts_of,
+    install_transport,
+    require_json,
+)
+from providers.ledger import CallObserver
+from providers.mailer import Email, SendReceipt
+from providers.sendgrid.client import KEY_ARG, build_payload
 
 SEARCH_BEFORE: Final = timedelta(minutes=10)  # clocks differ
 SEARCH_AFTER: Final = timedelta(days=1)
 SEARCH_MAX: Final = 100
-SILENCE_S_MAX: Final = 30
-_WORDS_MAX = 300
-_LISTS: Final = {
+READ_TIMEOUT_S: Final = 30
+_MESSAGE_LENGTH_MAX = 300
+_SUPPRESSION_LISTS: Final = {
     "suppression/bounces": "its mail bounced",
     "suppression/invalid_emails": "SendGrid takes it for invalid",
     "suppression/spam_reports": "its owner reported a mail as spam",
@@ -65,105 +74,109 @@ class SendGridMailer:
     """The mailer port over SendGrid's v3 API."""
 
     name = "SendGrid"
-    reconciles = True
+    can_find_sent = True
 
-    def __init__(self, api_url: str, api_key: str, calls: Calls, limits: Limits | None = None) -> None:
+    def __init__(self, api_url: str, api_key: str, calls: CallObserver, limits: TransportLimits | None = None) -> None:
         self._api = f"{api_url}/v3"
         self._vendor = Vendor(
             "SendGrid",
             hosts_of(api_url),
             "X-Message-Id",
-            limit_wait=timedelta(minutes=1),
+            default_retry_after=timedelta(minutes=1),
             reset_header="X-RateLimit-Reset",
         )
         self._session = requests.Session()
-        guard(self._session, self._vendor, calls, _kind, limits or Limits(silence_s_max=SILENCE_S_MAX))
+        install_transport(
+            self._session, self._vendor, calls, _call_kind, limits or TransportLimits(read_timeout_s=READ_TIMEOUT_S)
+        )
         self._session.headers["Authorization"] = f"Bearer {api_key}"
 
-    def send(self, mail: Mail) -> Accepted:
+    def send(self, email: Email) -> SendReceipt:
         """Send once."""
-        response = self._session.post(f"{self._api}/mail/send", json=payload(mail))
+        response = self._session.post(f"{self._api}/mail/send", json=build_payload(email))
         reference = response.headers.get("X-Message-Id", "")
         if response.status_code == requests.codes.accepted and reference:
-            return Accepted(reference)
+            return SendReceipt(reference)
         if response.ok:
-            raise Unknown(
+            raise OutcomeUnknown(
                 f"SendGrid answered {response.status_code} without an id for the mail; it may have been sent",
-                reference=reference,
+                trace_id=reference,
             )
-        raise _refused(response)
+        raise _refusal_error(response)
 
-    def find(self, key: str, to: tuple[str, ...], since_at: datetime) -> Accepted | None:
+    def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
         """Look into the e-mail logs, by address and time, for a mail that carries this key."""
         for address in to:
-            for message_id in self._sent_to(address, since_at):
+            for message_id in self._find_message_ids(address, since_at):
                 response = self._session.get(f"{self._api}/logs/{quote(message_id, safe='')}")
                 if response.status_code == requests.codes.not_found:
                     continue
-                detail = self._decoded(response, _Detail)
-                if detail.custom_args.get(KEY) == key:
-                    return Accepted(message_id)
+                detail = self._decode(response, _Detail)
+                if detail.custom_args.get(KEY_ARG) == key:
+                    return SendReceipt(message_id)
         return None
 
-    def suppressed(self, address: str) -> str:
+    def get_suppression_reason(self, address: str) -> str:
         """Why SendGrid drops mail to this address, which it answers with 202 all the same."""
-        for where, why in _LISTS.items():
+        for where, reason in _SUPPRESSION_LISTS.items():
             response = self._session.get(f"{self._api}/{where}/{quote(address, safe='')}")
             if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
                 continue  # nothing there; or the API key may only send, which is a good habit
-            found = self._listed(response)
+            found = self._list_entry(response)
             if found is not None:
-                return f"{why} ({found.reason[:_WORDS_MAX]})" if found.reason else why
+                return f"{reason} ({found.reason[:_MESSAGE_LENGTH_MAX]})" if found.reason else reason
         return ""
 
-    def _sent_to(self, address: str, since_at: datetime) -> list[str]:
+    def _find_message_ids(self, address: str, since_at: datetime) -> list[str]:
         first, last = since_at - SEARCH_BEFORE, since_at + SEARCH_AFTER
         conditions = (
             f"to_email = {_quoted(address)}",
-            f'sg_message_id_created_at >= TIMESTAMP "{_instant(first)}"',
-            f'sg_message_id_created_at <= TIMESTAMP "{_instant(last)}"',
+            f'sg_message_id_created_at >= TIMESTAMP "{_format_instant(first)}"',
+            f'sg_message_id_created_at <= TIMESTAMP "{_format_instant(last)}"',
         )
         asked = {"query": " AND ".join(conditions), "limit": SEARCH_MAX}
-        found = self._decoded(self._session.post(f"{self._api}/logs", json=asked), _Messages)
+        found = self._decode(self._session.post(f"{self._api}/logs", json=asked), _Messages)
         return [message.sg_message_id for message in found.messages]
 
-    def _listed(self, response: requests.Response) -> _Suppression | None:
+    def _list_entry(self, response: requests.Response) -> _Suppression | None:
         """The entry of a suppression list; the global one is an object, empty where there is none."""
         if response.content.lstrip().startswith(b"["):
-            return next(iter(self._decoded(response, list[_Suppression])), None)
-        entry = self._decoded(response, _Suppression)
+            return next(iter(self._decode(response, list[_Suppression])), None)
+        entry = self._decode(response, _Suppression)
         return entry if entry.recipient_email else None
 
-    def _decoded(self, response: requests.Response, shape: type[T]) -> T:
+    def _decode(self, response: requests.Response, schema: type[T]) -> T:
         if not response.ok:
-            raise _refused(response)
+            raise _refusal_error(response)
         try:
-            return msgspec.json.decode(json_body(response, self._vendor, READ), type=shape)
+            return msgspec.json.decode(require_json(response, self._vendor, READ), type=schema)
         except msgspec.MsgspecError as error:
-            raise unclear(READ, f"SendGrid's answer is not as documented: {error}") from None
+            raise ambiguous_reply_error(READ, f"SendGrid's answer is not as documented: {error}") from None
 
 
-def _kind(request: requests.PreparedRequest) -> str:
+def _call_kind(request: requests.PreparedRequest) -> str:
     """Only sending has an effect; the logs are asked by POST to keep addresses out of URLs."""
-    return MAIL if str(request.url).endswith("/mail/send") else READ
+    return EMAIL if str(request.url).endswith("/mail/send") else READ
 
 
-def _refused(response: requests.Response) -> ProviderError:
+def _refusal_error(response: requests.Response) -> ProviderError:
     """A definite no, in SendGrid's words. A bad key or sender stops every mail, not only this one."""
     status = response.status_code
-    message = f"SendGrid refused ({status}): {_said(response.content)}"
+    message = f"SendGrid refused ({status}): {_error_text(response.content)}"
     if status in {requests.codes.unauthorized, requests.codes.forbidden}:
-        return Reconnect(f"{message}. Look at SENDGRID_API_KEY, its permissions, and whether MAIL_FROM is verified")
-    return Rejected(message, code=str(status))
+        return AuthorizationExpired(
+            f"{message}. Look at SENDGRID_API_KEY, its permissions, and whether MAIL_FROM is verified"
+        )
+    return PermanentError(message, code=str(status))
 
 
-def _said(body: bytes) -> str:
+def _error_text(body: bytes) -> str:
     try:
         problems = msgspec.json.decode(body, type=_Problems).errors
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return "no reason given"
     said = [f"{one.message} ({one.field})" if one.field else one.message or "" for one in problems]
-    return "; ".join(filter(None, said))[:_WORDS_MAX] or "no reason given"
+    return "; ".join(filter(None, said))[:_MESSAGE_LENGTH_MAX] or "no reason given"
 
 
 def _quoted(address: str) -> str:
@@ -171,5 +184,5 @@ def _quoted(address: str) -> str:
     return f'"{address}"' if "'" in address else f"'{address}'"
 
 
-def _instant(at: datetime) -> str:
+def _format_instant(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -18,20 +18,20 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-from providers.sendgrid.client import KEY
+from providers.sendgrid.client import KEY_ARG
 
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP: Final = "X-Twilio-Email-Event-Webhook-Timestamp"
 # What becomes of a mail, from the first to the last word on it: a later one is never undone by an earlier one.
-FATES: Final = (
+DELIVERY_EVENTS: Final = (
     "processed", "deferred", "delivered", "blocked", "bounce", "dropped", "unsubscribe", "spamreport",
 )  # fmt: skip
-_SAME: Final = {"group_unsubscribe": "unsubscribe"}
+_EVENT_ALIASES: Final = {"group_unsubscribe": "unsubscribe"}
 _PEM_LINE: Final = re.compile(r"-----[A-Z ]+-----")
 _TEXT_MAX = 300
 
 
-class Event(msgspec.Struct, frozen=True):
+class DeliveryEvent(msgspec.Struct, frozen=True):
     """One thing that became of a mail. ``final``: the address gets no mail from SendGrid any more, ``why`` says so."""
 
     id: str
@@ -39,16 +39,16 @@ class Event(msgspec.Struct, frozen=True):
     address: str
     at: datetime
     key: str = ""
-    reference: str = ""
-    why: str = ""
-    final: bool = False
+    message_id: str = ""
+    reason: str = ""
+    suppresses_address: bool = False
 
 
 class WebhookError(Exception):
     """A request that is not SendGrid's, or that nobody can read; ``str()`` says which."""
 
 
-def check(public_key: str, signature: str, timestamp: str, body: bytes) -> None:
+def verify_signature(public_key: str, signature: str, timestamp: str, body: bytes) -> None:
     """Refuse a request that was not signed, byte for byte, with the key of this webhook."""
     bare = "".join(_PEM_LINE.sub("", public_key).split())  # SendGrid shows it bare; who keeps it as PEM is right too
     try:
@@ -61,32 +61,32 @@ def check(public_key: str, signature: str, timestamp: str, body: bytes) -> None:
         raise WebhookError("the signature does not fit") from error
 
 
-def read(body: bytes) -> list[Event]:
+def parse_events(body: bytes) -> list[DeliveryEvent]:
     """Read the events of a request; kinds that say nothing about a mail's fate (opens, clicks) are left out."""
     try:
         raw = msgspec.json.decode(body, type=list[dict[str, Any]])
     except (msgspec.MsgspecError, RecursionError) as error:
         raise WebhookError("the body is no list of events") from error
-    events = (_event(each) for each in raw)
+    events = (_parse_event(each) for each in raw)
     return [event for event in events if event is not None]
 
 
-def _event(raw: dict[str, Any]) -> Event | None:
+def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
     kind = _text(raw, "event")
-    kind = _SAME.get(kind, kind)
+    kind = _EVENT_ALIASES.get(kind, kind)
     if kind == "bounce" and raw.get("type") == "blocked":
         kind = "blocked"  # turned away this time: the address is not given up
-    if kind not in FATES or not _text(raw, "sg_event_id"):
+    if kind not in DELIVERY_EVENTS or not _text(raw, "sg_event_id"):
         return None
-    return Event(
+    return DeliveryEvent(
         id=_text(raw, "sg_event_id"),
         kind=kind,
         address=_text(raw, "email").lower(),
-        at=_instant(raw.get("timestamp")),
-        key=_text(raw, KEY),
-        reference=_text(raw, "sg_message_id"),
-        why=_text(raw, "reason") or _text(raw, "response"),
-        final=kind in {"bounce", "dropped", "unsubscribe", "spamreport"},
+        at=_parse_instant(raw.get("timestamp")),
+        key=_text(raw, KEY_ARG),
+        message_id=_text(raw, "sg_message_id"),
+        reason=_text(raw, "reason") or _text(raw, "response"),
+        suppresses_address=kind in {"bounce", "dropped", "unsubscribe", "spamreport"},
     )
 
 
@@ -95,7 +95,7 @@ def _text(raw: dict[str, Any], name: str) -> str:
     return value.strip()[:_TEXT_MAX] if isinstance(value, str) else ""
 
 
-def _instant(value: object) -> datetime:
+def _parse_instant(value: object) -> datetime:
     try:
         return datetime.fromtimestamp(float(str(value)), UTC)
     except (ValueError, OverflowError, OSError) as error:

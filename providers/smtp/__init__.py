@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.ledger import Calls
+from providers.ledger import CallObserver
 from providers.mailer import Mailer
 from providers.smtp.mailer import SmtpMailer
 
 
-def make(settings: Any, calls: Calls) -> Mailer:
+def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
     """Make the mailer of these settings."""
     return SmtpMailer(settings.smtp_url, calls)
 
 
-MAILER = make
+MAILER = build_mailer

@@ -15,19 +15,19 @@ from xero_python.accounting import AccountingApi
 from xero_python.api_client import ApiClient
 from xero_python.api_client.configuration import Configuration
 
-from providers.errors import ProviderError, Reconnect, Rejected
-from providers.http import READ, WRITE, Limits, guard, json_body, unclear
-from providers.xero.vendor import CORRELATION, vendor
+from providers.errors import AuthorizationExpired, PermanentError, ProviderError
+from providers.http import READ, WRITE, TransportLimits, ambiguous_reply_error, install_transport, require_json
+from providers.xero.vendor import CORRELATION_HEADER, vendor
 
 if TYPE_CHECKING:
-    from providers.ledger import AccessToken, Calls
+    from providers.ledger import AccessToken, CallObserver
 
 _BEARER: Final = "Bearer "
-_WORDS_MAX: Final = 300
-Shape = TypeVar("Shape", bound=msgspec.Struct)
+_MESSAGE_LENGTH_MAX: Final = 300
+Schema = TypeVar("Schema", bound=msgspec.Struct)
 
 
-class _OwnToken:
+class _ClientToken:
     """Stands in for the SDK's token object, one per client, so that no two connections can ever share one."""
 
     def __init__(self, access_token: AccessToken) -> None:
@@ -38,7 +38,7 @@ class _OwnToken:
         return {"type": "oauth2", "in": "header", "key": "Authorization", "value": _BEARER + self._access_token()}
 
 
-class _Wire:
+class _SdkTransport:
     """Stands in for the SDK's REST client: sends what the SDK built through our transport, returns the bare reply."""
 
     def __init__(self, session: requests.Session) -> None:
@@ -74,18 +74,23 @@ class Client:
     """One organisation's endpoints. ``operation`` is the SDK's name of one, its arguments are the SDK's."""
 
     def __init__(
-        self, api_url: str, tenant_id: str, access_token: AccessToken, calls: Calls, limits: Limits | None = None
+        self,
+        api_url: str,
+        tenant_id: str,
+        access_token: AccessToken,
+        calls: CallObserver,
+        limits: TransportLimits | None = None,
     ) -> None:
         """Build an SDK client that shares nothing with any other."""
         self._vendor = vendor(api_url)
         self._tenant_id = tenant_id
         self._access_token = access_token
         session = requests.Session()
-        guard(session, self._vendor, calls, limits=limits)
+        install_transport(session, self._vendor, calls, limits=limits)
         configuration = Configuration()  # a copy of the first one ever made: what matters is set after
-        configuration.oauth2_token = _OwnToken(access_token)
+        configuration.oauth2_token = _ClientToken(access_token)
         sdk = ApiClient(configuration)
-        sdk.rest_client = _Wire(session)
+        sdk.rest_client = _SdkTransport(session)
         sdk.user_agent = "duewell"
         self._api = AccountingApi(sdk, base_url=f"{api_url.rstrip('/')}/api.xro/2.0")
 
@@ -94,7 +99,7 @@ class Client:
         response = self._call(operation, READ, args, params)
         if response.status_code == requests.codes.not_modified:
             return b"{}"
-        return json_body(response, self._vendor, READ)
+        return require_json(response, self._vendor, READ)
 
     def read_file(self, operation: str, *args: Any) -> bytes:
         """Read something that is not JSON."""
@@ -102,29 +107,29 @@ class Client:
 
     def write(self, operation: str, *args: Any, **params: Any) -> bytes:
         """Write once, and return the JSON that says what came of it."""
-        return json_body(self._call(operation, WRITE, args, params), self._vendor, WRITE)
+        return require_json(self._call(operation, WRITE, args, params), self._vendor, WRITE)
 
-    def decoded(self, shape: type[Shape], body: bytes, kind: str) -> Shape:
+    def decode(self, schema: type[Schema], body: bytes, kind: str) -> Schema:
         """Read a reply as a typed struct."""
         try:
-            return msgspec.json.decode(body, type=shape, strict=False)
+            return msgspec.json.decode(body, type=schema, strict=False)
         except msgspec.DecodeError:
-            raise self.unreadable(kind) from None
+            raise self.unexpected_reply_error(kind) from None
 
-    def unreadable(self, kind: str) -> ProviderError:
+    def unexpected_reply_error(self, kind: str) -> ProviderError:
         """The error for JSON of a shape that was not to be expected."""
-        return unclear(kind, "Xero's answer has not the shape it should have")
+        return ambiguous_reply_error(kind, "Xero's answer has not the shape it should have")
 
     def _call(self, operation: str, kind: str, args: tuple[Any, ...], params: dict[str, Any]) -> requests.Response:
-        response = self._once(operation, args, params)
+        response = self._send_once(operation, args, params)
         if response.status_code == requests.codes.unauthorized and not _lacks_scope(response):
             rejected = str(response.request.headers.get("Authorization", "")).removeprefix(_BEARER)
-            self._access_token(rejected=rejected)
-            response = self._once(operation, args, params)
-        _refuse(response, kind)
+            self._access_token(rejected_token=rejected)
+            response = self._send_once(operation, args, params)
+        _raise_for_refusal(response, kind)
         return response
 
-    def _once(self, operation: str, args: tuple[Any, ...], params: dict[str, Any]) -> requests.Response:
+    def _send_once(self, operation: str, args: tuple[Any, ...], params: dict[str, Any]) -> requests.Response:
         send = getattr(self._api, operation)
         response: requests.Response = send(self._tenant_id, *args, **params, _preload_content=False)
         return response
@@ -134,26 +139,26 @@ def _lacks_scope(response: requests.Response) -> bool:
     return "insufficient_scope" in response.headers.get("WWW-Authenticate", "")
 
 
-def _refuse(response: requests.Response, kind: str) -> None:
+def _raise_for_refusal(response: requests.Response, kind: str) -> None:
     """Raise for what Xero refused; limits, server errors and redirects were raised by the transport."""
-    status, reference = response.status_code, response.headers.get(CORRELATION, "")
+    status, reference = response.status_code, response.headers.get(CORRELATION_HEADER, "")
     if status < requests.codes.bad_request:
         return
     if status == requests.codes.unauthorized:
         what = "the consent lacks a scope this needs" if _lacks_scope(response) else "it no longer accepts the grant"
         message = f"Xero refused access: {what}; connect it again"
-        raise Reconnect(message, reference=reference)
+        raise AuthorizationExpired(message, trace_id=reference)
     if status == requests.codes.forbidden:
         message = (
             "Xero no longer lets us into this organisation (disconnected there, or its user left); connect it again"
         )
-        raise Reconnect(message, reference=reference)
+        raise AuthorizationExpired(message, trace_id=reference)
     if status == requests.codes.not_found:
         message = "Xero does not know this record"
-        raise Rejected(message, code="404", reference=reference)
-    words, code = refusal(response.content)
+        raise PermanentError(message, code="404", trace_id=reference)
+    words, code = parse_error(response.content)
     message = f"Xero refused the {kind}: {words or f'status {status}'}"
-    raise Rejected(message, code=code or str(status), reference=reference)
+    raise PermanentError(message, code=code or str(status), trace_id=reference)
 
 
 class _Message(msgspec.Struct, rename={"text": "Message"}):
@@ -164,18 +169,18 @@ class _Element(msgspec.Struct, rename={"errors": "ValidationErrors"}):
     errors: list[_Message] = []
 
 
-class _Refusal(msgspec.Struct, rename={"type": "Type", "message": "Message", "elements": "Elements"}):
+class _ErrorReply(msgspec.Struct, rename={"type": "Type", "message": "Message", "elements": "Elements"}):
     type: str = ""
     message: str = ""
     elements: list[_Element] = []
 
 
-def refusal(body: bytes) -> tuple[str, str]:
+def parse_error(body: bytes) -> tuple[str, str]:
     """Xero's own words and its code of a 400, or two empty texts where it said nothing readable."""
     try:
-        said = msgspec.json.decode(body, type=_Refusal)
+        said = msgspec.json.decode(body, type=_ErrorReply)
     except msgspec.DecodeError:
         return "", ""
     words = [error.text for element in said.elements for error in element.errors] or [said.message]
     text = "; ".join(dict.fromkeys(" ".join(one.split()) for one in words))
-    return text[:_WORDS_MAX], said.type
+    return text[:_MESSAGE_LENGTH_MAX], said.type

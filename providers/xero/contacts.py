@@ -5,17 +5,17 @@ from __future__ import annotations
 import re
 from datetime import datetime
 
-from providers.ledger import CustomerRecord, Page
+from providers.ledger import ChangePage, CustomerRecord
 from providers.xero import shapes
 from providers.xero.places import country_code
-from providers.xero.values import instant
+from providers.xero.values import parse_instant
 
 
-def add_contact(page: Page, contact: shapes.Contact) -> datetime | None:
+def add_contact(page: ChangePage, contact: shapes.Contact) -> datetime | None:
     """Add a contact. Who asked to be forgotten (GDPRREQUEST) has no address here, so that no mail can go out."""
-    updated_at = instant("UpdatedDateUTC", contact.updated)
+    updated_at = parse_instant("UpdatedDateUTC", contact.updated)
     forgotten = contact.status == "GDPRREQUEST"
-    country, region = _place(contact.addresses or [])
+    country, region = _country_and_region(contact.addresses or [])
     page.customers.append(
         CustomerRecord(
             contact.id,
@@ -45,7 +45,7 @@ def _emails(contact: shapes.Contact) -> list[str]:
     return list(once.values())
 
 
-def _place(addresses: list[shapes.Address]) -> tuple[str, str]:
+def _country_and_region(addresses: list[shapes.Address]) -> tuple[str, str]:
     """Country and region of the billing address, else of the street's."""
     for address in sorted(addresses, key=lambda one: one.type != "POBOX"):
         if address.country:

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from policies.receivables import Company
-from providers.errors import Reconnect, Rejected, TryLater
+from providers.errors import AuthorizationExpired, PermanentError, TransientError
 from providers.http import READ, WRITE
-from providers.ledger import Choice, Deleted, LateFeeInvoice, LedgerFacts, Page, Posted
+from providers.ledger import ChangePage, CompanyDetails, DeletedRecord, DocumentRef, FeePostingOption, LateFeeInvoice
 from providers.xero import replies, waivers
-from providers.xero.fee_account import FeeAccount, choose_fee_account, fee_choices
+from providers.xero.fee_account import FeeAccount, choose_fee_account, list_fee_posting_options
 from providers.xero.places import time_zone
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
-from providers.xero.values import optional_day
+from providers.xero.values import parse_optional_date
 
 if TYPE_CHECKING:
-    from providers.xero.client import Client, Shape
+    from providers.xero.client import Client, Schema
 
 NOTE_LENGTH_MAX: Final = 250  # developer.xero.com/documentation/api/history-and-notes
 KEY_LENGTH_MAX: Final = 128  # Idempotency-Key, Xero's OpenAPI document
@@ -43,21 +43,21 @@ class XeroLedger:
         self._client = client
         self._fee_account: FeeAccount | None = None
 
-    def facts(self) -> LedgerFacts:
+    def get_company_details(self) -> CompanyDetails:
         """Read the organisation and whether Xero mails reminders by itself."""
         found = self._read(replies.Organisations, "get_organisations").organisations
         if not found:
-            raise self._client.unreadable(READ)
+            raise self._client.unexpected_reply_error(READ)
         organisation = found[0]
-        own_reminders, warnings = self._own_reminders()
+        own_reminders, warnings = self._read_reminder_settings()
         zone = time_zone(organisation.zone or "")
         if zone is None:
             warnings.append("Xero's time zone of this organisation is not known here; UTC is used for its days")
         if organisation.demo:
             warnings.append("this is Xero's demo company: Xero resets it, and the connection is lost then")
         locks = [
-            optional_day("PeriodLockDate", organisation.period_lock),
-            optional_day("EndOfYearLockDate", organisation.year_lock),
+            parse_optional_date("PeriodLockDate", organisation.period_lock),
+            parse_optional_date("EndOfYearLockDate", organisation.year_lock),
         ]
         company = Company(
             organisation.name,
@@ -67,59 +67,59 @@ class XeroLedger:
             max((lock for lock in locks if lock), default=None),
             own_reminders,
         )
-        return LedgerFacts(company, organisation.plan or "", tuple(warnings))
+        return CompanyDetails(company, organisation.plan or "", tuple(warnings))
 
-    def _own_reminders(self) -> tuple[bool, list[str]]:
+    def _read_reminder_settings(self) -> tuple[bool, list[str]]:
         try:
             found = self._read(replies.ReminderSettings, "get_invoice_reminders").settings
-        except (Reconnect, Rejected):  # the organisation was just read: what is missing is a scope
+        except (AuthorizationExpired, PermanentError):  # the organisation was just read: what is missing is a scope
             return False, [_REMINDERS_UNKNOWN]
         return any(setting.enabled for setting in found), []
 
-    def changes(self, cursor: str | None, now: datetime) -> Iterator[Page]:
+    def list_changes(self, cursor: str | None, now: datetime) -> Iterator[ChangePage]:
         """Yield what changed since ``cursor``, page by page."""
         return pull(self._client, cursor, now)
 
-    def look(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> Page:
+    def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
         """Re-read these invoices, these customers, and their open credits (of all, where there are several)."""
-        page = Page(cursor="", last=True)
+        page = ChangePage(cursor="", is_last=True)
         for start in range(0, len(invoice_ids), _IDS_PER_CALL):
             ids = list(invoice_ids[start : start + _IDS_PER_CALL])
             read_into(page, self._client, "invoices", "get_invoices", i_ds=ids, page=1, page_size=_IDS_PER_CALL)
         came = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
-        page.deleted += [Deleted("invoice", one, None) for one in invoice_ids if one not in came]
+        page.deleted += [DeletedRecord("invoice", one, None) for one in invoice_ids if one not in came]
         if customer_ids:
             for stream in _CREDITS:
-                self._look_at_credits(page, stream, customer_ids)
-            self._look_at_contacts(page, customer_ids)
+                self._reload_credits(page, stream, customer_ids)
+            self._reload_contacts(page, customer_ids)
         return page
 
-    def open_documents(self, now: datetime) -> Iterator[Page]:
+    def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
         """Yield all approved invoices, all credits that are not used up, and all contacts."""
         approved = {"where": 'Type=="ACCREC" AND Status=="AUTHORISED"', "order": "InvoiceID"}
-        yield from self._all("invoices", "get_invoices", **approved)
+        yield from self._list_pages("invoices", "get_invoices", **approved)
         for stream, (operation, order) in _CREDITS.items():
-            yield from self._all(stream, operation, where='Status=="AUTHORISED"', order=order)
-        yield from self._all("contacts", "get_contacts", order="ContactID", include_archived="true")
+            yield from self._list_pages(stream, operation, where='Status=="AUTHORISED"', order=order)
+        yield from self._list_pages("contacts", "get_contacts", order="ContactID", include_archived="true")
 
-    def _all(self, stream: str, operation: str, **query: str) -> Iterator[Page]:
+    def _list_pages(self, stream: str, operation: str, **query: str) -> Iterator[ChangePage]:
         number = 0
         while True:
             number += 1
-            page = Page(cursor="")
+            page = ChangePage(cursor="")
             found = read_into(page, self._client, stream, operation, page=number, page_size=PAGE_SIZE, **query)
             yield page
             if not has_more(found, number):
                 return
 
-    def _look_at_contacts(self, page: Page, customer_ids: Sequence[str]) -> None:
+    def _reload_contacts(self, page: ChangePage, customer_ids: Sequence[str]) -> None:
         """Re-read contacts: an address that was changed a minute ago is where the mail is to go."""
         for start in range(0, len(customer_ids), _IDS_PER_CALL):
             ids = list(customer_ids[start : start + _IDS_PER_CALL])
             asked = {"i_ds": ids, "include_archived": "true", "page": 1, "page_size": _IDS_PER_CALL}
             read_into(page, self._client, "contacts", "get_contacts", **asked)
 
-    def _look_at_credits(self, page: Page, stream: str, customer_ids: Sequence[str]) -> None:
+    def _reload_credits(self, page: ChangePage, stream: str, customer_ids: Sequence[str]) -> None:
         # several contacts can't be asked for in one call where Xero allows its optimised filters only
         several = len(set(customer_ids)) > 1
         where = 'Status=="AUTHORISED"' if several else f'Contact.ContactID==Guid("{customer_ids[0]}")'
@@ -133,49 +133,51 @@ class XeroLedger:
             if not has_more(found, number):
                 return
 
-    def add_note(self, invoice_id: str, text: str, key: str) -> Posted:
+    def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
         """Write a note into the invoice's history."""
         if len(text) > NOTE_LENGTH_MAX:
             message = f"a note in Xero holds {NOTE_LENGTH_MAX} characters, this one has {len(text)}; nothing was sent"
-            raise Rejected(message, code="length")
+            raise PermanentError(message, code="length")
         body = {"HistoryRecords": [{"Details": text}]}
-        self._client.write("create_invoice_history", invoice_id, body, idempotency_key=_short(key))
-        return Posted(f"{invoice_id}/history")
+        self._client.write("create_invoice_history", invoice_id, body, idempotency_key=_idempotency_key(key))
+        return DocumentRef(f"{invoice_id}/history")
 
-    def find_note(self, invoice_id: str, short_key: str) -> Posted | None:
+    def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find a note by the short key in its text."""
         history = self._read(replies.History, "get_invoice_history", invoice_id)
         found = any(short_key in (record.details or "") for record in history.records)
-        return Posted(f"{invoice_id}/history") if found else None
+        return DocumentRef(f"{invoice_id}/history") if found else None
 
-    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> Posted:
+    def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
         """Create the fee invoice. Where Xero refuses because its number exists, that one is the answer."""
-        body = {"Invoices": [self._fee_invoice(fee)]}
+        body = {"Invoices": [self._build_fee_invoice(fee)]}
         try:
-            return self._written("create_invoices", body, idempotency_key=_short(key))
-        except Rejected:
+            return self._write_invoice("create_invoices", body, idempotency_key=_idempotency_key(key))
+        except PermanentError:
             posted = self.find_invoice(fee.number)
             if posted is None:
                 raise
             return posted
 
-    def _fee_invoice(self, fee: LateFeeInvoice) -> dict[str, Any]:
-        original, chosen = self._invoice(fee.of_invoice_id), fee.booking
+    def _build_fee_invoice(self, fee: LateFeeInvoice) -> dict[str, Any]:
+        original, chosen = self._get_invoice(fee.original_invoice_id), fee.posting
         if self._fee_account is None:
-            self._fee_account = choose_fee_account(self._accounts())
+            self._fee_account = choose_fee_account(self._list_accounts())
         untaxed = chosen.tax in {"", self._fee_account.tax_type}
         booked = {
             "AccountCode": chosen.account or self._fee_account.code,
             "TaxType": chosen.tax or self._fee_account.tax_type,
         }
-        lines = [{"Description": text, "Quantity": 1, "UnitAmount": amount, **booked} for text, amount in fee.priced]
+        lines = [
+            {"Description": text, "Quantity": 1, "UnitAmount": amount, **booked} for text, amount in fee.invoice_lines
+        ]
         theme_id = chosen.theme or original.branding_theme
         theme = {"BrandingThemeID": theme_id} if theme_id else {}
         return {
             "Type": "ACCREC",
             "Status": "AUTHORISED",
             "InvoiceNumber": fee.number,
-            "Reference": fee.of_number,
+            "Reference": fee.original_number,
             "Contact": {"ContactID": fee.customer_id},
             "CurrencyCode": fee.currency,
             "Date": fee.dated_on.isoformat(),
@@ -185,69 +187,71 @@ class XeroLedger:
             **theme,
         }
 
-    def _accounts(self) -> list[replies.Account]:
+    def _list_accounts(self) -> list[replies.Account]:
         return self._read(replies.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
 
-    def fee_choices(self) -> list[Choice]:
+    def list_fee_posting_options(self) -> list[FeePostingOption]:
         """List the accounts, tax rates and branding themes a fee can have."""
         rates = self._read(replies.TaxRates, "get_tax_rates").rates
-        return fee_choices(self._accounts(), rates, self._read(replies.Themes, "get_branding_themes").themes)
+        return list_fee_posting_options(
+            self._list_accounts(), rates, self._read(replies.BrandingThemes, "get_branding_themes").themes
+        )
 
-    def find_invoice(self, number: str) -> Posted | None:
+    def find_invoice(self, number: str) -> DocumentRef | None:
         """Find a live sales invoice by its number."""
         for invoice in self._read(replies.FullInvoices, "get_invoices", invoice_numbers=[number], page=1).invoices:
-            if invoice.number == number and invoice.type == "ACCREC" and invoice.status in waivers.LIVE:
-                return Posted(invoice.id, invoice.number)
+            if invoice.number == number and invoice.type == "ACCREC" and invoice.status in waivers.LIVE_STATUSES:
+                return DocumentRef(invoice.id, invoice.number)
         return None
 
-    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> Posted:
+    def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
         """Void the fee invoice, or credit it where it cannot be voided."""
-        return waivers.waive(self._client, invoice_id, _short(key), reason, on)
+        return waivers.waive(self._client, invoice_id, _idempotency_key(key), reason, on)
 
-    def pay_link(self, invoice_id: str) -> str | None:
+    def get_payment_link(self, invoice_id: str) -> str | None:
         """Xero's online invoice, with its payment buttons; drafts have none."""
         try:
             found = self._read(replies.OnlineInvoices, "get_online_invoice", invoice_id).invoices
-        except Rejected:
+        except PermanentError:
             return None
         url = found[0].url if found else None
         return url if url and urlsplit(url).scheme in {"https", "http"} else None
 
-    def invoice_pdf(self, invoice_id: str) -> bytes | None:
+    def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
         """The invoice as Xero prints it."""
         try:
             pdf = self._client.read_file("get_invoice_as_pdf", invoice_id)
-        except Rejected:
+        except PermanentError:
             return None
         if not pdf.startswith(b"%PDF"):
             message = "Xero did not answer with a PDF of the invoice"
-            raise TryLater(message)
+            raise TransientError(message)
         return pdf
 
-    def _invoice(self, invoice_id: str) -> replies.FullInvoice:
+    def _get_invoice(self, invoice_id: str) -> replies.FullInvoice:
         found = self._read(replies.FullInvoices, "get_invoice", invoice_id).invoices
         if not found:
-            raise self._client.unreadable(READ)
+            raise self._client.unexpected_reply_error(READ)
         return found[0]
 
-    def _read(self, shape: type[Shape], operation: str, *args: Any, **params: Any) -> Shape:
-        return self._decode(shape, self._client.read(operation, *args, **params), READ)
+    def _read(self, schema: type[Schema], operation: str, *args: Any, **params: Any) -> Schema:
+        return self._decode(schema, self._client.read(operation, *args, **params), READ)
 
-    def _written(self, operation: str, *args: Any, **params: Any) -> Posted:
+    def _write_invoice(self, operation: str, *args: Any, **params: Any) -> DocumentRef:
         reply = self._decode(replies.FullInvoices, self._client.write(operation, *args, **params), WRITE)
         if not reply.invoices:
-            raise self._client.unreadable(WRITE)
+            raise self._client.unexpected_reply_error(WRITE)
         invoice = reply.invoices[0]
         if invoice.has_errors:
             words = "; ".join(one.text for one in invoice.errors or ()) or "no reason given"
             message = f"Xero refused the write: {words[:300]}"
-            raise Rejected(message, code="ValidationException")
-        return Posted(invoice.id, invoice.number or "")
+            raise PermanentError(message, code="ValidationException")
+        return DocumentRef(invoice.id, invoice.number or "")
 
-    def _decode(self, shape: type[Shape], body: bytes, kind: str) -> Shape:
-        return self._client.decoded(shape, body, kind)
+    def _decode(self, schema: type[Schema], body: bytes, kind: str) -> Schema:
+        return self._client.decode(schema, body, kind)
 
 
-def _short(key: str) -> str:
+def _idempotency_key(key: str) -> str:
     """The key itself, or its hash where it is longer than Xero takes."""
     return key if len(key) <= KEY_LENGTH_MAX else hashlib.sha256(key.encode()).hexdigest()

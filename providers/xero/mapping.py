@@ -14,16 +14,16 @@ from msgspec import Raw
 from policies.receivables import CreditKind, InvoiceStatus
 from providers.ledger import (
     ApplicationRecord,
+    ChangePage,
     CreditRecord,
-    Deleted,
+    DeletedRecord,
     InvoiceRecord,
-    Malformed,
-    Page,
+    MalformedRecord,
     PaymentRecord,
 )
 from providers.xero import shapes
 from providers.xero.contacts import add_contact
-from providers.xero.values import Wrong, day, instant, money, optional_day
+from providers.xero.values import InvalidField, check_amount, parse_date, parse_instant, parse_optional_date
 
 PAYMENT: Final = "payment"
 
@@ -35,7 +35,7 @@ _STATUSES = {
     "VOIDED": InvoiceStatus.VOIDED.value,
     "DELETED": InvoiceStatus.DELETED.value,
 }
-_GONE = frozenset({"VOIDED", "DELETED"})
+_REMOVED_STATUSES = frozenset({"VOIDED", "DELETED"})
 _SALES_CREDITS = frozenset(
     {"ACCRECCREDIT", "RECEIVE-OVERPAYMENT", "AROVERPAYMENT", "RECEIVE-PREPAYMENT", "ARPREPAYMENT"}
 )
@@ -44,69 +44,69 @@ _ZERO = Decimal(0)
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-class Found(NamedTuple):
+class PageSummary(NamedTuple):
     """What a page said of its query (pages and items, where it did) and how many records it held itself."""
 
-    pages: int | None
-    items: int | None
-    records: int
-    newest_at: datetime | None
+    page_count: int | None
+    item_count: int | None
+    record_count: int
+    latest_updated_at: datetime | None
 
 
-def _lines(lines: list[shapes.Line] | None) -> str:
+def _encode_lines(lines: list[shapes.Line] | None) -> str:
     if not lines:
         return "[]"
     return _encode([(line.description or "", line.amount or _ZERO, line.item or "") for line in lines]).decode()
 
 
-def add_invoice(page: Page, invoice: shapes.Invoice) -> datetime | None:
+def add_invoice(page: ChangePage, invoice: shapes.Invoice) -> datetime | None:
     """Add a sales invoice with the payments and credits that ride on it; bills are passed over."""
     if invoice.type != "ACCREC":
         return None
     status = _STATUSES.get(invoice.status)
     if status is None:
         message = "Status is none of the known ones"
-        raise Wrong(message)
-    updated_at = instant("UpdatedDateUTC", invoice.updated)
-    issued_on = day("Date", invoice.date_text or invoice.date or "")
+        raise InvalidField(message)
+    updated_at = parse_instant("UpdatedDateUTC", invoice.updated)
+    issued_on = parse_date("Date", invoice.date_text or invoice.date or "")
     record = InvoiceRecord(
         invoice.id,
         invoice.number or "",
         invoice.contact.id,
         invoice.currency,
         issued_on,
-        optional_day("DueDate", invoice.due_date_text or invoice.due_date),
-        money("Total", invoice.total),
-        money("AmountDue", invoice.due),
+        parse_optional_date("DueDate", invoice.due_date_text or invoice.due_date),
+        check_amount("Total", invoice.total),
+        check_amount("AmountDue", invoice.due),
         status,
         invoice.sent is not False,
-        optional_day("FullyPaidOnDate", invoice.paid_date),
-        optional_day("ExpectedPaymentDate", invoice.expected_date),
+        parse_optional_date("FullyPaidOnDate", invoice.paid_date),
+        parse_optional_date("ExpectedPaymentDate", invoice.expected_date),
         None,
         None,
         invoice.reference or "",
         False,  # noqa: FBT003 - Xero puts no late fees on invoices
         "",
-        _lines(invoice.lines),
+        _encode_lines(invoice.lines),
         updated_at,
     )
     if invoice.payments or invoice.credit_notes or invoice.overpayments or invoice.prepayments:
-        payments, applications = _payments(invoice, issued_on, updated_at), _applications(invoice, issued_on)
+        payments, applications = _map_payments(invoice, issued_on, updated_at), _map_applications(invoice, issued_on)
         page.payments += payments
         page.applications += applications
     page.invoices.append(record)
-    page.applications_of_invoices.append(invoice.id)
+    page.replaced_invoice_ids.append(invoice.id)
     return updated_at
 
 
-def _payments(invoice: shapes.Invoice, issued_on: date, updated_at: datetime) -> list[PaymentRecord]:
+def _map_payments(invoice: shapes.Invoice, issued_on: date, updated_at: datetime) -> list[PaymentRecord]:
     return [
         PaymentRecord(
             payment.id,
             invoice.contact.id,
             invoice.currency,
-            optional_day("Payments.Date", payment.date) or issued_on,
-            money("Payments.Amount", payment.amount),
+            parse_optional_date("Payments.Date", payment.date) or issued_on,
+            check_amount("Payments.Amount", payment.amount),
             _ZERO,
             updated_at,
         )
@@ -115,7 +115,7 @@ def _payments(invoice: shapes.Invoice, issued_on: date, updated_at: datetime) ->
     ]
 
 
-def _applications(invoice: shapes.Invoice, issued_on: date) -> list[ApplicationRecord]:
+def _map_applications(invoice: shapes.Invoice, issued_on: date) -> list[ApplicationRecord]:
     """What settled the invoice; parts of one credit are added up, because the mirror keeps one row for the pair."""
     parts: list[tuple[str, str, Decimal | None, str | None]] = []
     if invoice.payments:
@@ -126,16 +126,20 @@ def _applications(invoice: shapes.Invoice, issued_on: date) -> list[ApplicationR
         parts += [(CreditKind.OVERPAYMENT.value, one.id, one.amount, one.date) for one in invoice.overpayments]
     if invoice.prepayments:
         parts += [(CreditKind.PREPAYMENT.value, one.id, one.amount, one.date) for one in invoice.prepayments]
-    return _added_up(
+    return _merge_applications(
         ApplicationRecord(
-            kind, source, invoice.id, optional_day("Date", on) or issued_on, money("AppliedAmount", amount)
+            kind,
+            source,
+            invoice.id,
+            parse_optional_date("Date", on) or issued_on,
+            check_amount("AppliedAmount", amount),
         )
         for kind, source, amount, on in parts
         if amount
     )
 
 
-def _added_up(applications: Iterable[ApplicationRecord]) -> list[ApplicationRecord]:
+def _merge_applications(applications: Iterable[ApplicationRecord]) -> list[ApplicationRecord]:
     pairs: dict[tuple[str, str, str], ApplicationRecord] = {}
     for one in applications:
         pair = one[:3]
@@ -148,18 +152,18 @@ def _added_up(applications: Iterable[ApplicationRecord]) -> list[ApplicationReco
     return list(pairs.values())
 
 
-def add_credit(page: Page, credit: shapes.CreditNote | shapes.Overpayment | shapes.Prepayment) -> datetime | None:
+def add_credit(page: ChangePage, credit: shapes.CreditNote | shapes.Overpayment | shapes.Prepayment) -> datetime | None:
     """Add a customer's credit with its allocations; a supplier's is passed over, a voided one is gone."""
     if credit.type not in _SALES_CREDITS:
         return None
     kind = _KINDS[type(credit)].value
-    updated_at = instant("UpdatedDateUTC", credit.updated)
+    updated_at = parse_instant("UpdatedDateUTC", credit.updated)
     page_source = (kind, credit.id)
-    if credit.status in _GONE:
-        page.deleted.append(Deleted(kind, credit.id, updated_at))
-        page.applications_of_sources.append(page_source)
+    if credit.status in _REMOVED_STATUSES:
+        page.deleted.append(DeletedRecord(kind, credit.id, updated_at))
+        page.replaced_sources.append(page_source)
         return updated_at
-    dated_on = day("Date", credit.date_text or credit.date or "")
+    dated_on = parse_date("Date", credit.date_text or credit.date or "")
     usable = credit.status == "AUTHORISED"  # a draft is no credit yet, a paid one is used up
     record = CreditRecord(
         credit.id,
@@ -168,24 +172,24 @@ def add_credit(page: Page, credit: shapes.CreditNote | shapes.Overpayment | shap
         credit.contact.id,
         credit.currency,
         dated_on,
-        money("Total", credit.total),
-        money("RemainingCredit", credit.remaining or _ZERO) if usable else _ZERO,
+        check_amount("Total", credit.total),
+        check_amount("RemainingCredit", credit.remaining or _ZERO) if usable else _ZERO,
         updated_at,
     )
-    applications = _added_up(
+    applications = _merge_applications(
         ApplicationRecord(
             kind,
             credit.id,
             one.invoice.id,
-            optional_day("Allocations.Date", one.date) or dated_on,
-            money("Allocations.Amount", one.amount),
+            parse_optional_date("Allocations.Date", one.date) or dated_on,
+            check_amount("Allocations.Amount", one.amount),
         )
         for one in credit.allocations or ()
         if one.invoice is not None and not one.deleted and one.amount
     )
     page.credits.append(record)
     page.applications.extend(applications)
-    page.applications_of_sources.append(page_source)
+    page.replaced_sources.append(page_source)
     return updated_at
 
 
@@ -196,15 +200,15 @@ _KINDS = {
 }
 
 
-def add_payment(page: Page, payment: shapes.Payment) -> datetime | None:
+def add_payment(page: ChangePage, payment: shapes.Payment) -> datetime | None:
     """Add a deleted payment; the living ones come with their invoices."""
-    updated_at = instant("UpdatedDateUTC", payment.updated)
+    updated_at = parse_instant("UpdatedDateUTC", payment.updated)
     if payment.status == "DELETED":
-        page.deleted.append(Deleted(PAYMENT, payment.id, updated_at))
+        page.deleted.append(DeletedRecord(PAYMENT, payment.id, updated_at))
     return updated_at
 
 
-class _Id(msgspec.Struct):
+class _RecordIds(msgspec.Struct):
     """Whatever names a record that cannot be read otherwise."""
 
     InvoiceID: str | None = None
@@ -215,26 +219,28 @@ class _Id(msgspec.Struct):
     ContactID: str | None = None
 
 
-def _malformed(kind: str, raw: Raw, error: Exception) -> Malformed:
+def _malformed(kind: str, raw: Raw, error: Exception) -> MalformedRecord:
     data = bytes(raw)
     try:
-        ids = msgspec.json.decode(data, type=_Id)
+        ids = msgspec.json.decode(data, type=_RecordIds)
         external_id = getattr(ids, _ID_FIELDS[kind])
     except msgspec.ValidationError:
         external_id = None
-    return Malformed(kind, external_id or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}", str(error), data)
+    return MalformedRecord(kind, external_id or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}", str(error), data)
 
 
-class _Reader(NamedTuple):
+class _RecordReader(NamedTuple):
     """How the records of one kind are read."""
 
     kind: str
     decode: Callable[[Raw], Any]
-    add: Callable[[Page, Any], datetime | None]
+    add: Callable[[ChangePage, Any], datetime | None]
 
 
-def _reader(kind: str, shape: type[msgspec.Struct], add: Callable[[Page, Any], datetime | None]) -> _Reader:
-    return _Reader(kind, msgspec.json.Decoder(shape, strict=False).decode, add)
+def _record_reader(
+    kind: str, schema: type[msgspec.Struct], add: Callable[[ChangePage, Any], datetime | None]
+) -> _RecordReader:
+    return _RecordReader(kind, msgspec.json.Decoder(schema, strict=False).decode, add)
 
 
 _ID_FIELDS = {
@@ -246,17 +252,17 @@ _ID_FIELDS = {
     "customer": "ContactID",
 }
 _READERS = {
-    "invoices": _reader("invoice", shapes.Invoice, add_invoice),
-    "credit_notes": _reader(CreditKind.CREDIT_NOTE.value, shapes.CreditNote, add_credit),
-    "overpayments": _reader(CreditKind.OVERPAYMENT.value, shapes.Overpayment, add_credit),
-    "prepayments": _reader(CreditKind.PREPAYMENT.value, shapes.Prepayment, add_credit),
-    "payments": _reader(PAYMENT, shapes.Payment, add_payment),
-    "contacts": _reader("customer", shapes.Contact, add_contact),
+    "invoices": _record_reader("invoice", shapes.Invoice, add_invoice),
+    "credit_notes": _record_reader(CreditKind.CREDIT_NOTE.value, shapes.CreditNote, add_credit),
+    "overpayments": _record_reader(CreditKind.OVERPAYMENT.value, shapes.Overpayment, add_credit),
+    "prepayments": _record_reader(CreditKind.PREPAYMENT.value, shapes.Prepayment, add_credit),
+    "payments": _record_reader(PAYMENT, shapes.Payment, add_payment),
+    "contacts": _record_reader("customer", shapes.Contact, add_contact),
 }
 _envelope = msgspec.json.Decoder(shapes.Envelope)
 
 
-def read_page(stream: str, body: bytes, page: Page) -> Found:
+def read_page(stream: str, body: bytes, page: ChangePage) -> PageSummary:
     """Add the records of a reply to ``page``; raises ``msgspec.DecodeError`` only if the whole is no page."""
     envelope = _envelope.decode(body)
     kind, decode, add = _READERS[stream]
@@ -265,12 +271,12 @@ def read_page(stream: str, body: bytes, page: Page) -> Found:
     for raw in raws:
         try:
             updated_at = add(page, decode(raw))
-        except (msgspec.ValidationError, Wrong) as error:
+        except (msgspec.ValidationError, InvalidField) as error:
             page.malformed.append(_malformed(kind, raw, error))
         else:
             if updated_at is not None and (newest_at is None or updated_at > newest_at):
                 newest_at = updated_at
     counts = envelope.pagination
     if counts is None:
-        return Found(None, None, len(raws), newest_at)
-    return Found(counts.pages, counts.items, len(raws), newest_at)
+        return PageSummary(None, None, len(raws), newest_at)
+    return PageSummary(counts.pages, counts.items, len(raws), newest_at)

@@ -15,10 +15,10 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.common.security import generate_token
 from authlib.integrations.requests_client import OAuth2Session
 
-from providers.errors import Reconnect, Rejected, TryLater, Unknown
-from providers.http import READ, TOKEN, Limits, by_method, guard, json_body
-from providers.ledger import Calls, CompanyRef, Consent, ConsentRequest, JsonObject
-from providers.xero.vendor import CORRELATION, vendor
+from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
+from providers.http import READ, TOKEN, TransportLimits, install_transport, kind_from_method, require_json
+from providers.ledger import CallObserver, CompanyRef, Consent, ConsentRequest, JsonObject
+from providers.xero.vendor import CORRELATION_HEADER, vendor
 
 # The granular scopes that apps made since March 2026 must ask for; older apps set XERO_SCOPES.
 DEFAULT_SCOPES = (
@@ -40,7 +40,7 @@ class XeroSettings(Protocol):
     xero_api_url: str
 
 
-def begin(settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
+def begin_consent(settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
     """Make the consent URL; the verifier stays here until the person comes back."""
     verifier = generate_token(_VERIFIER_LENGTH)
     session = OAuth2Session(
@@ -55,26 +55,26 @@ def begin(settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
     return ConsentRequest(str(url), str(state), verifier)
 
 
-def finish(
-    settings: XeroSettings, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+def finish_consent(
+    settings: XeroSettings, redirect_uri: str, redirected_url: str, consent_request: ConsentRequest, calls: CallObserver
 ) -> Consent:
     """Exchange the code for a token and list the organisations this consent opened."""
-    _check_answer(redirected_url, begun.state, settings.xero_identity_url)
+    _check_redirect(redirected_url, consent_request.state, settings.xero_identity_url)
     session = _session(settings, calls)
     try:
         token = session.fetch_token(
             _token_url(settings),
             authorization_response=redirected_url,
-            state=begun.state,
-            code_verifier=begun.verifier,
+            state=consent_request.state,
+            code_verifier=consent_request.code_verifier,
             redirect_uri=redirect_uri,
         )
-    except Unknown as error:
+    except OutcomeUnknown as error:
         message = "Xero's answer to the sign-in was lost; start the connection again"
-        raise TryLater(message, reference=error.reference) from None
+        raise TransientError(message, trace_id=error.trace_id) from None
     except (AuthlibBaseError, requests.RequestException, ValueError) as error:
-        message = f"Xero refused the sign-in ({_code(error)}); start the connection again"
-        raise Rejected(message, code=_code(error)) from None
+        message = f"Xero refused the sign-in ({_error_code(error)}); start the connection again"
+        raise PermanentError(message, code=_error_code(error)) from None
     claims = _claims(str(token.get("access_token", "")))
     event_id = claims.get("authentication_event_id", "")
     companies = _companies(settings, session, token, event_id)
@@ -83,7 +83,7 @@ def finish(
     return Consent(dict(token), claims.get("xero_userid") or claims.get("sub") or _fingerprint(token), companies)
 
 
-def refresh(settings: XeroSettings, token: JsonObject, calls: Calls) -> JsonObject:
+def refresh(settings: XeroSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
     """Trade the refresh token for a new pair. A lost answer is asked for again at once with the same, now old, one.
 
     Xero accepts the old refresh token for 30 minutes after the first use, for exactly this case.
@@ -91,13 +91,13 @@ def refresh(settings: XeroSettings, token: JsonObject, calls: Calls) -> JsonObje
     for _ in range(2):
         try:
             return _refresh_once(settings, token, calls)
-        except Unknown:
+        except OutcomeUnknown:
             continue
     message = "Xero's answer to the token refresh was lost twice; the old token stays good for some minutes"
-    raise TryLater(message)
+    raise TransientError(message)
 
 
-def _refresh_once(settings: XeroSettings, token: JsonObject, calls: Calls) -> JsonObject:
+def _refresh_once(settings: XeroSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
     # without a scope: a change of XERO_SCOPES must not break the refresh of consents given before it
     session = _session(settings, calls)
     try:
@@ -105,22 +105,26 @@ def _refresh_once(settings: XeroSettings, token: JsonObject, calls: Calls) -> Js
     except AuthlibBaseError as error:
         if error.error == "invalid_grant":
             message = "the consent at Xero was revoked, or was not used for 60 days"
-            raise Reconnect(message) from None
-        message = f"Xero refused to refresh the token ({_code(error)}); check XERO_CLIENT_ID and XERO_CLIENT_SECRET"
-        raise Rejected(message, code=_code(error)) from None
+            raise AuthorizationExpired(message) from None
+        message = (
+            f"Xero refused to refresh the token ({_error_code(error)}); check XERO_CLIENT_ID and XERO_CLIENT_SECRET"
+        )
+        raise PermanentError(message, code=_error_code(error)) from None
     except (requests.RequestException, ValueError):
         message = "Xero's answer to the token refresh could not be read"
-        raise Unknown(message) from None
+        raise OutcomeUnknown(message) from None
     if not fresh.get("access_token"):
         message = "Xero's answer to the token refresh holds no token"
-        raise Unknown(message)
+        raise OutcomeUnknown(message)
     return {**token, **fresh}
 
 
-def revoke(settings: XeroSettings, token: JsonObject, company: CompanyRef, calls: Calls, *, last: bool) -> None:
+def revoke(
+    settings: XeroSettings, token: JsonObject, company: CompanyRef, calls: CallObserver, *, whole_grant: bool
+) -> None:
     """Disconnect one organisation; with ``last`` revoke the whole grant, and with it every organisation of it."""
     session = _session(settings, calls)
-    if last:
+    if whole_grant:
         url = f"{settings.xero_identity_url}/connect/revocation"
         response = session.revoke_token(url, token=token.get("refresh_token"), token_type_hint="refresh_token")  # noqa: S106
         gone = response.status_code == requests.codes.ok
@@ -135,10 +139,12 @@ def revoke(settings: XeroSettings, token: JsonObject, company: CompanyRef, calls
         }
     if not gone:
         message = f"Xero refused the disconnection (status {response.status_code})"
-        raise Rejected(message, code=str(response.status_code), reference=response.headers.get(CORRELATION, ""))
+        raise PermanentError(
+            message, code=str(response.status_code), trace_id=response.headers.get(CORRELATION_HEADER, "")
+        )
 
 
-def _session(settings: XeroSettings, calls: Calls) -> Any:
+def _session(settings: XeroSettings, calls: CallObserver) -> Any:
     """An Authlib session on our transport: client secret where there is one, else PKCE alone."""
     secret = settings.xero_client_secret or None
     session = OAuth2Session(
@@ -147,34 +153,36 @@ def _session(settings: XeroSettings, calls: Calls) -> Any:
         token_endpoint_auth_method="client_secret_basic" if secret else "none",
         code_challenge_method="S256",
     )
-    guard(session, vendor(settings.xero_identity_url, settings.xero_api_url), calls, _kind, Limits())
+    install_transport(
+        session, vendor(settings.xero_identity_url, settings.xero_api_url), calls, _call_kind, TransportLimits()
+    )
     return session
 
 
-def _kind(request: requests.PreparedRequest) -> str:
-    return TOKEN if urlsplit(str(request.url)).path.startswith("/connect/") else by_method(request)
+def _call_kind(request: requests.PreparedRequest) -> str:
+    return TOKEN if urlsplit(str(request.url)).path.startswith("/connect/") else kind_from_method(request)
 
 
 def _token_url(settings: XeroSettings) -> str:
     return f"{settings.xero_identity_url}/connect/token"
 
 
-def _check_answer(redirected_url: str, state: str, issuer: str) -> None:
+def _check_redirect(redirected_url: str, state: str, issuer: str) -> None:
     query = parse_qs(urlsplit(redirected_url).query)
     if not hmac.compare_digest(query.get("state", [""])[0].encode(), state.encode()):
         message = "This is not the answer to the sign-in that was begun here; start the connection again"
-        raise Rejected(message, code="state")
+        raise PermanentError(message, code="state")
     if query.get("iss", [issuer])[0].rstrip("/") != issuer:  # RFC 9207: where it is said, it must be this vendor
         message = "This answer is not Xero's; start the connection again"
-        raise Rejected(message, code="iss")
+        raise PermanentError(message, code="iss")
     if error := query.get("error", [""])[0]:
-        code = _plain(error)
+        code = _sanitise(error)
         denied = "access was not granted" if code == "access_denied" else f"Xero answered {code}"
         message = f"The sign-in came to nothing: {denied}"
-        raise Rejected(message, code=code)
+        raise PermanentError(message, code=code)
     if not query.get("code", [""])[0]:
         message = "The address Xero sent you back to holds no code; copy the whole of it"
-        raise Rejected(message, code="code")
+        raise PermanentError(message, code="code")
 
 
 class _Connection(
@@ -199,13 +207,15 @@ def _companies(settings: XeroSettings, session: Any, token: JsonObject, event_id
     response = session.get(url, params=params, withhold_token=True, headers=_bearer(token))
     if response.status_code != requests.codes.ok:
         message = f"Xero would not list the organisations (status {response.status_code})"
-        raise Rejected(message, code=str(response.status_code), reference=response.headers.get(CORRELATION, ""))
-    body = json_body(response, vendor(settings.xero_api_url), READ)
+        raise PermanentError(
+            message, code=str(response.status_code), trace_id=response.headers.get(CORRELATION_HEADER, "")
+        )
+    body = require_json(response, vendor(settings.xero_api_url), READ)
     try:
         found = msgspec.json.decode(body, type=list[_Connection])
     except msgspec.DecodeError:
         message = "Xero's list of organisations cannot be read"
-        raise TryLater(message) from None
+        raise TransientError(message) from None
     return tuple(
         CompanyRef(one.tenant_id, one.name or one.tenant_id, one.id) for one in found if one.type == "ORGANISATION"
     )
@@ -228,9 +238,9 @@ def _fingerprint(token: JsonObject) -> str:
     return hashlib.sha256(str(token.get("refresh_token", "")).encode()).hexdigest()[:32]
 
 
-def _code(error: Exception) -> str:
-    return _plain(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable answer"
+def _error_code(error: Exception) -> str:
+    return _sanitise(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable answer"
 
 
-def _plain(text: str) -> str:
+def _sanitise(text: str) -> str:
     return "".join(letter for letter in text[:60] if letter.isalnum() or letter in "_-. ")

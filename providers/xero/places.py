@@ -71,26 +71,26 @@ _COUNTRIES: dict[str, tuple[str, ...]] = {
     "VN": ("vietnam", "viet nam", "vnm"),
     "ZA": ("south africa", "zaf"),
 }
-_CODES = {name: code for code, names in _COUNTRIES.items() for name in (code.lower(), *names)}
+_CODES_BY_NAME = {name: code for code, names in _COUNTRIES.items() for name in (code.lower(), *names)}
 _ISO_LETTERS = 2
-_ZONES_WINDOWS_FORGOT = {"KAMCHATKASTANDARDTIME": "Asia/Kamchatka", "MIDATLANTICSTANDARDTIME": "Atlantic/South_Georgia"}
+_EXTRA_WINDOWS_ZONES = {"KAMCHATKASTANDARDTIME": "Asia/Kamchatka", "MIDATLANTICSTANDARDTIME": "Atlantic/South_Georgia"}
 
 
 def country_code(text: str) -> str:
     """The ISO code of a country as people write it; "" for what is not known here, rather than a guess."""
     name = " ".join(text.split()).lower()
     if len(name) == _ISO_LETTERS and name.isascii() and name.isalpha():
-        return _CODES.get(name, name.upper())
-    return _CODES.get(name, "")
+        return _CODES_BY_NAME.get(name, name.upper())
+    return _CODES_BY_NAME.get(name, "")
 
 
 def time_zone(name: str) -> str | None:
     """The IANA zone of an organisation's time zone, or None if it is not known."""
-    return _zones().get(name.upper())
+    return _zones_by_windows_name().get(name.upper())
 
 
 @lru_cache(maxsize=1)
-def _zones() -> dict[str, str]:
+def _zones_by_windows_name() -> dict[str, str]:
     from tzlocal.windows_tz import win_tz  # noqa: PLC0415 - a long table, wanted once a day
 
-    return {re.sub(r"[ .\-]", "", name).upper(): zone for name, zone in win_tz.items()} | _ZONES_WINDOWS_FORGOT
+    return {re.sub(r"[ .\-]", "", name).upper(): zone for name, zone in win_tz.items()} | _EXTRA_WINDOWS_ZONES

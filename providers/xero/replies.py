@@ -147,14 +147,14 @@ class TaxRates(Struct, rename={"rates": "TaxRates"}):
     rates: list[TaxRate] = []
 
 
-class Theme(Struct, rename={"id": "BrandingThemeID", "name": "Name"}):
+class BrandingTheme(Struct, rename={"id": "BrandingThemeID", "name": "Name"}):
     """How an invoice looks."""
 
     id: str = ""
     name: str = ""
 
 
-class Themes(Struct, rename={"themes": "BrandingThemes"}):
+class BrandingThemes(Struct, rename={"themes": "BrandingThemes"}):
     """Reply of the branding themes endpoint."""
 
-    themes: list[Theme] = []
+    themes: list[BrandingTheme] = []

@@ -38,7 +38,9 @@ class Line(Struct, gc=False, rename={"description": "Description", "amount": "Li
     item: str | None = None
 
 
-class Paid(Struct, gc=False, rename={"id": "PaymentID", "amount": "Amount", "date": "Date", "status": "Status"}):
+class InvoicePayment(
+    Struct, gc=False, rename={"id": "PaymentID", "amount": "Amount", "date": "Date", "status": "Status"}
+):
     """A payment as it rides on its invoice."""
 
     id: str
@@ -47,7 +49,7 @@ class Paid(Struct, gc=False, rename={"id": "PaymentID", "amount": "Amount", "dat
     status: str | None = None
 
 
-class CreditNoteApplied(Struct, gc=False, rename={"id": "CreditNoteID", "amount": "AppliedAmount", "date": "Date"}):
+class AppliedCreditNote(Struct, gc=False, rename={"id": "CreditNoteID", "amount": "AppliedAmount", "date": "Date"}):
     """A credit note as it rides on an invoice it was applied to."""
 
     id: str
@@ -55,7 +57,7 @@ class CreditNoteApplied(Struct, gc=False, rename={"id": "CreditNoteID", "amount"
     date: str | None = None
 
 
-class OverpaymentApplied(Struct, gc=False, rename={"id": "OverpaymentID", "amount": "AppliedAmount", "date": "Date"}):
+class AppliedOverpayment(Struct, gc=False, rename={"id": "OverpaymentID", "amount": "AppliedAmount", "date": "Date"}):
     """An overpayment as it rides on an invoice it was applied to."""
 
     id: str
@@ -63,7 +65,7 @@ class OverpaymentApplied(Struct, gc=False, rename={"id": "OverpaymentID", "amoun
     date: str | None = None
 
 
-class PrepaymentApplied(Struct, gc=False, rename={"id": "PrepaymentID", "amount": "AppliedAmount", "date": "Date"}):
+class AppliedPrepayment(Struct, gc=False, rename={"id": "PrepaymentID", "amount": "AppliedAmount", "date": "Date"}):
     """A prepayment as it rides on an invoice it was applied to."""
 
     id: str
@@ -120,10 +122,10 @@ class Invoice(
     expected_date: str | None = None
     sent: bool | None = None
     lines: list[Line] | None = None
-    payments: list[Paid] | None = None
-    credit_notes: list[CreditNoteApplied] | None = None
-    overpayments: list[OverpaymentApplied] | None = None
-    prepayments: list[PrepaymentApplied] | None = None
+    payments: list[InvoicePayment] | None = None
+    credit_notes: list[AppliedCreditNote] | None = None
+    overpayments: list[AppliedOverpayment] | None = None
+    prepayments: list[AppliedPrepayment] | None = None
 
 
 class Allocation(
@@ -196,7 +198,7 @@ class Payment(Struct, rename={"id": "PaymentID", "status": "Status", "updated": 
     status: str | None = None
 
 
-class Person(
+class ContactPerson(
     Struct,
     rename={"first": "FirstName", "last": "LastName", "email": "EmailAddress", "included": "IncludeInEmails"},
 ):
@@ -217,7 +219,7 @@ class Address(Struct, rename={"type": "AddressType", "country": "Country", "regi
     city: str | None = None
 
 
-class Group(Struct, rename={"name": "Name"}):
+class ContactGroup(Struct, rename={"name": "Name"}):
     """A group of contacts."""
 
     name: str = ""
@@ -249,10 +251,10 @@ class Contact(
     first: str | None = None
     last: str | None = None
     email: str | None = None
-    persons: list[Person] | None = None
+    persons: list[ContactPerson] | None = None
     addresses: list[Address] | None = None
     merged_into: str | None = None
-    groups: list[Group] | None = None
+    groups: list[ContactGroup] | None = None
 
 
 class Envelope(

@@ -9,13 +9,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from providers.errors import Rejected
+from providers.errors import PermanentError
 from providers.http import READ, WRITE
-from providers.ledger import Posted, credit_number
+from providers.ledger import DocumentRef, credit_note_number
 from providers.xero.client import Client
 from providers.xero.replies import FullInvoice, FullInvoices
 
-LIVE = frozenset({"DRAFT", "SUBMITTED", "AUTHORISED", "PAID"})
+LIVE_STATUSES = frozenset({"DRAFT", "SUBMITTED", "AUTHORISED", "PAID"})
 
 
 class _Contact(Struct, rename={"id": "ContactID"}):
@@ -68,48 +68,50 @@ class _Credits(Struct, rename={"notes": "CreditNotes"}):
     notes: list[_Credit] = []
 
 
-def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> Posted:
+def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> DocumentRef:
     """Void the fee's invoice; where Xero refuses that, credit it on the same accounts, so that income is as before."""
     body = {"Invoices": [{"InvoiceID": invoice_id, "Status": "VOIDED"}]}
     try:
-        return _posted(client, client.write("update_invoice", invoice_id, body, idempotency_key=key))
-    except Rejected as no:
-        fee = _fee(client, invoice_id)
-        if fee.status not in LIVE:  # it is void already
-            return Posted(fee.id, fee.number or "")
+        return _parse_document_ref(client, client.write("update_invoice", invoice_id, body, idempotency_key=key))
+    except PermanentError as no:
+        fee = _get_fee(client, invoice_id)
+        if fee.status not in LIVE_STATUSES:  # it is void already
+            return DocumentRef(fee.id, fee.number or "")
         if not (fee.contact and fee.lines and fee.number):
             raise
         refused = no
-    note = _credit(client, fee, key, reason, on, refused)
+    note = _find_or_create_credit_note(client, fee, key, reason, on, refused)
     amount = min(fee.due, note.remaining)
     if amount > 0:
         dated = {"Date": on.isoformat()} if on else {}
         allocation = {"Allocations": [{"Invoice": {"InvoiceID": fee.id}, "Amount": amount, **dated}]}
-        client.write("create_credit_note_allocation", note.id, allocation, idempotency_key=_part(key, "allocate"))
-    return Posted(note.id, note.number or "")
+        client.write("create_credit_note_allocation", note.id, allocation, idempotency_key=_derive_key(key, "allocate"))
+    return DocumentRef(note.id, note.number or "")
 
 
-def _credit(client: Client, fee: _Fee, key: str, reason: str, on: date | None, refused: Rejected) -> _Credit:
+def _find_or_create_credit_note(
+    client: Client, fee: _Fee, key: str, reason: str, on: date | None, refused: PermanentError
+) -> _Credit:
     """Find the credit note of an earlier attempt by its number, or make it."""
-    number = credit_number(fee.number or "")
+    number = credit_note_number(fee.number or "")
     there = client.read("get_credit_notes", where=f'CreditNoteNumber=="{number}"', page=1)
-    known = [note for note in client.decoded(_Credits, there, READ).notes if note.number == number]
+    known = [note for note in client.decode(_Credits, there, READ).notes if note.number == number]
     if known:
         return known[0]
-    body = {"CreditNotes": [_note(fee, number, reason, on)]}
-    made = client.write("create_credit_notes", body, idempotency_key=_part(key, "credit"))
-    notes = client.decoded(_Credits, made, WRITE).notes
+    body = {"CreditNotes": [_build_credit_note(fee, number, reason, on)]}
+    made = client.write("create_credit_notes", body, idempotency_key=_derive_key(key, "credit"))
+    notes = client.decode(_Credits, made, WRITE).notes
     if not notes:
         raise refused
     return notes[0]
 
 
-def _part(key: str, part: str) -> str:
+def _derive_key(key: str, step: str) -> str:
     """Make the key of a part of the waiver: the same part, always the same key, whatever its length."""
-    return hashlib.sha256(f"{key}:{part}".encode()).hexdigest()
+    return hashlib.sha256(f"{key}:{step}".encode()).hexdigest()
 
 
-def _note(fee: _Fee, number: str, reason: str, on: date | None) -> dict[str, Any]:
+def _build_credit_note(fee: _Fee, number: str, reason: str, on: date | None) -> dict[str, Any]:
     lines = [
         {
             "Description": f"{reason or 'Waived'}: late fee {fee.number}"[:4000],
@@ -133,15 +135,15 @@ def _note(fee: _Fee, number: str, reason: str, on: date | None) -> dict[str, Any
     }
 
 
-def _fee(client: Client, invoice_id: str) -> _Fee:
-    found = client.decoded(_Fees, client.read("get_invoice", invoice_id), READ).fees
+def _get_fee(client: Client, invoice_id: str) -> _Fee:
+    found = client.decode(_Fees, client.read("get_invoice", invoice_id), READ).fees
     if not found:
-        raise client.unreadable(READ)
+        raise client.unexpected_reply_error(READ)
     return found[0]
 
 
-def _posted(client: Client, body: bytes) -> Posted:
-    found: list[FullInvoice] = client.decoded(FullInvoices, body, WRITE).invoices
+def _parse_document_ref(client: Client, body: bytes) -> DocumentRef:
+    found: list[FullInvoice] = client.decode(FullInvoices, body, WRITE).invoices
     if not found:
-        raise client.unreadable(WRITE)
-    return Posted(found[0].id, found[0].number or "")
+        raise client.unexpected_reply_error(WRITE)
+    return DocumentRef(found[0].id, found[0].number or "")

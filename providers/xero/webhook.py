@@ -15,9 +15,9 @@ from typing import Final
 
 import msgspec
 
-from providers.extras import Announced, Unsigned
+from providers.extras import ChangeNotification, InvalidWebhookSignature
 
-SIGNATURE: Final = "x-xero-signature"
+SIGNATURE_HEADER: Final = "x-xero-signature"
 _CATEGORIES: Final = frozenset({"INVOICE", "CONTACT", "CREDITNOTE"})
 
 
@@ -42,17 +42,17 @@ class _Body(msgspec.Struct):
     events: list[_Event] = []
 
 
-def read(key: str, headers: Mapping[str, str], body: bytes) -> list[Announced]:
+def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
     """Check the signature, then read the events; an intent to receive has none."""
     right = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest())
-    if not hmac.compare_digest(right, headers.get(SIGNATURE, "").encode("utf-8", "replace")):
-        raise Unsigned("the signature does not fit")
+    if not hmac.compare_digest(right, headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")):
+        raise InvalidWebhookSignature("the signature does not fit")
     try:
         events = msgspec.json.decode(body, type=_Body).events
     except (msgspec.MsgspecError, RecursionError):
         return []  # signed by Xero and not understood here: refused, it would come for a day, and then nothing more
     return [
-        Announced(_fingerprint(event), event.tenant, event.resource, event.category == "CONTACT")
+        ChangeNotification(_fingerprint(event), event.tenant, event.resource, event.category == "CONTACT")
         for event in events
         if event.category in _CATEGORIES and event.tenant and event.resource
     ]

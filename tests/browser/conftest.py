@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.run import run_connection
 from connector.settings import load_settings, setting_names
 from connector.web.app import make_app
@@ -23,26 +23,26 @@ OUTPUT = Path(__file__).parents[2] / "test-output"
 
 
 @dataclass
-class Place:
+class Site:
     """A duewell that is served, and the vendors it may connect to."""
 
     sandbox: Sandbox
-    installation: Installation
+    app: AppContext
     base: str
     organisation: str
 
-    def run(self, connection: int = 1) -> str:
+    def sync(self, connection: int = 1) -> str:
         """Let one hour of the company run, as the scheduler would."""
-        return run_connection(self.installation, connection).outcome
+        return run_connection(self.app, connection).outcome
 
 
-class Heart:
-    def alive(self) -> bool:
+class HealthyScheduler:
+    def is_alive(self) -> bool:
         return True
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_home: Callable[[Path], Path]) -> Iterator[Place]:
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_home: Callable[[Path], Path]) -> Iterator[Site]:
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
@@ -61,13 +61,13 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, new_home: Callable[[P
     with sandbox.serve() as url:
         own = {name.lower(): value for name, value in sandbox.settings(url).items()}
         own |= {"duewell_home": str(new_home(tmp_path / "home")), "duewell_base_url": f"http://localhost:{port}"}
-        installation = open_installation(load_settings(**own), now=sandbox.clock.now)
-        config = uvicorn.Config(make_app(installation, Heart()), host="127.0.0.1", port=port, log_level="critical")
+        app = open_app(load_settings(**own), now=sandbox.clock.now)
+        config = uvicorn.Config(make_app(app, HealthyScheduler()), host="127.0.0.1", port=port, log_level="critical")
         server = uvicorn.Server(config)
         with socket.create_server(("127.0.0.1", port)) as listening:  # listens before the first page is asked for
             thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
             thread.start()
-            yield Place(sandbox, installation, f"http://localhost:{port}", organisation)
+            yield Site(sandbox, app, f"http://localhost:{port}", organisation)
             server.should_exit = True
             thread.join()
-        installation.close()
+        app.close()

@@ -19,19 +19,19 @@ PHONE = {"width": 390, "height": 844}
 
 
 @pytest.fixture
-def link(place: Any) -> str:
+def portal_link(site: Any) -> str:
     """The link of a customer of a company that was just connected, and whose books were read."""
-    request = begin_consent(place.installation, "xero")
-    url = f"{request.url}&sandbox_allow=1&sandbox_organisation={place.organisation}"
+    request = begin_consent(site.app, "xero")
+    url = f"{request.url}&sandbox_allow=1&sandbox_organisation={site.organisation}"
     reply = requests.get(url, allow_redirects=False, timeout=30)
-    [connection] = finish_consent(place.installation, "xero", urljoin(request.url, reply.headers["Location"]))
-    assert place.run(connection.id) == "ok"
-    with reading(place.installation.engine) as session:
+    [connection] = finish_consent(site.app, "xero", urljoin(request.url, reply.headers["Location"]))
+    assert site.run(connection.id) == "ok"
+    with reading(site.app.engine) as session:
         customer = find_customer(session, "Miller & Sons")
-    return str(links.give(place.installation, customer.connection_id, customer.external_id, by="a test")["link"])
+    return str(links.create_link(site.app, customer.connection_id, customer.external_id, by="a test")["portal_link"])
 
 
-def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(place: Any, link: str, chromium: Any) -> None:
+def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(site: Any, portal_link: str, chromium: Any) -> None:
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     axe, complaints = Axe(), []
@@ -45,7 +45,7 @@ def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(place: Any, lin
         page = chromium.new_context(viewport=PHONE, color_scheme=scheme, locale="en").new_page()
         page.set_default_timeout(30_000)
         page.on("console", lambda said: complaints.append(said.text))
-        page.goto(link)
+        page.goto(portal_link)
         look(page, scheme)
     assert page.get_by_label("Choose invoice").is_checked()  # the late one: one tap is enough
     page.get_by_role("button", name="I will pay").focus()
@@ -58,9 +58,9 @@ def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(place: Any, lin
     page.get_by_role("button", name="Etwas stimmt nicht").click()
     page.get_by_text("Sagen Sie in wenigen Worten, was nicht stimmt.").wait_for()
     look(page, "refused")
-    page.goto(link[:-1])
+    page.goto(portal_link[:-1])
     page.get_by_role("heading", name="This link is not known").wait_for()
     look(page, "unknown")
     assert [each for each in complaints if "status of 4" not in each] == []  # the two refusals, and nothing else
-    with reading(place.installation.engine) as session:
-        assert [task["code"] for task in tasks.listing(session)] == ["says_promise"]
+    with reading(site.app.engine) as session:
+        assert [task["code"] for task in tasks.find_tasks(session)] == ["promise_received"]

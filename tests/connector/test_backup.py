@@ -15,7 +15,7 @@ from sqlmodel import Session, select
 from connector import sync_log
 from connector.backup import restore_backup, restored_at, write_backup
 from connector.database import DatabaseError, open_engine, reading, upgrade, writing
-from connector.tables import Connection, OutboxEntry, Stored
+from connector.tables import Connection, KeyValue, OutboxEntry
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
@@ -50,20 +50,20 @@ def _effect(session: Session, kind: str, state: str) -> None:
     session.add(entry)
 
 
-def _remember(engine: Engine, name: str) -> None:
+def _store_customer(engine: Engine, name: str) -> None:
     with writing(engine) as session:
-        session.merge(Stored(connection_id=0, name=name, value=1, stored_at=NOON))
+        session.merge(KeyValue(connection_id=0, name=name, value=1, stored_at=NOON))
 
 
 def _names(engine: Engine) -> set[str]:
     with reading(engine) as session:
-        return {row.name for row in session.exec(select(Stored))}
+        return {row.name for row in session.exec(select(KeyValue))}
 
 
 def test_what_was_backed_up_comes_back(home: Engine, url: str, tmp_path: Path) -> None:
-    _remember(home, "before")
+    _store_customer(home, "before")
     made = write_backup(home, tmp_path / "copy", at=NOON)
-    _remember(home, "after")
+    _store_customer(home, "after")
     home.dispose()
     done = restore_backup(url, tmp_path / "copy", at=LATER)
     engine = open_engine(url)
@@ -77,11 +77,11 @@ def test_what_was_backed_up_comes_back(home: Engine, url: str, tmp_path: Path) -
 
 def test_the_replaced_database_is_kept_aside(home: Engine, url: str, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
-    _remember(home, "after")
+    _store_customer(home, "after")
     home.dispose()
     done = restore_backup(url, tmp_path / "copy", at=LATER)
-    assert done.kept_aside is not None
-    aside = open_engine(f"sqlite:///{done.kept_aside}")
+    assert done.replaced_file is not None
+    aside = open_engine(f"sqlite:///{done.replaced_file}")
     assert "after" in _names(aside)
     aside.dispose()
 
@@ -200,7 +200,7 @@ def test_a_damaged_database_can_be_replaced(home: Engine, url: str, tmp_path: Pa
 
 def test_a_backup_replaces_an_older_backup_and_nothing_else(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
-    assert write_backup(home, tmp_path / "copy", at=LATER).made_at == LATER
+    assert write_backup(home, tmp_path / "copy", at=LATER).created_at == LATER
     (tmp_path / "letter").write_text("dear reader")
     with pytest.raises(DatabaseError):
         write_backup(home, tmp_path / "letter", at=NOON)
@@ -212,4 +212,4 @@ def test_a_backup_replaces_an_older_backup_and_nothing_else(home: Engine, tmp_pa
 def test_a_first_restore_into_an_empty_home(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     done = restore_backup(f"sqlite:///{tmp_path}/elsewhere/duewell.db", tmp_path / "copy", at=LATER)
-    assert done.kept_aside is None
+    assert done.replaced_file is None

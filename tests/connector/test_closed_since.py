@@ -13,11 +13,11 @@ from sqlmodel import Session, select
 
 from connector.access import api_tokens
 from connector.access.sessions import Browser, begin
-from connector.access.sign_in import make_link
+from connector.access.sign_in import create_link
 from connector.access.users import add_user, change_role, disable, find_user
 from connector.backup import restore_backup, write_backup
 from connector.database import open_engine, reading, upgrade, writing
-from connector.letters.suppression import known, suppress
+from connector.letters.suppression import load_suppressed, suppress
 from connector.tables import (
     ApiToken,
     Connection,
@@ -37,12 +37,12 @@ BY: dict[str, Any] = {"by": "eve@example.com", "at": NOON}
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Engine]:
-    engine = _made(tmp_path / "home")
+    engine = _build_home(tmp_path / "home")
     yield engine
     engine.dispose()
 
 
-def _made(folder: Path) -> Engine:
+def _build_home(folder: Path) -> Engine:
     """Make an installation with three users, each with a session, a link and a passkey, and what else lets in."""
     engine = open_engine(f"sqlite:///{folder}/duewell.db")
     upgrade(engine)
@@ -54,23 +54,23 @@ def _made(folder: Path) -> Engine:
             user = add_user(session, f"{name}@example.com", "owner", **BY)
             user.password_hash = f"{name}'s first"
             begin(session, user, NOON, Browser(), by="password")
-            make_link(session, user, NOON)
-            session.add(Passkey(id=f"{name}'s phone", user_id=user.id or 0, public_key=b"", made_at=NOON))
+            create_link(session, user, NOON)
+            session.add(Passkey(id=f"{name}'s phone", user_id=user.id or 0, public_key=b"", created_at=NOON))
         for name in ("kept", "ended"):
-            api_tokens.make(session, name, "read", **BY)
-            session.add(WebhookEndpoint(url=f"https://{name}.example", made_by="eve@example.com", made_at=NOON))
-            session.add(ContactToken(token=name, connection_id=1, customer_id="c", purpose="page", made_at=NOON))
+            api_tokens.create(session, name, "read", **BY)
+            session.add(WebhookEndpoint(url=f"https://{name}.example", created_by="eve@example.com", created_at=NOON))
+            session.add(ContactToken(token=name, connection_id=1, customer_id="c", purpose="page", created_at=NOON))
     return engine
 
 
-def _close(engine: Engine) -> None:
+def _revoke(engine: Engine) -> None:
     with writing(engine) as session:
         disable(session, "bob@example.com", **BY)
         change_role(session, "ann@example.com", "bookkeeper", companies=[2], **BY)
         find_user(session, "ann@example.com").password_hash = "ann's second"
         session.delete(session.get_one(Passkey, "ann's phone"))
         eve = find_user(session, "eve@example.com")
-        session.add(Passkey(id="eve's key", user_id=eve.id or 0, public_key=b"", made_at=NOON))
+        session.add(Passkey(id="eve's key", user_id=eve.id or 0, public_key=b"", created_at=NOON))
         eve.passkey_only = True
         [ended] = [row for row in session.exec(select(ApiToken)) if row.name == "ended"]
         api_tokens.revoke(session, ended.id or 0, **BY)
@@ -80,7 +80,7 @@ def _close(engine: Engine) -> None:
         suppress(session, "no@more.example", "he said no", NOON)
 
 
-def _ways_in(session: Session) -> dict[str, Any]:
+def _credentials(session: Session) -> dict[str, Any]:
     users = session.exec(select(User)).all()
     return {
         "users": {row.email[:3]: (row.role, row.password_hash, row.disabled_at is None) for row in users},
@@ -89,7 +89,7 @@ def _ways_in(session: Session) -> dict[str, Any]:
         "tokens": sorted(row.name for row in session.exec(select(ApiToken)) if row.revoked_at is None),
         "pages": sorted(row.token for row in session.exec(select(ContactToken)) if row.revoked_at is None),
         "webhooks": sorted(row.url for row in session.exec(select(WebhookEndpoint))),
-        "no mail": [*known(session)],
+        "no mail": [*load_suppressed(session)],
     }
 
 
@@ -117,41 +117,41 @@ LAST = {
 }
 
 
-def _restored(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
+def _restore(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
     done = restore_backup(f"sqlite:///{home}/duewell.db", file, at=LATER)
     engine = open_engine(f"sqlite:///{home}/duewell.db")
     with reading(engine) as session:
         open_ways = len(session.exec(select(WebSession)).all()) + len(session.exec(select(SignInLink)).all())
-        found = _ways_in(session)
+        found = _credentials(session)
     engine.dispose()
-    return done.closed_again, found, open_ways
+    return done.access_revoked, found, open_ways
 
 
 def test_what_was_closed_since_the_backup_stays_closed(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
-    _close(home)
+    _revoke(home)
     home.dispose()
-    assert _restored(tmp_path / "copy", tmp_path / "home") == (True, LAST, 0)
-    again = _restored(tmp_path / "copy", tmp_path / "home")
+    assert _restore(tmp_path / "copy", tmp_path / "home") == (True, LAST, 0)
+    again = _restore(tmp_path / "copy", tmp_path / "home")
     assert again == (True, LAST, 0)  # the one that was put in place knows it, too
     assert len(list((tmp_path / "home").glob("*.replaced-*"))) == 2
 
 
 def test_another_installations_users_close_nothing(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
-    other = _made(tmp_path / "other")
-    _close(other)
+    other = _build_home(tmp_path / "other")
+    _revoke(other)
     other.dispose()
-    assert _restored(tmp_path / "copy", tmp_path / "other") == (False, FIRST, 0)
+    assert _restore(tmp_path / "copy", tmp_path / "other") == (False, FIRST, 0)
 
 
 def test_where_there_is_nothing_to_compare_with_everybody_signs_in_again(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
-    assert _restored(tmp_path / "copy", tmp_path / "elsewhere") == (False, FIRST, 0)
+    assert _restore(tmp_path / "copy", tmp_path / "elsewhere") == (False, FIRST, 0)
 
 
 def test_a_replaced_database_that_cannot_be_read_closes_nothing(home: Engine, tmp_path: Path) -> None:
     write_backup(home, tmp_path / "copy", at=NOON)
     home.dispose()
     (tmp_path / "home" / "duewell.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
-    assert _restored(tmp_path / "copy", tmp_path / "home") == (False, FIRST, 0)
+    assert _restore(tmp_path / "copy", tmp_path / "home") == (False, FIRST, 0)

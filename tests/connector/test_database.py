@@ -16,31 +16,31 @@ from sqlmodel import Session, SQLModel, select
 from connector.access.private_files import NotPrivateError
 from connector.database import open_engine, reading, sqlite_file, upgrade, writing
 from connector.tables import (
+    CompletedStep,
     Connection,
     CreditRow,
     CustomerRow,
     InvoiceRow,
+    KeyValue,
     OutboxEntry,
     PaymentRow,
-    Stored,
     SyncLogEntry,
     SyncRun,
-    TakenStep,
     Task,
 )
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-def _remember(session: Session, name: str) -> None:
-    session.add(Stored(connection_id=0, name=name, value={"a": 1}, stored_at=NOON))
+def _store_customer(session: Session, name: str) -> None:
+    session.add(KeyValue(connection_id=0, name=name, value={"a": 1}, stored_at=NOON))
 
 
 def test_the_files_are_private(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/home/duewell.db")
     upgrade(engine)
     with writing(engine) as session:
-        _remember(session, "x")
+        _store_customer(session, "x")
         modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "home").iterdir()}
     assert modes == {"duewell.db": 0o600, "duewell.db-wal": 0o600, "duewell.db-shm": 0o600}
     assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
@@ -64,48 +64,48 @@ def test_a_folder_in_which_others_can_replace_files_is_refused(tmp_path: Path) -
 
 def test_what_is_written_is_kept_and_what_fails_is_not(engine: Engine) -> None:
     with writing(engine) as session:
-        _remember(session, "kept")
+        _store_customer(session, "kept")
 
     def fail() -> None:
         with writing(engine) as session:
-            _remember(session, "lost")
+            _store_customer(session, "lost")
             session.flush()
             raise ValueError
 
     with pytest.raises(ValueError):  # noqa: PT011
         fail()
     with reading(engine) as session:
-        assert [row.name for row in session.exec(select(Stored))] == ["kept"]
+        assert [row.name for row in session.exec(select(KeyValue))] == ["kept"]
 
 
 def test_what_a_reader_changes_is_not_kept(engine: Engine) -> None:
     with reading(engine) as session:
-        _remember(session, "lost")
+        _store_customer(session, "lost")
         session.flush()
     with reading(engine) as session:
-        assert session.exec(select(Stored)).all() == []
+        assert session.exec(select(KeyValue)).all() == []
 
 
 def test_a_reader_sees_one_state_while_others_write(engine: Engine) -> None:
     with reading(engine) as session:
-        assert session.exec(select(Stored)).all() == []
+        assert session.exec(select(KeyValue)).all() == []
         with writing(engine) as writer:
-            _remember(writer, "new")
-        assert session.exec(select(Stored)).all() == []
+            _store_customer(writer, "new")
+        assert session.exec(select(KeyValue)).all() == []
 
 
 def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
     upgrade(engine)
     with writing(engine) as session:
-        session.add(Stored(connection_id=0, name="count", value=0, stored_at=NOON))
+        session.add(KeyValue(connection_id=0, name="count", value=0, stored_at=NOON))
     start = threading.Barrier(4)
 
     def count_up() -> None:
         start.wait()
         for _ in range(10):
             with writing(engine) as session:
-                fact = session.get_one(Stored, (0, "count"))
+                fact = session.get_one(KeyValue, (0, "count"))
                 fact.value = fact.value + 1
 
     threads = [threading.Thread(target=count_up) for _ in range(4)]
@@ -114,7 +114,7 @@ def test_two_writers_wait_for_each_other(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     with reading(engine) as session:
-        assert session.get_one(Stored, (0, "count")).value == 40
+        assert session.get_one(KeyValue, (0, "count")).value == 40
     engine.dispose()
 
 
@@ -157,14 +157,14 @@ def test_no_row_of_a_company_points_to_one_of_another(engine: Engine) -> None:
         for reference in table.foreign_key_constraints:
             if reference.referred_table in of_companies:
                 assert "connection_id" in reference.column_keys, f"{table.name}: {reference.column_keys}"
-    step = {"invoice_id": "i", "customer_id": "c", "taken_at": NOON, "taken_on": NOON.date()}
+    step = {"invoice_id": "i", "customer_id": "c", "completed_at": NOON, "completed_on": NOON.date()}
     with writing(engine) as session:
         for name in ("north", "south"):
             session.add(Connection(short_name=name, provider="xero", external_id=name, name=name, created_at=NOON))
         session.flush()
         run = SyncRun(connection_id=1, started_at=NOON)
         task = Task(
-            connection_id=1, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(), made_at=NOON
+            connection_id=1, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(), created_at=NOON
         )
         mail = OutboxEntry(
             connection_id=1, key="m", kind="mail", state="done", customer_id="c", payload={}, planned_at=NOON
@@ -172,8 +172,8 @@ def test_no_row_of_a_company_points_to_one_of_another(engine: Engine) -> None:
         session.add_all([run, task, mail])
         session.flush()
         rows: list[tuple[type[SQLModel], dict[str, Any]]] = [
-            (TakenStep, {**step, "step": "past_due", "outbox_id": mail.id}),
-            (TakenStep, {**step, "step": "call", "task_id": task.id}),
+            (CompletedStep, {**step, "step": "past_due", "outbox_id": mail.id}),
+            (CompletedStep, {**step, "step": "call", "task_id": task.id}),
             (SyncLogEntry, {"run_id": run.id, "at": NOON, "kind": "run", "previous_hash": "", "hash": ""}),
             (OutboxEntry, {"key": "n", "kind": "note", "state": "done", "customer_id": "c", "payload": {},
                            "planned_at": NOON, "parent_id": mail.id}),
@@ -207,7 +207,7 @@ def test_the_views_show_a_person_what_is_open(engine: Engine) -> None:
         session.add(
             OutboxEntry(
                 connection_id=1, key="k", kind="mail", state="done", customer_id="c1", step="past_due", payload={},
-                planned_at=NOON, called_at=NOON,
+                planned_at=NOON, dispatched_at=NOON,
             )
         )  # fmt: skip
     with reading(engine) as session:

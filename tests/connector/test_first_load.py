@@ -12,16 +12,16 @@ from benchmarks import first_load, floor, ours
 
 @pytest.mark.parametrize("vendor", first_load.VENDORS)
 def test_a_first_load_leaves_the_rows_that_the_floor_leaves(vendor: str, tmp_path: Path) -> None:
-    (tmp_path / "ours").mkdir()
-    (tmp_path / "floor").mkdir()
+    (tmp_path / "pipeline").mkdir()
+    (tmp_path / "baseline").mkdir()
     seen: list[int] = []
-    with first_load._serving(vendor, argparse.Namespace(invoices=1200, paid=0.5)) as port:
-        installation, ledger = ours.prepare(vendor, port, tmp_path / "ours")
-        ours.load((installation, ledger), seen.append)
-        installation.close()
-        empty, _ledger = ours.prepare(vendor, port, tmp_path / "floor")
+    with first_load._vendor_server(vendor, argparse.Namespace(invoices=1200, paid=0.5)) as port:
+        app, ledger = ours.prepare(vendor, port, tmp_path / "pipeline")
+        ours.load((app, ledger), seen.append)
+        app.close()
+        empty, _ledger = ours.prepare(vendor, port, tmp_path / "baseline")
         empty.close()
-        floor.load(vendor, port, tmp_path / "floor" / "duewell.db", lambda _done: None)
-    files = [tmp_path / way / "duewell.db" for way in ("ours", "floor")]
+        floor.load(vendor, port, tmp_path / "baseline" / "duewell.db", lambda _done: None)
+    files = [tmp_path / way / "duewell.db" for way in ("pipeline", "baseline")]
     assert first_load._fingerprint(files[0]) == first_load._fingerprint(files[1])
     assert seen[-1] == 1200

@@ -28,12 +28,12 @@ from connector.tables import (
 )
 from providers.ledger import (
     ApplicationRecord,
+    ChangePage,
     CreditRecord,
     CustomerRecord,
-    Deleted,
+    DeletedRecord,
     InvoiceRecord,
-    Malformed,
-    Page,
+    MalformedRecord,
     PaymentRecord,
 )
 
@@ -64,7 +64,7 @@ INVOICE = InvoiceRecord(
     due=Decimal("19.0001"),
     status="open",
     sent_to_customer=True,
-    settled_on=None,
+    closed_on=None,
     promised_on=date(2026, 12, 1),
     discount_amount=Decimal("2.38"),
     discount_until_on=date(2026, 10, 11),
@@ -79,11 +79,11 @@ CREDIT = CreditRecord("n1", "credit_note", "CN-1", "c1", "EUR", date(2026, 11, 3
 APPLIED = ApplicationRecord("payment", "p1", "i1", date(2026, 11, 2), Decimal("94.9999"))
 
 
-def _page(**parts: Any) -> Page:
-    return Page(cursor="x", **parts)
+def _page(**parts: Any) -> ChangePage:
+    return ChangePage(cursor="x", **parts)
 
 
-WHOLE: dict[str, Any] = {
+FULL_PAGE: dict[str, Any] = {
     "customers": [CUSTOMER],
     "invoices": [INVOICE],
     "payments": [PAYMENT],
@@ -118,7 +118,7 @@ def _invoice(mirror: Engine) -> InvoiceRow:
 
 
 def test_a_page_reads_back_as_it_came(mirror: Engine) -> None:
-    counts = _store(mirror, **WHOLE)
+    counts = _store(mirror, **FULL_PAGE)
     assert counts == PageCounts(customers=1, invoices=1, payments=1, credits=1, applications=1)
     row = _invoice(mirror).model_dump()
     said = {name: value for name, value in INVOICE._asdict().items() if name not in {"total", "due", "discount_amount"}}
@@ -147,15 +147,15 @@ def test_what_is_stored_in_bulk_is_stored_as_the_tables_store_it(mirror: Engine)
 
 
 def test_the_same_page_again_changes_nothing(mirror: Engine) -> None:
-    _store(mirror, **WHOLE)
-    assert _store(mirror, **WHOLE).changed == 0
+    _store(mirror, **FULL_PAGE)
+    assert _store(mirror, **FULL_PAGE).changed == 0
 
 
 def test_an_older_page_does_not_overwrite_newer_rows(mirror: Engine) -> None:
-    paid = INVOICE._replace(due=Decimal(0), status="paid", settled_on=date(2026, 11, 20), updated_at=LATER)
+    paid = INVOICE._replace(due=Decimal(0), status="paid", closed_on=date(2026, 11, 20), updated_at=LATER)
     applied = ApplicationRecord("payment", "p1", "i1", date(2026, 11, 2), Decimal(119))
     _store(mirror, invoices=[paid], applications=[applied], applications_of_invoices=["i1"])
-    counts = _store(mirror, **{**WHOLE, "invoices": [INVOICE], "customers": [], "payments": [], "credits": []})
+    counts = _store(mirror, **{**FULL_PAGE, "invoices": [INVOICE], "customers": [], "payments": [], "credits": []})
     assert counts.changed == 0
     assert _invoice(mirror).status == "paid"
     assert [row.amount_e4 for row in _all(mirror, ApplicationRow)] == [1190000]
@@ -178,9 +178,9 @@ def test_an_undone_application_goes_away_and_others_stay(mirror: Engine) -> None
 
 
 def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None:
-    _store(mirror, 1, **WHOLE)
-    _store(mirror, 2, **WHOLE)
-    _store(mirror, 2, deleted=[Deleted("payment", "p1", LATER), Deleted("invoice", "i1", LATER)])
+    _store(mirror, 1, **FULL_PAGE)
+    _store(mirror, 2, **FULL_PAGE)
+    _store(mirror, 2, deleted=[DeletedRecord("payment", "p1", LATER), DeletedRecord("invoice", "i1", LATER)])
     _store(mirror, 2, applications_of_invoices=["i1"])
     assert {row.connection_id: row.status for row in _all(mirror, InvoiceRow)} == {1: "open", 2: "deleted"}
     assert [row.connection_id for row in _all(mirror, PaymentRow)] == [1]
@@ -189,38 +189,45 @@ def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None
 
 @pytest.mark.parametrize("at", [LATER, NOON, None])
 def test_what_the_ledger_deleted_is_gone(mirror: Engine, at: datetime | None) -> None:
-    _store(mirror, **WHOLE)
-    gone = [Deleted(kind, name, at) for kind, name in (("customer", "c1"), ("payment", "p1"), ("credit_note", "n1"))]
-    counts = _store(mirror, deleted=[*gone, Deleted("invoice", "i1", at)])
+    _store(mirror, **FULL_PAGE)
+    gone = [
+        DeletedRecord(kind, name, at) for kind, name in (("customer", "c1"), ("payment", "p1"), ("credit_note", "n1"))
+    ]
+    counts = _store(mirror, deleted=[*gone, DeletedRecord("invoice", "i1", at)])
     assert counts.deleted == 4
     row = _invoice(mirror)
     assert (row.status, row.is_open, row.due_e4, row.updated_at) == ("deleted", False, 0, at or NOON)
     assert not [*_all(mirror, PaymentRow), *_all(mirror, CreditRow), *_all(mirror, ApplicationRow)]
     assert [(customer.deleted, customer.active) for customer in _all(mirror, CustomerRow)] == [(True, False)]
-    assert _store(mirror, deleted=[*gone, Deleted("invoice", "i1", at)]).changed == 0
+    assert _store(mirror, deleted=[*gone, DeletedRecord("invoice", "i1", at)]).changed == 0
 
 
 def test_an_old_deletion_does_not_take_away_what_came_back(mirror: Engine) -> None:
-    _store(mirror, **WHOLE)
-    assert _store(mirror, deleted=[Deleted("invoice", "i1", EARLIER), Deleted("payment", "p1", EARLIER)]).changed == 0
+    _store(mirror, **FULL_PAGE)
+    assert (
+        _store(
+            mirror, deleted=[DeletedRecord("invoice", "i1", EARLIER), DeletedRecord("payment", "p1", EARLIER)]
+        ).changed
+        == 0
+    )
 
 
 def test_a_deleted_customer_can_come_back(mirror: Engine) -> None:
-    _store(mirror, customers=[CUSTOMER], deleted=[Deleted("customer", "c1", NOON)])
+    _store(mirror, customers=[CUSTOMER], deleted=[DeletedRecord("customer", "c1", NOON)])
     _store(mirror, customers=[CUSTOMER._replace(updated_at=LATER)])
     assert [(row.deleted, row.active) for row in _all(mirror, CustomerRow)] == [(False, True)]
 
 
 def test_what_a_reading_afresh_does_not_bring_is_gone(mirror: Engine) -> None:
     others = [INVOICE._replace(external_id=name, number=name) for name in ("i2", "i3", "i4")]
-    _store(mirror, **{**WHOLE, "invoices": [INVOICE, *others]})
-    _store(mirror, 2, **WHOLE)
+    _store(mirror, **{**FULL_PAGE, "invoices": [INVOICE, *others]})
+    _store(mirror, 2, **FULL_PAGE)
     with writing(mirror) as session:
-        store_page(session, 1, Page(cursor="x", customers=[CUSTOMER], invoices=[others[0]], afresh=True))
+        store_page(session, 1, ChangePage(cursor="x", customers=[CUSTOMER], invoices=[others[0]], full_resync=True))
     assert {row.external_id: row.status for row in _all(mirror, InvoiceRow)}["i1"] == "open"  # it may still come
-    broken = Malformed("invoice", "i4", "unreadable, but there", b"{}")
+    broken = MalformedRecord("invoice", "i4", "unreadable, but there", b"{}")
     with writing(mirror) as session:
-        page = Page(cursor="x", invoices=[others[1]], credits=[CREDIT], malformed=[broken], last=True)
+        page = ChangePage(cursor="x", invoices=[others[1]], credits=[CREDIT], malformed=[broken], is_last=True)
         counts = store_page(session, 1, page)
     assert counts.deleted == 2
     status = {(row.connection_id, row.external_id): row.status for row in _all(mirror, InvoiceRow)}
@@ -228,10 +235,12 @@ def test_what_a_reading_afresh_does_not_bring_is_gone(mirror: Engine) -> None:
     assert [row.connection_id for row in _all(mirror, PaymentRow)] == [2]
     assert [row.connection_id for row in _all(mirror, ApplicationRow)] == [2]
     with writing(mirror) as session:
-        assert store_page(session, 1, Page(cursor="x", last=True)).changed == 0  # an ordinary pull takes nothing away
+        assert (
+            store_page(session, 1, ChangePage(cursor="x", is_last=True)).changed == 0
+        )  # an ordinary pull takes nothing away
 
 
-UNFIT: list[dict[str, Any]] = [
+UNSTORABLE: list[dict[str, Any]] = [
     {"total": Decimal(922337203685478)},
     {"total": Decimal("NaN")},
     {"due": Decimal("0.00001")},
@@ -242,7 +251,7 @@ UNFIT: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("odd", UNFIT, ids=str)
+@pytest.mark.parametrize("odd", UNSTORABLE, ids=str)
 def test_a_record_the_database_cannot_hold_is_put_aside_and_its_page_goes_on(
     mirror: Engine, odd: dict[str, Any]
 ) -> None:
@@ -253,7 +262,7 @@ def test_a_record_the_database_cannot_hold_is_put_aside_and_its_page_goes_on(
     assert {row.external_id for row in _all(mirror, InvoiceRow)} == {"i1", "i3"}
     (kept,) = _all(mirror, MalformedRow)
     assert (kept.kind, kept.external_id) == ("invoice", "odd")
-    assert kept.why
+    assert kept.reason
     assert b'"external_id": "odd"' in kept.raw
     assert [record.external_id for record in page.malformed] == ["odd"]  # for the log
 
@@ -264,16 +273,19 @@ def test_an_application_out_of_range_is_put_aside_too(mirror: Engine) -> None:
 
 
 def test_a_malformed_record_is_kept_raw_until_a_readable_version_comes(mirror: Engine) -> None:
-    broken = [Malformed("invoice", "i1", "Date is none", b'{"Date":"\xff"}'), Malformed("invoice", "", "no id", b"{}")]
+    broken = [
+        MalformedRecord("invoice", "i1", "Date is none", b'{"Date":"\xff"}'),
+        MalformedRecord("invoice", "", "no id", b"{}"),
+    ]
     assert _store(mirror, malformed=broken).malformed == 2
     assert _store(mirror, malformed=broken).changed == 0
-    assert {(row.why, row.raw) for row in _all(mirror, MalformedRow)} == {(one.why, one.raw) for one in broken}
+    assert {(row.reason, row.raw) for row in _all(mirror, MalformedRow)} == {(one.reason, one.raw) for one in broken}
     _store(mirror, invoices=[INVOICE])
-    assert [row.why for row in _all(mirror, MalformedRow)] == ["no id"]
+    assert [row.reason for row in _all(mirror, MalformedRow)] == ["no id"]
 
 
 def test_a_merged_customers_documents_and_settings_are_the_survivors(mirror: Engine) -> None:
-    _store(mirror, **WHOLE)
+    _store(mirror, **FULL_PAGE)
     with writing(mirror) as session:
         session.add(CustomerSetting(connection_id=1, customer_id="c1", no_reminders=True, set_at=NOON))
     merged = CUSTOMER._replace(merged_into="c2", active=False, updated_at=LATER)
@@ -289,7 +301,7 @@ def test_a_merged_customers_documents_and_settings_are_the_survivors(mirror: Eng
 
 def test_customers_merged_in_a_circle_do_not_hold_us_up(mirror: Engine) -> None:
     circle = [CUSTOMER._replace(merged_into="c2"), CUSTOMER._replace(external_id="c2", merged_into="c1")]
-    _store(mirror, **{**WHOLE, "customers": circle})
+    _store(mirror, **{**FULL_PAGE, "customers": circle})
     assert _invoice(mirror).customer_id in {"c1", "c2"}
 
 
@@ -299,7 +311,7 @@ def test_a_page_that_is_not_committed_leaves_nothing(mirror: Engine) -> None:
 
     def store_and_break() -> None:
         with writing(mirror) as session:
-            store_page(session, 1, _page(**WHOLE))
+            store_page(session, 1, _page(**FULL_PAGE))
             raise BrokenError
 
     with pytest.raises(BrokenError):

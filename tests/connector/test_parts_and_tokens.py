@@ -15,29 +15,29 @@ from typer.testing import CliRunner
 from connector import sync_log
 from connector.access import api_tokens
 from connector.access.keyring import Keyring
-from connector.cli import app
+from connector.cli import cli
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.outgoing import deliver, endpoints
-from connector.outgoing.post import Answer
-from connector.paging import Part
+from connector.outgoing.post import PostResult
+from connector.paging import Page
 from connector.people import customers, fees, invoices, outbox_search, tasks
 from connector.settings import load_settings, setting_names
 from connector.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, Task
 from connector.web.api import repeats
-from connector.web.api.problems import Refused
+from connector.web.api.problems import ApiError
 from connector.web.metrics import metrics_text
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
 
 @pytest.fixture
-def installation(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Installation:
+def app(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AppContext:
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     settings = load_settings(duewell_home=tmp_path, duewell_webhooks="public")
-    return Installation(settings, engine, Keyring([b"k" * 32]), lambda: NOON, {})
+    return AppContext(settings, engine, Keyring([b"k" * 32]), lambda: NOON, {})
 
 
 def filled(session: Session) -> list[int]:
@@ -49,7 +49,7 @@ def filled(session: Session) -> list[int]:
         ids.append(row.id or 0)
         for number in range(3):
             shared: dict[str, Any] = {"connection_id": row.id, "customer_id": f"c{number}"}
-            payload = {"amount": "1.00", "annual_rate": "5.0", "number": "F", "parts": [], "of_number": "I"}
+            payload = {"amount": "1.00", "annual_rate": "5.0", "number": "F", "calculation": [], "original_number": "I"}
             session.add_all(
                 [
                     CustomerRow(connection_id=ids[-1], external_id=f"c{number}", name=f"Customer {number}"),
@@ -58,7 +58,7 @@ def filled(session: Session) -> list[int]:
                         is_open=True, due_e4=5000, **shared,
                     ),
                     Task(
-                        key=f"{name}{number}", code="call", invoice_ids=[], due_on=NOON.date(), made_at=NOON, **shared,
+                        key=f"{name}{number}", code="call", invoice_ids=[], due_on=NOON.date(), created_at=NOON, **shared,
                     ),
                     OutboxEntry(
                         key=f"{name}{number}", kind="late_fee", state="waiting", payload=payload, planned_at=NOON,
@@ -75,64 +75,62 @@ def test_every_list_gives_the_same_in_parts_as_whole_and_only_of_its_companies(e
     by_name = {"one": one, "three": three}
     with reading(engine) as session:
         for listing, key in (
-            (customers.listing, lambda row: (by_name[row["connection"]], row["id"])),
-            (invoices.listing, lambda row: (by_name[row["connection"]], row["id"])),
-            (outbox_search.listing, lambda row: (row["id"],)),
-            (fees.listing, lambda row: (row["id"],)),
-            (tasks.listing, lambda row: (row["id"],)),
+            (customers.find_customers, lambda row: (by_name[row["connection"]], row["id"])),
+            (invoices.find_invoices, lambda row: (by_name[row["connection"]], row["id"])),
+            (outbox_search.find_entries, lambda row: (row["id"],)),
+            (fees.find_fees, lambda row: (row["id"],)),
+            (tasks.find_tasks, lambda row: (row["id"],)),
         ):
-            whole = listing(session, part=Part([one, three], (), 99))
+            whole = listing(session, page=Page([one, three], (), 99))
             assert len(whole) == 6
             found: list[Any] = []
-            while rows := listing(session, part=Part([one, three], key(found[-1]) if found else (), 4)):
+            while rows := listing(session, page=Page([one, three], key(found[-1]) if found else (), 4)):
                 found += rows
             assert found == whole
-        assert customers.listing(session, part=Part([one], (), 1))[0]["owes"] == {"GBP": "0.50"}
+        assert customers.find_customers(session, page=Page([one], (), 1))[0]["open_balance"] == {"GBP": "0.50"}
 
 
-def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(installation: Installation) -> None:
-    with writing(installation.engine) as session:
+def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(app: AppContext) -> None:
+    with writing(app.engine) as session:
         (one, *_more) = filled(session)
-        row, token = api_tokens.make(session, " a  sync ", "act", companies=[one], days=1, by="Ann", at=NOON)
+        row, token = api_tokens.create(session, " a  sync ", "write", companies=[one], days=1, by="Ann", at=NOON)
         assert (row.name, row.scopes, token in row.token_hash) == ("a sync", "read act", False)
         for wrong in ({"name": " "}, {"scope": "god"}, {"days": 0}):
             with pytest.raises(api_tokens.ApiTokenError):
-                api_tokens.make(session, by="Ann", at=NOON, **{"name": "x", "scope": "read", **wrong})  # type: ignore[arg-type]
-    program = api_tokens.find(installation, token)
+                api_tokens.create(session, by="Ann", at=NOON, **{"name": "x", "scope": "read", **wrong})  # type: ignore[arg-type]
+    program = api_tokens.authenticate(app, token)
     assert program is not None
-    assert (program.may("act"), program.may("admin"), program.sees(one), program.sees(None)) == (
+    assert (program.has_scope("write"), program.has_scope("admin"), program.can_see(one), program.can_see(None)) == (
         True,
         False,
         True,
         False,
     )
-    assert api_tokens.find(installation, token[:-1]) is None
-    assert repeats.begin(installation, program, "k", "print") is None
-    with pytest.raises(Refused, match="under way"):
-        repeats.begin(installation, program, "k", "print")
-    later = Installation(
-        installation.settings, installation.engine, installation.keyring, lambda: NOON + timedelta(3), {}
-    )
-    assert api_tokens.find(later, token) is None
+    assert api_tokens.authenticate(app, token[:-1]) is None
+    assert repeats.begin(app, program, "k", "print") is None
+    with pytest.raises(ApiError, match="under way"):
+        repeats.begin(app, program, "k", "print")
+    later = AppContext(app.settings, app.engine, app.keyring, lambda: NOON + timedelta(3), {})
+    assert api_tokens.authenticate(later, token) is None
     assert repeats.begin(later, program, "k", "other") is None
 
 
-def test_what_is_told_and_counted_is_the_same_on_both(installation: Installation) -> None:
-    with writing(installation.engine) as session:
+def test_what_is_told_and_counted_is_the_same_on_both(app: AppContext) -> None:
+    with writing(app.engine) as session:
         one, two, _three = filled(session)
-    endpoints.add(installation, "https://hooks.example/", events=["mail.sent"], companies=[two], by="Ann")
-    with writing(installation.engine) as session:
+    endpoints.add_endpoint(app, "https://hooks.example/", events=["email.sent"], companies=[two], by="Ann")
+    with writing(app.engine) as session:
         for company in (one, two, None):
-            sync_log.write(session, at=NOON, kind="mailed", text="Mailed", connection_id=company)
+            sync_log.write(session, at=NOON, kind="emailed", text="Mailed", connection_id=company)
     told: list[bytes] = []
 
-    def send(_url: str, body: bytes, _headers: Any, _reach: str) -> Answer:
+    def send(_url: str, body: bytes, _headers: Any, _reach: str) -> PostResult:
         told.append(body)
-        return Answer(200, "")
+        return PostResult(200, "")
 
-    assert deliver.work(installation, send=send) == 1
+    assert deliver.deliver_pending(app, send=send) == 1
     assert json.loads(told[0])["data"]["connection"] == "two"
-    text = metrics_text(installation, scheduler_alive=True).decode()
+    text = metrics_text(app, scheduler_alive=True).decode()
     assert 'duewell_webhook_deliveries{state="done"} 1.0' in text
     assert 'duewell_outbox_entries{kind="late_fee",state="waiting"} 9.0' in text
 
@@ -144,7 +142,7 @@ def test_tokens_are_made_listed_and_revoked_at_the_terminal(tmp_path: Path, monk
     monkeypatch.setenv("DUEWELL_HOME", str(tmp_path / "home"))
 
     def duewell(*words: str) -> Any:
-        return CliRunner().invoke(app, ["tokens", *words], prog_name="duewell")
+        return CliRunner().invoke(cli, ["tokens", *words], prog_name="duewell")
 
     made = duewell("create", "dashboard", "read", "--days", "9")
     assert made.stdout.strip().startswith("duewell_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from connector.access.passwords import WeakPasswordError, fits, hash_password
+from connector.access.passwords import WeakPasswordError, hash_password, verify_password
 
 GUESSED = (
     "password1234", "P@ssw0rd2024!", "123456789012", "qwertyuiop123", "1q2w3e4r5t6y", "1qaz2wsx3edc", "zaq12wsxcde3",
@@ -33,7 +33,7 @@ def test_a_password_has_a_length(length: int, allowed: int) -> None:
     words = "quince jug, the brown fox jumps" * 20
     with pytest.raises(WeakPasswordError, match="has 12 to 256 characters"):
         hash_password(words[:length])
-    assert fits(words[:allowed], hash_password(words[:allowed]))
+    assert verify_password(words[:allowed], hash_password(words[:allowed]))
 
 
 def test_whatever_else_a_person_chooses_is_taken_letter_by_letter() -> None:
@@ -45,7 +45,7 @@ def test_whatever_else_a_person_chooses_is_taken_letter_by_letter() -> None:
         "x7#Kp!vQ9z@L" + "w" * 200,
     ):
         hashed = hash_password(password)
-        assert fits(password, hashed)
-        assert not fits(password.swapcase(), hashed)
-        assert not fits(password + " ", hashed)
+        assert verify_password(password, hashed)
+        assert not verify_password(password.swapcase(), hashed)
+        assert not verify_password(password + " ", hashed)
         assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")

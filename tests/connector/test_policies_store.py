@@ -21,20 +21,20 @@ def test_the_newest_counts_and_a_connections_own_comes_first(engine: Engine) -> 
     with writing(engine) as session:
         session.add(Connection(short_name="acme", provider="xero", external_id="1", name="Acme", created_at=NOON))
         session.flush()
-        assert policies_store.current(session, 1) == (ReminderPolicy.default(), None)
+        assert policies_store.get_policy(session, 1) == (ReminderPolicy.default(), None)
         general = policies_store.set_policy(session, FEES_ON, by="ann", at=NOON)
-        assert policies_store.current(session, 1) == (ReminderPolicy.from_toml(FEES_ON), general)
+        assert policies_store.get_policy(session, 1) == (ReminderPolicy.from_toml(FEES_ON), general)
         own = policies_store.set_policy(session, FEES_OFF, by="ann", at=NOON, connection_id=1)
         newer = policies_store.set_policy(session, FEES_ON, by="ann", at=NOON)
-        assert policies_store.current(session, 1)[1] == own
-        assert policies_store.current(session, None)[1] == newer
+        assert policies_store.get_policy(session, 1)[1] == own
+        assert policies_store.get_policy(session, None)[1] == newer
         policies_store.set_policy(session, "", by="ann", at=NOON, connection_id=1)
-        assert policies_store.current(session, 1)[1] == newer
-        assert policies_store.document_of(session, own) == FEES_OFF
+        assert policies_store.get_policy(session, 1)[1] == newer
+        assert policies_store.get_document(session, own) == FEES_OFF
 
 
 def test_a_document_that_breaks_a_rule_is_not_set(engine: Engine) -> None:
     with writing(engine) as session:
         with pytest.raises(PolicyError):
             policies_store.set_policy(session, "[late_fees]\nenabled = 7\n", by="ann", at=NOON)
-        assert policies_store.current(session, None)[1] is None
+        assert policies_store.get_policy(session, None)[1] is None

@@ -9,8 +9,8 @@ from sqlmodel import Session
 
 from connector import sync_log
 from connector.database import reading, writing
-from connector.story import tell_run
-from connector.tables import AnswerRow, Connection, CustomerRow, OutboxEntry, SyncRun
+from connector.story import summarise_run
+from connector.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
@@ -45,20 +45,20 @@ def _done(session: Session, connection: Connection, run_id: int, kind: str, step
     )
 
 
-def _told(engine: Engine, connection_id: int, run_id: int, numbers: dict[str, int]) -> list[str]:
+def _summary(engine: Engine, connection_id: int, run_id: int, numbers: dict[str, int]) -> list[str]:
     with reading(engine) as session:
-        return tell_run(session, session.get_one(Connection, connection_id), run_id, numbers)
+        return summarise_run(session, session.get_one(Connection, connection_id), run_id, numbers)
 
 
 def test_mails_are_counted_by_step_with_an_example_and_notes_are_counted_alone(engine: Engine) -> None:
     with writing(engine) as session:
         connection, run_id = _run(session)
         for number in range(9):
-            _done(session, connection, run_id, "mailed", "past_due", f"Mailed: The friendly reminder {number}.")
+            _done(session, connection, run_id, "emailed", "past_due", f"Mailed: The friendly reminder {number}.")
             _done(session, connection, run_id, "noted", "past_due", f"Noted in the ledger: note {number}.")
-        _done(session, connection, run_id, "mailed", "thank_you", "Mailed: The thank-you.")
+        _done(session, connection, run_id, "emailed", "thank_you", "Mailed: The thank-you.")
         here = connection.id or 0
-    story = _told(engine, here, run_id, {"unchanged": 1, "calls_read": 1, "calls_mail": 10})
+    story = _summary(engine, here, run_id, {"unchanged": 1, "calls_read": 1, "calls_mail": 10})
     assert story == [
         "Elm Ltd (xero, mode observe)",
         "  mailed      10 mails",
@@ -74,9 +74,9 @@ def test_what_was_refused_is_told_one_by_one_and_a_flood_of_it_points_to_the_log
     with writing(engine) as session:
         connection, run_id = _run(session)
         for number in range(7):
-            _done(session, connection, run_id, "refused", "past_due", f"Refused, not done: reason {number}")
+            _done(session, connection, run_id, "provider_rejected", "past_due", f"Refused, not done: reason {number}")
         here = connection.id or 0
-    story = _told(engine, here, run_id, {"unchanged": 1})
+    story = _summary(engine, here, run_id, {"unchanged": 1})
     assert story[1:6] == [f"  refused     Refused, not done: reason {number}" for number in range(5)]
     assert story[6].strip() == "… and 2 more: duewell log"
 
@@ -88,18 +88,18 @@ def test_answers_are_told_in_plain_words_with_an_example(engine: Engine) -> None
         session.add(CustomerRow(connection_id=here, external_id="c", name="Oak"))
         for number in ("1", "2"):
             session.add(
-                AnswerRow(
+                InvoiceDecisionRow(
                     connection_id=here,
                     invoice_id=number,
                     customer_id="c",
                     kind="hold",
-                    code="not_yet",
-                    why="Nothing due until 24 Nov 2026.",
+                    code="not_due_yet",
+                    reason="Nothing due until 24 Nov 2026.",
                     run_id=run_id,
                     since_at=NOW,
                 )
             )
-    story = _told(engine, here, run_id, {"answers": 2})
+    story = _summary(engine, here, run_id, {"decisions": 2})
     assert "  decided     2 invoices, each with its reason" in story
     assert any(line.endswith("2 wait for their day, e.g. Oak: Nothing due until 24 Nov 2026.") for line in story)
 
@@ -108,4 +108,4 @@ def test_a_run_that_ended_before_it_decided_does_not_claim_old_answers(engine: E
     with writing(engine) as session:
         connection, run_id = _run(session)
         here = connection.id or 0
-    assert _told(engine, here, run_id, {})[1:] == ["  decided     nothing; the answers of the last run stand"]
+    assert _summary(engine, here, run_id, {})[1:] == ["  decided     nothing; the answers of the last run stand"]

@@ -21,7 +21,7 @@ from connector.tables import Connection
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
 
-def _tell(engine: Engine, *lines: str) -> None:
+def _write_lines(engine: Engine, *lines: str) -> None:
     with writing(engine) as session:
         for number, line in enumerate(lines):
             facts = {"sum": Decimal("12.50"), "currency": "EUR"}
@@ -38,21 +38,21 @@ def test_an_empty_log_is_whole(engine: Engine) -> None:
 
 
 def test_what_was_written_verifies_and_reads_in_order(engine: Engine) -> None:
-    _tell(engine, "one", "two with an odd \x00 letter \ud800 and an umlaut ü", "three")
+    _write_lines(engine, "one", "two with an odd \x00 letter \ud800 and an umlaut ü", "three")
     assert _verdict(engine).ok
     with reading(engine) as session:
-        lines = sync_log.entries(session)
+        lines = sync_log.list_entries(session)
         assert [line.text for line in lines] == ["one", "two with an odd  letter ? and an umlaut ü", "three"]
         assert lines[0].facts == '{"currency":"EUR","sum":"12.50"}'
         assert lines[0].at == NOON
-        assert [line.text for line in sync_log.entries(session, limit=1)] == ["three"]
-        assert sync_log.entries(session, since_at=NOON + timedelta(seconds=1))[0].text.startswith("two")
-        assert sync_log.entries(session, connection_id=7) == []
+        assert [line.text for line in sync_log.list_entries(session, limit=1)] == ["three"]
+        assert sync_log.list_entries(session, since_at=NOON + timedelta(seconds=1))[0].text.startswith("two")
+        assert sync_log.list_entries(session, connection_id=7) == []
 
 
 @pytest.mark.parametrize("attempt", ["UPDATE sync_log SET text = 'nicer'", "DELETE FROM sync_log WHERE id = 1"])
 def test_the_database_refuses_to_change_the_log(engine: Engine, attempt: str) -> None:
-    _tell(engine, "one", "two")
+    _write_lines(engine, "one", "two")
     with pytest.raises(DBAPIError, match="never changed"), writing(engine) as session:
         session.execute(text(attempt))
     assert _verdict(engine).entries == 2
@@ -113,7 +113,7 @@ def test_one_flipped_byte_is_found(written: Path, line: int, column: str, place:
 def test_a_line_taken_out_or_moved_is_found(tmp_path: Path, tampering: str) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/duewell.db")
     upgrade(engine)
-    _tell(engine, "one", "two", "three")
+    _write_lines(engine, "one", "two", "three")
     file = _behind_the_triggers(engine)
     file.execute(tampering)
     file.close()
@@ -128,7 +128,7 @@ def test_two_writers_make_one_chain(engine: Engine) -> None:
     def tell(name: str) -> None:
         start.wait()
         for number in range(10):
-            _tell(engine, f"{name} {number}", f"{name} {number} again")
+            _write_lines(engine, f"{name} {number}", f"{name} {number} again")
 
     writers = [Thread(target=tell, args=(name,)) for name in ("a", "b")]
     for writer in writers:
@@ -152,19 +152,19 @@ def test_what_a_savepoint_took_back_leaves_no_gap_in_the_chain(engine: Engine) -
             sync_log.write(session, at=at, kind="test", text="and this")
         sync_log.write(session, at=at, kind="test", text="the end")
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 4)
-    _tell(engine, "later")
+    _write_lines(engine, "later")
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 5)
 
 
 def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(engine: Engine) -> None:
-    _tell(engine, "one", "Mailed Ann Lee", "Ann Lee replied", "four", "Ann Lee paid")
+    _write_lines(engine, "one", "Mailed Ann Lee", "Ann Lee replied", "four", "Ann Lee paid")
     with writing(engine) as session:
-        ids = [line.id or 0 for line in sync_log.entries(session) if "Ann Lee" in line.text]
+        ids = [line.id or 0 for line in sync_log.list_entries(session) if "Ann Lee" in line.text]
         told = "A customer's texts were erased."
-        assert sync_log.erase(session, ids, at=NOON, text=told, connection_id=None) == 3
-        assert sync_log.erase(session, ids, at=NOON, text=told, connection_id=None) == 0
+        assert sync_log.erase_texts(session, ids, at=NOON, text=told, connection_id=None) == 3
+        assert sync_log.erase_texts(session, ids, at=NOON, text=told, connection_id=None) == 0
     with reading(engine) as session:
-        lines = sync_log.entries(session)
+        lines = sync_log.list_entries(session)
     assert [line.text for line in lines] == ["one", *[sync_log.ERASED] * 2, "four", sync_log.ERASED, told]
     assert lines[-1].facts == '{"lines":["2-3","5"]}'
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 6)
@@ -173,9 +173,9 @@ def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(
 
 
 def test_a_text_taken_away_without_a_word_is_found(engine: Engine) -> None:
-    _tell(engine, "one", "two", "three")
+    _write_lines(engine, "one", "two", "three")
     with writing(engine) as session:
         session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '' WHERE id = 2"))
     verdict = _verdict(engine)
     assert (verdict.ok, verdict.broken_at_id) == (False, 2)
-    assert "no line of the log tells" in verdict.why
+    assert "no line of the log tells" in verdict.reason

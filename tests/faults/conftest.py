@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from providers.http import Limits
+from providers.http import TransportLimits
 from providers.sandbox import Sandbox
 
 
-def _hour() -> Any:
+def _load_run_tests() -> Any:
     """Load the town from the tests beside these: tests are no package to import from."""
     file = Path(__file__).parent.parent / "hour" / "conftest.py"
     spec = spec_from_file_location("town_of_the_hour", file)
@@ -30,7 +30,7 @@ def _hour() -> Any:
     return module
 
 
-HOUR = _hour()
+RUN_TESTS = _load_run_tests()
 
 
 class _Stop(threading.Event):
@@ -58,12 +58,12 @@ def quick_town(
         def sleep(seconds: float) -> None:
             sandbox.clock.advance(timedelta(seconds=seconds))
 
-        def limits(**_given: Any) -> Limits:
-            return Limits(
+        def limits(**_given: Any) -> TransportLimits:
+            return TransportLimits(
                 sleep=sleep,
                 now=sandbox.clock.now,
-                silence_s_max=silence_s,
-                call_s_max=5 * silence_s,
+                read_timeout_s=silence_s,
+                call_timeout_s=5 * silence_s,
             )
 
         for module in ("providers.http", "providers.sendgrid.mailer"):
@@ -71,10 +71,10 @@ def quick_town(
         with sandbox.serve() as url:
             home = tmp_path_factory.mktemp("home")
             home.chmod(0o700)
-            town = HOUR.make_town(sandbox, url, home, provider)
-            town.installation = replace(town.installation, stop=_Stop(sandbox.clock))
-            town.sandbox.xero.limits.minute = town.sandbox.xero.limits.day = 0  # the faults are the limits here
-            yield town
-            town.installation.close()
+            scenario = RUN_TESTS.make_town(sandbox, url, home, provider)
+            scenario.app = replace(scenario.app, stop=_Stop(sandbox.clock))
+            scenario.sandbox.xero.limits.minute = scenario.sandbox.xero.limits.day = 0  # the faults are the limits here
+            yield scenario
+            scenario.app.close()
 
     return make

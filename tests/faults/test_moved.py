@@ -16,12 +16,12 @@ from connector import deciding
 from connector.access.connections import disconnect, pause, resume, set_mode
 from connector.database import reading, writing
 from connector.people import agreements
-from connector.people.customers import find_customer, set_customer
-from connector.tables import AnswerRow, InvoiceRow
+from connector.people.customers import find_customer, update_settings
+from connector.tables import InvoiceDecisionRow, InvoiceRow
 from policies.decide import decide
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
-LOOK: dict[str, dict[str, Any]] = {
+REREAD_CALL: dict[str, dict[str, Any]] = {
     "xero": {"query": "IDs="},
     "quickbooks": {"path": "/cdc$", "nth": 2},
 }
@@ -36,12 +36,12 @@ def _today(town: Any) -> date:
     return today
 
 
-def _move_due(town: Any, number: str, _customer: str) -> None:
+def _move_due_date(town: Any, number: str, _customer: str) -> None:
     later = (_today(town) + timedelta(days=40)).isoformat()
-    town.books.desk.edit(number, **town.books.where, **{_due(town): later})
+    town.books.desk.edit(number, **town.books.where, **{_due_field(town): later})
 
 
-def _due(town: Any) -> str:
+def _due_field(town: Any) -> str:
     return {"xero": "due_on", "quickbooks": "DueDate"}[town.books.provider]
 
 
@@ -52,62 +52,62 @@ def _delete(town: Any, number: str, _customer: str) -> None:
         town.books.void(number)  # Xero deletes drafts alone
 
 
-def _said_about_invoice(what: Callable[..., object], **how: Any) -> Change:
+def _record_for_invoice(what: Callable[..., object], **how: Any) -> Change:
     def say(town: Any, number: str, _customer: str) -> None:
-        with writing(town.installation.engine) as session:
+        with writing(town.app.engine) as session:
             row = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == number)).one()
-            what(session, row, agreements.Word("Ann", town.installation.now()), **how)
+            what(session, row, agreements.Attribution("Ann", town.app.now()), **how)
 
     return say
 
 
-_dispute = _said_about_invoice(agreements.dispute, why="wrong goods")
-SILENT: dict[str, Change] = {
+_dispute = _record_for_invoice(agreements.record_dispute, reason="wrong goods")
+SILENT_CHANGES: dict[str, Change] = {
     "paid": lambda town, number, _customer: town.books.pay(number),
     "voided": lambda town, number, _customer: town.books.void(number),
     "credited": lambda town, _number, customer: town.books.credit(customer, "500.00"),
-    "due date moved": _move_due,
+    "due date moved": _move_due_date,
     "deleted": _delete,
     "disputed": _dispute,
-    "paused": lambda town, _number, _customer: pause(town.installation, town.connection, by="Ann"),
-    "observed": lambda town, _number, _customer: set_mode(town.installation, town.connection, "observe"),
-    "approval asked": lambda town, _number, _customer: set_mode(town.installation, town.connection, "approve"),
-    "disconnected": lambda town, _number, _customer: disconnect(town.installation, town.connection),
+    "paused": lambda town, _number, _customer: pause(town.app, town.connection, by="Ann"),
+    "observed": lambda town, _number, _customer: set_mode(town.app, town.connection, "observe"),
+    "approval asked": lambda town, _number, _customer: set_mode(town.app, town.connection, "approve"),
+    "disconnected": lambda town, _number, _customer: disconnect(town.app, town.connection),
 }
 
 
-def _set(**changes: Any) -> Change:
+def _set_customer(**changes: Any) -> Change:
     def say(town: Any, _number: str, customer: str) -> None:
-        with reading(town.installation.engine) as session:
+        with reading(town.app.engine) as session:
             found = find_customer(session, customer).external_id
-        set_customer(town.installation, town.connection, found, changes, by="Ann")
+        update_settings(town.app, town.connection, found, changes, by="Ann")
 
     return say
 
 
 SOON = START.date() + timedelta(days=5)
-SAID: dict[str, Change] = {
+RECORDED_CHANGES: dict[str, Change] = {
     "disputed": _dispute,
-    "promised": _said_about_invoice(agreements.promise, on=SOON),
-    "paused": _said_about_invoice(agreements.pause, until=None),
-    "held": _set(hold_until_on=SOON),
-    "no reminders": _set(no_reminders=True),
+    "promised": _record_for_invoice(agreements.set_promise, on=SOON),
+    "paused": _record_for_invoice(agreements.pause_reminders, until=None),
+    "held": _set_customer(hold_until_on=SOON),
+    "no reminders": _set_customer(no_reminders=True),
     "nothing": lambda *_nothing: None,
-    "another name": _set(contact_name="Bea"),  # the mail is about the same: it leaves
+    "another name": _set_customer(contact_name="Bea"),  # the mail is about the same: it leaves
 }
 
 
-def late_customer(town: Any, name: str) -> str:
+def add_late_invoice(town: Any, name: str) -> str:
     number: str = town.books.invoice(town.books.customer(name), "300.00", due_on=_today(town) - timedelta(days=9))
     return number
 
 
-def change_at_the_look(town: Any, change: Change, number: str, customer: str) -> Any:
+def change_at_reread(town: Any, change: Change, number: str, customer: str) -> Any:
     rule = town.sandbox.faults.call(
         lambda _request: change(town, number, customer),
         times=1,
         vendor=town.books.provider,
-        **LOOK[town.books.provider],
+        **REREAD_CALL[town.books.provider],
     )
     result = town.run()
     assert rule.fired == 1
@@ -115,7 +115,7 @@ def change_at_the_look(town: Any, change: Change, number: str, customer: str) ->
     return result
 
 
-def mailed_to(town: Any, name: str) -> list[str]:
+def emailed_to(town: Any, name: str) -> list[str]:
     address = f"accounts@{name.partition(' ')[0].lower()}.example"
     return [subject for to, subject in town.mails() if address in to and "thank" not in subject.lower()]
 
@@ -124,21 +124,21 @@ def mailed_to(town: Any, name: str) -> list[str]:
 def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
         town.live()
-        for place, (what, change) in enumerate(SILENT.items()):
+        for place, (what, change) in enumerate(SILENT_CHANGES.items()):
             if not EVERY_ONE and place % 2 != (provider == "quickbooks") and what != "disconnected":
                 continue
             name = f"Moved{place} Ltd"
-            number = late_customer(town, name)
-            result = change_at_the_look(town, change, number, name)
-            assert "fault of duewell" not in result.why, (what, result.why)
-            assert mailed_to(town, name) == [], what
+            number = add_late_invoice(town, name)
+            result = change_at_reread(town, change, number, name)
+            assert "fault of duewell" not in result.reason, (what, result.reason)
+            assert emailed_to(town, name) == [], what
             assert what == "deleted" or town.books.notes(number) == [], what
             if what == "disconnected":
                 assert town.run().outcome == "person"
                 break
             town.books.void(number) if what not in {"voided", "deleted", "paid"} else None
-            resume(town.installation, town.connection)
-            set_mode(town.installation, town.connection, "live")
+            resume(town.app, town.connection)
+            set_mode(town.app, town.connection, "live")
             town.sandbox.clock.advance(timedelta(minutes=20))
 
 
@@ -146,8 +146,8 @@ def test_what_is_said_between_the_look_and_the_mail_is_heard(quick_town: Any) ->
     """All are looked at together; each one's word comes when the mail system is asked whether his address works."""
     with quick_town(START, "quickbooks") as town:
         town.live()
-        said = {f"accounts@said{place}.example": change for place, change in enumerate(SAID.values())}
-        numbers = {address: late_customer(town, f"Said{place} Ltd") for place, address in enumerate(said)}
+        said = {f"accounts@said{place}.example": change for place, change in enumerate(RECORDED_CHANGES.values())}
+        numbers = {address: add_late_invoice(town, f"Said{place} Ltd") for place, address in enumerate(said)}
         asked: list[str] = []
 
         def say(request: Any) -> None:
@@ -169,10 +169,10 @@ def test_what_is_said_between_the_look_and_the_mail_is_heard(quick_town: Any) ->
 def test_who_has_paid_a_part_is_asked_for_the_rest(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
         town.live()
-        number = late_customer(town, "Part Ltd")
-        change_at_the_look(town, lambda town, number, _c: town.books.pay(number, "120.00"), number, "Part Ltd")
+        number = add_late_invoice(town, "Part Ltd")
+        change_at_reread(town, lambda town, number, _c: town.books.pay(number, "120.00"), number, "Part Ltd")
         town.run()
-        assert len(mailed_to(town, "Part Ltd")) == 1
+        assert len(emailed_to(town, "Part Ltd")) == 1
         [mail] = [m for m in town.sandbox.sendgrid.mails() if "accounts@part.example" in m.to]
         assert "180.00" in mail.text
         assert "180.00" in town.books.notes(number)[0]
@@ -198,27 +198,27 @@ def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what
             faults.clear()
             return result
 
-        late_customer(town, "Refused Ltd")
+        add_late_invoice(town, "Refused Ltd")
         refused = asleep(timedelta(minutes=3), 400)
-        assert "would not show the invoices" in refused.why
-        assert "fault of duewell" not in refused.why
+        assert "would not show the invoices" in refused.reason
+        assert "fault of duewell" not in refused.reason
         assert asleep(timedelta(minutes=3), 503).outcome == "later"
         assert town.mails() == []
         assert asleep(timedelta(days=42)).outcome == "ok"
         town.run()  # the mail of weeks ago is not right any more: another is written
-        assert len(mailed_to(town, "Refused Ltd")) == 1
+        assert len(emailed_to(town, "Refused Ltd")) == 1
 
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["quickbooks"])
 def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
         town.live()
-        number = late_customer(town, "Moving Ltd")
+        number = add_late_invoice(town, "Moving Ltd")
 
         def move(town: Any, _number: str, customer: str) -> None:
             town.books.desk.set_email(customer, "new@moving.example", **town.books.where)
 
-        change_at_the_look(town, move, number, "Moving Ltd")
+        change_at_reread(town, move, number, "Moving Ltd")
         for _hour in range(2):
             town.sandbox.clock.advance(timedelta(minutes=30))
             town.run()
@@ -232,7 +232,7 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
     with quick_town(START, provider) as town:
         town.live()
         town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
-        number = late_customer(town, "Late Ltd")
+        number = add_late_invoice(town, "Late Ltd")
         fee: dict[str, dict[str, Any]] = {
             "xero": {"method": "PUT", "path": "/Invoices$"},
             "quickbooks": {"method": "POST", "path": "/invoice$"},
@@ -258,7 +258,7 @@ def test_a_fee_is_not_charged_on_what_was_disputed_while_another_was(quick_town:
     with quick_town(START, "xero") as town:
         town.live()
         town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
-        numbers = {name: late_customer(town, name) for name in ("First Ltd", "Second Ltd")}
+        numbers = {name: add_late_invoice(town, name) for name in ("First Ltd", "Second Ltd")}
         rule = town.sandbox.faults.call(
             lambda _request: _dispute(town, numbers["Second Ltd"], ""),
             times=1,
@@ -282,7 +282,7 @@ def test_what_is_said_while_a_company_is_decided_about_counts_at_the_next_run(
 ) -> None:
     with quick_town(START, "xero") as town:
         town.connect()
-        number = late_customer(town, "Slow Ltd")
+        number = add_late_invoice(town, "Slow Ltd")
         said: list[str] = []
 
         def slow(*facts: Any) -> Any:
@@ -295,6 +295,6 @@ def test_what_is_said_while_a_company_is_decided_about_counts_at_the_next_run(
         codes: list[str] = []
         for _run in range(2):
             town.run()
-            with reading(town.installation.engine) as session:
-                codes += session.scalars(select(AnswerRow.code))  # type: ignore[call-overload]
+            with reading(town.app.engine) as session:
+                codes += session.scalars(select(InvoiceDecisionRow.code))  # type: ignore[call-overload]
         assert codes == ["past_due", "disputed"]

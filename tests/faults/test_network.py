@@ -20,8 +20,8 @@ from sqlmodel import col
 from connector import sync_log
 from connector.database import reading
 from connector.tables import Connection, OutboxEntry, SyncLogEntry, SyncRun
-from providers.errors import Unknown
-from providers.mailer import Accepted
+from providers.errors import OutcomeUnknown
+from providers.mailer import SendReceipt
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.sandbox.faults import Rule
 from providers.sendgrid.mailer import SendGridMailer
@@ -34,10 +34,10 @@ approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)  # a Monday, noon in London
-SILENCE_S = 1.0  # what a vendor that says nothing is given: long for a healthy one on a busy machine
+TIMEOUT_S = 1.0  # what a vendor that says nothing is given: long for a healthy one on a busy machine
 WARM_UP_DAYS = 7  # until a fee becomes possible every day
-AT_ONCE = 24  # cases in one town
-EVERY = int(os.environ.get("FAULTS_EVERY", "61"))  # 1: all of them
+CASES_PER_LOT = 24  # cases in one town
+SAMPLE_EVERY = int(os.environ.get("FAULTS_EVERY", "61"))  # 1: all of them
 LONG_AGO = "Mon, 01 Jan 2035 00:00:00 GMT"
 
 FAULTS: dict[str, dict[str, Any]] = {
@@ -62,7 +62,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "silent": {"action": "hang_before"},
     "silent_applied": {"action": "hang_after"},
 }
-MAIL: dict[str, dict[str, Any]] = {
+EMAIL_CALLS: dict[str, dict[str, Any]] = {
     "mail": {"vendor": "sendgrid", "kind": "mail"},
     "suppressions": {"vendor": "sendgrid", "path": "/v3/(suppression|asm)"},
 }
@@ -77,7 +77,7 @@ CALLS: dict[str, dict[str, dict[str, Any]]] = {
         "pdf": {"vendor": "xero", "method": "GET", "path": r"/Invoices/[0-9a-f-]{36}$"},
         "note": {"vendor": "xero", "method": "PUT", "path": "/History$"},
         "fee": {"vendor": "xero", "method": "PUT", "path": "/Invoices$"},
-        **MAIL,
+        **EMAIL_CALLS,
     },
     "quickbooks": {
         "token": {"vendor": "quickbooks", "kind": "token"},
@@ -90,7 +90,7 @@ CALLS: dict[str, dict[str, dict[str, Any]]] = {
         "pdf": {"vendor": "quickbooks", "path": "/pdf$"},
         "note": {"vendor": "quickbooks", "method": "POST", "path": "/attachable$"},
         "fee": {"vendor": "quickbooks", "method": "POST", "path": "/invoice$"},
-        **MAIL,
+        **EMAIL_CALLS,
     },
 }
 SECRETS = re.compile(r"[Bb]earer [\w.-]{12}|SG\.[\w-]{8}|refresh_token=|client_secret=|eyJ[\w-]{20}")
@@ -109,18 +109,18 @@ class Case(NamedTuple):
         return Rule(**{"times": self.times, **FAULTS[self.fault], **CALLS[self.provider][self.call]})
 
 
-def sample(provider: str) -> list[list[Case]]:
+def sample_cases(provider: str) -> list[list[Case]]:
     """All cases of a ledger, or every so many-th, in lots that one town bears."""
     pairs = [(fault, call) for fault in FAULTS for call in CALLS[provider]]
     cases = [Case(provider, fault, call, 1 + n % 2) for n, (fault, call) in enumerate(pairs)]
-    chosen = cases[::EVERY]
-    return [chosen[at : at + AT_ONCE] for at in range(0, len(chosen), AT_ONCE)]
+    chosen = cases[::SAMPLE_EVERY]
+    return [chosen[at : at + CASES_PER_LOT] for at in range(0, len(chosen), CASES_PER_LOT)]
 
 
-LOTS = [pytest.param(p, lot, id=f"{p}-{n}") for p in CALLS for n, lot in enumerate(sample(p))]
+LOTS = [pytest.param(p, lot, id=f"{p}-{n}") for p in CALLS for n, lot in enumerate(sample_cases(p))]
 
 
-class Street:
+class LiveTown:
     """A live town where every working day one more customer falls late and another's fee becomes possible."""
 
     def __init__(self, town: Any) -> None:
@@ -132,7 +132,7 @@ class Street:
         for _ in range(WARM_UP_DAYS):
             self.next_day()
             self.run()
-        self.settled("warm-up")
+        self.assert_finished("warm-up")
 
     def next_day(self) -> str:
         """Go to the next working day, a minute later than the day before: what was read then is a day old."""
@@ -149,21 +149,21 @@ class Street:
         self.runs += 1
         return self.town.run()
 
-    def suffer(self, case: Case) -> int:
+    def run_with_fault(self, case: Case) -> int:
         """Run a day with a fault and let it recover; return how often the fault came."""
         self.next_day()
         rule = self.town.sandbox.faults.add(case.rule)
         result = self.run()
         self.town.sandbox.faults.clear()
         if "token" in case.call and result.outcome == "later":
-            with reading(self.town.installation.engine) as session:
+            with reading(self.town.app.engine) as session:
                 next_run_at = session.get_one(Connection, self.town.connection).next_run_at
             assert next_run_at is not None
             patience = timedelta(days=1) if "limit" in case.fault else timedelta(minutes=6)
             assert next_run_at - self.town.sandbox.clock.now() <= patience, case
-        assert "fault of duewell" not in result.why, (case, result.why)
+        assert "fault of duewell" not in result.reason, (case, result.reason)
         self.check(str(case))
-        self.mend()
+        self.reconnect_if_needed()
         for minutes in (5, 60):  # a lost token is asked for again within the minutes that the old one is good for
             self.town.sandbox.clock.advance(timedelta(minutes=minutes))
             assert self.run().outcome in {"ok", "later"}, case
@@ -171,13 +171,13 @@ class Street:
             self.town.sandbox.clock.advance(timedelta(days=1))
             self.next_day()
             self.run()
-        self.settled(str(case))
+        self.assert_finished(str(case))
         return int(rule.fired)
 
-    def mend(self) -> None:
+    def reconnect_if_needed(self) -> None:
         """Do what a person does where a grant died."""
-        with reading(self.town.installation.engine) as session:
-            dead = session.get_one(Connection, self.town.connection).health == "reconnect"
+        with reading(self.town.app.engine) as session:
+            dead = session.get_one(Connection, self.town.connection).health == "authorization_expired"
         if dead:
             self.town.connect()
 
@@ -198,23 +198,23 @@ class Street:
         assert len(fees) == len(set(fees)), f"{label}: a fee twice"
         assert len(fees) <= len([e for e in entries if e["kind"] == "late_fee" and e["key"] in known]), label
 
-    def settled(self, label: str) -> None:
+    def assert_finished(self, label: str) -> None:
         """After the faults: nothing hangs, nothing waits, and everything unsure is there to be seen."""
         self.check(label)
-        left = [(e["kind"], e["state"], e["answer"]) for e in self.town.outbox("planned", "waiting", "calling")]
+        left = [(e["kind"], e["state"], e["response"]) for e in self.town.outbox("planned", "waiting", "calling")]
         assert left == [], f"{label}: {left}"
-        with reading(self.town.installation.engine) as session:
+        with reading(self.town.app.engine) as session:
             open_runs = session.scalars(select(SyncRun).where(col(SyncRun.ended_at).is_(None))).all()
         assert open_runs == [], label
 
-    def secrets(self, said: str) -> list[str]:
+    def find_secrets(self, said: str) -> list[str]:
         """Find secrets in everything that is kept in the open or was said."""
-        settings = self.town.installation.settings
+        settings = self.town.app.settings
         own = {settings.sendgrid_api_key, settings.xero_client_secret, settings.quickbooks_client_secret} - {""}
-        with reading(self.town.installation.engine) as session:
+        with reading(self.town.app.engine) as session:
             assert sync_log.verify(session).ok
             texts = [f"{line.text} {line.facts}" for line in session.scalars(select(SyncLogEntry))]
-            texts += [f"{row.answer} {row.payload} {row.why}" for row in session.scalars(select(OutboxEntry))]
+            texts += [f"{row.response} {row.payload} {row.reason}" for row in session.scalars(select(OutboxEntry))]
         whole = "\n".join([*texts, said])
         return [whole[max(0, m.start() - 80) : m.end() + 20] for m in SECRETS.finditer(whole)] + [
             each for each in own if each in whole
@@ -232,10 +232,10 @@ def test_no_fault_of_the_network_makes_anything_happen_twice_or_never(
     quick_town: Any, provider: str, lot: list[Case], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    with quick_town(START, provider, SILENCE_S) as town:
-        street = Street(town)
-        fired = {case: street.suffer(case) for case in lot}
-        assert street.secrets(caplog.text) == []
+    with quick_town(START, provider, TIMEOUT_S) as town:
+        street = LiveTown(town)
+        fired = {case: street.run_with_fault(case) for case in lot}
+        assert street.find_secrets(caplog.text) == []
         states = Counter(entry["state"] for entry in town.outbox())
         print(f"\n{provider}: {len(lot)} faults, {street.runs} runs, {dict(states)}")  # noqa: T201 - the campaign's count
     never = [case for case, times in fired.items() if not times]
@@ -249,23 +249,23 @@ SEND, NOTE, FEE = SendGridMailer.send, XeroLedger.add_note, QuickBooksLedger.pos
 ATTEMPTS = count(1)
 
 
-def resend(self: Any, mail: Any) -> Accepted:
+def resend(self: Any, mail: Any) -> SendReceipt:
     try:
         return SEND(self, mail)
-    except Unknown:
+    except OutcomeUnknown:
         return SEND(self, mail)
 
 
-def believe(self: Any, mail: Any) -> Accepted:
+def accept_without_id(self: Any, mail: Any) -> SendReceipt:
     try:
         return SEND(self, mail)
-    except Unknown:
-        return Accepted("believed")
+    except OutcomeUnknown:
+        return SendReceipt("believed")
 
 
-def free(entry: Any, *, at: datetime, answer: str) -> None:
+def release(entry: Any, *, at: datetime, answer: str) -> None:
     del at
-    entry.state, entry.answer = "planned", answer
+    entry.state, entry.response = "planned", answer
 
 
 def other_key(self: Any, invoice_id: str, text: str, key: str) -> Any:
@@ -277,7 +277,7 @@ def other_fee(self: Any, fee: Any, key: str) -> Any:
     return FEE(self, fee._replace(number=f"{fee.number}-{attempt}"), f"{key}{attempt}")
 
 
-def never(_hour: Any) -> None:
+def skip(_hour: Any) -> None:
     """Settle nothing."""
 
 
@@ -294,24 +294,26 @@ class Bug(NamedTuple):
     case: Case
 
 
-MAILS = "providers.sendgrid.mailer.SendGridMailer.send"
+SEND_EMAIL = "providers.sendgrid.mailer.SendGridMailer.send"
 PLANTED = [
-    Bug("sends again after a timeout", MAILS, resend, Case("xero", "silent_applied", "mail")),
-    Bug("sends again after an error", MAILS, resend, Case("quickbooks", "failed_applied", "mail")),
-    Bug("believes an answer without an id", MAILS, believe, Case("xero", "html", "mail")),
-    Bug("frees what is in doubt", "connector.outbox.mark_doubt", free, Case("quickbooks", "dropped_applied", "mail")),
+    Bug("sends again after a timeout", SEND_EMAIL, resend, Case("xero", "silent_applied", "mail")),
+    Bug("sends again after an error", SEND_EMAIL, resend, Case("quickbooks", "failed_applied", "mail")),
+    Bug("believes an answer without an id", SEND_EMAIL, accept_without_id, Case("xero", "html", "mail")),
+    Bug(
+        "frees what is in doubt", "connector.outbox.mark_doubt", release, Case("quickbooks", "dropped_applied", "mail")
+    ),
     Bug("keys a note by attempt", f"{XERO}.add_note", other_key, Case("xero", "dropped_applied", "note")),
     Bug("numbers a fee by attempt", f"{BOOKS}.post_late_fee", other_fee, Case("quickbooks", "dropped_applied", "fee")),
-    Bug("never settles", "connector.recover.settle_what_was_left", never, Case("xero", "dropped", "note", 2)),
+    Bug("never settles", "connector.recover.settle_what_was_left", skip, Case("xero", "dropped", "note", 2)),
     Bug("gives up after a limit", "connector.outbox.may_leave", only_new, Case("xero", "limit", "mail")),
 ]
-CHOSEN = PLANTED if EVERY == 1 else PLANTED[4:5]
+SELECTED_BUGS = PLANTED if SAMPLE_EVERY == 1 else PLANTED[4:5]
 
 
-@pytest.mark.parametrize("bug", CHOSEN, ids=[bug.what for bug in CHOSEN])
+@pytest.mark.parametrize("bug", SELECTED_BUGS, ids=[bug.what for bug in SELECTED_BUGS])
 def test_the_campaign_finds_a_planted_bug(quick_town: Any, monkeypatch: pytest.MonkeyPatch, bug: Bug) -> None:
-    with quick_town(START, bug.case.provider, SILENCE_S) as town:
-        street = Street(town)
+    with quick_town(START, bug.case.provider, TIMEOUT_S) as town:
+        street = LiveTown(town)
         monkeypatch.setattr(bug.where, bug.bug)
         with pytest.raises(AssertionError):
-            street.suffer(bug.case)
+            street.run_with_fault(bug.case)

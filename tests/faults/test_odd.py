@@ -14,10 +14,10 @@ from connector import lease
 from connector.access.connections import disconnect
 from connector.database import reading, writing
 from connector.deciding import decide_again
-from connector.hour import Hour
+from connector.hour import RunContext
 from connector.letters import write as letters
-from connector.people.customers import set_customer
-from connector.tables import AnswerRow, Connection, InvoiceRow, SyncRun, Task
+from connector.people.customers import update_settings
+from connector.tables import Connection, InvoiceDecisionRow, InvoiceRow, SyncRun, Task
 from providers.sandbox.faults import Rule
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
@@ -26,38 +26,38 @@ START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
 @pytest.fixture(params=["xero", "quickbooks"])
 def town(request: pytest.FixtureRequest, quick_town: Any) -> Any:
     with quick_town(START, request.param) as made:
-        late(made, "Ashdown Ltd")
+        add_late_invoice(made, "Ashdown Ltd")
         yield made.live()
 
 
-def late(town: Any, name: str) -> str:
+def add_late_invoice(town: Any, name: str) -> str:
     on = town.sandbox.clock.now().date() - timedelta(days=9)
     number: str = town.books.invoice(town.books.customer(name), "300.00", due_on=on)
     return number
 
 
-def runs(town: Any) -> list[str]:
-    with reading(town.installation.engine) as session:
+def run_outcomes(town: Any) -> list[str]:
+    with reading(town.app.engine) as session:
         return [run.outcome for run in session.scalars(select(SyncRun).order_by(col(SyncRun.id)))]
 
 
 def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    late(town, "Birch Ltd")
-    write, broken = letters.write, []
+    add_late_invoice(town, "Birch Ltd")
+    write, broken = letters.compose_entry, []
 
-    def first_breaks(hour: Any, entry_id: int) -> Any:
+    def first_breaks(ctx: Any, entry_id: int) -> Any:
         broken.append(entry_id)
         if entry_id == broken[0]:
             raise KeyError("a secret of a record")
-        return write(hour, entry_id)
+        return write(ctx, entry_id)
 
     with monkeypatch.context() as within:
-        within.setattr("connector.letters.write.write", first_breaks)
+        within.setattr("connector.letters.outbox_email.compose_entry", first_breaks)
         result = town.run()
     assert result.outcome == "failed"
-    assert "secret" not in result.why
+    assert "secret" not in result.reason
     assert len(town.mails()) == 1
-    assert runs(town)[-1] == "failed"
+    assert run_outcomes(town)[-1] == "failed"
     town.sandbox.clock.advance(timedelta(hours=1))
     assert town.run().outcome == "ok"
     assert len(town.mails()) == 2
@@ -68,10 +68,10 @@ def test_a_run_that_breaks_ends_as_failed_and_the_next_one_goes_on(town: Any, mo
         raise KeyError
 
     with monkeypatch.context() as within:
-        within.setattr("connector.pull.read_the_books", breaks)
+        within.setattr("connector.pull.pull_changes", breaks)
         result = town.run()
     assert result.outcome == "failed"
-    assert runs(town)[-1] == "failed"
+    assert run_outcomes(town)[-1] == "failed"
     assert town.run().outcome == "ok"
     assert len(town.mails()) == 1
 
@@ -81,12 +81,12 @@ def test_a_run_that_was_killed_gets_an_end_by_the_next(town: Any, monkeypatch: p
         raise KeyboardInterrupt
 
     with monkeypatch.context() as within:
-        within.setattr("connector.pull.read_the_books", killed)
+        within.setattr("connector.pull.pull_changes", killed)
         with pytest.raises(KeyboardInterrupt):
             town.run()
-    assert runs(town)[-1] == ""
+    assert run_outcomes(town)[-1] == ""
     town.run()
-    assert "" not in runs(town)
+    assert "" not in run_outcomes(town)
 
 
 def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> None:
@@ -95,7 +95,7 @@ def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> 
     town.sandbox.faults.add(Rule("drop_before", vendor="xero", method="PUT", path="/History$", times=2))
     town.run()
     town.sandbox.faults.refuse(404, times=0, vendor="xero", method="GET", path="/History$")
-    late(town, "Birch Ltd")
+    add_late_invoice(town, "Birch Ltd")
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
     assert len(town.mails()) == 2
@@ -120,25 +120,25 @@ def test_notes_owed_are_written_when_only_the_reserve_of_calls_is_left(town: Any
 def test_a_clock_that_was_a_year_ahead_does_not_stop_a_company_for_a_year(town: Any) -> None:
     now = town.sandbox.clock.now()
     far = now + timedelta(days=365)
-    with writing(town.installation.engine) as session:
+    with writing(town.app.engine) as session:
         session.execute(update(Connection).values(next_run_at=far, lease_until_at=far, lease_owner="elsewhere:1"))
-    with reading(town.installation.engine) as session:
-        assert lease.claim_due(session, now, 5) == [town.connection]
+    with reading(town.app.engine) as session:
+        assert lease.list_due(session, now, 5) == [town.connection]
     assert town.run().outcome == "ok"
 
 
 def test_who_is_disconnected_during_a_run_stays_so(town: Any) -> None:
     town.sandbox.faults.call(
-        lambda _request: disconnect(town.installation, town.connection), times=1, vendor="sendgrid", kind="mail"
+        lambda _request: disconnect(town.app, town.connection), times=1, vendor="sendgrid", kind="mail"
     )
     town.run()
-    with reading(town.installation.engine) as session:
+    with reading(town.app.engine) as session:
         assert session.get_one(Connection, town.connection).health == "disconnected"
 
 
 def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_mail(town: Any) -> None:
     for number in range(6):
-        late(town, f"Late{number} Ltd")
+        add_late_invoice(town, f"Late{number} Ltd")
     town.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="mail", times=0))
     town.run()
     assert len([entry for entry in town.outbox("doubt") if entry["kind"] == "mail"]) == 3
@@ -148,52 +148,54 @@ def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_ma
     assert len(town.mails()) == 4
 
 
-@pytest.mark.parametrize("town", ["xero"], indirect=True)
+@pytest.mark.parametrize("scenario", ["xero"], indirect=True)
 def test_a_customer_whose_rows_cannot_be_read_is_left_out_alone_and_a_person_is_told(town: Any) -> None:
-    broken = late(town, "Birch Ltd")
-    late(town, "Cole Ltd")
+    broken = add_late_invoice(town, "Birch Ltd")
+    add_late_invoice(town, "Cole Ltd")
     assert town.run(dry_run=True).outcome == "ok"
-    with reading(town.installation.engine) as session:
+    with reading(town.app.engine) as session:
         customer = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == broken)).one().customer_id
-    set_customer(town.installation, town.connection, customer, {"hold_until_on": date(2030, 1, 1)}, by="Ann")
+    update_settings(town.app, town.connection, customer, {"hold_until_on": date(2030, 1, 1)}, by="Ann")
     spoil = text("UPDATE customer_setting SET hold_until_on = :day")
-    with town.installation.engine.begin() as connection:
+    with town.app.engine.begin() as connection:
         connection.execute(spoil, {"day": "2026-13-77"})
     for _hour in range(2):
         result = town.run()
         assert result.outcome == "failed"
-        assert "ValueError" in result.why
+        assert "ValueError" in result.reason
         town.sandbox.clock.advance(timedelta(hours=1))
     assert {to for (to,), _subject in town.mails()} == {"accounts@ashdown.example", "accounts@cole.example"}
-    with town.installation.engine.begin() as connection:
-        [why] = connection.execute(select(col(Task.why)).where(col(Task.code) == "odd")).scalars()
-        assert "cannot be read (ValueError)" in why
-        answers = select(col(AnswerRow.code)).join(InvoiceRow, col(InvoiceRow.external_id) == AnswerRow.invoice_id)
+    with town.app.engine.begin() as connection:
+        [reason] = connection.execute(select(col(Task.reason)).where(col(Task.code) == "odd")).scalars()
+        assert "cannot be read (ValueError)" in reason
+        answers = select(col(InvoiceDecisionRow.code)).join(
+            InvoiceRow, col(InvoiceRow.external_id) == InvoiceDecisionRow.invoice_id
+        )
         assert connection.execute(answers.where(col(InvoiceRow.number) == broken)).scalars().all() == ["odd"]
         connection.execute(spoil, {"day": "2026-01-01"})
     assert town.run().outcome == "ok"
     assert len(town.mails()) == 3
 
 
-@pytest.mark.parametrize("town", ["xero"], indirect=True)
+@pytest.mark.parametrize("scenario", ["xero"], indirect=True)
 def test_an_invoice_that_changes_its_customer_keeps_one_answer(town: Any) -> None:
-    late(town, "Birch Ltd")
+    add_late_invoice(town, "Birch Ltd")
     town.run()
-    with writing(town.installation.engine) as session:
+    with writing(town.app.engine) as session:
         moved, other = session.scalars(select(InvoiceRow).order_by(col(InvoiceRow.number))).all()
         moved.customer_id = other.customer_id
-        hour = Hour(
-            installation=town.installation,
-            lease=lease.Lease(town.installation, town.connection, 0),
+        ctx = RunContext(
+            app=town.app,
+            lease=lease.Lease(town.app, town.connection, 0),
             connection_id=town.connection,
             run_id=1,
-            books=town.books.provider,
+            ledger_key=town.books.provider,
             ledger=Mock(),
             mailer=None,
-            calls=Mock(),
+            budget=Mock(),
             started_at=town.sandbox.clock.now(),
         )
-        decide_again(hour, session, [other.customer_id])
-        answers = {row.invoice_id: row.customer_id for row in session.scalars(select(AnswerRow))}
+        decide_again(ctx, session, [other.customer_id])
+        answers = {row.invoice_id: row.customer_id for row in session.scalars(select(InvoiceDecisionRow))}
     assert answers[moved.external_id] == other.customer_id
     assert len(answers) == 2

@@ -17,7 +17,7 @@ import requests
 from connector import policies_store
 from connector.access.connections import begin_consent, finish_consent, set_mode
 from connector.database import reading, writing
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.people import outbox_search
 from connector.run import RunResult, run_connection
 from connector.settings import load_settings
@@ -28,119 +28,119 @@ LEDGERS = ("xero", "quickbooks")
 
 
 @dataclass
-class Books:
+class SandboxCompany:
     """One small company at one vendor, spoken to in the same words on both ledgers."""
 
     sandbox: Sandbox
     provider: str
-    company: str = ""
+    external_id: str = ""
     numbers: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.provider == "xero":
-            self.company = self.sandbox.xero.add_organisation("Small Works Ltd").tenant_id
+            self.external_id = self.sandbox.xero.add_organisation("Small Works Ltd").tenant_id
         else:
-            self.company = self.sandbox.quickbooks.add_company(
+            self.external_id = self.sandbox.quickbooks.add_company(
                 "Small Works Ltd", country="GB", currency="GBP", time_zone="Europe/London"
             )
 
     @property
-    def desk(self) -> Any:
-        return self.sandbox.xero if self.provider == "xero" else self.sandbox.quickbooks.desk(self.company)
+    def simulator(self) -> Any:
+        return self.sandbox.xero if self.provider == "xero" else self.sandbox.quickbooks.bookkeeper(self.external_id)
 
     @property
-    def where(self) -> dict[str, str]:
-        return {"organisation": self.company} if self.provider == "xero" else {}
+    def company_filter(self) -> dict[str, str]:
+        return {"organisation": self.external_id} if self.provider == "xero" else {}
 
     def customer(self, name: str, email: str = "") -> str:
         email = email or f"accounts@{name.partition(' ')[0].lower()}.example"
         if self.provider == "xero":
-            self.desk.add_contact(name, email=email, country="United Kingdom", **self.where)
+            self.simulator.add_contact(name, email=email, country="United Kingdom", **self.company_filter)
         else:
-            self.desk.add_customer(name, email=email, currency="GBP", BillAddr={"Country": "GB"})
+            self.simulator.add_customer(name, email=email, currency="GBP", BillAddr={"Country": "GB"})
         return name
 
     def invoice(self, customer: str, amount: str, *, due_on: date, on: date | None = None) -> str:
         on = on or due_on - timedelta(days=30)
         if self.provider == "xero":
             dates = {"on": on.isoformat(), "due_on": due_on.isoformat()}
-            made = str(self.desk.add_invoice(customer, amount, sent=True, **dates, **self.where).number)
+            made = str(self.simulator.add_invoice(customer, amount, sent=True, **dates, **self.company_filter).number)
         else:
             made = f"I-{len(self.numbers) + 1:04}"
-            self.desk.add_invoice(customer, amount, number=made, on=on, due_on=due_on)
+            self.simulator.add_invoice(customer, amount, number=made, on=on, due_on=due_on)
         self.numbers.append(made)
         return made
 
     def pay(self, number: str, amount: str | None = None) -> None:
         if self.provider == "xero":
-            self.desk.pay(number, amount or "", **self.where)
+            self.simulator.pay(number, amount or "", **self.company_filter)
         else:
-            self.desk.pay(number, amount)
+            self.simulator.pay(number, amount)
 
     def void(self, number: str) -> None:
-        self.desk.void(number, **self.where)
+        self.simulator.void(number, **self.company_filter)
 
     def credit(self, customer: str, amount: str) -> None:
         if self.provider == "xero":
-            self.desk.add_credit(customer, amount, **self.where)
+            self.simulator.add_credit(customer, amount, **self.company_filter)
         else:
-            self.desk.credit(customer, amount)
+            self.simulator.credit(customer, amount)
 
     def notes(self, number: str) -> list[str]:
-        return list(self.desk.notes(number, **self.where))
+        return list(self.simulator.notes(number, **self.company_filter))
 
-    def dues(self) -> dict[str, Decimal]:
+    def open_balances(self) -> dict[str, Decimal]:
         """What is due on every living sales invoice, by number."""
         if self.provider == "xero":
-            living = [i for i in self.desk.invoices(self.company) if i.status in {"AUTHORISED", "PAID"}]
+            living = [i for i in self.simulator.invoices(self.external_id) if i.status in {"AUTHORISED", "PAID"}]
             return {i.number: i.amount_due for i in living}
-        return {i["DocNumber"]: Decimal(str(i["Balance"])) for i in self.desk.invoices() if i["TotalAmt"]}
+        return {i["DocNumber"]: Decimal(str(i["Balance"])) for i in self.simulator.invoices() if i["TotalAmt"]}
 
     def fees(self) -> dict[str, Decimal]:
-        return {number: due for number, due in self.dues().items() if number.startswith("LF-")}
+        return {number: due for number, due in self.open_balances().items() if number.startswith("LF-")}
 
 
 @dataclass
-class Town:
+class Scenario:
     """The sandbox, a duewell, and the company it is connected to."""
 
     sandbox: Sandbox
-    url: str
-    installation: Installation
-    books: Books
+    sandbox_url: str
+    app: AppContext
+    company: SandboxCompany
     connection: int = 0
 
     def connect(self) -> int:
-        request = begin_consent(self.installation, self.books.provider)
-        url = f"{request.url}&sandbox_allow=1&sandbox_organisation={self.books.company}"
+        request = begin_consent(self.app, self.company.provider)
+        url = f"{request.url}&sandbox_allow=1&sandbox_organisation={self.company.external_id}"
         reply = requests.get(url, allow_redirects=False, timeout=10)
-        made = finish_consent(self.installation, self.books.provider, urljoin(request.url, reply.headers["Location"]))
-        assert [each.external_id for each in made] == [self.books.company]
+        made = finish_consent(self.app, self.company.provider, urljoin(request.url, reply.headers["Location"]))
+        assert [each.external_id for each in made] == [self.company.external_id]
         self.connection = made[0].id or 0
         return self.connection
 
-    def live(self) -> Town:
+    def go_live(self) -> Scenario:
         """Connect and go live, with the books read once."""
         self.connect()
         assert self.run().outcome == "ok"
-        set_mode(self.installation, self.connection, "live")
+        set_mode(self.app, self.connection, "live")
         return self
 
     def run(self, **how: Any) -> RunResult:
-        return run_connection(self.installation, self.connection, **how)
+        return run_connection(self.app, self.connection, **how)
 
-    def policy(self, document: str) -> None:
-        with writing(self.installation.engine) as session:
-            policies_store.set_policy(session, document, by="a test", at=self.installation.now())
+    def set_policy(self, document: str) -> None:
+        with writing(self.app.engine) as session:
+            policies_store.set_policy(session, document, by="a test", at=self.app.now())
 
     def outbox(self, *states: str) -> list[dict[str, Any]]:
-        with reading(self.installation.engine) as session:
-            return outbox_search.listing(session, self.connection, states or None)
+        with reading(self.app.engine) as session:
+            return outbox_search.find_entries(session, self.connection, states or None)
 
-    def mails(self) -> list[tuple[tuple[str, ...], str]]:
+    def customer_emails(self) -> list[tuple[tuple[str, ...], str]]:
         """Every mail to a customer that the mail system took: to whom, and its subject."""
-        own = self.installation.settings.mail_from
-        return [(tuple(mail.to), mail.subject) for mail in self.sandbox.sendgrid.mails() if own not in mail.to]
+        own = self.app.settings.mail_from
+        return [(tuple(mail.to), mail.subject) for mail in self.sandbox.sendgrid.emails() if own not in mail.to]
 
     @property
     def today(self) -> date:
@@ -150,27 +150,27 @@ class Town:
         self.sandbox.clock.advance(timedelta(days=days))
 
 
-def make_town(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Town:
+def make_scenario(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Scenario:
     own = {name.lower(): value for name, value in sandbox.settings(url).items()}
     own |= {"duewell_home": str(home), "duewell_database_url": database_url or f"sqlite:///{home}/duewell.db"}
-    installation = open_installation(load_settings(**own), now=sandbox.clock.now)
-    return Town(sandbox, url, installation, Books(sandbox, provider))
+    app = open_app(load_settings(**own), now=sandbox.clock.now)
+    return Scenario(sandbox, url, app, SandboxCompany(sandbox, provider))
 
 
 @pytest.fixture
-def town_at(
+def scenario_at(
     tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]
-) -> Callable[..., AbstractContextManager[Town]]:
+) -> Callable[..., AbstractContextManager[Scenario]]:
     """Make a town with an empty company, not connected yet, at a moment and on a ledger."""
 
     @contextmanager
-    def make(now: datetime, provider: str, database_url: str = "") -> Iterator[Town]:
+    def make(now: datetime, provider: str, database_url: str = "") -> Iterator[Scenario]:
         sandbox = Sandbox(now=now)
         with sandbox.serve() as url:
             home = new_home(tmp_path_factory.mktemp("home"))
-            made = make_town(sandbox, url, home, provider, database_url)
+            made = make_scenario(sandbox, url, home, provider, database_url)
             yield made
-            made.installation.close()
+            made.app.close()
 
     return make
 
@@ -182,9 +182,9 @@ def noon() -> datetime:
 
 
 @pytest.fixture(params=LEDGERS)
-def town(request: pytest.FixtureRequest, town_at: Any) -> Iterator[Town]:
+def scenario(request: pytest.FixtureRequest, scenario_at: Any) -> Iterator[Scenario]:
     """A town at noon, on each ledger."""
-    with town_at(NOON, request.param) as made:
+    with scenario_at(NOON, request.param) as made:
         yield made
 
 

@@ -16,158 +16,160 @@ from connector import announcements
 from connector.database import reading
 from connector.tables import Connection
 from connector.web.app import make_app
-from providers.extras import Announced
+from providers.extras import ChangeNotification
 
 TODAY = date(2026, 6, 10)
 HOUR = timedelta(hours=1)
 
 
-class Alive:
-    def alive(self) -> bool:
+class FakeScheduler:
+    def is_alive(self) -> bool:
         return True
 
 
 @pytest.fixture
-def town(town: Any) -> Iterator[Any]:
+def scenario(scenario: Any) -> Iterator[Any]:
     """A live company whose ledger tells our web app of changes; its first proof is still to come."""
-    town.books.customer("Ashdown Ltd")
-    town.number = town.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY + timedelta(days=20))
-    town.live()
-    planned = company(town).next_run_at
+    scenario.books.customer("Ashdown Ltd")
+    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY + timedelta(days=20))
+    scenario.live()
+    planned = load_connection(scenario).next_run_at
     assert planned is not None
-    town.sandbox.clock.set(planned + timedelta(minutes=1))
-    town.run()
-    server = uvicorn.Server(uvicorn.Config(make_app(town.installation, Alive()), log_config=None, lifespan="off"))
+    scenario.sandbox.clock.set(planned + timedelta(minutes=1))
+    scenario.run()
+    server = uvicorn.Server(uvicorn.Config(make_app(scenario.app, FakeScheduler()), log_config=None, lifespan="off"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    town.door = f"http://localhost:{listening.getsockname()[1]}/webhooks/{town.books.provider}"
-    town.vendor = getattr(town.sandbox, town.books.provider)
-    town.vendor.announce_to(town.door)
-    assert town.vendor.webhook.url, "the intent to receive was tested"
-    yield town
+    scenario.door = f"http://localhost:{listening.getsockname()[1]}/webhooks/{scenario.books.provider}"
+    scenario.vendor = getattr(scenario.sandbox, scenario.books.provider)
+    scenario.vendor.announce_to(scenario.door)
+    assert scenario.vendor.webhook.url, "the intent to receive was tested"
+    yield scenario
     server.should_exit = True
     thread.join(timeout=10)
 
 
-def company(town: Any) -> Connection:
-    with reading(town.installation.engine) as session:
-        return session.get_one(Connection, town.connection)
+def load_connection(scenario: Any) -> Connection:
+    with reading(scenario.app.engine) as session:
+        return session.get_one(Connection, scenario.connection)
 
 
-def reads(town: Any) -> int:
-    return int(town.sandbox.requests.counted(town.books.provider, "read"))
+def count_reads(scenario: Any) -> int:
+    return int(scenario.sandbox.requests.counted(scenario.books.provider, "read"))
 
 
-def an_hour(town: Any) -> int:
+def run_after_an_hour(scenario: Any) -> int:
     """Let an hour pass and run; how many reads did it take?"""
-    town.sandbox.clock.advance(HOUR)
-    before = reads(town)
-    assert town.run().outcome == "ok"
-    return reads(town) - before
+    scenario.sandbox.clock.advance(HOUR)
+    before = count_reads(scenario)
+    assert scenario.run().outcome == "ok"
+    return count_reads(scenario) - before
 
 
-def tell(town: Any) -> None:
+def deliver_webhooks(scenario: Any) -> None:
     """Let the vendor tell what has changed, a minute later."""
-    assert town.vendor.post_webhooks() == 200
-    town.sandbox.clock.advance(timedelta(minutes=1))
+    assert scenario.vendor.post_webhooks() == 200
+    scenario.sandbox.clock.advance(timedelta(minutes=1))
 
 
-def prove(town: Any) -> None:
-    town.sandbox.clock.advance(HOUR)
-    town.books.invoice("Ashdown Ltd", "10.00", due_on=TODAY + timedelta(days=20))
-    tell(town)
-    town.run()
-    assert company(town).announced_since_at is not None
+def establish_coverage(scenario: Any) -> None:
+    scenario.sandbox.clock.advance(HOUR)
+    scenario.books.invoice("Ashdown Ltd", "10.00", due_on=TODAY + timedelta(days=20))
+    deliver_webhooks(scenario)
+    scenario.run()
+    assert load_connection(scenario).webhooks_complete_since_at is not None
 
 
-def test_a_change_is_told_at_once_and_read_by_an_earlier_run(town: Any) -> None:
-    planned = company(town).next_run_at
-    town.sandbox.clock.advance(timedelta(minutes=15))
-    town.books.pay(town.number)
-    assert town.vendor.post_webhooks() == 200
-    soon = company(town).next_run_at
+def test_a_change_is_told_at_once_and_read_by_an_earlier_run(scenario: Any) -> None:
+    planned = load_connection(scenario).next_run_at
+    scenario.sandbox.clock.advance(timedelta(minutes=15))
+    scenario.books.pay(scenario.number)
+    assert scenario.vendor.post_webhooks() == 200
+    soon = load_connection(scenario).next_run_at
     assert soon is not None
     assert planned is not None
     assert soon < planned
-    assert soon - town.sandbox.clock.now() <= timedelta(minutes=1)
-    with reading(town.installation.engine) as session:
-        assert announcements.counts(session)[town.books.provider]["told"] >= 1
+    assert soon - scenario.sandbox.clock.now() <= timedelta(minutes=1)
+    with reading(scenario.app.engine) as session:
+        assert announcements.count_events(session)[scenario.books.provider]["accepted"] >= 1
 
 
-def test_a_change_told_of_while_a_run_is_under_way_is_not_forgotten_by_its_end(town: Any) -> None:
+def test_a_change_told_of_while_a_run_is_under_way_is_not_forgotten_by_its_end(scenario: Any) -> None:
     def tell_now(_request: Any) -> None:
-        town.books.pay(town.number)
-        told = Announced("told meanwhile", town.books.company, town.number)
-        announcements.receive(town.installation, town.books.provider, [told])
+        scenario.books.pay(scenario.number)
+        told = ChangeNotification("told meanwhile", scenario.books.company, scenario.number)
+        announcements.receive_events(scenario.app, scenario.books.provider, [told])
 
-    town.sandbox.clock.advance(HOUR)
-    town.sandbox.faults.call(tell_now, vendor=town.books.provider, kind="read", times=1)
-    assert town.run().outcome == "ok"
-    soon = company(town).next_run_at
+    scenario.sandbox.clock.advance(HOUR)
+    scenario.sandbox.faults.call(tell_now, vendor=scenario.books.provider, kind="read", times=1)
+    assert scenario.run().outcome == "ok"
+    soon = load_connection(scenario).next_run_at
     assert soon is not None
-    assert soon - town.sandbox.clock.now() <= announcements.RUNS_APART
+    assert soon - scenario.sandbox.clock.now() <= announcements.MIN_RUN_SPACING
 
 
-def test_once_proven_a_quiet_hour_reads_nothing_and_a_told_change_is_read(town: Any) -> None:
-    assert an_hour(town) > 0, "nothing is proven yet"
-    prove(town)
-    assert [an_hour(town) for _ in range(4)] == [0, 0, 0, 0]
-    assert company(town).pulled_at == company(town).last_run_at, "the mirror is as the books are"
-    town.books.pay(town.number)
-    tell(town)
-    assert an_hour(town) > 0
-    if town.vendor.post_webhooks():  # of the thank-you's note, where the ledger tells of that
-        assert an_hour(town) > 0
-    assert an_hour(town) == 0
+def test_once_proven_a_quiet_hour_reads_nothing_and_a_told_change_is_read(scenario: Any) -> None:
+    assert run_after_an_hour(scenario) > 0, "nothing is proven yet"
+    establish_coverage(scenario)
+    assert [run_after_an_hour(scenario) for _ in range(4)] == [0, 0, 0, 0]
+    assert load_connection(scenario).pulled_at == load_connection(scenario).last_run_at, (
+        "the mirror is as the books are"
+    )
+    scenario.books.pay(scenario.number)
+    deliver_webhooks(scenario)
+    assert run_after_an_hour(scenario) > 0
+    if scenario.vendor.post_webhooks():  # of the thank-you's note, where the ledger tells of that
+        assert run_after_an_hour(scenario) > 0
+    assert run_after_an_hour(scenario) == 0
 
 
-def test_a_change_that_nobody_told_of_is_found_at_night_and_ends_the_trust(town: Any) -> None:
-    prove(town)
-    an_hour(town)
-    town.sandbox.clock.advance(timedelta(minutes=1))
-    town.vendor.webhook.url = ""  # the webhook dies: a proxy lost it, or the vendor switched it off
-    town.books.pay(town.number)
-    assert an_hour(town) == 0
-    town.sandbox.clock.advance(timedelta(hours=14))  # past two in the morning
-    town.run()
-    assert company(town).announced_since_at is None
-    assert an_hour(town) > 0
-    assert an_hour(town) > 0
+def test_a_change_that_nobody_told_of_is_found_at_night_and_ends_the_trust(scenario: Any) -> None:
+    establish_coverage(scenario)
+    run_after_an_hour(scenario)
+    scenario.sandbox.clock.advance(timedelta(minutes=1))
+    scenario.vendor.webhook.url = ""  # the webhook dies: a proxy lost it, or the vendor switched it off
+    scenario.books.pay(scenario.number)
+    assert run_after_an_hour(scenario) == 0
+    scenario.sandbox.clock.advance(timedelta(hours=14))  # past two in the morning
+    scenario.run()
+    assert load_connection(scenario).webhooks_complete_since_at is None
+    assert run_after_an_hour(scenario) > 0
+    assert run_after_an_hour(scenario) > 0
 
 
-def test_after_a_sleep_the_books_are_read_whatever_was_told(town: Any) -> None:
-    prove(town)
-    town.sandbox.clock.advance(timedelta(hours=3))
-    before = reads(town)
-    town.run()
-    assert reads(town) > before
+def test_after_a_sleep_the_books_are_read_whatever_was_told(scenario: Any) -> None:
+    establish_coverage(scenario)
+    scenario.sandbox.clock.advance(timedelta(hours=3))
+    before = count_reads(scenario)
+    scenario.run()
+    assert count_reads(scenario) > before
 
 
-def test_wrong_signatures_strangers_and_repetitions_change_nothing(town: Any) -> None:
-    vendor, hook = town.vendor, town.vendor.webhook
-    planned = company(town).next_run_at
+def test_wrong_signatures_strangers_and_repetitions_change_nothing(scenario: Any) -> None:
+    vendor, hook = scenario.vendor, scenario.vendor.webhook
+    planned = load_connection(scenario).next_run_at
     body = b'{"events":[{"tenantId":"x","resourceId":"y","eventCategory":"INVOICE"}]}'
     for headers in ({}, {hook.header: "AAAA"}, {hook.header: "\u00e4"}, hook.signed(body, "another key")):
         raw = {name: value.encode("utf-8") for name, value in headers.items()}
-        assert requests.post(town.door, data=body, headers=raw, timeout=5).status_code == 401
+        assert requests.post(scenario.door, data=body, headers=raw, timeout=5).status_code == 401
     for odd in (b"", b"[", b"[1, null]", b'{"events": 3}', b'{"eventNotifications": [7]}', b"[" * 9000):
-        reply = requests.post(town.door, data=odd, headers=hook.signed(odd), timeout=5)
+        reply = requests.post(scenario.door, data=odd, headers=hook.signed(odd), timeout=5)
         assert (reply.status_code, reply.content) == (200, b""), "what is not understood must not come again and again"
-    assert company(town).next_run_at == planned
-    town.sandbox.clock.advance(timedelta(minutes=1))
-    if town.books.provider == "xero":
+    assert load_connection(scenario).next_run_at == planned
+    scenario.sandbox.clock.advance(timedelta(minutes=1))
+    if scenario.books.provider == "xero":
         vendor.add_contact("A stranger", organisation="Copperbeech Catering Ltd")
     else:
         vendor.desk(vendor.add_company("Strangers Ltd")).add_customer("A stranger")
     assert vendor.post_webhooks() == 200
-    assert company(town).next_run_at == planned
-    town.sandbox.clock.advance(timedelta(minutes=1))
-    town.books.pay(town.number)
+    assert load_connection(scenario).next_run_at == planned
+    scenario.sandbox.clock.advance(timedelta(minutes=1))
+    scenario.books.pay(scenario.number)
     hook.copies = 3
     vendor.old_webhooks = True
     assert vendor.post_webhooks() == 200
-    with reading(town.installation.engine) as session:
-        counted = announcements.counts(session)[town.books.provider]
-    assert counted["foreign"] >= 1
-    assert counted["again"] == 2 * counted["told"] >= 2
+    with reading(scenario.app.engine) as session:
+        counted = announcements.count_events(session)[scenario.books.provider]
+    assert counted["other_company"] >= 1
+    assert counted["duplicate"] == 2 * counted["accepted"] >= 2

@@ -24,7 +24,7 @@ from connector.database import reading, writing
 from connector.letters import stop_mail
 from connector.people import approvals
 from connector.people.customers import find_customer
-from connector.tables import CustomerSetting, MailEvent, OutboxEntry, Task
+from connector.tables import CustomerSetting, EmailEvent, OutboxEntry, Task
 from connector.web.app import make_app
 
 TODAY = date(2026, 6, 10)
@@ -33,190 +33,194 @@ HOST = "books.larkspur.example"
 REPLIES = "reply.larkspur.example"
 
 
-class Alive:
-    def alive(self) -> bool:
+class FakeScheduler:
+    def is_alive(self) -> bool:
         return True
 
 
-class Door:
+class WebClient:
     """The web app over real HTTP, behind the proxy that a public address stands for."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
     def get(self, link: str, **what: Any) -> requests.Response:
-        return self._ask("GET", link, **what)
+        return self._request("GET", link, **what)
 
     def post(self, link: str, **what: Any) -> requests.Response:
-        return self._ask("POST", link, **what)
+        return self._request("POST", link, **what)
 
-    def _ask(self, method: str, link: str, headers: Any = None, **what: Any) -> requests.Response:
+    def _request(self, method: str, link: str, headers: Any = None, **what: Any) -> requests.Response:
         named = {"Host": HOST, **(headers or {})}
         return requests.request(method, self.url + urlsplit(link).path, headers=named, timeout=20, **what)
 
 
 @contextmanager
-def opened(town: Any) -> Iterator[Door]:
-    server = uvicorn.Server(uvicorn.Config(make_app(town.installation, Alive()), log_config=None, lifespan="off"))
+def serving(scenario: Any) -> Iterator[WebClient]:
+    server = uvicorn.Server(uvicorn.Config(make_app(scenario.app, FakeScheduler()), log_config=None, lifespan="off"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    yield Door(f"http://127.0.0.1:{listening.getsockname()[1]}")
+    yield WebClient(f"http://127.0.0.1:{listening.getsockname()[1]}")
     server.should_exit = True
     thread.join(timeout=10)
 
 
 @pytest.fixture
-def town(town_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A live company that can be reached over https, with a customer who is six days late; a mail has left."""
     monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
     monkeypatch.setenv("MAIL_REPLY_DOMAIN", REPLIES)
-    with town_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
+    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
         made.books.customer("Ashdown Ltd", ASHDOWN)
         made.number = made.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
         made.live().run()
         [made.mail] = made.sandbox.sendgrid.mails_to(ASHDOWN)
-        with opened(made) as made.door:
+        with serving(made) as made.door:
             yield made
 
 
-def tasks(town: Any, code: str) -> list[Task]:
-    with reading(town.installation.engine) as session:
+def list_tasks(scenario: Any, code: str) -> list[Task]:
+    with reading(scenario.app.engine) as session:
         return [task for task in session.scalars(select(Task)) if task.code == code]
 
 
-def setting(town: Any) -> CustomerSetting | None:
-    with reading(town.installation.engine) as session:
+def customer_setting(scenario: Any) -> CustomerSetting | None:
+    with reading(scenario.app.engine) as session:
         customer = find_customer(session, "Ashdown Ltd")
         return session.get(CustomerSetting, (customer.connection_id, customer.external_id))
 
 
-def log(town: Any) -> str:
-    with reading(town.installation.engine) as session:
-        return "\n".join(line.text for line in sync_log.entries(session))
+def log_text(scenario: Any) -> str:
+    with reading(scenario.app.engine) as session:
+        return "\n".join(line.text for line in sync_log.list_entries(session))
 
 
-def entry(town: Any) -> OutboxEntry:
-    with reading(town.installation.engine) as session:
+def email_entry(scenario: Any) -> OutboxEntry:
+    with reading(scenario.app.engine) as session:
         [found] = [each for each in session.scalars(select(OutboxEntry)) if each.kind == "mail"]
         return found
 
 
-def go_on(town: Any, days: int) -> None:
+def run_for_days(scenario: Any, days: int) -> None:
     for _day in range(days):
-        town.pass_days(1)
-        assert town.run().outcome == "ok"
+        scenario.pass_days(1)
+        assert scenario.run().outcome == "ok"
 
 
 # --- the stop link
 
 
-def test_opening_the_link_stops_nothing(town: Any) -> None:
-    link = town.mail.headers["List-Unsubscribe"].strip("<>")
-    assert link in town.mail.text
-    assert town.mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+def test_opening_the_link_stops_nothing(scenario: Any) -> None:
+    link = scenario.mail.headers["List-Unsubscribe"].strip("<>")
+    assert link in scenario.mail.text
+    assert scenario.mail.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     for _scanner in range(3):
-        page = town.door.get(link)
+        page = scenario.door.get(link)
         assert page.status_code == 200
     assert "<button" in page.text
-    assert setting(town) is None
-    assert tasks(town, "stopped") == []
+    assert customer_setting(scenario) is None
+    assert list_tasks(scenario, "reminders_stopped") == []
 
 
-def test_one_click_stops_the_reminders_and_tells_the_bookkeeper_once(town: Any) -> None:
-    link = town.mail.headers["List-Unsubscribe"].strip("<>")
+def test_one_click_stops_the_reminders_and_tells_the_bookkeeper_once(scenario: Any) -> None:
+    link = scenario.mail.headers["List-Unsubscribe"].strip("<>")
     for _press in range(2):
-        reply = town.door.post(link, data="List-Unsubscribe=One-Click")
+        reply = scenario.door.post(link, data="List-Unsubscribe=One-Click")
         assert reply.status_code == 200
-        assert "stopped" in reply.text
-    assert town.door.get(link).text.count("<button") == 0
-    said = setting(town)
+        assert "reminders_stopped" in reply.text
+    assert scenario.door.get(link).text.count("<button") == 0
+    said = customer_setting(scenario)
     assert said is not None
     assert said.no_reminders
-    [task] = tasks(town, "stopped")
-    assert "Ashdown Ltd stopped the reminders" in task.why
-    assert "by the link in a mail" in log(town)
-    go_on(town, 30)
-    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    [task] = list_tasks(scenario, "reminders_stopped")
+    assert "Ashdown Ltd stopped the reminders" in task.reason
+    assert "by the link in a mail" in log_text(scenario)
+    run_for_days(scenario, 30)
+    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
 
 
-def says(page: requests.Response, language: str, *words: str) -> bool:
+def shows_text(page: requests.Response, language: str, *words: str) -> bool:
     return f'<html lang="{language}">' in page.text and all(each in unescape(page.text) for each in words)
 
 
-def test_the_page_speaks_the_language_of_the_mail_and_to_a_stranger_that_of_his_browser(town: Any) -> None:
-    link, german = town.mail.headers["List-Unsubscribe"].strip("<>"), {"Accept-Language": "de-AT,en;q=0.5"}
-    assert says(town.door.get(link, headers=german), "de", "Erinnerungen beenden")  # nobody said what he reads
-    with writing(town.installation.engine) as session:
+def test_the_page_speaks_the_language_of_the_mail_and_to_a_stranger_that_of_his_browser(scenario: Any) -> None:
+    link, german = scenario.mail.headers["List-Unsubscribe"].strip("<>"), {"Accept-Language": "de-AT,en;q=0.5"}
+    assert shows_text(
+        scenario.door.get(link, headers=german), "de", "Erinnerungen beenden"
+    )  # nobody said what he reads
+    with writing(scenario.app.engine) as session:
         find_customer(session, "Ashdown Ltd").language = "fr-CA"
-    assert says(town.door.get(link, headers=german), "fr", "n’envoie plus de rappels", "Arrêter les rappels</button>")
-    assert says(town.door.post(link, headers=german), "fr", "Les rappels sont arrêtés", "Ashdown Ltd")
-    unknown = town.door.get("/stop/" + "a" * 32, headers=german)
-    assert says(unknown, "de", "Dieser Link ist nicht bekannt")
+    assert shows_text(
+        scenario.door.get(link, headers=german), "fr", "n’envoie plus de rappels", "Arrêter les rappels</button>"
+    )
+    assert shows_text(scenario.door.post(link, headers=german), "fr", "Les rappels sont arrêtés", "Ashdown Ltd")
+    unknown = scenario.door.get("/stop/" + "a" * 32, headers=german)
+    assert shows_text(unknown, "de", "Dieser Link ist nicht bekannt")
 
 
-def test_the_page_that_stops_one_mail_speaks_the_language_of_the_daily_mail(town: Any) -> None:
-    link = stop_mail.stop_mail_link(town.installation, entry(town).key, "ann@larkspur.example")
-    with writing(town.installation.engine) as session:
-        policies_store.set_policy(session, '[digest]\nlanguage = "es"', by="Ann", at=town.installation.now())
-    assert says(town.door.get(link), "es", "Este mensaje no se puede detener", "Ya ha salido")
-    assert town.door.post(link).status_code == 409
-    with writing(town.installation.engine) as session:
-        session.get_one(OutboxEntry, entry(town).id).state = "planned"
-    assert says(town.door.get(link), "es", "Detener este mensaje</button>", "va a escribir a Ashdown Ltd")
-    assert says(town.door.post(link), "es", "Ashdown Ltd no lo recibe")
-    assert says(town.door.post(link), "es", "No sale: rejected by ann@larkspur.example")
+def test_the_page_that_stops_one_mail_speaks_the_language_of_the_daily_mail(scenario: Any) -> None:
+    link = stop_mail.email_stop_link(scenario.app, email_entry(scenario).key, "ann@larkspur.example")
+    with writing(scenario.app.engine) as session:
+        policies_store.set_policy(session, '[digest]\nlanguage = "es"', by="Ann", at=scenario.app.now())
+    assert shows_text(scenario.door.get(link), "es", "Este mensaje no se puede detener", "Ya ha salido")
+    assert scenario.door.post(link).status_code == 409
+    with writing(scenario.app.engine) as session:
+        session.get_one(OutboxEntry, email_entry(scenario).id).state = "planned"
+    assert shows_text(scenario.door.get(link), "es", "Detener este mensaje</button>", "va a escribir a Ashdown Ltd")
+    assert shows_text(scenario.door.post(link), "es", "Ashdown Ltd no lo recibe")
+    assert shows_text(scenario.door.post(link), "es", "No sale: rejected by ann@larkspur.example")
 
 
 @pytest.mark.parametrize("token", ["a" * 32, "x", "2" * 32, "%00" * 32, "é" * 32])
-def test_a_guessed_link_finds_nobody(town: Any, token: str) -> None:
-    for ask in (town.door.get, town.door.post):
+def test_a_guessed_link_finds_nobody(scenario: Any, token: str) -> None:
+    for ask in (scenario.door.get, scenario.door.post):
         assert ask(f"/stop/{token}").status_code == 404
 
 
-def test_a_reply_address_does_not_open_the_stop_page(town: Any) -> None:
-    token = town.mail.reply_to.partition("+")[2].partition("@")[0]
-    assert town.door.post(f"/stop/{token}").status_code == 404
+def test_a_reply_address_does_not_open_the_stop_page(scenario: Any) -> None:
+    token = scenario.mail.reply_to.partition("+")[2].partition("@")[0]
+    assert scenario.door.post(f"/stop/{token}").status_code == 404
 
 
 # --- replies
 
 
-def reply(town: Any, text: str = "We pay on Friday.", headers: str = "", **fields: str) -> int:
+def post_reply(scenario: Any, text: str = "We pay on Friday.", headers: str = "", **fields: str) -> int:
     whole = f"Message-ID: <{fields.pop('id', 'm1')}@ashdown.example>\nFrom: Ann <{ASHDOWN}>\n{headers}"
     form = {
         "headers": whole,
         "from": f"Ann <{ASHDOWN}>",
-        "to": town.mail.reply_to,
-        "subject": f"Re: {town.mail.subject}",
+        "to": scenario.mail.reply_to,
+        "subject": f"Re: {scenario.mail.subject}",
         "text": text,
-        "envelope": json.dumps({"to": [town.mail.reply_to], "from": ASHDOWN}),
+        "envelope": json.dumps({"to": [scenario.mail.reply_to], "from": ASHDOWN}),
         **fields,
     }
     files = {name: (None, value) for name, value in form.items()}
-    return int(town.door.post("/webhooks/sendgrid-inbound", files=files).status_code)
+    return int(scenario.door.post("/webhooks/sendgrid-inbound", files=files).status_code)
 
 
-def test_a_reply_pauses_the_chase_and_is_a_task_with_its_words(town: Any) -> None:
+def test_a_reply_pauses_the_chase_and_is_a_task_with_its_words(scenario: Any) -> None:
     quoted = "\n\nOn Wed, 10 Jun 2026 at 12:00, Larkspur wrote:\n> Your invoice is past due"
-    assert reply(town, f"We pay on Friday.{quoted}") == 200
-    [task] = tasks(town, "reply")
-    assert "We pay on Friday." in task.why
-    assert ASHDOWN in task.why
-    assert "> Your invoice" not in task.why
-    said = setting(town)
+    assert post_reply(scenario, f"We pay on Friday.{quoted}") == 200
+    [task] = list_tasks(scenario, "reply")
+    assert "We pay on Friday." in task.reason
+    assert ASHDOWN in task.reason
+    assert "> Your invoice" not in task.reason
+    said = customer_setting(scenario)
     assert said is not None
     assert said.hold_until_on == TODAY + timedelta(days=7)
-    assert "We pay on Friday" not in log(town)  # words of others are not for the log
-    go_on(town, 6)
-    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert "We pay on Friday" not in log_text(scenario)  # words of others are not for the log
+    run_for_days(scenario, 6)
+    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
 
 
-def test_a_reply_that_is_brought_again_counts_once(town: Any) -> None:
-    assert [reply(town) for _ in range(3)] == [200, 200, 200]
-    assert len(tasks(town, "reply")) == 1
-    assert reply(town, "And one more thing.", id="m2") == 200
-    assert len(tasks(town, "reply")) == 2
+def test_a_reply_that_is_brought_again_counts_once(scenario: Any) -> None:
+    assert [post_reply(scenario) for _ in range(3)] == [200, 200, 200]
+    assert len(list_tasks(scenario, "reply")) == 1
+    assert post_reply(scenario, "And one more thing.", id="m2") == 200
+    assert len(list_tasks(scenario, "reply")) == 2
 
 
 @pytest.mark.parametrize(
@@ -232,50 +236,53 @@ def test_a_reply_that_is_brought_again_counts_once(town: Any) -> None:
         ("", "Undeliverable: invoice"),
     ],
 )
-def test_an_answer_of_a_machine_pauses_nothing(town: Any, headers: str, subject: str) -> None:
-    assert reply(town, "I am away until Monday.", headers, subject=subject) == 200
-    assert setting(town) is None
-    assert tasks(town, "reply") == []
-    assert "automatic answer" in log(town)
+def test_an_answer_of_a_machine_pauses_nothing(scenario: Any, headers: str, subject: str) -> None:
+    assert post_reply(scenario, "I am away until Monday.", headers, subject=subject) == 200
+    assert customer_setting(scenario) is None
+    assert list_tasks(scenario, "reply") == []
+    assert "automatic answer" in log_text(scenario)
 
 
-def test_mail_to_nobody_is_taken_and_forgotten(town: Any) -> None:
+def test_mail_to_nobody_is_taken_and_forgotten(scenario: Any) -> None:
     stranger = f"reply+{'a' * 32}@{REPLIES}"
-    assert reply(town, envelope=json.dumps({"to": [stranger]}), to=stranger) == 200
-    elsewhere = town.mail.reply_to.replace(REPLIES, "evil.example")
-    assert reply(town, envelope=json.dumps({"to": [elsewhere]}), to=elsewhere) == 200
-    assert tasks(town, "reply") == []
+    assert post_reply(scenario, envelope=json.dumps({"to": [stranger]}), to=stranger) == 200
+    elsewhere = scenario.mail.reply_to.replace(REPLIES, "evil.example")
+    assert post_reply(scenario, envelope=json.dumps({"to": [elsewhere]}), to=elsewhere) == 200
+    assert list_tasks(scenario, "reply") == []
 
 
-def test_a_reply_of_any_size_is_a_short_task_and_a_flood_is_refused(town: Any) -> None:
-    assert reply(town, "word " * 100_000, html="<p>x</p>" * 1000, id="long") == 200
-    [task] = tasks(town, "reply")
-    assert len(task.why) < 5000
-    assert reply(town, "x" * (33 * 2**20), id="flood") in {400, 413}
-    assert len(tasks(town, "reply")) == 1
+def test_a_reply_of_any_size_is_a_short_task_and_a_flood_is_refused(scenario: Any) -> None:
+    assert post_reply(scenario, "word " * 100_000, html="<p>x</p>" * 1000, id="long") == 200
+    [task] = list_tasks(scenario, "reply")
+    assert len(task.reason) < 5000
+    assert post_reply(scenario, "x" * (33 * 2**20), id="flood") in {400, 413}
+    assert len(list_tasks(scenario, "reply")) == 1
 
 
-def test_what_is_no_form_is_refused(town: Any) -> None:
+def test_what_is_no_form_is_refused(scenario: Any) -> None:
     for content, kind in ((b"{}", "application/json"), (b"junk", "multipart/form-data"), (b"", "")):
-        reply = town.door.post("/webhooks/sendgrid-inbound", data=content, headers={"Content-Type": kind})
+        reply = scenario.door.post("/webhooks/sendgrid-inbound", data=content, headers={"Content-Type": kind})
         assert reply.status_code == 400
 
 
-def test_a_reply_in_html_alone_is_read_too(town: Any) -> None:
-    assert reply(town, "", html="<html><style>p{}</style><p>We paid &amp; are sorry.</p><script>x()</script>") == 200
-    [task] = tasks(town, "reply")
-    assert "We paid & are sorry." in task.why
-    assert "x()" not in task.why
+def test_a_reply_in_html_alone_is_read_too(scenario: Any) -> None:
+    assert (
+        post_reply(scenario, "", html="<html><style>p{}</style><p>We paid &amp; are sorry.</p><script>x()</script>")
+        == 200
+    )
+    [task] = list_tasks(scenario, "reply")
+    assert "We paid & are sorry." in task.reason
+    assert "x()" not in task.reason
 
 
 @pytest.mark.parametrize(
     ("charset", "words"), [("windows-1252", "Wir zahlen 50 €"), ("windows-1251", "Оплатим завтра")]
 )
-def test_a_reply_is_read_in_the_letters_it_was_written_in(town: Any, charset: str, words: str) -> None:
+def test_a_reply_is_read_in_the_letters_it_was_written_in(scenario: Any, charset: str, words: str) -> None:
     form = {
         "headers": (None, f"Message-ID: <c1@ashdown.example>\nFrom: {ASHDOWN}\n"),
         "dkim": (None, "{@ashdown.example : pass}"),
-        "to": (None, town.mail.reply_to),
+        "to": (None, scenario.mail.reply_to),
         "from": (None, ASHDOWN),
         "sender_ip": (None, "203.0.113.9"),
         "spam_score": (None, "0.1"),
@@ -283,78 +290,78 @@ def test_a_reply_is_read_in_the_letters_it_was_written_in(town: Any, charset: st
         "subject": (None, "Re: Invoice"),
         "text": (None, words.encode(charset)),
         "charsets": (None, json.dumps({"to": "UTF-8", "subject": "UTF-8", "from": "UTF-8", "text": charset})),
-        "envelope": (None, json.dumps({"to": [town.mail.reply_to], "from": ASHDOWN})),
+        "envelope": (None, json.dumps({"to": [scenario.mail.reply_to], "from": ASHDOWN})),
         "attachments": (None, "1"),
         "attachment-info": (None, json.dumps({"attachment1": {"filename": "logo.png", "type": "image/png"}})),
         "attachment1": ("logo.png", b"\x89PNG", "image/png"),
     }
-    assert town.door.post("/webhooks/sendgrid-inbound", files=form).status_code == 200
-    [task] = tasks(town, "reply")
-    assert words in task.why
+    assert scenario.door.post("/webhooks/sendgrid-inbound", files=form).status_code == 200
+    [task] = list_tasks(scenario, "reply")
+    assert words in task.reason
 
 
 @pytest.mark.parametrize(("headers", "kinds"), [("", ["reply"]), ("Auto-Submitted: auto-replied\n", [])])
-def test_a_mail_that_is_brought_whole_is_read_the_same(town: Any, headers: str, kinds: list[str]) -> None:
+def test_a_mail_that_is_brought_whole_is_read_the_same(scenario: Any, headers: str, kinds: list[str]) -> None:
     mail = EmailMessage()
-    mail["Message-ID"], mail["From"], mail["To"] = "<raw@ashdown.example>", ASHDOWN, town.mail.reply_to
+    mail["Message-ID"], mail["From"], mail["To"] = "<raw@ashdown.example>", ASHDOWN, scenario.mail.reply_to
     mail["Subject"] = "Re: Invoice"
     mail.set_content("Zahlung kommt am Freitag, schöne Grüße.", charset="iso-8859-1")
     mail.add_alternative("<p>Zahlung kommt am Freitag.</p>", subtype="html")
-    envelope = json.dumps({"to": [town.mail.reply_to], "from": ASHDOWN})
+    envelope = json.dumps({"to": [scenario.mail.reply_to], "from": ASHDOWN})
     files = {"email": (None, headers + mail.as_string()), "envelope": (None, envelope), "from": (None, ASHDOWN)}
-    assert town.door.post("/webhooks/sendgrid-inbound", files=files).status_code == 200
-    found = tasks(town, "reply")
+    assert scenario.door.post("/webhooks/sendgrid-inbound", files=files).status_code == 200
+    found = list_tasks(scenario, "reply")
     assert [task.code for task in found] == kinds
-    assert all("schöne Grüße" in task.why for task in found)
+    assert all("schöne Grüße" in task.reason for task in found)
 
 
 # --- events
 
 
-def post_events(town: Any, *, times: int = 1) -> None:
+def post_events(scenario: Any, *, times: int = 1) -> None:
     """Hand the make-believe SendGrid's signed events to our door, as it would post them."""
-    hook = town.sandbox.sendgrid.webhook
-    now = int(town.sandbox.clock.now().timestamp())
+    hook = scenario.sandbox.sendgrid.webhook
+    now = int(scenario.sandbox.clock.now().timestamp())
     for _time in range(times):
-        body, headers = hook.signed(list(town.sandbox.sendgrid.office.events), now)
-        assert town.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
+        body, headers = hook.signed(list(scenario.sandbox.sendgrid.office.events), now)
+        assert scenario.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
 
 
-def test_delivery_is_noted_once_however_often_and_in_whatever_order_it_is_told(town: Any) -> None:
-    post_events(town, times=2)
-    assert entry(town).delivery == "delivered"
-    town.sandbox.sendgrid.office.events.reverse()
-    post_events(town)
-    assert entry(town).delivery == "delivered"
-    with reading(town.installation.engine) as session:
-        kinds = [event.kind for event in session.scalars(select(MailEvent))]
+def test_delivery_is_noted_once_however_often_and_in_whatever_order_it_is_told(scenario: Any) -> None:
+    post_events(scenario, times=2)
+    assert email_entry(scenario).delivery_status == "delivered"
+    scenario.sandbox.sendgrid.office.events.reverse()
+    post_events(scenario)
+    assert email_entry(scenario).delivery_status == "delivered"
+    with reading(scenario.app.engine) as session:
+        kinds = [event.kind for event in session.scalars(select(EmailEvent))]
     assert sorted(kinds) == ["delivered", "processed"]
 
 
-def test_a_late_bounce_marks_the_address_and_makes_one_task(town: Any) -> None:
-    post_events(town)
-    town.pass_days(2)
-    town.sandbox.sendgrid.bounce(town.mail.number)
-    post_events(town, times=2)
-    assert entry(town).delivery == "bounce"
-    [task] = tasks(town, "undelivered")
-    assert ASHDOWN in task.why
-    assert "no such user here" in task.why
-    go_on(town, 20)
-    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
-    assert len(tasks(town, "suppressed")) == 1
+def test_a_late_bounce_marks_the_address_and_makes_one_task(scenario: Any) -> None:
+    post_events(scenario)
+    scenario.pass_days(2)
+    scenario.sandbox.sendgrid.bounce(scenario.mail.number)
+    post_events(scenario, times=2)
+    assert email_entry(scenario).delivery_status == "bounce"
+    [task] = list_tasks(scenario, "undelivered")
+    assert ASHDOWN in task.reason
+    assert "no such user here" in task.reason
+    run_for_days(scenario, 20)
+    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(list_tasks(scenario, "suppressed")) == 1
 
 
 @pytest.mark.parametrize("kind", ["spam", "unsubscribe"])
-def test_who_complains_gets_no_more_mail(town: Any, kind: str) -> None:
-    getattr(town.sandbox.sendgrid, kind)(town.mail.number)
-    town.sandbox.sendgrid.unsuppress(ASHDOWN)  # only the event tells
-    post_events(town)
-    go_on(town, 20)
-    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+def test_who_complains_gets_no_more_mail(scenario: Any, kind: str) -> None:
+    getattr(scenario.sandbox.sendgrid, kind)(scenario.mail.number)
+    scenario.sandbox.sendgrid.unsuppress(ASHDOWN)  # only the event tells
+    post_events(scenario)
+    run_for_days(scenario, 20)
+    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
 
 
-def test_a_bounce_that_names_no_mail_is_known_by_its_address(town: Any) -> None:
+def test_a_bounce_that_names_no_mail_is_known_by_its_address(scenario: Any) -> None:
     event = {
         "email": ASHDOWN.upper(),
         "event": "bounce",
@@ -362,46 +369,46 @@ def test_a_bounce_that_names_no_mail_is_known_by_its_address(town: Any) -> None:
         "sg_event_id": "e1",
         "timestamp": 1781000000,
     }
-    body, headers = town.sandbox.sendgrid.webhook.signed([event], 1781000000)
-    assert town.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
-    assert len(tasks(town, "undelivered")) == 1
+    body, headers = scenario.sandbox.sendgrid.webhook.signed([event], 1781000000)
+    assert scenario.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
+    assert len(list_tasks(scenario, "undelivered")) == 1
 
 
-def test_an_event_settles_a_doubt(town: Any) -> None:
-    with writing(town.installation.engine) as session:
-        row = session.get_one(OutboxEntry, entry(town).id)
-        outbox.mark_doubt(row, at=town.installation.now(), answer="nobody knows")
-    post_events(town)
-    assert entry(town).state == "done"
+def test_an_event_settles_a_doubt(scenario: Any) -> None:
+    with writing(scenario.app.engine) as session:
+        row = session.get_one(OutboxEntry, email_entry(scenario).id)
+        outbox.mark_unconfirmed(row, at=scenario.app.now(), detail="nobody knows")
+    post_events(scenario)
+    assert email_entry(scenario).state == "done"
 
 
-def test_what_a_killed_run_left_is_settled_by_the_event_that_came_meanwhile(town: Any) -> None:
-    with writing(town.installation.engine) as session:
-        session.get_one(OutboxEntry, entry(town).id).state = "calling"
-    post_events(town)
-    assert entry(town).state == "calling"  # its own run may still be at work
-    town.sandbox.faults.refuse(500, vendor="sendgrid", path="/logs", times=0)
-    town.run()
-    assert entry(town).state == "done"
+def test_what_a_killed_run_left_is_settled_by_the_event_that_came_meanwhile(scenario: Any) -> None:
+    with writing(scenario.app.engine) as session:
+        session.get_one(OutboxEntry, email_entry(scenario).id).state = "calling"
+    post_events(scenario)
+    assert email_entry(scenario).state == "calling"  # its own run may still be at work
+    scenario.sandbox.faults.refuse(500, vendor="sendgrid", path="/logs", times=0)
+    scenario.run()
+    assert email_entry(scenario).state == "done"
 
 
-def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(town: Any) -> None:
-    with writing(town.installation.engine) as session:
-        row = session.get_one(OutboxEntry, entry(town).id)
-        outbox.mark_doubt(row, at=town.installation.now(), answer="nobody knows")
+def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(scenario: Any) -> None:
+    with writing(scenario.app.engine) as session:
+        row = session.get_one(OutboxEntry, email_entry(scenario).id)
+        outbox.mark_unconfirmed(row, at=scenario.app.now(), detail="nobody knows")
         session.flush()
-        approvals.resolve(session, row.id or 0, sent=False, by="Ann", at=town.installation.now())
-    set_mode(town.installation, town.connection, "approve")
-    post_events(town)
-    set_mode(town.installation, town.connection, "live")
-    town.run()
-    assert entry(town).state == "done"
-    assert len(town.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+        approvals.resolve(session, row.id or 0, sent=False, by="Ann", at=scenario.app.now())
+    set_mode(scenario.app, scenario.connection, "approve")
+    post_events(scenario)
+    set_mode(scenario.app, scenario.connection, "live")
+    scenario.run()
+    assert email_entry(scenario).state == "done"
+    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
 
 
 @pytest.mark.parametrize("break_it", ["body", "signature", "timestamp", "nothing"])
-def test_an_event_that_sendgrid_did_not_sign_is_refused(town: Any, break_it: str) -> None:
-    body, headers = town.sandbox.sendgrid.webhook.signed(list(town.sandbox.sendgrid.office.events), 1781000000)
+def test_an_event_that_sendgrid_did_not_sign_is_refused(scenario: Any, break_it: str) -> None:
+    body, headers = scenario.sandbox.sendgrid.webhook.signed(list(scenario.sandbox.sendgrid.office.events), 1781000000)
     names = {
         "signature": "X-Twilio-Email-Event-Webhook-Signature",
         "timestamp": "X-Twilio-Email-Event-Webhook-Timestamp",
@@ -412,5 +419,5 @@ def test_an_event_that_sendgrid_did_not_sign_is_refused(town: Any, break_it: str
         headers = {}
     else:
         headers[names[break_it]] = "MEUCIQ=="
-    assert town.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 401
-    assert entry(town).delivery == ""
+    assert scenario.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 401
+    assert email_entry(scenario).delivery_status == ""

@@ -24,10 +24,10 @@ START = datetime(2026, 3, 26, 11, 0, tzinfo=UTC)  # three days before the clocks
 EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no mail leaves anywhere
 
 
-def life(town: Any, day: int) -> None:
+def simulate_day(scenario: Any, day: int) -> None:
     """Let a day's evening happen in the books: new invoices, payments in full and in part, a void, a credit."""
-    books = town.books
-    today = town.sandbox.clock.now().date()
+    books = scenario.books
+    today = scenario.sandbox.clock.now().date()
     if day % 6 == 0:
         name = books.customer(f"Customer{day} Ltd")
         books.invoice(name, f"{300 + 70 * day}.00", on=today, due_on=today + timedelta(days=(14, 30, 7)[day % 3]))
@@ -44,53 +44,55 @@ def life(town: Any, day: int) -> None:
         books.credit("Customer0 Ltd", "25.00")
 
 
-def lived(town: Any, every: timedelta, days: float) -> dict[str, Any]:
+def simulate(scenario: Any, every: timedelta, days: float) -> dict[str, Any]:
     """Live some days with a run every so often, and give what left: mails with their day, notes, fees."""
-    clock = town.sandbox.clock
-    life(town, 0)
-    town.live()
-    town.policy(POLICY)
+    clock = scenario.sandbox.clock
+    simulate_day(scenario, 0)
+    scenario.live()
+    scenario.policy(POLICY)
     run_at, evening = clock.now(), 1
     end = run_at + timedelta(days=days)
     while run_at <= end:
         while START + timedelta(days=evening - 1) + EVENING <= run_at:
             clock.set(START + timedelta(days=evening - 1) + EVENING)
-            life(town, evening)
+            simulate_day(scenario, evening)
             evening += 1
         clock.set(run_at)
-        result = town.run()
-        assert result.outcome == "ok", result.why
+        result = scenario.run()
+        assert result.outcome == "ok", result.reason
         run_at += every
-    own = town.installation.settings.mail_from
-    mails = [mail for mail in town.sandbox.sendgrid.mails() if own not in mail.to]
+    own = scenario.app.settings.mail_from
+    mails = [mail for mail in scenario.sandbox.sendgrid.mails() if own not in mail.to]
     return {
         "mails": sorted((mail.custom_args["duewell_key"], mail.subject, mail.at.date()) for mail in mails),
-        "notes": {number: sorted(town.books.notes(number)) for number in town.books.numbers},
-        "fees": sorted(town.books.fees()),
+        "notes": {number: sorted(scenario.books.notes(number)) for number in scenario.books.numbers},
+        "fees": sorted(scenario.books.fees()),
     }
 
 
 @pytest.fixture
-def living(tmp_path: Path, town_at: Any) -> Any:
+def simulation(tmp_path: Path, scenario_at: Any) -> Any:
     def live(provider: str, every: timedelta, days: float) -> dict[str, Any]:
-        with town_at(START, provider) as town:
-            town.sandbox.xero.limits.minute = town.sandbox.xero.limits.day = 0  # not what this is about
-            return lived(town, every, days)
+        with scenario_at(START, provider) as scenario:
+            scenario.sandbox.xero.limits.minute = scenario.sandbox.xero.limits.day = 0  # not what this is about
+            return simulate(scenario, every, days)
 
     return live
 
 
 @pytest.mark.parametrize("provider", LEDGERS)
-def test_days_run_hourly_and_daily_give_the_same_mails_notes_and_fees(living: Any, provider: str) -> None:
-    daily = living(provider, timedelta(days=1), HOURLY_DAYS)
-    hourly = living(provider, timedelta(hours=1), HOURLY_DAYS)
+def test_days_run_hourly_and_daily_give_the_same_mails_notes_and_fees(simulation: Any, provider: str) -> None:
+    daily = simulation(provider, timedelta(days=1), HOURLY_DAYS)
+    hourly = simulation(provider, timedelta(hours=1), HOURLY_DAYS)
     assert len(daily["mails"]) >= 2
     assert hourly == daily
 
 
 @pytest.mark.parametrize("provider", LEDGERS)
-def test_a_run_every_five_minutes_gives_the_same_mails_notes_and_fees_as_one_a_day(living: Any, provider: str) -> None:
-    daily = living(provider, timedelta(days=1), FIVE_MINUTES_DAYS)
+def test_a_run_every_five_minutes_gives_the_same_mails_notes_and_fees_as_one_a_day(
+    simulation: Any, provider: str
+) -> None:
+    daily = simulation(provider, timedelta(days=1), FIVE_MINUTES_DAYS)
     assert daily["mails"]
     assert daily["fees"] or FIVE_MINUTES_DAYS < HOURLY_DAYS
-    assert living(provider, timedelta(minutes=5), FIVE_MINUTES_DAYS) == daily
+    assert simulation(provider, timedelta(minutes=5), FIVE_MINUTES_DAYS) == daily

@@ -21,12 +21,12 @@ from sqlmodel import col
 from typer.testing import CliRunner
 
 from connector import sync_log
-from connector.cli import app
+from connector.cli import cli
 from connector.database import reading
 from connector.people import agreements
 from connector.people.customers import find_customer
-from connector.people.invoices import find_invoice, say
-from connector.tables import Agreement, AnswerRow, CustomerSetting, OutboxEntry, Task
+from connector.people.invoices import find_invoice, record_agreement
+from connector.tables import Agreement, CustomerSetting, InvoiceDecisionRow, OutboxEntry, Task
 from connector.web.app import make_app
 
 TODAY = date(2026, 6, 10)
@@ -34,12 +34,12 @@ MILLER = "accounts@miller.example"
 HOST = "books.larkspur.example"
 
 
-class Alive:
-    def alive(self) -> bool:
+class FakeScheduler:
+    def is_alive(self) -> bool:
         return True
 
 
-class Door:
+class PortalClient:
     """A browser that holds the link of a mail, behind the proxy that the public address stands for."""
 
     def __init__(self, url: str, link: str) -> None:
@@ -48,16 +48,16 @@ class Door:
     def get(self, path: str = "", link: str = "", **headers: str) -> requests.Response:
         return requests.get(self.url + (link or self.link) + path, headers={"Host": HOST, **headers}, timeout=20)
 
-    def say(self, kind: str, path: str = "", **fields: Any) -> requests.Response:
+    def submit(self, kind: str, path: str = "", **fields: Any) -> requests.Response:
         where = self.url + self.link + path
         told = requests.post(
-            where, data={"say": kind, **fields}, headers={"Host": HOST}, timeout=20, allow_redirects=False
+            where, data={"action": kind, **fields}, headers={"Host": HOST}, timeout=20, allow_redirects=False
         )
         return self.get(told.headers["location"].removeprefix(self.link)) if told.status_code == 303 else told
 
 
-def served(town: Any) -> Iterator[str]:
-    server = uvicorn.Server(uvicorn.Config(make_app(town.installation, Alive()), log_config=None, lifespan="off"))
+def serving(scenario: Any) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(make_app(scenario.app, FakeScheduler()), log_config=None, lifespan="off"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
@@ -67,10 +67,10 @@ def served(town: Any) -> Iterator[str]:
 
 
 @pytest.fixture
-def town(town_at: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Any]:
+def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Any]:
     """A live company that customers reach over https: Miller owes two invoices, one of them late; a mail has left."""
     monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
-    with town_at(datetime(2026, 6, 10, 11, tzinfo=UTC), getattr(request, "param", "xero")) as made:
+    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), getattr(request, "param", "xero")) as made:
         made.books.customer("Miller & Sons", MILLER)
         made.books.customer("Potter plc", "ap@potter.example")
         made.late = made.books.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
@@ -80,62 +80,62 @@ def town(town_at: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureR
         [mail] = made.sandbox.sendgrid.mails_to(MILLER)
         [link] = re.findall(rf"https://{HOST}/c/[a-z2-7]{{32}}", mail.text)
         assert link in mail.html.replace("&#x2f;", "/")
-        for url in served(made):
-            made.door = Door(url, link)
+        for url in serving(made):
+            made.door = PortalClient(url, link)
             yield made
 
 
-def words(page: requests.Response) -> str:
+def visible_text(page: requests.Response) -> str:
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).replace("\u00a0", " ").split())
 
 
-def tasks(town: Any, code: str) -> list[Task]:
-    with reading(town.installation.engine) as session:
+def list_tasks(scenario: Any, code: str) -> list[Task]:
+    with reading(scenario.app.engine) as session:
         return [task for task in session.scalars(select(Task).order_by(col(Task.id))) if task.code == code]
 
 
-def row(town: Any, number: str) -> Any:
-    with reading(town.installation.engine) as session:
-        return find_invoice(session, number, town.connection)
+def find_row(scenario: Any, number: str) -> Any:
+    with reading(scenario.app.engine) as session:
+        return find_invoice(session, number, scenario.connection)
 
 
-def answer(town: Any, number: str) -> tuple[str, date | None]:
-    with reading(town.installation.engine) as session:
-        found = session.get_one(AnswerRow, (town.connection, row(town, number).external_id))
+def decision_of(scenario: Any, number: str) -> tuple[str, date | None]:
+    with reading(scenario.app.engine) as session:
+        found = session.get_one(InvoiceDecisionRow, (scenario.connection, find_row(scenario, number).external_id))
         return found.code, found.next_on
 
 
-def customer(town: Any, name: str = "Miller & Sons") -> Any:
-    with reading(town.installation.engine) as session:
-        return find_customer(session, name, town.connection)
+def customer(scenario: Any, name: str = "Miller & Sons") -> Any:
+    with reading(scenario.app.engine) as session:
+        return find_customer(session, name, scenario.connection)
 
 
-def setting(town: Any) -> CustomerSetting | None:
-    with reading(town.installation.engine) as session:
-        return session.get(CustomerSetting, (town.connection, customer(town).external_id))
+def customer_setting(scenario: Any) -> CustomerSetting | None:
+    with reading(scenario.app.engine) as session:
+        return session.get(CustomerSetting, (scenario.connection, customer(scenario).external_id))
 
 
-def everything(town: Any) -> str:
+def stored_state(scenario: Any) -> str:
     """Everything that an answer could change, in one text."""
-    with reading(town.installation.engine) as session:
+    with reading(scenario.app.engine) as session:
         tables = (Task, Agreement, CustomerSetting, OutboxEntry)
         rows = [repr(each) for table in tables for each in session.scalars(select(table))]
-        return "\n".join([*rows, *(line.text for line in sync_log.entries(session))])
+        return "\n".join([*rows, *(line.text for line in sync_log.list_entries(session))])
 
 
-@pytest.mark.parametrize("town", ["xero", "quickbooks"], indirect=True)
-def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(town: Any) -> None:
-    town.policy('ways_to_pay = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
-    before = everything(town)
+@pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
+def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(scenario: Any) -> None:
+    scenario.policy('ways_to_pay = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
+    before = stored_state(scenario)
     for path in ("", "?said=done_paid", "?said=%3Cscript%3E"):
-        page = town.door.get(path)
+        page = scenario.door.get(path)
         assert page.status_code == 200
-    seen = words(page)
+    seen = visible_text(page)
     for said in (
-        town.late,
+        scenario.late,
         "6 days late",
         "£1,200.00",
-        town.soon,
+        scenario.soon,
         "£80.50",
         "£1,280.50",
         "Small Works Ltd",
@@ -143,109 +143,116 @@ def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(to
     ):
         assert said in seen
     assert "Potter" not in seen
-    assert town.foreign not in seen
+    assert scenario.foreign not in seen
     assert "640" not in seen
     assert page.headers["Referrer-Policy"] == "no-referrer"
     assert "noindex" in page.headers["X-Robots-Tag"]
     assert "no-store" in page.headers["Cache-Control"]
     assert page.headers.get("Set-Cookie") is None
-    statement = town.door.get("/statement/GBP.pdf")
-    invoice = town.door.get(f"/invoice/{row(town, town.late).external_id}.pdf")
+    statement = scenario.door.get("/statement/GBP.pdf")
+    invoice = scenario.door.get(f"/invoice/{find_row(scenario, scenario.late).external_id}.pdf")
     for paper in (statement, invoice):
         assert (paper.status_code, paper.content[:5]) == (200, b"%PDF-")
         assert "no-store" in paper.headers["Cache-Control"]
-    assert town.door.get("/statement/EUR.pdf").status_code == 404
-    assert town.door.get(f"/invoice/{row(town, town.foreign).external_id}.pdf").status_code == 404
-    town.door.say("", f"/pay/{row(town, town.soon).external_id}")
-    town.door.say("", f"/pay/{row(town, town.foreign).external_id}")
-    pay = re.findall(r'class="button" href="([^"]+)"', town.door.get().text)
+    assert scenario.door.get("/statement/EUR.pdf").status_code == 404
+    assert scenario.door.get(f"/invoice/{find_row(scenario, scenario.foreign).external_id}.pdf").status_code == 404
+    scenario.door.say("", f"/pay/{find_row(scenario, scenario.soon).external_id}")
+    scenario.door.say("", f"/pay/{find_row(scenario, scenario.foreign).external_id}")
+    pay = re.findall(r'class="button" href="([^"]+)"', scenario.door.get().text)
     assert len(pay) == 2
-    assert everything(town) == before
+    assert stored_state(scenario) == before
 
 
-@pytest.mark.parametrize("town", ["xero", "quickbooks"], indirect=True)
-def test_who_paid_is_left_in_peace_for_the_policys_days_and_a_person_looks_for_it(town: Any) -> None:
-    paid = {"invoice": row(town, town.late).external_id, "paid_on": (TODAY - timedelta(days=2)).isoformat()}
-    assert "We look for your payment" in words(town.door.say("paid", **paid))
-    assert "told us already" in words(town.door.say("paid", **paid))
-    assert town.run().outcome == "ok"
-    assert answer(town, town.late) == ("paused", TODAY + timedelta(days=7))
-    [task] = tasks(town, "says_paid")
-    assert f"Miller & Sons says that {town.late} (GBP 1,200.00) was paid on 8 Jun 2026" in task.why
-    [note] = [each for each in town.books.notes(town.late) if "paid on" in each]
+@pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
+def test_who_paid_is_left_in_peace_for_the_policys_days_and_a_person_looks_for_it(scenario: Any) -> None:
+    paid = {
+        "invoice": find_row(scenario, scenario.late).external_id,
+        "paid_on": (TODAY - timedelta(days=2)).isoformat(),
+    }
+    assert "We look for your payment" in visible_text(scenario.door.say("paid", **paid))
+    assert "told us already" in visible_text(scenario.door.say("paid", **paid))
+    assert scenario.run().outcome == "ok"
+    assert decision_of(scenario, scenario.late) == ("paused", TODAY + timedelta(days=7))
+    [task] = list_tasks(scenario, "payment_reported")
+    assert f"Miller & Sons says that {scenario.late} (GBP 1,200.00) was paid on 8 Jun 2026" in task.reason
+    [note] = [each for each in scenario.books.notes(scenario.late) if "paid on" in each]
     assert note.startswith("10 Jun 2026, Miller & Sons at his own page: says it was paid on 8 Jun 2026")
-    assert town.books.notes(town.soon) == []
-    town.pass_days(8)
-    town.door.say("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
-    town.run()
-    assert answer(town, town.late)[0] != "paused"  # once a month; a person has a second task
-    assert len(tasks(town, "says_paid")) == 2
-    town.books.pay(town.late)
-    town.run()
-    assert [each.state for each in tasks(town, "says_paid")] == ["moot", "moot"]
+    assert scenario.books.notes(scenario.soon) == []
+    scenario.pass_days(8)
+    scenario.door.say("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
+    scenario.run()
+    assert decision_of(scenario, scenario.late)[0] != "paused"  # once a month; a person has a second task
+    assert len(list_tasks(scenario, "payment_reported")) == 2
+    scenario.books.pay(scenario.late)
+    scenario.run()
+    assert [each.state for each in list_tasks(scenario, "payment_reported")] == ["cancelled", "cancelled"]
 
 
-def test_a_promise_holds_the_chase_until_its_day_and_the_third_one_is_for_a_person(town: Any) -> None:
-    both = [row(town, number).external_id for number in (town.late, town.soon)]
-    said = words(town.door.say("promise", invoice=both, promise_on="2026-06-20"))
+def test_a_promise_holds_the_chase_until_its_day_and_the_third_one_is_for_a_person(scenario: Any) -> None:
+    both = [find_row(scenario, number).external_id for number in (scenario.late, scenario.soon)]
+    said = visible_text(scenario.door.say("promise", invoice=both, promise_on="2026-06-20"))
     assert "We count on your payment" in said
     assert "You promised to pay on 20 June 2026" in said
-    town.run()
-    assert answer(town, town.late)[0] == "promised"
-    assert any("promises to pay on 20 Jun 2026" in note for note in town.books.notes(town.soon))
+    scenario.run()
+    assert decision_of(scenario, scenario.late)[0] == "promised"
+    assert any("promises to pay on 20 Jun 2026" in note for note in scenario.books.notes(scenario.soon))
     for day in ("2026-06-21", "2026-06-22"):
-        town.door.say("promise", invoice=both[0], promise_on=day)
-    assert [each.why for each in tasks(town, "says_promise")][-1].endswith("promised before, or agreed otherwise.")
-    with reading(town.installation.engine) as session:
+        scenario.door.say("promise", invoice=both[0], promise_on=day)
+    assert [each.reason for each in list_tasks(scenario, "promise_received")][-1].endswith(
+        "promised before, or agreed otherwise."
+    )
+    with reading(scenario.app.engine) as session:
         kept = [each for each in session.scalars(select(Agreement)) if each.state == "open"]
     assert sorted((each.invoice_id, str(each.until_on)) for each in kept) == sorted(
         [(both[0], "2026-06-21"), (both[1], "2026-06-20")]
     )
 
 
-def test_a_dispute_stops_the_chase_with_his_words_and_keeps_what_a_person_said(town: Any) -> None:
-    late, soon = row(town, town.late), row(town, town.soon)
-    say(town.installation, soon, agreements.dispute, by="ann", why="wrong price")
+def test_a_dispute_stops_the_chase_with_his_words_and_keeps_what_a_person_said(scenario: Any) -> None:
+    late, soon = find_row(scenario, scenario.late), find_row(scenario, scenario.soon)
+    record_agreement(scenario.app, soon, agreements.record_dispute, by="ann", reason="wrong price")
     words_of_his = "Two of the\nfive chairs <b>never</b> came."
-    page = town.door.say("wrong", invoice=[late.external_id, soon.external_id], wrong_what=words_of_his)
-    assert "A person looks into it" in words(page)
-    town.run()
-    assert answer(town, town.late)[0] == "disputed"
-    raised = [task.why for task in tasks(town, "dispute_raised")]
-    assert any("Two of the five chairs <b>never</b> came." in why for why in raised)
-    assert any("wrong price" in why for why in raised)
-    [told] = tasks(town, "says_wrong")  # of the one that was disputed already
-    assert town.soon in told.why
-    assert any("says that something is wrong: Two of the five chairs" in note for note in town.books.notes(town.late))
+    page = scenario.door.say("dispute", invoice=[late.external_id, soon.external_id], wrong_what=words_of_his)
+    assert "A person looks into it" in visible_text(page)
+    scenario.run()
+    assert decision_of(scenario, scenario.late)[0] == "disputed"
+    raised = [task.reason for task in list_tasks(scenario, "dispute_raised")]
+    assert any("Two of the five chairs <b>never</b> came." in reason for reason in raised)
+    assert any("wrong price" in reason for reason in raised)
+    [told] = list_tasks(scenario, "dispute_received")  # of the one that was disputed already
+    assert scenario.soon in told.reason
+    assert any(
+        "says that something is wrong: Two of the five chairs" in note for note in scenario.books.notes(scenario.late)
+    )
 
 
-def test_a_new_address_counts_at_once_only_at_the_customers_own_domain(town: Any) -> None:
-    town.door.say("contact", contact_name="Eve", contact_email="eve@elsewhere.example")
-    assert setting(town) is None
-    [asked] = tasks(town, "says_contact")
-    assert "Make sure that it is his, then: duewell customers set" in asked.why
-    town.door.say("contact", contact_name="Ann Lee", contact_email="ann@miller.example")
-    said = setting(town)
+def test_a_new_address_counts_at_once_only_at_the_customers_own_domain(scenario: Any) -> None:
+    scenario.door.say("add_contact", contact_name="Eve", contact_email="eve@elsewhere.example")
+    assert customer_setting(scenario) is None
+    [asked] = list_tasks(scenario, "contact_change")
+    assert "Make sure that it is his, then: duewell customers set" in asked.reason
+    scenario.door.say("add_contact", contact_name="Ann Lee", contact_email="ann@miller.example")
+    said = customer_setting(scenario)
     assert said is not None
     assert said.emails == f"{MILLER}, ann@miller.example"
-    town.pass_days(14)
-    town.run()
-    assert any({MILLER, "ann@miller.example"} <= set(mail.to) for mail in town.sandbox.sendgrid.mails())
+    scenario.pass_days(14)
+    scenario.run()
+    assert any({MILLER, "ann@miller.example"} <= set(mail.to) for mail in scenario.sandbox.sendgrid.mails())
 
 
-def test_his_language_and_his_wish_for_no_reminders_are_followed(town: Any) -> None:
-    assert "Ihre Rechnungen von" in words(town.door.get(**{"Accept-Language": "de-AT,en;q=0.5"}))
-    page = town.door.say("language", language="fr")
-    assert "Désormais, nous vous écrivons dans cette langue" in words(page)
-    assert '<html lang="fr">' in town.door.get(**{"Accept-Language": "de"}).text
-    stopped = words(town.door.say("stop"))
+def test_his_language_and_his_wish_for_no_reminders_are_followed(scenario: Any) -> None:
+    assert "Ihre Rechnungen von" in visible_text(scenario.door.get(**{"Accept-Language": "de-AT,en;q=0.5"}))
+    page = scenario.door.say("language", language="fr")
+    assert "Désormais, nous vous écrivons dans cette langue" in visible_text(page)
+    assert '<html lang="fr">' in scenario.door.get(**{"Accept-Language": "de"}).text
+    stopped = visible_text(scenario.door.say("stop"))
     assert "Vous ne recevez plus de rappels" in stopped
-    said = setting(town)
+    said = customer_setting(scenario)
     assert said is not None
     assert (said.no_reminders, said.language) == (True, "fr")
-    assert "stopped the reminders, at his own page" in tasks(town, "stopped")[0].why
-    town.run()
-    assert any("wants no more reminders" in note for note in town.books.notes(town.late))
+    assert "stopped the reminders, at his own page" in list_tasks(scenario, "reminders_stopped")[0].reason
+    scenario.run()
+    assert any("wants no more reminders" in note for note in scenario.books.notes(scenario.late))
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
@@ -253,50 +260,50 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("paid", {"paid_on": "soon"}, "Choose the day on which you paid"),
     ("promise", {"promise_on": "2026-06-09"}, "Choose a day from today to 10 July 2026"),
     ("promise", {"promise_on": "2026-12-24"}, "Choose a day from today to 10 July 2026"),
-    ("wrong", {"wrong_what": " \n "}, "Say in a few words what is wrong"),
+    ("dispute", {"dispute_reason": " \n "}, "Say in a few words what is wrong"),
     ("paid", {"paid_on": "2026-06-09", "invoice": "another"}, "Choose the invoices"),
-    ("contact", {"contact_email": "a@b.example>, <x@y.example"}, "not an e-mail address"),
+    ("add_contact", {"contact_email": "a@b.example>, <x@y.example"}, "not an e-mail address"),
     ("nonsense", {}, "Choose the invoices"),
 ]
 
 
-def test_what_cannot_be_kept_is_refused_in_words_and_changes_nothing(town: Any) -> None:
-    before = everything(town)
+def test_what_cannot_be_kept_is_refused_in_words_and_changes_nothing(scenario: Any) -> None:
+    before = stored_state(scenario)
     for kind, fields, says in REFUSED:
-        page = town.door.say(kind, **{"invoice": row(town, town.late).external_id, **fields})
+        page = scenario.door.say(kind, **{"invoice": find_row(scenario, scenario.late).external_id, **fields})
         assert page.status_code == 422
-        assert says in words(page)
-    foreign = {"invoice": row(town, town.foreign).external_id, "paid_on": "2026-06-09"}
-    assert town.door.say("paid", **foreign).status_code == 422
-    assert everything(town) == before
+        assert says in visible_text(page)
+    foreign = {"invoice": find_row(scenario, scenario.foreign).external_id, "paid_on": "2026-06-09"}
+    assert scenario.door.say("paid", **foreign).status_code == 422
+    assert stored_state(scenario) == before
 
 
-def command(*words: str) -> str:
-    done = CliRunner().invoke(app, ["customers", "link", *words])
+def run_command(*words: str) -> str:
+    done = CliRunner().invoke(cli, ["customers", "link", *words])
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
-def test_a_link_ends_is_revoked_and_opens_nothing_to_guesses(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("connector.commands.customer_data.opened", lambda: nullcontext(town.installation))
-    token = town.door.link.removeprefix("/c/")
+def test_a_link_ends_is_revoked_and_opens_nothing_to_guesses(scenario: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("connector.commands.customer_data.open_command_app", lambda: nullcontext(scenario.app))
+    token = scenario.door.link.removeprefix("/c/")
     for guess in ("a" * 32, token[:-1], token[:-1] + ("a" if token[-1] != "a" else "b"), "%00" * 32, "é" * 32):
-        assert town.door.get(link=f"/c/{guess}").status_code == 404
-    assert town.door.get(link=f"/stop/{token}").status_code == 404
-    assert command("Miller & Sons").endswith(town.door.link + "\n")
-    assert json.loads(command("Miller & Sons", "--revoke", "--json"))["revoked"] == 1
-    assert town.door.get().status_code == 410
-    assert town.door.say("stop").status_code == 410
-    again = urlsplit(json.loads(command("Miller & Sons", "--json"))["link"]).path
-    assert again != town.door.link
-    assert town.door.get(link=again).status_code == 200
-    town.pass_days(121)
-    assert town.door.get(link=again).status_code == 410
-    assert setting(town) is None
+        assert scenario.door.get(link=f"/c/{guess}").status_code == 404
+    assert scenario.door.get(link=f"/stop/{token}").status_code == 404
+    assert run_command("Miller & Sons").endswith(scenario.door.link + "\n")
+    assert json.loads(run_command("Miller & Sons", "--revoke", "--json"))["revoked"] == 1
+    assert scenario.door.get().status_code == 410
+    assert scenario.door.say("stop").status_code == 410
+    again = urlsplit(json.loads(run_command("Miller & Sons", "--json"))["link"]).path
+    assert again != scenario.door.link
+    assert scenario.door.get(link=again).status_code == 200
+    scenario.pass_days(121)
+    assert scenario.door.get(link=again).status_code == 410
+    assert customer_setting(scenario) is None
 
 
-def test_who_asks_too_often_is_told_to_come_back(town: Any) -> None:
-    codes = [town.door.say("promise", promise_on="never").status_code for _try in range(22)]
+def test_who_asks_too_often_is_told_to_come_back(scenario: Any) -> None:
+    codes = [scenario.door.say("promise", promise_on="never").status_code for _try in range(22)]
     assert codes == [422] * 20 + [429] * 2
-    codes = [town.door.get(link=f"/c/{'a' * 32}").status_code for _try in range(31)]
+    codes = [scenario.door.get(link=f"/c/{'a' * 32}").status_code for _try in range(31)]
     assert codes == [404] * 30 + [429]

@@ -13,34 +13,34 @@ from connector.people import exceptions
 from connector.tables import ExceptionRow, SyncLogEntry
 
 
-def standing(town: Any) -> list[tuple[str, bool]]:
+def stored_exceptions(scenario: Any) -> list[tuple[str, bool]]:
     """The codes of what is kept, and whether a person said that it is right."""
-    with reading(town.installation.engine) as session:
+    with reading(scenario.app.engine) as session:
         rows = session.scalars(select(ExceptionRow).order_by(col(ExceptionRow.code)))
-        return [(row.code, row.settled_at is not None) for row in rows]
+        return [(row.code, row.resolved_at is not None) for row in rows]
 
 
-def test_an_odd_invoice_is_told_once_and_forgotten_when_it_is_mended(town_at: Any, noon: Any) -> None:
-    with town_at(noon, "xero") as town:
-        town.books.customer("Ashdown Ltd")
-        town.books.invoice("Ashdown Ltd", "1200.00", due_on=town.today)
-        town.connect()
-        town.run()
-        assert standing(town) == []
-        town.sandbox.clock.advance(timedelta(hours=5))
-        twin = town.books.invoice("Ashdown Ltd", "1200.00", due_on=town.today)
-        assert town.run().numbers["exceptions"] == 1
-        assert standing(town) == [("probable_duplicate", False)]
-        with writing(town.installation.engine) as session:
+def test_an_odd_invoice_is_told_once_and_forgotten_when_it_is_mended(scenario_at: Any, noon: Any) -> None:
+    with scenario_at(noon, "xero") as scenario:
+        scenario.books.customer("Ashdown Ltd")
+        scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today)
+        scenario.connect()
+        scenario.run()
+        assert stored_exceptions(scenario) == []
+        scenario.sandbox.clock.advance(timedelta(hours=5))
+        twin = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today)
+        assert scenario.run().numbers["exceptions"] == 1
+        assert stored_exceptions(scenario) == [("probable_duplicate", False)]
+        with writing(scenario.app.engine) as session:
             row = session.scalars(select(ExceptionRow)).one()
-            exceptions.settle(session, row, by="Ann", at=town.installation.now())
-        town.books.invoice("Ashdown Ltd", "77.00", due_on=town.today)
-        assert "exceptions" not in town.run().numbers  # it is still there, and still right
-        assert standing(town) == [("probable_duplicate", True)]
-        town.books.void(twin)
-        town.run()
-        assert standing(town) == []
-        with reading(town.installation.engine) as session:
+            exceptions.mark_correct(session, row, by="Ann", at=scenario.app.now())
+        scenario.books.invoice("Ashdown Ltd", "77.00", due_on=scenario.today)
+        assert "exceptions" not in scenario.run().numbers  # it is still there, and still right
+        assert stored_exceptions(scenario) == [("probable_duplicate", True)]
+        scenario.books.void(twin)
+        scenario.run()
+        assert stored_exceptions(scenario) == []
+        with reading(scenario.app.engine) as session:
             told = list(session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "exception")))
         assert len(told) == 2
         assert told[1].startswith("Ann says that this is right")

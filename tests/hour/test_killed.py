@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from connector.installation import open_installation
+from connector.installation import open_app
 from connector.run import run_connection
 from providers.sandbox.faults import Rule
 
@@ -24,91 +24,93 @@ terms_agreed_on = 2025-01-01
 [thank_you]
 enabled = false
 """
-KEPT = 20  # invoices that stay unpaid: the last days', old enough for a fee, and no more, so that runs stay short
+UNPAID_KEPT = (
+    20  # invoices that stay unpaid: the last days', old enough for a fee, and no more, so that runs stay short
+)
 # Everyday tests kill at a sample of the requests: the campaign (tests/faults/test_campaign.py) kills at all, in forks.
 # What a real process, a real SIGKILL and real sockets add is tried at each request by `make faults-long`.
 STEP = min(9, int(os.environ.get("FAULTS_EVERY", "9")))
 EVERYDAY = [("xero", "hang_after")]
 ALL = [(ledger, action) for ledger in ("xero", "quickbooks") for action in ("hang_before", "hang_after")]
-MOST_CALLS = 60  # of one run here; more would mean that something repeats itself
+MAX_CALLS = 60  # of one run here; more would mean that something repeats itself
 
 
-def killed_at(town: Any, rule: Rule) -> bool:
+def run_and_kill(scenario: Any, rule: Rule) -> bool:
     """Run in a process of its own and kill that one where the rule hangs it; False if the run came to its end first."""
-    town.sandbox.faults.add(rule)
+    scenario.sandbox.faults.add(rule)
     child = os.fork()
     if child == 0:
         try:
-            own = open_installation(town.installation.settings, now=town.sandbox.clock.now)
-            run_connection(own, town.connection)
+            own = open_app(scenario.app.settings, now=scenario.sandbox.clock.now)
+            run_connection(own, scenario.connection)
         finally:
             os._exit(0)
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
-        if town.sandbox.faults._hung:
+        if scenario.sandbox.faults._hung:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            town.sandbox.faults.clear()
+            scenario.sandbox.faults.clear()
             return True
         if os.waitpid(child, os.WNOHANG)[0]:
-            town.sandbox.faults.clear()
+            scenario.sandbox.faults.clear()
             return False
         time.sleep(0.002)  # the other process decides when; nothing here depends on how long it takes
     os.kill(child, signal.SIGKILL)
     pytest.fail("the run neither hung nor ended")
 
 
-def next_day(town: Any, day: int) -> None:
+def next_day(scenario: Any, day: int) -> None:
     """A working day later: one more customer falls late, another's fee becomes possible; the token has run out."""
     while True:
-        town.sandbox.clock.advance(timedelta(days=1))
-        if town.sandbox.clock.now().weekday() < 5:
+        scenario.sandbox.clock.advance(timedelta(days=1))
+        if scenario.sandbox.clock.now().weekday() < 5:
             break
-    today = town.sandbox.clock.now().date()
-    town.books.invoice(town.books.customer(f"Late{day} Ltd"), "900.00", due_on=today - timedelta(days=9))
-    town.books.invoice(town.books.customer(f"Fee{day} Ltd"), "400.00", due_on=today - timedelta(days=16))
-    dues = town.books.dues()
-    for number in town.books.numbers[:-KEPT]:
+    today = scenario.sandbox.clock.now().date()
+    scenario.books.invoice(scenario.books.customer(f"Late{day} Ltd"), "900.00", due_on=today - timedelta(days=9))
+    scenario.books.invoice(scenario.books.customer(f"Fee{day} Ltd"), "400.00", due_on=today - timedelta(days=16))
+    dues = scenario.books.dues()
+    for number in scenario.books.numbers[:-UNPAID_KEPT]:
         if dues.get(number):
-            town.books.pay(number)
+            scenario.books.pay(number)
 
 
-@pytest.mark.parametrize(("town", "action"), ALL if STEP == 1 else EVERYDAY, indirect=["town"])
-def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(town: Any, action: str) -> None:
-    town.live()
-    town.policy(POLICY)
+@pytest.mark.parametrize(("scenario", "action"), ALL if STEP == 1 else EVERYDAY, indirect=["scenario"])
+def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(scenario: Any, action: str) -> None:
+    scenario.live()
+    scenario.policy(POLICY)
     for day in range(8):
-        next_day(town, day)
-        town.run()
+        next_day(scenario, day)
+        scenario.run()
     nth, kills = 1, 0
     while True:
-        assert nth < MOST_CALLS
-        next_day(town, 100 + nth)
-        killed = killed_at(town, Rule(action, nth=nth))
-        again = town.run()
-        assert again.outcome in {"ok", "later"}, again.why
-        check(town)
+        assert nth < MAX_CALLS
+        next_day(scenario, 100 + nth)
+        killed = run_and_kill(scenario, Rule(action, nth=nth))
+        again = scenario.run()
+        assert again.outcome in {"ok", "later"}, again.reason
+        check_once_only(scenario)
         kills += killed
         nth += STEP
         if not killed:
             break
     assert kills >= 12 // STEP  # sign-in, reads, looks, links, PDFs, mails, fees and notes were all cut once
-    town.sandbox.clock.advance(timedelta(hours=1))
-    town.run()
-    assert town.outbox("calling") == []
-    check(town)
+    scenario.sandbox.clock.advance(timedelta(hours=1))
+    scenario.run()
+    assert scenario.outbox("calling") == []
+    check_once_only(scenario)
 
 
-def check(town: Any) -> None:
+def check_once_only(scenario: Any) -> None:
     """Count at the vendors: each mail, note and fee at most once; each deed of ours is there; the rest is in doubt."""
-    mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
+    mails = Counter(mail.custom_args["duewell_key"] for mail in scenario.sandbox.sendgrid.mails())
     assert max(mails.values(), default=0) <= 1
-    done = {entry["key"] for entry in town.outbox("done") if entry["kind"] == "mail"}
-    doubtful = {entry["key"] for entry in town.outbox("doubt", "calling")}
+    done = {entry["key"] for entry in scenario.outbox("done") if entry["kind"] == "mail"}
+    doubtful = {entry["key"] for entry in scenario.outbox("doubt", "calling")}
     assert {key for key in mails if ":owner_mail:" not in key} - done <= doubtful
     assert done <= set(mails)
-    for number in town.books.numbers:
-        notes = town.books.notes(number)
+    for number in scenario.books.numbers:
+        notes = scenario.books.notes(number)
         assert len(notes) == len(set(notes)), notes
-    posted = {entry["key"] for entry in town.outbox("done", "calling", "doubt") if entry["kind"] == "late_fee"}
-    assert len(town.books.fees()) <= len(posted)
+    posted = {entry["key"] for entry in scenario.outbox("done", "calling", "doubt") if entry["kind"] == "late_fee"}
+    assert len(scenario.books.fees()) <= len(posted)

@@ -14,7 +14,7 @@ import pytest
 
 from connector.access.connections import begin_consent
 from connector.access.consent import ConsentError
-from connector.commands.doctor import examine
+from connector.commands.doctor import run_checks
 from connector.settings import load_settings
 from tests.hour.conftest import TODAY
 
@@ -22,7 +22,7 @@ _WATCHED = {"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.get
 _seen: list[set[str]] = []
 
 
-class NobodyThereError(OSError):
+class ExternalHostError(OSError):
     """The network ends at this machine."""
 
 
@@ -33,14 +33,14 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     host = str(address[0] if isinstance(address, tuple) else address)
     _seen[-1].add(host)
     if host not in {"127.0.0.1", "::1", "localhost"}:
-        raise NobodyThereError(host)
+        raise ExternalHostError(host)
 
 
 sys.addaudithook(_watch)  # cannot be taken back; it does nothing while nobody looks
 
 
 @contextmanager
-def watching() -> Iterator[set[str]]:
+def watch_hosts() -> Iterator[set[str]]:
     """Collect every host that anything in this process asks for; those beyond this machine are not reached."""
     _seen.append(set())
     try:
@@ -54,42 +54,42 @@ def test_the_watch_sees_what_it_must() -> None:
 
     import requests  # noqa: PLC0415
 
-    with watching() as hosts:
+    with watch_hosts() as hosts:
         with pytest.raises(requests.ConnectionError):
             requests.get("https://telemetry.example", timeout=5)
-        with pytest.raises(NobodyThereError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        with pytest.raises(ExternalHostError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.sendto(b"", ("192.0.2.1", 53))
     assert hosts == {"telemetry.example", "192.0.2.1"}
 
 
-def test_an_hour_talks_to_the_vendor_it_was_pointed_at_and_to_nobody_else(town: Any) -> None:
-    town.books.customer("Ashdown Ltd")
-    town.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
-    with watching() as hosts:
-        town.live()
-        assert town.run().outcome == "ok"
-        examine(town.installation)
-    assert town.mails()
-    assert hosts == {urlsplit(town.url).hostname}
+def test_an_hour_talks_to_the_vendor_it_was_pointed_at_and_to_nobody_else(scenario: Any) -> None:
+    scenario.books.customer("Ashdown Ltd")
+    scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+    with watch_hosts() as hosts:
+        scenario.live()
+        assert scenario.run().outcome == "ok"
+        run_checks(scenario.app)
+    assert scenario.mails()
+    assert hosts == {urlsplit(scenario.url).hostname}
 
 
 def test_as_installed_only_the_vendors_that_are_set_up_are_asked_for(
-    town: Any, monkeypatch: pytest.MonkeyPatch
+    scenario: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the settings' own addresses the names are looked up and, here, not found; proxies are not listened to."""
-    town.live()
+    scenario.live()
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
-    provider, home = town.books.provider, town.installation.settings.duewell_home
+    provider, home = scenario.books.provider, scenario.app.settings.duewell_home
     own = {f"{provider}_client_id": "id", f"{provider}_client_secret": "s", "sendgrid_api_key": "SG.key"}
     settings = load_settings(duewell_home=home, duewell_base_url="https://books.example", **own)
-    town.installation = replace(town.installation, settings=settings)
-    town.sandbox.clock.advance(timedelta(hours=3))
-    with watching() as hosts:
-        assert town.run().outcome != "ok"
-        examine(town.installation)
+    scenario.app = replace(scenario.app, settings=settings)
+    scenario.sandbox.clock.advance(timedelta(hours=3))
+    with watch_hosts() as hosts:
+        assert scenario.run().outcome != "ok"
+        run_checks(scenario.app)
         try:
-            begin_consent(town.installation, provider)
+            begin_consent(scenario.app, provider)
         except ConsentError:
             pass
         except Exception as problem:  # noqa: BLE001 - Intuit's addresses must be asked for first, and are not found

@@ -12,8 +12,8 @@ from sqlmodel import col
 
 from connector import policies_store
 from connector.database import reading
-from connector.people.customers import set_customer
-from connector.tables import AnswerRow, CustomerRow, OutboxEntry, SyncLogEntry
+from connector.people.customers import update_settings
+from connector.tables import CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncLogEntry
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 FRIENDS = """
@@ -28,59 +28,59 @@ def ago(days: int) -> date:
 
 
 @pytest.fixture
-def xero(town_at: Any) -> Iterator[Any]:
-    with town_at(NOON, "xero") as made:
+def xero_scenario(scenario_at: Any) -> Iterator[Any]:
+    with scenario_at(NOON, "xero_scenario") as made:
         yield made
 
 
-def versions(town: Any) -> dict[str, int | None]:
-    with reading(town.installation.engine) as session:
+def policy_versions(scenario: Any) -> dict[str, int | None]:
+    with reading(scenario.app.engine) as session:
         rows = session.execute(
-            select(CustomerRow.name, AnswerRow.policy_version).join(  # type: ignore[call-overload]
-                AnswerRow, col(AnswerRow.customer_id) == CustomerRow.external_id
+            select(CustomerRow.name, InvoiceDecisionRow.policy_version).join(  # type: ignore[call-overload]
+                InvoiceDecisionRow, col(InvoiceDecisionRow.customer_id) == CustomerRow.external_id
             )
         )
         return {row[0]: row[1] for row in rows}
 
 
-def test_a_tag_chooses_the_policy_and_the_log_names_it(xero: Any) -> None:
+def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Any) -> None:
     for name in ("Ashdown Ltd", "Birch Ltd"):
-        xero.books.customer(name)
-        xero.books.invoice(name, "1200.00", due_on=ago(4))  # gentle waits until the 5th day after the due date
-    xero.connect()
-    xero.run()
-    with reading(xero.installation.engine) as session:
+        xero_scenario.books.customer(name)
+        xero_scenario.books.invoice(name, "1200.00", due_on=ago(4))  # gentle waits until the 5th day after the due date
+    xero_scenario.connect()
+    xero_scenario.run()
+    with reading(xero_scenario.app.engine) as session:
         friend = session.scalars(select(CustomerRow).where(col(CustomerRow.name) == "Birch Ltd")).one().external_id
-    set_customer(xero.installation, xero.connection, friend, {"tags": "Friend"}, by="Ann")
-    xero.policy(FRIENDS)
-    xero.run()
-    with reading(xero.installation.engine) as session:
+    update_settings(xero_scenario.app, xero_scenario.connection, friend, {"tags": "Friend"}, by="Ann")
+    xero_scenario.policy(FRIENDS)
+    xero_scenario.run()
+    with reading(xero_scenario.app.engine) as session:
         planned = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "mail")).all()
         told = [row.facts for row in session.scalars(select(SyncLogEntry)) if row.customer_id == friend]
-        version = policies_store.in_force(session, xero.connection).version
+        version = policies_store.get_active_policy(session, xero_scenario.connection).version
     assert [entry.customer_id for entry in planned if entry.customer_id == friend] == []
     assert len(planned) == 1
-    assert versions(xero)["Birch Ltd"] == version
+    assert policy_versions(xero_scenario)["Birch Ltd"] == version
     assert any('"policy_name":"friends"' in facts.replace(" ", "") for facts in told)
 
 
-def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version(xero: Any) -> None:
+def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version(xero_scenario: Any) -> None:
     names = [f"Customer {count:02} Ltd" for count in range(24)]
     for name in names:
-        xero.books.customer(name, f"a{name[9:11]}@example.org")
-        xero.books.invoice(name, "1200.00", due_on=ago(4))
-    xero.connect()
-    xero.policy('tone = "standard"')
-    xero.policy('tone = "gentle"\n[hold_out]\npercent = 50\n')
-    xero.run()
-    with reading(xero.installation.engine) as session:
-        in_force = policies_store.in_force(session, xero.connection)
+        xero_scenario.books.customer(name, f"a{name[9:11]}@example.org")
+        xero_scenario.books.invoice(name, "1200.00", due_on=ago(4))
+    xero_scenario.connect()
+    xero_scenario.policy('tone = "standard"')
+    xero_scenario.policy('tone = "gentle"\n[hold_out]\npercent = 50\n')
+    xero_scenario.run()
+    with reading(xero_scenario.app.engine) as session:
+        in_force = policies_store.get_active_policy(session, xero_scenario.connection)
         ids = {row.name: row.external_id for row in session.scalars(select(CustomerRow))}
         mailed = {row.customer_id for row in session.scalars(select(OutboxEntry)) if row.kind == "mail"}
-    held = {name for name in names if in_force.holds_out(ids[name])}
+    held = {name for name in names if in_force.is_in_holdout(ids[name])}
     assert 4 < len(held) < 20
-    assert in_force.version != in_force.version_before
-    found = versions(xero)
-    assert {found[name] for name in held} == {in_force.version_before}
+    assert in_force.version != in_force.previous_version
+    found = policy_versions(xero_scenario)
+    assert {found[name] for name in held} == {in_force.previous_version}
     assert {found[name] for name in names if name not in held} == {in_force.version}
     assert mailed == {ids[name] for name in held}, "the gentle policy is not yet due"

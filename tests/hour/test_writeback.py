@@ -20,38 +20,38 @@ approval = "automatic"
 
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"])
-def test_a_choice_is_explained_made_once_and_booked(town_at: Any, noon: Any, provider: str) -> None:
-    with town_at(noon, provider) as town:
-        town.books.customer("Ashdown Ltd")
-        town.books.invoice("Ashdown Ltd", "1200.00", due_on=date(2026, 6, 4))
-        town.live()
-        by_itself = {one["part"]: one for one in writeback.describe(town.installation, town.connection)}
+def test_a_choice_is_explained_made_once_and_booked(scenario_at: Any, noon: Any, provider: str) -> None:
+    with scenario_at(noon, provider) as scenario:
+        scenario.books.customer("Ashdown Ltd")
+        scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=date(2026, 6, 4))
+        scenario.live()
+        by_itself = {one["setting"]: one for one in writeback.describe_booking(scenario.app, scenario.connection)}
         part = {"xero": "account", "quickbooks": "item"}[provider]
         assert set(by_itself) == {"xero": {"account", "tax", "theme"}, "quickbooks": {"item", "tax"}}[provider]
-        assert by_itself[part]["why"] not in {"", "the ledger decides"}
-        other = by_itself[part]["others"][0]
+        assert by_itself[part]["reason"] not in {"", "the ledger decides"}
+        other = by_itself[part]["alternatives"][0]
         with pytest.raises(writeback.NoSuchChoice, match=other["name"]):
-            writeback.choose(town.installation, town.connection, {part: "nothing of that name"})
-        writeback.choose(town.installation, town.connection, {part: other["name"]}, by="Ann")
-        chosen = {one["part"]: one for one in writeback.describe(town.installation, town.connection)}[part]
-        assert (chosen["id"], chosen["why"]) == (other["id"], "a person chose it")
-        town.policy(POLICY)
+            writeback.save_choices(scenario.app, scenario.connection, {part: "nothing of that name"})
+        writeback.save_choices(scenario.app, scenario.connection, {part: other["name"]}, by="Ann")
+        chosen = {one["setting"]: one for one in writeback.describe_booking(scenario.app, scenario.connection)}[part]
+        assert (chosen["id"], chosen["reason"]) == (other["id"], "a person chose it")
+        scenario.policy(POLICY)
         for _day in range(12):
-            if town.books.fees():
+            if scenario.books.fees():
                 break
-            assert town.run().outcome == "ok"
-            town.pass_days(2)
-        [number] = town.books.fees()
-        assert booked_as(town, number) == other["id"]
-        assert town.books.fees()[number] == Decimal(12)
-        writeback.choose(town.installation, town.connection, {part: "default"})
-        assert {one["part"]: one for one in writeback.describe(town.installation, town.connection)}[part]["name"] == (
-            by_itself[part]["name"]
-        )
+            assert scenario.run().outcome == "ok"
+            scenario.pass_days(2)
+        [number] = scenario.books.fees()
+        assert booked_as(scenario, number) == other["id"]
+        assert scenario.books.fees()[number] == Decimal(12)
+        writeback.save_choices(scenario.app, scenario.connection, {part: "default"})
+        assert {one["setting"]: one for one in writeback.describe_booking(scenario.app, scenario.connection)}[part][
+            "name"
+        ] == (by_itself[part]["name"])
 
 
-def booked_as(town: Any, number: str) -> str:
-    found = town.books.desk.find(number, **town.books.where)
-    if town.books.provider == "xero":
+def booked_as(scenario: Any, number: str) -> str:
+    found = scenario.books.desk.find(number, **scenario.books.where)
+    if scenario.books.provider == "xero":
         return str(found.lines[0].account_code)
     return str(found["Line"][0]["SalesItemLineDetail"]["ItemRef"]["value"])

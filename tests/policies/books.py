@@ -10,26 +10,36 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from policies.decide import decide
-from policies.decisions import Action, Answer, ChargeLateFee, Decision, MakeTask, SendReminder, TellOwner
+from policies.decisions import (
+    Action,
+    ChargeLateFee,
+    CreateTask,
+    CustomerDecision,
+    InvoiceDecision,
+    NotifyOwner,
+    SendReminder,
+)
 from policies.policy import ReminderPolicy
-from policies.receivables import Company, Customer, Deed, Invoice, InvoiceStatus, Statement, Step
+from policies.receivables import Company, Customer, Invoice, InvoiceStatus, PastAction, Statement, Step
 
 MONDAY = date(2026, 11, 23)
 BERLIN = ZoneInfo("Europe/Berlin")
 POLICY = ReminderPolicy.default()
 COMPANY = Company("Muster GmbH", "EUR", "DE", "Europe/Berlin")
-KNOWN = Customer("c1", "Kunde AG", emails=("pay@kunde.example",), first_invoiced_on=date(2024, 1, 8), paid_invoices=20)
-NEWCOMER = replace(KNOWN, first_invoiced_on=MONDAY, paid_invoices=0)
+KNOWN_CUSTOMER = Customer(
+    "c1", "Kunde AG", emails=("pay@kunde.example",), first_invoiced_on=date(2024, 1, 8), paid_invoices=20
+)
+NEW_CUSTOMER = replace(KNOWN_CUSTOMER, first_invoiced_on=MONDAY, paid_invoices=0)
 
 
 class Holidays:
     """A calendar with the holidays it is given: (country, day) to name."""
 
     def __init__(self, named: dict[tuple[str, date], str] | None = None) -> None:
-        self.named = named or {}
+        self.names = named or {}
 
-    def holiday(self, country: str, on: date) -> str:
-        return self.named.get((country, on), "")
+    def holiday_name(self, country: str, on: date) -> str:
+        return self.names.get((country, on), "")
 
 
 NO_HOLIDAYS = Holidays()
@@ -58,68 +68,70 @@ def invoice(due_in: int = 30, *, today: date = MONDAY, terms: int = 30, **facts:
     return Invoice(**{**known, **facts})
 
 
-def late(days: int, **facts: Any) -> Invoice:
+def overdue_invoice(days: int, **facts: Any) -> Invoice:
     """An open invoice that is so many days late today."""
     return invoice(-days, **facts)
 
 
-def paid(settled_on: date, **facts: Any) -> Invoice:
-    return invoice(**{"due": Decimal(0), "status": InvoiceStatus.PAID, "settled_on": settled_on, **facts})
+def paid_invoice(settled_on: date, **facts: Any) -> Invoice:
+    return invoice(**{"due": Decimal(0), "status": InvoiceStatus.PAID, "closed_on": settled_on, **facts})
 
 
 def statement(*invoices: Invoice, now: datetime | None = None, **facts: Any) -> Statement:
     """One customer's statement in the currency of its invoices, over fresh books."""
     known: dict[str, Any] = {
         "company": COMPANY,
-        "customer": KNOWN,
+        "customer": KNOWN_CUSTOMER,
         "currency": invoices[0].currency if invoices else "EUR",
         "invoices": invoices,
-        "pulled_at": now or at(MONDAY),
+        "synced_at": now or at(MONDAY),
         "live_since_at": at(date(2026, 1, 5)),
     }
     return Statement(**{**known, **facts})
 
 
-def mailed(step: Step, on: date, invoice_id: str = "i1", **facts: Any) -> Deed:
+def sent_email(step: Step, on: date, invoice_id: str = "i1", **facts: Any) -> PastAction:
     """A mail that left."""
-    return Deed(step, invoice_id, at(on), on, **{"mail_key": f"{step} {on}", **facts})
+    return PastAction(step, invoice_id, at(on), on, **{"email_key": f"{step} {on}", **facts})
 
 
-def decided(*statements: Statement, now: datetime | None = None, policy: ReminderPolicy = POLICY) -> Decision:
+def decide_at(*statements: Statement, now: datetime | None = None, policy: ReminderPolicy = POLICY) -> CustomerDecision:
     now = now or at(MONDAY)
-    return decide([replace(each, pulled_at=each.pulled_at and now) for each in statements], policy, now, NO_HOLIDAYS)
+    return decide([replace(each, synced_at=each.synced_at and now) for each in statements], policy, now, NO_HOLIDAYS)
 
 
-def answer(*statements: Statement, now: datetime | None = None, policy: ReminderPolicy = POLICY) -> Answer:
+def first_decision(
+    *statements: Statement, now: datetime | None = None, policy: ReminderPolicy = POLICY
+) -> InvoiceDecision:
     """The answer for the first invoice."""
-    return decided(*statements, now=now, policy=policy).answers[0]
+    return decide_at(*statements, now=now, policy=policy).invoice_decisions[0]
 
 
-def mail_of(decision: Decision) -> SendReminder | None:
+def reminder_in(decision: CustomerDecision) -> SendReminder | None:
     return next((action for action in decision.actions if isinstance(action, SendReminder)), None)
 
 
-def fees_of(decision: Decision) -> list[ChargeLateFee]:
+def fees_in(decision: CustomerDecision) -> list[ChargeLateFee]:
     return [action for action in decision.actions if isinstance(action, ChargeLateFee)]
 
 
-def tasks_of(decision: Decision) -> list[MakeTask]:
-    return [action for action in decision.actions if isinstance(action, MakeTask)]
+def tasks_in(decision: CustomerDecision) -> list[CreateTask]:
+    return [action for action in decision.actions if isinstance(action, CreateTask)]
 
 
-def steps_taken(action: Action) -> list[tuple[str, Step, str]]:
+def steps_completed_by(action: Action) -> list[tuple[str, Step, str]]:
     """The (invoice, step, occasion) triples an action takes."""
     if isinstance(action, SendReminder):
-        occasions = dict(action.occasions)
-        return [(invoice_id, step, occasions.get(invoice_id, "")) for invoice_id, step in action.taken]
-    if isinstance(action, TellOwner):
-        return [(invoice_id, step, "") for invoice_id, step in action.taken]
+        recurrence_keys = dict(action.recurrence_keys)
+        return [(invoice_id, step, recurrence_keys.get(invoice_id, "")) for invoice_id, step in action.completed]
+    if isinstance(action, NotifyOwner):
+        return [(invoice_id, step, "") for invoice_id, step in action.completed]
     if isinstance(action, ChargeLateFee):
         return [(action.invoice_id, Step.LATE_FEE, action.period)]
-    return [(invoice_id, action.step, action.occasion) for invoice_id in action.invoice_ids if action.step]
+    return [(invoice_id, action.step, action.recurrence_key) for invoice_id in action.invoice_ids if action.step]
 
 
-class Book:
+class Simulation:
     """A customer's book that lives: days pass, invoices are paid, what is decided is done and remembered."""
 
     def __init__(
@@ -132,31 +144,31 @@ class Book:
         **facts: Any,
     ) -> None:
         self.invoices = list(invoices)
-        self.pays = pays or {}
+        self.payment_dates = pays or {}
         self.policy = policy
         self.calendar = calendar
         self.facts = facts
-        self.deeds: list[Deed] = []
-        self.done: list[tuple[date, Step, str, str]] = []
-        self.left_at: list[datetime] = []
-        self.mails: list[tuple[date, Step, tuple[str, ...]]] = []
+        self.past_actions: list[PastAction] = []
+        self.completed: list[tuple[date, Step, str, str]] = []
+        self.sent_times: list[datetime] = []
+        self.emails: list[tuple[date, Step, tuple[str, ...]]] = []
 
-    def run(self, now: datetime) -> Decision:
+    def run(self, now: datetime) -> CustomerDecision:
         """One run: decide, and do what may be done now."""
         today = now.astimezone(ZoneInfo(self.facts.get("company", COMPANY).time_zone)).date()
         decision = decide(list(self._statements(now, today)), self.policy, now, self.calendar)
-        assert sorted(each.invoice_id for each in decision.answers) == sorted(
+        assert sorted(each.invoice_id for each in decision.invoice_decisions) == sorted(
             each.id for each in self.invoices if each.issued_on <= today
         )
         for action in decision.actions:
-            if isinstance(action, SendReminder) and action.leaves_from_at is not None:
-                assert action.leaves_from_at > now
+            if isinstance(action, SendReminder) and action.send_after is not None:
+                assert action.send_after > now
                 continue
-            self._do(action, now, today)
+            self._apply(action, now, today)
         return decision
 
-    def live(self, moments: Iterable[datetime]) -> Book:
-        for now in moments:
+    def run_all(self, instants: Iterable[datetime]) -> Simulation:
+        for now in instants:
             self.run(now)
         return self
 
@@ -164,24 +176,30 @@ class Book:
         there = [self._as_of(each, today) for each in self.invoices if each.issued_on <= today]
         for currency in sorted({each.currency for each in there}):
             ours = tuple(each for each in there if each.currency == currency)
-            yield replace(statement(*ours, now=now, **self.facts), deeds=tuple(self.deeds))
+            yield replace(statement(*ours, now=now, **self.facts), past_actions=tuple(self.past_actions))
 
     def _as_of(self, each: Invoice, today: date) -> Invoice:
-        pays_on = self.pays.get(each.id)
+        pays_on = self.payment_dates.get(each.id)
         if pays_on is None or today < pays_on:
             return each
-        return replace(each, status=InvoiceStatus.PAID, due=Decimal(0), settled_on=pays_on)
+        return replace(each, status=InvoiceStatus.PAID, due=Decimal(0), closed_on=pays_on)
 
-    def _do(self, action: Action, now: datetime, today: date) -> None:
+    def _apply(self, action: Action, now: datetime, today: date) -> None:
         contact = isinstance(action, SendReminder)
         if isinstance(action, SendReminder):
-            self.left_at.append(now)
-            self.mails.append((today, action.step, tuple(sorted(each for each, _ in action.taken))))
-        for invoice_id, step, occasion in steps_taken(action):
-            entry = (today, step, invoice_id, occasion)
-            assert (step, invoice_id, occasion) not in {each[1:] for each in self.done}, f"{entry} was done before"
-            self.done.append(entry)
-            self.deeds.append(Deed(step, invoice_id, now, today, now.isoformat(), contact=contact, occasion=occasion))
+            self.sent_times.append(now)
+            self.emails.append((today, action.step, tuple(sorted(each for each, _ in action.completed))))
+        for invoice_id, step, recurrence_key in steps_completed_by(action):
+            entry = (today, step, invoice_id, recurrence_key)
+            assert (step, invoice_id, recurrence_key) not in {each[1:] for each in self.completed}, (
+                f"{entry} was done before"
+            )
+            self.completed.append(entry)
+            self.past_actions.append(
+                PastAction(
+                    step, invoice_id, now, today, now.isoformat(), is_contact=contact, recurrence_key=recurrence_key
+                )
+            )
 
 
 def hourly(first_on: date, days: int, zone: ZoneInfo = BERLIN) -> Iterator[datetime]:

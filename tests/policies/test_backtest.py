@@ -5,40 +5,50 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 
-from policies.backtest import as_of, difference, replay
+from policies.backtest import as_of, compare_reports, replay
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, InvoiceStatus, Step
-from tests.policies.books import KNOWN, MONDAY, NO_HOLIDAYS, POLICY, Book, daily, invoice, paid, statement
+from tests.policies.books import (
+    KNOWN_CUSTOMER,
+    MONDAY,
+    NO_HOLIDAYS,
+    POLICY,
+    Simulation,
+    daily,
+    invoice,
+    paid_invoice,
+    statement,
+)
 
 LAST_ON = MONDAY + timedelta(days=60)
 
 
 def test_a_replay_sends_what_the_days_would_have_sent() -> None:
-    facts = statement(invoice(0), customer=KNOWN)
+    facts = statement(invoice(0), customer=KNOWN_CUSTOMER)
     report = replay([[facts]], POLICY, MONDAY, LAST_ON, NO_HOLIDAYS)
-    lived = Book([invoice(0)]).live(daily(MONDAY, 61, hour=12))
-    assert [(mail.on, mail.step, mail.invoice_ids) for mail in report.mails] == lived.mails
+    lived = Simulation([invoice(0)]).run_all(daily(MONDAY, 61, hour=12))
+    assert [(mail.on, mail.step, mail.invoice_ids) for mail in report.emails] == lived.emails
     assert report.tasks["hand_off_review"] == 0
 
 
 def test_what_was_paid_later_was_open_then_and_what_was_issued_later_is_unknown() -> None:
     settled_on = MONDAY + timedelta(days=20)
-    facts = statement(paid(settled_on, due_in=0), invoice(40, id="later", terms=30))
+    facts = statement(paid_invoice(settled_on, due_in=0), invoice(40, id="later", terms=30))
     report = replay([[facts]], POLICY, MONDAY, MONDAY + timedelta(days=9), NO_HOLIDAYS)
-    assert [(mail.step, mail.invoice_ids) for mail in report.mails] == [(Step.PAST_DUE, ("i1",))]
+    assert [(mail.step, mail.invoice_ids) for mail in report.emails] == [(Step.PAST_DUE, ("i1",))]
 
 
 def test_a_mail_about_what_was_paid_within_days_is_counted_as_needless() -> None:
-    facts = statement(paid(MONDAY + timedelta(days=8), due_in=0))
+    facts = statement(paid_invoice(MONDAY + timedelta(days=8), due_in=0))
     report = replay([[facts]], POLICY, MONDAY, LAST_ON, NO_HOLIDAYS)
-    assert [mail.paid_anyway for mail in report.mails] == [True, False]
+    assert [mail.paid_anyway for mail in report.emails] == [True, False]
     assert report.steps() == {Step.PAST_DUE: 1, Step.THANK_YOU: 1}
-    assert report.words().startswith("2 mails to 1 customers, 1 of them about what was paid within 3 days anyway")
+    assert report.summary().startswith("2 mails to 1 customers, 1 of them about what was paid within 3 days anyway")
 
 
 def test_the_balance_of_a_day_is_the_balance_of_that_day() -> None:
     changes = (BalanceChange(MONDAY, Decimal(-60)), BalanceChange(MONDAY + timedelta(days=5), Decimal(-40)))
-    done = paid(MONDAY + timedelta(days=5), due_in=0, changes=changes)
+    done = paid_invoice(MONDAY + timedelta(days=5), due_in=0, changes=changes)
     seen = [as_of(done, MONDAY + timedelta(days=days)) for days in (-1, 0, 5)]
     assert [each.due for each in seen] == [100, 40, 0]
     assert [each.status for each in seen] == [InvoiceStatus.OPEN, InvoiceStatus.OPEN, InvoiceStatus.PAID]
@@ -47,7 +57,7 @@ def test_the_balance_of_a_day_is_the_balance_of_that_day() -> None:
 def test_the_difference_of_two_policies_lists_the_mails() -> None:
     quiet = ReminderPolicy.from_toml('[plan_offer]\nestablished = "off"')
     old, new = (replay([[statement(invoice(0))]], each, MONDAY, LAST_ON, NO_HOLIDAYS) for each in (POLICY, quiet))
-    changed = difference(old, new)
-    assert Step.PLAN_OFFER in {mail.step for mail in changed.fewer}
-    assert changed.words().startswith("1 customers, 1 mails fewer")
-    assert difference(old, old).words() == "0 customers, as many mails (0 fall away, 0 come)."
+    changed = compare_reports(old, new)
+    assert Step.PLAN_OFFER in {mail.step for mail in changed.removed}
+    assert changed.summary().startswith("1 customers, 1 mails fewer")
+    assert compare_reports(old, old).summary() == "0 customers, as many mails (0 fall away, 0 come)."

@@ -6,18 +6,18 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
-from policies.exceptions import exceptions_of
+from policies.exceptions import find_exceptions
 from policies.receivables import Credit, CreditKind, Invoice, InvoiceStatus
-from tests.policies.books import KNOWN, MONDAY, invoice, paid
+from tests.policies.books import KNOWN_CUSTOMER, MONDAY, invoice, paid_invoice
 
 HISTORY = [
-    paid(MONDAY - timedelta(days=30 * place), id=f"p{place}", due_in=-30 * place, total=str(100 + place))
+    paid_invoice(MONDAY - timedelta(days=30 * place), id=f"p{place}", due_in=-30 * place, total=str(100 + place))
     for place in range(1, 11)
 ]
 
 
 def codes(*invoices: Invoice, unapplied: tuple[Credit, ...] = ()) -> list[tuple[str, str]]:
-    return [(odd.code, odd.invoice_id) for odd in exceptions_of(KNOWN, [*HISTORY, *invoices], unapplied)]
+    return [(odd.code, odd.invoice_id) for odd in find_exceptions(KNOWN_CUSTOMER, [*HISTORY, *invoices], unapplied)]
 
 
 def test_ordinary_books_have_no_exceptions() -> None:
@@ -34,26 +34,26 @@ def test_the_same_sum_twice_in_a_week_is_probably_a_duplicate() -> None:
 
 def test_an_invoice_due_before_it_was_issued_is_named() -> None:
     odd = invoice(10, terms=-3)
-    (found,) = exceptions_of(KNOWN, [odd])
-    assert found.why == "INV-1 of 6 Dec 2026 is due on 3 Dec 2026, before it was issued."
+    (found,) = find_exceptions(KNOWN_CUSTOMER, [odd])
+    assert found.reason == "INV-1 of 6 Dec 2026 is due on 3 Dec 2026, before it was issued."
 
 
 def test_an_amount_far_from_the_usual_is_unusual() -> None:
     assert codes(invoice(10, total="100000")) == [("unusual_amount", "i1")]
     assert codes(invoice(10, total="250")) == []
-    assert [odd.code for odd in exceptions_of(KNOWN, [*HISTORY[:5], invoice(10, total="100000")])] == []
+    assert [odd.code for odd in find_exceptions(KNOWN_CUSTOMER, [*HISTORY[:5], invoice(10, total="100000")])] == []
 
 
 def test_a_debtor_without_an_address_is_named_once() -> None:
-    nowhere = replace(KNOWN, emails=("unknown",))
-    assert [odd.code for odd in exceptions_of(nowhere, [invoice(10), invoice(20, id="b", total="7")])] == [
-        "missing_address"
+    nowhere = replace(KNOWN_CUSTOMER, emails=("unknown",))
+    assert [odd.code for odd in find_exceptions(nowhere, [invoice(10), invoice(20, id="b", total="7")])] == [
+        "missing_email_address"
     ]
-    assert exceptions_of(nowhere, HISTORY) == []
+    assert find_exceptions(nowhere, HISTORY) == []
 
 
 def test_a_currency_unlike_before_is_named() -> None:
-    assert codes(invoice(10, total="120", currency="USD")) == [("unlike_currency", "i1")]
+    assert codes(invoice(10, total="120", currency="USD")) == [("unusual_currency", "i1")]
 
 
 def test_money_that_matches_an_open_invoice_but_is_not_applied_is_named() -> None:

@@ -10,97 +10,97 @@ from pathlib import Path
 
 import pytest
 
-from policies.interest import YEAR_DAYS, average_balance, interest_parts, rounded
-from policies.late_fees import months_after
+from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines, round_amount
+from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, InvoiceStatus
 
 PRESETS = Path(__file__).parents[2] / "policies" / "presets"
 DOCS = Path(__file__).parents[2] / "docs" / "late-fees.md"
-HEAD = ("case", "exact", "naive", "naive is")
-Case = tuple[str, str, Invoice, date]
+HEADER = ("case", "exact", "naive", "naive is")
+FeeCase = tuple[str, str, Invoice, date]
 
 
-def owed(total: str, due_on: date, currency: str, *changes: tuple[date, str]) -> Invoice:
+def overdue_balance(total: str, due_on: date, currency: str, *changes: tuple[date, str]) -> Invoice:
     moved = tuple(BalanceChange(on, Decimal(amount)) for on, amount in changes)
     due = Decimal(total) + sum((change.amount for change in moved), Decimal(0))
     return Invoice(
         "i1", "INV-1", "c1", currency, due_on - timedelta(days=30), due_on, Decimal(total), due, InvoiceStatus.OPEN,
-        changes=moved,
+        balance_changes=moved,
     )  # fmt: skip
 
 
-def cases() -> Iterator[Case]:
+def fee_cases() -> Iterator[FeeCase]:
     """Every case: what happened, the preset, the invoice, and until when it is reckoned."""
     jan, jul = date(2026, 1, 12), date(2026, 7, 12)
-    yield "UK, 1,000 paid not at all, 90 days late", "uk", owed("1000", jan, "GBP"), jan + timedelta(days=90)
+    yield "UK, 1,000 paid not at all, 90 days late", "uk", overdue_balance("1000", jan, "GBP"), jan + timedelta(days=90)
     yield (
         "UK, late since December, over the new half-year",
         "uk",
-        owed("1000", date(2025, 12, 12), "GBP"),
+        overdue_balance("1000", date(2025, 12, 12), "GBP"),
         date(2026, 3, 12),
     )
     yield (
         "UK, 900 of 1,000 paid on day 60 of 90",
         "uk",
-        owed("1000", jan, "GBP", (jan + timedelta(days=60), "-900")),
+        overdue_balance("1000", jan, "GBP", (jan + timedelta(days=60), "-900")),
         jan + timedelta(days=90),
     )
     yield (
         "EU, half-year changes on day 45 of 90",
         "eu",
-        owed("5000", date(2026, 5, 17), "EUR"),
+        overdue_balance("5000", date(2026, 5, 17), "EUR"),
         date(2026, 5, 17) + timedelta(days=90),
     )
     yield (
         "EU, a credit of 2,000 of 5,000 on day 10 of 60",
         "eu",
-        owed("5000", jul, "EUR", (jul + timedelta(days=10), "-2000")),
+        overdue_balance("5000", jul, "EUR", (jul + timedelta(days=10), "-2000")),
         jul + timedelta(days=60),
     )
     yield (
         "EU, a payment of day 20 is taken back on day 40 of 60",
         "eu",
-        owed("5000", jul, "EUR", (jul + timedelta(days=20), "-5000"), (jul + timedelta(days=40), "5000")),
+        overdue_balance("5000", jul, "EUR", (jul + timedelta(days=20), "-5000"), (jul + timedelta(days=40), "5000")),
         jul + timedelta(days=60),
     )
-    moved = replace(owed("5000", jul + timedelta(days=30), "EUR"), issued_on=jul - timedelta(days=30))
+    moved = replace(overdue_balance("5000", jul + timedelta(days=30), "EUR"), issued_on=jul - timedelta(days=30))
     yield "EU, due date moved out by 30 of 60 days", "eu", moved, jul + timedelta(days=60)
-    yield "Canada, 1 % a month, three months", "canada", owed("2400", jul, "CAD"), months_after(jul, 3)
+    yield "Canada, 1 % a month, three months", "canada", overdue_balance("2400", jul, "CAD"), add_months(jul, 3)
     yield (
         "Canada, half paid in the middle of three months",
         "canada",
-        owed("2400", jul, "CAD", (months_after(jul, 1) + timedelta(days=15), "-1200")),
-        months_after(jul, 3),
+        overdue_balance("2400", jul, "CAD", (add_months(jul, 1) + timedelta(days=15), "-1200")),
+        add_months(jul, 3),
     )
 
 
-def exact(preset: str, invoice: Invoice, until_on: date) -> Decimal:
+def exact_interest(preset: str, invoice: Invoice, until_on: date) -> Decimal:
     """Reckon the interest of the whole delay as the policy does: without fixed sums, before limits."""
     rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{preset}"\n').late_fees
     start_on = invoice.due_on or invoice.issued_on
     if rules.kind == "annual":
-        parts = interest_parts(invoice, rules, start_on + timedelta(days=1), start_on, until_on, Decimal(0))
+        parts = interest_lines(invoice, rules, start_on + timedelta(days=1), start_on, until_on, Decimal(0))
         return sum((part.amount for part in parts), Decimal(0))
-    months = [(months_after(start_on, n), months_after(start_on, n + 1)) for n in range(3)]
-    fees = [rounded(average_balance(invoice, *month) * rules.rate / 100, invoice.currency) for month in months]
+    months = [(add_months(start_on, n), add_months(start_on, n + 1)) for n in range(3)]
+    fees = [round_amount(average_balance(invoice, *month) * rules.rate / 100, invoice.currency) for month in months]
     return sum(fees, Decimal(0))
 
 
-def naive(preset: str, invoice: Invoice, until_on: date) -> Decimal:
+def naive_interest(preset: str, invoice: Invoice, until_on: date) -> Decimal:
     """Reckon as many do: what is owed today, today's rate, all days since the first due date."""
     rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{preset}"\n').late_fees
-    rate = rules.yearly_rate(until_on) if rules.kind == "annual" else rules.rate * 12
+    rate = rules.annual_rate_on(until_on) if rules.kind == "annual" else rules.rate * 12
     first_due_on = invoice.issued_on + timedelta(days=30)
     days = (until_on - first_due_on).days
-    return rounded(invoice.due * rate * days / (100 * YEAR_DAYS), invoice.currency)
+    return round_amount(invoice.due * rate * days / (100 * DAYS_PER_YEAR), invoice.currency)
 
 
-def table() -> str:
+def render_table() -> str:
     """Write the table as it has to stand in the docs."""
-    rows = [HEAD, ("---", "---:", "---:", "---:")]
-    for words, preset, invoice, until_on in cases():
-        ours, theirs = exact(preset, invoice, until_on), naive(preset, invoice, until_on)
+    rows = [HEADER, ("---", "---:", "---:", "---:")]
+    for words, preset, invoice, until_on in fee_cases():
+        ours, theirs = exact_interest(preset, invoice, until_on), naive_interest(preset, invoice, until_on)
         off = ((theirs - ours) * 100 / ours).quantize(Decimal(1), ROUND_HALF_UP)
         said = "the same" if theirs == ours else f"{off:+} %" if off else "cents off"
         rows.append((words, f"{invoice.currency} {ours}", f"{invoice.currency} {theirs}", said))
@@ -108,11 +108,11 @@ def table() -> str:
 
 
 def test_the_table_in_the_docs_is_what_is_reckoned() -> None:
-    assert table() in DOCS.read_text(encoding="utf-8"), f"docs/late-fees.md should hold:\n\n{table()}\n"
+    assert render_table() in DOCS.read_text(encoding="utf-8"), f"docs/late-fees.md should hold:\n\n{render_table()}\n"
 
 
 def test_the_golden_figures_by_hand() -> None:
-    by_name = {words: exact(preset, invoice, until_on) for words, preset, invoice, until_on in cases()}
+    by_name = {words: exact_interest(preset, invoice, until_on) for words, preset, invoice, until_on in fee_cases()}
     assert by_name["UK, 1,000 paid not at all, 90 days late"] == Decimal("28.97")  # 1000 x 11.75 % x 90 / 365
     assert by_name["UK, 900 of 1,000 paid on day 60 of 90"] == Decimal("20.28")  # 60 days on 1000, 30 on 100
     assert by_name["UK, late since December, over the new half-year"] == Decimal("30.21")  # 12.25 % for all 90 days

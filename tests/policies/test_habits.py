@@ -10,68 +10,86 @@ from typing import Any
 
 import pytest
 
-from policies.habits import Norm, Settled, forecast, habits_of, norm_of, score, score_why
-from policies.receivables import Habits, Segment, Size, Step
-from tests.policies.books import KNOWN, MONDAY, Book, answer, daily, hourly, invoice, late, statement
+from policies.habits import (
+    Baseline,
+    ClosedInvoice,
+    explain_score,
+    forecast_payment,
+    learn_baseline,
+    learn_behaviour,
+    payment_score,
+)
+from policies.receivables import PaymentBehaviour, Segment, Size, Step
+from tests.policies.books import (
+    KNOWN_CUSTOMER,
+    MONDAY,
+    Simulation,
+    daily,
+    first_decision,
+    hourly,
+    invoice,
+    overdue_invoice,
+    statement,
+)
 
-NORM = Norm(median_days_late=0, low_days_late=-5, high_days_late=20, late_share=0.3)
+BASELINE = Baseline(median_days_late=0, low_days_late=-5, high_days_late=20, late_share=0.3)
 
 
-def history(*days_late: int, last_due_on: date = MONDAY - timedelta(days=60)) -> list[Settled]:
+def history(*days_late: int, last_due_on: date = MONDAY - timedelta(days=60)) -> list[ClosedInvoice]:
     count = len(days_late)
     dues = [last_due_on - timedelta(days=30 * (count - place - 1)) for place in range(count)]
-    return [Settled(due_on, due_on + timedelta(days=late)) for due_on, late in zip(dues, days_late, strict=True)]
+    return [ClosedInvoice(due_on, due_on + timedelta(days=late)) for due_on, late in zip(dues, days_late, strict=True)]
 
 
-def habits(**facts: Any) -> Habits:
+def behaviour(**facts: Any) -> PaymentBehaviour:
     known: dict[str, Any] = {
-        "settled": 12,
+        "closed_invoices": 12,
         "median_days_late": 0.0,
         "low_days_late": -2.0,
         "high_days_late": 8.0,
         "late_share": 0.4,
     }
-    return Habits(**{**known, **facts})
+    return PaymentBehaviour(**{**known, **facts})
 
 
 def test_only_what_was_settled_before_the_day_is_known() -> None:
     past = history(5, 5, 5)
-    future = [Settled(MONDAY, MONDAY + timedelta(days=90)), Settled(MONDAY - timedelta(days=9), MONDAY)]
-    assert habits_of([*past, *future], NORM, MONDAY) == habits_of(past, NORM, MONDAY)
-    assert norm_of([*past, *future], MONDAY) == norm_of(past, MONDAY)
+    future = [ClosedInvoice(MONDAY, MONDAY + timedelta(days=90)), ClosedInvoice(MONDAY - timedelta(days=9), MONDAY)]
+    assert learn_behaviour([*past, *future], BASELINE, MONDAY) == learn_behaviour(past, BASELINE, MONDAY)
+    assert learn_baseline([*past, *future], MONDAY) == learn_baseline(past, MONDAY)
 
 
 def test_newer_invoices_count_more() -> None:
-    assert habits_of(history(*[0] * 10, *[20] * 8), NORM, MONDAY).median_days_late == 20
+    assert learn_behaviour(history(*[0] * 10, *[20] * 8), BASELINE, MONDAY).median_days_late == 20
 
 
 def test_a_customer_without_history_is_taken_for_the_norm() -> None:
-    unknown = habits_of([], NORM, MONDAY)
-    assert (unknown.median_days_late, unknown.late_share, unknown.settled) == (0, 0.3, 0)
+    unknown = learn_behaviour([], BASELINE, MONDAY)
+    assert (unknown.median_days_late, unknown.late_share, unknown.closed_invoices) == (0, 0.3, 0)
     due_on = date(2026, 12, 1)
-    seen = forecast(unknown, due_on)
+    seen = forecast_payment(unknown, due_on)
     assert (seen.expected_on, seen.earliest_on, seen.latest_on) == (due_on, date(2026, 11, 26), date(2026, 12, 21))
 
 
 def test_little_history_is_drawn_towards_the_norm() -> None:
-    assert habits_of(history(9), NORM, MONDAY).late_share == pytest.approx((1 + 0.9) / 4)
+    assert learn_behaviour(history(9), BASELINE, MONDAY).late_share == pytest.approx((1 + 0.9) / 4)
 
 
 def test_the_weekday_on_which_he_pays_moves_the_expected_day() -> None:
     fridays = [
-        Settled(date(2026, 1, 5) + timedelta(weeks=4 * each), date(2026, 1, 9) + timedelta(weeks=4 * each))
+        ClosedInvoice(date(2026, 1, 5) + timedelta(weeks=4 * each), date(2026, 1, 9) + timedelta(weeks=4 * each))
         for each in range(10)
     ]
-    known = habits_of(fridays, NORM, MONDAY)
+    known = learn_behaviour(fridays, BASELINE, MONDAY)
     assert known.weekday == 4
-    assert forecast(known, date(2026, 12, 1)).expected_on.weekday() == 4
+    assert forecast_payment(known, date(2026, 12, 1)).expected_on.weekday() == 4
 
 
 def test_the_score_prints_its_inputs() -> None:
-    known = habits_of(history(3, 5, 4, 6, 5, 5), NORM, MONDAY, broke_promise=True)
-    assert score_why(known).startswith(f"score {score(known)}: 6 invoices settled, 77% late")
-    assert "5 days late in the median" in score_why(known)
-    assert "broke a promise" in score_why(known)
+    known = learn_behaviour(history(3, 5, 4, 6, 5, 5), BASELINE, MONDAY, broke_promise=True)
+    assert explain_score(known).startswith(f"score {payment_score(known)}: 6 invoices settled, 77% late")
+    assert "5 days late in the median" in explain_score(known)
+    assert "broke a promise" in explain_score(known)
 
 
 def test_the_interval_holds_four_cases_of_five() -> None:
@@ -80,8 +98,8 @@ def test_the_interval_holds_four_cases_of_five() -> None:
     for _ in range(120):
         usual, spread = dice.uniform(-3, 25), dice.uniform(1, 12)
         paid = [round(dice.gauss(usual, spread)) for _ in range(25)]
-        known = habits_of(history(*paid[:24]), NORM, MONDAY)
-        seen = forecast(replace(known, weekday=None), MONDAY)
+        known = learn_behaviour(history(*paid[:24]), BASELINE, MONDAY)
+        seen = forecast_payment(replace(known, weekday=None), MONDAY)
         actual_on = MONDAY + timedelta(days=paid[24])
         inside += seen.earliest_on <= actual_on <= seen.latest_on
         total += 1
@@ -89,34 +107,41 @@ def test_the_interval_holds_four_cases_of_five() -> None:
 
 
 def test_who_always_pays_on_the_fifth_day_is_not_mailed_on_the_third() -> None:
-    steady = habits(median_days_late=5.0, low_days_late=4.0, high_days_late=5.0)
-    customer = replace(KNOWN, segment=Segment.ESTABLISHED, habits=steady)
+    steady = behaviour(median_days_late=5.0, low_days_late=4.0, high_days_late=5.0)
+    customer = replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED, payment_behaviour=steady)
     large = {"size": Size.LARGE}
-    said = answer(statement(late(3, **large), customer=customer))
-    assert (said.code, said.next_step, said.next_on) == ("not_yet", Step.PAST_DUE, MONDAY + timedelta(days=3))
-    assert answer(statement(late(3, **large), customer=replace(customer, habits=None))).code == "past_due"
+    said = first_decision(statement(overdue_invoice(3, **large), customer=customer))
+    assert (said.code, said.next_step, said.next_on) == ("not_due_yet", Step.PAST_DUE, MONDAY + timedelta(days=3))
+    assert (
+        first_decision(statement(overdue_invoice(3, **large), customer=replace(customer, payment_behaviour=None))).code
+        == "past_due"
+    )
 
 
 @pytest.mark.parametrize("facts", [{"median_days_late": 16.0}, {"broke_promise": True}])
 def test_who_is_always_late_is_called_first_and_two_days_sooner(facts: dict[str, object]) -> None:
-    customer = replace(KNOWN, segment=Segment.ESTABLISHED, habits=habits(**facts))
-    book = Book([invoice(0, size=Size.LARGE)], customer=customer).live(daily(MONDAY, 12))
-    assert [((on - MONDAY).days, step) for on, step, *_ in book.done] == [(1, Step.CALL), (3, Step.PAST_DUE)]
+    customer = replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED, payment_behaviour=behaviour(**facts))
+    book = Simulation([invoice(0, size=Size.LARGE)], customer=customer).run_all(daily(MONDAY, 12))
+    assert [((on - MONDAY).days, step) for on, step, *_ in book.completed] == [(1, Step.CALL), (3, Step.PAST_DUE)]
 
 
 def test_who_paid_the_last_six_on_time_is_not_asked_whether_it_arrived() -> None:
-    prompt = replace(KNOWN, habits=habits(on_time_run=6))
-    asked = [Book([invoice(16)], customer=each).live(daily(MONDAY, 5)).mails for each in (KNOWN, prompt)]
-    assert ([step for _, step, _ in asked[0]], asked[1]) == ([Step.VERIFY_RECEIPT], [])
+    prompt = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(on_time_run=6))
+    asked = [
+        Simulation([invoice(16)], customer=each).run_all(daily(MONDAY, 5)).emails for each in (KNOWN_CUSTOMER, prompt)
+    ]
+    assert ([step for _, step, _ in asked[0]], asked[1]) == ([Step.RECEIPT_CHECK], [])
 
 
 @pytest.mark.parametrize("shift", [{"median_days_late": 40.0}, {"low_days_late": 28.0, "high_days_late": 30.0}])
 def test_shifted_steps_keep_the_caps_and_the_order(shift: dict[str, object]) -> None:
-    customer = replace(KNOWN, habits=habits(**shift))
-    book = Book([invoice(0, id=f"i{size}", size=size) for size in Size], customer=customer).live(hourly(MONDAY, 70))
-    days = [on for on, _, _ in book.mails]
+    customer = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(**shift))
+    book = Simulation([invoice(0, id=f"i{size}", size=size) for size in Size], customer=customer).run_all(
+        hourly(MONDAY, 70)
+    )
+    days = [on for on, _, _ in book.emails]
     assert all((two - one).days >= 3 for one, two in pairwise(days))
-    assert {step for _, step, *_ in book.done} >= {
+    assert {step for _, step, *_ in book.completed} >= {
         Step.PAST_DUE,
         Step.SECOND_NOTICE,
         Step.PLAN_OFFER,

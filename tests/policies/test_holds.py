@@ -11,38 +11,38 @@ import pytest
 
 from policies import holds
 from policies.decide import decide
-from policies.decisions import AnswerKind
+from policies.decisions import DecisionKind
 from policies.policy import ReminderPolicy
 from policies.receivables import (
     Credit,
     CreditKind,
-    Deed,
     Discount,
     Instalment,
     InvoiceStatus,
+    PastAction,
     PaymentPlan,
     Segment,
     Step,
 )
 from tests.policies.books import (
     COMPANY,
-    KNOWN,
+    KNOWN_CUSTOMER,
     MONDAY,
     NO_HOLIDAYS,
-    Book,
     Holidays,
-    answer,
+    Simulation,
     at,
     daily,
-    decided,
+    decide_at,
+    first_decision,
     hourly,
     invoice,
-    late,
-    mail_of,
-    mailed,
-    paid,
+    overdue_invoice,
+    paid_invoice,
+    reminder_in,
+    sent_email,
     statement,
-    tasks_of,
+    tasks_in,
 )
 
 TOMORROW = MONDAY + timedelta(days=1)
@@ -63,39 +63,41 @@ CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("nothing_owed", {"status": InvoiceStatus.DELETED}, {}, {}, "deleted"),
     ("nothing_owed", {"due": Decimal(0)}, {}, {}, "Nothing is owed"),
     ("erased", {}, {"erased": True}, {}, "data were erased"),
-    ("stale_books", {}, {}, {"pulled_at": None}, "never read in full"),
+    ("stale_data", {}, {}, {"synced_at": None}, "never read in full"),
     ("unapplied_credit", {}, {}, {"credits": (credit("100"),)}, "EUR 100.00"),
-    ("disputed", {"disputed_on": YESTERDAY, "dispute_why": "wrong price"}, {}, {}, "22 Nov 2026: wrong price"),
+    ("disputed", {"disputed_on": YESTERDAY, "dispute_reason": "wrong price"}, {}, {}, "22 Nov 2026: wrong price"),
     ("promised", {"promised_on": TOMORROW}, {}, {}, "promised for 24 Nov 2026"),
-    ("payment_plan", {"plan": PLAN}, {}, {}, "EUR 50.00 is to come by 24 Nov 2026"),
+    ("payment_plan", {"payment_plan": PLAN}, {}, {}, "EUR 50.00 is to come by 24 Nov 2026"),
     ("paused", {"paused": True}, {}, {}, "paused by hand"),
     ("paused", {"paused": True, "paused_until_on": TOMORROW}, {}, {}, "paused until 24 Nov 2026"),
     ("paused", {}, {"hold_until_on": TOMORROW}, {}, "customer is paused until 24 Nov 2026"),
     ("opted_out", {}, {"no_reminders": True}, {}, "no reminders"),
-    ("own_reminders", {}, {}, {"company": replace(COMPANY, own_reminders=True)}, "Settings, Invoice settings"),
-    ("suppressed", {}, {"suppressed_why": "the address bounced on 3 Nov"}, {}, "bounced"),
-    ("no_address", {}, {"emails": ()}, {}, "no mail address"),
-    ("no_address", {}, {"emails": ("nobody",)}, {}, "no mail address"),
+    ("ledger_reminders", {}, {}, {"company": replace(COMPANY, ledger_reminders=True)}, "Settings, Invoice settings"),
+    ("suppressed", {}, {"suppression_reason": "the address bounced on 3 Nov"}, {}, "bounced"),
+    ("no_email_address", {}, {"emails": ()}, {}, "no mail address"),
+    ("no_email_address", {}, {"emails": ("nobody",)}, {}, "no mail address"),
     ("fee_invoice", {"fee_of": "i0"}, {}, {}, "late fee"),
     ("below_minimum", {"total": "0.99"}, {}, {}, "EUR 0.99 is below the minimum of EUR 1.00"),
     ("draft", {"status": InvoiceStatus.DRAFT}, {}, {}, "draft"),
     ("never_sent", {"sent_to_customer": False}, {}, {}, "never sent"),
     ("no_due_date", {"due_on": None}, {}, {}, "no due date"),
 ]
-IDS = [f"{code}: {words}" for code, *_, words in CASES]
+CASE_IDS = [f"{code}: {words}" for code, *_, words in CASES]
 
 
-@pytest.mark.parametrize(("code", "of_invoice", "of_customer", "of_statement", "words"), CASES, ids=IDS)
+@pytest.mark.parametrize(("code", "of_invoice", "of_customer", "of_statement", "words"), CASES, ids=CASE_IDS)
 def test_a_hold_stops_the_mail_and_says_why(
     code: str, of_invoice: dict[str, Any], of_customer: dict[str, Any], of_statement: dict[str, Any], words: str
 ) -> None:
-    facts = statement(late(10, **of_invoice), customer=replace(KNOWN, **of_customer), **of_statement)
-    decision = decided(facts)
-    (said,) = decision.answers
+    facts = statement(
+        overdue_invoice(10, **of_invoice), customer=replace(KNOWN_CUSTOMER, **of_customer), **of_statement
+    )
+    decision = decide_at(facts)
+    (said,) = decision.invoice_decisions
     assert said.code == code
-    assert words in said.why
-    assert mail_of(decision) is None
-    assert said.kind is (AnswerKind.TASK if code in holds.BY_PERSON else AnswerKind.HOLD)
+    assert words in said.reason
+    assert reminder_in(decision) is None
+    assert said.kind is (DecisionKind.TASK if code in holds.EMAIL_ONLY_HOLDS else DecisionKind.HOLD)
 
 
 def test_every_hold_of_the_list_is_tested_here() -> None:
@@ -107,181 +109,204 @@ def test_of_two_holds_the_one_that_comes_first_in_the_policy_answers(place: int)
     order = [code for code, _ in holds.HOLDS]
     one, two = CASES[place], CASES[place + 1]
     of_invoice = {**two[1], **one[1]}
-    both = statement(late(10, **of_invoice), customer=replace(KNOWN, **{**two[2], **one[2]}), **{**two[3], **one[3]})
-    assert answer(both).code == min((one[0], two[0]), key=order.index)
+    both = statement(
+        overdue_invoice(10, **of_invoice),
+        customer=replace(KNOWN_CUSTOMER, **{**two[2], **one[2]}),
+        **{**two[3], **one[3]},
+    )
+    assert first_decision(both).code == min((one[0], two[0]), key=order.index)
 
 
 def test_books_that_were_read_too_long_ago_hold_everything() -> None:
     now = at(MONDAY)
-    old = replace(statement(late(10)), pulled_at=now - timedelta(hours=24, minutes=1))
-    fresh = replace(old, pulled_at=now - timedelta(hours=23))
-    codes = [decide([each], ReminderPolicy.default(), now, NO_HOLIDAYS).answers[0].code for each in (old, fresh)]
-    assert codes == ["stale_books", "past_due"]
+    old = replace(statement(overdue_invoice(10)), synced_at=now - timedelta(hours=24, minutes=1))
+    fresh = replace(old, synced_at=now - timedelta(hours=23))
+    codes = [
+        decide([each], ReminderPolicy.default(), now, NO_HOLIDAYS).invoice_decisions[0].code for each in (old, fresh)
+    ]
+    assert codes == ["stale_data", "past_due"]
 
 
 def test_where_no_payment_was_entered_for_long_it_says_reconcile_first() -> None:
     policy = ReminderPolicy.from_toml("[books]\nnewest_payment_days = 20")
-    said = answer(statement(late(10), newest_payment_on=MONDAY - timedelta(days=21)), policy=policy)
-    assert (said.code, "reconcile first" in said.why) == ("stale_books", True)
-    assert answer(statement(late(10), newest_payment_on=MONDAY - timedelta(days=20)), policy=policy).code == "past_due"
+    said = first_decision(statement(overdue_invoice(10), newest_payment_on=MONDAY - timedelta(days=21)), policy=policy)
+    assert (said.code, "reconcile first" in said.reason) == ("stale_data", True)
+    assert (
+        first_decision(
+            statement(overdue_invoice(10), newest_payment_on=MONDAY - timedelta(days=20)), policy=policy
+        ).code
+        == "past_due"
+    )
 
 
 def test_unapplied_money_meets_the_oldest_invoices_first_and_names_its_sum() -> None:
-    ledger = (late(30, id="old"), late(20, id="middle"), late(10, id="young"))
-    decision = decided(statement(*ledger, credits=(credit("150"),)))
-    codes = {each.invoice_id: each.code for each in decision.answers}
+    ledger = (overdue_invoice(30, id="old"), overdue_invoice(20, id="middle"), overdue_invoice(10, id="young"))
+    decision = decide_at(statement(*ledger, credits=(credit("150"),)))
+    codes = {each.invoice_id: each.code for each in decision.invoice_decisions}
     assert codes == {"old": "unapplied_credit", "middle": "unapplied_credit", "young": "past_due"}
-    whys = {each.invoice_id: each.why for each in decision.answers}
+    whys = {each.invoice_id: each.reason for each in decision.invoice_decisions}
     assert "EUR 150.00" in whys["old"]
     assert "EUR 50.00 of this invoice" in whys["middle"]
-    mail = mail_of(decision)
+    mail = reminder_in(decision)
     assert mail is not None
     assert mail.listed == ("young",)
 
 
 def test_credit_in_another_currency_covers_nothing() -> None:
-    assert answer(statement(late(10), credits=(credit("100", "USD"),))).code == "past_due"
+    assert first_decision(statement(overdue_invoice(10), credits=(credit("100", "USD"),))).code == "past_due"
 
 
 def test_a_promise_holds_until_the_business_day_after_it() -> None:
     friday = MONDAY + timedelta(days=4)
-    promised = late(10, promised_on=friday)
-    on_sunday = answer(statement(promised), now=at(friday + timedelta(days=2)))
+    promised = overdue_invoice(10, promised_on=friday)
+    on_sunday = first_decision(statement(promised), now=at(friday + timedelta(days=2)))
     assert (on_sunday.code, on_sunday.next_on) == ("promised", friday + timedelta(days=3))
-    assert answer(statement(promised), now=at(friday + timedelta(days=3))).code != "promised"
+    assert first_decision(statement(promised), now=at(friday + timedelta(days=3))).code != "promised"
 
 
 def test_a_pause_ends_on_its_day() -> None:
-    assert answer(statement(late(10, paused_until_on=MONDAY, paused=True))).code == "past_due"
+    assert first_decision(statement(overdue_invoice(10, paused_until_on=MONDAY, paused=True))).code == "past_due"
 
 
-@pytest.mark.parametrize("of_customer", [{"emails": ()}, {"no_reminders": True}, {"suppressed_why": "spam report"}])
+@pytest.mark.parametrize("of_customer", [{"emails": ()}, {"no_reminders": True}, {"suppression_reason": "spam report"}])
 def test_who_cannot_be_mailed_becomes_one_task_and_no_more(of_customer: dict[str, Any]) -> None:
-    customer = replace(KNOWN, **of_customer)
-    book = Book([late(3), late(2, id="i2")], customer=customer).live(hourly(MONDAY, 60))
-    assert book.mails == []
-    by_person = [each for each in book.done if each[1] is not Step.TELL_OWNER]
+    customer = replace(KNOWN_CUSTOMER, **of_customer)
+    book = Simulation([overdue_invoice(3), overdue_invoice(2, id="i2")], customer=customer).run_all(hourly(MONDAY, 60))
+    assert book.emails == []
+    by_person = [each for each in book.completed if each[1] is not Step.NOTIFY_OWNER]
     assert len({on for on, *_ in by_person}) == 1
-    assert "has had it as a task since" in book.run(at(MONDAY + timedelta(days=70))).answers[0].why
+    assert "has had it as a task since" in book.run(at(MONDAY + timedelta(days=70))).invoice_decisions[0].reason
 
 
 def test_a_task_for_a_missing_address_names_the_hold() -> None:
-    (task,) = tasks_of(decided(statement(late(10), customer=replace(KNOWN, emails=()))))
-    assert (task.code, task.step, task.due_on) == ("no_address", Step.PAST_DUE, MONDAY)
-    assert "no mail address" in task.why
+    (task,) = tasks_in(decide_at(statement(overdue_invoice(10), customer=replace(KNOWN_CUSTOMER, emails=()))))
+    assert (task.code, task.step, task.due_on) == ("no_email_address", Step.PAST_DUE, MONDAY)
+    assert "no mail address" in task.reason
 
 
 def test_who_wants_no_reminders_is_not_called_before_the_due_date() -> None:
-    decision = decided(statement(invoice(7), customer=replace(KNOWN, no_reminders=True)))
+    decision = decide_at(statement(invoice(7), customer=replace(KNOWN_CUSTOMER, no_reminders=True)))
     assert decision.actions == ()
 
 
 def test_a_held_customer_without_address_gets_no_task_either() -> None:
-    facts = statement(late(10, sent_to_customer=False), customer=replace(KNOWN, emails=()))
-    decision = decided(facts)
-    assert (decision.answers[0].code, decision.actions) == ("no_address", ())
+    facts = statement(overdue_invoice(10, sent_to_customer=False), customer=replace(KNOWN_CUSTOMER, emails=()))
+    decision = decide_at(facts)
+    assert (decision.invoice_decisions[0].code, decision.actions) == ("no_email_address", ())
 
 
 def test_three_days_lie_between_two_contacts_with_one_customer() -> None:
-    deeds = (mailed(Step.BEFORE_DUE, MONDAY - timedelta(days=2), "other"),)
-    said = answer(statement(late(10), deeds=deeds))
-    assert (said.code, said.next_on) == ("frequency", TOMORROW)
-    assert "21 Nov 2026" in said.why
-    assert answer(statement(late(10), deeds=deeds), now=at(TOMORROW)).code == "past_due"
+    past_actions = (sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=2), "other"),)
+    said = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
+    assert (said.code, said.next_on) == ("frequency_cap", TOMORROW)
+    assert "21 Nov 2026" in said.reason
+    assert (
+        first_decision(statement(overdue_invoice(10), past_actions=past_actions), now=at(TOMORROW)).code == "past_due"
+    )
 
 
 def test_at_most_two_contacts_in_seven_days() -> None:
     days = [MONDAY - timedelta(days=6), MONDAY - timedelta(days=3)]
-    said = answer(statement(late(10), deeds=tuple(mailed(Step.PAST_DUE, on, f"x{on}") for on in days)))
-    assert (said.code, said.next_on) == ("frequency", TOMORROW)
+    said = first_decision(
+        statement(overdue_invoice(10), past_actions=tuple(sent_email(Step.PAST_DUE, on, f"x{on}") for on in days))
+    )
+    assert (said.code, said.next_on) == ("frequency_cap", TOMORROW)
 
 
 def test_at_most_seven_contacts_in_thirty_days() -> None:
     days = [MONDAY - timedelta(days=ago) for ago in (4, 8, 12, 16, 20, 24, 28)]
-    said = answer(statement(late(10), deeds=tuple(mailed(Step.PAST_DUE, on, f"x{on}") for on in days)))
-    assert (said.code, said.next_on) == ("frequency", MONDAY + timedelta(days=2))
+    said = first_decision(
+        statement(overdue_invoice(10), past_actions=tuple(sent_email(Step.PAST_DUE, on, f"x{on}") for on in days))
+    )
+    assert (said.code, said.next_on) == ("frequency_cap", MONDAY + timedelta(days=2))
 
 
 def test_a_mail_about_many_invoices_is_one_contact() -> None:
     on = MONDAY - timedelta(days=4)
-    deeds = tuple(mailed(Step.PAST_DUE, on, f"x{count}", mail_key="one") for count in range(9))
-    assert answer(statement(late(10), deeds=deeds)).code == "past_due"
+    past_actions = tuple(sent_email(Step.PAST_DUE, on, f"x{count}", mail_key="one") for count in range(9))
+    assert first_decision(statement(overdue_invoice(10), past_actions=past_actions)).code == "past_due"
 
 
 def test_calls_and_internal_mails_are_no_contacts() -> None:
-    deeds = (Deed(Step.CALL, "x", at(YESTERDAY), YESTERDAY, "t", contact=False),)
-    assert answer(statement(late(10), deeds=deeds)).code == "past_due"
+    past_actions = (PastAction(Step.CALL, "x", at(YESTERDAY), YESTERDAY, "t", is_contact=False),)
+    assert first_decision(statement(overdue_invoice(10), past_actions=past_actions)).code == "past_due"
 
 
 def test_a_mail_in_doubt_counts_as_sent() -> None:
-    deeds = (mailed(Step.PAST_DUE, YESTERDAY, uncertain=True),)
-    said = answer(statement(late(10), deeds=deeds))
-    assert (said.code, said.next_step) == ("not_yet", Step.SECOND_NOTICE)
+    past_actions = (sent_email(Step.PAST_DUE, YESTERDAY, uncertain=True),)
+    said = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
+    assert (said.code, said.next_step) == ("not_due_yet", Step.SECOND_NOTICE)
 
 
 def test_outside_the_window_the_mail_is_planned_for_the_next_opening_and_says_so() -> None:
     evening = at(MONDAY, 22, 15)
-    decision = decided(statement(late(10)), now=evening)
-    mail = mail_of(decision)
+    decision = decide_at(statement(overdue_invoice(10)), now=evening)
+    mail = reminder_in(decision)
     assert mail is not None
-    assert mail.leaves_from_at == at(TOMORROW, 8)
-    assert "24 Nov 2026 at 08:00 (Europe/Berlin)" in decision.answers[0].why
-    closing = mail_of(decided(statement(late(10)), now=at(MONDAY, 18)))
+    assert mail.send_after == at(TOMORROW, 8)
+    assert "24 Nov 2026 at 08:00 (Europe/Berlin)" in decision.invoice_decisions[0].reason
+    closing = reminder_in(decide_at(statement(overdue_invoice(10)), now=at(MONDAY, 18)))
     assert closing is not None
-    assert closing.leaves_from_at == at(TOMORROW, 8)
-    early = mail_of(decided(statement(late(10)), now=at(MONDAY, 7, 59)))
+    assert closing.send_after == at(TOMORROW, 8)
+    early = reminder_in(decide_at(statement(overdue_invoice(10)), now=at(MONDAY, 7, 59)))
     assert early is not None
-    assert early.leaves_from_at == at(MONDAY, 8)
+    assert early.send_after == at(MONDAY, 8)
 
 
 def test_no_mail_leaves_on_a_weekend_or_a_public_holiday_of_the_customers_country() -> None:
     holidays = Holidays({("DE", MONDAY + timedelta(days=7)): "Long Monday"})
     saturday = MONDAY + timedelta(days=5)
-    decision = decide([statement(late(10), now=at(saturday))], ReminderPolicy.default(), at(saturday), holidays)
-    mail = mail_of(decision)
+    decision = decide(
+        [statement(overdue_invoice(10), now=at(saturday))], ReminderPolicy.default(), at(saturday), holidays
+    )
+    mail = reminder_in(decision)
     assert mail is not None
-    assert mail.leaves_from_at == at(MONDAY + timedelta(days=8), 8)
+    assert mail.send_after == at(MONDAY + timedelta(days=8), 8)
     monday = at(MONDAY + timedelta(days=7))
-    on_holiday = decide([statement(late(17), now=monday)], ReminderPolicy.default(), monday, holidays).answers[0]
-    assert "30 Nov 2026 is Long Monday" in on_holiday.why
+    on_holiday = decide(
+        [statement(overdue_invoice(17), now=monday)], ReminderPolicy.default(), monday, holidays
+    ).invoice_decisions[0]
+    assert "30 Nov 2026 is Long Monday" in on_holiday.reason
 
 
 def test_the_window_is_the_customers_and_the_day_is_the_companys() -> None:
-    customer = replace(KNOWN, time_zone="America/New_York", country="US")
-    mail = mail_of(decided(statement(late(10), customer=customer), now=at(MONDAY, 10)))
+    customer = replace(KNOWN_CUSTOMER, time_zone="America/New_York", country="US")
+    mail = reminder_in(decide_at(statement(overdue_invoice(10), customer=customer), now=at(MONDAY, 10)))
     assert mail is not None
-    assert mail.leaves_from_at == at(MONDAY, 14)
+    assert mail.send_after == at(MONDAY, 14)
 
 
 def test_an_unknown_time_zone_falls_back_to_the_companys() -> None:
-    mail = mail_of(decided(statement(late(10), customer=replace(KNOWN, time_zone="Nowhere/Land"))))
+    mail = reminder_in(
+        decide_at(statement(overdue_invoice(10), customer=replace(KNOWN_CUSTOMER, time_zone="Nowhere/Land")))
+    )
     assert mail is not None
-    assert mail.leaves_from_at is None
+    assert mail.send_after is None
 
 
 def test_two_currencies_are_never_added_up_and_share_the_days_one_mail() -> None:
-    euros, dollars = statement(late(10, id="e")), statement(late(40, id="d", currency="USD"))
-    decision = decided(euros, dollars)
-    mail = mail_of(decision)
+    euros, dollars = statement(overdue_invoice(10, id="e")), statement(overdue_invoice(40, id="d", currency="USD"))
+    decision = decide_at(euros, dollars)
+    mail = reminder_in(decision)
     assert mail is not None
     assert (mail.currency, mail.listed) == ("USD", ("d",))
-    codes = {each.invoice_id: each.code for each in decision.answers}
-    assert codes == {"d": "past_due", "e": "frequency"}
+    codes = {each.invoice_id: each.code for each in decision.invoice_decisions}
+    assert codes == {"d": "past_due", "e": "frequency_cap"}
 
 
 def test_a_payment_in_full_is_thanked_for_once() -> None:
-    book = Book([late(10)], pays={"i1": MONDAY + timedelta(days=2)}).live(hourly(MONDAY, 40))
-    assert [step for _, step, _ in book.mails] == [Step.PAST_DUE, Step.THANK_YOU]
-    assert book.mails[-1][0] == MONDAY + timedelta(days=3)  # the caps hold for thanks as well
+    book = Simulation([overdue_invoice(10)], pays={"i1": MONDAY + timedelta(days=2)}).run_all(hourly(MONDAY, 40))
+    assert [step for _, step, _ in book.emails] == [Step.PAST_DUE, Step.THANK_YOU]
+    assert book.emails[-1][0] == MONDAY + timedelta(days=3)  # the caps hold for thanks as well
 
 
 def test_a_customer_is_thanked_once_in_thirty_days() -> None:
-    ledger = [paid(YESTERDAY, id="new"), paid(YESTERDAY, id="new too")]
-    thanks = mail_of(decided(statement(*ledger)))
+    ledger = [paid_invoice(YESTERDAY, id="new"), paid_invoice(YESTERDAY, id="new too")]
+    thanks = reminder_in(decide_at(statement(*ledger)))
     assert thanks is not None
-    assert thanks.taken == (("new", Step.THANK_YOU), ("new too", Step.THANK_YOU))
-    before = (mailed(Step.THANK_YOU, MONDAY - timedelta(days=29), "old"),)
-    assert mail_of(decided(statement(*ledger, deeds=before))) is None
+    assert thanks.completed == (("new", Step.THANK_YOU), ("new too", Step.THANK_YOU))
+    before = (sent_email(Step.THANK_YOU, MONDAY - timedelta(days=29), "old"),)
+    assert reminder_in(decide_at(statement(*ledger, past_actions=before))) is None
 
 
 @pytest.mark.parametrize(
@@ -289,38 +314,38 @@ def test_a_customer_is_thanked_once_in_thirty_days() -> None:
     [
         {"live_since_at": None},
         {"live_since_at": at(MONDAY)},
-        {"customer": replace(KNOWN, no_reminders=True)},
-        {"customer": replace(KNOWN, hold_until_on=TOMORROW)},
-        {"customer": replace(KNOWN, emails=())},
-        {"pulled_at": None},
+        {"customer": replace(KNOWN_CUSTOMER, no_reminders=True)},
+        {"customer": replace(KNOWN_CUSTOMER, hold_until_on=TOMORROW)},
+        {"customer": replace(KNOWN_CUSTOMER, emails=())},
+        {"synced_at": None},
     ],
 )
 def test_nobody_is_thanked_who_should_not_be(facts: dict[str, Any]) -> None:
-    assert mail_of(decided(statement(paid(YESTERDAY), **facts))) is None
+    assert reminder_in(decide_at(statement(paid_invoice(YESTERDAY), **facts))) is None
 
 
 def test_a_reminder_goes_before_a_thank_you() -> None:
-    mail = mail_of(decided(statement(late(10), paid(YESTERDAY, id="paid"))))
+    mail = reminder_in(decide_at(statement(overdue_invoice(10), paid_invoice(YESTERDAY, id="paid"))))
     assert mail is not None
     assert mail.step is Step.PAST_DUE
 
 
 def test_a_long_paid_or_fee_invoice_is_not_thanked_for() -> None:
-    assert mail_of(decided(statement(paid(MONDAY - timedelta(days=6))))) is None
-    assert mail_of(decided(statement(paid(YESTERDAY, fee_of="i0")))) is None
+    assert reminder_in(decide_at(statement(paid_invoice(MONDAY - timedelta(days=6))))) is None
+    assert reminder_in(decide_at(statement(paid_invoice(YESTERDAY, fee_of="i0")))) is None
 
 
 def test_nothing_is_decided_about_nobody() -> None:
-    assert decide([], ReminderPolicy.default(), at(MONDAY), NO_HOLIDAYS).answers == ()
+    assert decide([], ReminderPolicy.default(), at(MONDAY), NO_HOLIDAYS).invoice_decisions == ()
 
 
 def test_a_discount_without_a_step_changes_nothing() -> None:
     policy = ReminderPolicy.from_toml('[discount_ending]\nstrategic = "off"\nestablished = "off"\nnew = "off"')
     ending = invoice(30, discount=Discount(Decimal(2), TOMORROW))
-    assert answer(statement(ending), policy=policy).code == "not_yet"
+    assert first_decision(statement(ending), policy=policy).code == "not_due_yet"
 
 
 def test_daily_and_hourly_runs_give_the_same_answer_on_a_day() -> None:
-    facts = statement(late(10), customer=replace(KNOWN, segment=Segment.ESTABLISHED))
-    answers = {answer(facts, now=now).code for now in hourly(date(2026, 11, 23), 1)}
-    assert answers == {answer(facts, now=next(daily(MONDAY, 1))).code}
+    facts = statement(overdue_invoice(10), customer=replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED))
+    answers = {first_decision(facts, now=now).code for now in hourly(date(2026, 11, 23), 1)}
+    assert answers == {first_decision(facts, now=next(daily(MONDAY, 1))).code}

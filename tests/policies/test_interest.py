@@ -12,38 +12,40 @@ from hypothesis import strategies as st
 
 from policies.decisions import ChargeLateFee
 from policies.fee_rules import PRESETS
-from policies.interest import interest_parts, owed_on, spans
+from policies.interest import balance_on, interest_lines, interest_periods
 from policies.policy import PolicyError, ReminderPolicy
-from policies.receivables import BalanceChange, Deed, Invoice, Step
-from tests.policies.books import at, decided, fees_of, invoice, mailed, statement
+from policies.receivables import BalanceChange, Invoice, PastAction, Step
+from tests.policies.books import at, decide_at, fees_in, invoice, sent_email, statement
 
 DUE_ON = date(2026, 6, 12)
 
 
-def preset(name: str, *lines: str) -> ReminderPolicy:
+def preset_policy(name: str, *lines: str) -> ReminderPolicy:
     head = ["[late_fees]", "enabled = true", "terms_agreed_on = 2022-01-31", f'preset = "{name}"']
     return ReminderPolicy.from_toml("\n".join([*head, *lines]))
 
 
-def charged(rules: ReminderPolicy, of: Invoice, on: date, *deeds: Deed) -> ChargeLateFee:
-    warned = mailed(Step.PAST_DUE, on - timedelta(days=10))
-    (fee,) = fees_of(decided(statement(of, now=at(on), deeds=(warned, *deeds)), now=at(on), policy=rules))
+def charged_fee(rules: ReminderPolicy, of: Invoice, on: date, *past_actions: PastAction) -> ChargeLateFee:
+    warned = sent_email(Step.PAST_DUE, on - timedelta(days=10))
+    (fee,) = fees_in(
+        decide_at(statement(of, now=at(on), past_actions=(warned, *past_actions)), now=at(on), policy=rules)
+    )
     return fee
 
 
-def owed(total: str, due_on: date = DUE_ON, currency: str = "EUR", *changes: tuple[date, str]) -> Invoice:
+def overdue_balance(total: str, due_on: date = DUE_ON, currency: str = "EUR", *changes: tuple[date, str]) -> Invoice:
     history = tuple(BalanceChange(on, Decimal(amount)) for on, amount in changes)
     due = Decimal(total) + sum((change.amount for change in history), Decimal(0))
     return invoice(0, today=due_on, total=total, due=due, currency=currency, changes=history)
 
 
-def fee_deed(on: date, period: str) -> Deed:
-    return Deed(Step.LATE_FEE, "i1", at(on), on, contact=False, occasion=period)
+def fee_action(on: date, period: str) -> PastAction:
+    return PastAction(Step.LATE_FEE, "i1", at(on), on, is_contact=False, recurrence_key=period)
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_every_preset_is_a_policy(name: str) -> None:
-    assert preset(name).late_fees.preset == name
+    assert preset_policy(name).late_fees.preset == name
 
 
 @pytest.mark.parametrize(
@@ -58,33 +60,33 @@ def test_every_preset_is_a_policy(name: str) -> None:
     ],
 )
 def test_the_uk_rate_of_a_half_year(late_on: date, rate: str) -> None:
-    assert preset("uk").late_fees.yearly_rate(late_on) == Decimal(rate)
+    assert preset_policy("uk").late_fees.annual_rate_on(late_on) == Decimal(rate)
 
 
 def test_uk_the_rate_of_the_half_year_in_which_it_became_late_holds_throughout() -> None:
-    fee = charged(preset("uk"), owed("5000", date(2023, 6, 12), "GBP"), date(2023, 7, 12))
+    fee = charged_fee(preset_policy("uk"), overdue_balance("5000", date(2023, 6, 12), "GBP"), date(2023, 7, 12))
     # 5000 x 11.5 % x 30 / 365 = 47.26, and 70 for a debt from 1,000 to below 10,000
-    assert [part.amount for part in fee.parts] == [Decimal("47.26"), Decimal(70)]
+    assert [part.amount for part in fee.lines] == [Decimal("47.26"), Decimal(70)]
     assert fee.amount == Decimal("117.26")
-    assert fee.parts[0].text == "GBP 5,000.00 for 30 days at 11.5 % a year"
+    assert fee.lines[0].text == "GBP 5,000.00 for 30 days at 11.5 % a year"
 
 
 @pytest.mark.parametrize(("total", "fixed"), [("999.99", 40), ("1000", 70), ("9999.99", 70), ("10000", 100)])
 def test_uk_the_fixed_sum_follows_the_size_of_the_debt(total: str, fixed: int) -> None:
-    assert preset("uk").late_fees.compensation_of(Decimal(total), "GBP") == fixed
+    assert preset_policy("uk").late_fees.compensation_for(Decimal(total), "GBP") == fixed
 
 
 def test_the_fixed_sum_is_charged_with_the_first_fee_alone() -> None:
-    rules = preset("uk")
-    debt = owed("1000", date(2026, 7, 10), "GBP")
-    second = charged(rules, debt, date(2026, 9, 10), fee_deed(date(2026, 8, 10), "2026-07"))
+    rules = preset_policy("uk")
+    debt = overdue_balance("1000", date(2026, 7, 10), "GBP")
+    second = charged_fee(rules, debt, date(2026, 9, 10), fee_action(date(2026, 8, 10), "2026-07"))
     assert (second.period, second.amount) == ("2026-08", Decimal("9.98"))  # 1000 x 11.75 % x 31 / 365
 
 
 def test_eu_the_rate_changes_with_the_half_year_inside_a_period() -> None:
-    fee = charged(preset("eu"), owed("10000"), date(2026, 7, 13))
+    fee = charged_fee(preset_policy("eu"), overdue_balance("10000"), date(2026, 7, 13))
     # 12 to 30 June: 19 days at 10.15; 1 to 11 July: 11 days at 10.4
-    assert [part.text for part in fee.parts] == [
+    assert [part.text for part in fee.lines] == [
         "EUR 10,000.00 for 19 days at 10.15 % a year",
         "EUR 10,000.00 for 11 days at 10.4 % a year",
         "fixed compensation",
@@ -93,48 +95,56 @@ def test_eu_the_rate_changes_with_the_half_year_inside_a_period() -> None:
 
 
 def test_canada_names_the_yearly_equivalent_of_a_monthly_rate() -> None:
-    fee = charged(preset("canada", "rate = 1.5"), owed("1000", currency="CAD"), date(2026, 7, 13))
+    fee = charged_fee(preset_policy("canada", "rate = 1.5"), overdue_balance("1000", currency="CAD"), date(2026, 7, 13))
     assert (fee.amount, fee.annual_rate) == (Decimal("15.00"), Decimal("18.25"))
-    assert "18.25 % a year" in fee.why
+    assert "18.25 % a year" in fee.reason
 
 
 def test_canada_refuses_more_than_35_percent_a_year() -> None:
     on = date(2026, 7, 13)
-    facts = statement(owed("1000", currency="CAD"), now=at(on), deeds=(mailed(Step.PAST_DUE, on - timedelta(days=9)),))
-    decision = decided(facts, now=at(on), policy=preset("canada", "rate = 3"))
-    assert fees_of(decision) == []
-    assert "36.5 % a year, above the 35 % allowed" in decision.answers[0].why
+    facts = statement(
+        overdue_balance("1000", currency="CAD"),
+        now=at(on),
+        past_actions=(sent_email(Step.PAST_DUE, on - timedelta(days=9)),),
+    )
+    decision = decide_at(facts, now=at(on), policy=preset_policy("canada", "rate = 3"))
+    assert fees_in(decision) == []
+    assert "36.5 % a year, above the 35 % allowed" in decision.invoice_decisions[0].reason
 
 
 def test_a_part_payment_in_the_period_is_counted_from_its_day() -> None:
-    fee = charged(preset("germany"), owed("3000", DUE_ON, "EUR", (date(2026, 6, 22), "-2000")), date(2026, 7, 12))
+    fee = charged_fee(
+        preset_policy("germany"),
+        overdue_balance("3000", DUE_ON, "EUR", (date(2026, 6, 22), "-2000")),
+        date(2026, 7, 12),
+    )
     # 10 days of 3000 and 9 of 1000 at 10.27, 11 of 1000 at 10.52
     assert fee.amount - 40 == Decimal("14.14")
 
 
 def test_a_credit_after_the_period_changes_nothing_in_it() -> None:
-    rules = preset("australia").late_fees
-    whole, credited = owed("1000"), owed("1000", DUE_ON, "EUR", (date(2026, 8, 1), "-900"))
+    rules = preset_policy("australia").late_fees
+    whole, credited = overdue_balance("1000"), overdue_balance("1000", DUE_ON, "EUR", (date(2026, 8, 1), "-900"))
     span = (DUE_ON, DUE_ON, DUE_ON + timedelta(days=30), Decimal(0))
-    assert interest_parts(credited, rules, *span) == interest_parts(whole, rules, *span)
+    assert interest_lines(credited, rules, *span) == interest_lines(whole, rules, *span)
 
 
 def test_a_due_date_moved_out_moves_the_interest_with_it() -> None:
-    rules = preset("australia")
-    assert charged(rules, owed("1000", date(2026, 7, 12)), date(2026, 8, 12)).period == "2026-07"
+    rules = preset_policy("australia")
+    assert charged_fee(rules, overdue_balance("1000", date(2026, 7, 12)), date(2026, 8, 12)).period == "2026-07"
 
 
 def test_interest_compounds_only_where_chosen() -> None:
-    debt, before = owed("1000"), fee_deed(date(2026, 7, 12), "2026-06")
+    debt, before = overdue_balance("1000"), fee_action(date(2026, 7, 12), "2026-06")
     on = date(2026, 8, 12)
-    simple = charged(preset("australia"), debt, on, before)
-    compound = charged(preset("australia", "compound = true"), debt, on, before)
+    simple = charged_fee(preset_policy("australia"), debt, on, before)
+    compound = charged_fee(preset_policy("australia", "compound = true"), debt, on, before)
     assert simple.amount == Decimal("8.49")  # 1000 x 10 % x 31 / 365
     assert compound.amount == Decimal("8.56")  # on 8.22 of June more
 
 
 @pytest.mark.parametrize(
-    ("ended", "charged_before", "amount"),
+    ("fee_outcome", "charged_before", "amount"),
     [
         ("", None, "8.56"),
         ("", "18.22", "8.65"),  # what was in fact charged bears interest, not what would be charged today
@@ -145,16 +155,16 @@ def test_interest_compounds_only_where_chosen() -> None:
 def test_nothing_compounds_on_a_fee_that_was_waived_or_paid(
     ended: str, charged_before: str | None, amount: str
 ) -> None:
-    before = replace(fee_deed(date(2026, 7, 12), "2026-06"), ended=ended)
-    before = replace(before, charged=Decimal(charged_before)) if charged_before else before
-    fee = charged(preset("australia", "compound = true"), owed("1000"), date(2026, 8, 12), before)
+    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_outcome=ended)
+    before = replace(before, fee_amount=Decimal(charged_before)) if charged_before else before
+    fee = charged_fee(preset_policy("australia", "compound = true"), overdue_balance("1000"), date(2026, 8, 12), before)
     assert fee.amount == Decimal(amount)
 
 
 def test_a_waived_fee_leaves_its_room_below_the_cap() -> None:
-    before = replace(fee_deed(date(2026, 7, 12), "2026-06"), charged=Decimal(10), ended="waived")
-    rules = preset("australia", "cap_percent = 1")
-    assert charged(rules, owed("1000"), date(2026, 8, 12), before).amount == Decimal("8.49")
+    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_amount=Decimal(10), fee_outcome="waived")
+    rules = preset_policy("australia", "cap_percent = 1")
+    assert charged_fee(rules, overdue_balance("1000"), date(2026, 8, 12), before).amount == Decimal("8.49")
 
 
 @pytest.mark.parametrize(
@@ -175,34 +185,36 @@ def test_a_fee_that_rests_on_memory_waits_for_a_person_whatever_the_policy_says(
     name: str, due_on: date, said: str
 ) -> None:
     currency = "GBP" if name == "uk" else "EUR"
-    debt = owed("1000", due_on, currency)
-    fee = charged(preset(name, 'approval = "automatic"'), debt, due_on + timedelta(days=32))
+    debt = overdue_balance("1000", due_on, currency)
+    fee = charged_fee(preset_policy(name, 'approval = "automatic"'), debt, due_on + timedelta(days=32))
     assert fee.needs_approval == bool(said)
-    assert (f"From memory, compare with its source before you approve: {said}." in fee.why) == bool(said)
+    assert (f"From memory, compare with its source before you approve: {said}." in fee.reason) == bool(said)
     if said:
         days = ("2021-01-01", "2025-01-01", "2025-07-01", "2026-07-01", "2027-01-01")
         own = "rates = {" + ", ".join(f'"{on}" = 12' for on in days) + "}"
-        spoken = preset(name, 'approval = "automatic"', own, "rate = 10", "compensation = { EUR = { 0 = 40 } }")
-        assert not charged(spoken, debt, due_on + timedelta(days=32)).needs_approval
+        spoken = preset_policy(name, 'approval = "automatic"', own, "rate = 10", "compensation = { EUR = { 0 = 40 } }")
+        assert not charged_fee(spoken, debt, due_on + timedelta(days=32)).needs_approval
 
 
 def test_a_whole_policy_that_is_set_again_confirms_nothing_by_itself() -> None:
-    shown = preset("germany", 'approval = "automatic"').to_toml()
-    assert ReminderPolicy.from_toml(shown).late_fees == preset("germany", 'approval = "automatic"').late_fees
-    assert ReminderPolicy.from_toml(shown).late_fees.unchecked
+    shown = preset_policy("germany", 'approval = "automatic"').to_toml()
+    assert ReminderPolicy.from_toml(shown).late_fees == preset_policy("germany", 'approval = "automatic"').late_fees
+    assert ReminderPolicy.from_toml(shown).late_fees.unverified
 
 
 def test_a_fee_below_the_minimum_is_not_worth_an_invoice() -> None:
     on = date(2026, 7, 12)
-    rules = preset("australia", "minimum = { EUR = 10 }")
-    facts = statement(owed("1000"), now=at(on), deeds=(mailed(Step.PAST_DUE, on - timedelta(days=9)),))
-    assert fees_of(decided(facts, now=at(on), policy=rules)) == []
+    rules = preset_policy("australia", "minimum = { EUR = 10 }")
+    facts = statement(
+        overdue_balance("1000"), now=at(on), past_actions=(sent_email(Step.PAST_DUE, on - timedelta(days=9)),)
+    )
+    assert fees_in(decide_at(facts, now=at(on), policy=rules)) == []
 
 
 def test_the_largest_single_fee_cuts_it_and_says_so() -> None:
-    fee = charged(preset("australia", "maximum = { EUR = 5 }"), owed("1000"), date(2026, 7, 12))
+    fee = charged_fee(preset_policy("australia", "maximum = { EUR = 5 }"), overdue_balance("1000"), date(2026, 7, 12))
     assert fee.amount == 5
-    assert fee.parts[-1].text == "cut at the largest single fee"
+    assert fee.lines[-1].text == "cut at the largest single fee"
 
 
 @pytest.mark.parametrize(
@@ -223,8 +235,8 @@ def test_odd_rates_are_refused_with_their_line(lines: str, words: str) -> None:
 
 
 def test_a_rate_can_be_added_to_a_preset() -> None:
-    rules = preset("uk", 'rates = { "2027-01-01" = 11.5 }').late_fees
-    assert [rules.yearly_rate(on) for on in (date(2026, 12, 31), date(2027, 1, 1))] == [
+    rules = preset_policy("uk", 'rates = { "2027-01-01" = 11.5 }').late_fees
+    assert [rules.annual_rate_on(on) for on in (date(2026, 12, 31), date(2027, 1, 1))] == [
         Decimal("11.75"),
         Decimal("11.5"),
     ]
@@ -240,35 +252,38 @@ changes = st.lists(
 )
 
 
-def history(events: list[BalanceChange]) -> Invoice:
+def invoice_with_history(events: list[BalanceChange]) -> Invoice:
     due = max(Decimal(1000) + sum((each.amount for each in events), Decimal(0)), Decimal("0.01"))
-    return replace(owed("1000"), due=due, changes=tuple(sorted(events, key=lambda each: each.on)))
+    return replace(overdue_balance("1000"), due=due, balance_changes=tuple(sorted(events, key=lambda each: each.on)))
 
 
-def total(of: Invoice, name: str = "eu") -> Decimal:
-    parts = interest_parts(of, preset(name).late_fees, DUE_ON, DUE_ON, DUE_ON + timedelta(days=30), Decimal(0))
+def total_interest(of: Invoice, name: str = "eu") -> Decimal:
+    parts = interest_lines(of, preset_policy(name).late_fees, DUE_ON, DUE_ON, DUE_ON + timedelta(days=30), Decimal(0))
     return sum((part.amount for part in parts), Decimal(0))
 
 
 @settings(max_examples=40, deadline=None)
 @given(changes)
 def test_interest_is_the_sum_of_its_days_and_never_negative(events: list[BalanceChange]) -> None:
-    debt, rules = history(events), preset("eu").late_fees
+    debt, rules = invoice_with_history(events), preset_policy("eu").late_fees
     by_day = Decimal(0)
     for count in range(30):
         on = DUE_ON + timedelta(days=count)
-        by_day += max(owed_on(debt, on), Decimal(0)) * rules.yearly_rate(on) / 36500
-    exact = sum((span.interest for span in spans(debt, rules, DUE_ON, DUE_ON, DUE_ON + timedelta(days=30))), Decimal(0))
+        by_day += max(balance_on(debt, on), Decimal(0)) * rules.annual_rate_on(on) / 36500
+    exact = sum(
+        (span.interest for span in interest_periods(debt, rules, DUE_ON, DUE_ON, DUE_ON + timedelta(days=30))),
+        Decimal(0),
+    )
     assert abs(exact - by_day) < Decimal("0.000001")
-    assert total(debt) >= 0
+    assert total_interest(debt) >= 0
 
 
 @settings(max_examples=40, deadline=None)
 @given(changes, st.randoms())
 def test_neither_splitting_nor_the_order_of_a_day_changes_interest(events: list[BalanceChange], dice: object) -> None:
     halves = [BalanceChange(each.on, half) for each in events for half in (each.amount / 2, each.amount / 2)]
-    assert total(history(halves)) == total(history(events))
-    assert total(history(halves[::-1])) == total(history(events))
+    assert total_interest(invoice_with_history(halves)) == total_interest(invoice_with_history(events))
+    assert total_interest(invoice_with_history(halves[::-1])) == total_interest(invoice_with_history(events))
 
 
 @settings(max_examples=30, deadline=None)
@@ -278,12 +293,14 @@ def test_all_fees_together_never_pass_the_cap(cap: int, cents: int, days_late: i
         "[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\n"
         f'kind = "percent_per_month"\nrate = 5\nceiling_annual_percent = 1000\ncap_percent = {cap}\n'
     )
-    debt = owed(str(Decimal(cents) / 100))
+    debt = overdue_balance(str(Decimal(cents) / 100))
     sum_of_fees = Decimal(0)
-    deeds: list[Deed] = [mailed(Step.PAST_DUE, DUE_ON + timedelta(days=8))]
+    past_actions: list[PastAction] = [sent_email(Step.PAST_DUE, DUE_ON + timedelta(days=8))]
     for count in range(30, days_late, 5):
         on = DUE_ON + timedelta(days=count)
-        for fee in fees_of(decided(statement(debt, now=at(on), deeds=tuple(deeds)), now=at(on), policy=rules)):
+        for fee in fees_in(
+            decide_at(statement(debt, now=at(on), past_actions=tuple(past_actions)), now=at(on), policy=rules)
+        ):
             sum_of_fees += fee.amount
-            deeds.append(fee_deed(on, fee.period))
+            past_actions.append(fee_action(on, fee.period))
     assert sum_of_fees <= (debt.total * cap / 100).quantize(Decimal("0.01"), "ROUND_HALF_UP")

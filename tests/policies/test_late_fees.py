@@ -11,104 +11,118 @@ import pytest
 
 from policies.decisions import ChargeLateFee
 from policies.interest import average_balance
-from policies.late_fees import months_after
+from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
-from policies.receivables import BalanceChange, Deed, Invoice, Segment, Step
+from policies.receivables import BalanceChange, Invoice, PastAction, Segment, Step
 from tests.policies.books import (
-    KNOWN,
+    KNOWN_CUSTOMER,
     MONDAY,
-    Book,
-    answer,
+    Simulation,
     at,
     daily,
-    decided,
+    decide_at,
     every_five_minutes,
-    fees_of,
+    fees_in,
+    first_decision,
     hourly,
     invoice,
-    late,
-    mailed,
+    overdue_invoice,
+    sent_email,
     statement,
 )
 
-AGREED = "terms_agreed_on = 2026-01-31"
+TERMS_AGREED = "terms_agreed_on = 2026-01-31"
 
 
-def policy(*lines: str, agreed: str = AGREED) -> ReminderPolicy:
-    return ReminderPolicy.from_toml("\n".join(["[late_fees]", "enabled = true", agreed, *lines]))
+def fee_policy(*lines: str, terms: str = TERMS_AGREED) -> ReminderPolicy:
+    return ReminderPolicy.from_toml("\n".join(["[late_fees]", "enabled = true", terms, *lines]))
 
 
-FLAT = policy('kind = "flat"', "amounts = { EUR = 15, JPY = 1500 }", "cap_percent = 50", "ceiling_annual_percent = 300")
-PERCENT = policy("rate = 1")
-MONTHLY = policy('kind = "percent_per_month"', "rate = 1.5")
-WARNED = (mailed(Step.PAST_DUE, MONDAY - timedelta(days=7)),)
+FLAT = fee_policy(
+    'kind = "flat"', "amounts = { EUR = 15, JPY = 1500 }", "cap_percent = 50", "ceiling_annual_percent = 300"
+)
+PERCENT = fee_policy("rate = 1")
+MONTHLY = fee_policy('kind = "percent_per_month"', "rate = 1.5")
+WARNED = (sent_email(Step.PAST_DUE, MONDAY - timedelta(days=7)),)
 
 
-def fee(of: Invoice, rules: ReminderPolicy, *, deeds: tuple[Deed, ...] = WARNED, **facts: Any) -> ChargeLateFee | None:
-    fees = fees_of(decided(statement(of, deeds=deeds, **facts), policy=rules))
+def charged_fee(
+    of: Invoice, rules: ReminderPolicy, *, past_actions: tuple[PastAction, ...] = WARNED, **facts: Any
+) -> ChargeLateFee | None:
+    fees = fees_in(decide_at(statement(of, past_actions=past_actions, **facts), policy=rules))
     return fees[0] if fees else None
 
 
 def test_no_fee_is_charged_unless_switched_on() -> None:
-    assert fee(late(30), ReminderPolicy.default()) is None
+    assert charged_fee(overdue_invoice(30), ReminderPolicy.default()) is None
 
 
 def test_a_flat_fee_is_charged_once_the_table_allows_it() -> None:
-    charged = fee(late(21), FLAT)
+    charged = charged_fee(overdue_invoice(21), FLAT)
     assert charged is not None
     assert (charged.amount, charged.period, charged.needs_approval) == (Decimal("15.00"), "once", True)
     assert charged.annual_rate == Decimal("260.71")  # 15 / 100 x 365 / 21
-    assert fee(late(20), FLAT) is None
+    assert charged_fee(overdue_invoice(20), FLAT) is None
 
 
 def test_a_percentage_is_of_what_is_owed_and_shows_its_yearly_rate() -> None:
-    charged = fee(late(21, total="1000", due=Decimal(800)), PERCENT)
+    charged = charged_fee(overdue_invoice(21, total="1000", due=Decimal(800)), PERCENT)
     assert charged is not None
     assert (charged.amount, charged.annual_rate) == (Decimal("8.00"), Decimal("17.38"))  # 1 x 365 / 21
-    assert charged.parts[0].text == "1 % of EUR 800.00"
-    assert "17.38 % a year" in charged.why
+    assert charged.lines[0].text == "1 % of EUR 800.00"
+    assert "17.38 % a year" in charged.reason
 
 
 def test_who_is_no_business_is_charged_none() -> None:
-    for customer in (replace(KNOWN, tags=("Consumer",)), replace(KNOWN, groups=("private",))):
-        facts = statement(late(21), deeds=WARNED, customer=customer)
-        decision = decided(facts, policy=PERCENT)
-        assert fees_of(decision) == []
-        assert "No late fee: this customer is no business" in decision.answers[0].why
-    assert fee(late(21), PERCENT, customer=replace(KNOWN, tags=("vip",))) is not None
+    for customer in (replace(KNOWN_CUSTOMER, tags=("Consumer",)), replace(KNOWN_CUSTOMER, groups=("private",))):
+        facts = statement(overdue_invoice(21), past_actions=WARNED, customer=customer)
+        decision = decide_at(facts, policy=PERCENT)
+        assert fees_in(decision) == []
+        assert "No late fee: this customer is no business" in decision.invoice_decisions[0].reason
+    assert charged_fee(overdue_invoice(21), PERCENT, customer=replace(KNOWN_CUSTOMER, tags=("vip",))) is not None
 
 
 def test_what_is_from_memory_is_said_before_a_policy_is_in_force() -> None:
-    notes = policy('preset = "uk"').late_fees.notes()
+    notes = fee_policy('preset = "uk"').late_fees.warnings()
     assert "the rate of 1 Jan 2025" in notes[0]
     assert "Not known yet: every rate after 31 Dec 2026." in notes
     assert notes[-1].startswith("A fee that rests on it waits for a person")
-    assert PERCENT.late_fees.notes() == ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n').late_fees.notes() == []
+    assert (
+        PERCENT.late_fees.warnings()
+        == ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n').late_fees.warnings()
+        == []
+    )
 
 
 def test_automatic_approval_is_the_policys_word() -> None:
-    charged = fee(late(21), policy('approval = "automatic"'))
+    charged = charged_fee(overdue_invoice(21), fee_policy('approval = "automatic"'))
     assert charged is not None
     assert charged.needs_approval is False
 
 
 def test_a_fee_in_a_currency_without_decimals_is_whole() -> None:
-    yen = late(21, total="33333", currency="JPY")
-    charged = fee(yen, PERCENT)
+    yen = overdue_invoice(21, total="33333", currency="JPY")
+    charged = charged_fee(yen, PERCENT)
     assert charged is not None
     assert str(charged.amount) == "333"
 
 
-REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[Deed, ...], str]] = [
+REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[PastAction, ...], str]] = [
     ("no terms", {}, {}, WARNED, "customer agreed"),
     ("terms later", {}, {"fees_agreed_on": MONDAY + timedelta(days=1)}, WARNED, "customer agreed"),
     ("no fees", {}, {"fees_agreed_on": MONDAY, "no_fees": True}, WARNED, "charged none"),
     ("ledger fee", {"ledger_fee": True}, {"fees_agreed_on": MONDAY}, WARNED, "one of its own"),
     ("no warning", {}, {"fees_agreed_on": MONDAY}, (), ""),
-    ("young warning", {}, {"fees_agreed_on": MONDAY}, (mailed(Step.PAST_DUE, MONDAY - timedelta(days=6)),), "17 Nov"),
-    ("warning in doubt", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], uncertain=True),), "warned of it"),
-    ("warned by call", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], contact=False),), "warned of it"),
-    ("before only", {}, {"fees_agreed_on": MONDAY}, (mailed(Step.BEFORE_DUE, MONDAY - timedelta(days=30)),), ""),
+    (
+        "young warning",
+        {},
+        {"fees_agreed_on": MONDAY},
+        (sent_email(Step.PAST_DUE, MONDAY - timedelta(days=6)),),
+        "17 Nov",
+    ),
+    ("warning in doubt", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], unconfirmed=True),), "warned of it"),
+    ("warned by call", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], is_contact=False),), "warned of it"),
+    ("before only", {}, {"fees_agreed_on": MONDAY}, (sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=30)),), ""),
 ]
 
 
@@ -118,76 +132,80 @@ REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[Deed, ...], str]
     ids=[case[0] for case in REFUSALS],
 )
 def test_a_guard_refuses_the_fee_in_words(
-    of_invoice: dict[str, Any], of_customer: dict[str, Any], deeds: tuple[Deed, ...], words: str
+    of_invoice: dict[str, Any], of_customer: dict[str, Any], past_actions: tuple[PastAction, ...], words: str
 ) -> None:
-    customer = replace(KNOWN, **of_customer)
-    facts = statement(late(21, **of_invoice), customer=customer, deeds=deeds)
-    decision = decided(facts, policy=policy(agreed=""))
-    assert fees_of(decision) == []
+    customer = replace(KNOWN_CUSTOMER, **of_customer)
+    facts = statement(overdue_invoice(21, **of_invoice), customer=customer, past_actions=past_actions)
+    decision = decide_at(facts, policy=fee_policy(terms=""))
+    assert fees_in(decision) == []
     if words:
-        assert words in decision.answers[0].why
+        assert words in decision.invoice_decisions[0].reason
 
 
 def test_terms_agreed_with_the_customer_serve_as_well() -> None:
-    customer = replace(KNOWN, fees_agreed_on=MONDAY)
-    assert fee(late(21), policy(agreed=""), customer=customer) is not None
+    customer = replace(KNOWN_CUSTOMER, fees_agreed_on=MONDAY)
+    assert charged_fee(overdue_invoice(21), fee_policy(terms=""), customer=customer) is not None
 
 
 def test_a_fee_above_the_ceiling_is_refused_with_its_yearly_rate() -> None:
-    rules = policy('kind = "flat"', "amounts = { EUR = 15 }", "cap_percent = 50")
-    said = answer(statement(late(21), deeds=WARNED), policy=rules)
-    assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in said.why
+    rules = fee_policy('kind = "flat"', "amounts = { EUR = 15 }", "cap_percent = 50")
+    said = first_decision(statement(overdue_invoice(21), past_actions=WARNED), policy=rules)
+    assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in said.reason
 
 
 def test_a_flat_fee_needs_a_sum_in_the_invoices_currency() -> None:
-    said = answer(statement(late(21, currency="SEK"), deeds=WARNED), policy=FLAT)
-    assert "no flat fee in SEK" in said.why
+    said = first_decision(statement(overdue_invoice(21, currency="SEK"), past_actions=WARNED), policy=FLAT)
+    assert "no flat fee in SEK" in said.reason
 
 
 def test_the_cap_cuts_a_fee() -> None:
-    charged = fee(late(21), policy('kind = "flat"', "amounts = { EUR = 15 }", "cap_percent = 2"))
+    charged = charged_fee(overdue_invoice(21), fee_policy('kind = "flat"', "amounts = { EUR = 15 }", "cap_percent = 2"))
     assert charged is not None
     assert charged.amount == Decimal("2.00")
-    assert [part.amount for part in charged.parts] == [Decimal("15.00"), Decimal("-13.00")]
+    assert [part.amount for part in charged.lines] == [Decimal("15.00"), Decimal("-13.00")]
 
 
 def test_a_strategic_customer_is_charged_by_hand_only() -> None:
-    assert fee(late(60), PERCENT, customer=replace(KNOWN, segment=Segment.STRATEGIC)) is None
+    assert (
+        charged_fee(overdue_invoice(60), PERCENT, customer=replace(KNOWN_CUSTOMER, segment=Segment.STRATEGIC)) is None
+    )
 
 
 def test_grace_days_come_on_top_of_the_timetable() -> None:
-    rules = policy("grace_days = 30")
-    assert fee(late(30), rules) is None
-    assert fee(late(31), rules) is not None
+    rules = fee_policy("grace_days = 30")
+    assert charged_fee(overdue_invoice(30), rules) is None
+    assert charged_fee(overdue_invoice(31), rules) is not None
 
 
 def test_a_fee_is_never_charged_on_a_fee() -> None:
-    assert fee(late(60, fee_of="i0"), PERCENT) is None
+    assert charged_fee(overdue_invoice(60, fee_of="i0"), PERCENT) is None
 
 
 @pytest.mark.parametrize("held", [{"disputed_on": MONDAY}, {"promised_on": MONDAY}, {"paused": True}])
 def test_a_held_invoice_is_charged_nothing(held: dict[str, Any]) -> None:
-    assert fee(late(60, **held), PERCENT) is None
+    assert charged_fee(overdue_invoice(60, **held), PERCENT) is None
 
 
 def test_the_yearly_rate_stands_still_while_the_fee_waits_for_its_approval() -> None:
-    old = late(21)
+    old = overdue_invoice(21)
     rates = set()
     for days in range(10):
-        fees = fees_of(decided(statement(old, deeds=WARNED), now=at(MONDAY + timedelta(days=days)), policy=PERCENT))
+        fees = fees_in(
+            decide_at(statement(old, past_actions=WARNED), now=at(MONDAY + timedelta(days=days)), policy=PERCENT)
+        )
         rates.add((fees[0].amount, fees[0].annual_rate))
     assert len(rates) == 1
 
 
 @pytest.mark.parametrize(("rules", "periods"), [(PERCENT, ["once"]), (FLAT, ["once"])])
 def test_one_fee_once_however_often_one_looks(rules: ReminderPolicy, periods: list[str]) -> None:
-    book = Book([invoice(0)], policy=rules).live(hourly(MONDAY, 70))
-    assert [occasion for _, step, _, occasion in book.done if step is Step.LATE_FEE] == periods
+    book = Simulation([invoice(0)], policy=rules).run_all(hourly(MONDAY, 70))
+    assert [recurrence_key for _, step, _, recurrence_key in book.completed if step is Step.LATE_FEE] == periods
 
 
 def test_a_monthly_percentage_is_charged_once_for_each_full_month() -> None:
-    book = Book([invoice(0)], policy=MONTHLY).live(hourly(MONDAY, 100))
-    fees = [(on, occasion) for on, step, _, occasion in book.done if step is Step.LATE_FEE]
+    book = Simulation([invoice(0)], policy=MONTHLY).run_all(hourly(MONDAY, 100))
+    fees = [(on, recurrence_key) for on, step, _, recurrence_key in book.completed if step is Step.LATE_FEE]
     assert fees == [
         (date(2026, 12, 23), "2026-11"),
         (date(2027, 1, 23), "2026-12"),
@@ -196,37 +214,39 @@ def test_a_monthly_percentage_is_charged_once_for_each_full_month() -> None:
 
 
 def test_a_monthly_fee_after_an_outage_is_for_the_last_month_alone() -> None:
-    book = Book([invoice(0)], policy=MONTHLY).live(daily(MONDAY, 20)).live(daily(date(2027, 3, 1), 3))
-    assert [occasion for _, step, _, occasion in book.done if step is Step.LATE_FEE] == ["2027-01"]
+    book = Simulation([invoice(0)], policy=MONTHLY).run_all(daily(MONDAY, 20)).run_all(daily(date(2027, 3, 1), 3))
+    assert [recurrence_key for _, step, _, recurrence_key in book.completed if step is Step.LATE_FEE] == ["2027-01"]
 
 
 def test_the_monthly_fees_stop_at_the_cap() -> None:
-    rules = policy('kind = "percent_per_month"', "rate = 1.5", "cap_percent = 4")
+    rules = fee_policy('kind = "percent_per_month"', "rate = 1.5", "cap_percent = 4")
     taken = tuple(
-        Deed(Step.LATE_FEE, "i1", at(on), on, contact=False, occasion=f"{month}")
+        PastAction(Step.LATE_FEE, "i1", at(on), on, is_contact=False, recurrence_key=f"{month}")
         for on, month in [(date(2026, 9, 24), "2026-08"), (date(2026, 10, 24), "2026-09")]
     )
     owed = invoice(0, today=date(2026, 8, 23))
-    charged = fee(owed, rules, deeds=(*WARNED, *taken))
+    charged = charged_fee(owed, rules, past_actions=(*WARNED, *taken))
     assert charged is not None
     assert (charged.period, charged.amount) == ("2026-10", Decimal("1.00"))  # 4.00 less twice 1.50
 
 
 def test_a_deed_without_its_period_counts_for_the_period_of_its_day() -> None:
     owed = invoice(0, today=date(2026, 9, 23))
-    taken = Deed(Step.LATE_FEE, "i1", at(MONDAY), MONDAY, contact=False)
-    assert fee(owed, MONTHLY, deeds=(*WARNED, taken)) is None
+    taken = PastAction(Step.LATE_FEE, "i1", at(MONDAY), MONDAY, is_contact=False)
+    assert charged_fee(owed, MONTHLY, past_actions=(*WARNED, taken)) is None
 
 
 def test_five_minute_runs_charge_what_daily_runs_charge() -> None:
     start = MONDAY + timedelta(days=18)
-    often = Book([invoice(0)], policy=PERCENT).live(daily(MONDAY, 18)).live(every_five_minutes(start, 5))
-    seldom = Book([invoice(0)], policy=PERCENT).live(daily(MONDAY, 23))
-    assert often.done == seldom.done
+    often = Simulation([invoice(0)], policy=PERCENT).run_all(daily(MONDAY, 18)).run_all(every_five_minutes(start, 5))
+    seldom = Simulation([invoice(0)], policy=PERCENT).run_all(daily(MONDAY, 23))
+    assert often.completed == seldom.completed
 
 
 def test_a_part_payment_lowers_the_balance_from_its_day_on() -> None:
-    owed = late(61, total="1000", due=Decimal(400), changes=(BalanceChange(date(2026, 10, 8), Decimal(-600)),))
+    owed = overdue_invoice(
+        61, total="1000", due=Decimal(400), changes=(BalanceChange(date(2026, 10, 8), Decimal(-600)),)
+    )
     assert owed.due_on == date(2026, 9, 23)
     first = average_balance(owed, date(2026, 9, 23), date(2026, 10, 23))
     assert first == Decimal(700)  # 15 days of 1000, 15 of 400
@@ -235,11 +255,11 @@ def test_a_part_payment_lowers_the_balance_from_its_day_on() -> None:
 
 def test_splitting_a_payment_and_the_order_of_a_day_change_nothing() -> None:
     on = date(2026, 10, 8)
-    whole = late(61, total="1000", due=Decimal(400), changes=(BalanceChange(on, Decimal(-600)),))
+    whole = overdue_invoice(61, total="1000", due=Decimal(400), changes=(BalanceChange(on, Decimal(-600)),))
     halves = [BalanceChange(on, Decimal(-500)), BalanceChange(on, Decimal(200)), BalanceChange(on, Decimal(-300))]
     span = (date(2026, 9, 23), date(2026, 10, 23))
     for changes in (halves, halves[::-1]):
-        assert average_balance(replace(whole, changes=tuple(changes)), *span) == average_balance(whole, *span)
+        assert average_balance(replace(whole, balance_changes=tuple(changes)), *span) == average_balance(whole, *span)
 
 
 @pytest.mark.parametrize(
@@ -252,4 +272,4 @@ def test_splitting_a_payment_and_the_order_of_a_day_change_nothing() -> None:
     ],
 )
 def test_months_end_where_the_shorter_month_ends(on: date, months: int, expected: date) -> None:
-    assert months_after(on, months) == expected
+    assert add_months(on, months) == expected

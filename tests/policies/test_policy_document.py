@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.document import lines_of
+from policies.document import line_numbers
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import Segment, Size, Step
 
@@ -29,26 +29,26 @@ def test_one_switch_is_a_whole_document() -> None:
     policy = ReminderPolicy.from_toml("[late_fees]\nenabled = true\nterms_agreed_on = 2026-01-31\n")
     assert (policy.late_fees.enabled, policy.late_fees.needs_approval) == (True, True)
     assert policy.late_fees.terms_agreed_on == date(2026, 1, 31)
-    assert policy.rows == ReminderPolicy.default().rows
+    assert policy.schedules == ReminderPolicy.default().schedules
 
 
 def test_one_cell_of_the_timetable_can_be_changed() -> None:
     policy = ReminderPolicy.from_toml("[past_due]\nestablished = { small = 6 }\n")
-    changed, default = policy.rows, ReminderPolicy.default().rows
-    assert changed[Segment.ESTABLISHED, Size.SMALL].rungs[0] == (Step.PAST_DUE, 6)
+    changed, default = policy.schedules, ReminderPolicy.default().schedules
+    assert changed[Segment.ESTABLISHED, Size.SMALL].levels[0] == (Step.PAST_DUE, 6)
     assert {cell for cell, row in changed.items() if row != default[cell]} == {(Segment.ESTABLISHED, Size.SMALL)}
 
 
 def test_one_day_can_stand_for_all_sizes() -> None:
     policy = ReminderPolicy.from_toml("[past_due]\nstrategic = 4\n[tell_owner]\nstrategic = 7")
-    assert {policy.rows[Segment.STRATEGIC, size].rungs[0].day for size in Size} == {4}
+    assert {policy.schedules[Segment.STRATEGIC, size].levels[0].day for size in Size} == {4}
 
 
 def test_a_mail_can_be_made_a_call() -> None:
     policy = ReminderPolicy.from_toml('[plan_offer]\nkind = "call"\n[final_notice]\nby_call = ["new large"]')
-    assert Step.PLAN_OFFER in policy.rows[Segment.NEW, Size.SMALL].by_call
-    assert Step.FINAL_NOTICE in policy.rows[Segment.NEW, Size.LARGE].by_call
-    assert Step.FINAL_NOTICE not in policy.rows[Segment.NEW, Size.SMALL].by_call
+    assert Step.PLAN_OFFER in policy.schedules[Segment.NEW, Size.SMALL].by_call
+    assert Step.FINAL_NOTICE in policy.schedules[Segment.NEW, Size.LARGE].by_call
+    assert Step.FINAL_NOTICE not in policy.schedules[Segment.NEW, Size.SMALL].by_call
 
 
 def test_a_policy_written_out_reads_back_the_same() -> None:
@@ -56,7 +56,7 @@ def test_a_policy_written_out_reads_back_the_same() -> None:
     policy = ReminderPolicy.from_toml(own + "[late_fees]\nterms_agreed_on = 2026-02-28\nrate = 1.25")
     assert ReminderPolicy.from_toml(policy.to_toml()) == policy
     assert policy.sizes.floors["EUR"] == (Decimal(5000), Decimal("500.50"))
-    assert policy.window.opens == time(9, 30)
+    assert policy.send_window.opens == time(9, 30)
     assert policy.late_fees.rate == Decimal("1.25")
 
 
@@ -137,7 +137,7 @@ BREACHES = [
     ("negative sum", "[minimum]\nEUR = -5", "line 2: [minimum] EUR must be a number from 0"),
     ("infinite sum", "[minimum]\nEUR = inf", "line 2: [minimum] EUR must be a number from 0"),
     ("floors", "[sizes.floors]\nEUR = { large = 5, medium = 50 }", "medium the smaller one"),
-    ("window", '[window]\nopens = "18:30"', "line 2: [window] opens must be earlier than closes"),
+    ("send_window", '[window]\nopens = "18:30"', "line 2: [window] opens must be earlier than closes"),
     ("time", '[window]\nopens = "8"', 'a time like "08:00"'),
     ("weekday", '[window]\nweekdays = ["monday"]', "a list out of mon, tue"),
     ("no weekday", "[window]\nweekdays = []", "must name at least one day"),
@@ -145,7 +145,7 @@ BREACHES = [
     ("tone no word", "tone = [1]", "line 1: tone must be"),
     ("no table", "past_due = 3", "line 1: [past_due] must be a table"),
     ("origin", '[past_due]\nfrom = "issue"', 'line 2: [past_due] from must be "due", not "issue"'),
-    ("kind", '[call]\nkind = "mail"', 'line 2: [call] kind must be "call", not "mail"'),
+    ("kind", '[call]\nkind = "email"', 'line 2: [call] kind must be "call", not "email"'),
     ("stale", "[books]\nstale_after_hours = 0", "line 2: [books] stale_after_hours must be a whole number"),
     ("percentiles", "[sizes]\nmedium_percentile = 95", "must be below large_percentile"),
     ("thanks", "[thank_you]\nonce_in_days = 7", "at most one thank-you in 30 days"),
@@ -172,7 +172,7 @@ def test_what_is_no_toml_is_refused_with_its_line(document: str, line: int) -> N
 
 def test_lines_are_found_in_tables_dotted_keys_and_after_long_texts() -> None:
     text = '[a]\nb = { c = 1 }\nd.e = 2\n# f = 3\ng = """\n[h]\nx = 1\n"""\n["i j".k]\nl = 4\n'
-    found = lines_of(text)
+    found = line_numbers(text)
     expected = {("a", "b"): 2, ("a", "d", "e"): 3, ("a", "g"): 5, ("i j", "k", "l"): 10}
     assert {path: found[path] for path in expected} == expected
     assert ("h",) not in found
@@ -201,8 +201,8 @@ def test_an_accepted_timetable_keeps_its_distances(step: str, segment: str, size
     except PolicyError as error:
         assert all(problem.line == 2 for problem in error.problems)  # noqa: PT017 - either outcome is right
         return
-    row = policy.rows[Segment(segment), Size(size)]
-    days = [rung.day for rung in row.rungs]
+    row = policy.schedules[Segment(segment), Size(size)]
+    days = [level.day for level in row.levels]
     assert all(two - one >= 3 for one, two in pairwise(days))
     if row.late_fee is not None:
-        assert row.late_fee >= row.rungs[0].day + 7
+        assert row.late_fee >= row.levels[0].day + 7

@@ -12,23 +12,23 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.calendar import zone
+from policies.calendar import find_time_zone
 from policies.decide import decide
 from policies.decisions import SendReminder
 from policies.policy import ReminderPolicy
 from policies.receivables import Credit, CreditKind, Customer, Invoice, Segment, Size
 from tests.policies.books import (
     COMPANY,
-    KNOWN,
+    KNOWN_CUSTOMER,
     MONDAY,
     NO_HOLIDAYS,
-    Book,
     Holidays,
+    Simulation,
     at,
     daily,
     hourly,
     invoice,
-    mail_of,
+    reminder_in,
     statement,
 )
 
@@ -42,7 +42,7 @@ ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sa
 
 
 @st.composite
-def ledgers(draw: st.DrawFn, today: date = MONDAY) -> list[Invoice]:
+def invoice_lists(draw: st.DrawFn, today: date = MONDAY) -> list[Invoice]:
     return [
         invoice(
             draw(st.integers(-120, 45)),
@@ -60,21 +60,23 @@ def ledgers(draw: st.DrawFn, today: date = MONDAY) -> list[Invoice]:
 
 @st.composite
 def customers(draw: st.DrawFn) -> Customer:
-    return replace(KNOWN, segment=draw(st.sampled_from([None, *Segment])), time_zone=draw(st.sampled_from(ZONES)))
+    return replace(
+        KNOWN_CUSTOMER, segment=draw(st.sampled_from([None, *Segment])), time_zone=draw(st.sampled_from(ZONES))
+    )
 
 
 @st.composite
-def lives(draw: st.DrawFn) -> dict[str, Any]:
+def scenarios(draw: st.DrawFn) -> dict[str, Any]:
     """A book with its payments, the day it starts, and holidays on random days."""
     start_on = draw(st.sampled_from(STARTS))
-    invoices = draw(ledgers(start_on))
+    invoices = draw(invoice_lists(start_on))
     pays = {each.id: start_on + timedelta(days=draw(st.integers(1, 60))) for each in invoices if draw(st.booleans())}
     off = [start_on + timedelta(days=draw(st.integers(0, 40))) for _ in range(3)]
     return {
         "start_on": start_on,
         "book": {
             "invoices": invoices,
-            "pays": pays,
+            "payment_dates": pays,
             "customer": draw(customers()),
             "calendar": Holidays({("DE", on): "a holiday" for on in off}),
             "company": replace(COMPANY, time_zone=draw(st.sampled_from(ZONES))),
@@ -84,37 +86,37 @@ def lives(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-def lived(life: dict[str, Any], moments: Iterable[datetime]) -> Book:
-    return Book(**life["book"]).live(moments)
+def simulate(scenario: dict[str, Any], instants: Iterable[datetime]) -> Simulation:
+    return Simulation(**scenario["book"]).run_all(instants)
 
 
 @settings(max_examples=6, deadline=None)
-@given(lives())
+@given(scenarios())
 def test_run_cadence_never_matters(life: dict[str, Any]) -> None:
     life["book"] |= {"customer": replace(life["book"]["customer"], time_zone=""), "company": COMPANY}
-    often, seldom = lived(life, hourly(life["start_on"], 40)), lived(life, daily(life["start_on"], 40))
-    assert (often.mails, sorted(often.done)) == (seldom.mails, sorted(seldom.done))
+    often, seldom = simulate(life, hourly(life["start_on"], 40)), simulate(life, daily(life["start_on"], 40))
+    assert (often.emails, sorted(often.completed)) == (seldom.emails, sorted(seldom.completed))
 
 
 @settings(max_examples=12, deadline=None)
-@given(lives())
+@given(scenarios())
 def test_the_caps_and_the_window_never_break(life: dict[str, Any]) -> None:
-    book = lived(life, (at(life["start_on"]) + timedelta(hours=3 * count) for count in range(60 * 8)))
-    days = [on for on, _, _ in book.mails]
+    book = simulate(life, (at(life["start_on"]) + timedelta(hours=3 * count) for count in range(60 * 8)))
+    days = [on for on, _, _ in book.emails]
     for on in days:
         assert sum(0 <= (on - each).days < 3 for each in days) == 1
         assert sum(0 <= (on - each).days < 7 for each in days) <= 2
         assert sum(0 <= (on - each).days < 30 for each in days) <= 7
-    there = zone(life["book"]["customer"].time_zone)
-    for moment in book.left_at:
+    there = find_time_zone(life["book"]["customer"].time_zone)
+    for moment in book.sent_times:
         local = moment.astimezone(there)
         assert 8 <= local.hour < 18
         assert local.weekday() < 5
-        assert not book.calendar.holiday("DE", local.date())
+        assert not book.calendar.holiday_name("DE", local.date())
 
 
 @settings(max_examples=60, deadline=None)
-@given(ledgers(), customers(), st.integers(0, 23))
+@given(invoice_lists(), customers(), st.integers(0, 23))
 def test_every_invoice_gets_exactly_one_answer_and_a_customer_at_most_one_mail(
     invoices: list[Invoice], customer: Customer, hour: int
 ) -> None:
@@ -124,12 +126,12 @@ def test_every_invoice_gets_exactly_one_answer_and_a_customer_at_most_one_mail(
         for currency in sorted({each.currency for each in invoices})
     ]
     decision = decide(statements, FEES, now, NO_HOLIDAYS)
-    assert sorted(each.invoice_id for each in decision.answers) == sorted(each.id for each in invoices)
-    assert all(each.why and each.code for each in decision.answers)
+    assert sorted(each.invoice_id for each in decision.invoice_decisions) == sorted(each.id for each in invoices)
+    assert all(each.reason and each.code for each in decision.invoice_decisions)
     mails = [action for action in decision.actions if isinstance(action, SendReminder)]
     assert len(mails) <= 1
     for mail in mails:
-        assert {each for each, _ in mail.taken} <= set(mail.listed)
+        assert {each for each, _ in mail.completed} <= set(mail.listed)
         assert {each.currency for each in invoices if each.id in mail.listed} == {mail.currency}
 
 
@@ -143,7 +145,7 @@ HOLDS: list[dict[str, Any]] = [
 
 
 @settings(max_examples=60, deadline=None)
-@given(ledgers(), customers(), st.sampled_from(HOLDS), st.data())
+@given(invoice_lists(), customers(), st.sampled_from(HOLDS), st.data())
 def test_adding_a_hold_never_adds_a_contact(
     invoices: list[Invoice], customer: Customer, hold: dict[str, Any], data: st.DataObject
 ) -> None:
@@ -151,25 +153,26 @@ def test_adding_a_hold_never_adds_a_contact(
     place = data.draw(st.integers(0, len(euros) - 1))
     held = [replace(each, **hold) if count == place else each for count, each in enumerate(euros)]
     free, bound = (
-        mail_of(decide([statement(*some, customer=customer)], FEES, at(MONDAY), NO_HOLIDAYS)) for some in (euros, held)
+        reminder_in(decide([statement(*some, customer=customer)], FEES, at(MONDAY), NO_HOLIDAYS))
+        for some in (euros, held)
     )
     if free is None:
         assert bound is None
     elif bound is not None:
-        assert set(bound.taken) <= set(free.taken)
-        assert euros[place].id not in dict(bound.taken)
+        assert set(bound.completed) <= set(free.completed)
+        assert euros[place].id not in dict(bound.completed)
 
 
 @settings(max_examples=40, deadline=None)
-@given(ledgers(), st.integers(1, 10000))
+@given(invoice_lists(), st.integers(1, 10000))
 def test_money_that_is_already_there_is_never_chased(invoices: list[Invoice], cents: int) -> None:
     euros = [replace(each, currency="EUR") for each in invoices]
     money = Credit("cr", CreditKind.PAYMENT, "c1", "EUR", Decimal(cents), MONDAY)
     decision = decide([statement(*euros, credits=(money,))], FEES, at(MONDAY), NO_HOLIDAYS)
-    held = [each.invoice_id for each in decision.answers if each.code == "unapplied_credit"]
+    held = [each.invoice_id for each in decision.invoice_decisions if each.code == "unapplied_credit"]
     owed = sum((each.due for each in euros if each.id in held), Decimal(0))
     assert owed >= min(Decimal(cents), sum((each.due for each in euros), Decimal(0)))
-    mail = mail_of(decision)
+    mail = reminder_in(decision)
     assert mail is None or not set(mail.listed) & set(held)
 
 
@@ -178,11 +181,11 @@ def test_money_that_is_already_there_is_never_chased(invoices: list[Invoice], ce
 def test_a_planned_mail_leaves_at_the_opening_of_a_business_day(name: str, moment: datetime) -> None:
     there = ZoneInfo(name)
     now = moment.replace(tzinfo=ZoneInfo("UTC"))
-    customer = replace(KNOWN, time_zone=name)
+    customer = replace(KNOWN_CUSTOMER, time_zone=name)
     old = invoice(-40, today=now.date())
-    mail = mail_of(decide([statement(old, now=now, customer=customer)], FEES, now, NO_HOLIDAYS))
+    mail = reminder_in(decide([statement(old, now=now, customer=customer)], FEES, now, NO_HOLIDAYS))
     assert mail is not None
-    local = (mail.leaves_from_at or now).astimezone(there)
+    local = (mail.send_after or now).astimezone(there)
     assert local.weekday() < 5
     assert 8 <= local.hour < 18
-    assert mail.leaves_from_at is None or timedelta(0) < mail.leaves_from_at - now < timedelta(days=3)
+    assert mail.send_after is None or timedelta(0) < mail.send_after - now < timedelta(days=3)

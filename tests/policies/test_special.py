@@ -10,8 +10,8 @@ import pytest
 
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import Customer, Segment, Step
-from policies.special import is_held_out
-from tests.policies.books import KNOWN, MONDAY, decided, late, statement
+from policies.special import is_in_control_group
+from tests.policies.books import KNOWN_CUSTOMER, MONDAY, decide_at, overdue_invoice, statement
 
 DOCUMENT = """
 tone = "firm"
@@ -44,35 +44,35 @@ established = "off"
 established = "off"
 """
 POLICY = ReminderPolicy.from_toml(DOCUMENT)
-NEW = replace(KNOWN, segment=Segment.NEW)
+NEW = replace(KNOWN_CUSTOMER, segment=Segment.NEW)
 
 
 @pytest.mark.parametrize(
     ("customer", "name", "tone"),
     [
         (NEW, "", "firm"),
-        (KNOWN, "segment", "gentle"),
+        (KNOWN_CUSTOMER, "segment", "gentle"),
         (replace(NEW, groups=("members",)), "group", "firm"),
-        (replace(KNOWN, groups=("Members",), tags=("friend",)), "tag", "firm"),
-        (replace(KNOWN, tags=("friend",), name="ACME ltd"), "one", "firm"),
+        (replace(KNOWN_CUSTOMER, groups=("Members",), tags=("friend",)), "tag", "firm"),
+        (replace(KNOWN_CUSTOMER, tags=("friend",), name="ACME ltd"), "one", "firm"),
         (replace(NEW, id="77"), "one", "firm"),
     ],
 )
 def test_the_policy_that_names_a_customer_most_closely_is_his(customer: Customer, name: str, tone: str) -> None:
-    chosen = POLICY.chosen_for(customer, MONDAY)
+    chosen = POLICY.policy_for(customer, MONDAY)
     assert (chosen.name, chosen.tone) == (name, tone)
 
 
 def test_what_a_table_does_not_say_is_the_documents() -> None:
-    friend = POLICY.chosen_for(replace(NEW, tags=("friend",)), MONDAY)
-    assert friend.minimum.of("EUR") == 50
-    assert friend.rows == POLICY.rows
+    friend = POLICY.policy_for(replace(NEW, tags=("friend",)), MONDAY)
+    assert friend.minimum_balance.for_currency("EUR") == 50
+    assert friend.schedules == POLICY.schedules
 
 
 def test_a_decision_follows_the_customers_policy_and_names_it() -> None:
-    owes = late(30)
-    assert decided(statement(owes, customer=replace(KNOWN, segment=Segment.NEW)), policy=POLICY).policy == ""
-    spared = decided(statement(owes, customer=replace(KNOWN, name="Acme Ltd")), policy=POLICY)
+    owes = overdue_invoice(30)
+    assert decide_at(statement(owes, customer=replace(KNOWN_CUSTOMER, segment=Segment.NEW)), policy=POLICY).policy == ""
+    spared = decide_at(statement(owes, customer=replace(KNOWN_CUSTOMER, name="Acme Ltd")), policy=POLICY)
     assert spared.policy == "one"
     assert all(getattr(action, "step", None) is not Step.PAST_DUE for action in spared.actions)
 
@@ -104,7 +104,7 @@ def test_a_breach_in_one_of_them_is_refused_with_its_line(document: str, line: i
 
 
 def test_the_hold_out_is_the_share_asked_for_and_always_the_same() -> None:
-    drawn = Counter(is_held_out(f"c{count}", 10, "books") for count in range(5000))
+    drawn = Counter(is_in_control_group(f"c{count}", 10, "books") for count in range(5000))
     assert 400 < drawn[True] < 600
-    assert is_held_out("c1", 10, "books") is is_held_out("c1", 10, "books")
-    assert not any(is_held_out(f"c{count}", 0, "books") for count in range(100))
+    assert is_in_control_group("c1", 10, "books") is is_in_control_group("c1", 10, "books")
+    assert not any(is_in_control_group(f"c{count}", 0, "books") for count in range(100))

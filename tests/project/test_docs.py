@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from connector.cli import app
+from connector.cli import cli
 from connector.settings import setting_names
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def commands(page: Path) -> Iterator[str]:
 
 def problem_with(words: list[str]) -> str:
     """Walk the command line down the commands there are; "" if it could be typed."""
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(cli)
     walked = ["duewell"]
     for word in words:
         below = getattr(command, "commands", {})

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from providers.errors import ProviderError, RateLimited, Rejected, TryLater, Unknown
-from providers.http import Limits, Vendor, guard, hosts_of, json_body
+from providers.errors import OutcomeUnknown, PermanentError, ProviderError, RateLimited, TransientError
+from providers.http import TransportLimits, Vendor, hosts_of, install_transport, require_json
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 VENDOR = Vendor("Vendor", frozenset({"api.vendor.test", "127.0.0.1"}), "X-Trace", "X-Limit")
@@ -30,11 +30,11 @@ URL = "https://api.vendor.test/things"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 
-class Seen:
+class RecordingCalls:
     """A ``Calls`` that remembers."""
 
     def __init__(self) -> None:
-        self.before_calls: list[str] = []
+        self.kinds_before: list[str] = []
         self.after_calls: list[tuple[str, int]] = []
         self.headers: Mapping[str, str] = {}
         self.refuses: ProviderError | None = None
@@ -42,25 +42,25 @@ class Seen:
     def before(self, kind: str) -> None:
         if self.refuses:
             raise self.refuses
-        self.before_calls.append(kind)
+        self.kinds_before.append(kind)
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
         self.after_calls.append((kind, status))
         self.headers = headers
 
 
-class Bench:
+class TransportBench:
     """A guarded session, its calls and its sleeps."""
 
     def __init__(self, kind: str | None = None, **limits: float) -> None:
-        self.calls = Seen()
-        self.slept: list[float] = []
+        self.calls = RecordingCalls()
+        self.sleeps_s: list[float] = []
         self.session = requests.Session()
-        given = Limits(sleep=self.slept.append, now=lambda: NOW, **limits)  # type: ignore[arg-type]
+        given = TransportLimits(sleep=self.sleeps_s.append, now=lambda: NOW, **limits)  # type: ignore[arg-type]
         if kind:
-            guard(self.session, VENDOR, self.calls, kind, limits=given)
+            install_transport(self.session, VENDOR, self.calls, kind, limits=given)
         else:
-            guard(self.session, VENDOR, self.calls, limits=given)
+            install_transport(self.session, VENDOR, self.calls, limits=given)
 
 
 class Requests(list[bytes]):
@@ -132,7 +132,7 @@ def _request(connection: socket.socket) -> bytes:
     return data
 
 
-def says(reply: bytes, *, then_close: bool = False) -> Callable[[socket.socket, bytes], None]:
+def replies_with(reply: bytes, *, then_close: bool = False) -> Callable[[socket.socket, bytes], None]:
     def answer(connection: socket.socket, _request: bytes) -> None:
         connection.sendall(reply)
         if then_close:
@@ -146,11 +146,11 @@ def hang(_connection: socket.socket, _request: bytes) -> None:
 
 
 def test_a_reply_comes_back_whole_and_is_counted() -> None:
-    bench = Bench()
-    with server(says(b"HTTP/1.1 200 OK\r\nX-Left: 7\r\nContent-Length: 4\r\n\r\n[42]")) as (url, _):
+    bench = TransportBench()
+    with server(replies_with(b"HTTP/1.1 200 OK\r\nX-Left: 7\r\nContent-Length: 4\r\n\r\n[42]")) as (url, _):
         reply = bench.session.get(url)
     assert reply.json() == [42]
-    assert bench.calls.before_calls == ["read"]
+    assert bench.calls.kinds_before == ["read"]
     assert bench.calls.after_calls == [("read", 200)]
     assert bench.calls.headers["x-left"] == "7"
 
@@ -162,7 +162,7 @@ def test_one_connection_serves_many_calls() -> None:
         ports.add(connection.getpeername()[1])
         connection.sendall(OK)
 
-    bench = Bench()
+    bench = TransportBench()
     with server(answer) as (url, got):
         for _ in range(5):
             bench.session.get(url)
@@ -170,23 +170,25 @@ def test_one_connection_serves_many_calls() -> None:
 
 
 def test_a_reply_that_ends_with_its_connection_is_read() -> None:
-    with server(says(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[1,2]", then_close=True)) as (url, _):
-        assert Bench().session.get(url).json() == [1, 2]
+    with server(replies_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[1,2]", then_close=True)) as (url, _):
+        assert TransportBench().session.get(url).json() == [1, 2]
 
 
 def test_a_chunked_reply_is_read() -> None:
-    with server(says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n")) as (
+    with server(
+        replies_with(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\n[1,\r\n2\r\n2]\r\n0\r\n\r\n")
+    ) as (
         url,
         _,
     ):
-        assert Bench().session.get(url).json() == [1, 2]
+        assert TransportBench().session.get(url).json() == [1, 2]
 
 
 def test_gzip_is_asked_for_and_unpacked() -> None:
     packed = gzip.compress(b"[" + b"1," * 100_000 + b"1]")
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(packed)
-    with server(says(head + packed)) as (url, got):
-        assert len(Bench().session.get(url).json()) == 100_001
+    with server(replies_with(head + packed)) as (url, got):
+        assert len(TransportBench().session.get(url).json()) == 100_001
     assert b"Accept-Encoding: gzip\r\n" in got[0]
 
 
@@ -195,23 +197,23 @@ def test_a_body_over_the_cap_is_not_read_to_the_end(encoding: str) -> None:
     body = b"a" * 3_000_000
     packed = gzip.compress(body) if encoding == "gzip" else body
     head = f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
-    bench = Bench(body_bytes_max=2_000_000)
-    with server(says(head + packed)) as (url, got):
-        with pytest.raises(TryLater, match="MiB"):
+    bench = TransportBench(body_bytes_max=2_000_000)
+    with server(replies_with(head + packed)) as (url, got):
+        with pytest.raises(TransientError, match="MiB"):
             bench.session.get(url)
         assert len(got) == 1
-        with pytest.raises(Unknown):
+        with pytest.raises(OutcomeUnknown):
             bench.session.post(url)
 
 
 def test_a_redirect_is_never_followed() -> None:
-    with server(says(OK)) as (elsewhere, strangers):
+    with server(replies_with(OK)) as (elsewhere, strangers):
         moved = f"HTTP/1.1 301 Moved\r\nLocation: {elsewhere}\r\nContent-Length: 0\r\n\r\n".encode()
-        with server(says(moved)) as (url, got):
-            with pytest.raises(TryLater, match="redirect"):
-                Bench().session.get(url, headers={"Authorization": "Bearer secret"})
-            with pytest.raises(Unknown, match="redirect"):
-                Bench().session.post(url)
+        with server(replies_with(moved)) as (url, got):
+            with pytest.raises(TransientError, match="redirect"):
+                TransportBench().session.get(url, headers={"Authorization": "Bearer secret"})
+            with pytest.raises(OutcomeUnknown, match="redirect"):
+                TransportBench().session.post(url)
         assert (len(got), strangers) == (2, [])
 
 
@@ -219,22 +221,22 @@ def test_a_redirect_is_never_followed() -> None:
     "url", ["https://evil.test/x", "http://api.vendor.test/x", "https://api.vendor.test.evil.test/"]
 )
 def test_only_known_hosts_are_called_and_only_over_tls(url: str) -> None:
-    bench = Bench()
-    with pytest.raises(Rejected, match="nothing was sent"):
+    bench = TransportBench()
+    with pytest.raises(PermanentError, match="nothing was sent"):
         bench.session.get(url)
-    assert bench.calls.before_calls == []
+    assert bench.calls.kinds_before == []
 
 
 def test_a_refused_connection_surely_sent_nothing() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    with pytest.raises(TryLater, match=r"no connection.*nothing was sent"):
-        Bench().session.put(f"http://127.0.0.1:{port}/")
+    with pytest.raises(TransientError, match=r"no connection.*nothing was sent"):
+        TransportBench().session.put(f"http://127.0.0.1:{port}/")
 
 
 def test_a_failing_handshake_surely_sent_nothing() -> None:
-    with server(hang) as (url, _), pytest.raises(TryLater, match="nothing was sent"):
-        Bench(connect_s_max=0.2).session.put(url.replace("http://", "https://"))
+    with server(hang) as (url, _), pytest.raises(TransientError, match="nothing was sent"):
+        TransportBench(connect_s_max=0.2).session.put(url.replace("http://", "https://"))
 
 
 def cut(connection: socket.socket, _request: bytes) -> None:
@@ -246,58 +248,58 @@ def reset(connection: socket.socket, _request: bytes) -> None:
     connection.close()
 
 
-def drip(connection: socket.socket, _request: bytes) -> None:
+def send_slowly(connection: socket.socket, _request: bytes) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
     for _ in range(30):
         connection.sendall(b" ")
         threading.Event().wait(0.05)
 
 
-def drip_headers(connection: socket.socket, _request: bytes) -> None:
+def send_headers_slowly(connection: socket.socket, _request: bytes) -> None:
     for _ in range(30):
         connection.sendall(b"H")
         threading.Event().wait(0.05)
 
 
-AFTER_LEAVING = {
+FAULTS_AFTER_SENDING = {
     "cut": cut,
     "reset": reset,
     "silent": hang,
-    "dripping": drip,
-    "dripping headers": drip_headers,
-    "not HTTP": says(b"hello there\r\n\r\n", then_close=True),
-    "cut status line": says(b"HTTP/1.", then_close=True),
-    "cut body": says(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", then_close=True),
-    "cut chunk": says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf", then_close=True),
-    "bad gzip": says(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"),
+    "dripping": send_slowly,
+    "dripping headers": send_headers_slowly,
+    "not HTTP": replies_with(b"hello there\r\n\r\n", then_close=True),
+    "cut status line": replies_with(b"HTTP/1.", then_close=True),
+    "cut body": replies_with(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf", then_close=True),
+    "cut chunk": replies_with(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nff\r\nhalf", then_close=True),
+    "bad gzip": replies_with(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"),
 }
 
 
-@pytest.mark.parametrize("fault", AFTER_LEAVING)
+@pytest.mark.parametrize("fault", FAULTS_AFTER_SENDING)
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
 def test_a_write_whose_answer_is_lost_is_unknown_and_left_once(fault: str, method: str) -> None:
-    bench = Bench(silence_s_max=0.3, call_s_max=0.4)
-    with server(AFTER_LEAVING[fault]) as (url, got):
-        with pytest.raises(Unknown, match="had left"):
+    bench = TransportBench(silence_s_max=0.3, call_s_max=0.4)
+    with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
+        with pytest.raises(OutcomeUnknown, match="had left"):
             bench.session.request(method, url)
         assert got.arrived(1) == 1
-    assert (bench.slept, bench.calls.after_calls) == ([], [("write", 0)])
+    assert (bench.sleeps_s, bench.calls.after_calls) == ([], [("write", 0)])
 
 
-@pytest.mark.parametrize("fault", AFTER_LEAVING)
+@pytest.mark.parametrize("fault", FAULTS_AFTER_SENDING)
 def test_a_read_whose_answer_is_lost_is_tried_again_and_then_later(fault: str) -> None:
-    bench = Bench(silence_s_max=0.3, call_s_max=0.4, tries_max=2)
-    with server(AFTER_LEAVING[fault]) as (url, got):
-        with pytest.raises(TryLater):
+    bench = TransportBench(silence_s_max=0.3, call_s_max=0.4, tries_max=2)
+    with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
+        with pytest.raises(TransientError):
             bench.session.get(url)
         assert got.arrived(2) == 2
-    assert bench.slept == [1]
+    assert bench.sleeps_s == [1]
 
 
 def test_kinds_may_be_named_for_a_whole_session() -> None:
-    bench = Bench(kind="token")
+    bench = TransportBench(kind="token")
     with server(cut) as (url, got):
-        with pytest.raises(Unknown):
+        with pytest.raises(OutcomeUnknown):
             bench.session.get(url)
         assert got.arrived(1) == 1
 
@@ -307,30 +309,30 @@ def test_a_busy_read_is_tried_again_and_succeeds() -> None:
     responses.get(URL, status=503, body="<html>down</html>")
     responses.get(URL, status=429, headers={"Retry-After": "5"})
     responses.get(URL, json={})
-    bench = Bench()
+    bench = TransportBench()
     assert bench.session.get(URL).status_code == 200
-    assert bench.slept == [1, 5]
+    assert bench.sleeps_s == [1, 5]
     assert bench.calls.after_calls == [("read", 503), ("read", 429), ("read", 200)]
 
 
 @responses.activate
 def test_reads_wait_a_minute_at_most() -> None:
     responses.get(URL, status=429, headers={"Retry-After": "25"})
-    bench = Bench()
+    bench = TransportBench()
     with pytest.raises(RateLimited) as caught:
         bench.session.get(URL)
-    assert bench.slept == [25, 25]
-    assert caught.value.not_before_at == NOW + timedelta(seconds=25)
+    assert bench.sleeps_s == [25, 25]
+    assert caught.value.retry_at == NOW + timedelta(seconds=25)
 
 
 @responses.activate
 def test_a_day_limit_is_told_at_once_with_its_end() -> None:
     responses.get(URL, status=429, headers={"Retry-After": "66975", "X-Limit": "day", "X-Trace": "t1"})
-    bench = Bench()
+    bench = TransportBench()
     with pytest.raises(RateLimited, match="day") as caught:
         bench.session.get(URL)
-    assert (caught.value.limit, caught.value.reference, bench.slept) == ("day", "t1", [])
-    assert caught.value.not_before_at == NOW + timedelta(seconds=66975)
+    assert (caught.value.limit, caught.value.trace_id, bench.sleeps_s) == ("day", "t1", [])
+    assert caught.value.retry_at == NOW + timedelta(seconds=66975)
 
 
 @responses.activate
@@ -350,19 +352,19 @@ def test_a_day_limit_is_told_at_once_with_its_end() -> None:
 )
 def test_a_limit_stops_a_write_at_once_until_the_vendor_says(value: str | None, after: timedelta | None) -> None:
     responses.put(URL, status=429, headers={} if value is None else {"Retry-After": value})
-    bench = Bench()
+    bench = TransportBench()
     with pytest.raises(RateLimited) as caught:
         bench.session.put(URL)
-    assert caught.value.not_before_at == (NOW + after if after else None)
-    assert (len(responses.calls), bench.slept) == (1, [])
+    assert caught.value.retry_at == (NOW + after if after else None)
+    assert (len(responses.calls), bench.sleeps_s) == (1, [])
 
 
 @responses.activate
 @pytest.mark.parametrize("status", [500, 502, 503, 504, 408])
 def test_a_server_error_leaves_a_write_unknown(status: int) -> None:
     responses.put(URL, status=status, body="<!DOCTYPE html><title>Sorry</title>")
-    with pytest.raises(Unknown, match=rf"{status} \(.*\) with an HTML page"):
-        Bench().session.put(URL)
+    with pytest.raises(OutcomeUnknown, match=rf"{status} \(.*\) with an HTML page"):
+        TransportBench().session.put(URL)
     assert len(responses.calls) == 1
 
 
@@ -370,34 +372,34 @@ def test_a_server_error_leaves_a_write_unknown(status: int) -> None:
 @pytest.mark.parametrize("status", [200, 204, 304, 400, 401, 403, 404, 412, 501])
 def test_other_statuses_are_the_providers_to_read(status: int) -> None:
     responses.get(URL, status=status)
-    assert Bench().session.get(URL).status_code == status
+    assert TransportBench().session.get(URL).status_code == status
 
 
 @responses.activate
 def test_a_used_up_budget_stops_the_call_before_it_leaves() -> None:
     responses.get(URL, json={})
-    bench = Bench()
+    bench = TransportBench()
     bench.calls.refuses = RateLimited("the day's calls are used up", limit="day")
     with pytest.raises(RateLimited):
         bench.session.get(URL)
-    assert (len(responses.calls), bench.slept) == (0, [])
+    assert (len(responses.calls), bench.sleeps_s) == (0, [])
 
 
 @responses.activate
 def test_an_html_page_under_status_200_is_named() -> None:
     responses.get(URL, body=b"\n <html><body>maintenance</body></html>")
     responses.put(URL, body=b"")
-    session = Bench().session
-    with pytest.raises(TryLater, match="an HTML page where JSON"):
-        json_body(session.get(URL), VENDOR, "read")
-    with pytest.raises(Unknown, match="an empty body"):
-        json_body(session.put(URL), VENDOR, "write")
+    session = TransportBench().session
+    with pytest.raises(TransientError, match="an HTML page where JSON"):
+        require_json(session.get(URL), VENDOR, "read")
+    with pytest.raises(OutcomeUnknown, match="an empty body"):
+        require_json(session.put(URL), VENDOR, "write")
 
 
-@pytest.mark.parametrize("fault", [cut, says(b"HTTP/1.1 503 X\r\nContent-Length: 6\r\n\r\ncanary")])
+@pytest.mark.parametrize("fault", [cut, replies_with(b"HTTP/1.1 503 X\r\nContent-Length: 6\r\n\r\ncanary")])
 def test_no_error_quotes_a_secret(fault: Callable[[socket.socket, bytes], None]) -> None:
     with server(fault) as (url, _), pytest.raises(ProviderError) as caught:
-        Bench().session.post(f"{url}?token=canary", data="canary", headers={"Authorization": "Bearer canary"})
+        TransportBench().session.post(f"{url}?token=canary", data="canary", headers={"Authorization": "Bearer canary"})
     assert "canary" not in str(caught.value)
     assert caught.value.__cause__ is None
 
@@ -405,14 +407,14 @@ def test_no_error_quotes_a_secret(fault: Callable[[socket.socket, bytes], None])
 def test_proxies_and_netrc_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with server(says(OK)) as (url, got):
-        Bench().session.get(url, proxies={"http": "http://127.0.0.1:9"})
+    with server(replies_with(OK)) as (url, got):
+        TransportBench().session.get(url, proxies={"http": "http://127.0.0.1:9"})
     assert len(got) == 1
 
 
 def test_cookies_are_not_kept() -> None:
-    with server(says(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}")) as (url, got):
-        session = Bench().session
+    with server(replies_with(b"HTTP/1.1 200 OK\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\n{}")) as (url, got):
+        session = TransportBench().session
         session.get(url)
         session.get(url)
     assert b"cookie" not in got[1].lower()
@@ -472,15 +474,15 @@ def tls_server(context: ssl.SSLContext, answer: Callable[[socket.socket, bytes],
 
 def test_a_reply_over_tls_is_read_whole(trusted: ssl.SSLContext) -> None:
     body = b"[" + b"1," * 1_000_000 + b"1]"
-    with tls_server(trusted, says(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as url:
-        session = Bench().session
+    with tls_server(trusted, replies_with(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)) as url:
+        session = TransportBench().session
         assert [len(session.get(url).content) for _ in range(2)] == [len(body)] * 2
 
 
 @pytest.mark.parametrize("fault", ["cut", "silent", "dripping headers", "cut body"])
 def test_a_write_over_tls_whose_answer_is_lost_is_unknown(trusted: ssl.SSLContext, fault: str) -> None:
-    bench = Bench(silence_s_max=0.3, call_s_max=0.4)
-    with tls_server(trusted, AFTER_LEAVING[fault]) as url, pytest.raises(Unknown):
+    bench = TransportBench(silence_s_max=0.3, call_s_max=0.4)
+    with tls_server(trusted, FAULTS_AFTER_SENDING[fault]) as url, pytest.raises(OutcomeUnknown):
         bench.session.put(url, data="x")
 
 
@@ -491,6 +493,6 @@ def test_a_certificate_nobody_trusts_gets_nothing(tls: tuple[Path, ssl.SSLContex
         got.append(request)
         connection.sendall(OK)
 
-    with tls_server(tls[1], answer) as url, pytest.raises(TryLater, match="nothing was sent"):
-        Bench().session.put(url, data="secret", verify=False)
+    with tls_server(tls[1], answer) as url, pytest.raises(TransientError, match="nothing was sent"):
+        TransportBench().session.put(url, data="secret", verify=False)
     assert got == []

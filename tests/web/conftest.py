@@ -17,11 +17,11 @@ import pytest
 import requests
 import uvicorn
 
-from benchmarks.full_year import NOW, Size, fill
-from connector.access.sign_in import make_link
+from benchmarks.full_year import NOW, DataSize, fill_company
+from connector.access.sign_in import create_link
 from connector.access.users import add_user, find_user
 from connector.database import writing
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.settings import load_settings, setting_names
 from connector.tables import Connection
 from connector.web.app import make_app
@@ -43,10 +43,10 @@ class Clock:
         self.at += timedelta(**how)
 
 
-class Heart:
+class HealthyScheduler:
     """A scheduler that is well."""
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return True
 
 
@@ -67,10 +67,10 @@ class Browser:
         headers = {"Origin": self.base if origin is None else origin}
         return self.http.post(self.base + path, data=fields, headers=headers, timeout=20, **more)
 
-    def send(self, action: str, fields: dict[str, Any] | None = None) -> requests.Response:
+    def submit(self, action: str, fields: dict[str, Any] | None = None) -> requests.Response:
         """Fill in and send the form with this action that stands on the page last looked at."""
         assert self.page is not None
-        self.page = self.post(action, {**hidden(self.page.text, action), **(fields or {})})
+        self.page = self.post(action, {**hidden_fields(self.page.text, action), **(fields or {})})
         return self.page
 
     @property
@@ -79,7 +79,7 @@ class Browser:
         return unescape(re.sub(r"<[^>]+>", " ", self.page.text))
 
 
-def hidden(page: str, action: str) -> dict[str, list[str]]:
+def hidden_fields(page: str, action: str) -> dict[str, list[str]]:
     """The hidden fields of the form that posts to this address."""
     for form in re.findall(r"<form\b.*?</form>", page, re.DOTALL):
         opening = unescape(form.partition(">")[0] + ">")
@@ -93,19 +93,19 @@ def hidden(page: str, action: str) -> dict[str, list[str]]:
 
 
 @dataclass
-class Office:
+class Site:
     """An installation that is served."""
 
-    installation: Installation
+    app: AppContext
     clock: Clock
     base: str
 
     def browser(self) -> Browser:
         return Browser(self.base)
 
-    def company(self, name: str, **more: Any) -> int:
+    def add_company(self, name: str, **more: Any) -> int:
         """Add a company; nothing is connected behind it."""
-        with writing(self.installation.engine) as session:
+        with writing(self.app.engine) as session:
             row = Connection(
                 short_name=name.lower().replace(" ", "-"),
                 provider=more.pop("provider", "xero"),
@@ -118,37 +118,37 @@ class Office:
             session.flush()
             return row.id or 0
 
-    def user(self, role: str, *companies: int, email: str = "") -> str:
+    def add_user(self, role: str, *companies: int, email: str = "") -> str:
         email = email or f"{role}@example.com"
-        with writing(self.installation.engine) as session:
+        with writing(self.app.engine) as session:
             add_user(session, email, role, companies=companies or None, by="a test", at=self.clock.at)
         return email
 
-    def signed_in(self, role: str, *companies: int, email: str = "") -> Browser:
+    def sign_in(self, role: str, *companies: int, email: str = "") -> Browser:
         """Add a user and sign in, past the slow hash."""
-        email = self.user(role, *companies, email=email)
-        with writing(self.installation.engine) as session:
-            link = make_link(session, find_user(session, email), self.clock.at, enters=True)
+        email = self.add_user(role, *companies, email=email)
+        with writing(self.app.engine) as session:
+            link = create_link(session, find_user(session, email), self.clock.at, signs_in_directly=True)
         browser = self.browser()
         assert browser.get(f"/welcome/{link}").status_code == 200
         return browser
 
-    def store(self, *rows: Any) -> None:
-        with writing(self.installation.engine) as session:
+    def add_rows(self, *rows: Any) -> None:
+        with writing(self.app.engine) as session:
             session.add_all(rows)
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 @contextmanager
-def served(installation: Installation, port: int) -> Iterator[None]:
+def serve_app(app: AppContext, port: int) -> Iterator[None]:
     """Serve the web app in a thread."""
-    config = uvicorn.Config(make_app(installation, Heart()), host="127.0.0.1", port=port, log_level="critical")
+    config = uvicorn.Config(make_app(app, HealthyScheduler()), host="127.0.0.1", port=port, log_level="critical")
     server = uvicorn.Server(config)
     ready, startup = threading.Event(), server.startup
 
@@ -172,7 +172,7 @@ def settings() -> dict[str, Any]:
 
 
 @pytest.fixture
-def office(tmp_path: Path, settings: dict[str, Any], new_home: Callable[[Path], Path]) -> Iterator[Office]:
+def site(tmp_path: Path, settings: dict[str, Any], new_home: Callable[[Path], Path]) -> Iterator[Site]:
     """An empty installation on SQLite, served at noon."""
     home = new_home(tmp_path / "home")
     with socket.socket() as probe:
@@ -181,27 +181,27 @@ def office(tmp_path: Path, settings: dict[str, Any], new_home: Callable[[Path], 
     base = f"http://localhost:{port}"
     clock = Clock()
     own = {"duewell_home": home, "duewell_database_url": f"sqlite:///{home}/duewell.db", "duewell_base_url": base}
-    installation = open_installation(load_settings(**{**own, **settings}), now=clock.now)
-    with served(installation, port):
-        yield Office(installation, clock, base)
-    installation.close()
+    app = open_app(load_settings(**{**own, **settings}), now=clock.now)
+    with serve_app(app, port):
+        yield Site(app, clock, base)
+    app.close()
 
 
 @pytest.fixture
-def books(office: Office) -> Office:
+def site_with_invoices(site: Site) -> Site:
     """A company with six customers who owe three invoices each, i10, i11 and i12 those of the second."""
-    office.clock.at = NOW
-    company = office.company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
-    with writing(office.installation.engine) as session:
-        fill(session, Size(invoices=60, runs=5), company)
-    return office
+    site.clock.at = NOW
+    company = site.add_company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
+    with writing(site.app.engine) as session:
+        fill_company(session, DataSize(invoices=60, runs=5), company)
+    return site
 
 
-Counting = Callable[[Callable[[], object]], int]
+QueryCounter = Callable[[Callable[[], object]], int]
 
 
 @pytest.fixture
-def queries_of(office: Office) -> Counting:
+def count_queries(site: Site) -> QueryCounter:
     """Count the SELECTs that something costs."""
     from sqlalchemy import event  # noqa: PLC0415
 
@@ -212,11 +212,11 @@ def queries_of(office: Office) -> Counting:
             if statement.lstrip().upper().startswith("SELECT"):
                 seen.append(statement)
 
-        event.listen(office.installation.engine, "before_cursor_execute", note)
+        event.listen(site.app.engine, "before_cursor_execute", note)
         try:
             act()
         finally:
-            event.remove(office.installation.engine, "before_cursor_execute", note)
+            event.remove(site.app.engine, "before_cursor_execute", note)
         return len(seen)
 
     return count

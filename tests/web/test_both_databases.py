@@ -11,22 +11,22 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError
 
 from benchmarks.full_year import NOW as YEAR_END
-from benchmarks.full_year import Size, fill
+from benchmarks.full_year import DataSize, fill_company
 from connector import sync_log
-from connector.access.connections import connected
-from connector.access.sign_in import make_link, whose_link
-from connector.access.users import add_user, person_of
+from connector.access.connections import list_connected
+from connector.access.sign_in import create_link, find_link
+from connector.access.users import add_user, build_current_user
 from connector.database import reading, writing
-from connector.ids import ID_MAX, as_id
+from connector.ids import ID_MAX, parse_id
 from connector.people import customer_search, customer_story, exceptions, log_search, outbox_search, switching
-from connector.people.customer_view import view
-from connector.people.today import review
-from connector.tables import AnswerRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, SyncRun, Task
+from connector.people.customer_view import load_customer_details
+from connector.people.today import load_dashboard
+from connector.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncRun, Task
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
 
-def company(session: Any, name: str) -> int:
+def add_company(session: Any, name: str) -> int:
     row = Connection(short_name=name, provider="xero", external_id=name, name=name, mode="live", created_at=NOON)
     session.add(row)
     session.flush()
@@ -35,7 +35,7 @@ def company(session: Any, name: str) -> int:
 
 def test_pages_find_the_same_on_both(engine: Engine) -> None:
     with writing(engine) as session:
-        one, two = company(session, "one"), company(session, "two")
+        one, two = add_company(session, "one"), add_company(session, "two")
         run = SyncRun(connection_id=one, started_at=NOON, outcome="ok")
         session.add(run)
         session.flush()
@@ -52,13 +52,13 @@ def test_pages_find_the_same_on_both(engine: Engine) -> None:
                     connection_id=one, external_id="i", number="I-1", customer_id="c", currency="GBP",
                     issued_on=NOON.date(), due_e4=50_000, status="open", is_open=True,
                 ),
-                AnswerRow(
+                InvoiceDecisionRow(
                     connection_id=one, invoice_id="i", customer_id="c", kind="hold", code="later",
                     next_step="past_due", next_on=NOON.date() + timedelta(days=2), run_id=run.id or 0, since_at=NOON,
                 ),
                 Task(
                     connection_id=two, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(),
-                    made_at=NOON,
+                    created_at=NOON,
                 ),
                 OutboxEntry(key="1", kind="mail", step="past_due", state="waiting", planned_at=NOON, **shared),
                 OutboxEntry(
@@ -70,72 +70,80 @@ def test_pages_find_the_same_on_both(engine: Engine) -> None:
             sync_log.write(
                 session,
                 at=NOON,
-                kind="mailed",
+                kind="emailed",
                 text=f"Line {number}",
                 connection_id=one,
                 run_id=run.id,
                 customer_id="c",
             )
     with reading(engine) as session:
-        rows = connected(session)
-        found = review(session, rows, NOON + timedelta(hours=1))
+        rows = list_connected(session)
+        found = load_dashboard(session, rows, NOON + timedelta(hours=1))
         assert [(each.approvals, each.tasks) for each in found.companies] == [(1, 0), (0, 1)]
-        assert (found.sent_counts, len(found.sent), found.coming[0][1:]) == ({"mail": 1}, 1, ("past_due", 1))
+        assert (found.sent_counts, len(found.sent), found.upcoming[0][1:]) == ({"mail": 1}, 1, ("past_due", 1))
         for wanted in (
-            log_search.Wanted(companies=[one, two], text="LINE"),
-            log_search.Wanted(companies=[one], customer="mill"),
-            log_search.Wanted(since_at=NOON, until_at=NOON + timedelta(days=1), kind="mailed"),
+            log_search.LogFilter(company_ids=[one, two], text="LINE"),
+            log_search.LogFilter(company_ids=[one], customer="mill"),
+            log_search.LogFilter(since_at=NOON, until_at=NOON + timedelta(days=1), kind="emailed"),
         ):
-            assert [row.text for row in log_search.lines(session, wanted).rows] == ["Line 2", "Line 1", "Line 0"]
-        assert len(log_search.runs(session, log_search.Wanted(companies=[one, two])).rows) == 1
-        left = outbox_search.entries(session, [one, two], states=("done",))
-        assert [(each.customer, each.sums) for each in left.rows] == [("Miller", [("5.00", "GBP")])]
-        assert outbox_search.counts(session, [one, two]) == {"waiting": 1}
-        outlook = switching.outlook(session, rows[0], NOON.date())
-        assert [(each.count, str(each.amount)) for each in (*outlook.planned, *outlook.coming)] == [(1, "5.00")] * 2
+            assert [row.text for row in log_search.find_log_page(session, wanted).rows] == [
+                "Line 2",
+                "Line 1",
+                "Line 0",
+            ]
+        assert len(log_search.find_run_page(session, log_search.LogFilter(company_ids=[one, two])).rows) == 1
+        left = outbox_search.find_entry_page(session, [one, two], states=("done",))
+        assert [(each.customer, each.amounts) for each in left.rows] == [("Miller", [("5.00", "GBP")])]
+        assert outbox_search.count_needing_attention(session, [one, two]) == {"waiting": 1}
+        outlook = switching.preview_mode_change(session, rows[0], NOON.date())
+        assert [(each.count, str(each.amount)) for each in (*outlook.planned, *outlook.upcoming)] == [(1, "5.00")] * 2
 
 
 def test_a_customer_is_the_same_on_both(engine: Engine) -> None:
     with writing(engine) as session:
-        one = company(session, "one")
-        fill(session, Size(invoices=40, runs=6), one)
+        one = add_company(session, "one")
+        fill_company(session, DataSize(invoices=40, runs=6), one)
     with reading(engine) as session:
         row, customer = session.get_one(Connection, one), session.get_one(CustomerRow, (one, "c1"))
-        first = customer_search.customers(session, [one], YEAR_END.date(), search="CUSTOMER", size=3)
-        rest = customer_search.customers(session, [one], YEAR_END.date(), after=first.after)
+        first = customer_search.find_customer_page(session, [one], YEAR_END.date(), search="CUSTOMER", size=3)
+        rest = customer_search.find_customer_page(session, [one], YEAR_END.date(), cursor=first.next_cursor)
         names = [each.row.name for page in (first, rest) for each in page.rows]
         assert names == [f"Customer {n:05}" for n in range(4)]
-        assert first.rows[1].owed == {"EUR": Decimal("333.00")}
-        told = view(session, row, customer, YEAR_END)
+        assert first.rows[1].open_balance == {"EUR": Decimal("333.00")}
+        told = load_customer_details(session, row, customer, YEAR_END)
         assert [each["number"] for each in told.invoices] == ["INV-12", "INV-11", "INV-10"]
-        events, older = customer_story.story(session, customer, size=30)
+        events, older = customer_story.customer_timeline(session, customer, size=30)
         assert (len(events), older) == (19, False)  # ten invoices, seven payments, two tasks
         assert {each.kind for each in events} == {"invoice", "payment", "task"}
-        assert [each.number for each in exceptions.listing(session, [one], size=2)] == ["INV-0", "INV-10"]
-        lines = log_search.lines(session, log_search.Wanted(companies=[one], run=1, kinds=["decided", "mailed"]))
-        assert log_search.run_kinds(session, 1)["decided"] == len([x for x in lines.rows if x.kind == "decided"])
-        named = log_search.named(session, lines.rows)
+        assert [each.number for each in exceptions.list_open(session, [one], size=2)] == ["INV-0", "INV-10"]
+        lines = log_search.find_log_page(
+            session, log_search.LogFilter(company_ids=[one], run_id=1, kinds=["decided", "emailed"])
+        )
+        assert log_search.count_lines_by_kind(session, 1)["decided"] == len(
+            [x for x in lines.rows if x.kind == "decided"]
+        )
+        named = log_search.names_of(session, lines.rows)
         assert all(number.startswith("INV-") and name.startswith("Customer") for name, number in named.values())
 
 
 def test_a_user_and_his_link_are_the_same_on_both(engine: Engine) -> None:
     with writing(engine) as session:
-        one = company(session, "one")
+        one = add_company(session, "one")
         user = add_user(session, "Bob@Example.com", "viewer", companies=[one], by="a test", at=NOON)
-        token = make_link(session, user, NOON)
+        token = create_link(session, user, NOON)
     with reading(engine) as session:
-        _link, found = whose_link(session, token, NOON + timedelta(hours=23))
+        _link, found = find_link(session, token, NOON + timedelta(hours=23))
         assert found is not None
-        assert person_of(session, found).companies == frozenset({one})
+        assert build_current_user(session, found).companies == frozenset({one})
 
 
 def test_the_largest_id_that_is_read_can_be_looked_for_on_both(engine: Engine) -> None:
-    largest = as_id(str(ID_MAX))
+    largest = parse_id(str(ID_MAX))
     assert largest == ID_MAX
-    assert [as_id(text) for text in (str(ID_MAX + 1), "9" * 25, "-1", "x", "")] == [None] * 5
+    assert [parse_id(text) for text in (str(ID_MAX + 1), "9" * 25, "-1", "x", "")] == [None] * 5
     with reading(engine) as session:
         assert session.get(Connection, largest) is None
-        assert outbox_search.entry(session, largest) is None
+        assert outbox_search.get_entry(session, largest) is None
         if engine.dialect.name == "postgresql":
             with pytest.raises(DataError):
                 session.get(Connection, ID_MAX + 1)

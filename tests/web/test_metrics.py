@@ -12,63 +12,63 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector import announcements
 from connector.tables import Budget, OutboxEntry, SyncRun, WebhookDelivery, WebhookEndpoint
-from providers.extras import Announced
+from providers.extras import ChangeNotification
 
-Office = Any
-PAGE = (Path(__file__).parents[2] / "docs/operations.md").read_text()
+Site = Any
+OPERATIONS_DOC = (Path(__file__).parents[2] / "docs/operations.md").read_text()
 
 
-def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(office: Office) -> None:
-    now = office.clock.at
-    north = office.company("North Ltd", last_run_at=now - timedelta(minutes=5))
-    paused = office.company("South Ltd", paused_why="year end")
+def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: Site) -> None:
+    now = site.clock.at
+    north = site.company("North Ltd", last_run_at=now - timedelta(minutes=5))
+    paused = site.company("South Ltd", pause_reason="year end")
     for hours, outcome in ((3, "ok"), (2, "ok"), (1, "failed"), (0, "")):
         at = now - timedelta(hours=hours)
-        office.store(SyncRun(connection_id=north, started_at=at, ended_at=at if outcome else None, outcome=outcome))
+        site.store(SyncRun(connection_id=north, started_at=at, ended_at=at if outcome else None, outcome=outcome))
     entry = {"connection_id": north, "customer_id": "c", "payload": {}, "planned_at": now}
-    office.store(
+    site.store(
         *(OutboxEntry(key=f"m{number}", kind="mail", state="done", **entry) for number in range(2)),
         OutboxEntry(key="d", kind="mail", state="doubt", ended_at=now - timedelta(days=1), **entry),
         Budget(connection_id=north, limit_name="day", used=900, remaining=100),
         Budget(connection_id=north, limit_name="minute", blocked_until_at=now + timedelta(seconds=9)),
-        WebhookEndpoint(url="https://hooks.example/", made_by="Ann", made_at=now, stopped_why="gone"),
+        WebhookEndpoint(url="https://hooks.example/", created_by="Ann", created_at=now, stop_reason="gone"),
     )
-    announcements.receive(office.installation, "xero", [Announced("1", "a company not ours", "i7")])
-    line = log_line(office)
-    office.store(WebhookDelivery(endpoint_id=1, line_id=line, event="test", made_at=now - timedelta(minutes=2)))
-    numbers = scraped(office)
+    announcements.receive_events(site.app, "xero", [ChangeNotification("1", "a company not ours", "i7")])
+    line = write_log_line(site)
+    site.store(WebhookDelivery(endpoint_id=1, log_id=line, event="test", created_at=now - timedelta(minutes=2)))
+    numbers = scrape(site)
     assert numbers["duewell_runs_total"] == {(str(north), "ok"): 2, (str(north), "failed"): 1}
     assert numbers["duewell_last_success_age_seconds"] == {(str(north),): 7200}
     assert str(paused) not in {label for (label,) in numbers["duewell_last_success_age_seconds"]}
     assert numbers["duewell_outbox_entries"] == {("mail", "done"): 2, ("mail", "doubt"): 1}
-    assert numbers["duewell_oldest_doubt_age_seconds"] == {(): 86_400}
+    assert numbers["duewell_oldest_unconfirmed_age_seconds"] == {(): 86_400}
     assert numbers["duewell_budget_left"] == {(str(north), "day"): 100}
     assert numbers["duewell_budget_blocked"] == {(str(north), "day"): 0, (str(north), "minute"): 1}
-    assert numbers["duewell_webhook_deliveries"] == {("waiting",): 1}
+    assert numbers["duewell_webhook_deliveries"] == {("pending",): 1}
     assert numbers["duewell_oldest_webhook_age_seconds"] == {(): 120}
     assert numbers["duewell_webhooks_stopped"] == {(): 1}
-    assert numbers["duewell_ledger_events_total"][("xero", "foreign")] == 1
+    assert numbers["duewell_ledger_events_total"][("xero", "other_company")] == 1
     assert numbers["duewell_ledger_webhook_trusted"][(str(north),)] == 0
     assert numbers["duewell_scheduler_up"] == {(): 1}
-    documented = set(re.findall(r"^\| `(duewell_\w+)` \|", PAGE, re.MULTILINE))
-    assert documented == set(numbers) | {"duewell_reads_this_month"}
-    alerts = re.findall(r"expr: (.+)", PAGE)
+    documented = set(re.findall(r"^\| `(duewell_\w+)` \|", OPERATIONS_DOC, re.MULTILINE))
+    assert documented == set(numbers) | {"duewell_ledger_reads_this_month"}
+    alerts = re.findall(r"expr: (.+)", OPERATIONS_DOC)
     assert len(alerts) >= 3
     assert {name for alert in alerts for name in re.findall(r"duewell_\w+", alert)} <= documented
 
 
-def log_line(office: Office) -> int:
+def write_log_line(site: Site) -> int:
     from connector import sync_log  # noqa: PLC0415
     from connector.database import writing  # noqa: PLC0415
 
-    with writing(office.installation.engine) as session:
-        sync_log.write(session, at=office.clock.at, kind="webhook_tested", text="Try it.")
-        return sync_log.entries(session)[-1].id or 0
+    with writing(site.app.engine) as session:
+        sync_log.write(session, at=site.clock.at, kind="webhook_tested", text="Try it.")
+        return sync_log.list_entries(session)[-1].id or 0
 
 
-def scraped(office: Office) -> dict[str, dict[tuple[str, ...], float]]:
+def scrape(site: Site) -> dict[str, dict[tuple[str, ...], float]]:
     found: dict[str, dict[tuple[str, ...], float]] = {}
-    for family in text_string_to_metric_families(requests.get(f"{office.base}/metrics", timeout=20).text):
+    for family in text_string_to_metric_families(requests.get(f"{site.base}/metrics", timeout=20).text):
         for sample in family.samples:
             found.setdefault(sample.name, {})[tuple(sample.labels.values())] = sample.value
     return found

@@ -23,11 +23,11 @@ from sqlmodel import col
 from connector import sync_log
 from connector.database import reading, writing
 from connector.outgoing import deliver, endpoints
-from connector.outgoing.post import Answer, BadAddressError, check, post
+from connector.outgoing.post import DisallowedAddressError, PostResult, check_url, safe_post
 from connector.people import agreements, invoices
 from connector.tables import CustomerRow, InvoiceRow, WebhookDelivery, WebhookEndpoint
 
-Office = Any
+Site = Any
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ class Receiver:
 
     port: int = 0
     status: int = 200
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    received: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
 
     @property
     def url(self) -> str:
@@ -51,17 +51,17 @@ class Receiver:
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
     found = Receiver()
-    with serving(found, None):
+    with serve_receiver(found, None):
         yield found
 
 
-def serving(found: Receiver, context: ssl.SSLContext | None) -> Any:
+def serve_receiver(found: Receiver, context: ssl.SSLContext | None) -> Any:
     from contextlib import contextmanager  # noqa: PLC0415
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.got.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            found.received.append(({name.lower(): value for name, value in self.headers.items()}, body))
             self.send_response(found.status)
             self.send_header("Location", found.url)
             self.end_headers()
@@ -84,127 +84,129 @@ def serving(found: Receiver, context: ssl.SSLContext | None) -> Any:
     return served()
 
 
-def tell(office: Office, company: int | None, kind: str = "mailed", **facts: Any) -> None:
-    with writing(office.installation.engine) as session:
-        at = office.clock.at
+def write_log_line(site: Site, company: int | None, kind: str = "emailed", **facts: Any) -> None:
+    with writing(site.app.engine) as session:
+        at = site.clock.at
         sync_log.write(session, at=at, kind=kind, text=f"{kind} happened", connection_id=company, facts=facts)
 
 
-def deliveries(office: Office) -> list[WebhookDelivery]:
-    with reading(office.installation.engine) as session:
+def list_deliveries(site: Site) -> list[WebhookDelivery]:
+    with reading(site.app.engine) as session:
         return list(session.scalars(select(WebhookDelivery).order_by(col(WebhookDelivery.id))))
 
 
-def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(office: Office, receiver: Receiver) -> None:
-    north, south = office.company("North Ltd"), office.company("South Ltd")
-    tell(office, north)  # before anybody asked
-    wanted = ["mail.sent", "invoice.promised"]
-    endpoint, secret = endpoints.add(
-        office.installation, receiver.url, events=wanted, companies=[north], by="Ann"
+def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site, receiver: Receiver) -> None:
+    north, south = site.company("North Ltd"), site.company("South Ltd")
+    write_log_line(site, north)  # before anybody asked
+    wanted = ["email.sent", "invoice.promised"]
+    endpoint, secret = endpoints.add_endpoint(
+        site.app, receiver.url, events=wanted, companies=[north], by="Ann"
     )  # fmt: skip
-    day = office.clock.at.date()
-    office.store(
+    day = site.clock.at.date()
+    site.store(
         CustomerRow(connection_id=north, external_id="c", name="Miller"),
         InvoiceRow(connection_id=north, external_id="i", number="I-1", customer_id="c", currency="GBP",
                    issued_on=day, status="open", is_open=True),
     )  # fmt: skip
-    for company, kind in ((north, "mailed"), (south, "mailed"), (north, "run_ended"), (north, "charged")):
-        tell(office, company, kind, entry=7)
-    with reading(office.installation.engine) as session:
+    for company, kind in ((north, "emailed"), (south, "emailed"), (north, "run_ended"), (north, "charged")):
+        write_log_line(site, company, kind, entry=7)
+    with reading(site.app.engine) as session:
         invoice = session.get_one(InvoiceRow, (north, "i"))
-    invoices.say(office.installation, invoice, agreements.promise, by="Bob", on=day)
-    assert deliver.work(office.installation) == 2
-    assert deliver.work(office.installation) == 0
-    (headers, body), (_headers, promised) = receiver.got
+    invoices.record_agreement(site.app, invoice, agreements.set_promise, by="Bob", on=day)
+    assert deliver.deliver_pending(site.app) == 2
+    assert deliver.deliver_pending(site.app) == 0
+    (headers, body), (_headers, promised) = receiver.received
     said = json.loads(body)
-    assert (said["type"], said["data"]["connection"], said["data"]["facts"]) == ("mail.sent", "north-ltd", {"entry": 7})
+    assert (said["type"], said["data"]["connection"], said["data"]["facts"]) == (
+        "email.sent",
+        "north-ltd",
+        {"entry": 7},
+    )
     assert json.loads(promised)["data"]["text"].startswith("Bob said: invoice I-1 is promised")
     signed = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     key = base64.b64decode(secret.removeprefix("whsec_"))
     mac = base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()
     assert headers["webhook-signature"] == f"v1,{mac}"
-    assert int(headers["webhook-timestamp"]) == int(office.clock.at.timestamp())
+    assert int(headers["webhook-timestamp"]) == int(site.clock.at.timestamp())
     assert headers["host"] == f"localhost:{receiver.port}"
-    with reading(office.installation.engine) as session:
+    with reading(site.app.engine) as session:
         assert key not in session.get_one(WebhookEndpoint, endpoint).secret
-    endpoints.send_test(office.installation, endpoint, by="Ann")
-    assert deliver.work(office.installation) == 1
-    endpoints.remove(office.installation, endpoint, by="Ann")
-    tell(office, north)
-    assert (deliver.work(office.installation), len(receiver.got), deliveries(office)) == (0, 3, [])
+    endpoints.send_test(site.app, endpoint, by="Ann")
+    assert deliver.deliver_pending(site.app) == 1
+    endpoints.remove_endpoint(site.app, endpoint, by="Ann")
+    write_log_line(site, north)
+    assert (deliver.deliver_pending(site.app), len(receiver.received), list_deliveries(site)) == (0, 3, [])
 
 
 def test_what_is_not_taken_is_told_again_under_the_same_name_until_the_address_is_given_up(
-    office: Office, receiver: Receiver
+    site: Site, receiver: Receiver
 ) -> None:
-    north = office.company("North Ltd")
-    endpoint, _secret = endpoints.add(office.installation, receiver.url, by="Ann")
-    tell(office, north)
+    north = site.company("North Ltd")
+    endpoint, _secret = endpoints.add_endpoint(site.app, receiver.url, by="Ann")
+    write_log_line(site, north)
     for status, tries in ((500, 1), (302, 2), (404, 3)):
         receiver.status = status
-        assert deliver.work(office.installation) == 0
-        (row,) = deliveries(office)
-        assert (row.state, row.status, row.attempts) == ("waiting", status, tries)
-        assert deliver.work(office.installation) == 0  # not at once again
-        assert len(receiver.got) == tries
-        office.clock.at = row.next_at
+        assert deliver.deliver_pending(site.app) == 0
+        (row,) = list_deliveries(site)
+        assert (row.state, row.status, row.attempts) == ("pending", status, tries)
+        assert deliver.deliver_pending(site.app) == 0  # not at once again
+        assert len(receiver.received) == tries
+        site.clock.at = row.next_attempt_at
     receiver.status = 204
-    assert deliver.work(office.installation) == 1
-    assert len({headers["webhook-id"] for headers, _body in receiver.got}) == 1
-    assert len({headers["webhook-timestamp"] for headers, _body in receiver.got}) > 1
-    tell(office, north)
+    assert deliver.deliver_pending(site.app) == 1
+    assert len({headers["webhook-id"] for headers, _body in receiver.received}) == 1
+    assert len({headers["webhook-timestamp"] for headers, _body in receiver.received}) > 1
+    write_log_line(site, north)
     receiver.status = 500
-    began = office.clock.at + dt.timedelta(seconds=1)
-    office.clock.at = began
-    while (row := (deliver.work(office.installation), deliveries(office)[-1])[1]).state == "waiting":
-        office.clock.at = row.next_at
-    assert row.state == "given_up"
-    assert dt.timedelta(days=2) < office.clock.at - began < dt.timedelta(days=4)
-    with reading(office.installation.engine) as session:
-        assert "answered 500" in session.get_one(WebhookEndpoint, endpoint).stopped_why
-    tell(office, north)
-    assert deliver.work(office.installation) == 0
+    began = site.clock.at + dt.timedelta(seconds=1)
+    site.clock.at = began
+    while (row := (deliver.deliver_pending(site.app), list_deliveries(site)[-1])[1]).state == "pending":
+        site.clock.at = row.next_attempt_at
+    assert row.state == "abandoned"
+    assert dt.timedelta(days=2) < site.clock.at - began < dt.timedelta(days=4)
+    with reading(site.app.engine) as session:
+        assert "answered 500" in session.get_one(WebhookEndpoint, endpoint).stop_reason
+    write_log_line(site, north)
+    assert deliver.deliver_pending(site.app) == 0
     receiver.status = 200
-    endpoints.start_again(office.installation, endpoint, by="Ann")
-    assert deliver.work(office.installation) == 1
+    endpoints.resume_endpoint(site.app, endpoint, by="Ann")
+    assert deliver.deliver_pending(site.app) == 1
 
 
-def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_other_waiting(office: Office) -> None:
-    north, told = office.company("North Ltd"), []
+def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_other_waiting(site: Site) -> None:
+    north, told = site.company("North Ltd"), []
     for path in ("dead", "well"):
-        endpoints.add(office.installation, f"https://hooks.example/{path}", by="Ann")
+        endpoints.add_endpoint(site.app, f"https://hooks.example/{path}", by="Ann")
 
-    def killed(*_: Any) -> Answer:
+    def killed(*_: Any) -> PostResult:
         raise KeyboardInterrupt
 
-    def send(url: str, _body: bytes, headers: Any, _reach: str) -> Answer:
+    def send(url: str, _body: bytes, headers: Any, _reach: str) -> PostResult:
         told.append((url.rpartition("/")[2], headers["webhook-id"]))
-        return Answer(None, "it did not answer in time") if url.endswith("dead") else Answer(200, "")
+        return PostResult(None, "it did not answer in time") if url.endswith("dead") else PostResult(200, "")
 
     for _ in range(5):
-        tell(office, north)
+        write_log_line(site, north)
     with pytest.raises(KeyboardInterrupt):
-        deliver.work(office.installation, send=killed)
-    assert deliver.work(office.installation, send=send) == 5
+        deliver.deliver_pending(site.app, send=killed)
+    assert deliver.deliver_pending(site.app, send=send) == 5
     assert [name for name, _id in told].count("dead") == 3  # then the others wait for the next look
-    office.clock.advance(minutes=3)
+    site.clock.advance(minutes=3)
     told.clear()
-    deliver.work(office.installation, send=send)
+    deliver.deliver_pending(site.app, send=send)
     assert "dead" in [name for name, _id in told]
 
 
-def test_nothing_is_told_where_webhooks_are_off(office: Office, receiver: Receiver) -> None:
-    endpoints.add(office.installation, receiver.url, by="Ann")
-    tell(office, office.company("North Ltd"))
+def test_nothing_is_told_where_webhooks_are_off(site: Site, receiver: Receiver) -> None:
+    endpoints.add_endpoint(site.app, receiver.url, by="Ann")
+    write_log_line(site, site.company("North Ltd"))
     from dataclasses import replace  # noqa: PLC0415
 
-    off = replace(
-        office.installation, settings=office.installation.settings.model_copy(update={"duewell_webhooks": "off"})
-    )
-    assert deliver.work(off) == 0
-    assert receiver.got == []
-    with pytest.raises(BadAddressError, match="off here"):
-        endpoints.add(off, receiver.url, by="Ann")
+    off = replace(site.app, settings=site.app.settings.model_copy(update={"duewell_webhooks": "off"}))
+    assert deliver.deliver_pending(off) == 0
+    assert receiver.received == []
+    with pytest.raises(DisallowedAddressError, match="off here"):
+        endpoints.add_endpoint(off, receiver.url, by="Ann")
 
 
 @pytest.mark.parametrize(
@@ -233,17 +235,17 @@ def test_only_allowed_networks_are_reached(
 ) -> None:
     reached: list[str] = []
 
-    def sent(_scheme: str, target: str, *_: Any) -> Answer:
+    def sent(_scheme: str, target: str, *_: Any) -> PostResult:
         reached.append(target)
-        return Answer(200, "")
+        return PostResult(200, "")
 
     monkeypatch.setattr("connector.outgoing.post._send", sent)
     for reach, allowed in (("public", public), ("private", private)):
         names = ["93.184.215.14", address] if not allowed else [address]  # one bad address among good ones is enough
         reached.clear()
         try:
-            post("https://hooks.example/", b"{}", {}, reach, resolve=lambda _host, _port, names=names: names)  # type: ignore[arg-type, misc]
-        except BadAddressError:
+            safe_post("https://hooks.example/", b"{}", {}, reach, resolve=lambda _host, _port, names=names: names)  # type: ignore[arg-type, misc]
+        except DisallowedAddressError:
             assert not allowed
         assert reached == ([address] if allowed else [])
 
@@ -257,30 +259,30 @@ def test_only_allowed_networks_are_reached(
     ],
 )  # fmt: skip
 def test_an_address_that_looks_wrong_is_refused(url: str) -> None:
-    with pytest.raises(BadAddressError):
-        check(url, "public")
+    with pytest.raises(DisallowedAddressError):
+        check_url(url, "public")
 
 
 def test_the_address_that_was_checked_is_the_one_connected_to_under_the_names_own_certificate(
     tmp_path: Path,
 ) -> None:
-    authority, context = certificate(tmp_path, "hooks.example")
+    authority, context = create_certificate(tmp_path, "hooks.example")
     found, answers = Receiver(), []
-    with serving(found, context):
+    with serve_receiver(found, context):
         for name, trusted in (("hooks.example", authority), ("other.example", authority), ("hooks.example", None)):
             url = f"https://{name}:{found.port}/"
             answers.append(
-                post(url, b"{}", {}, "private", resolve=lambda *_: ["127.0.0.1"], authorities=trusted)
+                safe_post(url, b"{}", {}, "private", resolve=lambda *_: ["127.0.0.1"], ca_bundle=trusted)
             )  # fmt: skip
     assert answers == [
-        Answer(200, "it answered 200"),
-        Answer(None, "its certificate does not hold"),
-        Answer(None, "its certificate does not hold"),
+        PostResult(200, "it answered 200"),
+        PostResult(None, "its certificate does not hold"),
+        PostResult(None, "its certificate does not hold"),
     ]
-    assert len(found.got) == 1
+    assert len(found.received) == 1
 
 
-def certificate(folder: Path, name: str) -> tuple[str, ssl.SSLContext]:
+def create_certificate(folder: Path, name: str) -> tuple[str, ssl.SSLContext]:
     from cryptography import x509  # noqa: PLC0415
     from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415

@@ -22,15 +22,15 @@ from typer.testing import CliRunner
 from connector import sync_log
 from connector.access import api_tokens, second_factor
 from connector.access.passwords import hash_password
-from connector.access.sign_in import make_link, reset
+from connector.access.sign_in import create_link, reset
 from connector.access.users import add_user, find_user
-from connector.cli import app
+from connector.cli import cli
 from connector.database import reading, writing
 from connector.tables import Passkey
 from connector.web.routes import cookie_name
-from connector.web.visit import form_token
+from connector.web.visit import derive_csrf_token
 
-Office = Any
+Site = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 
 
@@ -39,294 +39,305 @@ def b64(value: bytes) -> str:
 
 
 @dataclass
-class Device:
+class Authenticator:
     """What makes passkeys and signs with them, for one site."""
 
     origin: str
-    verifies: bool = True
+    user_verified: bool = True
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     id: bytes = b"a passkey of the tests"
-    used: int = 0
+    sign_count: int = 0
 
-    def _seen(self, rp_id: str, more: bytes = b"") -> bytes:
-        flags = 0x01 | (0x04 if self.verifies else 0) | (0x40 if more else 0)
-        self.used += 1
-        return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + self.used.to_bytes(4, "big") + more
+    def _authenticator_data(self, rp_id: str, more: bytes = b"") -> bytes:
+        flags = 0x01 | (0x04 if self.user_verified else 0) | (0x40 if more else 0)
+        self.sign_count += 1
+        return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + self.sign_count.to_bytes(4, "big") + more
 
-    def _client(self, kind: str, challenge: str) -> bytes:
+    def _client_data(self, kind: str, challenge: str) -> bytes:
         return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin}).encode()
 
-    def make(self, asked: dict[str, Any]) -> str:
+    def create(self, options: dict[str, Any]) -> str:
         numbers = self.key.public_key().public_numbers()
         cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
         more = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor2.dumps(cose)
-        statement = {"fmt": "none", "attStmt": {}, "authData": self._seen(asked["rp"]["id"], more)}
+        statement = {"fmt": "none", "attStmt": {}, "authData": self._authenticator_data(options["rp"]["id"], more)}
         response = {
-            "clientDataJSON": b64(self._client("webauthn.create", asked["challenge"])),
+            "clientDataJSON": b64(self._client_data("webauthn.create", options["challenge"])),
             "attestationObject": b64(cbor2.dumps(statement)),
         }
-        return self._answer(response)
+        return self._credential(response)
 
-    def sign(self, asked: dict[str, Any]) -> str:
-        client, seen = self._client("webauthn.get", asked["challenge"]), self._seen(asked["rpId"])
+    def sign(self, options: dict[str, Any]) -> str:
+        client, seen = (
+            self._client_data("webauthn.get", options["challenge"]),
+            self._authenticator_data(options["rpId"]),
+        )
         signature = self.key.sign(seen + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
         named = {"clientDataJSON": client, "authenticatorData": seen, "signature": signature}
-        return self._answer({name: b64(value) for name, value in named.items()})
+        return self._credential({name: b64(value) for name, value in named.items()})
 
-    def _answer(self, response: dict[str, str]) -> str:
+    def _credential(self, response: dict[str, str]) -> str:
         return json.dumps({"id": b64(self.id), "rawId": b64(self.id), "type": "public-key", "response": response})
 
 
-def asked(page: str) -> dict[str, Any]:
+def passkey_options(page: str) -> dict[str, Any]:
     found = re.search(r'data-passkey="([^"]+)"', page)
     assert found, "the page asks for no passkey"
     return dict(json.loads(unescape(found[1])))
 
 
 @pytest.fixture
-def device(office: Office) -> Device:
-    return Device(office.base)
+def authenticator(site: Site) -> Authenticator:
+    return Authenticator(site.base)
 
 
-def owner_with_passkey(office: Office, device: Device) -> Any:
-    browser = office.signed_in("owner")
-    with writing(office.installation.engine) as session:
+def owner_with_passkey(site: Site, authenticator: Authenticator) -> Any:
+    browser = site.signed_in("owner")
+    with writing(site.app.engine) as session:
         find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
     page = browser.get("/account").text
-    browser.send("/account/passkeys", {"name": "My phone", "new_passkey": device.make(asked(page))})
+    browser.submit(
+        "/account/passkeys", {"name": "My phone", "new_passkey": authenticator.create(passkey_options(page))}
+    )
     assert browser.page.status_code == 200
     assert "My phone" in browser.text
     return browser
 
 
-def by_password(office: Office, email: str) -> Any:
-    browser = office.browser()
+def sign_in_with_password(site: Site, email: str) -> Any:
+    browser = site.browser()
     browser.get("/sign-in")
-    browser.send("/sign-in", {"email": email, "password": PASSWORD})
+    browser.submit("/sign-in", {"email": email, "password": PASSWORD})
     return browser
 
 
-def enter(office: Office, device: Device) -> Any:
-    browser = office.browser()
+def sign_in_with_passkey(site: Site, authenticator: Authenticator) -> Any:
+    browser = site.browser()
     page = browser.get("/sign-in").text
     fields = {
         "challenge": re.findall(r'name="challenge" value="([^"]+)"', page)[0],
-        "passkey": device.sign(asked(page)),
+        "passkey": authenticator.sign(passkey_options(page)),
     }
     browser.page = browser.post("/sign-in/passkey", fields)
     browser.sent = fields
     return browser
 
 
-def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(office: Office, device: Device) -> None:
-    owner_with_passkey(office, device)
-    browser = enter(office, device)
+def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(
+    site: Site, authenticator: Authenticator
+) -> None:
+    owner_with_passkey(site, authenticator)
+    browser = sign_in_with_passkey(site, authenticator)
     assert "owner@example.com · owner" in browser.text
-    again = office.browser().post("/sign-in/passkey", browser.sent)
+    again = site.browser().post("/sign-in/passkey", browser.sent)
     assert again.status_code == 401
-    assert enter(office, Device(office.base, id=device.id)).page.status_code == 401
-    assert enter(office, Device(office.base, id=b"unknown")).page.status_code == 401
+    assert sign_in_with_passkey(site, Authenticator(site.base, id=authenticator.id)).page.status_code == 401
+    assert sign_in_with_passkey(site, Authenticator(site.base, id=b"unknown")).page.status_code == 401
     for wrong in ("", "{}", "[]", "nonsense", '{"id": 3}'):
-        assert office.browser().post("/sign-in/passkey", {**browser.sent, "passkey": wrong}).status_code == 401
+        assert site.browser().post("/sign-in/passkey", {**browser.sent, "passkey": wrong}).status_code == 401
 
 
 @pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"verifies": False}, {"used": -1}])
-def test_a_passkey_does_not_let_in(office: Office, device: Device, changed: dict[str, Any]) -> None:
+def test_a_passkey_does_not_let_in(site: Site, authenticator: Authenticator, changed: dict[str, Any]) -> None:
     """Not on another site, not without a finger, a face or a PIN, and not as a copy that counts from the start."""
-    owner_with_passkey(office, device)
-    vars(device).update(changed)
-    assert enter(office, device).page.status_code == 401
+    owner_with_passkey(site, authenticator)
+    vars(authenticator).update(changed)
+    assert sign_in_with_passkey(site, authenticator).page.status_code == 401
 
 
-def test_a_challenge_counts_for_five_minutes_and_for_what_it_was_made_for(office: Office, device: Device) -> None:
-    browser = owner_with_passkey(office, device)
-    page = office.browser().get("/sign-in").text
+def test_a_challenge_counts_for_five_minutes_and_for_what_it_was_made_for(
+    site: Site, authenticator: Authenticator
+) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    page = site.browser().get("/sign-in").text
     challenge = re.findall(r'name="challenge" value="([^"]+)"', page)[0]
     new = re.findall(r'name="new_challenge" value="([^"]+)"', browser.get("/account").text)[0]
-    signed = device.sign(asked(page))
-    assert office.browser().post("/sign-in/passkey", {"challenge": new, "passkey": signed}).status_code == 401
-    office.clock.advance(minutes=6)
-    late = office.browser().post("/sign-in/passkey", {"challenge": challenge, "passkey": signed})
+    signed = authenticator.sign(passkey_options(page))
+    assert site.browser().post("/sign-in/passkey", {"challenge": new, "passkey": signed}).status_code == 401
+    site.clock.advance(minutes=6)
+    late = site.browser().post("/sign-in/passkey", {"challenge": challenge, "passkey": signed})
     assert (late.status_code, "too long" in late.text) == (401, True)
 
 
-def test_a_passkey_also_answers_who_sits_there(office: Office, device: Device) -> None:
-    browser = owner_with_passkey(office, device)
-    office.clock.advance(minutes=31)
+def test_a_passkey_also_answers_who_sits_there(site: Site, authenticator: Authenticator) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    site.clock.advance(minutes=31)
     browser.get("/account")
-    browser.send("/account/password", {"password": PASSWORD + "!", "again": PASSWORD + "!"})
+    browser.submit("/account/password", {"password": PASSWORD + "!", "repeat": PASSWORD + "!"})
     assert "Is it you?" in browser.text
-    browser.send("/account/password", {"confirm_passkey": device.sign(asked(browser.page.text))})
+    browser.submit("/account/password", {"confirm_passkey": authenticator.sign(passkey_options(browser.page.text))})
     assert "Your password was changed" in browser.text
 
 
 def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_made(
-    office: Office, device: Device
+    site: Site, authenticator: Authenticator
 ) -> None:
-    browser = owner_with_passkey(office, device)
+    browser = owner_with_passkey(site, authenticator)
     browser.get("/account")
-    browser.send("/account/ways", {"alone": "yes"})
-    stranger = office.browser()
+    browser.submit("/account/sign-in-methods", {"passkey_only": "yes"})
+    stranger = site.browser()
     fields = {"email": "owner@example.com", "password": PASSWORD}
     assert stranger.post("/sign-in", fields).status_code == 401
-    assert enter(office, device).page.status_code == 200
-    with writing(office.installation.engine) as session:
-        reset(session, find_user(session, "owner@example.com"), by="a test", at=office.clock.at)
-    with reading(office.installation.engine) as session:
+    assert sign_in_with_passkey(site, authenticator).page.status_code == 200
+    with writing(site.app.engine) as session:
+        reset(session, find_user(session, "owner@example.com"), by="a test", at=site.clock.at)
+    with reading(site.app.engine) as session:
         assert session.scalars(select(Passkey)).all() == []
         assert not find_user(session, "owner@example.com").passkey_only
 
 
-def test_a_passkey_is_one_persons(office: Office, device: Device) -> None:
-    owner_with_passkey(office, device)
-    other, copied = office.signed_in("viewer"), Device(office.base, id=device.id)
+def test_a_passkey_is_one_persons(site: Site, authenticator: Authenticator) -> None:
+    owner_with_passkey(site, authenticator)
+    other, copied = site.signed_in("viewer"), Authenticator(site.base, id=authenticator.id)
     page = other.get("/account").text
-    other.send("/account/passkeys", {"new_passkey": copied.make(asked(page))})
+    other.submit("/account/passkeys", {"new_passkey": copied.create(passkey_options(page))})
     assert (other.page.status_code, "known here already" in other.text) == (409, True)
-    assert enter(office, copied).page.status_code == 401
-    assert "owner@example.com · owner" in enter(office, device).text
+    assert sign_in_with_passkey(site, copied).page.status_code == 401
+    assert "owner@example.com · owner" in sign_in_with_passkey(site, authenticator).text
 
 
-def test_nobody_removes_another_ones_passkey(office: Office, device: Device) -> None:
-    browser = owner_with_passkey(office, device)
-    other = office.signed_in("viewer")
+def test_nobody_removes_another_ones_passkey(site: Site, authenticator: Authenticator) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    other = site.signed_in("viewer")
     other.get("/account")
     with pytest.raises(AssertionError, match="no form"):
-        other.send("/account/ways", {"remove": b64(device.id)})
+        other.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
     browser.get("/account")
-    browser.send("/account/ways", {"remove": b64(device.id)})
+    browser.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
     assert "The passkey was removed" in browser.text
-    assert "data-passkey" not in office.browser().get("/sign-in").text
+    assert "data-passkey" not in site.browser().get("/sign-in").text
 
 
 def test_a_form_on_its_way_while_a_new_link_is_made_lets_nobody_in_again(
-    office: Office, device: Device, monkeypatch: pytest.MonkeyPatch
+    site: Site, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(email: str, work: Any) -> Any:
         def working(*given: Any, **named: Any) -> Any:
-            with writing(office.installation.engine) as session:
-                reset(session, find_user(session, email), by="a test", at=office.clock.at)
+            with writing(site.app.engine) as session:
+                reset(session, find_user(session, email), by="a test", at=site.clock.at)
             return work(*given, **named)
 
         return working
 
     owner, viewer, phone = (
-        owner_with_passkey(office, device),
-        office.signed_in("viewer"),
-        Device(office.base, id=b"mine"),
+        owner_with_passkey(site, authenticator),
+        site.signed_in("viewer"),
+        Authenticator(site.base, id=b"mine"),
     )
     page = owner.get("/account").text
     verify = webauthn.verify_registration_response
     monkeypatch.setattr("webauthn.verify_registration_response", meanwhile("owner@example.com", verify))
     monkeypatch.setattr("connector.access.passwords.hash_password", meanwhile("viewer@example.com", hash_password))
-    owner.send("/account/passkeys", {"new_passkey": phone.make(asked(page))})
+    owner.submit("/account/passkeys", {"new_passkey": phone.create(passkey_options(page))})
     viewer.get("/account")
-    viewer.send("/account/password", {"password": PASSWORD, "again": PASSWORD})
+    viewer.submit("/account/password", {"password": PASSWORD, "repeat": PASSWORD})
     for browser in (owner, viewer):
         assert (browser.page.status_code, "This session is over" in browser.text) == (409, True)
-    with reading(office.installation.engine) as session:
+    with reading(site.app.engine) as session:
         assert session.scalars(select(Passkey)).all() == []
         assert find_user(session, "viewer@example.com").password_hash == ""
 
 
-def rule_lines(office: Office) -> list[str]:
-    with reading(office.installation.engine) as session:
-        return [line.text for line in sync_log.entries(session) if line.kind == "passkey_rule"]
+def passkey_rule_lines(site: Site) -> list[str]:
+    with reading(site.app.engine) as session:
+        return [line.text for line in sync_log.list_entries(session) if line.kind == "passkey_requirement"]
 
 
 def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_takes_it_back(
-    office: Office, device: Device
+    site: Site, authenticator: Authenticator
 ) -> None:
     action = "/settings/users/passkeys"
-    owner = office.signed_in("owner", email="ann@example.com")
+    owner = site.signed_in("owner", email="ann@example.com")
     assert "You have no passkey yourself yet" in owner.get("/settings/users").text
-    token = form_token(owner.http.cookies[cookie_name(office.installation)], action)
+    token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], action)
     refused = owner.post(action, {"passkeys": "demanded", "csrf": token})
     assert (refused.status_code, "You have no passkey yourself yet" in refused.text) == (409, True)
-    owner, weak = owner_with_passkey(office, device), by_password(office, "owner@example.com")
+    owner, weak = owner_with_passkey(site, authenticator), sign_in_with_password(site, "owner@example.com")
     for not_yet in (owner, weak):  # added here, but never seen to let in
         assert "come in by your passkey first" in not_yet.get("/settings/users").text
-    owner = enter(office, device)
+    owner = sign_in_with_passkey(site, authenticator)
     assert "come in by your passkey first" in weak.get("/settings/users").text
-    office.clock.advance(minutes=31)
+    site.clock.advance(minutes=31)
     owner.get("/settings/users")
-    owner.send(action, {"passkeys": "demanded"})
-    assert ("Is it you?" in owner.text, rule_lines(office)) == (True, [])
-    owner.send(action, {"confirm_password": PASSWORD})
+    owner.submit(action, {"passkeys": "demanded"})
+    assert ("Is it you?" in owner.text, passkey_rule_lines(site)) == (True, [])
+    owner.submit(action, {"confirm_password": PASSWORD})
     assert "From now on everybody needs a passkey" in owner.text
     assert "1 of these people has none yet" in owner.text
     assert re.findall(r'label="Passkey">([^<]+)', owner.page.text) == ["not yet", "yes"]
     assert "/sign-in" in weak.get("/").url  # was in before, by a password
     assert "Everybody comes in by a passkey here" in weak.text
-    assert "takes no password alone" in by_password(office, "owner@example.com").text
-    assert "owner@example.com · owner" in enter(office, device).text
+    assert "takes no password alone" in sign_in_with_password(site, "owner@example.com").text
+    assert "owner@example.com · owner" in sign_in_with_passkey(site, authenticator).text
     assert "Your only one" in owner.get("/account").text
-    token = form_token(owner.http.cookies[cookie_name(office.installation)], "/account/ways")
-    kept = owner.post("/account/ways", {"remove": b64(device.id), "csrf": token})
+    token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], "/account/sign-in-methods")
+    kept = owner.post("/account/sign-in-methods", {"remove": b64(authenticator.id), "csrf": token})
     assert (kept.status_code, "It is your only passkey" in kept.text) == (409, True)
     owner.get("/settings/users")
-    owner.send(action, {"passkeys": "choice"})
+    owner.submit(action, {"passkeys": "passkeys_optional"})
     assert "Each person chooses again" in owner.text
-    assert weak.get("/").url == f"{office.base}/"
-    assert rule_lines(office) == [
+    assert weak.get("/").url == f"{site.base}/"
+    assert passkey_rule_lines(site) == [
         "owner@example.com demands a passkey of everybody.",
         "owner@example.com leaves passkeys to each person again.",
     ]
 
 
 def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_lost_one_begins_anew(
-    office: Office, device: Device
+    site: Site, authenticator: Authenticator
 ) -> None:
-    owner_with_passkey(office, device)
-    second_factor.switch(office.installation, on=True, by="a test")
-    with writing(office.installation.engine) as session:
-        bob = add_user(session, "bob@example.com", "viewer", by="a test", at=office.clock.at)
-        link = make_link(session, bob, office.clock.at)
-        _row, token = api_tokens.make(session, "books", "read", companies=None, days=9, by="a test", at=office.clock.at)
-    browser, phone = office.browser(), Device(office.base, id=b"the phone of Bob")
+    owner_with_passkey(site, authenticator)
+    second_factor.set_required(site.app, required=True, by="a test")
+    with writing(site.app.engine) as session:
+        bob = add_user(session, "bob@example.com", "viewer", by="a test", at=site.clock.at)
+        link = create_link(session, bob, site.clock.at)
+        _row, token = api_tokens.create(
+            session, "site_with_invoices", "read", companies=None, days=9, by="a test", at=site.clock.at
+        )
+    browser, phone = site.browser(), Authenticator(site.base, id=b"the phone of Bob")
     browser.get(f"/welcome/{link}")
-    browser.send(f"/welcome/{link}", {"password": PASSWORD, "again": PASSWORD})
-    assert browser.page.url == f"{office.base}/account/passkeys"
+    browser.submit(f"/welcome/{link}", {"password": PASSWORD, "repeat": PASSWORD})
+    assert browser.page.url == f"{site.base}/account/passkeys"
     assert ("A passkey first" in browser.text, "Outbox" in browser.text) == (True, False)
-    browser = by_password(office, "bob@example.com")
-    assert browser.page.url == f"{office.base}/account/passkeys"
-    browser.send("/account/passkeys", {"new_passkey": "nonsense"})
+    browser = sign_in_with_password(site, "bob@example.com")
+    assert browser.page.url == f"{site.base}/account/passkeys"
+    browser.submit("/account/passkeys", {"new_passkey": "nonsense"})
     assert browser.page.status_code == 409
-    office.clock.advance(minutes=31)
+    site.clock.advance(minutes=31)
     page = browser.get("/outbox").text
-    browser.send("/account/passkeys", {"name": "Bob's phone", "new_passkey": phone.make(asked(page))})
+    browser.submit("/account/passkeys", {"name": "Bob's phone", "new_passkey": phone.create(passkey_options(page))})
     assert ("Is it you?" in browser.text, "Outbox" in browser.text) == (True, False)
-    browser.send("/account/passkeys", {"confirm_password": PASSWORD})
-    assert ("The passkey was added" in browser.text, browser.page.url.partition("?")[0]) == (True, f"{office.base}/")
+    browser.submit("/account/passkeys", {"confirm_password": PASSWORD})
+    assert ("The passkey was added" in browser.text, browser.page.url.partition("?")[0]) == (True, f"{site.base}/")
     assert "bob@example.com · viewer" in browser.get("/account").text
-    assert "takes no password alone" in by_password(office, "bob@example.com").text
-    assert "bob@example.com · viewer" in enter(office, phone).text
+    assert "takes no password alone" in sign_in_with_password(site, "bob@example.com").text
+    assert "bob@example.com · viewer" in sign_in_with_passkey(site, phone).text
     program = {"Authorization": f"Bearer {token}"}
-    assert requests.get(f"{office.base}/api/v1/connections", headers=program, timeout=20).status_code == 200
-    with writing(office.installation.engine) as session:
-        link = reset(session, find_user(session, "bob@example.com"), by="a test", at=office.clock.at)
+    assert requests.get(f"{site.base}/api/v1/connections", headers=program, timeout=20).status_code == 200
+    with writing(site.app.engine) as session:
+        link = reset(session, find_user(session, "bob@example.com"), by="a test", at=site.clock.at)
     assert "/sign-in" in browser.get("/").url
     browser.get(f"/welcome/{link}")
-    browser.send(f"/welcome/{link}", {"password": PASSWORD, "again": PASSWORD})
-    assert browser.page.url == f"{office.base}/account/passkeys"
-    browser.send("/sign-out")
+    browser.submit(f"/welcome/{link}", {"password": PASSWORD, "repeat": PASSWORD})
+    assert browser.page.url == f"{site.base}/account/passkeys"
+    browser.submit("/sign-out")
     assert "You are signed out" in browser.text
 
 
 def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
-    office: Office, device: Device, monkeypatch: pytest.MonkeyPatch
+    site: Site, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("DUEWELL_HOME", str(office.installation.settings.duewell_home))
-    monkeypatch.setenv("DUEWELL_BASE_URL", office.base)
+    monkeypatch.setenv("DUEWELL_HOME", str(site.app.settings.duewell_home))
+    monkeypatch.setenv("DUEWELL_BASE_URL", site.base)
     monkeypatch.setattr("getpass.getuser", lambda: "root")
 
     def duewell(*words: str) -> tuple[int, str]:
-        result = CliRunner().invoke(app, list(words), prog_name="duewell")
+        result = CliRunner().invoke(cli, list(words), prog_name="duewell")
         return result.exit_code, result.output
 
     code, said = duewell("users", "passkeys", "on")
     assert (code, "No owner has a passkey yet" in said) == (1, True)
-    owner_with_passkey(office, device)
+    owner_with_passkey(site, authenticator)
     assert duewell("users", "passkeys") == (0, "Passkeys: each person chooses.\n")
     assert duewell("users", "passkeys", "on") == (0, "Passkeys: demanded of everybody, by root.\n")
     assert duewell("users", "passkeys", "on")[0] == 0
@@ -339,7 +350,7 @@ def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
     assert duewell("users", "passkeys", "off")[0] == 0
     code, said = duewell("users", "passkeys", "on")
     assert (code, "by a name over https, or at localhost" in said) == (1, True)
-    assert rule_lines(office) == [
+    assert passkey_rule_lines(site) == [
         "root demands a passkey of everybody.",
         "root leaves passkeys to each person again.",
     ]

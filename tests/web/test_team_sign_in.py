@@ -23,23 +23,23 @@ from connector.access.users import find_user
 from connector.database import reading, writing
 from connector.tables import Passkey
 
-Office = Any
+Site = Any
 CLIENT = "duewell-of-the-tests"
 
 
 @dataclass
-class Service:
+class IdentityProvider:
     """A sign-in service: whom it vouches for, and what it says differently."""
 
     url: str = ""
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "1"}))
     claims: dict[str, Any] = field(default_factory=dict)
     nonce: str = ""
-    asked: dict[str, list[str]] = field(default_factory=dict)
+    token_request: dict[str, list[str]] = field(default_factory=dict)
     issuer: str = ""
     id_token: str = ""
 
-    def answer(self, path: str) -> Any:
+    def respond(self, path: str) -> Any:
         if path.startswith("/.well-known/"):
             own = {name: f"{self.url}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
             return {"issuer": self.issuer or self.url, **own}
@@ -55,12 +55,12 @@ class Service:
 
 
 @pytest.fixture(scope="module")
-def running() -> Iterator[Service]:
-    service = Service()
+def running_idp() -> Iterator[IdentityProvider]:
+    idp = IdentityProvider()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = json.dumps(service.answer(self.path)).encode()
+            body = json.dumps(idp.respond(self.path)).encode()
             self.send_response(200)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
@@ -68,73 +68,77 @@ def running() -> Iterator[Service]:
             self.wfile.write(body)
 
         def do_POST(self) -> None:
-            service.asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            idp.token_request = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             self.do_GET()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        service.url = f"http://127.0.0.1:{server.server_port}"
+        idp.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield service
+        yield idp
         server.shutdown()
 
 
 @pytest.fixture
-def service(running: Service) -> Service:
-    running.claims, running.nonce, running.issuer, running.id_token = {}, "", "", ""
-    return running
+def idp(running_idp: IdentityProvider) -> IdentityProvider:
+    running_idp.claims, running_idp.nonce, running_idp.issuer, running_idp.id_token = {}, "", "", ""
+    return running_idp
 
 
 @pytest.fixture
-def settings(service: Service) -> dict[str, Any]:
-    return {"oidc_issuer": service.url, "oidc_client_id": CLIENT, "oidc_client_secret": "s3cret"}
+def settings(idp: IdentityProvider) -> dict[str, Any]:
+    return {"oidc_issuer": idp.url, "oidc_client_id": CLIENT, "oidc_client_secret": "s3cret"}
 
 
-def leave(office: Office, service: Service, browser: Any, wanted: str = "/account") -> dict[str, str]:
+def start_sign_in(site: Site, idp: IdentityProvider, browser: Any, next_path: str = "/account") -> dict[str, str]:
     """Go to the service; returns what it was asked."""
-    return went(service, browser.get(f"/sign-in/team?next={wanted}", allow_redirects=False).headers["location"])
+    return read_authorize_request(
+        idp, browser.get(f"/sign-in/sso?next={next_path}", allow_redirects=False).headers["location"]
+    )
 
 
-def leave_to_tie(service: Service, browser: Any) -> dict[str, str]:
+def start_linking(idp: IdentityProvider, browser: Any) -> dict[str, str]:
     """Go to the service from the page of one's account."""
     browser.get("/account")
-    browser.send("/account/team")
-    return went_on(service, browser)
+    browser.submit("/account/sso")
+    return follow_continue_link(idp, browser)
 
 
-def went_on(service: Service, browser: Any) -> dict[str, str]:
-    return went(service, unescape(re.findall(r'href="([^"]+)" rel="noreferrer"', browser.page.text)[0]))
+def follow_continue_link(idp: IdentityProvider, browser: Any) -> dict[str, str]:
+    return read_authorize_request(idp, unescape(re.findall(r'href="([^"]+)" rel="noreferrer"', browser.page.text)[0]))
 
 
-def went(service: Service, there: str) -> dict[str, str]:
-    assert there.startswith(f"{service.url}/authorization_endpoint?")
-    asked = {name: values[0] for name, values in parse_qs(urlsplit(there).query).items()}
-    service.nonce = service.nonce or asked["nonce"]
+def read_authorize_request(idp: IdentityProvider, url: str) -> dict[str, str]:
+    assert url.startswith(f"{idp.url}/authorization_endpoint?")
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    idp.nonce = idp.nonce or asked["nonce"]
     return asked
 
 
-def come_back(browser: Any, asked: dict[str, str], **changed: str) -> Any:
-    answer = {"code": "c0de", "state": asked["state"], **changed}
-    return browser.get("/sign-in/team/back?" + "&".join(f"{name}={value}" for name, value in answer.items()))
+def return_from_idp(browser: Any, authorize_request: dict[str, str], **changed: str) -> Any:
+    answer = {"code": "c0de", "state": authorize_request["state"], **changed}
+    return browser.get("/sign-in/sso/back?" + "&".join(f"{name}={value}" for name, value in answer.items()))
 
 
 def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifier(
-    office: Office, service: Service
+    site: Site, idp: IdentityProvider
 ) -> None:
-    office.user("bookkeeper")
-    browser = office.browser()
+    site.user("bookkeeper")
+    browser = site.browser()
     assert "by way of 127.0.0.1" in browser.get("/sign-in").text
-    asked = leave(office, service, browser)
-    assert asked["redirect_uri"] == f"{office.base}/sign-in/team/back"
+    asked = start_sign_in(site, idp, browser)
+    assert asked["redirect_uri"] == f"{site.base}/sign-in/sso/back"
     assert asked["code_challenge_method"] == "S256"
-    assert come_back(browser, asked).url == f"{office.base}/account"
-    assert len(service.asked["code_verifier"][0]) >= 43
+    assert return_from_idp(browser, asked).url == f"{site.base}/account"
+    assert len(idp.token_request["code_verifier"][0]) >= 43
     assert "bookkeeper@example.com · bookkeeper" in browser.text
-    service.nonce, service.claims = "", {"email": "somebody.else@example.com"}
-    again = office.browser()
-    assert come_back(again, leave(office, service, again)).status_code == 200  # known by the service's own name now
+    idp.nonce, idp.claims = "", {"email": "somebody.else@example.com"}
+    again = site.browser()
+    assert (
+        return_from_idp(again, start_sign_in(site, idp, again)).status_code == 200
+    )  # known by the service's own name now
 
 
 @pytest.mark.parametrize(
@@ -150,105 +154,105 @@ def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifi
         {"nonce": "of another sign-in"},
     ],
 )
-def test_nobody_comes_in_by_a_token_that(office: Office, service: Service, claims: dict[str, Any]) -> None:
-    office.user("bookkeeper")
-    browser, service.claims = office.browser(), claims
-    assert come_back(browser, leave(office, service, browser)).status_code == 401
+def test_nobody_comes_in_by_a_token_that(site: Site, idp: IdentityProvider, claims: dict[str, Any]) -> None:
+    site.user("bookkeeper")
+    browser, idp.claims = site.browser(), claims
+    assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
     assert "/sign-in" in browser.get("/").url
 
 
-def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(office: Office, service: Service) -> None:
-    office.user("bookkeeper")
-    browser = office.browser()
-    asked = leave(office, service, browser)
-    claims = {"iss": service.url, "aud": CLIENT, "sub": "1", "nonce": asked["nonce"], "exp": 1781089800,
+def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(site: Site, idp: IdentityProvider) -> None:
+    site.user("bookkeeper")
+    browser = site.browser()
+    asked = start_sign_in(site, idp, browser)
+    claims = {"iss": idp.url, "aud": CLIENT, "sub": "1", "nonce": asked["nonce"], "exp": 1781089800,
               "email": "bookkeeper@example.com", "email_verified": True}  # fmt: skip
     forged = RSAKey.generate_key(2048, {"kid": "1"})
-    service.id_token = jwt.encode({"alg": "RS256", "kid": "1"}, claims, forged)
-    assert come_back(browser, asked).status_code == 401
-    service.id_token = "eyJhbGciOiJub25lIn0." + service.id_token.split(".")[1] + "."
-    assert come_back(browser, leave(office, service, browser)).status_code == 401
+    idp.id_token = jwt.encode({"alg": "RS256", "kid": "1"}, claims, forged)
+    assert return_from_idp(browser, asked).status_code == 401
+    idp.id_token = "eyJhbGciOiJub25lIn0." + idp.id_token.split(".")[1] + "."
+    assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
 
 
 def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_that_was_asked(
-    office: Office, service: Service
+    site: Site, idp: IdentityProvider
 ) -> None:
-    office.user("bookkeeper")
-    browser = office.browser()
-    asked = leave(office, service, browser)
-    assert come_back(office.browser(), asked).status_code == 401
-    assert come_back(browser, asked, iss="https://evil.example").status_code == 401
-    assert come_back(browser, leave(office, service, browser), state="another").status_code == 401
-    assert come_back(browser, leave(office, service, browser), error="access_denied").status_code == 401
-    asked = leave(office, service, browser)
-    office.clock.advance(minutes=11)
-    assert come_back(browser, asked).status_code == 401
-    service.issuer = "https://evil.example"
-    assert office.browser().get("/sign-in/team").status_code == 401
+    site.user("bookkeeper")
+    browser = site.browser()
+    asked = start_sign_in(site, idp, browser)
+    assert return_from_idp(site.browser(), asked).status_code == 401
+    assert return_from_idp(browser, asked, iss="https://evil.example").status_code == 401
+    assert return_from_idp(browser, start_sign_in(site, idp, browser), state="another").status_code == 401
+    assert return_from_idp(browser, start_sign_in(site, idp, browser), error="access_denied").status_code == 401
+    asked = start_sign_in(site, idp, browser)
+    site.clock.advance(minutes=11)
+    assert return_from_idp(browser, asked).status_code == 401
+    idp.issuer = "https://evil.example"
+    assert site.browser().get("/sign-in/sso").status_code == 401
 
 
 def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_and_a_password_ties_nobody(
-    office: Office, service: Service
+    site: Site, idp: IdentityProvider
 ) -> None:
-    by_password = office.signed_in("bookkeeper")
-    owner = office.user("owner")
-    with writing(office.installation.engine) as session:
+    by_password = site.signed_in("bookkeeper")
+    owner = site.user("owner")
+    with writing(site.app.engine) as session:
         find_user(session, "bookkeeper@example.com").password_hash = hash_password("correct horse battery staple")
-        key = Passkey(id="x", user_id=find_user(session, owner).id or 0, public_key=b"", made_at=office.clock.at)
+        key = Passkey(id="x", user_id=find_user(session, owner).id or 0, public_key=b"", created_at=site.clock.at)
         session.add(key)
-    second_factor.switch(office.installation, on=True, by="a test")
-    assert by_password.get("/").url == f"{office.base}/account/passkeys"
+    second_factor.set_required(site.app, required=True, by="a test")
+    assert by_password.get("/").url == f"{site.base}/account/passkeys"
     assert "Or come in by way of 127.0.0.1" in by_password.text
-    service.claims = {"email": "somebody.else@example.com"}
-    assert come_back(by_password, leave(office, service, by_password)).status_code == 401
-    with reading(office.installation.engine) as session:
+    idp.claims = {"email": "somebody.else@example.com"}
+    assert return_from_idp(by_password, start_sign_in(site, idp, by_password)).status_code == 401
+    with reading(site.app.engine) as session:
         assert find_user(session, "bookkeeper@example.com").oidc_subject == ""
-    service.claims, service.nonce = {}, ""
-    assert come_back(by_password, leave(office, service, by_password)).url == f"{office.base}/account"
-    office.clock.advance(minutes=31)
+    idp.claims, idp.nonce = {}, ""
+    assert return_from_idp(by_password, start_sign_in(site, idp, by_password)).url == f"{site.base}/account"
+    site.clock.advance(minutes=31)
     by_password.get("/account")
-    by_password.send("/account/sessions")
-    by_password.send("/account/sessions", {"confirm_password": "correct horse battery staple"})
+    by_password.submit("/account/sessions")
+    by_password.submit("/account/sessions", {"confirm_password": "correct horse battery staple"})
     assert "Every other browser is signed out" in by_password.text
 
 
 def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_from_within(
-    office: Office, service: Service
+    site: Site, idp: IdentityProvider
 ) -> None:
-    browser = office.signed_in("bookkeeper")
-    service.claims = {"email_verified": None, "email": "other@example.com"}
-    assert come_back(browser, leave_to_tie(service, browser)).url.endswith("/account")
+    browser = site.signed_in("bookkeeper")
+    idp.claims = {"email_verified": None, "email": "other@example.com"}
+    assert return_from_idp(browser, start_linking(idp, browser)).url.endswith("/account")
     assert "You also sign in by way of" in browser.text
-    with reading(office.installation.engine) as session:
-        assert find_user(session, "bookkeeper@example.com").oidc_subject == f"{service.url}|77"
-    service.nonce = ""
-    viewer = office.signed_in("viewer")
-    assert come_back(viewer, leave_to_tie(service, viewer)).status_code == 401
-    with writing(office.installation.engine) as session:
-        find_user(session, "bookkeeper@example.com").disabled_at = office.clock.at
-    service.nonce = ""
-    stranger = office.browser()
-    assert come_back(stranger, leave(office, service, stranger)).status_code == 401
+    with reading(site.app.engine) as session:
+        assert find_user(session, "bookkeeper@example.com").oidc_subject == f"{idp.url}|77"
+    idp.nonce = ""
+    viewer = site.signed_in("viewer")
+    assert return_from_idp(viewer, start_linking(idp, viewer)).status_code == 401
+    with writing(site.app.engine) as session:
+        find_user(session, "bookkeeper@example.com").disabled_at = site.clock.at
+    idp.nonce = ""
+    stranger = site.browser()
+    assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).status_code == 401
 
 
 def test_a_browser_left_open_ties_nobody_to_somebody_elses_account_there_and_a_new_link_unties(
-    office: Office, service: Service
+    site: Site, idp: IdentityProvider
 ) -> None:
-    browser, password = office.signed_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
-    with writing(office.installation.engine) as session:
+    browser, password = site.signed_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
+    with writing(site.app.engine) as session:
         find_user(session, "bookkeeper@example.com").password_hash = hash_password(password)
-    office.clock.advance(minutes=31)
-    assert browser.get("/sign-in/team", allow_redirects=False).headers["location"] == "/"
+    site.clock.advance(minutes=31)
+    assert browser.get("/sign-in/sso", allow_redirects=False).headers["location"] == "/"
     browser.get("/account")
-    browser.send("/account/team")
+    browser.submit("/account/sso")
     assert "Is it you?" in browser.text
-    browser.send("/account/team", {"confirm_password": password})
-    service.claims = {"email": "somebody.else@example.com", "exp": 1781094000}
-    assert come_back(browser, went_on(service, browser)).url.endswith("/account")
+    browser.submit("/account/sso", {"confirm_password": password})
+    idp.claims = {"email": "somebody.else@example.com", "exp": 1781094000}
+    assert return_from_idp(browser, follow_continue_link(idp, browser)).url.endswith("/account")
     assert "You also sign in by way of" in browser.text
-    service.nonce, stranger = "", office.browser()
-    assert come_back(stranger, leave(office, service, stranger)).url == f"{office.base}/account"
-    with writing(office.installation.engine) as session:
-        reset(session, find_user(session, "bookkeeper@example.com"), by="a test", at=office.clock.at)
-    service.nonce = ""
-    assert come_back(stranger, leave(office, service, stranger)).status_code == 401
+    idp.nonce, stranger = "", site.browser()
+    assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).url == f"{site.base}/account"
+    with writing(site.app.engine) as session:
+        reset(session, find_user(session, "bookkeeper@example.com"), by="a test", at=site.clock.at)
+    idp.nonce = ""
+    assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).status_code == 401

@@ -13,7 +13,7 @@ from connector.letters import mail_words
 from connector.tables import CustomerRow, InvoiceRow
 from policies.receivables import Step
 
-PATH = "/policy/mails/past_due"
+PATH = "/policy/emails/past_due"
 
 
 @pytest.fixture
@@ -21,10 +21,10 @@ def settings() -> dict[str, Any]:
     return {"mail_from": "billing@small.example"}
 
 
-def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(office: Any) -> None:
-    today = office.clock.at.date()
-    company = office.company("Small Works Ltd", country="GB", base_currency="GBP")
-    office.store(
+def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any) -> None:
+    today = site.clock.at.date()
+    company = site.company("Small Works Ltd", country="GB", base_currency="GBP")
+    site.store(
         CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
         InvoiceRow(
             connection_id=company, external_id="i1", number="I-17", customer_id="c1", currency="GBP",
@@ -32,29 +32,34 @@ def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(office: An
             due_e4=12_000_000, status="open", is_open=True,
         ),
     )  # fmt: skip
-    bookkeeper = office.signed_in("bookkeeper")
-    assert "as they come with duewell" in bookkeeper.get("/policy/mails").text
+    bookkeeper = site.signed_in("bookkeeper")
+    assert "as they come with duewell" in bookkeeper.get("/policy/emails").text
     bookkeeper.get(PATH + "?language=en")
     assert "I-17, Miller &amp; Sons, 1,200.00 GBP" in bookkeeper.page.text
-    words = {"language": "en", "invoice": f"{company}:i1", "subject": "About <I> {{ what }}", "heading": "Well \\1 now"}
-    [button] = re.findall(rf'name="csrf" value="(\w+)" formaction="{PATH}/letter.html"', bookkeeper.page.text)
-    looked_at = bookkeeper.post(f"{PATH}/letter.html", {**words, "csrf": button})
+    words = {
+        "language": "en",
+        "invoice": f"{company}:i1",
+        "subject": "About <I> {{ invoices }}",
+        "heading": "Well \\1 now",
+    }
+    [button] = re.findall(rf'name="csrf" value="(\w+)" formaction="{PATH}/email.html"', bookkeeper.page.text)
+    looked_at = bookkeeper.post(f"{PATH}/email.html", {**words, "csrf": button})
     assert "About &lt;I&gt; invoice I-17" in looked_at.text
     assert "Well \\1 now" in looked_at.text
     assert "1,200.00" in looked_at.text
     assert "'unsafe-inline'" in looked_at.headers["Content-Security-Policy"]
     assert "script" not in looked_at.headers["Content-Security-Policy"]
-    assert used(office) == {}, "looking at it changes nothing"
+    assert own_template(site) == {}, "looking at it changes nothing"
     bookkeeper.get(PATH + "?language=en")
-    assert bookkeeper.send(PATH, {**words, "subject": "{{ what", "do": "save"}).status_code == 422
+    assert bookkeeper.submit(PATH, {**words, "subject": "{{ invoices", "do": "save"}).status_code == 422
     assert "cannot be filled" in bookkeeper.text
-    bookkeeper.send(PATH, {**words, "do": "save"})
-    assert used(office) == {"subject": words["subject"], "heading": words["heading"]}, "only what differs is kept"
+    bookkeeper.submit(PATH, {**words, "do": "save"})
+    assert own_template(site) == {"subject": words["subject"], "heading": words["heading"]}, "only what differs is kept"
     bookkeeper.get(PATH + "?language=en")
-    bookkeeper.send(PATH, {"do": "reset", "language": "en"})
-    assert used(office) == {}
+    bookkeeper.submit(PATH, {"do": "reset", "language": "en"})
+    assert own_template(site) == {}
 
 
-def used(office: Any) -> dict[str, str]:
-    with reading(office.installation.engine) as session:
-        return mail_words.own(session, None, Step.PAST_DUE, "en")
+def own_template(site: Any) -> dict[str, str]:
+    with reading(site.app.engine) as session:
+        return mail_words.find_custom_lines(session, None, Step.PAST_DUE, "en")

@@ -8,18 +8,18 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.web.api import effects, figures, looking, policy, problems, receivables, shapes, work
-from connector.web.api.gate import Rates
+from connector.web.api.gate import RateLimiter
 
 PREFIX = "/api/v1"
-_WORDS = (
+_DESCRIPTION = (
     "What people do on duewell's pages and at its terminal, for programs. Sums are texts with their currency beside"
     " them, `_at` is an instant in UTC, `_on` a day. Lists come in parts: ask again with `cursor` set to `next`. A"
     " change sent with an `Idempotency-Key` happens once, however often it is sent within a day. Every problem says"
     " what happened, what it means and what to do."
 )
-_KEY = {
+_IDEMPOTENCY_KEY = {
     "name": "Idempotency-Key",
     "in": "header",
     "schema": {"type": "string", "maxLength": 200},
@@ -27,28 +27,30 @@ _KEY = {
 }
 
 
-def make_api(installation: Installation) -> FastAPI:
+def build_api(app: AppContext) -> FastAPI:
     """Make the API of one installation, to be mounted at ``PREFIX``."""
-    api = FastAPI(title="duewell", version="1", docs_url=None, redoc_url=None, generate_unique_id_function=_name)
-    api.state.installation = installation
-    api.state.rates = Rates(installation.now)
-    problems.add_to(api)
+    api = FastAPI(
+        title="duewell", version="1", docs_url=None, redoc_url=None, generate_unique_id_function=_operation_id
+    )
+    api.state.app = app
+    api.state.rates = RateLimiter(app.now)
+    problems.register_handlers(api)
     for operations in (looking, effects, receivables, work, policy, figures):
         api.include_router(operations.router)
-    api.openapi = lambda: _described(api)  # type: ignore[method-assign]
+    api.openapi = lambda: _build_openapi(api)  # type: ignore[method-assign]
     return api
 
 
-def _name(route: APIRoute) -> str:
+def _operation_id(route: APIRoute) -> str:
     return route.name
 
 
-def _described(api: FastAPI) -> dict[str, Any]:
+def _build_openapi(api: FastAPI) -> dict[str, Any]:
     """Describe the operations; a problem may come back from each, and what changes something takes a key."""
     if api.openapi_schema is not None:
         return api.openapi_schema
     document = get_openapi(
-        title=api.title, version=api.version, description=_WORDS, routes=api.routes, servers=[{"url": PREFIX}]
+        title=api.title, version=api.version, description=_DESCRIPTION, routes=api.routes, servers=[{"url": PREFIX}]
     )
     problem = shapes.Problem.model_json_schema(ref_template="#/components/schemas/{model}")
     document["components"]["schemas"]["Problem"] = problem
@@ -60,6 +62,6 @@ def _described(api: FastAPI) -> dict[str, Any]:
             operation["responses"].pop("422", None)
             operation["responses"]["default"] = {"description": "It was not done, and why.", "content": content}
             if method != "get":
-                operation.setdefault("parameters", []).append(_KEY)
+                operation.setdefault("parameters", []).append(_IDEMPOTENCY_KEY)
     api.openapi_schema = document
     return document

@@ -15,125 +15,127 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import Response
 
-from connector.access.api_tokens import Program
-from connector.commands.terminal import plain
+from connector.access.api_tokens import ApiClient
+from connector.commands.terminal import json_default
 from connector.ids import ID_MAX
-from connector.installation import Installation
-from connector.paging import Part
+from connector.installation import AppContext
+from connector.paging import Page
 from connector.tables import Connection
 from connector.web.api import problems
-from connector.web.api.problems import Refused
-from connector.web.visit import NotHere
+from connector.web.api.problems import ApiError
+from connector.web.visit import NotFound
 
-LIMIT, LIMIT_MAX = 100, 500
+LIMIT_DEFAULT, LIMIT_MAX = 100, 500
 _CURSOR_MAX = 500
-_STRANGE = "cursor: this is none that this list gave."
-Limit = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many items.")]
-Cursor = Annotated[str, Query(max_length=_CURSOR_MAX, description="What `next` said, for the items after those.")]
-Within = Annotated[str, Query(max_length=200, description="Only this connection: its id or short name.")]
+_INVALID_CURSOR = "cursor: this is none that this list gave."
+LimitParam = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many items.")]
+CursorParam = Annotated[str, Query(max_length=_CURSOR_MAX, description="What `next` said, for the items after those.")]
+ConnectionParam = Annotated[str, Query(max_length=200, description="Only this connection: its id or short name.")]
 
 
 @dataclass(frozen=True)
 class Call:
     """A request that was let in."""
 
-    installation: Installation
-    program: Program
+    app: AppContext
+    client: ApiClient
 
     @property
     def now(self) -> datetime:
         """The present instant."""
-        return self.installation.now()
+        return self.app.now()
 
     @property
-    def by(self) -> str:
+    def actor(self) -> str:
         """Who it is, for the log."""
-        return self.program.by
+        return self.client.actor
 
     def connections(self, session: Session) -> list[Connection]:
         """The connections this program sees."""
         rows = session.scalars(select(Connection).order_by(col(Connection.id)))
-        return [row for row in rows if self.program.sees(row.id)]
+        return [row for row in rows if self.client.can_see(row.id)]
 
-    def connection(self, session: Session, wanted: str) -> Connection:
+    def find_connection(self, session: Session, name_or_id: str) -> Connection:
         """Find one of them by id or short name. Raises ``NotHere``."""
         for row in self.connections(session):
-            if wanted in {str(row.id), row.short_name}:
+            if name_or_id in {str(row.id), row.short_name}:
                 return row
-        message = f"There is no connection {wanted!r}."
-        raise NotHere(message)
+        message = f"There is no connection {name_or_id!r}."
+        raise NotFound(message)
 
-    def within(self, session: Session, wanted: str) -> list[int]:
+    def connection_ids(self, session: Session, name_or_id: str) -> list[int]:
         """The ids of the connections to stay within: the one that was named, else all that are seen."""
-        rows = [self.connection(session, wanted)] if wanted else self.connections(session)
+        rows = [self.find_connection(session, name_or_id)] if name_or_id else self.connections(session)
         return [row.id or 0 for row in rows]
 
-    def seen(self, connection_id: int | None) -> None:
+    def ensure_visible(self, connection_id: int | None) -> None:
         """Raise ``NotHere`` for what belongs to a company that is not this program's."""
-        if not self.program.sees(connection_id):
+        if not self.client.can_see(connection_id):
             message = "There is nothing here."
-            raise NotHere(message)
+            raise NotFound(message)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class PageQuery:
     """Which part of a list is wanted."""
 
     after: Sequence[Any]
     limit: int
 
-    def part(self, companies: Sequence[int], *kinds: type) -> Part:
+    def for_companies(self, companies: Sequence[int], *key_types: type) -> Page:
         """Ask for one more than is shown: it tells whether there is another part. ``kinds`` are those of its key."""
-        self.must_be(kinds)
-        return Part(companies, self.after, self.limit + 1)
+        self.check_key_types(key_types)
+        return Page(companies, self.after, self.limit + 1)
 
     def before_id(self) -> int | None:
         """The id of the last item of the part before, for lists that go down by id."""
-        self.must_be([int])
+        self.check_key_types([int])
         return int(self.after[0]) if self.after else None
 
-    def must_be(self, kinds: Sequence[type]) -> None:
+    def check_key_types(self, key_types: Sequence[type]) -> None:
         """Refuse a cursor of another list."""
-        if self.after and [type(each) for each in self.after] != list(kinds):
-            raise Refused(problems.NOT_VALID, _STRANGE)
+        if self.after and [type(each) for each in self.after] != list(key_types):
+            raise ApiError(problems.INVALID, _INVALID_CURSOR)
 
 
-def wanted(limit: Limit = LIMIT, cursor: Cursor = "") -> Wanted:
+def parse_page_query(limit: LimitParam = LIMIT_DEFAULT, cursor: CursorParam = "") -> PageQuery:
     """Read the part that is wanted."""
     if not cursor:
-        return Wanted((), limit)
+        return PageQuery((), limit)
     try:
         after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
     except (ValueError, binascii.Error):
         after = None
     if not isinstance(after, list) or any(isinstance(each, int) and not 0 <= each <= ID_MAX for each in after):
-        raise Refused(problems.NOT_VALID, _STRANGE)
-    return Wanted(after, limit)
+        raise ApiError(problems.INVALID, _INVALID_CURSOR)
+    return PageQuery(after, limit)
 
 
-Asked = Annotated[Wanted, Depends(wanted)]
+PageParam = Annotated[PageQuery, Depends(parse_page_query)]
 
 
-def reply(document: object, status: int = 200) -> Response:
+def json_response(document: object, status: int = 200) -> Response:
     """Answer with a document, written as the commands' ``--json`` writes it."""
-    return Response(json.dumps(document, default=plain, ensure_ascii=False), status, media_type="application/json")
+    return Response(
+        json.dumps(document, default=json_default, ensure_ascii=False), status, media_type="application/json"
+    )
 
 
-def listed(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any]]) -> Response:
+def page_response(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
     """Answer with a part of a list; ``key`` tells the place of its last item."""
-    shown = rows[: asked.limit]
-    more = len(rows) > asked.limit
-    return reply({"items": shown, "next": cursor(key(shown[-1])) if more else None})
+    shown = rows[: page_query.limit]
+    more = len(rows) > page_query.limit
+    return json_response({"items": shown, "next": encode_cursor(key(shown[-1])) if more else None})
 
 
-def cut(rows: Sequence[Any], asked: Wanted, key: Callable[[Any], Sequence[Any]]) -> Response:
+def paginate(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
     """Answer with a part of a list that was computed as a whole, in the order of ``key``."""
     if rows:
-        asked.must_be([type(each) for each in key(rows[0])])
-    left = [row for row in sorted(rows, key=lambda row: list(key(row))) if list(key(row)) > list(asked.after)]
-    return listed(left, asked, key)
+        page_query.check_key_types([type(each) for each in key(rows[0])])
+    left = [row for row in sorted(rows, key=lambda row: list(key(row))) if list(key(row)) > list(page_query.after)]
+    return page_response(left, page_query, key)
 
 
-def cursor(key: Sequence[Any]) -> str:
+def encode_cursor(key: Sequence[Any]) -> str:
     """Write the place of an item, for a program to come back with."""
     return base64.urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")

@@ -7,51 +7,51 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from connector.web.api.shapes import Connection, CustomerSet, Said, State, Sum
+from connector.web.api.shapes import ActiveAgreements, Amount, Connection, CustomerSettings, OutboxState
 
 
-class InvoiceFacts(BaseModel):
+class InvoiceDetails(BaseModel):
     """What the books say of it."""
 
     number: str
     status: str
     currency: str
-    total: Sum
-    due: Sum
+    total: Amount
+    due: Amount
     issued_on: date
     due_on: date | None
-    settled_on: date | None
+    closed_on: date | None
     sent_to_customer: bool
     updated_at: datetime | None
 
 
-class CustomerFacts(BaseModel):
+class CustomerDetails(BaseModel):
     """Who owes it."""
 
     id: str
     name: str
     emails: str
-    set: CustomerSet | None = None
+    settings: CustomerSettings | None = None
 
 
-class Applied(BaseModel):
+class AppliedAmount(BaseModel):
     """Money that was put on it."""
 
     kind: str
     id: str
     on: date
-    amount: Sum
+    amount: Amount
 
 
-class Unapplied(BaseModel):
+class UnappliedAmount(BaseModel):
     """Money of the customer that is on no invoice yet."""
 
     kind: str
     id: str
-    left: Sum
+    remaining: Amount
 
 
-class Event(BaseModel):
+class TimelineEvent(BaseModel):
     """Something that happened; ``at`` is null where the books know only the day."""
 
     on: date
@@ -60,16 +60,16 @@ class Event(BaseModel):
     text: str
 
 
-class Next(BaseModel):
+class UpcomingAction(BaseModel):
     """Something that comes, if nothing changes."""
 
     on: date
     kind: str
     step: str
-    why: str
+    reason: str
 
 
-class Decision(BaseModel):
+class DecisionAudit(BaseModel):
     """A recorded decision, made again from the facts of its day."""
 
     id: int
@@ -78,8 +78,8 @@ class Decision(BaseModel):
     policy_version: int | None
     kind: str
     code: str
-    why: str
-    same_again: bool
+    reason: str
+    reproduced: bool
     note: str
 
 
@@ -92,27 +92,27 @@ class Agreement(BaseModel):
     since_on: date
     until_on: date | None
     instalments: list[Any] | None
-    why: str
-    said_by: str
-    said_at: datetime
+    reason: str
+    recorded_by: str
+    recorded_at: datetime
     ended_at: datetime | None
     outcome: str
     ended_by: str
 
 
-class Answer(BaseModel):
+class InvoiceDecision(BaseModel):
     """What is decided about it."""
 
     kind: str
     code: str
-    why: str
+    reason: str
     next_step: str | None
     next_on: date | None
     policy_version: int | None
     since_at: datetime | None = None
 
 
-class Taken(BaseModel):
+class CompletedStep(BaseModel):
     """A step that was taken for it."""
 
     step: str
@@ -122,22 +122,22 @@ class Taken(BaseModel):
     task_id: int | None
 
 
-class Left(BaseModel):
+class InvoiceOutboxEntry(BaseModel):
     """An effect that is about it."""
 
     id: int
     kind: str
-    state: State
+    state: OutboxState
     step: str
     key: str
-    why: str
-    answer: str
+    reason: str
+    response: str
     planned_at: datetime
-    called_at: datetime | None
+    dispatched_at: datetime | None
     ended_at: datetime | None
 
 
-class LogLine(BaseModel):
+class InvoiceLogEntry(BaseModel):
     """A line of the log about it."""
 
     id: int
@@ -146,22 +146,22 @@ class LogLine(BaseModel):
     text: str
 
 
-class Explained(BaseModel):
+class InvoiceExplanation(BaseModel):
     """Everything that bears on one invoice."""
 
     id: str
-    invoice: InvoiceFacts
+    invoice: InvoiceDetails
     connection: Connection
-    customer: CustomerFacts
-    said: Said
-    applied: list[Applied]
-    unapplied: list[Unapplied]
-    story: list[Event]
-    next: list[Next]
-    decisions: list[Decision]
+    customer: CustomerDetails
+    active_agreements: ActiveAgreements
+    applied: list[AppliedAmount]
+    unapplied: list[UnappliedAmount]
+    timeline: list[TimelineEvent]
+    upcoming: list[UpcomingAction]
+    decision_audit: list[DecisionAudit]
     agreements: list[Agreement]
-    answer: Answer | None
-    now: Answer | None
-    done: list[Taken]
-    outbox: list[Left]
-    log: list[LogLine]
+    decision: InvoiceDecision | None
+    current_decision: InvoiceDecision | None
+    completed_steps: list[CompletedStep]
+    outbox: list[InvoiceOutboxEntry]
+    log: list[InvoiceLogEntry]

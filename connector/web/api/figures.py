@@ -9,33 +9,33 @@ from connector.database import reading
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.scope import Scope
 from connector.web.api import shapes
-from connector.web.api.call import Asked, Within, cursor, reply
-from connector.web.api.gate import Gate, Read
-from connector.web.visit import NotHere
+from connector.web.api.call import ConnectionParam, PageParam, encode_cursor, json_response
+from connector.web.api.gate import ApiRoute, ReadCall
+from connector.web.visit import NotFound
 
-router = APIRouter(route_class=Gate, tags=["reports"])
+router = APIRouter(route_class=ApiRoute, tags=["reports"])
 
 
-@router.get("/reports", response_model=list[shapes.ReportName])
-def list_reports(_call: Read) -> Response:
+@router.get("/reports", response_model=list[shapes.ReportTitle])
+def list_reports(_call: ReadCall) -> Response:
     """List the reports there are."""
-    return reply([{"id": name, "title": title} for name, title in TITLES.items()])
+    return json_response([{"id": name, "title": title} for name, title in TITLES.items()])
 
 
 @router.get("/reports/{report}", response_model=shapes.Report)
-def get_report(call: Read, asked: Asked, report: str, connection: Within = "") -> Response:
+def get_report(call: ReadCall, page_query: PageParam, report: str, connection: ConnectionParam = "") -> Response:
     """Give the figures of a report, for one connection or over all; its columns say what they are."""
     make = REPORTS.get(report)
     if make is None:
-        raise NotHere(f"There is no report {report!r}.")
-    with reading(call.installation.engine) as session:
-        rows = [call.connection(session, connection)] if connection else call.connections(session)
+        raise NotFound(f"There is no report {report!r}.")
+    with reading(call.app.engine) as session:
+        rows = [call.find_connection(session, connection)] if connection else call.connections(session)
         made = make(session, Scope(rows, call.now))
-    asked.must_be([int])
-    first = int(asked.after[0]) if asked.after else 0
-    shown = made.rows[first : first + asked.limit]
-    more = len(made.rows) > first + asked.limit
+    page_query.check_key_types([int])
+    first = int(page_query.after[0]) if page_query.after else 0
+    shown = made.rows[first : first + page_query.limit]
+    more = len(made.rows) > first + page_query.limit
     told = {name: getattr(made, name) for name in ("name", "title", "question", "formula")}
     columns = [column._asdict() for column in made.columns]
-    items = {"items": shown, "next": cursor([first + asked.limit]) if more else None}
-    return reply({**told, "notes": list(made.notes), "columns": columns, **items})
+    items = {"items": shown, "next": encode_cursor([first + page_query.limit]) if more else None}
+    return json_response({**told, "notes": list(made.notes), "columns": columns, **items})

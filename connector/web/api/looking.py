@@ -15,189 +15,191 @@ from connector.people import exceptions, log_search, status
 from connector.people import plan as planning
 from connector.tables import SyncLogEntry, SyncRun
 from connector.web.api import shapes
-from connector.web.api.call import Asked, Call, Within, listed, reply
-from connector.web.api.call import cut as cut_down
-from connector.web.api.gate import Act, Admin, Gate, Read
+from connector.web.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.web.api.call import paginate as cut_down
+from connector.web.api.gate import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.web.api.shapes.parts_of_lists import Id
-from connector.web.visit import NotHere
+from connector.web.visit import NotFound
 
-router = APIRouter(route_class=Gate)
-Days = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]
-Since = Annotated[datetime | None, Query(description="Not before this instant.")]
+router = APIRouter(route_class=ApiRoute)
+DaysParam = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]
+SinceParam = Annotated[datetime | None, Query(description="Not before this instant.")]
 
 
-@router.get("/status", tags=["connections"], response_model=list[shapes.Status])
-def get_status(call: Read) -> Response:
+@router.get("/status", tags=["connections"], response_model=list[shapes.ConnectionStatus])
+def get_status(call: ReadCall) -> Response:
     """Tell how each connection is: health, runs, budget, what waits for a person."""
-    return reply([row for row in status.status(call.installation) if call.program.sees(row["id"])])
+    return json_response([row for row in status.status(call.app) if call.client.can_see(row["id"])])
 
 
 @router.get("/connections", tags=["connections"], response_model=shapes.Page[shapes.Connection])
-def list_connections(call: Read, asked: Asked) -> Response:
+def list_connections(call: ReadCall, page_query: PageParam) -> Response:
     """List the connections."""
-    with reading(call.installation.engine) as session:
+    with reading(call.app.engine) as session:
         rows = [connections.describe(row) for row in call.connections(session)]
-    return cut_down(rows, asked, lambda row: [row["id"]])
+    return cut_down(rows, page_query, lambda row: [row["id"]])
 
 
 @router.get("/connections/{connection}", tags=["connections"], response_model=shapes.Connection)
-def get_connection(call: Read, connection: str) -> Response:
+def get_connection(call: ReadCall, connection: str) -> Response:
     """Show one connection, by id or short name."""
-    with reading(call.installation.engine) as session:
-        return reply(connections.describe(call.connection(session, connection)))
+    with reading(call.app.engine) as session:
+        return json_response(connections.describe(call.find_connection(session, connection)))
 
 
 @router.post("/connections/{connection}/mode", tags=["connections"], response_model=shapes.Connection)
-def set_mode(call: Admin, connection: str, body: shapes.OfMode) -> Response:
+def set_mode(call: AdminCall, connection: str, body: shapes.ModeRequest) -> Response:
     """Say how it may act: observe, approve (a person lets each effect out), or live."""
-    row = connections.set_mode(call.installation, _id(call, connection), body.mode, by=call.by)
-    return reply(connections.describe(row))
+    row = connections.set_mode(call.app, _connection_id(call, connection), body.mode, by=call.actor)
+    return json_response(connections.describe(row))
 
 
 @router.post("/connections/{connection}/pause", tags=["connections"], response_model=shapes.Connection)
-def pause_connection(call: Act, connection: str, body: shapes.OfPause) -> Response:
+def pause_connection(call: WriteCall, connection: str, body: shapes.PauseRequest) -> Response:
     """Stop running it, until a day or until it is resumed."""
-    connection_id = _id(call, connection)
-    row = connections.pause(call.installation, connection_id, why=body.why, until=body.until_on, by=call.by)
-    return reply(connections.describe(row))
+    connection_id = _connection_id(call, connection)
+    row = connections.pause(call.app, connection_id, reason=body.reason, until_on=body.until_on, by=call.actor)
+    return json_response(connections.describe(row))
 
 
 @router.post("/connections/{connection}/resume", tags=["connections"], response_model=shapes.Connection)
-def resume_connection(call: Act, connection: str) -> Response:
+def resume_connection(call: WriteCall, connection: str) -> Response:
     """Run it again."""
-    row = connections.resume(call.installation, _id(call, connection), by=call.by)
-    return reply(connections.describe(row))
+    row = connections.resume(call.app, _connection_id(call, connection), by=call.actor)
+    return json_response(connections.describe(row))
 
 
 @router.post("/connections/{connection}/run", tags=["connections"], status_code=202, response_model=shapes.Connection)
-def run_connection(call: Act, connection: str) -> Response:
+def run_connection(call: WriteCall, connection: str) -> Response:
     """Let the scheduler run it as soon as it wakes; see how it went in its runs."""
-    row = connections.run_soon(call.installation, _id(call, connection))
-    return reply(connections.describe(row), 202)
+    row = connections.run_soon(call.app, _connection_id(call, connection))
+    return json_response(connections.describe(row), 202)
 
 
 @router.post("/connections/{connection}/owner", tags=["connections"], response_model=shapes.Connection)
-def set_owner(call: Act, connection: str, body: shapes.OfOwnerOfAll) -> Response:
+def set_owner(call: WriteCall, connection: str, body: shapes.DefaultOwnerRequest) -> Response:
     """Say who minds the customers that have no owner of their own; null for nobody."""
-    team.set_default_owner(call.installation, _id(call, connection), body.owner or "", by=call.by)
+    team.set_default_owner(call.app, _connection_id(call, connection), body.owner or "", by=call.actor)
     return get_connection(call, connection)
 
 
 @router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=shapes.Connection)
-def disconnect(call: Admin, connection: str) -> Response:
+def disconnect(call: AdminCall, connection: str) -> Response:
     """End the access to a company, at the vendor and here; the mirror and the log are kept."""
-    connection_id = _id(call, connection)
-    connections.disconnect(call.installation, connection_id, by=call.by)
-    with reading(call.installation.engine) as session:
-        return reply(connections.describe(call.connection(session, str(connection_id))))
+    connection_id = _connection_id(call, connection)
+    connections.disconnect(call.app, connection_id, by=call.actor)
+    with reading(call.app.engine) as session:
+        return json_response(connections.describe(call.find_connection(session, str(connection_id))))
 
 
 @router.get("/runs", tags=["log"], response_model=shapes.Page[shapes.Run])
-def list_runs(call: Read, asked: Asked, connection: Within = "") -> Response:
+def list_runs(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """List runs, newest first."""
-    with reading(call.installation.engine) as session:
-        names = _names(call, session)
-        search = log_search.Wanted(companies=call.within(session, connection), before=asked.before_id())
-        found = log_search.runs(session, search, size=asked.limit + 1)
+    with reading(call.app.engine) as session:
+        names = _short_names(call, session)
+        search = log_search.LogFilter(
+            company_ids=call.connection_ids(session, connection), before_id=page_query.before_id()
+        )
+        found = log_search.find_run_page(session, search, size=page_query.limit + 1)
     rows = [log_search.run_as_dict(row, names[row.connection_id]) for row in found.rows]
-    return listed(rows, asked, lambda row: [row["id"]])
+    return page_response(rows, page_query, lambda row: [row["id"]])
 
 
 @router.get("/runs/{run}", tags=["log"], response_model=shapes.Run)
-def get_run(call: Read, run: Id) -> Response:
+def get_run(call: ReadCall, run: Id) -> Response:
     """Show one run; its lines are in the log."""
-    with reading(call.installation.engine) as session:
+    with reading(call.app.engine) as session:
         row = session.get(SyncRun, run)
-        if row is None or not call.program.sees(row.connection_id):
-            raise NotHere("There is no such run.")
-        return reply(log_search.run_as_dict(row, _names(call, session)[row.connection_id]))
+        if row is None or not call.client.can_see(row.connection_id):
+            raise NotFound("There is no such run.")
+        return json_response(log_search.run_as_dict(row, _short_names(call, session)[row.connection_id]))
 
 
-@router.get("/log", tags=["log"], response_model=shapes.Page[shapes.Line])
+@router.get("/log", tags=["log"], response_model=shapes.Page[shapes.LogEntry])
 def list_log(
-    call: Read,
-    asked: Asked,
-    connection: Within = "",
+    call: ReadCall,
+    page_query: PageParam,
+    connection: ConnectionParam = "",
     run: Annotated[int | None, Query(description="Only lines of this run.")] = None,
     kind: Annotated[str, Query(max_length=50)] = "",
     customer: Annotated[str, Query(max_length=200, description="An id, or a part of a name.")] = "",
     invoice: Annotated[str, Query(max_length=200, description="An id, or a number.")] = "",
-    since_at: Since = None,
+    since_at: SinceParam = None,
 ) -> Response:
     """List lines of the sync log, newest first."""
-    with reading(call.installation.engine) as session:
-        names = _names(call, session)
-        all_seen = call.program.companies is None and not connection
-        search = log_search.Wanted(
-            companies=None if all_seen else call.within(session, connection),
-            run=run,
+    with reading(call.app.engine) as session:
+        names = _short_names(call, session)
+        all_seen = call.client.companies is None and not connection
+        search = log_search.LogFilter(
+            company_ids=None if all_seen else call.connection_ids(session, connection),
+            run_id=run,
             kind=kind,
             customer=customer,
             invoice=invoice,
             since_at=since_at,
-            before=asked.before_id(),
+            before_id=page_query.before_id(),
         )
-        found = log_search.lines(session, search, size=asked.limit + 1)
+        found = log_search.find_log_page(session, search, size=page_query.limit + 1)
     rows = [log_search.as_dict(row, names.get(row.connection_id, "")) for row in found.rows]
-    return listed(rows, asked, lambda row: [row["id"]])
+    return page_response(rows, page_query, lambda row: [row["id"]])
 
 
-@router.get("/log/chain", tags=["log"], response_model=shapes.Chain)
-def verify_log(call: Read) -> Response:
+@router.get("/log/verify", tags=["log"], response_model=shapes.LogVerification)
+def verify_log(call: ReadCall) -> Response:
     """Check the log's chain of hashes, from its first line to its last."""
-    with reading(call.installation.engine) as session:
-        return reply(sync_log.verify(session)._asdict())
+    with reading(call.app.engine) as session:
+        return json_response(sync_log.verify(session)._asdict())
 
 
-@router.get("/log/{line}", tags=["log"], response_model=shapes.Line)
-def get_line(call: Read, line: Id) -> Response:
+@router.get("/log/{line}", tags=["log"], response_model=shapes.LogEntry)
+def get_log_entry(call: ReadCall, line: Id) -> Response:
     """Show one line of the log."""
-    with reading(call.installation.engine) as session:
+    with reading(call.app.engine) as session:
         row = session.get(SyncLogEntry, line)
-        if row is None or not call.program.sees(row.connection_id):
-            raise NotHere("There is no such line.")
-        return reply(log_search.as_dict(row, _names(call, session).get(row.connection_id, "")))
+        if row is None or not call.client.can_see(row.connection_id):
+            raise NotFound("There is no such line.")
+        return json_response(log_search.as_dict(row, _short_names(call, session).get(row.connection_id, "")))
 
 
-@router.get("/plan", tags=["policy"], response_model=shapes.Page[shapes.Coming])
-def get_plan(call: Read, asked: Asked, connection: Within = "", days: Days = 14) -> Response:
+@router.get("/plan", tags=["policy"], response_model=shapes.Page[shapes.PlannedAction])
+def get_plan(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", days: DaysParam = 14) -> Response:
     """Tell what would go out, when and why, if the books stayed as they are; sends nothing."""
-    with reading(call.installation.engine) as session:
-        ids = [each for each in call.within(session, connection) if _is_connected(call, session, each)]
-    rows = [item for each in ids for item in planning.plan(call.installation, each, days)]
-    return cut_down(rows, asked, lambda row: [row["at"].isoformat(), row["id"]])
+    with reading(call.app.engine) as session:
+        ids = [each for each in call.connection_ids(session, connection) if _is_connected(call, session, each)]
+    rows = [item for each in ids for item in planning.list_upcoming(call.app, each, days)]
+    return cut_down(rows, page_query, lambda row: [row["at"].isoformat(), row["id"]])
 
 
-@router.get("/exceptions", tags=["customers"], response_model=shapes.Page[shapes.Oddity])
-def list_exceptions(call: Read, asked: Asked, connection: Within = "") -> Response:
+@router.get("/exceptions", tags=["customers"], response_model=shapes.Page[shapes.ExceptionItem])
+def list_exceptions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """List what is odd in the books and worth a person's eye."""
-    with reading(call.installation.engine) as session:
-        ids = call.within(session, connection)
-    rows = [item for each in ids for item in exceptions.every(call.installation, each)]
-    return cut_down(rows, asked, lambda row: [row["id"]])
+    with reading(call.app.engine) as session:
+        ids = call.connection_ids(session, connection)
+    rows = [item for each in ids for item in exceptions.list_for_output(call.app, each)]
+    return cut_down(rows, page_query, lambda row: [row["id"]])
 
 
-@router.post("/exceptions/right", tags=["customers"], status_code=204, response_class=Response)
-def settle_exception(call: Act, body: shapes.OfOddity) -> Response:
+@router.post("/exceptions/mark-correct", tags=["customers"], status_code=204, response_class=Response)
+def mark_exception_correct(call: WriteCall, body: shapes.ExceptionRequest) -> Response:
     """Say that something odd is right as it is; it is not listed again."""
-    with writing(call.installation.engine) as session:
-        books = call.connection(session, body.id.partition(":")[0])
-        standing = exceptions.listing(session, [books.id or 0], size=exceptions.EVERY_MAX)
+    with writing(call.app.engine) as session:
+        books = call.find_connection(session, body.id.partition(":")[0])
+        standing = exceptions.list_open(session, [books.id or 0], size=exceptions.LIST_MAX)
         row = next((each.row for each in standing if each.id == body.id), None)
         if row is None:
-            raise NotHere("There is no such exception.")
-        exceptions.settle(session, row, by=call.by, at=call.now)
+            raise NotFound("There is no such exception.")
+        exceptions.mark_correct(session, row, by=call.actor, at=call.now)
     return Response(status_code=204)
 
 
-def _id(call: Call, connection: str) -> int:
-    with reading(call.installation.engine) as session:
-        return call.connection(session, connection).id or 0
+def _connection_id(call: Call, connection: str) -> int:
+    with reading(call.app.engine) as session:
+        return call.find_connection(session, connection).id or 0
 
 
-def _names(call: Call, session: Any) -> dict[int | None, str]:
+def _short_names(call: Call, session: Any) -> dict[int | None, str]:
     return {row.id: row.short_name for row in call.connections(session)}
 
 
 def _is_connected(call: Call, session: Any, connection_id: int) -> bool:
-    return call.connection(session, str(connection_id)).health != connections.DISCONNECTED
+    return call.find_connection(session, str(connection_id)).health != connections.DISCONNECTED

@@ -10,75 +10,75 @@ from connector.database import reading, writing
 from connector.people import trials
 from connector.tables import PolicyVersion
 from connector.web.api import problems, shapes
-from connector.web.api.call import Asked, Call, Within, cut, reply
-from connector.web.api.gate import Admin, Gate, Read
-from connector.web.api.problems import Refused
+from connector.web.api.call import Call, ConnectionParam, PageParam, json_response, paginate
+from connector.web.api.gate import AdminCall, ApiRoute, ReadCall
+from connector.web.api.problems import ApiError
 from connector.web.api.shapes.parts_of_lists import Id
-from connector.web.visit import NotHere
+from connector.web.visit import NotFound
 from policies.policy import PolicyError, ReminderPolicy
 
-router = APIRouter(route_class=Gate, tags=["policy"])
+router = APIRouter(route_class=ApiRoute, tags=["policy"])
 
 
-@router.get("/policy", response_model=shapes.Policy)
-def get_policy(call: Read, connection: Within = "") -> Response:
+@router.get("/policy", response_model=shapes.PolicyDocument)
+def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
     """Show the policy in force, complete: of a connection, else the general one."""
-    with reading(call.installation.engine) as session:
-        policy, version = policies_store.current(session, _own(call, session, connection))
-        return reply({"version": version, "document": policy.to_toml()})
+    with reading(call.app.engine) as session:
+        policy, version = policies_store.get_policy(session, _connection_id(call, session, connection))
+        return json_response({"version": version, "document": policy.to_toml()})
 
 
 @router.get("/policy/versions", response_model=shapes.Page[shapes.PolicyVersion])
-def list_versions(call: Read, asked: Asked, connection: Within = "") -> Response:
+def list_versions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """List every version ever set, of a connection's own policy and of the general one."""
-    with reading(call.installation.engine) as session:
-        rows = policies_store.versions(session, _own(call, session, connection))
+    with reading(call.app.engine) as session:
+        rows = policies_store.list_versions(session, _connection_id(call, session, connection))
         seen = {"all", *(row.short_name for row in call.connections(session))}
-    return cut([row for row in rows if row["connection"] in seen], asked, lambda row: [row["id"]])
+    return paginate([row for row in rows if row["connection"] in seen], page_query, lambda row: [row["id"]])
 
 
-@router.get("/policy/versions/{version}", response_model=shapes.Policy)
-def get_version(call: Read, version: Id) -> Response:
+@router.get("/policy/versions/{version}", response_model=shapes.PolicyDocument)
+def get_version(call: ReadCall, version: Id) -> Response:
     """Show an earlier version, as it was set."""
-    with reading(call.installation.engine) as session:
+    with reading(call.app.engine) as session:
         row = session.get(PolicyVersion, version)
-        if row is None or (row.connection_id is not None and not call.program.sees(row.connection_id)):
-            raise NotHere("There is no such version.")
-        return reply({"version": version, "document": row.document})
+        if row is None or (row.connection_id is not None and not call.client.can_see(row.connection_id)):
+            raise NotFound("There is no such version.")
+        return json_response({"version": version, "document": row.document})
 
 
-@router.post("/policy/check", response_model=shapes.Verdict)
-def check_policy(_call: Read, body: shapes.OfPolicy) -> Response:
+@router.post("/policy/check", response_model=shapes.PolicyCheck)
+def check_policy(_call: ReadCall, body: shapes.PolicyRequest) -> Response:
     """Check a document, and say where it breaks a rule."""
     try:
         ReminderPolicy.from_toml(body.document)
     except PolicyError as problem:
-        return reply({"ok": False, "why": str(problem)})
-    return reply({"ok": True, "why": ""})
+        return json_response({"ok": False, "reason": str(problem)})
+    return json_response({"ok": True, "reason": ""})
 
 
-@router.post("/policy/diff", response_model=shapes.Page[shapes.Change])
-def diff_policy(call: Read, asked: Asked, body: shapes.OfPolicy) -> Response:
+@router.post("/policy/diff", response_model=shapes.Page[shapes.PlanChange])
+def diff_policy(call: ReadCall, page_query: PageParam, body: shapes.PolicyRequest) -> Response:
     """Show what a document would alter in the next 30 days."""
     proposed = ReminderPolicy.from_toml(body.document)
-    with reading(call.installation.engine) as session:
-        own = _own(call, session, body.connection)
-        ids = [each for each in policies_store.followers(session, own) if call.program.sees(each)]
-    rows = [change for each in ids for change in trials.difference(call.installation, each, proposed)]
-    return cut(rows, asked, lambda row: [row["on"].isoformat(), row["id"], row["change"]])
+    with reading(call.app.engine) as session:
+        own = _connection_id(call, session, body.connection)
+        ids = [each for each in policies_store.list_followers(session, own) if call.client.can_see(each)]
+    rows = [change for each in ids for change in trials.diff_policy(call.app, each, proposed)]
+    return paginate(rows, page_query, lambda row: [row["on"].isoformat(), row["id"], row["change"]])
 
 
-@router.put("/policy", response_model=shapes.Version)
-def set_policy(call: Admin, body: shapes.OfPolicy) -> Response:
+@router.put("/policy", response_model=shapes.PolicyVersionResponse)
+def set_policy(call: AdminCall, body: shapes.PolicyRequest) -> Response:
     """Put a document in force from the next run on; an empty one lets a connection follow the general one again."""
-    with writing(call.installation.engine) as session:
-        own = _own(call, session, body.connection)
-        if own is None and call.program.companies is not None:
-            raise Refused(problems.NO_SCOPE, "The general policy is for tokens of all companies: name a connection.")
+    with writing(call.app.engine) as session:
+        own = _connection_id(call, session, body.connection)
+        if own is None and call.client.companies is not None:
+            raise ApiError(problems.FORBIDDEN, "The general policy is for tokens of all companies: name a connection.")
         at = call.now
-        version = policies_store.put_in_force(session, body.document, by=call.by, at=at, connection_id=own)
-    return reply({"version": version})
+        version = policies_store.activate_policy(session, body.document, by=call.actor, at=at, connection_id=own)
+    return json_response({"version": version})
 
 
-def _own(call: Call, session: object, connection: str) -> int | None:
-    return call.connection(session, connection).id if connection else None  # type: ignore[arg-type]
+def _connection_id(call: Call, session: object, connection: str) -> int | None:
+    return call.find_connection(session, connection).id if connection else None  # type: ignore[arg-type]

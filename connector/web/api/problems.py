@@ -13,108 +13,118 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from connector.access.api_tokens import ApiTokenError
-from connector.access.connections import DisconnectedError, PauseOverError, UnknownConnectionError
-from connector.access.team import NotAPersonError
+from connector.access.connections import DisconnectedError, PauseInPastError, UnknownConnectionError
+from connector.access.team import InvalidMailboxError
 from connector.people.agreements import AgreementError
 from connector.people.approvals import OutboxError
-from connector.people.customers import BadSettingError, UnknownCustomerError
+from connector.people.customers import InvalidSettingError, UnknownCustomerError
 from connector.people.invoices import UnknownInvoiceError
-from connector.people.preview import NoPreview
+from connector.people.preview import PreviewError
 from connector.people.tasks import TaskError
-from connector.web.visit import NotHere
+from connector.web.visit import NotFound
 from policies.policy import PolicyError
 
 
-class Kind(NamedTuple):
+class ProblemType(NamedTuple):
     """A kind of problem: its status, title, what it means for the one who asked, and what would do."""
 
     status: int
     title: str
-    means: str
-    todo: str
+    meaning: str
+    action: str
 
 
-NO_TOKEN = Kind(401, "No token that counts", "Nothing was read or changed.", "Send a living token in Authorization.")
-NO_SCOPE = Kind(403, "Not allowed", "This token may not do that; nothing was changed.", "Use one with a wider scope.")
-NOT_FOUND = Kind(404, "Not found", "There is no such thing for this token.", "Take ids from the lists.")
-NO_METHOD = Kind(405, "Not possible here", "Nothing was changed.", "See /api/v1/openapi.json for what is.")
-CONFLICT = Kind(409, "Not possible now", "Nothing was changed.", "Look at it again, and ask for what its state allows.")
-TOO_MUCH = Kind(413, "Too much", "The request was not read to its end.", "Send less at once.")
-NOT_VALID = Kind(422, "Not understood", "Nothing was changed.", "Mend what is named, as /api/v1/openapi.json says.")
-TOO_OFTEN = Kind(429, "Too often", "Nothing was read or changed.", "Wait as long as Retry-After says.")
-BROKEN = Kind(
+UNAUTHORIZED = ProblemType(
+    401, "No token that counts", "Nothing was read or changed.", "Send a living token in Authorization."
+)
+FORBIDDEN = ProblemType(
+    403, "Not allowed", "This token may not do that; nothing was changed.", "Use one with a wider scope."
+)
+NOT_FOUND = ProblemType(404, "Not found", "There is no such thing for this token.", "Take ids from the lists.")
+METHOD_NOT_ALLOWED = ProblemType(
+    405, "Not possible here", "Nothing was changed.", "See /api/v1/openapi.json for what is."
+)
+CONFLICT = ProblemType(
+    409, "Not possible now", "Nothing was changed.", "Look at it again, and ask for what its state allows."
+)
+TOO_LARGE = ProblemType(413, "Too much", "The request was not read to its end.", "Send less at once.")
+INVALID = ProblemType(
+    422, "Not understood", "Nothing was changed.", "Mend what is named, as /api/v1/openapi.json says."
+)
+TOO_MANY_REQUESTS = ProblemType(429, "Too often", "Nothing was read or changed.", "Wait as long as Retry-After says.")
+INTERNAL_ERROR = ProblemType(
     500, "Something broke", "A fault of duewell itself; its log says where.", "Try again later, or report it."
 )
 
-_OF_ERRORS: Mapping[type[Exception], Kind] = {
-    NotHere: NOT_FOUND,
+_BY_EXCEPTION: Mapping[type[Exception], ProblemType] = {
+    NotFound: NOT_FOUND,
     UnknownConnectionError: NOT_FOUND,
     UnknownCustomerError: NOT_FOUND,
     UnknownInvoiceError: NOT_FOUND,
     AgreementError: CONFLICT,
     DisconnectedError: CONFLICT,
-    NoPreview: CONFLICT,
+    PreviewError: CONFLICT,
     OutboxError: CONFLICT,
     TaskError: CONFLICT,
-    ApiTokenError: NOT_VALID,
-    BadSettingError: NOT_VALID,
-    NotAPersonError: NOT_VALID,
-    PauseOverError: NOT_VALID,
-    PolicyError: NOT_VALID,
+    ApiTokenError: INVALID,
+    InvalidSettingError: INVALID,
+    InvalidMailboxError: INVALID,
+    PauseInPastError: INVALID,
+    PolicyError: INVALID,
 }
-_OF_STATUS = {404: NOT_FOUND, 405: NO_METHOD}
+_BY_STATUS = {404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 
 
-class Refused(Exception):
+class ApiError(Exception):
     """A request that is refused; ``str()`` says what happened."""
 
-    def __init__(self, kind: Kind, happened: str, *, headers: Mapping[str, str] | None = None) -> None:
-        super().__init__(happened)
-        self.kind = kind
+    def __init__(self, problem_type: ProblemType, detail: str, *, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.problem_type = problem_type
         self.headers = headers
 
 
-def answer(kind: Kind, happened: str, headers: Mapping[str, str] | None = None) -> Response:
+def problem_response(problem_type: ProblemType, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """Make the reply, as RFC 9457 says."""
     told = {
-        "type": f"urn:duewell:problem:{kind.title.lower().replace(' ', '-')}",
-        "title": kind.title,
-        "status": kind.status,
-        "detail": happened,
-        "means": kind.means,
-        "todo": kind.todo,
+        "type": f"urn:duewell:problem:{problem_type.title.lower().replace(' ', '-')}",
+        "title": problem_type.title,
+        "status": problem_type.status,
+        "detail": detail,
+        "meaning": problem_type.meaning,
+        "action": problem_type.action,
     }
-    return Response(json.dumps(told, ensure_ascii=False), kind.status, headers, "application/problem+json")
+    return Response(json.dumps(told, ensure_ascii=False), problem_type.status, headers, "application/problem+json")
 
 
-def add_to(api: FastAPI) -> None:
+def register_handlers(api: FastAPI) -> None:
     """Answer every error of ours in words."""
-    for error, kind in _OF_ERRORS.items():
-        api.add_exception_handler(error, _in_words(kind))
-    api.add_exception_handler(Refused, _refused)
-    api.add_exception_handler(RequestValidationError, _not_valid)
-    api.add_exception_handler(HTTPException, _http)
+    for error, kind in _BY_EXCEPTION.items():
+        api.add_exception_handler(error, _build_handler(kind))
+    api.add_exception_handler(ApiError, _handle_api_error)
+    api.add_exception_handler(RequestValidationError, _handle_validation_error)
+    api.add_exception_handler(HTTPException, _handle_http_error)
 
 
-def _in_words(kind: Kind) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _build_handler(problem_type: ProblemType) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def handle(_request: Request, error: Exception) -> Response:
-        return answer(kind, str(error) or "There is nothing here.")
+        return problem_response(problem_type, str(error) or "There is nothing here.")
 
     return handle
 
 
-async def _refused(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refused)  # noqa: S101 - it is what this handles
-    return answer(error.kind, str(error), error.headers)
+async def _handle_api_error(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, ApiError)  # noqa: S101 - it is what this handles
+    return problem_response(error.problem_type, str(error), error.headers)
 
 
-async def _not_valid(_request: Request, error: Exception) -> Response:
+async def _handle_validation_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101
     said = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
-    return answer(NOT_VALID, "; ".join(said[:20]))
+    return problem_response(INVALID, "; ".join(said[:20]))
 
 
-async def _http(_request: Request, error: Exception) -> Response:
+async def _handle_http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
-    kind = _OF_STATUS.get(error.status_code, CONFLICT)
-    return answer(kind, "There is nothing here." if kind is NOT_FOUND else str(error.detail), error.headers)
+    kind = _BY_STATUS.get(error.status_code, CONFLICT)
+    return problem_response(kind, "There is nothing here." if kind is NOT_FOUND else str(error.detail), error.headers)

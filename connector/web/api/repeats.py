@@ -9,59 +9,59 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 from starlette.responses import Response
 
-from connector.access.api_tokens import Program
+from connector.access.api_tokens import ApiClient
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import ApiRequest
 from connector.web.api import problems
-from connector.web.api.problems import Refused
+from connector.web.api.problems import ApiError
 
-KEPT = timedelta(hours=24)
+KEEP_FOR = timedelta(hours=24)
 _KEY_MAX = 200
-_UNDER_WAY_WORDS = "The same request is under way."
-_UNDER_WAY = timedelta(minutes=2)  # older ones were killed: what they asked for is safe to ask for again
+IN_PROGRESS_MESSAGE = "The same request is under way."
+IN_PROGRESS_MAX = timedelta(minutes=2)  # older ones were killed: what they asked for is safe to ask for again
 
 
-def begin(installation: Installation, program: Program, key: str, fingerprint: str) -> Response | None:
+def begin(app: AppContext, client: ApiClient, key: str, fingerprint: str) -> Response | None:
     """Note a change before it is made; gives the reply of before where it was made already."""
     if len(key) > _KEY_MAX:
-        raise Refused(problems.NOT_VALID, f"Idempotency-Key is longer than {_KEY_MAX} characters.")
+        raise ApiError(problems.INVALID, f"Idempotency-Key is longer than {_KEY_MAX} characters.")
     try:
-        return _begin(installation, program, key, fingerprint)
+        return _begin(app, client, key, fingerprint)
     except IntegrityError:  # on PostgreSQL two may begin at once: the second was not first
-        raise Refused(problems.CONFLICT, _UNDER_WAY_WORDS, headers={"Retry-After": "2"}) from None
+        raise ApiError(problems.CONFLICT, IN_PROGRESS_MESSAGE, headers={"Retry-After": "2"}) from None
 
 
-def _begin(installation: Installation, program: Program, key: str, fingerprint: str) -> Response | None:
-    now = installation.now()
-    with writing(installation.engine) as session:
-        session.execute(delete(ApiRequest).where(col(ApiRequest.begun_at) < now - KEPT))
-        known = session.get(ApiRequest, (program.id, key))
-        if known is None or (not known.status and now - known.begun_at > _UNDER_WAY):
-            session.merge(ApiRequest(token_id=program.id, key=key, fingerprint=fingerprint, begun_at=now))
+def _begin(app: AppContext, client: ApiClient, key: str, fingerprint: str) -> Response | None:
+    now = app.now()
+    with writing(app.engine) as session:
+        session.execute(delete(ApiRequest).where(col(ApiRequest.started_at) < now - KEEP_FOR))
+        known = session.get(ApiRequest, (client.id, key))
+        if known is None or (not known.status and now - known.started_at > IN_PROGRESS_MAX):
+            session.merge(ApiRequest(token_id=client.id, key=key, fingerprint=fingerprint, started_at=now))
             return None
         if known.fingerprint != fingerprint:
-            raise Refused(problems.NOT_VALID, "This Idempotency-Key was used for another request.")
+            raise ApiError(problems.INVALID, "This Idempotency-Key was used for another request.")
         if not known.status:
-            raise Refused(problems.CONFLICT, _UNDER_WAY_WORDS, headers={"Retry-After": "2"})
-        return Response(known.reply, known.status, {"Idempotent-Replayed": "true"}, "application/json")
+            raise ApiError(problems.CONFLICT, IN_PROGRESS_MESSAGE, headers={"Retry-After": "2"})
+        return Response(known.response, known.status, {"Idempotent-Replayed": "true"}, "application/json")
 
 
-def keep(installation: Installation, program: Program, key: str, reply: Response) -> None:
+def store_response(app: AppContext, client: ApiClient, key: str, response: Response) -> None:
     """Keep what a change brought; what was refused is forgotten, and may be asked for again."""
-    if reply.status_code >= 400:
-        forget(installation, program, key)
+    if response.status_code >= 400:
+        discard(app, client, key)
         return
-    with writing(installation.engine) as session:
-        _row(session, program, key, status=reply.status_code, reply=bytes(reply.body).decode())
+    with writing(app.engine) as session:
+        _update_request(session, client, key, status=response.status_code, reply=bytes(response.body).decode())
 
 
-def forget(installation: Installation, program: Program, key: str) -> None:
+def discard(app: AppContext, client: ApiClient, key: str) -> None:
     """Forget a change that was not made."""
-    with writing(installation.engine) as session:
-        session.execute(delete(ApiRequest).where(col(ApiRequest.token_id) == program.id, col(ApiRequest.key) == key))
+    with writing(app.engine) as session:
+        session.execute(delete(ApiRequest).where(col(ApiRequest.token_id) == client.id, col(ApiRequest.key) == key))
 
 
-def _row(session: Session, program: Program, key: str, **values: object) -> None:
-    here = (col(ApiRequest.token_id) == program.id, col(ApiRequest.key) == key)
+def _update_request(session: Session, client: ApiClient, key: str, **values: object) -> None:
+    here = (col(ApiRequest.token_id) == client.id, col(ApiRequest.key) == key)
     session.execute(update(ApiRequest).where(*here).values(**values))

@@ -12,65 +12,67 @@ from connector.database import reading
 from connector.people import tasks
 from connector.tables import Task
 from connector.web.api import shapes
-from connector.web.api.call import Asked, Call, Within, listed, reply
-from connector.web.api.gate import Act, Gate, Read
+from connector.web.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.web.api.gate import ApiRoute, ReadCall, WriteCall
 from connector.web.api.shapes.parts_of_lists import Id
-from connector.web.visit import NotHere
+from connector.web.visit import NotFound
 
-router = APIRouter(route_class=Gate, tags=["tasks"])
+router = APIRouter(route_class=ApiRoute, tags=["tasks"])
 
 
 @router.get("/tasks", response_model=shapes.Page[shapes.Task])
 def list_tasks(
-    call: Read,
-    asked: Asked,
-    connection: Within = "",
+    call: ReadCall,
+    page_query: PageParam,
+    connection: ConnectionParam = "",
     owner: Annotated[str, Query(max_length=200, description="A part of a name or address.")] = "",
-    every: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002 - as FastAPI asks
+    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
     """List what is to be done, newest first."""
-    with reading(call.installation.engine) as session:
-        part = asked.part(call.within(session, connection), int)
-        states = tasks.STATES if every else ("open",)
-        return listed(tasks.listing(session, states=states, owner=owner, part=part), asked, lambda row: [row["id"]])
+    with reading(call.app.engine) as session:
+        part = page_query.for_companies(call.connection_ids(session, connection), int)
+        states = tasks.STATES if include_closed else ("open",)
+        return page_response(
+            tasks.find_tasks(session, states=states, owner=owner, page=part), page_query, lambda row: [row["id"]]
+        )
 
 
-@router.post("/tasks/{task}/outcome", response_model=shapes.TaskNow)
-def record_outcome(call: Act, task: Id, body: shapes.OfTask) -> Response:
+@router.post("/tasks/{task}/outcome", response_model=shapes.TaskResponse)
+def record_outcome(call: WriteCall, task: Id, body: shapes.TaskOutcomeRequest) -> Response:
     """Record what came of a task; what the customer said counts from the next run on."""
-    _all_seen(call, [task])
-    outcome = tasks.Outcome(
+    _check_tasks(call, [task])
+    outcome = tasks.TaskOutcome(
         note=body.note,
         promised_on=body.promised_on,
         disputed=body.disputed,
         paused_until_on=body.paused_until_on,
-        again_on=body.again_on,
+        retry_on=body.retry_on,
         contact=(body.contact.name, body.contact.email) if body.contact else None,
         no_reminders=body.no_reminders,
         invoices=tuple(body.invoices),
     )
-    return reply(tasks.record(call.installation, task, outcome, by=call.by))
+    return json_response(tasks.record_task_outcome(call.app, task, outcome, by=call.actor))
 
 
-@router.post("/tasks/done", response_model=list[shapes.TaskNow])
-def end_tasks(call: Act, body: shapes.OfTasks) -> Response:
+@router.post("/tasks/done", response_model=list[shapes.TaskResponse])
+def complete_tasks(call: WriteCall, body: shapes.CompleteTasksRequest) -> Response:
     """Say that tasks are done."""
-    _all_seen(call, body.ids)
-    return reply(tasks.done(call.installation, body.ids, by=call.by, note=body.note))
+    _check_tasks(call, body.ids)
+    return json_response(tasks.complete(call.app, body.ids, by=call.actor, note=body.note))
 
 
 @router.post("/tasks/assign", status_code=204, response_class=Response)
-def assign_tasks(call: Act, body: shapes.OfOwner) -> Response:
+def assign_tasks(call: WriteCall, body: shapes.AssignTasksRequest) -> Response:
     """Give tasks to somebody else."""
-    _all_seen(call, body.ids)
-    tasks.assign(call.installation, body.ids, body.to, by=call.by)
+    _check_tasks(call, body.ids)
+    tasks.reassign(call.app, body.ids, body.to, by=call.actor)
     return Response(status_code=204)
 
 
-def _all_seen(call: Call, ids: Sequence[int]) -> None:
+def _check_tasks(call: Call, ids: Sequence[int]) -> None:
     """Find every task among this program's before anything is done to one."""
-    with reading(call.installation.engine) as session:
+    with reading(call.app.engine) as session:
         for task_id in ids:
             row = session.get(Task, task_id)
-            if row is None or not call.program.sees(row.connection_id):
-                raise NotHere(f"There is no task {task_id}.")
+            if row is None or not call.client.can_see(row.connection_id):
+                raise NotFound(f"There is no task {task_id}.")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from connector.database import reading
-from connector.web.visit import Visit
+from connector.web.visit import PageRequest
 
 
-def companies_sent(visit: Visit) -> list[int] | None:
+def parse_company_access(request: PageRequest) -> list[int] | None:
     """The companies that were ticked, None where all were wanted."""
-    if visit.sent("which") != "some":
+    if request.form_value("company_access") != "selected":
         return None
-    with reading(visit.installation.engine) as session:
-        return [visit.company(session, each).id or 0 for each in visit.ids("company")]
+    with reading(request.app.engine) as session:
+        return [request.company(session, each).id or 0 for each in request.form_ids("company")]

@@ -7,38 +7,40 @@ from starlette.responses import Response
 from connector.database import reading
 from connector.privacy import retention
 from connector.web.routes import Route
-from connector.web.visit import NotPossible, Visit
+from connector.web.visit import NotPossible, PageRequest
 
-_GOOD = "off"
+_FOREVER = "off"
 
 
-def listing(visit: Visit) -> Response:
+def show_retention(request: PageRequest) -> Response:
     """Show for how many days each kind is kept, and when what was older went last."""
-    with reading(visit.installation.engine) as session:
-        kept, pruned_at = retention.days(session), retention.pruned_at(session)
-    return visit.page(
+    with reading(request.app.engine) as session:
+        kept, pruned_at = retention.retention_days(session), retention.last_pruned_at(session)
+    return request.render(
         "settings_privacy.html", kinds=retention.KINDS, kept=kept, days_max=retention.DAYS_MAX, pruned_at=pruned_at
     )
 
 
-def change(visit: Visit) -> Response:
+def update_retention(request: PageRequest) -> Response:
     """Keep things for other numbers of days; an empty field keeps for good, one that was not sent changes nothing."""
-    with reading(visit.installation.engine) as session:
-        kept = retention.days(session)
+    with reading(request.app.engine) as session:
+        kept = retention.retention_days(session)
     try:
         wanted = {
-            name: retention.days_said(name, visit.sent(name) or _GOOD) for name in retention.KINDS if name in visit.form
+            name: retention.parse_days(name, request.form_value(name) or _FOREVER)
+            for name in retention.KINDS
+            if name in request.form
         }
         changes = {name: days for name, days in wanted.items() if days != kept[name]}
         if not changes:
             raise NotPossible("Nothing was changed.")
-        retention.keep(visit.installation, changes, by=visit.who.email)
+        retention.set_retention(request.app, changes, by=request.actor.email)
     except retention.RetentionError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/settings/privacy", said="retention")
+    return request.redirect("/settings/privacy", said="retention_saved")
 
 
 ROUTES = (
-    Route("GET", "/settings/privacy", listing, "owner"),
-    Route("POST", "/settings/privacy", change, "owner", dangerous=True),
+    Route("GET", "/settings/privacy", show_retention, "owner"),
+    Route("POST", "/settings/privacy", update_retention, "owner", sensitive=True),
 )

@@ -7,53 +7,53 @@ from starlette.responses import Response
 from connector.access import api_tokens
 from connector.database import reading, writing
 from connector.web.routes import Route
-from connector.web.settings.limits import companies_sent
-from connector.web.visit import NotPossible, Visit
+from connector.web.settings.limits import parse_company_access
+from connector.web.visit import NotPossible, PageRequest
 
 
-def listing(visit: Visit) -> Response:
+def list_tokens(request: PageRequest) -> Response:
     """Show the tokens, and ask for a new one."""
-    with reading(visit.installation.engine) as session:
-        rows, companies = api_tokens.listing(session, visit.now), visit.companies(session)
-    return visit.page(
-        "settings_tokens.html", tokens=rows, companies=companies, scopes=api_tokens.SCOPES, days=api_tokens.DAYS
+    with reading(request.app.engine) as session:
+        rows, companies = api_tokens.list_api_tokens(session, request.now), request.companies(session)
+    return request.render(
+        "settings_tokens.html", tokens=rows, companies=companies, scopes=api_tokens.SCOPES, days=api_tokens.DAYS_DEFAULT
     )
 
 
-def make(visit: Visit) -> Response:
+def create_token(request: PageRequest) -> Response:
     """Make a token, and show it: now and never again."""
-    days, limits = visit.sent("days"), companies_sent(visit)
+    days, limits = request.form_value("days"), parse_company_access(request)
     try:
-        with writing(visit.installation.engine) as session:
-            row, token = api_tokens.make(
+        with writing(request.app.engine) as session:
+            row, token = api_tokens.create(
                 session,
-                visit.sent("name"),
-                visit.sent("scope"),
+                request.form_value("name"),
+                request.form_value("scope"),
                 companies=limits,
                 days=int(days) if days.isdecimal() and len(days) < 6 else 0,
-                by=visit.who.email,
-                at=visit.now,
+                by=request.actor.email,
+                at=request.now,
             )
     except api_tokens.ApiTokenError as problem:
         raise NotPossible(str(problem)) from problem
-    words = f"It {api_tokens.SCOPES[visit.sent('scope')]}. It is shown only now; whoever has it may do that."
-    return visit.page(
-        "settings_once.html", title=f"The API token {row.name}", secret=token, words=words, back="/settings/tokens"
+    words = f"It {api_tokens.SCOPES[request.form_value('scope')]}. It is shown only now; whoever has it may do that."
+    return request.render(
+        "settings_secret.html", title=f"The API token {row.name}", secret=token, words=words, back="/settings/tokens"
     )
 
 
-def revoke(visit: Visit) -> Response:
+def revoke_token(request: PageRequest) -> Response:
     """End a token at once."""
     try:
-        with writing(visit.installation.engine) as session:
-            api_tokens.revoke(session, visit.number("token"), by=visit.who.email, at=visit.now)
+        with writing(request.app.engine) as session:
+            api_tokens.revoke(session, request.path_id("token"), by=request.actor.email, at=request.now)
     except api_tokens.ApiTokenError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/settings/tokens", said="revoked")
+    return request.redirect("/settings/tokens", said="token_revoked")
 
 
 ROUTES = (
-    Route("GET", "/settings/tokens", listing, "owner"),
-    Route("POST", "/settings/tokens", make, "owner", dangerous=True),
-    Route("POST", "/settings/tokens/{token:int}", revoke, "owner", dangerous=True),
+    Route("GET", "/settings/tokens", list_tokens, "owner"),
+    Route("POST", "/settings/tokens", create_token, "owner", sensitive=True),
+    Route("POST", "/settings/tokens/{token:int}", revoke_token, "owner", sensitive=True),
 )

@@ -14,82 +14,82 @@ from connector import policies_store, sync_log
 from connector.access.private_files import private_folder
 from connector.backup import write_backup
 from connector.commands import doctor
-from connector.commands.doctor_of_mail import OF_THE_SENDER
+from connector.commands.doctor_of_mail import SENDER_CHECKS
 from connector.database import DatabaseError, reading, sqlite_file, writing
 from connector.installation import mailer_name
 from connector.mirror.places import HolidayCalendar, country_code, today_in
-from connector.tables import Connection, MailEvent, ReceivedReply
+from connector.tables import Connection, EmailEvent, ReceivedReply
 from connector.web.routes import Route
-from connector.web.visit import NotPossible, Visit
+from connector.web.visit import NotPossible, PageRequest
 from policies.policy import ReminderPolicy
 
-_DAYS = 60
-_CHUNK = 256 * 1024
+_HOLIDAY_DAYS = 60
+_CHUNK_BYTES = 256 * 1024
 _WEEKDAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def index(visit: Visit) -> Response:
+def show_index(request: PageRequest) -> Response:
     """Show what there is to set."""
-    return visit.page("settings.html")
+    return request.render("settings.html")
 
 
-def sender(visit: Visit) -> Response:
+def show_sender(request: PageRequest) -> Response:
     """Show by whom mail leaves, what comes back, and what the doctor says of both."""
-    settings = visit.installation.settings
-    with reading(visit.installation.engine) as session:
-        event_at = session.scalar(select(func.max(MailEvent.received_at)))
+    settings = request.app.settings
+    with reading(request.app.engine) as session:
+        event_at = session.scalar(select(func.max(EmailEvent.received_at)))
         reply_at = session.scalar(select(func.max(ReceivedReply.received_at)))
-    return visit.page(
+    return request.render(
         "settings_sender.html",
         way=mailer_name(settings),
         settings=settings,
         event_at=event_at,
         reply_at=reply_at,
-        findings=doctor.examine(visit.installation, OF_THE_SENDER),
+        findings=doctor.run_checks(request.app, SENDER_CHECKS),
     )
 
 
-def calendar(visit: Visit) -> Response:
+def show_calendar(request: PageRequest) -> Response:
     """Show when mail may leave each company, and which days are left out."""
-    with reading(visit.installation.engine) as session:
-        companies = visit.companies(session)
-        policies = policies_store.current_of(session, [row.id for row in companies])
-        rows = [_calendar(visit, row, *policies[row.id]) for row in companies]
-    return visit.page("settings_calendar.html", rows=rows, days=_DAYS)
+    with reading(request.app.engine) as session:
+        companies = request.companies(session)
+        policies = policies_store.get_policies(session, [row.id for row in companies])
+        rows = [_build_calendar(request, row, *policies[row.id]) for row in companies]
+    return request.render("settings_calendar.html", rows=rows, days=_HOLIDAY_DAYS)
 
 
-def backup(visit: Visit) -> Response:
+def show_backup(request: PageRequest) -> Response:
     """Offer a copy of everything."""
-    return visit.page("settings_backup.html", embedded=sqlite_file(visit.installation.engine) is not None)
+    return request.render("settings_backup.html", embedded=sqlite_file(request.app.engine) is not None)
 
 
-def make_backup(visit: Visit) -> Response:
+def create_backup(request: PageRequest) -> Response:
     """Make a copy and send it; it does not stay here."""
-    name = f"duewell-{visit.now:%Y-%m-%d-%H%M%S}.db"
-    file = private_folder(visit.installation.settings.duewell_home / "downloads") / name
+    name = f"duewell-{request.now:%Y-%m-%d-%H%M%S}.db"
+    file = private_folder(request.app.settings.duewell_home / "downloads") / name
     try:
-        made = write_backup(visit.installation.engine, file, at=visit.now)
+        made = write_backup(request.app.engine, file, at=request.now)
     except DatabaseError as problem:
         raise NotPossible(str(problem)) from problem
-    with writing(visit.installation.engine) as session:
-        text = f"{visit.who.email} took a backup of everything with him."
-        sync_log.write(session, at=visit.now, kind="backup", text=text, facts={"backup": made.id})
+    with writing(request.app.engine) as session:
+        text = f"{request.actor.email} took a backup of everything with him."
+        sync_log.write(session, at=request.now, kind="backup", text=text, facts={"backup": made.id})
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(file.stat().st_size)}
-    return StreamingResponse(_sent_away(file), media_type="application/vnd.sqlite3", headers=headers)
+    return StreamingResponse(_stream_and_delete(file), media_type="application/vnd.sqlite3", headers=headers)
 
 
-def health(visit: Visit) -> Response:
+def show_health(request: PageRequest) -> Response:
     """Show what the doctor finds; he asks vendors, and so only when he is asked."""
-    findings = doctor.examine(visit.installation) if visit.method == "POST" else None
-    return visit.page("settings_health.html", findings=findings)
+    findings = doctor.run_checks(request.app) if request.method == "POST" else None
+    return request.render("settings_health.html", findings=findings)
 
 
-def _sent_away(file: Path) -> Iterator[bytes]:
+def _stream_and_delete(file: Path) -> Iterator[bytes]:
     """Read a file to its end, or to where nobody wants more of it; it is gone before its last piece is."""
     try:
         with file.open("rb") as opened:
-            piece = opened.read(_CHUNK)
-            while ahead := opened.read(_CHUNK):
+            piece = opened.read(_CHUNK_BYTES)
+            while ahead := opened.read(_CHUNK_BYTES):
                 yield piece
                 piece = ahead
     finally:
@@ -97,30 +97,32 @@ def _sent_away(file: Path) -> Iterator[bytes]:
     yield piece
 
 
-def _calendar(visit: Visit, row: Connection, policy: ReminderPolicy, version: int | None) -> dict[str, Any]:
-    window, today = policy.window, today_in(row.time_zone, visit.now)
+def _build_calendar(
+    request: PageRequest, row: Connection, policy: ReminderPolicy, version: int | None
+) -> dict[str, Any]:
+    window, today = policy.send_window, today_in(row.time_zone, request.now)
     return {
         "company": row,
         "country": country_code(row.country) or row.country,
         "window": window,
         "weekdays": ", ".join(_WEEKDAYS[each] for each in sorted(window.weekdays)),
         "version": version,
-        "holidays": _holidays(row.country, today),
+        "holidays": _list_holidays(row.country, today),
     }
 
 
-def _holidays(country: str, today: date) -> list[tuple[date, str]]:
+def _list_holidays(country: str, today: date) -> list[tuple[date, str]]:
     """The public holidays of the coming weeks."""
-    calendar, days = HolidayCalendar(), (today + timedelta(days=ahead) for ahead in range(_DAYS))
-    return [(on, name) for on in days if (name := calendar.holiday(country, on))]
+    calendar, days = HolidayCalendar(), (today + timedelta(days=ahead) for ahead in range(_HOLIDAY_DAYS))
+    return [(on, name) for on in days if (name := calendar.holiday_name(country, on))]
 
 
 ROUTES = (
-    Route("GET", "/settings", index, "bookkeeper"),
-    Route("GET", "/settings/sender", sender, "bookkeeper"),
-    Route("GET", "/settings/calendar", calendar, "bookkeeper"),
-    Route("GET", "/settings/backup", backup, "owner"),
-    Route("POST", "/settings/backup", make_backup, "owner", dangerous=True),
-    Route("GET", "/settings/health", health, "owner"),
-    Route("POST", "/settings/health", health, "owner"),
+    Route("GET", "/settings", show_index, "bookkeeper"),
+    Route("GET", "/settings/sender", show_sender, "bookkeeper"),
+    Route("GET", "/settings/calendar", show_calendar, "bookkeeper"),
+    Route("GET", "/settings/backup", show_backup, "owner"),
+    Route("POST", "/settings/backup", create_backup, "owner", sensitive=True),
+    Route("GET", "/settings/health", show_health, "owner"),
+    Route("POST", "/settings/health", show_health, "owner"),
 )

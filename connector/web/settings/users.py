@@ -9,99 +9,101 @@ from connector.access import oidc, second_factor, sign_in, users
 from connector.database import reading, writing
 from connector.tables import User
 from connector.web.routes import Route
-from connector.web.settings.limits import companies_sent
-from connector.web.visit import NotHere, Visit
+from connector.web.settings.limits import parse_company_access
+from connector.web.visit import NotFound, PageRequest
 
 
-def listing(visit: Visit) -> Response:
+def list_users(request: PageRequest) -> Response:
     """Show who may sign in and who has a passkey, and ask whom to invite."""
-    with reading(visit.installation.engine) as session:
-        rows, companies = users.listing(session), visit.companies(session)
-        demand = second_factor.demanded(session)
-        hindrance = second_factor.hindrance(visit.installation, session, visit.who, visit.token)
-    return visit.page(
+    with reading(request.app.engine) as session:
+        rows, companies = users.list_user_accounts(session), request.companies(session)
+        demand = second_factor.get_requirement(session)
+        hindrance = second_factor.find_obstacle(request.app, session, request.actor, request.token)
+    return request.render(
         "settings_users.html",
         users=rows,
         companies=companies,
         roles=users.ROLES,
         demand=demand,
         hindrance=hindrance,
-        team=oidc.host(visit.installation.settings),
+        team=oidc.service_host(request.app.settings),
     )
 
 
-def demand_passkeys(visit: Visit) -> Response:
+def set_passkey_requirement(request: PageRequest) -> Response:
     """Demand a passkey of everybody, or leave it to each person again."""
-    on = {"demanded": True, "choice": False}.get(visit.sent("passkeys"))
+    on = {"passkeys_required": True, "passkeys_optional": False}.get(request.form_value("passkeys"))
     if on is None:
-        raise NotHere
-    second_factor.switch(visit.installation, on=on, by=visit.who.email, person=visit.who, token=visit.token)
-    return visit.go("/settings/users", said=visit.sent("passkeys"))
+        raise NotFound
+    second_factor.set_required(
+        request.app, required=on, by=request.actor.email, current_user=request.actor, token=request.token
+    )
+    return request.redirect("/settings/users", said=request.form_value("passkeys"))
 
 
-def invite(visit: Visit) -> Response:
+def invite_user(request: PageRequest) -> Response:
     """Add a user, and show the link by which he chooses his password."""
-    limits = companies_sent(visit)
-    with writing(visit.installation.engine) as session:
+    limits = parse_company_access(request)
+    with writing(request.app.engine) as session:
         user = users.add_user(
             session,
-            visit.sent("email"),
-            visit.sent("role"),
-            name=visit.sent("name"),
+            request.form_value("email"),
+            request.form_value("role"),
+            name=request.form_value("name"),
             companies=limits,
-            by=visit.who.email,
-            at=visit.now,
+            by=request.actor.email,
+            at=request.now,
         )
-        return _link(visit, user, sign_in.make_link(session, user, visit.now))
+        return _render_link(request, user, sign_in.create_link(session, user, request.now))
 
 
-def one(visit: Visit) -> Response:
+def show_user(request: PageRequest) -> Response:
     """Show one user, and what can be changed about him."""
-    with reading(visit.installation.engine) as session:
-        user = _user(visit, session)
-        shown = next(row for row in users.listing(session) if row["id"] == user.id)
-        companies = visit.companies(session)
-        limits = users.person_of(session, user).companies
-    return visit.page("settings_user.html", user=shown, companies=companies, limits=limits, roles=users.ROLES)
+    with reading(request.app.engine) as session:
+        user = _get_user(request, session)
+        shown = next(row for row in users.list_user_accounts(session) if row["id"] == user.id)
+        companies = request.companies(session)
+        limits = users.build_current_user(session, user).companies
+    return request.render("settings_user.html", user=shown, companies=companies, limits=limits, roles=users.ROLES)
 
 
-def change(visit: Visit) -> Response:
+def update_user(request: PageRequest) -> Response:
     """Give another role, a new link, or no access any more."""
-    act, limits, by = visit.sent("do"), companies_sent(visit), visit.who.email
-    with writing(visit.installation.engine) as session:
-        user = _user(visit, session)
+    act, limits, by = request.form_value("do"), parse_company_access(request), request.actor.email
+    with writing(request.app.engine) as session:
+        user = _get_user(request, session)
         if act == "reset":
-            return _link(visit, user, sign_in.reset(session, user, by=by, at=visit.now))
+            return _render_link(request, user, sign_in.reset(session, user, by=by, at=request.now))
         if act == "role":
-            role = visit.sent("role")
+            role = request.form_value("role")
             limits = None if role == "owner" else limits  # an owner is never limited
-            users.change_role(session, user.email, role, companies=limits, by=by, at=visit.now)
+            users.change_role(session, user.email, role, companies=limits, by=by, at=request.now)
         elif act == "remove":
-            users.disable(session, user.email, by=by, at=visit.now)
+            users.disable(session, user.email, by=by, at=request.now)
         else:
-            raise NotHere
-    return visit.go("/settings/users", said="user")
+            raise NotFound
+    return request.redirect("/settings/users", said="user_changed")
 
 
-def _user(visit: Visit, session: Session) -> User:
-    user = session.get(User, visit.number("user"))
+def _get_user(request: PageRequest, session: Session) -> User:
+    user = session.get(User, request.path_id("user_changed"))
     if user is None:
-        raise NotHere
+        raise NotFound
     return user
 
 
-def _link(visit: Visit, user: User, token: str) -> Response:
-    address = f"{visit.installation.settings.duewell_base_url}/welcome/{token}"
+def _render_link(request: PageRequest, user: User, token: str) -> Response:
+    address = f"{request.app.settings.duewell_base_url}/welcome/{token}"
     words = "It works once, within a day. Send it by a way that only this person reads."
-    return visit.page(
-        "settings_once.html", title=f"A link for {user.email}", secret=address, words=words, back="/settings/users"
+    return request.render(
+        "settings_secret.html", title=f"A link for {user.email}", secret=address, words=words, back="/settings/users"
     )
 
 
 ROUTES = (
-    Route("GET", "/settings/users", listing, "owner"),
-    Route("POST", "/settings/users", invite, "owner", dangerous=True),
-    Route("POST", "/settings/users/passkeys", demand_passkeys, "owner", dangerous=True),
-    Route("GET", "/settings/users/{user:int}", one, "owner"),
-    Route("POST", "/settings/users/{user:int}", change, "owner", dangerous=True),
+    Route("GET", "/settings/users", list_users, "owner"),
+    Route("POST", "/settings/users", invite_user, "owner", sensitive=True),
+    Route("POST", "/settings/users/passkeys", set_passkey_requirement, "owner", sensitive=True),
+    Route("GET", "/settings/users/{user:int}", show_user, "owner"),
+    Route("POST", "/settings/users/{user:int}", update_user, "owner", sensitive=True),
 )

@@ -7,47 +7,47 @@ from starlette.responses import Response
 from connector.database import reading
 from connector.outgoing import endpoints
 from connector.outgoing.events import EVENTS
-from connector.outgoing.post import BadAddressError
+from connector.outgoing.post import DisallowedAddressError
 from connector.web.routes import Route
-from connector.web.settings.limits import companies_sent
-from connector.web.visit import NotHere, NotPossible, Visit
+from connector.web.settings.limits import parse_company_access
+from connector.web.visit import NotFound, NotPossible, PageRequest
 
-_ACTS = {
-    "remove": (endpoints.remove, "ended_hook"),
-    "start": (endpoints.start_again, "started_hook"),
-    "test": (endpoints.send_test, "tested_hook"),
+_ACTIONS = {
+    "remove": (endpoints.remove_endpoint, "webhook_removed"),
+    "start": (endpoints.resume_endpoint, "webhook_resumed"),
+    "test": (endpoints.send_test, "webhook_tested"),
 }
 
 
-def listing(visit: Visit) -> Response:
+def list_webhooks(request: PageRequest) -> Response:
     """Show the addresses with their last deliveries, and ask for a new one."""
-    with reading(visit.installation.engine) as session:
-        rows, companies = endpoints.listing(session), visit.companies(session)
+    with reading(request.app.engine) as session:
+        rows, companies = endpoints.list_endpoints(session), request.companies(session)
         names = {row.id: row.name for row in companies}
-    allowed = visit.installation.settings.duewell_webhooks
+    allowed = request.app.settings.duewell_webhooks
     choice = {name: words for name, words in EVENTS.items() if name != "test"}
-    return visit.page(
+    return request.render(
         "settings_webhooks.html", endpoints=rows, companies=companies, names=names, events=choice, allowed=allowed
     )
 
 
-def add(visit: Visit) -> Response:
+def add_webhook(request: PageRequest) -> Response:
     """Add an address, and show its secret: now and never again."""
-    limits = companies_sent(visit)
-    events = list(visit.form.get("event", ())) if visit.sent("events") == "some" else None
+    limits = parse_company_access(request)
+    events = list(request.form.get("event", ())) if request.form_value("events") == "selected" else None
     if events == []:
         raise NotPossible("Choose at least one event.")
     try:
-        _id, secret = endpoints.add(
-            visit.installation, visit.sent("url", 2000), events=events, companies=limits, by=visit.who.email
+        _id, secret = endpoints.add_endpoint(
+            request.app, request.form_value("url", 2000), events=events, companies=limits, by=request.actor.email
         )
-    except (endpoints.EndpointError, BadAddressError) as problem:
+    except (endpoints.EndpointError, DisallowedAddressError) as problem:
         raise NotPossible(str(problem)) from problem
     words = (
         "What is sent there is signed with this secret, so that the other side can tell it is from here. It is shown"
     )
-    return visit.page(
-        "settings_once.html",
+    return request.render(
+        "settings_secret.html",
         title="The webhook's secret",
         secret=secret,
         words=f"{words} only now.",
@@ -55,20 +55,20 @@ def add(visit: Visit) -> Response:
     )
 
 
-def change(visit: Visit) -> Response:
+def update_webhook(request: PageRequest) -> Response:
     """Try an address, start it again, or remove it."""
-    if visit.sent("do") not in _ACTS:
-        raise NotHere
-    act, said = _ACTS[visit.sent("do")]
+    if request.form_value("do") not in _ACTIONS:
+        raise NotFound
+    act, said = _ACTIONS[request.form_value("do")]
     try:
-        act(visit.installation, visit.number("endpoint"), by=visit.who.email)
+        act(request.app, request.path_id("endpoint"), by=request.actor.email)
     except endpoints.EndpointError as problem:
         raise NotPossible(str(problem)) from problem
-    return visit.go("/settings/webhooks", said=said)
+    return request.redirect("/settings/webhooks", said=said)
 
 
 ROUTES = (
-    Route("GET", "/settings/webhooks", listing, "owner"),
-    Route("POST", "/settings/webhooks", add, "owner", dangerous=True),
-    Route("POST", "/settings/webhooks/{endpoint:int}", change, "owner", dangerous=True),
+    Route("GET", "/settings/webhooks", list_webhooks, "owner"),
+    Route("POST", "/settings/webhooks", add_webhook, "owner", sensitive=True),
+    Route("POST", "/settings/webhooks/{endpoint:int}", update_webhook, "owner", sensitive=True),
 )

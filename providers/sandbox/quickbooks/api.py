@@ -9,12 +9,12 @@ from html import escape
 from typing import Any
 
 from providers.sandbox.quickbooks import writes
-from providers.sandbox.quickbooks.books import Books
-from providers.sandbox.quickbooks.figures import decode, encode, reply_time
+from providers.sandbox.quickbooks.books import CompanyLedger
+from providers.sandbox.quickbooks.figures import decode, encode, format_reply_time
 from providers.sandbox.quickbooks.pdf import invoice_pdf
 from providers.sandbox.quickbooks.properties import ENTITIES
-from providers.sandbox.quickbooks.reads import answer, changes
-from providers.sandbox.quickbooks.refusals import Refusal, missing, unreadable, unsupported
+from providers.sandbox.quickbooks.reads import changes, run_query
+from providers.sandbox.quickbooks.refusals import ApiFault, missing, unreadable, unsupported
 from providers.sandbox.quickbooks.shelf import Entry
 
 JsonObject = dict[str, Any]
@@ -42,82 +42,82 @@ class Reply:
     content_type: str = JSON_TYPE
 
 
-def respond(books: Books, call: Call, *, replays: bool) -> Reply:
+def respond(ledger: CompanyLedger, call: Call, *, replay_requests: bool) -> Reply:
     """Answer a request that the gateway let through; ``replays`` honours ``requestid``."""
     try:
         request_id = call.query.get("requestid", "") if call.method == "POST" else ""
         key = "/".join((request_id, *call.path, call.query.get("operation", "")))
-        if replays and request_id and key in books.replies:
-            return Reply(200, books.replies[key])
-        reply = _route(books, call)
+        if replay_requests and request_id and key in ledger.replies:
+            return Reply(200, ledger.replies[key])
+        reply = _route(ledger, call)
         if request_id and reply.status == 200:
-            books.replies[key] = reply.body
-    except Refusal as refusal:
-        return refused(books.moment(), refusal)
+            ledger.replies[key] = reply.body
+    except ApiFault as refusal:
+        return error_reply(ledger.current_time(), refusal)
     return reply
 
 
-def refused(now: datetime, refusal: Refusal, *, xml: bool = False) -> Reply:
+def error_reply(now: datetime, refusal: ApiFault, *, xml: bool = False) -> Reply:
     """Write a refusal: upper-case keys by the books, lower-case ones by the gateway, or XML as throttling has been."""
     if xml:
         return Reply(refusal.status, _xml(now, refusal), "application/xml;charset=UTF-8")
-    if refusal.by_gateway:
+    if refusal.is_gateway_error:
         empty = {"warnings": None, "intuitObject": None, "report": None, "queryResponse": None, "requestId": None}
         millis = int(now.timestamp() * 1000)
-        return Reply(refusal.status, encode({**empty, "fault": refusal.plain_fault(), "time": millis}))
-    return Reply(refusal.status, encode({"Fault": refusal.fault(), "time": reply_time(now)}))
+        return Reply(refusal.status, encode({**empty, "fault": refusal.gateway_fault(), "time": millis}))
+    return Reply(refusal.status, encode({"Fault": refusal.fault(), "time": format_reply_time(now)}))
 
 
-def _xml(now: datetime, refusal: Refusal) -> bytes:
+def _xml(now: datetime, refusal: ApiFault) -> bytes:
     return (
         '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>'
-        f'<IntuitResponse time="{reply_time(now)}" xmlns="http://schema.intuit.com/finance/v3">'
+        f'<IntuitResponse time="{format_reply_time(now)}" xmlns="http://schema.intuit.com/finance/v3">'
         f'<Fault type="{refusal.kind}"><Error code="{refusal.code}"><Message>{escape(refusal.message)}</Message>'
         f"<Detail>{escape(refusal.detail)}</Detail></Error></Fault></IntuitResponse>"
     ).encode()
 
 
-def _route(books: Books, call: Call) -> Reply:
+def _route(ledger: CompanyLedger, call: Call) -> Reply:
     if call.method == "GET":
-        return _get(books, call)
+        return _get(ledger, call)
     match call.path:
         case ("query",):
-            return _query(books, call.body.decode("utf-8", "replace"))
+            return _query(ledger, call.body.decode("utf-8", "replace"))
         case ("batch",):
-            return _json(books, {"BatchItemResponse": _batch(books, decode(call.body))})
+            return _json(ledger, {"BatchItemResponse": _batch(ledger, decode(call.body))})
         case ("invoice", external_id, "send"):
-            sent = writes.send(books, books.get("Invoice", external_id), call.query.get("sendTo", ""))
-            return _json(books, {"Invoice": sent.body})
+            sent = writes.send(ledger, ledger.get("Invoice", external_id), call.query.get("sendTo", ""))
+            return _json(ledger, {"Invoice": sent.body})
         case (name,):
-            return _write(books, call, _entity(name))
+            return _write(ledger, call, _entity(name))
     raise unsupported(f"POST {'/'.join(call.path)}")
 
 
-def _get(books: Books, call: Call) -> Reply:
+def _get(ledger: CompanyLedger, call: Call) -> Reply:
     match call.path:
         case ("query",):
-            return _query(books, call.query.get("query", ""))
+            return _query(ledger, call.query.get("query", ""))
         case ("cdc",):
             wanted, since = (call.query.get(name, "") for name in ("entities", "changedSince"))
             if not wanted or not since:
                 raise missing("changedSince" if wanted else "entities")
-            return _json(books, {"CDCResponse": [changes(books, wanted, since)]})
+            return _json(ledger, {"CDCResponse": [changes(ledger, wanted, since)]})
         case ("preferences",):
-            return _json(books, {"Preferences": next(books.all("Preferences")).body})
+            return _json(ledger, {"Preferences": next(ledger.all("Preferences")).body})
         case ("companyinfo", _):
-            return _json(books, {"CompanyInfo": next(books.all("CompanyInfo")).body})
+            return _json(ledger, {"CompanyInfo": next(ledger.all("CompanyInfo")).body})
         case (name, external_id):
-            return _read(books, call, _entity(name), external_id)
+            return _read(ledger, call, _entity(name), external_id)
         case ("invoice", external_id, "pdf"):
-            body = books.get("Invoice", external_id).body
-            return Reply(200, invoice_pdf(books.profile.name, body), "application/pdf")
+            body = ledger.get("Invoice", external_id).body
+            return Reply(200, invoice_pdf(ledger.profile.name, body), "application/pdf")
     raise unsupported(f"GET {'/'.join(call.path)}")
 
 
-def _query(books: Books, statement: str) -> Reply:
+def _query(ledger: CompanyLedger, statement: str) -> Reply:
     if not statement.strip():
         raise missing("query")
-    return _json(books, {"QueryResponse": answer(books, statement)})
+    return _json(ledger, {"QueryResponse": run_query(ledger, statement)})
 
 
 def _entity(name: str) -> str:
@@ -127,51 +127,51 @@ def _entity(name: str) -> str:
     return entity
 
 
-def _read(books: Books, call: Call, entity: str, external_id: str) -> Reply:
-    entry = books.get(entity, external_id)
+def _read(ledger: CompanyLedger, call: Call, entity: str, external_id: str) -> Reply:
+    entry = ledger.get(entity, external_id)
     body = entry.body
     if entity == "Invoice" and "invoiceLink" in call.query.get("include", ""):
-        link = pay_link(books, entry, call.base)
+        link = pay_link(ledger, entry, call.base)
         body = {**body, "InvoiceLink": link} if link else body
-    return _json(books, {entity: body})
+    return _json(ledger, {entity: body})
 
 
-def pay_link(books: Books, entry: Entry, base: str) -> str:
+def pay_link(ledger: CompanyLedger, entry: Entry, base: str) -> str:
     """Return the page where the customer sees and pays an invoice; none without an address or online payment."""
     body = entry.body
     payable = body.get("AllowOnlineCreditCardPayment") or body.get("AllowOnlineACHPayment")
     if not payable or "BillEmail" not in body:
         return ""
-    return f"{base}/pay/quickbooks/{books.realm}-{entry.number}"
+    return f"{base}/pay/quickbooks/{ledger.realm}-{entry.number}"
 
 
-def _write(books: Books, call: Call, entity: str) -> Reply:
+def _write(ledger: CompanyLedger, call: Call, entity: str) -> Reply:
     operation, include = call.query.get("operation", ""), call.query.get("include", "")
-    done = writes.write(books, entity, operation, include, decode(call.body))
-    return _json(books, {entity: done.body if isinstance(done, Entry) else done})
+    done = writes.write(ledger, entity, operation, include, decode(call.body))
+    return _json(ledger, {entity: done.body if isinstance(done, Entry) else done})
 
 
-def _batch(books: Books, asked: JsonObject) -> list[JsonObject]:
-    items = asked.get("BatchItemRequest") or []
+def _batch(ledger: CompanyLedger, data: JsonObject) -> list[JsonObject]:
+    items = data.get("BatchItemRequest") or []
     if len(items) > BATCH_MAX:
         raise unreadable(f"a batch holds at most {BATCH_MAX} items")
-    return [_batch_item(books, item) for item in items]
+    return [_batch_item(ledger, item) for item in items]
 
 
-def _batch_item(books: Books, item: JsonObject) -> JsonObject:
+def _batch_item(ledger: CompanyLedger, item: JsonObject) -> JsonObject:
     """Do one item; its refusal is its own and does not stop the others."""
     try:
         if "Query" in item:
-            return {"bId": item.get("bId", ""), "QueryResponse": answer(books, item["Query"])}
+            return {"bId": item.get("bId", ""), "QueryResponse": run_query(ledger, item["Query"])}
         name = next((name for name in item if name in ENTITIES.values()), None)
         if name is None:
             raise missing("BatchItemRequest entity")
         operation, include = str(item.get("operation", "")), str(item.get("optionsData", ""))
-        done = writes.write(books, name, operation, include, item[name])
+        done = writes.write(ledger, name, operation, include, item[name])
         return {"bId": item.get("bId", ""), name: done.body if isinstance(done, Entry) else done}
-    except Refusal as refusal:
+    except ApiFault as refusal:
         return {"bId": item.get("bId", ""), "Fault": refusal.fault()}
 
 
-def _json(books: Books, reply: JsonObject) -> Reply:
-    return Reply(200, encode({**reply, "time": reply_time(books.moment())}))
+def _json(ledger: CompanyLedger, reply: JsonObject) -> Reply:
+    return Reply(200, encode({**reply, "time": format_reply_time(ledger.current_time())}))

@@ -13,10 +13,10 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from providers.sandbox.quickbooks.figures import ZERO, cents, short, stamp, whole_second
+from providers.sandbox.quickbooks.figures import ZERO, format_instant, format_number, round_to_cents, round_up_to_second
 from providers.sandbox.quickbooks.properties import FILTERABLE, TRANSACTIONS
 from providers.sandbox.quickbooks.refusals import invalid_id, not_found
-from providers.sandbox.quickbooks.shelf import Entry, Shelf
+from providers.sandbox.quickbooks.shelf import EntityStore, Entry
 
 JsonObject = dict[str, Any]
 REALM = "9341450000000001"  # of the company that has a history
@@ -28,7 +28,7 @@ CURRENCIES = {
 
 
 @dataclass(slots=True)
-class Profile:
+class CompanyProfile:
     """What kind of company this is; tests may change every bit of it. ``rates`` are home units per foreign unit."""
 
     name: str
@@ -37,43 +37,43 @@ class Profile:
     time_zone: str = "America/Los_Angeles"
     multicurrency: bool = True
     custom_numbers: bool = False
-    close_on: date | None = None
+    books_closed_on: date | None = None
     rates: dict[str, Decimal] = field(default_factory=dict)
 
 
-class Books:
+class CompanyLedger:
     """The objects of one company (realm). Time is asked of ``clock``; history passes its own instant to ``at``."""
 
-    def __init__(self, realm: str, profile: Profile, now: Callable[[], datetime]) -> None:
+    def __init__(self, realm: str, profile: CompanyProfile, now: Callable[[], datetime]) -> None:
         self.realm = realm
         self.profile = profile
         self.replies: dict[str, bytes] = {}
-        self.shelves = {entity: Shelf() for entity in FILTERABLE}
+        self.stores = {entity: EntityStore() for entity in FILTERABLE}
         self.numbers: dict[tuple[str, str], int] = {}
         self.names: dict[tuple[str, str], int] = {}
         self.next_number = 1001
         self.clock = now
-        self._at: datetime | None = None
+        self._fixed_time: datetime | None = None
         self._ids: dict[str, int] = {}
-        self._applied: dict[tuple[str, int], dict[int, Decimal]] = {}
+        self._applied_by_target: dict[tuple[str, int], dict[int, Decimal]] = {}
         self._references: dict[tuple[str, int], JsonObject] = {}
-        self._uses: dict[int, dict[tuple[str, int], Decimal]] = {}
-        self._shares: dict[tuple[str, int], tuple[int, Decimal]] = {}
-        self._owed: dict[int, Decimal] = {}
+        self._applied_by_payment: dict[int, dict[tuple[str, int], Decimal]] = {}
+        self._balance_shares: dict[tuple[str, int], tuple[int, Decimal]] = {}
+        self._customer_balances: dict[int, Decimal] = {}
 
     # time and identity
 
-    def moment(self) -> datetime:
+    def current_time(self) -> datetime:
         """Return the instant at which changes happen now."""
-        return self._at or self.clock()
+        return self._fixed_time or self.clock()
 
-    def at(self, instant: datetime | None) -> None:
+    def set_time(self, instant: datetime | None) -> None:
         """Let the following changes happen at ``instant`` (the making of history); ``None`` ends that."""
-        self._at = instant
+        self._fixed_time = instant
 
     def today(self) -> date:
         """Return the company's own calendar day."""
-        return self.moment().astimezone(ZoneInfo(self.profile.time_zone)).date()
+        return self.current_time().astimezone(ZoneInfo(self.profile.time_zone)).date()
 
     def new_id(self, entity: str) -> int:
         """Hand out the next id: transactions share one sequence, every list has its own."""
@@ -88,7 +88,7 @@ class Books:
         text = str(external_id)
         if not text.isascii() or not text.isdigit():
             raise invalid_id(external_id)
-        entry = self.shelves[entity].entries.get(int(text))
+        entry = self.stores[entity].entries.get(int(text))
         if entry is None:
             raise not_found()
         return entry
@@ -96,11 +96,11 @@ class Books:
     def find(self, entity: str, external_id: object) -> Entry | None:
         """Return the living object, or None."""
         text = str(external_id)
-        return self.shelves[entity].entries.get(int(text)) if text.isascii() and text.isdigit() else None
+        return self.stores[entity].entries.get(int(text)) if text.isascii() and text.isdigit() else None
 
     def all(self, entity: str) -> Iterator[Entry]:
         """Yield all living objects by id."""
-        return self.shelves[entity].by_id()
+        return self.stores[entity].by_id()
 
     def reference(self, entry: Entry) -> JsonObject:
         """Return the reference that documents hold to a name; one dictionary for all of them."""
@@ -127,97 +127,97 @@ class Books:
 
     def add(self, entity: str, body: JsonObject) -> Entry:
         """Put a new object into the books: identity, version 0 and times are added in front of ``body``."""
-        number, at = self.new_id(entity), whole_second(self.moment())
-        times = {"CreateTime": stamp(at), "LastUpdatedTime": stamp(at)}
+        number, at = self.new_id(entity), round_up_to_second(self.current_time())
+        times = {"CreateTime": format_instant(at), "LastUpdatedTime": format_instant(at)}
         head = {"domain": "QBO", "sparse": False, "Id": str(number), "SyncToken": "0", "MetaData": times}
         entry = Entry(entity, number, {**head, **body}, at)
-        self.shelves[entity].put(entry)
+        self.stores[entity].put(entry)
         return entry
 
     def change(self, entry: Entry, body: JsonObject, *, version: bool = True) -> None:
         """Give an object a new body and stamp it; ``version`` raises its SyncToken."""
-        at = whole_second(self.moment())
-        times = {**entry.body["MetaData"], "LastUpdatedTime": stamp(at)}
+        at = round_up_to_second(self.current_time())
+        times = {**entry.body["MetaData"], "LastUpdatedTime": format_instant(at)}
         if version:
             who = self.realm[-4:]
             times["LastModifiedByRef"] = {"value": f"91303556{who}"}
         token = str(int(entry.body["SyncToken"]) + version)
         entry.body = {**body, "SyncToken": token, "MetaData": times}
         entry.updated_at = at
-        self.shelves[entry.entity].put(entry)
+        self.stores[entry.entity].put(entry)
 
     def remove(self, entry: Entry) -> None:
         """Take an object out of the books; links and balances were undone before."""
         key = (entry.entity, str(entry.body.get("DocNumber", "")))
         if self.numbers.get(key) == entry.number:
             del self.numbers[key]
-        at = whole_second(self.moment())
-        times = {"LastUpdatedTime": stamp(at)}
+        at = round_up_to_second(self.current_time())
+        times = {"LastUpdatedTime": format_instant(at)}
         body = {"domain": "QBO", "status": "Deleted", "Id": str(entry.number), "MetaData": times}
-        self.shelves[entry.entity].bury(Entry(entry.entity, entry.number, body, at))
+        self.stores[entry.entity].mark_deleted(Entry(entry.entity, entry.number, body, at))
 
     # links and balances
 
-    def applied_to(self, entity: str, number: int, *, besides: int | None = None) -> Decimal:
+    def amount_applied_to(self, entity: str, number: int, *, except_payment: int | None = None) -> Decimal:
         """Return what payments apply to an invoice, or take from a credit memo, leaving out one payment."""
-        parts = self._applied.get((entity, number), {})
-        return sum((part for payment, part in parts.items() if payment != besides), ZERO)
+        parts = self._applied_by_target.get((entity, number), {})
+        return sum((part for payment, part in parts.items() if payment != except_payment), ZERO)
 
     def payments_of(self, entity: str, number: int) -> list[int]:
         """Return the ids of the payments linked to an invoice or credit memo."""
-        return list(self._applied.get((entity, number), ()))
+        return list(self._applied_by_target.get((entity, number), ()))
 
-    def link(self, payment: Entry, parts: dict[tuple[str, int], Decimal]) -> None:
+    def set_applications(self, payment: Entry, applications: dict[tuple[str, int], Decimal]) -> None:
         """Replace what a payment applies; every invoice and credit memo it touches or touched is settled anew."""
-        before = self._uses.pop(payment.number, {})
-        if parts:
-            self._uses[payment.number] = parts
-        for target in {**before, **parts}:
-            if before.get(target) == parts.get(target):
+        before = self._applied_by_payment.pop(payment.number, {})
+        if applications:
+            self._applied_by_payment[payment.number] = applications
+        for target in {**before, **applications}:
+            if before.get(target) == applications.get(target):
                 continue
-            by = self._applied.setdefault(target, {})
+            by = self._applied_by_target.setdefault(target, {})
             by.pop(payment.number, None)
-            if target in parts:
-                by[payment.number] = parts[target]
-            entry = self.shelves[target[0]].entries.get(target[1])
+            if target in applications:
+                by[payment.number] = applications[target]
+            entry = self.stores[target[0]].entries.get(target[1])
             if entry is not None:
-                self.change(entry, self.settled(entry.body, entry.entity, entry.number))
-                self.owe(entry)
+                self.change(entry, self.with_balance(entry.body, entry.entity, entry.number))
+                self.update_customer_balance(entry)
 
-    def settled(self, body: JsonObject, entity: str, number: int) -> JsonObject:
+    def with_balance(self, body: JsonObject, entity: str, number: int) -> JsonObject:
         """Return an invoice's or credit memo's body with the balance and links that payments leave it."""
-        by = self._applied.get((entity, number), {})
+        by = self._applied_by_target.get((entity, number), {})
         balance = body["TotalAmt"] - sum(by.values(), ZERO)
         links = [{"TxnId": str(payment), "TxnType": "Payment"} for payment in by]
-        body = {**body, "LinkedTxn": links, "Balance": short(balance)}
+        body = {**body, "LinkedTxn": links, "Balance": format_number(balance)}
         if entity == "CreditMemo":
-            body["RemainingCredit"] = short(balance)
+            body["RemainingCredit"] = format_number(balance)
         if "ExchangeRate" in body:
-            body["HomeBalance"] = short(cents(balance * body["ExchangeRate"]))
+            body["HomeBalance"] = format_number(round_to_cents(balance * body["ExchangeRate"]))
         return body
 
-    def owe(self, entry: Entry, *, gone: bool = False) -> None:
+    def update_customer_balance(self, entry: Entry, *, removed: bool = False) -> None:
         """Bring the customer's balance up to date with what this document now adds to it."""
         body = entry.body
-        share = ZERO if gone else body["UnappliedAmt"] if entry.entity == "Payment" else body["Balance"]
+        share = ZERO if removed else body["UnappliedAmt"] if entry.entity == "Payment" else body["Balance"]
         if entry.entity != "Invoice":
             share = -share
         customer = int(body["CustomerRef"]["value"])
         key = (entry.entity, entry.number)
-        old_customer, old_share = self._shares.get(key, (customer, ZERO))
+        old_customer, old_share = self._balance_shares.get(key, (customer, ZERO))
         if (old_customer, old_share) == (customer, share):
             return
-        self._shares[key] = (customer, share)
+        self._balance_shares[key] = (customer, share)
         for who, amount in ((old_customer, -old_share), (customer, share)):
-            self._owed[who] = self._owed.get(who, ZERO) + amount
+            self._customer_balances[who] = self._customer_balances.get(who, ZERO) + amount
         for who in {old_customer, customer}:
-            self._restate(who)
+            self._refresh_customer_balance(who)
 
-    def _restate(self, customer: int) -> None:
-        entry = self.shelves["Customer"].entries.get(customer)
+    def _refresh_customer_balance(self, customer: int) -> None:
+        entry = self.stores["Customer"].entries.get(customer)
         if entry is None:
             return
-        balance = short(self._owed.get(customer, ZERO))
+        balance = format_number(self._customer_balances.get(customer, ZERO))
         if entry.body["Balance"] != balance:
             # As recorded: a balance moves the time of the customer's last change, but not his version.
             self.change(entry, {**entry.body, "Balance": balance, "BalanceWithJobs": balance}, version=False)

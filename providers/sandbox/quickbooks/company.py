@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.sandbox.quickbooks.books import CURRENCIES, Books
+from providers.sandbox.quickbooks.books import CURRENCIES, CompanyLedger
 from providers.sandbox.quickbooks.life import ISO3
 
 JsonObject = dict[str, Any]
 
 
-def state_company(books: Books) -> None:
+def update_company_info(ledger: CompanyLedger) -> None:
     """Write CompanyInfo and Preferences anew from the profile; call it after changing that."""
-    for entity, body in (("CompanyInfo", _info(books)), ("Preferences", _preferences(books))):
-        entry = next(books.all(entity), None)
+    for entity, body in (("CompanyInfo", _info(ledger)), ("Preferences", _preferences(ledger))):
+        entry = next(ledger.all(entity), None)
         if entry is None:
-            books.add(entity, body)
+            ledger.add(entity, body)
         else:
             head = {name: entry.body[name] for name in ("domain", "sparse", "Id", "SyncToken", "MetaData")}
-            books.change(entry, head | body)
+            ledger.change(entry, head | body)
 
 
-def _info(books: Books) -> JsonObject:
-    profile = books.profile
+def _info(ledger: CompanyLedger) -> JsonObject:
+    profile = ledger.profile
     address = {"Id": "1", "Line1": "12 Cannery Row", "City": "Portland", "Country": ISO3.get(profile.country, "")}
     slug = "".join(letter for letter in profile.name.lower() if letter.isalnum())
     facts = {
@@ -42,15 +42,15 @@ def _info(books: Books) -> JsonObject:
     }  # fmt: skip
 
 
-def _preferences(books: Books) -> JsonObject:
-    profile = books.profile
+def _preferences(ledger: CompanyLedger) -> JsonObject:
+    profile = ledger.profile
     accounting: JsonObject = {
         "UseAccountNumbers": False, "TrackDepartments": False, "ClassTrackingPerTxn": False,
         "ClassTrackingPerTxnLine": False, "FirstMonthOfFiscalYear": "January", "TaxYearMonth": "January",
         "TaxForm": "6", "CustomerTerminology": "Customers",
     }  # fmt: skip
-    if profile.close_on:
-        accounting["BookCloseDate"] = profile.close_on.isoformat()
+    if profile.books_closed_on:
+        accounting["BookCloseDate"] = profile.books_closed_on.isoformat()
     home = {"value": profile.currency, "name": CURRENCIES.get(profile.currency, profile.currency)}
     return {
         "AccountingInfoPrefs": accounting,

@@ -9,45 +9,45 @@ from decimal import Decimal
 from typing import Any
 
 from providers.sandbox.quickbooks import writes
-from providers.sandbox.quickbooks.books import Books
-from providers.sandbox.quickbooks.figures import amount as figure
+from providers.sandbox.quickbooks.books import CompanyLedger
+from providers.sandbox.quickbooks.figures import parse_amount as figure
 from providers.sandbox.quickbooks.life import link_credit, write_note
 from providers.sandbox.quickbooks.names import name_key
-from providers.sandbox.quickbooks.payments import request_line
+from providers.sandbox.quickbooks.payments import application_line
 from providers.sandbox.quickbooks.shelf import Entry
 
 JsonObject = dict[str, Any]
 Money = Decimal | int | str
 
 
-class Desk:
+class Bookkeeper:
     """One company's books in a person's hands. Invoices are named by number or id, customers by name or id.
 
     Every method returns the document's JSON (a copy) and takes the sandbox's lock. What the books refuse raises
     ``refusals.Refusal``; what is not there raises ``LookupError``.
     """
 
-    def __init__(self, lock: threading.RLock, books: Callable[[], Books]) -> None:
+    def __init__(self, lock: threading.RLock, ledger: Callable[[], CompanyLedger]) -> None:
         self._lock = lock
-        self._books = books
+        self._get_ledger = ledger
 
     # looking
 
     def invoices(self) -> list[JsonObject]:
         """Return all invoices, by id."""
-        return self._all("Invoice")
+        return self._bodies("Invoice")
 
     def payments(self) -> list[JsonObject]:
         """Return all payments, by id."""
-        return self._all("Payment")
+        return self._bodies("Payment")
 
     def credit_memos(self) -> list[JsonObject]:
         """Return all credit memos, by id."""
-        return self._all("CreditMemo")
+        return self._bodies("CreditMemo")
 
     def customers(self) -> list[JsonObject]:
         """Return all customers, the inactive too, by id."""
-        return self._all("Customer")
+        return self._bodies("Customer")
 
     def find(self, invoice: str) -> JsonObject:
         """Return an invoice."""
@@ -64,7 +64,7 @@ class Desk:
         with self._lock:
             number = str(self._invoice(invoice).number) if invoice else ""
             found = []
-            for entry in self._books().all("Attachable"):
+            for entry in self._get_ledger().all("Attachable"):
                 links = [link["EntityRef"]["value"] for link in entry.body.get("AttachableRef", ())]
                 if not number or number in links:
                     found.append(entry.body.get("Note", ""))
@@ -77,54 +77,54 @@ class Desk:
         with self._lock:
             entry = self._invoice(invoice)
             paid = entry.body["Balance"] if amount is None else figure("amount", amount)
-            lines = [request_line("Invoice", entry.number, paid)]
-            return self._receive(entry.body["CustomerRef"], paid, lines, on)
+            lines = [application_line("Invoice", entry.number, paid)]
+            return self._receive_payment(entry.body["CustomerRef"], paid, lines, on)
 
     def pay_unapplied(self, customer: str, amount: Money, *, on: date | None = None) -> JsonObject:
         """Receive money from a customer that is applied to nothing yet."""
         with self._lock:
             reference = {"value": str(self._customer(customer).number)}
-            return self._receive(reference, figure("amount", amount), [], on)
+            return self._receive_payment(reference, figure("amount", amount), [], on)
 
     def apply(self, payment: str, invoice: str, amount: Money) -> JsonObject:
         """Apply unapplied money of a payment to an invoice."""
         with self._lock:
-            entry = self._books().get("Payment", payment)
-            line = request_line("Invoice", self._invoice(invoice).number, figure("amount", amount))
+            entry = self._get_ledger().get("Payment", payment)
+            line = application_line("Invoice", self._invoice(invoice).number, figure("amount", amount))
             changed = {"sparse": True, "Line": [*entry.body["Line"], line]}
-            return dict(writes.update(self._books(), entry, changed).body)
+            return dict(writes.update(self._get_ledger(), entry, changed).body)
 
     def delete_payment(self, payment: str) -> JsonObject:
         """Delete a payment: what it paid is open again."""
         with self._lock:
-            return writes.delete(self._books(), self._books().get("Payment", payment))
+            return writes.delete(self._get_ledger(), self._get_ledger().get("Payment", payment))
 
     def void_payment(self, payment: str) -> JsonObject:
         """Void a payment: what it paid is open again."""
         with self._lock:
-            return dict(writes.void(self._books(), self._books().get("Payment", payment)).body)
+            return dict(writes.void(self._get_ledger(), self._get_ledger().get("Payment", payment)).body)
 
     def deposit(self, payment: str) -> JsonObject:
         """Put a payment into a bank deposit: it cannot be changed any more."""
         with self._lock:
-            entry = self._books().get("Payment", payment)
-            link = {"TxnId": str(self._books().new_id("Payment")), "TxnType": "Deposit"}
-            self._books().change(entry, {**entry.body, "LinkedTxn": [link]})
+            entry = self._get_ledger().get("Payment", payment)
+            link = {"TxnId": str(self._get_ledger().new_id("Payment")), "TxnType": "Deposit"}
+            self._get_ledger().change(entry, {**entry.body, "LinkedTxn": [link]})
             return dict(entry.body)
 
     def credit(self, customer: str, amount: Money, *, number: str = "", on: date | None = None) -> JsonObject:
         """Give a customer a credit memo that is applied to nothing yet."""
         with self._lock:
-            asked = self._sale(customer, figure("amount", amount), "Credit", number, on)
-            return dict(writes.create(self._books(), "CreditMemo", asked).body)
+            asked = self._sale_fields(customer, figure("amount", amount), "Credit", number, on)
+            return dict(writes.create(self._get_ledger(), "CreditMemo", asked).body)
 
     def apply_credit(self, credit: str, invoice: str, amount: Money | None = None) -> JsonObject:
         """Apply a credit memo (id) to an invoice: as much as fits, or ``amount``. Returns the linking payment."""
         with self._lock:
-            entry = self._books().get("CreditMemo", credit)
+            entry = self._get_ledger().get("CreditMemo", credit)
             wanted = entry.body["Balance"] if amount is None else figure("amount", amount)
-            on = self._books().today().isoformat()
-            made = link_credit(self._books(), entry, self._invoice(invoice), wanted, on)
+            on = self._get_ledger().today().isoformat()
+            made = link_credit(self._get_ledger(), entry, self._invoice(invoice), wanted, on)
             if made is None:
                 raise LookupError("credit or balance left")
             return dict(made.body)
@@ -137,33 +137,33 @@ class Desk:
     ) -> JsonObject:  # fmt: skip
         """Enter an invoice of one line; ``due_on`` is 30 days later unless said; ``sent`` marks it as mailed."""
         with self._lock:
-            asked = self._sale(customer, figure("amount", amount), "Work done", number, on)
-            dated_on = on or self._books().today()
+            asked = self._sale_fields(customer, figure("amount", amount), "Work done", number, on)
+            dated_on = on or self._get_ledger().today()
             asked["DueDate"] = (due_on or dated_on + timedelta(days=30)).isoformat()
-            entry = writes.create(self._books(), "Invoice", asked)
+            entry = writes.create(self._get_ledger(), "Invoice", asked)
             if sent and "BillEmail" in entry.body:
-                writes.send(self._books(), entry, "")
+                writes.send(self._get_ledger(), entry, "")
             return dict(entry.body)
 
     def edit(self, invoice: str, **fields: Any) -> JsonObject:
         """Change properties of an invoice, named as Intuit does (``DueDate="2026-12-31"``)."""
         with self._lock:
-            return dict(writes.update(self._books(), self._invoice(invoice), {"sparse": True, **fields}).body)
+            return dict(writes.update(self._get_ledger(), self._invoice(invoice), {"sparse": True, **fields}).body)
 
     def void(self, invoice: str) -> JsonObject:
         """Void an invoice; payments on it become unapplied."""
         with self._lock:
-            return dict(writes.void(self._books(), self._invoice(invoice)).body)
+            return dict(writes.void(self._get_ledger(), self._invoice(invoice)).body)
 
     def delete(self, invoice: str) -> JsonObject:
         """Delete an invoice; payments on it become unapplied."""
         with self._lock:
-            return writes.delete(self._books(), self._invoice(invoice))
+            return writes.delete(self._get_ledger(), self._invoice(invoice))
 
     def note(self, invoice: str, text: str) -> JsonObject:
         """Attach a note to an invoice."""
         with self._lock:
-            return dict(write_note(self._books(), self._invoice(invoice), text).body)
+            return dict(write_note(self._get_ledger(), self._invoice(invoice), text).body)
 
     # customers
 
@@ -175,49 +175,49 @@ class Desk:
                 asked["PrimaryEmailAddr"] = {"Address": email}
             if currency:
                 asked["CurrencyRef"] = {"value": currency}
-            return dict(writes.create(self._books(), "Customer", asked).body)
+            return dict(writes.create(self._get_ledger(), "Customer", asked).body)
 
     def edit_customer(self, customer: str, **fields: Any) -> JsonObject:
         """Change properties of a customer, named as Intuit does."""
         with self._lock:
-            return dict(writes.update(self._books(), self._customer(customer), {"sparse": True, **fields}).body)
+            return dict(writes.update(self._get_ledger(), self._customer(customer), {"sparse": True, **fields}).body)
 
     def set_email(self, customer: str, address: str) -> JsonObject:
         """Change a customer's address ("" takes it away), also on his open invoices, as a bookkeeper would."""
         with self._lock:
             changed = {"sparse": True, "PrimaryEmailAddr": {"Address": address} if address else None}
-            entry = writes.update(self._books(), self._customer(customer), changed)
+            entry = writes.update(self._get_ledger(), self._customer(customer), changed)
             bill = {"sparse": True, "BillEmail": {"Address": address} if address else None}
-            for invoice in [*self._books().all("Invoice")]:
+            for invoice in [*self._get_ledger().all("Invoice")]:
                 theirs = invoice.body["CustomerRef"]["value"] == str(entry.number)
                 if theirs and invoice.body["Balance"]:
-                    writes.update(self._books(), invoice, bill)
+                    writes.update(self._get_ledger(), invoice, bill)
             return dict(entry.body)
 
     def deactivate(self, customer: str) -> JsonObject:
         """Make a customer inactive."""
         return self.edit_customer(customer, Active=False)
 
-    def merge(self, customer: str, into: str) -> JsonObject:
+    def merge(self, customer: str, target: str) -> JsonObject:
         """Merge a customer into another: his documents move, he becomes inactive."""
         with self._lock:
-            books, gone, stays = self._books(), self._customer(customer), self._customer(into)
+            books, gone, stays = self._get_ledger(), self._customer(customer), self._customer(target)
             for entity in ("Invoice", "CreditMemo", "Payment"):
                 for entry in [*books.all(entity)]:
                     if entry.body["CustomerRef"]["value"] == str(gone.number):
                         books.change(entry, {**entry.body, "CustomerRef": books.reference(stays)})
-                        books.owe(entry)
+                        books.update_customer_balance(entry)
             writes.update(books, gone, {"sparse": True, "Active": False})
             return dict(stays.body)
 
     # inside
 
-    def _all(self, entity: str) -> list[JsonObject]:
+    def _bodies(self, entity: str) -> list[JsonObject]:
         with self._lock:
-            return [dict(entry.body) for entry in self._books().all(entity)]
+            return [dict(entry.body) for entry in self._get_ledger().all(entity)]
 
     def _invoice(self, name: str) -> Entry:
-        books = self._books()
+        books = self._get_ledger()
         number = books.numbers.get(("Invoice", str(name)))
         entry = books.find("Invoice", number if number is not None else name)
         if entry is None:
@@ -225,24 +225,26 @@ class Desk:
         return entry
 
     def _customer(self, name: str) -> Entry:
-        books = self._books()
+        books = self._get_ledger()
         number = books.names.get(name_key("Customer", str(name)))
         entry = books.find("Customer", number if number is not None else name)
         if entry is None:
             raise LookupError(f"customer {name}")
         return entry
 
-    def _receive(self, customer: JsonObject, total: Decimal, lines: list[JsonObject], on: date | None) -> JsonObject:
+    def _receive_payment(
+        self, customer: JsonObject, total: Decimal, lines: list[JsonObject], on: date | None
+    ) -> JsonObject:
         asked: JsonObject = {"CustomerRef": customer, "TotalAmt": total, "Line": lines}
         if on:
             asked["TxnDate"] = on.isoformat()
-        return dict(writes.create(self._books(), "Payment", asked).body)
+        return dict(writes.create(self._get_ledger(), "Payment", asked).body)
 
-    def _sale(self, customer: str, total: Decimal, words: str, number: str, on: date | None) -> JsonObject:
-        item = next(self._books().all("Item"))
+    def _sale_fields(self, customer: str, total: Decimal, description: str, number: str, on: date | None) -> JsonObject:
+        item = next(self._get_ledger().all("Item"))
         line = {
-            "DetailType": "SalesItemLineDetail", "Amount": total, "Description": words,
-            "SalesItemLineDetail": {"ItemRef": self._books().reference(item), "TaxCodeRef": {"value": "NON"}},
+            "DetailType": "SalesItemLineDetail", "Amount": total, "Description": description,
+            "SalesItemLineDetail": {"ItemRef": self._get_ledger().reference(item), "TaxCodeRef": {"value": "NON"}},
         }  # fmt: skip
         asked: JsonObject = {"CustomerRef": {"value": str(self._customer(customer).number)}, "Line": [line]}
         if number:

@@ -35,18 +35,18 @@ def decode(body: bytes) -> dict[str, Any]:
     return value
 
 
-def cents(value: Decimal) -> Decimal:
+def round_to_cents(value: Decimal) -> Decimal:
     """Round half up to two decimals."""
     return value.quantize(CENT, ROUND_HALF_UP)
 
 
-def short(value: Decimal) -> Decimal:
+def format_number(value: Decimal) -> Decimal:
     """Write an amount as most replies do: ``100``, ``50.5``, ``362.07``."""
     whole = value.to_integral_value()
     return whole if whole == value else value.normalize()
 
 
-def amount(name: str, value: object) -> Decimal:
+def parse_amount(name: str, value: object) -> Decimal:
     """Read a number of a request, also one written as a text."""
     try:
         number = Decimal(str(value))
@@ -57,7 +57,7 @@ def amount(name: str, value: object) -> Decimal:
     return number
 
 
-def day(name: str, value: object) -> date:
+def parse_date(name: str, value: object) -> date:
     """Read a date of a request; a time behind it is ignored."""
     try:
         return date.fromisoformat(str(value)[:10])
@@ -65,22 +65,22 @@ def day(name: str, value: object) -> date:
         raise invalid_number(name, value) from error
 
 
-def instant(text: str) -> datetime:
+def parse_instant(text: str) -> datetime:
     """Read an instant of a request; without an offset it is Pacific time. Raises ``ValueError``."""
     at = datetime.fromisoformat(text)
     return (at if at.tzinfo else at.replace(tzinfo=PACIFIC)).astimezone(UTC)
 
 
-def whole_second(at: datetime) -> datetime:
+def round_up_to_second(at: datetime) -> datetime:
     """Round up to the second: recorded objects are stamped up to a second after the reply that brought them."""
     return at if not at.microsecond else at.replace(microsecond=0) + timedelta(seconds=1)
 
 
-def stamp(at: datetime) -> str:
+def format_instant(at: datetime) -> str:
     """Write an instant as ``MetaData`` does."""
     return at.astimezone(PACIFIC).isoformat(timespec="seconds")
 
 
-def reply_time(at: datetime) -> str:
+def format_reply_time(at: datetime) -> str:
     """Write an instant as the ``time`` of a reply."""
     return at.astimezone(PACIFIC).isoformat(timespec="milliseconds")

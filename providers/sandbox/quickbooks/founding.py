@@ -9,10 +9,10 @@ from decimal import Decimal
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from providers.sandbox.quickbooks.books import REALM, Books, Profile
-from providers.sandbox.quickbooks.company import state_company
-from providers.sandbox.quickbooks.life import Life, open_books
-from providers.sandbox.world import COMPANIES, DAYS_BEFORE, World, world
+from providers.sandbox.quickbooks.books import REALM, CompanyLedger, CompanyProfile
+from providers.sandbox.quickbooks.company import update_company_info
+from providers.sandbox.quickbooks.life import HistoryReplay, add_default_records
+from providers.sandbox.world import COMPANIES, DAYS_BEFORE, CompanyHistory, get_history
 
 RATES = {
     "CAD": Decimal("0.7312"), "GBP": Decimal("1.2694"), "EUR": Decimal("1.0871"),
@@ -20,44 +20,48 @@ RATES = {
 }  # fmt: skip
 
 
-def found(realm: str, profile: Profile, opened_at: datetime, now: Callable[[], datetime]) -> Books:
+def create_company(
+    realm: str, profile: CompanyProfile, opened_at: datetime, now: Callable[[], datetime]
+) -> CompanyLedger:
     """Found a company: accounts, items, terms and its own facts, entered at ``opened_at``; no customers yet."""
-    books = Books(realm, profile, now)
-    books.at(opened_at)
-    open_books(books)
-    state_company(books)
-    books.at(None)
+    books = CompanyLedger(realm, profile, now)
+    books.set_time(opened_at)
+    add_default_records(books)
+    update_company_info(books)
+    books.set_time(None)
     return books
 
 
-def found_with_history(past: World, seed: int, now: Callable[[], datetime]) -> tuple[Books, Life]:
+def create_company_with_history(
+    history: CompanyHistory, seed: int, now: Callable[[], datetime]
+) -> tuple[CompanyLedger, HistoryReplay]:
     """Found the company of the world and let it live up to now."""
-    lived = len(past.between(None, now()))
+    lived = len(history.between(None, now()))
     # A copy of what was made before for the same seed, day and number of events: five times quicker.
-    books, life = pickle.loads(_frozen(seed, past.today, lived))  # noqa: S301 - our own bytes, from this process
+    books, life = pickle.loads(_pickled_company(seed, history.today, lived))  # noqa: S301 - our own bytes, from this process
     books.clock = now
     return books, life
 
 
 @lru_cache(maxsize=8)
-def _frozen(seed: int, today: date, lived: int) -> bytes:
-    past = world(seed, "quickbooks", today)
+def _pickled_company(seed: int, today: date, event_count: int) -> bytes:
+    past = get_history(seed, "quickbooks", today)
     midnight = datetime.combine(today, time(), UTC)
-    books = found(REALM, home_profile(), midnight - timedelta(days=DAYS_BEFORE + 30), _no_time)
-    life = Life(books)
-    life.go_on(past.events[:lived])
+    books = create_company(REALM, home_profile(), midnight - timedelta(days=DAYS_BEFORE + 30), _clock_not_available)
+    life = HistoryReplay(books)
+    life.apply_events(past.events[:event_count])
     return pickle.dumps((books, life), pickle.HIGHEST_PROTOCOL)
 
 
-def _no_time() -> datetime:
+def _clock_not_available() -> datetime:
     message = "history happens at its own instants"
     raise RuntimeError(message)
 
 
-def home_profile() -> Profile:
+def home_profile() -> CompanyProfile:
     """Return what the company with the history is like."""
     home = COMPANIES["quickbooks"]
-    return Profile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
+    return CompanyProfile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
 
 
 def home_today(started_at: datetime) -> date:

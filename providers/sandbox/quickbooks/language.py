@@ -34,7 +34,7 @@ class Query:
     """A query as read. ``start`` counts from 1; ``order`` holds (property, descending)."""
 
     entity: str
-    counts: bool
+    is_count: bool
     columns: tuple[str, ...]
     conditions: tuple[Condition, ...]
     order: tuple[tuple[str, bool], ...]
@@ -42,9 +42,9 @@ class Query:
     limit: int
 
 
-def read(statement: str) -> Query:
+def parse_query(statement: str) -> Query:
     """Read a statement; raises the vendor's 4000 for bad grammar and 4001 for bad figures."""
-    return _Reader(_tokens(statement)).query()
+    return _Parser(_tokens(statement)).query()
 
 
 def _tokens(statement: str) -> list[tuple[str, str]]:
@@ -60,12 +60,12 @@ def _tokens(statement: str) -> list[tuple[str, str]]:
     return tokens
 
 
-class _Reader:
+class _Parser:
     """Walks over the tokens; every method reads one part of the grammar."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = [*tokens, ("end", "<EOF>")]
-        self._at = 0
+        self._position = 0
 
     def query(self) -> Query:
         self._expect("SELECT")
@@ -74,15 +74,15 @@ class _Reader:
         entity = self._take("word")
         conditions = self._conditions() if self._skip("WHERE") else ()
         order = self._order()
-        start = self._figure("STARTPOSITION", 1, 1, None)
-        limit = self._figure("MAXRESULTS", PAGE_DEFAULT, 1, PAGE_MAX)
-        if self._tokens[self._at][0] != "end":
-            raise self._surprise("<EOF>")
+        start = self._parse_number("STARTPOSITION", 1, 1, None)
+        limit = self._parse_number("MAXRESULTS", PAGE_DEFAULT, 1, PAGE_MAX)
+        if self._tokens[self._position][0] != "end":
+            raise self._syntax_error("<EOF>")
         return Query(entity, counts, columns, conditions, order, start, limit)
 
     def _columns(self) -> tuple[bool, tuple[str, ...]]:
         if self._peek() == "COUNT":
-            self._at += 1
+            self._position += 1
             for sign in "(*)":
                 self._expect(sign)
             return True, ()
@@ -104,8 +104,8 @@ class _Reader:
         name = self._take("word")
         operator = self._peek()
         if operator not in OPERATORS:
-            raise self._surprise(*OPERATORS)
-        self._at += 1
+            raise self._syntax_error(*OPERATORS)
+        self._position += 1
         if operator != "IN":
             return Condition(name, operator, (self._value(),))
         self._expect("(")
@@ -116,14 +116,14 @@ class _Reader:
         return Condition(name, operator, tuple(values))
 
     def _value(self) -> str:
-        kind, text = self._tokens[self._at]
+        kind, text = self._tokens[self._position]
         if kind == "text":
-            self._at += 1
+            self._position += 1
             return re.sub(r"\\(.)", r"\1", text[1:-1])
         if kind == "number" or text.lower() in {"true", "false"}:
-            self._at += 1
+            self._position += 1
             return text.lower()
-        raise self._surprise("<STRING>", "<NUMBER>", "true", "false")
+        raise self._syntax_error("<STRING>", "<NUMBER>", "true", "false")
 
     def _order(self) -> tuple[tuple[str, bool], ...]:
         if self._skip("ORDER"):
@@ -142,7 +142,7 @@ class _Reader:
         self._skip("ASC")
         return name, False
 
-    def _figure(self, keyword: str, default: int, least: int, most: int | None) -> int:
+    def _parse_number(self, keyword: str, default: int, least: int, most: int | None) -> int:
         if not self._skip(keyword):
             return default
         figure = int(self._take("number").partition(".")[0])
@@ -153,27 +153,27 @@ class _Reader:
         return figure
 
     def _peek(self) -> str:
-        kind, text = self._tokens[self._at]
+        kind, text = self._tokens[self._position]
         return text.upper() if kind == "word" else text if kind == "sign" else ""
 
-    def _skip(self, wanted: str) -> bool:
-        if self._peek() != wanted:
+    def _skip(self, keyword: str) -> bool:
+        if self._peek() != keyword:
             return False
-        self._at += 1
+        self._position += 1
         return True
 
-    def _expect(self, wanted: str) -> None:
-        if not self._skip(wanted):
-            raise self._surprise(wanted)
+    def _expect(self, keyword: str) -> None:
+        if not self._skip(keyword):
+            raise self._syntax_error(keyword)
 
     def _take(self, kind: str) -> str:
-        found, text = self._tokens[self._at]
+        found, text = self._tokens[self._position]
         if found != kind:
-            raise self._surprise(f"<{kind.upper()}>")
-        self._at += 1
+            raise self._syntax_error(f"<{kind.upper()}>")
+        self._position += 1
         return text
 
-    def _surprise(self, *wanted: str) -> Exception:
-        text = self._tokens[self._at][1]
-        choices = " ".join(f'"{word}"' for word in wanted)
-        return unparsable(f'Encountered "{text}" at token {self._at + 1}. Was expecting one of: {choices}')
+    def _syntax_error(self, *expected: str) -> Exception:
+        text = self._tokens[self._position][1]
+        choices = " ".join(f'"{word}"' for word in expected)
+        return unparsable(f'Encountered "{text}" at token {self._position + 1}. Was expecting one of: {choices}')

@@ -8,10 +8,10 @@ from typing import Any
 
 from providers.sandbox import events
 from providers.sandbox.quickbooks import writes
-from providers.sandbox.quickbooks.books import Books
+from providers.sandbox.quickbooks.books import CompanyLedger
 from providers.sandbox.quickbooks.figures import ZERO
-from providers.sandbox.quickbooks.payments import CREDIT_LINK_NOTE, request_line
-from providers.sandbox.quickbooks.refusals import Refusal
+from providers.sandbox.quickbooks.payments import CREDIT_LINK_NOTE, application_line
+from providers.sandbox.quickbooks.refusals import ApiFault
 from providers.sandbox.quickbooks.shelf import Entry
 from providers.sandbox.world import ITEMS
 
@@ -19,19 +19,19 @@ JsonObject = dict[str, Any]
 ISO3 = {"US": "USA", "CA": "CAN", "GB": "GBR", "IE": "IRL", "DE": "DEU", "FR": "FRA", "AU": "AUS"}
 
 
-def open_books(books: Books) -> None:
+def add_default_records(ledger: CompanyLedger) -> None:
     """Put in what every company has before its first customer: accounts, items, terms, tax codes, its own facts."""
-    income = _account(books, "Sales of Product Income", "Income", "SalesOfProductIncome")
-    _account(books, "Accounts Receivable (A/R)", "Accounts Receivable", "AccountsReceivable")
-    _account(books, "Checking", "Bank", "Checking")
-    _account(books, "Undeposited Funds", "Other Current Asset", "UndepositedFunds")
+    income = _create_account(ledger, "Sales of Product Income", "Income", "SalesOfProductIncome")
+    _create_account(ledger, "Accounts Receivable (A/R)", "Accounts Receivable", "AccountsReceivable")
+    _create_account(ledger, "Checking", "Bank", "Checking")
+    _create_account(ledger, "Undeposited Funds", "Other Current Asset", "UndepositedFunds")
     for code, words, price in ITEMS:
-        reference = books.reference(income)
+        reference = ledger.reference(income)
         asked = {"Name": words, "Sku": code, "UnitPrice": price, "Type": "Service", "IncomeAccountRef": reference}
-        writes.create(books, "Item", asked)
+        writes.create(ledger, "Item", asked)
     for days in (14, 30, 60):
-        writes.create(books, "Term", {"Name": f"Net {days}", "DueDays": days})
-    writes.create(books, "Term", {"Name": "2% 10 Net 30", "DueDays": 30, "DiscountPercent": 2, "DiscountDays": 10})
+        writes.create(ledger, "Term", {"Name": f"Net {days}", "DueDays": days})
+    writes.create(ledger, "Term", {"Name": "2% 10 Net 30", "DueDays": 30, "DiscountPercent": 2, "DiscountDays": 10})
     for code, words in (("NON", "Not taxable"), ("TAX", "Taxable")):
         taxable = code == "TAX"
         tax = {
@@ -42,50 +42,50 @@ def open_books(books: Books) -> None:
             "Taxable": taxable,
             "TaxGroup": False,
         }
-        books.add("TaxCode", tax)
+        ledger.add("TaxCode", tax)
 
 
-class Life:
+class HistoryReplay:
     """Applies events to books; remembers which of its own keys became which document."""
 
-    def __init__(self, books: Books) -> None:
-        self._books = books
+    def __init__(self, ledger: CompanyLedger) -> None:
+        self._ledger = ledger
         self._entries: dict[str, Entry] = {}
-        self._items = {entry.body["Sku"]: entry for entry in books.all("Item")}
-        self._terms = {entry.body["Name"]: entry for entry in books.all("Term")}
-        self._acts: dict[type[events.Event], Callable[[Any], None]] = {
+        self._items = {entry.body["Sku"]: entry for entry in ledger.all("Item")}
+        self._terms = {entry.body["Name"]: entry for entry in ledger.all("Term")}
+        self._handlers: dict[type[events.Event], Callable[[Any], None]] = {
             events.CustomerAdded: self._add_customer,
             events.EmailChanged: self._change_email,
             events.CustomerArchived: self._archive,
-            events.InvoiceIssued: self._issue,
-            events.PaymentReceived: self._receive,
-            events.PaymentDeleted: self._take_back,
+            events.InvoiceIssued: self._issue_invoice,
+            events.PaymentReceived: self._receive_payment,
+            events.PaymentDeleted: self._delete_payment,
             events.CreditNoteIssued: self._credit,
             events.CreditNoteApplied: self._apply_credit,
             events.InvoiceVoided: self._void,
             events.NoteWritten: self._note,
         }
 
-    def go_on(self, happenings: Iterable[events.Event]) -> None:
+    def apply_events(self, new_events: Iterable[events.Event]) -> None:
         """Let events happen, each at its own instant; bills and the like are no business of these books.
 
         What the books refuse, because a test has changed them meanwhile (a customer made inactive), did not happen.
         """
-        for event in happenings:
-            act = self._acts.get(type(event))
+        for event in new_events:
+            act = self._handlers.get(type(event))
             if act is None:
                 continue
-            self._books.at(event.at)
+            self._ledger.set_time(event.at)
             try:
                 act(event)
-            except Refusal:
+            except ApiFault:
                 continue
             finally:
-                self._books.at(None)
+                self._ledger.set_time(None)
 
-    def _living(self, key: str) -> Entry | None:
+    def _find_live(self, key: str) -> Entry | None:
         entry = self._entries.get(key)
-        return entry if entry and self._books.find(entry.entity, entry.number) is entry else None
+        return entry if entry and self._ledger.find(entry.entity, entry.number) is entry else None
 
     def _customer(self, key: str) -> JsonObject:
         return {"value": str(self._entries[key].number)}
@@ -104,104 +104,104 @@ class Life:
         }  # fmt: skip
         if who.email:
             asked["PrimaryEmailAddr"] = {"Address": who.email}
-        self._entries[who.key] = writes.create(self._books, "Customer", asked)
+        self._entries[who.key] = writes.create(self._ledger, "Customer", asked)
 
     def _change_email(self, event: events.EmailChanged) -> None:
         changed = {"sparse": True, "PrimaryEmailAddr": {"Address": event.email}}
-        writes.update(self._books, self._entries[event.customer_key], changed)
+        writes.update(self._ledger, self._entries[event.customer_key], changed)
 
     def _archive(self, event: events.CustomerArchived) -> None:
-        writes.update(self._books, self._entries[event.customer_key], {"sparse": True, "Active": False})
+        writes.update(self._ledger, self._entries[event.customer_key], {"sparse": True, "Active": False})
 
-    def _issue(self, event: events.InvoiceIssued) -> None:
-        asked = self._form(event) | {"DueDate": event.due_on.isoformat()}
+    def _issue_invoice(self, event: events.InvoiceIssued) -> None:
+        asked = self._sale_fields(event) | {"DueDate": event.due_on.isoformat()}
         if event.reference:
             asked["CustomerMemo"] = {"value": event.reference}
-        entry = writes.create(self._books, "Invoice", asked)
+        entry = writes.create(self._ledger, "Invoice", asked)
         self._entries[event.key] = entry
         if not event.draft and "BillEmail" in entry.body:
-            writes.send(self._books, entry, "")
+            writes.send(self._ledger, entry, "")
 
-    def _form(self, event: events.InvoiceIssued | events.CreditNoteIssued) -> JsonObject:
+    def _sale_fields(self, event: events.InvoiceIssued | events.CreditNoteIssued) -> JsonObject:
         lines = [self._line(line) for line in event.lines]
         customer = self._customer(event.customer_key)
         return {"DocNumber": event.number, "TxnDate": event.on.isoformat(), "CustomerRef": customer, "Line": lines}
 
     def _line(self, line: events.Line) -> JsonObject:
-        item = self._books.reference(self._items[line.item])
+        item = self._ledger.reference(self._items[line.item])
         detail = {"ItemRef": item, "Qty": line.quantity, "UnitPrice": line.unit_price}
         return {
             "DetailType": "SalesItemLineDetail", "Amount": line.net, "Description": line.description,
             "SalesItemLineDetail": detail,
         }  # fmt: skip
 
-    def _receive(self, event: events.PaymentReceived) -> None:
-        lines, surplus = self._links(event.applied)
+    def _receive_payment(self, event: events.PaymentReceived) -> None:
+        lines, surplus = self._payment_lines(event.applied)
         total = event.amount - surplus
         if total <= ZERO:
             return  # a test had it paid already
         asked = {"TotalAmt": total, "TxnDate": event.on.isoformat(), "Line": lines}
         asked["CustomerRef"] = self._customer(event.customer_key)
-        self._entries[event.key] = writes.create(self._books, "Payment", asked)
+        self._entries[event.key] = writes.create(self._ledger, "Payment", asked)
 
-    def _links(self, applied: tuple[tuple[str, Decimal], ...]) -> tuple[list[JsonObject], Decimal]:
+    def _payment_lines(self, applied: tuple[tuple[str, Decimal], ...]) -> tuple[list[JsonObject], Decimal]:
         """Return the lines of a payment and what is over because an invoice is settled, smaller, or gone."""
         lines, surplus = [], ZERO
         for key, wanted in applied:
-            entry = self._living(key)
+            entry = self._find_live(key)
             part = min(wanted, entry.body["Balance"]) if entry else ZERO
             surplus += wanted - part
             if entry and part > ZERO:
-                lines.append(request_line("Invoice", entry.number, part))
+                lines.append(application_line("Invoice", entry.number, part))
         return lines, surplus
 
-    def _take_back(self, event: events.PaymentDeleted) -> None:
-        entry = self._living(event.payment_key)
+    def _delete_payment(self, event: events.PaymentDeleted) -> None:
+        entry = self._find_live(event.payment_key)
         if entry:
-            writes.delete(self._books, entry)
+            writes.delete(self._ledger, entry)
 
     def _credit(self, event: events.CreditNoteIssued) -> None:
-        credit = writes.create(self._books, "CreditMemo", self._form(event))
+        credit = writes.create(self._ledger, "CreditMemo", self._sale_fields(event))
         self._entries[event.key] = credit
         for key, part in event.applied:
             self._link_credit(credit, key, part, event.on.isoformat())
 
     def _apply_credit(self, event: events.CreditNoteApplied) -> None:
-        credit = self._living(event.credit_key)
+        credit = self._find_live(event.credit_key)
         if credit:
             self._link_credit(credit, event.invoice_key, event.amount, event.on.isoformat())
 
     def _link_credit(self, credit: Entry, key: str, part: Decimal, on: str) -> None:
-        invoice = self._living(key)
+        invoice = self._find_live(key)
         if invoice:
-            link_credit(self._books, credit, invoice, part, on)
+            link_credit(self._ledger, credit, invoice, part, on)
 
     def _void(self, event: events.InvoiceVoided) -> None:
-        entry = self._living(event.invoice_key)
+        entry = self._find_live(event.invoice_key)
         if entry:
-            writes.void(self._books, entry)
+            writes.void(self._ledger, entry)
 
     def _note(self, event: events.NoteWritten) -> None:
-        entry = self._living(event.invoice_key)
+        entry = self._find_live(event.invoice_key)
         if entry:
-            write_note(self._books, entry, event.text)
+            write_note(self._ledger, entry, event.text)
 
 
-def link_credit(books: Books, credit: Entry, invoice: Entry, part: Decimal, on: str) -> Entry | None:
+def link_credit(ledger: CompanyLedger, credit: Entry, invoice: Entry, part: Decimal, on: str) -> Entry | None:
     """Apply a credit memo to an invoice the way QuickBooks does: a payment of nothing with two lines."""
     part = min(part, credit.body["Balance"], invoice.body["Balance"])
     if part <= ZERO:
         return None
-    lines = [request_line("Invoice", invoice.number, part), request_line("CreditMemo", credit.number, part)]
+    lines = [application_line("Invoice", invoice.number, part), application_line("CreditMemo", credit.number, part)]
     asked = {"TotalAmt": 0, "TxnDate": on, "Line": lines, "PrivateNote": CREDIT_LINK_NOTE}
-    return writes.create(books, "Payment", asked | {"CustomerRef": invoice.body["CustomerRef"]})
+    return writes.create(ledger, "Payment", asked | {"CustomerRef": invoice.body["CustomerRef"]})
 
 
-def write_note(books: Books, invoice: Entry, text: str) -> Entry:
+def write_note(ledger: CompanyLedger, invoice: Entry, text: str) -> Entry:
     """Attach a note to an invoice."""
     reference = {"type": "Invoice", "value": str(invoice.number)}
-    return writes.create(books, "Attachable", {"AttachableRef": [{"EntityRef": reference}], "Note": text})
+    return writes.create(ledger, "Attachable", {"AttachableRef": [{"EntityRef": reference}], "Note": text})
 
 
-def _account(books: Books, name: str, kind: str, subtype: str) -> Entry:
-    return writes.create(books, "Account", {"Name": name, "AccountType": kind, "AccountSubType": subtype})
+def _create_account(ledger: CompanyLedger, name: str, kind: str, subtype: str) -> Entry:
+    return writes.create(ledger, "Account", {"Name": name, "AccountType": kind, "AccountSubType": subtype})

@@ -5,17 +5,17 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from providers.sandbox.quickbooks.books import CURRENCIES, Books
-from providers.sandbox.quickbooks.figures import ZERO, amount, short
+from providers.sandbox.quickbooks.books import CURRENCIES, CompanyLedger
+from providers.sandbox.quickbooks.figures import ZERO, format_number, parse_amount
 from providers.sandbox.quickbooks.refusals import business, duplicate_name, invalid_reference, missing, too_long
-from providers.sandbox.quickbooks.sales import active
+from providers.sandbox.quickbooks.sales import require_active
 from providers.sandbox.quickbooks.shelf import Entry
 
 JsonObject = dict[str, Any]
-GONE = " (deleted)"
+DELETED_SUFFIX = " (deleted)"
 NAME_OF = {"Customer": "DisplayName", "Item": "Name", "Account": "Name", "Term": "Name"}
-_LONGEST = {"DisplayName": 500, "Name": 100}
-_HEAD = frozenset({"Id", "SyncToken", "MetaData", "domain", "sparse", "status"})
+_LENGTH_MAX = {"DisplayName": 500, "Name": 100}
+_SERVER_FIELDS = frozenset({"Id", "SyncToken", "MetaData", "domain", "sparse", "status"})
 _CLASSIFICATION = {
     "Bank": "Asset", "Accounts Receivable": "Asset", "Other Current Asset": "Asset", "Income": "Revenue",
     "Other Income": "Revenue", "Expense": "Expense", "Other Expense": "Expense", "Cost of Goods Sold": "Expense",
@@ -24,20 +24,20 @@ _CLASSIFICATION = {
 }  # fmt: skip
 
 
-def make_name(books: Books, entity: str, asked: JsonObject, old: Entry | None) -> JsonObject:
+def build_list_entity(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> JsonObject:
     """Return the body of a list's object as asked for, checked; ``old`` is what it replaces."""
-    name = _name(books, entity, asked, old)
-    plain = {key: value for key, value in asked.items() if key not in _HEAD and value not in (None, "")}
+    name = _check_name(ledger, entity, data, old)
+    plain = {key: value for key, value in data.items() if key not in _SERVER_FIELDS and value not in (None, "")}
     plain["Active"] = bool(plain.get("Active", True))
-    if not plain["Active"] and not name.endswith(GONE):
-        name += GONE
+    if not plain["Active"] and not name.endswith(DELETED_SUFFIX):
+        name += DELETED_SUFFIX
     plain |= {NAME_OF[entity]: name, "FullyQualifiedName": name}
     if entity == "Customer":
-        return _customer(books, plain, old)
+        return _build_customer(ledger, plain, old)
     if entity == "Item":
-        return _item(books, plain)
+        return _build_item(ledger, plain)
     if entity == "Account":
-        return _account(books, plain)
+        return _build_account(ledger, plain)
     plain.pop("FullyQualifiedName")
     return {"Type": "STANDARD", **plain}
 
@@ -47,31 +47,31 @@ def name_key(entity: str, name: str) -> tuple[str, str]:
     return entity, name.casefold()
 
 
-def _name(books: Books, entity: str, asked: JsonObject, old: Entry | None) -> str:
+def _check_name(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> str:
     field = NAME_OF[entity]
-    made = [asked.get(part) for part in ("Title", "GivenName", "MiddleName", "FamilyName", "Suffix")]
-    name = str(asked.get(field) or " ".join(str(part) for part in made if part)).strip()
+    made = [data.get(part) for part in ("Title", "GivenName", "MiddleName", "FamilyName", "Suffix")]
+    name = str(data.get(field) or " ".join(str(part) for part in made if part)).strip()
     if not name:
         raise missing(field)
-    if len(name) > _LONGEST[field]:
-        raise too_long(field, _LONGEST[field], len(name))
-    taken = books.names.get(name_key(entity, name))
+    if len(name) > _LENGTH_MAX[field]:
+        raise too_long(field, _LENGTH_MAX[field], len(name))
+    taken = ledger.names.get(name_key(entity, name))
     if taken is not None and (old is None or taken != old.number):
         raise duplicate_name()
     return name
 
 
-def _customer(books: Books, plain: JsonObject, old: Entry | None) -> JsonObject:
-    code = (plain.pop("CurrencyRef", None) or {}).get("value") or books.profile.currency
+def _build_customer(ledger: CompanyLedger, plain: JsonObject, old: Entry | None) -> JsonObject:
+    code = (plain.pop("CurrencyRef", None) or {}).get("value") or ledger.profile.currency
     if old is not None and old.body["CurrencyRef"]["value"] != code:
         raise business("You can't change the currency of a customer.")
-    if code != books.profile.currency and not books.profile.multicurrency:
+    if code != ledger.profile.currency and not ledger.profile.multicurrency:
         raise business("Multicurrency is not enabled for this company.")
     if "SalesTermRef" in plain:
-        plain["SalesTermRef"] = books.reference(active(books, "Term", plain["SalesTermRef"], "SalesTermRef"))
+        plain["SalesTermRef"] = ledger.reference(require_active(ledger, "Term", plain["SalesTermRef"], "SalesTermRef"))
     name = plain["DisplayName"]
     owed = {key: old.body[key] if old else ZERO for key in ("Balance", "BalanceWithJobs")}
-    pseudonym = hashlib.blake2b(f"{books.realm}{name}".encode(), digest_size=16).hexdigest()
+    pseudonym = hashlib.blake2b(f"{ledger.realm}{name}".encode(), digest_size=16).hexdigest()
     return {
         "Taxable": False, "Job": False, "BillWithParent": False, "PrintOnCheckName": name,
         "PreferredDeliveryMethod": "Print", "IsProject": False, "ClientEntityId": "0",
@@ -81,26 +81,26 @@ def _customer(books: Books, plain: JsonObject, old: Entry | None) -> JsonObject:
     }  # fmt: skip
 
 
-def _item(books: Books, plain: JsonObject) -> JsonObject:
+def _build_item(ledger: CompanyLedger, plain: JsonObject) -> JsonObject:
     kind = plain.get("Type", "Service")
     if kind not in {"Service", "NonInventory"}:
         raise business(f"Items of type {kind} are not kept here.")
-    account = active(books, "Account", plain.get("IncomeAccountRef"), "IncomeAccountRef")
+    account = require_active(ledger, "Account", plain.get("IncomeAccountRef"), "IncomeAccountRef")
     if account.body["Classification"] != "Revenue":
         raise invalid_reference("Account of the wrong type", account.number)
-    plain["IncomeAccountRef"] = books.reference(account)
-    price = short(amount("UnitPrice", plain.get("UnitPrice", 0)))
+    plain["IncomeAccountRef"] = ledger.reference(account)
+    price = format_number(parse_amount("UnitPrice", plain.get("UnitPrice", 0)))
     return {"Taxable": False, "PurchaseCost": 0, "TrackQtyOnHand": False, **plain, "UnitPrice": price, "Type": kind}
 
 
-def _account(books: Books, plain: JsonObject) -> JsonObject:
+def _build_account(ledger: CompanyLedger, plain: JsonObject) -> JsonObject:
     kind = plain.get("AccountType")
     if kind is None and "AccountSubType" not in plain:
         raise missing("AccountType")
     kind = kind or "Other Income"
     if kind not in _CLASSIFICATION:
         raise business(f"Account type {kind} is unknown.")
-    code = books.profile.currency
+    code = ledger.profile.currency
     return {
         "SubAccount": False, "AccountSubType": "OtherMiscellaneousIncome" if kind == "Other Income" else kind,
         "CurrentBalance": 0, "CurrentBalanceWithSubAccounts": 0,

@@ -9,35 +9,37 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
-from providers.sandbox.quickbooks.books import Books
-from providers.sandbox.quickbooks.figures import amount, instant, short
-from providers.sandbox.quickbooks.language import Condition, Query, read
+from providers.sandbox.quickbooks.books import CompanyLedger
+from providers.sandbox.quickbooks.figures import format_number, parse_amount, parse_instant
+from providers.sandbox.quickbooks.language import Condition, Query, parse_query
 from providers.sandbox.quickbooks.properties import ENTITIES, KNOWN, NAMES, TRANSACTIONS, check_filterable
 from providers.sandbox.quickbooks.refusals import invalid_number, invalid_query, too_old, unsupported
-from providers.sandbox.quickbooks.shelf import Entry, Shelf
+from providers.sandbox.quickbooks.shelf import EntityStore, Entry
 
 JsonObject = dict[str, Any]
 CDC_MAX = 1000
 CDC_DAYS = 30
 NO_CDC = frozenset({"TaxCode", "CompanyInfo", "Preferences"})
-COUNTED = frozenset({"Invoice"})  # recorded: totalCount is there for invoices, absent for payments, credits, customers
+COUNTABLE = frozenset(
+    {"Invoice"}
+)  # recorded: totalCount is there for invoices, absent for payments, credits, customers
 _UPDATED = "MetaData.LastUpdatedTime"
 _MONEY = frozenset({"TotalAmt", "Balance", "UnitPrice", "CurrentBalance"})
 Value = str | int | Decimal | datetime | bool
-Test = Callable[[Entry], bool]
+Predicate = Callable[[Entry], bool]
 
 
-def answer(books: Books, statement: str) -> JsonObject:
+def run_query(ledger: CompanyLedger, statement: str) -> JsonObject:
     """Return the ``QueryResponse`` to a statement."""
-    query = read(statement)
+    query = parse_query(statement)
     entity = ENTITIES.get(query.entity.lower())
     if entity is None:
         raise invalid_query(f"Entity {query.entity} not found")
     for column in query.columns:
         if column.partition(".")[0] not in KNOWN.get(entity, {column}):
             raise invalid_query(f"Property {column} not found for Entity {entity}")
-    found = _ordered(_matching(books.shelves[entity], entity, query), entity, query)
-    if query.counts:
+    found = _ordered(_matching(ledger.stores[entity], entity, query), entity, query)
+    if query.is_count:
         return {"totalCount": sum(1 for _ in found)}
     return page_of(entity, list(islice(found, query.start - 1, query.start - 1 + query.limit)), query.start)
 
@@ -47,18 +49,18 @@ def page_of(entity: str, entries: list[Entry], start: int = 1) -> JsonObject:
     if not entries:
         return {}
     page: JsonObject = {entity: [entry.body for entry in entries], "startPosition": start, "maxResults": len(entries)}
-    if entity in COUNTED:
+    if entity in COUNTABLE:
         page["totalCount"] = len(entries)
     return page
 
 
-def changes(books: Books, entities: str, changed_since: str) -> JsonObject:
+def changes(ledger: CompanyLedger, entities: str, changed_since: str) -> JsonObject:
     """Return the ``CDCResponse``: one ``QueryResponse`` per entity, in the order asked, {} where nothing changed."""
     try:
-        since = instant(changed_since)
+        since = parse_instant(changed_since)
     except ValueError as error:
         raise invalid_number("changedSince", changed_since) from error
-    if since < books.moment() - timedelta(days=CDC_DAYS):
+    if since < ledger.current_time() - timedelta(days=CDC_DAYS):
         raise too_old(changed_since)
     left = CDC_MAX
     pages = []
@@ -66,15 +68,15 @@ def changes(books: Books, entities: str, changed_since: str) -> JsonObject:
         entity = ENTITIES.get(name.strip().lower())
         if entity is None or entity in NO_CDC:
             raise unsupported(f"cdc of {name.strip()}")
-        entries = list(islice(books.shelves[entity].changed_since(since), left))
+        entries = list(islice(ledger.stores[entity].changed_since(since), left))
         left -= len(entries)
         pages.append(page_of(entity, entries))
     return {"QueryResponse": pages}
 
 
-def _matching(shelf: Shelf, entity: str, query: Query) -> Iterator[Entry]:
-    candidates, conditions = _narrowed(shelf, entity, query)
-    tests = [_test(entity, condition) for condition in conditions]
+def _matching(shelf: EntityStore, entity: str, query: Query) -> Iterator[Entry]:
+    candidates, conditions = _candidates(shelf, entity, query)
+    tests = [_build_predicate(entity, condition) for condition in conditions]
     asked_inactive = any(condition.name == "Active" for condition in query.conditions)
     if entity in NAMES and not asked_inactive:
         tests.append(lambda entry: entry.body.get("Active") is not False)
@@ -83,7 +85,7 @@ def _matching(shelf: Shelf, entity: str, query: Query) -> Iterator[Entry]:
             yield entry
 
 
-def _narrowed(shelf: Shelf, entity: str, query: Query) -> tuple[Iterable[Entry], tuple[Condition, ...]]:
+def _candidates(shelf: EntityStore, entity: str, query: Query) -> tuple[Iterable[Entry], tuple[Condition, ...]]:
     """Take the candidates from an index where a condition allows it: ids, or the time of the last change."""
     for condition in query.conditions:
         check_filterable(entity, condition.name)
@@ -102,14 +104,14 @@ def _narrowed(shelf: Shelf, entity: str, query: Query) -> tuple[Iterable[Entry],
 def _ordered(found: Iterator[Entry], entity: str, query: Query) -> Iterable[Entry]:
     """Put the matches in the order asked for: without one, transactions come last changed first, names by id."""
     if not query.order:
-        if entity not in TRANSACTIONS or query.counts:
+        if entity not in TRANSACTIONS or query.is_count:
             return found
         return sorted(found, key=lambda entry: (entry.updated_at, entry.number), reverse=True)
     if query.order == (("Id", False),):
         return found  # candidates come by id
     entries: Iterable[Entry] = found
     for name, descending in reversed(query.order):
-        entries = sorted(entries, key=_sort_key(_reader(check_filterable(entity, name))), reverse=descending)
+        entries = sorted(entries, key=_sort_key(_property_reader(check_filterable(entity, name))), reverse=descending)
     return entries
 
 
@@ -117,25 +119,25 @@ def _sort_key(value: Callable[[Entry], Any]) -> Callable[[Entry], tuple[bool, An
     return lambda entry: ((found := value(entry)) is not None, found)
 
 
-def _reader(name: str) -> Callable[[Entry], Any]:
+def _property_reader(name: str) -> Callable[[Entry], Any]:
     """Return how a property is read for comparing."""
     if name == "Id":
         return lambda entry: entry.number
     if name == _UPDATED:
         return lambda entry: entry.updated_at
     if name == "MetaData.CreateTime":
-        return lambda entry: instant(entry.body["MetaData"]["CreateTime"])
+        return lambda entry: parse_instant(entry.body["MetaData"]["CreateTime"])
     if name.endswith("Ref"):
         return lambda entry: (entry.body.get(name) or {}).get("value")
     return lambda entry: entry.body.get(name)
 
 
-def _test(entity: str, condition: Condition) -> Test:
+def _build_predicate(entity: str, condition: Condition) -> Predicate:
     name = check_filterable(entity, condition.name)
     if name.startswith("AttachableRef."):
-        return _link_test(name, condition)
-    value = _reader(name)
-    wanted = [_typed(name, text) for text in condition.values]
+        return _build_link_predicate(name, condition)
+    value = _property_reader(name)
+    wanted = [_parse_value(name, text) for text in condition.values]
     first: Any = wanted[0]
     match condition.operator:
         case "=":
@@ -155,11 +157,11 @@ def _test(entity: str, condition: Condition) -> Test:
             return lambda entry: (v := value(entry)) is not None and bool(v >= first)
 
 
-def _typed(name: str, text: str) -> Value:
+def _parse_value(name: str, text: str) -> Value:
     if name == "Id":
         return int(text) if text.isdigit() else -1
     if name in _MONEY:
-        return short(amount(name, text))
+        return format_number(parse_amount(name, text))
     if name.startswith("MetaData."):
         return _time(text)
     if name == "Active":
@@ -169,18 +171,18 @@ def _typed(name: str, text: str) -> Value:
 
 def _time(text: str) -> datetime:
     try:
-        return instant(text)
+        return parse_instant(text)
     except ValueError as error:
         raise invalid_query(f"value {text} is not a dateTime") from error
 
 
-def _like(value: Callable[[Entry], Any], pattern: str) -> Test:
+def _like(value: Callable[[Entry], Any], pattern: str) -> Predicate:
     parts = (re.escape(part) for part in pattern.split("%"))
     expression = re.compile(".*".join(parts), re.IGNORECASE | re.DOTALL)
     return lambda entry: expression.fullmatch(str(value(entry) or "")) is not None
 
 
-def _link_test(name: str, condition: Condition) -> Test:
+def _build_link_predicate(name: str, condition: Condition) -> Predicate:
     part = "type" if name.endswith("Type") else "value"
     wanted = {value.lower() for value in condition.values}
 

@@ -12,7 +12,7 @@ INACTIVE = (
 )
 
 
-class Refusal(Exception):
+class ApiFault(Exception):
     """One fault of the vendor: HTTP status and the error it carries."""
 
     def __init__(self, status: int, code: str, message: str, detail: str, *, kind: str = "ValidationFault") -> None:
@@ -28,146 +28,146 @@ class Refusal(Exception):
         error = {"Message": self.message, "Detail": self.detail, "code": self.code, "element": ""}
         return {"Error": [error], "type": self.kind}
 
-    def plain_fault(self) -> JsonObject:
+    def gateway_fault(self) -> JsonObject:
         """Return the same as the gateway in front of the books writes it: every key in lower case."""
         error = {"message": self.message, "detail": self.detail, "code": self.code, "element": None}
         return {"error": [error], "type": self.kind}
 
     @property
-    def by_gateway(self) -> bool:
+    def is_gateway_error(self) -> bool:
         """Tell whether the gateway in front of the books refuses: then the fault's keys are in lower case."""
         return self.kind in {"AUTHENTICATION", "AUTHORIZATION"}
 
 
-def unauthenticated() -> Refusal:
+def unauthenticated() -> ApiFault:
     """The access token is missing, unknown or expired."""
     said = "message=AuthenticationFailed; errorCode=003200; statusCode=401"
-    return Refusal(401, "3200", said, "AuthenticationFailed", kind="AUTHENTICATION")
+    return ApiFault(401, "3200", said, "AuthenticationFailed", kind="AUTHENTICATION")
 
 
-def unauthorized() -> Refusal:
+def unauthorized() -> ApiFault:
     """The token is good, but not for this company: disconnected, or of the other environment."""
     said = "message=ApplicationAuthorizationFailed; errorCode=003100; statusCode=403"
-    return Refusal(403, "3100", said, "ApplicationAuthorizationFailed", kind="AUTHORIZATION")
+    return ApiFault(403, "3100", said, "ApplicationAuthorizationFailed", kind="AUTHORIZATION")
 
 
-def throttled() -> Refusal:
+def throttled() -> ApiFault:
     """More than 10 requests in a second or 500 in a minute for one company."""
     said = "message=ThrottleExceeded; errorCode=003001; statusCode=429"
-    return Refusal(429, "3001", said, "ThrottleExceeded", kind="THROTTLE")
+    return ApiFault(429, "3001", said, "ThrottleExceeded", kind="THROTTLE")
 
 
-def unsupported(operation: str) -> Refusal:
+def unsupported(operation: str) -> ApiFault:
     """An operation the entity does not have."""
     detail = f"Operation {operation} is not supported."
-    return Refusal(400, "500", "Unsupported Operation", detail)
+    return ApiFault(400, "500", "Unsupported Operation", detail)
 
 
-def not_found() -> Refusal:
+def not_found() -> ApiFault:
     """No such object; for a deleted one Intuit says the same."""
-    return Refusal(400, "610", "Object Not Found", f"Object Not Found : {INACTIVE}")
+    return ApiFault(400, "610", "Object Not Found", f"Object Not Found : {INACTIVE}")
 
 
-def unknown_property(entity: str, name: str, known: int) -> Refusal:
+def unknown_property(entity: str, name: str, known: int) -> ApiFault:
     """A key in a request that the entity does not have: Intuit's JSON reader is strict."""
     detail = (
         f'Property Name:Unrecognized field "{name}" (class com.intuit.schema.finance.v3.{entity}), '
         f"not marked as ignorable ({known} known properties)\n specified is unsupported or invalid"
     )
-    return Refusal(400, "2010", "Request has invalid or unsupported property", detail)
+    return ApiFault(400, "2010", "Request has invalid or unsupported property", detail)
 
 
-def unreadable(detail: str) -> Refusal:
+def unreadable(detail: str) -> ApiFault:
     """A body that is no JSON object."""
-    return Refusal(400, "2010", "Request has invalid or unsupported property", f"Property Name:{detail}")
+    return ApiFault(400, "2010", "Request has invalid or unsupported property", f"Property Name:{detail}")
 
 
-def missing(name: str) -> Refusal:
+def missing(name: str) -> ApiFault:
     """A required property is not there."""
     message = "Required param missing, need to supply the required value for the API"
-    return Refusal(400, "2020", message, f"Required parameter {name} is missing in the request")
+    return ApiFault(400, "2020", message, f"Required parameter {name} is missing in the request")
 
 
-def invalid_id(value: object) -> Refusal:
+def invalid_id(value: object) -> ApiFault:
     """An id that is no number."""
-    return Refusal(400, "2030", "Invalid ID", f"Id should be a valid number. Supplied value:{value}")
+    return ApiFault(400, "2030", "Invalid ID", f"Id should be a valid number. Supplied value:{value}")
 
 
-def invalid_number(name: str, value: object) -> Refusal:
+def invalid_number(name: str, value: object) -> ApiFault:
     """A number or date that cannot be read."""
     detail = f"Property Name:{name} Supplied value:{value} is invalid"
-    return Refusal(400, "2040", "Invalid Number or Date", detail)
+    return ApiFault(400, "2040", "Invalid Number or Date", detail)
 
 
-def too_long(name: str, longest: int, length: int) -> Refusal:
+def too_long(name: str, longest: int, length: int) -> ApiFault:
     """A text longer than its field."""
     message = "String length is either shorter or longer than supported by specification"
-    return Refusal(400, "2050", message, f"{name}: Min:0 Max:{longest} supported. Supplied length:{length}")
+    return ApiFault(400, "2050", message, f"{name}: Min:0 Max:{longest} supported. Supplied length:{length}")
 
 
-def invalid_reference(name: str, value: object) -> Refusal:
+def invalid_reference(name: str, value: object) -> ApiFault:
     """A reference to something that is not there or not active."""
-    return Refusal(400, "2500", "Invalid Reference Id", f"Invalid Reference Id : {name} {value} not found. {INACTIVE}")
+    return ApiFault(400, "2500", "Invalid Reference Id", f"Invalid Reference Id : {name} {value} not found. {INACTIVE}")
 
 
-def stale() -> Refusal:
+def stale() -> ApiFault:
     """The SyncToken is not the present one: somebody changed the object in between."""
     detail = (
         "Stale Object Error : You and Robin Teller were working on this at the same time. "
         "Robin Teller finished before you did, so your work was not saved."
     )
-    return Refusal(400, "5010", "Stale Object Error", detail)
+    return ApiFault(400, "5010", "Stale Object Error", detail)
 
 
-def business(detail: str) -> Refusal:
+def business(detail: str) -> ApiFault:
     """A rule of bookkeeping is broken."""
     message = "A business validation error has occurred while processing your request"
-    return Refusal(400, "6000", message, f"Business Validation Error: {detail}")
+    return ApiFault(400, "6000", message, f"Business Validation Error: {detail}")
 
 
-def amount_mismatch(amount: object, product: object) -> Refusal:
+def amount_mismatch(amount: object, product: object) -> ApiFault:
     """A line whose amount is not quantity times unit price."""
     detail = f"Amount is not equal to UnitPrice * Qty. Supplied value:{amount}, expected:{product}"
-    return Refusal(400, "6070", "Amount calculation incorrect in the request", detail)
+    return ApiFault(400, "6070", "Amount calculation incorrect in the request", detail)
 
 
-def duplicate_number(number: str, entity: str, external_id: str) -> Refusal:
+def duplicate_number(number: str, entity: str, external_id: str) -> ApiFault:
     """The document number is taken."""
     detail = (
         "Duplicate Document Number Error : You must specify a different number. This number has already been used. "
         f"DocNumber={number} is assigned to TxnType={entity} with TxnId={external_id}"
     )
-    return Refusal(400, "6140", "Duplicate Document Number Error", detail)
+    return ApiFault(400, "6140", "Duplicate Document Number Error", detail)
 
 
-def closed_period() -> Refusal:
+def closed_period() -> ApiFault:
     """The date lies in a closed period of the books."""
     detail = "Account Period Closed : The account period has closed; the books cannot be changed by the API."
-    return Refusal(400, "6210", "Account Period Closed, Cannot Update Through Services API", detail)
+    return ApiFault(400, "6210", "Account Period Closed, Cannot Update Through Services API", detail)
 
 
-def duplicate_name() -> Refusal:
+def duplicate_name() -> ApiFault:
     """Names of customers, items and accounts are unique."""
-    return Refusal(400, "6240", "Duplicate Name Exists Error", "The name supplied already exists. : null")
+    return ApiFault(400, "6240", "Duplicate Name Exists Error", "The name supplied already exists. : null")
 
 
-def deposited() -> Refusal:
+def deposited() -> ApiFault:
     """A payment that lies in a bank deposit cannot be changed."""
     message = "Deposited Transaction cannot be changed"
-    return Refusal(400, "6540", message, "Deposited Transaction cannot be changed : remove it from the deposit first")
+    return ApiFault(400, "6540", message, "Deposited Transaction cannot be changed : remove it from the deposit first")
 
 
-def unparsable(detail: str) -> Refusal:
+def unparsable(detail: str) -> ApiFault:
     """A query whose grammar is wrong."""
-    return Refusal(400, "4000", "Error parsing query", f"QueryParserError: {detail}")
+    return ApiFault(400, "4000", "Error parsing query", f"QueryParserError: {detail}")
 
 
-def invalid_query(detail: str) -> Refusal:
+def invalid_query(detail: str) -> ApiFault:
     """A query that reads well and asks for something that cannot be."""
-    return Refusal(400, "4001", "Invalid query", f"QueryValidationError: {detail}")
+    return ApiFault(400, "4001", "Invalid query", f"QueryValidationError: {detail}")
 
 
-def too_old(changed_since: str) -> Refusal:
+def too_old(changed_since: str) -> ApiFault:
     """Change data capture looks 30 days back. The words are recorded, the code is an assumption."""
     detail = f"Operation cdc with changedSince date {changed_since} which is older than fixed days is not supported."
-    return Refusal(400, "500", "Unsupported Operation", detail)
+    return ApiFault(400, "500", "Unsupported Operation", detail)

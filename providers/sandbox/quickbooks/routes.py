@@ -10,13 +10,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from providers.sandbox.consent import Asking, Organisation, answer
-from providers.sandbox.core import guid
-from providers.sandbox.quickbooks.api import Call, Reply, pay_link, refused, respond
-from providers.sandbox.quickbooks.books import Books
+from providers.sandbox.consent import ConsentPrompt, Organisation, handle_consent
+from providers.sandbox.core import stable_uuid
+from providers.sandbox.quickbooks.api import Call, Reply, error_reply, pay_link, respond
+from providers.sandbox.quickbooks.books import CompanyLedger
 from providers.sandbox.quickbooks.refusals import throttled, unauthenticated, unauthorized
 from providers.sandbox.quickbooks.shelf import Entry
-from providers.sandbox.quickbooks.signin import ACCOUNTING, CLIENT_ID, SCOPES, OAuthRefusal, discovery, with_query
+from providers.sandbox.quickbooks.signin import ACCOUNTING, CLIENT_ID, SCOPES, OAuthError, discovery, with_query
 
 if TYPE_CHECKING:
     from providers.sandbox.quickbooks.vendor import QuickBooks
@@ -26,7 +26,7 @@ NO_STORE = {"Cache-Control": "no-cache, no-store", "Pragma": "no-cache"}
 
 def routes(vendor: QuickBooks) -> list[BaseRoute]:
     """Return all routes."""
-    gateway, desk = _Gateway(vendor), _SignInDesk(vendor)
+    gateway, desk = _Gateway(vendor), _SignInEndpoints(vendor)
     documents = [
         Route(f"/.well-known/{name}{slash}", desk.discovery)
         for name in ("openid_configuration", "openid_sandbox_configuration")
@@ -57,40 +57,40 @@ class _Gateway:
         call = Call(request.method, path, request.query_params, body, base)
         vendor = self._vendor
         with vendor.core.lock:
-            vendor.replied += 1
+            vendor.reply_count += 1
             reply = self._reply(request.path_params["realm"], request.headers.get("authorization", ""), call)
-            trace = guid(vendor.core.seed, "intuit_tid", vendor.replied).replace("-", "")
+            trace = stable_uuid(vendor.core.seed, "intuit_tid", vendor.reply_count).replace("-", "")
         headers = {**NO_STORE, "intuit_tid": f"1-{trace[:8]}-{trace[8:]}", "Content-Type": reply.content_type}
         return Response(reply.body, reply.status, headers)
 
     def _reply(self, realm: str, authorization: str, call: Call) -> Reply:
         vendor = self._vendor
-        books, now = vendor.company(realm), vendor.core.clock.now()
-        grant = vendor.sign_in.holder(authorization)
+        books, now = vendor.find_ledger(realm), vendor.core.clock.now()
+        grant = vendor.sign_in.find_grant(authorization)
         if grant is None:
-            return refused(now, unauthenticated())
+            return error_reply(now, unauthenticated())
         if books is None or grant.realm != realm or ACCOUNTING not in grant.scopes:
-            return refused(now, unauthorized())
-        if not vendor.throttle.admits(realm, now):
-            return refused(now, throttled(), xml=vendor.xml_throttle)
-        return respond(books, call, replays=vendor.replays_requests)
+            return error_reply(now, unauthorized())
+        if not vendor.throttle.allow(realm, now):
+            return error_reply(now, throttled(), xml=vendor.xml_throttle)
+        return respond(books, call, replay_requests=vendor.replays_requests)
 
     async def pay(self, request: Request) -> Response:
         """Show an invoice to its customer; the button pays it."""
         realm, _, number = request.path_params["invoice"].partition("-")
         with self._vendor.core.lock:
-            books = self._vendor.company(realm)
+            books = self._vendor.find_ledger(realm)
             entry = books.find("Invoice", number) if books else None
             if books is None or entry is None or not pay_link(books, entry, ""):
                 return HTMLResponse("<!DOCTYPE html><title>Not found</title><h1>There is no such invoice</h1>", 404)
             if request.method == "POST":
                 if entry.body["Balance"]:
-                    self._vendor.desk(realm).pay(number)
+                    self._vendor.bookkeeper(realm).pay(number)
                 return RedirectResponse(request.url.path, 303)
             return HTMLResponse(_pay_page(books, entry))
 
 
-class _SignInDesk:
+class _SignInEndpoints:
     def __init__(self, vendor: QuickBooks) -> None:
         self._vendor = vendor
 
@@ -111,18 +111,18 @@ class _SignInDesk:
         with self._vendor.core.lock:
             offered = [
                 Organisation(realm, profile.name, f"{profile.country} · {profile.currency}")
-                for realm, profile in self._vendor.offered().items()
+                for realm, profile in self._vendor.list_companies().items()
             ]
-        asking = Asking("Intuit", "duewell", "Robin Teller", offered, scopes, several=False)
+        asking = ConsentPrompt("Intuit", "duewell", "Robin Teller", offered, scopes, allow_multiple=False)
 
         def allow(realms: list[str]) -> str:
             with self._vendor.core.lock:
-                return self._vendor.sign_in.grant(realms[0], redirect_uri, state, scopes)
+                return self._vendor.sign_in.approve_consent(realms[0], redirect_uri, state, scopes)
 
         def deny() -> str:
             return with_query(redirect_uri, {"error": "access_denied", "state": state})
 
-        return await answer(request, asking, allow, deny)
+        return await handle_consent(request, asking, allow, deny)
 
     async def token(self, request: Request) -> Response:
         form = await request.form()
@@ -131,8 +131,8 @@ class _SignInDesk:
         try:
             with self._vendor.core.lock:
                 self._vendor.sign_in.check_client(request.headers.get("authorization", ""), fields)
-                return JSONResponse(self._vendor.sign_in.exchange(fields, hard=hard), headers=NO_STORE)
-        except OAuthRefusal as refusal:
+                return JSONResponse(self._vendor.sign_in.exchange(fields, include_hard_expiry=hard), headers=NO_STORE)
+        except OAuthError as refusal:
             return JSONResponse(refusal.body, refusal.status, headers=NO_STORE)
 
     async def revoke(self, request: Request) -> Response:
@@ -146,20 +146,20 @@ class _SignInDesk:
             with self._vendor.core.lock:
                 self._vendor.sign_in.check_client(request.headers.get("authorization", ""), {})
                 self._vendor.sign_in.revoke(token)
-        except OAuthRefusal as refusal:
+        except OAuthError as refusal:
             return JSONResponse(refusal.body, refusal.status)
         return Response(status_code=200)
 
     async def userinfo(self, request: Request) -> Response:
         with self._vendor.core.lock:
-            grant = self._vendor.sign_in.holder(request.headers.get("authorization", ""))
+            grant = self._vendor.sign_in.find_grant(request.headers.get("authorization", ""))
         if grant is None or "openid" not in grant.scopes:
             return JSONResponse({"error": "invalid_token"}, 401)
         person = {"sub": "1f2d3c4b-robin", "email": "robin@larkspur.example", "emailVerified": True}
         return JSONResponse({**person, "givenName": "Robin", "familyName": "Teller"})
 
 
-def _pay_page(books: Books, entry: Entry) -> str:
+def _pay_page(ledger: CompanyLedger, entry: Entry) -> str:
     body = entry.body
     code, due = body["CurrencyRef"]["value"], body["Balance"]
     number = escape(str(body.get("DocNumber", entry.number)))
@@ -174,7 +174,7 @@ body {{ margin: 0 auto; padding: 1.5rem; max-width: 34rem; }} button {{ font: in
 <body>
 <main>
 <h1>Invoice {number}</h1>
-<p>From {escape(books.profile.name)} to {escape(body["CustomerRef"]["name"])},
+<p>From {escape(ledger.profile.name)} to {escape(body["CustomerRef"]["name"])},
 due {escape(body.get("DueDate", ""))}.</p>
 <p>Total {body["TotalAmt"]:,.2f} {code}, still to pay {due:,.2f} {code}.</p>
 {pay}

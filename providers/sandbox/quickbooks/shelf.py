@@ -9,7 +9,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
-SLACK = 64  # stale lines of the log that are tolerated whatever the number of objects
+LOG_SLACK = 64  # stale lines of the log that are tolerated whatever the number of objects
 
 
 @dataclass(slots=True)
@@ -22,12 +22,12 @@ class Entry:
     updated_at: datetime
 
 
-class Shelf:
+class EntityStore:
     """Entries of one entity; deleted ones stay as stubs for change data capture."""
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
-        self.graves: dict[int, Entry] = {}
+        self.deleted: dict[int, Entry] = {}
         self._numbers: list[int] = []
         self._log: list[tuple[datetime, int]] = []
 
@@ -39,14 +39,14 @@ class Shelf:
         if entry.number not in self.entries:
             self.entries[entry.number] = entry
             insort(self._numbers, entry.number)
-        self._note(entry)
+        self._log_change(entry)
 
-    def bury(self, stub: Entry) -> None:
+    def mark_deleted(self, stub: Entry) -> None:
         """Take an entry away and keep its stub."""
         del self.entries[stub.number]
         del self._numbers[bisect_left(self._numbers, stub.number)]
-        self.graves[stub.number] = stub
-        self._note(stub)
+        self.deleted[stub.number] = stub
+        self._log_change(stub)
 
     def by_id(self, above: int = 0) -> Iterator[Entry]:
         """Yield living entries in the order of their ids, those above ``above``."""
@@ -62,11 +62,11 @@ class Shelf:
         first = 0 if since is None else bisect_left(self._log, (since, -1))
         for at in range(len(self._log) - 1, first - 1, -1):
             updated_at, number = self._log[at]
-            entry = self.entries.get(number) or self.graves[number]
+            entry = self.entries.get(number) or self.deleted[number]
             if entry.updated_at == updated_at:
                 yield entry
 
-    def _note(self, entry: Entry) -> None:
+    def _log_change(self, entry: Entry) -> None:
         line = (entry.updated_at, entry.number)
         if not self._log or line > self._log[-1]:
             self._log.append(line)
@@ -74,6 +74,6 @@ class Shelf:
             at = bisect_left(self._log, line)
             if at == len(self._log) or self._log[at] != line:
                 self._log.insert(at, line)
-        if len(self._log) > 2 * (len(self.entries) + len(self.graves)) + SLACK:
-            living = [*self.entries.values(), *self.graves.values()]
+        if len(self._log) > 2 * (len(self.entries) + len(self.deleted)) + LOG_SLACK:
+            living = [*self.entries.values(), *self.deleted.values()]
             self._log = sorted((each.updated_at, each.number) for each in living)

@@ -14,14 +14,14 @@ PER_MINUTE = 500
 class Throttle:
     """Counts the requests of each company by the sandbox's clock, which in tests often stands: hence off by default."""
 
-    on: bool = False
+    enabled: bool = False
     per_second: int = PER_SECOND
     per_minute: int = PER_MINUTE
     _seen: dict[str, deque[datetime]] = field(default_factory=dict)
 
-    def admits(self, realm: str, now: datetime) -> bool:
+    def allow(self, realm: str, now: datetime) -> bool:
         """Count a request and tell whether it is within the limits."""
-        if not self.on:
+        if not self.enabled:
             return True
         seen = self._seen.setdefault(realm, deque())
         while seen and seen[0] <= now - timedelta(minutes=1):

@@ -10,22 +10,28 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from providers.sandbox.announcing import Announcer
-from providers.sandbox.core import Core
+from providers.sandbox.announcing import WebhookSender
+from providers.sandbox.core import SandboxCore
 from providers.sandbox.quickbooks import webhook
-from providers.sandbox.quickbooks.books import REALM, Books, Profile
-from providers.sandbox.quickbooks.company import state_company
-from providers.sandbox.quickbooks.desk import Desk
-from providers.sandbox.quickbooks.founding import RATES, found, found_with_history, home_profile, home_today
-from providers.sandbox.quickbooks.life import Life
-from providers.sandbox.quickbooks.refusals import Refusal
+from providers.sandbox.quickbooks.books import REALM, CompanyLedger, CompanyProfile
+from providers.sandbox.quickbooks.company import update_company_info
+from providers.sandbox.quickbooks.desk import Bookkeeper
+from providers.sandbox.quickbooks.founding import (
+    RATES,
+    create_company,
+    create_company_with_history,
+    home_profile,
+    home_today,
+)
+from providers.sandbox.quickbooks.life import HistoryReplay
+from providers.sandbox.quickbooks.refusals import ApiFault
 from providers.sandbox.quickbooks.routes import routes
 from providers.sandbox.quickbooks.signin import CLIENT_ID, CLIENT_SECRET, SignIn
 from providers.sandbox.quickbooks.throttle import Throttle
-from providers.sandbox.world import World, world
+from providers.sandbox.world import CompanyHistory, get_history
 
 JsonObject = dict[str, Any]
-_ACTS = {
+_ACTIONS = {
     "pay", "pay_unapplied", "apply", "delete_payment", "void_payment", "deposit", "credit", "apply_credit",
     "add_invoice", "edit", "void", "delete", "note", "add_customer", "edit_customer",
     "set_email", "deactivate", "merge",
@@ -33,62 +39,62 @@ _ACTS = {
 
 
 @dataclass(slots=True)
-class _Lived:
+class _HistoryProgress:
     """How far a company's life has come."""
 
-    world: World
-    life: Life
-    until: datetime
+    history: CompanyHistory
+    replay: HistoryReplay
+    applied_until: datetime
     next_at: datetime | None
 
 
-class QuickBooks(Desk):
+class QuickBooks(Bookkeeper):
     """Companies by realm id; the methods of ``Desk`` work on the first one, ``desk(realm)`` gives another's.
 
     ``replays_requests`` off: ``requestid`` is ignored, as some have reported. ``xml_throttle`` on: throttling answers
     in XML, as it has. ``old_webhooks`` on: webhooks have the form they had before CloudEvents.
     """
 
-    def __init__(self, core: Core) -> None:
-        super().__init__(core.lock, lambda: self.books(REALM))
+    def __init__(self, core: SandboxCore) -> None:
+        super().__init__(core.lock, lambda: self.ledger(REALM))
         self.core = core
         self.sign_in = SignIn(core.seed, core.clock)
         self.throttle = Throttle()
         self.replays_requests = True
         self.xml_throttle = False
-        self.webhook = Announcer(f"quickbooks-verifier-token-{core.seed}", "intuit-signature")
-        self.old_webhooks = False
-        self.replied = 0
-        self._companies: dict[str, Books] = {}
-        self._lived: _Lived | None = None
-        self._added = 0
+        self.webhook = WebhookSender(f"quickbooks-verifier-token-{core.seed}", "intuit-signature")
+        self.legacy_webhooks = False
+        self.reply_count = 0
+        self._companies: dict[str, CompanyLedger] = {}
+        self._history_progress: _HistoryProgress | None = None
+        self._companies_added = 0
 
-    def offered(self) -> dict[str, Profile]:
+    def list_companies(self) -> dict[str, CompanyProfile]:
         """Return all companies, the one with a history first, without making that history."""
         home = self._companies[REALM].profile if REALM in self._companies else home_profile()
         return {REALM: home} | {realm: books.profile for realm, books in self._companies.items()}
 
-    def company(self, realm: str) -> Books | None:
+    def find_ledger(self, realm: str) -> CompanyLedger | None:
         """Return a company's books, or None; a history is made at the first look, and lives up to now at every one."""
         if realm != REALM:
             return self._companies.get(realm)
         now = self.core.clock.now()
-        lived = self._lived = self._lived or self._found(now)
+        lived = self._history_progress = self._history_progress or self._create_home_company(now)
         if lived.next_at is not None and lived.next_at <= now:
-            lived.life.go_on(lived.world.between(lived.until, now))
-            lived.until, lived.next_at = now, lived.world.next_at(now)
+            lived.replay.apply_events(lived.history.between(lived.applied_until, now))
+            lived.applied_until, lived.next_at = now, lived.history.next_at(now)
         return self._companies[REALM]
 
-    def books(self, realm: str = REALM) -> Books:
+    def ledger(self, realm: str = REALM) -> CompanyLedger:
         """Return a company's books; raises ``LookupError`` where there is none."""
-        found_books = self.company(realm)
+        found_books = self.find_ledger(realm)
         if found_books is None:
             raise LookupError(f"company {realm}")
         return found_books
 
-    def desk(self, realm: str) -> Desk:
+    def bookkeeper(self, realm: str) -> Bookkeeper:
         """Return the bookkeeper's desk of a company."""
-        return Desk(self._lock, lambda: self.books(realm))
+        return Bookkeeper(self._lock, lambda: self.ledger(realm))
 
     def add_company(
         self, name: str, *, country: str = "US", currency: str = "USD", time_zone: str = "America/Los_Angeles",
@@ -96,42 +102,46 @@ class QuickBooks(Desk):
     ) -> str:  # fmt: skip
         """Found a company with empty books and return its realm id."""
         with self._lock:
-            self._added += 1
-            realm = str(int(REALM) + self._added)
-            profile = Profile(name, country, currency, time_zone, multicurrency, rates=dict(RATES))
-            self._companies[realm] = found(realm, profile, self.core.clock.now(), self.core.clock.now)
+            self._companies_added += 1
+            realm = str(int(REALM) + self._companies_added)
+            profile = CompanyProfile(name, country, currency, time_zone, multicurrency, rates=dict(RATES))
+            self._companies[realm] = create_company(realm, profile, self.core.clock.now(), self.core.clock.now)
             return realm
 
     def disconnect(self, realm: str = REALM) -> None:
         """Let the bookkeeper disconnect the app: tokens of this company are dead at once."""
         with self._lock:
-            self.sign_in.end(realm)
+            self.sign_in.end_grants(realm)
 
-    def announce_to(self, url: str) -> None:
+    def register_webhook(self, url: str) -> None:
         """Tell a webhook of changes from now on."""
-        self.webhook.url, self.webhook.told_until = url, self.core.clock.now()
+        self.webhook.url, self.webhook.sent_until = url, self.core.clock.now()
 
     def post_webhooks(self) -> int:
         """Tell what has changed since the last time; return the answer's status, 0 where there was nothing to tell."""
         with self._lock:
-            now, since = self.core.clock.now(), self.webhook.told_until
-            realms = [realm for realm in self.offered() if since is not None and (realm != REALM or self._lived)]
-            changed = [one for realm in realms for one in webhook.changes(realm, self.books(realm), since or now)]
-        told = webhook.old_form(changed) if self.old_webhooks else webhook.cloud_events(changed)
+            now, since = self.core.clock.now(), self.webhook.sent_until
+            realms = [
+                realm
+                for realm in self.list_companies()
+                if since is not None and (realm != REALM or self._history_progress)
+            ]
+            changed = [one for realm in realms for one in webhook.changes(realm, self.ledger(realm), since or now)]
+        told = webhook.legacy_events(changed) if self.legacy_webhooks else webhook.cloud_events(changed)
         return self.webhook.post(told, now) if changed else 0
 
     def close_books(self, on: date | None, realm: str = REALM) -> None:
         """Close the books up to and including a day, or open them."""
         with self._lock:
-            books = self.books(realm)
-            books.profile.close_on = on
-            state_company(books)
+            books = self.ledger(realm)
+            books.profile.books_closed_on = on
+            update_company_info(books)
 
-    def bulk(self, count: int = 50_000, realm: str = REALM) -> None:
+    def add_bulk_invoices(self, count: int = 50_000, realm: str = REALM) -> None:
         """Add that many open invoices, as a big company has them, for measuring."""
         with self._lock:
-            names = [entry.body["DisplayName"] for entry in self.books(realm).all("Customer") if entry.body["Active"]]
-            desk = self.desk(realm)
+            names = [entry.body["DisplayName"] for entry in self.ledger(realm).all("Customer") if entry.body["Active"]]
+            desk = self.bookkeeper(realm)
             for n in range(count):
                 desk.add_invoice(names[n % len(names)], Decimal(5000 + n % 90_000) / 100, sent=False)
 
@@ -154,37 +164,37 @@ class QuickBooks(Desk):
 
     def summary(self) -> dict[str, Any]:
         """Return counts of the company with a history, and how many others there are."""
-        books = self.books(REALM)
-        counts: dict[str, Any] = {"company": books.profile.name, "companies": len(self.offered())}
+        books = self.ledger(REALM)
+        counts: dict[str, Any] = {"company": books.profile.name, "companies": len(self.list_companies())}
         for entity in ("Customer", "Invoice", "Payment", "CreditMemo", "Attachable"):
-            counts[entity.lower() + "s"] = len(books.shelves[entity])
+            counts[entity.lower() + "s"] = len(books.stores[entity])
         counts["open invoices"] = sum(1 for entry in books.all("Invoice") if entry.body["Balance"])
         return counts
 
-    def act(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def perform_action(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do at the desk what a script asks: the method's name and its arguments; ``realm`` chooses the company."""
         fields = dict(fields)
         if action == "webhook":
-            self.announce_to(str(fields["url"]))
+            self.register_webhook(str(fields["url"]))
             return {"done": action}
         realm = str(fields.pop("realm", REALM))
-        self.books(realm)
+        self.ledger(realm)
         if action == "disconnect":
             self.disconnect(realm)
             return {"realm": realm}
-        if action not in _ACTS:
+        if action not in _ACTIONS:
             raise LookupError(f"action {action}")
         for name in ("on", "due_on"):
             if name in fields:
                 fields[name] = date.fromisoformat(fields[name])
         try:
-            done = getattr(self.desk(realm), action)(**fields)
-        except Refusal as refusal:
+            done = getattr(self.bookkeeper(realm), action)(**fields)
+        except ApiFault as refusal:
             raise ValueError(str(refusal)) from refusal
         told = {name: str(done[name]) for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done}
         return {"done": action, **told}
 
-    def _found(self, now: datetime) -> _Lived:
-        past = world(self.core.seed, "quickbooks", home_today(self.core.started_at))
-        self._companies[REALM], life = found_with_history(past, self.core.seed, self.core.clock.now)
-        return _Lived(past, life, now, past.next_at(now))
+    def _create_home_company(self, now: datetime) -> _HistoryProgress:
+        past = get_history(self.core.seed, "quickbooks", home_today(self.core.started_at))
+        self._companies[REALM], life = create_company_with_history(past, self.core.seed, self.core.clock.now)
+        return _HistoryProgress(past, life, now, past.next_at(now))

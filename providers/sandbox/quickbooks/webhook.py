@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from providers.sandbox.quickbooks.books import Books
+from providers.sandbox.quickbooks.books import CompanyLedger
 
 ENTITIES = ("Customer", "CreditMemo", "Payment", "Invoice")
 JsonObject = dict[str, Any]
@@ -23,11 +23,11 @@ class Change(NamedTuple):
     at: datetime
 
 
-def changes(realm: str, books: Books, since: datetime) -> list[Change]:
+def changes(realm: str, ledger: CompanyLedger, since: datetime) -> list[Change]:
     """Return what changed in one company later than ``since``."""
     found = []
     for entity in ENTITIES:
-        shelf = books.shelves[entity]
+        shelf = ledger.stores[entity]
         for entry in shelf.changed_since(since):
             if entry.updated_at > since:
                 operation = "updated" if entry.number in shelf.entries else "deleted"
@@ -52,7 +52,7 @@ def cloud_events(changed: Iterable[Change]) -> list[JsonObject]:
     ]
 
 
-def old_form(changed: Iterable[Change]) -> JsonObject:
+def legacy_events(changed: Iterable[Change]) -> JsonObject:
     """Return changes as Intuit sent them before."""
     by_realm: dict[str, list[JsonObject]] = {}
     for one in changed:

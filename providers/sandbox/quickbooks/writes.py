@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.sandbox.quickbooks.books import Books
-from providers.sandbox.quickbooks.figures import ZERO, day, short, stamp
-from providers.sandbox.quickbooks.names import NAME_OF, make_name, name_key
+from providers.sandbox.quickbooks.books import CompanyLedger
+from providers.sandbox.quickbooks.figures import ZERO, format_instant, format_number, parse_date
+from providers.sandbox.quickbooks.names import NAME_OF, build_list_entity, name_key
 from providers.sandbox.quickbooks.payments import (
-    charged_in,
+    applications_of,
+    build_payment,
     check_not_deposited,
-    credit_in,
+    credit_total,
+    invoice_total,
     link_of,
-    make_payment,
-    parts_of,
 )
 from providers.sandbox.quickbooks.properties import check_known
 from providers.sandbox.quickbooks.refusals import business, invalid_reference, missing, stale, too_long, unsupported
-from providers.sandbox.quickbooks.sales import COMPUTED, check_open, make_sale
+from providers.sandbox.quickbooks.sales import COMPUTED, build_sale, check_open
 from providers.sandbox.quickbooks.shelf import Entry
 
 JsonObject = dict[str, Any]
@@ -26,26 +26,26 @@ SALES = frozenset({"Invoice", "CreditMemo"})
 WRITABLE = frozenset({*SALES, *NAME_OF, "Payment", "Attachable"})
 
 
-def write(books: Books, entity: str, operation: str, include: str, asked: JsonObject) -> Entry | JsonObject:
+def write(ledger: CompanyLedger, entity: str, operation: str, include: str, data: JsonObject) -> Entry | JsonObject:
     """Do what ``POST /<entity>?operation=&include=`` asks; return the object, or the stub of a deleted one."""
     if entity not in WRITABLE:
         raise unsupported(operation or "create")
-    check_known(entity, asked)
+    check_known(entity, data)
     if operation == "delete":
-        return delete(books, checked(books, entity, asked))
+        return delete(ledger, find_current(ledger, entity, data))
     if operation == "void" or (operation == "update" and include == "void"):
-        return void(books, checked(books, entity, asked))
+        return void(ledger, find_current(ledger, entity, data))
     if operation not in {"", "create", "update"}:
         raise unsupported(operation)
-    if asked.get("Id") in (None, ""):
-        return create(books, entity, asked)
-    return update(books, checked(books, entity, asked), asked)
+    if data.get("Id") in (None, ""):
+        return create(ledger, entity, data)
+    return update(ledger, find_current(ledger, entity, data), data)
 
 
-def checked(books: Books, entity: str, asked: JsonObject) -> Entry:
+def find_current(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
     """Return the object that a change is about, after its version."""
-    entry = books.get(entity, asked.get("Id", ""))
-    token = asked.get("SyncToken")
+    entry = ledger.get(entity, data.get("Id", ""))
+    token = data.get("SyncToken")
     if token in (None, ""):
         raise missing("SyncToken")
     if str(token) != entry.body["SyncToken"]:
@@ -53,110 +53,110 @@ def checked(books: Books, entity: str, asked: JsonObject) -> Entry:
     return entry
 
 
-def create(books: Books, entity: str, asked: JsonObject) -> Entry:
+def create(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
     """Put a new object into the books."""
     if entity == "Payment":
-        body, parts = make_payment(books, asked, None)
-        entry = books.add(entity, body)
-        books.link(entry, parts)
-        books.owe(entry)
+        body, parts = build_payment(ledger, data, None)
+        entry = ledger.add(entity, body)
+        ledger.set_applications(entry, parts)
+        ledger.update_customer_balance(entry)
         return entry
-    entry = books.add(entity, _body(books, entity, asked, None))
-    _index(books, entry)
+    entry = ledger.add(entity, _build_body(ledger, entity, data, None))
+    _index(ledger, entry)
     return entry
 
 
-def update(books: Books, entry: Entry, asked: JsonObject) -> Entry:
+def update(ledger: CompanyLedger, entry: Entry, data: JsonObject) -> Entry:
     """Change an object: ``sparse`` keeps what is not named, a full update clears it."""
-    if asked.get("sparse") in (True, "true"):
+    if data.get("sparse") in (True, "true"):
         kept = {name: value for name, value in entry.body.items() if name not in COMPUTED or entry.entity in NAME_OF}
         if entry.entity == "Payment":
             kept["TotalAmt"] = entry.body["TotalAmt"]
-        asked = {**kept, **asked}
+        data = {**kept, **data}
     head = {name: entry.body[name] for name in ("domain", "sparse", "Id", "SyncToken", "MetaData")}
     if entry.entity == "Payment":
-        body, parts = make_payment(books, asked, entry)
-        books.change(entry, head | body)
-        books.link(entry, parts)
-        books.owe(entry)
+        body, parts = build_payment(ledger, data, entry)
+        ledger.change(entry, head | body)
+        ledger.set_applications(entry, parts)
+        ledger.update_customer_balance(entry)
         return entry
-    body = _body(books, entry.entity, asked, entry)
-    _forget(books, entry)
+    body = _build_body(ledger, entry.entity, data, entry)
+    _forget(ledger, entry)
     if entry.entity in SALES:
-        body = books.settled(body, entry.entity, entry.number)
-    books.change(entry, head | body)
-    _index(books, entry)
+        body = ledger.with_balance(body, entry.entity, entry.number)
+    ledger.change(entry, head | body)
+    _index(ledger, entry)
     return entry
 
 
-def delete(books: Books, entry: Entry) -> JsonObject:
+def delete(ledger: CompanyLedger, entry: Entry) -> JsonObject:
     """Delete a transaction or attachment; names can only be made inactive."""
     if entry.entity in NAME_OF:
         raise unsupported("delete")
     if entry.entity != "Attachable":
-        check_open(books, day("TxnDate", entry.body["TxnDate"]), None)
-        _release(books, entry)
-        books.owe(entry, gone=True)
-    _forget(books, entry)
-    books.remove(entry)
+        check_open(ledger, parse_date("TxnDate", entry.body["TxnDate"]), None)
+        _remove_links(ledger, entry)
+        ledger.update_customer_balance(entry, removed=True)
+    _forget(ledger, entry)
+    ledger.remove(entry)
     return {"domain": "QBO", "status": "Deleted", "Id": str(entry.number)}
 
 
-def void(books: Books, entry: Entry) -> Entry:
+def void(ledger: CompanyLedger, entry: Entry) -> Entry:
     """Zero an invoice or payment and leave it in the books, marked in its private note."""
     if entry.entity not in {"Invoice", "Payment"}:
         raise unsupported("void")
-    check_open(books, day("TxnDate", entry.body["TxnDate"]), None)
-    _release(books, entry)
+    check_open(ledger, parse_date("TxnDate", entry.body["TxnDate"]), None)
+    _remove_links(ledger, entry)
     note = f"Voided {entry.body.get('PrivateNote', '')}".strip()
     zero: JsonObject = {"PrivateNote": note, "TotalAmt": ZERO, "LinkedTxn": []}
     if entry.entity == "Payment":
         zero |= {"UnappliedAmt": ZERO, "Line": []}
     else:
         lines = [{**line, "Amount": ZERO} if "Amount" in line else line for line in entry.body["Line"]]
-        zero |= {"Balance": ZERO, "Line": [_unpriced(line) for line in lines], "TxnTaxDetail": {"TotalTax": ZERO}}
+        zero |= {"Balance": ZERO, "Line": [_without_price(line) for line in lines], "TxnTaxDetail": {"TotalTax": ZERO}}
     zero |= {name: ZERO for name in ("HomeTotalAmt", "HomeBalance") if name in entry.body}
-    books.change(entry, {**entry.body, **zero})
-    books.owe(entry)
+    ledger.change(entry, {**entry.body, **zero})
+    ledger.update_customer_balance(entry)
     return entry
 
 
-def send(books: Books, entry: Entry, to: str) -> Entry:
+def send(ledger: CompanyLedger, entry: Entry, to: str) -> Entry:
     """Mail an invoice as QuickBooks does: here it is only marked as sent."""
     address = to or (entry.body.get("BillEmail") or {}).get("Address", "")
     if not address:
         raise business("You must specify an email address to send to.")
-    delivery = {"DeliveryType": "Email", "DeliveryTime": stamp(books.moment())}
+    delivery = {"DeliveryType": "Email", "DeliveryTime": format_instant(ledger.current_time())}
     marks = {"EmailStatus": "EmailSent", "BillEmail": {"Address": address}, "DeliveryInfo": delivery}
-    books.change(entry, {**entry.body, **marks})
+    ledger.change(entry, {**entry.body, **marks})
     return entry
 
 
-def _body(books: Books, entity: str, asked: JsonObject, old: Entry | None) -> JsonObject:
+def _build_body(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> JsonObject:
     if entity in SALES:
-        return make_sale(books, entity, asked, old)
+        return build_sale(ledger, entity, data, old)
     if entity == "Attachable":
-        return _note(books, asked)
-    return make_name(books, entity, asked, old)
+        return _build_note(ledger, data)
+    return build_list_entity(ledger, entity, data, old)
 
 
-def _note(books: Books, asked: JsonObject) -> JsonObject:
-    note = str(asked.get("Note") or "")
-    if not note and not asked.get("FileName"):
+def _build_note(ledger: CompanyLedger, data: JsonObject) -> JsonObject:
+    note = str(data.get("Note") or "")
+    if not note and not data.get("FileName"):
         raise missing("Note")
     if len(note) > NOTE_MAX:
         raise too_long("Note", NOTE_MAX, len(note))
-    for link in asked.get("AttachableRef") or []:
+    for link in data.get("AttachableRef") or []:
         reference = link.get("EntityRef") or {}
         entity = {name.lower(): name for name in (*SALES, "Payment", "Customer", "Item")}.get(
             str(reference.get("type", "")).lower()
         )
-        if entity is None or books.find(entity, reference.get("value", "")) is None:
+        if entity is None or ledger.find(entity, reference.get("value", "")) is None:
             raise invalid_reference(str(reference.get("type")), reference.get("value"))
-    return {name: asked[name] for name in ("AttachableRef", "FileName", "Note", "Category", "Tag") if asked.get(name)}
+    return {name: data[name] for name in ("AttachableRef", "FileName", "Note", "Category", "Tag") if data.get(name)}
 
 
-def _unpriced(line: JsonObject) -> JsonObject:
+def _without_price(line: JsonObject) -> JsonObject:
     detail = line.get("SalesItemLineDetail")
     if not detail:
         return line
@@ -164,45 +164,45 @@ def _unpriced(line: JsonObject) -> JsonObject:
     return {**line, "SalesItemLineDetail": kept}
 
 
-def _release(books: Books, entry: Entry) -> None:
+def _remove_links(ledger: CompanyLedger, entry: Entry) -> None:
     """Undo every link of a document: payments on an invoice become unapplied money again."""
     if entry.entity == "Payment":
         check_not_deposited(entry)
-        books.link(entry, {})
+        ledger.set_applications(entry, {})
         return
-    for number in books.payments_of(entry.entity, entry.number):
-        _take_out(books, books.shelves["Payment"].entries[number], (entry.entity, entry.number))
+    for number in ledger.payments_of(entry.entity, entry.number):
+        _remove_application(ledger, ledger.stores["Payment"].entries[number], (entry.entity, entry.number))
 
 
-def _take_out(books: Books, payment: Entry, target: tuple[str, int]) -> None:
+def _remove_application(ledger: CompanyLedger, payment: Entry, target: tuple[str, int]) -> None:
     total = payment.body["TotalAmt"]
-    parts = {key: part for key, part in parts_of(payment).items() if key != target}
-    credit, charged = credit_in(parts), charged_in(parts)
+    parts = {key: part for key, part in applications_of(payment).items() if key != target}
+    credit, charged = credit_total(parts), invoice_total(parts)
     if not total or charged > total + credit:
         parts = {}  # a credit's own link goes with it: the invoices it paid are open again
     elif charged < credit:
         parts = {key: part for key, part in parts.items() if key[0] == "Invoice"}
-    books.link(payment, parts)
+    ledger.set_applications(payment, parts)
     if not total and not parts:
-        books.remove(payment)
+        ledger.remove(payment)
         return
     lines = [line for line in payment.body["Line"] if link_of(line) in parts]
-    unapplied = total + credit_in(parts) - charged_in(parts)
-    books.change(payment, {**payment.body, "Line": lines, "UnappliedAmt": short(unapplied)})
-    books.owe(payment)
+    unapplied = total + credit_total(parts) - invoice_total(parts)
+    ledger.change(payment, {**payment.body, "Line": lines, "UnappliedAmt": format_number(unapplied)})
+    ledger.update_customer_balance(payment)
 
 
-def _index(books: Books, entry: Entry) -> None:
+def _index(ledger: CompanyLedger, entry: Entry) -> None:
     if entry.entity in SALES:
-        books.owe(entry)
+        ledger.update_customer_balance(entry)
         if "DocNumber" in entry.body:
-            books.numbers[entry.entity, entry.body["DocNumber"]] = entry.number
+            ledger.numbers[entry.entity, entry.body["DocNumber"]] = entry.number
     elif entry.entity in NAME_OF:
-        books.names[name_key(entry.entity, entry.body[NAME_OF[entry.entity]])] = entry.number
+        ledger.names[name_key(entry.entity, entry.body[NAME_OF[entry.entity]])] = entry.number
 
 
-def _forget(books: Books, entry: Entry) -> None:
+def _forget(ledger: CompanyLedger, entry: Entry) -> None:
     if entry.entity in SALES:
-        books.numbers.pop((entry.entity, entry.body.get("DocNumber", "")), None)
+        ledger.numbers.pop((entry.entity, entry.body.get("DocNumber", "")), None)
     elif entry.entity in NAME_OF:
-        books.names.pop(name_key(entry.entity, entry.body[NAME_OF[entry.entity]]), None)
+        ledger.names.pop(name_key(entry.entity, entry.body[NAME_OF[entry.entity]]), None)

@@ -1,12 +1,12 @@
 """A make-believe SendGrid: takes mail by its rules, tells what became of it, and shows it as a person would see it."""
 
-from providers.sandbox.core import Core
-from providers.sandbox.sendgrid.post_office import Mail
+from providers.sandbox.core import SandboxCore
+from providers.sandbox.sendgrid.post_office import Email
 from providers.sandbox.sendgrid.vendor import API_KEY, SendGrid
 
-__all__ = ["API_KEY", "Mail", "SendGrid", "make"]
+__all__ = ["API_KEY", "Email", "SendGrid", "make"]
 
 
-def make(core: Core) -> SendGrid:
+def make(core: SandboxCore) -> SendGrid:
     """Make the vendor of one sandbox."""
     return SendGrid(core)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from providers.sandbox.sendgrid.post_office import Mail
+from providers.sandbox.sendgrid.post_office import Email
 
 _STYLE = """
 :root { color-scheme: light dark; font: 1rem/1.5 system-ui, sans-serif; }
@@ -26,64 +26,66 @@ small { color: light-dark(#595959, #b3b3b3); }
 """
 
 
-def list_page(mails: Sequence[Mail]) -> str:
+def list_page(emails: Sequence[Email]) -> str:
     """Show all mails, the newest first."""
-    items = "\n".join(_item(mail) for mail in reversed(mails))
+    items = "\n".join(_item(mail) for mail in reversed(emails))
     none = "<p>No mail has come yet.</p>"
-    count = f"{len(mails)} mail{'' if len(mails) == 1 else 's'}"
-    return _page(f"{count} received", f"<h1>{count} received</h1>\n" + (f"<ol>\n{items}\n</ol>" if mails else none))
+    count = f"{len(emails)} mail{'' if len(emails) == 1 else 's'}"
+    return _page(f"{count} received", f"<h1>{count} received</h1>\n" + (f"<ol>\n{items}\n</ol>" if emails else none))
 
 
-def mail_page(mail: Mail, last: int) -> str:
+def email_page(email: Email, last: int) -> str:
     """Show one mail: who, what, the HTML in a frame that can do nothing, and the text beside it."""
     facts = {
-        "From": f"{mail.sender_name} <{mail.sender}>" if mail.sender_name else mail.sender,
-        "To": ", ".join(mail.to), "Cc": ", ".join(mail.cc), "Bcc": ", ".join(mail.bcc), "Reply to": mail.reply_to,
-        "Sent": f"{mail.at:%d %b %Y %H:%M} UTC",
-        "Became of it": "; ".join(f"{message.email}: {message.status}" for message in mail.messages),
+        "From": f"{email.sender_name} <{email.sender}>" if email.sender_name else email.sender,
+        "To": ", ".join(email.to), "Cc": ", ".join(email.cc), "Bcc": ", ".join(email.bcc), "Reply to": email.reply_to,
+        "Sent": f"{email.at:%d %b %Y %H:%M} UTC",
+        "Became of it": "; ".join(f"{message.email}: {message.status}" for message in email.messages),
     }  # fmt: skip
-    behind = {"Message id": mail.message_id, "Categories": ", ".join(mail.categories)} | mail.headers
-    behind |= {f"Argument {name}": value for name, value in mail.custom_args.items()}
-    body = f"""<nav aria-label="Mails">{_nav(mail.number, last)}</nav>
-<h1>{escape(mail.subject)}</h1>
+    behind = {"Message id": email.message_id, "Categories": ", ".join(email.categories)} | email.headers
+    behind |= {f"Argument {name}": value for name, value in email.custom_args.items()}
+    body = f"""<nav aria-label="Mails">{_nav(email.number, last)}</nav>
+<h1>{escape(email.subject)}</h1>
 {_facts(facts)}
 <details><summary>Headers and arguments</summary>
 {_facts(behind)}
 </details>
-{_files(mail)}
+{_files(email)}
 <div class="parts">
 <section aria-labelledby="html"><h2 id="html">As HTML</h2>
-{_frame(mail)}
+{_frame(email)}
 </section>
 <section aria-labelledby="text"><h2 id="text">As text</h2>
-<pre tabindex="0">{escape(mail.text) or "This mail has no text part."}</pre>
+<pre tabindex="0">{escape(email.text) or "This mail has no text part."}</pre>
 </section>
 </div>"""
-    return _page(mail.subject, body)
+    return _page(email.subject, body)
 
 
 def missing_page() -> str:
     """Say that there is no such mail."""
-    return _page("No such mail", '<h1>There is no such mail</h1>\n<p><a href="/mails">All mails</a></p>')
+    return _page("No such mail", '<h1>There is no such mail</h1>\n<p><a href="/emails">All mails</a></p>')
 
 
-def _item(mail: Mail) -> str:
+def _item(email: Email) -> str:
     clip = (
-        f" · {len(mail.attachments)} attachment{'' if len(mail.attachments) == 1 else 's'}" if mail.attachments else ""
+        f" · {len(email.attachments)} attachment{'' if len(email.attachments) == 1 else 's'}"
+        if email.attachments
+        else ""
     )
     return (
-        f'<li><a href="/mails/{mail.number}"><strong>{escape(mail.subject)}</strong><br>'
-        f"to {escape(', '.join(mail.to))}<br>"
-        f"<small>{mail.at:%d %b %Y %H:%M} UTC · {escape(mail.status)}{clip}</small></a></li>"
+        f'<li><a href="/emails/{email.number}"><strong>{escape(email.subject)}</strong><br>'
+        f"to {escape(', '.join(email.to))}<br>"
+        f"<small>{email.at:%d %b %Y %H:%M} UTC · {escape(email.status)}{clip}</small></a></li>"
     )
 
 
 def _nav(number: int, last: int) -> str:
-    links = ['<a href="/mails">All mails</a>']
+    links = ['<a href="/emails">All mails</a>']
     if number < last:
-        links.append(f'<a rel="next" href="/mails/{number + 1}">Newer</a>')
+        links.append(f'<a rel="next" href="/emails/{number + 1}">Newer</a>')
     if number > 1:
-        links.append(f'<a rel="prev" href="/mails/{number - 1}">Older</a>')
+        links.append(f'<a rel="prev" href="/emails/{number - 1}">Older</a>')
     return " · ".join(links)
 
 
@@ -92,22 +94,22 @@ def _facts(facts: Mapping[str, str]) -> str:
     return f"<dl>\n{rows}\n</dl>"
 
 
-def _files(mail: Mail) -> str:
-    if not mail.attachments:
+def _files(email: Email) -> str:
+    if not email.attachments:
         return ""
     links = "".join(
-        f'<li><a href="/mails/{mail.number}/attachments/{n}" download>{escape(part.filename)}</a> '
+        f'<li><a href="/emails/{email.number}/attachments/{n}" download>{escape(part.filename)}</a> '
         f"<small>{len(part.content):,} bytes</small></li>"
-        for n, part in enumerate(mail.attachments)
+        for n, part in enumerate(email.attachments)
     )
     return f"<h2>Attachments</h2>\n<ul>{links}</ul>"
 
 
-def _frame(mail: Mail) -> str:
-    if not mail.html:
+def _frame(email: Email) -> str:
+    if not email.html:
         return "<p>This mail has no HTML part.</p>"
     # The empty sandbox forbids scripts and forms; links may open in a tab of their own, as in a mail program.
-    document = escape(f'<base target="_blank">{mail.html}')
+    document = escape(f'<base target="_blank">{email.html}')
     allowed = "allow-popups allow-popups-to-escape-sandbox"
     return f'<iframe title="The mail as HTML" sandbox="{allowed}" srcdoc="{document}"></iframe>'
 

@@ -9,18 +9,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from providers.sandbox.core import Core
+from providers.sandbox.core import SandboxCore
 
 JsonObject = dict[str, Any]
 LISTS = ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")
 # Which list keeps mail from leaving, what the dropped event says, and which mail_settings switch ignores the list.
-DROPS = {
+DROP_REASONS = {
     "bounces": ("Bounced Address", "bypass_bounce_management"),
     "invalid_emails": ("Invalid", "bypass_bounce_management"),
     "spam_reports": ("Spam Reporting Address", "bypass_spam_management"),
     "unsubscribes": ("Unsubscribed Address", "bypass_unsubscribe_management"),
 }
-STATUS = {"processed": "processed", "dropped": "dropped", "deferred": "deferred", "delivered": "delivered"}
+STATUS_BY_EVENT = {"processed": "processed", "dropped": "dropped", "deferred": "deferred", "delivered": "delivered"}
 IP = "192.0.2.25"
 
 
@@ -49,7 +49,7 @@ class Message:
         last = self.events[-1]
         if last["event"] == "bounce":
             return "blocked" if last["type"] == "blocked" else "bounced"
-        return STATUS.get(last["event"], "delivered")
+        return STATUS_BY_EVENT.get(last["event"], "delivered")
 
     @property
     def reason(self) -> str:
@@ -58,7 +58,7 @@ class Message:
 
 
 @dataclass(slots=True)
-class Mail:
+class Email:
     """One mail as sent: one personalization of one accepted request. ``number`` counts from 1."""
 
     number: int
@@ -95,32 +95,32 @@ class Suppression:
     status: str = ""
 
 
-class PostOffice:
+class MessageStore:
     """Takes mails and decides their fate. ``fates``: address or domain to delivered, bounce, blocked or deferred."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: SandboxCore) -> None:
         self._core = core
-        self.mails: list[Mail] = []
+        self.emails: list[Email] = []
         self.lists: dict[str, dict[str, Suppression]] = {name: {} for name in LISTS}
-        self.fates: dict[str, str] = {}
+        self.outcomes: dict[str, str] = {}
         self.events: list[JsonObject] = []
         self.messages: dict[str, Message] = {}
-        self._mail_of: dict[str, Mail] = {}
-        self._made = 0
+        self._email_of: dict[str, Email] = {}
+        self._ids_created = 0
 
-    def take(self, body: JsonObject) -> str:
+    def accept(self, body: JsonObject) -> str:
         """Take an accepted request: one mail per personalization, one message per recipient. Return its id."""
-        message_id = self._id("message", 16)
+        message_id = self._new_id("message", 16)
         for item in body["personalizations"]:
-            mail = self._mail(body, item, message_id)
-            self.mails.append(mail)
+            mail = self._build_email(body, item, message_id)
+            self.emails.append(mail)
             for n, email in enumerate((*mail.to, *mail.cc, *mail.bcc)):
-                self._post(mail, email, n, body.get("mail_settings") or {})
+                self._deliver(mail, email, n, body.get("mail_settings") or {})
         return message_id
 
-    def mail_of(self, sg_message_id: str) -> Mail:
+    def email_of(self, sg_message_id: str) -> Email:
         """Return the mail a message belongs to."""
-        return self._mail_of[sg_message_id]
+        return self._email_of[sg_message_id]
 
     def newest_first(self) -> Iterator[Message]:
         """Yield messages, the last taken first."""
@@ -131,66 +131,66 @@ class PostOffice:
         created = int(self._core.clock.now().timestamp())
         self.lists[name][email.lower()] = Suppression(email.lower(), created, reason, status)
 
-    def happen(self, message: Message, kind: str, **facts: Any) -> None:
+    def record_event(self, message: Message, kind: str, **details: Any) -> None:
         """Let something happen to a message: an event is noted, and a list grows where the kind says so."""
-        mail = self._mail_of[message.sg_message_id]
+        mail = self._email_of[message.sg_message_id]
         at = int(self._core.clock.now().timestamp()) + len(message.events)
         event: JsonObject = {
-            "email": message.email, "timestamp": at, "event": kind, "sg_event_id": self._id("event", 16),
+            "email": message.email, "timestamp": at, "event": kind, "sg_event_id": self._new_id("event", 16),
             "sg_message_id": message.sg_message_id,
             "smtp-id": mail.headers.get("Message-ID", f"<{mail.message_id}@ismtpd>"),
         }  # fmt: skip
         if mail.categories:
             event["category"] = list(mail.categories)
-        event |= facts
+        event |= details
         if mail.custom_args:
             event["custom_args"] = mail.custom_args
         message.events.append(event)
         self.events.append(event)
         if kind == "bounce":
-            name = "blocks" if facts["type"] == "blocked" else "bounces"
-            self.suppress(name, message.email, facts["reason"], facts["status"])
+            name = "blocks" if details["type"] == "blocked" else "bounces"
+            self.suppress(name, message.email, details["reason"], details["status"])
         elif kind == "spamreport":
             self.suppress("spam_reports", message.email)
         elif kind == "unsubscribe":
             self.suppress("unsubscribes", message.email)
 
-    def _post(self, mail: Mail, email: str, n: int, settings: JsonObject) -> None:
+    def _deliver(self, mail: Email, email: str, n: int, settings: JsonObject) -> None:
         suffix = f"{mail.message_id}.recvd-sandbox-1-{mail.number:X}-{n}.{n}"
         message = Message(suffix, email, self._core.clock.now())
         mail.messages.append(message)
         self.messages[suffix] = message
-        self._mail_of[suffix] = mail
-        dropped = self._dropped(email, settings)
+        self._email_of[suffix] = mail
+        dropped = self._drop_reason(email, settings)
         if dropped:
-            self.happen(message, "dropped", reason=dropped)
+            self.record_event(message, "dropped", reason=dropped)
             return
-        self.happen(message, "processed")
-        fate = self.fates.get(email.lower()) or self.fates.get(email.rpartition("@")[2].lower(), "delivered")
+        self.record_event(message, "processed")
+        fate = self.outcomes.get(email.lower()) or self.outcomes.get(email.rpartition("@")[2].lower(), "delivered")
         if fate in {"bounce", "blocked"}:
             hard = fate == "bounce"
             status, words = ("5.1.1", "550 5.1.1 no such user here") if hard else ("4.2.1", "421 4.2.1 try later")
             kind = "Invalid Address" if hard else "Reputation"
             facts = {"reason": words, "status": status, "ip": IP, "tls": 1, "bounce_classification": kind}
-            self.happen(message, "bounce", type="bounce" if hard else "blocked", **facts)
+            self.record_event(message, "bounce", type="bounce" if hard else "blocked", **facts)
         elif fate == "deferred":
-            self.happen(message, "deferred", response="451 4.7.1 greylisted, try again", attempt="0", ip=IP)
+            self.record_event(message, "deferred", response="451 4.7.1 greylisted, try again", attempt="0", ip=IP)
         else:
-            self.happen(message, "delivered", response="250 2.0.0 OK", ip=IP, tls=1)
+            self.record_event(message, "delivered", response="250 2.0.0 OK", ip=IP, tls=1)
 
-    def _dropped(self, email: str, settings: JsonObject) -> str:
+    def _drop_reason(self, email: str, settings: JsonObject) -> str:
         if (settings.get("bypass_list_management") or {}).get("enable"):
             return ""
-        for name, (reason, bypass) in DROPS.items():
+        for name, (reason, bypass) in DROP_REASONS.items():
             if email.lower() in self.lists[name] and not (settings.get(bypass) or {}).get("enable"):
                 return reason
         return ""
 
-    def _mail(self, body: JsonObject, item: JsonObject, message_id: str) -> Mail:
+    def _build_email(self, body: JsonObject, item: JsonObject, message_id: str) -> Email:
         parts = {part["type"]: part["value"] for part in body.get("content") or []}
         people = {kind: tuple(person["email"] for person in item.get(kind) or ()) for kind in ("to", "cc", "bcc")}
-        return Mail(
-            number=len(self.mails) + 1,
+        return Email(
+            number=len(self.emails) + 1,
             at=self._core.clock.now(),
             message_id=message_id,
             sender=body["from"]["email"],
@@ -206,9 +206,9 @@ class PostOffice:
             attachments=tuple(_attachment(part) for part in body.get("attachments") or ()),
         )  # fmt: skip
 
-    def _id(self, kind: str, size: int) -> str:
-        self._made += 1
-        raw = hashlib.blake2b(f"{self._core.seed}:{kind}:{self._made}".encode(), digest_size=size).digest()
+    def _new_id(self, kind: str, size: int) -> str:
+        self._ids_created += 1
+        raw = hashlib.blake2b(f"{self._core.seed}:{kind}:{self._ids_created}".encode(), digest_size=size).digest()
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
@@ -218,6 +218,6 @@ def _attachment(part: JsonObject) -> Attachment:
     return Attachment(part["filename"], kind, content, inline=part.get("disposition") == "inline")
 
 
-def lag_passed(message: Message, lag: timedelta, now: datetime) -> bool:
+def is_in_logs(message: Message, lag: timedelta, now: datetime) -> bool:
     """Tell whether the logs know a message yet."""
     return message.created_at + lag <= now

@@ -19,7 +19,7 @@ RESERVED_HEADERS = frozenset({
     "x-sg-id", "x-sg-eid", "received", "dkim-signature", "content-type", "content-transfer-encoding", "to", "from",
     "subject", "reply-to", "cc", "bcc",
 })  # fmt: skip
-_TOP = frozenset({
+_TOP_LEVEL_FIELDS = frozenset({
     "personalizations", "from", "reply_to", "reply_to_list", "subject", "content", "attachments", "template_id",
     "headers", "categories", "custom_args", "send_at", "batch_id", "asm", "ip_pool_name", "mail_settings",
     "tracking_settings",
@@ -33,81 +33,90 @@ _FROM = (
 )
 
 
-class Complaint(NamedTuple):
+class RequestError(NamedTuple):
     """One entry of the ``errors`` list."""
 
     message: str
     field: str | None = None
 
 
-def complaints(body: Any, now: datetime) -> list[Complaint]:
+def find_errors(body: Any, now: datetime) -> list[RequestError]:
     """Return everything that is wrong with a request; empty for a good one."""
     if not isinstance(body, dict):
-        return [Complaint("Bad Request")]
-    checks = (_shape, _sender, _personalizations, _subject, _content, _categories, _attachments, _reply_to)
+        return [RequestError("Bad Request")]
+    checks = (
+        _check_structure,
+        _check_sender,
+        _check_personalizations,
+        _check_subject,
+        _check_content,
+        _check_categories,
+        _check_attachments,
+        _check_reply_to,
+    )
     found = [complaint for check in checks for complaint in check(body)]
-    found += _arguments(body, "")
-    found += _headers(body, "")
-    return [*found, *_send_at(body, now, "")]
+    found += _check_arguments(body, "")
+    found += _check_headers(body, "")
+    return [*found, *_check_send_at(body, now, "")]
 
 
-def good_address(value: object) -> bool:
+def is_valid_address(value: object) -> bool:
     """Tell whether a text is an e-mail address as SendGrid takes it."""
     return isinstance(value, str) and _ADDRESS.fullmatch(value) is not None
 
 
-def _shape(body: JsonObject) -> Iterator[Complaint]:
-    for name in sorted(set(body) - _TOP):
-        yield Complaint(f"Additional property {name} is not allowed", name)
+def _check_structure(body: JsonObject) -> Iterator[RequestError]:
+    for name in sorted(set(body) - _TOP_LEVEL_FIELDS):
+        yield RequestError(f"Additional property {name} is not allowed", name)
 
 
-def _sender(body: JsonObject) -> Iterator[Complaint]:
+def _check_sender(body: JsonObject) -> Iterator[RequestError]:
     sender = body.get("from")
     if not isinstance(sender, dict) or not sender.get("email"):
-        yield Complaint(_FROM, "from.email")
-    elif not good_address(sender["email"]):
-        yield Complaint("The from email does not contain a valid address.", "from.email")
+        yield RequestError(_FROM, "from.email")
+    elif not is_valid_address(sender["email"]):
+        yield RequestError("The from email does not contain a valid address.", "from.email")
 
 
-def _personalizations(body: JsonObject) -> Iterator[Complaint]:
+def _check_personalizations(body: JsonObject) -> Iterator[RequestError]:
     items = body.get("personalizations")
     if not isinstance(items, list) or not items:
         message = "The personalizations field is required and must have at least one personalization."
-        yield Complaint(message, "personalizations")
+        yield RequestError(message, "personalizations")
         return
     if len(items) > PERSONALIZATIONS_MAX:
-        yield Complaint(f"There is a limit of {PERSONALIZATIONS_MAX} personalizations.", "personalizations")
+        yield RequestError(f"There is a limit of {PERSONALIZATIONS_MAX} personalizations.", "personalizations")
     for n, item in enumerate(items):
         path = f"personalizations.{n}"
         if not isinstance(item, dict):
-            yield Complaint("Invalid type. Expected: object.", path)
+            yield RequestError("Invalid type. Expected: object.", path)
             continue
-        yield from _recipients(item, path)
-        yield from _arguments(item, f"{path}.")
-        yield from _headers(item, f"{path}.")
+        yield from _check_recipients(item, path)
+        yield from _check_arguments(item, f"{path}.")
+        yield from _check_headers(item, f"{path}.")
 
 
-def _recipients(item: JsonObject, path: str) -> Iterator[Complaint]:
+def _check_recipients(item: JsonObject, path: str) -> Iterator[RequestError]:
     if not isinstance(item.get("to"), list) or not item["to"]:
         message = (
             "The to array is required for all personalization objects, and must have at least one email object "
             "with a valid email address."
         )
-        yield Complaint(message, f"{path}.to")
+        yield RequestError(message, f"{path}.to")
         return
     seen: set[str] = set()
     for kind in ("to", "cc", "bcc"):
         for n, person in enumerate(item.get(kind) or []):
             email = person.get("email") if isinstance(person, dict) else None
-            if not good_address(email):
-                yield Complaint("Does not contain a valid address.", f"{path}.{kind}.{n}.email")
+            if not is_valid_address(email):
+                yield RequestError("Does not contain a valid address.", f"{path}.{kind}.{n}.email")
             elif str(email).lower() in seen:
                 message = "Each email address in the personalization block should be unique between to, cc, and bcc."
-                yield Complaint(f"{message} We found the first duplicate instance of [{email}].", path)
+                yield RequestError(f"{message} We found the first duplicate instance of [{email}].", path)
             seen.add(str(email).lower())
 
 
-def _subject(body: JsonObject) -> Iterator[Complaint]:
+def _check_subject(body: JsonObject) -> Iterator[RequestError]:
     items = [item for item in body.get("personalizations") or [] if isinstance(item, dict)]
     everywhere = bool(items) and all(item.get("subject") for item in items)
     if not body.get("subject") and not everywhere and not body.get("template_id"):
@@ -115,10 +124,10 @@ def _subject(body: JsonObject) -> Iterator[Complaint]:
             "The subject is required. You can get around this requirement if you use a template with a subject defined "
             "or if every personalization has a subject defined."
         )
-        yield Complaint(message, "subject")
+        yield RequestError(message, "subject")
 
 
-def _content(body: JsonObject) -> Iterator[Complaint]:
+def _check_content(body: JsonObject) -> Iterator[RequestError]:
     content = body.get("content")
     if not isinstance(content, list) or not content:
         if not body.get("template_id"):
@@ -126,53 +135,57 @@ def _content(body: JsonObject) -> Iterator[Complaint]:
                 "Unless a valid template_id is provided, the content parameter is required. "
                 "There must be at least one defined content block."
             )
-            yield Complaint(message, "content")
+            yield RequestError(message, "content")
         return
     kinds = []
     for n, part in enumerate(content):
         if not isinstance(part, dict) or not isinstance(part.get("value"), str) or not part["value"]:
-            yield Complaint(
+            yield RequestError(
                 "The content value must be a string at least one character in length.", f"content.{n}.value"
             )
             continue
         kinds.append(str(part.get("type", "")))
         if "/" not in kinds[-1]:
-            yield Complaint("The content type must be a MIME type.", f"content.{n}.type")
+            yield RequestError("The content type must be a MIME type.", f"content.{n}.type")
     if len(set(kinds)) != len(kinds):
-        yield Complaint("If present, text/plain and text/html may only be provided once.", "content")
+        yield RequestError("If present, text/plain and text/html may only be provided once.", "content")
     if "text/plain" in kinds[1:]:
-        yield Complaint("If present, text/plain must be first in the content array, followed by text/html.", "content")
+        yield RequestError(
+            "If present, text/plain must be first in the content array, followed by text/html.", "content"
+        )
     elif "text/html" in kinds[2:] or ("text/html" in kinds[1:] and kinds[0] != "text/plain"):
-        yield Complaint("If present, text/html must follow text/plain in the content array.", "content")
+        yield RequestError("If present, text/html must follow text/plain in the content array.", "content")
 
 
-def _categories(body: JsonObject) -> Iterator[Complaint]:
+def _check_categories(body: JsonObject) -> Iterator[RequestError]:
     categories = body.get("categories")
     if categories is None:
         return
     if not isinstance(categories, list) or len(categories) > CATEGORIES_MAX:
-        yield Complaint(f"There is a limit of {CATEGORIES_MAX} categories per email.", "categories")
+        yield RequestError(f"There is a limit of {CATEGORIES_MAX} categories per email.", "categories")
         return
     for n, category in enumerate(categories):
         if not isinstance(category, str) or len(category) > CATEGORY_LENGTH_MAX:
-            yield Complaint(f"A category is a string of at most {CATEGORY_LENGTH_MAX} characters.", f"categories.{n}")
+            yield RequestError(
+                f"A category is a string of at most {CATEGORY_LENGTH_MAX} characters.", f"categories.{n}"
+            )
 
 
-def _attachments(body: JsonObject) -> Iterator[Complaint]:
+def _check_attachments(body: JsonObject) -> Iterator[RequestError]:
     for n, part in enumerate(body.get("attachments") or []):
         path = f"attachments.{n}"
         if not isinstance(part, dict) or not part.get("filename"):
-            yield Complaint("The attachment filename is required.", f"{path}.filename")
+            yield RequestError("The attachment filename is required.", f"{path}.filename")
             continue
         if re.search(r"[\r\n;]", str(part.get("type", ""))):
-            yield Complaint("The attachment type cannot contain CRLF characters or ';'.", f"{path}.type")
+            yield RequestError("The attachment type cannot contain CRLF characters or ';'.", f"{path}.type")
         if part.get("disposition", "attachment") not in {"attachment", "inline"}:
-            yield Complaint("The attachment disposition must be inline or attachment.", f"{path}.disposition")
-        if not _base64(part.get("content")):
-            yield Complaint("The attachment content must be base64 encoded.", f"{path}.content")
+            yield RequestError("The attachment disposition must be inline or attachment.", f"{path}.disposition")
+        if not _is_base64(part.get("content")):
+            yield RequestError("The attachment content must be base64 encoded.", f"{path}.content")
 
 
-def _base64(value: object) -> bool:
+def _is_base64(value: object) -> bool:
     if not isinstance(value, str) or not value:
         return False
     try:
@@ -181,45 +194,45 @@ def _base64(value: object) -> bool:
         return False
 
 
-def _reply_to(body: JsonObject) -> Iterator[Complaint]:
+def _check_reply_to(body: JsonObject) -> Iterator[RequestError]:
     if "reply_to" in body and "reply_to_list" in body:
-        yield Complaint("Use either reply_to or reply_to_list, not both.", "reply_to")
+        yield RequestError("Use either reply_to or reply_to_list, not both.", "reply_to")
     people = [("reply_to.email", body["reply_to"])] if "reply_to" in body else []
     people += [(f"reply_to_list.{n}.email", person) for n, person in enumerate(body.get("reply_to_list") or [])]
     for path, person in people:
-        if not isinstance(person, dict) or not good_address(person.get("email")):
-            yield Complaint("Does not contain a valid address.", path)
+        if not isinstance(person, dict) or not is_valid_address(person.get("email")):
+            yield RequestError("Does not contain a valid address.", path)
 
 
-def _arguments(part: JsonObject, path: str) -> Iterator[Complaint]:
+def _check_arguments(part: JsonObject, path: str) -> Iterator[RequestError]:
     arguments = part.get("custom_args")
     if arguments is None:
         return
     if not isinstance(arguments, dict) or not all(isinstance(value, str) for value in arguments.values()):
-        yield Complaint("custom_args must be an object of string keys and string values.", f"{path}custom_args")
+        yield RequestError("custom_args must be an object of string keys and string values.", f"{path}custom_args")
     elif len(str(arguments).encode()) > ARGUMENTS_BYTES_MAX:
-        yield Complaint("custom_args must be smaller than 10,000 bytes.", f"{path}custom_args")
+        yield RequestError("custom_args must be smaller than 10,000 bytes.", f"{path}custom_args")
 
 
-def _headers(part: JsonObject, path: str) -> Iterator[Complaint]:
+def _check_headers(part: JsonObject, path: str) -> Iterator[RequestError]:
     headers = part.get("headers")
     if headers is None:
         return
     if not isinstance(headers, dict):
-        yield Complaint("The headers must be an object of key/value pairs.", f"{path}headers")
+        yield RequestError("The headers must be an object of key/value pairs.", f"{path}headers")
         return
     for name, value in headers.items():
         if name.lower() in RESERVED_HEADERS:
-            yield Complaint(f"The header {name} is reserved and cannot be overwritten.", f"{path}headers.{name}")
+            yield RequestError(f"The header {name} is reserved and cannot be overwritten.", f"{path}headers.{name}")
         elif not isinstance(value, str) or not name.isascii() or re.search(r"[\r\n]", name + value):
-            yield Complaint("Headers are ASCII names with string values.", f"{path}headers.{name}")
+            yield RequestError("Headers are ASCII names with string values.", f"{path}headers.{name}")
 
 
-def _send_at(body: JsonObject, now: datetime, path: str) -> Iterator[Complaint]:
+def _check_send_at(body: JsonObject, now: datetime, path: str) -> Iterator[RequestError]:
     at = body.get("send_at")
     if at is None:
         return
     if not isinstance(at, int) or isinstance(at, bool):
-        yield Complaint("send_at must be a unix timestamp.", f"{path}send_at")
+        yield RequestError("send_at must be a unix timestamp.", f"{path}send_at")
     elif at > now.timestamp() + SEND_AT_SECONDS_MAX:
-        yield Complaint("Scheduling more than 72 hours in advance is forbidden.", f"{path}send_at")
+        yield RequestError("Scheduling more than 72 hours in advance is forbidden.", f"{path}send_at")

@@ -9,20 +9,20 @@ from typing import Any
 
 from starlette.routing import BaseRoute
 
-from providers.sandbox.core import Core, guid
-from providers.sandbox.sendgrid.post_office import Mail, PostOffice
+from providers.sandbox.core import SandboxCore, stable_uuid
+from providers.sandbox.sendgrid.post_office import Email, MessageStore
 from providers.sandbox.sendgrid.routes import routes
-from providers.sandbox.sendgrid.webhook import Webhook
+from providers.sandbox.sendgrid.webhook import EventWebhook
 
 API_KEY = "SG.sandbox.make-believe-key"
 SENDER = "billing@larkspur.example"
-_ACTS = frozenset(
-    {"suppress", "unsuppress", "fate", "bounce", "spam", "unsubscribe", "post_events", "webhook", "logs_lag"}
+_ACTIONS = frozenset(
+    {"suppress", "unsuppress", "set_outcome", "bounce", "spam", "unsubscribe", "post_events", "webhook", "logs_lag"}
 )
 
 
 @dataclass(slots=True)
-class Limit:
+class RateLimit:
     """Requests per minute to everything but mail/send, told in X-RateLimit headers; by the sandbox's clock."""
 
     per_minute: int = 600
@@ -30,7 +30,7 @@ class Limit:
     _minute: int = 0
     _used: int = field(default=0)
 
-    def left(self, now: datetime) -> dict[str, str]:
+    def count_request(self, now: datetime) -> dict[str, str]:
         """Count a request and return the headers; a negative rest means it is refused."""
         minute = int(now.timestamp()) // 60
         self._used = self._used + 1 if minute == self._minute else 1
@@ -50,68 +50,68 @@ class SendGrid:
     by ``post_events``.
     """
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: SandboxCore) -> None:
         self.core = core
-        self.office = PostOffice(core)
+        self.store = MessageStore(core)
         self.keys: dict[str, frozenset[str]] = {API_KEY: frozenset({"*"})}
         self.senders: set[str] = set()
         self.logs_lag = timedelta()
-        self.limit = Limit()
-        self.webhook = Webhook(core.seed)
+        self.limit = RateLimit()
+        self.webhook = EventWebhook(core.seed)
         self._batches = 0
 
-    def mails(self) -> list[Mail]:
+    def emails(self) -> list[Email]:
         """Return all mails taken, oldest first, also those that were then dropped or bounced."""
         with self.core.lock:
-            return list(self.office.mails)
+            return list(self.store.emails)
 
-    def mails_to(self, email: str) -> list[Mail]:
+    def emails_to(self, email: str) -> list[Email]:
         """Return the mails to an address, oldest first."""
-        return [mail for mail in self.mails() if email.lower() in {to.lower() for to in mail.to}]
+        return [mail for mail in self.emails() if email.lower() in {to.lower() for to in mail.to}]
 
     def suppress(self, email: str, name: str = "bounces", reason: str = "550 5.1.1 no such user here") -> None:
         """Put an address on a list: bounces, blocks, invalid_emails, spam_reports or unsubscribes."""
         with self.core.lock:
-            if name not in self.office.lists:
+            if name not in self.store.lists:
                 raise LookupError(f"list {name}")
-            self.office.suppress(name, email, reason, "5.1.1" if name == "bounces" else "")
+            self.store.suppress(name, email, reason, "5.1.1" if name == "bounces" else "")
 
     def unsuppress(self, email: str) -> None:
         """Take an address off every list."""
         with self.core.lock:
-            for listed in self.office.lists.values():
+            for listed in self.store.lists.values():
                 listed.pop(email.lower(), None)
 
-    def fate(self, address: str, fate: str) -> None:
+    def set_outcome(self, address: str, outcome: str) -> None:
         """Decide what becomes of mails to an address or domain: delivered, bounce, blocked or deferred."""
-        if fate not in {"delivered", "bounce", "blocked", "deferred"}:
-            raise ValueError(f"no such fate: {fate}")
+        if outcome not in {"delivered", "bounce", "blocked", "deferred"}:
+            raise ValueError(f"no such fate: {outcome}")
         with self.core.lock:
-            self.office.fates[address.lower()] = fate
+            self.store.outcomes[address.lower()] = outcome
 
     def bounce(self, number: int) -> None:
         """Let a delivered mail (by its number) bounce after all."""
         facts = {"reason": "550 5.1.1 no such user here", "status": "5.1.1", "type": "bounce"}
-        self._happen(number, "bounce", **facts, bounce_classification="Invalid Address")
+        self._record_event(number, "bounce", **facts, bounce_classification="Invalid Address")
 
     def spam(self, number: int) -> None:
         """Let the receiver report a mail as spam."""
-        self._happen(number, "spamreport")
+        self._record_event(number, "spamreport")
 
     def unsubscribe(self, number: int) -> None:
         """Let the receiver unsubscribe from everything."""
-        self._happen(number, "unsubscribe")
+        self._record_event(number, "unsubscribe")
 
     def post_events(self) -> int:
         """Post what happened since the last time to the webhook; return its status, 0 if there was nothing to post."""
         with self.core.lock:
-            events, now = list(self.office.events), int(self.core.clock.now().timestamp())
+            events, now = list(self.store.events), int(self.core.clock.now().timestamp())
         return self.webhook.post(events, now)
 
     def new_batch(self) -> str:
         """Make a batch id."""
         self._batches += 1
-        return guid(self.core.seed, "batch", self._batches).replace("-", "")
+        return stable_uuid(self.core.seed, "batch", self._batches).replace("-", "")
 
     def routes(self) -> Sequence[BaseRoute]:
         """Return the routes of API and pages."""
@@ -128,12 +128,12 @@ class SendGrid:
 
     def summary(self) -> dict[str, Any]:
         """Return counts."""
-        suppressed = sum(len(listed) for listed in self.office.lists.values())
-        return {"mails": len(self.office.mails), "events": len(self.office.events), "suppressed addresses": suppressed}
+        suppressed = sum(len(listed) for listed in self.store.lists.values())
+        return {"emails": len(self.store.emails), "events": len(self.store.events), "suppressed addresses": suppressed}
 
-    def act(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
+    def perform_action(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
         """Do what a script asks: the names of the methods, ``webhook`` (url) and ``logs_lag`` (seconds)."""
-        if action not in _ACTS:
+        if action not in _ACTIONS:
             raise LookupError(f"action {action}")
         if action == "webhook":
             self.webhook.url = str(fields["url"])
@@ -144,9 +144,9 @@ class SendGrid:
             return {"done": action, "result": done}
         return {"done": action}
 
-    def _happen(self, number: int, kind: str, **facts: Any) -> None:
+    def _record_event(self, number: int, kind: str, **details: Any) -> None:
         with self.core.lock:
-            if not 1 <= number <= len(self.office.mails):
+            if not 1 <= number <= len(self.store.emails):
                 raise LookupError(f"mail {number}")
-            for message in self.office.mails[number - 1].messages:
-                self.office.happen(message, kind, **facts)
+            for message in self.store.emails[number - 1].messages:
+                self.store.record_event(message, kind, **details)

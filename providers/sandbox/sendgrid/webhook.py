@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 JsonObject = dict[str, Any]
-_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the curve P-256
+_CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the curve P-256
 _TIMEOUT_SECONDS = 5
 
 
 @dataclass(slots=True)
-class Webhook:
+class EventWebhook:
     """Where events go. ``copies`` posts each event that often, ``shuffled`` in random order. Empty ``url``: nowhere."""
 
     seed: int
@@ -34,7 +34,7 @@ class Webhook:
     def __post_init__(self) -> None:
         """Derive the signing key from the seed, so that the public one can be told beforehand."""
         digest = hashlib.sha256(f"sendgrid webhook {self.seed}".encode()).digest()
-        self._key = ec.derive_private_key(int.from_bytes(digest) % (_ORDER - 1) + 1, ec.SECP256R1())
+        self._key = ec.derive_private_key(int.from_bytes(digest) % (_CURVE_ORDER - 1) + 1, ec.SECP256R1())
         self._rng = random.Random(self.seed)
 
     @property
@@ -43,9 +43,9 @@ class Webhook:
         raw = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
         return base64.b64encode(raw).decode()
 
-    def signed(self, events: list[JsonObject], timestamp: int) -> tuple[bytes, dict[str, str]]:
+    def sign(self, events: list[JsonObject], timestamp: int) -> tuple[bytes, dict[str, str]]:
         """Return body and headers of a POST that carries these events."""
-        body = msgspec.json.encode([flat(event) for event in events])
+        body = msgspec.json.encode([flatten_event(event) for event in events])
         signature = self._key.sign(str(timestamp).encode() + body, ec.ECDSA(hashes.SHA256()))
         return body, {
             "Content-Type": "application/json",
@@ -65,14 +65,14 @@ class Webhook:
         if self.shuffled:
             self._rng.shuffle(fresh)
         until = len(events)
-        body, headers = self.signed(fresh, timestamp)
+        body, headers = self.sign(fresh, timestamp)
         reply = requests.post(self.url, data=body, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False)
         if reply.ok:
             self.posted = until
         return reply.status_code
 
 
-def flat(event: JsonObject) -> JsonObject:
+def flatten_event(event: JsonObject) -> JsonObject:
     """Return an event as the webhook writes it: custom args lie beside the other keys; a collision hides theirs."""
     own = {name: value for name, value in event.items() if name != "custom_args"}
     return {**event.get("custom_args", {}), **own}

@@ -13,15 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from providers.sandbox.core import Core, guid
+from providers.sandbox.core import SandboxCore, stable_uuid
 from providers.sandbox.xero.grants import BadToken, Grant
-from providers.sandbox.xero.history import History
-from providers.sandbox.xero.limits import Limits, Meter, app_window
+from providers.sandbox.xero.history import HistoryReplay
+from providers.sandbox.xero.limits import Limits, UsageMeter, app_window
 from providers.sandbox.xero.organisation import Organisation
 from providers.sandbox.xero.shapes import JsonObject, encode
 from providers.sandbox.xero.signin import SignIn, unauthorized
 
-IDEMPOTENCY_LASTS = timedelta(hours=6)
+IDEMPOTENCY_LIFETIME = timedelta(hours=6)
 _KEY_LENGTH_MAX = 128
 
 
@@ -54,14 +54,14 @@ class Tenant:
     """An organisation with its history, its meter and the writes it remembers by their keys."""
 
     book: Organisation
-    meter: Meter
-    history: History | None = None
+    meter: UsageMeter
+    history: HistoryReplay | None = None
     replies: dict[str, tuple[datetime, str, Response]] = field(default_factory=dict)
 
-    def catch_up(self, now: datetime) -> None:
+    def apply_due_events(self, now: datetime) -> None:
         """Let everything happen that is due by ``now``."""
         if self.history is not None:
-            self.history.catch_up(now)
+            self.history.apply_due_events(now)
 
 
 class Tenants(Protocol):
@@ -78,10 +78,10 @@ Handler = Callable[[Call], Response]
 class Api:
     """Wraps handlers into endpoints. Until ``let_go`` is set (it is), admitted calls wait, so that calls overlap."""
 
-    def __init__(self, core: Core, sign_in: SignIn, tenants: Tenants) -> None:
+    def __init__(self, core: SandboxCore, sign_in: SignIn, tenants: Tenants) -> None:
         """Count nothing yet."""
-        self.let_go = threading.Event()
-        self.let_go.set()
+        self.released = threading.Event()
+        self.released.set()
         self._core = core
         self._sign_in = sign_in
         self._tenants = tenants
@@ -93,15 +93,15 @@ class Api:
             body = await request.body() if request.method in {"PUT", "POST"} else b""
             with self._core.lock:
                 try:
-                    tenant, grant = self._admitted(request, scopes)
+                    tenant, grant = self._authorise(request, scopes)
                 except ApiError as error:
                     return error.response
                 tenant.meter.running += 1
             try:
-                if not self.let_go.is_set():
-                    await run_in_threadpool(self.let_go.wait)
+                if not self.released.is_set():
+                    await run_in_threadpool(self.released.wait)
                 with self._core.lock:
-                    tenant.catch_up(self._core.clock.now())
+                    tenant.apply_due_events(self._core.clock.now())
                     response = self._once(tenant, Call(request, tenant.book, body, grant), handler)
             finally:
                 tenant.meter.running -= 1
@@ -111,23 +111,23 @@ class Api:
         return answered
 
     def _correlation(self, request: Request) -> str:
-        return guid("correlation", id(request), self._core.clock.now())
+        return stable_uuid("correlation", id(request), self._core.clock.now())
 
-    def _admitted(self, request: Request, scopes: tuple[str, ...]) -> tuple[Tenant, Grant]:
+    def _authorise(self, request: Request, scopes: tuple[str, ...]) -> tuple[Tenant, Grant]:
         try:
             grant = self._sign_in.grant_of(request)
         except BadToken as error:
             raise ApiError(unauthorized(str(error))) from None
         tenant_id = request.headers.get("xero-tenant-id", "").lower()
         tenant = self._tenants.tenant(tenant_id)
-        if tenant is None or not self._sign_in.reaches(tenant_id):
-            raise ApiError(_forbidden())
+        if tenant is None or not self._sign_in.has_connection(tenant_id):
+            raise ApiError(_forbidden_error())
         wanted = set(scopes) | ({f"{scope}.read" for scope in scopes} if request.method == "GET" else set())
         if not wanted & set(grant.scopes):
             refusal = unauthorized("AuthorizationUnsuccessful")
             refusal.headers["WWW-Authenticate"] = "insufficient_scope"
             raise ApiError(refusal)
-        refused = tenant.meter.admit(self._core.clock.now())
+        refused = tenant.meter.count_call(self._core.clock.now())
         if refused:
             raise ApiError(PlainTextResponse("", status_code=429, headers=refused))
         return tenant, grant
@@ -135,22 +135,22 @@ class Api:
     def _once(self, tenant: Tenant, call: Call, handler: Handler) -> Response:
         key = call.request.headers.get("idempotency-key", "")
         if not key or call.request.method not in {"PUT", "POST"}:
-            return _answer(call, handler)
+            return _call_handler(call, handler)
         if len(key) > _KEY_LENGTH_MAX:
             return validation_error([{}], [["The idempotency key must be 128 characters or less"]])
         now = self._core.clock.now()
         seen = f"{call.request.method} {call.request.url.path} {hashlib.sha256(call.body).hexdigest()}"
         at, first, reply = tenant.replies.get(key, (now, seen, None))
-        if reply is not None and now - at < IDEMPOTENCY_LASTS:
+        if reply is not None and now - at < IDEMPOTENCY_LIFETIME:
             if first != seen:
                 return validation_error([{}], [["Idempotency key has been used with a different request"]])
             return Response(reply.body, reply.status_code, media_type=reply.media_type)
-        reply = _answer(call, handler)
+        reply = _call_handler(call, handler)
         tenant.replies[key] = (now, seen, reply)
         return reply
 
 
-def _answer(call: Call, handler: Handler) -> Response:
+def _call_handler(call: Call, handler: Handler) -> Response:
     accepts = call.request.headers.get("accept", "")
     if "json" not in accepts and "pdf" not in accepts:
         # Xero speaks XML unless asked for JSON: a client that forgets the header must notice here too.
@@ -166,14 +166,14 @@ def json_reply(body: bytes) -> Response:
     return Response(body, media_type="application/json")
 
 
-def not_found() -> Response:
+def not_found_error() -> Response:
     """Answer 404, in plain text as Xero does."""
     return PlainTextResponse("The resource you're looking for cannot be found", status_code=404)
 
 
-def bad_query(words: str) -> ApiError:
+def bad_query_error(text: str) -> ApiError:
     """Make the refusal of a query that cannot be read."""
-    return ApiError(JSONResponse({"ErrorNumber": 16, "Type": "QueryParseException", "Message": words}, status_code=400))
+    return ApiError(JSONResponse({"ErrorNumber": 16, "Type": "QueryParseException", "Message": text}, status_code=400))
 
 
 def validation_error(elements: list[JsonObject], errors: list[list[str]]) -> Response:
@@ -186,14 +186,24 @@ def validation_error(elements: list[JsonObject], errors: list[list[str]]) -> Res
     return Response(encode({**head, "Elements": shaped}), status_code=400, media_type="application/json")
 
 
-def _forbidden() -> Response:
+def _forbidden_error() -> Response:
     words = {"type": None, "title": "Forbidden", "status": 403, "detail": "AuthenticationUnsuccessful"}
-    return JSONResponse({**words, "instance": guid("forbidden")}, status_code=403)
+    return JSONResponse({**words, "instance": stable_uuid("forbidden")}, status_code=403)
 
 
-def new_meter(limits: Limits, app: Any, number: int) -> Meter:
+def new_meter(limits: Limits, app: Any, number: int) -> UsageMeter:
     """Make the meter of the ``number``-th organisation; each resets at another moment."""
-    return Meter(limits, app, offset_seconds=7 * 3600 + 4321 * number)
+    return UsageMeter(limits, app, offset_seconds=7 * 3600 + 4321 * number)
 
 
-__all__ = ["Api", "ApiError", "Call", "Tenant", "app_window", "bad_query", "json_reply", "new_meter", "not_found"]
+__all__ = [
+    "Api",
+    "ApiError",
+    "Call",
+    "Tenant",
+    "app_window",
+    "bad_query_error",
+    "json_reply",
+    "new_meter",
+    "not_found_error",
+]

@@ -8,11 +8,11 @@ from typing import Any
 
 from starlette.responses import Response
 
-from providers.sandbox.core import guid
+from providers.sandbox.core import stable_uuid
 from providers.sandbox.world import ITEMS
 from providers.sandbox.xero.api import Call, json_reply
 from providers.sandbox.xero.organisation import Organisation
-from providers.sandbox.xero.shapes import encode, envelope, ms_date
+from providers.sandbox.xero.shapes import encode, envelope, format_date
 
 CURRENCIES = {
     "GBP": "British Pound",
@@ -60,7 +60,7 @@ def account_problem(code: str, *, required: bool) -> str:
     return ""
 
 
-def listing_of(name: str, rows: Callable[[Organisation], list[dict[str, Any]]]) -> Callable[[Call], Response]:
+def settings_handler(name: str, rows: Callable[[Organisation], list[dict[str, Any]]]) -> Callable[[Call], Response]:
     """Make the handler of a short list of settings."""
     return lambda call: json_reply(envelope(name, [encode(row) for row in rows(call.book)]))
 
@@ -72,7 +72,7 @@ def accounts(_book: Organisation) -> list[dict[str, Any]]:
 
 def _account(code: str, name: str, kind: str, group: str, tax_type: str, status: str, system: str) -> dict[str, Any]:
     shape = {
-        "AccountID": guid("account", code),
+        "AccountID": stable_uuid("account", code),
         "Code": code,
         "Name": name,
         "Status": status,
@@ -116,7 +116,7 @@ def currencies(_book: Organisation) -> list[dict[str, Any]]:
 
 def branding_themes(_book: Organisation) -> list[dict[str, Any]]:
     """Return the one branding theme."""
-    theme = {"BrandingThemeID": guid("branding-theme"), "Name": "Standard", "Type": "INVOICE", "SortOrder": 0}
+    theme = {"BrandingThemeID": stable_uuid("branding-theme"), "Name": "Standard", "Type": "INVOICE", "SortOrder": 0}
     return [{**theme, "CreatedDateUTC": "/Date(1577836800000+0000)/"}]
 
 
@@ -124,7 +124,7 @@ def items(_book: Organisation) -> list[dict[str, Any]]:
     """Return what the company sells."""
     return [
         {
-            "ItemID": guid("item", code),
+            "ItemID": stable_uuid("item", code),
             "Code": code,
             "Name": code.title(),
             "Description": words,
@@ -138,22 +138,22 @@ def items(_book: Organisation) -> list[dict[str, Any]]:
     ]
 
 
-def reminder_settings(book: Organisation) -> list[dict[str, Any]]:
+def reminder_settings(organisation: Organisation) -> list[dict[str, Any]]:
     """Tell whether Xero reminds customers by itself."""
-    return [{"Enabled": book.own_reminders}]
+    return [{"Enabled": organisation.sends_reminders}]
 
 
-def organisation(book: Organisation) -> list[dict[str, Any]]:
+def organisation_details(organisation: Organisation) -> list[dict[str, Any]]:
     """Return the organisation."""
     shape = {
-        "OrganisationID": book.tenant_id,
-        "Name": book.name,
-        "LegalName": book.name,
+        "OrganisationID": organisation.tenant_id,
+        "Name": organisation.name,
+        "LegalName": organisation.name,
         "PaysTax": True,
-        "Version": "UK" if book.country == "GB" else "GLOBAL",
+        "Version": "UK" if organisation.country == "GB" else "GLOBAL",
         "OrganisationType": "COMPANY",
-        "BaseCurrency": book.currency,
-        "CountryCode": book.country,
+        "BaseCurrency": organisation.currency,
+        "CountryCode": organisation.country,
         "IsDemoCompany": False,
         "OrganisationStatus": "ACTIVE",
         "FinancialYearEndDay": 31,
@@ -165,7 +165,7 @@ def organisation(book: Organisation) -> list[dict[str, Any]]:
         "CreatedDateUTC": "/Date(1577836800000+0000)/",
         "OrganisationEntityType": "COMPANY",
         "Timezone": "GMTSTANDARDTIME",
-        "ShortCode": f"!{book.tenant_id[:5]}",
+        "ShortCode": f"!{organisation.tenant_id[:5]}",
         "Class": "PREMIUM",
         "Edition": "BUSINESS",
         "Addresses": [],
@@ -173,8 +173,8 @@ def organisation(book: Organisation) -> list[dict[str, Any]]:
         "ExternalLinks": [],
         "PaymentTerms": {"Sales": {"Day": 30, "Type": "DAYSAFTERBILLDATE"}},
     }
-    if book.period_lock_on is not None:
-        shape["PeriodLockDate"] = ms_date(book.period_lock_on)
-    if book.year_lock_on is not None:
-        shape["EndOfYearLockDate"] = ms_date(book.year_lock_on)
+    if organisation.period_lock_on is not None:
+        shape["PeriodLockDate"] = format_date(organisation.period_lock_on)
+    if organisation.year_lock_on is not None:
+        shape["EndOfYearLockDate"] = format_date(organisation.year_lock_on)
     return [shape]

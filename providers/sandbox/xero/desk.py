@@ -6,12 +6,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from providers.sandbox.core import Core, guid
-from providers.sandbox.world import world
+from providers.sandbox.core import SandboxCore, stable_uuid
+from providers.sandbox.world import get_history
 from providers.sandbox.xero.api import Tenant, app_window, new_meter
-from providers.sandbox.xero.bulk import fill
+from providers.sandbox.xero.bulk import add_bulk_invoices
 from providers.sandbox.xero.documents import ZERO, Allocation, Contact, Credit, Invoice, LineItem, Payment
-from providers.sandbox.xero.history import History
+from providers.sandbox.xero.history import HistoryReplay
 from providers.sandbox.xero.limits import Limits
 from providers.sandbox.xero.organisation import Organisation
 
@@ -34,15 +34,15 @@ ACTIONS = (
     "notes",
     "note",
     "dispute",
-    "bulk",
+    "add_bulk_invoices",
     "disconnect",
 )
 
 
-class Desk:
+class Bookkeeper:
     """The organisations and their bookkeeper. Methods work on the first one unless ``organisation`` names another."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: SandboxCore) -> None:
         """Begin without organisations."""
         self.limits = Limits()
         self._core = core
@@ -55,11 +55,11 @@ class Desk:
         """Found an organisation: empty, or with a history of its own."""
         with self._core.lock:
             number = len(self._tenants)
-            book = Organisation(guid("tenant", self._core.seed, number), name, self._core.clock)
+            book = Organisation(stable_uuid("tenant", self._core.seed, number), name, self._core.clock)
             tenant = Tenant(book, new_meter(self.limits, self._app, number))
             if history_seed is not None:
                 today = self._core.started_at.astimezone(book.time_zone).date()
-                tenant.history = History(lambda: world(history_seed, "xero", today), book)
+                tenant.history = HistoryReplay(lambda: get_history(history_seed, "xero", today), book)
             self._tenants[book.tenant_id] = tenant
             return book
 
@@ -75,7 +75,7 @@ class Desk:
             found = next((t for t in self._tenants.values() if name in {"", t.book.tenant_id, t.book.name}), None)
             if found is None:
                 raise LookupError(f"organisation {name!r}")
-            found.catch_up(self._core.clock.now())
+            found.apply_due_events(self._core.clock.now())
             return found.book
 
     # -- a bookkeeper's day ---------------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class Desk:
         """Enter a payment: of all that is due, or of ``amount``."""
         with self._core.lock:
             book, found = self.organisation(organisation), self.find(invoice, organisation)
-            return book.pay(found, Decimal(amount) if amount else found.amount_due, _day(on, book))
+            return book.pay(found, Decimal(amount) if amount else found.amount_due, _parse_date(on, book))
 
     def delete_payment(self, payment: str, organisation: str = "") -> Payment:
         """Take a payment back by its id."""
@@ -148,10 +148,12 @@ class Desk:
             book, found = self.organisation(organisation), self.contact(contact, organisation)
             return self._add_credit(book, kind, found, currency or found.currency or book.currency, Decimal(amount))
 
-    def _add_credit(self, book: Organisation, kind: str, contact: Contact, currency: str, amount: Decimal) -> Credit:
+    def _add_credit(
+        self, organisation: Organisation, kind: str, contact: Contact, currency: str, amount: Decimal
+    ) -> Credit:
         line = LineItem("Credit", Decimal(1), amount, "", "200", "NONE", ZERO, amount)
-        number = f"CN-T{sum(map(len, book.credits.values()))}"
-        return book.add_credit(kind, contact, currency, book.today(), [line], number=number)
+        number = f"CN-T{sum(map(len, organisation.credits.values()))}"
+        return organisation.add_credit(kind, contact, currency, organisation.today(), [line], number=number)
 
     def allocate(self, credit: str, invoice: str, amount: Money = "", organisation: str = "") -> Allocation:
         """Set a credit (by id) against an invoice."""
@@ -170,8 +172,8 @@ class Desk:
                 book.unallocate(allocation)
             return found
 
-    def _credit(self, book: Organisation, credit: str) -> Credit:
-        found = next((c for shelf in book.credits.values() if (c := shelf.get(credit)) is not None), None)
+    def _credit(self, organisation: Organisation, credit: str) -> Credit:
+        found = next((c for shelf in organisation.credits.values() if (c := shelf.get(credit)) is not None), None)
         if found is None:
             raise LookupError(f"credit {credit!r}")
         return found
@@ -183,7 +185,7 @@ class Desk:
             for name, value in fields.items():
                 is_day = name.endswith("_on") and isinstance(value, str)
                 setattr(found, name, date.fromisoformat(value) if is_day else value)
-            book.touch(found)
+            book.record_change(found)
             return found
 
     def edit_contact(self, contact: str, organisation: str = "", **fields: str) -> Contact:
@@ -228,8 +230,8 @@ class Desk:
                 "number": book.next_number(),
                 "contact": found,
                 "currency": found.currency or book.currency,
-                "on": _day(on, book),
-                "due_on": _day(due_on, book),
+                "on": _parse_date(on, book),
+                "due_on": _parse_date(due_on, book),
                 "lines": [line],
                 "total": Decimal(amount),
             }
@@ -243,20 +245,20 @@ class Desk:
         """Write a note on an invoice, as a bookkeeper does who marks a dispute."""
         with self._core.lock:
             found = self.find(invoice, organisation)
-            self.organisation(organisation).note(found, text)
+            self.organisation(organisation).add_note(found, text)
             return found
 
-    def dispute(self, invoice: str, why: str = "the customer disagrees", organisation: str = "") -> Invoice:
+    def dispute(self, invoice: str, reason: str = "the customer disagrees", organisation: str = "") -> Invoice:
         """Tell of a dispute in the one way Xero has: a note on the invoice."""
-        return self.note(invoice, f"Disputed: {why}", organisation)
+        return self.note(invoice, f"Disputed: {reason}", organisation)
 
-    def bulk(self, count: int = 50_000, organisation: str = "") -> int:
+    def add_bulk_invoices(self, count: int = 50_000, organisation: str = "") -> int:
         """Add ``count`` invoices with lines, for benchmarks; return how many invoices there are then."""
         with self._core.lock:
             book = self.organisation(organisation)
-            fill(book, count, self._core.seed)
+            add_bulk_invoices(book, count, self._core.seed)
             return len(book.invoices)
 
 
-def _day(text: str, book: Organisation) -> date:
-    return date.fromisoformat(text) if text else book.today()
+def _parse_date(text: str, organisation: Organisation) -> date:
+    return date.fromisoformat(text) if text else organisation.today()

@@ -14,7 +14,7 @@ from typing import NamedTuple
 ZERO = Decimal("0.00")
 
 
-class Person(NamedTuple):
+class ContactPerson(NamedTuple):
     """A further contact person; Xero mails invoices to those with ``include_in_emails``."""
 
     first_name: str
@@ -64,7 +64,7 @@ class Contact(Document):
     status: str = "ACTIVE"
     merged_into: str = ""
     customer: bool = True
-    persons: tuple[Person, ...] = ()
+    persons: tuple[ContactPerson, ...] = ()
     groups: tuple[str, ...] = ()
 
 
@@ -152,12 +152,12 @@ class Invoice(Document):
         return self.total - self.amount_paid - self.amount_credited
 
 
-def cents(amount: Decimal) -> Decimal:
+def round_to_cents(amount: Decimal) -> Decimal:
     """Round half up to two decimals, as Xero does."""
     return amount.quantize(ZERO, ROUND_HALF_UP)
 
 
-def sums(lines: Iterable[LineItem], amounts: str) -> tuple[Decimal, Decimal]:
+def line_totals(lines: Iterable[LineItem], amounts: str) -> tuple[Decimal, Decimal]:
     """Return total and total tax of lines whose amounts are Exclusive, Inclusive or NoTax."""
     net = tax = ZERO
     for line in lines:

@@ -7,10 +7,10 @@ import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-ACCESS_LIVES = timedelta(minutes=30)
-REFRESH_LIVES = timedelta(days=60)
+ACCESS_LIFETIME = timedelta(minutes=30)
+REFRESH_LIFETIME = timedelta(days=60)
 REFRESH_GRACE = timedelta(minutes=30)
-CODE_LIVES = timedelta(minutes=5)
+CODE_LIFETIME = timedelta(minutes=5)
 _GRANULAR = (
     "accounting.invoices",
     "accounting.payments",
@@ -48,7 +48,7 @@ class Grant:
     nonce: str
     consented_at: datetime
     revoked: bool = False
-    refresh: dict[str, tuple[datetime, datetime | None]] = field(default_factory=dict)
+    refresh_tokens: dict[str, tuple[datetime, datetime | None]] = field(default_factory=dict)
 
 
 class BadToken(Exception):

@@ -38,7 +38,7 @@ class _Window:
 
 
 @dataclass(slots=True)
-class Meter:
+class UsageMeter:
     """What an app has used of its limits at one organisation; windows reset at another moment for each."""
 
     limits: Limits
@@ -52,7 +52,7 @@ class Meter:
         self._minute = _Window(_MINUTE, timedelta(seconds=self.offset_seconds % 60))
         self._day = _Window(_DAY, timedelta(seconds=self.offset_seconds % _EPOCH_SECONDS_OF_DAY))
 
-    def admit(self, now: datetime) -> dict[str, str]:
+    def count_call(self, now: datetime) -> dict[str, str]:
         """Count a call; return {} or, where a limit is reached, the headers of the refusal."""
         for window in (self._minute, self._day, self.app):
             window.roll(now)
@@ -75,13 +75,13 @@ class Meter:
         """Return the headers every reply carries."""
         limits = self.limits
         return {
-            "X-DayLimit-Remaining": _left(limits.day, self._day),
-            "X-MinLimit-Remaining": _left(limits.minute, self._minute),
-            "X-AppMinLimit-Remaining": _left(limits.app_minute, self.app),
+            "X-DayLimit-Remaining": _remaining(limits.day, self._day),
+            "X-MinLimit-Remaining": _remaining(limits.minute, self._minute),
+            "X-AppMinLimit-Remaining": _remaining(limits.app_minute, self.app),
         }
 
 
-def _left(limit: int, window: _Window) -> str:
+def _remaining(limit: int, window: _Window) -> str:
     return str(max(0, limit - window.used) if limit else 1_000_000)
 
 

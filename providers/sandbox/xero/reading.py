@@ -10,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from providers.sandbox.xero.api import ApiError, Call, bad_query, json_reply, not_found
+from providers.sandbox.xero.api import ApiError, Call, bad_query_error, json_reply, not_found_error
 from providers.sandbox.xero.organisation import Organisation
 from providers.sandbox.xero.pdf import invoice_pdf
 from providers.sandbox.xero.shapes import (
@@ -22,8 +22,8 @@ from providers.sandbox.xero.shapes import (
     notes_json,
     payment_json,
 )
-from providers.sandbox.xero.shelf import Shelf
-from providers.sandbox.xero.where import Getter, QueryRefused, parse_order, parse_where
+from providers.sandbox.xero.shelf import DocumentStore
+from providers.sandbox.xero.where import Getter, InvalidQuery, parse_order, parse_where
 
 _PAGE_SIZE = 100
 _PAGE_SIZE_MAX = 1000
@@ -34,8 +34,8 @@ class Listing:
     """How one kind of document is listed: where it stands, its JSON, and the fields it may be filtered by."""
 
     name: str
-    shelf: Callable[[Organisation], Shelf[Any]]
-    shape: Callable[..., bytes]
+    get_store: Callable[[Organisation], DocumentStore[Any]]
+    serialise: Callable[..., bytes]
     fields: dict[str, Getter]
     id_field: str
 
@@ -104,43 +104,43 @@ def credit_listing(kind: str) -> Listing:
     return Listing(f"{kind}s", lambda book: book.credits[kind], credit_json, fields, id_field)
 
 
-def list_documents(listing: Listing) -> Callable[[Call], Response]:
+def list_handler(listing: Listing) -> Callable[[Call], Response]:
     """Make the handler of ``GET /<name>``."""
 
     def handler(call: Call) -> Response:
         try:
             found = _find(listing, call)
-        except QueryRefused as error:
-            raise bad_query(str(error)) from None
+        except InvalidQuery as error:
+            raise bad_query_error(str(error)) from None
         if "page" not in call.query and "pageSize" not in call.query:
             # Xero leaves the lines out of lists that are not paged.
-            return json_reply(envelope(listing.name, [listing.shape(d, lines=False) for d in found]))
-        page = _number(call, "page", 1, 1_000_000)
-        size = _number(call, "pageSize", _PAGE_SIZE, _PAGE_SIZE_MAX)
+            return json_reply(envelope(listing.name, [listing.serialise(d, lines=False) for d in found]))
+        page = _int_parameter(call, "page", 1, 1_000_000)
+        size = _int_parameter(call, "pageSize", _PAGE_SIZE, _PAGE_SIZE_MAX)
         lines = call.query.get("summaryOnly", "").lower() != "true"
-        shown = [listing.shape(d, lines=lines) for d in found[(page - 1) * size : page * size]]
+        shown = [listing.serialise(d, lines=lines) for d in found[(page - 1) * size : page * size]]
         pagination = {"page": page, "pageSize": size, "pageCount": -(-len(found) // size), "itemCount": len(found)}
         return json_reply(envelope(listing.name, shown, pagination))
 
     return handler
 
 
-def _number(call: Call, name: str, default: int, most: int) -> int:
+def _int_parameter(call: Call, name: str, default: int, most: int) -> int:
     text = call.query.get(name, str(default))
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= most:
-        raise bad_query(f"{name} must be between 1 and {most}")
+        raise bad_query_error(f"{name} must be between 1 and {most}")
     return int(text)
 
 
 def _find(listing: Listing, call: Call) -> list[Any]:
-    since = _since(call)
+    since = _modified_since(call)
     query = tuple(sorted((k, v) for k, v in call.query.multi_items() if k not in {"page", "pageSize"}))
-    shelf = listing.shelf(call.book)
-    return shelf.remember((since, query), lambda: _filtered(listing, shelf, since, call))
+    shelf = listing.get_store(call.book)
+    return shelf.cached_list((since, query), lambda: _filtered(listing, shelf, since, call))
 
 
-def _filtered(listing: Listing, shelf: Shelf[Any], since: datetime | None, call: Call) -> list[Any]:
-    found: list[Any] = shelf.changed_after(since) if since is not None else list(shelf)
+def _filtered(listing: Listing, store: DocumentStore[Any], since: datetime | None, call: Call) -> list[Any]:
+    found: list[Any] = store.changed_after(since) if since is not None else list(store)
     tests = list(_parameter_tests(listing, call))
     if call.query.get("where"):
         tests.append(parse_where(call.query["where"], listing.fields))
@@ -167,50 +167,50 @@ def _parameter_tests(listing: Listing, call: Call) -> list[Callable[[Any], bool]
     return tests
 
 
-def _since(call: Call) -> datetime | None:
+def _modified_since(call: Call) -> datetime | None:
     text = call.request.headers.get("if-modified-since", "")
     if not text:
         return None
     try:
         since = datetime.fromisoformat(text) if text[:1].isdigit() else parsedate_to_datetime(text)
     except ValueError:
-        raise bad_query("If-Modified-Since is not a date") from None
+        raise bad_query_error("If-Modified-Since is not a date") from None
     return since.astimezone(UTC) if since.tzinfo else since.replace(tzinfo=UTC)
 
 
-def one_document(listing: Listing) -> Callable[[Call], Response]:
+def document_handler(listing: Listing) -> Callable[[Call], Response]:
     """Make the handler of ``GET /<name>/{id}``; an invoice is also to be had as PDF."""
 
     def handler(call: Call) -> Response:
-        document = pick(listing, call)
+        document = find_document(listing, call)
         if listing is INVOICES and "application/pdf" in call.request.headers.get("accept", ""):
             name = f"attachment; filename={document.number or document.id}.pdf"
             pdf = invoice_pdf(call.book.name, document)
             return Response(pdf, media_type="application/pdf", headers={"Content-Disposition": name})
-        return json_reply(envelope(listing.name, [listing.shape(document)]))
+        return json_reply(envelope(listing.name, [listing.serialise(document)]))
 
     return handler
 
 
-def pick(listing: Listing, call: Call) -> Any:
+def find_document(listing: Listing, call: Call) -> Any:
     """Return the document the path names (an invoice's number serves too). Raises ``ApiError`` 404."""
     name = call.request.path_params["document_id"]
-    document = listing.shelf(call.book).get(name)
+    document = listing.get_store(call.book).get(name)
     if document is None and listing is INVOICES:
         document = call.book.find_number(name)
     if document is None:
-        raise ApiError(not_found())
+        raise ApiError(not_found_error())
     return document
 
 
-def history_of(listing: Listing) -> Callable[[Call], Response]:
+def history_handler(listing: Listing) -> Callable[[Call], Response]:
     """Make the handler of ``GET /<name>/{id}/History``."""
-    return lambda call: json_reply(notes_json(pick(listing, call)))
+    return lambda call: json_reply(notes_json(find_document(listing, call)))
 
 
 def online_invoice(call: Call) -> Response:
     """Answer with the page where a customer sees and pays the invoice; drafts have none."""
-    invoice = pick(INVOICES, call)
+    invoice = find_document(INVOICES, call)
     if invoice.status in {"DRAFT", "SUBMITTED", "DELETED"} or invoice.type != "ACCREC":
         return json_reply(encode({"OnlineInvoices": [{"OnlineInvoiceUrl": ""}]}))
     url = f"{call.request.base_url}sandbox/xero/online/{invoice.id}"

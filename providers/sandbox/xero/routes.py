@@ -19,9 +19,9 @@ from providers.sandbox.xero.reading import (
     INVOICES,
     PAYMENTS,
     credit_listing,
-    history_of,
-    list_documents,
-    one_document,
+    document_handler,
+    history_handler,
+    list_handler,
     online_invoice,
 )
 from providers.sandbox.xero.writing import update_invoice, write_history, write_invoices
@@ -61,19 +61,21 @@ def api_routes(api: Api, finder: Finder) -> list[BaseRoute]:
         route("/Invoices/{document_id}/OnlineInvoice", _INVOICES, online_invoice),
         route("/CreditNotes", _INVOICES, write_credit_notes, "PUT"),
         route("/CreditNotes/{document_id}/Allocations", _INVOICES, allocate, "PUT"),
-        route("/InvoiceReminders/Settings", _SETTINGS, chart.listing_of("InvoiceReminders", chart.reminder_settings)),
-        route("/Organisation", _SETTINGS, chart.listing_of("Organisations", chart.organisation)),
-        route("/Accounts", _SETTINGS, chart.listing_of("Accounts", chart.accounts)),
-        route("/TaxRates", _SETTINGS, chart.listing_of("TaxRates", chart.tax_rates)),
-        route("/BrandingThemes", _SETTINGS, chart.listing_of("BrandingThemes", chart.branding_themes)),
-        route("/Currencies", _SETTINGS, chart.listing_of("Currencies", chart.currencies)),
-        route("/Items", (*_SETTINGS, *_INVOICES), chart.listing_of("Items", chart.items)),
+        route(
+            "/InvoiceReminders/Settings", _SETTINGS, chart.settings_handler("InvoiceReminders", chart.reminder_settings)
+        ),
+        route("/Organisation", _SETTINGS, chart.settings_handler("Organisations", chart.organisation_details)),
+        route("/Accounts", _SETTINGS, chart.settings_handler("Accounts", chart.accounts)),
+        route("/TaxRates", _SETTINGS, chart.settings_handler("TaxRates", chart.tax_rates)),
+        route("/BrandingThemes", _SETTINGS, chart.settings_handler("BrandingThemes", chart.branding_themes)),
+        route("/Currencies", _SETTINGS, chart.settings_handler("Currencies", chart.currencies)),
+        route("/Items", (*_SETTINGS, *_INVOICES), chart.settings_handler("Items", chart.items)),
     ]
     for listing, scopes in listings:
         routes += [
-            route(f"/{listing.name}", scopes, list_documents(listing)),
-            route(f"/{listing.name}/{{document_id}}", scopes, one_document(listing)),
-            route(f"/{listing.name}/{{document_id}}/History", scopes, history_of(listing)),
+            route(f"/{listing.name}", scopes, list_handler(listing)),
+            route(f"/{listing.name}/{{document_id}}", scopes, document_handler(listing)),
+            route(f"/{listing.name}/{{document_id}}/History", scopes, history_handler(listing)),
             route(f"/{listing.name}/{{document_id}}/History", scopes, write_history(listing), "PUT", "POST"),
         ]
     return [*routes, Route("/sandbox/xero/online/{invoice_id}", _online_page(finder))]

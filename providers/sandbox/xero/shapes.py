@@ -9,12 +9,12 @@ from typing import Any
 
 import msgspec
 
-from providers.sandbox.core import guid
+from providers.sandbox.core import stable_uuid
 from providers.sandbox.xero.documents import Allocation, Contact, Credit, Document, Invoice, LineItem, Payment
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _EPOCH_ON = date(1970, 1, 1)
-_COUNTRY = {
+_COUNTRY_NAMES = {
     "GB": "United Kingdom",
     "IE": "Ireland",
     "DE": "Germany",
@@ -31,17 +31,17 @@ def encode(value: Any) -> bytes:
     return _ENCODER.encode(value)
 
 
-def ms_date(on: date) -> str:
+def format_date(on: date) -> str:
     """Spell a calendar day: midnight UTC in milliseconds."""
     return f"/Date({(on - _EPOCH_ON).days * 86_400_000}+0000)/"
 
 
-def ms_instant(at: datetime) -> str:
+def format_instant(at: datetime) -> str:
     """Spell an instant to the millisecond."""
     return f"/Date({round(at.timestamp() * 1000)}+0000)/"
 
 
-def day_string(on: date) -> str:
+def format_date_string(on: date) -> str:
     """Spell a calendar day as ``DateString`` does."""
     return f"{on.isoformat()}T00:00:00"
 
@@ -59,7 +59,7 @@ def invoice_object(invoice: Invoice) -> JsonObject:
     """Return the invoice without its lines."""
     due: JsonObject = {}
     if invoice.due_on is not None:
-        due = {"DueDateString": day_string(invoice.due_on), "DueDate": ms_date(invoice.due_on)}
+        due = {"DueDateString": format_date_string(invoice.due_on), "DueDate": format_date(invoice.due_on)}
     shape = {
         "Type": invoice.type,
         "InvoiceID": invoice.id,
@@ -78,15 +78,15 @@ def invoice_object(invoice: Invoice) -> JsonObject:
         "HasAttachments": False,
         "HasErrors": False,
         "Contact": _contact_on_document(invoice.contact),
-        "DateString": day_string(invoice.on),
-        "Date": ms_date(invoice.on),
+        "DateString": format_date_string(invoice.on),
+        "Date": format_date(invoice.on),
         **due,
         "Status": invoice.status,
         "LineAmountTypes": invoice.amounts,
         "SubTotal": invoice.total - invoice.total_tax,
         "TotalTax": invoice.total_tax,
         "Total": invoice.total,
-        "UpdatedDateUTC": ms_instant(invoice.updated_at),
+        "UpdatedDateUTC": format_instant(invoice.updated_at),
         "CurrencyCode": invoice.currency,
     }
     return shape | _optional(invoice)
@@ -99,17 +99,17 @@ def _optional(invoice: Invoice) -> JsonObject:
     if invoice.url:
         shape["Url"] = invoice.url
     if invoice.fully_paid_on is not None:
-        shape["FullyPaidOnDate"] = ms_date(invoice.fully_paid_on)
+        shape["FullyPaidOnDate"] = format_date(invoice.fully_paid_on)
     if invoice.expected_on is not None:
-        shape["ExpectedPaymentDateString"] = day_string(invoice.expected_on)
-        shape["ExpectedPaymentDate"] = ms_date(invoice.expected_on)
+        shape["ExpectedPaymentDateString"] = format_date_string(invoice.expected_on)
+        shape["ExpectedPaymentDate"] = format_date(invoice.expected_on)
     return shape
 
 
 def _payment_on_invoice(payment: Payment) -> JsonObject:
     return {
         "PaymentID": payment.id,
-        "Date": ms_date(payment.on),
+        "Date": format_date(payment.on),
         "Amount": payment.amount,
         "Reference": payment.reference,
         "CurrencyRate": Decimal("1.0000000000"),
@@ -125,8 +125,8 @@ def _credit_on_invoice(allocation: Allocation) -> JsonObject:
         "ID": credit.id,
         "HasErrors": False,
         "AppliedAmount": allocation.amount,
-        "DateString": day_string(allocation.on),
-        "Date": ms_date(allocation.on),
+        "DateString": format_date_string(allocation.on),
+        "Date": format_date(allocation.on),
         "LineItems": [],
         "Total": credit.total,
     }
@@ -158,7 +158,7 @@ def _line(line_id: str, line: LineItem) -> JsonObject:
         del shape["AccountCode"]
     if not line.item_code:
         return shape
-    item = {"ItemID": guid("item", line.item_code), "Name": line.item_code.title(), "Code": line.item_code}
+    item = {"ItemID": stable_uuid("item", line.item_code), "Name": line.item_code.title(), "Code": line.item_code}
     return shape | {"ItemCode": line.item_code, "Item": item}
 
 
@@ -170,15 +170,15 @@ def credit_json(credit: Credit, *, lines: bool = True) -> bytes:
         f"{kind}ID": credit.id,
         "ID": credit.id,
         "Contact": _contact_on_document(credit.contact),
-        "DateString": day_string(credit.on),
-        "Date": ms_date(credit.on),
+        "DateString": format_date_string(credit.on),
+        "Date": format_date(credit.on),
         "Status": credit.status,
         "LineAmountTypes": "Exclusive",
         "LineItems": _lines(credit.id, credit.lines) if lines else [],
         "SubTotal": credit.total - credit.total_tax,
         "TotalTax": credit.total_tax,
         "Total": credit.total,
-        "UpdatedDateUTC": ms_instant(credit.updated_at),
+        "UpdatedDateUTC": format_instant(credit.updated_at),
         "CurrencyCode": credit.currency,
         "CurrencyRate": Decimal("1.0000000000"),
         "RemainingCredit": credit.remaining,
@@ -197,7 +197,7 @@ def allocation_object(allocation: Allocation) -> JsonObject:
     return {
         "AllocationID": allocation.id,
         "Amount": allocation.amount,
-        "Date": ms_date(allocation.on),
+        "Date": format_date(allocation.on),
         "Invoice": {**invoice, "HasErrors": False, "IsDiscounted": False},
         "IsDeleted": False,
     }
@@ -210,17 +210,17 @@ def payment_json(payment: Payment, *, lines: bool = True) -> bytes:  # noqa: ARG
     return encode(
         {
             "PaymentID": payment.id,
-            "Date": ms_date(payment.on),
+            "Date": format_date(payment.on),
             "BankAmount": payment.amount,
             "Amount": payment.amount,
             "Reference": payment.reference,
             "CurrencyRate": Decimal("1.0000000000"),
             "PaymentType": "ACCRECPAYMENT" if receivable else "ACCPAYPAYMENT",
             "Status": payment.status,
-            "UpdatedDateUTC": ms_instant(payment.updated_at),
+            "UpdatedDateUTC": format_instant(payment.updated_at),
             "HasAccount": True,
             "IsReconciled": True,
-            "Account": {"AccountID": guid("account", "090"), "Code": "090"},
+            "Account": {"AccountID": stable_uuid("account", "090"), "Code": "090"},
             "Invoice": {
                 "Type": invoice.type,
                 "InvoiceID": invoice.id,
@@ -243,7 +243,7 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "City": contact.city,
         "Region": contact.region,
         "PostalCode": contact.postcode,
-        "Country": _COUNTRY.get(contact.country, contact.country),
+        "Country": _COUNTRY_NAMES.get(contact.country, contact.country),
     }
     shape: JsonObject = {
         "ContactID": contact.id,
@@ -255,8 +255,8 @@ def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG
         "BankAccountDetails": "",
         "Addresses": [{"AddressType": "POBOX", "City": "", "Region": "", "PostalCode": "", "Country": ""}, address],
         "Phones": [{"PhoneType": "DEFAULT", "PhoneNumber": "", "PhoneAreaCode": "", "PhoneCountryCode": ""}],
-        "UpdatedDateUTC": ms_instant(contact.updated_at),
-        "ContactGroups": [{"ContactGroupID": guid("group", name), "Name": name} for name in contact.groups],
+        "UpdatedDateUTC": format_instant(contact.updated_at),
+        "ContactGroups": [{"ContactGroupID": stable_uuid("group", name), "Name": name} for name in contact.groups],
         "IsSupplier": not contact.customer,
         "IsCustomer": contact.customer,
         "ContactPersons": [
@@ -281,7 +281,7 @@ def notes_json(document: Document) -> bytes:
         {
             "Changes": "Note",
             "DateUTCString": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-            "DateUTC": ms_instant(at),
+            "DateUTC": format_instant(at),
             "User": "System Generated",
             "Details": text,
         }

@@ -12,14 +12,14 @@ from providers.sandbox.xero.documents import Document
 D = TypeVar("D", bound=Document)
 
 
-class Shelf(Generic[D]):
+class DocumentStore(Generic[D]):
     """Documents by id, with an index by the time of their last change."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, D] = {}
         self._changes: list[tuple[datetime, int, D]] = []
         self._count = 0
-        self._remembered: tuple[Hashable, list[D]] | None = None
+        self._cached: tuple[Hashable, list[D]] | None = None
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -42,14 +42,14 @@ class Shelf(Generic[D]):
             insort(self._changes, entry, key=lambda change: change[:2])
         else:
             self._changes.append(entry)
-        self._remembered = None
+        self._cached = None
         return document
 
-    def drop(self, document: D) -> None:
+    def remove(self, document: D) -> None:
         """Forget a document as if it had never been."""
         del self._by_id[document.id]
         self._changes = [change for change in self._changes if change[2] is not document]
-        self._remembered = None
+        self._cached = None
 
     def changed_after(self, since: datetime | None) -> list[D]:
         """Return the documents changed later than ``since``, or all, by change."""
@@ -59,8 +59,8 @@ class Shelf(Generic[D]):
         latest = {document.id: document for at, _, document in self._changes[first:] if document.updated_at == at}
         return list(latest.values())
 
-    def remember(self, key: Hashable, find: Callable[[], list[D]]) -> list[D]:
+    def cached_list(self, key: Hashable, find: Callable[[], list[D]]) -> list[D]:
         """Return what ``find`` returned for this key, if nothing has changed since: the pages of one list share it."""
-        if self._remembered is None or self._remembered[0] != key:
-            self._remembered = (key, find())
-        return self._remembered[1]
+        if self._cached is None or self._cached[0] != key:
+            self._cached = (key, find())
+        return self._cached[1]

@@ -15,15 +15,15 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from providers.sandbox.consent import Asking, answer
+from providers.sandbox.consent import ConsentPrompt, handle_consent
 from providers.sandbox.consent import Organisation as Offered
-from providers.sandbox.core import Core, guid
+from providers.sandbox.core import SandboxCore, stable_uuid
 from providers.sandbox.xero.grants import (
-    ACCESS_LIVES,
-    CODE_LIVES,
+    ACCESS_LIFETIME,
+    CODE_LIFETIME,
     KNOWN_SCOPES,
     REFRESH_GRACE,
-    REFRESH_LIVES,
+    REFRESH_LIFETIME,
     BadToken,
     Connection,
     Grant,
@@ -41,7 +41,7 @@ _SIGNING_KEY = b"the sandbox signs its tokens with this"
 class SignIn:
     """The identity server of the make-believe Xero. One user, any number of consents."""
 
-    def __init__(self, core: Core, organisations: Callable[[], Sequence[Organisation]]) -> None:
+    def __init__(self, core: SandboxCore, organisations: Callable[[], Sequence[Organisation]]) -> None:
         """Know two apps: one with a secret, one with PKCE alone."""
         self.clients: dict[str, str] = {CLIENT_ID: CLIENT_SECRET, PKCE_CLIENT_ID: ""}
         self.redirect_uris: set[str] = set()
@@ -49,7 +49,7 @@ class SignIn:
         self.connections: dict[str, Connection] = {}
         self._core = core
         self._organisations = organisations
-        self._user_id = guid("xero-user", core.seed)
+        self._user_id = stable_uuid("xero-user", core.seed)
         self._codes: dict[str, tuple[Grant, datetime]] = {}
         self._grants: list[Grant] = []
         self._access: dict[str, tuple[Grant, datetime]] = {}
@@ -74,24 +74,24 @@ class SignIn:
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         if client_id not in self.clients or query.get("response_type") != "code":
             return _error_page("unauthorized_client", "Unknown client or client not enabled")
-        if not self._may_redirect(redirect_uri):
+        if not self._is_allowed_redirect(redirect_uri):
             return _error_page("unauthorized_client", "Invalid redirect_uri")
         scopes = tuple(query.get("scope", "").split())
         if not scopes or not set(scopes) <= self.known_scopes:
-            return Response(status_code=302, headers={"Location": self._back(query, error="invalid_scope")})
+            return Response(status_code=302, headers={"Location": self._redirect_back(query, error="invalid_scope")})
         if not self.clients[client_id] and query.get("code_challenge_method") != "S256":
-            back = self._back(query, error="invalid_request", error_description="code challenge required")
+            back = self._redirect_back(query, error="invalid_request", error_description="code challenge required")
             return Response(status_code=302, headers={"Location": back})
         offered = [Offered(o.tenant_id, o.name, f"{o.country}, {o.currency}") for o in self._organisations()]
-        asking = Asking("Xero", client_id, "demo@sandbox.example", offered, scopes, several=True)
-        return await answer(
+        asking = ConsentPrompt("Xero", client_id, "demo@sandbox.example", offered, scopes, allow_multiple=True)
+        return await handle_consent(
             request,
             asking,
-            lambda chosen: self._back(query, code=self._consent(query, scopes, chosen)),
-            lambda: self._back(query, error="access_denied"),
+            lambda chosen: self._redirect_back(query, code=self._consent(query, scopes, chosen)),
+            lambda: self._redirect_back(query, error="access_denied"),
         )
 
-    def _may_redirect(self, uri: str) -> bool:
+    def _is_allowed_redirect(self, uri: str) -> bool:
         parts = urlsplit(uri)
         if self.redirect_uris:
             return uri in self.redirect_uris
@@ -99,18 +99,18 @@ class SignIn:
             parts.scheme == "http" and parts.hostname == "localhost"
         )
 
-    def _back(self, query: Any, **answered: str) -> str:
+    def _redirect_back(self, query: Any, **fields: str) -> str:
         state = {"state": query["state"]} if "state" in query else {}
         glue = "&" if "?" in query["redirect_uri"] else "?"
-        return str(query["redirect_uri"]) + glue + urlencode({**answered, **state})
+        return str(query["redirect_uri"]) + glue + urlencode({**fields, **state})
 
     def _consent(self, query: Any, scopes: tuple[str, ...], tenant_ids: list[str]) -> str:
         now = self._core.clock.now()
-        event_id = guid("auth-event", secrets.token_hex(8))
+        event_id = stable_uuid("auth-event", secrets.token_hex(8))
         with self._core.lock:
             for tenant_id in tenant_ids:
                 known = next((c for c in self.connections.values() if c.tenant_id == tenant_id), None)
-                connection_id = known.id if known else guid("connection", tenant_id, event_id)
+                connection_id = known.id if known else stable_uuid("connection", tenant_id, event_id)
                 created_at = known.created_at if known else now
                 self.connections[connection_id] = Connection(connection_id, tenant_id, event_id, created_at, now)
             grant = Grant(
@@ -123,7 +123,7 @@ class SignIn:
                 now,
             )
             code = secrets.token_urlsafe(32)
-            self._codes[code] = (grant, now + CODE_LIVES)
+            self._codes[code] = (grant, now + CODE_LIFETIME)
         return code
 
     # -- tokens ---------------------------------------------------------------------------------------------------
@@ -166,15 +166,15 @@ class SignIn:
 
     def _from_refresh(self, client_id: str, form: dict[str, str]) -> Response:
         now, token = self._core.clock.now(), form.get("refresh_token", "")
-        grant = next((g for g in self._grants if token in g.refresh), None)
+        grant = next((g for g in self._grants if token in g.refresh_tokens), None)
         if grant is None or grant.revoked or grant.client_id != client_id:
             return _oauth_error("invalid_grant")
         if not set(form.get("scope", "").split()) <= set(grant.scopes):
             return _oauth_error("invalid_scope")
-        issued_at, used_at = grant.refresh[token]
-        if now > issued_at + REFRESH_LIVES or (used_at is not None and now > used_at + REFRESH_GRACE):
+        issued_at, used_at = grant.refresh_tokens[token]
+        if now > issued_at + REFRESH_LIFETIME or (used_at is not None and now > used_at + REFRESH_GRACE):
             return _oauth_error("invalid_grant")
-        grant.refresh[token] = (issued_at, used_at or now)
+        grant.refresh_tokens[token] = (issued_at, used_at or now)
         return self._issue(grant)
 
     def _issue(self, grant: Grant, *, id_token: bool = False) -> Response:
@@ -182,16 +182,16 @@ class SignIn:
         access = self._jwt(
             grant, "https://identity.xero.com/resources", scope=list(grant.scopes), client_id=grant.client_id
         )
-        self._access[access] = (grant, now + ACCESS_LIVES)
+        self._access[access] = (grant, now + ACCESS_LIFETIME)
         reply: dict[str, Any] = {
             "access_token": access,
-            "expires_in": int(ACCESS_LIVES.total_seconds()),
+            "expires_in": int(ACCESS_LIFETIME.total_seconds()),
             "token_type": "Bearer",
             "scope": " ".join(grant.scopes),
         }
         if "offline_access" in grant.scopes:
             refresh = secrets.token_urlsafe(32)
-            grant.refresh[refresh] = (now, None)
+            grant.refresh_tokens[refresh] = (now, None)
             reply["refresh_token"] = refresh
         if id_token and "openid" in grant.scopes:
             nonce = {"nonce": grant.nonce} if grant.nonce else {}
@@ -205,7 +205,7 @@ class SignIn:
             "aud": audience,
             "nbf": now,
             "iat": now,
-            "exp": now + int(ACCESS_LIVES.total_seconds()),
+            "exp": now + int(ACCESS_LIFETIME.total_seconds()),
             "sub": self._user_id.replace("-", ""),
             "xero_userid": self._user_id,
             "authentication_event_id": grant.auth_event_id,
@@ -221,7 +221,7 @@ class SignIn:
             client_id = self._client(request, form)
             if client_id is None:
                 return _oauth_error("invalid_client")
-            if any(form.get("token") in grant.refresh for grant in self._grants):
+            if any(form.get("token") in grant.refresh_tokens for grant in self._grants):
                 self.revoke_all(client_id)
         return Response(status_code=200)
 
@@ -243,7 +243,7 @@ class SignIn:
             raise BadToken(f"TokenExpired: token expired at {until:%m/%d/%Y %H:%M:%S}")
         return grant
 
-    def reaches(self, tenant_id: str) -> bool:
+    def has_connection(self, tenant_id: str) -> bool:
         """Tell whether a connection to this organisation is in force."""
         return any(connection.tenant_id == tenant_id for connection in self.connections.values())
 
@@ -292,6 +292,6 @@ def _oauth_error(error: str, status: int = 400) -> Response:
     return JSONResponse({"error": error}, status_code=status)
 
 
-def _error_page(error: str, words: str) -> Response:
-    page = f"<!DOCTYPE html><html lang=en><title>Error</title><h1>Sorry, something went wrong</h1><p>{error}: {words}"
+def _error_page(error: str, text: str) -> Response:
+    page = f"<!DOCTYPE html><html lang=en><title>Error</title><h1>Sorry, something went wrong</h1><p>{error}: {text}"
     return HTMLResponse(page, status_code=500)

@@ -6,28 +6,28 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from providers.sandbox.announcing import Announcer
-from providers.sandbox.core import Core
+from providers.sandbox.announcing import WebhookSender
+from providers.sandbox.core import SandboxCore
 from providers.sandbox.world import COMPANIES
 from providers.sandbox.xero import signin, webhook
 from providers.sandbox.xero.api import Api, Tenant
-from providers.sandbox.xero.desk import ACTIONS, Desk
+from providers.sandbox.xero.desk import ACTIONS, Bookkeeper
 from providers.sandbox.xero.documents import ZERO
 from providers.sandbox.xero.routes import api_routes
 
 SECOND_NAME = "Copperbeech Catering Ltd"
 
 
-class Xero(Desk):
+class Xero(Bookkeeper):
     """Xero with two organisations: sign-in, API, and what ``Desk`` does in their books."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: SandboxCore) -> None:
         """Found two organisations; their histories are made when somebody first looks."""
         super().__init__(core)
         self.sign_in = signin.SignIn(core, lambda: [tenant.book for tenant in self._tenants.values()])
         self._posted = 0
         self.api = Api(core, self.sign_in, self)
-        self.webhook = Announcer(f"xero-webhook-key-{core.seed}", "x-xero-signature")
+        self.webhook = WebhookSender(f"xero-webhook-key-{core.seed}", "x-xero-signature")
         self.add_organisation(COMPANIES["xero"].name, history_seed=core.seed)
         self.add_organisation(SECOND_NAME, history_seed=core.seed + 7919)
 
@@ -48,7 +48,7 @@ class Xero(Desk):
         return {tenant.book.name: self._counts(tenant) for tenant in self._tenants.values()}
 
     def _counts(self, tenant: Tenant) -> dict[str, Any]:
-        tenant.catch_up(self._core.clock.now())
+        tenant.apply_due_events(self._core.clock.now())
         book = tenant.book
         sales = [invoice for invoice in book.invoices if invoice.type == "ACCREC"]
         due: dict[str, Decimal] = {}
@@ -65,10 +65,10 @@ class Xero(Desk):
             "notes": sum(len(invoice.notes) for invoice in sales),
         }
 
-    def act(self, action: str, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def perform_action(self, action: str, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a script asks for, by the names of the methods below."""
         if action == "webhook":
-            return {"accepted": self.announce_to(str(fields["url"]))}
+            return {"accepted": self.register_webhook(str(fields["url"]))}
         if action not in ACTIONS:
             raise LookupError(f"action {action!r}; there are {', '.join(sorted(ACTIONS))}")
         answer = getattr(self, action)(**fields)
@@ -78,21 +78,21 @@ class Xero(Desk):
         """Return the organisation of that id."""
         return self._tenants.get(tenant_id)
 
-    def announce_to(self, url: str) -> bool:
+    def register_webhook(self, url: str) -> bool:
         """Tell a webhook of changes from now on, if it passes the test of its intent to receive."""
-        self.webhook.url, self.webhook.told_until = url, self._core.clock.now()
-        if not webhook.intend(self.webhook):
+        self.webhook.url, self.webhook.sent_until = url, self._core.clock.now()
+        if not webhook.verify_intent_to_receive(self.webhook):
             self.webhook.url = ""
         return bool(self.webhook.url)
 
     def post_webhooks(self) -> int:
         """Tell what has changed since the last time; return the answer's status, 0 where there was nothing to tell."""
         with self._core.lock:
-            now, since = self._core.clock.now(), self.webhook.told_until
+            now, since = self._core.clock.now(), self.webhook.sent_until
             books = self.organisations if since is not None else []
-            events = [event for book in books for event in webhook.changes(book, since or now)]
+            events = [event for book in books for event in webhook.list_changes(book, since or now)]
         self._posted += len(events)
-        return self.webhook.post(webhook.body_of(events, self._posted), now) if events else 0
+        return self.webhook.post(webhook.build_body(events, self._posted), now) if events else 0
 
     def disconnect(self, organisation: str = "") -> None:
         """Take the app's access to an organisation away, as a user does in Xero."""

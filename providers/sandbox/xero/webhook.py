@@ -9,22 +9,22 @@ from typing import Any
 import msgspec
 import requests
 
-from providers.sandbox.announcing import Announcer
+from providers.sandbox.announcing import WebhookSender
 from providers.sandbox.xero.organisation import Organisation
 
 JsonObject = dict[str, Any]
 
 
-def changes(book: Organisation, since: datetime) -> Iterator[JsonObject]:
+def list_changes(organisation: Organisation, since: datetime) -> Iterator[JsonObject]:
     """Yield the events of one organisation; a payment shows as an update of its invoice, bills are invoices too."""
-    notes = book.credits["CreditNote"]
-    shelves: dict[str, Any] = {"INVOICE": book.invoices, "CONTACT": book.contacts, "CREDITNOTE": notes}
+    notes = organisation.credits["CreditNote"]
+    shelves: dict[str, Any] = {"INVOICE": organisation.invoices, "CONTACT": organisation.contacts, "CREDITNOTE": notes}
     for category, shelf in shelves.items():
         for document in shelf.changed_after(since):
             yield {
                 "resourceUrl": f"https://api.xero.com/api.xro/2.0/{category.title()}s/{document.id}",
                 "resourceId": document.id,
-                "tenantId": book.tenant_id,
+                "tenantId": organisation.tenant_id,
                 "tenantType": "ORGANISATION",
                 "eventCategory": category,
                 "eventType": "UPDATE",
@@ -32,18 +32,18 @@ def changes(book: Organisation, since: datetime) -> Iterator[JsonObject]:
             }
 
 
-def body_of(events: list[JsonObject], first: int) -> JsonObject:
+def build_body(events: list[JsonObject], first: int) -> JsonObject:
     """Return the body of a POST with these events."""
     last = first + len(events) - 1 if events else 0
     return {"events": events, "firstEventSequence": first, "lastEventSequence": last, "entropy": f"S{first:019}"}
 
 
-def intend(announcer: Announcer) -> bool:
+def verify_intent_to_receive(sender: WebhookSender) -> bool:
     """Test a new webhook as Xero does: right signatures must get 200, wrong ones 401, and none a body."""
-    body = msgspec.json.encode(body_of([], 0))
-    right = announcer.send(body, announcer.signed(body))
+    body = msgspec.json.encode(build_body([], 0))
+    right = sender.send(body, sender.signed_headers(body))
     wrong = [
-        announcer.send(body, announcer.signed(body, "another key")),
-        announcer.send(body + b" ", announcer.signed(body)),
+        sender.send(body, sender.signed_headers(body, "another key")),
+        sender.send(body + b" ", sender.signed_headers(body)),
     ]
     return right == requests.codes.ok and all(status == requests.codes.unauthorized for status in wrong)

@@ -20,7 +20,7 @@ _AND = re.compile(r"(?:&&|\bAND\b)", re.IGNORECASE)
 _OPERATORS = {"==": eq, "=": eq, "!=": ne, ">": gt, ">=": ge, "<": lt, "<=": le}
 
 
-class QueryRefused(Exception):
+class InvalidQuery(Exception):
     """The filter or order cannot be read, or names a field that is not an optimised one."""
 
 
@@ -31,25 +31,25 @@ def parse_where(text: str, fields: Mapping[str, Getter]) -> Callable[[Any], bool
     while True:
         term = _TERM.match(text, at)
         if term is None:
-            raise QueryRefused(f"No property or field at position {at} of the where clause")
-        tests.append(_test(term, fields))
+            raise InvalidQuery(f"No property or field at position {at} of the where clause")
+        tests.append(_build_predicate(term, fields))
         at = term.end()
         if at == len(text):
             break
         joined = _AND.match(text, at)
         if joined is None:
-            raise QueryRefused(f"Expected AND at position {at} of the where clause")
+            raise InvalidQuery(f"Expected AND at position {at} of the where clause")
         at = joined.end()
     if text.count("(") != text.count(")"):
-        raise QueryRefused("')' or operator expected in the where clause")
+        raise InvalidQuery("')' or operator expected in the where clause")
     return lambda document: all(test(document) for test in tests)
 
 
-def _test(term: re.Match[str], fields: Mapping[str, Getter]) -> Callable[[Any], bool]:
+def _build_predicate(term: re.Match[str], fields: Mapping[str, Getter]) -> Callable[[Any], bool]:
     name = term["field"].lower()
     if name not in fields:
-        raise QueryRefused(f"No property or field '{term['field']}' can be filtered by")
-    get, compare, wanted = fields[name], _OPERATORS[term["op"]], _value(term["value"])
+        raise InvalidQuery(f"No property or field '{term['field']}' can be filtered by")
+    get, compare, wanted = fields[name], _OPERATORS[term["op"]], _parse_value(term["value"])
 
     def test(document: Any) -> bool:
         have = get(document)
@@ -58,12 +58,12 @@ def _test(term: re.Match[str], fields: Mapping[str, Getter]) -> Callable[[Any], 
         try:
             return bool(compare(have, wanted))
         except TypeError:
-            raise QueryRefused(f"'{term['value']}' cannot be compared with '{term['field']}'") from None
+            raise InvalidQuery(f"'{term['value']}' cannot be compared with '{term['field']}'") from None
 
     return test
 
 
-def _value(text: str) -> Any:
+def _parse_value(text: str) -> Any:
     lowered = text.lower()
     if lowered in {"true", "false", "null"}:
         return {"true": True, "false": False, "null": None}[lowered]
@@ -76,7 +76,7 @@ def _value(text: str) -> Any:
         try:
             return date(year, month, day)
         except ValueError:
-            raise QueryRefused(f"'{text}' is not a date") from None
+            raise InvalidQuery(f"'{text}' is not a date") from None
     return Decimal(lowered.rstrip("m"))
 
 
@@ -84,8 +84,8 @@ def parse_order(text: str, fields: Mapping[str, Getter]) -> tuple[Getter, bool]:
     """Return what to sort by and whether downwards. Raises ``QueryRefused``."""
     words = text.split()
     if not 1 <= len(words) <= 2 or words[0].lower() not in fields:
-        raise QueryRefused(f"Cannot order by '{text}'")
+        raise InvalidQuery(f"Cannot order by '{text}'")
     direction = words[1].upper() if len(words) == 2 else "ASC"
     if direction not in {"ASC", "DESC"}:
-        raise QueryRefused(f"Cannot order by '{text}'")
+        raise InvalidQuery(f"Cannot order by '{text}'")
     return fields[words[0].lower()], direction == "DESC"

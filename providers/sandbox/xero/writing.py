@@ -13,10 +13,10 @@ from starlette.responses import Response
 
 from providers.sandbox.xero.api import ApiError, Call, json_reply, validation_error
 from providers.sandbox.xero.chart import CURRENCIES, TAX_PERCENT, account_problem
-from providers.sandbox.xero.documents import Invoice, LineItem, cents, sums
-from providers.sandbox.xero.organisation import Organisation, Refused
-from providers.sandbox.xero.reading import INVOICES, Listing, pick
-from providers.sandbox.xero.shapes import JsonObject, encode, envelope, invoice_json, ms_instant
+from providers.sandbox.xero.documents import Invoice, LineItem, line_totals, round_to_cents
+from providers.sandbox.xero.organisation import Organisation, ValidationFailed
+from providers.sandbox.xero.reading import INVOICES, Listing, find_document
+from providers.sandbox.xero.shapes import JsonObject, encode, envelope, format_instant, invoice_json
 
 NOTE_LENGTH_MAX = 250
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
@@ -28,21 +28,23 @@ def write_history(listing: Listing) -> Callable[[Call], Response]:
     """Make the handler that adds notes to a document (PUT and POST alike). A note is no update of the document."""
 
     def handler(call: Call) -> Response:
-        document = pick(listing, call)
-        records = elements_of(call, "HistoryRecords")
-        problems = [_note_problems(record) for record in records]
+        document = find_document(listing, call)
+        records = request_elements(call, "HistoryRecords")
+        problems = [_find_note_problems(record) for record in records]
         if any(problems):
             return validation_error(records, problems)
         for record in records:
-            call.book.note(document, record["Details"])
+            call.book.add_note(document, record["Details"])
         now = call.book.now()
-        written = [{"Details": r["Details"], "DateUTC": ms_instant(now), "User": "System Generated"} for r in records]
+        written = [
+            {"Details": r["Details"], "DateUTC": format_instant(now), "User": "System Generated"} for r in records
+        ]
         return json_reply(envelope("HistoryRecords", [encode(record) for record in written]))
 
     return handler
 
 
-def _note_problems(record: JsonObject) -> list[str]:
+def _find_note_problems(record: JsonObject) -> list[str]:
     details = record.get("Details")
     if not isinstance(details, str) or not details:
         return ["Details is required"]
@@ -54,14 +56,14 @@ def _note_problems(record: JsonObject) -> list[str]:
 def write_invoices(call: Call) -> Response:
     """PUT creates; POST also updates those it finds by id or number. ``summarizeErrors=false`` answers each alone."""
     summarize = call.query.get("summarizeErrors", "true").lower() != "false"
-    elements = elements_of(call, "Invoices")
+    elements = request_elements(call, "Invoices")
     done: list[Invoice | None] = []
     problems: list[list[str]] = []
     for element in elements:
         try:
             done.append(_write_one(call, element))
             problems.append([])
-        except Refused as error:
+        except ValidationFailed as error:
             done.append(None)
             problems.append([str(error)])
     if not any(problems):
@@ -70,29 +72,29 @@ def write_invoices(call: Call) -> Response:
         # One bad element refuses the whole request: what was made with it is taken back.
         for invoice in done:
             if invoice is not None and call.request.method == "PUT":
-                call.book.forget(invoice)
+                call.book.discard(invoice)
         refused = [(e, p) for e, p in zip(elements, problems, strict=True) if p]
         return validation_error([e for e, _ in refused], [p for _, p in refused])
     shown = [
         invoice_json(invoice)
         if invoice is not None
-        else encode({**element, "HasErrors": True, "StatusAttributeString": "ERROR"} | _messages(messages))
+        else encode({**element, "HasErrors": True, "StatusAttributeString": "ERROR"} | _error_messages(messages))
         for invoice, element, messages in zip(done, elements, problems, strict=True)
     ]
     return json_reply(envelope("Invoices", shown))
 
 
-def _messages(messages: list[str]) -> JsonObject:
+def _error_messages(messages: list[str]) -> JsonObject:
     return {"ValidationErrors": [{"Message": message} for message in messages]}
 
 
 def update_invoice(call: Call) -> Response:
     """Handle ``POST /Invoices/{id}``: void, delete, approve, or change a draft."""
-    invoice = pick(INVOICES, call)
-    element = elements_of(call, "Invoices")[0]
+    invoice = find_document(INVOICES, call)
+    element = request_elements(call, "Invoices")[0]
     try:
         _update(call.book, invoice, element)
-    except Refused as error:
+    except ValidationFailed as error:
         return validation_error([{**element, "InvoiceID": invoice.id}], [[str(error)]])
     return json_reply(envelope("Invoices", [invoice_json(invoice)]))
 
@@ -107,106 +109,108 @@ def _write_one(call: Call, element: JsonObject) -> Invoice:
     return _create(call.book, element)
 
 
-def _create(book: Organisation, element: JsonObject) -> Invoice:
+def _create(organisation: Organisation, element: JsonObject) -> Invoice:
     status = element.get("Status", "DRAFT")
     if status not in {*_BEFORE_APPROVAL, "AUTHORISED"}:
-        raise Refused("Invoice status is not valid")
+        raise ValidationFailed("Invoice status is not valid")
     kind = element.get("Type")
     if kind not in {"ACCREC", "ACCPAY"}:
-        raise Refused("Invoice type is required")
-    contact = book.contacts.get(str((element.get("Contact") or {}).get("ContactID", "")))
+        raise ValidationFailed("Invoice type is required")
+    contact = organisation.contacts.get(str((element.get("Contact") or {}).get("ContactID", "")))
     if contact is None:
-        raise Refused("The specified contact details matched no contact in the organisation")
+        raise ValidationFailed("The specified contact details matched no contact in the organisation")
     if contact.status != "ACTIVE":
-        raise Refused("The contact has been archived. Restore the contact before adding a document to it")
-    currency = str(element.get("CurrencyCode") or book.currency)
+        raise ValidationFailed("The contact has been archived. Restore the contact before adding a document to it")
+    currency = str(element.get("CurrencyCode") or organisation.currency)
     if currency not in CURRENCIES:
-        raise Refused(f"Organisation is not subscribed to currency {currency}")
-    on = day_of(element.get("Date")) or book.today()
-    if words := book.locked(on):
-        raise Refused(words)
+        raise ValidationFailed(f"Organisation is not subscribed to currency {currency}")
+    on = parse_date(element.get("Date")) or organisation.today()
+    if words := organisation.lock_problem(on):
+        raise ValidationFailed(words)
     amounts = str(element.get("LineAmountTypes", "Exclusive")).title().replace("Notax", "NoTax")
-    lines = lines_of(element, amounts, approved=status == "AUTHORISED")
-    total, tax = sums(lines, amounts)
+    lines = parse_lines(element, amounts, approved=status == "AUTHORISED")
+    total, tax = line_totals(lines, amounts)
     invoice = Invoice(
-        book.new_id("invoice"),
-        book.now(),
+        organisation.new_id("invoice"),
+        organisation.now(),
         kind,
-        str(element.get("InvoiceNumber") or "") or book.next_number(),
+        str(element.get("InvoiceNumber") or "") or organisation.next_number(),
         contact,
         currency,
         on,
-        day_of(element.get("DueDate")),
+        parse_date(element.get("DueDate")),
         lines,
         total,
         tax,
-        reference=short_of(element.get("Reference"), "Reference", 255),
+        reference=parse_text(element.get("Reference"), "Reference", 255),
         amounts=amounts,
-        url=short_of(element.get("Url"), "Url", 500),
+        url=parse_text(element.get("Url"), "Url", 500),
         branding_theme=str(element.get("BrandingThemeID") or ""),
         sent=bool(element.get("SentToContact", False)),
         created_by_app=True,
         status="DRAFT",
     )
-    invoice.number = short_of(invoice.number, "InvoiceNumber", 255)
+    invoice.number = parse_text(invoice.number, "InvoiceNumber", 255)
     if status == "AUTHORISED":
-        _must_be_approvable(book, invoice)
+        _check_approvable(organisation, invoice)
     invoice.status = status
-    return book.add_invoice(invoice)
+    return organisation.add_invoice(invoice)
 
 
-def _must_be_approvable(book: Organisation, invoice: Invoice) -> None:
+def _check_approvable(organisation: Organisation, invoice: Invoice) -> None:
     if invoice.due_on is None:
-        raise Refused("Due Date cannot be empty")
+        raise ValidationFailed("Due Date cannot be empty")
     if not invoice.lines:
-        raise Refused("One or more line items must be specified")
-    if book.approval_limit is not None and book.approved_this_month() >= book.approval_limit:
-        raise Refused("You have reached the limit of invoices you can approve")
+        raise ValidationFailed("One or more line items must be specified")
+    if organisation.approval_limit is not None and organisation.approved_this_month() >= organisation.approval_limit:
+        raise ValidationFailed("You have reached the limit of invoices you can approve")
 
 
-def lines_of(element: JsonObject, amounts: str, *, approved: bool) -> tuple[LineItem, ...]:
+def parse_lines(element: JsonObject, amounts: str, *, approved: bool) -> tuple[LineItem, ...]:
     """Return the lines of a document as asked for, checked."""
     given = element.get("LineItems") or []
     if not isinstance(given, list):
-        raise Refused("LineItems must be a list")
-    return tuple(_line(line, amounts, approved=approved) for line in given)
+        raise ValidationFailed("LineItems must be a list")
+    return tuple(_parse_line(line, amounts, approved=approved) for line in given)
 
 
-def _line(line: JsonObject, amounts: str, *, approved: bool) -> LineItem:
+def _parse_line(line: JsonObject, amounts: str, *, approved: bool) -> LineItem:
     description = str(line.get("Description") or "")
     if approved and not description:
-        raise Refused("Description is required")
+        raise ValidationFailed("Description is required")
     code = str(line.get("AccountCode") or "")
     problem = account_problem(code, required=approved)
     if problem:
-        raise Refused(problem)
+        raise ValidationFailed(problem)
     tax_type = str(line.get("TaxType") or "NONE")
     if tax_type not in TAX_PERCENT:
-        raise Refused(f"The TaxType code '{tax_type}' does not exist or cannot be used for this type of transaction.")
-    quantity, unit = money_of(line.get("Quantity", 1)), money_of(line.get("UnitAmount", 0))
-    amount = cents(quantity * unit)
+        raise ValidationFailed(
+            f"The TaxType code '{tax_type}' does not exist or cannot be used for this type of transaction."
+        )
+    quantity, unit = parse_amount(line.get("Quantity", 1)), parse_amount(line.get("UnitAmount", 0))
+    amount = round_to_cents(quantity * unit)
     percent = Decimal(0) if amounts == "NoTax" else TAX_PERCENT[tax_type]
-    tax = cents(amount * percent / (100 + percent if amounts == "Inclusive" else 100))
+    tax = round_to_cents(amount * percent / (100 + percent if amounts == "Inclusive" else 100))
     return LineItem(description, quantity, unit, str(line.get("ItemCode") or ""), code, tax_type, tax, amount)
 
 
-def _update(book: Organisation, invoice: Invoice, element: JsonObject) -> None:
+def _update(organisation: Organisation, invoice: Invoice, element: JsonObject) -> None:
     status = element.get("Status", invoice.status)
     if status in {"VOIDED", "DELETED"}:
         allowed = {"AUTHORISED": {"VOIDED"}, "DRAFT": {"DELETED"}, "SUBMITTED": {"DELETED"}}
         if status not in allowed.get(invoice.status, set()):
-            raise Refused("Invoice not of valid status for modification")
-        if words := book.locked(invoice.on):
-            raise Refused(words)
-        book.void(invoice)
+            raise ValidationFailed("Invoice not of valid status for modification")
+        if words := organisation.lock_problem(invoice.on):
+            raise ValidationFailed(words)
+        organisation.void(invoice)
         return
     if invoice.status not in {*_BEFORE_APPROVAL, "AUTHORISED"}:
-        raise Refused("Invoice not of valid status for modification")
+        raise ValidationFailed("Invoice not of valid status for modification")
     if invoice.status == "AUTHORISED":
         _update_approved(invoice, element)
     else:
-        _update_draft(book, invoice, element, status)
-    book.touch(invoice)
+        _update_draft(organisation, invoice, element, status)
+    organisation.record_change(invoice)
 
 
 def _update_approved(invoice: Invoice, element: JsonObject) -> None:
@@ -219,26 +223,26 @@ def _update_approved(invoice: Invoice, element: JsonObject) -> None:
         "DueDate",
         "Url",
     }:
-        raise Refused("Invoice not of valid status for modification")
+        raise ValidationFailed("Invoice not of valid status for modification")
     invoice.sent = bool(element.get("SentToContact", invoice.sent))
-    invoice.expected_on = day_of(element.get("ExpectedPaymentDate")) or invoice.expected_on
-    invoice.due_on = day_of(element.get("DueDate")) or invoice.due_on
+    invoice.expected_on = parse_date(element.get("ExpectedPaymentDate")) or invoice.expected_on
+    invoice.due_on = parse_date(element.get("DueDate")) or invoice.due_on
 
 
-def _update_draft(book: Organisation, invoice: Invoice, element: JsonObject, status: str) -> None:
-    invoice.reference = short_of(element.get("Reference", invoice.reference), "Reference", 255)
-    invoice.due_on = day_of(element.get("DueDate")) or invoice.due_on
+def _update_draft(organisation: Organisation, invoice: Invoice, element: JsonObject, status: str) -> None:
+    invoice.reference = parse_text(element.get("Reference", invoice.reference), "Reference", 255)
+    invoice.due_on = parse_date(element.get("DueDate")) or invoice.due_on
     if "LineItems" in element:
-        invoice.lines = lines_of(element, invoice.amounts, approved=status == "AUTHORISED")
-        invoice.total, invoice.total_tax = sums(invoice.lines, invoice.amounts)
+        invoice.lines = parse_lines(element, invoice.amounts, approved=status == "AUTHORISED")
+        invoice.total, invoice.total_tax = line_totals(invoice.lines, invoice.amounts)
     if status == "AUTHORISED":
-        _must_be_approvable(book, invoice)
+        _check_approvable(organisation, invoice)
         if any(account_problem(line.account_code, required=True) for line in invoice.lines):
-            raise Refused("Account code must be specified")
+            raise ValidationFailed("Account code must be specified")
     invoice.status = status
 
 
-def elements_of(call: Call, name: str) -> list[JsonObject]:
+def request_elements(call: Call, name: str) -> list[JsonObject]:
     """Return the elements of a request: under their name, or alone."""
     try:
         body = _DECODER.decode(call.body)
@@ -251,7 +255,7 @@ def elements_of(call: Call, name: str) -> list[JsonObject]:
     return found
 
 
-def day_of(value: object) -> date | None:
+def parse_date(value: object) -> date | None:
     """Return the day of a request, in either of its spellings."""
     if value in {None, ""}:
         return None
@@ -262,23 +266,23 @@ def day_of(value: object) -> date | None:
             return datetime.fromtimestamp(int(stamped[1]) / 1000, UTC).date()
         return date.fromisoformat(text[:10])
     except ValueError:
-        raise Refused(f"'{text}' is not a valid date") from None
+        raise ValidationFailed(f"'{text}' is not a valid date") from None
 
 
-def money_of(value: object) -> Decimal:
+def parse_amount(value: object) -> Decimal:
     """Return an exact amount."""
     try:
         amount = Decimal(str(value))
     except InvalidOperation:
-        raise Refused("The amount is not a number") from None
+        raise ValidationFailed("The amount is not a number") from None
     if not amount.is_finite():
-        raise Refused("The amount is not a number")
+        raise ValidationFailed("The amount is not a number")
     return amount
 
 
-def short_of(value: object, name: str, length_max: int) -> str:
+def parse_text(value: object, name: str, length_max: int) -> str:
     """Return a text that is no longer than its field."""
     text = str(value or "")
     if len(text) > length_max:
-        raise Refused(f"{name} must be {length_max} characters or less")
+        raise ValidationFailed(f"{name} must be {length_max} characters or less")
     return text

@@ -15,9 +15,9 @@ import requests
 from typer.testing import CliRunner
 
 from connector.access.connections import begin_consent, finish_consent
-from connector.cli import app
+from connector.cli import cli
 from connector.database import open_engine, upgrade
-from connector.installation import Installation, open_installation
+from connector.installation import AppContext, open_app
 from connector.settings import load_settings, setting_names
 from connector.tables import Connection
 from providers.sandbox import Sandbox
@@ -26,18 +26,18 @@ NOW = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Vendors:
+class SandboxServices:
     """The sandbox and where it answers."""
 
     sandbox: Sandbox
     url: str
 
-    def token_calls(self, vendor: str = "xero") -> int:
-        return self.sandbox.requests.counted(vendor, "token")
+    def count_token_calls(self, service: str = "xero") -> int:
+        return self.sandbox.requests.count_of(service, "token")
 
 
 @dataclass(frozen=True)
-class Said:
+class CommandResult:
     """What a command said."""
 
     exit_code: int
@@ -45,65 +45,65 @@ class Said:
     err: str
 
 
-Command = Callable[..., Said]
+Command = Callable[..., CommandResult]
 GiveConsent = Callable[..., list[Connection]]
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_of_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
-def vendors() -> Iterator[Vendors]:
+def services() -> Iterator[SandboxServices]:
     """The vendors at a moment that stands still."""
     sandbox = Sandbox(now=NOW)
     with sandbox.serve() as url:
-        yield Vendors(sandbox, url)
+        yield SandboxServices(sandbox, url)
 
 
 @pytest.fixture
-def installation(vendors: Vendors, tmp_path: Path, new_home: Callable[[Path], Path]) -> Iterator[Installation]:
+def app(services: SandboxServices, tmp_path: Path, new_home: Callable[[Path], Path]) -> Iterator[AppContext]:
     """An installation on SQLite, by the vendors' clock."""
-    yield from _opened(vendors, new_home(tmp_path / "home"), "")
+    yield from _open_app(services, new_home(tmp_path / "home"), "")
 
 
 @pytest.fixture
-def either_installation(vendors: Vendors, tmp_path: Path, database_url: str) -> Iterator[Installation]:
+def either_app(services: SandboxServices, tmp_path: Path, database_url: str) -> Iterator[AppContext]:
     """The same on SQLite and on PostgreSQL."""
     engine = open_engine(database_url)
     upgrade(engine)
     engine.dispose()
-    yield from _opened(vendors, tmp_path / "home", database_url)
+    yield from _open_app(services, tmp_path / "home", database_url)
 
 
-def _opened(vendors: Vendors, home: Path, database_url: str) -> Iterator[Installation]:
-    own = {name.lower(): value for name, value in vendors.sandbox.settings(vendors.url).items()}
+def _open_app(services: SandboxServices, home: Path, database_url: str) -> Iterator[AppContext]:
+    own = {name.lower(): value for name, value in services.sandbox.settings(services.url).items()}
     settings = load_settings(**own, duewell_home=home, duewell_database_url=database_url)
-    installation = open_installation(settings, now=vendors.sandbox.clock.now)
-    yield installation
-    installation.close()
+    app = open_app(settings, now=services.sandbox.clock.now)
+    yield app
+    app.close()
 
 
 @pytest.fixture
-def consent() -> GiveConsent:
+def give_consent() -> GiveConsent:
     """Give a consent as a person would; returns the connections."""
 
-    def give(installation: Installation, ledger: str, *organisations: str) -> list[Connection]:
-        return finish_consent(installation, ledger, redirected(begin_consent(installation, ledger).url, organisations))
+    def give(app: AppContext, ledger: str, *organisations: str) -> list[Connection]:
+        return finish_consent(app, ledger, answer_consent_page(begin_consent(app, ledger).url, organisations))
 
     return give
 
 
 @pytest.fixture
-def come_back() -> Callable[..., str]:
+def answer_consent() -> Callable[..., str]:
     """Answer a consent page as a person would (also "sandbox_deny"), and say where that leads."""
-    return redirected
+    return answer_consent_page
 
 
-def redirected(consent_url: str, organisations: Sequence[str] = (), answer: str = "sandbox_allow") -> str:
+def answer_consent_page(consent_url: str, organisations: Sequence[str] = (), answer: str = "sandbox_allow") -> str:
     """Answer the consent page and return where it sends the person."""
     chosen = "".join(f"&sandbox_organisation={each}" for each in organisations)
     reply = requests.get(f"{consent_url}&{answer}=all{chosen}", allow_redirects=False, timeout=30)
@@ -118,25 +118,25 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def environment(vendors: Vendors, tmp_path: Path, free_port: int) -> dict[str, str]:
+def environment(services: SandboxServices, tmp_path: Path, free_port: int) -> dict[str, str]:
     """The environment of a process of its own: real clock, vendors of the sandbox."""
-    vendors.sandbox.clock.run()
+    services.sandbox.clock.run()
     return {
         **{name: value for name, value in os.environ.items() if name not in setting_names()},
-        **vendors.sandbox.settings(vendors.url),
+        **services.sandbox.settings(services.url),
         "DUEWELL_HOME": str(tmp_path / "home"),
         "DUEWELL_BASE_URL": f"http://localhost:{free_port}",
     }
 
 
 @pytest.fixture
-def duewell(monkeypatch: pytest.MonkeyPatch, vendors: Vendors, tmp_path: Path) -> Command:
+def duewell(monkeypatch: pytest.MonkeyPatch, services: SandboxServices, tmp_path: Path) -> Command:
     """Run a command in this process, with the same home as ``installation``."""
-    for name, value in {**vendors.sandbox.settings(vendors.url), "DUEWELL_HOME": str(tmp_path / "home")}.items():
+    for name, value in {**services.sandbox.settings(services.url), "DUEWELL_HOME": str(tmp_path / "home")}.items():
         monkeypatch.setenv(name, value)
 
-    def run(*arguments: str, stdin: str = "") -> Said:
-        result = CliRunner().invoke(app, list(arguments), input=stdin, prog_name="duewell")
-        return Said(result.exit_code, result.stdout, result.stderr)
+    def run(*arguments: str, stdin: str = "") -> CommandResult:
+        result = CliRunner().invoke(cli, list(arguments), input=stdin, prog_name="duewell")
+        return CommandResult(result.exit_code, result.stdout, result.stderr)
 
     return run

@@ -15,25 +15,25 @@ from typing import Any
 import pytest
 
 from connector import sync_log
-from connector.access.tokens import connect_again
-from connector.cli import app
+from connector.access.tokens import reconnect_hint
+from connector.cli import cli
 from connector.database import reading, writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.mirror.pages import store_page
 from connector.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
-from providers.ledger import CustomerRecord, InvoiceRecord, Page
+from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord
 
-Vendors = Any
+SandboxServices = Any
 Command = Callable[..., Any]
 GiveConsent = Callable[..., list[Connection]]
 NOW = datetime.now(UTC)
 
 
-def customer(number: int, name: str) -> CustomerRecord:
+def customer_record(number: int, name: str) -> CustomerRecord:
     return CustomerRecord(f"c{number}", name, "", f"c{number}@example.com", "GB", "", "", True, None, NOW)
 
 
-def invoice(number: int, customer_id: str, due: date) -> InvoiceRecord:
+def invoice_record(number: int, customer_id: str, due: date) -> InvoiceRecord:
     total = Decimal("120.50")
     issued = due - timedelta(days=30)
     return InvoiceRecord(
@@ -43,17 +43,20 @@ def invoice(number: int, customer_id: str, due: date) -> InvoiceRecord:
 
 
 @pytest.fixture
-def books(installation: Installation, consent: GiveConsent) -> Connection:
+def company(app: AppContext, give_consent: GiveConsent) -> Connection:
     """A connected company with two customers, one of them with an overdue invoice and one that is not due yet."""
-    (row,) = consent(installation, "quickbooks")
+    (row,) = give_consent(app, "quickbooks")
     today = NOW.date()
-    page = Page(
+    page = ChangePage(
         cursor="{}",
-        customers=[customer(1, "Ada & Sons"), customer(2, "=HYPERLINK(evil)\x1b[2J")],
-        invoices=[invoice(1, "c1", today - timedelta(days=20)), invoice(2, "c1", today + timedelta(days=40))],
-        last=True,
+        customers=[customer_record(1, "Ada & Sons"), customer_record(2, "=HYPERLINK(evil)\x1b[2J")],
+        invoices=[
+            invoice_record(1, "c1", today - timedelta(days=20)),
+            invoice_record(2, "c1", today + timedelta(days=40)),
+        ],
+        is_last=True,
     )
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         store_page(session, row.id or 0, page)
         connection = session.get_one(Connection, row.id)
         connection.pulled_at = connection.first_pull_done_at = NOW
@@ -62,15 +65,15 @@ def books(installation: Installation, consent: GiveConsent) -> Connection:
 
 
 @pytest.fixture
-def waiting(installation: Installation, books: Connection) -> list[int]:
+def pending_entries(app: AppContext, company: Connection) -> list[int]:
     """Two entries that wait for a person and one in doubt."""
     made = []
-    with writing(installation.engine) as session:
-        for number, state in enumerate(("waiting", "waiting", "doubt")):
-            whose: Any = {"connection_id": books.id or 0, "customer_id": "c1", "invoice_id": "i1"}
+    with writing(app.engine) as session:
+        for number, state in enumerate(("pending_entries", "pending_entries", "doubt")):
+            whose: Any = {"connection_id": company.id or 0, "customer_id": "c1", "invoice_id": "i1"}
             entry = OutboxEntry(**whose, key=f"k{number}", kind="mail", state=state, planned_at=NOW)
-            entry.why = "The friendly reminder."
-            entry.payload = {"taken": [["i1", "past_due"]], "listed": ["i1"], "due": {"i1": "120.50"}, "to": []}
+            entry.reason = "The friendly reminder."
+            entry.payload = {"completed": [["i1", "past_due"]], "listed": ["i1"], "due": {"i1": "120.50"}, "to": []}
             session.add(entry)
             session.flush()
             made.append(entry.id or 0)
@@ -85,14 +88,14 @@ EVERY_COMMAND = [
         "run",
         "serve",
         "worker",
-        "plan",
+        "payment_plan",
         "explain",
         "status",
         "doctor",
         "backup",
         "restore",
     ],
-    *[f"connections {name}" for name in ("list", "mode", "pause", "resume", "owner", "writeback", "disconnect")],
+    *[f"connections {name}" for name in ("list", "mode", "pause", "resume", "owner", "fee-posting", "disconnect")],
     *[
         "log",
         "log show",
@@ -116,9 +119,9 @@ EVERY_COMMAND = [
     *["customers list", "customers set", "customers show", "users passkeys"],
     *[f"tasks {name}" for name in ("list", "done", "outcome", "assign")],
     *[f"tokens {name}" for name in ("list", "create", "revoke")],
-    *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "plan", "pause", "resume")],
+    *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "payment_plan", "pause", "resume")],
     *[f"fees {name}" for name in ("list", "approve", "waive")],
-    *[f"policy {name}" for name in ("show", "check", "diff", "set")],
+    *[f"policy {name}" for name in ("show", "check", "diff", "settings")],
 ]
 
 
@@ -145,26 +148,26 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["outbox", "resolve", "1", "--sent", "--not-sent"],
         ["outbox", "edit", "1"],
         ["outbox", "list", "--state", "gone"],
-        ["customers", "set", "Ada & Sons"],
-        ["customers", "set", "Ada & Sons", "--segment", "best"],
-        ["customers", "set", "Ada & Sons", "--hold-until", "soon"],
-        ["customers", "set", "Ada & Sons", "--language", "klingon"],
-        ["customers", "set", "Ada & Sons", "--owner", "nobody in particular"],
-        ["customers", "set", "Ada & Sons", "--contact", "Ada <ada>"],
-        ["customers", "set", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
+        ["customers", "settings", "Ada & Sons"],
+        ["customers", "settings", "Ada & Sons", "--segment", "best"],
+        ["customers", "settings", "Ada & Sons", "--hold-until", "soon"],
+        ["customers", "settings", "Ada & Sons", "--language", "klingon"],
+        ["customers", "settings", "Ada & Sons", "--owner", "nobody in particular"],
+        ["customers", "settings", "Ada & Sons", "--contact", "Ada <ada>"],
+        ["customers", "settings", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
         ["invoices", "promise", "INV-1"],
         ["log", "--since", "long ago"],
         ["log", "--json", "--csv"],
-        ["plan", "--days", "-1"],
-        ["privacy", "retention", "mails=0"],
+        ["payment_plan", "--days", "-1"],
+        ["privacy", "retention", "emails=0"],
         ["connections", "owner", "1", "nobody in particular"],
         ["reports", "taxes"],
         ["reports", "ageing", "--json", "--csv"],
         ["templates", "show", "call"],
         ["templates", "show", "past_due", "--language", "klingon"],
         ["tasks", "assign", "1", "--to", "nobody"],
-        ["tokens", "create", "books", "everything"],
-        ["tokens", "create", "books", "read", "--days", "0"],
+        ["tokens", "create", "company", "everything"],
+        ["tokens", "create", "company", "read", "--days", "0"],
         ["users", "add", "ann@example.com", "king"],
         ["users", "passkeys", "maybe"],
     ],
@@ -176,23 +179,35 @@ def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duew
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "nobody"], ["plan", "nobody"], ["log", "nobody"], ["connections", "pause", "nobody"]]
+    "arguments", [["run", "nobody"], ["payment_plan", "nobody"], ["log", "nobody"], ["connections", "pause", "nobody"]]
 )
-def test_an_unknown_connection_lists_the_known_ones(arguments: list[str], duewell: Command, books: Connection) -> None:
+def test_an_unknown_connection_lists_the_known_ones(
+    arguments: list[str], duewell: Command, company: Connection
+) -> None:
     said = duewell(*arguments)
     assert (said.exit_code, said.out) == (1, "")
-    assert f"Known: {books.short_name} ({books.id})" in said.err
+    assert f"Known: {company.short_name} ({company.id})" in said.err
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [["connections"], ["status"], ["outbox"], ["customers"], ["invoices"], ["fees"], ["plan"], ["log"], ["run"]],
+    [
+        ["connections"],
+        ["status"],
+        ["outbox"],
+        ["customers"],
+        ["invoices"],
+        ["fees"],
+        ["payment_plan"],
+        ["log"],
+        ["run"],
+    ],
 )
 def test_lists_are_one_json_document_of_objects_with_an_id(
-    arguments: list[str], duewell: Command, installation: Installation, waiting: list[int]
+    arguments: list[str], duewell: Command, app: AppContext, pending_entries: list[int]
 ) -> None:
-    with writing(installation.engine) as session:
-        session.get_one(Connection, 1).paused_why = "for the test of run"
+    with writing(app.engine) as session:
+        session.get_one(Connection, 1).pause_reason = "for the test of run"
     items = json.loads(duewell(*arguments, "--json").out)
     assert isinstance(items, list)
     assert all("id" in item for item in items)
@@ -206,50 +221,50 @@ def test_a_policy_version_that_is_not_there_is_said_in_words(duewell: Command) -
 
 
 def test_an_empty_document_is_said_to_let_the_general_policy_hold(
-    duewell: Command, books: Connection, tmp_path: Path
+    duewell: Command, company: Connection, tmp_path: Path
 ) -> None:
     nothing = tmp_path / "empty.toml"
     nothing.write_text("")
-    said = duewell("policy", "set", str(nothing), "--connection", books.short_name)
+    said = duewell("policy", "settings", str(nothing), "--connection", company.short_name)
     assert "the general policy holds again" in said.out
     (version,) = json.loads(duewell("policy", "versions", "--json").out)
-    assert version["in_force"] is False
+    assert version["active"] is False
 
 
-def test_connections_are_found_by_id_and_by_short_name(duewell: Command, books: Connection) -> None:
-    assert duewell("connections", "mode", str(books.id), "approve").exit_code == 0
-    over = duewell("connections", "pause", books.short_name, "--until", "2020-01-01")
+def test_connections_are_found_by_id_and_by_short_name(duewell: Command, company: Connection) -> None:
+    assert duewell("connections", "mode", str(company.id), "approve").exit_code == 0
+    over = duewell("connections", "pause", company.short_name, "--until", "2020-01-01")
     assert (over.exit_code, over.out) == (1, "")
     assert "until 1 Jan 2020 would be over already" in over.err
-    assert duewell("connections", "pause", books.short_name, "--why", "audit").exit_code == 0
+    assert duewell("connections", "pause", company.short_name, "--reason", "audit").exit_code == 0
     (row,) = json.loads(duewell("connections", "list", "--json").out)
-    assert (row["mode"], row["paused"], row["provider"]) == ("approve", "audit", "quickbooks")
-    owner = duewell("connections", "owner", books.short_name, "Ann Lee <ann@example.org>", "--json")
-    assert json.loads(owner.out) == {"id": books.id, "name": books.name, "owner": "Ann Lee <ann@example.org>"}
+    assert (row["mode"], row["pause_reason"], row["provider"]) == ("approve", "audit", "quickbooks")
+    owner = duewell("connections", "owner", company.short_name, "Ann Lee <ann@example.org>", "--json")
+    assert json.loads(owner.out) == {"id": company.id, "name": company.name, "owner": "Ann Lee <ann@example.org>"}
     assert {"id", "provider", "name", "mode", "health"} <= set(row)
-    duewell("connections", "resume", books.short_name)
+    duewell("connections", "resume", company.short_name)
     (row,) = json.loads(duewell("connections", "--json").out)
-    assert row["paused"] == ""
-    assert [row["paused"] for row in json.loads(duewell("connections", "pause", "all", "--json").out)] != [""]
+    assert row["pause_reason"] == ""
+    assert [row["pause_reason"] for row in json.loads(duewell("connections", "pause", "all", "--json").out)] != [""]
     assert "runs again" in duewell("connections", "resume", "all").out
     assert "No company is paused" in duewell("connections", "resume", "all").err
 
 
-def test_disconnecting_says_what_is_kept(duewell: Command, books: Connection) -> None:
-    said = duewell("connections", "disconnect", books.short_name)
+def test_disconnecting_says_what_is_kept(duewell: Command, company: Connection) -> None:
+    said = duewell("connections", "disconnect", company.short_name)
     assert said.exit_code == 0
     assert "Kept here" in said.out
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["health"] == "disconnected"
-    again = duewell("connections", "mode", books.short_name, "live")
+    again = duewell("connections", "mode", company.short_name, "live")
     assert again.exit_code == 1
     assert "duewell connect" in again.err
 
 
-def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, waiting: list[int]) -> None:
-    first, second, doubt = map(str, waiting)
+def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, pending_entries: list[int]) -> None:
+    first, second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first).exit_code == 0
-    assert duewell("outbox", "reject", second, "--why", "he called").exit_code == 0
+    assert duewell("outbox", "reject", second, "--reason", "he called").exit_code == 0
     assert duewell("outbox", "resolve", doubt, "--not-sent").exit_code == 0
     states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "list", "--json").out)}
     assert {first: "planned", second: "refused", doubt: "planned"}.items() <= states.items()
@@ -258,21 +273,21 @@ def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, wait
     assert "Traceback" not in twice.err
 
 
-def test_an_approval_of_several_holds_for_all_or_none(duewell: Command, waiting: list[int]) -> None:
-    first, _second, doubt = map(str, waiting)
+def test_an_approval_of_several_holds_for_all_or_none(duewell: Command, pending_entries: list[int]) -> None:
+    first, _second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first, doubt).exit_code == 1
     states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "--json").out)}
-    assert states[first] == "waiting"
+    assert states[first] == "pending_entries"
 
 
 def test_what_is_set_for_a_customer_is_kept_and_taken_back(
-    duewell: Command, installation: Installation, books: Connection
+    duewell: Command, app: AppContext, company: Connection
 ) -> None:
     options = ["--segment", "strategic", "--hold-until", "2030-01-31", "--no-reminders", "--no-fees"]
     more = ["--fees-agreed-on", "2029-01-01", "--contact", "Lee, Ada <ada@example.org>"]
-    assert duewell("customers", "set", "ada & sons", *options, *more).exit_code == 0
-    with reading(installation.engine) as session:
-        row = session.get_one(CustomerSetting, (books.id, "c1"))
+    assert duewell("customers", "settings", "ada & sons", *options, *more).exit_code == 0
+    with reading(app.engine) as session:
+        row = session.get_one(CustomerSetting, (company.id, "c1"))
         assert (row.segment, row.hold_until_on, row.no_reminders, row.no_fees) == (
             "strategic",
             date(2030, 1, 31),
@@ -280,90 +295,93 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
             True,
         )
         assert (row.fees_agreed_on, row.contact_name, row.emails) == (date(2029, 1, 1), "Lee, Ada", "ada@example.org")
-    duewell("customers", "set", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
+    duewell("customers", "settings", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
     (ada,) = json.loads(duewell("customers", "--search", "ada", "--json").out)
-    assert ada["set"] == {
+    assert ada["settings"] == {
         "no_fees": True,
         "fees_agreed_on": "2029-01-01",
         "emails": "ada@example.org",
         "contact_name": "Lee, Ada",
     }
-    assert ada["owes"] == {"GBP": "241.00"}
-    over = duewell("customers", "set", "c1", "--hold-until", "2020-01-31")
+    assert ada["open_balance"] == {"GBP": "241.00"}
+    over = duewell("customers", "settings", "c1", "--hold-until", "2020-01-31")
     assert (over.exit_code, "A hold until 31 Jan 2020 would be over already" in over.err) == (1, True)
     assert "to lift a hold" in over.err
     assert "set for Ada & Sons: segment strategic" in duewell("log").out
 
 
-def test_a_customer_that_is_not_there_is_answered_with_near_names(duewell: Command, books: Connection) -> None:
-    said = duewell("customers", "set", "Ada", "--no-fees")
+def test_a_customer_that_is_not_there_is_answered_with_near_names(duewell: Command, company: Connection) -> None:
+    said = duewell("customers", "settings", "Ada", "--no-fees")
     assert said.exit_code == 1
     assert "Near it: Ada & Sons" in said.err
 
 
 def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
-    duewell: Command, installation: Installation, books: Connection
+    duewell: Command, app: AppContext, company: Connection
 ) -> None:
     for arguments in (
-        ["dispute", "INV-1", "--why", "wrong sum"],
+        ["dispute", "INV-1", "--reason", "wrong sum"],
         ["promise", "INV-1", "2030-02-01"],
         ["pause", "INV-1"],
     ):
         assert duewell("invoices", *arguments).exit_code == 0
-    with reading(installation.engine) as session:
-        row = session.get_one(InvoiceSetting, (books.id, "i1"))
-        assert (row.dispute_why, row.promised_on, row.paused) == ("wrong sum", date(2030, 2, 1), True)
+    with reading(app.engine) as session:
+        row = session.get_one(InvoiceSetting, (company.id, "i1"))
+        assert (row.dispute_reason, row.promised_on, row.paused) == ("wrong sum", date(2030, 2, 1), True)
         assert row.disputed_on is not None
     for arguments in (["undispute", "INV-1"], ["promise", "INV-1", "none"], ["resume", "i1"]):
         assert duewell("invoices", *arguments).exit_code == 0
     (first, _second) = json.loads(duewell("invoices", "--json").out)
-    assert (first["number"], first["said"]) == ("INV-1", {})
-    assert "invoice INV-1 is disputed: wrong sum" in duewell("log", books.short_name).out
+    assert (first["number"], first["active_agreements"]) == ("INV-1", {})
+    assert "invoice INV-1 is disputed: wrong sum" in duewell("log", company.short_name).out
 
 
-def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Command, books: Connection) -> None:
+def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Command, company: Connection) -> None:
     for what in (["invoices", "promise", "INV-1"], ["invoices", "pause", "INV-1", "--until"]):
         said = duewell(*what, "9999-12-31")
         assert (said.exit_code, "cannot be right" in said.err) == (1, True)
-    assert duewell("customers", "set", "c1", "--hold-until", "9999-12-31").exit_code == 1
-    assert duewell("plan", "--days", "3", "--json").exit_code == 0
+    assert duewell("customers", "settings", "c1", "--hold-until", "9999-12-31").exit_code == 1
+    assert duewell("payment_plan", "--days", "3", "--json").exit_code == 0
 
 
-def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, books: Connection) -> None:
+def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, company: Connection) -> None:
     (first, _second) = json.loads(duewell("invoices", "--json").out)
-    short = duewell("invoices", "plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
+    short = duewell("invoices", "payment_plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
     assert short.exit_code == 1
     assert f"{first['due']} is due on INV-1" in short.err.replace(",", "")
     for wrong in ([], ["none=120.50"], ["2030-01-31=120.50", "none"], ["2030-01-31=much"]):
-        assert duewell("invoices", "plan", "INV-1", *wrong).exit_code == 2
-    far = duewell("invoices", "plan", "INV-1", "--parts", "3", "--first", "9999-12-01")
+        assert duewell("invoices", "payment_plan", "INV-1", *wrong).exit_code == 2
+    far = duewell("invoices", "payment_plan", "INV-1", "--count", "3", "--first", "9999-12-01")
     assert (far.exit_code, "The year of 1 Dec 9999 cannot be right" in far.err) == (1, True)
     assert (
-        duewell("invoices", "plan", "INV-1", "--parts", "3", "--first", "2030-01-31", "--why", "by mail").exit_code == 0
+        duewell(
+            "invoices", "payment_plan", "INV-1", "--count", "3", "--first", "2030-01-31", "--reason", "by mail"
+        ).exit_code
+        == 0
     )
     (first, _second) = json.loads(duewell("invoices", "--json").out)
-    assert [part.partition(" on ")[2] for part in first["said"]["plan"].split(", ")] == [
+    assert [part.partition(" on ")[2] for part in first["active_agreements"]["payment_plan"].split(", ")] == [
         "2030-01-31",
         "2030-02-28",
         "2030-03-31",
     ]
-    assert duewell("invoices", "plan", "INV-1", "none").exit_code == 0
-    assert json.loads(duewell("invoices", "--json").out)[0]["said"] == {}
+    assert duewell("invoices", "payment_plan", "INV-1", "none").exit_code == 0
+    assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {}
 
 
 def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
-    duewell: Command, installation: Installation, books: Connection
+    duewell: Command, app: AppContext, company: Connection
 ) -> None:
     about: dict[str, Any] = {
-        "connection_id": books.id,
+        "connection_id": company.id,
         "customer_id": "c1",
         "invoice_ids": ["i1"],
         "code": "call",
-        "why": "Call them.",
+        "reason": "Call them.",
     }
-    with writing(installation.engine) as session:
+    with writing(app.engine) as session:
         for key in ("first", "second"):
-            session.add(Task(key=key, due_on=date(2030, 1, 2), made_at=installation.now(), **about))
+            session.add(Task(key=key, due_on=date(2030, 1, 2), created_at=app.now(), **about))
     first, second = json.loads(duewell("tasks", "--json").out)
     assert (first["invoices"], first["customer"]) == (["INV-1"], "Ada & Sons")
     assert duewell("tasks", "assign", str(second["id"]), "--to", "Bo <bo@example.com>").exit_code == 0
@@ -371,54 +389,54 @@ def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
     assert duewell("tasks", "outcome", str(first["id"])).exit_code == 2
     said = duewell("tasks", "outcome", str(first["id"]), "--promised", "2030-02-01", "--note", "Mr Ash")
     assert "done: promised for 1 Feb 2030; Mr Ash" in said.out
-    assert json.loads(duewell("invoices", "--json").out)[0]["said"] == {"promised_on": "2030-02-01"}
+    assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {"promised_on": "2030-02-01"}
     assert duewell("tasks", "done", str(second["id"])).exit_code == 0
     again = duewell("tasks", "done", str(second["id"]))
     assert (again.exit_code, "is done already" in again.err) == (1, True)
 
 
-def test_a_customer_is_shown_with_who_minds_him(duewell: Command, books: Connection) -> None:
+def test_a_customer_is_shown_with_who_minds_him(duewell: Command, company: Connection) -> None:
     assert duewell("connections", "owner", "1", "Bo <bo@example.com>").exit_code == 0
-    assert duewell("customers", "set", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
+    assert duewell("customers", "settings", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
     told = json.loads(duewell("customers", "show", "ada & sons", "--json").out)
     assert (told["owner"], told["sales_rep"]) == ("Bo <bo@example.com>", "Cy <cy@example.com>")
     text = duewell("customers", "show", "Ada & Sons").out
-    assert f"  {told['segment_why']}" in text
+    assert f"  {told['segment_reason']}" in text
     assert "Open invoices:" in text
 
 
-def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, books: Connection) -> None:
+def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, company: Connection) -> None:
     named = {row["id"] for row in json.loads(duewell("reports", "--json").out)}
-    assert {"ageing", "cash", "fees"} <= named
+    assert {"ageing", "cash-forecast", "fees"} <= named
     [row] = json.loads(duewell("reports", "ageing", "--json").out)
-    assert (row["id"], row["not_due"], row["to_30"], row["total"]) == ("GBP", "120.50", "120.50", "241.00")
-    [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", books.short_name, "--csv").out))
+    assert (row["id"], row["not_due"], row["days_1_30"], row["total"]) == ("GBP", "120.50", "120.50", "241.00")
+    [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", company.short_name, "--csv").out))
     assert (line["Currency"], line["In all"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
     assert "GBP" in duewell("reports", "ageing").out
 
 
-def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, books: Connection) -> None:
+def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, company: Connection) -> None:
     rows = list(csv.DictReader(io.StringIO(duewell("log", "--csv").out)))
     assert [row["text"] for row in rows if row["kind"] == "pulled"] == ["'=cmd|'/c calc'!A1"]
-    assert {row["connection"] for row in rows} == {books.short_name}
+    assert {row["connection"] for row in rows} == {company.short_name}
     assert duewell("log", "verify").exit_code == 0
 
 
 def test_where_nothing_is_connected_that_is_why_nothing_is_shown(duewell: Command) -> None:
-    for command in ("plan", "exceptions", "policy backtest"):
+    for command in ("payment_plan", "exceptions", "policy backtest"):
         assert "duewell connect xero" in duewell(*command.split()).err
 
 
-def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, books: Connection) -> None:
+def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, company: Connection) -> None:
     everything = json.loads(duewell("log", "--json").out)
     assert all(isinstance(line["facts"], dict) for line in everything)
-    assert json.loads(duewell("log", books.short_name, "--json").out) == everything
+    assert json.loads(duewell("log", company.short_name, "--json").out) == everything
     assert json.loads(duewell("log", "--since", "2999-01-01", "--json").out) == []
     assert len(json.loads(duewell("log", "--limit", "1", "--json").out)) == 1
 
 
-def test_a_log_that_was_changed_is_found_out(duewell: Command, installation: Installation, books: Connection) -> None:
-    with installation.engine.begin() as connection:
+def test_a_log_that_was_changed_is_found_out(duewell: Command, app: AppContext, company: Connection) -> None:
+    with app.engine.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER IF EXISTS sync_log_never_changes")
         for (name,) in connection.exec_driver_sql(
             "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'sync_log'"
@@ -430,33 +448,35 @@ def test_a_log_that_was_changed_is_found_out(duewell: Command, installation: Ins
     assert "line 1" in said.err
 
 
-def test_ledger_text_cannot_steer_the_terminal(duewell: Command, books: Connection) -> None:
+def test_ledger_text_cannot_steer_the_terminal(duewell: Command, company: Connection) -> None:
     assert "\x1b" not in duewell("customers").out
     assert json.loads(duewell("customers", "--json").out)
 
 
-def test_the_plan_shows_what_comes_and_sends_nothing(duewell: Command, books: Connection, vendors: Vendors) -> None:
-    calls = len(vendors.sandbox.requests)
-    items = json.loads(duewell("plan", "--days", "45", "--json").out)
+def test_the_plan_shows_what_comes_and_sends_nothing(
+    duewell: Command, company: Connection, services: SandboxServices
+) -> None:
+    calls = len(services.sandbox.requests)
+    items = json.loads(duewell("payment_plan", "--days", "45", "--json").out)
     assert {item["customer"] for item in items} == {"Ada & Sons"}
     assert "past_due" in {item["step"] for item in items}
     assert "before_due" in {item["step"] for item in items}
     assert [item["at"] for item in items] == sorted(item["at"] for item in items)
-    assert len(vendors.sandbox.requests) == calls
+    assert len(services.sandbox.requests) == calls
     assert json.loads(duewell("outbox", "--json").out) == []
 
 
-def test_a_held_customer_has_no_mail_in_the_plan(duewell: Command, books: Connection) -> None:
-    duewell("customers", "set", "c1", "--hold-until", "2999-01-01")
-    items = json.loads(duewell("plan", "--days", "45", "--json").out)
+def test_a_held_customer_has_no_mail_in_the_plan(duewell: Command, company: Connection) -> None:
+    duewell("customers", "settings", "c1", "--hold-until", "2999-01-01")
+    items = json.loads(duewell("payment_plan", "--days", "45", "--json").out)
     assert [item for item in items if item["kind"] == "mail"] == []
 
 
-def test_an_invoice_is_explained(duewell: Command, books: Connection) -> None:
-    duewell("invoices", "dispute", "INV-1", "--why", "wrong sum")
+def test_an_invoice_is_explained(duewell: Command, company: Connection) -> None:
+    duewell("invoices", "dispute", "INV-1", "--reason", "wrong sum")
     told = json.loads(duewell("explain", "INV-1", "--json").out)
-    assert told["now"]["code"] == "disputed"
-    assert told["said"]["dispute_why"] == "wrong sum"
+    assert told["current_decision"]["code"] == "disputed"
+    assert told["active_agreements"]["dispute_reason"] == "wrong sum"
     text = duewell("explain", "INV-1").out
     assert "120.50 of 120.50 GBP is due" in text
     assert "wrong sum" in text
@@ -465,31 +485,31 @@ def test_an_invoice_is_explained(duewell: Command, books: Connection) -> None:
     assert "duewell run" in missing.err
 
 
-def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, books: Connection, tmp_path: Path) -> None:
+def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, company: Connection, tmp_path: Path) -> None:
     file = tmp_path / "policy.toml"
     file.write_text(duewell("policy").out, encoding="utf-8")
     assert duewell("policy", "check", str(file)).exit_code == 0
     assert json.loads(duewell("policy", "diff", str(file), "--json").out) == []
     file.write_text("[past_due]\nnew = { large = 4, medium = 5, small = 6 }\n")
     assert duewell("policy", "check", str(file)).exit_code == 0
-    assert duewell("policy", "set", str(file)).exit_code == 0
+    assert duewell("policy", "settings", str(file)).exit_code == 0
     assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
     file.write_text("[past_due]\nestablished = { large = -90 }\n")
-    refused = duewell("policy", "set", str(file))
+    refused = duewell("policy", "settings", str(file))
     assert (refused.exit_code, refused.out) == (1, "")
     assert "past_due" in refused.err
     assert f"{file} is not a policy duewell would follow; nothing was changed." in refused.err
     assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
 
 
-def test_a_backup_is_put_back(duewell: Command, installation: Installation, books: Connection, tmp_path: Path) -> None:
+def test_a_backup_is_put_back(duewell: Command, app: AppContext, company: Connection, tmp_path: Path) -> None:
     file = tmp_path / "copy.db"
     assert duewell("backup", str(file)).exit_code == 0
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     duewell("connections", "mode", "1", "approve")
     running = duewell("restore", str(file))
     assert (running.exit_code, "stop it" in running.err) == (1, True)
-    installation.close()
+    app.close()
     assert duewell("restore", str(file)).exit_code == 0
     (row,) = json.loads(duewell("connections", "--json").out)
     assert row["mode"] == "observe"
@@ -518,7 +538,7 @@ def test_an_unknown_setting_is_named_in_one_line(duewell: Command, monkeypatch: 
 def test_a_fault_of_ours_ends_in_words_and_a_private_file(
     duewell: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def broken(_installation: Installation) -> list[dict[str, Any]]:
+    def broken(_installation: AppContext) -> list[dict[str, Any]]:
         raise ZeroDivisionError("a secret detail")
 
     monkeypatch.setattr("connector.people.status.status", broken)
@@ -534,41 +554,41 @@ def test_a_fault_of_ours_ends_in_words_and_a_private_file(
 
 def test_the_commands_are_those_of_the_manual() -> None:
     named = {command.split()[0] for command in EVERY_COMMAND}
-    shown = {info.name for info in app.registered_commands} | {info.name for info in app.registered_groups}
+    shown = {info.name for info in cli.registered_commands} | {info.name for info in cli.registered_groups}
     assert shown == named
 
 
 def test_doctor_finds_what_to_mend(
-    duewell: Command, installation: Installation, vendors: Vendors, books: Connection, tmp_path: Path
+    duewell: Command, app: AppContext, services: SandboxServices, company: Connection, tmp_path: Path
 ) -> None:
-    vendors.sandbox.clock.set(datetime.now(UTC))
+    services.sandbox.clock.set(datetime.now(UTC))
     assert duewell("doctor").exit_code == 0
     (tmp_path / "home" / "secret.key").chmod(0o640)
-    with writing(installation.engine) as session:
-        row = session.get_one(Connection, books.id)
-        row.health, row.health_why, row.own_reminders = "reconnect", "the grant is dead", True
+    with writing(app.engine) as session:
+        row = session.get_one(Connection, company.id)
+        row.health, row.health_reason, row.ledger_sends_reminders = "authorization_expired", "the grant is dead", True
     said = duewell("doctor")
     assert said.exit_code == 1
     assert "duewell connect quickbooks" in said.out or "chmod 600" in said.err
 
 
 def test_doctor_judges_each_connection(
-    duewell: Command, installation: Installation, vendors: Vendors, books: Connection
+    duewell: Command, app: AppContext, services: SandboxServices, company: Connection
 ) -> None:
-    vendors.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
-    with writing(installation.engine) as session:
-        row = session.get_one(Connection, books.id)
-        row.health, row.own_reminders = "reconnect", True
-        row.health_why = f"The grant is dead. {connect_again('quickbooks')}"
+    services.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
+    with writing(app.engine) as session:
+        row = session.get_one(Connection, company.id)
+        row.health, row.ledger_sends_reminders = "authorization_expired", True
+        row.health_reason = f"The grant is dead. {reconnect_hint('quickbooks')}"
         session.get_one(Grant, row.grant_id).refresh_started_at = NOW
     told = json.loads(duewell("doctor", "--json").out)
     findings = {item["id"]: item for item in told}
     assert len(findings) == len(told)
-    assert findings[f"connection.{books.short_name}"]["mend"].endswith("page, or with: duewell connect quickbooks")
-    assert findings[f"connection.{books.short_name}"]["text"].endswith("The grant is dead.")
-    assert findings[f"connection.{books.short_name}.reminders"]["verdict"] == "warning"
-    assert findings["scopes.sendgrid"]["verdict"] == "ok"
-    assert findings["keys"]["verdict"] == "ok"
+    assert findings[f"connection.{company.short_name}"]["fix"].endswith("page, or with: duewell connect quickbooks")
+    assert findings[f"connection.{company.short_name}"]["text"].endswith("The grant is dead.")
+    assert findings[f"connection.{company.short_name}.reminders"]["status"] == "warning"
+    assert findings["scopes.sendgrid"]["status"] == "ok"
+    assert findings["keys"]["status"] == "ok"
     skewed = findings["clock.quickbooks"]
-    assert (skewed["verdict"], skewed["mend"] != "") == ("bad", True)
+    assert (skewed["status"], skewed["fix"] != "") == ("error", True)
     assert "clocks differ by 3" in skewed["text"]

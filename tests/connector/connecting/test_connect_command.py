@@ -15,11 +15,11 @@ from typing import Any
 import requests
 
 ROOT = Path(__file__).parents[3]
-ComeBack = Callable[..., str]
+AnswerConsent = Callable[..., str]
 
 
 @contextmanager
-def connecting(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running_connect(environment: dict[str, str], *arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Start the command; yield it and the consent URL it printed."""
     process = subprocess.Popen(
         [sys.executable, "-m", "connector.cli", "connect", *arguments, "--no-browser"],
@@ -39,7 +39,7 @@ def connecting(environment: dict[str, str], *arguments: str) -> Iterator[tuple[s
 
 
 @contextmanager
-def serving(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+def running_serve(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "connector.cli", "serve", "--json"],
         env=environment,
@@ -49,28 +49,28 @@ def serving(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
     )
     try:
-        wait_until_it_answers(environment["DUEWELL_BASE_URL"] + "/healthz")
+        wait_until_reachable(environment["DUEWELL_BASE_URL"] + "/healthz")
         yield process
     finally:
         process.kill()
         process.communicate()
 
 
-def wait_until_it_answers(url: str) -> None:
+def wait_until_reachable(url: str) -> None:
     session = requests.Session()
-    session.mount("http://", requests.adapters.HTTPAdapter(max_retries=_patient()))
+    session.mount("http://", requests.adapters.HTTPAdapter(max_retries=_retrying_session()))
     session.get(url, timeout=30)
 
 
-def _patient() -> Any:
+def _retrying_session() -> Any:
     from urllib3.util import Retry  # noqa: PLC0415
 
     return Retry(connect=400, total=400, backoff_factor=0.05, backoff_max=0.25)
 
 
-def test_the_redirect_of_the_browser_connects(environment: dict[str, str], come_back: ComeBack) -> None:
-    with connecting(environment, "xero") as (process, url):
-        page = requests.get(come_back(url), timeout=30)
+def test_the_redirect_of_the_browser_connects(environment: dict[str, str], answer_consent: AnswerConsent) -> None:
+    with running_connect(environment, "xero") as (process, url):
+        page = requests.get(answer_consent(url), timeout=30)
         out, err = process.communicate(timeout=60)
     assert page.status_code == 200
     assert "is connected (id 1), in mode observe" in page.text
@@ -82,10 +82,10 @@ def test_the_redirect_of_the_browser_connects(environment: dict[str, str], come_
     assert "Waiting for the redirect" in err
 
 
-def test_the_redirected_address_may_be_pasted(environment: dict[str, str], come_back: ComeBack) -> None:
-    with connecting(environment, "quickbooks") as (process, url):
+def test_the_redirected_address_may_be_pasted(environment: dict[str, str], answer_consent: AnswerConsent) -> None:
+    with running_connect(environment, "quickbooks") as (process, url):
         assert process.stdin is not None
-        process.stdin.write(f"\nnonsense\n{come_back(url)}\n")
+        process.stdin.write(f"\nnonsense\n{answer_consent(url)}\n")
         process.stdin.flush()
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0
@@ -94,23 +94,25 @@ def test_the_redirected_address_may_be_pasted(environment: dict[str, str], come_
 
 
 def test_a_denied_consent_ends_with_words_on_the_page_and_in_the_terminal(
-    environment: dict[str, str], come_back: ComeBack
+    environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
-    with connecting(environment, "xero") as (process, url):
-        page = requests.get(come_back(url, answer="sandbox_deny"), timeout=30)
+    with running_connect(environment, "xero") as (process, url):
+        page = requests.get(answer_consent(url, answer="sandbox_deny"), timeout=30)
         out, err = process.communicate(timeout=60)
     assert (page.status_code, process.returncode, out) == (400, 1, "")
     assert "Access was not granted at Xero" in page.text
     assert "Access was not granted at Xero" in err
 
 
-def test_a_foreign_answer_is_refused_and_the_wait_goes_on(environment: dict[str, str], come_back: ComeBack) -> None:
+def test_a_foreign_answer_is_refused_and_the_wait_goes_on(
+    environment: dict[str, str], answer_consent: AnswerConsent
+) -> None:
     base = environment["DUEWELL_BASE_URL"]
-    with connecting(environment, "xero") as (process, url):
+    with running_connect(environment, "xero") as (process, url):
         foreign = requests.get(f"{base}/callback/xero?code=stolen&state=guessed", timeout=30)
         stray = requests.get(f"{base}/somewhere/else", timeout=30)
         rebound = requests.get(f"{base}/callback/xero", headers={"Host": "evil.example"}, timeout=30)
-        requests.get(come_back(url), timeout=30)
+        requests.get(answer_consent(url), timeout=30)
         _out, err = process.communicate(timeout=60)
     assert (foreign.status_code, stray.status_code, rebound.status_code) == (400, 404, 421)
     assert "its state is unknown" in foreign.text
@@ -119,18 +121,18 @@ def test_a_foreign_answer_is_refused_and_the_wait_goes_on(environment: dict[str,
 
 
 def test_a_fault_of_ours_is_told_to_the_browser_and_the_wait_goes_on(
-    environment: dict[str, str], come_back: ComeBack
+    environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
-    with connecting(environment, "xero") as (process, url):
+    with running_connect(environment, "xero") as (process, url):
         with sqlite3.connect(Path(environment["DUEWELL_HOME"]) / "duewell.db") as database:
             database.execute("ALTER TABLE connection RENAME TO elsewhere")
-        page = requests.get(come_back(url), timeout=30)
+        page = requests.get(answer_consent(url), timeout=30)
         assert (page.status_code, process.poll()) == (500, None)
         assert "Not connected: the database refused" in page.text
 
 
 def test_with_json_the_address_goes_to_stderr_and_one_document_to_stdout(
-    environment: dict[str, str], come_back: ComeBack
+    environment: dict[str, str], answer_consent: AnswerConsent
 ) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "connector.cli", "connect", "quickbooks", "--no-browser", "--json"],
@@ -143,29 +145,29 @@ def test_with_json_the_address_goes_to_stderr_and_one_document_to_stdout(
     )
     assert process.stderr is not None
     url = next(line for line in process.stderr if line.startswith("http")).strip()
-    requests.get(come_back(url), timeout=30)
+    requests.get(answer_consent(url), timeout=30)
     out, _err = process.communicate(timeout=60)
     (row,) = json.loads(out)
     assert (row["id"], row["provider"], row["mode"]) == (1, "quickbooks", "observe")
 
 
 def test_while_duewell_serves_the_redirect_goes_there(
-    environment: dict[str, str], come_back: ComeBack, vendors: Any
+    environment: dict[str, str], answer_consent: AnswerConsent, services: Any
 ) -> None:
-    with serving(environment) as server:
-        with connecting(environment, "quickbooks") as (process, url):
-            page = requests.get(come_back(url), timeout=30)
+    with running_serve(environment) as server:
+        with running_connect(environment, "quickbooks") as (process, url):
+            page = requests.get(answer_consent(url), timeout=30)
             _out, err = process.communicate(timeout=60)
         server.terminate()
         assert server.wait(timeout=60) == 0
     assert (page.status_code, process.returncode) == (200, 0)
     assert "answers at" in err
-    assert vendors.sandbox.requests.counted("quickbooks", "token") >= 1
+    assert services.sandbox.requests.counted("quickbooks", "token") >= 1
 
 
 def test_missing_settings_end_it_at_once(environment: dict[str, str]) -> None:
     bare = {**environment, "XERO_CLIENT_ID": ""}
-    with connecting(bare, "xero") as (process, url):
+    with running_connect(bare, "xero") as (process, url):
         _out, err = process.communicate(timeout=60)
     assert (url, process.returncode) == ("", 1)
     assert "XERO_CLIENT_ID" in err

@@ -13,30 +13,30 @@ import uvicorn
 
 from connector.access.connections import begin_consent
 from connector.database import writing
-from connector.installation import Installation
+from connector.installation import AppContext
 from connector.tables import Connection
 from connector.web.app import make_app
 
-Vendors = Any
+SandboxServices = Any
 GiveConsent = Callable[..., list[Connection]]
 
 
-class Heart:
+class FakeScheduler:
     beats = True
 
-    def alive(self) -> bool:
+    def is_alive(self) -> bool:
         return self.beats
 
 
 @pytest.fixture
-def heart() -> Heart:
-    return Heart()
+def fake_scheduler() -> FakeScheduler:
+    return FakeScheduler()
 
 
 @pytest.fixture
-def web(installation: Installation, heart: Heart, free_port: int) -> Iterator[str]:
+def web(app: AppContext, fake_scheduler: FakeScheduler, free_port: int) -> Iterator[str]:
     """The web app of the installation, served."""
-    config = uvicorn.Config(make_app(installation, heart), host="127.0.0.1", port=free_port, log_level="critical")
+    config = uvicorn.Config(make_app(app, fake_scheduler), host="127.0.0.1", port=free_port, log_level="critical")
     server = uvicorn.Server(config)
     ready = threading.Event()
     startup = server.startup
@@ -58,11 +58,11 @@ def get(url: str, **headers: str) -> requests.Response:
     return requests.get(url, headers=headers, timeout=30)
 
 
-def test_it_says_that_it_lives_and_whether_it_is_ready(web: str, heart: Heart) -> None:
+def test_it_says_that_it_lives_and_whether_it_is_ready(web: str, fake_scheduler: FakeScheduler) -> None:
     assert get(f"{web}/healthz").status_code == 200
     ready = get(f"{web}/readyz")
     assert (ready.status_code, ready.json()) == (200, {"database": True, "scheduler": True})
-    heart.beats = False
+    fake_scheduler.beats = False
     ready = get(f"{web}/readyz")
     assert (ready.status_code, ready.json()) == (503, {"database": True, "scheduler": False})
 
@@ -88,8 +88,8 @@ def test_trace_is_off_and_pages_are_not_written_to(web: str) -> None:
     assert requests.post(f"{web}/", timeout=30).status_code == 405
 
 
-def test_the_callback_finishes_a_consent(web: str, installation: Installation, come_back: Callable[..., str]) -> None:
-    query = come_back(begin_consent(installation, "xero").url).partition("?")[2]
+def test_the_callback_finishes_a_consent(web: str, app: AppContext, answer_consent: Callable[..., str]) -> None:
+    query = answer_consent(begin_consent(app, "xero").url).partition("?")[2]
     page = get(f"{web}/callback/xero?{query}")
     assert page.status_code == 200
     assert "Harbour &amp; Finch Studio Ltd is connected" in page.text
@@ -99,12 +99,12 @@ def test_the_callback_finishes_a_consent(web: str, installation: Installation, c
 
 
 def test_the_metrics_count_connections_outbox_and_time_since_the_last_run(
-    web: str, installation: Installation, consent: GiveConsent, vendors: Vendors
+    web: str, app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
-    first, _second = consent(installation, "xero")
-    with writing(installation.engine) as session:
-        session.get_one(Connection, first.id).last_run_at = installation.now()
-    vendors.sandbox.clock.advance(timedelta(minutes=5))
+    first, _second = give_consent(app, "xero")
+    with writing(app.engine) as session:
+        session.get_one(Connection, first.id).last_run_at = app.now()
+    services.sandbox.clock.advance(timedelta(minutes=5))
     text = get(f"{web}/metrics").text
     assert 'duewell_connections{health="new",mode="observe",provider="xero"} 2.0' in text
     assert 'duewell_last_run_age_seconds{connection="1"} 300.0' in text

@@ -12,38 +12,38 @@ import pytest
 from connector.letters.fee_warning import fee_warning
 from connector.letters.mail_facts import FeeWarning
 from policies.policy import ReminderPolicy
-from policies.receivables import Deed, Step
-from tests.policies.books import KNOWN, MONDAY, at, late, mailed, statement
+from policies.receivables import PastAction, Step
+from tests.policies.books import KNOWN_CUSTOMER, MONDAY, at, overdue_invoice, sent_email, statement
 
 TERMS = "[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\n"
 
 
-def warned(lines: str, days_late: int, *deeds: Deed, **facts: Any) -> FeeWarning | None:
-    invoice = late(days_late, total="1200", **facts)
+def warning_for(lines: str, days_late: int, *past_actions: PastAction, **facts: Any) -> FeeWarning | None:
+    invoice = overdue_invoice(days_late, total="1200", **facts)
     rules = ReminderPolicy.from_toml(TERMS + lines)
-    return fee_warning(rules, statement(invoice, deeds=deeds), [invoice], Step.PAST_DUE, MONDAY)
+    return fee_warning(rules, statement(invoice, past_actions=past_actions), [invoice], Step.PAST_DUE, MONDAY)
 
 
 @pytest.mark.parametrize(
     ("lines", "days_late", "kind", "figure"),
     [
         ('preset = "uk"', 7, "per_year", "11.75"),
-        ('preset = "uk"', 170, "unsaid", "0"),  # late since June: that half-year's rate is from memory
+        ('preset = "uk"', 170, "unspecified", "0"),  # late since June: that half-year's rate is from memory
         ('preset = "uk"\nrates = { "2026-01-01" = 11.75 }', 170, "per_year", "11.75"),
-        ('preset = "australia"', 7, "unsaid", "0"),
+        ('preset = "australia"', 7, "unspecified", "0"),
         ('preset = "australia"\nrate = 8', 7, "per_year", "8"),
         ("rate = 1.5", 7, "once", "1.5"),
     ],
 )
 def test_no_customer_reads_a_figure_that_nobody_has_checked(lines: str, days_late: int, kind: str, figure: str) -> None:
-    said = warned(lines, days_late)
+    said = warning_for(lines, days_late)
     assert said is not None
     assert (said.kind, said.figure) == (kind, Decimal(figure))
 
 
 def test_it_names_the_day_only_while_that_is_to_come() -> None:
-    first = mailed(Step.PAST_DUE, MONDAY - timedelta(days=30))
-    coming, over = warned("rate = 1", 7), warned("rate = 1", 40, first)
+    first = sent_email(Step.PAST_DUE, MONDAY - timedelta(days=30))
+    coming, over = warning_for("rate = 1", 7), warning_for("rate = 1", 40, first)
     assert coming is not None
     assert coming.from_on == date(2026, 12, 7)
     assert over is not None
@@ -51,12 +51,14 @@ def test_it_names_the_day_only_while_that_is_to_come() -> None:
 
 
 def test_what_is_charged_once_is_not_announced_again() -> None:
-    charged = Deed(Step.LATE_FEE, "i1", at(MONDAY), MONDAY - timedelta(days=9), contact=False, occasion="once")
-    assert warned("rate = 1", 40, charged) is None
-    assert warned('kind = "percent_per_month"', 70, replace(charged, occasion="2026-09")) is not None
+    charged = PastAction(
+        Step.LATE_FEE, "i1", at(MONDAY), MONDAY - timedelta(days=9), is_contact=False, recurrence_key="once"
+    )
+    assert warning_for("rate = 1", 40, charged) is None
+    assert warning_for('kind = "percent_per_month"', 70, replace(charged, recurrence_key="2026-09")) is not None
 
 
 def test_who_is_no_business_is_told_of_none() -> None:
-    invoice = late(7)
-    private = statement(invoice, customer=replace(KNOWN, tags=("private",)))
+    invoice = overdue_invoice(7)
+    private = statement(invoice, customer=replace(KNOWN_CUSTOMER, tags=("private",)))
     assert fee_warning(ReminderPolicy.from_toml(TERMS), private, [invoice], Step.PAST_DUE, MONDAY) is None

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from connector.letters import languages
-from connector.letters.languages import LANGUAGES, language_of, ordinary_spaces
+from connector.letters.languages import LANGUAGES, language_of, replace_nbsp
 
-WORDS = Path(languages.__file__).parents[1] / "templates" / "words"
+TEXTS_FOLDER = Path(languages.__file__).parents[1] / "templates" / "words"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ WORDS = Path(languages.__file__).parents[1] / "templates" / "words"
     ],
 )
 def test_a_sum_is_written_as_the_language_does(language: str, amount: str, currency: str, written: str) -> None:
-    assert ordinary_spaces(LANGUAGES[language].money(Decimal(amount), currency)) == written
+    assert replace_nbsp(LANGUAGES[language].format_money(Decimal(amount), currency)) == written
 
 
 @pytest.mark.parametrize(
@@ -46,8 +46,8 @@ def test_a_sum_is_written_as_the_language_does(language: str, amount: str, curre
     ],
 )
 def test_a_day_is_written_with_its_month_in_words(language: str, on: date, long: str, short: str) -> None:
-    assert ordinary_spaces(LANGUAGES[language].day(on)) == long
-    assert ordinary_spaces(LANGUAGES[language].day(on, short=True)) == short
+    assert replace_nbsp(LANGUAGES[language].format_date(on)) == long
+    assert replace_nbsp(LANGUAGES[language].format_date(on, short=True)) == short
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_every_language_has_the_same_texts() -> None:
             for table, lines in tomllib.loads(path.read_text()).items()
             for name, text in lines.items()
         }
-        for path in WORDS.glob("*.toml")
+        for path in TEXTS_FOLDER.glob("*.toml")
     }
     assert set(shapes) == set(LANGUAGES)
     assert [code for code, shape in shapes.items() if shape != shapes["en"]] == []

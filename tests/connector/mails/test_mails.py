@@ -12,72 +12,72 @@ import pytest
 
 from connector.letters.languages import LANGUAGES
 from connector.letters.mails import (
-    MAILED,
+    EMAIL_STEPS,
     TONES,
+    EmailError,
+    EmailFacts,
     FeeWarning,
     InvoiceLine,
-    MailError,
-    MailFacts,
     PaidLine,
-    compose,
+    compose_email,
     message_id,
 )
 from policies.receivables import Step
-from providers.mailer import Attachment, Mail
+from providers.mailer import Attachment, Email
 
-FactsFor = Callable[..., MailFacts]
-CHASING = [step for step in MAILED if step not in {Step.THANK_YOU, Step.TELL_OWNER}]
-HOSTILE = (
+FactsFor = Callable[..., EmailFacts]
+REMINDER_STEPS = [step for step in EMAIL_STEPS if step not in {Step.THANK_YOU, Step.NOTIFY_OWNER}]
+HOSTILE_NAME = (
     "Evil\r\nBcc: all@example.com <script>alert(1)</script> {{ 7 * 7 }} {% for x in y %} "
     "\u202egnp.exe\u2066 \x00\ud800 &amp; <mj-raw>"
 )
 
 
-class Reader(HTMLParser):
+class EmailParser(HTMLParser):
     """Reads a mail the way a program does: elements with attributes, and the words people see."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str]]] = []
-        self.words: dict[str, str] = {}
-        self.open: list[str] = []
+        self.text_by_tag: dict[str, str] = {}
+        self.open_tags: list[str] = []
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.append((tag, {name: value or "" for name, value in attrs}))
-        self.open.append(tag)
+        self.open_tags.append(tag)
         if tag == "br":
             self.handle_data(" ")
 
     def handle_endtag(self, tag: str) -> None:
-        while self.open and self.open.pop() != tag:
+        while self.open_tags and self.open_tags.pop() != tag:
             pass
 
     def handle_data(self, data: str) -> None:
-        for tag in set(self.open):
-            self.words[tag] = self.words.get(tag, "") + data
+        for tag in set(self.open_tags):
+            self.text_by_tag[tag] = self.text_by_tag.get(tag, "") + data
 
-    def all(self, tag: str) -> list[dict[str, str]]:
+    def find_all(self, tag: str) -> list[dict[str, str]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
-    def seen(self) -> str:
-        return " ".join(self.words.get("body", "").split())
+    def visible_text(self) -> str:
+        return " ".join(self.text_by_tag.get("body", "").split())
 
 
-def every_mail(facts_for: FactsFor) -> Iterator[Mail]:
-    for language, tone, step in product(LANGUAGES, TONES, MAILED):
-        yield compose(facts_for(step, language=language, tone=tone))
+def every_email(facts_for: FactsFor) -> Iterator[Email]:
+    for language, tone, step in product(LANGUAGES, TONES, EMAIL_STEPS):
+        yield compose_email(facts_for(step, language=language, tone=tone))
 
 
 def one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-@pytest.mark.parametrize("step", CHASING)
+@pytest.mark.parametrize("step", REMINDER_STEPS)
 def test_a_reminder_says_what_is_owed_how_to_pay_and_whom_to_ask(step: Step, facts_for: FactsFor) -> None:
     facts = facts_for(step)
-    mail, about = compose(facts), facts.about[0]
-    for shown in (one_line(mail.text), Reader(mail.html).seen()):
+    mail, about = compose_email(facts), facts.about[0]
+    for shown in (one_line(mail.text), EmailParser(mail.html).visible_text()):
         assert about in shown
         assert f"Pay invoice {about}" in shown
         assert "Hello Maria Blue," in shown
@@ -87,21 +87,21 @@ def test_a_reminder_says_what_is_owed_how_to_pay_and_whom_to_ask(step: Step, fac
 
 
 def test_text_and_html_say_the_same_words(facts_for: FactsFor) -> None:
-    for mail in every_mail(facts_for):
-        seen = Reader(mail.html).seen()
+    for mail in every_email(facts_for):
+        seen = EmailParser(mail.html).visible_text()
         paragraphs = [one_line(part) for part in mail.text.split("\n\n") if "* " not in part and "-- " not in part]
         missing = [part for part in paragraphs if part not in seen and ":" not in part]
         assert missing == [], mail.subject
 
 
 def test_only_the_open_part_of_a_part_paid_invoice_is_asked_for(facts_for: FactsFor) -> None:
-    mail = compose(facts_for(Step.BEFORE_DUE))
+    mail = compose_email(facts_for(Step.BEFORE_DUE))
     assert "€300.50" in mail.text
     assert "(of €800.50)" in mail.text
 
 
 def test_a_mail_about_being_late_never_counts_what_is_not_late_yet(facts_for: FactsFor) -> None:
-    mail = compose(facts_for(Step.SECOND_NOTICE, about=("INV-1042", "INV-1050")))
+    mail = compose_email(facts_for(Step.SECOND_NOTICE, about=("INV-1042", "INV-1050")))
     assert "Invoice INV-1042 for €1,200.00 is now 19 days past due" in mail.text
     assert mail.subject == "Second notice: invoice INV-1042, 19 days past due"
     assert "Open in total: €1,500.50" in mail.text
@@ -118,17 +118,17 @@ def test_a_mail_about_being_late_never_counts_what_is_not_late_yet(facts_for: Fa
 def test_a_person_signs_for_the_company_and_the_company_for_itself(
     sender: str, signed: str, facts_for: FactsFor
 ) -> None:
-    assert signed in compose(facts_for(Step.PAST_DUE, sender_name=sender)).text
+    assert signed in compose_email(facts_for(Step.PAST_DUE, sender_name=sender)).text
 
 
 def test_a_late_fee_is_named_only_where_fees_are_enabled(facts_for: FactsFor) -> None:
-    for step in CHASING:
-        assert "late fee" not in compose(facts_for(step, fee=None, tone="firm")).text
-        assert "late fee of 1.5%" in compose(facts_for(step, fee=FeeWarning("per_month", Decimal("1.5")))).text
+    for step in REMINDER_STEPS:
+        assert "late fee" not in compose_email(facts_for(step, fee=None, tone="firm")).text
+        assert "late fee of 1.5%" in compose_email(facts_for(step, fee=FeeWarning("per_month", Decimal("1.5")))).text
 
 
 @pytest.mark.parametrize(
-    ("kind", "figure", "said"),
+    ("kind", "figure", "custom_lines"),
     [
         ("flat", "40", "a late fee of €40.00 is added"),
         ("once", "5", "a late fee of 5% is added"),
@@ -137,21 +137,21 @@ def test_a_late_fee_is_named_only_where_fees_are_enabled(facts_for: FactsFor) ->
     ],
 )
 def test_every_kind_of_fee_is_said_with_its_figure(kind: str, figure: str, said: str, facts_for: FactsFor) -> None:
-    mail = compose(facts_for(Step.PAST_DUE, fee=FeeWarning(kind, Decimal(figure), date(2026, 11, 30))))
+    mail = compose_email(facts_for(Step.PAST_DUE, fee=FeeWarning(kind, Decimal(figure), date(2026, 11, 30))))
     assert said in mail.text
     assert "30 November 2026" in mail.text
     for language in LANGUAGES:
-        compose(facts_for(Step.PAST_DUE, language=language, fee=FeeWarning(kind, Decimal(figure))))
+        compose_email(facts_for(Step.PAST_DUE, language=language, fee=FeeWarning(kind, Decimal(figure))))
 
 
 def test_a_final_notice_names_its_day_everywhere(facts_for: FactsFor) -> None:
-    mail = compose(facts_for(Step.FINAL_NOTICE))
+    mail = compose_email(facts_for(Step.FINAL_NOTICE))
     assert all("17 December 2026" in part for part in (mail.subject, mail.text))
-    assert "17 December 2026" in Reader(mail.html).seen()
+    assert "17 December 2026" in EmailParser(mail.html).visible_text()
 
 
 @pytest.mark.parametrize(
-    ("step", "without", "words"),
+    ("step", "without", "template_lines"),
     [
         (Step.FINAL_NOTICE, {"suspension_on": None}, "day it names"),
         (Step.DISCOUNT_ENDING, {"discount": None}, "discount"),
@@ -169,35 +169,35 @@ def test_a_final_notice_names_its_day_everywhere(facts_for: FactsFor) -> None:
 def test_a_mail_that_lacks_a_fact_is_not_written(
     step: Step, without: dict[str, object], words: str, facts_for: FactsFor
 ) -> None:
-    with pytest.raises(MailError, match=words):
-        compose(facts_for(step, **without))
+    with pytest.raises(EmailError, match=words):
+        compose_email(facts_for(step, **without))
 
 
 def test_an_invoice_without_a_due_date_makes_no_mail_that_names_one(facts_for: FactsFor) -> None:
     undated = replace(facts_for(Step.PAST_DUE).invoices[0], due_on=None)
-    with pytest.raises(MailError, match="due date"):
-        compose(facts_for(Step.PAST_DUE, invoices=(undated,)))
+    with pytest.raises(EmailError, match="due date"):
+        compose_email(facts_for(Step.PAST_DUE, invoices=(undated,)))
 
 
 def test_an_unknown_language_is_answered_in_english(facts_for: FactsFor) -> None:
-    assert compose(facts_for(Step.PAST_DUE, language="tlh")).text == compose(facts_for(Step.PAST_DUE)).text
-    assert "Guten Tag" in compose(facts_for(Step.PAST_DUE, language="de-AT")).text
+    assert compose_email(facts_for(Step.PAST_DUE, language="tlh")).text == compose_email(facts_for(Step.PAST_DUE)).text
+    assert "Guten Tag" in compose_email(facts_for(Step.PAST_DUE, language="de-AT")).text
 
 
 def test_a_hostile_name_changes_nothing_but_the_name(facts_for: FactsFor) -> None:
-    for step in MAILED:
+    for step in EMAIL_STEPS:
         facts = facts_for(step)
-        mail = compose(
+        mail = compose_email(
             replace(
                 facts,
-                customer_name=HOSTILE,
-                contact_name=HOSTILE,
-                company_name=HOSTILE,
-                sender_name=HOSTILE,
+                customer_name=HOSTILE_NAME,
+                contact_name=HOSTILE_NAME,
+                company_name=HOSTILE_NAME,
+                sender_name=HOSTILE_NAME,
                 ways_to_pay="IBAN <script>1</script> \u202e",
-                invoices=[replace(line, number=HOSTILE) for line in facts.invoices],
-                about=[HOSTILE] if facts.invoices else [],
-                paid=[replace(line, number=HOSTILE) for line in facts.paid],
+                invoices=[replace(line, number=HOSTILE_NAME) for line in facts.invoices],
+                about=[HOSTILE_NAME] if facts.invoices else [],
+                paid=[replace(line, number=HOSTILE_NAME) for line in facts.paid],
             )
         )
         for part in (mail.subject, mail.to_name, mail.sender_name):
@@ -206,10 +206,10 @@ def test_a_hostile_name_changes_nothing_but_the_name(facts_for: FactsFor) -> Non
         everything = mail.subject + mail.to_name + mail.sender_name + mail.text + mail.html
         assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\ud800-\udfff]", everything)
         assert not re.search(r"(?im)^\s*bcc:", mail.text)
-        reader = Reader(mail.html)
-        assert reader.all("script") == reader.all("mj-raw") == []
+        reader = EmailParser(mail.html)
+        assert reader.find_all("script") == reader.find_all("mj-raw") == []
         assert "{{ 7 * 7 }}" in mail.text
-        assert {link["href"] for link in reader.all("a")} <= {
+        assert {link["href"] for link in reader.find_all("a")} <= {
             "https://duewell.harbour.example/c/abc",
             "https://duewell.harbour.example/u/abc",
             *(line.pay_link for line in facts.invoices),
@@ -231,30 +231,30 @@ def test_a_hostile_name_changes_nothing_but_the_name(facts_for: FactsFor) -> Non
 )
 def test_a_pay_link_that_is_no_plain_https_address_is_left_out(link: str, facts_for: FactsFor) -> None:
     line = replace(facts_for(Step.PAST_DUE).invoices[0], pay_link=link)
-    mail = compose(facts_for(Step.PAST_DUE, invoices=(line,), about=(line.number,)))
+    mail = compose_email(facts_for(Step.PAST_DUE, invoices=(line,), about=(line.number,)))
     assert link not in mail.text
     ours = ["https://duewell.harbour.example/c/abc", "https://duewell.harbour.example/u/abc"]
-    assert [each["href"] for each in Reader(mail.html).all("a")] == ours
+    assert [each["href"] for each in EmailParser(mail.html).find_all("a")] == ours
     assert "Our bank details are on the invoice." in mail.text
 
 
 def test_everybody_can_read_it(facts_for: FactsFor) -> None:
     """Language, title, one heading, real text of 16 px, scopes, roles, telling links."""
-    for mail in every_mail(facts_for):
-        reader = Reader(mail.html)
-        assert reader.all("html")[0]["lang"] in LANGUAGES
-        assert reader.words["title"].strip() == mail.subject
-        assert len(reader.all("h1")) == 1
-        assert reader.words["h1"].strip()
-        assert reader.all("img") == []
-        assert all(each["scope"] in {"row", "col"} for each in reader.all("th"))
-        data_tables = [table for table in reader.all("table") if table.get("role") != "presentation"]
-        assert len(data_tables) == (1 if reader.all("th") else 0)
+    for mail in every_email(facts_for):
+        reader = EmailParser(mail.html)
+        assert reader.find_all("html")[0]["lang"] in LANGUAGES
+        assert reader.text_by_tag["title"].strip() == mail.subject
+        assert len(reader.find_all("h1")) == 1
+        assert reader.text_by_tag["h1"].strip()
+        assert reader.find_all("img") == []
+        assert all(each["scope"] in {"row", "col"} for each in reader.find_all("th"))
+        data_tables = [table for table in reader.find_all("table") if table.get("role") != "presentation"]
+        assert len(data_tables) == (1 if reader.find_all("th") else 0)
         assert {int(size) for size in re.findall(r"font-size: ?(\d+)px", mail.html)} <= {0, 1, 16, 22}
 
 
 def test_nothing_is_fetched_from_anywhere(facts_for: FactsFor) -> None:
-    for mail in every_mail(facts_for):
+    for mail in every_email(facts_for):
         addresses = set(re.findall(r"https?://[^\s\"'<>)&]+", mail.html))
         assert {address.split("/")[2] for address in addresses} <= {
             "www.w3.org", "pay.example", "duewell.harbour.example"
@@ -263,26 +263,26 @@ def test_nothing_is_fetched_from_anywhere(facts_for: FactsFor) -> None:
 
 
 def test_answers_of_machines_are_not_asked_for_and_reminders_can_be_stopped(facts_for: FactsFor) -> None:
-    headers = dict(compose(facts_for(Step.PAST_DUE)).headers)
+    headers = dict(compose_email(facts_for(Step.PAST_DUE)).headers)
     assert headers["Auto-Submitted"] == "auto-generated"
     assert headers["List-Unsubscribe"] == "<https://duewell.harbour.example/u/abc>"
     assert headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
-    without = dict(compose(facts_for(Step.PAST_DUE, stop_link="")).headers)
+    without = dict(compose_email(facts_for(Step.PAST_DUE, stop_link="")).headers)
     assert "List-Unsubscribe" not in without
     assert "List-Unsubscribe-Post" not in without
 
 
 def test_the_owner_is_told_without_links_for_the_customer(facts_for: FactsFor) -> None:
-    mail = compose(facts_for(Step.TELL_OWNER, contact_name="Omar"))
-    assert Reader(mail.html).all("a") == []
+    mail = compose_email(facts_for(Step.NOTIFY_OWNER, contact_name="Omar"))
+    assert EmailParser(mail.html).find_all("a") == []
     assert "https://" not in mail.text
     assert "List-Unsubscribe" not in dict(mail.headers)
     assert "Hello Omar," in mail.text
 
 
 def test_a_chain_of_mails_is_one_thread(facts_for: FactsFor) -> None:
-    first = compose(facts_for(Step.PAST_DUE, key="k1"))
-    third = compose(facts_for(Step.FINAL_NOTICE, key="k3", earlier_keys=("k1", "k2")))
+    first = compose_email(facts_for(Step.PAST_DUE, key="k1"))
+    third = compose_email(facts_for(Step.FINAL_NOTICE, key="k3", earlier_keys=("k1", "k2")))
     headers = dict(third.headers)
     assert dict(first.headers)["Message-ID"] == message_id("k1", "harbour.example")
     assert headers["References"] == f"{message_id('k1', 'harbour.example')} {message_id('k2', 'harbour.example')}"
@@ -290,7 +290,7 @@ def test_a_chain_of_mails_is_one_thread(facts_for: FactsFor) -> None:
 
 
 def test_a_second_attempt_keeps_the_message_id_so_that_mailboxes_can_tell(facts_for: FactsFor) -> None:
-    first, second = (compose(facts_for(Step.PAST_DUE, attempt=attempt)) for attempt in (1, 2))
+    first, second = (compose_email(facts_for(Step.PAST_DUE, attempt=attempt)) for attempt in (1, 2))
     assert dict(first.headers) == dict(second.headers)
     assert second.attempt == 2
 
@@ -300,7 +300,7 @@ def test_a_long_statement_ends_in_one_row_and_sums_stay_whole(facts_for: FactsFo
         InvoiceLine(f"N{number}", date(2026, 1, 1), date(2026, 2, 1), Decimal("10.10"), Decimal("10.10"), number)
         for number in range(1, 301)
     ]
-    mail = compose(facts_for(Step.SECOND_NOTICE, invoices=many, about=[line.number for line in many]))
+    mail = compose_email(facts_for(Step.SECOND_NOTICE, invoices=many, about=[line.number for line in many]))
     assert "260 more invoices: €2,626.00" in mail.text
     assert "Open in total: €3,030.00" in mail.text
     assert "Invoices N1, N2, N3 and 297 more" in mail.text
@@ -309,19 +309,19 @@ def test_a_long_statement_ends_in_one_row_and_sums_stay_whole(facts_for: FactsFo
 
 def test_a_thank_you_asks_for_nothing(facts_for: FactsFor) -> None:
     paid = [PaidLine("A1", Decimal(10), date(2026, 11, 1)), PaidLine("A2", Decimal(5), date(2026, 11, 1))]
-    mail = compose(facts_for(Step.THANK_YOU, paid=paid))
+    mail = compose_email(facts_for(Step.THANK_YOU, paid=paid))
     assert "Your payment of €15.00 for invoices A1 and A2" in mail.text
     assert "due " not in mail.text
-    assert Reader(mail.html).all("th") == []
+    assert EmailParser(mail.html).find_all("th") == []
 
 
 def test_what_is_attached_is_said(facts_for: FactsFor) -> None:
     one = Attachment("invoice-1042.pdf", "application/pdf", b"%PDF")
-    assert "The invoice is attached." in compose(facts_for(Step.PAST_DUE, attachments=(one,))).text
-    assert "2 invoices are attached." in compose(facts_for(Step.PAST_DUE, attachments=(one, one))).text
+    assert "The invoice is attached." in compose_email(facts_for(Step.PAST_DUE, attachments=(one,))).text
+    assert "2 invoices are attached." in compose_email(facts_for(Step.PAST_DUE, attachments=(one, one))).text
 
 
 def test_bank_lines_stay_lines(facts_for: FactsFor) -> None:
-    mail = compose(facts_for(Step.PAST_DUE, ways_to_pay="IBAN DE02 1203\nBIC BYLADEM1001"))
+    mail = compose_email(facts_for(Step.PAST_DUE, ways_to_pay="IBAN DE02 1203\nBIC BYLADEM1001"))
     assert "IBAN DE02 1203\nBIC BYLADEM1001" in mail.text
     assert "IBAN DE02 1203\nBIC BYLADEM1001" in mail.html

@@ -5,13 +5,13 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import Browser
 
-from connector.letters.mails import MAILED, InvoiceLine, MailFacts, compose
+from connector.letters.mails import EMAIL_STEPS, EmailFacts, InvoiceLine, compose_email
 
 WIDTH = 320
 CONTRAST_MIN = 4.5
 
 # For every element that shows words of its own: the contrast between them and the nearest painted background.
-CONTRASTS = """() => {
+MEASURE_CONTRAST = """() => {
   const parts = text => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
     .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
@@ -34,24 +34,24 @@ CONTRASTS = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_every_mail_fits_a_small_phone_and_can_be_read(
-    scheme: str, chromium: Browser, facts_for: Callable[..., MailFacts]
+    scheme: str, chromium: Browser, facts_for: Callable[..., EmailFacts]
 ) -> None:
     page = chromium.new_page(
         viewport={"width": WIDTH, "height": 640}, color_scheme="dark" if scheme == "dark" else "light"
     )
     try:
-        for step in MAILED:
+        for step in EMAIL_STEPS:
             for language in ("en", "de"):
-                page.set_content(compose(facts_for(step, language=language)).html)
+                page.set_content(compose_email(facts_for(step, language=language)).html)
                 assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH, (step, language)
-                weak = [found for found in page.evaluate(CONTRASTS) if found[0] < CONTRAST_MIN]
+                weak = [found for found in page.evaluate(MEASURE_CONTRAST) if found[0] < CONTRAST_MIN]
                 assert weak == [], (step, language)
     finally:
         page.close()
 
 
-def test_a_very_long_number_and_sum_still_fit(chromium: Browser, facts_for: Callable[..., MailFacts]) -> None:
-    line = facts_for(MAILED[4]).invoices[0]
+def test_a_very_long_number_and_sum_still_fit(chromium: Browser, facts_for: Callable[..., EmailFacts]) -> None:
+    line = facts_for(EMAIL_STEPS[4]).invoices[0]
     wide = InvoiceLine(
         "INVOICE/2026/000000000000000001042-A",
         line.issued_on,
@@ -62,7 +62,7 @@ def test_a_very_long_number_and_sum_still_fit(chromium: Browser, facts_for: Call
     )
     page = chromium.new_page(viewport={"width": WIDTH, "height": 640})
     try:
-        page.set_content(compose(facts_for(MAILED[4], invoices=(wide, line), about=(), currency="CHF")).html)
+        page.set_content(compose_email(facts_for(EMAIL_STEPS[4], invoices=(wide, line), about=(), currency="CHF")).html)
         assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
     finally:
         page.close()

@@ -8,15 +8,15 @@ from datetime import date
 from decimal import Decimal
 
 from connector.letters.languages import LANGUAGES
-from connector.letters.mails import InvoiceLine, MailFacts
-from connector.letters.statement_pdf import statement_pdf
+from connector.letters.mails import EmailFacts, InvoiceLine
+from connector.letters.statement_pdf import draw_statement
 from policies.receivables import Step
 
 TODAY = date(2026, 11, 21)
-FactsFor = Callable[..., MailFacts]
+FactsFor = Callable[..., EmailFacts]
 
 
-def text_of(content: bytes) -> str:
+def extract_text(content: bytes) -> str:
     """The words of a PDF that was drawn with the standard fonts."""
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
     drawn = b"\n".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
@@ -25,7 +25,7 @@ def text_of(content: bytes) -> str:
 
 
 def test_it_lists_every_invoice_and_adds_up_in_one_currency(facts_for: FactsFor) -> None:
-    said = text_of(statement_pdf(facts_for(Step.SECOND_NOTICE), TODAY).content)
+    said = extract_text(draw_statement(facts_for(Step.SECOND_NOTICE), TODAY).content)
     for part in (
         "Harbour Lights Ltd",
         "Blue & Sons",
@@ -43,7 +43,7 @@ def test_it_lists_every_invoice_and_adds_up_in_one_currency(facts_for: FactsFor)
 
 def test_it_speaks_the_language_of_the_mail(facts_for: FactsFor) -> None:
     said = {
-        language: text_of(statement_pdf(facts_for(Step.SECOND_NOTICE, language=language), TODAY).content)
+        language: extract_text(draw_statement(facts_for(Step.SECOND_NOTICE, language=language), TODAY).content)
         for language in LANGUAGES
     }
     assert "Offene Rechnungen" in said["de"]
@@ -54,13 +54,13 @@ def test_it_speaks_the_language_of_the_mail(facts_for: FactsFor) -> None:
 
 def test_letters_that_its_fonts_lack_cost_their_marks_never_the_statement(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE, customer_name="Żółć Łódź 株式会社\r\n(Evil) \\ Tj")
-    said = text_of(statement_pdf(facts, TODAY).content)
+    said = extract_text(draw_statement(facts, TODAY).content)
     assert "Zólc Lódz ????" in said
     assert "(Evil) \\ Tj" in said
 
 
 def test_the_same_facts_on_the_same_day_are_the_same_file(facts_for: FactsFor) -> None:
-    one, two = (statement_pdf(facts_for(Step.SECOND_NOTICE), TODAY) for _ in range(2))
+    one, two = (draw_statement(facts_for(Step.SECOND_NOTICE), TODAY) for _ in range(2))
     assert one == two
     assert one.filename == "statement-2026-11-21.pdf"
     assert one.content.startswith(b"%PDF-")
@@ -70,8 +70,8 @@ def test_three_hundred_invoices_fill_pages_and_stay_small(facts_for: FactsFor) -
     facts = facts_for(Step.SECOND_NOTICE)
     line = facts.invoices[0]
     many = [replace(line, number=f"N{number:03}", due=Decimal("0.10")) for number in range(300)]
-    content = statement_pdf(replace(facts, invoices=many, credit=Decimal(0)), TODAY).content
-    said = text_of(content)
+    content = draw_statement(replace(facts, invoices=many, credit=Decimal(0)), TODAY).content
+    said = extract_text(content)
     assert all(f"N{number:03}" in said for number in range(300))
     assert "Open in total: €30.00" in said
     assert len(re.findall(rb"/Type /Page\b", content)) > 3
@@ -80,12 +80,14 @@ def test_three_hundred_invoices_fill_pages_and_stay_small(facts_for: FactsFor) -
 
 def test_an_invoice_without_a_due_day_is_listed_too(facts_for: FactsFor) -> None:
     line = InvoiceLine("X-1", TODAY, None, Decimal(5), Decimal(5), 0)
-    assert "X-1" in text_of(statement_pdf(facts_for(Step.SECOND_NOTICE, invoices=(line,), about=()), TODAY).content)
+    assert "X-1" in extract_text(
+        draw_statement(facts_for(Step.SECOND_NOTICE, invoices=(line,), about=()), TODAY).content
+    )
 
 
 def test_what_is_disputed_says_so_in_place_of_its_days_late(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE, language="de")
     disputed = replace(facts.invoices[0], disputed=True)
-    said = text_of(statement_pdf(replace(facts, invoices=[disputed], credit=Decimal(0)), TODAY).content)
+    said = extract_text(draw_statement(replace(facts, invoices=[disputed], credit=Decimal(0)), TODAY).content)
     assert "in Klärung" in said
     assert "19" not in said.partition("INV-1042")[2].partition("1.200")[0].replace("2026", "")

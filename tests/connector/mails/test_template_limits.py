@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from connector.letters.mail_layout import WordsError, phrase
+from connector.letters.mail_layout import RenderError, render_line
 
 VALUES = {"name": "Miller", "numbers": ["INV-1", "INV-2"]}
-TOO_MUCH = (
+RESOURCE_BOMBS = (
     "{% for i in range(100000000) %}x{% endfor %}",
     "{% for a in range(9999) %}{% for b in range(9999) %}{{ a }}{% endfor %}{% endfor %}",
     "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
@@ -19,7 +19,7 @@ TOO_MUCH = (
     "{{ 'a' | center(1000000000) }}",
     "{{ '%1000000000d' | format(1) }}",
 )
-OUT_OF_REACH = (
+FORBIDDEN_SYNTAX = (
     "{{ name.__class__ }}", "{{ name.upper.__globals__ }}", "{{ self }}", "{% include '/etc/passwd' %}",
     "{% import 'os' as os %}", "{{ cycler.__init__ }}", "{{ missing }}", "{{ name.nothing }}",
     "{% extends 'layout.txt' %}", "{% if " + "a " * 9000 + "!", "{% if " + "a" * 19_000,
@@ -30,20 +30,20 @@ OUT_OF_REACH = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("words", TOO_MUCH)
+@pytest.mark.parametrize("words", RESOURCE_BOMBS)
 def test_words_cannot_use_up_the_machine(words: str) -> None:
     """Some of these once took seconds and gigabytes within a single step, and one of them the whole process."""
-    with pytest.raises(WordsError):
-        phrase(words, VALUES)
+    with pytest.raises(RenderError):
+        render_line(words, VALUES)
 
 
 def test_words_say_what_they_are_for() -> None:
     words = "Dear {{name}},{% if name == 'Miller' and not missing_is_fine %} again{%else%} hello{% endif -%}  !"
-    assert phrase(words, {**VALUES, "missing_is_fine": ""}) == "Dear Miller, again!"
+    assert render_line(words, {**VALUES, "missing_is_fine": ""}) == "Dear Miller, again!"
 
 
-@pytest.mark.parametrize("words", OUT_OF_REACH)
+@pytest.mark.parametrize("words", FORBIDDEN_SYNTAX)
 def test_words_reach_nothing_but_what_they_are_given(words: str) -> None:
-    with pytest.raises(WordsError) as refused:
-        phrase(words, VALUES)
+    with pytest.raises(RenderError) as refused:
+        render_line(words, VALUES)
     assert "Miller" not in str(refused.value)

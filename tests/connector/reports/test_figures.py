@@ -14,14 +14,14 @@ from connector.reports import cash, days_to_pay, outstanding
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.report import Report
 from connector.reports.scope import Scope
-from connector.tables import ApplicationRow, Connection, CustomerRow, InvoiceRow, OutboxEntry, TakenStep
+from connector.tables import ApplicationRow, CompletedStep, Connection, CustomerRow, InvoiceRow, OutboxEntry
 from policies.habits import Forecast
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday
 TODAY = NOON.date()
 
 
-def on(text: str) -> date:
+def parse_date(text: str) -> date:
     return date.fromisoformat(text)
 
 
@@ -40,33 +40,33 @@ def invoice(
         "due_e4": 0 if settled else total * 10_000,
         "status": "paid" if settled else "open",
         "is_open": not settled,
-        "settled_on": on(settled) if settled else None,
+        "closed_on": parse_date(settled) if settled else None,
     }
     return InvoiceRow(
         external_id=number,
         number=number,
         customer_id=customer,
-        issued_on=on(issued),
-        due_on=on(due) if due else None,
+        issued_on=parse_date(issued),
+        due_on=parse_date(due) if due else None,
         **{**fields, **more},
     )
 
 
-def paid(number: str, amount: int, day: str) -> ApplicationRow:
+def applied_payment(number: str, amount: int, day: str) -> ApplicationRow:
     return ApplicationRow(
-        connection_id=1, source_kind="payment", source_id=number, invoice_id=number, applied_on=on(day),
+        connection_id=1, source_kind="payment", source_id=number, invoice_id=number, applied_on=parse_date(day),
         amount_e4=amount * 10_000,
     )  # fmt: skip
 
 
-def entry(kind: str, key: str, ended: str, state: str = "done", amount: str = "12.50") -> OutboxEntry:
+def outbox_entry(kind: str, key: str, ended: str, state: str = "done", amount: str = "12.50") -> OutboxEntry:
     return OutboxEntry(
         connection_id=1, key=key, kind=kind, state=state, customer_id="c1", currency="GBP", payload={"amount": amount},
         ended_at=datetime.fromisoformat(f"{ended}T12:00:00+00:00"), planned_at=NOON,
     )  # fmt: skip
 
 
-def book() -> list[Any]:
+def sample_ledger() -> list[Any]:
     """Two companies; what is owed to the second, in another currency, must never be added to the first's."""
     return [
         company("one"),
@@ -77,73 +77,75 @@ def book() -> list[Any]:
         invoice("new", 600, "2026-05-01", "2026-05-31", settled="2026-05-29"),  # 28 days, on time
         invoice("part", 500, "2026-04-20", "2026-05-20", due_e4=2_000_000),  # 300 paid on 1 June; 21 days late
         invoice("today", 250, "2026-05-11", "2026-06-10"),
-        invoice("late", 70, "2026-03-01", "2026-03-31", customer="c2"),  # 71 days late
+        invoice("median_days_late", 70, "2026-03-01", "2026-03-31", customer="c2"),  # 71 days late
         invoice("worst", 30, "2026-02-01", "2026-03-01", customer="c2"),  # 101 days late
         invoice("undated", 5, "2026-06-01", None),
         invoice("draft", 999, "2026-06-01", "2026-07-01", status="draft", is_open=False, due_e4=0),
         invoice("void", 888, "2026-05-02", "2026-06-01", status="voided", is_open=False, due_e4=0),
         invoice("far", 40, "2026-05-10", "2026-06-09", connection_id=2, currency="NZD"),
-        paid("old", 1000, "2026-05-20"),
-        paid("new", 600, "2026-05-29"),
-        paid("part", 300, "2026-06-01"),
-        entry("mail", "m1", "2026-05-24"),
-        entry("mail", "m2", "2026-05-14", state="refused"),
-        entry("late_fee", "f1", "2026-05-24", amount="12.50"),
-        entry("late_fee", "f2", "2026-06-02", amount="7.50"),
-        entry("late_fee", "f3", "2026-06-03", state="waiting"),
-        entry("waive_fee", "w1", "2026-06-05", amount="12.50"),
+        applied_payment("old", 1000, "2026-05-20"),
+        applied_payment("new", 600, "2026-05-29"),
+        applied_payment("part", 300, "2026-06-01"),
+        outbox_entry("mail", "m1", "2026-05-24"),
+        outbox_entry("mail", "m2", "2026-05-14", state="refused"),
+        outbox_entry("late_fee", "f1", "2026-05-24", amount="12.50"),
+        outbox_entry("late_fee", "f2", "2026-06-02", amount="7.50"),
+        outbox_entry("late_fee", "f3", "2026-06-03", state="waiting"),
+        outbox_entry("waive_fee", "w1", "2026-06-05", amount="12.50"),
     ]
 
 
-def steps_of(ids: dict[str, int]) -> list[TakenStep]:
-    def step(number: str, name: str, day: str, key: str) -> TakenStep:
+def completed_steps(ids: dict[str, int]) -> list[CompletedStep]:
+    def step(number: str, name: str, day: str, key: str) -> CompletedStep:
         at = datetime.fromisoformat(f"{day}T09:00:00+00:00")
-        more: dict[str, Any] = {"outbox_id": ids[key], "taken_at": at, "taken_on": on(day)}
-        return TakenStep(connection_id=1, invoice_id=number, step=name, customer_id="c1", **more)
+        more: dict[str, Any] = {"outbox_id": ids[key], "completed_at": at, "completed_on": parse_date(day)}
+        return CompletedStep(connection_id=1, invoice_id=number, step=name, customer_id="c1", **more)
 
     return [
         step("new", "past_due", "2026-05-24", "m1"),  # paid five days later
         step("part", "past_due", "2026-05-24", "m1"),  # not paid in full
         step("old", "past_due", "2026-05-21", "m1"),  # had been paid the day before
-        step("late", "past_due", "2026-05-14", "m2"),  # the mail never left
-        step("late", "call", "2026-06-04", "m1"),  # six days ago: too early to tell
+        step("median_days_late", "past_due", "2026-05-14", "m2"),  # the mail never left
+        step("median_days_late", "call", "2026-06-04", "m1"),  # six days ago: too early to tell
     ]
 
 
-def made(engine: Engine, name: str, *ids: int) -> Report:
+def build_report(engine: Engine, name: str, *ids: int) -> Report:
     with reading(engine) as session:
         companies = [session.get_one(Connection, each) for each in ids or (1, 2)]
         return REPORTS[name](session, Scope(companies, NOON))
 
 
 @pytest.fixture
-def filled(engine: Engine) -> Engine:
+def sample_engine(engine: Engine) -> Engine:
     with writing(engine) as session:
-        rows = book()
+        rows = sample_ledger()
         session.add_all(rows[:2])
         session.flush()
         session.add_all(rows[2:])
         session.flush()
-        session.add_all(steps_of({row.key: row.id or 0 for row in rows if isinstance(row, OutboxEntry)}))
+        session.add_all(completed_steps({row.key: row.id or 0 for row in rows if isinstance(row, OutboxEntry)}))
     return engine
 
 
-def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(filled: Engine) -> None:
-    pounds, dollars = made(filled, "ageing").rows
-    sums = ("not_due", "to_30", "to_60", "to_90", "over_90", "total")
+def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(sample_engine: Engine) -> None:
+    pounds, dollars = build_report(sample_engine, "ageing").rows
+    sums = ("not_due", "days_1_30", "days_31_60", "days_61_90", "days_over_90", "total")
     assert [str(pounds[key]) for key in sums] == ["255.00", "200.00", "0.00", "70.00", "30.00", "555.00"]
     assert (pounds["late_percent"], pounds["invoices"]) == (54.1, 5)  # 300 of 555
-    assert (dollars["currency"], dollars["to_30"], dollars["total"]) == ("NZD", Decimal(40), Decimal(40))
+    assert (dollars["currency"], dollars["days_1_30"], dollars["total"]) == ("NZD", Decimal(40), Decimal(40))
 
-    who = made(filled, "customers").rows
+    who = build_report(sample_engine, "ageing-by-customer").rows
     assert [(row["customer"], row["total"], row["late_percent"]) for row in who] == [
         ("=Miller", Decimal(455), 44.0),
         ("Baker", Decimal(100), 100.0),
         ("c1", Decimal(40), 100.0),
     ]
 
-    months = {row["on"]: row for row in made(filled, "outstanding", 1).rows}
-    assert sorted(months) == [on("2026-04-30"), on("2026-05-31"), TODAY], "before that the books reach back too little"
+    months = {row["on"]: row for row in build_report(sample_engine, "dso", 1).rows}
+    assert sorted(months) == [parse_date("2026-04-30"), parse_date("2026-05-31"), TODAY], (
+        "before that the books reach back too little"
+    )
     # 30 April: open were old 1000, part 500, late 70, worst 30; invoiced since 31 January: 30 + 70 + 500.
     april, may, now = (months[each] for each in sorted(months))
     assert (april["open"], april["invoiced"], april["days"]) == (Decimal(1600), Decimal(600), 240.0)
@@ -152,9 +154,11 @@ def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(filled: Engine
     # 10 June: 555 open; invoiced since 13 March: 600 + 500 + 250 + 5.
     assert (now["open"], now["invoiced"], now["days"]) == (Decimal(555), Decimal(1355), 36.9)
 
-    new, everybody = made(filled, "days-to-pay").rows
+    new, everybody = build_report(sample_engine, "days-to-pay").rows
     assert (new["segment"], everybody["id"]) == ("new", "all")
-    assert [everybody[key] for key in ("invoices", "quarter", "median", "three_quarters", "late")] == [
+    assert [
+        everybody[key] for key in ("invoices", "first_quartile", "median", "third_quartile", "median_days_late")
+    ] == [
         2,
         28,
         28,
@@ -163,22 +167,25 @@ def test_the_figures_of_a_small_book_are_those_worked_out_by_hand(filled: Engine
     ]
     assert everybody["late_percent"] == 50.0
 
-    [step] = made(filled, "steps").rows
-    assert (step["id"], step["taken"], step["paid"], step["percent"]) == ("past_due", 2, 1, 50.0)
+    [step] = build_report(sample_engine, "reminder-results").rows
+    assert (step["id"], step["completed"], step["paid"], step["percent"]) == ("past_due", 2, 1, 50.0)
 
-    fees = {row["on"]: (row["charged"], row["fees"], row["waived"], row["kept"]) for row in made(filled, "fees").rows}
+    fees = {
+        row["on"]: (row["charged"], row["fees"], row["waived"], row["net"])
+        for row in build_report(sample_engine, "fees").rows
+    }
     assert len(fees) == 13
-    assert fees[on("2026-05-01")] == (Decimal("12.50"), 1, 0, Decimal("12.50"))
-    assert fees[on("2026-06-01")] == (Decimal("7.50"), 1, Decimal("12.50"), Decimal("-5.00"))
+    assert fees[parse_date("2026-05-01")] == (Decimal("12.50"), 1, 0, Decimal("12.50"))
+    assert fees[parse_date("2026-06-01")] == (Decimal("7.50"), 1, Decimal("12.50"), Decimal("-5.00"))
 
 
-def test_an_invoice_is_overdue_by_the_day_of_its_own_company(filled: Engine) -> None:
+def test_an_invoice_is_overdue_by_the_day_of_its_own_company(sample_engine: Engine) -> None:
     midnight = datetime(2026, 6, 10, 12, 30, tzinfo=UTC)  # in Auckland it is the eleventh
-    with writing(filled) as session:
+    with writing(sample_engine) as session:
         session.add(invoice("far-today", 60, "2026-05-11", "2026-06-10", connection_id=2, currency="NZD"))
-    with reading(filled) as session:
+    with reading(sample_engine) as session:
         rows = REPORTS["ageing"](session, Scope([session.get_one(Connection, each) for each in (1, 2)], midnight)).rows
-    told = {row["currency"]: (row["not_due"], row["to_30"]) for row in rows}
+    told = {row["currency"]: (row["not_due"], row["days_1_30"]) for row in rows}
     assert told == {"GBP": (Decimal(255), Decimal(200)), "NZD": (Decimal(0), Decimal(100))}
 
 
@@ -186,31 +193,31 @@ def test_cash_is_spread_over_the_weeks_as_habits_say() -> None:
     days = [TODAY + timedelta(days=each) for each in range(40)]
     coming = Forecast(expected_on=days[10], earliest_on=days[6], latest_on=days[18], late_share=0.5)
     # one in ten by day 6, begun on day 5; half by day 10; nine in ten by day 18; all by day 20
-    assert [cash.chance(coming, days[each]) for each in (4, 5, 6, 8, 10, 14, 18, 19, 20, 30)] == pytest.approx(
-        [0, 0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1, 1]
-    )
-    weeks = cash.weeks_from(TODAY)
-    assert weeks[:3] == [TODAY, on("2026-06-15"), on("2026-06-22")]
-    found = cash.Expected()
-    found.add(cash.Open(1000.0, 1000.0**2, coming), weeks, TODAY)
-    found.add(cash.Open(500.0, 500.0**2, coming), weeks, TODAY)
+    assert [
+        cash.probability_paid(coming, days[each]) for each in (4, 5, 6, 8, 10, 14, 18, 19, 20, 30)
+    ] == pytest.approx([0, 0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1, 1])
+    weeks = cash.week_starts(TODAY)
+    assert weeks[:3] == [TODAY, parse_date("2026-06-15"), parse_date("2026-06-22")]
+    found = cash.CurrencyForecast()
+    found.add(cash.OpenGroup(1000.0, 1000.0**2, coming), weeks, TODAY)
+    found.add(cash.OpenGroup(500.0, 500.0**2, coming), weeks, TODAY)
     # until Sunday (day 4) nothing; the next week (to day 11) 0.55 of each; the week after (to day 18) 0.35
     assert found.means[:4] == pytest.approx([0, 825, 525, 150])
     assert found.variances[1] == pytest.approx((1000**2 + 500**2) * 0.55 * 0.45)
     low, high = found.interval(1)
     assert (round(low), round(high)) == (112, 1538)  # 825 -+ 1.2816 * 556.2
     assert found.interval(0) == (0, 0)
-    later = cash.Expected()
-    later.add(cash.Open(1000.0, 1000.0**2, coming), cash.weeks_from(days[10]), days[10])
+    later = cash.CurrencyForecast()
+    later.add(cash.OpenGroup(1000.0, 1000.0**2, coming), cash.week_starts(days[10]), days[10])
     # a Saturday: given that it was not paid by day 9, to which 0.4 belong, two days are left of the week, with 0.15
     assert later.means[0] == pytest.approx(1000 * 0.15 / 0.6)
-    late = cash.Expected()
-    late.add(cash.Open(1000.0, 1000.0**2, coming), cash.weeks_from(days[19]), days[19])
+    late = cash.CurrencyForecast()
+    late.add(cash.OpenGroup(1000.0, 1000.0**2, coming), cash.week_starts(days[19]), days[19])
     assert (sum(late.means), late.overdue) == (0, 1000)
 
 
-def test_cash_of_a_book_names_what_it_does_not_count(filled: Engine) -> None:
-    report = made(filled, "cash", 1)
+def test_cash_of_a_book_names_what_it_does_not_count(sample_engine: Engine) -> None:
+    report = build_report(sample_engine, "cash-forecast", 1)
     assert {row["currency"] for row in report.rows} == {"GBP"}
     assert len(report.rows) == cash.WEEKS
     assert all(row["low"] <= row["expected"] <= row["high"] for row in report.rows)
@@ -223,7 +230,7 @@ def test_nothing_is_reported_of_empty_books(engine: Engine) -> None:
     with writing(engine) as session:
         session.add(company("one"))
     for name in REPORTS:
-        report = made(engine, name, 1)
+        report = build_report(engine, name, 1)
         assert (report.name, list(report.rows), list(report.plots)) == (name, [], [])
     assert list(TITLES) == list(REPORTS)
 
@@ -231,4 +238,4 @@ def test_nothing_is_reported_of_empty_books(engine: Engine) -> None:
 def test_quantiles_and_month_ends() -> None:
     assert [days_to_pay.quantile([1, 2, 3, 4], part) for part in (0.25, 0.5, 0.75, 1)] == [1, 2, 3, 4]
     assert [days_to_pay.quantile([7], part) for part in (0.25, 0.5, 0.75)] == [7, 7, 7]
-    assert outstanding.month_ends(on("2026-03-31"), 2) == [on("2026-01-31"), on("2026-02-28")]
+    assert outstanding.month_ends(parse_date("2026-03-31"), 2) == [parse_date("2026-01-31"), parse_date("2026-02-28")]

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from providers.sandbox.server import Sandbox
-from tests.providers.contract.csv_house import Csv
-from tests.providers.contract.houses import NOON, House, QuickBooks, Xero
+from tests.providers.contract.csv_house import CsvFixture
+from tests.providers.contract.houses import NOON, LedgerFixture, QuickBooksFixture, XeroFixture
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "csv_ledger"
 
@@ -33,18 +33,20 @@ def installed_example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 @pytest.fixture(params=["xero", "quickbooks", "csv"])
-def house(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[House]:
+def ledger_fixture(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[LedgerFixture]:
     """A company without history; a test may say what it needs by the marker ``needs``."""
-    kind: Any = {"xero": Xero, "quickbooks": QuickBooks, "csv": Csv}[request.param]
+    kind: Any = {"xero": XeroFixture, "quickbooks": QuickBooksFixture, "csv": CsvFixture}[request.param]
     marker = request.node.get_closest_marker("needs")
     lacking = kind.cannot & set(marker.args if marker else ())
     if lacking:
         pytest.skip(f"{request.param} has no {', '.join(lacking)}")
     sandbox = Sandbox(seed=5, now=NOON)
-    if kind is Csv:
+    if kind is CsvFixture:
         request.getfixturevalue("installed_example")
         monkeypatch.setenv("CSV_LEDGER_FOLDER", str(tmp_path))
-        yield Csv(sandbox, tmp_path)
+        yield CsvFixture(sandbox, tmp_path)
         return
     with sandbox.serve() as url:
         yield kind(sandbox, url)

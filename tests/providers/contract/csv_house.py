@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from providers.sandbox.server import Sandbox
-from tests.providers.contract.houses import TODAY, House, InvoiceOf
+from tests.providers.contract.houses import TODAY, InvoiceKey, LedgerFixture
 
 
-class Csv(House):
+class CsvFixture(LedgerFixture):
     """The example of a provider outside the tree; its vendor is a text editor."""
 
     name = "csv"
-    cannot = frozenset(
+    unsupported = frozenset(
         {"credits", "merges", "closed books", "tokens", "disconnecting by the vendor", "archived accounts", "network"}
     )
 
@@ -24,12 +24,12 @@ class Csv(House):
         self._folder = folder
         super().__init__(sandbox, "")
 
-    def found(self) -> None:
+    def create_company(self) -> None:
         for name in ("customers", "invoices", "payments", "notes"):
             self._rows(name, [])
         self._paid = 0
 
-    def allowed(self, url: str) -> str:
+    def approve_consent(self, url: str) -> str:
         return url
 
     @property
@@ -40,7 +40,7 @@ class Csv(House):
         row = {"id": name, "name": name, "email": f"{name.lower()}@house.example", "country": "GB", "active": "yes"}
         self._rows("customers", [*self._read("customers"), row])
 
-    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceOf:
+    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceKey:
         number = f"I-{len(self._read('invoices')) + 1}"
         days = {"issued": "2026-10-15", "due": "2026-11-15"}
         row = {"number": number, "customer": customer, "currency": currency, **days, "total": amount, "status": "open"}
@@ -56,7 +56,7 @@ class Csv(House):
 
     prepay = overpay
 
-    def undo(self, payment: Any) -> None:
+    def delete_payment(self, payment: Any) -> None:
         self._rows("payments", [one for one in self._read("payments") if one["id"] != payment])
 
     def void(self, number: str) -> None:
@@ -70,7 +70,7 @@ class Csv(House):
     def notes(self, number: str) -> list[str]:
         return [one["text"] for one in self._read("notes") if one["invoice"] == number]
 
-    def dues(self) -> dict[str, Decimal]:
+    def amounts_due(self) -> dict[str, Decimal]:
         dues = {one["number"]: Decimal(one["total"]) for one in self._read("invoices") if one["status"] != "void"}
         for one in self._read("payments"):
             if one["invoice"]:

@@ -15,8 +15,8 @@ from typing import Any
 import requests
 
 import providers
-from providers.http import Limits
-from providers.ledger import JsonObject, LateFeeInvoice, Ledger, Page
+from providers.http import TransportLimits
+from providers.ledger import ChangePage, JsonObject, LateFeeInvoice, Ledger
 from providers.quickbooks.client import Client as QuickBooksClient
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.sandbox.server import Sandbox
@@ -25,11 +25,11 @@ from providers.xero.ledger import XeroLedger
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 TODAY = NOON.date()
-BACK = "http://localhost:8710/callback"
-PATIENT = Limits(sleep=lambda _seconds: None)
+REDIRECT_URI = "http://localhost:8710/callback"
+NO_SLEEP_LIMITS = TransportLimits(sleep=lambda _seconds: None)
 
 
-class Counted:
+class CallCounter:
     """Calls by kind."""
 
     def __init__(self) -> None:
@@ -42,29 +42,29 @@ class Counted:
         pass
 
 
-class House:
+class LedgerFixture:
     """A company, the consent to its books, and a bookkeeper. Amounts are text, customers and invoices their names."""
 
     name = ""
-    cannot: frozenset[str] = frozenset()
+    unsupported: frozenset[str] = frozenset()
 
     def __init__(self, sandbox: Sandbox, url: str) -> None:
-        self.sandbox, self.url, self.calls = sandbox, url, Counted()
-        self.provider = providers.find(self.name)
+        self.sandbox, self.url, self.calls = sandbox, url, CallCounter()
+        self.provider = providers.get_ledger_provider(self.name)
         given = {key.lower(): value for key, value in sandbox.settings(url).items()}
         self.settings: Any = SimpleNamespace(**{"xero_scopes": "", **given})
-        self.found()
-        self.begun = self.provider.begin_consent(self.settings, BACK)
-        back = self.allowed(self.begun.url)
-        self.consent = self.provider.finish_consent(self.settings, BACK, back, self.begun, self.calls)
+        self.create_company()
+        self.consent_request = self.provider.begin_consent(self.settings, REDIRECT_URI)
+        back = self.approve_consent(self.consent_request.url)
+        self.consent = self.provider.finish_consent(self.settings, REDIRECT_URI, back, self.consent_request, self.calls)
         [self.company] = self.consent.companies
         self.token: JsonObject = self.consent.token
 
-    def found(self) -> None:
+    def create_company(self) -> None:
         """Found the company."""
         raise NotImplementedError
 
-    def allowed(self, url: str) -> str:
+    def approve_consent(self, url: str) -> str:
         """Allow the access on the vendor's page; return the address it leads back to."""
         reply = requests.get(f"{url}&sandbox_allow=1&sandbox_organisation={self.id}", allow_redirects=False, timeout=5)
         return str(reply.headers["Location"])
@@ -73,80 +73,82 @@ class House:
     def id(self) -> str:
         raise NotImplementedError
 
-    def access_token(self, *, rejected: str | None = None) -> str:
-        if rejected == self.token["access_token"]:
+    def access_token(self, *, rejected_token: str | None = None) -> str:
+        if rejected_token == self.token["access_token"]:
             self.token = self.provider.refresh(self.settings, self.token, self.calls)
         return str(self.token["access_token"])
 
     def ledger(self) -> Ledger:
         """Open the books as a new process would."""
-        return self.provider.ledger(self.settings, self.company, self.access_token, self.calls)
+        return self.provider.open_ledger(self.settings, self.company, self.access_token, self.calls)
 
     @property
     def now(self) -> datetime:
         return self.sandbox.clock.now()
 
-    def later(self, **by: float) -> None:
+    def advance(self, **by: float) -> None:
         self.sandbox.clock.advance(timedelta(**by or {"hours": 1}))
 
-    def fee_on(self, invoice: InvoiceOf, number: str = "LF-1-1", amount: str = "12.50") -> LateFeeInvoice:
+    def build_fee(self, original: InvoiceKey, number: str = "LF-1-1", amount: str = "12.50") -> LateFeeInvoice:
         due = TODAY + timedelta(days=14)
         return LateFeeInvoice(
-            number, invoice[0], invoice[1], invoice[2], invoice[3], Decimal(amount), TODAY, due, "Late fee"
+            number, original[0], original[1], original[2], original[3], Decimal(amount), TODAY, due, "Late fee"
         )
 
 
-InvoiceOf = tuple[str, str, str, str]  # id, number, customer's id, currency
+InvoiceKey = tuple[str, str, str, str]  # id, number, customer's id, currency
 
 
-class Xero(House):
+class XeroFixture(LedgerFixture):
     name = "xero"
 
-    def found(self) -> None:
+    def create_company(self) -> None:
         self._book = self.sandbox.xero.add_organisation("House Ltd")
-        self._at = {"organisation": self._book.tenant_id}
+        self._organisation = {"organisation": self._book.tenant_id}
 
     @property
     def id(self) -> str:
         return self._book.tenant_id
 
     def ledger(self) -> Ledger:
-        return XeroLedger(XeroClient(self.url, self.id, self.access_token, self.calls, PATIENT))
+        return XeroLedger(XeroClient(self.url, self.id, self.access_token, self.calls, NO_SLEEP_LIMITS))
 
     def customer(self, name: str) -> None:
-        self.sandbox.xero.add_contact(name, email=f"{name.lower()}@house.example", **self._at)
+        self.sandbox.xero.add_contact(name, email=f"{name.lower()}@house.example", **self._organisation)
 
-    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceOf:
+    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceKey:
         due = (TODAY - timedelta(days=5)).isoformat()
-        made = self.sandbox.xero.add_invoice(customer, amount, due_on=due, currency=currency, sent=True, **self._at)
+        made = self.sandbox.xero.add_invoice(
+            customer, amount, due_on=due, currency=currency, sent=True, **self._organisation
+        )
         return made.id, made.number, made.contact.id, made.currency
 
     def pay(self, number: str, amount: str = "") -> Any:
-        return self.sandbox.xero.pay(number, amount, **self._at).id
+        return self.sandbox.xero.pay(number, amount, **self._organisation).id
 
-    def undo(self, payment: Any) -> None:
-        self.sandbox.xero.delete_payment(payment, **self._at)
+    def delete_payment(self, payment: Any) -> None:
+        self.sandbox.xero.delete_payment(payment, **self._organisation)
 
     def void(self, number: str) -> None:
-        self.sandbox.xero.void(number, **self._at)
+        self.sandbox.xero.void(number, **self._organisation)
 
     def overpay(self, customer: str, amount: str) -> None:
-        self.sandbox.xero.add_credit(customer, amount, "Overpayment", **self._at)
+        self.sandbox.xero.add_credit(customer, amount, "Overpayment", **self._organisation)
 
     def prepay(self, customer: str, amount: str) -> None:
-        self.sandbox.xero.add_credit(customer, amount, "Prepayment", **self._at)
+        self.sandbox.xero.add_credit(customer, amount, "Prepayment", **self._organisation)
 
     def credit(self, customer: str, amount: str) -> Any:
-        return self.sandbox.xero.add_credit(customer, amount, **self._at).id
+        return self.sandbox.xero.add_credit(customer, amount, **self._organisation).id
 
     def apply(self, credit: Any, number: str, amount: str) -> None:
-        self.sandbox.xero.allocate(credit, number, amount, **self._at)
+        self.sandbox.xero.allocate(credit, number, amount, **self._organisation)
 
     def merge(self, customer: str, into: str) -> None:
-        self.sandbox.xero.merge(customer, into, **self._at)
+        self.sandbox.xero.merge(customer, into, **self._organisation)
 
     def archive(self, customer: str) -> None:
-        self.sandbox.xero.archive(customer, **self._at)
+        self.sandbox.xero.archive(customer, **self._organisation)
 
     def close(self, on: date) -> None:
         self._book.period_lock_on = on
@@ -155,9 +157,9 @@ class Xero(House):
         self.sandbox.xero.disconnect(self.id)
 
     def notes(self, number: str) -> list[str]:
-        return list(self.sandbox.xero.notes(number, **self._at))
+        return list(self.sandbox.xero.notes(number, **self._organisation))
 
-    def dues(self) -> dict[str, Decimal]:
+    def amounts_due(self) -> dict[str, Decimal]:
         living = [one for one in self.sandbox.xero.invoices(self.id) if one.status == "AUTHORISED"]
         return {one.number: one.amount_due for one in living}
 
@@ -166,56 +168,56 @@ class Xero(House):
         return sum((one.remaining for shelf in shelves for one in shelf if one.status == "AUTHORISED"), Decimal(0))
 
 
-class QuickBooks(House):
+class QuickBooksFixture(LedgerFixture):
     name = "quickbooks"
 
-    def found(self) -> None:
+    def create_company(self) -> None:
         self._realm = self.sandbox.quickbooks.add_company("House Ltd", country="GB", currency="GBP")
-        self._desk = self.sandbox.quickbooks.desk(self._realm)
-        self._made = 0
+        self._bookkeeper = self.sandbox.quickbooks.bookkeeper(self._realm)
+        self._invoice_count = 0
 
     @property
     def id(self) -> str:
         return self._realm
 
     def ledger(self) -> Ledger:
-        return QuickBooksLedger(QuickBooksClient(self.url, self.id, self.access_token, self.calls, PATIENT))
+        return QuickBooksLedger(QuickBooksClient(self.url, self.id, self.access_token, self.calls, NO_SLEEP_LIMITS))
 
     def customer(self, name: str) -> None:
         currency = "EUR" if name == "Eva" else "GBP"  # each customer has one currency there
-        self._desk.add_customer(name, email=f"{name.lower()}@house.example", currency=currency)
+        self._bookkeeper.add_customer(name, email=f"{name.lower()}@house.example", currency=currency)
 
-    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceOf:
-        self._made += 1
-        number = f"I-{self._made:04}"
-        made = self._desk.add_invoice(customer, amount, number=number, due_on=TODAY - timedelta(days=5))
+    def invoice(self, customer: str, amount: str, currency: str = "GBP") -> InvoiceKey:
+        self._invoice_count += 1
+        number = f"I-{self._invoice_count:04}"
+        made = self._bookkeeper.add_invoice(customer, amount, number=number, due_on=TODAY - timedelta(days=5))
         return made["Id"], number, made["CustomerRef"]["value"], made["CurrencyRef"]["value"]
 
     def pay(self, number: str, amount: str = "") -> Any:
-        return self._desk.pay(number, amount or None)["Id"]
+        return self._bookkeeper.pay(number, amount or None)["Id"]
 
-    def undo(self, payment: Any) -> None:
-        self._desk.delete_payment(payment)
+    def delete_payment(self, payment: Any) -> None:
+        self._bookkeeper.delete_payment(payment)
 
     def void(self, number: str) -> None:
-        self._desk.void(number)
+        self._bookkeeper.void(number)
 
     def overpay(self, customer: str, amount: str) -> None:
-        self._desk.pay_unapplied(customer, amount)
+        self._bookkeeper.pay_unapplied(customer, amount)
 
     prepay = overpay
 
     def credit(self, customer: str, amount: str) -> Any:
-        return self._desk.credit(customer, amount)["Id"]
+        return self._bookkeeper.credit(customer, amount)["Id"]
 
     def apply(self, credit: Any, number: str, amount: str) -> None:
-        self._desk.apply_credit(credit, number, amount)
+        self._bookkeeper.apply_credit(credit, number, amount)
 
     def merge(self, customer: str, into: str) -> None:
-        self._desk.merge(customer, into)
+        self._bookkeeper.merge(customer, into)
 
     def archive(self, customer: str) -> None:
-        self._desk.deactivate(customer)
+        self._bookkeeper.deactivate(customer)
 
     def close(self, on: date) -> None:
         self.sandbox.quickbooks.close_books(on, self._realm)
@@ -224,17 +226,17 @@ class QuickBooks(House):
         self.sandbox.quickbooks.disconnect(self._realm)
 
     def notes(self, number: str) -> list[str]:
-        return list(self._desk.notes(number))
+        return list(self._bookkeeper.notes(number))
 
-    def dues(self) -> dict[str, Decimal]:
-        return {one["DocNumber"]: Decimal(str(one["Balance"])) for one in self._desk.invoices() if one["Balance"]}
+    def amounts_due(self) -> dict[str, Decimal]:
+        return {one["DocNumber"]: Decimal(str(one["Balance"])) for one in self._bookkeeper.invoices() if one["Balance"]}
 
     def unapplied(self) -> Decimal:
-        loose = [one["UnappliedAmt"] for one in self._desk.payments()]
-        return Decimal(str(sum(loose) + sum(one["Balance"] for one in self._desk.credit_memos())))
+        loose = [one["UnappliedAmt"] for one in self._bookkeeper.payments()]
+        return Decimal(str(sum(loose) + sum(one["Balance"] for one in self._bookkeeper.credit_memos())))
 
 
-class Books:
+class LocalCopy:
     """What a connector keeps of the pages: enough to compare sums and states."""
 
     def __init__(self) -> None:
@@ -245,17 +247,17 @@ class Books:
         self.credits: dict[tuple[str, str], Any] = {}
         self.changed: list[Any] = []
 
-    def pull(self, ledger: Ledger, now: datetime) -> list[Page]:
+    def pull(self, ledger: Ledger, now: datetime) -> list[ChangePage]:
         pages = []
         self.changed.clear()
-        for page in ledger.changes(self.cursor, now):
+        for page in ledger.list_changes(self.cursor, now):
             pages.append(page)
-            self.take(page)
+            self.store(page)
             self.cursor = page.cursor
         return pages
 
-    def take(self, page: Page) -> None:
-        if page.afresh:
+    def store(self, page: ChangePage) -> None:
+        if page.full_resync:
             for kept in (self.invoices, self.customers, self.payments, self.credits):
                 kept.clear()
         for records, kept in (
@@ -271,7 +273,7 @@ class Books:
             kept_of.get(gone.kind, {}).pop(gone.external_id, None)
             self.credits.pop((gone.kind, gone.external_id), None)
 
-    def dues(self) -> dict[str, Decimal]:
+    def amounts_due(self) -> dict[str, Decimal]:
         return {one.number: one.due for one in self.invoices.values() if one.due and one.status == "open"}
 
     def unapplied(self) -> Decimal:

@@ -14,8 +14,15 @@ from typing import Any, NamedTuple
 import pytest
 import responses
 
-from providers.errors import ProviderError, RateLimited, Reconnect, Rejected, TryLater, Unknown
-from providers.http import Limits
+from providers.errors import (
+    AuthorizationExpired,
+    OutcomeUnknown,
+    PermanentError,
+    ProviderError,
+    RateLimited,
+    TransientError,
+)
+from providers.http import TransportLimits
 from providers.ledger import Ledger
 from providers.quickbooks.client import Client as QuickBooksClient
 from providers.quickbooks.ledger import QuickBooksLedger
@@ -26,14 +33,14 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HTML = "<html>canary</html>"
 
 
-class Answer(NamedTuple):
+class VendorReply(NamedTuple):
     """What a vendor answers, what a read and a write make of it, and words of the sentence for people."""
 
     ledger: str
     status: int
-    of_read: type[ProviderError]
-    of_write: type[ProviderError]
-    words: str
+    read_error: type[ProviderError]
+    write_error: type[ProviderError]
+    message_part: str
     body: str = HTML
     headers: tuple[tuple[str, str], ...] = ()
 
@@ -43,7 +50,7 @@ def fault(code: str, message: str) -> str:
     return json.dumps({"Fault": {"Error": [error], "type": "ValidationFault"}})
 
 
-def refusal(words: str) -> str:
+def xero_error(words: str) -> str:
     elements = [{"ValidationErrors": [{"Message": words}]}]
     return json.dumps({"ErrorNumber": 10, "Type": "ValidationException", "Message": "x", "Elements": elements})
 
@@ -56,52 +63,80 @@ XML = (
     '<Fault type="THROTTLE"><Error code="3001"><Message>ThrottleExceeded</Message><Detail>Too &amp; fast</Detail>'
     "</Error></Fault></IntuitResponse>"
 )
-PLAN = "You have reached the limit of invoices you can approve"
+INVOICE_LIMIT_TEXT = "You have reached the limit of invoices you can approve"
 
 
-def limit(name: str, wait: str = "61") -> tuple[tuple[str, str], ...]:
+def rate_limit_headers(name: str, wait: str = "61") -> tuple[tuple[str, str], ...]:
     return (("X-Rate-Limit-Problem", name), *((("Retry-After", wait),) if wait else ()))
 
 
-ANSWERS = [
+REPLIES = [
     # refused for good, in the vendor's words
-    Answer("xero", 400, Rejected, Rejected, "status 400"),
-    Answer("xero", 400, Rejected, Rejected, "limit of invoices you can approve", refusal(PLAN)),
-    Answer("xero", 400, Rejected, Rejected, "archived", refusal("Account code '260' has been archived")),
-    Answer("xero", 404, Rejected, Rejected, "does not know"),
-    Answer("xero", 412, Rejected, Rejected, "status 412"),
-    Answer("xero", 501, Rejected, Rejected, "501"),
-    Answer("quickbooks", 400, Rejected, Rejected, "5010", fault("5010", "Stale Object Error")),
-    Answer("quickbooks", 400, Rejected, Rejected, "6140", fault("6140", "Duplicate Document Number Error")),
-    Answer("quickbooks", 400, Rejected, Rejected, "610", fault("610", "Object Not Found")),
-    Answer("quickbooks", 400, Rejected, Rejected, "subscription", fault("6190", "Invalid Company Status")),
-    Answer("quickbooks", 200, Rejected, Rejected, "2010", fault("2010", "Request has invalid property")),
-    Answer("quickbooks", 403, Rejected, Rejected, "5020", fault("5020", "Permission Denied")),
-    Answer("quickbooks", 404, Rejected, Rejected, "404"),
+    VendorReply("xero", 400, PermanentError, PermanentError, "status 400"),
+    VendorReply(
+        "xero", 400, PermanentError, PermanentError, "limit of invoices you can approve", xero_error(INVOICE_LIMIT_TEXT)
+    ),
+    VendorReply(
+        "xero", 400, PermanentError, PermanentError, "archived", xero_error("Account code '260' has been archived")
+    ),
+    VendorReply("xero", 404, PermanentError, PermanentError, "does not know"),
+    VendorReply("xero", 412, PermanentError, PermanentError, "status 412"),
+    VendorReply("xero", 501, PermanentError, PermanentError, "501"),
+    VendorReply("quickbooks", 400, PermanentError, PermanentError, "5010", fault("5010", "Stale Object Error")),
+    VendorReply(
+        "quickbooks", 400, PermanentError, PermanentError, "6140", fault("6140", "Duplicate Document Number Error")
+    ),
+    VendorReply("quickbooks", 400, PermanentError, PermanentError, "610", fault("610", "Object Not Found")),
+    VendorReply(
+        "quickbooks", 400, PermanentError, PermanentError, "subscription", fault("6190", "Invalid Company Status")
+    ),
+    VendorReply(
+        "quickbooks", 200, PermanentError, PermanentError, "2010", fault("2010", "Request has invalid property")
+    ),
+    VendorReply("quickbooks", 403, PermanentError, PermanentError, "5020", fault("5020", "Permission Denied")),
+    VendorReply("quickbooks", 404, PermanentError, PermanentError, "404"),
     # only a new consent mends it
-    Answer("xero", 401, Reconnect, Reconnect, "connect it again"),
-    Answer("xero", 401, Reconnect, Reconnect, "scope", headers=(("WWW-Authenticate", "insufficient_scope"),)),
-    Answer("xero", 403, Reconnect, Reconnect, "organisation"),
-    Answer("quickbooks", 403, Reconnect, Reconnect, "withdrew", fault("3100", "ApplicationAuthorizationFailed")),
-    Answer("quickbooks", 401, Reconnect, Reconnect, "again", LOWER),
-    Answer("quickbooks", 401, Reconnect, Reconnect, "again", fault("120", "Authorization Failure")),
+    VendorReply("xero", 401, AuthorizationExpired, AuthorizationExpired, "connect it again"),
+    VendorReply(
+        "xero",
+        401,
+        AuthorizationExpired,
+        AuthorizationExpired,
+        "scope",
+        headers=(("WWW-Authenticate", "insufficient_scope"),),
+    ),
+    VendorReply("xero", 403, AuthorizationExpired, AuthorizationExpired, "organisation"),
+    VendorReply(
+        "quickbooks",
+        403,
+        AuthorizationExpired,
+        AuthorizationExpired,
+        "withdrew",
+        fault("3100", "ApplicationAuthorizationFailed"),
+    ),
+    VendorReply("quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", LOWER),
+    VendorReply(
+        "quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", fault("120", "Authorization Failure")
+    ),
     # limits
-    Answer("xero", 429, RateLimited, RateLimited, "day", headers=limit("day", "66975")),
-    Answer("xero", 429, RateLimited, RateLimited, "minute", headers=limit("minute")),
-    Answer("xero", 429, RateLimited, RateLimited, "concurrent", headers=limit("concurrent", "")),
-    Answer("xero", 429, RateLimited, RateLimited, r"\(app\)", headers=limit("appminute")),
-    Answer("quickbooks", 403, RateLimited, RateLimited, "limit", XML),
-    Answer("quickbooks", 429, RateLimited, RateLimited, "month", "monthly quota exceeded"),
+    VendorReply("xero", 429, RateLimited, RateLimited, "day", headers=rate_limit_headers("day", "66975")),
+    VendorReply("xero", 429, RateLimited, RateLimited, "minute", headers=rate_limit_headers("minute")),
+    VendorReply("xero", 429, RateLimited, RateLimited, "concurrent", headers=rate_limit_headers("concurrent", "")),
+    VendorReply("xero", 429, RateLimited, RateLimited, r"\(app\)", headers=rate_limit_headers("appminute")),
+    VendorReply("quickbooks", 403, RateLimited, RateLimited, "limit", XML),
+    VendorReply("quickbooks", 429, RateLimited, RateLimited, "month", "monthly quota exceeded"),
     # nobody knows, and a read may simply be tried again
-    Answer("xero", 500, TryLater, Unknown, "500"),
-    Answer("xero", 503, TryLater, Unknown, "HTML"),
-    Answer("xero", 302, TryLater, Unknown, "redirect", headers=(("Location", "https://evil.test/"),)),
-    Answer("xero", 200, TryLater, Unknown, "HTML"),
-    Answer("quickbooks", 400, TryLater, Unknown, "10000", XML.replace("3001", "10000")),
-    Answer("quickbooks", 200, TryLater, Unknown, "HTML"),
-    Answer("quickbooks", 500, TryLater, Unknown, "500", fault("10000", "An application error has occurred")),
-    Answer("quickbooks", 503, TryLater, Unknown, "HTML"),
-    Answer("quickbooks", 302, TryLater, Unknown, "redirect", ""),
+    VendorReply("xero", 500, TransientError, OutcomeUnknown, "500"),
+    VendorReply("xero", 503, TransientError, OutcomeUnknown, "HTML"),
+    VendorReply("xero", 302, TransientError, OutcomeUnknown, "redirect", headers=(("Location", "https://evil.test/"),)),
+    VendorReply("xero", 200, TransientError, OutcomeUnknown, "HTML"),
+    VendorReply("quickbooks", 400, TransientError, OutcomeUnknown, "10000", XML.replace("3001", "10000")),
+    VendorReply("quickbooks", 200, TransientError, OutcomeUnknown, "HTML"),
+    VendorReply(
+        "quickbooks", 500, TransientError, OutcomeUnknown, "500", fault("10000", "An application error has occurred")
+    ),
+    VendorReply("quickbooks", 503, TransientError, OutcomeUnknown, "HTML"),
+    VendorReply("quickbooks", 302, TransientError, OutcomeUnknown, "redirect", ""),
 ]
 
 
@@ -119,19 +154,19 @@ class Token:
     def __init__(self) -> None:
         self.rejected: list[str] = []
 
-    def __call__(self, *, rejected: str | None = None) -> str:
-        self.rejected += [rejected] if rejected else []
+    def __call__(self, *, rejected_token: str | None = None) -> str:
+        self.rejected += [rejected_token] if rejected_token else []
         return f"token-{len(self.rejected)}"
 
 
-LIMITS = Limits(sleep=lambda _seconds: None, now=lambda: NOW)
+LIMITS = TransportLimits(sleep=lambda _seconds: None, now=lambda: NOW)
 OPEN: dict[str, Callable[[Token], Ledger]] = {
     "xero": lambda token: XeroLedger(XeroClient("https://api.xero.com", "t", token, NoCalls(), LIMITS)),
     "quickbooks": lambda token: QuickBooksLedger(
         QuickBooksClient("https://quickbooks.api.intuit.com", "123", token, NoCalls(), LIMITS)
     ),
 }
-ANYWHERE = re.compile("https://.*")
+ANY_URL = re.compile("https://.*")
 
 
 @pytest.fixture
@@ -140,18 +175,18 @@ def mocked() -> Iterator[responses.RequestsMock]:
         yield mock
 
 
-@pytest.mark.parametrize("answer", ANSWERS, ids=lambda one: f"{one.ledger}-{one.status}-{one.words}")
-def test_every_answer_is_told_by_what_to_do(mocked: responses.RequestsMock, answer: Answer) -> None:
+@pytest.mark.parametrize("answer", REPLIES, ids=lambda one: f"{one.ledger}-{one.status}-{one.words}")
+def test_every_answer_is_told_by_what_to_do(mocked: responses.RequestsMock, answer: VendorReply) -> None:
     for method in ("GET", "PUT", "POST"):
-        mocked.add(method, ANYWHERE, body=answer.body, status=answer.status, headers=dict(answer.headers))
+        mocked.add(method, ANY_URL, body=answer.body, status=answer.status, headers=dict(answer.headers))
     token = Token()
     ledger = OPEN[answer.ledger](token)
-    with pytest.raises(ProviderError, match=answer.words) as read:
+    with pytest.raises(ProviderError, match=answer.message_part) as read:
         ledger.find_note("i7", "k")
     before = len(mocked.calls)
-    with pytest.raises(ProviderError, match=answer.words) as written:
+    with pytest.raises(ProviderError, match=answer.message_part) as written:
         ledger.add_note("i7", "text", "key")
-    assert (type(read.value), type(written.value)) == (answer.of_read, answer.of_write)
+    assert (type(read.value), type(written.value)) == (answer.read_error, answer.write_error)
     assert "canary" not in f"{read.value}{written.value}"
     again = 2 if answer.status == 401 and not answer.headers else 1  # a rejected token is renewed once
     assert len(mocked.calls) == before + again, "a write leaves once"
@@ -160,7 +195,7 @@ def test_every_answer_is_told_by_what_to_do(mocked: responses.RequestsMock, answ
 @pytest.mark.parametrize(
     ("ledger", "status", "body", "headers", "until"),
     [
-        ("xero", 429, "", dict(limit("day", "66975")), timedelta(seconds=66975)),
+        ("xero", 429, "", dict(rate_limit_headers("day", "66975")), timedelta(seconds=66975)),
         ("xero", 429, "", {"X-Rate-Limit-Problem": "day"}, timedelta(hours=1)),
         ("quickbooks", 429, "", {}, timedelta(seconds=60)),
         ("quickbooks", 429, "monthly quota", {}, timedelta(hours=1)),
@@ -170,18 +205,18 @@ def test_a_limit_says_until_when(
     mocked: responses.RequestsMock, ledger: str, status: int, body: str, headers: dict[str, str], until: timedelta
 ) -> None:
     for method in ("GET", "PUT", "POST"):
-        mocked.add(method, ANYWHERE, status=status, body=body, headers=headers)
+        mocked.add(method, ANY_URL, status=status, body=body, headers=headers)
     with pytest.raises(RateLimited) as limited:
         OPEN[ledger](Token()).add_note("i7", "text", "key")
-    assert limited.value.not_before_at == NOW + until
+    assert limited.value.retry_at == NOW + until
 
 
 @pytest.mark.parametrize("ledger", OPEN)
 def test_a_rejected_token_is_renewed_once_and_the_write_made_again(mocked: responses.RequestsMock, ledger: str) -> None:
     done = {"xero": {"HistoryRecords": []}, "quickbooks": {"Attachable": {"Id": "5", "Note": "text"}}}[ledger]
     for method in ("PUT", "POST"):
-        mocked.add(method, ANYWHERE, status=401, body=LOWER)
-        mocked.add(method, ANYWHERE, json=done)
+        mocked.add(method, ANY_URL, status=401, body=LOWER)
+        mocked.add(method, ANY_URL, json=done)
     token = Token()
     OPEN[ledger](token).add_note("i7", "text", "key")
     assert token.rejected == ["token-0"]

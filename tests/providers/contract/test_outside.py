@@ -9,11 +9,11 @@ import pytest
 
 import providers
 from connector.access.connections import begin_consent, finish_consent, set_mode
-from connector.installation import open_installation
+from connector.installation import open_app
 from connector.run import run_connection
 from connector.settings import load_settings
 from providers.sandbox.server import Sandbox
-from tests.providers.contract.csv_house import Csv
+from tests.providers.contract.csv_house import CsvFixture
 
 NOON = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)  # a Wednesday
 
@@ -26,32 +26,32 @@ def test_the_example_is_connected_read_chased_and_written_back_to(
     for folder in (books, mails, home):
         folder.mkdir(mode=0o700)
     monkeypatch.setenv("CSV_LEDGER_FOLDER", str(books))
-    assert "csv" in providers.names()
+    assert "csv" in providers.list_ledger_names()
     sandbox = Sandbox(now=NOON)
-    house = Csv(sandbox, books)
-    house.customer("Ann")
-    number = house.invoice("Ann", "100")[1]
+    ledger_fixture = CsvFixture(sandbox, books)
+    ledger_fixture.customer("Ann")
+    number = ledger_fixture.invoice("Ann", "100")[1]
     settings = load_settings(duewell_home=str(home), eml_folder=str(mails), mail_from="books@house.example")
-    installation = open_installation(settings, now=sandbox.clock.now)
+    app = open_app(settings, now=sandbox.clock.now)
     try:
-        begun = begin_consent(installation, "csv")
-        [connection] = finish_consent(installation, "csv", begun.url)
+        begun = begin_consent(app, "csv")
+        [connection] = finish_consent(app, "csv", begun.url)
         assert connection.id is not None
-        assert run_connection(installation, connection.id).outcome == "ok"
+        assert run_connection(app, connection.id).outcome == "ok"
         assert list(mails.iterdir()) == []
-        set_mode(installation, connection.id, "live")
-        assert run_connection(installation, connection.id).outcome == "ok"
-        [note] = house.notes(number)
+        set_mode(app, connection.id, "live")
+        assert run_connection(app, connection.id).outcome == "ok"
+        [note] = ledger_fixture.notes(number)
         assert "ann@house.example" in note
         assert len(to_ann(mails)) == 1
-        house.pay(number)
+        ledger_fixture.pay(number)
         sandbox.clock.advance(timedelta(days=9))
-        assert run_connection(installation, connection.id).outcome == "ok"
+        assert run_connection(app, connection.id).outcome == "ok"
         assert [one for one in to_ann(mails)[1:] if "thank" not in one.lower()] == [], "who has paid is not chased"
     finally:
-        installation.close()
+        app.close()
 
 
-def to_ann(mails: Path) -> list[str]:
-    texts = [one.read_text() for one in sorted(mails.iterdir(), key=lambda one: one.stat().st_mtime_ns)]
+def to_ann(emails: Path) -> list[str]:
+    texts = [one.read_text() for one in sorted(emails.iterdir(), key=lambda one: one.stat().st_mtime_ns)]
     return [text for text in texts if "To: Ann <ann@house.example>" in text]

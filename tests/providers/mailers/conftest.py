@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from providers.mailer import Attachment, Mail
+from providers.mailer import Attachment, Email
 
 
-class Counted:
+class CallCounter:
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.statuses: list[int] = []
@@ -25,13 +25,13 @@ class Counted:
 
 
 @pytest.fixture
-def calls() -> Counted:
-    return Counted()
+def calls() -> CallCounter:
+    return CallCounter()
 
 
 @pytest.fixture
-def mail() -> Mail:
-    return Mail(
+def email() -> Email:
+    return Email(
         key="quickbooks:1:c7:past_due:2026-11-20",
         attempt=1,
         to=("ada@example.com", "office@example.com"),
@@ -52,7 +52,7 @@ def mail() -> Mail:
 
 
 @contextmanager
-def server_that(act: Callable[[socket.socket], None]) -> Iterator[int]:
+def serve_once(act: Callable[[socket.socket], None]) -> Iterator[int]:
     """A real server that does as told with its one connection; yields its port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

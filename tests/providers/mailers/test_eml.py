@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import email
-import email.policy
 import stat
 from datetime import UTC, datetime
+from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
 
-from providers import find_mailer
+from providers import build_mailer
 from providers.eml.mailer import EmlMailer
-from providers.errors import TryLater
-from providers.mailer import Mail
-from tests.providers.mailers.conftest import Counted
+from providers.errors import TransientError
+from providers.mailer import Email
+from tests.providers.mailers.conftest import CallCounter
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -26,53 +25,53 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def mailer(folder: Path, calls: Counted) -> EmlMailer:
+def mailer(folder: Path, calls: CallCounter) -> EmlMailer:
     return EmlMailer(folder, calls)
 
 
-def test_a_mail_becomes_one_private_file(mailer: EmlMailer, folder: Path, mail: Mail) -> None:
-    accepted = mailer.send(mail)
+def test_a_mail_becomes_one_private_file(mailer: EmlMailer, folder: Path, email: Email) -> None:
+    accepted = mailer.send(email)
     (file,) = folder.iterdir()
-    assert file.name == accepted.reference
+    assert file.name == accepted.message_id
     assert file.suffix == ".eml"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
-    arrived = email.message_from_bytes(file.read_bytes(), policy=email.policy.default)
+    arrived = message_from_bytes(file.read_bytes(), policy=policy.default)
     assert arrived["To"] == "Ada Lovelace <ada@example.com>, office@example.com"
     assert arrived["Message-ID"] == "<abc123@larkspur.example>"
 
 
-def test_the_same_key_is_never_written_twice(mailer: EmlMailer, folder: Path, mail: Mail) -> None:
-    first = mailer.send(mail)
-    before = (folder / first.reference).read_bytes()
-    assert mailer.send(dataclasses.replace(mail, attempt=2, text="changed")) == first
+def test_the_same_key_is_never_written_twice(mailer: EmlMailer, folder: Path, email: Email) -> None:
+    first = mailer.send(email)
+    before = (folder / first.message_id).read_bytes()
+    assert mailer.send(dataclasses.replace(email, attempt=2, text="changed")) == first
     assert [one.read_bytes() for one in folder.iterdir()] == [before]
 
 
-def test_keys_that_look_alike_get_files_of_their_own(mailer: EmlMailer, folder: Path, mail: Mail) -> None:
+def test_keys_that_look_alike_get_files_of_their_own(mailer: EmlMailer, folder: Path, email: Email) -> None:
     for key in ("a/b", "a:b", "../a-b", "A-B" * 60):
-        mailer.send(dataclasses.replace(mail, key=key))
+        mailer.send(dataclasses.replace(email, key=key))
     assert len(list(folder.iterdir())) == 4
 
 
-def test_what_was_written_is_found(mailer: EmlMailer, mail: Mail) -> None:
-    assert mailer.find(mail.key, mail.to, NOW) is None
-    accepted = mailer.send(mail)
-    assert mailer.find(mail.key, mail.to, NOW) == accepted
+def test_what_was_written_is_found(mailer: EmlMailer, email: Email) -> None:
+    assert mailer.find_sent(email.key, email.to, NOW) is None
+    accepted = mailer.send(email)
+    assert mailer.find_sent(email.key, email.to, NOW) == accepted
 
 
-def test_a_folder_that_cannot_be_written_sends_nothing(folder: Path, calls: Counted, mail: Mail) -> None:
+def test_a_folder_that_cannot_be_written_sends_nothing(folder: Path, calls: CallCounter, email: Email) -> None:
     folder.write_text("a file is in its place")
-    with pytest.raises(TryLater):
-        EmlMailer(folder, calls).send(mail)
+    with pytest.raises(TransientError):
+        EmlMailer(folder, calls).send(email)
 
 
-def test_a_mailer_is_found_by_its_name(folder: Path, calls: Counted) -> None:
+def test_a_mailer_is_found_by_its_name(folder: Path, calls: CallCounter) -> None:
     class Settings:
         eml_folder = folder
 
-    assert isinstance(find_mailer("eml", Settings(), calls), EmlMailer)
+    assert isinstance(build_mailer("eml", Settings(), calls), EmlMailer)
     with pytest.raises(LookupError):
-        find_mailer("pigeon", Settings(), calls)
+        build_mailer("pigeon", Settings(), calls)
     with pytest.raises(LookupError):
-        find_mailer("xero", Settings(), calls)
+        build_mailer("xero", Settings(), calls)

@@ -13,28 +13,35 @@ from typing import Any
 import pytest
 import responses
 
-from providers.errors import ProviderError, RateLimited, Reconnect, Rejected, TryLater, Unknown
-from providers.http import Limits
-from providers.mailer import Accepted, Mail
+from providers.errors import (
+    AuthorizationExpired,
+    OutcomeUnknown,
+    PermanentError,
+    ProviderError,
+    RateLimited,
+    TransientError,
+)
+from providers.http import TransportLimits
+from providers.mailer import Email, SendReceipt
 from providers.sandbox.faults import Rule
 from providers.sandbox.sendgrid.vendor import API_KEY
 from providers.sandbox.server import Sandbox
-from providers.sendgrid import make
-from providers.sendgrid.client import payload
+from providers.sendgrid import build_mailer
+from providers.sendgrid.client import build_payload
 from providers.sendgrid.mailer import SendGridMailer
-from tests.providers.mailers.conftest import Counted, server_that
+from tests.providers.mailers.conftest import CallCounter, serve_once
 
 API = "https://api.sendgrid.com"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SPEC = Path(__file__).parents[3].parent / "shared" / "vendor" / "sendgrid" / "tsg_mail_v3.json"
 
 
-def limits(**changed: Any) -> Limits:
-    return Limits(sleep=lambda _seconds: None, now=lambda: NOW, **changed)
+def limits(**changed: Any) -> TransportLimits:
+    return TransportLimits(sleep=lambda _seconds: None, now=lambda: NOW, **changed)
 
 
 @pytest.fixture
-def mailer(calls: Counted) -> SendGridMailer:
+def mailer(calls: CallCounter) -> SendGridMailer:
     return SendGridMailer(API, "SG.key", calls, limits())
 
 
@@ -44,7 +51,7 @@ def sandbox() -> Sandbox:
 
 
 @pytest.fixture
-def at_sandbox(sandbox: Sandbox, calls: Counted) -> Iterator[SendGridMailer]:
+def sandbox_mailer(sandbox: Sandbox, calls: CallCounter) -> Iterator[SendGridMailer]:
     with sandbox.serve() as url:
         yield SendGridMailer(url, API_KEY, calls, limits())
 
@@ -52,15 +59,15 @@ def at_sandbox(sandbox: Sandbox, calls: Counted) -> Iterator[SendGridMailer]:
 # the payload
 
 
-def test_the_payload_carries_the_key_where_events_will_bring_it_back(mail: Mail) -> None:
-    (personalization,) = payload(mail)["personalizations"]
-    assert personalization["custom_args"] == {"duewell_key": mail.key, "duewell_attempt": "1"}
+def test_the_payload_carries_the_key_where_events_will_bring_it_back(email: Email) -> None:
+    (personalization,) = build_payload(email)["personalizations"]
+    assert personalization["custom_args"] == {"duewell_key": email.key, "duewell_attempt": "1"}
     assert personalization["headers"]["Message-ID"] == "<abc123@larkspur.example>"
     assert [one["email"] for one in personalization["to"]] == ["ada@example.com", "office@example.com"]
 
 
-def test_text_comes_before_html_and_nothing_is_tracked(mail: Mail) -> None:
-    body = payload(mail)
+def test_text_comes_before_html_and_nothing_is_tracked(email: Email) -> None:
+    body = build_payload(email)
     assert [one["type"] for one in body["content"]] == ["text/plain", "text/html"]
     assert body["categories"] == ["reminder-past_due"]
     assert body["reply_to"] == {"email": "books@larkspur.example"}
@@ -74,49 +81,49 @@ def test_text_comes_before_html_and_nothing_is_tracked(mail: Mail) -> None:
     assert "mail_settings" not in body
 
 
-def test_an_address_named_twice_is_written_to_once(mail: Mail) -> None:
-    twice = dataclasses.replace(mail, to=("ada@example.com", "Ada@Example.com"))
-    assert len(payload(twice)["personalizations"][0]["to"]) == 1
+def test_an_address_named_twice_is_written_to_once(email: Email) -> None:
+    twice = dataclasses.replace(email, to=("ada@example.com", "Ada@Example.com"))
+    assert len(build_payload(twice)["personalizations"][0]["to"]) == 1
 
 
-def test_the_payload_is_what_sendgrids_own_document_allows(mail: Mail) -> None:
+def test_the_payload_is_what_sendgrids_own_document_allows(email: Email) -> None:
     if not SPEC.exists():
         pytest.skip("SendGrid's OpenAPI document is not beside this checkout (../shared/vendor)")
     jsonschema_rs = pytest.importorskip("jsonschema_rs")
     spec = json.loads(SPEC.read_text(encoding="utf-8"))
     asked = spec["components"]["requestBodies"]["PostMailSend"]["content"]["application/json"]["schema"]
     validator = jsonschema_rs.validator_for({**asked, "components": spec["components"]})
-    assert not validator.is_valid({**payload(mail), "from": {}}), "the document does check"
-    assert [error.message for error in validator.iter_errors(payload(mail))] == []
+    assert not validator.is_valid({**build_payload(email), "from": {}}), "the document does check"
+    assert [error.message for error in validator.iter_errors(build_payload(email))] == []
 
 
 # the table of answers (README.md), row by row
 
-ROWS = [
-    (200, {"X-Message-Id": "abc"}, "", Unknown),  # what sandbox mode answers
-    (202, {}, "", Unknown),
-    (301, {"Location": "https://example.org/"}, "", Unknown),
-    (303, {"Location": f"{API}/v3/mail/send"}, "", Unknown),
-    (400, {}, '{"errors": [{"message": "Does not contain a valid address.", "field": "from.email"}]}', Rejected),
-    (404, {}, "", Rejected),
-    (405, {}, "", Rejected),
-    (413, {}, '{"errors": [{"message": "too large"}]}', Rejected),
-    (415, {}, "<html>", Rejected),
-    (401, {}, '{"errors": [{"message": "The provided authorization grant is invalid"}]}', Reconnect),
-    (403, {}, '{"errors": [{"message": "The from address does not match a verified Sender"}]}', Reconnect),
+REPLY_CASES = [
+    (200, {"X-Message-Id": "abc"}, "", OutcomeUnknown),  # what sandbox mode answers
+    (202, {}, "", OutcomeUnknown),
+    (301, {"Location": "https://example.org/"}, "", OutcomeUnknown),
+    (303, {"Location": f"{API}/v3/mail/send"}, "", OutcomeUnknown),
+    (400, {}, '{"errors": [{"message": "Does not contain a valid address.", "field": "from.email"}]}', PermanentError),
+    (404, {}, "", PermanentError),
+    (405, {}, "", PermanentError),
+    (413, {}, '{"errors": [{"message": "too large"}]}', PermanentError),
+    (415, {}, "<html>", PermanentError),
+    (401, {}, '{"errors": [{"message": "The provided authorization grant is invalid"}]}', AuthorizationExpired),
+    (403, {}, '{"errors": [{"message": "The from address does not match a verified Sender"}]}', AuthorizationExpired),
     (429, {}, "", RateLimited),
-    (500, {}, "", Unknown),
-    (502, {}, "<html>", Unknown),
-    (503, {}, "", Unknown),
-    (504, {}, "", Unknown),
+    (500, {}, "", OutcomeUnknown),
+    (502, {}, "<html>", OutcomeUnknown),
+    (503, {}, "", OutcomeUnknown),
+    (504, {}, "", OutcomeUnknown),
 ]
 
 
-@pytest.mark.parametrize(("status", "headers", "body", "error"), ROWS)
+@pytest.mark.parametrize(("status", "headers", "body", "error"), REPLY_CASES)
 @responses.activate
 def test_each_answer_says_what_to_do(
     mailer: SendGridMailer,
-    mail: Mail,
+    email: Email,
     status: int,
     headers: dict[str, str],
     body: str,
@@ -124,41 +131,41 @@ def test_each_answer_says_what_to_do(
 ) -> None:
     responses.post(f"{API}/v3/mail/send", status=status, headers=headers, body=body)
     with pytest.raises(error) as raised:
-        mailer.send(mail)
+        mailer.send(email)
     assert type(raised.value) is error
     assert len(responses.calls) == 1, "a mail leaves at most once"
     assert "SG.key" not in str(raised.value)
 
 
 @responses.activate
-def test_accepted_means_202_with_an_id(mailer: SendGridMailer, mail: Mail, calls: Counted) -> None:
+def test_accepted_means_202_with_an_id(mailer: SendGridMailer, email: Email, calls: CallCounter) -> None:
     responses.post(f"{API}/v3/mail/send", status=202, headers={"X-Message-Id": "abc"})
-    assert mailer.send(mail) == Accepted("abc")
-    assert calls.kinds == ["mail"]
+    assert mailer.send(email) == SendReceipt("abc")
+    assert calls.kinds == ["email"]
     assert responses.calls[0].request.headers["Authorization"] == "Bearer SG.key"
 
 
 @responses.activate
-def test_a_refusal_is_told_in_sendgrids_words(mailer: SendGridMailer, mail: Mail) -> None:
+def test_a_refusal_is_told_in_sendgrids_words(mailer: SendGridMailer, email: Email) -> None:
     problem = {"message": "Does not contain a valid address.", "field": "personalizations.0.to.0.email"}
     responses.post(f"{API}/v3/mail/send", status=400, json={"errors": [problem]})
-    with pytest.raises(Rejected, match=r"valid address\. \(personalizations.0.to.0.email\)"):
-        mailer.send(mail)
+    with pytest.raises(PermanentError, match=r"valid address\. \(personalizations.0.to.0.email\)"):
+        mailer.send(email)
 
 
 @responses.activate
-def test_a_limit_is_waited_for_until_sendgrid_says(mailer: SendGridMailer, mail: Mail) -> None:
+def test_a_limit_is_waited_for_until_sendgrid_says(mailer: SendGridMailer, email: Email) -> None:
     reset_at = NOW + timedelta(seconds=17)
     headers = {"X-RateLimit-Reset": str(int(reset_at.timestamp()))}
     responses.post(f"{API}/v3/mail/send", status=429, headers=headers)
     with pytest.raises(RateLimited) as limited:
-        mailer.send(mail)
-    assert limited.value.not_before_at == reset_at
+        mailer.send(email)
+    assert limited.value.retry_at == reset_at
 
 
-def test_a_refused_connection_is_a_mail_that_never_left(mail: Mail, calls: Counted, closed_port: int) -> None:
-    with pytest.raises(TryLater, match="nothing was sent"):
-        SendGridMailer(f"http://127.0.0.1:{closed_port}", "SG.key", calls, limits()).send(mail)
+def test_a_refused_connection_is_a_mail_that_never_left(email: Email, calls: CallCounter, closed_port: int) -> None:
+    with pytest.raises(TransientError, match="nothing was sent"):
+        SendGridMailer(f"http://127.0.0.1:{closed_port}", "SG.key", calls, limits()).send(email)
 
 
 def received(connection: socket.socket) -> None:
@@ -177,63 +184,65 @@ def received(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     "answer", [b"", b"HTTP/1.1 202 Acc", b"HTTP/1.1 202 Accepted\r\nX-Message-Id: abc\r\nContent-Length: 9\r\n\r\nab"]
 )
-def test_a_connection_that_breaks_after_the_mail_left_is_unknown(mail: Mail, calls: Counted, answer: bytes) -> None:
+def test_a_connection_that_breaks_after_the_mail_left_is_unknown(
+    email: Email, calls: CallCounter, answer: bytes
+) -> None:
     def cut(connection: socket.socket) -> None:
         received(connection)
         connection.sendall(answer)
 
-    with server_that(cut) as port, pytest.raises(Unknown):
-        SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits()).send(mail)
+    with serve_once(cut) as port, pytest.raises(OutcomeUnknown):
+        SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits()).send(email)
 
 
-def test_silence_after_the_mail_left_is_unknown(mail: Mail, calls: Counted) -> None:
+def test_silence_after_the_mail_left_is_unknown(email: Email, calls: CallCounter) -> None:
     def hush(connection: socket.socket) -> None:
         received(connection)
         connection.settimeout(3)
         connection.recv(1)  # until the mailer hangs up
 
-    with server_that(hush) as port, pytest.raises(Unknown):
-        SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits(silence_s_max=0.05)).send(mail)
+    with serve_once(hush) as port, pytest.raises(OutcomeUnknown):
+        SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits(silence_s_max=0.05)).send(email)
 
 
 # at the sandbox
 
 
-def test_a_mail_arrives_as_it_was_written(at_sandbox: SendGridMailer, sandbox: Sandbox, mail: Mail) -> None:
-    accepted = at_sandbox.send(mail)
-    (arrived,) = sandbox.sendgrid.mails_to("ada@example.com")
-    assert arrived.subject == mail.subject
-    assert arrived.custom_args["duewell_key"] == mail.key
-    assert accepted.reference
+def test_a_mail_arrives_as_it_was_written(sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email) -> None:
+    accepted = sandbox_mailer.send(email)
+    (arrived,) = sandbox.sendgrid.emails_to("ada@example.com")
+    assert arrived.subject == email.subject
+    assert arrived.custom_args["duewell_key"] == email.key
+    assert accepted.message_id
 
 
 def test_a_mail_whose_answer_was_lost_is_found_by_its_key(
-    at_sandbox: SendGridMailer, sandbox: Sandbox, mail: Mail
+    sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email
 ) -> None:
-    at_sandbox.send(dataclasses.replace(mail, key="another"))
-    sandbox.faults.add(Rule("drop_after", kind="mail"))
-    with pytest.raises(Unknown):
-        at_sandbox.send(mail)
-    assert at_sandbox.find(mail.key, mail.to, NOW) is not None
-    assert at_sandbox.find("never sent", mail.to, NOW) is None
-    assert len(sandbox.sendgrid.mails()) == 2
+    sandbox_mailer.send(dataclasses.replace(email, key="another"))
+    sandbox.faults.add(Rule("drop_after", kind="email"))
+    with pytest.raises(OutcomeUnknown):
+        sandbox_mailer.send(email)
+    assert sandbox_mailer.find_sent(email.key, email.to, NOW) is not None
+    assert sandbox_mailer.find_sent("never sent", email.to, NOW) is None
+    assert len(sandbox.sendgrid.emails()) == 2
 
 
 def test_a_mail_to_an_address_with_an_apostrophe_is_found(
-    at_sandbox: SendGridMailer, sandbox: Sandbox, mail: Mail
+    sandbox_mailer: SendGridMailer, sandbox: Sandbox, email: Email
 ) -> None:
-    irish = dataclasses.replace(mail, to=("pat.o'neil@example.com",))
-    at_sandbox.send(irish)
-    assert at_sandbox.find(irish.key, irish.to, NOW) is not None
+    irish = dataclasses.replace(email, to=("pat.o'neil@example.com",))
+    sandbox_mailer.send(irish)
+    assert sandbox_mailer.find_sent(irish.key, irish.to, NOW) is not None
 
 
-def test_a_mail_of_the_day_before_is_not_looked_for(at_sandbox: SendGridMailer, mail: Mail) -> None:
-    at_sandbox.send(mail)
-    assert at_sandbox.find(mail.key, mail.to, NOW + timedelta(hours=1)) is None
+def test_a_mail_of_the_day_before_is_not_looked_for(sandbox_mailer: SendGridMailer, email: Email) -> None:
+    sandbox_mailer.send(email)
+    assert sandbox_mailer.find_sent(email.key, email.to, NOW + timedelta(hours=1)) is None
 
 
 @pytest.mark.parametrize(
-    ("name", "why"),
+    ("name", "reason"),
     [
         ("bounces", "bounced (550 5.1.1 no such user here)"),
         ("invalid_emails", "invalid"),
@@ -242,27 +251,27 @@ def test_a_mail_of_the_day_before_is_not_looked_for(at_sandbox: SendGridMailer, 
     ],
 )
 def test_the_suppressed_are_known_with_the_reason(
-    at_sandbox: SendGridMailer, sandbox: Sandbox, name: str, why: str
+    sandbox_mailer: SendGridMailer, sandbox: Sandbox, name: str, reason: str
 ) -> None:
     sandbox.sendgrid.suppress("ada@example.com", name)
-    assert why in at_sandbox.suppressed("ada@example.com")
-    assert at_sandbox.suppressed("bo@example.com") == ""
+    assert reason in sandbox_mailer.get_suppression_reason("ada@example.com")
+    assert sandbox_mailer.get_suppression_reason("bo@example.com") == ""
 
 
-def test_an_api_key_that_may_only_send_can_still_send(sandbox: Sandbox, calls: Counted, mail: Mail) -> None:
-    sandbox.sendgrid.keys["SG.small"] = frozenset({"mail"})
+def test_an_api_key_that_may_only_send_can_still_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
+    sandbox.sendgrid.keys["SG.small"] = frozenset({"email"})
     with sandbox.serve() as url:
         small = SendGridMailer(url, "SG.small", calls, limits())
-        assert small.suppressed("ada@example.com") == ""
-        assert small.send(mail).reference
-        with pytest.raises(Reconnect):
-            small.find(mail.key, mail.to, NOW)
+        assert small.get_suppression_reason("ada@example.com") == ""
+        assert small.send(email).message_id
+        with pytest.raises(AuthorizationExpired):
+            small.find_sent(email.key, email.to, NOW)
 
 
-def test_settings_make_the_mailer(sandbox: Sandbox, calls: Counted) -> None:
+def test_settings_make_the_mailer(sandbox: Sandbox, calls: CallCounter) -> None:
     class Settings:
         sendgrid_api_url = API
         sendgrid_api_key = "SG.key"
 
-    made = make(Settings(), calls)
-    assert (made.name, made.reconciles) == ("SendGrid", True)
+    made = build_mailer(Settings(), calls)
+    assert (made.name, made.can_find_sent) == ("SendGrid", True)

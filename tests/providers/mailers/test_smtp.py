@@ -3,27 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import email
-import email.policy
 import socket
 from collections.abc import Callable
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
 
-from providers.errors import ProviderError, Reconnect, Rejected, TryLater, Unknown
-from providers.mailer import Mail
+from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError, TransientError
+from providers.mailer import Email
 from providers.smtp.mailer import SmtpMailer
-from tests.providers.mailers.conftest import Counted, server_that
+from tests.providers.mailers.conftest import CallCounter, serve_once
 
 HELLO = {"EHLO": "250-here\r\n250 AUTH PLAIN"}
 
 
-class Script:
+class ScriptedServer:
     """A server that answers each command by its first word; "!" hangs up instead."""
 
-    def __init__(self, **answers: str) -> None:
-        self.answers = {
+    def __init__(self, **replies: str) -> None:
+        self.replies = {
             "": "220 here",
             "EHLO": "250 here",
             "MAIL": "250 ok",
@@ -31,10 +30,10 @@ class Script:
             "DATA": "354 go ahead",
             ".": "250 taken",
             "QUIT": "221 bye",
-            **{name.rstrip("_") or ".": answer for name, answer in answers.items()},
+            **{name.rstrip("_") or ".": answer for name, answer in replies.items()},
         }
-        self.said: list[str] = []
-        self.mail = b""
+        self.received: list[str] = []
+        self.email_data = b""
 
     def __call__(self, connection: socket.socket) -> None:
         with connection.makefile("rwb") as stream:
@@ -42,20 +41,20 @@ class Script:
                 return
             while line := stream.readline():
                 word = line.split()[0].decode().upper()
-                self.said.append(line.decode().strip())
+                self.received.append(line.decode().strip())
                 if not self._answer(stream, word) or word == "QUIT":
                     return
-                if word == "DATA" and self.answers["DATA"].startswith("354"):
+                if word == "DATA" and self.replies["DATA"].startswith("354"):
                     self._take(stream)
                     if not self._answer(stream, "."):
                         return
 
     def _take(self, stream: Any) -> None:
         while (line := stream.readline()) not in {b".\r\n", b""}:
-            self.mail += line[1:] if line.startswith(b"..") else line
+            self.email_data += line[1:] if line.startswith(b"..") else line
 
     def _answer(self, stream: Any, word: str) -> bool:
-        answer = self.answers.get(word, "502 what?")
+        answer = self.replies.get(word, "502 what?")
         if answer == "!":
             return False
         stream.write(answer.encode() + b"\r\n")
@@ -64,80 +63,80 @@ class Script:
 
 
 @pytest.fixture
-def send(mail: Mail, calls: Counted) -> Callable[..., object]:
-    def to(script: Script, url: str = "smtp://127.0.0.1:{port}", mail: Mail = mail) -> object:
-        with server_that(script) as port:
-            return SmtpMailer(url.format(port=port), calls).send(mail)
+def send(email: Email, calls: CallCounter) -> Callable[..., object]:
+    def to(script: ScriptedServer, url: str = "smtp://127.0.0.1:{port}", email: Email = email) -> object:
+        with serve_once(script) as port:
+            return SmtpMailer(url.format(port=port), calls).send(email)
 
     return to
 
 
-def test_a_mail_arrives_whole(send: Callable[..., object], mail: Mail) -> None:
-    script = Script()
+def test_a_mail_arrives_whole(send: Callable[..., object], email: Email) -> None:
+    script = ScriptedServer()
     accepted = send(script)
     assert accepted == ("<abc123@larkspur.example>",)
-    arrived = email.message_from_bytes(script.mail, policy=email.policy.default)
+    arrived = message_from_bytes(script.email_data, policy=policy.default)
     text, html = (arrived.get_body((kind,)) for kind in ("plain", "html"))
     assert text is not None
     assert html is not None
-    assert text.get_content() == mail.text.replace("\n", "\r\n") or text.get_content() == mail.text
+    assert text.get_content() == email.text.replace("\n", "\r\n") or text.get_content() == email.text
     assert "Pay invoice 1038" in html.get_content()
-    assert arrived["Subject"] == mail.subject
+    assert arrived["Subject"] == email.subject
     assert arrived["Reply-To"] == "books@larkspur.example"
     assert [part.get_filename() for part in arrived.iter_attachments()] == ["invoice-1038.pdf"]
-    assert [line for line in script.said if line.startswith("rcpt")] == [
+    assert [line for line in script.received if line.startswith("rcpt")] == [
         "rcpt TO:<ada@example.com>",
         "rcpt TO:<office@example.com>",
     ]
 
 
 def test_headers_that_signatures_cover_stay_on_one_line(send: Callable[..., object]) -> None:
-    script = Script()
+    script = ScriptedServer()
     send(script)
-    lines = script.mail.split(b"\r\n")
+    lines = script.email_data.split(b"\r\n")
     assert any(line.startswith(b"List-Unsubscribe: <https://") and line.endswith(b"x>") for line in lines)
 
 
 @pytest.mark.parametrize(
     ("answers", "error"),
     [
-        ({"": "421 too busy"}, TryLater),
-        ({"": "!"}, TryLater),
-        ({"EHLO": "!"}, TryLater),
-        ({"MAIL": "!"}, TryLater),
-        ({"MAIL": "451 try again"}, TryLater),
-        ({"MAIL": "550 not you"}, Rejected),
-        ({"RCPT": "550 5.1.1 no such user"}, Rejected),
-        ({"RCPT": "450 greylisted"}, TryLater),
-        ({"RCPT": "!"}, TryLater),
-        ({"DATA": "554 no"}, Rejected),
-        ({"DATA": "!"}, TryLater),
-        ({".": "552 too large"}, Rejected),
-        ({".": "451 later"}, TryLater),
-        ({".": "!"}, Unknown),
+        ({"": "421 too busy"}, TransientError),
+        ({"": "!"}, TransientError),
+        ({"EHLO": "!"}, TransientError),
+        ({"MAIL": "!"}, TransientError),
+        ({"MAIL": "451 try again"}, TransientError),
+        ({"MAIL": "550 not you"}, PermanentError),
+        ({"RCPT": "550 5.1.1 no such user"}, PermanentError),
+        ({"RCPT": "450 greylisted"}, TransientError),
+        ({"RCPT": "!"}, TransientError),
+        ({"DATA": "554 no"}, PermanentError),
+        ({"DATA": "!"}, TransientError),
+        ({".": "552 too large"}, PermanentError),
+        ({".": "451 later"}, TransientError),
+        ({".": "!"}, OutcomeUnknown),
     ],
 )
 def test_each_failure_says_what_to_do(
-    send: Callable[..., object], calls: Counted, answers: dict[str, str], error: type[ProviderError]
+    send: Callable[..., object], calls: CallCounter, answers: dict[str, str], error: type[ProviderError]
 ) -> None:
-    script = Script()
-    script.answers.update(answers)
+    script = ScriptedServer()
+    script.replies.update(answers)
     with pytest.raises(error) as raised:
         send(script)
     assert type(raised.value) is error
-    assert calls.kinds == ["mail"]
+    assert calls.kinds == ["email"]
     assert calls.statuses == [0]
 
 
-def test_a_refused_connection_is_a_mail_that_never_left(mail: Mail, calls: Counted, closed_port: int) -> None:
-    with pytest.raises(TryLater, match="nothing was sent"):
-        SmtpMailer(f"smtp://127.0.0.1:{closed_port}", calls).send(mail)
+def test_a_refused_connection_is_a_mail_that_never_left(email: Email, calls: CallCounter, closed_port: int) -> None:
+    with pytest.raises(TransientError, match="nothing was sent"):
+        SmtpMailer(f"smtp://127.0.0.1:{closed_port}", calls).send(email)
 
 
 def test_one_refused_recipient_does_not_keep_the_mail_from_the_other(send: Callable[..., object]) -> None:
-    class Picky(Script):
+    class Picky(ScriptedServer):
         def _answer(self, stream: Any, word: str) -> bool:
-            self.answers["RCPT"] = "550 no" if self.said and "office" in self.said[-1] else "250 ok"
+            self.replies["RCPT"] = "550 no" if self.received and "office" in self.received[-1] else "250 ok"
             return super()._answer(stream, word)
 
     script = Picky()
@@ -145,30 +144,32 @@ def test_one_refused_recipient_does_not_keep_the_mail_from_the_other(send: Calla
 
 
 def test_user_and_password_are_given_and_a_wrong_one_stops_all_mail(send: Callable[..., object]) -> None:
-    script = Script(AUTH="535 5.7.8 no")
-    script.answers.update(HELLO)
-    with pytest.raises(Reconnect, match="SMTP_URL") as raised:
+    script = ScriptedServer(AUTH="535 5.7.8 no")
+    script.replies.update(HELLO)
+    with pytest.raises(AuthorizationExpired, match="SMTP_URL") as raised:
         send(script, "smtp://me:p%40ss@127.0.0.1:{port}")
     assert "p@ss" not in str(raised.value)
-    assert any(line.startswith("AUTH PLAIN") for line in script.said)
+    assert any(line.startswith("AUTH PLAIN") for line in script.received)
 
 
-def test_a_password_does_not_travel_in_the_open(mail: Mail, calls: Counted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_password_does_not_travel_in_the_open(
+    email: Email, calls: CallCounter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("providers.smtp.mailer._is_loopback", lambda _host: False)
-    script = Script()
-    script.answers.update(HELLO)
-    with server_that(script) as port, pytest.raises(Reconnect, match="STARTTLS"):
-        SmtpMailer(f"smtp://me:pass@127.0.0.1:{port}", calls).send(mail)
-    assert not any(line.startswith("AUTH") for line in script.said)
+    script = ScriptedServer()
+    script.replies.update(HELLO)
+    with serve_once(script) as port, pytest.raises(AuthorizationExpired, match="STARTTLS"):
+        SmtpMailer(f"smtp://me:pass@127.0.0.1:{port}", calls).send(email)
+    assert not any(line.startswith("AUTH") for line in script.received)
 
 
 @pytest.mark.parametrize("address", ["jörg@example.com", "two words@example.com", "nobody"])
-def test_an_address_that_cannot_be_is_refused(send: Callable[..., object], mail: Mail, address: str) -> None:
-    with pytest.raises(Rejected):
-        send(Script(), mail=dataclasses.replace(mail, to=(address,)))
+def test_an_address_that_cannot_be_is_refused(send: Callable[..., object], email: Email, address: str) -> None:
+    with pytest.raises(PermanentError):
+        send(ScriptedServer(), mail=dataclasses.replace(email, to=(address,)))
 
 
-def test_it_cannot_look_back(mail: Mail, calls: Counted) -> None:
+def test_it_cannot_look_back(email: Email, calls: CallCounter) -> None:
     mailer = SmtpMailer("smtp://127.0.0.1", calls)
-    assert not mailer.reconciles
-    assert mailer.suppressed("ada@example.com") == ""
+    assert not mailer.can_find_sent
+    assert mailer.get_suppression_reason("ada@example.com") == ""

@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from providers.http import Limits
-from providers.ledger import JsonObject, Page
+from providers.http import TransportLimits
+from providers.ledger import ChangePage, JsonObject
 from providers.quickbooks.client import Client
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.sandbox.quickbooks.books import REALM
@@ -21,7 +21,7 @@ from providers.sandbox.server import Sandbox
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
 
-class Counted:
+class CallCounter:
     """Calls by kind."""
 
     def __init__(self) -> None:
@@ -39,47 +39,47 @@ class Token:
 
     def __init__(self, sandbox: Sandbox, realm: str) -> None:
         self._sign_in = sandbox.quickbooks.sign_in
-        back = self._sign_in.grant(realm, "http://localhost/", "state", [ACCOUNTING])
+        back = self._sign_in.approve_consent(realm, "http://localhost/", "state", [ACCOUNTING])
         code = parse_qs(urlsplit(back).query)["code"][0]
         fields = {"grant_type": "authorization_code", "code": code, "redirect_uri": "http://localhost/"}
         self.token: JsonObject = self._sign_in.exchange(fields)
         self.refreshed = 0
 
-    def __call__(self, *, rejected: str | None = None) -> str:
-        if rejected == self.token["access_token"]:
+    def __call__(self, *, rejected_token: str | None = None) -> str:
+        if rejected_token == self.token["access_token"]:
             self.refreshed += 1
             fields = {"grant_type": "refresh_token", "refresh_token": self.token["refresh_token"]}
             self.token = self._sign_in.exchange(fields)
         return str(self.token["access_token"])
 
 
-class Company:
+class SandboxCompany:
     """One company of the sandbox with a ledger over it."""
 
     def __init__(self, sandbox: Sandbox, url: str, realm: str) -> None:
         self.sandbox = sandbox
-        self.books = sandbox.quickbooks.desk(realm)
+        self.ledger_state = sandbox.quickbooks.bookkeeper(realm)
         self.realm = realm
-        self.calls = Counted()
+        self.calls = CallCounter()
         self.token = Token(sandbox, realm)
         self._url = url
         self.ledger = self.another_ledger()
 
     def another_ledger(self) -> QuickBooksLedger:
-        limits = Limits(sleep=lambda _seconds: None)
+        limits = TransportLimits(sleep=lambda _seconds: None)
         return QuickBooksLedger(Client(self._url, self.realm, self.token, self.calls, limits))
 
     @property
     def now(self) -> datetime:
         return self.sandbox.clock.now()
 
-    def pull(self, cursor: str | None = None) -> list[Page]:
-        return list(self.ledger.changes(cursor, self.now))
+    def pull(self, cursor: str | None = None) -> list[ChangePage]:
+        return list(self.ledger.list_changes(cursor, self.now))
 
     def reads(self) -> int:
         return self.calls.kinds.count("read")
 
-    def forget_calls(self) -> None:
+    def reset_calls(self) -> None:
         self.calls.kinds.clear()
 
 
@@ -95,27 +95,27 @@ def url(sandbox: Sandbox) -> Iterator[str]:
 
 
 @pytest.fixture
-def company(sandbox: Sandbox, url: str) -> Company:
+def company(sandbox: Sandbox, url: str) -> SandboxCompany:
     """The company with a year of history."""
-    return Company(sandbox, url, REALM)
+    return SandboxCompany(sandbox, url, REALM)
 
 
 @pytest.fixture
-def small(sandbox: Sandbox, url: str) -> Company:
+def small_company(sandbox: Sandbox, url: str) -> SandboxCompany:
     """A company with one customer and no history."""
     realm = sandbox.quickbooks.add_company("Little Company")
-    made = Company(sandbox, url, realm)
-    made.books.add_customer("Ada", email="ada@example.com")
+    made = SandboxCompany(sandbox, url, realm)
+    made.ledger_state.add_customer("Ada", email="ada@example.com")
     return made
 
 
 @pytest.fixture
-def found(sandbox: Sandbox, url: str) -> Callable[..., Company]:
+def create_company(sandbox: Sandbox, url: str) -> Callable[..., SandboxCompany]:
     """Founds further companies."""
 
-    def make(**fields: Any) -> Company:
-        made = Company(sandbox, url, sandbox.quickbooks.add_company("Another Company", **fields))
-        made.books.add_customer("Ada", email="ada@example.com")
+    def make(**fields: Any) -> SandboxCompany:
+        made = SandboxCompany(sandbox, url, sandbox.quickbooks.add_company("Another Company", **fields))
+        made.ledger_state.add_customer("Ada", email="ada@example.com")
         return made
 
     return make

@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 import pytest
 import responses
 
-from providers.errors import Rejected
-from providers.http import Limits
+from providers.errors import PermanentError
+from providers.http import TransportLimits
 from providers.quickbooks.client import Client
-from tests.providers.quickbooks.conftest import Counted
+from tests.providers.quickbooks.conftest import CallCounter
 
 API = "https://quickbooks.api.intuit.com"
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -23,9 +23,9 @@ class Tokens:
         self.number = 1
         self.rejected: list[str] = []
 
-    def __call__(self, *, rejected: str | None = None) -> str:
-        if rejected:
-            self.rejected.append(rejected)
+    def __call__(self, *, rejected_token: str | None = None) -> str:
+        if rejected_token:
+            self.rejected.append(rejected_token)
             self.number += 1
         return f"token-{self.number}"
 
@@ -37,7 +37,7 @@ def tokens() -> Tokens:
 
 @pytest.fixture
 def client(tokens: Tokens) -> Client:
-    return Client(API, "123", tokens, Counted(), Limits(sleep=lambda _seconds: None, now=lambda: NOW))
+    return Client(API, "123", tokens, CallCounter(), TransportLimits(sleep=lambda _seconds: None, now=lambda: NOW))
 
 
 def fault(code: str, message: str, detail: str = "", kind: str = "ValidationFault") -> str:
@@ -48,7 +48,7 @@ def fault(code: str, message: str, detail: str = "", kind: str = "ValidationFaul
 def test_intuits_words_and_code_reach_the_reader(client: Client) -> None:
     body = fault("6140", "Duplicate Document Number Error", "DocNumber=1038 is assigned to another")
     responses.post(f"{API}/v3/company/123/invoice", body=body, status=400)
-    with pytest.raises(Rejected, match=r"6140.*Duplicate Document Number.*1038 is assigned"):
+    with pytest.raises(PermanentError, match=r"6140.*Duplicate Document Number.*1038 is assigned"):
         client.create("Invoice", b"{}", "key")
 
 

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from msgspec import Raw
 
-from providers.ledger import Deleted, InvoiceRecord, Malformed
+from providers.ledger import DeletedRecord, InvoiceRecord, MalformedRecord
 from providers.quickbooks import countries, mapping
-from providers.quickbooks.mapping import Books, Offer
+from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Payment, Term
 
-BOOKS = Books("USD", {"4": Offer(Decimal(2), 10)}, {"77": date(2026, 5, 20), "78": date(2026, 5, 25)})
+CONTEXT = MappingContext(
+    "USD", {"4": EarlyPaymentDiscount(Decimal(2), 10)}, {"77": date(2026, 5, 20), "78": date(2026, 5, 25)}
+)
 INVOICE: dict[str, Any] = {
     "Id": "95",
     "SyncToken": "3",
@@ -44,19 +46,19 @@ def raw(record: dict[str, Any], **changed: Any) -> Raw:
 
 
 def one(entity: Any, record: dict[str, Any], **changed: Any) -> Any:
-    return next(iter(mapping.read([raw(record, **changed)], entity)))
+    return next(iter(mapping.decode_records([raw(record, **changed)], entity)))
 
 
 def invoice(**changed: Any) -> InvoiceRecord:
     record = one(Invoice, INVOICE, **changed)
     assert isinstance(record, Invoice), record
-    return mapping.invoice(record, BOOKS)
+    return mapping.map_invoice(record, CONTEXT)
 
 
 @pytest.mark.parametrize("text", ["0.1", "12", "1e2", "99999999999999.9999", "-3.25", "100.10"])
 def test_amounts_are_exact_whether_written_as_whole_or_broken(text: str) -> None:
     body = raw(INVOICE, TotalAmt="@", Balance="@")
-    (record,) = mapping.read([Raw(bytes(body).replace(b'"@"', text.encode()))], Invoice)
+    (record,) = mapping.decode_records([Raw(bytes(body).replace(b'"@"', text.encode()))], Invoice)
     assert isinstance(record, Invoice)
     assert record.total_amt == Decimal(text)
 
@@ -75,29 +77,29 @@ def test_amounts_are_exact_whether_written_as_whole_or_broken(text: str) -> None
     ],
 )
 def test_a_malformed_record_names_its_field_and_not_its_content(changed: dict[str, Any], field: str) -> None:
-    found = one(Invoice, INVOICE, **changed)
-    assert isinstance(found, Malformed)
-    assert (found.kind, found.external_id) == ("invoice", "95")
-    assert field in found.why
-    assert "lots" not in found.why
+    create_company = one(Invoice, INVOICE, **changed)
+    assert isinstance(create_company, MalformedRecord)
+    assert (create_company.kind, create_company.external_id) == ("invoice", "95")
+    assert field in create_company.reason
+    assert "lots" not in create_company.reason
 
 
 def test_one_bad_record_does_not_spoil_the_others() -> None:
     raws = [raw(INVOICE, Id="1"), Raw(b'{"Id": "2", "DocNumber": "\xff"}'), raw(INVOICE, Id="3")]
-    kinds = [type(found).__name__ for found in mapping.read(raws, Invoice)]
+    kinds = [type(create_company).__name__ for create_company in mapping.decode_records(raws, Invoice)]
     assert kinds == ["Invoice", "Malformed", "Invoice"]
 
 
 def test_a_record_without_a_readable_id_still_has_a_name() -> None:
-    (found,) = mapping.read([Raw(b'{"DocNumber": 1}')], Invoice)
-    assert isinstance(found, Malformed)
-    assert found.external_id.startswith("?")
+    (create_company,) = mapping.decode_records([Raw(b'{"DocNumber": 1}')], Invoice)
+    assert isinstance(create_company, MalformedRecord)
+    assert create_company.external_id.startswith("?")
 
 
 @pytest.mark.parametrize(("entity", "kind"), [(Invoice, "invoice"), (CreditMemo, "credit_note"), (Payment, "payment")])
 def test_a_deleted_object_is_deleted_and_never_paid(entity: Any, kind: str) -> None:
     stub = {"domain": "QBO", "status": "Deleted", "Id": "9", "MetaData": {"LastUpdatedTime": "2026-05-01T00:00:00Z"}}
-    assert one(entity, stub) == Deleted(kind, "9", datetime(2026, 5, 1, tzinfo=UTC))
+    assert one(entity, stub) == DeletedRecord(kind, "9", datetime(2026, 5, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(
@@ -125,7 +127,7 @@ def test_status_follows_from_amounts_and_the_word_before_the_note(changed: dict[
     ],
 )
 def test_the_day_of_settling_is_that_of_the_last_payment(changed: dict[str, Any], settled: str) -> None:
-    assert str(invoice(Balance=0, **changed).settled_on) == settled
+    assert str(invoice(Balance=0, **changed).closed_on) == settled
 
 
 def test_currency_is_the_homes_where_none_is_named() -> None:
@@ -143,9 +145,9 @@ def test_terms_with_a_discount_give_sum_and_last_day() -> None:
 
 def test_date_driven_terms_promise_no_discount() -> None:
     term = {"Id": "4", "Type": "STANDARD", "DiscountPercent": 2, "DiscountDays": 10}
-    assert mapping.offer(one(Term, term)) == Offer(Decimal(2), 10)
-    assert mapping.offer(one(Term, term, Type="DATE_DRIVEN")) is None
-    assert mapping.offer(one(Term, term, DiscountPercent=0)) is None
+    assert mapping.map_discount(one(Term, term)) == EarlyPaymentDiscount(Decimal(2), 10)
+    assert mapping.map_discount(one(Term, term, Type="DATE_DRIVEN")) is None
+    assert mapping.map_discount(one(Term, term, DiscountPercent=0)) is None
 
 
 def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
@@ -154,7 +156,7 @@ def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("found", "fee"),
+    ("create_company", "fee"),
     [
         (line("Gardening"), False),
         (line("Late fee"), True),
@@ -164,18 +166,18 @@ def line(item: str, account: str = "Sales", **changed: Any) -> dict[str, Any]:
         ({"Amount": 5, "DetailType": "GroupLineDetail", "GroupLineDetail": {"Line": [line("Late fee")]}}, True),
     ],
 )
-def test_the_ledgers_own_late_fee_is_noticed(found: dict[str, Any], fee: bool) -> None:
-    assert invoice(Line=[found]).ledger_fee is fee
+def test_the_ledgers_own_late_fee_is_noticed(create_company: dict[str, Any], fee: bool) -> None:
+    assert invoice(Line=[create_company]).ledger_fee is fee
 
 
 def test_lines_are_kept_as_shown_without_subtotals() -> None:
-    found = [
+    create_company = [
         line("Gardening", Description="Roses", Amount=140.5),
         {"Amount": 140.5, "DetailType": "SubTotalLineDetail"},
         {"Amount": 14.05, "DetailType": "DiscountLineDetail"},
         {"DetailType": "DescriptionOnly", "Description": "thank you"},
     ]
-    assert json.loads(invoice(Line=found).lines) == [["Roses", "140.5", "Gardening"], ["", "-14.05", ""]]
+    assert json.loads(invoice(Line=create_company).lines) == [["Roses", "140.5", "Gardening"], ["", "-14.05", ""]]
 
 
 @pytest.mark.parametrize(
@@ -198,8 +200,8 @@ def test_a_payment_is_applied_line_by_line_and_once_per_invoice() -> None:
         {"Amount": 20, "LinkedTxn": [{"TxnId": "12", "TxnType": "CreditMemo"}]},
     ]
     record = one(Payment, PAYMENT, Line=to)
-    assert [(one.invoice_id, one.amount) for one in mapping.applications(record)] == [("95", Decimal("89.5"))]
-    assert mapping.payment(record, BOOKS).unapplied == Decimal("10.5")
+    assert [(one.invoice_id, one.amount) for one in mapping.map_applications(record)] == [("95", Decimal("89.5"))]
+    assert mapping.map_payment(record, CONTEXT).unapplied == Decimal("10.5")
 
 
 @pytest.mark.parametrize(
@@ -216,7 +218,7 @@ def test_several_addresses_in_one_field_are_told_apart(field: str | None, emails
         Customer,
         {"Id": "1", "DisplayName": "Ada", "MetaData": INVOICE["MetaData"], "PrimaryEmailAddr": {"Address": field}},
     )
-    assert mapping.customer(record).emails == emails
+    assert mapping.map_customer(record).emails == emails
 
 
 @pytest.mark.parametrize(

@@ -11,34 +11,34 @@ import pytest
 import requests
 import responses
 
-from providers import find
-from providers.errors import Reconnect, Rejected, Unknown
+from providers import get_ledger_provider
+from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError
 from providers.ledger import CompanyRef, Consent, ConsentRequest
 from providers.quickbooks import oauth
 from providers.sandbox.faults import Rule
 from providers.sandbox.server import Sandbox
-from tests.providers.quickbooks.conftest import Counted
+from tests.providers.quickbooks.conftest import CallCounter
 
-BACK = "http://localhost:8710/callback/quickbooks"
-QUICKBOOKS = find("quickbooks")
+REDIRECT_URI = "http://localhost:8710/callback/quickbooks"
+QUICKBOOKS = get_ledger_provider("quickbooks")
 COMPANY = CompanyRef("123", "")
 
 
 @pytest.fixture(autouse=True)
-def _nothing_discovered_yet() -> Iterator[None]:
+def _clear_discovery_cache() -> Iterator[None]:
     oauth._discovered.clear()
     yield
     oauth._discovered.clear()
 
 
-def consent_page(begun: ConsentRequest, how: str = "sandbox_allow=1") -> str:
-    answer = requests.get(f"{begun.url}&{how}", allow_redirects=False, timeout=5)
+def approve_consent(consent_request: ConsentRequest, how: str = "sandbox_allow=1") -> str:
+    answer = requests.get(f"{consent_request.url}&{how}", allow_redirects=False, timeout=5)
     return str(answer.headers["Location"])
 
 
 def connect(settings: SimpleNamespace) -> Consent:
-    begun = QUICKBOOKS.begin_consent(settings, BACK)
-    return QUICKBOOKS.finish_consent(settings, BACK, consent_page(begun), begun, Counted())
+    begun = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
+    return QUICKBOOKS.finish_consent(settings, REDIRECT_URI, approve_consent(begun), begun, CallCounter())
 
 
 def discoveries(sandbox: Sandbox) -> int:
@@ -54,20 +54,22 @@ def test_a_consent_opens_one_company_and_names_it(settings: SimpleNamespace) -> 
 
 
 def test_no_more_than_the_books_is_asked_for(settings: SimpleNamespace) -> None:
-    assert "scope=com.intuit.quickbooks.accounting&" in QUICKBOOKS.begin_consent(settings, BACK).url + "&"
+    assert "scope=com.intuit.quickbooks.accounting&" in QUICKBOOKS.begin_consent(settings, REDIRECT_URI).url + "&"
 
 
 def test_an_answer_with_another_state_is_refused(settings: SimpleNamespace) -> None:
-    begun = QUICKBOOKS.begin_consent(settings, BACK)
-    other = QUICKBOOKS.begin_consent(settings, BACK)
-    with pytest.raises(Rejected, match="state"):
-        QUICKBOOKS.finish_consent(settings, BACK, consent_page(other), begun, Counted())
+    begun = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
+    other = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
+    with pytest.raises(PermanentError, match="state"):
+        QUICKBOOKS.finish_consent(settings, REDIRECT_URI, approve_consent(other), begun, CallCounter())
 
 
 def test_a_denied_consent_is_refused_in_words(settings: SimpleNamespace) -> None:
-    begun = QUICKBOOKS.begin_consent(settings, BACK)
-    with pytest.raises(Rejected, match="access_denied"):
-        QUICKBOOKS.finish_consent(settings, BACK, consent_page(begun, "sandbox_deny=1"), begun, Counted())
+    begun = QUICKBOOKS.begin_consent(settings, REDIRECT_URI)
+    with pytest.raises(PermanentError, match="access_denied"):
+        QUICKBOOKS.finish_consent(
+            settings, REDIRECT_URI, approve_consent(begun, "sandbox_deny=1"), begun, CallCounter()
+        )
 
 
 def test_the_discovery_document_is_read_once_a_day_and_travels_with_the_token(
@@ -76,10 +78,10 @@ def test_the_discovery_document_is_read_once_a_day_and_travels_with_the_token(
     token = connect(settings).token
     assert discoveries(sandbox) == 1
     oauth._discovered.clear()  # as in a new process
-    token = QUICKBOOKS.refresh(settings, token, Counted())
+    token = QUICKBOOKS.refresh(settings, token, CallCounter())
     assert discoveries(sandbox) == 1
     token["endpoints"]["discovered_at"] -= 86_401
-    QUICKBOOKS.refresh(settings, token, Counted())
+    QUICKBOOKS.refresh(settings, token, CallCounter())
     assert discoveries(sandbox) == 2
 
 
@@ -90,7 +92,7 @@ def test_yesterdays_discovery_document_serves_where_todays_cannot_be_had(
     oauth._discovered.clear()
     token["endpoints"]["discovered_at"] -= 86_401
     sandbox.faults.refuse(503, path="well-known", times=0)
-    assert QUICKBOOKS.refresh(settings, token, Counted())["access_token"]
+    assert QUICKBOOKS.refresh(settings, token, CallCounter())["access_token"]
 
 
 def test_a_refresh_gives_a_new_pair_and_the_old_one_may_be_tried_again(
@@ -98,41 +100,41 @@ def test_a_refresh_gives_a_new_pair_and_the_old_one_may_be_tried_again(
 ) -> None:
     old = connect(settings).token
     sandbox.clock.advance(timedelta(hours=25))
-    new = QUICKBOOKS.refresh(settings, old, Counted())
+    new = QUICKBOOKS.refresh(settings, old, CallCounter())
     assert new["access_token"] != old["access_token"]
     assert new["refresh_token"] != old["refresh_token"]
-    again = QUICKBOOKS.refresh(settings, old, Counted())
+    again = QUICKBOOKS.refresh(settings, old, CallCounter())
     assert again["refresh_token"] == new["refresh_token"]
 
 
 def test_a_refresh_whose_answer_is_lost_is_unknown(settings: SimpleNamespace, sandbox: Sandbox) -> None:
     token = connect(settings).token
     sandbox.faults.add(Rule("drop_after", path="tokens/bearer"))
-    with pytest.raises(Unknown):
-        QUICKBOOKS.refresh(settings, token, Counted())
-    assert QUICKBOOKS.refresh(settings, token, Counted())["access_token"]
+    with pytest.raises(OutcomeUnknown):
+        QUICKBOOKS.refresh(settings, token, CallCounter())
+    assert QUICKBOOKS.refresh(settings, token, CallCounter())["access_token"]
 
 
 def test_a_grant_the_bookkeeper_ended_asks_for_a_new_consent(settings: SimpleNamespace, sandbox: Sandbox) -> None:
     token = connect(settings).token
     sandbox.quickbooks.disconnect()
-    with pytest.raises(Reconnect):
-        QUICKBOOKS.refresh(settings, token, Counted())
+    with pytest.raises(AuthorizationExpired):
+        QUICKBOOKS.refresh(settings, token, CallCounter())
 
 
 def test_a_wrong_secret_is_said_and_buries_no_grant(settings: SimpleNamespace) -> None:
     token = connect(settings).token
     settings.quickbooks_client_secret = "wrong"
-    with pytest.raises(Rejected, match="QUICKBOOKS_CLIENT_ID"):
-        QUICKBOOKS.refresh(settings, token, Counted())
+    with pytest.raises(PermanentError, match="QUICKBOOKS_CLIENT_ID"):
+        QUICKBOOKS.refresh(settings, token, CallCounter())
 
 
 def test_a_revoked_grant_is_dead(settings: SimpleNamespace) -> None:
     consent = connect(settings)
-    QUICKBOOKS.revoke(settings, consent.token, consent.companies[0], last=True, calls=Counted())
-    with pytest.raises(Reconnect):
-        QUICKBOOKS.refresh(settings, consent.token, Counted())
-    QUICKBOOKS.revoke(settings, consent.token, consent.companies[0], last=True, calls=Counted())
+    QUICKBOOKS.revoke(settings, consent.token, consent.companies[0], whole_grant=True, calls=CallCounter())
+    with pytest.raises(AuthorizationExpired):
+        QUICKBOOKS.refresh(settings, consent.token, CallCounter())
+    QUICKBOOKS.revoke(settings, consent.token, consent.companies[0], whole_grant=True, calls=CallCounter())
 
 
 OFFICIAL = "https://developer.api.intuit.com/.well-known/openid_configuration"
@@ -150,16 +152,18 @@ def document(**changed: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def official() -> SimpleNamespace:
+def official_document() -> SimpleNamespace:
     return SimpleNamespace(
         quickbooks_client_id="id", quickbooks_client_secret="secret", quickbooks_discovery_url=OFFICIAL
     )
 
 
 @responses.activate
-def test_intuits_own_document_is_taken(official: SimpleNamespace) -> None:
+def test_intuits_own_document_is_taken(official_document: SimpleNamespace) -> None:
     responses.get(OFFICIAL, json=document())
-    assert QUICKBOOKS.begin_consent(official, BACK).url.startswith("https://appcenter.intuit.com/connect/oauth2?")
+    assert QUICKBOOKS.begin_consent(official_document, REDIRECT_URI).url.startswith(
+        "https://appcenter.intuit.com/connect/oauth2?"
+    )
 
 
 @pytest.mark.parametrize(
@@ -171,27 +175,29 @@ def test_intuits_own_document_is_taken(official: SimpleNamespace) -> None:
     ],
 )
 @responses.activate
-def test_a_document_that_names_strange_addresses_is_refused(official: SimpleNamespace, changed: dict[str, str]) -> None:
+def test_a_document_that_names_strange_addresses_is_refused(
+    official_document: SimpleNamespace, changed: dict[str, str]
+) -> None:
     responses.get(OFFICIAL, json=document(**changed))
-    with pytest.raises(Rejected, match="strange"):
-        QUICKBOOKS.begin_consent(official, BACK)
+    with pytest.raises(PermanentError, match="strange"):
+        QUICKBOOKS.begin_consent(official_document, REDIRECT_URI)
 
 
 @pytest.mark.parametrize("body", ["<html>busy</html>", '["no object"]', '{"token_type": "bearer"}'])
 @responses.activate
-def test_an_odd_answer_to_the_token_call_is_unknown(official: SimpleNamespace, body: str) -> None:
+def test_an_odd_answer_to_the_token_call_is_unknown(official_document: SimpleNamespace, body: str) -> None:
     responses.get(OFFICIAL, json=document())
     responses.post(document()["token_endpoint"], body=body)
-    with pytest.raises(Unknown):
-        QUICKBOOKS.refresh(official, {"refresh_token": "old"}, Counted())
+    with pytest.raises(OutcomeUnknown):
+        QUICKBOOKS.refresh(official_document, {"refresh_token": "old"}, CallCounter())
 
 
 @responses.activate
-def test_the_end_of_the_grants_five_years_is_asked_for_and_no_scope(official: SimpleNamespace) -> None:
+def test_the_end_of_the_grants_five_years_is_asked_for_and_no_scope(official_document: SimpleNamespace) -> None:
     responses.get(OFFICIAL, json=document())
     fresh = {"access_token": "a", "refresh_token": "r", "expires_in": 3600, "x_refresh_token_hard_expires_in": 9}
     responses.post(document()["token_endpoint"], json=fresh)
-    token = QUICKBOOKS.refresh(official, {"refresh_token": "old"}, Counted())
+    token = QUICKBOOKS.refresh(official_document, {"refresh_token": "old"}, CallCounter())
     request = responses.calls[-1].request
     assert request.headers["x-include-refresh-token-hard-expires-in"] == "true"
     assert request.headers["Authorization"].startswith("Basic ")

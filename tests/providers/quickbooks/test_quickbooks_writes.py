@@ -9,22 +9,22 @@ from typing import Any
 
 import pytest
 
-from providers.errors import Rejected, Unknown
+from providers.errors import OutcomeUnknown, PermanentError
 from providers.ledger import LateFeeInvoice
 from providers.sandbox.faults import Rule
 
 
 @pytest.fixture
-def invoice(small: Any) -> dict[str, Any]:
-    made: dict[str, Any] = small.books.add_invoice("Ada", 100)
+def invoice(small_company: Any) -> dict[str, Any]:
+    made: dict[str, Any] = small_company.books.add_invoice("Ada", 100)
     return made
 
 
 def fee_on(company: Any, invoice: dict[str, Any], amount: str = "12.50") -> LateFeeInvoice:
     return LateFeeInvoice(
         number=f"LF-{invoice['DocNumber']}-1",
-        of_invoice_id=invoice["Id"],
-        of_number=invoice["DocNumber"],
+        original_invoice_id=invoice["Id"],
+        original_number=invoice["DocNumber"],
         customer_id=invoice["CustomerRef"]["value"],
         currency=invoice["CurrencyRef"]["value"],
         amount=Decimal(amount),
@@ -34,17 +34,19 @@ def fee_on(company: Any, invoice: dict[str, Any], amount: str = "12.50") -> Late
     )
 
 
-def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(small: Any, invoice: dict[str, Any]) -> None:
-    posted = small.ledger.add_note(invoice["Id"], "Reminder sent. [duewell ab12cd]", "key-1")
-    assert small.books.notes(invoice["DocNumber"]) == ["Reminder sent. [duewell ab12cd]"]
-    assert small.ledger.find_note(invoice["Id"], "ab12cd") == posted
-    assert small.ledger.find_note(invoice["Id"], "ffffff") is None
-    assert small.books.find(invoice["DocNumber"])["SyncToken"] == invoice["SyncToken"]
+def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(small_company: Any, invoice: dict[str, Any]) -> None:
+    posted = small_company.ledger.add_note(invoice["Id"], "Reminder sent. [duewell ab12cd]", "key-1")
+    assert small_company.books.notes(invoice["DocNumber"]) == ["Reminder sent. [duewell ab12cd]"]
+    assert small_company.ledger.find_note(invoice["Id"], "ab12cd") == posted
+    assert small_company.ledger.find_note(invoice["Id"], "ffffff") is None
+    assert small_company.books.find(invoice["DocNumber"])["SyncToken"] == invoice["SyncToken"]
 
 
-def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(small: Any, invoice: dict[str, Any]) -> None:
-    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    fee = small.books.find(posted.number)
+def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(
+    small_company: Any, invoice: dict[str, Any]
+) -> None:
+    posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    fee = small_company.books.find(posted.number)
     (line, _subtotal) = fee["Line"]
     assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal("12.50"))
     assert fee["CustomerRef"]["value"] == invoice["CustomerRef"]["value"]
@@ -52,12 +54,12 @@ def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(small: Any,
     assert line["SalesItemLineDetail"]["ItemRef"]["name"] == "Late fee"
     assert line["SalesItemLineDetail"]["ItemAccountRef"]["name"] == "Late fee income"
     assert fee["EmailStatus"] == "NotSet", "QuickBooks must not mail it by itself"
-    assert small.books.find(invoice["DocNumber"]) == invoice
+    assert small_company.books.find(invoice["DocNumber"]) == invoice
 
 
-def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(small: Any, invoice: dict[str, Any]) -> None:
-    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    records = {one.external_id: one for page in small.pull() for one in page.invoices}
+def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(small_company: Any, invoice: dict[str, Any]) -> None:
+    posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    records = {one.external_id: one for page in small_company.pull() for one in page.invoices}
     assert (records[posted.external_id].ledger_fee, records[posted.external_id].reference) == (
         True,
         invoice["DocNumber"],
@@ -65,36 +67,36 @@ def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(small: Any, invoice: 
     assert (records[invoice["Id"]].ledger_fee, records[invoice["Id"]].reference) == (False, "")
 
 
-def fees(small: Any) -> list[str]:
-    return [one["DocNumber"] for one in small.books.invoices() if one["DocNumber"].startswith("LF-")]
+def fees(small_company: Any) -> list[str]:
+    return [one["DocNumber"] for one in small_company.books.invoices() if one["DocNumber"].startswith("LF-")]
 
 
 @pytest.mark.parametrize("replays", [True, False], ids=["requestid is honoured", "requestid is ignored"])
 def test_a_fee_whose_answer_is_lost_is_one_fee_after_the_retry(
-    small: Any, invoice: dict[str, Any], *, replays: bool
+    small_company: Any, invoice: dict[str, Any], *, replays: bool
 ) -> None:
-    small.sandbox.quickbooks.replays_requests = replays
-    small.sandbox.faults.add(Rule("drop_after", path="/invoice$"))
-    with pytest.raises(Unknown):
-        small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    again = small.another_ledger().post_late_fee(fee_on(small, invoice), "fee-1")
-    assert fees(small) == [again.number]
-    assert small.ledger.find_invoice(again.number) == again
+    small_company.sandbox.quickbooks.replays_requests = replays
+    small_company.sandbox.faults.add(Rule("drop_after", path="/invoice$"))
+    with pytest.raises(OutcomeUnknown):
+        small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    again = small_company.another_ledger().post_late_fee(fee_on(small_company, invoice), "fee-1")
+    assert fees(small_company) == [again.number]
+    assert small_company.ledger.find_invoice(again.number) == again
 
 
-def test_item_and_account_are_made_once(small: Any, invoice: dict[str, Any]) -> None:
-    other = small.books.add_invoice("Ada", 50)
-    small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    small.another_ledger().post_late_fee(fee_on(small, other), "fee-2")
-    shelves = small.sandbox.quickbooks.books(small.realm).shelves
+def test_item_and_account_are_made_once(small_company: Any, invoice: dict[str, Any]) -> None:
+    other = small_company.books.add_invoice("Ada", 50)
+    small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    small_company.another_ledger().post_late_fee(fee_on(small_company, other), "fee-2")
+    shelves = small_company.sandbox.quickbooks.books(small_company.realm).shelves
     assert [one.body["Name"] for one in shelves["Item"].by_id()].count("Late fee") == 1
     assert [one.body["AccountType"] for one in shelves["Account"].by_id() if "ate fee" in one.body["Name"]] == [
         "Other Income"
     ]
 
 
-def test_outside_the_united_states_the_fee_bears_no_tax(found: Callable[..., Any]) -> None:
-    company = found(country="GB", currency="GBP", time_zone="Europe/London")
+def test_outside_the_united_states_the_fee_bears_no_tax(create_company: Callable[..., Any]) -> None:
+    company = create_company(country="GB", currency="GBP", time_zone="Europe/London")
     invoice = company.books.add_invoice("Ada", 100)
     posted = company.ledger.post_late_fee(fee_on(company, invoice), "fee-1")
     fee = company.books.find(posted.number)
@@ -104,39 +106,41 @@ def test_outside_the_united_states_the_fee_bears_no_tax(found: Callable[..., Any
     assert [fee["Line"][0]["SalesItemLineDetail"]["TaxCodeRef"]["value"]] == untaxed
 
 
-def test_a_fee_into_closed_books_is_refused_in_intuits_words(small: Any, invoice: dict[str, Any]) -> None:
-    small.sandbox.quickbooks.close_books(small.now.date(), small.realm)
-    with pytest.raises(Rejected, match=r"(?i)closed") as refused:
-        small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
+def test_a_fee_into_closed_books_is_refused_in_intuits_words(small_company: Any, invoice: dict[str, Any]) -> None:
+    small_company.sandbox.quickbooks.close_books(small_company.now.date(), small_company.realm)
+    with pytest.raises(PermanentError, match=r"(?i)closed") as refused:
+        small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     assert refused.value.code == "6210"
-    assert refused.value.reference.startswith("1-")
-    assert fees(small) == []
+    assert refused.value.trace_id.startswith("1-")
+    assert fees(small_company) == []
 
 
 def test_a_fee_that_someone_edits_between_read_and_void_is_voided_all_the_same(
-    small: Any, invoice: dict[str, Any]
+    small_company: Any, invoice: dict[str, Any]
 ) -> None:
-    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    edited = small.sandbox.faults.call(
-        lambda _request: small.books.edit(posted.number, DueDate="2027-03-01"), query="operation=void", times=1
+    posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    edited = small_company.sandbox.faults.call(
+        lambda _request: small_company.books.edit(posted.number, DueDate="2027-03-01"), query="operation=void", times=1
     )
-    small.ledger.waive_late_fee(posted.external_id, "waive-1")
+    small_company.ledger.waive_late_fee(posted.external_id, "waive-1")
     assert edited.fired == 1
-    assert small.books.find(posted.number)["TotalAmt"] == 0
+    assert small_company.books.find(posted.number)["TotalAmt"] == 0
 
 
 @pytest.mark.parametrize("paid", ["5"])
 def test_a_fee_with_money_on_it_is_credited_so_that_balance_and_income_are_as_before(
-    small: Any, invoice: dict[str, Any], paid: str
+    small_company: Any, invoice: dict[str, Any], paid: str
 ) -> None:
-    before = small.books.customer("Ada")["Balance"]
-    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    small.books.pay(posted.number, Decimal(paid))
-    on = small.now.date()
-    credit = small.ledger.waive_late_fee(posted.external_id, "waive-1", reason="Ann waived it: a good customer", on=on)
+    before = small_company.books.customer("Ada")["Balance"]
+    posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    small_company.books.pay(posted.number, Decimal(paid))
+    on = small_company.now.date()
+    credit = small_company.ledger.waive_late_fee(
+        posted.external_id, "waive-1", reason="Ann waived it: a good customer", on=on
+    )
     assert credit.number == posted.number.replace("LF-", "CR-")
-    [memo] = small.books.credit_memos()
-    fee = small.books.find(posted.number)
+    [memo] = small_company.books.credit_memos()
+    fee = small_company.books.find(posted.number)
     assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal(0))
     assert (memo["TotalAmt"], memo["RemainingCredit"]) == (Decimal("12.50"), Decimal(paid))
     assert [sold(memo)["ItemAccountRef"], sold(memo)["TaxCodeRef"]] == [
@@ -144,9 +148,9 @@ def test_a_fee_with_money_on_it_is_credited_so_that_balance_and_income_are_as_be
         sold(fee)["TaxCodeRef"],
     ]
     assert "Ann waived it: a good customer" in memo["PrivateNote"]
-    assert small.books.customer("Ada")["Balance"] == before - Decimal(paid)  # what he paid is his credit now
-    assert small.another_ledger().waive_late_fee(posted.external_id, "waive-1", on=on) == credit
-    assert len(small.books.credit_memos()) == 1
+    assert small_company.books.customer("Ada")["Balance"] == before - Decimal(paid)  # what he paid is his credit now
+    assert small_company.another_ledger().waive_late_fee(posted.external_id, "waive-1", on=on) == credit
+    assert len(small_company.books.credit_memos()) == 1
 
 
 def sold(sale: dict[str, Any]) -> dict[str, Any]:
@@ -154,24 +158,24 @@ def sold(sale: dict[str, Any]) -> dict[str, Any]:
     return detail
 
 
-def test_a_fee_that_someone_deleted_needs_no_waiving(small: Any, invoice: dict[str, Any]) -> None:
-    posted = small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    small.books.delete(posted.number)
-    small.ledger.waive_late_fee(posted.external_id, "waive-1")
+def test_a_fee_that_someone_deleted_needs_no_waiving(small_company: Any, invoice: dict[str, Any]) -> None:
+    posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    small_company.books.delete(posted.number)
+    small_company.ledger.waive_late_fee(posted.external_id, "waive-1")
 
 
-def test_an_inactive_fee_item_is_said_and_not_used(small: Any, invoice: dict[str, Any]) -> None:
-    small.ledger.post_late_fee(fee_on(small, invoice), "fee-1")
-    books = small.sandbox.quickbooks.books(small.realm)
+def test_an_inactive_fee_item_is_said_and_not_used(small_company: Any, invoice: dict[str, Any]) -> None:
+    small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
+    books = small_company.sandbox.quickbooks.books(small_company.realm)
     item = next(one for one in books.shelves["Item"].by_id() if one.body["Name"] == "Late fee")
     item.body = {**item.body, "Active": False}
-    other = small.books.add_invoice("Ada", 50)
-    with pytest.raises(Rejected, match="inactive"):
-        small.another_ledger().post_late_fee(fee_on(small, other), "fee-2")
+    other = small_company.books.add_invoice("Ada", 50)
+    with pytest.raises(PermanentError, match="inactive"):
+        small_company.another_ledger().post_late_fee(fee_on(small_company, other), "fee-2")
 
 
-def test_pay_link_and_pdf_are_the_ledgers_own(small: Any, invoice: dict[str, Any]) -> None:
-    assert small.ledger.pay_link(invoice["Id"]).endswith(f"-{invoice['Id']}")
-    assert small.ledger.invoice_pdf(invoice["Id"]).startswith(b"%PDF")
-    assert small.ledger.pay_link("999999") is None
-    assert small.ledger.invoice_pdf("999999") is None
+def test_pay_link_and_pdf_are_the_ledgers_own(small_company: Any, invoice: dict[str, Any]) -> None:
+    assert small_company.ledger.pay_link(invoice["Id"]).endswith(f"-{invoice['Id']}")
+    assert small_company.ledger.invoice_pdf(invoice["Id"]).startswith(b"%PDF")
+    assert small_company.ledger.pay_link("999999") is None
+    assert small_company.ledger.invoice_pdf("999999") is None

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from providers.sandbox.quickbooks import REALM
-from providers.sandbox.quickbooks.desk import Desk
+from providers.sandbox.quickbooks.desk import Bookkeeper
 from providers.sandbox.server import Sandbox
 
 JsonObject = dict[str, Any]
@@ -95,27 +95,27 @@ def api(sign_in: Callable[..., Api]) -> Api:
 
 
 @pytest.fixture
-def empty(sandbox: Sandbox, sign_in: Callable[..., Api]) -> Api:
+def empty_company(sandbox: Sandbox, sign_in: Callable[..., Api]) -> Api:
     """A client of a company with empty books, but for the customer "Ada"."""
     realm = sandbox.quickbooks.add_company("Empty Books Inc")
-    sandbox.quickbooks.desk(realm).add_customer("Ada", email="ada@ada.example")
+    sandbox.quickbooks.bookkeeper(realm).add_customer("Ada", email="ada@ada.example")
     return sign_in(realm)
 
 
 @pytest.fixture
-def desk(sandbox: Sandbox, empty: Api) -> Desk:
+def bookkeeper(sandbox: Sandbox, empty_company: Api) -> Bookkeeper:
     """The bookkeeper's desk of the company with empty books."""
-    return sandbox.quickbooks.desk(empty.realm)
+    return sandbox.quickbooks.bookkeeper(empty_company.realm)
 
 
 @pytest.fixture
-def add_up() -> Callable[[Desk], None]:
+def check_balances() -> Callable[[Bookkeeper], None]:
     """Check the identities that hold in every recorded company, from the documents alone."""
 
-    def check(desk: Desk) -> None:
+    def check(bookkeeper: Bookkeeper) -> None:
         applied: dict[tuple[str, str], Decimal] = {}
         owed: dict[str, Decimal] = {}
-        for payment in desk.payments():
+        for payment in bookkeeper.payments():
             charged = credited = Decimal(0)
             for line in payment["Line"]:
                 link = line["LinkedTxn"][0]
@@ -127,7 +127,10 @@ def add_up() -> Callable[[Desk], None]:
             assert payment["UnappliedAmt"] >= 0
             who = payment["CustomerRef"]["value"]
             owed[who] = owed.get(who, Decimal(0)) - payment["UnappliedAmt"]
-        for kind, sign, documents in (("Invoice", 1, desk.invoices()), ("CreditMemo", -1, desk.credit_memos())):
+        for kind, sign, documents in (
+            ("Invoice", 1, bookkeeper.invoices()),
+            ("CreditMemo", -1, bookkeeper.credit_memos()),
+        ):
             for document in documents:
                 used = applied.pop((kind, document["Id"]), Decimal(0))
                 assert document["Balance"] == document["TotalAmt"] - used, document["Id"]
@@ -137,7 +140,7 @@ def add_up() -> Callable[[Desk], None]:
                 who = document["CustomerRef"]["value"]
                 owed[who] = owed.get(who, Decimal(0)) + sign * document["Balance"]
         assert not applied, "a payment is linked to something that is not there"
-        for customer in desk.customers():
+        for customer in bookkeeper.customers():
             assert customer["Balance"] == owed.get(customer["Id"], 0), customer["DisplayName"]
 
     return check

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from providers.sandbox.quickbooks.desk import Desk
+from providers.sandbox.quickbooks.desk import Bookkeeper
 from providers.sandbox.server import Sandbox
 
 ALL = "Customer,Invoice,Payment,CreditMemo"
@@ -45,65 +45,71 @@ def test_elements_come_in_the_order_asked_for(api: Any, sandbox: Sandbox) -> Non
     assert [[name for name in page if name[0].isupper()] for page in told] == [["CreditMemo"], [], ["Customer"]]
 
 
-def test_a_deleted_invoice_is_a_stub(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
-    number = desk.add_invoice("Ada", 12)["DocNumber"]
+def test_a_deleted_invoice_is_a_stub(empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
+    number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=1))
-    gone = desk.delete(number)["Id"]
-    (page,) = _changes(empty, "Invoice")
+    gone = bookkeeper.delete(number)["Id"]
+    (page,) = _changes(empty_company, "Invoice")
     stamp = {"LastUpdatedTime": "2026-11-21T04:01:00-08:00"}
     assert page["Invoice"] == [{"domain": "QBO", "status": "Deleted", "Id": gone, "MetaData": stamp}]
-    assert empty.query("select * from Invoice") == {}
-    assert empty.refused("GET", f"invoice/{gone}")["code"] == "610"
+    assert empty_company.query("select * from Invoice") == {}
+    assert empty_company.refused("GET", f"invoice/{gone}")["code"] == "610"
 
 
-def test_a_voided_invoice_comes_as_an_ordinary_object(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
-    number = desk.add_invoice("Ada", 12)["DocNumber"]
+def test_a_voided_invoice_comes_as_an_ordinary_object(
+    empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+) -> None:
+    number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=1))
-    desk.void(number)
-    (page,) = _changes(empty, "Invoice")
+    bookkeeper.void(number)
+    (page,) = _changes(empty_company, "Invoice")
     (invoice,) = page["Invoice"]
     assert "status" not in invoice
     assert (invoice["TotalAmt"], invoice["Balance"], invoice["PrivateNote"]) == (0, 0, "Voided")
 
 
-def test_an_inactive_customer_comes_too(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
+def test_an_inactive_customer_comes_too(empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
-    desk.deactivate("Ada")
-    (page,) = _changes(empty, "Customer")
+    bookkeeper.deactivate("Ada")
+    (page,) = _changes(empty_company, "Customer")
     assert page["Customer"][0]["Active"] is False
 
 
-def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty: Any, sandbox: Sandbox) -> None:
+def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty_company: Any, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
-    sandbox.quickbooks.bulk(999, empty.realm)
-    assert sum(len(page.get("Invoice", [])) for page in _changes(empty, "Invoice")) == 999
+    sandbox.quickbooks.add_bulk_invoices(999, empty_company.realm)
+    assert sum(len(page.get("Invoice", [])) for page in _changes(empty_company, "Invoice")) == 999
     sandbox.clock.advance(timedelta(minutes=1))
-    sandbox.quickbooks.bulk(2, empty.realm)
-    (page,) = _changes(empty, "Invoice")
+    sandbox.quickbooks.add_bulk_invoices(2, empty_company.realm)
+    (page,) = _changes(empty_company, "Invoice")
     ids = {each["Id"] for each in page["Invoice"]}
     assert len(ids) == 1000
     assert "1" not in ids
     assert "1001" in ids
 
 
-def test_the_thousand_counts_over_all_entities_asked_for(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
+def test_the_thousand_counts_over_all_entities_asked_for(
+    empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
-    sandbox.quickbooks.bulk(600, empty.realm)
+    sandbox.quickbooks.add_bulk_invoices(600, empty_company.realm)
     for _ in range(500):
-        desk.credit("Ada", 1)
-    told = _changes(empty, "Invoice,CreditMemo,Customer")
+        bookkeeper.credit("Ada", 1)
+    told = _changes(empty_company, "Invoice,CreditMemo,Customer")
     assert [page.get("maxResults", 0) for page in told] == [600, 400, 0]
 
 
-def test_what_changed_twice_comes_once_as_it_is_now(empty: Any, desk: Desk, sandbox: Sandbox) -> None:
-    number = desk.add_invoice("Ada", 12)["DocNumber"]
+def test_what_changed_twice_comes_once_as_it_is_now(
+    empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+) -> None:
+    number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     for note in ("first", "second", "second"):
         sandbox.clock.advance(timedelta(minutes=1))
-        desk.edit(number, PrivateNote=note)
-        desk.edit(number, PrivateNote=note)
-    (page,) = _changes(empty, "Invoice", "2026-11-21T11:00:00Z")
+        bookkeeper.edit(number, PrivateNote=note)
+        bookkeeper.edit(number, PrivateNote=note)
+    (page,) = _changes(empty_company, "Invoice", "2026-11-21T11:00:00Z")
     assert [each["PrivateNote"] for each in page["Invoice"]] == ["second"]
-    assert len(empty.query("select * from Invoice")["Invoice"]) == 1
+    assert len(empty_company.query("select * from Invoice")["Invoice"]) == 1
 
 
 def test_more_than_thirty_days_back_is_refused(api: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from providers.sandbox.quickbooks.desk import Desk
+from providers.sandbox.quickbooks.desk import Bookkeeper
 from providers.sandbox.server import Sandbox
 
 
@@ -89,10 +89,10 @@ def test_changes_since_a_time_are_found_by_its_index(api: Any, sandbox: Sandbox)
     assert page == {}
 
 
-def test_inactive_names_hide_unless_asked_for(empty: Any, desk: Desk) -> None:
-    desk.deactivate("Ada")
-    assert empty.query("select * from Customer") == {}
-    found = empty.query("select * from Customer where Active in (true, false)")["Customer"]
+def test_inactive_names_hide_unless_asked_for(empty_company: Any, bookkeeper: Bookkeeper) -> None:
+    bookkeeper.deactivate("Ada")
+    assert empty_company.query("select * from Customer") == {}
+    found = empty_company.query("select * from Customer where Active in (true, false)")["Customer"]
     assert [(each["DisplayName"], each["Active"]) for each in found] == [("Ada (deleted)", False)]
 
 
@@ -106,9 +106,9 @@ def test_order_by_goes_both_ways_and_over_several_properties(api: Any, sandbox: 
     ]
 
 
-def test_a_quote_in_a_text_is_escaped_by_a_backslash(empty: Any, desk: Desk) -> None:
-    desk.add_customer("O'Brien \\ Sons")
-    page = empty.query(r"select * from Customer where DisplayName = 'O\'Brien \\ Sons'")
+def test_a_quote_in_a_text_is_escaped_by_a_backslash(empty_company: Any, bookkeeper: Bookkeeper) -> None:
+    bookkeeper.add_customer("O'Brien \\ Sons")
+    page = empty_company.query(r"select * from Customer where DisplayName = 'O\'Brien \\ Sons'")
     assert page["Customer"][0]["DisplayName"] == "O'Brien \\ Sons"
 
 
@@ -145,7 +145,7 @@ def test_nothing_found_is_an_empty_object(api: Any) -> None:
 
 
 def test_a_page_of_a_thousand_is_quick(api: Any, sandbox: Sandbox) -> None:
-    sandbox.quickbooks.bulk(2000)
+    sandbox.quickbooks.add_bulk_invoices(2000)
     began = time.perf_counter()
     page = api.query("select * from Invoice orderby Id startposition 1001 maxresults 1000")
     assert len(page["Invoice"]) == 1000

@@ -24,7 +24,7 @@ from quickbooks.objects.company_info import CompanyInfo
 from quickbooks.objects.detailline import SalesItemLine, SalesItemLineDetail
 from quickbooks.objects.preferences import Preferences
 
-from providers.sandbox.quickbooks.desk import Desk
+from providers.sandbox.quickbooks.desk import Bookkeeper
 from providers.sandbox.server import Sandbox
 
 
@@ -37,10 +37,10 @@ class _Session(OAuth2Session):  # type: ignore[misc]
 
 
 @pytest.fixture
-def qb(empty: Any) -> QuickBooks:
-    client = QuickBooks(company_id=empty.realm, minorversion=75)
-    client.session = _Session(token=empty.token)
-    client.api_url_v3 = f"{empty.url}/v3"
+def qb(empty_company: Any) -> QuickBooks:
+    client = QuickBooks(company_id=empty_company.realm, minorversion=75)
+    client.session = _Session(token=empty_company.token)
+    client.api_url_v3 = f"{empty_company.url}/v3"
     return client
 
 
@@ -66,16 +66,16 @@ def test_an_invoice_is_saved_found_sent_and_downloaded(qb: QuickBooks) -> None:
 
 
 def test_its_lists_and_pages_work(qb: QuickBooks, sandbox: Sandbox) -> None:
-    sandbox.quickbooks.bulk(150, qb.company_id)
+    sandbox.quickbooks.add_bulk_invoices(150, qb.company_id)
     assert len(Invoice.all(qb=qb)) == 100
     assert len(Invoice.where("Balance > '0'", order_by="Id", start_position=101, max_results=100, qb=qb)) == 50
     assert [found.DisplayName for found in Customer.all(order_by="DisplayName", qb=qb)] == ["Ada"]
     assert len(Invoice.choose(["1", "2", "3"], qb=qb)) == 3
 
 
-def test_voiding_and_deleting_work_as_it_does_them(qb: QuickBooks, desk: Desk) -> None:
+def test_voiding_and_deleting_work_as_it_does_them(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
     saved = _invoice().save(qb=qb)
-    payment = Payment.get(desk.pay("1001")["Id"], qb=qb)
+    payment = Payment.get(bookkeeper.pay("1001")["Id"], qb=qb)
     payment.void(qb=qb)
     assert Payment.get(payment.Id, qb=qb).TotalAmt == 0
     Invoice.get(saved.Id, qb=qb).void(qb=qb)
@@ -83,7 +83,7 @@ def test_voiding_and_deleting_work_as_it_does_them(qb: QuickBooks, desk: Desk) -
     assert Invoice.get(saved.Id, qb=qb).delete(qb=qb)["Invoice"]["status"] == "Deleted"
 
 
-def test_a_raw_sparse_update_and_a_note_under_a_request_id(qb: QuickBooks, desk: Desk) -> None:
+def test_a_raw_sparse_update_and_a_note_under_a_request_id(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
     _invoice().save(qb=qb)
     note = json.dumps({"Id": "1", "SyncToken": "0", "sparse": True, "PrivateNote": "seen"})
     first = qb.update_object("Invoice", note, request_id="k-1")
@@ -95,13 +95,13 @@ def test_a_raw_sparse_update_and_a_note_under_a_request_id(qb: QuickBooks, desk:
     reference.EntityRef.type, reference.EntityRef.value = "Invoice", "1"
     attached.AttachableRef.append(reference)
     attached.save(qb=qb)
-    assert desk.notes("1001") == ["Reminder sent"]
+    assert bookkeeper.notes("1001") == ["Reminder sent"]
 
 
-def test_change_data_capture_comes_as_its_objects(qb: QuickBooks, desk: Desk, sandbox: Sandbox) -> None:
+def test_change_data_capture_comes_as_its_objects(qb: QuickBooks, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     _invoice().save(qb=qb)
     sandbox.clock.advance(timedelta(minutes=1))
-    desk.pay("1001")
+    bookkeeper.pay("1001")
     told = change_data_capture([Invoice, Payment, Customer], "2026-11-21T12:00:30Z", qb=qb)
     assert [(invoice.Id, invoice.Balance) for invoice in told.Invoice] == [("1", 0)]
     assert [payment.TotalAmt for payment in told.Payment] == [100]
@@ -119,7 +119,7 @@ def test_its_batches_are_taken_apart_again(qb: QuickBooks) -> None:
     assert [fault.Error[0].code for fault in told.faults] == ["6240"]
 
 
-def test_refusals_become_its_exceptions(qb: QuickBooks, empty: Any, sandbox: Sandbox) -> None:
+def test_refusals_become_its_exceptions(qb: QuickBooks, empty_company: Any, sandbox: Sandbox) -> None:
     with pytest.raises(ObjectNotFoundException):
         Invoice.get("9", qb=qb)
     with pytest.raises(ValidationException) as unknown:
@@ -140,7 +140,7 @@ def test_the_company_tells_of_itself(qb: QuickBooks) -> None:
     assert Preferences.get(qb=qb).CurrencyPrefs.HomeCurrency.value == "USD"
 
 
-def test_decimals_survive_its_reading(qb: QuickBooks, desk: Desk) -> None:
-    desk.add_invoice("Ada", "362.07")
+def test_decimals_survive_its_reading(qb: QuickBooks, bookkeeper: Bookkeeper) -> None:
+    bookkeeper.add_invoice("Ada", "362.07")
     qb.use_decimal = True
     assert Decimal("362.07") == Invoice.get("1", qb=qb).Balance

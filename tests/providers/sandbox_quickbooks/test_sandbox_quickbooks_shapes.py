@@ -10,7 +10,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from providers.sandbox.quickbooks.desk import Desk
+from providers.sandbox.quickbooks.desk import Bookkeeper
 from providers.sandbox.quickbooks.properties import KNOWN
 from providers.sandbox.server import Sandbox
 
@@ -132,30 +132,32 @@ def test_the_companys_own_facts_fit_the_schema(schema: Schema, api: Any) -> None
         assert schema.complaints("dateTime", reply["time"], "time") == []
 
 
-def test_what_a_day_of_work_leaves_fits_the_schema(schema: Schema, empty: Any, desk: Desk, sandbox: Sandbox) -> None:
+def test_what_a_day_of_work_leaves_fits_the_schema(
+    schema: Schema, empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+) -> None:
     sandbox.clock.advance(timedelta(seconds=1.25))
-    desk.add_customer("Dora", currency="CAD", PrimaryPhone={"FreeFormNumber": "5"}, Notes="x")
+    bookkeeper.add_customer("Dora", currency="CAD", PrimaryPhone={"FreeFormNumber": "5"}, Notes="x")
     for who in ("Ada", "Dora"):
-        first, second = (desk.add_invoice(who, "50.55")["DocNumber"] for _ in range(2))
-        desk.pay(first, "20.05")
-        desk.apply_credit(desk.credit(who, 10)["Id"], first)
-        desk.void(second)
-    desk.note(first, "seen")
-    desk.void_payment(desk.pay_unapplied("Ada", 5)["Id"])
-    desk.delete(desk.add_invoice("Ada", 7)["DocNumber"])
-    desk.deactivate("Dora")
+        first, second = (bookkeeper.add_invoice(who, "50.55")["DocNumber"] for _ in range(2))
+        bookkeeper.pay(first, "20.05")
+        bookkeeper.apply_credit(bookkeeper.credit(who, 10)["Id"], first)
+        bookkeeper.void(second)
+    bookkeeper.note(first, "seen")
+    bookkeeper.void_payment(bookkeeper.pay_unapplied("Ada", 5)["Id"])
+    bookkeeper.delete(bookkeeper.add_invoice("Ada", 7)["DocNumber"])
+    bookkeeper.deactivate("Dora")
     entities = "Customer,Invoice,Payment,CreditMemo,Attachable,Item,Account,Term"
     asked = {"entities": entities, "changedSince": "2026-11-21T11:00:00Z"}
-    (told,) = empty.call("GET", "cdc", **asked).json()["CDCResponse"]
+    (told,) = empty_company.call("GET", "cdc", **asked).json()["CDCResponse"]
     for entity, page in zip(entities.split(","), told["QueryResponse"], strict=True):
         for each in page[entity]:
             assert schema.complaints(entity, each, entity) == []
     assert any(each.get("status") == "Deleted" for page in told["QueryResponse"] for each in page.get("Invoice", []))
 
 
-def test_faults_fit_the_schema(schema: Schema, empty: Any) -> None:
+def test_faults_fit_the_schema(schema: Schema, empty_company: Any) -> None:
     for call in (("GET", "invoice/9"), ("GET", "unicorn/9"), ("POST", "invoice")):
-        fault = empty.call(*call, body={}).json()["Fault"]
+        fault = empty_company.call(*call, body={}).json()["Fault"]
         assert schema.complaints("Fault", fault, "Fault") == []
 
 

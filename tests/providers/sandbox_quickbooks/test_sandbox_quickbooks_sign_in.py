@@ -104,7 +104,9 @@ def test_a_code_serves_once_and_only_for_its_redirect(sandbox: Sandbox, url: str
         return str(reply.json().get("error", ""))
 
     def code() -> str:
-        return sandbox.quickbooks.sign_in.grant("9341450000000001", REDIRECT, "s", scopes).split("code=")[1][:36]
+        return sandbox.quickbooks.sign_in.approve_consent("9341450000000001", REDIRECT, "s", scopes).split("code=")[1][
+            :36
+        ]
 
     once = code()
     assert exchange(once, REDIRECT) == ""

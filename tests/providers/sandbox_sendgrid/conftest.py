@@ -22,7 +22,7 @@ def sandbox() -> Sandbox:
 
 
 @pytest.fixture
-def office(sandbox: Sandbox) -> SendGrid:
+def sendgrid(sandbox: Sandbox) -> SendGrid:
     return sandbox.sendgrid
 
 
@@ -45,7 +45,7 @@ def sdk(url: str) -> Any:
 
 
 @pytest.fixture
-def mail() -> dict[str, Any]:
+def request_body() -> dict[str, Any]:
     """A good request, to be spoilt."""
     return {
         "personalizations": [{"to": [{"email": "ada@ada.example"}], "custom_args": {"duewell_key": "k-1"}}],

@@ -24,12 +24,12 @@ KEY_ID = "duewell_key"
 
 
 @pytest.fixture
-def sent(http: requests.Session, url: str, mail: Body) -> Any:
+def sent(http: requests.Session, url: str, request_body: Body) -> Any:
     """Send a mail to an address under a key."""
 
     def send(to: str = "ada@ada.example", key: str = "k-1") -> str:
         people = [{"to": [{"email": to}], "custom_args": {KEY_ID: key}}]
-        reply = http.post(f"{url}/v3/mail/send", json={**mail, "personalizations": people})
+        reply = http.post(f"{url}/v3/mail/send", json={**request_body, "personalizations": people})
         return reply.headers["X-Message-Id"]
 
     return send
@@ -78,7 +78,7 @@ def test_the_logs_may_lag(sent: Any, search: Any, sandbox: Sandbox, http: reques
     sandbox.sendgrid.logs_lag = timedelta(minutes=10)
     sent()
     assert search("to_email = 'ada@ada.example'") == []
-    hidden = sandbox.sendgrid.mails()[0].messages[0].sg_message_id
+    hidden = sandbox.sendgrid.emails()[0].messages[0].sg_message_id
     assert http.get(f"{url}/v3/logs/{hidden}").status_code == 404
     sandbox.clock.advance(timedelta(minutes=10))
     assert len(search("to_email = 'ada@ada.example'")) == 1
@@ -114,14 +114,14 @@ def _validator(name: str, shape: dict[str, Any]) -> Any:
 
 
 def test_the_logs_replies_fit_sendgrids_description(
-    sent: Any, office: SendGrid, http: requests.Session, url: str
+    sent: Any, sendgrid: SendGrid, http: requests.Session, url: str
 ) -> None:
     for who, fate in (("b@b.example", "bounce"), ("c@c.example", "blocked"), ("d@d.example", "deferred")):
-        office.fate(who, fate)
+        sendgrid.set_outcome(who, fate)
         sent(who)
     sent("b@b.example")
     sent("e@e.example")
-    office.spam(5)
+    sendgrid.spam(5)
     shapes = {
         name: {"$ref": f"#/components/schemas/EmailLogsGetMessage{name}Response"} for name in ("sByFilter", "ById")
     }
@@ -134,15 +134,15 @@ def test_the_logs_replies_fit_sendgrids_description(
         assert [str(error) for error in check.iter_errors(detail)] == []
 
 
-def test_suppressions_are_listed_looked_up_and_deleted(http: requests.Session, url: str, office: SendGrid) -> None:
+def test_suppressions_are_listed_looked_up_and_deleted(http: requests.Session, url: str, sendgrid: SendGrid) -> None:
     for name, schema in (
         ("bounces", {"type": "array", "items": {"$ref": "#/components/schemas/BounceResponse"}}),
         ("blocks", {"$ref": "#/components/schemas/BlocksResponse"}),
         ("invalid_emails", {"type": "array", "items": {"$ref": "#/components/schemas/InvalidEmail"}}),
         ("spam_reports", {"$ref": "#/components/schemas/SpamReportsResponse"}),
     ):
-        office.suppress("Ada@ada.example", name)
-        office.suppress("bert@bert.example", name)
+        sendgrid.suppress("Ada@ada.example", name)
+        sendgrid.suppress("bert@bert.example", name)
         base = f"{url}/v3/suppression/{name}"
         one = http.get(f"{base}/ada@ada.example").json()
         assert [entry["email"] for entry in one] == ["ada@ada.example"]
@@ -160,7 +160,7 @@ def test_suppressions_are_listed_looked_up_and_deleted(http: requests.Session, u
 
 
 def test_the_global_unsubscribe_list_answers_with_an_empty_object_for_a_stranger(
-    http: requests.Session, url: str, sent: Any, office: SendGrid
+    http: requests.Session, url: str, sent: Any, sendgrid: SendGrid
 ) -> None:
     base = f"{url}/v3/asm/suppressions/global"
     assert http.get(f"{base}/ada@ada.example").json() == {}
@@ -168,15 +168,15 @@ def test_the_global_unsubscribe_list_answers_with_an_empty_object_for_a_stranger
     assert http.get(f"{base}/ada@ada.example").json() == {"recipient_email": "ada@ada.example"}
     assert [entry["email"] for entry in http.get(f"{url}/v3/suppression/unsubscribes").json()] == ["ada@ada.example"]
     sent()
-    assert office.mails()[0].messages[0].reason == "Unsubscribed Address"
+    assert sendgrid.emails()[0].messages[0].reason == "Unsubscribed Address"
     assert http.delete(f"{base}/ada@ada.example").status_code == 204
     assert http.get(f"{base}/ada@ada.example").json() == {}
 
 
 def test_every_reply_but_mail_send_tells_what_is_left_and_429_comes_where_it_is_enforced(
-    http: requests.Session, url: str, office: SendGrid, sandbox: Sandbox, sent: Any
+    http: requests.Session, url: str, sendgrid: SendGrid, sandbox: Sandbox, sent: Any
 ) -> None:
-    office.limit.per_minute, office.limit.enforced = 2, True
+    sendgrid.limit.per_minute, sendgrid.limit.enforced = 2, True
     replies = [http.get(f"{url}/v3/suppression/bounces") for _ in range(3)]
     assert [reply.status_code for reply in replies] == [200, 200, 429]
     assert [reply.headers["X-RateLimit-Remaining"] for reply in replies] == ["1", "0", "0"]
@@ -209,21 +209,21 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def receiver(office: SendGrid) -> Iterator[_Receiver]:
+def receiver(sendgrid: SendGrid) -> Iterator[_Receiver]:
     with _Receiver() as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         thread.start()
-        office.webhook.url = f"http://127.0.0.1:{server.server_address[1]}/webhooks/sendgrid"
+        sendgrid.webhook.url = f"http://127.0.0.1:{server.server_address[1]}/webhooks/sendgrid"
         yield server
         server.shutdown()
         thread.join()
 
 
 def test_events_are_posted_with_a_signature_that_the_sdk_verifies(
-    receiver: _Receiver, office: SendGrid, sent: Any, sandbox: Sandbox, url: str
+    receiver: _Receiver, sendgrid: SendGrid, sent: Any, sandbox: Sandbox, url: str
 ) -> None:
     sent()
-    assert office.post_events() == 200
+    assert sendgrid.post_events() == 200
     ((body, headers),) = receiver.got
     events = json.loads(body)
     assert [(event["event"], event[KEY_ID]) for event in events] == [("processed", "k-1"), ("delivered", "k-1")]
@@ -233,33 +233,33 @@ def test_events_are_posted_with_a_signature_that_the_sdk_verifies(
     timestamp = headers["X-Twilio-Email-Event-Webhook-Timestamp"]
     assert check.verify_signature(body.decode(), signature, timestamp)
     assert not check.verify_signature(body.decode() + " ", signature, timestamp)
-    assert office.post_events() == 0
+    assert sendgrid.post_events() == 0
 
 
-def test_what_was_not_answered_with_2xx_comes_again(receiver: _Receiver, office: SendGrid, sent: Any) -> None:
+def test_what_was_not_answered_with_2xx_comes_again(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
     sent()
     receiver.status = 500
-    assert office.post_events() == 500
+    assert sendgrid.post_events() == 500
     receiver.status = 200
-    assert office.post_events() == 200
+    assert sendgrid.post_events() == 200
     assert receiver.got[0][0] == receiver.got[1][0]
 
 
-def test_events_may_come_many_times_and_in_any_order(receiver: _Receiver, office: SendGrid, sent: Any) -> None:
-    office.webhook.copies, office.webhook.shuffled = 3, True
+def test_events_may_come_many_times_and_in_any_order(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
+    sendgrid.webhook.copies, sendgrid.webhook.shuffled = 3, True
     for n in range(4):
         sent(f"p{n}@ada.example")
-    office.post_events()
+    sendgrid.post_events()
     ids = [event["sg_event_id"] for event in json.loads(receiver.got[0][0])]
     assert (len(ids), len(set(ids))) == (24, 8)
     assert ids != ids[:8] * 3
 
 
-def test_a_late_bounce_is_an_event_and_a_suppression(receiver: _Receiver, office: SendGrid, sent: Any) -> None:
+def test_a_late_bounce_is_an_event_and_a_suppression(receiver: _Receiver, sendgrid: SendGrid, sent: Any) -> None:
     sent()
-    office.bounce(1)
-    office.post_events()
+    sendgrid.bounce(1)
+    sendgrid.post_events()
     assert [event["event"] for event in json.loads(receiver.got[0][0])] == ["processed", "delivered", "bounce"]
-    assert "ada@ada.example" in office.office.lists["bounces"]
+    assert "ada@ada.example" in sendgrid.store.lists["bounces"]
     with pytest.raises(LookupError):
-        office.spam(2)
+        sendgrid.spam(2)

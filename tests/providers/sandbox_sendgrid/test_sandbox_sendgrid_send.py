@@ -34,16 +34,16 @@ def _schema(spec: dict[str, Any], part: dict[str, Any]) -> Any:
     return jsonschema_rs.validator_for({**part, "components": spec["components"]})
 
 
-def test_the_sdks_mail_is_taken_and_kept_as_sent(sdk: Any, office: SendGrid) -> None:
-    mail = Mail("billing@larkspur.example", "ada@ada.example", "Hello", "plain", "<p>html</p>")
-    mail.add_custom_arg(CustomArg("duewell_key", "k-7"))
-    mail.add_category(Category("reminder"))
-    mail.add_header(Header("Message-ID", "<k-7@larkspur.example>"))
-    mail.add_attachment(Attachment(base64.b64encode(b"%PDF-1.4").decode(), "invoice.pdf", "application/pdf"))
-    reply = sdk.send(mail)
+def test_the_sdks_mail_is_taken_and_kept_as_sent(sdk: Any, sendgrid: SendGrid) -> None:
+    request_body = Mail("billing@larkspur.example", "ada@ada.example", "Hello", "plain", "<p>html</p>")
+    request_body.add_custom_arg(CustomArg("duewell_key", "k-7"))
+    request_body.add_category(Category("reminder"))
+    request_body.add_header(Header("Message-ID", "<k-7@larkspur.example>"))
+    request_body.add_attachment(Attachment(base64.b64encode(b"%PDF-1.4").decode(), "invoice.pdf", "application/pdf"))
+    reply = sdk.send(request_body)
     assert reply.status_code == 202
     assert reply.headers["X-Message-Id"]
-    (kept,) = office.mails()
+    (kept,) = sendgrid.emails()
     assert (kept.to, kept.subject, kept.text, kept.html) == (("ada@ada.example",), "Hello", "plain", "<p>html</p>")
     assert (kept.custom_args, kept.categories) == ({"duewell_key": "k-7"}, ("reminder",))
     assert kept.headers == {"Message-ID": "<k-7@larkspur.example>"}
@@ -52,18 +52,18 @@ def test_the_sdks_mail_is_taken_and_kept_as_sent(sdk: Any, office: SendGrid) -> 
 
 
 def test_a_good_request_fits_sendgrids_description_and_is_taken(
-    spec: dict[str, Any], http: requests.Session, url: str, mail: Body
+    spec: dict[str, Any], http: requests.Session, url: str, request_body: Body
 ) -> None:
     body = spec["components"]["requestBodies"]["PostMailSend"]["content"]["application/json"]["schema"]
-    assert [str(error) for error in _schema(spec, body).iter_errors(mail)] == []
-    assert http.post(f"{url}/v3/mail/send", json=mail).status_code == 202
+    assert [str(error) for error in _schema(spec, body).iter_errors(request_body)] == []
+    assert http.post(f"{url}/v3/mail/send", json=request_body).status_code == 202
 
 
-def test_the_sandbox_mode_answers_200_and_keeps_nothing(sdk: Any, office: SendGrid) -> None:
-    mail = Mail("billing@larkspur.example", "ada@ada.example", "Hello", "plain")
-    mail.mail_settings = MailSettings(sandbox_mode=SandBoxMode(enable=True))
-    assert sdk.send(mail).status_code == 200
-    assert office.mails() == []
+def test_the_sandbox_mode_answers_200_and_keeps_nothing(sdk: Any, sendgrid: SendGrid) -> None:
+    request_body = Mail("billing@larkspur.example", "ada@ada.example", "Hello", "plain")
+    request_body.mail_settings = MailSettings(sandbox_mode=SandBoxMode(enable=True))
+    assert sdk.send(request_body).status_code == 200
+    assert sendgrid.emails() == []
 
 
 def test_the_sdk_raises_on_what_is_refused(sdk: Any, url: str) -> None:
@@ -74,12 +74,12 @@ def test_the_sdk_raises_on_what_is_refused(sdk: Any, url: str) -> None:
         SendGridAPIClient("SG.wrong", host=url).send(Mail("a@b.example", "c@d.example", "Hello", "plain"))
 
 
-def test_html_before_text_is_put_right_by_the_sdk(sdk: Any, office: SendGrid) -> None:
-    mail = Mail("billing@larkspur.example", "ada@ada.example", "Hello")
-    mail.add_content(Content("text/html", "<p>html</p>"))
-    mail.add_content(Content("text/plain", "plain"))
-    assert sdk.send(mail).status_code == 202
-    assert office.mails()[0].text == "plain"
+def test_html_before_text_is_put_right_by_the_sdk(sdk: Any, sendgrid: SendGrid) -> None:
+    request_body = Mail("billing@larkspur.example", "ada@ada.example", "Hello")
+    request_body.add_content(Content("text/html", "<p>html</p>"))
+    request_body.add_content(Content("text/plain", "plain"))
+    assert sdk.send(request_body).status_code == 202
+    assert sendgrid.emails()[0].text == "plain"
 
 
 _TOO_LATE = 1_795_262_400 + 73 * 3600  # 73 hours after noon of 21 Nov 2026
@@ -118,20 +118,22 @@ _HTML_FIRST = [{"type": "text/html", "value": "<p>x</p>"}, {"type": "text/plain"
     ],
 )
 def test_a_bad_request_is_refused_and_the_field_is_named(
-    http: requests.Session, url: str, office: SendGrid, mail: Body, changed: Body, field: str
+    http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body, changed: Body, field: str
 ) -> None:
-    reply = http.post(f"{url}/v3/mail/send", json={**mail, **changed})
+    reply = http.post(f"{url}/v3/mail/send", json={**request_body, **changed})
     assert reply.status_code == 400
     assert field in [error["field"] for error in reply.json()["errors"]]
-    assert office.mails() == []
+    assert sendgrid.emails() == []
 
 
-def test_errors_fit_sendgrids_description(spec: dict[str, Any], http: requests.Session, url: str, mail: Body) -> None:
+def test_errors_fit_sendgrids_description(
+    spec: dict[str, Any], http: requests.Session, url: str, request_body: Body
+) -> None:
     shape = copy.deepcopy(spec["components"]["schemas"]["ErrorResponse"])
     field = shape["properties"]["errors"]["items"]["properties"]["field"]
     field["type"] = ["string", "null"]  # the description says so with OpenAPI 3.0's "nullable"
     check = _schema(spec, shape)
-    wrong: list[Any] = [{**mail, "from": None}, {**mail, "content": _HTML_FIRST}, []]
+    wrong: list[Any] = [{**request_body, "from": None}, {**request_body, "content": _HTML_FIRST}, []]
     for sent in wrong:
         reply = http.post(f"{url}/v3/mail/send", json=sent).json()
         assert reply["errors"]
@@ -139,77 +141,84 @@ def test_errors_fit_sendgrids_description(spec: dict[str, Any], http: requests.S
 
 
 def test_what_is_no_json_or_too_large_or_of_another_kind_is_refused(
-    http: requests.Session, url: str, mail: Body
+    http: requests.Session, url: str, request_body: Body
 ) -> None:
     json_kind = {"Content-Type": "application/json"}
     assert http.post(f"{url}/v3/mail/send", data="{not json", headers=json_kind).status_code == 400
-    assert http.post(f"{url}/v3/mail/send", data=json.dumps(mail)).status_code == 415
-    huge = {**mail, "attachments": [{"content": "A" * 30_000_000, "filename": "a.bin"}]}
+    assert http.post(f"{url}/v3/mail/send", data=json.dumps(request_body)).status_code == 415
+    huge = {**request_body, "attachments": [{"content": "A" * 30_000_000, "filename": "a.bin"}]}
     assert http.post(f"{url}/v3/mail/send", json=huge).status_code == 413
 
 
-def test_a_compressed_request_is_read(http: requests.Session, url: str, office: SendGrid, mail: Body) -> None:
+def test_a_compressed_request_is_read(http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    sent = http.post(f"{url}/v3/mail/send", data=gzip.compress(json.dumps(mail).encode()), headers=headers)
+    sent = http.post(f"{url}/v3/mail/send", data=gzip.compress(json.dumps(request_body).encode()), headers=headers)
     assert sent.status_code == 202
-    assert len(office.mails()) == 1
+    assert len(sendgrid.emails()) == 1
 
 
 def test_keys_have_scopes_and_senders_may_have_to_be_verified(
-    http: requests.Session, url: str, office: SendGrid, mail: Body
+    http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
-    office.keys["SG.reader"] = frozenset({"logs"})
+    sendgrid.keys["SG.reader"] = frozenset({"logs"})
     reader = {"Authorization": "Bearer SG.reader"}
-    assert requests.post(f"{url}/v3/mail/send", json=mail, headers=reader, timeout=10).status_code == 403
-    assert requests.post(f"{url}/v3/mail/send", json=mail, timeout=10).status_code == 401
-    office.senders.add("other@larkspur.example")
-    assert http.post(f"{url}/v3/mail/send", json=mail).status_code == 403
-    office.senders.add("billing@larkspur.example")
-    assert http.post(f"{url}/v3/mail/send", json=mail).status_code == 202
+    assert requests.post(f"{url}/v3/mail/send", json=request_body, headers=reader, timeout=10).status_code == 403
+    assert requests.post(f"{url}/v3/mail/send", json=request_body, timeout=10).status_code == 401
+    sendgrid.senders.add("other@larkspur.example")
+    assert http.post(f"{url}/v3/mail/send", json=request_body).status_code == 403
+    sendgrid.senders.add("billing@larkspur.example")
+    assert http.post(f"{url}/v3/mail/send", json=request_body).status_code == 202
 
 
 def test_each_personalization_is_a_mail_of_its_own(
-    http: requests.Session, url: str, office: SendGrid, mail: Body
+    http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
     second = {"to": [{"email": "bert@bert.example"}], "subject": "Only for Bert", "custom_args": {"duewell_key": "k-2"}}
-    http.post(f"{url}/v3/mail/send", json={**mail, "personalizations": [*mail["personalizations"], second]})
-    assert [(kept.number, kept.subject) for kept in office.mails()] == [(1, mail["subject"]), (2, "Only for Bert")]
-    assert [kept.custom_args["duewell_key"] for kept in office.mails_to("BERT@bert.example")] == ["k-2"]
+    http.post(
+        f"{url}/v3/mail/send", json={**request_body, "personalizations": [*request_body["personalizations"], second]}
+    )
+    assert [(kept.number, kept.subject) for kept in sendgrid.emails()] == [
+        (1, request_body["subject"]),
+        (2, "Only for Bert"),
+    ]
+    assert [kept.custom_args["duewell_key"] for kept in sendgrid.emails_to("BERT@bert.example")] == ["k-2"]
 
 
 def test_a_suppressed_address_still_gets_202_and_the_mail_is_dropped(
-    http: requests.Session, url: str, office: SendGrid, mail: Body
+    http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
 ) -> None:
-    office.suppress("ADA@ada.example")
-    assert http.post(f"{url}/v3/mail/send", json=mail).status_code == 202
-    (kept,) = office.mails()
+    sendgrid.suppress("ADA@ada.example")
+    assert http.post(f"{url}/v3/mail/send", json=request_body).status_code == 202
+    (kept,) = sendgrid.emails()
     assert kept.status == "dropped"
     assert [event["event"] for event in kept.messages[0].events] == ["dropped"]
     assert kept.messages[0].reason == "Bounced Address"
 
 
-def test_bypassing_a_list_is_obeyed(http: requests.Session, url: str, office: SendGrid, mail: Body) -> None:
-    office.suppress("ada@ada.example", "unsubscribes")
+def test_bypassing_a_list_is_obeyed(http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body) -> None:
+    sendgrid.suppress("ada@ada.example", "unsubscribes")
     settings = {"bypass_list_management": {"enable": True}}
-    http.post(f"{url}/v3/mail/send", json={**mail, "mail_settings": settings})
-    assert office.mails()[0].status == "delivered"
+    http.post(f"{url}/v3/mail/send", json={**request_body, "mail_settings": settings})
+    assert sendgrid.emails()[0].status == "delivered"
 
 
-def test_fates_decide_by_address_and_by_domain(http: requests.Session, url: str, office: SendGrid, mail: Body) -> None:
-    office.fate("ada@ada.example", "bounce")
+def test_fates_decide_by_address_and_by_domain(
+    http: requests.Session, url: str, sendgrid: SendGrid, request_body: Body
+) -> None:
+    sendgrid.set_outcome("ada@ada.example", "bounce")
     for _ in range(2):
-        http.post(f"{url}/v3/mail/send", json=mail)
-    assert [kept.status for kept in office.mails()] == ["bounced", "dropped"]
-    office.fate("bert.example", "deferred")
-    office.fate("cora.example", "blocked")
+        http.post(f"{url}/v3/mail/send", json=request_body)
+    assert [kept.status for kept in sendgrid.emails()] == ["bounced", "dropped"]
+    sendgrid.set_outcome("bert.example", "deferred")
+    sendgrid.set_outcome("cora.example", "blocked")
     for who in ("x@bert.example", "x@cora.example", "x@cora.example"):
-        http.post(f"{url}/v3/mail/send", json={**mail, "personalizations": [{"to": [{"email": who}]}]})
-    assert [kept.status for kept in office.mails()[2:]] == ["deferred", "blocked", "blocked"]
+        http.post(f"{url}/v3/mail/send", json={**request_body, "personalizations": [{"to": [{"email": who}]}]})
+    assert [kept.status for kept in sendgrid.emails()[2:]] == ["deferred", "blocked", "blocked"]
 
 
 def test_a_script_in_another_process_can_decide_fates(http: requests.Session, url: str, sandbox: Sandbox) -> None:
-    asked = {"address": "ada@ada.example", "fate": "bounce"}
+    asked = {"address": "ada@ada.example", "set_outcome": "bounce"}
     assert http.post(f"{url}/sandbox/sendgrid/fate", json=asked).status_code == 200
-    assert sandbox.sendgrid.office.fates == {"ada@ada.example": "bounce"}
-    assert http.post(f"{url}/sandbox/sendgrid/fate", json={**asked, "fate": "lost"}).status_code == 400
+    assert sandbox.sendgrid.store.outcomes == {"ada@ada.example": "bounce"}
+    assert http.post(f"{url}/sandbox/sendgrid/fate", json={**asked, "set_outcome": "lost"}).status_code == 400
     assert http.post(f"{url}/sandbox/sendgrid/dance", json={}).status_code == 404

@@ -67,7 +67,7 @@ def test_a_script_pays_and_voids(sandbox: Sandbox, url: str) -> None:
 
 def test_a_script_tells_of_a_dispute_by_a_note(sandbox: Sandbox, url: str) -> None:
     number = sandbox.xero.invoices()[0].number
-    assert post(f"{url}/sandbox/xero/invoices/{number}/dispute", {"why": "never ordered"}).status_code == 200
+    assert post(f"{url}/sandbox/xero/invoices/{number}/dispute", {"reason": "never ordered"}).status_code == 200
     assert post(f"{url}/sandbox/xero/invoices/{number}/notes", {}).json()["answer"][-1] == "Disputed: never ordered"
 
 

@@ -13,7 +13,7 @@ import requests
 
 from providers.sandbox import Sandbox
 from providers.sandbox.faults import Action, Rule
-from providers.sandbox.gate import owner
+from providers.sandbox.gate import classify_request
 
 REDIRECT = "http://localhost:8710/callback/xero"
 TOKEN = "/connect/token"
@@ -73,17 +73,17 @@ def test_a_refusal_may_come_before_or_after_the_deed(sandbox: Sandbox, note: Any
 @pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize(("action", "deeds"), [(Action.DROP_BEFORE, 0), (Action.DROP_AFTER, 1)])
 def test_a_connection_drops_before_or_after_the_deed(
-    sandbox: Sandbox, note: Any, action: Action, deeds: int, *, reset: bool
+    sandbox: Sandbox, note: Any, action: Action, past_actions: int, *, reset: bool
 ) -> None:
     sandbox.faults.add(Rule(action, kind="write", reset=reset))
     with pytest.raises(requests.ConnectionError):
         note()
-    assert written(sandbox) == deeds
+    assert written(sandbox) == past_actions
     assert sandbox.requests[-1].status == 0
 
 
 @pytest.mark.parametrize(("action", "deeds"), [(Action.HANG_BEFORE, 0), (Action.HANG_AFTER, 1)])
-def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, deeds: int) -> None:
+def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, past_actions: int) -> None:
     rule = sandbox.faults.add(Rule(action, vendor="xero", kind="write"))
     failures: list[Exception] = []
 
@@ -97,13 +97,13 @@ def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, actio
     thread.start()
     assert rule.reached.wait(60)
     deadline = time.monotonic() + 60
-    while written(sandbox) != deeds and time.monotonic() < deadline:
+    while written(sandbox) != past_actions and time.monotonic() < deadline:
         thread.join(0.01)
-    assert (thread.is_alive(), written(sandbox)) == (True, deeds)
+    assert (thread.is_alive(), written(sandbox)) == (True, past_actions)
     sandbox.faults.release()
     thread.join(60)
     assert len(failures) == 1
-    assert written(sandbox) == deeds
+    assert written(sandbox) == past_actions
 
 
 def test_the_sandbox_stops_although_a_request_hangs(sandbox: Sandbox) -> None:
@@ -150,7 +150,9 @@ def test_a_rule_fires_at_its_turn_and_as_often_as_it_says(sandbox: Sandbox, note
 
 def test_a_hook_edits_the_book_between_two_requests(sandbox: Sandbox, note: Any) -> None:
     invoice = sandbox.xero.invoices()[0].id
-    sandbox.faults.call(lambda request: sandbox.xero.note(invoice, f"hook before request {request.n}"), kind="write")
+    sandbox.faults.call(
+        lambda request: sandbox.xero.note(invoice, f"hook before request {request.number}"), kind="write"
+    )
     note()
     note()
     assert [text.split(" before")[0] for text in sandbox.xero.notes(invoice)] == ["hook", "a note"] * 2
@@ -167,8 +169,8 @@ def test_the_log_tells_vendors_and_kinds_apart(sandbox: Sandbox, note: Any) -> N
     note()
     seen = [(r.vendor, r.kind, r.method, r.status) for r in sandbox.requests]
     assert seen == [("xero", "consent", "GET", 302), ("xero", "token", "POST", 200), ("xero", "write", "PUT", 200)]
-    assert sandbox.requests.counted("xero", "write", "read") == 1
-    assert sandbox.requests.counted("quickbooks") == 0
+    assert sandbox.requests.count_of("xero", "write", "read") == 1
+    assert sandbox.requests.count_of("quickbooks") == 0
 
 
 @pytest.mark.parametrize(
@@ -189,4 +191,4 @@ def test_the_log_tells_vendors_and_kinds_apart(sandbox: Sandbox, note: Any) -> N
     ],
 )
 def test_paths_belong_to_vendors(method: str, path: str, told: tuple[str, str]) -> None:
-    assert owner(method, path) == told
+    assert classify_request(method, path) == told

@@ -23,7 +23,7 @@ from providers.sandbox.events import (
     PaymentDeleted,
     PaymentReceived,
 )
-from providers.sandbox.world import World
+from providers.sandbox.world import CompanyHistory
 
 TODAY = date(2026, 11, 18)
 COMPANIES = pytest.mark.parametrize("company", ["xero", "quickbooks"])
@@ -37,7 +37,7 @@ ZONES = {
 }
 
 
-def dues(world: World, until: datetime) -> dict[str, Decimal]:
+def amounts_due(world: CompanyHistory, until: datetime) -> dict[str, Decimal]:
     """What is owed on each approved invoice by ``until``."""
     due: dict[str, Decimal] = {}
     payments: dict[str, PaymentReceived] = {}
@@ -61,20 +61,24 @@ def dues(world: World, until: datetime) -> dict[str, Decimal]:
 
 @COMPANIES
 def test_the_same_seed_tells_the_same_story(company: str) -> None:
-    assert World(3, company, TODAY).events == World(3, company, TODAY).events
-    assert World(3, company, TODAY).events != World(4, company, TODAY).events
+    assert CompanyHistory(3, company, TODAY).events == CompanyHistory(3, company, TODAY).events
+    assert CompanyHistory(3, company, TODAY).events != CompanyHistory(4, company, TODAY).events
 
 
 @COMPANIES
 def test_another_day_tells_the_story_up_to_that_day(company: str) -> None:
     later = TODAY + timedelta(days=40)
-    assert len(World(1, company, TODAY).events) == pytest.approx(len(World(1, company, later).events), rel=0.02)
-    assert World(1, company, later).events[0].on == World(1, company, TODAY).events[0].on + timedelta(days=40)
+    assert len(CompanyHistory(1, company, TODAY).events) == pytest.approx(
+        len(CompanyHistory(1, company, later).events), rel=0.02
+    )
+    assert CompanyHistory(1, company, later).events[0].on == CompanyHistory(1, company, TODAY).events[0].on + timedelta(
+        days=40
+    )
 
 
 @COMPANIES
 def test_nothing_is_booked_while_a_customer_who_gets_mail_is_at_work(company: str) -> None:
-    world = World(1, company, TODAY)
+    world = CompanyHistory(1, company, TODAY)
     countries = {customer.country for customer in world.customers if customer.email and customer.country != "AU"}
     assert countries == set(ZONES)
     for event in world.events:
@@ -84,7 +88,7 @@ def test_nothing_is_booked_while_a_customer_who_gets_mail_is_at_work(company: st
 
 @COMPANIES
 def test_australians_get_no_mail_since_their_day_is_everybody_elses_night(company: str) -> None:
-    world = World(1, company, TODAY)
+    world = CompanyHistory(1, company, TODAY)
     archived = {e.customer_key for e in world.events if isinstance(e, CustomerArchived)}
     assert len(archived) == 1
     australians = [customer for customer in world.customers if customer.country == "AU"]
@@ -93,15 +97,15 @@ def test_australians_get_no_mail_since_their_day_is_everybody_elses_night(compan
 
 @COMPANIES
 def test_no_document_is_ever_settled_beyond_its_sum(company: str) -> None:
-    world = World(1, company, TODAY)
-    assert dues(world, world.events[-1].at)
+    world = CompanyHistory(1, company, TODAY)
+    assert amounts_due(world, world.events[-1].at)
 
 
 @COMPANIES
 def test_today_there_are_overdue_invoices_of_every_age(company: str) -> None:
-    world = World(1, company, TODAY)
+    world = CompanyHistory(1, company, TODAY)
     issued = {e.key: e for e in world.events if isinstance(e, InvoiceIssued)}
-    open_ones = [key for key, due in dues(world, datetime(2026, 11, 18, 12, tzinfo=UTC)).items() if due]
+    open_ones = [key for key, due in amounts_due(world, datetime(2026, 11, 18, 12, tzinfo=UTC)).items() if due]
     ages = [(TODAY - issued[key].due_on).days for key in open_ones]
     for youngest, oldest in ((-30, 0), (1, 15), (16, 30), (31, 60), (61, 90), (91, 400)):
         assert [age for age in ages if youngest <= age <= oldest], (youngest, oldest)
@@ -109,7 +113,7 @@ def test_today_there_are_overdue_invoices_of_every_age(company: str) -> None:
 
 @COMPANIES
 def test_the_customers_are_some_sixty_in_seven_countries_with_the_odd_ones_among_them(company: str) -> None:
-    world = World(1, company, TODAY)
+    world = CompanyHistory(1, company, TODAY)
     assert 55 <= len(world.customers) <= 70
     assert {customer.country for customer in world.customers} == {*ZONES, "AU"}
     assert len({customer.email for customer in world.customers}) == len(world.customers)
@@ -120,7 +124,7 @@ def test_the_customers_are_some_sixty_in_seven_countries_with_the_odd_ones_among
 
 @COMPANIES
 def test_a_year_holds_all_that_happens_to_invoices(company: str) -> None:
-    world = World(1, company, TODAY)
+    world = CompanyHistory(1, company, TODAY)
     past = Counter(type(event) for event in world.between(None, datetime(2026, 11, 18, 12, tzinfo=UTC)))
     for kind in (InvoiceVoided, PaymentDeleted, CreditNoteIssued, NoteWritten, BillReceived, CustomerArchived):
         assert past[kind] >= 1, kind
@@ -132,7 +136,9 @@ def test_a_year_holds_all_that_happens_to_invoices(company: str) -> None:
 
 @COMPANIES
 def test_life_goes_on_for_four_hundred_days(company: str) -> None:
-    months = Counter((e.on.year, e.on.month) for e in World(1, company, TODAY).events if isinstance(e, InvoiceIssued))
+    months = Counter(
+        (e.on.year, e.on.month) for e in CompanyHistory(1, company, TODAY).events if isinstance(e, InvoiceIssued)
+    )
     assert min(months.values()) > 10
     assert max(months) >= (2027, 12)
 
@@ -140,7 +146,7 @@ def test_life_goes_on_for_four_hundred_days(company: str) -> None:
 def test_invoices_are_numbered_in_the_order_of_issue_and_never_before_their_customer() -> None:
     known: set[str] = set()
     numbers: list[int] = []
-    for event in World(1, "xero", TODAY).events:
+    for event in CompanyHistory(1, "xero", TODAY).events:
         if isinstance(event, CustomerAdded):
             known.add(event.customer.key)
         elif isinstance(event, InvoiceIssued):
@@ -151,14 +157,14 @@ def test_invoices_are_numbered_in_the_order_of_issue_and_never_before_their_cust
 
 def test_a_quickbooks_customer_keeps_one_currency_for_life() -> None:
     currencies: dict[str, set[str]] = defaultdict(set)
-    for event in World(1, "quickbooks", TODAY).events:
+    for event in CompanyHistory(1, "quickbooks", TODAY).events:
         if isinstance(event, InvoiceIssued | PaymentReceived | CreditNoteIssued):
             currencies[event.customer_key].add(event.currency)
     assert {len(each) for each in currencies.values()} == {1}
 
 
 def test_between_gives_every_event_once_however_often_one_asks() -> None:
-    world = World(1, "xero", TODAY)
+    world = CompanyHistory(1, "xero", TODAY)
     seen: list[Event] = []
     at: datetime | None = None
     for day in range(0, 800, 7):

@@ -97,13 +97,13 @@ def url(sandbox: Sandbox) -> Iterator[str]:
 
 
 @pytest.fixture
-def stranger(url: str) -> Client:
+def unauthenticated_client(url: str) -> Client:
     """A client that is not signed in."""
     return Client(url)
 
 
 @pytest.fixture
-def client(stranger: Client) -> Client:
+def client(unauthenticated_client: Client) -> Client:
     """A client signed in to the first organisation."""
-    stranger.sign_in()
-    return stranger
+    unauthenticated_client.sign_in()
+    return unauthenticated_client

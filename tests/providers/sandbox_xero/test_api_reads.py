@@ -221,7 +221,7 @@ def test_settings_tell_the_companys_ways(sandbox: Sandbox, client: Any) -> None:
     organisation = client.get("Organisation").json()["Organisations"][0]
     assert (organisation["BaseCurrency"], organisation["CountryCode"]) == ("GBP", "GB")
     assert client.get("InvoiceReminders/Settings").json()["InvoiceReminders"] == [{"Enabled": False}]
-    sandbox.xero.organisation().own_reminders = True
+    sandbox.xero.organisation().sends_reminders = True
     assert client.get("InvoiceReminders/Settings").json()["InvoiceReminders"] == [{"Enabled": True}]
     for name in ("Accounts", "TaxRates", "BrandingThemes", "Currencies", "Items"):
         assert client.get(name).json()[name], name

@@ -31,21 +31,21 @@ def test_the_day_has_an_end_too_and_it_is_hours_away(sandbox: Sandbox, client: A
     assert client.get("Organisation").status_code == 200
 
 
-def test_each_organisation_has_its_own_minute(stranger: Any) -> None:
-    stranger.sign_in(sandbox_allow="all")
+def test_each_organisation_has_its_own_minute(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(sandbox_allow="all")
     for _ in range(61):
-        last = stranger.get("Organisation")
+        last = unauthenticated_client.get("Organisation")
     assert last.status_code == 429
-    stranger.session.headers["xero-tenant-id"] = stranger.connections()[1]["tenantId"]
-    assert stranger.get("Organisation").status_code == 200
+    unauthenticated_client.session.headers["xero-tenant-id"] = unauthenticated_client.connections()[1]["tenantId"]
+    assert unauthenticated_client.get("Organisation").status_code == 200
 
 
 def test_a_sixth_call_at_once_is_refused_without_a_time_to_wait(sandbox: Sandbox, client: Any) -> None:
-    sandbox.xero.api.let_go.clear()
+    sandbox.xero.api.released.clear()
     with ThreadPoolExecutor(6) as pool:
         calls = [pool.submit(client.get, "Organisation") for _ in range(6)]
         answered, _ = wait(calls, timeout=60, return_when=FIRST_COMPLETED)
-        sandbox.xero.api.let_go.set()
+        sandbox.xero.api.released.set()
         replies = [call.result() for call in calls]
     (refused,) = (call.result() for call in answered)
     assert (refused.status_code, refused.headers["X-Rate-Limit-Problem"]) == (429, "concurrent")

@@ -36,7 +36,7 @@ class _Bearer:
         return {"type": "oauth2", "in": "header", "key": "Authorization", "value": self._value}
 
 
-def signed_in(url: str, stranger: Any, *, secret: bool = True) -> OAuth2Session:
+def signed_in(url: str, unauthenticated_client: Any, *, secret: bool = True) -> OAuth2Session:
     session = OAuth2Session(
         CLIENT_ID if secret else PKCE_CLIENT_ID,
         CLIENT_SECRET if secret else None,
@@ -48,7 +48,9 @@ def signed_in(url: str, stranger: Any, *, secret: bool = True) -> OAuth2Session:
     )
     verifier = generate_token(64)
     where, state = session.create_authorization_url(f"{url}/identity/connect/authorize", code_verifier=verifier)
-    back = stranger.session.get(where + "&sandbox_allow=1", allow_redirects=False, timeout=10).headers["Location"]
+    back = unauthenticated_client.session.get(where + "&sandbox_allow=1", allow_redirects=False, timeout=10).headers[
+        "Location"
+    ]
     session.fetch_token(authorization_response=back, code_verifier=verifier, state=state)
     return session
 
@@ -62,15 +64,17 @@ def sdk(token: str) -> ApiClient:
 
 
 @pytest.fixture
-def tenant(url: str, stranger: Any) -> tuple[AccountingApi, str]:
-    client = sdk(signed_in(url, stranger).token["access_token"])
+def tenant(url: str, unauthenticated_client: Any) -> tuple[AccountingApi, str]:
+    client = sdk(signed_in(url, unauthenticated_client).token["access_token"])
     connection = IdentityApi(client, base_url=url).get_connections()[0]
     return AccountingApi(client, base_url=f"{url}/api.xro/2.0"), connection.tenant_id
 
 
 @pytest.mark.parametrize("secret", [True, False])
-def test_authlib_signs_in_and_refreshes_with_and_without_a_secret(url: str, stranger: Any, *, secret: bool) -> None:
-    session = signed_in(url, stranger, secret=secret)
+def test_authlib_signs_in_and_refreshes_with_and_without_a_secret(
+    url: str, unauthenticated_client: Any, *, secret: bool
+) -> None:
+    session = signed_in(url, unauthenticated_client, secret=secret)
     first = dict(session.token)
     session.scope = None
     session.refresh_token(f"{url}/connect/token")
@@ -78,15 +82,15 @@ def test_authlib_signs_in_and_refreshes_with_and_without_a_secret(url: str, stra
     assert session.get(f"{url}/connections").status_code == 200
 
 
-def test_authlib_hears_that_a_grant_is_dead(sandbox: Sandbox, url: str, stranger: Any) -> None:
-    session = signed_in(url, stranger)
+def test_authlib_hears_that_a_grant_is_dead(sandbox: Sandbox, url: str, unauthenticated_client: Any) -> None:
+    session = signed_in(url, unauthenticated_client)
     sandbox.xero.sign_in.revoke_all()
     with pytest.raises(OAuthError, match="invalid_grant"):
         session.refresh_token(f"{url}/connect/token")
 
 
-def test_authlib_revokes(url: str, stranger: Any) -> None:
-    session = signed_in(url, stranger)
+def test_authlib_revokes(url: str, unauthenticated_client: Any) -> None:
+    session = signed_in(url, unauthenticated_client)
     token = session.token["refresh_token"]
     assert session.revoke_token(f"{url}/connect/revocation", token, token_type_hint="refresh_token").status_code == 200
     with pytest.raises(OAuthError, match="invalid_grant"):

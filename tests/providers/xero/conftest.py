@@ -13,7 +13,7 @@ import pytest
 import requests
 import responses
 
-from providers.http import Limits
+from providers.http import TransportLimits
 from providers.xero.client import Client
 from providers.xero.ledger import XeroLedger
 
@@ -34,7 +34,7 @@ def ms(at: datetime) -> str:
     return f"/Date({round(at.timestamp() * 1000)}+0000)/"
 
 
-class NoCalls:
+class CallRecorder:
     def __init__(self) -> None:
         self.kinds: list[str] = []
         self.headers: list[Mapping[str, str]] = []
@@ -55,9 +55,9 @@ class Token:
         self.number = 1
         self.rejected: list[str] = []
 
-    def __call__(self, *, rejected: str | None = None) -> str:
-        if rejected == f"{self.name}-{self.number}":
-            self.rejected.append(rejected)
+    def __call__(self, *, rejected_token: str | None = None) -> str:
+        if rejected_token == f"{self.name}-{self.number}":
+            self.rejected.append(rejected_token)
             self.number += 1
         return f"{self.name}-{self.number}"
 
@@ -69,7 +69,7 @@ class FakeXero:
         self.records: dict[str, list[dict[str, Any]]] = {name: [] for name in ID_FIELDS}
         self.reads: list[str] = []
         self.queries: list[dict[str, str]] = []
-        self.on_served: Callable[[str], object] = lambda _: None
+        self.on_page_served: Callable[[str], object] = lambda _: None
 
     def invoice(self, number: int, at: datetime = NOW, **fields: Any) -> dict[str, Any]:
         return {
@@ -100,7 +100,7 @@ class FakeXero:
         shown = found[(page - 1) * size : page * size]
         counts = {"page": page, "pageSize": size, "pageCount": -(-len(found) // size), "itemCount": len(found)}
         body = json.dumps({"Id": "1", "Status": "OK", "pagination": counts, name: shown})
-        self.on_served(name)
+        self.on_page_served(name)
         return 200, {"Content-Type": "application/json"}, body
 
     def _found(self, name: str, query: dict[str, str], since: str | None) -> list[dict[str, Any]]:
@@ -132,8 +132,8 @@ def xero(mocked: responses.RequestsMock) -> FakeXero:
 
 
 @pytest.fixture
-def calls() -> NoCalls:
-    return NoCalls()
+def calls() -> CallRecorder:
+    return CallRecorder()
 
 
 @pytest.fixture
@@ -142,5 +142,5 @@ def token() -> Token:
 
 
 @pytest.fixture
-def ledger(calls: NoCalls, token: Token) -> XeroLedger:
-    return XeroLedger(Client(API, "tenant-1", token, calls, Limits(sleep=lambda _: None, now=lambda: NOW)))
+def ledger(calls: CallRecorder, token: Token) -> XeroLedger:
+    return XeroLedger(Client(API, "tenant-1", token, calls, TransportLimits(sleep=lambda _: None, now=lambda: NOW)))

@@ -52,17 +52,17 @@ def sent(mocked: responses.RequestsMock, xero: Any, ledger: XeroLedger) -> list[
     mocked.get(f"{base}/InvoiceReminders/Settings", json={})
     mocked.put(f"{base}/Invoices", json={"Invoices": [{"InvoiceID": "f1"}]})
     mocked.post(f"{base}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1"}]})
-    ledger.facts()
-    first = list(ledger.changes(None, NOW))
+    ledger.get_company_details()
+    first = list(ledger.list_changes(None, NOW))
     xero.records["Invoices"] = [xero.invoice(1, NOW + timedelta(minutes=1))]
-    list(ledger.changes(first[-1].cursor, NOW + timedelta(hours=1)))
-    ledger.look(["i7"], ["c1"], NOW)
-    ledger.look(["i7"], ["c1", "c2"], NOW)
+    list(ledger.list_changes(first[-1].cursor, NOW + timedelta(hours=1)))
+    ledger.reload_documents(["i7"], ["c1"], NOW)
+    ledger.reload_documents(["i7"], ["c1", "c2"], NOW)
     ledger.find_note("i7", "k")
     ledger.add_note("i7", "text", "key")
     ledger.post_late_fee(fee, "key")
     ledger.waive_late_fee("f1", "key")
-    ledger.pay_link("i7")
+    ledger.get_payment_link("i7")
     return [call.request for call in mocked.calls]
 
 

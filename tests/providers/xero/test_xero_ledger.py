@@ -14,8 +14,8 @@ import pytest
 import requests
 import responses
 
-from providers.errors import Rejected, TryLater, Unknown
-from providers.http import Limits
+from providers.errors import OutcomeUnknown, PermanentError, TransientError
+from providers.http import TransportLimits
 from providers.ledger import LateFeeInvoice
 from providers.xero.client import Client
 from providers.xero.fee_account import choose_fee_account
@@ -70,7 +70,7 @@ def test_the_organisation_is_read_with_its_zone_locks_and_own_reminders(
     }
     mocked.get(f"{BASE}/Organisation", json={"Organisations": [organisation]})
     mocked.get(f"{BASE}/InvoiceReminders/Settings", json={"InvoiceReminders": [{"Enabled": True}]})
-    facts = ledger.facts()
+    facts = ledger.get_company_details()
     company = facts.company
     assert (company.name, company.base_currency, company.country, company.time_zone) == (
         "Demo",
@@ -78,7 +78,7 @@ def test_the_organisation_is_read_with_its_zone_locks_and_own_reminders(
         "NZ",
         "Pacific/Auckland",
     )
-    assert (company.lock_on, company.own_reminders, facts.plan, facts.warnings) == (
+    assert (company.lock_on, company.ledger_reminders, facts.subscription, facts.warnings) == (
         date(2025, 9, 30),
         True,
         "ULTRA",
@@ -93,15 +93,15 @@ def test_unknown_reminder_settings_are_a_warning(
     organisation = {"Name": "Demo", "BaseCurrency": "GBP", "Timezone": "MARSTANDARDTIME", "IsDemoCompany": True}
     mocked.get(f"{BASE}/Organisation", json={"Organisations": [organisation]})
     mocked.get(f"{BASE}/InvoiceReminders/Settings", status=status)
-    facts = ledger.facts()
-    assert (facts.company.time_zone, facts.company.own_reminders) == ("UTC", False)
+    facts = ledger.get_company_details()
+    assert (facts.company.time_zone, facts.company.ledger_reminders) == ("UTC", False)
     assert ["remind" in one for one in facts.warnings] == [True, False, False]
 
 
 def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: Any, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n, Status="PAID") for n in range(30)]
     ids = [one["InvoiceID"] for one in xero.records["Invoices"]]
-    page = ledger.look([*ids, "gone"], [], NOW)
+    page = ledger.reload_documents([*ids, "gone"], [], NOW)
     assert len(page.invoices) == 30
     assert [(one.kind, one.external_id) for one in page.deleted] == [("invoice", "gone")]
     assert (xero.reads, page.cursor) == (["Invoices"], "")
@@ -111,23 +111,23 @@ def test_a_look_at_very_many_keeps_its_addresses_short(
     xero: Any, ledger: XeroLedger, mocked: responses.RequestsMock
 ) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(100)]
-    page = ledger.look([one["InvoiceID"] for one in xero.records["Invoices"]], [], NOW)
+    page = ledger.reload_documents([one["InvoiceID"] for one in xero.records["Invoices"]], [], NOW)
     assert (len(page.invoices), len(xero.reads)) == (100, 3)
     assert max(len(str(call.request.url)) for call in mocked.calls) < 2048
 
 
 def test_an_invoice_that_cannot_be_read_is_not_called_gone(xero: Any, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, Status="NEW")]
-    page = ledger.look([xero.records["Invoices"][0]["InvoiceID"]], [], NOW)
+    page = ledger.reload_documents([xero.records["Invoices"][0]["InvoiceID"]], [], NOW)
     assert (page.deleted, len(page.malformed)) == ([], 1)
 
 
 def test_a_look_reads_each_kind_of_credit_and_the_contacts_once(xero: Any, ledger: XeroLedger) -> None:
-    ledger.look([], ["c1", "c2", "c3"], NOW)
+    ledger.reload_documents([], ["c1", "c2", "c3"], NOW)
     assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments", "Contacts"]
     assert {query["where"] for query in xero.queries[:3]} == {'Status=="AUTHORISED"'}
     assert xero.queries[3]["IDs"] == "c1,c2,c3", "an address changed a minute ago is where the mail goes"
-    ledger.look([], ["c1"], NOW)
+    ledger.reload_documents([], ["c1"], NOW)
     assert xero.queries[-2]["where"] == 'Contact.ContactID==Guid("c1")'
 
 
@@ -153,7 +153,7 @@ def test_a_key_longer_than_xero_takes_is_hashed_always_to_the_same(
 
 
 def test_a_note_too_long_for_xero_never_leaves(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
-    with pytest.raises(Rejected, match="250"):
+    with pytest.raises(PermanentError, match="250"):
         ledger.add_note("i7", "x" * 251, "key")
     assert len(mocked.calls) == 0
 
@@ -208,7 +208,7 @@ def test_a_refusal_inside_a_success_is_a_refusal(mocked: responses.RequestsMock,
     broken = {"InvoiceID": "0", "HasErrors": True, "ValidationErrors": [{"Message": "Account archived"}]}
     mocked.put(f"{BASE}/Invoices", json={"Invoices": [broken]})
     mocked.get(f"{BASE}/Invoices", json={"Invoices": []})
-    with pytest.raises(Rejected, match="Account archived"):
+    with pytest.raises(PermanentError, match="Account archived"):
         ledger.post_late_fee(FEE, "key")
 
 
@@ -243,28 +243,28 @@ def test_a_fee_that_is_void_already_is_waived_and_one_that_cannot_even_be_credit
     mocked.get(f"{BASE}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1", "Status": "VOIDED"}]})
     assert ledger.waive_late_fee("f1", "key").external_id == "f1"
     mocked.replace("GET", f"{BASE}/Invoices/f1", json={"Invoices": [{"InvoiceID": "f1", "Status": "PAID"}]})
-    with pytest.raises(Rejected):
+    with pytest.raises(PermanentError):
         ledger.waive_late_fee("f1", "key")
 
 
 @pytest.mark.parametrize("url", ["", "javascript:alert(1)", None])
 def test_only_a_web_address_is_a_pay_link(mocked: responses.RequestsMock, ledger: XeroLedger, url: str | None) -> None:
     mocked.get(f"{BASE}/Invoices/i7/OnlineInvoice", json={"OnlineInvoices": [{"OnlineInvoiceUrl": url}]})
-    assert ledger.pay_link("i7") is None
+    assert ledger.get_payment_link("i7") is None
     good = {"OnlineInvoices": [{"OnlineInvoiceUrl": "https://in.xero.com/abc"}]}
     mocked.replace("GET", f"{BASE}/Invoices/i7/OnlineInvoice", json=good)
-    assert ledger.pay_link("i7") == "https://in.xero.com/abc"
+    assert ledger.get_payment_link("i7") == "https://in.xero.com/abc"
 
 
 def test_the_pdf_is_xeros_own(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.get(f"{BASE}/Invoices/i7", body=b"%PDF-1.4 ...")
-    assert ledger.invoice_pdf("i7") == b"%PDF-1.4 ..."
+    assert ledger.get_invoice_pdf("i7") == b"%PDF-1.4 ..."
     assert sent(mocked).headers["Accept"] == "application/pdf"
     mocked.replace("GET", f"{BASE}/Invoices/i7", status=404)
-    assert ledger.invoice_pdf("i7") is None
+    assert ledger.get_invoice_pdf("i7") is None
     mocked.replace("GET", f"{BASE}/Invoices/i7", body="<html>")
-    with pytest.raises(TryLater):
-        ledger.invoice_pdf("i7")
+    with pytest.raises(TransientError):
+        ledger.get_invoice_pdf("i7")
 
 
 def test_what_is_left_of_the_limits_is_passed_on(
@@ -298,7 +298,7 @@ class _Server(ThreadingHTTPServer):
 
     def ledger(self, tenant: str, token: Any, calls: Any) -> XeroLedger:
         url = f"http://127.0.0.1:{self.server_address[1]}"
-        return XeroLedger(Client(url, tenant, token, calls, Limits(sleep=lambda _: None)))
+        return XeroLedger(Client(url, tenant, token, calls, TransportLimits(sleep=lambda _: None)))
 
     def stop(self) -> None:
         self.shutdown()
@@ -316,7 +316,7 @@ def test_a_dropped_connection_leaves_one_put_and_an_unknown_outcome(token: Any, 
 
     server = _Server(drop)
     try:
-        with pytest.raises(Unknown):
+        with pytest.raises(OutcomeUnknown):
             server.ledger("tenant", token, calls).add_note("i7", "text", "key")
     finally:
         server.stop()
@@ -341,8 +341,8 @@ def test_tokens_of_many_connections_never_mix_under_threads(calls: Any) -> None:
         def __init__(self, name: str) -> None:
             self.name, self.number = name, 1
 
-        def __call__(self, *, rejected: str | None = None) -> str:
-            if rejected == f"{self.name}/{self.number}":
+        def __call__(self, *, rejected_token: str | None = None) -> str:
+            if rejected_token == f"{self.name}/{self.number}":
                 self.number += 1
             return f"{self.name}/{self.number}"
 
@@ -380,5 +380,5 @@ def test_an_australian_chart_has_its_own_word_for_no_tax() -> None:
 def test_without_a_revenue_account_no_fee_leaves(mocked: responses.RequestsMock, ledger: XeroLedger) -> None:
     mocked.get(f"{BASE}/Invoices/i7", json={"Invoices": [{"InvoiceID": "i7"}]})
     mocked.get(f"{BASE}/Accounts", json={"Accounts": ACCOUNTS["Accounts"][:1]})
-    with pytest.raises(Rejected, match="nothing was sent"):
+    with pytest.raises(PermanentError, match="nothing was sent"):
         ledger.post_late_fee(FEE, "key")

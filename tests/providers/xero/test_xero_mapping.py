@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from providers.ledger import ApplicationRecord, Page
+from providers.ledger import ApplicationRecord, ChangePage
 from providers.xero.mapping import read_page
 from providers.xero.places import country_code, time_zone
-from providers.xero.values import day
+from providers.xero.values import parse_date
 
 UPDATED = "/Date(1763726400000+0000)/"
 AT = datetime(2025, 11, 21, 12, 0, tzinfo=UTC)
@@ -43,15 +43,15 @@ CREDIT = {
 }
 
 
-def read(stream: str, *records: dict[str, Any] | str) -> Page:
+def read(stream: str, *records: dict[str, Any] | str) -> ChangePage:
     names = {"invoices": "Invoices", "credit_notes": "CreditNotes", "contacts": "Contacts"}
     body = ",".join(one if isinstance(one, str) else json.dumps(one) for one in records)
-    page = Page(cursor="")
+    page = ChangePage(cursor="")
     read_page(stream, f'{{"{names[stream]}":[{body}]}}'.encode(), page)
     return page
 
 
-def invoice(**fields: Any) -> Page:
+def invoice(**fields: Any) -> ChangePage:
     return read("invoices", {**INVOICE, **fields})
 
 
@@ -108,12 +108,12 @@ def test_what_settled_an_invoice_rides_on_it_and_parts_of_one_credit_are_added_u
         ApplicationRecord("overpayment", "o1", "i1", on + timedelta(days=1), Decimal("15.4")),
         ApplicationRecord("prepayment", "r1", "i1", date(2025, 10, 1), Decimal(15)),
     ]
-    assert page.applications_of_invoices == ["i1"]
+    assert page.replaced_invoice_ids == ["i1"]
 
 
 def test_an_invoice_that_lost_its_payments_says_so() -> None:
     page = invoice(Payments=[], CreditNotes=None)
-    assert (page.applications, page.applications_of_invoices) == ([], ["i1"])
+    assert (page.applications, page.replaced_invoice_ids) == ([], ["i1"])
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ def test_an_invoice_that_lost_its_payments_says_so() -> None:
     ],
 )
 def test_days_stay_the_days_they_were(text: str, expected: date) -> None:
-    assert day("Date", text) == expected
+    assert parse_date("Date", text) == expected
 
 
 def test_the_date_string_is_believed_before_the_milliseconds() -> None:
@@ -164,10 +164,10 @@ def test_a_due_date_may_be_missing(fields: dict[str, Any]) -> None:
 def test_an_odd_record_is_set_aside_by_name_and_the_page_goes_on(fields: dict[str, Any], named: str) -> None:
     page = read("invoices", INVOICE, {**INVOICE, "InvoiceID": "odd", **fields}, {**INVOICE, "InvoiceID": "i3"})
     assert [one.external_id for one in page.invoices] == ["i1", "i3"]
-    assert page.applications_of_invoices == ["i1", "i3"]
+    assert page.replaced_invoice_ids == ["i1", "i3"]
     (odd,) = page.malformed
     assert (odd.kind, odd.external_id) == ("invoice", "odd")
-    assert named in odd.why
+    assert named in odd.reason
     assert json.loads(odd.raw)["InvoiceID"] == "odd"
 
 
@@ -207,7 +207,7 @@ def test_a_credit_note_becomes_ours_with_its_allocations_added_up() -> None:
     (one,) = page.credits
     assert (one.kind, one.number, one.total, one.remaining) == ("credit_note", "CN-1", Decimal(50), Decimal(20))
     assert [(a.invoice_id, a.amount) for a in page.applications] == [("i1", Decimal(25)), ("i2", Decimal(5))]
-    assert page.applications_of_sources == [("credit_note", "n1")]
+    assert page.replaced_sources == [("credit_note", "n1")]
 
 
 @pytest.mark.parametrize(("status", "remaining"), [("DRAFT", 0), ("PAID", 0), ("AUTHORISED", 20)])
@@ -221,7 +221,7 @@ def test_a_voided_credit_is_gone_and_a_suppliers_is_passed_over() -> None:
     assert [tuple(one) for one in page.deleted] == [("credit_note", "n1", AT)]
 
 
-def contact(**fields: Any) -> Page:
+def contact(**fields: Any) -> ChangePage:
     return read("contacts", {"ContactID": "c1", "Name": "Acme", "UpdatedDateUTC": UPDATED, **fields})
 
 

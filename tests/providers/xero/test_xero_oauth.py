@@ -14,14 +14,14 @@ import requests
 import responses
 
 import providers
-from providers.errors import RateLimited, Reconnect, Rejected, TryLater
+from providers.errors import AuthorizationExpired, PermanentError, RateLimited, TransientError
 from providers.ledger import CompanyRef, ConsentRequest
 from providers.xero import PROVIDER
 
-BACK = "http://localhost:8710/callback/xero"
+REDIRECT_URI = "http://localhost:8710/callback/xero"
 TOKEN_URL = "https://identity.xero.com/connect/token"
 CONNECTIONS = "https://api.xero.com/connections"
-OLD = {"access_token": "old-access", "refresh_token": "old-refresh", "id_token": "kept"}
+OLD_TOKEN = {"access_token": "old-access", "refresh_token": "old-refresh", "id_token": "kept"}
 
 
 def settings(**changed: str) -> SimpleNamespace:
@@ -44,7 +44,7 @@ def jwt(**claims: Any) -> str:
 ACCESS = jwt(xero_userid="user-1", authentication_event_id="event-1")
 
 
-def pair(number: int = 1) -> dict[str, Any]:
+def token_pair(number: int = 1) -> dict[str, Any]:
     return {
         "access_token": ACCESS,
         "refresh_token": f"refresh-{number}",
@@ -69,14 +69,16 @@ def form(request: requests.PreparedRequest) -> dict[str, str]:
 
 def finish(calls: Any, **changed: str) -> Any:
     begun = ConsentRequest("https://login.xero.com/", "state-1", "verifier-1")
-    return PROVIDER.finish_consent(settings(**changed), BACK, f"{BACK}?code=abc&state=state-1", begun, calls)
+    return PROVIDER.finish_consent(
+        settings(**changed), REDIRECT_URI, f"{REDIRECT_URI}?code=abc&state=state-1", begun, calls
+    )
 
 
 def test_the_provider_is_found_by_its_folder() -> None:
-    assert providers.find("xero") is PROVIDER
-    assert "xero" in providers.names()
+    assert providers.get_ledger_provider("xero") is PROVIDER
+    assert "xero" in providers.list_ledger_names()
     with pytest.raises(LookupError, match="xero"):
-        providers.find("sage")
+        providers.get_ledger_provider("sage")
 
 
 def test_only_the_client_id_must_be_given() -> None:
@@ -85,27 +87,27 @@ def test_only_the_client_id_must_be_given() -> None:
 
 
 def test_the_consent_address_carries_state_and_pkce() -> None:
-    begun, other = (PROVIDER.begin_consent(settings(), BACK) for _ in range(2))
+    begun, other = (PROVIDER.begin_consent(settings(), REDIRECT_URI) for _ in range(2))
     url = urlsplit(begun.url)
     query = {name: values[0] for name, values in parse_qs(url.query).items()}
     assert f"{url.scheme}://{url.netloc}{url.path}" == "https://login.xero.com/identity/connect/authorize"
-    challenge = base64.urlsafe_b64encode(hashlib.sha256(begun.verifier.encode()).digest()).decode().rstrip("=")
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(begun.code_verifier.encode()).digest()).decode().rstrip("=")
     assert query == {
         "response_type": "code",
         "client_id": "app",
-        "redirect_uri": BACK,
+        "redirect_uri": REDIRECT_URI,
         "scope": "openid accounting.invoices offline_access",
         "state": begun.state,
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    assert 43 <= len(begun.verifier) <= 128
+    assert 43 <= len(begun.code_verifier) <= 128
     assert begun.state != other.state
-    assert begun.verifier != other.verifier
+    assert begun.code_verifier != other.code_verifier
 
 
 def test_without_scopes_the_granular_ones_are_asked_for() -> None:
-    url = PROVIDER.begin_consent(settings(xero_scopes=""), BACK).url
+    url = PROVIDER.begin_consent(settings(xero_scopes=""), REDIRECT_URI).url
     scopes = parse_qs(urlsplit(url).query)["scope"][0].split()
     assert {"offline_access", "accounting.invoices", "accounting.payments.read"} <= set(scopes)
     assert "accounting.transactions" not in scopes
@@ -113,7 +115,7 @@ def test_without_scopes_the_granular_ones_are_asked_for() -> None:
 
 @responses.activate
 def test_one_consent_opens_several_organisations(calls: Any) -> None:
-    responses.post(TOKEN_URL, json=pair())
+    responses.post(TOKEN_URL, json=token_pair())
     found = [tenant(1), tenant(2), tenant(3, "PRACTICE")]
     responses.get(CONNECTIONS, json=found, match=[responses.matchers.query_param_matcher({"authEventId": "event-1"})])
     consent = finish(calls)
@@ -124,7 +126,7 @@ def test_one_consent_opens_several_organisations(calls: Any) -> None:
     assert consent.subject == "user-1"
     assert (consent.token["refresh_token"], consent.token["expires_at"] > 0) == ("refresh-1", True)
     asked = form(responses.calls[0].request)
-    assert (asked["code"], asked["code_verifier"], asked["redirect_uri"]) == ("abc", "verifier-1", BACK)
+    assert (asked["code"], asked["code_verifier"], asked["redirect_uri"]) == ("abc", "verifier-1", REDIRECT_URI)
     assert responses.calls[0].request.headers["Authorization"].startswith("Basic ")
     assert responses.calls[1].request.headers["Authorization"] == f"Bearer {ACCESS}"
     assert calls.kinds == ["token", "read"]
@@ -132,7 +134,7 @@ def test_one_consent_opens_several_organisations(calls: Any) -> None:
 
 @responses.activate
 def test_a_consent_that_added_nothing_lists_all_organisations(calls: Any) -> None:
-    responses.post(TOKEN_URL, json=pair())
+    responses.post(TOKEN_URL, json=token_pair())
     responses.get(CONNECTIONS, json=[], match=[responses.matchers.query_param_matcher({"authEventId": "event-1"})])
     responses.get(CONNECTIONS, json=[tenant(1)], match=[responses.matchers.query_param_matcher({})])
     assert [one.external_id for one in finish(calls).companies] == ["tenant-1"]
@@ -140,7 +142,7 @@ def test_a_consent_that_added_nothing_lists_all_organisations(calls: Any) -> Non
 
 @responses.activate
 def test_without_a_secret_pkce_alone_proves_who_asks(calls: Any) -> None:
-    responses.post(TOKEN_URL, json=pair())
+    responses.post(TOKEN_URL, json=token_pair())
     responses.get(CONNECTIONS, json=[tenant(1)])
     finish(calls, xero_client_secret="")
     request = responses.calls[0].request
@@ -161,23 +163,23 @@ def test_without_a_secret_pkce_alone_proves_who_asks(calls: Any) -> None:
 @responses.activate
 def test_a_wrong_answer_is_refused_before_anything_is_sent(calls: Any, query: str, words: str) -> None:
     begun = ConsentRequest("", "state-1", "verifier-1")
-    with pytest.raises(Rejected, match=words):
-        PROVIDER.finish_consent(settings(), BACK, f"{BACK}?{query}", begun, calls)
+    with pytest.raises(PermanentError, match=words):
+        PROVIDER.finish_consent(settings(), REDIRECT_URI, f"{REDIRECT_URI}?{query}", begun, calls)
     assert len(responses.calls) == 0
 
 
 @responses.activate
 def test_a_code_that_is_refused_says_why(calls: Any) -> None:
     responses.post(TOKEN_URL, json={"error": "invalid_grant"}, status=400)
-    with pytest.raises(Rejected, match="invalid_grant"):
+    with pytest.raises(PermanentError, match="invalid_grant"):
         finish(calls)
 
 
 @responses.activate
 @pytest.mark.parametrize("scopes", ["openid", "openid accounting.invoices accounting.contacts"])
 def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: Any, scopes: str) -> None:
-    responses.post(TOKEN_URL, json=pair(2))
-    fresh = PROVIDER.refresh(settings(xero_scopes=scopes), OLD, calls)
+    responses.post(TOKEN_URL, json=token_pair(2))
+    fresh = PROVIDER.refresh(settings(xero_scopes=scopes), OLD_TOKEN, calls)
     assert (fresh["refresh_token"], fresh["access_token"], fresh["id_token"]) == ("refresh-2", ACCESS, "kept")
     assert form(responses.calls[0].request) == {"grant_type": "refresh_token", "refresh_token": "old-refresh"}
     assert calls.kinds == ["token"]
@@ -185,12 +187,12 @@ def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: 
 
 @responses.activate
 def test_a_refresh_without_a_secret_names_the_app(calls: Any) -> None:
-    responses.post(TOKEN_URL, json=pair(2))
-    PROVIDER.refresh(settings(xero_client_secret=""), OLD, calls)
+    responses.post(TOKEN_URL, json=token_pair(2))
+    PROVIDER.refresh(settings(xero_client_secret=""), OLD_TOKEN, calls)
     assert form(responses.calls[0].request)["client_id"] == "app"
 
 
-LOST: list[dict[str, Any]] = [
+LOST_REPLIES: list[dict[str, Any]] = [
     {"body": requests.ConnectionError("reset")},
     {"status": 503, "body": "<html>"},
     {"status": 200, "body": "<html>"},
@@ -199,20 +201,20 @@ LOST: list[dict[str, Any]] = [
 
 
 @responses.activate
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("lost", LOST_REPLIES)
 def test_a_lost_answer_is_asked_for_again_at_once_with_the_old_token(calls: Any, lost: dict[str, Any]) -> None:
     responses.post(TOKEN_URL, **lost)
-    responses.post(TOKEN_URL, json=pair(2))
-    assert PROVIDER.refresh(settings(), OLD, calls)["refresh_token"] == "refresh-2"
+    responses.post(TOKEN_URL, json=token_pair(2))
+    assert PROVIDER.refresh(settings(), OLD_TOKEN, calls)["refresh_token"] == "refresh-2"
     assert [form(call.request)["refresh_token"] for call in responses.calls] == ["old-refresh", "old-refresh"]
 
 
 @responses.activate
-@pytest.mark.parametrize("lost", LOST)
+@pytest.mark.parametrize("lost", LOST_REPLIES)
 def test_an_answer_lost_twice_is_tried_later(calls: Any, lost: dict[str, Any]) -> None:
     responses.post(TOKEN_URL, **lost)
-    with pytest.raises(TryLater):
-        PROVIDER.refresh(settings(), OLD, calls)
+    with pytest.raises(TransientError):
+        PROVIDER.refresh(settings(), OLD_TOKEN, calls)
     assert len(responses.calls) == 2
 
 
@@ -220,15 +222,15 @@ def test_an_answer_lost_twice_is_tried_later(calls: Any, lost: dict[str, Any]) -
 @pytest.mark.parametrize(
     ("answer", "error"),
     [
-        ({"status": 400, "json": {"error": "invalid_grant"}}, Reconnect),
-        ({"status": 400, "json": {"error": "invalid_client"}}, Rejected),
+        ({"status": 400, "json": {"error": "invalid_grant"}}, AuthorizationExpired),
+        ({"status": 400, "json": {"error": "invalid_client"}}, PermanentError),
         ({"status": 429, "headers": {"Retry-After": "30"}}, RateLimited),
     ],
 )
 def test_a_refused_refresh_is_told_by_what_to_do(calls: Any, answer: dict[str, Any], error: type[Exception]) -> None:
     responses.post(TOKEN_URL, **answer)
     with pytest.raises(error):
-        PROVIDER.refresh(settings(), OLD, calls)
+        PROVIDER.refresh(settings(), OLD_TOKEN, calls)
     assert len(responses.calls) == 1
 
 
@@ -237,19 +239,23 @@ def test_a_refused_refresh_is_told_by_what_to_do(calls: Any, answer: dict[str, A
 def test_one_organisation_is_disconnected(calls: Any, status: int) -> None:
     responses.delete(f"{CONNECTIONS}/connection-1", status=status)
     company = CompanyRef("tenant-1", "Company 1", "connection-1")
-    PROVIDER.revoke(settings(), {**OLD, "expires_at": 1, "token_type": "Bearer"}, company, last=False, calls=calls)
+    PROVIDER.revoke(
+        settings(), {**OLD_TOKEN, "expires_at": 1, "token_type": "Bearer"}, company, whole_grant=False, calls=calls
+    )
     assert responses.calls[0].request.headers["Authorization"] == "Bearer old-access"
 
 
 @responses.activate
 def test_the_last_organisation_takes_the_grant_with_it(calls: Any) -> None:
     responses.post("https://identity.xero.com/connect/revocation")
-    PROVIDER.revoke(settings(), OLD, CompanyRef("tenant-1", "", "connection-1"), last=True, calls=calls)
+    PROVIDER.revoke(settings(), OLD_TOKEN, CompanyRef("tenant-1", "", "connection-1"), whole_grant=True, calls=calls)
     assert form(responses.calls[0].request)["token"] == "old-refresh"
 
 
 @responses.activate
 def test_a_refused_revocation_is_told(calls: Any) -> None:
     responses.post("https://identity.xero.com/connect/revocation", status=400, json={"error": "invalid_client"})
-    with pytest.raises(Rejected):
-        PROVIDER.revoke(settings(), OLD, CompanyRef("tenant-1", "", "connection-1"), last=True, calls=calls)
+    with pytest.raises(PermanentError):
+        PROVIDER.revoke(
+            settings(), OLD_TOKEN, CompanyRef("tenant-1", "", "connection-1"), whole_grant=True, calls=calls
+        )

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from providers.errors import RateLimited, Reconnect
-from providers.ledger import CompanyRef, Consent, Page
+from providers.errors import AuthorizationExpired, RateLimited
+from providers.ledger import ChangePage, CompanyRef, Consent
 from providers.sandbox.server import Sandbox
 from providers.sandbox.xero import PKCE_CLIENT_ID
 from providers.xero import PROVIDER
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from providers.ledger import Ledger
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
-BACK = "http://localhost:8710/callback/xero"
+REDIRECT_URI = "http://localhost:8710/callback/xero"
 Key = tuple[str, ...]
 
 
-class Connected:
+class ConnectedXero:
     """A sandbox, a consent to it, and its first organisation's ledger."""
 
     def __init__(self, sandbox: Sandbox, url: str, calls: Any) -> None:
@@ -37,31 +37,31 @@ class Connected:
         self.token = self.consent.token
         first = sandbox.xero.organisation().tenant_id
         self.company = next(one for one in self.consent.companies if one.external_id == first)
-        self.ledger: Ledger = PROVIDER.ledger(self.settings, self.company, self.access_token, calls)
+        self.ledger: Ledger = PROVIDER.open_ledger(self.settings, self.company, self.access_token, calls)
 
     def connect(self) -> Consent:
-        begun = PROVIDER.begin_consent(self.settings, BACK)
+        begun = PROVIDER.begin_consent(self.settings, REDIRECT_URI)
         chosen = "".join(f"&sandbox_organisation={book.tenant_id}" for book in self.sandbox.xero.organisations)
         reply = requests.get(f"{begun.url}&sandbox_allow=1{chosen}", allow_redirects=False, timeout=5)
-        return PROVIDER.finish_consent(self.settings, BACK, reply.headers["Location"], begun, self.calls)
+        return PROVIDER.finish_consent(self.settings, REDIRECT_URI, reply.headers["Location"], begun, self.calls)
 
-    def access_token(self, *, rejected: str | None = None) -> str:
-        if rejected == self.token["access_token"]:
+    def access_token(self, *, rejected_token: str | None = None) -> str:
+        if rejected_token == self.token["access_token"]:
             self.token = PROVIDER.refresh(self.settings, self.token, self.calls)
         return str(self.token["access_token"])
 
     def reads(self) -> int:
-        return self.sandbox.requests.counted("xero", "read")
+        return self.sandbox.requests.count_of("xero", "read")
 
 
 @pytest.fixture
-def connected(calls: Any) -> Iterator[Connected]:
+def connected(calls: Any) -> Iterator[ConnectedXero]:
     sandbox = Sandbox(seed=5, now=NOW)
     with sandbox.serve() as url:
-        yield Connected(sandbox, url, calls)
+        yield ConnectedXero(sandbox, url, calls)
 
 
-class Mirror:
+class LocalCopy:
     """What a connector keeps of the pages."""
 
     def __init__(self) -> None:
@@ -69,13 +69,13 @@ class Mirror:
         self.rows: dict[Key, Any] = {}
         self.malformed: list[Any] = []
 
-    def pull(self, ledger: Ledger, now: datetime) -> Mirror:
-        for page in ledger.changes(self.cursor, now):
+    def pull(self, ledger: Ledger, now: datetime) -> LocalCopy:
+        for page in ledger.list_changes(self.cursor, now):
             self.store(page)
             self.cursor = page.cursor
         return self
 
-    def store(self, page: Page) -> None:
+    def store(self, page: ChangePage) -> None:
         for one in page.invoices:
             self.rows["invoice", one.external_id] = (one.currency, one.total, one.due, one.status)
         for payment in page.payments:
@@ -86,7 +86,7 @@ class Mirror:
             self.rows.pop((gone.kind, gone.external_id), None)
         for customer in page.customers:
             self.rows["customer", customer.external_id] = (customer.name, customer.active)
-        of_invoices, of_sources = set(page.applications_of_invoices), set(page.applications_of_sources)
+        of_invoices, of_sources = set(page.replaced_invoice_ids), set(page.replaced_sources)
         for key in [k for k in self.rows if k[0] == "applied" and (k[3] in of_invoices or (k[1], k[2]) in of_sources)]:
             del self.rows[key]
         for applied in page.applications:
@@ -98,7 +98,7 @@ STATUSES = {"DRAFT": "draft", "AUTHORISED": "open", "PAID": "paid", "VOIDED": "v
 KINDS = {"CreditNote": "credit_note", "Overpayment": "overpayment", "Prepayment": "prepayment"}
 
 
-def truth(sandbox: Sandbox) -> dict[Key, Any]:
+def expected_copy(sandbox: Sandbox) -> dict[Key, Any]:
     """The first organisation's books, in the mirror's form."""
     book = sandbox.xero.organisation()
     rows: dict[Key, Any] = {}
@@ -121,7 +121,7 @@ def truth(sandbox: Sandbox) -> dict[Key, Any]:
     return rows
 
 
-def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connected: Connected) -> None:
+def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connected: ConnectedXero) -> None:
     assert {one.name for one in connected.consent.companies} == {
         book.name for book in connected.sandbox.xero.organisations
     }
@@ -130,47 +130,47 @@ def test_one_consent_opens_both_organisations_and_their_refresh_rotates(connecte
     assert fresh["refresh_token"] != old["refresh_token"]
     assert PROVIDER.refresh(connected.settings, old, connected.calls)["refresh_token"] != fresh["refresh_token"]
     connected.sandbox.clock.advance(timedelta(minutes=31))
-    with pytest.raises(Reconnect):
+    with pytest.raises(AuthorizationExpired):
         PROVIDER.refresh(connected.settings, old, connected.calls)
 
 
-def test_an_app_without_a_secret_connects_and_refreshes_by_pkce_alone(connected: Connected) -> None:
+def test_an_app_without_a_secret_connects_and_refreshes_by_pkce_alone(connected: ConnectedXero) -> None:
     connected.settings.xero_client_id, connected.settings.xero_client_secret = PKCE_CLIENT_ID, ""
     token = connected.connect().token
     assert PROVIDER.refresh(connected.settings, token, connected.calls)["access_token"] != token["access_token"]
 
 
-def test_an_expired_token_is_refreshed_in_the_middle_of_a_pull(connected: Connected) -> None:
+def test_an_expired_token_is_refreshed_in_the_middle_of_a_pull(connected: ConnectedXero) -> None:
     connected.sandbox.clock.advance(timedelta(hours=1))
     before = connected.token
-    Mirror().pull(connected.ledger, connected.sandbox.clock.now())
+    LocalCopy().pull(connected.ledger, connected.sandbox.clock.now())
     assert connected.token != before
 
 
-def test_a_revoked_grant_opens_nothing(connected: Connected) -> None:
-    PROVIDER.revoke(connected.settings, connected.token, CompanyRef("", ""), last=True, calls=connected.calls)
-    with pytest.raises(Reconnect):
-        connected.ledger.facts()
+def test_a_revoked_grant_opens_nothing(connected: ConnectedXero) -> None:
+    PROVIDER.revoke(connected.settings, connected.token, CompanyRef("", ""), whole_grant=True, calls=connected.calls)
+    with pytest.raises(AuthorizationExpired):
+        connected.ledger.get_company_details()
 
 
-def test_the_organisations_facts_are_read(connected: Connected) -> None:
-    facts = connected.ledger.facts()
+def test_the_organisations_facts_are_read(connected: ConnectedXero) -> None:
+    facts = connected.ledger.get_company_details()
     assert (facts.company.base_currency, facts.company.country) == ("GBP", "GB")
-    assert (facts.company.time_zone, facts.company.own_reminders) == ("Europe/London", False)
-    connected.sandbox.xero.organisation().own_reminders = True
-    assert connected.ledger.facts().company.own_reminders
+    assert (facts.company.time_zone, facts.company.ledger_reminders) == ("Europe/London", False)
+    connected.sandbox.xero.organisation().sends_reminders = True
+    assert connected.ledger.get_company_details().company.ledger_reminders
 
 
-def test_the_first_pull_equals_the_books_to_the_cent(connected: Connected) -> None:
-    mirror = Mirror().pull(connected.ledger, NOW)
+def test_the_first_pull_equals_the_books_to_the_cent(connected: ConnectedXero) -> None:
+    mirror = LocalCopy().pull(connected.ledger, NOW)
     assert mirror.malformed == []
     assert len(mirror.rows) > 500
-    assert mirror.rows == truth(connected.sandbox)
+    assert mirror.rows == expected_copy(connected.sandbox)
 
 
-def test_whatever_a_bookkeeper_does_arrives_with_the_next_pull(connected: Connected) -> None:
+def test_whatever_a_bookkeeper_does_arrives_with_the_next_pull(connected: ConnectedXero) -> None:
     xero, clock = connected.sandbox.xero, connected.sandbox.clock
-    mirror = Mirror().pull(connected.ledger, NOW)
+    mirror = LocalCopy().pull(connected.ledger, NOW)
     clock.advance(timedelta(minutes=30))
     numbers = [one.number for one in xero.invoices() if one.status == "AUTHORISED" and one.amount_due == one.total]
     payment = xero.pay(numbers[0])
@@ -182,25 +182,25 @@ def test_whatever_a_bookkeeper_does_arrives_with_the_next_pull(connected: Connec
     xero.allocate(over.id, numbers[4], 2)
     xero.archive(xero.find(numbers[5]).contact.id)
     clock.advance(timedelta(minutes=30))
-    assert mirror.pull(connected.ledger, clock.now()).rows == truth(connected.sandbox)
+    assert mirror.pull(connected.ledger, clock.now()).rows == expected_copy(connected.sandbox)
     clock.advance(timedelta(minutes=30))
     xero.delete_payment(payment.id)
     xero.unallocate(over.id)
     clock.advance(timedelta(minutes=30))
-    assert mirror.pull(connected.ledger, clock.now()).rows == truth(connected.sandbox)
+    assert mirror.pull(connected.ledger, clock.now()).rows == expected_copy(connected.sandbox)
 
 
-def test_a_quiet_hour_costs_three_reads(connected: Connected) -> None:
+def test_a_quiet_hour_costs_three_reads(connected: ConnectedXero) -> None:
     ledger, clock = connected.ledger, connected.sandbox.clock
-    mirror = Mirror().pull(ledger, clock.now())
+    mirror = LocalCopy().pull(ledger, clock.now())
     before = connected.reads()
     mirror.pull(ledger, clock.now() + timedelta(seconds=1))
     assert connected.reads() - before == 3
 
 
-def test_books_edited_between_pages_lose_nothing(connected: Connected) -> None:
+def test_books_edited_between_pages_lose_nothing(connected: ConnectedXero) -> None:
     sandbox = connected.sandbox
-    sandbox.xero.bulk(5000)
+    sandbox.xero.add_bulk_invoices(5000)
     numbers = [one.number for one in sandbox.xero.invoices() if one.status == "AUTHORISED"]
     edited: list[str] = []
 
@@ -210,49 +210,49 @@ def test_books_edited_between_pages_lose_nothing(connected: Connected) -> None:
         sandbox.xero.edit(edited[-1], reference=f"edit {len(edited)}")
 
     sandbox.faults.call(edit, vendor="xero", path="/Invoices$")
-    mirror = Mirror().pull(connected.ledger, NOW)
+    mirror = LocalCopy().pull(connected.ledger, NOW)
     sandbox.faults.clear()
     sandbox.clock.advance(timedelta(hours=1))
     mirror.pull(connected.ledger, sandbox.clock.now())
     assert len(edited) > 5
-    assert mirror.rows == truth(sandbox)
+    assert mirror.rows == expected_copy(sandbox)
 
 
-def test_a_look_sees_a_payment_of_this_minute_and_every_open_credit(connected: Connected) -> None:
+def test_a_look_sees_a_payment_of_this_minute_and_every_open_credit(connected: ConnectedXero) -> None:
     xero = connected.sandbox.xero
     found = [one for one in xero.invoices() if one.status == "AUTHORISED"][:3]
     customers = sorted({one.contact.id for one in found})
     xero.pay(found[0].number)
     credit = xero.add_credit(found[1].contact.id, "7.50", "Prepayment")
     before = connected.reads()
-    page = connected.ledger.look([one.id for one in found], customers, NOW)
+    page = connected.ledger.reload_documents([one.id for one in found], customers, NOW)
     assert connected.reads() - before == 5
     assert {one.external_id: one.status for one in page.invoices}[found[0].id] == "paid"
     assert {one.external_id: one.remaining for one in page.credits}[credit.id] == Decimal("7.50")
-    page = connected.ledger.look([], [found[1].contact.id], NOW)
+    page = connected.ledger.reload_documents([], [found[1].contact.id], NOW)
     assert credit.id in {one.external_id for one in page.credits}
 
 
-def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: Connected) -> None:
+def test_the_pay_link_and_the_pdf_come_from_the_ledger(connected: ConnectedXero) -> None:
     invoices = connected.sandbox.xero.invoices()
     approved = next(one for one in invoices if one.status == "AUTHORISED")
-    link = connected.ledger.pay_link(approved.id)
+    link = connected.ledger.get_payment_link(approved.id)
     assert link is not None
     assert approved.id in link
-    assert (connected.ledger.invoice_pdf(approved.id) or b"").startswith(b"%PDF")
-    assert connected.ledger.pay_link("00000000-0000-4000-8000-000000000000") is None
-    assert connected.ledger.invoice_pdf("00000000-0000-4000-8000-000000000000") is None
+    assert (connected.ledger.get_invoice_pdf(approved.id) or b"").startswith(b"%PDF")
+    assert connected.ledger.get_payment_link("00000000-0000-4000-8000-000000000000") is None
+    assert connected.ledger.get_invoice_pdf("00000000-0000-4000-8000-000000000000") is None
 
 
-def test_the_days_limit_stops_the_pull_and_what_came_stays(connected: Connected) -> None:
+def test_the_days_limit_stops_the_pull_and_what_came_stays(connected: ConnectedXero) -> None:
     connected.sandbox.xero.limits.day = 3
-    mirror = Mirror()
+    mirror = LocalCopy()
     with pytest.raises(RateLimited) as caught:
         mirror.pull(connected.ledger, NOW)
     assert caught.value.limit == "day"
-    assert caught.value.not_before_at is not None
+    assert caught.value.retry_at is not None
     read = connected.reads()
     connected.sandbox.xero.limits.day = 0
     mirror.pull(connected.ledger, NOW)
     assert connected.reads() == read + 2
-    assert mirror.rows == truth(connected.sandbox)
+    assert mirror.rows == expected_copy(connected.sandbox)

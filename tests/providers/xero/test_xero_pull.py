@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import responses
 
-from providers.errors import TryLater
-from providers.ledger import Page
+from providers.errors import TransientError
+from providers.ledger import ChangePage
 
 if TYPE_CHECKING:
     from providers.xero.ledger import XeroLedger
@@ -24,11 +24,11 @@ def ms(at: datetime) -> str:
     return f"/Date({round(at.timestamp() * 1000)}+0000)/"
 
 
-def pull(ledger: XeroLedger, cursor: str | None, now: datetime) -> list[Page]:
-    return list(ledger.changes(cursor, now))
+def pull(ledger: XeroLedger, cursor: str | None, now: datetime) -> list[ChangePage]:
+    return list(ledger.list_changes(cursor, now))
 
 
-def invoices(pages: list[Page]) -> list[str]:
+def invoices(pages: list[ChangePage]) -> list[str]:
     return [one.external_id for page in pages for one in page.invoices]
 
 
@@ -37,7 +37,7 @@ def test_the_first_pull_reads_everything_and_customers_last(xero: Any, ledger: X
     pages = pull(ledger, None, NOW)
     assert xero.reads == ["Invoices", "CreditNotes", "Overpayments", "Prepayments", "Contacts"]
     assert len(invoices(pages)) == 3
-    assert [page.last for page in pages] == [False, False, False, False, True]
+    assert [page.is_last for page in pages] == [False, False, False, False, True]
 
 
 def test_a_quiet_hour_costs_three_reads(xero: Any, ledger: XeroLedger) -> None:
@@ -120,9 +120,9 @@ def test_records_that_vanish_while_pages_are_read_take_none_with_them(xero: Any,
 
 def test_a_broken_pull_goes_on_after_its_last_page(xero: Any, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(2500)]
-    pages = ledger.changes(None, NOW)
+    pages = ledger.list_changes(None, NOW)
     first, second = next(pages), next(pages)
-    assert (len(first.invoices), len(second.invoices), first.expected) == (1000, 1000, 2500)
+    assert (len(first.invoices), len(second.invoices), first.expected_count) == (1000, 1000, 2500)
     rest = pull(ledger, second.cursor, NOW + HOUR)
     assert len(rest[0].invoices) == 500
     since = json.loads(rest[-1].cursor)["since"]["invoices"]
@@ -157,7 +157,7 @@ def test_nothing_is_filtered_by_status_and_bills_are_not_asked_for(xero: Any, le
 @pytest.mark.parametrize("body", ["[]", '{"Invoices": "none"}', '{"Invoices": [{]}'])
 def test_a_page_that_is_none_is_tried_later(mocked: responses.RequestsMock, ledger: XeroLedger, body: str) -> None:
     mocked.get(f"{BASE}/Invoices", body=body)
-    with pytest.raises(TryLater):
+    with pytest.raises(TransientError):
         pull(ledger, None, NOW)
 
 
@@ -167,5 +167,5 @@ def test_nothing_modified_is_an_empty_page(mocked: responses.RequestsMock, xero:
         mocked.remove("GET", f"{BASE}/{name}")
         mocked.get(f"{BASE}/{name}", status=304)
     pages = pull(ledger, cursor, NOW + HOUR)
-    assert (len(pages), invoices(pages), pages[-1].last) == (3, [], True)
+    assert (len(pages), invoices(pages), pages[-1].is_last) == (3, [], True)
     assert xero.reads[-1] == "Contacts"

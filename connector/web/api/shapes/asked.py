@@ -10,61 +10,61 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from connector.web.api.shapes.parts_of_lists import Id, Mode
 
-Why = Annotated[str, Field(max_length=500, description="In your words, for those who look later.")]
+FreeText = Annotated[str, Field(max_length=500, description="In your words, for those who look later.")]
 Ids = Annotated[list[Id], Field(min_length=1, max_length=500)]
 
 
-class Asking(BaseModel):
+class RequestModel(BaseModel):
     """What goes in: nothing that is not named."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class OfMode(Asking):
+class ModeRequest(RequestModel):
     """Another mode."""
 
     mode: Mode
 
 
-class OfPause(Asking):
+class PauseRequest(RequestModel):
     """A pause; without an end it lasts until it is resumed."""
 
-    why: Why = ""
+    reason: FreeText = ""
     until_on: date | None = None
 
 
-class OfEntries(Asking):
+class OutboxEntriesRequest(RequestModel):
     """Entries, by id; with ``seen`` of each, by id, nothing is done if one says something else by now."""
 
     ids: Ids
-    why: Why = ""
-    seen: dict[str, str] = {}
+    reason: FreeText = ""
+    etags: dict[str, str] = {}
 
 
-class OfWords(Asking):
+class EmailTextRequest(RequestModel):
     """Words for one mail that has not left; with none of them it is as duewell writes it."""
 
     subject: Annotated[str, Field(max_length=200)] | None = None
     heading: Annotated[str, Field(max_length=200)] | None = None
     opening: Annotated[str, Field(max_length=20_000)] | None = None
     closing: Annotated[str, Field(max_length=20_000)] | None = None
-    seen: Annotated[str, Field(max_length=200)] = ""
+    etag: Annotated[str, Field(max_length=200)] = ""
 
 
-class OfDoubt(Asking):
+class DeliveryOutcomeRequest(RequestModel):
     """Whether it arrived."""
 
     sent: bool
 
 
-class OfContact(Asking):
+class ContactRequest(RequestModel):
     """Where mail goes."""
 
     name: Annotated[str, Field(max_length=200)] = ""
     email: Annotated[str, Field(max_length=254, pattern=r"^[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+$")]
 
 
-class OfCustomer(Asking):
+class CustomerSettingsRequest(RequestModel):
     """What is set for a customer: what is named is changed, null takes it back."""
 
     segment: Literal["strategic", "established", "new"] | None = None
@@ -72,93 +72,93 @@ class OfCustomer(Asking):
     no_reminders: bool = False
     no_fees: bool = False
     fees_agreed_on: date | None = None
-    contact: OfContact | None = None
+    contact: ContactRequest | None = None
     language: Annotated[str, Field(max_length=20)] | None = None
     owner: Annotated[str, Field(max_length=300)] | None = None
     sales_rep: Annotated[str, Field(max_length=300)] | None = None
     tags: Annotated[list[str], Field(max_length=50)] | None = None
 
 
-class OfDispute(Asking):
+class DisputeRequest(RequestModel):
     """What the customer says."""
 
-    why: Why = ""
+    reason: FreeText = ""
 
 
-class OfOutcome(Asking):
+class ResolveDisputeRequest(RequestModel):
     """How it was settled."""
 
-    outcome: Why = ""
+    outcome: FreeText = ""
 
 
-class OfPromise(Asking):
+class PromiseRequest(RequestModel):
     """The day he will pay on; null takes the promise back."""
 
-    on: date | None
-    why: Why = ""
+    promised_on: date | None
+    reason: FreeText = ""
 
 
-class OfInstalment(Asking):
+class InstalmentRequest(RequestModel):
     """A part and its day."""
 
-    on: date
+    due_on: date
     amount: Annotated[Decimal, Field(gt=0, max_digits=18, decimal_places=4)]
 
 
-class OfPlan(Asking):
+class PaymentPlanRequest(RequestModel):
     """A payment plan over everything that is due; null takes it back."""
 
-    instalments: Annotated[list[OfInstalment], Field(min_length=1, max_length=60)] | None
-    why: Why = ""
+    instalments: Annotated[list[InstalmentRequest], Field(min_length=1, max_length=60)] | None
+    reason: FreeText = ""
 
 
-class OfInvoicePause(Asking):
+class InvoicePauseRequest(RequestModel):
     """Until when; without a day, until it is resumed."""
 
     until_on: date | None = None
-    why: Why = ""
+    reason: FreeText = ""
 
 
-class OfTask(Asking):
+class TaskOutcomeRequest(RequestModel):
     """What came of a task; what the customer said counts from the next run on."""
 
-    note: Why = ""
+    note: FreeText = ""
     promised_on: date | None = None
-    disputed: Why | None = None
+    disputed: FreeText | None = None
     paused_until_on: date | None = None
-    again_on: date | None = None
-    contact: OfContact | None = None
+    retry_on: date | None = None
+    contact: ContactRequest | None = None
     no_reminders: bool = False
     invoices: Annotated[list[str], Field(max_length=500)] = []
 
 
-class OfTasks(Asking):
+class CompleteTasksRequest(RequestModel):
     """Tasks, by id, that are done."""
 
     ids: Ids
-    note: Why = ""
+    note: FreeText = ""
 
 
-class OfOwner(Asking):
+class AssignTasksRequest(RequestModel):
     """Tasks, by id, and who is to do them."""
 
     ids: Ids
     to: Annotated[str, Field(max_length=300)]
 
 
-class OfOwnerOfAll(Asking):
+class DefaultOwnerRequest(RequestModel):
     """Who minds the customers that have no owner of their own."""
 
     owner: Annotated[str, Field(max_length=300)] | None
 
 
-class OfOddity(Asking):
+class ExceptionRequest(RequestModel):
     """Something odd, by its id."""
 
     id: Annotated[str, Field(max_length=500)]
 
 
-class OfPolicy(Asking):
+class PolicyRequest(RequestModel):
     """A policy document: TOML."""
 
     document: Annotated[str, Field(max_length=500_000)]

@@ -7,18 +7,18 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from connector.web.api.shapes.parts_of_lists import State, Sum
+from connector.web.api.shapes.parts_of_lists import Amount, OutboxState
 
 
-class Entry(BaseModel):
+class OutboxEntry(BaseModel):
     """An effect outside: a mail, a note, a late fee."""
 
     id: int
     kind: str
-    state: State
+    state: OutboxState
     key: str
     short_key: str
-    why: str
+    reason: str
     connection: str
     customer: str
     customer_id: str
@@ -27,28 +27,28 @@ class Entry(BaseModel):
     currency: str
     to: list[str]
     invoices: list[str]
-    amount: Sum | None
+    amount: Amount | None
     annual_rate: str | None
-    leaves_from: datetime | None
+    send_after: datetime | None
     planned_at: datetime
     ended_at: datetime | None
     attempts: int
-    answer: str
+    response: str
     reference: str
-    delivery: str
-    worded_by: Annotated[str, Field(description="Who gave the mail words of its own.")]
-    seen: Annotated[str, Field(description="Stands for what it says now: send it back with an approval.")]
+    delivery_status: str
+    edited_by: Annotated[str, Field(description="Who gave the mail words of its own.")]
+    etag: Annotated[str, Field(description="Stands for what it says now: send it back with an approval.")]
 
 
-class Settled(BaseModel):
+class OutboxEntryState(BaseModel):
     """What became of an entry."""
 
     id: int
-    state: State
-    answer: str | None = None
+    state: OutboxState
+    response: str | None = None
 
 
-class Letter(BaseModel):
+class EmailPreview(BaseModel):
     """A mail as the customer will read it."""
 
     to: list[str]
@@ -57,18 +57,18 @@ class Letter(BaseModel):
     html: str
 
 
-class Fee(BaseModel):
+class LateFee(BaseModel):
     """A late fee; ``annual_rate`` is in percent."""
 
     id: int
     state: str
     invoice: str
-    amount: Sum
+    amount: Amount
     currency: str
     annual_rate: str
     number: str
-    parts: list[Any]
+    calculation: list[Any]
     connection: str
     customer: str
-    why: str
-    answer: str
+    reason: str
+    response: str

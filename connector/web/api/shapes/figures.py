@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 
-class ReportName(BaseModel):
+class ReportTitle(BaseModel):
     """A report there is."""
 
     id: str
@@ -36,18 +36,18 @@ class Report(BaseModel):
     next: str | None
 
 
-class Policy(BaseModel):
+class PolicyDocument(BaseModel):
     """A policy document; ``version`` is null for the one that comes with duewell."""
 
     version: int | None
     document: str
 
 
-class Verdict(BaseModel):
+class PolicyCheck(BaseModel):
     """Whether a document is a policy; ``why`` says where it breaks a rule."""
 
     ok: bool
-    why: str
+    reason: str
 
 
 class PolicyVersion(BaseModel):
@@ -56,13 +56,13 @@ class PolicyVersion(BaseModel):
     id: int
     connection: str
     connection_id: int | None
-    own: bool
+    has_document: bool
     set_at: datetime
     set_by: str
     in_force: bool
 
 
-class Version(BaseModel):
+class PolicyVersionResponse(BaseModel):
     """The version that is in force now."""
 
     version: int

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
 
-from connector.web.api.shapes.parts_of_lists import Mode, Sum
+from connector.web.api.shapes.parts_of_lists import Amount, Mode
 
 
 class Connection(BaseModel):
@@ -19,8 +19,8 @@ class Connection(BaseModel):
     name: str
     mode: Mode
     health: str
-    health_why: str
-    paused: str
+    health_reason: str
+    pause_reason: str
     paused_until_on: date | None
     external_id: str
 
@@ -30,43 +30,43 @@ class LastRun(BaseModel):
 
     id: int
     outcome: str
-    why: str
+    reason: str
     ended_at: datetime | None
-    numbers: dict[str, int] | None
+    counts: dict[str, int] | None
 
 
-class BudgetLine(BaseModel):
+class ApiBudget(BaseModel):
     """What is left of a vendor's limit."""
 
     limit: str
     used: int
-    left: int | None
+    remaining: int | None
     blocked_until_at: datetime | None
 
 
-class Waiting(BaseModel):
+class NeedsAttention(BaseModel):
     """How much waits for a person."""
 
     approvals: int
-    doubts: int
+    unconfirmed: int
     tasks: int
 
 
-class Status(Connection):
+class ConnectionStatus(Connection):
     """How a connection is."""
 
     running: bool
     last_run_at: datetime | None
     last_run: LastRun | None
     next_run_at: datetime | None
-    budget: list[BudgetLine]
-    compared_at: Annotated[
+    budget: list[ApiBudget]
+    reconciled_at: Annotated[
         datetime | None, Field(description="When its open documents were last compared, one by one.")
     ]
     drift: Annotated[int, Field(description="How many documents those comparisons had to mend.")]
-    reads_of_all: Annotated[int, Field(description="Reads this month of all companies at this vendor.")]
-    webhook_trusted_since_at: datetime | None
-    waiting: Waiting
+    provider_reads_this_month: Annotated[int, Field(description="Reads this month of all companies at this vendor.")]
+    webhooks_complete_since_at: datetime | None
+    needs_attention: NeedsAttention
 
 
 class Run(BaseModel):
@@ -77,12 +77,12 @@ class Run(BaseModel):
     started_at: datetime
     ended_at: datetime | None
     outcome: Literal["", "ok", "later", "person", "failed"]
-    why: str
-    dry: bool
-    numbers: dict[str, int] | None
+    reason: str
+    dry_run: bool
+    counts: dict[str, int] | None
 
 
-class Line(BaseModel):
+class LogEntry(BaseModel):
     """A line of the sync log."""
 
     id: int
@@ -96,17 +96,17 @@ class Line(BaseModel):
     facts: dict[str, Any]
 
 
-class Chain(BaseModel):
+class LogVerification(BaseModel):
     """Whether the log's chain of hashes holds."""
 
     ok: bool
     entries: int
     head: str
     broken_at_id: int | None
-    why: str
+    reason: str
 
 
-class Coming(BaseModel):
+class PlannedAction(BaseModel):
     """What would go out. ``amount`` is "" for a task."""
 
     id: str
@@ -114,17 +114,17 @@ class Coming(BaseModel):
     mode: Mode
     at: datetime
     on: date
-    kind: Literal["mail", "owner_mail", "task", "late_fee"]
+    kind: Literal["email", "owner_email", "task", "late_fee"]
     step: str
     customer_id: str
     customer: str
     invoices: list[str]
     currency: str
-    amount: Literal[""] | Sum
-    why: str
+    amount: Literal[""] | Amount
+    reason: str
 
 
-class Change(Coming):
+class PlanChange(PlannedAction):
     """What a policy would alter: ``-`` falls away, ``+`` comes, ``~`` says other things."""
 
     change: Literal["-", "+", "~"]

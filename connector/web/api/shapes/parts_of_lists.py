@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 from connector.ids import ID_MAX
 
 T = TypeVar("T")
-Sum = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", examples=["1200.00"])]
-State = Literal["planned", "waiting", "calling", "done", "refused", "doubt"]
+Amount = Annotated[str, Field(pattern=r"^-?\d+(\.\d+)?$", examples=["1200.00"])]
+OutboxState = Literal["planned", "waiting", "calling", "done", "refused", "doubt"]
 Mode = Literal["observe", "approve", "live"]
 
 
@@ -32,5 +32,5 @@ class Problem(BaseModel):
     title: str
     status: int
     detail: str
-    means: str
-    todo: str
+    meaning: str
+    action: str

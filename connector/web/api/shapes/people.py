@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from connector.web.api.shapes.parts_of_lists import Sum
+from connector.web.api.shapes.parts_of_lists import Amount
 
 
-class Oddity(BaseModel):
+class ExceptionItem(BaseModel):
     """Something in the books that is worth a person's eye."""
 
     id: str
@@ -19,10 +19,10 @@ class Oddity(BaseModel):
     customer: str
     customer_id: str
     invoice: str
-    why: str
+    reason: str
 
 
-class CustomerSet(BaseModel):
+class CustomerSettings(BaseModel):
     """What a person set for a customer; what was not set is not there."""
 
     segment: str | None = None
@@ -36,7 +36,7 @@ class CustomerSet(BaseModel):
     owner: str | None = None
     sales_rep: str | None = None
     tags: str | None = None
-    suppressed_why: str | None = None
+    suppression_reason: str | None = None
 
 
 class Customer(BaseModel):
@@ -48,35 +48,35 @@ class Customer(BaseModel):
     emails: str
     country: str
     active: bool
-    owes: dict[str, Sum]
-    set: CustomerSet
+    open_balance: dict[str, Amount]
+    settings: CustomerSettings
 
 
-class CustomerNow(BaseModel):
+class CustomerSettingsResponse(BaseModel):
     """A customer after something was set."""
 
     id: str
     connection_id: int
     name: str
-    set: CustomerSet
+    settings: CustomerSettings
 
 
-class CardInvoice(BaseModel):
+class CustomerInvoice(BaseModel):
     """An open invoice of a customer, and when it may be paid."""
 
     id: str
     number: str
-    due: Sum
+    due: Amount
     currency: str
     due_on: date | None
-    size_why: str
+    size_reason: str
     expected_on: date | None
     earliest_on: date | None = None
     latest_on: date | None = None
-    expected_why: str
+    expected_reason: str
 
 
-class SaidOf(BaseModel):
+class CustomerAgreement(BaseModel):
     """Something that was said about an invoice of a customer."""
 
     invoice: str | None
@@ -93,10 +93,10 @@ class Task(BaseModel):
     step: str
     due_on: date
     owner: str
-    why: str
-    state: Literal["open", "done", "moot"]
+    reason: str
+    state: Literal["open", "done", "cancelled"]
     outcome: str
-    made_at: datetime
+    created_at: datetime
     ended_at: datetime | None
     ended_by: str
     connection: str
@@ -104,44 +104,44 @@ class Task(BaseModel):
     invoices: list[str]
 
 
-class Habits(BaseModel):
+class PaymentBehaviour(BaseModel):
     """How a customer pays, from what he paid."""
 
-    settled: int
+    closed_invoices: int
     median: str
-    interval: str
+    typical_range: str
     late_percent: int
     weekday: str
-    on_time_run: int
-    broke_promise: bool
+    on_time_streak: int
+    has_broken_promise: bool
 
 
-class Card(BaseModel):
+class CustomerDetail(BaseModel):
     """All that is known about a customer, each judgement with its inputs."""
 
     id: str
     connection: str
     name: str
     emails: str
-    set: CustomerSet
+    settings: CustomerSettings
     owner: str
     sales_rep: str
     policy_version: int | None
-    said: list[SaidOf]
+    agreements: list[CustomerAgreement]
     tasks: list[Task]
     segment: str | None
-    segment_why: str
+    segment_reason: str
     score: int | float | None = None
-    habits_why: str | None = None
-    habits: Habits | None = None
-    invoices: list[CardInvoice]
+    payment_behaviour_reason: str | None = None
+    payment_behaviour: PaymentBehaviour | None = None
+    invoices: list[CustomerInvoice]
 
 
-class Said(BaseModel):
+class ActiveAgreements(BaseModel):
     """What a person said about an invoice and counts now; what was not said is not there."""
 
     disputed_on: date | None = None
-    dispute_why: str | None = None
+    dispute_reason: str | None = None
     promised_on: date | None = None
     paused: bool | None = None
     paused_until_on: date | None = None
@@ -156,43 +156,43 @@ class Invoice(BaseModel):
     number: str
     customer: str
     currency: str
-    total: Sum
-    due: Sum
+    total: Amount
+    due: Amount
     due_on: date | None
     status: str
-    said: Said
+    active_agreements: ActiveAgreements
 
 
-class SaidNow(BaseModel):
+class InvoiceAgreementsResponse(BaseModel):
     """An invoice after something was said about it."""
 
     id: str
     number: str
-    said: Said
+    active_agreements: ActiveAgreements
 
 
-class TaskNow(BaseModel):
+class TaskResponse(BaseModel):
     """A task after something was said about it."""
 
     id: int
-    state: Literal["open", "done", "moot"]
+    state: Literal["open", "done", "cancelled"]
     outcome: str
     due_on: date
 
 
-class Link(BaseModel):
+class PortalLink(BaseModel):
     """The link to a customer's own page; "" once it is of no use."""
 
     id: str
     customer: str
     link: str
     state: str
-    made_at: datetime
+    created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
 
 
-class Revoked(BaseModel):
+class RevokedLinks(BaseModel):
     """How many links of a customer were ended."""
 
     id: str

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from providers.errors import Rejected
-from providers.ledger import AccessToken, Calls, CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
+from providers.errors import PermanentError
+from providers.ledger import AccessToken, CallObserver, CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
 
 from .ledger import CsvLedger
 
@@ -37,22 +37,31 @@ class CsvProvider:
         return ConsentRequest(f"{redirect_uri}?{urlencode({'state': state})}", state)
 
     def finish_consent(
-        self, settings: Any, redirect_uri: str, redirected_url: str, begun: ConsentRequest, calls: Calls
+        self,
+        settings: Any,
+        redirect_uri: str,
+        redirected_url: str,
+        consent_request: ConsentRequest,
+        calls: CallObserver,
     ) -> Consent:
         """Take the folder for the one company there is."""
-        if parse_qs(urlsplit(redirected_url).query).get("state") != [begun.state]:
-            raise Rejected("this is not the consent that was begun", code="state")
+        if parse_qs(urlsplit(redirected_url).query).get("state") != [consent_request.state]:
+            raise PermanentError("this is not the consent that was begun", code="state")
         name = self._folder().name  # not its whole path: a company's id is part of the keys of mails
         return Consent({"access_token": "none", "expires_at": _NEVER}, name, (CompanyRef(name, name),))
 
-    def refresh(self, settings: Any, token: JsonObject, calls: Calls) -> JsonObject:
+    def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
         """Nothing expires."""
         return token
 
-    def revoke(self, settings: Any, token: JsonObject, company: CompanyRef, *, last: bool, calls: Calls) -> None:
+    def revoke(
+        self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
+    ) -> None:
         """Nobody has to be told."""
 
-    def ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: Calls) -> CsvLedger:
+    def open_ledger(
+        self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver
+    ) -> CsvLedger:
         """Open the folder."""
         return CsvLedger(self._folder())
 

@@ -6,7 +6,7 @@ import csv
 import os
 from pathlib import Path
 
-from providers.errors import Reconnect, TryLater
+from providers.errors import AuthorizationExpired, TransientError
 
 Row = dict[str, str]
 COLUMNS = {
@@ -20,14 +20,14 @@ COLUMNS = {
 def read(folder: Path, name: str) -> list[Row]:
     """Read a file's rows; one that is not there has none. A folder that is gone must be connected again."""
     if not folder.is_dir():
-        raise Reconnect(f"the folder {folder.name} is gone; connect it again")
+        raise AuthorizationExpired(f"the folder {folder.name} is gone; connect it again")
     try:
         with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
             return [{column: row.get(column) or "" for column in COLUMNS[name]} for row in csv.DictReader(file)]
     except FileNotFoundError:
         return []
     except OSError as problem:
-        raise TryLater(f"{name}.csv could not be read ({problem.strerror})") from None
+        raise TransientError(f"{name}.csv could not be read ({problem.strerror})") from None
 
 
 def write(folder: Path, name: str, rows: list[Row]) -> None:
