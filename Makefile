@@ -13,7 +13,7 @@ WORKERS ?= auto
 
 # What a Python must be able to do to carry the virtual environment: be new enough, and make one with pip in it.
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
-CODE := connector providers policies migrations benchmarks tests
+CODE := connector providers policies migrations sandbox benchmarks tests
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint types unit faults faults-long ninety bench screenshots sbom lock format clean
@@ -39,20 +39,20 @@ unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 faults: $(READY) ## The fault campaign of a change: hours killed and disturbed everywhere, and bugs planted to be found (ten minutes)
-	$(BIN)/python -m benchmarks.faults --size commit $(FAULTS_ARGS)
+	$(BIN)/python -m tests.faults.campaign --size commit $(FAULTS_ARGS)
 
 faults-long: $(READY) ## Every kill, every disturbance, and every fault of the network over real HTTP: a night
-	$(BIN)/python -m benchmarks.faults --size long $(FAULTS_ARGS)
-	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/hour/test_killed.py $(PYTEST_ARGS)
+	$(BIN)/python -m tests.faults.campaign --size long $(FAULTS_ARGS)
+	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/connector/delivery/test_recover.py $(PYTEST_ARGS)
 
 ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minutes, on both ledgers: an hour and more
-	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/hour/test_cadence.py
+	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/connector/test_run_cadence.py
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
 	$(BIN)/python -m benchmarks.first_load
 	$(BIN)/python -m benchmarks.pages
 	$(BIN)/python -m benchmarks.webhooks
-	$(BIN)/python -m benchmarks.deciding
+	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.forecast $(FORECAST_FILE)
 
 screenshots: $(READY) ## Take the pictures of the README and the docs anew, from the demo (needs Chromium)

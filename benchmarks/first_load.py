@@ -106,17 +106,17 @@ def _measure_in_subprocess(variant: str, vendor: str, port: int, options: argpar
 
 def _measure(options: argparse.Namespace) -> None:
     """Load once, in this process, and tell how it was."""
-    from benchmarks import floor, ours  # noqa: PLC0415
+    from benchmarks import baseline, pipeline  # noqa: PLC0415
 
     vendor, file = options.vendors[0], options.folder / "duewell.db"
-    prepared = ours.prepare(vendor, options.port, options.folder)
+    prepared = pipeline.prepare(vendor, options.port, options.folder)
     idle = _current_mib()
     with _progress(f"{vendor}: {options.measure}", options.invoices) as advance:
         started = time.perf_counter()
         if options.measure == "pipeline":
-            ours.load(prepared, advance)
+            pipeline.load(prepared, advance)
         else:
-            floor.load(vendor, options.port, file, advance)
+            baseline.load(vendor, options.port, file, advance)
         seconds = time.perf_counter() - started
     print(json.dumps({"seconds": seconds, "mib": _peak_mib() - idle, "rows": _fingerprint(file)}))
 

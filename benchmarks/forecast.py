@@ -23,9 +23,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
-from policies.habits import Baseline, ClosedInvoice, forecast_payment, learn_baseline, learn_behaviour
-from providers.sandbox import events
-from providers.sandbox.world import get_history
+from policies.payment_behaviour import Baseline, ClosedInvoice, forecast_payment, learn_baseline, learn_behaviour
+from sandbox import events
+from sandbox.simulation import get_history
 
 MAX_ERROR_DAYS, MIN_AUC = 6.28, 0.86
 MIN_COVERAGE, MAX_COVERAGE = 0.75, 0.85

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, SQLModel
 
-from connector.tables import Connection
+from connector.db.tables import Connection
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _OPEN_SHARE = 0.3
@@ -141,12 +141,12 @@ def _invoice_decision(data: _CompanyData, n: int) -> dict[str, Any] | None:
 
 def _outbox_entry(data: _CompanyData, n: int) -> dict[str, Any]:
     """The newest wait for a person or leave soon, all others left in the course of the year."""
-    state = "waiting" if n < 55 else "doubt" if n < 58 else "planned" if n < 60 else "done"
+    state = "awaiting_approval" if n < 55 else "unconfirmed" if n < 58 else "planned" if n < 60 else "done"
     customer = n % data.size.customers
     lead = data.first_invoice_id(customer)
-    ended_at = NOW - timedelta(hours=n) if state in {"done", "doubt"} else None
+    ended_at = NOW - timedelta(hours=n) if state in {"done", "unconfirmed"} else None
     return {
-        "connection_id": data.company_id, "key": f"{data.company_id}:mail:{n}", "kind": "mail", "state": state,
+        "connection_id": data.company_id, "key": f"{data.company_id}:mail:{n}", "kind": "email", "state": state,
         "customer_id": f"c{customer}", "invoice_id": lead, "currency": "EUR", "step": "past_due",
         "content": "abc", "reason": "Some days late.",
         "payload": {"to": [f"c{customer}@example.org"], "completed": [[lead, "past_due"]], "listed": [lead],

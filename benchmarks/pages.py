@@ -25,10 +25,10 @@ import uvicorn
 from rich.console import Console
 
 from benchmarks.full_year import NOW, DataSize, add_company, fill_company
-from connector.access.sign_in import create_link
-from connector.access.users import add_user, find_user
-from connector.database import writing
-from connector.installation import AppContext, open_app
+from connector.app_context import AppContext, open_app
+from connector.auth.sign_in import create_link
+from connector.auth.users import add_user, find_user
+from connector.db.engine import writing
 from connector.settings import load_settings
 from connector.web.app import make_app
 

@@ -33,17 +33,17 @@ from rich.console import Console
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from benchmarks import posts
+from benchmarks import webhook_payloads
 from benchmarks.full_year import DataSize, add_company, fill_company
-from benchmarks.posts import WebhookRequest
-from connector.access.connections import run_soon
-from connector.access.sign_in import create_link
-from connector.access.tokens import store_token
-from connector.access.users import add_user
-from connector.database import reading, writing
-from connector.installation import AppContext, open_app
+from benchmarks.webhook_payloads import WebhookRequest
+from connector.app_context import AppContext, open_app
+from connector.auth.sign_in import create_link
+from connector.auth.users import add_user
+from connector.connections.registry import run_soon
+from connector.connections.tokens import store_token
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, EmailEvent, Grant, OutboxEntry, SyncRun, Task, WebhookEvent
 from connector.settings import load_settings
-from connector.tables import Connection, EmailEvent, Grant, OutboxEntry, SyncRun, Task, WebhookEvent
 
 MAX_MS = 3000
 CONCURRENT_RUNS = 4  # as many as `duewell serve` has threads for
@@ -75,7 +75,9 @@ def main() -> int:
         app = stack.enter_context(_open_filled_app(own))
         stack.enter_context(_running_server(own, port))
         taken, under_way = _measure(app, f"http://localhost:{port}", link, here, asked)
-        effects = _count_effects(app, posts.email_events(asked.mails, _FIRST_EMAIL, here), asked.notifications)
+        effects = _count_effects(
+            app, webhook_payloads.email_events(asked.mails, _FIRST_EMAIL, here), asked.notifications
+        )
     return _report(taken, under_way, effects)
 
 
@@ -108,9 +110,9 @@ def _settings(home: Path, vendor: int, port: int) -> dict[str, str]:
         "DUEWELL_BASE_URL": f"http://localhost:{port}",
         "XERO_CLIENT_ID": "bench",
         "XERO_API_URL": f"http://127.0.0.1:{vendor}",
-        "XERO_WEBHOOK_KEY": posts.XERO.key,
-        "QUICKBOOKS_WEBHOOK_TOKEN": posts.QUICKBOOKS.key,
-        "SENDGRID_WEBHOOK_PUBLIC_KEY": posts.SENDGRID.public_key,
+        "XERO_WEBHOOK_KEY": webhook_payloads.XERO.key,
+        "QUICKBOOKS_WEBHOOK_TOKEN": webhook_payloads.QUICKBOOKS.key,
+        "SENDGRID_WEBHOOK_PUBLIC_KEY": webhook_payloads.SENDGRID.public_key,
     }
 
 
@@ -170,9 +172,9 @@ def _measure(
 ) -> tuple[Timings, float]:
     """Post and look from three places at once; returns also how many runs were under way on average."""
     chance, taken = random.Random(1), _Timings(list)
-    events = posts.email_events(options.mails, _FIRST_EMAIL, company_id)
-    of_mails = list(posts.email_event_requests(events, chance))
-    of_ledgers = posts.ledger_requests("Books Ltd", "bench-quickbooks", options.notifications, chance)
+    events = webhook_payloads.email_events(options.mails, _FIRST_EMAIL, company_id)
+    of_mails = list(webhook_payloads.email_event_requests(events, chance))
+    of_ledgers = webhook_payloads.ledger_requests("Books Ltd", "bench-quickbooks", options.notifications, chance)
     done, under_way = threading.Event(), list[int]()
     _wait_for_runs(app, CONCURRENT_RUNS)
     if not options.first:
@@ -242,11 +244,13 @@ def _time_request(code: int, seconds: list[float], send: Callable[..., requests.
     assert answer.status_code == code, (answer.url, answer.status_code, answer.text[:200])  # noqa: S101
 
 
-def _count_effects(app: AppContext, events: list[posts.Json], notifications: int) -> dict[str, tuple[int, int]]:
+def _count_effects(
+    app: AppContext, events: list[webhook_payloads.Json], notifications: int
+) -> dict[str, tuple[int, int]]:
     """Count what the posts left, beside what there should be."""
     bounces = {each["email"] for each in events if each["event"] == "bounce"}
     named = {each["duewell_key"] for each in events if "duewell_key" in each}
-    changes = 3 * notifications * posts.CHANGES
+    changes = 3 * notifications * webhook_payloads.CHANGES
     with reading(app.engine) as session:
         told = col(OutboxEntry.delivery_status) != ""
         return {

@@ -11,19 +11,23 @@ from sqlalchemy import update
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session, col
 
-from connector import announcements, deciding, lease, newest, pull, recover, story
-from connector.access.connections import end_expired_pause, open_ledger
-from connector.backup import restore_gap
-from connector.budget import CallBudget
-from connector.database import reading, writing
-from connector.deliver import deliver_follow_ups, deliver_outbox, deliver_owner_emails
-from connector.hour import RunContext, ignore_progress
-from connector.installation import AppContext
-from connector.letters import cut_off
-from connector.people import exceptions
-from connector.tables import Connection, SyncRun
+from connector.app_context import AppContext
+from connector.audit import run_summary
+from connector.connections.registry import end_expired_pause, open_ledger
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, SyncRun
+from connector.delivery import recover
+from connector.delivery.deliver import deliver_follow_ups, deliver_outbox, deliver_owner_emails
+from connector.emails.outbound import reconnect_email
+from connector.evaluation import evaluate, exceptions
+from connector.restore import rollback_detection
+from connector.restore.backup import restore_gap
+from connector.runtime import lease
+from connector.runtime.budget import CallBudget
+from connector.runtime.run_context import RunContext, ignore_progress
+from connector.sync import pull, webhook_inbox
+from providers.capabilities import MeteredProvider
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
-from providers.extras import MeteredProvider
 
 MAX_DEFERRAL = timedelta(
     days=1
@@ -55,11 +59,11 @@ def run_connection(
     try:
         with lease.acquire(app, connection_id) as held:
             ctx = _start_run(app, held, dry_run=dry_run, on_progress=on_progress)
-            newest.record_log_head(app)
+            rollback_detection.record_log_head(app)
             ctx.on_records_read = on_records_read
             _run_steps(ctx)
             result = _finish_run(ctx)
-            newest.record_log_head(app)
+            rollback_detection.record_log_head(app)
             return result
     except lease.RunInProgress as busy:
         return RunResult(connection_id, _connection_name(app, connection_id), "busy", str(busy))
@@ -75,7 +79,7 @@ def _run_steps(ctx: RunContext) -> None:
     try:
         recover.recover_interrupted(ctx)  # calls that a killed run left without an answer
         pull.pull_changes(ctx)  # page by page, each with its cursor in one commit
-        deciding.decide_all(ctx)  # one answer per invoice; the un-sent plans are remade
+        evaluate.decide_all(ctx)  # one answer per invoice; the un-sent plans are remade
         deliver_outbox(ctx)  # re-read just before; mark, call, mark
         exceptions.scan(ctx)  # what is odd in the books, for a person's eye
     except AuthorizationExpired as dead:
@@ -113,7 +117,7 @@ def _try_after_failure(ctx: RunContext, action: Callable[[RunContext], None]) ->
 
 def _alert_account_owners(ctx: RunContext) -> None:
     """Mail those who mind the company, once, that its books can no longer be read."""
-    cut_off.plan(ctx)
+    reconnect_email.plan(ctx)
     deliver_owner_emails(ctx)
 
 
@@ -126,7 +130,7 @@ def _describe_fault(error: Exception) -> str:
 
 def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress: Callable[[str], None]) -> RunContext:
     now = app.now()
-    newest.detect_rollback(app)  # an older database, copied back by hand: everything waits for a person
+    rollback_detection.detect_rollback(app)  # an older database, copied back by hand: everything waits for a person
     with reading(app.engine) as session:
         calls = _load_budget(session, app, held)
         lost = restore_gap(session)
@@ -190,15 +194,15 @@ def _finish_run(ctx: RunContext) -> RunResult:
         if connection.health != "disconnected" and (connection.health != "authorization_expired" or outcome == "ok"):
             connection.health = {
                 "ok": "ok",
-                "later": "limited",
+                "deferred": "limited",
                 "action_required": "action_required",
                 "failed": "failing",
             }[outcome]
             connection.health_reason = reason
         wait = min(ctx.not_before_at, ctx.now() + MAX_DEFERRAL) if ctx.not_before_at else None
         connection.next_run_at = wait or _next_run_time(ctx, session, connection)
-        told = story.summarise_run(session, connection, ctx.run_id, numbers)
-        ctx.log(session, "run_ended", story.format_outcome(outcome, reason, numbers), facts=numbers)
+        told = run_summary.summarise_run(session, connection, ctx.run_id, numbers)
+        ctx.log(session, "run_ended", run_summary.format_outcome(outcome, reason, numbers), facts=numbers)
         return RunResult(ctx.connection_id, connection.name, outcome, reason, told, numbers)
 
 
@@ -208,7 +212,7 @@ def _next_run_time(ctx: RunContext, session: Session, connection: Connection) ->
     slot = lease.next_run_slot(ctx.app, connection)
     if apart is not None:
         return max(slot, ctx.started_at + min(apart, MAX_DEFERRAL))
-    return announcements.earlier_run_at(session, connection, slot, ctx.started_at, ctx.now())
+    return webhook_inbox.earlier_run_at(session, connection, slot, ctx.started_at, ctx.now())
 
 
 def _load_budget(session: Session, app: AppContext, held: lease.Lease) -> CallBudget:

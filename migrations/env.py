@@ -1,11 +1,11 @@
-"""What Alembic runs to bring a database to a revision: ``connector.database.upgrade`` hands it an open connection."""
+"""What Alembic runs to bring a database to a revision: ``connector.db.engine.upgrade`` hands it an open connection."""
 
 from __future__ import annotations
 
 from alembic import context
 from sqlmodel import SQLModel
 
-import connector.tables  # noqa: F401  # fills the metadata that autogenerate compares with
+import connector.db.tables  # noqa: F401  # fills the metadata that autogenerate compares with
 
 context.configure(
     connection=context.config.attributes["connection"], target_metadata=SQLModel.metadata, render_as_batch=True

@@ -7,13 +7,13 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 from policies.calendar import Calendar, add_business_days
-from policies.case import StatementContext
 from policies.decisions import CreateTask
-from policies.looks import InvoiceAssessment
+from policies.formatting import format_amount, format_date
+from policies.invoice_assessment import InvoiceAssessment
 from policies.policy import ReminderPolicy
 from policies.receivables import Instalment, Invoice, Size, Step
 from policies.segments import size_of
-from policies.wording import format_amount, format_date
+from policies.statement_context import StatementContext
 
 _CERTAINLY_BROKEN_DAYS = 30  # whatever the holidays, a business day has passed
 

@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import NamedTuple, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from policies.parts import SendWindow
-from policies.wording import format_date
+from policies.formatting import format_date
+from policies.sections import SendWindow
 
 _SEARCH_DAYS = 60
 _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import agreements, holds, late_fees, mails, shifts, tasks, timetable
+from policies import agreements, holds, late_fees, reminders, schedule_adjustments, tasks, timetable
 from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
-from policies.case import Hold, StatementContext
 from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, InvoiceDecision
-from policies.deeds import PastActions
-from policies.looks import InvoiceAssessment
+from policies.formatting import STEP_NAMES, format_date
+from policies.invoice_assessment import InvoiceAssessment
+from policies.past_actions import PastActions
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
 from policies.segments import segment_of, size_of
-from policies.wording import STEP_NAMES, format_date
+from policies.statement_context import Hold, StatementContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ def decide(
     ]
     actions += [assessment.fee for assessment in assessments if isinstance(assessment.fee, ChargeLateFee)]
 
-    mail, not_sent = mails.choose_reminder(
+    mail, not_sent = reminders.choose_reminder(
         assessments, day_context.past_actions, day_context.send_slot, day_context.sends_on
     )
     if mail is None and not_sent is None:
-        mail = mails.choose_thank_you(assessments, day_context.past_actions, day_context.send_slot)
+        mail = reminders.choose_thank_you(assessments, day_context.past_actions, day_context.send_slot)
     if mail is not None:
         actions.insert(0, mail)
     taken = dict(mail.completed) if mail is not None else {}
@@ -108,7 +108,7 @@ def _assess_statement(statement: Statement, day_context: _DayContext) -> Iterabl
 def _assess_invoice(context: StatementContext, invoice: Invoice, day_context: _DayContext) -> InvoiceAssessment:
     row = context.policy.schedules[context.segment, size_of(invoice, context.policy.sizes)]
     if context.statement.customer.payment_behaviour is not None:
-        row = shifts.adjust_schedule(row, context.statement.customer.payment_behaviour)
+        row = schedule_adjustments.adjust_schedule(row, context.statement.customer.payment_behaviour)
     assessment = InvoiceAssessment(context, invoice, row, day_context.past_actions.completed_steps(invoice.id))
     held = holds.first_hold(context, invoice)
     if held is not None:
@@ -141,7 +141,7 @@ def _email_step_due(assessment: InvoiceAssessment, today: date, sends_on: date) 
 def _decide_invoice(
     assessment: InvoiceAssessment,
     reminder_step: Step | None,
-    postponement: mails.Postponement | None,
+    postponement: reminders.Postponement | None,
     day_context: _DayContext,
 ) -> InvoiceDecision:
     """Give the one answer: the mail that goes, else a fee, a task, word to the owner, or why nothing happens."""
@@ -150,7 +150,7 @@ def _decide_invoice(
             assessment,
             DecisionKind.REMINDER,
             reminder_step,
-            mails.reminder_reason(assessment, reminder_step, day_context.send_slot),
+            reminders.reminder_reason(assessment, reminder_step, day_context.send_slot),
             day_context.sends_on,
         )
     if isinstance(assessment.fee, ChargeLateFee):

@@ -9,8 +9,8 @@ from datetime import date
 from decimal import Decimal
 
 from policies.document import Section
+from policies.formatting import format_date, format_percent
 from policies.receivables import Customer
-from policies.wording import format_date, format_percent
 
 PRESETS = ("none", "uk", "eu", "germany", "france", "us", "canada", "australia", "new_zealand")
 KINDS = ("flat", "percent", "percent_per_month", "annual")

@@ -13,10 +13,10 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from policies import agreements
-from policies.case import Hold, StatementContext
+from policies.formatting import format_amount, format_date
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, Statement
-from policies.wording import format_amount, format_date
+from policies.statement_context import Hold, StatementContext
 
 
 def nothing_owed(context: StatementContext, invoice: Invoice) -> Hold | None:

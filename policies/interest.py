@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from policies.decisions import FeeLine
 from policies.fee_rules import LateFees
+from policies.formatting import decimal_places, format_amount, format_days, format_percent
 from policies.receivables import Invoice
-from policies.wording import decimal_places, format_amount, format_days, format_percent
 
 DAYS_PER_YEAR = 365
 

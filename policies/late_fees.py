@@ -7,15 +7,15 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from policies.case import StatementContext
 from policies.decisions import ChargeLateFee, FeeLine
-from policies.deeds import PastActions
 from policies.fee_rules import MONTHLY_KINDS, LateFees
+from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines, round_amount
+from policies.past_actions import PastActions
 from policies.receivables import Invoice, PastAction
-from policies.rules import MIN_WARNING_DAYS
+from policies.schedule_rules import MIN_WARNING_DAYS
+from policies.statement_context import StatementContext
 from policies.timetable import Schedule, starts_on
-from policies.wording import format_amount, format_date, format_days, format_percent
 
 ONCE = "once"
 _CENTS = Decimal("0.01")

@@ -8,7 +8,8 @@ from datetime import date
 from functools import cache
 from pathlib import Path
 
-from policies import parts, rules, toml_writer
+from policies import schedule_rules, sections, toml_writer
+from policies.customer_policies import MAX_CONTROL_PERCENT, NO_MATCH, AppliesTo
 from policies.document import (
     PolicyError,
     Problem,
@@ -23,7 +24,6 @@ from policies.document import (
 from policies.fee_rules import PRESETS, LateFees
 from policies.receivables import Customer, Step
 from policies.segments import segment_of
-from policies.special import MAX_CONTROL_PERCENT, NO_MATCH, AppliesTo
 from policies.timetable import Schedule
 
 __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
@@ -39,20 +39,20 @@ class ReminderPolicy:
     """The whole policy, checked. ``document`` is what it was read from, with the defaults below it."""
 
     tone: str
-    schedules: Mapping[parts.Cell, Schedule]
-    frequency: parts.Frequency
-    send_window: parts.SendWindow
+    schedules: Mapping[sections.Cell, Schedule]
+    frequency: sections.Frequency
+    send_window: sections.SendWindow
     due_soon_days: int
-    segments: parts.Segments
-    sizes: parts.Sizes
-    minimum_balance: parts.MinimumBalance
-    data_freshness: parts.DataFreshness
-    thank_you: parts.ThankYou
+    segments: sections.Segments
+    sizes: sections.Sizes
+    minimum_balance: sections.MinimumBalance
+    data_freshness: sections.DataFreshness
+    thank_you: sections.ThankYou
     late_fees: LateFees
-    disputes: parts.Disputes
-    promises: parts.Promises
-    replies: parts.Replies
-    payment_instructions: parts.PaymentInstructions
+    disputes: sections.Disputes
+    promises: sections.Promises
+    replies: sections.Replies
+    payment_instructions: sections.PaymentInstructions
     digest_language: str
     control_group_percent: int
     document: Table = field(repr=False, compare=False)
@@ -164,27 +164,27 @@ def _string_or_empty(value: object) -> str:
 
 def _read_policy(table: Table, defaults: Table, findings: ProblemCollector) -> ReminderPolicy:
     root = Section(table, defaults, (), findings)
-    tables: dict[Step, parts.StepTable] = {
-        step: parts.StepTable.read(root.section(step.value), step) for step in rules.SCHEDULED_STEPS
+    tables: dict[Step, sections.StepTable] = {
+        step: sections.StepTable.read(root.section(step.value), step) for step in schedule_rules.SCHEDULED_STEPS
     }
-    rules.check_schedule({step: each.days for step, each in tables.items()}, findings)
+    schedule_rules.check_schedule({step: each.days for step, each in tables.items()}, findings)
     statement, hold_out, digest = root.section("statement"), root.section("control_group"), root.section("digest")
     policy = ReminderPolicy(
         tone=root.choice("tone", _TONES),
-        schedules={cell: _build_schedule(tables, cell) for cell in parts.CELLS},
-        frequency=parts.Frequency.read(root.section("frequency")),
-        send_window=parts.SendWindow.read(root.section("send_window")),
+        schedules={cell: _build_schedule(tables, cell) for cell in sections.CELLS},
+        frequency=sections.Frequency.read(root.section("frequency")),
+        send_window=sections.SendWindow.read(root.section("send_window")),
         due_soon_days=statement.integer("due_soon_days", 0, 60),
-        segments=parts.Segments.read(root.section("segments")),
-        sizes=parts.Sizes.read(root.section("sizes")),
-        minimum_balance=parts.MinimumBalance.read(root.section("minimum_balance")),
-        data_freshness=parts.DataFreshness.read(root.section("data_freshness")),
-        thank_you=parts.ThankYou.read(root.section("thank_you")),
+        segments=sections.Segments.read(root.section("segments")),
+        sizes=sections.Sizes.read(root.section("sizes")),
+        minimum_balance=sections.MinimumBalance.read(root.section("minimum_balance")),
+        data_freshness=sections.DataFreshness.read(root.section("data_freshness")),
+        thank_you=sections.ThankYou.read(root.section("thank_you")),
         late_fees=LateFees.read(root.section("late_fees")),
-        disputes=parts.Disputes.read(root.section("dispute_raised")),
-        promises=parts.Promises.read(root.section("promise_broken")),
-        replies=parts.Replies.read(root.section("replies")),
-        payment_instructions=parts.PaymentInstructions.read(root.section("payment_instructions")),
+        disputes=sections.Disputes.read(root.section("dispute_raised")),
+        promises=sections.Promises.read(root.section("promise_broken")),
+        replies=sections.Replies.read(root.section("replies")),
+        payment_instructions=sections.PaymentInstructions.read(root.section("payment_instructions")),
         digest_language=digest.choice("language", LANGUAGES),
         control_group_percent=hold_out.integer("percent", 0, MAX_CONTROL_PERCENT),
         document=table,
@@ -196,6 +196,6 @@ def _read_policy(table: Table, defaults: Table, findings: ProblemCollector) -> R
     return policy
 
 
-def _build_schedule(tables: Mapping[Step, parts.StepTable], cell: parts.Cell) -> Schedule:
+def _build_schedule(tables: Mapping[Step, sections.StepTable], cell: sections.Cell) -> Schedule:
     by_call = frozenset(step for step, table in tables.items() if cell in table.by_call)
     return Schedule.from_days({step: table.days[cell] for step, table in tables.items()}, by_call)

@@ -7,9 +7,9 @@ from datetime import date
 from decimal import Decimal
 from typing import NamedTuple
 
-from policies.parts import Segments, Sizes
+from policies.formatting import format_amount, format_date
 from policies.receivables import Customer, Invoice, Segment, Size
-from policies.wording import format_amount, format_date
+from policies.sections import Segments, Sizes
 
 
 class Thresholds(NamedTuple):

@@ -7,11 +7,11 @@ from datetime import date
 
 from policies.calendar import add_business_days
 from policies.decisions import CreateTask, NotifyOwner
-from policies.deeds import PastActions
-from policies.looks import InvoiceAssessment
+from policies.formatting import STEP_NAMES, format_date
+from policies.invoice_assessment import InvoiceAssessment
+from policies.past_actions import PastActions
 from policies.receivables import Step
 from policies.timetable import DUNNING_LEVELS
-from policies.wording import STEP_NAMES, format_date
 
 _MAX_LISTED = 3  # invoices named in a sentence
 

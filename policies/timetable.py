@@ -58,7 +58,7 @@ class TaskDay(NamedTuple):
 class Schedule:
     """The days of one segment and size; ``None``: off. ``by_call`` are mails done by telephone here."""
 
-    verify_receipt: int | None
+    receipt_check: int | None
     discount_ending: int | None
     before_due: int | None
     due_today: int | None
@@ -146,8 +146,8 @@ def early_steps(schedule: Schedule, invoice: Invoice, completed: CompletionDates
 
 def _early_days(schedule: Schedule, invoice: Invoice, due_on: date) -> list[tuple[Step, date]]:
     days: list[tuple[Step, date]] = []
-    if schedule.verify_receipt is not None:
-        days.append((Step.RECEIPT_CHECK, invoice.issued_on + timedelta(days=schedule.verify_receipt)))
+    if schedule.receipt_check is not None:
+        days.append((Step.RECEIPT_CHECK, invoice.issued_on + timedelta(days=schedule.receipt_check)))
     if schedule.discount_ending is not None and invoice.discount is not None:
         days.append((Step.DISCOUNT_ENDING, invoice.discount.ends_on + timedelta(days=schedule.discount_ending)))
     if schedule.before_due is not None:

@@ -25,7 +25,13 @@ from urllib3.exceptions import HTTPError
 from providers.deadline import current_call, enforce_deadlines
 from providers.errors import OutcomeUnknown, PermanentError, ProviderError, RateLimited, TransientError
 from providers.ledger import CallObserver
-from providers.replies import describe_body, describe_failure, describe_status, parse_reset_at, parse_retry_after
+from providers.response_parsing import (
+    describe_body,
+    describe_failure,
+    describe_status,
+    parse_reset_at,
+    parse_retry_after,
+)
 
 READ: Final = "read"
 WRITE: Final = "write"

@@ -18,8 +18,8 @@ from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine import URL, make_url
 from sqlmodel import SQLModel
 
-import connector.tables  # noqa: F401  # fills SQLModel.metadata
-from connector.database import open_engine, upgrade
+import connector.db.tables  # noqa: F401  # fills SQLModel.metadata
+from connector.db.engine import open_engine, upgrade
 
 # Databases here wait for the disk, as they must in earnest; where memory can be a disk they wait a third as long.
 _MEMORY_DISK = Path("/dev/shm")

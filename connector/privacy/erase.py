@@ -16,22 +16,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, Table, delete, func, select, update
 from sqlmodel import Session, SQLModel, col
 
-from connector import lease, outbox, sync_log
-from connector.database import writing
-from connector.installation import AppContext
-from connector.mirror.erased import erased_name
-from connector.privacy.export import key_value_names, malformed_records
-from connector.privacy.held import (
-    REDACTED,
-    RULES,
-    Subject,
-    TableRule,
-    find_log_lines,
-    find_owner_digests,
-    find_subject,
-    row_conditions,
-)
-from connector.tables import (
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.db.engine import writing
+from connector.db.tables import (
     Agreement,
     ApiRequest,
     Connection,
@@ -46,6 +34,20 @@ from connector.tables import (
     SuppressedAddress,
     Task,
 )
+from connector.outbox import entries
+from connector.privacy.export import key_value_names, malformed_records
+from connector.privacy.personal_data import (
+    REDACTED,
+    RULES,
+    Subject,
+    TableRule,
+    find_log_lines,
+    find_owner_digests,
+    find_subject,
+    row_conditions,
+)
+from connector.runtime import lease
+from connector.sync.mirror.erased import erased_name
 
 _FEE_NUMBERS = "LF-"
 
@@ -145,7 +147,7 @@ def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -
 def _require_nothing_in_progress(session: Session, subject: Subject) -> None:
     """An effect without an end is settled by its own words: a retry has to say the same."""
     query = select(func.count()).where(
-        *_of_subject(OutboxEntry, subject), col(OutboxEntry.state).in_(["calling", "doubt"])
+        *_of_subject(OutboxEntry, subject), col(OutboxEntry.state).in_(["sending", "unconfirmed"])
     )
     if session.scalar(query):
         raise EraseError(
@@ -178,7 +180,7 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
     events = col(EmailEvent.key).in_([row.key for row in mails]) | col(EmailEvent.address).in_(subject.addresses)
     session.execute(update(EmailEvent).where(events).values(address=""))
     for row in mails:
-        if row.state in outbox.UNSENT_STATES:
+        if row.state in entries.UNSENT_STATES:
             session.delete(row)
         else:
             row.payload = _redact_payload(row.payload)

@@ -14,13 +14,13 @@ import msgspec
 from sqlalchemy import Row, select
 from sqlmodel import Session, SQLModel, col
 
-from connector import sync_log
-from connector.database import reading, writing
-from connector.installation import AppContext
-from connector.money import from_e4
-from connector.people.recorded import unpack
-from connector.privacy.held import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
-from connector.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.db.engine import reading, writing
+from connector.db.money import from_e4
+from connector.db.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
+from connector.evaluation.decision_records import unpack
+from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
 
 _HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, and what proves the log
 

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, cast
 from sqlalchemy import CursorResult, Delete, Update, delete, select, update
 from sqlmodel import Session, col
 
-from connector import sync_log
-from connector.database import reading, writing
-from connector.installation import AppContext
-from connector.tables import (
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.db.engine import reading, writing
+from connector.db.tables import (
     DecisionRecord,
     EmailEvent,
     KeyValue,
@@ -124,7 +124,7 @@ def _prune_decisions(session: Session, before: datetime, _now: datetime) -> int:
 def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
     """Take addresses and words from effects that have their end; keys, steps and sums stay: nothing happens twice."""
     query = select(OutboxEntry).where(
-        col(OutboxEntry.state).in_(["done", "refused"]),
+        col(OutboxEntry.state).in_(["done", "rejected"]),
         col(OutboxEntry.ended_at) < before,
         col(OutboxEntry.reason) != REMOVED,
     )

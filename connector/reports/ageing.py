@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, false, func, or_, select
 from sqlmodel import Session, SQLModel
 
-from connector.money import from_e4
+from connector.db.money import from_e4
+from connector.reports.formatting import format_short, join_parts, percentage
 from connector.reports.report import Bar, Column, Plot, Report
 from connector.reports.scope import INVOICE, Scope
-from connector.reports.words import format_short, join_parts, percentage
 
 BUCKETS = (
     ("not_due", "Not due yet"),

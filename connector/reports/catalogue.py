@@ -7,14 +7,14 @@ from collections.abc import Callable
 from sqlmodel import Session
 
 from connector.reports.ageing import ageing, ageing_by_customer
-from connector.reports.cash import cash_forecast
+from connector.reports.cash_forecast import cash_forecast
 from connector.reports.days_to_pay import days_to_pay
+from connector.reports.dso import dso
 from connector.reports.fees import fees
-from connector.reports.outstanding import dso
-from connector.reports.remembered import cached
+from connector.reports.reminder_results import reminder_results
 from connector.reports.report import Report
+from connector.reports.report_cache import cached
 from connector.reports.scope import Scope
-from connector.reports.steps import reminder_results
 
 REPORTS: dict[str, Callable[[Session, Scope], Report]] = {
     "ageing": ageing,

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import and_, false, or_, select
 from sqlmodel import Session
 
-from connector.reports import who
+from connector.reports import customer_segments
+from connector.reports.formatting import join_parts, percentage
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import INVOICE, Scope, in_companies
-from connector.reports.words import join_parts, percentage
 from policies.receivables import InvoiceStatus, Segment
 
 _YEAR = timedelta(days=365)
@@ -78,7 +78,7 @@ def quantile(ordered: Sequence[int], fraction: float) -> int:
 
 def _paid(session: Session, scope: Scope) -> dict[str, list[PaidInvoice]]:
     found: defaultdict[str, list[PaidInvoice]] = defaultdict(list)
-    segments, settled_on = who.find_segments(session, scope), INVOICE.c.closed_on
+    segments, settled_on = customer_segments.find_segments(session, scope), INVOICE.c.closed_on
     lately = [
         and_(in_companies(INVOICE, ids), settled_on > day - _YEAR, settled_on <= day)
         for day, ids in scope.companies_by_date()

@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlmodel import Session, SQLModel
 
-from connector.reports.outstanding import month_ends
+from connector.reports.dso import month_ends
+from connector.reports.formatting import format_short, join_parts
 from connector.reports.report import Column, Plot, Report, Span
 from connector.reports.scope import Scope, in_companies
-from connector.reports.words import format_short, join_parts
-from policies.wording import format_month
+from policies.formatting import format_month
 
-_CHARGED, _WAIVED = "late_fee", "waive_fee"
+_CHARGED, _WAIVED = "late_fee", "fee_waiver"
 
 
 def fees(session: Session, scope: Scope) -> Report:

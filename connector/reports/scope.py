@@ -10,8 +10,8 @@ from datetime import UTC, date, datetime
 from sqlalchemy import ColumnElement, Table, and_
 from sqlmodel import SQLModel
 
-from connector.mirror.places import today_in
-from connector.tables import Connection
+from connector.db.tables import Connection
+from connector.geo import today_in
 from policies.receivables import InvoiceStatus
 
 INVOICE: Table = SQLModel.metadata.tables["invoice"]

@@ -10,41 +10,41 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
-from connector.database import reading
-from connector.installation import AppContext
+from connector.api.app import PREFIX, build_api
+from connector.app_context import AppContext
+from connector.db.engine import reading
 from connector.web import (
-    account,
     companies,
     customers,
+    email_templates,
     invoices,
     log,
-    myself,
+    my_account,
     outbox,
     policy,
     privacy,
     reports,
     runs,
-    team,
+    sign_in,
+    sso,
+    tasks,
     today,
-    words,
-    work,
 )
-from connector.web.api.app import PREFIX, build_api
 from connector.web.callback import handle_callback
-from connector.web.guard import SecurityMiddleware, trusted_hosts
 from connector.web.ledger_webhooks import add_ledger_webhooks
 from connector.web.metrics import metrics_text
-from connector.web.pages import ICON, PASSKEY_SCRIPT, STYLE, render
 from connector.web.portal import add_portal
+from connector.web.rendering import ICON, PASSKEY_SCRIPT, STYLE, render
 from connector.web.routes import add_routes, cookie_name
-from connector.web.sendgrid import add_sendgrid_webhooks
+from connector.web.security import SecurityMiddleware, trusted_hosts
+from connector.web.sendgrid_webhooks import add_sendgrid_webhooks
 from connector.web.settings import ROUTES as SETTINGS
-from connector.web.stops import add_stop_pages
+from connector.web.stop_pages import add_stop_pages
 
 ROUTES = (
-    *account.ROUTES,
-    *team.ROUTES,
-    *myself.ROUTES,
+    *sign_in.ROUTES,
+    *sso.ROUTES,
+    *my_account.ROUTES,
     *today.ROUTES,
     *log.ROUTES,
     *runs.ROUTES,
@@ -53,9 +53,9 @@ ROUTES = (
     *customers.ROUTES,
     *privacy.ROUTES,
     *invoices.ROUTES,
-    *work.ROUTES,
+    *tasks.ROUTES,
     *policy.ROUTES,
-    *words.ROUTES,
+    *email_templates.ROUTES,
     *reports.ROUTES,
     *SETTINGS,
 )

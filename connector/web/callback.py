@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from connector.access.consent import ConsentError, finish_consent, redirect_uri
-from connector.access.sessions import session_hash
-from connector.installation import AppContext
-from connector.web.pages import render
+from connector.app_context import AppContext
+from connector.auth.sessions import session_hash
+from connector.connections.consent import ConsentError, finish_consent, redirect_uri
+from connector.web.rendering import render
 
 
 class CallbackResult(NamedTuple):

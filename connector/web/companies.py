@@ -6,14 +6,14 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import Response
 
-from connector.access import connections
-from connector.access.sessions import session_hash
-from connector.database import reading
-from connector.installation import AppContext
-from connector.people import switching
-from connector.tables import Budget, Connection, SyncRun
+from connector.app_context import AppContext
+from connector.auth.sessions import session_hash
+from connector.connections import registry
+from connector.db.engine import reading
+from connector.db.tables import Budget, Connection, SyncRun
+from connector.services import mode_change
+from connector.web.page_request import NotFound, NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, NotPossible, PageRequest
 
 _RUNS_SHOWN = 5
 
@@ -22,7 +22,7 @@ def list_companies(request: PageRequest) -> Response:
     """Show every company, and for an owner the ledgers that can be connected."""
     with reading(request.app.engine) as session:
         companies = request.companies(session)
-    return request.render("companies.html", companies=companies, modes=connections.MODES, ledgers=_ledgers(request))
+    return request.render("companies.html", companies=companies, modes=registry.MODES, ledgers=_ledgers(request))
 
 
 def connect_ledger(page_request: PageRequest) -> Response:
@@ -30,7 +30,7 @@ def connect_ledger(page_request: PageRequest) -> Response:
     ledger = page_request.form_value("ledger")
     if ledger not in page_request.app.providers:
         raise NotFound
-    request = connections.begin_consent(page_request.app, ledger, session_hash=session_hash(page_request.token))
+    request = registry.begin_consent(page_request.app, ledger, session_hash=session_hash(page_request.token))
     # Not a redirect: a form's answer may lead to no other host (form-action). The page goes on by itself.
     words = "Sign in there and choose the companies. You come back here by yourself, within 15 minutes."
     return page_request.render("continue_to.html", url=request.url, title=_ledgers(page_request)[ledger], words=words)
@@ -47,11 +47,11 @@ def show_company(request: PageRequest) -> Response:
             company=row,
             runs=list(session.scalars(runs.limit(_RUNS_SHOWN))),
             budget=list(session.scalars(budget)),
-            read=switching.count_mirrored(session, row),
-            outlook=switching.preview_mode_change(session, row, request.now.date()),
-            sent=switching.has_sent(session, row),
+            read=mode_change.count_mirrored(session, row),
+            outlook=mode_change.preview_mode_change(session, row, request.now.date()),
+            sent=mode_change.has_sent(session, row),
             running=row.lease_until_at is not None and row.lease_until_at > request.now,
-            modes=connections.MODES,
+            modes=registry.MODES,
             ledger=_ledgers(request).get(row.provider, row.provider),
         )
 
@@ -59,44 +59,44 @@ def show_company(request: PageRequest) -> Response:
 def confirm_mode(request: PageRequest) -> Response:
     """Show what a switch of the mode lets out, before it is done."""
     mode = request.query.get("mode_changed", "")
-    if mode not in connections.MODES:
+    if mode not in registry.MODES:
         raise NotFound
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
-        found = switching.preview_mode_change(session, row, request.now.date())
-    return request.render("mode.html", company=row, mode=mode, words=connections.MODES[mode], outlook=found)
+        found = mode_change.preview_mode_change(session, row, request.now.date())
+    return request.render("mode.html", company=row, mode=mode, words=registry.MODES[mode], outlook=found)
 
 
 def switch_mode(request: PageRequest) -> Response:
     """Switch the mode; to let things out a person must have said that he looked."""
     company_id, mode = _get_connected_id(request), request.form_value("mode_changed")
-    if mode not in connections.MODES:
+    if mode not in registry.MODES:
         raise NotFound
     if mode != "observe" and request.form_value("reviewed") != "yes":
         message = "Look at what would leave, and tick that you have."
         raise NotPossible(message)
-    connections.set_mode(request.app, company_id, mode, by=request.actor.email)
+    registry.set_mode(request.app, company_id, mode, by=request.actor.email)
     return request.redirect(f"/companies/{company_id}", said="mode_changed")
 
 
 def pause(request: PageRequest) -> Response:
     """Stop a company's runs until a person resumes them."""
     company_id = _get_connected_id(request)
-    connections.pause(request.app, company_id, reason=request.form_value("reason", 300), by=request.actor.email)
+    registry.pause(request.app, company_id, reason=request.form_value("reason", 300), by=request.actor.email)
     return request.redirect(f"/companies/{company_id}", said="paused")
 
 
 def resume(request: PageRequest) -> Response:
     """Run a company again."""
     company_id = _get_connected_id(request)
-    connections.resume(request.app, company_id, by=request.actor.email)
+    registry.resume(request.app, company_id, by=request.actor.email)
     return request.redirect(f"/companies/{company_id}", said="resumed")
 
 
 def sync_now(request: PageRequest) -> Response:
     """Let the scheduler run a company as soon as it wakes."""
     company_id = _get_connected_id(request)
-    connections.run_soon(request.app, company_id)
+    registry.run_soon(request.app, company_id)
     return request.redirect(f"/companies/{company_id}", said="sync_requested")
 
 
@@ -106,7 +106,7 @@ def disconnect(request: PageRequest) -> Response:
     if request.form_value("confirmed") != "yes":
         message = "Tick that you are sure; nothing was changed."
         raise NotPossible(message)
-    lines = connections.disconnect(request.app, company_id, by=request.actor.email)
+    lines = registry.disconnect(request.app, company_id, by=request.actor.email)
     return request.render("message.html", title="Disconnected", lines=lines[:2], link=f"/companies/{company_id}")
 
 
@@ -126,7 +126,7 @@ def _get_connected_id(request: PageRequest) -> int:
     """Find the company of the path among this person's, before anything is done to it."""
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
-    if row.health == connections.DISCONNECTED:
+    if row.health == registry.DISCONNECTED:
         message = f"{row.name} is disconnected. Connect it again first."
         raise NotPossible(message)
     return row.id or 0

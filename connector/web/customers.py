@@ -8,25 +8,26 @@ from typing import Any
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.access.team import InvalidMailboxError, normalise_mailbox
-from connector.database import reading
-from connector.letters.languages import LANGUAGES
-from connector.people import customer_search, customer_story, customers
-from connector.people.customer_view import load_customer_details
-from connector.portal import links
+from connector.arrangements import customer_settings
+from connector.connections.account_owners import InvalidMailboxError, normalise_mailbox
+from connector.db.engine import reading
+from connector.db.tables import Connection, CustomerRow, ErasedCustomer
+from connector.emails import portal_links
+from connector.languages import LANGUAGES
+from connector.services import customer_search, customer_timeline
+from connector.services.customer_details import load_customer_details
 from connector.settings import is_publicly_reachable
-from connector.tables import Connection, CustomerRow, ErasedCustomer
-from connector.web import saying
+from connector.web import agreement_forms
 from connector.web.outbox import selected_companies
+from connector.web.page_request import NotFound, NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, NotPossible, PageRequest
 from policies.receivables import Segment
 
 _EVENT_PATHS = {"invoice": "/companies/{company}/invoices/{id}", "entry": "/outbox/{id}", "task": "/tasks/{id}"}
 _EVENT_PATHS["line"] = "/log/{id}"
 _LINK_ACTIONS: dict[str, Callable[..., object]] = {
-    "link_created": links.create_link,
-    "link_revoked": links.revoke_links,
+    "link_created": portal_links.create_link,
+    "link_revoked": portal_links.revoke_links,
 }
 _SEGMENTS = tuple(each.value for each in Segment)
 
@@ -57,8 +58,8 @@ def show_customer(request: PageRequest) -> Response:
         company, row = get_customer(request, session)
         told = load_customer_details(session, company, row, request.now)
         erased = session.get(ErasedCustomer, (row.connection_id, row.external_id))
-        known = links.list_links(request.app, session, row.connection_id, row.external_id)
-        events, older = customer_story.customer_timeline(session, row, page=page)
+        known = portal_links.list_links(request.app, session, row.connection_id, row.external_id)
+        events, older = customer_timeline.customer_timeline(session, row, page=page)
     return request.render(
         "customer.html",
         company=company,
@@ -80,12 +81,12 @@ def update_customer(request: PageRequest) -> Response:
     """Keep what a person sets for the customer, or says about some of his invoices."""
     with reading(request.app.engine) as session:
         company, row = get_customer(request, session)
-        known = customers.customer_settings(session, row.connection_id, row.external_id)
+        known = customer_settings.customer_settings(session, row.connection_id, row.external_id)
     if request.form_value("do") in _LINK_ACTIONS:
         _LINK_ACTIONS[request.form_value("do")](request.app, row.connection_id, row.external_id, by=request.actor.email)
         return request.redirect(request.path, said=request.form_value("do"))
     if request.form_value("do") != "set":
-        saying.record_agreement(
+        agreement_forms.record_agreement(
             request, company.id or 0, row.external_id, [each[:200] for each in request.form.get("invoice", ())]
         )
         return request.redirect(request.path, said="recorded")
@@ -95,8 +96,10 @@ def update_customer(request: PageRequest) -> Response:
         message = "Nothing was changed."
         raise NotPossible(message)
     try:
-        customers.update_settings(request.app, row.connection_id, row.external_id, changes, by=request.actor.email)
-    except customers.InvalidSettingError as problem:
+        customer_settings.update_settings(
+            request.app, row.connection_id, row.external_id, changes, by=request.actor.email
+        )
+    except customer_settings.InvalidSettingError as problem:
         raise NotPossible(str(problem)) from problem
     return request.redirect(request.path, said="recorded")
 
@@ -113,10 +116,10 @@ def _parse_settings(request: PageRequest) -> dict[str, Any]:
     ]
     return {
         "segment": segment or None,
-        "hold_until_on": saying.form_date(request, "hold_until_on"),
+        "hold_until_on": agreement_forms.form_date(request, "hold_until_on"),
         "no_reminders": request.form_value("no_reminders") == "yes",
         "no_fees": request.form_value("no_fees") == "yes",
-        "fees_agreed_on": saying.form_date(request, "fees_agreed_on"),
+        "fees_agreed_on": agreement_forms.form_date(request, "fees_agreed_on"),
         "emails": ",".join(emails),
         "contact_name": request.form_value("contact_name", 200),
         "language": language,

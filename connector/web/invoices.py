@@ -7,13 +7,13 @@ from typing import Any
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.database import reading
-from connector.people.customer_card import build_profile
-from connector.people.explain import explain_invoice
-from connector.tables import Connection, CustomerRow, InvoiceRow
-from connector.web import saying
+from connector.db.engine import reading
+from connector.db.tables import Connection, CustomerRow, InvoiceRow
+from connector.services.customer_profile import build_profile
+from connector.services.explain import explain_invoice
+from connector.web import agreement_forms
+from connector.web.page_request import NotFound, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, PageRequest
 
 
 def show_invoice(request: PageRequest) -> Response:
@@ -36,7 +36,7 @@ def update_invoice(request: PageRequest) -> Response:
     """Keep what a person says about the invoice."""
     with reading(request.app.engine) as session:
         company, row = _get_invoice(request, session)
-    saying.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
+    agreement_forms.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
     return request.redirect(request.path, said="recorded")
 
 

@@ -13,10 +13,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from connector import announcements
-from connector.installation import AppContext
-from connector.web.sendgrid import BodyTooLarge, read_limited
-from providers.extras import InvalidWebhookSignature, WebhookProvider
+from connector.app_context import AppContext
+from connector.sync import webhook_inbox
+from connector.web.sendgrid_webhooks import BodyTooLarge, read_limited
+from providers.capabilities import InvalidWebhookSignature, WebhookProvider
 
 log = logging.getLogger("duewell.web")
 BYTES_MAX = 2 * 2**20
@@ -31,7 +31,7 @@ def add_ledger_webhooks(web_app: FastAPI, app: AppContext) -> None:
 
 def _add_route(web_app: FastAPI, app: AppContext, provider_name: str, provider: WebhookProvider) -> None:
     async def told(request: Request) -> Response:
-        key = announcements.signing_key(app, provider_name)
+        key = webhook_inbox.signing_key(app, provider_name)
         if not key:
             return Response(f"{provider.webhook_key_setting()} is not set\n", status_code=404, media_type="text/plain")
         try:
@@ -43,7 +43,7 @@ def _add_route(web_app: FastAPI, app: AppContext, provider_name: str, provider: 
             log.warning("refused at /webhooks/%s: %s", provider_name, problem)
             return Response(status_code=401)
         if events:
-            await run_in_threadpool(announcements.receive_events, app, provider_name, events)
+            await run_in_threadpool(webhook_inbox.receive_events, app, provider_name, events)
         return Response(status_code=200)
 
     web_app.add_route(f"/webhooks/{provider_name}", told, methods=["POST"], include_in_schema=False)

@@ -12,13 +12,13 @@ from zoneinfo import ZoneInfo
 from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
 
-from connector.commands.spreadsheet import csv_lines
-from connector.database import reading
-from connector.ids import parse_id
-from connector.people import chain_check, log_search
-from connector.tables import Connection, SyncLogEntry
+from connector.audit import chain_check, log_search
+from connector.db.engine import reading
+from connector.db.ids import parse_id
+from connector.db.tables import Connection, SyncLogEntry
+from connector.reports.csv_export import csv_lines
+from connector.web.page_request import NotFound, NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, NotPossible, PageRequest
 
 CSV_LINES_MAX = 100_000
 LOG_KINDS = (

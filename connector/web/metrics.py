@@ -12,12 +12,12 @@ from prometheus_client.registry import Collector
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from connector import announcements
-from connector.access.connections import DISCONNECTED, is_paused
-from connector.budget import count_month_reads
-from connector.database import reading
-from connector.installation import AppContext
-from connector.tables import Budget, Connection, OutboxEntry, SyncRun, Task, WebhookDelivery, WebhookEndpoint
+from connector.app_context import AppContext
+from connector.connections.registry import DISCONNECTED, is_paused
+from connector.db.engine import reading
+from connector.db.tables import Budget, Connection, OutboxEntry, SyncRun, Task, WebhookDelivery, WebhookEndpoint
+from connector.runtime.budget import count_month_reads
+from connector.sync import webhook_inbox
 
 
 def metrics_text(app: AppContext, *, scheduler_alive: bool) -> bytes:
@@ -91,7 +91,7 @@ def _outbox_entries(session: Session, now: datetime) -> Iterator[Metric]:
     for kind, state, count in session.execute(select(*key, func.count()).group_by(*key)):
         effects.add_metric([kind, state], count)
     yield effects
-    oldest_at = session.scalar(select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == "doubt"))
+    oldest_at = session.scalar(select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == "unconfirmed"))
     text = "How long the oldest doubt has waited for a person"
     yield GaugeMetricFamily("duewell_oldest_unconfirmed_age_seconds", text, value=_seconds_since(oldest_at, now))
 
@@ -139,7 +139,7 @@ def _ledger_events(session: Session, rows: Sequence[Connection]) -> Iterator[Met
     """What ledgers' webhooks told us, and of which companies they have proven to tell everything."""
     text = "Changes ledgers told of: new ones (told), repeated ones (again), of companies not ours (foreign)"
     events = CounterMetricFamily("duewell_ledger_events", text, labels=["provider", "what"])
-    for provider, counted in sorted(announcements.count_events(session).items()):
+    for provider, counted in sorted(webhook_inbox.count_events(session).items()):
         for what, count in counted.items():
             events.add_metric([provider, what], count)
     text = "Whether a ledger tells of every change, so that quiet hours read nothing"

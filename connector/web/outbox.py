@@ -8,20 +8,21 @@ from urllib.parse import urlencode
 from sqlmodel import Session
 from starlette.responses import HTMLResponse, Response
 
-from connector.database import reading, writing
-from connector.ids import parse_id
-from connector.letters.mail_words import LINE_NAMES
-from connector.people import approvals, outbox_search, preview, wording
-from connector.people import fees as late_fees
-from connector.people.outbox_search import EntryView
-from connector.tables import Connection
+from connector.db.engine import reading, writing
+from connector.db.ids import parse_id
+from connector.db.tables import Connection
+from connector.emails.outbound.email_templates import LINE_NAMES
+from connector.outbox import approvals
+from connector.services import email_editing, email_preview, outbox_search
+from connector.services import fees as late_fees
+from connector.services.outbox_search import EntryView
+from connector.web.page_request import NotFound, NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, NotPossible, PageRequest
 
 TABS = {
     "awaiting_approval": ("To approve", ("awaiting_approval",)),
     "unconfirmed": ("In doubt", ("unconfirmed",)),
-    "planned": ("Planned", ("planned", "calling")),
+    "planned": ("Planned", ("planned", "sending")),
     "done": ("Left", ("done",)),
     "rejected": ("Refused", ("rejected",)),
 }
@@ -68,13 +69,13 @@ def show_entry(request: PageRequest) -> Response:
         invoices = outbox_search.list_entry_invoices(session, found)
     letter, problem = None, ""
     lines: dict[str, str] = {}
-    if found.entry.kind in {"mail", "owner_mail"} and found.entry.state in _PREVIEWABLE_STATES:
+    if found.entry.kind in {"email", "owner_email"} and found.entry.state in _PREVIEWABLE_STATES:
         try:
             if request.actor.has_role("bookkeeper") and found.can_edit_text:
-                letter, lines = preview.preview_editable_email(request.app, found.entry)
+                letter, lines = email_preview.preview_editable_email(request.app, found.entry)
             else:
-                letter = preview.preview_email(request.app, found.entry)
-        except preview.PreviewError as no:
+                letter = email_preview.preview_email(request.app, found.entry)
+        except email_preview.PreviewError as no:
             problem = str(no)
     answer = request.render("entry.html", shown=found, invoices=invoices, letter=letter, problem=problem, lines=lines)
     if letter is not None:
@@ -86,11 +87,11 @@ def show_email(request: PageRequest) -> Response:
     """Give the mail's own page, in a sandbox: nothing in it runs, loads or sends anything."""
     with reading(request.app.engine) as session:
         found = _get_entry(request, session, request.path_id("entry"))
-    if found.entry.kind not in {"mail", "owner_mail"} or found.entry.state not in _PREVIEWABLE_STATES:
+    if found.entry.kind not in {"email", "owner_email"} or found.entry.state not in _PREVIEWABLE_STATES:
         raise NotFound
     try:
-        html = preview.preview_email(request.app, found.entry).html
-    except preview.PreviewError:
+        html = email_preview.preview_email(request.app, found.entry).html
+    except email_preview.PreviewError:
         raise NotFound from None
     headers = {"Content-Security-Policy": EMAIL_PREVIEW_CSP, "X-Frame-Options": "SAMEORIGIN"}
     return HTMLResponse(html, headers=headers)
@@ -133,7 +134,9 @@ def resolve_entry(request: PageRequest) -> Response:
         )
         with reading(request.app.engine) as session:
             _get_unchanged_id(request, session, f"{entry_id}:{request.form_value('fingerprint')}")
-        wording.edit_email(request.app, entry_id, lines, by=request.actor.email, etag=request.form_value("fingerprint"))
+        email_editing.edit_email(
+            request.app, entry_id, lines, by=request.actor.email, etag=request.form_value("fingerprint")
+        )
         return request.redirect(here, said="text_changed")
     if act in {"sent", "not_sent"}:
         with writing(request.app.engine) as session:

@@ -9,18 +9,18 @@ from datetime import date, timedelta
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector import policies_store
-from connector.database import reading, writing
-from connector.ids import parse_id
-from connector.mirror.places import HolidayCalendar, today_in
-from connector.people import policy_form, policy_review
-from connector.tables import Connection, PolicyVersion
+from connector import policy_store
+from connector.db.engine import reading, writing
+from connector.db.ids import parse_id
+from connector.db.tables import Connection, PolicyVersion
+from connector.geo import HolidayCalendar, today_in
+from connector.services import policy_form, policy_review
+from connector.web.page_request import NotFound, NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, NotPossible, PageRequest
 from policies.document import PolicyError, Problem
-from policies.parts import CELLS
 from policies.policy import ReminderPolicy
-from policies.rules import SCHEDULED_STEPS
+from policies.schedule_rules import SCHEDULED_STEPS
+from policies.sections import CELLS
 
 _DOCUMENT_MAX = 200_000
 _VERSIONS_SHOWN = 100
@@ -71,9 +71,9 @@ def get_policy_context(
     if requested_id or request.actor.companies is not None:
         company = request.company(session, parse_id(requested_id) if requested_id else _first_id(companies))
     here = company.id if company else None
-    policy, version = policies_store.get_policy(session, here)
-    document = policies_store.get_document(session, version) if version is not None else ""
-    own = here is not None and policies_store.has_own_policy(session, here)
+    policy, version = policy_store.get_policy(session, here)
+    document = policy_store.get_document(session, version) if version is not None else ""
+    own = here is not None and policy_store.has_own_policy(session, here)
     if customer_policy and customer_policy not in {each.name for _, each in policy.customer_policies}:
         raise NotFound
     return PolicyContext(companies, company, policy, version, document, own, customer_policy)
@@ -132,7 +132,7 @@ def preview_or_save(request: PageRequest) -> Response:
         with writing(request.app.engine) as session:
             _current_context(request, session)
             by, at = request.actor.email, request.now
-            policies_store.activate_policy(session, text, by=by, at=at, connection_id=scope.id)
+            policy_store.activate_policy(session, text, by=by, at=at, connection_id=scope.id)
     except PolicyError:
         return _render_review(request, scope, text)
     return request.redirect("/policy", **({"company": str(scope.id)} if scope.company else {}), said="policy_saved")
@@ -143,9 +143,7 @@ def list_versions(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         scope = get_policy_context(request, session, request.query.get("company", ""))
         rows = [
-            row
-            for row in policies_store.list_versions(session, scope.id)
-            if request.actor.can_see(row["connection_id"])
+            row for row in policy_store.list_versions(session, scope.id) if request.actor.can_see(row["connection_id"])
         ]
     return request.render(
         "policy_versions.html", scope=scope, rows=rows[:_VERSIONS_SHOWN], more=len(rows) - _VERSIONS_SHOWN
@@ -156,7 +154,7 @@ def show_version(request: PageRequest) -> Response:
     """Show what one version changed, beside the one before it."""
     with reading(request.app.engine) as session:
         row = _get_version(request, session, request.path_id("version"))
-        before = policies_store.find_previous_version(session, row)
+        before = policy_store.find_previous_version(session, row)
         scope = get_policy_context(request, session, str(row.connection_id or ""))
         lines = policy_review.diff_documents(before.document if before else "", row.document)
     return request.render("policy_version.html", scope=scope, version=row, before=before, lines=lines)

@@ -15,16 +15,17 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from connector.installation import AppContext
-from connector.letters.languages import Language, browser_language, replace_nbsp
-from connector.letters.mail_layout import load_texts, render_line
-from connector.portal import answers, links, papers
-from connector.portal.answers import CustomerResponse, ResponseRejected
-from connector.portal.links import PortalVisitor
-from connector.portal.papers import LedgerUnavailable
-from connector.portal.picture import CustomerPage, OpenInvoice, build_customer_page, build_statement_pdf
-from connector.web.limits import RateLimiter
-from connector.web.pages import render
+from connector.app_context import AppContext
+from connector.emails import portal_links
+from connector.emails.layout import load_texts, render_line
+from connector.emails.portal_links import PortalVisitor
+from connector.languages import Language, browser_language, replace_nbsp
+from connector.portal import documents, responses
+from connector.portal.customer_page import CustomerPage, OpenInvoice, build_customer_page, build_statement_pdf
+from connector.portal.documents import LedgerUnavailable
+from connector.portal.responses import CustomerResponse, ResponseRejected
+from connector.web.rate_limit import RateLimiter
+from connector.web.rendering import render
 
 _HEADERS = {
     "X-Robots-Tag": "noindex, nofollow, noarchive",
@@ -49,14 +50,14 @@ class _PortalGuard:
         self.responses_per_hour = RateLimiter(20, _HOUR)
         self.responses_per_day = RateLimiter(50, _DAY)
         self.documents_by_customer = RateLimiter(40, _DAY)
-        self.documents_by_company = RateLimiter(papers.DOCUMENTS_PER_DAY, _DAY)
+        self.documents_by_company = RateLimiter(documents.DOCUMENTS_PER_DAY, _DAY)
 
     def admit(self, request: Request) -> PortalVisitor | Response:
         """Find whose page it is, or answer why there is none."""
         now, address = self.app.now(), request.client.host if request.client else ""
         if not self.requests_by_address.try_acquire(address, now):
             return _error_page(request, 429, "error_too_many_requests", "")
-        who = links.open_link(self.app, str(request.path_params["token"]))
+        who = portal_links.open_link(self.app, str(request.path_params["token"]))
         if who is None:
             known = self.unknown_links.try_acquire(address, now)
             return (
@@ -126,7 +127,7 @@ def _post_response(guard: _PortalGuard, visitor: PortalVisitor, request: Request
         return _render_page(guard, visitor, request, problem="error_too_many_requests", code=429)
     form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=1000)
     try:
-        said = answers.record_response(guard.app, visitor, _parse_response(form))
+        said = responses.record_response(guard.app, visitor, _parse_response(form))
     except ResponseRejected as problem:
         return _render_page(guard, visitor, request, problem=str(problem), form=form, code=422)
     return _redirect(request, said)
@@ -147,7 +148,7 @@ def _get_invoice_pdf(guard: _PortalGuard, visitor: PortalVisitor, request: Reque
     if not guard.can_call_ledger(visitor):
         return _render_page(guard, visitor, request, problem="error_try_later", code=429)
     try:
-        paper = papers.get_invoice_pdf(guard.app, visitor, str(request.path_params["invoice"]))
+        paper = documents.get_invoice_pdf(guard.app, visitor, str(request.path_params["invoice"]))
     except LedgerUnavailable:
         return _render_page(guard, visitor, request, problem="error_try_later", code=503)
     if paper is None:
@@ -159,7 +160,7 @@ def _post_pay(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _bo
     if not guard.can_call_ledger(visitor):
         return _render_page(guard, visitor, request, problem="error_try_later", code=429)
     try:
-        link = papers.get_payment_link(guard.app, visitor, str(request.path_params["invoice"]))
+        link = documents.get_payment_link(guard.app, visitor, str(request.path_params["invoice"]))
     except LedgerUnavailable:
         return _render_page(guard, visitor, request, problem="error_try_later", code=503)
     return _redirect(request, "" if link else "no_pay_link")
@@ -211,8 +212,8 @@ def _render_page(
         base=f"/c/{request.path_params['token']}",
         languages=LANGUAGE_NAMES,
         days={
-            "earliest": shown.today - timedelta(days=answers.PAID_DAYS_MAX),
-            "latest": shown.today + timedelta(days=answers.PROMISE_DAYS_MAX),
+            "earliest": shown.today - timedelta(days=responses.PAID_DAYS_MAX),
+            "latest": shown.today + timedelta(days=responses.PROMISE_DAYS_MAX),
             "soon": shown.today + timedelta(days=7),
         },
     )
@@ -237,7 +238,7 @@ class _PortalTexts:
             "customer": page.customer,
             "reply_to": page.reply_to,
             "today": self.long_date(page.as_of),
-            "latest": self.long_date(page.today + timedelta(days=answers.PROMISE_DAYS_MAX)),
+            "latest": self.long_date(page.today + timedelta(days=responses.PROMISE_DAYS_MAX)),
         }
 
     def __call__(self, name: str, **more: str) -> str:

@@ -6,12 +6,12 @@ from urllib.parse import quote
 
 from starlette.responses import Response
 
-from connector.database import reading
+from connector.db.engine import reading
 from connector.privacy import export
 from connector.privacy.erase import EraseError, erase, format_result, undo_erasure
 from connector.web.customers import get_customer
+from connector.web.page_request import NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotPossible, PageRequest
 
 _CUSTOMER_PATH = "/companies/{company:int}/customers/{customer}"
 _NAME_MAX = 1000

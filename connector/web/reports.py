@@ -10,17 +10,17 @@ from urllib.parse import urlencode
 from sqlmodel import Session
 from starlette.responses import Response, StreamingResponse
 
-from connector.commands.spreadsheet import csv_lines
-from connector.database import reading
-from connector.ids import parse_id
+from connector.db.engine import reading
+from connector.db.ids import parse_id
+from connector.db.tables import Connection
 from connector.reports.catalogue import REPORTS
+from connector.reports.csv_export import csv_lines
 from connector.reports.report import Column, Report
 from connector.reports.scope import Scope
-from connector.tables import Connection
-from connector.web.pages import format_date
-from connector.web.plots import draw
+from connector.web.charts import draw
+from connector.web.page_request import NotFound, PageRequest
+from connector.web.rendering import format_date
 from connector.web.routes import Route
-from connector.web.visit import NotFound, PageRequest
 
 _ROWS_PER_PAGE = 50
 _PLOTS_SHOWN = 3  # of each report among all; its own page has them all

@@ -15,14 +15,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from connector.access import sessions
-from connector.access.consent import ConsentError
-from connector.access.users import CurrentUser, UserError
-from connector.installation import AppContext
-from connector.people.approvals import OutboxError
-from connector.web import confirm
-from connector.web.pages import render
-from connector.web.visit import NotFound, NotPossible, PageRequest, derive_csrf_token
+from connector.app_context import AppContext
+from connector.auth import sessions
+from connector.auth.users import CurrentUser, UserError
+from connector.connections.consent import ConsentError
+from connector.outbox.approvals import OutboxError
+from connector.web import reauthentication
+from connector.web.page_request import NotFound, NotPossible, PageRequest, derive_csrf_token
+from connector.web.rendering import render
 
 log = logging.getLogger("duewell.web")
 PASSKEY_PATH = "/account/passkeys"  # where who owes one adds it
@@ -159,7 +159,7 @@ def _run_sensitive(route: Route, request: PageRequest) -> Response:
 
     Also where it cannot be done: the token before is nobody's any more.
     """
-    shown = confirm.require_reauthentication(request)
+    shown = reauthentication.require_reauthentication(request)
     if isinstance(shown, Response):
         return shown
     answer, name = _run_handler(replace(request, token=shown), route, route.handler), cookie_name(request.app)

@@ -9,13 +9,13 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 from starlette.responses import Response
 
-from connector.database import reading
-from connector.people import log_search
-from connector.story import format_calls, format_outcome
-from connector.tables import Budget, SyncLogEntry, SyncRun
+from connector.audit import log_search
+from connector.audit.run_summary import format_calls, format_outcome
+from connector.db.engine import reading
+from connector.db.tables import Budget, SyncLogEntry, SyncRun
 from connector.web.log import parse_filter
+from connector.web.page_request import NotFound, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, PageRequest
 
 _LINES_SHOWN = 60
 _SECTIONS = (
@@ -89,7 +89,7 @@ def _build_sections(session: Session, row: SyncRun, company_id: int) -> list[Run
     counts = log_search.count_lines_by_kind(session, row.id or 0)
     grouped = {kind for _title, kinds in _SECTIONS for kind in kinds}
     rest = tuple(kind for kind in counts if kind not in grouped and kind not in _BOUNDARY_KINDS and kind != "sending")
-    begun = () if row.outcome in {"ok", "later"} else ("sending",)  # what was begun is told by its end
+    begun = () if row.outcome in {"ok", "deferred"} else ("sending",)  # what was begun is told by its end
     parts = []
     for title, kinds in (*_SECTIONS, ("Besides", (*rest, *begun))):
         wanted = log_search.LogFilter(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.database import reading, writing
-from connector.people import exceptions
-from connector.people.today import CompanySummary, list_open_tasks, load_dashboard
+from connector.db.engine import reading, writing
+from connector.evaluation import exceptions
+from connector.services.today import CompanySummary, list_open_tasks, load_dashboard
 from connector.web.outbox import selected_companies
+from connector.web.page_request import NotFound, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotFound, PageRequest
 
 _PAGE = 50
 _PAGES_MAX = 1000

@@ -16,15 +16,15 @@ from pathlib import Path
 import uvicorn
 from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
-from connector import demo
-from connector.access.connections import set_mode
-from connector.access.sign_in import make_link
-from connector.access.users import add_user, find_user
-from connector.database import writing
-from connector.installation import Installation
+from connector.app_context import Installation
+from connector.auth.sign_in import make_link
+from connector.auth.users import add_user, find_user
+from connector.cli import demo
+from connector.connections.registry import set_mode
+from connector.db.engine import writing
 from connector.run import run_connection
 from connector.web.app import make_app
-from providers.sandbox import Sandbox
+from sandbox import Sandbox
 
 HERE = Path(__file__).parent
 PORT = 8712  # beside a duewell that serves on the usual one

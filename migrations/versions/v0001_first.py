@@ -108,7 +108,7 @@ Table(
     UniqueConstraint("provider", "external_id"),
 )
 Table(
-    "answer",
+    "invoice_decision",
     _tables,
     Column("connection_id", Integer, ForeignKey("connection.id"), primary_key=True),
     Column("invoice_id", String, primary_key=True),
@@ -661,13 +661,14 @@ CREATE VIEW open_invoices AS
 SELECT connection.short_name AS connection, customer.name AS customer, invoice.number,
        invoice.issued_on, invoice.due_on, invoice.currency, {total} AS total, {due} AS due,
        invoice_setting.disputed_on, coalesce(invoice_setting.promised_on, invoice.promised_on) AS promised_on,
-       answer.why AS last_answer, invoice.external_id AS invoice_id, invoice.customer_id, invoice.connection_id
+       invoice_decision.reason AS last_decision_reason, invoice.external_id AS invoice_id, invoice.customer_id, invoice.connection_id
 FROM invoice
 JOIN connection ON connection.id = invoice.connection_id
 LEFT JOIN customer ON customer.connection_id = invoice.connection_id AND customer.external_id = invoice.customer_id
 LEFT JOIN invoice_setting
   ON invoice_setting.connection_id = invoice.connection_id AND invoice_setting.invoice_id = invoice.external_id
-LEFT JOIN answer ON answer.connection_id = invoice.connection_id AND answer.invoice_id = invoice.external_id
+LEFT JOIN invoice_decision
+  ON invoice_decision.connection_id = invoice.connection_id AND invoice_decision.invoice_id = invoice.external_id
 WHERE invoice.is_open
 """
 _CUSTOMER_BALANCES = """
@@ -695,13 +696,13 @@ LEFT JOIN customer ON customer.connection_id = sums.connection_id AND customer.e
 _SENT_REMINDERS = """
 CREATE VIEW sent_reminders AS
 SELECT connection.short_name AS connection, customer.name AS customer, outbox.step, outbox.currency,
-       outbox.dispatched_at AS sent_at, CASE outbox.state WHEN 'doubt' THEN 'unconfirmed' ELSE 'yes' END AS sent,
-       (SELECT count(*) FROM taken_step WHERE taken_step.outbox_id = outbox.id) AS invoices,
-       outbox.why, outbox.reference, outbox.id AS outbox_id, outbox.customer_id, outbox.connection_id
+       outbox.dispatched_at AS sent_at, CASE outbox.state WHEN 'unconfirmed' THEN 'unconfirmed' ELSE 'yes' END AS sent,
+       (SELECT count(*) FROM completed_step WHERE completed_step.outbox_id = outbox.id) AS invoices,
+       outbox.reason, outbox.reference, outbox.id AS outbox_id, outbox.customer_id, outbox.connection_id
 FROM outbox
 JOIN connection ON connection.id = outbox.connection_id
 LEFT JOIN customer ON customer.connection_id = outbox.connection_id AND customer.external_id = outbox.customer_id
-WHERE outbox.kind = 'mail' AND outbox.state IN ('done', 'doubt')
+WHERE outbox.kind = 'email' AND outbox.state IN ('done', 'unconfirmed')
 """
 _AMOUNTS = {
     "total": "invoice.total_e4",

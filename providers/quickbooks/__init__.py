@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from providers.extras import ChangeNotification
+from providers.capabilities import ChangeNotification
 from providers.ledger import (
     AccessToken,
     CallObserver,

@@ -17,7 +17,7 @@ from msgspec import Struct, field
 
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError, RateLimited
 from providers.http import Vendor, ambiguous_reply_error, require_json
-from providers.replies import describe_body
+from providers.response_parsing import describe_body
 
 TRACE_HEADER: Final = "intuit_tid"
 STALE_OBJECT: Final = "5010"

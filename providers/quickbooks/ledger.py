@@ -13,7 +13,7 @@ from providers.quickbooks import countries, mapping, queries, waivers
 from providers.quickbooks.client import Client
 from providers.quickbooks.pull import CDC_OBJECTS_MAX, CDC_WINDOW, Pull
 from providers.quickbooks.reader import RecordMapper, merge_responses
-from providers.quickbooks.shapes import (
+from providers.quickbooks.schemas import (
     CdcReply,
     CompanyInfo,
     InvoiceWithLink,

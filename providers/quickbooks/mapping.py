@@ -26,7 +26,7 @@ from providers.ledger import (
     PaymentRecord,
 )
 from providers.quickbooks import countries
-from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Line, Payment, Stub, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Line, Payment, Stub, Term
 
 RECORD_KINDS: Final = {
     "Customer": "customer",

@@ -22,7 +22,7 @@ from providers.quickbooks import mapping, queries
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount
 from providers.quickbooks.reader import RecordMapper, merge_responses
-from providers.quickbooks.shapes import CdcReply, QueryReply, QueryResponse
+from providers.quickbooks.schemas import CdcReply, QueryReply, QueryResponse
 
 ENTITIES: Final = ("Customer", "Term", "CreditMemo", "Payment", "Invoice")  # in the order of need: invoices know all
 OVERLAP: Final = timedelta(minutes=5)

@@ -13,7 +13,7 @@ from providers.quickbooks import mapping
 from providers.quickbooks.client import Client
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
 from providers.quickbooks.queries import chunks, decode_reply, is_in, select
-from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Payment, QueryReply, QueryResponse, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, QueryReply, QueryResponse, Term
 
 
 class RecordMapper:

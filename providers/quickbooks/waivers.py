@@ -13,7 +13,7 @@ from providers.http import READ, WRITE, ambiguous_reply_error
 from providers.ledger import DocumentRef, credit_note_number
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
-from providers.quickbooks.shapes import CreditMemo, Invoice, QueryReply, SingleReply
+from providers.quickbooks.schemas import CreditMemo, Invoice, QueryReply, SingleReply
 from providers.quickbooks.writes import request_id
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode

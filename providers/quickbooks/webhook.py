@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.extras import ChangeNotification, InvalidWebhookSignature
+from providers.capabilities import ChangeNotification, InvalidWebhookSignature
 
 SIGNATURE_HEADER: Final = "intuit-signature"
 

@@ -18,7 +18,7 @@ from providers.http import READ, WRITE, ambiguous_reply_error
 from providers.ledger import DocumentRef, FeePostingOption, LateFeeInvoice
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
-from providers.quickbooks.shapes import Invoice, ItemOrAccount, QueryReply, SingleReply
+from providers.quickbooks.schemas import Invoice, ItemOrAccount, QueryReply, SingleReply
 
 FEE_ACCOUNT: Final = "Late fee income"  # QuickBooks' own name for it
 NUMBER_MAX: Final = 21

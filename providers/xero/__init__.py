@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from providers.extras import ChangeNotification
+    from providers.capabilities import ChangeNotification
     from providers.ledger import (
         AccessToken,
         CallObserver,

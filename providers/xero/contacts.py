@@ -6,12 +6,12 @@ import re
 from datetime import datetime
 
 from providers.ledger import ChangePage, CustomerRecord
-from providers.xero import shapes
-from providers.xero.places import country_code
+from providers.xero import schemas
+from providers.xero.geo_codes import country_code
 from providers.xero.values import parse_instant
 
 
-def add_contact(page: ChangePage, contact: shapes.Contact) -> datetime | None:
+def add_contact(page: ChangePage, contact: schemas.Contact) -> datetime | None:
     """Add a contact. Who asked to be forgotten (GDPRREQUEST) has no address here, so that no mail can go out."""
     updated_at = parse_instant("UpdatedDateUTC", contact.updated)
     forgotten = contact.status == "GDPRREQUEST"
@@ -34,7 +34,7 @@ def add_contact(page: ChangePage, contact: shapes.Contact) -> datetime | None:
     return updated_at
 
 
-def _emails(contact: shapes.Contact) -> list[str]:
+def _emails(contact: schemas.Contact) -> list[str]:
     """The main address and those of the persons who are to be included, each once; one field may hold several."""
     fields = [contact.email, *(person.email for person in contact.persons or () if person.included)]
     once: dict[str, str] = {}
@@ -45,7 +45,7 @@ def _emails(contact: shapes.Contact) -> list[str]:
     return list(once.values())
 
 
-def _country_and_region(addresses: list[shapes.Address]) -> tuple[str, str]:
+def _country_and_region(addresses: list[schemas.Address]) -> tuple[str, str]:
     """Country and region of the billing address, else of the street's."""
     for address in sorted(addresses, key=lambda one: one.type != "POBOX"):
         if address.country:

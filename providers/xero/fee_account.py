@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from providers.errors import PermanentError
 from providers.ledger import FeePostingOption
-from providers.xero.replies import Account, BrandingTheme, TaxRate
+from providers.xero.reply_schemas import Account, BrandingTheme, TaxRate
 
 _FEE_ACCOUNT_NAMES = ("late fee", "late payment", "interest income", "interest received")
 _AUSTRALIAN_NO_TAX = "BASEXCLUDED"  # Australia has no "NONE": it would be refused there

@@ -12,9 +12,9 @@ from policies.receivables import Company
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
 from providers.http import READ, WRITE
 from providers.ledger import ChangePage, CompanyDetails, DeletedRecord, DocumentRef, FeePostingOption, LateFeeInvoice
-from providers.xero import replies, waivers
+from providers.xero import reply_schemas, waivers
 from providers.xero.fee_account import FeeAccount, choose_fee_account, list_fee_posting_options
-from providers.xero.places import time_zone
+from providers.xero.geo_codes import time_zone
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
 from providers.xero.values import parse_optional_date
 
@@ -45,7 +45,7 @@ class XeroLedger:
 
     def get_company_details(self) -> CompanyDetails:
         """Read the organisation and whether Xero mails reminders by itself."""
-        found = self._read(replies.Organisations, "get_organisations").organisations
+        found = self._read(reply_schemas.Organisations, "get_organisations").organisations
         if not found:
             raise self._client.unexpected_reply_error(READ)
         organisation = found[0]
@@ -71,7 +71,7 @@ class XeroLedger:
 
     def _read_reminder_settings(self) -> tuple[bool, list[str]]:
         try:
-            found = self._read(replies.ReminderSettings, "get_invoice_reminders").settings
+            found = self._read(reply_schemas.ReminderSettings, "get_invoice_reminders").settings
         except (AuthorizationExpired, PermanentError):  # the organisation was just read: what is missing is a scope
             return False, [_REMINDERS_UNKNOWN]
         return any(setting.enabled for setting in found), []
@@ -144,7 +144,7 @@ class XeroLedger:
 
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
         """Find a note by the short key in its text."""
-        history = self._read(replies.History, "get_invoice_history", invoice_id)
+        history = self._read(reply_schemas.History, "get_invoice_history", invoice_id)
         found = any(short_key in (record.details or "") for record in history.records)
         return DocumentRef(f"{invoice_id}/history") if found else None
 
@@ -187,19 +187,21 @@ class XeroLedger:
             **theme,
         }
 
-    def _list_accounts(self) -> list[replies.Account]:
-        return self._read(replies.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
+    def _list_accounts(self) -> list[reply_schemas.Account]:
+        return self._read(reply_schemas.Accounts, "get_accounts", where='Status=="ACTIVE"').accounts
 
     def list_fee_posting_options(self) -> list[FeePostingOption]:
         """List the accounts, tax rates and branding themes a fee can have."""
-        rates = self._read(replies.TaxRates, "get_tax_rates").rates
+        rates = self._read(reply_schemas.TaxRates, "get_tax_rates").rates
         return list_fee_posting_options(
-            self._list_accounts(), rates, self._read(replies.BrandingThemes, "get_branding_themes").themes
+            self._list_accounts(), rates, self._read(reply_schemas.BrandingThemes, "get_branding_themes").themes
         )
 
     def find_invoice(self, number: str) -> DocumentRef | None:
         """Find a live sales invoice by its number."""
-        for invoice in self._read(replies.FullInvoices, "get_invoices", invoice_numbers=[number], page=1).invoices:
+        for invoice in self._read(
+            reply_schemas.FullInvoices, "get_invoices", invoice_numbers=[number], page=1
+        ).invoices:
             if invoice.number == number and invoice.type == "ACCREC" and invoice.status in waivers.LIVE_STATUSES:
                 return DocumentRef(invoice.id, invoice.number)
         return None
@@ -211,7 +213,7 @@ class XeroLedger:
     def get_payment_link(self, invoice_id: str) -> str | None:
         """Xero's online invoice, with its payment buttons; drafts have none."""
         try:
-            found = self._read(replies.OnlineInvoices, "get_online_invoice", invoice_id).invoices
+            found = self._read(reply_schemas.OnlineInvoices, "get_online_invoice", invoice_id).invoices
         except PermanentError:
             return None
         url = found[0].url if found else None
@@ -228,8 +230,8 @@ class XeroLedger:
             raise TransientError(message)
         return pdf
 
-    def _get_invoice(self, invoice_id: str) -> replies.FullInvoice:
-        found = self._read(replies.FullInvoices, "get_invoice", invoice_id).invoices
+    def _get_invoice(self, invoice_id: str) -> reply_schemas.FullInvoice:
+        found = self._read(reply_schemas.FullInvoices, "get_invoice", invoice_id).invoices
         if not found:
             raise self._client.unexpected_reply_error(READ)
         return found[0]
@@ -238,7 +240,7 @@ class XeroLedger:
         return self._decode(schema, self._client.read(operation, *args, **params), READ)
 
     def _write_invoice(self, operation: str, *args: Any, **params: Any) -> DocumentRef:
-        reply = self._decode(replies.FullInvoices, self._client.write(operation, *args, **params), WRITE)
+        reply = self._decode(reply_schemas.FullInvoices, self._client.write(operation, *args, **params), WRITE)
         if not reply.invoices:
             raise self._client.unexpected_reply_error(WRITE)
         invoice = reply.invoices[0]

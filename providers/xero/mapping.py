@@ -21,7 +21,7 @@ from providers.ledger import (
     MalformedRecord,
     PaymentRecord,
 )
-from providers.xero import shapes
+from providers.xero import schemas
 from providers.xero.contacts import add_contact
 from providers.xero.values import InvalidField, check_amount, parse_date, parse_instant, parse_optional_date
 
@@ -53,13 +53,13 @@ class PageSummary(NamedTuple):
     latest_updated_at: datetime | None
 
 
-def _encode_lines(lines: list[shapes.Line] | None) -> str:
+def _encode_lines(lines: list[schemas.Line] | None) -> str:
     if not lines:
         return "[]"
     return _encode([(line.description or "", line.amount or _ZERO, line.item or "") for line in lines]).decode()
 
 
-def add_invoice(page: ChangePage, invoice: shapes.Invoice) -> datetime | None:
+def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
     """Add a sales invoice with the payments and credits that ride on it; bills are passed over."""
     if invoice.type != "ACCREC":
         return None
@@ -99,7 +99,7 @@ def add_invoice(page: ChangePage, invoice: shapes.Invoice) -> datetime | None:
     return updated_at
 
 
-def _map_payments(invoice: shapes.Invoice, issued_on: date, updated_at: datetime) -> list[PaymentRecord]:
+def _map_payments(invoice: schemas.Invoice, issued_on: date, updated_at: datetime) -> list[PaymentRecord]:
     return [
         PaymentRecord(
             payment.id,
@@ -115,7 +115,7 @@ def _map_payments(invoice: shapes.Invoice, issued_on: date, updated_at: datetime
     ]
 
 
-def _map_applications(invoice: shapes.Invoice, issued_on: date) -> list[ApplicationRecord]:
+def _map_applications(invoice: schemas.Invoice, issued_on: date) -> list[ApplicationRecord]:
     """What settled the invoice; parts of one credit are added up, because the mirror keeps one row for the pair."""
     parts: list[tuple[str, str, Decimal | None, str | None]] = []
     if invoice.payments:
@@ -152,7 +152,9 @@ def _merge_applications(applications: Iterable[ApplicationRecord]) -> list[Appli
     return list(pairs.values())
 
 
-def add_credit(page: ChangePage, credit: shapes.CreditNote | shapes.Overpayment | shapes.Prepayment) -> datetime | None:
+def add_credit(
+    page: ChangePage, credit: schemas.CreditNote | schemas.Overpayment | schemas.Prepayment
+) -> datetime | None:
     """Add a customer's credit with its allocations; a supplier's is passed over, a voided one is gone."""
     if credit.type not in _SALES_CREDITS:
         return None
@@ -194,13 +196,13 @@ def add_credit(page: ChangePage, credit: shapes.CreditNote | shapes.Overpayment 
 
 
 _KINDS = {
-    shapes.CreditNote: CreditKind.CREDIT_NOTE,
-    shapes.Overpayment: CreditKind.OVERPAYMENT,
-    shapes.Prepayment: CreditKind.PREPAYMENT,
+    schemas.CreditNote: CreditKind.CREDIT_NOTE,
+    schemas.Overpayment: CreditKind.OVERPAYMENT,
+    schemas.Prepayment: CreditKind.PREPAYMENT,
 }
 
 
-def add_payment(page: ChangePage, payment: shapes.Payment) -> datetime | None:
+def add_payment(page: ChangePage, payment: schemas.Payment) -> datetime | None:
     """Add a deleted payment; the living ones come with their invoices."""
     updated_at = parse_instant("UpdatedDateUTC", payment.updated)
     if payment.status == "DELETED":
@@ -252,14 +254,14 @@ _ID_FIELDS = {
     "customer": "ContactID",
 }
 _READERS = {
-    "invoices": _record_reader("invoice", shapes.Invoice, add_invoice),
-    "credit_notes": _record_reader(CreditKind.CREDIT_NOTE.value, shapes.CreditNote, add_credit),
-    "overpayments": _record_reader(CreditKind.OVERPAYMENT.value, shapes.Overpayment, add_credit),
-    "prepayments": _record_reader(CreditKind.PREPAYMENT.value, shapes.Prepayment, add_credit),
-    "payments": _record_reader(PAYMENT, shapes.Payment, add_payment),
-    "contacts": _record_reader("customer", shapes.Contact, add_contact),
+    "invoices": _record_reader("invoice", schemas.Invoice, add_invoice),
+    "credit_notes": _record_reader(CreditKind.CREDIT_NOTE.value, schemas.CreditNote, add_credit),
+    "overpayments": _record_reader(CreditKind.OVERPAYMENT.value, schemas.Overpayment, add_credit),
+    "prepayments": _record_reader(CreditKind.PREPAYMENT.value, schemas.Prepayment, add_credit),
+    "payments": _record_reader(PAYMENT, schemas.Payment, add_payment),
+    "contacts": _record_reader("customer", schemas.Contact, add_contact),
 }
-_envelope = msgspec.json.Decoder(shapes.Envelope)
+_envelope = msgspec.json.Decoder(schemas.Envelope)
 
 
 def read_page(stream: str, body: bytes, page: ChangePage) -> PageSummary:

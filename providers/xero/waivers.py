@@ -13,7 +13,7 @@ from providers.errors import PermanentError
 from providers.http import READ, WRITE
 from providers.ledger import DocumentRef, credit_note_number
 from providers.xero.client import Client
-from providers.xero.replies import FullInvoice, FullInvoices
+from providers.xero.reply_schemas import FullInvoice, FullInvoices
 
 LIVE_STATUSES = frozenset({"DRAFT", "SUBMITTED", "AUTHORISED", "PAID"})
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import msgspec
 
-from providers.extras import ChangeNotification, InvalidWebhookSignature
+from providers.capabilities import ChangeNotification, InvalidWebhookSignature
 
 SIGNATURE_HEADER: Final = "x-xero-signature"
 _CATEGORIES: Final = frozenset({"INVOICE", "CONTACT", "CREDITNOTE"})

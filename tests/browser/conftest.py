@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import uvicorn
 
-from connector.installation import AppContext, open_app
+from connector.app_context import AppContext, open_app
 from connector.run import run_connection
 from connector.settings import load_settings, setting_names
 from connector.web.app import make_app
-from providers.sandbox import Sandbox
+from sandbox import Sandbox
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small company is
 OUTPUT = Path(__file__).parents[2] / "test-output"

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from connector import policies_store
-from connector.access.sign_in import create_first_link
-from connector.database import writing
+from connector import policy_store
+from connector.auth.sign_in import create_first_link
+from connector.db.engine import writing
 from connector.reports import catalogue
-from providers.sandbox.faults import Rule
+from sandbox.faults import Rule
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 Site = Any
@@ -99,7 +99,7 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     connect(site, page)
     shots("first-pull")
     with writing(site.app.engine) as session:
-        policies_store.set_policy(session, FEES, by="Ann Lee", at=site.app.now())
+        policy_store.set_policy(session, FEES, by="Ann Lee", at=site.app.now())
     switch_to_approve(site, page)
     page.goto(site.base)
     shots("today")
@@ -110,7 +110,7 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     letter = page.frame_locator("iframe").locator("body")
     assert "1,200.00" in letter.inner_text()
     activate(page, page.get_by_text("Change its words"))
-    shots("mail")
+    shots("email")
     page.get_by_label("Subject").fill("A word about your order")
     activate(page, page.get_by_role("button", name="Keep these words"))
     page.get_by_text("These are its words now").wait_for()
@@ -190,12 +190,12 @@ def switch_to_live(site: Site, page: Any) -> None:
 
 def resolve_unconfirmed(site: Site, page: Any, shots: Any) -> None:
     """Say of a mail whose answer got lost that it arrived."""
-    site.sandbox.faults.add(Rule("drop_after", vendor="sendgrid", kind="mail"))
+    site.sandbox.faults.add(Rule("drop_after", vendor="sendgrid", kind="email"))
     assert site.run() == "ok"
     page.goto(site.base)
     page.get_by_role("link", name="1 in doubt").click()
-    page.get_by_role("link", name="mail").first.click()
-    shots("doubt")
+    page.get_by_role("link", name="email").first.click()
+    shots("unconfirmed")
     activate(page, page.get_by_role("button", name="It arrived"))
     page.get_by_text("Settled: it arrived.").wait_for()
 
@@ -220,7 +220,7 @@ def waive_a_fee(site: Site, page: Any, shots: Any) -> None:
 def reconnect(site: Site, page: Any, shots: Any) -> None:
     """Find that the access has ended, and connect again from where it says so."""
     site.sandbox.xero.sign_in.revoke_all()
-    assert site.run() == "person"
+    assert site.run() == "action_required"
     page.goto(site.base)
     page.get_by_role("link", name="Small Works Ltd").click()
     page.get_by_role("alert").wait_for()

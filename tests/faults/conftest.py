@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from providers.http import TransportLimits
-from providers.sandbox import Sandbox
+from sandbox import Sandbox
 
 
 def _load_run_tests() -> Any:

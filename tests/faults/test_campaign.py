@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from benchmarks.faults.campaign import Tally, list_jobs, run_job
+from tests.faults.campaign.campaign import Tally, list_jobs, run_job
 
 
 @pytest.fixture(scope="module")

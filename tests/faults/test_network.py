@@ -17,15 +17,15 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from connector import sync_log
-from connector.database import reading
-from connector.tables import Connection, OutboxEntry, SyncLogEntry, SyncRun
+from connector.audit import sync_log
+from connector.db.engine import reading
+from connector.db.tables import Connection, OutboxEntry, SyncLogEntry, SyncRun
 from providers.errors import OutcomeUnknown
 from providers.mailer import SendReceipt
 from providers.quickbooks.ledger import QuickBooksLedger
-from providers.sandbox.faults import Rule
 from providers.sendgrid.mailer import SendGridMailer
 from providers.xero.ledger import XeroLedger
+from sandbox.faults import Rule
 
 POLICY = """
 [late_fees]
@@ -63,7 +63,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "silent_applied": {"action": "hang_after"},
 }
 EMAIL_CALLS: dict[str, dict[str, Any]] = {
-    "mail": {"vendor": "sendgrid", "kind": "mail"},
+    "email": {"vendor": "sendgrid", "kind": "email"},
     "suppressions": {"vendor": "sendgrid", "path": "/v3/(suppression|asm)"},
 }
 CALLS: dict[str, dict[str, dict[str, Any]]] = {
@@ -155,7 +155,7 @@ class LiveTown:
         rule = self.town.sandbox.faults.add(case.rule)
         result = self.run()
         self.town.sandbox.faults.clear()
-        if "token" in case.call and result.outcome == "later":
+        if "token" in case.call and result.outcome == "deferred":
             with reading(self.town.app.engine) as session:
                 next_run_at = session.get_one(Connection, self.town.connection).next_run_at
             assert next_run_at is not None
@@ -166,7 +166,7 @@ class LiveTown:
         self.reconnect_if_needed()
         for minutes in (5, 60):  # a lost token is asked for again within the minutes that the old one is good for
             self.town.sandbox.clock.advance(timedelta(minutes=minutes))
-            assert self.run().outcome in {"ok", "later"}, case
+            assert self.run().outcome in {"ok", "deferred"}, case
         if case.fault in {"limit_absurd", "limit_date"}:  # it asked for a day of patience
             self.town.sandbox.clock.advance(timedelta(days=1))
             self.next_day()
@@ -187,8 +187,8 @@ class LiveTown:
         mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
         assert max(mails.values(), default=0) <= 1, label
         entries = town.outbox()
-        done = {e["key"] for e in entries if e["state"] == "done" and e["kind"] == "mail"}
-        known = {e["key"] for e in entries if e["state"] in {"done", "doubt", "calling"}}
+        done = {e["key"] for e in entries if e["state"] == "done" and e["kind"] == "email"}
+        known = {e["key"] for e in entries if e["state"] in {"done", "unconfirmed", "sending"}}
         assert done <= set(mails), f"{label}: said to be sent, but the mail system has nothing"
         assert {key for key in mails if ":owner_mail:" not in key} <= known, f"{label}: sent, but forgotten"
         for number in town.books.numbers:
@@ -201,7 +201,9 @@ class LiveTown:
     def assert_finished(self, label: str) -> None:
         """After the faults: nothing hangs, nothing waits, and everything unsure is there to be seen."""
         self.check(label)
-        left = [(e["kind"], e["state"], e["response"]) for e in self.town.outbox("planned", "waiting", "calling")]
+        left = [
+            (e["kind"], e["state"], e["response"]) for e in self.town.outbox("planned", "awaiting_approval", "sending")
+        ]
         assert left == [], f"{label}: {left}"
         with reading(self.town.app.engine) as session:
             open_runs = session.scalars(select(SyncRun).where(col(SyncRun.ended_at).is_(None))).all()
@@ -296,16 +298,19 @@ class Bug(NamedTuple):
 
 SEND_EMAIL = "providers.sendgrid.mailer.SendGridMailer.send"
 PLANTED = [
-    Bug("sends again after a timeout", SEND_EMAIL, resend, Case("xero", "silent_applied", "mail")),
-    Bug("sends again after an error", SEND_EMAIL, resend, Case("quickbooks", "failed_applied", "mail")),
-    Bug("believes an answer without an id", SEND_EMAIL, accept_without_id, Case("xero", "html", "mail")),
+    Bug("sends again after a timeout", SEND_EMAIL, resend, Case("xero", "silent_applied", "email")),
+    Bug("sends again after an error", SEND_EMAIL, resend, Case("quickbooks", "failed_applied", "email")),
+    Bug("believes an answer without an id", SEND_EMAIL, accept_without_id, Case("xero", "html", "email")),
     Bug(
-        "frees what is in doubt", "connector.outbox.mark_doubt", release, Case("quickbooks", "dropped_applied", "mail")
+        "frees what is in doubt",
+        "connector.outbox.entries.mark_doubt",
+        release,
+        Case("quickbooks", "dropped_applied", "email"),
     ),
     Bug("keys a note by attempt", f"{XERO}.add_note", other_key, Case("xero", "dropped_applied", "note")),
     Bug("numbers a fee by attempt", f"{BOOKS}.post_late_fee", other_fee, Case("quickbooks", "dropped_applied", "fee")),
-    Bug("never settles", "connector.recover.settle_what_was_left", skip, Case("xero", "dropped", "note", 2)),
-    Bug("gives up after a limit", "connector.outbox.may_leave", only_new, Case("xero", "limit", "mail")),
+    Bug("never settles", "connector.delivery.recover.settle_what_was_left", skip, Case("xero", "dropped", "note", 2)),
+    Bug("gives up after a limit", "connector.outbox.entries.may_leave", only_new, Case("xero", "limit", "email")),
 ]
 SELECTED_BUGS = PLANTED if SAMPLE_EVERY == 1 else PLANTED[4:5]
 

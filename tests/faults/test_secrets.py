@@ -14,15 +14,15 @@ import pytest
 import requests
 from sqlalchemy import select
 
-from connector import sync_log
-from connector.access import api_tokens, sign_in
-from connector.access.connections import begin_consent, disconnect, finish_consent, set_mode
-from connector.access.sessions import Browser
-from connector.access.tokens import associated_data
-from connector.access.users import add_user
-from connector.database import reading, writing
-from connector.installation import AppContext
-from connector.tables import Grant
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.auth import api_tokens, sign_in
+from connector.auth.sessions import Browser
+from connector.auth.users import add_user
+from connector.connections.registry import begin_consent, disconnect, finish_consent, set_mode
+from connector.connections.tokens import associated_data
+from connector.db.engine import reading, writing
+from connector.db.tables import Grant
 
 START = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 TODAY = START.date()

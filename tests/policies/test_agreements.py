@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from policies.decisions import DecisionKind
 from policies.receivables import Instalment, PaymentPlan, Size, Step
-from tests.policies.books import (
+from tests.policies.builders import (
     KNOWN_CUSTOMER,
     MONDAY,
     Simulation,

@@ -8,7 +8,7 @@ from decimal import Decimal
 from policies.backtest import as_of, compare_reports, replay
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, InvoiceStatus, Step
-from tests.policies.books import (
+from tests.policies.builders import (
     KNOWN_CUSTOMER,
     MONDAY,
     NO_HOLIDAYS,

@@ -14,7 +14,7 @@ from policies.decide import decide
 from policies.decisions import DecisionKind
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import BalanceChange, Credit, CreditKind, InvoiceStatus, PastAction, Step
-from tests.policies.books import (
+from tests.policies.builders import (
     COMPANY,
     KNOWN_CUSTOMER,
     MONDAY,
@@ -87,7 +87,7 @@ def test_complaint_a_step_of_the_exact_day_is_lost_after_a_missed_run(due_in: in
 
 
 def test_complaint_an_offset_with_the_opposite_sign_from_its_description() -> None:
-    for document in ("[before_due]\nnew = 7", "[past_due]\nnew = -3", "[verify_receipt]\nnew = -7"):
+    for document in ("[before_due]\nnew = 7", "[past_due]\nnew = -3", "[receipt_check]\nnew = -7"):
         with pytest.raises(PolicyError, match="line 2"):
             ReminderPolicy.from_toml(document)
     before = Simulation([invoice(8)]).run_all(daily(MONDAY, 1))

@@ -24,7 +24,7 @@ from policies.receivables import (
     Segment,
     Step,
 )
-from tests.policies.books import (
+from tests.policies.builders import (
     COMPANY,
     KNOWN_CUSTOMER,
     MONDAY,

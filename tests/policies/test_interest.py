@@ -15,7 +15,7 @@ from policies.fee_rules import PRESETS
 from policies.interest import balance_on, interest_lines, interest_periods
 from policies.policy import PolicyError, ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, PastAction, Step
-from tests.policies.books import at, decide_at, fees_in, invoice, sent_email, statement
+from tests.policies.builders import at, decide_at, fees_in, invoice, sent_email, statement
 
 DUE_ON = date(2026, 6, 12)
 

@@ -14,7 +14,7 @@ from policies.interest import average_balance
 from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, PastAction, Segment, Step
-from tests.policies.books import (
+from tests.policies.builders import (
     KNOWN_CUSTOMER,
     MONDAY,
     Simulation,

@@ -40,7 +40,7 @@ def test_one_cell_of_the_timetable_can_be_changed() -> None:
 
 
 def test_one_day_can_stand_for_all_sizes() -> None:
-    policy = ReminderPolicy.from_toml("[past_due]\nstrategic = 4\n[tell_owner]\nstrategic = 7")
+    policy = ReminderPolicy.from_toml("[past_due]\nstrategic = 4\n[notify_owner]\nstrategic = 7")
     assert {policy.schedules[Segment.STRATEGIC, size].levels[0].day for size in Size} == {4}
 
 
@@ -113,7 +113,7 @@ BREACHES = [
         'line 2: [past_due.new] large must be "off" or a day from 1 to 730',
     ),
     ("due today", "[due_today]\nnew = 1", 'line 2: [due_today] new must be "off" or a day 0'),
-    ("owner first", "[tell_owner]\nnew = 2", "line 2: tell_owner must not come before past_due"),
+    ("owner first", "[notify_owner]\nnew = 2", "line 2: notify_owner must not come before past_due"),
     ("cap", "[frequency]\ndays_between = 1", "line 2: [frequency] days_between must be a whole number from 3 to 60"),
     ("week cap", "[frequency]\nin_7_days = 3", "never more than 2 contacts in 7 days"),
     ("unknown table", "[past_deu]\nnew = 3", "line 1: past_deu is not known here; did you mean past_due?"),

@@ -17,7 +17,7 @@ from policies.decide import decide
 from policies.decisions import SendReminder
 from policies.policy import ReminderPolicy
 from policies.receivables import Credit, CreditKind, Customer, Invoice, Segment, Size
-from tests.policies.books import (
+from tests.policies.builders import (
     COMPANY,
     KNOWN_CUSTOMER,
     MONDAY,

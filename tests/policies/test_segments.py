@@ -9,6 +9,7 @@ from decimal import Decimal
 import pytest
 
 from policies.calendar import NoHolidays, add_business_days, find_time_zone
+from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.policy import ReminderPolicy
 from policies.receivables import Customer, Segment, Size
 from policies.segments import (
@@ -20,8 +21,7 @@ from policies.segments import (
     segment_of,
     size_of,
 )
-from policies.wording import format_amount, format_date, format_days, format_percent
-from tests.policies.books import KNOWN_CUSTOMER, MONDAY, POLICY, Holidays, invoice
+from tests.policies.builders import KNOWN_CUSTOMER, MONDAY, POLICY, Holidays, invoice
 
 
 @pytest.mark.parametrize(

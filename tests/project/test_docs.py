@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import typer.main
 
-from connector.cli import cli
+from connector.cli.main import cli
 from connector.settings import setting_names
 
 ROOT = Path(__file__).parents[2]

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from connector.web.settings import privacy, tokens, upkeep, users, webhooks
+from connector.web.settings import api_tokens, privacy, system, users, webhooks
 
-ROUTES = (*upkeep.ROUTES, *users.ROUTES, *tokens.ROUTES, *webhooks.ROUTES, *privacy.ROUTES)
+ROUTES = (*system.ROUTES, *users.ROUTES, *api_tokens.ROUTES, *webhooks.ROUTES, *privacy.ROUTES)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.database import reading
+from connector.db.engine import reading
 from connector.privacy import retention
+from connector.web.page_request import NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.visit import NotPossible, PageRequest
 
 _FOREVER = "off"
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from sqlmodel import Session
 from starlette.responses import Response
 
-from connector.access import oidc, second_factor, sign_in, users
-from connector.database import reading, writing
-from connector.tables import User
+from connector.auth import oidc, passkey_requirement, sign_in, users
+from connector.db.engine import reading, writing
+from connector.db.tables import User
+from connector.web.page_request import NotFound, PageRequest
 from connector.web.routes import Route
-from connector.web.settings.limits import parse_company_access
-from connector.web.visit import NotFound, PageRequest
+from connector.web.settings.company_access import parse_company_access
 
 
 def list_users(request: PageRequest) -> Response:
     """Show who may sign in and who has a passkey, and ask whom to invite."""
     with reading(request.app.engine) as session:
         rows, companies = users.list_user_accounts(session), request.companies(session)
-        demand = second_factor.get_requirement(session)
-        hindrance = second_factor.find_obstacle(request.app, session, request.actor, request.token)
+        demand = passkey_requirement.get_requirement(session)
+        hindrance = passkey_requirement.find_obstacle(request.app, session, request.actor, request.token)
     return request.render(
         "settings_users.html",
         users=rows,
@@ -35,7 +35,7 @@ def set_passkey_requirement(request: PageRequest) -> Response:
     on = {"passkeys_required": True, "passkeys_optional": False}.get(request.form_value("passkeys"))
     if on is None:
         raise NotFound
-    second_factor.set_required(
+    passkey_requirement.set_required(
         request.app, required=on, by=request.actor.email, current_user=request.actor, token=request.token
     )
     return request.redirect("/settings/users", said=request.form_value("passkeys"))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from connector.database import reading
-from connector.outgoing import endpoints
-from connector.outgoing.events import EVENTS
-from connector.outgoing.post import DisallowedAddressError
+from connector.db.engine import reading
+from connector.web.page_request import NotFound, NotPossible, PageRequest
 from connector.web.routes import Route
-from connector.web.settings.limits import parse_company_access
-from connector.web.visit import NotFound, NotPossible, PageRequest
+from connector.web.settings.company_access import parse_company_access
+from connector.webhooks import endpoints
+from connector.webhooks.events import EVENTS
+from connector.webhooks.safe_post import DisallowedAddressError
 
 _ACTIONS = {
     "remove": (endpoints.remove_endpoint, "webhook_removed"),

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine
 
-from connector.database import reading, writing
-from connector.reports import cash, days_to_pay, outstanding
+from connector.db.engine import reading, writing
+from connector.db.tables import ApplicationRow, CompletedStep, Connection, CustomerRow, InvoiceRow, OutboxEntry
+from connector.reports import cash_forecast, days_to_pay, dso
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.report import Report
 from connector.reports.scope import Scope
-from connector.tables import ApplicationRow, CompletedStep, Connection, CustomerRow, InvoiceRow, OutboxEntry
-from policies.habits import Forecast
+from policies.payment_behaviour import Forecast
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday
 TODAY = NOON.date()
@@ -86,12 +86,12 @@ def sample_ledger() -> list[Any]:
         applied_payment("old", 1000, "2026-05-20"),
         applied_payment("new", 600, "2026-05-29"),
         applied_payment("part", 300, "2026-06-01"),
-        outbox_entry("mail", "m1", "2026-05-24"),
-        outbox_entry("mail", "m2", "2026-05-14", state="refused"),
+        outbox_entry("email", "m1", "2026-05-24"),
+        outbox_entry("email", "m2", "2026-05-14", state="rejected"),
         outbox_entry("late_fee", "f1", "2026-05-24", amount="12.50"),
         outbox_entry("late_fee", "f2", "2026-06-02", amount="7.50"),
-        outbox_entry("late_fee", "f3", "2026-06-03", state="waiting"),
-        outbox_entry("waive_fee", "w1", "2026-06-05", amount="12.50"),
+        outbox_entry("late_fee", "f3", "2026-06-03", state="awaiting_approval"),
+        outbox_entry("fee_waiver", "w1", "2026-06-05", amount="12.50"),
     ]
 
 
@@ -194,32 +194,32 @@ def test_cash_is_spread_over_the_weeks_as_habits_say() -> None:
     coming = Forecast(expected_on=days[10], earliest_on=days[6], latest_on=days[18], late_share=0.5)
     # one in ten by day 6, begun on day 5; half by day 10; nine in ten by day 18; all by day 20
     assert [
-        cash.probability_paid(coming, days[each]) for each in (4, 5, 6, 8, 10, 14, 18, 19, 20, 30)
+        cash_forecast.probability_paid(coming, days[each]) for each in (4, 5, 6, 8, 10, 14, 18, 19, 20, 30)
     ] == pytest.approx([0, 0, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95, 1, 1])
-    weeks = cash.week_starts(TODAY)
+    weeks = cash_forecast.week_starts(TODAY)
     assert weeks[:3] == [TODAY, parse_date("2026-06-15"), parse_date("2026-06-22")]
-    found = cash.CurrencyForecast()
-    found.add(cash.OpenGroup(1000.0, 1000.0**2, coming), weeks, TODAY)
-    found.add(cash.OpenGroup(500.0, 500.0**2, coming), weeks, TODAY)
+    found = cash_forecast.CurrencyForecast()
+    found.add(cash_forecast.OpenGroup(1000.0, 1000.0**2, coming), weeks, TODAY)
+    found.add(cash_forecast.OpenGroup(500.0, 500.0**2, coming), weeks, TODAY)
     # until Sunday (day 4) nothing; the next week (to day 11) 0.55 of each; the week after (to day 18) 0.35
     assert found.means[:4] == pytest.approx([0, 825, 525, 150])
     assert found.variances[1] == pytest.approx((1000**2 + 500**2) * 0.55 * 0.45)
     low, high = found.interval(1)
     assert (round(low), round(high)) == (112, 1538)  # 825 -+ 1.2816 * 556.2
     assert found.interval(0) == (0, 0)
-    later = cash.CurrencyForecast()
-    later.add(cash.OpenGroup(1000.0, 1000.0**2, coming), cash.week_starts(days[10]), days[10])
+    later = cash_forecast.CurrencyForecast()
+    later.add(cash_forecast.OpenGroup(1000.0, 1000.0**2, coming), cash_forecast.week_starts(days[10]), days[10])
     # a Saturday: given that it was not paid by day 9, to which 0.4 belong, two days are left of the week, with 0.15
     assert later.means[0] == pytest.approx(1000 * 0.15 / 0.6)
-    late = cash.CurrencyForecast()
-    late.add(cash.OpenGroup(1000.0, 1000.0**2, coming), cash.week_starts(days[19]), days[19])
+    late = cash_forecast.CurrencyForecast()
+    late.add(cash_forecast.OpenGroup(1000.0, 1000.0**2, coming), cash_forecast.week_starts(days[19]), days[19])
     assert (sum(late.means), late.overdue) == (0, 1000)
 
 
 def test_cash_of_a_book_names_what_it_does_not_count(sample_engine: Engine) -> None:
     report = build_report(sample_engine, "cash-forecast", 1)
     assert {row["currency"] for row in report.rows} == {"GBP"}
-    assert len(report.rows) == cash.WEEKS
+    assert len(report.rows) == cash_forecast.WEEKS
     assert all(row["low"] <= row["expected"] <= row["high"] for row in report.rows)
     assert "no due date" in report.notes[0]
     counted = sum(row["expected"] for row in report.rows)
@@ -238,4 +238,4 @@ def test_nothing_is_reported_of_empty_books(engine: Engine) -> None:
 def test_quantiles_and_month_ends() -> None:
     assert [days_to_pay.quantile([1, 2, 3, 4], part) for part in (0.25, 0.5, 0.75, 1)] == [1, 2, 3, 4]
     assert [days_to_pay.quantile([7], part) for part in (0.25, 0.5, 0.75)] == [7, 7, 7]
-    assert outstanding.month_ends(parse_date("2026-03-31"), 2) == [parse_date("2026-01-31"), parse_date("2026-02-28")]
+    assert dso.month_ends(parse_date("2026-03-31"), 2) == [parse_date("2026-01-31"), parse_date("2026-02-28")]

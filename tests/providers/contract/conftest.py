@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from providers.sandbox.server import Sandbox
-from tests.providers.contract.csv_house import CsvFixture
-from tests.providers.contract.houses import NOON, LedgerFixture, QuickBooksFixture, XeroFixture
+from sandbox.server import Sandbox
+from tests.providers.contract.csv_ledger_fixture import CsvFixture
+from tests.providers.contract.ledger_fixtures import NOON, LedgerFixture, QuickBooksFixture, XeroFixture
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "csv_ledger"
 

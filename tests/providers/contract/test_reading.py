@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.providers.contract.houses import LocalCopy
+from tests.providers.contract.ledger_fixtures import LocalCopy
 
 
 def test_the_first_pull_equals_the_books_and_goes_on_from_any_cursor(ledger_fixture: Any) -> None:

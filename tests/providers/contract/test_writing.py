@@ -11,8 +11,8 @@ import pytest
 
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError
 from providers.ledger import Ledger
-from providers.sandbox.faults import Rule
-from tests.providers.contract.houses import TODAY, LocalCopy
+from sandbox.faults import Rule
+from tests.providers.contract.ledger_fixtures import TODAY, LocalCopy
 
 
 @pytest.fixture

@@ -23,12 +23,12 @@ from providers.errors import (
 )
 from providers.http import TransportLimits
 from providers.mailer import Email, SendReceipt
-from providers.sandbox.faults import Rule
-from providers.sandbox.sendgrid.vendor import API_KEY
-from providers.sandbox.server import Sandbox
 from providers.sendgrid import build_mailer
 from providers.sendgrid.client import build_payload
 from providers.sendgrid.mailer import SendGridMailer
+from sandbox.faults import Rule
+from sandbox.sendgrid.vendor import API_KEY
+from sandbox.server import Sandbox
 from tests.providers.mailers.conftest import CallCounter, serve_once
 
 API = "https://api.sendgrid.com"

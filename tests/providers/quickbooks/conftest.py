@@ -14,9 +14,9 @@ from providers.http import TransportLimits
 from providers.ledger import ChangePage, JsonObject
 from providers.quickbooks.client import Client
 from providers.quickbooks.ledger import QuickBooksLedger
-from providers.sandbox.quickbooks.books import REALM
-from providers.sandbox.quickbooks.signin import ACCOUNTING
-from providers.sandbox.server import Sandbox
+from sandbox.quickbooks.company_ledger import REALM
+from sandbox.quickbooks.signin import ACCOUNTING
+from sandbox.server import Sandbox
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from msgspec import Raw
 from providers.ledger import DeletedRecord, InvoiceRecord, MalformedRecord
 from providers.quickbooks import countries, mapping
 from providers.quickbooks.mapping import EarlyPaymentDiscount, MappingContext
-from providers.quickbooks.shapes import CreditMemo, Customer, Invoice, Payment, Term
+from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment, Term
 
 CONTEXT = MappingContext(
     "USD", {"4": EarlyPaymentDiscount(Decimal(2), 10)}, {"77": date(2026, 5, 20), "78": date(2026, 5, 25)}

@@ -15,8 +15,8 @@ from providers import get_ledger_provider
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError
 from providers.ledger import CompanyRef, Consent, ConsentRequest
 from providers.quickbooks import oauth
-from providers.sandbox.faults import Rule
-from providers.sandbox.server import Sandbox
+from sandbox.faults import Rule
+from sandbox.server import Sandbox
 from tests.providers.quickbooks.conftest import CallCounter
 
 REDIRECT_URI = "http://localhost:8710/callback/quickbooks"

@@ -11,7 +11,7 @@ import pytest
 
 from providers.errors import OutcomeUnknown, PermanentError
 from providers.ledger import LateFeeInvoice
-from providers.sandbox.faults import Rule
+from sandbox.faults import Rule
 
 
 @pytest.fixture

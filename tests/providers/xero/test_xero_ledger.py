@@ -20,7 +20,7 @@ from providers.ledger import LateFeeInvoice
 from providers.xero.client import Client
 from providers.xero.fee_account import choose_fee_account
 from providers.xero.ledger import XeroLedger
-from providers.xero.replies import Account
+from providers.xero.reply_schemas import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from providers.ledger import ApplicationRecord, ChangePage
+from providers.xero.geo_codes import country_code, time_zone
 from providers.xero.mapping import read_page
-from providers.xero.places import country_code, time_zone
 from providers.xero.values import parse_date
 
 UPDATED = "/Date(1763726400000+0000)/"

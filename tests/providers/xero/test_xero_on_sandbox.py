@@ -12,9 +12,9 @@ import requests
 
 from providers.errors import AuthorizationExpired, RateLimited
 from providers.ledger import ChangePage, CompanyRef, Consent
-from providers.sandbox.server import Sandbox
-from providers.sandbox.xero import PKCE_CLIENT_ID
 from providers.xero import PROVIDER
+from sandbox.server import Sandbox
+from sandbox.xero import PKCE_CLIENT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,1 +1,0 @@
-"""Who may do what: companies connected, their tokens, the people who sign in."""

@@ -1,0 +1,139 @@
+"""Stands before every operation: who asks and what it may, how often and how much, and that a change happens once."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Security
+from fastapi.routing import APIRoute
+from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from connector.api import idempotency, problems
+from connector.api.call import Call
+from connector.api.problems import ApiError
+from connector.app_context import AppContext
+from connector.auth import api_tokens
+
+BODY_BYTES_MAX = 1024 * 1024
+CALLS_PER_MINUTE = 300
+_ANONYMOUS_CALLS_PER_MINUTE = 120
+_BUCKETS_MAX = 10_000
+log = logging.getLogger("duewell.api")
+_bearer = HTTPBearer(
+    auto_error=False, scheme_name="token", description="Made by an owner under Settings, or: duewell tokens create"
+)
+
+
+class RateLimiter:
+    """Buckets of calls that fill up again with time: one per token, and one per address that has none."""
+
+    def __init__(self, now: Callable[[], datetime]) -> None:
+        self._now = now
+        self._left: dict[str, tuple[float, datetime]] = {}
+
+    def take(self, caller: str, per_minute: int) -> None:
+        """Take a call from somebody's bucket of ``most`` a minute; raises ``Refused`` where it is empty."""
+        now = self._now()
+        left, at = self._left.get(caller, (float(per_minute), now))
+        left = min(float(per_minute), left + (now - at).total_seconds() * per_minute / 60)
+        if left < 1:
+            wait_s = max(1, round((1 - left) * 60 / per_minute))
+            raise ApiError(
+                problems.TOO_MANY_REQUESTS,
+                f"More than {per_minute} calls in a minute.",
+                headers={"Retry-After": str(wait_s)},
+            )
+        if len(self._left) > _BUCKETS_MAX:
+            self._left.clear()
+        self._left[caller] = (left - 1, now)
+
+
+class ApiRoute(APIRoute):
+    """An operation behind the gate."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's own handler."""
+        handle = super().get_route_handler()
+
+        async def gated(request: Request) -> Response:
+            app: AppContext = request.app.state.app
+            program = await run_in_threadpool(_authenticate, app, request)
+            body = await _read_body(request)
+            request.state.call = Call(app, program)
+            again = _request_with_body(request, body)
+            key = request.headers.get("idempotency-key", "")
+            if not key or request.method == "GET":
+                return await handle(again)
+            print_of = hashlib.sha256(f"{request.method} {request.url.path}\n".encode() + body).hexdigest()
+            known = await run_in_threadpool(idempotency.begin, app, program, key, print_of)
+            if known is not None:
+                return known
+            try:
+                reply = await handle(again)
+            except BaseException:
+                await run_in_threadpool(idempotency.discard, app, program, key)
+                raise
+            await run_in_threadpool(idempotency.store_response, app, program, key, reply)
+            return reply
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await gated(request)
+            except Exception as problem:  # what is none of ours is a fault: no details leave, and the log has them
+                if type(problem) in request.app.exception_handlers or isinstance(problem, HTTPException):
+                    raise
+                log.exception("the operation %s %s broke", request.method, self.path)
+                return problems.problem_response(problems.INTERNAL_ERROR, "The operation could not be done.")
+
+        return answered
+
+
+def _authorize_call(
+    request: Request, scopes: SecurityScopes, _token: Annotated[Any, Security(_bearer)] = None
+) -> Call:  # the token was looked at before; it is asked for here so that the description names it
+    call: Call = request.state.call
+    if not all(call.client.has_scope(scope) for scope in scopes.scopes):
+        raise ApiError(problems.FORBIDDEN, f"The token {call.client.name} has no scope {' '.join(scopes.scopes)}.")
+    return call
+
+
+ReadCall = Annotated[Call, Security(_authorize_call, scopes=["read"])]
+WriteCall = Annotated[Call, Security(_authorize_call, scopes=["write"])]
+AdminCall = Annotated[Call, Security(_authorize_call, scopes=["admin"])]
+
+
+def _authenticate(app: AppContext, request: Request) -> api_tokens.ApiClient:
+    rates: RateLimiter = request.app.state.rates
+    kind, _, token = request.headers.get("authorization", "").partition(" ")
+    program = api_tokens.authenticate(app, token.strip()) if kind.lower() == "bearer" else None
+    if program is None:
+        rates.take(f"address {request.client.host if request.client else ''}", _ANONYMOUS_CALLS_PER_MINUTE)
+        happened = "The token is unknown, expired or revoked." if token else "There is no bearer token."
+        raise ApiError(problems.UNAUTHORIZED, happened, headers={"WWW-Authenticate": 'Bearer realm="duewell"'})
+    rates.take(f"token {program.id}", CALLS_PER_MINUTE)
+    return program
+
+
+async def _read_body(request: Request) -> bytes:
+    parts, size = [], 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > BODY_BYTES_MAX:
+            raise ApiError(problems.TOO_LARGE, f"The body is larger than {BODY_BYTES_MAX // 1024} KiB.")
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+def _request_with_body(request: Request, body: bytes) -> Request:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return Request(request.scope, receive)

@@ -1,0 +1,141 @@
+"""One request of one program: what it may see, which part of a list it wants, and the replies an operation gives."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import Depends, Query
+from sqlalchemy import select
+from sqlmodel import Session, col
+from starlette.responses import Response
+
+from connector.api import problems
+from connector.api.problems import ApiError
+from connector.app_context import AppContext
+from connector.auth.api_tokens import ApiClient
+from connector.cli.terminal import json_default
+from connector.db.ids import ID_MAX
+from connector.db.paging import Page
+from connector.db.tables import Connection
+from connector.web.page_request import NotFound
+
+LIMIT_DEFAULT, LIMIT_MAX = 100, 500
+_CURSOR_MAX = 500
+_INVALID_CURSOR = "cursor: this is none that this list gave."
+LimitParam = Annotated[int, Query(ge=1, le=LIMIT_MAX, description="At most so many items.")]
+CursorParam = Annotated[str, Query(max_length=_CURSOR_MAX, description="What `next` said, for the items after those.")]
+ConnectionParam = Annotated[str, Query(max_length=200, description="Only this connection: its id or short name.")]
+
+
+@dataclass(frozen=True)
+class Call:
+    """A request that was let in."""
+
+    app: AppContext
+    client: ApiClient
+
+    @property
+    def now(self) -> datetime:
+        """The present instant."""
+        return self.app.now()
+
+    @property
+    def actor(self) -> str:
+        """Who it is, for the log."""
+        return self.client.actor
+
+    def connections(self, session: Session) -> list[Connection]:
+        """The connections this program sees."""
+        rows = session.scalars(select(Connection).order_by(col(Connection.id)))
+        return [row for row in rows if self.client.can_see(row.id)]
+
+    def find_connection(self, session: Session, name_or_id: str) -> Connection:
+        """Find one of them by id or short name. Raises ``NotHere``."""
+        for row in self.connections(session):
+            if name_or_id in {str(row.id), row.short_name}:
+                return row
+        message = f"There is no connection {name_or_id!r}."
+        raise NotFound(message)
+
+    def connection_ids(self, session: Session, name_or_id: str) -> list[int]:
+        """The ids of the connections to stay within: the one that was named, else all that are seen."""
+        rows = [self.find_connection(session, name_or_id)] if name_or_id else self.connections(session)
+        return [row.id or 0 for row in rows]
+
+    def ensure_visible(self, connection_id: int | None) -> None:
+        """Raise ``NotHere`` for what belongs to a company that is not this program's."""
+        if not self.client.can_see(connection_id):
+            message = "There is nothing here."
+            raise NotFound(message)
+
+
+@dataclass(frozen=True, slots=True)
+class PageQuery:
+    """Which part of a list is wanted."""
+
+    after: Sequence[Any]
+    limit: int
+
+    def for_companies(self, companies: Sequence[int], *key_types: type) -> Page:
+        """Ask for one more than is shown: it tells whether there is another part. ``kinds`` are those of its key."""
+        self.check_key_types(key_types)
+        return Page(companies, self.after, self.limit + 1)
+
+    def before_id(self) -> int | None:
+        """The id of the last item of the part before, for lists that go down by id."""
+        self.check_key_types([int])
+        return int(self.after[0]) if self.after else None
+
+    def check_key_types(self, key_types: Sequence[type]) -> None:
+        """Refuse a cursor of another list."""
+        if self.after and [type(each) for each in self.after] != list(key_types):
+            raise ApiError(problems.INVALID, _INVALID_CURSOR)
+
+
+def parse_page_query(limit: LimitParam = LIMIT_DEFAULT, cursor: CursorParam = "") -> PageQuery:
+    """Read the part that is wanted."""
+    if not cursor:
+        return PageQuery((), limit)
+    try:
+        after = json.loads(base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True))
+    except (ValueError, binascii.Error):
+        after = None
+    if not isinstance(after, list) or any(isinstance(each, int) and not 0 <= each <= ID_MAX for each in after):
+        raise ApiError(problems.INVALID, _INVALID_CURSOR)
+    return PageQuery(after, limit)
+
+
+PageParam = Annotated[PageQuery, Depends(parse_page_query)]
+
+
+def json_response(document: object, status: int = 200) -> Response:
+    """Answer with a document, written as the commands' ``--json`` writes it."""
+    return Response(
+        json.dumps(document, default=json_default, ensure_ascii=False), status, media_type="application/json"
+    )
+
+
+def page_response(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
+    """Answer with a part of a list; ``key`` tells the place of its last item."""
+    shown = rows[: page_query.limit]
+    more = len(rows) > page_query.limit
+    return json_response({"items": shown, "next": encode_cursor(key(shown[-1])) if more else None})
+
+
+def paginate(rows: Sequence[Any], page_query: PageQuery, key: Callable[[Any], Sequence[Any]]) -> Response:
+    """Answer with a part of a list that was computed as a whole, in the order of ``key``."""
+    if rows:
+        page_query.check_key_types([type(each) for each in key(rows[0])])
+    left = [row for row in sorted(rows, key=lambda row: list(key(row))) if list(key(row)) > list(page_query.after)]
+    return page_response(left, page_query, key)
+
+
+def encode_cursor(key: Sequence[Any]) -> str:
+    """Write the place of an item, for a program to come back with."""
+    return base64.urlsafe_b64encode(json.dumps(list(key), separators=(",", ":")).encode()).decode().rstrip("=")

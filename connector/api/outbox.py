@@ -1,0 +1,139 @@
+"""Operations on what leaves: the outbox, and late fees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from sqlmodel import Session
+from starlette.responses import Response
+
+from connector.api import schemas
+from connector.api.api_route import ApiRoute, ReadCall, WriteCall
+from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.schemas.lists import Id
+from connector.db.engine import reading, writing
+from connector.db.tables import OutboxEntry
+from connector.outbox import approvals
+from connector.services import email_editing, email_preview, fees, outbox_search
+from connector.web.page_request import NotFound
+
+router = APIRouter(route_class=ApiRoute)
+States = Annotated[list[schemas.OutboxState], Query(description="Only these.")]
+
+
+@router.get("/outbox", tags=["outbox"], response_model=schemas.Page[schemas.OutboxEntry])
+def list_outbox(
+    call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", state: States = []
+) -> Response:  # noqa: B006
+    """List the entries of the outbox, newest first."""
+    with reading(call.app.engine) as session:
+        part = page_query.for_companies(call.connection_ids(session, connection), int)
+        return page_response(
+            outbox_search.find_entries(session, None, state or None, page=part), page_query, lambda row: [row["id"]]
+        )
+
+
+@router.get("/outbox/{entry}", tags=["outbox"], response_model=schemas.OutboxEntry)
+def get_entry(call: ReadCall, entry: Id) -> Response:
+    """Show one entry."""
+    with reading(call.app.engine) as session:
+        found = _find_entry(call, session, entry)
+        return json_response(outbox_search.as_dict(found.entry, found.company.short_name, found.customer))
+
+
+@router.get("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
+def get_email(call: ReadCall, entry: Id) -> Response:
+    """Write a planned mail as the customer would read it now; nothing is sent."""
+    with reading(call.app.engine) as session:
+        found = _find_entry(call, session, entry).entry
+    if found.kind not in {"email", "owner_email"}:
+        raise NotFound("This entry is no mail.")
+    return _email_preview(call, found)
+
+
+@router.patch("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
+def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest) -> Response:
+    """Give a planned mail to a customer words of your own; it then waits for an approval."""
+    with reading(call.app.engine) as session:
+        _find_entry(call, session, entry)
+    lines = {name: value for name, value in body.model_dump(exclude={"etag"}).items() if value is not None}
+    email_editing.edit_email(call.app, entry, lines, by=call.actor, etag=body.etag)
+    with reading(call.app.engine) as session:
+        return _email_preview(call, _find_entry(call, session, entry).entry)
+
+
+@router.post("/outbox/approve", tags=["outbox"], response_model=list[schemas.OutboxEntryState])
+def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
+    """Let waiting entries leave with the next run."""
+    with writing(call.app.engine) as session:
+        _check_entries(call, session, body.ids, body.etags)
+        return _entry_states(approvals.approve(session, body.ids, by=call.actor, at=call.now))
+
+
+@router.post("/outbox/reject", tags=["outbox"], response_model=list[schemas.OutboxEntryState])
+def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
+    """Keep entries from ever leaving."""
+    with writing(call.app.engine) as session:
+        _check_entries(call, session, body.ids, body.etags)
+        return _entry_states(approvals.reject(session, body.ids, by=call.actor, at=call.now, reason=body.reason))
+
+
+@router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=schemas.OutboxEntryState)
+def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest) -> Response:
+    """Settle a doubt: say whether an effect with an unknown outcome happened."""
+    with writing(call.app.engine) as session:
+        _check_entries(call, session, [entry])
+        row = approvals.resolve(session, entry, sent=body.sent, by=call.actor, at=call.now)
+        return json_response({"id": row.id, "state": row.state, "response": row.response})
+
+
+@router.get("/fees", tags=["fees"], response_model=schemas.Page[schemas.LateFee])
+def list_fees(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+    """List late fees with their yearly rate, newest first."""
+    with reading(call.app.engine) as session:
+        part = page_query.for_companies(call.connection_ids(session, connection), int)
+        return page_response(fees.find_fees(session, page=part), page_query, lambda row: [row["id"]])
+
+
+@router.post("/fees/approve", tags=["fees"], response_model=list[schemas.OutboxEntryState])
+def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
+    """Let draft fees be posted by the next run."""
+    with writing(call.app.engine) as session:
+        _check_entries(call, session, body.ids, body.etags)
+        return _entry_states(fees.approve(session, body.ids, by=call.actor, at=call.now))
+
+
+@router.post("/fees/waive", tags=["fees"], response_model=list[schemas.LateFee])
+def waive_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
+    """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
+    with reading(call.app.engine) as session:
+        _check_entries(call, session, body.ids, body.etags)
+    return json_response(fees.waive(call.app, body.ids, by=call.actor, reason=body.reason))
+
+
+def _email_preview(call: Call, entry: OutboxEntry) -> Response:
+    mail = email_preview.preview_email(call.app, entry)
+    return json_response({"to": list(mail.to), "subject": mail.subject, "text": mail.text, "html": mail.html})
+
+
+def _find_entry(call: Call, session: Session, entry_id: int) -> outbox_search.EntryView:
+    found = outbox_search.get_entry(session, entry_id)
+    if found is None or not call.client.can_see(found.entry.connection_id):
+        raise NotFound(f"There is no outbox entry {entry_id}.")
+    return found
+
+
+def _check_entries(call: Call, session: Session, ids: Sequence[int], etags: Mapping[str, str] | None = None) -> None:
+    """Find every entry among this program's, saying what it said, before anything is done to one."""
+    for entry_id in ids:
+        row = session.get(OutboxEntry, entry_id)
+        if row is None or not call.client.can_see(row.connection_id):
+            raise NotFound(f"There is no outbox entry {entry_id}.")
+        if (etags or {}).get(str(entry_id)) not in {None, approvals.entry_etag(row)}:
+            raise approvals.OutboxError(f"Outbox entry {entry_id} says something else by now. Look at it again.")
+
+
+def _entry_states(rows: Sequence[Any]) -> Response:
+    return json_response([{"id": row.id, "state": row.state} for row in rows])

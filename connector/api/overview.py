@@ -1,0 +1,206 @@
+"""Operations that look over everything: status, connections, runs, the log, the plan, what is odd in the books."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from connector.api import schemas
+from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
+from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.call import paginate as cut_down
+from connector.api.schemas.lists import Id
+from connector.audit import log_search, sync_log
+from connector.connections import account_owners, registry
+from connector.db.engine import reading, writing
+from connector.db.tables import SyncLogEntry, SyncRun
+from connector.evaluation import exceptions
+from connector.services import status
+from connector.services import upcoming_actions as planning
+from connector.web.page_request import NotFound
+
+router = APIRouter(route_class=ApiRoute)
+DaysParam = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]
+SinceParam = Annotated[datetime | None, Query(description="Not before this instant.")]
+
+
+@router.get("/status", tags=["connections"], response_model=list[schemas.ConnectionStatus])
+def get_status(call: ReadCall) -> Response:
+    """Tell how each connection is: health, runs, budget, what waits for a person."""
+    return json_response([row for row in status.status(call.app) if call.client.can_see(row["id"])])
+
+
+@router.get("/connections", tags=["connections"], response_model=schemas.Page[schemas.Connection])
+def list_connections(call: ReadCall, page_query: PageParam) -> Response:
+    """List the connections."""
+    with reading(call.app.engine) as session:
+        rows = [registry.describe(row) for row in call.connections(session)]
+    return cut_down(rows, page_query, lambda row: [row["id"]])
+
+
+@router.get("/connections/{connection}", tags=["connections"], response_model=schemas.Connection)
+def get_connection(call: ReadCall, connection: str) -> Response:
+    """Show one connection, by id or short name."""
+    with reading(call.app.engine) as session:
+        return json_response(registry.describe(call.find_connection(session, connection)))
+
+
+@router.post("/connections/{connection}/mode", tags=["connections"], response_model=schemas.Connection)
+def set_mode(call: AdminCall, connection: str, body: schemas.ModeRequest) -> Response:
+    """Say how it may act: observe, approve (a person lets each effect out), or live."""
+    row = registry.set_mode(call.app, _connection_id(call, connection), body.mode, by=call.actor)
+    return json_response(registry.describe(row))
+
+
+@router.post("/connections/{connection}/pause", tags=["connections"], response_model=schemas.Connection)
+def pause_connection(call: WriteCall, connection: str, body: schemas.PauseRequest) -> Response:
+    """Stop running it, until a day or until it is resumed."""
+    connection_id = _connection_id(call, connection)
+    row = registry.pause(call.app, connection_id, reason=body.reason, until_on=body.until_on, by=call.actor)
+    return json_response(registry.describe(row))
+
+
+@router.post("/connections/{connection}/resume", tags=["connections"], response_model=schemas.Connection)
+def resume_connection(call: WriteCall, connection: str) -> Response:
+    """Run it again."""
+    row = registry.resume(call.app, _connection_id(call, connection), by=call.actor)
+    return json_response(registry.describe(row))
+
+
+@router.post("/connections/{connection}/run", tags=["connections"], status_code=202, response_model=schemas.Connection)
+def run_connection(call: WriteCall, connection: str) -> Response:
+    """Let the scheduler run it as soon as it wakes; see how it went in its runs."""
+    row = registry.run_soon(call.app, _connection_id(call, connection))
+    return json_response(registry.describe(row), 202)
+
+
+@router.post("/connections/{connection}/owner", tags=["connections"], response_model=schemas.Connection)
+def set_owner(call: WriteCall, connection: str, body: schemas.DefaultOwnerRequest) -> Response:
+    """Say who minds the customers that have no owner of their own; null for nobody."""
+    account_owners.set_default_owner(call.app, _connection_id(call, connection), body.owner or "", by=call.actor)
+    return get_connection(call, connection)
+
+
+@router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=schemas.Connection)
+def disconnect(call: AdminCall, connection: str) -> Response:
+    """End the access to a company, at the vendor and here; the mirror and the log are kept."""
+    connection_id = _connection_id(call, connection)
+    registry.disconnect(call.app, connection_id, by=call.actor)
+    with reading(call.app.engine) as session:
+        return json_response(registry.describe(call.find_connection(session, str(connection_id))))
+
+
+@router.get("/runs", tags=["log"], response_model=schemas.Page[schemas.Run])
+def list_runs(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+    """List runs, newest first."""
+    with reading(call.app.engine) as session:
+        names = _short_names(call, session)
+        search = log_search.LogFilter(
+            company_ids=call.connection_ids(session, connection), before_id=page_query.before_id()
+        )
+        found = log_search.find_run_page(session, search, size=page_query.limit + 1)
+    rows = [log_search.run_as_dict(row, names[row.connection_id]) for row in found.rows]
+    return page_response(rows, page_query, lambda row: [row["id"]])
+
+
+@router.get("/runs/{run}", tags=["log"], response_model=schemas.Run)
+def get_run(call: ReadCall, run: Id) -> Response:
+    """Show one run; its lines are in the log."""
+    with reading(call.app.engine) as session:
+        row = session.get(SyncRun, run)
+        if row is None or not call.client.can_see(row.connection_id):
+            raise NotFound("There is no such run.")
+        return json_response(log_search.run_as_dict(row, _short_names(call, session)[row.connection_id]))
+
+
+@router.get("/log", tags=["log"], response_model=schemas.Page[schemas.LogEntry])
+def list_log(
+    call: ReadCall,
+    page_query: PageParam,
+    connection: ConnectionParam = "",
+    run: Annotated[int | None, Query(description="Only lines of this run.")] = None,
+    kind: Annotated[str, Query(max_length=50)] = "",
+    customer: Annotated[str, Query(max_length=200, description="An id, or a part of a name.")] = "",
+    invoice: Annotated[str, Query(max_length=200, description="An id, or a number.")] = "",
+    since_at: SinceParam = None,
+) -> Response:
+    """List lines of the sync log, newest first."""
+    with reading(call.app.engine) as session:
+        names = _short_names(call, session)
+        all_seen = call.client.companies is None and not connection
+        search = log_search.LogFilter(
+            company_ids=None if all_seen else call.connection_ids(session, connection),
+            run_id=run,
+            kind=kind,
+            customer=customer,
+            invoice=invoice,
+            since_at=since_at,
+            before_id=page_query.before_id(),
+        )
+        found = log_search.find_log_page(session, search, size=page_query.limit + 1)
+    rows = [log_search.as_dict(row, names.get(row.connection_id, "")) for row in found.rows]
+    return page_response(rows, page_query, lambda row: [row["id"]])
+
+
+@router.get("/log/verify", tags=["log"], response_model=schemas.LogVerification)
+def verify_log(call: ReadCall) -> Response:
+    """Check the log's chain of hashes, from its first line to its last."""
+    with reading(call.app.engine) as session:
+        return json_response(sync_log.verify(session)._asdict())
+
+
+@router.get("/log/{line}", tags=["log"], response_model=schemas.LogEntry)
+def get_log_entry(call: ReadCall, line: Id) -> Response:
+    """Show one line of the log."""
+    with reading(call.app.engine) as session:
+        row = session.get(SyncLogEntry, line)
+        if row is None or not call.client.can_see(row.connection_id):
+            raise NotFound("There is no such line.")
+        return json_response(log_search.as_dict(row, _short_names(call, session).get(row.connection_id, "")))
+
+
+@router.get("/plan", tags=["policy"], response_model=schemas.Page[schemas.PlannedAction])
+def get_plan(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", days: DaysParam = 14) -> Response:
+    """Tell what would go out, when and why, if the books stayed as they are; sends nothing."""
+    with reading(call.app.engine) as session:
+        ids = [each for each in call.connection_ids(session, connection) if _is_connected(call, session, each)]
+    rows = [item for each in ids for item in planning.list_upcoming(call.app, each, days)]
+    return cut_down(rows, page_query, lambda row: [row["at"].isoformat(), row["id"]])
+
+
+@router.get("/exceptions", tags=["customers"], response_model=schemas.Page[schemas.ExceptionItem])
+def list_exceptions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+    """List what is odd in the books and worth a person's eye."""
+    with reading(call.app.engine) as session:
+        ids = call.connection_ids(session, connection)
+    rows = [item for each in ids for item in exceptions.list_for_output(call.app, each)]
+    return cut_down(rows, page_query, lambda row: [row["id"]])
+
+
+@router.post("/exceptions/mark-correct", tags=["customers"], status_code=204, response_class=Response)
+def mark_exception_correct(call: WriteCall, body: schemas.ExceptionRequest) -> Response:
+    """Say that something odd is right as it is; it is not listed again."""
+    with writing(call.app.engine) as session:
+        books = call.find_connection(session, body.id.partition(":")[0])
+        standing = exceptions.list_open(session, [books.id or 0], size=exceptions.LIST_MAX)
+        row = next((each.row for each in standing if each.id == body.id), None)
+        if row is None:
+            raise NotFound("There is no such exception.")
+        exceptions.mark_correct(session, row, by=call.actor, at=call.now)
+    return Response(status_code=204)
+
+
+def _connection_id(call: Call, connection: str) -> int:
+    with reading(call.app.engine) as session:
+        return call.find_connection(session, connection).id or 0
+
+
+def _short_names(call: Call, session: Any) -> dict[int | None, str]:
+    return {row.id: row.short_name for row in call.connections(session)}
+
+
+def _is_connected(call: Call, session: Any, connection_id: int) -> bool:
+    return call.find_connection(session, str(connection_id)).health != registry.DISCONNECTED

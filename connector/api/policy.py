@@ -1,0 +1,84 @@
+"""Operations on the reminder policy: shown, checked, tried, and put in force."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from connector import policy_store
+from connector.api import problems, schemas
+from connector.api.api_route import AdminCall, ApiRoute, ReadCall
+from connector.api.call import Call, ConnectionParam, PageParam, json_response, paginate
+from connector.api.problems import ApiError
+from connector.api.schemas.lists import Id
+from connector.db.engine import reading, writing
+from connector.db.tables import PolicyVersion
+from connector.services import policy_evaluation
+from connector.web.page_request import NotFound
+from policies.policy import PolicyError, ReminderPolicy
+
+router = APIRouter(route_class=ApiRoute, tags=["policy"])
+
+
+@router.get("/policy", response_model=schemas.PolicyDocument)
+def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
+    """Show the policy in force, complete: of a connection, else the general one."""
+    with reading(call.app.engine) as session:
+        policy, version = policy_store.get_policy(session, _connection_id(call, session, connection))
+        return json_response({"version": version, "document": policy.to_toml()})
+
+
+@router.get("/policy/versions", response_model=schemas.Page[schemas.PolicyVersion])
+def list_versions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
+    """List every version ever set, of a connection's own policy and of the general one."""
+    with reading(call.app.engine) as session:
+        rows = policy_store.list_versions(session, _connection_id(call, session, connection))
+        seen = {"all", *(row.short_name for row in call.connections(session))}
+    return paginate([row for row in rows if row["connection"] in seen], page_query, lambda row: [row["id"]])
+
+
+@router.get("/policy/versions/{version}", response_model=schemas.PolicyDocument)
+def get_version(call: ReadCall, version: Id) -> Response:
+    """Show an earlier version, as it was set."""
+    with reading(call.app.engine) as session:
+        row = session.get(PolicyVersion, version)
+        if row is None or (row.connection_id is not None and not call.client.can_see(row.connection_id)):
+            raise NotFound("There is no such version.")
+        return json_response({"version": version, "document": row.document})
+
+
+@router.post("/policy/check", response_model=schemas.PolicyCheck)
+def check_policy(_call: ReadCall, body: schemas.PolicyRequest) -> Response:
+    """Check a document, and say where it breaks a rule."""
+    try:
+        ReminderPolicy.from_toml(body.document)
+    except PolicyError as problem:
+        return json_response({"ok": False, "reason": str(problem)})
+    return json_response({"ok": True, "reason": ""})
+
+
+@router.post("/policy/diff", response_model=schemas.Page[schemas.PlanChange])
+def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyRequest) -> Response:
+    """Show what a document would alter in the next 30 days."""
+    proposed = ReminderPolicy.from_toml(body.document)
+    with reading(call.app.engine) as session:
+        own = _connection_id(call, session, body.connection)
+        ids = [each for each in policy_store.list_followers(session, own) if call.client.can_see(each)]
+    rows = [change for each in ids for change in policy_evaluation.diff_policy(call.app, each, proposed)]
+    return paginate(rows, page_query, lambda row: [row["on"].isoformat(), row["id"], row["change"]])
+
+
+@router.put("/policy", response_model=schemas.PolicyVersionResponse)
+def set_policy(call: AdminCall, body: schemas.PolicyRequest) -> Response:
+    """Put a document in force from the next run on; an empty one lets a connection follow the general one again."""
+    with writing(call.app.engine) as session:
+        own = _connection_id(call, session, body.connection)
+        if own is None and call.client.companies is not None:
+            raise ApiError(problems.FORBIDDEN, "The general policy is for tokens of all companies: name a connection.")
+        at = call.now
+        version = policy_store.activate_policy(session, body.document, by=call.actor, at=at, connection_id=own)
+    return json_response({"version": version})
+
+
+def _connection_id(call: Call, session: object, connection: str) -> int | None:
+    return call.find_connection(session, connection).id if connection else None  # type: ignore[arg-type]

@@ -1,0 +1,78 @@
+"""Operations on tasks: who has to do what by when, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from connector.api import schemas
+from connector.api.api_route import ApiRoute, ReadCall, WriteCall
+from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
+from connector.api.schemas.lists import Id
+from connector.arrangements import tasks
+from connector.db.engine import reading
+from connector.db.tables import Task
+from connector.web.page_request import NotFound
+
+router = APIRouter(route_class=ApiRoute, tags=["tasks"])
+
+
+@router.get("/tasks", response_model=schemas.Page[schemas.Task])
+def list_tasks(
+    call: ReadCall,
+    page_query: PageParam,
+    connection: ConnectionParam = "",
+    owner: Annotated[str, Query(max_length=200, description="A part of a name or address.")] = "",
+    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002 - as FastAPI asks
+) -> Response:
+    """List what is to be done, newest first."""
+    with reading(call.app.engine) as session:
+        part = page_query.for_companies(call.connection_ids(session, connection), int)
+        states = tasks.STATES if include_closed else ("open",)
+        return page_response(
+            tasks.find_tasks(session, states=states, owner=owner, page=part), page_query, lambda row: [row["id"]]
+        )
+
+
+@router.post("/tasks/{task}/outcome", response_model=schemas.TaskResponse)
+def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) -> Response:
+    """Record what came of a task; what the customer said counts from the next run on."""
+    _check_tasks(call, [task])
+    outcome = tasks.TaskOutcome(
+        note=body.note,
+        promised_on=body.promised_on,
+        disputed=body.disputed,
+        paused_until_on=body.paused_until_on,
+        retry_on=body.retry_on,
+        contact=(body.contact.name, body.contact.email) if body.contact else None,
+        no_reminders=body.no_reminders,
+        invoices=tuple(body.invoices),
+    )
+    return json_response(tasks.record_task_outcome(call.app, task, outcome, by=call.actor))
+
+
+@router.post("/tasks/done", response_model=list[schemas.TaskResponse])
+def complete_tasks(call: WriteCall, body: schemas.CompleteTasksRequest) -> Response:
+    """Say that tasks are done."""
+    _check_tasks(call, body.ids)
+    return json_response(tasks.complete(call.app, body.ids, by=call.actor, note=body.note))
+
+
+@router.post("/tasks/assign", status_code=204, response_class=Response)
+def assign_tasks(call: WriteCall, body: schemas.AssignTasksRequest) -> Response:
+    """Give tasks to somebody else."""
+    _check_tasks(call, body.ids)
+    tasks.reassign(call.app, body.ids, body.to, by=call.actor)
+    return Response(status_code=204)
+
+
+def _check_tasks(call: Call, ids: Sequence[int]) -> None:
+    """Find every task among this program's before anything is done to one."""
+    with reading(call.app.engine) as session:
+        for task_id in ids:
+            row = session.get(Task, task_id)
+            if row is None or not call.client.can_see(row.connection_id):
+                raise NotFound(f"There is no task {task_id}.")

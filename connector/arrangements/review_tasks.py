@@ -1,0 +1,59 @@
+"""Puts what came from outside before the one who minds the customer: as a task, once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.connections import account_owners
+from connector.db.tables import Connection, CustomerRow, Task
+from connector.geo import today_in
+
+
+def create_review_task(
+    app: AppContext,
+    session: Session,
+    customer: CustomerRow,
+    *,
+    code: str,
+    recurrence_key: str,
+    reason: str,
+    invoice_ids: Sequence[str] = (),
+) -> bool:
+    """Make a task for the customer's owner, unless it was made for this occasion before; tells whether it is new.
+
+    A task about invoices ends by itself when nothing is owed on any of them.
+    """
+    connection = session.get_one(Connection, customer.connection_id)
+    key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{recurrence_key}"
+    if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
+        return False
+    task = Task(
+        connection_id=customer.connection_id,
+        key=key,
+        code=code,
+        customer_id=customer.external_id,
+        invoice_ids=list(invoice_ids),
+        due_on=today_in(connection.time_zone, app.now()),
+        reason=reason,
+        owner=account_owners.load_team(session, connection).owner_of(customer.external_id),
+        created_at=app.now(),
+    )
+    session.add(task)
+    return True
+
+
+def log_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, kind: str, text: str) -> None:
+    """Write a line of the log about a customer."""
+    sync_log.write(
+        session,
+        at=app.now(),
+        kind=kind,
+        text=text,
+        connection_id=customer.connection_id,
+        customer_id=customer.external_id,
+    )

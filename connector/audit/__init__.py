@@ -1,0 +1,1 @@
+"""The sync log: its lines, its hash chain, and what a run did in plain sentences."""

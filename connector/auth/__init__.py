@@ -1,0 +1,1 @@
+"""Who may sign in: users, sessions, passwords, passkeys, single sign-on, API tokens."""

@@ -1,0 +1,284 @@
+"""Passkeys: a key in a person's device lets him in instead of a password, after the device has checked that it is he.
+
+A challenge is sealed and handed out with the page, so that strangers who open it fill no table; it counts for a few
+minutes, for one purpose, and once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import secrets
+from datetime import datetime, timedelta
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.auth import passkey_requirement, sessions
+from connector.auth.sessions import Browser
+from connector.auth.sign_in import SignInError, check_attempt_limits, record_failure
+from connector.auth.users import CurrentUser
+from connector.db.engine import reading, writing
+from connector.db.tables import Passkey, UsedChallenge, User
+from connector.secrets.keyring import KeyringError
+from connector.settings import Settings
+
+CHALLENGE_LIFETIME = timedelta(minutes=5)
+PER_USER_MAX = 20
+_SIGN_IN, _REGISTER = "sign in", "new"
+_JSON_MAX = 20_000
+
+
+class PasskeyError(SignInError):
+    """A passkey that lets nobody in, or cannot be added; ``str()`` says why."""
+
+
+class PasskeyOptions(NamedTuple):
+    """What the page's script asks the device for, as JSON, and the sealed challenge that comes back with its answer."""
+
+    options_json: str
+    challenge: str
+
+
+def authentication_options(app: AppContext, current_user: CurrentUser | None) -> PasskeyOptions | None:
+    """Ask for a passkey: one of this person's, or anybody's; None where there is none to ask for."""
+    with reading(app.engine) as session:
+        query = (
+            select(col(Passkey.id)).where(col(Passkey.user_id) == current_user.id)
+            if current_user
+            else select(col(Passkey.id))
+        )
+        ids = list(session.scalars(query.limit(PER_USER_MAX)))
+    if not ids or not passkey_requirement.is_supported(app.settings):
+        return None
+    challenge = secrets.token_bytes(32)
+    asked = {
+        "challenge": _to_base64(challenge),
+        "rpId": passkey_requirement.relying_party_id(app.settings),
+        "userVerification": "required",
+        "allowCredentials": [{"type": "public-key", "id": each} for each in ids] if current_user else [],
+    }
+    return PasskeyOptions(json.dumps(asked), _seal(app, challenge, _SIGN_IN, current_user))
+
+
+def registration_options(app: AppContext, current_user: CurrentUser) -> PasskeyOptions | None:
+    """Ask a device to make a passkey for this person; None where browsers would not allow it."""
+    if not passkey_requirement.is_supported(app.settings):
+        return None
+    challenge = secrets.token_bytes(32)
+    with reading(app.engine) as session:
+        known = list(session.scalars(select(col(Passkey.id)).where(col(Passkey.user_id) == current_user.id)))
+    asked = {
+        "challenge": _to_base64(challenge),
+        "rp": {"id": passkey_requirement.relying_party_id(app.settings), "name": "duewell"},
+        "user": {
+            "id": _to_base64(f"user {current_user.id}".encode()),
+            "name": current_user.email,
+            "displayName": current_user.name,
+        },
+        "pubKeyCredParams": [{"type": "public-key", "alg": alg} for alg in (-8, -7, -257)],
+        "excludeCredentials": [{"type": "public-key", "id": each} for each in known],
+        "authenticatorSelection": {"residentKey": "required", "userVerification": "required"},
+        "attestation": "none",
+    }
+    return PasskeyOptions(json.dumps(asked), _seal(app, challenge, _REGISTER, current_user))
+
+
+def register(app: AppContext, current_user: CurrentUser, token: str, challenge: str, credential: str, name: str) -> str:
+    """Keep the public half of a passkey that a device has just made for who sits there; returns his new token.
+
+    Raises ``PasskeyError``, and ``UserError`` where his session ended meanwhile.
+    """
+    from webauthn import verify_registration_response  # noqa: PLC0415 - a third of a second, for few
+    from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
+
+    opened = _unseal(app, challenge, _REGISTER, current_user)
+    now = app.now()
+    try:
+        made = verify_registration_response(
+            credential=credential[:_JSON_MAX],
+            expected_challenge=opened,
+            expected_rp_id=passkey_requirement.relying_party_id(app.settings),
+            expected_origin=_origin(app.settings),
+            require_user_verification=True,
+        )
+    except (WebAuthnException, ValueError, KeyError) as problem:
+        message = "The device's answer does not fit what was asked for; no passkey was added."
+        raise PasskeyError(message) from problem
+    with writing(app.engine) as session:
+        _consume_challenge(session, challenge, now)
+        if len(list_passkeys(session, current_user)) >= PER_USER_MAX:
+            message = f"Nobody needs more than {PER_USER_MAX} passkeys; remove one first."
+            raise PasskeyError(message)
+        if (
+            session.get(Passkey, _to_base64(made.credential_id)) is not None
+        ):  # Web Authentication, 7.1: an id is one user's
+            message = "This passkey is known here already; no other was added."
+            raise PasskeyError(message)
+        row = Passkey(
+            id=_to_base64(made.credential_id),
+            user_id=current_user.id,
+            public_key=made.credential_public_key,
+            sign_count=made.sign_count,
+            name=name[:80] or "Passkey",
+            created_at=now,
+        )
+        session.add(row)
+        passkey_requirement.record_relying_party(session, app.settings, now)
+        sync_log.write(
+            session, at=now, kind="passkey_added", text=f"{current_user.email} added the passkey {row.name}."
+        )
+        return sessions.reauthenticate(session, token, now, strong=True)
+
+
+def sign_in(app: AppContext, challenge: str, credential: str, browser: Browser) -> str:
+    """Begin a session for whoever the passkey belongs to; returns its token."""
+    check_attempt_limits(app, browser.address)
+    try:
+        opened = _unseal(app, challenge, _SIGN_IN, None)
+        key, count = _verify(app, opened, credential)
+    except PasskeyError:
+        record_failure(app, browser.address, "")
+        raise
+    now = app.now()
+    with writing(app.engine) as session:
+        user = session.get_one(User, _record_use(session, challenge, key, count, now))
+        if user.disabled_at is not None:
+            raise PasskeyError(_REJECTED)
+        return sessions.begin(session, user, now, browser, by="passkey", strong=True)
+
+
+def reauthenticate(app: AppContext, current_user: CurrentUser, token: str, challenge: str, credential: str) -> str:
+    """Take a passkey as the proof that it is still this person who sits there; returns his session's new token."""
+    opened = _unseal(app, challenge, _SIGN_IN, current_user)
+    key, count = _verify(app, opened, credential)
+    if key.user_id != current_user.id:
+        raise PasskeyError(_REJECTED)
+    now = app.now()
+    with writing(app.engine) as session:
+        _record_use(session, challenge, key, count, now)
+        return sessions.reauthenticate(session, token, now, strong=True)
+
+
+def list_passkeys(session: Session, current_user: CurrentUser) -> list[Passkey]:
+    """List a person's passkeys."""
+    query = select(Passkey).where(col(Passkey.user_id) == current_user.id).order_by(col(Passkey.created_at))
+    return list(session.scalars(query))
+
+
+def remove(app: AppContext, current_user: CurrentUser, passkey_id: str) -> bool:
+    """Forget a passkey; False where he has no such one. Raises ``PasskeyError`` where he needs it: his only one."""
+    now = app.now()
+    with writing(app.engine) as session:
+        session.get_one(User, current_user.id, with_for_update=True)  # two at once would each leave the other's
+        row = session.get(Passkey, passkey_id)
+        if row is None or row.user_id != current_user.id:
+            return False
+        if passkey_requirement.get_requirement(session) and len(list_passkeys(session, current_user)) == 1:
+            message = "It is your only passkey, and everybody needs one here. Add another one first."
+            raise PasskeyError(message)
+        session.delete(row)
+        session.flush()
+        if not list_passkeys(session, current_user):
+            session.get_one(User, current_user.id).passkey_only = False
+        text = f"{current_user.email} removed the passkey {row.name}."
+        sync_log.write(session, at=now, kind="passkey_removed", text=text)
+    return True
+
+
+def set_passkey_only(app: AppContext, current_user: CurrentUser, *, passkey_only: bool) -> None:
+    """Let a person's password let nobody in any more, or again; needs a passkey."""
+    with writing(app.engine) as session:
+        if passkey_only and not list_passkeys(session, current_user):
+            message = "Add a passkey first."
+            raise PasskeyError(message)
+        session.get_one(User, current_user.id).passkey_only = passkey_only
+
+
+_REJECTED = "This passkey lets nobody in here."
+
+
+def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey, int]:
+    """Check a device's answer; returns the passkey, and how often it says it was used."""
+    from webauthn import verify_authentication_response  # noqa: PLC0415 - a third of a second, for few
+    from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
+
+    try:
+        said = json.loads(credential[:_JSON_MAX])
+        with reading(app.engine) as session:
+            row = session.get(Passkey, str(said["id"]))
+        if row is None:
+            raise PasskeyError(_REJECTED)
+        seen = verify_authentication_response(
+            credential=said,
+            expected_challenge=challenge,
+            expected_rp_id=passkey_requirement.relying_party_id(app.settings),
+            expected_origin=_origin(app.settings),
+            credential_public_key=row.public_key,
+            credential_current_sign_count=row.sign_count,
+            require_user_verification=True,
+        )
+    except (WebAuthnException, ValueError, KeyError, TypeError) as problem:
+        raise PasskeyError(_REJECTED) from problem
+    return row, seen.new_sign_count
+
+
+def _record_use(session: Session, challenge: str, key: Passkey, count: int, now: datetime) -> int:
+    """Note that a passkey was used, and that this challenge never counts again; returns whose it is."""
+    _consume_challenge(session, challenge, now)
+    row = session.get(Passkey, key.id, with_for_update=True)
+    if row is None:
+        raise PasskeyError(_REJECTED)
+    row.sign_count, row.used_at = count, now
+    return row.user_id
+
+
+def _consume_challenge(session: Session, challenge: str, now: datetime) -> None:
+    session.execute(delete(UsedChallenge).where(col(UsedChallenge.used_at) < now - 2 * CHALLENGE_LIFETIME))
+    try:
+        session.add(UsedChallenge(challenge_hash=hashlib.sha256(challenge.encode()).hexdigest(), used_at=now))
+        session.flush()
+    except IntegrityError as problem:
+        message = "This was used already. Load the page again."
+        raise PasskeyError(message) from problem
+
+
+def _seal(app: AppContext, challenge: bytes, purpose: str, current_user: CurrentUser | None) -> str:
+    kept = json.dumps([_to_base64(challenge), app.now().isoformat()]).encode()
+    return _to_base64(app.keyring.encrypt(kept, _associated_data(purpose, current_user)))
+
+
+def _unseal(app: AppContext, sealed: str, purpose: str, current_user: CurrentUser | None) -> bytes:
+    try:
+        kept = json.loads(app.keyring.decrypt(_from_base64(sealed), _associated_data(purpose, current_user)))
+    except (KeyringError, binascii.Error, ValueError) as problem:
+        message = "This page is not one of ours, or is too old. Load it again."
+        raise PasskeyError(message) from problem
+    if app.now() - datetime.fromisoformat(kept[1]) > CHALLENGE_LIFETIME:
+        message = "This page has waited too long. Load it again."
+        raise PasskeyError(message)
+    return _from_base64(kept[0])
+
+
+def _associated_data(purpose: str, current_user: CurrentUser | None) -> str:
+    return f"passkey|{purpose}|{current_user.id if current_user else 'anybody'}|v1"
+
+
+def _origin(settings: Settings) -> str:
+    parts = urlsplit(settings.duewell_base_url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def _to_base64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+def _from_base64(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text[:_JSON_MAX] + "=" * (-len(text) % 4))

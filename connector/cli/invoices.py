@@ -1,0 +1,198 @@
+"""Commands about invoices: which are open, and what a person says about one: disputes, promises, plans, pauses."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from connector.cli.options import ConnectionOption, parse_date
+from connector.cli.terminal import (
+    JsonOption,
+    ListGroup,
+    build_group,
+    echo,
+    echo_json,
+    echo_list,
+    find_connection_id,
+    open_command_app,
+    os_user,
+)
+
+if TYPE_CHECKING:
+    from connector.app_context import AppContext
+    from connector.db.tables import InvoiceRow
+    from policies.receivables import Instalment
+
+InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
+ReasonOption = Annotated[str, typer.Option("--reason", help="In your words, for those who look later.")]
+invoices = build_group(ListGroup, "Invoices, and what you say about them.")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add this group."""
+    parent.add_typer(invoices, name="invoices")
+
+
+@invoices.command("list")
+def list_invoices(
+    connection: ConnectionOption = None,
+    include_closed: Annotated[bool, typer.Option("--all", help="Settled and voided ones too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List the open invoices, the longest due first."""
+    from connector.db.engine import reading
+    from connector.services.invoices import find_invoices
+
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            rows = find_invoices(session, inside, only_open=not include_closed)
+    if not as_json:
+        for row in rows:
+            row["active_agreements"] = ", ".join(f"{name}={value}" for name, value in row["active_agreements"].items())
+    columns = {"number": "NUMBER", "connection": "BOOKS", "customer": "CUSTOMER", "due_on": "DUE ON", "due": "DUE"}
+    echo_list(rows, {**columns, "currency": "", "active_agreements": "SAID"}, "No invoice is open.", as_json=as_json)
+
+
+@invoices.command("dispute")
+def dispute_invoice(
+    invoice: InvoiceArgument,
+    reason: Annotated[str, typer.Option(help="What the customer says.")] = "",
+    connection: ConnectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Stop chasing an invoice that the customer disputes; its owner gets a task."""
+    from connector.arrangements.agreements import record_dispute
+
+    _update_invoice(invoice, connection, record_dispute, as_json=as_json, reason=reason)
+
+
+@invoices.command("undispute")
+def undispute_invoice(
+    invoice: InvoiceArgument,
+    outcome: Annotated[str, typer.Option(help="How it was settled.")] = "",
+    connection: ConnectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Chase it again from where it stopped: the dispute is settled."""
+    from connector.arrangements.agreements import resolve_dispute
+
+    _update_invoice(invoice, connection, resolve_dispute, as_json=as_json, outcome=outcome)
+
+
+@invoices.command("promise")
+def promise_invoice(
+    invoice: InvoiceArgument,
+    promised: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD; none takes it back.")],
+    reason: ReasonOption = "",
+    connection: ConnectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Wait until the day the customer promised to pay on."""
+    from connector.arrangements.agreements import set_promise
+
+    _update_invoice(invoice, connection, set_promise, as_json=as_json, on=parse_date(promised), reason=reason)
+
+
+@invoices.command("plan")
+def plan_invoice(
+    invoice: InvoiceArgument,
+    instalments: Annotated[
+        list[str] | None, typer.Argument(metavar="[DAY=SUM]...", help="2026-07-01=400 and so on; none takes it back.")
+    ] = None,
+    *,
+    count: Annotated[int, typer.Option(min=0, max=60, help="Instead: so many equal parts.")] = 0,
+    first: Annotated[str | None, typer.Option(metavar="D", help="The day of the first part.")] = None,
+    every: Annotated[str, typer.Option(help="month, two-weeks or week.")] = "month",
+    reason: ReasonOption = "",
+    connection: ConnectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Keep a payment plan: nothing is sent while its instalments come; one that is missed voids it."""
+    from connector.arrangements.agreements import INSTALMENT_INTERVALS, set_payment_plan
+
+    agreed = _parse_instalments(instalments or [])
+    if bool(agreed or instalments) == bool(count) or (count and first is None) or every not in INSTALMENT_INTERVALS:
+        raise typer.BadParameter("Write 2026-07-01=400 2026-08-01=400, or --count 3 --first 2026-07-01, or none.")
+    with open_command_app() as app:
+        row = _find_invoice(app, invoice, connection)
+        if count and first is not None:
+            agreed = _equal_instalments(row, count, first, every)
+        _apply_update(app, row, set_payment_plan, as_json=as_json, instalments=agreed, reason=reason)
+
+
+@invoices.command("pause")
+def pause_invoice(
+    invoice: InvoiceArgument,
+    until: Annotated[str | None, typer.Option(metavar="D", help="YYYY-MM-DD; default: until resumed.")] = None,
+    reason: ReasonOption = "",
+    connection: ConnectionOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Leave an invoice alone for a while."""
+    from connector.arrangements.agreements import pause_reminders
+
+    _update_invoice(
+        invoice, connection, pause_reminders, as_json=as_json, until=parse_date(until) if until else None, reason=reason
+    )
+
+
+@invoices.command("resume")
+def resume_invoice(invoice: InvoiceArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
+    """End the pause of an invoice."""
+    from connector.arrangements.agreements import resume_reminders
+
+    _update_invoice(invoice, connection, resume_reminders, as_json=as_json)
+
+
+def _update_invoice(invoice: str, connection: str | None, update: Any, *, as_json: bool, **details: Any) -> None:
+    with open_command_app() as app:
+        _apply_update(app, _find_invoice(app, invoice, connection), update, as_json=as_json, **details)
+
+
+def _apply_update(app: AppContext, row: InvoiceRow, update: Any, *, as_json: bool, **details: Any) -> None:
+    from connector.services.invoices import record_agreement
+
+    result = record_agreement(app, row, update, by=os_user(), **details)
+    if as_json:
+        echo_json(result)
+    else:
+        echo(
+            f"{result['number']}: "
+            + (", ".join(f"{name} {value}" for name, value in result["active_agreements"].items()) or "nothing is said")
+        )
+
+
+def _find_invoice(app: AppContext, invoice: str, connection: str | None) -> InvoiceRow:
+    from connector.db.engine import reading
+    from connector.services.invoices import find_invoice
+
+    inside = find_connection_id(app, connection)
+    with reading(app.engine) as session:
+        return find_invoice(session, invoice, inside)
+
+
+def _parse_instalments(texts: list[str]) -> list[Instalment]:
+    """Read "2026-07-01=400.00" and the like; "none" alone is no instalment at all."""
+    from policies.receivables import Instalment
+
+    found = []
+    for text in texts if texts != ["none"] else []:
+        on_text, _, amount = text.partition("=")
+        try:
+            found.append(Instalment(date.fromisoformat(on_text), Decimal(amount)))
+        except (ValueError, InvalidOperation):
+            raise typer.BadParameter(f"{text!r} is no instalment; write it like 2026-07-01=400.") from None
+    return found
+
+
+def _equal_instalments(row: InvoiceRow, count: int, first: str, every: str) -> list[Instalment]:
+    from connector.arrangements.agreements import INSTALMENT_INTERVALS, equal_instalments
+
+    first_on = parse_date(first)
+    if first_on is None:
+        raise typer.BadParameter("Say the day of the first part: --first 2026-07-01.")
+    return equal_instalments(row, count, first_on, INSTALMENT_INTERVALS[every])

@@ -1,0 +1,91 @@
+"""The command ``duewell``: every command there is, each in the file of its group."""
+
+from __future__ import annotations
+
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+from connector.cli import (
+    api_tokens,
+    connections,
+    customer_data,
+    customers,
+    invoices,
+    keys,
+    maintenance,
+    outbox,
+    overview,
+    policy,
+    privacy,
+    reports,
+    run,
+    tasks,
+    templates,
+    users,
+)
+from connector.cli.terminal import RootGroup
+
+cli = typer.Typer(
+    cls=RootGroup,
+    name="duewell",
+    help="Chases open invoices politely, exactly, and never wrongly. Data goes to stdout, everything else to stderr.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def _version(show: bool) -> None:
+    if show:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"duewell {version('duewell')}")
+        except PackageNotFoundError:  # run from a folder that was never installed
+            typer.echo("duewell (not installed)")
+        raise typer.Exit
+
+
+@cli.callback()
+def duewell(
+    _shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Connect a company's books once; from then on it reads, reminds, notes and charges by itself, every hour."""
+
+
+for module in (
+    run,
+    connections,
+    overview,
+    outbox,
+    customers,
+    customer_data,
+    invoices,
+    tasks,
+    policy,
+    reports,
+    privacy,
+    templates,
+    maintenance,
+    keys,
+    users,
+    api_tokens,
+):
+    module.register(cli)
+
+
+def main() -> None:
+    """Run the command: the entry point of the distribution."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end the command
+    cli(prog_name="duewell")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Shows on stderr how far runs have come: bars for a person, plain lines for a log."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from connector.app_context import AppContext
+from connector.cli.terminal import echo_err, strip_control_characters
+from connector.db.engine import reading
+from connector.db.tables import Connection
+
+
+class ProgressLine:
+    """The progress of one run."""
+
+    def __init__(self, name: str, bars: Bars | None) -> None:
+        self.name = name
+        self._bars = bars
+        self._task: TaskID | None = bars.add_task(escape(strip_control_characters(name)), total=None) if bars else None
+
+    def show(self, text: str) -> None:
+        """Say what the run is about to do."""
+        if self._bars is None or self._task is None:
+            echo_err(f"{self.name}: {text}")
+        else:
+            self._bars.update(self._task, description=escape(strip_control_characters(f"{self.name}: {text}")))
+
+    def set_count(self, done: int, expected: int | None) -> None:
+        """Say how many records were read, of how many where that is known."""
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=done, total=expected)
+
+    def end(self) -> None:
+        """Stop the clock of this line."""
+        if self._bars is not None and self._task is not None:
+            self._bars.stop_task(self._task)
+
+
+@contextmanager
+def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
+    """Show a person how many customers of each company were looked at; a log needs no such lines."""
+    if not sys.stderr.isatty():
+        yield lambda _company, _customers: None
+        return
+    columns = SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()
+    with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
+        lines: dict[str, TaskID] = {}
+
+        def tell(company: str, customers: int) -> None:
+            text = escape(strip_control_characters(f"{company}: {activity}, customer {customers:,}"))
+            if company in lines:
+                bars.update(lines[company], description=text)
+            else:
+                lines[company] = bars.add_task(text, total=None)
+
+        yield tell
+
+
+class Progress:
+    """The lines of all runs under way."""
+
+    def __init__(self) -> None:
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        self._bars = Bars(*columns, console=Console(file=sys.stderr)) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        if self._bars:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars:
+            self._bars.stop()
+
+    def start_line(self, app: AppContext, connection_id: int) -> ProgressLine:
+        """Begin the line of one run."""
+        with reading(app.engine) as session:
+            name = session.get_one(Connection, connection_id).name
+        return ProgressLine(name, self._bars)

@@ -1,0 +1,62 @@
+"""The command for reports: the figures that the pages plot, as a table, JSON or CSV."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from connector.cli.options import OptionalConnectionArgument, parse_choice
+from connector.cli.terminal import JsonOption, echo, echo_err, echo_json, echo_table, find_connections, open_command_app
+
+NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="Which report; without it they are listed.")]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add this command."""
+    parent.command("reports")(reports)
+
+
+def reports(
+    name: NameArgument = None,
+    connection: OptionalConnectionArgument = None,
+    as_json: JsonOption = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that a spreadsheet never computes.")] = False,
+) -> None:
+    """Print a report.
+
+    What is owed, by age and customer; days of sales outstanding; days to pay; cash expected; what reminders do; fees.
+    """
+    from connector.db.engine import reading
+    from connector.reports.catalogue import REPORTS, TITLES
+    from connector.reports.csv_export import csv_lines
+    from connector.reports.scope import Scope
+
+    if as_json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other.")
+    if name is None:
+        _list_reports(TITLES, as_json=as_json)
+        return
+    parse_choice(name, REPORTS, "report")
+    with open_command_app() as app, reading(app.engine) as session:
+        companies = find_connections(session, [connection] if connection else [])
+        report = REPORTS[name](session, Scope(companies, app.now()))
+    if as_json:
+        echo_json(report.rows)
+    elif as_csv:
+        sys.stdout.writelines(csv_lines(report.table_rows()))
+    elif report.rows:
+        echo_table(report.rows, {column.key: column.heading.upper() for column in report.columns})
+        for line in (report.formula, *report.notes):
+            echo_err(line)
+    else:
+        echo_err("There is nothing to report yet.")
+
+
+def _list_reports(titles: dict[str, str], *, as_json: bool) -> None:
+    if as_json:
+        echo_json([{"id": name, "title": title} for name, title in titles.items()])
+        return
+    for name, title in titles.items():
+        echo(f"{name:12} {title}")

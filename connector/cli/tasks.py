@@ -1,0 +1,126 @@
+"""Commands about tasks: who has to do what by when, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from connector.cli.options import ConnectionOption, parse_contact, parse_date, parse_mailbox
+from connector.cli.terminal import (
+    JsonOption,
+    ListGroup,
+    build_group,
+    echo,
+    echo_json,
+    echo_list,
+    find_connection_id,
+    open_command_app,
+    os_user,
+)
+from connector.db.ids import ID_MAX
+
+IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="As in: duewell tasks list")]
+tasks = build_group(ListGroup, "Work for people: calls, reviews, addresses to find.")
+
+
+def register(parent: typer.Typer) -> None:
+    """Add this group."""
+    parent.add_typer(tasks, name="tasks")
+
+
+@tasks.command("list")
+def list_tasks(
+    connection: ConnectionOption = None,
+    owner: Annotated[str, typer.Option(help="Only those of this person: a part of the name or address.")] = "",
+    include_closed: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """List what is to be done, the soonest due first."""
+    from connector.arrangements.tasks import STATES, find_tasks
+    from connector.db.engine import reading
+
+    with open_command_app() as app:
+        inside = find_connection_id(app, connection)
+        with reading(app.engine) as session:
+            rows = find_tasks(session, inside, states=STATES if include_closed else ("open",), owner=owner)
+    if not as_json:
+        for row in rows:
+            row["of"] = ", ".join(row["invoices"][:3]) + (" …" if len(row["invoices"]) > 3 else "")
+    columns = {"id": "ID", "due_on": "DUE ON", "connection": "BOOKS", "owner": "OWNER", "customer": "CUSTOMER"}
+    columns |= {"of": "INVOICES", "reason": "WHAT"} | (
+        {"state": "STATE", "outcome": "OUTCOME"} if include_closed else {}
+    )
+    echo_list(rows, columns, "There is nothing to do.", as_json=as_json)
+
+
+@tasks.command("done")
+def complete_tasks(
+    ids: IdsArgument,
+    note: Annotated[str, typer.Option(help="What came of it, for those who look later.")] = "",
+    as_json: JsonOption = False,
+) -> None:
+    """Say that tasks are done."""
+    from connector.arrangements.tasks import complete
+
+    with open_command_app() as app:
+        results = complete(app, ids, by=os_user(), note=note)
+    if as_json:
+        echo_json(results)
+    else:
+        echo(f"Done: {', '.join(str(result['id']) for result in results)}")
+
+
+@tasks.command("outcome")
+def record_outcome(
+    task_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell tasks list")],
+    *,
+    promised: Annotated[str | None, typer.Option(metavar="D", help="He will pay on this day.")] = None,
+    disputed: Annotated[str | None, typer.Option(metavar="WHY", help="He disputes it.")] = None,
+    pause_until: Annotated[str | None, typer.Option(metavar="D", help="Leave it alone until this day.")] = None,
+    retry_on: Annotated[str | None, typer.Option(metavar="D", help="Nobody reached; try again on this day.")] = None,
+    contact: Annotated[str | None, typer.Option(metavar="'NAME <MAIL>'", help="Where mail goes from now on.")] = None,
+    no_reminders: Annotated[bool, typer.Option("--no-reminders", help="He wants calls, no mails.")] = False,
+    note: Annotated[str, typer.Option(help="In your words, for those who look later.")] = "",
+    invoice: Annotated[list[str] | None, typer.Option(help="Only about this invoice of the task; repeatable.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Record what came of a task; what the customer said counts from the next run on."""
+    from connector.arrangements.tasks import TaskOutcome, record_task_outcome
+
+    outcome = TaskOutcome(
+        note=note,
+        promised_on=parse_date(promised) if promised else None,
+        disputed=disputed,
+        paused_until_on=parse_date(pause_until) if pause_until else None,
+        retry_on=parse_date(retry_on) if retry_on else None,
+        contact=parse_contact(contact) if contact else None,
+        no_reminders=no_reminders,
+        invoices=tuple(invoice or ()),
+    )
+    if not outcome.summary():
+        raise typer.BadParameter("Say what came of it; see: duewell tasks outcome --help")
+    with open_command_app() as app:
+        result = record_task_outcome(app, task_id, outcome, by=os_user())
+    if as_json:
+        echo_json(result)
+    else:
+        echo(f"Task {result['id']} is {result['state']}: {result['outcome']}")
+
+
+@tasks.command("assign")
+def assign_tasks(
+    ids: IdsArgument,
+    to: Annotated[str, typer.Option(metavar="'NAME <MAIL>'", help="Who is to do them.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Give tasks to somebody else."""
+    from connector.arrangements.tasks import reassign
+
+    to = parse_mailbox(to)
+    with open_command_app() as app:
+        reassign(app, ids, to, by=os_user())
+    if as_json:
+        echo_json([{"id": task_id, "owner": to} for task_id in ids])
+    else:
+        echo(f"Given to {to}: {', '.join(map(str, ids))}")

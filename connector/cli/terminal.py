@@ -1,0 +1,245 @@
+"""How every command talks: data on stdout, all else on stderr, words instead of tracebacks, exits 0, 1 and 2."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import logging
+import os
+import sys
+import traceback
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from connector.app_context import AppContext
+    from connector.db.tables import Connection
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+_LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+_BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
+
+
+class CommandError(Exception):
+    """A command that could not do what it was asked; ``str()`` says what happened and what to do."""
+
+
+def echo_err(text: str) -> None:
+    """Say something to the person, on stderr."""
+    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
+
+
+def echo(text: str) -> None:
+    """Put data on stdout."""
+    print(strip_control_characters(text), flush=True)  # noqa: T201
+
+
+def echo_json(document: object) -> None:
+    """Put one JSON document on stdout."""
+    print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
+
+
+def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
+    """Put rows on stdout under headings; ``columns`` maps the key of a row to its heading."""
+    lines = [list(columns.values()), *([_format_cell(row.get(key)) for key in columns] for row in rows)]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    for line in lines:
+        echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def echo_list(rows: list[dict[str, Any]], columns: dict[str, str], empty_message: str, *, as_json: bool) -> None:
+    """Put a list on stdout, as JSON or as a table; an empty table is said in words, on stderr."""
+    if as_json:
+        echo_json(rows)
+    elif rows:
+        echo_table(rows, columns)
+    else:
+        echo_err(empty_message)
+
+
+def strip_control_characters(text: str) -> str:
+    """Take out what could move the cursor or turn the writing direction: names come from other people's books."""
+    return "".join(
+        letter
+        for letter in text
+        if letter in "\n\t" or (unicodedata.category(letter) != "Cc" and letter not in _BIDI_CONTROLS)
+    )
+
+
+@contextmanager
+def open_command_app() -> Iterator[AppContext]:
+    """Open the installation for one command."""
+    from connector.app_context import open_app
+    from connector.settings import load_settings
+
+    app = open_app(load_settings())
+    _configure_file_log(app.settings.duewell_home)
+    try:
+        yield app
+    finally:
+        app.close()
+
+
+def os_user() -> str:
+    """Name the person at the terminal, for the log."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "somebody at the terminal"
+
+
+def get_connection_id(app: AppContext, name: str) -> int:
+    """Find the id of the connection a person named, by id or short name."""
+    from connector.connections.registry import find_connection
+    from connector.db.engine import reading
+
+    with reading(app.engine) as session:
+        return find_connection(session, name).id or 0
+
+
+def find_connection_id(app: AppContext, name: str | None) -> int | None:
+    """Find the id of the connection to stay within, None for all."""
+    return None if name is None else get_connection_id(app, name)
+
+
+def empty_list_message(app: AppContext, message: str) -> str:
+    """Say that there is nothing; where no company is connected yet, that this is why."""
+    from connector.connections.registry import NO_CONNECTIONS, list_connections
+    from connector.db.engine import reading
+
+    with reading(app.engine) as session:
+        return message if list_connections(session) else NO_CONNECTIONS
+
+
+def find_connections(session: Session, names: Sequence[str]) -> list[Connection]:
+    """Find the connections named, or all that are not disconnected where none is."""
+    from connector.connections.registry import find_connection, list_connected
+
+    return [find_connection(session, name) for name in names] or list_connected(session)
+
+
+class Group(TyperGroup):
+    """A group of commands; called without one it does its ``default``."""
+
+    default = ""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command in where none is named."""
+        if self.default and self._wants_default(args):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def _wants_default(self, args: list[str]) -> bool:
+        return not args or (args[0].startswith("-") and args[0] != "--help")
+
+
+class ListGroup(Group):
+    """``duewell outbox`` is ``duewell outbox list``."""
+
+    default = "list"
+
+
+class ShowGroup(Group):
+    """``duewell policy`` is ``duewell policy show``."""
+
+    default = "show"
+
+
+class LogGroup(Group):
+    """``duewell log CONNECTION`` is ``duewell log show CONNECTION``: whatever is no command is a connection."""
+
+    default = "show"
+
+    def _wants_default(self, args: list[str]) -> bool:
+        return not args or (args[0] != "--help" and args[0] not in self.commands)
+
+
+class RootGroup(Group):
+    """The command itself: nothing that goes wrong below ends in a traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command, and turn what it raises into words and an exit."""
+        try:
+            return super().invoke(ctx)
+        except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
+            raise
+        except Exception as problem:
+            echo_err(f"Error: {format_error(problem)}")
+            raise typer.Exit(1) from problem
+
+
+def build_group(kind: type[Group], text: str) -> typer.Typer:
+    """Make a group of commands."""
+    return typer.Typer(
+        cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None
+    )
+
+
+def configure_stderr_log() -> None:
+    """Send our own log to stderr, for the commands that stay."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("duewell").setLevel(logging.INFO)
+
+
+def _configure_file_log(home: Path) -> None:
+    """Keep our own log in a file, for the commands that end: a person at the terminal is told in plain words."""
+    from connector.secrets.private_files import private_folder
+
+    handler = logging.FileHandler(private_folder(home / "logs") / "duewell.log", encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter(_LOG_FORMAT))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])  # nothing where the log goes to stderr already
+
+
+def format_error(problem: Exception) -> str:
+    """Say what went wrong; a fault of our own is kept in a file, not shown."""
+    from sqlalchemy.exc import DBAPIError
+
+    if isinstance(problem, DBAPIError):
+        return f"the database refused: {str(problem.orig).strip().splitlines()[0]}. See: duewell doctor"
+    if isinstance(problem, OSError):
+        return f"{problem.strerror or problem}" + (f": {problem.filename}" if problem.filename else "")
+    if type(problem).__module__.partition(".")[0] in {"connector", "providers", "policies"} and str(problem):
+        return str(problem)
+    return (
+        f"something in duewell itself broke ({type(problem).__name__}); the details are in {_save_traceback(problem)}"
+    )
+
+
+def _save_traceback(problem: Exception) -> Path:
+    """Keep the traceback of a fault of ours in a file only its owner can read: it may hold names and sums."""
+    from connector.secrets.private_files import private_folder
+    from connector.settings import load_settings
+
+    folder = private_folder(load_settings().duewell_home / "logs")
+    path = folder / f"broken-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.txt"
+    descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write("".join(traceback.format_exception(problem)))
+    return path
+
+
+def _format_cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    return " ".join(strip_control_characters(str(value)).split())
+
+
+def json_default(value: object) -> object:
+    """Write what JSON does not know: days and instants as ISO 8601, all else as its text."""
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    return str(value)

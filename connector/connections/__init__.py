@@ -1,0 +1,1 @@
+"""How a company is connected: consent, tokens, account owners, fee booking."""

@@ -1,0 +1,73 @@
+"""Who minds whom: the owner of each customer, his sales rep, and who owns the customers of a company by default."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.db.engine import writing
+from connector.db.tables import Connection, CustomerSetting
+
+_MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<mail>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*")
+
+
+class InvalidMailboxError(Exception):
+    """A text that names nobody; ``str()`` says how to write it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Team:
+    """The owners and sales reps of one company's customers, as texts like ``Ann Lee <ann@example.com>``."""
+
+    default_owner: str
+    owners: dict[str, str]
+    sales_reps: dict[str, str]
+
+    def owner_of(self, customer_id: str) -> str:
+        """Name the owner of a customer: his own, else the company's, else ""."""
+        return self.owners.get(customer_id) or self.default_owner
+
+
+def load_team(session: Session, connection: Connection) -> Team:
+    """Read who minds whom in a company."""
+    query = select(col(CustomerSetting.customer_id), col(CustomerSetting.owner), col(CustomerSetting.sales_rep)).where(
+        col(CustomerSetting.connection_id) == connection.id,
+        or_(col(CustomerSetting.owner) != "", col(CustomerSetting.sales_rep) != ""),
+    )
+    rows = session.execute(query).all()
+    return Team(
+        connection.owner,
+        {customer_id: owner for customer_id, owner, _ in rows if owner},
+        {customer_id: rep for customer_id, _, rep in rows if rep},
+    )
+
+
+def set_default_owner(app: AppContext, connection_id: int, owner: str, *, by: str) -> str:
+    """Name who owns the customers of a company that have no owner of their own; "" for nobody."""
+    owner = normalise_mailbox(owner) if owner else ""
+    with writing(app.engine) as session:
+        row = session.get_one(Connection, connection_id)
+        row.owner = owner
+        text = f"{by} made {owner or 'nobody'} the owner of the customers of {row.name} that have none of their own."
+        sync_log.write(session, at=app.now(), kind="default_owner", text=text, connection_id=connection_id)
+        return row.name
+
+
+def normalise_mailbox(text: str) -> str:
+    """Read "Ann Lee <ann@example.com>", or an address alone; raises where it is neither."""
+    match = _MAILBOX.fullmatch(text)
+    if match is None or (match["name"] is None) != ("<" not in text):
+        message = f"{text!r} is nobody mail can reach; write 'Ann Lee <ann@example.com>'."
+        raise InvalidMailboxError(message)
+    return f"{match['name']} <{match['email']}>" if match["name"] else match["email"]
+
+
+def split_mailbox(text: str) -> tuple[str, str]:
+    """Give name and mail address of a person; a name may hold what a mail's header would not ("Lee, Ann")."""
+    match = _MAILBOX.fullmatch(text)
+    return (match["name"] or "", match["email"]) if match else ("", "")

@@ -1,0 +1,243 @@
+"""Connecting: sends a person to the vendor's consent page, and makes connections of what comes back.
+
+The state that comes back is known here only as a hash, counts for 15 minutes and for one use; what else must be kept
+until then (the PKCE verifier) is encrypted. The terminal, ``serve`` and a pasted address all end here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+from sqlalchemy import delete, select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext, UncountedCalls
+from connector.audit import sync_log
+from connector.connections.short_names import build_short_name
+from connector.connections.tokens import store_token
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, Grant, PendingConsent
+from providers.errors import ProviderError
+from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
+
+LIFETIME = timedelta(minutes=15)
+_KEEP_FOR = timedelta(days=1)
+
+
+class ConsentError(Exception):
+    """A consent that came to nothing; ``str()`` says what happened and what to do."""
+
+
+def redirect_uri(app: AppContext, provider_name: str) -> str:
+    """Where the vendor sends the person back to; it must stand in the app's settings there, letter for letter."""
+    return f"{app.settings.duewell_base_url}/callback/{provider_name}"
+
+
+def find_provider(app: AppContext, name: str) -> LedgerProvider:
+    """Find a ledger by name, or say which there are."""
+    provider = app.providers.get(name)
+    if provider is None:
+        message = f"There is no ledger called {name!r}. Known: {', '.join(sorted(app.providers))}."
+        raise ConsentError(message)
+    return provider
+
+
+def begin_consent(app: AppContext, provider_name: str, *, session_hash: str = "") -> ConsentRequest:
+    """Begin a consent: keep what is needed to finish it, and say where to send the person.
+
+    ``begun_in`` names the browser session it is begun in: no other one can finish it. "" at a terminal.
+    """
+    provider = find_provider(app, provider_name)
+    _refuse_if_missing(provider, app)
+    back_to = redirect_uri(app, provider_name)
+    request = provider.begin_consent(app.settings, back_to)
+    hashed, now = _hash(request.state), app.now()
+    kept = json.dumps({"url": request.url, "state": request.state, "verifier": request.code_verifier}).encode()
+    with writing(app.engine) as session:
+        session.execute(delete(PendingConsent).where(col(PendingConsent.started_at) < now - _KEEP_FOR))
+        session.add(
+            PendingConsent(
+                state_hash=hashed,
+                provider=provider_name,
+                redirect_uri=back_to,
+                encrypted_state=app.keyring.encrypt(kept, consent_associated_data(hashed, provider_name)),
+                session_hash=session_hash,
+                started_at=now,
+            )
+        )
+    return request
+
+
+def consent_outcome(app: AppContext, state: str) -> JsonObject | None:
+    """Tell what came of the consent: {"connections": [ids]}, {"error": words}, or None while the person is away."""
+    with reading(app.engine) as session:
+        pending = session.get(PendingConsent, _hash(state))
+    return pending.outcome if pending else None
+
+
+def finish_consent(
+    app: AppContext, provider_name: str, redirected_url: str, *, session_hash: str = ""
+) -> list[Connection]:
+    """Finish the consent the person came back from. Raises ``ConsentError`` with words for page and terminal."""
+    provider = find_provider(app, provider_name)
+    answer = parse_qs(urlsplit(redirected_url.strip()).query)
+    begun, back_to = _consume(app, provider, (answer.get("state") or [""])[0], session_hash)
+    try:
+        _refuse_if_denied(provider, (answer.get("error") or [""])[0])
+        consent = provider.finish_consent(
+            app.settings, back_to, redirected_url.strip(), begun, app.stop_aware(UncountedCalls())
+        )
+        if not consent.companies:
+            message = f"{provider.title} opened no company with this consent. Choose one there: {_retry_hint(provider)}"
+            raise ConsentError(message)
+    except (ProviderError, ConsentError) as problem:
+        words = str(problem)
+        if isinstance(problem, ProviderError):
+            words = f"{provider.title} did not connect: {words.rstrip('.')}. {_retry_hint(provider)}"
+        _record_outcome(app, begun.state, {"error": words})
+        raise ConsentError(words) from problem
+    return _store_consent(app, provider, consent, begun.state)
+
+
+def _refuse_if_missing(provider: LedgerProvider, app: AppContext) -> None:
+    missing = provider.missing_settings(app.settings)
+    if missing:
+        message = (
+            f"{provider.title} cannot be connected yet: {', '.join(missing)} must be set, in the environment or in"
+            f" {app.settings.duewell_home / '.env'}. docs/connect-{provider.name}.md shows where to find them."
+        )
+        raise ConsentError(message)
+
+
+def _refuse_if_denied(provider: LedgerProvider, error: str) -> None:
+    if error == "access_denied":
+        message = f"Access was not granted at {provider.title}, so nothing was connected. {_retry_hint(provider)}"
+        raise ConsentError(message)
+    if error:
+        code = "".join(letter for letter in error[:60] if letter.isalnum() or letter in "_-. ")
+        message = f"{provider.title} answered {code!r} instead of a grant. {_retry_hint(provider)}"
+        raise ConsentError(message)
+
+
+def _consume(app: AppContext, provider: LedgerProvider, state: str, session_hash: str) -> tuple[ConsentRequest, str]:
+    """Take the pending consent out for its one use."""
+    now, hashed = app.now(), _hash(state)
+    with writing(app.engine) as session:
+        pending = session.get(PendingConsent, hashed, with_for_update=True) if state else None
+        if pending is None or pending.provider != provider.name:
+            message = (
+                f"This address does not belong to a consent that was begun here for {provider.title} (its state is"
+                f" {'unknown' if state else 'missing'}). {_retry_hint(provider)}"
+            )
+            raise ConsentError(message)
+        if pending.session_hash and not hmac.compare_digest(pending.session_hash, session_hash):
+            message = (
+                f"This consent was begun in another browser, or you were signed out meanwhile. {_retry_hint(provider)}"
+            )
+            raise ConsentError(message)
+        if pending.finished_at is not None:
+            message = (
+                f"This consent was used already. If that went well there is nothing to do. {_retry_hint(provider)}"
+            )
+            raise ConsentError(message)
+        pending.finished_at = now
+        expired = now - pending.started_at > LIFETIME
+        if expired:
+            message = f"This consent is older than 15 minutes and no longer counts. {_retry_hint(provider)}"
+            pending.outcome = {"error": message}
+        kept = json.loads(app.keyring.decrypt(pending.encrypted_state, consent_associated_data(hashed, provider.name)))
+        pending.encrypted_state = b""
+        back_to = pending.redirect_uri
+    if expired:
+        raise ConsentError(message)
+    return ConsentRequest(kept["url"], kept["state"], kept["verifier"]), back_to
+
+
+def _store_consent(app: AppContext, provider: LedgerProvider, consent: Consent, state: str) -> list[Connection]:
+    """Keep the token and its companies in one commit; a known company gets the new grant, not a twin."""
+    now = app.now()
+    with writing(app.engine) as session:
+        grant = _find_or_create_grant(session, provider, consent, now)
+        store_token(app, grant, consent.token, now)
+        rows = [_create_or_update_connection(session, provider, company, grant, now) for company in consent.companies]
+        _delete_unused_grants(session, provider)
+        _set_outcome(session, state, {"connections": [row.id for row in rows]})
+    return rows
+
+
+def _find_or_create_grant(session: Session, provider: LedgerProvider, consent: Consent, now: datetime) -> Grant:
+    query = select(Grant).where(col(Grant.provider) == provider.name, col(Grant.subject) == consent.subject)
+    grant = session.scalars(query).first()
+    if grant is None:
+        grant = Grant(provider=provider.name, subject=consent.subject, created_at=now)
+        session.add(grant)
+        session.flush()  # its id is part of what the token is bound to
+    return grant
+
+
+def _create_or_update_connection(
+    session: Session, provider: LedgerProvider, company: CompanyRef, grant: Grant, now: datetime
+) -> Connection:
+    query = select(Connection).where(
+        col(Connection.provider) == provider.name, col(Connection.external_id) == company.external_id
+    )
+    row = session.scalars(query).first()
+    again = row is not None
+    if row is None:
+        taken = set(session.scalars(select(col(Connection.short_name))))
+        row = Connection(
+            short_name=build_short_name(company.name or company.external_id, taken),
+            provider=provider.name,
+            external_id=company.external_id,
+            name=company.name or company.external_id,
+            created_at=now,
+        )
+        session.add(row)
+    row.name = company.name or row.name
+    row.grant_id, row.remote_connection_id = grant.id, company.remote_connection_id
+    row.health, row.health_reason = "ok" if row.first_pull_done_at else "new", ""
+    row.next_run_at = now
+    session.flush()
+    what = "was connected again" if again else "was connected"
+    words = f"{row.name} ({provider.title}) {what}, in mode {row.mode}."
+    sync_log.write(session, at=now, kind="connected", text=words, connection_id=row.id)
+    return row
+
+
+def _delete_unused_grants(session: Session, provider: LedgerProvider) -> None:
+    """Drop tokens no connection lives on. They are not revoked: that could end the company's new grant too."""
+    used = select(col(Connection.grant_id)).where(col(Connection.grant_id).is_not(None))
+    session.execute(delete(Grant).where(col(Grant.provider) == provider.name, col(Grant.id).not_in(used)))
+
+
+def _record_outcome(app: AppContext, state: str, outcome: JsonObject) -> None:
+    with writing(app.engine) as session:
+        _set_outcome(session, state, outcome)
+
+
+def _set_outcome(session: Session, state: str, outcome: JsonObject) -> None:
+    session.get_one(PendingConsent, _hash(state)).outcome = outcome
+
+
+def load_connections(app: AppContext, ids: Sequence[int]) -> list[Connection]:
+    """Read connections by id, in the order given."""
+    with reading(app.engine) as session:
+        return [session.get_one(Connection, connection_id) for connection_id in ids]
+
+
+def _retry_hint(provider: LedgerProvider) -> str:
+    return f"Begin again on the page Companies, or with: duewell connect {provider.name}"
+
+
+def _hash(state: str) -> str:
+    return hashlib.sha256(state.encode()).hexdigest()
+
+
+def consent_associated_data(state_hash: str, provider_name: str) -> str:
+    """Name what is kept of a consent under way: moved to another row it cannot be opened."""
+    return f"consent|{state_hash}|{provider_name}|v1"

@@ -1,0 +1,241 @@
+"""The access tokens of a grant: kept encrypted, refreshed by one process at a time, saved before they are used.
+
+A refresh token may die with its use, so that losing an answer loses the company. Hence: a lock per grant, a second look
+under it, the mark ``refresh_started_at`` committed before the call, the old token kept until the vendor has refused it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from filelock import FileLock, Timeout
+from sqlalchemy import select, text
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext, UncountedCalls
+from connector.audit import sync_log
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, Grant
+from connector.secrets.keyring import KeyringError
+from connector.secrets.private_files import private_folder
+from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
+from providers.ledger import AccessToken, CallObserver, JsonObject
+
+EXPIRY_MARGIN = timedelta(seconds=60)  # a token that ends sooner is not sent any more
+LOCK_WAIT_SECONDS = 120  # longer than a slow refresh: a lock that gives up early loses tokens
+_DEFAULT_LIFETIME_SECONDS = 1800
+_ADVISORY_LOCK_CLASS = 0x6475  # PostgreSQL: our family of advisory locks for grants
+
+
+def store_token(app: AppContext, grant: Grant, token: JsonObject, requested_at: datetime) -> None:
+    """Put a vendor's new token into the grant's row, encrypted and bound to it, and with it the grant to life."""
+    now = app.now()
+    grant.token = app.keyring.encrypt(json.dumps(token).encode(), associated_data(grant))
+    grant.token_expires_at = _expires_at(token, requested_at)
+    grant.refreshed_at, grant.refresh_started_at, grant.invalid_reason = now, None, ""
+
+
+def token_source(app: AppContext, grant_id: int, calls: CallObserver) -> AccessToken:
+    """Make the callable a ledger asks for its access token. It keeps one in memory until it ends or is rejected."""
+    kept: tuple[str, datetime] | None = None
+
+    def access_token(*, rejected_token: str | None = None) -> str:
+        nonlocal kept
+        if kept is None or rejected_token is not None or kept[1] - app.now() <= EXPIRY_MARGIN:
+            token = fresh_token(app, grant_id, calls, rejected_token=rejected_token)
+            ends_at = _load_token(app, grant_id).grant.token_expires_at
+            kept = (str(token["access_token"]), ends_at or app.now())
+        return kept[0]
+
+    return access_token
+
+
+def fresh_token(
+    app: AppContext, grant_id: int, calls: CallObserver, *, rejected_token: str | None = None
+) -> JsonObject:
+    """Return the grant's token, refreshed first if it ends within a minute, was ``rejected``, or a refresh was cut off.
+
+    Raises ``Reconnect`` once the grant is dead; its connections then say so and wait for a person.
+    """
+    stored = _load_token(app, grant_id)
+    if stored.is_valid_at(app.now(), rejected_token):
+        return stored.token
+    with _lock_grant(app, grant_id):
+        stored = _load_token(app, grant_id)  # somebody else may have refreshed while we waited
+        if stored.is_valid_at(app.now(), rejected_token):
+            return stored.token
+        return _refresh(app, stored, calls)
+
+
+def finish_interrupted_refreshes(app: AppContext) -> list[str]:
+    """Refresh every grant whose refresh was cut off: the old token is good for minutes only. Returns what failed."""
+    with reading(app.engine) as session:
+        cut_off = session.scalars(
+            select(col(Grant.id)).where(col(Grant.refresh_started_at).is_not(None), col(Grant.invalid_reason) == "")
+        ).all()
+    failed = []
+    for grant_id in cut_off:
+        try:
+            fresh_token(app, grant_id or 0, UncountedCalls())
+        except ProviderError as problem:
+            failed.append(str(problem))
+    return failed
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredToken:
+    grant: Grant
+    token: JsonObject
+
+    def is_valid_at(self, now: datetime, rejected_token: str | None) -> bool:
+        expires_at = self.grant.token_expires_at
+        lasts = expires_at is not None and expires_at - now > EXPIRY_MARGIN
+        return lasts and self.grant.refresh_started_at is None and self.token.get("access_token") != rejected_token
+
+
+def _load_token(app: AppContext, grant_id: int) -> _StoredToken:
+    with reading(app.engine) as session:
+        grant = session.get(Grant, grant_id)
+    if grant is None:
+        message = "this connection has no grant any more; connect it again on the page Companies"
+        raise AuthorizationExpired(message)
+    if grant.invalid_reason:
+        raise AuthorizationExpired(grant.invalid_reason)
+    try:
+        return _StoredToken(grant, json.loads(app.keyring.decrypt(grant.token, associated_data(grant))))
+    except KeyringError as locked:  # restored without its key, say
+        message = f"the stored token cannot be opened ({locked}). {reconnect_hint(grant.provider)}"
+        raise AuthorizationExpired(message) from locked
+
+
+def _refresh(app: AppContext, stored: _StoredToken, calls: CallObserver) -> JsonObject:
+    """Refresh under the lock. A lost answer is asked for once more with the old token: vendors allow for it.
+
+    Where no answer comes the mark stays: whoever needs the token next, or starts next, tries again at once.
+    """
+    asked_at = app.now()
+    _mark_refreshing(app, stored.grant, asked_at)
+    try:
+        try:
+            token = _request_token(app, stored, calls)
+        except OutcomeUnknown:
+            token = _request_token(app, stored, calls)
+    except AuthorizationExpired as refused:
+        return _handle_rejection(app, stored, calls, refused)
+    return _save(app, stored, token, asked_at)
+
+
+def _handle_rejection(
+    app: AppContext, stored: _StoredToken, calls: CallObserver, error: AuthorizationExpired
+) -> JsonObject:
+    """Look at the stored token again before believing that the grant is dead: another host may have refreshed it."""
+    newer = _load_token(app, _grant_id(stored.grant))
+    if newer.token.get("refresh_token") != stored.token.get("refresh_token"):
+        asked_at = app.now()
+        try:
+            return _save(app, newer, _request_token(app, newer, calls), asked_at)
+        except AuthorizationExpired as again:
+            error = again
+    raise _mark_dead(app, newer.grant, error) from error
+
+
+def _request_token(app: AppContext, stored: _StoredToken, calls: CallObserver) -> JsonObject:
+    provider = app.providers[stored.grant.provider]
+    return provider.refresh(app.settings, stored.token, app.stop_aware(calls))
+
+
+def _mark_refreshing(app: AppContext, grant: Grant, started_at: datetime) -> None:
+    with writing(app.engine) as session:
+        session.get_one(Grant, grant.id).refresh_started_at = started_at
+
+
+def _save(app: AppContext, stored: _StoredToken, token: JsonObject, requested_at: datetime) -> JsonObject:
+    with writing(app.engine) as session:
+        row = session.get_one(Grant, stored.grant.id, with_for_update=True)  # keys may be rotating just now
+        present: JsonObject = json.loads(app.keyring.decrypt(row.token, associated_data(row)))
+        if present != stored.token:  # a person connected anew meanwhile: the newer consent counts
+            return present
+        store_token(app, row, token, requested_at)
+    return token
+
+
+def _mark_dead(app: AppContext, grant: Grant, error: AuthorizationExpired) -> AuthorizationExpired:
+    """Write down that the grant is dead, on every connection that lived on it, with the words to mend it."""
+    title = app.providers[grant.provider].title
+    reason = f"{title} no longer accepts this grant ({error}). {reconnect_hint(grant.provider)}"
+    with writing(app.engine) as session:
+        row = session.get_one(Grant, grant.id)
+        row.invalid_reason, row.refresh_started_at = reason, None
+        for connection in list_grant_connections(session, _grant_id(grant)):
+            connection.health, connection.health_reason = "authorization_expired", reason
+            sync_log.write(
+                session, at=app.now(), kind="authorization_expired", text=reason, connection_id=connection.id
+            )
+    return AuthorizationExpired(reason, trace_id=error.trace_id)
+
+
+def reconnect_hint(provider: str) -> str:
+    """Say how a company is connected again: it is read at the terminal, in mails, and on pages beside the button."""
+    return f"Connect it again with the button on its page, or with: duewell connect {provider}"
+
+
+def find_dead_grant(session: Session, connection: Connection) -> Grant | None:
+    """Give the grant on which a company can no longer be reached; None while it is good, or ended by a person."""
+    grant = session.get(Grant, connection.grant_id) if connection.grant_id is not None else None
+    return grant if grant is not None and grant.invalid_reason else None
+
+
+def list_grant_connections(session: Session, grant_id: int) -> list[Connection]:
+    """List the connections that live on a grant, the disconnected ones left out."""
+    found = session.scalars(
+        select(Connection)
+        .where(col(Connection.grant_id) == grant_id, col(Connection.health) != "disconnected")
+        .order_by(col(Connection.id))
+    )
+    return list(found)
+
+
+@contextmanager
+def _lock_grant(app: AppContext, grant_id: int) -> Iterator[None]:
+    """Hold the grant's lock; it dies with its process, so nothing is left to clean up."""
+    if app.engine.dialect.name == "postgresql":
+        # An advisory lock, because a row lock would end with the commit of the mark that has to come before the call.
+        with app.engine.begin() as held:
+            held.execute(text(f"SET LOCAL lock_timeout = '{LOCK_WAIT_SECONDS}s'"))
+            held.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK_CLASS}, :grant)"), {"grant": grant_id})
+            yield
+        return
+    lock = FileLock(private_folder(app.settings.duewell_home / "locks") / f"grant-{grant_id}.lock", mode=0o600)
+    try:
+        lock.acquire(timeout=LOCK_WAIT_SECONDS)
+    except Timeout as waited:
+        message = "another process has been refreshing this token for two minutes; tried again at the next run"
+        raise TransientError(message) from waited
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def associated_data(grant: Grant) -> str:
+    """Name the place a token belongs to: moved to another row it cannot be opened."""
+    return f"grant|{grant.id}|{grant.provider}|token|v1"
+
+
+def _grant_id(grant: Grant) -> int:
+    return grant.id or 0
+
+
+def _expires_at(token: JsonObject, requested_at: datetime) -> datetime:
+    """When the token ends by our own clock, counted from before it was asked for, whatever the vendor's clock shows."""
+    life = token.get("expires_in")
+    if isinstance(life, int | float | str) and str(life).replace(".", "", 1).isdigit():
+        return requested_at + timedelta(seconds=float(life))
+    ends = token.get("expires_at")
+    if isinstance(ends, int | float):
+        return datetime.fromtimestamp(ends, UTC)
+    return requested_at + timedelta(seconds=_DEFAULT_LIFETIME_SECONDS)

@@ -1,0 +1,99 @@
+"""The tables of the one file: SQLModel classes, private to ``connector``.
+
+Money columns end in ``_e4`` and hold whole ten-thousandths of the currency unit (12.50 EUR = 125000), so that sums in
+SQL are exact on SQLite and PostgreSQL alike; ``connector/db/money.py`` converts. ``_at`` columns hold UTC instants,
+``_on`` columns calendar dates. Ledger rows are keyed by (connection, the ledger's own id): ids collide across
+companies.
+"""
+
+from __future__ import annotations
+
+from connector.db.tables.agreements import Agreement, CustomerSetting, ErasedCustomer, InvoiceSetting, PolicyVersion
+from connector.db.tables.auth import (
+    ApiRequest,
+    ApiToken,
+    Passkey,
+    SignInAttempt,
+    SignInLink,
+    UsedChallenge,
+    User,
+    UserCompany,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebSession,
+)
+from connector.db.tables.columns import Instant
+from connector.db.tables.connections import (
+    Budget,
+    Connection,
+    Grant,
+    KeyValue,
+    PendingConsent,
+    SyncLogEntry,
+    SyncRun,
+    WebhookEvent,
+)
+from connector.db.tables.decisions import (
+    CompletedStep,
+    DecisionRecord,
+    ExceptionRow,
+    InvoiceDecisionRow,
+    OutboxEntry,
+    Task,
+)
+from connector.db.tables.emails import ContactToken, EmailEvent, EmailTemplate, ReceivedReply, SuppressedAddress
+from connector.db.tables.ledger import (
+    ApplicationRow,
+    CreditRow,
+    CustomerRow,
+    InvoiceRow,
+    MalformedRow,
+    PaymentRow,
+    UnseenRow,
+)
+
+__all__ = [
+    "Agreement",
+    "WebhookEvent",
+    "InvoiceDecisionRow",
+    "ApiRequest",
+    "ApiToken",
+    "ApplicationRow",
+    "Budget",
+    "Connection",
+    "ContactToken",
+    "CreditRow",
+    "CustomerRow",
+    "CustomerSetting",
+    "DecisionRecord",
+    "ErasedCustomer",
+    "ExceptionRow",
+    "Grant",
+    "Instant",
+    "InvoiceRow",
+    "InvoiceSetting",
+    "EmailEvent",
+    "EmailTemplate",
+    "MalformedRow",
+    "OutboxEntry",
+    "Passkey",
+    "PaymentRow",
+    "PendingConsent",
+    "PolicyVersion",
+    "ReceivedReply",
+    "SignInAttempt",
+    "SignInLink",
+    "UsedChallenge",
+    "KeyValue",
+    "SuppressedAddress",
+    "SyncLogEntry",
+    "SyncRun",
+    "CompletedStep",
+    "Task",
+    "UnseenRow",
+    "User",
+    "UserCompany",
+    "WebSession",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+]

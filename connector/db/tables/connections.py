@@ -1,0 +1,163 @@
+"""The connected companies: their consents, how each may act, its runs, its calls and the story of them."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from connector.db.tables.columns import instant_column, text_column
+
+
+class Grant(SQLModel, table=True):
+    """One consent of one person at one vendor; its token is encrypted and bound to this row."""
+
+    __tablename__: ClassVar[Any] = "grant_token"
+    id: int | None = Field(default=None, primary_key=True)
+    provider: str
+    subject: str
+    token: bytes = Field(default=b"", sa_type=LargeBinary)
+    token_expires_at: datetime | None = instant_column()
+    refresh_started_at: datetime | None = instant_column()
+    invalid_reason: str = text_column()
+    created_at: datetime = instant_column(nullable=False)
+    refreshed_at: datetime | None = instant_column()
+
+
+class Connection(SQLModel, table=True):
+    """One company's books: how it is connected, how it may act, when it runs next and who runs it now."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    short_name: str = Field(unique=True)
+    provider: str
+    external_id: str
+    remote_connection_id: str = ""
+    grant_id: int | None = Field(default=None, foreign_key="grant_token.id")
+    name: str
+    mode: str = "observe"  # observe | approve | live
+    pause_reason: str = text_column()  # "" runs; else the reason a person gave
+    paused_until_on: date | None = None  # the day on which the pause ends by itself
+    owner: str = ""  # who minds the customers that have no owner of their own: "Ann Lee <ann@example.com>"
+    health: str = "new"  # new | ok | reconnect | failing | limited | disconnected
+    health_reason: str = text_column()
+    base_currency: str = ""
+    country: str = ""
+    time_zone: str = "UTC"
+    lock_on: date | None = None
+    ledger_sends_reminders: bool = False
+    subscription_plan: str = ""
+    company_info_read_at: datetime | None = instant_column()
+    cursor: str = text_column()
+    first_pull_done_at: datetime | None = instant_column()
+    pulled_at: datetime | None = instant_column()  # the mirror is as the books were then
+    # The books were last read then; a quiet hour with webhooks reads nothing
+    last_read_at: datetime | None = instant_column()
+    reconciled_at: datetime | None = instant_column()  # when all open documents were last compared
+    drift: int = 0  # how many of them differed, ever
+    webhooks_complete_since_at: datetime | None = (
+        instant_column()
+    )  # webhooks have told of every change since; NULL: not proven
+    mirror_version: int = 0  # counts pages that changed something; what a decision was made on
+    # Fingerprint of the facts of the last decision: unchanged facts are not decided twice
+    decision_fingerprint: str = text_column()
+    live_since_at: datetime | None = instant_column()
+    created_at: datetime = instant_column(nullable=False)
+    last_run_at: datetime | None = instant_column()
+    next_run_at: datetime | None = instant_column(index=True)
+    lease_until_at: datetime | None = instant_column()
+    lease_owner: str = ""
+    fence: int = 0
+    __table_args__ = (UniqueConstraint("provider", "external_id"),)
+
+
+class PendingConsent(SQLModel, table=True):
+    """A consent under way: its state (hashed) and what must be kept until the person comes back, encrypted."""
+
+    __tablename__: ClassVar[Any] = "pending_consent"
+    state_hash: str = Field(primary_key=True)
+    provider: str
+    redirect_uri: str
+    encrypted_state: bytes = Field(sa_type=LargeBinary)
+    session_hash: str = ""  # hash of the browser session it was begun in; "" at a terminal
+    started_at: datetime = instant_column(nullable=False)
+    finished_at: datetime | None = instant_column()
+    outcome: Any = Field(default=None, sa_column=Column(JSON))  # {"connections": [id…]} or {"error": "…"}
+
+
+class SyncRun(SQLModel, table=True):
+    """One run of one connection: what it read, decided and did, in numbers."""
+
+    __tablename__: ClassVar[Any] = "sync_run"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    started_at: datetime = instant_column(nullable=False)
+    ended_at: datetime | None = instant_column()
+    outcome: str = ""  # "" under way | ok | later | person | failed
+    reason: str = text_column()
+    dry_run: bool = False
+    counts: Any = Field(default=None, sa_column=Column(JSON))
+    __table_args__ = (UniqueConstraint("connection_id", "id"),)
+
+
+class SyncLogEntry(SQLModel, table=True):
+    """One line of the story, chained: ``hash`` covers it and the hash before it. Never changed, never deleted.
+
+    Of the text the chain covers the digest, made with a salt of the line's own: where the text names a customer who is
+    to be forgotten, text and salt go, and the chain still holds.
+    """
+
+    __tablename__: ClassVar[Any] = "sync_log"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int | None = Field(default=None, foreign_key="connection.id")
+    run_id: int | None = None
+    at: datetime = instant_column(nullable=False)
+    kind: str
+    customer_id: str = ""
+    invoice_id: str = ""
+    text: str = text_column()
+    facts: str = text_column("{}")  # canonical JSON: ids, sums, codes; no payloads
+    salt: str = ""
+    digest: str = ""
+    previous_hash: str
+    hash: str
+    __table_args__ = (
+        ForeignKeyConstraint(["connection_id", "run_id"], ["sync_run.connection_id", "sync_run.id"]),
+        Index("ix_log_connection", "connection_id", "id"),
+        Index("ix_log_run", "run_id", "id"),
+        Index("ix_log_customer", "connection_id", "customer_id", "id"),
+        Index("ix_log_invoice", "connection_id", "invoice_id", "id"),
+    )
+
+
+class Budget(SQLModel, table=True):
+    """What is left of a vendor's limit for one connection, as the vendor last said; survives a restart."""
+
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    limit_name: str = Field(primary_key=True)  # day | minute | month
+    used: int = 0
+    remaining: int | None = None
+    window_started_at: datetime | None = instant_column()
+    blocked_until_at: datetime | None = instant_column()
+
+
+class WebhookEvent(SQLModel, table=True):
+    """A change that a ledger's webhook told of, once, however often it was told."""
+
+    __tablename__: ClassVar[Any] = "webhook_event"
+    id: str = Field(primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    external_id: str  # of the document; with "customer:" before it, of the customer
+    received_at: datetime = instant_column(nullable=False)
+    __table_args__ = (Index("ix_webhook_event_connection", "connection_id", "received_at"),)
+
+
+class KeyValue(SQLModel, table=True):
+    """Small facts by name: the installation's id, cached discovery documents, pay links, chosen fee accounts."""
+
+    __tablename__: ClassVar[Any] = "key_value"
+    connection_id: int = Field(primary_key=True, default=0)  # 0: of the installation
+    name: str = Field(primary_key=True)
+    value: Any = Field(default=None, sa_column=Column(JSON))
+    stored_at: datetime = instant_column(nullable=False)

@@ -1,0 +1,148 @@
+"""What was decided and done: answers, decisions, the outbox, steps taken, tasks, exceptions."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import Any, ClassVar
+
+from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from connector.db.tables.columns import instant_column, text_column
+
+
+class InvoiceDecisionRow(SQLModel, table=True):
+    """The answer each invoice got last, and since which run it stands: "why was nothing sent?" is answered here."""
+
+    __tablename__: ClassVar[Any] = "invoice_decision"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    invoice_id: str = Field(primary_key=True)
+    customer_id: str
+    kind: str
+    code: str
+    reason: str = text_column()
+    next_step: str | None = None
+    next_on: date | None = None
+    policy_version: int | None = None
+    run_id: int
+    since_at: datetime = instant_column(nullable=False)
+    __table_args__ = (Index("ix_invoice_decision_next", "connection_id", "next_on"),)
+
+
+class DecisionRecord(SQLModel, table=True):
+    """The facts a decision about one customer was made on and its answers, packed, wherever it brought something new.
+
+    Asked again with these facts, under the same policy, the policy must give the same answers.
+    """
+
+    __tablename__: ClassVar[Any] = "decision_record"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    customer_id: str
+    run_id: int
+    decided_at: datetime = instant_column(nullable=False)
+    policy_version: int | None = None
+    snapshot: bytes = Field(sa_type=LargeBinary)
+    __table_args__ = (Index("ix_decision_record_customer", "connection_id", "customer_id"),)
+
+
+class OutboxEntry(SQLModel, table=True):
+    """One effect outside. ``key`` is derived and unique; ``calling`` is committed before the call leaves.
+
+    ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content`` is a fingerprint of what
+    a person approves: an approval holds only for the content it was given to.
+    """
+
+    __tablename__: ClassVar[Any] = "outbox"
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    key: str = Field(unique=True)
+    kind: str  # mail | owner_mail | note | late_fee | waive_fee
+    state: str  # planned | waiting | calling | done | refused | doubt
+    customer_id: str
+    invoice_id: str = ""
+    currency: str = ""
+    step: str = ""
+    payload: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
+    content_hash: str = ""
+    custom_text: Any = Field(default=None, sa_column=Column(JSON))  # of a mail: the lines as a person wrote them
+    reason: str = text_column()
+    send_after: datetime | None = instant_column()
+    approved_at: datetime | None = instant_column()
+    approved_by: str = ""
+    resolved_by: str = ""  # the person who rejected it or settled its doubt
+    attempts: int = 0
+    dispatched_at: datetime | None = instant_column()
+    ended_at: datetime | None = instant_column()
+    reference: str = ""
+    delivery_status: str = ""  # what became of a mail, as its events tell: delivered, bounce …
+    response: str = text_column()
+    parent_id: int | None = None  # of the same company, like every reference between rows of companies
+    policy_version: int | None = None
+    run_id: int | None = None
+    planned_at: datetime = instant_column(nullable=False)
+    __table_args__ = (
+        UniqueConstraint("connection_id", "id"),
+        ForeignKeyConstraint(["connection_id", "parent_id"], ["outbox.connection_id", "outbox.id"]),
+        Index("ix_outbox_state", "connection_id", "state", "ended_at"),
+        Index("ix_outbox_customer", "connection_id", "customer_id", "state"),
+        Index("ix_outbox_invoice", "connection_id", "invoice_id"),
+        Index("ix_outbox_kind", "connection_id", "kind"),
+        Index("ix_outbox_parent", "parent_id"),
+    )
+
+
+class CompletedStep(SQLModel, table=True):
+    """A step taken for an invoice: the database itself refuses a second one. It goes only if the effect was refused."""
+
+    __tablename__: ClassVar[Any] = "completed_step"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    invoice_id: str = Field(primary_key=True)
+    step: str = Field(primary_key=True)
+    recurrence_key: str = Field(primary_key=True, default="")  # "" once per invoice; a fee's period; a promise's day
+    customer_id: str
+    currency: str = ""
+    outbox_id: int | None = Field(default=None, index=True)
+    task_id: int | None = None
+    completed_at: datetime = instant_column(nullable=False)
+    completed_on: date
+    __table_args__ = (
+        ForeignKeyConstraint(["connection_id", "outbox_id"], ["outbox.connection_id", "outbox.id"]),
+        ForeignKeyConstraint(["connection_id", "task_id"], ["task.connection_id", "task.id"]),
+        Index("ix_completed_step_customer", "connection_id", "customer_id"),
+    )
+
+
+class Task(SQLModel, table=True):
+    """Work for a person: a call, an address to find, a review. ``owner`` is who is to do it, "" whoever looks."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    connection_id: int = Field(foreign_key="connection.id")
+    key: str = Field(unique=True)
+    code: str
+    step: str = ""
+    customer_id: str
+    invoice_ids: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
+    due_on: date
+    reason: str = text_column()
+    owner: str = ""
+    state: str = "open"  # open | done | moot
+    outcome: str = text_column()
+    created_at: datetime = instant_column(nullable=False)
+    ended_at: datetime | None = instant_column()
+    ended_by: str = ""
+    __table_args__ = (UniqueConstraint("connection_id", "id"),)
+
+
+class ExceptionRow(SQLModel, table=True):
+    """Something in a customer's books that is worth a person's eye, until it is mended or he says that it is right."""
+
+    __tablename__: ClassVar[Any] = "exception"
+    connection_id: int = Field(primary_key=True, foreign_key="connection.id")
+    customer_id: str = Field(primary_key=True)
+    code: str = Field(primary_key=True)
+    invoice_id: str = Field(primary_key=True, default="")
+    reason: str = text_column()
+    since_at: datetime = instant_column(nullable=False)
+    resolved_at: datetime | None = instant_column()
+    resolved_by: str = ""  # who says that it is right as it is

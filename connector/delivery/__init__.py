@@ -1,0 +1,1 @@
+"""How outbox entries are sent, retried, recovered and confirmed."""

@@ -1,0 +1,1 @@
+"""Emails to customers and account owners, and what comes back."""

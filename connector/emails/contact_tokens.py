@@ -1,0 +1,107 @@
+"""The unguessable part of a customer's links and of his reply address: it stands for one customer of one company.
+
+A token is a signature, so nobody without our key can make one. It is kept as well: so it is found again, and still good
+after the key was changed. For stopping and replying the same customer always gets the same; the token of his own page
+ends by itself, can be revoked, and is then followed by another one.
+"""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.db.tables import Connection, ContactToken, CustomerRow
+from connector.settings import is_publicly_reachable
+
+STOP, REPLY, PORTAL = "stop", "reply", "portal"
+PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than a chase by the shipped timetable
+_PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less to go, a mail carries a new one
+_TOKEN_BYTES = 20  # 32 letters and digits: safe in a mail address, where upper and lower case may be lost
+TOKEN_LENGTH = 32
+_MERGES_MAX = 10
+
+
+class FoundToken(NamedTuple):
+    """A token that is known, and whose it is; a customer that was merged away is the one he became."""
+
+    row: ContactToken
+    customer: CustomerRow
+
+
+def public_url(app: AppContext, path: str) -> str:
+    """Give the address of a path as a mail may carry it; "" where customers cannot reach this installation."""
+    base = app.settings.duewell_base_url
+    return f"{base}{path}" if is_publicly_reachable(base) else ""
+
+
+def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: str) -> str:
+    """Give the customer's token for stopping or replying, in the caller's transaction."""
+    token = _sign_token(app, session, connection_id, f"{purpose}:", customer_id)
+    if session.get(ContactToken, token) is None:
+        session.add(_build_row(app, token, connection_id, customer_id, purpose))
+    return token
+
+
+def get_portal_token(app: AppContext, session: Session, connection_id: int, customer_id: str) -> ContactToken:
+    """Give the token of the customer's own page: the one he has while it is good for long enough, else a new one."""
+    known, now = list_portal_tokens(session, connection_id, customer_id), app.now()
+    for row in known:
+        if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PORTAL_LIFETIME_LEFT_MIN:
+            return row
+    token = _sign_token(app, session, connection_id, f"{PORTAL}:{len(known) + 1}:", customer_id)
+    made = _build_row(app, token, connection_id, customer_id, PORTAL)
+    made.expires_at = now + PORTAL_TOKEN_LIFETIME
+    session.add(made)
+    return made
+
+
+def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -> list[ContactToken]:
+    """List every token a customer ever had for his page, the newest first."""
+    query = select(ContactToken).where(
+        col(ContactToken.connection_id) == connection_id,
+        col(ContactToken.customer_id) == customer_id,
+        col(ContactToken.purpose) == PORTAL,
+    )
+    return list(
+        session.scalars(query.order_by(col(ContactToken.created_at).desc(), col(ContactToken.expires_at).desc()))
+    )
+
+
+def find_token(session: Session, token: str, purpose: str) -> FoundToken | None:
+    """Find whose token it is, also of one that is over. None for a stranger's guess."""
+    row = session.get(ContactToken, token.lower()) if len(token) == TOKEN_LENGTH and token.isascii() else None
+    if row is None or row.purpose != purpose:
+        return None
+    customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
+    for _merge in range(_MERGES_MAX):
+        if customer is None or not customer.merged_into:
+            break
+        customer = session.get(CustomerRow, (row.connection_id, customer.merged_into))
+    return FoundToken(row, customer) if customer is not None else None
+
+
+def find_customer(session: Session, token: str, purpose: str) -> CustomerRow | None:
+    """Find whose token for stopping or replying it is; None for a stranger's guess, and for a revoked one."""
+    held = find_token(session, token, purpose)
+    return held.customer if held is not None and held.row.revoked_at is None else None
+
+
+def _sign_token(app: AppContext, session: Session, connection_id: int, subject: str, customer_id: str) -> str:
+    connection = session.get_one(Connection, connection_id)
+    about = f"{subject}{connection.provider}:{connection.external_id}:{customer_id}"
+    return base64.b32encode(app.keyring.signature(about)[:_TOKEN_BYTES]).decode().lower()
+
+
+def _build_row(app: AppContext, token: str, connection_id: int, customer_id: str, purpose: str) -> ContactToken:
+    return ContactToken(
+        token=token,
+        connection_id=connection_id,
+        customer_id=customer_id,
+        purpose=purpose,
+        created_at=app.now(),
+    )

@@ -1,0 +1,1 @@
+"""What comes back by email: replies, delivery events, unsubscribes."""

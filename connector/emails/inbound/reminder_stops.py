@@ -1,0 +1,81 @@
+"""The link in every mail by which a customer stops his reminders; the bookkeeper learns of it at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from sqlmodel import Session
+
+from connector.app_context import AppContext
+from connector.arrangements import review_tasks
+from connector.arrangements.customer_settings import apply_settings
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, CustomerRow, CustomerSetting
+from connector.emails import contact_tokens, recipient_language
+from connector.plain_text import one_line
+
+_TASK_REASON = (
+    "{name} stopped the reminders, {how}. What is owed has to be settled in another way; to send "
+    "reminders again: duewell customers set {id} --reminders"
+)
+
+
+class ReminderStop(NamedTuple):
+    """Whose link it is, as its page names him; whether his reminders are stopped already; his language, if known."""
+
+    company: str
+    customer: str
+    stopped: bool
+    language: str
+
+
+def stop_link(app: AppContext, session: Session, connection_id: int, customer_id: str) -> str:
+    """Make a customer's link; "" where it could not be reached.
+
+    Only over https: mail programs press no other, and plain http would show the token to everybody on the way.
+    """
+    if not contact_tokens.public_url(app, "/"):
+        return ""
+    token = contact_tokens.get_token(app, session, connection_id, customer_id, contact_tokens.STOP)
+    return contact_tokens.public_url(app, f"/stop/{token}")
+
+
+def find_stop(app: AppContext, token: str) -> ReminderStop | None:
+    """Tell whose reminders a link stops. Changes nothing: programs that scan links open every one."""
+    with reading(app.engine) as session:
+        customer = contact_tokens.find_customer(session, token, contact_tokens.STOP)
+        return _build_stop(session, customer) if customer is not None else None
+
+
+def stop_reminders(app: AppContext, token: str) -> ReminderStop | None:
+    """Send this customer no reminders from now on, and tell the bookkeeper; a second time changes nothing."""
+    with writing(app.engine) as session:
+        customer = contact_tokens.find_customer(session, token, contact_tokens.STOP)
+        if customer is None:
+            return None
+        subject = _build_stop(session, customer)
+        if not subject.stopped:
+            stop_for_customer(app, session, customer, how="by the link in a mail")
+        return subject._replace(stopped=True)
+
+
+def stop_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, how: str) -> None:
+    """Stop a customer's reminders as he asked, and make the task that tells it, in the caller's transaction."""
+    name, now = one_line(customer.name), app.now()
+    here, changes = (customer.connection_id, customer.external_id), {"no_reminders": True}
+    apply_settings(session, *here, changes, by=f"{name}, {how},", at=now)
+    reason = _TASK_REASON.format(name=name, how=how, id=customer.external_id)
+    review_tasks.create_review_task(
+        app, session, customer, code="reminders_stopped", recurrence_key=now.isoformat(), reason=reason
+    )
+
+
+def _build_stop(session: Session, customer: CustomerRow) -> ReminderStop:
+    setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
+    connection = session.get_one(Connection, customer.connection_id)
+    return ReminderStop(
+        company=one_line(connection.name),
+        customer=one_line(customer.name),
+        stopped=bool(setting and setting.no_reminders),
+        language=recipient_language.customer_language(connection, customer, setting),
+    )

@@ -1,0 +1,1 @@
+"""The emails that are sent: facts, texts, layout, attachments."""

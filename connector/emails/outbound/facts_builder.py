@@ -1,0 +1,90 @@
+"""Gathers the facts of one mail from a statement: for a mail that leaves, and for a look at what it would say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from connector.connections.account_owners import split_mailbox
+from connector.db.tables import Connection
+from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine, PaidLine
+from connector.emails.outbound.fee_warning import fee_warning
+from connector.settings import Settings
+from policies.policy import ReminderPolicy
+from policies.receivables import Invoice, InvoiceStatus, Statement, Step
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEmail:
+    """A mail as it was planned: which step, to whom, about which invoices, which others it lists."""
+
+    key: str
+    step: Step
+    to: Sequence[str]
+    about: Sequence[Invoice]
+    listed: Sequence[Invoice]
+    attempt: int = 1
+    suspension_on: date | None = None
+
+
+def build_facts(
+    settings: Settings,
+    connection: Connection,
+    statement: Statement,
+    policy: ReminderPolicy,
+    planned: PlannedEmail,
+    today: date,
+    find_link: Callable[[str], str],
+    owner: str = "",
+) -> EmailFacts:
+    """Gather what a mail says; ``link`` gives the address an invoice can be paid at, or "".
+
+    ``owner`` is who minds the customer, as ``Ann Lee <ann@example.com>``: he signs, and is who can be asked.
+    """
+    customer, about, thanks = statement.customer, planned.about, planned.step is Step.THANK_YOU
+    name, address = split_mailbox(owner)
+    return EmailFacts(
+        key=planned.key,
+        attempt=planned.attempt,
+        step=planned.step,
+        to=planned.to,
+        company_name=connection.name,
+        customer_name=customer.name,
+        sender=settings.mail_from,
+        sender_name=name or settings.mail_from_name or connection.name,
+        reply_to=address or settings.mail_reply_to,
+        currency=statement.currency,
+        contact_name=customer.contact_name,
+        language=customer.language,
+        tone=policy.tone,
+        invoices=[] if thanks else [build_invoice_line(each, today, find_link(each.id)) for each in planned.listed],
+        about=[invoice.number for invoice in about],
+        credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
+        ways_to_pay=policy.payment_instructions.for_currency(statement.currency),
+        fee=fee_warning(policy, statement, about, planned.step, today),
+        discount=next((invoice.discount for invoice in about if invoice.discount), None),
+        suspension_on=planned.suspension_on,
+        promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
+        paid=[PaidLine(i.number, i.total, i.closed_on or today) for i in about] if thanks else (),
+    )
+
+
+def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> InvoiceLine:
+    """Give an invoice as a mail shows it."""
+    return InvoiceLine(
+        number=invoice.number,
+        issued_on=invoice.issued_on,
+        due_on=invoice.due_on,
+        total=invoice.total,
+        due=invoice.due,
+        days_late=(today - invoice.due_on).days if invoice.due_on else 0,
+        pay_link=pay_link,
+        disputed=invoice.disputed_on is not None,
+    )
+
+
+def list_open_invoices(statement: Statement) -> list[Invoice]:
+    """List all that is open."""
+    return [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]

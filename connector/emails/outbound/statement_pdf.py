@@ -1,0 +1,149 @@
+"""Draws a customer's statement as a PDF: every open invoice, what is late, credits, the sum; in the mail's language.
+
+It is drawn with the fonts every PDF reader has, so nothing is fetched and files stay small; they know the letters of
+Western Europe. Other letters lose their marks, or become "?"; the mail itself shows every script.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+
+from fpdf import FPDF
+from fpdf.enums import TableBordersLayout
+from fpdf.fonts import FontFace
+
+from connector.emails.layout import load_texts, render_line
+from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
+from connector.languages import Language, language_of, replace_nbsp
+from connector.plain_text import clean_lines, one_line
+from providers.mailer import Attachment
+
+ENCODING = "windows-1252"
+_COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("open", 34))
+_RIGHT_ALIGNED = ("days_overdue", "total", "open")
+_TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
+_STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # marks that are part of the letter
+
+
+def draw_statement(facts: EmailFacts, today: date) -> Attachment:
+    """Draw what the mail lists; the same facts on the same day give the same bytes."""
+    drawn = _StatementPdf(facts, today)
+    drawn.draw_header()
+    drawn.draw_invoices()
+    drawn.draw_footer()
+    return Attachment(f"statement-{today.isoformat()}.pdf", "application/pdf", bytes(drawn.pdf.output()))
+
+
+class _StatementPdf:
+    """One statement being drawn."""
+
+    def __init__(self, facts: EmailFacts, today: date) -> None:
+        self.facts = facts
+        self.today = today
+        self.language: Language = language_of(facts.language)
+        self.labels: dict[str, str] = load_texts(self.language.code)["statement"]
+        self.pdf = FPDF(format="A4")
+        self.pdf.core_fonts_encoding = ENCODING
+        self.pdf.set_margin(17)
+        self.pdf.set_auto_page_break(auto=True, margin=17)
+        self.pdf.set_lang(self.language.code)
+        self.pdf.set_title(_encodable_text(f"{self._label('title')}: {one_line(facts.company_name)}"))
+        self.pdf.set_creation_date(datetime.combine(today, time(), UTC))
+        self.pdf.set_text_color(*_TEXT_COLOUR)
+        self.pdf.add_page()
+
+    def draw_header(self) -> None:
+        """Say whose statement this is, for whom and of which day."""
+        self._draw_line(one_line(self.facts.company_name), 11, style="B")
+        self.pdf.ln(6)
+        self._draw_line(self._label("title"), 18, style="B")
+        self._draw_line(self._label("to"), 11)
+        self._draw_line(self._label("as_of"), 11)
+        self.pdf.ln(4)
+
+    def draw_invoices(self) -> None:
+        """List the invoices, the oldest due first, with their sums below."""
+        listed = sorted(self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number))
+        self.pdf.set_font("helvetica", size=10)
+        with self.pdf.table(
+            borders_layout=TableBordersLayout.HORIZONTAL_LINES,
+            col_widths=tuple(width for _, width in _COLUMNS),
+            text_align=tuple("RIGHT" if name in _RIGHT_ALIGNED else "LEFT" for name, _ in _COLUMNS),
+            headings_style=FontFace(emphasis="BOLD"),
+            line_height=6,
+            padding=1,
+        ) as table:
+            table.row([_encodable_text(self.labels[name]) for name, _ in _COLUMNS])
+            for line in listed:
+                table.row([_encodable_text(cell) for cell in self._cells(line)])
+        self.pdf.ln(4)
+        for label, amount in self._totals():
+            self._draw_line(
+                f"{self.labels[label]}: {self._format_money(amount)}", 11, style="B" if label == "total_open" else ""
+            )
+
+    def draw_footer(self) -> None:
+        """Say how to pay and whom to ask."""
+        self.pdf.ln(6)
+        self.pdf.set_text_color(_MUTED_GREY)
+        if self.facts.ways_to_pay:
+            self._draw_line(clean_lines(self.facts.ways_to_pay), 10)
+            self.pdf.ln(2)
+        self._draw_line(self._label("question"), 10)
+
+    def _cells(self, line: InvoiceLine) -> Iterator[str]:
+        day = self.language.format_date
+        yield one_line(line.number, 40)
+        yield day(line.issued_on, short=True)
+        yield day(line.due_on, short=True)
+        yield self.labels["in_dispute"] if line.disputed else str(line.days_late) if line.days_late > 0 else ""
+        yield self._format_money(line.total)
+        yield self._format_money(line.due)
+
+    def _totals(self) -> Iterator[tuple[str, Decimal]]:
+        listed = self.facts.invoices
+        overdue = sum((line.due for line in listed if line.days_late > 0), Decimal(0))
+        if overdue:
+            yield "overdue", overdue
+        yield "total_open", sum((line.due for line in listed), Decimal(0))
+        if self.facts.credit > 0:
+            yield "unapplied_credit", self.facts.credit
+
+    def _draw_line(self, text: str, size: int, style: str = "") -> None:
+        self.pdf.set_font("helvetica", style, size)
+        self.pdf.multi_cell(0, size * 0.55, _encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
+
+    def _format_money(self, amount: Decimal) -> str:
+        return self.language.format_money(amount, self.facts.currency)
+
+    def _label(self, name: str) -> str:
+        facts = self.facts
+        said = {
+            "customer": one_line(facts.customer_name),
+            "today": self.language.format_date(self.today),
+            "currency": facts.currency,
+            "reply_to": facts.reply_to or facts.sender,
+        }
+        return render_line(self.labels[name], said)
+
+
+def _encodable_text(text: str) -> str:
+    """Keep what the fonts can draw; a letter with marks they lack loses its marks, any other becomes "?"."""
+    return "".join(sign if _is_encodable(sign) else _strip_marks(sign) for sign in replace_nbsp(text))
+
+
+def _strip_marks(sign: str) -> str:
+    parts = unicodedata.normalize("NFKD", sign.translate(_STROKED_LETTERS))
+    kept = "".join(part for part in parts if not unicodedata.combining(part))
+    return kept if kept and all(map(_is_encodable, kept)) else "?"
+
+
+def _is_encodable(sign: str) -> bool:
+    try:
+        sign.encode(ENCODING)
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,1 @@
+"""Asking the policy: decisions, what follows from them, and the record of both."""

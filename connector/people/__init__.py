@@ -1,1 +1,0 @@
-"""What people see and say: customers, invoices, tasks, promises, fees, plans, explanations."""

@@ -1,0 +1,175 @@
+"""What is held about one customer, table by table: how his rows are found, and what becomes of each when he is erased.
+
+Every table of the database stands here, so that none is forgotten. Kept are keys, numbers, amounts and days, which
+book-keeping and the once-only effects need; taken are names, addresses and whatever somebody wrote.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import ColumnElement, Row, Table, false, or_, select
+from sqlmodel import Session, SQLModel, col
+
+from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, OutboxEntry
+
+REDACTED = "(erased)"
+_IN_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class TableRule:
+    """How a table holds a customer. ``by`` is the column with his key, or with that of an invoice of his.
+
+    ``blank`` are the columns that lose what they say, ``goes`` that the whole row does. With neither, what the table
+    holds of him are keys and amounts; without ``by`` it holds nothing that is his alone (``why`` says what it is).
+    """
+
+    key_column: str = ""
+    redact: Mapping[str, Any] = field(default_factory=dict)
+    delete_row: bool = False
+    reason: str = ""
+
+
+_NOT_CUSTOMER_DATA = TableRule(reason="about this installation and its users, not about customers")
+_SPECIAL = TableRule(reason="dealt with by itself: see erase.py")
+RULES: dict[str, TableRule] = {
+    "customer": TableRule(
+        "external_id", dict.fromkeys(("name", "contact_name", "emails", "region", "language", "groups"), "")
+    ),
+    "customer_setting": TableRule(
+        "customer_id", dict.fromkeys(("emails", "contact_name", "language", "tags", "suppression_reason"), "")
+    ),
+    "erased_customer": TableRule("customer_id"),
+    "invoice": TableRule("customer_id", {"lines": "[]"}),
+    "invoice_setting": TableRule("invoice_id", {"dispute_reason": ""}),
+    "agreement": TableRule("customer_id", {"reason": "", "outcome": ""}),
+    "payment": TableRule("customer_id"),
+    "credit": TableRule("customer_id"),
+    "application": TableRule("invoice_id"),
+    "answer": TableRule("customer_id", {"reason": REDACTED}),
+    "decision_record": TableRule("customer_id", delete_row=True),
+    "outbox": TableRule("customer_id", {"reason": REDACTED, "answer": "", "custom_text": None}),
+    "completed_step": TableRule("customer_id"),
+    "task": TableRule("customer_id", {"reason": REDACTED, "outcome": ""}),
+    "exception": TableRule("customer_id", delete_row=True),
+    "contact_token": TableRule("customer_id"),
+    "received_reply": TableRule("customer_id"),
+    "sync_log": _SPECIAL,
+    "malformed_record": _SPECIAL,
+    "key_value": _SPECIAL,
+    "suppressed_address": _SPECIAL,
+    "email_event": _SPECIAL,
+    "api_request": _SPECIAL,
+    "policy_version": TableRule(reason="may name a customer for whom a policy is: told, and for a person to change"),
+    "unseen_record": TableRule(reason="keys alone, while a ledger is read afresh"),
+    "webhook_event": TableRule(reason="keys alone, until the next hour"),
+    "webhook_delivery": TableRule(reason="points at a line of the log, whose text goes"),
+    **dict.fromkeys(
+        (
+            "grant_token",
+            "connection",
+            "pending_consent",
+            "sync_run",
+            "budget",
+            "email_template",
+            "app_user",
+            "user_company",
+            "web_session",
+            "passkey",
+            "used_challenge",
+            "sign_in_link",
+            "sign_in_attempt",
+            "api_token",
+            "webhook_endpoint",
+        ),
+        _NOT_CUSTOMER_DATA,
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One customer and everything by which he is known. ``ids`` are his keys: those merged into him are his too."""
+
+    connection_id: int
+    customer_id: str
+    ids: tuple[str, ...]
+    invoices: tuple[str, ...]
+    names: tuple[str, ...]
+    addresses: tuple[str, ...]
+
+    def is_named_in(self, text: str, *, include_names: bool = True) -> bool:
+        """Tell whether a text holds an address of his or, as words of their own, a name."""
+        low = text.lower()
+        if any(each in low for each in self.addresses):
+            return True
+        return include_names and any(re.search(rf"(?<!\w){re.escape(each)}(?!\w)", low) for each in self.names)
+
+
+def find_subject(session: Session, customer: CustomerRow) -> Subject:
+    """Gather by what a customer is known: keys, names, addresses, also those that a person set or a mail went to."""
+    here, names, addresses = customer.connection_id, set[str](), set[str]()
+    merged = select(col(CustomerRow.external_id)).where(
+        col(CustomerRow.connection_id) == here, col(CustomerRow.merged_into) == customer.external_id
+    )
+    ids = (customer.external_id, *session.scalars(merged))
+    for each in ids:
+        row, setting = session.get(CustomerRow, (here, each)), session.get(CustomerSetting, (here, each))
+        contacts = {row.contact_name if row else "", setting.contact_name if setting else ""}
+        names |= {each for each in contacts if " " in each.strip()}  # "Ann" alone may be one of ours
+        names |= {row.name} if row else set()
+        addresses |= set(f"{row.emails if row else ''},{setting.emails if setting else ''}".split(","))
+    mine = col(OutboxEntry.connection_id) == here, col(OutboxEntry.customer_id).in_(ids)
+    for payload in session.scalars(select(col(OutboxEntry.payload)).where(*mine)):
+        addresses |= set(payload.get("to", []))
+    mine = col(InvoiceRow.connection_id) == here, col(InvoiceRow.customer_id).in_(ids)
+    return Subject(
+        connection_id=here,
+        customer_id=customer.external_id,
+        ids=ids,
+        invoices=tuple(session.scalars(select(col(InvoiceRow.external_id)).where(*mine))),
+        names=tuple(sorted({each.strip().lower() for each in names if len(each.strip()) > 2})),
+        addresses=tuple(sorted({each.strip().lower() for each in addresses if "@" in each})),
+    )
+
+
+def find_rows(session: Session, subject: Subject, name: str) -> Iterator[Row[Any]]:
+    """Read the customer's rows of a table that finds them by a key."""
+    table, rule = SQLModel.metadata.tables[name], RULES[name]
+    for condition in row_conditions(table, rule, subject):
+        yield from session.execute(select(table).where(condition).order_by(*table.primary_key.columns))
+
+
+def find_owner_digests(session: Session, subject: Subject) -> list[OutboxEntry]:
+    """Find the mails to his owner that name him, beside other customers: no column says whom they are about."""
+    here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == "owner_email"
+    rows = session.scalars(select(OutboxEntry).where(*here).order_by(col(OutboxEntry.id)))
+    return [row for row in rows if any(each["customer"] in subject.ids for each in row.payload.get("items", []))]
+
+
+def row_conditions(table: Table, rule: TableRule, subject: Subject) -> Iterator[ColumnElement[bool]]:
+    """Say which rows are his, some keys at a time."""
+    keys: Sequence[str] = subject.invoices if rule.key_column == "invoice_id" else subject.ids
+    for start in range(0, len(keys), _IN_MAX):
+        yield (table.c.connection_id == subject.connection_id) & table.c[rule.key_column].in_(
+            keys[start : start + _IN_MAX]
+        )
+
+
+def find_log_lines(session: Session, subject: Subject) -> list[Row[Any]]:
+    """Find the lines of the log that are about him, or that name him without being about somebody else."""
+    log = SQLModel.metadata.tables["sync_log"]
+    here = select(log).where(log.c.connection_id == subject.connection_id)
+    found = {row.id: row for row in session.execute(here.where(log.c.customer_id.in_(subject.ids)))}
+    for start in range(0, len(subject.invoices), _IN_MAX):
+        some = log.c.invoice_id.in_(subject.invoices[start : start + _IN_MAX])
+        found |= {row.id: row for row in session.execute(here.where(some))}
+    named = [log.c.text.icontains(each, autoescape=True) for each in (*subject.names, *subject.addresses)]
+    for row in session.execute(here.where(or_(false(), *named))):
+        if subject.is_named_in(row.text, include_names=not row.customer_id):
+            found[row.id] = row
+    return [found[each] for each in sorted(found)]

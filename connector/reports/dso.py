@@ -1,0 +1,136 @@
+"""Days sales outstanding: how many days of sales are owed, today and at the ends of the last months."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import and_, extract, func, select
+from sqlmodel import Session, SQLModel
+
+from connector.db.money import from_e4
+from connector.reports.formatting import join_parts
+from connector.reports.report import Column, Plot, Report, Span
+from connector.reports.scope import INVOICE, Scope, in_companies
+from policies.formatting import format_month
+
+MONTHS = 12
+SALES_DAYS = 90
+_DATE_PARTS = ("year", "month")
+_Month = tuple[int, int]
+
+
+class _DailySales(NamedTuple):
+    """What was invoiced on a day, and what of it is still open."""
+
+    issued_on: date
+    total_e4: int
+    due_e4: int
+
+
+def dso(session: Session, scope: Scope) -> Report:
+    """Report days sales outstanding per currency."""
+    ends = [*month_ends(scope.today), scope.today]
+    days, paid = _daily_sales(session, scope), _applied_later(session, scope, ends[0])
+    currencies = sorted(days, key=lambda each: -sum(day.total_e4 for day in days[each]))
+    rows = [
+        {"id": f"{currency}:{on}", "currency": currency, "on": on, **figures}
+        for currency in currencies
+        for on in ends
+        for figures in [figures_at(on, scope.today, days[currency], paid.get(currency, {}))]
+        if figures
+    ]
+    return Report(
+        name="dso",
+        title="Days sales outstanding",
+        question="How many days of sales are we waiting for?",
+        formula=(
+            f"What was open at the end of a day ÷ what was invoiced in the {SALES_DAYS} days up to it × {SALES_DAYS}."
+            " Open then: what is open now of what was invoiced by then, and what was paid or credited only later."
+        ),
+        columns=(
+            Column("currency", "Currency"),
+            Column("on", "At the end of", "day"),
+            Column("open", "Open", "money"),
+            Column("invoiced", f"Invoiced in {SALES_DAYS} days", "money"),
+            Column("days", "Days", "days"),
+        ),
+        rows=rows,
+        plots=[_plot(currency, [row for row in rows if row["currency"] == currency]) for currency in currencies],
+        notes=("A month appears once the books reach back the days of sales before it.",),
+    )
+
+
+def month_ends(today: date, count: int = MONTHS) -> list[date]:
+    """Name the last days of the complete months before a day, the oldest first."""
+    ends: list[date] = []
+    first = today.replace(day=1)
+    for _ in range(count):
+        ends.append(first - timedelta(days=1))
+        first = ends[-1].replace(day=1)
+    return ends[::-1]
+
+
+def figures_at(
+    on: date, today: date, days: Sequence[_DailySales], paid: Mapping[tuple[_Month, _Month], int]
+) -> dict[str, Any] | None:
+    """Work out the figures at the end of a day; None where the books do not reach back far enough.
+
+    ``paid`` says how much of what was invoiced in one month was settled in another.
+    """
+    since = on - timedelta(days=SALES_DAYS - 1)
+    if not days or min(day.issued_on for day in days) > since:
+        return None
+    sales = sum(day.total_e4 for day in days if since <= day.issued_on <= on)
+    owed = sum(day.due_e4 for day in days if day.issued_on <= on)
+    if on < today:  # the end of a month, so that whole months tell what was settled only after it
+        here = (on.year, on.month)
+        owed += sum(amount for (issued, applied), amount in paid.items() if issued <= here < applied)
+    ratio = round(owed / sales * SALES_DAYS, 1) if sales > 0 else None
+    return {"open": from_e4(owed), "invoiced": from_e4(sales), "days": ratio}
+
+
+def _daily_sales(session: Session, scope: Scope) -> dict[str, list[_DailySales]]:
+    query = (
+        select(INVOICE.c.currency, INVOICE.c.issued_on, func.sum(INVOICE.c.total_e4), func.sum(INVOICE.c.due_e4))
+        .where(scope.billed(), INVOICE.c.issued_on <= scope.today)
+        .group_by(INVOICE.c.currency, INVOICE.c.issued_on)
+    )
+    found: defaultdict[str, list[_DailySales]] = defaultdict(list)
+    for currency, issued_on, total, due in session.execute(query):
+        found[currency].append(_DailySales(issued_on, int(total), int(due)))
+    return dict(found)
+
+
+def _applied_later(session: Session, scope: Scope, since: date) -> dict[str, dict[tuple[_Month, _Month], int]]:
+    """Sum what was settled after a day, by the month of the invoice and the month of the payment."""
+    application = SQLModel.metadata.tables["application"]
+    months = [extract(part, each) for each in (INVOICE.c.issued_on, application.c.applied_on) for part in _DATE_PARTS]
+    query = (
+        select(INVOICE.c.currency, func.sum(application.c.amount_e4), *months)
+        .join_from(
+            application,
+            INVOICE,
+            and_(
+                INVOICE.c.connection_id == application.c.connection_id,
+                INVOICE.c.external_id == application.c.invoice_id,
+            ),
+        )
+        .where(in_companies(application, scope.ids), scope.billed(), application.c.applied_on > since)
+        .group_by(INVOICE.c.currency, *months)
+    )
+    found: defaultdict[str, dict[tuple[_Month, _Month], int]] = defaultdict(dict)
+    for currency, amount, *when in session.execute(query):
+        year, issued, paid_year, paid = map(int, when)
+        found[currency][(year, issued), (paid_year, paid)] = int(amount)
+    return dict(found)
+
+
+def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
+    spans = [Span(format_month(row["on"]), row["days"]) for row in rows]
+    known = [span for span in spans if span.value is not None]
+    last = f"{known[-1].value:.0f} days" if known else "no sales to compare with"
+    told = join_parts(f"{span.label}: {span.value:.0f} days" for span in known)
+    return Plot("line", f"{currency}: {last}", told if known else "There is nothing to show.", spans=spans, unit="days")

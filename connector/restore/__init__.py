@@ -1,0 +1,1 @@
+"""Backup and restore, and noticing a database that went back in time."""

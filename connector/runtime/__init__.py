@@ -1,0 +1,1 @@
+"""What one sync run holds: its context, its lease, its call budget."""

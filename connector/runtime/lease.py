@@ -1,0 +1,175 @@
+"""Who runs a connection now: one run at a time, on one machine or many, with nothing to clean up after a kill.
+
+Two guards. A file lock tells runs on *this* machine apart and dies with its process, so that a killed run is taken over
+at once. The lease in the connection's row tells *machines* apart; it ends by itself, and its ``fence`` number makes a
+late write of an owner who was declared dead fail instead of mixing with the new owner's.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, cast
+
+from filelock import FileLock, Timeout
+from sqlalchemy import CursorResult, or_, select, update
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.db.engine import writing
+from connector.db.tables import Connection
+from connector.geo import is_reached
+
+LEASE_DURATION = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
+
+
+CLOCK_SKEW = timedelta(minutes=5)
+MAX_UTC_OFFSET = timedelta(hours=14)  # so far ahead of UTC a day begins first
+MAX_RUN_DELAY = timedelta(days=8)  # longer than any interval: a turn further off was set by a clock that was wrong
+
+
+class RunInProgress(Exception):
+    """Another run of this connection is under way."""
+
+
+class LeaseLost(Exception):
+    """Another machine took this connection over: this run must stop without writing anything more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one connection; ``fence`` grows by one with every owner."""
+
+    app: AppContext
+    connection_id: int
+    fence: int
+
+    def renew(self, session: Session) -> None:
+        """Prolong the lease inside the caller's transaction. Raises ``LeaseLost`` if the fence has moved on."""
+        result = session.execute(
+            update(Connection)
+            .where(col(Connection.id) == self.connection_id, col(Connection.fence) == self.fence)
+            .values(lease_until_at=self.app.now() + LEASE_DURATION)
+        )
+        if cast("CursorResult[Any]", result).rowcount != 1:
+            raise LeaseLost(_lease_lost_message(self.connection_id))
+
+    def check(self, session: Session) -> None:
+        """Raise ``LeaseLost`` if another machine has taken over."""
+        fence = session.scalars(select(col(Connection.fence)).where(col(Connection.id) == self.connection_id)).one()
+        if fence != self.fence:
+            raise LeaseLost(_lease_lost_message(self.connection_id))
+
+
+@contextmanager
+def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
+    """Hold the connection for one run. Raises ``Busy`` at once if another run has it."""
+    folder = app.settings.duewell_home / "locks"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = FileLock(folder / f"run-{connection_id}.lock", mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout as taken:
+        message = f"a run of connection {connection_id} is under way"
+        raise RunInProgress(message) from taken
+    try:
+        lease = _claim(app, connection_id)
+        try:
+            yield lease
+        finally:
+            _release(lease)
+    finally:
+        lock.release()
+
+
+def list_due(session: Session, now: datetime, limit: int) -> list[int]:
+    """List connections whose hour has come and which nobody runs, the longest waiting first.
+
+    Only a list: the run itself claims its connection, so two workers that read the same list do not run it twice.
+    """
+    rows = session.execute(
+        select(
+            col(Connection.id),
+            col(Connection.pause_reason),
+            col(Connection.paused_until_on),
+            col(Connection.time_zone),
+        )
+        .where(
+            or_(col(Connection.pause_reason) == "", col(Connection.paused_until_on) <= (now + MAX_UTC_OFFSET).date()),
+            col(Connection.health) != "disconnected",
+            or_(
+                col(Connection.next_run_at).is_(None),
+                col(Connection.next_run_at) <= now,
+                col(Connection.next_run_at) > now + MAX_RUN_DELAY,
+            ),
+            or_(
+                col(Connection.lease_until_at).is_(None),
+                col(Connection.lease_until_at) < now,
+                col(Connection.lease_until_at) > now + LEASE_DURATION + CLOCK_SKEW,
+            ),
+        )
+        .order_by(col(Connection.next_run_at))
+    )
+    due = (row.id for row in rows if not row.pause_reason or is_reached(row.paused_until_on, row.time_zone, now))
+    return list(islice(due, limit))
+
+
+def next_run_slot(app: AppContext, connection: Connection) -> datetime:
+    """Give the connection's next turn: its own second of the interval, by a hash, so that not all call at :00."""
+    interval = timedelta(minutes=app.settings.duewell_interval_minutes)
+    offset = zlib.crc32(f"{connection.provider}:{connection.external_id}".encode()) % int(interval.total_seconds())
+    now = app.now()
+    seconds = int(now.timestamp())
+    length = int(interval.total_seconds())
+    turn = seconds - (seconds - offset) % length + length
+    return datetime.fromtimestamp(turn, now.tzinfo)
+
+
+def _claim(app: AppContext, connection_id: int) -> Lease:
+    here = socket.gethostname()
+    now = app.now()
+    with writing(app.engine) as session:
+        row = session.execute(
+            select(col(Connection.fence), col(Connection.lease_until_at), col(Connection.lease_owner))
+            .where(col(Connection.id) == connection_id)
+            .with_for_update()
+        ).one()
+        # This machine's own lease belongs to a dead process: a living one would hold the file lock.
+        # One that ends later than any lease can was taken by a clock that was wrong.
+        lasts = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE_DURATION + CLOCK_SKEW
+        alive = lasts and not _is_local(row.lease_owner, here)
+        if alive:
+            message = (
+                f"connection {connection_id} is being run by {row.lease_owner} until {row.lease_until_at:%H:%M:%S} UTC"
+            )
+            raise RunInProgress(message)
+        fence = row.fence + 1
+        session.execute(
+            update(Connection)
+            .where(col(Connection.id) == connection_id)
+            .values(fence=fence, lease_until_at=now + LEASE_DURATION, lease_owner=f"{here}:{os.getpid()}")
+        )
+    return Lease(app, connection_id, fence)
+
+
+def _lease_lost_message(connection_id: int) -> str:
+    return f"connection {connection_id} was taken over by another worker"
+
+
+def _is_local(owner: str, hostname: str) -> bool:
+    return owner.rpartition(":")[0] == hostname
+
+
+def _release(lease: Lease) -> None:
+    with writing(lease.app.engine) as session:
+        session.execute(
+            update(Connection)
+            .where(col(Connection.id) == lease.connection_id, col(Connection.fence) == lease.fence)
+            .values(lease_until_at=None, lease_owner="")
+        )

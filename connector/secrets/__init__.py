@@ -1,0 +1,1 @@
+"""Secrets at rest: the encryption keys and private files."""

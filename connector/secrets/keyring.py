@@ -1,0 +1,161 @@
+"""Encryption of tokens at rest: AES-256-GCM, every secret bound to the row it belongs to, several keys for rotation."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from connector.secrets.private_files import private_folder, refuse_if_shared, sync_folder
+from connector.settings import Settings, SettingsError, parse_secret_keys
+
+KEY_FILE = "secret.key"
+_FORMAT = b"\x01"
+_ID_BYTES = 8
+_NONCE_BYTES = 12
+
+
+class KeyringError(Exception):
+    """A secret that cannot be opened: its key is gone, it was changed, or it belongs to another row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Key:
+    id: bytes
+    cipher: AESGCM
+    signing: bytes
+
+    @classmethod
+    def from_secret(cls, secret: bytes) -> Self:
+        key_id = hashlib.sha256(b"duewell key id" + secret).digest()[:_ID_BYTES]
+        return cls(key_id, AESGCM(secret), hashlib.sha256(b"duewell signing" + secret).digest())
+
+
+class Keyring:
+    """The keys of this installation, newest first: the newest encrypts, all of them decrypt.
+
+    Keys of a file are read again when the file has changed: so they rotate while everything runs.
+    """
+
+    def __init__(self, keys: list[bytes], file: Path | None = None) -> None:
+        """Take keys of 32 bytes each, the newest first; ``file`` is where they were read from."""
+        self.file = file
+        self._keys = list(map(_Key.from_secret, keys))
+        self._file_state = _file_state_of(file)
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """Take the keys from the settings, else from the key file in the home, which is made where it is missing."""
+        if settings.duewell_secret_keys:
+            return cls(parse_secret_keys(settings.duewell_secret_keys))
+        file = private_folder(settings.duewell_home) / KEY_FILE
+        return cls(read_key_file(file), file)
+
+    def encrypt(self, plain: bytes, bound_to: str) -> bytes:
+        """Seal with the newest key; it can be opened only for the same ``bound_to``."""
+        newest = self._current()[0]
+        header = _FORMAT + newest.id
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return header + nonce + newest.cipher.encrypt(nonce, plain, header + bound_to.encode())
+
+    def signature(self, text: str) -> bytes:
+        """Sign with the newest key: nobody without it can make or guess this."""
+        return hmac.digest(self._current()[0].signing, text.encode(), "sha256")
+
+    def decrypt(self, sealed: bytes, bound_to: str) -> bytes:
+        """Open what ``encrypt`` sealed for the same ``bound_to``."""
+        header, body = sealed[: 1 + _ID_BYTES], sealed[1 + _ID_BYTES :]
+        key = next((each for each in self._current() if each.id == header[1:]), None)
+        if key is None or header[:1] != _FORMAT:
+            message = f"the key that encrypted {bound_to} is not among the keys of this installation"
+            raise KeyringError(message)
+        try:
+            return key.cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], header + bound_to.encode())
+        except (InvalidTag, ValueError) as error:  # ValueError: cut off within the nonce
+            message = f"what is stored for {bound_to} was changed, or belongs to something else"
+            raise KeyringError(message) from error
+
+    def needs_rotation(self, sealed: bytes) -> bool:
+        """Tell whether something was sealed with another than the newest key and wants sealing anew."""
+        return sealed[: 1 + _ID_BYTES] != _FORMAT + self._current()[0].id
+
+    def key_ids(self) -> list[str]:
+        """Name the keys, newest first, without telling them."""
+        return [key.id.hex() for key in self._current()]
+
+    def _current(self) -> list[_Key]:
+        """The keys as they are now: one look at the file's date, and its content only where that is another."""
+        if self.file is not None and (seen := _file_state_of(self.file)) != self._file_state:
+            self._keys, self._file_state = list(map(_Key.from_secret, read_key_file(self.file))), seen
+        return self._keys
+
+
+def key_id(sealed: bytes) -> str:
+    """Name the key that something was sealed with."""
+    return sealed[1 : 1 + _ID_BYTES].hex()
+
+
+def write_key_file(path: Path, keys: list[bytes]) -> None:
+    """Replace the file of keys in one step: whole, private, and on the disk before anything is sealed with them."""
+    draft = _write_draft(path, keys)
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def _file_state_of(path: Path | None) -> tuple[int, ...]:
+    if path is None or not path.exists():
+        return ()
+    state = path.stat()
+    return state.st_mtime_ns, state.st_ino, state.st_size
+
+
+def read_key_file(path: Path) -> list[bytes]:
+    """Read the keys, newest first; the file is made, with a first key, where it is missing."""
+    if not path.exists():
+        _create_key_file(path)
+    refuse_if_shared(path)
+    try:
+        keys = parse_secret_keys(path.read_text(encoding="ascii").replace("\n", ","))
+    except ValueError as error:
+        message = f"{path} does not hold keys: {error}"
+        raise SettingsError(message) from error
+    if not keys:
+        message = f"{path} is empty; put the key of this installation back from a backup"
+        raise SettingsError(message)
+    return keys
+
+
+def _create_key_file(path: Path) -> None:
+    """Write a new key beside its place and link it there: whole or not at all, and the first of two processes wins."""
+    draft = _write_draft(path, [new_key()])
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        pass  # another process was first: its key is the one that counts
+    finally:
+        draft.unlink()
+    sync_folder(path.parent)
+
+
+def new_key() -> bytes:
+    """Make a key."""
+    return secrets.token_bytes(32)
+
+
+def _write_draft(path: Path, keys: list[bytes]) -> Path:
+    """Write keys beside their place, one a line."""
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.writelines(base64.urlsafe_b64encode(key) + b"\n" for key in keys)
+        file.flush()
+        os.fsync(file.fileno())
+    return draft

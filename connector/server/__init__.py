@@ -1,0 +1,1 @@
+"""The long-running process: web server and scheduler."""

@@ -1,0 +1,100 @@
+"""Runs the web app and the scheduler in one process until it is asked to stop."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+
+from connector.app_context import AppContext
+from connector.auth.sign_in import create_first_link
+from connector.privacy import retention
+from connector.run import run_connection
+from connector.server.scheduler import Scheduler
+from connector.settings import is_loopback_host
+from connector.web.app import make_app
+from connector.webhooks import delivery
+
+BACKGROUND_JOBS = (delivery.deliver_pending, retention.prune_daily)
+log = logging.getLogger("duewell.serve")
+
+
+class ServeError(Exception):
+    """The web app cannot be served; ``str()`` says why and what to do."""
+
+
+def serve(app: AppContext, host: str, port: int, *, tell: Callable[[str], None] = print) -> None:
+    """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
+
+    While there is no user, ``tell`` gets the link that makes the first owner.
+    """
+    scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
+    web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
+    config = uvicorn.Config(web_app, host=host, port=port, log_config=None, access_log=False, server_header=False)
+    if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
+        log.warning("%s can be reached from other machines: put https before it, and say so in DUEWELL_BASE_URL", host)
+    listening = _listen(host, port)  # before anything runs: a second `serve` must not start runs and then fail
+    link = create_first_link(app)
+    if link is not None:
+        tell(f"Nobody can sign in yet. Become the owner here: {app.settings.duewell_base_url}/welcome/{link}")
+    with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal, and raises it again at its end
+        scheduler.start()
+        try:
+            uvicorn.Server(config).run(sockets=[listening])
+        finally:
+            scheduler.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family)
+    except OSError as problem:
+        message = (
+            f"{host}:{port} cannot be listened on ({problem.strerror}). If another `duewell serve` has it, one is"
+            " enough; else choose another with --port, and let DUEWELL_BASE_URL name it."
+        )
+        raise ServeError(message) from problem
+
+
+def run_worker(app: AppContext) -> None:
+    """Run due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
+    scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
+    with stop_on_signals(app.stop):
+        scheduler.start()
+        app.stop.wait()
+        scheduler.stop()
+
+
+@contextmanager
+def stop_on_signals(stop: threading.Event) -> Iterator[None]:
+    """Let SIGTERM and Ctrl-C set ``stop`` instead of killing; a second Ctrl-C interrupts at once."""
+
+    def ask(number: int, _frame: FrameType | None) -> None:
+        if stop.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.set()
+
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
+        yield
+        return
+    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _is_unspecified(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""What people ask and do, for web, API and command line alike."""

@@ -1,0 +1,235 @@
+"""Checks an installation: settings, files, database, clock, sender, scopes, connections; says what to mend."""
+
+from __future__ import annotations
+
+import json
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+
+import requests
+from sqlalchemy import select, text
+from sqlmodel import col
+
+import migrations
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.auth import passkey_requirement
+from connector.connections.tokens import associated_data, reconnect_hint
+from connector.db.engine import reading, schema_revision, sqlite_file
+from connector.db.tables import Connection, Grant, WebhookEndpoint
+from connector.secrets.keyring import KEY_FILE, KeyringError
+from connector.services import doctor_email
+from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding, get
+from policies.formatting import format_datetime
+
+_SKEW_WARNING, _SKEW_ERROR = timedelta(seconds=60), timedelta(minutes=5)
+_OVERDUE_AFTER_RUNS = 3
+
+
+def run_checks(app: AppContext, checks: Sequence[Check] | None = None) -> list[Finding]:
+    """Run every check, or some; one that breaks is a finding, not the end."""
+    return [finding for check in (_CHECKS if checks is None else checks) for finding in _run_check(check, app)]
+
+
+def _run_check(check: Check, app: AppContext) -> list[Finding]:
+    name = check.__name__.strip("_")
+    try:
+        return list(check(app))
+    except Exception as problem:  # noqa: BLE001 - a check that breaks is itself a finding
+        return [
+            Finding(
+                name, ERROR, f"The check itself broke: {type(problem).__name__}: {problem}", "Report this as a bug."
+            )
+        ]
+
+
+def _settings(app: AppContext) -> Iterator[Finding]:
+    ready = 0
+    for name, provider in sorted(app.providers.items()):
+        missing = provider.missing_settings(app.settings)
+        if missing:
+            yield Finding(f"settings.{name}", OK, f"{provider.title} is not set up ({', '.join(missing)} missing).")
+        else:
+            ready += 1
+            yield Finding(f"settings.{name}", OK, f"{provider.title} can be connected.")
+    if not ready:
+        mend = "Follow docs/connect-xero.md or docs/connect-quickbooks.md, or look around with: duewell demo"
+        yield Finding("settings", WARNING, "No accounting system is set up.", mend)
+
+
+def _files(app: AppContext) -> Iterator[Finding]:
+    if sys.platform == "win32":
+        yield Finding("files", OK, "On Windows the user's profile folder is private by its own rules.")
+        return
+    home, database = app.settings.duewell_home, sqlite_file(app.engine)
+    files = [home / KEY_FILE, home / ".env", *([database, *_sqlite_side_files(database)] if database else [])]
+    shared = [path for path in [home, *files] if path.exists() and path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    for path in shared:
+        mode = "700" if path.is_dir() else "600"
+        part = "home" if path == home else path.name
+        yield Finding(f"files.{part}", ERROR, f"Others on this machine can reach {path}.", f"chmod {mode} '{path}'")
+    if not shared:
+        yield Finding("files", OK, f"Only you can read {home}.")
+
+
+def _database(app: AppContext) -> Iterator[Finding]:
+    revision = schema_revision(app.engine)
+    if revision == migrations.HEAD:
+        yield Finding("database.schema", OK, f"The database is at the state this duewell needs ({revision}).")
+    else:
+        yield Finding("database.schema", ERROR, f"The database is at {revision}.", "duewell db upgrade")
+    if sqlite_file(app.engine) is not None:
+        with app.engine.connect() as connection:
+            said = connection.execute(text("PRAGMA quick_check(1)")).scalar()
+        sound = said == "ok"
+        mend = "" if sound else "Stop duewell and put a backup back: duewell restore FILE"
+        told = "sound" if sound else f"damaged: {said}"
+        yield Finding("database.file", OK if sound else ERROR, f"The database file is {told}.", mend)
+
+
+def _log(app: AppContext) -> Iterator[Finding]:
+    with reading(app.engine) as session:
+        verdict = sync_log.verify(session)
+    if verdict.ok:
+        yield Finding("log", OK, f"The sync log holds: {verdict.entries} lines, newest hash {verdict.head[:16]}….")
+    else:
+        yield Finding(
+            "log", ERROR, f"The sync log breaks at line {verdict.broken_at_id}: {verdict.reason}.", "duewell log verify"
+        )
+
+
+def _keys(app: AppContext) -> Iterator[Finding]:
+    with reading(app.engine) as session:
+        grants = list(session.scalars(select(Grant).where(col(Grant.invalid_reason) == "")))
+    older = opened = 0
+    for grant in grants:
+        try:
+            json.loads(app.keyring.decrypt(grant.token, associated_data(grant)))
+        except KeyringError as problem:
+            mend = f"Put the old key back into DUEWELL_SECRET_KEYS or {KEY_FILE}. Or: {reconnect_hint(grant.provider)}"
+            yield Finding(f"keys.{grant.id}", ERROR, f"A token cannot be opened: {problem}.", mend)
+            continue
+        opened += 1
+        older += app.keyring.needs_rotation(grant.token)
+        if grant.refresh_started_at is not None:
+            text = f"A refresh at {grant.provider} was cut off at {format_datetime(grant.refresh_started_at)}."
+            yield Finding(
+                f"keys.{grant.id}.refresh",
+                WARNING,
+                text,
+                "duewell run, at once: the old token is good for minutes only",
+            )
+    told = f"; {older} still under an older key, until its next refresh" if older else ""
+    if opened or not grants:
+        yield Finding("keys", OK, f"{opened} {'token is' if opened == 1 else 'tokens are'} kept encrypted{told}.")
+
+
+def _clock(app: AppContext) -> Iterator[Finding]:
+    for name, url in _hosts(app):
+        try:
+            reply = get(url)
+        except requests.RequestException as problem:
+            mend = "Check the network and the proxy; runs wait until it answers."
+            yield Finding(f"reach.{name}", WARNING, f"{url} cannot be reached ({type(problem).__name__}).", mend)
+            continue
+        yield _skew(name, reply.headers.get("Date", ""), app.now())
+
+
+def _skew(name: str, date_header: str, now: datetime) -> Finding:
+    try:
+        theirs = parsedate_to_datetime(date_header)
+    except ValueError:
+        return Finding(f"clock.{name}", OK, f"{name} answers, and does not tell the time.")
+    skew = abs(now - theirs.replace(tzinfo=theirs.tzinfo or UTC))
+    verdict = ERROR if skew > _SKEW_ERROR else WARNING if skew > _SKEW_WARNING else OK
+    mend = "" if verdict == OK else "Set this machine's clock: timedatectl set-ntp true"
+    return Finding(f"clock.{name}", verdict, f"{name} answers; clocks differ by {skew.total_seconds():.0f} s.", mend)
+
+
+def _hosts(app: AppContext) -> list[tuple[str, str]]:
+    """Only vendors that are set up are asked: no other host is ever contacted."""
+    settings = app.settings
+    hosts = [
+        ("xero", settings.xero_identity_url, settings.xero_client_id),
+        ("quickbooks", settings.quickbooks_api_url, settings.quickbooks_client_id),
+        ("sendgrid", settings.sendgrid_api_url, settings.sendgrid_api_key),
+    ]
+    return [(name, url) for name, url, used in hosts if used]
+
+
+def _webhooks(app: AppContext) -> Iterator[Finding]:
+    with reading(app.engine) as session:
+        rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stop_reason) != "")))
+    for row in rows:
+        mend = "Mend what is there, then start it again under Settings, Webhooks."
+        yield Finding(f"webhook.{row.id}", WARNING, f"Webhook {row.id}: {row.stop_reason}.", mend)
+
+
+def _passkeys(app: AppContext) -> Iterator[Finding]:
+    with reading(app.engine) as session:
+        demand = passkey_requirement.get_requirement(session)
+        elsewhere = passkey_requirement.find_other_relying_party(session, app.settings)
+    base = app.settings.duewell_base_url
+    if elsewhere:
+        text = f"Passkeys were made for {elsewhere}, and browsers hand them out at no other name; this is {base}."
+        mend = "Go back to that name, or let people come in anew: duewell users reset ADDRESS"
+        yield Finding("passkeys.name", ERROR if demand else WARNING, text, mend)
+    if demand is not None and not passkey_requirement.is_supported(app.settings):
+        mend = "Let DUEWELL_BASE_URL be a name over https, or: duewell users passkeys off"
+        yield Finding("passkeys", ERROR, f"Everybody needs a passkey, and browsers allow none at {base}.", mend)
+
+
+def _connections(app: AppContext) -> Iterator[Finding]:
+    with reading(app.engine) as session:
+        rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
+    if not rows:
+        mend = "Connect one on the page Companies, or with: duewell connect xero (or quickbooks)"
+        yield Finding("connections", WARNING, "No company is connected.", mend)
+    late = timedelta(minutes=app.settings.duewell_interval_minutes * _OVERDUE_AFTER_RUNS)
+    for row in rows:
+        name = f"connection.{row.short_name}"
+        if row.health in {"authorization_expired", "failing", "action_required"}:
+            look = f"Look at its runs on its page, or: duewell log {row.short_name}"
+            mend = reconnect_hint(row.provider) if row.health == "authorization_expired" else look
+            reason = row.health_reason.removesuffix(mend).strip()  # it ends in the same words
+            yield Finding(name, ERROR, f"{row.name}: {row.health}. {reason}", mend)
+        elif row.health != "disconnected" and not row.pause_reason and _is_overdue(app, row, late):
+            mend = "Keep `duewell serve` running, or call `duewell run` every hour."
+            yield Finding(name, WARNING, f"{row.name} has not run for more than {late}.", mend)
+        else:
+            yield Finding(name, OK, f"{row.name}: {row.health}, mode {row.mode}.")
+        if row.ledger_sends_reminders:
+            mend = (
+                "In Xero: Sales, Invoices, Invoice reminders: switch them off. Until then nothing is mailed from here."
+            )
+            yield Finding(f"{name}.reminders", WARNING, f"{row.name}: the ledger mails reminders of its own.", mend)
+
+
+def _is_overdue(app: AppContext, row: Connection, overdue_after: timedelta) -> bool:
+    since = row.last_run_at or row.created_at
+    return since is not None and app.now() - since > overdue_after
+
+
+def _sqlite_side_files(database: Path) -> list[Path]:
+    return [database.with_name(database.name + ending) for ending in ("-wal", "-shm")]
+
+
+_CHECKS: tuple[Check, ...] = (
+    _settings,
+    _files,
+    _database,
+    _log,
+    _keys,
+    _clock,
+    doctor_email.sender,
+    doctor_email.events,
+    _webhooks,
+    _passkeys,
+    doctor_email.links,
+    doctor_email.scopes,
+    _connections,
+)

@@ -1,0 +1,104 @@
+"""Rotates the keys that encrypt tokens at rest, while everything runs: a new key, everything sealed anew, old ones out.
+
+A key is dropped only once nothing in the database needs it. Every step leaves a state in which all can be opened, so a
+rotation that was cut off is simply done again. Processes that run meanwhile notice the new file by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from filelock import FileLock
+from sqlalchemy import select, text
+from sqlmodel import Session
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.connections import tokens
+from connector.connections.consent import consent_associated_data
+from connector.db.engine import writing
+from connector.db.tables import Grant, PendingConsent, WebhookEndpoint
+from connector.secrets.keyring import Keyring, KeyringError, key_id, new_key, read_key_file, write_key_file
+from connector.webhooks import endpoints
+
+
+def _consent_associated_data(row: PendingConsent) -> str:
+    return consent_associated_data(row.state_hash, row.provider)
+
+
+# Everything that is kept encrypted: table, column, and the place a secret there is bound to.
+ENCRYPTED_COLUMNS: tuple[tuple[Any, str, Callable[[Any], str]], ...] = (
+    (Grant, "token", tokens.associated_data),
+    (PendingConsent, "encrypted_state", _consent_associated_data),
+    (WebhookEndpoint, "secret", endpoints.encryption_context),
+)
+
+
+class RotationResult(NamedTuple):
+    """What a rotation did; keys go by names that tell nothing of them."""
+
+    current_key: str
+    reencrypted: int
+    undecryptable: list[str]  # what no key opens, in words
+    removed_keys: list[str]
+    unused_keys: list[str]  # of the keys that are still there: nothing in the database needs them
+
+
+def rotate(app: AppContext, *, keep_old: bool = False) -> RotationResult:
+    """Make a new key where the keys are in our file, seal everything with the newest, and drop what nothing needs.
+
+    Where the keys are in ``DUEWELL_SECRET_KEYS`` a person has put the new one in front; all else is the same, and he
+    takes out what is named as unused.
+    """
+    file = app.keyring.file
+    if file is None:
+        return _reencrypt_all(app)
+    with FileLock(file.with_name("keys.lock"), mode=0o600):
+        write_key_file(file, [new_key(), *read_key_file(file)])
+        done = _reencrypt_all(app)
+        if keep_old or not done.unused_keys:
+            return done
+        needed = [key for key in read_key_file(file) if Keyring([key]).key_ids()[0] not in done.unused_keys]
+        write_key_file(file, needed)
+        return done._replace(removed_keys=done.unused_keys, unused_keys=[])
+
+
+def _reencrypt_all(app: AppContext) -> RotationResult:
+    ring, unopened, count = app.keyring, list[str](), 0
+    with writing(app.engine) as session:
+        _lock_tables(session)
+        used = set()
+        for table, name, place_of in ENCRYPTED_COLUMNS:
+            column = getattr(table, name)
+            for row in session.scalars(select(table).where(column != b"")):
+                sealed = getattr(row, name)
+                anew = _reencrypt(ring, sealed, place_of(row), unopened)
+                used.add(key_id(anew))
+                if anew != sealed:
+                    setattr(row, name, anew)
+                    count += 1
+        newest, *older = ring.key_ids()
+        told = f"The keys were rotated: {count} secrets are sealed with the key {newest} now."
+        sync_log.write(session, at=app.now(), kind="keys_rotated", text=told)
+    return RotationResult(newest, count, unopened, [], [each for each in older if each not in used])
+
+
+def _lock_tables(session: Session) -> None:
+    """Let nobody commit a secret sealed with an older key after this one look; on SQLite there is one writer anyway.
+
+    Whoever seals a secret holds a lock on its row, or on its table, before he asks for the key.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        tables = ", ".join(table.__tablename__ for table, _name, _place in ENCRYPTED_COLUMNS)
+        session.execute(text(f"LOCK TABLE {tables} IN EXCLUSIVE MODE"))
+
+
+def _reencrypt(ring: Keyring, sealed: bytes, associated_data: str, undecryptable: list[str]) -> bytes:
+    if not ring.needs_rotation(sealed):
+        return sealed
+    try:
+        return ring.encrypt(ring.decrypt(sealed, associated_data), associated_data)
+    except KeyringError as problem:
+        undecryptable.append(str(problem))
+        return sealed

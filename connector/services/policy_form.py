@@ -1,0 +1,289 @@
+"""The policy as a form: what each field shows, and the document that comes of what a person filled in.
+
+A document says only what is different from the one that comes with duewell. So a field changes it only where it was
+altered: whoever chooses another tone gets that tone's days, not the old ones that stood in the form as well.
+"""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+from policies import toml_writer
+from policies.document import Table, parse_decimal, parse_toml
+from policies.fee_rules import KINDS, PRESETS
+from policies.policy import ReminderPolicy
+from policies.receivables import Size
+from policies.schedule_rules import SCHEDULED_STEPS
+from policies.sections import CELLS, WEEKDAYS
+
+TONES = ("gentle", "standard", "firm")
+CELL_NAMES = tuple(f"{segment.value} {size.value}" for segment, size in CELLS)
+BY_CALL = "by_call"
+_SIZES = tuple(size.value for size in Size)
+Parser = Callable[[Sequence[str]], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field: where its value stands in the document, its words, and how it is filled in."""
+
+    name: str  # the path in the document, with dots
+    label: str
+    kind: str = (
+        "number"  # number | off (a number or "number_or_off") | text | time | date | choice | switch | list | sums
+    )
+    choices: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where its value stands in the document."""
+        return tuple(self.name.split("."))
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Fields that belong together; ``for_all`` ones cannot differ between customers."""
+
+    title: str
+    fields: tuple[Field, ...]
+    company_wide: bool = False
+
+
+GROUPS = (
+    Group(
+        "Calendar: when mails leave, and how often",
+        (
+            Field("window.opens", "From", "time"),
+            Field("window.closes", "Until", "time"),
+            Field("window.weekdays", "On these days", "list", WEEKDAYS),
+            Field("frequency.days_between", "Days between two contacts, at least"),
+            Field("frequency.in_7_days", "Contacts in 7 days, at most"),
+            Field("frequency.in_30_days", "Contacts in 30 days, at most"),
+            Field("statement.due_soon_days", "A mail also lists what falls due within so many days"),
+        ),
+    ),
+    Group(
+        "When not to act",
+        (
+            Field("minimum_balance", "Smallest sum that is chased, by currency", "amounts"),
+            Field("books.stale_after_hours", "Hours after which books count as stale"),
+            Field("books.newest_payment_days", "Newest payment may be so many days old, or off", "number_or_off"),
+            Field("replies.pause_days", "Days of peace after a customer's reply"),
+            Field("promise_broken.business_days", "Business days after a promised day"),
+        ),
+    ),
+    Group(
+        "Late fees",
+        (
+            Field("late_fees.enabled", "Charge late fees", "switch"),
+            Field("late_fees.approval", "Approved by", "choice", ("person", "automatic")),
+            Field("late_fees.terms_agreed_on", "Terms with a fee were agreed on", "date"),
+            Field("late_fees.preset", "Preset", "choice", PRESETS),
+            Field("late_fees.kind", "Kind", "choice", KINDS),
+            Field("late_fees.rate", "Percent: once, a month or a year, as the kind says"),
+            Field("late_fees.amounts", "Flat fee by currency, like EUR 15, USD 15", "amounts"),
+            Field("late_fees.minimum", "No fee smaller than, by currency", "amounts"),
+            Field("late_fees.maximum", "No fee larger than, by currency", "amounts"),
+            Field("late_fees.grace_days", "Days of grace"),
+            Field("late_fees.cap_percent", "All fees on an invoice, at most, in percent"),
+            Field("late_fees.ceiling_annual_percent", "Refused above so many percent a year"),
+            Field("late_fees.due_days", "A fee is due after so many days"),
+            Field("late_fees.invoice", "Invoice", "choice", ("per_fee", "monthly")),
+            Field("late_fees.invoice_day", "Day of the month of the monthly one"),
+        ),
+    ),
+    Group(
+        "Thanks and disputes",
+        (
+            Field("thank_you.enabled", "Thank for payments", "switch"),
+            Field("thank_you.once_in_days", "Once in so many days"),
+            Field("thank_you.within_days", "Within so many days of the payment"),
+            Field("dispute_raised.review_business_days.large", "Large dispute: look again after business days"),
+            Field("dispute_raised.review_business_days.medium", "Medium"),
+            Field("dispute_raised.review_business_days.small", "Small"),
+        ),
+    ),
+    Group(
+        "Who is who",
+        (
+            Field("segments.new_days", "New: first invoice fewer days ago than"),
+            Field("segments.new_paid_invoices", "or fewer paid invoices than"),
+            Field("segments.revenue_percent", "Strategic: the top that make so many percent of revenue"),
+            Field("segments.customers_percent", "and never more percent of customers than"),
+            Field("sizes.large_percentile", "Large: from this percentile of your own invoices"),
+            Field("sizes.medium_percentile", "Medium: from this percentile"),
+            Field("hold_out.percent", "Percent of customers who keep the policy of before"),
+        ),
+        company_wide=True,
+    ),
+)
+TONE = Field("tone", "Tone of the mails", "choice", TONES)
+
+
+def fields(*, customer_specific: bool = False) -> list[Field]:
+    """Name every field of the form; ``for_some``: of a policy for some customers."""
+    cells = [
+        Field(f"{step.value}.{segment.value}.{size.value}", "", "number_or_off")
+        for step in SCHEDULED_STEPS
+        for segment, size in CELLS
+    ]
+    calls = [
+        Field(f"{step.value}.{BY_CALL}", "", "list", CELL_NAMES)
+        for step in SCHEDULED_STEPS
+        if BY_CALL in ReminderPolicy.default().document[step.value]
+    ]
+    return [
+        TONE,
+        *cells,
+        *calls,
+        *(each for group in groups(customer_specific=customer_specific) for each in group.fields),
+    ]
+
+
+def groups(*, customer_specific: bool = False) -> list[Group]:
+    """Name the groups below the timetable."""
+    return [group for group in GROUPS if not (customer_specific and group.company_wide)]
+
+
+def field_values(policy: ReminderPolicy, *, customer_specific: bool = False) -> dict[str, str]:
+    """Say what each field shows of a policy; the values of a list stand with blanks between them."""
+    return {
+        field.name: format_value(value_at(policy.document, field.path))
+        for field in fields(customer_specific=customer_specific)
+    }
+
+
+def value_at(document: Mapping[str, Any], path: Sequence[str]) -> Any:
+    """Find a value; one day for a whole segment counts for each of its sizes."""
+    found: Any = document
+    for key in path:
+        if not isinstance(found, Mapping):
+            return found
+        found = found.get(key)
+    return found
+
+
+def format_value(value: object) -> str:
+    """Write a value as it stands in its field."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, time):
+        return f"{value:%H:%M}"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Mapping):
+        return ", ".join(f"{code} {amount}" for code, amount in value.items())
+    if isinstance(value, list):
+        return " | ".join(map(str, value))
+    return str(value)
+
+
+def apply_form(
+    document: str, shown_policy: ReminderPolicy, form: Mapping[str, Sequence[str]], *, name: str = ""
+) -> tuple[str, list[str]]:
+    """Give the document with what a person altered in the form, and the names of the fields he altered.
+
+    ``before`` is the policy that the form showed, ``name`` the policy for some customers that it was about.
+    """
+    own: Table = copy.deepcopy(parse_toml(document))
+    target: Table = own.setdefault("policies", {}).setdefault(name, {}) if name else own
+    changed = []
+    for field in fields(customer_specific=bool(name)):
+        if field.name not in form:
+            continue
+        said = _submitted_text(field, form[field.name])
+        if said != format_value(value_at(shown_policy.document, field.path)):
+            _set_value(target, shown_policy.document, field.path, _parse_value(field, said))
+            changed.append(field.name)
+    return (toml_writer.to_toml(own) if changed else document), changed
+
+
+def set_customer_policy(document: str, name: str, applies_to: Mapping[str, Sequence[str]] | None) -> str:
+    """Give the document with a policy for some customers: whom it is for; with None it is taken out."""
+    own: Table = copy.deepcopy(parse_toml(document))
+    special: Table = own.setdefault("policies", {})
+    if applies_to is None:
+        special.pop(name, None)
+    else:
+        said = {key: list(named) for key, named in applies_to.items() if named}
+        special[name] = {"applies_to": said, **{k: v for k, v in special.get(name, {}).items() if k != "applies_to"}}
+    if not special:
+        del own["policies"]
+    return toml_writer.to_toml(own)
+
+
+def _submitted_text(field: Field, values: Sequence[str]) -> str:
+    """Join what the form sent for a field; beside boxes stands a hidden field, for unticked ones send nothing."""
+    if field.kind == "switch":
+        return "yes" if "yes" in values else "no"
+    if field.kind == "list":
+        return " | ".join(choice for choice in field.choices if choice in values)
+    text = values[0].strip() if values else ""
+    return (
+        "number_or_off"
+        if field.kind == "number_or_off" and text.casefold() in {"", "number_or_off", "-", "–"}
+        else text
+    )
+
+
+def _parse_value(field: Field, text: str) -> Any:
+    """Turn a field's text into a value; what is none stays text, and the policy says what is wrong with it."""
+    if field.kind in {"number", "number_or_off"}:
+        return _parse_number(text)
+    if field.kind == "switch":
+        return text == "yes"
+    if field.kind == "list":
+        return [each for each in text.split(" | ") if each]
+    if field.kind == "date":
+        return _parse_date(text)
+    return _parse_amounts(text) if field.kind == "amounts" else text
+
+
+def _parse_number(text: str) -> Any:
+    if re.fullmatch(r"[+-]?\d{1,9}", text):
+        return int(text)
+    number = parse_decimal(text) if len(text) < 30 else None
+    return text if number is None else number
+
+
+def _parse_date(text: str) -> Any:
+    try:
+        return date.fromisoformat(text) if text else None
+    except ValueError:
+        return text
+
+
+def _parse_amounts(text: str) -> Table:
+    """Read ``EUR 15, USD 12.50``; a comma stands between two of them, so a decimal comma is none."""
+    found: Table = {}
+    for part in filter(None, (each.strip() for each in text.split(","))):
+        code, _, amount = part.partition(" ")
+        number = parse_decimal(amount.strip())
+        found[code] = amount.strip() if number is None else _int_if_whole(number)
+    return found
+
+
+def _int_if_whole(number: Decimal) -> int | Decimal:
+    return int(number) if number == number.to_integral_value() else number
+
+
+def _set_value(target: Table, shown_before: Mapping[str, Any], path: Sequence[str], value: Any) -> None:
+    """Set a value, making the tables around it; a day for a whole segment becomes one for each size."""
+    for depth, key in enumerate(path[:-1], start=1):
+        if not isinstance(target.get(key), dict):
+            around = value_at(shown_before, path[:depth])
+            single = around is not None and not isinstance(around, Mapping)
+            target[key] = dict.fromkeys(_SIZES, around) if single else {}
+        target = target[key]
+    if value is None:
+        target.pop(path[-1], None)
+    else:
+        target[path[-1]] = value

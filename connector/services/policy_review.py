@@ -1,0 +1,102 @@
+"""A policy before it is saved: what is wrong with it, line by line, and what it would alter in the next 30 days."""
+
+from __future__ import annotations
+
+import difflib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from importlib import resources
+from typing import Any, NamedTuple
+
+from connector import policy_store
+from connector.app_context import AppContext
+from connector.db.engine import reading
+from connector.services import policy_evaluation
+from connector.services.upcoming_actions import ProgressCallback
+from policies.document import PolicyError, Problem
+from policies.fee_rules import PRESETS, LateFees
+from policies.policy import ReminderPolicy
+
+CHANGES_MAX = 200
+SECONDS_MAX = 20.0  # so long a page may keep a person waiting; the terminal has more time
+_TOO_LARGE = (
+    "These books are too large to try it on all of them while a page waits: duewell policy diff does, at the terminal."
+)
+
+
+class _TimeLimitExceededError(Exception):
+    """Trying a policy took longer than a page may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyReview:
+    """What a person reads before he saves a document; ``changes`` are cut at ``LISTED_MAX``, the summary is not."""
+
+    problems: tuple[Problem, ...] = ()
+    summary: str = ""
+    changes: Sequence[dict[str, Any]] = ()
+    omitted: int = 0
+    diff_lines: list[str] = field(default_factory=list)  # of the document: what goes (-) and what comes (+)
+
+
+def review_policy(app: AppContext, connection_id: int | None, document: str) -> PolicyReview:
+    """Try a document. "" for a connection means that it follows the general one again."""
+    with reading(app.engine) as session:
+        _policy, version = policy_store.get_policy(session, connection_id)
+        before = policy_store.get_document(session, version) if version is not None else ""
+        general = policy_store.get_policy(session, None)[0]
+    try:
+        proposed = ReminderPolicy.from_toml(document) if document or connection_id is None else general
+    except PolicyError as error:
+        return PolicyReview(problems=error.problems)
+    lines = diff_documents(before, document)
+    try:
+        changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=_time_limit())
+    except _TimeLimitExceededError:
+        return PolicyReview(summary=_TOO_LARGE, diff_lines=lines)
+    return PolicyReview(
+        summary=policy_evaluation.summarise(changes),
+        changes=changes[:CHANGES_MAX],
+        omitted=max(0, len(changes) - CHANGES_MAX),
+        diff_lines=lines,
+    )
+
+
+def _time_limit() -> ProgressCallback:
+    started = time.monotonic()
+
+    def watch(_company: str, _customers: int) -> None:
+        if time.monotonic() - started > SECONDS_MAX:
+            raise _TimeLimitExceededError
+
+    return watch
+
+
+def diff_documents(before: str, after: str) -> list[str]:
+    """Compare two documents: the lines that go begin with "-", those that come with "+"."""
+    compared = difflib.unified_diff(before.splitlines(), after.splitlines(), n=1, lineterm="")
+    return [line for line in compared if not line.startswith(("---", "+++"))]
+
+
+class Preset(NamedTuple):
+    """A preset of late fees: its rules, and what its file says about source and date."""
+
+    name: str
+    rules: LateFees
+    notes: list[str]
+
+
+@lru_cache(maxsize=1)
+def presets() -> list[Preset]:
+    """List the presets of late fees."""
+    folder = resources.files("policies") / "presets"
+    found = []
+    for name in PRESETS:
+        if name != "none":
+            text = (folder / f"fees_{name}.toml").read_text(encoding="utf-8")
+            words = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
+            rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{name}"\n').late_fees
+            found.append(Preset(name, rules, words))
+    return found

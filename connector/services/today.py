@@ -1,0 +1,208 @@
+"""What a morning's review needs, over all companies of a person: what waits for him, what went out, what goes out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlmodel import Session, col
+
+from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
+from connector.evaluation import exceptions
+from policies.formatting import format_datetime
+
+STALE_AFTER = timedelta(hours=26)
+SHOWN_MAX = 25
+_RECENTLY = timedelta(hours=24)
+_COMING_DAYS = 7
+_SENT_KINDS = (
+    "email",
+    "owner_email",
+    "late_fee",
+    "fee_waiver",
+)  # a note only tells in the ledger what one of these did
+
+
+@dataclass(slots=True)
+class CompanySummary:
+    """One company's line: what of it waits for a person."""
+
+    row: Connection
+    approvals: int = 0
+    unconfirmed: int = 0
+    tasks: int = 0
+    exceptions: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def needs_attention(self) -> bool:
+        """Tell whether anything does."""
+        return bool(self.approvals or self.unconfirmed or self.tasks or self.exceptions or self.problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """Everything on the page. Lists are cut at ``SHOWN_MAX``; the counts are not."""
+
+    companies: list[CompanySummary]
+    tasks: list[dict[str, Any]]
+    exceptions: list[exceptions.ListedException]
+    sent: list[dict[str, Any]]
+    sent_counts: Counter[str]
+    planned: list[dict[str, Any]]
+    upcoming: list[tuple[date, str, int]]
+
+    @property
+    def omitted(self) -> dict[str, int]:
+        """Tell how many of what is cut are not shown."""
+        counted = {"tasks": sum(each.tasks for each in self.companies)}
+        counted["exceptions"] = sum(each.exceptions for each in self.companies)
+        return {"tasks": counted["tasks"] - len(self.tasks), "exceptions": counted["exceptions"] - len(self.exceptions)}
+
+    @property
+    def needing_attention(self) -> list[CompanySummary]:
+        """The companies of which something waits."""
+        return [company for company in self.companies if company.needs_attention]
+
+
+def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) -> Dashboard:
+    """Gather it, in as many queries for a hundred companies as for one."""
+    companies = {row.id or 0: CompanySummary(row) for row in rows}
+    ids = list(companies)
+    for connection_id, state, count in session.execute(_entry_counts_query(ids)):
+        if state == "awaiting_approval":
+            companies[connection_id].approvals = count
+        else:
+            companies[connection_id].unconfirmed = count
+    for connection_id, count in session.execute(_task_counts_query(ids)):
+        companies[connection_id].tasks = count
+    for connection_id, count in exceptions.count_by_company(session, ids).items():
+        companies[connection_id].exceptions = count
+    ended = _last_runs(session, ids)
+    for connection_id, company in companies.items():
+        company.problems = list(_problems(company.row, ended.get(connection_id), now))
+    since = now - _RECENTLY
+    return Dashboard(
+        companies=list(companies.values()),
+        tasks=list_open_tasks(session, companies, size=SHOWN_MAX),
+        exceptions=exceptions.list_open(session, ids, size=SHOWN_MAX),
+        sent=_entries(session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == "done"),
+        sent_counts=_sent_counts(session, ids, since),
+        planned=_planned(session, companies),
+        upcoming=_upcoming(session, ids, now.date()),
+    )
+
+
+def _entry_counts_query(ids: Sequence[int]) -> Any:
+    return (
+        select(col(OutboxEntry.connection_id), col(OutboxEntry.state), func.count())
+        .where(
+            col(OutboxEntry.connection_id).in_(ids), col(OutboxEntry.state).in_(["awaiting_approval", "unconfirmed"])
+        )
+        .group_by(col(OutboxEntry.connection_id), col(OutboxEntry.state))
+    )
+
+
+def _task_counts_query(ids: Sequence[int]) -> Any:
+    return (
+        select(col(Task.connection_id), func.count())
+        .where(col(Task.connection_id).in_(ids), col(Task.state) == "open")
+        .group_by(col(Task.connection_id))
+    )
+
+
+def _last_runs(session: Session, ids: Sequence[int]) -> dict[int, SyncRun]:
+    newest = (
+        select(func.max(SyncRun.id)).where(col(SyncRun.connection_id).in_(ids)).group_by(col(SyncRun.connection_id))
+    )
+    return {run.connection_id: run for run in session.scalars(select(SyncRun).where(col(SyncRun.id).in_(newest)))}
+
+
+def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
+    """What keeps a company's hour from doing its work, in sentences."""
+    if row.health == "disconnected":
+        return
+    if row.health in {"authorization_expired", "failing"}:
+        yield row.health_reason or "It has to be connected again."
+    elif run is not None and run.outcome in {"action_required", "failed"}:
+        yield run.reason or "The last run did not come to its end."
+    if row.pause_reason:
+        yield f"Paused: {row.pause_reason}"
+    elif row.pulled_at is not None and now - row.pulled_at > STALE_AFTER:
+        yield f"Its books were last read on {format_datetime(row.pulled_at)}."
+
+
+def list_open_tasks(
+    session: Session, companies: Mapping[int, CompanySummary], *, size: int, offset: int = 0
+) -> list[dict[str, Any]]:
+    """List a part of the open tasks, the soonest due first."""
+    query = (
+        select(Task, col(CustomerRow.name))
+        .outerjoin(CustomerRow, _customer_of(Task))
+        .where(col(Task.connection_id).in_(list(companies)), col(Task.state) == "open")
+        .order_by(col(Task.due_on), col(Task.id))
+        .limit(size)
+        .offset(offset)
+    )
+    return [
+        {"task": task, "customer": name or "", "company": companies[task.connection_id].row}
+        for task, name in session.execute(query)
+    ]
+
+
+def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[dict[str, Any]]:
+    """What is planned and leaves by itself: entries of companies that only observe leave nowhere."""
+    acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
+    found = _entries(session, acting, col(OutboxEntry.state) == "planned")
+    return sorted(found, key=lambda each: (each["entry"].send_after is not None, each["entry"].send_after or 0))
+
+
+def _entries(session: Session, companies: dict[int, CompanySummary], *conditions: Any) -> list[dict[str, Any]]:
+    query = (
+        select(OutboxEntry, col(CustomerRow.name))
+        .outerjoin(CustomerRow, _customer_of(OutboxEntry))
+        .where(col(OutboxEntry.connection_id).in_(list(companies)), col(OutboxEntry.kind).in_(_SENT_KINDS), *conditions)
+        .order_by(col(OutboxEntry.ended_at).desc(), col(OutboxEntry.id).desc())
+        .limit(SHOWN_MAX)
+    )
+    return [
+        {"entry": entry, "customer": name or "", "company": companies[entry.connection_id].row}
+        for entry, name in session.execute(query)
+    ]
+
+
+def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Counter[str]:
+    query = (
+        select(col(OutboxEntry.kind), func.count())
+        .where(
+            col(OutboxEntry.connection_id).in_(ids),
+            col(OutboxEntry.ended_at) >= since,
+            col(OutboxEntry.state) == "done",
+        )
+        .group_by(col(OutboxEntry.kind))
+    )
+    return Counter({str(kind): int(count) for kind, count in session.execute(query)})
+
+
+def _upcoming(session: Session, ids: Sequence[int], today: date) -> list[tuple[date, str, int]]:
+    """How many invoices have a step of which kind on each of the coming days, as the last decision saw it."""
+    query = (
+        select(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step), func.count())
+        .where(
+            col(InvoiceDecisionRow.connection_id).in_(ids),
+            col(InvoiceDecisionRow.next_on) > today,
+            col(InvoiceDecisionRow.next_on) <= today + timedelta(days=_COMING_DAYS),
+            col(InvoiceDecisionRow.next_step).is_not(None),
+        )
+        .group_by(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step))
+        .order_by(col(InvoiceDecisionRow.next_on), col(InvoiceDecisionRow.next_step))
+    )
+    return [(on, step, count) for on, step, count in session.execute(query) if on is not None and step is not None]
+
+
+def _customer_of(table: Any) -> Any:
+    return (col(CustomerRow.connection_id) == table.connection_id) & (col(CustomerRow.external_id) == table.customer_id)

@@ -1,0 +1,1 @@
+"""Reading the ledgers: pull, reconcile, webhook inbox and the mirror."""

@@ -1,0 +1,227 @@
+"""Turns rows of the mirror, with what a person set beside them, into the facts that the policies look at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from sqlalchemy import Row
+
+from connector.db.money import from_e4
+from connector.db.tables import Connection
+from connector.geo import country_code, language_in, time_zone
+from policies.receivables import (
+    BalanceChange,
+    Company,
+    Credit,
+    CreditKind,
+    Customer,
+    Discount,
+    Instalment,
+    Invoice,
+    InvoiceStatus,
+    PastAction,
+    PaymentBehaviour,
+    PaymentPlan,
+    Segment,
+    Size,
+    Step,
+)
+from policies.segments import RevenueRank, Thresholds, size_for_total
+
+SqlRow = Row[Any]
+_UNCONFIRMED_STATES = {"unconfirmed", "sending"}
+
+
+def build_company(connection: Connection) -> Company:
+    """Give the facts of the organisation."""
+    return Company(
+        name=connection.name,
+        base_currency=connection.base_currency,
+        country=connection.country,
+        time_zone=connection.time_zone,
+        lock_on=connection.lock_on,
+        ledger_reminders=connection.ledger_sends_reminders,
+    )
+
+
+def build_customer(
+    customer_id: str,
+    row: SqlRow | None,
+    setting: SqlRow | None,
+    history: SqlRow | None,
+    revenue_rank: RevenueRank | None,
+    company: Company,
+    payment_behaviour: PaymentBehaviour | None = None,
+) -> Customer:
+    """Give the facts of a customer. What a person set wins over the ledger; without a country he lives in ours."""
+    said, region = (row.country, row.region) if row else ("", "")
+    country = country_code(said) if said else company.country
+    return Customer(
+        id=customer_id,
+        name=row.name if row else "(a customer the ledger has not told of)",
+        contact_name=_first_non_empty(setting and setting.contact_name, row and row.contact_name),
+        emails=_split_commas(_first_non_empty(setting and setting.emails, row and row.emails)),
+        country=country,
+        time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
+        language=_first_non_empty(setting and setting.language, row and row.language, language_in(country)),
+        active=bool(row and row.active and not row.deleted),
+        segment=Segment(setting.segment) if setting and setting.segment else None,
+        hold_until_on=setting.hold_until_on if setting else None,
+        no_reminders=bool(setting and setting.no_reminders),
+        no_fees=bool(setting and setting.no_fees),
+        fees_agreed_on=setting.fees_agreed_on if setting else None,
+        suppression_reason=setting.suppression_reason if setting else "",
+        tags=_split_commas(setting.tags) if setting else (),
+        groups=tuple(filter(None, row.groups.split("\n"))) if row else (),
+        first_invoiced_on=history.first_on if history else None,
+        paid_invoices=history.paid if history else 0,
+        revenue_rank=revenue_rank.rank if revenue_rank else None,
+        in_top_revenue=bool(revenue_rank and revenue_rank.in_top_revenue),
+        ranked_customers=revenue_rank.ranked_customers if revenue_rank else 0,
+        revenue_cumulative_percent=revenue_rank.cumulative_percent if revenue_rank else 0,
+        payment_behaviour=payment_behaviour,
+    )
+
+
+def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
+    """Leave out the addresses that get no mail (by address in lower case); where none is left, say why."""
+    usable = tuple(address for address in customer.emails if address.lower() not in suppressed)
+    if len(usable) == len(customer.emails):
+        return customer
+    if usable:
+        return replace(customer, emails=usable)
+    first = customer.emails[0]
+    return replace(customer, suppression_reason=customer.suppression_reason or f"{first}: {suppressed[first.lower()]}")
+
+
+class InvoiceOverrides(NamedTuple):
+    """What a person set for an invoice, as the columns of its settings are called; as it stands here: nothing."""
+
+    disputed_on: date | None = None
+    dispute_reason: str = ""
+    promised_on: date | None = None
+    paused: bool = False
+    paused_until_on: date | None = None
+
+
+NO_OVERRIDES = InvoiceOverrides()
+# What is read of an invoice, in the order in which ``invoice_of`` unpacks it: a row's names are looked up slowly.
+INVOICE_COLUMNS = (
+    "external_id", "number", "customer_id", "currency", "issued_on", "due_on", "total_e4", "due_e4", "status",
+    "sent_to_customer", "closed_on", "promised_on", "discount_e4", "discount_until_on", "ledger_fee",
+)  # fmt: skip
+
+
+def build_invoice(
+    row: Sequence[Any],
+    overrides: InvoiceOverrides | SqlRow,
+    changes: tuple[BalanceChange, ...],
+    thresholds: Thresholds | None,
+    *,
+    fee_of: str | None,
+    unreadable: bool,
+    payment_plan: PaymentPlan | None = None,
+) -> Invoice:
+    """Give the facts of an invoice. One whose newest version could not be read is paused: it may be paid by now."""
+    (
+        external_id, number, customer_id, currency, issued_on, due_on, total_e4, due_e4, status,
+        sent_to_customer, settled_on, promised_on, discount_e4, discount_until_on, ledger_fee,
+    ) = row  # fmt: skip
+    total = from_e4(total_e4)
+    offered = discount_e4 is not None and discount_until_on is not None
+    return Invoice(
+        id=external_id,
+        number=number,
+        customer_id=customer_id,
+        currency=currency,
+        issued_on=issued_on,
+        due_on=due_on,
+        total=total,
+        due=from_e4(due_e4),
+        status=InvoiceStatus(status),
+        sent_to_customer=sent_to_customer,
+        size=size_for_total(total, thresholds) if thresholds else Size.SMALL,
+        closed_on=settled_on,
+        discount=Discount(from_e4(discount_e4), discount_until_on) if offered else None,
+        fee_of=fee_of,
+        ledger_fee=ledger_fee,
+        disputed_on=overrides.disputed_on,
+        dispute_reason=overrides.dispute_reason,
+        promised_on=overrides.promised_on or promised_on,
+        paused=unreadable or overrides.paused,
+        paused_until_on=None if unreadable else overrides.paused_until_on,
+        balance_changes=changes,
+        payment_plan=payment_plan,
+    )
+
+
+def build_payment_plan(row: SqlRow) -> PaymentPlan:
+    """Give a payment plan as it was agreed."""
+    instalments = tuple(Instalment(date.fromisoformat(on), Decimal(amount)) for on, amount in row.instalments)
+    return PaymentPlan(row.since_on, from_e4(row.amount_e4), instalments)
+
+
+def build_balance_change(row: SqlRow) -> BalanceChange:
+    """Give what a payment or credit did to an invoice's balance."""
+    return BalanceChange(row.applied_on, -from_e4(row.amount_e4))
+
+
+def build_credit(row: SqlRow) -> Credit:
+    """Give the facts of a credit note, over- or prepayment that is not used up."""
+    kind, remaining = CreditKind(row.kind), from_e4(row.remaining_e4)
+    return Credit(row.external_id, kind, row.customer_id, row.currency, remaining, row.dated_on)
+
+
+def build_unapplied_payment(row: SqlRow) -> Credit:
+    """Give the part of a payment that is not applied to an invoice yet."""
+    unapplied = from_e4(row.unapplied_e4)
+    return Credit(row.external_id, CreditKind.PAYMENT, row.customer_id, row.currency, unapplied, row.paid_on)
+
+
+class ChargedFee(NamedTuple):
+    """What a late fee came to, for each invoice it is about, and whether it was waived or paid since."""
+
+    amounts: Mapping[str, str]
+    outcome: str
+
+
+def build_charged_fee(row: Any) -> ChargedFee:
+    """Tell what became of a fee: ``waiving`` is the state of its waiver, ``status`` that of its invoice."""
+    alone = {row.invoice_id: row.payload["amount"]} if "amount" in row.payload else {}
+    amounts = row.payload.get("amounts") or alone
+    if row.waiver_state != "rejected" or row.status in _GONE_STATUSES:
+        return ChargedFee(amounts, "waived")
+    return ChargedFee(amounts, "paid" if row.status == InvoiceStatus.PAID.value else "")
+
+
+_GONE_STATUSES = {InvoiceStatus.VOIDED.value, InvoiceStatus.DELETED.value}
+NO_FEE = ChargedFee({}, "waived")  # a fee that no entry took: a person waived its draft
+
+
+def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction:
+    """Give a step taken; ``kind``, ``key`` and ``state`` are of the outbox entry that took it, if one did."""
+    fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
+    return PastAction(
+        step=Step(row.step),
+        invoice_id=row.invoice_id,
+        at=row.completed_at,
+        on=row.completed_on,
+        email_key=row.key or "",
+        is_contact=row.kind == "email",
+        unconfirmed=row.state in _UNCONFIRMED_STATES,
+        recurrence_key=row.recurrence_key,
+        fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
+        fee_outcome=fee.outcome if fee else "",
+    )
+
+
+def _first_non_empty(*texts: str | None) -> str:
+    return next((text for text in texts if text), "")
+
+
+def _split_commas(joined: str) -> tuple[str, ...]:
+    return tuple(address.strip() for address in joined.split(",") if address.strip())

@@ -1,0 +1,177 @@
+"""How records become rows: the upsert of each mirror table, compiled once, and the tuples that go into it.
+
+Fifty thousand records pass here in seconds, so there is no object per row and no statement per row: one text per table
+and database, run with a list of tuples, which are made column by column. They hold what the columns hold: amounts in
+e4, and on SQLite dates as text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import repeat
+from typing import Any, NamedTuple
+
+import msgspec
+from sqlalchemy import Dialect, and_, or_
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlmodel import SQLModel
+
+import connector.db.tables  # noqa: F401  # fills the metadata
+from connector.db.money import to_e4_column
+from policies.receivables import InvoiceStatus
+from providers.ledger import MalformedRecord
+
+Values = Sequence[Any]  # a column's
+SqlRow = tuple[Any, ...]
+_NOT_COMPARED = {"seen_at"}  # when a row was seen says nothing about whether it differs
+_OPEN = InvoiceStatus.OPEN.value
+_WITH_FRACTION = len("2026-11-21T12:00:00.250000Z")
+
+
+class Storage(NamedTuple):
+    """How one database stores columns of dates and of instants."""
+
+    dates: Callable[[Values], Values]
+    instants: Callable[[Values], Values]
+
+
+def _dates_as_text(column: Values) -> Values:
+    return msgspec.to_builtins(column)  # type: ignore[no-any-return]  # the fastest way to ISO text there is
+
+
+def _instants_as_text(column: Values) -> Values:
+    texts = msgspec.to_builtins(_instants_in_utc(column))
+    return [f"{at[:10]} {at[11:-1]}{'' if len(at) == _WITH_FRACTION else '.000000'}" for at in texts]
+
+
+def _unchanged(column: Values) -> Values:
+    return column
+
+
+def _instants_in_utc(column: Values) -> Values:
+    zones = {at.tzinfo for at in column}
+    if None in zones:
+        message = "an instant without a time zone cannot be stored"
+        raise ValueError(message)
+    return column if zones == {UTC} else [at.astimezone(UTC) for at in column]
+
+
+STORAGE = {
+    "sqlite": Storage(_dates_as_text, _instants_as_text),
+    "postgresql": Storage(_unchanged, _instants_in_utc),
+}
+_DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "sqlite": sqlite.dialect,
+    "postgresql": lambda: PGDialect_psycopg(paramstyle="format"),  # type: ignore[no-untyped-call]
+}
+
+
+@lru_cache(maxsize=32)
+def upsert_text(table_name: str, dialect_name: str) -> str:
+    """Compile the upsert of a table: insert, or overwrite a row that is not newer and differs in something."""
+    table = SQLModel.metadata.tables[table_name]
+    insert = (sqlite.insert if dialect_name == "sqlite" else postgresql.insert)(table)
+    values = [column.name for column in table.columns if not column.primary_key]
+    new = insert.excluded
+    condition = or_(*(table.c[name].is_distinct_from(new[name]) for name in values if name not in _NOT_COMPARED))
+    if "updated_at" in table.c:
+        condition = and_(or_(table.c.updated_at.is_(None), new.updated_at >= table.c.updated_at), condition)
+    statement = insert.on_conflict_do_update(
+        table.primary_key, set_={name: new[name] for name in values}, where=condition
+    )
+    return str(
+        statement.compile(dialect=_DIALECTS[dialect_name](), column_keys=[column.name for column in table.columns])
+    )
+
+
+Columns = Mapping[str, Values]
+ColumnBuilder = Callable[[Columns, Storage], Values]
+
+
+def _copied(name: str) -> ColumnBuilder:
+    return lambda columns, _to: columns[name]
+
+
+def _date(name: str) -> ColumnBuilder:
+    return lambda columns, to: to.dates(columns[name])
+
+
+def _instant(name: str) -> ColumnBuilder:
+    return lambda columns, to: to.instants(columns[name])
+
+
+def _money(name: str) -> ColumnBuilder:
+    return lambda columns, _to: to_e4_column(columns[name])
+
+
+def _money_or_none(columns: Columns, _to: Storage) -> Values:
+    amounts = columns["discount_amount"]
+    if amounts.count(None) == len(amounts):
+        return amounts
+    return [None if amount is None else to_e4_column([amount])[0] for amount in amounts]
+
+
+def _is_open(columns: Columns, _to: Storage) -> Values:
+    """An invoice is open when it is authorised and something is due."""
+    return [status == _OPEN and due > 0 for status, due in zip(columns["status"], columns["due"], strict=True)]
+
+
+def _all_false(columns: Columns, _to: Storage) -> Values:
+    return [False] * len(columns["external_id"])
+
+
+_DOCUMENT = [_copied("customer_id"), _copied("currency")]
+# In the order of the table's columns, after connection_id.
+_COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
+    "customer": [
+        *map(_copied, ("external_id", "name", "contact_name", "emails", "country", "region", "language", "active")),
+        _copied("merged_into"),
+        _all_false,
+        _instant("updated_at"),
+        _copied("groups"),
+    ],
+    "invoice": [
+        *map(_copied, ("external_id", "number")),
+        *_DOCUMENT,
+        *map(_date, ("issued_on", "due_on")),
+        *map(_money, ("total", "due")),
+        _copied("status"),
+        _is_open,
+        _copied("sent_to_customer"),
+        *map(_date, ("closed_on", "promised_on")),
+        _money_or_none,
+        _date("discount_until_on"),
+        *map(_copied, ("reference", "ledger_fee", "version", "lines")),
+        _instant("updated_at"),
+    ],
+    "payment": [
+        _copied("external_id"),
+        *_DOCUMENT,
+        _date("paid_on"),
+        *map(_money, ("total", "unapplied")),
+        _instant("updated_at"),
+    ],
+    "credit": [
+        *map(_copied, ("kind", "external_id", "number")),
+        *_DOCUMENT,
+        _date("dated_on"),
+        *map(_money, ("total", "remaining")),
+        _instant("updated_at"),
+    ],
+    "application": [*map(_copied, ("source_kind", "source_id", "invoice_id")), _date("applied_on"), _money("amount")],
+}
+
+
+def build_rows(table: str, connection_id: int, records: Sequence[Any], storage: Storage) -> list[SqlRow]:
+    """Make the rows of a mirror table from records of its kind. Raises where one of them cannot be stored."""
+    columns = dict(zip(records[0]._fields, zip(*records, strict=True), strict=True))
+    return list(zip(repeat(connection_id), *(make(columns, storage) for make in _COLUMN_BUILDERS[table]), strict=False))
+
+
+def build_malformed_row(connection_id: int, record: MalformedRecord, storage: Storage, seen_at: datetime) -> SqlRow:
+    """Make the row of table ``malformed_record``."""
+    (at,) = storage.instants([seen_at])
+    return (connection_id, record.kind, record.external_id, record.reason, record.raw, at)

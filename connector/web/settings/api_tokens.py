@@ -1,0 +1,59 @@
+"""API tokens: made, shown once, revoked; for owners."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from connector.auth import api_tokens
+from connector.db.engine import reading, writing
+from connector.web.page_request import NotPossible, PageRequest
+from connector.web.routes import Route
+from connector.web.settings.company_access import parse_company_access
+
+
+def list_tokens(request: PageRequest) -> Response:
+    """Show the tokens, and ask for a new one."""
+    with reading(request.app.engine) as session:
+        rows, companies = api_tokens.list_api_tokens(session, request.now), request.companies(session)
+    return request.render(
+        "settings_tokens.html", tokens=rows, companies=companies, scopes=api_tokens.SCOPES, days=api_tokens.DAYS_DEFAULT
+    )
+
+
+def create_token(request: PageRequest) -> Response:
+    """Make a token, and show it: now and never again."""
+    days, limits = request.form_value("days"), parse_company_access(request)
+    try:
+        with writing(request.app.engine) as session:
+            row, token = api_tokens.create(
+                session,
+                request.form_value("name"),
+                request.form_value("scope"),
+                companies=limits,
+                days=int(days) if days.isdecimal() and len(days) < 6 else 0,
+                by=request.actor.email,
+                at=request.now,
+            )
+    except api_tokens.ApiTokenError as problem:
+        raise NotPossible(str(problem)) from problem
+    words = f"It {api_tokens.SCOPES[request.form_value('scope')]}. It is shown only now; whoever has it may do that."
+    return request.render(
+        "settings_secret.html", title=f"The API token {row.name}", secret=token, words=words, back="/settings/tokens"
+    )
+
+
+def revoke_token(request: PageRequest) -> Response:
+    """End a token at once."""
+    try:
+        with writing(request.app.engine) as session:
+            api_tokens.revoke(session, request.path_id("token"), by=request.actor.email, at=request.now)
+    except api_tokens.ApiTokenError as problem:
+        raise NotPossible(str(problem)) from problem
+    return request.redirect("/settings/tokens", said="token_revoked")
+
+
+ROUTES = (
+    Route("GET", "/settings/tokens", list_tokens, "owner"),
+    Route("POST", "/settings/tokens", create_token, "owner", sensitive=True),
+    Route("POST", "/settings/tokens/{token:int}", revoke_token, "owner", sensitive=True),
+)

@@ -1,0 +1,54 @@
+"""Work for people: a task, and what came of it."""
+
+from __future__ import annotations
+
+from sqlmodel import Session
+from starlette.responses import Response
+
+from connector.arrangements import tasks
+from connector.db.engine import reading
+from connector.db.tables import CustomerRow, InvoiceRow, Task
+from connector.web.agreement_forms import form_date
+from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.routes import Route
+
+
+def show_task(request: PageRequest) -> Response:
+    """Show a task, and ask what came of it."""
+    with reading(request.app.engine) as session:
+        row = _get_task(request, session)
+        company = request.company(session, row.connection_id)
+        customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
+        keys = [(row.connection_id, each) for each in row.invoice_ids[:100]]
+        invoices = [found for found in (session.get(InvoiceRow, key) for key in keys) if found is not None]
+    return request.render("task.html", task=row, company=company, customer=customer, invoices=invoices)
+
+
+def complete_task(request: PageRequest) -> Response:
+    """Keep what came of a task: the next run follows what was said."""
+    with reading(request.app.engine) as session:
+        row = _get_task(request, session)
+    outcome = tasks.TaskOutcome(
+        note=request.form_value("note"),
+        promised_on=form_date(request, "promised_on"),
+        disputed=request.form_value("disputed") or None,
+        retry_on=form_date(request, "follow_up_on"),
+    )
+    try:
+        tasks.record_task_outcome(request.app, row.id or 0, outcome, by=request.actor.email)
+    except tasks.TaskError as problem:
+        raise NotPossible(str(problem)) from problem
+    return request.redirect("/", said="recorded")
+
+
+def _get_task(request: PageRequest, session: Session) -> Task:
+    row = session.get(Task, request.path_id("task"))
+    if row is None or not request.actor.can_see(row.connection_id):
+        raise NotFound
+    return row
+
+
+ROUTES = (
+    Route("GET", "/tasks/{task:int}", show_task),
+    Route("POST", "/tasks/{task:int}", complete_task, "bookkeeper"),
+)

@@ -1,0 +1,175 @@
+"""Tells the addresses what happened: from the log into a table, from the table to them, again and again until taken.
+
+It runs beside the hour and never within it. An event may come twice (then with the same id), never not at all: a try
+is marked before it is made, and one that was cut off is made again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from sqlalchemy import delete, func, select, update
+from sqlmodel import Session, col
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, SyncLogEntry, WebhookDelivery, WebhookEndpoint
+from connector.secrets.keyring import KeyringError
+from connector.webhooks.endpoints import encryption_context
+from connector.webhooks.events import LOG_KINDS, build_body, event_name, is_subscribed, message_id
+from connector.webhooks.safe_post import AllowedNetworks, DisallowedAddressError, PostResult, safe_post
+
+# As Standard Webhooks proposes: about three days in all.
+RETRY_DELAYS = tuple(
+    timedelta(seconds=seconds) for seconds in (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
+)
+_ATTEMPT_LIMIT = timedelta(minutes=2)  # longer than any try takes
+_RETENTION = timedelta(days=30)
+_LINES_PER_PASS, _DELIVERIES_PER_PASS, _FAILURES_PER_PASS = 500, 50, 3  # at a time, of one address
+_HTTP_GONE = 410
+Send = Callable[[str, bytes, Mapping[str, str], AllowedNetworks], PostResult]
+
+
+class _SignedRequest(NamedTuple):
+    url: str
+    body: bytes
+    headers: dict[str, str]
+
+
+def deliver_pending(app: AppContext, *, send: Send = safe_post) -> int:
+    """Do what is to be done now, and tell how much was taken."""
+    if app.settings.duewell_webhooks == "off":
+        return 0
+    with reading(app.engine) as session:
+        newest = session.scalar(select(func.max(SyncLogEntry.id))) or 0
+        rows = list(session.scalars(select(WebhookEndpoint).where(col(WebhookEndpoint.stop_reason) == "")))
+    for row in rows:
+        if row.last_seen_log_id < newest:
+            _enqueue(app, row.id or 0)
+    return sum(_send_due(app, row.id or 0, send) for row in rows)
+
+
+def _enqueue(app: AppContext, endpoint_id: int) -> None:
+    """Put what happened since into the table, and remember how far that is, in one commit."""
+    now = app.now()
+    with writing(app.engine) as session:
+        endpoint = session.get(WebhookEndpoint, endpoint_id)
+        if endpoint is None:
+            return
+        query = (
+            select(SyncLogEntry).where(col(SyncLogEntry.id) > endpoint.last_seen_log_id).order_by(col(SyncLogEntry.id))
+        )
+        for line in session.scalars(query.limit(_LINES_PER_PASS)):
+            endpoint.last_seen_log_id = line.id or 0
+            event = event_name(line) if line.kind in LOG_KINDS else ""
+            if is_subscribed(endpoint, line, event):
+                session.add(
+                    WebhookDelivery(
+                        endpoint_id=endpoint_id, log_id=line.id or 0, event=event, next_attempt_at=now, created_at=now
+                    )
+                )
+        session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.ended_at) < now - _RETENTION))
+
+
+def _send_due(app: AppContext, endpoint_id: int, send: Send) -> int:
+    """Send what is due, oldest first; an address that does not answer is not asked for long."""
+    taken = missed = 0
+    while taken < _DELIVERIES_PER_PASS and missed < _FAILURES_PER_PASS and not app.is_stopping():
+        delivery = _claim(app, endpoint_id)
+        if delivery is None:
+            break
+        if _attempt(app, delivery, send):
+            taken += 1
+        else:
+            missed += 1
+    return taken
+
+
+def _claim(app: AppContext, endpoint_id: int) -> WebhookDelivery | None:
+    """Mark the next try before it is made: no other process makes it, and if this one dies it is made again."""
+    now, here = app.now(), WebhookDelivery
+    due = (col(here.endpoint_id) == endpoint_id, col(here.state) == "pending", col(here.next_attempt_at) <= now)
+    with reading(app.engine) as session:  # mostly there is nothing, and nothing to wait for
+        row = session.scalars(select(here).where(*due).order_by(col(here.id)).limit(1)).first()
+    if row is None:
+        return None
+    with writing(app.engine) as session:
+        marked = update(here).where(col(here.id) == row.id, col(here.attempts) == row.attempts)
+        done = session.connection().execute(marked.values(attempts=row.attempts + 1, next_at=now + _ATTEMPT_LIMIT))
+        return session.get_one(here, row.id) if done.rowcount == 1 else None
+
+
+def _attempt(app: AppContext, delivery: WebhookDelivery, send: Send) -> bool:
+    try:
+        letter = _build_request(app, delivery)
+        answer = send(letter.url, letter.body, letter.headers, app.settings.duewell_webhooks)
+    except (DisallowedAddressError, KeyringError) as problem:
+        answer = PostResult(None, str(problem))
+    good = answer.status is not None and 200 <= answer.status < 300
+    with writing(app.engine) as session:
+        row = session.get(WebhookDelivery, delivery.id)
+        if row is not None:  # else its address was removed meanwhile
+            _record_result(session, row, answer, app.now(), delivered=good)
+    return good
+
+
+def _record_result(
+    session: Session, row: WebhookDelivery, result: PostResult, now: datetime, *, delivered: bool
+) -> None:
+    row.status, row.reason = result.status, "" if delivered else result.reason
+    if delivered:
+        row.state, row.ended_at, row.next_attempt_at = "done", now, None
+    elif result.status == _HTTP_GONE or row.attempts > len(RETRY_DELAYS):
+        row.state, row.ended_at, row.next_attempt_at = "abandoned", now, None
+        endpoint = session.get_one(WebhookEndpoint, row.endpoint_id)
+        endpoint.stop_reason = f"{row.attempts} tries came to nothing: {result.reason}"
+        sync_log.write(session, at=now, kind="webhook_stopped", text=f"A webhook was given up: {endpoint.stop_reason}.")
+    else:
+        row.next_attempt_at = now + RETRY_DELAYS[row.attempts - 1]
+
+
+def _took_anything_since(session: Session, row: WebhookDelivery) -> bool:
+    here = WebhookDelivery
+    query = select(col(here.id)).where(col(here.endpoint_id) == row.endpoint_id, col(here.state) == "done")
+    return session.scalar(query.where(col(here.ended_at) >= row.created_at).limit(1)) is not None
+
+
+def _stop(session: Session, endpoint_id: int, reason: str, now: datetime) -> None:
+    session.get_one(WebhookEndpoint, endpoint_id).stop_reason = f"It took nothing any more: {reason}"
+    text = f"The webhook {endpoint_id} is told nothing any more, until a person starts it again: {reason}."
+    sync_log.write(session, at=now, kind="webhook_stopped", text=text)
+
+
+def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest:
+    """Write what is sent, signed for this moment as Standard Webhooks says."""
+    with reading(app.engine) as session:
+        endpoint = session.get_one(WebhookEndpoint, delivery.endpoint_id)
+        line = session.get_one(SyncLogEntry, delivery.log_id)
+        company = session.get(Connection, line.connection_id) if line.connection_id is not None else None
+    secret = app.keyring.decrypt(endpoint.secret, encryption_context(endpoint))
+    if app.keyring.needs_rotation(endpoint.secret):
+        with writing(app.engine) as session:
+            session.get_one(WebhookEndpoint, endpoint.id, with_for_update=True).secret = app.keyring.encrypt(
+                secret, encryption_context(endpoint)
+            )
+    body, name = build_body(line, delivery.event, company), message_id(line)
+    timestamp = str(int(app.now().timestamp()))
+    headers = {
+        "Content-Type": "application/json",
+        "webhook-id": name,
+        "webhook-timestamp": timestamp,
+        "webhook-signature": signature(secret, name, timestamp, body),
+    }
+    return _SignedRequest(endpoint.url, body, headers)
+
+
+def signature(secret: bytes, name: str, timestamp: str, body: bytes) -> str:
+    """Sign a message."""
+    signed = hmac.digest(secret, f"{name}.{timestamp}.".encode() + body, hashlib.sha256)
+    return f"v1,{base64.b64encode(signed).decode()}"

@@ -1,0 +1,223 @@
+"""The state of the make-believe SendGrid: mails taken, what became of each, and who gets no mail any more."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.core import SandboxCore
+
+JsonObject = dict[str, Any]
+LISTS = ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")
+# Which list keeps mail from leaving, what the dropped event says, and which mail_settings switch ignores the list.
+DROP_REASONS = {
+    "bounces": ("Bounced Address", "bypass_bounce_management"),
+    "invalid_emails": ("Invalid", "bypass_bounce_management"),
+    "spam_reports": ("Spam Reporting Address", "bypass_spam_management"),
+    "unsubscribes": ("Unsubscribed Address", "bypass_unsubscribe_management"),
+}
+STATUS_BY_EVENT = {"processed": "processed", "dropped": "dropped", "deferred": "deferred", "delivered": "delivered"}
+IP = "192.0.2.25"
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that came with a mail."""
+
+    filename: str
+    content_type: str
+    content: bytes
+    inline: bool = False
+
+
+@dataclass(slots=True)
+class Message:
+    """One mail to one recipient, as the logs know it, with its events, oldest first."""
+
+    sg_message_id: str
+    email: str
+    created_at: datetime
+    events: list[JsonObject] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """What the logs say became of it."""
+        last = self.events[-1]
+        if last["event"] == "bounce":
+            return "blocked" if last["type"] == "blocked" else "bounced"
+        return STATUS_BY_EVENT.get(last["event"], "delivered")
+
+    @property
+    def reason(self) -> str:
+        """Why it was dropped or bounced, or what the receiver said."""
+        return str(self.events[-1].get("reason") or self.events[-1].get("response") or "")
+
+
+@dataclass(slots=True)
+class Email:
+    """One mail as sent: one personalization of one accepted request. ``number`` counts from 1."""
+
+    number: int
+    at: datetime
+    message_id: str
+    sender: str
+    sender_name: str
+    reply_to: str
+    to: tuple[str, ...]
+    cc: tuple[str, ...]
+    bcc: tuple[str, ...]
+    subject: str
+    text: str
+    html: str
+    categories: tuple[str, ...]
+    custom_args: dict[str, str]
+    headers: dict[str, str]
+    attachments: tuple[Attachment, ...]
+    messages: list[Message] = field(default_factory=list)
+
+    @property
+    def status(self) -> str:
+        """What became of it at its first recipient."""
+        return self.messages[0].status
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """One entry of one of the lists."""
+
+    email: str
+    created: int
+    reason: str = ""
+    status: str = ""
+
+
+class MessageStore:
+    """Takes mails and decides their fate. ``fates``: address or domain to delivered, bounce, blocked or deferred."""
+
+    def __init__(self, core: SandboxCore) -> None:
+        self._core = core
+        self.emails: list[Email] = []
+        self.lists: dict[str, dict[str, Suppression]] = {name: {} for name in LISTS}
+        self.outcomes: dict[str, str] = {}
+        self.events: list[JsonObject] = []
+        self.messages: dict[str, Message] = {}
+        self._email_of: dict[str, Email] = {}
+        self._ids_created = 0
+
+    def accept(self, body: JsonObject) -> str:
+        """Take an accepted request: one mail per personalization, one message per recipient. Return its id."""
+        message_id = self._new_id("message", 16)
+        for item in body["personalizations"]:
+            mail = self._build_email(body, item, message_id)
+            self.emails.append(mail)
+            for n, email in enumerate((*mail.to, *mail.cc, *mail.bcc)):
+                self._deliver(mail, email, n, body.get("mail_settings") or {})
+        return message_id
+
+    def email_of(self, sg_message_id: str) -> Email:
+        """Return the mail a message belongs to."""
+        return self._email_of[sg_message_id]
+
+    def newest_first(self) -> Iterator[Message]:
+        """Yield messages, the last taken first."""
+        return reversed(self.messages.values())
+
+    def suppress(self, name: str, email: str, reason: str = "", status: str = "") -> None:
+        """Put an address on a list."""
+        created = int(self._core.clock.now().timestamp())
+        self.lists[name][email.lower()] = Suppression(email.lower(), created, reason, status)
+
+    def record_event(self, message: Message, kind: str, **details: Any) -> None:
+        """Let something happen to a message: an event is noted, and a list grows where the kind says so."""
+        mail = self._email_of[message.sg_message_id]
+        at = int(self._core.clock.now().timestamp()) + len(message.events)
+        event: JsonObject = {
+            "email": message.email, "timestamp": at, "event": kind, "sg_event_id": self._new_id("event", 16),
+            "sg_message_id": message.sg_message_id,
+            "smtp-id": mail.headers.get("Message-ID", f"<{mail.message_id}@ismtpd>"),
+        }  # fmt: skip
+        if mail.categories:
+            event["category"] = list(mail.categories)
+        event |= details
+        if mail.custom_args:
+            event["custom_args"] = mail.custom_args
+        message.events.append(event)
+        self.events.append(event)
+        if kind == "bounce":
+            name = "blocks" if details["type"] == "blocked" else "bounces"
+            self.suppress(name, message.email, details["reason"], details["status"])
+        elif kind == "spamreport":
+            self.suppress("spam_reports", message.email)
+        elif kind == "unsubscribe":
+            self.suppress("unsubscribes", message.email)
+
+    def _deliver(self, mail: Email, email: str, n: int, settings: JsonObject) -> None:
+        suffix = f"{mail.message_id}.recvd-sandbox-1-{mail.number:X}-{n}.{n}"
+        message = Message(suffix, email, self._core.clock.now())
+        mail.messages.append(message)
+        self.messages[suffix] = message
+        self._email_of[suffix] = mail
+        dropped = self._drop_reason(email, settings)
+        if dropped:
+            self.record_event(message, "dropped", reason=dropped)
+            return
+        self.record_event(message, "processed")
+        fate = self.outcomes.get(email.lower()) or self.outcomes.get(email.rpartition("@")[2].lower(), "delivered")
+        if fate in {"bounce", "blocked"}:
+            hard = fate == "bounce"
+            status, words = ("5.1.1", "550 5.1.1 no such user here") if hard else ("4.2.1", "421 4.2.1 try later")
+            kind = "Invalid Address" if hard else "Reputation"
+            facts = {"reason": words, "status": status, "ip": IP, "tls": 1, "bounce_classification": kind}
+            self.record_event(message, "bounce", type="bounce" if hard else "blocked", **facts)
+        elif fate == "deferred":
+            self.record_event(message, "deferred", response="451 4.7.1 greylisted, try again", attempt="0", ip=IP)
+        else:
+            self.record_event(message, "delivered", response="250 2.0.0 OK", ip=IP, tls=1)
+
+    def _drop_reason(self, email: str, settings: JsonObject) -> str:
+        if (settings.get("bypass_list_management") or {}).get("enable"):
+            return ""
+        for name, (reason, bypass) in DROP_REASONS.items():
+            if email.lower() in self.lists[name] and not (settings.get(bypass) or {}).get("enable"):
+                return reason
+        return ""
+
+    def _build_email(self, body: JsonObject, item: JsonObject, message_id: str) -> Email:
+        parts = {part["type"]: part["value"] for part in body.get("content") or []}
+        people = {kind: tuple(person["email"] for person in item.get(kind) or ()) for kind in ("to", "cc", "bcc")}
+        return Email(
+            number=len(self.emails) + 1,
+            at=self._core.clock.now(),
+            message_id=message_id,
+            sender=body["from"]["email"],
+            sender_name=body["from"].get("name") or "",
+            reply_to=(body.get("reply_to") or {}).get("email", ""),
+            to=people["to"], cc=people["cc"], bcc=people["bcc"],
+            subject=item.get("subject") or body.get("subject") or "",
+            text=parts.get("text/plain", ""),
+            html=parts.get("text/html", ""),
+            categories=tuple(body.get("categories") or ()),
+            custom_args={**(body.get("custom_args") or {}), **(item.get("custom_args") or {})},
+            headers={**(body.get("headers") or {}), **(item.get("headers") or {})},
+            attachments=tuple(_attachment(part) for part in body.get("attachments") or ()),
+        )  # fmt: skip
+
+    def _new_id(self, kind: str, size: int) -> str:
+        self._ids_created += 1
+        raw = hashlib.blake2b(f"{self._core.seed}:{kind}:{self._ids_created}".encode(), digest_size=size).digest()
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+
+def _attachment(part: JsonObject) -> Attachment:
+    content = base64.b64decode(part["content"])
+    kind = part.get("type") or "application/octet-stream"
+    return Attachment(part["filename"], kind, content, inline=part.get("disposition") == "inline")
+
+
+def is_in_logs(message: Message, lag: timedelta, now: datetime) -> bool:
+    """Tell whether the logs know a message yet."""
+    return message.created_at + lag <= now

@@ -1,0 +1,61 @@
+"""Writing credit notes in the make-believe Xero, and setting them against invoices."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from sandbox.xero.api import ApiError, Call, json_reply, validation_error
+from sandbox.xero.documents import Credit
+from sandbox.xero.organisation import Organisation, ValidationFailed
+from sandbox.xero.reading import credit_listing, find_document
+from sandbox.xero.serialisation import JsonObject, allocation_object, credit_json, encode, envelope
+from sandbox.xero.writing import parse_amount, parse_date, parse_lines, parse_text, request_elements
+
+CREDIT_NOTES = credit_listing("CreditNote")
+
+
+def write_credit_notes(call: Call) -> Response:
+    """Handle ``PUT /CreditNotes``: new, approved credit notes to customers."""
+    made: list[Credit] = []
+    for element in request_elements(call, "CreditNotes"):
+        try:
+            made.append(_create(call.book, element))
+        except ValidationFailed as error:
+            raise ApiError(validation_error([element], [[str(error)]])) from None
+    return json_reply(envelope("CreditNotes", [credit_json(credit) for credit in made]))
+
+
+def allocate(call: Call) -> Response:
+    """Handle ``PUT /CreditNotes/{id}/Allocations``."""
+    credit = find_document(CREDIT_NOTES, call)
+    made = []
+    for element in request_elements(call, "Allocations"):
+        try:
+            invoice = call.book.invoices.get(str((element.get("Invoice") or {}).get("InvoiceID", "")))
+            if invoice is None:
+                raise ValidationFailed("The invoice of the allocation was not found")
+            on = parse_date(element.get("Date")) or call.book.today()
+            made.append(call.book.allocate(credit, invoice, parse_amount(element.get("Amount")), on))
+        except ValidationFailed as error:
+            raise ApiError(validation_error([element], [[str(error)]])) from None
+    return json_reply(envelope("Allocations", [encode(allocation_object(each)) for each in made]))
+
+
+def _create(organisation: Organisation, element: JsonObject) -> Credit:
+    if element.get("Type") != "ACCRECCREDIT" or element.get("Status") != "AUTHORISED":
+        raise ValidationFailed("Credit note type or status is not valid")
+    contact = organisation.contacts.get(str((element.get("Contact") or {}).get("ContactID", "")))
+    if contact is None or contact.status != "ACTIVE":
+        raise ValidationFailed("The specified contact details matched no active contact in the organisation")
+    number = parse_text(element.get("CreditNoteNumber"), "CreditNoteNumber", 255)
+    if number and any(credit.number == number for credit in organisation.credits["CreditNote"]):
+        raise ValidationFailed("Credit note # must be unique.")
+    on = parse_date(element.get("Date")) or organisation.today()
+    if words := organisation.lock_problem(on):
+        raise ValidationFailed(words)
+    amounts = str(element.get("LineAmountTypes", "Exclusive")).title().replace("Notax", "NoTax")
+    lines = parse_lines(element, amounts, approved=True)
+    if not lines:
+        raise ValidationFailed("One or more line items must be specified")
+    currency = str(element.get("CurrencyCode") or contact.currency or organisation.currency)
+    return organisation.add_credit("CreditNote", contact, currency, on, lines, number=number)

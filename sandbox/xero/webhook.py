@@ -1,0 +1,49 @@
+"""What the make-believe Xero tells a webhook: the invoices, contacts and credit notes that changed, by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import requests
+
+from sandbox.webhook_sender import WebhookSender
+from sandbox.xero.organisation import Organisation
+
+JsonObject = dict[str, Any]
+
+
+def list_changes(organisation: Organisation, since: datetime) -> Iterator[JsonObject]:
+    """Yield the events of one organisation; a payment shows as an update of its invoice, bills are invoices too."""
+    notes = organisation.credits["CreditNote"]
+    shelves: dict[str, Any] = {"INVOICE": organisation.invoices, "CONTACT": organisation.contacts, "CREDITNOTE": notes}
+    for category, shelf in shelves.items():
+        for document in shelf.changed_after(since):
+            yield {
+                "resourceUrl": f"https://api.xero.com/api.xro/2.0/{category.title()}s/{document.id}",
+                "resourceId": document.id,
+                "tenantId": organisation.tenant_id,
+                "tenantType": "ORGANISATION",
+                "eventCategory": category,
+                "eventType": "UPDATE",
+                "eventDateUtc": document.updated_at.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3],
+            }
+
+
+def build_body(events: list[JsonObject], first: int) -> JsonObject:
+    """Return the body of a POST with these events."""
+    last = first + len(events) - 1 if events else 0
+    return {"events": events, "firstEventSequence": first, "lastEventSequence": last, "entropy": f"S{first:019}"}
+
+
+def verify_intent_to_receive(sender: WebhookSender) -> bool:
+    """Test a new webhook as Xero does: right signatures must get 200, wrong ones 401, and none a body."""
+    body = msgspec.json.encode(build_body([], 0))
+    right = sender.send(body, sender.signed_headers(body))
+    wrong = [
+        sender.send(body, sender.signed_headers(body, "another key")),
+        sender.send(body + b" ", sender.signed_headers(body)),
+    ]
+    return right == requests.codes.ok and all(status == requests.codes.unauthorized for status in wrong)

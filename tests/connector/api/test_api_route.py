@@ -1,0 +1,178 @@
+"""What holds for all operations: parts of lists, changes that happen once, limits, and words for every problem."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+from typer.testing import CliRunner
+
+from connector.cli.main import cli
+from connector.db.engine import reading
+from connector.db.tables import Agreement, CustomerRow, OutboxEntry
+
+Scenario = Any
+LISTS = ("/connections", "/runs", "/log", "/plan", "/outbox", "/fees", "/customers", "/invoices", "/tasks")
+
+
+def read_pages(program: Any, path: str, size: int, meanwhile: Any = None) -> list[Any]:
+    found, cursor = [], ""
+    while True:
+        part = program.get(path, limit=size, cursor=cursor)
+        assert len(part["items"]) <= size
+        found += part["items"]
+        if part["next"] is None:
+            return found
+        cursor = part["next"]
+        if meanwhile:
+            meanwhile()
+
+
+def test_a_list_in_parts_brings_each_item_once_in_the_same_order(scenario: Scenario) -> None:
+    program = scenario.program("read")
+    for path in LISTS:
+        whole = program.get(path, limit=500)
+        assert whole["next"] is None
+        assert len(whole["items"]) >= 2, path
+        assert read_pages(program, path, 1 if len(whole["items"]) < 9 else 4) == whole["items"], path
+
+
+def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenario: Scenario) -> None:
+    program, numbers = scenario.program("read"), iter(range(200, 100, -1))
+    before = {row["id"] for row in program.get("/outbox")["items"]}
+
+    def more() -> None:
+        key = f"new:{next(numbers)}"
+        entry = OutboxEntry(
+            connection_id=scenario.north.id, key=key, kind="email", state="done", customer_id="c1", payload={"completed": []},
+            planned_at=scenario.site.clock.at,
+        )  # fmt: skip
+        scenario.site.add_rows(entry)
+        scenario.site.add_rows(CustomerRow(connection_id=scenario.north.id, external_id=f"a{key}", name=key))
+
+    found = [row["id"] for row in read_pages(program, "/outbox", 3, more)]
+    assert before <= set(found)
+    assert len(found) == len(set(found))
+    customers = [(row["connection"], row["id"]) for row in read_pages(program, "/customers", 1, more)]
+    assert {("north-ltd", "c2"), ("south-ltd", "c1")} <= set(customers)
+    assert len(customers) == len(set(customers))
+
+
+def test_a_change_under_a_key_happens_once(scenario: Scenario) -> None:
+    program, path = scenario.program("write"), "/invoices/north-ltd/i1/promise"
+    body = {"on": scenario.site.clock.at.date().isoformat()}
+    key = {"Idempotency-Key": "one"}
+    first, again = (program.ask("POST", path, body, headers=key) for _ in range(2))
+    assert (
+        first.json()
+        == again.json()
+        == {"id": "i1", "number": "INV-1", "active_agreements": {"promised_on": body["on"]}}
+    )
+    assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
+    other = program.ask("POST", path, {"on": None}, headers=key)
+    assert (other.status_code, other.json()["detail"][:20]) == (422, "This Idempotency-Key")
+    assert program.ask("POST", "/outbox/approve", {"ids": [scenario.north.entries["unconfirmed"]]}, headers={
+        "Idempotency-Key": "two"}).status_code == 409  # fmt: skip
+    fine = {"ids": [scenario.north.entries["awaiting_approval"]]}
+    assert program.ask("POST", "/outbox/approve", fine, headers={"Idempotency-Key": "two"}).status_code == 200
+    with reading(scenario.site.app.engine) as session:
+        assert len(list(session.scalars(select(Agreement).where(col(Agreement.kind) == "promise")))) == 1
+    other_program = scenario.program("write")
+    assert "Idempotent-Replayed" not in other_program.ask("POST", path, body, headers=key).headers
+    scenario.site.clock.advance(hours=25)
+    assert program.ask("POST", path, {"on": None}, headers=key).status_code == 200
+
+
+def test_an_entry_that_says_something_else_by_now_is_not_approved(scenario: Scenario) -> None:
+    program, entry = scenario.program("write"), str(scenario.north.entries["awaiting_approval"])
+    seen = program.get(f"/outbox/{entry}")["seen"]
+    assert program.ask("PATCH", f"/outbox/{entry}/email", {"subject": "Another one", "seen": seen}).ok
+    answer = program.ask("POST", "/outbox/approve", {"ids": [int(entry)], "seen": {entry: seen}})
+    assert (answer.status_code, answer.json()["detail"]) == (
+        409, f"Outbox entry {entry} says something else by now. Look at it again.",
+    )  # fmt: skip
+    now = program.get(f"/outbox/{entry}")
+    assert (now["state"], now["edited_by"]) == ("awaiting_approval", "the API token a test")
+    assert program.ask("POST", "/outbox/approve", {"ids": [int(entry)], "seen": {entry: now["seen"]}}).ok
+
+
+def test_who_asks_too_often_or_too_much_is_told_so(scenario: Scenario) -> None:
+    program, stranger = scenario.program("read"), scenario.stranger()
+    answers = [stranger.ask("GET", "/status") for _ in range(121)]
+    assert [answers[0].status_code, answers[-1].status_code] == [401, 429]
+    assert int(answers[-1].headers["Retry-After"]) == 1
+    assert program.ask("GET", "/connections").status_code == 200
+    scenario.site.clock.advance(seconds=2)
+    assert stranger.ask("GET", "/status").status_code == 401
+    big = program.ask("POST", "/policy/check", {"document": "x" * 1_100_000})
+    assert big.status_code == 413
+    assert big.json()["title"] == "Too much"
+
+
+PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
+    ("GET", "/nowhere", None, 404, "There is nothing here."),
+    ("DELETE", "/outbox", None, 405, "Method Not Allowed"),
+    ("GET", "/outbox?cursor=!!", None, 422, "cursor"),
+    ("GET", "/outbox?cursor=eyJhIjoxfQ", None, 422, "cursor"),
+    ("GET", "/outbox?cursor=WyJhIiwiYiJd", None, 422, "cursor"),
+    ("GET", "/connections?cursor=WyJhIl0", None, 422, "cursor"),
+    ("GET", "/outbox?cursor=WzIxNDc0ODM2NDhd", None, 422, "cursor"),  # an id that PostgreSQL would not look for
+    ("GET", "/outbox?limit=1000", None, 422, "limit"),
+    ("GET", "/outbox?state=lost", None, 422, "state"),
+    ("GET", "/connections/east-ltd", None, 404, "There is no connection 'east-ltd'."),
+    ("POST", "/outbox/approve", {"ids": [1], "colour": "red"}, 422, "colour"),
+    ("POST", "/tasks/assign", {"ids": [1], "to": "nobody"}, 422, "'nobody' is nobody mail can reach"),
+    ("POST", "/invoices/north-ltd/i1/promise", {"on": "2020-01-01"}, 409, "is over: a promise"),
+    ("POST", "/invoices/north-ltd/i1/plan", {"instalments": [{"on": "2026-07-01", "amount": "1"}]}, 409, "99.50"),
+    ("PATCH", "/customers/north-ltd/c1", {"language": "tlh"}, 422, "there are: en, de, fr, es"),
+    ("PATCH", "/customers/north-ltd/c1", {"hold_until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
+    ("POST", "/connections/north-ltd/pause", {"until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
+    ("GET", f"/outbox/{'9' * 20}", None, 422, "less than or equal"),
+    ("GET", f"/log/{'9' * 20}", None, 422, "less than or equal"),
+    ("POST", "/outbox/approve", {"ids": [10**20]}, 422, "less than or equal"),
+    ("PUT", "/policy", {"document": "late_feees = 1"}, 422, "late_feees"),
+)
+
+
+def test_every_problem_says_what_happened_what_it_means_and_what_to_do(scenario: Scenario, validate_reply: Any) -> None:
+    program = scenario.program()
+    for method, path, body, status, detail in PROBLEMS:
+        answer = program.ask(method, path, body)
+        assert answer.status_code == status, f"{path}: {answer.text}"
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        assert detail in answer.json()["detail"]
+        assert answer.headers["Cache-Control"] == "no-cache, no-store"
+        validate_reply(scenario.document, {"$ref": "#/components/schemas/Problem"}, answer.json())
+
+
+def test_a_fault_of_ours_shows_nothing_of_itself(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    from connector.services import status  # noqa: PLC0415
+
+    def broken(_installation: Any) -> None:
+        message = "secret"
+        raise RuntimeError(message)
+
+    monkeypatch.setattr(status, "status", broken)
+    answer = scenario.program("read").ask("GET", "/status")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
+    assert "secret" not in answer.text
+
+
+def test_items_are_those_the_commands_print(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, program = scenario.site.app.settings, scenario.program("read")
+    monkeypatch.setenv("DUEWELL_HOME", str(settings.duewell_home))
+    for command, path in (
+        ("outbox list", "/outbox"),
+        ("customers list", "/customers"),
+        ("invoices list", "/invoices"),
+        ("log show", "/log"),
+    ):
+        printed = CliRunner().invoke(cli, [*command.split(), "--json"], prog_name="duewell")
+        assert printed.exit_code == 0, printed.stderr
+        said = program.get(path)
+        items = said if isinstance(said, list) else said["items"]
+        by_id = {(row.get("connection"), row["id"]): row for row in json.loads(printed.stdout)}
+        assert {(row.get("connection"), row["id"]): row for row in items} == by_id, command

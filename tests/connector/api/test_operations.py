@@ -1,0 +1,202 @@
+"""Every operation of the API: its replies are as its document says, and no program gets at what is not its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from connector.auth import api_tokens
+from connector.db.engine import writing
+
+Scenario = Any
+POLICY = "[replies]\npause_days = 5\n"
+
+
+def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[str, Any], Any]]:
+    """For each operation what stands in its path, and its body, so that it can be done; in an order that works."""
+    site_with_invoices, one = {"connection": company.name.lower().replace(" ", "-")}, {"invoice": "i1"}
+    day = (scenario.site.clock.at.date() + timedelta(days=9)).isoformat()
+    entry, task = company.entries, company.tasks
+    return {
+        "get_status": ({}, None),
+        "list_connections": ({}, None),
+        "get_connection": (site_with_invoices, None),
+        "list_runs": ({}, None),
+        "get_run": ({"run": company.run}, None),
+        "list_log": ({}, None),
+        "get_log_entry": ({"line": first_log_id(scenario, company)}, None),
+        "verify_log": ({}, None),
+        "get_plan": ({}, None),
+        "list_exceptions": ({}, None),
+        "list_outbox": ({}, None),
+        "get_entry": ({"entry": entry["awaiting_approval"]}, None),
+        "get_email": ({"entry": entry["awaiting_approval"]}, None),
+        "edit_email": ({"entry": entry["awaiting_approval"]}, {"subject": "Your invoice INV-1"}),
+        "list_fees": ({}, None),
+        "list_customers": ({}, None),
+        "get_customer": ({**site_with_invoices, "customer": "c1"}, None),
+        "list_invoices": ({}, None),
+        "explain_invoice": (site_with_invoices | one, None),
+        "list_tasks": ({}, None),
+        "get_policy": ({}, None),
+        "list_reports": ({}, None),
+        "get_report": ({"report": "ageing"}, None),
+        "create_link": ({**site_with_invoices, "customer": "c1"}, None),
+        "revoke_links": ({**site_with_invoices, "customer": "c1"}, None),
+        "export_customer": ({**site_with_invoices, "customer": "c1"}, None),
+        "check_policy": ({}, {"document": POLICY}),
+        "diff_policy": ({}, {"document": "[thank_you]\nenabled = false\n", **site_with_invoices}),
+        "pause_connection": (site_with_invoices, {"reason": "year end", "until_on": day}),
+        "resume_connection": (site_with_invoices, None),
+        "run_connection": (site_with_invoices, None),
+        "set_owner": (site_with_invoices, {"owner": "Bob <bob@n.example>"}),
+        "mark_exception_correct": ({}, {"id": f"{site_with_invoices['connection']}:odd:c1"}),
+        "approve_entries": ({}, {"ids": [entry["awaiting_approval"]]}),
+        "reject_entries": ({}, {"ids": [entry["rejected"]], "reason": "no"}),
+        "resolve_entry": ({"entry": entry["unconfirmed"]}, {"sent": True}),
+        "approve_fees": ({}, {"ids": [entry["fee-waiting"]]}),
+        "waive_fees": ({}, {"ids": [entry["fee-done"]], "reason": "kind"}),
+        "set_customer": (
+            {**site_with_invoices, "customer": "c1"},
+            {
+                "segment": "new", "no_fees": True, "contact": {"name": "Ann", "email": "ann@m.example"},
+                "hold_until_on": day, "tags": ["a", "b"], "owner": "Bob <bob@n.example>", "fees_agreed_on": day,
+                "no_reminders": False, "language": "de", "sales_rep": None,
+            },
+        ),
+        "dispute_invoice": (site_with_invoices | one, {"reason": "broken"}),
+        "undispute_invoice": (site_with_invoices | one, {"outcome": "mended"}),
+        "promise_invoice": (site_with_invoices | one, {"on": day}),
+        "plan_invoice": (site_with_invoices | one, {"instalments": [{"on": day, "amount": "99.50"}]}),
+        "pause_invoice": (site_with_invoices | one, {"until_on": day}),
+        "resume_invoice": (site_with_invoices | one, None),
+        "record_outcome": ({"task": task[0]}, {"promised_on": day, "note": "by phone"}),
+        "assign_tasks": ({}, {"ids": [task[1]], "to": "Bob <bob@n.example>"}),
+        "complete_tasks": ({}, {"ids": [task[1]]}),
+        "set_policy": ({}, {"document": POLICY, **site_with_invoices}),
+        "list_versions": ({}, None),
+        "get_version": ({"version": 1}, None),
+        "set_mode": (site_with_invoices, {"mode": "live"}),
+        "disconnect": (site_with_invoices, None),
+    }  # fmt: skip
+
+
+def log_texts(scenario: Scenario) -> list[str]:
+    return [line["text"] for line in scenario.program("read").get("/log")["items"] if line["kind"] != "token_created"]
+
+
+def first_log_id(scenario: Scenario, company: Any) -> int:
+    found = scenario.program("read", company.id).get("/log", limit=1)["items"]
+    return int(found[0]["id"])
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, str, str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield operation["operationId"], method.upper(), path, operation
+
+
+def test_every_operation_answers_as_the_document_says(scenario: Scenario, validate_reply: Any) -> None:
+    asked = example_requests(scenario, scenario.north)
+    known = {name: (method, path, operation) for name, method, path, operation in operations(scenario.document)}
+    assert set(asked) == set(known)
+    program = scenario.program()
+    for name, (places, body) in asked.items():
+        method, path, operation = known[name]
+        answer = program.ask(method, path.format(**places), body)
+        assert answer.ok, f"{name}: {answer.text}"
+        said = operation["responses"][str(answer.status_code)]
+        if "content" in said:
+            assert answer.headers["Content-Type"] == "application/json"
+            validate_reply(scenario.document, said["content"]["application/json"]["schema"], answer.json())
+    for name in ("get_status", "list_connections", "list_runs", "list_log", "get_plan", "list_outbox", "list_fees",
+                 "list_customers", "list_invoices", "list_tasks", "list_versions"):  # fmt: skip
+        rows = program.ask(*known[name][:2]).json()
+        rows = rows if isinstance(rows, list) else rows["items"]
+        assert rows, name
+        assert all("id" in row for row in rows)
+
+
+def test_a_program_of_one_company_sees_and_changes_nothing_of_another(scenario: Scenario) -> None:
+    before = log_texts(scenario)
+    asked, foreign = example_requests(scenario, scenario.north), scenario.program("admin", scenario.south.id)
+    general = {"verify_log", "check_policy", "get_policy", "list_versions"}  # hold nothing of any company
+    for name, method, path, _operation in operations(scenario.document):
+        places, body = asked[name]
+        answer = foreign.ask(method, path.format(**places), body)
+        assert "North" not in answer.text, name
+        assert "north" not in answer.text.replace("'north-ltd'", ""), name  # but for what was asked for
+        if (places and name != "get_report") or (body is not None and name not in general):
+            assert answer.status_code == 404, f"{name}: {answer.text}"
+        else:
+            assert answer.status_code == 200, f"{name}: {answer.text}"
+    for path in (
+        "/reports/ageing-by-customer",
+        "/runs",
+        "/log",
+        "/plan",
+        "/outbox",
+        "/fees",
+        "/customers",
+        "/invoices",
+        "/tasks",
+        "/exceptions",
+    ):
+        assert foreign.ask("GET", path, params={"connection": "north-ltd"}).status_code == 404
+        assert "South" in foreign.ask("GET", path).text or path in {"/runs", "/fees", "/invoices", "/exceptions"}
+    assert foreign.ask("PUT", "/policy", {"document": POLICY}).status_code == 403
+    assert log_texts(scenario) == before
+
+
+def test_a_program_of_no_company_gets_nothing_and_no_fault(scenario: Scenario) -> None:
+    program = scenario.program("read")
+    with writing(scenario.site.app.engine) as session:
+        _row, program.token = api_tokens.create(
+            session, "none", "read", companies=[], by="Ann", at=scenario.site.clock.at
+        )
+    reports = [f"/reports/{report['id']}" for report in program.get("/reports")]
+    for path in (
+        "/runs",
+        "/log",
+        "/plan",
+        "/outbox",
+        "/fees",
+        "/customers",
+        "/invoices",
+        "/tasks",
+        "/exceptions",
+        *reports,
+    ):
+        assert program.get(path)["items"] == [], path
+
+
+def test_a_token_does_no_more_than_its_scope(scenario: Scenario) -> None:
+    asked, seen = example_requests(scenario, scenario.north), set()
+    for scope, denied in (("read", {"write", "admin"}), ("write", {"admin"})):
+        program = scenario.program(scope)
+        for name, method, path, operation in operations(scenario.document):
+            (needed,) = operation["security"][0]["token"]
+            seen.add(needed)
+            if needed in denied:
+                answer = program.ask(method, path.format(**asked[name][0]), asked[name][1])
+                assert answer.status_code == 403, name
+                assert answer.json()["action"]
+    assert seen == {"read", "write", "admin"}
+
+
+def test_nobody_gets_anything_without_a_token_that_counts(scenario: Scenario, validate_reply: Any) -> None:
+    ended, revoked, wrong = scenario.program(days=1), scenario.program(), scenario.stranger()
+    wrong.token = revoked.token[:-1] + "_"
+    scenario.site.clock.advance(days=2)
+    with writing(scenario.site.app.engine) as session:
+        api_tokens.revoke(session, 2, by="Ann", at=scenario.site.clock.at)
+    asked = example_requests(scenario, scenario.north)
+    for place, (name, method, path, _operation) in enumerate(operations(scenario.document)):
+        program = (scenario.stranger(), ended, revoked, wrong)[place % 4]
+        answer = program.ask(method, path.format(**asked[name][0]), asked[name][1])
+        assert answer.status_code == 401, name
+        assert answer.headers["WWW-Authenticate"].startswith("Bearer")
+        assert answer.headers["Content-Type"] == "application/problem+json"
+        validate_reply(scenario.document, {"$ref": "#/components/schemas/Problem"}, answer.json())
+        scenario.site.clock.advance(seconds=10)

@@ -1,0 +1,51 @@
+"""Passwords: what anybody would try first is refused, whatever is put around it; all else is nobody's business."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.auth.passwords import WeakPasswordError, hash_password, verify_password
+
+GUESSED = (
+    "password1234", "P@ssw0rd2024!", "123456789012", "qwertyuiop123", "1q2w3e4r5t6y", "1qaz2wsx3edc", "zaq12wsxcde3",
+    "iloveyou1234", "administrator1", "abcdefghijkl", "letmeinletmein", "abc123abc123", "qwertyqwerty", "Summer2026!!!",
+    "duewell12345", "QuickBooks2026", "bookkeeper123", "ann.lee.ann.lee", "example12345", "asdfghjkl;'1",
+    "111111111111", "987654321987", "football2024", "Passwort12345",
+    "Bienvenue2026", "ichliebedich1", "Contraseña2026", "correcthorsebatterystaple",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("password", GUESSED)
+def test_what_is_tried_first_is_refused(password: str) -> None:
+    with pytest.raises(WeakPasswordError, match="easily guessed"):
+        hash_password(password, "ann.lee@example.com")
+
+
+@pytest.mark.parametrize("password", ["Larkspur-Field-26", "leeannlarkspur", "FIELD_services_1!"])
+def test_the_names_of_a_person_and_of_his_companies_are_refused(password: str) -> None:
+    names = ["Ann Lee", "Larkspur Field Services LLC"]
+    with pytest.raises(WeakPasswordError, match="easily guessed"):
+        hash_password(password, "al@example.com", names)
+
+
+@pytest.mark.parametrize(("length", "allowed"), [(11, 12), (257, 256)])
+def test_a_password_has_a_length(length: int, allowed: int) -> None:
+    words = "quince jug, the brown fox jumps" * 20
+    with pytest.raises(WeakPasswordError, match="has 12 to 256 characters"):
+        hash_password(words[:length])
+    assert verify_password(words[:allowed], hash_password(words[:allowed]))
+
+
+def test_whatever_else_a_person_chooses_is_taken_letter_by_letter() -> None:
+    for password in (
+        "correct horse battery staple",
+        "ölfarbe und käse 🧀 im schrank",
+        "quince jug\n1985\nof clay",
+        "x7#Kp!vQ9z@L",
+        "x7#Kp!vQ9z@L" + "w" * 200,
+    ):
+        hashed = hash_password(password)
+        assert verify_password(password, hashed)
+        assert not verify_password(password.swapcase(), hashed)
+        assert not verify_password(password + " ", hashed)
+        assert hashed.startswith("$argon2id$v=19$m=65536,t=3,p=4$")

@@ -1,0 +1,594 @@
+"""The commands as a person or a script uses them: data on stdout, words on stderr, exits 0, 1 and 2."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import stat
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connector.app_context import AppContext
+from connector.audit import sync_log
+from connector.cli.main import cli
+from connector.connections.tokens import reconnect_hint
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
+from connector.sync.mirror.pages import store_page
+from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord
+
+SandboxServices = Any
+Command = Callable[..., Any]
+GiveConsent = Callable[..., list[Connection]]
+NOW = datetime.now(UTC)
+
+
+def customer_record(number: int, name: str) -> CustomerRecord:
+    return CustomerRecord(f"c{number}", name, "", f"c{number}@example.com", "GB", "", "", True, None, NOW)
+
+
+def invoice_record(number: int, customer_id: str, due: date) -> InvoiceRecord:
+    total = Decimal("120.50")
+    issued = due - timedelta(days=30)
+    return InvoiceRecord(
+        f"i{number}", f"INV-{number}", customer_id, "GBP", issued, due, total, total, "open", True, None, None, None,
+        None, "", False, "1", "[]", NOW,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def company(app: AppContext, give_consent: GiveConsent) -> Connection:
+    """A connected company with two customers, one of them with an overdue invoice and one that is not due yet."""
+    (row,) = give_consent(app, "quickbooks")
+    today = NOW.date()
+    page = ChangePage(
+        cursor="{}",
+        customers=[customer_record(1, "Ada & Sons"), customer_record(2, "=HYPERLINK(evil)\x1b[2J")],
+        invoices=[
+            invoice_record(1, "c1", today - timedelta(days=20)),
+            invoice_record(2, "c1", today + timedelta(days=40)),
+        ],
+        is_last=True,
+    )
+    with writing(app.engine) as session:
+        store_page(session, row.id or 0, page)
+        connection = session.get_one(Connection, row.id)
+        connection.pulled_at = connection.first_pull_done_at = NOW
+        sync_log.write(session, at=NOW, kind="pulled", text="=cmd|'/c calc'!A1", connection_id=row.id)
+    return row
+
+
+@pytest.fixture
+def pending_entries(app: AppContext, company: Connection) -> list[int]:
+    """Two entries that wait for a person and one in doubt."""
+    made = []
+    with writing(app.engine) as session:
+        for number, state in enumerate(("pending_entries", "pending_entries", "unconfirmed")):
+            whose: Any = {"connection_id": company.id or 0, "customer_id": "c1", "invoice_id": "i1"}
+            entry = OutboxEntry(**whose, key=f"k{number}", kind="email", state=state, planned_at=NOW)
+            entry.reason = "The friendly reminder."
+            entry.payload = {"completed": [["i1", "past_due"]], "listed": ["i1"], "due": {"i1": "120.50"}, "to": []}
+            session.add(entry)
+            session.flush()
+            made.append(entry.id or 0)
+    return made
+
+
+EVERY_COMMAND = [
+    *[
+        "demo",
+        "sandbox",
+        "connect",
+        "run",
+        "serve",
+        "worker",
+        "payment_plan",
+        "explain",
+        "status",
+        "doctor",
+        "backup",
+        "restore",
+    ],
+    *[f"connections {name}" for name in ("list", "mode", "pause", "resume", "owner", "fee-posting", "disconnect")],
+    *[
+        "log",
+        "log show",
+        "log verify",
+        "db upgrade",
+        "connections",
+        "outbox",
+        "customers",
+        "invoices",
+        "fees",
+        "policy",
+        "templates",
+        "tokens",
+        "users",
+        "exceptions",
+        "reports",
+        "keys rotate",
+        "privacy",
+    ],
+    *[f"outbox {name}" for name in ("list", "approve", "reject", "edit", "resolve")],
+    *["customers list", "customers set", "customers show", "users passkeys"],
+    *[f"tasks {name}" for name in ("list", "done", "outcome", "assign")],
+    *[f"tokens {name}" for name in ("list", "create", "revoke")],
+    *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "payment_plan", "pause", "resume")],
+    *[f"fees {name}" for name in ("list", "approve", "waive")],
+    *[f"policy {name}" for name in ("show", "check", "diff", "settings")],
+]
+
+
+@pytest.mark.parametrize("command", EVERY_COMMAND)
+def test_every_command_explains_itself(command: str, duewell: Command) -> None:
+    said = duewell(*command.split(), "--help")
+    assert said.exit_code == 0
+    assert f"duewell {command}" in said.out
+    assert "--help" in said.out
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["connections", "lst"],
+        ["connections", "mode", "1", "faster"],
+        ["connections", "mode", "1"],
+        ["connect", "sage"],
+        ["outbox", "approve"],
+        ["outbox", "approve", "x"],
+        ["outbox", "approve", "99999999999999999999"],
+        ["outbox", "resolve", "1"],
+        ["outbox", "resolve", "1", "--sent", "--not-sent"],
+        ["outbox", "edit", "1"],
+        ["outbox", "list", "--state", "gone"],
+        ["customers", "settings", "Ada & Sons"],
+        ["customers", "settings", "Ada & Sons", "--segment", "best"],
+        ["customers", "settings", "Ada & Sons", "--hold-until", "soon"],
+        ["customers", "settings", "Ada & Sons", "--language", "klingon"],
+        ["customers", "settings", "Ada & Sons", "--owner", "nobody in particular"],
+        ["customers", "settings", "Ada & Sons", "--contact", "Ada <ada>"],
+        ["customers", "settings", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
+        ["invoices", "promise", "INV-1"],
+        ["log", "--since", "long ago"],
+        ["log", "--json", "--csv"],
+        ["payment_plan", "--days", "-1"],
+        ["privacy", "retention", "emails=0"],
+        ["connections", "owner", "1", "nobody in particular"],
+        ["reports", "taxes"],
+        ["reports", "ageing", "--json", "--csv"],
+        ["templates", "show", "call"],
+        ["templates", "show", "past_due", "--language", "klingon"],
+        ["tasks", "assign", "1", "--to", "nobody"],
+        ["tokens", "create", "company", "everything"],
+        ["tokens", "create", "company", "read", "--days", "0"],
+        ["users", "add", "ann@example.com", "king"],
+        ["users", "passkeys", "maybe"],
+    ],
+)
+def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duewell: Command) -> None:
+    said = duewell(*arguments)
+    assert (said.exit_code, said.out) == (2, "")
+    assert said.err
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "nobody"], ["payment_plan", "nobody"], ["log", "nobody"], ["connections", "pause", "nobody"]]
+)
+def test_an_unknown_connection_lists_the_known_ones(
+    arguments: list[str], duewell: Command, company: Connection
+) -> None:
+    said = duewell(*arguments)
+    assert (said.exit_code, said.out) == (1, "")
+    assert f"Known: {company.short_name} ({company.id})" in said.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["connections"],
+        ["status"],
+        ["outbox"],
+        ["customers"],
+        ["invoices"],
+        ["fees"],
+        ["payment_plan"],
+        ["log"],
+        ["run"],
+    ],
+)
+def test_lists_are_one_json_document_of_objects_with_an_id(
+    arguments: list[str], duewell: Command, app: AppContext, pending_entries: list[int]
+) -> None:
+    with writing(app.engine) as session:
+        session.get_one(Connection, 1).pause_reason = "for the test of run"
+    items = json.loads(duewell(*arguments, "--json").out)
+    assert isinstance(items, list)
+    assert all("id" in item for item in items)
+    assert items or arguments in (["fees"], ["run"])
+
+
+def test_a_policy_version_that_is_not_there_is_said_in_words(duewell: Command) -> None:
+    said = duewell("policy", "show", "--version", "9")
+    assert (said.exit_code, said.out) == (1, "")
+    assert "There is no policy version 9" in said.err
+
+
+def test_an_empty_document_is_said_to_let_the_general_policy_hold(
+    duewell: Command, company: Connection, tmp_path: Path
+) -> None:
+    nothing = tmp_path / "empty.toml"
+    nothing.write_text("")
+    said = duewell("policy", "settings", str(nothing), "--connection", company.short_name)
+    assert "the general policy holds again" in said.out
+    (version,) = json.loads(duewell("policy", "versions", "--json").out)
+    assert version["active"] is False
+
+
+def test_connections_are_found_by_id_and_by_short_name(duewell: Command, company: Connection) -> None:
+    assert duewell("connections", "mode", str(company.id), "approve").exit_code == 0
+    over = duewell("connections", "pause", company.short_name, "--until", "2020-01-01")
+    assert (over.exit_code, over.out) == (1, "")
+    assert "until 1 Jan 2020 would be over already" in over.err
+    assert duewell("connections", "pause", company.short_name, "--reason", "audit").exit_code == 0
+    (row,) = json.loads(duewell("connections", "list", "--json").out)
+    assert (row["mode"], row["pause_reason"], row["provider"]) == ("approve", "audit", "quickbooks")
+    owner = duewell("connections", "owner", company.short_name, "Ann Lee <ann@example.org>", "--json")
+    assert json.loads(owner.out) == {"id": company.id, "name": company.name, "owner": "Ann Lee <ann@example.org>"}
+    assert {"id", "provider", "name", "mode", "health"} <= set(row)
+    duewell("connections", "resume", company.short_name)
+    (row,) = json.loads(duewell("connections", "--json").out)
+    assert row["pause_reason"] == ""
+    assert [row["pause_reason"] for row in json.loads(duewell("connections", "pause", "all", "--json").out)] != [""]
+    assert "runs again" in duewell("connections", "resume", "all").out
+    assert "No company is paused" in duewell("connections", "resume", "all").err
+
+
+def test_disconnecting_says_what_is_kept(duewell: Command, company: Connection) -> None:
+    said = duewell("connections", "disconnect", company.short_name)
+    assert said.exit_code == 0
+    assert "Kept here" in said.out
+    (row,) = json.loads(duewell("connections", "--json").out)
+    assert row["health"] == "disconnected"
+    again = duewell("connections", "mode", company.short_name, "live")
+    assert again.exit_code == 1
+    assert "duewell connect" in again.err
+
+
+def test_entries_are_approved_rejected_and_doubts_settled(duewell: Command, pending_entries: list[int]) -> None:
+    first, second, doubt = map(str, pending_entries)
+    assert duewell("outbox", "approve", first).exit_code == 0
+    assert duewell("outbox", "reject", second, "--reason", "he called").exit_code == 0
+    assert duewell("outbox", "resolve", doubt, "--not-sent").exit_code == 0
+    states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "list", "--json").out)}
+    assert {first: "planned", second: "rejected", doubt: "planned"}.items() <= states.items()
+    twice = duewell("outbox", "approve", first)
+    assert (twice.exit_code, twice.out) == (1, "")
+    assert "Traceback" not in twice.err
+
+
+def test_an_approval_of_several_holds_for_all_or_none(duewell: Command, pending_entries: list[int]) -> None:
+    first, _second, doubt = map(str, pending_entries)
+    assert duewell("outbox", "approve", first, doubt).exit_code == 1
+    states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "--json").out)}
+    assert states[first] == "pending_entries"
+
+
+def test_what_is_set_for_a_customer_is_kept_and_taken_back(
+    duewell: Command, app: AppContext, company: Connection
+) -> None:
+    options = ["--segment", "strategic", "--hold-until", "2030-01-31", "--no-reminders", "--no-fees"]
+    more = ["--fees-agreed-on", "2029-01-01", "--contact", "Lee, Ada <ada@example.org>"]
+    assert duewell("customers", "settings", "ada & sons", *options, *more).exit_code == 0
+    with reading(app.engine) as session:
+        row = session.get_one(CustomerSetting, (company.id, "c1"))
+        assert (row.segment, row.hold_until_on, row.no_reminders, row.no_fees) == (
+            "strategic",
+            date(2030, 1, 31),
+            True,
+            True,
+        )
+        assert (row.fees_agreed_on, row.contact_name, row.emails) == (date(2029, 1, 1), "Lee, Ada", "ada@example.org")
+    duewell("customers", "settings", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
+    (ada,) = json.loads(duewell("customers", "--search", "ada", "--json").out)
+    assert ada["settings"] == {
+        "no_fees": True,
+        "fees_agreed_on": "2029-01-01",
+        "emails": "ada@example.org",
+        "contact_name": "Lee, Ada",
+    }
+    assert ada["open_balance"] == {"GBP": "241.00"}
+    over = duewell("customers", "settings", "c1", "--hold-until", "2020-01-31")
+    assert (over.exit_code, "A hold until 31 Jan 2020 would be over already" in over.err) == (1, True)
+    assert "to lift a hold" in over.err
+    assert "set for Ada & Sons: segment strategic" in duewell("log").out
+
+
+def test_a_customer_that_is_not_there_is_answered_with_near_names(duewell: Command, company: Connection) -> None:
+    said = duewell("customers", "settings", "Ada", "--no-fees")
+    assert said.exit_code == 1
+    assert "Near it: Ada & Sons" in said.err
+
+
+def test_what_is_said_about_an_invoice_is_kept_and_taken_back(
+    duewell: Command, app: AppContext, company: Connection
+) -> None:
+    for arguments in (
+        ["dispute", "INV-1", "--reason", "wrong sum"],
+        ["promise", "INV-1", "2030-02-01"],
+        ["pause", "INV-1"],
+    ):
+        assert duewell("invoices", *arguments).exit_code == 0
+    with reading(app.engine) as session:
+        row = session.get_one(InvoiceSetting, (company.id, "i1"))
+        assert (row.dispute_reason, row.promised_on, row.paused) == ("wrong sum", date(2030, 2, 1), True)
+        assert row.disputed_on is not None
+    for arguments in (["undispute", "INV-1"], ["promise", "INV-1", "none"], ["resume", "i1"]):
+        assert duewell("invoices", *arguments).exit_code == 0
+    (first, _second) = json.loads(duewell("invoices", "--json").out)
+    assert (first["number"], first["active_agreements"]) == ("INV-1", {})
+    assert "invoice INV-1 is disputed: wrong sum" in duewell("log", company.short_name).out
+
+
+def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Command, company: Connection) -> None:
+    for what in (["invoices", "promise", "INV-1"], ["invoices", "pause", "INV-1", "--until"]):
+        said = duewell(*what, "9999-12-31")
+        assert (said.exit_code, "cannot be right" in said.err) == (1, True)
+    assert duewell("customers", "settings", "c1", "--hold-until", "9999-12-31").exit_code == 1
+    assert duewell("payment_plan", "--days", "3", "--json").exit_code == 0
+
+
+def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, company: Connection) -> None:
+    (first, _second) = json.loads(duewell("invoices", "--json").out)
+    short = duewell("invoices", "payment_plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
+    assert short.exit_code == 1
+    assert f"{first['due']} is due on INV-1" in short.err.replace(",", "")
+    for wrong in ([], ["none=120.50"], ["2030-01-31=120.50", "none"], ["2030-01-31=much"]):
+        assert duewell("invoices", "payment_plan", "INV-1", *wrong).exit_code == 2
+    far = duewell("invoices", "payment_plan", "INV-1", "--count", "3", "--first", "9999-12-01")
+    assert (far.exit_code, "The year of 1 Dec 9999 cannot be right" in far.err) == (1, True)
+    assert (
+        duewell(
+            "invoices", "payment_plan", "INV-1", "--count", "3", "--first", "2030-01-31", "--reason", "by mail"
+        ).exit_code
+        == 0
+    )
+    (first, _second) = json.loads(duewell("invoices", "--json").out)
+    assert [part.partition(" on ")[2] for part in first["active_agreements"]["payment_plan"].split(", ")] == [
+        "2030-01-31",
+        "2030-02-28",
+        "2030-03-31",
+    ]
+    assert duewell("invoices", "payment_plan", "INV-1", "none").exit_code == 0
+    assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {}
+
+
+def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
+    duewell: Command, app: AppContext, company: Connection
+) -> None:
+    about: dict[str, Any] = {
+        "connection_id": company.id,
+        "customer_id": "c1",
+        "invoice_ids": ["i1"],
+        "code": "call",
+        "reason": "Call them.",
+    }
+    with writing(app.engine) as session:
+        for key in ("first", "second"):
+            session.add(Task(key=key, due_on=date(2030, 1, 2), created_at=app.now(), **about))
+    first, second = json.loads(duewell("tasks", "--json").out)
+    assert (first["invoices"], first["customer"]) == (["INV-1"], "Ada & Sons")
+    assert duewell("tasks", "assign", str(second["id"]), "--to", "Bo <bo@example.com>").exit_code == 0
+    assert [task["id"] for task in json.loads(duewell("tasks", "--owner", "bo", "--json").out)] == [second["id"]]
+    assert duewell("tasks", "outcome", str(first["id"])).exit_code == 2
+    said = duewell("tasks", "outcome", str(first["id"]), "--promised", "2030-02-01", "--note", "Mr Ash")
+    assert "done: promised for 1 Feb 2030; Mr Ash" in said.out
+    assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {"promised_on": "2030-02-01"}
+    assert duewell("tasks", "done", str(second["id"])).exit_code == 0
+    again = duewell("tasks", "done", str(second["id"]))
+    assert (again.exit_code, "is done already" in again.err) == (1, True)
+
+
+def test_a_customer_is_shown_with_who_minds_him(duewell: Command, company: Connection) -> None:
+    assert duewell("connections", "owner", "1", "Bo <bo@example.com>").exit_code == 0
+    assert duewell("customers", "settings", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
+    told = json.loads(duewell("customers", "show", "ada & sons", "--json").out)
+    assert (told["owner"], told["sales_rep"]) == ("Bo <bo@example.com>", "Cy <cy@example.com>")
+    text = duewell("customers", "show", "Ada & Sons").out
+    assert f"  {told['segment_reason']}" in text
+    assert "Open invoices:" in text
+
+
+def test_a_report_is_printed_as_a_table_as_json_and_as_csv(duewell: Command, company: Connection) -> None:
+    named = {row["id"] for row in json.loads(duewell("reports", "--json").out)}
+    assert {"ageing", "cash-forecast", "fees"} <= named
+    [row] = json.loads(duewell("reports", "ageing", "--json").out)
+    assert (row["id"], row["not_due"], row["days_1_30"], row["total"]) == ("GBP", "120.50", "120.50", "241.00")
+    [line] = csv.DictReader(io.StringIO(duewell("reports", "ageing", company.short_name, "--csv").out))
+    assert (line["Currency"], line["In all"], line["Overdue %"]) == ("GBP", "241.00", "50.0")
+    assert "GBP" in duewell("reports", "ageing").out
+
+
+def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command, company: Connection) -> None:
+    rows = list(csv.DictReader(io.StringIO(duewell("log", "--csv").out)))
+    assert [row["text"] for row in rows if row["kind"] == "pulled"] == ["'=cmd|'/c calc'!A1"]
+    assert {row["connection"] for row in rows} == {company.short_name}
+    assert duewell("log", "verify").exit_code == 0
+
+
+def test_where_nothing_is_connected_that_is_why_nothing_is_shown(duewell: Command) -> None:
+    for command in ("payment_plan", "exceptions", "policy backtest"):
+        assert "duewell connect xero" in duewell(*command.split()).err
+
+
+def test_the_log_is_narrowed_by_connection_and_time(duewell: Command, company: Connection) -> None:
+    everything = json.loads(duewell("log", "--json").out)
+    assert all(isinstance(line["facts"], dict) for line in everything)
+    assert json.loads(duewell("log", company.short_name, "--json").out) == everything
+    assert json.loads(duewell("log", "--since", "2999-01-01", "--json").out) == []
+    assert len(json.loads(duewell("log", "--limit", "1", "--json").out)) == 1
+
+
+def test_a_log_that_was_changed_is_found_out(duewell: Command, app: AppContext, company: Connection) -> None:
+    with app.engine.begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER IF EXISTS sync_log_never_changes")
+        for (name,) in connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'sync_log'"
+        ).fetchall():
+            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        connection.exec_driver_sql("UPDATE sync_log SET text = 'nothing happened' WHERE id = 1")
+    said = duewell("log", "verify")
+    assert said.exit_code == 1
+    assert "line 1" in said.err
+
+
+def test_ledger_text_cannot_steer_the_terminal(duewell: Command, company: Connection) -> None:
+    assert "\x1b" not in duewell("customers").out
+    assert json.loads(duewell("customers", "--json").out)
+
+
+def test_the_plan_shows_what_comes_and_sends_nothing(
+    duewell: Command, company: Connection, services: SandboxServices
+) -> None:
+    calls = len(services.sandbox.requests)
+    items = json.loads(duewell("payment_plan", "--days", "45", "--json").out)
+    assert {item["customer"] for item in items} == {"Ada & Sons"}
+    assert "past_due" in {item["step"] for item in items}
+    assert "before_due" in {item["step"] for item in items}
+    assert [item["at"] for item in items] == sorted(item["at"] for item in items)
+    assert len(services.sandbox.requests) == calls
+    assert json.loads(duewell("outbox", "--json").out) == []
+
+
+def test_a_held_customer_has_no_mail_in_the_plan(duewell: Command, company: Connection) -> None:
+    duewell("customers", "settings", "c1", "--hold-until", "2999-01-01")
+    items = json.loads(duewell("payment_plan", "--days", "45", "--json").out)
+    assert [item for item in items if item["kind"] == "email"] == []
+
+
+def test_an_invoice_is_explained(duewell: Command, company: Connection) -> None:
+    duewell("invoices", "dispute", "INV-1", "--reason", "wrong sum")
+    told = json.loads(duewell("explain", "INV-1", "--json").out)
+    assert told["current_decision"]["code"] == "disputed"
+    assert told["active_agreements"]["dispute_reason"] == "wrong sum"
+    text = duewell("explain", "INV-1").out
+    assert "120.50 of 120.50 GBP is due" in text
+    assert "wrong sum" in text
+    missing = duewell("explain", "INV-99")
+    assert missing.exit_code == 1
+    assert "duewell run" in missing.err
+
+
+def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, company: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "policy.toml"
+    file.write_text(duewell("policy").out, encoding="utf-8")
+    assert duewell("policy", "check", str(file)).exit_code == 0
+    assert json.loads(duewell("policy", "diff", str(file), "--json").out) == []
+    file.write_text("[past_due]\nnew = { large = 4, medium = 5, small = 6 }\n")
+    assert duewell("policy", "check", str(file)).exit_code == 0
+    assert duewell("policy", "settings", str(file)).exit_code == 0
+    assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
+    file.write_text("[past_due]\nestablished = { large = -90 }\n")
+    refused = duewell("policy", "settings", str(file))
+    assert (refused.exit_code, refused.out) == (1, "")
+    assert "past_due" in refused.err
+    assert f"{file} is not a policy duewell would follow; nothing was changed." in refused.err
+    assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
+
+
+def test_a_backup_is_put_back(duewell: Command, app: AppContext, company: Connection, tmp_path: Path) -> None:
+    file = tmp_path / "copy.db"
+    assert duewell("backup", str(file)).exit_code == 0
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    duewell("connections", "mode", "1", "approve")
+    running = duewell("restore", str(file))
+    assert (running.exit_code, "stop it" in running.err) == (1, True)
+    app.close()
+    assert duewell("restore", str(file)).exit_code == 0
+    (row,) = json.loads(duewell("connections", "--json").out)
+    assert row["mode"] == "observe"
+    assert duewell("restore", str(tmp_path / "nothing.db")).exit_code == 1
+    (tmp_path / "letter.txt").write_text("Dear all")
+    other = duewell("backup", str(tmp_path / "letter.txt"))
+    assert (other.exit_code, "exists and is no backup; name another file" in other.err) == (1, True)
+    nowhere = duewell("backup", str(tmp_path / "nowhere" / "copy.db"))
+    assert (nowhere.exit_code, f"There is no folder {tmp_path / 'nowhere'}" in nowhere.err) == (1, True)
+
+
+def test_a_worker_on_one_sqlite_file_says_what_it_needs(duewell: Command) -> None:
+    said = duewell("worker")
+    assert (said.exit_code, said.out) == (1, "")
+    assert "PostgreSQL" in said.err
+
+
+def test_an_unknown_setting_is_named_in_one_line(duewell: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUEWELL_INTERVALL", "5")
+    said = duewell("status")
+    assert said.exit_code == 1
+    assert "DUEWELL_INTERVALL" in said.err
+    assert len(said.err.strip().splitlines()) == 1
+
+
+def test_a_fault_of_ours_ends_in_words_and_a_private_file(
+    duewell: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def broken(_installation: AppContext) -> list[dict[str, Any]]:
+        raise ZeroDivisionError("a secret detail")
+
+    monkeypatch.setattr("connector.services.status.status", broken)
+    said = duewell("status")
+    assert said.exit_code == 1
+    assert "Traceback" not in said.err
+    assert "secret detail" not in said.err
+    (file,) = (tmp_path / "home" / "logs").iterdir()
+    assert str(file) in said.err
+    assert "secret detail" in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_the_commands_are_those_of_the_manual() -> None:
+    named = {command.split()[0] for command in EVERY_COMMAND}
+    shown = {info.name for info in cli.registered_commands} | {info.name for info in cli.registered_groups}
+    assert shown == named
+
+
+def test_doctor_finds_what_to_mend(
+    duewell: Command, app: AppContext, services: SandboxServices, company: Connection, tmp_path: Path
+) -> None:
+    services.sandbox.clock.set(datetime.now(UTC))
+    assert duewell("doctor").exit_code == 0
+    (tmp_path / "home" / "secret.key").chmod(0o640)
+    with writing(app.engine) as session:
+        row = session.get_one(Connection, company.id)
+        row.health, row.health_reason, row.ledger_sends_reminders = "authorization_expired", "the grant is dead", True
+    said = duewell("doctor")
+    assert said.exit_code == 1
+    assert "duewell connect quickbooks" in said.out or "chmod 600" in said.err
+
+
+def test_doctor_judges_each_connection(
+    duewell: Command, app: AppContext, services: SandboxServices, company: Connection
+) -> None:
+    services.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
+    with writing(app.engine) as session:
+        row = session.get_one(Connection, company.id)
+        row.health, row.ledger_sends_reminders = "authorization_expired", True
+        row.health_reason = f"The grant is dead. {reconnect_hint('quickbooks')}"
+        session.get_one(Grant, row.grant_id).refresh_started_at = NOW
+    told = json.loads(duewell("doctor", "--json").out)
+    findings = {item["id"]: item for item in told}
+    assert len(findings) == len(told)
+    assert findings[f"connection.{company.short_name}"]["fix"].endswith("page, or with: duewell connect quickbooks")
+    assert findings[f"connection.{company.short_name}"]["text"].endswith("The grant is dead.")
+    assert findings[f"connection.{company.short_name}.reminders"]["status"] == "warning"
+    assert findings["scopes.sendgrid"]["status"] == "ok"
+    assert findings["keys"]["status"] == "ok"
+    skewed = findings["clock.quickbooks"]
+    assert (skewed["status"], skewed["fix"] != "") == ("error", True)
+    assert "clocks differ by 3" in skewed["text"]

@@ -1,0 +1,156 @@
+"""``duewell run`` and the other commands that do the work, against the make-believe vendors."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector.app_context import AppContext, UncountedCalls
+from connector.connections.registry import set_mode
+from connector.connections.tokens import fresh_token
+from connector.db.engine import writing
+from connector.db.tables import Connection, Grant
+from connector.runtime import lease
+
+ROOT = Path(__file__).parents[3]
+SandboxServices = Any
+Command = Callable[..., Any]
+GiveConsent = Callable[..., list[Connection]]
+
+
+@pytest.fixture
+def real_clock(services: SandboxServices) -> None:
+    """Let the vendors' clock show the real time, as commands do."""
+    services.sandbox.clock.run()
+
+
+def test_a_run_tells_its_story_and_one_company_that_needs_a_person_does_not_stop_the_other(
+    duewell: Command, app: AppContext, give_consent: GiveConsent, services: SandboxServices, real_clock: None
+) -> None:
+    xero = give_consent(app, "xero")[0]
+    (quickbooks,) = give_consent(app, "quickbooks")
+    services.sandbox.xero.sign_in.revoke_all()
+    with writing(app.engine) as session:
+        session.get_one(Grant, xero.grant_id).token_expires_at = app.now() - timedelta(hours=1)
+    said = duewell("run", "--json")
+    results = {item["id"]: item for item in json.loads(said.out)}
+    assert said.exit_code == 1
+    assert results[xero.id]["outcome"] == "action_required"
+    assert "duewell connect xero" in results[xero.id]["reason"]
+    assert results[quickbooks.id]["outcome"] == "ok"
+    assert results[quickbooks.id]["counts"]["invoices"] > 100
+    assert any("Read" in line for line in results[quickbooks.id]["report"])
+
+
+def test_a_fault_of_our_own_is_said_in_words_and_kept_in_the_log_file(
+    duewell: Command, app: AppContext, give_consent: GiveConsent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    give_consent(app, "quickbooks")
+
+    def breaks(_hour: object) -> None:
+        raise KeyError("a secret of a record")
+
+    monkeypatch.setattr("connector.sync.pull.pull_changes", breaks)
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
+    said = duewell("run")
+    assert said.exit_code == 1
+    assert "A fault of duewell (KeyError)" in said.out
+    assert "Traceback" not in said.out + said.err
+    assert "secret" not in said.out + said.err
+    assert "Traceback" in (app.settings.duewell_home / "logs" / "duewell.log").read_text()
+
+
+def test_a_dry_run_of_a_live_company_sends_nothing(
+    duewell: Command, app: AppContext, give_consent: GiveConsent, services: SandboxServices, real_clock: None
+) -> None:
+    (row,) = give_consent(app, "quickbooks")
+    set_mode(app, row.id or 0, "live")
+    said = duewell("run", row.short_name, "--dry-run")
+    assert said.exit_code == 0
+    assert row.name in said.out
+    assert row.name in said.err
+    assert services.sandbox.requests.counted("", "email") == 0
+    assert services.sandbox.requests.counted("", "write") == 0
+
+
+def test_a_second_run_of_the_same_company_says_that_one_is_under_way(
+    duewell: Command, app: AppContext, give_consent: GiveConsent
+) -> None:
+    (row,) = give_consent(app, "quickbooks")
+    with lease.acquire(app, row.id or 0):
+        said = duewell("run")
+    assert said.exit_code == 1
+    assert "under way" in said.out
+
+
+def test_secrets_are_in_no_log_even_when_everything_is_logged(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    xero = give_consent(app, "xero")[0]
+    (quickbooks,) = give_consent(app, "quickbooks")
+    tokens = [fresh_token(app, row.grant_id or 0, UncountedCalls()) for row in (xero, quickbooks)]
+    services.sandbox.clock.advance(timedelta(hours=2))
+    tokens += [fresh_token(app, row.grant_id or 0, UncountedCalls()) for row in (xero, quickbooks)]
+    secrets = [token[name] for token in tokens for name in ("access_token", "refresh_token")]
+    secrets += [app.settings.xero_client_secret, app.settings.quickbooks_client_secret]
+    assert len(caplog.records) > 5
+    assert not [secret for secret in secrets if secret in caplog.text]
+
+
+def test_xero_connects_with_pkce_alone(app: AppContext, give_consent: GiveConsent, services: SandboxServices) -> None:
+    pkce = app.settings.model_copy(update={"xero_client_id": "sandbox-xero-pkce-client", "xero_client_secret": ""})
+    bare = AppContext(pkce, app.engine, app.keyring, app.now, app.providers)
+    row = give_consent(bare, "xero")[0]
+    services.sandbox.clock.advance(timedelta(hours=1))
+    assert fresh_token(bare, row.grant_id or 0, UncountedCalls())["access_token"]
+
+
+def test_the_sandbox_prints_the_settings_that_point_at_it_and_ends_when_asked(free_port: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "connector.cli.main", "sandbox", "--port", str(free_port)],
+        cwd=ROOT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        assert process.stderr is not None
+        assert f":{free_port}" in process.stderr.readline()
+        assert requests.get(f"http://127.0.0.1:{free_port}/", timeout=30).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        out, _err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == 0
+    settings = dict(line.partition("=")[::2] for line in out.splitlines())
+    assert settings["XERO_API_URL"] == f"http://127.0.0.1:{free_port}"
+    assert settings["SENDGRID_API_KEY"].startswith("SG.")
+
+
+def test_how_fees_are_booked_is_shown_with_reasons_and_chosen_by_a_command(
+    duewell: Command, app: AppContext, give_consent: GiveConsent, real_clock: None
+) -> None:
+    name = give_consent(app, "xero")[0].short_name
+    shown = duewell("connections", "fee-posting", name)
+    assert shown.exit_code == 0
+    assert "account: 270 Interest Income (named for it" in shown.out
+    assert "--account 260" in shown.out
+    assert (
+        "account: 260 Other Revenue (a person chose it)"
+        in duewell("connections", "fee-posting", name, "--account", "260").out
+    )
+    refused = duewell("connections", "fee-posting", name, "--account", "999")
+    assert refused.exit_code == 1
+    assert "There are: 270" in refused.err

@@ -1,0 +1,250 @@
+"""Tokens are refreshed once, by one process at a time, saved before use, and given up only when the vendor refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from connector.app_context import AppContext, UncountedCalls, open_app
+from connector.connections.registry import open_ledger
+from connector.connections.tokens import finish_interrupted_refreshes, fresh_token, store_token
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, Grant
+from connector.settings import load_settings
+from providers.errors import AuthorizationExpired, TransientError
+from providers.ledger import JsonObject
+from sandbox.faults import Rule
+
+SandboxServices = Any
+GiveConsent = Callable[..., list[Connection]]
+ROOT = Path(__file__).parents[3]
+ONE_HOUR = timedelta(hours=1)
+
+
+def fetch_token(app: AppContext, row: Connection, **options: str) -> JsonObject:
+    return fresh_token(app, row.grant_id or 0, UncountedCalls(), **options)
+
+
+def load_grant(app: AppContext, row: Connection) -> Grant:
+    with reading(app.engine) as session:
+        return session.get_one(Grant, row.grant_id)
+
+
+def test_a_token_that_lasts_is_used_as_it_is(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    calls = services.token_calls()
+    services.sandbox.clock.advance(timedelta(minutes=28))
+    assert fetch_token(app, row) == fetch_token(app, row)
+    assert services.token_calls() == calls
+
+
+def test_a_token_that_ends_within_a_minute_is_refreshed_and_kept(
+    either_app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(either_app, "xero")[0]
+    old, calls = fetch_token(either_app, row), services.token_calls()
+    services.sandbox.clock.advance(timedelta(minutes=29, seconds=1))
+    new = fetch_token(either_app, row)
+    assert new["refresh_token"] != old["refresh_token"]
+    assert fetch_token(either_app, row) == new
+    assert services.token_calls() == calls + 1
+
+
+def test_a_token_the_vendor_refused_is_refreshed_even_if_it_should_last(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    old, calls = fetch_token(app, row)["access_token"], services.token_calls()
+    new = fetch_token(app, row, rejected_token=old)["access_token"]
+    assert new != old
+    assert fetch_token(app, row, rejected_token=old)["access_token"] == new  # somebody else's news: no second refresh
+    assert services.token_calls() == calls + 1
+
+
+def test_threads_that_need_a_token_at_once_refresh_once(
+    either_app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(either_app, "xero")[0]
+    services.sandbox.clock.advance(ONE_HOUR)
+    calls, got = services.token_calls(), set[str]()
+
+    def ask() -> None:
+        got.add(fetch_token(either_app, row)["access_token"])
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == 1
+    assert services.token_calls() == calls + 1
+
+
+_REFRESH_SCRIPT = """
+import sys
+from connector.installation import Uncounted, open_installation
+from connector.settings import load_settings
+from connector.access.tokens import fresh_token
+installation = open_installation(load_settings())
+print("ready", flush=True)
+sys.stdin.readline()
+print(fresh_token(installation, int(sys.argv[1]), Uncounted())["access_token"])
+"""
+
+
+def test_two_processes_that_need_a_token_at_once_refresh_once(
+    environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    app = open_app(load_settings())
+    row = give_consent(app, "xero")[0]
+    with writing(app.engine) as session:
+        session.get_one(Grant, row.grant_id).token_expires_at = app.now() - ONE_HOUR
+    calls = services.token_calls()
+    services.sandbox.faults.add(Rule("delay", vendor="xero", kind="token", seconds=0.3, times=0))
+    arguments = [sys.executable, "-c", _REFRESH_SCRIPT, str(row.grant_id)]
+    processes = [
+        subprocess.Popen(arguments, env=environment, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    tokens = {process.communicate(timeout=30)[0] for process in processes}
+    assert [process.returncode for process in processes] == [0, 0]
+    assert len(tokens) == 1
+    assert services.token_calls() == calls + 1
+    app.close()
+
+
+def test_a_dead_grant_stops_its_companies_with_words_and_no_others(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    xero = give_consent(app, "xero")
+    (quickbooks,) = give_consent(app, "quickbooks")
+    services.sandbox.xero.sign_in.revoke_all()
+    services.sandbox.clock.advance(ONE_HOUR)
+    with pytest.raises(AuthorizationExpired, match="duewell connect xero"):
+        open_ledger(app, xero[0].id or 0, UncountedCalls()).get_company_details()
+    assert open_ledger(app, quickbooks.id or 0, UncountedCalls()).get_company_details().company.name == quickbooks.name
+    with reading(app.engine) as session:
+        rows = list(session.scalars(select(Connection).order_by(Connection.id)))  # type: ignore[arg-type]
+    assert [row.health for row in rows] == ["authorization_expired", "authorization_expired", "new"]
+    assert all("with the button on its page, or with: duewell connect xero" in row.health_reason for row in rows[:2])
+
+
+def test_a_dead_grant_is_not_asked_for_again(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    services.sandbox.xero.sign_in.revoke_all()
+    services.sandbox.clock.advance(ONE_HOUR)
+    calls = services.token_calls()
+    for _ in range(3):
+        with pytest.raises(AuthorizationExpired):
+            fetch_token(app, row)
+    assert services.token_calls() == calls + 1
+
+
+def test_a_lost_answer_is_asked_for_again_with_the_old_token(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    services.sandbox.clock.advance(ONE_HOUR)
+    services.sandbox.faults.add(Rule("drop_after", vendor="xero", kind="token"))
+    assert fetch_token(app, row)["access_token"]
+    assert load_grant(app, row).refresh_started_at is None
+
+
+def test_a_vendor_that_is_away_costs_no_grant_and_is_asked_first_thing_after_a_start(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    services.sandbox.clock.advance(ONE_HOUR)
+    rule = services.sandbox.faults.refuse(503, vendor="xero", kind="token", times=0)
+    with pytest.raises(TransientError):
+        fetch_token(app, row)
+    assert rule.fired
+    assert load_grant(app, row).invalid_reason == ""
+    assert len(finish_interrupted_refreshes(app)) == 1
+    services.sandbox.faults.clear()
+    assert finish_interrupted_refreshes(app) == []
+    assert load_grant(app, row).refresh_started_at is None
+
+
+def test_a_refresh_that_a_kill_cut_off_is_finished_at_the_next_start(
+    either_app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(either_app, "xero")[0]
+    before = fetch_token(either_app, row)
+    with writing(either_app.engine) as session:
+        session.get_one(Grant, row.grant_id).refresh_started_at = either_app.now()
+    calls = services.token_calls()
+    assert finish_interrupted_refreshes(either_app) == []
+    assert services.token_calls() == calls + 1
+    assert fetch_token(either_app, row)["refresh_token"] != before["refresh_token"]
+
+
+def test_a_refused_token_is_looked_up_again_before_the_grant_is_given_up(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    services.sandbox.clock.advance(ONE_HOUR)
+    stored = load_grant(app, row)
+    good = fresh_token(app, row.grant_id or 0, UncountedCalls())
+    with writing(app.engine) as session:  # as if this process had read an older state than the file has
+        grant = session.get_one(Grant, row.grant_id)
+        store_token(app, grant, {**good, "refresh_token": "stale", "expires_in": 0}, app.now())
+
+    def meanwhile(_request: object) -> None:
+        with writing(app.engine) as session:
+            store_token(app, session.get_one(Grant, row.grant_id), {**good, "expires_in": 0}, app.now())
+
+    services.sandbox.faults.call(meanwhile, vendor="xero", kind="token", times=1)
+    assert fetch_token(app, row)["access_token"]
+    assert load_grant(app, row).invalid_reason == ""
+    assert stored.invalid_reason == ""
+
+
+def test_a_consent_given_during_a_refresh_wins(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    services.sandbox.clock.advance(ONE_HOUR)
+    given: list[JsonObject] = []
+
+    def meanwhile(_request: object) -> None:
+        token = {"access_token": "of the new consent", "refresh_token": "new", "expires_in": 1800}
+        given.append(token)
+        with writing(app.engine) as session:
+            store_token(app, session.get_one(Grant, row.grant_id), token, app.now())
+
+    services.sandbox.faults.call(meanwhile, vendor="xero", kind="token", times=1)
+    assert fetch_token(app, row) == given[0]
+    assert fetch_token(app, row) == given[0]
+
+
+def test_no_new_call_leaves_once_duewell_is_stopping(
+    app: AppContext, give_consent: GiveConsent, services: SandboxServices
+) -> None:
+    row = give_consent(app, "xero")[0]
+    calls = len(services.sandbox.requests)
+    app.stop.set()
+    with pytest.raises(TransientError, match="stopping"):
+        open_ledger(app, row.id or 0, UncountedCalls()).get_company_details()
+    assert len(services.sandbox.requests) == calls

@@ -1,0 +1,70 @@
+"""Money and dates in four languages; exact, unambiguous, and the same facts in each."""
+
+import tomllib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from connector import languages
+from connector.languages import LANGUAGES, language_of, replace_nbsp
+
+TEXTS_FOLDER = Path(languages.__file__).parents[1] / "templates" / "words"
+
+
+@pytest.mark.parametrize(
+    ("language", "amount", "currency", "written"),
+    [
+        ("en", "1234.5", "EUR", "€1,234.50"),
+        ("en", "1234567.89", "USD", "$1,234,567.89"),
+        ("en", "1234.5", "CAD", "CA$1,234.50"),
+        ("en", "-12", "CHF", "-CHF 12.00"),
+        ("en", "1000", "JPY", "JPY 1,000"),
+        ("en", "1.5", "KWD", "KWD 1.500"),
+        ("en", "0.0001", "EUR", "€0.0001"),
+        ("en", "1E+3", "GBP", "£1,000.00"),
+        ("en", "-0.00", "GBP", "£0.00"),
+        ("de", "1234.5", "EUR", "1.234,50 €"),
+        ("fr", "1234567.8", "EUR", "1 234 567,80 €"),
+        ("es", "1234.5", "EUR", "1234,50 €"),
+        ("es", "12345.6", "EUR", "12.345,60 €"),
+    ],
+)
+def test_a_sum_is_written_as_the_language_does(language: str, amount: str, currency: str, written: str) -> None:
+    assert replace_nbsp(LANGUAGES[language].format_money(Decimal(amount), currency)) == written
+
+
+@pytest.mark.parametrize(
+    ("language", "on", "long", "short"),
+    [
+        ("en", date(2026, 12, 3), "3 December 2026", "3 Dec 2026"),
+        ("de", date(2026, 3, 1), "1. März 2026", "1. März 2026"),
+        ("fr", date(2026, 8, 1), "1er août 2026", "1er août 2026"),
+        ("fr", date(2026, 1, 21), "21 janvier 2026", "21 janv. 2026"),
+        ("es", date(2026, 9, 30), "30 de septiembre de 2026", "30 sept 2026"),
+    ],
+)
+def test_a_day_is_written_with_its_month_in_words(language: str, on: date, long: str, short: str) -> None:
+    assert replace_nbsp(LANGUAGES[language].format_date(on)) == long
+    assert replace_nbsp(LANGUAGES[language].format_date(on, short=True)) == short
+
+
+@pytest.mark.parametrize(
+    ("tag", "code"), [("", "en"), ("de", "de"), ("DE_ch", "de"), ("fr-CA", "fr"), ("pt-BR", "en"), ("-", "en")]
+)
+def test_a_language_tag_finds_its_texts(tag: str, code: str) -> None:
+    assert language_of(tag).code == code
+
+
+def test_every_language_has_the_same_texts() -> None:
+    shapes = {
+        path.stem: {
+            (table, name, tuple(sorted(text)) if isinstance(text, dict) else "")
+            for table, lines in tomllib.loads(path.read_text()).items()
+            for name, text in lines.items()
+        }
+        for path in TEXTS_FOLDER.glob("*.toml")
+    }
+    assert set(shapes) == set(LANGUAGES)
+    assert [code for code, shape in shapes.items() if shape != shapes["en"]] == []

@@ -1,0 +1,68 @@
+"""Mails in a real browser: on a small phone nothing is cut off, and every word can be read, light and dark."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Browser
+
+from connector.emails.outbound.render import EMAIL_STEPS, EmailFacts, InvoiceLine, compose_email
+
+WIDTH = 320
+CONTRAST_MIN = 4.5
+
+# For every element that shows words of its own: the contrast between them and the nearest painted background.
+MEASURE_CONTRAST = """() => {
+  const parts = text => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = node => {
+    for (; node; node = node.parentElement) {
+      const colour = parts(getComputedStyle(node).backgroundColor);
+      if (colour.length < 4 || colour[3] > 0) return colour;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.body.querySelectorAll('*')]
+    .filter(node => node.getClientRects().length && [...node.childNodes].some(c => c.nodeType === 3 && c.data.trim()))
+    .map(node => {
+      const [a, b] = [light(parts(getComputedStyle(node).color)), light(behind(node))].sort((x, y) => y - x);
+      return [(a + 0.05) / (b + 0.05), node.textContent.trim().slice(0, 40)];
+    });
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_mail_fits_a_small_phone_and_can_be_read(
+    scheme: str, chromium: Browser, facts_for: Callable[..., EmailFacts]
+) -> None:
+    page = chromium.new_page(
+        viewport={"width": WIDTH, "height": 640}, color_scheme="dark" if scheme == "dark" else "light"
+    )
+    try:
+        for step in EMAIL_STEPS:
+            for language in ("en", "de"):
+                page.set_content(compose_email(facts_for(step, language=language)).html)
+                assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH, (step, language)
+                weak = [found for found in page.evaluate(MEASURE_CONTRAST) if found[0] < CONTRAST_MIN]
+                assert weak == [], (step, language)
+    finally:
+        page.close()
+
+
+def test_a_very_long_number_and_sum_still_fit(chromium: Browser, facts_for: Callable[..., EmailFacts]) -> None:
+    line = facts_for(EMAIL_STEPS[4]).invoices[0]
+    wide = InvoiceLine(
+        "INVOICE/2026/000000000000000001042-A",
+        line.issued_on,
+        line.due_on,
+        line.total * 10_000,
+        line.total * 9_999,
+        400,
+    )
+    page = chromium.new_page(viewport={"width": WIDTH, "height": 640})
+    try:
+        page.set_content(compose_email(facts_for(EMAIL_STEPS[4], invoices=(wide, line), about=(), currency="CHF")).html)
+        assert page.evaluate("document.documentElement.scrollWidth") <= WIDTH
+    finally:
+        page.close()

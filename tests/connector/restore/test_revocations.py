@@ -1,0 +1,157 @@
+"""Who was sent away since a backup was made is not let in by its restore."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from connector.arrangements.suppressions import load_suppressed, suppress
+from connector.auth import api_tokens
+from connector.auth.sessions import Browser, begin
+from connector.auth.sign_in import create_link
+from connector.auth.users import add_user, change_role, disable, find_user
+from connector.db.engine import open_engine, reading, upgrade, writing
+from connector.db.tables import (
+    ApiToken,
+    Connection,
+    ContactToken,
+    Passkey,
+    SignInLink,
+    User,
+    UserCompany,
+    WebhookEndpoint,
+    WebSession,
+)
+from connector.restore.backup import restore_backup, write_backup
+
+NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+LATER = NOON + timedelta(days=1)
+BY: dict[str, Any] = {"by": "eve@example.com", "at": NOON}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Engine]:
+    engine = _build_home(tmp_path / "home")
+    yield engine
+    engine.dispose()
+
+
+def _build_home(folder: Path) -> Engine:
+    """Make an installation with three users, each with a session, a link and a passkey, and what else lets in."""
+    engine = open_engine(f"sqlite:///{folder}/duewell.db")
+    upgrade(engine)
+    with writing(engine) as session:
+        for name in ("north", "south"):
+            session.add(Connection(short_name=name, provider="xero", external_id=name, name=name, created_at=NOON))
+        session.flush()
+        for name in ("eve", "ann", "bob"):
+            user = add_user(session, f"{name}@example.com", "owner", **BY)
+            user.password_hash = f"{name}'s first"
+            begin(session, user, NOON, Browser(), by="password")
+            create_link(session, user, NOON)
+            session.add(Passkey(id=f"{name}'s phone", user_id=user.id or 0, public_key=b"", created_at=NOON))
+        for name in ("kept", "ended"):
+            api_tokens.create(session, name, "read", **BY)
+            session.add(WebhookEndpoint(url=f"https://{name}.example", created_by="eve@example.com", created_at=NOON))
+            session.add(ContactToken(token=name, connection_id=1, customer_id="c", purpose="page", created_at=NOON))
+    return engine
+
+
+def _revoke(engine: Engine) -> None:
+    with writing(engine) as session:
+        disable(session, "bob@example.com", **BY)
+        change_role(session, "ann@example.com", "bookkeeper", companies=[2], **BY)
+        find_user(session, "ann@example.com").password_hash = "ann's second"
+        session.delete(session.get_one(Passkey, "ann's phone"))
+        eve = find_user(session, "eve@example.com")
+        session.add(Passkey(id="eve's key", user_id=eve.id or 0, public_key=b"", created_at=NOON))
+        eve.passkey_only = True
+        [ended] = [row for row in session.exec(select(ApiToken)) if row.name == "ended"]
+        api_tokens.revoke(session, ended.id or 0, **BY)
+        session.get_one(ContactToken, "ended").revoked_at = NOON
+        [hook] = [row for row in session.exec(select(WebhookEndpoint)) if "ended" in row.url]
+        session.delete(hook)
+        suppress(session, "no@more.example", "he said no", NOON)
+
+
+def _credentials(session: Session) -> dict[str, Any]:
+    users = session.exec(select(User)).all()
+    return {
+        "users": {row.email[:3]: (row.role, row.password_hash, row.disabled_at is None) for row in users},
+        "ann sees": [row.connection_id for row in session.exec(select(UserCompany))],
+        "passkeys": sorted(row.id for row in session.exec(select(Passkey))),
+        "tokens": sorted(row.name for row in session.exec(select(ApiToken)) if row.revoked_at is None),
+        "pages": sorted(row.token for row in session.exec(select(ContactToken)) if row.revoked_at is None),
+        "webhooks": sorted(row.url for row in session.exec(select(WebhookEndpoint))),
+        "no mail": [*load_suppressed(session)],
+    }
+
+
+FIRST = {
+    "users": {name: ("owner", f"{name}'s first", True) for name in ("eve", "ann", "bob")},
+    "ann sees": [],
+    "passkeys": ["ann's phone", "bob's phone", "eve's phone"],
+    "tokens": ["ended", "kept"],
+    "pages": ["ended", "kept"],
+    "webhooks": ["https://ended.example", "https://kept.example"],
+    "no mail": [],
+}
+LAST = {
+    "users": {
+        "eve": ("owner", "eve's first", True),
+        "ann": ("bookkeeper", "ann's second", True),
+        "bob": ("owner", "bob's first", False),
+    },
+    "ann sees": [2],
+    "passkeys": ["bob's phone", "eve's key", "eve's phone"],
+    "tokens": ["kept"],
+    "pages": ["kept"],
+    "webhooks": ["https://kept.example"],
+    "no mail": ["no@more.example"],
+}
+
+
+def _restore(file: Path, home: Path) -> tuple[bool, dict[str, Any], int]:
+    done = restore_backup(f"sqlite:///{home}/duewell.db", file, at=LATER)
+    engine = open_engine(f"sqlite:///{home}/duewell.db")
+    with reading(engine) as session:
+        open_ways = len(session.exec(select(WebSession)).all()) + len(session.exec(select(SignInLink)).all())
+        found = _credentials(session)
+    engine.dispose()
+    return done.access_revoked, found, open_ways
+
+
+def test_what_was_closed_since_the_backup_stays_closed(home: Engine, tmp_path: Path) -> None:
+    write_backup(home, tmp_path / "copy", at=NOON)
+    _revoke(home)
+    home.dispose()
+    assert _restore(tmp_path / "copy", tmp_path / "home") == (True, LAST, 0)
+    again = _restore(tmp_path / "copy", tmp_path / "home")
+    assert again == (True, LAST, 0)  # the one that was put in place knows it, too
+    assert len(list((tmp_path / "home").glob("*.replaced-*"))) == 2
+
+
+def test_another_installations_users_close_nothing(home: Engine, tmp_path: Path) -> None:
+    write_backup(home, tmp_path / "copy", at=NOON)
+    other = _build_home(tmp_path / "other")
+    _revoke(other)
+    other.dispose()
+    assert _restore(tmp_path / "copy", tmp_path / "other") == (False, FIRST, 0)
+
+
+def test_where_there_is_nothing_to_compare_with_everybody_signs_in_again(home: Engine, tmp_path: Path) -> None:
+    write_backup(home, tmp_path / "copy", at=NOON)
+    assert _restore(tmp_path / "copy", tmp_path / "elsewhere") == (False, FIRST, 0)
+
+
+def test_a_replaced_database_that_cannot_be_read_closes_nothing(home: Engine, tmp_path: Path) -> None:
+    write_backup(home, tmp_path / "copy", at=NOON)
+    home.dispose()
+    (tmp_path / "home" / "duewell.db").write_bytes(b"SQLite format 3\0" + b"\xff" * 5000)
+    assert _restore(tmp_path / "copy", tmp_path / "home") == (False, FIRST, 0)

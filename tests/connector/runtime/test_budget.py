@@ -1,0 +1,125 @@
+"""A vendor's calls are shared out, so that a first load, every hour of the day and the writes owed all find some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import Engine
+from sqlmodel import Session
+
+from connector.db.tables import Connection
+from connector.runtime.budget import DAILY_WRITE_RESERVE, READS_PER_RUN, CallBudget, count_month_reads
+from providers.errors import RateLimited
+
+MORNING = datetime(2026, 6, 10, 7, 30, tzinfo=UTC)
+ONE_HOUR = timedelta(hours=1)
+
+
+@dataclass
+class Vendor:
+    """A vendor whose day of 1,000 calls begins at an hour of its own, and a connection that comes back to it."""
+
+    engine: Engine
+    now: datetime = MORNING
+    used: int = 0
+    day_starts_at: int = 3
+    day: int = 0
+
+    def budget(self, connection_id: int = 1, reads_a_month: int | None = None) -> CallBudget:
+        with Session(self.engine) as session:
+            return CallBudget(session, connection_id, lambda: self.now, monthly_read_limit=reads_a_month)
+
+    def save(self, budget: CallBudget) -> None:
+        with Session(self.engine) as session:
+            budget.save(session)
+            session.commit()
+
+    def call(self, budget: CallBudget, kind: str) -> None:
+        budget.before(kind)
+        day = (self.now - timedelta(hours=self.day_starts_at)).toordinal()
+        self.day, self.used = day, (self.used if day == self.day else 0) + 1
+        assert self.used <= 1000, "the vendor would have refused this"
+        budget.after(kind, 200, {"X-DayLimit-Remaining": str(1000 - self.used)})
+
+    def read_until_refused(self, budget: CallBudget, most: int) -> int:
+        for made in range(most):
+            try:
+                self.call(budget, "read")
+            except RateLimited:
+                return made
+        return most
+
+
+@pytest.fixture
+def vendor(engine: Engine) -> Vendor:
+    with Session(engine) as session:
+        for number, provider in ((1, "xero"), (2, "quickbooks"), (3, "quickbooks")):
+            made = Connection(
+                id=number,
+                short_name=f"c{number}",
+                provider=provider,
+                external_id=str(number),
+                name="C",
+                created_at=MORNING,
+            )
+            session.add(made)
+        session.commit()
+    return Vendor(engine)
+
+
+def test_a_huge_first_load_leaves_every_hour_its_reads_and_the_writes_theirs(vendor: Vendor) -> None:
+    read: list[int] = []
+    for _hour in range(48):
+        budget = vendor.budget()
+        read.append(vendor.read_until_refused(budget, 5000 if len(read) < 30 else READS_PER_RUN))
+        vendor.call(budget, "write")
+        vendor.save(budget)
+        vendor.now += ONE_HOUR
+    assert read[0] > 300, "the first load goes fast"
+    assert min(read) >= READS_PER_RUN, "no hour goes without"
+    assert max(read[1:20]) < read[0]
+
+
+def test_where_too_little_is_left_for_every_hour_the_runs_are_put_apart(vendor: Vendor) -> None:
+    vendor.used, vendor.day = 1000 - DAILY_WRITE_RESERVE - 4 * READS_PER_RUN, (vendor.now - 3 * ONE_HOUR).toordinal()
+    budget = vendor.budget()
+    assert vendor.read_until_refused(budget, 100) == READS_PER_RUN
+    apart = budget.run_spacing()
+    assert apart is not None
+    assert timedelta(hours=5) < apart < timedelta(hours=9)
+    with pytest.raises(RateLimited, match="made its part"):
+        budget.before("read")
+    budget.before("write")
+
+
+def test_a_month_of_metered_reads_counts_for_all_companies_of_the_app_and_ends_before_the_vendor_ends_it(
+    vendor: Vendor,
+) -> None:
+    for connection_id, reads in ((2, 60), (3, 39)):
+        budget = vendor.budget(connection_id, reads_a_month=100)
+        for _ in range(reads):
+            budget.before("read")
+            budget.after("read", 200, {})
+        budget.after("write", 200, {})
+        vendor.save(budget)
+    with pytest.raises(RateLimited, match="99 of this month's 100 reads") as refused:
+        vendor.budget(2, reads_a_month=100).before("read")
+    assert refused.value.retry_at == datetime(2026, 7, 1, tzinfo=UTC)
+    vendor.budget(2, reads_a_month=100).before("write")
+    with Session(vendor.engine) as session:
+        assert count_month_reads(session, vendor.now) == {"quickbooks": 99}
+    vendor.now = datetime(2026, 7, 1, 0, 0, 1, tzinfo=UTC)
+    vendor.budget(2, reads_a_month=100).before("read")
+
+
+def test_an_apps_limit_that_one_company_meets_holds_for_the_others_and_not_for_another_ledger(vendor: Vendor) -> None:
+    budget = vendor.budget(2)
+    budget.record_limit(RateLimited("enough", limit="app", retry_at=vendor.now + ONE_HOUR))
+    vendor.save(budget)
+    with pytest.raises(RateLimited):
+        vendor.budget(3).before("write")
+    vendor.budget(1).before("read")
+    vendor.now += ONE_HOUR
+    vendor.budget(3).before("write")

@@ -1,0 +1,147 @@
+"""The clock runs what is due, on few threads, one at a time per company, and stops without breaking off."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from connector.app_context import AppContext
+from connector.connections.registry import pause
+from connector.db.engine import writing
+from connector.db.tables import Connection
+from connector.server.scheduler import Scheduler
+
+SandboxServices = Any
+GiveConsent = Callable[..., list[Connection]]
+
+
+class FakeRuns:
+    """Stands for the hour: notes which company ran, and may be held up."""
+
+    def __init__(self) -> None:
+        self.begun: list[int] = []
+        self.ended: list[int] = []
+        self.let_go = threading.Event()
+        self.begins = threading.Semaphore(0)
+        self.fails = False
+
+    def __call__(self, app: AppContext, connection_id: int) -> None:
+        self.begun.append(connection_id)
+        self.begins.release()
+        assert self.let_go.wait(60)
+        if self.fails:
+            raise ValueError("a fault of ours")
+        with writing(app.engine) as session:
+            session.get_one(Connection, connection_id).next_run_at = app.now() + timedelta(hours=1)
+        self.ended.append(connection_id)
+
+    def wait_for(self, count: int) -> None:
+        for _ in range(count):
+            assert self.begins.acquire(timeout=60)
+
+
+def test_due_companies_run_and_paused_ones_do_not(app: AppContext, give_consent: GiveConsent) -> None:
+    first, second = give_consent(app, "xero")
+    pause(app, second.id or 0)
+    runs = FakeRuns()
+    runs.let_go.set()
+    scheduler = Scheduler(app, runs)
+    scheduler.poll()
+    runs.wait_for(1)
+    scheduler.stop()
+    assert runs.ended == [first.id]
+
+
+def test_errands_are_done_beside_the_hours_and_a_broken_one_stops_neither(
+    app: AppContext, give_consent: GiveConsent
+) -> None:
+    give_consent(app, "quickbooks")
+    runs, done = FakeRuns(), threading.Event()
+
+    def broken(_installation: AppContext) -> None:
+        raise ValueError("a fault of ours")
+
+    scheduler = Scheduler(app, runs, jobs=(broken, lambda _installation: done.set()))
+    scheduler.start()
+    runs.wait_for(1)  # and is under way, for as long as the errand takes
+    assert done.wait(60)
+    assert scheduler.is_alive()
+    runs.let_go.set()
+    scheduler.stop()
+    assert len(runs.ended) == 1
+
+
+def test_a_company_whose_run_is_under_way_is_not_run_beside_it(app: AppContext, give_consent: GiveConsent) -> None:
+    give_consent(app, "quickbooks")
+    runs = FakeRuns()
+    scheduler = Scheduler(app, runs)
+    scheduler.poll()
+    runs.wait_for(1)
+    scheduler.poll()
+    runs.let_go.set()
+    scheduler.stop()
+    assert len(runs.begun) == 1
+
+
+def test_no_more_companies_run_at_once_than_there_are_threads(app: AppContext, give_consent: GiveConsent) -> None:
+    give_consent(app, "xero")
+    give_consent(app, "quickbooks")
+    runs = FakeRuns()
+    scheduler = Scheduler(app, runs, threads=2)
+    scheduler.poll()
+    runs.wait_for(2)
+    scheduler.poll()
+    assert len(runs.begun) == 2
+    runs.let_go.set()
+    scheduler.stop()
+    assert len(runs.ended) == 2
+
+
+def test_a_run_that_breaks_does_not_stop_the_others(app: AppContext, give_consent: GiveConsent) -> None:
+    give_consent(app, "xero")
+    runs = FakeRuns()
+    runs.fails = True
+    runs.let_go.set()
+    scheduler = Scheduler(app, runs, threads=1)
+    scheduler.poll()
+    runs.wait_for(1)
+    scheduler.stop()
+    assert len(runs.begun) == 1
+    app.stop.clear()
+    again = Scheduler(app, runs, threads=2)
+    again.poll()
+    runs.wait_for(2)
+    again.stop()
+
+
+def test_stopping_waits_for_the_run_under_way_and_starts_no_other(app: AppContext, give_consent: GiveConsent) -> None:
+    give_consent(app, "xero")
+    runs = FakeRuns()
+    scheduler = Scheduler(app, runs, threads=1)
+    scheduler.poll()
+    runs.wait_for(1)
+    stopper = threading.Thread(target=scheduler.stop)
+    stopper.start()
+    assert app.stop.wait(60)
+    scheduler.poll()
+    runs.let_go.set()
+    stopper.join(60)
+    assert not stopper.is_alive()
+    assert runs.ended == runs.begun
+    assert len(runs.begun) == 1
+
+
+def test_it_is_alive_from_its_first_look_until_it_is_stopped(app: AppContext, give_consent: GiveConsent) -> None:
+    give_consent(app, "quickbooks")
+    runs = FakeRuns()
+    runs.let_go.set()
+    scheduler = Scheduler(app, runs)
+    assert not scheduler.is_alive()
+    scheduler.start()
+    runs.wait_for(1)
+    scheduler.poll()
+    assert scheduler.is_alive()
+    scheduler.stop()
+    assert not scheduler.is_alive()

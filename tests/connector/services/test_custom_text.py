@@ -1,0 +1,102 @@
+"""A person's own words for one mail: what was approved is what the customer gets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.connections.registry import set_mode
+from connector.db.engine import reading, writing
+from connector.db.tables import OutboxEntry, SyncLogEntry
+from connector.outbox import approvals
+from connector.services.email_editing import edit_email
+
+LINES = {"subject": "About {{ secret }} & co", "opening": "Dear Ms Ashdown,\n\nwe <b>spoke</b> {% if %} today."}
+
+
+@pytest.fixture
+def awaiting_approval(scenario_at: Any, noon: Any) -> Iterator[Any]:
+    """A town where one mail waits for an approval."""
+    with scenario_at(noon, "xero") as scenario:
+        prepare(scenario)
+        yield scenario
+
+
+def prepare(scenario: Any) -> None:
+    scenario.books.customer("Ashdown Ltd")
+    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today - timedelta(days=6))
+    scenario.live()
+    set_mode(scenario.app, scenario.connection, "approve")
+    scenario.run()
+
+
+def only_email(scenario: Any) -> OutboxEntry:
+    with reading(scenario.app.engine) as session:
+        return session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "email")).one()
+
+
+def approve(scenario: Any) -> None:
+    with writing(scenario.app.engine) as session:
+        approvals.approve(session, [only_email(scenario).id or 0], by="Ben", at=scenario.app.now())
+
+
+def edit_lines(scenario: Any) -> list[str]:
+    with reading(scenario.app.engine) as session:
+        return list(session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "email_edited")))
+
+
+def test_the_words_that_were_approved_are_the_words_that_leave(awaiting_approval: Any) -> None:
+    before = approvals.entry_etag(only_email(awaiting_approval))
+    edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann", etag=before)
+    with pytest.raises(approvals.OutboxError, match="changed meanwhile"):  # Ben looked at what it was before
+        edit_email(
+            awaiting_approval.app, only_email(awaiting_approval).id or 0, {"subject": "Other"}, by="Ben", etag=before
+        )
+    awaiting_approval.run()
+    assert awaiting_approval.mails() == []
+    approve(awaiting_approval)
+    awaiting_approval.run()
+    [mail] = [
+        mail
+        for mail in awaiting_approval.sandbox.sendgrid.mails()
+        if mail.to != (awaiting_approval.app.settings.mail_from,)
+    ]
+    assert mail.subject == "About {{ secret }} & co"
+    assert "Dear Ms Ashdown,\n\nwe <b>spoke</b> {% if %} today." in mail.text
+    assert "we &lt;b&gt;spoke&lt;&#x2f;b&gt;" in mail.html
+    assert "1,200.00" in mail.text
+    [told] = edit_lines(awaiting_approval)
+    assert told.startswith("Ann changed the subject and the opening of this mail")
+
+
+def test_words_about_other_facts_are_gone_with_them(awaiting_approval: Any) -> None:
+    edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann")
+    approve(awaiting_approval)
+    awaiting_approval.books.pay(awaiting_approval.number, "200.00")
+    awaiting_approval.run()
+    entry = only_email(awaiting_approval)
+    assert (entry.state, entry.custom_text, awaiting_approval.mails()) == ("awaiting_approval", None, [])
+    assert "written anew" in edit_lines(awaiting_approval)[-1]
+
+
+def test_a_worded_mail_waits_also_where_the_company_is_live_until_its_words_are_taken_back(
+    awaiting_approval: Any,
+) -> None:
+    entry = only_email(awaiting_approval).id or 0
+    edit_email(awaiting_approval.app, entry, LINES, by="Ann")
+    set_mode(awaiting_approval.app, awaiting_approval.connection, "live")
+    awaiting_approval.run()
+    assert (awaiting_approval.mails(), only_email(awaiting_approval).state) == ([], "awaiting_approval")
+    with pytest.raises(approvals.OutboxError, match="Nothing was changed"):
+        edit_email(awaiting_approval.app, entry, LINES, by="Ann")
+    with pytest.raises(approvals.OutboxError, match="must not be empty"):
+        edit_email(awaiting_approval.app, entry, {"subject": " \x00 "}, by="Ann")
+    edit_email(awaiting_approval.app, entry, {}, by="Ann")
+    awaiting_approval.run()
+    assert [mail[1] for mail in awaiting_approval.mails()] != [LINES["subject"]]
+    assert len(awaiting_approval.mails()) == 1

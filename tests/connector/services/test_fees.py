@@ -1,0 +1,323 @@
+"""Late fees end to end on both ledgers: drafted, approved, posted, put together, waived to the cent, held in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from sqlmodel import col
+
+from connector.connections.registry import pause, resume, set_mode
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow
+from connector.outbox import approvals
+from connector.runtime.budget import CallBudget
+from connector.services import fees
+from sandbox.quickbooks import writes
+
+NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
+HEAD = "[late_fees]\nenabled = true\nterms_agreed_on = 2025-01-01\n"
+AUTOMATIC = f'{HEAD}approval = "automatic"\n'
+
+
+def days(count: int) -> date:
+    return NOON.date() + timedelta(days=count)
+
+
+def sandbox_ledger(scenario: Any) -> Any:
+    """The make-believe vendor's own books."""
+    if scenario.books.provider == "xero":
+        return scenario.books.desk.organisation(scenario.books.company)
+    return scenario.sandbox.quickbooks.books(scenario.books.company)
+
+
+def total_receivable(scenario: Any) -> Decimal:
+    """What all customers owe, less what they have as credit."""
+    if scenario.books.provider == "xero":
+        credit = sum(one.remaining for shelf in sandbox_ledger(scenario).credits.values() for one in shelf)
+        return Decimal(sum(scenario.books.dues().values(), Decimal(0)) - credit)
+    return Decimal(sum(Decimal(str(one["Balance"])) for one in scenario.books.desk.customers()))
+
+
+def income(scenario: Any) -> Decimal:
+    """What stands on the income accounts: sales less credits."""
+    if scenario.books.provider == "xero":
+        sales = sum(one.total for one in sandbox_ledger(scenario).invoices if one.status in {"AUTHORISED", "PAID"})
+        credits = sum(one.total for one in sandbox_ledger(scenario).credits["CreditNote"] if one.status != "VOIDED")
+    else:
+        sales = sum(Decimal(str(one["TotalAmt"])) for one in scenario.books.desk.invoices())
+        credits = sum(Decimal(str(one["TotalAmt"])) for one in scenario.books.desk.credit_memos())
+    return Decimal(sales - credits)
+
+
+def close_books(scenario: Any, on: date) -> None:
+    if scenario.books.provider == "xero":
+        sandbox_ledger(scenario).period_lock_on = on
+    else:
+        scenario.sandbox.quickbooks.close_books(on, scenario.books.company)
+
+
+def line_and_days(scenario: Any, number: str) -> tuple[str, date, date]:
+    found = scenario.books.desk.find(number, **scenario.books.where)
+    if scenario.books.provider == "xero":
+        return found.lines[0].description, found.on, found.due_on
+    return found["Line"][0]["Description"], *map(date.fromisoformat, (found["TxnDate"], found["DueDate"]))
+
+
+def decision_reason(scenario: Any, number: str) -> str:
+    """Why the invoice was answered as it was."""
+    with reading(scenario.app.engine) as session:
+        rows = select(InvoiceDecisionRow).join(InvoiceRow, col(InvoiceRow.external_id) == InvoiceDecisionRow.invoice_id)
+        return str(session.scalars(rows.where(col(InvoiceRow.number) == number)).one().reason)
+
+
+@pytest.fixture
+def late_customer(scenario: Any) -> Any:
+    """A live company with one customer who is six days late."""
+    scenario.books.customer("Ashdown Ltd")
+    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    return scenario.live()
+
+
+def run_for_days(scenario: Any, count: int, every: int = 1) -> None:
+    """Let days pass, with a run each day, or every few where nothing is to happen in between."""
+    for _turn in range(0, count, every):
+        assert scenario.run().outcome == "ok"
+        scenario.pass_days(every)
+
+
+def list_fees(scenario: Any) -> list[dict[str, Any]]:
+    with reading(scenario.app.engine) as session:
+        return fees.find_fees(session)
+
+
+def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "posted") -> dict[str, Any]:
+    """Live until the fee is in the books (or in another state), and give it."""
+    scenario.policy(policy)
+    for _day in range(40):
+        run_for_days(scenario, 1)
+        there = [fee for fee in list_fees(scenario) if fee["state"] == state]
+        if there:
+            return there[0]
+    raise AssertionError(list_fees(scenario))
+
+
+def run_with_hook(scenario: Any, monkeypatch: pytest.MonkeyPatch, after_a_write: Callable[[], object]) -> str:
+    """Run an hour in which something happens after each write: of a first fee the account, then its item and itself."""
+    counted = CallBudget.after
+
+    def then(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
+        counted(calls, kind, status, headers)
+        if kind == "write":
+            after_a_write()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(CallBudget, "after", then)
+        return str(scenario.run().reason)
+
+
+@pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
+def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_nothing_more(
+    late_customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taken_over() -> None:
+        with writing(late_customer.app.engine) as session:
+            session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_until_at=None))
+
+    late_customer.policy(AUTOMATIC)
+    run_for_days(late_customer, 8)
+    written = late_customer.sandbox.requests.counted("quickbooks", "write")
+    assert "taken over" in run_with_hook(late_customer, monkeypatch, taken_over)
+    assert late_customer.sandbox.requests.counted("quickbooks", "write") == written + 1
+    assert late_customer.books.fees() == {}
+    late_customer.sandbox.clock.advance(timedelta(minutes=61))
+    late_customer.run()
+    late_customer.run()
+    assert len(late_customer.books.fees()) == 1
+
+
+@pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
+def test_a_company_that_is_paused_while_a_fee_is_set_up_is_charged_once_it_goes_on(
+    late_customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_customer.policy(AUTOMATIC)
+    run_for_days(late_customer, 8)
+    said = run_with_hook(late_customer, monkeypatch, lambda: pause(late_customer.app, 1, by="Ann"))
+    assert "paused or switched just before" in said
+    assert late_customer.books.fees() == {}
+    resume(late_customer.app, 1)
+    late_customer.run()
+    late_customer.run()
+    assert len(late_customer.books.fees()) == 1
+
+
+@pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
+def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_charged(
+    late_customer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late_customer.policy(AUTOMATIC)
+    run_for_days(late_customer, 8)
+    said = run_with_hook(late_customer, monkeypatch, lambda: set_mode(late_customer.app, 1, "approve", by="Ann"))
+    assert "paused or switched just before" in said
+    late_customer.run()
+    assert late_customer.books.fees() == {}
+    [waiting] = late_customer.outbox("awaiting_approval")
+    with writing(late_customer.app.engine) as session:
+        approvals.approve(session, [waiting["id"]], by="Ann", at=late_customer.app.now())
+    late_customer.run()
+    late_customer.run()
+    assert len(late_customer.books.fees()) == 1
+
+
+def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_customer: Any) -> None:
+    draft = run_until_posted(late_customer, HEAD, "draft")
+    run_for_days(late_customer, 20, every=5)
+    assert list_fees(late_customer) == [draft]
+    assert (draft["state"], draft["invoicing"], draft["amount"]) == ("draft", late_customer.number, "12.00")
+    assert Decimal(draft["annual_rate"]) > 12
+    [waiting] = late_customer.outbox("awaiting_approval")
+    assert (waiting["annual_rate"], waiting["amount"]) == (draft["annual_rate"], "12.00")
+    assert f"{draft['annual_rate']} % a year" in waiting["reason"]
+    assert late_customer.books.fees() == {}
+    with writing(late_customer.app.engine) as session:
+        fees.approve(session, [draft["id"]], by="Ann", at=late_customer.app.now())
+    assert [fee["state"] for fee in list_fees(late_customer)] == ["approved"]
+    run_for_days(late_customer, 1)
+    assert [fee["state"] for fee in list_fees(late_customer)] == ["posted"]
+    assert late_customer.books.fees() == {draft["number"]: Decimal("12.00")}
+
+
+def test_a_draft_that_is_waived_never_reaches_the_books(late_customer: Any) -> None:
+    draft = run_until_posted(late_customer, HEAD, "draft")
+    fees.waive(late_customer.app, [draft["id"]], by="Ann", reason="an old friend")
+    run_for_days(late_customer, 10, every=5)
+    [waived] = list_fees(late_customer)
+    assert waived["state"] == "waived"
+    assert "Ann" in waived["response"]
+    assert "an old friend" in waived["response"]
+    assert late_customer.books.fees() == {}
+
+
+@pytest.mark.parametrize("paid", ["", "4.50", "12.00"], ids=["unpaid", "paid in part", "paid"])
+def test_a_waived_fee_leaves_balance_and_income_as_before_to_the_cent(late_customer: Any, paid: str) -> None:
+    before = total_receivable(late_customer), income(late_customer)
+    fee = run_until_posted(late_customer)
+    assert (total_receivable(late_customer), income(late_customer)) == (before[0] + 12, before[1] + 12)
+    if paid:
+        late_customer.books.pay(fee["number"], paid)
+    fees.waive(late_customer.app, [fee["id"]], by="Ann", reason="a good customer")
+    run_for_days(late_customer, 1)
+    [waived] = list_fees(late_customer)
+    assert waived["state"] == "waived", waived
+    assert (total_receivable(late_customer), income(late_customer)) == (before[0] - Decimal(paid or 0), before[1])
+    assert bool(late_customer.books.fees()) == bool(paid), "void where nothing was paid on it, else credited"
+    [note] = [note for note in late_customer.books.notes(late_customer.number) if "waived for" in note]
+    assert "Ann waived it: a good customer" in note
+    run_for_days(late_customer, 8, every=4)
+    assert len(list_fees(late_customer)) == 1, "what was waived is not charged again"
+
+
+def test_no_fee_is_dated_in_a_closed_period_and_the_answer_says_until_when(late_customer: Any) -> None:
+    late_customer.policy(AUTOMATIC)
+    run_for_days(late_customer, 2)
+    close_books(late_customer, days(35))
+    run_for_days(late_customer, 33, every=3)
+    assert list_fees(late_customer) == []
+    assert late_customer.books.fees() == {}
+    assert "the books are closed up to 15 Jul" in decision_reason(late_customer, late_customer.number)
+    run_for_days(late_customer, 3)
+    assert [fee["state"] for fee in list_fees(late_customer)] == ["posted"]
+    assert late_customer.outbox("rejected") == []
+
+
+def test_a_posted_fee_whose_period_was_closed_meanwhile_is_credited_when_it_is_waived(late_customer: Any) -> None:
+    before = total_receivable(late_customer), income(late_customer)
+    fee = run_until_posted(late_customer)
+    close_books(late_customer, (late_customer.app.now() - timedelta(days=1)).date())
+    late_customer.pass_days(1)
+    fees.waive(late_customer.app, [fee["id"]], by="Ann")
+    run_for_days(late_customer, 1)
+    assert [each["state"] for each in list_fees(late_customer)] == ["waived"]
+    assert (total_receivable(late_customer), income(late_customer)) == before
+
+
+def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: Any) -> None:
+    other = late_customer.books.invoice("Ashdown Ltd", "300.00", due_on=days(2))
+    late_customer.policy(f'{AUTOMATIC}invoice = "monthly"\ninvoice_day = 16\n')
+    run_for_days(late_customer, 18)
+    run_for_days(late_customer, 12, every=4)  # the fees were possible on 18 and 26 June: their day is 16 July
+    assert list_fees(late_customer) == []
+    assert "joins this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
+    run_for_days(late_customer, 12, every=2)
+    [fee] = list_fees(late_customer)
+    assert (fee["state"], fee["invoicing"], fee["amount"]) == ("posted", f"{late_customer.number}, {other}", "15.00")
+    assert list(late_customer.books.fees().values()) == [Decimal("15.00")]
+    for number, amount in ((late_customer.number, "12.00"), (other, "3.00")):
+        [note] = [note for note in late_customer.books.notes(number) if "Late fee" in note]
+        assert f"of {amount}" in note
+    run_for_days(late_customer, 40, every=8)
+    assert len(list_fees(late_customer)) == 1, "each fee once"
+
+
+def test_the_fees_own_words_and_due_day_are_the_policys(late_customer: Any) -> None:
+    fee = run_until_posted(late_customer, f'{AUTOMATIC}due_days = 5\ntext = "Mahngebühr zu {{number}}"\n')
+    text, dated_on, due_on = line_and_days(late_customer, fee["number"])
+    assert text == f"Mahngebühr zu {late_customer.number}"
+    assert (due_on - dated_on).days == 5
+
+
+def _add_the_ledgers_own_fee(scenario: Any) -> None:
+    """What QuickBooks' own automatic late fees do: a line on the overdue invoice."""
+    books, sold = sandbox_ledger(scenario), next(sandbox_ledger(scenario).all("Item"))
+    item = {"Name": "Late fee", "Type": "Service", "IncomeAccountRef": sold.body["IncomeAccountRef"]}
+    made = books.reference(writes.create(books, "Item", item))
+    found = scenario.books.desk.find(scenario.number)
+    detail = {**found["Line"][0]["SalesItemLineDetail"], "ItemRef": made, "UnitPrice": 18, "Qty": 1}
+    line = {"DetailType": "SalesItemLineDetail", "Amount": 18, "SalesItemLineDetail": detail}
+    scenario.books.desk.edit(scenario.number, Line=[found["Line"][0], line])
+
+
+def test_the_ledgers_own_fee_means_no_second_one(scenario_at: Any) -> None:
+    with scenario_at(NOON, "quickbooks") as scenario:
+        scenario.books.customer("Ashdown Ltd")
+        scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+        _add_the_ledgers_own_fee(scenario)
+        scenario.live()
+        scenario.policy(AUTOMATIC)
+        said = []
+        for _turn in range(14):
+            run_for_days(scenario, 2, every=2)
+            said.append(decision_reason(scenario, scenario.number))
+        assert list_fees(scenario) == []
+        assert any("the ledger has put one of its own on this invoice" in each for each in said), said
+
+
+REJECTIONS = {
+    "xero": '{"ErrorNumber": 10, "Type": "ValidationException", "Message": "no", "Elements": []}',
+    "quickbooks": '{"Fault": {"Error": [{"Message": "no", "Detail": "no", "code": "6000"}], "type": "X"}}',
+}
+
+
+def test_a_fee_that_cannot_be_waived_says_so_and_may_be_asked_for_again(late_customer: Any) -> None:
+    fee = run_until_posted(late_customer)
+    rule = late_customer.sandbox.faults.refuse(
+        400, body=REJECTIONS[late_customer.books.provider], vendor=late_customer.books.provider, kind="write", times=0
+    )
+    fees.waive(late_customer.app, [fee["id"]], by="Ann")
+    late_customer.run()
+    [refused] = list_fees(late_customer)
+    assert refused["state"] == "posted"
+    assert "could not be waived" in refused["response"]
+    late_customer.sandbox.faults.rules.remove(rule)
+    fees.waive(late_customer.app, [fee["id"]], by="Ann")
+    late_customer.run()
+    assert [each["state"] for each in list_fees(late_customer)] == ["waived"]
+
+
+def test_only_a_fee_can_be_waived_and_only_while_it_stands(late_customer: Any) -> None:
+    with pytest.raises(approvals.OutboxError, match="no late fee"):
+        fees.waive(late_customer.app, [4711], by="Ann")

@@ -1,0 +1,87 @@
+"""A policy tried before it touches a customer, and what is odd in the books, over a mirror that was really read."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from connector import policy_store
+from connector.db.engine import reading
+from connector.evaluation import exceptions
+from connector.services import policy_evaluation
+from policies.policy import ReminderPolicy
+
+TODAY = datetime(2026, 6, 10, 11, 0, tzinfo=UTC).date()
+
+
+def ago(days: int) -> date:
+    return TODAY - timedelta(days=days)
+
+
+@pytest.fixture
+def company_with_history(scenario: Any) -> Any:
+    """A company with an open invoice, one paid late, and one paid on time."""
+    for name in ("Ashdown Ltd", "Birch Ltd"):
+        scenario.books.customer(name)
+    scenario.open = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(2))
+    scenario.paid = scenario.books.invoice("Birch Ltd", "300.00", due_on=ago(30))
+    scenario.books.pay(scenario.paid)
+    scenario.connect()
+    assert scenario.run().outcome == "ok"
+    return scenario
+
+
+def test_a_diff_counts_customers_and_mails_and_lists_them(company_with_history: Any) -> None:
+    quiet = ReminderPolicy.from_toml(
+        "".join(f'[{step}]\nnew = "off"\n' for step in ("plan_offer", "late_fee", "final_notice", "propose_suspension"))
+    )
+    changes = policy_evaluation.diff_policy(company_with_history.app, company_with_history.connection, quiet)
+    gone = [item for item in changes if item["change"] == "-" and item["kind"] == "email"]
+    assert {item["customer"] for item in changes} == {"Ashdown Ltd"}
+    assert "plan_offer" in {item["step"] for item in gone}
+    assert policy_evaluation.summarise(changes).startswith("1 customer, ")
+    assert "fewer in the next 30 days" in policy_evaluation.summarise(changes)
+    same = ReminderPolicy.default()
+    assert policy_evaluation.diff_policy(company_with_history.app, company_with_history.connection, same) == []
+    assert policy_evaluation.summarise([]) == "In the next 30 days it would alter nothing."
+
+
+def test_a_back_test_replays_the_books_own_past_and_sends_nothing(company_with_history: Any) -> None:
+    [test] = policy_evaluation.backtest(company_with_history.app, company_with_history.connection, 60)
+    items = [policy_evaluation.email_item(test, mail) for mail in test.report.emails]
+    steps = {(item["customer"], item["step"]) for item in items}
+    assert ("Birch Ltd", "past_due") in steps, "it was paid only today"
+    assert all(ago(60) <= item["on"] < TODAY for item in items)
+    assert len({item["id"] for item in items}) == len(items)
+    [firm] = policy_evaluation.backtest(
+        company_with_history.app, company_with_history.connection, 60, policy=ReminderPolicy.from_toml('tone = "firm"')
+    )
+    assert firm.report.emails
+    assert company_with_history.mails() == []
+    assert company_with_history.outbox("done") == []
+
+
+def test_exceptions_are_found_in_the_mirror_in_plain_words(company_with_history: Any) -> None:
+    twin = company_with_history.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(0))
+    company_with_history.books.credit("Ashdown Ltd", "1200.00")
+    company_with_history.sandbox.clock.advance(timedelta(hours=1))
+    company_with_history.run()
+    found = exceptions.list_for_output(company_with_history.app, company_with_history.connection)
+    assert {item["code"] for item in found} == {"unapplied_match", "probable_duplicate"}
+    [duplicate] = [item for item in found if item["code"] == "probable_duplicate"]
+    assert (duplicate["customer"], duplicate["invoice"]) == ("Ashdown Ltd", twin)
+    assert duplicate["reason"].endswith("a duplicate?")
+    assert len({item["id"] for item in found}) == len(found)
+
+
+def test_a_hold_out_reports_only_where_there_is_one(company_with_history: Any) -> None:
+    assert policy_evaluation.hold_out_results(company_with_history.app, company_with_history.connection) == []
+    company_with_history.policy("[hold_out]\npercent = 20\n")
+    [report] = policy_evaluation.hold_out_results(company_with_history.app, None)
+    assert report["percent"] == 20
+    assert report["reason"].startswith("Too few to tell")
+    with reading(company_with_history.app.engine) as session:
+        [version] = policy_store.list_versions(session, company_with_history.connection)
+    assert (version["id"], version["connection"], version["active"]) == (report["version"], "all", True)

@@ -1,0 +1,102 @@
+"""Nobody but the vendors is ever contacted: every socket of the process is watched, below every library."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from connector.connections.consent import ConsentError
+from connector.connections.registry import begin_consent
+from connector.services.doctor import run_checks
+from connector.settings import load_settings
+from tests.connector.scenario import TODAY
+
+_WATCHED = {"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"}
+_seen: list[set[str]] = []
+
+
+class ExternalHostError(OSError):
+    """The network ends at this machine."""
+
+
+def _watch(event: str, arguments: tuple[Any, ...]) -> None:
+    if not _seen or event not in _WATCHED:
+        return
+    address = arguments[1 if event in {"socket.connect", "socket.sendto"} else 0]
+    host = str(address[0] if isinstance(address, tuple) else address)
+    _seen[-1].add(host)
+    if host not in {"127.0.0.1", "::1", "localhost"}:
+        raise ExternalHostError(host)
+
+
+sys.addaudithook(_watch)  # cannot be taken back; it does nothing while nobody looks
+
+
+@contextmanager
+def watch_hosts() -> Iterator[set[str]]:
+    """Collect every host that anything in this process asks for; those beyond this machine are not reached."""
+    _seen.append(set())
+    try:
+        yield _seen[-1]
+    finally:
+        _seen.pop()
+
+
+def test_the_watch_sees_what_it_must() -> None:
+    import socket  # noqa: PLC0415
+
+    import requests  # noqa: PLC0415
+
+    with watch_hosts() as hosts:
+        with pytest.raises(requests.ConnectionError):
+            requests.get("https://telemetry.example", timeout=5)
+        with pytest.raises(ExternalHostError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(b"", ("192.0.2.1", 53))
+    assert hosts == {"telemetry.example", "192.0.2.1"}
+
+
+def test_an_hour_talks_to_the_vendor_it_was_pointed_at_and_to_nobody_else(scenario: Any) -> None:
+    scenario.books.customer("Ashdown Ltd")
+    scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+    with watch_hosts() as hosts:
+        scenario.live()
+        assert scenario.run().outcome == "ok"
+        run_checks(scenario.app)
+    assert scenario.mails()
+    assert hosts == {urlsplit(scenario.url).hostname}
+
+
+def test_as_installed_only_the_vendors_that_are_set_up_are_asked_for(
+    scenario: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the settings' own addresses the names are looked up and, here, not found; proxies are not listened to."""
+    scenario.live()
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.example:3128")
+    provider, home = scenario.books.provider, scenario.app.settings.duewell_home
+    own = {f"{provider}_client_id": "id", f"{provider}_client_secret": "s", "sendgrid_api_key": "SG.key"}
+    settings = load_settings(duewell_home=home, duewell_base_url="https://books.example", **own)
+    scenario.app = replace(scenario.app, settings=settings)
+    scenario.sandbox.clock.advance(timedelta(hours=3))
+    with watch_hosts() as hosts:
+        assert scenario.run().outcome != "ok"
+        run_checks(scenario.app)
+        try:
+            begin_consent(scenario.app, provider)
+        except ConsentError:
+            pass
+        except Exception as problem:  # noqa: BLE001 - Intuit's addresses must be asked for first, and are not found
+            assert "Intuit" in str(problem)  # noqa: PT017
+    theirs = {
+        "xero": {"identity.xero.com", "api.xero.com"},
+        "quickbooks": {"developer.api.intuit.com", "oauth.platform.intuit.com", "quickbooks.api.intuit.com"},
+    }
+    assert hosts
+    assert hosts <= theirs[provider] | {"api.sendgrid.com"}

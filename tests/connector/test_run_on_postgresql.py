@@ -1,0 +1,100 @@
+"""The same hour on PostgreSQL, where several workers share one database."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL
+from sqlmodel import SQLModel
+
+from connector.arrangements import agreements
+from connector.arrangements.customer_settings import find_customer
+from connector.audit import sync_log
+from connector.db.engine import open_engine, reading, upgrade, writing
+from connector.emails import portal_links
+from connector.portal import responses
+from connector.portal.responses import CustomerResponse
+from connector.privacy import retention
+from connector.privacy.erase import erase
+from connector.privacy.export import build_document
+from connector.runtime import lease
+from connector.services.invoices import find_invoice
+
+
+@pytest.fixture
+def shared_scenario(postgresql_url: URL, scenario_at: Any, noon: Any) -> Iterator[Any]:
+    """A town whose duewell keeps its mirror on PostgreSQL."""
+    name = f"duewell_{uuid.uuid4().hex}"
+    administration = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with administration.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    url = postgresql_url.set(database=name).render_as_string(hide_password=False)
+    engine = open_engine(url)
+    upgrade(engine)
+    engine.dispose()
+    with scenario_at(noon, "xero", url) as scenario:
+        yield scenario
+    with administration.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    administration.dispose()
+
+
+def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Any) -> None:
+    shared_scenario.books.customer("Ashdown Ltd")
+    number = shared_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
+    shared_scenario.books.customer("Birch & Co")
+    disputed = shared_scenario.books.invoice("Birch & Co", "300.00", due_on=shared_scenario.today - timedelta(days=6))
+    shared_scenario.live()
+
+    def dispute(_request: Any) -> None:  # after the look, when the mail system is asked about his address
+        with writing(shared_scenario.app.engine) as session:
+            word = agreements.Attribution("Ann", shared_scenario.app.now())
+            agreements.record_dispute(session, find_invoice(session, disputed), word, reason="wrong goods")
+
+    shared_scenario.sandbox.faults.call(dispute, times=1, vendor="sendgrid", path="suppression/.*birch")
+    for _hour in range(2):
+        assert shared_scenario.run().outcome == "ok"
+        shared_scenario.sandbox.clock.advance(timedelta(hours=1))
+    assert [to for to, _subject in shared_scenario.mails()] == [("accounts@ashdown.example",)]
+    assert len(shared_scenario.books.notes(number)) == 1
+    with reading(shared_scenario.app.engine) as session:
+        assert sync_log.verify(session).ok
+
+
+def test_a_customer_answers_is_exported_and_erased_on_postgresql_too(shared_scenario: Any) -> None:
+    shared_scenario.books.customer("Ashdown Ltd")
+    number = shared_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
+    shared_scenario.live().run()
+    with reading(shared_scenario.app.engine) as session:
+        customer = find_customer(session, "Ashdown Ltd")
+        invoice = find_invoice(session, number)
+    here = (shared_scenario.connection, customer.external_id)
+    said = CustomerResponse("paid", (invoice.external_id,), on=shared_scenario.today)
+    assert (
+        responses.record_response(shared_scenario.app, portal_links.PortalVisitor(*here, expired=False), said)
+        == "done_paid"
+    )
+    told = build_document(shared_scenario.app, *here, by="ann")
+    assert [each["total"] for each in told["invoice"]] == ["1200.00"]
+    assert shared_scenario.run().outcome == "ok"
+    erase(shared_scenario.app, *here, by="ann")
+    retention.set_retention(shared_scenario.app, dict.fromkeys(retention.KINDS, 1), by="ann")
+    shared_scenario.pass_days(3)
+    retention.prune_daily(shared_scenario.app)
+    assert shared_scenario.run().outcome == "ok"
+    with reading(shared_scenario.app.engine) as session:
+        assert sync_log.verify(session).ok
+        held = [str(row) for table in SQLModel.metadata.sorted_tables for row in session.execute(table.select())]
+    assert [row for row in held if "Ashdown" in row or "ashdown" in row] == []
+
+
+def test_a_second_worker_does_not_run_beside_the_first(shared_scenario: Any) -> None:
+    shared_scenario.connect()
+    with lease.acquire(shared_scenario.app, shared_scenario.connection):
+        assert shared_scenario.run().outcome == "busy"
+    assert shared_scenario.run().outcome == "ok"

@@ -1,0 +1,150 @@
+"""What the pages ask, asked of SQLite and of PostgreSQL."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine
+from sqlalchemy.exc import DataError
+
+from benchmarks.full_year import NOW as YEAR_END
+from benchmarks.full_year import DataSize, fill_company
+from connector.audit import log_search, sync_log
+from connector.auth.sign_in import create_link, find_link
+from connector.auth.users import add_user, build_current_user
+from connector.connections.registry import list_connected
+from connector.db.engine import reading, writing
+from connector.db.ids import ID_MAX, parse_id
+from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow, OutboxEntry, SyncRun, Task
+from connector.evaluation import exceptions
+from connector.services import customer_search, customer_timeline, mode_change, outbox_search
+from connector.services.customer_details import load_customer_details
+from connector.services.today import load_dashboard
+
+NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
+
+
+def add_company(session: Any, name: str) -> int:
+    row = Connection(short_name=name, provider="xero", external_id=name, name=name, mode="live", created_at=NOON)
+    session.add(row)
+    session.flush()
+    return row.id or 0
+
+
+def test_pages_find_the_same_on_both(engine: Engine) -> None:
+    with writing(engine) as session:
+        one, two = add_company(session, "one"), add_company(session, "two")
+        run = SyncRun(connection_id=one, started_at=NOON, outcome="ok")
+        session.add(run)
+        session.flush()
+        shared: dict[str, Any] = {
+            "connection_id": one,
+            "customer_id": "c",
+            "currency": "GBP",
+            "payload": {"due": {"i": "5.00"}},
+        }
+        session.add_all(
+            [
+                CustomerRow(connection_id=one, external_id="c", name="Miller"),
+                InvoiceRow(
+                    connection_id=one, external_id="i", number="I-1", customer_id="c", currency="GBP",
+                    issued_on=NOON.date(), due_e4=50_000, status="open", is_open=True,
+                ),
+                InvoiceDecisionRow(
+                    connection_id=one, invoice_id="i", customer_id="c", kind="hold", code="later",
+                    next_step="past_due", next_on=NOON.date() + timedelta(days=2), run_id=run.id or 0, since_at=NOON,
+                ),
+                Task(
+                    connection_id=two, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(),
+                    created_at=NOON,
+                ),
+                OutboxEntry(key="1", kind="email", step="past_due", state="awaiting_approval", planned_at=NOON, **shared),
+                OutboxEntry(
+                    key="2", kind="email", step="past_due", state="done", planned_at=NOON, ended_at=NOON, **shared
+                ),
+            ]
+        )  # fmt: skip
+        for number in range(3):
+            sync_log.write(
+                session,
+                at=NOON,
+                kind="emailed",
+                text=f"Line {number}",
+                connection_id=one,
+                run_id=run.id,
+                customer_id="c",
+            )
+    with reading(engine) as session:
+        rows = list_connected(session)
+        found = load_dashboard(session, rows, NOON + timedelta(hours=1))
+        assert [(each.approvals, each.tasks) for each in found.companies] == [(1, 0), (0, 1)]
+        assert (found.sent_counts, len(found.sent), found.upcoming[0][1:]) == ({"email": 1}, 1, ("past_due", 1))
+        for wanted in (
+            log_search.LogFilter(company_ids=[one, two], text="LINE"),
+            log_search.LogFilter(company_ids=[one], customer="mill"),
+            log_search.LogFilter(since_at=NOON, until_at=NOON + timedelta(days=1), kind="emailed"),
+        ):
+            assert [row.text for row in log_search.find_log_page(session, wanted).rows] == [
+                "Line 2",
+                "Line 1",
+                "Line 0",
+            ]
+        assert len(log_search.find_run_page(session, log_search.LogFilter(company_ids=[one, two])).rows) == 1
+        left = outbox_search.find_entry_page(session, [one, two], states=("done",))
+        assert [(each.customer, each.amounts) for each in left.rows] == [("Miller", [("5.00", "GBP")])]
+        assert outbox_search.count_needing_attention(session, [one, two]) == {"awaiting_approval": 1}
+        outlook = mode_change.preview_mode_change(session, rows[0], NOON.date())
+        assert [(each.count, str(each.amount)) for each in (*outlook.planned, *outlook.upcoming)] == [(1, "5.00")] * 2
+
+
+def test_a_customer_is_the_same_on_both(engine: Engine) -> None:
+    with writing(engine) as session:
+        one = add_company(session, "one")
+        fill_company(session, DataSize(invoices=40, runs=6), one)
+    with reading(engine) as session:
+        row, customer = session.get_one(Connection, one), session.get_one(CustomerRow, (one, "c1"))
+        first = customer_search.find_customer_page(session, [one], YEAR_END.date(), search="CUSTOMER", size=3)
+        rest = customer_search.find_customer_page(session, [one], YEAR_END.date(), cursor=first.next_cursor)
+        names = [each.row.name for page in (first, rest) for each in page.rows]
+        assert names == [f"Customer {n:05}" for n in range(4)]
+        assert first.rows[1].open_balance == {"EUR": Decimal("333.00")}
+        told = load_customer_details(session, row, customer, YEAR_END)
+        assert [each["number"] for each in told.invoices] == ["INV-12", "INV-11", "INV-10"]
+        events, older = customer_timeline.customer_timeline(session, customer, size=30)
+        assert (len(events), older) == (19, False)  # ten invoices, seven payments, two tasks
+        assert {each.kind for each in events} == {"invoice", "payment", "task"}
+        assert [each.number for each in exceptions.list_open(session, [one], size=2)] == ["INV-0", "INV-10"]
+        lines = log_search.find_log_page(
+            session, log_search.LogFilter(company_ids=[one], run_id=1, kinds=["decided", "emailed"])
+        )
+        assert log_search.count_lines_by_kind(session, 1)["decided"] == len(
+            [x for x in lines.rows if x.kind == "decided"]
+        )
+        named = log_search.names_of(session, lines.rows)
+        assert all(number.startswith("INV-") and name.startswith("Customer") for name, number in named.values())
+
+
+def test_a_user_and_his_link_are_the_same_on_both(engine: Engine) -> None:
+    with writing(engine) as session:
+        one = add_company(session, "one")
+        user = add_user(session, "Bob@Example.com", "viewer", companies=[one], by="a test", at=NOON)
+        token = create_link(session, user, NOON)
+    with reading(engine) as session:
+        _link, found = find_link(session, token, NOON + timedelta(hours=23))
+        assert found is not None
+        assert build_current_user(session, found).companies == frozenset({one})
+
+
+def test_the_largest_id_that_is_read_can_be_looked_for_on_both(engine: Engine) -> None:
+    largest = parse_id(str(ID_MAX))
+    assert largest == ID_MAX
+    assert [parse_id(text) for text in (str(ID_MAX + 1), "9" * 25, "-1", "x", "")] == [None] * 5
+    with reading(engine) as session:
+        assert session.get(Connection, largest) is None
+        assert outbox_search.get_entry(session, largest) is None
+        if engine.dialect.name == "postgresql":
+            with pytest.raises(DataError):
+                session.get(Connection, ID_MAX + 1)

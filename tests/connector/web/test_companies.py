@@ -1,0 +1,181 @@
+"""Companies in the browser: connecting one, switching its mode on purpose, pausing, ending it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import urljoin
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from connector.db.engine import reading
+from connector.db.money import to_e4
+from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow, OutboxEntry
+from sandbox import Sandbox
+
+Site = Any
+
+
+def get_connection(site: Site, company: int) -> Connection:
+    with reading(site.app.engine) as session:
+        return session.get_one(Connection, company)
+
+
+@pytest.fixture
+def observing_company(site: Site) -> int:
+    """A company that observes, with a mail and a fee planned and a step to come."""
+    company = int(site.company("North Ltd", mode="observe", first_pull_done_at=site.clock.at))
+    at = site.clock.at
+    shared = {
+        "connection_id": company,
+        "state": "observing_company",
+        "customer_id": "c1",
+        "currency": "GBP",
+        "planned_at": at,
+    }
+    euros = {**shared, "currency": "EUR"}
+    site.store(
+        OutboxEntry(key="1", kind="email", step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared),
+        OutboxEntry(key="2", kind="late_fee", step="late_fee", payload={"amount": "5.00"}, **shared),
+        OutboxEntry(key="3", kind="email", step="past_due", payload={"due": {"c": "7.00"}}, **euros),
+        InvoiceRow(
+            connection_id=company, external_id="i", number="I", customer_id="c1", currency="GBP",
+            issued_on=at.date(), due_e4=to_e4(Decimal(40)), status="open", is_open=True,
+        ),
+        InvoiceDecisionRow(
+            connection_id=company, invoice_id="i", customer_id="c1", kind="hold", code="later",
+            next_step="second_notice", next_on=(at + timedelta(days=2)).date(), run_id=1, since_at=at,
+        ),
+    )  # fmt: skip
+    return company
+
+
+def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(
+    site: Site, observing_company: int
+) -> None:
+    browser = site.signed_in("bookkeeper", observing_company)
+    browser.get(f"/companies/{observing_company}")
+    assert "Nothing has been sent. Below is what would go out." in browser.text
+    browser.get(f"/companies/{observing_company}/mode?to=live")
+    for words in ("100.00 GBP", "7.00 EUR", "5.00 GBP", "40.00 GBP", "second notice", "to 1 customer"):
+        assert words in browser.text
+    browser.submit(f"/companies/{observing_company}/mode", {})
+    assert browser.page.status_code == 409
+    assert get_connection(site, observing_company).mode == "observe"
+    browser.get(f"/companies/{observing_company}/mode?to=live")
+    browser.submit(f"/companies/{observing_company}/mode", {"reviewed": "yes"})
+    assert "The mode was changed." in browser.text
+    assert (get_connection(site, observing_company).mode, get_connection(site, observing_company).live_since_at) == (
+        "live",
+        site.clock.at,
+    )
+
+
+def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only_while_it_is_true(
+    site: Site, observing_company: int
+) -> None:
+    browser = site.signed_in("bookkeeper", observing_company)
+    assert (
+        f"/outbox?state=planned&amp;company={observing_company}" in browser.get(f"/companies/{observing_company}").text
+    )
+    at = site.clock.at
+    shared = {
+        "connection_id": observing_company,
+        "kind": "email",
+        "customer_id": "c1",
+        "currency": "GBP",
+        "planned_at": at,
+    }
+    site.store(
+        OutboxEntry(key="4", step="past_due", payload={}, state="awaiting_approval", **shared),
+        OutboxEntry(key="5", step="before_due", payload={}, state="done", ended_at=at, **shared),
+    )
+    page = browser.get(f"/companies/{observing_company}").text
+    assert "Nothing leaves now." in page
+    assert "Nothing has been sent." not in page
+    assert f"/outbox?state=waiting&amp;company={observing_company}" in page
+
+
+def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, observing_company: int) -> None:
+    browser = site.signed_in("bookkeeper")
+    browser.get(f"/companies/{observing_company}/mode?to=observe")
+    browser.submit(f"/companies/{observing_company}/mode", {})
+    assert browser.page.status_code == 200
+    assert browser.get(f"/companies/{observing_company}/mode?to=turbo").status_code == 404
+
+
+def test_a_company_is_paused_with_a_reason_resumed_and_run_now(site: Site, observing_company: int) -> None:
+    browser = site.signed_in("bookkeeper")
+    browser.get(f"/companies/{observing_company}")
+    browser.submit(f"/companies/{observing_company}/pause", {"reason": "year end"})
+    assert "year end" in browser.text
+    browser.submit(f"/companies/{observing_company}/resume", {})
+    assert get_connection(site, observing_company).pause_reason == ""
+    site.clock.advance(minutes=7)
+    browser.submit(f"/companies/{observing_company}/run", {})
+    assert get_connection(site, observing_company).next_run_at == site.clock.at
+
+
+def test_a_dead_grant_is_told_with_the_way_to_mend_it(site: Site) -> None:
+    company = site.company("North Ltd", health="authorization_expired", health_reason="Xero says no.")
+    owner, viewer = site.signed_in("owner"), site.signed_in("viewer")
+    owner.get(f"/companies/{company}")
+    assert "Connect Xero again" in owner.text
+    viewer.get(f"/companies/{company}")
+    assert "An owner has to connect it again." in viewer.text
+
+
+def test_a_ledger_without_an_app_says_what_is_missing(site: Site) -> None:
+    owner = site.signed_in("owner")
+    owner.get("/companies")
+    owner.submit("/companies/connect", {"ledger": "xero"})
+    assert owner.page.status_code == 409
+    assert "XERO_CLIENT_ID" in owner.text
+
+
+class TestWithSandbox:
+    """The same with the make-believe vendors behind it."""
+
+    @pytest.fixture
+    def sandbox_and_url(self) -> Iterator[Any]:
+        sandbox = Sandbox()
+        with sandbox.serve() as url:
+            yield sandbox, url
+
+    @pytest.fixture
+    def settings(self, vendors: Any) -> dict[str, Any]:
+        sandbox, url = vendors
+        return {name.lower(): value for name, value in sandbox.settings(url).items()}
+
+    def consent_callback_url(self, page: str) -> str:
+        url = page.partition('rel="noreferrer"')[0].rpartition('href="')[2].partition('"')[0].replace("&amp;", "&")
+        reply = requests.get(f"{url}&sandbox_allow=1", allow_redirects=False, timeout=10)
+        return urljoin(url, reply.headers["Location"])
+
+    def test_a_consent_begun_here_comes_back_here_and_nowhere_else(self, site: Site) -> None:
+        owner = site.signed_in("owner")
+        owner.get("/companies")
+        owner.submit("/companies/connect", {"ledger": "xero"})
+        back = self.consent_callback_url(owner.page.text).removeprefix(site.base)
+        stranger = site.browser()
+        assert stranger.get(back).status_code == 400
+        assert "begun in another browser" in stranger.text
+        owner.get(back)
+        assert owner.page.status_code == 200
+        assert "is connected" in owner.text
+        owner.get("/companies")
+        with reading(site.app.engine) as session:
+            made = session.scalars(select(Connection)).one()
+        assert made.name in owner.text
+        owner.get(f"/companies/{made.id}")
+        assert "read for the first time" in owner.text
+        owner.submit(f"/companies/{made.id}/disconnect", {})
+        assert "Tick that you are sure" in owner.text
+        owner.get(f"/companies/{made.id}")
+        owner.submit(f"/companies/{made.id}/disconnect", {"confirmed": "yes"})
+        assert "is disconnected" in owner.text
+        assert get_connection(site, made.id or 0).health == "disconnected"

@@ -1,0 +1,238 @@
+"""Customers in the browser: found, read with everything said and paid, and spoken for; and what is odd about them."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from typing import Any
+
+from sqlalchemy import select
+from sqlmodel import col
+
+from benchmarks.full_year import NOW
+from connector.db.engine import reading
+from connector.db.tables import (
+    Agreement,
+    CustomerRow,
+    CustomerSetting,
+    ExceptionRow,
+    InvoiceSetting,
+    PaymentRow,
+    SyncLogEntry,
+    Task,
+)
+from connector.evaluation import exceptions
+
+Site = Any
+PAGE = "/companies/1/customers/c1"
+
+
+def get_customer_setting(site: Site) -> CustomerSetting | None:
+    with reading(site.app.engine) as session:
+        return session.get(CustomerSetting, (1, "c1"))
+
+
+def invoice_settings(site: Site) -> dict[str, InvoiceSetting]:
+    with reading(site.app.engine) as session:
+        return {row.invoice_id: row for row in session.scalars(select(InvoiceSetting))}
+
+
+def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices: Site) -> None:
+    south = site_with_invoices.company("South Ltd")
+    site_with_invoices.store(
+        *(CustomerRow(connection_id=south, external_id=f"s{n}", name=f"Miller {n:02}") for n in range(60)),
+        CustomerRow(connection_id=south, external_id="gone", name="Miller Gone", deleted=True),
+    )
+    browser = site_with_invoices.signed_in("viewer")
+    browser.get("/customers")
+    assert "Customer 00001" in browser.text
+    assert "Miller" not in browser.text  # they owe nothing
+    browser.get("/customers?search=MILLER&who=all")
+    assert browser.page.text.count("/customers/s") == 50
+    more = browser.page.text.partition('">More</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    browser.get(more)
+    assert browser.page.text.count("/customers/s") == 10
+    assert "Miller 59" in browser.text
+    assert "Gone" not in browser.text
+    assert "Customer 00001" not in site_with_invoices.signed_in("bookkeeper", south).get("/customers").text
+
+
+def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices: Site) -> None:
+    site_with_invoices.store(
+        PaymentRow(connection_id=1, external_id="loose", customer_id="c1", currency="EUR", paid_on=NOW.date(),
+                   total_e4=500_000, unapplied_e4=120_000),
+        Agreement(connection_id=1, kind="promise", invoice_id="i10", customer_id="c1", since_on=NOW.date(),
+                  until_on=date(2026, 12, 1), recorded_by="Ann", recorded_at=NOW),
+    )  # fmt: skip
+    browser = site_with_invoices.signed_in("viewer")
+    text = browser.get(PAGE) and browser.text
+    assert "Owes 333.00 EUR" in text
+    assert "Invoices settled 7" in " ".join(text.split())
+    assert "12.00 EUR is on no invoice yet" in text
+    assert "promise for 1 Dec 2026 (Ann)" in text
+    assert "Paid EUR 113.00, put on INV-13" in text
+    assert "Paid EUR 50.00; EUR 12.00 of it is on no invoice yet" in text
+    assert "Some days late." in text  # the mail that waits for an approval
+    assert 'name="do"' not in browser.page.text  # a viewer is offered no button
+    assert browser.get("/companies/1/customers/nobody").status_code == 404
+
+
+def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_with_invoices: Site) -> None:
+    browser = site_with_invoices.signed_in("bookkeeper")
+    browser.get(PAGE)
+    browser.submit(
+        PAGE, {"do": "promise", "promised_on": "2026-12-01", "invoice": ["i10", "i11"], "reason": "By phone"}
+    )
+    assert "Recorded" in browser.text
+    assert {key: str(row.promised_on) for key, row in invoice_settings(site_with_invoices).items()} == {
+        "i10": "2026-12-01",
+        "i11": "2026-12-01",
+    }
+    assert "promised for 1 Dec 2026" in browser.text
+    for fields, words in (
+        ({"do": "promise", "promised_on": "2026-12-02"}, "Choose the invoices"),
+        ({"do": "promise", "invoice": "i10"}, "Say the day of the promise"),
+        ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "would be over already"),
+        (
+            {
+                "do": "payment_plan",
+                "instalment_count": "1",
+                "interval": "month",
+                "first_due_on": "2026-12-01",
+                "invoice": "i10",
+            },
+            "how many parts",
+        ),
+        ({"do": "payment_plan", "instalments": "soon 5", "invoice": "i10"}, "is no instalment"),
+    ):
+        browser.get(PAGE)
+        browser.submit(PAGE, fields)
+        assert (browser.page.status_code, words in browser.text) == (409, True), words
+    browser.get(PAGE)
+    browser.submit(
+        PAGE, {"do": "dispute", "invoice": ["i12", "i20"], "reason": "Never ordered"}
+    )  # i20 is somebody else's
+    assert browser.page.status_code == 404
+    assert "i12" not in invoice_settings(site_with_invoices)
+
+
+def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(site_with_invoices: Site) -> None:
+    page = "/companies/1/invoices/i10"
+    browser = site_with_invoices.signed_in("bookkeeper")
+    steps: tuple[tuple[dict[str, str], str], ...] = (
+        (
+            {"do": "payment_plan", "instalment_count": "2", "first_due_on": "2026-12-01", "interval": "month"},
+            "payment plan: 55.00 on 2026-12-01",
+        ),
+        (
+            {"do": "payment_plan", "instalments": "2026-12-01 10.00\n2026-12-05 100.00"},
+            "payment plan: 10.00 on 2026-12-01",
+        ),
+        ({"do": "no_plan"}, "plan withdrawn by"),
+        ({"do": "pause", "paused_until": "2026-12-24", "reason": "Holidays"}, "paused until 24 Dec 2026"),
+        ({"do": "resume"}, "pause ended by"),
+        ({"do": "dispute", "reason": "Two were broken"}, "disputed since 23 Nov 2026: Two were broken"),
+        ({"do": "undispute", "reason": "Credited"}, "dispute settled by bookkeeper@example.com: Credited"),
+    )
+    for fields, words in steps:
+        browser.get(page)
+        browser.submit(page, fields)
+        assert words in " ".join(browser.text.split()), words
+    browser.get(page)
+    assert browser.submit(page, {"do": "nonsense"}).status_code == 404
+
+
+def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoices: Site) -> None:
+    browser = site_with_invoices.signed_in("bookkeeper")
+    browser.get(PAGE)
+    fields = {
+        "do": "set",
+        "emails": "new@c1.example; cfo@c1.example",
+        "contact_name": "Jo",
+        "segment": "strategic",
+        "hold_until_on": "2026-12-24",
+        "no_fees": "yes",
+        "owner": "Ann Lee <ann@north.example>",
+        "tags": "a, b",
+    }
+    browser.submit(PAGE, fields)
+    row = get_customer_setting(site_with_invoices)
+    assert row is not None
+    assert (row.emails, row.segment, row.no_fees, row.tags) == (
+        "new@c1.example,cfo@c1.example",
+        "strategic",
+        True,
+        "a,b",
+    )
+    browser.get(PAGE)
+    assert "new@c1.example,cfo@c1.example (a person said so" in browser.text
+    browser.submit(PAGE, {**fields, "segment": "", "no_fees": ""})
+    row = get_customer_setting(site_with_invoices)
+    assert row is not None
+    assert (row.segment, row.no_fees, row.contact_name) == (None, False, "Jo")
+    with reading(site_with_invoices.app.engine) as session:
+        query = select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "customer_updated")
+        told = session.scalars(query.order_by(col(SyncLogEntry.id).desc())).first()
+    assert told == "bookkeeper@example.com set for Customer 00001: segment as the policy says, no fees no."
+    days = ({"hold_until_on": "x"}, {"hold_until_on": "2020-01-01"})
+    for wrong in (
+        {"emails": "nobody"},
+        {"owner": "nobody"},
+        {"emails": "Jo <jo@c1.example>"},
+        {"language": "tlh"},
+        *days,
+    ):
+        browser.get(PAGE)
+        assert browser.submit(PAGE, {**fields, **wrong}).status_code == 409, wrong
+    assert "A hold until 1 Jan 2020 would be over already" in browser.text
+
+
+def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alone(site_with_invoices: Site) -> None:
+    browser, looking = site_with_invoices.signed_in("bookkeeper"), site_with_invoices.signed_in("viewer")
+    browser.get(PAGE)
+    assert "No link is out." in browser.text
+    assert "mails carry no link" in browser.text
+    browser.submit(PAGE, {"do": "link_created"})
+    [link] = re.findall(r"http://localhost:\d+/c/[a-z2-7]{32}", browser.text)
+    page = site_with_invoices.browser().get(link.removeprefix(site_with_invoices.base))
+    assert page.status_code == 200
+    assert "Customer 00001" in page.text
+    looking.get(PAGE)
+    assert "/c/" not in looking.text
+    browser.submit(PAGE, {"do": "link_revoked"})
+    assert "opens nothing any more" in browser.text
+    assert site_with_invoices.browser().get(link.removeprefix(site_with_invoices.base)).status_code == 410
+
+
+def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_invoices: Site) -> None:
+    north = site_with_invoices.signed_in("bookkeeper", 1)
+    assert "Far above what is usual here." in north.get("/").text
+    key = "1|unusual_amount|c1|i10"
+    north.get("/exceptions")
+    north.submit("/exceptions", {"exception": key, "back": "/exceptions"})
+    assert "It is right" in north.text
+    assert key not in north.get("/exceptions").text
+    assert north.get(PAGE).text.count("Far above") == 0
+    south = site_with_invoices.signed_in(
+        "bookkeeper", site_with_invoices.company("South Ltd"), email="south@example.com"
+    )
+    south.get("/exceptions")
+    from connector.web.page_request import derive_csrf_token  # noqa: PLC0415
+    from connector.web.routes import cookie_name  # noqa: PLC0415
+
+    token = derive_csrf_token(south.http.cookies[cookie_name(site_with_invoices.app)], "/exceptions")
+    assert south.post("/exceptions", {"csrf": token, "exception": "1|unusual_amount|c2|i20"}).status_code == 404
+    with reading(site_with_invoices.app.engine) as session:
+        assert session.get_one(ExceptionRow, (1, "c1", "unusual_amount", "i10")).resolved_by == "bookkeeper@example.com"
+        assert exceptions.find_exception(session, "1|unusual_amount|c2|i20").resolved_at is None  # type: ignore[union-attr]
+
+
+def test_all_open_tasks_are_on_a_page_of_their_own(site_with_invoices: Site) -> None:
+    site_with_invoices.store(
+        *(Task(connection_id=1, key=f"more{n}", code="call", customer_id="c1", invoice_ids=[], due_on=NOW.date(),
+               reason=f"Ring {n:02}", created_at=NOW) for n in range(60)),
+    )  # fmt: skip
+    browser = site_with_invoices.signed_in("viewer")
+    assert "40 more" in browser.get("/").text
+    assert browser.get("/tasks").text.count('<td data-label="Why">') == 50
+    assert browser.get("/tasks?page=2").text.count('<td data-label="Why">') == 15

@@ -1,0 +1,65 @@
+"""The words of mails on their pages: seen with a real invoice, used, and taken back."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from connector.db.engine import reading
+from connector.db.tables import CustomerRow, InvoiceRow
+from connector.emails.outbound import email_templates
+from policies.receivables import Step
+
+PATH = "/policy/emails/past_due"
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return {"mail_from": "billing@small.example"}
+
+
+def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any) -> None:
+    today = site.clock.at.date()
+    company = site.company("Small Works Ltd", country="GB", base_currency="GBP")
+    site.store(
+        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
+        InvoiceRow(
+            connection_id=company, external_id="i1", number="I-17", customer_id="c1", currency="GBP",
+            issued_on=today - timedelta(days=40), due_on=today - timedelta(days=10), total_e4=12_000_000,
+            due_e4=12_000_000, status="open", is_open=True,
+        ),
+    )  # fmt: skip
+    bookkeeper = site.signed_in("bookkeeper")
+    assert "as they come with duewell" in bookkeeper.get("/policy/emails").text
+    bookkeeper.get(PATH + "?language=en")
+    assert "I-17, Miller &amp; Sons, 1,200.00 GBP" in bookkeeper.page.text
+    words = {
+        "language": "en",
+        "invoice": f"{company}:i1",
+        "subject": "About <I> {{ invoices }}",
+        "heading": "Well \\1 now",
+    }
+    [button] = re.findall(rf'name="csrf" value="(\w+)" formaction="{PATH}/email.html"', bookkeeper.page.text)
+    looked_at = bookkeeper.post(f"{PATH}/email.html", {**words, "csrf": button})
+    assert "About &lt;I&gt; invoice I-17" in looked_at.text
+    assert "Well \\1 now" in looked_at.text
+    assert "1,200.00" in looked_at.text
+    assert "'unsafe-inline'" in looked_at.headers["Content-Security-Policy"]
+    assert "script" not in looked_at.headers["Content-Security-Policy"]
+    assert own_template(site) == {}, "looking at it changes nothing"
+    bookkeeper.get(PATH + "?language=en")
+    assert bookkeeper.submit(PATH, {**words, "subject": "{{ invoices", "do": "save"}).status_code == 422
+    assert "cannot be filled" in bookkeeper.text
+    bookkeeper.submit(PATH, {**words, "do": "save"})
+    assert own_template(site) == {"subject": words["subject"], "heading": words["heading"]}, "only what differs is kept"
+    bookkeeper.get(PATH + "?language=en")
+    bookkeeper.submit(PATH, {"do": "reset", "language": "en"})
+    assert own_template(site) == {}
+
+
+def own_template(site: Any) -> dict[str, str]:
+    with reading(site.app.engine) as session:
+        return email_templates.find_custom_lines(session, None, Step.PAST_DUE, "en")

@@ -1,0 +1,238 @@
+"""The sync log in the browser: found, paged, opened, given to a spreadsheet, and its chain checked."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from connector.audit import sync_log
+from connector.db.engine import writing
+from connector.db.tables import Budget, Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
+from connector.reports.csv_export import format_cell
+
+Site = Any
+
+
+def write_lines(site: Site, company: int | None, *texts: str, **more: Any) -> None:
+    with writing(site.app.engine) as session:
+        for number, each in enumerate(texts):
+            at = more.get("at", site.clock.at) + timedelta(seconds=number)
+            sync_log.write(session, **{"kind": "emailed", **more, "at": at, "text": each, "connection_id": company})
+
+
+def add_run(site: Site, company: int, **more: Any) -> int:
+    row = SyncRun(connection_id=company, **{"started_at": site.clock.at, "outcome": "ok", **more})
+    site.store(row)
+    return row.id or 0
+
+
+@pytest.fixture
+def company_id(site: Site) -> int:
+    return int(site.company("North Ltd"))
+
+
+def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Site, company_id: int) -> None:
+    write_lines(site, company_id, *(f"line number {number:03}" for number in range(120)))
+    browser = site.signed_in("viewer")
+    seen: list[list[str]] = []
+    for words in ("Older", "Older", ""):
+        page = browser.get("/log?kind=mailed").text if not seen else browser.page.text
+        seen.append([f"{n:03}" for n in range(120) if f"line number {n:03}" in page])
+        if words:
+            browser.get(page.partition(f'">{words}</a>')[0].rpartition('href="')[2].replace("&amp;", "&"))
+    assert [len(page) for page in seen] == [50, 50, 20]
+    assert sorted(number for page in seen for number in page) == [f"{number:03}" for number in range(120)]
+    assert max(seen[0]) == "119"
+    newer = browser.page.text.partition('">Newer</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    assert "line number 069" in browser.get(newer).text
+    assert "line number 070" not in browser.page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("customer=mill", {"one"}),
+        ("customer=c1", {"one"}),
+        ("customer=nobody", set()),
+        ("invoice=INV-7", {"two"}),
+        ("kind=doubt", {"three"}),
+        ("text=THRE", {"three"}),
+        ("text=%25", set()),
+        ("since=2026-06-11", {"four"}),
+        ("until=2026-06-10", {"one", "two", "three", "elsewhere"}),
+        ("company=1", {"one", "two", "three", "four"}),
+        ("company=1&kind=mailed&text=o", {"one", "two", "four"}),
+    ],
+)
+def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
+    site: Site, company_id: int, query: str, found: set[str]
+) -> None:
+    south = site.company("South Ltd")
+    site.store(
+        CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
+        InvoiceRow(
+            connection_id=company_id, external_id="i7", number="INV-7", customer_id="c2", currency="GBP",
+            issued_on=site.clock.at.date(), status="open", is_open=True,
+        ),
+    )  # fmt: skip
+    write_lines(site, company_id, "one", customer_id="c1")
+    write_lines(site, company_id, "two", invoice_id="i7")
+    write_lines(site, company_id, "three", kind="unconfirmed")
+    write_lines(site, south, "elsewhere", kind="pulled")
+    write_lines(site, company_id, "four", at=site.clock.at + timedelta(days=1))
+    browser = site.signed_in("viewer")
+    cells = browser.get(f"/log?{query}").text.partition("<tbody>")[2]
+    every = {"one", "two", "three", "four", "elsewhere"}
+    assert {each for each in every if f">{each}" in cells} == found
+
+
+def test_a_day_that_is_none_is_said(site: Site, company_id: int) -> None:
+    browser = site.signed_in("viewer")
+    assert browser.get("/log?since=yesterday").status_code == 409
+    assert "is not a day" in browser.text
+    assert browser.get("/log?since=0001-01-01&until=9999-12-31&before=x&after=99999999999999999999999").status_code in {
+        200,
+        409,
+    }
+
+
+def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id: int) -> None:
+    run = add_run(site, company_id, numbers={"emailed": 2, "calls_read": 3}, ended_at=site.clock.at)
+    other = add_run(site, company_id, outcome="failed", reason="The disk is full.")
+    write_lines(site, company_id, "Miller was mailed", run_id=run, facts={"sum": "12.50", "step": "past_due"})
+    write_lines(site, company_id, "of another run", run_id=other)
+    browser = site.signed_in("viewer")
+    browser.get("/runs")
+    assert "2 mailed" in browser.text
+    assert "The disk is full." in browser.text
+    page = browser.get(f"/runs/{run}").text
+    assert "Miller was mailed" in page
+    assert "of another run" not in page
+    assert "Calls read" in page
+    assert 'http-equiv="refresh"' not in page
+    browser.get("/log/1")
+    assert "12.50" in browser.text
+    assert "0" * 64 in browser.text
+    assert browser.get("/log/99").status_code == 404
+
+
+def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_calls(
+    site: Site, company_id: int
+) -> None:
+    site.store(
+        CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
+        Budget(connection_id=company_id, limit_name="day", used=62, remaining=938),
+    )
+    run = add_run(site, company_id, numbers={"calls_read": 3, "calls_email": 1}, ended_at=site.clock.at)
+    write_lines(site, company_id, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")
+    write_lines(site, company_id, "Mailed: SendGrid took it.", run_id=run, customer_id="c1", facts={"entry": 7})
+    write_lines(site, company_id, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
+    browser = site.signed_in("viewer")
+    page = browser.get(f"/runs/{run}").text
+    assert "3 reads, 1 mail" in browser.text
+    assert "938 calls; 62 used" in browser.text
+    assert 'href="/outbox/7"' in page
+    assert f'href="/companies/{company_id}/customers/c1"' in page
+    assert page.index("Mailed: SendGrid took it.") < page.index("Nothing due until then.")
+    assert f'href="/log?company={company_id}&amp;run={run}">11 more in the log' in page
+    assert browser.get(f"/log?run={run}&kind=mailed").text.count('id="line-') == 1
+
+
+def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) -> None:
+    browser = site.signed_in("viewer")
+    assert "is under way" not in browser.get("/log").text
+    run = add_run(site, company_id, outcome="")
+    with writing(site.app.engine) as session:
+        session.get_one(Connection, company_id).lease_until_at = site.clock.at + timedelta(minutes=5)
+    assert f'href="/runs/{run}?live=yes"' in browser.get("/log").text
+
+
+def test_a_run_under_way_is_followed_live_by_who_asks_for_it(site: Site, company_id: int) -> None:
+    run, browser = add_run(site, company_id, outcome=""), site.signed_in("viewer")
+    assert "Follow it live" in browser.get(f"/runs/{run}").text
+    assert 'http-equiv="refresh"' not in browser.get(f"/runs/{run}").text
+    assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?live=yes").text
+
+
+def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: int) -> None:
+    write_lines(site, None, "everything was put back")
+    assert "put back" in site.signed_in("viewer").get("/log").text
+    limited = site.signed_in("bookkeeper", company_id)
+    assert "put back" not in limited.get("/log").text
+    assert limited.get("/log/1").status_code == 404
+
+
+def test_csv_holds_every_line_of_the_filter_and_nothing_a_spreadsheet_computes(site: Site, company_id: int) -> None:
+    write_lines(site, company_id, *(f"line {number}" for number in range(70)), '=HYPERLINK("http://evil.example")')
+    write_lines(site, company_id, "no", kind="unconfirmed")
+    answer = site.signed_in("viewer").get("/log.csv?kind=mailed")
+    assert answer.headers["Content-Type"].startswith("text/csv")
+    assert "attachment" in answer.headers["Content-Disposition"]
+    rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
+    assert len(rows) == 71
+    assert rows[0]["text"] == '\'=HYPERLINK("http://evil.example")'
+    assert rows[-1]["text"] == "line 0"
+    assert rows[-1]["company"] == "North Ltd"
+
+
+@pytest.mark.parametrize("formula", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", "\uff1d1"])
+def test_what_begins_like_a_formula_is_text_in_a_spreadsheet(formula: str) -> None:
+    assert format_cell(formula).startswith("'")
+    assert format_cell("Miller & Sons - late") == "Miller & Sons - late"
+    assert format_cell(-5) == "-5"
+
+
+def test_the_chain_is_checked_and_a_changed_line_named(site: Site, company_id: int) -> None:
+    write_lines(site, company_id, "one", "two", "three")
+    browser = site.signed_in("viewer")
+    browser.get("/log/chain")
+    assert "The chain holds" in browser.text
+    browser.get("/log")
+    assert "The chain held on 10 Jun 2026 11:00 UTC" in " ".join(browser.text.split())
+    with site.app.engine.begin() as connection:
+        connection.execute(text("DROP TRIGGER sync_log_refuses_update"))
+        connection.execute(text("UPDATE sync_log SET text = 'TWO' WHERE id = 2"))
+    browser.get("/log/chain")
+    assert "The chain is broken" in browser.text
+    assert "At line 2" in browser.text
+
+
+def test_it_asks_the_database_as_often_for_many_lines_as_for_few(
+    site: Site, company_id: int, count_queries: Any
+) -> None:
+    browser = site.signed_in("viewer")
+    write_lines(site, company_id, "one")
+    few = count_queries(lambda: browser.get("/log"))
+    write_lines(site, company_id, *(f"line {number}" for number in range(500)))
+    assert count_queries(lambda: browser.get("/log")) == few
+    assert few <= 6
+
+
+def test_every_way_to_the_lines_goes_by_an_index(site: Site, company_id: int) -> None:
+    """A year of lines must not be read to show fifty."""
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+    from sqlmodel import Session, col  # noqa: PLC0415
+
+    from connector.audit import log_search  # noqa: PLC0415
+
+    site.store(CustomerRow(connection_id=company_id, external_id="c1", name="Miller"))
+    with Session(site.app.engine) as session:
+        for wanted in (
+            log_search.LogFilter(company_ids=[company_id], before_id=900),
+            log_search.LogFilter(company_ids=[company_id, 2]),
+            log_search.LogFilter(run_id=1),
+            log_search.LogFilter(company_ids=[company_id], customer="c1"),
+        ):
+            query = log_search._lines_query(session, wanted)
+            assert query is not None
+            ordered = query.order_by(col(SyncLogEntry.id).desc()).limit(51)
+            statement = str(ordered.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
+            plan = " ".join(row[3] for row in session.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}"))
+            assert "USING INDEX ix_log_" in plan or wanted.company_ids == [company_id, 2], plan
+            assert "SCAN sync_log USING" not in plan, plan
+            assert "TEMP B-TREE" not in plan, plan

@@ -1,0 +1,243 @@
+"""Approvals, doubts and fees in the browser; and the mail as the customer will read it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.db.engine import reading, writing
+from connector.db.money import to_e4
+from connector.db.tables import CompletedStep, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry
+
+Site = Any
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return {"mail_from": "billing@north.example", "mail_from_name": "North"}
+
+
+@pytest.fixture
+def company_with_invoice(site: Site) -> int:
+    """A company with one customer who owes one invoice."""
+    from decimal import Decimal  # noqa: PLC0415
+
+    company = int(site.company("North Ltd", base_currency="GBP", country="GB", first_pull_done_at=site.clock.at))
+    site.store(
+        CustomerRow(
+            connection_id=company, external_id="c1", name="Miller <b>&</b> Sons", emails="ap@miller.example",
+            country="GB",
+        ),
+        InvoiceRow(
+            connection_id=company, external_id="i1", number="INV-1", customer_id="c1", currency="GBP",
+            issued_on=site.clock.at.date() - timedelta(days=37), due_on=site.clock.at.date() - timedelta(days=7),
+            total_e4=to_e4(Decimal(120)), due_e4=to_e4(Decimal("99.50")), status="open", is_open=True,
+        ),
+    )  # fmt: skip
+    return company
+
+
+def add_email(site: Site, company: int, state: str = "awaiting_approval", **more: Any) -> int:
+    given = {
+        "key": f"k:{company}:{state}:{more.pop('number', 1)}",
+        "kind": "email",
+        "step": "past_due",
+        "customer_id": "c1",
+        "invoice_id": "i1",
+        "currency": "GBP",
+        "content": "abc",
+        "reason": "INV-1 is 7 days late.",
+        "payload": {
+            "to": ["ap@miller.example"],
+            "completed": [["i1", "past_due"]],
+            "listed": ["i1"],
+            "due": {"i1": "99.50"},
+            "suspension_on": None,
+        },
+        "planned_at": site.clock.at,
+        **more,
+    }
+    row = OutboxEntry(connection_id=company, state=state, **given)
+    site.store(row)
+    return row.id or 0
+
+
+def add_fee(site: Site, company: int, state: str) -> int:
+    payload = {
+        "completed": [["i1", "late_fee"]],
+        "period": "2026-06",
+        "number": "LF-INV-1-2606",
+        "original_number": "INV-1",
+        "amount": "5.00",
+        "annual_rate": "262.0",
+        "parts": [["a flat fee, as agreed", "5.00"]],
+    }
+    more = {"kind": "late_fee", "step": "late_fee", "payload": payload, "reference": "fee-1", "number": f"fee-{state}"}
+    return add_email(site, company, state, **more)
+
+
+def get_entry(site: Site, entry_id: int) -> OutboxEntry:
+    with reading(site.app.engine) as session:
+        return session.get_one(OutboxEntry, entry_id)
+
+
+def test_a_mail_is_read_as_the_customer_will_and_approved(site: Site, company_with_invoice: int) -> None:
+    entry = add_email(site, company_with_invoice)
+    browser = site.signed_in("bookkeeper", company_with_invoice)
+    browser.get("/outbox")
+    assert "99.50 GBP" in browser.text
+    page = browser.get(f"/outbox/{entry}").text
+    assert "INV-1 is 7 days late." in page
+    assert "<b>&</b>" not in page
+    assert "frame-src 'self'" in browser.page.headers["Content-Security-Policy"]
+    letter = browser.http.get(f"{site.base}/outbox/{entry}/email.html", timeout=20)
+    assert "INV-1" in letter.text
+    assert "99.50" in letter.text
+    assert letter.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
+    assert letter.headers["X-Frame-Options"] == "SAMEORIGIN"
+    browser.submit(f"/outbox/{entry}", {"do": "approve"})
+    assert "Approved: it leaves with the next run." in browser.text
+    row = get_entry(site, entry)
+    assert (row.state, row.approved_by) == ("planned", "bookkeeper@example.com")
+
+
+def test_many_are_approved_at_once_and_others_rejected_with_a_reason(site: Site, company_with_invoice: int) -> None:
+    ids = [add_email(site, company_with_invoice, number=number) for number in range(4)]
+    browser = site.signed_in("bookkeeper")
+    browser.get("/outbox")
+    browser.submit("/outbox", {"do": "reject", "id": f"{ids[0]}:abc", "reason": "He paid in cash"})
+    assert "Rejected: it never leaves." in browser.text
+    browser.submit("/outbox", {"do": "approve", "id": [f"{ids[1]}:abc", f"{ids[2]}:abc"]})
+    assert [get_entry(site, each).state for each in ids] == ["rejected", "planned", "planned", "awaiting_approval"]
+    assert get_entry(site, ids[0]).response == "rejected by bookkeeper@example.com: He paid in cash"
+    browser.submit("/outbox", {"do": "approve_all"})
+    assert get_entry(site, ids[3]).state == "planned"
+    browser.get("/outbox")
+    assert "Nothing waits for an approval." in browser.text
+    with reading(site.app.engine) as session:
+        log = [row.kind for row in session.scalars(select(SyncLogEntry))]
+    assert (log.count("approved"), log.count("rejected")) == (3, 1)
+
+
+def test_what_has_changed_since_it_was_looked_at_is_not_approved(site: Site, company_with_invoice: int) -> None:
+    one, other = add_email(site, company_with_invoice, number=1), add_email(site, company_with_invoice, number=2)
+    browser = site.signed_in("bookkeeper")
+    browser.get("/outbox")
+    with writing(site.app.engine) as session:
+        session.get_one(OutboxEntry, other).content_hash = "changed"
+    browser.submit("/outbox", {"do": "approve", "id": [f"{one}:abc", f"{other}:abc"]})
+    assert browser.page.status_code == 409
+    assert "has changed meanwhile" in browser.text
+    assert [get_entry(site, each).state for each in (one, other)] == ["awaiting_approval", "awaiting_approval"]
+
+
+def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
+    site: Site, company_with_invoice: int
+) -> None:
+    entry = add_email(site, company_with_invoice)
+    ann, ben = site.signed_in("bookkeeper"), site.signed_in("owner")
+    ben.get(f"/outbox/{entry}")
+    ann.get(f"/outbox/{entry}")
+    ann.submit(
+        f"/outbox/{entry}", {"do": "edit_text", "subject": "About <i>INV-1</i>", "opening": "Hello {{ amount }}."}
+    )
+    assert "These are its words now" in ann.text
+    assert "About <i>INV-1</i>" in ann.text
+    letter = ann.http.get(f"{site.base}/outbox/{entry}/email.html", timeout=20).text
+    assert "Hello {{ amount }}." in letter
+    assert "99.50" in letter
+    ben.submit(f"/outbox/{entry}", {"do": "approve"})  # he looked at what it was before
+    assert (ben.page.status_code, get_entry(site, entry).state) == (409, "awaiting_approval")
+    ben.get("/outbox")
+    ben.submit("/outbox", {"do": "approve_all"})
+    row = get_entry(site, entry)
+    assert (row.state, row.custom_text["lines"]["subject"]) == ("planned", "About <i>INV-1</i>")
+    ann.get(f"/outbox/{entry}")
+    ann.submit(f"/outbox/{entry}", {"do": "reset_text"})
+    row = get_entry(site, entry)
+    assert (row.state, row.custom_text, row.approved_by) == ("awaiting_approval", None, "")
+
+
+def test_a_choice_of_nothing_is_said(site: Site, company_with_invoice: int) -> None:
+    add_email(site, company_with_invoice)
+    browser = site.signed_in("bookkeeper")
+    browser.get("/outbox")
+    browser.submit("/outbox", {"do": "approve"})
+    assert "Nothing was chosen." in browser.text
+
+
+@pytest.mark.parametrize(("answer", "state"), [("sent", "done"), ("not_sent", "planned")])
+def test_a_doubt_is_settled_by_a_person(site: Site, company_with_invoice: int, answer: str, state: str) -> None:
+    entry = add_email(site, company_with_invoice, "unconfirmed")
+    site.store(
+        CompletedStep(
+            connection_id=company_with_invoice, invoice_id="i1", step="past_due", customer_id="c1", outbox_id=entry,
+            completed_at=site.clock.at, completed_on=site.clock.at.date(),
+        )
+    )  # fmt: skip
+    browser = site.signed_in("bookkeeper")
+    browser.get("/outbox?state=doubt")
+    assert "INV-1 is 7 days late." in browser.text
+    browser.get(f"/outbox/{entry}")
+    browser.submit(f"/outbox/{entry}", {"do": answer})
+    assert "Settled" in browser.text
+    assert get_entry(site, entry).state == state
+
+
+def test_a_fee_shows_its_calculation_and_yearly_rate_and_is_waived(site: Site, company_with_invoice: int) -> None:
+    draft, posted = (
+        add_fee(site, company_with_invoice, "awaiting_approval"),
+        add_fee(site, company_with_invoice, "done"),
+    )
+    browser = site.signed_in("bookkeeper")
+    browser.get("/fees")
+    assert "draft" in browser.text
+    assert "posted" in browser.text
+    browser.get(f"/outbox/{posted}")
+    assert "a flat fee, as agreed" in browser.text
+    assert "262.0 % a year" in browser.text
+    browser.submit(f"/outbox/{posted}", {"do": "waive", "reason": "goodwill"})
+    assert "Waived" in browser.text
+    browser.get(f"/outbox/{draft}")
+    browser.submit(f"/outbox/{draft}", {"do": "reject", "reason": "too soon"})
+    browser.get("/fees")
+    assert "being waived" in browser.text
+    with reading(site.app.engine) as session:
+        waiver = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "fee_waiver")).one()
+    assert "goodwill" in waiver.reason
+
+
+def test_a_viewer_reads_and_is_offered_no_button(site: Site, company_with_invoice: int) -> None:
+    entry = add_email(site, company_with_invoice)
+    viewer = site.signed_in("viewer")
+    for path in ("/outbox", f"/outbox/{entry}"):
+        page = viewer.get(path).text.partition("<main")[2]
+        assert 'name="do"' not in page
+        assert 'type="checkbox"' not in page
+
+
+def test_a_mail_that_cannot_be_written_says_why(site: Site, company_with_invoice: int) -> None:
+    entry = add_email(site, company_with_invoice, customer_id="gone")
+    browser = site.signed_in("viewer")
+    assert browser.get(f"/outbox/{entry}").status_code == 200
+    assert "has no statement in GBP" in browser.text
+    assert browser.get(f"/outbox/{entry}/email.html").status_code == 404
+
+
+def test_a_page_of_entries_costs_as_much_whatever_their_number(
+    site: Site, company_with_invoice: int, count_queries: Any
+) -> None:
+    add_email(site, company_with_invoice, number="first")
+    browser = site.signed_in("bookkeeper")
+    few = count_queries(lambda: browser.get("/outbox"))
+    for number in range(60):
+        add_email(site, company_with_invoice, number=number)
+    assert count_queries(lambda: browser.get("/outbox")) == few
+    assert few <= 6
+    browser.get("/outbox")
+    older = browser.page.text.partition('">Older</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    assert browser.get(older).text.count('type="checkbox"') == 11

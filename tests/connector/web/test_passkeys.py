@@ -1,0 +1,356 @@
+"""Passkeys: a device in the test signs what real ones sign; who has none signs in as before, unless all need one."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from html import unescape
+from typing import Any
+
+import cbor2
+import pytest
+import requests
+import webauthn
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from connector.audit import sync_log
+from connector.auth import api_tokens, passkey_requirement
+from connector.auth.passwords import hash_password
+from connector.auth.sign_in import create_link, reset
+from connector.auth.users import add_user, find_user
+from connector.cli.main import cli
+from connector.db.engine import reading, writing
+from connector.db.tables import Passkey
+from connector.web.page_request import derive_csrf_token
+from connector.web.routes import cookie_name
+
+Site = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+
+
+def b64(value: bytes) -> str:
+    return base64.urlsafe_b64encode(value).decode().rstrip("=")
+
+
+@dataclass
+class Authenticator:
+    """What makes passkeys and signs with them, for one site."""
+
+    origin: str
+    user_verified: bool = True
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    id: bytes = b"a passkey of the tests"
+    sign_count: int = 0
+
+    def _authenticator_data(self, rp_id: str, more: bytes = b"") -> bytes:
+        flags = 0x01 | (0x04 if self.user_verified else 0) | (0x40 if more else 0)
+        self.sign_count += 1
+        return hashlib.sha256(rp_id.encode()).digest() + bytes([flags]) + self.sign_count.to_bytes(4, "big") + more
+
+    def _client_data(self, kind: str, challenge: str) -> bytes:
+        return json.dumps({"type": kind, "challenge": challenge, "origin": self.origin}).encode()
+
+    def create(self, options: dict[str, Any]) -> str:
+        numbers = self.key.public_key().public_numbers()
+        cose = {1: 2, 3: -7, -1: 1, -2: numbers.x.to_bytes(32, "big"), -3: numbers.y.to_bytes(32, "big")}
+        more = bytes(16) + len(self.id).to_bytes(2, "big") + self.id + cbor2.dumps(cose)
+        statement = {"fmt": "none", "attStmt": {}, "authData": self._authenticator_data(options["rp"]["id"], more)}
+        response = {
+            "clientDataJSON": b64(self._client_data("webauthn.create", options["challenge"])),
+            "attestationObject": b64(cbor2.dumps(statement)),
+        }
+        return self._credential(response)
+
+    def sign(self, options: dict[str, Any]) -> str:
+        client, seen = (
+            self._client_data("webauthn.get", options["challenge"]),
+            self._authenticator_data(options["rpId"]),
+        )
+        signature = self.key.sign(seen + hashlib.sha256(client).digest(), ec.ECDSA(hashes.SHA256()))
+        named = {"clientDataJSON": client, "authenticatorData": seen, "signature": signature}
+        return self._credential({name: b64(value) for name, value in named.items()})
+
+    def _credential(self, response: dict[str, str]) -> str:
+        return json.dumps({"id": b64(self.id), "rawId": b64(self.id), "type": "public-key", "response": response})
+
+
+def passkey_options(page: str) -> dict[str, Any]:
+    found = re.search(r'data-passkey="([^"]+)"', page)
+    assert found, "the page asks for no passkey"
+    return dict(json.loads(unescape(found[1])))
+
+
+@pytest.fixture
+def authenticator(site: Site) -> Authenticator:
+    return Authenticator(site.base)
+
+
+def owner_with_passkey(site: Site, authenticator: Authenticator) -> Any:
+    browser = site.signed_in("owner")
+    with writing(site.app.engine) as session:
+        find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
+    page = browser.get("/account").text
+    browser.submit(
+        "/account/passkeys", {"name": "My phone", "new_passkey": authenticator.create(passkey_options(page))}
+    )
+    assert browser.page.status_code == 200
+    assert "My phone" in browser.text
+    return browser
+
+
+def sign_in_with_password(site: Site, email: str) -> Any:
+    browser = site.browser()
+    browser.get("/sign-in")
+    browser.submit("/sign-in", {"email": email, "password": PASSWORD})
+    return browser
+
+
+def sign_in_with_passkey(site: Site, authenticator: Authenticator) -> Any:
+    browser = site.browser()
+    page = browser.get("/sign-in").text
+    fields = {
+        "challenge": re.findall(r'name="challenge" value="([^"]+)"', page)[0],
+        "passkey": authenticator.sign(passkey_options(page)),
+    }
+    browser.page = browser.post("/sign-in/passkey", fields)
+    browser.sent = fields
+    return browser
+
+
+def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(
+    site: Site, authenticator: Authenticator
+) -> None:
+    owner_with_passkey(site, authenticator)
+    browser = sign_in_with_passkey(site, authenticator)
+    assert "owner@example.com · owner" in browser.text
+    again = site.browser().post("/sign-in/passkey", browser.sent)
+    assert again.status_code == 401
+    assert sign_in_with_passkey(site, Authenticator(site.base, id=authenticator.id)).page.status_code == 401
+    assert sign_in_with_passkey(site, Authenticator(site.base, id=b"unknown")).page.status_code == 401
+    for wrong in ("", "{}", "[]", "nonsense", '{"id": 3}'):
+        assert site.browser().post("/sign-in/passkey", {**browser.sent, "passkey": wrong}).status_code == 401
+
+
+@pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"verifies": False}, {"used": -1}])
+def test_a_passkey_does_not_let_in(site: Site, authenticator: Authenticator, changed: dict[str, Any]) -> None:
+    """Not on another site, not without a finger, a face or a PIN, and not as a copy that counts from the start."""
+    owner_with_passkey(site, authenticator)
+    vars(authenticator).update(changed)
+    assert sign_in_with_passkey(site, authenticator).page.status_code == 401
+
+
+def test_a_challenge_counts_for_five_minutes_and_for_what_it_was_made_for(
+    site: Site, authenticator: Authenticator
+) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    page = site.browser().get("/sign-in").text
+    challenge = re.findall(r'name="challenge" value="([^"]+)"', page)[0]
+    new = re.findall(r'name="new_challenge" value="([^"]+)"', browser.get("/account").text)[0]
+    signed = authenticator.sign(passkey_options(page))
+    assert site.browser().post("/sign-in/passkey", {"challenge": new, "passkey": signed}).status_code == 401
+    site.clock.advance(minutes=6)
+    late = site.browser().post("/sign-in/passkey", {"challenge": challenge, "passkey": signed})
+    assert (late.status_code, "too long" in late.text) == (401, True)
+
+
+def test_a_passkey_also_answers_who_sits_there(site: Site, authenticator: Authenticator) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    site.clock.advance(minutes=31)
+    browser.get("/account")
+    browser.submit("/account/password", {"password": PASSWORD + "!", "repeat": PASSWORD + "!"})
+    assert "Is it you?" in browser.text
+    browser.submit("/account/password", {"confirm_passkey": authenticator.sign(passkey_options(browser.page.text))})
+    assert "Your password was changed" in browser.text
+
+
+def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_made(
+    site: Site, authenticator: Authenticator
+) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    browser.get("/account")
+    browser.submit("/account/sign-in-methods", {"passkey_only": "yes"})
+    stranger = site.browser()
+    fields = {"email": "owner@example.com", "password": PASSWORD}
+    assert stranger.post("/sign-in", fields).status_code == 401
+    assert sign_in_with_passkey(site, authenticator).page.status_code == 200
+    with writing(site.app.engine) as session:
+        reset(session, find_user(session, "owner@example.com"), by="a test", at=site.clock.at)
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(Passkey)).all() == []
+        assert not find_user(session, "owner@example.com").passkey_only
+
+
+def test_a_passkey_is_one_persons(site: Site, authenticator: Authenticator) -> None:
+    owner_with_passkey(site, authenticator)
+    other, copied = site.signed_in("viewer"), Authenticator(site.base, id=authenticator.id)
+    page = other.get("/account").text
+    other.submit("/account/passkeys", {"new_passkey": copied.create(passkey_options(page))})
+    assert (other.page.status_code, "known here already" in other.text) == (409, True)
+    assert sign_in_with_passkey(site, copied).page.status_code == 401
+    assert "owner@example.com · owner" in sign_in_with_passkey(site, authenticator).text
+
+
+def test_nobody_removes_another_ones_passkey(site: Site, authenticator: Authenticator) -> None:
+    browser = owner_with_passkey(site, authenticator)
+    other = site.signed_in("viewer")
+    other.get("/account")
+    with pytest.raises(AssertionError, match="no form"):
+        other.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
+    browser.get("/account")
+    browser.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
+    assert "The passkey was removed" in browser.text
+    assert "data-passkey" not in site.browser().get("/sign-in").text
+
+
+def test_a_form_on_its_way_while_a_new_link_is_made_lets_nobody_in_again(
+    site: Site, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def meanwhile(email: str, work: Any) -> Any:
+        def working(*given: Any, **named: Any) -> Any:
+            with writing(site.app.engine) as session:
+                reset(session, find_user(session, email), by="a test", at=site.clock.at)
+            return work(*given, **named)
+
+        return working
+
+    owner, viewer, phone = (
+        owner_with_passkey(site, authenticator),
+        site.signed_in("viewer"),
+        Authenticator(site.base, id=b"mine"),
+    )
+    page = owner.get("/account").text
+    verify = webauthn.verify_registration_response
+    monkeypatch.setattr("webauthn.verify_registration_response", meanwhile("owner@example.com", verify))
+    monkeypatch.setattr("connector.auth.passwords.hash_password", meanwhile("viewer@example.com", hash_password))
+    owner.submit("/account/passkeys", {"new_passkey": phone.create(passkey_options(page))})
+    viewer.get("/account")
+    viewer.submit("/account/password", {"password": PASSWORD, "repeat": PASSWORD})
+    for browser in (owner, viewer):
+        assert (browser.page.status_code, "This session is over" in browser.text) == (409, True)
+    with reading(site.app.engine) as session:
+        assert session.scalars(select(Passkey)).all() == []
+        assert find_user(session, "viewer@example.com").password_hash == ""
+
+
+def passkey_rule_lines(site: Site) -> list[str]:
+    with reading(site.app.engine) as session:
+        return [line.text for line in sync_log.list_entries(session) if line.kind == "passkey_requirement"]
+
+
+def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_takes_it_back(
+    site: Site, authenticator: Authenticator
+) -> None:
+    action = "/settings/users/passkeys"
+    owner = site.signed_in("owner", email="ann@example.com")
+    assert "You have no passkey yourself yet" in owner.get("/settings/users").text
+    token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], action)
+    refused = owner.post(action, {"passkeys": "demanded", "csrf": token})
+    assert (refused.status_code, "You have no passkey yourself yet" in refused.text) == (409, True)
+    owner, weak = owner_with_passkey(site, authenticator), sign_in_with_password(site, "owner@example.com")
+    for not_yet in (owner, weak):  # added here, but never seen to let in
+        assert "come in by your passkey first" in not_yet.get("/settings/users").text
+    owner = sign_in_with_passkey(site, authenticator)
+    assert "come in by your passkey first" in weak.get("/settings/users").text
+    site.clock.advance(minutes=31)
+    owner.get("/settings/users")
+    owner.submit(action, {"passkeys": "demanded"})
+    assert ("Is it you?" in owner.text, passkey_rule_lines(site)) == (True, [])
+    owner.submit(action, {"confirm_password": PASSWORD})
+    assert "From now on everybody needs a passkey" in owner.text
+    assert "1 of these people has none yet" in owner.text
+    assert re.findall(r'label="Passkey">([^<]+)', owner.page.text) == ["not yet", "yes"]
+    assert "/sign-in" in weak.get("/").url  # was in before, by a password
+    assert "Everybody comes in by a passkey here" in weak.text
+    assert "takes no password alone" in sign_in_with_password(site, "owner@example.com").text
+    assert "owner@example.com · owner" in sign_in_with_passkey(site, authenticator).text
+    assert "Your only one" in owner.get("/account").text
+    token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], "/account/sign-in-methods")
+    kept = owner.post("/account/sign-in-methods", {"remove": b64(authenticator.id), "csrf": token})
+    assert (kept.status_code, "It is your only passkey" in kept.text) == (409, True)
+    owner.get("/settings/users")
+    owner.submit(action, {"passkeys": "passkeys_optional"})
+    assert "Each person chooses again" in owner.text
+    assert weak.get("/").url == f"{site.base}/"
+    assert passkey_rule_lines(site) == [
+        "owner@example.com demands a passkey of everybody.",
+        "owner@example.com leaves passkeys to each person again.",
+    ]
+
+
+def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_lost_one_begins_anew(
+    site: Site, authenticator: Authenticator
+) -> None:
+    owner_with_passkey(site, authenticator)
+    passkey_requirement.set_required(site.app, required=True, by="a test")
+    with writing(site.app.engine) as session:
+        bob = add_user(session, "bob@example.com", "viewer", by="a test", at=site.clock.at)
+        link = create_link(session, bob, site.clock.at)
+        _row, token = api_tokens.create(
+            session, "site_with_invoices", "read", companies=None, days=9, by="a test", at=site.clock.at
+        )
+    browser, phone = site.browser(), Authenticator(site.base, id=b"the phone of Bob")
+    browser.get(f"/welcome/{link}")
+    browser.submit(f"/welcome/{link}", {"password": PASSWORD, "repeat": PASSWORD})
+    assert browser.page.url == f"{site.base}/account/passkeys"
+    assert ("A passkey first" in browser.text, "Outbox" in browser.text) == (True, False)
+    browser = sign_in_with_password(site, "bob@example.com")
+    assert browser.page.url == f"{site.base}/account/passkeys"
+    browser.submit("/account/passkeys", {"new_passkey": "nonsense"})
+    assert browser.page.status_code == 409
+    site.clock.advance(minutes=31)
+    page = browser.get("/outbox").text
+    browser.submit("/account/passkeys", {"name": "Bob's phone", "new_passkey": phone.create(passkey_options(page))})
+    assert ("Is it you?" in browser.text, "Outbox" in browser.text) == (True, False)
+    browser.submit("/account/passkeys", {"confirm_password": PASSWORD})
+    assert ("The passkey was added" in browser.text, browser.page.url.partition("?")[0]) == (True, f"{site.base}/")
+    assert "bob@example.com · viewer" in browser.get("/account").text
+    assert "takes no password alone" in sign_in_with_password(site, "bob@example.com").text
+    assert "bob@example.com · viewer" in sign_in_with_passkey(site, phone).text
+    program = {"Authorization": f"Bearer {token}"}
+    assert requests.get(f"{site.base}/api/v1/connections", headers=program, timeout=20).status_code == 200
+    with writing(site.app.engine) as session:
+        link = reset(session, find_user(session, "bob@example.com"), by="a test", at=site.clock.at)
+    assert "/sign-in" in browser.get("/").url
+    browser.get(f"/welcome/{link}")
+    browser.submit(f"/welcome/{link}", {"password": PASSWORD, "repeat": PASSWORD})
+    assert browser.page.url == f"{site.base}/account/passkeys"
+    browser.submit("/sign-out")
+    assert "You are signed out" in browser.text
+
+
+def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
+    site: Site, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DUEWELL_HOME", str(site.app.settings.duewell_home))
+    monkeypatch.setenv("DUEWELL_BASE_URL", site.base)
+    monkeypatch.setattr("getpass.getuser", lambda: "root")
+
+    def duewell(*words: str) -> tuple[int, str]:
+        result = CliRunner().invoke(cli, list(words), prog_name="duewell")
+        return result.exit_code, result.output
+
+    code, said = duewell("users", "passkeys", "on")
+    assert (code, "No owner has a passkey yet" in said) == (1, True)
+    owner_with_passkey(site, authenticator)
+    assert duewell("users", "passkeys") == (0, "Passkeys: each person chooses.\n")
+    assert duewell("users", "passkeys", "on") == (0, "Passkeys: demanded of everybody, by root.\n")
+    assert duewell("users", "passkeys", "on")[0] == 0
+    assert json.loads(duewell("users", "passkeys", "--json")[1])["demanded"] is True
+    assert json.loads(duewell("users", "list", "--json")[1])[0]["passkey"] is True
+    monkeypatch.setenv("DUEWELL_BASE_URL", "http://192.0.2.7:8710")
+    said = duewell("doctor")[1]
+    assert "browsers allow none at http://192.0.2.7:8710" in said
+    assert "Passkeys were made for localhost" in said
+    assert duewell("users", "passkeys", "off")[0] == 0
+    code, said = duewell("users", "passkeys", "on")
+    assert (code, "by a name over https, or at localhost" in said) == (1, True)
+    assert passkey_rule_lines(site) == [
+        "root demands a passkey of everybody.",
+        "root leaves passkeys to each person again.",
+    ]

@@ -1,0 +1,218 @@
+"""The policy's pages: the timetable as a form, what a change would alter, versions, and going back to one."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector import policy_store
+from connector.db.engine import reading, writing
+from connector.db.tables import CustomerRow, InvoiceRow, PolicyVersion, SyncLogEntry
+from connector.services import policy_form, policy_review
+from policies.document import parse_toml
+from policies.policy import ReminderPolicy
+
+Site = Any
+
+
+def add_company_with_invoice(site: Site) -> int:
+    """A company with one overdue invoice."""
+    today = site.clock.at.date()
+    company = site.company(
+        "Small Works Ltd", mode="live", country="GB", base_currency="GBP", live_since_at=site.clock.at
+    )
+    site.store(
+        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
+        InvoiceRow(
+            connection_id=company, external_id="i1", number="I-1", customer_id="c1", currency="GBP",
+            issued_on=today - timedelta(days=32), due_on=today - timedelta(days=2), total_e4=12_000_000,
+            due_e4=12_000_000, status="open", is_open=True,
+        ),
+    )  # fmt: skip
+    return int(company)
+
+
+def form_fields(page: str) -> dict[str, list[str]]:
+    """What a browser would send of the timetable's form, as it stands on the page."""
+    form = next(each for each in re.findall(r"<form\b.*?</form>", page, re.DOTALL) if "past_due.new.large" in each)
+    sent: dict[str, list[str]] = {}
+    for tag in re.findall(r"<input\b[^>]*>", form):
+        fields = dict(re.findall(r'(\w+)="([^"]*)"', tag))
+        if fields.get("type") != "checkbox" or " checked" in tag:
+            sent.setdefault(fields["name"], []).append(unescape(fields.get("value", "")))
+    for name, options in re.findall(r'<select name="([^"]+)">(.*?)</select>', form, re.DOTALL):
+        sent[name] = re.findall(r"<option selected>([^<]*)", options)
+    return sent
+
+
+def current_policy(site: Site, company: int | None = None) -> tuple[ReminderPolicy, str]:
+    with reading(site.app.engine) as session:
+        policy, version = policy_store.get_policy(session, company)
+        return policy, policy_store.get_document(session, version) if version else ""
+
+
+def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.signed_in("bookkeeper")
+    sent = form_fields(browser.get("/policy").text)
+    sent["past_due.new.large"], sent["late_fees.enabled"], sent["window.weekdays"] = ["4"], ["no", "yes"], ["", "mon"]
+    browser.page = browser.post("/policy", {**sent, "do": "preview"})
+    assert browser.page.status_code == 200, browser.text
+    assert "in the next 30 days" in browser.text
+    assert "Miller & Sons" in browser.text
+    assert current_policy(site)[1] == "", "nothing is saved before it was looked at"
+    browser.submit("/policy/document", {"do": "save"})
+    policy, document = current_policy(site)
+    assert "In force from the next run on." in browser.text
+    said = {"past_due": {"new": {"large": 4}}, "send_window": {"weekdays": ["mon"]}, "late_fees": {"enabled": True}}
+    assert policy_store._parsed(document).document == policy.document
+    assert parse_toml(document) == said, "a document says only what was altered"
+    with reading(site.app.engine) as session:
+        [line] = session.scalars(select(SyncLogEntry).where(col(SyncLogEntry.kind) == "policy_set"))
+    assert "bookkeeper@example.com put policy version 1" in line.text
+
+
+def test_what_breaks_a_rule_is_said_with_its_line_and_marked_in_the_table(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.signed_in("bookkeeper")
+    sent = form_fields(browser.get("/policy").text)
+    sent["final_notice.strategic.large"], sent["past_due.strategic.small"] = ["58"], ["soon"]
+    browser.page = browser.post("/policy", {**sent, "do": "preview"})
+    assert browser.page.status_code == 422
+    assert re.search(
+        r"Line \d+: +propose_suspension on day 60 needs 10 days after final_notice on day 58", browser.text
+    )
+    assert 'must be "off" or a day from 1 to 730' in browser.text
+    marked = re.findall(r'name="([\w.]+)"[^>]*aria-invalid', browser.page.text)
+    assert {"past_due.strategic.small", "final_notice.strategic.large"} <= set(marked)
+    assert form_fields(browser.page.text)["final_notice.strategic.large"] == ["58"], (
+        "what was filled in stands there again"
+    )
+
+
+def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(site: Site) -> None:
+    company = add_company_with_invoice(site)
+    owner = site.signed_in("owner")
+    for text in ('tone = "gentle" # for our members\n', 'tone = "firm"\n'):
+        owner.get(f"/policy/document?company={company}")
+        owner.submit("/policy/document", {"document": text.replace("\n", "\r\n"), "do": "preview"})
+        assert "in the next 30 days" in owner.text
+        owner.submit("/policy/document", {"do": "save"})
+    assert current_policy(site, company)[0].tone == "firm"
+    listed = owner.get(f"/policy/versions?company={company}").text
+    assert listed.index("/policy/versions/2") < listed.index("/policy/versions/1")
+    owner.get("/policy/versions/2")
+    assert '-tone = "gentle" # for our members' in owner.text
+    owner.get("/policy/versions/1")
+    assert "Go back to it" in owner.text
+    owner.get(f"/policy/document?company={company}&version=1")
+    assert "# for our members" in owner.text
+    text = 'tone = "gentle" # for our members\n'
+    owner.submit("/policy/document", {"document": text, "do": "save"})
+    assert current_policy(site, company)[1] == text, "written by hand, it keeps its comments"
+    assert "saved from here it loses them" in owner.get(f"/policy?company={company}").text
+    owner.get(f"/policy/document?company={company}")
+    owner.submit("/policy/document", {"do": "inherit"})
+    owner.submit("/policy/document", {"do": "save"})
+    assert current_policy(site, company)[0] == ReminderPolicy.default()
+    owner.get("/policy/document")
+    broken = owner.submit("/policy/document", {"document": 'tone = "loud"', "do": "save"})
+    assert (broken.status_code, current_policy(site)[1]) == (422, "")
+    assert 'tone must be "gentle" or "standard" or "firm"' in owner.text
+
+
+def test_a_policy_for_some_customers_is_a_table_of_its_own(site: Site) -> None:
+    add_company_with_invoice(site)
+    owner = site.signed_in("owner")
+    owner.get("/policy")
+    owner.page = owner.post(
+        "/policy",
+        {**hidden_fields(owner), "customer_policy_name": "friends", "tags": "friend, vip", "do": "applies_to"},
+    )
+    owner.submit("/policy/document", {"do": "save"})
+    assert current_policy(site)[0].customer_policies[0][0].tags == {"friend", "vip"}
+    sent = form_fields(owner.get("/policy?for=friends").text)
+    assert "segments.new_days" not in sent
+    owner.page = owner.post("/policy", {**sent, "tone": "gentle", "do": "preview"})
+    owner.submit("/policy/document", {"do": "save"})
+    general, [(_, friends)] = current_policy(site)[0], current_policy(site)[0].customer_policies
+    assert (general.tone, friends.tone) == ("standard", "gentle")
+    assert friends.document["past_due"] == ReminderPolicy.from_toml('tone = "gentle"').document["past_due"]
+    owner.page = owner.post("/policy", {**hidden_fields(owner, "?for=friends"), "do": "delete"})
+    owner.submit("/policy/document", {"do": "save"})
+    assert current_policy(site)[0].customer_policies == ()
+
+
+def hidden_fields(browser: Any, query: str = "") -> dict[str, list[str]]:
+    page = browser.get("/policy" + query).text
+    return {
+        name: value
+        for name, value in form_fields(page).items()
+        if name in {"csrf", "company", "version", "customer_policy"}
+    }
+
+
+def test_a_page_does_not_wait_for_books_that_are_very_large(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_company_with_invoice(site)
+    monkeypatch.setattr(policy_review, "SECONDS_MAX", -1.0)
+    browser = site.signed_in("bookkeeper")
+    browser.page = browser.post(
+        "/policy", {**form_fields(browser.get("/policy").text), "tone": "gentle", "do": "preview"}
+    )
+    assert "duewell policy diff" in browser.text
+    browser.submit("/policy/document", {"do": "save"})
+    assert current_policy(site)[0].tone == "gentle", "a person may still decide"
+
+
+def test_two_people_do_not_overwrite_each_other(site: Site) -> None:
+    add_company_with_invoice(site)
+    browser = site.signed_in("bookkeeper")
+    sent = form_fields(browser.get("/policy").text)
+    with writing(site.app.engine) as session:
+        policy_store.activate_policy(session, 'tone = "firm"\n', by="bo", at=site.clock.at)
+    refused = browser.post("/policy", {**sent, "tone": "gentle", "do": "preview"})
+    assert (refused.status_code, "meanwhile" in refused.text) == (409, True)
+
+
+def test_who_is_limited_to_a_company_sees_and_sets_its_policy_alone(site: Site) -> None:
+    add_company_with_invoice(site)
+    south = site.company("South Ltd")
+    site.store(PolicyVersion(connection_id=south, document='tone = "firm"\n', set_by="Sue", set_at=site.clock.at))
+    limited = site.signed_in("bookkeeper", 1)
+    assert "Small Works Ltd follows the policy of all companies" in limited.get("/policy").text
+    assert limited.get(f"/policy?company={south}").status_code == 404
+    assert limited.get("/policy/versions/1").status_code == 404
+    assert "Sue" not in limited.get("/policy/versions").text
+    fields = hidden_fields(limited)
+    assert fields["company"] == ["1"]
+    refused = limited.post("/policy", {**fields, "company": str(south), "tone": "firm", "do": "preview"})
+    assert refused.status_code == 404
+
+
+def past_due_days(large: int, medium: int, small: int) -> dict[str, Any]:
+    return {"past_due": {"new": {"large": large, "medium": medium, "small": small}}}
+
+
+@pytest.mark.parametrize(
+    ("before", "field", "text", "after"),
+    [
+        ("[past_due]\nnew = 4\n", "past_due.new.small", "5", past_due_days(4, 4, 5)),
+        ("", "call.new.large", "", {"call": {"new": {"large": "off"}}}),
+        ("", "minimum_balance", "default 5, EUR 7.50", {"minimum_balance": {"default": 5, "EUR": 7.5}}),
+        ("[late_fees]\nterms_agreed_on = 2026-01-31\n", "late_fees.terms_agreed_on", "", {"late_fees": {}}),
+        ("", "books.newest_payment_days", "30", {"site_with_invoices": {"payments_stale_after_days": 30}}),
+    ],
+)  # fmt: skip
+def test_a_field_becomes_a_line_of_the_document(before: str, field: str, text: str, after: dict[str, Any]) -> None:
+    document, changed = policy_form.apply_form(before, ReminderPolicy.from_toml(before), {field: [text]})
+    assert (parse_toml(document), changed) == (after, [field])
+    ReminderPolicy.from_toml(document)
+    same = policy_form.field_values(ReminderPolicy.from_toml(before))
+    kept = {name: value.split(" | ") for name, value in same.items()}
+    assert policy_form.apply_form(before, ReminderPolicy.from_toml(before), kept) == (before, [])

@@ -1,0 +1,166 @@
+"""Privacy in the browser, for owners: a customer's data taken out, erased by his name, brought back; days to keep."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+from urllib.parse import unquote
+
+import pytest
+from sqlalchemy import select
+from sqlmodel import col
+
+from benchmarks.full_year import NOW
+from connector import policy_store
+from connector.audit import sync_log
+from connector.auth.passwords import hash_password
+from connector.auth.users import find_user
+from connector.db.engine import reading, writing
+from connector.db.tables import CustomerRow, DecisionRecord, ErasedCustomer, OutboxEntry
+from connector.privacy import retention
+from connector.runtime import lease
+
+Site = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+CUSTOMER_PATH = "/companies/1/customers/c1"
+NAME = "Customer 00001"
+POLICY_WITH_NAME = '[policies.one]\napplies_to = { customers = ["Customer 00001"] }\ntone = "firm"\n'
+
+
+@pytest.fixture
+def owner(site_with_invoices: Site) -> Any:
+    """An owner who has just signed in."""
+    return site_with_invoices.signed_in("owner")
+
+
+def build_digest() -> OutboxEntry:
+    """A mail to the owner of two customers who are late."""
+    said: list[dict[str, Any]] = [{"customer": f"c{n}", "name": f"Customer 0000{n}", "completed": []} for n in (1, 2)]
+    more: dict[str, Any] = {"key": "digest", "kind": "owner_email", "state": "done", "customer_id": ""}
+    return OutboxEntry(connection_id=1, planned_at=NOW, payload={"to": ["ann@x.example"], "items": said}, **more)
+
+
+def names_in_digests(site: Site) -> list[str]:
+    with reading(site.app.engine) as session:
+        rows = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "owner_email"))
+        return [item["name"] for row in rows for item in row.payload["items"]]
+
+
+def log_texts(site: Site) -> list[str]:
+    with reading(site.app.engine) as session:
+        return [line.text for line in sync_log.list_entries(session)]
+
+
+def customer_name(site: Site) -> str:
+    with reading(site.app.engine) as session:
+        return session.get_one(CustomerRow, (1, "c1")).name
+
+
+def test_an_owner_takes_everything_held_about_a_customer_with_him(site_with_invoices: Site, owner: Any) -> None:
+    site_with_invoices.store(build_digest())
+    owner.get(CUSTOMER_PATH)
+    answer = owner.submit(f"{CUSTOMER_PATH}/export")
+    kind, _, name = answer.headers["Content-Disposition"].partition("; filename*=UTF-8''")
+    assert (kind, unquote(name)) == ("attachment", "Customer 00001 2026-11-23.json")
+    assert answer.headers["Cache-Control"] == "no-cache, no-store"
+    told = json.loads(answer.content)
+    assert (told["customer"][0]["name"], told["exported_by"], len(told["invoice"])) == (NAME, "owner@example.com", 10)
+    assert [each["content"]["name"] for each in told["owner_email"]] == [NAME]
+    assert "Customer 00002" not in answer.text
+    assert log_texts(site_with_invoices)[-1] == "owner@example.com exported everything held about this customer."
+    bookkeeper = site_with_invoices.signed_in("bookkeeper")
+    assert "/export" not in bookkeeper.get(CUSTOMER_PATH).text
+    assert "/erase" not in bookkeeper.page.text
+
+
+def test_a_customer_is_erased_by_his_name_and_taken_back(site_with_invoices: Site, owner: Any) -> None:
+    with writing(site_with_invoices.app.engine) as session:
+        policy_store.set_policy(session, POLICY_WITH_NAME, by="ann", at=NOW)
+        find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
+    site_with_invoices.store(build_digest())
+    page = f"{CUSTOMER_PATH}/erase"
+    assert f'href="{page}"' in owner.get(CUSTOMER_PATH).text
+    owner.get(page)
+    assert "nothing is sent or charged twice" in owner.text
+    owner.submit(page, {"name": "Customer 00002"})
+    assert (owner.page.status_code, "That is not the name of this customer" in owner.text) == (409, True)
+    site_with_invoices.clock.advance(minutes=31)
+    owner.submit(page, {"name": " customer  00001"})
+    assert (owner.page.status_code, "Is it you?" in owner.text, customer_name(site_with_invoices)) == (403, True, NAME)
+    owner.submit(page, {"confirm_password": PASSWORD})  # what was typed before is kept
+    assert owner.page.status_code == 200
+    for words in (
+        "known as “Erased customer c1”",
+        "without texts: 10.",
+        "Versions of your policy name him",
+        "Backups",
+    ):
+        assert words in owner.text
+    assert customer_name(site_with_invoices) == "Erased customer c1"
+    assert names_in_digests(site_with_invoices) == ["Erased customer c1", "Customer 00002"]
+    assert NAME not in " ".join(log_texts(site_with_invoices))
+    assert NAME not in owner.get(CUSTOMER_PATH).text
+    assert "Erased by owner@example.com" in owner.text
+    owner.submit(f"{CUSTOMER_PATH}/erase/undo")
+    assert "Taken back: the next run reads again" in owner.text
+    assert "Erase this customer" in owner.text
+    with reading(site_with_invoices.app.engine) as session:
+        assert session.scalars(select(ErasedCustomer)).all() == []
+
+
+def test_what_stands_in_the_way_of_erasing_is_said_and_nothing_is_changed(site_with_invoices: Site, owner: Any) -> None:
+    def refused(path: str, **fields: str) -> str:
+        owner.submit(path, fields)
+        assert owner.page.status_code == 409
+        return str(owner.text)
+
+    page, before = f"{CUSTOMER_PATH}/erase", log_texts(site_with_invoices)
+    owner.get(page)
+    with lease.acquire(site_with_invoices.app, 1):
+        assert "A run of this company is under way: try again when it has ended." in refused(page, name=NAME)
+    mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "unconfirmed", "customer_id": "c1", "payload": {}}
+    site_with_invoices.store(OutboxEntry(connection_id=1, planned_at=NOW, **mail))
+    assert "settle what the outbox shows in doubt" in refused(page, name=NAME)
+    assert (customer_name(site_with_invoices), log_texts(site_with_invoices)) == (NAME, before)
+    site_with_invoices.store(ErasedCustomer(connection_id=1, customer_id="c1", erased_at=NOW, erased_by="ann"))
+    owner.get(CUSTOMER_PATH)
+    with lease.acquire(site_with_invoices.app, 1):
+        assert "A run of this company is under way" in refused(f"{CUSTOMER_PATH}/erase/undo")
+
+
+def test_an_owner_sees_and_changes_how_long_things_are_kept(site_with_invoices: Site, owner: Any) -> None:
+    page = "/settings/privacy"
+    old = DecisionRecord(
+        connection_id=1, customer_id="c1", run_id=1, decided_at=NOW - timedelta(days=300), snapshot=b""
+    )
+    site_with_invoices.store(old)
+    owner.get(page)
+    assert "once a day, while duewell runs; it has not yet" in " ".join(owner.text.split())
+    retention.prune_daily(site_with_invoices.app)
+    assert "last 23 Nov 2026" in " ".join((owner.get(page) and owner.text).split())
+    for fields, words in (
+        ({"decisions": "0"}, "decisions: from 1 to 36500 days, or off"),
+        ({"raw": "36501"}, "raw: from 1 to 36500 days, or off"),
+        ({"emails": "a year"}, "mails: from 1 to 36500 days, or off"),
+        ({"tasks": "1095"}, "Nothing was changed."),
+    ):
+        owner.get(page)
+        owner.submit(page, fields)
+        assert (owner.page.status_code, words in owner.text) == (409, True), words
+    owner.get(page)
+    owner.submit(page, {"decisions": "200", "raw": "90", "emails": ""})
+    assert "what is older goes with the next daily pruning" in owner.text
+    assert (
+        log_texts(site_with_invoices)[-1]
+        == "owner@example.com set how many days are kept: decisions 200, mails for good."
+    )
+    with reading(site_with_invoices.app.engine) as session:
+        assert retention.retention_days(session) == {
+            "raw": 90, "decisions": 200, "emails": 0, "tasks": 1095, "sign-ins": 90, "log": 0,
+        }  # fmt: skip
+        assert session.scalars(select(DecisionRecord)).all() != []
+    site_with_invoices.clock.advance(hours=21)
+    retention.prune_daily(site_with_invoices.app)
+    with reading(site_with_invoices.app.engine) as session:
+        assert session.scalars(select(DecisionRecord)).all() == []

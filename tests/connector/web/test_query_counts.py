@@ -1,0 +1,76 @@
+"""Every page asks the database as often for many invoices, entries and lines as for few."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+
+from benchmarks.full_year import NOW, DataSize, fill_company
+from connector.db.engine import writing
+from connector.web.app import ROUTES
+
+Site = Any
+SMALL = DataSize(invoices=20, runs=4, log_lines_per_run=6)
+LARGE = DataSize(invoices=160, runs=120, log_lines_per_run=8, invoices_per_customer=40)
+QUERIES_MAX = 90  # of one page; those about one customer ask the most, for they decide anew
+# Where the pages of the first company, and those of the second, find something.
+FIRST_IDS = {"company": 1, "customer": "c0", "invoice": "i0", "entry": 1, "run": 1, "line": 3, "task": 1}
+SECOND_IDS = {"company": 2, "customer": "c0", "invoice": "i0", "entry": 5, "run": 5, "line": 27, "task": 5}
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return {"mail_from": "billing@first.example"}
+
+
+def build_path(route: Any, ids: dict[str, Any]) -> str:
+    path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: str(ids[found[1]]), route.path)
+    return path + ("?to=live" if path.endswith("/mode") else "")
+
+
+def list_pages() -> list[Any]:
+    """Every page that shows what was filled in."""
+    return [
+        route
+        for route in ROUTES
+        if route.method == "GET"
+        and route.min_role != "public"
+        and set(re.findall(r"\{(\w+)", route.path)) <= set(FIRST_IDS)
+    ]
+
+
+def test_no_page_asks_more_often_where_there_is_more(site: Site, count_queries: Any) -> None:
+    site.clock.at = NOW
+    browser = site.signed_in("owner")
+    counts: list[dict[str, int]] = []
+    companies = [site.company("First Ltd", time_zone="UTC"), site.company("Second Ltd", time_zone="UTC")]
+    for size, ids, company in ((SMALL, FIRST_IDS, companies[0]), (LARGE, SECOND_IDS, companies[1])):
+        with writing(site.app.engine) as session:
+            fill_company(session, size, company)
+        browser.get(f"/companies/{company}/customers/c0")  # what is kept in memory is there from now on
+        counts.append({})
+        for route in list_pages():
+            path = build_path(route, ids)
+            counts[-1][route.path] = count_queries(lambda path=path: browser.get(path))
+            assert browser.page.status_code == 200, (path, browser.text)
+    few, many = counts
+    assert {path: (few[path], count) for path, count in many.items() if count > few[path]} == {}
+    assert {path: count for path, count in many.items() if count > QUERIES_MAX} == {}
+
+
+def test_no_page_asks_more_often_where_there_are_more_companies(site: Site, count_queries: Any) -> None:
+    site.clock.at = NOW
+    browser = site.signed_in("owner")
+    asked = [route.path for route in list_pages() if "{" not in route.path]
+    counts: list[dict[str, int]] = []
+    for more in (["First Ltd"], ["Second Ltd", "Third Ltd", "Fourth Ltd"]):
+        for name in more:
+            company = site.company(name, time_zone="UTC")
+            with writing(site.app.engine) as session:
+                fill_company(session, SMALL, company)
+        browser.get("/reports")  # what is kept in memory of each company's books is there from now on
+        counts.append({path: count_queries(lambda path=path: browser.get(path)) for path in asked})
+    one, four = counts
+    assert {path: (one[path], count) for path, count in four.items() if count > one[path]} == {}

@@ -1,0 +1,96 @@
+"""Before something dangerous is done, a browser that was left open is asked who sits there."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from connector.auth.passwords import hash_password
+from connector.auth.users import find_user
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection
+from connector.web.app import ROUTES
+
+Site = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+# What a bookkeeper does all morning: it can be taken back, or stops something. Everything else must ask.
+NOT_SENSITIVE = re.compile(
+    r"/(outbox|fees|tasks|exceptions|customers|invoices|sign-out|settings/health)(/(?!.*(export|erase)).*)?"
+    r"|.*/letter\.html"  # shows what a mail would look like
+    r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
+)
+
+
+def idle_browser(site: Site, role: str) -> Any:
+    browser = site.signed_in(role)
+    with writing(site.app.engine) as session:
+        find_user(session, f"{role}@example.com").password_hash = hash_password(PASSWORD)
+    site.clock.advance(minutes=31)
+    return browser
+
+
+def get_mode(site: Site, company: int) -> str:
+    with reading(site.app.engine) as session:
+        return session.get_one(Connection, company).mode
+
+
+def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site) -> None:
+    company = site.company("North Ltd", mode="observe")
+    browser = idle_browser(site, "bookkeeper")
+    action = f"/companies/{company}/mode"
+    browser.get(f"{action}?to=live")
+    browser.submit(action, {"reviewed": "yes"})
+    assert (browser.page.status_code, "Is it you?" in browser.text) == (403, True)
+    browser.submit(action, {"confirm_password": "not the one that it is"})
+    assert (browser.page.status_code, get_mode(site, company)) == (403, "observe")
+    before = dict(browser.http.cookies)
+    browser.submit(action, {"confirm_password": PASSWORD})
+    assert (browser.page.status_code, get_mode(site, company)) == (200, "live")
+    left_behind = site.browser()
+    left_behind.http.cookies.update(before)  # whoever had the session's token before has nothing any more
+    assert "/sign-in" in left_behind.get("/").url
+    browser.get(f"{action}?to=approve")
+    browser.submit(action, {"reviewed": "yes"})
+    assert get_mode(site, company) == "approve"
+    site.clock.advance(minutes=31)
+    browser.get(f"{action}?to=live")
+    browser.submit(action, {"reviewed": "yes"})
+    assert (browser.page.status_code, get_mode(site, company)) == (403, "approve")
+
+
+def test_who_has_just_signed_in_is_not_asked(site: Site) -> None:
+    company = site.company("North Ltd", mode="observe")
+    browser = site.signed_in("bookkeeper")
+    browser.get(f"/companies/{company}/mode?to=approve")
+    browser.submit(f"/companies/{company}/mode", {"reviewed": "yes"})
+    assert get_mode(site, company) == "approve"
+
+
+def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(site: Site) -> None:
+    company = site.company("North Ltd", mode="observe")
+    browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
+    browser.get(f"{action}?to=live")
+    browser.submit(action)
+    browser.submit(action, {"confirm_password": PASSWORD})
+    assert (browser.page.status_code, "Look at what would leave" in browser.text) == (409, True)
+    assert "bookkeeper@example.com · bookkeeper" in browser.get("/").text
+
+
+def test_guessing_there_is_limited_as_at_the_door(site: Site) -> None:
+    company = site.company("North Ltd", mode="observe")
+    browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
+    browser.get(f"{action}?to=live")
+    browser.submit(action, {"reviewed": "yes"})
+    for _ in range(10):
+        browser.submit(action, {"confirm_password": "x" * 300})
+    browser.submit(action, {"confirm_password": PASSWORD})
+    assert (browser.page.status_code, get_mode(site, company)) == (429, "observe")
+
+
+def test_every_form_is_either_an_everyday_one_or_asks() -> None:
+    posts = {route.path for route in ROUTES if route.method == "POST" and route.min_role != "nobody"}
+    asking = {route.path for route in ROUTES if route.sensitive}
+    assert asking >= {"/companies/connect", "/companies/{company:int}/mode", "/companies/{company:int}/disconnect"}
+    assert {path for path in posts - asking if not NOT_SENSITIVE.fullmatch(path)} == set()
+    taking_out = {route.path for route in ROUTES if re.search("export|erase|backup|download", route.path)}
+    assert taking_out - asking == set()

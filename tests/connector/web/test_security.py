@@ -1,0 +1,92 @@
+"""What holds for every answer, whatever was asked: names, methods, headers, sizes, and where a request came from."""
+
+from __future__ import annotations
+
+import http.client
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+from sqlalchemy import select
+
+from connector.db.engine import reading
+from connector.db.tables import SignInAttempt
+
+Site = Any
+PATHS = ("/sign-in", "/nothing/here", "/healthz", "/static/style.css", "/api/v1/status", "/webhooks/xero", "/c/x")
+
+
+def send_raw(site: Site, method: str, path: str, **headers: str) -> Any:
+    """Ask as no browser would."""
+    line = http.client.HTTPConnection(urlsplit(site.base).netloc, timeout=20)
+    line.request(method, path, headers=headers)
+    answer = line.getresponse()
+    body = answer.read().decode("utf-8", "replace")
+    line.close()
+    return answer, body
+
+
+def test_methods_nobody_needs_are_refused_and_say_nothing_back(site: Site) -> None:
+    for method in ("TRACE", "TRACK", "CONNECT", "OPTIONS", "DELETE", "PUT", "PATCH", "DEBUG"):
+        answer, body = send_raw(site, method, "/sign-in", **{"X-Canary": "tweet", "Cookie": "duewell=tweet"})
+        assert answer.status in {400, 405}, method
+        assert "tweet" not in body + str(answer.headers), method
+
+
+def test_every_answer_carries_the_headers_and_no_version(site: Site) -> None:
+    for path in PATHS:
+        origin = {"Origin": "https://evil.example"}
+        headers = requests.get(site.base + path, headers=origin, timeout=20, allow_redirects=False).headers
+        assert re.search(r"; charset=utf-8$|^application/(problem\+)?json$", headers["Content-Type"]), path
+        assert "frame-ancestors 'none'" in headers["Content-Security-Policy"], path
+        assert "no-store" in headers["Cache-Control"], path
+        assert headers["X-Content-Type-Options"] == "nosniff", path
+        assert "Strict-Transport-Security" not in headers, path
+        assert not {"X-Powered-By", "Access-Control-Allow-Origin"} & set(headers), path
+
+
+@pytest.mark.parametrize("settings", [{"duewell_base_url": "https://books.example"}])
+def test_behind_https_browsers_are_told_never_to_come_without(site: Site) -> None:
+    port = urlsplit(site.base).port
+    answer = requests.get(f"http://127.0.0.1:{port}/sign-in", timeout=20)
+    assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
+
+
+def test_another_name_is_another_house(site: Site) -> None:
+    for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", ""):
+        answer, body = send_raw(site, "GET", "/sign-in", Host=host)
+        assert (answer.status, "Password" in body) in {(421, False), (400, False)}, host
+
+
+def test_bodies_are_capped_before_anybody_is_known(site: Site) -> None:
+    stranger = site.browser()
+    much = "x" * 300_000
+    assert stranger.post("/sign-in", {"email": much}).status_code == 413
+    assert stranger.post("/companies/1/mode", {"to": much}).status_code in {401, 413}
+    assert requests.post(f"{site.base}/api/v1/outbox/approve", data="x" * 2_000_000, timeout=20).status_code == 401
+    assert requests.post(f"{site.base}/webhooks/xero", data="x" * 3_000_000, timeout=20).status_code in {404, 413}
+    assert requests.post(f"{site.base}/c/x", data=much, timeout=20).status_code in {404, 413}
+
+
+def test_an_address_that_a_stranger_claims_is_not_believed_beyond_the_proxy_before_us(site: Site) -> None:
+    """A proxy on this machine adds whom it heard from at the end; what stood there before is anybody's invention."""
+    claimed = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
+    site.browser().http.post(
+        f"{site.base}/sign-in", data={"email": "a@b.c", "password": "x"}, headers={"Origin": site.base, **claimed},
+        timeout=20,
+    )  # fmt: skip
+    with reading(site.app.engine) as session:
+        assert [row.ip_address for row in session.scalars(select(SignInAttempt))] == ["198.51.100.7"]
+
+
+def test_what_comes_from_books_is_shown_and_never_run(site: Site) -> None:
+    bad = "<script>alert(1)</script>{{ 7*7 }}\" onmouseover='x' \u202e"
+    company = site.company(bad, health_reason=bad)
+    owner = site.signed_in("owner")
+    for path in ("/", "/companies", f"/companies/{company}", "/log", "/reports", "/customers"):
+        page = owner.get(path).text
+        assert "<script>alert" not in page, path
+        assert "onmouseover='x'" not in page.replace("&#39;", "'").replace("&#34; onmouseover", ""), path
+        assert "49" not in page.partition("<main")[2].partition("alert(1)")[2][:60], path

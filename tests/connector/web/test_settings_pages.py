@@ -1,0 +1,155 @@
+"""The pages behind Settings: people invited and limited, tokens and webhooks shown once, a backup taken, health."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from connector.audit import sync_log
+from connector.db.engine import reading
+from connector.db.tables import EmailEvent, OutboxEntry
+from connector.webhooks import delivery
+from connector.webhooks.safe_post import PostResult
+
+Site = Any
+PASSWORD = "correct horse battery staple"  # gitleaks:allow
+
+
+@pytest.fixture
+def settings() -> dict[str, Any]:
+    return {
+        "duewell_webhooks": "public",
+        "mail_from": "billing@gmail.com",
+        "sendgrid_api_key": "SG.key",
+        "sendgrid_api_url": "http://127.0.0.1:1",
+        "sendgrid_webhook_public_key": "key",
+    }
+
+
+@pytest.fixture
+def owner(site: Site) -> Any:
+    """An owner who has just signed in."""
+    return site.signed_in("owner")
+
+
+def log_texts(site: Site) -> list[str]:
+    with reading(site.app.engine) as session:
+        return [line.text for line in sync_log.list_entries(session)]
+
+
+def shown_secret(browser: Any) -> str:
+    found = re.search(r'<code class="secret">([^<]+)</code>', browser.page.text)
+    assert found
+    return found[1]
+
+
+def test_somebody_is_invited_for_one_company_promoted_and_removed(site: Site, owner: Any) -> None:
+    north, south = site.company("North Ltd"), site.company("South Ltd")
+    owner.get("/settings/users")
+    owner.submit("/settings/users", {
+        "email": "bob@example.com", "name": "Bob", "role": "viewer", "company_access": "selected", "company": str(north),
+    })  # fmt: skip
+    bob = site.browser()
+    path = shown_secret(owner).removeprefix(site.base)
+    bob.get(path)
+    bob.submit(path, {"password": PASSWORD, "again": PASSWORD})
+    assert ("North Ltd" in bob.get("/companies").text, "South Ltd" in bob.text) == (True, False)
+    assert bob.get(f"/companies/{south}").status_code == 404
+    assert bob.get("/settings/users").status_code == 403
+    assert "Settings" not in bob.get("/").text
+    owner.get("/settings/users/2")
+    owner.submit("/settings/users/2", {"do": "role", "role": "bookkeeper", "company_access": "all"})
+    assert "South Ltd" in bob.get("/companies").text
+    assert bob.get("/settings/calendar").status_code == 200
+    owner.get("/settings/users/2")
+    owner.submit("/settings/users/2", {"do": "remove"})
+    assert bob.get("/", allow_redirects=False).status_code == 303
+    assert "disabled" in owner.get("/settings/users").text
+    owner.get("/settings/users/1")
+    assert "the only owner" in owner.submit("/settings/users/1", {"do": "remove"}).text
+
+
+def test_a_token_is_shown_once_works_and_is_revoked(site: Site, owner: Any) -> None:
+    site.company("North Ltd")
+    owner.get("/settings/tokens")
+    owner.submit("/settings/tokens", {"name": "dashboard", "scope": "read", "company_access": "all", "days": "30"})
+    token = shown_secret(owner)
+    asked: dict[str, Any] = {
+        "url": f"{site.base}/api/v1/connections",
+        "headers": {"Authorization": f"Bearer {token}"},
+        "timeout": 20,
+    }
+    assert requests.get(**asked).json()["items"][0]["short_name"] == "north-ltd"
+    page = owner.get("/settings/tokens").text
+    assert token not in page
+    assert "made by owner@example.com" in owner.text
+    assert "10 Jul 2026" in owner.text
+    owner.submit("/settings/tokens/1")
+    assert "revoked" in owner.text
+    assert requests.get(**asked).status_code == 401
+    owner.get("/settings/tokens")
+    assert owner.submit("/settings/tokens", {"name": "", "scope": "read", "days": "30"}).status_code == 409
+    assert all(token not in line for line in log_texts(site))
+
+
+def test_a_webhook_is_entered_tried_and_removed(site: Site, owner: Any) -> None:
+    north = site.company("North Ltd")
+    owner.get("/settings/webhooks")
+    bad = owner.submit("/settings/webhooks", {"url": "http://127.0.0.1/", "events": "all", "company_access": "all"})
+    assert (bad.status_code, "https://" in bad.text) == (409, True)
+    owner.get("/settings/webhooks")
+    chosen = {"url": "https://hooks.example/a?key=1", "events": "selected", "event": "email.sent"}
+    owner.submit("/settings/webhooks", {**chosen, "company_access": "selected", "company": str(north)})
+    assert shown_secret(owner).startswith("whsec_")
+    owner.get("/settings/webhooks")
+    owner.submit("/settings/webhooks/1", {"do": "test"})
+    delivery.deliver_pending(site.app, send=lambda *_: PostResult(None, "it did not answer in time"))
+    assert "it did not answer in time; again" in owner.get("/settings/webhooks").text
+    assert "email.sent; North Ltd; entered by owner@example.com" in owner.text
+    owner.submit("/settings/webhooks/1", {"do": "remove"})
+    assert "No address is told anything" in owner.text
+    assert all("key=1" not in line for line in log_texts(site))
+
+
+def test_an_owner_takes_a_backup_with_him_and_none_stays(site: Site, owner: Any, tmp_path: Path) -> None:
+    site.company("North Ltd")
+    owner.get("/settings/backup")
+    answer = owner.submit("/settings/backup")
+    assert answer.headers["Content-Disposition"].startswith('attachment; filename="duewell-2026-06-10')
+    assert answer.headers["Cache-Control"] == "no-cache, no-store"
+    copy = tmp_path / "copy.db"
+    copy.write_bytes(answer.content)
+    with sqlite3.connect(copy) as database:
+        assert database.execute("SELECT name FROM connection").fetchall() == [("North Ltd",)]
+    assert list((site.app.settings.duewell_home / "downloads").iterdir()) == []
+    assert log_texts(site)[-1] == "owner@example.com took a backup of everything with him."
+
+
+def test_sender_calendar_and_health_say_how_it_is(site: Site, owner: Any) -> None:
+    company = site.company("North Ltd", country="GB", time_zone="Europe/London")
+    page = owner.get("/settings/sender").text
+    assert "Mail from gmail.com sent by others is taken for forged." in page
+    assert "signed events are taken; the last came never" in owner.text
+    left_at = site.clock.at - timedelta(days=3)
+    mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "done", "customer_id": "c", "payload": {}}
+    site.store(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
+    assert "Nothing was told of mail that left on 7 Jun 2026." in owner.get("/settings/sender").text
+    site.store(EmailEvent(id="e", kind="delivered", at=site.clock.at, received_at=site.clock.at))
+    assert "Nothing was told" not in owner.get("/settings/sender").text
+    owner.get("/settings/calendar")
+    assert "08:00 to 18:00" in owner.text
+    assert "Europe/London" in owner.text
+    owner.get("/settings/health")
+    assert "In order" not in owner.text
+    owner.submit("/settings/health")
+    assert "The sync log holds" in owner.text
+    assert owner.get("/settings").status_code == 200
+    bookkeeper = site.signed_in("bookkeeper")
+    for path in ("users", "tokens", "webhooks", "backup", "health"):
+        assert bookkeeper.get(f"/settings/{path}").status_code == 403

@@ -1,0 +1,258 @@
+"""Signing in by way of a team's own service: a small one of ours answers as the real ones do, or as they must not."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html import unescape
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+from connector.auth import passkey_requirement
+from connector.auth.passwords import hash_password
+from connector.auth.sign_in import reset
+from connector.auth.users import find_user
+from connector.db.engine import reading, writing
+from connector.db.tables import Passkey
+
+Site = Any
+CLIENT = "duewell-of-the-tests"
+
+
+@dataclass
+class IdentityProvider:
+    """A sign-in service: whom it vouches for, and what it says differently."""
+
+    url: str = ""
+    key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "1"}))
+    claims: dict[str, Any] = field(default_factory=dict)
+    nonce: str = ""
+    token_request: dict[str, list[str]] = field(default_factory=dict)
+    issuer: str = ""
+    id_token: str = ""
+
+    def respond(self, path: str) -> Any:
+        if path.startswith("/.well-known/"):
+            own = {name: f"{self.url}/{name}" for name in ("authorization_endpoint", "token_endpoint", "jwks_uri")}
+            return {"issuer": self.issuer or self.url, **own}
+        if path == "/jwks_uri":
+            return {"keys": [self.key.as_dict(private=False)]}
+        now = 1781089200  # 2026-06-10 11:00 UTC
+        claims = {
+            "iss": self.url, "aud": CLIENT, "sub": "77", "nonce": self.nonce, "iat": now, "exp": now + 600,
+            "email": "Bookkeeper@Example.com", "email_verified": True, **self.claims,
+        }  # fmt: skip
+        signed = jwt.encode({"alg": "RS256", "kid": "1"}, claims, self.key)
+        return {"access_token": "never-used", "token_type": "Bearer", "id_token": self.id_token or signed}
+
+
+@pytest.fixture(scope="module")
+def running_idp() -> Iterator[IdentityProvider]:
+    idp = IdentityProvider()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(idp.respond(self.path)).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            idp.token_request = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            self.do_GET()
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        idp.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield idp
+        server.shutdown()
+
+
+@pytest.fixture
+def idp(running_idp: IdentityProvider) -> IdentityProvider:
+    running_idp.claims, running_idp.nonce, running_idp.issuer, running_idp.id_token = {}, "", "", ""
+    return running_idp
+
+
+@pytest.fixture
+def settings(idp: IdentityProvider) -> dict[str, Any]:
+    return {"oidc_issuer": idp.url, "oidc_client_id": CLIENT, "oidc_client_secret": "s3cret"}
+
+
+def start_sign_in(site: Site, idp: IdentityProvider, browser: Any, next_path: str = "/account") -> dict[str, str]:
+    """Go to the service; returns what it was asked."""
+    return read_authorize_request(
+        idp, browser.get(f"/sign-in/sso?next={next_path}", allow_redirects=False).headers["location"]
+    )
+
+
+def start_linking(idp: IdentityProvider, browser: Any) -> dict[str, str]:
+    """Go to the service from the page of one's account."""
+    browser.get("/account")
+    browser.submit("/account/sso")
+    return follow_continue_link(idp, browser)
+
+
+def follow_continue_link(idp: IdentityProvider, browser: Any) -> dict[str, str]:
+    return read_authorize_request(idp, unescape(re.findall(r'href="([^"]+)" rel="noreferrer"', browser.page.text)[0]))
+
+
+def read_authorize_request(idp: IdentityProvider, url: str) -> dict[str, str]:
+    assert url.startswith(f"{idp.url}/authorization_endpoint?")
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(url).query).items()}
+    idp.nonce = idp.nonce or asked["nonce"]
+    return asked
+
+
+def return_from_idp(browser: Any, authorize_request: dict[str, str], **changed: str) -> Any:
+    answer = {"code": "c0de", "state": authorize_request["state"], **changed}
+    return browser.get("/sign-in/sso/back?" + "&".join(f"{name}={value}" for name, value in answer.items()))
+
+
+def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifier(
+    site: Site, idp: IdentityProvider
+) -> None:
+    site.user("bookkeeper")
+    browser = site.browser()
+    assert "by way of 127.0.0.1" in browser.get("/sign-in").text
+    asked = start_sign_in(site, idp, browser)
+    assert asked["redirect_uri"] == f"{site.base}/sign-in/sso/back"
+    assert asked["code_challenge_method"] == "S256"
+    assert return_from_idp(browser, asked).url == f"{site.base}/account"
+    assert len(idp.token_request["code_verifier"][0]) >= 43
+    assert "bookkeeper@example.com · bookkeeper" in browser.text
+    idp.nonce, idp.claims = "", {"email": "somebody.else@example.com"}
+    again = site.browser()
+    assert (
+        return_from_idp(again, start_sign_in(site, idp, again)).status_code == 200
+    )  # known by the service's own name now
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"email_verified": False},
+        {"email_verified": None},
+        {"email": "nobody@example.com"},
+        {"aud": "another-app"},
+        {"aud": [CLIENT, "another-app"]},
+        {"iss": "https://evil.example"},
+        {"exp": 1781080000},
+        {"nonce": "of another sign-in"},
+    ],
+)
+def test_nobody_comes_in_by_a_token_that(site: Site, idp: IdentityProvider, claims: dict[str, Any]) -> None:
+    site.user("bookkeeper")
+    browser, idp.claims = site.browser(), claims
+    assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
+    assert "/sign-in" in browser.get("/").url
+
+
+def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(site: Site, idp: IdentityProvider) -> None:
+    site.user("bookkeeper")
+    browser = site.browser()
+    asked = start_sign_in(site, idp, browser)
+    claims = {"iss": idp.url, "aud": CLIENT, "sub": "1", "nonce": asked["nonce"], "exp": 1781089800,
+              "email": "bookkeeper@example.com", "email_verified": True}  # fmt: skip
+    forged = RSAKey.generate_key(2048, {"kid": "1"})
+    idp.id_token = jwt.encode({"alg": "RS256", "kid": "1"}, claims, forged)
+    assert return_from_idp(browser, asked).status_code == 401
+    idp.id_token = "eyJhbGciOiJub25lIn0." + idp.id_token.split(".")[1] + "."
+    assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
+
+
+def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_that_was_asked(
+    site: Site, idp: IdentityProvider
+) -> None:
+    site.user("bookkeeper")
+    browser = site.browser()
+    asked = start_sign_in(site, idp, browser)
+    assert return_from_idp(site.browser(), asked).status_code == 401
+    assert return_from_idp(browser, asked, iss="https://evil.example").status_code == 401
+    assert return_from_idp(browser, start_sign_in(site, idp, browser), state="another").status_code == 401
+    assert return_from_idp(browser, start_sign_in(site, idp, browser), error="access_denied").status_code == 401
+    asked = start_sign_in(site, idp, browser)
+    site.clock.advance(minutes=11)
+    assert return_from_idp(browser, asked).status_code == 401
+    idp.issuer = "https://evil.example"
+    assert site.browser().get("/sign-in/sso").status_code == 401
+
+
+def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_and_a_password_ties_nobody(
+    site: Site, idp: IdentityProvider
+) -> None:
+    by_password = site.signed_in("bookkeeper")
+    owner = site.user("owner")
+    with writing(site.app.engine) as session:
+        find_user(session, "bookkeeper@example.com").password_hash = hash_password("correct horse battery staple")
+        key = Passkey(id="x", user_id=find_user(session, owner).id or 0, public_key=b"", created_at=site.clock.at)
+        session.add(key)
+    passkey_requirement.set_required(site.app, required=True, by="a test")
+    assert by_password.get("/").url == f"{site.base}/account/passkeys"
+    assert "Or come in by way of 127.0.0.1" in by_password.text
+    idp.claims = {"email": "somebody.else@example.com"}
+    assert return_from_idp(by_password, start_sign_in(site, idp, by_password)).status_code == 401
+    with reading(site.app.engine) as session:
+        assert find_user(session, "bookkeeper@example.com").oidc_subject == ""
+    idp.claims, idp.nonce = {}, ""
+    assert return_from_idp(by_password, start_sign_in(site, idp, by_password)).url == f"{site.base}/account"
+    site.clock.advance(minutes=31)
+    by_password.get("/account")
+    by_password.submit("/account/sessions")
+    by_password.submit("/account/sessions", {"confirm_password": "correct horse battery staple"})
+    assert "Every other browser is signed out" in by_password.text
+
+
+def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_from_within(
+    site: Site, idp: IdentityProvider
+) -> None:
+    browser = site.signed_in("bookkeeper")
+    idp.claims = {"email_verified": None, "email": "other@example.com"}
+    assert return_from_idp(browser, start_linking(idp, browser)).url.endswith("/account")
+    assert "You also sign in by way of" in browser.text
+    with reading(site.app.engine) as session:
+        assert find_user(session, "bookkeeper@example.com").oidc_subject == f"{idp.url}|77"
+    idp.nonce = ""
+    viewer = site.signed_in("viewer")
+    assert return_from_idp(viewer, start_linking(idp, viewer)).status_code == 401
+    with writing(site.app.engine) as session:
+        find_user(session, "bookkeeper@example.com").disabled_at = site.clock.at
+    idp.nonce = ""
+    stranger = site.browser()
+    assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).status_code == 401
+
+
+def test_a_browser_left_open_ties_nobody_to_somebody_elses_account_there_and_a_new_link_unties(
+    site: Site, idp: IdentityProvider
+) -> None:
+    browser, password = site.signed_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
+    with writing(site.app.engine) as session:
+        find_user(session, "bookkeeper@example.com").password_hash = hash_password(password)
+    site.clock.advance(minutes=31)
+    assert browser.get("/sign-in/sso", allow_redirects=False).headers["location"] == "/"
+    browser.get("/account")
+    browser.submit("/account/sso")
+    assert "Is it you?" in browser.text
+    browser.submit("/account/sso", {"confirm_password": password})
+    idp.claims = {"email": "somebody.else@example.com", "exp": 1781094000}
+    assert return_from_idp(browser, follow_continue_link(idp, browser)).url.endswith("/account")
+    assert "You also sign in by way of" in browser.text
+    idp.nonce, stranger = "", site.browser()
+    assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).url == f"{site.base}/account"
+    with writing(site.app.engine) as session:
+        reset(session, find_user(session, "bookkeeper@example.com"), by="a test", at=site.clock.at)
+    idp.nonce = ""
+    assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).status_code == 401

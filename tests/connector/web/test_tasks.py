@@ -1,0 +1,69 @@
+"""Tasks ended in the browser, and an invoice's story read there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from connector.db.engine import reading
+from connector.db.money import to_e4
+from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, Task
+
+Site = Any
+
+
+@pytest.fixture
+def task(site: Site) -> int:
+    """A call to make about one invoice."""
+    company = site.company("North Ltd", base_currency="GBP", first_pull_done_at=site.clock.at)
+    today = site.clock.at.date()
+    row = Task(
+        connection_id=company, key="t", code="call", step="call", customer_id="c1", invoice_ids=["i1"], due_on=today,
+        reason="INV-1 is 9 days late.", created_at=site.clock.at,
+    )  # fmt: skip
+    site.store(
+        CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
+        InvoiceRow(
+            connection_id=company, external_id="i1", number="INV-1", customer_id="c1", currency="GBP",
+            issued_on=today - timedelta(days=39), due_on=today - timedelta(days=9), total_e4=to_e4(Decimal(120)),
+            due_e4=to_e4(Decimal("99.50")), status="open", is_open=True,
+        ),
+        row,
+    )  # fmt: skip
+    return row.id or 0
+
+
+def test_what_came_of_a_task_is_recorded_and_the_promise_kept(site: Site, task: int) -> None:
+    browser = site.signed_in("bookkeeper")
+    assert f'href="/tasks/{task}"' in browser.get("/").text
+    browser.get(f"/tasks/{task}")
+    assert "99.50 GBP open" in browser.text
+    browser.submit(f"/tasks/{task}", {"note": "Spoke to Jo", "promised_on": "2026-06-19"})
+    assert "Recorded" in browser.text
+    with reading(site.app.engine) as session:
+        row, said = session.get_one(Task, task), session.get_one(InvoiceSetting, (1, "i1"))
+    assert (row.state, row.ended_by) == ("done", "bookkeeper@example.com")
+    assert str(said.promised_on) == "2026-06-19"
+    browser.get(f"/tasks/{task}")
+    assert "What came of it" not in browser.text
+
+
+def test_a_day_that_is_none_ends_no_task(site: Site, task: int) -> None:
+    browser = site.signed_in("bookkeeper")
+    browser.get(f"/tasks/{task}")
+    browser.submit(f"/tasks/{task}", {"promised_on": "soon"})
+    assert browser.page.status_code == 409
+    with reading(site.app.engine) as session:
+        assert session.get_one(Task, task).state == "open"
+
+
+def test_an_invoice_tells_its_story_and_what_comes(site: Site, task: int) -> None:
+    browser = site.signed_in("viewer")
+    browser.get("/companies/1/invoices/i1")
+    assert "99.50 GBP of 120.00 GBP" in browser.text
+    assert "issued for" in browser.text
+    assert "What comes, if nobody pays" in browser.text
+    assert browser.get("/companies/1/invoices/nothing").status_code == 404

@@ -1,0 +1,116 @@
+"""The morning's review: what waits, what went out, what goes out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from connector.db.tables import CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
+
+Site = Any
+
+
+def build_entry(site: Site, company: int, number: int, state: str, **more: Any) -> OutboxEntry:
+    given = {
+        "kind": "email",
+        "step": "past_due",
+        "customer_id": f"c{number % 7}",
+        "reason": f"reason {company}-{number}",
+        "payload": {"to": [], "completed": [], "listed": []},
+        "planned_at": site.clock.at,
+        **more,
+    }
+    return OutboxEntry(connection_id=company, key=f"{company}:{number}", state=state, **given)
+
+
+def test_an_owner_without_a_company_is_told_how_to_begin(site: Site) -> None:
+    owner = site.signed_in("owner")
+    assert "Connect the first one" in owner.get("/").text
+    assert "Connect the first one" not in site.signed_in("viewer").get("/").text
+
+
+def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) -> None:
+    north = site.company("North <b>Ltd</b>", mode="live")
+    south = site.company(
+        "South Ltd", health="authorization_expired", health_reason="Xero says the consent was withdrawn."
+    )
+    site.company("East Ltd", pulled_at=site.clock.at - timedelta(days=2))
+    at, soon = site.clock.at, site.clock.at + timedelta(hours=20)
+    site.store(
+        CustomerRow(connection_id=north, external_id="c1", name="Miller & Sons"),
+        build_entry(site, north, 1, "awaiting_approval"),
+        build_entry(site, north, 2, "unconfirmed"),
+        build_entry(site, north, 3, "done", ended_at=at - timedelta(hours=3), customer_id="c1"),
+        build_entry(site, north, 4, "done", ended_at=at - timedelta(days=3)),
+        build_entry(site, north, 5, "planned", send_after=soon),
+        Task(
+            connection_id=south, key="t", code="call", customer_id="c9", invoice_ids=[], due_on=at.date(),
+            reason="Ring him", created_at=at,
+        ),
+        SyncRun(connection_id=north, started_at=at, outcome="failed", reason="The disk is full."),
+        InvoiceDecisionRow(
+            connection_id=north, invoice_id="i", customer_id="c1", kind="hold", code="later", next_step="second_notice",
+            next_on=(at + timedelta(days=3)).date(), run_id=1, since_at=at,
+        ),
+    )  # fmt: skip
+    browser = site.signed_in("viewer")
+    page, text = browser.get("/").text, browser.text
+    assert "<b>Ltd</b>" not in page
+    assert "1 to approve" in text
+    assert "1 in doubt" in text
+    assert "the consent was withdrawn" in text
+    assert "The disk is full." in text
+    assert "Its books were last read on 8 Jun" in text
+    assert "Ring him" in text
+    assert "Miller & Sons" in text
+    assert "reason 1-3" in text
+    assert "reason 1-4" not in text
+    assert "reason 1-5" in text
+    assert "second notice" in text
+
+
+def test_a_quiet_morning_says_so(site: Site) -> None:
+    site.company("North Ltd", mode="live")
+    browser = site.signed_in("viewer")
+    browser.get("/")
+    assert "Nothing. Every company's hour does its work by itself." in browser.text
+
+
+def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(site: Site, count_queries: Any) -> None:
+    browser = site.signed_in("viewer")
+    first = site.company("Company 0")
+    site.store(*(build_entry(site, first, number, "awaiting_approval") for number in range(5)))
+    few = count_queries(lambda: browser.get("/"))
+    for number in range(1, 30):
+        company = site.company(f"Company {number}")
+        site.store(
+            *(
+                build_entry(site, company, each, state)
+                for each, state in enumerate(["awaiting_approval", "unconfirmed", "planned"])
+            )
+        )
+    assert count_queries(lambda: browser.get("/")) == few
+    assert few <= 14
+
+
+def test_what_went_out_lately_is_found_without_reading_all_that_ever_did(site: Site) -> None:
+    from sqlalchemy import event  # noqa: PLC0415
+
+    from connector.connections.registry import list_connected  # noqa: PLC0415
+    from connector.db.engine import reading  # noqa: PLC0415
+    from connector.services.today import load_dashboard  # noqa: PLC0415
+
+    site.company("North Ltd")
+    plans: list[str] = []
+
+    def note(_c: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:
+        if "outbox.ended_at >=" in statement:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.append(" ".join(str(row[3]) for row in cursor.fetchall()))
+
+    event.listen(site.app.engine, "before_cursor_execute", note)
+    with reading(site.app.engine) as session:
+        load_dashboard(session, list_connected(session), site.clock.at)
+    event.remove(site.app.engine, "before_cursor_execute", note)
+    assert len(plans) == 2
+    assert all("ix_outbox_state (connection_id=? AND state=? AND ended_at>?)" in plan for plan in plans), plans

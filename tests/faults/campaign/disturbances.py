@@ -1,0 +1,231 @@
+"""Classes B to H: what goes wrong around a call, as the network, the vendors, people, the clock and the disk do it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+from filelock import FileLock
+from sqlalchemy import update
+from sqlmodel import col
+
+from connector.app_context import UncountedCalls
+from connector.arrangements import agreements
+from connector.connections.registry import disconnect, pause, set_mode
+from connector.connections.tokens import fresh_token
+from connector.db.engine import reading, writing
+from connector.db.tables import Connection
+from tests.faults.campaign.disk import DISK
+from tests.faults.campaign.disturbed_run import Disturbance, lock_folder
+from tests.faults.campaign.in_process import FAULTS, Fault, Sent
+from tests.faults.campaign.recovery import Scene, deliver_events
+from tests.faults.campaign.users import record_if_known
+from tests.faults.campaign.world import World
+
+# B: the network and the vendors.
+
+
+def _fault(fault: Fault, *, once: bool) -> Callable[[Scene, Sent], None]:
+    def begin(scene: Scene, at: Sent) -> None:
+        def matches(sent: Sent) -> bool:
+            same = (sent.vendor, sent.kind, sent.method) == (at.vendor, at.kind, at.method)
+            return sent.n == at.n if once else same
+
+        scene.world.vendors.faults.append((matches, fault))
+
+    return begin
+
+
+def _clear(scene: Scene) -> None:
+    scene.world.vendors.faults.clear()
+
+
+NETWORK = [
+    Disturbance("B", f"{fault.name}, {'once' if once else 'from now on'}", _fault(fault, once=once), _clear)
+    for fault in FAULTS
+    for once in (True, False)
+]
+
+
+# F: the ledger, or a person, changes something between decision and send.
+
+
+def _numbers(world: World) -> list[str]:
+    return [number for number in world.ledger.numbers if world.ledger.dues().get(number)]
+
+
+def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], None]:
+    def begin(scene: Scene, _at: Sent) -> None:
+        for number in _numbers(scene.world):
+            change(scene.world, number)
+
+    return begin
+
+
+def _move_due(world: World, number: str) -> None:
+    later = (world.clock.now().date() + timedelta(days=40)).isoformat()
+    due = {"xero": "due_on", "quickbooks": "DueDate"}[world.ledger.provider]
+    world.ledger.desk.edit(number, **world.ledger.where, **{due: later})
+
+
+def _pay_for_now(scene: Scene, _at: Sent) -> None:
+    desk, where = scene.world.ledger.desk, scene.world.ledger.where
+    scene.world.kept_alive.append([desk.pay(number, **where) for number in _numbers(scene.world)])
+
+
+def _delete_payments(scene: Scene) -> None:
+    """Delete the payments again: what they paid is open, and steps that were taken stay taken."""
+    books = scene.world.ledger
+    for payment in scene.world.kept_alive.pop():
+        books.desk.delete_payment(payment.id if books.provider == "xero" else payment["Id"], **books.where)
+
+
+def _merge(scene: Scene, _at: Sent) -> None:
+    into = scene.world.ledger.customer("Cedar Ltd")
+    scene.world.ledger.desk.merge("Ashdown Ltd", into, **scene.world.ledger.where)
+
+
+def _archive(scene: Scene, _at: Sent) -> None:
+    books = scene.world.ledger
+    end = books.desk.archive if books.provider == "xero" else books.desk.deactivate
+    end("Ashdown Ltd", **books.where)
+
+
+def _close_books(scene: Scene, _at: Sent) -> None:
+    books, today = scene.world.ledger, scene.world.clock.now().date()
+    if books.provider == "xero":
+        books.desk.organisation(books.company).period_lock_on = today
+    else:
+        scene.world.sandbox.quickbooks.close_books(today, books.company)
+
+
+def _not_strict(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
+    return Disturbance("F", what, begin, strict=False)
+
+
+CHANGES = [
+    _not_strict("paid", _for_each_invoice(lambda world, number: world.ledger.pay(number))),
+    _not_strict("paid in part", _for_each_invoice(lambda world, number: world.ledger.pay(number, "100.00"))),
+    _not_strict("voided", _for_each_invoice(lambda world, number: world.ledger.void(number))),
+    _not_strict("credited", lambda scene, _at: scene.world.ledger.credit("Ashdown Ltd", "500.00")),
+    _not_strict("due date moved", _for_each_invoice(_move_due)),
+    _not_strict(
+        "address changed",
+        lambda scene, _at: scene.world.ledger.desk.set_email(
+            "Ashdown Ltd", "new@ashdown.example", **scene.world.ledger.where
+        ),
+    ),
+    _not_strict(
+        "disputed",
+        _for_each_invoice(
+            lambda world, number: record_if_known(world, number, agreements.record_dispute, reason="wrong goods")
+        ),
+    ),
+    _not_strict(
+        "promised",
+        _for_each_invoice(
+            lambda world, number: record_if_known(
+                world, number, agreements.set_promise, on=world.clock.now().date() + timedelta(9)
+            )
+        ),
+    ),
+    _not_strict("paused", lambda scene, _at: pause(scene.world.app, scene.world.connection, by="Ann")),
+    _not_strict("observed", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, "observe")),
+    _not_strict("asked to wait", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, "approve")),
+    Disturbance("F", "paid, and taken back an hour later", _pay_for_now, _delete_payments, strict=False),
+    _not_strict("merged into another customer", _merge),
+    _not_strict("customer archived", _archive),
+    _not_strict("books closed", _close_books),
+    _not_strict("disconnected", lambda scene, _at: disconnect(scene.world.app, scene.world.connection)),
+]
+
+
+# E: others at work at the same time.
+
+
+def _takes_over(scene: Scene, _at: Sent) -> None:
+    """Another machine has declared this one dead: every later write of it must be refused."""
+    with writing(scene.world.app.engine) as session:
+        session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_owner="", lease_until_at=None))
+    scene.witness.forbidden_reason = "another machine had taken over"
+
+
+def _starts_second_run(scene: Scene, _at: Sent) -> None:
+    lock = lock_folder(scene) / f"run-{scene.world.connection}.lock"
+    running = FileLock(lock)  # stands for the hour's own, which is its parent's
+    running.acquire(blocking=False)
+    result = scene.world.sync()
+    running.release()
+    assert result.outcome == "busy", result  # noqa: S101 - two hours of one company beside each other
+
+
+def _refreshes(scene: Scene, at: Sent) -> None:
+    if at.kind == "token":
+        return  # it would wait for this very call
+    app = scene.world.app
+    with reading(app.engine) as session:
+        grant = session.get_one(Connection, scene.world.connection).grant_id or 0
+    fresh_token(app, grant, UncountedCalls())
+
+
+CONCURRENCY = [
+    Disturbance("E", "another machine takes over", _takes_over),
+    Disturbance("E", "a second run begins", _starts_second_run),
+    Disturbance("E", "another process asks for the token", _refreshes),
+]
+
+# C: what the mail system tells, in any order and any number of times.
+
+
+def _bounces(scene: Scene, _at: Sent) -> None:
+    post = scene.world.sandbox.sendgrid
+    if post.emails():
+        post.bounce(len(post.emails()))
+    deliver_events(scene.world, 2)
+
+
+EVENTS = [
+    Disturbance("C", "events, 46 times each", lambda scene, _at: deliver_events(scene.world, 46)),
+    Disturbance("C", "events, the last first", lambda scene, _at: deliver_events(scene.world, 2, backwards=True)),
+    Disturbance("C", "a bounce", _bounces, strict=False),
+]
+
+# D: the clock jumps in the middle of an hour.
+
+
+def _jump(by: timedelta) -> Callable[[Scene, Sent], None]:
+    return lambda scene, _at: scene.world.clock.advance(by)
+
+
+JUMPS = [
+    Disturbance("D", f"the clock jumps by {by}", _jump(by), strict=False)
+    for by in (timedelta(minutes=2), timedelta(hours=1), timedelta(hours=14), timedelta(days=3), timedelta(days=40))
+]
+
+# H: what a ledger may say.
+
+HOSTILE = (
+    "<script>alert(1)</script> Ltd",
+    "Robert'); DROP TABLE outbox;-- Ltd",
+    "=cmd|'/C calc'!A0 Ltd",
+    "{{7*7}} {% for x in y %} Ltd",
+    "${jndi:ldap://x} %s %n {0} Ltd",
+    "Line\r\nBcc: all@example.com Ltd",
+    "\u202eevissergga Ltd",
+    "Zero\u200bwidth\ufeff Ltd",
+    "🧾🔥 Ltd",
+    "Ö" * 200,
+    "A\u0301\u0302\u0303" * 30,
+    "-- ; /* */ # Ltd",
+    '"quoted" \\back\\ Ltd',
+    "\x7f\x1b[31mred Ltd",
+)
+
+
+def _rename_customer(name: str) -> Callable[[Scene, Sent], object]:
+    return lambda scene, _at: scene.world.add_late_invoice(name, 9)
+
+
+HOSTILE_NAMES = [Disturbance("H", f"a customer is named {name[:20]!r}", _rename_customer(name)) for name in HOSTILE]
+
+ALL = (*NETWORK, *CHANGES, *CONCURRENCY, *EVENTS, *JUMPS, *HOSTILE_NAMES, *DISK)

@@ -1,0 +1,241 @@
+"""The twelve invariants, asked of the vendors and of the database after a broken hour and the hours that mend it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from connector.audit import sync_log
+from connector.db.engine import reading
+from connector.outbox.drafts import note_key, short_key
+from sandbox.sendgrid.vendor import API_KEY
+from tests.faults.campaign.witness import MARK, Witness, dues_by_id
+from tests.faults.campaign.world import World
+
+INVARIANTS = {
+    "I1": "no mail about what was paid, void, disputed or paused when the ledger was last read",
+    "I2": "a mail arrives at most once for an invoice and a step, counted at the mail system",
+    "I3": "a late fee is charged at most once for an invoice and a period, and never on a fee",
+    "I4": "a note stands in the ledger exactly once, or its doubt is shown",
+    "I5": "every effect is announced on the disk and in the log before it leaves, and comes to an end",
+    "I6": "nothing leaves without a live company, a dated policy and, where asked for, an approval",
+    "I7": "nothing crosses from one company into another",
+    "I8": "after the faults, everything due is done, or shown as a doubt, within two hours' runs",
+    "I9": "the mirror equals the ledger after a run",
+    "I10": "no secret stands in the log, the database's plain text, or a mail",
+    "I11": "the log's chain of hashes holds",
+    "I12": "nobody gets more than one mail a day, whatever happened before",
+}
+_TOKENS = re.compile(rb"[Bb]earer [\w.-]{12}|refresh_token=|client_secret=|eyJ[\w-]{20}")
+
+
+@dataclass(frozen=True, slots=True)
+class NeighbourSnapshot:
+    """What the company next door looked like before."""
+
+    notes: tuple[str, ...]
+    dues: tuple[tuple[str, Decimal], ...]
+
+
+class LogCapture(logging.Handler):
+    """Keeps what was logged, to look for secrets in it."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep what was said."""
+        self.lines.append(record.getMessage())
+
+
+def snapshot_neighbour(world: World) -> NeighbourSnapshot:
+    """Look at the company next door."""
+    books = world.neighbour_ledger
+    notes = tuple(note for number in books.numbers for note in books.notes(number))
+    return NeighbourSnapshot(notes, tuple(sorted(dues_by_id(books).items())))
+
+
+def find_unfinished(world: World) -> list[str]:
+    """List what is not at its end: calls without an answer, and plans whose time has come."""
+    now = world.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
+    with closing(_open(world)) as database:
+        rows = database.execute(
+            "SELECT key, state, answer FROM outbox WHERE connection_id = ? AND (state = 'sending' OR (state = 'planned'"
+            " AND (leaves_from_at IS NULL OR leaves_from_at <= ?)))",
+            (world.connection, now),
+        )
+        return [f"{row['key']} is {row['state']} {row['answer']}" for row in rows]
+
+
+def count_unconfirmed(world: World) -> tuple[int, int]:
+    """Count the doubts, and those of them whose mail had in fact arrived."""
+    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.emails()}
+    with closing(_open(world)) as database:
+        keys = [row["key"] for row in database.execute("SELECT key FROM outbox WHERE state = 'unconfirmed'")]
+    return len(keys), len([key for key in keys if key in arrived])
+
+
+def find_visible(world: World) -> set[str]:
+    """Give what a person is shown as open: keys, marks and numbers of what is in doubt, refused or waits."""
+    with closing(_open(world)) as database:
+        rows = database.execute(
+            "SELECT key, payload FROM outbox WHERE state IN ('unconfirmed', 'rejected', 'awaiting_approval')"
+        )
+        found = {row["key"]: json.loads(row["payload"]) for row in rows}
+    marks = {short_key(key) for key in found}
+    marks |= {
+        short_key(note_key(key, each)) for key, payload in found.items() for each, _step in payload.get("completed", ())
+    }
+    return {*found, *marks, *(str(payload.get("number", "")) for payload in found.values())}
+
+
+def find_duplicates(world: World) -> list[str]:
+    """Say what happened twice: what may not be at any moment, also in the middle of faults."""
+    with closing(_open(world)) as database:
+        entries = database.execute("SELECT * FROM outbox WHERE connection_id = ?", (world.connection,)).fetchall()
+        found = _check_emails(world, entries) + _check_fees(world, entries) + _check_notes(world, entries)
+    return [each for each in found if each.startswith(("I2", "I3", "I4: a note was written", "I12"))]
+
+
+def find_violations(world: World, witness: Witness, before: NeighbourSnapshot, *, read: bool = True) -> list[str]:
+    """Say what does not hold. ``read``: the last run read the books to their end."""
+    with closing(_open(world)) as database:
+        entries = database.execute("SELECT * FROM outbox WHERE connection_id = ?", (world.connection,)).fetchall()
+        found = list(witness.violations)
+        found += _check_emails(world, entries) + _check_fees(world, entries) + _check_notes(world, entries)
+        found += (
+            [f"I7: the neighbour changed: {before} {snapshot_neighbour(world)}"]
+            if snapshot_neighbour(world) != before
+            else []
+        )
+        found += [f"I8: {each}" for each in find_unfinished(world)]
+        found += check_mirror(world) if read else []
+        open_runs = database.execute("SELECT count(*) FROM sync_run WHERE ended_at IS NULL").fetchone()[0]
+        found += [f"I5: {open_runs} runs have no end"] if open_runs else []
+    return found + _check_secrets(world) + check_chain(world)
+
+
+def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
+    arrived = Counter(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.emails())
+    rows = {row["key"]: row for row in entries}
+    found = [f"I2: {key} arrived {times} times" for key, times in arrived.items() if times > 1]
+    found += [
+        f"I5: {key} arrived, but is {rows[key]['state']}"
+        for key in arrived
+        if key in rows and rows[key]["state"] not in {"done", "unconfirmed", "sending"}
+    ]
+    found += [
+        f"I5: {row['key']} is said to be sent, but the mail system has nothing"
+        for row in entries
+        if row["kind"] == "email" and row["state"] == "done" and row["key"] not in arrived
+    ]
+    own = world.app.settings.mail_from
+    daily = Counter(
+        (_company_of(mail), address, mail.at.date())
+        for mail in world.sandbox.sendgrid.emails()
+        for address in mail.to
+        if address != own
+    )
+    found += [f"I12: {address} got {n} mails on {day}" for (_, address, day), n in daily.items() if n > 1]
+    steps = Counter(
+        (invoice, step)
+        for key in arrived
+        if key in rows and rows[key]["kind"] == "email"
+        for invoice, step in json.loads(rows[key]["payload"])["completed"]
+    )
+    return found + [f"I2: step {step} of invoice {each} was mailed twice" for (each, step), n in steps.items() if n > 1]
+
+
+def _company_of(mail: Any) -> str:
+    """Tell whose mail it is: two companies may have the same customer."""
+    return ":".join(str(mail.custom_args.get("duewell_key")).split(":")[:2])
+
+
+def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
+    numbers = Counter(fee_numbers(world.ledger))
+    known = {
+        json.loads(row["payload"])["number"]: row["state"]
+        for row in entries
+        if row["kind"] == "late_fee" and row["state"] in {"done", "unconfirmed", "sending"}
+    }
+    found = [f"I3: fee {number} was charged {times} times" for number, times in numbers.items() if times > 1]
+    found += [f"I3: a fee on a fee: {number}" for number in numbers if number.count("LF-") > 1]
+    found += [f"I5: fee {number} was charged, but is forgotten" for number in numbers if number not in known]
+    return found + [
+        f"I5: fee {number} is said to be charged, but the ledger has nothing"
+        for number, state in known.items()
+        if state == "done" and number not in numbers
+    ]
+
+
+def _check_notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
+    books = world.ledger
+    marks = Counter(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note))
+    found = [f"I4: a note was written {times} times: {mark}" for mark, times in marks.items() if times > 1]
+    notes = {row["key"]: row for row in entries if row["kind"] == "note"}
+    found += [
+        f"I4: {key} is said to be written, but the ledger has nothing"
+        for key, row in notes.items()
+        if row["state"] == "done" and not marks[short_key(key)]
+    ]
+    for row in entries:
+        if row["kind"] in {"email", "late_fee", "fee_waiver"} and row["state"] == "done":
+            taken = json.loads(row["payload"])["completed"]
+            missing = [invoice for invoice, _step in taken if f"{row['key']}:note:{invoice}" not in notes]
+            found += [f"I4: {row['key']} owes no note on {invoice}" for invoice in missing]
+    return found
+
+
+def check_mirror(world: World) -> list[str]:
+    """Compare the mirror with the ledger."""
+    with closing(_open(world)) as database:
+        rows = database.execute(
+            "SELECT external_id, due_e4, is_open FROM invoice WHERE connection_id = ?", (world.connection,)
+        ).fetchall()
+    ours = {row["external_id"]: Decimal(row["due_e4"]) / 10000 if row["is_open"] else Decimal(0) for row in rows}
+    ledger = dues_by_id(world.ledger)
+    return [
+        f"I9: invoice {each}: {ours.get(each)} in the mirror, {due} in the ledger"
+        for each, due in ledger.items()
+        if ours.get(each, Decimal(0)) != due
+    ]
+
+
+def _check_secrets(world: World) -> list[str]:
+    settings = world.app.settings
+    own = [settings.sendgrid_api_key, settings.xero_client_secret, settings.quickbooks_client_secret, API_KEY]
+    kept = b"".join(file.read_bytes() for file in sorted(world.folder.glob("duewell.db*")) if file.suffix != ".db-shm")
+    said = "\n".join(
+        line for handler in logging.getLogger().handlers if isinstance(handler, LogCapture) for line in handler.lines
+    )
+    whole = kept + said.encode()
+    found = [secret[:6] for secret in own if secret and secret.encode() in whole]
+    return [f"I10: {each}" for each in [*found, *(str(match) for match in _TOKENS.findall(whole))]]
+
+
+def check_chain(world: World) -> list[str]:
+    """Verify the log's chain."""
+    with reading(world.app.engine) as session:
+        verdict = sync_log.verify(session)
+    return [] if verdict.ok else [f"I11: line {verdict.broken_at_id}: {verdict.reason}"]
+
+
+def fee_numbers(books: Any) -> list[str]:
+    """Give the numbers of all fee invoices in the ledger, void ones as well."""
+    if books.provider == "xero":
+        return [each.number for each in books.desk.invoices(books.company) if each.number.startswith("LF-")]
+    return [each["DocNumber"] for each in books.desk.invoices() if each["DocNumber"].startswith("LF-")]
+
+
+def _open(world: World) -> sqlite3.Connection:
+    database = sqlite3.connect(f"file:{world.database}?mode=ro", uri=True)
+    database.row_factory = sqlite3.Row
+    return database

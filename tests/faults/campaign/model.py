@@ -1,0 +1,210 @@
+"""Class I: random lives of a company, with everything that may happen to it in any order; Hypothesis draws and shrinks.
+
+A life is a list of steps. Each is lived in a child of its own, from the same morning on, and checked after each step;
+at its end the faults stop, and everything must come to rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from connector.arrangements import agreements
+from connector.connections.registry import set_mode
+from connector.db.engine import reading, writing
+from connector.db.tables import OutboxEntry
+from connector.outbox import approvals
+from connector.restore.backup import restore_backup, write_backup
+from sandbox.xero.organisation import ValidationFailed
+from tests.faults.campaign import invariants
+from tests.faults.campaign.forks import Outcome, try_in_child
+from tests.faults.campaign.in_process import FAULTS
+from tests.faults.campaign.kills import EFFECT_PATH, kill_at
+from tests.faults.campaign.recovery import Scene, deliver_events, finish, run_once
+from tests.faults.campaign.users import reconnect_and_resume, record_if_known
+from tests.faults.campaign.world import World
+
+MODES = ("live", "live", "approve", "observe")
+CALLS_PER_RUN = 20
+LINES_PER_RUN = 5000
+STEPS_MAX = 16
+
+
+def _open(world: World, n: int) -> list[str]:
+    dues = world.ledger.dues()
+    numbers = [number for number in world.ledger.numbers if dues.get(number)]
+    return numbers[n % len(numbers) :][:1] if numbers else []
+
+
+def _for_one_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, int], None]:
+    def step(scene: Scene, n: int) -> None:
+        for number in _open(scene.world, n):
+            change(scene.world, number)
+
+    return step
+
+
+def _add_late_invoice(scene: Scene, n: int) -> None:
+    scene.world.add_late_invoice(f"Late{len(scene.world.ledger.numbers):03} Ltd", n % 40)
+
+
+def _run(scene: Scene, _n: int) -> None:
+    outcome = Outcome("")
+    run_once(scene, outcome)
+    scene.witness.violations += outcome.violations
+
+
+def _run_killed(scene: Scene, n: int) -> None:
+    kill_at(scene, scene.world.sync, 1 + n % LINES_PER_RUN, EFFECT_PATH)
+    scene.world.clock.advance(timedelta(minutes=1))
+
+
+def _run_with_fault(scene: Scene, n: int) -> None:
+    vendors = scene.world.vendors
+    at, fault = vendors.count + 1 + n % CALLS_PER_RUN, FAULTS[n // CALLS_PER_RUN % len(FAULTS)]
+    vendors.faults.append((lambda sent: sent.n == at, fault))
+    scene.world.sync()
+    vendors.faults.clear()
+
+
+def _decide_approvals(how: Callable[..., object]) -> Callable[[Scene, int], None]:
+    def step(scene: Scene, _n: int) -> None:
+        world = scene.world
+        with writing(world.app.engine) as session:
+            for entry in session.query(OutboxEntry).filter_by(
+                state="awaiting_approval", connection_id=world.connection
+            ):
+                how(session, [entry.id], by="Ann", at=world.clock.now())
+
+    return step
+
+
+def _resolve_unconfirmed(scene: Scene, _n: int) -> None:
+    """Let a person settle every doubt, truthfully."""
+    world = scene.world
+    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.emails()}
+    with reading(world.app.engine) as session:
+        doubtful = [
+            (entry.id, entry.key)
+            for entry in session.query(OutboxEntry).filter_by(state="unconfirmed")
+            if "email" in entry.kind
+        ]
+    for entry_id, key in doubtful:
+        with writing(world.app.engine) as session:
+            approvals.resolve(session, entry_id or 0, sent=key in arrived, by="Ann", at=world.clock.now())
+
+
+def _back_up(scene: Scene, _n: int) -> None:
+    world = scene.world
+    world.backup = world.folder / "backup.db"
+    write_backup(world.app.engine, world.backup, at=world.clock.now())
+
+
+def _restore(scene: Scene, _n: int) -> None:
+    world = scene.world
+    backup = world.folder / "backup.db"
+    if not backup.exists():
+        return
+    world.clock.advance(timedelta(seconds=1))
+    world.app.engine.dispose()
+    restore_backup(f"sqlite:///{world.database}", backup, at=world.clock.now())
+    world.connect(world.ledger)
+    set_mode(world.app, world.connection, "live")
+
+
+def _void(world: World, number: str) -> None:
+    """Void an invoice, unless the ledger refuses it: Xero does where something was paid."""
+    with suppress(ValidationFailed):
+        world.ledger.void(number)
+
+
+STEPS: dict[str, Callable[[Scene, int], object]] = {
+    "late": _add_late_invoice,
+    "run": _run,
+    "run, killed": _run_killed,
+    "run, with a fault": _run_with_fault,
+    "time": lambda scene, n: scene.world.clock.advance(timedelta(hours=n % 60)),
+    "paid": _for_one_invoice(lambda world, number: world.ledger.pay(number)),
+    "paid in part": _for_one_invoice(lambda world, number: world.ledger.pay(number, "1.00")),
+    "voided": _for_one_invoice(_void),
+    "disputed": _for_one_invoice(
+        lambda world, number: record_if_known(world, number, agreements.record_dispute, reason="wrong goods")
+    ),
+    "promised": _for_one_invoice(
+        lambda world, number: record_if_known(
+            world, number, agreements.set_promise, on=world.clock.now().date() + timedelta(3)
+        )
+    ),
+    "mode": lambda scene, n: set_mode(scene.world.app, scene.world.connection, MODES[n % len(MODES)]),
+    "approved": _decide_approvals(approvals.approve),
+    "rejected": _decide_approvals(approvals.reject),
+    "doubts settled": _resolve_unconfirmed,
+    "events": lambda scene, n: deliver_events(scene.world, 1 + n % 3, backwards=bool(n % 2)),
+    "backed up": _back_up,
+    "put back": _restore,
+}
+FREQUENT_STEPS = ("run, killed", "run, with a fault", "run", "time", "late")
+
+
+Life = list[tuple[str, int]]
+
+
+def run_life(scene: Scene, life: Life, name: str) -> Outcome:
+    """Live it, in this process, and check after every step."""
+    outcome = Outcome(name)
+    for place, (what, n) in enumerate(life):
+        STEPS[what](scene, n)
+        outcome.sync_runs += what.startswith("run")
+        wrong = invariants.find_duplicates(scene.world) + scene.witness.violations
+        if wrong:
+            outcome.violations += [f"after step {place + 1} of {life}", *wrong]
+            return outcome
+    reconnect_and_resume(scene)
+    scene.world.clock.advance(timedelta(minutes=5))
+    finish(scene, outcome, strict=False)
+    if outcome.violations:
+        outcome.violations.insert(0, f"after {life}")
+    return outcome
+
+
+def run_lives(scene: Scene, count: int, first: int, on_outcome: Callable[[Outcome], bool], label: str) -> None:
+    """Live so many random lives while ``tell`` says to go on; a wrong one is shrunk before it is told."""
+    goes_on = True
+    names = st.sampled_from([*STEPS, *FREQUENT_STEPS, *FREQUENT_STEPS])
+    steps = st.lists(st.tuples(names, st.integers(0, 2**16)), min_size=4, max_size=STEPS_MAX)
+    worst: list[Outcome] = []
+
+    @seed(first)
+    @settings(
+        max_examples=count,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=(Phase.generate, Phase.shrink),
+    )
+    @given(steps)
+    def one(life: Life) -> None:
+        nonlocal goes_on
+        if not goes_on:
+            return
+        folder = scene.folder("lives")
+
+        def case() -> Outcome:
+            scene.world.move_to(folder)
+            scene.scratch = folder
+            return run_life(scene, life, f"{label}: a life of {len(life)} steps")
+
+        outcome = try_in_child(f"{label}: {life}", case, folder)
+        if outcome.violations:
+            worst.append(outcome)
+            raise AssertionError(outcome.violations)
+        goes_on = on_outcome(outcome)
+
+    try:
+        one()
+    except AssertionError:
+        on_outcome(worst[-1])

@@ -1,0 +1,93 @@
+"""Properties of whole lives: the ladder is climbed in order with its distances, and a hold never brings a contact."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from datetime import date, timedelta
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from policies.receivables import Step
+from policies.schedule_rules import MIN_NOTICE_DAYS, MIN_WARNING_DAYS
+from policies.segments import segment_of
+from policies.timetable import DUNNING_LEVELS, starts_on
+from tests.policies.builders import Simulation, daily
+from tests.policies.test_properties import FEES, HOLDS, scenarios, simulate
+
+DAYS = 110
+
+
+def completed_by_invoice(book: Simulation) -> dict[str, list[tuple[date, Step]]]:
+    """What was done for each invoice, in the order of the days."""
+    found: dict[str, list[tuple[date, Step]]] = defaultdict(list)
+    for on, step, invoice_id, _occasion in book.completed:
+        found[invoice_id].append((on, step))
+    return found
+
+
+def email_steps(steps: list[tuple[date, Step]]) -> list[Step]:
+    return [step for _, step in sorted(steps, key=lambda each: each[0]) if step in DUNNING_LEVELS]
+
+
+@settings(max_examples=30, deadline=None)
+@given(scenarios())
+def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warning(life: dict[str, Any]) -> None:
+    book = simulate(life, daily(life["start_on"], DAYS))
+    late_from = {each.id: starts_on(each) for each in book.invoices}
+    sizes = {each.id: each.size for each in book.invoices}
+    for invoice_id, steps in completed_by_invoice(book).items():
+        climbed = email_steps(steps)
+        assert [DUNNING_LEVELS.index(step) for step in climbed] == sorted(
+            {DUNNING_LEVELS.index(step) for step in climbed}
+        )
+        row = FEES.schedules[segment_of(life["book"]["customer"], FEES.segments, life["start_on"]), sizes[invoice_id]]
+        days = dict(row.levels)
+        levels = sorted((on, step) for on, step in steps if step in DUNNING_LEVELS)
+        for (sooner_on, softer), (later_on, harder) in pairwise(levels):
+            assert (later_on - sooner_on).days >= days[harder] - days[softer]
+        first = dict(reversed([(step, on) for on, step in steps]))
+        warned_on = min((on for on, step in steps if step in DUNNING_LEVELS), default=None)
+        for on, step in steps:
+            if step in DUNNING_LEVELS:
+                assert on > late_from[invoice_id]
+            if step is Step.LATE_FEE:
+                assert warned_on is not None
+                assert (on - warned_on).days >= MIN_WARNING_DAYS
+        if Step.PROPOSE_SUSPENSION in first:
+            assert (first[Step.PROPOSE_SUSPENSION] - first[Step.FINAL_NOTICE]).days >= MIN_NOTICE_DAYS
+
+
+@settings(max_examples=30, deadline=None)
+@given(scenarios())
+def test_the_first_mail_to_an_old_debt_is_the_friendly_one(life: dict[str, Any]) -> None:
+    book = simulate(life, daily(life["start_on"], 30))
+    for steps in completed_by_invoice(book).values():
+        assert email_steps(steps)[:1] in ([], [Step.PAST_DUE])
+    firsts = [step for _, step, _ in book.emails[:1]]
+    assert not {Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE} & set(firsts)
+
+
+@settings(max_examples=30, deadline=None)
+@given(scenarios(), st.sampled_from(HOLDS))
+def test_a_hold_on_everything_leaves_nobody_hearing_of_it(life: dict[str, Any], hold: dict[str, Any]) -> None:
+    days = {"disputed_on": life["start_on"], "promised_on": life["start_on"] + timedelta(days=400)}
+    hold = {name: days.get(name, value) for name, value in hold.items()}
+    held = [replace(each, **hold) for each in life["book"]["invoices"]]
+    book = simulate(
+        {**life, "book": {**life["book"], "invoices": held, "payment_dates": {}}}, daily(life["start_on"], 45)
+    )
+    assert book.emails == []
+    assert not [step for _, step, _, _ in book.completed if step is Step.LATE_FEE]
+
+
+@settings(max_examples=30, deadline=None)
+@given(scenarios(), st.integers(1, 40))
+def test_a_paused_customer_hears_nothing_before_the_pause_ends(life: dict[str, Any], count: int) -> None:
+    until_on = life["start_on"] + timedelta(days=count)
+    customer = replace(life["book"]["customer"], hold_until_on=until_on)
+    paused = simulate({**life, "book": {**life["book"], "customer": customer}}, daily(life["start_on"], 60))
+    assert all(on >= until_on for on, _, _ in paused.emails)

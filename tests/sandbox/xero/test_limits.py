@@ -1,0 +1,53 @@
+"""Xero's limits at the make-believe Xero: per minute, per day, at once, and what the headers say."""
+
+from __future__ import annotations
+
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from datetime import timedelta
+from typing import Any
+
+from sandbox import Sandbox
+
+
+def test_the_sixty_first_call_of_a_minute_is_refused_until_the_window_ends(sandbox: Sandbox, client: Any) -> None:
+    left = [client.get("Organisation").headers["X-MinLimit-Remaining"] for _ in range(60)]
+    assert left == [str(n) for n in range(59, -1, -1)]
+    refused = client.get("Organisation")
+    assert (refused.status_code, refused.headers["X-Rate-Limit-Problem"]) == (429, "minute")
+    wait = int(refused.headers["Retry-After"])
+    assert 0 < wait <= 60
+    sandbox.clock.advance(timedelta(seconds=wait))
+    assert client.get("Organisation").status_code == 200
+
+
+def test_the_day_has_an_end_too_and_it_is_hours_away(sandbox: Sandbox, client: Any) -> None:
+    sandbox.xero.limits.minute = 0
+    sandbox.xero.limits.day = 3
+    assert [client.get("Organisation").headers["X-DayLimit-Remaining"] for _ in range(3)] == ["2", "1", "0"]
+    refused = client.get("Organisation")
+    assert (refused.status_code, refused.headers["X-Rate-Limit-Problem"]) == (429, "day")
+    sandbox.clock.advance(timedelta(seconds=int(refused.headers["Retry-After"])))
+    client.use(client.refresh(client.token["refresh_token"]).json())
+    assert client.get("Organisation").status_code == 200
+
+
+def test_each_organisation_has_its_own_minute(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(sandbox_allow="all")
+    for _ in range(61):
+        last = unauthenticated_client.get("Organisation")
+    assert last.status_code == 429
+    unauthenticated_client.session.headers["xero-tenant-id"] = unauthenticated_client.connections()[1]["tenantId"]
+    assert unauthenticated_client.get("Organisation").status_code == 200
+
+
+def test_a_sixth_call_at_once_is_refused_without_a_time_to_wait(sandbox: Sandbox, client: Any) -> None:
+    sandbox.xero.api.released.clear()
+    with ThreadPoolExecutor(6) as pool:
+        calls = [pool.submit(client.get, "Organisation") for _ in range(6)]
+        answered, _ = wait(calls, timeout=60, return_when=FIRST_COMPLETED)
+        sandbox.xero.api.released.set()
+        replies = [call.result() for call in calls]
+    (refused,) = (call.result() for call in answered)
+    assert (refused.status_code, refused.headers["X-Rate-Limit-Problem"]) == (429, "concurrent")
+    assert "Retry-After" not in refused.headers
+    assert sorted(reply.status_code for reply in replies) == [200] * 5 + [429]

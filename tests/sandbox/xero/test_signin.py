@@ -1,0 +1,242 @@
+"""Signing in to the make-believe Xero: consent, PKCE, rotation with its grace, and the end of access."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from datetime import timedelta
+from html import unescape
+from typing import Any
+
+import pytest
+
+from sandbox import Sandbox
+from sandbox.xero import CLIENT_ID, CLIENT_SECRET, PKCE_CLIENT_ID
+
+REDIRECT = "http://localhost:8710/callback/xero"
+
+
+def test_a_person_sees_a_form_with_the_organisations_and_allows_some(
+    sandbox: Sandbox, unauthenticated_client: Any
+) -> None:
+    page = unauthenticated_client.session.get(unauthenticated_client.authorize_url(), timeout=10)
+    assert page.status_code == 200
+    assert '<html lang="en">' in page.text
+    action = unescape(re.findall(r'<form method="post" action="([^"]+)"', page.text)[0])
+    chosen = re.findall(r'name="organisation" value="([^"]+)"', page.text)
+    assert len(chosen) >= 2
+    form = {"organisation": chosen, "decision": "allow"}
+    reply = unauthenticated_client.session.post(
+        unauthenticated_client.url + action, data=form, allow_redirects=False, timeout=10
+    )
+    assert reply.headers["Location"].startswith(REDIRECT + "?code=")
+    assert "state=s" in reply.headers["Location"]
+    assert {c.tenant_id for c in sandbox.xero.sign_in.connections.values()} == set(chosen)
+
+
+def test_allowing_no_organisation_shows_the_form_again_with_words(unauthenticated_client: Any) -> None:
+    reply = unauthenticated_client.session.post(
+        unauthenticated_client.authorize_url(), data={"decision": "allow"}, allow_redirects=False, timeout=10
+    )
+    assert reply.status_code == 200
+    assert "Choose at least one organisation." in reply.text
+
+
+def test_a_person_who_says_no_is_sent_back_with_an_error(unauthenticated_client: Any) -> None:
+    assert unauthenticated_client.redirected(sandbox_deny="1") == {"error": "access_denied", "state": "s"}
+
+
+def test_one_consent_may_open_several_organisations(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(sandbox_allow="all")
+    found = unauthenticated_client.connections()
+    assert len({c["tenantId"] for c in found}) == 2
+    assert len({c["authEventId"] for c in found}) == 1
+    claims = json.loads(base64.urlsafe_b64decode(unauthenticated_client.token["access_token"].split(".")[1] + "=="))
+    assert claims["authentication_event_id"] == found[0]["authEventId"]
+
+
+def test_connections_of_one_consent_are_found_by_its_event(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(sandbox_allow="all")
+    first, second = unauthenticated_client.connections()
+    unauthenticated_client.sign_in(sandbox_organisation=second["tenantId"])
+    by_event = {c["tenantId"]: c["authEventId"] for c in unauthenticated_client.connections()}
+    assert by_event[first["tenantId"]] != by_event[second["tenantId"]]
+    assert unauthenticated_client.connections(authEventId=by_event[second["tenantId"]])[0]["id"] == second["id"]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"redirect_uri": "http://example.com/back"}, {"client_id": "somebody"}, {"response_type": "token"}]
+)
+def test_a_wrong_app_or_redirect_never_redirects(unauthenticated_client: Any, wrong: dict[str, str]) -> None:
+    reply = unauthenticated_client.session.get(
+        unauthenticated_client.authorize_url(sandbox_allow="1", **wrong), allow_redirects=False, timeout=10
+    )
+    assert reply.status_code == 500
+
+
+def test_registered_redirects_must_match_exactly(sandbox: Sandbox, unauthenticated_client: Any) -> None:
+    sandbox.xero.sign_in.redirect_uris.add(REDIRECT)
+    reply = unauthenticated_client.session.get(
+        unauthenticated_client.authorize_url(redirect_uri=REDIRECT + "/"), timeout=10
+    )
+    assert reply.status_code == 500
+    assert "code" in unauthenticated_client.redirected(sandbox_allow="1")
+
+
+@pytest.mark.parametrize("scope", ["", "openid accounting.transactions", "openid accounting.everything"])
+def test_a_scope_that_new_apps_do_not_get_is_refused(unauthenticated_client: Any, scope: str) -> None:
+    assert unauthenticated_client.redirected(sandbox_allow="1", scope=scope)["error"] == "invalid_scope"
+
+
+def test_a_code_works_once(unauthenticated_client: Any) -> None:
+    code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+    assert unauthenticated_client.exchange(**form).status_code == 200
+    assert unauthenticated_client.exchange(**form).json() == {"error": "invalid_grant"}
+
+
+def test_a_code_grows_old_and_is_bound_to_its_redirect(sandbox: Sandbox, unauthenticated_client: Any) -> None:
+    code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
+    wrong = unauthenticated_client.exchange(
+        grant_type="authorization_code", code=code, redirect_uri="http://localhost:1/other"
+    )
+    assert wrong.json() == {"error": "invalid_grant"}
+    code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
+    sandbox.clock.advance(timedelta(minutes=6))
+    late = unauthenticated_client.exchange(grant_type="authorization_code", code=code, redirect_uri=REDIRECT)
+    assert late.json() == {"error": "invalid_grant"}
+
+
+def test_a_wrong_secret_is_refused(unauthenticated_client: Any) -> None:
+    code = unauthenticated_client.redirected(sandbox_allow="1")["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+    reply = unauthenticated_client.session.post(
+        f"{unauthenticated_client.url}/connect/token", data=form, auth=(CLIENT_ID, "guess"), timeout=10
+    )
+    assert (reply.status_code, reply.json()) == (401, {"error": "invalid_client"})
+    form |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    assert (
+        unauthenticated_client.session.post(
+            f"{unauthenticated_client.url}/connect/token", data=form, timeout=10
+        ).status_code
+        == 200
+    )
+
+
+@pytest.mark.parametrize(("sent", "status"), [("v" * 50, 200), ("w" * 50, 400), ("", 400)])
+def test_an_app_without_secret_proves_itself_by_its_verifier(
+    unauthenticated_client: Any, sent: str, status: int
+) -> None:
+    challenge = base64.urlsafe_b64encode(hashlib.sha256(b"v" * 50).digest()).rstrip(b"=").decode()
+    asked = {"client_id": PKCE_CLIENT_ID, "code_challenge": challenge, "code_challenge_method": "S256"}
+    code = unauthenticated_client.redirected(sandbox_allow="1", **asked)["code"]
+    form = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT, "client_id": PKCE_CLIENT_ID}
+    form |= {"code_verifier": sent}
+    reply = unauthenticated_client.session.post(f"{unauthenticated_client.url}/connect/token", data=form, timeout=10)
+    assert reply.status_code == status
+    if status == 200:
+        form = {"grant_type": "refresh_token", "client_id": PKCE_CLIENT_ID}
+        form["refresh_token"] = reply.json()["refresh_token"]
+        assert (
+            unauthenticated_client.session.post(
+                f"{unauthenticated_client.url}/connect/token", data=form, timeout=10
+            ).status_code
+            == 200
+        )
+
+
+def test_an_app_without_secret_must_bring_a_challenge(unauthenticated_client: Any) -> None:
+    assert unauthenticated_client.redirected(sandbox_allow="1", client_id=PKCE_CLIENT_ID)["error"] == "invalid_request"
+
+
+def test_an_access_token_dies_after_half_an_hour(sandbox: Sandbox, client: Any) -> None:
+    sandbox.clock.advance(timedelta(minutes=29, seconds=59))
+    assert client.get("Organisation").status_code == 200
+    sandbox.clock.advance(timedelta(seconds=1))
+    reply = client.get("Organisation")
+    assert reply.status_code == 401
+    assert "TokenExpired" in reply.json()["Detail"]
+
+
+def test_every_refresh_brings_a_new_refresh_token(client: Any) -> None:
+    first = client.token["refresh_token"]
+    reply = client.refresh(first).json()
+    assert reply["refresh_token"] != first
+    client.use(reply)
+    assert client.get("Organisation").status_code == 200
+
+
+def test_the_old_refresh_token_may_be_retried_for_half_an_hour(sandbox: Sandbox, client: Any) -> None:
+    first = client.token["refresh_token"]
+    client.refresh(first)
+    sandbox.clock.advance(timedelta(minutes=30))
+    assert client.refresh(first).status_code == 200
+    sandbox.clock.advance(timedelta(seconds=1))
+    reply = client.refresh(first)
+    assert (reply.status_code, reply.json()) == (400, {"error": "invalid_grant"})
+
+
+def test_a_refresh_token_unused_for_sixty_days_dies(sandbox: Sandbox, client: Any) -> None:
+    sandbox.clock.advance(timedelta(days=60, seconds=1))
+    assert client.refresh(client.token["refresh_token"]).json() == {"error": "invalid_grant"}
+
+
+def test_without_offline_access_there_is_nothing_to_refresh_with(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(scope="openid accounting.settings.read")
+    assert "refresh_token" not in unauthenticated_client.token
+
+
+def test_a_refresh_cannot_widen_the_scopes(client: Any) -> None:
+    form = {"grant_type": "refresh_token", "refresh_token": client.token["refresh_token"]}
+    assert client.exchange(**form, scope="accounting.manualjournals").json() == {"error": "invalid_scope"}
+
+
+def test_a_call_outside_the_scopes_is_refused(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(scope="openid accounting.invoices.read")
+    assert unauthenticated_client.get("Invoices", page=1).status_code == 200
+    refused = unauthenticated_client.put("Invoices", {"Invoices": [{}]})
+    assert refused.status_code == 401
+    assert refused.headers["WWW-Authenticate"] == "insufficient_scope"
+    assert unauthenticated_client.get("Contacts").status_code == 401
+
+
+def test_a_disconnected_organisation_is_forbidden_while_the_other_goes_on(unauthenticated_client: Any) -> None:
+    unauthenticated_client.sign_in(sandbox_allow="all")
+    first, second = unauthenticated_client.connections()
+    assert (
+        unauthenticated_client.session.delete(
+            f"{unauthenticated_client.url}/connections/{first['id']}", timeout=10
+        ).status_code
+        == 204
+    )
+    assert (
+        unauthenticated_client.session.delete(
+            f"{unauthenticated_client.url}/connections/{first['id']}", timeout=10
+        ).status_code
+        == 404
+    )
+    forbidden = unauthenticated_client.get("Organisation")
+    assert (forbidden.status_code, forbidden.json()["detail"]) == (403, "AuthenticationUnsuccessful")
+    unauthenticated_client.session.headers["xero-tenant-id"] = second["tenantId"]
+    assert unauthenticated_client.get("Organisation").status_code == 200
+
+
+def test_a_user_can_take_the_access_away(sandbox: Sandbox, client: Any) -> None:
+    sandbox.xero.disconnect()
+    assert client.get("Organisation").status_code == 403
+
+
+def test_revocation_ends_everything(client: Any) -> None:
+    form = {"token": client.token["refresh_token"]}
+    auth = (CLIENT_ID, CLIENT_SECRET)
+    assert client.session.post(f"{client.url}/connect/revocation", data=form, auth=auth, timeout=10).status_code == 200
+    assert client.get("Organisation").status_code == 401
+    assert client.refresh(client.token["refresh_token"]).json() == {"error": "invalid_grant"}
+
+
+@pytest.mark.parametrize("tenant", ["", "00000000-0000-0000-0000-000000000000"])
+def test_the_organisation_must_be_named(client: Any, tenant: str) -> None:
+    client.session.headers["xero-tenant-id"] = tenant
+    assert client.get("Organisation").status_code == 403
