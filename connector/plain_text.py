@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 # Control, format, surrogate, private and unassigned signs go; the two joiners stay: words of some scripts need them.
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
+_BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 _JOINERS = "\u200c\u200d"
 
 
@@ -38,3 +39,12 @@ def safe_link(link: str) -> str:
         return ""
     local = parts.scheme == "http" and (host in {"localhost", "127.0.0.1", "::1"} or host.endswith(".localhost"))
     return link if parts.scheme == "https" or local else ""
+
+
+def strip_control_characters(text: str) -> str:
+    """Take out what could move the cursor or turn the writing direction: names come from other people's books."""
+    return "".join(
+        letter
+        for letter in text
+        if letter in "\n\t" or (unicodedata.category(letter) != "Cc" and letter not in _BIDI_CONTROLS)
+    )

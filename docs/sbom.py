@@ -1,7 +1,7 @@
 """Writes the list of everything that is installed with duewell (CycloneDX 1.6, JSON), from the pinned dependencies.
 
 The same lock gives the same file, byte by byte. Licences and who needs whom come from what is installed.
-"""  # noqa: INP001 - a script, not a package to import from
+"""
 
 from __future__ import annotations
 

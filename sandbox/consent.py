@@ -24,7 +24,7 @@ label { display: block; padding: .5rem 0; } input { inline-size: 1.2rem; block-s
 button { font: inherit; padding: .75rem 1.5rem; margin: .5rem .5rem 0 0; border-radius: .5rem; border: 1px solid; cursor: pointer; }
 button.allow { background: #0b57d0; color: #fff; border-color: #0b57d0; }
 :focus-visible { outline: 3px solid #f9ab00; outline-offset: 2px; } small { color: GrayText; }
-"""  # noqa: E501
+"""
 
 
 class Organisation(NamedTuple):

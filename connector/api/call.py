@@ -19,11 +19,11 @@ from connector.api import problems
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth.api_tokens import ApiClient
-from connector.cli.terminal import json_default
 from connector.db.ids import ID_MAX
 from connector.db.paging import Page
 from connector.db.tables import Connection
-from connector.web.page_request import NotFound
+from connector.errors import NotFound
+from connector.json_format import json_default
 
 LIMIT_DEFAULT, LIMIT_MAX = 100, 500
 _CURSOR_MAX = 500

@@ -15,9 +15,9 @@ from connector.api.call import Call, ConnectionParam, PageParam, json_response, 
 from connector.api.schemas.lists import Id
 from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
+from connector.errors import NotFound
 from connector.outbox import approvals
 from connector.services import email_editing, email_preview, fees, outbox_search
-from connector.web.page_request import NotFound
 
 router = APIRouter(route_class=ApiRoute)
 States = Annotated[list[schemas.OutboxState], Query(description="Only these.")]
@@ -26,7 +26,7 @@ States = Annotated[list[schemas.OutboxState], Query(description="Only these.")]
 @router.get("/outbox", tags=["outbox"], response_model=schemas.Page[schemas.OutboxEntry])
 def list_outbox(
     call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", state: States = []
-) -> Response:  # noqa: B006
+) -> Response:
     """List the entries of the outbox, newest first."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)

@@ -17,10 +17,10 @@ from connector.audit import log_search, sync_log
 from connector.connections import account_owners, registry
 from connector.db.engine import reading, writing
 from connector.db.tables import SyncLogEntry, SyncRun
+from connector.errors import NotFound
 from connector.evaluation import exceptions
 from connector.services import status
 from connector.services import upcoming_actions as planning
-from connector.web.page_request import NotFound
 
 router = APIRouter(route_class=ApiRoute)
 DaysParam = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]

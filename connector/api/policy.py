@@ -13,8 +13,8 @@ from connector.api.problems import ApiError
 from connector.api.schemas.lists import Id
 from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
+from connector.errors import NotFound
 from connector.services import policy_evaluation
-from connector.web.page_request import NotFound
 from policies.policy import PolicyError, ReminderPolicy
 
 router = APIRouter(route_class=ApiRoute, tags=["policy"])

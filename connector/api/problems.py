@@ -18,10 +18,10 @@ from connector.arrangements.tasks import TaskError
 from connector.auth.api_tokens import ApiTokenError
 from connector.connections.account_owners import InvalidMailboxError
 from connector.connections.registry import DisconnectedError, PauseInPastError, UnknownConnectionError
+from connector.errors import NotFound
 from connector.outbox.approvals import OutboxError
 from connector.services.email_preview import PreviewError
 from connector.services.invoices import UnknownInvoiceError
-from connector.web.page_request import NotFound
 from policies.policy import PolicyError
 
 
@@ -114,17 +114,17 @@ def _build_handler(problem_type: ProblemType) -> Callable[[Request, Exception], 
 
 
 async def _handle_api_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)  # noqa: S101 - it is what this handles
+    assert isinstance(error, ApiError)
     return problem_response(error.problem_type, str(error), error.headers)
 
 
 async def _handle_validation_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)  # noqa: S101
+    assert isinstance(error, RequestValidationError)
     said = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
     return problem_response(INVALID, "; ".join(said[:20]))
 
 
 async def _handle_http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)  # noqa: S101
+    assert isinstance(error, HTTPException)
     kind = _BY_STATUS.get(error.status_code, CONFLICT)
     return problem_response(kind, "There is nothing here." if kind is NOT_FOUND else str(error.detail), error.headers)

@@ -9,9 +9,9 @@ from connector.api import schemas
 from connector.api.api_route import ApiRoute, ReadCall
 from connector.api.call import ConnectionParam, PageParam, encode_cursor, json_response
 from connector.db.engine import reading
+from connector.errors import NotFound
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.scope import Scope
-from connector.web.page_request import NotFound
 
 router = APIRouter(route_class=ApiRoute, tags=["reports"])
 

@@ -15,7 +15,7 @@ from connector.api.schemas.lists import Id
 from connector.arrangements import tasks
 from connector.db.engine import reading
 from connector.db.tables import Task
-from connector.web.page_request import NotFound
+from connector.errors import NotFound
 
 router = APIRouter(route_class=ApiRoute, tags=["tasks"])
 
@@ -26,7 +26,7 @@ def list_tasks(
     page_query: PageParam,
     connection: ConnectionParam = "",
     owner: Annotated[str, Query(max_length=200, description="A part of a name or address.")] = "",
-    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002 - as FastAPI asks
+    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,
 ) -> Response:
     """List what is to be done, newest first."""
     with reading(call.app.engine) as session:

@@ -170,7 +170,7 @@ def _print_totals(app: AppContext, sandbox: Sandbox, print_line: Callable[[str],
 
 
 def _serve_demo(app: AppContext, port: int, on_ready: Callable[[str], None]) -> None:
-    from connector.server.serve import serve  # noqa: PLC0415 - only the demo that stays open needs the web app
+    from connector.server.serve import serve
 
     with writing(app.engine) as session:
         at = app.now()

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, 
 from rich.progress import Progress as Bars
 
 from connector.app_context import AppContext
-from connector.cli.terminal import echo_err, strip_control_characters
+from connector.cli.terminal import echo_err
 from connector.db.engine import reading
 from connector.db.tables import Connection
+from connector.plain_text import strip_control_characters
 
 
 class ProgressLine:

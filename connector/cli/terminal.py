@@ -8,16 +8,18 @@ import logging
 import os
 import sys
 import traceback
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 from typer.exceptions import TyperException
+
+from connector.json_format import json_default
+from connector.plain_text import strip_control_characters
 
 if TYPE_CHECKING:
     from sqlmodel import Session
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-_BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 
 
 class CommandError(Exception):
@@ -36,17 +37,17 @@ class CommandError(Exception):
 
 def echo_err(text: str) -> None:
     """Say something to the person, on stderr."""
-    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
+    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)
 
 
 def echo(text: str) -> None:
     """Put data on stdout."""
-    print(strip_control_characters(text), flush=True)  # noqa: T201
+    print(strip_control_characters(text), flush=True)
 
 
 def echo_json(document: object) -> None:
     """Put one JSON document on stdout."""
-    print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
+    print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)
 
 
 def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
@@ -65,15 +66,6 @@ def echo_list(rows: list[dict[str, Any]], columns: dict[str, str], empty_message
         echo_table(rows, columns)
     else:
         echo_err(empty_message)
-
-
-def strip_control_characters(text: str) -> str:
-    """Take out what could move the cursor or turn the writing direction: names come from other people's books."""
-    return "".join(
-        letter
-        for letter in text
-        if letter in "\n\t" or (unicodedata.category(letter) != "Cc" and letter not in _BIDI_CONTROLS)
-    )
 
 
 @contextmanager
@@ -236,10 +228,3 @@ def _format_cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}"
     return " ".join(strip_control_characters(str(value)).split())
-
-
-def json_default(value: object) -> object:
-    """Write what JSON does not know: days and instants as ISO 8601, all else as its text."""
-    if isinstance(value, datetime | date):
-        return value.isoformat()
-    return str(value)

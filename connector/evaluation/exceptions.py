@@ -16,8 +16,7 @@ from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, KeyValue
 from connector.runtime.run_context import RunContext
-from connector.services.policy_evaluation import WHOLE_HISTORY_DAYS
-from connector.sync.mirror.statements import load_statements
+from connector.sync.mirror.statements import WHOLE_HISTORY_DAYS, load_statements
 from policies.exception_checks import ExceptionItem, find_exceptions
 
 _LAST_SCAN = "exceptions_scanned"

@@ -6,7 +6,6 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from connector.db.engine import reading, writing
 from connector.db.money import from_e4
 from connector.db.tables import Connection, CustomerRow, DecisionRecord, KeyValue, MalformedRow, SuppressedAddress
 from connector.evaluation.decision_records import unpack
+from connector.json_format import json_default
 from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
 
 _HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, and what proves the log
@@ -56,7 +56,7 @@ def build_document(app: AppContext, connection_id: int, customer_id: str, *, by:
 
 def to_json(document: Mapping[str, Any]) -> bytes:
     """Write the document as people and programs can read it."""
-    return json.dumps(document, indent=2, ensure_ascii=False, default=_json_default).encode()
+    return json.dumps(document, indent=2, ensure_ascii=False, default=json_default).encode()
 
 
 def write_file(path: Path, document: Mapping[str, Any]) -> None:
@@ -131,12 +131,8 @@ def _decision(session: Session, decision_id: int) -> dict[str, Any]:
 
 
 def _row_as_dict(row: Row[Any]) -> dict[str, Any]:
-    shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}  # noqa: SLF001
+    shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}
     return {
         name.removesuffix("_e4"): str(from_e4(value)) if name.endswith("_e4") and value is not None else value
         for name, value in shown.items()
     }
-
-
-def _json_default(value: object) -> str:
-    return value.isoformat() if isinstance(value, (date, datetime)) else str(value)

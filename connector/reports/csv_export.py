@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
 
-from connector.cli.terminal import strip_control_characters
+from connector.plain_text import strip_control_characters
 
 _FORMULA_PREFIXES = (
     "=",

@@ -17,13 +17,12 @@ from connector.db.engine import reading
 from connector.db.tables import Connection, PolicyVersion
 from connector.geo import HolidayCalendar
 from connector.services.upcoming_actions import ProgressCallback, ignore_progress, list_upcoming
-from connector.sync.mirror.statements import load_statements
+from connector.sync.mirror.statements import WHOLE_HISTORY_DAYS, load_statements
 from policies.backtest import BacktestReport, ReplayedEmail, replay
 from policies.control_group import PolicyEffect, build_group, compare_groups
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement
 
-WHOLE_HISTORY_DAYS = 3660
 DIFF_DAYS = 30
 
 

@@ -12,7 +12,8 @@ from connector.arrangements import agreements
 from connector.arrangements.agreements import AgreementError, Attribution
 from connector.db.engine import writing
 from connector.db.tables import InvoiceRow
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.errors import NotFound, NotPossible
+from connector.web.page_request import PageRequest
 from policies.receivables import Instalment
 
 _INVOICES_MAX = 200

@@ -11,8 +11,9 @@ from connector.auth.sessions import session_hash
 from connector.connections import registry
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, SyncRun
+from connector.errors import NotFound, NotPossible
 from connector.services import mode_change
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _RUNS_SHOWN = 5

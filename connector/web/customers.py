@@ -13,13 +13,14 @@ from connector.connections.account_owners import InvalidMailboxError, normalise_
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ErasedCustomer
 from connector.emails import portal_links
+from connector.errors import NotFound, NotPossible
 from connector.languages import LANGUAGES
 from connector.services import customer_search, customer_timeline
 from connector.services.customer_details import load_customer_details
 from connector.settings import is_publicly_reachable
 from connector.web import agreement_forms
 from connector.web.outbox import selected_companies
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from policies.receivables import Segment
 

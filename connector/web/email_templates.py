@@ -17,11 +17,12 @@ from connector.db.tables import CustomerRow, InvoiceRow
 from connector.emails.outbound import email_templates
 from connector.emails.outbound.email_templates import LINE_NAMES, TemplateError
 from connector.emails.outbound.render import EMAIL_STEPS
+from connector.errors import NotFound
 from connector.languages import LANGUAGES
 from connector.services.invoices import UnknownInvoiceError
 from connector.services.template_preview import preview_email
 from connector.web.outbox import EMAIL_PREVIEW_CSP, PREVIEW_FRAME_CSP
-from connector.web.page_request import NotFound, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.policy import PolicyContext, get_policy_context
 from connector.web.rendering import format_money, render
 from connector.web.routes import Route

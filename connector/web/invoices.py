@@ -9,10 +9,11 @@ from starlette.responses import Response
 
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, InvoiceRow
+from connector.errors import NotFound
 from connector.services.customer_profile import build_profile
 from connector.services.explain import explain_invoice
 from connector.web import agreement_forms
-from connector.web.page_request import NotFound, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 

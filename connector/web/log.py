@@ -16,8 +16,9 @@ from connector.audit import chain_check, log_search
 from connector.db.engine import reading
 from connector.db.ids import parse_id
 from connector.db.tables import Connection, SyncLogEntry
+from connector.errors import NotFound, NotPossible
 from connector.reports.csv_export import csv_lines
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 CSV_LINES_MAX = 100_000

@@ -8,7 +8,8 @@ from connector.auth import oidc, passkey_requirement, passkeys, sessions, sign_i
 from connector.auth.passwords import WeakPasswordError
 from connector.db.engine import reading, writing
 from connector.db.tables import User
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.errors import NotFound, NotPossible
+from connector.web.page_request import PageRequest
 from connector.web.rendering import PASSKEY_CSP
 from connector.web.routes import PASSKEY_PATH, Route, set_session_cookie
 

@@ -12,11 +12,12 @@ from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.tables import Connection
 from connector.emails.outbound.email_templates import LINE_NAMES
+from connector.errors import NotFound, NotPossible
 from connector.outbox import approvals
 from connector.services import email_editing, email_preview, outbox_search
 from connector.services import fees as late_fees
 from connector.services.outbox_search import EntryView
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 TABS = {

@@ -18,6 +18,7 @@ from connector.auth.sessions import Browser
 from connector.auth.users import CurrentUser
 from connector.db.ids import parse_id
 from connector.db.tables import Connection
+from connector.errors import NotFound
 from connector.web.rendering import render
 
 NOTICES = {
@@ -54,14 +55,6 @@ NOTICES = {
     "webhook_resumed": "It is told what happens again, and what happened meanwhile.",
     "webhook_tested": "It is told within a minute; see below how that went.",
 }
-
-
-class NotFound(Exception):
-    """There is no such thing, or not for this person: the answer is the same."""
-
-
-class NotPossible(Exception):
-    """What was asked for cannot be done; ``str()`` says why."""
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from connector import policy_store
 from connector.db.engine import reading, writing
 from connector.db.ids import parse_id
 from connector.db.tables import Connection, PolicyVersion
+from connector.errors import NotFound, NotPossible
 from connector.geo import HolidayCalendar, today_in
 from connector.services import policy_form, policy_review
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from policies.document import PolicyError, Problem
 from policies.policy import ReminderPolicy

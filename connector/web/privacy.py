@@ -7,10 +7,11 @@ from urllib.parse import quote
 from starlette.responses import Response
 
 from connector.db.engine import reading
+from connector.errors import NotPossible
 from connector.privacy import export
 from connector.privacy.erase import EraseError, erase, format_result, undo_erasure
 from connector.web.customers import get_customer
-from connector.web.page_request import NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _CUSTOMER_PATH = "/companies/{company:int}/customers/{customer}"

@@ -13,12 +13,13 @@ from starlette.responses import Response, StreamingResponse
 from connector.db.engine import reading
 from connector.db.ids import parse_id
 from connector.db.tables import Connection
+from connector.errors import NotFound
 from connector.reports.catalogue import REPORTS
 from connector.reports.csv_export import csv_lines
 from connector.reports.report import Column, Report
 from connector.reports.scope import Scope
 from connector.web.charts import draw
-from connector.web.page_request import NotFound, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.rendering import format_date
 from connector.web.routes import Route
 

@@ -19,9 +19,10 @@ from connector.app_context import AppContext
 from connector.auth import sessions
 from connector.auth.users import CurrentUser, UserError
 from connector.connections.consent import ConsentError
+from connector.errors import NotFound, NotPossible
 from connector.outbox.approvals import OutboxError
 from connector.web import reauthentication
-from connector.web.page_request import NotFound, NotPossible, PageRequest, derive_csrf_token
+from connector.web.page_request import PageRequest, derive_csrf_token
 from connector.web.rendering import render
 
 log = logging.getLogger("duewell.web")

@@ -13,8 +13,9 @@ from connector.audit import log_search
 from connector.audit.run_summary import format_calls, format_outcome
 from connector.db.engine import reading
 from connector.db.tables import Budget, SyncLogEntry, SyncRun
+from connector.errors import NotFound
 from connector.web.log import parse_filter
-from connector.web.page_request import NotFound, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _LINES_SHOWN = 60

@@ -8,8 +8,9 @@ from starlette.responses import Response
 from connector.arrangements import tasks
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceRow, Task
+from connector.errors import NotFound, NotPossible
 from connector.web.agreement_forms import form_date
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 

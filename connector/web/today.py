@@ -5,10 +5,11 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from connector.db.engine import reading, writing
+from connector.errors import NotFound
 from connector.evaluation import exceptions
 from connector.services.today import CompanySummary, list_open_tasks, load_dashboard
 from connector.web.outbox import selected_companies
-from connector.web.page_request import NotFound, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _PAGE = 50

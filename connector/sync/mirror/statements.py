@@ -25,6 +25,7 @@ from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, loa
 from policies.receivables import Company, Credit, Invoice, InvoiceStatus, PastAction, PaymentBehaviour, Statement
 
 CLOSED_DAYS = 45  # invoices settled this long ago still belong to a statement: for the thanks, and for late payments
+WHOLE_HISTORY_DAYS = 3660  # ten years: whatever a ledger has
 _CHUNK = 300
 _INVOICE = TABLES["invoice"]
 
@@ -62,7 +63,7 @@ class _StatementReader:
     """One reading of one connection's mirror."""
 
     def __init__(self, session: Session, connection: Connection, now: datetime, settled_days: int) -> None:
-        assert connection.id is not None  # noqa: S101  # it was read from the database
+        assert connection.id is not None  # it was read from the database
         self._session = session
         self._connection_id: int = connection.id
         self._connection = connection

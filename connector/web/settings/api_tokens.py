@@ -6,7 +6,8 @@ from starlette.responses import Response
 
 from connector.auth import api_tokens
 from connector.db.engine import reading, writing
-from connector.web.page_request import NotPossible, PageRequest
+from connector.errors import NotPossible
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 

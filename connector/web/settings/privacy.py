@@ -5,8 +5,9 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from connector.db.engine import reading
+from connector.errors import NotPossible
 from connector.privacy import retention
-from connector.web.page_request import NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _FOREVER = "off"

@@ -15,12 +15,13 @@ from connector.app_context import mailer_name
 from connector.audit import sync_log
 from connector.db.engine import DatabaseError, reading, sqlite_file, writing
 from connector.db.tables import Connection, EmailEvent, ReceivedReply
+from connector.errors import NotPossible
 from connector.geo import HolidayCalendar, country_code, today_in
 from connector.restore.backup import write_backup
 from connector.secrets.private_files import private_folder
 from connector.services import doctor
 from connector.services.doctor_email import SENDER_CHECKS
-from connector.web.page_request import NotPossible, PageRequest
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from policies.policy import ReminderPolicy
 

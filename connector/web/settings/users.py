@@ -8,7 +8,8 @@ from starlette.responses import Response
 from connector.auth import oidc, passkey_requirement, sign_in, users
 from connector.db.engine import reading, writing
 from connector.db.tables import User
-from connector.web.page_request import NotFound, PageRequest
+from connector.errors import NotFound
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 

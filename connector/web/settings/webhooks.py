@@ -5,7 +5,8 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from connector.db.engine import reading
-from connector.web.page_request import NotFound, NotPossible, PageRequest
+from connector.errors import NotFound, NotPossible
+from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 from connector.webhooks import endpoints

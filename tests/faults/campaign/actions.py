@@ -199,7 +199,7 @@ def _set_customer(world: World) -> None:
         customer = session.scalars(
             select(CustomerRow).where(col(CustomerRow.connection_id) == world.connection)
         ).first()
-    assert customer is not None  # noqa: S101 - his invoice was read
+    assert customer is not None
     update_settings(world.app, world.connection, customer.external_id, {"no_fees": True}, by="Ann")
 
 

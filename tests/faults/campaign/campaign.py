@@ -156,7 +156,7 @@ def run_job(job: Job) -> list[Tally]:
 
 
 def _memory_folder() -> str | None:
-    return "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - a file system in memory, where there is one
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 
 def _build_scene(world: World, folder: Path) -> Scene:
@@ -173,7 +173,7 @@ def _prepare_scene(job: Job, day: str, folder: Path) -> Scene:
         world.move_to(base)
         outcome = Outcome("undisturbed")
         run_once(scene, outcome)
-        assert not scene.witness.violations + outcome.violations  # noqa: S101 - nothing was broken yet
+        assert not scene.witness.violations + outcome.violations
         outcome.violations = observe_effects(world).to_lines()
         return outcome
 

@@ -66,7 +66,7 @@ class DisturbedRun:
         self.calls += 1
         engine = self.scene.world.app.engine
         pool: Any = engine.pool
-        assert pool.checkedout() == 0, f"a call within a transaction: {sent}"  # noqa: S101
+        assert pool.checkedout() == 0, f"a call within a transaction: {sent}"
         for disturbance in self.disturbances:
             if self.stopped or (disturbance.group == "H" and self.calls > 1) or not self.is_selected(disturbance, sent):
                 continue

@@ -112,7 +112,7 @@ class InProcessServices:
         if fault is not None:
             self.fired += 1
             return adapter.build_response(request, _faulty_reply(fault, reply, request))
-        assert reply is not None  # noqa: S101 - without a fault there is one
+        assert reply is not None
         return adapter.build_response(request, _response(reply, request))
 
     def _sent(self, request: requests.PreparedRequest) -> Sent:
@@ -176,7 +176,7 @@ def _faulty_reply(fault: Fault, reply: Reply | None, request: requests.PreparedR
         raise fault.error()
     if fault.status:
         return _response(Reply(fault.status, list(fault.headers), fault.body), request)
-    assert reply is not None  # noqa: S101 - what is cut in half was applied
+    assert reply is not None
     half = reply._replace(body=reply.body[: len(reply.body) // 2])
     kept = [(name, value) for name, value in half.headers if name.lower() != "content-length"]
     return _response(half._replace(headers=[*kept, ("Content-Length", str(len(reply.body) + 1))]), request)

@@ -19,7 +19,7 @@ from providers.sendgrid.mailer import SendGridMailer
 from providers.xero.ledger import XeroLedger
 
 _SEND, _XERO_NOTE, _FEE = SendGridMailer.send, XeroLedger.add_note, QuickBooksLedger.post_late_fee
-_NOTE, _DONE, _LOG, _STORE = QuickBooksLedger.add_note, entries.mark_done, RunContext.log, pull._store_page  # noqa: SLF001
+_NOTE, _DONE, _LOG, _STORE = QuickBooksLedger.add_note, entries.mark_done, RunContext.log, pull._store_page
 _MARK_SENDING = entries.mark_sending
 _tries = count(1)
 

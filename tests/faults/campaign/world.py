@@ -46,8 +46,8 @@ def _load_town() -> Any:
     name = "town_of_the_hour"
     if name not in sys.modules:
         spec = spec_from_file_location(name, Path("tests/connector/scenario.py").absolute())
-        assert spec is not None  # noqa: S101
-        assert spec.loader is not None  # noqa: S101
+        assert spec is not None
+        assert spec.loader is not None
         sys.modules[name] = module_from_spec(spec)
         spec.loader.exec_module(sys.modules[name])
     return sys.modules[name]
@@ -143,7 +143,7 @@ class World:
 
     def reset_write_queue(self) -> None:
         """Let nobody wait to write behind one who was killed while he stood in line."""
-        self.app.engine.update_execution_options(**{db_engine._QUEUE: db_engine._WriteQueue()})  # noqa: SLF001
+        self.app.engine.update_execution_options(**{db_engine._QUEUE: db_engine._WriteQueue()})
 
     def break_transactions(self, at_begin: str, patience_s: float = 30) -> None:
         """Let every transaction from now on begin with a statement; "" makes the database whole again."""
@@ -178,7 +178,7 @@ def build_world(provider: str, folder: Path) -> World:
     town.policy(POLICY)
     for books in (world.ledger, world.neighbour_ledger):
         connection = world.connect(books)
-        assert world.sync(connection).outcome == "ok"  # noqa: S101 - a world that does not work proves nothing
+        assert world.sync(connection).outcome == "ok"
         set_mode(world.app, connection, "live")
         world.add_late_invoice("Ashdown Ltd", 9, books=books)  # read in the hour that will be broken
         if books is world.ledger:

@@ -1,0 +1,11 @@
+"""Errors that every door answers alike: what is not there, and what cannot be done."""
+
+from __future__ import annotations
+
+
+class NotFound(Exception):
+    """There is no such thing, or the person asking may not see it: both get the same reply."""
+
+
+class NotPossible(Exception):
+    """A request that cannot be carried out; ``str()`` says why."""
