@@ -142,7 +142,7 @@ def pause(
             raise PauseInPastError(message)
         row.pause_reason, row.paused_until_on = reason or f"paused{_by_actor(by)}", until_on
         ends = f" until {format_date(until_on)}" if until_on else ""
-        _log(app, session, row, "pause_reason", f"{row.name} was paused{ends}{_by_actor(by)}: {row.pause_reason}.")
+        _log(app, session, row, "paused", f"{row.name} was paused{ends}{_by_actor(by)}: {row.pause_reason}.")
         return row
 
 

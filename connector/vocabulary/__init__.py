@@ -1,1 +1,33 @@
-"""The names of states, kinds and outcomes that are stored and shown, and the one label each has for people."""
+"""The closed sets of values that are stored, printed and typed: kinds, states, modes, outcomes and codes."""
+
+from __future__ import annotations
+
+from connector.vocabulary.access import Role, TokenScope
+from connector.vocabulary.agreements import AgreementKind, AgreementState
+from connector.vocabulary.connections import BudgetWindow, ConnectionHealth, ConnectionMode
+from connector.vocabulary.emails import ReplyKind, TokenPurpose
+from connector.vocabulary.log import LogKind
+from connector.vocabulary.outbox import OutboxKind, OutboxState
+from connector.vocabulary.runs import CallKind, RunOutcome
+from connector.vocabulary.tasks import TaskCode, TaskState
+from connector.vocabulary.webhooks import DeliveryState
+
+__all__ = [
+    "AgreementKind",
+    "AgreementState",
+    "BudgetWindow",
+    "CallKind",
+    "ConnectionHealth",
+    "ConnectionMode",
+    "DeliveryState",
+    "LogKind",
+    "OutboxKind",
+    "OutboxState",
+    "ReplyKind",
+    "Role",
+    "RunOutcome",
+    "TaskCode",
+    "TaskState",
+    "TokenPurpose",
+    "TokenScope",
+]

@@ -1,0 +1,35 @@
+"""How the connection to a company's accounting system acts, and how it is doing."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class ConnectionMode(StrEnum):
+    """What a connection may do."""
+
+    OBSERVE = "observe"  # reads, plans and logs; sends nothing
+    APPROVE = "approve"  # everything that would be sent waits for approval
+    LIVE = "live"
+
+
+class ConnectionHealth(StrEnum):
+    """How the last run of a connection went."""
+
+    NEW = "new"
+    OK = "ok"
+    LIMITED = "limited"  # deferred by a limit of the provider's
+    ACTION_REQUIRED = "action_required"
+    FAILING = "failing"
+    AUTHORIZATION_EXPIRED = "authorization_expired"
+    DISCONNECTED = "disconnected"
+
+
+class BudgetWindow(StrEnum):
+    """The window of a provider's call limit."""
+
+    MINUTE = "minute"
+    DAY = "day"
+    MONTH = "month"  # of all companies of an app together
+    APP = "app"  # per minute, of all companies of an app together
+    CONCURRENT = "concurrent"

@@ -1,0 +1,27 @@
+"""What is to be sent or written, and how far it has come."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class OutboxKind(StrEnum):
+    """What an outbox entry does."""
+
+    EMAIL = "email"
+    OWNER_EMAIL = "owner_email"
+    NOTE = "note"  # on an invoice in the ledger
+    LATE_FEE = "late_fee"  # a new invoice in the ledger
+    FEE_WAIVER = "fee_waiver"
+
+
+class OutboxState(StrEnum):
+    """How far an outbox entry has come."""
+
+    PLANNED = "planned"
+    AWAITING_APPROVAL = "awaiting_approval"
+    SENDING = "sending"  # committed before the call is made
+    DONE = "done"
+    REJECTED = "rejected"  # by a user or by the provider
+    UNCONFIRMED = "unconfirmed"  # the provider's answer was lost
+    CANCELLED = "cancelled"
