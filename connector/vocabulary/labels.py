@@ -1,0 +1,418 @@
+"""The labels people read for every kind, state, mode, step and code; raw identifiers reach nobody.
+
+``label`` takes an enum member, or the name of a vocabulary and a stored value:
+``label(OutboxState.DONE)`` and ``label("done", "outbox_state")`` are both "Sent". Labels are in sentence case;
+``in_sentence`` puts one into running text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from connector.vocabulary import (
+    AgreementKind,
+    AgreementState,
+    BudgetWindow,
+    CallKind,
+    ConnectionHealth,
+    ConnectionMode,
+    DeliveryState,
+    LogKind,
+    OutboxKind,
+    OutboxState,
+    ReplyKind,
+    Role,
+    RunOutcome,
+    TaskCode,
+    TaskState,
+    TokenPurpose,
+    TokenScope,
+)
+from policies.decisions import DecisionKind
+from policies.receivables import CreditKind, InvoiceStatus, Segment, Size, Step
+from policies.timetable import StepKind
+
+_STEPS: dict[str, str] = {
+    Step.THANK_YOU: "Thank-you email",
+    Step.RECEIPT_CHECK: "Receipt check",
+    Step.DISCOUNT_ENDING: "Early payment discount reminder",
+    Step.BEFORE_DUE: "Reminder before the due date",
+    Step.DUE_TODAY: "Reminder on the due date",
+    Step.PAST_DUE: "First reminder",
+    Step.NOTIFY_OWNER: "Account-owner alert",
+    Step.CALL: "Call",
+    Step.SECOND_NOTICE: "Second notice",
+    Step.PLAN_OFFER: "Payment plan offer",
+    Step.LATE_FEE: "Late fee",
+    Step.ESCALATION_CALL: "Escalation call",
+    Step.FINAL_NOTICE: "Final notice",
+    Step.PROPOSE_SUSPENSION: "Proposed account suspension",
+    Step.HAND_OFF_REVIEW: "Collections or write-off review",
+    Step.DISPUTE_RAISED: "Dispute review",
+    Step.PROMISE_BROKEN: "Broken promise follow-up",
+}
+_STEP_KINDS: dict[str, str] = {
+    StepKind.EMAIL: "Email to the customer",
+    StepKind.CALL: "Call",
+    StepKind.INTERNAL: "Email to the account owner",
+    StepKind.LEDGER: "Entry in your accounting system",
+    StepKind.TASK: "Task",
+}
+_DECISION_KINDS: dict[str, str] = {
+    DecisionKind.REMINDER: "Reminder",
+    DecisionKind.TASK: "Task",
+    DecisionKind.FEE: "Late fee",
+    DecisionKind.HOLD: "On hold",
+}
+_SEGMENTS: dict[str, str] = {
+    Segment.STRATEGIC: "Strategic",
+    Segment.ESTABLISHED: "Established",
+    Segment.NEW: "New",
+}
+_SIZES: dict[str, str] = {Size.LARGE: "Large", Size.MEDIUM: "Medium", Size.SMALL: "Small"}
+_INVOICE_STATUSES: dict[str, str] = {
+    InvoiceStatus.DRAFT: "Draft",
+    InvoiceStatus.OPEN: "Awaiting payment",
+    InvoiceStatus.PAID: "Paid",
+    InvoiceStatus.VOIDED: "Voided",
+    InvoiceStatus.DELETED: "Deleted",
+}
+_CREDIT_KINDS: dict[str, str] = {
+    CreditKind.CREDIT_NOTE: "Credit note",
+    CreditKind.PAYMENT: "Payment",
+    CreditKind.OVERPAYMENT: "Overpayment",
+    CreditKind.PREPAYMENT: "Prepayment",
+}
+_OUTBOX_KINDS: dict[str, str] = {
+    OutboxKind.EMAIL: "Email",
+    OutboxKind.OWNER_EMAIL: "Account-owner alert",
+    OutboxKind.NOTE: "Note on the invoice",
+    OutboxKind.LATE_FEE: "Late fee",
+    OutboxKind.FEE_WAIVER: "Late fee waiver",
+}
+_OUTBOX_STATES: dict[str, str] = {
+    OutboxState.PLANNED: "Planned",
+    OutboxState.AWAITING_APPROVAL: "Awaiting approval",
+    OutboxState.SENDING: "Sending",
+    OutboxState.DONE: "Sent",
+    OutboxState.REJECTED: "Rejected",
+    OutboxState.UNCONFIRMED: "Delivery unconfirmed",
+    OutboxState.CANCELLED: "Cancelled",
+}
+_RUN_OUTCOMES: dict[str, str] = {
+    RunOutcome.OK: "Completed",
+    RunOutcome.DEFERRED: "Deferred",
+    RunOutcome.ACTION_REQUIRED: "Action required",
+    RunOutcome.FAILED: "Failed",
+    RunOutcome.BUSY: "Already running",
+}
+_CALL_KINDS: dict[str, str] = {
+    CallKind.READ: "Reads",
+    CallKind.WRITE: "Writes",
+    CallKind.EMAIL: "Emails",
+    CallKind.EMAIL_READ: "Email status checks",
+    CallKind.TOKEN: "Sign-in renewals",
+}
+_CONNECTION_MODES: dict[str, str] = {
+    ConnectionMode.OBSERVE: "Observe",
+    ConnectionMode.APPROVE: "Approve",
+    ConnectionMode.LIVE: "Live",
+}
+_CONNECTION_HEALTHS: dict[str, str] = {
+    ConnectionHealth.NEW: "New",
+    ConnectionHealth.OK: "OK",
+    ConnectionHealth.LIMITED: "Rate-limited",
+    ConnectionHealth.ACTION_REQUIRED: "Action required",
+    ConnectionHealth.FAILING: "Failing",
+    ConnectionHealth.AUTHORIZATION_EXPIRED: "Reconnect needed",
+    ConnectionHealth.DISCONNECTED: "Disconnected",
+}
+_BUDGET_WINDOWS: dict[str, str] = {
+    BudgetWindow.MINUTE: "Per minute",
+    BudgetWindow.DAY: "Per day",
+    BudgetWindow.MONTH: "Per month",
+    BudgetWindow.APP: "Per minute, all companies",
+    BudgetWindow.CONCURRENT: "At the same time",
+}
+_AGREEMENT_KINDS: dict[str, str] = {
+    AgreementKind.PROMISE: "Promise to pay",
+    AgreementKind.PAYMENT_PLAN: "Payment plan",
+    AgreementKind.DISPUTE: "Dispute",
+    AgreementKind.PAUSE: "Paused reminders",
+}
+_AGREEMENT_STATES: dict[str, str] = {
+    AgreementState.OPEN: "Open",
+    AgreementState.KEPT: "Kept",
+    AgreementState.BROKEN: "Broken",
+    AgreementState.RESOLVED: "Resolved",
+    AgreementState.REPLACED: "Replaced",
+    AgreementState.WITHDRAWN: "Withdrawn",
+    AgreementState.ENDED: "Ended",
+}
+_TASK_STATES: dict[str, str] = {
+    TaskState.OPEN: "Open",
+    TaskState.DONE: "Completed",
+    TaskState.CANCELLED: "Cancelled",
+}
+_TASK_CODES: dict[str, str] = {
+    TaskCode.CALL: "Call",
+    TaskCode.ESCALATION_CALL: "Escalation call",
+    TaskCode.PROPOSE_SUSPENSION: "Proposed account suspension",
+    TaskCode.HAND_OFF_REVIEW: "Collections or write-off review",
+    TaskCode.NO_EMAIL_ADDRESS: "Missing email address",
+    TaskCode.SUPPRESSED: "Undeliverable email address",
+    TaskCode.OPTED_OUT: "Customer opted out of emails",
+    TaskCode.DISPUTE_RAISED: "Dispute raised",
+    TaskCode.DISPUTE_REVIEW: "Dispute review",
+    TaskCode.PROMISE_BROKEN: "Broken promise to pay",
+    TaskCode.PLAN_BROKEN: "Broken payment plan",
+    TaskCode.REPLY: "Customer reply",
+    TaskCode.REMINDERS_STOPPED: "Customer stopped reminders",
+    TaskCode.PAYMENT_REPORTED: "Payment reported",
+    TaskCode.PROMISE_RECEIVED: "Promise to pay received",
+    TaskCode.DISPUTE_RECEIVED: "Dispute received",
+    TaskCode.CONTACT_CHANGE: "Change of contact",
+    TaskCode.UNDELIVERED: "Email not delivered",
+    TaskCode.REJECTED: "Rejected by a connected service",
+    TaskCode.UNREADABLE_DATA: "Unreadable customer data",
+}
+_LOG_KINDS: dict[str, str] = {
+    LogKind.RUN_STARTED: "Sync started",
+    LogKind.RUN_ENDED: "Sync ended",
+    LogKind.ORGANISATION: "Company details read",
+    LogKind.PULLED: "Changes read",
+    LogKind.RECONCILED: "Compared with the accounting system",
+    LogKind.DRIFT: "Differences corrected",
+    LogKind.MALFORMED: "Unreadable record",
+    LogKind.WEBHOOK: "Change notification received",
+    LogKind.WARNING: "Warning",
+    LogKind.ERROR: "Error",
+    LogKind.DECIDED: "Decision",
+    LogKind.PLANNED: "Planned",
+    LogKind.CANCELLED: "Cancelled",
+    LogKind.DRY_RUN: "Dry run",
+    LogKind.EXCEPTION: "Exception found",
+    LogKind.SENDING: "Sending",
+    LogKind.EMAILED: "Email sent",
+    LogKind.OWNER_NOTIFIED: "Account owner notified",
+    LogKind.NOTED: "Note added to an invoice",
+    LogKind.CHARGED: "Late fee charged",
+    LogKind.WAIVER_REQUESTED: "Late fee waiver requested",
+    LogKind.WAIVED: "Late fee waived",
+    LogKind.PROVIDER_REJECTED: "Rejected by a connected service",
+    LogKind.UNCONFIRMED: "Delivery unconfirmed",
+    LogKind.UNDELIVERED: "Email not delivered",
+    LogKind.SUPPRESSED: "Address suppressed",
+    LogKind.APPROVAL_REQUESTED: "Approval requested",
+    LogKind.APPROVED: "Approved",
+    LogKind.REJECTED: "Rejected",
+    LogKind.RESOLVED: "Delivery confirmed or denied",
+    LogKind.EMAIL_EDITED: "Email edited",
+    LogKind.TASK: "Task created",
+    LogKind.TASK_ASSIGNED: "Task assigned",
+    LogKind.TASK_OUTCOME: "Task outcome",
+    LogKind.AGREEMENT: "Agreement ended",
+    LogKind.CUSTOMER_UPDATED: "Customer settings changed",
+    LogKind.INVOICE_UPDATED: "Agreement recorded",
+    LogKind.REPLY: "Customer reply",
+    LogKind.AUTO_REPLY: "Automatic reply",
+    LogKind.PORTAL_LINK: "Customer portal link",
+    LogKind.CONNECTED: "Company connected",
+    LogKind.DISCONNECTED: "Company disconnected",
+    LogKind.AUTHORIZATION_EXPIRED: "Authorisation expired",
+    LogKind.MODE: "Mode changed",
+    LogKind.PAUSED: "Company paused",
+    LogKind.RESUMED: "Company resumed",
+    LogKind.DEFAULT_OWNER: "Default account owner changed",
+    LogKind.FEE_BOOKING: "Late fee booking changed",
+    LogKind.POLICY_SET: "Policy changed",
+    LogKind.BACKUP: "Backup",
+    LogKind.RESTORED: "Restored from a backup",
+    LogKind.KEYS_ROTATED: "Encryption keys rotated",
+    LogKind.WEBHOOK_CREATED: "Webhook created",
+    LogKind.WEBHOOK_REMOVED: "Webhook removed",
+    LogKind.WEBHOOK_STOPPED: "Webhook stopped",
+    LogKind.WEBHOOK_TESTED: "Webhook tested",
+    LogKind.USER_ADDED: "User added",
+    LogKind.USER_CHANGED: "User changed",
+    LogKind.USER_DISABLED: "User disabled",
+    LogKind.USER_RESET: "User reset",
+    LogKind.PASSWORD_SET: "Password set",
+    LogKind.PASSKEY_ADDED: "Passkey added",
+    LogKind.PASSKEY_REMOVED: "Passkey removed",
+    LogKind.PASSKEY_REQUIREMENT: "Passkey requirement changed",
+    LogKind.SIGNED_OUT: "Signed out",
+    LogKind.TOKEN_CREATED: "API token created",
+    LogKind.TOKEN_REVOKED: "API token revoked",
+    LogKind.ERASED: "Personal data erased",
+    LogKind.ERASURE_UNDONE: "Erasure undone",
+    LogKind.ERASED_CUSTOMER_SEEN: "Update of an erased customer ignored",
+    LogKind.EXPORTED: "Personal data exported",
+    LogKind.RETENTION: "Retention periods changed",
+    LogKind.PRUNED: "Old data deleted",
+}
+_REPLY_KINDS: dict[str, str] = {ReplyKind.REPLY: "Reply", ReplyKind.AUTO_REPLY: "Automatic reply"}
+_TOKEN_PURPOSES: dict[str, str] = {
+    TokenPurpose.STOP: "Unsubscribe link",
+    TokenPurpose.REPLY: "Reply address",
+    TokenPurpose.PORTAL: "Customer portal link",
+}
+_DELIVERY_STATES: dict[str, str] = {
+    DeliveryState.PENDING: "Pending",
+    DeliveryState.DONE: "Delivered",
+    DeliveryState.ABANDONED: "Failed",
+}
+_ROLES: dict[str, str] = {Role.VIEWER: "Viewer", Role.BOOKKEEPER: "Bookkeeper", Role.OWNER: "Owner"}
+_TOKEN_SCOPES: dict[str, str] = {
+    TokenScope.READ: "Read",
+    TokenScope.ACT: "Read and act",
+    TokenScope.ADMIN: "Administer",
+}
+_HOLD_CODES = {
+    "nothing_owed": "Nothing due",
+    "erased": "Customer data erased",
+    "stale_data": "Accounting data out of date",
+    "unapplied_credit": "Unapplied credit",
+    "disputed": "Disputed",
+    "promised": "Promise to pay",
+    "payment_plan": "Payment plan",
+    "paused": "Reminders paused",
+    "opted_out": "Customer opted out of emails",
+    "ledger_reminders": "Accounting system sends reminders",
+    "suppressed": "Undeliverable email address",
+    "no_email_address": "No email address",
+    "fee_invoice": "Late fee, chased with its invoice",
+    "below_minimum": "Below the minimum balance",
+    "draft": "Draft",
+    "never_sent": "Invoice not sent to the customer",
+    "no_due_date": "No due date",
+    "frequency_cap": "Contact limit reached",
+    "all_steps_completed": "All steps completed",
+    "not_due_yet": "Next step not due yet",
+    "rejected": "Rejected by a connected service",
+    "decision_failed": "No decision possible",
+}
+_EXCEPTION_CODES = {
+    "unapplied_match": "Unapplied payment matches an invoice",
+    "probable_duplicate": "Possible duplicate invoice",
+    "due_before_issue": "Due date before invoice date",
+    "missing_email_address": "Missing email address",
+    "unusual_amount": "Unusual amount",
+    "unusual_currency": "Unusual currency",
+}
+_EMAIL_STATUSES = {
+    "processed": "Accepted",
+    "deferred": "Deferred",
+    "delivered": "Delivered",
+    "open": "Opened",
+    "click": "Link clicked",
+    "blocked": "Blocked",
+    "bounce": "Bounced",
+    "dropped": "Dropped",
+    "spamreport": "Reported as spam",
+    "unsubscribe": "Unsubscribed",
+}
+_FEE_PRESETS = {
+    "none": "None",
+    "uk": "United Kingdom",
+    "eu": "European Union",
+    "germany": "Germany",
+    "france": "France",
+    "us": "United States",
+    "canada": "Canada",
+    "australia": "Australia",
+    "new_zealand": "New Zealand",
+}
+_FEE_KINDS = {
+    "flat": "Flat fee",
+    "percent": "Percentage, charged once",
+    "percent_per_month": "Percentage per month",
+    "annual": "Annual interest",
+}
+_FEE_STATES = {
+    "draft": "Draft",
+    "approved": "Approved",
+    "posted": "Posted",
+    "waiving": "Waiver pending",
+    "waived": "Waived",
+    "sending": "Sending",
+    "rejected": "Rejected",
+    "unconfirmed": "Delivery unconfirmed",
+    "cancelled": "Cancelled",
+}
+_TONES = {"gentle": "Gentle", "standard": "Standard", "firm": "Firm"}
+_PROVIDERS = {"xero": "Xero", "quickbooks": "QuickBooks Online", "sendgrid": "SendGrid", "smtp": "SMTP"}
+
+# By the names that templates and tables use: a closed set of values, and the label of each
+_VOCABULARIES: dict[str, Mapping[str, str]] = {
+    "agreement_kind": _AGREEMENT_KINDS,
+    "agreement_state": _AGREEMENT_STATES,
+    "budget_window": _BUDGET_WINDOWS,
+    "call_kind": _CALL_KINDS,
+    "connection_health": _CONNECTION_HEALTHS,
+    "connection_mode": _CONNECTION_MODES,
+    "credit_kind": _CREDIT_KINDS,
+    "decision_kind": _DECISION_KINDS,
+    "decision_code": {**_HOLD_CODES, **_TASK_CODES, **_STEPS},
+    "delivery_state": _DELIVERY_STATES,
+    "email_status": _EMAIL_STATUSES,
+    "exception_code": _EXCEPTION_CODES,
+    "fee_kind": _FEE_KINDS,
+    "fee_preset": _FEE_PRESETS,
+    "fee_state": _FEE_STATES,
+    "hold_code": _HOLD_CODES,
+    "invoice_status": _INVOICE_STATUSES,
+    "log_kind": _LOG_KINDS,
+    "outbox_kind": _OUTBOX_KINDS,
+    "outbox_state": _OUTBOX_STATES,
+    "provider": _PROVIDERS,
+    "reply_kind": _REPLY_KINDS,
+    "role": _ROLES,
+    "run_outcome": _RUN_OUTCOMES,
+    "segment": _SEGMENTS,
+    "size": _SIZES,
+    "step": _STEPS,
+    "step_kind": _STEP_KINDS,
+    "task_code": {**_STEPS, **_TASK_CODES},
+    "task_state": _TASK_STATES,
+    "token_purpose": _TOKEN_PURPOSES,
+    "token_scope": _TOKEN_SCOPES,
+    "tone": _TONES,
+    "upcoming_kind": {**_OUTBOX_KINDS, "task": "Task"},
+}
+_BY_ENUM: dict[type[str], Mapping[str, str]] = {
+    type(next(iter(labels))): labels
+    for labels in (*_VOCABULARIES.values(), _TASK_CODES)
+    if len({type(value) for value in labels}) == 1 and isinstance(next(iter(labels)), StrEnum)
+}
+
+
+def label(value: StrEnum | str, vocabulary: str = "") -> str:
+    """Return the label of an enum member, or of a stored value of a vocabulary; "" stays "".
+
+    Raises:
+        KeyError: the value has no label. ``tests/connector/vocabulary/test_labels.py`` walks every enum.
+
+    """
+    if vocabulary:
+        return _VOCABULARIES[vocabulary][value] if value else ""
+    if not isinstance(value, StrEnum):
+        message = f"{value!r} is not an enum member: name its vocabulary"
+        raise TypeError(message)
+    return _BY_ENUM[type(value)][value]
+
+
+def in_sentence(text: str) -> str:
+    """Return a label as it stands inside a sentence: ``Late fee`` becomes ``late fee``; abbreviations stay."""
+    return text if text[:2].isupper() else text[:1].lower() + text[1:]
+
+
+def vocabularies() -> Mapping[str, Mapping[str, str]]:
+    """Return every vocabulary by name, each with the labels of its values."""
+    return _VOCABULARIES
+
+
+def labelled_enums() -> Mapping[type[str], Mapping[str, str]]:
+    """Return the enums whose members have labels, each with them."""
+    return _BY_ENUM
