@@ -26,13 +26,13 @@ EVENING = timedelta(hours=11)  # the bookkeeper works at 22:00 UTC, when no mail
 
 def simulate_day(scenario: Any, day: int) -> None:
     """Let a day's evening happen in the books: new invoices, payments in full and in part, a void, a credit."""
-    books = scenario.books
+    books = scenario.company
     today = scenario.sandbox.clock.now().date()
     if day % 6 == 0:
         name = books.customer(f"Customer{day} Ltd")
         books.invoice(name, f"{300 + 70 * day}.00", on=today, due_on=today + timedelta(days=(14, 30, 7)[day % 3]))
         books.invoice(name, f"{100 + day}.50", on=today - timedelta(days=20), due_on=today - timedelta(days=day % 5))
-    dues = books.dues()
+    dues = books.open_balances()
     unpaid = [number for number in books.numbers if dues.get(number)]
     if day % 4 == 1 and dues.get(unpaid[0], 0) > 50:
         books.pay(unpaid[0], "50.00")
@@ -48,8 +48,8 @@ def simulate(scenario: Any, every: timedelta, days: float) -> dict[str, Any]:
     """Live some days with a run every so often, and give what left: mails with their day, notes, fees."""
     clock = scenario.sandbox.clock
     simulate_day(scenario, 0)
-    scenario.live()
-    scenario.policy(POLICY)
+    scenario.go_live()
+    scenario.set_policy(POLICY)
     run_at, evening = clock.now(), 1
     end = run_at + timedelta(days=days)
     while run_at <= end:
@@ -62,11 +62,11 @@ def simulate(scenario: Any, every: timedelta, days: float) -> dict[str, Any]:
         assert result.outcome == "ok", result.reason
         run_at += every
     own = scenario.app.settings.mail_from
-    mails = [mail for mail in scenario.sandbox.sendgrid.mails() if own not in mail.to]
+    mails = [mail for mail in scenario.sandbox.sendgrid.emails() if own not in mail.to]
     return {
         "mails": sorted((mail.custom_args["duewell_key"], mail.subject, mail.at.date()) for mail in mails),
-        "notes": {number: sorted(scenario.books.notes(number)) for number in scenario.books.numbers},
-        "fees": sorted(scenario.books.fees()),
+        "notes": {number: sorted(scenario.company.notes(number)) for number in scenario.company.numbers},
+        "fees": sorted(scenario.company.fees()),
     }
 
 

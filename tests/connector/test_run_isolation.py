@@ -24,13 +24,15 @@ def three_customers(scenario_at: Any) -> Iterator[Any]:
     """Three customers, each six days late."""
     with scenario_at(NOON, "xero") as scenario:
         for name in NAMES:
-            scenario.books.customer(name)
-            scenario.books.invoice(name, "1200.00", due_on=NOON.date() - timedelta(days=6))
-        yield scenario.live()
+            scenario.company.customer(name)
+            scenario.company.invoice(name, "1200.00", due_on=NOON.date() - timedelta(days=6))
+        yield scenario.go_live()
 
 
 def emailed_customers(scenario: Any) -> set[str]:
-    return {to.partition("@")[2].partition(".")[0] for addresses, _subject in scenario.mails() for to in addresses}
+    return {
+        to.partition("@")[2].partition(".")[0] for addresses, _subject in scenario.customer_emails() for to in addresses
+    }
 
 
 def test_complaint_one_bad_template_stopping_all_the_others(three_customers: Any) -> None:

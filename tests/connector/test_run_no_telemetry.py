@@ -63,13 +63,13 @@ def test_the_watch_sees_what_it_must() -> None:
 
 
 def test_an_hour_talks_to_the_vendor_it_was_pointed_at_and_to_nobody_else(scenario: Any) -> None:
-    scenario.books.customer("Ashdown Ltd")
-    scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+    scenario.company.customer("Ashdown Ltd")
+    scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
     with watch_hosts() as hosts:
-        scenario.live()
+        scenario.go_live()
         assert scenario.run().outcome == "ok"
         run_checks(scenario.app)
-    assert scenario.mails()
+    assert scenario.customer_emails()
     assert hosts == {urlsplit(scenario.url).hostname}
 
 
@@ -77,10 +77,10 @@ def test_as_installed_only_the_vendors_that_are_set_up_are_asked_for(
     scenario: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the settings' own addresses the names are looked up and, here, not found; proxies are not listened to."""
-    scenario.live()
+    scenario.go_live()
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
-    provider, home = scenario.books.provider, scenario.app.settings.duewell_home
+    provider, home = scenario.company.provider, scenario.app.settings.duewell_home
     own = {f"{provider}_client_id": "id", f"{provider}_client_secret": "s", "sendgrid_api_key": "SG.key"}
     settings = load_settings(duewell_home=home, duewell_base_url="https://books.example", **own)
     scenario.app = replace(scenario.app, settings=settings)

@@ -45,11 +45,11 @@ def shared_scenario(postgresql_url: URL, scenario_at: Any, noon: Any) -> Iterato
 
 
 def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Any) -> None:
-    shared_scenario.books.customer("Ashdown Ltd")
-    number = shared_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
-    shared_scenario.books.customer("Birch & Co")
-    disputed = shared_scenario.books.invoice("Birch & Co", "300.00", due_on=shared_scenario.today - timedelta(days=6))
-    shared_scenario.live()
+    shared_scenario.company.customer("Ashdown Ltd")
+    number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
+    shared_scenario.company.customer("Birch & Co")
+    disputed = shared_scenario.company.invoice("Birch & Co", "300.00", due_on=shared_scenario.today - timedelta(days=6))
+    shared_scenario.go_live()
 
     def dispute(_request: Any) -> None:  # after the look, when the mail system is asked about his address
         with writing(shared_scenario.app.engine) as session:
@@ -60,16 +60,16 @@ def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Any) 
     for _hour in range(2):
         assert shared_scenario.run().outcome == "ok"
         shared_scenario.sandbox.clock.advance(timedelta(hours=1))
-    assert [to for to, _subject in shared_scenario.mails()] == [("accounts@ashdown.example",)]
-    assert len(shared_scenario.books.notes(number)) == 1
+    assert [to for to, _subject in shared_scenario.customer_emails()] == [("accounts@ashdown.example",)]
+    assert len(shared_scenario.company.notes(number)) == 1
     with reading(shared_scenario.app.engine) as session:
         assert sync_log.verify(session).ok
 
 
 def test_a_customer_answers_is_exported_and_erased_on_postgresql_too(shared_scenario: Any) -> None:
-    shared_scenario.books.customer("Ashdown Ltd")
-    number = shared_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
-    shared_scenario.live().run()
+    shared_scenario.company.customer("Ashdown Ltd")
+    number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
+    shared_scenario.go_live().run()
     with reading(shared_scenario.app.engine) as session:
         customer = find_customer(session, "Ashdown Ltd")
         invoice = find_invoice(session, number)

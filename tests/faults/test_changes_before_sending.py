@@ -38,18 +38,18 @@ def _today(town: Any) -> date:
 
 def _move_due_date(town: Any, number: str, _customer: str) -> None:
     later = (_today(town) + timedelta(days=40)).isoformat()
-    town.books.desk.edit(number, **town.books.where, **{_due_field(town): later})
+    town.company.simulator.edit(number, **town.company.company_filter, **{_due_field(town): later})
 
 
 def _due_field(town: Any) -> str:
-    return {"xero": "due_on", "quickbooks": "DueDate"}[town.books.provider]
+    return {"xero": "due_on", "quickbooks": "DueDate"}[town.company.provider]
 
 
 def _delete(town: Any, number: str, _customer: str) -> None:
-    if town.books.provider == "quickbooks":
-        town.books.desk.delete(number)
+    if town.company.provider == "quickbooks":
+        town.company.simulator.delete(number)
     else:
-        town.books.void(number)  # Xero deletes drafts alone
+        town.company.void(number)  # Xero deletes drafts alone
 
 
 def _record_for_invoice(what: Callable[..., object], **how: Any) -> Change:
@@ -63,9 +63,9 @@ def _record_for_invoice(what: Callable[..., object], **how: Any) -> Change:
 
 _dispute = _record_for_invoice(agreements.record_dispute, reason="wrong goods")
 SILENT_CHANGES: dict[str, Change] = {
-    "paid": lambda town, number, _customer: town.books.pay(number),
-    "voided": lambda town, number, _customer: town.books.void(number),
-    "credited": lambda town, _number, customer: town.books.credit(customer, "500.00"),
+    "paid": lambda town, number, _customer: town.company.pay(number),
+    "voided": lambda town, number, _customer: town.company.void(number),
+    "credited": lambda town, _number, customer: town.company.credit(customer, "500.00"),
     "due date moved": _move_due_date,
     "deleted": _delete,
     "disputed": _dispute,
@@ -98,7 +98,7 @@ RECORDED_CHANGES: dict[str, Change] = {
 
 
 def add_late_invoice(town: Any, name: str) -> str:
-    number: str = town.books.invoice(town.books.customer(name), "300.00", due_on=_today(town) - timedelta(days=9))
+    number: str = town.company.invoice(town.company.customer(name), "300.00", due_on=_today(town) - timedelta(days=9))
     return number
 
 
@@ -106,8 +106,8 @@ def change_at_reread(town: Any, change: Change, number: str, customer: str) -> A
     rule = town.sandbox.faults.call(
         lambda _request: change(town, number, customer),
         times=1,
-        vendor=town.books.provider,
-        **REREAD_CALL[town.books.provider],
+        vendor=town.company.provider,
+        **REREAD_CALL[town.company.provider],
     )
     result = town.run()
     assert rule.fired == 1
@@ -117,13 +117,13 @@ def change_at_reread(town: Any, change: Change, number: str, customer: str) -> A
 
 def emailed_to(town: Any, name: str) -> list[str]:
     address = f"accounts@{name.partition(' ')[0].lower()}.example"
-    return [subject for to, subject in town.mails() if address in to and "thank" not in subject.lower()]
+    return [subject for to, subject in town.customer_emails() if address in to and "thank" not in subject.lower()]
 
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"])
 def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
-        town.live()
+        town.go_live()
         for place, (what, change) in enumerate(SILENT_CHANGES.items()):
             if not EVERY_ONE and place % 2 != (provider == "quickbooks") and what != "disconnected":
                 continue
@@ -132,11 +132,11 @@ def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) 
             result = change_at_reread(town, change, number, name)
             assert "fault of duewell" not in result.reason, (what, result.reason)
             assert emailed_to(town, name) == [], what
-            assert what == "deleted" or town.books.notes(number) == [], what
+            assert what == "deleted" or town.company.notes(number) == [], what
             if what == "disconnected":
                 assert town.run().outcome == "action_required"
                 break
-            town.books.void(number) if what not in {"voided", "deleted", "paid"} else None
+            town.company.void(number) if what not in {"voided", "deleted", "paid"} else None
             resume(town.app, town.connection)
             set_mode(town.app, town.connection, "live")
             town.sandbox.clock.advance(timedelta(minutes=20))
@@ -145,7 +145,7 @@ def test_nothing_leaves_that_is_no_longer_right(quick_town: Any, provider: str) 
 def test_what_is_said_between_the_look_and_the_mail_is_heard(quick_town: Any) -> None:
     """All are looked at together; each one's word comes when the mail system is asked whether his address works."""
     with quick_town(START, "quickbooks") as town:
-        town.live()
+        town.go_live()
         said = {f"accounts@said{place}.example": change for place, change in enumerate(RECORDED_CHANGES.values())}
         numbers = {address: add_late_invoice(town, f"Said{place} Ltd") for place, address in enumerate(said)}
         asked: list[str] = []
@@ -159,23 +159,23 @@ def test_what_is_said_between_the_look_and_the_mail_is_heard(quick_town: Any) ->
         town.sandbox.faults.call(say, vendor="sendgrid", method="GET", path="suppression/")
         result = town.run()
         assert (result.outcome, sorted(asked)) == ("ok", sorted(said))
-        assert [to[0] for to, _subject in town.mails()] == list(said)[-2:]
+        assert [to[0] for to, _subject in town.customer_emails()] == list(said)[-2:]
         town.sandbox.faults.clear()
         town.run()
-        assert len(town.mails()) == 2
+        assert len(town.customer_emails()) == 2
 
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["xero"])
 def test_who_has_paid_a_part_is_asked_for_the_rest(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
-        town.live()
+        town.go_live()
         number = add_late_invoice(town, "Part Ltd")
-        change_at_reread(town, lambda town, number, _c: town.books.pay(number, "120.00"), number, "Part Ltd")
+        change_at_reread(town, lambda town, number, _c: town.company.pay(number, "120.00"), number, "Part Ltd")
         town.run()
         assert len(emailed_to(town, "Part Ltd")) == 1
-        [mail] = [m for m in town.sandbox.sendgrid.mails() if "accounts@part.example" in m.to]
+        [mail] = [m for m in town.sandbox.sendgrid.emails() if "accounts@part.example" in m.to]
         assert "180.00" in mail.text
-        assert "180.00" in town.books.notes(number)[0]
+        assert "180.00" in town.company.notes(number)[0]
 
 
 def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what_the_ledger_says(
@@ -183,7 +183,7 @@ def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what
 ) -> None:
     """Found by the campaign: the look of weeks ago reaches further back than QuickBooks remembers."""
     with quick_town(START, "quickbooks") as town:
-        town.live()
+        town.go_live()
         faults = town.sandbox.faults
 
         def asleep(meanwhile: timedelta, then: int = 0) -> Any:
@@ -203,7 +203,7 @@ def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what
         assert "would not show the invoices" in refused.reason
         assert "fault of duewell" not in refused.reason
         assert asleep(timedelta(minutes=3), 503).outcome == "deferred"
-        assert town.mails() == []
+        assert town.customer_emails() == []
         assert asleep(timedelta(days=42)).outcome == "ok"
         town.run()  # the mail of weeks ago is not right any more: another is written
         assert len(emailed_to(town, "Refused Ltd")) == 1
@@ -212,17 +212,17 @@ def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["quickbooks"])
 def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str) -> None:
     with quick_town(START, provider) as town:
-        town.live()
+        town.go_live()
         number = add_late_invoice(town, "Moving Ltd")
 
         def move(town: Any, _number: str, customer: str) -> None:
-            town.books.desk.set_email(customer, "new@moving.example", **town.books.where)
+            town.company.simulator.set_email(customer, "new@moving.example", **town.company.company_filter)
 
         change_at_reread(town, move, number, "Moving Ltd")
         for _hour in range(2):
             town.sandbox.clock.advance(timedelta(minutes=30))
             town.run()
-        assert len(town.mails()) == 1
+        assert len(town.customer_emails()) == 1
 
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["xero"])
@@ -230,8 +230,8 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
     from sandbox.faults import Rule
 
     with quick_town(START, provider) as town:
-        town.live()
-        town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
+        town.go_live()
+        town.set_policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
         number = add_late_invoice(town, "Late Ltd")
         fee: dict[str, dict[str, Any]] = {
             "xero": {"method": "PUT", "path": "/Invoices$"},
@@ -245,19 +245,19 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
             town.sandbox.clock.advance(timedelta(days=1))
         assert [entry["kind"] for entry in town.outbox("sending")] == ["late_fee"]
         town.sandbox.faults.clear()
-        town.books.pay(number)
+        town.company.pay(number)
         for _hour in range(2):
             town.sandbox.clock.advance(timedelta(hours=1))
             town.run()
-        assert town.books.fees() == {}
+        assert town.company.fees() == {}
         assert town.outbox("sending", "planned", "unconfirmed") == []
 
 
 def test_a_fee_is_not_charged_on_what_was_disputed_while_another_was(quick_town: Any) -> None:
     """Both fees are looked at together; the second is disputed while the first is posted."""
     with quick_town(START, "xero") as town:
-        town.live()
-        town.policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
+        town.go_live()
+        town.set_policy('[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2025-01-01\n')
         numbers = {name: add_late_invoice(town, name) for name in ("First Ltd", "Second Ltd")}
         rule = town.sandbox.faults.call(
             lambda _request: _dispute(town, numbers["Second Ltd"], ""),
@@ -271,9 +271,9 @@ def test_a_fee_is_not_charged_on_what_was_disputed_while_another_was(quick_town:
             if rule.fired:
                 break
             town.sandbox.clock.advance(timedelta(days=4))
-        assert len(town.books.fees()) == 1
+        assert len(town.company.fees()) == 1
         town.run()
-        assert len(town.books.fees()) == 1
+        assert len(town.company.fees()) == 1
         assert town.outbox("sending", "unconfirmed") == []
 
 

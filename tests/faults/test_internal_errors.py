@@ -27,12 +27,12 @@ START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
 def town(request: pytest.FixtureRequest, quick_town: Any) -> Any:
     with quick_town(START, request.param) as made:
         add_late_invoice(made, "Ashdown Ltd")
-        yield made.live()
+        yield made.go_live()
 
 
 def add_late_invoice(town: Any, name: str) -> str:
     on = town.sandbox.clock.now().date() - timedelta(days=9)
-    number: str = town.books.invoice(town.books.customer(name), "300.00", due_on=on)
+    number: str = town.company.invoice(town.company.customer(name), "300.00", due_on=on)
     return number
 
 
@@ -56,11 +56,11 @@ def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeyp
         result = town.run()
     assert result.outcome == "failed"
     assert "secret" not in result.reason
-    assert len(town.mails()) == 1
+    assert len(town.customer_emails()) == 1
     assert run_outcomes(town)[-1] == "failed"
     town.sandbox.clock.advance(timedelta(hours=1))
     assert town.run().outcome == "ok"
-    assert len(town.mails()) == 2
+    assert len(town.customer_emails()) == 2
 
 
 def test_a_run_that_breaks_ends_as_failed_and_the_next_one_goes_on(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +73,7 @@ def test_a_run_that_breaks_ends_as_failed_and_the_next_one_goes_on(town: Any, mo
     assert result.outcome == "failed"
     assert run_outcomes(town)[-1] == "failed"
     assert town.run().outcome == "ok"
-    assert len(town.mails()) == 1
+    assert len(town.customer_emails()) == 1
 
 
 def test_a_run_that_was_killed_gets_an_end_by_the_next(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +90,7 @@ def test_a_run_that_was_killed_gets_an_end_by_the_next(town: Any, monkeypatch: p
 
 
 def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> None:
-    if town.books.provider == "quickbooks":
+    if town.company.provider == "quickbooks":
         pytest.skip("QuickBooks looks for notes by query, which a deleted invoice does not break")
     town.sandbox.faults.add(Rule("drop_before", vendor="xero", method="PUT", path="/History$", times=2))
     town.run()
@@ -98,23 +98,23 @@ def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> 
     add_late_invoice(town, "Birch Ltd")
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
-    assert len(town.mails()) == 2
+    assert len(town.customer_emails()) == 2
     assert [entry["kind"] for entry in town.outbox("unconfirmed")] == ["note"]
 
 
 def test_notes_owed_are_written_when_only_the_reserve_of_calls_is_left(town: Any) -> None:
-    if town.books.provider == "quickbooks":
+    if town.company.provider == "quickbooks":
         pytest.skip("QuickBooks has no allowance of a day")
-    number = town.books.numbers[0]
+    number = town.company.numbers[0]
     town.sandbox.faults.add(Rule("drop_before", vendor="xero", path="/History$", times=1, method="PUT"))
     town.sandbox.faults.refuse(429, vendor="xero", path="/History$", headers={"Retry-After": "3600"}, nth=1, times=1)
     town.run()
     town.sandbox.faults.clear()
-    assert town.books.notes(number) == []
+    assert town.company.notes(number) == []
     town.sandbox.faults.refuse(503, vendor="xero", path="/Invoices$", times=0)
     town.sandbox.clock.advance(timedelta(hours=2))
     assert town.run().outcome == "deferred"
-    assert len(town.books.notes(number)) == 1
+    assert len(town.company.notes(number)) == 1
 
 
 def test_a_clock_that_was_a_year_ahead_does_not_stop_a_company_for_a_year(town: Any) -> None:
@@ -145,7 +145,7 @@ def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_ma
     town.sandbox.faults.clear()
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
-    assert len(town.mails()) == 4
+    assert len(town.customer_emails()) == 4
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
@@ -164,7 +164,7 @@ def test_a_customer_whose_rows_cannot_be_read_is_left_out_alone_and_a_person_is_
         assert result.outcome == "failed"
         assert "ValueError" in result.reason
         town.sandbox.clock.advance(timedelta(hours=1))
-    assert {to for (to,), _subject in town.mails()} == {"accounts@ashdown.example", "accounts@cole.example"}
+    assert {to for (to,), _subject in town.customer_emails()} == {"accounts@ashdown.example", "accounts@cole.example"}
     with town.app.engine.begin() as connection:
         [reason] = connection.execute(select(col(Task.reason)).where(col(Task.code) == "odd")).scalars()
         assert "cannot be read (ValueError)" in reason
@@ -174,7 +174,7 @@ def test_a_customer_whose_rows_cannot_be_read_is_left_out_alone_and_a_person_is_
         assert connection.execute(answers.where(col(InvoiceRow.number) == broken)).scalars().all() == ["odd"]
         connection.execute(spoil, {"day": "2026-01-01"})
     assert town.run().outcome == "ok"
-    assert len(town.mails()) == 3
+    assert len(town.customer_emails()) == 3
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
@@ -189,7 +189,7 @@ def test_an_invoice_that_changes_its_customer_keeps_one_answer(town: Any) -> Non
             lease=lease.Lease(town.app, town.connection, 0),
             connection_id=town.connection,
             run_id=1,
-            ledger_key=town.books.provider,
+            ledger_key=town.company.provider,
             ledger=Mock(),
             mailer=None,
             budget=Mock(),

@@ -127,8 +127,8 @@ class LiveTown:
         self.town = town
         self.day = 0
         self.runs = 0
-        town.live()
-        town.policy(POLICY)
+        town.go_live()
+        town.set_policy(POLICY)
         for _ in range(WARM_UP_DAYS):
             self.next_day()
             self.run()
@@ -142,8 +142,8 @@ class LiveTown:
         while on.weekday() >= 5:
             on += timedelta(days=1)
         clock.set(datetime(on.year, on.month, on.day, 11, 0, tzinfo=UTC) + timedelta(minutes=self.day))
-        name = self.town.books.customer(f"Late{self.day:03} Ltd")
-        return str(self.town.books.invoice(name, f"{100 + self.day}.00", due_on=on - timedelta(days=9)))
+        name = self.town.company.customer(f"Late{self.day:03} Ltd")
+        return str(self.town.company.invoice(name, f"{100 + self.day}.00", due_on=on - timedelta(days=9)))
 
     def run(self) -> Any:
         self.runs += 1
@@ -184,15 +184,15 @@ class LiveTown:
     def check(self, label: str) -> None:
         """Count at the vendors: each mail, note and fee at most once, and none of which we know nothing."""
         town = self.town
-        mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.mails())
+        mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.emails())
         assert max(mails.values(), default=0) <= 1, label
         entries = town.outbox()
         done = {e["key"] for e in entries if e["state"] == "done" and e["kind"] == "email"}
         known = {e["key"] for e in entries if e["state"] in {"done", "unconfirmed", "sending"}}
         assert done <= set(mails), f"{label}: said to be sent, but the mail system has nothing"
         assert {key for key in mails if ":owner_mail:" not in key} <= known, f"{label}: sent, but forgotten"
-        for number in town.books.numbers:
-            marks = [re.findall(r"\[duewell (\w+)\]", note) for note in town.books.notes(number)]
+        for number in town.company.numbers:
+            marks = [re.findall(r"\[duewell (\w+)\]", note) for note in town.company.notes(number)]
             assert len(marks) == len({str(mark) for mark in marks}), f"{label}: a note twice"
         fees = fee_numbers(town)
         assert len(fees) == len(set(fees)), f"{label}: a fee twice"
@@ -224,9 +224,11 @@ class LiveTown:
 
 
 def fee_numbers(town: Any) -> list[str]:
-    if town.books.provider == "xero":
-        return [i.number for i in town.books.desk.invoices(town.books.company) if i.number.startswith("LF-")]
-    return [i["DocNumber"] for i in town.books.desk.invoices() if i["DocNumber"].startswith("LF-")]
+    if town.company.provider == "xero":
+        return [
+            i.number for i in town.company.simulator.invoices(town.company.external_id) if i.number.startswith("LF-")
+        ]
+    return [i["DocNumber"] for i in town.company.simulator.invoices() if i["DocNumber"].startswith("LF-")]
 
 
 @pytest.mark.parametrize(("provider", "lot"), LOTS)

@@ -88,9 +88,9 @@ def create_access(app: AppContext) -> set[str]:
 
 def connect(town: Any) -> set[str]:
     """Connect as a person does; returns what came along in addresses."""
-    app, provider = town.app, town.books.provider
+    app, provider = town.app, town.company.provider
     request = begin_consent(app, provider)
-    url = f"{request.url}&sandbox_allow=1&sandbox_organisation={town.books.company}"
+    url = f"{request.url}&sandbox_allow=1&sandbox_organisation={town.company.external_id}"
     with _logging_disabled():  # to what this browser of ours says
         back = urljoin(url, requests.get(url, allow_redirects=False, timeout=10).headers["Location"])
     town.connection = finish_consent(app, provider, back)[0].id or 0
@@ -100,14 +100,14 @@ def connect(town: Any) -> set[str]:
 
 def fail_everywhere(town: Any, secrets: set[str], said: list[str]) -> None:
     """Let vendors answer with what they were told, and runs end badly in every way there is."""
-    faults, provider = town.sandbox.faults, town.books.provider
+    faults, provider = town.sandbox.faults, town.company.provider
     echo = " ".join(sorted(secrets))
     told = json.dumps({"error": "server_error", "error_description": echo, "Detail": echo})
     for status, body in ((500, f"<html>{echo}</html>"), (400, told), (401, told), (200, "{" + echo)):
         for kind in ("read", "write"):
             faults.refuse(status, body=body, vendor=provider, kind=kind, times=0)
         faults.refuse(status, body=body, vendor="sendgrid", times=0)
-        town.books.invoice(CUSTOMER, AMOUNT, due_on=TODAY - timedelta(days=40))
+        town.company.invoice(CUSTOMER, AMOUNT, due_on=TODAY - timedelta(days=40))
         town.sandbox.clock.advance(timedelta(hours=3))
         said.append(str(town.run()))
         faults.clear()
@@ -128,10 +128,15 @@ def test_no_secret_is_said_mailed_logged_or_kept_in_the_open(
 def assert_no_secret_leaks(town: Any, capfd: pytest.CaptureFixture[str]) -> None:
     app = town.app
     settings = app.settings
-    named = ("sendgrid_api_key", f"{town.books.provider}_client_secret", "xero_webhook_key", "quickbooks_webhook_token")
+    named = (
+        "sendgrid_api_key",
+        f"{town.company.provider}_client_secret",
+        "xero_webhook_key",
+        "quickbooks_webhook_token",
+    )
     secrets = {getattr(settings, name) for name in named}
-    town.books.customer(CUSTOMER, email="kanari@nachfolger.example")
-    town.books.invoice(CUSTOMER, AMOUNT, due_on=TODAY - timedelta(days=9))
+    town.company.customer(CUSTOMER, email="kanari@nachfolger.example")
+    town.company.invoice(CUSTOMER, AMOUNT, due_on=TODAY - timedelta(days=9))
     said: list[str] = []
     with captured_output(capfd) as heard:
         secrets |= create_access(app) | connect(town) | tokens_of(app)
@@ -145,7 +150,7 @@ def assert_no_secret_leaks(town: Any, capfd: pytest.CaptureFixture[str]) -> None
         secrets |= tokens_of(app)
         said += disconnect(app, town.connection)
         said.append(repr(app))
-    mails = town.sandbox.sendgrid.mails()
+    mails = town.sandbox.sendgrid.emails()
     with reading(app.engine) as session:
         said += [f"{line.text} {line.facts}" for line in sync_log.list_entries(session)]
     places = {

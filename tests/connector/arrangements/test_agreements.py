@@ -26,9 +26,9 @@ ANN = "Ann Lee <ann@small.example>"
 @pytest.fixture
 def late_customer(scenario: Any) -> Any:
     """A live company with one customer who is six days late, and whose owner is Ann."""
-    scenario.books.customer("Ashdown Ltd")
-    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    scenario.go_live()
     account_owners.set_default_owner(scenario.app, scenario.connection, ANN, by="Ann")
     return scenario
 
@@ -108,14 +108,14 @@ def test_a_promise_holds_until_its_day_and_broken_it_is_a_task_and_chasing_goes_
 
 
 def test_where_the_policy_says_so_a_mail_asks_about_a_broken_promise_once(late_customer: Any) -> None:
-    late_customer.policy("[promise_broken]\nby_call = []\n")
+    late_customer.set_policy("[promise_broken]\nby_call = []\n")
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(2), reason="on the phone")
     run_for_days(late_customer, 5)
     late_customer.run()
     assert sent_steps(late_customer) == ["past_due", "promise_broken"]
     assert agreement_states(late_customer) == [("promise", "broken")]
-    [_friendly, mail] = late_customer.sandbox.sendgrid.mails_to("accounts@ashdown.example")
+    [_friendly, mail] = late_customer.sandbox.sendgrid.emails_to("accounts@ashdown.example")
     assert f"Invoice {late_customer.number}: the payment promised for 12 June 2026" == mail.subject
     run_for_days(late_customer, 3)
     assert sent_steps(late_customer) == ["past_due", "promise_broken"]
@@ -125,7 +125,7 @@ def test_a_kept_promise_is_remembered_as_kept_and_nobody_is_bothered(late_custom
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(9))
     late_customer.pass_days(8)
-    late_customer.books.pay(late_customer.number)
+    late_customer.company.pay(late_customer.number)
     late_customer.run()
     assert agreement_states(late_customer) == [("promise", "kept")]
     assert open_tasks(late_customer) == []
@@ -136,7 +136,7 @@ def test_a_promise_is_judged_by_the_books_not_by_when_we_looked(late_customer: A
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(2))
     late_customer.pass_days(9)  # nothing ran meanwhile: he paid a week after the day he promised
-    late_customer.books.pay(late_customer.number)
+    late_customer.company.pay(late_customer.number)
     late_customer.run()
     assert agreement_states(late_customer) == [("promise", "broken")]
 
@@ -150,10 +150,10 @@ def test_a_plan_holds_while_its_instalments_come(late_customer: Any) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_payment_plan, instalments=two_instalments(late_customer))
     run_for_days(late_customer, 7)
-    late_customer.books.pay(late_customer.number, "600.00")
+    late_customer.company.pay(late_customer.number, "600.00")
     run_for_days(late_customer, 13)
     assert decision_code(late_customer) == "payment_plan"
-    late_customer.books.pay(late_customer.number)
+    late_customer.company.pay(late_customer.number)
     late_customer.run()
     assert agreement_states(late_customer) == [("payment_plan", "kept")]
     assert open_tasks(late_customer) == []
@@ -166,7 +166,9 @@ def test_one_missed_instalment_voids_the_plan_for_good_and_chasing_goes_on(late_
     late_customer.run()
     assert agreement_states(late_customer) == [("payment_plan", "broken")]
     assert ("plan_broken", ANN) in open_tasks(late_customer)
-    late_customer.books.pay(late_customer.number, "600.00")  # the instalment comes late: the plan is void all the same
+    late_customer.company.pay(
+        late_customer.number, "600.00"
+    )  # the instalment comes late: the plan is void all the same
     run_for_days(late_customer, 14)
     assert decision_code(late_customer) != "payment_plan"
     assert "second_notice" in sent_steps(late_customer)
@@ -275,7 +277,7 @@ def test_an_outcome_can_be_a_dispute_an_address_or_another_try(late_customer: An
 def test_a_task_about_what_was_paid_meanwhile_is_moot(late_customer: Any) -> None:
     change_customer(late_customer, {"no_reminders": True})
     late_customer.run()
-    late_customer.books.pay(late_customer.number)
+    late_customer.company.pay(late_customer.number)
     late_customer.pass_days(1)
     late_customer.run()
     assert open_tasks(late_customer) == []

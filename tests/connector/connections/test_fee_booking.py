@@ -22,9 +22,9 @@ approval = "automatic"
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"])
 def test_a_choice_is_explained_made_once_and_booked(scenario_at: Any, noon: Any, provider: str) -> None:
     with scenario_at(noon, provider) as scenario:
-        scenario.books.customer("Ashdown Ltd")
-        scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=date(2026, 6, 4))
-        scenario.live()
+        scenario.company.customer("Ashdown Ltd")
+        scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=date(2026, 6, 4))
+        scenario.go_live()
         by_itself = {one["setting"]: one for one in fee_booking.describe_booking(scenario.app, scenario.connection)}
         part = {"xero": "account", "quickbooks": "item"}[provider]
         assert set(by_itself) == {"xero": {"account", "tax", "theme"}, "quickbooks": {"item", "tax"}}[provider]
@@ -35,15 +35,15 @@ def test_a_choice_is_explained_made_once_and_booked(scenario_at: Any, noon: Any,
         fee_booking.save_choices(scenario.app, scenario.connection, {part: other["name"]}, by="Ann")
         chosen = {one["setting"]: one for one in fee_booking.describe_booking(scenario.app, scenario.connection)}[part]
         assert (chosen["id"], chosen["reason"]) == (other["id"], "a person chose it")
-        scenario.policy(POLICY)
+        scenario.set_policy(POLICY)
         for _day in range(12):
-            if scenario.books.fees():
+            if scenario.company.fees():
                 break
             assert scenario.run().outcome == "ok"
             scenario.pass_days(2)
-        [number] = scenario.books.fees()
+        [number] = scenario.company.fees()
         assert booked_as(scenario, number) == other["id"]
-        assert scenario.books.fees()[number] == Decimal(12)
+        assert scenario.company.fees()[number] == Decimal(12)
         fee_booking.save_choices(scenario.app, scenario.connection, {part: "default"})
         assert {one["setting"]: one for one in fee_booking.describe_booking(scenario.app, scenario.connection)}[part][
             "name"
@@ -51,7 +51,7 @@ def test_a_choice_is_explained_made_once_and_booked(scenario_at: Any, noon: Any,
 
 
 def booked_as(scenario: Any, number: str) -> str:
-    found = scenario.books.desk.find(number, **scenario.books.where)
-    if scenario.books.provider == "xero":
+    found = scenario.company.simulator.find(number, **scenario.company.company_filter)
+    if scenario.company.provider == "xero":
         return str(found.lines[0].account_code)
     return str(found["Line"][0]["SalesItemLineDetail"]["ItemRef"]["value"])

@@ -47,26 +47,26 @@ def restore_in_place(scenario: Any, backup: Path) -> None:
 @pytest.fixture
 def restore_after_a_day(scenario: Any, tmp_path: Path) -> Callable[[], None]:
     """A company with a backup, and a day lived since: mails, notes and a fee have left. Calling it restores."""
-    scenario.books.invoice(scenario.books.customer("Ashdown Ltd"), "1200.00", due_on=days_ago(scenario, 6))
-    scenario.books.invoice(scenario.books.customer("Birch Ltd"), "300.00", due_on=days_ago(scenario, 14))
-    scenario.live()
-    scenario.policy(FEES)
+    scenario.company.invoice(scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=days_ago(scenario, 6))
+    scenario.company.invoice(scenario.company.customer("Birch Ltd"), "300.00", due_on=days_ago(scenario, 14))
+    scenario.go_live()
+    scenario.set_policy(FEES)
     scenario.run()
     scenario.pass_days(5)
     tmp_path.chmod(0o700)
     write_backup(scenario.app.engine, tmp_path / "backup.db", at=scenario.sandbox.clock.now())
-    scenario.books.invoice(scenario.books.customer("Cole Ltd"), "500.00", due_on=days_ago(scenario, 6))
+    scenario.company.invoice(scenario.company.customer("Cole Ltd"), "500.00", due_on=days_ago(scenario, 6))
     for _day in range(4):
         scenario.run()
         scenario.pass_days(1)
-    assert "accounts@cole.example" in {to[0] for to, _subject in scenario.mails()}
+    assert "accounts@cole.example" in {to[0] for to, _subject in scenario.customer_emails()}
     return lambda: restore_in_place(scenario, tmp_path / "backup.db")
 
 
 def external_state(scenario: Any) -> tuple[Any, ...]:
     own = scenario.app.settings.mail_from
-    keys = sorted(m.custom_args["duewell_key"] for m in scenario.sandbox.sendgrid.mails() if own not in m.to)
-    return keys, {n: scenario.books.notes(n) for n in scenario.books.numbers}, sorted(scenario.books.fees())
+    keys = sorted(m.custom_args["duewell_key"] for m in scenario.sandbox.sendgrid.emails() if own not in m.to)
+    return keys, {n: scenario.company.notes(n) for n in scenario.company.numbers}, sorted(scenario.company.fees())
 
 
 def test_nothing_that_left_since_the_backup_leaves_again(
@@ -90,11 +90,11 @@ def test_nothing_that_left_since_the_backup_leaves_again(
 def test_life_goes_on_after_a_restore(scenario: Any, restore_after_a_day: Callable[[], None]) -> None:
     restore_after_a_day()
     scenario.run()
-    before = len(scenario.mails())
-    scenario.books.invoice(scenario.books.customer("Dent Ltd"), "90.00", due_on=days_ago(scenario, 8))
+    before = len(scenario.customer_emails())
+    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=days_ago(scenario, 8))
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.run()
-    assert len(scenario.mails()) == before + 1
+    assert len(scenario.customer_emails()) == before + 1
 
 
 def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_the_rest(
@@ -104,7 +104,7 @@ def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_
     folder.mkdir()
     monkeypatch.setattr("providers.eml.mailer.EmlMailer.reconciles", False)
     restore_after_a_day()
-    scenario.books.invoice(scenario.books.customer("Dent Ltd"), "90.00", due_on=days_ago(scenario, 8))
+    scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=days_ago(scenario, 8))
     settings = scenario.app.settings.model_copy(update={"sendgrid_api_key": "", "eml_folder": folder})
     scenario.app = replace(scenario.app, settings=settings)
     scenario.run()
@@ -120,8 +120,8 @@ def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
 def test_a_database_copied_back_by_hand_is_noticed_and_nothing_leaves_twice(scenario: Any, tmp_path: Path) -> None:
-    scenario.books.invoice(scenario.books.customer("Ashdown Ltd"), "1200.00", due_on=days_ago(scenario, 6))
-    scenario.live()
+    scenario.company.invoice(scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=days_ago(scenario, 6))
+    scenario.go_live()
     settings, database = scenario.app.settings, scenario.app.settings.duewell_home / "duewell.db"
     scenario.app.close()  # the last one takes the write-ahead log along: the file is whole
     shutil.copy(database, tmp_path / "by-hand.db")
@@ -153,8 +153,8 @@ def test_a_database_copied_back_by_hand_is_noticed_and_nothing_leaves_twice(scen
 def test_what_was_written_after_copying_back_by_hand_hides_nothing_that_left_before(
     scenario: Any, tmp_path: Path
 ) -> None:
-    scenario.books.invoice(scenario.books.customer("Ashdown Ltd"), "1200.00", due_on=days_ago(scenario, 6))
-    scenario.live()
+    scenario.company.invoice(scenario.company.customer("Ashdown Ltd"), "1200.00", due_on=days_ago(scenario, 6))
+    scenario.go_live()
     account_owners.set_default_owner(scenario.app, scenario.connection, "Ann <ann@small.example>", by="Ann")
     scenario.run()
     scenario.pass_days(1)  # the next day's digest tells of today
@@ -162,7 +162,7 @@ def test_what_was_written_after_copying_back_by_hand_hides_nothing_that_left_bef
     scenario.app.close()
     shutil.copy(database, tmp_path / "by-hand.db")
     scenario.run()
-    assert scenario.sandbox.sendgrid.mails_to("ann@small.example"), "the day's digest has left"
+    assert scenario.sandbox.sendgrid.emails_to("ann@small.example"), "the day's digest has left"
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.app.close()
     shutil.copy(tmp_path / "by-hand.db", database)
@@ -171,5 +171,5 @@ def test_what_was_written_after_copying_back_by_hand_hides_nothing_that_left_bef
     scenario.run()
     set_mode(scenario.app, scenario.connection, "live")
     scenario.run()
-    keys = Counter(mail.custom_args["duewell_key"] for mail in scenario.sandbox.sendgrid.mails())
+    keys = Counter(mail.custom_args["duewell_key"] for mail in scenario.sandbox.sendgrid.emails())
     assert set(keys.values()) == {1}

@@ -67,18 +67,18 @@ def next_day(scenario: Any, day: int) -> None:
         if scenario.sandbox.clock.now().weekday() < 5:
             break
     today = scenario.sandbox.clock.now().date()
-    scenario.books.invoice(scenario.books.customer(f"Late{day} Ltd"), "900.00", due_on=today - timedelta(days=9))
-    scenario.books.invoice(scenario.books.customer(f"Fee{day} Ltd"), "400.00", due_on=today - timedelta(days=16))
-    dues = scenario.books.dues()
-    for number in scenario.books.numbers[:-UNPAID_KEPT]:
+    scenario.company.invoice(scenario.company.customer(f"Late{day} Ltd"), "900.00", due_on=today - timedelta(days=9))
+    scenario.company.invoice(scenario.company.customer(f"Fee{day} Ltd"), "400.00", due_on=today - timedelta(days=16))
+    dues = scenario.company.open_balances()
+    for number in scenario.company.numbers[:-UNPAID_KEPT]:
         if dues.get(number):
-            scenario.books.pay(number)
+            scenario.company.pay(number)
 
 
 @pytest.mark.parametrize(("scenario", "action"), ALL if STEP == 1 else EVERYDAY, indirect=["scenario"])
 def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(scenario: Any, action: str) -> None:
-    scenario.live()
-    scenario.policy(POLICY)
+    scenario.go_live()
+    scenario.set_policy(POLICY)
     for day in range(8):
         next_day(scenario, day)
         scenario.run()
@@ -103,16 +103,16 @@ def test_no_mail_note_or_fee_twice_whatever_request_a_run_is_killed_at(scenario:
 
 def check_once_only(scenario: Any) -> None:
     """Count at the vendors: each mail, note and fee at most once; each deed of ours is there; the rest is in doubt."""
-    mails = Counter(mail.custom_args["duewell_key"] for mail in scenario.sandbox.sendgrid.mails())
+    mails = Counter(mail.custom_args["duewell_key"] for mail in scenario.sandbox.sendgrid.emails())
     assert max(mails.values(), default=0) <= 1
     done = {entry["key"] for entry in scenario.outbox("done") if entry["kind"] == "email"}
     doubtful = {entry["key"] for entry in scenario.outbox("unconfirmed", "sending")}
     assert {key for key in mails if ":owner_mail:" not in key} - done <= doubtful
     assert done <= set(mails)
-    for number in scenario.books.numbers:
-        notes = scenario.books.notes(number)
+    for number in scenario.company.numbers:
+        notes = scenario.company.notes(number)
         assert len(notes) == len(set(notes)), notes
     posted = {
         entry["key"] for entry in scenario.outbox("done", "sending", "unconfirmed") if entry["kind"] == "late_fee"
     }
-    assert len(scenario.books.fees()) <= len(posted)
+    assert len(scenario.company.fees()) <= len(posted)

@@ -22,22 +22,22 @@ def stored_exceptions(scenario: Any) -> list[tuple[str, bool]]:
 
 def test_an_odd_invoice_is_told_once_and_forgotten_when_it_is_mended(scenario_at: Any, noon: Any) -> None:
     with scenario_at(noon, "xero") as scenario:
-        scenario.books.customer("Ashdown Ltd")
-        scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today)
+        scenario.company.customer("Ashdown Ltd")
+        scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today)
         scenario.connect()
         scenario.run()
         assert stored_exceptions(scenario) == []
         scenario.sandbox.clock.advance(timedelta(hours=5))
-        twin = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today)
+        twin = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today)
         assert scenario.run().numbers["exceptions"] == 1
         assert stored_exceptions(scenario) == [("probable_duplicate", False)]
         with writing(scenario.app.engine) as session:
             row = session.scalars(select(ExceptionRow)).one()
             exceptions.mark_correct(session, row, by="Ann", at=scenario.app.now())
-        scenario.books.invoice("Ashdown Ltd", "77.00", due_on=scenario.today)
+        scenario.company.invoice("Ashdown Ltd", "77.00", due_on=scenario.today)
         assert "exceptions" not in scenario.run().numbers  # it is still there, and still right
         assert stored_exceptions(scenario) == [("probable_duplicate", True)]
-        scenario.books.void(twin)
+        scenario.company.void(twin)
         scenario.run()
         assert stored_exceptions(scenario) == []
         with reading(scenario.app.engine) as session:

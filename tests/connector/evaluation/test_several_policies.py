@@ -45,14 +45,16 @@ def policy_versions(scenario: Any) -> dict[str, int | None]:
 
 def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Any) -> None:
     for name in ("Ashdown Ltd", "Birch Ltd"):
-        xero_scenario.books.customer(name)
-        xero_scenario.books.invoice(name, "1200.00", due_on=ago(4))  # gentle waits until the 5th day after the due date
+        xero_scenario.company.customer(name)
+        xero_scenario.company.invoice(
+            name, "1200.00", due_on=ago(4)
+        )  # gentle waits until the 5th day after the due date
     xero_scenario.connect()
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
         friend = session.scalars(select(CustomerRow).where(col(CustomerRow.name) == "Birch Ltd")).one().external_id
     update_settings(xero_scenario.app, xero_scenario.connection, friend, {"tags": "Friend"}, by="Ann")
-    xero_scenario.policy(FRIENDS)
+    xero_scenario.set_policy(FRIENDS)
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
         planned = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "email")).all()
@@ -67,11 +69,11 @@ def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Any) -> No
 def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version(xero_scenario: Any) -> None:
     names = [f"Customer {count:02} Ltd" for count in range(24)]
     for name in names:
-        xero_scenario.books.customer(name, f"a{name[9:11]}@example.org")
-        xero_scenario.books.invoice(name, "1200.00", due_on=ago(4))
+        xero_scenario.company.customer(name, f"a{name[9:11]}@example.org")
+        xero_scenario.company.invoice(name, "1200.00", due_on=ago(4))
     xero_scenario.connect()
-    xero_scenario.policy('tone = "standard"')
-    xero_scenario.policy('tone = "gentle"\n[hold_out]\npercent = 50\n')
+    xero_scenario.set_policy('tone = "standard"')
+    xero_scenario.set_policy('tone = "gentle"\n[hold_out]\npercent = 50\n')
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
         in_force = policy_store.get_active_policy(session, xero_scenario.connection)

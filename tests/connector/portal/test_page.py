@@ -71,13 +71,13 @@ def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.
     """A live company that customers reach over https: Miller owes two invoices, one of them late; a mail has left."""
     monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
     with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), getattr(request, "param", "xero")) as made:
-        made.books.customer("Miller & Sons", MILLER)
-        made.books.customer("Potter plc", "ap@potter.example")
-        made.late = made.books.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
-        made.soon = made.books.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=20))
-        made.foreign = made.books.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=2))
-        made.live().run()
-        [mail] = made.sandbox.sendgrid.mails_to(MILLER)
+        made.company.customer("Miller & Sons", MILLER)
+        made.company.customer("Potter plc", "ap@potter.example")
+        made.late = made.company.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
+        made.soon = made.company.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=20))
+        made.foreign = made.company.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=2))
+        made.go_live().run()
+        [mail] = made.sandbox.sendgrid.emails_to(MILLER)
         [link] = re.findall(rf"https://{HOST}/c/[a-z2-7]{{32}}", mail.text)
         assert link in mail.html.replace("&#x2f;", "/")
         for url in serving(made):
@@ -125,7 +125,7 @@ def stored_state(scenario: Any) -> str:
 
 @pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
 def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(scenario: Any) -> None:
-    scenario.policy('ways_to_pay = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
+    scenario.set_policy('ways_to_pay = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
     before = stored_state(scenario)
     for path in ("", "?said=done_paid", "?said=%3Cscript%3E"):
         page = scenario.door.get(path)
@@ -175,15 +175,15 @@ def test_who_paid_is_left_in_peace_for_the_policys_days_and_a_person_looks_for_i
     assert decision_of(scenario, scenario.late) == ("paused", TODAY + timedelta(days=7))
     [task] = list_tasks(scenario, "payment_reported")
     assert f"Miller & Sons says that {scenario.late} (GBP 1,200.00) was paid on 8 Jun 2026" in task.reason
-    [note] = [each for each in scenario.books.notes(scenario.late) if "paid on" in each]
+    [note] = [each for each in scenario.company.notes(scenario.late) if "paid on" in each]
     assert note.startswith("10 Jun 2026, Miller & Sons at his own page: says it was paid on 8 Jun 2026")
-    assert scenario.books.notes(scenario.soon) == []
+    assert scenario.company.notes(scenario.soon) == []
     scenario.pass_days(8)
     scenario.door.say("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
     scenario.run()
     assert decision_of(scenario, scenario.late)[0] != "paused"  # once a month; a person has a second task
     assert len(list_tasks(scenario, "payment_reported")) == 2
-    scenario.books.pay(scenario.late)
+    scenario.company.pay(scenario.late)
     scenario.run()
     assert [each.state for each in list_tasks(scenario, "payment_reported")] == ["cancelled", "cancelled"]
 
@@ -195,7 +195,7 @@ def test_a_promise_holds_the_chase_until_its_day_and_the_third_one_is_for_a_pers
     assert "You promised to pay on 20 June 2026" in said
     scenario.run()
     assert decision_of(scenario, scenario.late)[0] == "promised"
-    assert any("promises to pay on 20 Jun 2026" in note for note in scenario.books.notes(scenario.soon))
+    assert any("promises to pay on 20 Jun 2026" in note for note in scenario.company.notes(scenario.soon))
     for day in ("2026-06-21", "2026-06-22"):
         scenario.door.say("promise", invoice=both[0], promise_on=day)
     assert [each.reason for each in list_tasks(scenario, "promise_received")][-1].endswith(
@@ -222,7 +222,7 @@ def test_a_dispute_stops_the_chase_with_his_words_and_keeps_what_a_person_said(s
     [told] = list_tasks(scenario, "dispute_received")  # of the one that was disputed already
     assert scenario.soon in told.reason
     assert any(
-        "says that something is wrong: Two of the five chairs" in note for note in scenario.books.notes(scenario.late)
+        "says that something is wrong: Two of the five chairs" in note for note in scenario.company.notes(scenario.late)
     )
 
 
@@ -237,7 +237,7 @@ def test_a_new_address_counts_at_once_only_at_the_customers_own_domain(scenario:
     assert said.emails == f"{MILLER}, ann@miller.example"
     scenario.pass_days(14)
     scenario.run()
-    assert any({MILLER, "ann@miller.example"} <= set(mail.to) for mail in scenario.sandbox.sendgrid.mails())
+    assert any({MILLER, "ann@miller.example"} <= set(mail.to) for mail in scenario.sandbox.sendgrid.emails())
 
 
 def test_his_language_and_his_wish_for_no_reminders_are_followed(scenario: Any) -> None:
@@ -252,7 +252,7 @@ def test_his_language_and_his_wish_for_no_reminders_are_followed(scenario: Any) 
     assert (said.no_reminders, said.language) == (True, "fr")
     assert "stopped the reminders, at his own page" in list_tasks(scenario, "reminders_stopped")[0].reason
     scenario.run()
-    assert any("wants no more reminders" in note for note in scenario.books.notes(scenario.late))
+    assert any("wants no more reminders" in note for note in scenario.company.notes(scenario.late))
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [

@@ -46,12 +46,12 @@ TRACES = ("Miller", "miller.example", "Ann Lee", "chairs", "Bathtub")
 def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A live company: Miller got a mail, has a contact of his own, disputes one invoice and promises another."""
     with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
-        made.books.customer("Miller & Sons", "accounts@miller.example")
-        made.books.customer("Potter plc", "ap@potter.example")
-        made.late = made.books.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
-        made.soon = made.books.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=3))
-        made.other = made.books.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=6))
-        made.live()
+        made.company.customer("Miller & Sons", "accounts@miller.example")
+        made.company.customer("Potter plc", "ap@potter.example")
+        made.late = made.company.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
+        made.soon = made.company.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=3))
+        made.other = made.company.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=6))
+        made.go_live()
         with reading(made.app.engine) as session:
             made.miller = find_customer(session, "Miller & Sons")
             soon = find_invoice(session, made.soon)
@@ -120,7 +120,7 @@ def verified_log(scenario: Any) -> tuple[bool, list[str]]:
 
 def test_everything_held_about_a_customer_is_exported_and_nothing_about_another(scenario: Any, tmp_path: Path) -> None:
     assert (
-        "/c/" not in scenario.sandbox.sendgrid.mails_to("ann@miller.example")[0].text
+        "/c/" not in scenario.sandbox.sendgrid.emails_to("ann@miller.example")[0].text
     )  # no address customers can reach
     told = run_command("export", "Miller & Sons", str(tmp_path / "miller.zip"))
     file = tmp_path / "miller.zip"
@@ -171,15 +171,17 @@ def test_an_erased_customer_leaves_no_trace_but_keys_and_amounts_and_is_never_ch
     assert opened is not None
     assert opened.expired
 
-    mails, tasks = len(scenario.sandbox.sendgrid.mails_to("ann@miller.example")), open_tasks(scenario)
+    mails, tasks = len(scenario.sandbox.sendgrid.emails_to("ann@miller.example")), open_tasks(scenario)
     for _day in range(20):
         scenario.pass_days(1)
         if _day == 5:
-            scenario.books.invoice("Miller & Sons", "55.00", due_on=TODAY - timedelta(days=6))
-            scenario.sandbox.xero.set_email("Miller & Sons", "new@miller.example", organisation=scenario.books.company)
+            scenario.company.invoice("Miller & Sons", "55.00", due_on=TODAY - timedelta(days=6))
+            scenario.sandbox.xero.set_email(
+                "Miller & Sons", "new@miller.example", organisation=scenario.company.external_id
+            )
         assert scenario.run().outcome == "ok"
-    assert len(scenario.sandbox.sendgrid.mails_to("ann@miller.example")) == mails
-    assert scenario.sandbox.sendgrid.mails_to("new@miller.example") == []
+    assert len(scenario.sandbox.sendgrid.emails_to("ann@miller.example")) == mails
+    assert scenario.sandbox.sendgrid.emails_to("new@miller.example") == []
     assert open_tasks(scenario) == tasks == []
     with reading(scenario.app.engine) as session:
         held = session.get_one(CustomerRow, (scenario.connection, scenario.miller.external_id))

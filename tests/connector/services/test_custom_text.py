@@ -28,9 +28,9 @@ def awaiting_approval(scenario_at: Any, noon: Any) -> Iterator[Any]:
 
 
 def prepare(scenario: Any) -> None:
-    scenario.books.customer("Ashdown Ltd")
-    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today - timedelta(days=6))
-    scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=scenario.today - timedelta(days=6))
+    scenario.go_live()
     set_mode(scenario.app, scenario.connection, "approve")
     scenario.run()
 
@@ -58,12 +58,12 @@ def test_the_words_that_were_approved_are_the_words_that_leave(awaiting_approval
             awaiting_approval.app, only_email(awaiting_approval).id or 0, {"subject": "Other"}, by="Ben", etag=before
         )
     awaiting_approval.run()
-    assert awaiting_approval.mails() == []
+    assert awaiting_approval.customer_emails() == []
     approve(awaiting_approval)
     awaiting_approval.run()
     [mail] = [
         mail
-        for mail in awaiting_approval.sandbox.sendgrid.mails()
+        for mail in awaiting_approval.sandbox.sendgrid.emails()
         if mail.to != (awaiting_approval.app.settings.mail_from,)
     ]
     assert mail.subject == "About {{ secret }} & co"
@@ -77,10 +77,10 @@ def test_the_words_that_were_approved_are_the_words_that_leave(awaiting_approval
 def test_words_about_other_facts_are_gone_with_them(awaiting_approval: Any) -> None:
     edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann")
     approve(awaiting_approval)
-    awaiting_approval.books.pay(awaiting_approval.number, "200.00")
+    awaiting_approval.company.pay(awaiting_approval.number, "200.00")
     awaiting_approval.run()
     entry = only_email(awaiting_approval)
-    assert (entry.state, entry.custom_text, awaiting_approval.mails()) == ("awaiting_approval", None, [])
+    assert (entry.state, entry.custom_text, awaiting_approval.customer_emails()) == ("awaiting_approval", None, [])
     assert "written anew" in edit_lines(awaiting_approval)[-1]
 
 
@@ -91,12 +91,12 @@ def test_a_worded_mail_waits_also_where_the_company_is_live_until_its_words_are_
     edit_email(awaiting_approval.app, entry, LINES, by="Ann")
     set_mode(awaiting_approval.app, awaiting_approval.connection, "live")
     awaiting_approval.run()
-    assert (awaiting_approval.mails(), only_email(awaiting_approval).state) == ([], "awaiting_approval")
+    assert (awaiting_approval.customer_emails(), only_email(awaiting_approval).state) == ([], "awaiting_approval")
     with pytest.raises(approvals.OutboxError, match="Nothing was changed"):
         edit_email(awaiting_approval.app, entry, LINES, by="Ann")
     with pytest.raises(approvals.OutboxError, match="must not be empty"):
         edit_email(awaiting_approval.app, entry, {"subject": " \x00 "}, by="Ann")
     edit_email(awaiting_approval.app, entry, {}, by="Ann")
     awaiting_approval.run()
-    assert [mail[1] for mail in awaiting_approval.mails()] != [LINES["subject"]]
-    assert len(awaiting_approval.mails()) == 1
+    assert [mail[1] for mail in awaiting_approval.customer_emails()] != [LINES["subject"]]
+    assert len(awaiting_approval.customer_emails()) == 1

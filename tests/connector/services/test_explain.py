@@ -21,9 +21,9 @@ from tests.connector.scenario import days
 
 @pytest.fixture
 def late_customer(scenario: Any) -> Any:
-    scenario.books.customer("Ashdown Ltd")
-    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    return scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    return scenario.go_live()
 
 
 def explain_invoice(scenario: Any) -> dict[str, Any]:
@@ -42,7 +42,7 @@ def test_explain_tells_the_whole_story_and_what_comes_next(late_customer: Any) -
         invoice = find_invoice(session, late_customer.number)
     record_agreement(late_customer.app, invoice, agreements.set_promise, by="Ann", on=days(5), reason="on the phone")
     run_for_days(late_customer, 2, 5)
-    late_customer.books.pay(late_customer.number, "200.00")
+    late_customer.company.pay(late_customer.number, "200.00")
     run_for_days(late_customer, 1)
     told = explain_invoice(late_customer)
     kinds = [each["kind"] for each in told["timeline"]]
@@ -61,11 +61,11 @@ def test_explain_tells_the_whole_story_and_what_comes_next(late_customer: Any) -
 
 def test_a_recorded_decision_comes_out_the_same_long_after_and_under_another_policy(late_customer: Any) -> None:
     run_for_days(late_customer, 5, 9)
-    late_customer.policy('tone = "firm"\n')
+    late_customer.set_policy('tone = "firm"\n')
     run_for_days(late_customer, 12)
-    late_customer.books.pay(late_customer.number)
+    late_customer.company.pay(late_customer.number)
     run_for_days(late_customer, 1)
-    late_customer.policy('tone = "gentle"\n')
+    late_customer.set_policy('tone = "gentle"\n')
     decisions = explain_invoice(late_customer)["decision_audit"]
     assert len(decisions) >= 4
     assert {each["policy_version"] is None for each in decisions} == {True, False}
@@ -74,7 +74,7 @@ def test_a_recorded_decision_comes_out_the_same_long_after_and_under_another_pol
 
 def test_a_decision_that_would_come_out_otherwise_is_named(late_customer: Any) -> None:
     run_for_days(late_customer, 1)
-    late_customer.policy("minimum = { default = 5000 }\n")
+    late_customer.set_policy("minimum = { default = 5000 }\n")
     with writing(late_customer.app.engine) as session:
         session.execute(update(DecisionRecord).values(policy_version=1))  # as if it had followed this policy
     [*_, last] = explain_invoice(late_customer)["decision_audit"]
@@ -109,12 +109,12 @@ def test_facts_are_unpacked_as_they_were(late_customer: Any) -> None:
 
 
 def test_a_customer_is_shown_with_every_judgements_inputs(scenario: Any) -> None:
-    scenario.books.customer("Ashdown Ltd")
+    scenario.company.customer("Ashdown Ltd")
     for month in range(8, 1, -1):
-        number = scenario.books.invoice("Ashdown Ltd", "500.00", due_on=days(-30 * month))
-        scenario.books.pay(number)
-    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    scenario.live()
+        number = scenario.company.invoice("Ashdown Ltd", "500.00", due_on=days(-30 * month))
+        scenario.company.pay(number)
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    scenario.go_live()
     scenario.pass_days(1)
     with reading(scenario.app.engine) as session:
         row: CustomerRow = find_customer(session, "ashdown ltd")

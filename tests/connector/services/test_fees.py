@@ -30,40 +30,40 @@ def days(count: int) -> date:
 
 def sandbox_ledger(scenario: Any) -> Any:
     """The make-believe vendor's own books."""
-    if scenario.books.provider == "xero":
-        return scenario.books.desk.organisation(scenario.books.company)
-    return scenario.sandbox.quickbooks.books(scenario.books.company)
+    if scenario.company.provider == "xero":
+        return scenario.company.simulator.organisation(scenario.company.external_id)
+    return scenario.sandbox.quickbooks.ledger(scenario.company.external_id)
 
 
 def total_receivable(scenario: Any) -> Decimal:
     """What all customers owe, less what they have as credit."""
-    if scenario.books.provider == "xero":
+    if scenario.company.provider == "xero":
         credit = sum(one.remaining for shelf in sandbox_ledger(scenario).credits.values() for one in shelf)
-        return Decimal(sum(scenario.books.dues().values(), Decimal(0)) - credit)
-    return Decimal(sum(Decimal(str(one["Balance"])) for one in scenario.books.desk.customers()))
+        return Decimal(sum(scenario.company.open_balances().values(), Decimal(0)) - credit)
+    return Decimal(sum(Decimal(str(one["Balance"])) for one in scenario.company.simulator.customers()))
 
 
 def income(scenario: Any) -> Decimal:
     """What stands on the income accounts: sales less credits."""
-    if scenario.books.provider == "xero":
+    if scenario.company.provider == "xero":
         sales = sum(one.total for one in sandbox_ledger(scenario).invoices if one.status in {"AUTHORISED", "PAID"})
         credits = sum(one.total for one in sandbox_ledger(scenario).credits["CreditNote"] if one.status != "VOIDED")
     else:
-        sales = sum(Decimal(str(one["TotalAmt"])) for one in scenario.books.desk.invoices())
-        credits = sum(Decimal(str(one["TotalAmt"])) for one in scenario.books.desk.credit_memos())
+        sales = sum(Decimal(str(one["TotalAmt"])) for one in scenario.company.simulator.invoices())
+        credits = sum(Decimal(str(one["TotalAmt"])) for one in scenario.company.simulator.credit_memos())
     return Decimal(sales - credits)
 
 
 def close_books(scenario: Any, on: date) -> None:
-    if scenario.books.provider == "xero":
+    if scenario.company.provider == "xero":
         sandbox_ledger(scenario).period_lock_on = on
     else:
-        scenario.sandbox.quickbooks.close_books(on, scenario.books.company)
+        scenario.sandbox.quickbooks.close_books(on, scenario.company.external_id)
 
 
 def line_and_days(scenario: Any, number: str) -> tuple[str, date, date]:
-    found = scenario.books.desk.find(number, **scenario.books.where)
-    if scenario.books.provider == "xero":
+    found = scenario.company.simulator.find(number, **scenario.company.company_filter)
+    if scenario.company.provider == "xero":
         return found.lines[0].description, found.on, found.due_on
     return found["Line"][0]["Description"], *map(date.fromisoformat, (found["TxnDate"], found["DueDate"]))
 
@@ -78,9 +78,9 @@ def decision_reason(scenario: Any, number: str) -> str:
 @pytest.fixture
 def late_customer(scenario: Any) -> Any:
     """A live company with one customer who is six days late."""
-    scenario.books.customer("Ashdown Ltd")
-    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
-    return scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    return scenario.go_live()
 
 
 def run_for_days(scenario: Any, count: int, every: int = 1) -> None:
@@ -97,7 +97,7 @@ def list_fees(scenario: Any) -> list[dict[str, Any]]:
 
 def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "posted") -> dict[str, Any]:
     """Live until the fee is in the books (or in another state), and give it."""
-    scenario.policy(policy)
+    scenario.set_policy(policy)
     for _day in range(40):
         run_for_days(scenario, 1)
         there = [fee for fee in list_fees(scenario) if fee["state"] == state]
@@ -128,49 +128,49 @@ def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_noth
         with writing(late_customer.app.engine) as session:
             session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_until_at=None))
 
-    late_customer.policy(AUTOMATIC)
+    late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 8)
     written = late_customer.sandbox.requests.counted("quickbooks", "write")
     assert "taken over" in run_with_hook(late_customer, monkeypatch, taken_over)
     assert late_customer.sandbox.requests.counted("quickbooks", "write") == written + 1
-    assert late_customer.books.fees() == {}
+    assert late_customer.company.fees() == {}
     late_customer.sandbox.clock.advance(timedelta(minutes=61))
     late_customer.run()
     late_customer.run()
-    assert len(late_customer.books.fees()) == 1
+    assert len(late_customer.company.fees()) == 1
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
 def test_a_company_that_is_paused_while_a_fee_is_set_up_is_charged_once_it_goes_on(
     late_customer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late_customer.policy(AUTOMATIC)
+    late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 8)
     said = run_with_hook(late_customer, monkeypatch, lambda: pause(late_customer.app, 1, by="Ann"))
     assert "paused or switched just before" in said
-    assert late_customer.books.fees() == {}
+    assert late_customer.company.fees() == {}
     resume(late_customer.app, 1)
     late_customer.run()
     late_customer.run()
-    assert len(late_customer.books.fees()) == 1
+    assert len(late_customer.company.fees()) == 1
 
 
 @pytest.mark.parametrize("scenario", ["quickbooks"], indirect=True)
 def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_charged(
     late_customer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    late_customer.policy(AUTOMATIC)
+    late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 8)
     said = run_with_hook(late_customer, monkeypatch, lambda: set_mode(late_customer.app, 1, "approve", by="Ann"))
     assert "paused or switched just before" in said
     late_customer.run()
-    assert late_customer.books.fees() == {}
+    assert late_customer.company.fees() == {}
     [waiting] = late_customer.outbox("awaiting_approval")
     with writing(late_customer.app.engine) as session:
         approvals.approve(session, [waiting["id"]], by="Ann", at=late_customer.app.now())
     late_customer.run()
     late_customer.run()
-    assert len(late_customer.books.fees()) == 1
+    assert len(late_customer.company.fees()) == 1
 
 
 def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_customer: Any) -> None:
@@ -182,13 +182,13 @@ def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_custom
     [waiting] = late_customer.outbox("awaiting_approval")
     assert (waiting["annual_rate"], waiting["amount"]) == (draft["annual_rate"], "12.00")
     assert f"{draft['annual_rate']} % a year" in waiting["reason"]
-    assert late_customer.books.fees() == {}
+    assert late_customer.company.fees() == {}
     with writing(late_customer.app.engine) as session:
         fees.approve(session, [draft["id"]], by="Ann", at=late_customer.app.now())
     assert [fee["state"] for fee in list_fees(late_customer)] == ["approved"]
     run_for_days(late_customer, 1)
     assert [fee["state"] for fee in list_fees(late_customer)] == ["posted"]
-    assert late_customer.books.fees() == {draft["number"]: Decimal("12.00")}
+    assert late_customer.company.fees() == {draft["number"]: Decimal("12.00")}
 
 
 def test_a_draft_that_is_waived_never_reaches_the_books(late_customer: Any) -> None:
@@ -199,7 +199,7 @@ def test_a_draft_that_is_waived_never_reaches_the_books(late_customer: Any) -> N
     assert waived["state"] == "waived"
     assert "Ann" in waived["response"]
     assert "an old friend" in waived["response"]
-    assert late_customer.books.fees() == {}
+    assert late_customer.company.fees() == {}
 
 
 @pytest.mark.parametrize("paid", ["", "4.50", "12.00"], ids=["unpaid", "paid in part", "paid"])
@@ -208,26 +208,26 @@ def test_a_waived_fee_leaves_balance_and_income_as_before_to_the_cent(late_custo
     fee = run_until_posted(late_customer)
     assert (total_receivable(late_customer), income(late_customer)) == (before[0] + 12, before[1] + 12)
     if paid:
-        late_customer.books.pay(fee["number"], paid)
+        late_customer.company.pay(fee["number"], paid)
     fees.waive(late_customer.app, [fee["id"]], by="Ann", reason="a good customer")
     run_for_days(late_customer, 1)
     [waived] = list_fees(late_customer)
     assert waived["state"] == "waived", waived
     assert (total_receivable(late_customer), income(late_customer)) == (before[0] - Decimal(paid or 0), before[1])
-    assert bool(late_customer.books.fees()) == bool(paid), "void where nothing was paid on it, else credited"
-    [note] = [note for note in late_customer.books.notes(late_customer.number) if "waived for" in note]
+    assert bool(late_customer.company.fees()) == bool(paid), "void where nothing was paid on it, else credited"
+    [note] = [note for note in late_customer.company.notes(late_customer.number) if "waived for" in note]
     assert "Ann waived it: a good customer" in note
     run_for_days(late_customer, 8, every=4)
     assert len(list_fees(late_customer)) == 1, "what was waived is not charged again"
 
 
 def test_no_fee_is_dated_in_a_closed_period_and_the_answer_says_until_when(late_customer: Any) -> None:
-    late_customer.policy(AUTOMATIC)
+    late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 2)
     close_books(late_customer, days(35))
     run_for_days(late_customer, 33, every=3)
     assert list_fees(late_customer) == []
-    assert late_customer.books.fees() == {}
+    assert late_customer.company.fees() == {}
     assert "the books are closed up to 15 Jul" in decision_reason(late_customer, late_customer.number)
     run_for_days(late_customer, 3)
     assert [fee["state"] for fee in list_fees(late_customer)] == ["posted"]
@@ -246,8 +246,8 @@ def test_a_posted_fee_whose_period_was_closed_meanwhile_is_credited_when_it_is_w
 
 
 def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: Any) -> None:
-    other = late_customer.books.invoice("Ashdown Ltd", "300.00", due_on=days(2))
-    late_customer.policy(f'{AUTOMATIC}invoice = "monthly"\ninvoice_day = 16\n')
+    other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
+    late_customer.set_policy(f'{AUTOMATIC}invoice = "monthly"\ninvoice_day = 16\n')
     run_for_days(late_customer, 18)
     run_for_days(late_customer, 12, every=4)  # the fees were possible on 18 and 26 June: their day is 16 July
     assert list_fees(late_customer) == []
@@ -255,9 +255,9 @@ def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: An
     run_for_days(late_customer, 12, every=2)
     [fee] = list_fees(late_customer)
     assert (fee["state"], fee["invoicing"], fee["amount"]) == ("posted", f"{late_customer.number}, {other}", "15.00")
-    assert list(late_customer.books.fees().values()) == [Decimal("15.00")]
+    assert list(late_customer.company.fees().values()) == [Decimal("15.00")]
     for number, amount in ((late_customer.number, "12.00"), (other, "3.00")):
-        [note] = [note for note in late_customer.books.notes(number) if "Late fee" in note]
+        [note] = [note for note in late_customer.company.notes(number) if "Late fee" in note]
         assert f"of {amount}" in note
     run_for_days(late_customer, 40, every=8)
     assert len(list_fees(late_customer)) == 1, "each fee once"
@@ -275,19 +275,19 @@ def _add_the_ledgers_own_fee(scenario: Any) -> None:
     books, sold = sandbox_ledger(scenario), next(sandbox_ledger(scenario).all("Item"))
     item = {"Name": "Late fee", "Type": "Service", "IncomeAccountRef": sold.body["IncomeAccountRef"]}
     made = books.reference(writes.create(books, "Item", item))
-    found = scenario.books.desk.find(scenario.number)
+    found = scenario.company.simulator.find(scenario.number)
     detail = {**found["Line"][0]["SalesItemLineDetail"], "ItemRef": made, "UnitPrice": 18, "Qty": 1}
     line = {"DetailType": "SalesItemLineDetail", "Amount": 18, "SalesItemLineDetail": detail}
-    scenario.books.desk.edit(scenario.number, Line=[found["Line"][0], line])
+    scenario.company.simulator.edit(scenario.number, Line=[found["Line"][0], line])
 
 
 def test_the_ledgers_own_fee_means_no_second_one(scenario_at: Any) -> None:
     with scenario_at(NOON, "quickbooks") as scenario:
-        scenario.books.customer("Ashdown Ltd")
-        scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+        scenario.company.customer("Ashdown Ltd")
+        scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
         _add_the_ledgers_own_fee(scenario)
-        scenario.live()
-        scenario.policy(AUTOMATIC)
+        scenario.go_live()
+        scenario.set_policy(AUTOMATIC)
         said = []
         for _turn in range(14):
             run_for_days(scenario, 2, every=2)
@@ -305,7 +305,11 @@ REJECTIONS = {
 def test_a_fee_that_cannot_be_waived_says_so_and_may_be_asked_for_again(late_customer: Any) -> None:
     fee = run_until_posted(late_customer)
     rule = late_customer.sandbox.faults.refuse(
-        400, body=REJECTIONS[late_customer.books.provider], vendor=late_customer.books.provider, kind="write", times=0
+        400,
+        body=REJECTIONS[late_customer.company.provider],
+        vendor=late_customer.company.provider,
+        kind="write",
+        times=0,
     )
     fees.waive(late_customer.app, [fee["id"]], by="Ann")
     late_customer.run()

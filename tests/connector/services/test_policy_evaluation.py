@@ -24,10 +24,10 @@ def ago(days: int) -> date:
 def company_with_history(scenario: Any) -> Any:
     """A company with an open invoice, one paid late, and one paid on time."""
     for name in ("Ashdown Ltd", "Birch Ltd"):
-        scenario.books.customer(name)
-    scenario.open = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(2))
-    scenario.paid = scenario.books.invoice("Birch Ltd", "300.00", due_on=ago(30))
-    scenario.books.pay(scenario.paid)
+        scenario.company.customer(name)
+    scenario.open = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(2))
+    scenario.paid = scenario.company.invoice("Birch Ltd", "300.00", due_on=ago(30))
+    scenario.company.pay(scenario.paid)
     scenario.connect()
     assert scenario.run().outcome == "ok"
     return scenario
@@ -59,13 +59,13 @@ def test_a_back_test_replays_the_books_own_past_and_sends_nothing(company_with_h
         company_with_history.app, company_with_history.connection, 60, policy=ReminderPolicy.from_toml('tone = "firm"')
     )
     assert firm.report.emails
-    assert company_with_history.mails() == []
+    assert company_with_history.customer_emails() == []
     assert company_with_history.outbox("done") == []
 
 
 def test_exceptions_are_found_in_the_mirror_in_plain_words(company_with_history: Any) -> None:
-    twin = company_with_history.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(0))
-    company_with_history.books.credit("Ashdown Ltd", "1200.00")
+    twin = company_with_history.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(0))
+    company_with_history.company.credit("Ashdown Ltd", "1200.00")
     company_with_history.sandbox.clock.advance(timedelta(hours=1))
     company_with_history.run()
     found = exceptions.list_for_output(company_with_history.app, company_with_history.connection)
@@ -78,7 +78,7 @@ def test_exceptions_are_found_in_the_mirror_in_plain_words(company_with_history:
 
 def test_a_hold_out_reports_only_where_there_is_one(company_with_history: Any) -> None:
     assert policy_evaluation.hold_out_results(company_with_history.app, company_with_history.connection) == []
-    company_with_history.policy("[hold_out]\npercent = 20\n")
+    company_with_history.set_policy("[hold_out]\npercent = 20\n")
     [report] = policy_evaluation.hold_out_results(company_with_history.app, None)
     assert report["percent"] == 20
     assert report["reason"].startswith("Too few to tell")

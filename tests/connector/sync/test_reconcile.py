@@ -38,18 +38,18 @@ def skip_cursor_ahead(scenario: Any) -> None:
 
 def test_what_the_cursor_missed_is_found_at_night_mended_and_told(scenario: Any) -> None:
     for name in ("Ashdown Ltd", "Birch & Co", "Cray Ltd"):
-        scenario.books.customer(name)
+        scenario.company.customer(name)
     paid, void, part, kept = (
-        scenario.books.invoice(name, "100.00", due_on=TODAY + timedelta(days=9))
+        scenario.company.invoice(name, "100.00", due_on=TODAY + timedelta(days=9))
         for name in ("Ashdown Ltd", "Ashdown Ltd", "Birch & Co", "Birch & Co")
     )
-    scenario.live()
+    scenario.go_live()
     scenario.sandbox.clock.advance(timedelta(minutes=10))
-    scenario.books.pay(paid)
-    scenario.books.void(void)
-    scenario.books.pay(part, "40.00")
-    new = scenario.books.invoice("Cray Ltd", "7.00", due_on=TODAY + timedelta(days=9))
-    scenario.books.desk.set_email("Cray Ltd", "new@cray.example", **scenario.books.where)
+    scenario.company.pay(paid)
+    scenario.company.void(void)
+    scenario.company.pay(part, "40.00")
+    new = scenario.company.invoice("Cray Ltd", "7.00", due_on=TODAY + timedelta(days=9))
+    scenario.company.simulator.set_email("Cray Ltd", "new@cray.example", **scenario.company.company_filter)
     skip_cursor_ahead(scenario)
     scenario.sandbox.clock.advance(timedelta(hours=2))
     scenario.run()
@@ -72,17 +72,17 @@ def test_what_the_cursor_missed_is_found_at_night_mended_and_told(scenario: Any)
 
 
 def test_a_night_without_drift_says_so_once_and_costs_a_few_reads(scenario: Any) -> None:
-    scenario.books.customer("Ashdown Ltd")
-    scenario.books.invoice("Ashdown Ltd", "100.00", due_on=TODAY + timedelta(days=9))
-    scenario.books.credit("Ashdown Ltd", "5.00")
-    scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.company.invoice("Ashdown Ltd", "100.00", due_on=TODAY + timedelta(days=9))
+    scenario.company.credit("Ashdown Ltd", "5.00")
+    scenario.go_live()
     scenario.sandbox.clock.set(NIGHT - timedelta(hours=1))
     scenario.run()
-    before = scenario.sandbox.requests.counted(scenario.books.provider, "read")
+    before = scenario.sandbox.requests.counted(scenario.company.provider, "read")
     scenario.sandbox.clock.set(NIGHT)
-    scenario.books.invoice("Ashdown Ltd", "8.00", due_on=TODAY + timedelta(days=9))  # of this minute: new, not missed
+    scenario.company.invoice("Ashdown Ltd", "8.00", due_on=TODAY + timedelta(days=9))  # of this minute: new, not missed
     scenario.run()
-    assert scenario.sandbox.requests.counted(scenario.books.provider, "read") - before <= 12
+    assert scenario.sandbox.requests.counted(scenario.company.provider, "read") - before <= 12
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.run()
     assert log_texts(scenario, "reconciled") == [
@@ -93,12 +93,12 @@ def test_a_night_without_drift_says_so_once_and_costs_a_few_reads(scenario: Any)
 
 
 def test_a_comparison_that_is_put_off_begins_anew_at_the_next_run(scenario: Any) -> None:
-    scenario.books.customer("Ashdown Ltd")
-    scenario.books.invoice("Ashdown Ltd", "100.00", due_on=TODAY + timedelta(days=9))
-    scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.company.invoice("Ashdown Ltd", "100.00", due_on=TODAY + timedelta(days=9))
+    scenario.go_live()
     scenario.sandbox.clock.set(NIGHT)
-    where = {"xero": {"query": "Status"}, "quickbooks": {"path": "/query"}}[scenario.books.provider]
-    scenario.sandbox.faults.refuse(429, vendor=scenario.books.provider, headers={"Retry-After": "1800"}, **where)
+    where = {"xero": {"query": "Status"}, "quickbooks": {"path": "/query"}}[scenario.company.provider]
+    scenario.sandbox.faults.refuse(429, vendor=scenario.company.provider, headers={"Retry-After": "1800"}, **where)
     scenario.sandbox.clock.set(NIGHT)
     assert scenario.run().outcome == "deferred"
     scenario.sandbox.faults.clear()

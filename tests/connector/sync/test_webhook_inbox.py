@@ -30,9 +30,9 @@ class FakeScheduler:
 @pytest.fixture
 def scenario(scenario: Any) -> Iterator[Any]:
     """A live company whose ledger tells our web app of changes; its first proof is still to come."""
-    scenario.books.customer("Ashdown Ltd")
-    scenario.number = scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY + timedelta(days=20))
-    scenario.live()
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY + timedelta(days=20))
+    scenario.go_live()
     planned = load_connection(scenario).next_run_at
     assert planned is not None
     scenario.sandbox.clock.set(planned + timedelta(minutes=1))
@@ -41,8 +41,8 @@ def scenario(scenario: Any) -> Iterator[Any]:
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()
-    scenario.door = f"http://localhost:{listening.getsockname()[1]}/webhooks/{scenario.books.provider}"
-    scenario.vendor = getattr(scenario.sandbox, scenario.books.provider)
+    scenario.door = f"http://localhost:{listening.getsockname()[1]}/webhooks/{scenario.company.provider}"
+    scenario.vendor = getattr(scenario.sandbox, scenario.company.provider)
     scenario.vendor.announce_to(scenario.door)
     assert scenario.vendor.webhook.url, "the intent to receive was tested"
     yield scenario
@@ -56,7 +56,7 @@ def load_connection(scenario: Any) -> Connection:
 
 
 def count_reads(scenario: Any) -> int:
-    return int(scenario.sandbox.requests.counted(scenario.books.provider, "read"))
+    return int(scenario.sandbox.requests.counted(scenario.company.provider, "read"))
 
 
 def run_after_an_hour(scenario: Any) -> int:
@@ -75,7 +75,7 @@ def deliver_webhooks(scenario: Any) -> None:
 
 def establish_coverage(scenario: Any) -> None:
     scenario.sandbox.clock.advance(HOUR)
-    scenario.books.invoice("Ashdown Ltd", "10.00", due_on=TODAY + timedelta(days=20))
+    scenario.company.invoice("Ashdown Ltd", "10.00", due_on=TODAY + timedelta(days=20))
     deliver_webhooks(scenario)
     scenario.run()
     assert load_connection(scenario).webhooks_complete_since_at is not None
@@ -84,7 +84,7 @@ def establish_coverage(scenario: Any) -> None:
 def test_a_change_is_told_at_once_and_read_by_an_earlier_run(scenario: Any) -> None:
     planned = load_connection(scenario).next_run_at
     scenario.sandbox.clock.advance(timedelta(minutes=15))
-    scenario.books.pay(scenario.number)
+    scenario.company.pay(scenario.number)
     assert scenario.vendor.post_webhooks() == 200
     soon = load_connection(scenario).next_run_at
     assert soon is not None
@@ -92,17 +92,17 @@ def test_a_change_is_told_at_once_and_read_by_an_earlier_run(scenario: Any) -> N
     assert soon < planned
     assert soon - scenario.sandbox.clock.now() <= timedelta(minutes=1)
     with reading(scenario.app.engine) as session:
-        assert webhook_inbox.count_events(session)[scenario.books.provider]["accepted"] >= 1
+        assert webhook_inbox.count_events(session)[scenario.company.provider]["accepted"] >= 1
 
 
 def test_a_change_told_of_while_a_run_is_under_way_is_not_forgotten_by_its_end(scenario: Any) -> None:
     def tell_now(_request: Any) -> None:
-        scenario.books.pay(scenario.number)
-        told = ChangeNotification("told meanwhile", scenario.books.company, scenario.number)
-        webhook_inbox.receive_events(scenario.app, scenario.books.provider, [told])
+        scenario.company.pay(scenario.number)
+        told = ChangeNotification("told meanwhile", scenario.company.external_id, scenario.number)
+        webhook_inbox.receive_events(scenario.app, scenario.company.provider, [told])
 
     scenario.sandbox.clock.advance(HOUR)
-    scenario.sandbox.faults.call(tell_now, vendor=scenario.books.provider, kind="read", times=1)
+    scenario.sandbox.faults.call(tell_now, vendor=scenario.company.provider, kind="read", times=1)
     assert scenario.run().outcome == "ok"
     soon = load_connection(scenario).next_run_at
     assert soon is not None
@@ -116,7 +116,7 @@ def test_once_proven_a_quiet_hour_reads_nothing_and_a_told_change_is_read(scenar
     assert load_connection(scenario).pulled_at == load_connection(scenario).last_run_at, (
         "the mirror is as the books are"
     )
-    scenario.books.pay(scenario.number)
+    scenario.company.pay(scenario.number)
     deliver_webhooks(scenario)
     assert run_after_an_hour(scenario) > 0
     if scenario.vendor.post_webhooks():  # of the thank-you's note, where the ledger tells of that
@@ -129,7 +129,7 @@ def test_a_change_that_nobody_told_of_is_found_at_night_and_ends_the_trust(scena
     run_after_an_hour(scenario)
     scenario.sandbox.clock.advance(timedelta(minutes=1))
     scenario.vendor.webhook.url = ""  # the webhook dies: a proxy lost it, or the vendor switched it off
-    scenario.books.pay(scenario.number)
+    scenario.company.pay(scenario.number)
     assert run_after_an_hour(scenario) == 0
     scenario.sandbox.clock.advance(timedelta(hours=14))  # past two in the morning
     scenario.run()
@@ -158,18 +158,18 @@ def test_wrong_signatures_strangers_and_repetitions_change_nothing(scenario: Any
         assert (reply.status_code, reply.content) == (200, b""), "what is not understood must not come again and again"
     assert load_connection(scenario).next_run_at == planned
     scenario.sandbox.clock.advance(timedelta(minutes=1))
-    if scenario.books.provider == "xero":
+    if scenario.company.provider == "xero":
         vendor.add_contact("A stranger", organisation="Copperbeech Catering Ltd")
     else:
-        vendor.desk(vendor.add_company("Strangers Ltd")).add_customer("A stranger")
+        vendor.bookkeeper(vendor.add_company("Strangers Ltd")).add_customer("A stranger")
     assert vendor.post_webhooks() == 200
     assert load_connection(scenario).next_run_at == planned
     scenario.sandbox.clock.advance(timedelta(minutes=1))
-    scenario.books.pay(scenario.number)
+    scenario.company.pay(scenario.number)
     hook.copies = 3
     vendor.old_webhooks = True
     assert vendor.post_webhooks() == 200
     with reading(scenario.app.engine) as session:
-        counted = webhook_inbox.count_events(session)[scenario.books.provider]
+        counted = webhook_inbox.count_events(session)[scenario.company.provider]
     assert counted["other_company"] >= 1
     assert counted["duplicate"] == 2 * counted["accepted"] >= 2

@@ -51,7 +51,7 @@ NETWORK = [
 
 
 def _numbers(world: World) -> list[str]:
-    return [number for number in world.ledger.numbers if world.ledger.dues().get(number)]
+    return [number for number in world.ledger.numbers if world.ledger.open_balances().get(number)]
 
 
 def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], None]:
@@ -65,11 +65,11 @@ def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene
 def _move_due(world: World, number: str) -> None:
     later = (world.clock.now().date() + timedelta(days=40)).isoformat()
     due = {"xero": "due_on", "quickbooks": "DueDate"}[world.ledger.provider]
-    world.ledger.desk.edit(number, **world.ledger.where, **{due: later})
+    world.ledger.simulator.edit(number, **world.ledger.company_filter, **{due: later})
 
 
 def _pay_for_now(scene: Scene, _at: Sent) -> None:
-    desk, where = scene.world.ledger.desk, scene.world.ledger.where
+    desk, where = scene.world.ledger.simulator, scene.world.ledger.company_filter
     scene.world.kept_alive.append([desk.pay(number, **where) for number in _numbers(scene.world)])
 
 
@@ -77,24 +77,26 @@ def _delete_payments(scene: Scene) -> None:
     """Delete the payments again: what they paid is open, and steps that were taken stay taken."""
     books = scene.world.ledger
     for payment in scene.world.kept_alive.pop():
-        books.desk.delete_payment(payment.id if books.provider == "xero" else payment["Id"], **books.where)
+        books.simulator.delete_payment(
+            payment.id if books.provider == "xero" else payment["Id"], **books.company_filter
+        )
 
 
 def _merge(scene: Scene, _at: Sent) -> None:
     into = scene.world.ledger.customer("Cedar Ltd")
-    scene.world.ledger.desk.merge("Ashdown Ltd", into, **scene.world.ledger.where)
+    scene.world.ledger.simulator.merge("Ashdown Ltd", into, **scene.world.ledger.company_filter)
 
 
 def _archive(scene: Scene, _at: Sent) -> None:
     books = scene.world.ledger
-    end = books.desk.archive if books.provider == "xero" else books.desk.deactivate
-    end("Ashdown Ltd", **books.where)
+    end = books.simulator.archive if books.provider == "xero" else books.simulator.deactivate
+    end("Ashdown Ltd", **books.company_filter)
 
 
 def _close_books(scene: Scene, _at: Sent) -> None:
     books, today = scene.world.ledger, scene.world.clock.now().date()
     if books.provider == "xero":
-        books.desk.organisation(books.company).period_lock_on = today
+        books.simulator.organisation(books.company).period_lock_on = today
     else:
         scene.world.sandbox.quickbooks.close_books(today, books.company)
 
@@ -111,8 +113,8 @@ CHANGES = [
     _not_strict("due date moved", _for_each_invoice(_move_due)),
     _not_strict(
         "address changed",
-        lambda scene, _at: scene.world.ledger.desk.set_email(
-            "Ashdown Ltd", "new@ashdown.example", **scene.world.ledger.where
+        lambda scene, _at: scene.world.ledger.simulator.set_email(
+            "Ashdown Ltd", "new@ashdown.example", **scene.world.ledger.company_filter
         ),
     ),
     _not_strict(

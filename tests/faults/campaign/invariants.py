@@ -231,8 +231,8 @@ def check_chain(world: World) -> list[str]:
 def fee_numbers(books: Any) -> list[str]:
     """Give the numbers of all fee invoices in the ledger, void ones as well."""
     if books.provider == "xero":
-        return [each.number for each in books.desk.invoices(books.company) if each.number.startswith("LF-")]
-    return [each["DocNumber"] for each in books.desk.invoices() if each["DocNumber"].startswith("LF-")]
+        return [each.number for each in books.simulator.invoices(books.company) if each.number.startswith("LF-")]
+    return [each["DocNumber"] for each in books.simulator.invoices() if each["DocNumber"].startswith("LF-")]
 
 
 def _open(world: World) -> sqlite3.Connection:

@@ -35,7 +35,7 @@ STEPS_MAX = 16
 
 
 def _open(world: World, n: int) -> list[str]:
-    dues = world.ledger.dues()
+    dues = world.ledger.open_balances()
     numbers = [number for number in world.ledger.numbers if dues.get(number)]
     return numbers[n % len(numbers) :][:1] if numbers else []
 

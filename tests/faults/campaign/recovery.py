@@ -207,7 +207,9 @@ def _meanwhile(scene: Scene, how: Circumstances) -> None:
     else:
         world.clock.advance(how.wait)
     if how.paid:
-        open_ones = [number for number, due in world.ledger.dues().items() if due and number in world.ledger.numbers]
+        open_ones = [
+            number for number, due in world.ledger.open_balances().items() if due and number in world.ledger.numbers
+        ]
         for number in open_ones:
             world.ledger.pay(number)
 

@@ -140,6 +140,6 @@ def dues_by_id(books: Any) -> dict[str, Decimal]:
     if books.provider == "xero":
         return {
             each.id: each.amount_due if each.status in {"AUTHORISED", "PAID"} else Decimal(0)
-            for each in books.desk.invoices(books.company)
+            for each in books.simulator.invoices(books.company)
         }
-    return {each["Id"]: Decimal(str(each["Balance"])) for each in books.desk.invoices()}
+    return {each["Id"]: Decimal(str(each["Balance"])) for each in books.simulator.invoices()}

@@ -171,11 +171,11 @@ def build_world(provider: str, folder: Path) -> World:
     town = _load_town().make_town(sandbox, "http://127.0.0.1:9", folder, provider)
     stop: Any = _Stop(sandbox.clock)
     world = World(
-        sandbox, vendors, replace(town.app, stop=stop), town.books, _load_town().Books(sandbox, provider), folder
+        sandbox, vendors, replace(town.app, stop=stop), town.company, _load_town().Books(sandbox, provider), folder
     )
     event.listen(world.app.engine, "do_connect", _redirect_connect(world))
     event.listen(world.app.engine, "begin", _run_at_begin(world))
-    town.policy(POLICY)
+    town.set_policy(POLICY)
     for books in (world.ledger, world.neighbour_ledger):
         connection = world.connect(books)
         assert world.sync(connection).outcome == "ok"

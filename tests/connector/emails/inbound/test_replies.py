@@ -73,10 +73,10 @@ def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
     monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
     monkeypatch.setenv("MAIL_REPLY_DOMAIN", REPLIES)
     with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
-        made.books.customer("Ashdown Ltd", ASHDOWN)
-        made.number = made.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
-        made.live().run()
-        [made.mail] = made.sandbox.sendgrid.mails_to(ASHDOWN)
+        made.company.customer("Ashdown Ltd", ASHDOWN)
+        made.number = made.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+        made.go_live().run()
+        [made.mail] = made.sandbox.sendgrid.emails_to(ASHDOWN)
         with serving(made) as made.door:
             yield made
 
@@ -138,7 +138,7 @@ def test_one_click_stops_the_reminders_and_tells_the_bookkeeper_once(scenario: A
     assert "Ashdown Ltd stopped the reminders" in task.reason
     assert "by the link in a mail" in log_text(scenario)
     run_for_days(scenario, 30)
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 def shows_text(page: requests.Response, language: str, *words: str) -> bool:
@@ -214,7 +214,7 @@ def test_a_reply_pauses_the_chase_and_is_a_task_with_its_words(scenario: Any) ->
     assert said.hold_until_on == TODAY + timedelta(days=7)
     assert "We pay on Friday" not in log_text(scenario)  # words of others are not for the log
     run_for_days(scenario, 6)
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 def test_a_reply_that_is_brought_again_counts_once(scenario: Any) -> None:
@@ -349,7 +349,7 @@ def test_a_late_bounce_marks_the_address_and_makes_one_task(scenario: Any) -> No
     assert ASHDOWN in task.reason
     assert "no such user here" in task.reason
     run_for_days(scenario, 20)
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
     assert len(list_tasks(scenario, "suppressed")) == 1
 
 
@@ -359,7 +359,7 @@ def test_who_complains_gets_no_more_mail(scenario: Any, kind: str) -> None:
     scenario.sandbox.sendgrid.unsuppress(ASHDOWN)  # only the event tells
     post_events(scenario)
     run_for_days(scenario, 20)
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 def test_a_bounce_that_names_no_mail_is_known_by_its_address(scenario: Any) -> None:
@@ -404,7 +404,7 @@ def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(sc
     set_mode(scenario.app, scenario.connection, "live")
     scenario.run()
     assert email_entry(scenario).state == "done"
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 @pytest.mark.parametrize("break_it", ["body", "signature", "timestamp", "nothing"])

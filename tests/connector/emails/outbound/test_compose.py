@@ -25,7 +25,7 @@ def ago(days: int) -> date:
 def xero_scenario(scenario_at: Any) -> Any:
     """A town on one ledger: what is said here does not depend on which."""
     with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero_scenario") as made:
-        made.books.customer("Ashdown Ltd", ASHDOWN)
+        made.company.customer("Ashdown Ltd", ASHDOWN)
         yield made
 
 
@@ -40,7 +40,7 @@ def log_texts(scenario: Any, kind: str) -> list[str]:
 
 
 def emails_to_ashdown(scenario: Any) -> list[Any]:
-    return list(scenario.sandbox.sendgrid.mails_to(ASHDOWN))
+    return list(scenario.sandbox.sendgrid.emails_to(ASHDOWN))
 
 
 def count_suppression_checks(scenario: Any) -> int:
@@ -54,9 +54,11 @@ def run_for_days(scenario: Any, days: int) -> None:
 
 
 def test_interest_by_the_year_is_announced_by_the_year_with_its_first_day(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    xero_scenario.policy('[late_fees]\nenabled = true\npreset = "uk"\nterms_agreed_on = 2025-01-01\nunchecked = []\n')
-    xero_scenario.live().run()
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.set_policy(
+        '[late_fees]\nenabled = true\npreset = "uk"\nterms_agreed_on = 2025-01-01\nunchecked = []\n'
+    )
+    xero_scenario.go_live().run()
     [mail] = emails_to_ashdown(xero_scenario)
     assert "interest of 11.75% a year" in mail.text
     assert "per month" not in mail.text
@@ -65,9 +67,11 @@ def test_interest_by_the_year_is_announced_by_the_year_with_its_first_day(xero_s
 
 
 def test_a_mail_is_signed_by_the_customers_owner_and_says_how_to_pay(xero_scenario: Any) -> None:
-    xero_scenario.policy('[ways_to_pay]\ndefault = """\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number"""\n')
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    xero_scenario.live()
+    xero_scenario.set_policy(
+        '[ways_to_pay]\ndefault = """\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number"""\n'
+    )
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.go_live()
     with reading(xero_scenario.app.engine) as session:
         ashdown = find_customer(session, "Ashdown Ltd").external_id
     update_settings(
@@ -82,17 +86,17 @@ def test_a_mail_is_signed_by_the_customers_owner_and_says_how_to_pay(xero_scenar
 
 
 def test_no_fee_is_announced_before_the_terms_were_agreed(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    xero_scenario.policy('[late_fees]\nenabled = true\npreset = "uk"\n')
-    xero_scenario.live().run()
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.set_policy('[late_fees]\nenabled = true\npreset = "uk"\n')
+    xero_scenario.go_live().run()
     [mail] = emails_to_ashdown(xero_scenario)
     assert "interest" not in mail.text
 
 
 def test_words_are_about_the_invoices_of_the_mails_own_step_and_the_rest_is_listed(xero_scenario: Any) -> None:
-    late = xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    soon = xero_scenario.books.invoice("Ashdown Ltd", "80.00", due_on=ago(-6), on=ago(24))
-    xero_scenario.live().run()
+    late = xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    soon = xero_scenario.company.invoice("Ashdown Ltd", "80.00", due_on=ago(-6), on=ago(24))
+    xero_scenario.go_live().run()
     [mail] = emails_to_ashdown(xero_scenario)
     assert late in mail.subject
     assert soon not in mail.subject
@@ -100,9 +104,9 @@ def test_words_are_about_the_invoices_of_the_mails_own_step_and_the_rest_is_list
 
 
 def test_the_second_notice_brings_the_statement_and_every_later_one_too(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    xero_scenario.books.invoice("Ashdown Ltd", "80.00", due_on=ago(-200))
-    xero_scenario.live().run()
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.company.invoice("Ashdown Ltd", "80.00", due_on=ago(-200))
+    xero_scenario.go_live().run()
     run_for_days(xero_scenario, 40)
     sent = {mail.categories[0].removeprefix("reminder-"): mail for mail in emails_to_ashdown(xero_scenario)}
     names = {step: [part.filename for part in mail.attachments] for step, mail in sent.items()}
@@ -113,9 +117,9 @@ def test_the_second_notice_brings_the_statement_and_every_later_one_too(xero_sce
 
 
 def test_an_address_that_gets_no_mail_leaves_a_task_and_no_mail(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero_scenario.sandbox.sendgrid.suppress(ASHDOWN)
-    xero_scenario.live().run()
+    xero_scenario.go_live().run()
     xero_scenario.run()
     assert emails_to_ashdown(xero_scenario) == []
     [task] = [each for each in list_tasks(xero_scenario) if each.code == "suppressed"]
@@ -126,9 +130,9 @@ def test_an_address_that_gets_no_mail_leaves_a_task_and_no_mail(xero_scenario: A
 
 
 def test_one_of_two_addresses_that_gets_no_mail_is_left_out(xero_scenario: Any) -> None:
-    xero_scenario.books.customer("Birch & Co")
-    xero_scenario.books.invoice("Birch & Co", "1200.00", due_on=ago(6))
-    xero_scenario.live()
+    xero_scenario.company.customer("Birch & Co")
+    xero_scenario.company.invoice("Birch & Co", "1200.00", due_on=ago(6))
+    xero_scenario.go_live()
     with reading(xero_scenario.app.engine) as session:
         birch = find_customer(session, "Birch & Co").external_id
     update_settings(
@@ -140,13 +144,13 @@ def test_one_of_two_addresses_that_gets_no_mail_is_left_out(xero_scenario: Any) 
     )
     xero_scenario.sandbox.sendgrid.suppress("gone@birch.example")
     xero_scenario.run()
-    [mail] = xero_scenario.sandbox.sendgrid.mails_to("ann@birch.example")
+    [mail] = xero_scenario.sandbox.sendgrid.emails_to("ann@birch.example")
     assert mail.to == ("ann@birch.example",)
 
 
 def test_an_address_is_asked_about_once_a_day_and_only_when_a_mail_leaves(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    result = xero_scenario.live().run()
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    result = xero_scenario.go_live().run()
     assert count_suppression_checks(xero_scenario) == 4
     assert result.numbers["calls_mail_read"] == 4  # none of the ledger's reads, which are counted and limited
     for _hour in range(3):
@@ -156,8 +160,8 @@ def test_an_address_is_asked_about_once_a_day_and_only_when_a_mail_leaves(xero_s
 
 
 def test_mail_leaves_though_nobody_can_be_asked_who_gets_none(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
-    xero_scenario.live()
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.go_live()
     xero_scenario.sandbox.faults.refuse(400, vendor="sendgrid", path="/suppression", times=0)
     assert xero_scenario.run().outcome == "ok"
     assert len(emails_to_ashdown(xero_scenario)) == 1
@@ -165,9 +169,9 @@ def test_mail_leaves_though_nobody_can_be_asked_who_gets_none(xero_scenario: Any
 
 
 def test_a_person_who_says_that_an_address_works_is_believed(xero_scenario: Any) -> None:
-    xero_scenario.books.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
+    xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero_scenario.sandbox.sendgrid.suppress(ASHDOWN)
-    xero_scenario.live().run()
+    xero_scenario.go_live().run()
     assert emails_to_ashdown(xero_scenario) == []
     xero_scenario.sandbox.sendgrid.unsuppress(ASHDOWN)
     with reading(xero_scenario.app.engine) as session:

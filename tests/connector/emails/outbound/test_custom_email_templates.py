@@ -20,9 +20,9 @@ TODAY = date(2026, 6, 10)
 def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Any]:
     """A live company with a customer who is six days late, and a terminal at its home."""
     with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
-        made.books.customer("Ashdown Ltd")
-        made.number = made.books.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
-        made.live()
+        made.company.customer("Ashdown Ltd")
+        made.number = made.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+        made.go_live()
         for name, value in made.sandbox.settings(made.url).items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("DUEWELL_HOME", str(made.app.settings.duewell_home))
@@ -43,10 +43,10 @@ def test_own_words_are_checked_seen_set_and_sent(scenario: Any, tmp_path: Path) 
     assert code == 0
     assert f"Subject: A word about invoice {scenario.number}" in seen
     assert "£1,200.00" in seen
-    assert scenario.mails() == []
+    assert scenario.customer_emails() == []
     assert duewell("templates", "set", "past_due", str(words))[0] == 0
     scenario.run()
-    assert [subject for _to, subject in scenario.mails()] == [f"A word about invoice {scenario.number}"]
+    assert [subject for _to, subject in scenario.customer_emails()] == [f"A word about invoice {scenario.number}"]
 
 
 def test_words_that_fail_are_refused_and_change_nothing(scenario: Any) -> None:

@@ -31,8 +31,8 @@ def scenario(scenario_at: Any) -> Iterator[Any]:
     """Two customers six days late, before the window opens; Ann minds all customers."""
     with scenario_at(SEVEN - timedelta(days=1), "xero") as made:
         for name, address in (("Ashdown Ltd", ASHDOWN), ("Birch & Co", BIRCH)):
-            made.books.customer(name, address)
-            made.books.invoice(name, "1200.00", due_on=TODAY - timedelta(days=6))
+            made.company.customer(name, address)
+            made.company.invoice(name, "1200.00", due_on=TODAY - timedelta(days=6))
         made.connect()
         account_owners.set_default_owner(made.app, made.connection, f"Ann <{ANN}>", by="Ann")
         assert made.run().outcome == "ok"
@@ -42,7 +42,7 @@ def scenario(scenario_at: Any) -> Iterator[Any]:
 
 
 def sent_digests(scenario: Any, reader: str = ANN) -> list[Any]:
-    return list(scenario.sandbox.sendgrid.mails_to(reader))
+    return list(scenario.sandbox.sendgrid.emails_to(reader))
 
 
 def assign(scenario: Any, customer: str, **by: str) -> None:
@@ -77,7 +77,7 @@ def test_it_carries_the_newest_hash_of_the_log_which_a_log_written_anew_does_not
 
 def test_it_comes_once_before_the_mails_it_tells_of(scenario: Any) -> None:
     scenario.run()
-    assert scenario.mails() == [((ANN,), sent_digests(scenario)[0].subject)]
+    assert scenario.customer_emails() == [((ANN,), sent_digests(scenario)[0].subject)]
     [digest] = sent_digests(scenario)
     assert "2 leave today" in digest.subject
     assert "Ashdown Ltd, £1,200.00: " in digest.text
@@ -85,15 +85,15 @@ def test_it_comes_once_before_the_mails_it_tells_of(scenario: Any) -> None:
     for _quarter in range(4):
         advance(scenario, minutes=15)
     assert len(sent_digests(scenario)) == 1
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 def test_it_is_written_in_the_language_of_the_company(scenario: Any) -> None:
-    scenario.policy('[digest]\nlanguage = "de"\n')
+    scenario.set_policy('[digest]\nlanguage = "de"\n')
     scenario.run()
     [digest] = sent_digests(scenario)
     assert digest.subject == "Small Works Ltd: 2 gehen heute hinaus"
-    first, _second = scenario.books.numbers
+    first, _second = scenario.company.numbers
     assert f"Ashdown Ltd, 1.200,00 £: freundliche Erinnerung, {first}" in digest.text
     assert "Diese Nachricht an Ashdown Ltd anhalten: http" in digest.text
     assert 'lang="de"' in digest.html
@@ -117,9 +117,9 @@ def test_nobody_is_written_to_where_there_is_nothing_to_say(scenario: Any) -> No
     advance(scenario, hours=2)
     advance(scenario, hours=22)
     told = len(sent_digests(scenario))
-    for number in list(scenario.books.numbers):
-        scenario.books.pay(number)
-    scenario.policy("[thank_you]\nenabled = false\n")
+    for number in list(scenario.company.numbers):
+        scenario.company.pay(number)
+    scenario.set_policy("[thank_you]\nenabled = false\n")
     scenario.pass_days(1)
     scenario.run()
     scenario.pass_days(1)
@@ -159,8 +159,8 @@ def test_its_link_stops_one_mail_before_it_leaves_and_no_other(scenario: Any) ->
     assert stopped is not None
     assert stopped.customer == "Ashdown Ltd"
     advance(scenario, hours=2)
-    assert scenario.sandbox.sendgrid.mails_to(ASHDOWN) == []
-    assert len(scenario.sandbox.sendgrid.mails_to(BIRCH)) == 1
+    assert scenario.sandbox.sendgrid.emails_to(ASHDOWN) == []
+    assert len(scenario.sandbox.sendgrid.emails_to(BIRCH)) == 1
     again = email_stops.stop_email(scenario.app, token)
     assert again is not None
     assert ANN in again.too_late_reason
@@ -174,7 +174,7 @@ def test_a_link_comes_too_late_for_a_mail_that_left(scenario: Any) -> None:
         about = email_stops.stop_email(scenario.app, token)
         assert about is not None
         assert "left already" in about.too_late_reason
-    assert len(scenario.sandbox.sendgrid.mails_to(ASHDOWN)) == 1
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
 @pytest.mark.parametrize("token", ["", "x", "AAAA" * 30, "é"])

@@ -12,19 +12,19 @@ ANN = "ann@small.example"
 
 
 def alert_emails(scenario: Any) -> list[Any]:
-    return [mail for mail in scenario.sandbox.sendgrid.mails_to(ANN) if "connect again" in mail.subject]
+    return [mail for mail in scenario.sandbox.sendgrid.emails_to(ANN) if "connect again" in mail.subject]
 
 
 def revoke_access(scenario: Any) -> None:
     """Let the vendor end the access, as where its owner removed the app there."""
     scenario.sandbox.faults.refuse(400, body='{"error": "invalid_grant"}', kind="token", times=0)
-    scenario.sandbox.faults.refuse(401, body="{}", vendor=scenario.books.provider, kind="read", times=0)
+    scenario.sandbox.faults.refuse(401, body="{}", vendor=scenario.company.provider, kind="read", times=0)
     scenario.sandbox.clock.advance(timedelta(hours=2))
     assert scenario.run().outcome == "action_required"
 
 
 def test_its_people_are_told_once_where_to_connect_again_and_again_when_it_dies_again(scenario: Any) -> None:
-    scenario.live()
+    scenario.go_live()
     account_owners.set_default_owner(scenario.app, scenario.connection, f"Ann <{ANN}>", by="Ann")
     revoke_access(scenario)
     [mail] = alert_emails(scenario)
@@ -45,4 +45,4 @@ def test_a_company_that_is_only_observed_mails_nobody(scenario: Any) -> None:
     scenario.connect()
     account_owners.set_default_owner(scenario.app, scenario.connection, f"Ann <{ANN}>", by="Ann")
     revoke_access(scenario)
-    assert scenario.sandbox.sendgrid.mails() == []
+    assert scenario.sandbox.sendgrid.emails() == []
