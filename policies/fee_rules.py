@@ -23,7 +23,7 @@ class LateFees:
     """Whether, how and how much a late fee is.
 
     ``rates`` are yearly rates by the day from which they hold, oldest first; ``compensation`` fixed sums per currency
-    by the total from which they hold, smallest first. ``unchecked`` names what nobody has compared with its source.
+    by the total from which they hold, smallest first. ``unverified`` names what nobody has compared with its source.
     """
 
     enabled: bool

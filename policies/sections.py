@@ -93,7 +93,7 @@ class SendWindow:
 
     @classmethod
     def read(cls, section: Section) -> SendWindow:
-        """Read ``[window]``."""
+        """Read ``[send_window]``."""
         opens, closes = section.time_of_day("opens"), section.time_of_day("closes")
         if opens >= closes:
             section.report_conflict("opens", "must be earlier than closes")
@@ -164,7 +164,7 @@ class MinimumBalance:
 
     @classmethod
     def read(cls, section: Section) -> MinimumBalance:
-        """Read ``[minimum]``."""
+        """Read ``[minimum_balance]``."""
         highest = Decimal(10) ** 9
         read = {code: section.decimal(code, Decimal(0), highest) for code in section.currencies("default")}
         return cls(read.pop("default"), read)
@@ -183,7 +183,7 @@ class DataFreshness:
 
     @classmethod
     def read(cls, section: Section) -> DataFreshness:
-        """Read ``[books]``."""
+        """Read ``[data_freshness]``."""
         read = cls(
             stale_after_hours=section.integer("stale_after_hours", 1, 24 * 14),
             payments_stale_after_days=section.integer_or_off("payments_stale_after_days", 1, 365),
@@ -256,7 +256,7 @@ class PaymentInstructions:
 
     @classmethod
     def read(cls, section: Section) -> PaymentInstructions:
-        """Read ``[ways_to_pay]``."""
+        """Read ``[payment_instructions]``."""
         read = {code: section.multiline_string(code, 12, 800) for code in section.currencies("default")}
         return cls(read.pop("default"), read)
 

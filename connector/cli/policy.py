@@ -174,7 +174,7 @@ def report_hold_out(connection: OptionalConnectionArgument = None, as_json: Json
     for report in [] if as_json else reports:
         echo(f"{report['id']}: since {report['since_on']}: {report['why']}")
     if not reports:
-        echo_err("No policy in force has a control-group. Set one with: [hold_out] percent = 5")
+        echo_err("No policy in force has a control-group. Set one with: [control_group] percent = 5")
 
 
 @policy.command("set")

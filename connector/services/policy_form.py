@@ -35,9 +35,7 @@ class Field:
 
     name: str  # the path in the document, with dots
     label: str
-    kind: str = (
-        "number"  # number | off (a number or "number_or_off") | text | time | date | choice | switch | list | sums
-    )
+    kind: str = "number"  # number | number_or_off | time | date | choice | switch | list | amounts
     choices: tuple[str, ...] = ()
 
     @property
@@ -59,12 +57,12 @@ GROUPS = (
     Group(
         "Calendar: when mails leave, and how often",
         (
-            Field("window.opens", "From", "time"),
-            Field("window.closes", "Until", "time"),
-            Field("window.weekdays", "On these days", "list", WEEKDAYS),
-            Field("frequency.days_between", "Days between two contacts, at least"),
-            Field("frequency.in_7_days", "Contacts in 7 days, at most"),
-            Field("frequency.in_30_days", "Contacts in 30 days, at most"),
+            Field("send_window.opens", "From", "time"),
+            Field("send_window.closes", "Until", "time"),
+            Field("send_window.weekdays", "On these days", "list", WEEKDAYS),
+            Field("frequency.min_days_between", "Days between two contacts, at least"),
+            Field("frequency.max_in_7_days", "Contacts in 7 days, at most"),
+            Field("frequency.max_in_30_days", "Contacts in 30 days, at most"),
             Field("statement.due_soon_days", "A mail also lists what falls due within so many days"),
         ),
     ),
@@ -72,8 +70,8 @@ GROUPS = (
         "When not to act",
         (
             Field("minimum_balance", "Smallest sum that is chased, by currency", "amounts"),
-            Field("books.stale_after_hours", "Hours after which books count as stale"),
-            Field("books.newest_payment_days", "Newest payment may be so many days old, or off", "number_or_off"),
+            Field("data_freshness.stale_after_hours", "Hours after which books count as stale"),
+            Field("data_freshness.payments_stale_after_days", "Days without a new payment, or off", "number_or_off"),
             Field("replies.pause_days", "Days of peace after a customer's reply"),
             Field("promise_broken.business_days", "Business days after a promised day"),
         ),
@@ -92,9 +90,9 @@ GROUPS = (
             Field("late_fees.maximum", "No fee larger than, by currency", "amounts"),
             Field("late_fees.grace_days", "Days of grace"),
             Field("late_fees.cap_percent", "All fees on an invoice, at most, in percent"),
-            Field("late_fees.ceiling_annual_percent", "Refused above so many percent a year"),
+            Field("late_fees.max_annual_percent", "Refused above so many percent a year"),
             Field("late_fees.due_days", "A fee is due after so many days"),
-            Field("late_fees.invoice", "Invoice", "choice", ("per_fee", "monthly")),
+            Field("late_fees.invoicing", "Invoice", "choice", ("per_fee", "monthly")),
             Field("late_fees.invoice_day", "Day of the month of the monthly one"),
         ),
     ),
@@ -102,8 +100,8 @@ GROUPS = (
         "Thanks and disputes",
         (
             Field("thank_you.enabled", "Thank for payments", "switch"),
-            Field("thank_you.once_in_days", "Once in so many days"),
-            Field("thank_you.within_days", "Within so many days of the payment"),
+            Field("thank_you.min_days_between", "Once in so many days"),
+            Field("thank_you.max_days_after_payment", "Within so many days of the payment"),
             Field("dispute_raised.review_business_days.large", "Large dispute: look again after business days"),
             Field("dispute_raised.review_business_days.medium", "Medium"),
             Field("dispute_raised.review_business_days.small", "Small"),
@@ -118,7 +116,7 @@ GROUPS = (
             Field("segments.customers_percent", "and never more percent of customers than"),
             Field("sizes.large_percentile", "Large: from this percentile of your own invoices"),
             Field("sizes.medium_percentile", "Medium: from this percentile"),
-            Field("hold_out.percent", "Percent of customers who keep the policy of before"),
+            Field("control_group.percent", "Percent of customers who keep the policy of before"),
         ),
         company_wide=True,
     ),
@@ -227,11 +225,8 @@ def _submitted_text(field: Field, values: Sequence[str]) -> str:
     if field.kind == "list":
         return " | ".join(choice for choice in field.choices if choice in values)
     text = values[0].strip() if values else ""
-    return (
-        "number_or_off"
-        if field.kind == "number_or_off" and text.casefold() in {"", "number_or_off", "-", "–"}
-        else text
-    )
+    is_off = field.kind == "number_or_off" and text.casefold() in {"", "off", "-", "–"}
+    return "off" if is_off else text
 
 
 def _parse_value(field: Field, text: str) -> Any:

@@ -138,13 +138,13 @@ class Simulation:
         self,
         invoices: Sequence[Invoice],
         *,
-        pays: dict[str, date] | None = None,
+        payment_dates: dict[str, date] | None = None,
         policy: ReminderPolicy = POLICY,
         calendar: Holidays = NO_HOLIDAYS,
         **facts: Any,
     ) -> None:
         self.invoices = list(invoices)
-        self.payment_dates = pays or {}
+        self.payment_dates = payment_dates or {}
         self.policy = policy
         self.calendar = calendar
         self.facts = facts

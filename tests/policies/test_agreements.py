@@ -48,7 +48,7 @@ def test_a_large_dispute_is_for_the_same_day_and_reviewed_sooner() -> None:
 
 
 def test_a_second_dispute_is_a_new_task() -> None:
-    before = sent_email(Step.DISPUTE_RAISED, MONDAY - timedelta(days=40), contact=False)
+    before = sent_email(Step.DISPUTE_RAISED, MONDAY - timedelta(days=40), is_contact=False)
     assert len(tasks_in(decide_at(statement(overdue_invoice(60, disputed_on=MONDAY), past_actions=(before,))))) == 1
 
 
@@ -116,32 +116,32 @@ def plan(*amounts: int) -> PaymentPlan:
 
 def test_a_plan_holds_while_its_instalments_come() -> None:
     agreed = plan(40, 30, 30)
-    first_paid = overdue_invoice(30, due=Decimal(60), plan=agreed)
+    first_paid = overdue_invoice(30, due=Decimal(60), payment_plan=agreed)
     said = first_decision(statement(first_paid), now=at(MONDAY + timedelta(days=3)))
     assert (said.code, said.next_on) == ("payment_plan", MONDAY + timedelta(days=7))
     assert "EUR 30.00 is to come by 30 Nov 2026" in said.reason
 
 
 def test_one_missed_instalment_voids_the_plan_and_chasing_goes_on() -> None:
-    unpaid = overdue_invoice(30, plan=plan(40, 60))
+    unpaid = overdue_invoice(30, payment_plan=plan(40, 60))
     assert first_decision(statement(unpaid)).code == "payment_plan"
     assert first_decision(statement(unpaid), now=at(MONDAY + timedelta(days=1))).code == "past_due"
 
 
 def test_a_smaller_payment_than_agreed_is_a_missed_instalment() -> None:
-    short = overdue_invoice(30, due=Decimal(61), plan=plan(40, 60))
+    short = overdue_invoice(30, due=Decimal(61), payment_plan=plan(40, 60))
     assert first_decision(statement(short), now=at(MONDAY + timedelta(days=1))).code == "past_due"
 
 
 def test_a_missed_instalment_is_a_task_once_and_names_what_did_not_come() -> None:
-    book = Simulation([overdue_invoice(30, plan=plan(40, 60))])
+    book = Simulation([overdue_invoice(30, payment_plan=plan(40, 60))])
     book.past_actions.append(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=4)))
     book.run_all(daily(MONDAY, 14))
     tuesday = MONDAY + timedelta(days=1)
     assert [(on, step) for on, step, *_ in book.completed if step is Step.PROMISE_BROKEN] == [
         (tuesday, Step.PROMISE_BROKEN)
     ]
-    (task,) = tasks_in(decide_at(statement(overdue_invoice(30, plan=plan(40, 60))), now=at(tuesday)))
+    (task,) = tasks_in(decide_at(statement(overdue_invoice(30, payment_plan=plan(40, 60))), now=at(tuesday)))
     assert task.code == "plan_broken"
     assert "EUR 40.00 for 23 Nov 2026 did not come in full. The payment plan is void." in task.reason
 

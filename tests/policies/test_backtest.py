@@ -48,7 +48,7 @@ def test_a_mail_about_what_was_paid_within_days_is_counted_as_needless() -> None
 
 def test_the_balance_of_a_day_is_the_balance_of_that_day() -> None:
     changes = (BalanceChange(MONDAY, Decimal(-60)), BalanceChange(MONDAY + timedelta(days=5), Decimal(-40)))
-    done = paid_invoice(MONDAY + timedelta(days=5), due_in=0, changes=changes)
+    done = paid_invoice(MONDAY + timedelta(days=5), due_in=0, balance_changes=changes)
     seen = [as_of(done, MONDAY + timedelta(days=days)) for days in (-1, 0, 5)]
     assert [each.due for each in seen] == [100, 40, 0]
     assert [each.status for each in seen] == [InvoiceStatus.OPEN, InvoiceStatus.OPEN, InvoiceStatus.PAID]

@@ -145,7 +145,7 @@ def test_complaint_interest_on_the_full_sum_after_a_part_payment() -> None:
         '[late_fees]\nenabled = true\nterms_agreed_on = 2026-01-31\nkind = "percent_per_month"\nrate = 1\n'
     )
     part_paid = overdue_invoice(
-        31, total="1000", due=Decimal(400), changes=(BalanceChange(MONDAY - timedelta(days=31), Decimal(-600)),)
+        31, total="1000", due=Decimal(400), balance_changes=(BalanceChange(MONDAY - timedelta(days=31), Decimal(-600)),)
     )
     (fee,) = fees_in(decide_at(statement(part_paid, past_actions=warned), policy=rules))
     assert fee.amount == Decimal("4.00")

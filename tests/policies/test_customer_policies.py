@@ -25,7 +25,7 @@ applies_to = { groups = ["Members"] }
 
 [policies.tag]
 applies_to = { tags = ["Friend"] }
-[policies.tag.minimum]
+[policies.tag.minimum_balance]
 default = 50
 
 [policies.one]

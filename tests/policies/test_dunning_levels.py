@@ -45,7 +45,7 @@ TABLE = {  # policy.md's table, past_due / second_notice / plan_offer / final_no
 def always_open_policy() -> ReminderPolicy:
     """The default policy with a window that never closes, so that a step's day is the day it is taken."""
     return ReminderPolicy.from_toml(
-        '[window]\nopens = "00:00"\ncloses = "23:59"\nweekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]\n'
+        '[send_window]\nopens = "00:00"\ncloses = "23:59"\nweekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]\n'
     )
 
 

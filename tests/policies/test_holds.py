@@ -128,13 +128,11 @@ def test_books_that_were_read_too_long_ago_hold_everything() -> None:
 
 
 def test_where_no_payment_was_entered_for_long_it_says_reconcile_first() -> None:
-    policy = ReminderPolicy.from_toml("[books]\nnewest_payment_days = 20")
-    said = first_decision(statement(overdue_invoice(10), newest_payment_on=MONDAY - timedelta(days=21)), policy=policy)
+    policy = ReminderPolicy.from_toml("[data_freshness]\npayments_stale_after_days = 20")
+    said = first_decision(statement(overdue_invoice(10), last_payment_on=MONDAY - timedelta(days=21)), policy=policy)
     assert (said.code, "reconcile first" in said.reason) == ("stale_data", True)
     assert (
-        first_decision(
-            statement(overdue_invoice(10), newest_payment_on=MONDAY - timedelta(days=20)), policy=policy
-        ).code
+        first_decision(statement(overdue_invoice(10), last_payment_on=MONDAY - timedelta(days=20)), policy=policy).code
         == "past_due"
     )
 
@@ -223,7 +221,7 @@ def test_at_most_seven_contacts_in_thirty_days() -> None:
 
 def test_a_mail_about_many_invoices_is_one_contact() -> None:
     on = MONDAY - timedelta(days=4)
-    past_actions = tuple(sent_email(Step.PAST_DUE, on, f"x{count}", mail_key="one") for count in range(9))
+    past_actions = tuple(sent_email(Step.PAST_DUE, on, f"x{count}", email_key="one") for count in range(9))
     assert first_decision(statement(overdue_invoice(10), past_actions=past_actions)).code == "past_due"
 
 
@@ -233,7 +231,7 @@ def test_calls_and_internal_mails_are_no_contacts() -> None:
 
 
 def test_a_mail_in_doubt_counts_as_sent() -> None:
-    past_actions = (sent_email(Step.PAST_DUE, YESTERDAY, uncertain=True),)
+    past_actions = (sent_email(Step.PAST_DUE, YESTERDAY, unconfirmed=True),)
     said = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
     assert (said.code, said.next_step) == ("not_due_yet", Step.SECOND_NOTICE)
 
@@ -295,7 +293,9 @@ def test_two_currencies_are_never_added_up_and_share_the_days_one_mail() -> None
 
 
 def test_a_payment_in_full_is_thanked_for_once() -> None:
-    book = Simulation([overdue_invoice(10)], pays={"i1": MONDAY + timedelta(days=2)}).run_all(hourly(MONDAY, 40))
+    book = Simulation([overdue_invoice(10)], payment_dates={"i1": MONDAY + timedelta(days=2)}).run_all(
+        hourly(MONDAY, 40)
+    )
     assert [step for _, step, _ in book.emails] == [Step.PAST_DUE, Step.THANK_YOU]
     assert book.emails[-1][0] == MONDAY + timedelta(days=3)  # the caps hold for thanks as well
 

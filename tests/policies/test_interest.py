@@ -36,7 +36,7 @@ def charged_fee(rules: ReminderPolicy, of: Invoice, on: date, *past_actions: Pas
 def overdue_balance(total: str, due_on: date = DUE_ON, currency: str = "EUR", *changes: tuple[date, str]) -> Invoice:
     history = tuple(BalanceChange(on, Decimal(amount)) for on, amount in changes)
     due = Decimal(total) + sum((change.amount for change in history), Decimal(0))
-    return invoice(0, today=due_on, total=total, due=due, currency=currency, changes=history)
+    return invoice(0, today=due_on, total=total, due=due, currency=currency, balance_changes=history)
 
 
 def fee_action(on: date, period: str) -> PastAction:
@@ -153,9 +153,9 @@ def test_interest_compounds_only_where_chosen() -> None:
     ],
 )
 def test_nothing_compounds_on_a_fee_that_was_waived_or_paid(
-    ended: str, charged_before: str | None, amount: str
+    fee_outcome: str, charged_before: str | None, amount: str
 ) -> None:
-    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_outcome=ended)
+    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_outcome=fee_outcome)
     before = replace(before, fee_amount=Decimal(charged_before)) if charged_before else before
     fee = charged_fee(preset_policy("australia", "compound = true"), overdue_balance("1000"), date(2026, 8, 12), before)
     assert fee.amount == Decimal(amount)
@@ -224,7 +224,7 @@ def test_the_largest_single_fee_cuts_it_and_says_so() -> None:
         ("rates = { 2026-07-01 = 300 }", "must be a number from 0 to 100"),
         ("compensation = { GBP = { some = 3 } }", "some is no total"),
         ("compensation = { pounds = { 0 = 3 } }", "pounds is no currency"),
-        ('unchecked = ["soon"]', 'names soon; it may name "rate"'),
+        ('unverified = ["soon"]', 'names soon; it may name "rate"'),
         ('preset = "atlantis"', 'must be "none" or "uk"'),
     ],
 )
@@ -291,7 +291,7 @@ def test_neither_splitting_nor_the_order_of_a_day_changes_interest(events: list[
 def test_all_fees_together_never_pass_the_cap(cap: int, cents: int, days_late: int) -> None:
     rules = ReminderPolicy.from_toml(
         "[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\n"
-        f'kind = "percent_per_month"\nrate = 5\nceiling_annual_percent = 1000\ncap_percent = {cap}\n'
+        f'kind = "percent_per_month"\nrate = 5\nmax_annual_percent = 1000\ncap_percent = {cap}\n'
     )
     debt = overdue_balance(str(Decimal(cents) / 100))
     sum_of_fees = Decimal(0)

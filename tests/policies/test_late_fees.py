@@ -38,9 +38,7 @@ def fee_policy(*lines: str, terms: str = TERMS_AGREED) -> ReminderPolicy:
     return ReminderPolicy.from_toml("\n".join(["[late_fees]", "enabled = true", terms, *lines]))
 
 
-FLAT = fee_policy(
-    'kind = "flat"', "amounts = { EUR = 15, JPY = 1500 }", "cap_percent = 50", "ceiling_annual_percent = 300"
-)
+FLAT = fee_policy('kind = "flat"', "amounts = { EUR = 15, JPY = 1500 }", "cap_percent = 50", "max_annual_percent = 300")
 PERCENT = fee_policy("rate = 1")
 MONTHLY = fee_policy('kind = "percent_per_month"', "rate = 1.5")
 WARNED = (sent_email(Step.PAST_DUE, MONDAY - timedelta(days=7)),)
@@ -127,7 +125,7 @@ REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[PastAction, ...]
 
 
 @pytest.mark.parametrize(
-    ("of_invoice", "of_customer", "deeds", "words"),
+    ("of_invoice", "of_customer", "past_actions", "words"),
     [case[1:] for case in REFUSALS],
     ids=[case[0] for case in REFUSALS],
 )
@@ -245,7 +243,7 @@ def test_five_minute_runs_charge_what_daily_runs_charge() -> None:
 
 def test_a_part_payment_lowers_the_balance_from_its_day_on() -> None:
     owed = overdue_invoice(
-        61, total="1000", due=Decimal(400), changes=(BalanceChange(date(2026, 10, 8), Decimal(-600)),)
+        61, total="1000", due=Decimal(400), balance_changes=(BalanceChange(date(2026, 10, 8), Decimal(-600)),)
     )
     assert owed.due_on == date(2026, 9, 23)
     first = average_balance(owed, date(2026, 9, 23), date(2026, 10, 23))
@@ -255,7 +253,7 @@ def test_a_part_payment_lowers_the_balance_from_its_day_on() -> None:
 
 def test_splitting_a_payment_and_the_order_of_a_day_change_nothing() -> None:
     on = date(2026, 10, 8)
-    whole = overdue_invoice(61, total="1000", due=Decimal(400), changes=(BalanceChange(on, Decimal(-600)),))
+    whole = overdue_invoice(61, total="1000", due=Decimal(400), balance_changes=(BalanceChange(on, Decimal(-600)),))
     halves = [BalanceChange(on, Decimal(-500)), BalanceChange(on, Decimal(200)), BalanceChange(on, Decimal(-300))]
     span = (date(2026, 9, 23), date(2026, 10, 23))
     for changes in (halves, halves[::-1]):

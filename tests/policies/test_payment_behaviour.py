@@ -126,7 +126,7 @@ def test_who_is_always_late_is_called_first_and_two_days_sooner(facts: dict[str,
 
 
 def test_who_paid_the_last_six_on_time_is_not_asked_whether_it_arrived() -> None:
-    prompt = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(on_time_run=6))
+    prompt = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(on_time_streak=6))
     asked = [
         Simulation([invoice(16)], customer=each).run_all(daily(MONDAY, 5)).emails for each in (KNOWN_CUSTOMER, prompt)
     ]

@@ -52,7 +52,7 @@ def test_a_mail_can_be_made_a_call() -> None:
 
 
 def test_a_policy_written_out_reads_back_the_same() -> None:
-    own = 'tone = "firm"\n[window]\nopens = "09:30"\n[sizes.floors]\nEUR = { large = 5000, medium = "500.50" }\n'
+    own = 'tone = "firm"\n[send_window]\nopens = "09:30"\n[sizes.floors]\nEUR = { large = 5000, medium = "500.50" }\n'
     policy = ReminderPolicy.from_toml(own + "[late_fees]\nterms_agreed_on = 2026-02-28\nrate = 1.25")
     assert ReminderPolicy.from_toml(policy.to_toml()) == policy
     assert policy.sizes.floors["EUR"] == (Decimal(5000), Decimal("500.50"))
@@ -114,8 +114,12 @@ BREACHES = [
     ),
     ("due today", "[due_today]\nnew = 1", 'line 2: [due_today] new must be "off" or a day 0'),
     ("owner first", "[notify_owner]\nnew = 2", "line 2: notify_owner must not come before past_due"),
-    ("cap", "[frequency]\ndays_between = 1", "line 2: [frequency] days_between must be a whole number from 3 to 60"),
-    ("week cap", "[frequency]\nin_7_days = 3", "never more than 2 contacts in 7 days"),
+    (
+        "cap",
+        "[frequency]\nmin_days_between = 1",
+        "line 2: [frequency] min_days_between must be a whole number from 3 to 60",
+    ),
+    ("week cap", "[frequency]\nmax_in_7_days = 3", "never more than 2 contacts in 7 days"),
     ("unknown table", "[past_deu]\nnew = 3", "line 1: past_deu is not known here; did you mean past_due?"),
     (
         "unknown key",
@@ -133,22 +137,26 @@ BREACHES = [
         '[late_fees]\nenabled = true\nkind = "flat"',
         'line 3: [late_fees] kind is "flat", so amounts',
     ),
-    ("currency", "[minimum]\neuro = 5", "line 2: [minimum] euro is no currency"),
-    ("negative sum", "[minimum]\nEUR = -5", "line 2: [minimum] EUR must be a number from 0"),
-    ("infinite sum", "[minimum]\nEUR = inf", "line 2: [minimum] EUR must be a number from 0"),
+    ("currency", "[minimum_balance]\neuro = 5", "line 2: [minimum_balance] euro is no currency"),
+    ("negative sum", "[minimum_balance]\nEUR = -5", "line 2: [minimum_balance] EUR must be a number from 0"),
+    ("infinite sum", "[minimum_balance]\nEUR = inf", "line 2: [minimum_balance] EUR must be a number from 0"),
     ("floors", "[sizes.floors]\nEUR = { large = 5, medium = 50 }", "medium the smaller one"),
-    ("send_window", '[window]\nopens = "18:30"', "line 2: [window] opens must be earlier than closes"),
-    ("time", '[window]\nopens = "8"', 'a time like "08:00"'),
-    ("weekday", '[window]\nweekdays = ["monday"]', "a list out of mon, tue"),
-    ("no weekday", "[window]\nweekdays = []", "must name at least one day"),
+    ("send_window", '[send_window]\nopens = "18:30"', "line 2: [send_window] opens must be earlier than closes"),
+    ("time", '[send_window]\nopens = "8"', 'a time like "08:00"'),
+    ("weekday", '[send_window]\nweekdays = ["monday"]', "a list out of mon, tue"),
+    ("no weekday", "[send_window]\nweekdays = []", "must name at least one day"),
     ("tone", 'tone = "rude"', 'line 1: tone must be "gentle" or "standard" or "firm", not "rude"'),
     ("tone no word", "tone = [1]", "line 1: tone must be"),
     ("no table", "past_due = 3", "line 1: [past_due] must be a table"),
     ("origin", '[past_due]\nfrom = "issue"', 'line 2: [past_due] from must be "due", not "issue"'),
     ("kind", '[call]\nkind = "email"', 'line 2: [call] kind must be "call", not "email"'),
-    ("stale", "[books]\nstale_after_hours = 0", "line 2: [books] stale_after_hours must be a whole number"),
+    (
+        "stale",
+        "[data_freshness]\nstale_after_hours = 0",
+        "line 2: [data_freshness] stale_after_hours must be a whole number",
+    ),
     ("percentiles", "[sizes]\nmedium_percentile = 95", "must be below large_percentile"),
-    ("thanks", "[thank_you]\nonce_in_days = 7", "at most one thank-you in 30 days"),
+    ("thanks", "[thank_you]\nmin_days_between = 7", "at most one thank-you in 30 days"),
 ]
 
 

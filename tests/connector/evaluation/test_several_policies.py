@@ -73,7 +73,7 @@ def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version
         xero_scenario.company.invoice(name, "1200.00", due_on=ago(4))
     xero_scenario.connect()
     xero_scenario.set_policy('tone = "standard"')
-    xero_scenario.set_policy('tone = "gentle"\n[hold_out]\npercent = 50\n')
+    xero_scenario.set_policy('tone = "gentle"\n[control_group]\npercent = 50\n')
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
         in_force = policy_store.get_active_policy(session, xero_scenario.connection)

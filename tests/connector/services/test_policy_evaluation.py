@@ -78,7 +78,7 @@ def test_exceptions_are_found_in_the_mirror_in_plain_words(company_with_history:
 
 def test_a_hold_out_reports_only_where_there_is_one(company_with_history: Any) -> None:
     assert policy_evaluation.hold_out_results(company_with_history.app, company_with_history.connection) == []
-    company_with_history.set_policy("[hold_out]\npercent = 20\n")
+    company_with_history.set_policy("[control_group]\npercent = 20\n")
     [report] = policy_evaluation.hold_out_results(company_with_history.app, None)
     assert report["percent"] == 20
     assert report["reason"].startswith("Too few to tell")

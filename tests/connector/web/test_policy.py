@@ -61,7 +61,11 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
     add_company_with_invoice(site)
     browser = site.signed_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
-    sent["past_due.new.large"], sent["late_fees.enabled"], sent["window.weekdays"] = ["4"], ["no", "yes"], ["", "mon"]
+    sent["past_due.new.large"], sent["late_fees.enabled"], sent["send_window.weekdays"] = (
+        ["4"],
+        ["no", "yes"],
+        ["", "mon"],
+    )
     browser.page = browser.post("/policy", {**sent, "do": "preview"})
     assert browser.page.status_code == 200, browser.text
     assert "in the next 30 days" in browser.text
@@ -206,7 +210,7 @@ def past_due_days(large: int, medium: int, small: int) -> dict[str, Any]:
         ("", "call.new.large", "", {"call": {"new": {"large": "off"}}}),
         ("", "minimum_balance", "default 5, EUR 7.50", {"minimum_balance": {"default": 5, "EUR": 7.5}}),
         ("[late_fees]\nterms_agreed_on = 2026-01-31\n", "late_fees.terms_agreed_on", "", {"late_fees": {}}),
-        ("", "books.newest_payment_days", "30", {"site_with_invoices": {"payments_stale_after_days": 30}}),
+        ("", "data_freshness.payments_stale_after_days", "30", {"data_freshness": {"payments_stale_after_days": 30}}),
     ],
 )  # fmt: skip
 def test_a_field_becomes_a_line_of_the_document(before: str, field: str, text: str, after: dict[str, Any]) -> None:

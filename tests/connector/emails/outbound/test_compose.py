@@ -68,7 +68,7 @@ def test_interest_by_the_year_is_announced_by_the_year_with_its_first_day(xero_s
 
 def test_a_mail_is_signed_by_the_customers_owner_and_says_how_to_pay(xero_scenario: Any) -> None:
     xero_scenario.set_policy(
-        '[ways_to_pay]\ndefault = """\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number"""\n'
+        '[payment_instructions]\ndefault = """\nIBAN DE02 1203 0000 0000 2020 51\nwith the invoice number"""\n'
     )
     xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero_scenario.go_live()
