@@ -191,7 +191,7 @@ def fee_posting(
         echo_json(parts)
         return
     for part in parts:
-        echo(f"{part['setting']}: {part['name']} ({part['why']})")
+        echo(f"{part['setting']}: {part['name']} ({part['reason']})")
         for other in part["alternatives"]:
             echo(f"    or {other['name']}: --{part['setting']} {other['id']}")
 

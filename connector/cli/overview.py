@@ -223,18 +223,18 @@ def _explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
         for item in explanation["unapplied"]
     ]
     lines += ["What happened:", *(f"  {each['on']} {each['text']}" for each in explanation["timeline"])]
-    answer = explanation["current_decision"] or explanation["answer"]
+    answer = explanation["current_decision"] or explanation["decision"]
     lines += [
         "What is decided now:",
-        f"  {answer['why']} [{answer['code']}]" if answer else "  nothing: it is not chased",
+        f"  {answer['reason']} [{answer['code']}]" if answer else "  nothing: it is not chased",
     ]
     lines += ["What comes next, if nothing changes:"]
     lines += [
-        f"  {each['on']} {each['kind'].replace('_', ' ')}: {each['why']}" for each in explanation["upcoming"]
+        f"  {each['on']} {each['kind'].replace('_', ' ')}: {each['reason']}" for each in explanation["upcoming"]
     ] or ["  nothing"]
     lines += [
-        f"  outbox {item['id']}: {item['kind']} {item['state']}. {item['why']}"
-        + (f" ({item['answer']})" if item["answer"] else "")
+        f"  outbox {item['id']}: {item['kind']} {item['state']}. {item['reason']}"
+        + (f" ({item['response']})" if item["response"] else "")
         for item in explanation["outbox"]
         if item["state"] != "done"
     ]
@@ -251,7 +251,7 @@ def _audit_lines(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     if not odd:
         many = "the decision comes" if len(decisions) == 1 else f"all {len(decisions)} decisions come"
         return [f"Made again from the facts of the day, {many} out the same."]
-    return [f"Decided on {format_datetime(each['at'])}: {each['why']} Made again, {each['note']}" for each in odd]
+    return [f"Decided on {format_datetime(each['at'])}: {each['reason']} Made again, {each['note']}" for each in odd]
 
 
 def _csv_rows(entries: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[object]]:

@@ -172,7 +172,7 @@ def report_hold_out(connection: OptionalConnectionArgument = None, as_json: Json
     if as_json:
         echo_json(reports)
     for report in [] if as_json else reports:
-        echo(f"{report['id']}: since {report['since_on']}: {report['why']}")
+        echo(f"{report['id']}: since {report['since_on']}: {report['reason']}")
     if not reports:
         echo_err("No policy in force has a control-group. Set one with: [control_group] percent = 5")
 

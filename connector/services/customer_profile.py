@@ -79,7 +79,7 @@ def format_profile(profile: Mapping[str, Any]) -> list[str]:
         ["What was said:", *(f"  {each['text']}" for each in profile["agreements"])] if profile["agreements"] else []
     )
     shown += ["Tasks:"] if profile["tasks"] else []
-    return shown + [f"  {task['id']}, due {task['due_on']}: {task['why']}" for task in profile["tasks"]]
+    return shown + [f"  {task['id']}, due {task['due_on']}: {task['reason']}" for task in profile["tasks"]]
 
 
 def _assess(customer: Customer, policy: ReminderPolicy, today: date) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def _behaviour_as_dict(payment_behaviour: PaymentBehaviour) -> dict[str, Any]:
     """Show what the score and the expected days are made of."""
     low, high = round(payment_behaviour.low_days_late), round(payment_behaviour.high_days_late)
     return {
-        "settled": payment_behaviour.closed_invoices,
+        "closed_invoices": payment_behaviour.closed_invoices,
         "median": _format_days_late(round(payment_behaviour.median_days_late)),
-        "interval": f"from {_format_days_late(low)} to {_format_days_late(high)}"
+        "typical_range": f"from {_format_days_late(low)} to {_format_days_late(high)}"
         if low != high
         else _format_days_late(low),
         "late_percent": round(100 * payment_behaviour.late_share),

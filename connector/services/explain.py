@@ -61,7 +61,7 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> d
         "upcoming": _upcoming(app, session, row, invoice),
         "decision_audit": decision_records.list_for_invoice(session, invoice),
         "agreements": agreements.list_agreements(session, invoice),
-        "answer": _last_decision(session, invoice),
+        "decision": _last_decision(session, invoice),
         "current_decision": _current_decision(app, session, row, invoice),
         "completed_steps": _completed_steps(session, invoice),
         "outbox": _outbox_entries(session, invoice),
@@ -191,7 +191,7 @@ def _completed_steps(session: Session, invoice: InvoiceRow) -> list[dict[str, An
 
 
 def _outbox_entries(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    names = ("id", "kind", "state", "step", "key", "reason", "answer", "planned_at", "dispatched_at", "ended_at")
+    names = ("id", "kind", "state", "step", "key", "reason", "response", "planned_at", "dispatched_at", "ended_at")
     return [
         {name: getattr(row, name) for name in names} for row in invoice_timeline.find_invoice_entries(session, invoice)
     ]

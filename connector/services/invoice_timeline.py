@@ -64,7 +64,7 @@ def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     before = None
     for each in decision_records.list_for_invoice(session, invoice):
         if (each["kind"], each["code"]) != before:
-            yield each["at"], "decision", f"decided: {each['why']} [{each['code']}]"
+            yield each["at"], "decision", f"decided: {each['reason']} [{each['code']}]"
         before = (each["kind"], each["code"])
 
 

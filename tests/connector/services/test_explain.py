@@ -47,7 +47,7 @@ def test_explain_tells_the_whole_story_and_what_comes_next(late_customer: Any) -
     told = explain_invoice(late_customer)
     kinds = [each["kind"] for each in told["timeline"]]
     assert kinds[0] == "issued"
-    assert {"decision", "email", "note", "said", "task", "applied"} <= set(kinds)
+    assert {"decision", "email", "note", "agreement", "task", "applied"} <= set(kinds)
     assert [each["on"] for each in told["timeline"]] == sorted(each["on"] for each in told["timeline"])
     words = "\n".join(each["text"] for each in told["timeline"])
     assert "promise for 15 Jun 2026: on the phone (Ann)" in words
