@@ -77,28 +77,28 @@ def switch_mode(request: PageRequest) -> Response:
         message = "Look at what would leave, and tick that you have."
         raise NotPossible(message)
     registry.set_mode(request.app, company_id, mode, by=request.actor.email)
-    return request.redirect(f"/companies/{company_id}", said="mode_changed")
+    return request.redirect(f"/companies/{company_id}", notice="mode_changed")
 
 
 def pause(request: PageRequest) -> Response:
     """Stop a company's runs until a person resumes them."""
     company_id = _get_connected_id(request)
     registry.pause(request.app, company_id, reason=request.form_value("reason", 300), by=request.actor.email)
-    return request.redirect(f"/companies/{company_id}", said="paused")
+    return request.redirect(f"/companies/{company_id}", notice="paused")
 
 
 def resume(request: PageRequest) -> Response:
     """Run a company again."""
     company_id = _get_connected_id(request)
     registry.resume(request.app, company_id, by=request.actor.email)
-    return request.redirect(f"/companies/{company_id}", said="resumed")
+    return request.redirect(f"/companies/{company_id}", notice="resumed")
 
 
 def sync_now(request: PageRequest) -> Response:
     """Let the scheduler run a company as soon as it wakes."""
     company_id = _get_connected_id(request)
     registry.run_soon(request.app, company_id)
-    return request.redirect(f"/companies/{company_id}", said="sync_requested")
+    return request.redirect(f"/companies/{company_id}", notice="sync_requested")
 
 
 def disconnect(request: PageRequest) -> Response:

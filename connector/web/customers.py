@@ -85,12 +85,12 @@ def update_customer(request: PageRequest) -> Response:
         known = customer_settings.customer_settings(session, row.connection_id, row.external_id)
     if request.form_value("do") in _LINK_ACTIONS:
         _LINK_ACTIONS[request.form_value("do")](request.app, row.connection_id, row.external_id, by=request.actor.email)
-        return request.redirect(request.path, said=request.form_value("do"))
+        return request.redirect(request.path, notice=request.form_value("do"))
     if request.form_value("do") != "set":
         agreement_forms.record_agreement(
             request, company.id or 0, row.external_id, [each[:200] for each in request.form.get("invoice", ())]
         )
-        return request.redirect(request.path, said="recorded")
+        return request.redirect(request.path, notice="recorded")
     given = _parse_settings(request)
     changes = {name: value for name, value in given.items() if value != (known.get(name) or _unset_value(value))}
     if not changes:
@@ -102,7 +102,7 @@ def update_customer(request: PageRequest) -> Response:
         )
     except customer_settings.InvalidSettingError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect(request.path, said="recorded")
+    return request.redirect(request.path, notice="recorded")
 
 
 def _parse_settings(request: PageRequest) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def save_template(request: PageRequest) -> Response:
             request, request.form_value("company"), request.form_value("language"), problem=str(problem)
         )
     kept = {"company": request.form_value("company"), "language": asked.language}
-    return request.redirect(request.path, **{name: value for name, value in kept.items() if value}, said="words")
+    return request.redirect(request.path, **{name: value for name, value in kept.items() if value}, notice="words")
 
 
 def _render_editor(request: PageRequest, company: str, language: str, problem: str = "") -> Response:

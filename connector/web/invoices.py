@@ -38,7 +38,7 @@ def update_invoice(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         company, row = _get_invoice(request, session)
     agreement_forms.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
-    return request.redirect(request.path, said="recorded")
+    return request.redirect(request.path, notice="recorded")
 
 
 def _get_invoice(request: PageRequest, session: Session) -> tuple[Connection, InvoiceRow]:

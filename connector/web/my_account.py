@@ -55,7 +55,7 @@ def change_password(request: PageRequest) -> Response:
         sign_in.change_password(request.app, request.actor, request.token, password)
     except WeakPasswordError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/account", said="password_changed")
+    return request.redirect("/account", notice="password_changed")
 
 
 def add_passkey(request: PageRequest) -> Response:
@@ -66,7 +66,7 @@ def add_passkey(request: PageRequest) -> Response:
         token = passkeys.register(request.app, request.actor, request.token, challenge, answer, name)
     except sign_in.SignInError as problem:
         raise NotPossible(str(problem)) from problem
-    onward = request.redirect("/" if request.actor.needs_passkey else "/account", said="passkey_added")
+    onward = request.redirect("/" if request.actor.needs_passkey else "/account", notice="passkey_added")
     return set_session_cookie(request.app, onward, token)
 
 
@@ -78,7 +78,7 @@ def update_passkeys(request: PageRequest) -> Response:
         passkeys.set_passkey_only(request.app, request.actor, passkey_only=request.form_value("passkey_only") == "yes")
     except sign_in.SignInError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/account", said="sign_in_method_changed")
+    return request.redirect("/account", notice="sign_in_method_changed")
 
 
 def _remove_passkey(request: PageRequest) -> Response:
@@ -87,7 +87,7 @@ def _remove_passkey(request: PageRequest) -> Response:
             raise NotFound
     except sign_in.SignInError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/account", said="passkey_removed")
+    return request.redirect("/account", notice="passkey_removed")
 
 
 def end_sessions(request: PageRequest) -> Response:
@@ -95,10 +95,10 @@ def end_sessions(request: PageRequest) -> Response:
     if request.form_value("session"):
         if not sessions.end_session(request.app, request.actor, request.form_value("session")):
             raise NotFound
-        return request.redirect("/account", said="session_ended")
+        return request.redirect("/account", notice="session_ended")
     with writing(request.app.engine) as session:
         sessions.end_other_sessions(session, request.actor.id, request.token, by=request.actor.email, at=request.now)
-    return request.redirect("/account", said="other_sessions_ended")
+    return request.redirect("/account", notice="other_sessions_ended")
 
 
 ROUTES = (

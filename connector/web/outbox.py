@@ -111,7 +111,7 @@ def resolve_selected(request: PageRequest) -> Response:
     with writing(request.app.engine) as session:
         ids = [_get_unchanged_id(request, session, each) for each in chosen]
         _approve_or_reject(request, session, ids, act)
-    return request.redirect("/outbox", said=f"{act.removesuffix('e')}ed", **_company_query(request))
+    return request.redirect("/outbox", notice=f"{act.removesuffix('e')}ed", **_company_query(request))
 
 
 def resolve_entry(request: PageRequest) -> Response:
@@ -126,7 +126,7 @@ def resolve_entry(request: PageRequest) -> Response:
                 [_get_unchanged_id(request, session, f"{entry_id}:{request.form_value('fingerprint')}")],
                 act,
             )
-        return request.redirect(here, said=f"{act.removesuffix('e')}ed")
+        return request.redirect(here, notice=f"{act.removesuffix('e')}ed")
     if act in {"edit_text", "reset_text"}:
         lines = (
             {name: request.form_value(name, 20_000) for name in LINE_NAMES if name in request.form}
@@ -138,18 +138,18 @@ def resolve_entry(request: PageRequest) -> Response:
         email_editing.edit_email(
             request.app, entry_id, lines, by=request.actor.email, etag=request.form_value("fingerprint")
         )
-        return request.redirect(here, said="text_changed")
+        return request.redirect(here, notice="text_changed")
     if act in {"sent", "not_sent"}:
         with writing(request.app.engine) as session:
             _get_entry(request, session, entry_id)
             approvals.resolve(session, entry_id, sent=act == "sent", by=request.actor.email, at=request.now)
-        return request.redirect(here, said=act)
+        return request.redirect(here, notice=act)
     with reading(request.app.engine) as session:
         _get_entry(request, session, entry_id)
     if act != "waive":
         raise NotFound
     late_fees.waive(request.app, [entry_id], by=request.actor.email, reason=request.form_value("reason"))
-    return request.redirect(here, said="waived")
+    return request.redirect(here, notice="waived")
 
 
 def _approve_or_reject(request: PageRequest, session: Session, ids: list[int], action: str) -> None:

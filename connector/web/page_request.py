@@ -118,7 +118,7 @@ class PageRequest:
 
     def render(self, template: str, status_code: int = 200, /, **values: object) -> Response:
         """Answer with a page."""
-        return HTMLResponse(render(template, visit=self, **values), status_code=status_code)
+        return HTMLResponse(render(template, request=self, **values), status_code=status_code)
 
     def redirect(self, path: str, /, **query: str) -> Response:
         """Send the browser to another page."""

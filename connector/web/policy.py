@@ -136,7 +136,7 @@ def preview_or_save(request: PageRequest) -> Response:
             policy_store.activate_policy(session, text, by=by, at=at, connection_id=scope.id)
     except PolicyError:
         return _render_review(request, scope, text)
-    return request.redirect("/policy", **({"company": str(scope.id)} if scope.company else {}), said="policy_saved")
+    return request.redirect("/policy", **({"company": str(scope.id)} if scope.company else {}), notice="policy_saved")
 
 
 def list_versions(request: PageRequest) -> Response:

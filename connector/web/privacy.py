@@ -56,7 +56,7 @@ def undo_erase(request: PageRequest) -> Response:
         undo_erasure(request.app, row.connection_id, row.external_id, by=request.actor.email)
     except EraseError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect(request.path.removesuffix("/erase/undo"), said="erasure_undone")
+    return request.redirect(request.path.removesuffix("/erase/undo"), notice="erasure_undone")
 
 
 def _render_erase(request: PageRequest, problem: str = "") -> Response:

@@ -210,7 +210,7 @@ def _redirect_to_passkey(route: Route) -> Response:
 
 def _render_error(status_code: int, title: str, text: str, request: PageRequest | None = None) -> Response:
     return HTMLResponse(
-        render("message.html", visit=request, title=title, lines=[text], first=True), status_code=status_code
+        render("message.html", request=request, title=title, lines=[text], first=True), status_code=status_code
     )
 
 

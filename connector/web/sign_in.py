@@ -74,7 +74,7 @@ def choose_password(request: PageRequest) -> Response:
 def sign_out(request: PageRequest) -> Response:
     """End the session."""
     sessions.sign_out(request.app, request.token)
-    answer = set_session_cookie(request.app, request.redirect("/sign-in", said="signed_out"), "")
+    answer = set_session_cookie(request.app, request.redirect("/sign-in", notice="signed_out"), "")
     answer.headers["Clear-Site-Data"] = '"cache", "storage"'  # pages of books do not stay behind in the browser
     return answer
 

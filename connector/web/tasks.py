@@ -39,7 +39,7 @@ def complete_task(request: PageRequest) -> Response:
         tasks.record_task_outcome(request.app, row.id or 0, outcome, by=request.actor.email)
     except tasks.TaskError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/", said="recorded")
+    return request.redirect("/", notice="recorded")
 
 
 def _get_task(request: PageRequest, session: Session) -> Task:

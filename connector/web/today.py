@@ -53,7 +53,7 @@ def mark_correct(request: PageRequest) -> Response:
         if row is None or not request.actor.can_see(row.connection_id):
             raise NotFound
         exceptions.mark_correct(session, row, by=request.actor.email, at=request.now)
-    return request.redirect("/exceptions" if request.form_value("return_to") == "/exceptions" else "/", said="right")
+    return request.redirect("/exceptions" if request.form_value("return_to") == "/exceptions" else "/", notice="right")
 
 
 def _page_number(request: PageRequest) -> int:

@@ -50,7 +50,7 @@ def revoke_token(request: PageRequest) -> Response:
             api_tokens.revoke(session, request.path_id("token"), by=request.actor.email, at=request.now)
     except api_tokens.ApiTokenError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/settings/tokens", said="token_revoked")
+    return request.redirect("/settings/tokens", notice="token_revoked")
 
 
 ROUTES = (

@@ -38,7 +38,7 @@ def update_retention(request: PageRequest) -> Response:
         retention.set_retention(request.app, changes, by=request.actor.email)
     except retention.RetentionError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/settings/privacy", said="retention_saved")
+    return request.redirect("/settings/privacy", notice="retention_saved")
 
 
 ROUTES = (

@@ -39,7 +39,7 @@ def set_passkey_requirement(request: PageRequest) -> Response:
     passkey_requirement.set_required(
         request.app, required=on, by=request.actor.email, current_user=request.actor, token=request.token
     )
-    return request.redirect("/settings/users", said=request.form_value("passkeys"))
+    return request.redirect("/settings/users", notice=request.form_value("passkeys"))
 
 
 def invite_user(request: PageRequest) -> Response:
@@ -83,7 +83,7 @@ def update_user(request: PageRequest) -> Response:
             users.disable(session, user.email, by=by, at=request.now)
         else:
             raise NotFound
-    return request.redirect("/settings/users", said="user_changed")
+    return request.redirect("/settings/users", notice="user_changed")
 
 
 def _get_user(request: PageRequest, session: Session) -> User:

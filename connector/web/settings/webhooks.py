@@ -65,7 +65,7 @@ def update_webhook(request: PageRequest) -> Response:
         act(request.app, request.path_id("endpoint"), by=request.actor.email)
     except endpoints.EndpointError as problem:
         raise NotPossible(str(problem)) from problem
-    return request.redirect("/settings/webhooks", said=said)
+    return request.redirect("/settings/webhooks", notice=said)
 
 
 ROUTES = (

@@ -94,10 +94,10 @@ def scenario(site: Site, _openapi_cache: dict[str, Any]) -> Scenario:
 def create_company(site: Site, name: str) -> Company:
     now, today = site.clock.at, site.clock.at.date()
     made = Company(
-        site.company(name, base_currency="GBP", country="GB", first_pull_done_at=now, live_since_at=now), name
+        site.add_company(name, base_currency="GBP", country="GB", first_pull_done_at=now, live_since_at=now), name
     )
     run = SyncRun(connection_id=made.id, started_at=now, ended_at=now, outcome="ok", counts={"emailed": 1})
-    site.store(
+    site.add_rows(
         CustomerRow(connection_id=made.id, external_id="c1", name=f"Miller of {name}", emails="ap@m.example"),
         CustomerRow(connection_id=made.id, external_id="c2", name=f"Baker of {name}"),
         *(build_invoice(made.id, number, today) for number in range(1, 6)),
@@ -114,7 +114,7 @@ def create_company(site: Site, name: str) -> Company:
             connection_id=made.id, key=f"t{made.id}-{number}", code="call", customer_id="c1", invoice_ids=["i1"],
             due_on=today, reason=f"Call {name}", created_at=now,
         )  # fmt: skip
-        site.store(task)
+        site.add_rows(task)
         made.tasks.append(task.id or 0)
     with writing(site.app.engine) as session:
         for number in range(3):
@@ -146,7 +146,7 @@ def create_entry(site: Site, company: Company, state: str, *, fee: bool = False)
         state="awaiting_approval" if state == "rejected" else state, customer_id="c1", invoice_id="i1", currency="GBP",
         content_hash="abc", reason=f"{company.name} waits", payload=payload, planned_at=site.clock.at, reference="fee-1",
     )  # fmt: skip
-    site.store(row)
+    site.add_rows(row)
     return row.id or 0
 
 

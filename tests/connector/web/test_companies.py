@@ -28,7 +28,7 @@ def get_connection(site: Site, company: int) -> Connection:
 @pytest.fixture
 def observing_company(site: Site) -> int:
     """A company that observes, with a mail and a fee planned and a step to come."""
-    company = int(site.company("North Ltd", mode="observe", first_pull_done_at=site.clock.at))
+    company = int(site.add_company("North Ltd", mode="observe", first_pull_done_at=site.clock.at))
     at = site.clock.at
     shared = {
         "connection_id": company,
@@ -38,7 +38,7 @@ def observing_company(site: Site) -> int:
         "planned_at": at,
     }
     euros = {**shared, "currency": "EUR"}
-    site.store(
+    site.add_rows(
         OutboxEntry(key="1", kind="email", step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared),
         OutboxEntry(key="2", kind="late_fee", step="late_fee", payload={"amount": "5.00"}, **shared),
         OutboxEntry(key="3", kind="email", step="past_due", payload={"due": {"c": "7.00"}}, **euros),
@@ -57,7 +57,7 @@ def observing_company(site: Site) -> int:
 def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(
     site: Site, observing_company: int
 ) -> None:
-    browser = site.signed_in("bookkeeper", observing_company)
+    browser = site.sign_in("bookkeeper", observing_company)
     browser.get(f"/companies/{observing_company}")
     assert "Nothing has been sent. Below is what would go out." in browser.text
     browser.get(f"/companies/{observing_company}/mode?to=live")
@@ -78,7 +78,7 @@ def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(
 def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only_while_it_is_true(
     site: Site, observing_company: int
 ) -> None:
-    browser = site.signed_in("bookkeeper", observing_company)
+    browser = site.sign_in("bookkeeper", observing_company)
     assert (
         f"/outbox?state=planned&amp;company={observing_company}" in browser.get(f"/companies/{observing_company}").text
     )
@@ -90,7 +90,7 @@ def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only
         "currency": "GBP",
         "planned_at": at,
     }
-    site.store(
+    site.add_rows(
         OutboxEntry(key="4", step="past_due", payload={}, state="awaiting_approval", **shared),
         OutboxEntry(key="5", step="before_due", payload={}, state="done", ended_at=at, **shared),
     )
@@ -101,7 +101,7 @@ def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only
 
 
 def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, observing_company: int) -> None:
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{observing_company}/mode?to=observe")
     browser.submit(f"/companies/{observing_company}/mode", {})
     assert browser.page.status_code == 200
@@ -109,7 +109,7 @@ def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, o
 
 
 def test_a_company_is_paused_with_a_reason_resumed_and_run_now(site: Site, observing_company: int) -> None:
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{observing_company}")
     browser.submit(f"/companies/{observing_company}/pause", {"reason": "year end"})
     assert "year end" in browser.text
@@ -121,8 +121,8 @@ def test_a_company_is_paused_with_a_reason_resumed_and_run_now(site: Site, obser
 
 
 def test_a_dead_grant_is_told_with_the_way_to_mend_it(site: Site) -> None:
-    company = site.company("North Ltd", health="authorization_expired", health_reason="Xero says no.")
-    owner, viewer = site.signed_in("owner"), site.signed_in("viewer")
+    company = site.add_company("North Ltd", health="authorization_expired", health_reason="Xero says no.")
+    owner, viewer = site.sign_in("owner"), site.sign_in("viewer")
     owner.get(f"/companies/{company}")
     assert "Connect Xero again" in owner.text
     viewer.get(f"/companies/{company}")
@@ -130,7 +130,7 @@ def test_a_dead_grant_is_told_with_the_way_to_mend_it(site: Site) -> None:
 
 
 def test_a_ledger_without_an_app_says_what_is_missing(site: Site) -> None:
-    owner = site.signed_in("owner")
+    owner = site.sign_in("owner")
     owner.get("/companies")
     owner.submit("/companies/connect", {"ledger": "xero"})
     assert owner.page.status_code == 409
@@ -157,7 +157,7 @@ class TestWithSandbox:
         return urljoin(url, reply.headers["Location"])
 
     def test_a_consent_begun_here_comes_back_here_and_nowhere_else(self, site: Site) -> None:
-        owner = site.signed_in("owner")
+        owner = site.sign_in("owner")
         owner.get("/companies")
         owner.submit("/companies/connect", {"ledger": "xero"})
         back = self.consent_callback_url(owner.page.text).removeprefix(site.base)

@@ -38,12 +38,12 @@ def invoice_settings(site: Site) -> dict[str, InvoiceSetting]:
 
 
 def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices: Site) -> None:
-    south = site_with_invoices.company("South Ltd")
-    site_with_invoices.store(
+    south = site_with_invoices.add_company("South Ltd")
+    site_with_invoices.add_rows(
         *(CustomerRow(connection_id=south, external_id=f"s{n}", name=f"Miller {n:02}") for n in range(60)),
         CustomerRow(connection_id=south, external_id="gone", name="Miller Gone", deleted=True),
     )
-    browser = site_with_invoices.signed_in("viewer")
+    browser = site_with_invoices.sign_in("viewer")
     browser.get("/customers")
     assert "Customer 00001" in browser.text
     assert "Miller" not in browser.text  # they owe nothing
@@ -54,17 +54,17 @@ def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices:
     assert browser.page.text.count("/customers/s") == 10
     assert "Miller 59" in browser.text
     assert "Gone" not in browser.text
-    assert "Customer 00001" not in site_with_invoices.signed_in("bookkeeper", south).get("/customers").text
+    assert "Customer 00001" not in site_with_invoices.sign_in("bookkeeper", south).get("/customers").text
 
 
 def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices: Site) -> None:
-    site_with_invoices.store(
+    site_with_invoices.add_rows(
         PaymentRow(connection_id=1, external_id="loose", customer_id="c1", currency="EUR", paid_on=NOW.date(),
                    total_e4=500_000, unapplied_e4=120_000),
         Agreement(connection_id=1, kind="promise", invoice_id="i10", customer_id="c1", since_on=NOW.date(),
                   until_on=date(2026, 12, 1), recorded_by="Ann", recorded_at=NOW),
     )  # fmt: skip
-    browser = site_with_invoices.signed_in("viewer")
+    browser = site_with_invoices.sign_in("viewer")
     text = browser.get(PAGE) and browser.text
     assert "Owes 333.00 EUR" in text
     assert "Invoices settled 7" in " ".join(text.split())
@@ -78,7 +78,7 @@ def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices
 
 
 def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_with_invoices: Site) -> None:
-    browser = site_with_invoices.signed_in("bookkeeper")
+    browser = site_with_invoices.sign_in("bookkeeper")
     browser.get(PAGE)
     browser.submit(
         PAGE, {"do": "promise", "promised_on": "2026-12-01", "invoice": ["i10", "i11"], "reason": "By phone"}
@@ -118,7 +118,7 @@ def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_w
 
 def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(site_with_invoices: Site) -> None:
     page = "/companies/1/invoices/i10"
-    browser = site_with_invoices.signed_in("bookkeeper")
+    browser = site_with_invoices.sign_in("bookkeeper")
     steps: tuple[tuple[dict[str, str], str], ...] = (
         (
             {"do": "payment_plan", "instalment_count": "2", "first_due_on": "2026-12-01", "interval": "month"},
@@ -143,7 +143,7 @@ def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(site_wi
 
 
 def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoices: Site) -> None:
-    browser = site_with_invoices.signed_in("bookkeeper")
+    browser = site_with_invoices.sign_in("bookkeeper")
     browser.get(PAGE)
     fields = {
         "do": "set",
@@ -188,7 +188,7 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoic
 
 
 def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alone(site_with_invoices: Site) -> None:
-    browser, looking = site_with_invoices.signed_in("bookkeeper"), site_with_invoices.signed_in("viewer")
+    browser, looking = site_with_invoices.sign_in("bookkeeper"), site_with_invoices.sign_in("viewer")
     browser.get(PAGE)
     assert "No link is out." in browser.text
     assert "mails carry no link" in browser.text
@@ -205,7 +205,7 @@ def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alo
 
 
 def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_invoices: Site) -> None:
-    north = site_with_invoices.signed_in("bookkeeper", 1)
+    north = site_with_invoices.sign_in("bookkeeper", 1)
     assert "Far above what is usual here." in north.get("/").text
     key = "1|unusual_amount|c1|i10"
     north.get("/exceptions")
@@ -213,8 +213,8 @@ def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_inv
     assert "It is right" in north.text
     assert key not in north.get("/exceptions").text
     assert north.get(PAGE).text.count("Far above") == 0
-    south = site_with_invoices.signed_in(
-        "bookkeeper", site_with_invoices.company("South Ltd"), email="south@example.com"
+    south = site_with_invoices.sign_in(
+        "bookkeeper", site_with_invoices.add_company("South Ltd"), email="south@example.com"
     )
     south.get("/exceptions")
     from connector.web.page_request import derive_csrf_token
@@ -228,11 +228,11 @@ def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_inv
 
 
 def test_all_open_tasks_are_on_a_page_of_their_own(site_with_invoices: Site) -> None:
-    site_with_invoices.store(
+    site_with_invoices.add_rows(
         *(Task(connection_id=1, key=f"more{n}", code="call", customer_id="c1", invoice_ids=[], due_on=NOW.date(),
                reason=f"Ring {n:02}", created_at=NOW) for n in range(60)),
     )  # fmt: skip
-    browser = site_with_invoices.signed_in("viewer")
+    browser = site_with_invoices.sign_in("viewer")
     assert "40 more" in browser.get("/").text
     assert browser.get("/tasks").text.count('<td data-label="Why">') == 50
     assert browser.get("/tasks?page=2").text.count('<td data-label="Why">') == 15

@@ -23,8 +23,8 @@ def settings() -> dict[str, Any]:
 
 def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any) -> None:
     today = site.clock.at.date()
-    company = site.company("Small Works Ltd", country="GB", base_currency="GBP")
-    site.store(
+    company = site.add_company("Small Works Ltd", country="GB", base_currency="GBP")
+    site.add_rows(
         CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
         InvoiceRow(
             connection_id=company, external_id="i1", number="I-17", customer_id="c1", currency="GBP",
@@ -32,7 +32,7 @@ def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any)
             due_e4=12_000_000, status="open", is_open=True,
         ),
     )  # fmt: skip
-    bookkeeper = site.signed_in("bookkeeper")
+    bookkeeper = site.sign_in("bookkeeper")
     assert "as they come with duewell" in bookkeeper.get("/policy/emails").text
     bookkeeper.get(PATH + "?language=en")
     assert "I-17, Miller &amp; Sons, 1,200.00 GBP" in bookkeeper.page.text

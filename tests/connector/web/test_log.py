@@ -27,18 +27,18 @@ def write_lines(site: Site, company: int | None, *texts: str, **more: Any) -> No
 
 def add_run(site: Site, company: int, **more: Any) -> int:
     row = SyncRun(connection_id=company, **{"started_at": site.clock.at, "outcome": "ok", **more})
-    site.store(row)
+    site.add_rows(row)
     return row.id or 0
 
 
 @pytest.fixture
 def company_id(site: Site) -> int:
-    return int(site.company("North Ltd"))
+    return int(site.add_company("North Ltd"))
 
 
 def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Site, company_id: int) -> None:
     write_lines(site, company_id, *(f"line number {number:03}" for number in range(120)))
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     seen: list[list[str]] = []
     for words in ("Older", "Older", ""):
         page = browser.get("/log?kind=mailed").text if not seen else browser.page.text
@@ -72,8 +72,8 @@ def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Sit
 def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
     site: Site, company_id: int, query: str, found: set[str]
 ) -> None:
-    south = site.company("South Ltd")
-    site.store(
+    south = site.add_company("South Ltd")
+    site.add_rows(
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
         InvoiceRow(
             connection_id=company_id, external_id="i7", number="INV-7", customer_id="c2", currency="GBP",
@@ -85,14 +85,14 @@ def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
     write_lines(site, company_id, "three", kind="unconfirmed")
     write_lines(site, south, "elsewhere", kind="pulled")
     write_lines(site, company_id, "four", at=site.clock.at + timedelta(days=1))
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     cells = browser.get(f"/log?{query}").text.partition("<tbody>")[2]
     every = {"one", "two", "three", "four", "elsewhere"}
     assert {each for each in every if f">{each}" in cells} == found
 
 
 def test_a_day_that_is_none_is_said(site: Site, company_id: int) -> None:
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     assert browser.get("/log?since=yesterday").status_code == 409
     assert "is not a day" in browser.text
     assert browser.get("/log?since=0001-01-01&until=9999-12-31&before=x&after=99999999999999999999999").status_code in {
@@ -106,7 +106,7 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id
     other = add_run(site, company_id, outcome="failed", reason="The disk is full.")
     write_lines(site, company_id, "Miller was mailed", run_id=run, facts={"sum": "12.50", "step": "past_due"})
     write_lines(site, company_id, "of another run", run_id=other)
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     browser.get("/runs")
     assert "2 mailed" in browser.text
     assert "The disk is full." in browser.text
@@ -124,7 +124,7 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id
 def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_calls(
     site: Site, company_id: int
 ) -> None:
-    site.store(
+    site.add_rows(
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
         Budget(connection_id=company_id, limit_name="day", used=62, remaining=938),
     )
@@ -132,7 +132,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
     write_lines(site, company_id, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")
     write_lines(site, company_id, "Mailed: SendGrid took it.", run_id=run, customer_id="c1", facts={"entry": 7})
     write_lines(site, company_id, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     page = browser.get(f"/runs/{run}").text
     assert "3 reads, 1 mail" in browser.text
     assert "938 calls; 62 used" in browser.text
@@ -144,7 +144,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
 
 
 def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) -> None:
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     assert "is under way" not in browser.get("/log").text
     run = add_run(site, company_id, outcome="")
     with writing(site.app.engine) as session:
@@ -153,7 +153,7 @@ def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) 
 
 
 def test_a_run_under_way_is_followed_live_by_who_asks_for_it(site: Site, company_id: int) -> None:
-    run, browser = add_run(site, company_id, outcome=""), site.signed_in("viewer")
+    run, browser = add_run(site, company_id, outcome=""), site.sign_in("viewer")
     assert "Follow it live" in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' not in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?live=yes").text
@@ -161,8 +161,8 @@ def test_a_run_under_way_is_followed_live_by_who_asks_for_it(site: Site, company
 
 def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: int) -> None:
     write_lines(site, None, "everything was put back")
-    assert "put back" in site.signed_in("viewer").get("/log").text
-    limited = site.signed_in("bookkeeper", company_id)
+    assert "put back" in site.sign_in("viewer").get("/log").text
+    limited = site.sign_in("bookkeeper", company_id)
     assert "put back" not in limited.get("/log").text
     assert limited.get("/log/1").status_code == 404
 
@@ -170,7 +170,7 @@ def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: i
 def test_csv_holds_every_line_of_the_filter_and_nothing_a_spreadsheet_computes(site: Site, company_id: int) -> None:
     write_lines(site, company_id, *(f"line {number}" for number in range(70)), '=HYPERLINK("http://evil.example")')
     write_lines(site, company_id, "no", kind="unconfirmed")
-    answer = site.signed_in("viewer").get("/log.csv?kind=mailed")
+    answer = site.sign_in("viewer").get("/log.csv?kind=mailed")
     assert answer.headers["Content-Type"].startswith("text/csv")
     assert "attachment" in answer.headers["Content-Disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))
@@ -189,7 +189,7 @@ def test_what_begins_like_a_formula_is_text_in_a_spreadsheet(formula: str) -> No
 
 def test_the_chain_is_checked_and_a_changed_line_named(site: Site, company_id: int) -> None:
     write_lines(site, company_id, "one", "two", "three")
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     browser.get("/log/chain")
     assert "The chain holds" in browser.text
     browser.get("/log")
@@ -205,7 +205,7 @@ def test_the_chain_is_checked_and_a_changed_line_named(site: Site, company_id: i
 def test_it_asks_the_database_as_often_for_many_lines_as_for_few(
     site: Site, company_id: int, count_queries: Any
 ) -> None:
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     write_lines(site, company_id, "one")
     few = count_queries(lambda: browser.get("/log"))
     write_lines(site, company_id, *(f"line {number}" for number in range(500)))
@@ -220,7 +220,7 @@ def test_every_way_to_the_lines_goes_by_an_index(site: Site, company_id: int) ->
 
     from connector.audit import log_search
 
-    site.store(CustomerRow(connection_id=company_id, external_id="c1", name="Miller"))
+    site.add_rows(CustomerRow(connection_id=company_id, external_id="c1", name="Miller"))
     with Session(site.app.engine) as session:
         for wanted in (
             log_search.LogFilter(company_ids=[company_id], before_id=900),

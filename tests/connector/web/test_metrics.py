@@ -20,13 +20,13 @@ OPERATIONS_DOC = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 
 def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: Site) -> None:
     now = site.clock.at
-    north = site.company("North Ltd", last_run_at=now - timedelta(minutes=5))
-    paused = site.company("South Ltd", pause_reason="year end")
+    north = site.add_company("North Ltd", last_run_at=now - timedelta(minutes=5))
+    paused = site.add_company("South Ltd", pause_reason="year end")
     for hours, outcome in ((3, "ok"), (2, "ok"), (1, "failed"), (0, "")):
         at = now - timedelta(hours=hours)
-        site.store(SyncRun(connection_id=north, started_at=at, ended_at=at if outcome else None, outcome=outcome))
+        site.add_rows(SyncRun(connection_id=north, started_at=at, ended_at=at if outcome else None, outcome=outcome))
     entry = {"connection_id": north, "customer_id": "c", "payload": {}, "planned_at": now}
-    site.store(
+    site.add_rows(
         *(OutboxEntry(key=f"m{number}", kind="email", state="done", **entry) for number in range(2)),
         OutboxEntry(key="d", kind="email", state="unconfirmed", ended_at=now - timedelta(days=1), **entry),
         Budget(connection_id=north, limit_name="day", used=900, remaining=100),
@@ -35,7 +35,7 @@ def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: 
     )
     webhook_inbox.receive_events(site.app, "xero", [ChangeNotification("1", "a company not ours", "i7")])
     line = write_log_line(site)
-    site.store(WebhookDelivery(endpoint_id=1, log_id=line, event="test", created_at=now - timedelta(minutes=2)))
+    site.add_rows(WebhookDelivery(endpoint_id=1, log_id=line, event="test", created_at=now - timedelta(minutes=2)))
     numbers = scrape(site)
     assert numbers["duewell_runs_total"] == {(str(north), "ok"): 2, (str(north), "failed"): 1}
     assert numbers["duewell_last_success_age_seconds"] == {(str(north),): 7200}

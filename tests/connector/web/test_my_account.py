@@ -9,7 +9,7 @@ PASSWORD = "correct horse battery staple"  # gitleaks:allow
 
 
 def test_another_password_ends_every_other_session(site: Site) -> None:
-    browser, elsewhere = site.signed_in("viewer"), site.browser()
+    browser, elsewhere = site.sign_in("viewer"), site.browser()
     for again, words in (("another one altogether", "not the same"), (PASSWORD, "Your password was changed")):
         browser.get("/account")
         browser.submit("/account/password", {"password": PASSWORD, "repeat": again})
@@ -28,7 +28,7 @@ def test_another_password_ends_every_other_session(site: Site) -> None:
 
 
 def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(site: Site) -> None:
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     browser.get("/account")
     browser.submit("/account/password", {"password": PASSWORD, "repeat": PASSWORD})
     others = [site.browser() for _ in range(3)]
@@ -43,7 +43,7 @@ def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(site: Site) -> No
     browser.submit("/account/sessions", {"session": ended})
     gone = [other for other in others if "/sign-in" in other.get("/account").url]
     assert len(gone) == 1
-    assert "&lt;script&gt;" not in site.signed_in("viewer").get("/account").text
+    assert "&lt;script&gt;" not in site.sign_in("viewer").get("/account").text
     browser.get("/account")
     browser.submit("/account/sessions")
     assert all("/sign-in" in other.get("/account").url for other in others)
@@ -51,7 +51,7 @@ def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(site: Site) -> No
 
 
 def test_nobody_ends_another_ones_session(site: Site) -> None:
-    owner, viewer = site.signed_in("owner"), site.signed_in("viewer")
+    owner, viewer = site.sign_in("owner"), site.sign_in("viewer")
     from connector.auth.sessions import session_hash
     from connector.web.page_request import derive_csrf_token
     from connector.web.routes import cookie_name

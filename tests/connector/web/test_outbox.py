@@ -26,8 +26,8 @@ def company_with_invoice(site: Site) -> int:
     """A company with one customer who owes one invoice."""
     from decimal import Decimal
 
-    company = int(site.company("North Ltd", base_currency="GBP", country="GB", first_pull_done_at=site.clock.at))
-    site.store(
+    company = int(site.add_company("North Ltd", base_currency="GBP", country="GB", first_pull_done_at=site.clock.at))
+    site.add_rows(
         CustomerRow(
             connection_id=company, external_id="c1", name="Miller <b>&</b> Sons", emails="ap@miller.example",
             country="GB",
@@ -62,7 +62,7 @@ def add_email(site: Site, company: int, state: str = "awaiting_approval", **more
         **more,
     }
     row = OutboxEntry(connection_id=company, state=state, **given)
-    site.store(row)
+    site.add_rows(row)
     return row.id or 0
 
 
@@ -87,7 +87,7 @@ def get_entry(site: Site, entry_id: int) -> OutboxEntry:
 
 def test_a_mail_is_read_as_the_customer_will_and_approved(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice)
-    browser = site.signed_in("bookkeeper", company_with_invoice)
+    browser = site.sign_in("bookkeeper", company_with_invoice)
     browser.get("/outbox")
     assert "99.50 GBP" in browser.text
     page = browser.get(f"/outbox/{entry}").text
@@ -107,7 +107,7 @@ def test_a_mail_is_read_as_the_customer_will_and_approved(site: Site, company_wi
 
 def test_many_are_approved_at_once_and_others_rejected_with_a_reason(site: Site, company_with_invoice: int) -> None:
     ids = [add_email(site, company_with_invoice, number=number) for number in range(4)]
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get("/outbox")
     browser.submit("/outbox", {"do": "reject", "id": f"{ids[0]}:abc", "reason": "He paid in cash"})
     assert "Rejected: it never leaves." in browser.text
@@ -125,7 +125,7 @@ def test_many_are_approved_at_once_and_others_rejected_with_a_reason(site: Site,
 
 def test_what_has_changed_since_it_was_looked_at_is_not_approved(site: Site, company_with_invoice: int) -> None:
     one, other = add_email(site, company_with_invoice, number=1), add_email(site, company_with_invoice, number=2)
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get("/outbox")
     with writing(site.app.engine) as session:
         session.get_one(OutboxEntry, other).content_hash = "changed"
@@ -139,7 +139,7 @@ def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
     site: Site, company_with_invoice: int
 ) -> None:
     entry = add_email(site, company_with_invoice)
-    ann, ben = site.signed_in("bookkeeper"), site.signed_in("owner")
+    ann, ben = site.sign_in("bookkeeper"), site.sign_in("owner")
     ben.get(f"/outbox/{entry}")
     ann.get(f"/outbox/{entry}")
     ann.submit(
@@ -164,7 +164,7 @@ def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
 
 def test_a_choice_of_nothing_is_said(site: Site, company_with_invoice: int) -> None:
     add_email(site, company_with_invoice)
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get("/outbox")
     browser.submit("/outbox", {"do": "approve"})
     assert "Nothing was chosen." in browser.text
@@ -173,13 +173,13 @@ def test_a_choice_of_nothing_is_said(site: Site, company_with_invoice: int) -> N
 @pytest.mark.parametrize(("answer", "state"), [("sent", "done"), ("not_sent", "planned")])
 def test_a_doubt_is_settled_by_a_person(site: Site, company_with_invoice: int, answer: str, state: str) -> None:
     entry = add_email(site, company_with_invoice, "unconfirmed")
-    site.store(
+    site.add_rows(
         CompletedStep(
             connection_id=company_with_invoice, invoice_id="i1", step="past_due", customer_id="c1", outbox_id=entry,
             completed_at=site.clock.at, completed_on=site.clock.at.date(),
         )
     )  # fmt: skip
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get("/outbox?state=doubt")
     assert "INV-1 is 7 days late." in browser.text
     browser.get(f"/outbox/{entry}")
@@ -193,7 +193,7 @@ def test_a_fee_shows_its_calculation_and_yearly_rate_and_is_waived(site: Site, c
         add_fee(site, company_with_invoice, "awaiting_approval"),
         add_fee(site, company_with_invoice, "done"),
     )
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get("/fees")
     assert "draft" in browser.text
     assert "posted" in browser.text
@@ -213,7 +213,7 @@ def test_a_fee_shows_its_calculation_and_yearly_rate_and_is_waived(site: Site, c
 
 def test_a_viewer_reads_and_is_offered_no_button(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice)
-    viewer = site.signed_in("viewer")
+    viewer = site.sign_in("viewer")
     for path in ("/outbox", f"/outbox/{entry}"):
         page = viewer.get(path).text.partition("<main")[2]
         assert 'name="do"' not in page
@@ -222,7 +222,7 @@ def test_a_viewer_reads_and_is_offered_no_button(site: Site, company_with_invoic
 
 def test_a_mail_that_cannot_be_written_says_why(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice, customer_id="gone")
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     assert browser.get(f"/outbox/{entry}").status_code == 200
     assert "has no statement in GBP" in browser.text
     assert browser.get(f"/outbox/{entry}/email.html").status_code == 404
@@ -232,7 +232,7 @@ def test_a_page_of_entries_costs_as_much_whatever_their_number(
     site: Site, company_with_invoice: int, count_queries: Any
 ) -> None:
     add_email(site, company_with_invoice, number="first")
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     few = count_queries(lambda: browser.get("/outbox"))
     for number in range(60):
         add_email(site, company_with_invoice, number=number)

@@ -92,7 +92,7 @@ def authenticator(site: Site) -> Authenticator:
 
 
 def owner_with_passkey(site: Site, authenticator: Authenticator) -> Any:
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     with writing(site.app.engine) as session:
         find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
     page = browser.get("/account").text
@@ -188,7 +188,7 @@ def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_m
 
 def test_a_passkey_is_one_persons(site: Site, authenticator: Authenticator) -> None:
     owner_with_passkey(site, authenticator)
-    other, copied = site.signed_in("viewer"), Authenticator(site.base, id=authenticator.id)
+    other, copied = site.sign_in("viewer"), Authenticator(site.base, id=authenticator.id)
     page = other.get("/account").text
     other.submit("/account/passkeys", {"new_passkey": copied.create(passkey_options(page))})
     assert (other.page.status_code, "known here already" in other.text) == (409, True)
@@ -198,7 +198,7 @@ def test_a_passkey_is_one_persons(site: Site, authenticator: Authenticator) -> N
 
 def test_nobody_removes_another_ones_passkey(site: Site, authenticator: Authenticator) -> None:
     browser = owner_with_passkey(site, authenticator)
-    other = site.signed_in("viewer")
+    other = site.sign_in("viewer")
     other.get("/account")
     with pytest.raises(AssertionError, match="no form"):
         other.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
@@ -221,7 +221,7 @@ def test_a_form_on_its_way_while_a_new_link_is_made_lets_nobody_in_again(
 
     owner, viewer, phone = (
         owner_with_passkey(site, authenticator),
-        site.signed_in("viewer"),
+        site.sign_in("viewer"),
         Authenticator(site.base, id=b"mine"),
     )
     page = owner.get("/account").text
@@ -247,7 +247,7 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     site: Site, authenticator: Authenticator
 ) -> None:
     action = "/settings/users/passkeys"
-    owner = site.signed_in("owner", email="ann@example.com")
+    owner = site.sign_in("owner", email="ann@example.com")
     assert "You have no passkey yourself yet" in owner.get("/settings/users").text
     token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], action)
     refused = owner.post(action, {"passkeys": "demanded", "csrf": token})

@@ -24,10 +24,10 @@ Site = Any
 def add_company_with_invoice(site: Site) -> int:
     """A company with one overdue invoice."""
     today = site.clock.at.date()
-    company = site.company(
+    company = site.add_company(
         "Small Works Ltd", mode="live", country="GB", base_currency="GBP", live_since_at=site.clock.at
     )
-    site.store(
+    site.add_rows(
         CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
         InvoiceRow(
             connection_id=company, external_id="i1", number="I-1", customer_id="c1", currency="GBP",
@@ -59,7 +59,7 @@ def current_policy(site: Site, company: int | None = None) -> tuple[ReminderPoli
 
 def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site: Site) -> None:
     add_company_with_invoice(site)
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
     sent["past_due.new.large"], sent["late_fees.enabled"], sent["send_window.weekdays"] = (
         ["4"],
@@ -84,7 +84,7 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
 
 def test_what_breaks_a_rule_is_said_with_its_line_and_marked_in_the_table(site: Site) -> None:
     add_company_with_invoice(site)
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
     sent["final_notice.strategic.large"], sent["past_due.strategic.small"] = ["58"], ["soon"]
     browser.page = browser.post("/policy", {**sent, "do": "preview"})
@@ -102,7 +102,7 @@ def test_what_breaks_a_rule_is_said_with_its_line_and_marked_in_the_table(site: 
 
 def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(site: Site) -> None:
     company = add_company_with_invoice(site)
-    owner = site.signed_in("owner")
+    owner = site.sign_in("owner")
     for text in ('tone = "gentle" # for our members\n', 'tone = "firm"\n'):
         owner.get(f"/policy/document?company={company}")
         owner.submit("/policy/document", {"document": text.replace("\n", "\r\n"), "do": "preview"})
@@ -133,7 +133,7 @@ def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(
 
 def test_a_policy_for_some_customers_is_a_table_of_its_own(site: Site) -> None:
     add_company_with_invoice(site)
-    owner = site.signed_in("owner")
+    owner = site.sign_in("owner")
     owner.get("/policy")
     owner.page = owner.post(
         "/policy",
@@ -165,7 +165,7 @@ def hidden_fields(browser: Any, query: str = "") -> dict[str, list[str]]:
 def test_a_page_does_not_wait_for_books_that_are_very_large(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     add_company_with_invoice(site)
     monkeypatch.setattr(policy_review, "SECONDS_MAX", -1.0)
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.page = browser.post(
         "/policy", {**form_fields(browser.get("/policy").text), "tone": "gentle", "do": "preview"}
     )
@@ -176,7 +176,7 @@ def test_a_page_does_not_wait_for_books_that_are_very_large(site: Site, monkeypa
 
 def test_two_people_do_not_overwrite_each_other(site: Site) -> None:
     add_company_with_invoice(site)
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
     with writing(site.app.engine) as session:
         policy_store.activate_policy(session, 'tone = "firm"\n', by="bo", at=site.clock.at)
@@ -186,9 +186,9 @@ def test_two_people_do_not_overwrite_each_other(site: Site) -> None:
 
 def test_who_is_limited_to_a_company_sees_and_sets_its_policy_alone(site: Site) -> None:
     add_company_with_invoice(site)
-    south = site.company("South Ltd")
-    site.store(PolicyVersion(connection_id=south, document='tone = "firm"\n', set_by="Sue", set_at=site.clock.at))
-    limited = site.signed_in("bookkeeper", 1)
+    south = site.add_company("South Ltd")
+    site.add_rows(PolicyVersion(connection_id=south, document='tone = "firm"\n', set_by="Sue", set_at=site.clock.at))
+    limited = site.sign_in("bookkeeper", 1)
     assert "Small Works Ltd follows the policy of all companies" in limited.get("/policy").text
     assert limited.get(f"/policy?company={south}").status_code == 404
     assert limited.get("/policy/versions/1").status_code == 404

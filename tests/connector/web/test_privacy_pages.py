@@ -31,7 +31,7 @@ POLICY_WITH_NAME = '[policies.one]\napplies_to = { customers = ["Customer 00001"
 @pytest.fixture
 def owner(site_with_invoices: Site) -> Any:
     """An owner who has just signed in."""
-    return site_with_invoices.signed_in("owner")
+    return site_with_invoices.sign_in("owner")
 
 
 def build_digest() -> OutboxEntry:
@@ -58,7 +58,7 @@ def customer_name(site: Site) -> str:
 
 
 def test_an_owner_takes_everything_held_about_a_customer_with_him(site_with_invoices: Site, owner: Any) -> None:
-    site_with_invoices.store(build_digest())
+    site_with_invoices.add_rows(build_digest())
     owner.get(CUSTOMER_PATH)
     answer = owner.submit(f"{CUSTOMER_PATH}/export")
     kind, _, name = answer.headers["Content-Disposition"].partition("; filename*=UTF-8''")
@@ -69,7 +69,7 @@ def test_an_owner_takes_everything_held_about_a_customer_with_him(site_with_invo
     assert [each["content"]["name"] for each in told["owner_email"]] == [NAME]
     assert "Customer 00002" not in answer.text
     assert log_texts(site_with_invoices)[-1] == "owner@example.com exported everything held about this customer."
-    bookkeeper = site_with_invoices.signed_in("bookkeeper")
+    bookkeeper = site_with_invoices.sign_in("bookkeeper")
     assert "/export" not in bookkeeper.get(CUSTOMER_PATH).text
     assert "/erase" not in bookkeeper.page.text
 
@@ -78,7 +78,7 @@ def test_a_customer_is_erased_by_his_name_and_taken_back(site_with_invoices: Sit
     with writing(site_with_invoices.app.engine) as session:
         policy_store.set_policy(session, POLICY_WITH_NAME, by="ann", at=NOW)
         find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
-    site_with_invoices.store(build_digest())
+    site_with_invoices.add_rows(build_digest())
     page = f"{CUSTOMER_PATH}/erase"
     assert f'href="{page}"' in owner.get(CUSTOMER_PATH).text
     owner.get(page)
@@ -120,10 +120,10 @@ def test_what_stands_in_the_way_of_erasing_is_said_and_nothing_is_changed(site_w
     with lease.acquire(site_with_invoices.app, 1):
         assert "A run of this company is under way: try again when it has ended." in refused(page, name=NAME)
     mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "unconfirmed", "customer_id": "c1", "payload": {}}
-    site_with_invoices.store(OutboxEntry(connection_id=1, planned_at=NOW, **mail))
+    site_with_invoices.add_rows(OutboxEntry(connection_id=1, planned_at=NOW, **mail))
     assert "settle what the outbox shows in doubt" in refused(page, name=NAME)
     assert (customer_name(site_with_invoices), log_texts(site_with_invoices)) == (NAME, before)
-    site_with_invoices.store(ErasedCustomer(connection_id=1, customer_id="c1", erased_at=NOW, erased_by="ann"))
+    site_with_invoices.add_rows(ErasedCustomer(connection_id=1, customer_id="c1", erased_at=NOW, erased_by="ann"))
     owner.get(CUSTOMER_PATH)
     with lease.acquire(site_with_invoices.app, 1):
         assert "A run of this company is under way" in refused(f"{CUSTOMER_PATH}/erase/undo")
@@ -134,7 +134,7 @@ def test_an_owner_sees_and_changes_how_long_things_are_kept(site_with_invoices: 
     old = DecisionRecord(
         connection_id=1, customer_id="c1", run_id=1, decided_at=NOW - timedelta(days=300), snapshot=b""
     )
-    site_with_invoices.store(old)
+    site_with_invoices.add_rows(old)
     owner.get(page)
     assert "once a day, while duewell runs; it has not yet" in " ".join(owner.text.split())
     retention.prune_daily(site_with_invoices.app)

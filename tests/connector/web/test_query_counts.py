@@ -43,9 +43,9 @@ def list_pages() -> list[Any]:
 
 def test_no_page_asks_more_often_where_there_is_more(site: Site, count_queries: Any) -> None:
     site.clock.at = NOW
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     counts: list[dict[str, int]] = []
-    companies = [site.company("First Ltd", time_zone="UTC"), site.company("Second Ltd", time_zone="UTC")]
+    companies = [site.add_company("First Ltd", time_zone="UTC"), site.add_company("Second Ltd", time_zone="UTC")]
     for size, ids, company in ((SMALL, FIRST_IDS, companies[0]), (LARGE, SECOND_IDS, companies[1])):
         with writing(site.app.engine) as session:
             fill_company(session, size, company)
@@ -62,12 +62,12 @@ def test_no_page_asks_more_often_where_there_is_more(site: Site, count_queries: 
 
 def test_no_page_asks_more_often_where_there_are_more_companies(site: Site, count_queries: Any) -> None:
     site.clock.at = NOW
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     asked = [route.path for route in list_pages() if "{" not in route.path]
     counts: list[dict[str, int]] = []
     for more in (["First Ltd"], ["Second Ltd", "Third Ltd", "Fourth Ltd"]):
         for name in more:
-            company = site.company(name, time_zone="UTC")
+            company = site.add_company(name, time_zone="UTC")
             with writing(site.app.engine) as session:
                 fill_company(session, SMALL, company)
         browser.get("/reports")  # what is kept in memory of each company's books is there from now on

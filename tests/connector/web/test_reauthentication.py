@@ -22,7 +22,7 @@ NOT_SENSITIVE = re.compile(
 
 
 def idle_browser(site: Site, role: str) -> Any:
-    browser = site.signed_in(role)
+    browser = site.sign_in(role)
     with writing(site.app.engine) as session:
         find_user(session, f"{role}@example.com").password_hash = hash_password(PASSWORD)
     site.clock.advance(minutes=31)
@@ -35,7 +35,7 @@ def get_mode(site: Site, company: int) -> str:
 
 
 def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site) -> None:
-    company = site.company("North Ltd", mode="observe")
+    company = site.add_company("North Ltd", mode="observe")
     browser = idle_browser(site, "bookkeeper")
     action = f"/companies/{company}/mode"
     browser.get(f"{action}?to=live")
@@ -59,15 +59,15 @@ def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site)
 
 
 def test_who_has_just_signed_in_is_not_asked(site: Site) -> None:
-    company = site.company("North Ltd", mode="observe")
-    browser = site.signed_in("bookkeeper")
+    company = site.add_company("North Ltd", mode="observe")
+    browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{company}/mode?to=approve")
     browser.submit(f"/companies/{company}/mode", {"reviewed": "yes"})
     assert get_mode(site, company) == "approve"
 
 
 def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(site: Site) -> None:
-    company = site.company("North Ltd", mode="observe")
+    company = site.add_company("North Ltd", mode="observe")
     browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
     browser.get(f"{action}?to=live")
     browser.submit(action)
@@ -77,7 +77,7 @@ def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(site: Sit
 
 
 def test_guessing_there_is_limited_as_at_the_door(site: Site) -> None:
-    company = site.company("North Ltd", mode="observe")
+    company = site.add_company("North Ltd", mode="observe")
     browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
     browser.get(f"{action}?to=live")
     browser.submit(action, {"reviewed": "yes"})

@@ -23,7 +23,7 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
     for number in range(first, first + count):
         due_on, is_open = today - timedelta(days=number % 120 - 10), number % 2 == 0
         settled_on = None if is_open else min(today, due_on + timedelta(days=3))
-        site.store(
+        site.add_rows(
             CustomerRow(connection_id=company, external_id=f"c{number}", name=f"=Customer {number}"),
             InvoiceRow(
                 connection_id=company, external_id=f"i{number}", number=f"I-{number}", customer_id=f"c{number}",
@@ -33,7 +33,7 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
             ),
         )  # fmt: skip
         if settled_on:
-            site.store(
+            site.add_rows(
                 ApplicationRow(
                     connection_id=company, source_kind="payment", source_id=f"p{number}", invoice_id=f"i{number}",
                     applied_on=settled_on, amount_e4=1_000_000,
@@ -42,9 +42,9 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
 
 
 def test_every_report_has_its_plot_its_table_and_its_csv(site: Site) -> None:
-    company = site.company("Small Works Ltd", base_currency="GBP")
+    company = site.add_company("Small Works Ltd", base_currency="GBP")
     add_invoices(site, company, 140)
-    viewer = site.signed_in("viewer")
+    viewer = site.sign_in("viewer")
     page = viewer.get("/reports").text
     drawn = re.findall(r'<svg class="plot".*?</svg>', page, re.DOTALL)
     assert len(drawn) >= 4
@@ -68,19 +68,19 @@ def test_every_report_has_its_plot_its_table_and_its_csv(site: Site) -> None:
 
 
 def test_figures_are_those_of_the_companies_a_person_may_see(site: Site) -> None:
-    north, south = site.company("North Ltd"), site.company("South Ltd")
+    north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     add_invoices(site, north, 4)
     add_invoices(site, south, 6, currency="SEK")
-    limited = site.signed_in("viewer", north)
+    limited = site.sign_in("viewer", north)
     for path in ("/reports", "/reports/ageing", "/reports/ageing-by-customer.csv", "/reports/cash-forecast"):
         assert "SEK" not in limited.get(path).text
         assert limited.get(f"{path}?company={south}").status_code == 404
-    assert "SEK" in site.signed_in("owner").get(f"/reports/ageing?company={south}").text
+    assert "SEK" in site.sign_in("owner").get(f"/reports/ageing?company={south}").text
 
 
 def test_reports_cost_as_many_queries_for_many_invoices_as_for_few(site: Site, count_queries: Any) -> None:
-    company = site.company("Small Works Ltd")
-    viewer = site.signed_in("viewer")
+    company = site.add_company("Small Works Ltd")
+    viewer = site.sign_in("viewer")
     add_invoices(site, company, 2)
     few = count_queries(lambda: viewer.get("/reports"))
     add_invoices(site, company, 80, first=2)

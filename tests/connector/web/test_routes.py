@@ -85,7 +85,7 @@ def fill_path(path: str, ids: dict[str, int]) -> str:
 
 def add_other_company(site: Site) -> dict[str, int]:
     """A company with something of everything; returns what stands in the paths of its pages."""
-    company = site.company("South Ltd", mode="approve")
+    company = site.add_company("South Ltd", mode="approve")
     at, today = site.clock.at, site.clock.at.date()
     run = SyncRun(connection_id=company, started_at=at, outcome="ok")
     entry = OutboxEntry(
@@ -102,11 +102,11 @@ def add_other_company(site: Site) -> dict[str, int]:
     )  # fmt: skip
     customer = CustomerRow(connection_id=company, external_id="c1", name="South's customer", emails="a@south.example")
     policy = PolicyVersion(connection_id=company, document='tone = "firm" # South', set_by="South", set_at=at)
-    site.store(run, entry, task, invoice, customer, policy)
+    site.add_rows(run, entry, task, invoice, customer, policy)
     line = SyncLogEntry(
         connection_id=company, run_id=run.id, at=at, kind="emailed", text="South's secret", previous_hash="", hash="",
     )  # fmt: skip
-    site.store(line)
+    site.add_rows(line)
     return {
         "company": company, "connection": company, "run": run.id or 0, "entry": entry.id or 0, "line": line.id or 0,
         "task": task.id or 0, "invoice": 77, "version": policy.id or 0,
@@ -160,12 +160,12 @@ def test_nobody_gets_anything_that_is_not_open(site: Site) -> None:
 
 
 def test_no_number_in_an_address_is_too_long_for_a_clear_answer(site: Site) -> None:
-    owner = site.signed_in("owner")
+    owner = site.sign_in("owner")
     for route in ROUTES:
         if ":int}" in route.path and route.method == "GET":
             huge = re.sub(r"\{\w+:int\}", "9" * 25, route.path)
             assert owner.get(fill_path(huge, {})).status_code == 404, route.path
-    site.company("North Ltd")
+    site.add_company("North Ltd")
     for path in ("/outbox", "/fees", "/tasks", "/exceptions", "/customers", "/runs", "/log", "/reports", "/policy"):
         for strange in ("9" * 25, "-1", "x"):
             assert owner.get(f"{path}?company={strange}").status_code == 404, path
@@ -173,7 +173,7 @@ def test_no_number_in_an_address_is_too_long_for_a_clear_answer(site: Site) -> N
 
 def test_a_viewer_changes_nothing(site: Site) -> None:
     ids = add_other_company(site)
-    viewer, own = site.signed_in("viewer"), {"/sign-out", "/confirm"}
+    viewer, own = site.sign_in("viewer"), {"/sign-out", "/confirm"}
     before = stored_rows(site, ids["company"])
     for route in ROUTES:
         if route.method == "POST" and route.path not in SIGN_IN_PATHS | own and not route.path.startswith("/account/"):
@@ -185,7 +185,7 @@ def test_a_viewer_changes_nothing(site: Site) -> None:
 
 def test_only_an_owner_gets_what_is_for_owners(site: Site) -> None:
     ids = add_other_company(site)
-    bookkeeper = site.signed_in("bookkeeper")
+    bookkeeper = site.sign_in("bookkeeper")
     for route in ROUTES:
         if route.min_role == "owner":
             path = fill_path(route.path, ids)
@@ -196,10 +196,10 @@ def test_only_an_owner_gets_what_is_for_owners(site: Site) -> None:
 def test_who_owes_the_passkey_that_everybody_needs_gets_nothing_but_the_page_to_add_it(site: Site) -> None:
     """Also in a browser that was signed in before, and as an owner."""
     ids = add_other_company(site)
-    browser, other = site.signed_in("owner"), site.user("owner", email="ann@example.com")
+    browser, other = site.sign_in("owner"), site.add_user("owner", email="ann@example.com")
     with reading(site.app.engine) as session:
         ann = find_user(session, other).id or 0
-    site.store(Passkey(id="of ann", user_id=ann, public_key=b"", created_at=site.clock.at))
+    site.add_rows(Passkey(id="of ann", user_id=ann, public_key=b"", created_at=site.clock.at))
     assert "South" in browser.get("/companies").text
     passkey_requirement.set_required(site.app, required=True, by="a test")
     token, before = browser.http.cookies[cookie_name(site.app)], stored_rows(site, ids["company"])
@@ -224,8 +224,8 @@ def test_who_owes_the_passkey_that_everybody_needs_gets_nothing_but_the_page_to_
 
 
 def test_a_bookkeeper_of_another_company_sees_nothing_of_this_one(site: Site) -> None:
-    ids, north = add_other_company(site), site.company("North Ltd")
-    bookkeeper = site.signed_in("bookkeeper", north)
+    ids, north = add_other_company(site), site.add_company("North Ltd")
+    bookkeeper = site.sign_in("bookkeeper", north)
     assert "North" in bookkeeper.get("/companies").text
     pages = [route for route in ROUTES if route.method == "GET" and route.min_role in {"viewer", "bookkeeper"}]
     for route in pages:
@@ -242,8 +242,8 @@ def test_a_bookkeeper_of_another_company_sees_nothing_of_this_one(site: Site) ->
 
 
 def test_a_bookkeeper_of_another_company_changes_nothing_of_this_one(site: Site) -> None:
-    ids, north = add_other_company(site), site.company("North Ltd")
-    bookkeeper = site.signed_in("bookkeeper", north)
+    ids, north = add_other_company(site), site.add_company("North Ltd")
+    bookkeeper = site.sign_in("bookkeeper", north)
     bookkeeper.get("/")
     session_token = bookkeeper.http.cookies[cookie_name(site.app)]
     before = stored_rows(site, ids["company"])
@@ -289,7 +289,7 @@ def test_every_table_is_of_a_company_or_is_known_to_be_of_none() -> None:
 
 def test_every_page_for_people_carries_strict_headers(site: Site) -> None:
     ids = add_other_company(site)
-    owner = site.signed_in("owner")
+    owner = site.sign_in("owner")
     with_script = {"/account", "/sign-in"}
     for route in ROUTES:
         if route.method != "GET":

@@ -83,8 +83,8 @@ def test_an_address_that_a_stranger_claims_is_not_believed_beyond_the_proxy_befo
 
 def test_what_comes_from_books_is_shown_and_never_run(site: Site) -> None:
     bad = "<script>alert(1)</script>{{ 7*7 }}\" onmouseover='x' \u202e"
-    company = site.company(bad, health_reason=bad)
-    owner = site.signed_in("owner")
+    company = site.add_company(bad, health_reason=bad)
+    owner = site.sign_in("owner")
     for path in ("/", "/companies", f"/companies/{company}", "/log", "/reports", "/customers"):
         page = owner.get(path).text
         assert "<script>alert" not in page, path

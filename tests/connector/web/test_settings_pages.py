@@ -35,7 +35,7 @@ def settings() -> dict[str, Any]:
 @pytest.fixture
 def owner(site: Site) -> Any:
     """An owner who has just signed in."""
-    return site.signed_in("owner")
+    return site.sign_in("owner")
 
 
 def log_texts(site: Site) -> list[str]:
@@ -50,7 +50,7 @@ def shown_secret(browser: Any) -> str:
 
 
 def test_somebody_is_invited_for_one_company_promoted_and_removed(site: Site, owner: Any) -> None:
-    north, south = site.company("North Ltd"), site.company("South Ltd")
+    north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     owner.get("/settings/users")
     owner.submit("/settings/users", {
         "email": "bob@example.com", "name": "Bob", "role": "viewer", "company_access": "selected", "company": str(north),
@@ -76,7 +76,7 @@ def test_somebody_is_invited_for_one_company_promoted_and_removed(site: Site, ow
 
 
 def test_a_token_is_shown_once_works_and_is_revoked(site: Site, owner: Any) -> None:
-    site.company("North Ltd")
+    site.add_company("North Ltd")
     owner.get("/settings/tokens")
     owner.submit("/settings/tokens", {"name": "dashboard", "scope": "read", "company_access": "all", "days": "30"})
     token = shown_secret(owner)
@@ -99,7 +99,7 @@ def test_a_token_is_shown_once_works_and_is_revoked(site: Site, owner: Any) -> N
 
 
 def test_a_webhook_is_entered_tried_and_removed(site: Site, owner: Any) -> None:
-    north = site.company("North Ltd")
+    north = site.add_company("North Ltd")
     owner.get("/settings/webhooks")
     bad = owner.submit("/settings/webhooks", {"url": "http://127.0.0.1/", "events": "all", "company_access": "all"})
     assert (bad.status_code, "https://" in bad.text) == (409, True)
@@ -118,7 +118,7 @@ def test_a_webhook_is_entered_tried_and_removed(site: Site, owner: Any) -> None:
 
 
 def test_an_owner_takes_a_backup_with_him_and_none_stays(site: Site, owner: Any, tmp_path: Path) -> None:
-    site.company("North Ltd")
+    site.add_company("North Ltd")
     owner.get("/settings/backup")
     answer = owner.submit("/settings/backup")
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="duewell-2026-06-10')
@@ -132,15 +132,15 @@ def test_an_owner_takes_a_backup_with_him_and_none_stays(site: Site, owner: Any,
 
 
 def test_sender_calendar_and_health_say_how_it_is(site: Site, owner: Any) -> None:
-    company = site.company("North Ltd", country="GB", time_zone="Europe/London")
+    company = site.add_company("North Ltd", country="GB", time_zone="Europe/London")
     page = owner.get("/settings/sender").text
     assert "Mail from gmail.com sent by others is taken for forged." in page
     assert "signed events are taken; the last came never" in owner.text
     left_at = site.clock.at - timedelta(days=3)
     mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "done", "customer_id": "c", "payload": {}}
-    site.store(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
+    site.add_rows(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
     assert "Nothing was told of mail that left on 7 Jun 2026." in owner.get("/settings/sender").text
-    site.store(EmailEvent(id="e", kind="delivered", at=site.clock.at, received_at=site.clock.at))
+    site.add_rows(EmailEvent(id="e", kind="delivered", at=site.clock.at, received_at=site.clock.at))
     assert "Nothing was told" not in owner.get("/settings/sender").text
     owner.get("/settings/calendar")
     assert "08:00 to 18:00" in owner.text
@@ -150,6 +150,6 @@ def test_sender_calendar_and_health_say_how_it_is(site: Site, owner: Any) -> Non
     owner.submit("/settings/health")
     assert "The sync log holds" in owner.text
     assert owner.get("/settings").status_code == 200
-    bookkeeper = site.signed_in("bookkeeper")
+    bookkeeper = site.sign_in("bookkeeper")
     for path in ("users", "tokens", "webhooks", "backup", "health"):
         assert bookkeeper.get(f"/settings/{path}").status_code == 403

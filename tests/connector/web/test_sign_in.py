@@ -111,19 +111,19 @@ def test_a_wrong_password_and_an_unknown_address_sound_the_same_and_tries_are_li
 
 
 def test_a_session_ends_unused_after_half_a_day_and_in_any_case_after_a_week(site: Site) -> None:
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     for _ in range(15):
         site.clock.advance(hours=11)
         assert browser.get("/", allow_redirects=False).status_code == 200
     site.clock.advance(hours=11)
     assert browser.get("/", allow_redirects=False).status_code == 303
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     site.clock.advance(hours=13)
     assert browser.get("/", allow_redirects=False).status_code == 303
 
 
 def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> None:
-    site.user("owner")
+    site.add_user("owner")
     with writing(site.app.engine) as session:
         link = create_link(session, find_user(session, "owner@example.com"), site.clock.at, signs_in_directly=True)
     cookie = site.browser().get(f"/welcome/{link}", allow_redirects=False).headers["set-cookie"]
@@ -136,7 +136,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> No
 
 @pytest.mark.parametrize("settings", [{"duewell_base_url": "https://books.example"}])
 def test_behind_https_the_cookie_is_bound_to_host_and_https(site: Site) -> None:
-    site.user("owner")
+    site.add_user("owner")
     with writing(site.app.engine) as session:
         link = create_link(session, find_user(session, "owner@example.com"), site.clock.at, signs_in_directly=True)
     cookie = site.browser().get(f"/welcome/{link}", allow_redirects=False).headers["set-cookie"]
@@ -146,7 +146,7 @@ def test_behind_https_the_cookie_is_bound_to_host_and_https(site: Site) -> None:
 
 
 def test_a_form_from_elsewhere_or_without_its_own_token_is_not_accepted(site: Site) -> None:
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     browser.get("/")
     page = browser.page.text
     token = page.partition('name="csrf" value="')[2].partition('"')[0]
@@ -161,14 +161,14 @@ def test_a_form_from_elsewhere_or_without_its_own_token_is_not_accepted(site: Si
 
 
 def test_a_form_of_another_session_is_not_accepted(site: Site) -> None:
-    one, other = site.signed_in("owner"), site.signed_in("viewer")
+    one, other = site.sign_in("owner"), site.sign_in("viewer")
     token = one.get("/").text.partition('name="csrf" value="')[2].partition('"')[0]
     assert other.post("/sign-out", {"csrf": token}).status_code == 403
 
 
 def test_who_is_disabled_is_out_at_once_and_the_only_owner_cannot_be(site: Site) -> None:
-    browser = site.signed_in("bookkeeper")
-    site.user("owner")
+    browser = site.sign_in("bookkeeper")
+    site.add_user("owner")
     with writing(site.app.engine) as session:
         disable(session, "bookkeeper@example.com", by="Ann", at=site.clock.at)
     assert browser.get("/", allow_redirects=False).status_code == 303
@@ -185,14 +185,14 @@ def test_users_are_kept_from_the_terminal(
 ) -> None:
     monkeypatch.setenv("DUEWELL_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("DUEWELL_BASE_URL", site.base)
-    north = site.company("North Ltd")
+    north = site.add_company("North Ltd")
 
     def duewell(*words: str) -> str:
         result = CliRunner().invoke(cli, ["users", *words], prog_name="duewell")
         assert result.exit_code == 0, result.output
         return str(result.stdout)
 
-    site.user("owner")
+    site.add_user("owner")
     link = duewell("add", "bob@example.com", "bookkeeper", "--company", "north-ltd").strip()
     assert "north-ltd" in duewell()
     browser = site.browser()
@@ -217,7 +217,7 @@ def test_users_are_kept_from_the_terminal(
 
 
 def test_signing_out_leaves_nothing_in_the_browser(site: Site) -> None:
-    browser = site.signed_in("owner")
+    browser = site.sign_in("owner")
     token = browser.get("/").text.partition('name="csrf" value="')[2].partition('"')[0]
     answer = browser.post("/sign-out", {"csrf": token}, allow_redirects=False)
     assert answer.headers["Clear-Site-Data"] == '"cache", "storage"'
@@ -230,7 +230,7 @@ def test_who_came_in_who_did_not_and_what_was_refused_is_logged(site: Site, capl
     forged = {"X-Forwarded-For": "203.0.113.9\x1b[31m INFO user 1 signed in by password", "Origin": site.base}
     fields = {"email": "ann@example.com\nINFO user 1 signed in", "password": "wrong wrong wrong"}
     site.browser().http.post(f"{site.base}/sign-in", data=fields, headers=forged, timeout=20)
-    viewer = site.signed_in("viewer")
+    viewer = site.sign_in("viewer")
     viewer.post("/companies/connect", {"ledger": "xero"})
     viewer.post("/sign-out", {"csrf": "x"}, origin="https://evil.example")
     said = [record.getMessage() for record in caplog.records if record.name.startswith("duewell.")]

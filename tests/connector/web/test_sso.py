@@ -125,7 +125,7 @@ def return_from_idp(browser: Any, authorize_request: dict[str, str], **changed: 
 def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifier(
     site: Site, idp: IdentityProvider
 ) -> None:
-    site.user("bookkeeper")
+    site.add_user("bookkeeper")
     browser = site.browser()
     assert "by way of 127.0.0.1" in browser.get("/sign-in").text
     asked = start_sign_in(site, idp, browser)
@@ -155,14 +155,14 @@ def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifi
     ],
 )
 def test_nobody_comes_in_by_a_token_that(site: Site, idp: IdentityProvider, claims: dict[str, Any]) -> None:
-    site.user("bookkeeper")
+    site.add_user("bookkeeper")
     browser, idp.claims = site.browser(), claims
     assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
     assert "/sign-in" in browser.get("/").url
 
 
 def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(site: Site, idp: IdentityProvider) -> None:
-    site.user("bookkeeper")
+    site.add_user("bookkeeper")
     browser = site.browser()
     asked = start_sign_in(site, idp, browser)
     claims = {"iss": idp.url, "aud": CLIENT, "sub": "1", "nonce": asked["nonce"], "exp": 1781089800,
@@ -177,7 +177,7 @@ def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(site: Site, id
 def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_that_was_asked(
     site: Site, idp: IdentityProvider
 ) -> None:
-    site.user("bookkeeper")
+    site.add_user("bookkeeper")
     browser = site.browser()
     asked = start_sign_in(site, idp, browser)
     assert return_from_idp(site.browser(), asked).status_code == 401
@@ -194,8 +194,8 @@ def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_th
 def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_and_a_password_ties_nobody(
     site: Site, idp: IdentityProvider
 ) -> None:
-    by_password = site.signed_in("bookkeeper")
-    owner = site.user("owner")
+    by_password = site.sign_in("bookkeeper")
+    owner = site.add_user("owner")
     with writing(site.app.engine) as session:
         find_user(session, "bookkeeper@example.com").password_hash = hash_password("correct horse battery staple")
         key = Passkey(id="x", user_id=find_user(session, owner).id or 0, public_key=b"", created_at=site.clock.at)
@@ -219,14 +219,14 @@ def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_an
 def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_from_within(
     site: Site, idp: IdentityProvider
 ) -> None:
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     idp.claims = {"email_verified": None, "email": "other@example.com"}
     assert return_from_idp(browser, start_linking(idp, browser)).url.endswith("/account")
     assert "You also sign in by way of" in browser.text
     with reading(site.app.engine) as session:
         assert find_user(session, "bookkeeper@example.com").oidc_subject == f"{idp.url}|77"
     idp.nonce = ""
-    viewer = site.signed_in("viewer")
+    viewer = site.sign_in("viewer")
     assert return_from_idp(viewer, start_linking(idp, viewer)).status_code == 401
     with writing(site.app.engine) as session:
         find_user(session, "bookkeeper@example.com").disabled_at = site.clock.at
@@ -238,7 +238,7 @@ def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_
 def test_a_browser_left_open_ties_nobody_to_somebody_elses_account_there_and_a_new_link_unties(
     site: Site, idp: IdentityProvider
 ) -> None:
-    browser, password = site.signed_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
+    browser, password = site.sign_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
     with writing(site.app.engine) as session:
         find_user(session, "bookkeeper@example.com").password_hash = hash_password(password)
     site.clock.advance(minutes=31)

@@ -18,13 +18,13 @@ Site = Any
 @pytest.fixture
 def task(site: Site) -> int:
     """A call to make about one invoice."""
-    company = site.company("North Ltd", base_currency="GBP", first_pull_done_at=site.clock.at)
+    company = site.add_company("North Ltd", base_currency="GBP", first_pull_done_at=site.clock.at)
     today = site.clock.at.date()
     row = Task(
         connection_id=company, key="t", code="call", step="call", customer_id="c1", invoice_ids=["i1"], due_on=today,
         reason="INV-1 is 9 days late.", created_at=site.clock.at,
     )  # fmt: skip
-    site.store(
+    site.add_rows(
         CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
         InvoiceRow(
             connection_id=company, external_id="i1", number="INV-1", customer_id="c1", currency="GBP",
@@ -37,7 +37,7 @@ def task(site: Site) -> int:
 
 
 def test_what_came_of_a_task_is_recorded_and_the_promise_kept(site: Site, task: int) -> None:
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     assert f'href="/tasks/{task}"' in browser.get("/").text
     browser.get(f"/tasks/{task}")
     assert "99.50 GBP open" in browser.text
@@ -52,7 +52,7 @@ def test_what_came_of_a_task_is_recorded_and_the_promise_kept(site: Site, task: 
 
 
 def test_a_day_that_is_none_ends_no_task(site: Site, task: int) -> None:
-    browser = site.signed_in("bookkeeper")
+    browser = site.sign_in("bookkeeper")
     browser.get(f"/tasks/{task}")
     browser.submit(f"/tasks/{task}", {"promised_on": "soon"})
     assert browser.page.status_code == 409
@@ -61,7 +61,7 @@ def test_a_day_that_is_none_ends_no_task(site: Site, task: int) -> None:
 
 
 def test_an_invoice_tells_its_story_and_what_comes(site: Site, task: int) -> None:
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     browser.get("/companies/1/invoices/i1")
     assert "99.50 GBP of 120.00 GBP" in browser.text
     assert "issued for" in browser.text

@@ -24,19 +24,19 @@ def build_entry(site: Site, company: int, number: int, state: str, **more: Any) 
 
 
 def test_an_owner_without_a_company_is_told_how_to_begin(site: Site) -> None:
-    owner = site.signed_in("owner")
+    owner = site.sign_in("owner")
     assert "Connect the first one" in owner.get("/").text
-    assert "Connect the first one" not in site.signed_in("viewer").get("/").text
+    assert "Connect the first one" not in site.sign_in("viewer").get("/").text
 
 
 def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) -> None:
-    north = site.company("North <b>Ltd</b>", mode="live")
-    south = site.company(
+    north = site.add_company("North <b>Ltd</b>", mode="live")
+    south = site.add_company(
         "South Ltd", health="authorization_expired", health_reason="Xero says the consent was withdrawn."
     )
-    site.company("East Ltd", pulled_at=site.clock.at - timedelta(days=2))
+    site.add_company("East Ltd", pulled_at=site.clock.at - timedelta(days=2))
     at, soon = site.clock.at, site.clock.at + timedelta(hours=20)
-    site.store(
+    site.add_rows(
         CustomerRow(connection_id=north, external_id="c1", name="Miller & Sons"),
         build_entry(site, north, 1, "awaiting_approval"),
         build_entry(site, north, 2, "unconfirmed"),
@@ -53,7 +53,7 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) ->
             next_on=(at + timedelta(days=3)).date(), run_id=1, since_at=at,
         ),
     )  # fmt: skip
-    browser = site.signed_in("viewer")
+    browser = site.sign_in("viewer")
     page, text = browser.get("/").text, browser.text
     assert "<b>Ltd</b>" not in page
     assert "1 to approve" in text
@@ -70,20 +70,20 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) ->
 
 
 def test_a_quiet_morning_says_so(site: Site) -> None:
-    site.company("North Ltd", mode="live")
-    browser = site.signed_in("viewer")
+    site.add_company("North Ltd", mode="live")
+    browser = site.sign_in("viewer")
     browser.get("/")
     assert "Nothing. Every company's hour does its work by itself." in browser.text
 
 
 def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(site: Site, count_queries: Any) -> None:
-    browser = site.signed_in("viewer")
-    first = site.company("Company 0")
-    site.store(*(build_entry(site, first, number, "awaiting_approval") for number in range(5)))
+    browser = site.sign_in("viewer")
+    first = site.add_company("Company 0")
+    site.add_rows(*(build_entry(site, first, number, "awaiting_approval") for number in range(5)))
     few = count_queries(lambda: browser.get("/"))
     for number in range(1, 30):
-        company = site.company(f"Company {number}")
-        site.store(
+        company = site.add_company(f"Company {number}")
+        site.add_rows(
             *(
                 build_entry(site, company, each, state)
                 for each, state in enumerate(["awaiting_approval", "unconfirmed", "planned"])
@@ -100,7 +100,7 @@ def test_what_went_out_lately_is_found_without_reading_all_that_ever_did(site: S
     from connector.db.engine import reading
     from connector.services.today import load_dashboard
 
-    site.company("North Ltd")
+    site.add_company("North Ltd")
     plans: list[str] = []
 
     def note(_c: Any, cursor: Any, statement: str, parameters: Any, *_more: Any) -> None:

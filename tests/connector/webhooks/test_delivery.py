@@ -97,14 +97,14 @@ def list_deliveries(site: Site) -> list[WebhookDelivery]:
 
 
 def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site, receiver: Receiver) -> None:
-    north, south = site.company("North Ltd"), site.company("South Ltd")
+    north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     write_log_line(site, north)  # before anybody asked
     wanted = ["email.sent", "invoice.promised"]
     endpoint, secret = endpoints.add_endpoint(
         site.app, receiver.url, events=wanted, companies=[north], by="Ann"
     )  # fmt: skip
     day = site.clock.at.date()
-    site.store(
+    site.add_rows(
         CustomerRow(connection_id=north, external_id="c", name="Miller"),
         InvoiceRow(connection_id=north, external_id="i", number="I-1", customer_id="c", currency="GBP",
                    issued_on=day, status="open", is_open=True),
@@ -142,7 +142,7 @@ def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site
 def test_what_is_not_taken_is_told_again_under_the_same_name_until_the_address_is_given_up(
     site: Site, receiver: Receiver
 ) -> None:
-    north = site.company("North Ltd")
+    north = site.add_company("North Ltd")
     endpoint, _secret = endpoints.add_endpoint(site.app, receiver.url, by="Ann")
     write_log_line(site, north)
     for status, tries in ((500, 1), (302, 2), (404, 3)):
@@ -175,7 +175,7 @@ def test_what_is_not_taken_is_told_again_under_the_same_name_until_the_address_i
 
 
 def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_other_waiting(site: Site) -> None:
-    north, told = site.company("North Ltd"), []
+    north, told = site.add_company("North Ltd"), []
     for path in ("dead", "well"):
         endpoints.add_endpoint(site.app, f"https://hooks.example/{path}", by="Ann")
 
@@ -200,7 +200,7 @@ def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_othe
 
 def test_nothing_is_told_where_webhooks_are_off(site: Site, receiver: Receiver) -> None:
     endpoints.add_endpoint(site.app, receiver.url, by="Ann")
-    write_log_line(site, site.company("North Ltd"))
+    write_log_line(site, site.add_company("North Ltd"))
     from dataclasses import replace
 
     off = replace(site.app, settings=site.app.settings.model_copy(update={"duewell_webhooks": "off"}))
