@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from policies import agreements, holds, late_fees, reminders, schedule_adjustments, tasks, timetable
+from policies import agreements, holds, late_fees, reminders, tasks
 from policies.calendar import Calendar, SendSlot, find_send_slot, find_time_zone
 from policies.decisions import Action, ChargeLateFee, CustomerDecision, DecisionKind, InvoiceDecision
 from policies.formatting import STEP_NAMES, format_date
@@ -14,6 +14,8 @@ from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, PastAction, Statement, Step
+from policies.schedule import early_step_due, next_level, notify_owner_due, starts_on, task_step_due
+from policies.schedule_adjustments import adjust_schedule
 from policies.segments import segment_of, size_of
 from policies.statement_context import Hold, StatementContext
 
@@ -108,7 +110,7 @@ def _assess_statement(statement: Statement, day_context: _DayContext) -> Iterabl
 def _assess_invoice(context: StatementContext, invoice: Invoice, day_context: _DayContext) -> InvoiceAssessment:
     row = context.policy.schedules[context.segment, size_of(invoice, context.policy.sizes)]
     if context.statement.customer.payment_behaviour is not None:
-        row = schedule_adjustments.adjust_schedule(row, context.statement.customer.payment_behaviour)
+        row = adjust_schedule(row, context.statement.customer.payment_behaviour)
     assessment = InvoiceAssessment(context, invoice, row, day_context.past_actions.completed_steps(invoice.id))
     held = holds.first_hold(context, invoice)
     if held is not None:
@@ -117,10 +119,10 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day_context: _D
             return assessment
     today = day_context.today
     assessment.email_step = _email_step_due(assessment, today, day_context.sends_on)
-    assessment.notify_owner = timetable.notify_owner_due(row, invoice, assessment.taken, today)
+    assessment.notify_owner = notify_owner_due(row, invoice, assessment.taken, today)
     if assessment.email_blocked:
         return assessment
-    task = timetable.task_step_due(row, invoice, assessment.taken, today)
+    task = task_step_due(row, invoice, assessment.taken, today)
     assessment.task_steps = (task,) if task is not None else ()
     assessment.fee = late_fees.assess_late_fee(context, invoice, row, day_context.past_actions)
     if assessment.email_step is not None and assessment.email_step in row.by_call:
@@ -130,12 +132,12 @@ def _assess_invoice(context: StatementContext, invoice: Invoice, day_context: _D
 
 def _email_step_due(assessment: InvoiceAssessment, today: date, sends_on: date) -> Step | None:
     """Find the mail that is due: a rung after the due date, or else an early step that is still right."""
-    level = timetable.next_level(assessment.schedule, assessment.invoice, assessment.taken)
+    level = next_level(assessment.schedule, assessment.invoice, assessment.taken)
     if level is not None and level.on <= today:
         return level.step
-    if today > timetable.starts_on(assessment.invoice):
+    if today > starts_on(assessment.invoice):
         return None
-    return timetable.early_step_due(assessment.schedule, assessment.invoice, assessment.taken, today, sends_on)
+    return early_step_due(assessment.schedule, assessment.invoice, assessment.taken, today, sends_on)
 
 
 def _decide_invoice(

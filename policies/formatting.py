@@ -5,15 +5,10 @@ from __future__ import annotations
 from datetime import date, datetime
 from decimal import Decimal
 
+from policies.currencies import minor_units
 from policies.receivables import Step
 
 _MONTHS = ("", "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-_DECIMALS = {
-    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "XAF"), 0),
-    **dict.fromkeys(("VUV", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
 
 STEP_NAMES: dict[Step, str] = {
     Step.THANK_YOU: "the thank-you",
@@ -48,14 +43,9 @@ def describe_past_step(step: Step, on: date) -> str:
     return f"{STEP_NAMES[step]} {'was given to a person' if step in _TASK_STEPS else 'was'} on {format_date(on)}"
 
 
-def decimal_places(currency: str) -> int:
-    """Tell how many decimals a sum in this currency has."""
-    return _DECIMALS.get(currency, 2)
-
-
 def format_amount(amount: Decimal, currency: str) -> str:
     """Write a sum: ``EUR 1,234.50``."""
-    return f"{currency} {amount:,.{_DECIMALS.get(currency, 2)}f}"
+    return f"{currency} {amount:,.{minor_units(currency)}f}"
 
 
 def format_date(on: date) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import date
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from itertools import pairwise
 from typing import NamedTuple
 
+from policies.currencies import round_amount
 from policies.decisions import FeeLine
 from policies.fee_rules import LateFees
-from policies.formatting import decimal_places, format_amount, format_days, format_percent
+from policies.formatting import format_amount, format_days, format_percent
 from policies.receivables import Invoice
 
 DAYS_PER_YEAR = 365
@@ -85,8 +86,3 @@ def interest_lines(
             FeeLine(f"{owed} for {format_days(piece.day_count)} at {format_percent(piece.annual_rate)} a year", shown)
         )
     return tuple(parts)
-
-
-def round_amount(amount: Decimal, currency: str) -> Decimal:
-    """Round to the decimals of the currency, half up: once, at the end."""
-    return amount.quantize(Decimal(1).scaleb(-decimal_places(currency)), ROUND_HALF_UP)

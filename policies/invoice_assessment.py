@@ -8,8 +8,8 @@ from datetime import date
 from policies.decisions import ChargeLateFee
 from policies.formatting import format_amount, format_date, format_days
 from policies.receivables import Invoice, Step
+from policies.schedule import HARDNESS, CompletionDates, Schedule, UpcomingStep, starts_on, upcoming_step
 from policies.statement_context import Hold, StatementContext
-from policies.timetable import HARDNESS, CompletionDates, Schedule, UpcomingStep, starts_on, upcoming_step
 
 
 @dataclass(slots=True)

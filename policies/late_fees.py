@@ -7,15 +7,16 @@ from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
+from policies.currencies import round_amount
 from policies.decisions import ChargeLateFee, FeeLine
 from policies.fee_rules import MONTHLY_KINDS, LateFees
 from policies.formatting import format_amount, format_date, format_days, format_percent
-from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines, round_amount
+from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
 from policies.past_actions import PastActions
 from policies.receivables import Invoice, PastAction
+from policies.schedule import Schedule, starts_on
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.statement_context import StatementContext
-from policies.timetable import Schedule, starts_on
 
 ONCE = "once"
 _CENTS = Decimal("0.01")

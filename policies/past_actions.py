@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 from policies.receivables import PastAction, Step
+from policies.schedule import DUNNING_LEVELS, EMAIL_STEPS
 from policies.sections import Frequency
-from policies.timetable import DUNNING_LEVELS, EMAIL_STEPS
 
 _SEARCH_DAYS = 60
 _NO_STEPS: dict[Step, date] = {}

@@ -23,8 +23,8 @@ from policies.document import (
 )
 from policies.fee_rules import PRESETS, LateFees
 from policies.receivables import Customer, Step
+from policies.schedule import Schedule
 from policies.segments import segment_of
-from policies.timetable import Schedule
 
 __all__ = ["PolicyError", "Problem", "ReminderPolicy"]
 

@@ -12,7 +12,7 @@ from policies.formatting import STEP_NAMES, describe_past_step, format_date
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.receivables import InvoiceStatus, Step
-from policies.timetable import suspension_date
+from policies.schedule import suspension_date
 
 
 class Postponement(NamedTuple):

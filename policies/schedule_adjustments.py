@@ -7,8 +7,8 @@ from functools import lru_cache
 
 from policies.payment_behaviour import CHRONICALLY_LATE_DAYS, ON_TIME_STREAK, STEADY_SPREAD_DAYS
 from policies.receivables import PaymentBehaviour, Step
+from policies.schedule import DunningLevel, Schedule, TaskDay
 from policies.schedule_rules import MIN_GAP_DAYS
-from policies.timetable import DunningLevel, Schedule, TaskDay
 
 _CALL_SOONER_DAYS = 2
 _MIN_HISTORY = 3  # so few settled invoices are no habit

@@ -10,7 +10,7 @@ from decimal import Decimal
 from policies import schedule_rules
 from policies.document import Section, parse_decimal
 from policies.receivables import Segment, Size, Step
-from policies.timetable import StepKind
+from policies.schedule import StepKind
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CELLS = tuple((segment, size) for segment in Segment for size in Size)

@@ -11,7 +11,7 @@ from policies.formatting import STEP_NAMES, format_date
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.receivables import Step
-from policies.timetable import DUNNING_LEVELS
+from policies.schedule import DUNNING_LEVELS
 
 _MAX_LISTED = 3  # invoices named in a sentence
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date, datetime
-from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -19,6 +18,7 @@ from sqlmodel import Session, col
 from connector.audit import sync_log
 from connector.db.money import MoneyError, from_e4, to_e4
 from connector.db.tables import Agreement, Connection, InvoiceRow, InvoiceSetting, Task
+from policies.currencies import split_evenly
 from policies.formatting import format_amount, format_date
 from policies.receivables import Instalment
 
@@ -181,11 +181,9 @@ def format_agreement(agreement: Agreement) -> str:
 
 
 def equal_instalments(invoice: InvoiceRow, count: int, first_on: date, days_between: int | None) -> list[Instalment]:
-    """Split what is due into equal parts, by months or by a number of days; the last takes what does not divide."""
+    """Split the balance into equal instalments, monthly or so many days apart; the first ones take the remainder."""
     _validate_year(first_on)
-    due = from_e4(invoice.due_e4)
-    part = (due / count).quantize(Decimal("0.01"))
-    amounts = [part] * (count - 1) + [due - part * (count - 1)]
+    amounts = split_evenly(from_e4(invoice.due_e4), count, invoice.currency)
     return [Instalment(_instalment_date(first_on, place, days_between), amount) for place, amount in enumerate(amounts)]
 
 

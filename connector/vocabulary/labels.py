@@ -31,7 +31,7 @@ from connector.vocabulary import (
 )
 from policies.decisions import DecisionKind
 from policies.receivables import CreditKind, InvoiceStatus, Segment, Size, Step
-from policies.timetable import StepKind
+from policies.schedule import StepKind
 
 _STEPS: dict[str, str] = {
     Step.THANK_YOU: "Thank-you email",

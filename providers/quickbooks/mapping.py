@@ -8,13 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
+from policies.currencies import round_amount
 from policies.receivables import CreditKind, InvoiceStatus
 from providers.ledger import (
     ApplicationRecord,
@@ -39,7 +40,6 @@ FEE_NAME: Final = "Late fee"  # QuickBooks' own automatic fees and ours: an item
 FEE_NOTE: Final = "Late fee for invoice "  # begins the private note of our fee invoices; the original's number follows
 _LATE_FEE = FEE_NAME.casefold()
 _AMOUNT_MAX: Final = Decimal(10**14)
-_ZERO_DECIMAL_CURRENCIES: Final = frozenset({"CLP", "ISK", "JPY", "KRW", "VND"})
 _OPEN, _PAID, _VOIDED = (one.value for one in (InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.VOIDED))
 _ZERO = Decimal(0)
 _TEN_THOUSAND = Decimal(10_000)
@@ -264,8 +264,7 @@ def _closed_on(record: Invoice, payment_dates: Mapping[str, date | None]) -> dat
 
 
 def _discount(total: Decimal, percent: Decimal, currency: str) -> Decimal:
-    unit = Decimal(1) if currency in _ZERO_DECIMAL_CURRENCIES else Decimal("0.01")
-    return (total * percent / 100).quantize(unit, ROUND_HALF_UP)
+    return round_amount(total * percent / 100, currency)
 
 
 def _deleted_record(kind: str, record: Struct) -> DeletedRecord:

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.receivables import Step
+from policies.schedule import DUNNING_LEVELS, starts_on
 from policies.schedule_rules import MIN_NOTICE_DAYS, MIN_WARNING_DAYS
 from policies.segments import segment_of
-from policies.timetable import DUNNING_LEVELS, starts_on
 from tests.policies.builders import Simulation, daily
 from tests.policies.test_properties import FEES, HOLDS, scenarios, simulate
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines, round_amount
+from policies.currencies import round_amount
+from policies.interest import DAYS_PER_YEAR, average_balance, interest_lines
 from policies.late_fees import add_months
 from policies.policy import ReminderPolicy
 from policies.receivables import BalanceChange, Invoice, InvoiceStatus

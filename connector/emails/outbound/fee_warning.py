@@ -12,9 +12,9 @@ from policies.fee_rules import MONTHLY_KINDS, LateFees
 from policies.past_actions import PastActions
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, Statement, Step
+from policies.schedule import DUNNING_LEVELS, starts_on
 from policies.schedule_rules import MIN_WARNING_DAYS
 from policies.segments import segment_of, size_of
-from policies.timetable import DUNNING_LEVELS, starts_on
 
 _WARNING_STEPS = frozenset({Step.BEFORE_DUE, Step.DUE_TODAY, *DUNNING_LEVELS, Step.PROMISE_BROKEN})
 _KINDS = {"flat": "flat", "percent": "once", "percent_per_month": "per_month", "annual": "per_year"}
