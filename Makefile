@@ -1,4 +1,4 @@
-# Sets up and runs everything: `make demo` shows it at work, `make test` proves it. Needs Python 3.11+ and make, nothing else.
+# Sets up and runs everything: `make demo` shows the product, `make test` checks it. Needs Python 3.11+ and make only.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -8,10 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PYTHON ?=# a Python to use instead of the first one found that is new enough
 DEMO_ARGS ?= --once
 PYTEST_ARGS ?=
-FAULTS_ARGS ?=# --write puts the table into docs/reliability.md, --seed N tries other cases
+FAULTS_ARGS ?=# --write updates the table in docs/reliability.md, --seed N tries other cases
 WORKERS ?= auto
 
-# What a Python must be able to do to carry the virtual environment: be new enough, and make one with pip in it.
+# What a Python must offer: be new enough, and be able to create a virtual environment with pip in it.
 USABLE := import sys, ensurepip, venv; sys.exit(sys.version_info < (3, 11))
 CODE := connector providers policies migrations sandbox benchmarks tests
 
@@ -22,12 +22,12 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name does; do \
 		printf '%-14s %s\n' "$$name" "$$does"; done
 
-demo: $(READY) ## Run the whole thing on this machine: make-believe vendors, two companies, one hour of work, its story
+demo: $(READY) ## Run the whole product on this machine: simulated services, two companies, eleven days of syncs
 	@$(BIN)/duewell demo $(DEMO_ARGS)
 
-test: lint types unit ## Everything that must hold: lint, types, import contracts, all tests
+test: lint types unit ## Run every check: lint, types, import contracts, all tests
 
-lint: $(READY) ## ruff with all rules, formatting, and who may import whom
+lint: $(READY) ## ruff with all rules, formatting, and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
@@ -38,14 +38,14 @@ types: $(READY) ## mypy, strict
 unit: $(READY) ## All tests, on all cores
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
-faults: $(READY) ## The fault campaign of a change: hours killed and disturbed everywhere, and bugs planted to be found (ten minutes)
+faults: $(READY) ## The fault campaign for a change: syncs killed and disturbed everywhere, planted bugs to be found (ten minutes)
 	$(BIN)/python -m tests.faults.campaign --size commit $(FAULTS_ARGS)
 
-faults-long: $(READY) ## Every kill, every disturbance, and every fault of the network over real HTTP: a night
+faults-long: $(READY) ## Every kill, every disturbance and every network fault over real HTTP: a night
 	$(BIN)/python -m tests.faults.campaign --size long $(FAULTS_ARGS)
 	FAULTS_EVERY=1 $(BIN)/python -m pytest -n $(WORKERS) tests/faults tests/connector/delivery/test_recover.py $(PYTEST_ARGS)
 
-ninety: $(READY) ## Ninety simulated days run daily, hourly and every five minutes, on both ledgers: an hour and more
+ninety: $(READY) ## Ninety simulated days synced daily, hourly and every five minutes, on both ledgers: over an hour
 	HOURLY_DAYS=90 FIVE_MINUTES_DAYS=90 $(BIN)/python -m pytest -n $(WORKERS) tests/connector/test_run_cadence.py
 
 bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured in the same run
@@ -55,25 +55,25 @@ bench: $(READY) ## The benchmarks; their figures are ratios to a floor measured 
 	$(BIN)/python -m benchmarks.decisions
 	$(BIN)/python -m benchmarks.forecast $(FORECAST_FILE)
 
-screenshots: $(READY) ## Take the pictures of the README and the docs anew, from the demo (needs Chromium)
+screenshots: $(READY) ## Retake the screenshots of the README and the docs from the demo (needs Chromium)
 	$(BIN)/python docs/pictures/take.py
 
-sbom: $(READY) ## List everything that comes with duewell, as CycloneDX JSON, in build/sbom.json
+sbom: $(READY) ## List everything that is installed with duewell, as CycloneDX JSON, in build/sbom.json
 	@mkdir -p build
-	$(BIN)/python docs/sbom.py > build/sbom.json
+	$(BIN)/cyclonedx-py environment $(VENV) --pyproject pyproject.toml --output-reproducible --short-PURLs -o build/sbom.json
 
-format: $(READY) ## Format the code and mend what ruff can mend by itself
+format: $(READY) ## Format the code and apply ruff's automatic fixes
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-lock: ## Make requirements.lock anew from pyproject.toml (needs uv)
+lock: ## Update requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-emit-find-links --no-header --no-annotate --quiet --upgrade -o requirements.lock
 
-clean: ## Remove what was made here: the virtual environment, caches, test output
+clean: ## Remove the virtual environment, caches and test output
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache test-output
 
-# The build backend goes first and builds run without isolation: so what builds the packages is pinned by hash as well.
+# The build backend is installed first and builds run without isolation, so that it is pinned by hash as well.
 $(READY): requirements.lock pyproject.toml
 	@set -e; \
 	if ! $(BIN)/python -c '$(USABLE)' >/dev/null 2>&1; then \

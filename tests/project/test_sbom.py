@@ -1,4 +1,4 @@
-"""The bill of materials names every pinned package once, whole and well-formed, and what needs what."""
+"""`make sbom` lists every installed package with its version, licence and dependencies, and nothing of this machine."""
 
 from __future__ import annotations
 
@@ -9,88 +9,45 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jsonschema_rs
 import pytest
 
 ROOT = Path(__file__).parents[2]
-REF = {"type": "string", "pattern": r"^(duewell|pkg:pypi/[a-z0-9-]+@[0-9A-Za-z.+!_-]+)$"}
-# What CycloneDX 1.6 asks of the parts that are used here.
-SCHEMA = {
-    "type": "object",
-    "additionalProperties": False,
-    "required": ["bomFormat", "specVersion", "components", "dependencies", "serialNumber", "version", "metadata"],
-    "properties": {
-        "$schema": {"const": "http://cyclonedx.org/schema/bom-1.6.schema.json"},
-        "bomFormat": {"const": "CycloneDX"},
-        "specVersion": {"const": "1.6"},
-        "serialNumber": {
-            "type": "string",
-            "pattern": r"^urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$",
-        },
-        "version": {"const": 1},
-        "metadata": {"type": "object", "required": ["component"]},
-        "components": {
-            "type": "array",
-            "uniqueItems": True,
-            "items": {
-                "type": "object",
-                "additionalProperties": False,
-                "required": ["type", "name", "version", "purl", "bom-ref", "hashes"],
-                "properties": {
-                    "type": {"enum": ["library"]},
-                    "bom-ref": REF,
-                    "purl": REF,
-                    "name": {"type": "string", "minLength": 1},
-                    "version": {"type": "string", "minLength": 1},
-                    "scope": {"enum": ["required", "optional", "excluded"]},
-                    "hashes": {
-                        "type": "array",
-                        "minItems": 1,
-                        "items": {
-                            "type": "object",
-                            "properties": {"alg": {"const": "SHA-256"}, "content": {"pattern": "^[0-9a-f]{64}$"}},
-                            "required": ["alg", "content"],
-                        },
-                    },
-                    "licenses": {"type": "array", "maxItems": 1},
-                },
-            },
-        },
-        "dependencies": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["ref"],
-                "properties": {"ref": REF, "dependsOn": {"type": "array", "uniqueItems": True, "items": REF}},
-            },
-        },
-    },
-}
 
 
 @pytest.fixture(scope="module")
-def bill() -> dict[str, Any]:
-    done = subprocess.run([sys.executable, "docs/sbom.py"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout))
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """The document that the Makefile's own command writes."""
+    target = tmp_path_factory.mktemp("sbom") / "sbom.json"
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipe = re.search(r"\$\(BIN\)/cyclonedx-py (.+)", makefile)
+    assert recipe is not None
+    arguments = recipe[1].replace("$(VENV)", sys.prefix).replace("build/sbom.json", str(target)).split()
+    subprocess.run([sys.executable, "-m", "cyclonedx_py", *arguments], cwd=ROOT, check=True, capture_output=True)
+    return dict(json.loads(target.read_text(encoding="utf-8")))
 
 
-def test_the_bill_is_well_formed(bill: dict[str, Any]) -> None:
-    jsonschema_rs.validator_for(SCHEMA).validate(bill)
-    refs = [each["bom-ref"] for each in bill["components"]]
-    assert len(refs) == len(set(refs))
-    named = {ref for each in bill["dependencies"] for ref in (each["ref"], *each["dependsOn"])}
-    assert named == {*refs, "duewell"}
+def test_it_names_what_is_pinned_with_the_version_that_is_pinned(document: dict[str, Any]) -> None:
+    pins = re.findall(r"(?m)^([\w.-]+)==([^\s;\\]+)(?! ;)", (ROOT / "requirements.lock").read_text(encoding="utf-8"))
+    pinned = {(re.sub(r"[-_.]+", "-", name).lower(), version) for name, version in pins}
+    listed = {(re.sub(r"[-_.]+", "-", each["name"]).lower(), each["version"]) for each in document["components"]}
+    versions = dict(pinned)
+    assert {(name, version) for name, version in listed if versions.get(name, version) != version} == set()
+    assert {"requests", "sqlmodel", "xero-python", "cryptography"} <= {name for name, _version in listed}
 
 
-def test_it_names_what_is_pinned_and_tells_apart_what_only_tests_need(bill: dict[str, Any]) -> None:
-    lock = (ROOT / "requirements.lock").read_text()
-    pinned = {name.lower().replace("_", "-") for name in re.findall(r"(?m)^([\w.-]+)==", lock)}
-    scopes = {each["name"]: each["scope"] for each in bill["components"]}
-    assert set(scopes) == pinned
-    assert {scopes[name] for name in ("requests", "webauthn", "cryptography", "urllib3", "starlette")} == {"required"}
-    assert {scopes[name] for name in ("pytest", "ruff", "mypy", "playwright")} == {"excluded"}
+def test_it_says_what_needs_what(document: dict[str, Any]) -> None:
+    root = document["metadata"]["component"]
+    needs = {each["ref"]: each.get("dependsOn", []) for each in document["dependencies"]}
+    assert root["name"] == "duewell"
+    assert any(ref.startswith("sqlmodel==") for ref in needs[root["bom-ref"]])
 
 
-def test_most_licences_are_known(bill: dict[str, Any]) -> None:
-    without = [each["name"] for each in bill["components"] if "licenses" not in each and each["scope"] == "required"]
-    assert len(without) < len(bill["components"]) / 4, without
+def test_most_licences_are_known(document: dict[str, Any]) -> None:
+    without = [each["name"] for each in document["components"] if not each.get("licenses")]
+    assert len(without) < len(document["components"]) / 10, without
+
+
+def test_it_holds_no_path_of_the_machine_it_was_made_on(document: dict[str, Any]) -> None:
+    text = json.dumps(document)
+    assert str(ROOT) not in text
+    assert "file://" not in text
