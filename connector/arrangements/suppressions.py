@@ -33,7 +33,7 @@ def suppress(session: Session, address: str, reason: str, at: datetime) -> bool:
     if not address or len(address) > _ADDRESS_LENGTH_MAX or session.get(SuppressedAddress, address) is not None:
         return False
     session.add(SuppressedAddress(address=address, reason=reason, since_at=at))
-    session.execute(update(Connection).values(decided_on=""))  # whom it concerns is decided anew
+    session.execute(update(Connection).values(decision_fingerprint=""))  # whom it concerns is decided anew
     return True
 
 

@@ -252,7 +252,7 @@ _HANDLERS: dict[str, Callable[[_ResponseContext], str]] = {
     "paid": _record_paid,
     "promise": _record_promise,
     "dispute": _record_dispute,
-    "add_contact": _record_contact,
+    "contact": _record_contact,
     "language": _record_language,
     "stop": _record_stop,
 }

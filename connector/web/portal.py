@@ -135,8 +135,8 @@ def _post_response(guard: _PortalGuard, visitor: PortalVisitor, request: Request
 
 def _get_statement(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
     currency = str(request.path_params["currency"])
-    shown = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
-    paper = build_statement_pdf(guard.app, visitor, currency, shown.language.code)
+    page = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
+    paper = build_statement_pdf(guard.app, visitor, currency, page.language.code)
     return (
         _pdf_response(paper.content, paper.filename)
         if paper is not None
@@ -173,7 +173,7 @@ def _parse_response(form: dict[str, list[str]]) -> CustomerResponse:
         return next(iter(form.get(name, ())), "").strip()
 
     kind = sent("action")
-    texts = {"dispute": "dispute_reason", "add_contact": "contact_name", "language": "language"}
+    texts = {"dispute": "dispute_reason", "contact": "contact_name", "language": "language"}
     return CustomerResponse(
         kind=kind,
         invoices=tuple(form.get("invoice", ())),
@@ -200,21 +200,21 @@ def _render_page(
     form: dict[str, list[str]] | None = None,
     code: int = 200,
 ) -> Response:
-    shown = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
+    page = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
     html = render(
         "portal.html",
-        shown=shown,
-        t=_PortalTexts(shown),
-        said=notice,
+        page=page,
+        t=_PortalTexts(page),
+        notice=notice,
         problem=problem,
         form={name: values[0] for name, values in (form or {}).items()},
-        chosen=set(form["invoice"]) if form and "invoice" in form else _preselected_invoices(shown),
+        chosen=set(form["invoice"]) if form and "invoice" in form else _preselected_invoices(page),
         base=f"/c/{request.path_params['token']}",
         languages=LANGUAGE_NAMES,
         days={
-            "earliest": shown.today - timedelta(days=responses.PAID_DAYS_MAX),
-            "latest": shown.today + timedelta(days=responses.PROMISE_DAYS_MAX),
-            "soon": shown.today + timedelta(days=7),
+            "earliest": page.today - timedelta(days=responses.PAID_DAYS_MAX),
+            "latest": page.today + timedelta(days=responses.PROMISE_DAYS_MAX),
+            "soon": page.today + timedelta(days=7),
         },
     )
     return HTMLResponse(html, status_code=code)
@@ -268,7 +268,7 @@ class _PortalTexts:
         return self("falls_due", due_on=self.short_date(line.due_on), state=self._overdue_status(state, line))
 
     def _overdue_status(self, name: str, line: object) -> str:
-        return self(name, days=str(getattr(line, "days_overdue", 0)))
+        return self(name, days=str(getattr(line, "days_late", 0)))
 
 
 def _error_page(request: Request, code: int, title: str, line: str) -> Response:
@@ -283,7 +283,7 @@ def _error_page(request: Request, code: int, title: str, line: str) -> Response:
 
 def _redirect(request: Request, notice: str) -> Response:
     path = f"/c/{request.path_params['token']}"
-    return RedirectResponse(path + (f"?said={notice}" if notice else ""), status_code=303)
+    return RedirectResponse(path + (f"?notice={notice}" if notice else ""), status_code=303)
 
 
 def _pdf_response(content: bytes, filename: str) -> Response:

@@ -76,8 +76,8 @@ def build_owner_email(
         "button": "",
         "ways_to_pay": "",
         "sign_off": "duewell",
-        "stop": "",
-        "page": "",
+        "stop_label": "",
+        "portal_label": "",
         "portal_link": "",
         "stop_link": "",
         "sender": company,
@@ -113,7 +113,7 @@ def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, text: Digest
         "details": [{"text": f"{step}{waits}", "style": "muted"}],
         "sentence": f"{name}, {owed}: {step}{waits}",
         "link": safe_link(email_stop_link(app, entry.key, recipient)),
-        "pay_label": text.render("stop", customer=name),
+        "pay_label": text.render("stop_email", customer=name),
     }
 
 

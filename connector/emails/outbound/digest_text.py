@@ -79,7 +79,7 @@ class DigestText:
         ]
         late = max(((self._today - row.due_on).days for row in rows if row.due_on), default=0)
         if late > 0:
-            days = render_line(self._texts["labels"]["one_day" if late == 1 else "days"], {"days": str(late)})
+            days = render_line(self._texts["labels"]["one_day" if late == 1 else "number_of_days"], {"days": str(late)})
             said.append(self.render("days_past_due", days=days))
         return ", ".join(said)
 

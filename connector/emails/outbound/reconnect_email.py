@@ -51,7 +51,7 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
         return None
     today = today_in(connection.time_zone, app.now())
     lines = DigestText(session, connection, recipient_language.company_language(session, connection), today)
-    vendor = app.providers[connection.provider].title
+    provider = app.providers[connection.provider].title
     company, button = one_line(connection.name), lines.render("reconnect_button")
     link = safe_link(f"{app.settings.duewell_base_url}/companies/{connection.id}")
     row = {
@@ -63,7 +63,7 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
         "link": link,
         "pay_label": button,
     }
-    opening = lines.render("reconnect_opening", vendor=vendor)
+    opening = lines.render("reconnect_opening", accounting_system=provider)
     filled = {
         "language": lines.language.code,
         "labels": {"invoice": "", "amount_due": ""},
@@ -75,7 +75,7 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
         "rows": [row],
         "button": {"link": link, "text": button},
         "notes": [],
-        "closing": [lines.render("reconnect_closing", vendor=vendor)],
+        "closing": [lines.render("reconnect_closing", accounting_system=provider)],
         "footer": [lines.render("reconnect_footer")],
     }
     return build_owner_email(app, connection, entry, entry.payload["to"][0], filled)

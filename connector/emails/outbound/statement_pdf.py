@@ -22,8 +22,8 @@ from connector.plain_text import clean_lines, one_line
 from providers.mailer import Attachment
 
 ENCODING = "windows-1252"
-_COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("open", 34))
-_RIGHT_ALIGNED = ("days_overdue", "total", "open")
+_COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("amount_due", 34))
+_RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
 _STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # marks that are part of the letter
 

@@ -56,9 +56,9 @@ class EmailTexts:
             "closing": _split_paragraphs(own["closing"]),
             "sign_off": self._label("sign_off"),
             "footer": [self._label("footer_internal" if facts.step in INTERNAL_STEPS else "footer")],
-            "page": self._label("page"),
+            "portal_label": self._label("open_portal"),
             "portal_link": "" if facts.step in INTERNAL_STEPS else facts.portal_link,
-            "stop_label": self._label("stop_label"),
+            "stop_label": self._label("stop_reminders"),
             "stop_link": "" if facts.step in INTERNAL_STEPS else facts.stop_link,
         }
 
@@ -122,9 +122,9 @@ class EmailTexts:
         if not late:
             return ""
         most = render_line(
-            self.labels["one_day" if max(late) == 1 else "days_overdue"], {"days_overdue": str(max(late))}
+            self.labels["one_day" if max(late) == 1 else "number_of_days"], {"days": str(max(late))}
         )
-        return most if len(set(late)) == 1 else render_line(self.labels["up_to"], {"days_overdue": most})
+        return most if len(set(late)) == 1 else render_line(self.labels["up_to"], {"days": most})
 
     def _invoice_rows(self) -> list[dict[str, Any]]:
         """List the invoices, the most overdue first; what is too much for a mail is one row that says how much."""
@@ -143,19 +143,19 @@ class EmailTexts:
 
     def _invoice_row(self, line: InvoiceLine) -> dict[str, Any]:
         day, number = self.language.format_date, one_line(line.number, 40)
-        issued_on, when = day(line.issued_on, short=True), self._due_status(line)
+        issued_on, status = day(line.issued_on, short=True), self._due_status(line)
         row = {
             "number": number,
             "issued_on": issued_on,
-            "when": when,
+            "due_status": status,
             "due": self._format_money(line.due),
             "of_total": self._label("of_total", total=self._format_money(line.total)) if line.due != line.total else "",
             "link": safe_link(line.pay_link) if self.facts.step not in NON_PAYMENT_STEPS else "",
-            "pay_label": self._label("pay_label", number=number),
+            "pay_label": self._label("pay_invoice", number=number),
         }
         lines_below = [
             {"text": self._label("issued", issued_on=issued_on), "style": "muted"},
-            {"text": when, "style": "overdue" if line.days_late > 0 else "muted"},
+            {"text": status, "style": "overdue" if line.days_late > 0 else "muted"},
         ]
         return row | {"sentence": replace_nbsp(render_line(self.labels["invoice_row"], row)), "details": lines_below}
 
@@ -195,7 +195,7 @@ class EmailTexts:
         if facts.statement:
             notes.append(self._label("attached_statement"))
         if facts.credit > 0:
-            notes.append(self._label("credit"))
+            notes.append(self._label("credit_available"))
         return notes + ([self._fee_note()] if facts.fee else [])
 
     def _payment_instructions(self) -> str:

@@ -127,7 +127,7 @@ def stored_state(scenario: Any) -> str:
 def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(scenario: Any) -> None:
     scenario.set_policy('ways_to_pay = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
     before = stored_state(scenario)
-    for path in ("", "?said=done_paid", "?said=%3Cscript%3E"):
+    for path in ("", "?notice=done_paid", "?notice=%3Cscript%3E"):
         page = scenario.door.get(path)
         assert page.status_code == 200
     seen = visible_text(page)
@@ -156,8 +156,8 @@ def test_the_page_shows_one_customer_what_he_owes_and_looking_changes_nothing(sc
         assert "no-store" in paper.headers["Cache-Control"]
     assert scenario.door.get("/statement/EUR.pdf").status_code == 404
     assert scenario.door.get(f"/invoice/{find_row(scenario, scenario.foreign).external_id}.pdf").status_code == 404
-    scenario.door.say("", f"/pay/{find_row(scenario, scenario.soon).external_id}")
-    scenario.door.say("", f"/pay/{find_row(scenario, scenario.foreign).external_id}")
+    scenario.door.submit("", f"/pay/{find_row(scenario, scenario.soon).external_id}")
+    scenario.door.submit("", f"/pay/{find_row(scenario, scenario.foreign).external_id}")
     pay = re.findall(r'class="button" href="([^"]+)"', scenario.door.get().text)
     assert len(pay) == 2
     assert stored_state(scenario) == before
@@ -169,8 +169,8 @@ def test_who_paid_is_left_in_peace_for_the_policys_days_and_a_person_looks_for_i
         "invoice": find_row(scenario, scenario.late).external_id,
         "paid_on": (TODAY - timedelta(days=2)).isoformat(),
     }
-    assert "We look for your payment" in visible_text(scenario.door.say("paid", **paid))
-    assert "told us already" in visible_text(scenario.door.say("paid", **paid))
+    assert "We look for your payment" in visible_text(scenario.door.submit("paid", **paid))
+    assert "told us already" in visible_text(scenario.door.submit("paid", **paid))
     assert scenario.run().outcome == "ok"
     assert decision_of(scenario, scenario.late) == ("paused", TODAY + timedelta(days=7))
     [task] = list_tasks(scenario, "payment_reported")
@@ -179,7 +179,7 @@ def test_who_paid_is_left_in_peace_for_the_policys_days_and_a_person_looks_for_i
     assert note.startswith("10 Jun 2026, Miller & Sons at his own page: says it was paid on 8 Jun 2026")
     assert scenario.company.notes(scenario.soon) == []
     scenario.pass_days(8)
-    scenario.door.say("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
+    scenario.door.submit("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
     scenario.run()
     assert decision_of(scenario, scenario.late)[0] != "paused"  # once a month; a person has a second task
     assert len(list_tasks(scenario, "payment_reported")) == 2
@@ -190,14 +190,14 @@ def test_who_paid_is_left_in_peace_for_the_policys_days_and_a_person_looks_for_i
 
 def test_a_promise_holds_the_chase_until_its_day_and_the_third_one_is_for_a_person(scenario: Any) -> None:
     both = [find_row(scenario, number).external_id for number in (scenario.late, scenario.soon)]
-    said = visible_text(scenario.door.say("promise", invoice=both, promise_on="2026-06-20"))
+    said = visible_text(scenario.door.submit("promise", invoice=both, promise_on="2026-06-20"))
     assert "We count on your payment" in said
     assert "You promised to pay on 20 June 2026" in said
     scenario.run()
     assert decision_of(scenario, scenario.late)[0] == "promised"
     assert any("promises to pay on 20 Jun 2026" in note for note in scenario.company.notes(scenario.soon))
     for day in ("2026-06-21", "2026-06-22"):
-        scenario.door.say("promise", invoice=both[0], promise_on=day)
+        scenario.door.submit("promise", invoice=both[0], promise_on=day)
     assert [each.reason for each in list_tasks(scenario, "promise_received")][-1].endswith(
         "promised before, or agreed otherwise."
     )
@@ -212,7 +212,7 @@ def test_a_dispute_stops_the_chase_with_his_words_and_keeps_what_a_person_said(s
     late, soon = find_row(scenario, scenario.late), find_row(scenario, scenario.soon)
     record_agreement(scenario.app, soon, agreements.record_dispute, by="ann", reason="wrong price")
     words_of_his = "Two of the\nfive chairs <b>never</b> came."
-    page = scenario.door.say("dispute", invoice=[late.external_id, soon.external_id], wrong_what=words_of_his)
+    page = scenario.door.submit("dispute", invoice=[late.external_id, soon.external_id], wrong_what=words_of_his)
     assert "A person looks into it" in visible_text(page)
     scenario.run()
     assert decision_of(scenario, scenario.late)[0] == "disputed"
@@ -227,11 +227,11 @@ def test_a_dispute_stops_the_chase_with_his_words_and_keeps_what_a_person_said(s
 
 
 def test_a_new_address_counts_at_once_only_at_the_customers_own_domain(scenario: Any) -> None:
-    scenario.door.say("add_contact", contact_name="Eve", contact_email="eve@elsewhere.example")
+    scenario.door.submit("add_contact", contact_name="Eve", contact_email="eve@elsewhere.example")
     assert customer_setting(scenario) is None
     [asked] = list_tasks(scenario, "contact_change")
     assert "Make sure that it is his, then: duewell customers set" in asked.reason
-    scenario.door.say("add_contact", contact_name="Ann Lee", contact_email="ann@miller.example")
+    scenario.door.submit("add_contact", contact_name="Ann Lee", contact_email="ann@miller.example")
     said = customer_setting(scenario)
     assert said is not None
     assert said.emails == f"{MILLER}, ann@miller.example"
@@ -242,10 +242,10 @@ def test_a_new_address_counts_at_once_only_at_the_customers_own_domain(scenario:
 
 def test_his_language_and_his_wish_for_no_reminders_are_followed(scenario: Any) -> None:
     assert "Ihre Rechnungen von" in visible_text(scenario.door.get(**{"Accept-Language": "de-AT,en;q=0.5"}))
-    page = scenario.door.say("language", language="fr")
+    page = scenario.door.submit("language", language="fr")
     assert "Désormais, nous vous écrivons dans cette langue" in visible_text(page)
     assert '<html lang="fr">' in scenario.door.get(**{"Accept-Language": "de"}).text
-    stopped = visible_text(scenario.door.say("stop"))
+    stopped = visible_text(scenario.door.submit("stop"))
     assert "Vous ne recevez plus de rappels" in stopped
     said = customer_setting(scenario)
     assert said is not None
@@ -270,11 +270,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
 def test_what_cannot_be_kept_is_refused_in_words_and_changes_nothing(scenario: Any) -> None:
     before = stored_state(scenario)
     for kind, fields, says in REFUSED:
-        page = scenario.door.say(kind, **{"invoice": find_row(scenario, scenario.late).external_id, **fields})
+        page = scenario.door.submit(kind, **{"invoice": find_row(scenario, scenario.late).external_id, **fields})
         assert page.status_code == 422
         assert says in visible_text(page)
     foreign = {"invoice": find_row(scenario, scenario.foreign).external_id, "paid_on": "2026-06-09"}
-    assert scenario.door.say("paid", **foreign).status_code == 422
+    assert scenario.door.submit("paid", **foreign).status_code == 422
     assert stored_state(scenario) == before
 
 
@@ -293,7 +293,7 @@ def test_a_link_ends_is_revoked_and_opens_nothing_to_guesses(scenario: Any, monk
     assert run_command("Miller & Sons").endswith(scenario.door.link + "\n")
     assert json.loads(run_command("Miller & Sons", "--revoke", "--json"))["revoked"] == 1
     assert scenario.door.get().status_code == 410
-    assert scenario.door.say("stop").status_code == 410
+    assert scenario.door.submit("stop").status_code == 410
     again = urlsplit(json.loads(run_command("Miller & Sons", "--json"))["link"]).path
     assert again != scenario.door.link
     assert scenario.door.get(link=again).status_code == 200
@@ -303,7 +303,7 @@ def test_a_link_ends_is_revoked_and_opens_nothing_to_guesses(scenario: Any, monk
 
 
 def test_who_asks_too_often_is_told_to_come_back(scenario: Any) -> None:
-    codes = [scenario.door.say("promise", promise_on="never").status_code for _try in range(22)]
+    codes = [scenario.door.submit("promise", promise_on="never").status_code for _try in range(22)]
     assert codes == [422] * 20 + [429] * 2
     codes = [scenario.door.get(link=f"/c/{'a' * 32}").status_code for _try in range(31)]
     assert codes == [404] * 30 + [429]

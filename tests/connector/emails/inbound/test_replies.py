@@ -324,14 +324,14 @@ def post_events(scenario: Any, *, times: int = 1) -> None:
     hook = scenario.sandbox.sendgrid.webhook
     now = int(scenario.sandbox.clock.now().timestamp())
     for _time in range(times):
-        body, headers = hook.signed(list(scenario.sandbox.sendgrid.office.events), now)
+        body, headers = hook.sign(list(scenario.sandbox.sendgrid.store.events), now)
         assert scenario.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
 
 
 def test_delivery_is_noted_once_however_often_and_in_whatever_order_it_is_told(scenario: Any) -> None:
     post_events(scenario, times=2)
     assert email_entry(scenario).delivery_status == "delivered"
-    scenario.sandbox.sendgrid.office.events.reverse()
+    scenario.sandbox.sendgrid.store.events.reverse()
     post_events(scenario)
     assert email_entry(scenario).delivery_status == "delivered"
     with reading(scenario.app.engine) as session:
@@ -370,7 +370,7 @@ def test_a_bounce_that_names_no_mail_is_known_by_its_address(scenario: Any) -> N
         "sg_event_id": "e1",
         "timestamp": 1781000000,
     }
-    body, headers = scenario.sandbox.sendgrid.webhook.signed([event], 1781000000)
+    body, headers = scenario.sandbox.sendgrid.webhook.sign([event], 1781000000)
     assert scenario.door.post("/webhooks/sendgrid", data=body, headers=headers).status_code == 200
     assert len(list_tasks(scenario, "undelivered")) == 1
 
@@ -409,7 +409,7 @@ def test_an_event_keeps_a_mail_from_leaving_twice_that_a_person_took_for_lost(sc
 
 @pytest.mark.parametrize("break_it", ["body", "signature", "timestamp", "nothing"])
 def test_an_event_that_sendgrid_did_not_sign_is_refused(scenario: Any, break_it: str) -> None:
-    body, headers = scenario.sandbox.sendgrid.webhook.signed(list(scenario.sandbox.sendgrid.office.events), 1781000000)
+    body, headers = scenario.sandbox.sendgrid.webhook.sign(list(scenario.sandbox.sendgrid.store.events), 1781000000)
     names = {
         "signature": "X-Twilio-Email-Event-Webhook-Signature",
         "timestamp": "X-Twilio-Email-Event-Webhook-Timestamp",

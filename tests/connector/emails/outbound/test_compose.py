@@ -44,7 +44,7 @@ def emails_to_ashdown(scenario: Any) -> list[Any]:
 
 
 def count_suppression_checks(scenario: Any) -> int:
-    return sum("/suppression" in each.path for each in scenario.sandbox.requests.of("sendgrid"))
+    return sum("/suppression" in each.path for each in scenario.sandbox.requests.filter_by("sendgrid"))
 
 
 def run_for_days(scenario: Any, days: int) -> None:

@@ -38,7 +38,7 @@ def test_own_words_are_escaped_like_any_other(facts_for: Callable[..., EmailFact
 
 
 @pytest.mark.parametrize(
-    ("document", "custom_lines"),
+    ("document", "said"),
     [
         ("", "says nothing"),
         ("subject = ", "no TOML"),

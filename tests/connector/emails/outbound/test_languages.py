@@ -10,7 +10,7 @@ import pytest
 from connector import languages
 from connector.languages import LANGUAGES, language_of, replace_nbsp
 
-TEXTS_FOLDER = Path(languages.__file__).parents[1] / "templates" / "words"
+TEXTS_FOLDER = Path(languages.__file__).parent / "emails" / "templates" / "text"
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ def test_a_late_fee_is_named_only_where_fees_are_enabled(facts_for: FactsFor) ->
 
 
 @pytest.mark.parametrize(
-    ("kind", "figure", "custom_lines"),
+    ("kind", "figure", "said"),
     [
         ("flat", "40", "a late fee of €40.00 is added"),
         ("once", "5", "a late fee of 5% is added"),
@@ -151,7 +151,7 @@ def test_a_final_notice_names_its_day_everywhere(facts_for: FactsFor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("step", "without", "template_lines"),
+    ("step", "without", "words"),
     [
         (Step.FINAL_NOTICE, {"suspension_on": None}, "day it names"),
         (Step.DISCOUNT_ENDING, {"discount": None}, "discount"),

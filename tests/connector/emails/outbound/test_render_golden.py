@@ -16,7 +16,7 @@ from connector.emails.outbound.render import EMAIL_STEPS, TONES, EmailFacts, com
 from connector.languages import LANGUAGES
 from policies.receivables import Step
 
-GOLDEN_FOLDER = Path(__file__).parents[2] / "golden"
+GOLDEN_FOLDER = Path(__file__).parent / "golden"
 IBAN = "Harbour Lights Ltd, IBAN DE02 1203 0000 0000 2020 51\nwith the invoice's number"
 IS_WRITING = bool(os.environ.get("WRITE_GOLDEN"))
 
