@@ -107,7 +107,8 @@ def _record_paid(context: _ResponseContext) -> str:
     until = context.today + timedelta(days=_pause_days(context))
     held = [each for each in context.invoices if until > context.today and _pause_invoice(context, each, until, on)]
     waits = f" The chase of {_format_numbers(held)} waits until {format_date(until)}." if held else ""
-    reason = f"{context.customer_name} says that {_format_amounts(context)} was paid on {format_date(on)}.{waits} Look for it, and apply it in the ledger."
+    reason = f"{context.customer_name} says that {_format_amounts(context)} was paid on {format_date(on)}.{waits}"
+    reason += " Look for it, and apply it in the ledger."
     return _create_task(context, "payment_reported", on.isoformat(), reason, f"says it was paid on {format_date(on)}")
 
 

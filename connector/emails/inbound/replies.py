@@ -30,7 +30,7 @@ def reply_address(app: AppContext, session: Session, connection_id: int, custome
 
 
 def receive_reply(app: AppContext, reply: Reply) -> str:
-    """Take a mail in, and say what it was: "reply", "auto_reply", "duplicate" (known already) or "unknown" (to nobody)."""
+    """Record an incoming email and return what it was: "reply", "auto_reply", "duplicate" or "unknown" (no recipient)."""
     outcome = "unknown"
     with writing(app.engine) as session:
         for token, domain in reply.to:

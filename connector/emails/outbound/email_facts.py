@@ -38,8 +38,8 @@ class PaidLine:
 class FeeWarning:
     """The late fee of the terms, said before it bites: "flat" is a sum, "once", "per_month", "per_year" are percent.
 
-    "unspecified" has no figure: it rests on a rate that nobody has compared with its source. ``fixed`` are the fixed sums
-    that come with it, one per size of invoice.
+    "unspecified" has no figure: it rests on a rate that nobody has compared with its source. ``fixed_amounts`` come on
+    top of it, one per size of invoice.
     """
 
     kind: str

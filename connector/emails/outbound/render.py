@@ -20,14 +20,14 @@ from providers.mailer import Email
 __all__ = [
     "EMAIL_STEPS",
     "TONES",
-    "FeeWarning",
-    "InvoiceLine",
     "EmailError",
     "EmailFacts",
+    "FeeWarning",
+    "InvoiceLine",
     "PaidLine",
     "compose_email",
-    "message_id",
     "compose_lines",
+    "message_id",
 ]
 
 TONES = ("gentle", "standard", "firm")

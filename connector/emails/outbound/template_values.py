@@ -121,9 +121,7 @@ class EmailTexts:
         late = [line.days_late for line in self.about]
         if not late:
             return ""
-        most = render_line(
-            self.labels["one_day" if max(late) == 1 else "number_of_days"], {"days": str(max(late))}
-        )
+        most = render_line(self.labels["one_day" if max(late) == 1 else "number_of_days"], {"days": str(max(late))})
         return most if len(set(late)) == 1 else render_line(self.labels["up_to"], {"days": most})
 
     def _invoice_rows(self) -> list[dict[str, Any]]:

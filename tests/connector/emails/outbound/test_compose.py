@@ -24,7 +24,7 @@ def ago(days: int) -> date:
 @pytest.fixture
 def xero_scenario(scenario_at: Any) -> Any:
     """A town on one ledger: what is said here does not depend on which."""
-    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero_scenario") as made:
+    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), "xero") as made:
         made.company.customer("Ashdown Ltd", ASHDOWN)
         yield made
 

@@ -25,14 +25,14 @@ def test_the_shipped_words_can_be_shown_edited_and_set_again(step: Step) -> None
 
 
 def test_own_words_take_the_place_of_those_they_name_and_of_no_others(facts_for: Callable[..., EmailFacts]) -> None:
-    mail = compose_email(facts_for(Step.PAST_DUE, words=email_templates.parse_document(VALID_DOCUMENT)))
+    mail = compose_email(facts_for(Step.PAST_DUE, template_lines=email_templates.parse_document(VALID_DOCUMENT)))
     assert mail.subject == "About invoice INV-1042"
     assert "Dear Maria Blue, €1,200.00 is open." in mail.text
     assert "Perhaps it was overlooked" in mail.text  # the shipped closing
 
 
 def test_own_words_are_escaped_like_any_other(facts_for: Callable[..., EmailFacts]) -> None:
-    mail = compose_email(facts_for(Step.PAST_DUE, words={"opening": "<b>{{ customer }}</b> & more"}))
+    mail = compose_email(facts_for(Step.PAST_DUE, template_lines={"opening": "<b>{{ customer }}</b> & more"}))
     assert "&lt;b&gt;Blue &amp; Sons&lt;" in mail.html
     assert "<b>Blue" not in mail.html
 
