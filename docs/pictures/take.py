@@ -31,7 +31,7 @@ PORT = 8712  # beside a duewell that serves on the usual one
 PHONE = ViewportSize(width=390, height=780)
 DESK = ViewportSize(width=1100, height=720)
 YOU = "you@demo.example"
-MAIL = re.compile(r'href="(/mails/\d+)"><strong>[^<]*(?:past due|still open)[^<]*<')
+MAIL = re.compile(r'href="(/emails/\d+)"><strong>[^<]*(?:past due|still open)[^<]*<')
 
 
 class _Heart:
@@ -106,7 +106,7 @@ def _pages(app: Installation, browser: Browser) -> None:
 def _mail(browser: Browser, vendors: str, scheme: str) -> None:
     """Show a mail alone, as a phone does."""
     page = browser.new_page(viewport=PHONE, color_scheme="dark" if scheme == "dark" else "light")
-    page.goto(f"{vendors}/mails")
+    page.goto(f"{vendors}/emails")
     found = MAIL.search(page.content())
     if found is None:
         message = "there is no mail about an overdue invoice on the first page of the demo's mails"

@@ -236,7 +236,7 @@ def test_a_refused_connection_surely_sent_nothing() -> None:
 
 def test_a_failing_handshake_surely_sent_nothing() -> None:
     with server(hang) as (url, _), pytest.raises(TransientError, match="nothing was sent"):
-        TransportBench(connect_s_max=0.2).session.put(url.replace("http://", "https://"))
+        TransportBench(connect_timeout_s=0.2).session.put(url.replace("http://", "https://"))
 
 
 def cut(connection: socket.socket, _request: bytes) -> None:
@@ -278,7 +278,7 @@ FAULTS_AFTER_SENDING = {
 @pytest.mark.parametrize("fault", FAULTS_AFTER_SENDING)
 @pytest.mark.parametrize("method", ["PUT", "POST", "DELETE"])
 def test_a_write_whose_answer_is_lost_is_unknown_and_left_once(fault: str, method: str) -> None:
-    bench = TransportBench(silence_s_max=0.3, call_s_max=0.4)
+    bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4)
     with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
         with pytest.raises(OutcomeUnknown, match="had left"):
             bench.session.request(method, url)
@@ -288,7 +288,7 @@ def test_a_write_whose_answer_is_lost_is_unknown_and_left_once(fault: str, metho
 
 @pytest.mark.parametrize("fault", FAULTS_AFTER_SENDING)
 def test_a_read_whose_answer_is_lost_is_tried_again_and_then_later(fault: str) -> None:
-    bench = TransportBench(silence_s_max=0.3, call_s_max=0.4, tries_max=2)
+    bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4, attempts_max=2)
     with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
         with pytest.raises(TransientError):
             bench.session.get(url)
@@ -481,7 +481,7 @@ def test_a_reply_over_tls_is_read_whole(trusted: ssl.SSLContext) -> None:
 
 @pytest.mark.parametrize("fault", ["cut", "silent", "dripping headers", "cut body"])
 def test_a_write_over_tls_whose_answer_is_lost_is_unknown(trusted: ssl.SSLContext, fault: str) -> None:
-    bench = TransportBench(silence_s_max=0.3, call_s_max=0.4)
+    bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4)
     with tls_server(trusted, FAULTS_AFTER_SENDING[fault]) as url, pytest.raises(OutcomeUnknown):
         bench.session.put(url, data="x")
 

@@ -1,4 +1,4 @@
-"""The houses of the contract: our own ledgers against the sandbox, and the example that is found by its entry point."""
+"""The companies of the contract tests: our own ledgers on the sandbox, and the example found by its entry point."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from sandbox.server import Sandbox
-from tests.providers.contract.csv_ledger_fixture import CsvFixture
-from tests.providers.contract.ledger_fixtures import NOON, LedgerFixture, QuickBooksFixture, XeroFixture
+from tests.providers.contract.companies import NOON, Company, QuickBooksCompany, XeroCompany
+from tests.providers.contract.csv_company import CsvCompany
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "csv_ledger"
 
 
 @pytest.fixture(scope="session")
 def installed_example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Install the example as pip would: its package and its entry points on the path, until the tests end."""
+    """Install the example as pip would: put its package and entry points on the path until the tests end."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
     site = tmp_path_factory.mktemp("site")
     info = site / f"{project['name'].replace('-', '_')}-{project['version']}.dist-info"
@@ -33,20 +33,18 @@ def installed_example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None
 
 
 @pytest.fixture(params=["xero", "quickbooks", "csv"])
-def ledger_fixture(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[LedgerFixture]:
-    """A company without history; a test may say what it needs by the marker ``needs``."""
-    kind: Any = {"xero": XeroFixture, "quickbooks": QuickBooksFixture, "csv": CsvFixture}[request.param]
+def company(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Company]:
+    """A company without history; the marker ``needs`` names what a test requires of the ledger."""
+    kind: Any = {"xero": XeroCompany, "quickbooks": QuickBooksCompany, "csv": CsvCompany}[request.param]
     marker = request.node.get_closest_marker("needs")
-    lacking = kind.cannot & set(marker.args if marker else ())
-    if lacking:
-        pytest.skip(f"{request.param} has no {', '.join(lacking)}")
+    missing = kind.unsupported & set(marker.args if marker else ())
+    if missing:
+        pytest.skip(f"{request.param} has no {', '.join(missing)}")
     sandbox = Sandbox(seed=5, now=NOON)
-    if kind is CsvFixture:
+    if kind is CsvCompany:
         request.getfixturevalue("installed_example")
         monkeypatch.setenv("CSV_LEDGER_FOLDER", str(tmp_path))
-        yield CsvFixture(sandbox, tmp_path)
+        yield CsvCompany(sandbox, tmp_path)
         return
     with sandbox.serve() as url:
         yield kind(sandbox, url)

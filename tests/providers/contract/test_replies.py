@@ -1,6 +1,6 @@
-"""Vendors' answers in every shape they come in, told apart by what to do about them: the same on every ledger.
+"""Replies of every form, classified by what to do about them: the same for every ledger.
 
-The bodies are as the vendors' documents, their SDKs' fixtures and reports of other integrations have them.
+The bodies come from the providers' documents, their SDKs' fixtures and reports of other integrations.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 HTML = "<html>canary</html>"
 
 
-class VendorReply(NamedTuple):
-    """What a vendor answers, what a read and a write make of it, and words of the sentence for people."""
+class Reply(NamedTuple):
+    """A provider's reply, the errors a read and a write raise for it, and a part of their message."""
 
     ledger: str
     status: int
@@ -50,8 +50,8 @@ def fault(code: str, message: str) -> str:
     return json.dumps({"Fault": {"Error": [error], "type": "ValidationFault"}})
 
 
-def xero_error(words: str) -> str:
-    elements = [{"ValidationErrors": [{"Message": words}]}]
+def xero_error(message: str) -> str:
+    elements = [{"ValidationErrors": [{"Message": message}]}]
     return json.dumps({"ErrorNumber": 10, "Type": "ValidationException", "Message": "x", "Elements": elements})
 
 
@@ -71,33 +71,25 @@ def rate_limit_headers(name: str, wait: str = "61") -> tuple[tuple[str, str], ..
 
 
 REPLIES = [
-    # refused for good, in the vendor's words
-    VendorReply("xero", 400, PermanentError, PermanentError, "status 400"),
-    VendorReply(
+    # refused permanently, with the provider's own message
+    Reply("xero", 400, PermanentError, PermanentError, "status 400"),
+    Reply(
         "xero", 400, PermanentError, PermanentError, "limit of invoices you can approve", xero_error(INVOICE_LIMIT_TEXT)
     ),
-    VendorReply(
-        "xero", 400, PermanentError, PermanentError, "archived", xero_error("Account code '260' has been archived")
-    ),
-    VendorReply("xero", 404, PermanentError, PermanentError, "does not know"),
-    VendorReply("xero", 412, PermanentError, PermanentError, "status 412"),
-    VendorReply("xero", 501, PermanentError, PermanentError, "501"),
-    VendorReply("quickbooks", 400, PermanentError, PermanentError, "5010", fault("5010", "Stale Object Error")),
-    VendorReply(
-        "quickbooks", 400, PermanentError, PermanentError, "6140", fault("6140", "Duplicate Document Number Error")
-    ),
-    VendorReply("quickbooks", 400, PermanentError, PermanentError, "610", fault("610", "Object Not Found")),
-    VendorReply(
-        "quickbooks", 400, PermanentError, PermanentError, "subscription", fault("6190", "Invalid Company Status")
-    ),
-    VendorReply(
-        "quickbooks", 200, PermanentError, PermanentError, "2010", fault("2010", "Request has invalid property")
-    ),
-    VendorReply("quickbooks", 403, PermanentError, PermanentError, "5020", fault("5020", "Permission Denied")),
-    VendorReply("quickbooks", 404, PermanentError, PermanentError, "404"),
-    # only a new consent mends it
-    VendorReply("xero", 401, AuthorizationExpired, AuthorizationExpired, "connect it again"),
-    VendorReply(
+    Reply("xero", 400, PermanentError, PermanentError, "archived", xero_error("Account code '260' has been archived")),
+    Reply("xero", 404, PermanentError, PermanentError, "does not know"),
+    Reply("xero", 412, PermanentError, PermanentError, "status 412"),
+    Reply("xero", 501, PermanentError, PermanentError, "501"),
+    Reply("quickbooks", 400, PermanentError, PermanentError, "5010", fault("5010", "Stale Object Error")),
+    Reply("quickbooks", 400, PermanentError, PermanentError, "6140", fault("6140", "Duplicate Document Number Error")),
+    Reply("quickbooks", 400, PermanentError, PermanentError, "610", fault("610", "Object Not Found")),
+    Reply("quickbooks", 400, PermanentError, PermanentError, "subscription", fault("6190", "Invalid Company Status")),
+    Reply("quickbooks", 200, PermanentError, PermanentError, "2010", fault("2010", "Request has invalid property")),
+    Reply("quickbooks", 403, PermanentError, PermanentError, "5020", fault("5020", "Permission Denied")),
+    Reply("quickbooks", 404, PermanentError, PermanentError, "404"),
+    # a new consent is needed
+    Reply("xero", 401, AuthorizationExpired, AuthorizationExpired, "connect it again"),
+    Reply(
         "xero",
         401,
         AuthorizationExpired,
@@ -105,8 +97,8 @@ REPLIES = [
         "scope",
         headers=(("WWW-Authenticate", "insufficient_scope"),),
     ),
-    VendorReply("xero", 403, AuthorizationExpired, AuthorizationExpired, "organisation"),
-    VendorReply(
+    Reply("xero", 403, AuthorizationExpired, AuthorizationExpired, "organisation"),
+    Reply(
         "quickbooks",
         403,
         AuthorizationExpired,
@@ -114,29 +106,29 @@ REPLIES = [
         "withdrew",
         fault("3100", "ApplicationAuthorizationFailed"),
     ),
-    VendorReply("quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", LOWER),
-    VendorReply(
+    Reply("quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", LOWER),
+    Reply(
         "quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", fault("120", "Authorization Failure")
     ),
     # limits
-    VendorReply("xero", 429, RateLimited, RateLimited, "day", headers=rate_limit_headers("day", "66975")),
-    VendorReply("xero", 429, RateLimited, RateLimited, "minute", headers=rate_limit_headers("minute")),
-    VendorReply("xero", 429, RateLimited, RateLimited, "concurrent", headers=rate_limit_headers("concurrent", "")),
-    VendorReply("xero", 429, RateLimited, RateLimited, r"\(app\)", headers=rate_limit_headers("appminute")),
-    VendorReply("quickbooks", 403, RateLimited, RateLimited, "limit", XML),
-    VendorReply("quickbooks", 429, RateLimited, RateLimited, "month", "monthly quota exceeded"),
-    # nobody knows, and a read may simply be tried again
-    VendorReply("xero", 500, TransientError, OutcomeUnknown, "500"),
-    VendorReply("xero", 503, TransientError, OutcomeUnknown, "HTML"),
-    VendorReply("xero", 302, TransientError, OutcomeUnknown, "redirect", headers=(("Location", "https://evil.test/"),)),
-    VendorReply("xero", 200, TransientError, OutcomeUnknown, "HTML"),
-    VendorReply("quickbooks", 400, TransientError, OutcomeUnknown, "10000", XML.replace("3001", "10000")),
-    VendorReply("quickbooks", 200, TransientError, OutcomeUnknown, "HTML"),
-    VendorReply(
+    Reply("xero", 429, RateLimited, RateLimited, "day", headers=rate_limit_headers("day", "66975")),
+    Reply("xero", 429, RateLimited, RateLimited, "minute", headers=rate_limit_headers("minute")),
+    Reply("xero", 429, RateLimited, RateLimited, "concurrent", headers=rate_limit_headers("concurrent", "")),
+    Reply("xero", 429, RateLimited, RateLimited, r"\(app\)", headers=rate_limit_headers("appminute")),
+    Reply("quickbooks", 403, RateLimited, RateLimited, "limit", XML),
+    Reply("quickbooks", 429, RateLimited, RateLimited, "month", "monthly quota exceeded"),
+    # the outcome is unknown; a read may simply be retried
+    Reply("xero", 500, TransientError, OutcomeUnknown, "500"),
+    Reply("xero", 503, TransientError, OutcomeUnknown, "HTML"),
+    Reply("xero", 302, TransientError, OutcomeUnknown, "redirect", headers=(("Location", "https://evil.test/"),)),
+    Reply("xero", 200, TransientError, OutcomeUnknown, "HTML"),
+    Reply("quickbooks", 400, TransientError, OutcomeUnknown, "10000", XML.replace("3001", "10000")),
+    Reply("quickbooks", 200, TransientError, OutcomeUnknown, "HTML"),
+    Reply(
         "quickbooks", 500, TransientError, OutcomeUnknown, "500", fault("10000", "An application error has occurred")
     ),
-    VendorReply("quickbooks", 503, TransientError, OutcomeUnknown, "HTML"),
-    VendorReply("quickbooks", 302, TransientError, OutcomeUnknown, "redirect", ""),
+    Reply("quickbooks", 503, TransientError, OutcomeUnknown, "HTML"),
+    Reply("quickbooks", 302, TransientError, OutcomeUnknown, "redirect", ""),
 ]
 
 
@@ -149,7 +141,7 @@ class NoCalls:
 
 
 class Token:
-    """An access token; whatever is rejected, another one follows."""
+    """Returns a new access token after each rejected one."""
 
     def __init__(self) -> None:
         self.rejected: list[str] = []
@@ -160,7 +152,7 @@ class Token:
 
 
 LIMITS = TransportLimits(sleep=lambda _seconds: None, now=lambda: NOW)
-OPEN: dict[str, Callable[[Token], Ledger]] = {
+OPEN_LEDGER: dict[str, Callable[[Token], Ledger]] = {
     "xero": lambda token: XeroLedger(XeroClient("https://api.xero.com", "t", token, NoCalls(), LIMITS)),
     "quickbooks": lambda token: QuickBooksLedger(
         QuickBooksClient("https://quickbooks.api.intuit.com", "123", token, NoCalls(), LIMITS)
@@ -175,21 +167,21 @@ def mocked() -> Iterator[responses.RequestsMock]:
         yield mock
 
 
-@pytest.mark.parametrize("answer", REPLIES, ids=lambda one: f"{one.ledger}-{one.status}-{one.words}")
-def test_every_answer_is_told_by_what_to_do(mocked: responses.RequestsMock, answer: VendorReply) -> None:
+@pytest.mark.parametrize("reply", REPLIES, ids=lambda one: f"{one.ledger}-{one.status}-{one.message_part}")
+def test_reply_is_classified_by_what_to_do(mocked: responses.RequestsMock, reply: Reply) -> None:
     for method in ("GET", "PUT", "POST"):
-        mocked.add(method, ANY_URL, body=answer.body, status=answer.status, headers=dict(answer.headers))
+        mocked.add(method, ANY_URL, body=reply.body, status=reply.status, headers=dict(reply.headers))
     token = Token()
-    ledger = OPEN[answer.ledger](token)
-    with pytest.raises(ProviderError, match=answer.message_part) as read:
+    ledger = OPEN_LEDGER[reply.ledger](token)
+    with pytest.raises(ProviderError, match=reply.message_part) as read:
         ledger.find_note("i7", "k")
     before = len(mocked.calls)
-    with pytest.raises(ProviderError, match=answer.message_part) as written:
+    with pytest.raises(ProviderError, match=reply.message_part) as write:
         ledger.add_note("i7", "text", "key")
-    assert (type(read.value), type(written.value)) == (answer.read_error, answer.write_error)
-    assert "canary" not in f"{read.value}{written.value}"
-    again = 2 if answer.status == 401 and not answer.headers else 1  # a rejected token is renewed once
-    assert len(mocked.calls) == before + again, "a write leaves once"
+    assert (type(read.value), type(write.value)) == (reply.read_error, reply.write_error)
+    assert "canary" not in f"{read.value}{write.value}"
+    expected_calls = 2 if reply.status == 401 and not reply.headers else 1  # a rejected token is refreshed once
+    assert len(mocked.calls) == before + expected_calls, "a write is sent once"
 
 
 @pytest.mark.parametrize(
@@ -201,23 +193,23 @@ def test_every_answer_is_told_by_what_to_do(mocked: responses.RequestsMock, answ
         ("quickbooks", 429, "monthly quota", {}, timedelta(hours=1)),
     ],
 )
-def test_a_limit_says_until_when(
+def test_rate_limit_error_says_when_to_retry(
     mocked: responses.RequestsMock, ledger: str, status: int, body: str, headers: dict[str, str], until: timedelta
 ) -> None:
     for method in ("GET", "PUT", "POST"):
         mocked.add(method, ANY_URL, status=status, body=body, headers=headers)
     with pytest.raises(RateLimited) as limited:
-        OPEN[ledger](Token()).add_note("i7", "text", "key")
+        OPEN_LEDGER[ledger](Token()).add_note("i7", "text", "key")
     assert limited.value.retry_at == NOW + until
 
 
-@pytest.mark.parametrize("ledger", OPEN)
-def test_a_rejected_token_is_renewed_once_and_the_write_made_again(mocked: responses.RequestsMock, ledger: str) -> None:
-    done = {"xero": {"HistoryRecords": []}, "quickbooks": {"Attachable": {"Id": "5", "Note": "text"}}}[ledger]
+@pytest.mark.parametrize("ledger", OPEN_LEDGER)
+def test_rejected_token_is_refreshed_once_and_the_write_repeated(mocked: responses.RequestsMock, ledger: str) -> None:
+    reply = {"xero": {"HistoryRecords": []}, "quickbooks": {"Attachable": {"Id": "5", "Note": "text"}}}[ledger]
     for method in ("PUT", "POST"):
         mocked.add(method, ANY_URL, status=401, body=LOWER)
-        mocked.add(method, ANY_URL, json=done)
+        mocked.add(method, ANY_URL, json=reply)
     token = Token()
-    OPEN[ledger](token).add_note("i7", "text", "key")
+    OPEN_LEDGER[ledger](token).add_note("i7", "text", "key")
     assert token.rejected == ["token-0"]
     assert [call.request.headers["Authorization"] for call in mocked.calls] == ["Bearer token-0", "Bearer token-1"]

@@ -202,7 +202,7 @@ def test_silence_after_the_mail_left_is_unknown(email: Email, calls: CallCounter
         connection.recv(1)  # until the mailer hangs up
 
     with serve_once(hush) as port, pytest.raises(OutcomeUnknown):
-        SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits(silence_s_max=0.05)).send(email)
+        SendGridMailer(f"http://127.0.0.1:{port}", "SG.key", calls, limits(read_timeout_s=0.05)).send(email)
 
 
 # at the sandbox
@@ -259,7 +259,7 @@ def test_the_suppressed_are_known_with_the_reason(
 
 
 def test_an_api_key_that_may_only_send_can_still_send(sandbox: Sandbox, calls: CallCounter, email: Email) -> None:
-    sandbox.sendgrid.keys["SG.small"] = frozenset({"email"})
+    sandbox.sendgrid.keys["SG.small"] = frozenset({"mail"})
     with sandbox.serve() as url:
         small = SendGridMailer(url, "SG.small", calls, limits())
         assert small.get_suppression_reason("ada@example.com") == ""

@@ -166,7 +166,7 @@ def test_a_password_does_not_travel_in_the_open(
 @pytest.mark.parametrize("address", ["jörg@example.com", "two words@example.com", "nobody"])
 def test_an_address_that_cannot_be_is_refused(send: Callable[..., object], email: Email, address: str) -> None:
     with pytest.raises(PermanentError):
-        send(ScriptedServer(), mail=dataclasses.replace(email, to=(address,)))
+        send(ScriptedServer(), email=dataclasses.replace(email, to=(address,)))
 
 
 def test_it_cannot_look_back(email: Email, calls: CallCounter) -> None:

@@ -58,7 +58,7 @@ class SandboxCompany:
 
     def __init__(self, sandbox: Sandbox, url: str, realm: str) -> None:
         self.sandbox = sandbox
-        self.ledger_state = sandbox.quickbooks.bookkeeper(realm)
+        self.bookkeeper = sandbox.quickbooks.bookkeeper(realm)
         self.realm = realm
         self.calls = CallCounter()
         self.token = Token(sandbox, realm)
@@ -105,7 +105,7 @@ def small_company(sandbox: Sandbox, url: str) -> SandboxCompany:
     """A company with one customer and no history."""
     realm = sandbox.quickbooks.add_company("Little Company")
     made = SandboxCompany(sandbox, url, realm)
-    made.ledger_state.add_customer("Ada", email="ada@example.com")
+    made.bookkeeper.add_customer("Ada", email="ada@example.com")
     return made
 
 
@@ -115,7 +115,7 @@ def create_company(sandbox: Sandbox, url: str) -> Callable[..., SandboxCompany]:
 
     def make(**fields: Any) -> SandboxCompany:
         made = SandboxCompany(sandbox, url, sandbox.quickbooks.add_company("Another Company", **fields))
-        made.ledger_state.add_customer("Ada", email="ada@example.com")
+        made.bookkeeper.add_customer("Ada", email="ada@example.com")
         return made
 
     return make

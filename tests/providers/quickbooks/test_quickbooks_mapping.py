@@ -87,7 +87,7 @@ def test_a_malformed_record_names_its_field_and_not_its_content(changed: dict[st
 def test_one_bad_record_does_not_spoil_the_others() -> None:
     raws = [raw(INVOICE, Id="1"), Raw(b'{"Id": "2", "DocNumber": "\xff"}'), raw(INVOICE, Id="3")]
     kinds = [type(create_company).__name__ for create_company in mapping.decode_records(raws, Invoice)]
-    assert kinds == ["Invoice", "Malformed", "Invoice"]
+    assert kinds == ["Invoice", "MalformedRecord", "Invoice"]
 
 
 def test_a_record_without_a_readable_id_still_has_a_name() -> None:

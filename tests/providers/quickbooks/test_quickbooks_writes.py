@@ -12,15 +12,16 @@ import pytest
 from providers.errors import OutcomeUnknown, PermanentError
 from providers.ledger import LateFeeInvoice
 from sandbox.faults import Rule
+from tests.providers.quickbooks.conftest import SandboxCompany
 
 
 @pytest.fixture
-def invoice(small_company: Any) -> dict[str, Any]:
-    made: dict[str, Any] = small_company.books.add_invoice("Ada", 100)
+def invoice(small_company: SandboxCompany) -> dict[str, Any]:
+    made: dict[str, Any] = small_company.bookkeeper.add_invoice("Ada", 100)
     return made
 
 
-def fee_on(company: Any, invoice: dict[str, Any], amount: str = "12.50") -> LateFeeInvoice:
+def fee_on(company: SandboxCompany, invoice: dict[str, Any], amount: str = "12.50") -> LateFeeInvoice:
     return LateFeeInvoice(
         number=f"LF-{invoice['DocNumber']}-1",
         original_invoice_id=invoice["Id"],
@@ -34,19 +35,21 @@ def fee_on(company: Any, invoice: dict[str, Any], amount: str = "12.50") -> Late
     )
 
 
-def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(small_company: Any, invoice: dict[str, Any]) -> None:
+def test_a_note_hangs_on_the_invoice_and_is_found_by_its_short_key(
+    small_company: SandboxCompany, invoice: dict[str, Any]
+) -> None:
     posted = small_company.ledger.add_note(invoice["Id"], "Reminder sent. [duewell ab12cd]", "key-1")
-    assert small_company.books.notes(invoice["DocNumber"]) == ["Reminder sent. [duewell ab12cd]"]
+    assert small_company.bookkeeper.notes(invoice["DocNumber"]) == ["Reminder sent. [duewell ab12cd]"]
     assert small_company.ledger.find_note(invoice["Id"], "ab12cd") == posted
     assert small_company.ledger.find_note(invoice["Id"], "ffffff") is None
-    assert small_company.books.find(invoice["DocNumber"])["SyncToken"] == invoice["SyncToken"]
+    assert small_company.bookkeeper.find(invoice["DocNumber"])["SyncToken"] == invoice["SyncToken"]
 
 
 def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(
-    small_company: Any, invoice: dict[str, Any]
+    small_company: SandboxCompany, invoice: dict[str, Any]
 ) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
-    fee = small_company.books.find(posted.number)
+    fee = small_company.bookkeeper.find(posted.number)
     (line, _subtotal) = fee["Line"]
     assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal("12.50"))
     assert fee["CustomerRef"]["value"] == invoice["CustomerRef"]["value"]
@@ -54,10 +57,12 @@ def test_a_late_fee_is_an_invoice_of_its_own_that_names_the_original(
     assert line["SalesItemLineDetail"]["ItemRef"]["name"] == "Late fee"
     assert line["SalesItemLineDetail"]["ItemAccountRef"]["name"] == "Late fee income"
     assert fee["EmailStatus"] == "NotSet", "QuickBooks must not mail it by itself"
-    assert small_company.books.find(invoice["DocNumber"]) == invoice
+    assert small_company.bookkeeper.find(invoice["DocNumber"]) == invoice
 
 
-def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(small_company: Any, invoice: dict[str, Any]) -> None:
+def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(
+    small_company: SandboxCompany, invoice: dict[str, Any]
+) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     records = {one.external_id: one for page in small_company.pull() for one in page.invoices}
     assert (records[posted.external_id].ledger_fee, records[posted.external_id].reference) == (
@@ -67,13 +72,13 @@ def test_the_mirror_knows_a_fee_invoice_and_what_it_is_for(small_company: Any, i
     assert (records[invoice["Id"]].ledger_fee, records[invoice["Id"]].reference) == (False, "")
 
 
-def fees(small_company: Any) -> list[str]:
-    return [one["DocNumber"] for one in small_company.books.invoices() if one["DocNumber"].startswith("LF-")]
+def fees(small_company: SandboxCompany) -> list[str]:
+    return [one["DocNumber"] for one in small_company.bookkeeper.invoices() if one["DocNumber"].startswith("LF-")]
 
 
 @pytest.mark.parametrize("replays", [True, False], ids=["requestid is honoured", "requestid is ignored"])
 def test_a_fee_whose_answer_is_lost_is_one_fee_after_the_retry(
-    small_company: Any, invoice: dict[str, Any], *, replays: bool
+    small_company: SandboxCompany, invoice: dict[str, Any], *, replays: bool
 ) -> None:
     small_company.sandbox.quickbooks.replays_requests = replays
     small_company.sandbox.faults.add(Rule("drop_after", path="/invoice$"))
@@ -84,11 +89,11 @@ def test_a_fee_whose_answer_is_lost_is_one_fee_after_the_retry(
     assert small_company.ledger.find_invoice(again.number) == again
 
 
-def test_item_and_account_are_made_once(small_company: Any, invoice: dict[str, Any]) -> None:
-    other = small_company.books.add_invoice("Ada", 50)
+def test_item_and_account_are_made_once(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
+    other = small_company.bookkeeper.add_invoice("Ada", 50)
     small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     small_company.another_ledger().post_late_fee(fee_on(small_company, other), "fee-2")
-    shelves = small_company.sandbox.quickbooks.books(small_company.realm).shelves
+    shelves = small_company.sandbox.quickbooks.ledger(small_company.realm).stores
     assert [one.body["Name"] for one in shelves["Item"].by_id()].count("Late fee") == 1
     assert [one.body["AccountType"] for one in shelves["Account"].by_id() if "ate fee" in one.body["Name"]] == [
         "Other Income"
@@ -97,16 +102,18 @@ def test_item_and_account_are_made_once(small_company: Any, invoice: dict[str, A
 
 def test_outside_the_united_states_the_fee_bears_no_tax(create_company: Callable[..., Any]) -> None:
     company = create_company(country="GB", currency="GBP", time_zone="Europe/London")
-    invoice = company.books.add_invoice("Ada", 100)
+    invoice = company.bookkeeper.add_invoice("Ada", 100)
     posted = company.ledger.post_late_fee(fee_on(company, invoice), "fee-1")
-    fee = company.books.find(posted.number)
+    fee = company.bookkeeper.find(posted.number)
     assert (fee["TotalAmt"], fee["CurrencyRef"]["value"]) == (Decimal("12.50"), "GBP")
-    codes = company.sandbox.quickbooks.books(company.realm).shelves["TaxCode"].by_id()
+    codes = company.sandbox.quickbooks.ledger(company.realm).stores["TaxCode"].by_id()
     untaxed = [str(one.number) for one in codes if one.body["Taxable"] is False]
     assert [fee["Line"][0]["SalesItemLineDetail"]["TaxCodeRef"]["value"]] == untaxed
 
 
-def test_a_fee_into_closed_books_is_refused_in_intuits_words(small_company: Any, invoice: dict[str, Any]) -> None:
+def test_a_fee_into_closed_books_is_refused_in_intuits_words(
+    small_company: SandboxCompany, invoice: dict[str, Any]
+) -> None:
     small_company.sandbox.quickbooks.close_books(small_company.now.date(), small_company.realm)
     with pytest.raises(PermanentError, match=r"(?i)closed") as refused:
         small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
@@ -116,31 +123,33 @@ def test_a_fee_into_closed_books_is_refused_in_intuits_words(small_company: Any,
 
 
 def test_a_fee_that_someone_edits_between_read_and_void_is_voided_all_the_same(
-    small_company: Any, invoice: dict[str, Any]
+    small_company: SandboxCompany, invoice: dict[str, Any]
 ) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
     edited = small_company.sandbox.faults.call(
-        lambda _request: small_company.books.edit(posted.number, DueDate="2027-03-01"), query="operation=void", times=1
+        lambda _request: small_company.bookkeeper.edit(posted.number, DueDate="2027-03-01"),
+        query="operation=void",
+        times=1,
     )
     small_company.ledger.waive_late_fee(posted.external_id, "waive-1")
     assert edited.fired == 1
-    assert small_company.books.find(posted.number)["TotalAmt"] == 0
+    assert small_company.bookkeeper.find(posted.number)["TotalAmt"] == 0
 
 
 @pytest.mark.parametrize("paid", ["5"])
 def test_a_fee_with_money_on_it_is_credited_so_that_balance_and_income_are_as_before(
-    small_company: Any, invoice: dict[str, Any], paid: str
+    small_company: SandboxCompany, invoice: dict[str, Any], paid: str
 ) -> None:
-    before = small_company.books.customer("Ada")["Balance"]
+    before = small_company.bookkeeper.customer("Ada")["Balance"]
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
-    small_company.books.pay(posted.number, Decimal(paid))
+    small_company.bookkeeper.pay(posted.number, Decimal(paid))
     on = small_company.now.date()
     credit = small_company.ledger.waive_late_fee(
         posted.external_id, "waive-1", reason="Ann waived it: a good customer", on=on
     )
     assert credit.number == posted.number.replace("LF-", "CR-")
-    [memo] = small_company.books.credit_memos()
-    fee = small_company.books.find(posted.number)
+    [memo] = small_company.bookkeeper.credit_memos()
+    fee = small_company.bookkeeper.find(posted.number)
     assert (fee["TotalAmt"], fee["Balance"]) == (Decimal("12.50"), Decimal(0))
     assert (memo["TotalAmt"], memo["RemainingCredit"]) == (Decimal("12.50"), Decimal(paid))
     assert [sold(memo)["ItemAccountRef"], sold(memo)["TaxCodeRef"]] == [
@@ -148,9 +157,11 @@ def test_a_fee_with_money_on_it_is_credited_so_that_balance_and_income_are_as_be
         sold(fee)["TaxCodeRef"],
     ]
     assert "Ann waived it: a good customer" in memo["PrivateNote"]
-    assert small_company.books.customer("Ada")["Balance"] == before - Decimal(paid)  # what he paid is his credit now
+    assert small_company.bookkeeper.customer("Ada")["Balance"] == before - Decimal(
+        paid
+    )  # what he paid is his credit now
     assert small_company.another_ledger().waive_late_fee(posted.external_id, "waive-1", on=on) == credit
-    assert len(small_company.books.credit_memos()) == 1
+    assert len(small_company.bookkeeper.credit_memos()) == 1
 
 
 def sold(sale: dict[str, Any]) -> dict[str, Any]:
@@ -158,24 +169,24 @@ def sold(sale: dict[str, Any]) -> dict[str, Any]:
     return detail
 
 
-def test_a_fee_that_someone_deleted_needs_no_waiving(small_company: Any, invoice: dict[str, Any]) -> None:
+def test_a_fee_that_someone_deleted_needs_no_waiving(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     posted = small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
-    small_company.books.delete(posted.number)
+    small_company.bookkeeper.delete(posted.number)
     small_company.ledger.waive_late_fee(posted.external_id, "waive-1")
 
 
-def test_an_inactive_fee_item_is_said_and_not_used(small_company: Any, invoice: dict[str, Any]) -> None:
+def test_an_inactive_fee_item_is_said_and_not_used(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
     small_company.ledger.post_late_fee(fee_on(small_company, invoice), "fee-1")
-    books = small_company.sandbox.quickbooks.books(small_company.realm)
-    item = next(one for one in books.shelves["Item"].by_id() if one.body["Name"] == "Late fee")
+    books = small_company.sandbox.quickbooks.ledger(small_company.realm)
+    item = next(one for one in books.stores["Item"].by_id() if one.body["Name"] == "Late fee")
     item.body = {**item.body, "Active": False}
-    other = small_company.books.add_invoice("Ada", 50)
+    other = small_company.bookkeeper.add_invoice("Ada", 50)
     with pytest.raises(PermanentError, match="inactive"):
         small_company.another_ledger().post_late_fee(fee_on(small_company, other), "fee-2")
 
 
-def test_pay_link_and_pdf_are_the_ledgers_own(small_company: Any, invoice: dict[str, Any]) -> None:
-    assert small_company.ledger.pay_link(invoice["Id"]).endswith(f"-{invoice['Id']}")
-    assert small_company.ledger.invoice_pdf(invoice["Id"]).startswith(b"%PDF")
-    assert small_company.ledger.pay_link("999999") is None
-    assert small_company.ledger.invoice_pdf("999999") is None
+def test_pay_link_and_pdf_are_the_ledgers_own(small_company: SandboxCompany, invoice: dict[str, Any]) -> None:
+    assert str(small_company.ledger.get_payment_link(invoice["Id"])).endswith(f"-{invoice['Id']}")
+    assert (small_company.ledger.get_invoice_pdf(invoice["Id"]) or b"").startswith(b"%PDF")
+    assert small_company.ledger.get_payment_link("999999") is None
+    assert small_company.ledger.get_invoice_pdf("999999") is None

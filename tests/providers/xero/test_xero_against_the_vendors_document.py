@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from providers.ledger import LateFeeInvoice
+from tests.providers.xero.conftest import FakeXero
 
 if TYPE_CHECKING:
     import requests
@@ -37,7 +38,7 @@ def document() -> dict[str, Any]:
 
 
 @pytest.fixture
-def sent(mocked: responses.RequestsMock, xero: Any, ledger: XeroLedger) -> list[requests.PreparedRequest]:
+def sent(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> list[requests.PreparedRequest]:
     """Everything the provider ever sends, once."""
     base = f"https://api.xero.com{PREFIX}"
     fee = LateFeeInvoice(

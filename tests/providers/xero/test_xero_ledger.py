@@ -16,11 +16,12 @@ import responses
 
 from providers.errors import OutcomeUnknown, PermanentError, TransientError
 from providers.http import TransportLimits
-from providers.ledger import LateFeeInvoice
+from providers.ledger import AccessToken, LateFeeInvoice
 from providers.xero.client import Client
 from providers.xero.fee_account import choose_fee_account
 from providers.xero.ledger import XeroLedger
 from providers.xero.reply_schemas import Account
+from tests.providers.xero.conftest import CallRecorder, FakeXero, Token
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +99,7 @@ def test_unknown_reminder_settings_are_a_warning(
     assert ["remind" in one for one in facts.warnings] == [True, False, False]
 
 
-def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: Any, ledger: XeroLedger) -> None:
+def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n, Status="PAID") for n in range(30)]
     ids = [one["InvoiceID"] for one in xero.records["Invoices"]]
     page = ledger.reload_documents([*ids, "gone"], [], NOW)
@@ -108,7 +109,7 @@ def test_a_look_reads_many_invoices_in_one_call_and_says_which_are_gone(xero: An
 
 
 def test_a_look_at_very_many_keeps_its_addresses_short(
-    xero: Any, ledger: XeroLedger, mocked: responses.RequestsMock
+    xero: FakeXero, ledger: XeroLedger, mocked: responses.RequestsMock
 ) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(100)]
     page = ledger.reload_documents([one["InvoiceID"] for one in xero.records["Invoices"]], [], NOW)
@@ -116,13 +117,13 @@ def test_a_look_at_very_many_keeps_its_addresses_short(
     assert max(len(str(call.request.url)) for call in mocked.calls) < 2048
 
 
-def test_an_invoice_that_cannot_be_read_is_not_called_gone(xero: Any, ledger: XeroLedger) -> None:
+def test_an_invoice_that_cannot_be_read_is_not_called_gone(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, Status="NEW")]
     page = ledger.reload_documents([xero.records["Invoices"][0]["InvoiceID"]], [], NOW)
     assert (page.deleted, len(page.malformed)) == ([], 1)
 
 
-def test_a_look_reads_each_kind_of_credit_and_the_contacts_once(xero: Any, ledger: XeroLedger) -> None:
+def test_a_look_reads_each_kind_of_credit_and_the_contacts_once(xero: FakeXero, ledger: XeroLedger) -> None:
     ledger.reload_documents([], ["c1", "c2", "c3"], NOW)
     assert xero.reads == ["CreditNotes", "Overpayments", "Prepayments", "Contacts"]
     assert {query["where"] for query in xero.queries[:3]} == {'Status=="AUTHORISED"'}
@@ -268,7 +269,7 @@ def test_the_pdf_is_xeros_own(mocked: responses.RequestsMock, ledger: XeroLedger
 
 
 def test_what_is_left_of_the_limits_is_passed_on(
-    mocked: responses.RequestsMock, ledger: XeroLedger, calls: Any
+    mocked: responses.RequestsMock, ledger: XeroLedger, calls: CallRecorder
 ) -> None:
     headers = {"X-DayLimit-Remaining": "997", "X-MinLimit-Remaining": "59"}
     mocked.get(f"{BASE}/Invoices/i7/History", json={}, headers=headers)
@@ -296,7 +297,7 @@ class _Server(ThreadingHTTPServer):
         self.thread = threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True)
         self.thread.start()
 
-    def ledger(self, tenant: str, token: Any, calls: Any) -> XeroLedger:
+    def ledger(self, tenant: str, token: AccessToken, calls: CallRecorder) -> XeroLedger:
         url = f"http://127.0.0.1:{self.server_address[1]}"
         return XeroLedger(Client(url, tenant, token, calls, TransportLimits(sleep=lambda _: None)))
 
@@ -306,7 +307,7 @@ class _Server(ThreadingHTTPServer):
         self.thread.join()
 
 
-def test_a_dropped_connection_leaves_one_put_and_an_unknown_outcome(token: Any, calls: Any) -> None:
+def test_a_dropped_connection_leaves_one_put_and_an_unknown_outcome(token: Token, calls: CallRecorder) -> None:
     puts: list[str] = []
 
     def drop(handler: BaseHTTPRequestHandler) -> None:
@@ -323,7 +324,7 @@ def test_a_dropped_connection_leaves_one_put_and_an_unknown_outcome(token: Any, 
     assert puts == ["/api.xro/2.0/Invoices/i7/History"]
 
 
-def test_tokens_of_many_connections_never_mix_under_threads(calls: Any) -> None:
+def test_tokens_of_many_connections_never_mix_under_threads(calls: CallRecorder) -> None:
     pairs: list[tuple[str, str]] = []
     count = threading.Lock()
 

@@ -17,6 +17,7 @@ import providers
 from providers.errors import AuthorizationExpired, PermanentError, RateLimited, TransientError
 from providers.ledger import CompanyRef, ConsentRequest
 from providers.xero import PROVIDER
+from tests.providers.xero.conftest import CallRecorder
 
 REDIRECT_URI = "http://localhost:8710/callback/xero"
 TOKEN_URL = "https://identity.xero.com/connect/token"
@@ -67,7 +68,7 @@ def form(request: requests.PreparedRequest) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(body).items()}
 
 
-def finish(calls: Any, **changed: str) -> Any:
+def finish(calls: CallRecorder, **changed: str) -> Any:
     begun = ConsentRequest("https://login.xero.com/", "state-1", "verifier-1")
     return PROVIDER.finish_consent(
         settings(**changed), REDIRECT_URI, f"{REDIRECT_URI}?code=abc&state=state-1", begun, calls
@@ -114,7 +115,7 @@ def test_without_scopes_the_granular_ones_are_asked_for() -> None:
 
 
 @responses.activate
-def test_one_consent_opens_several_organisations(calls: Any) -> None:
+def test_one_consent_opens_several_organisations(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair())
     found = [tenant(1), tenant(2), tenant(3, "PRACTICE")]
     responses.get(CONNECTIONS, json=found, match=[responses.matchers.query_param_matcher({"authEventId": "event-1"})])
@@ -133,7 +134,7 @@ def test_one_consent_opens_several_organisations(calls: Any) -> None:
 
 
 @responses.activate
-def test_a_consent_that_added_nothing_lists_all_organisations(calls: Any) -> None:
+def test_a_consent_that_added_nothing_lists_all_organisations(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair())
     responses.get(CONNECTIONS, json=[], match=[responses.matchers.query_param_matcher({"authEventId": "event-1"})])
     responses.get(CONNECTIONS, json=[tenant(1)], match=[responses.matchers.query_param_matcher({})])
@@ -141,7 +142,7 @@ def test_a_consent_that_added_nothing_lists_all_organisations(calls: Any) -> Non
 
 
 @responses.activate
-def test_without_a_secret_pkce_alone_proves_who_asks(calls: Any) -> None:
+def test_without_a_secret_pkce_alone_proves_who_asks(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair())
     responses.get(CONNECTIONS, json=[tenant(1)])
     finish(calls, xero_client_secret="")
@@ -161,7 +162,7 @@ def test_without_a_secret_pkce_alone_proves_who_asks(calls: Any) -> None:
     ],
 )
 @responses.activate
-def test_a_wrong_answer_is_refused_before_anything_is_sent(calls: Any, query: str, words: str) -> None:
+def test_a_wrong_answer_is_refused_before_anything_is_sent(calls: CallRecorder, query: str, words: str) -> None:
     begun = ConsentRequest("", "state-1", "verifier-1")
     with pytest.raises(PermanentError, match=words):
         PROVIDER.finish_consent(settings(), REDIRECT_URI, f"{REDIRECT_URI}?{query}", begun, calls)
@@ -169,7 +170,7 @@ def test_a_wrong_answer_is_refused_before_anything_is_sent(calls: Any, query: st
 
 
 @responses.activate
-def test_a_code_that_is_refused_says_why(calls: Any) -> None:
+def test_a_code_that_is_refused_says_why(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json={"error": "invalid_grant"}, status=400)
     with pytest.raises(PermanentError, match="invalid_grant"):
         finish(calls)
@@ -177,7 +178,7 @@ def test_a_code_that_is_refused_says_why(calls: Any) -> None:
 
 @responses.activate
 @pytest.mark.parametrize("scopes", ["openid", "openid accounting.invoices accounting.contacts"])
-def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: Any, scopes: str) -> None:
+def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: CallRecorder, scopes: str) -> None:
     responses.post(TOKEN_URL, json=token_pair(2))
     fresh = PROVIDER.refresh(settings(xero_scopes=scopes), OLD_TOKEN, calls)
     assert (fresh["refresh_token"], fresh["access_token"], fresh["id_token"]) == ("refresh-2", ACCESS, "kept")
@@ -186,7 +187,7 @@ def test_a_refresh_keeps_what_xero_does_not_repeat_and_asks_for_no_scope(calls: 
 
 
 @responses.activate
-def test_a_refresh_without_a_secret_names_the_app(calls: Any) -> None:
+def test_a_refresh_without_a_secret_names_the_app(calls: CallRecorder) -> None:
     responses.post(TOKEN_URL, json=token_pair(2))
     PROVIDER.refresh(settings(xero_client_secret=""), OLD_TOKEN, calls)
     assert form(responses.calls[0].request)["client_id"] == "app"
@@ -202,7 +203,7 @@ LOST_REPLIES: list[dict[str, Any]] = [
 
 @responses.activate
 @pytest.mark.parametrize("lost", LOST_REPLIES)
-def test_a_lost_answer_is_asked_for_again_at_once_with_the_old_token(calls: Any, lost: dict[str, Any]) -> None:
+def test_a_lost_answer_is_asked_for_again_at_once_with_the_old_token(calls: CallRecorder, lost: dict[str, Any]) -> None:
     responses.post(TOKEN_URL, **lost)
     responses.post(TOKEN_URL, json=token_pair(2))
     assert PROVIDER.refresh(settings(), OLD_TOKEN, calls)["refresh_token"] == "refresh-2"
@@ -211,7 +212,7 @@ def test_a_lost_answer_is_asked_for_again_at_once_with_the_old_token(calls: Any,
 
 @responses.activate
 @pytest.mark.parametrize("lost", LOST_REPLIES)
-def test_an_answer_lost_twice_is_tried_later(calls: Any, lost: dict[str, Any]) -> None:
+def test_an_answer_lost_twice_is_tried_later(calls: CallRecorder, lost: dict[str, Any]) -> None:
     responses.post(TOKEN_URL, **lost)
     with pytest.raises(TransientError):
         PROVIDER.refresh(settings(), OLD_TOKEN, calls)
@@ -227,7 +228,9 @@ def test_an_answer_lost_twice_is_tried_later(calls: Any, lost: dict[str, Any]) -
         ({"status": 429, "headers": {"Retry-After": "30"}}, RateLimited),
     ],
 )
-def test_a_refused_refresh_is_told_by_what_to_do(calls: Any, answer: dict[str, Any], error: type[Exception]) -> None:
+def test_a_refused_refresh_is_told_by_what_to_do(
+    calls: CallRecorder, answer: dict[str, Any], error: type[Exception]
+) -> None:
     responses.post(TOKEN_URL, **answer)
     with pytest.raises(error):
         PROVIDER.refresh(settings(), OLD_TOKEN, calls)
@@ -236,7 +239,7 @@ def test_a_refused_refresh_is_told_by_what_to_do(calls: Any, answer: dict[str, A
 
 @responses.activate
 @pytest.mark.parametrize("status", [204, 404])
-def test_one_organisation_is_disconnected(calls: Any, status: int) -> None:
+def test_one_organisation_is_disconnected(calls: CallRecorder, status: int) -> None:
     responses.delete(f"{CONNECTIONS}/connection-1", status=status)
     company = CompanyRef("tenant-1", "Company 1", "connection-1")
     PROVIDER.revoke(
@@ -246,14 +249,14 @@ def test_one_organisation_is_disconnected(calls: Any, status: int) -> None:
 
 
 @responses.activate
-def test_the_last_organisation_takes_the_grant_with_it(calls: Any) -> None:
+def test_the_last_organisation_takes_the_grant_with_it(calls: CallRecorder) -> None:
     responses.post("https://identity.xero.com/connect/revocation")
     PROVIDER.revoke(settings(), OLD_TOKEN, CompanyRef("tenant-1", "", "connection-1"), whole_grant=True, calls=calls)
     assert form(responses.calls[0].request)["token"] == "old-refresh"
 
 
 @responses.activate
-def test_a_refused_revocation_is_told(calls: Any) -> None:
+def test_a_refused_revocation_is_told(calls: CallRecorder) -> None:
     responses.post("https://identity.xero.com/connect/revocation", status=400, json={"error": "invalid_client"})
     with pytest.raises(PermanentError):
         PROVIDER.revoke(

@@ -15,6 +15,7 @@ from providers.ledger import ChangePage, CompanyRef, Consent
 from providers.xero import PROVIDER
 from sandbox.server import Sandbox
 from sandbox.xero import PKCE_CLIENT_ID
+from tests.providers.xero.conftest import CallRecorder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +30,7 @@ Key = tuple[str, ...]
 class ConnectedXero:
     """A sandbox, a consent to it, and its first organisation's ledger."""
 
-    def __init__(self, sandbox: Sandbox, url: str, calls: Any) -> None:
+    def __init__(self, sandbox: Sandbox, url: str, calls: CallRecorder) -> None:
         self.sandbox, self.calls = sandbox, calls
         given = {name.lower(): value for name, value in sandbox.settings(url).items()}
         self.settings = SimpleNamespace(**{"xero_scopes": "", **given})
@@ -55,7 +56,7 @@ class ConnectedXero:
 
 
 @pytest.fixture
-def connected(calls: Any) -> Iterator[ConnectedXero]:
+def connected(calls: CallRecorder) -> Iterator[ConnectedXero]:
     sandbox = Sandbox(seed=5, now=NOW)
     with sandbox.serve() as url:
         yield ConnectedXero(sandbox, url, calls)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import responses
 
 from providers.errors import TransientError
 from providers.ledger import ChangePage
+from tests.providers.xero.conftest import FakeXero
 
 if TYPE_CHECKING:
     from providers.xero.ledger import XeroLedger
@@ -32,7 +33,7 @@ def invoices(pages: list[ChangePage]) -> list[str]:
     return [one.external_id for page in pages for one in page.invoices]
 
 
-def test_the_first_pull_reads_everything_and_customers_last(xero: Any, ledger: XeroLedger) -> None:
+def test_the_first_pull_reads_everything_and_customers_last(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(3)]
     pages = pull(ledger, None, NOW)
     assert xero.reads == ["Invoices", "CreditNotes", "Overpayments", "Prepayments", "Contacts"]
@@ -40,7 +41,7 @@ def test_the_first_pull_reads_everything_and_customers_last(xero: Any, ledger: X
     assert [page.is_last for page in pages] == [False, False, False, False, True]
 
 
-def test_a_quiet_hour_costs_three_reads(xero: Any, ledger: XeroLedger) -> None:
+def test_a_quiet_hour_costs_three_reads(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, NOW - timedelta(minutes=1))]
     cursor = pull(ledger, None, NOW)[-1].cursor
     for hour in range(1, 24):
@@ -49,7 +50,7 @@ def test_a_quiet_hour_costs_three_reads(xero: Any, ledger: XeroLedger) -> None:
         assert xero.reads == ["Invoices", "CreditNotes", "Contacts"]
 
 
-def test_once_a_day_a_quiet_hour_looks_at_over_and_prepayments_instead(xero: Any, ledger: XeroLedger) -> None:
+def test_once_a_day_a_quiet_hour_looks_at_over_and_prepayments_instead(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     seen = []
     for hour in range(1, 50):
@@ -61,7 +62,7 @@ def test_once_a_day_a_quiet_hour_looks_at_over_and_prepayments_instead(xero: Any
 
 
 def test_an_hour_in_which_an_invoice_changed_reads_what_changing_it_may_have_touched(
-    xero: Any, ledger: XeroLedger
+    xero: FakeXero, ledger: XeroLedger
 ) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     xero.records["Invoices"] = [xero.invoice(1, NOW + HOUR / 2)]
@@ -73,7 +74,7 @@ def test_an_hour_in_which_an_invoice_changed_reads_what_changing_it_may_have_tou
     assert xero.reads == ["Invoices", "CreditNotes", "Contacts"]
 
 
-def test_the_next_pull_starts_at_this_ones_start_less_an_overlap(xero: Any, ledger: XeroLedger) -> None:
+def test_the_next_pull_starts_at_this_ones_start_less_an_overlap(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     xero.records["Invoices"] = [
         xero.invoice(1, NOW - timedelta(minutes=4)),
@@ -82,7 +83,7 @@ def test_the_next_pull_starts_at_this_ones_start_less_an_overlap(xero: Any, ledg
     assert invoices(pull(ledger, cursor, NOW + HOUR)) == ["00000001-0000-4000-8000-000000000000"]
 
 
-def test_a_deleted_payment_arrives(xero: Any, ledger: XeroLedger) -> None:
+def test_a_deleted_payment_arrives(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     at = NOW + HOUR / 2
     xero.records["Invoices"] = [xero.invoice(1, at)]
@@ -91,7 +92,7 @@ def test_a_deleted_payment_arrives(xero: Any, ledger: XeroLedger) -> None:
     assert [tuple(one) for page in pages for one in page.deleted] == [("payment", "p1", at)]
 
 
-def test_a_book_edited_while_it_is_read_loses_no_invoice(xero: Any, ledger: XeroLedger) -> None:
+def test_a_book_edited_while_it_is_read_loses_no_invoice(xero: FakeXero, ledger: XeroLedger) -> None:
     book = [xero.invoice(n * 7919 % 100_003) for n in range(5000)]
     xero.records["Invoices"] = book
     served = []
@@ -101,41 +102,41 @@ def test_a_book_edited_while_it_is_read_loses_no_invoice(xero: Any, ledger: Xero
         book[len(served) * 37 % 5000]["UpdatedDateUTC"] = ms(NOW + timedelta(seconds=len(served)))
         book.append(xero.invoice(200_000 - len(served) * 9999, NOW + timedelta(seconds=len(served))))
 
-    xero.on_served = edit
+    xero.on_page_served = edit
     pages = pull(ledger, None, NOW)
     known = set(invoices(pages))
-    xero.on_served = lambda _: None
+    xero.on_page_served = lambda _: None
     known |= set(invoices(pull(ledger, pages[-1].cursor, NOW + HOUR)))
     assert known >= {one["InvoiceID"] for one in book}
     assert len(served) >= 5
 
 
-def test_records_that_vanish_while_pages_are_read_take_none_with_them(xero: Any, ledger: XeroLedger) -> None:
+def test_records_that_vanish_while_pages_are_read_take_none_with_them(xero: FakeXero, ledger: XeroLedger) -> None:
     book = [xero.invoice(n) for n in range(3500)]
     xero.records["Invoices"] = book
     stay = {one["InvoiceID"] for one in book[20:]}
-    xero.on_served = lambda _: book.pop(0) if len(book) > 3490 else None
+    xero.on_page_served = lambda _: book.pop(0) if len(book) > 3490 else None
     assert set(invoices(pull(ledger, None, NOW))) >= stay
 
 
-def test_a_broken_pull_goes_on_after_its_last_page(xero: Any, ledger: XeroLedger) -> None:
+def test_a_broken_pull_goes_on_after_its_last_page(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(n) for n in range(2500)]
     pages = ledger.list_changes(None, NOW)
     first, second = next(pages), next(pages)
     assert (len(first.invoices), len(second.invoices), first.expected_count) == (1000, 1000, 2500)
     rest = pull(ledger, second.cursor, NOW + HOUR)
     assert len(rest[0].invoices) == 500
-    since = json.loads(rest[-1].cursor)["since"]["invoices"]
+    since = json.loads(rest[-1].cursor)["watermarks"]["invoices"]
     assert datetime.fromisoformat(since) == NOW - timedelta(minutes=5)
 
 
-def test_a_cursor_that_cannot_be_read_starts_a_full_pull(xero: Any, ledger: XeroLedger) -> None:
+def test_a_cursor_that_cannot_be_read_starts_a_full_pull(xero: FakeXero, ledger: XeroLedger) -> None:
     xero.records["Invoices"] = [xero.invoice(1, NOW - timedelta(days=300))]
     assert len(invoices(pull(ledger, "{oops", NOW))) == 1
 
 
 def test_pages_without_counts_are_followed_until_one_is_empty(
-    mocked: responses.RequestsMock, ledger: XeroLedger, xero: Any
+    mocked: responses.RequestsMock, ledger: XeroLedger, xero: FakeXero
 ) -> None:
     mocked.remove("GET", f"{BASE}/Invoices")
     mocked.get(f"{BASE}/Invoices", json={"Invoices": [xero.invoice(1)]})
@@ -144,7 +145,7 @@ def test_pages_without_counts_are_followed_until_one_is_empty(
     assert len(invoices(pull(ledger, None, NOW))) == 2
 
 
-def test_nothing_is_filtered_by_status_and_bills_are_not_asked_for(xero: Any, ledger: XeroLedger) -> None:
+def test_nothing_is_filtered_by_status_and_bills_are_not_asked_for(xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     pull(ledger, cursor, NOW + HOUR)
     asked = [query for name, query in zip(xero.reads, xero.queries, strict=True) if name == "Invoices"]
@@ -161,7 +162,7 @@ def test_a_page_that_is_none_is_tried_later(mocked: responses.RequestsMock, ledg
         pull(ledger, None, NOW)
 
 
-def test_nothing_modified_is_an_empty_page(mocked: responses.RequestsMock, xero: Any, ledger: XeroLedger) -> None:
+def test_nothing_modified_is_an_empty_page(mocked: responses.RequestsMock, xero: FakeXero, ledger: XeroLedger) -> None:
     cursor = pull(ledger, None, NOW)[-1].cursor
     for name in ("Invoices", "CreditNotes", "Contacts"):
         mocked.remove("GET", f"{BASE}/{name}")

@@ -10,22 +10,23 @@ import pytest
 
 from sandbox.quickbooks.bookkeeper import Bookkeeper
 from sandbox.server import Sandbox
+from tests.sandbox.quickbooks.conftest import Api
 
 ALL = "Customer,Invoice,Payment,CreditMemo"
 SINCE = "2026-11-21T12:00:01Z"
 
 
-def _changes(api: Any, entities: str = ALL, since: str = SINCE) -> list[dict[str, Any]]:
+def _changes(api: Api, entities: str = ALL, since: str = SINCE) -> list[dict[str, Any]]:
     told = api.get("cdc", entities=entities, changedSince=since)["CDCResponse"]
     assert len(told) == 1
     return list(told[0]["QueryResponse"])
 
 
-def test_a_quiet_hour_gives_an_empty_object_per_entity(api: Any) -> None:
+def test_a_quiet_hour_gives_an_empty_object_per_entity(api: Api) -> None:
     assert _changes(api) == [{}, {}, {}, {}]
 
 
-def test_a_payment_brings_invoice_payment_and_customer(api: Any, sandbox: Sandbox) -> None:
+def test_a_payment_brings_invoice_payment_and_customer(api: Api, sandbox: Sandbox) -> None:
     invoice = next(each for each in sandbox.quickbooks.invoices() if each["Balance"])
     sandbox.clock.advance(timedelta(minutes=1))
     payment = sandbox.quickbooks.pay(invoice["Id"])
@@ -38,14 +39,14 @@ def test_a_payment_brings_invoice_payment_and_customer(api: Any, sandbox: Sandbo
     assert credits_ == {}
 
 
-def test_elements_come_in_the_order_asked_for(api: Any, sandbox: Sandbox) -> None:
+def test_elements_come_in_the_order_asked_for(api: Api, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.credit(sandbox.quickbooks.customers()[0]["Id"], 5)
     told = _changes(api, "CreditMemo,Payment,Customer")
     assert [[name for name in page if name[0].isupper()] for page in told] == [["CreditMemo"], [], ["Customer"]]
 
 
-def test_a_deleted_invoice_is_a_stub(empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
+def test_a_deleted_invoice_is_a_stub(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=1))
     gone = bookkeeper.delete(number)["Id"]
@@ -57,7 +58,7 @@ def test_a_deleted_invoice_is_a_stub(empty_company: Any, bookkeeper: Bookkeeper,
 
 
 def test_a_voided_invoice_comes_as_an_ordinary_object(
-    empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+    empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     sandbox.clock.advance(timedelta(minutes=1))
@@ -68,14 +69,14 @@ def test_a_voided_invoice_comes_as_an_ordinary_object(
     assert (invoice["TotalAmt"], invoice["Balance"], invoice["PrivateNote"]) == (0, 0, "Voided")
 
 
-def test_an_inactive_customer_comes_too(empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
+def test_an_inactive_customer_comes_too(empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     bookkeeper.deactivate("Ada")
     (page,) = _changes(empty_company, "Customer")
     assert page["Customer"][0]["Active"] is False
 
 
-def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty_company: Any, sandbox: Sandbox) -> None:
+def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty_company: Api, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.add_bulk_invoices(999, empty_company.realm)
     assert sum(len(page.get("Invoice", [])) for page in _changes(empty_company, "Invoice")) == 999
@@ -89,7 +90,7 @@ def test_at_most_a_thousand_objects_come_and_the_oldest_change_is_lost(empty_com
 
 
 def test_the_thousand_counts_over_all_entities_asked_for(
-    empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+    empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.add_bulk_invoices(600, empty_company.realm)
@@ -100,7 +101,7 @@ def test_the_thousand_counts_over_all_entities_asked_for(
 
 
 def test_what_changed_twice_comes_once_as_it_is_now(
-    empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+    empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     number = bookkeeper.add_invoice("Ada", 12)["DocNumber"]
     for note in ("first", "second", "second"):
@@ -112,7 +113,7 @@ def test_what_changed_twice_comes_once_as_it_is_now(
     assert len(empty_company.query("select * from Invoice")["Invoice"]) == 1
 
 
-def test_more_than_thirty_days_back_is_refused(api: Any) -> None:
+def test_more_than_thirty_days_back_is_refused(api: Api) -> None:
     assert _changes(api, "Invoice", "2026-10-22T12:00:01Z")
     error = api.refused("GET", "cdc", entities="Invoice", changedSince="2026-10-22T11:59:59Z")
     assert "older than" in error["Detail"]
@@ -121,18 +122,18 @@ def test_more_than_thirty_days_back_is_refused(api: Any) -> None:
 @pytest.mark.parametrize(
     ("entities", "since"), [("TaxCode", SINCE), ("Unicorn", SINCE), ("", SINCE), ("Invoice", ""), ("Invoice", "soon")]
 )
-def test_what_it_cannot_do_is_refused(api: Any, entities: str, since: str) -> None:
+def test_what_it_cannot_do_is_refused(api: Api, entities: str, since: str) -> None:
     api.refused("GET", "cdc", entities=entities, changedSince=since)
 
 
-def test_a_time_without_an_offset_is_pacific(api: Any, sandbox: Sandbox) -> None:
+def test_a_time_without_an_offset_is_pacific(api: Api, sandbox: Sandbox) -> None:
     sandbox.clock.advance(timedelta(minutes=1))
     sandbox.quickbooks.edit("1", PrivateNote="x")
     assert _changes(api, "Invoice", "2026-11-21T04:00:30")[0]
     assert _changes(api, "Invoice", "2026-11-21T12:00:30") == [{}]
 
 
-def test_a_quiet_cdc_takes_no_time_at_all(api: Any) -> None:
+def test_a_quiet_cdc_takes_no_time_at_all(api: Api) -> None:
     _changes(api)
     began = time.process_time()
     for _ in range(50):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
@@ -26,6 +25,7 @@ from quickbooks.objects.preferences import Preferences
 
 from sandbox.quickbooks.bookkeeper import Bookkeeper
 from sandbox.server import Sandbox
+from tests.sandbox.quickbooks.conftest import Api
 
 
 class _Session(OAuth2Session):  # type: ignore[misc]
@@ -37,7 +37,7 @@ class _Session(OAuth2Session):  # type: ignore[misc]
 
 
 @pytest.fixture
-def qb(empty_company: Any) -> QuickBooks:
+def qb(empty_company: Api) -> QuickBooks:
     client = QuickBooks(company_id=empty_company.realm, minorversion=75)
     client.session = _Session(token=empty_company.token)
     client.api_url_v3 = f"{empty_company.url}/v3"
@@ -119,7 +119,7 @@ def test_its_batches_are_taken_apart_again(qb: QuickBooks) -> None:
     assert [fault.Error[0].code for fault in told.faults] == ["6240"]
 
 
-def test_refusals_become_its_exceptions(qb: QuickBooks, empty_company: Any, sandbox: Sandbox) -> None:
+def test_refusals_become_its_exceptions(qb: QuickBooks, empty_company: Api, sandbox: Sandbox) -> None:
     with pytest.raises(ObjectNotFoundException):
         Invoice.get("9", qb=qb)
     with pytest.raises(ValidationException) as unknown:

@@ -13,6 +13,7 @@ import pytest
 from sandbox.quickbooks.bookkeeper import Bookkeeper
 from sandbox.quickbooks.properties import KNOWN
 from sandbox.server import Sandbox
+from tests.sandbox.quickbooks.conftest import Api
 
 XSD = Path(__file__).parents[3].parent / "shared" / "vendor" / "quickbooks" / "xsd"
 X = "{http://www.w3.org/2001/XMLSchema}"
@@ -116,7 +117,7 @@ def test_the_check_itself_finds_faults(schema: Schema) -> None:
 @pytest.mark.parametrize(
     "entity", ["Invoice", "Payment", "CreditMemo", "Customer", "Item", "Account", "Term", "TaxCode", "Attachable"]
 )
-def test_every_object_of_a_year_fits_the_schema(schema: Schema, api: Any, entity: str) -> None:
+def test_every_object_of_a_year_fits_the_schema(schema: Schema, api: Api, entity: str) -> None:
     active = " where Active in (true, false)" if entity == "Customer" else ""
     reply = api.call("POST", "query", raw=f"select * from {entity}{active} orderby Id maxresults 1000").json()
     objects = reply["QueryResponse"][entity]
@@ -125,7 +126,7 @@ def test_every_object_of_a_year_fits_the_schema(schema: Schema, api: Any, entity
     assert found == []
 
 
-def test_the_companys_own_facts_fit_the_schema(schema: Schema, api: Any) -> None:
+def test_the_companys_own_facts_fit_the_schema(schema: Schema, api: Api) -> None:
     for path, entity in (("companyinfo/1", "CompanyInfo"), ("preferences", "Preferences")):
         reply = api.call("GET", path).json()
         assert schema.complaints(entity, reply[entity], entity) == []
@@ -133,7 +134,7 @@ def test_the_companys_own_facts_fit_the_schema(schema: Schema, api: Any) -> None
 
 
 def test_what_a_day_of_work_leaves_fits_the_schema(
-    schema: Schema, empty_company: Any, bookkeeper: Bookkeeper, sandbox: Sandbox
+    schema: Schema, empty_company: Api, bookkeeper: Bookkeeper, sandbox: Sandbox
 ) -> None:
     sandbox.clock.advance(timedelta(seconds=1.25))
     bookkeeper.add_customer("Dora", currency="CAD", PrimaryPhone={"FreeFormNumber": "5"}, Notes="x")
@@ -155,7 +156,7 @@ def test_what_a_day_of_work_leaves_fits_the_schema(
     assert any(each.get("status") == "Deleted" for page in told["QueryResponse"] for each in page.get("Invoice", []))
 
 
-def test_faults_fit_the_schema(schema: Schema, empty_company: Any) -> None:
+def test_faults_fit_the_schema(schema: Schema, empty_company: Api) -> None:
     for call in (("GET", "invoice/9"), ("GET", "unicorn/9"), ("POST", "invoice")):
         fault = empty_company.call(*call, body={}).json()["Fault"]
         assert schema.complaints("Fault", fault, "Fault") == []

@@ -12,6 +12,7 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 
 from sandbox.server import Sandbox
+from tests.sandbox.quickbooks.conftest import Api
 
 REDIRECT = "http://localhost:8710/callback/quickbooks"
 
@@ -137,7 +138,7 @@ def test_revoking_takes_json_and_ends_the_grant(sandbox: Sandbox, signed_in: OAu
         _refresh(signed_in, token)
 
 
-def test_an_expired_token_gets_the_gateways_lower_case_fault(sandbox: Sandbox, api: Any) -> None:
+def test_an_expired_token_gets_the_gateways_lower_case_fault(sandbox: Sandbox, api: Api) -> None:
     sandbox.clock.advance(timedelta(hours=1))
     reply = api.call("GET", "companyinfo/1")
     assert reply.status_code == 401
@@ -145,7 +146,7 @@ def test_an_expired_token_gets_the_gateways_lower_case_fault(sandbox: Sandbox, a
     assert reply.headers["intuit_tid"]
 
 
-def test_another_companys_token_gets_3100(sandbox: Sandbox, api: Any) -> None:
+def test_another_companys_token_gets_3100(sandbox: Sandbox, api: Api) -> None:
     api.realm = sandbox.quickbooks.add_company("Another")
     reply = api.call("GET", "companyinfo/1")
     assert reply.status_code == 403

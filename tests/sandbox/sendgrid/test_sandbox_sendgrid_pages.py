@@ -29,15 +29,15 @@ class _Page(HTMLParser):
 
 
 def test_the_list_shows_the_newest_first_and_links_each(http: requests.Session, url: str, request_body: Body) -> None:
-    assert "No mail has come yet" in requests.get(f"{url}/mails", timeout=10).text
+    assert "No mail has come yet" in requests.get(f"{url}/emails", timeout=10).text
     for subject in ("First", "Second"):
         http.post(f"{url}/v3/mail/send", json={**request_body, "subject": subject})
-    page = requests.get(f"{url}/mails", timeout=10).text
-    assert _Page(page).links == ["/mails/2", "/mails/1"]
+    page = requests.get(f"{url}/emails", timeout=10).text
+    assert _Page(page).links == ["/emails/2", "/emails/1"]
     assert page.index("Second") < page.index("First")
     assert 'name="viewport"' in page
     assert "color-scheme: light dark" in page
-    assert requests.get(f"{url}/sandbox/mails", timeout=10).url == f"{url}/mails"
+    assert requests.get(f"{url}/sandbox/emails", timeout=10).url == f"{url}/emails"
 
 
 def test_a_mail_shows_html_in_a_powerless_frame_and_text_beside_it(
@@ -45,7 +45,7 @@ def test_a_mail_shows_html_in_a_powerless_frame_and_text_beside_it(
 ) -> None:
     evil = {"type": "text/html", "value": '<script>alert(1)</script><a href="https://pay.example">Pay</a>"\'>'}
     http.post(f"{url}/v3/mail/send", json={**request_body, "content": [request_body["content"][0], evil]})
-    reply = requests.get(f"{url}/mails/1", timeout=10)
+    reply = requests.get(f"{url}/emails/1", timeout=10)
     page = _Page(reply.text)
     assert "script" not in page.tags
     assert page.tags.count("h1") == 1
@@ -62,15 +62,15 @@ def test_a_mail_shows_html_in_a_powerless_frame_and_text_beside_it(
 def test_attachments_can_be_downloaded(http: requests.Session, url: str, request_body: Body) -> None:
     part = {"content": "JVBERi0xLjQ=", "filename": 'in"voice.pdf', "type": "application/pdf"}
     http.post(f"{url}/v3/mail/send", json={**request_body, "attachments": [part]})
-    assert "/mails/1/attachments/0" in _Page(requests.get(f"{url}/mails/1", timeout=10).text).links
-    got = requests.get(f"{url}/mails/1/attachments/0", timeout=10)
+    assert "/emails/1/attachments/0" in _Page(requests.get(f"{url}/emails/1", timeout=10).text).links
+    got = requests.get(f"{url}/emails/1/attachments/0", timeout=10)
     assert got.content == b"%PDF-1.4"
     assert got.headers["Content-Disposition"] == 'attachment; filename="invoice.pdf"'
-    assert requests.get(f"{url}/mails/1/attachments/1", timeout=10).status_code == 404
+    assert requests.get(f"{url}/emails/1/attachments/1", timeout=10).status_code == 404
 
 
 def test_one_can_walk_from_mail_to_mail(http: requests.Session, url: str, request_body: Body) -> None:
     for _ in range(3):
         http.post(f"{url}/v3/mail/send", json=request_body)
-    assert _Page(requests.get(f"{url}/mails/2", timeout=10).text).links[:3] == ["/mails", "/mails/3", "/mails/1"]
-    assert requests.get(f"{url}/mails/4", timeout=10).status_code == 404
+    assert _Page(requests.get(f"{url}/emails/2", timeout=10).text).links[:3] == ["/emails", "/emails/3", "/emails/1"]
+    assert requests.get(f"{url}/emails/4", timeout=10).status_code == 404

@@ -217,8 +217,8 @@ def test_fates_decide_by_address_and_by_domain(
 
 
 def test_a_script_in_another_process_can_decide_fates(http: requests.Session, url: str, sandbox: Sandbox) -> None:
-    asked = {"address": "ada@ada.example", "set_outcome": "bounce"}
-    assert http.post(f"{url}/sandbox/sendgrid/fate", json=asked).status_code == 200
+    asked = {"address": "ada@ada.example", "outcome": "bounce"}
+    assert http.post(f"{url}/sandbox/sendgrid/set_outcome", json=asked).status_code == 200
     assert sandbox.sendgrid.store.outcomes == {"ada@ada.example": "bounce"}
-    assert http.post(f"{url}/sandbox/sendgrid/fate", json={**asked, "set_outcome": "lost"}).status_code == 400
+    assert http.post(f"{url}/sandbox/sendgrid/set_outcome", json={**asked, "outcome": "lost"}).status_code == 400
     assert http.post(f"{url}/sandbox/sendgrid/dance", json={}).status_code == 404

@@ -30,7 +30,7 @@ def post(url: str, body: Any) -> requests.Response:
 def test_the_page_links_what_there_is_and_says_how_to_sign_in(url: str) -> None:
     page = requests.get(f"{url}/sandbox", timeout=10)
     assert '<html lang="en">' in page.text
-    for link in ("/sandbox/mails", "/sandbox/state", "/sandbox/requests"):
+    for link in ("/sandbox/emails", "/sandbox/state", "/sandbox/requests"):
         assert f'href="{link}"' in page.text
         assert requests.get(url + link, timeout=10).status_code == 200
     assert "Harbour &amp; Finch" in page.text
@@ -74,7 +74,7 @@ def test_a_script_tells_of_a_dispute_by_a_note(sandbox: Sandbox, url: str) -> No
 def test_a_script_hears_what_there_is_not(url: str) -> None:
     missing = post(f"{url}/sandbox/xero/invoices/none/pay", {})
     assert (missing.status_code, missing.json()) == (404, {"error": "there is no invoice 'none'"})
-    assert "there are add_contact" in post(f"{url}/sandbox/xero/dance", {}).json()["error"]
+    assert "there are add_bulk_invoices" in post(f"{url}/sandbox/xero/dance", {}).json()["error"]
     assert post(f"{url}/sandbox/sage/pay", {}).status_code == 404
     assert post(f"{url}/sandbox/xero/pay", {"colour": "red"}).status_code == 400
 
@@ -107,4 +107,4 @@ def test_the_settings_name_every_vendor(sandbox: Sandbox, url: str) -> None:
 
 def test_fifty_thousand_invoices_can_be_asked_for(sandbox: Sandbox, url: str) -> None:
     before = len(sandbox.xero.organisation().invoices)
-    assert post(f"{url}/sandbox/xero/bulk", {"count": 2000}).json() == {"answer": before + 2000}
+    assert post(f"{url}/sandbox/xero/add_bulk_invoices", {"count": 2000}).json() == {"answer": before + 2000}

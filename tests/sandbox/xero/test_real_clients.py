@@ -18,6 +18,7 @@ from xero_python.identity import IdentityApi
 
 from sandbox import Sandbox
 from sandbox.xero import CLIENT_ID, CLIENT_SECRET, PKCE_CLIENT_ID
+from tests.sandbox.xero.conftest import Client
 
 REDIRECT = "http://localhost:8710/callback/xero"
 SCOPES = (
@@ -36,7 +37,7 @@ class _Bearer:
         return {"type": "oauth2", "in": "header", "key": "Authorization", "value": self._value}
 
 
-def signed_in(url: str, unauthenticated_client: Any, *, secret: bool = True) -> OAuth2Session:
+def signed_in(url: str, unauthenticated_client: Client, *, secret: bool = True) -> OAuth2Session:
     session = OAuth2Session(
         CLIENT_ID if secret else PKCE_CLIENT_ID,
         CLIENT_SECRET if secret else None,
@@ -64,7 +65,7 @@ def sdk(token: str) -> ApiClient:
 
 
 @pytest.fixture
-def tenant(url: str, unauthenticated_client: Any) -> tuple[AccountingApi, str]:
+def tenant(url: str, unauthenticated_client: Client) -> tuple[AccountingApi, str]:
     client = sdk(signed_in(url, unauthenticated_client).token["access_token"])
     connection = IdentityApi(client, base_url=url).get_connections()[0]
     return AccountingApi(client, base_url=f"{url}/api.xro/2.0"), connection.tenant_id
@@ -72,7 +73,7 @@ def tenant(url: str, unauthenticated_client: Any) -> tuple[AccountingApi, str]:
 
 @pytest.mark.parametrize("secret", [True, False])
 def test_authlib_signs_in_and_refreshes_with_and_without_a_secret(
-    url: str, unauthenticated_client: Any, *, secret: bool
+    url: str, unauthenticated_client: Client, *, secret: bool
 ) -> None:
     session = signed_in(url, unauthenticated_client, secret=secret)
     first = dict(session.token)
@@ -82,14 +83,14 @@ def test_authlib_signs_in_and_refreshes_with_and_without_a_secret(
     assert session.get(f"{url}/connections").status_code == 200
 
 
-def test_authlib_hears_that_a_grant_is_dead(sandbox: Sandbox, url: str, unauthenticated_client: Any) -> None:
+def test_authlib_hears_that_a_grant_is_dead(sandbox: Sandbox, url: str, unauthenticated_client: Client) -> None:
     session = signed_in(url, unauthenticated_client)
     sandbox.xero.sign_in.revoke_all()
     with pytest.raises(OAuthError, match="invalid_grant"):
         session.refresh_token(f"{url}/connect/token")
 
 
-def test_authlib_revokes(url: str, unauthenticated_client: Any) -> None:
+def test_authlib_revokes(url: str, unauthenticated_client: Client) -> None:
     session = signed_in(url, unauthenticated_client)
     token = session.token["refresh_token"]
     assert session.revoke_token(f"{url}/connect/revocation", token, token_type_hint="refresh_token").status_code == 200
