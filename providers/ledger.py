@@ -122,8 +122,8 @@ class MalformedRecord(NamedTuple):
 class ChangePage:
     """One page of changes and the cursor to store with it, in one commit.
 
-    ``applications`` replace, in the mirror, every application of the invoices in ``applications_of_invoices`` and of
-    the sources (kind, id) in ``applications_of_sources``: so one that was undone in the ledger goes away.
+    ``applications`` replace, in the mirror, every application of the invoices in ``replaced_invoice_ids`` and of
+    the sources (kind, id) in ``replaced_sources``: so one that was undone in the ledger goes away.
     ``afresh`` marks the first page of a pull that brings everything anew, because the ledger no longer tells what was
     deleted since the cursor: what the mirror holds of it, and this pull does not bring, is gone.
     ``cursor`` is opaque JSON text of the provider. ``expected`` is how many records this pull will bring, where known.

@@ -168,7 +168,7 @@ def _read_stamp(file: Path) -> Backup | None:
     try:
         with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as reader:
             (revision,) = reader.execute("SELECT version_num FROM alembic_version").fetchone()
-            stamp = reader.execute("SELECT value FROM stored_fact WHERE name = ?", (_BACKUP_KEY,)).fetchone()
+            stamp = reader.execute("SELECT value FROM key_value WHERE name = ?", (_BACKUP_KEY,)).fetchone()
     except sqlite3.DatabaseError as error:
         message = f"{file} is not a database of duewell ({error}); name one that `duewell backup` wrote"
         raise DatabaseError(message) from error
@@ -216,7 +216,7 @@ def _require_approval(session: Session, created_at: datetime | None, at: datetim
     session.execute(
         update(OutboxEntry)
         .where(unsent, col(OutboxEntry.kind).not_in(["email", "late_fee"]))
-        .values(state="sending", called_at=created_at or at)
+        .values(state="sending", dispatched_at=created_at or at)
     )
     for connection in session.scalars(select(Connection).where(col(Connection.mode) == "live")):
         connection.mode = "approve"

@@ -29,14 +29,14 @@ _REVOCATIONS = (
     "DELETE FROM passkey WHERE id NOT IN (SELECT id FROM former.passkey)",
     # With them those added since: whoever left his account to them alone could not come in at all without.
     """
-    INSERT OR IGNORE INTO passkey (id, user_id, public_key, sign_count, name, made_at, used_at)
-    SELECT new.id, new.user_id, new.public_key, new.sign_count, new.name, new.made_at, new.used_at
+    INSERT OR IGNORE INTO passkey (id, user_id, public_key, sign_count, name, created_at, used_at)
+    SELECT new.id, new.user_id, new.public_key, new.sign_count, new.name, new.created_at, new.used_at
     FROM former.passkey AS new JOIN former.app_user AS last ON last.id = new.user_id
     JOIN main.app_user AS kept ON kept.id = last.id AND kept.email = last.email
     """,
     """
-    INSERT OR IGNORE INTO stored_fact (connection_id, name, value, stored_at)
-    SELECT connection_id, name, value, stored_at FROM former.stored_fact WHERE name = 'passkeys_required'
+    INSERT OR IGNORE INTO key_value (connection_id, name, value, stored_at)
+    SELECT connection_id, name, value, stored_at FROM former.key_value WHERE name = 'passkeys_required'
     """,
     """
     UPDATE api_token SET revoked_at = last.revoked_at FROM former.api_token AS last
@@ -49,8 +49,8 @@ _REVOCATIONS = (
     "DELETE FROM webhook_delivery WHERE endpoint_id NOT IN (SELECT id FROM former.webhook_endpoint)",
     "DELETE FROM webhook_endpoint WHERE id NOT IN (SELECT id FROM former.webhook_endpoint)",
     """
-    INSERT OR IGNORE INTO suppressed_address (address, why, since_at)
-    SELECT address, why, since_at FROM former.suppressed_address
+    INSERT OR IGNORE INTO suppressed_address (address, reason, since_at)
+    SELECT address, reason, since_at FROM former.suppressed_address
     """,
 )
 

@@ -17,5 +17,5 @@ class TokenScope(StrEnum):
     """What the holder of an API token may do, from least to most; each scope includes the ones before it."""
 
     READ = "read"
-    ACT = "act"
+    WRITE = "write"
     ADMIN = "admin"

@@ -101,7 +101,7 @@ def _claim(app: AppContext, endpoint_id: int) -> WebhookDelivery | None:
         return None
     with writing(app.engine) as session:
         marked = update(here).where(col(here.id) == row.id, col(here.attempts) == row.attempts)
-        done = session.connection().execute(marked.values(attempts=row.attempts + 1, next_at=now + _ATTEMPT_LIMIT))
+        done = session.connection().execute(marked.values(attempts=row.attempts + 1, next_attempt_at=now + _ATTEMPT_LIMIT))
         return session.get_one(here, row.id) if done.rowcount == 1 else None
 
 

@@ -70,7 +70,7 @@ def load_payment_behaviour(
     if len(known) > _CACHE_MAX:
         known.clear()
     stamps: dict[str, _CacheKey] = {
-        customer_id: (today, baseline, row.closed_count, row.settled_last_on, row.settled_updated_at)
+        customer_id: (today, baseline, row.closed_count, row.last_closed_on, row.closed_updated_at)
         for customer_id, row in history.items()
         if row.closed_count
     }

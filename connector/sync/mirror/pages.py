@@ -53,7 +53,7 @@ __all__ = ["PageCounts", "load_statements", "store_page"]
 _MIRRORED = (CustomerRow, InvoiceRow, PaymentRow, CreditRow, ApplicationRow, CustomerSetting, CompletedStep)
 _MALFORMED = SQLModel.metadata.tables["malformed_record"]
 _KNOWN_MALFORMED = select(_MALFORMED.c.kind, _MALFORMED.c.external_id).where(
-    _MALFORMED.c.connection_id == bindparam("connection_id")
+    _MALFORMED.c.connection_id == bindparam("company_id")
 )
 # What a single record can have that makes a database refuse it; anything else is raised.
 _STORAGE_ERRORS = (DataError, IntegrityError, ValueError, TypeError, AttributeError, OverflowError)
@@ -155,7 +155,7 @@ class _PageWriter:
         """Take away what is gone in the ledger, unless it is known newer. Invoices and customers stay, marked."""
         deletion = _DELETIONS.get(gone.kind, _DELETIONS["credit"])
         facts = {
-            "connection_id": self._connection_id,
+            "company_id": self._connection_id,
             "id": gone.external_id,
             "credit_kind": gone.kind,
             "deleted_at": gone.updated_at,
@@ -180,7 +180,7 @@ class _PageWriter:
         return kept
 
     def _delete_repaired(self) -> int:
-        known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"connection_id": self._connection_id})}
+        known = {tuple(row) for row in self._database.execute(_KNOWN_MALFORMED, {"company_id": self._connection_id})}
         mended = known & _readable_keys(self._page) if known else known
         for kind, external_id in mended:
             self._database.execute(
@@ -228,7 +228,7 @@ def _deletions() -> dict[str, Update | Delete]:
 
 def _matches_record(table: Table) -> ColumnElement[bool]:
     return and_(
-        table.c.connection_id == bindparam("connection_id"),
+        table.c.connection_id == bindparam("company_id"),
         table.c.external_id == bindparam("id"),
         or_(table.c.updated_at.is_(None), table.c.updated_at <= bindparam("until_at", type_=Instant)),
     )

@@ -16,7 +16,7 @@ from providers.ledger import ChangePage, DeletedRecord
 
 _TABLES = SQLModel.metadata.tables
 _UNSEEN = _TABLES["unseen_record"]
-_IN_PROGRESS = select(_UNSEEN.c.kind).where(_UNSEEN.c.connection_id == bindparam("connection_id")).limit(1)
+_IN_PROGRESS = select(_UNSEEN.c.kind).where(_UNSEEN.c.connection_id == bindparam("company_id")).limit(1)
 _COLUMNS = ["connection_id", "kind", "external_id"]
 
 
@@ -36,7 +36,7 @@ def start_sweep(database: Database, connection_id: int) -> None:
 
 def mark_seen(database: Database, connection_id: int, page: ChangePage) -> list[DeletedRecord]:
     """Strike off what a page brings; with the last page, return what never came. Nothing unless a reading is afresh."""
-    if database.execute(_IN_PROGRESS, {"connection_id": connection_id}).first() is None:
+    if database.execute(_IN_PROGRESS, {"company_id": connection_id}).first() is None:
         return []
     here = _UNSEEN.c.connection_id == connection_id
     for kind, ids in _ids_by_kind(page).items():

@@ -95,7 +95,7 @@ def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(app: AppContex
     with writing(app.engine) as session:
         (one, *_more) = filled(session)
         row, token = api_tokens.create(session, " a  sync ", "write", companies=[one], days=1, by="Ann", at=NOON)
-        assert (row.name, row.scopes, token in row.token_hash) == ("a sync", "read act", False)
+        assert (row.name, row.scopes, token in row.token_hash) == ("a sync", "read write", False)
         for wrong in ({"name": " "}, {"scope": "god"}, {"days": 0}):
             with pytest.raises(api_tokens.ApiTokenError):
                 api_tokens.create(session, by="Ann", at=NOON, **{"name": "x", "scope": "read", **wrong})  # type: ignore[arg-type]

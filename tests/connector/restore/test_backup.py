@@ -101,12 +101,12 @@ def test_nothing_leaves_a_restored_database_unseen(home: Engine, url: str, tmp_p
         entries = {row.key: row for row in session.exec(select(OutboxEntry))}
     states = {key: entry.state for key, entry in entries.items()}
     assert states == {
-        "mail planned": "awaiting_approval",
-        "late_fee waiting": "awaiting_approval",
+        "email planned": "awaiting_approval",
+        "late_fee awaiting_approval": "awaiting_approval",
         "note planned": "sending",  # looked for in the ledger before it is written
-        "mail done": "done",
+        "email done": "done",
     }
-    assert entries["mail planned"].approved_at is None
+    assert entries["email planned"].approved_at is None
     engine.dispose()
 
 

@@ -89,7 +89,7 @@ FULL_PAGE: dict[str, Any] = {
     "payments": [PAYMENT],
     "credits": [CREDIT],
     "applications": [APPLIED],
-    "applications_of_invoices": ["i1"],
+    "replaced_invoice_ids": ["i1"],
 }
 
 
@@ -154,7 +154,7 @@ def test_the_same_page_again_changes_nothing(mirror: Engine) -> None:
 def test_an_older_page_does_not_overwrite_newer_rows(mirror: Engine) -> None:
     paid = INVOICE._replace(due=Decimal(0), status="paid", closed_on=date(2026, 11, 20), updated_at=LATER)
     applied = ApplicationRecord("payment", "p1", "i1", date(2026, 11, 2), Decimal(119))
-    _store(mirror, invoices=[paid], applications=[applied], applications_of_invoices=["i1"])
+    _store(mirror, invoices=[paid], applications=[applied], replaced_invoice_ids=["i1"])
     counts = _store(mirror, **{**FULL_PAGE, "invoices": [INVOICE], "customers": [], "payments": [], "credits": []})
     assert counts.changed == 0
     assert _invoice(mirror).status == "paid"
@@ -170,10 +170,10 @@ def test_a_change_in_the_same_instant_is_taken(mirror: Engine) -> None:
 def test_an_undone_application_goes_away_and_others_stay(mirror: Engine) -> None:
     other = ApplicationRecord("payment", "p9", "i9", date(2026, 11, 2), Decimal(1))
     more = ApplicationRecord("credit_note", "n1", "i1", date(2026, 11, 4), Decimal(6))
-    _store(mirror, applications=[APPLIED, other, more], applications_of_invoices=["i1"])
-    assert _store(mirror, applications=[more], applications_of_invoices=["i1"]).applications == 1
+    _store(mirror, applications=[APPLIED, other, more], replaced_invoice_ids=["i1"])
+    assert _store(mirror, applications=[more], replaced_invoice_ids=["i1"]).applications == 1
     assert {(row.source_id, row.invoice_id) for row in _all(mirror, ApplicationRow)} == {("p9", "i9"), ("n1", "i1")}
-    assert _store(mirror, applications_of_sources=[("credit_note", "n1")]).applications == 1
+    assert _store(mirror, replaced_sources=[("credit_note", "n1")]).applications == 1
     assert [row.source_id for row in _all(mirror, ApplicationRow)] == ["p9"]
 
 
@@ -181,7 +181,7 @@ def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None
     _store(mirror, 1, **FULL_PAGE)
     _store(mirror, 2, **FULL_PAGE)
     _store(mirror, 2, deleted=[DeletedRecord("payment", "p1", LATER), DeletedRecord("invoice", "i1", LATER)])
-    _store(mirror, 2, applications_of_invoices=["i1"])
+    _store(mirror, 2, replaced_invoice_ids=["i1"])
     assert {row.connection_id: row.status for row in _all(mirror, InvoiceRow)} == {1: "open", 2: "deleted"}
     assert [row.connection_id for row in _all(mirror, PaymentRow)] == [1]
     assert [row.connection_id for row in _all(mirror, ApplicationRow)] == [1]
@@ -324,7 +324,7 @@ def test_a_page_costs_a_fixed_number_of_statements(mirror: Engine) -> None:
     event.listen(mirror, "before_cursor_execute", lambda *args: statements.append(args[2]))
     many = [INVOICE._replace(external_id=f"i{n}", number=str(n)) for n in range(500)]
     applied = [APPLIED._replace(invoice_id=f"i{n}", source_id=f"p{n}") for n in range(500)]
-    parts: dict[str, Any] = {"applications": applied, "applications_of_invoices": [one.external_id for one in many]}
+    parts: dict[str, Any] = {"applications": applied, "replaced_invoice_ids": [one.external_id for one in many]}
     assert _store(mirror, invoices=many, **parts).invoices == 500
     assert len(statements) < 15
 

@@ -65,7 +65,7 @@ def _invoice(name: str, customer: str = "a", **more: Any) -> InvoiceRecord:
 
 
 def _paid(name: str, customer: str = "a", on: date = date(2026, 11, 10), **more: Any) -> InvoiceRecord:
-    return _invoice(name, customer, due=Decimal(0), status="paid", settled_on=on, **more)
+    return _invoice(name, customer, due=Decimal(0), status="paid", closed_on=on, **more)
 
 
 @pytest.fixture
