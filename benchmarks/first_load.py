@@ -106,7 +106,7 @@ def _measure_in_subprocess(variant: str, vendor: str, port: int, options: argpar
 
 def _measure(options: argparse.Namespace) -> None:
     """Load once, in this process, and tell how it was."""
-    from benchmarks import baseline, pipeline
+    from benchmarks import baseline, pipeline  # noqa: PLC0415
 
     vendor, file = options.vendors[0], options.folder / "duewell.db"
     prepared = pipeline.prepare(vendor, options.port, options.folder)

@@ -53,5 +53,5 @@ def load(target: tuple[AppContext, Ledger], on_progress: Callable[[int], None]) 
         pull.pull_changes(ctx)
 
 
-def _token(*, rejected_token: str | None = None) -> str:
+def _token(*, rejected_token: str | None = None) -> str:  # noqa: ARG001 - the port's names
     return "bench"

@@ -57,7 +57,7 @@ class HolidayCalendar:
 
 @lru_cache(maxsize=512)
 def _holidays(code: str, year: int) -> Mapping[date, str]:
-    from holidays import country_holidays  # half a second that only decisions need
+    from holidays import country_holidays  # noqa: PLC0415  # half a second that only decisions need
 
     try:
         found = country_holidays(code, years=year, language="en_US")
@@ -93,7 +93,7 @@ def _main_zones() -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def _countries() -> dict[str, str]:
-    from holidays.registry import COUNTRIES
+    from holidays.registry import COUNTRIES  # noqa: PLC0415
 
     names = dict(line.split("\t")[:2][::-1] for line in _tzdata("iso3166.tab"))
     known = {_normalised(name): code for name, code in names.items()}

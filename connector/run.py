@@ -142,7 +142,7 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
         run = SyncRun(connection_id=held.connection_id, started_at=now, dry_run=dry_run)
         session.add(run)
         session.flush()
-        assert run.id is not None
+        assert run.id is not None  # noqa: S101 - the flush gave it
         ctx = RunContext(
             app=app,
             lease=held,

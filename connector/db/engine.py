@@ -85,7 +85,7 @@ def schema_revision(engine: Engine) -> str | None:
 
 def is_known_revision(revision: str) -> bool:
     """Tell whether a database at this revision is one that this duewell can bring up to date."""
-    from alembic.script import ScriptDirectory
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     return revision in {script.revision for script in scripts.walk_revisions()}
@@ -102,9 +102,9 @@ def upgrade(engine: Engine) -> None:
 
 
 def _run_alembic(connection: Connection) -> None:
-    from alembic import command  # 0.2 s that a start without an upgrade need not spend
-    from alembic.config import Config
-    from alembic.util import CommandError
+    from alembic import command  # noqa: PLC0415  # 0.2 s that a start without an upgrade need not spend
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))

@@ -104,7 +104,7 @@ def _decide(
         try:
             decision = decide(statements, policy, now, calendar)
             drafts = outbox_drafts.build_drafts(ctx.ledger_key, decision, statements)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - one customer's odd facts must not stop the others
             decided.failures.append(f"{customer.name}: {type(error).__name__}")  # its text may quote a record
             decided.answers += [
                 (customer.id, invoice_decisions.failed_decision(invoice.id, error))

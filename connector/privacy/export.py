@@ -131,7 +131,7 @@ def _decision(session: Session, decision_id: int) -> dict[str, Any]:
 
 
 def _row_as_dict(row: Row[Any]) -> dict[str, Any]:
-    shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}
+    shown = {name: value for name, value in row._mapping.items() if name not in _HIDDEN}  # noqa: SLF001
     return {
         name.removesuffix("_e4"): str(from_e4(value)) if name.endswith("_e4") and value is not None else value
         for name, value in shown.items()

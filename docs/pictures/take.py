@@ -1,4 +1,4 @@
-"""Takes the pictures of the README and the docs anew: lives through the demo's days, and looks at it with a browser."""
+"""Takes the pictures of the README and the docs anew: lives through the demo's days, and looks at it with a browser."""  # noqa: INP001 - a script, no package
 
 from __future__ import annotations
 

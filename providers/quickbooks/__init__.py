@@ -39,13 +39,13 @@ class _QuickBooks:
 
     def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
         """Which documents a webhook says have changed."""
-        from providers.quickbooks import webhook
+        from providers.quickbooks import webhook  # noqa: PLC0415
 
         return webhook.parse_notifications(key, headers, body)
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
         """Where to send the person."""
-        from providers.quickbooks import oauth
+        from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
 
@@ -58,7 +58,7 @@ class _QuickBooks:
         calls: CallObserver,
     ) -> Consent:
         """The token of the one company that the person chose there."""
-        from providers.quickbooks import oauth
+        from providers.quickbooks import oauth  # noqa: PLC0415
 
         token, realm_id = oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
@@ -69,7 +69,7 @@ class _QuickBooks:
 
     def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
         """A fresh token."""
-        from providers.quickbooks import oauth
+        from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
 
@@ -77,14 +77,14 @@ class _QuickBooks:
         self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
         """End the grant: at Intuit it is one company's alone, so ``last`` makes no difference."""
-        from providers.quickbooks import oauth
+        from providers.quickbooks import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, calls)
 
     def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
         """The client of one company."""
-        from providers.quickbooks.client import Client
-        from providers.quickbooks.ledger import QuickBooksLedger
+        from providers.quickbooks.client import Client  # noqa: PLC0415
+        from providers.quickbooks.ledger import QuickBooksLedger  # noqa: PLC0415
 
         return QuickBooksLedger(Client(settings.quickbooks_api_url, company.external_id, access_token, calls))
 

@@ -206,7 +206,7 @@ def _session(
     session = OAuth2Session(
         settings.quickbooks_client_id,
         settings.quickbooks_client_secret,
-        token_endpoint_auth_method="client_secret_basic",
+        token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - the name of a method
         redirect_uri=redirect_uri,
     )
     install_transport(session, _vendor(settings, endpoints), calls, TOKEN)

@@ -26,18 +26,18 @@ def select(entity: str, *conditions: str, start_position: int = 1) -> str:
         conditions = ("Active IN (true, false)", *conditions)
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     page = f"ORDERBY Id STARTPOSITION {start_position} MAXRESULTS {PAGE_SIZE}"
-    return f"SELECT * FROM {entity}{where} {page}"
+    return f"SELECT * FROM {entity}{where} {page}"  # noqa: S608 - not SQL; values are quoted below
 
 
 def select_single(entity: str) -> str:
     """What there is one of in a company."""
-    return f"SELECT * FROM {entity}"
+    return f"SELECT * FROM {entity}"  # noqa: S608 - not SQL, and no value in it
 
 
 def count(entity: str) -> str:
     """How many there are: progress bars want to know."""
     where = " WHERE Active IN (true, false)" if entity in LIST_ENTITIES else ""
-    return f"SELECT COUNT(*) FROM {entity}{where}"
+    return f"SELECT COUNT(*) FROM {entity}{where}"  # noqa: S608 - not SQL, and no value in it
 
 
 def equals(field: str, value: str) -> str:

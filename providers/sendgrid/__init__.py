@@ -10,7 +10,7 @@ from providers.mailer import Mailer
 
 def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
     """Make the mailer of these settings."""
-    from providers.sendgrid.mailer import SendGridMailer
+    from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when a mail leaves
 
     return SendGridMailer(settings.sendgrid_api_url, settings.sendgrid_api_key, calls)
 

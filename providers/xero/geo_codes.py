@@ -91,6 +91,6 @@ def time_zone(name: str) -> str | None:
 
 @lru_cache(maxsize=1)
 def _zones_by_windows_name() -> dict[str, str]:
-    from tzlocal.windows_tz import win_tz
+    from tzlocal.windows_tz import win_tz  # noqa: PLC0415 - a long table, wanted once a day
 
     return {re.sub(r"[ .\-]", "", name).upper(): zone for name, zone in win_tz.items()} | _EXTRA_WINDOWS_ZONES

@@ -85,7 +85,7 @@ def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
         None,
         None,
         invoice.reference or "",
-        False,
+        False,  # noqa: FBT003 - Xero puts no late fees on invoices
         "",
         _encode_lines(invoice.lines),
         updated_at,

@@ -126,7 +126,7 @@ def revoke(
     session = _session(settings, calls)
     if whole_grant:
         url = f"{settings.xero_identity_url}/connect/revocation"
-        response = session.revoke_token(url, token=token.get("refresh_token"), token_type_hint="refresh_token")
+        response = session.revoke_token(url, token=token.get("refresh_token"), token_type_hint="refresh_token")  # noqa: S106
         gone = response.status_code == requests.codes.ok
     else:
         url = f"{settings.xero_api_url}/connections/{company.remote_connection_id}"

@@ -134,7 +134,7 @@ def has_more(summary: PageSummary, page_number: int) -> bool:
 
 
 def _next_stream(cursor: Cursor, summary: PageSummary) -> bool:
-    assert cursor.started_at is not None
+    assert cursor.started_at is not None  # noqa: S101 - set where the pull began
     plan = _streams_for(cursor, cursor.started_at)
     cursor.watermarks[cursor.stream] = cursor.started_at - OVERLAP
     cursor.records_read += summary.item_count or 0

@@ -203,7 +203,7 @@ def allocation_object(allocation: Allocation) -> JsonObject:
     }
 
 
-def payment_json(payment: Payment, *, lines: bool = True) -> bytes:
+def payment_json(payment: Payment, *, lines: bool = True) -> bytes:  # noqa: ARG001 -- all shapes are called alike
     """Return a payment with the summary of its invoice."""
     invoice = payment.invoice
     receivable = invoice.type == "ACCREC"
@@ -235,7 +235,7 @@ def payment_json(payment: Payment, *, lines: bool = True) -> bytes:
     )
 
 
-def contact_json(contact: Contact, *, lines: bool = True) -> bytes:
+def contact_json(contact: Contact, *, lines: bool = True) -> bytes:  # noqa: ARG001 -- all shapes are called alike
     """Return a contact with persons, addresses and terms."""
     address = {
         "AddressType": "STREET",

@@ -34,7 +34,7 @@ def portal_link(site: Any) -> str:
 
 
 def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(site: Any, portal_link: str, chromium: Any) -> None:
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     axe, complaints = Axe(), []
 

@@ -266,7 +266,7 @@ def is_own_error(site: Site, said: Any) -> bool:
 
 def screenshots(request: pytest.FixtureRequest, page: Any) -> Any:
     """Keep a picture of each page, and let none have an accessibility fault or be wider than the screen."""
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     axe, folder = Axe(), request.config.rootpath / OUTPUT / request.node.callspec.id
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ AUTHENTICATOR = {
 
 def check_page(page: Any, folder: Any, name: str) -> None:
     """Keep pictures on a phone and at a desk, in light and dark; nothing is wider than the page or hard to read."""
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     for width, scheme in ((1280, "light"), (390, "dark")):
         page.set_viewport_size({"width": width, "height": 900})

@@ -203,7 +203,7 @@ QueryCounter = Callable[[Callable[[], object]], int]
 @pytest.fixture
 def count_queries(site: Site) -> QueryCounter:
     """Count the SELECTs that something costs."""
-    from sqlalchemy import event
+    from sqlalchemy import event  # noqa: PLC0415
 
     def count(act: Callable[[], object]) -> int:
         seen: list[str] = []

@@ -261,6 +261,6 @@ def test_a_dry_run_changes_nothing_outside_and_plans_nothing(late_customer: Any)
 
 
 def fault_rule(action: str, **match: Any) -> Any:
-    from sandbox.faults import Rule
+    from sandbox.faults import Rule  # noqa: PLC0415
 
     return Rule(action, **match)

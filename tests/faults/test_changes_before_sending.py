@@ -227,7 +227,7 @@ def test_a_changed_address_gets_one_mail_not_two(quick_town: Any, provider: str)
 
 @pytest.mark.parametrize("provider", ["xero", "quickbooks"] if EVERY_ONE else ["xero"])
 def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick_town: Any, provider: str) -> None:
-    from sandbox.faults import Rule
+    from sandbox.faults import Rule  # noqa: PLC0415
 
     with quick_town(START, provider) as town:
         town.go_live()

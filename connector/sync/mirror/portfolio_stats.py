@@ -44,7 +44,7 @@ _CACHE_MAX = 64
 
 def load_portfolio_stats(session: Session, connection: Connection, today: date) -> PortfolioStats:
     """Draw the picture of a company, or take the one drawn of the same books on the same day."""
-    assert connection.id is not None  # it was read from the database
+    assert connection.id is not None  # noqa: S101  # it was read from the database
     drawn = _cache.setdefault(session.connection().engine.pool, {})
     key = (connection.id, connection.mirror_version, today)
     if key not in drawn:

@@ -149,7 +149,7 @@ def test_every_problem_says_what_happened_what_it_means_and_what_to_do(scenario:
 
 
 def test_a_fault_of_ours_shows_nothing_of_itself(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    from connector.services import status
+    from connector.services import status  # noqa: PLC0415
 
     def broken(_installation: Any) -> None:
         message = "secret"

@@ -25,7 +25,7 @@ PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text()
 def test_the_examples_run_as_they_stand(scenario: Scenario) -> None:
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
-    from connector.db.engine import writing
+    from connector.db.engine import writing  # noqa: PLC0415
 
     with writing(scenario.site.app.engine) as session:
         session.get_one(Connection, scenario.north.id).short_name = "my-company"

@@ -63,7 +63,7 @@ def wait_until_reachable(url: str) -> None:
 
 
 def _retrying_session() -> Any:
-    from urllib3.util import Retry
+    from urllib3.util import Retry  # noqa: PLC0415
 
     return Retry(connect=400, total=400, backoff_factor=0.05, backoff_max=0.25)
 

@@ -72,7 +72,7 @@ def test_what_is_written_is_kept_and_what_fails_is_not(engine: Engine) -> None:
             session.flush()
             raise ValueError
 
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError):  # noqa: PT011
         fail()
     with reading(engine) as session:
         assert [row.name for row in session.exec(select(KeyValue))] == ["kept"]

@@ -101,7 +101,7 @@ def test_what_no_key_opens_is_named_and_keys_may_be_kept(app: AppContext, give_c
     old = read_key_file(file)
     assert (rotate(app, keep_old=True).removed_keys, len(read_key_file(file))) == ([], 2)
     assert read_key_file(file)[1:] == old
-    from connector.secrets.keyring import new_key, write_key_file
+    from connector.secrets.keyring import new_key, write_key_file  # noqa: PLC0415
 
     write_key_file(file, [new_key()])
     done = rotate(app)

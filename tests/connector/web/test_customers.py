@@ -217,8 +217,8 @@ def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_inv
         "bookkeeper", site_with_invoices.add_company("South Ltd"), email="south@example.com"
     )
     south.get("/exceptions")
-    from connector.web.page_request import derive_csrf_token
-    from connector.web.routes import cookie_name
+    from connector.web.page_request import derive_csrf_token  # noqa: PLC0415
+    from connector.web.routes import cookie_name  # noqa: PLC0415
 
     token = derive_csrf_token(south.http.cookies[cookie_name(site_with_invoices.app)], "/exceptions")
     assert south.post("/exceptions", {"csrf": token, "exception": "1|unusual_amount|c2|i20"}).status_code == 404

@@ -215,10 +215,10 @@ def test_it_asks_the_database_as_often_for_many_lines_as_for_few(
 
 def test_every_way_to_the_lines_goes_by_an_index(site: Site, company_id: int) -> None:
     """A year of lines must not be read to show fifty."""
-    from sqlalchemy.dialects import sqlite
-    from sqlmodel import Session, col
+    from sqlalchemy.dialects import sqlite  # noqa: PLC0415
+    from sqlmodel import Session, col  # noqa: PLC0415
 
-    from connector.audit import log_search
+    from connector.audit import log_search  # noqa: PLC0415
 
     site.add_rows(CustomerRow(connection_id=company_id, external_id="c1", name="Miller"))
     with Session(site.app.engine) as session:

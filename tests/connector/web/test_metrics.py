@@ -58,8 +58,8 @@ def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: 
 
 
 def write_log_line(site: Site) -> int:
-    from connector.audit import sync_log
-    from connector.db.engine import writing
+    from connector.audit import sync_log  # noqa: PLC0415
+    from connector.db.engine import writing  # noqa: PLC0415
 
     with writing(site.app.engine) as session:
         sync_log.write(session, at=site.clock.at, kind="webhook_tested", text="Try it.")

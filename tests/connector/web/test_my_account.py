@@ -52,9 +52,9 @@ def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(site: Site) -> No
 
 def test_nobody_ends_another_ones_session(site: Site) -> None:
     owner, viewer = site.sign_in("owner"), site.sign_in("viewer")
-    from connector.auth.sessions import session_hash
-    from connector.web.page_request import derive_csrf_token
-    from connector.web.routes import cookie_name
+    from connector.auth.sessions import session_hash  # noqa: PLC0415
+    from connector.web.page_request import derive_csrf_token  # noqa: PLC0415
+    from connector.web.routes import cookie_name  # noqa: PLC0415
 
     token = derive_csrf_token(viewer.http.cookies[cookie_name(site.app)], "/account/sessions")
     target = session_hash(owner.http.cookies[cookie_name(site.app)])[:16]

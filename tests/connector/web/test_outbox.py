@@ -24,7 +24,7 @@ def settings() -> dict[str, Any]:
 @pytest.fixture
 def company_with_invoice(site: Site) -> int:
     """A company with one customer who owes one invoice."""
-    from decimal import Decimal
+    from decimal import Decimal  # noqa: PLC0415
 
     company = int(site.add_company("North Ltd", base_currency="GBP", country="GB", first_pull_done_at=site.clock.at))
     site.add_rows(

@@ -94,7 +94,7 @@ def test_reports_cost_as_many_queries_for_many_invoices_as_for_few(site: Site, c
 
 
 def test_a_plot_says_what_it_shows_whatever_a_name_holds() -> None:
-    from connector.reports.report import Bar, Plot, Span
+    from connector.reports.report import Bar, Plot, Span  # noqa: PLC0415
 
     odd = Plot("bars", "<b>", "a & b", bars=[Bar('"><script>', 0, "0"), Bar("long" * 20, 5, "5", "bad")])
     empty = [Plot(shape, "none", "nothing") for shape in ("bars", "columns", "line", "ranges")]

@@ -71,7 +71,7 @@ def running_idp() -> Iterator[IdentityProvider]:
             idp.token_request = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             self.do_GET()
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:

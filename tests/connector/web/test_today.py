@@ -94,11 +94,11 @@ def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(site: Sit
 
 
 def test_what_went_out_lately_is_found_without_reading_all_that_ever_did(site: Site) -> None:
-    from sqlalchemy import event
+    from sqlalchemy import event  # noqa: PLC0415
 
-    from connector.connections.registry import list_connected
-    from connector.db.engine import reading
-    from connector.services.today import load_dashboard
+    from connector.connections.registry import list_connected  # noqa: PLC0415
+    from connector.db.engine import reading  # noqa: PLC0415
+    from connector.services.today import load_dashboard  # noqa: PLC0415
 
     site.add_company("North Ltd")
     plans: list[str] = []

@@ -57,7 +57,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 def serve_receiver(found: Receiver, context: ssl.SSLContext | None) -> Any:
-    from contextlib import contextmanager
+    from contextlib import contextmanager  # noqa: PLC0415
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -201,7 +201,7 @@ def test_a_try_that_was_cut_off_is_made_again_and_one_dead_address_keeps_no_othe
 def test_nothing_is_told_where_webhooks_are_off(site: Site, receiver: Receiver) -> None:
     endpoints.add_endpoint(site.app, receiver.url, by="Ann")
     write_log_line(site, site.add_company("North Ltd"))
-    from dataclasses import replace
+    from dataclasses import replace  # noqa: PLC0415
 
     off = replace(site.app, settings=site.app.settings.model_copy(update={"duewell_webhooks": "off"}))
     assert delivery.deliver_pending(off) == 0
@@ -284,10 +284,10 @@ def test_the_address_that_was_checked_is_the_one_connected_to_under_the_names_ow
 
 
 def create_certificate(folder: Path, name: str) -> tuple[str, ssl.SSLContext]:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.x509.oid import NameOID
+    from cryptography import x509  # noqa: PLC0415
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+    from cryptography.x509.oid import NameOID  # noqa: PLC0415
 
     key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])

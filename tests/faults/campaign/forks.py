@@ -40,7 +40,7 @@ class Child:
         """Try the case, tell the parent what came of it, and end without cleaning anything up."""
         try:
             outcome = case()
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a case that breaks is a finding, not the end of the campaign
             outcome = Outcome(self.name, [f"a fault of the hour or of the campaign: {traceback.format_exc()}"])
         used = resource.getrusage(resource.RUSAGE_SELF)
         outcome.cpu_s = used.ru_utime + used.ru_stime
@@ -73,5 +73,5 @@ def try_in_child(name: str, case: Callable[[], Outcome], folder: Path) -> Outcom
     if isinstance(there, Child):
         there.report(case)
         message = "the child has not ended"
-        raise RuntimeError(message)
+        raise RuntimeError(message)  # noqa: TRY004 - nobody's argument is wrong
     return there

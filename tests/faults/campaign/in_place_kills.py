@@ -82,7 +82,7 @@ class InPlaceKills:
         self._start_from(left)
         try:
             outcome = self.recover(self.scene, name, how)
-        except Exception:
+        except Exception:  # noqa: BLE001 - a case that breaks is a finding, not the end of the campaign
             outcome = Outcome(name, [f"a fault of duewell or of the campaign: {traceback.format_exc()}"])
         self._clean_up()
         outcome.cpu_s = _used_s() - began
