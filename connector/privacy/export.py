@@ -88,7 +88,7 @@ def _read_special_tables(session: Session, subject: Subject) -> dict[str, list[d
             if each["customer"] in subject.ids
         ],
         "suppressed_address": [
-            {"ip_address": row.address, "reason": row.reason, "since_at": row.since_at}
+            {"address": row.address, "reason": row.reason, "since_at": row.since_at}
             for row in session.scalars(select(SuppressedAddress))
             if row.address in subject.addresses
         ],

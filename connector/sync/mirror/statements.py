@@ -77,7 +77,7 @@ class _StatementReader:
         )
         self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == "invoice")
         self._erased = self._ids(gone, gone.c.customer_id)
-        self._suppressed = {row.ip_address: row.reason for row in session.execute(select(suppressed))}
+        self._suppressed = {row.address: row.reason for row in session.execute(select(suppressed))}
 
     def customers(
         self, customer_ids: Collection[str] | None, unread: Callable[[str, Exception], None] | None
