@@ -70,7 +70,7 @@ def fill_company(session: Session, size: DataSize, company_id: int) -> None:
         ("invoice", _invoice, size.invoices),
         ("payment", _payment, size.invoices),
         ("application", _application, size.invoices),
-        ("answer", _invoice_decision, size.invoices),
+        ("invoice_decision", _invoice_decision, size.invoices),
         ("outbox", _outbox_entry, size.runs),
         ("task", _task, min(size.runs, 30)),
         ("exception", _exception, min(size.customers, 40)),
@@ -152,7 +152,7 @@ def _outbox_entry(data: _CompanyData, n: int) -> dict[str, Any]:
         "payload": {"to": [f"c{customer}@example.org"], "completed": [[lead, "past_due"]], "listed": [lead],
                     "due": {lead: "100.00"}, "suspension_on": None},
         "approved_by": "", "resolved_by": "", "attempts": 1, "dispatched_at": ended_at, "ended_at": ended_at,
-        "reference": "", "delivery_status": "", "answer": "", "planned_at": NOW - timedelta(hours=n),
+        "reference": "", "delivery_status": "", "response": "", "planned_at": NOW - timedelta(hours=n),
     }  # fmt: skip
 
 

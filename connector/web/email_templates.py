@@ -56,7 +56,7 @@ def list_templates(request: PageRequest) -> Response:
         scope = get_policy_context(request, session, request.query.get("company", ""))
         own = [row for row in email_templates.list_templates(session) if row.connection_id in {None, scope.id}]
     steps = [(step.value, [row for row in own if row.step == step.value]) for step in EMAIL_STEPS]
-    return request.render("email_templates.html", scope=scope, steps=steps)
+    return request.render("email_templates.html", policy_context=scope, steps=steps)
 
 
 def edit_template(request: PageRequest) -> Response:
@@ -110,7 +110,7 @@ def _render_editor(request: PageRequest, company: str, language: str, problem: s
     answer = request.render(
         "email_template_edit.html",
         422 if problem else 200,
-        scope=asked.policy_context,
+        policy_context=asked.policy_context,
         step=asked.step.value,
         language=asked.language,
         languages=tuple(LANGUAGES),

@@ -62,7 +62,7 @@ def list_lines(request: PageRequest) -> Response:
         going_on = log_search.find_running(session, asked.companies, request.now)
         checked = chain_check.last_verification(session)
     return request.render(
-        "log.html", found=found, named=named, asked=asked, kinds=LOG_KINDS, going_on=going_on, checked=checked
+        "log.html", found=found, named=named, filter_form=asked, kinds=LOG_KINDS, going_on=going_on, checked=checked
     )
 
 

@@ -108,7 +108,7 @@ def edit_policy(request: PageRequest) -> Response:
     if found.problems:
         filled = _submitted_values(request, scope)
         return _render_form(request, scope, filled, problems=found.problems, document=document, status_code=422)
-    return request.render("policy_document.html", scope=scope, document=document, found=found)
+    return request.render("policy_document.html", policy_context=scope, document=document, found=found)
 
 
 def show_document(request: PageRequest) -> Response:
@@ -119,7 +119,7 @@ def show_document(request: PageRequest) -> Response:
         wanted = parse_id(request.query.get("version", ""))
         if wanted is not None:
             text = _get_version(request, session, wanted).document
-    return request.render("policy_document.html", scope=scope, document=text or scope.policy.to_toml(), found=None)
+    return request.render("policy_document.html", policy_context=scope, document=text or scope.policy.to_toml(), found=None)
 
 
 def preview_or_save(request: PageRequest) -> Response:
@@ -147,7 +147,7 @@ def list_versions(request: PageRequest) -> Response:
             row for row in policy_store.list_versions(session, scope.id) if request.actor.can_see(row["connection_id"])
         ]
     return request.render(
-        "policy_versions.html", scope=scope, rows=rows[:_VERSIONS_SHOWN], more=len(rows) - _VERSIONS_SHOWN
+        "policy_versions.html", policy_context=scope, rows=rows[:_VERSIONS_SHOWN], more=len(rows) - _VERSIONS_SHOWN
     )
 
 
@@ -158,7 +158,7 @@ def show_version(request: PageRequest) -> Response:
         before = policy_store.find_previous_version(session, row)
         scope = get_policy_context(request, session, str(row.connection_id or ""))
         lines = policy_review.diff_documents(before.document if before else "", row.document)
-    return request.render("policy_version.html", scope=scope, version=row, before=before, lines=lines)
+    return request.render("policy_version.html", policy_context=scope, version=row, before=before, lines=lines)
 
 
 def _render_form(
@@ -173,7 +173,7 @@ def _render_form(
     return request.render(
         "policy.html",
         status_code,
-        scope=policy_context,
+        policy_context=policy_context,
         values=values,
         problems=problems,
         document=document,
@@ -214,7 +214,7 @@ def _invalid_cells(problems: Sequence[Problem]) -> set[str]:
 def _render_review(request: PageRequest, policy_context: PolicyContext, text: str) -> Response:
     found = policy_review.review_policy(request.app, policy_context.id, text)
     code = 422 if found.problems else 200
-    return request.render("policy_document.html", code, scope=policy_context, document=text, found=found)
+    return request.render("policy_document.html", code, policy_context=policy_context, document=text, found=found)
 
 
 def _edit_customer_policy(request: PageRequest, policy_context: PolicyContext, action: str) -> str:

@@ -60,7 +60,7 @@ def list_runs(request: PageRequest) -> Response:
         asked = parse_filter(request, session)
         found = log_search.find_run_page(session, asked.query)
     told = [(run, _describe(run)) for run in found.rows]
-    return request.render("runs.html", found=found, asked=asked, told=told)
+    return request.render("runs.html", found=found, filter_form=asked, told=told)
 
 
 def show_run(request: PageRequest) -> Response:
