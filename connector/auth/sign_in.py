@@ -194,7 +194,7 @@ def _check_attempt_limits(session: Session, address: str, email: str, now: datet
         return session.scalar(counted) or 0
 
     if (
-        failures(now - _HOUR, address=address) >= PER_ADDRESS_MAX
+        failures(now - _HOUR, ip_address=address) >= PER_ADDRESS_MAX
         or (email and failures(now - _HOUR, email=email) >= PER_EMAIL_MAX)
         or (email and failures(now - _DAY, email=email) >= PER_ACCOUNT_MAX)
     ):

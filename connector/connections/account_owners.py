@@ -13,7 +13,7 @@ from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.tables import Connection, CustomerSetting
 
-_MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<mail>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*")
+_MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<email>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*")
 
 
 class InvalidMailboxError(Exception):

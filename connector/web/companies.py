@@ -59,7 +59,7 @@ def show_company(request: PageRequest) -> Response:
 
 def confirm_mode(request: PageRequest) -> Response:
     """Show what a switch of the mode lets out, before it is done."""
-    mode = request.query.get("mode_changed", "")
+    mode = request.query.get("mode", "")
     if mode not in registry.MODES:
         raise NotFound
     with reading(request.app.engine) as session:
@@ -70,7 +70,7 @@ def confirm_mode(request: PageRequest) -> Response:
 
 def switch_mode(request: PageRequest) -> Response:
     """Switch the mode; to let things out a person must have said that he looked."""
-    company_id, mode = _get_connected_id(request), request.form_value("mode_changed")
+    company_id, mode = _get_connected_id(request), request.form_value("mode")
     if mode not in registry.MODES:
         raise NotFound
     if mode != "observe" and request.form_value("reviewed") != "yes":

@@ -47,7 +47,7 @@ def _render_with_passkey(request: PageRequest, template: str, **values: object) 
 
 def change_password(request: PageRequest) -> Response:
     """Take another password; every other browser is signed out."""
-    password, again = (next(iter(request.form.get(name, ())), "") for name in ("password_changed", "repeat"))
+    password, again = (next(iter(request.form.get(name, ())), "") for name in ("password", "repeat"))
     if password != again:
         message = "The two passwords are not the same. Nothing was changed."
         raise NotPossible(message)

@@ -101,7 +101,7 @@ def show_email(request: PageRequest) -> Response:
 def resolve_selected(request: PageRequest) -> Response:
     """Approve or reject what was chosen on the list."""
     act = request.form_value("do")
-    chosen = request.form.get("shown" if act == "approve_all" else "id", ())
+    chosen = request.form.get("all_ids" if act == "approve_all" else "id", ())
     if not chosen:
         message = "Nothing was chosen."
         raise NotPossible(message)

@@ -33,7 +33,7 @@ def complete_task(request: PageRequest) -> Response:
         note=request.form_value("note"),
         promised_on=form_date(request, "promised_on"),
         disputed=request.form_value("disputed") or None,
-        retry_on=form_date(request, "follow_up_on"),
+        retry_on=form_date(request, "retry_on"),
     )
     try:
         tasks.record_task_outcome(request.app, row.id or 0, outcome, by=request.actor.email)

@@ -49,7 +49,7 @@ def list_exceptions(request: PageRequest) -> Response:
 def mark_correct(request: PageRequest) -> Response:
     """Keep that something odd is right as it is."""
     with writing(request.app.engine) as session:
-        row = exceptions.find_exception(session, request.form_value("right"))
+        row = exceptions.find_exception(session, request.form_value("exception"))
         if row is None or not request.actor.can_see(row.connection_id):
             raise NotFound
         exceptions.mark_correct(session, row, by=request.actor.email, at=request.now)

@@ -132,7 +132,7 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
         "/tasks",
         "/exceptions",
         "/companies/1",
-        "/companies/1/mode?to=live",
+        "/companies/1/mode?mode=live",
         "/fees",
         "/runs",
         "/runs/1",

@@ -87,7 +87,7 @@ def update_user(request: PageRequest) -> Response:
 
 
 def _get_user(request: PageRequest, session: Session) -> User:
-    user = session.get(User, request.path_id("user_changed"))
+    user = session.get(User, request.path_id("user"))
     if user is None:
         raise NotFound
     return user

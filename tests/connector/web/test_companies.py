@@ -60,13 +60,13 @@ def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(
     browser = site.sign_in("bookkeeper", observing_company)
     browser.get(f"/companies/{observing_company}")
     assert "Nothing has been sent. Below is what would go out." in browser.text
-    browser.get(f"/companies/{observing_company}/mode?to=live")
+    browser.get(f"/companies/{observing_company}/mode?mode=live")
     for words in ("100.00 GBP", "7.00 EUR", "5.00 GBP", "40.00 GBP", "second notice", "to 1 customer"):
         assert words in browser.text
     browser.submit(f"/companies/{observing_company}/mode", {})
     assert browser.page.status_code == 409
     assert get_connection(site, observing_company).mode == "observe"
-    browser.get(f"/companies/{observing_company}/mode?to=live")
+    browser.get(f"/companies/{observing_company}/mode?mode=live")
     browser.submit(f"/companies/{observing_company}/mode", {"reviewed": "yes"})
     assert "The mode was changed." in browser.text
     assert (get_connection(site, observing_company).mode, get_connection(site, observing_company).live_since_at) == (
@@ -102,10 +102,10 @@ def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only
 
 def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, observing_company: int) -> None:
     browser = site.sign_in("bookkeeper")
-    browser.get(f"/companies/{observing_company}/mode?to=observe")
+    browser.get(f"/companies/{observing_company}/mode?mode=observe")
     browser.submit(f"/companies/{observing_company}/mode", {})
     assert browser.page.status_code == 200
-    assert browser.get(f"/companies/{observing_company}/mode?to=turbo").status_code == 404
+    assert browser.get(f"/companies/{observing_company}/mode?mode=turbo").status_code == 404
 
 
 def test_a_company_is_paused_with_a_reason_resumed_and_run_now(site: Site, observing_company: int) -> None:

@@ -41,7 +41,7 @@ def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Sit
     browser = site.sign_in("viewer")
     seen: list[list[str]] = []
     for words in ("Older", "Older", ""):
-        page = browser.get("/log?kind=mailed").text if not seen else browser.page.text
+        page = browser.get("/log?kind=emailed").text if not seen else browser.page.text
         seen.append([f"{n:03}" for n in range(120) if f"line number {n:03}" in page])
         if words:
             browser.get(page.partition(f'">{words}</a>')[0].rpartition('href="')[2].replace("&amp;", "&"))
@@ -60,13 +60,13 @@ def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Sit
         ("customer=c1", {"one"}),
         ("customer=nobody", set()),
         ("invoice=INV-7", {"two"}),
-        ("kind=doubt", {"three"}),
+        ("kind=unconfirmed", {"three"}),
         ("text=THRE", {"three"}),
         ("text=%25", set()),
         ("since=2026-06-11", {"four"}),
         ("until=2026-06-10", {"one", "two", "three", "elsewhere"}),
         ("company=1", {"one", "two", "three", "four"}),
-        ("company=1&kind=mailed&text=o", {"one", "two", "four"}),
+        ("company=1&kind=emailed&text=o", {"one", "two", "four"}),
     ],
 )
 def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
@@ -140,7 +140,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
     assert f'href="/companies/{company_id}/customers/c1"' in page
     assert page.index("Mailed: SendGrid took it.") < page.index("Nothing due until then.")
     assert f'href="/log?company={company_id}&amp;run={run}">11 more in the log' in page
-    assert browser.get(f"/log?run={run}&kind=mailed").text.count('id="line-') == 1
+    assert browser.get(f"/log?run={run}&kind=emailed").text.count('id="line-') == 1
 
 
 def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) -> None:
@@ -149,14 +149,14 @@ def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) 
     run = add_run(site, company_id, outcome="")
     with writing(site.app.engine) as session:
         session.get_one(Connection, company_id).lease_until_at = site.clock.at + timedelta(minutes=5)
-    assert f'href="/runs/{run}?live=yes"' in browser.get("/log").text
+    assert f'href="/runs/{run}?refresh=yes"' in browser.get("/log").text
 
 
 def test_a_run_under_way_is_followed_live_by_who_asks_for_it(site: Site, company_id: int) -> None:
     run, browser = add_run(site, company_id, outcome=""), site.sign_in("viewer")
     assert "Follow it live" in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' not in browser.get(f"/runs/{run}").text
-    assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?live=yes").text
+    assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?refresh=yes").text
 
 
 def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: int) -> None:
@@ -170,7 +170,7 @@ def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: i
 def test_csv_holds_every_line_of_the_filter_and_nothing_a_spreadsheet_computes(site: Site, company_id: int) -> None:
     write_lines(site, company_id, *(f"line {number}" for number in range(70)), '=HYPERLINK("http://evil.example")')
     write_lines(site, company_id, "no", kind="unconfirmed")
-    answer = site.sign_in("viewer").get("/log.csv?kind=mailed")
+    answer = site.sign_in("viewer").get("/log.csv?kind=emailed")
     assert answer.headers["Content-Type"].startswith("text/csv")
     assert "attachment" in answer.headers["Content-Disposition"]
     rows = list(csv.DictReader(io.StringIO(answer.content.decode())))

@@ -49,7 +49,7 @@ def add_email(site: Site, company: int, state: str = "awaiting_approval", **more
         "customer_id": "c1",
         "invoice_id": "i1",
         "currency": "GBP",
-        "content": "abc",
+        "content_hash": "abc",
         "reason": "INV-1 is 7 days late.",
         "payload": {
             "to": ["ap@miller.example"],
@@ -74,7 +74,7 @@ def add_fee(site: Site, company: int, state: str) -> int:
         "original_number": "INV-1",
         "amount": "5.00",
         "annual_rate": "262.0",
-        "parts": [["a flat fee, as agreed", "5.00"]],
+        "calculation": [["a flat fee, as agreed", "5.00"]],
     }
     more = {"kind": "late_fee", "step": "late_fee", "payload": payload, "reference": "fee-1", "number": f"fee-{state}"}
     return add_email(site, company, state, **more)
@@ -180,7 +180,7 @@ def test_a_doubt_is_settled_by_a_person(site: Site, company_with_invoice: int, a
         )
     )  # fmt: skip
     browser = site.sign_in("bookkeeper")
-    browser.get("/outbox?state=doubt")
+    browser.get("/outbox?state=unconfirmed")
     assert "INV-1 is 7 days late." in browser.text
     browser.get(f"/outbox/{entry}")
     browser.submit(f"/outbox/{entry}", {"do": answer})

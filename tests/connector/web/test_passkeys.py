@@ -250,7 +250,7 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     owner = site.sign_in("owner", email="ann@example.com")
     assert "You have no passkey yourself yet" in owner.get("/settings/users").text
     token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], action)
-    refused = owner.post(action, {"passkeys": "demanded", "csrf": token})
+    refused = owner.post(action, {"passkeys": "passkeys_required", "csrf": token})
     assert (refused.status_code, "You have no passkey yourself yet" in refused.text) == (409, True)
     owner, weak = owner_with_passkey(site, authenticator), sign_in_with_password(site, "owner@example.com")
     for not_yet in (owner, weak):  # added here, but never seen to let in
@@ -259,7 +259,7 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     assert "come in by your passkey first" in weak.get("/settings/users").text
     site.clock.advance(minutes=31)
     owner.get("/settings/users")
-    owner.submit(action, {"passkeys": "demanded"})
+    owner.submit(action, {"passkeys": "passkeys_required"})
     assert ("Is it you?" in owner.text, passkey_rule_lines(site)) == (True, [])
     owner.submit(action, {"confirm_password": PASSWORD})
     assert "From now on everybody needs a passkey" in owner.text

@@ -141,14 +141,14 @@ def test_a_policy_for_some_customers_is_a_table_of_its_own(site: Site) -> None:
     )
     owner.submit("/policy/document", {"do": "save"})
     assert current_policy(site)[0].customer_policies[0][0].tags == {"friend", "vip"}
-    sent = form_fields(owner.get("/policy?for=friends").text)
+    sent = form_fields(owner.get("/policy?customer_policy=friends").text)
     assert "segments.new_days" not in sent
     owner.page = owner.post("/policy", {**sent, "tone": "gentle", "do": "preview"})
     owner.submit("/policy/document", {"do": "save"})
     general, [(_, friends)] = current_policy(site)[0], current_policy(site)[0].customer_policies
     assert (general.tone, friends.tone) == ("standard", "gentle")
     assert friends.document["past_due"] == ReminderPolicy.from_toml('tone = "gentle"').document["past_due"]
-    owner.page = owner.post("/policy", {**hidden_fields(owner, "?for=friends"), "do": "delete"})
+    owner.page = owner.post("/policy", {**hidden_fields(owner, "?customer_policy=friends"), "do": "delete"})
     owner.submit("/policy/document", {"do": "save"})
     assert current_policy(site)[0].customer_policies == ()
 

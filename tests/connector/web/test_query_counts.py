@@ -27,7 +27,7 @@ def settings() -> dict[str, Any]:
 
 def build_path(route: Any, ids: dict[str, Any]) -> str:
     path = re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: str(ids[found[1]]), route.path)
-    return path + ("?to=live" if path.endswith("/mode") else "")
+    return path + ("?mode=live" if path.endswith("/mode") else "")
 
 
 def list_pages() -> list[Any]:

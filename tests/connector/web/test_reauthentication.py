@@ -38,7 +38,7 @@ def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site)
     company = site.add_company("North Ltd", mode="observe")
     browser = idle_browser(site, "bookkeeper")
     action = f"/companies/{company}/mode"
-    browser.get(f"{action}?to=live")
+    browser.get(f"{action}?mode=live")
     browser.submit(action, {"reviewed": "yes"})
     assert (browser.page.status_code, "Is it you?" in browser.text) == (403, True)
     browser.submit(action, {"confirm_password": "not the one that it is"})
@@ -49,11 +49,11 @@ def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site)
     left_behind = site.browser()
     left_behind.http.cookies.update(before)  # whoever had the session's token before has nothing any more
     assert "/sign-in" in left_behind.get("/").url
-    browser.get(f"{action}?to=approve")
+    browser.get(f"{action}?mode=approve")
     browser.submit(action, {"reviewed": "yes"})
     assert get_mode(site, company) == "approve"
     site.clock.advance(minutes=31)
-    browser.get(f"{action}?to=live")
+    browser.get(f"{action}?mode=live")
     browser.submit(action, {"reviewed": "yes"})
     assert (browser.page.status_code, get_mode(site, company)) == (403, "approve")
 
@@ -61,7 +61,7 @@ def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site)
 def test_who_has_just_signed_in_is_not_asked(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser = site.sign_in("bookkeeper")
-    browser.get(f"/companies/{company}/mode?to=approve")
+    browser.get(f"/companies/{company}/mode?mode=approve")
     browser.submit(f"/companies/{company}/mode", {"reviewed": "yes"})
     assert get_mode(site, company) == "approve"
 
@@ -69,7 +69,7 @@ def test_who_has_just_signed_in_is_not_asked(site: Site) -> None:
 def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
-    browser.get(f"{action}?to=live")
+    browser.get(f"{action}?mode=live")
     browser.submit(action)
     browser.submit(action, {"confirm_password": PASSWORD})
     assert (browser.page.status_code, "Look at what would leave" in browser.text) == (409, True)
@@ -79,7 +79,7 @@ def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(site: Sit
 def test_guessing_there_is_limited_as_at_the_door(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
-    browser.get(f"{action}?to=live")
+    browser.get(f"{action}?mode=live")
     browser.submit(action, {"reviewed": "yes"})
     for _ in range(10):
         browser.submit(action, {"confirm_password": "x" * 300})

@@ -299,6 +299,6 @@ def test_every_page_for_people_carries_strict_headers(site: Site) -> None:
         assert "default-src 'none'" in policy, route.path
         assert ("script-src" not in policy) or (route.path in with_script and "script-src 'self';" in policy)
         assert headers["Cache-Control"] == "no-cache, no-store"
-        assert "unsafe" not in policy or route.path.endswith("letter.html")  # a mail's own styles, in a sandbox
-        assert "frame-ancestors 'none'" in policy or route.path.endswith("letter.html")
+        assert "unsafe" not in policy or route.path.endswith("email.html")  # a mail's own styles, in a sandbox
+        assert "frame-ancestors 'none'" in policy or route.path.endswith("email.html")
         assert headers["X-Content-Type-Options"] == "nosniff"
