@@ -14,6 +14,7 @@ from connector.api.call import Call, ConnectionParam, PageParam, json_response, 
 from connector.api.call import paginate as cut_down
 from connector.api.schemas.lists import Id
 from connector.audit import log_search, sync_log
+from connector.audit.log_search import LogEntryItem, RunItem
 from connector.connections import account_owners, registry
 from connector.db.engine import reading, writing
 from connector.db.tables import SyncLogEntry, SyncRun
@@ -93,7 +94,7 @@ def disconnect(call: AdminCall, connection: str) -> Response:
         return json_response(registry.describe(call.find_connection(session, str(connection_id))))
 
 
-@router.get("/runs", tags=["log"], response_model=schemas.Page[schemas.Run])
+@router.get("/runs", tags=["log"], response_model=schemas.Page[RunItem])
 def list_runs(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """List runs, newest first."""
     with reading(call.app.engine) as session:
@@ -102,21 +103,21 @@ def list_runs(call: ReadCall, page_query: PageParam, connection: ConnectionParam
             company_ids=call.connection_ids(session, connection), before_id=page_query.before_id()
         )
         found = log_search.find_run_page(session, search, size=page_query.limit + 1)
-    rows = [log_search.run_as_dict(row, names[row.connection_id]) for row in found.rows]
-    return page_response(rows, page_query, lambda row: [row["id"]])
+    rows = [log_search.run_as_item(row, names[row.connection_id]) for row in found.rows]
+    return page_response(rows, page_query, lambda row: [row.id])
 
 
-@router.get("/runs/{run}", tags=["log"], response_model=schemas.Run)
+@router.get("/runs/{run}", tags=["log"], response_model=RunItem)
 def get_run(call: ReadCall, run: Id) -> Response:
     """Show one run; its lines are in the log."""
     with reading(call.app.engine) as session:
         row = session.get(SyncRun, run)
         if row is None or not call.client.can_see(row.connection_id):
             raise NotFound("There is no such run.")
-        return json_response(log_search.run_as_dict(row, _short_names(call, session)[row.connection_id]))
+        return json_response(log_search.run_as_item(row, _short_names(call, session)[row.connection_id]))
 
 
-@router.get("/log", tags=["log"], response_model=schemas.Page[schemas.LogEntry])
+@router.get("/log", tags=["log"], response_model=schemas.Page[LogEntryItem])
 def list_log(
     call: ReadCall,
     page_query: PageParam,
@@ -141,8 +142,8 @@ def list_log(
             before_id=page_query.before_id(),
         )
         found = log_search.find_log_page(session, search, size=page_query.limit + 1)
-    rows = [log_search.as_dict(row, names.get(row.connection_id, "")) for row in found.rows]
-    return page_response(rows, page_query, lambda row: [row["id"]])
+    rows = [log_search.as_item(row, names.get(row.connection_id, "")) for row in found.rows]
+    return page_response(rows, page_query, lambda row: [row.id])
 
 
 @router.get("/log/verify", tags=["log"], response_model=schemas.LogVerification)
@@ -152,14 +153,14 @@ def verify_log(call: ReadCall) -> Response:
         return json_response(sync_log.verify(session)._asdict())
 
 
-@router.get("/log/{line}", tags=["log"], response_model=schemas.LogEntry)
+@router.get("/log/{line}", tags=["log"], response_model=LogEntryItem)
 def get_log_entry(call: ReadCall, line: Id) -> Response:
     """Show one line of the log."""
     with reading(call.app.engine) as session:
         row = session.get(SyncLogEntry, line)
         if row is None or not call.client.can_see(row.connection_id):
             raise NotFound("There is no such line.")
-        return json_response(log_search.as_dict(row, _short_names(call, session).get(row.connection_id, "")))
+        return json_response(log_search.as_item(row, _short_names(call, session).get(row.connection_id, "")))
 
 
 @router.get("/plan", tags=["policy"], response_model=schemas.Page[schemas.PlannedAction])

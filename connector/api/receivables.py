@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Concatenate, ParamSpec, cast
 
 from fastapi import APIRouter, Path, Query
+from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.api import schemas
@@ -13,6 +14,8 @@ from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
 from connector.api.schemas.invoice_explanation import InvoiceExplanation
 from connector.arrangements import agreements, customer_settings
+from connector.arrangements.agreements import Attribution
+from connector.arrangements.customer_settings import CustomerItem, SettingChanges, UpdatedSettings
 from connector.connections import account_owners
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting
@@ -20,14 +23,16 @@ from connector.emails import portal_links
 from connector.privacy import export
 from connector.services import customer_profile, invoices
 from connector.services.explain import explain
+from connector.services.invoices import InvoiceAgreements, InvoiceItem
 from policies.receivables import Instalment
 
+P = ParamSpec("P")
 router = APIRouter(route_class=ApiRoute)
 InvoiceId = Annotated[str, Path(description="Its id, or its number.")]
 CustomerId = Annotated[str, Path(description="Its id, or its name.")]
 
 
-@router.get("/customers", tags=["customers"], response_model=schemas.Page[schemas.Customer])
+@router.get("/customers", tags=["customers"], response_model=schemas.Page[CustomerItem])
 def list_customers(
     call: ReadCall,
     page_query: PageParam,
@@ -49,7 +54,7 @@ def get_customer(call: ReadCall, connection: str, customer: CustomerId) -> Respo
         return json_response(customer_profile.build_profile(session, row, call.now))
 
 
-@router.patch("/customers/{connection}/{customer}", tags=["customers"], response_model=schemas.CustomerSettingsResponse)
+@router.patch("/customers/{connection}/{customer}", tags=["customers"], response_model=UpdatedSettings)
 def set_customer(
     call: WriteCall, connection: str, customer: CustomerId, body: schemas.CustomerSettingsRequest
 ) -> Response:
@@ -83,7 +88,7 @@ def export_customer(call: AdminCall, connection: str, customer: CustomerId) -> R
     return json_response(export.build_document(call.app, row.connection_id, row.external_id, by=call.actor))
 
 
-@router.get("/invoices", tags=["invoices"], response_model=schemas.Page[schemas.Invoice])
+@router.get("/invoices", tags=["invoices"], response_model=schemas.Page[InvoiceItem])
 def list_invoices(
     call: ReadCall,
     page_query: PageParam,
@@ -104,17 +109,13 @@ def explain_invoice(call: ReadCall, connection: str, invoice: InvoiceId) -> Resp
     return json_response(explain(call.app, row.external_id, str(row.connection_id)))
 
 
-@router.post(
-    "/invoices/{connection}/{invoice}/dispute", tags=["invoices"], response_model=schemas.InvoiceAgreementsResponse
-)
+@router.post("/invoices/{connection}/{invoice}/dispute", tags=["invoices"], response_model=InvoiceAgreements)
 def dispute_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.DisputeRequest) -> Response:
     """Stop chasing an invoice that the customer disputes."""
     return _update_invoice(call, connection, invoice, agreements.record_dispute, reason=body.reason)
 
 
-@router.post(
-    "/invoices/{connection}/{invoice}/undispute", tags=["invoices"], response_model=schemas.InvoiceAgreementsResponse
-)
+@router.post("/invoices/{connection}/{invoice}/undispute", tags=["invoices"], response_model=InvoiceAgreements)
 def undispute_invoice(
     call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.ResolveDisputeRequest
 ) -> Response:
@@ -122,17 +123,13 @@ def undispute_invoice(
     return _update_invoice(call, connection, invoice, agreements.resolve_dispute, outcome=body.outcome)
 
 
-@router.post(
-    "/invoices/{connection}/{invoice}/promise", tags=["invoices"], response_model=schemas.InvoiceAgreementsResponse
-)
+@router.post("/invoices/{connection}/{invoice}/promise", tags=["invoices"], response_model=InvoiceAgreements)
 def promise_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PromiseRequest) -> Response:
     """Wait until the day the customer promised to pay on."""
     return _update_invoice(call, connection, invoice, agreements.set_promise, on=body.promised_on, reason=body.reason)
 
 
-@router.post(
-    "/invoices/{connection}/{invoice}/plan", tags=["invoices"], response_model=schemas.InvoiceAgreementsResponse
-)
+@router.post("/invoices/{connection}/{invoice}/plan", tags=["invoices"], response_model=InvoiceAgreements)
 def plan_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.PaymentPlanRequest) -> Response:
     """Keep a payment plan: nothing is sent while its instalments come; one that is missed voids it."""
     parts = [Instalment(each.due_on, each.amount) for each in body.instalments or []]
@@ -141,9 +138,7 @@ def plan_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: sch
     )
 
 
-@router.post(
-    "/invoices/{connection}/{invoice}/pause", tags=["invoices"], response_model=schemas.InvoiceAgreementsResponse
-)
+@router.post("/invoices/{connection}/{invoice}/pause", tags=["invoices"], response_model=InvoiceAgreements)
 def pause_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: schemas.InvoicePauseRequest) -> Response:
     """Leave an invoice alone for a while."""
     return _update_invoice(
@@ -151,19 +146,22 @@ def pause_invoice(call: WriteCall, connection: str, invoice: InvoiceId, body: sc
     )
 
 
-@router.post(
-    "/invoices/{connection}/{invoice}/resume", tags=["invoices"], response_model=schemas.InvoiceAgreementsResponse
-)
+@router.post("/invoices/{connection}/{invoice}/resume", tags=["invoices"], response_model=InvoiceAgreements)
 def resume_invoice(call: WriteCall, connection: str, invoice: InvoiceId) -> Response:
     """End the pause of an invoice."""
     return _update_invoice(call, connection, invoice, agreements.resume_reminders)
 
 
 def _update_invoice(
-    call: Call, connection: str, invoice: str, update: Callable[..., InvoiceSetting], **details: Any
+    call: Call,
+    connection: str,
+    invoice: str,
+    change: Callable[Concatenate[Session, InvoiceRow, Attribution, P], InvoiceSetting],
+    *arguments: P.args,
+    **details: P.kwargs,
 ) -> Response:
     row = _find_invoice(call, connection, invoice)
-    return json_response(invoices.record_agreement(call.app, row, update, by=call.actor, **details))
+    return json_response(invoices.record_agreement(call.app, row, call.actor, change, *arguments, **details))
 
 
 def _find_invoice(call: Call, connection: str, invoice: str) -> InvoiceRow:
@@ -176,12 +174,12 @@ def _find_customer(call: Call, connection: str, customer: str) -> CustomerRow:
         return customer_settings.find_customer(session, customer, call.find_connection(session, connection).id)
 
 
-def _cursor_key(call: Call, session: Any) -> Callable[[Any], list[Any]]:
+def _cursor_key(call: Call, session: Session) -> Callable[[CustomerItem | InvoiceItem], list[int | str | None]]:
     ids = {row.short_name: row.id for row in call.connections(session)}
-    return lambda row: [ids[row["connection"]], row["id"]]
+    return lambda row: [ids[row.connection], row.id]
 
 
-def _parse_changes(body: schemas.CustomerSettingsRequest) -> dict[str, Any]:
+def _parse_changes(body: schemas.CustomerSettingsRequest) -> SettingChanges:
     """Take what was named; null takes a text back."""
     named = body.model_dump(include=body.model_fields_set)
     contact = named.pop("contact", ...)
@@ -193,4 +191,4 @@ def _parse_changes(body: schemas.CustomerSettingsRequest) -> dict[str, Any]:
         named["language"] = named["language"] or ""
     for name in {"owner", "sales_rep"} & named.keys():
         named[name] = account_owners.normalise_mailbox(named[name]) if named[name] else ""
-    return named
+    return cast("SettingChanges", named)

@@ -13,14 +13,16 @@ from connector.api.api_route import ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
 from connector.api.schemas.lists import Id
 from connector.arrangements import tasks
+from connector.arrangements.tasks import Contact, TaskItem, TaskStatus
 from connector.db.engine import reading
 from connector.db.tables import Task
 from connector.errors import NotFound
+from connector.vocabulary import TaskState
 
 router = APIRouter(route_class=ApiRoute, tags=["tasks"])
 
 
-@router.get("/tasks", response_model=schemas.Page[schemas.Task])
+@router.get("/tasks", response_model=schemas.Page[TaskItem])
 def list_tasks(
     call: ReadCall,
     page_query: PageParam,
@@ -31,13 +33,13 @@ def list_tasks(
     """List what is to be done, newest first."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)
-        states = tasks.STATES if include_closed else ("open",)
+        states = tuple(TaskState) if include_closed else (TaskState.OPEN,)
         return page_response(
-            tasks.find_tasks(session, states=states, owner=owner, page=part), page_query, lambda row: [row["id"]]
+            tasks.find_tasks(session, states=states, owner=owner, page=part), page_query, lambda row: [row.id]
         )
 
 
-@router.post("/tasks/{task}/outcome", response_model=schemas.TaskResponse)
+@router.post("/tasks/{task}/outcome", response_model=TaskStatus)
 def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) -> Response:
     """Record what came of a task; what the customer said counts from the next run on."""
     _check_tasks(call, [task])
@@ -47,14 +49,14 @@ def record_outcome(call: WriteCall, task: Id, body: schemas.TaskOutcomeRequest) 
         disputed=body.disputed,
         paused_until_on=body.paused_until_on,
         retry_on=body.retry_on,
-        contact=(body.contact.name, body.contact.email) if body.contact else None,
+        contact=Contact(body.contact.name, body.contact.email) if body.contact else None,
         no_reminders=body.no_reminders,
         invoices=tuple(body.invoices),
     )
     return json_response(tasks.record_task_outcome(call.app, task, outcome, by=call.actor))
 
 
-@router.post("/tasks/done", response_model=list[schemas.TaskResponse])
+@router.post("/tasks/done", response_model=list[TaskStatus])
 def complete_tasks(call: WriteCall, body: schemas.CompleteTasksRequest) -> Response:
     """Say that tasks are done."""
     _check_tasks(call, body.ids)

@@ -1,89 +1,121 @@
-"""What is said about an invoice: promises, payment plans, disputes, pauses; each is kept with who said it and its end.
+"""Agreements about an invoice: promises, payment plans, disputes and pauses, each with who recorded it and its end.
 
-``InvoiceSetting`` is what counts now, ``Agreement`` the history. Everything here works in the caller's transaction.
+``InvoiceSetting`` holds what applies now, ``Agreement`` the history. Everything here works in the caller's transaction.
 """
 
 from __future__ import annotations
 
-from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date, datetime
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from dateutil.relativedelta import relativedelta
+from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from connector.audit import sync_log
 from connector.db.money import MoneyError, from_e4, to_e4
 from connector.db.tables import Agreement, Connection, InvoiceRow, InvoiceSetting, Task
+from connector.results import Result
+from connector.vocabulary import AgreementChange, AgreementKind, AgreementState, LogKind, TaskCode, TaskState
+from connector.vocabulary.labels import label
 from policies.currencies import split_evenly
 from policies.formatting import format_amount, format_date
 from policies.receivables import Instalment
 
-INSTALMENT_INTERVALS: dict[str, int | None] = {
-    "month": None,
-    "two-weeks": 14,
-    "week": 7,
-}  # days between equal parts; None: by months
-YEAR_MAX = 2999  # days are reckoned with: beyond the last day there is, a company's whole hour would break
-DISPUTE_TASK_CODES = ("dispute_raised", "dispute_review")
+# By the names that users type and choose: the time between equal instalments
+INSTALMENT_INTERVALS: Final = {
+    "month": relativedelta(months=1),
+    "two-weeks": relativedelta(days=14),
+    "week": relativedelta(days=7),
+}
+YEAR_MAX = 2999  # dates are added to: past the last date Python knows, every sync of the company would fail
+DISPUTE_TASK_CODES: Final = (TaskCode.DISPUTE_RAISED, TaskCode.DISPUTE_REVIEW)
 
 
 class AgreementError(Exception):
-    """What was said cannot be kept like this; ``str()`` says why."""
+    """An agreement that cannot be recorded like this; the message says why."""
 
 
 class Attribution(NamedTuple):
-    """Whose word it is, and when he gave it."""
+    """Who made a change, and when."""
 
     by: str
     at: datetime
 
 
+class InstalmentItem(Result):
+    """An instalment of a payment plan; ``amount`` is in the currency of its invoice."""
+
+    due_on: date
+    amount: str
+
+
+class AgreementItem(Result):
+    """An agreement with its end; ``until_on`` is the promised date, the last instalment, or the end of a pause."""
+
+    id: int
+    kind: AgreementKind
+    state: AgreementState
+    since_on: date
+    until_on: date | None
+    instalments: list[InstalmentItem]
+    reason: str
+    recorded_by: str
+    recorded_at: datetime
+    ended_at: datetime | None
+    ended_by: str
+    outcome: str
+
+
 def record_dispute(session: Session, invoice: InvoiceRow, attribution: Attribution, *, reason: str) -> InvoiceSetting:
-    """Stop chasing the invoice: the customer disputes it."""
+    """Stop chasing an invoice that the customer disputes."""
     row, today = _get_setting(session, invoice, attribution), company_today(session, invoice, attribution)
     row.disputed_on, row.dispute_reason = today, reason
-    _create_agreement(session, invoice, attribution, "dispute", reason=reason)
-    _log_change(session, invoice, attribution, "dispute", "is disputed" + (f": {reason}" if reason else ""))
+    _create_agreement(session, invoice, attribution, AgreementKind.DISPUTE, reason=reason)
+    text = "is disputed" + (f": {reason}" if reason else "")
+    _log_change(session, invoice, attribution, AgreementChange.DISPUTED, text)
     return row
 
 
 def resolve_dispute(
     session: Session, invoice: InvoiceRow, attribution: Attribution, *, outcome: str = ""
 ) -> InvoiceSetting:
-    """Chase the invoice again from where it stopped: the dispute is settled, and so are the tasks about it."""
+    """Resolve the dispute and its tasks: the invoice is chased again from where it stopped."""
     row = _get_setting(session, invoice, attribution)
     row.disputed_on, row.dispute_reason = None, ""
-    end_agreement(session, invoice, "dispute", "resolved", attribution, outcome)
-    _close_dispute_tasks(session, invoice, attribution, outcome or "the dispute is settled")
-    _log_change(
-        session, invoice, attribution, "undispute", "is no longer disputed" + (f": {outcome}" if outcome else "")
-    )
+    end_agreement(session, invoice, AgreementKind.DISPUTE, AgreementState.RESOLVED, attribution, outcome)
+    _close_dispute_tasks(session, invoice, attribution, outcome or "the dispute was resolved")
+    text = "is no longer disputed" + (f": {outcome}" if outcome else "")
+    _log_change(session, invoice, attribution, AgreementChange.DISPUTE_RESOLVED, text)
     return row
 
 
 def set_promise(
     session: Session, invoice: InvoiceRow, attribution: Attribution, *, on: date | None, reason: str = ""
 ) -> InvoiceSetting:
-    """Wait until the day the customer promised to pay on; None takes the promise back."""
+    """Record that the customer promised to pay by a date, or withdraw the promise (``on`` None).
+
+    Raises:
+        AgreementError: the date is in the past.
+
+    """
     row = _get_setting(session, invoice, attribution)
     if on is None:
         row.promised_on = None
-        end_agreement(session, invoice, "promise", "withdrawn", attribution)
-        _log_change(session, invoice, attribution, "promise_withdrawn", "has no promise any more")
+        end_agreement(session, invoice, AgreementKind.PROMISE, AgreementState.WITHDRAWN, attribution)
+        _log_change(session, invoice, attribution, AgreementChange.PROMISE_WITHDRAWN, "is no longer promised")
         return row
     if on < company_today(session, invoice, attribution):
-        message = f"{format_date(on)} is over: a promise is for today or a day to come."
+        message = f"{format_date(on)} is in the past: choose today or a later date."
         raise AgreementError(message)
     _validate_year(on)
     row.promised_on = on
-    _create_agreement(session, invoice, attribution, "promise", reason=reason, until_on=on)
-    _log_change(
-        session, invoice, attribution, "promise", f"is promised to be paid on {on}" + (f": {reason}" if reason else "")
-    )
+    _create_agreement(session, invoice, attribution, AgreementKind.PROMISE, reason=reason, until_on=on)
+    text = f"is promised to be paid by {format_date(on)}" + (f": {reason}" if reason else "")
+    _log_change(session, invoice, attribution, AgreementChange.PROMISED, text)
     return row
 
 
@@ -95,152 +127,159 @@ def set_payment_plan(
     instalments: Sequence[Instalment] | None,
     reason: str = "",
 ) -> InvoiceSetting:
-    """Keep a payment plan over everything that is due on the invoice; None takes it back."""
+    """Record a payment plan over the whole balance of the invoice, or withdraw it (no ``instalments``).
+
+    Raises:
+        AgreementError: dates out of order or in the past, or amounts that do not add up to the balance.
+
+    """
     row = _get_setting(session, invoice, attribution)
     if not instalments:
-        end_agreement(session, invoice, "payment_plan", "withdrawn", attribution)
-        _log_change(session, invoice, attribution, "payment_plan_withdrawn", "has no payment plan any more")
+        end_agreement(session, invoice, AgreementKind.PAYMENT_PLAN, AgreementState.WITHDRAWN, attribution)
+        text = "no longer has a payment plan"
+        _log_change(session, invoice, attribution, AgreementChange.PAYMENT_PLAN_WITHDRAWN, text)
         return row
     _validate_instalments(instalments, invoice, company_today(session, invoice, attribution))
     row.promised_on = None  # the plan takes the place of a promise
-    end_agreement(session, invoice, "promise", "replaced", attribution)
-    made = _create_agreement(
-        session, invoice, attribution, "payment_plan", reason=reason, until_on=instalments[-1].due_on
+    end_agreement(session, invoice, AgreementKind.PROMISE, AgreementState.REPLACED, attribution)
+    plan = _create_agreement(
+        session, invoice, attribution, AgreementKind.PAYMENT_PLAN, reason=reason, until_on=instalments[-1].due_on
     )
-    made.amount_e4, made.currency = invoice.due_e4, invoice.currency
-    made.instalments = [[each.due_on.isoformat(), str(each.amount)] for each in instalments]
-    parts = ", ".join(f"{format_amount(each.amount, invoice.currency)} on {each.due_on}" for each in instalments)
-    _log_change(
-        session,
-        invoice,
-        attribution,
-        "payment_plan",
-        f"is paid by a plan: {parts}" + (f" ({reason})" if reason else ""),
+    plan.amount_e4, plan.currency = invoice.due_e4, invoice.currency
+    plan.instalments = [[each.due_on.isoformat(), str(each.amount)] for each in instalments]
+    parts = ", ".join(
+        f"{format_amount(each.amount, invoice.currency)} by {format_date(each.due_on)}" for each in instalments
     )
+    text = f"has a payment plan: {parts}" + (f" ({reason})" if reason else "")
+    _log_change(session, invoice, attribution, AgreementChange.PAYMENT_PLAN_AGREED, text)
     return row
 
 
 def pause_reminders(
     session: Session, invoice: InvoiceRow, attribution: Attribution, *, until: date | None, reason: str = ""
 ) -> InvoiceSetting:
-    """Leave the invoice alone, until a day or until a person resumes it."""
+    """Pause the reminders of an invoice until a date, or until a user resumes them.
+
+    Raises:
+        AgreementError: the date is not in the future.
+
+    """
     if until is not None and until <= company_today(session, invoice, attribution):
-        message = f"A pause until {format_date(until)} would be over already: name a day to come."
+        message = f"A pause until {format_date(until)} would already be over: choose a later date."
         raise AgreementError(message)
     if until is not None:
         _validate_year(until)
     row = _get_setting(session, invoice, attribution)
     row.paused, row.paused_until_on = True, until
-    _create_agreement(session, invoice, attribution, "pause", reason=reason, until_on=until)
-    _log_change(
-        session,
-        invoice,
-        attribution,
-        "pause",
-        (f"is paused until {until}" if until else "is paused") + (f": {reason}" if reason else ""),
-    )
+    _create_agreement(session, invoice, attribution, AgreementKind.PAUSE, reason=reason, until_on=until)
+    text = "is paused" + (f" until {format_date(until)}" if until else "") + (f": {reason}" if reason else "")
+    _log_change(session, invoice, attribution, AgreementChange.PAUSED, text)
     return row
 
 
 def resume_reminders(session: Session, invoice: InvoiceRow, attribution: Attribution) -> InvoiceSetting:
-    """End the pause."""
+    """End the pause of an invoice."""
     row = _get_setting(session, invoice, attribution)
     row.paused, row.paused_until_on = False, None
-    end_agreement(session, invoice, "pause", "ended", attribution)
-    _log_change(session, invoice, attribution, "resume", "is no longer paused")
+    end_agreement(session, invoice, AgreementKind.PAUSE, AgreementState.ENDED, attribution)
+    _log_change(session, invoice, attribution, AgreementChange.RESUMED, "is no longer paused")
     return row
 
 
-def list_agreements(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """List everything that was ever said about an invoice, oldest first."""
+def list_agreements(session: Session, invoice: InvoiceRow) -> list[AgreementItem]:
+    """List every agreement about an invoice, oldest first."""
     query = select(Agreement).where(*_of_invoice(invoice)).order_by(col(Agreement.id))
-    names = (
-        "kind",
-        "state",
-        "since_on",
-        "until_on",
-        "instalments",
-        "reason",
-        "recorded_by",
-        "recorded_at",
-        "ended_at",
-        "outcome",
-    )
-    return [{name: getattr(row, name) for name in ("id", *names, "ended_by")} for row in session.scalars(query)]
+    return [
+        AgreementItem(
+            id=row.id or 0,
+            kind=AgreementKind(row.kind),
+            state=AgreementState(row.state),
+            since_on=row.since_on,
+            until_on=row.until_on,
+            instalments=[
+                InstalmentItem(due_on=date.fromisoformat(on), amount=amount) for on, amount in row.instalments or []
+            ],
+            reason=row.reason,
+            recorded_by=row.recorded_by,
+            recorded_at=row.recorded_at,
+            ended_at=row.ended_at,
+            ended_by=row.ended_by,
+            outcome=row.outcome,
+        )
+        for row in session.scalars(query)
+    ]
 
 
 def format_agreement(agreement: Agreement) -> str:
-    """Say what was said: what, until when, why and by whom."""
-    preposition = "for" if agreement.kind == "promise" else "until"
+    """Return an agreement in words: ``Promise to pay by 3 Dec 2026: on the phone (ann@example.com)``."""
+    preposition = "by" if agreement.kind == AgreementKind.PROMISE else "until"
     until = f" {preposition} {format_date(agreement.until_on)}" if agreement.until_on else ""
     parts = ", ".join(f"{amount} on {on}" for on, amount in agreement.instalments or [])
-    about = f" of {format_amount(from_e4(agreement.amount_e4), agreement.currency)} ({parts})" if parts else ""
+    plan = f" for {format_amount(from_e4(agreement.amount_e4), agreement.currency)} ({parts})" if parts else ""
     reason = f": {agreement.reason}" if agreement.reason else ""
     by = f" ({agreement.recorded_by})" if agreement.recorded_by else ""
-    return f"{agreement.kind}{about}{until}{reason}{by}"
+    return f"{label(agreement.kind, 'agreement_kind')}{plan}{until}{reason}{by}"
 
 
-def equal_instalments(invoice: InvoiceRow, count: int, first_on: date, days_between: int | None) -> list[Instalment]:
-    """Split the balance into equal instalments, monthly or so many days apart; the first ones take the remainder."""
+def equal_instalments(invoice: InvoiceRow, count: int, first_on: date, interval: relativedelta) -> list[Instalment]:
+    """Split the balance into equal instalments, an interval apart; the first ones take the remainder."""
     _validate_year(first_on)
     amounts = split_evenly(from_e4(invoice.due_e4), count, invoice.currency)
-    return [Instalment(_instalment_date(first_on, place, days_between), amount) for place, amount in enumerate(amounts)]
+    return [Instalment(first_on + index * interval, amount) for index, amount in enumerate(amounts)]
 
 
 def end_agreement(
-    session: Session, invoice: InvoiceRow, kind: str, state: str, attribution: Attribution, outcome: str = ""
+    session: Session,
+    invoice: InvoiceRow,
+    kind: AgreementKind,
+    state: AgreementState,
+    attribution: Attribution,
+    outcome: str = "",
 ) -> Agreement | None:
-    """End what is open of a kind, and return it."""
-    query = select(Agreement).where(*_of_invoice(invoice), col(Agreement.kind) == kind, col(Agreement.state) == "open")
-    found = None
-    for found in session.scalars(query):
-        found.state, found.ended_at, found.ended_by, found.outcome = state, attribution.at, attribution.by, outcome
-    return found
+    """End the open agreement of a kind, and return it; None where there is none."""
+    query = select(Agreement).where(
+        *_of_invoice(invoice), col(Agreement.kind) == kind, col(Agreement.state) == AgreementState.OPEN
+    )
+    ended = None
+    for ended in session.scalars(query):
+        ended.state, ended.ended_at, ended.ended_by, ended.outcome = state, attribution.at, attribution.by, outcome
+    return ended
 
 
 def company_today(session: Session, invoice: InvoiceRow, attribution: Attribution) -> date:
-    """Give the day it is in the company's time zone."""
+    """Return the date of a change in the time zone of the invoice's company."""
     return attribution.at.astimezone(ZoneInfo(session.get_one(Connection, invoice.connection_id).time_zone)).date()
 
 
-def _instalment_date(first_on: date, index: int, days_between: int | None) -> date:
-    if days_between is not None:
-        return date.fromordinal(first_on.toordinal() + index * days_between)
-    year, month = divmod(first_on.year * 12 + first_on.month - 1 + index, 12)
-    return date(year, month + 1, min(first_on.day, monthrange(year, month + 1)[1]))
-
-
 def _validate_instalments(instalments: Sequence[Instalment], invoice: InvoiceRow, today: date) -> None:
-    """Refuse a plan that cannot be kept: days out of order or over, sums that are not what is due."""
-    days = [each.due_on for each in instalments]
-    if days[0] < today or any(later <= sooner for sooner, later in pairwise(days)):
-        message = "The instalments' days have to come one after another, from today on."
+    dates = [each.due_on for each in instalments]
+    if dates[0] < today or any(later <= earlier for earlier, later in pairwise(dates)):
+        message = "The instalments must be in date order, the first one today or later."
         raise AgreementError(message)
-    _validate_year(days[-1])
+    _validate_year(dates[-1])
     try:
-        parts = [to_e4(each.amount) for each in instalments]
-    except MoneyError as odd:
-        message = f"An instalment is no sum of money: {odd}."
-        raise AgreementError(message) from odd
-    if min(parts) <= 0:
-        message = "Every instalment has to be more than nothing."
+        amounts = [to_e4(each.amount) for each in instalments]
+    except MoneyError as error:
+        message = f"An instalment is not an amount: {error}."
+        raise AgreementError(message) from error
+    if min(amounts) <= 0:
+        message = "Every instalment must be more than zero."
         raise AgreementError(message)
-    planned, due = sum(parts), invoice.due_e4
-    if planned != due:
+    if sum(amounts) != invoice.due_e4:
         message = (
-            f"The instalments make {format_amount(from_e4(planned), invoice.currency)}, but"
-            f" {format_amount(from_e4(due), invoice.currency)} is due on {invoice.number}."
+            f"The instalments add up to {format_amount(from_e4(sum(amounts)), invoice.currency)}, but"
+            f" {format_amount(from_e4(invoice.due_e4), invoice.currency)} is due on {invoice.number}."
         )
         raise AgreementError(message)
 
 
 def _validate_year(on: date) -> None:
     if on.year > YEAR_MAX:
-        message = f"The year of {format_date(on)} cannot be right; the last one is {YEAR_MAX}."
+        message = f"{format_date(on)} is too far away: the last possible year is {YEAR_MAX}."
         raise AgreementError(message)
 
 
-def _of_invoice(invoice: InvoiceRow) -> tuple[Any, ...]:
+def _of_invoice(invoice: InvoiceRow) -> tuple[ColumnElement[bool], ...]:
     return (
         col(Agreement.connection_id) == invoice.connection_id,
         col(Agreement.invoice_id) == invoice.external_id,
@@ -251,12 +290,12 @@ def _create_agreement(
     session: Session,
     invoice: InvoiceRow,
     attribution: Attribution,
-    kind: str,
+    kind: AgreementKind,
     *,
     reason: str,
     until_on: date | None = None,
 ) -> Agreement:
-    end_agreement(session, invoice, kind, "replaced", attribution)
+    end_agreement(session, invoice, kind, AgreementState.REPLACED, attribution)
     row = Agreement(
         connection_id=invoice.connection_id,
         kind=kind,
@@ -285,26 +324,28 @@ def _get_setting(session: Session, invoice: InvoiceRow, attribution: Attribution
 
 
 def _close_dispute_tasks(session: Session, invoice: InvoiceRow, attribution: Attribution, outcome: str) -> None:
-    """Close the tasks about a dispute that is settled: each is about one invoice."""
     query = select(Task).where(
         col(Task.connection_id) == invoice.connection_id,
         col(Task.customer_id) == invoice.customer_id,
-        col(Task.state) == "open",
+        col(Task.state) == TaskState.OPEN,
         col(Task.code).in_(DISPUTE_TASK_CODES),
     )
     for task in session.scalars(query):
-        if task.invoice_ids == [invoice.external_id]:
-            task.state, task.outcome, task.ended_at, task.ended_by = "done", outcome, attribution.at, attribution.by
+        if task.invoice_ids == [invoice.external_id]:  # these tasks are about one invoice each
+            task.state, task.outcome = TaskState.DONE, outcome
+            task.ended_at, task.ended_by = attribution.at, attribution.by
 
 
-def _log_change(session: Session, invoice: InvoiceRow, attribution: Attribution, kind: str, change: str) -> None:
+def _log_change(
+    session: Session, invoice: InvoiceRow, attribution: Attribution, change: AgreementChange, text: str
+) -> None:
     sync_log.write(
         session,
         at=attribution.at,
-        kind="invoice_updated",
-        text=f"{attribution.by} said: invoice {invoice.number} {change}.",
+        kind=LogKind.INVOICE_UPDATED,
+        text=f"{attribution.by}: invoice {invoice.number} {text}.",
         connection_id=invoice.connection_id,
         customer_id=invoice.customer_id,
         invoice_id=invoice.external_id,
-        facts={"change": kind},
+        facts={"change": change},
     )

@@ -1,10 +1,10 @@
-"""What a person sets for a customer: segment, holds, opt-outs, agreed fees, another contact."""
+"""What users set for a customer: segment, hold, opt-outs, agreed fees, contact; and the list of customers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from typing import Any
+from collections.abc import Sequence
+from datetime import date, datetime
+from typing import Any, TypedDict
 
 from sqlalchemy import func, or_, select
 from sqlmodel import Session, col
@@ -14,65 +14,115 @@ from connector.arrangements import suppressions
 from connector.arrangements.agreements import YEAR_MAX
 from connector.audit import sync_log
 from connector.db.engine import writing
-from connector.db.money import from_e4
+from connector.db.money import format_e4
 from connector.db.paging import Page, cut, matches_keys
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.geo import is_reached
 from connector.languages import LANGUAGES
+from connector.results import Amount, Result, optional
+from connector.vocabulary import LogKind
+from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
 
-_SHOWN_MAX = 5
-SETTINGS = (
-    "segment",
-    "hold_until_on",
-    "no_reminders",
-    "no_fees",
-    "fees_agreed_on",
-    "emails",
-    "contact_name",
-    "language",
-    "owner",
-    "sales_rep",
-    "tags",
-)
+_MATCHES_SHOWN = 5
 
 
 class UnknownCustomerError(Exception):
-    """No customer, or more than one, is called so; ``str()`` says what would do."""
+    """No customer, or more than one, has this name; the message says how to name them."""
 
 
 class InvalidSettingError(Exception):
-    """Something that cannot be set for a customer; ``str()`` says why and what would do."""
+    """A value that cannot be set for a customer; the message says why, and what can be."""
+
+
+class SettingChanges(TypedDict, total=False):
+    """The settings to change, by column; None or "" resets one."""
+
+    segment: str | None
+    hold_until_on: date | None
+    no_reminders: bool
+    no_fees: bool
+    fees_agreed_on: date | None
+    emails: str  # comma-separated
+    contact_name: str
+    language: str
+    owner: str  # "Ann Lee <ann@example.com>"
+    sales_rep: str
+    tags: str  # comma-separated
+
+
+class CustomerSettings(Result):
+    """What users set for a customer; what is not set is left out of JSON."""
+
+    segment: str | None = optional()
+    hold_until_on: date | None = optional()
+    no_reminders: bool = optional(default=False)
+    no_fees: bool = optional(default=False)
+    fees_agreed_on: date | None = optional()
+    emails: str = optional("")
+    contact_name: str = optional("")
+    language: str = optional("")
+    owner: str = optional("")
+    sales_rep: str = optional("")
+    tags: str = optional("")
+    suppression_reason: str = optional("")
+
+
+class CustomerItem(Result):
+    """A customer in a list; ``open_balance`` is the balance due, by currency."""
+
+    id: str
+    connection: str
+    name: str
+    emails: str
+    country: str
+    active: bool
+    open_balance: dict[str, Amount]
+    settings: CustomerSettings
+
+
+class UpdatedSettings(Result):
+    """A customer's settings after a change."""
+
+    id: str
+    connection_id: int
+    name: str
+    settings: CustomerSettings
 
 
 def find_customers(
     session: Session, connection_id: int | None = None, search: str = "", *, page: Page | None = None
-) -> list[dict[str, Any]]:
-    """List customers with what they owe, per currency, and what a person set."""
+) -> list[CustomerItem]:
+    """List customers by name, with their open balances and what users set for them."""
     query = _customers_query(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
     if search:
         query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
     query = cut(query, page, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
     rows = session.execute(query).all()
-    some = None if page is None else [(row.connection_id, row.external_id) for row, _name in rows]
-    owed, settings = _open_balances(session, connection_id, some), _settings(session, some)
+    keys = None if page is None else [(row.connection_id, row.external_id) for row, _name in rows]
+    balances, settings = _open_balances(session, connection_id, keys), _settings(session, keys)
     return [
-        {
-            "id": row.external_id,
-            "connection": short_name,
-            "name": row.name,
-            "emails": row.emails,
-            "country": row.country,
-            "active": row.active,
-            "open_balance": owed.get((row.connection_id, row.external_id), {}),
-            "settings": _as_dict(settings.get((row.connection_id, row.external_id))),
-        }
+        CustomerItem(
+            id=row.external_id,
+            connection=short_name,
+            name=row.name,
+            emails=row.emails,
+            country=row.country,
+            active=row.active,
+            open_balance=balances.get((row.connection_id, row.external_id), {}),
+            settings=_as_result(settings.get((row.connection_id, row.external_id))),
+        )
         for row, short_name in rows
     ]
 
 
 def find_customer(session: Session, name_or_id: str, connection_id: int | None = None) -> CustomerRow:
-    """Find a customer by the ledger's id or by name (upper and lower case alike)."""
+    """Return the customer with this id in the ledger, or with this name, in upper or lower case.
+
+    Raises:
+        UnknownCustomerError: there is none, or the name is not unique.
+
+    """
     named = or_(
         col(CustomerRow.external_id) == name_or_id, func.lower(col(CustomerRow.name)) == name_or_id.strip().lower()
     )
@@ -80,36 +130,41 @@ def find_customer(session: Session, name_or_id: str, connection_id: int | None =
     if len(found) == 1:
         return found[0][0]
     if found:
-        where = ", ".join(f"{row.external_id} in {short_name}" for row, short_name in found[:_SHOWN_MAX])
+        matches = ", ".join(f"{row.external_id} in {short_name}" for row, short_name in found[:_MATCHES_SHOWN])
         raise UnknownCustomerError(
-            f"{len(found)} customers are called {name_or_id!r}: {where}. Say which: --connection, or the id."
+            f"{len(found)} customers are called {name_or_id!r}: {matches}. Use --connection, or the id."
         )
-    near = (
+    similar = (
         _customers_query(connection_id)
         .where(col(CustomerRow.name).icontains(name_or_id, autoescape=True))
-        .limit(_SHOWN_MAX)
+        .limit(_MATCHES_SHOWN)
     )
-    names = [row.name for row, _ in session.execute(near)]
-    hint = f" Near it: {', '.join(names)}." if names else " They are listed by: duewell customers"
+    names = [row.name for row, _ in session.execute(similar)]
+    hint = f" Similar: {', '.join(names)}." if names else " List them all: duewell customers"
     raise UnknownCustomerError(f"There is no customer {name_or_id!r}.{hint}")
 
 
 def update_settings(
-    app: AppContext, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str
-) -> dict[str, Any]:
-    """Set something for a customer; it survives every pull and counts from the next run on."""
+    app: AppContext, connection_id: int, customer_id: str, changes: SettingChanges, *, by: str
+) -> UpdatedSettings:
+    """Change the settings of a customer; they survive every sync and apply from the next run on.
+
+    Raises:
+        InvalidSettingError: a value that cannot be set; nothing is changed.
+
+    """
     now = app.now()
     with writing(app.engine) as session:
         _validate_changes(session.get_one(Connection, connection_id), changes, now)
         row = apply_settings(session, connection_id, customer_id, changes, by=by, at=now)
         name = session.get_one(CustomerRow, (connection_id, customer_id)).name
-        return {"id": customer_id, "connection_id": connection_id, "name": name, "settings": _as_dict(row)}
+        return UpdatedSettings(id=customer_id, connection_id=connection_id, name=name, settings=_as_result(row))
 
 
 def apply_settings(
-    session: Session, connection_id: int, customer_id: str, changes: Mapping[str, Any], *, by: str, at: datetime
+    session: Session, connection_id: int, customer_id: str, changes: SettingChanges, *, by: str, at: datetime
 ) -> CustomerSetting:
-    """Set something for a customer, in the caller's transaction."""
+    """Change the settings of a customer in the caller's transaction, without checking them."""
     customer = session.get_one(CustomerRow, (connection_id, customer_id))
     row = session.get(CustomerSetting, (connection_id, customer_id))
     if row is None:
@@ -117,21 +172,16 @@ def apply_settings(
         session.add(row)
     for name, value in changes.items():
         setattr(row, name, value)
-    if changes.get("emails"):
-        row.suppression_reason = ""  # that was about the old address
-        suppressions.unsuppress(
-            session, changes["emails"].split(",")
-        )  # the same one again: a person says that it works
+    if emails := changes.get("emails"):
+        row.suppression_reason = ""  # it was about the former address
+        suppressions.unsuppress(session, emails.split(","))  # even the same address: a user says that it works
     row.set_at = at
     session.get_one(Connection, connection_id).decision_fingerprint = ""
-    said = ", ".join(
-        f"{name.removesuffix('_on').replace('_', ' ')} {_format_value(value)}" for name, value in changes.items()
-    )
     sync_log.write(
         session,
         at=at,
-        kind="customer_updated",
-        text=f"{by} set for {customer.name}: {said}.",
+        kind=LogKind.CUSTOMER_UPDATED,
+        text=f"{by} changed the settings of {customer.name}: {_format_changes(changes)}.",
         connection_id=connection_id,
         customer_id=customer_id,
     )
@@ -139,28 +189,40 @@ def apply_settings(
 
 
 def validate_language(code: str) -> str:
-    """Take a language that there are texts in, "" for that of the company's country; raises ``BadSettingError``."""
+    """Return the code of a language that emails are written in, or "" for that of the customer's country.
+
+    Raises:
+        InvalidSettingError: there are no texts in it.
+
+    """
     if code and code not in LANGUAGES:
-        message = f"There are no mails in {code!r}; there are: {', '.join(LANGUAGES)}."
+        message = f"There are no emails in {code!r}. Available: {', '.join(LANGUAGES)}."
         raise InvalidSettingError(message)
     return code
 
 
-def customer_settings(session: Session, connection_id: int, customer_id: str) -> dict[str, Any]:
-    """Show what a person set for a customer."""
-    return _as_dict(session.get(CustomerSetting, (connection_id, customer_id)))
+def customer_settings(session: Session, connection_id: int, customer_id: str) -> CustomerSettings:
+    """Return what users set for a customer."""
+    return _as_result(session.get(CustomerSetting, (connection_id, customer_id)))
 
 
-def _validate_changes(connection: Connection, changes: Mapping[str, Any], now: datetime) -> None:
+def format_settings(settings: CustomerSettings) -> list[str]:
+    """Return what is set, in words: ``On hold until: 3 Dec 2026``."""
+    return [
+        f"{label(name, 'customer_setting')}: {_format_value(value)}" for name, value in settings.model_dump().items()
+    ]
+
+
+def _validate_changes(connection: Connection, changes: SettingChanges, now: datetime) -> None:
     validate_language(changes.get("language") or "")
     until = changes.get("hold_until_on")
     if until is not None and until.year > YEAR_MAX:
-        message = f"The year of {format_date(until)} cannot be right; the last one is {YEAR_MAX}."
+        message = f"{format_date(until)} is too far away: the last possible year is {YEAR_MAX}."
         raise InvalidSettingError(message)
     if until is not None and is_reached(until, connection.time_zone, now):
         message = (
-            f"A hold until {format_date(until)} would be over already, so nothing would be held back. Name a day to come;"
-            " to lift a hold, leave the day out (none on the command line)."
+            f"A hold until {format_date(until)} would already be over. Choose a later date;"
+            " to end a hold, leave the date empty (none on the command line)."
         )
         raise InvalidSettingError(message)
 
@@ -181,25 +243,36 @@ def _settings(session: Session, keys: Sequence[tuple[int, str]] | None) -> dict[
 
 
 def _open_balances(
-    session: Session, connection_id: int | None, customer_keys: Sequence[tuple[int, str]] | None
+    session: Session, connection_id: int | None, keys: Sequence[tuple[int, str]] | None
 ) -> dict[tuple[int, str], dict[str, str]]:
     key = (col(InvoiceRow.connection_id), col(InvoiceRow.customer_id), col(InvoiceRow.currency))
     query = select(*key, func.sum(col(InvoiceRow.due_e4))).where(col(InvoiceRow.is_open)).group_by(*key)
     if connection_id is not None:
         query = query.where(col(InvoiceRow.connection_id) == connection_id)
-    if customer_keys is not None:
-        query = query.where(matches_keys(*key[:2], customer_keys))
-    owed: dict[tuple[int, str], dict[str, str]] = {}
+    if keys is not None:
+        query = query.where(matches_keys(*key[:2], keys))
+    balances: dict[tuple[int, str], dict[str, str]] = {}
     for connection, customer, currency, due_e4 in session.execute(query):
-        owed.setdefault((connection, customer), {})[currency] = str(from_e4(int(due_e4)))
-    return owed
+        balances.setdefault((connection, customer), {})[currency] = format_e4(int(due_e4), currency)
+    return balances
 
 
-def _as_dict(row: CustomerSetting | None) -> dict[str, Any]:
-    if row is None:
-        return {}
-    return {name: getattr(row, name) for name in (*SETTINGS, "suppression_reason") if getattr(row, name)}
+def _as_result(row: CustomerSetting | None) -> CustomerSettings:
+    return CustomerSettings() if row is None else CustomerSettings.model_validate(row.model_dump(exclude=_KEY_COLUMNS))
+
+
+_KEY_COLUMNS = {"connection_id", "customer_id", "set_at"}
+
+
+def _format_changes(changes: SettingChanges) -> str:
+    return "; ".join(
+        f"{in_sentence(label(name, 'customer_setting'))}: {_format_value(value)}" for name, value in changes.items()
+    )
 
 
 def _format_value(value: object) -> str:
-    return {None: "as the policy says", "": "as in the books", True: "yes", False: "no"}.get(value, str(value))  # type: ignore[call-overload, no-any-return]
+    if value is None or value == "":
+        return "not set"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return format_date(value) if isinstance(value, date) else str(value)

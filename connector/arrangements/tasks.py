@@ -1,11 +1,12 @@
-"""Work for people: who has to do what by when, and what came of it, which the policy then follows."""
+"""Tasks: work left to people, and its outcome, which the next run of the policy follows."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from functools import partial
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -13,56 +14,98 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext
 from connector.arrangements import agreements
 from connector.arrangements.agreements import Attribution
-from connector.arrangements.customer_settings import apply_settings
+from connector.arrangements.customer_settings import SettingChanges, apply_settings
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
 from connector.db.paging import Page, cut
-from connector.db.tables import Connection, CustomerRow, InvoiceRow, Task
+from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
+from connector.results import Result
+from connector.vocabulary import LogKind, TaskState
+from connector.vocabulary.labels import in_sentence, label
 from policies.formatting import format_date
 
-STATES = ("open", "done", "cancelled")
+_IN_MAX = 500  # ids in one query
 
 
 class TaskError(Exception):
-    """A task cannot be ended like this; ``str()`` says why, and what would do."""
+    """A task that cannot be closed like this; the message says why, and what would be possible."""
+
+
+class Contact(NamedTuple):
+    """A person at the customer, and their email address."""
+
+    name: str
+    email: str
+
+
+class TaskItem(Result):
+    """A task in a list; ``invoices`` are numbers."""
+
+    id: int
+    connection: str
+    kind: str
+    code: str
+    step: str
+    customer: str
+    invoices: list[str]
+    due_on: date
+    owner: str
+    text: str
+    state: TaskState
+    outcome: str
+    created_at: datetime
+    ended_at: datetime | None
+    ended_by: str
+
+
+class TaskStatus(Result):
+    """A task after a change."""
+
+    id: int
+    state: TaskState
+    outcome: str
+    due_on: date
 
 
 @dataclass(frozen=True, slots=True)
 class TaskOutcome:
-    """What came of a task. Everything but the note is kept where the policy looks, and so feeds the next decision."""
+    """The outcome of a task. Everything but the note changes what the policy sees, and so the next decision.
+
+    ``invoices`` are numbers or ids; without any the outcome is about every open invoice of the task.
+    """
 
     note: str = ""
     promised_on: date | None = None
-    disputed: str | None = None
+    disputed: str | None = None  # the reason, "" for none
     paused_until_on: date | None = None
     retry_on: date | None = None
-    contact: tuple[str, str] | None = None  # name and address
+    contact: Contact | None = None
     no_reminders: bool = False
-    invoices: tuple[str, ...] = ()  # numbers or ids; none: every open invoice of the task
+    invoices: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """Say it in a sentence's part."""
-        said = [f"promised for {format_date(self.promised_on)}"] if self.promised_on else []
-        said += [f"disputed{': ' if self.disputed else ''}{self.disputed}"] if self.disputed is not None else []
-        said += [f"paused until {format_date(self.paused_until_on)}"] if self.paused_until_on else []
-        said += [f"to be tried again on {format_date(self.retry_on)}"] if self.retry_on else []
-        said += [f"mail goes to {self.contact[1]} from now on"] if self.contact else []
-        said += ["wants no reminders by mail"] if self.no_reminders else []
-        said += [self.note] if self.note else []
-        return "; ".join(said)
+        """Return the outcome in words: ``promised to pay by 3 Dec 2026; spoke to Mr Ash``."""
+        parts = [f"promised to pay by {format_date(self.promised_on)}"] if self.promised_on else []
+        parts += [f"disputed{': ' if self.disputed else ''}{self.disputed}"] if self.disputed is not None else []
+        parts += [f"reminders paused until {format_date(self.paused_until_on)}"] if self.paused_until_on else []
+        parts += [f"try again on {format_date(self.retry_on)}"] if self.retry_on else []
+        parts += [f"emails go to {self.contact.email} from now on"] if self.contact else []
+        parts += ["wants no reminders by email"] if self.no_reminders else []
+        parts += [self.note] if self.note else []
+        return "; ".join(parts)
 
 
 def find_tasks(
     session: Session,
     connection_id: int | None = None,
     *,
-    states: Collection[str] = ("open",),
+    states: Collection[TaskState] = (TaskState.OPEN,),
     owner: str = "",
     customer_id: str = "",
     page: Page | None = None,
-) -> list[dict[str, Any]]:
-    """List tasks, the soonest due first; ``owner`` is a part of a name or address."""
+) -> list[TaskItem]:
+    """List tasks, the soonest due first; ``owner`` is part of a name or an address."""
     query = (
         select(Task, col(Connection.short_name), col(CustomerRow.name))
         .join(Connection, col(Connection.id) == col(Task.connection_id))
@@ -83,102 +126,101 @@ def find_tasks(
     query = cut(query, page, col(Task.connection_id), Task.id, newest_first=True)
     rows = session.execute(query).all()
     numbers = _invoice_numbers(session, [row for row, _, _ in rows])
-    return [_as_dict(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
+    return [_as_item(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]
 
 
-def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str = "") -> list[dict[str, Any]]:
-    """End tasks that are done."""
+def complete(app: AppContext, ids: Iterable[int], *, by: str, note: str = "") -> list[TaskStatus]:
+    """Close tasks as completed."""
     return [record_task_outcome(app, task_id, TaskOutcome(note=note), by=by) for task_id in ids]
 
 
-def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, by: str) -> dict[str, Any]:
-    """Record what came of a task: it ends (unless it is to be tried again), and the next run follows what was said."""
-    word = Attribution(by, app.now())
+def record_task_outcome(app: AppContext, task_id: int, outcome: TaskOutcome, *, by: str) -> TaskStatus:
+    """Record the outcome of a task and close it, or set its new due date where it is to be tried again."""
+    attribution = Attribution(by, app.now())
     with writing(app.engine) as session:
         task = _get_open_task(session, task_id)
-        _apply_outcome(session, task, outcome, word)
-        said = outcome.summary()
+        _apply_outcome(session, task, outcome, attribution)
+        summary = outcome.summary()
         if outcome.retry_on is not None:
-            task.due_on, task.outcome = outcome.retry_on, said
+            task.due_on, task.outcome = outcome.retry_on, summary
         else:
-            _close_task(task, "done", word, said)
-        text = f"{by} on task {task.id}: {said or 'done'}."
-        _log(session, task, word, "task_outcome", text)
-        return {"id": task.id, "state": task.state, "outcome": task.outcome, "due_on": task.due_on}
+            _close_task(task, TaskState.DONE, attribution, summary)
+        _log(session, task, attribution, LogKind.TASK_OUTCOME, f"{by} on task {task.id}: {summary or 'completed'}.")
+        return TaskStatus(id=task_id, state=TaskState(task.state), outcome=task.outcome, due_on=task.due_on)
 
 
 def reassign(app: AppContext, ids: Iterable[int], owner: str, *, by: str) -> None:
-    """Give tasks to somebody else."""
-    owner, word = account_owners.normalise_mailbox(owner), Attribution(by, app.now())
+    """Assign tasks to another owner ("Ann Lee <ann@example.com>")."""
+    owner, attribution = account_owners.normalise_mailbox(owner), Attribution(by, app.now())
     with writing(app.engine) as session:
         for task_id in ids:
             task = _get_open_task(session, task_id)
             task.owner = owner
-            _log(session, task, word, "task_assigned", f"{by} gave task {task.id} to {owner}.")
+            _log(session, task, attribution, LogKind.TASK_ASSIGNED, f"{by} assigned task {task.id} to {owner}.")
 
 
 def cancel_obsolete(session: Session, connection_id: int, at: datetime) -> list[Task]:
-    """End the open tasks about invoices none of which is open any more: there is nothing left to do."""
-    query = select(Task).where(col(Task.connection_id) == connection_id, col(Task.state) == "open")
+    """Cancel the open tasks whose invoices are all closed, and return them."""
+    query = select(Task).where(col(Task.connection_id) == connection_id, col(Task.state) == TaskState.OPEN)
     tasks = [task for task in session.scalars(query) if task.invoice_ids]
-    still_open = _open_ids(session, connection_id, [each for task in tasks for each in task.invoice_ids])
-    moot = [task for task in tasks if not still_open.intersection(task.invoice_ids)]
-    for task in moot:
-        _close_task(task, "cancelled", Attribution("", at), "nothing is owed any more")
-    return moot
+    open_ids = _open_invoice_ids(session, connection_id, [each for task in tasks for each in task.invoice_ids])
+    obsolete = [task for task in tasks if not open_ids.intersection(task.invoice_ids)]
+    for task in obsolete:
+        _close_task(task, TaskState.CANCELLED, Attribution("", at), "no balance is due any more")
+    return obsolete
 
 
 def _apply_outcome(session: Session, task: Task, outcome: TaskOutcome, attribution: Attribution) -> None:
-    acts: list[tuple[Callable[..., Any], dict[str, Any]]] = []
+    changes: list[Callable[[Session, InvoiceRow, Attribution], InvoiceSetting]] = []
     if outcome.promised_on is not None:
-        acts.append((agreements.set_promise, {"on": outcome.promised_on, "reason": outcome.note}))
+        changes.append(partial(agreements.set_promise, on=outcome.promised_on, reason=outcome.note))
     if outcome.disputed is not None:
-        acts.append((agreements.record_dispute, {"reason": outcome.disputed}))
+        changes.append(partial(agreements.record_dispute, reason=outcome.disputed))
     if outcome.paused_until_on is not None:
-        acts.append((agreements.pause_reminders, {"until": outcome.paused_until_on, "reason": outcome.note}))
-    invoices = _task_invoices(session, task, outcome.invoices) if acts else []
-    for act, more in acts:
+        changes.append(partial(agreements.pause_reminders, until=outcome.paused_until_on, reason=outcome.note))
+    invoices = _task_invoices(session, task, outcome.invoices) if changes else []
+    for change in changes:
         for invoice in invoices:
-            act(session, invoice, attribution, **more)
-    changes: dict[str, Any] = {"no_reminders": True} if outcome.no_reminders else {}
+            change(session, invoice, attribution)
+    settings = SettingChanges(no_reminders=True) if outcome.no_reminders else SettingChanges()
     if outcome.contact is not None:
-        changes["contact_name"], changes["emails"] = outcome.contact
-    if changes:
-        apply_settings(session, task.connection_id, task.customer_id, changes, by=attribution.by, at=attribution.at)
+        settings["contact_name"], settings["emails"] = outcome.contact
+    if settings:
+        apply_settings(session, task.connection_id, task.customer_id, settings, by=attribution.by, at=attribution.at)
 
 
-def _task_invoices(session: Session, task: Task, wanted: Sequence[str]) -> list[InvoiceRow]:
-    """Find the open invoices of a task, or those of them that were named."""
+def _task_invoices(session: Session, task: Task, names: Sequence[str]) -> list[InvoiceRow]:
+    """Find the open invoices of a task, or those of them that are named by number or id."""
     query = select(InvoiceRow).where(
         col(InvoiceRow.connection_id) == task.connection_id,
         col(InvoiceRow.external_id).in_(task.invoice_ids),
         col(InvoiceRow.is_open),
     )
     found = list(session.scalars(query.order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))))
-    unknown = set(wanted) - {name for row in found for name in (row.number, row.external_id)}
+    unknown = set(names) - {name for row in found for name in (row.number, row.external_id)}
     if unknown or not found:
-        names = ", ".join(sorted(unknown)) or "any invoice that is still open"
-        message = f"Task {task.id} is not about {names}."
+        message = f"Task {task.id} is not about {', '.join(sorted(unknown)) or 'any invoice that is still open'}."
         raise TaskError(message)
-    return [row for row in found if not wanted or row.number in wanted or row.external_id in wanted]
+    return [row for row in found if not names or row.number in names or row.external_id in names]
 
 
 def _get_open_task(session: Session, task_id: int) -> Task:
     task = session.get(Task, task_id)
     if task is None:
-        message = f"There is no task {task_id}; open ones are listed by: duewell tasks"
+        message = f"There is no task {task_id}. List the open ones: duewell tasks"
         raise TaskError(message)
-    if task.state != "open":
-        message = f"Task {task_id} is {task.state} already{': ' if task.outcome else ''}{task.outcome}."
+    if task.state != TaskState.OPEN:
+        state = in_sentence(label(task.state, "task_state"))
+        message = f"Task {task_id} is already {state}{': ' if task.outcome else ''}{task.outcome}."
         raise TaskError(message)
     return task
 
 
-def _close_task(task: Task, state: str, attribution: Attribution, outcome: str) -> None:
+def _close_task(task: Task, state: TaskState, attribution: Attribution, outcome: str) -> None:
     task.state, task.outcome, task.ended_at, task.ended_by = state, outcome, attribution.at, attribution.by
 
 
-def _open_ids(session: Session, connection_id: int, ids: Collection[str]) -> set[str]:
+def _open_invoice_ids(session: Session, connection_id: int, ids: Collection[str]) -> set[str]:
     if not ids:
         return set()
     query = select(col(InvoiceRow.external_id)).where(
@@ -187,9 +229,6 @@ def _open_ids(session: Session, connection_id: int, ids: Collection[str]) -> set
     if len(ids) < _IN_MAX:
         query = query.where(col(InvoiceRow.external_id).in_(ids))
     return set(session.scalars(query))
-
-
-_IN_MAX = 500
 
 
 def _invoice_numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int, str], str]:
@@ -205,29 +244,27 @@ def _invoice_numbers(session: Session, tasks: Sequence[Task]) -> dict[tuple[int,
     return found
 
 
-def _as_dict(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, str], str]) -> dict[str, Any]:
-    names = (
-        "id",
-        "code",
-        "step",
-        "due_on",
-        "owner",
-        "reason",
-        "state",
-        "outcome",
-        "created_at",
-        "ended_at",
-        "ended_by",
+def _as_item(task: Task, short_name: str, customer: str, numbers: dict[tuple[int, str], str]) -> TaskItem:
+    return TaskItem(
+        id=task.id or 0,
+        connection=short_name,
+        kind=task.step or task.code,
+        code=task.code,
+        step=task.step,
+        customer=customer,
+        invoices=[numbers.get((task.connection_id, each), each) for each in task.invoice_ids],
+        due_on=task.due_on,
+        owner=task.owner,
+        text=task.reason,
+        state=TaskState(task.state),
+        outcome=task.outcome,
+        created_at=task.created_at,
+        ended_at=task.ended_at,
+        ended_by=task.ended_by,
     )
-    return {
-        **{name: getattr(task, name) for name in names},
-        "connection": short_name,
-        "customer": customer,
-        "invoices": [numbers.get((task.connection_id, each), each) for each in task.invoice_ids],
-    }
 
 
-def _log(session: Session, task: Task, attribution: Attribution, kind: str, text: str) -> None:
+def _log(session: Session, task: Task, attribution: Attribution, kind: LogKind, text: str) -> None:
     sync_log.write(
         session,
         at=attribution.at,

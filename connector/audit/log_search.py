@@ -1,4 +1,4 @@
-"""Finds lines of the sync log and runs for a person: filtered, newest first, paged by id and never by counting."""
+"""Searches of the sync log and of runs: filtered, newest first, paged by id and never by counting."""
 
 from __future__ import annotations
 
@@ -6,27 +6,31 @@ import json
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 
-from sqlalchemy import Select, func, or_, select
+from pydantic import JsonValue
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlmodel import Session, col
 
 from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
+from connector.results import Result
+
+T = TypeVar("T", SyncLogEntry, SyncRun)
 
 PAGE_SIZE = 50
-_MATCHES_MAX = 500  # customers or invoices that a name may stand for
-_CHUNK = 2000
+_MATCHES_MAX = 500  # customers or invoices that a name may match
+_CHUNK_SIZE = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class LogFilter:
-    """What is looked for. ``companies`` None means all, and what belongs to none."""
+    """What to search for; ``company_ids`` None means all companies, and entries that belong to none."""
 
     company_ids: Collection[int] | None = None
     run_id: int | None = None
     kind: str = ""
-    kinds: Collection[str] = ()  # one of these, where more than one is wanted
+    kinds: Collection[str] = ()  # any of these, where there is more than one
     customer: str = ""  # part of a name, or an id
     invoice: str = ""  # a number, or an id
     text: str = ""
@@ -37,34 +41,61 @@ class LogFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class LogPage:
-    """A page of it, newest first; ``older`` and ``newer`` are the ids to go on from, None at an end."""
+class LogPage(Generic[T]):
+    """A page of rows, newest first; ``older_id`` and ``newer_id`` are where the next pages begin, None at an end."""
 
-    rows: Sequence[Any]
+    rows: Sequence[T]
     older_id: int | None
     newer_id: int | None
 
 
-def find_log_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_SIZE) -> LogPage:
-    """Find a page of lines."""
-    query = _lines_query(session, log_filter)
+class LogEntryItem(Result):
+    """An entry of the sync log."""
+
+    id: int
+    at: datetime
+    connection: str
+    kind: str
+    run_id: int | None
+    customer_id: str
+    invoice_id: str
+    text: str
+    facts: dict[str, JsonValue]
+
+
+class RunItem(Result):
+    """A run of a connection; ``outcome`` is "" while it is under way."""
+
+    id: int
+    connection: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str
+    reason: str
+    dry_run: bool
+    counts: dict[str, int] | None
+
+
+def find_log_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_SIZE) -> LogPage[SyncLogEntry]:
+    """Return a page of log entries."""
+    query = _entries_query(session, log_filter)
     return LogPage([], None, None) if query is None else _fetch_page(session, query, SyncLogEntry, log_filter, size)
 
 
-def iter_lines(session: Session, log_filter: LogFilter, limit: int) -> Iterator[SyncLogEntry]:
-    """Go through all lines, newest first, ``most`` at most; a chunk in memory at a time."""
-    query, left = _lines_query(session, log_filter), limit
+def iter_entries(session: Session, log_filter: LogFilter, limit: int) -> Iterator[SyncLogEntry]:
+    """Yield up to ``limit`` log entries, newest first, with one chunk in memory at a time."""
+    query, left = _entries_query(session, log_filter), limit
     while query is not None and left > 0:
-        found = _fetch_page(session, query, SyncLogEntry, log_filter, min(_CHUNK, left))
-        yield from found.rows
-        left -= len(found.rows)
-        if found.older_id is None:
+        page = _fetch_page(session, query, SyncLogEntry, log_filter, min(_CHUNK_SIZE, left))
+        yield from page.rows
+        left -= len(page.rows)
+        if page.older_id is None:
             return
-        log_filter = replace(log_filter, before_id=found.older_id)
+        log_filter = replace(log_filter, before_id=page.older_id)
 
 
-def find_run_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_SIZE) -> LogPage:
-    """Find a page of runs; of what is wanted, companies and time count."""
+def find_run_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_SIZE) -> LogPage[SyncRun]:
+    """Return a page of runs; of the filter only companies, times and ids apply."""
     query = select(SyncRun)
     if log_filter.company_ids is not None:
         query = query.where(_in_companies(col(SyncRun.connection_id), log_filter.company_ids))
@@ -75,27 +106,43 @@ def find_run_page(session: Session, log_filter: LogFilter, *, size: int = PAGE_S
     return _fetch_page(session, query, SyncRun, log_filter, size)
 
 
-def as_dict(row: SyncLogEntry, connection: str) -> dict[str, Any]:
-    """Show a line as the JSON surface does."""
-    names = ("kind", "run_id", "customer_id", "invoice_id", "text")
-    shown = {name: getattr(row, name) for name in names}
-    return {"id": row.id, "at": row.at, "connection": connection, **shown, "facts": json.loads(row.facts)}
+def as_item(row: SyncLogEntry, connection: str) -> LogEntryItem:
+    """Return a log entry as the API and the command line show it."""
+    return LogEntryItem(
+        id=row.id or 0,
+        at=row.at,
+        connection=connection,
+        kind=row.kind,
+        run_id=row.run_id,
+        customer_id=row.customer_id,
+        invoice_id=row.invoice_id,
+        text=row.text,
+        facts=json.loads(row.facts),
+    )
 
 
-def run_as_dict(row: SyncRun, connection: str) -> dict[str, Any]:
-    """Show a run as the JSON surface does."""
-    names = ("started_at", "ended_at", "outcome", "reason", "dry_run", "counts")
-    return {"id": row.id, "connection": connection, **{name: getattr(row, name) for name in names}}
+def run_as_item(row: SyncRun, connection: str) -> RunItem:
+    """Return a run as the API shows it."""
+    return RunItem(
+        id=row.id or 0,
+        connection=connection,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        outcome=row.outcome,
+        reason=row.reason,
+        dry_run=row.dry_run,
+        counts=row.counts,
+    )
 
 
-def count_lines_by_kind(session: Session, run_id: int) -> dict[str, int]:
-    """Count the lines of a run by kind."""
+def count_entries_by_kind(session: Session, run_id: int) -> dict[str, int]:
+    """Return how many log entries of each kind a run wrote."""
     query = select(col(SyncLogEntry.kind), func.count()).where(col(SyncLogEntry.run_id) == run_id)
     return {kind: int(count) for kind, count in session.execute(query.group_by(col(SyncLogEntry.kind)))}
 
 
 def find_running(session: Session, companies: Sequence[Connection], now: datetime) -> list[SyncRun]:
-    """Find the runs that go on at this moment; without any, nothing is asked."""
+    """Return the runs under way; no query is made where no company holds a lease."""
     held = [row.id for row in companies if row.lease_until_at is not None and row.lease_until_at > now]
     if not held:
         return []
@@ -104,7 +151,7 @@ def find_running(session: Session, companies: Sequence[Connection], now: datetim
 
 
 def names_of(session: Session, rows: Sequence[SyncLogEntry]) -> dict[int, tuple[str, str]]:
-    """Give the customer's name and the invoice's number of lines, by the line's id; "" where there is none."""
+    """Return the customer's name and the invoice's number of log entries, by entry id; "" where there is none."""
     customers = {(row.connection_id, row.customer_id) for row in rows if row.customer_id}
     invoices = {(row.connection_id, row.invoice_id) for row in rows if row.invoice_id}
     names = _labels_by_key(session, CustomerRow, CustomerRow.name, customers)
@@ -128,30 +175,28 @@ def _labels_by_key(
     return {(row[0], row[1]): row[2] for row in session.execute(query)}
 
 
-def _lines_query(session: Session, log_filter: LogFilter) -> Select[SyncLogEntry] | None:
-    """Say it in SQL; None where a name stands for nobody, so that nothing can be found."""
-    query = select(SyncLogEntry).where(*_line_conditions(log_filter))
-    if log_filter.company_ids is not None and not (
-        log_filter.customer or log_filter.invoice
-    ):  # whose names say their companies
+def _entries_query(session: Session, log_filter: LogFilter) -> Select[SyncLogEntry] | None:
+    """Build the query of a filter; None where a name matches nothing, so that nothing can be found."""
+    query = select(SyncLogEntry).where(*_entry_conditions(log_filter))
+    by_name = log_filter.customer or log_filter.invoice  # what they match is of these companies already
+    if log_filter.company_ids is not None and not by_name:
         query = query.where(
             _in_companies(col(SyncLogEntry.connection_id), log_filter.company_ids, use_index=log_filter.run_id is None)
         )
-    for name, table, column, known in (
+    for name, table, column, label in (
         (log_filter.customer, CustomerRow, SyncLogEntry.customer_id, CustomerRow.name),
         (log_filter.invoice, InvoiceRow, SyncLogEntry.invoice_id, InvoiceRow.number),
     ):
         if name:
-            meant = _find_matches(session, table, known, name, log_filter.company_ids)
-            if not meant:
+            matches = _find_matches(session, table, label, name, log_filter.company_ids)
+            if not matches:
                 return None
-            query = query.where(matches_keys(col(SyncLogEntry.connection_id), col(column), meant))
+            query = query.where(matches_keys(col(SyncLogEntry.connection_id), col(column), matches))
     return query
 
 
-def _line_conditions(log_filter: LogFilter) -> list[Any]:
-    """Say what is asked of each line by itself."""
-    asked: list[tuple[bool, Callable[[], Any]]] = [
+def _entry_conditions(log_filter: LogFilter) -> list[ColumnElement[bool]]:
+    conditions: list[tuple[bool, Callable[[], ColumnElement[bool]]]] = [
         (log_filter.run_id is not None, lambda: col(SyncLogEntry.run_id) == log_filter.run_id),
         (bool(log_filter.kind), lambda: col(SyncLogEntry.kind) == log_filter.kind),
         (bool(log_filter.kinds), lambda: col(SyncLogEntry.kind).in_(list(log_filter.kinds))),
@@ -159,14 +204,14 @@ def _line_conditions(log_filter: LogFilter) -> list[Any]:
         (log_filter.since_at is not None, lambda: col(SyncLogEntry.at) >= log_filter.since_at),
         (log_filter.until_at is not None, lambda: col(SyncLogEntry.at) < log_filter.until_at),
     ]
-    return [condition() for is_asked, condition in asked if is_asked]
+    return [condition() for is_set, condition in conditions if is_set]
 
 
 def _in_companies(column: Any, company_ids: Collection[int], *, use_index: bool = True) -> Any:
-    """Say "of these companies" so that no year of lines is sorted for one page.
+    """Build the condition "of these companies" so that a year of entries is never sorted for one page.
 
-    One company's lines lie in order in its index. Those of several do not: there the newest lines are gone through and
-    filtered, which the "+ 0" makes a database do; so does a run, whose few lines lie together (not ``apart``).
+    The index of one company holds its entries in order. For several companies the newest entries are scanned and
+    filtered instead, which the "+ 0" forces; likewise for a run, whose few entries lie together (no ``use_index``).
     """
     one = len(company_ids) == 1 and use_index
     return column == next(iter(company_ids)) if one else (column + 0).in_(list(company_ids))
@@ -175,23 +220,24 @@ def _in_companies(column: Any, company_ids: Collection[int], *, use_index: bool 
 def _find_matches(
     session: Session, table: Any, label: Any, name: str, company_ids: Collection[int] | None
 ) -> list[tuple[int, str]]:
-    """Whom or what a name stands for: an id, or a number, or a part of a customer's name."""
-    same = col(label).icontains(name, autoescape=True) if table is CustomerRow else col(label) == name
-    query = select(table.connection_id, table.external_id).where(or_(same, table.external_id == name))
+    """Return the keys that a name matches: an id, an invoice number, or part of a customer's name."""
+    is_match = col(label).icontains(name, autoescape=True) if table is CustomerRow else col(label) == name
+    query = select(table.connection_id, table.external_id).where(or_(is_match, table.external_id == name))
     if company_ids is not None:
         query = query.where(table.connection_id.in_(list(company_ids)))
     return [(row[0], row[1]) for row in session.execute(query.limit(_MATCHES_MAX))]
 
 
-def _fetch_page(session: Session, query: Select[Any], table: Any, log_filter: LogFilter, size: int) -> LogPage:
-    """Take one page on either side of an id; one row more than shown tells whether there is another page."""
+def _fetch_page(session: Session, query: Select[Any], table: type[T], log_filter: LogFilter, size: int) -> LogPage[T]:
+    """Return the page on either side of an id; one extra row is read to know whether another page follows."""
     if log_filter.after_id is not None:
-        rows = list(session.scalars(query.where(table.id > log_filter.after_id).order_by(table.id).limit(size + 1)))
-        more, rows = len(rows) > size, rows[:size][::-1]
-        return LogPage(rows, older_id=rows[-1].id if rows else None, newer_id=rows[0].id if more else None)
+        newer = query.where(col(table.id) > log_filter.after_id).order_by(col(table.id))
+        rows: list[T] = list(session.scalars(newer.limit(size + 1)))
+        has_more, rows = len(rows) > size, rows[:size][::-1]
+        return LogPage(rows, older_id=rows[-1].id if rows else None, newer_id=rows[0].id if has_more else None)
     if log_filter.before_id is not None:
-        query = query.where(table.id < log_filter.before_id)
-    rows = list(session.scalars(query.order_by(table.id.desc()).limit(size + 1)))
-    more, rows = len(rows) > size, rows[:size]
-    newer = rows[0].id if rows and log_filter.before_id is not None else None
-    return LogPage(rows, older_id=rows[-1].id if more else None, newer_id=newer)
+        query = query.where(col(table.id) < log_filter.before_id)
+    rows = list(session.scalars(query.order_by(col(table.id).desc()).limit(size + 1)))
+    has_more, rows = len(rows) > size, rows[:size]
+    newer_id = rows[0].id if rows and log_filter.before_id is not None else None
+    return LogPage(rows, older_id=rows[-1].id if has_more else None, newer_id=newer_id)

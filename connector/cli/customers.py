@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -16,16 +16,20 @@ from connector.cli.options import (
     parse_mailbox,
 )
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_json,
-    echo_list,
+    echo_results,
     find_connection_id,
     open_command_app,
     os_user,
 )
+
+if TYPE_CHECKING:
+    from connector.arrangements.customer_settings import CustomerItem, SettingChanges
 
 customers = build_group(ListGroup, "Customers, and what you set for them.")
 _SEGMENTS = ("strategic", "established", "new")
@@ -43,26 +47,22 @@ def list_customers(
     as_json: JsonOption = False,
 ) -> None:
     """List customers: what they owe, where mail goes, what was set."""
-    from connector.arrangements.customer_settings import find_customers
+    from connector.arrangements.customer_settings import find_customers, format_settings
     from connector.db.engine import reading
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
             rows = find_customers(session, inside, search)
-    if not as_json:
-        for row in rows:
-            row["open_balance"] = ", ".join(f"{amount} {currency}" for currency, amount in row["open_balance"].items())
-            row["settings"] = ", ".join(f"{name}={value}" for name, value in row["settings"].items())
-    columns = {
-        "id": "ID",
-        "connection": "BOOKS",
-        "name": "NAME",
-        "open_balance": "OWES",
-        "emails": "MAIL",
-        "settings": "SET BY HAND",
+    columns: Columns[CustomerItem] = {
+        "ID": lambda row: row.id,
+        "COMPANY": lambda row: row.connection,
+        "NAME": lambda row: row.name,
+        "OPEN BALANCE": lambda row: ", ".join(f"{amount} {currency}" for currency, amount in row.open_balance.items()),
+        "EMAIL": lambda row: row.emails,
+        "SETTINGS": lambda row: "; ".join(format_settings(row.settings)),
     }
-    echo_list(rows, columns, "There are no customers in the mirror yet; they come with: duewell run", as_json=as_json)
+    echo_results(rows, columns, "There are no customers yet. Sync first: duewell run", as_json=as_json)
 
 
 @customers.command("show")
@@ -88,7 +88,7 @@ def show_customer(
             echo(line)
 
 
-@customers.command("settings")
+@customers.command("set")
 def set_(
     customer: CustomerArgument,
     *,
@@ -122,7 +122,7 @@ def set_(
     as_json: JsonOption = False,
 ) -> None:
     """Set something for a customer; it survives every pull."""
-    from connector.arrangements.customer_settings import find_customer, update_settings
+    from connector.arrangements.customer_settings import find_customer, format_settings, update_settings
     from connector.db.engine import reading
 
     texts = {"segment": segment, "hold_until_on": hold_until, "fees_agreed_on": fees_agreed_on, "language": language}
@@ -130,7 +130,7 @@ def set_(
     if contact is not None:
         changes["contact_name"], changes["emails"] = parse_contact(contact)
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
-    changes |= {name: value for name, value in flags.items() if value is not None}
+    changes |= cast("SettingChanges", {name: value for name, value in flags.items() if value is not None})
     if not changes:
         raise typer.BadParameter("Say what to set; see: duewell customers set --help")
     with open_command_app() as app:
@@ -141,13 +141,10 @@ def set_(
     if as_json:
         echo_json(result)
     else:
-        echo(
-            f"{result['name']}: "
-            + (", ".join(f"{name}={value}" for name, value in result["settings"].items()) or "as in the books")
-        )
+        echo(f"{result.name}: {'; '.join(format_settings(result.settings)) or 'nothing set'}")
 
 
-def _parse_changes(texts: Mapping[str, str | None]) -> dict[str, Any]:
+def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
     """Read what was given, each text in its own way; "none" takes a text away."""
     ways: dict[str, Callable[[str], Any]] = {
         "segment": _parse_segment,
@@ -158,7 +155,7 @@ def _parse_changes(texts: Mapping[str, str | None]) -> dict[str, Any]:
         "owner": lambda text: _parse_unless_none(text, parse_mailbox),
         "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
     }
-    return {name: ways[name](text) for name, text in texts.items() if text is not None}
+    return cast("SettingChanges", {name: ways[name](text) for name, text in texts.items() if text is not None})
 
 
 def _parse_unless_none(text: str, parse: Callable[[str], str]) -> str:

@@ -10,12 +10,13 @@ import typer
 
 from connector.cli.options import ConnectionOption, parse_date
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_json,
-    echo_list,
+    echo_results,
     find_connection_id,
     open_command_app,
     os_user,
@@ -24,6 +25,7 @@ from connector.cli.terminal import (
 if TYPE_CHECKING:
     from connector.app_context import AppContext
     from connector.db.tables import InvoiceRow
+    from connector.services.invoices import InvoiceItem
     from policies.receivables import Instalment
 
 InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
@@ -44,17 +46,21 @@ def list_invoices(
 ) -> None:
     """List the open invoices, the longest due first."""
     from connector.db.engine import reading
-    from connector.services.invoices import find_invoices
+    from connector.services.invoices import find_invoices, format_active_agreements
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
             rows = find_invoices(session, inside, only_open=not include_closed)
-    if not as_json:
-        for row in rows:
-            row["active_agreements"] = ", ".join(f"{name}={value}" for name, value in row["active_agreements"].items())
-    columns = {"number": "NUMBER", "connection": "BOOKS", "customer": "CUSTOMER", "due_on": "DUE ON", "due": "DUE"}
-    echo_list(rows, {**columns, "currency": "", "active_agreements": "SAID"}, "No invoice is open.", as_json=as_json)
+    columns: Columns[InvoiceItem] = {
+        "NUMBER": lambda row: row.number,
+        "COMPANY": lambda row: row.connection,
+        "CUSTOMER": lambda row: row.customer,
+        "DUE ON": lambda row: row.due_on,
+        "BALANCE": lambda row: f"{row.due} {row.currency}",
+        "AGREEMENTS": lambda row: format_active_agreements(row.active_agreements),
+    }
+    echo_results(rows, columns, "No invoice is open.", as_json=as_json)
 
 
 @invoices.command("dispute")
@@ -154,16 +160,13 @@ def _update_invoice(invoice: str, connection: str | None, update: Any, *, as_jso
 
 
 def _apply_update(app: AppContext, row: InvoiceRow, update: Any, *, as_json: bool, **details: Any) -> None:
-    from connector.services.invoices import record_agreement
+    from connector.services.invoices import format_active_agreements, record_agreement
 
-    result = record_agreement(app, row, update, by=os_user(), **details)
+    result = record_agreement(app, row, os_user(), update, **details)
     if as_json:
         echo_json(result)
     else:
-        echo(
-            f"{result['number']}: "
-            + (", ".join(f"{name} {value}" for name, value in result["active_agreements"].items()) or "nothing is said")
-        )
+        echo(f"{result.number}: {format_active_agreements(result.active_agreements) or 'no agreement applies'}")
 
 
 def _find_invoice(app: AppContext, invoice: str, connection: str | None) -> InvoiceRow:

@@ -27,6 +27,8 @@ from connector.cli.terminal import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from connector.audit.log_search import LogEntryItem
+
 
 log = build_group(LogGroup, "The sync log: the story of every run. `duewell log CONNECTION` shows that of one company.")
 _LIMIT_MAX = 1_000_000
@@ -130,6 +132,7 @@ def show(
     from connector.connections.registry import list_connections
     from connector.db.engine import reading
     from connector.reports.csv_export import csv_lines
+    from connector.vocabulary.labels import label
 
     if as_json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other.")
@@ -139,15 +142,16 @@ def show(
         with reading(app.engine) as session:
             rows = sync_log.list_entries(session, connection_id=inside, since_at=since_at, limit=min(limit, _LIMIT_MAX))
             names = {item["id"]: item["short_name"] for item in list_connections(session)}
-    entries = [log_search.as_dict(row, names.get(row.connection_id, "")) for row in rows]
+    entries = [log_search.as_item(row, names.get(row.connection_id, "")) for row in rows]
     if as_json:
         echo_json(entries)
     elif as_csv:
         sys.stdout.writelines(csv_lines(_csv_rows(entries)))
     else:
         for entry in entries:
-            books = "" if inside else f"{entry['connection']}: "
-            echo(f"{entry['at']:%Y-%m-%d %H:%M:%S}  {entry['kind']:<14} {books}{' '.join(entry['text'].split())}")
+            company = "" if inside else f"{entry.connection}: "
+            kind = label(entry.kind, "log_kind")
+            echo(f"{entry.at:%Y-%m-%d %H:%M:%S}  {kind:<32} {company}{' '.join(entry.text.split())}")
         if not entries:
             echo_err("The log has no such lines.")
 
@@ -254,9 +258,9 @@ def _audit_lines(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
     return [f"Decided on {format_datetime(each['at'])}: {each['reason']} Made again, {each['note']}" for each in odd]
 
 
-def _csv_rows(entries: Sequence[Mapping[str, Any]]) -> Iterator[Sequence[object]]:
+def _csv_rows(entries: Sequence[LogEntryItem]) -> Iterator[Sequence[object]]:
     names = ("id", "at", "connection", "kind", "run_id", "customer_id", "invoice_id", "text", "facts")
     yield names
     for entry in entries:
-        told = {"at": entry["at"].isoformat(), "facts": json.dumps(entry["facts"], sort_keys=True, ensure_ascii=False)}
-        yield [{**entry, **told}[name] for name in names]
+        facts = json.dumps(entry.facts, sort_keys=True, ensure_ascii=False)
+        yield [*(getattr(entry, name) for name in names[:-1]), facts]

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import ConnectionOption, parse_contact, parse_date, parse_mailbox
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_json,
-    echo_list,
+    echo_results,
     find_connection_id,
     open_command_app,
     os_user,
 )
 from connector.db.ids import ID_MAX
+
+if TYPE_CHECKING:
+    from connector.arrangements.tasks import TaskItem
 
 IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="As in: duewell tasks list")]
 tasks = build_group(ListGroup, "Work for people: calls, reviews, addresses to find.")
@@ -37,21 +41,29 @@ def list_tasks(
     as_json: JsonOption = False,
 ) -> None:
     """List what is to be done, the soonest due first."""
-    from connector.arrangements.tasks import STATES, find_tasks
+    from connector.arrangements.tasks import find_tasks
     from connector.db.engine import reading
+    from connector.vocabulary import TaskState
+    from connector.vocabulary.labels import label
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
-            rows = find_tasks(session, inside, states=STATES if include_closed else ("open",), owner=owner)
-    if not as_json:
-        for row in rows:
-            row["of"] = ", ".join(row["invoices"][:3]) + (" …" if len(row["invoices"]) > 3 else "")
-    columns = {"id": "ID", "due_on": "DUE ON", "connection": "BOOKS", "owner": "OWNER", "customer": "CUSTOMER"}
-    columns |= {"of": "INVOICES", "reason": "WHAT"} | (
-        {"state": "STATE", "outcome": "OUTCOME"} if include_closed else {}
-    )
-    echo_list(rows, columns, "There is nothing to do.", as_json=as_json)
+            states = tuple(TaskState) if include_closed else (TaskState.OPEN,)
+            rows = find_tasks(session, inside, states=states, owner=owner)
+    columns: Columns[TaskItem] = {
+        "ID": lambda row: row.id,
+        "DUE ON": lambda row: row.due_on,
+        "COMPANY": lambda row: row.connection,
+        "OWNER": lambda row: row.owner,
+        "CUSTOMER": lambda row: row.customer,
+        "INVOICES": lambda row: ", ".join(row.invoices[:3]) + (" …" if len(row.invoices) > 3 else ""),
+        "TASK": lambda row: label(row.kind, "task_code"),
+        "DETAILS": lambda row: row.text,
+    }
+    if include_closed:
+        columns |= {"STATE": lambda row: label(row.state), "OUTCOME": lambda row: row.outcome}
+    echo_results(rows, columns, "There are no open tasks.", as_json=as_json)
 
 
 @tasks.command("done")
@@ -68,7 +80,7 @@ def complete_tasks(
     if as_json:
         echo_json(results)
     else:
-        echo(f"Done: {', '.join(str(result['id']) for result in results)}")
+        echo(f"Done: {', '.join(str(result.id) for result in results)}")
 
 
 @tasks.command("outcome")
@@ -86,7 +98,8 @@ def record_outcome(
     as_json: JsonOption = False,
 ) -> None:
     """Record what came of a task; what the customer said counts from the next run on."""
-    from connector.arrangements.tasks import TaskOutcome, record_task_outcome
+    from connector.arrangements.tasks import Contact, TaskOutcome, record_task_outcome
+    from connector.vocabulary.labels import label
 
     outcome = TaskOutcome(
         note=note,
@@ -94,7 +107,7 @@ def record_outcome(
         disputed=disputed,
         paused_until_on=parse_date(pause_until) if pause_until else None,
         retry_on=parse_date(retry_on) if retry_on else None,
-        contact=parse_contact(contact) if contact else None,
+        contact=Contact(*parse_contact(contact)) if contact else None,
         no_reminders=no_reminders,
         invoices=tuple(invoice or ()),
     )
@@ -105,7 +118,7 @@ def record_outcome(
     if as_json:
         echo_json(result)
     else:
-        echo(f"Task {result['id']} is {result['state']}: {result['outcome']}")
+        echo(f"Task {result.id}: {label(result.state)}. {result.outcome}")
 
 
 @tasks.command("assign")

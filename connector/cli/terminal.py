@@ -8,11 +8,11 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from typer.core import TyperGroup
@@ -64,6 +64,21 @@ def echo_list(rows: list[dict[str, Any]], columns: dict[str, str], empty_message
         echo_json(rows)
     elif rows:
         echo_table(rows, columns)
+    else:
+        echo_err(empty_message)
+
+
+T = TypeVar("T")
+Columns = dict[str, Callable[[T], object]]  # by heading, what a row shows under it
+
+
+def echo_results(rows: Sequence[T], columns: Columns[T], empty_message: str, *, as_json: bool) -> None:
+    """Print results on stdout as JSON or as a table, or a message on stderr where there are none."""
+    if as_json:
+        echo_json(rows)
+    elif rows:
+        cells = [{heading: cell(row) for heading, cell in columns.items()} for row in rows]
+        echo_table(cells, {heading: heading for heading in columns})
     else:
         echo_err(empty_message)
 

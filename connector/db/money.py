@@ -7,6 +7,8 @@ from decimal import Context, Decimal, DecimalException, Inexact, InvalidOperatio
 from functools import lru_cache
 from itertools import repeat
 
+from policies.currencies import plain_amount
+
 _TENTHOUSANDTH = Decimal("0.0001")
 _IN_E4 = Decimal(10_000)
 _LARGEST_E4 = 2**63 - 1  # what a BIGINT holds
@@ -45,3 +47,8 @@ def from_e4(e4: int) -> Decimal:
     """Turn whole ten-thousandths back into an amount with two decimals, or three or four where they matter."""
     decimals = 2 if e4 % 100 == 0 else 3 if e4 % 10 == 0 else 4
     return _EXACT.scaleb(Decimal(e4 // 10 ** (4 - decimals)), -decimals)
+
+
+def format_e4(e4: int, currency: str) -> str:
+    """Format an amount for programs: with the decimals of its currency (JPY 0, KWD 3), or more where it needs them."""
+    return plain_amount(from_e4(e4), currency)

@@ -207,9 +207,12 @@ def _record_contact(context: _ResponseContext) -> str:
     if email.lower() in {each.lower() for each in known}:
         return "done_already"
     if _is_customer_domain(context, email, known):
-        changes = {"emails": ", ".join([*known, email])}
         apply_settings(
-            context.session, *context.customer_key, changes, by=context.attribution.by, at=context.attribution.at
+            context.session,
+            *context.customer_key,
+            {"emails": ", ".join([*known, email])},
+            by=context.attribution.by,
+            at=context.attribution.at,
         )
         reason = f"{context.customer_name} asks to write to {who} as well: mails go there from now on."
     else:

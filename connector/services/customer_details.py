@@ -23,6 +23,7 @@ from connector.db.tables import (
     PaymentRow,
 )
 from connector.services import customer_profile, invoices, upcoming_actions
+from connector.services.invoices import ActiveAgreements
 
 _UPCOMING_DAYS = 60
 _IN_MAX = 500
@@ -43,9 +44,15 @@ class CustomerDetails:
     exceptions: list[ExceptionRow]
 
     @property
-    def active_agreements(self) -> set[str]:
-        """What stands about at least one open invoice: what can be ended."""
-        return {name for each in self.invoices for name in each["active_agreements"]}
+    def active_agreements(self) -> ActiveAgreements:
+        """The agreements that apply to at least one open invoice: those that can be ended."""
+        active = [each["active_agreements"] for each in self.invoices]
+        return ActiveAgreements(
+            disputed_on=next((each.disputed_on for each in active if each.disputed_on), None),
+            promised_on=next((each.promised_on for each in active if each.promised_on), None),
+            payment_plan=next((each.payment_plan for each in active if each.payment_plan), ""),
+            paused=any(each.paused for each in active),
+        )
 
 
 def load_customer_details(session: Session, company: Connection, row: CustomerRow, now: datetime) -> CustomerDetails:
@@ -85,7 +92,7 @@ def _invoices(
             **each,
             "overdue": each["due_on"] is not None and each["due_on"] < today,
             "decision": answers.get(each["id"]),
-            "active_agreements": said.get((row.connection_id, each["id"]), {}),
+            "active_agreements": said.get((row.connection_id, each["id"]), ActiveAgreements()),
         }
         for each in open_invoices
     ]

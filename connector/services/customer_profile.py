@@ -13,7 +13,7 @@ from sqlmodel import Session, col
 from connector import policy_store
 from connector.arrangements import tasks
 from connector.arrangements.agreements import format_agreement
-from connector.arrangements.customer_settings import customer_settings
+from connector.arrangements.customer_settings import customer_settings, format_settings
 from connector.connections.account_owners import load_team
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow
 from connector.sync.mirror.portfolio_stats import PortfolioStats, load_portfolio_stats
@@ -66,7 +66,7 @@ def format_profile(profile: Mapping[str, Any]) -> list[str]:
     shown = [f"{profile['name']} ({profile['connection']})", f"  mail goes to: {profile['emails'] or 'no address'}"]
     shown += [f"  owner: {profile['owner'] or 'nobody'}"]
     shown += [f"  sales rep: {profile['sales_rep']}"] if profile["sales_rep"] else []
-    shown += [f"  a person set: {name.replace('_', ' ')} {value}" for name, value in profile["settings"].items()]
+    shown += [f"  {line}" for line in format_settings(profile["settings"])]
     shown += (
         [f"  {profile['segment_reason']}", f"  {profile['payment_behaviour_reason']}"]
         if profile["segment"]
@@ -79,7 +79,7 @@ def format_profile(profile: Mapping[str, Any]) -> list[str]:
         ["What was said:", *(f"  {each['text']}" for each in profile["agreements"])] if profile["agreements"] else []
     )
     shown += ["Tasks:"] if profile["tasks"] else []
-    return shown + [f"  {task['id']}, due {task['due_on']}: {task['reason']}" for task in profile["tasks"]]
+    return shown + [f"  {task.id}, due {task.due_on}: {task.text}" for task in profile["tasks"]]
 
 
 def _assess(customer: Customer, policy: ReminderPolicy, today: date) -> dict[str, Any]:

@@ -29,7 +29,7 @@ from connector.db.tables import (
 from connector.evaluation import decision_records
 from connector.geo import HolidayCalendar
 from connector.services import invoice_timeline
-from connector.services.invoices import active_agreements, find_invoice
+from connector.services.invoices import ActiveAgreements, active_agreements, find_invoice
 from connector.services.upcoming_actions import list_customer_upcoming
 from connector.sync.mirror.pages import load_statements
 from policies.decide import decide
@@ -54,7 +54,7 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> d
         "invoice": _invoice_as_dict(invoice),
         "connection": describe_connection(row),
         "customer": _customer_as_dict(session, invoice),
-        "active_agreements": active_agreements(session, [key]).get(key, {}),
+        "active_agreements": active_agreements(session, [key]).get(key, ActiveAgreements()),
         "applied": _applied(session, invoice),
         "unapplied": _unapplied(session, invoice),
         "timeline": invoice_timeline.invoice_timeline(session, invoice),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from connector.vocabulary.access import Role, TokenScope
-from connector.vocabulary.agreements import AgreementKind, AgreementState
+from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
 from connector.vocabulary.connections import BudgetWindow, ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TokenPurpose
 from connector.vocabulary.log import LogKind
@@ -13,6 +13,7 @@ from connector.vocabulary.tasks import TaskCode, TaskState
 from connector.vocabulary.webhooks import DeliveryState
 
 __all__ = [
+    "AgreementChange",
     "AgreementKind",
     "AgreementState",
     "BudgetWindow",

@@ -24,3 +24,16 @@ class AgreementState(StrEnum):
     REPLACED = "replaced"  # by a newer agreement of the same kind
     WITHDRAWN = "withdrawn"
     ENDED = "ended"  # a pause that is over
+
+
+class AgreementChange(StrEnum):
+    """How an agreement about an invoice was changed, as the log records it."""
+
+    DISPUTED = "disputed"
+    DISPUTE_RESOLVED = "dispute_resolved"
+    PROMISED = "promised"
+    PROMISE_WITHDRAWN = "promise_withdrawn"
+    PAYMENT_PLAN_AGREED = "payment_plan_agreed"
+    PAYMENT_PLAN_WITHDRAWN = "payment_plan_withdrawn"
+    PAUSED = "paused"
+    RESUMED = "resumed"

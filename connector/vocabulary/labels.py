@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from connector.vocabulary import (
+    AgreementChange,
     AgreementKind,
     AgreementState,
     BudgetWindow,
@@ -150,6 +151,16 @@ _AGREEMENT_STATES: dict[str, str] = {
     AgreementState.WITHDRAWN: "Withdrawn",
     AgreementState.ENDED: "Ended",
 }
+_AGREEMENT_CHANGES: dict[str, str] = {
+    AgreementChange.DISPUTED: "Invoice disputed",
+    AgreementChange.DISPUTE_RESOLVED: "Dispute resolved",
+    AgreementChange.PROMISED: "Payment promised",
+    AgreementChange.PROMISE_WITHDRAWN: "Promise withdrawn",
+    AgreementChange.PAYMENT_PLAN_AGREED: "Payment plan agreed",
+    AgreementChange.PAYMENT_PLAN_WITHDRAWN: "Payment plan withdrawn",
+    AgreementChange.PAUSED: "Reminders paused",
+    AgreementChange.RESUMED: "Reminders resumed",
+}
 _TASK_STATES: dict[str, str] = {
     TaskState.OPEN: "Open",
     TaskState.DONE: "Completed",
@@ -266,7 +277,7 @@ _DELIVERY_STATES: dict[str, str] = {
 _ROLES: dict[str, str] = {Role.VIEWER: "Viewer", Role.BOOKKEEPER: "Bookkeeper", Role.OWNER: "Owner"}
 _TOKEN_SCOPES: dict[str, str] = {
     TokenScope.READ: "Read",
-    TokenScope.ACT: "Read and act",
+    TokenScope.WRITE: "Read and write",
     TokenScope.ADMIN: "Administer",
 }
 _HOLD_CODES = {
@@ -341,11 +352,26 @@ _FEE_STATES = {
     "unconfirmed": "Delivery unconfirmed",
     "cancelled": "Cancelled",
 }
+_CUSTOMER_SETTINGS = {
+    "segment": "Segment",
+    "hold_until_on": "On hold until",
+    "no_reminders": "No email reminders",
+    "no_fees": "No late fees",
+    "fees_agreed_on": "Late fees agreed on",
+    "emails": "Email addresses",
+    "contact_name": "Contact",
+    "language": "Language",
+    "owner": "Account owner",
+    "sales_rep": "Sales rep",
+    "tags": "Tags",
+    "suppression_reason": "Undeliverable",
+}
 _TONES = {"gentle": "Gentle", "standard": "Standard", "firm": "Firm"}
 _PROVIDERS = {"xero": "Xero", "quickbooks": "QuickBooks Online", "sendgrid": "SendGrid", "smtp": "SMTP"}
 
 # By the names that templates and tables use: a closed set of values, and the label of each
 _VOCABULARIES: dict[str, Mapping[str, str]] = {
+    "agreement_change": _AGREEMENT_CHANGES,
     "agreement_kind": _AGREEMENT_KINDS,
     "agreement_state": _AGREEMENT_STATES,
     "budget_window": _BUDGET_WINDOWS,
@@ -353,6 +379,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "connection_health": _CONNECTION_HEALTHS,
     "connection_mode": _CONNECTION_MODES,
     "credit_kind": _CREDIT_KINDS,
+    "customer_setting": _CUSTOMER_SETTINGS,
     "decision_kind": _DECISION_KINDS,
     "decision_code": {**_HOLD_CODES, **_TASK_CODES, **_STEPS},
     "delivery_state": _DELIVERY_STATES,

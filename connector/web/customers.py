@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from sqlmodel import Session
 from starlette.responses import Response
 
 from connector.arrangements import customer_settings
+from connector.arrangements.customer_settings import SettingChanges
 from connector.connections.account_owners import InvalidMailboxError, normalise_mailbox
 from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ErasedCustomer
@@ -92,7 +93,10 @@ def update_customer(request: PageRequest) -> Response:
         )
         return request.redirect(request.path, notice="recorded")
     given = _parse_settings(request)
-    changes = {name: value for name, value in given.items() if value != (known.get(name) or _unset_value(value))}
+    changes = cast(
+        "SettingChanges",
+        {name: value for name, value in given.items() if value != (getattr(known, name) or _unset_value(value))},
+    )
     if not changes:
         message = "Nothing was changed."
         raise NotPossible(message)
@@ -105,7 +109,7 @@ def update_customer(request: PageRequest) -> Response:
     return request.redirect(request.path, notice="recorded")
 
 
-def _parse_settings(request: PageRequest) -> dict[str, Any]:
+def _parse_settings(request: PageRequest) -> SettingChanges:
     """Read the form of settings; every field of it counts, an empty one is as in the books."""
     segment, language = request.form_value("segment"), request.form_value("language")
     if segment not in {"", *_SEGMENTS}:

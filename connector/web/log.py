@@ -104,7 +104,7 @@ def _csv_rows(request: PageRequest, filter_form: FilterForm) -> Iterator[str]:
                 row.run_id,
                 *(row.kind, row.text, row.customer_id, row.invoice_id, row.hash),
             )
-            for row in log_search.iter_lines(session, filter_form.query, CSV_LINES_MAX)
+            for row in log_search.iter_entries(session, filter_form.query, CSV_LINES_MAX)
         )
         yield from csv_lines([head])
         yield from csv_lines(rows)

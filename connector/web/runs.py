@@ -87,7 +87,7 @@ def show_run(request: PageRequest) -> Response:
 
 
 def _build_sections(session: Session, row: SyncRun, company_id: int) -> list[RunSection]:
-    counts = log_search.count_lines_by_kind(session, row.id or 0)
+    counts = log_search.count_entries_by_kind(session, row.id or 0)
     grouped = {kind for _title, kinds in _SECTIONS for kind in kinds}
     rest = tuple(kind for kind in counts if kind not in grouped and kind not in _BOUNDARY_KINDS and kind != "sending")
     begun = () if row.outcome in {"ok", "deferred"} else ("sending",)  # what was begun is told by its end

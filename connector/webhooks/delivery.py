@@ -22,7 +22,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncLogEntry, WebhookDelivery, WebhookEndpoint
 from connector.secrets.keyring import KeyringError
 from connector.webhooks.endpoints import encryption_context
-from connector.webhooks.events import LOG_KINDS, build_body, event_name, is_subscribed, message_id
+from connector.webhooks.events import LOG_KINDS, build_body, find_event, is_subscribed, message_id
 from connector.webhooks.safe_post import AllowedNetworks, DisallowedAddressError, PostResult, safe_post
 
 # As Standard Webhooks proposes: about three days in all.
@@ -67,8 +67,8 @@ def _enqueue(app: AppContext, endpoint_id: int) -> None:
         )
         for line in session.scalars(query.limit(_LINES_PER_PASS)):
             endpoint.last_seen_log_id = line.id or 0
-            event = event_name(line) if line.kind in LOG_KINDS else ""
-            if is_subscribed(endpoint, line, event):
+            event = find_event(line) if line.kind in LOG_KINDS else None
+            if event is not None and is_subscribed(endpoint, line, event):
                 session.add(
                     WebhookDelivery(
                         endpoint_id=endpoint_id, log_id=line.id or 0, event=event, next_attempt_at=now, created_at=now

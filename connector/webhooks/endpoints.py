@@ -14,7 +14,8 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.tables import SyncLogEntry, WebhookDelivery, WebhookEndpoint
-from connector.webhooks.events import EVENTS, TEST_KIND
+from connector.vocabulary import LogKind
+from connector.webhooks.events import EVENTS
 from connector.webhooks.safe_post import check_url
 
 _SECRET_BYTES = 32
@@ -82,7 +83,7 @@ def send_test(app: AppContext, endpoint_id: int, *, by: str) -> None:
     with writing(app.engine) as session:
         row = _get_endpoint(session, endpoint_id)
         text = f"{by} tried the webhook to {_host(row.url)}."
-        sync_log.write(session, at=app.now(), kind=TEST_KIND, text=text, facts={"endpoint": row.id})
+        sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_TESTED, text=text, facts={"endpoint": row.id})
 
 
 def list_endpoints(session: Session) -> list[tuple[WebhookEndpoint, list[WebhookDelivery]]]:

@@ -1,90 +1,122 @@
-"""The events that are told, each a line of the sync log: so none is told that did not happen, and none is forgotten."""
+"""The events that webhooks receive; each is an entry of the sync log, so that none is invented and none forgotten."""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from enum import StrEnum
+from typing import Final
 
 from connector.audit import log_search
 from connector.db.tables import Connection, SyncLogEntry, WebhookEndpoint
+from connector.json_format import json_default
+from connector.vocabulary import AgreementChange, LogKind
 
-EVENTS = {
-    "email.sent": "a mail left, and the mail system took it",
-    "email.undelivered": "a mail did not arrive: a bounce, a complaint",
-    "fee.posted": "a late fee stands in the ledger",
-    "fee.waived": "a late fee was taken back in the ledger",
-    "outbox.planned": "something is to leave; where the mode or the fee asks for it, a person must approve it",
-    "outbox.approved": "a person let it leave",
-    "outbox.rejected": "a person keeps it from leaving",
-    "outbox.refused": "a vendor refused it",
-    "outbox.unconfirmed": "nobody knows whether it happened: a person has to settle it",
-    "invoice.promised": "a promise to pay was made, by a person here or by the customer",
-    "invoice.payment_plan_agreed": "a payment plan was agreed on",
-    "invoice.disputed": "an invoice is disputed",
-    "invoice.dispute_resolved": "a dispute was settled",
-    "agreement.ended": "a promise, plan or pause ended: kept, broken or over",
-    "task.created": "there is work for a person",
-    "task.ended": "somebody said what came of a task, or it has no object any more",
-    "connection.created": "a company was connected",
-    "connection.authorization_expired": "a company's consent ended: it must be connected again",
-    "connection.disconnected": "a company was disconnected",
-    "connection.mode_changed": "how a company may act was changed",
-    "policy.updated": "another policy is in force",
-    "test": "you asked for it",
+
+class Event(StrEnum):
+    """What a webhook can subscribe to."""
+
+    EMAIL_SENT = "email.sent"
+    EMAIL_UNDELIVERED = "email.undelivered"
+    FEE_POSTED = "fee.posted"
+    FEE_WAIVED = "fee.waived"
+    OUTBOX_PLANNED = "outbox.planned"
+    OUTBOX_APPROVED = "outbox.approved"
+    OUTBOX_REJECTED = "outbox.rejected"
+    OUTBOX_REFUSED = "outbox.refused"
+    OUTBOX_UNCONFIRMED = "outbox.unconfirmed"
+    INVOICE_PROMISED = "invoice.promised"
+    INVOICE_PAYMENT_PLAN_AGREED = "invoice.payment_plan_agreed"
+    INVOICE_DISPUTED = "invoice.disputed"
+    INVOICE_DISPUTE_RESOLVED = "invoice.dispute_resolved"
+    AGREEMENT_ENDED = "agreement.ended"
+    TASK_CREATED = "task.created"
+    TASK_ENDED = "task.ended"
+    CONNECTION_CREATED = "connection.created"
+    CONNECTION_AUTHORIZATION_EXPIRED = "connection.authorization_expired"
+    CONNECTION_DISCONNECTED = "connection.disconnected"
+    CONNECTION_MODE_CHANGED = "connection.mode_changed"
+    POLICY_UPDATED = "policy.updated"
+    TEST = "test"
+
+
+EVENTS: Final[dict[str, str]] = {
+    Event.EMAIL_SENT: "an email was sent and accepted for delivery",
+    Event.EMAIL_UNDELIVERED: "an email was not delivered: a bounce, a block or a spam report",
+    Event.FEE_POSTED: "a late fee was posted in the accounting system",
+    Event.FEE_WAIVED: "a late fee was waived in the accounting system",
+    Event.OUTBOX_PLANNED: "an outbox entry was planned; it needs approval where the mode or the policy says so",
+    Event.OUTBOX_APPROVED: "a user approved an outbox entry",
+    Event.OUTBOX_REJECTED: "a user rejected an outbox entry",
+    Event.OUTBOX_REFUSED: "a connected service refused an outbox entry",
+    Event.OUTBOX_UNCONFIRMED: "it is unknown whether an outbox entry was delivered: a user has to confirm it",
+    Event.INVOICE_PROMISED: "a promise to pay was recorded, by a user or by the customer",
+    Event.INVOICE_PAYMENT_PLAN_AGREED: "a payment plan was agreed",
+    Event.INVOICE_DISPUTED: "an invoice was disputed",
+    Event.INVOICE_DISPUTE_RESOLVED: "a dispute was resolved",
+    Event.AGREEMENT_ENDED: "a promise, payment plan or pause ended: kept, broken or over",
+    Event.TASK_CREATED: "a task was created",
+    Event.TASK_ENDED: "a task was completed, or cancelled because nothing is due any more",
+    Event.CONNECTION_CREATED: "a company was connected",
+    Event.CONNECTION_AUTHORIZATION_EXPIRED: "the authorisation of a company expired: it must be reconnected",
+    Event.CONNECTION_DISCONNECTED: "a company was disconnected",
+    Event.CONNECTION_MODE_CHANGED: "the mode of a company was changed",
+    Event.POLICY_UPDATED: "a policy was changed",
+    Event.TEST: "a user asked for a test event",
 }
-TEST_KIND = "webhook_tested"
-_EVENT_BY_KIND = {
-    "emailed": "email.sent",
-    "undelivered": "email.undelivered",
-    "charged": "fee.posted",
-    "waived": "fee.waived",
-    "planned": "outbox.planned",
-    "approved": "outbox.approved",
-    "rejected": "outbox.rejected",
-    "provider_rejected": "outbox.refused",
-    "unconfirmed": "outbox.unconfirmed",
-    "agreement": "agreement.ended",
-    "task": "task.created",
-    "task_outcome": "task.ended",
-    "connected": "connection.created",
-    "authorization_expired": "connection.authorization_expired",
-    "disconnected": "connection.disconnected",
-    "mode": "connection.mode_changed",
-    "policy_set": "policy.updated",
-    TEST_KIND: "test",
+_EVENT_BY_KIND: Final[dict[str, Event]] = {
+    LogKind.EMAILED: Event.EMAIL_SENT,
+    LogKind.UNDELIVERED: Event.EMAIL_UNDELIVERED,
+    LogKind.CHARGED: Event.FEE_POSTED,
+    LogKind.WAIVED: Event.FEE_WAIVED,
+    LogKind.PLANNED: Event.OUTBOX_PLANNED,
+    LogKind.APPROVED: Event.OUTBOX_APPROVED,
+    LogKind.REJECTED: Event.OUTBOX_REJECTED,
+    LogKind.PROVIDER_REJECTED: Event.OUTBOX_REFUSED,
+    LogKind.UNCONFIRMED: Event.OUTBOX_UNCONFIRMED,
+    LogKind.AGREEMENT: Event.AGREEMENT_ENDED,
+    LogKind.TASK: Event.TASK_CREATED,
+    LogKind.TASK_OUTCOME: Event.TASK_ENDED,
+    LogKind.CONNECTED: Event.CONNECTION_CREATED,
+    LogKind.AUTHORIZATION_EXPIRED: Event.CONNECTION_AUTHORIZATION_EXPIRED,
+    LogKind.DISCONNECTED: Event.CONNECTION_DISCONNECTED,
+    LogKind.MODE: Event.CONNECTION_MODE_CHANGED,
+    LogKind.POLICY_SET: Event.POLICY_UPDATED,
+    LogKind.WEBHOOK_TESTED: Event.TEST,
 }
-_EVENT_BY_CHANGE = {
-    "promise": "invoice.promised",
-    "payment_plan": "invoice.payment_plan_agreed",
-    "dispute": "invoice.disputed",
-    "undispute": "invoice.dispute_resolved",
+_EVENT_BY_CHANGE: Final[dict[str, Event]] = {
+    AgreementChange.PROMISED: Event.INVOICE_PROMISED,
+    AgreementChange.PAYMENT_PLAN_AGREED: Event.INVOICE_PAYMENT_PLAN_AGREED,
+    AgreementChange.DISPUTED: Event.INVOICE_DISPUTED,
+    AgreementChange.DISPUTE_RESOLVED: Event.INVOICE_DISPUTE_RESOLVED,
 }
-LOG_KINDS = (*_EVENT_BY_KIND, "invoice_updated")
+LOG_KINDS: Final = (*_EVENT_BY_KIND, LogKind.INVOICE_UPDATED)
 
 
-def event_name(line: SyncLogEntry) -> str:
-    """Name the event that a line of the log is, "" for none."""
-    if line.kind == "invoice_updated":
-        return _EVENT_BY_CHANGE.get(str(json.loads(line.facts).get("change", "")), "")
-    return _EVENT_BY_KIND.get(line.kind, "")
+def find_event(entry: SyncLogEntry) -> Event | None:
+    """Return the event that an entry of the log is, None for those that are none."""
+    if entry.kind == LogKind.INVOICE_UPDATED:
+        return _EVENT_BY_CHANGE.get(str(json.loads(entry.facts).get("change", "")))
+    return _EVENT_BY_KIND.get(entry.kind)
 
 
-def is_subscribed(endpoint: WebhookEndpoint, line: SyncLogEntry, event: str) -> bool:
-    """Tell whether an endpoint wants to hear of a line."""
-    if event == "test":
-        return bool(json.loads(line.facts).get("endpoint") == endpoint.id)
-    if endpoint.companies is not None and line.connection_id not in endpoint.companies:
+def is_subscribed(endpoint: WebhookEndpoint, entry: SyncLogEntry, event: Event | None) -> bool:
+    """Return whether an endpoint receives the event of a log entry."""
+    if event is None:
         return False
-    return bool(event) and (endpoint.events is None or event in endpoint.events)
+    if event is Event.TEST:
+        return bool(json.loads(entry.facts).get("endpoint") == endpoint.id)
+    if endpoint.companies is not None and entry.connection_id not in endpoint.companies:
+        return False
+    return endpoint.events is None or event in endpoint.events
 
 
-def message_id(line: SyncLogEntry) -> str:
-    """Name the message: the same however often it is sent, so that a receiver counts it once."""
-    return f"msg_{line.hash[:32]}"
+def message_id(entry: SyncLogEntry) -> str:
+    """Return the id of a message: the same for every attempt, so that a receiver can count it once."""
+    return f"msg_{entry.hash[:32]}"
 
 
-def build_body(line: SyncLogEntry, event: str, company: Connection | None) -> bytes:
-    """Write what is sent: ``data`` is the line as ``/api/v1/log`` shows it."""
-    data: dict[str, Any] = log_search.as_dict(line, company.short_name if company else "")
-    said = {"type": event, "timestamp": line.at.isoformat(), "data": {**data, "at": line.at.isoformat()}}
-    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()
+def build_body(entry: SyncLogEntry, event: str, company: Connection | None) -> bytes:
+    """Return the body of a message; ``data`` is the log entry as ``/api/v1/log`` shows it."""
+    data = log_search.as_item(entry, company.short_name if company else "")
+    message = {"type": event, "timestamp": entry.at, "data": data}
+    return json.dumps(message, default=json_default, ensure_ascii=False, separators=(",", ":")).encode()

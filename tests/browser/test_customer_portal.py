@@ -65,4 +65,4 @@ def test_a_customer_answers_on_his_phone_with_the_keyboard_alone(site: Any, port
     look(page, "unknown")
     assert [each for each in complaints if "status of 4" not in each] == []  # the two refusals, and nothing else
     with reading(site.app.engine) as session:
-        assert [task["code"] for task in tasks.find_tasks(session)] == ["promise_received"]
+        assert [task.code for task in tasks.find_tasks(session)] == ["promise_received"]

@@ -109,6 +109,7 @@ class Scenario:
     app: AppContext
     company: SandboxCompany
     connection: int = 0
+    number: str = ""  # of the invoice that a test is about
 
     def connect(self) -> int:
         request = begin_consent(self.app, self.company.provider)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 from urllib.parse import unquote
 
 import pytest
@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from connector.arrangements import agreements
-from connector.arrangements.customer_settings import find_customer, update_settings
+from connector.arrangements.customer_settings import SettingChanges, find_customer, update_settings
 from connector.connections.registry import disconnect, pause, resume, set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import InvoiceDecisionRow, InvoiceRow
@@ -76,7 +76,7 @@ SILENT_CHANGES: dict[str, Change] = {
 }
 
 
-def _set_customer(**changes: Any) -> Change:
+def _set_customer(**changes: Unpack[SettingChanges]) -> Change:
     def say(town: Any, _number: str, customer: str) -> None:
         with reading(town.app.engine) as session:
             found = find_customer(session, customer).external_id

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -67,33 +67,6 @@ class ConnectionStatus(Connection):
     provider_reads_this_month: Annotated[int, Field(description="Reads this month of all companies at this vendor.")]
     webhooks_complete_since_at: datetime | None
     needs_attention: NeedsAttention
-
-
-class Run(BaseModel):
-    """A run of the hour. ``outcome`` is "" while it is under way."""
-
-    id: int
-    connection: str
-    started_at: datetime
-    ended_at: datetime | None
-    outcome: Literal["", "ok", "deferred", "action_required", "failed"]
-    reason: str
-    dry_run: bool
-    counts: dict[str, int] | None
-
-
-class LogEntry(BaseModel):
-    """A line of the sync log."""
-
-    id: int
-    at: datetime
-    connection: str
-    kind: str
-    run_id: int | None
-    customer_id: str
-    invoice_id: str
-    text: str
-    facts: dict[str, Any]
 
 
 class LogVerification(BaseModel):

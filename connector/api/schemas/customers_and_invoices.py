@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Literal
 
 from pydantic import BaseModel
 
 from connector.api.schemas.lists import Amount
+from connector.arrangements.customer_settings import CustomerSettings
+from connector.arrangements.tasks import TaskItem
 
 
 class ExceptionItem(BaseModel):
@@ -20,45 +21,6 @@ class ExceptionItem(BaseModel):
     customer_id: str
     invoice: str
     reason: str
-
-
-class CustomerSettings(BaseModel):
-    """What a person set for a customer; what was not set is not there."""
-
-    segment: str | None = None
-    hold_until_on: date | None = None
-    no_reminders: bool | None = None
-    no_fees: bool | None = None
-    fees_agreed_on: date | None = None
-    emails: str | None = None
-    contact_name: str | None = None
-    language: str | None = None
-    owner: str | None = None
-    sales_rep: str | None = None
-    tags: str | None = None
-    suppression_reason: str | None = None
-
-
-class Customer(BaseModel):
-    """A customer; ``owes`` names a sum for each currency."""
-
-    id: str
-    connection: str
-    name: str
-    emails: str
-    country: str
-    active: bool
-    open_balance: dict[str, Amount]
-    settings: CustomerSettings
-
-
-class CustomerSettingsResponse(BaseModel):
-    """A customer after something was set."""
-
-    id: str
-    connection_id: int
-    name: str
-    settings: CustomerSettings
 
 
 class CustomerInvoice(BaseModel):
@@ -85,25 +47,6 @@ class CustomerAgreement(BaseModel):
     text: str
 
 
-class Task(BaseModel):
-    """Work for a person."""
-
-    id: int
-    code: str
-    step: str
-    due_on: date
-    owner: str
-    reason: str
-    state: Literal["open", "done", "cancelled"]
-    outcome: str
-    created_at: datetime
-    ended_at: datetime | None
-    ended_by: str
-    connection: str
-    customer: str
-    invoices: list[str]
-
-
 class PaymentBehaviour(BaseModel):
     """How a customer pays, from what he paid."""
 
@@ -128,56 +71,13 @@ class CustomerDetail(BaseModel):
     sales_rep: str
     policy_version: int | None
     agreements: list[CustomerAgreement]
-    tasks: list[Task]
+    tasks: list[TaskItem]
     segment: str | None
     segment_reason: str
     score: int | float | None = None
     payment_behaviour_reason: str | None = None
     payment_behaviour: PaymentBehaviour | None = None
     invoices: list[CustomerInvoice]
-
-
-class ActiveAgreements(BaseModel):
-    """What a person said about an invoice and counts now; what was not said is not there."""
-
-    disputed_on: date | None = None
-    dispute_reason: str | None = None
-    promised_on: date | None = None
-    paused: bool | None = None
-    paused_until_on: date | None = None
-    plan: str | None = None
-
-
-class Invoice(BaseModel):
-    """An invoice."""
-
-    id: str
-    connection: str
-    number: str
-    customer: str
-    currency: str
-    total: Amount
-    due: Amount
-    due_on: date | None
-    status: str
-    active_agreements: ActiveAgreements
-
-
-class InvoiceAgreementsResponse(BaseModel):
-    """An invoice after something was said about it."""
-
-    id: str
-    number: str
-    active_agreements: ActiveAgreements
-
-
-class TaskResponse(BaseModel):
-    """A task after something was said about it."""
-
-    id: int
-    state: Literal["open", "done", "cancelled"]
-    outcome: str
-    due_on: date
 
 
 class PortalLink(BaseModel):

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from connector.api.schemas import ActiveAgreements, Amount, Connection, CustomerSettings, OutboxState
+from connector.api.schemas import Amount, Connection, OutboxState
+from connector.arrangements.customer_settings import CustomerSettings
+from connector.services.invoices import ActiveAgreements
 
 
 class InvoiceDetails(BaseModel):

@@ -62,8 +62,8 @@ def stop_reminders(app: AppContext, token: str) -> ReminderStop | None:
 def stop_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, how: str) -> None:
     """Stop a customer's reminders as he asked, and make the task that tells it, in the caller's transaction."""
     name, now = one_line(customer.name), app.now()
-    here, changes = (customer.connection_id, customer.external_id), {"no_reminders": True}
-    apply_settings(session, *here, changes, by=f"{name}, {how},", at=now)
+    here = (customer.connection_id, customer.external_id)
+    apply_settings(session, *here, {"no_reminders": True}, by=f"{name}, {how},", at=now)
     reason = _TASK_REASON.format(name=name, how=how, id=customer.external_id)
     review_tasks.create_review_task(
         app, session, customer, code="reminders_stopped", recurrence_key=now.isoformat(), reason=reason

@@ -80,6 +80,6 @@ def _pause_reminders(app: AppContext, session: Session, customer: CustomerRow) -
     setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
     if setting is not None and setting.hold_until_on is not None and setting.hold_until_on >= until:
         return f"He is paused until {format_date(setting.hold_until_on)} already."
-    changes, here = {"hold_until_on": until}, (customer.connection_id, customer.external_id)
-    apply_settings(session, *here, changes, by="A reply by mail", at=now)
+    here = (customer.connection_id, customer.external_id)
+    apply_settings(session, *here, {"hold_until_on": until}, by="A reply by mail", at=now)
     return f"The chase waits until {format_date(until)}."

@@ -1,7 +1,8 @@
-"""What is said about an invoice, through the hour: it holds, it ends, it is kept or broken, and chasing goes on."""
+"""Agreements about an invoice over a series of runs: they hold, are kept, broken or ended, and chasing resumes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -11,20 +12,23 @@ import pytest
 from sqlalchemy import select
 
 from connector.arrangements import agreements, customer_settings, tasks
-from connector.arrangements.tasks import TaskOutcome
+from connector.arrangements.agreements import INSTALMENT_INTERVALS
+from connector.arrangements.customer_settings import SettingChanges
+from connector.arrangements.tasks import Contact, TaskOutcome
 from connector.connections import account_owners, registry
 from connector.db.engine import reading
-from connector.db.tables import Agreement, Connection, CustomerSetting, InvoiceDecisionRow
+from connector.db.tables import Agreement, Connection, CustomerSetting, InvoiceDecisionRow, InvoiceSetting
 from connector.runtime import lease
-from connector.services.invoices import find_invoice, record_agreement
+from connector.services.invoices import ActiveAgreements, InvoiceAgreements, find_invoice, record_agreement
+from connector.vocabulary import TaskState
 from policies.receivables import Instalment
-from tests.connector.scenario import days
+from tests.connector.scenario import Scenario, days
 
 ANN = "Ann Lee <ann@small.example>"
 
 
 @pytest.fixture
-def late_customer(scenario: Any) -> Any:
+def late_customer(scenario: Scenario) -> Scenario:
     """A live company with one customer who is six days late, and whose owner is Ann."""
     scenario.company.customer("Ashdown Ltd")
     scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
@@ -33,43 +37,43 @@ def late_customer(scenario: Any) -> Any:
     return scenario
 
 
-def change_invoice(scenario: Any, act: Any, **more: Any) -> dict[str, Any]:
+def change_invoice(scenario: Scenario, change: Callable[..., InvoiceSetting], **details: Any) -> InvoiceAgreements:
     with reading(scenario.app.engine) as session:
         invoice = find_invoice(session, scenario.number, scenario.connection)
-    return record_agreement(scenario.app, invoice, act, by="Ann", **more)
+    return record_agreement(scenario.app, invoice, "Ann", change, **details)
 
 
-def decision_code(scenario: Any) -> str:
+def decision_code(scenario: Scenario) -> str:
     with reading(scenario.app.engine) as session:
         invoice = find_invoice(session, scenario.number, scenario.connection)
         row = session.get_one(InvoiceDecisionRow, (scenario.connection, invoice.external_id))
         return row.code
 
 
-def open_tasks(scenario: Any) -> list[tuple[str, str]]:
+def open_tasks(scenario: Scenario) -> list[tuple[str, str]]:
     with reading(scenario.app.engine) as session:
-        return [(task["code"], task["owner"]) for task in tasks.find_tasks(session, scenario.connection)]
+        return [(task.code, task.owner) for task in tasks.find_tasks(session, scenario.connection)]
 
 
-def run_for_days(scenario: Any, count: int, every: int = 4) -> None:
-    """Let days pass, with a run every few of them: how often does not matter."""
+def run_for_days(scenario: Scenario, count: int, every: int = 4) -> None:
+    """Let days pass, with a run every few of them; how often does not matter."""
     while count > 0:
         scenario.run()
         scenario.pass_days(min(every, count))
         count -= every
 
 
-def sent_steps(scenario: Any) -> list[str]:
+def sent_steps(scenario: Scenario) -> list[str]:
     return [entry["step"] for entry in reversed(scenario.outbox("done")) if entry["kind"] == "email"]
 
 
-def agreement_states(scenario: Any) -> list[tuple[str, str]]:
+def agreement_states(scenario: Scenario) -> list[tuple[str, str]]:
     with reading(scenario.app.engine) as session:
         return [(row.kind, row.state) for row in session.scalars(select(Agreement).order_by(Agreement.id))]  # type: ignore[arg-type]
 
 
-def test_a_dispute_stops_everything_and_goes_to_the_owner_and_settled_it_goes_on_where_it_stopped(
-    late_customer: Any,
+def test_a_dispute_stops_chasing_and_chasing_resumes_once_it_is_resolved(
+    late_customer: Scenario,
 ) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.record_dispute, reason="wrong price")
@@ -84,17 +88,17 @@ def test_a_dispute_stops_everything_and_goes_to_the_owner_and_settled_it_goes_on
     assert agreement_states(late_customer) == [("dispute", "resolved")]
 
 
-def test_a_dispute_raised_a_second_time_is_a_second_task(late_customer: Any) -> None:
+def test_a_second_dispute_creates_a_second_task(late_customer: Scenario) -> None:
     for _time in range(2):
         change_invoice(late_customer, agreements.record_dispute, reason="again")
         late_customer.run()
         change_invoice(late_customer, agreements.resolve_dispute)
         late_customer.pass_days(1)
     with reading(late_customer.app.engine) as session:
-        assert [each["code"] for each in tasks.find_tasks(session, states=["done"])] == ["dispute_raised"] * 2
+        assert [each.code for each in tasks.find_tasks(session, states=[TaskState.DONE])] == ["dispute_raised"] * 2
 
 
-def test_a_promise_holds_until_its_day_and_broken_it_is_a_task_and_chasing_goes_on(late_customer: Any) -> None:
+def test_a_broken_promise_creates_a_task_and_chasing_resumes(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(12), reason="on the phone")
     run_for_days(late_customer, 12)
@@ -107,7 +111,7 @@ def test_a_promise_holds_until_its_day_and_broken_it_is_a_task_and_chasing_goes_
     assert sent_steps(late_customer) == ["past_due", "second_notice"]
 
 
-def test_where_the_policy_says_so_a_mail_asks_about_a_broken_promise_once(late_customer: Any) -> None:
+def test_a_policy_can_ask_by_email_about_a_broken_promise_once(late_customer: Scenario) -> None:
     late_customer.set_policy("[promise_broken]\nby_call = []\n")
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(2), reason="on the phone")
@@ -115,13 +119,13 @@ def test_where_the_policy_says_so_a_mail_asks_about_a_broken_promise_once(late_c
     late_customer.run()
     assert sent_steps(late_customer) == ["past_due", "promise_broken"]
     assert agreement_states(late_customer) == [("promise", "broken")]
-    [_friendly, mail] = late_customer.sandbox.sendgrid.emails_to("accounts@ashdown.example")
-    assert f"Invoice {late_customer.number}: the payment promised for 12 June 2026" == mail.subject
+    [_first, email] = late_customer.sandbox.sendgrid.emails_to("accounts@ashdown.example")
+    assert f"Invoice {late_customer.number}: the payment promised for 12 June 2026" == email.subject
     run_for_days(late_customer, 3)
     assert sent_steps(late_customer) == ["past_due", "promise_broken"]
 
 
-def test_a_kept_promise_is_remembered_as_kept_and_nobody_is_bothered(late_customer: Any) -> None:
+def test_a_kept_promise_creates_no_task(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(9))
     late_customer.pass_days(8)
@@ -132,21 +136,23 @@ def test_a_kept_promise_is_remembered_as_kept_and_nobody_is_bothered(late_custom
     assert set(sent_steps(late_customer)[1:]) <= {"thank_you"}
 
 
-def test_a_promise_is_judged_by_the_books_not_by_when_we_looked(late_customer: Any) -> None:
+def test_a_promise_is_judged_by_the_payment_date_not_by_the_sync(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_promise, on=days(2))
-    late_customer.pass_days(9)  # nothing ran meanwhile: he paid a week after the day he promised
+    late_customer.pass_days(9)  # no run in between: they paid a week after the promised date
     late_customer.company.pay(late_customer.number)
     late_customer.run()
     assert agreement_states(late_customer) == [("promise", "broken")]
 
 
-def two_instalments(scenario: Any) -> list[Instalment]:
+def two_instalments(scenario: Scenario) -> list[Instalment]:
     with reading(scenario.app.engine) as session:
-        return agreements.equal_instalments(find_invoice(session, scenario.number, scenario.connection), 2, days(7), 14)
+        return agreements.equal_instalments(
+            find_invoice(session, scenario.number, scenario.connection), 2, days(7), INSTALMENT_INTERVALS["two-weeks"]
+        )
 
 
-def test_a_plan_holds_while_its_instalments_come(late_customer: Any) -> None:
+def test_a_payment_plan_holds_while_its_instalments_are_paid(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_payment_plan, instalments=two_instalments(late_customer))
     run_for_days(late_customer, 7)
@@ -159,32 +165,30 @@ def test_a_plan_holds_while_its_instalments_come(late_customer: Any) -> None:
     assert open_tasks(late_customer) == []
 
 
-def test_one_missed_instalment_voids_the_plan_for_good_and_chasing_goes_on(late_customer: Any) -> None:
+def test_a_missed_instalment_ends_the_plan_and_chasing_resumes(late_customer: Scenario) -> None:
     late_customer.run()
     change_invoice(late_customer, agreements.set_payment_plan, instalments=two_instalments(late_customer))
     run_for_days(late_customer, 9)
     late_customer.run()
     assert agreement_states(late_customer) == [("payment_plan", "broken")]
     assert ("plan_broken", ANN) in open_tasks(late_customer)
-    late_customer.company.pay(
-        late_customer.number, "600.00"
-    )  # the instalment comes late: the plan is void all the same
+    late_customer.company.pay(late_customer.number, "600.00")  # paid late: the plan has ended all the same
     run_for_days(late_customer, 14)
     assert decision_code(late_customer) != "payment_plan"
     assert "second_notice" in sent_steps(late_customer)
 
 
-def test_a_pause_ends_by_itself(late_customer: Any) -> None:
+def test_a_pause_ends_on_its_date(late_customer: Scenario) -> None:
     change_invoice(late_customer, agreements.pause_reminders, until=days(6), reason="the owner is in hospital")
     run_for_days(late_customer, 6)
     assert sent_steps(late_customer) == []
     late_customer.run()
     assert len(sent_steps(late_customer)) == 1
     assert agreement_states(late_customer) == [("pause", "ended")]
-    assert change_invoice(late_customer, agreements.resume_reminders)["active_agreements"] == {}
+    assert change_invoice(late_customer, agreements.resume_reminders).active_agreements == ActiveAgreements()
 
 
-def test_a_paused_customer_is_chased_again_from_the_day_on(late_customer: Any) -> None:
+def test_a_customer_on_hold_is_chased_again_from_the_date_on(late_customer: Scenario) -> None:
     change_customer(late_customer, {"hold_until_on": days(5)})
     run_for_days(late_customer, 5)
     assert sent_steps(late_customer) == []
@@ -192,12 +196,12 @@ def test_a_paused_customer_is_chased_again_from_the_day_on(late_customer: Any) -
     assert len(sent_steps(late_customer)) == 1
 
 
-def test_a_paused_company_goes_on_by_itself_on_its_day(late_customer: Any) -> None:
+def test_a_paused_company_resumes_on_its_date(late_customer: Scenario) -> None:
     registry.pause(late_customer.app, late_customer.connection, reason="year end", until_on=days(2), by="Ann")
     for _day in range(2):
         with reading(late_customer.app.engine) as session:
             assert lease.list_due(session, late_customer.app.now() + timedelta(hours=1), 9) == []
-        late_customer.run()  # even where a person asks for a run by name, nothing leaves
+        late_customer.run()  # nothing is sent even where a user asks for a sync
         late_customer.pass_days(1)
     assert sent_steps(late_customer) == []
     with reading(late_customer.app.engine) as session:
@@ -209,72 +213,72 @@ def test_a_paused_company_goes_on_by_itself_on_its_day(late_customer: Any) -> No
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
-def test_a_paused_company_goes_on_when_its_day_begins_where_it_is(zone: str) -> None:
-    begins = datetime(2026, 1, 15, tzinfo=ZoneInfo(zone)).astimezone(UTC)
+def test_a_paused_company_resumes_when_the_date_starts_at_in_its_time_zone(zone: str) -> None:
+    starts_at = datetime(2026, 1, 15, tzinfo=ZoneInfo(zone)).astimezone(UTC)
     row = Connection(
         short_name="a",
         provider="xero",
         external_id="1",
         name="A",
-        created_at=begins,
+        created_at=starts_at,
         time_zone=zone,
         pause_reason="year end",
         paused_until_on=date(2026, 1, 15),
     )
-    assert registry.is_paused(row, begins - timedelta(minutes=1))
-    assert not registry.is_paused(row, begins)
+    assert registry.is_paused(row, starts_at - timedelta(minutes=1))
+    assert not registry.is_paused(row, starts_at)
 
 
-def test_who_wants_no_mail_is_one_call_and_no_more(late_customer: Any) -> None:
+def test_a_customer_without_emails_gets_one_call_task(late_customer: Scenario) -> None:
     change_customer(late_customer, {"no_reminders": True})
     run_for_days(late_customer, 12)
     assert sent_steps(late_customer) == []
     assert open_tasks(late_customer) == [("opted_out", ANN)]
 
 
-def test_a_task_belongs_to_the_customers_own_owner(late_customer: Any) -> None:
+def test_a_task_belongs_to_the_customers_own_owner(late_customer: Scenario) -> None:
     change_customer(late_customer, {"no_reminders": True, "owner": "Bo <bo@small.example>"})
     late_customer.run()
     assert open_tasks(late_customer) == [("opted_out", "Bo <bo@small.example>")]
 
 
-def test_what_was_said_on_the_phone_counts_from_the_next_run_on(late_customer: Any) -> None:
+def test_a_task_outcome_applies_from_the_next_run(late_customer: Scenario) -> None:
     change_customer(late_customer, {"no_reminders": True})
     late_customer.run()
     with reading(late_customer.app.engine) as session:
         [task] = tasks.find_tasks(session, late_customer.connection)
     tasks.record_task_outcome(
-        late_customer.app, task["id"], TaskOutcome(promised_on=days(9), note="Mr Ash, nice"), by="Ann"
+        late_customer.app, task.id, TaskOutcome(promised_on=days(9), note="Mr Ash, nice"), by="Ann"
     )
     assert open_tasks(late_customer) == []
     late_customer.run()
     assert decision_code(late_customer) == "promised"
     with reading(late_customer.app.engine) as session:
-        [ended] = tasks.find_tasks(session, states=["done"])
+        [ended] = tasks.find_tasks(session, states=[TaskState.DONE])
         [promise] = agreements.list_agreements(session, find_invoice(session, late_customer.number))
-    assert ended["outcome"] == "promised for 19 Jun 2026; Mr Ash, nice"
-    assert (promise["until_on"], promise["recorded_by"]) == (days(9), "Ann")
+    assert ended.outcome == "promised to pay by 19 Jun 2026; Mr Ash, nice"
+    assert (promise.until_on, promise.recorded_by) == (days(9), "Ann")
 
 
-def test_an_outcome_can_be_a_dispute_an_address_or_another_try(late_customer: Any) -> None:
+def test_a_task_outcome_can_be_a_dispute_a_contact_or_a_retry(late_customer: Scenario) -> None:
     change_customer(late_customer, {"no_reminders": True})
     late_customer.run()
     with reading(late_customer.app.engine) as session:
         [task] = tasks.find_tasks(session, late_customer.connection)
-    again = tasks.record_task_outcome(late_customer.app, task["id"], TaskOutcome(retry_on=days(2)), by="Ann")
-    assert (again["state"], again["due_on"]) == ("open", days(2))
-    outcome = TaskOutcome(disputed="too much", contact=("Mr Ash", "ash@ashdown.example"))
-    tasks.record_task_outcome(late_customer.app, task["id"], outcome, by="Ann")
+    again = tasks.record_task_outcome(late_customer.app, task.id, TaskOutcome(retry_on=days(2)), by="Ann")
+    assert (again.state, again.due_on) == (TaskState.OPEN, days(2))
+    outcome = TaskOutcome(disputed="too much", contact=Contact("Mr Ash", "ash@ashdown.example"))
+    tasks.record_task_outcome(late_customer.app, task.id, outcome, by="Ann")
     late_customer.run()
     assert decision_code(late_customer) == "disputed"
     with reading(late_customer.app.engine) as session:
         [setting] = session.scalars(select(CustomerSetting))
     assert setting.emails == "ash@ashdown.example"
-    with pytest.raises(tasks.TaskError, match="is done already"):
-        tasks.complete(late_customer.app, [task["id"]], by="Ann")
+    with pytest.raises(tasks.TaskError, match="is already completed"):
+        tasks.complete(late_customer.app, [task.id], by="Ann")
 
 
-def test_a_task_about_what_was_paid_meanwhile_is_moot(late_customer: Any) -> None:
+def test_a_task_about_a_paid_invoice_is_cancelled(late_customer: Scenario) -> None:
     change_customer(late_customer, {"no_reminders": True})
     late_customer.run()
     late_customer.company.pay(late_customer.number)
@@ -282,12 +286,12 @@ def test_a_task_about_what_was_paid_meanwhile_is_moot(late_customer: Any) -> Non
     late_customer.run()
     assert open_tasks(late_customer) == []
     with reading(late_customer.app.engine) as session:
-        [task] = tasks.find_tasks(session, states=["cancelled"])
-    assert task["outcome"] == "nothing is owed any more"
+        [task] = tasks.find_tasks(session, states=[TaskState.CANCELLED])
+    assert task.outcome == "no balance is due any more"
 
 
 @pytest.mark.parametrize(
-    ("act", "more"),
+    ("change", "details"),
     [
         (agreements.set_promise, {"on": days(-1)}),
         (agreements.pause_reminders, {"until": days(0)}),
@@ -301,18 +305,20 @@ def test_a_task_about_what_was_paid_meanwhile_is_moot(late_customer: Any) -> Non
             {"instalments": [Instalment(days(3), Decimal(1300)), Instalment(days(4), Decimal(-100))]},
         ),
         *(
-            (agreements.set_payment_plan, {"instalments": [Instalment(days(3), Decimal(odd))]})
-            for odd in ("NaN", "1e99", "0.00001")
+            (agreements.set_payment_plan, {"instalments": [Instalment(days(3), Decimal(amount))]})
+            for amount in ("NaN", "1e99", "0.00001")
         ),
     ],
 )
-def test_what_makes_no_sense_is_not_kept(late_customer: Any, act: Any, more: Any) -> None:
+def test_impossible_agreements_are_refused(
+    late_customer: Scenario, change: Callable[..., InvoiceSetting], details: dict[str, Any]
+) -> None:
     with pytest.raises(agreements.AgreementError):
-        change_invoice(late_customer, act, **more)
+        change_invoice(late_customer, change, **details)
     assert agreement_states(late_customer) == []
 
 
-def change_customer(scenario: Any, changes: dict[str, Any]) -> None:
+def change_customer(scenario: Scenario, changes: SettingChanges) -> None:
     with reading(scenario.app.engine) as session:
         invoice = find_invoice(session, scenario.number, scenario.connection)
     customer_settings.update_settings(scenario.app, scenario.connection, invoice.customer_id, changes, by="Ann")

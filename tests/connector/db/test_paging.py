@@ -76,11 +76,11 @@ def test_every_list_gives_the_same_in_parts_as_whole_and_only_of_its_companies(e
     by_name = {"one": one, "three": three}
     with reading(engine) as session:
         for listing, key in (
-            (customer_settings.find_customers, lambda row: (by_name[row["connection"]], row["id"])),
-            (invoices.find_invoices, lambda row: (by_name[row["connection"]], row["id"])),
+            (customer_settings.find_customers, lambda row: (by_name[row.connection], row.id)),
+            (invoices.find_invoices, lambda row: (by_name[row.connection], row.id)),
             (outbox_search.find_entries, lambda row: (row["id"],)),
             (fees.find_fees, lambda row: (row["id"],)),
-            (tasks.find_tasks, lambda row: (row["id"],)),
+            (tasks.find_tasks, lambda row: (row.id,)),
         ):
             whole = listing(session, page=Page([one, three], (), 99))
             assert len(whole) == 6
@@ -88,7 +88,7 @@ def test_every_list_gives_the_same_in_parts_as_whole_and_only_of_its_companies(e
             while rows := listing(session, page=Page([one, three], key(found[-1]) if found else (), 4)):
                 found += rows
             assert found == whole
-        assert customer_settings.find_customers(session, page=Page([one], (), 1))[0]["open_balance"] == {"GBP": "0.50"}
+        assert customer_settings.find_customers(session, page=Page([one], (), 1))[0].open_balance == {"GBP": "0.50"}
 
 
 def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(app: AppContext) -> None:

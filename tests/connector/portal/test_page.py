@@ -210,7 +210,7 @@ def test_a_promise_holds_the_chase_until_its_day_and_the_third_one_is_for_a_pers
 
 def test_a_dispute_stops_the_chase_with_his_words_and_keeps_what_a_person_said(scenario: Any) -> None:
     late, soon = find_row(scenario, scenario.late), find_row(scenario, scenario.soon)
-    record_agreement(scenario.app, soon, agreements.record_dispute, by="ann", reason="wrong price")
+    record_agreement(scenario.app, soon, "ann", agreements.record_dispute, reason="wrong price")
     words_of_his = "Two of the\nfive chairs <b>never</b> came."
     page = scenario.door.submit("dispute", invoice=[late.external_id, soon.external_id], wrong_what=words_of_his)
     assert "A person looks into it" in visible_text(page)

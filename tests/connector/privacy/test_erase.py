@@ -55,16 +55,15 @@ def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
         with reading(made.app.engine) as session:
             made.miller = find_customer(session, "Miller & Sons")
             soon = find_invoice(session, made.soon)
-        contact = {"contact_name": "Ann Lee", "emails": "ann@miller.example"}
         here = (made.connection, made.miller.external_id)
-        update_settings(made.app, *here, contact, by="ann")
+        update_settings(made.app, *here, {"contact_name": "Ann Lee", "emails": "ann@miller.example"}, by="ann")
         made.run()
         made.link = portal_links.create_link(made.app, *here, by="ann")["link"].rpartition("/")[2]
         who = portal_links.PortalVisitor(*here, expired=False)
         late_id = next(each for each in invoice_ids(made, made.miller.external_id) if each != soon.external_id)
         responses.record_response(made.app, who, CustomerResponse("wrong", (late_id,), text="The chairs never came."))
         record_agreement(
-            made.app, soon, agreements.set_promise, by="ann", on=TODAY + timedelta(days=9), reason="Bathtub money"
+            made.app, soon, "ann", agreements.set_promise, on=TODAY + timedelta(days=9), reason="Bathtub money"
         )
         made.run()
         monkeypatch.setattr("connector.cli.customer_data.open_command_app", lambda: nullcontext(made.app))

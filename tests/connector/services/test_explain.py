@@ -40,7 +40,7 @@ def test_explain_tells_the_whole_story_and_what_comes_next(late_customer: Any) -
     run_for_days(late_customer, 2)
     with reading(late_customer.app.engine) as session:
         invoice = find_invoice(session, late_customer.number)
-    record_agreement(late_customer.app, invoice, agreements.set_promise, by="Ann", on=days(5), reason="on the phone")
+    record_agreement(late_customer.app, invoice, "Ann", agreements.set_promise, on=days(5), reason="on the phone")
     run_for_days(late_customer, 2, 5)
     late_customer.company.pay(late_customer.number, "200.00")
     run_for_days(late_customer, 1)

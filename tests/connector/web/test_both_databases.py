@@ -120,7 +120,7 @@ def test_a_customer_is_the_same_on_both(engine: Engine) -> None:
         lines = log_search.find_log_page(
             session, log_search.LogFilter(company_ids=[one], run_id=1, kinds=["decided", "emailed"])
         )
-        assert log_search.count_lines_by_kind(session, 1)["decided"] == len(
+        assert log_search.count_entries_by_kind(session, 1)["decided"] == len(
             [x for x in lines.rows if x.kind == "decided"]
         )
         named = log_search.names_of(session, lines.rows)

@@ -228,7 +228,7 @@ def test_every_way_to_the_lines_goes_by_an_index(site: Site, company_id: int) ->
             log_search.LogFilter(run_id=1),
             log_search.LogFilter(company_ids=[company_id], customer="c1"),
         ):
-            query = log_search._lines_query(session, wanted)
+            query = log_search._entries_query(session, wanted)
             assert query is not None
             ordered = query.order_by(col(SyncLogEntry.id).desc()).limit(51)
             statement = str(ordered.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))

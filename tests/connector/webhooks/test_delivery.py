@@ -113,7 +113,7 @@ def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site
         write_log_line(site, company, kind, entry=7)
     with reading(site.app.engine) as session:
         invoice = session.get_one(InvoiceRow, (north, "i"))
-    invoices.record_agreement(site.app, invoice, agreements.set_promise, by="Bob", on=day)
+    invoices.record_agreement(site.app, invoice, "Bob", agreements.set_promise, on=day)
     assert delivery.deliver_pending(site.app) == 2
     assert delivery.deliver_pending(site.app) == 0
     (headers, body), (_headers, promised) = receiver.received

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, Unpack
 
 import pytest
 from sqlalchemy import text
 
 from connector import languages as language
-from connector.arrangements.customer_settings import find_customer, update_settings
+from connector.arrangements.customer_settings import SettingChanges, find_customer, update_settings
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.connections.registry import set_mode
@@ -45,7 +45,7 @@ def sent_digests(scenario: Any, reader: str = ANN) -> list[Any]:
     return list(scenario.sandbox.sendgrid.emails_to(reader))
 
 
-def assign(scenario: Any, customer: str, **by: str) -> None:
+def assign(scenario: Any, customer: str, **by: Unpack[SettingChanges]) -> None:
     with reading(scenario.app.engine) as session:
         found = find_customer(session, customer).external_id
     update_settings(scenario.app, scenario.connection, found, by, by="Ann")
