@@ -74,7 +74,7 @@ def test_a_recorded_decision_comes_out_the_same_long_after_and_under_another_pol
 
 def test_a_decision_that_would_come_out_otherwise_is_named(late_customer: Any) -> None:
     run_for_days(late_customer, 1)
-    late_customer.set_policy("minimum = { default = 5000 }\n")
+    late_customer.set_policy("minimum_balance = { default = 5000 }\n")
     with writing(late_customer.app.engine) as session:
         session.execute(update(DecisionRecord).values(policy_version=1))  # as if it had followed this policy
     [*_, last] = explain_invoice(late_customer)["decision_audit"]

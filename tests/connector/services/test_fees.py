@@ -247,7 +247,7 @@ def test_a_posted_fee_whose_period_was_closed_meanwhile_is_credited_when_it_is_w
 
 def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: Any) -> None:
     other = late_customer.company.invoice("Ashdown Ltd", "300.00", due_on=days(2))
-    late_customer.set_policy(f'{AUTOMATIC}invoice = "monthly"\ninvoice_day = 16\n')
+    late_customer.set_policy(f'{AUTOMATIC}invoicing = "monthly"\ninvoice_day = 16\n')
     run_for_days(late_customer, 18)
     run_for_days(late_customer, 12, every=4)  # the fees were possible on 18 and 26 June: their day is 16 July
     assert list_fees(late_customer) == []
