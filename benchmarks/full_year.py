@@ -12,6 +12,7 @@ from sqlalchemy import func, select
 from sqlmodel import Session, SQLModel
 
 from connector.db.tables import Connection
+from connector.vocabulary import ConnectionHealth, ConnectionMode
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 _OPEN_SHARE = 0.3
@@ -53,8 +54,8 @@ class _CompanyData:
 def add_company(session: Session, name: str = "Books Ltd") -> int:
     """Add a company, in the caller's transaction; returns its connection's id."""
     row = Connection(
-        short_name=name.lower().replace(" ", "-"), provider="xero", external_id=name, name=name, mode="approve",
-        base_currency="EUR", country="DE", time_zone="Europe/Berlin", health="ok", created_at=NOW - timedelta(days=366),
+        short_name=name.lower().replace(" ", "-"), provider="xero", external_id=name, name=name, mode=ConnectionMode.APPROVE,
+        base_currency="EUR", country="DE", time_zone="Europe/Berlin", health=ConnectionHealth.OK, created_at=NOW - timedelta(days=366),
         first_pull_done_at=NOW - timedelta(days=365), pulled_at=NOW, live_since_at=NOW - timedelta(days=365),
     )  # fmt: skip
     session.add(row)

@@ -14,6 +14,7 @@ from connector.runtime.budget import CallBudget
 from connector.runtime.run_context import RunContext
 from connector.settings import load_settings
 from connector.sync import pull
+from connector.vocabulary import ConnectionMode
 from providers.ledger import CompanyRef, Ledger
 
 
@@ -33,7 +34,12 @@ def prepare(vendor: str, port: int, folder: Path) -> tuple[AppContext, Ledger]:
     with writing(app.engine) as session:
         session.add(
             Connection(
-                short_name="bench", provider=vendor, external_id="1", name="Bench", created_at=now, mode="observe"
+                short_name="bench",
+                provider=vendor,
+                external_id="1",
+                name="Bench",
+                created_at=now,
+                mode=ConnectionMode.OBSERVE,
             )
         )
         calls = CallBudget(session, 1, app.now)

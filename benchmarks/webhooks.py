@@ -44,6 +44,7 @@ from connector.connections.tokens import store_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, EmailEvent, Grant, OutboxEntry, SyncRun, Task, WebhookEvent
 from connector.settings import load_settings
+from connector.vocabulary import ConnectionMode, TaskCode
 
 MAX_MS = 3000
 CONCURRENT_RUNS = 4  # as many as `duewell serve` has threads for
@@ -145,7 +146,13 @@ def _fill_database(own: dict[str, str], invoices: int) -> tuple[int, str]:
 
 def _company(provider: str, name: str, now: datetime, **more: Any) -> Connection:
     return Connection(
-        provider=provider, short_name=name, external_id=name, name=name, mode="observe", created_at=now, **more
+        provider=provider,
+        short_name=name,
+        external_id=name,
+        name=name,
+        mode=ConnectionMode.OBSERVE,
+        created_at=now,
+        **more,
     )
 
 
@@ -216,7 +223,7 @@ def _keep_busy(app: AppContext, run_counts: list[int], done: threading.Event) ->
 
 def _count_running(app: AppContext) -> int:
     with reading(app.engine) as session:
-        return _count(session, SyncRun, col(SyncRun.outcome) == "")
+        return _count(session, SyncRun, col(SyncRun.outcome).is_(None))
 
 
 def _post_all(base: str, requests_to_send: list[WebhookRequest], timings: Timings, baseline_every: int) -> None:
@@ -256,7 +263,7 @@ def _count_effects(
         return {
             "mail events": (_count(session, EmailEvent), len(events)),
             "mails whose fate is known": (_count(session, OutboxEntry, told), len(named)),
-            "tasks about bounces": (_count(session, Task, col(Task.code) == "undelivered"), len(bounces)),
+            "tasks about bounces": (_count(session, Task, col(Task.code) == TaskCode.UNDELIVERED), len(bounces)),
             "changes of ledgers": (_count(session, WebhookEvent), changes),
         }
 

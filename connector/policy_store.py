@@ -13,6 +13,7 @@ from sqlmodel import Session, SQLModel, col
 from connector.audit import sync_log
 from connector.connections.registry import list_connected
 from connector.db.tables import Connection, PolicyVersion
+from connector.vocabulary import LogKind
 from policies.customer_policies import is_in_control_group
 from policies.policy import ReminderPolicy
 
@@ -97,7 +98,7 @@ def activate_policy(session: Session, document: str, *, by: str, at: datetime, c
     if not document and connection_id is not None:
         text = f"{by} let it follow the general policy again (version {version})."
     sync_log.write(
-        session, at=at, kind="policy_set", text=text, connection_id=connection_id, facts={"version": version}
+        session, at=at, kind=LogKind.POLICY_SET, text=text, connection_id=connection_id, facts={"version": version}
     )
     return version
 

@@ -26,6 +26,7 @@ from connector.runtime import lease
 from connector.runtime.budget import CallBudget
 from connector.runtime.run_context import RunContext, ignore_progress
 from connector.sync import pull, webhook_inbox
+from connector.vocabulary import ConnectionHealth, LogKind, RunOutcome
 from providers.capabilities import MeteredProvider
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
 
@@ -159,7 +160,7 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
         )
         calls.authorize_call = ctx.authorize_call
         paused = f", paused ({connection.pause_reason}): nothing leaves" if connection.pause_reason else ""
-        ctx.log(session, "run_started", f"Run of {connection.name} started, mode {connection.mode}{paused}.")
+        ctx.log(session, LogKind.RUN_STARTED, f"Run of {connection.name} started, mode {connection.mode}{paused}.")
         return ctx
 
 
@@ -169,19 +170,27 @@ def _close_interrupted_runs(session: Session, connection_id: int, now: datetime)
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.connection_id) == connection_id, col(SyncRun.ended_at).is_(None))
-        .values(ended_at=now, outcome="failed", reason=reason)
+        .values(ended_at=now, outcome=RunOutcome.FAILED, reason=reason)
     )
+
+
+_HEALTH_AFTER = {
+    RunOutcome.OK: ConnectionHealth.OK,
+    RunOutcome.DEFERRED: ConnectionHealth.LIMITED,
+    RunOutcome.ACTION_REQUIRED: ConnectionHealth.ACTION_REQUIRED,
+    RunOutcome.FAILED: ConnectionHealth.FAILING,
+}
 
 
 def _finish_run(ctx: RunContext) -> RunResult:
     outcome = (
-        "failures"
+        RunOutcome.FAILED
         if ctx.failures
-        else "action_required"
+        else RunOutcome.ACTION_REQUIRED
         if ctx.action_required
-        else "deferred"
+        else RunOutcome.DEFERRED
         if ctx.deferred
-        else "ok"
+        else RunOutcome.OK
     )
     reason = " ".join([*ctx.failures, *ctx.action_required, *ctx.deferred])
     with ctx.writing() as session:
@@ -191,18 +200,15 @@ def _finish_run(ctx: RunContext) -> RunResult:
         run = session.get_one(SyncRun, ctx.run_id)
         run.ended_at, run.outcome, run.reason, run.counts = ctx.now(), outcome, reason, numbers
         connection.last_run_at = ctx.started_at
-        if connection.health != "disconnected" and (connection.health != "authorization_expired" or outcome == "ok"):
-            connection.health = {
-                "ok": "ok",
-                "deferred": "limited",
-                "action_required": "action_required",
-                "failed": "failing",
-            }[outcome]
+        if connection.health != ConnectionHealth.DISCONNECTED and (
+            connection.health != ConnectionHealth.AUTHORIZATION_EXPIRED or outcome == RunOutcome.OK
+        ):
+            connection.health = _HEALTH_AFTER[outcome]
             connection.health_reason = reason
         wait = min(ctx.not_before_at, ctx.now() + MAX_DEFERRAL) if ctx.not_before_at else None
         connection.next_run_at = wait or _next_run_time(ctx, session, connection)
         told = run_summary.summarise_run(session, connection, ctx.run_id, numbers)
-        ctx.log(session, "run_ended", run_summary.format_outcome(outcome, reason, numbers), facts=numbers)
+        ctx.log(session, LogKind.RUN_ENDED, run_summary.format_outcome(outcome, reason, numbers), facts=numbers)
         return RunResult(ctx.connection_id, connection.name, outcome, reason, told, numbers)
 
 

@@ -13,13 +13,17 @@ from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, 
 from connector.geo import HolidayCalendar, country_code
 from connector.outbox.drafts import Draft
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import AgreementKind, AgreementState, LogKind, OutboxKind, TaskCode
 from policies.agreements import grace_ends_on
 from policies.decisions import CreateTask
 from policies.formatting import format_date, format_days
 from policies.policy import ReminderPolicy
 from policies.receivables import InvoiceStatus
 
-_BROKEN_KINDS = {"promise_broken": "promise", "plan_broken": "payment_plan"}
+_BROKEN_KINDS: dict[str, AgreementKind] = {
+    TaskCode.PROMISE_BROKEN: AgreementKind.PROMISE,
+    TaskCode.PLAN_BROKEN: AgreementKind.PAYMENT_PLAN,
+}
 
 
 def finalise_agreements(
@@ -28,14 +32,14 @@ def finalise_agreements(
     """End what is over: what was said about settled invoices, pauses whose day has come, tasks about nothing."""
     for agreement, invoice in _find_finished(session, ctx.connection_id, today):
         if invoice.is_open:
-            _close(ctx, session, agreement, "ended", f"The pause of invoice {invoice.number} is over.")
+            _close(ctx, session, agreement, AgreementState.ENDED, f"The pause of invoice {invoice.number} is over.")
             _clear_pause(session, agreement)
         else:
             state, words = _judge(session, connection, policy, agreement, invoice)
             _close(ctx, session, agreement, state, words)
     for task in tasks.cancel_obsolete(session, ctx.connection_id, ctx.now()):
         text = f"Task {task.id} is moot: nothing is owed any more on what it is about."
-        ctx.log(session, "task_outcome", text, customer_id=task.customer_id, facts={"task": task.id})
+        ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=task.customer_id, facts={"task": task.id})
 
 
 def record_broken_from_tasks(ctx: RunContext, session: Session, created: Sequence[CreateTask], today: date) -> None:
@@ -49,32 +53,40 @@ def record_broken_from_tasks(ctx: RunContext, session: Session, created: Sequenc
             col(Agreement.connection_id) == ctx.connection_id,
             col(Agreement.invoice_id) == invoice_id,
             col(Agreement.kind) == kind,
-            col(Agreement.state) == "open",
+            col(Agreement.state) == AgreementState.OPEN,
         )
         agreement = session.scalars(query).first() or _create_from_ledger(
             ctx, session, kind, (task.customer_id, invoice_id), today
         )
-        _close(ctx, session, agreement, "broken", task.reason)
+        _close(ctx, session, agreement, AgreementState.BROKEN, task.reason)
 
 
 def record_broken_from_emails(ctx: RunContext, session: Session, drafts: Sequence[Draft], today: date) -> None:
     """Keep for good which promises were broken that a mail asks about, once each, though it is planned every run."""
     for draft in drafts:
-        for invoice_id, promised in draft.payload.get("recurrence_keys", {}).items() if draft.kind == "email" else ():
+        for invoice_id, promised in (
+            draft.payload.get("recurrence_keys", {}).items() if draft.kind == OutboxKind.EMAIL else ()
+        ):
             promised_on = date.fromisoformat(promised)
             query = select(Agreement).where(
                 col(Agreement.connection_id) == ctx.connection_id,
                 col(Agreement.invoice_id) == invoice_id,
-                col(Agreement.kind) == "promise",
+                col(Agreement.kind) == AgreementKind.PROMISE,
                 col(Agreement.until_on) == promised_on,
-                col(Agreement.state).in_(["open", "broken"]),
+                col(Agreement.state).in_([AgreementState.OPEN, AgreementState.BROKEN]),
             )
             known = session.scalars(query.order_by(col(Agreement.state))).first()  # a broken one before an open one
             if known is None:
-                known = _create_from_ledger(ctx, session, "promise", (draft.customer_id, invoice_id), today)
+                known = _create_from_ledger(ctx, session, AgreementKind.PROMISE, (draft.customer_id, invoice_id), today)
                 known.until_on = promised_on
             if known.state == "open":
-                _close(ctx, session, known, "broken", f"What was promised for {format_date(promised_on)} did not come.")
+                _close(
+                    ctx,
+                    session,
+                    known,
+                    AgreementState.BROKEN,
+                    f"What was promised for {format_date(promised_on)} did not come.",
+                )
 
 
 def _find_finished(session: Session, connection_id: int, today: date) -> Sequence[tuple[Agreement, InvoiceRow]]:
@@ -86,8 +98,9 @@ def _find_finished(session: Session, connection_id: int, today: date) -> Sequenc
         .join(InvoiceRow, join)
         .where(
             col(Agreement.connection_id) == connection_id,
-            col(Agreement.state) == "open",
-            ~col(InvoiceRow.is_open) | ((col(Agreement.kind) == "pause") & (col(Agreement.until_on) <= today)),
+            col(Agreement.state) == AgreementState.OPEN,
+            ~col(InvoiceRow.is_open)
+            | ((col(Agreement.kind) == AgreementKind.PAUSE) & (col(Agreement.until_on) <= today)),
         )
         .order_by(col(Agreement.id))
     )
@@ -96,32 +109,32 @@ def _find_finished(session: Session, connection_id: int, today: date) -> Sequenc
 
 def _judge(
     session: Session, connection: Connection, policy: ReminderPolicy, agreement: Agreement, invoice: InvoiceRow
-) -> tuple[str, str]:
+) -> tuple[AgreementState, str]:
     """Judge by the days in the books, not by when we looked: an invoice paid after the promised day broke it."""
     number = invoice.number
     if invoice.status != InvoiceStatus.PAID.value or invoice.closed_on is None:
-        return "ended", f"Invoice {number} is {invoice.status}: the {agreement.kind} is without object."
-    if agreement.kind not in {"promise", "payment_plan"} or agreement.until_on is None:
+        return AgreementState.ENDED, f"Invoice {number} is {invoice.status}: the {agreement.kind} is without object."
+    if agreement.kind not in {AgreementKind.PROMISE, AgreementKind.PAYMENT_PLAN} or agreement.until_on is None:
         return (
-            "resolved",
+            AgreementState.RESOLVED,
             f"Invoice {number} was paid on {format_date(invoice.closed_on)}: the {agreement.kind} is over.",
         )
     customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
     country = country_code(customer.country) if customer and customer.country else connection.country
     if invoice.closed_on < grace_ends_on(agreement.until_on, policy, country, HolidayCalendar()):
         return (
-            "kept",
+            AgreementState.KEPT,
             f"The {agreement.kind} about invoice {number} was kept: it was paid on {format_date(invoice.closed_on)}.",
         )
     late = format_days((invoice.closed_on - agreement.until_on).days)
-    return "broken", f"Invoice {number} was paid {late} after the day of the {agreement.kind}."
+    return AgreementState.BROKEN, f"Invoice {number} was paid {late} after the day of the {agreement.kind}."
 
 
-def _close(ctx: RunContext, session: Session, agreement: Agreement, state: str, outcome: str) -> None:
+def _close(ctx: RunContext, session: Session, agreement: Agreement, state: AgreementState, outcome: str) -> None:
     agreement.state, agreement.outcome, agreement.ended_at = state, outcome, ctx.now()
     ctx.log(
         session,
-        "agreement",
+        LogKind.AGREEMENT,
         outcome,
         customer_id=agreement.customer_id,
         invoice_id=agreement.invoice_id,
@@ -136,7 +149,7 @@ def _clear_pause(session: Session, agreement: Agreement) -> None:
 
 
 def _create_from_ledger(
-    ctx: RunContext, session: Session, kind: str, customer_and_invoice: tuple[str, str], today: date
+    ctx: RunContext, session: Session, kind: AgreementKind, customer_and_invoice: tuple[str, str], today: date
 ) -> Agreement:
     """Keep a promise that only the ledger knew (its expected day of payment), now that it was broken."""
     row = Agreement(
@@ -145,7 +158,7 @@ def _create_from_ledger(
         customer_id=customer_and_invoice[0],
         invoice_id=customer_and_invoice[1],
         since_on=today,
-        state="open",
+        state=AgreementState.OPEN,
         reason="the expected day of payment in the ledger",
         recorded_at=ctx.now(),
     )

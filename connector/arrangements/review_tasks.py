@@ -12,6 +12,7 @@ from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.tables import Connection, CustomerRow, Task
 from connector.geo import today_in
+from connector.vocabulary import LogKind, TaskCode
 
 
 def create_review_task(
@@ -19,7 +20,7 @@ def create_review_task(
     session: Session,
     customer: CustomerRow,
     *,
-    code: str,
+    code: TaskCode,
     recurrence_key: str,
     reason: str,
     invoice_ids: Sequence[str] = (),
@@ -47,7 +48,7 @@ def create_review_task(
     return True
 
 
-def log_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, kind: str, text: str) -> None:
+def log_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, kind: LogKind, text: str) -> None:
     """Write a line of the log about a customer."""
     sync_log.write(
         session,

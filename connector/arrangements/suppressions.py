@@ -14,6 +14,7 @@ from sqlmodel import Session
 
 from connector.db.tables import Connection, KeyValue, OutboxEntry, SuppressedAddress
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import LogKind, OutboxKind
 from providers.errors import ProviderError
 from providers.mailer import Mailer
 
@@ -55,7 +56,7 @@ def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str
     """
     with ctx.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
-        to = list(entry.payload.get("to", ())) if entry is not None and entry.kind == "email" else []
+        to = list(entry.payload.get("to", ())) if entry is not None and entry.kind == OutboxKind.EMAIL else []
         asked = [address for address in to if not _is_fresh(session, address, ctx.now())]
     answers = {address: reason for address in asked if (reason := _query_mailer(ctx, mailer, address)) is not None}
     if not answers:
@@ -65,7 +66,7 @@ def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str
             name = _cache_key(address)
             session.merge(KeyValue(connection_id=0, name=name, value=reason, stored_at=ctx.now()))
             if reason and suppress(session, address, reason, ctx.now()):
-                ctx.log(session, "suppressed", f"{address} gets no mail any more: {reason}.")
+                ctx.log(session, LogKind.SUPPRESSED, f"{address} gets no mail any more: {reason}.")
     return [address for address, reason in answers.items() if reason]
 
 
@@ -78,7 +79,7 @@ def _query_mailer(ctx: RunContext, mailer: Mailer, address: str) -> str | None:
         ctx.tally[_CHECK_FAILED] = 1
         text = f"{mailer.name} could not be asked whether it still mails the addresses of this run; mails leave all the"
         with ctx.writing() as session:
-            ctx.log(session, "warning", f"{text} same. {error}")
+            ctx.log(session, LogKind.WARNING, f"{text} same. {error}")
         return None
 
 

@@ -15,6 +15,7 @@ from sqlmodel import Session, col
 from connector.db.paging import matches_keys
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 from connector.results import Result
+from connector.vocabulary import RunOutcome
 
 T = TypeVar("T", SyncLogEntry, SyncRun)
 
@@ -64,13 +65,13 @@ class LogEntryItem(Result):
 
 
 class RunItem(Result):
-    """A run of a connection; ``outcome`` is "" while it is under way."""
+    """A run of a connection; ``outcome`` is None while it is under way."""
 
     id: int
     connection: str
     started_at: datetime
     ended_at: datetime | None
-    outcome: str
+    outcome: RunOutcome | None
     reason: str
     dry_run: bool
     counts: dict[str, int] | None

@@ -19,6 +19,7 @@ from connector.db.tables import (
     SyncRun,
     Task,
 )
+from connector.vocabulary import ConnectionMode
 from policies.formatting import STEP_NAMES
 from policies.receivables import Step
 
@@ -213,7 +214,7 @@ def _decision_summary(session: Session, connection: Connection) -> list[str]:
 
 def _decision_lines(session: Session, connection: Connection, groups: Iterable[tuple[str, str, int, str]]) -> list[str]:
     lines: list[str] = []
-    acts = "get" if connection.mode == "live" else "are due for"
+    acts = "get" if connection.mode == ConnectionMode.LIVE else "are due for"
     for kind, code, count, invoice_id in groups:
         words = (
             _HOLD_TEXTS.get(code, code.replace("_", " ")) if kind == "hold" else f"{acts} {_action_text(kind, code)}"

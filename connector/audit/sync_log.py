@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from sqlmodel import SQLModel
 
 from connector.db.tables import SyncLogEntry
+from connector.vocabulary import LogKind
 
 _LOG = SQLModel.metadata.tables["sync_log"]
 _INSERT = insert(_LOG)
@@ -46,7 +47,7 @@ class ChainVerdict(NamedTuple):
 class LogLine(NamedTuple):
     """What a line tells, and of whom; ``facts`` are what a program looks for."""
 
-    kind: str
+    kind: LogKind
     text: str
     customer_id: str = ""
     invoice_id: str = ""
@@ -57,7 +58,7 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
     session: Session,
     *,
     at: datetime,
-    kind: str,
+    kind: LogKind,
     text: str,
     connection_id: int | None = None,
     run_id: int | None = None,

@@ -16,6 +16,7 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import ApiToken, Connection
+from connector.vocabulary import LogKind
 from policies.formatting import format_date
 
 SCOPES = {
@@ -88,7 +89,7 @@ def create(
     session.add(row)
     session.flush()
     text = f"{by} made the API token {name} ({row.prefix}…), which {SCOPES[scope]}, until {format_date(expires_at)}."
-    sync_log.write(session, at=at, kind="token_created", text=text)
+    sync_log.write(session, at=at, kind=LogKind.TOKEN_CREATED, text=text)
     return row, token
 
 
@@ -99,7 +100,7 @@ def revoke(session: Session, token_id: int, *, by: str, at: datetime) -> ApiToke
         raise ApiTokenError(f"There is no API token {token_id}; those there are: duewell tokens list")
     if row.revoked_at is None:
         row.revoked_at = at
-        sync_log.write(session, at=at, kind="token_revoked", text=f"{by} revoked the API token {row.name}.")
+        sync_log.write(session, at=at, kind=LogKind.TOKEN_REVOKED, text=f"{by} revoked the API token {row.name}.")
     return row
 
 

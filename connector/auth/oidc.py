@@ -35,6 +35,7 @@ from connector.db.engine import writing
 from connector.db.tables import User
 from connector.secrets.keyring import KeyringError
 from connector.settings import Settings
+from connector.vocabulary import LogKind
 from providers.errors import ProviderError
 from providers.http import TOKEN, TransportLimits, Vendor, hosts_of, install_transport, require_json
 
@@ -151,7 +152,7 @@ def _find_by_email(session: Session, claims: dict[str, Any]) -> User:
 def _link_account(session: Session, user: User, subject: str, now: datetime) -> None:
     user.oidc_subject = subject
     text = f"{user.email} signs in by way of the team's sign-in service from now on."
-    sync_log.write(session, at=now, kind="user_changed", text=text)
+    sync_log.write(session, at=now, kind=LogKind.USER_CHANGED, text=text)
 
 
 _NOT_INVITED = (

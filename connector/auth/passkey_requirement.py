@@ -23,6 +23,7 @@ from connector.auth.users import CurrentUser, UserError
 from connector.db.engine import writing
 from connector.db.tables import KeyValue, Passkey, User
 from connector.settings import Settings
+from connector.vocabulary import LogKind, Role
 
 SUPPORT_HINT = "Browsers allow passkeys only where duewell is reached by a name over https, or at localhost."
 _REQUIREMENT_KEY = "passkeys_required"
@@ -101,7 +102,7 @@ def find_obstacle(app: AppContext, session: Session, current_user: CurrentUser |
         return f"{SUPPORT_HINT} Here it is {app.settings.duewell_base_url}: give DUEWELL_BASE_URL such a name first."
     if current_user is None:
         owners = select(col(Passkey.id)).join(User, col(User.id) == col(Passkey.user_id))
-        found = session.scalar(owners.where(col(User.role) == "owner", col(User.disabled_at).is_(None)).limit(1))
+        found = session.scalar(owners.where(col(User.role) == Role.OWNER, col(User.disabled_at).is_(None)).limit(1))
         return "" if found else "No owner has a passkey yet. Let one add his, on the page of his account, first."
     used_at = list(session.scalars(select(col(Passkey.used_at)).where(col(Passkey.user_id) == current_user.id)))
     if not used_at:
@@ -127,7 +128,7 @@ def set_required(
         else:
             session.add(KeyValue(connection_id=0, name=_REQUIREMENT_KEY, value={"by": by}, stored_at=now))
         text = f"{by} demands a passkey of everybody." if required else f"{by} leaves passkeys to each person again."
-        sync_log.write(session, at=now, kind="passkey_requirement", text=text)
+        sync_log.write(session, at=now, kind=LogKind.PASSKEY_REQUIREMENT, text=text)
 
 
 def _has_passkey(session: Session, user_id: int | None) -> bool:

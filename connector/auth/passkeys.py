@@ -29,6 +29,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Passkey, UsedChallenge, User
 from connector.secrets.keyring import KeyringError
 from connector.settings import Settings
+from connector.vocabulary import LogKind
 
 CHALLENGE_LIFETIME = timedelta(minutes=5)
 PER_USER_MAX = 20
@@ -133,7 +134,7 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
         session.add(row)
         passkey_requirement.record_relying_party(session, app.settings, now)
         sync_log.write(
-            session, at=now, kind="passkey_added", text=f"{current_user.email} added the passkey {row.name}."
+            session, at=now, kind=LogKind.PASSKEY_ADDED, text=f"{current_user.email} added the passkey {row.name}."
         )
         return sessions.reauthenticate(session, token, now, strong=True)
 
@@ -189,7 +190,7 @@ def remove(app: AppContext, current_user: CurrentUser, passkey_id: str) -> bool:
         if not list_passkeys(session, current_user):
             session.get_one(User, current_user.id).passkey_only = False
         text = f"{current_user.email} removed the passkey {row.name}."
-        sync_log.write(session, at=now, kind="passkey_removed", text=text)
+        sync_log.write(session, at=now, kind=LogKind.PASSKEY_REMOVED, text=text)
     return True
 
 

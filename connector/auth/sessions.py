@@ -16,6 +16,7 @@ from connector.auth import passkey_requirement
 from connector.auth.users import CurrentUser, UserError, build_current_user
 from connector.db.engine import reading, writing
 from connector.db.tables import Passkey, User, WebSession
+from connector.vocabulary import LogKind
 
 log = logging.getLogger("duewell.access")
 IDLE_MAX = timedelta(hours=12)
@@ -158,7 +159,7 @@ def end_other_sessions(session: Session, user_id: int, token: str, *, by: str, a
     """End every session of a user but the one with this token ("": every one), in the caller's transaction."""
     others = col(WebSession.token_hash) != session_hash(token)
     session.execute(delete(WebSession).where(col(WebSession.user_id) == user_id, others))
-    sync_log.write(session, at=at, kind="signed_out", text=f"{by} ended every other session of this account.")
+    sync_log.write(session, at=at, kind=LogKind.SIGNED_OUT, text=f"{by} ended every other session of this account.")
 
 
 def sign_out(app: AppContext, token: str) -> None:

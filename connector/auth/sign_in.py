@@ -17,6 +17,7 @@ from connector.auth.sessions import Browser
 from connector.auth.users import CurrentUser, add_user, end_access, has_users
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Passkey, SignInAttempt, SignInLink, User
+from connector.vocabulary import LogKind
 
 log = logging.getLogger("duewell.access")
 LINK_LIFETIME = timedelta(hours=24)
@@ -96,7 +97,7 @@ def set_password(
         end_access(session, user)
         if link.user_id is None:
             session.delete(link)
-        sync_log.write(session, at=now, kind="password_set", text=f"{user.email} chose a password.")
+        sync_log.write(session, at=now, kind=LogKind.PASSWORD_SET, text=f"{user.email} chose a password.")
         return sessions.begin(session, user, now, browser, by="a link")
 
 
@@ -136,7 +137,7 @@ def change_password(app: AppContext, current_user: CurrentUser, token: str, pass
         sessions.lock_live_session(session, token, now)
         session.get_one(User, current_user.id).password_hash = hashed
         sessions.end_other_sessions(session, current_user.id, token, by=current_user.email, at=now)
-        sync_log.write(session, at=now, kind="password_set", text=f"{current_user.email} chose another password.")
+        sync_log.write(session, at=now, kind=LogKind.PASSWORD_SET, text=f"{current_user.email} chose another password.")
 
 
 def _guessable_names(session: Session, own_name: str) -> list[str]:
@@ -183,7 +184,7 @@ def reset(session: Session, user: User, *, by: str, at: datetime) -> str:
     user.password_hash, user.disabled_at, user.passkey_only, user.oidc_subject = "", None, False, ""
     session.execute(delete(Passkey).where(col(Passkey.user_id) == user.id))  # lost, or not his: who knows
     end_access(session, user)
-    sync_log.write(session, at=at, kind="user_reset", text=f"{by} made a new sign-in link for {user.email}.")
+    sync_log.write(session, at=at, kind=LogKind.USER_RESET, text=f"{by} made a new sign-in link for {user.email}.")
     return create_link(session, user, at)
 
 

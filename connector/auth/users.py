@@ -12,6 +12,7 @@ from sqlmodel import Session, col
 
 from connector.audit import sync_log
 from connector.db.tables import Connection, Passkey, SignInLink, User, UserCompany, WebSession
+from connector.vocabulary import LogKind, Role
 
 ROLES = {
     "viewer": "reads everything, changes nothing",
@@ -80,7 +81,7 @@ def add_user(
     session.add(user)
     session.flush()
     _set_companies(session, user, companies)
-    _log(session, at, "user_added", f"{by} added {address} as {role}{_company_suffix(session, companies)}.")
+    _log(session, at, LogKind.USER_ADDED, f"{by} added {address} as {role}{_company_suffix(session, companies)}.")
     return user
 
 
@@ -93,7 +94,7 @@ def change_role(
         _refuse_last_owner(session, user)
     user.role, user.all_companies = _parse_role(role), companies is None
     _set_companies(session, user, companies)
-    _log(session, at, "user_changed", f"{by} made {user.email} {role}{_company_suffix(session, companies)}.")
+    _log(session, at, LogKind.USER_CHANGED, f"{by} made {user.email} {role}{_company_suffix(session, companies)}.")
     return user
 
 
@@ -104,7 +105,7 @@ def disable(session: Session, email: str, *, by: str, at: datetime) -> User:
         _refuse_last_owner(session, user)
     user.disabled_at = at
     end_access(session, user)
-    _log(session, at, "user_disabled", f"{by} disabled {user.email}.")
+    _log(session, at, LogKind.USER_DISABLED, f"{by} disabled {user.email}.")
     return user
 
 
@@ -168,18 +169,18 @@ def _refuse_last_owner(session: Session, user: User) -> None:
     others = session.scalar(
         select(func.count())
         .select_from(User)
-        .where(col(User.role) == "owner", col(User.disabled_at).is_(None), col(User.id) != user.id)
+        .where(col(User.role) == Role.OWNER, col(User.disabled_at).is_(None), col(User.id) != user.id)
     )
     if not others:
         message = f"{user.email} is the only owner; make somebody else an owner first."
         raise UserError(message)
 
 
-def _parse_role(role: str) -> str:
+def _parse_role(role: str) -> Role:
     if role not in ROLES:
         message = f"There is no role {role!r}; there are {', '.join(ROLES)}."
         raise UserError(message)
-    return role
+    return Role(role)
 
 
 def _parse_email(email: str) -> str:
@@ -195,5 +196,5 @@ def _company_suffix(session: Session, companies: Collection[int] | None) -> str:
     return "" if companies is None else f", for {', '.join(_short_names(session, companies)) or 'no company yet'}"
 
 
-def _log(session: Session, at: datetime, kind: str, text: str) -> None:
+def _log(session: Session, at: datetime, kind: LogKind, text: str) -> None:
     sync_log.write(session, at=at, kind=kind, text=text)

@@ -20,6 +20,7 @@ from connector.cli.terminal import (
     open_command_app,
     os_user,
 )
+from connector.vocabulary import ConnectionMode
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
@@ -58,7 +59,7 @@ def connect(
         for row in rows:
             echo(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
         echo_err("How late fees would be booked there, and why: duewell connections fee-posting CONNECTION")
-        observing = any(row.mode == "observe" for row in rows)  # who connects again keeps the mode he had
+        observing = any(row.mode == ConnectionMode.OBSERVE for row in rows)  # who connects again keeps the mode he had
         before = " Nothing leaves before: duewell connections mode CONNECTION live" if observing else ""
         echo_err(f"Next: duewell run, then duewell plan.{before}")
 

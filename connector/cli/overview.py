@@ -200,7 +200,7 @@ def _status_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "mode": "pause_reason" if row["pause_reason"] else row["mode"],
         "health": row["health"],
         "last_run": row["last_run_at"],
-        "result": "under way" if row["running"] else last.get("outcome", ""),
+        "result": "under way" if row["running"] else last.get("outcome") or "",
         "next_run": row["next_run_at"],
         "budget": budget,
         "needs_attention": f"{waiting['approvals']} to approve, {waiting['unconfirmed']} in doubt, {waiting['tasks']} tasks",

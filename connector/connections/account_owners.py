@@ -12,6 +12,7 @@ from connector.app_context import AppContext
 from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.tables import Connection, CustomerSetting
+from connector.vocabulary import LogKind
 
 _MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<email>[^\s<>,;@]+@[^\s<>,;@]+\.[^\s<>,;@]+)>?\s*")
 
@@ -54,7 +55,7 @@ def set_default_owner(app: AppContext, connection_id: int, owner: str, *, by: st
         row = session.get_one(Connection, connection_id)
         row.owner = owner
         text = f"{by} made {owner or 'nobody'} the owner of the customers of {row.name} that have none of their own."
-        sync_log.write(session, at=app.now(), kind="default_owner", text=text, connection_id=connection_id)
+        sync_log.write(session, at=app.now(), kind=LogKind.DEFAULT_OWNER, text=text, connection_id=connection_id)
         return row.name
 
 

@@ -22,6 +22,7 @@ from connector.connections.short_names import build_short_name
 from connector.connections.tokens import store_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant, PendingConsent
+from connector.vocabulary import ConnectionHealth, LogKind
 from providers.errors import ProviderError
 from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
 
@@ -200,12 +201,12 @@ def _create_or_update_connection(
         session.add(row)
     row.name = company.name or row.name
     row.grant_id, row.remote_connection_id = grant.id, company.remote_connection_id
-    row.health, row.health_reason = "ok" if row.first_pull_done_at else "new", ""
+    row.health, row.health_reason = ConnectionHealth.OK if row.first_pull_done_at else ConnectionHealth.NEW, ""
     row.next_run_at = now
     session.flush()
     what = "was connected again" if again else "was connected"
     words = f"{row.name} ({provider.title}) {what}, in mode {row.mode}."
-    sync_log.write(session, at=now, kind="connected", text=words, connection_id=row.id)
+    sync_log.write(session, at=now, kind=LogKind.CONNECTED, text=words, connection_id=row.id)
     return row
 
 

@@ -11,6 +11,7 @@ from connector.audit import sync_log
 from connector.connections.registry import open_ledger
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, KeyValue
+from connector.vocabulary import LogKind
 from providers.ledger import FeePosting, FeePostingOption
 
 BOOKING_FIELDS = FeePosting._fields
@@ -49,7 +50,7 @@ def save_choices(app: AppContext, connection_id: int, wanted: dict[str, str], *,
         words = ", ".join(f"{part} {choice.name if choice else 'by default'}" for part, choice in found.items())
         name = session.get_one(Connection, connection_id).name
         text = f"Late fees of {name} are booked with: {words}{f' (by {by})' if by else ''}."
-        sync_log.write(session, at=app.now(), kind="fee_booking", text=text, connection_id=connection_id)
+        sync_log.write(session, at=app.now(), kind=LogKind.FEE_BOOKING, text=text, connection_id=connection_id)
 
 
 def _load_choices(session: Session, connection_id: int) -> dict[str, dict[str, str]]:

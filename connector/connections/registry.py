@@ -15,6 +15,7 @@ from connector.connections.tokens import fresh_token, list_grant_connections, re
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant
 from connector.geo import is_reached
+from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind
 from policies.formatting import format_date
 from providers.errors import AuthorizationExpired, ProviderError
 from providers.ledger import CallObserver, CompanyRef, Ledger
@@ -26,11 +27,11 @@ __all__ = [
     "DisconnectedError",
     "UnknownConnectionError",
     "begin_consent",
-    "list_connected",
     "consent_outcome",
     "disconnect",
     "find_connection",
     "finish_consent",
+    "list_connected",
     "list_connections",
     "open_ledger",
     "pause",
@@ -44,7 +45,7 @@ MODES = {
     "approve": "everything that would leave waits for a person",
     "live": "mails, notes and fees leave by themselves",
 }
-DISCONNECTED = "disconnected"
+DISCONNECTED = ConnectionHealth.DISCONNECTED
 NO_CONNECTIONS = "No company is connected yet. Connect one with: duewell connect xero (or quickbooks)"
 
 
@@ -122,12 +123,12 @@ def set_mode(app: AppContext, connection_id: int, mode: str, *, by: str = "") ->
         row = session.get_one(Connection, connection_id)
         if mode != "observe":
             _refuse_if_disconnected(row)
-        before, row.mode = row.mode, mode
+        before, row.mode = row.mode, ConnectionMode(mode)
         row.decision_fingerprint = ""  # plans wait for a person or not by the mode: they are remade at the next run
         if mode != "observe" and row.live_since_at is None:  # what a person approves leaves as well
             row.live_since_at = app.now()
         words = f"Mode of {row.name} changed from {before} to {mode}{_by_actor(by)}: {MODES[mode]}."
-        _log(app, session, row, "mode", words)
+        _log(app, session, row, LogKind.MODE, words)
         return row
 
 
@@ -142,7 +143,7 @@ def pause(
             raise PauseInPastError(message)
         row.pause_reason, row.paused_until_on = reason or f"paused{_by_actor(by)}", until_on
         ends = f" until {format_date(until_on)}" if until_on else ""
-        _log(app, session, row, "paused", f"{row.name} was paused{ends}{_by_actor(by)}: {row.pause_reason}.")
+        _log(app, session, row, LogKind.PAUSED, f"{row.name} was paused{ends}{_by_actor(by)}: {row.pause_reason}.")
         return row
 
 
@@ -154,7 +155,7 @@ def is_paused(row: Connection, now: datetime) -> bool:
 def end_expired_pause(app: AppContext, session: Session, row: Connection) -> None:
     """Forget a pause that is over, in the caller's transaction."""
     if row.pause_reason and not is_paused(row, app.now()):
-        _log(app, session, row, "resumed", f"The pause of {row.name} is over: {row.pause_reason}.")
+        _log(app, session, row, LogKind.RESUMED, f"The pause of {row.name} is over: {row.pause_reason}.")
         row.pause_reason, row.paused_until_on = "", None
 
 
@@ -164,7 +165,7 @@ def resume(app: AppContext, connection_id: int, *, by: str = "") -> Connection:
         row = session.get_one(Connection, connection_id)
         _refuse_if_disconnected(row)
         row.pause_reason, row.paused_until_on, row.next_run_at = "", None, app.now()
-        _log(app, session, row, "resumed", f"{row.name} was resumed{_by_actor(by)}.")
+        _log(app, session, row, LogKind.RESUMED, f"{row.name} was resumed{_by_actor(by)}.")
         return row
 
 
@@ -186,7 +187,7 @@ def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         grant_id, row.grant_id = row.grant_id, None
-        row.health, row.health_reason, row.mode = DISCONNECTED, "a person disconnected it", "observe"
+        row.health, row.health_reason, row.mode = DISCONNECTED, "a person disconnected it", ConnectionMode.OBSERVE
         session.flush()
         if grant_id is not None and not list_grant_connections(session, grant_id):
             session.delete(session.get_one(Grant, grant_id))
@@ -195,7 +196,7 @@ def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str
             ended += (
                 f" {title} could not be told ({problem.rstrip('.')}); remove duewell in its list of apps there too."
             )
-        _log(app, session, row, DISCONNECTED, ended)
+        _log(app, session, row, LogKind.DISCONNECTED, ended)
     kept = "Kept here: the mirror of its books, what was sent, and the sync log. They go with the database file."
     return [ended, kept, f"Connecting it again goes on where it was, in mode observe: duewell connect {row.provider}"]
 
@@ -227,7 +228,7 @@ def _company_ref(row: Connection) -> CompanyRef:
     return CompanyRef(row.external_id, row.name, row.remote_connection_id)
 
 
-def _log(app: AppContext, session: Session, row: Connection, kind: str, text: str) -> None:
+def _log(app: AppContext, session: Session, row: Connection, kind: LogKind, text: str) -> None:
     sync_log.write(session, at=app.now(), kind=kind, text=text, connection_id=row.id)
 
 

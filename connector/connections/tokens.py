@@ -22,6 +22,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant
 from connector.secrets.keyring import KeyringError
 from connector.secrets.private_files import private_folder
+from connector.vocabulary import ConnectionHealth, LogKind
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
 from providers.ledger import AccessToken, CallObserver, JsonObject
 
@@ -171,9 +172,9 @@ def _mark_dead(app: AppContext, grant: Grant, error: AuthorizationExpired) -> Au
         row = session.get_one(Grant, grant.id)
         row.invalid_reason, row.refresh_started_at = reason, None
         for connection in list_grant_connections(session, _grant_id(grant)):
-            connection.health, connection.health_reason = "authorization_expired", reason
+            connection.health, connection.health_reason = ConnectionHealth.AUTHORIZATION_EXPIRED, reason
             sync_log.write(
-                session, at=app.now(), kind="authorization_expired", text=reason, connection_id=connection.id
+                session, at=app.now(), kind=LogKind.AUTHORIZATION_EXPIRED, text=reason, connection_id=connection.id
             )
     return AuthorizationExpired(reason, trace_id=error.trace_id)
 
@@ -193,7 +194,7 @@ def list_grant_connections(session: Session, grant_id: int) -> list[Connection]:
     """List the connections that live on a grant, the disconnected ones left out."""
     found = session.scalars(
         select(Connection)
-        .where(col(Connection.grant_id) == grant_id, col(Connection.health) != "disconnected")
+        .where(col(Connection.grant_id) == grant_id, col(Connection.health) != ConnectionHealth.DISCONNECTED)
         .order_by(col(Connection.id))
     )
     return list(found)

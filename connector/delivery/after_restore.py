@@ -14,6 +14,7 @@ from connector.delivery.circuit_breaker import log_fields, record_deferral, reco
 from connector.outbox import entries
 from connector.outbox.drafts import note_key, short_key
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
 
 CHECK_PERIOD = timedelta(days=45)  # after the restore: the longest that a step which had left may be held up here
@@ -38,14 +39,14 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
         return _request_approval(ctx, entry, str(closed))
     if reference is None:
         asks = (
-            entry.kind == "email"
+            entry.kind == OutboxKind.EMAIL
             and not _can_search_email_log(ctx)
             and ctx.now() - ctx.restore_gap[1] <= APPROVAL_PERIOD
         )
         return asks and _request_approval(ctx, entry, "No log of mails is at hand.")
     with ctx.writing() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        if entry.state != "planned":
+        if entry.state != OutboxState.PLANNED:
             return True
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(ctx.connection(session)))
     record_done(ctx, entry_id, reference, _FOUND_TEXT)
@@ -55,10 +56,10 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
 def _find_in_ledger(ctx: RunContext, entry: OutboxEntry) -> str | None:
     """Find our own trace in the ledger: a fee by its number, a note by its key, and a mail by the note it left."""
     try:
-        if entry.kind == "late_fee":
+        if entry.kind == OutboxKind.LATE_FEE:
             found = ctx.ledger.find_invoice(str(entry.payload["number"]))
-        elif entry.kind in {"note", "email"}:
-            key = entry.key if entry.kind == "note" else note_key(entry.key, entry.invoice_id)
+        elif entry.kind in {OutboxKind.NOTE, OutboxKind.EMAIL}:
+            key = entry.key if entry.kind == OutboxKind.NOTE else note_key(entry.key, entry.invoice_id)
             found = ctx.ledger.find_note(entry.invoice_id, short_key(key))
         else:
             return None
@@ -68,7 +69,11 @@ def _find_in_ledger(ctx: RunContext, entry: OutboxEntry) -> str | None:
 
 
 def _find_in_email_log(ctx: RunContext, entry: OutboxEntry) -> str | None:
-    if entry.kind not in {"email", "owner_email"} or ctx.mailer is None or not _can_search_email_log(ctx):
+    if (
+        entry.kind not in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL}
+        or ctx.mailer is None
+        or not _can_search_email_log(ctx)
+    ):
         return None
     for since_at in _search_starts(ctx):
         found = ctx.mailer.find_sent(entry.key, tuple(entry.payload.get("to", ())), since_at)
@@ -100,8 +105,8 @@ def _request_approval(ctx: RunContext, entry: OutboxEntry, reason: str) -> bool:
     with ctx.writing() as session:
         row = session.get_one(OutboxEntry, entry.id)
         if row.state == "planned":
-            row.state = "awaiting_approval"
+            row.state = OutboxState.AWAITING_APPROVAL
             if row.response != words:  # said once; every run plans it anew
-                ctx.log(session, "approval_requested", f"{words}: {entry.reason} {reason}", **log_fields(row))
+                ctx.log(session, LogKind.APPROVAL_REQUESTED, f"{words}: {entry.reason} {reason}", **log_fields(row))
             row.response = words
     return True

@@ -15,17 +15,18 @@ from sqlmodel import Session
 from connector.db.tables import OutboxEntry
 from connector.outbox import entries
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from providers.errors import AuthorizationExpired, OutcomeUnknown, RateLimited, TransientError
 
 CONSECUTIVE_FAILURES_MAX = 3  # in a row, of one kind
 MAX_DEFERRAL = timedelta(days=1)  # a clock that jumped must not put an effect off for a year
 
 _DONE_LABELS = {
-    "email": ("emailed", "Mailed"),
-    "owner_email": ("owner_notified", "Told the owner"),
-    "note": ("noted", "Noted in the ledger"),
-    "late_fee": ("charged", "Charged"),
-    "fee_waiver": ("waived", "Waived"),
+    OutboxKind.EMAIL: (LogKind.EMAILED, "Mailed"),
+    OutboxKind.OWNER_EMAIL: (LogKind.OWNER_NOTIFIED, "Told the owner"),
+    OutboxKind.NOTE: (LogKind.NOTED, "Noted in the ledger"),
+    OutboxKind.LATE_FEE: (LogKind.CHARGED, "Charged"),
+    OutboxKind.FEE_WAIVER: (LogKind.WAIVED, "Waived"),
 }
 
 
@@ -58,7 +59,7 @@ def record_rejection(ctx: RunContext, entry_id: int, detail: str) -> None:
     def how(session: Session, entry: OutboxEntry) -> None:
         entries.mark_rejected(session, entry, at=ctx.now(), detail=detail)
         ctx.tally["rejected"] += 1
-        ctx.log(session, "rejected", f"Refused, not done: {detail}", **log_fields(entry))
+        ctx.log(session, LogKind.REJECTED, f"Refused, not done: {detail}", **log_fields(entry))
         entries.create_rejection_task(
             session, entry, at=ctx.now(), on=ctx.today(ctx.connection(session)), reason=detail
         )
@@ -73,7 +74,7 @@ def record_unconfirmed(ctx: RunContext, entry_id: int, detail: str) -> None:
         entries.mark_unconfirmed(entry, at=ctx.now(), detail=detail)
         ctx.tally["unconfirmed"] += 1
         text = f"It is not known whether this happened, and it is not tried again by itself: {entry.reason} {detail}"
-        ctx.log(session, "unconfirmed", text, **log_fields(entry))
+        ctx.log(session, LogKind.UNCONFIRMED, text, **log_fields(entry))
 
     update_entry(ctx, entry_id, how)
 
@@ -115,11 +116,14 @@ def record_fault(ctx: RunContext, entry_id: int, error: Exception) -> None:
     reason = f"{type(error).__name__} at outbox entry {entry_id}; please report this"
 
     def how(session: Session, entry: OutboxEntry) -> None:
-        if entry.state == "sending" and entry.kind in {"email", "owner_email"}:
+        if entry.state == OutboxState.SENDING and entry.kind in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL}:
             entries.mark_unconfirmed(entry, at=ctx.now(), detail=reason)
             ctx.tally["unconfirmed"] += 1
         ctx.log(
-            session, "error", f"Not done, because of a fault of duewell: {entry.reason} {reason}", **log_fields(entry)
+            session,
+            LogKind.ERROR,
+            f"Not done, because of a fault of duewell: {entry.reason} {reason}",
+            **log_fields(entry),
         )
 
     update_entry(ctx, entry_id, how)

@@ -30,6 +30,7 @@ from connector.outbox.entries import StepAlreadyCompleted
 from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
 from connector.sync import pull
+from connector.vocabulary import LogKind, OutboxState
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.mailer import Email, Mailer
 
@@ -146,7 +147,7 @@ def _recheck_one(ctx: RunContext, customer_id: str, entry_ids: Sequence[int]) ->
 def _log_recheck_failure(ctx: RunContext, customer_id: str, error: PermanentError) -> None:
     text = f"Nothing was sent to this customer, because the ledger would not show his invoices just before: {error}"
     with ctx.writing() as session:
-        ctx.log(session, "error", text, customer_id=customer_id)
+        ctx.log(session, LogKind.ERROR, text, customer_id=customer_id)
     ctx.failures.append(f"The ledger would not show the invoices of customer {customer_id}: {error}")
 
 
@@ -179,7 +180,7 @@ def _deliver_entry(ctx: RunContext, entry_id: int, halted_kinds: set[str]) -> No
     """Deliver one entry; whatever its vendor does becomes its state, never somebody else's problem."""
     with ctx.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
-        kind = entry.kind if entry is not None and entry.state == "planned" else ""
+        kind = entry.kind if entry is not None and entry.state == OutboxState.PLANNED else ""
     if not kind or kind in halted_kinds:
         return
     try:
@@ -225,7 +226,7 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
         ):
             return  # something else is right by now: the next run writes that
         outbox_entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
-        ctx.log(session, "sending", f"Mailing: {entry.reason}", **log_fields(entry))
+        ctx.log(session, LogKind.SENDING, f"Mailing: {entry.reason}", **log_fields(entry))
     _send(ctx, entry_id, kind, mailer, written)
 
 
@@ -286,5 +287,5 @@ def _cancel(ctx: RunContext, entry_id: int, reason: str) -> None:
     with ctx.writing() as session:
         entry = session.get(OutboxEntry, entry_id)
         if entry is not None and entry.state in outbox_entries.UNSENT_STATES:
-            ctx.log(session, "cancelled", f"Dropped: {reason}.", facts={"key": entry.key})
+            ctx.log(session, LogKind.CANCELLED, f"Dropped: {reason}.", facts={"key": entry.key})
             session.delete(entry)

@@ -24,6 +24,7 @@ from connector.evaluation.evaluate import refresh_entry
 from connector.outbox import entries
 from connector.outbox.drafts import short_key
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import LogKind, OutboxKind
 from policies import formatting
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, RateLimited, TransientError
 from providers.ledger import DocumentRef, LateFeeInvoice
@@ -49,7 +50,7 @@ def write_entry(ctx: RunContext, entry_id: int) -> None:
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
         ctx.log(
             session,
-            "sending",
+            LogKind.SENDING,
             f"Writing into the ledger ({kind.replace('_', ' ')}): {entry.reason}",
             **log_fields(entry),
         )
@@ -93,7 +94,7 @@ def retry_entry(ctx: RunContext, entry_id: int) -> None:
 
 def _mark_retry(ctx: RunContext, session: Session, entry: OutboxEntry) -> None:
     entry.attempts, entry.dispatched_at = entry.attempts + 1, ctx.now()
-    ctx.log(session, "sending", f"Calling again with the same key: {entry.reason}", **log_fields(entry))
+    ctx.log(session, LogKind.SENDING, f"Calling again with the same key: {entry.reason}", **log_fields(entry))
 
 
 def _attempt(ctx: RunContext, entry_id: int, kind: str, call: LedgerCall) -> None:
@@ -143,10 +144,10 @@ def _find_existing(ctx: RunContext, kind: str, invoice_id: str, key: str, number
 
 def _build_call(ctx: RunContext, session: Session, connection: Connection, entry: OutboxEntry) -> LedgerCall:
     ledger, key, invoice_id = ctx.ledger, entry.key, entry.invoice_id
-    if entry.kind == "note":
+    if entry.kind == OutboxKind.NOTE:
         text = format_note(session, connection, entry)
         return lambda: ledger.add_note(invoice_id, text, key)
-    if entry.kind == "late_fee":
+    if entry.kind == OutboxKind.LATE_FEE:
         fee = _build_fee(entry)._replace(posting=fee_booking.load_booking(session, entry.connection_id))
         return lambda: ledger.post_late_fee(fee, key)
     fee_id, today = str(entry.payload["fee_id"]), ctx.today(connection)
@@ -186,11 +187,11 @@ def _describe_parent(session: Session, connection: Connection, entry: OutboxEntr
     invoice = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
     number = invoice.number if invoice is not None else entry.invoice_id
     payload = parent.payload
-    if parent.kind in {"late_fee", "fee_waiver"}:
+    if parent.kind in {OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER}:
         amount = payload.get("amounts", {}).get(entry.invoice_id, payload["amount"])
-        verb = "charged" if parent.kind == "late_fee" else "waived"
+        verb = "charged" if parent.kind == OutboxKind.LATE_FEE else "waived"
         text = f"Late fee {payload['number']} of {amount} {parent.currency} {verb} for invoice {number} on {day}."
-        return text + (f" {payload['reason']}." if parent.kind == "fee_waiver" else "")
+        return text + (f" {payload['reason']}." if parent.kind == OutboxKind.FEE_WAIVER else "")
     step = dict(map(tuple, payload["completed"])).get(entry.invoice_id, parent.step).replace("_", " ")
     due = payload["due"].get(entry.invoice_id)
     owed = f", {due} {parent.currency} due" if due else ""

@@ -21,6 +21,7 @@ from connector.delivery.circuit_breaker import (
 from connector.emails.inbound import events
 from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import OutboxState
 from providers.errors import AuthorizationExpired, ProviderError, TransientError
 
 EMAIL_KINDS = ("email", "owner_email")
@@ -96,7 +97,7 @@ def _find_interrupted(ctx: RunContext) -> list[tuple[int, str, str]]:
             select(col(OutboxEntry.id), col(OutboxEntry.state), col(OutboxEntry.kind))
             .where(
                 col(OutboxEntry.connection_id) == ctx.connection_id,
-                col(OutboxEntry.state).in_(["sending", "unconfirmed"]),
+                col(OutboxEntry.state).in_([OutboxState.SENDING, OutboxState.UNCONFIRMED]),
             )
             .order_by(col(OutboxEntry.id))
         )

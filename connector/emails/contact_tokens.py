@@ -17,8 +17,8 @@ from sqlmodel import Session, col
 from connector.app_context import AppContext
 from connector.db.tables import Connection, ContactToken, CustomerRow
 from connector.settings import is_publicly_reachable
+from connector.vocabulary import TokenPurpose
 
-STOP, REPLY, PORTAL = "stop", "reply", "portal"
 PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than a chase by the shipped timetable
 _PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less to go, a mail carries a new one
 _TOKEN_BYTES = 20  # 32 letters and digits: safe in a mail address, where upper and lower case may be lost
@@ -39,7 +39,7 @@ def public_url(app: AppContext, path: str) -> str:
     return f"{base}{path}" if is_publicly_reachable(base) else ""
 
 
-def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: str) -> str:
+def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: TokenPurpose) -> str:
     """Give the customer's token for stopping or replying, in the caller's transaction."""
     token = _sign_token(app, session, connection_id, f"{purpose}:", customer_id)
     if session.get(ContactToken, token) is None:
@@ -53,8 +53,8 @@ def get_portal_token(app: AppContext, session: Session, connection_id: int, cust
     for row in known:
         if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PORTAL_LIFETIME_LEFT_MIN:
             return row
-    token = _sign_token(app, session, connection_id, f"{PORTAL}:{len(known) + 1}:", customer_id)
-    made = _build_row(app, token, connection_id, customer_id, PORTAL)
+    token = _sign_token(app, session, connection_id, f"{TokenPurpose.PORTAL}:{len(known) + 1}:", customer_id)
+    made = _build_row(app, token, connection_id, customer_id, TokenPurpose.PORTAL)
     made.expires_at = now + PORTAL_TOKEN_LIFETIME
     session.add(made)
     return made
@@ -65,14 +65,14 @@ def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -
     query = select(ContactToken).where(
         col(ContactToken.connection_id) == connection_id,
         col(ContactToken.customer_id) == customer_id,
-        col(ContactToken.purpose) == PORTAL,
+        col(ContactToken.purpose) == TokenPurpose.PORTAL,
     )
     return list(
         session.scalars(query.order_by(col(ContactToken.created_at).desc(), col(ContactToken.expires_at).desc()))
     )
 
 
-def find_token(session: Session, token: str, purpose: str) -> FoundToken | None:
+def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToken | None:
     """Find whose token it is, also of one that is over. None for a stranger's guess."""
     row = session.get(ContactToken, token.lower()) if len(token) == TOKEN_LENGTH and token.isascii() else None
     if row is None or row.purpose != purpose:
@@ -85,7 +85,7 @@ def find_token(session: Session, token: str, purpose: str) -> FoundToken | None:
     return FoundToken(row, customer) if customer is not None else None
 
 
-def find_customer(session: Session, token: str, purpose: str) -> CustomerRow | None:
+def find_customer(session: Session, token: str, purpose: TokenPurpose) -> CustomerRow | None:
     """Find whose token for stopping or replying it is; None for a stranger's guess, and for a revoked one."""
     held = find_token(session, token, purpose)
     return held.customer if held is not None and held.row.revoked_at is None else None
@@ -97,7 +97,9 @@ def _sign_token(app: AppContext, session: Session, connection_id: int, subject: 
     return base64.b32encode(app.keyring.signature(about)[:_TOKEN_BYTES]).decode().lower()
 
 
-def _build_row(app: AppContext, token: str, connection_id: int, customer_id: str, purpose: str) -> ContactToken:
+def _build_row(
+    app: AppContext, token: str, connection_id: int, customer_id: str, purpose: TokenPurpose
+) -> ContactToken:
     return ContactToken(
         token=token,
         connection_id=connection_id,

@@ -14,6 +14,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, ContactToken, CustomerRow, ErasedCustomer
 from connector.emails import contact_tokens
 from connector.plain_text import one_line
+from connector.vocabulary import LogKind, TokenPurpose
 
 _PATH = "/c/{}"
 _VALID, _EXPIRED, _REVOKED = "valid", "expired", "revoked"
@@ -68,7 +69,7 @@ def list_links(app: AppContext, session: Session, connection_id: int, customer_i
 def open_link(app: AppContext, token: str) -> PortalVisitor | None:
     """Find whose page a link opens. None for a guess; changes nothing."""
     with reading(app.engine) as session:
-        held = contact_tokens.find_token(session, token, contact_tokens.PORTAL)
+        held = contact_tokens.find_token(session, token, TokenPurpose.PORTAL)
         if held is None:
             return None
         here = (held.customer.connection_id, held.customer.external_id)
@@ -102,7 +103,7 @@ def _log(app: AppContext, session: Session, customer: CustomerRow, text: str) ->
     sync_log.write(
         session,
         at=app.now(),
-        kind="portal_link",
+        kind=LogKind.PORTAL_LINK,
         text=text,
         connection_id=customer.connection_id,
         customer_id=customer.external_id,

@@ -18,6 +18,7 @@ from connector.evaluation import decision_records, invoice_decisions
 from connector.outbox import drafts as outbox_drafts
 from connector.outbox import entries
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import ConnectionMode, LogKind, TaskCode
 from policies.decisions import CreateTask, DecisionKind, InvoiceDecision, NotifyOwner
 
 
@@ -71,13 +72,13 @@ def plan_effects(
         ctx, session, given, batch.applied_policies, customer_ids, default_version=version
     )
     decision_records.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
-    if connection.mode != "observe":
+    if connection.mode != ConnectionMode.OBSERVE:
         _create_tasks(ctx, session, batch.tasks, today)
         agreement_outcomes.record_broken_from_tasks(ctx, session, batch.tasks, today)
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
     _log_plans(ctx, session, drafts, changes)
     for text in batch.failures:
-        ctx.log(session, "error", f"No decision could be made about {text}")
+        ctx.log(session, LogKind.ERROR, f"No decision could be made about {text}")
         ctx.failures.append(f"No decision could be made about {text}.")
 
 
@@ -111,7 +112,7 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         row = Task(
             connection_id=ctx.connection_id,
             key=key,
-            code=task.code,
+            code=TaskCode(task.code),
             step=task.step.value if task.step else "",
             customer_id=task.customer_id,
             invoice_ids=list(task.invoice_ids),
@@ -124,7 +125,9 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         session.flush()
         _record_completed_steps(ctx, session, task, row, today)
         ctx.tally["tasks"] += 1
-        ctx.log(session, "task", task.reason, customer_id=task.customer_id, facts={"task": row.id, "code": task.code})
+        ctx.log(
+            session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts={"task": row.id, "code": task.code}
+        )
 
 
 def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask, row: Task, today: date) -> None:
@@ -153,7 +156,7 @@ def _log_plans(
         draft = by_key[key]
         ctx.log(
             session,
-            "planned",
+            LogKind.PLANNED,
             draft.reason,
             customer_id=draft.customer_id,
             invoice_id=draft.invoice_id,
@@ -162,9 +165,9 @@ def _log_plans(
     for key in changes.custom_text_lost:
         draft = by_key[key]
         text = "What this mail is about has changed, so the words a person gave it are gone; it is written anew."
-        ctx.log(session, "email_edited", text, customer_id=draft.customer_id, facts={"key": key})
+        ctx.log(session, LogKind.EMAIL_EDITED, text, customer_id=draft.customer_id, facts={"key": key})
     for key in changes.cancelled:
-        ctx.log(session, "cancelled", "A planned effect no longer stands and was dropped.", facts={"key": key})
+        ctx.log(session, LogKind.CANCELLED, "A planned effect no longer stands and was dropped.", facts={"key": key})
 
 
 def _count_plans(ctx: RunContext, batch: DecisionBatch, drafts: Sequence[outbox_drafts.Draft]) -> None:
@@ -183,9 +186,9 @@ def _log_dry_run(
         name = batch.customer_names.get(draft.customer_id, "")
         ctx.log(
             session,
-            "dry_run",
+            LogKind.DRY_RUN,
             f"Would {draft.kind.replace('_', ' ')}: {name}: {draft.reason}",
             facts={"key": draft.key},
         )
     for task in batch.tasks:
-        ctx.log(session, "dry_run", f"Would make a task: {task.reason}", customer_id=task.customer_id)
+        ctx.log(session, LogKind.DRY_RUN, f"Would make a task: {task.reason}", customer_id=task.customer_id)

@@ -18,6 +18,7 @@ from connector.geo import HolidayCalendar
 from connector.outbox import drafts as outbox_drafts
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import OutboxKind
 from policies.decide import decide
 from policies.decisions import CreateTask, CustomerDecision, NotifyOwner
 from policies.receivables import Statement
@@ -70,7 +71,7 @@ def refresh_entry(ctx: RunContext, session: Session, entry_id: int) -> OutboxEnt
     about once more: else it costs one look at the log.
     """
     entry = session.get(OutboxEntry, entry_id)
-    if entry is None or entry.kind not in {"email", "late_fee"}:
+    if entry is None or entry.kind not in {OutboxKind.EMAIL, OutboxKind.LATE_FEE}:
         return entry
     customer = entry.customer_id
     last_seen_log_id, about = (

@@ -17,6 +17,7 @@ from connector.db.engine import reading
 from connector.db.tables import Connection, CustomerRow, ExceptionRow, InvoiceRow, KeyValue
 from connector.runtime.run_context import RunContext
 from connector.sync.mirror.statements import WHOLE_HISTORY_DAYS, load_statements
+from connector.vocabulary import LogKind
 from policies.exception_checks import ExceptionItem, find_exceptions
 
 _LAST_SCAN = "exceptions_scanned"
@@ -73,7 +74,7 @@ def scan(ctx: RunContext) -> None:
             ctx.tally["exceptions"] += len(news)
             many = f"{len(news)} things in the books are worth a look. The first: " if len(news) > 1 else ""
             one = {"customer_id": news[0].customer_id, "invoice_id": news[0].invoice_id} if len(news) == 1 else {}
-            ctx.log(session, "exception", f"{many}{news[0].reason}", facts={"count": len(news)}, **one)
+            ctx.log(session, LogKind.EXCEPTION, f"{many}{news[0].reason}", facts={"count": len(news)}, **one)
 
 
 def list_open(session: Session, companies: Collection[int], *, size: int, offset: int = 0) -> list[ListedException]:
@@ -147,7 +148,7 @@ def mark_correct(session: Session, row: ExceptionRow, *, by: str, at: datetime) 
     sync_log.write(
         session,
         at=at,
-        kind="exception",
+        kind=LogKind.EXCEPTION,
         text=f"{by} says that this is right: {row.reason}",
         connection_id=row.connection_id,
         customer_id=row.customer_id,

@@ -13,6 +13,7 @@ from connector.audit import sync_log
 from connector.db.tables import InvoiceDecisionRow
 from connector.evaluation import decision_records
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import LogKind
 from policies.decisions import DecisionKind, InvoiceDecision
 
 DecisionPairs = Sequence[tuple[str, InvoiceDecision]]  # with the customer's id
@@ -48,7 +49,7 @@ def store_decisions(
         (fresh if row is None else moved).append(_row_values(ctx, customer_id, answer, version))
         facts = {"kind": answer.kind.value, "code": answer.code, "policy": version}
         facts |= {"policy_name": name} if name else {}
-        lines.append(sync_log.LogLine("decided", answer.reason, customer_id, answer.invoice_id, facts))
+        lines.append(sync_log.LogLine(LogKind.DECIDED, answer.reason, customer_id, answer.invoice_id, facts))
     _write_rows(session, fresh, moved, reworded)
     ctx.log_all(session, lines)
     if known:

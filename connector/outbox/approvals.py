@@ -12,6 +12,7 @@ from sqlmodel import Session
 from connector.audit import sync_log
 from connector.db.tables import OutboxEntry
 from connector.outbox.entries import UNSENT_STATES, completed_steps, mark_done, mark_planned, mark_rejected
+from connector.vocabulary import LogKind, OutboxState
 
 
 class OutboxError(Exception):
@@ -22,12 +23,12 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> l
     """Let waiting entries leave with the next run; what was refused outside (not by a person) is tried once more."""
     entries = [find_entry(session, entry_id, ("awaiting_approval", "rejected"), "approved") for entry_id in ids]
     for entry in entries:
-        if entry.state == "rejected" and entry.resolved_by:
+        if entry.state == OutboxState.REJECTED and entry.resolved_by:
             message = f"Outbox entry {entry.id} was {entry.response}; it stays so."
             raise OutboxError(message)
     for entry in entries:
-        entry.state, entry.approved_at, entry.approved_by = "planned", at, by
-        log_entry_event(session, entry, at, "approved", f"{by} approved: {entry.reason}")
+        entry.state, entry.approved_at, entry.approved_by = OutboxState.PLANNED, at, by
+        log_entry_event(session, entry, at, LogKind.APPROVED, f"{by} approved: {entry.reason}")
     return entries
 
 
@@ -39,7 +40,7 @@ def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, reaso
         mark_rejected(session, entry, at=at, detail=answer, resolved_by=by)
         for step in completed_steps(entry, at=at, on=at.date()):
             session.merge(step)
-        log_entry_event(session, entry, at, "rejected", f"{entry.reason} — {answer}")
+        log_entry_event(session, entry, at, LogKind.REJECTED, f"{entry.reason} — {answer}")
     return entries
 
 
@@ -52,7 +53,7 @@ def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetim
     else:
         mark_planned(session, entry, detail=f"{by} says that it did not arrive")
         entry.resolved_by = ""
-    log_entry_event(session, entry, at, "resolved", f"Doubt settled: {entry.response}.")
+    log_entry_event(session, entry, at, LogKind.RESOLVED, f"Doubt settled: {entry.response}.")
     return entry
 
 
@@ -76,7 +77,7 @@ def find_entry(session: Session, entry_id: int, states: Collection[str], verb: s
     return entry
 
 
-def log_entry_event(session: Session, entry: OutboxEntry, at: datetime, kind: str, text: str) -> None:
+def log_entry_event(session: Session, entry: OutboxEntry, at: datetime, kind: LogKind, text: str) -> None:
     """Write a line of the log about an entry."""
     sync_log.write(
         session,

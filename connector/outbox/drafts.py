@@ -12,6 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
 from policies.receivables import Invoice, Statement, Step
 
@@ -23,7 +24,7 @@ class Draft:
     """An effect as planned: everything an outbox row needs, before there is a row."""
 
     key: str
-    kind: str
+    kind: OutboxKind
     customer_id: str
     reason: str
     invoice_id: str = ""
@@ -86,7 +87,7 @@ def _reminder_draft(
     once = f":{recurrence_keys[lead]}" if lead in recurrence_keys else ""
     return Draft(
         key=f"{ledger_key}:mail:{lead}:{step.value}{once}",
-        kind="email",
+        kind=OutboxKind.EMAIL,
         customer_id=action.customer_id,
         invoice_id=lead,
         currency=action.currency,
@@ -107,7 +108,7 @@ def _reminder_draft(
 def _late_fee_draft(ledger_key: str, action: ChargeLateFee, invoice: Invoice) -> Draft:
     return Draft(
         key=f"{ledger_key}:late_fee:{action.invoice_id}:{action.period}",
-        kind="late_fee",
+        kind=OutboxKind.LATE_FEE,
         customer_id=action.customer_id,
         invoice_id=action.invoice_id,
         currency=action.currency,
@@ -145,7 +146,7 @@ def _combined_fee_draft(ledger_key: str, fees: list[ChargeLateFee], invoices: Ma
     reason = f"Late fees on {len(fees)} invoices in one: {currency} {_format_amount(amount)}, at most {_format_amount(rate)} % a year."
     return Draft(
         key=f"{ledger_key}:late_fee:{lead.customer_id}:{currency}:{lead.invoice_month}",
-        kind="late_fee",
+        kind=OutboxKind.LATE_FEE,
         customer_id=lead.customer_id,
         invoice_id=lead.invoice_id,
         currency=currency,

@@ -16,6 +16,7 @@ from sqlmodel import Session, col
 
 from connector.db.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.outbox.drafts import Draft, note_key
+from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
 
 UNSENT_STATES = ("planned", "awaiting_approval")
 REPLANNED_KINDS = ("email", "owner_email", "late_fee")  # notes and waivers follow from deeds and are never unplanned
@@ -68,7 +69,7 @@ def replan(
                 connection_id=connection.id or 0,
                 key=key,
                 kind=draft.kind,
-                state="planned",
+                state=OutboxState.PLANNED,
                 customer_id=draft.customer_id,
                 payload={},
                 planned_at=at,
@@ -99,7 +100,7 @@ def find_ready(session: Session, connection: Connection, kinds: Collection[str],
         select(OutboxEntry)
         .where(
             col(OutboxEntry.connection_id) == connection.id,
-            col(OutboxEntry.state) == "planned",
+            col(OutboxEntry.state) == OutboxState.PLANNED,
             col(OutboxEntry.kind).in_(list(kinds)),
         )
         .order_by(col(OutboxEntry.attempts), col(OutboxEntry.id))  # what was put off before lets the others pass
@@ -110,19 +111,23 @@ def find_ready(session: Session, connection: Connection, kinds: Collection[str],
 def is_dispatchable(connection: Connection, entry: OutboxEntry, now: datetime) -> bool:
     """Tell whether the mode, a pause, an approval and the entry's own time let it leave at this moment."""
     has_come = entry.send_after is None or entry.send_after <= now
-    return entry.state == "planned" and has_come and is_permitted(connection, entry)
+    return entry.state == OutboxState.PLANNED and has_come and is_permitted(connection, entry)
 
 
 def is_permitted(connection: Connection, entry: OutboxEntry) -> bool:
     """Tell whether the mode, a pause and an approval allow what an entry does."""
-    if connection.mode == "observe" or connection.pause_reason:
+    if connection.mode == ConnectionMode.OBSERVE or connection.pause_reason:
         return False
-    return not (connection.mode == "approve" and entry.kind in {"email", "late_fee"} and entry.approved_at is None)
+    return not (
+        connection.mode == ConnectionMode.APPROVE
+        and entry.kind in {OutboxKind.EMAIL, OutboxKind.LATE_FEE}
+        and entry.approved_at is None
+    )
 
 
 def mark_sending(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
     """Record the intent: once committed, the effect may have happened. Raises ``StepTaken`` for a step taken before."""
-    entry.state, entry.dispatched_at, entry.attempts = "sending", at, entry.attempts + 1
+    entry.state, entry.dispatched_at, entry.attempts = OutboxState.SENDING, at, entry.attempts + 1
     for step in completed_steps(entry, at=at, on=on):
         step.outbox_id = entry.id
         session.add(step)
@@ -150,8 +155,8 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
 
 def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, detail: str) -> None:
     """Record that it happened, and, in the same transaction, owe the notes that tell it in the ledger."""
-    entry.state, entry.ended_at, entry.reference, entry.response = "done", at, reference, detail
-    if entry.kind not in {"email", "late_fee", "fee_waiver"}:
+    entry.state, entry.ended_at, entry.reference, entry.response = OutboxState.DONE, at, reference, detail
+    if entry.kind not in {OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER}:
         return
     numbers = _invoice_numbers(session, entry)
     keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id, _step in entry.payload["completed"]}
@@ -171,8 +176,8 @@ def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, tex
             OutboxEntry(
                 connection_id=invoice.connection_id,
                 key=key,
-                kind="note",
-                state="planned",
+                kind=OutboxKind.NOTE,
+                state=OutboxState.PLANNED,
                 customer_id=invoice.customer_id,
                 invoice_id=invoice.external_id,
                 currency=invoice.currency,
@@ -185,19 +190,19 @@ def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, tex
 
 def mark_rejected(session: Session, entry: OutboxEntry, *, at: datetime, detail: str, resolved_by: str = "") -> None:
     """Record that it did not happen and won't by itself; its steps are free again."""
-    entry.state, entry.ended_at, entry.response, entry.resolved_by = "rejected", at, detail, resolved_by
+    entry.state, entry.ended_at, entry.response, entry.resolved_by = OutboxState.REJECTED, at, detail, resolved_by
     _release_steps(session, entry)
 
 
 def mark_planned(session: Session, entry: OutboxEntry, *, detail: str, send_after: datetime | None = None) -> None:
     """Take back an intent that certainly did not leave: it may be tried again from ``leaves_from_at``."""
-    entry.state, entry.dispatched_at, entry.response, entry.send_after = "planned", None, detail, send_after
+    entry.state, entry.dispatched_at, entry.response, entry.send_after = OutboxState.PLANNED, None, detail, send_after
     _release_steps(session, entry)
 
 
 def mark_unconfirmed(entry: OutboxEntry, *, at: datetime, detail: str) -> None:
     """Record that nobody knows whether it happened; its steps stay taken, so that nothing is sent twice."""
-    entry.state, entry.ended_at, entry.response = "unconfirmed", at, detail
+    entry.state, entry.ended_at, entry.response = OutboxState.UNCONFIRMED, at, detail
 
 
 def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime, on: date, reason: str) -> None:
@@ -209,7 +214,7 @@ def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime,
         Task(
             connection_id=entry.connection_id,
             key=key,
-            code="rejected",
+            code=TaskCode.REJECTED,
             step=entry.step,
             customer_id=entry.customer_id,
             invoice_ids=[pair[0] for pair in entry.payload.get("completed", [])],
@@ -231,8 +236,8 @@ def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> list[str]:
     row.send_after = draft.send_after
     # The internal mail to the owner is nobody's approval but his own; what a person words leaves when he says so.
     asks = draft.needs_approval or mode == "approve" or bool(row.custom_text)
-    waits = asks and row.approved_at is None and draft.kind != "owner_email"
-    row.state, row.ended_at = ("awaiting_approval" if waits else "planned"), None
+    waits = asks and row.approved_at is None and draft.kind != OutboxKind.OWNER_EMAIL
+    row.state, row.ended_at = (OutboxState.AWAITING_APPROVAL if waits else OutboxState.PLANNED), None
     return reworded
 
 
@@ -267,8 +272,8 @@ def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: 
     return OutboxEntry(
         connection_id=entry.connection_id,
         key=key,
-        kind="note",
-        state="planned",
+        kind=OutboxKind.NOTE,
+        state=OutboxState.PLANNED,
         customer_id=entry.customer_id,
         invoice_id=invoice_id,
         currency=entry.currency,

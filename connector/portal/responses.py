@@ -30,6 +30,7 @@ from connector.geo import today_in
 from connector.languages import LANGUAGES
 from connector.outbox import entries
 from connector.plain_text import one_line
+from connector.vocabulary import AgreementState, ConnectionMode, TaskCode
 from policies.formatting import format_amount, format_date
 
 PROMISE_DAYS_MAX = 30  # ahead, at most: a later day is for a person to agree to
@@ -109,7 +110,9 @@ def _record_paid(context: _ResponseContext) -> str:
     waits = f" The chase of {_format_numbers(held)} waits until {format_date(until)}." if held else ""
     reason = f"{context.customer_name} says that {_format_amounts(context)} was paid on {format_date(on)}.{waits}"
     reason += " Look for it, and apply it in the ledger."
-    return _create_task(context, "payment_reported", on.isoformat(), reason, f"says it was paid on {format_date(on)}")
+    return _create_task(
+        context, TaskCode.PAYMENT_REPORTED, on.isoformat(), reason, f"says it was paid on {format_date(on)}"
+    )
 
 
 def _pause_invoice(context: _ResponseContext, invoice: InvoiceRow, until: date, on: date) -> bool:
@@ -148,15 +151,22 @@ def _record_promise(context: _ResponseContext) -> str:
         f" It is for you to judge about {_format_numbers(left)}: promised before, or agreed otherwise." if left else ""
     )
     reason = f"{context.customer_name} promises to pay {_format_amounts(context)} on {format_date(on)}.{holds}{judge}"
-    return _create_task(context, "promise_received", on.isoformat(), reason, f"promises to pay on {format_date(on)}")
+    return _create_task(
+        context, TaskCode.PROMISE_RECEIVED, on.isoformat(), reason, f"promises to pay on {format_date(on)}"
+    )
 
 
 def _promise_invoice(context: _ResponseContext, invoice: InvoiceRow, on: date) -> bool:
-    open_plan = _count_agreements(context, invoice, "payment_plan", col(Agreement.state) == "open")
+    open_plan = _count_agreements(context, invoice, "payment_plan", col(Agreement.state) == AgreementState.OPEN)
     the_same = _count_agreements(
-        context, invoice, "promise", col(Agreement.state) == "open", col(Agreement.until_on) == on
+        context, invoice, "promise", col(Agreement.state) == AgreementState.OPEN, col(Agreement.until_on) == on
     )
-    before = _count_agreements(context, invoice, "promise", col(Agreement.state).in_(["open", "broken", "replaced"]))
+    before = _count_agreements(
+        context,
+        invoice,
+        "promise",
+        col(Agreement.state).in_([AgreementState.OPEN, AgreementState.BROKEN, AgreementState.REPLACED]),
+    )
     if the_same:
         return True
     if open_plan or before >= PROMISES_MAX:
@@ -173,13 +183,13 @@ def _record_dispute(context: _ResponseContext) -> str:
     note = f"says that something is wrong: {text}"
     if (
         len(fresh) == len(context.invoices)
-        and context.session.get_one(Connection, context.customer_key[0]).mode != "observe"
+        and context.session.get_one(Connection, context.customer_key[0]).mode != ConnectionMode.OBSERVE
     ):
         _plan_notes(context, "dispute", _fingerprint(text), note)
         return "done_dispute"  # the next run makes the disputes' tasks, with his words
     held = f" Nothing is sent about {_format_numbers(fresh)} until that is settled." if fresh else ""
     reason = f"{context.customer_name} says that something is wrong with {_format_amounts(context)}: “{text}”.{held}"
-    return _create_task(context, "dispute_received", _fingerprint(text), reason, note)
+    return _create_task(context, TaskCode.DISPUTE_RECEIVED, _fingerprint(text), reason, note)
 
 
 def _dispute_invoice(context: _ResponseContext, invoice: InvoiceRow, text: str) -> bool:
@@ -218,7 +228,7 @@ def _record_contact(context: _ResponseContext) -> str:
     else:
         command = f"duewell customers set {context.customer.external_id} --contact '{who}'"
         reason = f"{context.customer_name} asks to write to {who}. Make sure that it is his, then: {command}"
-    return _create_task(context, "contact_change", _fingerprint(email.lower()), reason, "names another contact")
+    return _create_task(context, TaskCode.CONTACT_CHANGE, _fingerprint(email.lower()), reason, "names another contact")
 
 
 def _is_customer_domain(context: _ResponseContext, email: str, known: Sequence[str]) -> bool:
@@ -263,7 +273,7 @@ _HANDLERS: dict[str, Callable[[_ResponseContext], str]] = {
 _ABOUT_INVOICES = {"paid", "promise", "dispute"}
 
 
-def _create_task(context: _ResponseContext, code: str, recurrence_key: str, reason: str, note: str) -> str:
+def _create_task(context: _ResponseContext, code: TaskCode, recurrence_key: str, reason: str, note: str) -> str:
     """Make the task and the notes of an answer, once."""
     about = context.response.kind in _ABOUT_INVOICES
     ids = [each.external_id for each in context.invoices] if about else []

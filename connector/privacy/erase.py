@@ -48,6 +48,7 @@ from connector.privacy.personal_data import (
 )
 from connector.runtime import lease
 from connector.sync.mirror.erased import erased_name
+from connector.vocabulary import LogKind, OutboxState, TaskState
 
 _FEE_NUMBERS = "LF-"
 
@@ -97,7 +98,7 @@ def undo_erasure(app: AppContext, connection_id: int, customer_id: str, *, by: s
         sync_log.write(
             session,
             at=app.now(),
-            kind="erasure_undone",
+            kind=LogKind.ERASURE_UNDONE,
             text=said,
             connection_id=connection_id,
             customer_id=customer_id,
@@ -147,7 +148,7 @@ def _erase(app: AppContext, run_lease: lease.Lease, customer_id: str, by: str) -
 def _require_nothing_in_progress(session: Session, subject: Subject) -> None:
     """An effect without an end is settled by its own words: a retry has to say the same."""
     query = select(func.count()).where(
-        *_of_subject(OutboxEntry, subject), col(OutboxEntry.state).in_(["sending", "unconfirmed"])
+        *_of_subject(OutboxEntry, subject), col(OutboxEntry.state).in_([OutboxState.SENDING, OutboxState.UNCONFIRMED])
     )
     if session.scalar(query):
         raise EraseError(
@@ -189,8 +190,8 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
             {**row.payload, "items": _redact_digest_items(row.payload["items"], subject)},
             REDACTED,
         )
-    unsaid = (col(Task.state) == "open", *_of_subject(Task, subject))
-    session.execute(update(Task).where(*unsaid).values(state="cancelled", ended_at=now, ended_by=""))
+    unsaid = (col(Task.state) == TaskState.OPEN, *_of_subject(Task, subject))
+    session.execute(update(Task).where(*unsaid).values(state=TaskState.CANCELLED, ended_at=now, ended_by=""))
     session.execute(
         update(ContactToken)
         .where(*_of_subject(ContactToken, subject), col(ContactToken.revoked_at).is_(None))

@@ -21,6 +21,7 @@ from connector.db.tables import Connection, CustomerRow, DecisionRecord, KeyValu
 from connector.evaluation.decision_records import unpack
 from connector.json_format import json_default
 from connector.privacy.personal_data import RULES, Subject, find_log_lines, find_owner_digests, find_rows, find_subject
+from connector.vocabulary import LogKind
 
 _HIDDEN = {"token", "salt", "digest", "hash", "previous_hash", "snapshot"}  # secrets, and what proves the log
 
@@ -31,7 +32,7 @@ def build_document(app: AppContext, connection_id: int, customer_id: str, *, by:
         sync_log.write(
             session,
             at=app.now(),
-            kind="exported",
+            kind=LogKind.EXPORTED,
             text=f"{by} exported everything held about this customer.",
             connection_id=connection_id,
             customer_id=customer_id,

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Row, Table, false, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from connector.db.tables import CustomerRow, CustomerSetting, InvoiceRow, OutboxEntry
+from connector.vocabulary import OutboxKind
 
 REDACTED = "(erased)"
 _IN_MAX = 500
@@ -146,7 +147,7 @@ def find_rows(session: Session, subject: Subject, name: str) -> Iterator[Row[Any
 
 def find_owner_digests(session: Session, subject: Subject) -> list[OutboxEntry]:
     """Find the mails to his owner that name him, beside other customers: no column says whom they are about."""
-    here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == "owner_email"
+    here = col(OutboxEntry.connection_id) == subject.connection_id, col(OutboxEntry.kind) == OutboxKind.OWNER_EMAIL
     rows = session.scalars(select(OutboxEntry).where(*here).order_by(col(OutboxEntry.id)))
     return [row for row in rows if any(each["customer"] in subject.ids for each in row.payload.get("items", []))]
 

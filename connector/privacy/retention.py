@@ -25,6 +25,7 @@ from connector.db.tables import (
     Task,
     WebSession,
 )
+from connector.vocabulary import LogKind, OutboxState, TaskState
 
 REMOVED = "(removed by age)"
 DAYS_MAX = 36_500
@@ -79,7 +80,7 @@ def set_retention(app: AppContext, changes: Mapping[str, int], *, by: str) -> di
         now, value = app.now(), {**retention_days(session), **changes}
         session.merge(KeyValue(connection_id=0, name=_SETTING, value=value, stored_at=now))
         said = ", ".join(f"{name} {count or 'for good'}" for name, count in changes.items())
-        sync_log.write(session, at=now, kind="retention", text=f"{by} set how many days are kept: {said}.")
+        sync_log.write(session, at=now, kind=LogKind.RETENTION, text=f"{by} set how many days are kept: {said}.")
         return value
 
 
@@ -95,7 +96,7 @@ def prune(app: AppContext) -> dict[str, int]:
         }
         gone = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
         if gone:
-            sync_log.write(session, at=now, kind="pruned", text=f"Older than it is kept, and taken away: {gone}.")
+            sync_log.write(session, at=now, kind=LogKind.PRUNED, text=f"Older than it is kept, and taken away: {gone}.")
         return counts
 
 
@@ -124,7 +125,7 @@ def _prune_decisions(session: Session, before: datetime, _now: datetime) -> int:
 def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
     """Take addresses and words from effects that have their end; keys, steps and sums stay: nothing happens twice."""
     query = select(OutboxEntry).where(
-        col(OutboxEntry.state).in_(["done", "rejected"]),
+        col(OutboxEntry.state).in_([OutboxState.DONE, OutboxState.REJECTED]),
         col(OutboxEntry.ended_at) < before,
         col(OutboxEntry.reason) != REMOVED,
     )
@@ -137,7 +138,7 @@ def _prune_emails(session: Session, before: datetime, _now: datetime) -> int:
 
 
 def _prune_tasks(session: Session, before: datetime, _now: datetime) -> int:
-    old = col(Task.state) != "open", col(Task.ended_at) < before, col(Task.reason) != REMOVED
+    old = col(Task.state) != TaskState.OPEN, col(Task.ended_at) < before, col(Task.reason) != REMOVED
     return _execute(session, update(Task).where(*old).values(reason=REMOVED, outcome=""))
 
 

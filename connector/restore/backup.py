@@ -33,6 +33,7 @@ from connector.db.engine import DatabaseError, is_known_revision, open_engine, s
 from connector.db.tables import Connection, KeyValue, OutboxEntry, SignInLink, WebSession
 from connector.restore.revocations import reapply_revocations
 from connector.secrets.private_files import private_file, private_folder, sync_folder
+from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, OutboxState
 from policies.formatting import format_datetime
 
 _BACKUP_KEY, _RESTORED_KEY = "backup", "restored"
@@ -206,25 +207,25 @@ def mark_restored_by_hand(session: Session, created_at: datetime | None, at: dat
 def _require_approval(session: Session, created_at: datetime | None, at: datetime, *, of: str, backup_id: str) -> None:
     value = {"at": at.isoformat(), "created_at": created_at.isoformat() if created_at else None}
     session.merge(KeyValue(connection_id=_APP_WIDE, name=_RESTORED_KEY, value=value, stored_at=at))
-    unsent = col(OutboxEntry.state).in_(["planned", "awaiting_approval"])
+    unsent = col(OutboxEntry.state).in_([OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL])
     session.execute(
         update(OutboxEntry)
-        .where(unsent, col(OutboxEntry.kind).in_(["email", "late_fee"]))
-        .values(state="awaiting_approval", approved_at=None, approved_by="")
+        .where(unsent, col(OutboxEntry.kind).in_([OutboxKind.EMAIL, OutboxKind.LATE_FEE]))
+        .values(state=OutboxState.AWAITING_APPROVAL, approved_at=None, approved_by="")
     )
     # Under way with no answer is what a run settles first: by looking, never by doing it again unseen.
     session.execute(
         update(OutboxEntry)
-        .where(unsent, col(OutboxEntry.kind).not_in(["email", "late_fee"]))
-        .values(state="sending", dispatched_at=created_at or at)
+        .where(unsent, col(OutboxEntry.kind).not_in([OutboxKind.EMAIL, OutboxKind.LATE_FEE]))
+        .values(state=OutboxState.SENDING, dispatched_at=created_at or at)
     )
-    for connection in session.scalars(select(Connection).where(col(Connection.mode) == "live")):
-        connection.mode = "approve"
+    for connection in session.scalars(select(Connection).where(col(Connection.mode) == ConnectionMode.LIVE)):
+        connection.mode = ConnectionMode.APPROVE
         connection.decision_fingerprint = ""
     for way_in in (WebSession, SignInLink):  # ended, used or made anew since: everybody comes in afresh
         session.execute(delete(way_in))
     text = f"Put back from {of}. What left since then is not known here: everything waits for a person's approval."
-    sync_log.write(session, at=at, kind="restored", text=text, facts={"backup": backup_id})
+    sync_log.write(session, at=at, kind=LogKind.RESTORED, text=text, facts={"backup": backup_id})
 
 
 def _keep_replaced(target: Path, at: datetime) -> Path:

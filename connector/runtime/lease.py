@@ -25,6 +25,7 @@ from connector.app_context import AppContext
 from connector.db.engine import writing
 from connector.db.tables import Connection
 from connector.geo import is_reached
+from connector.vocabulary import ConnectionHealth
 
 LEASE_DURATION = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
 
@@ -102,7 +103,7 @@ def list_due(session: Session, now: datetime, limit: int) -> list[int]:
         )
         .where(
             or_(col(Connection.pause_reason) == "", col(Connection.paused_until_on) <= (now + MAX_UTC_OFFSET).date()),
-            col(Connection.health) != "disconnected",
+            col(Connection.health) != ConnectionHealth.DISCONNECTED,
             or_(
                 col(Connection.next_run_at).is_(None),
                 col(Connection.next_run_at) <= now,

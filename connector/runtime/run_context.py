@@ -19,6 +19,7 @@ from connector.db.tables import Connection, OutboxEntry
 from connector.outbox import entries
 from connector.runtime.budget import CallBudget
 from connector.runtime.lease import Lease
+from connector.vocabulary import LogKind
 from providers.errors import TransientError
 from providers.ledger import Ledger
 from providers.mailer import Mailer
@@ -109,7 +110,7 @@ class RunContext:
     def log(
         self,
         session: Session,
-        kind: str,
+        kind: LogKind,
         text: str,
         *,
         customer_id: str = "",

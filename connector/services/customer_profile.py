@@ -18,6 +18,7 @@ from connector.connections.account_owners import load_team
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow
 from connector.sync.mirror.portfolio_stats import PortfolioStats, load_portfolio_stats
 from connector.sync.mirror.statements import load_statements
+from connector.vocabulary import AgreementState
 from policies.formatting import format_date, format_days
 from policies.payment_behaviour import WEEKDAYS, explain_score, forecast_payment, payment_score
 from policies.policy import ReminderPolicy
@@ -167,6 +168,6 @@ def _list_agreements(session: Session, row: CustomerRow) -> list[dict[str, Any]]
 
 def format_past_agreement(agreement: Agreement, number: str | None) -> str:
     """Say an agreement in one line, with its invoice, its day, and what became of it."""
-    ended = "" if agreement.state == "open" else f" — {agreement.state}{': ' if agreement.outcome else ''}"
+    ended = "" if agreement.state == AgreementState.OPEN else f" — {agreement.state}{': ' if agreement.outcome else ''}"
     said = f"{number or agreement.invoice_id}, {format_date(agreement.since_on)}: {format_agreement(agreement)}"
     return f"{said}{ended}{agreement.outcome if ended else ''}"

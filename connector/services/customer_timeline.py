@@ -27,12 +27,20 @@ from connector.db.tables import (
     Task,
 )
 from connector.services.invoice_timeline import format_entry_result
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from policies.formatting import format_amount, format_date
 
 PAGE_SIZE = 40
 _PAGES_MAX = 50
-_SENT_KINDS = ("email", "late_fee", "fee_waiver")
-_LOG_KINDS = ("customer_updated", "portal_link", "undelivered", "suppressed", "edited", "rejected")
+_SENT_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER)
+_LOG_KINDS = (
+    LogKind.CUSTOMER_UPDATED,
+    LogKind.PORTAL_LINK,
+    LogKind.UNDELIVERED,
+    LogKind.SUPPRESSED,
+    LogKind.EMAIL_EDITED,
+    LogKind.REJECTED,
+)
 _NUMBERS_MAX = 4
 _INVOICES_MAX = 2000  # of one customer, whose payments are told
 
@@ -135,7 +143,7 @@ def _sent_entries(session: Session, customer: CustomerRow, limit: int) -> Iterat
         select(OutboxEntry)
         .where(
             *_of_customer(OutboxEntry, customer),
-            col(OutboxEntry.state).in_(["done", "unconfirmed", "rejected"]),
+            col(OutboxEntry.state).in_([OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.REJECTED]),
             col(OutboxEntry.kind).in_(_SENT_KINDS),
         )
         .order_by(col(OutboxEntry.id).desc())

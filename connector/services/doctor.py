@@ -24,6 +24,7 @@ from connector.db.tables import Connection, Grant, WebhookEndpoint
 from connector.secrets.keyring import KEY_FILE, KeyringError
 from connector.services import doctor_email
 from connector.services.doctor_checks import ERROR, OK, WARNING, Check, Finding, get
+from connector.vocabulary import ConnectionHealth
 from policies.formatting import format_datetime
 
 _SKEW_WARNING, _SKEW_ERROR = timedelta(seconds=60), timedelta(minutes=5)
@@ -192,12 +193,16 @@ def _connections(app: AppContext) -> Iterator[Finding]:
     late = timedelta(minutes=app.settings.duewell_interval_minutes * _OVERDUE_AFTER_RUNS)
     for row in rows:
         name = f"connection.{row.short_name}"
-        if row.health in {"authorization_expired", "failing", "action_required"}:
+        if row.health in {
+            ConnectionHealth.AUTHORIZATION_EXPIRED,
+            ConnectionHealth.FAILING,
+            ConnectionHealth.ACTION_REQUIRED,
+        }:
             look = f"Look at its runs on its page, or: duewell log {row.short_name}"
-            mend = reconnect_hint(row.provider) if row.health == "authorization_expired" else look
+            mend = reconnect_hint(row.provider) if row.health == ConnectionHealth.AUTHORIZATION_EXPIRED else look
             reason = row.health_reason.removesuffix(mend).strip()  # it ends in the same words
             yield Finding(name, ERROR, f"{row.name}: {row.health}. {reason}", mend)
-        elif row.health != "disconnected" and not row.pause_reason and _is_overdue(app, row, late):
+        elif row.health != ConnectionHealth.DISCONNECTED and not row.pause_reason and _is_overdue(app, row, late):
             mend = "Keep `duewell serve` running, or call `duewell run` every hour."
             yield Finding(name, WARNING, f"{row.name} has not run for more than {late}.", mend)
         else:

@@ -15,6 +15,7 @@ from connector.db.engine import reading
 from connector.db.tables import EmailEvent, OutboxEntry
 from connector.services.doctor_checks import ERROR, OK, WARNING, Finding, get
 from connector.settings import is_publicly_reachable
+from connector.vocabulary import OutboxKind, OutboxState
 from policies.formatting import format_date
 
 _FREE_EMAIL_DOMAINS = {
@@ -80,8 +81,8 @@ def events(app: AppContext) -> Iterator[Finding]:
     with reading(app.engine) as session:
         event_at = session.scalar(select(func.max(EmailEvent.received_at)))
         untold = select(func.min(OutboxEntry.ended_at)).where(
-            col(OutboxEntry.kind) == "email",
-            col(OutboxEntry.state) == "done",
+            col(OutboxEntry.kind) == OutboxKind.EMAIL,
+            col(OutboxEntry.state) == OutboxState.DONE,
             col(OutboxEntry.delivery_status) == "",
             col(OutboxEntry.ended_at) > (event_at or _DISTANT_PAST),
         )

@@ -13,6 +13,7 @@ from connector.outbox.approvals import OutboxError, entry_etag, find_entry, log_
 from connector.outbox.entries import UNSENT_STATES
 from connector.plain_text import one_line
 from connector.services import email_preview
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 
 _SUBJECT_CHARS_MAX = 200
 _PARAGRAPH_CHARS_MAX = 2000
@@ -28,7 +29,7 @@ def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: 
     """
     with reading(app.engine) as session:
         entry = find_entry(session, entry_id, UNSENT_STATES, "worded")
-    if entry.kind != "email":
+    if entry.kind != OutboxKind.EMAIL:
         message = f"Outbox entry {entry_id} is no mail to a customer; only those have words to change."
         raise OutboxError(message)
     etag = etag or entry_etag(entry)
@@ -47,7 +48,7 @@ def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: 
         session.get_one(Connection, entry.connection_id).decision_fingerprint = ""
         said = f"changed the {' and the '.join(changed)} of" if own else "took back all words of a person from"
         text = f"{by} {said} this mail: {entry.reason}"
-        log_entry_event(session, entry, app.now(), "edited", text)
+        log_entry_event(session, entry, app.now(), LogKind.EMAIL_EDITED, text)
 
 
 def clean_text(name: str, text: str) -> str:
@@ -73,4 +74,6 @@ def _current_texts(app: AppContext, entry: OutboxEntry) -> dict[str, str]:
 def _store_custom_text(entry: OutboxEntry, lines: Mapping[str, str], by: str, at: datetime) -> None:
     entry.custom_text = {"lines": dict(lines), "by": by, "at": at.isoformat()} if lines else None
     entry.approved_at, entry.approved_by = None, ""
-    entry.state = "awaiting_approval"  # the next run lets it go by itself again where nobody's words are in it
+    entry.state = (
+        OutboxState.AWAITING_APPROVAL
+    )  # the next run lets it go by itself again where nobody's words are in it

@@ -15,18 +15,20 @@ from connector.db.paging import Page, cut
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
 from connector.outbox import approvals
 from connector.outbox import entries as outbox_entries
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 
 _STATES = {"planned": "approved", "awaiting_approval": "draft", "done": "posted"}
 
 
 def find_fees(session: Session, connection_id: int | None = None, *, page: Page | None = None) -> list[dict[str, Any]]:
     """Every fee with its state, newest first; ``annual_rate`` is in percent, sums are exact text."""
-    query = select(OutboxEntry).where(col(OutboxEntry.kind) == "late_fee").order_by(col(OutboxEntry.id).desc())
+    query = select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.LATE_FEE).order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
     entries = list(session.scalars(cut(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)))
     waivers = {
-        row.parent_id: row for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "fee_waiver"))
+        row.parent_id: row
+        for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER))
     }
     return [_as_dict(session, entry, waivers.get(entry.id)) for entry in entries]
 
@@ -64,15 +66,15 @@ def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, 
     known = session.scalar(select(OutboxEntry).where(col(OutboxEntry.key) == key))
     if known is not None:
         if known.state == "rejected":  # the person asks again: perhaps the ledger lets it now
-            known.state, known.ended_at, known.reason = "planned", None, f"{said}."
+            known.state, known.ended_at, known.reason = OutboxState.PLANNED, None, f"{said}."
             known.payload = {**known.payload, "reason": reason}
         return
     session.add(
         OutboxEntry(
             connection_id=fee.connection_id,
             key=key,
-            kind="fee_waiver",
-            state="planned",
+            kind=OutboxKind.FEE_WAIVER,
+            state=OutboxState.PLANNED,
             customer_id=fee.customer_id,
             invoice_id=fee.invoice_id,
             currency=fee.currency,
@@ -96,7 +98,7 @@ def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, 
     sync_log.write(
         session,
         at=at,
-        kind="waiver_requested",
+        kind=LogKind.WAIVER_REQUESTED,
         text=f"{said}; the next run takes it back in the ledger.",
         connection_id=fee.connection_id,
         customer_id=fee.customer_id,
@@ -107,7 +109,7 @@ def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, 
 
 def _get_fee(session: Session, entry_id: int) -> OutboxEntry:
     entry = session.get(OutboxEntry, entry_id)
-    if entry is None or entry.kind != "late_fee":
+    if entry is None or entry.kind != OutboxKind.LATE_FEE:
         message = f"There is no late fee {entry_id}; `duewell fees list` shows those there are."
         raise approvals.OutboxError(message)
     return entry
@@ -120,9 +122,11 @@ def _as_dict(session: Session, entry: OutboxEntry, waiver: OutboxEntry | None) -
     if waiver is not None:
         state = {"done": "waived", "rejected": "posted"}.get(waiver.state, "waiver_requested")
         answer = (
-            f"It could not be waived: {waiver.response}" if waiver.state == "rejected" else waiver.response or answer
+            f"It could not be waived: {waiver.response}"
+            if waiver.state == OutboxState.REJECTED
+            else waiver.response or answer
         )
-    elif entry.state == "rejected" and entry.resolved_by:
+    elif entry.state == OutboxState.REJECTED and entry.resolved_by:
         state = "waived"
     return {
         "id": entry.id,

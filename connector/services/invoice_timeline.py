@@ -14,6 +14,7 @@ from connector.arrangements.agreements import format_agreement
 from connector.db.money import from_e4
 from connector.db.tables import Agreement, ApplicationRow, CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.evaluation import decision_records
+from connector.vocabulary import OutboxState
 from policies.formatting import STEP_NAMES, format_amount, format_date
 from policies.receivables import Step
 
@@ -98,7 +99,7 @@ def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
 def _outbox_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     """Tell what left for it, by itself or in a mail about several invoices."""
     for entry in find_invoice_entries(session, invoice):
-        if entry.state not in {"done", "unconfirmed", "rejected"}:
+        if entry.state not in {OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.REJECTED}:
             continue
         yield entry.ended_at or entry.dispatched_at or entry.planned_at, entry.kind, format_entry_result(entry)
 
@@ -118,7 +119,7 @@ def find_invoice_entries(session: Session, invoice: InvoiceRow) -> list[OutboxEn
 def format_entry_result(entry: OutboxEntry) -> str:
     """Say what became of an effect that left, or did not."""
     name = STEP_NAMES[Step(entry.step)] if entry.step else entry.kind.replace("_", " ")
-    if entry.state != "done":
+    if entry.state != OutboxState.DONE:
         ends = {"unconfirmed": "nobody knows whether it arrived", "rejected": "it did not leave"}
         return f"{name}: {ends[entry.state]} ({entry.response})"
     if entry.kind == _EMAIL:

@@ -20,6 +20,7 @@ from connector.connections.consent import consent_associated_data
 from connector.db.engine import writing
 from connector.db.tables import Grant, PendingConsent, WebhookEndpoint
 from connector.secrets.keyring import Keyring, KeyringError, key_id, new_key, read_key_file, write_key_file
+from connector.vocabulary import LogKind
 from connector.webhooks import endpoints
 
 
@@ -80,7 +81,7 @@ def _reencrypt_all(app: AppContext) -> RotationResult:
                     count += 1
         newest, *older = ring.key_ids()
         told = f"The keys were rotated: {count} secrets are sealed with the key {newest} now."
-        sync_log.write(session, at=app.now(), kind="keys_rotated", text=told)
+        sync_log.write(session, at=app.now(), kind=LogKind.KEYS_ROTATED, text=told)
     return RotationResult(newest, count, unopened, [], [each for each in older if each not in used])
 
 

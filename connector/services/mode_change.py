@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 from connector.db.money import from_e4
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, InvoiceRow, OutboxEntry
 from connector.outbox.entries import UNSENT_STATES
+from connector.vocabulary import OutboxKind, OutboxState
 
 _UPCOMING_DAYS = 7
 
@@ -45,15 +46,19 @@ def preview_mode_change(session: Session, company: Connection, today: date) -> M
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == company.id,
         col(OutboxEntry.state).in_(UNSENT_STATES),
-        col(OutboxEntry.kind).in_(["email", "late_fee", "owner_email"]),
+        col(OutboxEntry.kind).in_([OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.OWNER_EMAIL]),
     )
     for entry in session.scalars(query):
-        key = (entry.step if entry.kind == "email" else entry.kind, entry.currency)
-        sums = [entry.payload["amount"]] if entry.kind == "late_fee" else (entry.payload.get("due") or {}).values()
+        key = (entry.step if entry.kind == OutboxKind.EMAIL else entry.kind, entry.currency)
+        sums = (
+            [entry.payload["amount"]]
+            if entry.kind == OutboxKind.LATE_FEE
+            else (entry.payload.get("due") or {}).values()
+        )
         counts[key] += 1
         amounts[key] += sum((Decimal(each) for each in sums), Decimal())
         written_to.add(entry.customer_id)
-        waits = waits or entry.state == "awaiting_approval"
+        waits = waits or entry.state == OutboxState.AWAITING_APPROVAL
     planned = [
         ActionTotal(what, count, amounts[what, currency], currency) for (what, currency), count in counts.items()
     ]
@@ -65,8 +70,8 @@ def has_sent(session: Session, company: Connection) -> bool:
     """Tell whether anything of a company ever left: to its customers, or into its books."""
     left = select(col(OutboxEntry.id)).where(
         col(OutboxEntry.connection_id) == company.id,
-        col(OutboxEntry.state).in_(["done", "unconfirmed"]),
-        col(OutboxEntry.kind) != "owner_email",
+        col(OutboxEntry.state).in_([OutboxState.DONE, OutboxState.UNCONFIRMED]),
+        col(OutboxEntry.kind) != OutboxKind.OWNER_EMAIL,
     )
     return session.scalars(left.limit(1)).first() is not None
 

@@ -15,6 +15,7 @@ from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.outbox.approvals import entry_etag
 from connector.outbox.drafts import short_key
 from connector.outbox.entries import UNSENT_STATES
+from connector.vocabulary import OutboxKind, OutboxState
 
 PAGE_SIZE = 50
 
@@ -46,13 +47,13 @@ class EntryView:
     def state_label(self) -> str:
         """Where it stands, in a person's words."""
         entry = self.entry
-        if entry.kind != "late_fee":
+        if entry.kind != OutboxKind.LATE_FEE:
             return {"awaiting_approval": "awaiting approval", "unconfirmed": "unconfirmed", "sending": "sending"}.get(
                 entry.state, entry.state
             )
         if self.waiver is not None:
             return {"done": "waived", "rejected": "posted"}.get(self.waiver.state, "being waived")
-        if entry.state == "rejected" and entry.resolved_by:
+        if entry.state == OutboxState.REJECTED and entry.resolved_by:
             return "waived"
         return {"awaiting_approval": "draft", "planned": "approved", "done": "posted"}.get(entry.state, entry.state)
 
@@ -101,7 +102,9 @@ def find_entry_page(
     if before_id is not None:
         query = query.where(col(OutboxEntry.id) < before_id)
     rows = session.execute(query.order_by(col(OutboxEntry.id).desc()).limit(size + 1)).all()
-    waivers = _waivers(session, [entry.id for entry, _company, _customer in rows[:size] if entry.kind == "late_fee"])
+    waivers = _waivers(
+        session, [entry.id for entry, _company, _customer in rows[:size] if entry.kind == OutboxKind.LATE_FEE]
+    )
     shown = [EntryView(entry, company, name or "", waivers.get(entry.id)) for entry, company, name in rows[:size]]
     return EntryPage(shown, shown[-1].entry.id if len(rows) > size else None)
 
@@ -118,7 +121,7 @@ def count_needing_attention(session: Session, company_ids: Collection[int]) -> d
         select(col(OutboxEntry.state), func.count())
         .where(
             col(OutboxEntry.connection_id).in_(list(company_ids)),
-            col(OutboxEntry.state).in_(["awaiting_approval", "unconfirmed"]),
+            col(OutboxEntry.state).in_([OutboxState.AWAITING_APPROVAL, OutboxState.UNCONFIRMED]),
         )
         .group_by(col(OutboxEntry.state))
     )

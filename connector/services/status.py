@@ -12,6 +12,7 @@ from connector.connections.registry import describe
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, OutboxEntry, SyncRun, Task
 from connector.runtime.budget import count_month_reads
+from connector.vocabulary import ConnectionHealth, TaskState
 
 _ATTENTION_STATES = ("needs_attention", "unconfirmed")
 
@@ -30,7 +31,9 @@ def status(app: AppContext) -> list[dict[str, Any]]:
                 "running": row.lease_until_at is not None and row.lease_until_at > now,
                 "last_run_at": row.last_run_at,
                 "last_run": _last_run(session, row),
-                "next_run_at": None if row.pause_reason or row.health == "disconnected" else row.next_run_at,
+                "next_run_at": None
+                if row.pause_reason or row.health == ConnectionHealth.DISCONNECTED
+                else row.next_run_at,
                 "budget": _budget(session, row),
                 "provider_reads_this_month": reads.get(row.provider, 0),
                 "webhooks_complete_since_at": row.webhooks_complete_since_at,
@@ -57,7 +60,9 @@ def _entries_by_state(session: Session) -> dict[tuple[int | None, str], int]:
 
 def _open_tasks(session: Session) -> dict[int | None, int]:
     query = (
-        select(col(Task.connection_id), func.count()).where(col(Task.state) == "open").group_by(col(Task.connection_id))
+        select(col(Task.connection_id), func.count())
+        .where(col(Task.state) == TaskState.OPEN)
+        .group_by(col(Task.connection_id))
     )
     return dict(session.execute(query).all())
 

@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
 from connector.evaluation import exceptions
+from connector.vocabulary import ConnectionHealth, OutboxState, TaskState
 from policies.formatting import format_datetime
 
 STALE_AFTER = timedelta(hours=26)
@@ -90,7 +91,9 @@ def load_dashboard(session: Session, rows: Sequence[Connection], now: datetime) 
         companies=list(companies.values()),
         tasks=list_open_tasks(session, companies, size=SHOWN_MAX),
         exceptions=exceptions.list_open(session, ids, size=SHOWN_MAX),
-        sent=_entries(session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == "done"),
+        sent=_entries(
+            session, companies, col(OutboxEntry.ended_at) >= since, col(OutboxEntry.state) == OutboxState.DONE
+        ),
         sent_counts=_sent_counts(session, ids, since),
         planned=_planned(session, companies),
         upcoming=_upcoming(session, ids, now.date()),
@@ -101,7 +104,8 @@ def _entry_counts_query(ids: Sequence[int]) -> Any:
     return (
         select(col(OutboxEntry.connection_id), col(OutboxEntry.state), func.count())
         .where(
-            col(OutboxEntry.connection_id).in_(ids), col(OutboxEntry.state).in_(["awaiting_approval", "unconfirmed"])
+            col(OutboxEntry.connection_id).in_(ids),
+            col(OutboxEntry.state).in_([OutboxState.AWAITING_APPROVAL, OutboxState.UNCONFIRMED]),
         )
         .group_by(col(OutboxEntry.connection_id), col(OutboxEntry.state))
     )
@@ -110,7 +114,7 @@ def _entry_counts_query(ids: Sequence[int]) -> Any:
 def _task_counts_query(ids: Sequence[int]) -> Any:
     return (
         select(col(Task.connection_id), func.count())
-        .where(col(Task.connection_id).in_(ids), col(Task.state) == "open")
+        .where(col(Task.connection_id).in_(ids), col(Task.state) == TaskState.OPEN)
         .group_by(col(Task.connection_id))
     )
 
@@ -124,9 +128,9 @@ def _last_runs(session: Session, ids: Sequence[int]) -> dict[int, SyncRun]:
 
 def _problems(row: Connection, run: SyncRun | None, now: datetime) -> Iterable[str]:
     """What keeps a company's hour from doing its work, in sentences."""
-    if row.health == "disconnected":
+    if row.health == ConnectionHealth.DISCONNECTED:
         return
-    if row.health in {"authorization_expired", "failing"}:
+    if row.health in {ConnectionHealth.AUTHORIZATION_EXPIRED, ConnectionHealth.FAILING}:
         yield row.health_reason or "It has to be connected again."
     elif run is not None and run.outcome in {"action_required", "failed"}:
         yield run.reason or "The last run did not come to its end."
@@ -143,7 +147,7 @@ def list_open_tasks(
     query = (
         select(Task, col(CustomerRow.name))
         .outerjoin(CustomerRow, _customer_of(Task))
-        .where(col(Task.connection_id).in_(list(companies)), col(Task.state) == "open")
+        .where(col(Task.connection_id).in_(list(companies)), col(Task.state) == TaskState.OPEN)
         .order_by(col(Task.due_on), col(Task.id))
         .limit(size)
         .offset(offset)
@@ -157,7 +161,7 @@ def list_open_tasks(
 def _planned(session: Session, companies: dict[int, CompanySummary]) -> list[dict[str, Any]]:
     """What is planned and leaves by itself: entries of companies that only observe leave nowhere."""
     acting = {each: company for each, company in companies.items() if company.row.mode != "observe"}
-    found = _entries(session, acting, col(OutboxEntry.state) == "planned")
+    found = _entries(session, acting, col(OutboxEntry.state) == OutboxState.PLANNED)
     return sorted(found, key=lambda each: (each["entry"].send_after is not None, each["entry"].send_after or 0))
 
 
@@ -181,7 +185,7 @@ def _sent_counts(session: Session, ids: Sequence[int], since: datetime) -> Count
         .where(
             col(OutboxEntry.connection_id).in_(ids),
             col(OutboxEntry.ended_at) >= since,
-            col(OutboxEntry.state) == "done",
+            col(OutboxEntry.state) == OutboxState.DONE,
         )
         .group_by(col(OutboxEntry.kind))
     )

@@ -9,6 +9,7 @@ from connector.runtime.run_context import RunContext
 from connector.sync import reconcile, webhook_inbox
 from connector.sync.mirror import merges
 from connector.sync.mirror.pages import store_page
+from connector.vocabulary import LogKind
 from providers.ledger import ChangePage, CompanyDetails
 
 _RECORDS = ("customers", "invoices", "payments", "credits", "deleted", "malformed")
@@ -49,9 +50,9 @@ def read_organisation(ctx: RunContext) -> None:
         connection.company_info_read_at = ctx.now()
         if changed:
             connection.mirror_version += 1
-            ctx.log(session, "organisation", f"{facts.company.name}: {', '.join(changed)}.")
+            ctx.log(session, LogKind.ORGANISATION, f"{facts.company.name}: {', '.join(changed)}.")
         for warning in facts.warnings:
-            ctx.log(session, "warning", warning)
+            ctx.log(session, LogKind.WARNING, warning)
 
 
 def store_recheck(ctx: RunContext, page: ChangePage) -> None:
@@ -70,7 +71,7 @@ def _skip_reading(ctx: RunContext) -> None:
     with ctx.writing() as session:
         ctx.connection(session).pulled_at = ctx.started_at
         ctx.tally["reads_skipped"] = 1
-        ctx.log(session, "pulled", "No change was announced, so the books were not read.")
+        ctx.log(session, LogKind.PULLED, "No change was announced, so the books were not read.")
 
 
 def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.WebhookCoverage) -> None:
@@ -97,13 +98,13 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
         ctx.tally["changed"] += counts.changed
         if page.is_last:
             read = {name: ctx.tally[name] for name in (*_RECORDS, "changed")}
-            ctx.log(session, "pulled", _format_counts(read), facts=read)
+            ctx.log(session, LogKind.PULLED, _format_counts(read), facts=read)
 
 
 def _log_malformed(ctx: RunContext, session: Session, page: ChangePage) -> None:
     for record in page.malformed:
         text = f"A {record.kind} could not be read and is left aside: {record.reason}"
-        ctx.log(session, "malformed", text, facts={"id": record.external_id})
+        ctx.log(session, LogKind.MALFORMED, text, facts={"id": record.external_id})
 
 
 def _update_connection(connection: Connection, facts: CompanyDetails) -> list[str]:

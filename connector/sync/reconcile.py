@@ -20,6 +20,7 @@ from connector.runtime.run_context import RunContext
 from connector.sync import webhook_inbox
 from connector.sync.mirror import erased, merges
 from connector.sync.mirror.pages import store_page
+from connector.vocabulary import LogKind
 from providers.errors import PermanentError, TransientError
 from providers.ledger import ChangePage, CreditRecord, CustomerRecord, DeletedRecord, InvoiceRecord
 
@@ -216,7 +217,7 @@ def _format_diff(pairs: dict[str, tuple[Any, Any] | None]) -> str:
 def _log_result(ctx: RunContext, session: Session, found: list[Difference], documents: int) -> None:
     for one in found[:LOGGED_MAX]:
         text = f"Mended: {one.text}."
-        ctx.log(session, "drift", text, customer_id=one.customer_id, invoice_id=one.invoice_id)
+        ctx.log(session, LogKind.DRIFT, text, customer_id=one.customer_id, invoice_id=one.invoice_id)
     sums = f"{len(found)} differed and were mended" if found else "all are as they were known"
     text = f"Compared {documents} open documents with the ledger: {sums}."
-    ctx.log(session, "reconciled", text, facts={"documents": documents, "drift": len(found)})
+    ctx.log(session, LogKind.RECONCILED, text, facts={"documents": documents, "drift": len(found)})

@@ -20,6 +20,7 @@ from connector.connections.registry import DISCONNECTED
 from connector.db.engine import writing
 from connector.db.tables import Connection, KeyValue, WebhookEvent
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import ConnectionHealth, LogKind
 from policies.receivables import CreditKind
 from providers.capabilities import ChangeNotification, WebhookProvider
 from providers.ledger import ChangePage
@@ -76,7 +77,7 @@ def can_skip_reading(ctx: RunContext, connection: Connection, session: Session) 
     interval = timedelta(minutes=ctx.app.settings.duewell_interval_minutes)
     if not signing_key(ctx.app, connection.provider) or connection.webhooks_complete_since_at is None:
         return False
-    if connection.last_read_at is None or connection.last_run_at is None or connection.health != "ok":
+    if connection.last_read_at is None or connection.last_run_at is None or connection.health != ConnectionHealth.OK:
         return False
     awake = now - connection.last_run_at <= 2 * interval + MAX_EVENT_DELAY  # asleep, we may have missed what was told
     if not awake or now - connection.last_read_at > MAX_READ_INTERVAL:
@@ -133,11 +134,11 @@ class WebhookCoverage:
             connection.webhooks_complete_since_at = None
             ctx.tally["unannounced"] += self._uncovered
             text = f"{self._uncovered} changes were found that no webhook had told of: every run reads the books again."
-            ctx.log(session, "warning", text, facts={"unannounced": self._uncovered})
+            ctx.log(session, LogKind.WARNING, text, facts={"unannounced": self._uncovered})
         elif self._covered and not self._uncovered and connection.webhooks_complete_since_at is None:
             connection.webhooks_complete_since_at = ctx.started_at
             text = "The ledger's webhook told of every change: from now on a run reads the books when it tells of one."
-            ctx.log(session, "webhook", text, facts={"told": self._covered})
+            ctx.log(session, LogKind.WEBHOOK, text, facts={"told": self._covered})
 
 
 def delete_old_events(session: Session, connection_id: int, now: datetime) -> None:
@@ -163,7 +164,7 @@ def _bring_run_forward(app: AppContext, row: Connection, now: datetime) -> None:
     """Bring a company's next run forward, unless it was put off on purpose: by a vendor's limit, or a short day."""
     interval = timedelta(minutes=app.settings.duewell_interval_minutes)
     planned = row.next_run_at
-    if planned is None or row.health == "limited" or planned > now + interval + MAX_EVENT_DELAY:
+    if planned is None or row.health == ConnectionHealth.LIMITED or planned > now + interval + MAX_EVENT_DELAY:
         return
     row.next_run_at = min(planned, max(now + RUN_DELAY, (row.last_run_at or now - MIN_RUN_SPACING) + MIN_RUN_SPACING))
 

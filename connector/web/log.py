@@ -18,21 +18,12 @@ from connector.db.ids import parse_id
 from connector.db.tables import Connection, SyncLogEntry
 from connector.errors import NotFound, NotPossible
 from connector.reports.csv_export import csv_lines
+from connector.vocabulary import LogKind
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 CSV_LINES_MAX = 100_000
-LOG_KINDS = (
-    "run_started", "run_ended", "pulled", "organisation", "malformed", "warning", "error", "decided", "planned",
-    "sending", "emailed", "owner_notified", "noted", "charged", "waiver_requested", "waived", "task", "task_assigned", "task_outcome",
-    "provider_rejected", "unconfirmed", "asked", "undelivered", "suppressed", "cancelled", "dry_run", "email_edited", "approved", "rejected",
-    "resolved", "customer_updated", "invoice_updated", "mode", "paused", "resumed", "connected", "disconnected", "authorization_expired",
-    "policy_set", "restored", "user_added", "user_changed", "user_disabled", "user_reset", "password_set",
-    "passkey_added", "passkey_removed", "passkey_requirement", "signed_out", "keys_rotated", "exception", "agreement", "default_owner",
-    "token_created", "token_revoked", "portal_link", "backup", "erased", "reconciled", "drift", "erased_customer_seen",
-    "erasure_undone", "exported", "pruned", "retention", "webhook", "webhook_created", "webhook_removed",
-    "webhook_stopped", "fee_booking",
-)  # fmt: skip
+LOG_KINDS = tuple(LogKind)
 _FILTER_FIELDS = ("company", "customer", "invoice", "run", "kind", "text", "since", "until")
 
 

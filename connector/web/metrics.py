@@ -18,6 +18,7 @@ from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, OutboxEntry, SyncRun, Task, WebhookDelivery, WebhookEndpoint
 from connector.runtime.budget import count_month_reads
 from connector.sync import webhook_inbox
+from connector.vocabulary import DeliveryState, OutboxState, TaskState
 
 
 def metrics_text(app: AppContext, *, scheduler_alive: bool) -> bytes:
@@ -43,7 +44,7 @@ class _DatabaseCollector(Collector):
             yield from _budgets(session, rows, now)
             yield from _webhooks(session, now)
             yield from _ledger_events(session, rows)
-            tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == "open"))
+            tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == TaskState.OPEN))
         yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
 
 
@@ -67,7 +68,9 @@ def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterat
     runs = CounterMetricFamily("duewell_runs", "Runs that ended", labels=["connection", "outcome"])
     key = (col(SyncRun.connection_id), col(SyncRun.outcome))
     ended_at: dict[int, datetime] = {}
-    query = select(*key, func.count(), func.max(SyncRun.ended_at)).where(col(SyncRun.outcome) != "").group_by(*key)
+    query = (
+        select(*key, func.count(), func.max(SyncRun.ended_at)).where(col(SyncRun.outcome).is_not(None)).group_by(*key)
+    )
     for connection_id, outcome, count, last_at in session.execute(query):
         runs.add_metric([str(connection_id), outcome], count)
         if outcome == "ok" and last_at is not None:
@@ -91,7 +94,9 @@ def _outbox_entries(session: Session, now: datetime) -> Iterator[Metric]:
     for kind, state, count in session.execute(select(*key, func.count()).group_by(*key)):
         effects.add_metric([kind, state], count)
     yield effects
-    oldest_at = session.scalar(select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == "unconfirmed"))
+    oldest_at = session.scalar(
+        select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == OutboxState.UNCONFIRMED)
+    )
     text = "How long the oldest doubt has waited for a person"
     yield GaugeMetricFamily("duewell_oldest_unconfirmed_age_seconds", text, value=_seconds_since(oldest_at, now))
 
@@ -125,7 +130,7 @@ def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
     ):
         queue.add_metric([state], count)
     yield queue
-    waiting = select(func.min(WebhookDelivery.created_at)).where(col(WebhookDelivery.state) == "pending")
+    waiting = select(func.min(WebhookDelivery.created_at)).where(col(WebhookDelivery.state) == DeliveryState.PENDING)
     text = "How long the oldest delivery has waited"
     yield GaugeMetricFamily(
         "duewell_oldest_webhook_age_seconds", text, value=_seconds_since(session.scalar(waiting), now)

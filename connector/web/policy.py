@@ -119,7 +119,9 @@ def show_document(request: PageRequest) -> Response:
         wanted = parse_id(request.query.get("version", ""))
         if wanted is not None:
             text = _get_version(request, session, wanted).document
-    return request.render("policy_document.html", policy_context=scope, document=text or scope.policy.to_toml(), found=None)
+    return request.render(
+        "policy_document.html", policy_context=scope, document=text or scope.policy.to_toml(), found=None
+    )
 
 
 def preview_or_save(request: PageRequest) -> Response:

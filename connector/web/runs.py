@@ -14,35 +14,44 @@ from connector.audit.run_summary import format_calls, format_outcome
 from connector.db.engine import reading
 from connector.db.tables import Budget, SyncLogEntry, SyncRun
 from connector.errors import NotFound
+from connector.vocabulary import LogKind
 from connector.web.log import parse_filter
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _LINES_SHOWN = 60
 _SECTIONS = (
-    ("What was read", ("organisation", "pulled", "malformed", "warning")),
+    ("What was read", (LogKind.ORGANISATION, LogKind.PULLED, LogKind.MALFORMED, LogKind.WARNING)),
     (
         "What left, and what was answered",
         (
-            "emailed",
-            "owner_notified",
-            "noted",
-            "charged",
-            "waived",
-            "provider_rejected",
-            "unconfirmed",
-            "asked",
-            "undelivered",
-            "suppressed",
+            LogKind.EMAILED,
+            LogKind.OWNER_NOTIFIED,
+            LogKind.NOTED,
+            LogKind.CHARGED,
+            LogKind.WAIVED,
+            LogKind.PROVIDER_REJECTED,
+            LogKind.UNCONFIRMED,
+            LogKind.APPROVAL_REQUESTED,
+            LogKind.UNDELIVERED,
+            LogKind.SUPPRESSED,
         ),
     ),
-    ("Tasks for people", ("task", "task_outcome")),
+    ("Tasks for people", (LogKind.TASK, LogKind.TASK_OUTCOME)),
     (
         "What was decided, and why",
-        ("decided", "planned", "dry_run", "cancelled", "email_edited", "agreement", "exception"),
+        (
+            LogKind.DECIDED,
+            LogKind.PLANNED,
+            LogKind.DRY_RUN,
+            LogKind.CANCELLED,
+            LogKind.EMAIL_EDITED,
+            LogKind.AGREEMENT,
+            LogKind.EXCEPTION,
+        ),
     ),
 )
-_BOUNDARY_KINDS = ("run_started", "run_ended")
+_BOUNDARY_KINDS = (LogKind.RUN_STARTED, LogKind.RUN_ENDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +99,7 @@ def _build_sections(session: Session, row: SyncRun, company_id: int) -> list[Run
     counts = log_search.count_entries_by_kind(session, row.id or 0)
     grouped = {kind for _title, kinds in _SECTIONS for kind in kinds}
     rest = tuple(kind for kind in counts if kind not in grouped and kind not in _BOUNDARY_KINDS and kind != "sending")
-    begun = () if row.outcome in {"ok", "deferred"} else ("sending",)  # what was begun is told by its end
+    begun = () if row.outcome in {"ok", "deferred"} else (LogKind.SENDING,)  # what was begun is told by its end
     parts = []
     for title, kinds in (*_SECTIONS, ("Besides", (*rest, *begun))):
         wanted = log_search.LogFilter(

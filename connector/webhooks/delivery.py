@@ -21,6 +21,7 @@ from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, SyncLogEntry, WebhookDelivery, WebhookEndpoint
 from connector.secrets.keyring import KeyringError
+from connector.vocabulary import DeliveryState, LogKind
 from connector.webhooks.endpoints import encryption_context
 from connector.webhooks.events import LOG_KINDS, build_body, find_event, is_subscribed, message_id
 from connector.webhooks.safe_post import AllowedNetworks, DisallowedAddressError, PostResult, safe_post
@@ -101,7 +102,9 @@ def _claim(app: AppContext, endpoint_id: int) -> WebhookDelivery | None:
         return None
     with writing(app.engine) as session:
         marked = update(here).where(col(here.id) == row.id, col(here.attempts) == row.attempts)
-        done = session.connection().execute(marked.values(attempts=row.attempts + 1, next_attempt_at=now + _ATTEMPT_LIMIT))
+        done = session.connection().execute(
+            marked.values(attempts=row.attempts + 1, next_attempt_at=now + _ATTEMPT_LIMIT)
+        )
         return session.get_one(here, row.id) if done.rowcount == 1 else None
 
 
@@ -124,12 +127,14 @@ def _record_result(
 ) -> None:
     row.status, row.reason = result.status, "" if delivered else result.reason
     if delivered:
-        row.state, row.ended_at, row.next_attempt_at = "done", now, None
+        row.state, row.ended_at, row.next_attempt_at = DeliveryState.DONE, now, None
     elif result.status == _HTTP_GONE or row.attempts > len(RETRY_DELAYS):
-        row.state, row.ended_at, row.next_attempt_at = "abandoned", now, None
+        row.state, row.ended_at, row.next_attempt_at = DeliveryState.ABANDONED, now, None
         endpoint = session.get_one(WebhookEndpoint, row.endpoint_id)
         endpoint.stop_reason = f"{row.attempts} tries came to nothing: {result.reason}"
-        sync_log.write(session, at=now, kind="webhook_stopped", text=f"A webhook was given up: {endpoint.stop_reason}.")
+        sync_log.write(
+            session, at=now, kind=LogKind.WEBHOOK_STOPPED, text=f"A webhook was given up: {endpoint.stop_reason}."
+        )
     else:
         row.next_attempt_at = now + RETRY_DELAYS[row.attempts - 1]
 
@@ -143,7 +148,7 @@ def _took_anything_since(session: Session, row: WebhookDelivery) -> bool:
 def _stop(session: Session, endpoint_id: int, reason: str, now: datetime) -> None:
     session.get_one(WebhookEndpoint, endpoint_id).stop_reason = f"It took nothing any more: {reason}"
     text = f"The webhook {endpoint_id} is told nothing any more, until a person starts it again: {reason}."
-    sync_log.write(session, at=now, kind="webhook_stopped", text=text)
+    sync_log.write(session, at=now, kind=LogKind.WEBHOOK_STOPPED, text=text)
 
 
 def _build_request(app: AppContext, delivery: WebhookDelivery) -> _SignedRequest:

@@ -55,7 +55,7 @@ def add_endpoint(
         session.add(row)
         session.flush()
         row.secret = app.keyring.encrypt(secret, encryption_context(row))
-        sync_log.write(session, at=now, kind="webhook_created", text=f"{by} has {_host(url)} told what happens.")
+        sync_log.write(session, at=now, kind=LogKind.WEBHOOK_CREATED, text=f"{by} has {_host(url)} told what happens.")
         return row.id or 0, format_secret(secret)
 
 
@@ -66,7 +66,7 @@ def remove_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
         session.execute(delete(WebhookDelivery).where(col(WebhookDelivery.endpoint_id) == endpoint_id))
         session.delete(row)
         text = f"{by} has {_host(row.url)} told nothing any more."
-        sync_log.write(session, at=app.now(), kind="webhook_removed", text=text)
+        sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_REMOVED, text=text)
 
 
 def resume_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
@@ -75,7 +75,7 @@ def resume_endpoint(app: AppContext, endpoint_id: int, *, by: str) -> None:
         row = _get_endpoint(session, endpoint_id)
         row.stop_reason = ""
         text = f"{by} has {_host(row.url)} told again what happens."
-        sync_log.write(session, at=app.now(), kind="webhook_created", text=text)
+        sync_log.write(session, at=app.now(), kind=LogKind.WEBHOOK_CREATED, text=text)
 
 
 def send_test(app: AppContext, endpoint_id: int, *, by: str) -> None:

@@ -300,7 +300,7 @@ Table(
     Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
     Column("started_at", _INSTANT, nullable=False),
     Column("ended_at", _INSTANT),
-    Column("outcome", String, nullable=False),
+    Column("outcome", String),
     Column("reason", Text, nullable=False),
     Column("dry_run", Boolean, nullable=False),
     Column("counts", JSON),

@@ -14,6 +14,7 @@ from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import CreditRow, InvoiceDecisionRow, InvoiceRow, PaymentRow
 from connector.outbox import approvals
+from policies.receivables import InvoiceStatus
 
 TODAY = date(2026, 6, 10)
 FEES = """
@@ -119,7 +120,9 @@ def test_the_mirror_equals_the_books_to_the_cent(scenario: Any) -> None:
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.run()
     with reading(scenario.app.engine) as session:
-        living = session.scalars(select(InvoiceRow).where(col(InvoiceRow.status).in_(["open", "paid"]))).all()
+        living = session.scalars(
+            select(InvoiceRow).where(col(InvoiceRow.status).in_([InvoiceStatus.OPEN, InvoiceStatus.PAID]))
+        ).all()
         mirror = {row.number: Decimal(row.due_e4) / 10000 for row in living}
         payments = sum(row.total_e4 for row in session.scalars(select(PaymentRow)))
         credited = sum(row.remaining_e4 for row in session.scalars(select(CreditRow)))

@@ -13,6 +13,7 @@ from connector.arrangements.customer_settings import find_customer, update_setti
 from connector.db.engine import reading, writing
 from connector.db.tables import EmailTemplate, InvoiceDecisionRow, Task
 from connector.evaluation import evaluate
+from connector.vocabulary import TaskCode
 from policies.decide import decide
 
 NOON = datetime(2026, 6, 10, 11, tzinfo=UTC)
@@ -46,7 +47,7 @@ def test_complaint_one_bad_template_stopping_all_the_others(three_customers: Any
         three_customers.run()
     assert emailed_customers(three_customers) == {"ashdown", "cedar"}
     with reading(three_customers.app.engine) as session:
-        [task] = session.scalars(select(Task).where(Task.code == "rejected"))
+        [task] = session.scalars(select(Task).where(Task.code == TaskCode.REJECTED))
         assert "The words of past_due cannot be filled" in task.reason
 
 
@@ -79,4 +80,6 @@ def test_complaint_a_blacklisted_address_queued_for_ever(three_customers: Any) -
         if each["kind"] == "email"
     ] == []
     with reading(three_customers.app.engine) as session:
-        assert [task.code for task in session.scalars(select(Task)) if task.code == "suppressed"] == ["suppressed"]
+        assert [task.code for task in session.scalars(select(Task)) if task.code == TaskCode.SUPPRESSED] == [
+            "suppressed"
+        ]

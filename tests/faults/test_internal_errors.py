@@ -18,6 +18,7 @@ from connector.emails.outbound import compose as letters
 from connector.evaluation.evaluate import decide_again
 from connector.runtime import lease
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import ConnectionHealth
 from sandbox.faults import Rule
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
@@ -38,7 +39,7 @@ def add_late_invoice(town: Any, name: str) -> str:
 
 def run_outcomes(town: Any) -> list[str]:
     with reading(town.app.engine) as session:
-        return [run.outcome for run in session.scalars(select(SyncRun).order_by(col(SyncRun.id)))]
+        return [run.outcome or "" for run in session.scalars(select(SyncRun).order_by(col(SyncRun.id)))]
 
 
 def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +134,7 @@ def test_who_is_disconnected_during_a_run_stays_so(town: Any) -> None:
     )
     town.run()
     with reading(town.app.engine) as session:
-        assert session.get_one(Connection, town.connection).health == "disconnected"
+        assert session.get_one(Connection, town.connection).health == ConnectionHealth.DISCONNECTED
 
 
 def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_mail(town: Any) -> None:

@@ -20,6 +20,7 @@ from sqlmodel import col
 from connector.audit import sync_log
 from connector.db.engine import reading
 from connector.db.tables import Connection, OutboxEntry, SyncLogEntry, SyncRun
+from connector.vocabulary import ConnectionHealth
 from providers.errors import OutcomeUnknown
 from providers.mailer import SendReceipt
 from providers.quickbooks.ledger import QuickBooksLedger
@@ -177,7 +178,7 @@ class LiveTown:
     def reconnect_if_needed(self) -> None:
         """Do what a person does where a grant died."""
         with reading(self.town.app.engine) as session:
-            dead = session.get_one(Connection, self.town.connection).health == "authorization_expired"
+            dead = session.get_one(Connection, self.town.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED
         if dead:
             self.town.connect()
 

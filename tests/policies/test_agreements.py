@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
+from connector.vocabulary import TaskCode
 from policies.decisions import DecisionKind
 from policies.receivables import Instalment, PaymentPlan, Size, Step
 from tests.policies.builders import (
@@ -142,7 +143,7 @@ def test_a_missed_instalment_is_a_task_once_and_names_what_did_not_come() -> Non
         (tuesday, Step.PROMISE_BROKEN)
     ]
     (task,) = tasks_in(decide_at(statement(overdue_invoice(30, payment_plan=plan(40, 60))), now=at(tuesday)))
-    assert task.code == "plan_broken"
+    assert task.code == TaskCode.PLAN_BROKEN
     assert "EUR 40.00 for 23 Nov 2026 did not come in full. The payment plan is void." in task.reason
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from connector.api.schemas.lists import Amount, Mode
+from connector.vocabulary import RunOutcome
 
 
 class Connection(BaseModel):
@@ -29,7 +30,7 @@ class LastRun(BaseModel):
     """How the last run ended."""
 
     id: int
-    outcome: str
+    outcome: RunOutcome | None
     reason: str
     ended_at: datetime | None
     counts: dict[str, int] | None

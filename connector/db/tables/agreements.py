@@ -8,7 +8,9 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Index
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import instant_column, money_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
+from connector.vocabulary import AgreementKind, AgreementState
+from policies.receivables import Segment
 
 
 class CustomerSetting(SQLModel, table=True):
@@ -17,7 +19,7 @@ class CustomerSetting(SQLModel, table=True):
     __tablename__: ClassVar[Any] = "customer_setting"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     customer_id: str = Field(primary_key=True)
-    segment: str | None = None
+    segment: Segment | None = enum_column(Segment, None)
     hold_until_on: date | None = None
     no_reminders: bool = False
     no_fees: bool = False
@@ -66,7 +68,7 @@ class Agreement(SQLModel, table=True):
 
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
-    kind: str  # promise | plan | dispute | pause
+    kind: AgreementKind = enum_column(AgreementKind)
     invoice_id: str
     customer_id: str
     since_on: date
@@ -77,7 +79,7 @@ class Agreement(SQLModel, table=True):
     reason: str = text_column()
     recorded_by: str = ""
     recorded_at: datetime = instant_column(nullable=False)
-    state: str = "open"  # open | kept | broken | settled (a dispute) | replaced | withdrawn | ended (a pause)
+    state: AgreementState = enum_column(AgreementState, AgreementState.OPEN)
     ended_at: datetime | None = instant_column()
     ended_by: str = ""  # "" by itself
     outcome: str = text_column()

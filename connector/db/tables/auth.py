@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import instant_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.vocabulary import DeliveryState, Role
 
 
 class User(SQLModel, table=True):
@@ -19,7 +20,7 @@ class User(SQLModel, table=True):
     email: str = Field(unique=True)  # in lower case
     name: str = ""
     password_hash: str = text_column()  # "" until the person has chosen one
-    role: str  # owner | bookkeeper | viewer
+    role: Role = enum_column(Role)
     all_companies: bool = True
     disabled_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
@@ -151,7 +152,7 @@ class WebhookDelivery(SQLModel, table=True):
     endpoint_id: int = Field(foreign_key="webhook_endpoint.id")
     log_id: int = Field(foreign_key="sync_log.id")
     event: str
-    state: str = "pending"  # waiting | done | given_up
+    state: DeliveryState = enum_column(DeliveryState, DeliveryState.PENDING)
     attempts: int = 0
     next_attempt_at: datetime | None = instant_column()
     status: int | None = None  # of the last answer

@@ -1,11 +1,12 @@
-"""Kinds of columns: instants in UTC, exact sums, texts of any length."""
+"""The column types of all tables: instants in UTC, exact amounts, members of StrEnums, text of any length."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Text
+from sqlalchemy import BigInteger, DateTime, String, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field
@@ -27,22 +28,54 @@ class Instant(TypeDecorator[datetime]):
         return value.astimezone(UTC)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Give back aware UTC, also where the database keeps none."""
+        """Return aware UTC, also where the database keeps no time zone."""
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class EnumText(TypeDecorator[StrEnum]):
+    """A member of a StrEnum, stored as its plain text; what is not a member is refused on both sides."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, enum: type[StrEnum]) -> None:
+        super().__init__()
+        self.enum = enum
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Store the value of a member."""
+        return None if value is None else self.enum(value).value
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> StrEnum | None:
+        """Return the member."""
+        return None if value is None else self.enum(value)
+
+
 def instant_column(*, nullable: bool = True, index: bool = False) -> Any:
-    """Make a column of an aware UTC instant."""
+    """Build a column for an aware UTC instant."""
     return Field(default=None, sa_type=Instant, nullable=nullable, index=index)
 
 
+def enum_column(enum: type[StrEnum], default: Any = ..., *, primary_key: bool = False) -> Any:
+    """Build a column for a member of a StrEnum. With the default ``None`` it may be empty; without one it is required.
+
+    SQLModel does not validate what a table object is made with: compare members by ``==``, not by ``is``.
+    """
+    return Field(
+        default=default,
+        sa_type=EnumText(enum),  # SQLAlchemy takes an instance as well as a class
+        nullable=default is None,
+        primary_key=primary_key,
+    )
+
+
 def money_column(default: int | None = 0) -> Any:
-    """Make a column of whole ten-thousandths of the unit; without a default it may be empty."""
+    """Build a column for whole ten-thousandths of the currency unit. With the default ``None`` it may be empty."""
     return Field(default=default, sa_type=BigInteger, nullable=default is None)
 
 
 def text_column(default: str = "") -> Any:
-    """Make a column of text of any length."""
+    """Build a column for text of any length."""
     return Field(default=default, sa_type=Text)

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import instant_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.vocabulary import BudgetWindow, ConnectionHealth, ConnectionMode, LogKind, RunOutcome
 
 
 class Grant(SQLModel, table=True):
@@ -36,11 +37,11 @@ class Connection(SQLModel, table=True):
     remote_connection_id: str = ""
     grant_id: int | None = Field(default=None, foreign_key="grant_token.id")
     name: str
-    mode: str = "observe"  # observe | approve | live
+    mode: ConnectionMode = enum_column(ConnectionMode, ConnectionMode.OBSERVE)
     pause_reason: str = text_column()  # "" runs; else the reason a person gave
     paused_until_on: date | None = None  # the day on which the pause ends by itself
     owner: str = ""  # who minds the customers that have no owner of their own: "Ann Lee <ann@example.com>"
-    health: str = "new"  # new | ok | reconnect | failing | limited | disconnected
+    health: ConnectionHealth = enum_column(ConnectionHealth, ConnectionHealth.NEW)
     health_reason: str = text_column()
     base_currency: str = ""
     country: str = ""
@@ -94,7 +95,7 @@ class SyncRun(SQLModel, table=True):
     connection_id: int = Field(foreign_key="connection.id")
     started_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
-    outcome: str = ""  # "" under way | ok | later | person | failed
+    outcome: RunOutcome | None = enum_column(RunOutcome, None)  # None while it is under way
     reason: str = text_column()
     dry_run: bool = False
     counts: Any = Field(default=None, sa_column=Column(JSON))
@@ -113,7 +114,7 @@ class SyncLogEntry(SQLModel, table=True):
     connection_id: int | None = Field(default=None, foreign_key="connection.id")
     run_id: int | None = None
     at: datetime = instant_column(nullable=False)
-    kind: str
+    kind: LogKind = enum_column(LogKind)
     customer_id: str = ""
     invoice_id: str = ""
     text: str = text_column()
@@ -135,7 +136,7 @@ class Budget(SQLModel, table=True):
     """What is left of a vendor's limit for one connection, as the vendor last said; survives a restart."""
 
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
-    limit_name: str = Field(primary_key=True)  # day | minute | month
+    limit_name: BudgetWindow = enum_column(BudgetWindow, primary_key=True)
     used: int = 0
     remaining: int | None = None
     window_started_at: datetime | None = instant_column()

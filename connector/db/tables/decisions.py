@@ -8,7 +8,10 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import instant_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.vocabulary import OutboxKind, OutboxState, TaskCode, TaskState
+from policies.decisions import DecisionKind
+from policies.receivables import Step
 
 
 class InvoiceDecisionRow(SQLModel, table=True):
@@ -18,10 +21,10 @@ class InvoiceDecisionRow(SQLModel, table=True):
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     invoice_id: str = Field(primary_key=True)
     customer_id: str
-    kind: str
+    kind: DecisionKind = enum_column(DecisionKind)
     code: str
     reason: str = text_column()
-    next_step: str | None = None
+    next_step: Step | None = enum_column(Step, None)
     next_on: date | None = None
     policy_version: int | None = None
     run_id: int
@@ -57,8 +60,8 @@ class OutboxEntry(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     key: str = Field(unique=True)
-    kind: str  # mail | owner_mail | note | late_fee | waive_fee
-    state: str  # planned | waiting | calling | done | refused | doubt
+    kind: OutboxKind = enum_column(OutboxKind)
+    state: OutboxState = enum_column(OutboxState)
     customer_id: str
     invoice_id: str = ""
     currency: str = ""
@@ -119,14 +122,14 @@ class Task(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     key: str = Field(unique=True)
-    code: str
+    code: TaskCode = enum_column(TaskCode)
     step: str = ""
     customer_id: str
     invoice_ids: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
     due_on: date
     reason: str = text_column()
     owner: str = ""
-    state: str = "open"  # open | done | moot
+    state: TaskState = enum_column(TaskState, TaskState.OPEN)
     outcome: str = text_column()
     created_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()

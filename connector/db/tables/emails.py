@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import instant_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, text_column
+from connector.vocabulary import ReplyKind, TokenPurpose
 
 
 class SuppressedAddress(SQLModel, table=True):
@@ -26,7 +27,7 @@ class ContactToken(SQLModel, table=True):
     token: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
-    purpose: str  # stop | reply | page
+    purpose: TokenPurpose = enum_column(TokenPurpose)
     created_at: datetime = instant_column(nullable=False)
     expires_at: datetime | None = instant_column()  # of the customer's own page; the others stay good
     revoked_at: datetime | None = instant_column()
@@ -52,7 +53,7 @@ class ReceivedReply(SQLModel, table=True):
     id: str = Field(primary_key=True)  # fingerprint of its Message-ID, and of the token it came to
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
-    kind: str  # reply | automatic
+    kind: ReplyKind = enum_column(ReplyKind)
     received_at: datetime = instant_column(nullable=False)
 
 

@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 from sqlalchemy import Index, LargeBinary, text
 from sqlmodel import Field, SQLModel
 
-from connector.db.tables.columns import instant_column, money_column, text_column
+from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
+from policies.receivables import CreditKind, InvoiceStatus
 
 
 class CustomerRow(SQLModel, table=True):
@@ -43,7 +44,7 @@ class InvoiceRow(SQLModel, table=True):
     due_on: date | None = None
     total_e4: int = money_column()
     due_e4: int = money_column()
-    status: str
+    status: InvoiceStatus = enum_column(InvoiceStatus)
     is_open: bool
     sent_to_customer: bool = True
     closed_on: date | None = None
@@ -87,7 +88,7 @@ class CreditRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "credit"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
-    kind: str = Field(primary_key=True)
+    kind: CreditKind = enum_column(CreditKind, primary_key=True)
     external_id: str = Field(primary_key=True)
     number: str = ""
     customer_id: str

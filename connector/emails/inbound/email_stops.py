@@ -20,6 +20,7 @@ from connector.languages import language_of
 from connector.outbox import approvals, entries
 from connector.plain_text import one_line
 from connector.secrets.keyring import KeyringError
+from connector.vocabulary import OutboxState
 
 _SEAL_CONTEXT = "link that stops one mail"
 _TOKEN_MAX = 2000
@@ -88,6 +89,6 @@ def _too_late_reason(entry: OutboxEntry, texts: Mapping[str, str]) -> str:
         return ""
     return (
         render_line(texts["email_rejected"], {"reason": entry.response})
-        if entry.state == "rejected"
+        if entry.state == OutboxState.REJECTED
         else texts["email_already_sent"]
     )

@@ -21,6 +21,7 @@ from connector.geo import today_in
 from connector.outbox import entries as outbox_entries
 from connector.outbox.entries import StepAlreadyCompleted
 from connector.plain_text import one_line
+from connector.vocabulary import LogKind, OutboxState, TaskCode
 from providers.sendgrid.webhook import DELIVERY_EVENTS, DeliveryEvent
 
 _FAILURE_TEXTS = {
@@ -111,7 +112,7 @@ def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, e
 def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, event: DeliveryEvent) -> None:
     """Take the event as proof that the mail left. What is under way now is settled by its own run."""
     reference, answer = event.message_id or event.id, "an event of the mail system shows that it left"
-    if entry.state == "unconfirmed":
+    if entry.state == OutboxState.UNCONFIRMED:
         outbox_entries.mark_done(session, entry, at=app.now(), reference=reference, detail=answer)
     elif entry.state in outbox_entries.UNSENT_STATES and entry.attempts:
         zone = session.get_one(Connection, entry.connection_id).time_zone
@@ -126,7 +127,7 @@ def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, eve
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
     if customer is not None:
         text = f"Settled: {answer}. {entry.reason}"
-        review_tasks.log_for_customer(app, session, customer, kind="resolved", text=text)
+        review_tasks.log_for_customer(app, session, customer, kind=LogKind.RESOLVED, text=text)
 
 
 def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
@@ -141,10 +142,10 @@ def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None
         hint = f"; a new address: duewell customers set {customer.external_id} --contact"
         recurrence_key = f"{event.kind}:{event.address}:{event.at:%Y-%m-%d}"
         review_tasks.create_review_task(
-            app, session, customer, code="undelivered", recurrence_key=recurrence_key, reason=f"{text}{hint}"
+            app, session, customer, code=TaskCode.UNDELIVERED, recurrence_key=recurrence_key, reason=f"{text}{hint}"
         )
         review_tasks.log_for_customer(
-            app, session, customer, kind="undelivered", text=f"{reason[:1].upper()}{reason[1:]}."
+            app, session, customer, kind=LogKind.UNDELIVERED, text=f"{reason[:1].upper()}{reason[1:]}."
         )
 
 

@@ -13,6 +13,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
 from connector.emails import contact_tokens, recipient_language
 from connector.plain_text import one_line
+from connector.vocabulary import TaskCode, TokenPurpose
 
 _TASK_REASON = (
     "{name} stopped the reminders, {how}. What is owed has to be settled in another way; to send "
@@ -36,21 +37,21 @@ def stop_link(app: AppContext, session: Session, connection_id: int, customer_id
     """
     if not contact_tokens.public_url(app, "/"):
         return ""
-    token = contact_tokens.get_token(app, session, connection_id, customer_id, contact_tokens.STOP)
+    token = contact_tokens.get_token(app, session, connection_id, customer_id, TokenPurpose.STOP)
     return contact_tokens.public_url(app, f"/stop/{token}")
 
 
 def find_stop(app: AppContext, token: str) -> ReminderStop | None:
     """Tell whose reminders a link stops. Changes nothing: programs that scan links open every one."""
     with reading(app.engine) as session:
-        customer = contact_tokens.find_customer(session, token, contact_tokens.STOP)
+        customer = contact_tokens.find_customer(session, token, TokenPurpose.STOP)
         return _build_stop(session, customer) if customer is not None else None
 
 
 def stop_reminders(app: AppContext, token: str) -> ReminderStop | None:
     """Send this customer no reminders from now on, and tell the bookkeeper; a second time changes nothing."""
     with writing(app.engine) as session:
-        customer = contact_tokens.find_customer(session, token, contact_tokens.STOP)
+        customer = contact_tokens.find_customer(session, token, TokenPurpose.STOP)
         if customer is None:
             return None
         subject = _build_stop(session, customer)
@@ -66,7 +67,7 @@ def stop_for_customer(app: AppContext, session: Session, customer: CustomerRow, 
     apply_settings(session, *here, {"no_reminders": True}, by=f"{name}, {how},", at=now)
     reason = _TASK_REASON.format(name=name, how=how, id=customer.external_id)
     review_tasks.create_review_task(
-        app, session, customer, code="reminders_stopped", recurrence_key=now.isoformat(), reason=reason
+        app, session, customer, code=TaskCode.REMINDERS_STOPPED, recurrence_key=now.isoformat(), reason=reason
     )
 
 

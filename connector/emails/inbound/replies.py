@@ -17,6 +17,7 @@ from connector.emails import contact_tokens
 from connector.emails.inbound.reply_parsing import Reply
 from connector.geo import today_in
 from connector.plain_text import one_line
+from connector.vocabulary import LogKind, ReplyKind, TaskCode, TokenPurpose
 from policies.formatting import format_date
 
 
@@ -25,7 +26,7 @@ def reply_address(app: AppContext, session: Session, connection_id: int, custome
     domain = app.settings.mail_reply_domain
     if not domain:
         return ""
-    token = contact_tokens.get_token(app, session, connection_id, customer_id, contact_tokens.REPLY)
+    token = contact_tokens.get_token(app, session, connection_id, customer_id, TokenPurpose.REPLY)
     return f"reply+{token}@{domain}"
 
 
@@ -36,7 +37,7 @@ def receive_reply(app: AppContext, reply: Reply) -> str:
         for token, domain in reply.to:
             if domain != app.settings.mail_reply_domain:
                 continue
-            customer = contact_tokens.find_customer(session, token, contact_tokens.REPLY)
+            customer = contact_tokens.find_customer(session, token, TokenPurpose.REPLY)
             if customer is not None:
                 outcome = _record_reply(app, session, customer, reply)
     return outcome
@@ -46,7 +47,7 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
     known_by = hashlib.sha256(f"{reply.id} {customer.connection_id} {customer.external_id}".encode()).hexdigest()
     if session.get(ReceivedReply, known_by) is not None:
         return "duplicate"
-    kind, name = "auto_reply" if reply.automatic_reason else "reply", one_line(customer.name)
+    kind, name = ReplyKind.AUTO_REPLY if reply.automatic_reason else ReplyKind.REPLY, one_line(customer.name)
     row = ReceivedReply(
         id=known_by,
         connection_id=customer.connection_id,
@@ -61,9 +62,9 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
         text = f"{name} replied to a mail; a person gets it as a task. {_pause_reminders(app, session, customer)}"
         reason = f"{name} ({reply.sender}) replied, “{reply.subject}”: {reply.text}"
         review_tasks.create_review_task(
-            app, session, customer, code="reply", recurrence_key=known_by[:16], reason=reason
+            app, session, customer, code=TaskCode.REPLY, recurrence_key=known_by[:16], reason=reason
         )
-    review_tasks.log_for_customer(app, session, customer, kind=kind, text=text)
+    review_tasks.log_for_customer(app, session, customer, kind=LogKind(kind), text=text)
     return kind
 
 

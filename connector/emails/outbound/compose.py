@@ -24,6 +24,7 @@ from connector.emails.outbound.statement_pdf import draw_statement
 from connector.runtime.run_context import RunContext
 from connector.settings import is_publicly_reachable
 from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import Invoice, Statement, Step
 from providers.mailer import Attachment, Email
 
@@ -43,7 +44,7 @@ def compose_entry(ctx: RunContext, entry_id: int) -> Email:
     """Write the mail of an outbox entry, with pay links and PDFs as far as the ledger has them."""
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        if entry.kind == "owner_email":
+        if entry.kind == OutboxKind.OWNER_EMAIL:
             connection = session.get_one(Connection, ctx.connection_id)
             compose = reconnect_email.compose if entry.step == reconnect_email.STEP else digest_email.compose
             told = compose(ctx.app, session, connection, entry)
@@ -143,8 +144,8 @@ def _list_earlier_keys(session: Session, entry: OutboxEntry) -> list[str]:
         .where(
             col(CompletedStep.connection_id) == entry.connection_id,
             col(CompletedStep.invoice_id) == entry.invoice_id,
-            col(OutboxEntry.kind) == "email",
-            col(OutboxEntry.state) == "done",
+            col(OutboxEntry.kind) == OutboxKind.EMAIL,
+            col(OutboxEntry.state) == OutboxState.DONE,
         )
         .order_by(col(OutboxEntry.id))
     )

@@ -19,6 +19,7 @@ from connector.emails.outbound.render import message_id
 from connector.geo import today_in
 from connector.languages import replace_nbsp
 from connector.plain_text import one_line, safe_link
+from connector.vocabulary import OutboxState
 from providers.mailer import Email
 
 SECTION_LINES_MAX = 25  # lines of one part; the rest is a number
@@ -105,7 +106,7 @@ def build_owner_email(
 
 def _email_row(app: AppContext, entry: OutboxEntry, recipient: str, text: DigestText) -> dict[str, Any]:
     name, owed, step = text.customer_name(entry.customer_id), text.total(entry), text.step_and_invoices(entry)
-    waits = f", {text.render('awaiting_approval')}" if entry.state == "awaiting_approval" else ""
+    waits = f", {text.render('awaiting_approval')}" if entry.state == OutboxState.AWAITING_APPROVAL else ""
     return {
         "number": name,
         "due": owed,

@@ -15,6 +15,7 @@ from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.emails.layout import load_texts, render_line
 from connector.languages import language_of, replace_nbsp
 from connector.plain_text import one_line
+from connector.vocabulary import OutboxState
 
 NUMBERS_MAX = 4  # invoices named in a line
 
@@ -39,12 +40,14 @@ class DigestText:
     def sent_email(self, entry: OutboxEntry) -> str:
         """Say what went out, and what became of it."""
         fate = f" ({entry.delivery_status})" if entry.delivery_status else ""
-        doubt = f"; {self.render('delivery_unconfirmed')}" if entry.state == "unconfirmed" else ""
+        doubt = f"; {self.render('delivery_unconfirmed')}" if entry.state == OutboxState.UNCONFIRMED else ""
         return f"{self.customer_name(entry.customer_id)}: {self.step_and_invoices(entry)}{fate}{doubt}"
 
     def pending_entry(self, entry: OutboxEntry) -> str:
         """Say what waits for an approval or is in doubt."""
-        what = self.render("to_approve" if entry.state == "awaiting_approval" else "unconfirmed", id=str(entry.id))
+        what = self.render(
+            "to_approve" if entry.state == OutboxState.AWAITING_APPROVAL else "unconfirmed", id=str(entry.id)
+        )
         return f"{what}: {self.customer_name(entry.customer_id)}: {self.step_and_invoices(entry)}, {self.total(entry)}"
 
     def task_line(self, task: Task) -> str:

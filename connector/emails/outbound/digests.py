@@ -23,12 +23,13 @@ from connector.outbox import entries
 from connector.outbox.drafts import Draft, short_key
 from connector.runtime.run_context import RunContext
 from connector.settings import Settings
+from connector.vocabulary import ConnectionMode, OutboxKind, TaskState
 from policies.calendar import closed_reason, find_send_slot
 from policies.decisions import NotifyOwner
 from policies.receivables import Step
 from policies.sections import SendWindow
 
-KIND = "owner_email"
+KIND = OutboxKind.OWNER_EMAIL
 SENT_STATES = ("done", "unconfirmed", "sending")
 _DAYS_BACK_MAX = 10
 
@@ -73,8 +74,10 @@ def plan(
     if opens.at is not None and opens.at.astimezone(here).date() != today:
         return []
     news = {reader for action in notifications for reader in readers.for_customer(action.customer_id)}
-    if connection.mode != "observe":
-        leaving = [draft for draft in drafts if draft.kind == "email" and sends_today(draft.send_after, today, here)]
+    if connection.mode != ConnectionMode.OBSERVE:
+        leaving = [
+            draft for draft in drafts if draft.kind == OutboxKind.EMAIL and sends_today(draft.send_after, today, here)
+        ]
         news |= {reader for draft in leaving for reader in readers.for_customer(draft.customer_id)}
         news |= set(_recently_sent_recipients(session, connection, readers, today)) | set(
             _review_recipients(session, connection, readers, today)
@@ -101,7 +104,7 @@ def list_recently_sent(session: Session, connection: Connection, today: date) ->
     until = datetime.combine(today, time(), ZoneInfo(connection.time_zone)).astimezone(UTC)
     query = select(OutboxEntry).where(
         col(OutboxEntry.connection_id) == connection.id,
-        col(OutboxEntry.kind) == "email",
+        col(OutboxEntry.kind) == OutboxKind.EMAIL,
         col(OutboxEntry.state).in_(SENT_STATES),
         col(OutboxEntry.dispatched_at) >= last_business_day_start(session, connection, today),
         col(OutboxEntry.dispatched_at) < until,
@@ -117,7 +120,7 @@ def list_entries_to_review(session: Session, connection: Connection) -> list[Out
 def list_due_tasks(session: Session, connection: Connection, today: date) -> list[Task]:
     """List the open tasks that are due."""
     query = select(Task).where(
-        col(Task.connection_id) == connection.id, col(Task.state) == "open", col(Task.due_on) <= today
+        col(Task.connection_id) == connection.id, col(Task.state) == TaskState.OPEN, col(Task.due_on) <= today
     )
     return list(session.scalars(query.order_by(col(Task.due_on), col(Task.id))))
 

@@ -14,6 +14,7 @@ from connector.emails.outbound.digest_text import DigestText
 from connector.geo import today_in
 from connector.plain_text import one_line, safe_link
 from connector.runtime.run_context import RunContext
+from connector.vocabulary import ConnectionMode, OutboxState
 from providers.mailer import Email
 
 STEP = "reconnect"
@@ -24,7 +25,7 @@ def plan(ctx: RunContext) -> None:
     with ctx.writing() as session:
         connection = ctx.connection(session)
         grant = find_dead_grant(session, connection)
-        if grant is None or connection.mode == "observe":
+        if grant is None or connection.mode == ConnectionMode.OBSERVE:
             return
         key = f"{ctx.ledger_key}:owner_mail:{STEP}:{grant.id}:{grant.refreshed_at or grant.created_at:%Y%m%dT%H%M%S}"
         if session.scalar(select(col(OutboxEntry.id)).where(col(OutboxEntry.key) == key)) is None:
@@ -34,7 +35,7 @@ def plan(ctx: RunContext) -> None:
                     connection_id=ctx.connection_id,
                     key=key,
                     kind=digests.KIND,
-                    state="planned",
+                    state=OutboxState.PLANNED,
                     customer_id="",
                     step=STEP,
                     payload={"to": [reader], "items": [], "completed": []},

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from connector.audit import sync_log
 from connector.db.tables import ErasedCustomer
+from connector.vocabulary import LogKind
 from policies.formatting import format_date
 from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord, MalformedRecord
 
@@ -54,7 +55,7 @@ def _log_seen_again(session: Session, row: ErasedCustomer, record: CustomerRecor
     sync_log.write(
         session,
         at=at,
-        kind="erased_customer_seen",
+        kind=LogKind.ERASED_CUSTOMER_SEEN,
         text=text,
         connection_id=row.connection_id,
         customer_id=row.customer_id,

@@ -21,6 +21,7 @@ from connector.restore.backup import write_backup
 from connector.secrets.private_files import private_folder
 from connector.services import doctor
 from connector.services.doctor_email import SENDER_CHECKS
+from connector.vocabulary import LogKind
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from policies.policy import ReminderPolicy
@@ -75,7 +76,7 @@ def create_backup(request: PageRequest) -> Response:
         raise NotPossible(str(problem)) from problem
     with writing(request.app.engine) as session:
         text = f"{request.actor.email} took a backup of everything with him."
-        sync_log.write(session, at=request.now, kind="backup", text=text, facts={"backup": made.id})
+        sync_log.write(session, at=request.now, kind=LogKind.BACKUP, text=text, facts={"backup": made.id})
     headers = {"Content-Disposition": f'attachment; filename="{name}"', "Content-Length": str(file.stat().st_size)}
     return StreamingResponse(_stream_and_delete(file), media_type="application/vnd.sqlite3", headers=headers)
 

@@ -17,6 +17,8 @@ from connector.auth import api_tokens
 from connector.db.engine import writing
 from connector.db.money import to_e4
 from connector.db.tables import CustomerRow, ExceptionRow, InvoiceRow, OutboxEntry, SyncRun, Task
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
+from policies.receivables import InvoiceStatus
 
 Site = Any
 API = "/api/v1"
@@ -96,7 +98,7 @@ def create_company(site: Site, name: str) -> Company:
     made = Company(
         site.add_company(name, base_currency="GBP", country="GB", first_pull_done_at=now, live_since_at=now), name
     )
-    run = SyncRun(connection_id=made.id, started_at=now, ended_at=now, outcome="ok", counts={"emailed": 1})
+    run = SyncRun(connection_id=made.id, started_at=now, ended_at=now, outcome=RunOutcome.OK, counts={"emailed": 1})
     site.add_rows(
         CustomerRow(connection_id=made.id, external_id="c1", name=f"Miller of {name}", emails="ap@m.example"),
         CustomerRow(connection_id=made.id, external_id="c2", name=f"Baker of {name}"),
@@ -111,7 +113,7 @@ def create_company(site: Site, name: str) -> Company:
         made.entries[f"fee-{state}"] = create_entry(site, made, state, fee=True)
     for number in range(3):
         task = Task(
-            connection_id=made.id, key=f"t{made.id}-{number}", code="call", customer_id="c1", invoice_ids=["i1"],
+            connection_id=made.id, key=f"t{made.id}-{number}", code=TaskCode.CALL, customer_id="c1", invoice_ids=["i1"],
             due_on=today, reason=f"Call {name}", created_at=now,
         )  # fmt: skip
         site.add_rows(task)
@@ -119,7 +121,12 @@ def create_company(site: Site, name: str) -> Company:
     with writing(site.app.engine) as session:
         for number in range(3):
             sync_log.write(
-                session, at=now, kind="emailed", text=f"Line {number} of {name}", connection_id=made.id, run_id=run.id
+                session,
+                at=now,
+                kind=LogKind.EMAILED,
+                text=f"Line {number} of {name}",
+                connection_id=made.id,
+                run_id=run.id,
             )
     return made
 
@@ -128,7 +135,7 @@ def build_invoice(company_id: int, number: int, today: Any) -> InvoiceRow:
     return InvoiceRow(
         connection_id=company_id, external_id=f"i{number}", number=f"INV-{number}", customer_id="c1", currency="GBP",
         issued_on=today - timedelta(days=37), due_on=today - timedelta(days=7 + number), total_e4=to_e4(Decimal(120)),
-        due_e4=to_e4(Decimal("99.50")), status="open", is_open=True,
+        due_e4=to_e4(Decimal("99.50")), status=InvoiceStatus.OPEN, is_open=True,
     )  # fmt: skip
 
 
@@ -142,8 +149,8 @@ def create_entry(site: Site, company: Company, state: str, *, fee: bool = False)
         payload |= {"period": "2026-06", "number": "LF-1", "original_number": "INV-1", "amount": "5.00"}
         payload |= {"annual_rate": "262.0", "calculation": [["a flat fee, as agreed", "5.00"]]}
     row = OutboxEntry(
-        connection_id=company.id, key=f"{company.id}:{step}:{state}", kind="late_fee" if fee else "email", step=step,
-        state="awaiting_approval" if state == "rejected" else state, customer_id="c1", invoice_id="i1", currency="GBP",
+        connection_id=company.id, key=f"{company.id}:{step}:{state}", kind=OutboxKind.LATE_FEE if fee else OutboxKind.EMAIL, step=step,
+        state=OutboxState.AWAITING_APPROVAL if state == "rejected" else OutboxState(state), customer_id="c1", invoice_id="i1", currency="GBP",
         content_hash="abc", reason=f"{company.name} waits", payload=payload, planned_at=site.clock.at, reference="fee-1",
     )  # fmt: skip
     site.add_rows(row)

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 from connector.cli.main import cli
 from connector.db.engine import reading
 from connector.db.tables import Agreement, CustomerRow, OutboxEntry
+from connector.vocabulary import AgreementKind, OutboxKind, OutboxState
 
 Scenario = Any
 LISTS = ("/connections", "/runs", "/log", "/plan", "/outbox", "/fees", "/customers", "/invoices", "/tasks")
@@ -47,7 +48,7 @@ def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenari
     def more() -> None:
         key = f"new:{next(numbers)}"
         entry = OutboxEntry(
-            connection_id=scenario.north.id, key=key, kind="email", state="done", customer_id="c1", payload={"completed": []},
+            connection_id=scenario.north.id, key=key, kind=OutboxKind.EMAIL, state=OutboxState.DONE, customer_id="c1", payload={"completed": []},
             planned_at=scenario.site.clock.at,
         )  # fmt: skip
         scenario.site.add_rows(entry)
@@ -79,7 +80,7 @@ def test_a_change_under_a_key_happens_once(scenario: Scenario) -> None:
     fine = {"ids": [scenario.north.entries["awaiting_approval"]]}
     assert program.ask("POST", "/outbox/approve", fine, headers={"Idempotency-Key": "two"}).status_code == 200
     with reading(scenario.site.app.engine) as session:
-        assert len(list(session.scalars(select(Agreement).where(col(Agreement.kind) == "promise")))) == 1
+        assert len(list(session.scalars(select(Agreement).where(col(Agreement.kind) == AgreementKind.PROMISE)))) == 1
     other_program = scenario.program("write")
     assert "Idempotent-Replayed" not in other_program.ask("POST", path, body, headers=key).headers
     scenario.site.clock.advance(hours=25)

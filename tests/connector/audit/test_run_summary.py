@@ -11,6 +11,8 @@ from connector.audit import sync_log
 from connector.audit.run_summary import summarise_run
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
+from policies.decisions import DecisionKind
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
@@ -29,8 +31,8 @@ def _done(session: Session, connection: Connection, run_id: int, kind: str, step
     entry = OutboxEntry(
         connection_id=connection.id or 0,
         key=f"{kind}:{text}",
-        kind="email",
-        state="done",
+        kind=OutboxKind.EMAIL,
+        state=OutboxState.DONE,
         customer_id="c",
         step=step,
         payload={},
@@ -41,7 +43,7 @@ def _done(session: Session, connection: Connection, run_id: int, kind: str, step
     facts = {"entry": entry.id}
     here = connection.id
     sync_log.write(
-        session, at=NOW, kind=kind, text=text, connection_id=here, run_id=run_id, customer_id="c", facts=facts
+        session, at=NOW, kind=LogKind(kind), text=text, connection_id=here, run_id=run_id, customer_id="c", facts=facts
     )
 
 
@@ -92,7 +94,7 @@ def test_answers_are_told_in_plain_words_with_an_example(engine: Engine) -> None
                     connection_id=here,
                     invoice_id=number,
                     customer_id="c",
-                    kind="hold",
+                    kind=DecisionKind.HOLD,
                     code="not_due_yet",
                     reason="Nothing due until 24 Nov 2026.",
                     run_id=run_id,

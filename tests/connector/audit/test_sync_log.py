@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from connector.audit import sync_log
 from connector.db.engine import open_engine, reading, sqlite_file, upgrade, writing
 from connector.db.tables import Connection
+from connector.vocabulary import LogKind
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -25,7 +26,7 @@ def _write_lines(engine: Engine, *lines: str) -> None:
     with writing(engine) as session:
         for number, line in enumerate(lines):
             facts = {"sum": Decimal("12.50"), "currency": "EUR"}
-            sync_log.write(session, at=NOON + timedelta(seconds=number), kind="read", text=line, facts=facts)
+            sync_log.write(session, at=NOON + timedelta(seconds=number), kind=LogKind.PULLED, text=line, facts=facts)
 
 
 def _verdict(engine: Engine) -> sync_log.ChainVerdict:
@@ -75,7 +76,13 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for line in range(3):
         with writing(engine) as session:
             sync_log.write(
-                session, at=NOON, kind="read", text=f"line {line}", connection_id=1, customer_id="c1", invoice_id="i1"
+                session,
+                at=NOON,
+                kind=LogKind.PULLED,
+                text=f"line {line}",
+                connection_id=1,
+                customer_id="c1",
+                invoice_id="i1",
             )
     _behind_the_triggers(engine).close()
     engine.dispose()
@@ -142,15 +149,15 @@ def test_two_writers_make_one_chain(engine: Engine) -> None:
 def test_what_a_savepoint_took_back_leaves_no_gap_in_the_chain(engine: Engine) -> None:
     at = datetime(2026, 3, 1, tzinfo=UTC)
     with writing(engine) as session:
-        sync_log.write(session, at=at, kind="test", text="stays")
+        sync_log.write(session, at=at, kind=LogKind.WARNING, text="stays")
         for text in ("taken back", "taken back too"):
             savepoint = session.begin_nested()
-            sync_log.write(session, at=at, kind="test", text=text)
+            sync_log.write(session, at=at, kind=LogKind.WARNING, text=text)
             savepoint.rollback()
-        sync_log.write(session, at=at, kind="test", text="stays as well")
+        sync_log.write(session, at=at, kind=LogKind.WARNING, text="stays as well")
         with session.begin_nested():
-            sync_log.write(session, at=at, kind="test", text="and this")
-        sync_log.write(session, at=at, kind="test", text="the end")
+            sync_log.write(session, at=at, kind=LogKind.WARNING, text="and this")
+        sync_log.write(session, at=at, kind=LogKind.WARNING, text="the end")
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 4)
     _write_lines(engine, "later")
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 5)

@@ -21,6 +21,7 @@ from connector.connections.tokens import reconnect_hint
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
 from connector.sync.mirror.pages import store_page
+from connector.vocabulary import ConnectionHealth, LogKind, OutboxKind, OutboxState
 from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord
 
 SandboxServices = Any
@@ -60,7 +61,7 @@ def company(app: AppContext, give_consent: GiveConsent) -> Connection:
         store_page(session, row.id or 0, page)
         connection = session.get_one(Connection, row.id)
         connection.pulled_at = connection.first_pull_done_at = NOW
-        sync_log.write(session, at=NOW, kind="pulled", text="=cmd|'/c calc'!A1", connection_id=row.id)
+        sync_log.write(session, at=NOW, kind=LogKind.PULLED, text="=cmd|'/c calc'!A1", connection_id=row.id)
     return row
 
 
@@ -71,7 +72,9 @@ def pending_entries(app: AppContext, company: Connection) -> list[int]:
     with writing(app.engine) as session:
         for number, state in enumerate(("pending_entries", "pending_entries", "unconfirmed")):
             whose: Any = {"connection_id": company.id or 0, "customer_id": "c1", "invoice_id": "i1"}
-            entry = OutboxEntry(**whose, key=f"k{number}", kind="email", state=state, planned_at=NOW)
+            entry = OutboxEntry(
+                **whose, key=f"k{number}", kind=OutboxKind.EMAIL, state=OutboxState(state), planned_at=NOW
+            )
             entry.reason = "The friendly reminder."
             entry.payload = {"completed": [["i1", "past_due"]], "listed": ["i1"], "due": {"i1": "120.50"}, "to": []}
             session.add(entry)
@@ -566,7 +569,11 @@ def test_doctor_finds_what_to_mend(
     (tmp_path / "home" / "secret.key").chmod(0o640)
     with writing(app.engine) as session:
         row = session.get_one(Connection, company.id)
-        row.health, row.health_reason, row.ledger_sends_reminders = "authorization_expired", "the grant is dead", True
+        row.health, row.health_reason, row.ledger_sends_reminders = (
+            ConnectionHealth.AUTHORIZATION_EXPIRED,
+            "the grant is dead",
+            True,
+        )
     said = duewell("doctor")
     assert said.exit_code == 1
     assert "duewell connect quickbooks" in said.out or "chmod 600" in said.err
@@ -578,7 +585,7 @@ def test_doctor_judges_each_connection(
     services.sandbox.clock.set(datetime.now(UTC) + timedelta(hours=1))
     with writing(app.engine) as session:
         row = session.get_one(Connection, company.id)
-        row.health, row.ledger_sends_reminders = "authorization_expired", True
+        row.health, row.ledger_sends_reminders = ConnectionHealth.AUTHORIZATION_EXPIRED, True
         row.health_reason = f"The grant is dead. {reconnect_hint('quickbooks')}"
         session.get_one(Grant, row.grant_id).refresh_started_at = NOW
     told = json.loads(duewell("doctor", "--json").out)

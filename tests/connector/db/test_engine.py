@@ -28,6 +28,8 @@ from connector.db.tables import (
     Task,
 )
 from connector.secrets.private_files import NotPrivateError
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode
+from policies.receivables import CreditKind, InvoiceStatus
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -164,17 +166,29 @@ def test_no_row_of_a_company_points_to_one_of_another(engine: Engine) -> None:
         session.flush()
         run = SyncRun(connection_id=1, started_at=NOON)
         task = Task(
-            connection_id=1, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(), created_at=NOON
+            connection_id=1,
+            key="t",
+            code=TaskCode.CALL,
+            customer_id="c",
+            invoice_ids=[],
+            due_on=NOON.date(),
+            created_at=NOON,
         )
         mail = OutboxEntry(
-            connection_id=1, key="m", kind="email", state="done", customer_id="c", payload={}, planned_at=NOON
+            connection_id=1,
+            key="m",
+            kind=OutboxKind.EMAIL,
+            state=OutboxState.DONE,
+            customer_id="c",
+            payload={},
+            planned_at=NOON,
         )
         session.add_all([run, task, mail])
         session.flush()
         rows: list[tuple[type[SQLModel], dict[str, Any]]] = [
             (CompletedStep, {**step, "step": "past_due", "outbox_id": mail.id}),
             (CompletedStep, {**step, "step": "call", "task_id": task.id}),
-            (SyncLogEntry, {"run_id": run.id, "at": NOON, "kind": "run", "previous_hash": "", "hash": ""}),
+            (SyncLogEntry, {"run_id": run.id, "at": NOON, "kind": LogKind.RUN_STARTED, "previous_hash": "", "hash": ""}),
             (OutboxEntry, {"key": "n", "kind": "note", "state": "done", "customer_id": "c", "payload": {},
                            "planned_at": NOON, "parent_id": mail.id}),
         ]  # fmt: skip
@@ -200,13 +214,13 @@ def test_the_views_show_a_person_what_is_open(engine: Engine) -> None:
         )  # fmt: skip
         session.add(
             CreditRow(
-                connection_id=1, kind="credit_note", external_id="n", customer_id="c1", currency="USD",
+                connection_id=1, kind=CreditKind.CREDIT_NOTE, external_id="n", customer_id="c1", currency="USD",
                 dated_on=date(2026, 1, 1), total_e4=5, remaining_e4=10000,
             )
         )  # fmt: skip
         session.add(
             OutboxEntry(
-                connection_id=1, key="k", kind="email", state="done", customer_id="c1", step="past_due", payload={},
+                connection_id=1, key="k", kind=OutboxKind.EMAIL, state=OutboxState.DONE, customer_id="c1", step="past_due", payload={},
                 planned_at=NOON, dispatched_at=NOON,
             )
         )  # fmt: skip
@@ -232,7 +246,7 @@ def test_the_views_show_a_person_what_is_open(engine: Engine) -> None:
 def _invoice(number: str, due_e4: int, *, is_open: bool) -> InvoiceRow:
     return InvoiceRow(
         connection_id=1, external_id=number, number=number, customer_id="c1", currency="EUR",
-        issued_on=date(2026, 1, 1), total_e4=200000, due_e4=due_e4, status="open", is_open=is_open,
+        issued_on=date(2026, 1, 1), total_e4=200000, due_e4=due_e4, status=InvoiceStatus.OPEN, is_open=is_open,
     )  # fmt: skip
 
 

@@ -25,9 +25,11 @@ from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.secrets.keyring import Keyring
 from connector.services import fees, invoices, outbox_search
 from connector.settings import load_settings, setting_names
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode
 from connector.web.metrics import metrics_text
 from connector.webhooks import delivery, endpoints
 from connector.webhooks.safe_post import PostResult
+from policies.receivables import InvoiceStatus
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
@@ -55,14 +57,14 @@ def filled(session: Session) -> list[int]:
                 [
                     CustomerRow(connection_id=ids[-1], external_id=f"c{number}", name=f"Customer {number}"),
                     InvoiceRow(
-                        external_id=f"i{number}", number="I", currency="GBP", issued_on=NOON.date(), status="open",
+                        external_id=f"i{number}", number="I", currency="GBP", issued_on=NOON.date(), status=InvoiceStatus.OPEN,
                         is_open=True, due_e4=5000, **shared,
                     ),
                     Task(
-                        key=f"{name}{number}", code="call", invoice_ids=[], due_on=NOON.date(), created_at=NOON, **shared,
+                        key=f"{name}{number}", code=TaskCode.CALL, invoice_ids=[], due_on=NOON.date(), created_at=NOON, **shared,
                     ),
                     OutboxEntry(
-                        key=f"{name}{number}", kind="late_fee", state="awaiting_approval", payload=payload, planned_at=NOON,
+                        key=f"{name}{number}", kind=OutboxKind.LATE_FEE, state=OutboxState.AWAITING_APPROVAL, payload=payload, planned_at=NOON,
                         **shared,
                     ),
                 ]
@@ -122,7 +124,7 @@ def test_what_is_told_and_counted_is_the_same_on_both(app: AppContext) -> None:
     endpoints.add_endpoint(app, "https://hooks.example/", events=["email.sent"], companies=[two], by="Ann")
     with writing(app.engine) as session:
         for company in (one, two, None):
-            sync_log.write(session, at=NOON, kind="emailed", text="Mailed", connection_id=company)
+            sync_log.write(session, at=NOON, kind=LogKind.EMAILED, text="Mailed", connection_id=company)
     told: list[bytes] = []
 
     def send(_url: str, body: bytes, _headers: Any, _reach: str) -> PostResult:

@@ -20,6 +20,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
+from connector.vocabulary import ConnectionMode, LogKind
 
 FEES = """
 [late_fees]
@@ -136,8 +137,8 @@ def test_a_database_copied_back_by_hand_is_noticed_and_nothing_leaves_twice(scen
     scenario.connect()
     scenario.run()
     with reading(scenario.app.engine) as session:
-        assert session.get_one(Connection, scenario.connection).mode == "approve"
-        assert [line.text[:20] for line in sync_log.list_entries(session) if line.kind == "restored"] == [
+        assert session.get_one(Connection, scenario.connection).mode == ConnectionMode.APPROVE
+        assert [line.text[:20] for line in sync_log.list_entries(session) if line.kind == LogKind.RESTORED] == [
             "Put back from a copy"
         ]
     set_mode(scenario.app, scenario.connection, "live")
@@ -146,7 +147,7 @@ def test_a_database_copied_back_by_hand_is_noticed_and_nothing_leaves_twice(scen
         scenario.run()
     assert external_state(scenario) == before
     with reading(scenario.app.engine) as session:
-        assert session.get_one(Connection, scenario.connection).mode == "live"
+        assert session.get_one(Connection, scenario.connection).mode == ConnectionMode.LIVE
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)

@@ -11,6 +11,7 @@ from sqlmodel import col
 from connector.db.engine import reading, writing
 from connector.db.tables import ExceptionRow, SyncLogEntry
 from connector.evaluation import exceptions
+from connector.vocabulary import LogKind
 
 
 def stored_exceptions(scenario: Any) -> list[tuple[str, bool]]:
@@ -41,6 +42,8 @@ def test_an_odd_invoice_is_told_once_and_forgotten_when_it_is_mended(scenario_at
         scenario.run()
         assert stored_exceptions(scenario) == []
         with reading(scenario.app.engine) as session:
-            told = list(session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "exception")))
+            told = list(
+                session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.EXCEPTION))
+            )
         assert len(told) == 2
         assert told[1].startswith("Ann says that this is right")

@@ -14,6 +14,7 @@ from connector import policy_store
 from connector.arrangements.customer_settings import update_settings
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncLogEntry
+from connector.vocabulary import OutboxKind
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 FRIENDS = """
@@ -57,7 +58,7 @@ def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Any) -> No
     xero_scenario.set_policy(FRIENDS)
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
-        planned = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "email")).all()
+        planned = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL)).all()
         told = [row.facts for row in session.scalars(select(SyncLogEntry)) if row.customer_id == friend]
         version = policy_store.get_active_policy(session, xero_scenario.connection).version
     assert [entry.customer_id for entry in planned if entry.customer_id == friend] == []

@@ -37,6 +37,7 @@ from connector.privacy.personal_data import RULES
 from connector.restore.backup import write_backup
 from connector.runtime import lease
 from connector.services.invoices import find_invoice, record_agreement
+from connector.vocabulary import OutboxKind, OutboxState
 
 TODAY = date(2026, 6, 10)
 TRACES = ("Miller", "miller.example", "Ann Lee", "chairs", "Bathtub")
@@ -223,9 +224,9 @@ def test_nobody_is_erased_under_a_run_or_while_an_effect_has_no_end(scenario: An
     with lease.acquire(scenario.app, scenario.connection):
         busy = CliRunner().invoke(cli, ask)
     with writing(scenario.app.engine) as session:
-        entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "email")).first()
+        entry = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL)).first()
         assert entry is not None
-        entry.state = "sending"
+        entry.state = OutboxState.SENDING
     under_way = CliRunner().invoke(cli, ask)
     assert busy.exit_code == under_way.exit_code == 1
     assert traces_in_file(scenario) == list(TRACES)

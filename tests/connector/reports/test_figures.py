@@ -15,6 +15,7 @@ from connector.reports import cash_forecast, days_to_pay, dso
 from connector.reports.catalogue import REPORTS, TITLES
 from connector.reports.report import Report
 from connector.reports.scope import Scope
+from connector.vocabulary import OutboxKind, OutboxState
 from policies.payment_behaviour import Forecast
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday
@@ -61,7 +62,7 @@ def applied_payment(number: str, amount: int, day: str) -> ApplicationRow:
 
 def outbox_entry(kind: str, key: str, ended: str, state: str = "done", amount: str = "12.50") -> OutboxEntry:
     return OutboxEntry(
-        connection_id=1, key=key, kind=kind, state=state, customer_id="c1", currency="GBP", payload={"amount": amount},
+        connection_id=1, key=key, kind=OutboxKind(kind), state=OutboxState(state), customer_id="c1", currency="GBP", payload={"amount": amount},
         ended_at=datetime.fromisoformat(f"{ended}T12:00:00+00:00"), planned_at=NOON,
     )  # fmt: skip
 

@@ -16,6 +16,7 @@ from connector.audit import sync_log
 from connector.db.engine import DatabaseError, open_engine, reading, upgrade, writing
 from connector.db.tables import Connection, KeyValue, OutboxEntry
 from connector.restore.backup import restore_backup, restored_at, write_backup
+from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
@@ -31,23 +32,23 @@ def home(url: str) -> Iterator[Engine]:
     engine = open_engine(url)
     upgrade(engine)
     with writing(engine) as session:
-        for name, mode in (("acme", "live"), ("busy", "observe")):
+        for name, mode in (("acme", ConnectionMode.LIVE), ("busy", ConnectionMode.OBSERVE)):
             session.add(
                 Connection(short_name=name, provider="xero", external_id=name, name=name, mode=mode, created_at=NOON)
             )
         session.flush()
         for kind, state in (
-            ("email", "planned"),
-            ("note", "planned"),
-            ("email", "done"),
-            ("late_fee", "awaiting_approval"),
+            (OutboxKind.EMAIL, OutboxState.PLANNED),
+            (OutboxKind.NOTE, OutboxState.PLANNED),
+            (OutboxKind.EMAIL, OutboxState.DONE),
+            (OutboxKind.LATE_FEE, OutboxState.AWAITING_APPROVAL),
         ):
             _effect(session, kind, state)
     yield engine
     engine.dispose()
 
 
-def _effect(session: Session, kind: str, state: str) -> None:
+def _effect(session: Session, kind: OutboxKind, state: OutboxState) -> None:
     entry = OutboxEntry(
         connection_id=1, key=f"{kind} {state}", kind=kind, state=state, customer_id="c", planned_at=NOON
     )

@@ -29,6 +29,7 @@ from connector.db.tables import (
     WebSession,
 )
 from connector.restore.backup import restore_backup, write_backup
+from connector.vocabulary import TokenPurpose
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(days=1)
@@ -59,7 +60,9 @@ def _build_home(folder: Path) -> Engine:
         for name in ("kept", "ended"):
             api_tokens.create(session, name, "read", **BY)
             session.add(WebhookEndpoint(url=f"https://{name}.example", created_by="eve@example.com", created_at=NOON))
-            session.add(ContactToken(token=name, connection_id=1, customer_id="c", purpose="page", created_at=NOON))
+            session.add(
+                ContactToken(token=name, connection_id=1, customer_id="c", purpose=TokenPurpose.PORTAL, created_at=NOON)
+            )
     return engine
 
 

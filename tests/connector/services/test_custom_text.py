@@ -15,6 +15,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry, SyncLogEntry
 from connector.outbox import approvals
 from connector.services.email_editing import edit_email
+from connector.vocabulary import LogKind, OutboxKind
 
 LINES = {"subject": "About {{ secret }} & co", "opening": "Dear Ms Ashdown,\n\nwe <b>spoke</b> {% if %} today."}
 
@@ -37,7 +38,7 @@ def prepare(scenario: Any) -> None:
 
 def only_email(scenario: Any) -> OutboxEntry:
     with reading(scenario.app.engine) as session:
-        return session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "email")).one()
+        return session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL)).one()
 
 
 def approve(scenario: Any) -> None:
@@ -47,7 +48,9 @@ def approve(scenario: Any) -> None:
 
 def edit_lines(scenario: Any) -> list[str]:
     with reading(scenario.app.engine) as session:
-        return list(session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "email_edited")))
+        return list(
+            session.scalars(select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.EMAIL_EDITED))
+        )
 
 
 def test_the_words_that_were_approved_are_the_words_that_leave(awaiting_approval: Any) -> None:

@@ -23,12 +23,17 @@ from connector.evaluation import exceptions
 from connector.services import customer_search, customer_timeline, mode_change, outbox_search
 from connector.services.customer_details import load_customer_details
 from connector.services.today import load_dashboard
+from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
+from policies.decisions import DecisionKind
+from policies.receivables import InvoiceStatus, Step
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
 
 def add_company(session: Any, name: str) -> int:
-    row = Connection(short_name=name, provider="xero", external_id=name, name=name, mode="live", created_at=NOON)
+    row = Connection(
+        short_name=name, provider="xero", external_id=name, name=name, mode=ConnectionMode.LIVE, created_at=NOON
+    )
     session.add(row)
     session.flush()
     return row.id or 0
@@ -37,7 +42,7 @@ def add_company(session: Any, name: str) -> int:
 def test_pages_find_the_same_on_both(engine: Engine) -> None:
     with writing(engine) as session:
         one, two = add_company(session, "one"), add_company(session, "two")
-        run = SyncRun(connection_id=one, started_at=NOON, outcome="ok")
+        run = SyncRun(connection_id=one, started_at=NOON, outcome=RunOutcome.OK)
         session.add(run)
         session.flush()
         shared: dict[str, Any] = {
@@ -51,19 +56,19 @@ def test_pages_find_the_same_on_both(engine: Engine) -> None:
                 CustomerRow(connection_id=one, external_id="c", name="Miller"),
                 InvoiceRow(
                     connection_id=one, external_id="i", number="I-1", customer_id="c", currency="GBP",
-                    issued_on=NOON.date(), due_e4=50_000, status="open", is_open=True,
+                    issued_on=NOON.date(), due_e4=50_000, status=InvoiceStatus.OPEN, is_open=True,
                 ),
                 InvoiceDecisionRow(
-                    connection_id=one, invoice_id="i", customer_id="c", kind="hold", code="later",
-                    next_step="past_due", next_on=NOON.date() + timedelta(days=2), run_id=run.id or 0, since_at=NOON,
+                    connection_id=one, invoice_id="i", customer_id="c", kind=DecisionKind.HOLD, code="later",
+                    next_step=Step.PAST_DUE, next_on=NOON.date() + timedelta(days=2), run_id=run.id or 0, since_at=NOON,
                 ),
                 Task(
-                    connection_id=two, key="t", code="call", customer_id="c", invoice_ids=[], due_on=NOON.date(),
+                    connection_id=two, key="t", code=TaskCode.CALL, customer_id="c", invoice_ids=[], due_on=NOON.date(),
                     created_at=NOON,
                 ),
-                OutboxEntry(key="1", kind="email", step="past_due", state="awaiting_approval", planned_at=NOON, **shared),
+                OutboxEntry(key="1", kind=OutboxKind.EMAIL, step="past_due", state=OutboxState.AWAITING_APPROVAL, planned_at=NOON, **shared),
                 OutboxEntry(
-                    key="2", kind="email", step="past_due", state="done", planned_at=NOON, ended_at=NOON, **shared
+                    key="2", kind=OutboxKind.EMAIL, step="past_due", state=OutboxState.DONE, planned_at=NOON, ended_at=NOON, **shared
                 ),
             ]
         )  # fmt: skip
@@ -71,7 +76,7 @@ def test_pages_find_the_same_on_both(engine: Engine) -> None:
             sync_log.write(
                 session,
                 at=NOON,
-                kind="emailed",
+                kind=LogKind.EMAILED,
                 text=f"Line {number}",
                 connection_id=one,
                 run_id=run.id,

@@ -15,6 +15,9 @@ from sqlalchemy import select
 from connector.db.engine import reading
 from connector.db.money import to_e4
 from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow, OutboxEntry
+from connector.vocabulary import OutboxKind, OutboxState
+from policies.decisions import DecisionKind
+from policies.receivables import InvoiceStatus, Step
 from sandbox import Sandbox
 
 Site = Any
@@ -39,16 +42,16 @@ def observing_company(site: Site) -> int:
     }
     euros = {**shared, "currency": "EUR"}
     site.add_rows(
-        OutboxEntry(key="1", kind="email", step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared),
-        OutboxEntry(key="2", kind="late_fee", step="late_fee", payload={"amount": "5.00"}, **shared),
-        OutboxEntry(key="3", kind="email", step="past_due", payload={"due": {"c": "7.00"}}, **euros),
+        OutboxEntry(key="1", kind=OutboxKind.EMAIL, step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared),
+        OutboxEntry(key="2", kind=OutboxKind.LATE_FEE, step="late_fee", payload={"amount": "5.00"}, **shared),
+        OutboxEntry(key="3", kind=OutboxKind.EMAIL, step="past_due", payload={"due": {"c": "7.00"}}, **euros),
         InvoiceRow(
             connection_id=company, external_id="i", number="I", customer_id="c1", currency="GBP",
-            issued_on=at.date(), due_e4=to_e4(Decimal(40)), status="open", is_open=True,
+            issued_on=at.date(), due_e4=to_e4(Decimal(40)), status=InvoiceStatus.OPEN, is_open=True,
         ),
         InvoiceDecisionRow(
-            connection_id=company, invoice_id="i", customer_id="c1", kind="hold", code="later",
-            next_step="second_notice", next_on=(at + timedelta(days=2)).date(), run_id=1, since_at=at,
+            connection_id=company, invoice_id="i", customer_id="c1", kind=DecisionKind.HOLD, code="later",
+            next_step=Step.SECOND_NOTICE, next_on=(at + timedelta(days=2)).date(), run_id=1, since_at=at,
         ),
     )  # fmt: skip
     return company
@@ -91,8 +94,8 @@ def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only
         "planned_at": at,
     }
     site.add_rows(
-        OutboxEntry(key="4", step="past_due", payload={}, state="awaiting_approval", **shared),
-        OutboxEntry(key="5", step="before_due", payload={}, state="done", ended_at=at, **shared),
+        OutboxEntry(key="4", step="past_due", payload={}, state=OutboxState.AWAITING_APPROVAL, **shared),
+        OutboxEntry(key="5", step="before_due", payload={}, state=OutboxState.DONE, ended_at=at, **shared),
     )
     page = browser.get(f"/companies/{observing_company}").text
     assert "Nothing leaves now." in page

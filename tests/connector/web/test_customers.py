@@ -22,6 +22,7 @@ from connector.db.tables import (
     Task,
 )
 from connector.evaluation import exceptions
+from connector.vocabulary import AgreementKind, LogKind, TaskCode
 
 Site = Any
 PAGE = "/companies/1/customers/c1"
@@ -61,7 +62,7 @@ def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices
     site_with_invoices.add_rows(
         PaymentRow(connection_id=1, external_id="loose", customer_id="c1", currency="EUR", paid_on=NOW.date(),
                    total_e4=500_000, unapplied_e4=120_000),
-        Agreement(connection_id=1, kind="promise", invoice_id="i10", customer_id="c1", since_on=NOW.date(),
+        Agreement(connection_id=1, kind=AgreementKind.PROMISE, invoice_id="i10", customer_id="c1", since_on=NOW.date(),
                   until_on=date(2026, 12, 1), recorded_by="Ann", recorded_at=NOW),
     )  # fmt: skip
     browser = site_with_invoices.sign_in("viewer")
@@ -171,7 +172,7 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoic
     assert row is not None
     assert (row.segment, row.no_fees, row.contact_name) == (None, False, "Jo")
     with reading(site_with_invoices.app.engine) as session:
-        query = select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == "customer_updated")
+        query = select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.CUSTOMER_UPDATED)
         told = session.scalars(query.order_by(col(SyncLogEntry.id).desc())).first()
     assert told == "bookkeeper@example.com set for Customer 00001: segment as the policy says, no fees no."
     days = ({"hold_until_on": "x"}, {"hold_until_on": "2020-01-01"})
@@ -229,7 +230,7 @@ def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_inv
 
 def test_all_open_tasks_are_on_a_page_of_their_own(site_with_invoices: Site) -> None:
     site_with_invoices.add_rows(
-        *(Task(connection_id=1, key=f"more{n}", code="call", customer_id="c1", invoice_ids=[], due_on=NOW.date(),
+        *(Task(connection_id=1, key=f"more{n}", code=TaskCode.CALL, customer_id="c1", invoice_ids=[], due_on=NOW.date(),
                reason=f"Ring {n:02}", created_at=NOW) for n in range(60)),
     )  # fmt: skip
     browser = site_with_invoices.sign_in("viewer")

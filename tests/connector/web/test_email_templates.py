@@ -11,7 +11,7 @@ import pytest
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceRow
 from connector.emails.outbound import email_templates
-from policies.receivables import Step
+from policies.receivables import InvoiceStatus, Step
 
 PATH = "/policy/emails/past_due"
 
@@ -29,7 +29,7 @@ def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any)
         InvoiceRow(
             connection_id=company, external_id="i1", number="I-17", customer_id="c1", currency="GBP",
             issued_on=today - timedelta(days=40), due_on=today - timedelta(days=10), total_e4=12_000_000,
-            due_e4=12_000_000, status="open", is_open=True,
+            due_e4=12_000_000, status=InvoiceStatus.OPEN, is_open=True,
         ),
     )  # fmt: skip
     bookkeeper = site.sign_in("bookkeeper")

@@ -14,6 +14,8 @@ from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.tables import Budget, Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 from connector.reports.csv_export import format_cell
+from connector.vocabulary import BudgetWindow
+from policies.receivables import InvoiceStatus
 
 Site = Any
 
@@ -77,7 +79,7 @@ def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
         InvoiceRow(
             connection_id=company_id, external_id="i7", number="INV-7", customer_id="c2", currency="GBP",
-            issued_on=site.clock.at.date(), status="open", is_open=True,
+            issued_on=site.clock.at.date(), status=InvoiceStatus.OPEN, is_open=True,
         ),
     )  # fmt: skip
     write_lines(site, company_id, "one", customer_id="c1")
@@ -126,7 +128,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
 ) -> None:
     site.add_rows(
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
-        Budget(connection_id=company_id, limit_name="day", used=62, remaining=938),
+        Budget(connection_id=company_id, limit_name=BudgetWindow.DAY, used=62, remaining=938),
     )
     run = add_run(site, company_id, numbers={"calls_read": 3, "calls_email": 1}, ended_at=site.clock.at)
     write_lines(site, company_id, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")
@@ -146,14 +148,14 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
 def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) -> None:
     browser = site.sign_in("viewer")
     assert "is under way" not in browser.get("/log").text
-    run = add_run(site, company_id, outcome="")
+    run = add_run(site, company_id, outcome=None)
     with writing(site.app.engine) as session:
         session.get_one(Connection, company_id).lease_until_at = site.clock.at + timedelta(minutes=5)
     assert f'href="/runs/{run}?refresh=yes"' in browser.get("/log").text
 
 
 def test_a_run_under_way_is_followed_live_by_who_asks_for_it(site: Site, company_id: int) -> None:
-    run, browser = add_run(site, company_id, outcome=""), site.sign_in("viewer")
+    run, browser = add_run(site, company_id, outcome=None), site.sign_in("viewer")
     assert "Follow it live" in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' not in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?refresh=yes").text

@@ -12,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.db.tables import Budget, OutboxEntry, SyncRun, WebhookDelivery, WebhookEndpoint
 from connector.sync import webhook_inbox
+from connector.vocabulary import BudgetWindow, LogKind, OutboxKind, OutboxState, RunOutcome
 from providers.capabilities import ChangeNotification
 
 Site = Any
@@ -22,15 +23,17 @@ def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: 
     now = site.clock.at
     north = site.add_company("North Ltd", last_run_at=now - timedelta(minutes=5))
     paused = site.add_company("South Ltd", pause_reason="year end")
-    for hours, outcome in ((3, "ok"), (2, "ok"), (1, "failed"), (0, "")):
+    for hours, outcome in ((3, RunOutcome.OK), (2, RunOutcome.OK), (1, RunOutcome.FAILED), (0, None)):
         at = now - timedelta(hours=hours)
         site.add_rows(SyncRun(connection_id=north, started_at=at, ended_at=at if outcome else None, outcome=outcome))
     entry = {"connection_id": north, "customer_id": "c", "payload": {}, "planned_at": now}
     site.add_rows(
-        *(OutboxEntry(key=f"m{number}", kind="email", state="done", **entry) for number in range(2)),
-        OutboxEntry(key="d", kind="email", state="unconfirmed", ended_at=now - timedelta(days=1), **entry),
-        Budget(connection_id=north, limit_name="day", used=900, remaining=100),
-        Budget(connection_id=north, limit_name="minute", blocked_until_at=now + timedelta(seconds=9)),
+        *(OutboxEntry(key=f"m{number}", kind=OutboxKind.EMAIL, state=OutboxState.DONE, **entry) for number in range(2)),
+        OutboxEntry(
+            key="d", kind=OutboxKind.EMAIL, state=OutboxState.UNCONFIRMED, ended_at=now - timedelta(days=1), **entry
+        ),
+        Budget(connection_id=north, limit_name=BudgetWindow.DAY, used=900, remaining=100),
+        Budget(connection_id=north, limit_name=BudgetWindow.MINUTE, blocked_until_at=now + timedelta(seconds=9)),
         WebhookEndpoint(url="https://hooks.example/", created_by="Ann", created_at=now, stop_reason="gone"),
     )
     webhook_inbox.receive_events(site.app, "xero", [ChangeNotification("1", "a company not ours", "i7")])
@@ -62,7 +65,7 @@ def write_log_line(site: Site) -> int:
     from connector.db.engine import writing  # noqa: PLC0415
 
     with writing(site.app.engine) as session:
-        sync_log.write(session, at=site.clock.at, kind="webhook_tested", text="Try it.")
+        sync_log.write(session, at=site.clock.at, kind=LogKind.WEBHOOK_TESTED, text="Try it.")
         return sync_log.list_entries(session)[-1].id or 0
 
 

@@ -12,6 +12,8 @@ from sqlmodel import col
 from connector.db.engine import reading, writing
 from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
+from policies.receivables import InvoiceStatus
 
 Site = Any
 
@@ -35,7 +37,7 @@ def company_with_invoice(site: Site) -> int:
         InvoiceRow(
             connection_id=company, external_id="i1", number="INV-1", customer_id="c1", currency="GBP",
             issued_on=site.clock.at.date() - timedelta(days=37), due_on=site.clock.at.date() - timedelta(days=7),
-            total_e4=to_e4(Decimal(120)), due_e4=to_e4(Decimal("99.50")), status="open", is_open=True,
+            total_e4=to_e4(Decimal(120)), due_e4=to_e4(Decimal("99.50")), status=InvoiceStatus.OPEN, is_open=True,
         ),
     )  # fmt: skip
     return company
@@ -61,7 +63,7 @@ def add_email(site: Site, company: int, state: str = "awaiting_approval", **more
         "planned_at": site.clock.at,
         **more,
     }
-    row = OutboxEntry(connection_id=company, state=state, **given)
+    row = OutboxEntry(connection_id=company, state=OutboxState(state), **given)
     site.add_rows(row)
     return row.id or 0
 
@@ -120,7 +122,7 @@ def test_many_are_approved_at_once_and_others_rejected_with_a_reason(site: Site,
     assert "Nothing waits for an approval." in browser.text
     with reading(site.app.engine) as session:
         log = [row.kind for row in session.scalars(select(SyncLogEntry))]
-    assert (log.count("approved"), log.count("rejected")) == (3, 1)
+    assert (log.count(LogKind.APPROVED), log.count(LogKind.REJECTED)) == (3, 1)
 
 
 def test_what_has_changed_since_it_was_looked_at_is_not_approved(site: Site, company_with_invoice: int) -> None:
@@ -207,7 +209,7 @@ def test_a_fee_shows_its_calculation_and_yearly_rate_and_is_waived(site: Site, c
     browser.get("/fees")
     assert "being waived" in browser.text
     with reading(site.app.engine) as session:
-        waiver = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "fee_waiver")).one()
+        waiver = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER)).one()
     assert "goodwill" in waiver.reason
 
 

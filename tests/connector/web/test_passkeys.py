@@ -27,6 +27,7 @@ from connector.auth.users import add_user, find_user
 from connector.cli.main import cli
 from connector.db.engine import reading, writing
 from connector.db.tables import Passkey
+from connector.vocabulary import LogKind
 from connector.web.page_request import derive_csrf_token
 from connector.web.routes import cookie_name
 
@@ -240,7 +241,7 @@ def test_a_form_on_its_way_while_a_new_link_is_made_lets_nobody_in_again(
 
 def passkey_rule_lines(site: Site) -> list[str]:
     with reading(site.app.engine) as session:
-        return [line.text for line in sync_log.list_entries(session) if line.kind == "passkey_requirement"]
+        return [line.text for line in sync_log.list_entries(session) if line.kind == LogKind.PASSKEY_REQUIREMENT]
 
 
 def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_takes_it_back(

@@ -15,8 +15,10 @@ from connector import policy_store
 from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, InvoiceRow, PolicyVersion, SyncLogEntry
 from connector.services import policy_form, policy_review
+from connector.vocabulary import LogKind
 from policies.document import parse_toml
 from policies.policy import ReminderPolicy
+from policies.receivables import InvoiceStatus
 
 Site = Any
 
@@ -32,7 +34,7 @@ def add_company_with_invoice(site: Site) -> int:
         InvoiceRow(
             connection_id=company, external_id="i1", number="I-1", customer_id="c1", currency="GBP",
             issued_on=today - timedelta(days=32), due_on=today - timedelta(days=2), total_e4=12_000_000,
-            due_e4=12_000_000, status="open", is_open=True,
+            due_e4=12_000_000, status=InvoiceStatus.OPEN, is_open=True,
         ),
     )  # fmt: skip
     return int(company)
@@ -78,7 +80,7 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
     assert policy_store._parsed(document).document == policy.document
     assert parse_toml(document) == said, "a document says only what was altered"
     with reading(site.app.engine) as session:
-        [line] = session.scalars(select(SyncLogEntry).where(col(SyncLogEntry.kind) == "policy_set"))
+        [line] = session.scalars(select(SyncLogEntry).where(col(SyncLogEntry.kind) == LogKind.POLICY_SET))
     assert "bookkeeper@example.com put policy version 1" in line.text
 
 

@@ -20,6 +20,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, DecisionRecord, ErasedCustomer, OutboxEntry
 from connector.privacy import retention
 from connector.runtime import lease
+from connector.vocabulary import OutboxKind
 
 Site = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
@@ -43,7 +44,7 @@ def build_digest() -> OutboxEntry:
 
 def names_in_digests(site: Site) -> list[str]:
     with reading(site.app.engine) as session:
-        rows = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == "owner_email"))
+        rows = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.OWNER_EMAIL))
         return [item["name"] for row in rows for item in row.payload["items"]]
 
 

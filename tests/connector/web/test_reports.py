@@ -11,6 +11,7 @@ from connector.db.engine import writing
 from connector.db.tables import ApplicationRow, Connection, CustomerRow, InvoiceRow
 from connector.reports.catalogue import REPORTS
 from connector.web.charts import draw
+from policies.receivables import InvoiceStatus
 
 Site = Any
 
@@ -28,7 +29,7 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
             InvoiceRow(
                 connection_id=company, external_id=f"i{number}", number=f"I-{number}", customer_id=f"c{number}",
                 currency=currency, issued_on=due_on - timedelta(days=30), due_on=due_on, total_e4=1_000_000,
-                due_e4=1_000_000 if is_open else 0, status="open" if is_open else "paid", is_open=is_open,
+                due_e4=1_000_000 if is_open else 0, status=InvoiceStatus.OPEN if is_open else InvoiceStatus.PAID, is_open=is_open,
                 closed_on=settled_on,
             ),
         )  # fmt: skip

@@ -26,9 +26,11 @@ from connector.db.tables import (
     SyncRun,
     Task,
 )
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
 from connector.web.app import ROUTES, make_app
 from connector.web.page_request import derive_csrf_token
 from connector.web.routes import PASSKEY_PATH, cookie_name
+from policies.receivables import InvoiceStatus
 
 Site = Any
 SIGN_IN_PATHS = {"/sign-in", "/sign-in/passkey", "/sign-in/sso", "/sign-in/sso/back", "/welcome/{link}"}
@@ -87,24 +89,24 @@ def add_other_company(site: Site) -> dict[str, int]:
     """A company with something of everything; returns what stands in the paths of its pages."""
     company = site.add_company("South Ltd", mode="approve")
     at, today = site.clock.at, site.clock.at.date()
-    run = SyncRun(connection_id=company, started_at=at, outcome="ok")
+    run = SyncRun(connection_id=company, started_at=at, outcome=RunOutcome.OK)
     entry = OutboxEntry(
-        connection_id=company, key="south:mail:1", kind="email", state="awaiting_approval", customer_id="c1",
+        connection_id=company, key="south:mail:1", kind=OutboxKind.EMAIL, state=OutboxState.AWAITING_APPROVAL, customer_id="c1",
         payload={"to": ["a@south.example"], "completed": [], "listed": []}, reason="South's secret", planned_at=at,
     )  # fmt: skip
     task = Task(
-        connection_id=company, key="t", code="call", customer_id="c1", invoice_ids=[], due_on=today,
+        connection_id=company, key="t", code=TaskCode.CALL, customer_id="c1", invoice_ids=[], due_on=today,
         reason="South's secret", created_at=at,
     )  # fmt: skip
     invoice = InvoiceRow(
         connection_id=company, external_id="77", number="South-1", customer_id="c1", currency="GBP", issued_on=today,
-        due_on=today, total_e4=990_000, due_e4=990_000, status="open", is_open=True,
+        due_on=today, total_e4=990_000, due_e4=990_000, status=InvoiceStatus.OPEN, is_open=True,
     )  # fmt: skip
     customer = CustomerRow(connection_id=company, external_id="c1", name="South's customer", emails="a@south.example")
     policy = PolicyVersion(connection_id=company, document='tone = "firm" # South', set_by="South", set_at=at)
     site.add_rows(run, entry, task, invoice, customer, policy)
     line = SyncLogEntry(
-        connection_id=company, run_id=run.id, at=at, kind="emailed", text="South's secret", previous_hash="", hash="",
+        connection_id=company, run_id=run.id, at=at, kind=LogKind.EMAILED, text="South's secret", previous_hash="", hash="",
     )  # fmt: skip
     site.add_rows(line)
     return {

@@ -11,6 +11,8 @@ import pytest
 from connector.db.engine import reading
 from connector.db.money import to_e4
 from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting, Task
+from connector.vocabulary import TaskCode, TaskState
+from policies.receivables import InvoiceStatus
 
 Site = Any
 
@@ -21,7 +23,7 @@ def task(site: Site) -> int:
     company = site.add_company("North Ltd", base_currency="GBP", first_pull_done_at=site.clock.at)
     today = site.clock.at.date()
     row = Task(
-        connection_id=company, key="t", code="call", step="call", customer_id="c1", invoice_ids=["i1"], due_on=today,
+        connection_id=company, key="t", code=TaskCode.CALL, step="call", customer_id="c1", invoice_ids=["i1"], due_on=today,
         reason="INV-1 is 9 days late.", created_at=site.clock.at,
     )  # fmt: skip
     site.add_rows(
@@ -29,7 +31,7 @@ def task(site: Site) -> int:
         InvoiceRow(
             connection_id=company, external_id="i1", number="INV-1", customer_id="c1", currency="GBP",
             issued_on=today - timedelta(days=39), due_on=today - timedelta(days=9), total_e4=to_e4(Decimal(120)),
-            due_e4=to_e4(Decimal("99.50")), status="open", is_open=True,
+            due_e4=to_e4(Decimal("99.50")), status=InvoiceStatus.OPEN, is_open=True,
         ),
         row,
     )  # fmt: skip
@@ -57,7 +59,7 @@ def test_a_day_that_is_none_ends_no_task(site: Site, task: int) -> None:
     browser.submit(f"/tasks/{task}", {"promised_on": "soon"})
     assert browser.page.status_code == 409
     with reading(site.app.engine) as session:
-        assert session.get_one(Task, task).state == "open"
+        assert session.get_one(Task, task).state == TaskState.OPEN
 
 
 def test_an_invoice_tells_its_story_and_what_comes(site: Site, task: int) -> None:

@@ -6,6 +6,9 @@ from datetime import timedelta
 from typing import Any
 
 from connector.db.tables import CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun, Task
+from connector.vocabulary import OutboxState, RunOutcome, TaskCode
+from policies.decisions import DecisionKind
+from policies.receivables import Step
 
 Site = Any
 
@@ -20,7 +23,7 @@ def build_entry(site: Site, company: int, number: int, state: str, **more: Any) 
         "planned_at": site.clock.at,
         **more,
     }
-    return OutboxEntry(connection_id=company, key=f"{company}:{number}", state=state, **given)
+    return OutboxEntry(connection_id=company, key=f"{company}:{number}", state=OutboxState(state), **given)
 
 
 def test_an_owner_without_a_company_is_told_how_to_begin(site: Site) -> None:
@@ -44,12 +47,12 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) ->
         build_entry(site, north, 4, "done", ended_at=at - timedelta(days=3)),
         build_entry(site, north, 5, "planned", send_after=soon),
         Task(
-            connection_id=south, key="t", code="call", customer_id="c9", invoice_ids=[], due_on=at.date(),
+            connection_id=south, key="t", code=TaskCode.CALL, customer_id="c9", invoice_ids=[], due_on=at.date(),
             reason="Ring him", created_at=at,
         ),
-        SyncRun(connection_id=north, started_at=at, outcome="failed", reason="The disk is full."),
+        SyncRun(connection_id=north, started_at=at, outcome=RunOutcome.FAILED, reason="The disk is full."),
         InvoiceDecisionRow(
-            connection_id=north, invoice_id="i", customer_id="c1", kind="hold", code="later", next_step="second_notice",
+            connection_id=north, invoice_id="i", customer_id="c1", kind=DecisionKind.HOLD, code="later", next_step=Step.SECOND_NOTICE,
             next_on=(at + timedelta(days=3)).date(), run_id=1, since_at=at,
         ),
     )  # fmt: skip

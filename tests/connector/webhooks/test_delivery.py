@@ -25,8 +25,10 @@ from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, InvoiceRow, WebhookDelivery, WebhookEndpoint
 from connector.services import invoices
+from connector.vocabulary import LogKind
 from connector.webhooks import delivery, endpoints
 from connector.webhooks.safe_post import DisallowedAddressError, PostResult, check_url, safe_post
+from policies.receivables import InvoiceStatus
 
 Site = Any
 
@@ -88,7 +90,7 @@ def serve_receiver(found: Receiver, context: ssl.SSLContext | None) -> Any:
 def write_log_line(site: Site, company: int | None, kind: str = "emailed", **facts: Any) -> None:
     with writing(site.app.engine) as session:
         at = site.clock.at
-        sync_log.write(session, at=at, kind=kind, text=f"{kind} happened", connection_id=company, facts=facts)
+        sync_log.write(session, at=at, kind=LogKind(kind), text=f"{kind} happened", connection_id=company, facts=facts)
 
 
 def list_deliveries(site: Site) -> list[WebhookDelivery]:
@@ -107,7 +109,7 @@ def test_what_happens_is_told_once_signed_and_only_what_was_asked_for(site: Site
     site.add_rows(
         CustomerRow(connection_id=north, external_id="c", name="Miller"),
         InvoiceRow(connection_id=north, external_id="i", number="I-1", customer_id="c", currency="GBP",
-                   issued_on=day, status="open", is_open=True),
+                   issued_on=day, status=InvoiceStatus.OPEN, is_open=True),
     )  # fmt: skip
     for company, kind in ((north, "emailed"), (south, "emailed"), (north, "run_ended"), (north, "charged")):
         write_log_line(site, company, kind, entry=7)

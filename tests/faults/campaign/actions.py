@@ -30,6 +30,7 @@ from connector.runtime import lease
 from connector.secrets.keyring import KeyringError
 from connector.services import fees
 from connector.services.key_rotation import rotate
+from connector.vocabulary import AgreementState, ConnectionHealth, OutboxKind, TaskCode
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome
 from tests.faults.campaign.in_process import FAULTS
@@ -87,7 +88,7 @@ def _renew(world: World) -> Any:
 def _token_is_usable(world: World) -> list[str]:
     token = _renew(world)["access_token"]
     with reading(world.app.engine) as session:
-        cut_off = session.get_one(Connection, world.connection).health == "authorization_expired"
+        cut_off = session.get_one(Connection, world.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED
     return ["I8: the grant died of it"] if cut_off or not token else []
 
 
@@ -109,7 +110,9 @@ def _make_unconfirmed(world: World) -> None:
 
 def _ids(world: World, *states: str) -> list[int]:
     with reading(world.app.engine) as session:
-        query = select(col(OutboxEntry.id)).where(col(OutboxEntry.state).in_(states), col(OutboxEntry.kind) == "email")
+        query = select(col(OutboxEntry.id)).where(
+            col(OutboxEntry.state).in_(states), col(OutboxEntry.kind) == OutboxKind.EMAIL
+        )
         return [each or 0 for each in session.scalars(query)]
 
 
@@ -189,7 +192,7 @@ def _recorded_once(kind: str) -> Callable[[World], list[str]]:
     def wrong(world: World) -> list[str]:
         with reading(world.app.engine) as session:
             states = list(session.scalars(select(col(Agreement.state)).where(col(Agreement.kind) == kind)))
-        return [] if states.count("open") == 1 else [f"{kind}: {states}"]
+        return [] if states.count(AgreementState.OPEN) == 1 else [f"{kind}: {states}"]
 
     return wrong
 
@@ -210,7 +213,7 @@ def _bounce(world: World) -> None:
 
 def _bounce_handled_once(world: World) -> list[str]:
     with reading(world.app.engine) as session:
-        tasks = len(session.scalars(select(Task).where(col(Task.code) == "undelivered")).all())
+        tasks = len(session.scalars(select(Task).where(col(Task.code) == TaskCode.UNDELIVERED)).all())
         suppressed = len(session.scalars(select(SuppressedAddress)).all())
     return [] if (tasks, suppressed) == (1, 1) else [f"{tasks} tasks and {suppressed} addresses after one bounce"]
 

@@ -12,6 +12,7 @@ from connector.db.tables import Connection, OutboxEntry
 from connector.outbox import entries
 from connector.runtime.run_context import RunContext
 from connector.sync import pull
+from connector.vocabulary import LogKind, OutboxState
 from providers.errors import OutcomeUnknown
 from providers.mailer import SendReceipt
 from providers.quickbooks.ledger import QuickBooksLedger
@@ -78,7 +79,7 @@ def _nothing(*_arguments: Any, **_named: Any) -> None:
 
 
 def _only_new(_connection: Any, entry: Any, _now: Any) -> bool:
-    return entry.state == "planned" and not entry.attempts
+    return entry.state == OutboxState.PLANNED and not entry.attempts
 
 
 def _always(_connection: Any, _entry: Any) -> bool:
@@ -108,8 +109,8 @@ def _no_note(session: Any, entry: Any, *, at: Any, reference: str, answer: str) 
         session.delete(note)
 
 
-def _skip_sending_log(self: Any, session: Any, kind: str, text: str, **how: Any) -> None:
-    if kind != "sending":
+def _skip_sending_log(self: Any, session: Any, kind: LogKind, text: str, **how: Any) -> None:
+    if kind != LogKind.SENDING:
         _LOG(self, session, kind, text, **how)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from connector.db.engine import reading
 from connector.db.tables import Connection
 from connector.emails.inbound import events as inbound_events
+from connector.vocabulary import ConnectionHealth
 from providers.sendgrid import webhook
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome
@@ -176,7 +177,7 @@ def run_once(scene: Scene, outcome: Outcome) -> str:
     """Run an hour; where a grant died, connect again first, as a person does."""
     world = scene.world
     with reading(world.app.engine) as session:
-        if session.get_one(Connection, world.connection).health == "authorization_expired":
+        if session.get_one(Connection, world.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED:
             outcome.reconnects += 1
             world.connect(world.ledger)
     outcome.sync_runs += 1

@@ -26,6 +26,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import CustomerSetting, EmailEvent, OutboxEntry, Task
 from connector.emails.inbound import email_stops
 from connector.outbox import approvals, entries
+from connector.vocabulary import OutboxState
 from connector.web.app import make_app
 
 TODAY = date(2026, 6, 10)
@@ -167,7 +168,7 @@ def test_the_page_that_stops_one_mail_speaks_the_language_of_the_daily_mail(scen
     assert shows_text(scenario.door.get(link), "es", "Este mensaje no se puede detener", "Ya ha salido")
     assert scenario.door.post(link).status_code == 409
     with writing(scenario.app.engine) as session:
-        session.get_one(OutboxEntry, email_entry(scenario).id).state = "planned"
+        session.get_one(OutboxEntry, email_entry(scenario).id).state = OutboxState.PLANNED
     assert shows_text(scenario.door.get(link), "es", "Detener este mensaje</button>", "va a escribir a Ashdown Ltd")
     assert shows_text(scenario.door.post(link), "es", "Ashdown Ltd no lo recibe")
     assert shows_text(scenario.door.post(link), "es", "No sale: rejected by ann@larkspur.example")
@@ -385,7 +386,7 @@ def test_an_event_settles_a_doubt(scenario: Any) -> None:
 
 def test_what_a_killed_run_left_is_settled_by_the_event_that_came_meanwhile(scenario: Any) -> None:
     with writing(scenario.app.engine) as session:
-        session.get_one(OutboxEntry, email_entry(scenario).id).state = "sending"
+        session.get_one(OutboxEntry, email_entry(scenario).id).state = OutboxState.SENDING
     post_events(scenario)
     assert email_entry(scenario).state == "sending"  # its own run may still be at work
     scenario.sandbox.faults.refuse(500, vendor="sendgrid", path="/logs", times=0)

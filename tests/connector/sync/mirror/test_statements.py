@@ -13,6 +13,7 @@ from sqlmodel import Session, select
 from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, CompletedStep, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, Task
 from connector.sync.mirror.pages import load_statements, store_page
+from connector.vocabulary import AgreementState, OutboxKind, OutboxState, TaskCode
 from policies.receivables import (
     BalanceChange,
     Credit,
@@ -179,7 +180,7 @@ def test_what_a_person_set_wins_over_the_ledger(mirrored: Engine) -> None:
     _store(
         mirrored,
         CustomerSetting(
-            connection_id=1, customer_id="a", segment="strategic", hold_until_on=TODAY, no_reminders=True, no_fees=True,
+            connection_id=1, customer_id="a", segment=Segment.STRATEGIC, hold_until_on=TODAY, no_reminders=True, no_fees=True,
             fees_agreed_on=date(2026, 1, 1), emails="cfo@x.example", contact_name="Cleo", language="fr",
             suppression_reason="bounced", set_at=NOW,
         ),
@@ -204,23 +205,30 @@ def _completed(invoice: str, step: Step, entry: int | None = None, **more: Any) 
     return CompletedStep(connection_id=1, invoice_id=invoice, step=step.value, outbox_id=entry, **facts)
 
 
-def _entry(number: int, kind: str, state: str, **more: Any) -> OutboxEntry:
+def _entry(number: int, kind: OutboxKind, state: OutboxState, **more: Any) -> OutboxEntry:
     facts = {"customer_id": "a", "payload": {}, "planned_at": NOW, **more}
     return OutboxEntry(id=number, connection_id=1, key=f"key {number}", kind=kind, state=state, **facts)
 
 
 def test_deeds_say_what_was_done_and_how_sure_that_is(mirrored: Engine) -> None:
     _store(mirrored, customers=[_customer("a")], invoices=[_invoice("1"), _invoice("2", currency="USD")])
-    states = ("done", "unconfirmed", "sending", "rejected")
+    states = (OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.SENDING, OutboxState.REJECTED)
     _store(
         mirrored,
-        *(_entry(number, "email", state) for number, state in enumerate(states, start=1)),
-        _entry(9, "late_fee", "done"),
+        *(_entry(number, OutboxKind.EMAIL, state) for number, state in enumerate(states, start=1)),
+        _entry(9, OutboxKind.LATE_FEE, OutboxState.DONE),
     )
     _store(
         mirrored,
         Task(
-            id=1, connection_id=1, key="t", code="call", customer_id="a", invoice_ids=[], due_on=TODAY, created_at=NOW
+            id=1,
+            connection_id=1,
+            key="t",
+            code=TaskCode.CALL,
+            customer_id="a",
+            invoice_ids=[],
+            due_on=TODAY,
+            created_at=NOW,
         ),
     )
     _store(
@@ -248,7 +256,7 @@ def test_deeds_say_what_was_done_and_how_sure_that_is(mirrored: Engine) -> None:
 def test_a_fee_invoice_of_ours_is_known_by_the_outbox_and_by_its_number(mirrored: Engine) -> None:
     _store(
         mirrored,
-        _entry(1, "late_fee", "done", reference="f1", invoice_id="1"),
+        _entry(1, OutboxKind.LATE_FEE, OutboxState.DONE, reference="f1", invoice_id="1"),
         customers=[_customer("a"), _customer("b")],
         invoices=[
             _invoice("1"),
@@ -423,7 +431,7 @@ def test_a_payment_plan_that_is_kept_stands_beside_its_invoice(mirrored: Engine)
     _store(
         mirrored,
         Agreement(invoice_id="1", **said),
-        Agreement(invoice_id="2", state="broken", **said),
+        Agreement(invoice_id="2", state=AgreementState.BROKEN, **said),
         invoices=[_invoice("1"), _invoice("2")],
     )
     kept, void = _only(mirrored).invoices
