@@ -1,1 +1,1 @@
-"""The reminder policy: facts and a moment in, decisions with reasons out; no clock, no I/O, standard library only."""
+"""The reminder policy: facts and an instant in, decisions with reasons out; no clock and no I/O."""

@@ -96,7 +96,7 @@ def _promise_tasks(assessment: InvoiceAssessment, promised_on: date) -> Iterable
     context, done_on = assessment.context, assessment.taken.get(Step.PROMISE_BROKEN)
     if context.today < promise_broken_on(context, promised_on) or (done_on is not None and done_on > promised_on):
         return
-    by_call = (context.segment, size_of(assessment.invoice, context.policy.sizes)) in context.policy.promises.by_call
+    by_call = (context.segment, size_of(assessment.invoice, context.policy.sizes)) in context.policy.promises.calls
     if not by_call and not assessment.email_blocked:
         assessment.email_step, assessment.broken_promise_key = Step.PROMISE_BROKEN, promised_on.isoformat()
         return

@@ -1,178 +1,218 @@
-"""What the policy says about late fees: ``[late_fees]`` of the document, and its dated rates."""
+"""The rules for late fees: ``[late_fees]`` of the policy document, with its dated rates."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated
 
-from policies.document import Section
+from pydantic import model_validator
+
 from policies.formatting import format_date, format_percent
 from policies.receivables import Customer
+from policies.validation import (
+    Reads,
+    Section,
+    by_currency,
+    calendar_date,
+    folded_texts,
+    line_of_text,
+    number,
+    one_of,
+    refused,
+    switch,
+    table_of,
+    texts,
+    whole_number,
+)
 
-PRESETS = ("none", "uk", "eu", "germany", "france", "us", "canada", "australia", "new_zealand")
-KINDS = ("flat", "percent", "percent_per_month", "annual")
-MONTHLY_KINDS = frozenset({"percent_per_month", "annual"})
-_MAX_AMOUNT = Decimal(10) ** 12
-
-
-@dataclass(frozen=True, slots=True)
-class LateFees:
-    """Whether, how and how much a late fee is.
-
-    ``rates`` are yearly rates by the day from which they hold, oldest first; ``compensation`` fixed sums per currency
-    by the total from which they hold, smallest first. ``unverified`` names what nobody has compared with its source.
-    """
-
-    enabled: bool
-    needs_approval: bool
-    terms_agreed_on: date | None
-    consumer_tags: frozenset[str]
-    preset: str
-    kind: str
-    rate: Decimal
-    amounts: Mapping[str, Decimal]
-    rates: tuple[tuple[date, Decimal], ...]
-    rate_fixed_at_start: bool
-    rates_known_until: date | None
-    unverified: frozenset[str]
-    compensation: Mapping[str, tuple[tuple[Decimal, Decimal], ...]]
-    compound: bool
-    minimum: Mapping[str, Decimal]
-    maximum: Mapping[str, Decimal]
-    grace_days: int
-    cap_percent: Decimal
-    max_annual_percent: Decimal
-    due_days: int
-    text: str
-    monthly_invoice: bool
-    invoice_day: int
-
-    @classmethod
-    def read(cls, section: Section) -> LateFees:
-        """Read ``[late_fees]``."""
-        read = cls(
-            enabled=section.boolean("enabled"),
-            needs_approval=section.choice("approval", ["person", "automatic"]) == "person",
-            terms_agreed_on=section.optional_date("terms_agreed_on"),
-            consumer_tags=frozenset(each.casefold() for each in section.strings("consumer_tags")),
-            preset=section.choice("preset", PRESETS),
-            kind=section.choice("kind", KINDS),
-            rate=section.decimal("rate", Decimal(0), Decimal(100)),
-            amounts=section.currency_amounts("amounts"),
-            rates=_rates(section.section("rates")),
-            rate_fixed_at_start=section.boolean("rate_fixed_at_start"),
-            rates_known_until=section.optional_date("rates_known_until"),
-            unverified=_unverified(section),
-            compensation=_compensation(section.section("compensation")),
-            compound=section.boolean("compound"),
-            minimum=section.currency_amounts("minimum"),
-            maximum=section.currency_amounts("maximum"),
-            grace_days=section.integer("grace_days", 0, 365),
-            cap_percent=section.decimal("cap_percent", Decimal(0), Decimal(100)),
-            max_annual_percent=section.decimal("max_annual_percent", Decimal(0), Decimal(1000)),
-            due_days=section.integer("due_days", 0, 365),
-            text=_text(section),
-            monthly_invoice=section.choice("invoicing", ["per_fee", "monthly"]) == "monthly",
-            invoice_day=section.integer("invoice_day", 1, 28),
-        )
-        if read.enabled and read.kind == "flat" and not read.amounts:
-            section.report_conflict("kind", 'is "flat", so amounts must say how much: { EUR = 15 }')
-        section.check_unknown_keys()
-        return read
-
-    def annual_rate_on(self, on: date) -> Decimal:
-        """Give the yearly rate that holds on a day: of the table where there is one, else the one rate."""
-        held = [rate for from_on, rate in self.rates if from_on <= on]
-        if held:
-            return held[-1]
-        return self.rates[0][1] if self.rates else self.rate
-
-    def is_business(self, customer: Customer) -> bool:
-        """Tell whether a customer is a business, as far as his tags and groups say: fees are for businesses alone."""
-        return self.consumer_tags.isdisjoint(each.casefold() for each in (*customer.tags, *customer.groups))
-
-    def warnings(self) -> list[str]:
-        """Say what a person should know before this is in force: what is from memory, and what is done about it."""
-        if not self.enabled:
-            return []
-        named = sorted(self.unverified)
-        words = [
-            f"the rate of {format_date(date.fromisoformat(name))}" if name[0].isdigit() else f"the {name}"
-            for name in named
-        ]
-        said = [f"From memory, not compared with its source: {', '.join(words)}."] if words else []
-        if self.rates_known_until is not None and self.rates and self.rates[-1][0] <= self.rates_known_until:
-            said.append(f"Not known yet: every rate after {format_date(self.rates_known_until)}.")
-        return [*said, "A fee that rests on it waits for a person, whatever approval says."] if said else []
-
-    def unverified_inputs(self, first_on: date, last_on: date, *, with_compensation: bool) -> list[str]:
-        """Name what a fee over these days, perhaps with a fixed sum, rests on that nobody compared with its source."""
-        said = self._unverified_rates(first_on, last_on) if self.kind == "annual" and self.rates else []
-        if "rate" in self.unverified and self.kind != "flat" and not (self.kind == "annual" and self.rates):
-            said.append(f"the rate of {format_percent(self.rate)}")
-        return [*said, "the fixed sum"] if with_compensation and "compensation" in self.unverified else said
-
-    def _unverified_rates(self, first_on: date, last_on: date) -> list[str]:
-        said, known_on = [], self.rates_known_until
-        ends = [on for on, _ in self.rates[1:]] + [date.max]
-        for (from_on, rate), until_on in zip(self.rates, ends, strict=True):
-            if from_on <= last_on and first_on < until_on and from_on.isoformat() in self.unverified:
-                said.append(f"the rate of {format_percent(rate)} from {format_date(from_on)} on")
-        if first_on < self.rates[0][0]:
-            said.append(f"the rate before {format_date(self.rates[0][0])}, of which the table says nothing")
-        if known_on is not None and self.rates[-1][0] <= known_on < last_on:
-            said.append(f"the rate after {format_date(known_on)}, of which the table says nothing yet")
-        return said
-
-    def compensation_for(self, total: Decimal, currency: str) -> Decimal:
-        """Give the fixed sum for an invoice of this total."""
-        sums = [amount for from_total, amount in self.compensation.get(currency, ()) if from_total <= total]
-        return sums[-1] if sums else Decimal(0)
-
-    def format_line(self, number: str, calculation: str) -> str:
-        """Write the line of a fee's invoice."""
-        return self.text.replace("{number}", number).replace("{calculation}", calculation)
+_MAX_AMOUNT = 10**12
 
 
-def _text(section: Section) -> str:
-    text = section.string("text", 400)
-    for unknown in sorted(set(re.findall(r"\{[^}]*\}?", text)) - {"{number}", "{calculation}"}):
-        section.report_conflict("text", f"names {unknown}; it may name {{number}} and {{calculation}}")
-    return text
+class FeePreset(StrEnum):
+    """The rules of a country, as a starting point."""
+
+    NONE = "none"
+    UK = "uk"
+    EU = "eu"
+    GERMANY = "germany"
+    FRANCE = "france"
+    US = "us"
+    CANADA = "canada"
+    AUSTRALIA = "australia"
+    NEW_ZEALAND = "new_zealand"
 
 
-def _unverified(section: Section) -> frozenset[str]:
-    named = frozenset(section.strings("unverified"))
+class FeeKind(StrEnum):
+    """How a late fee is calculated, and how often it is charged."""
+
+    FLAT = "flat"  # once
+    PERCENT = "percent"  # once
+    PERCENT_PER_MONTH = "percent_per_month"  # for each full month
+    ANNUAL = "annual"  # by the day, charged for each full month
+
+
+MONTHLY_KINDS = frozenset({FeeKind.PERCENT_PER_MONTH, FeeKind.ANNUAL})
+
+
+class FeeApproval(StrEnum):
+    """Who approves a late fee."""
+
+    PERSON = "person"
+    AUTOMATIC = "automatic"
+
+
+class FeeInvoicing(StrEnum):
+    """How late fees become invoices."""
+
+    PER_FEE = "per_fee"
+    MONTHLY = "monthly"  # one invoice a month for all fees of a customer in a currency
+
+
+def _rate_date(key: str) -> date:
+    try:
+        return date.fromisoformat(key)
+    except ValueError:
+        raise refused('is not a date: write "2026-07-01" = 11.75') from None
+
+
+def _from_total(key: str) -> Decimal:
+    if key.isdecimal():
+        return Decimal(key)
+    raise refused('is not a total: write "1000" = 70')
+
+
+_read_rate_table = table_of(_rate_date, number(100))
+_read_compensation_table = table_of(_from_total, number(_MAX_AMOUNT))
+_read_line = line_of_text(400)
+_AMOUNTS = by_currency(number(_MAX_AMOUNT))
+Amounts = Mapping[str, Decimal]
+
+
+def _read_rates(value: object) -> tuple[tuple[date, Decimal], ...]:
+    return tuple(sorted(_read_rate_table(value).items()))
+
+
+def _read_compensation(value: object) -> tuple[tuple[Decimal, Decimal], ...]:
+    return tuple(sorted(_read_compensation_table(value).items()))
+
+
+def _read_unverified(value: object) -> frozenset[str]:
+    named = texts(value)
     for name in sorted(named - {"rate", "compensation"}):
         if not re.fullmatch(r"\d{4}-\d\d-\d\d", name):
-            section.report_conflict("unverified", f'names {name}; it may name "rate", "compensation" and days of rates')
+            raise refused(f'names {name}; it may name "rate", "compensation" and dates of rates')
     return named
 
 
-def _rates(section: Section) -> tuple[tuple[date, Decimal], ...]:
-    rates: list[tuple[date, Decimal]] = []
-    for key in sorted(section.table):
-        try:
-            from_on = date.fromisoformat(key)
-        except ValueError:
-            section.report_conflict(key, 'is no day: write "2026-07-01" = 11.75')
-        else:
-            rates.append((from_on, section.decimal(key, Decimal(0), Decimal(100))))
-        section.read_keys.add(key)
-    return tuple(sorted(rates))
+def _read_description(value: object) -> str:
+    text = _read_line(value)
+    unknown = sorted(set(re.findall(r"\{[^}]*\}?", text)) - {"{number}", "{calculation}"})
+    if unknown:
+        raise refused(f"names {', '.join(unknown)}; it may name {{number}} and {{calculation}}")
+    return text
 
 
-def _compensation(section: Section) -> dict[str, tuple[tuple[Decimal, Decimal], ...]]:
-    return {code: _amounts_by_total(section.section(code)) for code in section.currencies()}
+class LateFees(Section):
+    """Whether late fees are charged, how they are calculated, and how much they may be.
 
+    ``rates`` are annual rates by the first day they apply, oldest first; ``compensation`` holds fixed amounts by
+    currency and by the invoice total from which they apply, smallest first. ``unverified`` names the figures that
+    nobody has compared with their source.
+    """
 
-def _amounts_by_total(section: Section) -> tuple[tuple[Decimal, Decimal], ...]:
-    section.read_keys.update(section.table)
-    wrong = [key for key in section.table if not key.isdecimal()]
-    for key in wrong:
-        section.report_conflict(key, 'is no total: write "1000" = 70')
-    read = [(Decimal(key), section.decimal(key, Decimal(0), _MAX_AMOUNT)) for key in section.table if key not in wrong]
-    return tuple(sorted(read))
+    enabled: Annotated[bool, Reads(switch)]
+    approval: Annotated[FeeApproval, Reads(one_of(FeeApproval))]
+    terms_agreed_on: Annotated[date | None, Reads(calendar_date)] = None
+    consumer_tags: Annotated[frozenset[str], Reads(folded_texts)]
+    preset: Annotated[FeePreset, Reads(one_of(FeePreset))]
+    kind: Annotated[FeeKind, Reads(one_of(FeeKind))]
+    rate: Annotated[Decimal, Reads(number(100))]
+    amounts: Annotated[Amounts, Reads(_AMOUNTS)]
+    rates: Annotated[tuple[tuple[date, Decimal], ...], Reads(_read_rates)]
+    rate_fixed_at_start: Annotated[bool, Reads(switch)]
+    rates_known_until: Annotated[date | None, Reads(calendar_date)] = None
+    unverified: Annotated[frozenset[str], Reads(_read_unverified)]
+    compensation: Annotated[Mapping[str, tuple[tuple[Decimal, Decimal], ...]], Reads(by_currency(_read_compensation))]
+    compound: Annotated[bool, Reads(switch)]
+    minimum: Annotated[Amounts, Reads(_AMOUNTS)]
+    maximum: Annotated[Amounts, Reads(_AMOUNTS)]
+    grace_days: Annotated[int, Reads(whole_number(0, 365))]
+    cap_percent: Annotated[Decimal, Reads(number(100))]
+    max_annual_percent: Annotated[Decimal, Reads(number(1000))]
+    due_days: Annotated[int, Reads(whole_number(0, 365))]
+    text: Annotated[str, Reads(_read_description)]
+    invoicing: Annotated[FeeInvoicing, Reads(one_of(FeeInvoicing))]
+    invoice_day: Annotated[int, Reads(whole_number(1, 28))]
+
+    @model_validator(mode="after")
+    def _names_flat_amounts(self) -> LateFees:
+        if self.enabled and self.kind is FeeKind.FLAT and not self.amounts:
+            raise refused('is "flat", so amounts must say how much: { EUR = 15 }', key="kind")
+        return self
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether a person approves every fee."""
+        return self.approval is FeeApproval.PERSON
+
+    @property
+    def monthly_invoice(self) -> bool:
+        """Whether all fees of a month share one invoice."""
+        return self.invoicing is FeeInvoicing.MONTHLY
+
+    def annual_rate_on(self, on: date) -> Decimal:
+        """Return the annual rate, in percent, that applies on a day: from ``rates`` if there are any, else ``rate``."""
+        applicable = [rate for from_on, rate in self.rates if from_on <= on]
+        if applicable:
+            return applicable[-1]
+        return self.rates[0][1] if self.rates else self.rate
+
+    def is_business(self, customer: Customer) -> bool:
+        """Return whether a customer is a business, as far as tags and groups say: consumers are charged no fees."""
+        return self.consumer_tags.isdisjoint(each.casefold() for each in (*customer.tags, *customer.groups))
+
+    def warnings(self) -> list[str]:
+        """List what a person should know before these rules come into force: which figures nobody has verified."""
+        if not self.enabled:
+            return []
+        figures = [
+            f"the rate of {format_date(date.fromisoformat(name))}" if name[0].isdigit() else f"the {name}"
+            for name in sorted(self.unverified)
+        ]
+        found = [f"Not verified against the source: {', '.join(figures)}."] if figures else []
+        if self.rates_known_until is not None and self.rates and self.rates[-1][0] <= self.rates_known_until:
+            found.append(f"Not known yet: any rate after {format_date(self.rates_known_until)}.")
+        return [*found, "Fees based on these figures always need a person's approval."] if found else []
+
+    def unverified_inputs(self, first_on: date, last_on: date, *, with_compensation: bool) -> list[str]:
+        """List the unverified figures that a fee for these days is based on."""
+        uses_rates = self.kind is FeeKind.ANNUAL and bool(self.rates)
+        found = self._unverified_rates(first_on, last_on) if uses_rates else []
+        if "rate" in self.unverified and self.kind is not FeeKind.FLAT and not uses_rates:
+            found.append(f"the rate of {format_percent(self.rate)}")
+        return [*found, "the fixed compensation"] if with_compensation and "compensation" in self.unverified else found
+
+    def _unverified_rates(self, first_on: date, last_on: date) -> list[str]:
+        found, known_until = [], self.rates_known_until
+        ends = [on for on, _ in self.rates[1:]] + [date.max]
+        for (from_on, rate), until_on in zip(self.rates, ends, strict=True):
+            if from_on <= last_on and first_on < until_on and from_on.isoformat() in self.unverified:
+                found.append(f"the rate of {format_percent(rate)} from {format_date(from_on)}")
+        if first_on < self.rates[0][0]:
+            found.append(f"the rate before {format_date(self.rates[0][0])}, which is not in the table")
+        if known_until is not None and self.rates[-1][0] <= known_until < last_on:
+            found.append(f"the rate after {format_date(known_until)}, which is not in the table yet")
+        return found
+
+    def compensation_for(self, total: Decimal, currency: str) -> Decimal:
+        """Return the fixed compensation for an invoice of this total."""
+        applicable = [amount for from_total, amount in self.compensation.get(currency, ()) if from_total <= total]
+        return applicable[-1] if applicable else Decimal(0)
+
+    def format_line(self, number: str, calculation: str) -> str:
+        """Return the description on the fee's invoice."""
+        return self.text.replace("{number}", number).replace("{calculation}", calculation)

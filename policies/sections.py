@@ -1,4 +1,4 @@
-"""The parts of a policy, each a frozen dataclass that reads itself from its table of the document."""
+"""The sections of the policy document, except late fees: one model per table."""
 
 from __future__ import annotations
 
@@ -6,274 +6,312 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
+from enum import StrEnum
+from functools import partial
+from typing import Annotated, Any, Generic, TypeVar
 
-from policies import schedule_rules
-from policies.document import Section, parse_decimal
+from pydantic import Field, create_model, model_validator
+
 from policies.receivables import Segment, Size, Step
 from policies.schedule import StepKind
+from policies.schedule_rules import SCHEDULED_STEPS, Cell
+from policies.validation import (
+    Reader,
+    Reads,
+    Section,
+    by_currency,
+    currency_code,
+    invalid,
+    lines_of_text,
+    list_out_of,
+    number,
+    one_of,
+    refused,
+    switch,
+    table_of,
+    time_of_day,
+    whole_number,
+    whole_number_or_off,
+)
+
+T = TypeVar("T")
 
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 CELLS = tuple((segment, size) for segment in Segment for size in Size)
-_CELLS_BY_NAME = {f"{segment.value} {size.value}": (segment, size) for segment, size in CELLS}
-_COUNTED_FROM = {Step.RECEIPT_CHECK: "issue", Step.DISCOUNT_ENDING: "discount_end"}
-_EMAIL_STEP_KINDS = (StepKind.EMAIL, StepKind.CALL)
-_STEP_KINDS: dict[Step, tuple[StepKind, ...]] = {
-    Step.NOTIFY_OWNER: (StepKind.INTERNAL,),
-    Step.CALL: (StepKind.CALL,),
-    Step.ESCALATION_CALL: (StepKind.CALL,),
-    Step.LATE_FEE: (StepKind.LEDGER,),
-    Step.PROPOSE_SUSPENSION: (StepKind.TASK,),
-    Step.HAND_OFF_REVIEW: (StepKind.TASK,),
+CELLS_BY_NAME = {f"{segment.value} {size.value}": (segment, size) for segment, size in CELLS}
+MAX_CONTROL_PERCENT = 50
+_CELL_LIST = list_out_of(CELLS_BY_NAME)
+
+_DAY_RANGES: dict[Step, tuple[int, int, str]] = {
+    Step.RECEIPT_CHECK: (1, 120, "counts days after the invoice date, so it is positive"),
+    Step.DISCOUNT_ENDING: (-30, 0, "counts days before the discount ends, so it is negative"),
+    Step.BEFORE_DUE: (-60, -1, "counts days before the due date, so it is negative"),
+    Step.DUE_TODAY: (0, 0, "is the due date itself"),
 }
+_AFTER_DUE_RANGE = (1, 730, "counts days after the due date, so it is positive")
 
-Cell = tuple[Segment, Size]
+
+class Tone(StrEnum):
+    """How firm the emails are; each tone has its own texts and days."""
+
+    GENTLE = "gentle"
+    STANDARD = "standard"
+    FIRM = "firm"
+
+
+class Origin(StrEnum):
+    """The date from which the days of a step are counted."""
+
+    ISSUE = "issue"
+    DISCOUNT_END = "discount_end"
+    DUE = "due"
+
+
+class Language(StrEnum):
+    """The language of the daily digest."""
+
+    OF_COMPANY = ""  # of the company's country
+    ENGLISH = "en"
+    GERMAN = "de"
+    FRENCH = "fr"
+    SPANISH = "es"
+
+
+def _read_day(step: Step, value: object) -> int | None:
+    if value == "off":
+        return None
+    low, high, reason = _DAY_RANGES.get(step, _AFTER_DUE_RANGE)
+    if type(value) is int and low <= value <= high:
+        return value
+    expected = f"from {low} to {high}" if low < high else str(low)
+    raise invalid(f'"off" or a day {expected} ({step.value} {reason})', value)
+
+
+def _read_size(key: str) -> Size:
+    if key in list(Size):
+        return Size(key)
+    raise refused("is not known here")
+
+
+def _read_segment_days(step: Step, value: object) -> Mapping[Size, int | None]:
+    """Read the days of one segment: a table by size, or one day for all sizes."""
+    read_day = partial(_read_day, step)
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(Size, read_day(value))
+    return table_of(_read_size, read_day)({**dict.fromkeys(Size), **value})
+
+
+class StepTable(Section):
+    """The table of a step: its day for every segment and size, ``None`` where it is off."""
+
+    strategic: Mapping[Size, int | None]
+    established: Mapping[Size, int | None]
+    new: Mapping[Size, int | None]
+
+    @property
+    def days(self) -> dict[Cell, int | None]:
+        """The day for every segment and size."""
+        return {(segment, size): getattr(self, segment.value)[size] for segment, size in CELLS}
+
+    @property
+    def calls(self) -> frozenset[Cell]:
+        """The segments and sizes in which the customer is called instead of emailed."""
+        return frozenset()
+
+
+class ContactStepTable(StepTable):
+    """The table of a step that is an email, or a call in the cells of ``by_call``."""
+
+    kind: Annotated[StepKind, Reads(one_of((StepKind.EMAIL, StepKind.CALL)))]
+    by_call: Annotated[frozenset[Cell], Reads(_CELL_LIST)]
+
+    @property
+    def calls(self) -> frozenset[Cell]:
+        """The segments and sizes in which the customer is called instead of emailed."""
+        return frozenset(CELLS) if self.kind is StepKind.CALL else self.by_call
+
+
+_OTHER_KINDS: dict[Step, StepKind] = {
+    Step.NOTIFY_OWNER: StepKind.INTERNAL,
+    Step.CALL: StepKind.CALL,
+    Step.ESCALATION_CALL: StepKind.CALL,
+    Step.LATE_FEE: StepKind.LEDGER,
+    Step.PROPOSE_SUSPENSION: StepKind.TASK,
+    Step.HAND_OFF_REVIEW: StepKind.TASK,
+}
+_OTHER_ORIGINS = {Step.RECEIPT_CHECK: Origin.ISSUE, Step.DISCOUNT_ENDING: Origin.DISCOUNT_END}
+
+
+def step_model(step: Step) -> type[StepTable]:
+    """Return the model of a step's table: what it is, from when it counts, and the days it allows."""
+    origin = Annotated[Origin, Reads(one_of([_OTHER_ORIGINS.get(step, Origin.DUE)])), Field(alias="from")]
+    days = Annotated[Mapping[Size, int | None], Reads(partial(_read_segment_days, step))]
+    fields: dict[str, Any] = {segment.value: (days, ...) for segment in Segment} | {"origin": (origin, ...)}
+    if step in _OTHER_KINDS:
+        fields["kind"] = (Annotated[StepKind, Reads(one_of([_OTHER_KINDS[step]]))], ...)
+    base = StepTable if step in _OTHER_KINDS else ContactStepTable
+    return create_model(f"{step.name.title()}Table", __base__=base, **fields)
+
+
+class Frequency(Section):
+    """How often one customer may be contacted; a document can be stricter than this, never looser."""
+
+    min_days_between: Annotated[int, Reads(whole_number(3, 60, "never closer than 3 days"))]
+    max_in_7_days: Annotated[int, Reads(whole_number(1, 2, "never more than 2 contacts in 7 days"))]
+    max_in_30_days: Annotated[int, Reads(whole_number(1, 7, "never more than 7 contacts in 30 days"))]
+
+
+class SendWindow(Section):
+    """When emails may be sent, in the customer's time zone; ``weekdays`` count from Monday = 0."""
+
+    opens: Annotated[time, Reads(time_of_day)]
+    closes: Annotated[time, Reads(time_of_day)]
+    weekdays: Annotated[frozenset[int], Reads(list_out_of({name: weekday for weekday, name in enumerate(WEEKDAYS)}))]
+
+    @model_validator(mode="after")
+    def _is_open_sometimes(self) -> SendWindow:
+        if self.opens >= self.closes:
+            raise refused("must be earlier than closes", key="opens")
+        if not self.weekdays:
+            raise refused("must name at least one day", key="weekdays")
+        return self
+
+
+class StatementSection(Section):
+    """What a reminder lists besides the overdue invoices."""
+
+    due_soon_days: Annotated[int, Reads(whole_number(0, 60))]
+
+
+class Segments(Section):
+    """Where the customer segments begin."""
+
+    new_days: Annotated[int, Reads(whole_number(0, 3650))]
+    new_paid_invoices: Annotated[int, Reads(whole_number(0, 1000))]
+    revenue_percent: Annotated[int, Reads(whole_number(0, 100))]
+    customers_percent: Annotated[int, Reads(whole_number(0, 100))]
+
+
+def _read_floors(value: object) -> tuple[Decimal, Decimal]:
+    sums: dict[str, Decimal] = {}
+    if isinstance(value, Mapping):
+        sums = table_of(lambda key: _read_size(key).value, number(10**12))(value)
+    large, medium = sums.get("large", Decimal(0)), sums.get("medium", Decimal(-1))
+    if set(sums) != {"large", "medium"} or medium >= large:
+        raise refused("needs two amounts, large and medium, medium the smaller one")
+    return large, medium
+
+
+class Sizes(Section):
+    """Where the invoice sizes begin: percentiles, or fixed amounts (large, medium) by currency."""
+
+    large_percentile: Annotated[int, Reads(whole_number(2, 100))]
+    medium_percentile: Annotated[int, Reads(whole_number(1, 99))]
+    floors: Annotated[Mapping[str, tuple[Decimal, Decimal]], Reads(by_currency(_read_floors))]
+
+    @model_validator(mode="after")
+    def _are_ordered(self) -> Sizes:
+        if self.medium_percentile >= self.large_percentile:
+            raise refused("must be below large_percentile", key="medium_percentile")
+        return self
 
 
 @dataclass(frozen=True, slots=True)
-class StepTable:
-    """One table of the timetable: its day for every segment and size, ``None`` where it is off."""
+class PerCurrency(Generic[T]):
+    """A setting by currency, with a default for all others."""
 
-    step: Step
-    days: Mapping[Cell, int | None]
-    by_call: frozenset[Cell]
+    default: T
+    by_currency: Mapping[str, T]
 
-    @classmethod
-    def read(cls, section: Section, step: Step) -> StepTable:
-        """Read the table of a step."""
-        kinds = _STEP_KINDS.get(step, _EMAIL_STEP_KINDS)
-        kind = section.choice("kind", kinds)
-        section.choice("from", [_COUNTED_FROM.get(step, "due")])
-        by_call: list[str] = []
-        if kinds is _EMAIL_STEP_KINDS:
-            named = section.choices("by_call", _CELLS_BY_NAME)
-            by_call = list(_CELLS_BY_NAME) if kind == StepKind.CALL else named
-        days = {cell: day for segment in Segment for cell, day in _days(section, step, segment).items()}
-        section.check_unknown_keys()
-        return cls(step, days, frozenset(_CELLS_BY_NAME[name] for name in by_call))
-
-
-def _days(section: Section, step: Step, segment: Segment) -> dict[Cell, int | None]:
-    """Read one segment of a step: a table by size, or one value for all three."""
-    if not isinstance(section.raw(segment.value), Mapping):
-        day = schedule_rules.read_day(section, segment.value, step)
-        return {(segment, size): day for size in Size}
-    sizes = section.section(segment.value)
-    days = {(segment, size): schedule_rules.read_day(sizes, size.value, step) for size in Size}
-    sizes.check_unknown_keys()
-    return days
-
-
-@dataclass(frozen=True, slots=True)
-class Frequency:
-    """How often one customer may hear from us."""
-
-    min_days_between: int
-    max_in_7_days: int
-    max_in_30_days: int
-
-    @classmethod
-    def read(cls, section: Section) -> Frequency:
-        """Read ``[frequency]``; looser than the caps is refused."""
-        read = cls(
-            min_days_between=section.integer("min_days_between", 3, 60, "never closer than 3 days"),
-            max_in_7_days=section.integer("max_in_7_days", 1, 2, "never more than 2 contacts in 7 days"),
-            max_in_30_days=section.integer("max_in_30_days", 1, 7, "never more than 7 contacts in 30 days"),
-        )
-        section.check_unknown_keys()
-        return read
-
-
-@dataclass(frozen=True, slots=True)
-class SendWindow:
-    """When a mail may leave, in the customer's time zone; ``weekdays`` count from Monday = 0."""
-
-    opens: time
-    closes: time
-    weekdays: frozenset[int]
-
-    @classmethod
-    def read(cls, section: Section) -> SendWindow:
-        """Read ``[send_window]``."""
-        opens, closes = section.time_of_day("opens"), section.time_of_day("closes")
-        if opens >= closes:
-            section.report_conflict("opens", "must be earlier than closes")
-        weekdays = section.choices("weekdays", WEEKDAYS)
-        if not weekdays:
-            section.report_conflict("weekdays", "must name at least one day")
-        section.check_unknown_keys()
-        return cls(opens, closes, frozenset(WEEKDAYS.index(name) for name in weekdays))
-
-
-@dataclass(frozen=True, slots=True)
-class Segments:
-    """Where the segments begin."""
-
-    new_days: int
-    new_paid_invoices: int
-    revenue_percent: int
-    customers_percent: int
-
-    @classmethod
-    def read(cls, section: Section) -> Segments:
-        """Read ``[segments]``."""
-        read = cls(
-            new_days=section.integer("new_days", 0, 3650),
-            new_paid_invoices=section.integer("new_paid_invoices", 0, 1000),
-            revenue_percent=section.integer("revenue_percent", 0, 100),
-            customers_percent=section.integer("customers_percent", 0, 100),
-        )
-        section.check_unknown_keys()
-        return read
-
-
-@dataclass(frozen=True, slots=True)
-class Sizes:
-    """Where the sizes begin: percentiles, or fixed floors (large, medium) per currency."""
-
-    large_percentile: int
-    medium_percentile: int
-    floors: Mapping[str, tuple[Decimal, Decimal]]
-
-    @classmethod
-    def read(cls, section: Section) -> Sizes:
-        """Read ``[sizes]``."""
-        large, medium = section.integer("large_percentile", 2, 100), section.integer("medium_percentile", 1, 99)
-        if medium >= large:
-            section.report_conflict("medium_percentile", "must be below large_percentile")
-        floors = section.section("floors")
-        read = {code: _read_floors(floors.section(code)) for code in floors.currencies()}
-        section.check_unknown_keys()
-        return cls(large, medium, read)
-
-
-def _read_floors(section: Section) -> tuple[Decimal, Decimal]:
-    large, medium = (parse_decimal(section.raw(key)) for key in ("large", "medium"))
-    section.check_unknown_keys()
-    if large is None or medium is None or not 0 <= medium < large:
-        section.report_conflict("large", "and medium must both be sums, medium the smaller one")
-        return (Decimal(0), Decimal(0))
-    return (large, medium)
-
-
-@dataclass(frozen=True, slots=True)
-class MinimumBalance:
-    """The smallest sum worth a reminder, per currency."""
-
-    default: Decimal
-    by_currency: Mapping[str, Decimal]
-
-    @classmethod
-    def read(cls, section: Section) -> MinimumBalance:
-        """Read ``[minimum_balance]``."""
-        highest = Decimal(10) ** 9
-        read = {code: section.decimal(code, Decimal(0), highest) for code in section.currencies("default")}
-        return cls(read.pop("default"), read)
-
-    def for_currency(self, currency: str) -> Decimal:
-        """Give the minimum of a currency."""
+    def for_currency(self, currency: str) -> T:
+        """Return the setting in a currency."""
         return self.by_currency.get(currency, self.default)
 
 
-@dataclass(frozen=True, slots=True)
-class DataFreshness:
-    """How old the facts may be."""
+def _per_currency(read_value: Reader[T]) -> Reader[PerCurrency[T]]:
+    read_table = table_of(lambda key: key if key == "default" else currency_code(key), read_value)
 
-    stale_after_hours: int
-    payments_stale_after_days: int | None
+    def read(value: object) -> PerCurrency[T]:
+        found = read_table(value)
+        return PerCurrency(found.pop("default"), found)
 
-    @classmethod
-    def read(cls, section: Section) -> DataFreshness:
-        """Read ``[data_freshness]``."""
-        read = cls(
-            stale_after_hours=section.integer("stale_after_hours", 1, 24 * 14),
-            payments_stale_after_days=section.integer_or_off("payments_stale_after_days", 1, 365),
-        )
-        section.check_unknown_keys()
-        return read
+    return read
 
 
-@dataclass(frozen=True, slots=True)
-class ThankYou:
-    """When a payment is thanked for."""
+class DataFreshness(Section):
+    """How old the accounting data may be."""
 
-    enabled: bool
-    min_days_between: int
-    max_days_after_payment: int
-
-    @classmethod
-    def read(cls, section: Section) -> ThankYou:
-        """Read ``[thank_you]``."""
-        section.choice("kind", ["email"])
-        read = cls(
-            enabled=section.boolean("enabled"),
-            min_days_between=section.integer("min_days_between", 30, 3650, "at most one thank-you in 30 days"),
-            max_days_after_payment=section.integer("max_days_after_payment", 1, 25),
-        )
-        section.check_unknown_keys()
-        return read
+    stale_after_hours: Annotated[int, Reads(whole_number(1, 24 * 14))]
+    payments_stale_after_days: Annotated[int | None, Reads(whole_number_or_off(1, 365))]
 
 
-@dataclass(frozen=True, slots=True)
-class Disputes:
-    """When a dispute is looked at again, in business days by size."""
+class ThankYou(Section):
+    """When a customer is thanked for a payment."""
 
-    review_business_days: Mapping[Size, int]
-
-    @classmethod
-    def read(cls, section: Section) -> Disputes:
-        """Read ``[dispute_raised]``."""
-        section.choice("kind", ["task"])
-        days = section.section("review_business_days")
-        read = {size: days.integer(size.value, 1, 60) for size in Size}
-        days.check_unknown_keys()
-        section.check_unknown_keys()
-        return cls(read)
+    kind: Annotated[StepKind, Reads(one_of([StepKind.EMAIL]))]
+    enabled: Annotated[bool, Reads(switch)]
+    min_days_between: Annotated[int, Reads(whole_number(30, 3650, "at most one thank-you in 30 days"))]
+    max_days_after_payment: Annotated[int, Reads(whole_number(1, 25))]
 
 
-@dataclass(frozen=True, slots=True)
-class Promises:
-    """When a promise counts as broken (so many business days after its day), and who is called then, not mailed."""
+class Disputes(Section):
+    """When a dispute is reviewed, in business days by invoice size."""
 
-    business_days: int
-    by_call: frozenset[Cell]
-
-    @classmethod
-    def read(cls, section: Section) -> Promises:
-        """Read ``[promise_broken]``."""
-        kind, by_call = section.choice("kind", _EMAIL_STEP_KINDS), section.choices("by_call", _CELLS_BY_NAME)
-        cells = CELLS if kind == StepKind.CALL else [_CELLS_BY_NAME[name] for name in by_call]
-        read = cls(section.integer("business_days", 0, 30), frozenset(cells))
-        section.check_unknown_keys()
-        return read
+    kind: Annotated[StepKind, Reads(one_of([StepKind.TASK]))]
+    review_business_days: Annotated[Mapping[Size, int], Reads(table_of(_read_size, whole_number(1, 60)))]
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentInstructions:
-    """The company's own lines on how to pay: bank details and the like, per currency."""
+class Promises(Section):
+    """When a promise to pay counts as broken, and where the customer is called about it instead of emailed."""
 
-    default: str
-    by_currency: Mapping[str, str]
+    kind: Annotated[StepKind, Reads(one_of((StepKind.EMAIL, StepKind.CALL)))]
+    by_call: Annotated[frozenset[Cell], Reads(_CELL_LIST)]
+    business_days: Annotated[int, Reads(whole_number(0, 30))]
 
-    @classmethod
-    def read(cls, section: Section) -> PaymentInstructions:
-        """Read ``[payment_instructions]``."""
-        read = {code: section.multiline_string(code, 12, 800) for code in section.currencies("default")}
-        return cls(read.pop("default"), read)
-
-    def for_currency(self, currency: str) -> str:
-        """Give the lines for a currency."""
-        return self.by_currency.get(currency, self.default)
+    @property
+    def calls(self) -> frozenset[Cell]:
+        """The segments and sizes in which the customer is called instead of emailed."""
+        return frozenset(CELLS) if self.kind is StepKind.CALL else self.by_call
 
 
-@dataclass(frozen=True, slots=True)
-class Replies:
-    """How long a customer who replied to a mail is left in peace."""
+class Replies(Section):
+    """How long reminders pause after a customer's reply."""
 
-    pause_days: int
+    pause_days: Annotated[int, Reads(whole_number(0, 60))]
 
-    @classmethod
-    def read(cls, section: Section) -> Replies:
-        """Read ``[replies]``."""
-        read = cls(section.integer("pause_days", 0, 60))
-        section.check_unknown_keys()
-        return read
+
+class Digest(Section):
+    """The daily email to account owners."""
+
+    language: Annotated[Language, Reads(one_of(Language))]
+
+
+class ControlGroup(Section):
+    """How many customers keep the previous policy, in percent."""
+
+    percent: Annotated[int, Reads(whole_number(0, MAX_CONTROL_PERCENT))]
+
+
+class Sections(Section):
+    """The whole policy document, except the tables of the steps and late fees."""
+
+    tone: Annotated[Tone, Reads(one_of(Tone))]
+    frequency: Frequency
+    send_window: SendWindow
+    statement: StatementSection
+    segments: Segments
+    sizes: Sizes
+    minimum_balance: Annotated[PerCurrency[Decimal], Reads(_per_currency(number(10**9)))]
+    data_freshness: DataFreshness
+    thank_you: ThankYou
+    dispute_raised: Disputes
+    promise_broken: Promises
+    replies: Replies
+    digest: Digest
+    payment_instructions: Annotated[PerCurrency[str], Reads(_per_currency(lines_of_text(12, 800)))]
+    control_group: ControlGroup
+
+    @property
+    def steps(self) -> dict[Step, StepTable]:
+        """The table of every step of the schedule."""
+        return {step: getattr(self, step.value) for step in SCHEDULED_STEPS}

@@ -6,17 +6,15 @@ altered: whoever chooses another tone gets that tone's days, not the old ones th
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, time
 from decimal import Decimal
-from typing import Any
 
-from policies import toml_writer
-from policies.document import Table, parse_decimal, parse_toml
-from policies.fee_rules import KINDS, PRESETS
+from policies.document import KeyPath, Table, parse_decimal, parse_toml, value_at
+from policies.document_editor import edit_document
+from policies.fee_rules import FeeKind, FeePreset
 from policies.policy import ReminderPolicy
 from policies.receivables import Size
 from policies.schedule_rules import SCHEDULED_STEPS
@@ -26,7 +24,6 @@ TONES = ("gentle", "standard", "firm")
 CELL_NAMES = tuple(f"{segment.value} {size.value}" for segment, size in CELLS)
 BY_CALL = "by_call"
 _SIZES = tuple(size.value for size in Size)
-Parser = Callable[[Sequence[str]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +79,8 @@ GROUPS = (
             Field("late_fees.enabled", "Charge late fees", "switch"),
             Field("late_fees.approval", "Approved by", "choice", ("person", "automatic")),
             Field("late_fees.terms_agreed_on", "Terms with a fee were agreed on", "date"),
-            Field("late_fees.preset", "Preset", "choice", PRESETS),
-            Field("late_fees.kind", "Kind", "choice", KINDS),
+            Field("late_fees.preset", "Preset", "choice", tuple(FeePreset)),
+            Field("late_fees.kind", "Kind", "choice", tuple(FeeKind)),
             Field("late_fees.rate", "Percent: once, a month or a year, as the kind says"),
             Field("late_fees.amounts", "Flat fee by currency, like EUR 15, USD 15", "amounts"),
             Field("late_fees.minimum", "No fee smaller than, by currency", "amounts"),
@@ -134,7 +131,7 @@ def fields(*, customer_specific: bool = False) -> list[Field]:
     calls = [
         Field(f"{step.value}.{BY_CALL}", "", "list", CELL_NAMES)
         for step in SCHEDULED_STEPS
-        if BY_CALL in ReminderPolicy.default().document[step.value]
+        if value_at(ReminderPolicy.default().document, (step.value, BY_CALL)) is not None
     ]
     return [
         TONE,
@@ -157,18 +154,8 @@ def field_values(policy: ReminderPolicy, *, customer_specific: bool = False) -> 
     }
 
 
-def value_at(document: Mapping[str, Any], path: Sequence[str]) -> Any:
-    """Find a value; one day for a whole segment counts for each of its sizes."""
-    found: Any = document
-    for key in path:
-        if not isinstance(found, Mapping):
-            return found
-        found = found.get(key)
-    return found
-
-
 def format_value(value: object) -> str:
-    """Write a value as it stands in its field."""
+    """Format a value as its field shows it."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -187,35 +174,49 @@ def format_value(value: object) -> str:
 def apply_form(
     document: str, shown_policy: ReminderPolicy, form: Mapping[str, Sequence[str]], *, name: str = ""
 ) -> tuple[str, list[str]]:
-    """Give the document with what a person altered in the form, and the names of the fields he altered.
+    """Return the document with what was changed in the form, comments kept, and the names of the changed fields.
 
-    ``before`` is the policy that the form showed, ``name`` the policy for some customers that it was about.
+    Args:
+        document: the document in force, which says only what differs from the defaults.
+        shown_policy: the policy that the form showed.
+        form: what was submitted, by field name.
+        name: the customer policy that is edited; "" for the policy of all customers.
+
     """
-    own: Table = copy.deepcopy(parse_toml(document))
-    target: Table = own.setdefault("policies", {}).setdefault(name, {}) if name else own
+    prefix: KeyPath = ("policies", name) if name else ()
+    changes: dict[KeyPath, object] = {}
     changed = []
     for field in fields(customer_specific=bool(name)):
         if field.name not in form:
             continue
-        said = _submitted_text(field, form[field.name])
-        if said != format_value(value_at(shown_policy.document, field.path)):
-            _set_value(target, shown_policy.document, field.path, _parse_value(field, said))
+        text = _submitted_text(field, form[field.name])
+        if text != format_value(value_at(shown_policy.document, field.path)):
+            _add_change(changes, shown_policy.document, prefix, field.path, _parse_value(field, text))
             changed.append(field.name)
-    return (toml_writer.to_toml(own) if changed else document), changed
+    return edit_document(document, changes) if changes else document, changed
+
+
+def _add_change(
+    changes: dict[KeyPath, object], shown: Mapping[str, object], prefix: KeyPath, path: KeyPath, value: object
+) -> None:
+    """Add the change of one value; where one day stands for a whole segment, each size gets a day of its own."""
+    segment = value_at(shown, path[:2])
+    if len(path) == 3 and segment is not None and not isinstance(segment, Mapping):
+        days = changes.setdefault((*prefix, *path[:2]), dict.fromkeys(_SIZES, segment))
+        assert isinstance(days, dict)
+        days[path[2]] = value
+    else:
+        changes[*prefix, *path] = value
 
 
 def set_customer_policy(document: str, name: str, applies_to: Mapping[str, Sequence[str]] | None) -> str:
-    """Give the document with a policy for some customers: whom it is for; with None it is taken out."""
-    own: Table = copy.deepcopy(parse_toml(document))
-    special: Table = own.setdefault("policies", {})
-    if applies_to is None:
-        special.pop(name, None)
-    else:
-        said = {key: list(named) for key, named in applies_to.items() if named}
-        special[name] = {"applies_to": said, **{k: v for k, v in special.get(name, {}).items() if k != "applies_to"}}
-    if not special:
-        del own["policies"]
-    return toml_writer.to_toml(own)
+    """Return the document with a customer policy that applies to other customers; ``None`` removes the policy."""
+    if applies_to is not None:
+        named = {key: list(values) for key, values in applies_to.items() if values}
+        return edit_document(document, {("policies", name, "applies_to"): named})
+    others = parse_toml(document).get("policies")
+    is_last = isinstance(others, Mapping) and set(others) <= {name}
+    return edit_document(document, {("policies",) if is_last else ("policies", name): None})
 
 
 def _submitted_text(field: Field, values: Sequence[str]) -> str:
@@ -229,7 +230,7 @@ def _submitted_text(field: Field, values: Sequence[str]) -> str:
     return "off" if is_off else text
 
 
-def _parse_value(field: Field, text: str) -> Any:
+def _parse_value(field: Field, text: str) -> object:
     """Turn a field's text into a value; what is none stays text, and the policy says what is wrong with it."""
     if field.kind in {"number", "number_or_off"}:
         return _parse_number(text)
@@ -242,14 +243,14 @@ def _parse_value(field: Field, text: str) -> Any:
     return _parse_amounts(text) if field.kind == "amounts" else text
 
 
-def _parse_number(text: str) -> Any:
+def _parse_number(text: str) -> object:
     if re.fullmatch(r"[+-]?\d{1,9}", text):
         return int(text)
     number = parse_decimal(text) if len(text) < 30 else None
     return text if number is None else number
 
 
-def _parse_date(text: str) -> Any:
+def _parse_date(text: str) -> object:
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
@@ -268,17 +269,3 @@ def _parse_amounts(text: str) -> Table:
 
 def _int_if_whole(number: Decimal) -> int | Decimal:
     return int(number) if number == number.to_integral_value() else number
-
-
-def _set_value(target: Table, shown_before: Mapping[str, Any], path: Sequence[str], value: Any) -> None:
-    """Set a value, making the tables around it; a day for a whole segment becomes one for each size."""
-    for depth, key in enumerate(path[:-1], start=1):
-        if not isinstance(target.get(key), dict):
-            around = value_at(shown_before, path[:depth])
-            single = around is not None and not isinstance(around, Mapping)
-            target[key] = dict.fromkeys(_SIZES, around) if single else {}
-        target = target[key]
-    if value is None:
-        target.pop(path[-1], None)
-    else:
-        target[path[-1]] = value

@@ -16,7 +16,7 @@ from connector.db.engine import reading
 from connector.services import policy_evaluation
 from connector.services.upcoming_actions import ProgressCallback
 from policies.document import PolicyError, Problem
-from policies.fee_rules import PRESETS, LateFees
+from policies.fee_rules import FeePreset, LateFees
 from policies.policy import ReminderPolicy
 
 CHANGES_MAX = 200
@@ -93,8 +93,8 @@ def presets() -> list[Preset]:
     """List the presets of late fees."""
     folder = resources.files("policies") / "presets"
     found = []
-    for name in PRESETS:
-        if name != "none":
+    for name in FeePreset:
+        if name is not FeePreset.NONE:
             text = (folder / f"fees_{name}.toml").read_text(encoding="utf-8")
             words = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# ")]
             rules = ReminderPolicy.from_toml(f'[late_fees]\npreset = "{name}"\n').late_fees

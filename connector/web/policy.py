@@ -18,7 +18,7 @@ from connector.geo import HolidayCalendar, today_in
 from connector.services import policy_form, policy_review
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
-from policies.document import PolicyError, Problem
+from policies.document import PolicyError, Problem, value_at
 from policies.policy import ReminderPolicy
 from policies.schedule_rules import SCHEDULED_STEPS
 from policies.sections import CELLS
@@ -232,10 +232,10 @@ def _edit_customer_policy(request: PageRequest, policy_context: PolicyContext, a
 
 
 def _applies_to(policy_context: PolicyContext) -> dict[str, str]:
-    said = (
-        policy_context.policy.document.get("policies", {}).get(policy_context.customer_policy, {}).get("applies_to", {})
-    )
-    return {key: ", ".join(said.get(key, ())) for key in _APPLIES_TO_FIELDS}
+    path = ("policies", policy_context.customer_policy, "applies_to")
+    applies_to = value_at(policy_context.policy.document, path)
+    named = applies_to if isinstance(applies_to, Mapping) else {}
+    return {key: ", ".join(named.get(key, ())) for key in _APPLIES_TO_FIELDS}
 
 
 def _current_context(request: PageRequest, session: Session) -> PolicyContext:

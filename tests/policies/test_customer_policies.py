@@ -82,8 +82,8 @@ def test_a_document_with_several_policies_reads_back_the_same() -> None:
 
 
 REFUSED: list[tuple[str, int, str]] = [
-    ('[policies.x]\ntone = "gentle"', 1, "must say whom this policy is for"),
-    ("[policies.x]\napplies_to = { tags = [] }", 2, "must say whom"),
+    ('[policies.x]\ntone = "gentle"', 1, "must name customers, tags, groups or segments"),
+    ("[policies.x]\napplies_to = { tags = [] }", 2, "must name"),
     ('[policies.x]\napplies_to = { tag = ["a"] }', 2, "did you mean tags"),
     ('[policies.x]\napplies_to = { segments = ["old"] }', 2, "a list out of"),
     ('[policies.x]\napplies_to = { tags = ["a"] }\ntone = "loud"', 3, "in [policies.x]: tone must be"),

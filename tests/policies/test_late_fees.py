@@ -80,11 +80,11 @@ def test_who_is_no_business_is_charged_none() -> None:
     assert charged_fee(overdue_invoice(21), PERCENT, customer=replace(KNOWN_CUSTOMER, tags=("vip",))) is not None
 
 
-def test_what_is_from_memory_is_said_before_a_policy_is_in_force() -> None:
+def test_unverified_figures_are_named_before_a_policy_comes_into_force() -> None:
     notes = fee_policy('preset = "uk"').late_fees.warnings()
     assert "the rate of 1 Jan 2025" in notes[0]
-    assert "Not known yet: every rate after 31 Dec 2026." in notes
-    assert notes[-1].startswith("A fee that rests on it waits for a person")
+    assert "Not known yet: any rate after 31 Dec 2026." in notes
+    assert notes[-1].endswith("always need a person's approval.")
     assert (
         PERCENT.late_fees.warnings()
         == ReminderPolicy.from_toml('[late_fees]\npreset = "uk"\n').late_fees.warnings()

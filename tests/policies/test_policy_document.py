@@ -99,12 +99,12 @@ BREACHES = [
     (
         "unwarned fee",
         '[past_due]\nnew = "off"',
-        "line 2: late_fee needs a past_due mail before it as a warning, which is off",
+        "line 2: late_fee needs a past_due email before it as a warning, which is off",
     ),
     (
         "no friendly mail",
         '[past_due]\nnew = "off"',
-        "line 2: second_notice needs the friendly past_due before it, which is off",
+        "line 2: second_notice needs the first reminder, past_due, which is off",
     ),
     ("sign", "[before_due]\nnew = 7", 'line 2: [before_due] new must be "off" or a day from -60 to -1'),
     (
@@ -137,7 +137,7 @@ BREACHES = [
         '[late_fees]\nenabled = true\nkind = "flat"',
         'line 3: [late_fees] kind is "flat", so amounts',
     ),
-    ("currency", "[minimum_balance]\neuro = 5", "line 2: [minimum_balance] euro is no currency"),
+    ("currency", "[minimum_balance]\neuro = 5", "line 2: [minimum_balance] euro is not a currency"),
     ("negative sum", "[minimum_balance]\nEUR = -5", "line 2: [minimum_balance] EUR must be a number from 0"),
     ("infinite sum", "[minimum_balance]\nEUR = inf", "line 2: [minimum_balance] EUR must be a number from 0"),
     ("floors", "[sizes.floors]\nEUR = { large = 5, medium = 50 }", "medium the smaller one"),

@@ -1,4 +1,4 @@
-"""What import-linter cannot say: the policy needs nothing but the standard library, and files stay small and named."""
+"""What import-linter cannot check: the policy does no I/O, and files stay small and well named."""
 
 import ast
 import sys
@@ -21,8 +21,11 @@ def imported(path: Path) -> Iterator[str]:
             yield node.module or ""
 
 
-def test_the_policy_imports_nothing_but_itself_and_the_standard_library() -> None:
-    allowed = sys.stdlib_module_names | {"policies"}
+POLICY_LIBRARIES = {"dateutil", "pydantic", "pydantic_core", "tomlkit"}  # none of them does I/O
+
+
+def test_the_policy_imports_the_standard_library_and_libraries_that_do_no_io() -> None:
+    allowed = sys.stdlib_module_names | {"policies"} | POLICY_LIBRARIES
     foreign = {
         f"{path.name}: {name}"
         for path in sources("policies")

@@ -119,6 +119,7 @@ def test_the_policy_examples_in_the_docs_are_policies() -> None:
 
 
 def test_the_docs_say_the_default_timetable_as_it_is() -> None:
+    from policies.document import value_at  # noqa: PLC0415
     from policies.policy import ReminderPolicy  # noqa: PLC0415
 
     document = ReminderPolicy.default().document
@@ -126,4 +127,4 @@ def test_the_docs_say_the_default_timetable_as_it_is() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (?:issue |discount end )?([+−]\s?\d+|off) ", page, re.MULTILINE)
     assert len(rows) >= 13
     said = {step: day if day == "off" else int(day.replace("−", "-").replace(" ", "")) for step, day in rows}
-    assert said == {step: document[step]["established"]["medium"] for step in said}
+    assert said == {step: value_at(document, (step, "established", "medium")) for step in said}

@@ -199,7 +199,7 @@ def _draft_reason(items: Sequence[dict[str, Any]], recipient: str) -> str:
 def _digest_window(session: Session, connection: Connection) -> SendWindow:
     """Take the policy's window, an hour earlier: who reads in the morning can still stop a mail."""
     window = policy_store.get_policy(session, connection.id)[0].send_window
-    return replace(window, opens=window.opens.replace(hour=max(window.opens.hour - 1, 0)))
+    return window.model_copy(update={"opens": window.opens.replace(hour=max(window.opens.hour - 1, 0))})
 
 
 def _address_of(person: str) -> str:

@@ -12,7 +12,7 @@ import connector.vocabulary
 import policies
 from connector.vocabulary.labels import in_sentence, label, labelled_enums, vocabularies
 from policies.exception_checks import CHECKS
-from policies.fee_rules import KINDS, PRESETS
+from policies.fee_rules import FeeKind, FeePreset
 from policies.holds import HOLDS
 from policies.receivables import Step
 
@@ -50,8 +50,8 @@ def test_codes_of_the_policy_have_labels() -> None:
         assert label(code, "decision_code")
     for check in CHECKS:
         assert label(check.__name__, "exception_code")
-    assert set(vocabularies()["fee_preset"]) == set(PRESETS)
-    assert set(vocabularies()["fee_kind"]) == set(KINDS)
+    assert set(vocabularies()["fee_preset"]) == set(FeePreset)
+    assert set(vocabularies()["fee_kind"]) == set(FeeKind)
 
 
 def test_a_label_stands_in_a_sentence() -> None:

@@ -122,7 +122,12 @@ def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(
     text = 'tone = "gentle" # for our members\n'
     owner.submit("/policy/document", {"document": text, "do": "save"})
     assert current_policy(site, company)[1] == text, "written by hand, it keeps its comments"
-    assert "saved from here it loses them" in owner.get(f"/policy?company={company}").text
+    fields = form_fields(owner.get(f"/policy?company={company}").text)
+    owner.page = owner.post("/policy", {**fields, "hand_off_review.new.large": "61", "do": "preview"})
+    owner.submit("/policy/document", {"do": "save"})
+    edited = current_policy(site, company)[1]
+    assert edited.startswith(text), "saved from the table, it keeps them as well"
+    assert edited.endswith("[hand_off_review]\nnew = { large = 61 }\n")
     owner.get(f"/policy/document?company={company}")
     owner.submit("/policy/document", {"do": "inherit"})
     owner.submit("/policy/document", {"do": "save"})

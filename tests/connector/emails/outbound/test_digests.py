@@ -17,7 +17,7 @@ from connector.connections import account_owners
 from connector.connections.registry import set_mode
 from connector.db.engine import reading, writing
 from connector.emails.inbound import email_stops
-from policies.policy import LANGUAGES
+from policies.sections import Language
 
 SEVEN = datetime(2026, 6, 10, 6, 20, tzinfo=UTC)  # a Wednesday, twenty past seven in London: before mails may leave
 TODAY = date(2026, 6, 10)
@@ -100,7 +100,7 @@ def test_it_is_written_in_the_language_of_the_company(scenario: Any) -> None:
 
 
 def test_every_language_of_mails_is_one_of_digests() -> None:
-    assert set(LANGUAGES) == set(language.LANGUAGES) | {""}
+    assert set(Language) == set(language.LANGUAGES) | {""}
 
 
 def test_the_next_day_tells_what_left(scenario: Any) -> None:
