@@ -1,4 +1,4 @@
-"""The composition root: everything one running duewell has in its hands, put together in one place."""
+"""The composition root: settings, database, keys, clock and providers of one running duewell."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ import providers
 from connector.db.engine import DatabaseError, open_engine, schema_revision, upgrade
 from connector.secrets.keyring import Keyring
 from connector.settings import Settings
+from connector.vocabulary import CallKind
 from providers.errors import TransientError
 from providers.ledger import CallObserver, LedgerProvider
 from providers.mailer import Mailer
 
 
 def utc_now() -> datetime:
-    """Tell the time: the one clock that nothing but ``open_installation`` reads."""
+    """Return the current time. Only ``open_app`` uses it; all other code takes the time from the ``AppContext``."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class AppContext:
-    """Settings, database, keys, clock and vendors of one duewell.
+    """What every part of one running duewell shares.
 
-    ``stop`` is set when the program was asked to end: the call under way comes to its end, no new one leaves.
+    ``stop`` is set when the program is asked to stop: the call in progress is completed, no new one is made.
     """
 
     settings: Settings
@@ -39,73 +40,75 @@ class AppContext:
     stop: threading.Event = field(default_factory=threading.Event)
 
     def is_stopping(self) -> bool:
-        """Tell whether the program was asked to end."""
+        """Return whether the program was asked to stop."""
         return self.stop.is_set()
 
     def mailer(self, calls: CallObserver | None = None) -> Mailer | None:
-        """Make the mailer the settings choose (SendGrid, else SMTP, else a folder of .eml files), or None."""
+        """Build the mailer of the settings (SendGrid, else SMTP, else a folder of .eml files); None without one."""
         name = mailer_name(self.settings)
         counted = self.stop_aware(_EmailCalls(calls or UncountedCalls()))
         return providers.build_mailer(name, self.settings, counted) if name else None
 
     def stop_aware(self, calls: CallObserver) -> CallObserver:
-        """Wrap ``calls`` so that no new call leaves once ``stop`` is set."""
+        """Wrap ``calls`` so that no call is started once ``stop`` is set."""
         return _StopAwareCalls(calls, self.stop)
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the database."""
         self.engine.dispose()
 
 
 def open_app(settings: Settings, *, now: Callable[[], datetime] = utc_now) -> AppContext:
-    """Open database and keys. The embedded SQLite is upgraded by itself; a server waits for `duewell db upgrade`."""
+    """Open the database and the keys. SQLite is upgraded automatically, PostgreSQL by `duewell db upgrade`."""
     engine = open_engine(settings.duewell_database_url)
     if engine.dialect.name == "sqlite":
         upgrade(engine)
     elif schema_revision(engine) != migrations.HEAD:
-        message = "the database is not at the state this duewell needs; bring it there with: duewell db upgrade"
+        message = "the database needs an upgrade first: duewell db upgrade"
         raise DatabaseError(message)
     ledgers = {name: providers.get_ledger_provider(name) for name in providers.list_ledger_names()}
     return AppContext(settings, engine, Keyring.from_settings(settings), now, ledgers)
 
 
 def mailer_name(settings: Settings) -> str:
-    """Name the mailer the settings choose, or "" where none is set up."""
+    """Return the name of the mailer that the settings choose, "" where none is set up."""
     chosen = (("sendgrid", settings.sendgrid_api_key), ("smtp", settings.smtp_url), ("eml", settings.eml_folder))
     return next((name for name, value in chosen if value), "")
 
 
 class UncountedCalls:
-    """Calls nobody keeps a budget of: sign-in, revocation, checks."""
+    """Observes calls without a budget: sign-in, revocation, checks."""
 
     def before(self, kind: str) -> None:
-        """Let every call leave."""
+        """Allow every call."""
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
-        """Forget what came back."""
+        """Ignore the response."""
 
 
 class _EmailCalls:
-    """Keeps the mail system's calls apart: its reads are none of the ledger's, whose limits they must not use up."""
+    """Counts the email service's calls apart: its reads must not use up the ledger's limits."""
 
     def __init__(self, calls: CallObserver) -> None:
         self._calls = calls
 
     def before(self, kind: str) -> None:
-        self._calls.before("email")
+        self._calls.before(CallKind.EMAIL)
 
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
-        self._calls.after("email" if kind == "email" else "email_read", status, headers)
+        self._calls.after(CallKind.EMAIL if kind == CallKind.EMAIL else CallKind.EMAIL_READ, status, headers)
 
 
 class _StopAwareCalls:
+    """Starts no call once the program was asked to stop."""
+
     def __init__(self, calls: CallObserver, stop: threading.Event) -> None:
         self._calls = calls
         self._stop = stop
 
     def before(self, kind: str) -> None:
         if self._stop.is_set():
-            message = "duewell is stopping; this is done at the next run"
+            message = "duewell is stopping; the next run continues"
             raise TransientError(message)
         self._calls.before(kind)
 

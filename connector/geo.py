@@ -1,4 +1,4 @@
-"""Where a customer is: his country as a code, his time zone, and the public holidays there. All from installed data."""
+"""Country codes, time zones, languages and public holidays, all from installed data."""
 
 from __future__ import annotations
 

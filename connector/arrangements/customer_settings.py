@@ -15,7 +15,7 @@ from connector.arrangements.agreements import YEAR_MAX
 from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.money import format_e4
-from connector.db.paging import Page, cut, matches_keys
+from connector.db.paging import Page, matches_keys, paginate
 from connector.db.tables import Connection, CustomerRow, CustomerSetting, InvoiceRow
 from connector.geo import is_reached
 from connector.languages import LANGUAGES
@@ -97,7 +97,7 @@ def find_customers(
     query = _customers_query(connection_id).order_by(col(CustomerRow.connection_id), func.lower(col(CustomerRow.name)))
     if search:
         query = query.where(col(CustomerRow.name).icontains(search, autoescape=True))
-    query = cut(query, page, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
+    query = paginate(query, page, col(CustomerRow.connection_id), CustomerRow.connection_id, CustomerRow.external_id)
     rows = session.execute(query).all()
     keys = None if page is None else [(row.connection_id, row.external_id) for row, _name in rows]
     balances, settings = _open_balances(session, connection_id, keys), _settings(session, keys)

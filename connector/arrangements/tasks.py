@@ -18,7 +18,7 @@ from connector.arrangements.customer_settings import SettingChanges, apply_setti
 from connector.audit import sync_log
 from connector.connections import account_owners
 from connector.db.engine import writing
-from connector.db.paging import Page, cut
+from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, InvoiceSetting, Task
 from connector.results import Result
 from connector.vocabulary import LogKind, TaskState
@@ -123,7 +123,7 @@ def find_tasks(
         query = query.where(col(Task.customer_id) == customer_id)
     if owner:
         query = query.where(col(Task.owner).icontains(owner, autoescape=True))
-    query = cut(query, page, col(Task.connection_id), Task.id, newest_first=True)
+    query = paginate(query, page, col(Task.connection_id), Task.id, newest_first=True)
     rows = session.execute(query).all()
     numbers = _invoice_numbers(session, [row for row, _, _ in rows])
     return [_as_item(row, short_name, name or row.customer_id, numbers) for row, short_name, name in rows]

@@ -1,11 +1,11 @@
-"""The sync log: what was read, decided and done, line by line, each sealed to the one before it by its hash.
+"""The sync log: what was read, decided and done, entry by entry, in a chain of hashes.
 
-A changed, missing or inserted line breaks the chain and is found by ``verify``. The database refuses changes by
-triggers; the chain shows those made around them. Ids, sums and reasons belong here, payloads don't.
+A changed, missing or inserted entry breaks the chain and is found by ``verify``. The database refuses changes by
+triggers; the chain shows those made around them. Ids, amounts and reasons belong here, payloads do not.
 
-Of a line's text the hash covers a digest made with a salt of its own. So a text that names a customer can be erased on
-request, salt and all: nobody guesses it back from the digest, and the chain still holds. Every erasure is a line itself
-that says which texts it took; a text that is gone without one breaks the log like any other change.
+Of an entry's text, the hash covers a digest with a salt of its own. When a customer's personal data are erased, text
+and salt go: the text cannot be guessed back from the digest, and the chain still verifies. Every erasure is an entry
+itself that names the entries it covers; a text that is missing without one breaks the log like any other change.
 """
 
 from __future__ import annotations
@@ -17,7 +17,21 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, LargeBinary, Row, cast, func, insert, or_, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    Integer,
+    LargeBinary,
+    Row,
+    String,
+    cast,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    type_coerce,
+    update,
+)
 from sqlalchemy.orm import Session, SessionTransaction
 from sqlmodel import SQLModel
 
@@ -26,16 +40,19 @@ from connector.vocabulary import LogKind
 
 _LOG = SQLModel.metadata.tables["sync_log"]
 _INSERT = insert(_LOG)
-_GENESIS_HASH = "0" * 64  # what the first line has as the hash before it
+_GENESIS_HASH = "0" * 64  # the previous hash of the first entry
 _CHAIN_LOCK = 7_215_002  # PostgreSQL advisory lock: one writer of the chain at a time; SQLite has one writer anyway
-_CHUNK = 1000
-_LAST_LINE = "duewell_last_line"  # in a session: the transaction that wrote a line last, and the line's hash
-ERASED = "(erased)"  # in place of a text that was erased; the triggers of the first migration know it too
-ERASURE = "erased"  # the kind of the line that tells of it
+_BATCH_SIZE = 1000
+_LAST_WRITTEN = "duewell_last_log_entry"  # in a session: the transaction that wrote the last entry, and its hash
+ERASED = "(erased)"  # replaces an erased text; the triggers of the first migration know it, too
+_MISSING = "an entry before this one is missing, was inserted or was changed"
+_CHANGED = "this entry was changed after it was written"
+_ERASED_UNLOGGED = "its text was erased, and no entry of the log records that erasure"
+_NOT_COVERED = {"id", "hash", "text", "salt"}  # by an entry's hash
 
 
 class ChainVerdict(NamedTuple):
-    """Whether the chain holds; ``head``, noted elsewhere, also shows a log rewritten as a whole."""
+    """Whether the chain verifies. ``head``, kept elsewhere, also reveals a log that was rewritten as a whole."""
 
     ok: bool
     entries: int
@@ -44,8 +61,8 @@ class ChainVerdict(NamedTuple):
     reason: str = ""
 
 
-class LogLine(NamedTuple):
-    """What a line tells, and of whom; ``facts`` are what a program looks for."""
+class LogEntry(NamedTuple):
+    """An entry to be written. ``text`` is for people, ``facts`` are for programs."""
 
     kind: LogKind
     text: str
@@ -54,7 +71,7 @@ class LogLine(NamedTuple):
     facts: Mapping[str, Any] | None = None
 
 
-def write(  # noqa: PLR0913 - a line of the log has these columns
+def write(  # noqa: PLR0913 - the columns of an entry
     session: Session,
     *,
     at: datetime,
@@ -66,35 +83,35 @@ def write(  # noqa: PLR0913 - a line of the log has these columns
     invoice_id: str = "",
     facts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Add a line, in the caller's transaction (``database.writing``)."""
-    line = LogLine(kind, text, customer_id, invoice_id, facts)
-    write_all(session, [line], at=at, connection_id=connection_id, run_id=run_id)
+    """Write an entry in the caller's transaction (``connector.db.engine.writing``)."""
+    entry = LogEntry(kind, text, customer_id, invoice_id, facts)
+    write_all(session, [entry], at=at, connection_id=connection_id, run_id=run_id)
 
 
 def write_all(
     session: Session,
-    lines: Iterable[LogLine],
+    entries: Iterable[LogEntry],
     *,
     at: datetime,
     connection_id: int | None = None,
     run_id: int | None = None,
 ) -> None:
-    """Add lines, in the caller's transaction, in one statement.
+    """Write entries in the caller's transaction, in one statement.
 
-    A first decision about a large company writes a line for each of its invoices while everybody else waits to write:
-    so they are written together, and make nothing of the session be written before its time.
+    The first evaluation of a large company writes an entry for each invoice while every other writer waits. So they
+    are written together, and without flushing the session.
     """
-    previous, rows = _head(session), []
-    for line in lines:
+    previous, rows = _chain_head(session), []
+    for entry in entries:
         row = {
             "at": at.astimezone(UTC),
-            "kind": line.kind,
-            "text": _storable(line.text),
+            "kind": entry.kind,
+            "text": _storable(entry.text),
             "connection_id": connection_id,
             "run_id": run_id,
-            "customer_id": line.customer_id,
-            "invoice_id": line.invoice_id,
-            "facts": _storable(_canonical(line.facts or {})),
+            "customer_id": entry.customer_id,
+            "invoice_id": entry.invoice_id,
+            "facts": _storable(_canonical_json(entry.facts or {})),
             "salt": secrets.token_hex(16),
             "previous_hash": previous,
         }
@@ -102,8 +119,8 @@ def write_all(
         previous = row["hash"] = _hash(row)
         rows.append(row)
     if rows:
-        session.connection().execute(_INSERT, rows)  # past the session, which would flush first
-        session.info[_LAST_LINE] = (_transaction(session), previous)
+        session.connection().execute(_INSERT, rows)  # not through the session, which would flush first
+        session.info[_LAST_WRITTEN] = (_transaction(session), previous)
 
 
 def erase_texts(
@@ -115,69 +132,79 @@ def erase_texts(
     connection_id: int | None,
     customer_id: str = "",
 ) -> int:
-    """Take the texts of these lines away for good, and say so in a line of its own; returns how many there were.
+    """Erase the texts of these entries for good, record it in an entry with ``text``, and return how many they were.
 
-    A line that tells of an erasure keeps its text: it is the proof of what was taken, and names nobody but by a key.
+    Entries that record an erasure keep their text: they are the proof of it, and name customers by their ids alone.
     """
     wanted, found = sorted(set(ids)), []
-    for start in range(0, len(wanted), _CHUNK):
-        some = (_LOG.c.id.in_(wanted[start : start + _CHUNK]), _LOG.c.salt != "", _LOG.c.kind != ERASURE)
-        found += sorted(session.execute(select(_LOG.c.id).where(*some)).scalars())
-        session.execute(update(_LOG).where(*some).values(text=ERASED, salt=""))
+    for start in range(0, len(wanted), _BATCH_SIZE):
+        batch = (
+            _LOG.c.id.in_(wanted[start : start + _BATCH_SIZE]),
+            _LOG.c.salt != "",
+            _LOG.c.kind != LogKind.ERASED,
+        )
+        found += sorted(session.execute(select(_LOG.c.id).where(*batch)).scalars())
+        session.execute(update(_LOG).where(*batch).values(text=ERASED, salt=""))
     if found:
-        facts = {"lines": list(_format_ranges(found))}
-        here = {"connection_id": connection_id, "customer_id": customer_id}
-        write(session, at=at, kind=ERASURE, text=text, facts=facts, **here)  # type: ignore[arg-type]
+        write(
+            session,
+            at=at,
+            kind=LogKind.ERASED,
+            text=text,
+            connection_id=connection_id,
+            customer_id=customer_id,
+            facts={"entries": list(_format_ranges(found))},
+        )
     return len(found)
 
 
 def newest_hash(session: Session) -> str:
-    """Give the newest line's hash; noted in another place, it shows also a log that was rewritten as a whole."""
+    """Return the newest entry's hash. Kept elsewhere, it also reveals a log that was rewritten as a whole."""
     newest = select(_LOG.c.hash).order_by(_LOG.c.id.desc()).limit(1)
     return session.execute(newest).scalar() or _GENESIS_HASH
 
 
-def has_line(session: Session, hash_begins: str) -> bool:
-    """Tell whether the log has a line whose hash begins so: in a chain that holds, all before it is as it was then."""
-    found = session.execute(select(_LOG.c.id).where(_LOG.c.hash.startswith(hash_begins, autoescape=True)).limit(1))
-    return found.scalar() is not None
+def has_entry(session: Session, hash_prefix: str) -> bool:
+    """Return whether an entry's hash starts with this: if the chain verifies, all before it is unchanged since."""
+    query = select(_LOG.c.id).where(_LOG.c.hash.startswith(hash_prefix, autoescape=True))
+    return session.execute(query.limit(1)).scalar() is not None
 
 
-def newest_line_id(session: Session) -> int:
-    """Give the id of the newest line; lines get their ids in the order in which they are committed."""
+def newest_entry_id(session: Session) -> int:
+    """Return the id of the newest entry, 0 for an empty log. Ids follow the order of the commits."""
     return session.execute(select(func.max(_LOG.c.id))).scalar() or 0
 
 
-def logged_since(session: Session, line_id: int, *, connection_id: int, run_id: int, customer_id: str = "") -> bool:
-    """Tell whether somebody else than this run wrote a line after that one: about the company, or this customer of it.
+def logged_since(session: Session, entry_id: int, *, connection_id: int, run_id: int, customer_id: str = "") -> bool:
+    """Return whether anyone but this run wrote an entry after that one, about the company or one customer of it.
 
-    Whatever a person, a customer or a mail system says leaves a line in the same transaction.
+    Whatever a user, a customer or the email service changes writes an entry in the same transaction.
     """
     company = or_(_LOG.c.connection_id.is_(None), _LOG.c.connection_id == connection_id)
     others = or_(_LOG.c.run_id.is_(None), _LOG.c.run_id != run_id)
-    query = select(_LOG.c.id).where(_LOG.c.id > line_id, company, others)
+    query = select(_LOG.c.id).where(_LOG.c.id > entry_id, company, others)
     if customer_id:
         query = query.where(_LOG.c.customer_id.in_(["", customer_id]))
     return session.execute(query.limit(1)).scalar() is not None
 
 
 def verify(session: Session) -> ChainVerdict:
-    """Recompute every hash from the first line on, and name the first line that does not fit."""
+    """Recompute every hash from the first entry on, and report the first entry that does not fit."""
     previous, count = _GENESIS_HASH, 0
-    unexplained: set[int] = set()
-    query = select(*_as_stored(session)).order_by(_LOG.c.id)
-    for row in session.execute(query.execution_options(yield_per=_CHUNK)):
-        line = _decode_row(row)
-        if line["previous_hash"] != previous:
+    unexplained: set[int] = set()  # erased entries that no later entry has accounted for yet
+    query = select(*_columns_as_stored(session)).order_by(_LOG.c.id)
+    for row in session.execute(query.execution_options(yield_per=_BATCH_SIZE)):
+        entry = _decode_row(row)
+        if entry["previous_hash"] != previous:
             return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, reason=_MISSING)
-        erased = (line["text"], line["salt"]) == (ERASED, "")
-        if line["hash"] != _hash(line) or not (erased or line["digest"] == _digest(line)):
+        erased = (entry["text"], entry["salt"]) == (ERASED, "")
+        if entry["hash"] != _hash(entry) or not (erased or entry["digest"] == _digest(entry)):
             return ChainVerdict(ok=False, entries=count, head=previous, broken_at_id=row.id, reason=_CHANGED)
         if erased:
             unexplained.add(row.id)
-        elif line["kind"] == ERASURE:
-            unexplained -= _parse_ranges(line["facts"])
-        previous, count = line["hash"], count + 1
+        elif entry["kind"] == LogKind.ERASED:
+            unexplained -= _parse_ranges(entry["facts"])
+        previous, count = entry["hash"], count + 1
     if unexplained:
         return ChainVerdict(
             ok=False, entries=count, head=previous, broken_at_id=min(unexplained), reason=_ERASED_UNLOGGED
@@ -185,15 +212,10 @@ def verify(session: Session) -> ChainVerdict:
     return ChainVerdict(ok=True, entries=count, head=previous)
 
 
-_MISSING = "a line before this one is missing, or was put in or changed"
-_CHANGED = "this line was changed after it was written"
-_ERASED_UNLOGGED = "its text was taken away, and no line of the log tells of that erasure"
-
-
 def list_entries(
     session: Session, *, connection_id: int | None = None, since_at: datetime | None = None, limit: int = 1000
 ) -> list[SyncLogEntry]:
-    """Return the newest lines, in the order in which they were written."""
+    """Return the newest entries, oldest first."""
     query = select(SyncLogEntry).order_by(_LOG.c.id.desc()).limit(limit)
     if connection_id is not None:
         query = query.where(_LOG.c.connection_id == connection_id)
@@ -202,53 +224,53 @@ def list_entries(
     return list(session.scalars(query))[::-1]
 
 
-def _head(session: Session) -> str:
-    """Give the hash that the next line follows; what this transaction wrote last it knows: nobody else can write."""
-    written_in, sealed = session.info.get(_LAST_LINE, (None, ""))
-    if sealed and written_in is _transaction(session):
-        return str(sealed)
+def _chain_head(session: Session) -> str:
+    """Return the hash that the next entry follows, and lock the chain.
+
+    The session remembers what its transaction wrote last, because nobody else can write meanwhile.
+    """
+    written_in, last_hash = session.info.get(_LAST_WRITTEN, (None, ""))
+    if last_hash and written_in is _transaction(session):
+        return str(last_hash)
     if session.get_bind().dialect.name == "postgresql":
         session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _CHAIN_LOCK})
     return newest_hash(session)
 
 
 def _transaction(session: Session) -> SessionTransaction | None:
-    """Give the innermost transaction: the lines of a savepoint may be undone while the rest stays."""
+    """Return the innermost transaction: the entries of a savepoint may be rolled back while the rest stays."""
     return session.get_nested_transaction() or session.get_transaction()
 
 
-def _as_stored(session: Session) -> list[ColumnElement[Any]]:
-    """Select the bytes in the file, where there is one: what is damaged may be no text and no date any more."""
+def _columns_as_stored(session: Session) -> list[ColumnElement[Any]]:
+    """Return the columns without conversions, on SQLite as bytes: what is damaged may be no valid text or date."""
     if session.get_bind().dialect.name != "sqlite":
-        return list(_LOG.c)
+        return [type_coerce(c, String).label(c.name) if c.name == "kind" else c for c in _LOG.c]
     return [c if isinstance(c.type, Integer) else cast(c, LargeBinary).label(c.name) for c in _LOG.c]
 
 
 def _decode_row(row: Row[Any]) -> dict[str, Any]:
-    line = {name: _decoded(value) for name, value in row._mapping.items()}  # noqa: SLF001
-    if isinstance(line["at"], str):
-        line["at"] = line["at"].replace(" ", "T") + "+00:00"
-    return line
+    entry = {name: _decode(value) for name, value in row._mapping.items()}  # noqa: SLF001
+    if isinstance(entry["at"], str):
+        entry["at"] = entry["at"].replace(" ", "T") + "+00:00"
+    return entry
 
 
-def _decoded(value: object) -> object:
+def _decode(value: object) -> object:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else value
 
 
-def _hash(line: Mapping[str, Any]) -> str:
-    covered = {name: value for name, value in line.items() if name not in _NOT_COVERED}
-    return hashlib.sha256(_canonical(covered).encode()).hexdigest()
+def _hash(entry: Mapping[str, Any]) -> str:
+    covered = {name: value for name, value in entry.items() if name not in _NOT_COVERED}
+    return hashlib.sha256(_canonical_json(covered).encode()).hexdigest()
 
 
-_NOT_COVERED = {"id", "hash", "text", "salt"}
-
-
-def _digest(line: Mapping[str, Any]) -> str:
-    return hashlib.sha256(f"{line['salt']}\n{line['text']}".encode()).hexdigest()
+def _digest(entry: Mapping[str, Any]) -> str:
+    return hashlib.sha256(f"{entry['salt']}\n{entry['text']}".encode()).hexdigest()
 
 
 def _format_ranges(ids: Iterable[int]) -> Iterator[str]:
-    """Write ids, in order, as "3-7" and "9"."""
+    """Format ascending ids as ranges: "3-7" and "9"."""
     first = last = 0
     for each in ids:
         if first and each == last + 1:
@@ -262,19 +284,19 @@ def _format_ranges(ids: Iterable[int]) -> Iterator[str]:
 
 
 def _parse_ranges(facts: str) -> set[int]:
-    """Read back which lines an erasure took."""
-    parts = (str(each).partition("-") for each in json.loads(facts)["lines"])
-    return {each for first, _, last in parts for each in range(int(first), int(last or first) + 1)}
+    """Return the ids of the entries that an erasure covers."""
+    ranges = (str(each).partition("-") for each in json.loads(facts)["entries"])
+    return {each for first, _, last in ranges for each in range(int(first), int(last or first) + 1)}
 
 
-def _canonical(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain)
+def _canonical_json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_json_default)
 
 
-def _plain(value: object) -> str:
+def _json_default(value: object) -> str:
     return value.isoformat(timespec="microseconds") if isinstance(value, datetime) else str(value)
 
 
 def _storable(value: str) -> str:
-    """Drop what no database stores (NUL, halves of surrogate pairs): a ledger's odd text must not stop the log."""
+    """Remove what no database stores (NUL, halves of surrogate pairs): text from a ledger must not stop the log."""
     return value.replace("\x00", "").encode("utf-8", "replace").decode()

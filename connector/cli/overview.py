@@ -169,7 +169,7 @@ def verify(
         raise typer.BadParameter("a hash is at least 16 of the figures 0-9 and a-f", param_hint="--head")
     with open_command_app() as app, reading(app.engine) as session:
         verdict = sync_log.verify(session)
-        known = not head or sync_log.has_line(session, head)
+        known = not head or sync_log.has_entry(session, head)
     if as_json:
         echo_json(verdict._asdict() | ({"has_head": known} if head else {}))
     elif verdict.ok:

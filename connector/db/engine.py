@@ -1,4 +1,4 @@
-"""The one database: how it is opened, brought up to date, read and written, on SQLite and on PostgreSQL."""
+"""The database engine: opening, upgrading, reading and writing, on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -31,52 +31,52 @@ _UPGRADE_LOCK = 7_215_001  # PostgreSQL advisory lock: one upgrade at a time
 
 
 class DatabaseError(Exception):
-    """A database that must not be used as it is; the sentence says why, and what to do."""
+    """A database that must not be used as it is; the message says why, and what to do."""
 
 
 def open_engine(url: str) -> Engine:
-    """Open the database; a SQLite file is made private to its owner, and refused where others can read it."""
+    """Open the database. A SQLite file is created private to its owner, and refused where others can read it."""
     parsed = make_url(url)
     if parsed.get_backend_name() == "sqlite":
         return _open_sqlite(parsed)
     if parsed.drivername in {"postgresql", "postgres"}:
         parsed = parsed.set(drivername="postgresql+psycopg")
-    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # an error must not quote a record
+    engine = create_engine(parsed, pool_pre_ping=True, hide_parameters=True)  # errors must not quote records
     event.listen(engine, "begin", _begin_postgresql)
     return engine
 
 
 def sqlite_file(engine: Engine) -> Path | None:
-    """Return the file of an embedded database, ``None`` for a server."""
+    """Return the file of an embedded database, None for a server."""
     return Path(str(engine.url.database)) if engine.dialect.name == "sqlite" else None
 
 
 @contextmanager
 def writing(engine: Engine, *, durable: bool = True) -> Iterator[Session]:
-    """Write in one transaction: committed durably at the end, undone on any error.
+    """Open a session in one transaction: committed durably at the end, rolled back on any error.
 
-    On SQLite it begins as a writer (BEGIN IMMEDIATE): two writers wait for each other instead of failing half-way,
-    and those of this process in the order in which they came.
-    Not ``durable`` is for what can be read from a ledger again: a power cut may undo the last of these transactions,
+    On SQLite it begins as a writer (BEGIN IMMEDIATE), so that writers wait for each other instead of failing half-way;
+    those of this process are served in order.
+    ``durable=False`` is for what can be read from a ledger again: a power cut may undo the last of these transactions,
     whole and in order; a crash of the program undoes none.
     """
     options = {_WRITING: True, _DURABLE: durable}
-    line = engine.get_execution_options().get(_QUEUE)
-    turn: AbstractContextManager[None] = line.turn() if line is not None else nullcontext()
+    queue = engine.get_execution_options().get(_QUEUE)
+    turn: AbstractContextManager[None] = queue.turn() if queue is not None else nullcontext()
     with turn, Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
         yield session
 
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """Read from one consistent state; nothing is kept of what is changed on the way."""
+    """Open a session on one consistent state; changes made in it are discarded."""
     options = {} if engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
     with Session(engine.execution_options(**options), expire_on_commit=False) as session:
         yield session
 
 
 def schema_revision(engine: Engine) -> str | None:
-    """Return the revision a database is at, ``None`` for an empty one."""
+    """Return the revision of a database, None for an empty one."""
     with engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
@@ -84,7 +84,7 @@ def schema_revision(engine: Engine) -> str | None:
 
 
 def is_known_revision(revision: str) -> bool:
-    """Tell whether a database at this revision is one that this duewell can bring up to date."""
+    """Return whether this version of duewell can upgrade a database at this revision."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
@@ -92,7 +92,7 @@ def is_known_revision(revision: str) -> bool:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the database to the newest revision; does nothing, and costs nothing, where it is there already."""
+    """Upgrade the database to the newest revision; free where it is there already."""
     if schema_revision(engine) == migrations.HEAD:
         return
     with engine.execution_options(**{_WRITING: True}).begin() as connection:
@@ -112,26 +112,26 @@ def _run_alembic(connection: Connection) -> None:
     try:
         command.upgrade(config, "head")
     except CommandError as error:
-        message = f"this database is not one this duewell knows; it may be of a newer version ({error})"
+        message = f"this version of duewell does not know this database; it may belong to a newer version ({error})"
         raise DatabaseError(message) from error
 
 
 class _WriteQueue:
-    """Where the writers of one process stand and wait for the one SQLite lets write, first come, first served.
+    """A first-come, first-served queue of one process's writers, of which SQLite allows one at a time.
 
-    Left to SQLite they would sleep and try again, each by itself, and whoever happens to be awake is served: beside
-    four runs that write page after page a webhook may wait for long. Writers of other processes are waited for as ever.
+    SQLite itself makes writers sleep and retry, and serves whoever happens to be awake: beside four runs that write
+    page after page, a webhook may wait for long. Writers of other processes still wait that way.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # one who is interrupted as he lets it go must not wait for himself
+        self._lock = threading.RLock()  # a thread interrupted while it releases the lock must not block itself
         self._waiting: deque[threading.Event] = deque()  # the first one writes
         self._local = threading.local()
 
     @contextmanager
     def turn(self) -> Iterator[None]:
-        """Wait until those who came before are done; not longer than SQLite would, which then says that it is busy."""
-        if getattr(self._local, "turn", False):  # nobody waits for himself
+        """Wait for the writers before, at most as long as SQLite would, which then reports that it is busy."""
+        if getattr(self._local, "turn", False):  # a nested write has its turn already
             yield
             return
         mine = threading.Event()
@@ -142,7 +142,7 @@ class _WriteQueue:
             mine.wait(_BUSY_TIMEOUT_MS / 1000)
             self._local.turn = True
             yield
-        finally:  # also where somebody pressed Ctrl-C before it was his turn: nobody waits for who has gone
+        finally:  # also on Ctrl-C while waiting: nobody waits for a writer that is gone
             self._local.turn = False
             with self._lock:
                 if mine in self._waiting:
@@ -158,10 +158,10 @@ def _open_sqlite(url: URL) -> Engine:
     path = Path(url.database).absolute()
     private_folder(path.parent)
     private_file(path)  # SQLite gives -wal and -shm the same mode
-    patient = {"timeout": _BUSY_TIMEOUT_MS / 1000}
+    connect_args = {"timeout": _BUSY_TIMEOUT_MS / 1000}
     engine = create_engine(
         url.set(database=str(path)),
-        connect_args=patient,
+        connect_args=connect_args,
         hide_parameters=True,
         execution_options={_QUEUE: _WriteQueue()},
     )
@@ -171,7 +171,7 @@ def _open_sqlite(url: URL) -> Engine:
 
 
 def _set_up_sqlite(dbapi_connection: sqlite3.Connection, _record: Any) -> None:
-    dbapi_connection.isolation_level = None  # we say BEGIN ourselves: the driver would begin late, and as a reader
+    dbapi_connection.isolation_level = None  # BEGIN is explicit: the driver would begin late, and as a reader
     for pragma in _PRAGMAS:
         dbapi_connection.execute(f"PRAGMA {pragma}")
 

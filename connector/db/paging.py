@@ -1,41 +1,47 @@
-"""A part of a list: of some companies, from some place on, so many rows; in an order that never changes."""
+"""Pages of a list: rows of some companies after a given key, in an order that never changes."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import and_, false, or_, tuple_
+from sqlalchemy import ColumnElement, Select, and_, false, or_, tuple_
+
+Query = TypeVar("Query", bound=Select[*tuple[Any, ...]])
+Column = Any  # a column of a SQLModel table, which is typed as its value
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is wanted of a list. ``companies`` None means all; ``after`` is the key of the last row before this part."""
+    """Which rows of a list are wanted. ``companies`` None means all; ``after`` is the key of the last row before it."""
 
     companies: Collection[int] | None = None
     after: Sequence[Any] = ()
     size: int = 100
 
 
-def cut(query: Any, part: Page | None, company: Any, *key: Any, newest_first: bool = False) -> Any:
-    """Cut a query down to a part, ordered by ``key``, which must be unique; without a part it stays as it is."""
-    if part is None:
+def paginate(query: Query, page: Page | None, company: Column, *key: Column, newest_first: bool = False) -> Query:
+    """Limit a query to a page, ordered by ``key``, which must be unique. Without a page the query is unchanged."""
+    if page is None:
         return query
-    if part.companies is not None:
-        query = query.where(company.in_(list(part.companies)))
-    if part.after:
-        here, there = tuple_(*key), tuple_(*part.after)
-        query = query.where(here < there if newest_first else here > there)
-    order = [each.desc() if newest_first else each for each in key]
-    return query.order_by(None).order_by(*order).limit(part.size)
+    if page.companies is not None:
+        query = query.where(company.in_(list(page.companies)))
+    if page.after:
+        row_key, last_key = tuple_(*key), tuple_(*page.after)
+        query = query.where(row_key < last_key if newest_first else row_key > last_key)
+    order = [column.desc() if newest_first else column for column in key]
+    return query.order_by(None).order_by(*order).limit(page.size)
 
 
-def matches_keys(company: Any, external_id: Any, keys: Collection[tuple[Any, str]]) -> Any:
-    """Say "one of these", each a company's id and the ledger's: by company, for SQLite finds no pairs by an index."""
-    by_company: dict[Any, list[str]] = {}
-    for company_id, thing_id in keys:
-        by_company.setdefault(company_id, []).append(thing_id)
+def matches_keys(company: Column, external_id: Column, keys: Collection[tuple[int | None, str]]) -> ColumnElement[bool]:
+    """Return the condition that a row is one of ``keys``: pairs of a company's id and the ledger's id.
+
+    The condition groups them by company, because SQLite finds pairs by no index.
+    """
+    by_company: dict[int | None, list[str]] = {}
+    for company_id, key in keys:
+        by_company.setdefault(company_id, []).append(key)
     if not by_company:
         return false()
-    return or_(*(and_(company == each, external_id.in_(ids)) for each, ids in by_company.items()))
+    return or_(*(and_(company == company_id, external_id.in_(ids)) for company_id, ids in by_company.items()))

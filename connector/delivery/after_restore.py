@@ -26,7 +26,7 @@ _FOUND_TEXT = "it had left before the database was put back from its backup"
 
 def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
     """Look whether a planned effect had left before the restore, and if so record it; True if it must not leave now."""
-    if ctx.restore_gap is None or ctx.now() - ctx.restore_gap[1] > CHECK_PERIOD:
+    if ctx.restore_gap is None or ctx.now() - ctx.restore_gap.to_at > CHECK_PERIOD:
         return False
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
@@ -41,7 +41,7 @@ def must_withhold(ctx: RunContext, entry_id: int, kind: str) -> bool:
         asks = (
             entry.kind == OutboxKind.EMAIL
             and not _can_search_email_log(ctx)
-            and ctx.now() - ctx.restore_gap[1] <= APPROVAL_PERIOD
+            and ctx.now() - ctx.restore_gap.to_at <= APPROVAL_PERIOD
         )
         return asks and _request_approval(ctx, entry, "No log of mails is at hand.")
     with ctx.writing() as session:
@@ -99,7 +99,7 @@ def _search_starts(ctx: RunContext) -> Iterator[datetime]:
 def _request_approval(ctx: RunContext, entry: OutboxEntry, reason: str) -> bool:
     """Leave a mail to a person's approval; one given since the restore counts."""
     assert ctx.restore_gap is not None  # noqa: S101 - asked before
-    if entry.approved_at is not None and entry.approved_at >= ctx.restore_gap[1]:
+    if entry.approved_at is not None and entry.approved_at >= ctx.restore_gap.to_at:
         return False
     words = "It may have left before the database was put back, and nobody can be asked; approve or reject it"
     with ctx.writing() as session:

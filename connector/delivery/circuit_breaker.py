@@ -22,8 +22,8 @@ CONSECUTIVE_FAILURES_MAX = 3  # in a row, of one kind
 MAX_DEFERRAL = timedelta(days=1)  # a clock that jumped must not put an effect off for a year
 
 _DONE_LABELS = {
-    OutboxKind.EMAIL: (LogKind.EMAILED, "Mailed"),
-    OutboxKind.OWNER_EMAIL: (LogKind.OWNER_NOTIFIED, "Told the owner"),
+    OutboxKind.EMAIL: (LogKind.EMAILED, "Emailed"),
+    OutboxKind.OWNER_EMAIL: (LogKind.OWNER_NOTIFIED, "Account owner notified"),
     OutboxKind.NOTE: (LogKind.NOTED, "Noted in the ledger"),
     OutboxKind.LATE_FEE: (LogKind.CHARGED, "Charged"),
     OutboxKind.FEE_WAIVER: (LogKind.WAIVED, "Waived"),

@@ -43,7 +43,7 @@ def decide_all(ctx: RunContext) -> None:
             agreement_outcomes.finalise_agreements(ctx, session, connection, policy, ctx.today(connection))
     began_at = ctx.now()
     with ctx.reading() as session:  # a large company takes seconds: nobody has to wait for the database meanwhile
-        newest = sync_log.newest_line_id(session)
+        newest = sync_log.newest_entry_id(session)
         in_force = policy_store.get_active_policy(session, ctx.connection_id)
         decided = _decide(ctx, session, ctx.connection(session), in_force, None)
     with ctx.writing() as session:
@@ -58,7 +58,7 @@ def decide_all(ctx: RunContext) -> None:
 def decide_again(ctx: RunContext, session: Session, customer_ids: Collection[str]) -> None:
     """Decide about a few customers whose invoices were just re-read, in the caller's transaction."""
     connection = ctx.connection(session)
-    ctx.last_seen_log_id |= dict.fromkeys(customer_ids, sync_log.newest_line_id(session))
+    ctx.last_seen_log_id |= dict.fromkeys(customer_ids, sync_log.newest_entry_id(session))
     in_force = policy_store.get_active_policy(session, ctx.connection_id)
     decided = _decide(ctx, session, connection, in_force, customer_ids)
     apply.plan_effects(ctx, session, connection, decided, in_force.version, customer_ids)

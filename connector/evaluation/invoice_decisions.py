@@ -38,7 +38,7 @@ def store_decisions(
     fresh: list[RowValues] = []
     moved: list[RowValues] = []
     reworded: list[RowValues] = []
-    lines: list[sync_log.LogLine] = []
+    lines: list[sync_log.LogEntry] = []
     for customer_id, answer in decisions:
         row = known.pop(answer.invoice_id, None)
         if row is not None and decision_records.signature(row) == decision_records.signature(answer):
@@ -49,7 +49,7 @@ def store_decisions(
         (fresh if row is None else moved).append(_row_values(ctx, customer_id, answer, version))
         facts = {"kind": answer.kind.value, "code": answer.code, "policy": version}
         facts |= {"policy_name": name} if name else {}
-        lines.append(sync_log.LogLine(LogKind.DECIDED, answer.reason, customer_id, answer.invoice_id, facts))
+        lines.append(sync_log.LogEntry(LogKind.DECIDED, answer.reason, customer_id, answer.invoice_id, facts))
     _write_rows(session, fresh, moved, reworded)
     ctx.log_all(session, lines)
     if known:

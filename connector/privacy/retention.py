@@ -156,7 +156,7 @@ def _prune_sign_ins(session: Session, before: datetime, _now: datetime) -> int:
 
 def _prune_log(session: Session, before: datetime, now: datetime) -> int:
     query = select(col(SyncLogEntry.id)).where(
-        col(SyncLogEntry.at) < before, col(SyncLogEntry.salt) != "", col(SyncLogEntry.kind) != sync_log.ERASURE
+        col(SyncLogEntry.at) < before, col(SyncLogEntry.salt) != "", col(SyncLogEntry.kind) != LogKind.ERASED
     )
     ids = session.scalars(query.order_by(col(SyncLogEntry.id)).limit(_BATCH_SIZE)).all()
     text = "The texts of these lines were taken away: they are older than texts of the log are kept."

@@ -1,4 +1,4 @@
-"""At a restore: what was closed since the backup was made stays closed, so that nobody comes in who was sent away."""
+"""Revocations at a restore: access that was revoked after the backup was made stays revoked."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-# Whether the replaced database is the backup's own later self: it knows the backup's newest line of the log.
+# Whether the replaced database is a later state of the restored one: it has the newest entry of its log.
 _IS_LATER = """
 SELECT 1 FROM former.sync_log AS known JOIN main.sync_log AS last ON known.id = last.id AND known.hash = last.hash
 WHERE last.id = (SELECT max(id) FROM main.sync_log WHERE kind <> 'restored')
 """
 _REVOCATIONS = (
-    # People are as they were last: disabled, with fewer rights, under another password.
+    # Users keep their latest state: disabled, with fewer rights, with another password.
     """
     UPDATE app_user SET disabled_at = last.disabled_at, role = last.role, all_companies = last.all_companies,
         password_hash = last.password_hash, passkey_only = last.passkey_only, oidc_subject = last.oidc_subject
@@ -27,7 +27,7 @@ _REVOCATIONS = (
     WHERE user_id IN (SELECT id FROM app_user) AND connection_id IN (SELECT id FROM connection)
     """,
     "DELETE FROM passkey WHERE id NOT IN (SELECT id FROM former.passkey)",
-    # With them those added since: whoever left his account to them alone could not come in at all without.
+    # With the passkeys added since: a user who signs in by passkey alone could not sign in without them.
     """
     INSERT OR IGNORE INTO passkey (id, user_id, public_key, sign_count, name, created_at, used_at)
     SELECT new.id, new.user_id, new.public_key, new.sign_count, new.name, new.created_at, new.used_at
@@ -56,9 +56,9 @@ _REVOCATIONS = (
 
 
 def reapply_revocations(file: Path, former: Path) -> bool:
-    """Close in a database made ready to be put in place what was closed in the one it replaces: all of it, or nothing.
+    """Revoke in a prepared database what is revoked in the one it replaces (``former``): all of it, or nothing.
 
-    ``False`` where the replaced one cannot be read, or is no later state of the same installation.
+    Return False where the former database cannot be read, or is not a later state of the same installation.
     """
     try:
         with closing(sqlite3.connect(file.absolute().as_uri(), uri=True)) as database:
@@ -68,6 +68,6 @@ def reapply_revocations(file: Path, former: Path) -> bool:
             with database:
                 for statement in _REVOCATIONS:
                     database.execute(statement)
-    except sqlite3.DatabaseError:  # damaged, or of another version: which may be why it is replaced
+    except sqlite3.DatabaseError:  # damaged or of another version, which may be why it is replaced
         return False
     return True

@@ -17,6 +17,7 @@ from connector.audit import sync_log
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, OutboxEntry
 from connector.outbox import entries
+from connector.restore.backup import RestoreGap
 from connector.runtime.budget import CallBudget
 from connector.runtime.lease import Lease
 from connector.vocabulary import LogKind
@@ -46,7 +47,7 @@ class RunContext:
     on_progress: Callable[[str], None] = ignore_progress
     on_records_read: Callable[[int, int | None], None] | None = None
     dispatching_id: int | None = None  # the outbox entry whose calls are being made
-    restore_gap: tuple[datetime, datetime] | None = None  # from backup to restore, if the database was put back
+    restore_gap: RestoreGap | None = None  # if the database was restored
     not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
     tally: Counter[str] = field(default_factory=Counter)
     consecutive_failures: Counter[str] = field(
@@ -118,8 +119,8 @@ class RunContext:
         facts: dict[str, Any] | None = None,
     ) -> None:
         """Write a line of this run's story."""
-        self.log_all(session, [sync_log.LogLine(kind, text, customer_id, invoice_id, facts)])
+        self.log_all(session, [sync_log.LogEntry(kind, text, customer_id, invoice_id, facts)])
 
-    def log_all(self, session: Session, lines: Iterable[sync_log.LogLine]) -> None:
+    def log_all(self, session: Session, lines: Iterable[sync_log.LogEntry]) -> None:
         """Write many lines of this run's story at once."""
         sync_log.write_all(session, lines, at=self.now(), connection_id=self.connection_id, run_id=self.run_id)

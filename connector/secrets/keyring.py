@@ -1,4 +1,4 @@
-"""Encryption of tokens at rest: AES-256-GCM, every secret bound to the row it belongs to, several keys for rotation."""
+"""Encryption of secrets at rest: AES-256-GCM, each bound to its row, with several keys for rotation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NONCE_BYTES = 12
 
 
 class KeyringError(Exception):
-    """A secret that cannot be opened: its key is gone, it was changed, or it belongs to another row."""
+    """A secret that cannot be decrypted: its key is missing, it was changed, or it belongs to another row."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,69 +42,69 @@ class _Key:
 class Keyring:
     """The keys of this installation, newest first: the newest encrypts, all of them decrypt.
 
-    Keys of a file are read again when the file has changed: so they rotate while everything runs.
+    A key file is read again when it has changed, so that keys rotate while everything is running.
     """
 
     def __init__(self, keys: list[bytes], file: Path | None = None) -> None:
-        """Take keys of 32 bytes each, the newest first; ``file`` is where they were read from."""
+        """Build a keyring of 32-byte keys, newest first; ``file`` is where they were read from."""
         self.file = file
         self._keys = list(map(_Key.from_secret, keys))
         self._file_state = _file_state_of(file)
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
-        """Take the keys from the settings, else from the key file in the home, which is made where it is missing."""
+        """Read the keys from the settings, otherwise from the key file, which is created where it is missing."""
         if settings.duewell_secret_keys:
             return cls(parse_secret_keys(settings.duewell_secret_keys))
         file = private_folder(settings.duewell_home) / KEY_FILE
         return cls(read_key_file(file), file)
 
     def encrypt(self, plain: bytes, bound_to: str) -> bytes:
-        """Seal with the newest key; it can be opened only for the same ``bound_to``."""
+        """Encrypt with the newest key, for decryption with the same ``bound_to`` only."""
         newest = self._current()[0]
         header = _FORMAT + newest.id
         nonce = secrets.token_bytes(_NONCE_BYTES)
         return header + nonce + newest.cipher.encrypt(nonce, plain, header + bound_to.encode())
 
     def signature(self, text: str) -> bytes:
-        """Sign with the newest key: nobody without it can make or guess this."""
+        """Return a signature by the newest key."""
         return hmac.digest(self._current()[0].signing, text.encode(), "sha256")
 
     def decrypt(self, sealed: bytes, bound_to: str) -> bytes:
-        """Open what ``encrypt`` sealed for the same ``bound_to``."""
+        """Decrypt what ``encrypt`` returned for the same ``bound_to``. Raises ``KeyringError``."""
         header, body = sealed[: 1 + _ID_BYTES], sealed[1 + _ID_BYTES :]
         key = next((each for each in self._current() if each.id == header[1:]), None)
         if key is None or header[:1] != _FORMAT:
-            message = f"the key that encrypted {bound_to} is not among the keys of this installation"
+            message = f"the key that encrypted {bound_to} is not one of this installation's keys"
             raise KeyringError(message)
         try:
             return key.cipher.decrypt(body[:_NONCE_BYTES], body[_NONCE_BYTES:], header + bound_to.encode())
-        except (InvalidTag, ValueError) as error:  # ValueError: cut off within the nonce
-            message = f"what is stored for {bound_to} was changed, or belongs to something else"
+        except (InvalidTag, ValueError) as error:  # ValueError: truncated within the nonce
+            message = f"the secret stored for {bound_to} was changed, or belongs to something else"
             raise KeyringError(message) from error
 
     def needs_rotation(self, sealed: bytes) -> bool:
-        """Tell whether something was sealed with another than the newest key and wants sealing anew."""
+        """Return whether something was encrypted with another key than the newest."""
         return sealed[: 1 + _ID_BYTES] != _FORMAT + self._current()[0].id
 
     def key_ids(self) -> list[str]:
-        """Name the keys, newest first, without telling them."""
+        """Return the keys' ids, newest first."""
         return [key.id.hex() for key in self._current()]
 
     def _current(self) -> list[_Key]:
-        """The keys as they are now: one look at the file's date, and its content only where that is another."""
-        if self.file is not None and (seen := _file_state_of(self.file)) != self._file_state:
-            self._keys, self._file_state = list(map(_Key.from_secret, read_key_file(self.file))), seen
+        """Return the current keys; the file is read only where its date or size has changed."""
+        if self.file is not None and (state := _file_state_of(self.file)) != self._file_state:
+            self._keys, self._file_state = list(map(_Key.from_secret, read_key_file(self.file))), state
         return self._keys
 
 
 def key_id(sealed: bytes) -> str:
-    """Name the key that something was sealed with."""
+    """Return the id of the key that something was encrypted with."""
     return sealed[1 : 1 + _ID_BYTES].hex()
 
 
 def write_key_file(path: Path, keys: list[bytes]) -> None:
-    """Replace the file of keys in one step: whole, private, and on the disk before anything is sealed with them."""
+    """Replace the key file in one step: private, and on disk before anything is encrypted with the keys."""
     draft = _write_draft(path, keys)
     draft.replace(path)
     sync_folder(path.parent)
@@ -118,7 +118,7 @@ def _file_state_of(path: Path | None) -> tuple[int, ...]:
 
 
 def read_key_file(path: Path) -> list[bytes]:
-    """Read the keys, newest first; the file is made, with a first key, where it is missing."""
+    """Read the keys, newest first. A missing file is created with a first key."""
     if not path.exists():
         _create_key_file(path)
     refuse_if_shared(path)
@@ -128,30 +128,30 @@ def read_key_file(path: Path) -> list[bytes]:
         message = f"{path} does not hold keys: {error}"
         raise SettingsError(message) from error
     if not keys:
-        message = f"{path} is empty; put the key of this installation back from a backup"
+        message = f"{path} is empty; restore this installation's key from a copy"
         raise SettingsError(message)
     return keys
 
 
 def _create_key_file(path: Path) -> None:
-    """Write a new key beside its place and link it there: whole or not at all, and the first of two processes wins."""
+    """Write a new key to a draft and link it: whole or not at all, and of two processes the first wins."""
     draft = _write_draft(path, [new_key()])
     try:
         os.link(draft, path)
     except FileExistsError:
-        pass  # another process was first: its key is the one that counts
+        pass  # another process was first, and its key is used
     finally:
         draft.unlink()
     sync_folder(path.parent)
 
 
 def new_key() -> bytes:
-    """Make a key."""
+    """Return a new random key."""
     return secrets.token_bytes(32)
 
 
 def _write_draft(path: Path, keys: list[bytes]) -> Path:
-    """Write keys beside their place, one a line."""
+    """Write keys to a draft beside the key file, one per line."""
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as file:

@@ -13,7 +13,7 @@ from connector.app_context import AppContext
 from connector.arrangements.agreements import Attribution
 from connector.db.engine import writing
 from connector.db.money import format_e4
-from connector.db.paging import Page, cut, matches_keys
+from connector.db.paging import Page, matches_keys, paginate
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.results import Amount, Result, optional
 from connector.vocabulary import AgreementKind, AgreementState
@@ -75,7 +75,7 @@ def find_invoices(
     query = _invoices_query(connection_id).order_by(col(InvoiceRow.due_on), col(InvoiceRow.external_id))
     if only_open:
         query = query.where(col(InvoiceRow.is_open))
-    query = cut(query, page, col(InvoiceRow.connection_id), InvoiceRow.connection_id, InvoiceRow.external_id)
+    query = paginate(query, page, col(InvoiceRow.connection_id), InvoiceRow.connection_id, InvoiceRow.external_id)
     rows = session.execute(query).all()
     keys = None if page is None else [(row.connection_id, row.external_id) for row, _name, _customer in rows]
     agreements = active_agreements(session, keys)

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import Session, col
 
-from connector.db.paging import Page, cut
+from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.outbox.approvals import entry_etag
 from connector.outbox.drafts import short_key
@@ -159,7 +159,7 @@ def find_entries(
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
     if states:
         query = query.where(col(OutboxEntry.state).in_(list(states)))
-    query = cut(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)
+    query = paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)
     return [as_dict(entry, name, customer or "") for entry, name, customer in session.execute(query)]
 
 

@@ -82,7 +82,7 @@ def can_skip_reading(ctx: RunContext, connection: Connection, session: Session) 
     awake = now - connection.last_run_at <= 2 * interval + MAX_EVENT_DELAY  # asleep, we may have missed what was told
     if not awake or now - connection.last_read_at > MAX_READ_INTERVAL:
         return False
-    if ctx.restore_gap is not None and connection.last_read_at <= ctx.restore_gap[1]:
+    if ctx.restore_gap is not None and connection.last_read_at <= ctx.restore_gap.to_at:
         return False
     return not _events_since(session, ctx.connection_id, connection.last_read_at)
 

@@ -260,7 +260,7 @@ def test_a_dry_run_changes_nothing_outside_and_plans_nothing(late_customer: Any)
     assert late_customer.customer_emails() == []
     assert late_customer.outbox() == before
     assert any("Would mail" in line for line in result.story)
-    assert "  decided     for show only; the answers of the last run stand" in result.story
+    assert "  decisions   dry run; those of the last run stand" in result.story
 
 
 def fault_rule(action: str, **match: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The tables of the one file: SQLModel classes, private to ``connector``.
+"""The database tables: SQLModel classes, private to ``connector``.
 
 Money columns end in ``_e4`` and hold whole ten-thousandths of the currency unit (12.50 EUR = 125000), so that sums in
 SQL are exact on SQLite and PostgreSQL alike; ``connector/db/money.py`` converts. ``_at`` columns hold UTC instants,

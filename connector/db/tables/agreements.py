@@ -1,4 +1,4 @@
-"""What people set and agree: policies, preferences of customers and invoices, promises, plans, erasure."""
+"""What users set and agree: policies, customer and invoice settings, promises, payment plans, erasure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from policies.receivables import Segment
 
 
 class CustomerSetting(SQLModel, table=True):
-    """What a person set for a customer; it survives every pull."""
+    """What a user set for a customer; it overrides the ledger and survives every pull."""
 
     __tablename__: ClassVar[Any] = "customer_setting"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -27,27 +27,27 @@ class CustomerSetting(SQLModel, table=True):
     emails: str = text_column()
     contact_name: str = ""
     language: str = ""
-    owner: str = ""  # who minds this customer: "Ann Lee <ann@example.com>"
+    owner: str = ""  # the account owner: "Ann Lee <ann@example.com>"
     sales_rep: str = ""
-    tags: str = text_column()  # comma-joined; a policy may be for a tag
+    tags: str = text_column()  # separated by commas; a policy can apply to a tag
     suppression_reason: str = text_column()
     set_at: datetime = instant_column(nullable=False)
 
 
 class ErasedCustomer(SQLModel, table=True):
-    """A customer whose personal data were erased on request: he is not chased, and no pull brings the data back."""
+    """A customer whose personal data were erased: they get no reminders, and no pull brings the data back."""
 
     __tablename__: ClassVar[Any] = "erased_customer"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     customer_id: str = Field(primary_key=True)
     erased_at: datetime = instant_column(nullable=False)
     erased_by: str = ""
-    # The newest version of him that the ledger sent, and that was left out
+    # Of the newest version that the ledger sent since, and that was not stored
     ledger_updated_at: datetime | None = instant_column()
 
 
 class InvoiceSetting(SQLModel, table=True):
-    """What a person said about an invoice: a dispute, a promise, a pause."""
+    """What a user recorded for an invoice: a dispute, a promise, a pause."""
 
     __tablename__: ClassVar[Any] = "invoice_setting"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -61,9 +61,9 @@ class InvoiceSetting(SQLModel, table=True):
 
 
 class Agreement(SQLModel, table=True):
-    """What was said about an invoice, kept for good: a promise, a payment plan, a dispute, a pause, and its end.
+    """A promise, payment plan, dispute or pause of an invoice, kept for good with its outcome.
 
-    ``InvoiceSetting`` holds what counts now; here is who said it when, and what became of it.
+    ``InvoiceSetting`` holds what applies now; this is the history: who recorded it, when, and how it ended.
     """
 
     id: int | None = Field(default=None, primary_key=True)
@@ -72,16 +72,16 @@ class Agreement(SQLModel, table=True):
     invoice_id: str
     customer_id: str
     since_on: date
-    until_on: date | None = None  # the promised day; a plan's last; the end of a pause
-    amount_e4: int = money_column()  # what a plan is about
+    until_on: date | None = None  # the promised date; a plan's last instalment; the end of a pause
+    amount_e4: int = money_column()  # the total of a payment plan
     currency: str = ""
-    instalments: Any = Field(default=None, sa_column=Column(JSON))  # of a plan: [["2026-07-01", "400.00"], …]
+    instalments: Any = Field(default=None, sa_column=Column(JSON))  # of a payment plan: [["2026-07-01", "400.00"], …]
     reason: str = text_column()
     recorded_by: str = ""
     recorded_at: datetime = instant_column(nullable=False)
     state: AgreementState = enum_column(AgreementState, AgreementState.OPEN)
     ended_at: datetime | None = instant_column()
-    ended_by: str = ""  # "" by itself
+    ended_by: str = ""  # "" automatically
     outcome: str = text_column()
     __table_args__ = (
         Index("ix_agreement_invoice", "connection_id", "invoice_id"),
@@ -90,7 +90,7 @@ class Agreement(SQLModel, table=True):
 
 
 class PolicyVersion(SQLModel, table=True):
-    """Every policy document ever in force; the newest row of a connection (or of all: NULL) is the one that is."""
+    """Every policy document ever active; the newest row of a connection (NULL: of all) is the active one."""
 
     __tablename__: ClassVar[Any] = "policy_version"
     id: int | None = Field(default=None, primary_key=True)

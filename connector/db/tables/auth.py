@@ -1,4 +1,4 @@
-"""Who may come in: people, their sessions and passkeys, programs, and whom events are told."""
+"""Users with their sessions and passkeys, API tokens, and webhook endpoints."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from connector.vocabulary import DeliveryState, Role
 
 
 class User(SQLModel, table=True):
-    """A person who signs in: an owner sees and may do everything, the others what their role and companies allow."""
+    """A person who signs in. An owner may do everything; others do what their role and companies allow."""
 
     __tablename__: ClassVar[Any] = "app_user"
     id: int | None = Field(default=None, primary_key=True)
     email: str = Field(unique=True)  # in lower case
     name: str = ""
-    password_hash: str = text_column()  # "" until the person has chosen one
+    password_hash: str = text_column()  # "" until the user has chosen one
     role: Role = enum_column(Role)
     all_companies: bool = True
     disabled_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
     signed_in_at: datetime | None = instant_column()
-    passkey_only: bool = False  # his password alone lets nobody in
-    oidc_subject: str = ""  # who he is at the team's sign-in service, once he has come from there
+    passkey_only: bool = False  # the password alone is not accepted
+    oidc_subject: str = ""  # the user's id at the single sign-on service, after the first sign-in through it
 
 
 class UserCompany(SQLModel, table=True):
-    """A company that a user is limited to; without ``all_companies`` he sees these and nothing else."""
+    """A company that a user without ``all_companies`` may see."""
 
     __tablename__: ClassVar[Any] = "user_company"
     user_id: int = Field(primary_key=True, foreign_key="app_user.id")
@@ -38,22 +38,20 @@ class UserCompany(SQLModel, table=True):
 
 
 class WebSession(SQLModel, table=True):
-    """A browser that is signed in; the cookie's token is known here only as a hash."""
+    """A browser that is signed in; only a hash of the cookie's token is stored."""
 
     __tablename__: ClassVar[Any] = "web_session"
     token_hash: str = Field(primary_key=True)
     user_id: int = Field(foreign_key="app_user.id", index=True)
     started_at: datetime = instant_column(nullable=False)
     seen_at: datetime = instant_column(nullable=False)
-    reauthenticated_at: datetime | None = (
-        instant_column()
-    )  # when he last showed that it is he; dangerous acts ask for it anew
-    ip_address: str = ""  # where it was begun, for its owner to recognise
+    reauthenticated_at: datetime | None = instant_column()  # dangerous actions ask for the password or passkey again
+    ip_address: str = ""  # where the session started, so that the user recognises it
     browser: str = ""
 
 
 class Passkey(SQLModel, table=True):
-    """A key in somebody's device with which he signs in instead of by password; only its public half is here."""
+    """The public half of a key on a user's device that replaces the password."""
 
     id: str = Field(primary_key=True)  # the credential's id, URL-safe base64
     user_id: int = Field(foreign_key="app_user.id", index=True)
@@ -65,7 +63,7 @@ class Passkey(SQLModel, table=True):
 
 
 class UsedChallenge(SQLModel, table=True):
-    """The proof of a sign-in that was used: it counts once. Dropped when it would be too old to count anyway."""
+    """A sign-in challenge that was used: it is valid once. Deleted when it would have expired anyway."""
 
     __tablename__: ClassVar[Any] = "used_challenge"
     challenge_hash: str = Field(primary_key=True)
@@ -73,14 +71,14 @@ class UsedChallenge(SQLModel, table=True):
 
 
 class SignInLink(SQLModel, table=True):
-    """A link that lets one person in once, to choose a password: the first owner, a new user, a forgotten password.
+    """A single-use link to choose a password: for the first owner, a new user or a forgotten password.
 
-    The demo's link ``enters`` at once, without one.
+    The demo's link ``signs_in_directly``, without a password.
     """
 
     __tablename__: ClassVar[Any] = "sign_in_link"
     token_hash: str = Field(primary_key=True)
-    user_id: int | None = Field(default=None, foreign_key="app_user.id")  # NULL: makes the first owner
+    user_id: int | None = Field(default=None, foreign_key="app_user.id")  # NULL: creates the first owner
     created_at: datetime = instant_column(nullable=False)
     expires_at: datetime = instant_column(nullable=False)
     used_at: datetime | None = instant_column()
@@ -88,7 +86,7 @@ class SignInLink(SQLModel, table=True):
 
 
 class SignInAttempt(SQLModel, table=True):
-    """A sign-in that failed, for the limits; dropped after a day."""
+    """A failed sign-in, for the attempt limits; deleted after a day."""
 
     __tablename__: ClassVar[Any] = "sign_in_attempt"
     id: int | None = Field(default=None, primary_key=True)
@@ -98,14 +96,14 @@ class SignInAttempt(SQLModel, table=True):
 
 
 class ApiToken(SQLModel, table=True):
-    """What a program signs in with at ``/api/v1``; the token itself is known here only as a hash."""
+    """A token for ``/api/v1``; only its hash is stored."""
 
     __tablename__: ClassVar[Any] = "api_token"
     id: int | None = Field(default=None, primary_key=True)
     name: str
     token_hash: str = Field(unique=True)
-    prefix: str  # its first letters, by which a person knows it again
-    scopes: str  # space-joined: read write admin
+    prefix: str  # its first characters, so that a user recognises it
+    scopes: str  # members of TokenScope, separated by spaces
     companies: Any = Field(default=None, sa_column=Column(JSON))  # ids it is limited to; NULL: all
     expires_at: datetime | None = instant_column()
     created_by: str
@@ -115,7 +113,7 @@ class ApiToken(SQLModel, table=True):
 
 
 class ApiRequest(SQLModel, table=True):
-    """A change that a program asked for under an ``Idempotency-Key``: asked again, it gets the same reply."""
+    """A change requested under an ``Idempotency-Key``: repeated, it gets the same response."""
 
     __tablename__: ClassVar[Any] = "api_request"
     token_id: int = Field(primary_key=True, foreign_key="api_token.id")
@@ -127,9 +125,9 @@ class ApiRequest(SQLModel, table=True):
 
 
 class WebhookEndpoint(SQLModel, table=True):
-    """An address of the owner's that is told what happens; ``told_to`` is the last line of the log it was asked about.
+    """A URL that receives events; ``last_seen_log_id`` is the last log entry that was considered for it.
 
-    ``secret`` signs what is sent there, and is encrypted, bound to this row.
+    ``secret`` signs what is sent, and is encrypted and bound to this row.
     """
 
     __tablename__: ClassVar[Any] = "webhook_endpoint"
@@ -139,13 +137,13 @@ class WebhookEndpoint(SQLModel, table=True):
     events: Any = Field(default=None, sa_column=Column(JSON))  # names; NULL: all
     companies: Any = Field(default=None, sa_column=Column(JSON))  # ids; NULL: all
     last_seen_log_id: int = 0
-    stop_reason: str = text_column()  # "" it is told
+    stop_reason: str = text_column()  # "" while it receives events
     created_by: str
     created_at: datetime = instant_column(nullable=False)
 
 
 class WebhookDelivery(SQLModel, table=True):
-    """One event for one endpoint, until it was taken or given up; what it says is the line of the log itself."""
+    """One event for one endpoint, until it is accepted or abandoned; its content is the log entry itself."""
 
     __tablename__: ClassVar[Any] = "webhook_delivery"
     id: int | None = Field(default=None, primary_key=True)
@@ -155,8 +153,8 @@ class WebhookDelivery(SQLModel, table=True):
     state: DeliveryState = enum_column(DeliveryState, DeliveryState.PENDING)
     attempts: int = 0
     next_attempt_at: datetime | None = instant_column()
-    status: int | None = None  # of the last answer
-    reason: str = text_column()  # the last try came to nothing
+    status: int | None = None  # HTTP status of the last response
+    reason: str = text_column()  # why the last attempt failed
     created_at: datetime = instant_column(nullable=False)
     ended_at: datetime | None = instant_column()
     __table_args__ = (

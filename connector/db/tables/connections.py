@@ -1,4 +1,4 @@
-"""The connected companies: their consents, how each may act, its runs, its calls and the story of them."""
+"""The connected companies: authorisation, mode and health, their runs, call budgets and the sync log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from connector.vocabulary import BudgetWindow, ConnectionHealth, ConnectionMode,
 
 
 class Grant(SQLModel, table=True):
-    """One consent of one person at one vendor; its token is encrypted and bound to this row."""
+    """One authorisation by one user at one provider; its token is encrypted and bound to this row."""
 
     __tablename__: ClassVar[Any] = "grant_token"
     id: int | None = Field(default=None, primary_key=True)
@@ -28,7 +28,7 @@ class Grant(SQLModel, table=True):
 
 
 class Connection(SQLModel, table=True):
-    """One company's books: how it is connected, how it may act, when it runs next and who runs it now."""
+    """One company: how it is connected, what it may do, when it runs next and who runs it now."""
 
     id: int | None = Field(default=None, primary_key=True)
     short_name: str = Field(unique=True)
@@ -38,9 +38,9 @@ class Connection(SQLModel, table=True):
     grant_id: int | None = Field(default=None, foreign_key="grant_token.id")
     name: str
     mode: ConnectionMode = enum_column(ConnectionMode, ConnectionMode.OBSERVE)
-    pause_reason: str = text_column()  # "" runs; else the reason a person gave
-    paused_until_on: date | None = None  # the day on which the pause ends by itself
-    owner: str = ""  # who minds the customers that have no owner of their own: "Ann Lee <ann@example.com>"
+    pause_reason: str = text_column()  # "" while it is not paused
+    paused_until_on: date | None = None  # the date on which the pause ends automatically
+    owner: str = ""  # account owner of customers without one: "Ann Lee <ann@example.com>"
     health: ConnectionHealth = enum_column(ConnectionHealth, ConnectionHealth.NEW)
     health_reason: str = text_column()
     base_currency: str = ""
@@ -52,16 +52,14 @@ class Connection(SQLModel, table=True):
     company_info_read_at: datetime | None = instant_column()
     cursor: str = text_column()
     first_pull_done_at: datetime | None = instant_column()
-    pulled_at: datetime | None = instant_column()  # the mirror is as the books were then
-    # The books were last read then; a quiet hour with webhooks reads nothing
+    pulled_at: datetime | None = instant_column()  # the mirror equals the ledger at that instant
+    # When the ledger was last called; a run with nothing announced by webhooks reads nothing
     last_read_at: datetime | None = instant_column()
-    reconciled_at: datetime | None = instant_column()  # when all open documents were last compared
-    drift: int = 0  # how many of them differed, ever
-    webhooks_complete_since_at: datetime | None = (
-        instant_column()
-    )  # webhooks have told of every change since; NULL: not proven
-    mirror_version: int = 0  # counts pages that changed something; what a decision was made on
-    # Fingerprint of the facts of the last decision: unchanged facts are not decided twice
+    reconciled_at: datetime | None = instant_column()  # when all open documents were last compared with the ledger
+    drift: int = 0  # how many documents ever differed
+    webhooks_complete_since_at: datetime | None = instant_column()  # every change since came by webhook; NULL: unproven
+    mirror_version: int = 0  # counts pages that changed something; decisions refer to it
+    # Of the facts behind the last decision: unchanged facts are not evaluated twice
     decision_fingerprint: str = text_column()
     live_since_at: datetime | None = instant_column()
     created_at: datetime = instant_column(nullable=False)
@@ -74,21 +72,21 @@ class Connection(SQLModel, table=True):
 
 
 class PendingConsent(SQLModel, table=True):
-    """A consent under way: its state (hashed) and what must be kept until the person comes back, encrypted."""
+    """An authorisation in progress: its state (hashed), and what is needed when the user returns (encrypted)."""
 
     __tablename__: ClassVar[Any] = "pending_consent"
     state_hash: str = Field(primary_key=True)
     provider: str
     redirect_uri: str
     encrypted_state: bytes = Field(sa_type=LargeBinary)
-    session_hash: str = ""  # hash of the browser session it was begun in; "" at a terminal
+    session_hash: str = ""  # of the browser session it was started in; "" at a terminal
     started_at: datetime = instant_column(nullable=False)
     finished_at: datetime | None = instant_column()
     outcome: Any = Field(default=None, sa_column=Column(JSON))  # {"connections": [id…]} or {"error": "…"}
 
 
 class SyncRun(SQLModel, table=True):
-    """One run of one connection: what it read, decided and did, in numbers."""
+    """One run of one connection, with counts of what it read, decided and sent."""
 
     __tablename__: ClassVar[Any] = "sync_run"
     id: int | None = Field(default=None, primary_key=True)
@@ -103,10 +101,10 @@ class SyncRun(SQLModel, table=True):
 
 
 class SyncLogEntry(SQLModel, table=True):
-    """One line of the story, chained: ``hash`` covers it and the hash before it. Never changed, never deleted.
+    """One entry of the sync log, chained: ``hash`` covers it and the previous hash. Never changed, never deleted.
 
-    Of the text the chain covers the digest, made with a salt of the line's own: where the text names a customer who is
-    to be forgotten, text and salt go, and the chain still holds.
+    Of the text, the chain covers a digest with a salt of its own: when a customer's personal data are erased, text and
+    salt go, and the chain still verifies.
     """
 
     __tablename__: ClassVar[Any] = "sync_log"
@@ -118,7 +116,7 @@ class SyncLogEntry(SQLModel, table=True):
     customer_id: str = ""
     invoice_id: str = ""
     text: str = text_column()
-    facts: str = text_column("{}")  # canonical JSON: ids, sums, codes; no payloads
+    facts: str = text_column("{}")  # canonical JSON: ids, amounts, codes; no payloads
     salt: str = ""
     digest: str = ""
     previous_hash: str
@@ -133,7 +131,7 @@ class SyncLogEntry(SQLModel, table=True):
 
 
 class Budget(SQLModel, table=True):
-    """What is left of a vendor's limit for one connection, as the vendor last said; survives a restart."""
+    """What is left of a provider's call limit for one connection, as last reported."""
 
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     limit_name: BudgetWindow = enum_column(BudgetWindow, primary_key=True)
@@ -144,18 +142,18 @@ class Budget(SQLModel, table=True):
 
 
 class WebhookEvent(SQLModel, table=True):
-    """A change that a ledger's webhook told of, once, however often it was told."""
+    """A change that a ledger's webhook announced, stored once however often it is delivered."""
 
     __tablename__: ClassVar[Any] = "webhook_event"
     id: str = Field(primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
-    external_id: str  # of the document; with "customer:" before it, of the customer
+    external_id: str  # of the document, or "customer:" and the customer's
     received_at: datetime = instant_column(nullable=False)
     __table_args__ = (Index("ix_webhook_event_connection", "connection_id", "received_at"),)
 
 
 class KeyValue(SQLModel, table=True):
-    """Small facts by name: the installation's id, cached discovery documents, pay links, chosen fee accounts."""
+    """Small values by name: the installation's id, cached discovery documents, payment links, fee accounts."""
 
     __tablename__: ClassVar[Any] = "key_value"
     connection_id: int = Field(primary_key=True, default=0)  # 0: of the installation

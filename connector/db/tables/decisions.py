@@ -1,4 +1,4 @@
-"""What was decided and done: answers, decisions, the outbox, steps taken, tasks, exceptions."""
+"""What was decided and done: invoice decisions, the outbox, completed steps, tasks, exceptions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from policies.receivables import Step
 
 
 class InvoiceDecisionRow(SQLModel, table=True):
-    """The answer each invoice got last, and since which run it stands: "why was nothing sent?" is answered here."""
+    """The latest decision on each invoice and the run since which it stands: it answers "why was nothing sent?"."""
 
     __tablename__: ClassVar[Any] = "invoice_decision"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -33,9 +33,9 @@ class InvoiceDecisionRow(SQLModel, table=True):
 
 
 class DecisionRecord(SQLModel, table=True):
-    """The facts a decision about one customer was made on and its answers, packed, wherever it brought something new.
+    """The facts and results of a decision on one customer, packed, wherever it changed something.
 
-    Asked again with these facts, under the same policy, the policy must give the same answers.
+    The same policy must give the same results for these facts again.
     """
 
     __tablename__: ClassVar[Any] = "decision_record"
@@ -50,10 +50,10 @@ class DecisionRecord(SQLModel, table=True):
 
 
 class OutboxEntry(SQLModel, table=True):
-    """One effect outside. ``key`` is derived and unique; ``calling`` is committed before the call leaves.
+    """One external effect. ``key`` is derived and unique; the state ``sending`` is committed before the call.
 
-    ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content`` is a fingerprint of what
-    a person approves: an approval holds only for the content it was given to.
+    ``payload`` holds what is needed to do it (ids, steps, dates; amounts as text); ``content_hash`` identifies what a
+    user approves: an approval is valid only for the content it was given to.
     """
 
     __tablename__: ClassVar[Any] = "outbox"
@@ -68,19 +68,19 @@ class OutboxEntry(SQLModel, table=True):
     step: str = ""
     payload: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
     content_hash: str = ""
-    custom_text: Any = Field(default=None, sa_column=Column(JSON))  # of a mail: the lines as a person wrote them
+    custom_text: Any = Field(default=None, sa_column=Column(JSON))  # of an email: the lines a user wrote
     reason: str = text_column()
     send_after: datetime | None = instant_column()
     approved_at: datetime | None = instant_column()
     approved_by: str = ""
-    resolved_by: str = ""  # the person who rejected it or settled its doubt
+    resolved_by: str = ""  # the user who rejected it or resolved an unconfirmed delivery
     attempts: int = 0
     dispatched_at: datetime | None = instant_column()
     ended_at: datetime | None = instant_column()
     reference: str = ""
-    delivery_status: str = ""  # what became of a mail, as its events tell: delivered, bounce …
+    delivery_status: str = ""  # of an email, from its events: delivered, bounce …
     response: str = text_column()
-    parent_id: int | None = None  # of the same company, like every reference between rows of companies
+    parent_id: int | None = None  # of the same company, like every reference between a company's rows
     policy_version: int | None = None
     run_id: int | None = None
     planned_at: datetime = instant_column(nullable=False)
@@ -96,13 +96,15 @@ class OutboxEntry(SQLModel, table=True):
 
 
 class CompletedStep(SQLModel, table=True):
-    """A step taken for an invoice: the database itself refuses a second one. It goes only if the effect was refused."""
+    """A step completed for an invoice, once: the primary key refuses a second. Deleted only if it was rejected."""
 
     __tablename__: ClassVar[Any] = "completed_step"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
     invoice_id: str = Field(primary_key=True)
     step: str = Field(primary_key=True)
-    recurrence_key: str = Field(primary_key=True, default="")  # "" once per invoice; a fee's period; a promise's day
+    recurrence_key: str = Field(
+        primary_key=True, default=""
+    )  # "": once per invoice; else a fee's period or a promise's date
     customer_id: str
     currency: str = ""
     outbox_id: int | None = Field(default=None, index=True)
@@ -117,7 +119,7 @@ class CompletedStep(SQLModel, table=True):
 
 
 class Task(SQLModel, table=True):
-    """Work for a person: a call, an address to find, a review. ``owner`` is who is to do it, "" whoever looks."""
+    """Work for a user: a call, a missing address, a review. ``owner`` is the assignee, "" for anyone."""
 
     id: int | None = Field(default=None, primary_key=True)
     connection_id: int = Field(foreign_key="connection.id")
@@ -138,7 +140,7 @@ class Task(SQLModel, table=True):
 
 
 class ExceptionRow(SQLModel, table=True):
-    """Something in a customer's books that is worth a person's eye, until it is mended or he says that it is right."""
+    """Something unusual in a customer's records, until it is corrected or a user marks it as correct."""
 
     __tablename__: ClassVar[Any] = "exception"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -148,4 +150,4 @@ class ExceptionRow(SQLModel, table=True):
     reason: str = text_column()
     since_at: datetime = instant_column(nullable=False)
     resolved_at: datetime | None = instant_column()
-    resolved_by: str = ""  # who says that it is right as it is
+    resolved_by: str = ""  # the user who marked it as correct

@@ -1,4 +1,4 @@
-"""What mails leave behind: links and tokens, events, replies, suppressed addresses, people's own words."""
+"""What belongs to emails: suppressed addresses, link tokens, events, replies, custom texts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from connector.vocabulary import ReplyKind, TokenPurpose
 
 
 class SuppressedAddress(SQLModel, table=True):
-    """An address that gets no mail, in any company: the mail system drops it, it bounced, or its owner said no."""
+    """An address that no company emails: it bounced, the email service drops it, or its owner unsubscribed."""
 
     __tablename__: ClassVar[Any] = "suppressed_address"
     address: str = Field(primary_key=True)  # in lower case
@@ -21,7 +21,7 @@ class SuppressedAddress(SQLModel, table=True):
 
 
 class ContactToken(SQLModel, table=True):
-    """What a mail carries so that its reader can answer: the unguessable part of a link or of the reply address."""
+    """The unguessable part of a customer's link or reply address."""
 
     __tablename__: ClassVar[Any] = "contact_token"
     token: str = Field(primary_key=True)
@@ -29,15 +29,15 @@ class ContactToken(SQLModel, table=True):
     customer_id: str
     purpose: TokenPurpose = enum_column(TokenPurpose)
     created_at: datetime = instant_column(nullable=False)
-    expires_at: datetime | None = instant_column()  # of the customer's own page; the others stay good
+    expires_at: datetime | None = instant_column()  # of a portal link; the others do not expire
     revoked_at: datetime | None = instant_column()
 
 
 class EmailEvent(SQLModel, table=True):
-    """What the mail system told of a mail, once per event, whatever the order and however late."""
+    """An event of the email service, stored once, in whatever order and however late it arrives."""
 
     __tablename__: ClassVar[Any] = "email_event"
-    id: str = Field(primary_key=True)  # the mail system's own
+    id: str = Field(primary_key=True)  # the email service's
     key: str = Field(default="", index=True)  # the outbox key; "" where the event names none
     kind: str
     address: str = ""
@@ -47,10 +47,10 @@ class EmailEvent(SQLModel, table=True):
 
 
 class ReceivedReply(SQLModel, table=True):
-    """A mail that came back from a customer: it counts once, however often it is handed to us."""
+    """An email from a customer, stored once however often it is delivered."""
 
     __tablename__: ClassVar[Any] = "received_reply"
-    id: str = Field(primary_key=True)  # fingerprint of its Message-ID, and of the token it came to
+    id: str = Field(primary_key=True)  # hash of its Message-ID and of the token it was sent to
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
     kind: ReplyKind = enum_column(ReplyKind)
@@ -58,7 +58,7 @@ class ReceivedReply(SQLModel, table=True):
 
 
 class EmailTemplate(SQLModel, table=True):
-    """A step's own words of this installation or of one connection; the newest row counts, an empty one is none."""
+    """The custom text of a step, for the installation or one connection; the newest row applies, "" resets it."""
 
     __tablename__: ClassVar[Any] = "email_template"
     id: int | None = Field(default=None, primary_key=True)

@@ -1,4 +1,4 @@
-"""The mirror of the books: customers, invoices, payments, credits and what was odd in them."""
+"""The mirror of the ledger: customers, invoices, payments, credits, and records that could not be read."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from policies.receivables import CreditKind, InvoiceStatus
 
 
 class CustomerRow(SQLModel, table=True):
-    """The mirror of a customer."""
+    """A customer as the ledger has it."""
 
     __tablename__: ClassVar[Any] = "customer"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -28,11 +28,11 @@ class CustomerRow(SQLModel, table=True):
     merged_into: str | None = None
     deleted: bool = False
     updated_at: datetime | None = instant_column()
-    groups: str = text_column()  # of the ledger, one a line
+    groups: str = text_column()  # the ledger's, one per line
 
 
 class InvoiceRow(SQLModel, table=True):
-    """The mirror of a sales invoice. ``is_open`` is what the hot queries ask: authorised and something is due."""
+    """A sales invoice as the ledger has it. ``is_open``: it is authorised and has a balance due."""
 
     __tablename__: ClassVar[Any] = "invoice"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -56,12 +56,12 @@ class InvoiceRow(SQLModel, table=True):
     version: str = ""
     lines: str = text_column("[]")
     updated_at: datetime | None = instant_column()
-    # One index: each costs a first load a fifth of its time, and a look at all of a company's invoices takes 50 ms.
+    # One index only: each costs a first load a fifth of its time, and a scan of a company's invoices takes 50 ms.
     __table_args__ = (Index("ix_invoice_customer", "connection_id", "customer_id"),)
 
 
 class PaymentRow(SQLModel, table=True):
-    """The mirror of a received payment."""
+    """A received payment as the ledger has it."""
 
     __tablename__: ClassVar[Any] = "payment"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -84,7 +84,7 @@ class PaymentRow(SQLModel, table=True):
 
 
 class CreditRow(SQLModel, table=True):
-    """The mirror of a credit note, overpayment or prepayment (``kind``)."""
+    """A credit note, overpayment or prepayment (``kind``) as the ledger has it."""
 
     __tablename__: ClassVar[Any] = "credit"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -101,7 +101,7 @@ class CreditRow(SQLModel, table=True):
 
 
 class ApplicationRow(SQLModel, table=True):
-    """How much of a payment or credit settles an invoice."""
+    """How much of a payment or credit is applied to an invoice."""
 
     __tablename__: ClassVar[Any] = "application"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -114,7 +114,7 @@ class ApplicationRow(SQLModel, table=True):
 
 
 class MalformedRow(SQLModel, table=True):
-    """A record that could not be read: kept as it came, shown, and dropped when a readable version arrives."""
+    """A record that could not be read: kept as received, shown, and deleted when a readable version arrives."""
 
     __tablename__: ClassVar[Any] = "malformed_record"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
@@ -126,7 +126,7 @@ class MalformedRow(SQLModel, table=True):
 
 
 class UnseenRow(SQLModel, table=True):
-    """While a ledger is read afresh: what the mirror holds and has not been brought again yet. Else empty."""
+    """During a full resync: what the mirror holds and the ledger has not sent again yet. Otherwise empty."""
 
     __tablename__: ClassVar[Any] = "unseen_record"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")

@@ -1,23 +1,24 @@
-"""The story of a run: many things of one kind are summed up, nothing that needs a person is."""
+"""The summary of a run counts actions of one kind, and lists one by one what needs attention."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import pytest
 from sqlalchemy import Engine
 from sqlmodel import Session
 
 from connector.audit import sync_log
-from connector.audit.run_summary import summarise_run
+from connector.audit.run_summary import format_outcome, summarise_run
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncRun
-from connector.vocabulary import LogKind, OutboxKind, OutboxState
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, RunOutcome
 from policies.decisions import DecisionKind
 
 NOW = datetime(2026, 11, 20, 15, tzinfo=UTC)
 
 
-def _run(session: Session) -> tuple[Connection, int]:
+def _create_run(session: Session) -> tuple[Connection, int]:
     connection = Connection(short_name="elm", provider="xero", external_id="x", name="Elm Ltd", created_at=NOW)
     session.add(connection)
     session.flush()
@@ -27,7 +28,7 @@ def _run(session: Session) -> tuple[Connection, int]:
     return connection, run.id or 0
 
 
-def _done(session: Session, connection: Connection, run_id: int, kind: str, step: str, text: str) -> None:
+def _log_action(session: Session, connection: Connection, run_id: int, kind: LogKind, step: str, text: str) -> None:
     entry = OutboxEntry(
         connection_id=connection.id or 0,
         key=f"{kind}:{text}",
@@ -41,57 +42,64 @@ def _done(session: Session, connection: Connection, run_id: int, kind: str, step
     session.add(entry)
     session.flush()
     facts = {"entry": entry.id}
-    here = connection.id
     sync_log.write(
-        session, at=NOW, kind=LogKind(kind), text=text, connection_id=here, run_id=run_id, customer_id="c", facts=facts
+        session,
+        at=NOW,
+        kind=kind,
+        text=text,
+        connection_id=connection.id,
+        run_id=run_id,
+        customer_id="c",
+        facts=facts,
     )
 
 
-def _summary(engine: Engine, connection_id: int, run_id: int, numbers: dict[str, int]) -> list[str]:
+def _summary(engine: Engine, connection_id: int, run_id: int, counts: dict[str, int]) -> list[str]:
     with reading(engine) as session:
-        return summarise_run(session, session.get_one(Connection, connection_id), run_id, numbers)
+        return summarise_run(session, session.get_one(Connection, connection_id), run_id, counts)
 
 
-def test_mails_are_counted_by_step_with_an_example_and_notes_are_counted_alone(engine: Engine) -> None:
+def test_emails_are_counted_by_step_with_an_example_and_notes_are_only_counted(engine: Engine) -> None:
     with writing(engine) as session:
-        connection, run_id = _run(session)
+        connection, run_id = _create_run(session)
         for number in range(9):
-            _done(session, connection, run_id, "emailed", "past_due", f"Mailed: The friendly reminder {number}.")
-            _done(session, connection, run_id, "noted", "past_due", f"Noted in the ledger: note {number}.")
-        _done(session, connection, run_id, "emailed", "thank_you", "Mailed: The thank-you.")
-        here = connection.id or 0
-    story = _summary(engine, here, run_id, {"unchanged": 1, "calls_read": 1, "calls_mail": 10})
-    assert story == [
-        "Elm Ltd (xero, mode observe)",
-        "  mailed      10 mails",
-        "                9 x friendly reminder, e.g. The friendly reminder 0.",
-        "                1 x thank-you: The thank-you.",
-        "  noted       9 notes on invoices in the ledger",
-        "  decided     not one fact has changed: every invoice's answer stands",
-        "  calls       1 read, 10 mails",
+            _log_action(session, connection, run_id, LogKind.EMAILED, "past_due", f"Emailed: Reminder {number}.")
+            _log_action(session, connection, run_id, LogKind.NOTED, "past_due", f"Noted in the ledger: note {number}.")
+        _log_action(session, connection, run_id, LogKind.EMAILED, "thank_you", "Emailed: Thank you.")
+        company = connection.id or 0
+    summary = _summary(engine, company, run_id, {"unchanged": 1, "calls_read": 1, "calls_email": 10})
+    assert summary == [
+        "Elm Ltd (Xero, mode: observe)",
+        "  emails      10 emails sent",
+        "                9 × first reminder, e.g. Reminder 0.",
+        "                1 × thank-you email: Thank you.",
+        "  notes       9 notes added to invoices",
+        "  decisions   nothing has changed; all decisions stand",
+        "  calls       1 read, 10 emails",
     ]
 
 
-def test_what_was_refused_is_told_one_by_one_and_a_flood_of_it_points_to_the_log(engine: Engine) -> None:
+def test_rejections_are_listed_one_by_one_and_many_of_them_point_to_the_log(engine: Engine) -> None:
     with writing(engine) as session:
-        connection, run_id = _run(session)
+        connection, run_id = _create_run(session)
         for number in range(7):
-            _done(session, connection, run_id, "provider_rejected", "past_due", f"Refused, not done: reason {number}")
-        here = connection.id or 0
-    story = _summary(engine, here, run_id, {"unchanged": 1})
-    assert story[1:6] == [f"  refused     Refused, not done: reason {number}" for number in range(5)]
-    assert story[6].strip() == "… and 2 more: duewell log"
+            text = f"Rejected: reason {number}"
+            _log_action(session, connection, run_id, LogKind.PROVIDER_REJECTED, "past_due", text)
+        company = connection.id or 0
+    summary = _summary(engine, company, run_id, {"unchanged": 1})
+    assert summary[1:6] == [f"  rejected    Rejected: reason {number}" for number in range(5)]
+    assert summary[6].strip() == "… and 2 more: duewell log"
 
 
-def test_answers_are_told_in_plain_words_with_an_example(engine: Engine) -> None:
+def test_decisions_are_counted_by_their_labels_with_an_example(engine: Engine) -> None:
     with writing(engine) as session:
-        connection, run_id = _run(session)
-        here = connection.id or 0
-        session.add(CustomerRow(connection_id=here, external_id="c", name="Oak"))
+        connection, run_id = _create_run(session)
+        company = connection.id or 0
+        session.add(CustomerRow(connection_id=company, external_id="c", name="Oak"))
         for number in ("1", "2"):
             session.add(
                 InvoiceDecisionRow(
-                    connection_id=here,
+                    connection_id=company,
                     invoice_id=number,
                     customer_id="c",
                     kind=DecisionKind.HOLD,
@@ -101,13 +109,28 @@ def test_answers_are_told_in_plain_words_with_an_example(engine: Engine) -> None
                     since_at=NOW,
                 )
             )
-    story = _summary(engine, here, run_id, {"decisions": 2})
-    assert "  decided     2 invoices, each with its reason" in story
-    assert any(line.endswith("2 wait for their day, e.g. Oak: Nothing due until 24 Nov 2026.") for line in story)
+    summary = _summary(engine, company, run_id, {"decisions": 2})
+    assert "  decisions   2 invoices, each with its reason" in summary
+    example = "2 × next step not due yet, e.g. Oak: Nothing due until 24 Nov 2026."
+    assert any(line.endswith(example) for line in summary)
 
 
-def test_a_run_that_ended_before_it_decided_does_not_claim_old_answers(engine: Engine) -> None:
+def test_a_run_that_ended_before_it_decided_does_not_claim_earlier_decisions(engine: Engine) -> None:
     with writing(engine) as session:
-        connection, run_id = _run(session)
-        here = connection.id or 0
-    assert _summary(engine, here, run_id, {})[1:] == ["  decided     nothing; the answers of the last run stand"]
+        connection, run_id = _create_run(session)
+        company = connection.id or 0
+    assert _summary(engine, company, run_id, {})[1:] == ["  decisions   none; those of the last run stand"]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "counts", "expected"),
+    [
+        (RunOutcome.OK, {}, "Completed: nothing to send."),
+        (RunOutcome.OK, {"emailed": 2, "noted": 1}, "Completed: 2 emails sent, 1 note added."),
+        (RunOutcome.DEFERRED, {}, "Deferred. Try later."),
+        (RunOutcome.ACTION_REQUIRED, {"unconfirmed": 1}, "Action required: 1 delivery unconfirmed. Try later."),
+    ],
+)
+def test_an_outcome_is_one_sentence(outcome: RunOutcome, counts: dict[str, int], expected: str) -> None:
+    reason = "" if outcome == RunOutcome.OK else "Try later."
+    assert format_outcome(outcome, reason, counts) == expected

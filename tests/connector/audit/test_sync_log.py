@@ -173,7 +173,7 @@ def test_an_erased_text_is_gone_and_the_chain_holds_because_the_log_tells_of_it(
     with reading(engine) as session:
         lines = sync_log.list_entries(session)
     assert [line.text for line in lines] == ["one", *[sync_log.ERASED] * 2, "four", sync_log.ERASED, told]
-    assert lines[-1].facts == '{"lines":["2-3","5"]}'
+    assert lines[-1].facts == '{"entries":["2-3","5"]}'
     assert (_verdict(engine).ok, _verdict(engine).entries) == (True, 6)
     with pytest.raises(DBAPIError, match="never changed"), writing(engine) as session:
         session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '', kind = 'read' WHERE id = 6"))
@@ -185,4 +185,4 @@ def test_a_text_taken_away_without_a_word_is_found(engine: Engine) -> None:
         session.execute(text("UPDATE sync_log SET text = '(erased)', salt = '' WHERE id = 2"))
     verdict = _verdict(engine)
     assert (verdict.ok, verdict.broken_at_id) == (False, 2)
-    assert "no line of the log tells" in verdict.reason
+    assert "no entry of the log records" in verdict.reason

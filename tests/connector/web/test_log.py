@@ -110,7 +110,7 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id
     write_lines(site, company_id, "of another run", run_id=other)
     browser = site.sign_in("viewer")
     browser.get("/runs")
-    assert "2 mailed" in browser.text
+    assert "2 emails sent" in browser.text
     assert "The disk is full." in browser.text
     page = browser.get(f"/runs/{run}").text
     assert "Miller was mailed" in page
@@ -136,7 +136,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
     write_lines(site, company_id, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
     browser = site.sign_in("viewer")
     page = browser.get(f"/runs/{run}").text
-    assert "3 reads, 1 mail" in browser.text
+    assert "3 reads, 1 email" in browser.text
     assert "938 calls; 62 used" in browser.text
     assert 'href="/outbox/7"' in page
     assert f'href="/companies/{company_id}/customers/c1"' in page

@@ -61,7 +61,7 @@ def test_it_carries_the_newest_hash_of_the_log_which_a_log_written_anew_does_not
     [noted] = re.findall(r"log verify --head ([0-9a-f]{32})", sent_digests(scenario)[0].text)
     engine = scenario.app.engine
     with reading(engine) as session:
-        assert sync_log.has_line(session, noted)
+        assert sync_log.has_entry(session, noted)
         lines = [(line.kind, line.text, line.at) for line in sync_log.list_entries(session)]
     with engine.begin() as connection:  # as somebody would who has the file: chain and all
         for (name,) in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'trigger'")).all():
@@ -72,7 +72,7 @@ def test_it_carries_the_newest_hash_of_the_log_which_a_log_written_anew_does_not
             sync_log.write(session, at=at, kind=kind, text=said.replace("Ashdown", "Nobody"))
     with reading(engine) as session:
         assert sync_log.verify(session).ok
-        assert not sync_log.has_line(session, noted)
+        assert not sync_log.has_entry(session, noted)
 
 
 def test_it_comes_once_before_the_mails_it_tells_of(scenario: Any) -> None:
