@@ -14,8 +14,8 @@ from connector.cli.main import cli
 from connector.db.engine import reading
 from connector.db.tables import Agreement, CustomerRow, OutboxEntry
 from connector.vocabulary import AgreementKind, OutboxKind, OutboxState
+from tests.connector.api_clients import Scenario
 
-Scenario = Any
 LISTS = ("/connections", "/runs", "/log", "/plan", "/outbox", "/fees", "/customers", "/invoices", "/tasks")
 
 
@@ -33,7 +33,7 @@ def read_pages(program: Any, path: str, size: int, meanwhile: Any = None) -> lis
 
 
 def test_a_list_in_parts_brings_each_item_once_in_the_same_order(scenario: Scenario) -> None:
-    program = scenario.program("read")
+    program = scenario.client("read")
     for path in LISTS:
         whole = program.get(path, limit=500)
         assert whole["next"] is None
@@ -42,7 +42,7 @@ def test_a_list_in_parts_brings_each_item_once_in_the_same_order(scenario: Scena
 
 
 def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenario: Scenario) -> None:
-    program, numbers = scenario.program("read"), iter(range(200, 100, -1))
+    program, numbers = scenario.client("read"), iter(range(200, 100, -1))
     before = {row["id"] for row in program.get("/outbox")["items"]}
 
     def more() -> None:
@@ -63,52 +63,52 @@ def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenari
 
 
 def test_a_change_under_a_key_happens_once(scenario: Scenario) -> None:
-    program, path = scenario.program("write"), "/invoices/north-ltd/i1/promise"
-    body = {"on": scenario.site.clock.at.date().isoformat()}
+    program, path = scenario.client("write"), "/invoices/north-ltd/i1/promise"
+    body = {"promised_on": scenario.site.clock.at.date().isoformat()}
     key = {"Idempotency-Key": "one"}
-    first, again = (program.ask("POST", path, body, headers=key) for _ in range(2))
+    first, again = (program.request("POST", path, body, headers=key) for _ in range(2))
     assert (
         first.json()
         == again.json()
-        == {"id": "i1", "number": "INV-1", "active_agreements": {"promised_on": body["on"]}}
+        == {"id": "i1", "number": "INV-1", "active_agreements": {"promised_on": body["promised_on"]}}
     )
     assert ("Idempotent-Replayed" in first.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
-    other = program.ask("POST", path, {"on": None}, headers=key)
+    other = program.request("POST", path, {"promised_on": None}, headers=key)
     assert (other.status_code, other.json()["detail"][:20]) == (422, "This Idempotency-Key")
-    assert program.ask("POST", "/outbox/approve", {"ids": [scenario.north.entries["unconfirmed"]]}, headers={
+    assert program.request("POST", "/outbox/approve", {"ids": [scenario.north.entries["unconfirmed"]]}, headers={
         "Idempotency-Key": "two"}).status_code == 409  # fmt: skip
     fine = {"ids": [scenario.north.entries["awaiting_approval"]]}
-    assert program.ask("POST", "/outbox/approve", fine, headers={"Idempotency-Key": "two"}).status_code == 200
+    assert program.request("POST", "/outbox/approve", fine, headers={"Idempotency-Key": "two"}).status_code == 200
     with reading(scenario.site.app.engine) as session:
         assert len(list(session.scalars(select(Agreement).where(col(Agreement.kind) == AgreementKind.PROMISE)))) == 1
-    other_program = scenario.program("write")
-    assert "Idempotent-Replayed" not in other_program.ask("POST", path, body, headers=key).headers
+    other_program = scenario.client("write")
+    assert "Idempotent-Replayed" not in other_program.request("POST", path, body, headers=key).headers
     scenario.site.clock.advance(hours=25)
-    assert program.ask("POST", path, {"on": None}, headers=key).status_code == 200
+    assert program.request("POST", path, {"promised_on": None}, headers=key).status_code == 200
 
 
 def test_an_entry_that_says_something_else_by_now_is_not_approved(scenario: Scenario) -> None:
-    program, entry = scenario.program("write"), str(scenario.north.entries["awaiting_approval"])
-    seen = program.get(f"/outbox/{entry}")["seen"]
-    assert program.ask("PATCH", f"/outbox/{entry}/email", {"subject": "Another one", "seen": seen}).ok
-    answer = program.ask("POST", "/outbox/approve", {"ids": [int(entry)], "seen": {entry: seen}})
+    program, entry = scenario.client("write"), str(scenario.north.entries["awaiting_approval"])
+    etag = program.get(f"/outbox/{entry}")["etag"]
+    assert program.request("PATCH", f"/outbox/{entry}/email", {"subject": "Another one", "etag": etag}).ok
+    answer = program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: etag}})
     assert (answer.status_code, answer.json()["detail"]) == (
         409, f"Outbox entry {entry} says something else by now. Look at it again.",
     )  # fmt: skip
     now = program.get(f"/outbox/{entry}")
     assert (now["state"], now["edited_by"]) == ("awaiting_approval", "the API token a test")
-    assert program.ask("POST", "/outbox/approve", {"ids": [int(entry)], "seen": {entry: now["seen"]}}).ok
+    assert program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: now["etag"]}}).ok
 
 
 def test_who_asks_too_often_or_too_much_is_told_so(scenario: Scenario) -> None:
-    program, stranger = scenario.program("read"), scenario.stranger()
-    answers = [stranger.ask("GET", "/status") for _ in range(121)]
+    program, stranger = scenario.client("read"), scenario.anonymous_client()
+    answers = [stranger.request("GET", "/status") for _ in range(121)]
     assert [answers[0].status_code, answers[-1].status_code] == [401, 429]
     assert int(answers[-1].headers["Retry-After"]) == 1
-    assert program.ask("GET", "/connections").status_code == 200
+    assert program.request("GET", "/connections").status_code == 200
     scenario.site.clock.advance(seconds=2)
-    assert stranger.ask("GET", "/status").status_code == 401
-    big = program.ask("POST", "/policy/check", {"document": "x" * 1_100_000})
+    assert stranger.request("GET", "/status").status_code == 401
+    big = program.request("POST", "/policy/check", {"document": "x" * 1_100_000})
     assert big.status_code == 413
     assert big.json()["title"] == "Too much"
 
@@ -126,8 +126,8 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
     ("GET", "/connections/east-ltd", None, 404, "There is no connection 'east-ltd'."),
     ("POST", "/outbox/approve", {"ids": [1], "colour": "red"}, 422, "colour"),
     ("POST", "/tasks/assign", {"ids": [1], "to": "nobody"}, 422, "'nobody' is nobody mail can reach"),
-    ("POST", "/invoices/north-ltd/i1/promise", {"on": "2020-01-01"}, 409, "is over: a promise"),
-    ("POST", "/invoices/north-ltd/i1/plan", {"instalments": [{"on": "2026-07-01", "amount": "1"}]}, 409, "99.50"),
+    ("POST", "/invoices/north-ltd/i1/promise", {"promised_on": "2020-01-01"}, 409, "is over: a promise"),
+    ("POST", "/invoices/north-ltd/i1/plan", {"instalments": [{"due_on": "2026-07-01", "amount": "1"}]}, 409, "99.50"),
     ("PATCH", "/customers/north-ltd/c1", {"language": "tlh"}, 422, "there are: en, de, fr, es"),
     ("PATCH", "/customers/north-ltd/c1", {"hold_until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
     ("POST", "/connections/north-ltd/pause", {"until_on": "2020-01-01"}, 422, "1 Jan 2020 would be over already"),
@@ -139,9 +139,9 @@ PROBLEMS: tuple[tuple[str, str, Any, int, str], ...] = (
 
 
 def test_every_problem_says_what_happened_what_it_means_and_what_to_do(scenario: Scenario, validate_reply: Any) -> None:
-    program = scenario.program()
+    program = scenario.client()
     for method, path, body, status, detail in PROBLEMS:
-        answer = program.ask(method, path, body)
+        answer = program.request(method, path, body)
         assert answer.status_code == status, f"{path}: {answer.text}"
         assert answer.headers["Content-Type"] == "application/problem+json"
         assert detail in answer.json()["detail"]
@@ -157,13 +157,13 @@ def test_a_fault_of_ours_shows_nothing_of_itself(scenario: Scenario, monkeypatch
         raise RuntimeError(message)
 
     monkeypatch.setattr(status, "status", broken)
-    answer = scenario.program("read").ask("GET", "/status")
+    answer = scenario.client("read").request("GET", "/status")
     assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
     assert "secret" not in answer.text
 
 
 def test_items_are_those_the_commands_print(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings, program = scenario.site.app.settings, scenario.program("read")
+    settings, program = scenario.site.app.settings, scenario.client("read")
     monkeypatch.setenv("DUEWELL_HOME", str(settings.duewell_home))
     for command, path in (
         ("outbox list", "/outbox"),

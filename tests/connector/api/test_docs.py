@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,8 +16,8 @@ from connector.auth.api_tokens import SCOPES
 from connector.db.tables import Connection, InvoiceRow
 from connector.webhooks.delivery import RETRY_DELAYS
 from connector.webhooks.events import EVENTS
+from tests.connector.api_clients import Scenario
 
-Scenario = Any
 PAGE = (Path(__file__).parents[3] / "docs/api.md").read_text()
 
 
@@ -35,7 +34,7 @@ def test_the_examples_run_as_they_stand(scenario: Scenario) -> None:
     script = "set -e\n" + "\n".join(examples).replace("curl ", "curl -w '\\n' ")
     place = {
         "AT": f"{scenario.site.base}/api/v1",
-        "TOKEN": scenario.program("write").token,
+        "TOKEN": scenario.client("write").token,
         "PATH": os.environ["PATH"],
     }
     ran = subprocess.run(["bash", "-c", script], env=place, capture_output=True, text=True, check=False, timeout=60)

@@ -8,8 +8,8 @@ from typing import Any
 
 from connector.auth import api_tokens
 from connector.db.engine import writing
+from tests.connector.api_clients import Scenario
 
-Scenario = Any
 POLICY = "[replies]\npause_days = 5\n"
 
 
@@ -55,7 +55,7 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         "approve_entries": ({}, {"ids": [entry["awaiting_approval"]]}),
         "reject_entries": ({}, {"ids": [entry["rejected"]], "reason": "no"}),
         "resolve_entry": ({"entry": entry["unconfirmed"]}, {"sent": True}),
-        "approve_fees": ({}, {"ids": [entry["fee-waiting"]]}),
+        "approve_fees": ({}, {"ids": [entry["fee-awaiting_approval"]]}),
         "waive_fees": ({}, {"ids": [entry["fee-done"]], "reason": "kind"}),
         "set_customer": (
             {**site_with_invoices, "customer": "c1"},
@@ -67,8 +67,8 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
         ),
         "dispute_invoice": (site_with_invoices | one, {"reason": "broken"}),
         "undispute_invoice": (site_with_invoices | one, {"outcome": "mended"}),
-        "promise_invoice": (site_with_invoices | one, {"on": day}),
-        "plan_invoice": (site_with_invoices | one, {"instalments": [{"on": day, "amount": "99.50"}]}),
+        "promise_invoice": (site_with_invoices | one, {"promised_on": day}),
+        "plan_invoice": (site_with_invoices | one, {"instalments": [{"due_on": day, "amount": "99.50"}]}),
         "pause_invoice": (site_with_invoices | one, {"until_on": day}),
         "resume_invoice": (site_with_invoices | one, None),
         "record_outcome": ({"task": task[0]}, {"promised_on": day, "note": "by phone"}),
@@ -83,11 +83,11 @@ def example_requests(scenario: Scenario, company: Any) -> dict[str, tuple[dict[s
 
 
 def log_texts(scenario: Scenario) -> list[str]:
-    return [line["text"] for line in scenario.program("read").get("/log")["items"] if line["kind"] != "token_created"]
+    return [line["text"] for line in scenario.client("read").get("/log")["items"] if line["kind"] != "token_created"]
 
 
 def first_log_id(scenario: Scenario, company: Any) -> int:
-    found = scenario.program("read", company.id).get("/log", limit=1)["items"]
+    found = scenario.client("read", company.id).get("/log", limit=1)["items"]
     return int(found[0]["id"])
 
 
@@ -101,10 +101,10 @@ def test_every_operation_answers_as_the_document_says(scenario: Scenario, valida
     asked = example_requests(scenario, scenario.north)
     known = {name: (method, path, operation) for name, method, path, operation in operations(scenario.document)}
     assert set(asked) == set(known)
-    program = scenario.program()
+    program = scenario.client()
     for name, (places, body) in asked.items():
         method, path, operation = known[name]
-        answer = program.ask(method, path.format(**places), body)
+        answer = program.request(method, path.format(**places), body)
         assert answer.ok, f"{name}: {answer.text}"
         said = operation["responses"][str(answer.status_code)]
         if "content" in said:
@@ -112,7 +112,7 @@ def test_every_operation_answers_as_the_document_says(scenario: Scenario, valida
             validate_reply(scenario.document, said["content"]["application/json"]["schema"], answer.json())
     for name in ("get_status", "list_connections", "list_runs", "list_log", "get_plan", "list_outbox", "list_fees",
                  "list_customers", "list_invoices", "list_tasks", "list_versions"):  # fmt: skip
-        rows = program.ask(*known[name][:2]).json()
+        rows = program.request(*known[name][:2]).json()
         rows = rows if isinstance(rows, list) else rows["items"]
         assert rows, name
         assert all("id" in row for row in rows)
@@ -120,11 +120,11 @@ def test_every_operation_answers_as_the_document_says(scenario: Scenario, valida
 
 def test_a_program_of_one_company_sees_and_changes_nothing_of_another(scenario: Scenario) -> None:
     before = log_texts(scenario)
-    asked, foreign = example_requests(scenario, scenario.north), scenario.program("admin", scenario.south.id)
+    asked, foreign = example_requests(scenario, scenario.north), scenario.client("admin", scenario.south.id)
     general = {"verify_log", "check_policy", "get_policy", "list_versions"}  # hold nothing of any company
     for name, method, path, _operation in operations(scenario.document):
         places, body = asked[name]
-        answer = foreign.ask(method, path.format(**places), body)
+        answer = foreign.request(method, path.format(**places), body)
         assert "North" not in answer.text, name
         assert "north" not in answer.text.replace("'north-ltd'", ""), name  # but for what was asked for
         if (places and name != "get_report") or (body is not None and name not in general):
@@ -143,14 +143,14 @@ def test_a_program_of_one_company_sees_and_changes_nothing_of_another(scenario: 
         "/tasks",
         "/exceptions",
     ):
-        assert foreign.ask("GET", path, params={"connection": "north-ltd"}).status_code == 404
-        assert "South" in foreign.ask("GET", path).text or path in {"/runs", "/fees", "/invoices", "/exceptions"}
-    assert foreign.ask("PUT", "/policy", {"document": POLICY}).status_code == 403
+        assert foreign.request("GET", path, params={"connection": "north-ltd"}).status_code == 404
+        assert "South" in foreign.request("GET", path).text or path in {"/runs", "/fees", "/invoices", "/exceptions"}
+    assert foreign.request("PUT", "/policy", {"document": POLICY}).status_code == 403
     assert log_texts(scenario) == before
 
 
 def test_a_program_of_no_company_gets_nothing_and_no_fault(scenario: Scenario) -> None:
-    program = scenario.program("read")
+    program = scenario.client("read")
     with writing(scenario.site.app.engine) as session:
         _row, program.token = api_tokens.create(
             session, "none", "read", companies=[], by="Ann", at=scenario.site.clock.at
@@ -174,27 +174,27 @@ def test_a_program_of_no_company_gets_nothing_and_no_fault(scenario: Scenario) -
 def test_a_token_does_no_more_than_its_scope(scenario: Scenario) -> None:
     asked, seen = example_requests(scenario, scenario.north), set()
     for scope, denied in (("read", {"write", "admin"}), ("write", {"admin"})):
-        program = scenario.program(scope)
+        program = scenario.client(scope)
         for name, method, path, operation in operations(scenario.document):
             (needed,) = operation["security"][0]["token"]
             seen.add(needed)
             if needed in denied:
-                answer = program.ask(method, path.format(**asked[name][0]), asked[name][1])
+                answer = program.request(method, path.format(**asked[name][0]), asked[name][1])
                 assert answer.status_code == 403, name
                 assert answer.json()["action"]
     assert seen == {"read", "write", "admin"}
 
 
 def test_nobody_gets_anything_without_a_token_that_counts(scenario: Scenario, validate_reply: Any) -> None:
-    ended, revoked, wrong = scenario.program(days=1), scenario.program(), scenario.stranger()
+    ended, revoked, wrong = scenario.client(days=1), scenario.client(), scenario.anonymous_client()
     wrong.token = revoked.token[:-1] + "_"
     scenario.site.clock.advance(days=2)
     with writing(scenario.site.app.engine) as session:
         api_tokens.revoke(session, 2, by="Ann", at=scenario.site.clock.at)
     asked = example_requests(scenario, scenario.north)
     for place, (name, method, path, _operation) in enumerate(operations(scenario.document)):
-        program = (scenario.stranger(), ended, revoked, wrong)[place % 4]
-        answer = program.ask(method, path.format(**asked[name][0]), asked[name][1])
+        program = (scenario.anonymous_client(), ended, revoked, wrong)[place % 4]
+        answer = program.request(method, path.format(**asked[name][0]), asked[name][1])
         assert answer.status_code == 401, name
         assert answer.headers["WWW-Authenticate"].startswith("Bearer")
         assert answer.headers["Content-Type"] == "application/problem+json"

@@ -16,8 +16,8 @@ from connector.db.engine import writing
 from connector.db.tables import Connection
 from connector.run import run_connection
 from sandbox import Sandbox
+from tests.connector.site import Site
 
-Site = Any
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
 

@@ -6,7 +6,6 @@ import csv
 import io
 import json
 import stat
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -23,10 +22,8 @@ from connector.db.tables import Connection, CustomerSetting, Grant, InvoiceSetti
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import ConnectionHealth, LogKind, OutboxKind, OutboxState
 from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord
+from tests.connector.installed import Command, GiveConsent, SandboxServices
 
-SandboxServices = Any
-Command = Callable[..., Any]
-GiveConsent = Callable[..., list[Connection]]
 NOW = datetime.now(UTC)
 
 
@@ -70,7 +67,7 @@ def pending_entries(app: AppContext, company: Connection) -> list[int]:
     """Two entries that wait for a person and one in doubt."""
     made = []
     with writing(app.engine) as session:
-        for number, state in enumerate(("pending_entries", "pending_entries", "unconfirmed")):
+        for number, state in enumerate(("awaiting_approval", "awaiting_approval", "unconfirmed")):
             whose: Any = {"connection_id": company.id or 0, "customer_id": "c1", "invoice_id": "i1"}
             entry = OutboxEntry(
                 **whose, key=f"k{number}", kind=OutboxKind.EMAIL, state=OutboxState(state), planned_at=NOW
@@ -91,7 +88,7 @@ EVERY_COMMAND = [
         "run",
         "serve",
         "worker",
-        "payment_plan",
+        "plan",
         "explain",
         "status",
         "doctor",
@@ -122,9 +119,9 @@ EVERY_COMMAND = [
     *["customers list", "customers set", "customers show", "users passkeys"],
     *[f"tasks {name}" for name in ("list", "done", "outcome", "assign")],
     *[f"tokens {name}" for name in ("list", "create", "revoke")],
-    *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "payment_plan", "pause", "resume")],
+    *[f"invoices {name}" for name in ("list", "dispute", "undispute", "promise", "plan", "pause", "resume")],
     *[f"fees {name}" for name in ("list", "approve", "waive")],
-    *[f"policy {name}" for name in ("show", "check", "diff", "settings")],
+    *[f"policy {name}" for name in ("show", "check", "diff", "set")],
 ]
 
 
@@ -151,17 +148,17 @@ def test_every_command_explains_itself(command: str, duewell: Command) -> None:
         ["outbox", "resolve", "1", "--sent", "--not-sent"],
         ["outbox", "edit", "1"],
         ["outbox", "list", "--state", "gone"],
-        ["customers", "settings", "Ada & Sons"],
-        ["customers", "settings", "Ada & Sons", "--segment", "best"],
-        ["customers", "settings", "Ada & Sons", "--hold-until", "soon"],
-        ["customers", "settings", "Ada & Sons", "--language", "klingon"],
-        ["customers", "settings", "Ada & Sons", "--owner", "nobody in particular"],
-        ["customers", "settings", "Ada & Sons", "--contact", "Ada <ada>"],
-        ["customers", "settings", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
+        ["customers", "set", "Ada & Sons"],
+        ["customers", "set", "Ada & Sons", "--segment", "best"],
+        ["customers", "set", "Ada & Sons", "--hold-until", "soon"],
+        ["customers", "set", "Ada & Sons", "--language", "klingon"],
+        ["customers", "set", "Ada & Sons", "--owner", "nobody in particular"],
+        ["customers", "set", "Ada & Sons", "--contact", "Ada <ada>"],
+        ["customers", "set", "Ada & Sons", "--contact", "a@example.com, b@example.com"],
         ["invoices", "promise", "INV-1"],
         ["log", "--since", "long ago"],
         ["log", "--json", "--csv"],
-        ["payment_plan", "--days", "-1"],
+        ["plan", "--days", "-1"],
         ["privacy", "retention", "emails=0"],
         ["connections", "owner", "1", "nobody in particular"],
         ["reports", "taxes"],
@@ -182,7 +179,7 @@ def test_bad_use_exits_with_2_and_leaves_stdout_empty(arguments: list[str], duew
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "nobody"], ["payment_plan", "nobody"], ["log", "nobody"], ["connections", "pause", "nobody"]]
+    "arguments", [["run", "nobody"], ["plan", "nobody"], ["log", "nobody"], ["connections", "pause", "nobody"]]
 )
 def test_an_unknown_connection_lists_the_known_ones(
     arguments: list[str], duewell: Command, company: Connection
@@ -201,7 +198,7 @@ def test_an_unknown_connection_lists_the_known_ones(
         ["customers"],
         ["invoices"],
         ["fees"],
-        ["payment_plan"],
+        ["plan"],
         ["log"],
         ["run"],
     ],
@@ -228,7 +225,7 @@ def test_an_empty_document_is_said_to_let_the_general_policy_hold(
 ) -> None:
     nothing = tmp_path / "empty.toml"
     nothing.write_text("")
-    said = duewell("policy", "settings", str(nothing), "--connection", company.short_name)
+    said = duewell("policy", "set", str(nothing), "--connection", company.short_name)
     assert "the general policy holds again" in said.out
     (version,) = json.loads(duewell("policy", "versions", "--json").out)
     assert version["active"] is False
@@ -280,7 +277,7 @@ def test_an_approval_of_several_holds_for_all_or_none(duewell: Command, pending_
     first, _second, doubt = map(str, pending_entries)
     assert duewell("outbox", "approve", first, doubt).exit_code == 1
     states = {str(item["id"]): item["state"] for item in json.loads(duewell("outbox", "--json").out)}
-    assert states[first] == "pending_entries"
+    assert states[first] == "awaiting_approval"
 
 
 def test_what_is_set_for_a_customer_is_kept_and_taken_back(
@@ -288,7 +285,7 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
 ) -> None:
     options = ["--segment", "strategic", "--hold-until", "2030-01-31", "--no-reminders", "--no-fees"]
     more = ["--fees-agreed-on", "2029-01-01", "--contact", "Lee, Ada <ada@example.org>"]
-    assert duewell("customers", "settings", "ada & sons", *options, *more).exit_code == 0
+    assert duewell("customers", "set", "ada & sons", *options, *more).exit_code == 0
     with reading(app.engine) as session:
         row = session.get_one(CustomerSetting, (company.id, "c1"))
         assert (row.segment, row.hold_until_on, row.no_reminders, row.no_fees) == (
@@ -298,7 +295,7 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
             True,
         )
         assert (row.fees_agreed_on, row.contact_name, row.emails) == (date(2029, 1, 1), "Lee, Ada", "ada@example.org")
-    duewell("customers", "settings", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
+    duewell("customers", "set", "c1", "--segment", "auto", "--hold-until", "none", "--reminders")
     (ada,) = json.loads(duewell("customers", "--search", "ada", "--json").out)
     assert ada["settings"] == {
         "no_fees": True,
@@ -307,14 +304,14 @@ def test_what_is_set_for_a_customer_is_kept_and_taken_back(
         "contact_name": "Lee, Ada",
     }
     assert ada["open_balance"] == {"GBP": "241.00"}
-    over = duewell("customers", "settings", "c1", "--hold-until", "2020-01-31")
+    over = duewell("customers", "set", "c1", "--hold-until", "2020-01-31")
     assert (over.exit_code, "A hold until 31 Jan 2020 would be over already" in over.err) == (1, True)
     assert "to lift a hold" in over.err
     assert "set for Ada & Sons: segment strategic" in duewell("log").out
 
 
 def test_a_customer_that_is_not_there_is_answered_with_near_names(duewell: Command, company: Connection) -> None:
-    said = duewell("customers", "settings", "Ada", "--no-fees")
+    said = duewell("customers", "set", "Ada", "--no-fees")
     assert said.exit_code == 1
     assert "Near it: Ada & Sons" in said.err
 
@@ -343,23 +340,21 @@ def test_a_day_beyond_reason_is_refused_before_it_breaks_the_plan(duewell: Comma
     for what in (["invoices", "promise", "INV-1"], ["invoices", "pause", "INV-1", "--until"]):
         said = duewell(*what, "9999-12-31")
         assert (said.exit_code, "cannot be right" in said.err) == (1, True)
-    assert duewell("customers", "settings", "c1", "--hold-until", "9999-12-31").exit_code == 1
-    assert duewell("payment_plan", "--days", "3", "--json").exit_code == 0
+    assert duewell("customers", "set", "c1", "--hold-until", "9999-12-31").exit_code == 1
+    assert duewell("plan", "--days", "3", "--json").exit_code == 0
 
 
 def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, company: Connection) -> None:
     (first, _second) = json.loads(duewell("invoices", "--json").out)
-    short = duewell("invoices", "payment_plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
+    short = duewell("invoices", "plan", "INV-1", "2030-02-01=1", "2030-03-01=2")
     assert short.exit_code == 1
     assert f"{first['due']} is due on INV-1" in short.err.replace(",", "")
     for wrong in ([], ["none=120.50"], ["2030-01-31=120.50", "none"], ["2030-01-31=much"]):
-        assert duewell("invoices", "payment_plan", "INV-1", *wrong).exit_code == 2
-    far = duewell("invoices", "payment_plan", "INV-1", "--count", "3", "--first", "9999-12-01")
+        assert duewell("invoices", "plan", "INV-1", *wrong).exit_code == 2
+    far = duewell("invoices", "plan", "INV-1", "--count", "3", "--first", "9999-12-01")
     assert (far.exit_code, "The year of 1 Dec 9999 cannot be right" in far.err) == (1, True)
     assert (
-        duewell(
-            "invoices", "payment_plan", "INV-1", "--count", "3", "--first", "2030-01-31", "--reason", "by mail"
-        ).exit_code
+        duewell("invoices", "plan", "INV-1", "--count", "3", "--first", "2030-01-31", "--reason", "by mail").exit_code
         == 0
     )
     (first, _second) = json.loads(duewell("invoices", "--json").out)
@@ -368,7 +363,7 @@ def test_a_payment_plan_covers_all_that_is_due_or_is_refused(duewell: Command, c
         "2030-02-28",
         "2030-03-31",
     ]
-    assert duewell("invoices", "payment_plan", "INV-1", "none").exit_code == 0
+    assert duewell("invoices", "plan", "INV-1", "none").exit_code == 0
     assert json.loads(duewell("invoices", "--json").out)[0]["active_agreements"] == {}
 
 
@@ -400,7 +395,7 @@ def test_a_task_is_listed_given_and_ended_with_what_came_of_it(
 
 def test_a_customer_is_shown_with_who_minds_him(duewell: Command, company: Connection) -> None:
     assert duewell("connections", "owner", "1", "Bo <bo@example.com>").exit_code == 0
-    assert duewell("customers", "settings", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
+    assert duewell("customers", "set", "Ada & Sons", "--sales-rep", "Cy <cy@example.com>").exit_code == 0
     told = json.loads(duewell("customers", "show", "ada & sons", "--json").out)
     assert (told["owner"], told["sales_rep"]) == ("Bo <bo@example.com>", "Cy <cy@example.com>")
     text = duewell("customers", "show", "Ada & Sons").out
@@ -426,7 +421,7 @@ def test_the_log_as_csv_cannot_run_formulas_and_its_chain_holds(duewell: Command
 
 
 def test_where_nothing_is_connected_that_is_why_nothing_is_shown(duewell: Command) -> None:
-    for command in ("payment_plan", "exceptions", "policy backtest"):
+    for command in ("plan", "exceptions", "policy backtest"):
         assert "duewell connect xero" in duewell(*command.split()).err
 
 
@@ -460,7 +455,7 @@ def test_the_plan_shows_what_comes_and_sends_nothing(
     duewell: Command, company: Connection, services: SandboxServices
 ) -> None:
     calls = len(services.sandbox.requests)
-    items = json.loads(duewell("payment_plan", "--days", "45", "--json").out)
+    items = json.loads(duewell("plan", "--days", "45", "--json").out)
     assert {item["customer"] for item in items} == {"Ada & Sons"}
     assert "past_due" in {item["step"] for item in items}
     assert "before_due" in {item["step"] for item in items}
@@ -470,8 +465,8 @@ def test_the_plan_shows_what_comes_and_sends_nothing(
 
 
 def test_a_held_customer_has_no_mail_in_the_plan(duewell: Command, company: Connection) -> None:
-    duewell("customers", "settings", "c1", "--hold-until", "2999-01-01")
-    items = json.loads(duewell("payment_plan", "--days", "45", "--json").out)
+    duewell("customers", "set", "c1", "--hold-until", "2999-01-01")
+    items = json.loads(duewell("plan", "--days", "45", "--json").out)
     assert [item for item in items if item["kind"] == "email"] == []
 
 
@@ -495,10 +490,10 @@ def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, company: C
     assert json.loads(duewell("policy", "diff", str(file), "--json").out) == []
     file.write_text("[past_due]\nnew = { large = 4, medium = 5, small = 6 }\n")
     assert duewell("policy", "check", str(file)).exit_code == 0
-    assert duewell("policy", "settings", str(file)).exit_code == 0
+    assert duewell("policy", "set", str(file)).exit_code == 0
     assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
     file.write_text("[past_due]\nestablished = { large = -90 }\n")
-    refused = duewell("policy", "settings", str(file))
+    refused = duewell("policy", "set", str(file))
     assert (refused.exit_code, refused.out) == (1, "")
     assert "past_due" in refused.err
     assert f"{file} is not a policy duewell would follow; nothing was changed." in refused.err
@@ -592,10 +587,10 @@ def test_doctor_judges_each_connection(
     findings = {item["id"]: item for item in told}
     assert len(findings) == len(told)
     assert findings[f"connection.{company.short_name}"]["fix"].endswith("page, or with: duewell connect quickbooks")
-    assert findings[f"connection.{company.short_name}"]["text"].endswith("The grant is dead.")
+    assert findings[f"connection.{company.short_name}"]["message"].endswith("The grant is dead.")
     assert findings[f"connection.{company.short_name}.reminders"]["status"] == "warning"
     assert findings["scopes.sendgrid"]["status"] == "ok"
     assert findings["keys"]["status"] == "ok"
     skewed = findings["clock.quickbooks"]
     assert (skewed["status"], skewed["fix"] != "") == ("error", True)
-    assert "clocks differ by 3" in skewed["text"]
+    assert "clocks differ by 3" in skewed["message"]

@@ -162,7 +162,7 @@ def test_while_duewell_serves_the_redirect_goes_there(
         assert server.wait(timeout=60) == 0
     assert (page.status_code, process.returncode) == (200, 0)
     assert "answers at" in err
-    assert services.sandbox.requests.counted("quickbooks", "token") >= 1
+    assert services.sandbox.requests.count_of("quickbooks", "token") >= 1
 
 
 def test_missing_settings_end_it_at_once(environment: dict[str, str]) -> None:

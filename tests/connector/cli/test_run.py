@@ -7,10 +7,8 @@ import logging
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -19,13 +17,11 @@ from connector.app_context import AppContext, UncountedCalls
 from connector.connections.registry import set_mode
 from connector.connections.tokens import fresh_token
 from connector.db.engine import writing
-from connector.db.tables import Connection, Grant
+from connector.db.tables import Grant
 from connector.runtime import lease
+from tests.connector.installed import Command, GiveConsent, SandboxServices
 
 ROOT = Path(__file__).parents[3]
-SandboxServices = Any
-Command = Callable[..., Any]
-GiveConsent = Callable[..., list[Connection]]
 
 
 @pytest.fixture
@@ -79,8 +75,8 @@ def test_a_dry_run_of_a_live_company_sends_nothing(
     assert said.exit_code == 0
     assert row.name in said.out
     assert row.name in said.err
-    assert services.sandbox.requests.counted("", "email") == 0
-    assert services.sandbox.requests.counted("", "write") == 0
+    assert services.sandbox.requests.count_of("", "email") == 0
+    assert services.sandbox.requests.count_of("", "write") == 0
 
 
 def test_a_second_run_of_the_same_company_says_that_one_is_under_way(

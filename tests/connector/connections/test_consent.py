@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -18,9 +17,8 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant, PendingConsent, SyncLogEntry
 from connector.secrets.keyring import KeyringError
 from providers.errors import AuthorizationExpired
+from tests.connector.installed import GiveConsent, SandboxServices
 
-SandboxServices = Any
-GiveConsent = Callable[..., list[Connection]]
 AnswerConsent = Callable[..., str]
 
 
@@ -212,7 +210,7 @@ def test_a_grant_that_no_company_uses_any_more_is_forgotten(app: AppContext, giv
 
 
 @pytest.mark.parametrize(
-    ("name", "completed", "expected"),
+    ("name", "taken", "expected"),
     [
         ("Smith & Søns Ltd.", (), "smith-sns-ltd"),
         ("Smith", ("smith",), "smith-2"),

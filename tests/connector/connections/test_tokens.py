@@ -5,10 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -22,9 +20,8 @@ from connector.settings import load_settings
 from providers.errors import AuthorizationExpired, TransientError
 from providers.ledger import JsonObject
 from sandbox.faults import Rule
+from tests.connector.installed import GiveConsent, SandboxServices
 
-SandboxServices = Any
-GiveConsent = Callable[..., list[Connection]]
 ROOT = Path(__file__).parents[3]
 ONE_HOUR = timedelta(hours=1)
 
@@ -42,33 +39,33 @@ def test_a_token_that_lasts_is_used_as_it_is(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
-    calls = services.token_calls()
+    calls = services.count_token_calls()
     services.sandbox.clock.advance(timedelta(minutes=28))
     assert fetch_token(app, row) == fetch_token(app, row)
-    assert services.token_calls() == calls
+    assert services.count_token_calls() == calls
 
 
 def test_a_token_that_ends_within_a_minute_is_refreshed_and_kept(
     either_app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(either_app, "xero")[0]
-    old, calls = fetch_token(either_app, row), services.token_calls()
+    old, calls = fetch_token(either_app, row), services.count_token_calls()
     services.sandbox.clock.advance(timedelta(minutes=29, seconds=1))
     new = fetch_token(either_app, row)
     assert new["refresh_token"] != old["refresh_token"]
     assert fetch_token(either_app, row) == new
-    assert services.token_calls() == calls + 1
+    assert services.count_token_calls() == calls + 1
 
 
 def test_a_token_the_vendor_refused_is_refreshed_even_if_it_should_last(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     row = give_consent(app, "xero")[0]
-    old, calls = fetch_token(app, row)["access_token"], services.token_calls()
+    old, calls = fetch_token(app, row)["access_token"], services.count_token_calls()
     new = fetch_token(app, row, rejected_token=old)["access_token"]
     assert new != old
     assert fetch_token(app, row, rejected_token=old)["access_token"] == new  # somebody else's news: no second refresh
-    assert services.token_calls() == calls + 1
+    assert services.count_token_calls() == calls + 1
 
 
 def test_threads_that_need_a_token_at_once_refresh_once(
@@ -76,7 +73,7 @@ def test_threads_that_need_a_token_at_once_refresh_once(
 ) -> None:
     row = give_consent(either_app, "xero")[0]
     services.sandbox.clock.advance(ONE_HOUR)
-    calls, got = services.token_calls(), set[str]()
+    calls, got = services.count_token_calls(), set[str]()
 
     def ask() -> None:
         got.add(fetch_token(either_app, row)["access_token"])
@@ -87,7 +84,7 @@ def test_threads_that_need_a_token_at_once_refresh_once(
     for thread in threads:
         thread.join()
     assert len(got) == 1
-    assert services.token_calls() == calls + 1
+    assert services.count_token_calls() == calls + 1
 
 
 _REFRESH_SCRIPT = """
@@ -111,7 +108,7 @@ def test_two_processes_that_need_a_token_at_once_refresh_once(
     row = give_consent(app, "xero")[0]
     with writing(app.engine) as session:
         session.get_one(Grant, row.grant_id).token_expires_at = app.now() - ONE_HOUR
-    calls = services.token_calls()
+    calls = services.count_token_calls()
     services.sandbox.faults.add(Rule("delay", vendor="xero", kind="token", seconds=0.3, times=0))
     arguments = [sys.executable, "-c", _REFRESH_SCRIPT, str(row.grant_id)]
     processes = [
@@ -128,7 +125,7 @@ def test_two_processes_that_need_a_token_at_once_refresh_once(
     tokens = {process.communicate(timeout=30)[0] for process in processes}
     assert [process.returncode for process in processes] == [0, 0]
     assert len(tokens) == 1
-    assert services.token_calls() == calls + 1
+    assert services.count_token_calls() == calls + 1
     app.close()
 
 
@@ -154,11 +151,11 @@ def test_a_dead_grant_is_not_asked_for_again(
     row = give_consent(app, "xero")[0]
     services.sandbox.xero.sign_in.revoke_all()
     services.sandbox.clock.advance(ONE_HOUR)
-    calls = services.token_calls()
+    calls = services.count_token_calls()
     for _ in range(3):
         with pytest.raises(AuthorizationExpired):
             fetch_token(app, row)
-    assert services.token_calls() == calls + 1
+    assert services.count_token_calls() == calls + 1
 
 
 def test_a_lost_answer_is_asked_for_again_with_the_old_token(
@@ -194,9 +191,9 @@ def test_a_refresh_that_a_kill_cut_off_is_finished_at_the_next_start(
     before = fetch_token(either_app, row)
     with writing(either_app.engine) as session:
         session.get_one(Grant, row.grant_id).refresh_started_at = either_app.now()
-    calls = services.token_calls()
+    calls = services.count_token_calls()
     assert finish_interrupted_refreshes(either_app) == []
-    assert services.token_calls() == calls + 1
+    assert services.count_token_calls() == calls + 1
     assert fetch_token(either_app, row)["refresh_token"] != before["refresh_token"]
 
 

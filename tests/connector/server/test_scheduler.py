@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from connector.app_context import AppContext
 from connector.connections.registry import pause
 from connector.db.engine import writing
 from connector.db.tables import Connection
 from connector.server.scheduler import Scheduler
-
-SandboxServices = Any
-GiveConsent = Callable[..., list[Connection]]
+from tests.connector.installed import GiveConsent
 
 
 class FakeRuns:

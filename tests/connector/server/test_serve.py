@@ -16,9 +16,7 @@ from connector.connections.registry import begin_consent
 from connector.db.engine import writing
 from connector.db.tables import Connection
 from connector.web.app import make_app
-
-SandboxServices = Any
-GiveConsent = Callable[..., list[Connection]]
+from tests.connector.installed import GiveConsent, SandboxServices
 
 
 class FakeScheduler:

@@ -15,12 +15,11 @@ from connector.app_context import AppContext, UncountedCalls
 from connector.connections.registry import begin_consent, finish_consent
 from connector.connections.tokens import associated_data, fresh_token
 from connector.db.engine import reading
-from connector.db.tables import Connection, Grant
+from connector.db.tables import Grant
 from connector.secrets.keyring import Keyring, read_key_file
 from connector.services import key_rotation
 from connector.services.key_rotation import rotate
-
-GiveConsent = Callable[..., list[Connection]]
+from tests.connector.installed import GiveConsent
 
 
 def reopen(app: AppContext) -> AppContext:
