@@ -53,7 +53,7 @@ def store_response(app: AppContext, client: ApiClient, key: str, response: Respo
         discard(app, client, key)
         return
     with writing(app.engine) as session:
-        _update_request(session, client, key, status=response.status_code, reply=bytes(response.body).decode())
+        _update_request(session, client, key, status=response.status_code, response=bytes(response.body).decode())
 
 
 def discard(app: AppContext, client: ApiClient, key: str) -> None:

@@ -25,7 +25,10 @@ States = Annotated[list[schemas.OutboxState], Query(description="Only these.")]
 
 @router.get("/outbox", tags=["outbox"], response_model=schemas.Page[schemas.OutboxEntry])
 def list_outbox(
-    call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", state: States = []
+    call: ReadCall,
+    page_query: PageParam,
+    connection: ConnectionParam = "",
+    state: States = [],  # noqa: B006 - as FastAPI asks
 ) -> Response:
     """List the entries of the outbox, newest first."""
     with reading(call.app.engine) as session:

@@ -25,7 +25,7 @@ SCOPES = {
     "admin": "also switches modes, sets policies and disconnects",
 }
 DAYS_DEFAULT, DAYS_MAX = 365, 3660
-TOKEN_PREFIX = "duewell_"
+TOKEN_PREFIX = "duewell_"  # noqa: S105 - no secret
 _PREFIX_LENGTH = len(TOKEN_PREFIX) + 6
 _LAST_USED_PRECISION = timedelta(minutes=5)  # a request that only reads need not write each time
 

@@ -176,8 +176,8 @@ def verify(
         echo(f"The log holds: {verdict.entries} lines, newest hash {verdict.head}")
     if not verdict.ok:
         raise CommandError(
-            f"The log breaks at line {verdict.broken_at_id}: {verdict.reason}. The {verdict.entries} lines before it hold."
-            " Compare it with a backup (duewell restore), and find out who could write to the database."
+            f"The log is broken at line {verdict.broken_at_id}: {verdict.reason}. The {verdict.entries} lines before it"
+            " are intact. Compare it with a backup (duewell restore), and find out who could write to the database."
         )
     if not known:
         raise CommandError(
@@ -203,7 +203,13 @@ def _status_row(row: Mapping[str, Any]) -> dict[str, Any]:
         "result": "under way" if row["running"] else last.get("outcome") or "",
         "next_run": row["next_run_at"],
         "budget": budget,
-        "needs_attention": f"{waiting['approvals']} to approve, {waiting['unconfirmed']} in doubt, {waiting['tasks']} tasks",
+        "needs_attention": ", ".join(
+            (
+                f"{waiting['approvals']} to approve",
+                f"{waiting['unconfirmed']} deliveries unconfirmed",
+                f"{waiting['tasks']} tasks",
+            )
+        ),
     }
 
 

@@ -19,6 +19,7 @@ from connector.cli.terminal import (
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
+    from connector.cli.progress import Progress
     from connector.run import RunResult
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")]
@@ -181,13 +182,15 @@ def _run_all(app: AppContext, ids: list[int], *, dry_run: bool) -> list[RunResul
         return [job.result() for job in jobs]
 
 
-def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Any) -> RunResult:
+def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Progress) -> RunResult:
     from connector.cli.terminal import format_error
     from connector.run import RunResult, run_connection
 
-    line = progress.line(app, connection_id)
+    line = progress.start_line(app, connection_id)
     try:
-        return run_connection(app, connection_id, dry_run=dry_run, on_progress=line.tell, on_records_read=line.count)
+        return run_connection(
+            app, connection_id, dry_run=dry_run, on_progress=line.show, on_records_read=line.set_count
+        )
     except Exception as problem:  # noqa: BLE001 - a fault of ours in one company's hour: the others run all the same
         return RunResult(connection_id, line.name, "failed", format_error(problem))
     finally:

@@ -32,8 +32,8 @@ def describe_booking(app: AppContext, connection_id: int) -> list[dict[str, Any]
     choices = open_ledger(app, connection_id, UncountedCalls()).list_fee_posting_options()
     with reading(app.engine) as session:
         chosen = _load_choices(session, connection_id)
-    return [_describe_field(part, [one for one in choices if one.field == part], chosen.get(part)) for part in BOOKING_FIELDS
-            if any(one.field == part for one in choices)]  # fmt: skip
+    by_field = {field: [one for one in choices if one.field == field] for field in BOOKING_FIELDS}
+    return [_describe_field(field, found, chosen.get(field)) for field, found in by_field.items() if found]
 
 
 def save_choices(app: AppContext, connection_id: int, wanted: dict[str, str], *, by: str = "") -> None:

@@ -35,7 +35,7 @@ def sandbox() -> Iterator[tuple[Sandbox, str]]:
         ("Miller & Sons", "1200.00", 12, False), ("Miller & Sons", "75", -20, False), ("Baker Ltd", "640", 41, False),
     ):  # fmt: skip
         due_on = NOON.date() - timedelta(days=late)
-        dates = {"promised_on": (due_on - timedelta(days=30)).isoformat(), "due_on": due_on.isoformat()}
+        dates = {"on": (due_on - timedelta(days=30)).isoformat(), "due_on": due_on.isoformat()}
         number = str(made.xero.add_invoice(name, amount, sent=True, organisation=where, **dates).number)
         if paid:
             made.xero.pay(number, "", organisation=where)

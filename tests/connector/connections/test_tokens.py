@@ -89,13 +89,13 @@ def test_threads_that_need_a_token_at_once_refresh_once(
 
 _REFRESH_SCRIPT = """
 import sys
-from connector.installation import Uncounted, open_installation
+from connector.app_context import UncountedCalls, open_app
+from connector.connections.tokens import fresh_token
 from connector.settings import load_settings
-from connector.access.tokens import fresh_token
-installation = open_installation(load_settings())
+app = open_app(load_settings())
 print("ready", flush=True)
 sys.stdin.readline()
-print(fresh_token(installation, int(sys.argv[1]), Uncounted())["access_token"])
+print(fresh_token(app, int(sys.argv[1]), UncountedCalls())["access_token"])
 """
 
 
