@@ -113,9 +113,15 @@ def create_company(site: Site, name: str) -> Company:
         made.entries[f"fee-{state}"] = create_entry(site, made, state, fee=True)
     for number in range(3):
         task = Task(
-            connection_id=made.id, key=f"t{made.id}-{number}", code=TaskCode.CALL, customer_id="c1", invoice_ids=["i1"],
-            due_on=today, reason=f"Call {name}", created_at=now,
-        )  # fmt: skip
+            connection_id=made.id,
+            key=f"t{made.id}-{number}",
+            code=TaskCode.CALL,
+            customer_id="c1",
+            invoice_ids=["i1"],
+            due_on=today,
+            reason=f"Call {name}",
+            created_at=now,
+        )
         site.add_rows(task)
         made.tasks.append(task.id or 0)
     with writing(site.app.engine) as session:
@@ -133,10 +139,18 @@ def create_company(site: Site, name: str) -> Company:
 
 def build_invoice(company_id: int, number: int, today: Any) -> InvoiceRow:
     return InvoiceRow(
-        connection_id=company_id, external_id=f"i{number}", number=f"INV-{number}", customer_id="c1", currency="GBP",
-        issued_on=today - timedelta(days=37), due_on=today - timedelta(days=7 + number), total_e4=to_e4(Decimal(120)),
-        due_e4=to_e4(Decimal("99.50")), status=InvoiceStatus.OPEN, is_open=True,
-    )  # fmt: skip
+        connection_id=company_id,
+        external_id=f"i{number}",
+        number=f"INV-{number}",
+        customer_id="c1",
+        currency="GBP",
+        issued_on=today - timedelta(days=37),
+        due_on=today - timedelta(days=7 + number),
+        total_e4=to_e4(Decimal(120)),
+        due_e4=to_e4(Decimal("99.50")),
+        status=InvoiceStatus.OPEN,
+        is_open=True,
+    )
 
 
 def create_entry(site: Site, company: Company, state: str, *, fee: bool = False) -> int:
@@ -149,10 +163,20 @@ def create_entry(site: Site, company: Company, state: str, *, fee: bool = False)
         payload |= {"period": "2026-06", "number": "LF-1", "original_number": "INV-1", "amount": "5.00"}
         payload |= {"annual_rate": "262.0", "calculation": [["a flat fee, as agreed", "5.00"]]}
     row = OutboxEntry(
-        connection_id=company.id, key=f"{company.id}:{step}:{state}", kind=OutboxKind.LATE_FEE if fee else OutboxKind.EMAIL, step=step,
-        state=OutboxState.AWAITING_APPROVAL if state == "rejected" else OutboxState(state), customer_id="c1", invoice_id="i1", currency="GBP",
-        content_hash="abc", reason=f"{company.name} waits", payload=payload, planned_at=site.clock.at, reference="fee-1",
-    )  # fmt: skip
+        connection_id=company.id,
+        key=f"{company.id}:{step}:{state}",
+        kind=OutboxKind.LATE_FEE if fee else OutboxKind.EMAIL,
+        step=step,
+        state=OutboxState.AWAITING_APPROVAL if state == "rejected" else OutboxState(state),
+        customer_id="c1",
+        invoice_id="i1",
+        currency="GBP",
+        content_hash="abc",
+        reason=f"{company.name} waits",
+        payload=payload,
+        planned_at=site.clock.at,
+        reference="fee-1",
+    )
     site.add_rows(row)
     return row.id or 0
 

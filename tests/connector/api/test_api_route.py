@@ -48,9 +48,14 @@ def test_what_comes_while_a_list_is_read_moves_nothing_of_what_was_there(scenari
     def more() -> None:
         key = f"new:{next(numbers)}"
         entry = OutboxEntry(
-            connection_id=scenario.north.id, key=key, kind=OutboxKind.EMAIL, state=OutboxState.DONE, customer_id="c1", payload={"completed": []},
+            connection_id=scenario.north.id,
+            key=key,
+            kind=OutboxKind.EMAIL,
+            state=OutboxState.DONE,
+            customer_id="c1",
+            payload={"completed": []},
             planned_at=scenario.site.clock.at,
-        )  # fmt: skip
+        )
         scenario.site.add_rows(entry)
         scenario.site.add_rows(CustomerRow(connection_id=scenario.north.id, external_id=f"a{key}", name=key))
 
@@ -93,8 +98,9 @@ def test_an_entry_that_says_something_else_by_now_is_not_approved(scenario: Scen
     assert program.request("PATCH", f"/outbox/{entry}/email", {"subject": "Another one", "etag": etag}).ok
     answer = program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: etag}})
     assert (answer.status_code, answer.json()["detail"]) == (
-        409, f"Outbox entry {entry} says something else by now. Look at it again.",
-    )  # fmt: skip
+        409,
+        f"Outbox entry {entry} says something else by now. Look at it again.",
+    )
     now = program.get(f"/outbox/{entry}")
     assert (now["state"], now["edited_by"]) == ("awaiting_approval", "the API token a test")
     assert program.request("POST", "/outbox/approve", {"ids": [int(entry)], "etags": {entry: now["etag"]}}).ok
