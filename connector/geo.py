@@ -15,25 +15,25 @@ from zoneinfo import ZoneInfo
 
 @lru_cache(maxsize=4096)
 def country_code(country: str) -> str:
-    """Return the ISO 3166 alpha-2 code of a country given as a code of two or three letters or by name, else ""."""
-    said = _normalised(country)
-    return _countries().get(said, "") if said else ""
+    """Return the ISO 3166 alpha-2 code of a country given by name or by a code of two or three letters, else ""."""
+    name = _normalise(country)
+    return _countries().get(name, "") if name else ""
 
 
 @lru_cache(maxsize=4096)
 def time_zone(country: str, region: str, company_country: str = "", company_zone: str = "") -> str:
-    """Return the IANA time zone of a place: of its state or province, else of home if it is the same country.
+    """Return the IANA time zone of a state or province, else the company's zone if it is in the same country.
 
-    Failing both, the zone in which most of the country lives; "" where nothing is known.
+    Otherwise the zone in which most people of the country live; "" where nothing is known.
     """
     code = country_code(country)
-    key = re.sub(r"[^a-z0-9]+", "_", _normalised(region)).strip("_")
-    at_home = company_zone if code and code == company_country else ""
-    return _regions().get((code, key)) or at_home or _main_zones().get(code, "")
+    key = re.sub(r"[^a-z0-9]+", "_", _normalise(region)).strip("_")
+    own_zone = company_zone if code and code == company_country else ""
+    return _regions().get((code, key)) or own_zone or _main_zones().get(code, "")
 
 
 def language_in(country: str) -> str:
-    """Return the language that nearly everybody in a country reads, by the country's code; "" where several are."""
+    """Return the language nearly everyone in a country reads, by its code; "" where there are several."""
     return str(_load_regions_file()["languages"].get(country, ""))
 
 
@@ -43,21 +43,21 @@ def today_in(zone: str, now: datetime) -> date:
 
 
 def is_reached(on: date | None, zone: str, now: datetime) -> bool:
-    """Tell whether a day has come in a time zone; no day never comes."""
+    """Return whether a date has been reached in a time zone; False for no date."""
     return on is not None and on <= today_in(zone, now)
 
 
 class HolidayCalendar:
-    """The public holidays of a whole country, from the ``holidays`` package: what ``policies.calendar`` asks for."""
+    """Public holidays of a whole country, by the ``holidays`` package: the ``Calendar`` that policies ask."""
 
     def holiday_name(self, country: str, on: date) -> str:
-        """Return the name of the public holiday, or "" on an ordinary day and in a country nobody knows."""
+        """Return the name of the public holiday, or "" on other days and in unknown countries."""
         return _holidays(country_code(country) or country, on.year).get(on, "")
 
 
 @lru_cache(maxsize=512)
 def _holidays(code: str, year: int) -> Mapping[date, str]:
-    from holidays import country_holidays  # noqa: PLC0415  # half a second that only decisions need
+    from holidays import country_holidays  # noqa: PLC0415  # takes half a second, and only decisions need it
 
     try:
         found = country_holidays(code, years=year, language="en_US")
@@ -96,8 +96,8 @@ def _countries() -> dict[str, str]:
     from holidays.registry import COUNTRIES  # noqa: PLC0415
 
     names = dict(line.split("\t")[:2][::-1] for line in _tzdata("iso3166.tab"))
-    known = {_normalised(name): code for name, code in names.items()}
-    known |= {_normalised(code): code for code in names.values()}
+    known = {_normalise(name): code for name, code in names.items()}
+    known |= {_normalise(code): code for code in names.values()}
     for name, (_class, alpha_2, alpha_3, *_more) in COUNTRIES.items():
         known |= {alpha_3.lower(): alpha_2}
         known.setdefault(name.replace("_", " "), alpha_2)
@@ -109,7 +109,7 @@ def _tzdata(name: str) -> list[str]:
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
-def _normalised(text: str) -> str:
-    """Fold case, accents, spaces and what stands in brackets: "Österreich " and "osterreich" are one place."""
+def _normalise(text: str) -> str:
+    """Fold case, accents and spaces, and drop what is in brackets: "Österreich " becomes "osterreich"."""
     plain = unicodedata.normalize("NFKD", re.sub(r" \(.*\)", "", text).replace("’", "'"))
     return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().split())

@@ -1,45 +1,41 @@
-"""Which reminder policy is in force: every document ever set is kept, and the newest one counts."""
+"""The policy versions: every document ever set is kept, and the newest one is active."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import func, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlmodel import Session, SQLModel, col
 
 from connector.audit import sync_log
 from connector.connections.registry import list_connected
 from connector.db.tables import Connection, PolicyVersion
+from connector.results import Result
 from connector.vocabulary import LogKind
 from policies.customer_policies import is_in_control_group
 from policies.policy import ReminderPolicy
 
+ALL_COMPANIES = "all"  # stands for a short name where a version is general
 _VERSIONS = SQLModel.metadata.tables["policy_version"]
 
 
-def get_policy(session: Session, connection_id: int | None) -> tuple[ReminderPolicy, int | None]:
-    """Return the policy of a connection and the id of its version: its own, else the general one, else the default."""
-    return get_policies(session, [connection_id])[connection_id]
+class PolicyVersionItem(Result):
+    """A version as lists show it. One without a document ended a connection's own policy."""
 
-
-def get_policies(
-    session: Session, connection_ids: Collection[int | None]
-) -> dict[int | None, tuple[ReminderPolicy, int | None]]:
-    """Return ``current`` of each of some connections, in one query however many they are."""
-    owner = _VERSIONS.c.connection_id
-    theirs = or_(owner.is_(None), owner.in_([each for each in connection_ids if each is not None]))
-    newest = select(func.max(_VERSIONS.c.id)).where(theirs).group_by(owner)
-    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)))
-    set_for = {row.connection_id: (_parsed(row.document), row.id) for row in rows if row.document}
-    general = set_for.get(None, (_default(), None))
-    return {each: set_for.get(each, general) for each in connection_ids}
+    id: int
+    connection: str
+    connection_id: int | None
+    set_at: datetime
+    set_by: str
+    active: bool
+    has_document: bool
 
 
 class ActivePolicy(NamedTuple):
-    """The policy of a connection, and the one before it, which a hold-out keeps."""
+    """A connection's policy, and the one before it, which the control group keeps."""
 
     policy: ReminderPolicy
     version: int | None
@@ -48,55 +44,67 @@ class ActivePolicy(NamedTuple):
     salt: str
 
     def for_customer(self, customer_id: str) -> tuple[ReminderPolicy, int | None]:
-        """Give the policy that a customer follows, and its version."""
-        if self.is_in_holdout(customer_id):
+        """Return the policy that applies to a customer, and its version."""
+        if self.is_in_control_group(customer_id):
             return self.previous, self.previous_version
         return self.policy, self.version
 
-    def is_in_holdout(self, customer_id: str) -> bool:
-        """Tell whether a customer keeps the policy of before."""
+    def is_in_control_group(self, customer_id: str) -> bool:
+        """Return whether a customer keeps the previous policy."""
         return is_in_control_group(customer_id, self.policy.control_group_percent, self.salt)
 
 
+def get_policy(session: Session, connection_id: int | None) -> tuple[ReminderPolicy, int | None]:
+    """Return a connection's policy and its version: its own, else the general one, else the default (version None)."""
+    return get_policies(session, [connection_id])[connection_id]
+
+
+def get_policies(
+    session: Session, connection_ids: Collection[int | None]
+) -> dict[int | None, tuple[ReminderPolicy, int | None]]:
+    """Return ``get_policy`` of each of these connections, in one query."""
+    owner = _VERSIONS.c.connection_id
+    theirs = or_(owner.is_(None), owner.in_([each for each in connection_ids if each is not None]))
+    newest = select(func.max(_VERSIONS.c.id)).where(theirs).group_by(owner)
+    rows = session.scalars(select(PolicyVersion).where(_VERSIONS.c.id.in_(newest)))
+    own = {row.connection_id: (_parse(row.document), row.id) for row in rows if row.document}
+    general = own.get(None, (_default(), None))
+    return {each: own.get(each, general) for each in connection_ids}
+
+
 def get_active_policy(session: Session, connection_id: int) -> ActivePolicy:
-    """Find the policy in force; with a hold-out also the newest one before it that has none."""
+    """Return a connection's active policy. With a control group, ``previous`` is the newest one without."""
     policy, version = get_policy(session, connection_id)
-    before, version_before = policy, version
+    previous, previous_version = policy, version
     if policy.control_group_percent and version is not None:
-        before, version_before = _previous_policy(session, version)
-    return ActivePolicy(policy, version, before, version_before, f"{connection_id}")
-
-
-def _previous_policy(session: Session, version: int) -> tuple[ReminderPolicy, int | None]:
-    owner = session.get_one(PolicyVersion, version).connection_id
-    whose = _VERSIONS.c.connection_id.is_(None) if owner is None else _VERSIONS.c.connection_id == owner
-    query = select(PolicyVersion).where(whose, _VERSIONS.c.id < version).order_by(_VERSIONS.c.id.desc())
-    for row in session.scalars(query):
-        if row.document and not _parsed(row.document).control_group_percent:
-            return _parsed(row.document), row.id
-    return _default(), None
+        previous, previous_version = _previous_without_control_group(session, version)
+    return ActivePolicy(policy, version, previous, previous_version, f"{connection_id}")
 
 
 def set_policy(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
-    """Put a document in force from now on and return its version. Raises ``PolicyError`` where it breaks a rule.
+    """Store a document as the active version, and return its id.
 
-    Without a connection it is the general one. An empty document lets a connection follow the general one again.
+    Without a connection it is the general policy. An empty document makes a connection follow the general one again.
+
+    Raises:
+        PolicyError: the document breaks a rule.
+
     """
     if document:
         ReminderPolicy.from_toml(document)
     row = PolicyVersion(connection_id=connection_id, document=document, set_by=by, set_at=at)
     session.add(row)
     session.flush()
-    assert row.id is not None  # noqa: S101  # the database has just given it
+    assert row.id is not None  # noqa: S101  # the database has just assigned it
     return row.id
 
 
 def activate_policy(session: Session, document: str, *, by: str, at: datetime, connection_id: int | None = None) -> int:
-    """Put a document in force as ``set_policy`` does, and tell so in the sync log: what every door does."""
+    """Set a document as ``set_policy`` does, and record it in the sync log."""
     version = set_policy(session, document, by=by, at=at, connection_id=connection_id)
-    text = f"{by} put policy version {version} in force."
+    text = f"{by} activated policy version {version}."
     if not document and connection_id is not None:
-        text = f"{by} let it follow the general policy again (version {version})."
+        text = f"{by} made the company follow the general policy again (version {version})."
     sync_log.write(
         session, at=at, kind=LogKind.POLICY_SET, text=text, connection_id=connection_id, facts={"version": version}
     )
@@ -104,15 +112,16 @@ def activate_policy(session: Session, document: str, *, by: str, at: datetime, c
 
 
 def list_followers(session: Session, connection_id: int | None) -> list[int]:
-    """Name the connections that a document is for: the one, or all that have no document of their own."""
+    """Return the connections that a document applies to: the one, or all without a document of their own."""
     if connection_id is not None:
         return [connection_id]
     return [row.id or 0 for row in list_connected(session) if not has_own_policy(session, row.id or 0)]
 
 
 def has_own_policy(session: Session, connection_id: int) -> bool:
-    """Tell whether a connection has a document of its own in force."""
-    newest = _newest_version(session, connection_id)
+    """Return whether a connection has an active document of its own."""
+    query = select(PolicyVersion).where(_is_owned_by(connection_id)).order_by(_VERSIONS.c.id.desc())
+    newest = session.scalars(query.limit(1)).first()
     return newest is not None and bool(newest.document)
 
 
@@ -121,42 +130,53 @@ def get_document(session: Session, version: int) -> str:
     return session.get_one(PolicyVersion, version).document
 
 
-def list_versions(session: Session, connection_id: int | None) -> list[dict[str, Any]]:
-    """List the versions of all companies, or of those that hold for one, newest first, and which are in force."""
+def list_versions(session: Session, connection_id: int | None) -> list[PolicyVersionItem]:
+    """Return the versions of all companies, or those that apply to one, newest first."""
     query = select(PolicyVersion, col(Connection.short_name)).outerjoin(
         Connection, col(Connection.id) == PolicyVersion.connection_id
     )
     if connection_id is not None:
-        owner = col(PolicyVersion.connection_id)
-        query = query.where(or_(owner.is_(None), owner == connection_id))
-    newest: set[int | None] = set()
-    found: list[dict[str, Any]] = []
-    for row, name in session.execute(query.order_by(col(PolicyVersion.id).desc())):
-        in_force = row.connection_id not in newest and bool(row.document)
-        newest.add(row.connection_id)
-        shown = {"connection": name or "all", "connection_id": row.connection_id, "set_at": row.set_at}
-        found.append(
-            {"id": row.id, **shown, "set_by": row.set_by, "active": in_force, "has_document": bool(row.document)}
+        query = query.where(or_(_is_owned_by(None), _is_owned_by(connection_id)))
+    seen: set[int | None] = set()
+    items: list[PolicyVersionItem] = []
+    for row, name in session.execute(query.order_by(_VERSIONS.c.id.desc())):
+        items.append(
+            PolicyVersionItem(
+                id=row.id,
+                connection=name or ALL_COMPANIES,
+                connection_id=row.connection_id,
+                set_at=row.set_at,
+                set_by=row.set_by,
+                active=row.connection_id not in seen and bool(row.document),
+                has_document=bool(row.document),
+            )
         )
-    return found
+        seen.add(row.connection_id)
+    return items
 
 
 def find_previous_version(session: Session, row: PolicyVersion) -> PolicyVersion | None:
-    """Find the version that a version of the same connection, or the general one, took the place of."""
-    owner = _VERSIONS.c.connection_id
-    whose = owner.is_(None) if row.connection_id is None else owner == row.connection_id
-    query = select(PolicyVersion).where(whose, _VERSIONS.c.id < row.id)
+    """Return the version that a version replaced: the one before it of the same connection, or of all."""
+    query = select(PolicyVersion).where(_is_owned_by(row.connection_id), _VERSIONS.c.id < row.id)
     return session.scalars(query.order_by(_VERSIONS.c.id.desc()).limit(1)).first()
 
 
-def _newest_version(session: Session, connection_id: int | None) -> PolicyVersion | None:
+def _previous_without_control_group(session: Session, version: int) -> tuple[ReminderPolicy, int | None]:
+    owner = session.get_one(PolicyVersion, version).connection_id
+    query = select(PolicyVersion).where(_is_owned_by(owner), _VERSIONS.c.id < version)
+    for row in session.scalars(query.order_by(_VERSIONS.c.id.desc())):
+        if row.document and not _parse(row.document).control_group_percent:
+            return _parse(row.document), row.id
+    return _default(), None
+
+
+def _is_owned_by(connection_id: int | None) -> ColumnElement[bool]:
     owner = _VERSIONS.c.connection_id
-    whose = owner.is_(None) if connection_id is None else owner == connection_id
-    return session.scalars(select(PolicyVersion).where(whose).order_by(_VERSIONS.c.id.desc()).limit(1)).first()
+    return owner.is_(None) if connection_id is None else owner == connection_id
 
 
 @lru_cache(maxsize=256)
-def _parsed(document: str) -> ReminderPolicy:
+def _parse(document: str) -> ReminderPolicy:
     return ReminderPolicy.from_toml(document)
 
 

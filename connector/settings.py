@@ -1,4 +1,4 @@
-"""Every setting of an installation: read once at the start, checked, refused with one line that names what is wrong."""
+"""The settings of an installation: read and checked once at the start; a bad one is refused in one line."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class SettingsError(Exception):
 
 
 def is_loopback_host(host: str) -> bool:
-    """Tell whether a host name or address leads nowhere but to this machine."""
+    """Return whether a host name or address is this machine's own."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
@@ -50,7 +50,7 @@ def is_loopback_host(host: str) -> bool:
 
 
 def is_publicly_reachable(base_url: str) -> bool:
-    """Tell whether a customer's mail program can open an address: https, and not this machine or this house alone."""
+    """Return whether a customer can open an address: it is https, and neither this machine nor a private network."""
     parts = urlsplit(base_url)
     host = parts.hostname or ""
     if parts.scheme != "https" or is_loopback_host(host) or host.endswith((".local", ".internal", ".lan")):
@@ -101,7 +101,7 @@ def _database_url(value: str) -> str:
 
 
 def parse_secret_keys(value: str) -> list[bytes]:
-    """Decode comma-separated keys, newest first, or raise ``ValueError`` with words that do not show them."""
+    """Decode comma-separated keys, newest first. Raises ``ValueError`` with a message that does not show them."""
     keys = []
     for key in filter(None, (part.strip() for part in value.split(","))):
         try:
@@ -123,7 +123,7 @@ def _secret_keys(value: str) -> str:
 def _email_address(value: str) -> str:
     name, at, domain = value.rpartition("@")
     if not (name and at and domain) or any(character in value for character in ' \t\r\n<>,;"'):
-        message = "must be one mail address like billing@example.com"
+        message = "must be one email address like billing@example.com"
         raise ValueError(message)
     return value
 
@@ -158,7 +158,7 @@ SingleLine = Annotated[str, AfterValidator(_one_line)]
 
 
 class Settings(BaseSettings):
-    """The settings of one installation; ``XERO_CLIENT_ID`` is the attribute ``xero_client_id``. "" means not given."""
+    """The settings; ``XERO_CLIENT_ID`` is the attribute ``xero_client_id``. An empty value means it is not set."""
 
     model_config = SettingsConfigDict(
         frozen=True, extra="ignore", env_ignore_empty=True, validate_default=False, env_file_encoding="utf-8"
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _choose_defaults(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Fill in what depends on another setting: the database in the home, Intuit's hosts by environment."""
+        """Set the defaults that depend on other settings: the database in the home, Intuit's hosts by environment."""
         home = Path(values.get("duewell_home") or user_data_path("duewell", appauthor=False)).expanduser().absolute()
         url = str(values.get("duewell_database_url") or "sqlite:///$DUEWELL_HOME/duewell.db")
         environment = str(values.get("quickbooks_environment") or "production")
@@ -220,21 +220,26 @@ class Settings(BaseSettings):
 
 
 def setting_names() -> list[str]:
-    """Return the names of all settings as they are written in the environment."""
+    """Return the names of all settings as environment variables."""
     return [name.upper() for name in Settings.model_fields]
 
 
 def load_settings(**overrides: object) -> Settings:
-    """Read the environment, then ``.env`` here, then ``$DUEWELL_HOME/.env``; ``overrides`` win over all."""
-    here = Path(".env")
-    home = overrides.get("duewell_home") or _lookup("DUEWELL_HOME", here) or user_data_path("duewell", appauthor=False)
-    files = [Path(str(home)).expanduser() / ".env", here]  # the later wins
+    """Read the environment, then ``.env``, then ``$DUEWELL_HOME/.env``. ``overrides`` take precedence.
+
+    Raises:
+        SettingsError: a setting is unknown or has a bad value.
+
+    """
+    local = Path(".env")
+    home = overrides.get("duewell_home") or _lookup("DUEWELL_HOME", local) or user_data_path("duewell", appauthor=False)
+    files = [Path(str(home)).expanduser() / ".env", local]  # the later takes precedence
     _refuse_unknown(files, overrides)
     try:
-        given: dict[str, Any] = {"_env_file": files, **overrides}
-        return Settings(**given)
+        values: dict[str, Any] = {"_env_file": files, **overrides}
+        return Settings(**values)
     except ValidationError as error:
-        raise SettingsError("; ".join(_describe(error))) from None  # the cause would print the value
+        raise SettingsError("; ".join(_describe(error))) from None  # the cause would show the value
 
 
 def _lookup(name: str, file: Path) -> str | None:
@@ -243,11 +248,11 @@ def _lookup(name: str, file: Path) -> str | None:
 
 def _refuse_unknown(files: list[Path], overrides: dict[str, object]) -> None:
     known = set(setting_names())
-    places = [("the environment", set(os.environ)), *((str(file), set(dotenv_values(file))) for file in files)]
-    for place, names in places:
+    sources = [("the environment", set(os.environ)), *((str(file), set(dotenv_values(file))) for file in files)]
+    for source, names in sources:
         for name in sorted(names):
             if name.upper().startswith("DUEWELL_") and name.upper() not in known:
-                message = f"{name} (in {place}) is not a setting of duewell"
+                message = f"{name} (in {source}) is not a setting of duewell"
                 raise SettingsError(message)
     for name in overrides:
         if name.upper() not in known:
@@ -257,6 +262,6 @@ def _refuse_unknown(files: list[Path], overrides: dict[str, object]) -> None:
 
 def _describe(error: ValidationError) -> Iterator[str]:
     for problem in error.errors(include_input=False, include_url=False):
-        said = problem["msg"].removeprefix("Value error, ")
-        said = said[:1].lower() + said[1:] if problem["type"] != "value_error" else said
-        yield f"{str(problem['loc'][0]).upper()}: {said}" if problem["loc"] else said
+        text = problem["msg"].removeprefix("Value error, ")
+        text = text[:1].lower() + text[1:] if problem["type"] != "value_error" else text
+        yield f"{str(problem['loc'][0]).upper()}: {text}" if problem["loc"] else text

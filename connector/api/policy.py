@@ -28,13 +28,13 @@ def get_policy(call: ReadCall, connection: ConnectionParam = "") -> Response:
         return json_response({"version": version, "document": policy.to_toml()})
 
 
-@router.get("/policy/versions", response_model=schemas.Page[schemas.PolicyVersion])
+@router.get("/policy/versions", response_model=schemas.Page[policy_store.PolicyVersionItem])
 def list_versions(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """List every version ever set, of a connection's own policy and of the general one."""
     with reading(call.app.engine) as session:
         rows = policy_store.list_versions(session, _connection_id(call, session, connection))
         seen = {"all", *(row.short_name for row in call.connections(session))}
-    return paginate([row for row in rows if row["connection"] in seen], page_query, lambda row: [row["id"]])
+    return paginate([row for row in rows if row.connection in seen], page_query, lambda row: [row.id])
 
 
 @router.get("/policy/versions/{version}", response_model=schemas.PolicyDocument)

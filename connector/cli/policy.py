@@ -79,7 +79,7 @@ def list_versions(connection: ConnectionOption = None, as_json: JsonOption = Fal
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
-            rows = policy_store.list_versions(session, inside)
+            rows = [item.model_dump() for item in policy_store.list_versions(session, inside)]
     columns = {"id": "VERSION", "connection": "BOOKS", "set_at": "SET AT", "set_by": "BY", "active": "IN FORCE"}
     echo_list(rows, columns, "No policy was ever set: the one that comes with duewell holds.", as_json=as_json)
 

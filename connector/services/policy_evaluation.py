@@ -156,7 +156,7 @@ def _hold_out(session: Session, row: Connection, now: datetime) -> dict[str, Any
     groups: dict[bool, list[list[Invoice]]] = {True: [], False: []}
     for statements in _history(session, row, now):
         invoices = [invoice for statement in statements for invoice in statement.invoices]
-        groups[in_force.is_in_holdout(statements[0].customer.id)].append(invoices)
+        groups[in_force.is_in_control_group(statements[0].customer.id)].append(invoices)
     today = now.astimezone(here).date()
     found = compare_groups(build_group(groups[False], since_on, today), build_group(groups[True], since_on, today))
     return {"id": row.short_name, **_effect(found, since_on), "version": in_force.version} | {

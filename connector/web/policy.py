@@ -146,7 +146,7 @@ def list_versions(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         scope = get_policy_context(request, session, request.query.get("company", ""))
         rows = [
-            row for row in policy_store.list_versions(session, scope.id) if request.actor.can_see(row["connection_id"])
+            row for row in policy_store.list_versions(session, scope.id) if request.actor.can_see(row.connection_id)
         ]
     return request.render(
         "policy_versions.html", policy_context=scope, rows=rows[:_VERSIONS_SHOWN], more=len(rows) - _VERSIONS_SHOWN

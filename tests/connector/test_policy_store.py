@@ -1,4 +1,4 @@
-"""The newest policy counts, a connection's own before the general one, and none is ever lost."""
+"""The newest policy version is active, a connection's own before the general one, and all are kept."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FEES_ON = "[late_fees]\nenabled = true\n"
 FEES_OFF = "[late_fees]\nenabled = false\n"
 
 
-def test_the_newest_counts_and_a_connections_own_comes_first(engine: Engine) -> None:
+def test_the_newest_version_is_active_and_a_connections_own_comes_first(engine: Engine) -> None:
     with writing(engine) as session:
         session.add(Connection(short_name="acme", provider="xero", external_id="1", name="Acme", created_at=NOON))
         session.flush()

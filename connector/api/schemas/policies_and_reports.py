@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel
@@ -48,18 +47,6 @@ class PolicyCheck(BaseModel):
 
     ok: bool
     reason: str
-
-
-class PolicyVersion(BaseModel):
-    """A version that was set."""
-
-    id: int
-    connection: str
-    connection_id: int | None
-    has_document: bool
-    set_at: datetime
-    set_by: str
-    in_force: bool
 
 
 class PolicyVersionResponse(BaseModel):

@@ -80,7 +80,7 @@ def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version
         in_force = policy_store.get_active_policy(session, xero_scenario.connection)
         ids = {row.name: row.external_id for row in session.scalars(select(CustomerRow))}
         mailed = {row.customer_id for row in session.scalars(select(OutboxEntry)) if row.kind == "email"}
-    held = {name for name in names if in_force.is_in_holdout(ids[name])}
+    held = {name for name in names if in_force.is_in_control_group(ids[name])}
     assert 4 < len(held) < 20
     assert in_force.version != in_force.previous_version
     found = policy_versions(xero_scenario)

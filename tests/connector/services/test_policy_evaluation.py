@@ -84,4 +84,4 @@ def test_a_hold_out_reports_only_where_there_is_one(company_with_history: Any) -
     assert report["reason"].startswith("Too few to tell")
     with reading(company_with_history.app.engine) as session:
         [version] = policy_store.list_versions(session, company_with_history.connection)
-    assert (version["id"], version["connection"], version["active"]) == (report["version"], "all", True)
+    assert (version.id, version.connection, version.active) == (report["version"], "all", True)

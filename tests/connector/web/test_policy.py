@@ -77,7 +77,7 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
     policy, document = current_policy(site)
     assert "In force from the next run on." in browser.text
     said = {"past_due": {"new": {"large": 4}}, "send_window": {"weekdays": ["mon"]}, "late_fees": {"enabled": True}}
-    assert policy_store._parsed(document).document == policy.document
+    assert policy_store._parse(document).document == policy.document
     assert parse_toml(document) == said, "a document says only what was altered"
     with reading(site.app.engine) as session:
         [line] = session.scalars(select(SyncLogEntry).where(col(SyncLogEntry.kind) == LogKind.POLICY_SET))
