@@ -66,9 +66,13 @@ def test_pages_find_the_same_on_both(engine: Engine) -> None:
                     connection_id=two, key="t", code=TaskCode.CALL, customer_id="c", invoice_ids=[], due_on=NOON.date(),
                     created_at=NOON,
                 ),
-                OutboxEntry(key="1", kind=OutboxKind.EMAIL, step="past_due", state=OutboxState.AWAITING_APPROVAL, planned_at=NOON, **shared),
                 OutboxEntry(
-                    key="2", kind=OutboxKind.EMAIL, step="past_due", state=OutboxState.DONE, planned_at=NOON, ended_at=NOON, **shared
+                    key="1", kind=OutboxKind.EMAIL, step="past_due", state=OutboxState.AWAITING_APPROVAL,
+                    planned_at=NOON, **shared,
+                ),
+                OutboxEntry(
+                    key="2", kind=OutboxKind.EMAIL, step="past_due", state=OutboxState.DONE, planned_at=NOON,
+                    ended_at=NOON, **shared,
                 ),
             ]
         )  # fmt: skip

@@ -35,7 +35,7 @@ def observing_company(site: Site) -> int:
     at = site.clock.at
     shared = {
         "connection_id": company,
-        "state": "observing_company",
+        "state": "planned",
         "customer_id": "c1",
         "currency": "GBP",
         "planned_at": at,
@@ -100,7 +100,7 @@ def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only
     page = browser.get(f"/companies/{observing_company}").text
     assert "Nothing leaves now." in page
     assert "Nothing has been sent." not in page
-    assert f"/outbox?state=waiting&amp;company={observing_company}" in page
+    assert f"/outbox?state=awaiting_approval&amp;company={observing_company}" in page
 
 
 def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, observing_company: int) -> None:
@@ -150,8 +150,8 @@ class TestWithSandbox:
             yield sandbox, url
 
     @pytest.fixture
-    def settings(self, vendors: Any) -> dict[str, Any]:
-        sandbox, url = vendors
+    def settings(self, sandbox_and_url: Any) -> dict[str, Any]:
+        sandbox, url = sandbox_and_url
         return {name.lower(): value for name, value in sandbox.settings(url).items()}
 
     def consent_callback_url(self, page: str) -> str:

@@ -48,7 +48,7 @@ def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices:
     browser.get("/customers")
     assert "Customer 00001" in browser.text
     assert "Miller" not in browser.text  # they owe nothing
-    browser.get("/customers?search=MILLER&who=all")
+    browser.get("/customers?search=MILLER&show=all")
     assert browser.page.text.count("/customers/s") == 50
     more = browser.page.text.partition('">More</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
     browser.get(more)
@@ -129,11 +129,11 @@ def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(site_wi
             {"do": "payment_plan", "instalments": "2026-12-01 10.00\n2026-12-05 100.00"},
             "payment plan: 10.00 on 2026-12-01",
         ),
-        ({"do": "no_plan"}, "plan withdrawn by"),
+        ({"do": "cancel_payment_plan"}, "plan withdrawn by"),
         ({"do": "pause", "paused_until": "2026-12-24", "reason": "Holidays"}, "paused until 24 Dec 2026"),
         ({"do": "resume"}, "pause ended by"),
         ({"do": "dispute", "reason": "Two were broken"}, "disputed since 23 Nov 2026: Two were broken"),
-        ({"do": "undispute", "reason": "Credited"}, "dispute settled by bookkeeper@example.com: Credited"),
+        ({"do": "undispute", "reason": "Credited"}, "dispute resolved by bookkeeper@example.com: Credited"),
     )
     for fields, words in steps:
         browser.get(page)

@@ -138,7 +138,7 @@ def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(
         assert site.browser().post("/sign-in/passkey", {**browser.sent, "passkey": wrong}).status_code == 401
 
 
-@pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"verifies": False}, {"used": -1}])
+@pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"user_verified": False}, {"sign_count": -1}])
 def test_a_passkey_does_not_let_in(site: Site, authenticator: Authenticator, changed: dict[str, Any]) -> None:
     """Not on another site, not without a finger, a face or a PIN, and not as a copy that counts from the start."""
     owner_with_passkey(site, authenticator)
@@ -342,7 +342,7 @@ def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
     assert duewell("users", "passkeys") == (0, "Passkeys: each person chooses.\n")
     assert duewell("users", "passkeys", "on") == (0, "Passkeys: demanded of everybody, by root.\n")
     assert duewell("users", "passkeys", "on")[0] == 0
-    assert json.loads(duewell("users", "passkeys", "--json")[1])["demanded"] is True
+    assert json.loads(duewell("users", "passkeys", "--json")[1])["required"] is True
     assert json.loads(duewell("users", "list", "--json")[1])[0]["passkey"] is True
     monkeypatch.setenv("DUEWELL_BASE_URL", "http://192.0.2.7:8710")
     said = duewell("doctor")[1]

@@ -154,7 +154,7 @@ def test_an_owner_sees_and_changes_how_long_things_are_kept(site_with_invoices: 
     assert "what is older goes with the next daily pruning" in owner.text
     assert (
         log_texts(site_with_invoices)[-1]
-        == "owner@example.com set how many days are kept: decisions 200, mails for good."
+        == "owner@example.com set how many days are kept: decisions 200, emails for good."
     )
     with reading(site_with_invoices.app.engine) as session:
         assert retention.retention_days(session) == {

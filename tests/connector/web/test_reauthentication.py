@@ -16,7 +16,7 @@ PASSWORD = "correct horse battery staple"  # gitleaks:allow
 # What a bookkeeper does all morning: it can be taken back, or stops something. Everything else must ask.
 NOT_SENSITIVE = re.compile(
     r"/(outbox|fees|tasks|exceptions|customers|invoices|sign-out|settings/health)(/(?!.*(export|erase)).*)?"
-    r"|.*/letter\.html"  # shows what a mail would look like
+    r"|.*/email\.html"  # shows what a mail would look like
     r"|/companies/\{company:int\}/(pause|resume|run|customers|invoices)(/(?!.*(export|erase)).*)?"
 )
 
@@ -88,7 +88,7 @@ def test_guessing_there_is_limited_as_at_the_door(site: Site) -> None:
 
 
 def test_every_form_is_either_an_everyday_one_or_asks() -> None:
-    posts = {route.path for route in ROUTES if route.method == "POST" and route.min_role != "nobody"}
+    posts = {route.path for route in ROUTES if route.method == "POST" and route.min_role != "public"}
     asking = {route.path for route in ROUTES if route.sensitive}
     assert asking >= {"/companies/connect", "/companies/{company:int}/mode", "/companies/{company:int}/disconnect"}
     assert {path for path in posts - asking if not NOT_SENSITIVE.fullmatch(path)} == set()

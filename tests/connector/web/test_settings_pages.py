@@ -52,13 +52,12 @@ def shown_secret(browser: Any) -> str:
 def test_somebody_is_invited_for_one_company_promoted_and_removed(site: Site, owner: Any) -> None:
     north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     owner.get("/settings/users")
-    owner.submit("/settings/users", {
-        "email": "bob@example.com", "name": "Bob", "role": "viewer", "company_access": "selected", "company": str(north),
-    })  # fmt: skip
+    invitation = {"email": "bob@example.com", "name": "Bob", "role": "viewer"}
+    owner.submit("/settings/users", {**invitation, "company_access": "selected", "company": str(north)})
     bob = site.browser()
     path = shown_secret(owner).removeprefix(site.base)
     bob.get(path)
-    bob.submit(path, {"password": PASSWORD, "again": PASSWORD})
+    bob.submit(path, {"password": PASSWORD, "repeat": PASSWORD})
     assert ("North Ltd" in bob.get("/companies").text, "South Ltd" in bob.text) == (True, False)
     assert bob.get(f"/companies/{south}").status_code == 404
     assert bob.get("/settings/users").status_code == 403
