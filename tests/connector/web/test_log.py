@@ -130,7 +130,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
         Budget(connection_id=company_id, limit_name=BudgetWindow.DAY, used=62, remaining=938),
     )
-    run = add_run(site, company_id, counts={"calls_read": 3, "calls_mail": 1}, ended_at=site.clock.at)
+    run = add_run(site, company_id, counts={"calls_read": 3, "calls_email": 1}, ended_at=site.clock.at)
     write_lines(site, company_id, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")
     write_lines(site, company_id, "Mailed: SendGrid took it.", run_id=run, customer_id="c1", facts={"entry": 7})
     write_lines(site, company_id, *(f"Decided {n:03}" for n in range(70)), run_id=run, kind="decided")
