@@ -27,7 +27,7 @@ def show_invoice(request: PageRequest) -> Response:
         )
         told = explain_invoice(request.app, session, row)
     judged = next((each for each in known["invoices"] if each["id"] == row.external_id), None)
-    tasks = [task for task in known.get("tasks", []) if row.number in task["invoices"]]
+    tasks = [task for task in known.get("tasks", []) if row.number in task.invoices]
     return request.render(
         "invoice.html", company=company, customer=customer, told=told, judged=judged, card=known, tasks=tasks
     )
