@@ -42,18 +42,34 @@ def observing_company(site: Site) -> int:
     }
     euros = {**shared, "currency": "EUR"}
     site.add_rows(
-        OutboxEntry(key="1", kind=OutboxKind.EMAIL, step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared),
+        OutboxEntry(
+            key="1", kind=OutboxKind.EMAIL, step="past_due", payload={"due": {"a": "99.50", "b": "0.50"}}, **shared
+        ),
         OutboxEntry(key="2", kind=OutboxKind.LATE_FEE, step="late_fee", payload={"amount": "5.00"}, **shared),
         OutboxEntry(key="3", kind=OutboxKind.EMAIL, step="past_due", payload={"due": {"c": "7.00"}}, **euros),
         InvoiceRow(
-            connection_id=company, external_id="i", number="I", customer_id="c1", currency="GBP",
-            issued_on=at.date(), due_e4=to_e4(Decimal(40)), status=InvoiceStatus.OPEN, is_open=True,
+            connection_id=company,
+            external_id="i",
+            number="I",
+            customer_id="c1",
+            currency="GBP",
+            issued_on=at.date(),
+            due_e4=to_e4(Decimal(40)),
+            status=InvoiceStatus.OPEN,
+            is_open=True,
         ),
         InvoiceDecisionRow(
-            connection_id=company, invoice_id="i", customer_id="c1", kind=DecisionKind.HOLD, code="later",
-            next_step=Step.SECOND_NOTICE, next_on=(at + timedelta(days=2)).date(), run_id=1, since_at=at,
+            connection_id=company,
+            invoice_id="i",
+            customer_id="c1",
+            kind=DecisionKind.HOLD,
+            code="later",
+            next_step=Step.SECOND_NOTICE,
+            next_on=(at + timedelta(days=2)).date(),
+            run_id=1,
+            since_at=at,
         ),
-    )  # fmt: skip
+    )
     return company
 
 

@@ -27,19 +27,31 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
         site.add_rows(
             CustomerRow(connection_id=company, external_id=f"c{number}", name=f"=Customer {number}"),
             InvoiceRow(
-                connection_id=company, external_id=f"i{number}", number=f"I-{number}", customer_id=f"c{number}",
-                currency=currency, issued_on=due_on - timedelta(days=30), due_on=due_on, total_e4=1_000_000,
-                due_e4=1_000_000 if is_open else 0, status=InvoiceStatus.OPEN if is_open else InvoiceStatus.PAID, is_open=is_open,
+                connection_id=company,
+                external_id=f"i{number}",
+                number=f"I-{number}",
+                customer_id=f"c{number}",
+                currency=currency,
+                issued_on=due_on - timedelta(days=30),
+                due_on=due_on,
+                total_e4=1_000_000,
+                due_e4=1_000_000 if is_open else 0,
+                status=InvoiceStatus.OPEN if is_open else InvoiceStatus.PAID,
+                is_open=is_open,
                 closed_on=settled_on,
             ),
-        )  # fmt: skip
+        )
         if settled_on:
             site.add_rows(
                 ApplicationRow(
-                    connection_id=company, source_kind="payment", source_id=f"p{number}", invoice_id=f"i{number}",
-                    applied_on=settled_on, amount_e4=1_000_000,
+                    connection_id=company,
+                    source_kind="payment",
+                    source_id=f"p{number}",
+                    invoice_id=f"i{number}",
+                    applied_on=settled_on,
+                    amount_e4=1_000_000,
                 )
-            )  # fmt: skip
+            )
 
 
 def test_every_report_has_its_plot_its_table_and_its_csv(site: Site) -> None:

@@ -56,9 +56,19 @@ PUBLIC_PATHS = {  # whoever asks, and why that is right
 }
 # What a form may hold, of every page at once: whatever a handler looks for, it finds the other company's.
 FORM_FIELDS = {
-    "sent": "yes", "mode": "live", "reviewed": "yes", "confirmed": "yes", "note": "x", "disputed": "x", "reason": "x",
-    "promised_on": "2026-07-01", "email": "x@y.example", "role": "owner", "document": "", "version": "",
-}  # fmt: skip
+    "sent": "yes",
+    "mode": "live",
+    "reviewed": "yes",
+    "confirmed": "yes",
+    "note": "x",
+    "disputed": "x",
+    "reason": "x",
+    "promised_on": "2026-07-01",
+    "email": "x@y.example",
+    "role": "owner",
+    "document": "",
+    "version": "",
+}
 ACTIONS = ("approve", "reject", "waive", "sent", "pause", "promise", "dispute", "save", "inherit", "hold", "word")
 
 
@@ -91,28 +101,61 @@ def add_other_company(site: Site) -> dict[str, int]:
     at, today = site.clock.at, site.clock.at.date()
     run = SyncRun(connection_id=company, started_at=at, outcome=RunOutcome.OK)
     entry = OutboxEntry(
-        connection_id=company, key="south:mail:1", kind=OutboxKind.EMAIL, state=OutboxState.AWAITING_APPROVAL, customer_id="c1",
-        payload={"to": ["a@south.example"], "completed": [], "listed": []}, reason="South's secret", planned_at=at,
-    )  # fmt: skip
+        connection_id=company,
+        key="south:mail:1",
+        kind=OutboxKind.EMAIL,
+        state=OutboxState.AWAITING_APPROVAL,
+        customer_id="c1",
+        payload={"to": ["a@south.example"], "completed": [], "listed": []},
+        reason="South's secret",
+        planned_at=at,
+    )
     task = Task(
-        connection_id=company, key="t", code=TaskCode.CALL, customer_id="c1", invoice_ids=[], due_on=today,
-        reason="South's secret", created_at=at,
-    )  # fmt: skip
+        connection_id=company,
+        key="t",
+        code=TaskCode.CALL,
+        customer_id="c1",
+        invoice_ids=[],
+        due_on=today,
+        reason="South's secret",
+        created_at=at,
+    )
     invoice = InvoiceRow(
-        connection_id=company, external_id="77", number="South-1", customer_id="c1", currency="GBP", issued_on=today,
-        due_on=today, total_e4=990_000, due_e4=990_000, status=InvoiceStatus.OPEN, is_open=True,
-    )  # fmt: skip
+        connection_id=company,
+        external_id="77",
+        number="South-1",
+        customer_id="c1",
+        currency="GBP",
+        issued_on=today,
+        due_on=today,
+        total_e4=990_000,
+        due_e4=990_000,
+        status=InvoiceStatus.OPEN,
+        is_open=True,
+    )
     customer = CustomerRow(connection_id=company, external_id="c1", name="South's customer", emails="a@south.example")
     policy = PolicyVersion(connection_id=company, document='tone = "firm" # South', set_by="South", set_at=at)
     site.add_rows(run, entry, task, invoice, customer, policy)
     line = SyncLogEntry(
-        connection_id=company, run_id=run.id, at=at, kind=LogKind.EMAILED, text="South's secret", previous_hash="", hash="",
-    )  # fmt: skip
+        connection_id=company,
+        run_id=run.id,
+        at=at,
+        kind=LogKind.EMAILED,
+        text="South's secret",
+        previous_hash="",
+        hash="",
+    )
     site.add_rows(line)
     return {
-        "company": company, "connection": company, "run": run.id or 0, "entry": entry.id or 0, "line": line.id or 0,
-        "task": task.id or 0, "invoice": 77, "version": policy.id or 0,
-    }  # fmt: skip
+        "company": company,
+        "connection": company,
+        "run": run.id or 0,
+        "entry": entry.id or 0,
+        "line": line.id or 0,
+        "task": task.id or 0,
+        "invoice": 77,
+        "version": policy.id or 0,
+    }
 
 
 def stored_rows(site: Site, company: int) -> dict[str, list[Any]]:
@@ -278,13 +321,23 @@ def test_a_bookkeeper_of_another_company_changes_nothing_of_this_one(site: Site)
 
 def test_every_table_is_of_a_company_or_is_known_to_be_of_none() -> None:
     of_none = {
-        "connection": "is the company", "grant_token": "reached through the company it was given for",
-        "pending_consent": "before there is a company", "suppressed_address": "who wants no mail wants none of anybody",
-        "email_event": "found by the key of the outbox entry", "app_user": "people", "user_company": "people",
-        "web_session": "people", "passkey": "people", "used_challenge": "people", "sign_in_link": "people",
-        "sign_in_attempt": "people", "api_token": "names its companies", "api_request": "an answer to a token, again",
-        "webhook_endpoint": "an owner's", "webhook_delivery": "an owner's",
-    }  # fmt: skip
+        "connection": "is the company",
+        "grant_token": "reached through the company it was given for",
+        "pending_consent": "before there is a company",
+        "suppressed_address": "who wants no mail wants none of anybody",
+        "email_event": "found by the key of the outbox entry",
+        "app_user": "people",
+        "user_company": "people",
+        "web_session": "people",
+        "passkey": "people",
+        "used_challenge": "people",
+        "sign_in_link": "people",
+        "sign_in_attempt": "people",
+        "api_token": "names its companies",
+        "api_request": "an answer to a token, again",
+        "webhook_endpoint": "an owner's",
+        "webhook_delivery": "an owner's",
+    }
     tables = SQLModel.metadata.tables
     assert {name for name, table in tables.items() if "connection_id" not in table.c} - set(of_none) == set()
 

@@ -23,18 +23,33 @@ def task(site: Site) -> int:
     company = site.add_company("North Ltd", base_currency="GBP", first_pull_done_at=site.clock.at)
     today = site.clock.at.date()
     row = Task(
-        connection_id=company, key="t", code=TaskCode.CALL, step="call", customer_id="c1", invoice_ids=["i1"], due_on=today,
-        reason="INV-1 is 9 days late.", created_at=site.clock.at,
-    )  # fmt: skip
+        connection_id=company,
+        key="t",
+        code=TaskCode.CALL,
+        step="call",
+        customer_id="c1",
+        invoice_ids=["i1"],
+        due_on=today,
+        reason="INV-1 is 9 days late.",
+        created_at=site.clock.at,
+    )
     site.add_rows(
         CustomerRow(connection_id=company, external_id="c1", name="Miller & Sons", emails="ap@miller.example"),
         InvoiceRow(
-            connection_id=company, external_id="i1", number="INV-1", customer_id="c1", currency="GBP",
-            issued_on=today - timedelta(days=39), due_on=today - timedelta(days=9), total_e4=to_e4(Decimal(120)),
-            due_e4=to_e4(Decimal("99.50")), status=InvoiceStatus.OPEN, is_open=True,
+            connection_id=company,
+            external_id="i1",
+            number="INV-1",
+            customer_id="c1",
+            currency="GBP",
+            issued_on=today - timedelta(days=39),
+            due_on=today - timedelta(days=9),
+            total_e4=to_e4(Decimal(120)),
+            due_e4=to_e4(Decimal("99.50")),
+            status=InvoiceStatus.OPEN,
+            is_open=True,
         ),
         row,
-    )  # fmt: skip
+    )
     return row.id or 0
 
 

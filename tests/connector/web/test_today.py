@@ -47,15 +47,28 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) ->
         build_entry(site, north, 4, "done", ended_at=at - timedelta(days=3)),
         build_entry(site, north, 5, "planned", send_after=soon),
         Task(
-            connection_id=south, key="t", code=TaskCode.CALL, customer_id="c9", invoice_ids=[], due_on=at.date(),
-            reason="Ring him", created_at=at,
+            connection_id=south,
+            key="t",
+            code=TaskCode.CALL,
+            customer_id="c9",
+            invoice_ids=[],
+            due_on=at.date(),
+            reason="Ring him",
+            created_at=at,
         ),
         SyncRun(connection_id=north, started_at=at, outcome=RunOutcome.FAILED, reason="The disk is full."),
         InvoiceDecisionRow(
-            connection_id=north, invoice_id="i", customer_id="c1", kind=DecisionKind.HOLD, code="later", next_step=Step.SECOND_NOTICE,
-            next_on=(at + timedelta(days=3)).date(), run_id=1, since_at=at,
+            connection_id=north,
+            invoice_id="i",
+            customer_id="c1",
+            kind=DecisionKind.HOLD,
+            code="later",
+            next_step=Step.SECOND_NOTICE,
+            next_on=(at + timedelta(days=3)).date(),
+            run_id=1,
+            since_at=at,
         ),
-    )  # fmt: skip
+    )
     browser = site.sign_in("viewer")
     page, text = browser.get("/").text, browser.text
     assert "<b>Ltd</b>" not in page
