@@ -70,7 +70,7 @@ def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices
     assert "Owes 333.00 EUR" in text
     assert "Invoices settled 7" in " ".join(text.split())
     assert "12.00 EUR is on no invoice yet" in text
-    assert "promise for 1 Dec 2026 (Ann)" in text
+    assert "Promise to pay by 1 Dec 2026 (Ann)" in text
     assert "Paid EUR 113.00, put on INV-13" in text
     assert "Paid EUR 50.00; EUR 12.00 of it is on no invoice yet" in text
     assert "Some days late." in text  # the mail that waits for an approval
@@ -93,7 +93,7 @@ def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_w
     for fields, words in (
         ({"do": "promise", "promised_on": "2026-12-02"}, "Choose the invoices"),
         ({"do": "promise", "invoice": "i10"}, "Say the day of the promise"),
-        ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "would be over already"),
+        ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "would already be over"),
         (
             {
                 "do": "payment_plan",
@@ -174,7 +174,7 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoic
     with reading(site_with_invoices.app.engine) as session:
         query = select(col(SyncLogEntry.text)).where(col(SyncLogEntry.kind) == LogKind.CUSTOMER_UPDATED)
         told = session.scalars(query.order_by(col(SyncLogEntry.id).desc())).first()
-    assert told == "bookkeeper@example.com set for Customer 00001: segment as the policy says, no fees no."
+    assert told == "bookkeeper@example.com changed the settings of Customer 00001: segment: not set; no late fees: no."
     days = ({"hold_until_on": "x"}, {"hold_until_on": "2020-01-01"})
     for wrong in (
         {"emails": "nobody"},
@@ -185,7 +185,7 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoic
     ):
         browser.get(PAGE)
         assert browser.submit(PAGE, {**fields, **wrong}).status_code == 409, wrong
-    assert "A hold until 1 Jan 2020 would be over already" in browser.text
+    assert "A hold until 1 Jan 2020 would already be over" in browser.text
 
 
 def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alone(site_with_invoices: Site) -> None:
