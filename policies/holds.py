@@ -4,7 +4,6 @@ A new hold is one function and one name in ``HOLDS``. A function looks at one in
 or ``None``. Holds in ``BY_PERSON`` stop mails only: the step due becomes one task for a person. The frequency cap and
 the window come last and concern mails alone; they belong to the customer, not to an invoice (``mails.py``).
 """
-# ruff: noqa: ARG001 - every hold has the same signature
 
 from __future__ import annotations
 

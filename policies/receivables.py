@@ -105,11 +105,22 @@ class PaymentBehaviour:
 
 
 @dataclass(frozen=True, slots=True)
-class Customer:
-    """Who owes. What a person sets by hand is ``None`` where it is as the policy says.
+class RevenueRank:
+    """A customer's rank by 12-month revenue in one currency, from 1 among all ``customers`` invoiced in it.
 
-    ``revenue_percent`` is the share of 12-month revenue that he makes with those above him, of ``revenue_among``.
+    ``revenue_above`` is the revenue of the customers ranked above.
     """
+
+    rank: int
+    customers: int
+    revenue_above: Decimal
+    revenue: Decimal
+    total_revenue: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """Who owes. What a person sets by hand is ``None`` where it is as the policy says."""
 
     id: str
     name: str
@@ -127,10 +138,7 @@ class Customer:
     suppression_reason: str = ""
     first_invoiced_on: date | None = None
     paid_invoices: int = 0
-    revenue_rank: int | None = None
-    in_top_revenue: bool = False
-    ranked_customers: int = 0
-    revenue_cumulative_percent: int = 0
+    revenue_ranks: tuple[RevenueRank, ...] = ()
     payment_behaviour: PaymentBehaviour | None = None
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
@@ -191,7 +199,7 @@ class Invoice:
     due: Decimal
     status: InvoiceStatus
     sent_to_customer: bool = True
-    size: Size = Size.SMALL
+    size_percentile: int = 0
     closed_on: date | None = None
     discount: Discount | None = None
     fee_of: str | None = None

@@ -15,7 +15,7 @@ from connector.sync.mirror.facts import build_company, build_customer
 def customer_language(connection: Connection, customer: CustomerRow, setting: CustomerSetting | None) -> str:
     """Tell the tag of a customer's language; "" where nobody said it and in his country several are read."""
     row, said = cast("Any", customer), cast("Any", setting)  # the facts want rows of a query, which have the same names
-    return build_customer(customer.external_id, row, said, None, None, build_company(connection)).language
+    return build_customer(customer.external_id, row, said, None, (), build_company(connection)).language
 
 
 def company_language(session: Session, connection: Connection) -> str:

@@ -16,9 +16,9 @@ from connector.sync.mirror import customer_behaviour
 from connector.sync.mirror.facts import build_company, build_customer
 from connector.sync.mirror.portfolio_stats import is_billed, load_portfolio_stats
 from policies.payment_behaviour import Baseline, learn_behaviour
-from policies.receivables import Company, InvoiceStatus, PaymentBehaviour
+from policies.receivables import Company, InvoiceStatus, PaymentBehaviour, RevenueRank
 from policies.sections import Segments
-from policies.segments import RevenueRank, segment_of
+from policies.segments import segment_of
 
 _CHUNK_SIZE = 5000  # so many ids fit into one query on both databases
 
@@ -27,7 +27,7 @@ class _SegmentInputs(NamedTuple):
     """What the segments of one company's customers are told by."""
 
     company: Company
-    revenue_ranks: Mapping[str, RevenueRank]
+    revenue_ranks: Mapping[str, tuple[RevenueRank, ...]]
     rules: Segments
     today: date
 
@@ -41,10 +41,8 @@ def find_segments(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
     seen: dict[int, _SegmentInputs] = {}
     for row in scope.companies:
         here, today = row.id or 0, days[row.id or 0]
-        places = load_portfolio_stats(
-            session, row, today
-        ).revenue_ranks  # drawn once for the same books on the same day
-        seen[here] = _SegmentInputs(build_company(row), places, policies[here][0].segments, today)
+        ranks = load_portfolio_stats(session, row, today).revenue_ranks
+        seen[here] = _SegmentInputs(build_company(row), ranks, policies[here][0].segments, today)
     return {
         (row.connection_id, row.customer_id): _segment(seen[row.connection_id], row, by_hand)
         for row in session.execute(_first_invoices_query(scope))
@@ -52,8 +50,9 @@ def find_segments(session: Session, scope: Scope) -> dict[tuple[int, str], str]:
 
 
 def _segment(inputs: _SegmentInputs, row: Row[Any], manual: Mapping[tuple[int, str], Row[Any]]) -> str:
-    said, place = manual.get((row.connection_id, row.customer_id)), inputs.revenue_ranks.get(row.customer_id)
-    customer = build_customer(row.customer_id, None, said, row, place, inputs.company)
+    manual_setting = manual.get((row.connection_id, row.customer_id))
+    ranks = inputs.revenue_ranks.get(row.customer_id, ())
+    customer = build_customer(row.customer_id, None, manual_setting, row, ranks, inputs.company)
     return segment_of(customer, inputs.rules, inputs.today).value
 
 

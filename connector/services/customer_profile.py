@@ -124,13 +124,15 @@ def _format_days_late(count: int) -> str:
 def _invoice_as_dict(
     invoice: Invoice, customer: Customer, policy: ReminderPolicy, stats: PortfolioStats, today: date
 ) -> dict[str, Any]:
+    own = stats.percentiles.get(invoice.currency)
+    thresholds = own.thresholds(policy.sizes) if own else None
     shown: dict[str, Any] = {
         "id": invoice.id,
         "number": invoice.number,
         "due": str(invoice.due),
         "currency": invoice.currency,
         "due_on": invoice.due_on,
-        "size_reason": explain_size(invoice, policy.sizes, stats.thresholds.get(invoice.currency)),
+        "size_reason": explain_size(invoice, policy.sizes, thresholds),
     }
     if customer.payment_behaviour is None or invoice.due_on is None:
         return {**shown, "expected_on": None, "expected_reason": f"no forecast: {_NO_HISTORY}"}

@@ -25,7 +25,9 @@ def find_fees(session: Session, connection_id: int | None = None, *, page: Page 
     query = select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.LATE_FEE).order_by(col(OutboxEntry.id).desc())
     if connection_id is not None:
         query = query.where(col(OutboxEntry.connection_id) == connection_id)
-    entries = list(session.scalars(paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True)))
+    entries = list(
+        session.scalars(paginate(query, page, col(OutboxEntry.connection_id), OutboxEntry.id, newest_first=True))
+    )
     waivers = {
         row.parent_id: row
         for row in session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER))

@@ -20,11 +20,12 @@ from policies.decisions import (
     SendReminder,
 )
 from policies.policy import ReminderPolicy
-from policies.receivables import Company, Customer, Invoice, InvoiceStatus, PastAction, Statement, Step
+from policies.receivables import Company, Customer, Invoice, InvoiceStatus, PastAction, Size, Statement, Step
 
 MONDAY = date(2026, 11, 23)
 BERLIN = ZoneInfo("Europe/Berlin")
 POLICY = ReminderPolicy.default()
+SIZE_PERCENTILES = {Size.LARGE: 90, Size.MEDIUM: 50, Size.SMALL: 0}
 COMPANY = Company("Muster GmbH", "EUR", "DE", "Europe/Berlin")
 KNOWN_CUSTOMER = Customer(
     "c1", "Kunde AG", emails=("pay@kunde.example",), first_invoiced_on=date(2024, 1, 8), paid_invoices=20
@@ -53,6 +54,7 @@ def at(on: date, hour: int = 10, minute: int = 0, zone: ZoneInfo = BERLIN) -> da
 def invoice(due_in: int = 30, *, today: date = MONDAY, terms: int = 30, **facts: Any) -> Invoice:
     """An open invoice that falls due so many days from today (negative: is late)."""
     due_on = today + timedelta(days=due_in)
+    size_percentile = SIZE_PERCENTILES[facts.pop("size", Size.SMALL)]
     total = Decimal(str(facts.pop("total", "100.00")))
     known: dict[str, Any] = {
         "id": "i1",
@@ -64,6 +66,7 @@ def invoice(due_in: int = 30, *, today: date = MONDAY, terms: int = 30, **facts:
         "total": total,
         "due": total,
         "status": InvoiceStatus.OPEN,
+        "size_percentile": size_percentile,
     }
     return Invoice(**{**known, **facts})
 

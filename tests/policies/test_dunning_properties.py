@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from policies.receivables import Step
 from policies.schedule import DUNNING_LEVELS, starts_on
 from policies.schedule_rules import MIN_NOTICE_DAYS, MIN_WARNING_DAYS
-from policies.segments import segment_of
+from policies.segments import segment_of, size_of
 from tests.policies.builders import Simulation, daily
 from tests.policies.test_properties import FEES, HOLDS, scenarios, simulate
 
@@ -38,7 +38,7 @@ def email_steps(steps: list[tuple[date, Step]]) -> list[Step]:
 def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warning(life: dict[str, Any]) -> None:
     book = simulate(life, daily(life["start_on"], DAYS))
     late_from = {each.id: starts_on(each) for each in book.invoices}
-    sizes = {each.id: each.size for each in book.invoices}
+    sizes = {each.id: size_of(each, FEES.sizes) for each in book.invoices}
     for invoice_id, steps in completed_by_invoice(book).items():
         climbed = email_steps(steps)
         assert [DUNNING_LEVELS.index(step) for step in climbed] == sorted(

@@ -192,7 +192,7 @@ def test_no_text_whatever_brings_anything_but_a_policy_or_its_problems(text: str
     try:
         ReminderPolicy.from_toml(text)
     except PolicyError as error:
-        assert error.problems  # noqa: PT017 - either outcome is right
+        assert error.problems
 
 
 @settings(max_examples=60, deadline=None)
@@ -207,7 +207,7 @@ def test_an_accepted_timetable_keeps_its_distances(step: str, segment: str, size
     try:
         policy = ReminderPolicy.from_toml(f"[{step}]\n{segment} = {{ {size} = {value} }}")
     except PolicyError as error:
-        assert all(problem.line == 2 for problem in error.problems)  # noqa: PT017 - either outcome is right
+        assert all(problem.line == 2 for problem in error.problems)
         return
     row = policy.schedules[Segment(segment), Size(size)]
     days = [level.day for level in row.levels]

@@ -11,24 +11,26 @@ import pytest
 from policies.calendar import NoHolidays, add_business_days, find_time_zone
 from policies.formatting import format_amount, format_date, format_days, format_percent
 from policies.policy import ReminderPolicy
-from policies.receivables import Customer, Segment, Size
+from policies.receivables import Customer, RevenueRank, Segment, Size
 from policies.segments import (
     Thresholds,
-    compute_thresholds,
     explain_segment,
     explain_size,
+    nearest_rank,
     rank_by_revenue,
     segment_of,
     size_of,
 )
 from tests.policies.builders import KNOWN_CUSTOMER, MONDAY, POLICY, Holidays, invoice
 
+TOP = RevenueRank(rank=3, customers=61, revenue_above=Decimal(33), revenue=Decimal(8), total_revenue=Decimal(100))
+
 
 @pytest.mark.parametrize(
     ("customer", "segment", "words"),
     [
         (KNOWN_CUSTOMER, Segment.ESTABLISHED, "not among the top customers"),
-        (replace(KNOWN_CUSTOMER, in_top_revenue=True, revenue_rank=3), Segment.STRATEGIC, "rank 3 by 12-month revenue"),
+        (replace(KNOWN_CUSTOMER, revenue_ranks=(TOP,)), Segment.STRATEGIC, "rank 3 of 61 by 12-month revenue"),
         (replace(KNOWN_CUSTOMER, paid_invoices=2), Segment.NEW, "2 paid invoices"),
         (
             replace(KNOWN_CUSTOMER, first_invoiced_on=MONDAY - timedelta(days=179)),
@@ -37,7 +39,7 @@ from tests.policies.builders import KNOWN_CUSTOMER, MONDAY, POLICY, Holidays, in
         ),
         (replace(KNOWN_CUSTOMER, first_invoiced_on=MONDAY - timedelta(days=180)), Segment.ESTABLISHED, "27 May 2026"),
         (replace(KNOWN_CUSTOMER, first_invoiced_on=None), Segment.NEW, "never invoiced before"),
-        (replace(KNOWN_CUSTOMER, segment=Segment.NEW, in_top_revenue=True), Segment.NEW, "set by hand"),
+        (replace(KNOWN_CUSTOMER, segment=Segment.NEW, revenue_ranks=(TOP,)), Segment.NEW, "set by hand"),
     ],
 )
 def test_a_segment_follows_from_its_inputs_and_names_them(customer: Customer, segment: Segment, words: str) -> None:
@@ -47,22 +49,65 @@ def test_a_segment_follows_from_its_inputs_and_names_them(customer: Customer, se
     assert words in reason
 
 
-def test_the_top_make_80_percent_of_revenue_but_never_more_than_a_fifth_of_customers() -> None:
-    even = rank_by_revenue({f"c{count}": Decimal(100) for count in range(10)})
-    assert sum(place.in_top_revenue for place in even.values()) == 2
-    steep = rank_by_revenue({"big": Decimal(900), **{f"c{count}": Decimal(10) for count in range(9)}})
-    assert [name for name, place in steep.items() if place.in_top_revenue] == ["big"]
-    assert steep["big"].rank == 1
+def top_customers(revenue: dict[str, int], policy: ReminderPolicy = POLICY) -> list[str]:
+    """The customers whose revenue makes them strategic."""
+    ranks = rank_by_revenue({name: Decimal(amount) for name, amount in revenue.items()})
+    customers = {name: replace(KNOWN_CUSTOMER, revenue_ranks=(rank,)) for name, rank in ranks.items()}
+    return [name for name, each in customers.items() if segment_of(each, policy.segments, MONDAY) is Segment.STRATEGIC]
+
+
+def test_the_top_customers_make_80_percent_of_revenue_but_are_never_more_than_a_fifth_of_customers() -> None:
+    assert len(top_customers({f"c{count}": 100 for count in range(10)})) == 2
+    steep = {"big": 900} | {f"c{count}": 10 for count in range(9)}
+    assert top_customers(steep) == ["big"]
+
+
+def test_the_shares_of_the_policy_decide_who_is_a_top_customer() -> None:
+    revenue = {"a": 50, "b": 30, "c": 15, "d": 5}
+    for share, customers, expected in (
+        (50, 100, "a"),
+        (51, 100, "ab"),
+        (80, 100, "ab"),
+        (81, 100, "abc"),
+        (100, 50, "ab"),
+    ):
+        policy = ReminderPolicy.from_toml(f"[segments]\nrevenue_percent = {share}\ncustomers_percent = {customers}")
+        assert "".join(top_customers(revenue, policy)) == expected, (share, customers)
+
+
+def test_one_currency_in_which_a_customer_is_at_the_top_is_enough() -> None:
+    top, other = (
+        RevenueRank(1, 10, Decimal(0), Decimal(60), Decimal(100)),
+        RevenueRank(9, 10, Decimal(95), Decimal(3), Decimal(100)),
+    )
+    customer = replace(KNOWN_CUSTOMER, revenue_ranks=(other, top))
+    assert segment_of(customer, POLICY.segments, MONDAY) is Segment.STRATEGIC
+    assert "rank 1 of 10" in explain_segment(customer, POLICY.segments, MONDAY)
 
 
 def test_customers_without_revenue_have_no_rank() -> None:
     assert rank_by_revenue({"a": Decimal(0), "b": Decimal(-5)}) == {}
+    assert "no revenue in the last 12 months" in explain_segment(KNOWN_CUSTOMER, POLICY.segments, MONDAY)
 
 
-def test_sizes_are_percentiles_of_the_companys_own_invoices() -> None:
-    limits = compute_thresholds([Decimal(count) for count in range(1, 101)])
-    assert limits == Thresholds(Decimal(90), Decimal(50))
-    assert compute_thresholds([]) == Thresholds(Decimal(0), Decimal(0))
+@pytest.mark.parametrize(
+    ("count", "percentile", "rank"), [(100, 90, 90), (10, 90, 9), (10, 91, 10), (3, 50, 2), (1, 1, 1), (1, 100, 1)]
+)
+def test_percentiles_are_found_by_the_nearest_rank(count: int, percentile: int, rank: int) -> None:
+    assert nearest_rank(count, percentile) == rank
+
+
+def test_the_percentiles_of_the_policy_decide_how_large_an_invoice_is() -> None:
+    policy = ReminderPolicy.from_toml("[sizes]\nlarge_percentile = 70\nmedium_percentile = 20")
+    for percentile, default, other in (
+        (90, Size.LARGE, Size.LARGE),
+        (89, Size.MEDIUM, Size.LARGE),
+        (69, Size.MEDIUM, Size.MEDIUM),
+        (49, Size.SMALL, Size.MEDIUM),
+        (19, Size.SMALL, Size.SMALL),
+    ):
+        own = replace(invoice(), size_percentile=percentile)
+        assert (size_of(own, POLICY.sizes), size_of(own, policy.sizes)) == (default, other), percentile
 
 
 def test_fixed_floors_win_over_percentiles() -> None:
@@ -98,15 +143,21 @@ def test_sums_days_and_rates_read_well() -> None:
     assert [format_percent(Decimal(each)) for each in ("17.38", "1.50", "100")] == ["17.38 %", "1.5 %", "100 %"]
 
 
-def test_a_place_says_among_how_many_and_what_share_is_made_down_to_it() -> None:
-    places = rank_by_revenue({"a": Decimal(50), "b": Decimal(30), "c": Decimal(20)}, customers_percent=100)
-    assert [(place.rank, place.ranked_customers, place.cumulative_percent) for place in places.values()] == [
-        (1, 3, 50),
-        (2, 3, 80),
-        (3, 3, 100),
+def test_a_rank_is_explained_with_the_share_of_revenue_down_to_it() -> None:
+    ranks = rank_by_revenue({"a": Decimal(50), "b": Decimal(30), "c": Decimal(20), "none": Decimal(0)})
+    assert [(each.rank, each.customers, each.revenue_above) for each in ranks.values()] == [
+        (1, 4, Decimal(0)),
+        (2, 4, Decimal(50)),
+        (3, 4, Decimal(80)),
     ]
-    known = replace(
-        KNOWN_CUSTOMER, in_top_revenue=True, revenue_rank=3, ranked_customers=61, revenue_cumulative_percent=41
+    customer = replace(KNOWN_CUSTOMER, revenue_ranks=(RevenueRank(3, 61, Decimal(33), Decimal(8), Decimal(100)),))
+    reason = explain_segment(customer, POLICY.segments, MONDAY)
+    assert reason.startswith("strategic: rank 3 of 61 by 12-month revenue, 41 % including those above, among the top")
+
+
+def test_a_size_is_explained_with_its_limits() -> None:
+    limits = Thresholds(Decimal(900), Decimal(50))
+    assert explain_size(invoice(total="100"), POLICY.sizes, limits).endswith(
+        "large from EUR 900.00, medium from EUR 50.00"
     )
-    reason = explain_segment(known, POLICY.segments, MONDAY)
-    assert reason.startswith("strategic: rank 3 of 61 by 12-month revenue, 41 % with those above, among the top")
+    assert explain_size(invoice(total="100"), POLICY.sizes).startswith("small: EUR 100.00, with no invoice")

@@ -26,11 +26,10 @@ from policies.receivables import (
     PastAction,
     PaymentBehaviour,
     PaymentPlan,
+    RevenueRank,
     Segment,
-    Size,
     Step,
 )
-from policies.segments import RevenueRank, Thresholds, size_for_total
 
 SqlRow = Row[Any]
 _UNCONFIRMED_STATES = {"unconfirmed", "sending"}
@@ -53,7 +52,7 @@ def build_customer(
     row: SqlRow | None,
     setting: SqlRow | None,
     history: SqlRow | None,
-    revenue_rank: RevenueRank | None,
+    revenue_ranks: tuple[RevenueRank, ...],
     company: Company,
     payment_behaviour: PaymentBehaviour | None = None,
 ) -> Customer:
@@ -79,10 +78,7 @@ def build_customer(
         groups=tuple(filter(None, row.groups.split("\n"))) if row else (),
         first_invoiced_on=history.first_on if history else None,
         paid_invoices=history.paid if history else 0,
-        revenue_rank=revenue_rank.rank if revenue_rank else None,
-        in_top_revenue=bool(revenue_rank and revenue_rank.in_top_revenue),
-        ranked_customers=revenue_rank.ranked_customers if revenue_rank else 0,
-        revenue_cumulative_percent=revenue_rank.cumulative_percent if revenue_rank else 0,
+        revenue_ranks=revenue_ranks,
         payment_behaviour=payment_behaviour,
     )
 
@@ -120,7 +116,7 @@ def build_invoice(
     row: Sequence[Any],
     overrides: InvoiceOverrides | SqlRow,
     changes: tuple[BalanceChange, ...],
-    thresholds: Thresholds | None,
+    size_percentile: int,
     *,
     fee_of: str | None,
     unreadable: bool,
@@ -144,7 +140,7 @@ def build_invoice(
         due=from_e4(due_e4),
         status=InvoiceStatus(status),
         sent_to_customer=sent_to_customer,
-        size=size_for_total(total, thresholds) if thresholds else Size.SMALL,
+        size_percentile=size_percentile,
         closed_on=settled_on,
         discount=Discount(from_e4(discount_e4), discount_until_on) if offered else None,
         fee_of=fee_of,

@@ -18,14 +18,18 @@ from connector.sync.mirror.facts import (
     build_unapplied_payment,
 )
 from connector.sync.mirror.past_actions import ChargedFees
+from connector.sync.mirror.portfolio_stats import InvoicePercentiles
 from policies.receivables import BalanceChange, Credit, Invoice, PaymentPlan
-from policies.segments import Thresholds
 
 _INVOICE = TABLES["invoice"]
+_TOTAL = INVOICE_COLUMNS.index("total_e4")
 
 
 def load_invoices(
-    chunk: CustomerBatch, fees: ChargedFees, unreadable: Collection[str], thresholds: Mapping[str, Thresholds]
+    chunk: CustomerBatch,
+    fees: ChargedFees,
+    unreadable: Collection[str],
+    percentiles: Mapping[str, InvoicePercentiles],
 ) -> dict[str, list[Invoice]]:
     """Read each customer's invoices, open and settled lately, in order of their due days."""
     ids = select(_INVOICE.c.external_id).where(chunk.on_statement())  # a query: handing over thousands of ids is slow
@@ -37,12 +41,13 @@ def load_invoices(
     found: defaultdict[str, list[Invoice]] = defaultdict(list)
     for *row, reference in chunk.session.execute(query).all():
         external_id, number, customer_id, currency = row[:4]
+        own = percentiles.get(currency)
         found[customer_id].append(
             build_invoice(
                 row,
                 said.get(external_id, NO_OVERRIDES),
                 tuple(changes.get(external_id, ())),
-                thresholds.get(currency),
+                own.percentile(row[_TOTAL]) if own else 0,
                 fee_of=fees.find_original(chunk, external_id, number, reference, customer_id),
                 unreadable=external_id in unreadable,
                 payment_plan=plans.get(external_id),

@@ -63,7 +63,7 @@ class _StatementReader:
     """One reading of one connection's mirror."""
 
     def __init__(self, session: Session, connection: Connection, now: datetime, settled_days: int) -> None:
-        assert connection.id is not None  # noqa: S101  # it was read from the database
+        assert connection.id is not None  # it was read from the database
         self._session = session
         self._connection_id: int = connection.id
         self._connection = connection
@@ -124,7 +124,7 @@ class _StatementReader:
             payment_behaviour=customer_behaviour.load_payment_behaviour(
                 self._session, self._connection_id, history, self._portfolio_stats.baseline, self._today
             ),
-            invoices=open_items.load_invoices(chunk, self._fees, self._unreadable, self._portfolio_stats.thresholds),
+            invoices=open_items.load_invoices(chunk, self._fees, self._unreadable, self._portfolio_stats.percentiles),
             credits=open_items.load_credits(chunk),
             past_actions=load_past_actions(chunk, self._fees),
         )
@@ -136,7 +136,7 @@ class _StatementReader:
                 loaded.customers.get(customer_id),
                 loaded.settings.get(customer_id),
                 loaded.history.get(customer_id),
-                self._portfolio_stats.revenue_ranks.get(customer_id),
+                self._portfolio_stats.revenue_ranks.get(customer_id, ()),
                 self._company,
                 loaded.payment_behaviour.get(customer_id),
             ),
@@ -153,7 +153,7 @@ class _StatementReader:
                 credits=tuple(credit for credit in credited if credit.currency == currency),
                 past_actions=tuple(loaded.past_actions.get(customer_id, ())),
                 synced_at=self._connection.pulled_at,
-                last_payment_on=self._portfolio_stats.newest_payment_on,
+                last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,
             )
 

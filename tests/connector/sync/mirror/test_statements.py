@@ -14,6 +14,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Agreement, CompletedStep, Connection, CustomerSetting, InvoiceSetting, OutboxEntry, Task
 from connector.sync.mirror.pages import load_statements, store_page
 from connector.vocabulary import AgreementState, OutboxKind, OutboxState, TaskCode
+from policies.policy import ReminderPolicy
 from policies.receivables import (
     BalanceChange,
     Credit,
@@ -26,6 +27,7 @@ from policies.receivables import (
     Statement,
     Step,
 )
+from policies.segments import segment_of, size_of
 from providers.ledger import (
     ApplicationRecord,
     ChangePage,
@@ -313,9 +315,14 @@ def test_sizes_come_from_the_last_twelve_months_of_the_same_currency(mirrored: E
         invoices=[*totals, *dollars, *old, *void, _invoice("9", total=Decimal(9)), _invoice("10", total=Decimal(10)),
                   _invoice("5", total=Decimal(5)), _invoice("4", total=Decimal(4))],
     )  # fmt: skip
-    sizes = {invoice.id: invoice.size for invoice in _only(mirrored).invoices}
+    invoices = _only(mirrored).invoices
+    sizes = {invoice.id: size_of(invoice, ReminderPolicy.default().sizes) for invoice in invoices}
     # 1 2 3 4 4 5 5 6 7 8 9 10: nearest ranks are the 11th (9) and the 6th (5)
     assert sizes == {"9": Size.LARGE, "10": Size.LARGE, "5": Size.MEDIUM, "4": Size.SMALL}
+    policy = ReminderPolicy.from_toml("[sizes]\nlarge_percentile = 92\nmedium_percentile = 40\n")
+    sizes = {invoice.id: size_of(invoice, policy.sizes) for invoice in invoices}
+    # the 12th (10) and the 5th (4)
+    assert sizes == {"9": Size.MEDIUM, "10": Size.LARGE, "5": Size.MEDIUM, "4": Size.MEDIUM}
 
 
 def test_the_top_of_the_revenue_is_never_more_than_a_fifth(mirrored: Engine) -> None:
@@ -326,8 +333,11 @@ def test_the_top_of_the_revenue_is_never_more_than_a_fifth(mirrored: Engine) -> 
         invoices=[_invoice(name, name, total=Decimal(100 - n)) for n, name in enumerate(names)],
     )
     facts = {name: statements[0].customer for name, statements in _facts(mirrored).items()}
-    assert [name for name in names if facts[name].in_top_revenue] == ["c0", "c1"]
-    assert [facts[name].revenue_rank for name in names] == list(range(1, 11))
+    assert [facts[name].revenue_ranks[0].rank for name in names] == list(range(1, 11))
+    for shares, expected in (("", 2), ("customers_percent = 40", 4), ("revenue_percent = 10", 1)):
+        policy = ReminderPolicy.from_toml(f"[segments]\nnew_days = 0\nnew_paid_invoices = 0\n{shares}\n")
+        strategic = [name for name in names if segment_of(facts[name], policy.segments, TODAY) is Segment.STRATEGIC]
+        assert strategic == names[:expected], shares
 
 
 def test_the_number_of_queries_does_not_grow_with_the_books(mirrored: Engine) -> None:
