@@ -33,7 +33,7 @@ def _usual_pay_day(payment_behaviour: PaymentBehaviour) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _adjust(schedule: Schedule, chronically_late: bool, usual_pay_day: int, always_on_time: bool) -> Schedule:
+def _adjust(schedule: Schedule, chronically_late: bool, usual_pay_day: int, always_on_time: bool) -> Schedule:  # noqa: FBT001 - a cache key
     """Shift: who is always late is called first and sooner, who always pays on a day is left alone until after it."""
     if always_on_time:
         schedule = replace(schedule, receipt_check=None)

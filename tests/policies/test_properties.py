@@ -177,7 +177,7 @@ def test_money_that_is_already_there_is_never_chased(invoices: list[Invoice], ce
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(ZONES), st.datetimes(datetime(2026, 1, 1), datetime(2028, 12, 31)))
+@given(st.sampled_from(ZONES), st.datetimes(datetime(2026, 1, 1), datetime(2028, 12, 31)))  # noqa: DTZ001 - made aware
 def test_a_planned_mail_leaves_at_the_opening_of_a_business_day(name: str, moment: datetime) -> None:
     there = ZoneInfo(name)
     now = moment.replace(tzinfo=ZoneInfo("UTC"))

@@ -116,10 +116,10 @@ def _select_text(dialect: str, column: str) -> str:
     fixed = ("connection_id",) if column == "invoice_id" else ("connection_id", "source_kind")  # as the indexes begin
     conditions = [f"{name} = {_PLACEHOLDER[dialect]}" for name in fixed] + [f"{column} {_IN_LIST[dialect]}"]
     columns = "connection_id, source_kind, source_id, invoice_id, applied_on, amount_e4"
-    return f"SELECT {columns} FROM application WHERE {' AND '.join(conditions)}"  # names, no values
+    return f"SELECT {columns} FROM application WHERE {' AND '.join(conditions)}"  # noqa: S608 - names, no values
 
 
 @lru_cache(maxsize=2)
 def _delete_text(dialect: str) -> str:
     conditions = [f"{column.name} = {_PLACEHOLDER[dialect]}" for column in _TABLE.primary_key]
-    return f"DELETE FROM application WHERE {' AND '.join(conditions)}"  # names, no values
+    return f"DELETE FROM application WHERE {' AND '.join(conditions)}"  # noqa: S608 - names, no values

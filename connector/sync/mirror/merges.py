@@ -76,7 +76,7 @@ def _copy_setting(session: Session, connection_id: int, merged: str, survivor: s
     settings = {row.customer_id: row for row in session.execute(query)}
     if merged not in settings or survivor in settings:
         return 0
-    values = {**settings[merged]._mapping, "customer_id": survivor}
+    values = {**settings[merged]._mapping, "customer_id": survivor}  # noqa: SLF001 - SQLAlchemy's documented attribute
     session.execute(insert(_SETTING), [values])
     return 1
 

@@ -62,7 +62,7 @@ _CACHE_MAX = 64
 
 def load_portfolio_stats(session: Session, connection: Connection, today: date) -> PortfolioStats:
     """Load a company's figures; they are kept in memory until its mirror changes or the day is over."""
-    assert connection.id is not None  # it was read from the database
+    assert connection.id is not None  # noqa: S101 - it was read from the database
     cached = _cache.setdefault(session.connection().engine.pool, {})
     key = (connection.id, connection.mirror_version, today)
     if key not in cached:

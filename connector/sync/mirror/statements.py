@@ -63,7 +63,7 @@ class _StatementReader:
     """One reading of one connection's mirror."""
 
     def __init__(self, session: Session, connection: Connection, now: datetime, settled_days: int) -> None:
-        assert connection.id is not None  # it was read from the database
+        assert connection.id is not None  # noqa: S101 - it was read from the database
         self._session = session
         self._connection_id: int = connection.id
         self._connection = connection
