@@ -225,7 +225,9 @@ def _explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
         f"  a person set: {name.replace('_', ' ')} {value}" for name, value in customer.get("settings", {}).items()
     ]
     lines += [
-        f"  a person said: {name.replace('_', ' ')} {value}" for name, value in explanation["active_agreements"].items()
+        f"  a person said: {name.replace('_', ' ')} {value}"
+        for name, value in explanation["active_agreements"].model_dump().items()
+        if value
     ]
     lines += [f"  {item['amount']} applied on {item['on']} ({item['kind']})" for item in explanation["applied"]]
     lines += [

@@ -12,9 +12,9 @@ from connector.connections.registry import describe
 from connector.db.engine import reading
 from connector.db.tables import Budget, Connection, OutboxEntry, SyncRun, Task
 from connector.runtime.budget import count_month_reads
-from connector.vocabulary import ConnectionHealth, TaskState
+from connector.vocabulary import ConnectionHealth, OutboxState, TaskState
 
-_ATTENTION_STATES = ("needs_attention", "unconfirmed")
+_ATTENTION_STATES = (OutboxState.AWAITING_APPROVAL, OutboxState.UNCONFIRMED)
 
 
 def status(app: AppContext) -> list[dict[str, Any]]:
@@ -40,8 +40,8 @@ def status(app: AppContext) -> list[dict[str, Any]]:
                 "reconciled_at": row.reconciled_at,
                 "drift": row.drift,
                 "needs_attention": {
-                    "approvals": entries.get((row.id, "needs_attention"), 0),
-                    "unconfirmed": entries.get((row.id, "unconfirmed"), 0),
+                    "approvals": entries.get((row.id, OutboxState.AWAITING_APPROVAL), 0),
+                    "unconfirmed": entries.get((row.id, OutboxState.UNCONFIRMED), 0),
                     "tasks": tasks.get(row.id, 0),
                 },
             }
