@@ -14,9 +14,9 @@ import providers
 from connector.db.engine import DatabaseError, open_engine, schema_revision, upgrade
 from connector.secrets.keyring import Keyring
 from connector.settings import Settings
-from connector.vocabulary import CallKind
+from providers.calls import CallKind, CallObserver
 from providers.errors import TransientError
-from providers.ledger import CallObserver, LedgerProvider
+from providers.ledger import LedgerProvider
 from providers.mailer import Mailer
 
 
@@ -79,10 +79,10 @@ def mailer_name(settings: Settings) -> str:
 class UncountedCalls:
     """Observes calls without a budget: sign-in, revocation, checks."""
 
-    def before(self, kind: str) -> None:
+    def before(self, kind: CallKind) -> None:
         """Allow every call."""
 
-    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+    def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
         """Ignore the response."""
 
 
@@ -92,10 +92,10 @@ class _EmailCalls:
     def __init__(self, calls: CallObserver) -> None:
         self._calls = calls
 
-    def before(self, kind: str) -> None:
+    def before(self, kind: CallKind) -> None:
         self._calls.before(CallKind.EMAIL)
 
-    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+    def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
         self._calls.after(CallKind.EMAIL if kind == CallKind.EMAIL else CallKind.EMAIL_READ, status, headers)
 
 
@@ -106,11 +106,11 @@ class _StopAwareCalls:
         self._calls = calls
         self._stop = stop
 
-    def before(self, kind: str) -> None:
+    def before(self, kind: CallKind) -> None:
         if self._stop.is_set():
             message = "duewell is stopping; the next run continues"
             raise TransientError(message)
         self._calls.before(kind)
 
-    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+    def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
         self._calls.after(kind, status, headers)

@@ -1,9 +1,9 @@
-"""Everything outside: ledgers and mailers, one folder each, behind the two ports ``ledger.py`` and ``mailer.py``.
+"""Connected services, one folder each: ledgers and mailers, behind the ports ``ledger.py`` and ``mailer.py``.
 
-A ledger provider is a folder here whose ``__init__`` exports ``PROVIDER``: a new one touches nothing else. One of your
-own is a package of yours with an entry point ``duewell.ledgers``; docs/adding-a-provider.md is the way there. Such an
-``__init__`` imports its SDK only when it is used, so that looking around costs nothing. A mailer is a folder whose
-``__init__`` exports ``MAILER``, a function of settings and calls.
+A ledger provider is a folder whose ``__init__`` exports ``PROVIDER``; adding one changes no other file. A provider of
+your own is a package with the entry point ``duewell.ledgers``: see docs/adding-a-provider.md. Such an ``__init__``
+imports its SDK only when it is used, so that listing the providers stays cheap. A mailer is a folder whose ``__init__``
+exports ``MAILER``, a function of settings and calls.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
-    from providers.ledger import CallObserver, LedgerProvider
+    from providers.calls import CallObserver
+    from providers.ledger import LedgerProvider
     from providers.mailer import Mailer
 
 
@@ -22,7 +23,7 @@ ENTRY_POINTS = "duewell.ledgers"
 
 
 def list_ledger_names() -> list[str]:
-    """The names of the ledgers there are, sorted: our own, and those of installed packages."""
+    """Return the names of all ledger providers, sorted: our own and those of installed packages."""
     return sorted({*_builtin_names(), *_external_entry_points()})
 
 
@@ -36,21 +37,21 @@ def _external_entry_points() -> dict[str, EntryPoint]:
 
 
 def get_ledger_provider(name: str) -> LedgerProvider:
-    """The ledger provider of this name. Raises ``LookupError`` if there is none."""
-    if name in _builtin_names():  # ours first: no package takes the place of one of them
+    """Return the ledger provider of this name. Raises ``LookupError`` if there is none."""
+    if name in _builtin_names():  # ours first: no package can replace one of them
         return cast("LedgerProvider", import_module(f"{__name__}.{name}").PROVIDER)
-    outside = _external_entry_points().get(name)
-    if outside is None:
-        message = f"no ledger is called {name!r}; there are: {', '.join(list_ledger_names())}"
+    entry_point = _external_entry_points().get(name)
+    if entry_point is None:
+        message = f"there is no ledger {name!r}; choose one of {', '.join(list_ledger_names())}"
         raise LookupError(message)
-    return cast("LedgerProvider", outside.load())
+    return cast("LedgerProvider", entry_point.load())
 
 
 def build_mailer(name: str, settings: Any, calls: CallObserver) -> Mailer:
-    """Make the mailer of this name. Raises ``LookupError`` if there is none."""
+    """Build the mailer of this name. Raises ``LookupError`` if there is none."""
     folders = {module.name for module in pkgutil.iter_modules(__path__) if module.ispkg}
-    make = getattr(import_module(f"{__name__}.{name}"), "MAILER", None) if name in folders else None
-    if make is None:
-        message = f"no mailer is called {name!r}"
+    build = getattr(import_module(f"{__name__}.{name}"), "MAILER", None) if name in folders else None
+    if build is None:
+        message = f"there is no mailer {name!r}"
         raise LookupError(message)
-    return cast("Mailer", make(settings, calls))
+    return cast("Mailer", build(settings, calls))

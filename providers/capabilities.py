@@ -1,6 +1,6 @@
-"""What a ledger's provider may offer beyond the port: webhooks that announce changes, and reads that are metered.
+"""What a ledger provider may offer beyond the port: webhooks that report changes, and reads limited by the month.
 
-A provider that has such a method has the ability; nothing else says so.
+A provider offers one by having its methods; nothing else needs to be declared.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 
 class ChangeNotification(NamedTuple):
-    """One change that a webhook tells of. ``id`` is the same however often it is told; ``company_id`` as in the port.
+    """One change that a webhook reports.
 
-    ``external_id`` is the document's or, with ``of_customer``, the customer's: the two may have the same ids.
+    ``id`` stays the same however often the change is reported; ``company_id`` is the ``external_id`` of its company.
+    ``external_id`` is the document's or, with ``is_customer``, the customer's: the two may have the same ids.
     """
 
     id: str
@@ -22,29 +23,29 @@ class ChangeNotification(NamedTuple):
 
 
 class InvalidWebhookSignature(Exception):
-    """A request that the vendor has not signed with our key; ``str()`` says what is wrong with it."""
+    """A request that is not signed with our webhook key; ``str()`` says what is wrong with it."""
 
 
 @runtime_checkable
 class WebhookProvider(Protocol):
-    """A provider whose vendor tells of changes by webhook."""
+    """A provider that reports changes by webhook."""
 
     def webhook_key_setting(self) -> str:
-        """Name the setting that holds the key of the webhook's signatures."""
+        """Return the name of the setting that holds the signing key of the webhook."""
         ...
 
     def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
-        """Check the signature over the raw bytes, then read what is announced; what nobody can read is left out.
+        """Check the signature over the raw bytes and return the reported changes; what is not understood is left out.
 
-        Raises ``Unsigned``. ``headers`` are found whatever their case.
+        Raises ``InvalidWebhookSignature``. ``headers`` are looked up whatever their case.
         """
         ...
 
 
 @runtime_checkable
 class MeteredProvider(Protocol):
-    """A provider whose vendor counts an app's reads by the month."""
+    """A provider that counts an app's reads by the month."""
 
     def monthly_read_limit(self, settings: Any) -> int:
-        """Give how many reads all companies of the app together may make in a month."""
+        """Return how many reads all companies of the app together may make in a month."""
         ...

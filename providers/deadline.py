@@ -1,8 +1,8 @@
-"""Sockets that keep one deadline for a whole call, and remember whether any byte of the request has left.
+"""Sockets that enforce one deadline for a whole call, and record whether any byte of the request was sent.
 
-A read timeout alone is per ``recv``: a server that drips one byte a second would hold a worker for hours. Here every
-``recv`` is given only what is left of the call's time. And a failure can be told apart exactly: what was never handed
-to the socket has surely not left this machine.
+A read timeout applies to each ``recv`` alone: a server that sends one byte a second would block a worker for hours.
+Here every ``recv`` waits only for the remaining time of the call. Failures can also be told apart exactly: a request of
+which nothing was handed to the socket has certainly not been sent.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class CallDeadline(threading.local):
-    """What this thread's call under way may take and how far it got."""
+    """The deadline of this thread's current call, and how far the call got."""
 
     ends_at_s: float = float("inf")  # on the monotonic clock
     read_timeout_s: float = 60.0
@@ -31,7 +31,7 @@ class CallDeadline(threading.local):
     request_started: bool = False
 
     def begin(self, call_timeout_s: float, read_timeout_s: float) -> None:
-        """Start the clock of a new call."""
+        """Start the clock for a new call."""
         self.ends_at_s = time.monotonic() + call_timeout_s
         self.read_timeout_s = read_timeout_s
         self.reached_socket = False
@@ -42,7 +42,7 @@ current_call = CallDeadline()
 
 
 class _TimedReader(io.RawIOBase):
-    """The receiving half of a socket; each ``recv`` waits only as long as the call may still last."""
+    """The receiving half of a socket; each ``recv`` waits at most for the remaining time of the call."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -53,11 +53,11 @@ class _TimedReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int | None:
-        left_s = current_call.ends_at_s - time.monotonic()
-        if left_s <= 0:
-            message = "the call took longer than it may"
+        remaining_s = current_call.ends_at_s - time.monotonic()
+        if remaining_s <= 0:
+            message = "the call exceeded its deadline"
             raise TimeoutError(message)
-        self._socket.settimeout(min(left_s, current_call.read_timeout_s))
+        self._socket.settimeout(min(remaining_s, current_call.read_timeout_s))
         return self._raw.readinto(buffer)
 
     def close(self) -> None:
@@ -66,7 +66,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedResponse(http.client.HTTPResponse):
-    """A reply that is read through the call's deadline."""
+    """A reply that is read within the deadline of the call."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -75,7 +75,7 @@ class _TimedResponse(http.client.HTTPResponse):
 
 
 class _HttpConnection(HTTPConnection):
-    """http, for loopback hosts."""
+    """An http connection, for loopback hosts."""
 
     response_class = _TimedResponse
 
@@ -91,7 +91,7 @@ class _HttpConnection(HTTPConnection):
 
 
 class _HttpsConnection(HTTPSConnection):
-    """https, for everything else."""
+    """An https connection, for all other hosts."""
 
     response_class = _TimedResponse
 
@@ -115,5 +115,5 @@ class _HttpsPool(HTTPSConnectionPool):
 
 
 def enforce_deadlines(pool_manager: urllib3.PoolManager) -> None:
-    """Make a pool manager open the connections of this file."""
+    """Make a pool manager open connections that enforce the deadline."""
     pool_manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}

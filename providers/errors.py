@@ -1,14 +1,25 @@
-"""Every failure of the outside world, classified by what to do about it."""
+"""Every failure of a connected service, classified by what to do about it."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
+
+
+class LimitWindow(StrEnum):
+    """Which of a service's limits was reached."""
+
+    MINUTE = "minute"
+    DAY = "day"
+    MONTH = "month"  # of all companies of an app together
+    APP = "app"  # per minute, of all companies of an app together
+    CONCURRENT = "concurrent"
 
 
 class ProviderError(Exception):
-    """Root of all vendor failures. ``str()`` is a sentence for people, free of secrets and payloads.
+    """Base of all failures of a service. ``str()`` is a sentence for people, without secrets or payloads.
 
-    ``reference`` is the vendor's trace id of the reply (Intuit's ``intuit_tid``, Xero's ``Xero-Correlation-Id``).
+    ``trace_id`` is the service's id of the reply (Intuit's ``intuit_tid``, Xero's ``Xero-Correlation-Id``).
     """
 
     def __init__(self, message: str, *, trace_id: str = "") -> None:
@@ -17,7 +28,10 @@ class ProviderError(Exception):
 
 
 class TransientError(ProviderError):
-    """Nothing happened at the vendor; the same call may succeed later (refused connection, 503 on a read, DNS)."""
+    """Nothing happened at the service; the same call may succeed later (connection refused, DNS, 503 on a read).
+
+    ``retry_at`` is when to try again, None where the service does not say.
+    """
 
     def __init__(self, message: str, *, retry_at: datetime | None = None, trace_id: str = "") -> None:
         super().__init__(message, trace_id=trace_id)
@@ -25,19 +39,21 @@ class TransientError(ProviderError):
 
 
 class RateLimited(TransientError):
-    """A vendor's limit; ``limit`` names it ("minute", "day", "concurrent", "app", "month"). Nothing happened."""
+    """A limit of the service is reached. Nothing happened."""
 
-    def __init__(self, message: str, *, limit: str, retry_at: datetime | None = None, trace_id: str = "") -> None:
+    def __init__(
+        self, message: str, *, limit: LimitWindow, retry_at: datetime | None = None, trace_id: str = ""
+    ) -> None:
         super().__init__(message, retry_at=retry_at, trace_id=trace_id)
         self.limit = limit
 
 
 class AuthorizationExpired(ProviderError):
-    """The grant is dead or the company is gone: only a person's new consent mends it. Pause this connection."""
+    """The grant is dead or the company is gone: pause the connection until somebody gives consent again."""
 
 
 class PermanentError(ProviderError):
-    """The vendor understood and refused for good; ``code`` is its own. Nothing happened, a retry is useless."""
+    """The service understood the call and rejected it; ``code`` is its own. Nothing happened, a retry is useless."""
 
     def __init__(self, message: str, *, code: str = "", trace_id: str = "") -> None:
         super().__init__(message, trace_id=trace_id)
@@ -45,4 +61,4 @@ class PermanentError(ProviderError):
 
 
 class OutcomeUnknown(ProviderError):
-    """The outcome is not known: the bytes left and no trustworthy answer came. It may or may not have happened."""
+    """The request was sent and no trustworthy reply came: it may or may not have been carried out."""

@@ -1,26 +1,42 @@
-"""The ledger port: what the hour needs of QuickBooks Online, Xero or any other accounting system.
+"""The ledger port: what a sync needs of QuickBooks Online, Xero or any other accounting system.
 
 A provider is a folder ``providers/<name>/`` whose ``__init__`` exports ``PROVIDER``, a ``LedgerProvider``.
-Records are flat ``NamedTuple``s in our words, because fifty thousand of them are made and stored in seconds.
+Records are flat ``NamedTuple``s, because fifty thousand of them are built and stored within seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any, NamedTuple, Protocol
 
-from policies.receivables import Company
+from policies.receivables import Company, CreditKind, InvoiceStatus
+from providers.calls import CallObserver
 
-JsonObject = dict[str, Any]  # a JSON object, as the vendor or the database has it
+JsonObject = dict[str, Any]  # a JSON object, as the service or the database has it
+
+
+class RecordKind(StrEnum):
+    """What a record of the ledger is; payments and credits have the values of ``CreditKind``."""
+
+    CUSTOMER = "customer"
+    INVOICE = "invoice"
+    PAYMENT = "payment"
+    CREDIT_NOTE = "credit_note"
+    OVERPAYMENT = "overpayment"
+    PREPAYMENT = "prepayment"
+    APPLICATION = "application"  # of a payment or credit to an invoice
+    TERM = "term"  # payment terms, where the ledger keeps them as records
 
 
 class CustomerRecord(NamedTuple):
-    """A customer as the ledger has it; ``emails`` comma-joined, the main one first; ``region`` a state or province.
+    """A customer as the ledger has it.
 
-    ``groups`` are the ledger's own groups or kinds of customers, one a line.
+    ``emails`` are comma-separated, the main one first. ``region`` is a state or province. ``groups`` are the ledger's
+    own groups or types of customers, one per line.
     """
 
     external_id: str
@@ -39,9 +55,8 @@ class CustomerRecord(NamedTuple):
 class InvoiceRecord(NamedTuple):
     """A sales invoice as the ledger has it.
 
-    ``status`` is an ``InvoiceStatus`` value. ``lines`` is compact JSON: a list of
-    ``[description, amount as text, item]``. ``discount_amount``/``discount_until_on`` come from the terms;
-    ``ledger_fee`` marks a late-fee line of the ledger's own.
+    ``lines`` is compact JSON: a list of ``[description, amount as text, item]``. ``discount_amount`` and
+    ``discount_until_on`` come from the payment terms. ``ledger_fee`` marks a late-fee line of the ledger's own.
     """
 
     external_id: str
@@ -52,7 +67,7 @@ class InvoiceRecord(NamedTuple):
     due_on: date | None
     total: Decimal
     due: Decimal
-    status: str
+    status: InvoiceStatus
     sent_to_customer: bool
     closed_on: date | None
     promised_on: date | None
@@ -78,10 +93,10 @@ class PaymentRecord(NamedTuple):
 
 
 class CreditRecord(NamedTuple):
-    """A credit note, over- or prepayment; ``kind`` is a ``CreditKind`` value, ``remaining`` what is not yet applied."""
+    """A credit note, overpayment or prepayment; ``remaining`` is what is not applied yet."""
 
     external_id: str
-    kind: str
+    kind: CreditKind
     number: str
     customer_id: str
     currency: str
@@ -92,9 +107,9 @@ class CreditRecord(NamedTuple):
 
 
 class ApplicationRecord(NamedTuple):
-    """``amount`` of a source (``source_kind`` "payment" or a ``CreditKind``, ``source_id``) applied to an invoice."""
+    """The ``amount`` of a payment or credit (``source_kind``, ``source_id``) that is applied to an invoice."""
 
-    source_kind: str
+    source_kind: CreditKind
     source_id: str
     invoice_id: str
     applied_on: date
@@ -102,17 +117,17 @@ class ApplicationRecord(NamedTuple):
 
 
 class DeletedRecord(NamedTuple):
-    """Something the ledger says is gone: ``kind`` is "customer", "invoice", "payment" or a ``CreditKind`` value."""
+    """A record that no longer exists in the ledger."""
 
-    kind: str
+    kind: RecordKind
     external_id: str
     updated_at: datetime | None
 
 
 class MalformedRecord(NamedTuple):
-    """A record that could not be mapped: kept raw, logged, skipped; ``why`` names the field and what is wrong."""
+    """A record that could not be mapped: kept raw, logged and skipped. ``reason`` names the field and its fault."""
 
-    kind: str
+    kind: RecordKind
     external_id: str
     reason: str
     raw: bytes
@@ -122,11 +137,13 @@ class MalformedRecord(NamedTuple):
 class ChangePage:
     """One page of changes and the cursor to store with it, in one commit.
 
-    ``applications`` replace, in the mirror, every application of the invoices in ``replaced_invoice_ids`` and of
-    the sources (kind, id) in ``replaced_sources``: so one that was undone in the ledger goes away.
-    ``afresh`` marks the first page of a pull that brings everything anew, because the ledger no longer tells what was
-    deleted since the cursor: what the mirror holds of it, and this pull does not bring, is gone.
-    ``cursor`` is opaque JSON text of the provider. ``expected`` is how many records this pull will bring, where known.
+    Attributes:
+        cursor: The provider's position, as opaque JSON text.
+        applications: Replace, in the mirror, every application of ``replaced_invoice_ids`` and of
+            ``replaced_sources`` (kind, id): one that was undone in the ledger disappears that way.
+        expected_count: How many records this pull will bring, where known.
+        full_resync: True on the first page of a pull that reads everything again, because the ledger no longer lists
+            what was deleted since the cursor. What this pull does not bring no longer exists.
     """
 
     cursor: str
@@ -136,7 +153,7 @@ class ChangePage:
     credits: list[CreditRecord] = field(default_factory=list)
     applications: list[ApplicationRecord] = field(default_factory=list)
     replaced_invoice_ids: list[str] = field(default_factory=list)
-    replaced_sources: list[tuple[str, str]] = field(default_factory=list)
+    replaced_sources: list[tuple[CreditKind, str]] = field(default_factory=list)
     deleted: list[DeletedRecord] = field(default_factory=list)
     malformed: list[MalformedRecord] = field(default_factory=list)
     expected_count: int | None = None
@@ -145,7 +162,7 @@ class ChangePage:
 
 
 class FeePosting(NamedTuple):
-    """How a person wants late fees booked, by the ledger's own ids; "" leaves it to the ledger's default."""
+    """How late fees are posted, by the ledger's own ids; "" uses the ledger's default."""
 
     account: str = ""
     tax: str = ""
@@ -154,7 +171,7 @@ class FeePosting(NamedTuple):
 
 
 class FeePostingOption(NamedTuple):
-    """One way a part of a ``Booking`` can be; ``why`` says why it is taken where nobody chose, "" for all others."""
+    """One possible value of a field of ``FeePosting``; ``reason`` explains the default and is "" for all others."""
 
     field: str
     id: str
@@ -163,9 +180,10 @@ class FeePostingOption(NamedTuple):
 
 
 class LateFeeInvoice(NamedTuple):
-    """A late fee to post as a new invoice; ``number`` is deterministic (at most 21), ``of_number`` the original's.
+    """A late fee to post as a new invoice.
 
-    ``lines`` are (description, amount) of each fee where several make one invoice; else ``description`` and ``amount``.
+    ``number`` is derived from the original invoice, at most 21 characters. ``lines`` are the (description, amount) of
+    each fee where one invoice charges several; otherwise ``description`` and ``amount`` make its one line.
     """
 
     number: str
@@ -182,24 +200,24 @@ class LateFeeInvoice(NamedTuple):
 
     @property
     def invoice_lines(self) -> tuple[tuple[str, Decimal], ...]:
-        """Give the lines of the invoice."""
+        """The (description, amount) of each line of the invoice."""
         return self.lines or ((self.description, self.amount),)
 
 
 def credit_note_number(fee_number: str) -> str:
-    """Name the credit of a waived fee after the fee: the same fee, always the same number, and no longer."""
+    """Return the number of the credit note that waives this fee: always the same one, at most 21 characters."""
     return f"CR-{fee_number.removeprefix('LF-')}"[:21]
 
 
 class DocumentRef(NamedTuple):
-    """What the ledger answered to a write: its id and, for invoices, the number it has there."""
+    """A document in the ledger: its id and, for invoices and credit notes, its number."""
 
     external_id: str
     number: str = ""
 
 
 class CompanyDetails(NamedTuple):
-    """Facts of the company that change seldom: read at the first pull and, when a day old, before something leaves."""
+    """What seldom changes about a company: read on the first pull and, once a day old, before anything is sent."""
 
     company: Company
     subscription: str
@@ -207,88 +225,76 @@ class CompanyDetails(NamedTuple):
 
 
 class Ledger(Protocol):
-    """One company's books. Every method may raise ``providers.errors``; none sleeps for more than a minute."""
+    """The ledger of one company. Every method may raise ``providers.errors``; none sleeps for more than a minute."""
 
     def get_company_details(self) -> CompanyDetails:
-        """Read the organisation: base currency, country, time zone, lock date, whether it mails reminders by itself."""
+        """Read base currency, country, time zone, lock date, and whether the ledger sends reminders of its own."""
         ...
 
     def list_changes(self, cursor: str | None, now: datetime) -> Iterator[ChangePage]:
-        """Yield what changed since ``cursor`` (all there is for ``None``), page by page, in an order that stays.
+        """Yield what changed since ``cursor`` (everything for None), page by page, in a stable order.
 
-        The cursor of a page resumes right after it, also in the middle of a pull. The last page has ``last=True`` and a
-        cursor that starts the next pull at this pull's start less an overlap. ``now`` is the pull's start.
+        The cursor of a page resumes right after it, also in the middle of a pull. The last page has ``is_last`` and a
+        cursor that starts the next pull where this one started, less an overlap. ``now`` is the start of this pull.
         """
         ...
 
     def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
-        """Re-read these invoices and everything unapplied of these customers, right before something leaves.
+        """Read these invoices and all unapplied credit of these customers again, right before something is sent.
 
-        Invoices that are gone come back in ``deleted``. ``cursor`` of the page is "" and must not be stored.
+        Invoices that no longer exist are returned in ``deleted``. The page's cursor is "" and must not be stored.
         """
         ...
 
     def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
-        """Yield everything that is open, whatever a cursor knows of it: invoices, unapplied credits, and customers.
+        """Yield all open invoices, unapplied credits and customers, whatever the cursor.
 
-        Asked right after ``changes``, by the nightly comparison. The cursor of these pages is "", none is the last.
+        Called by the nightly reconciliation, right after ``list_changes``. These pages have the cursor "" and are
+        never ``is_last``.
         """
         ...
 
     def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
-        """Write a note (<= 250 characters, holding the key's short form) on an invoice, idempotent under ``key``."""
+        """Write a note of up to 250 characters on an invoice, once per ``key``; the text holds the key's short form."""
         ...
 
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
-        """Find the note whose text holds ``short_key``: the look before a retry whose outcome is old."""
+        """Find the note that holds ``short_key``: asked before an old attempt of unknown outcome is repeated."""
         ...
 
     def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
-        """Create the fee invoice, idempotent under ``key`` and by its deterministic number."""
+        """Create the fee invoice, once per ``key`` and once per number."""
         ...
 
     def list_fee_posting_options(self) -> list[FeePostingOption]:
-        """List how late fees can be booked here, part by part; each part's default has a ``why``."""
+        """List how late fees can be posted, field by field; the default of each field has a ``reason``."""
         ...
 
     def find_invoice(self, number: str) -> DocumentRef | None:
-        """Find a live (not voided) invoice by its number: the look before a retry of ``post_late_fee``."""
+        """Find an invoice by its number, unless it is void: asked before ``post_late_fee`` is repeated."""
         ...
 
     def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
-        """Void the fee invoice, or credit it on ``on`` where money is applied to it or its period is closed.
+        """Void the fee invoice, or credit it on the date ``on`` where it has payments or its period is locked.
 
-        Balance and income are then as before to the cent; ``reason`` names who waived it and why. What it answers is
-        the voided invoice, or the credit.
+        Balance and income are then as before, to the cent. ``reason`` names who waived the fee and why.
+
+        Returns:
+            The voided invoice or the credit note.
         """
         ...
 
     def get_payment_link(self, invoice_id: str) -> str | None:
-        """The ledger's own page where the customer can pay this invoice, or None."""
+        """Return the ledger's own page where the customer can pay this invoice, None where it has none."""
         ...
 
     def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
-        """The invoice as PDF as the ledger renders it, or None where it has none."""
-        ...
-
-
-class CallObserver(Protocol):
-    """What the connector wants to know of every outgoing call; given to a provider's client."""
-
-    def before(self, kind: str) -> None:
-        """Say that a call of ``kind`` ("read", "write", "token", "email") is about to leave.
-
-        Raises ``RateLimited`` where the budget is used up.
-        """
-        ...
-
-    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
-        """Say what came back: status (0 for none) and headers, which carry what is left of the vendor's limits."""
+        """Return the invoice as the ledger prints it, None where it does not."""
         ...
 
 
 class CompanyRef(NamedTuple):
-    """One company a consent opened: ``external_id`` is Xero's tenant id or QuickBooks' realm id."""
+    """A company that a consent covers; ``external_id`` is Xero's tenant id or QuickBooks' realm id."""
 
     external_id: str
     name: str
@@ -297,7 +303,7 @@ class CompanyRef(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ConsentRequest:
-    """Where to send the person, and what to keep (encrypted) until he comes back."""
+    """The consent URL, and what to keep (encrypted) until the user is redirected back."""
 
     url: str
     state: str
@@ -306,7 +312,7 @@ class ConsentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """What came of a consent: the token as the vendor gave it plus ``expires_at`` (Unix seconds), and the companies."""
+    """A given consent: the token as issued plus ``expires_at`` (Unix seconds), and the companies it covers."""
 
     token: JsonObject
     subject: str
@@ -314,17 +320,17 @@ class Consent:
 
 
 class LedgerProvider(Protocol):
-    """What a provider's folder exports as ``PROVIDER``: sign-in, tokens, clients; ``settings``: the installation's."""
+    """What a provider exports as ``PROVIDER``: sign-in, tokens and clients. It reads its own of the ``settings``."""
 
     name: str
     title: str
 
     def missing_settings(self, settings: Any) -> list[str]:
-        """Names of the settings that must be given before this provider can be connected."""
+        """Return the names of the settings that are still needed before a company can be connected."""
         ...
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
-        """Make the consent URL with state (and PKCE where the vendor has it)."""
+        """Build the consent URL with its state (and PKCE where the provider supports it)."""
         ...
 
     def finish_consent(
@@ -335,27 +341,27 @@ class LedgerProvider(Protocol):
         consent_request: ConsentRequest,
         calls: CallObserver,
     ) -> Consent:
-        """Exchange the redirect's code for a token, list the companies. Raises ``Rejected`` with words if refused."""
+        """Exchange the code of the redirect for a token and list the companies. Raises ``PermanentError`` if denied."""
         ...
 
     def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
-        """Return a fresh token (with the new refresh token). Raises ``Reconnect`` when the grant is dead."""
+        """Return a new token with its refresh token. Raises ``AuthorizationExpired`` when the grant is dead."""
         ...
 
     def revoke(
         self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
-        """End the access to ``company``; with ``last`` revoke the whole grant."""
+        """End the access to ``company``, or revoke the whole grant."""
         ...
 
     def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
-        """Make the client of one company."""
+        """Build the client of one company."""
         ...
 
 
 class AccessToken(Protocol):
-    """Gives the current access token; the connector refreshes it under a lock when it is about to expire."""
+    """Returns the current access token; the connector refreshes it under a lock when it is about to expire."""
 
     def __call__(self, *, rejected_token: str | None = None) -> str:
-        """Return a token good for the next minute; ``rejected`` is one the vendor just answered 401 to."""
+        """Return a token that is valid for the next minute; ``rejected_token`` is one that was just answered 401."""
         ...

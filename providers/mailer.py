@@ -1,4 +1,4 @@
-"""The mailer port: one mail out, told apart into accepted, refused and not known."""
+"""The mailer port: sends one email and tells accepted, rejected and unknown apart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file in a mail; ``filename`` is ASCII."""
+    """A file attached to an email; ``filename`` is ASCII."""
 
     filename: str
     content_type: str
@@ -18,9 +18,9 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """One mail, ready to leave. ``key`` is the outbox key, ``attempt`` counts its calls from 1.
+    """An email ready to be sent. ``key`` is the outbox key, ``attempt`` counts its calls from 1.
 
-    ``headers`` are the extra ones (Message-ID, References, Auto-Submitted, List-Unsubscribe).
+    ``headers`` are the additional ones (Message-ID, References, Auto-Submitted, List-Unsubscribe).
     """
 
     key: str
@@ -39,25 +39,31 @@ class Email:
 
 
 class SendReceipt(NamedTuple):
-    """The mail system took responsibility for the mail; ``reference`` is its id for it."""
+    """The email system has accepted the email under this id."""
 
     message_id: str
 
 
 class Mailer(Protocol):
-    """Sends mail. ``name`` is what the log shows; ``reconciles`` tells whether ``find`` can ever answer."""
+    """Sends emails. ``name`` is shown in the log; ``can_find_sent`` is whether ``find_sent`` can ever find one."""
 
     name: str
     can_find_sent: bool
 
     def send(self, email: Email) -> SendReceipt:
-        """Send once. Raises ``Rejected``, ``RateLimited``/``TryLater`` (nothing left), ``Unknown`` (it may have)."""
+        """Send the email once.
+
+        Raises:
+            PermanentError: It was rejected.
+            TransientError: Nothing was sent (``RateLimited`` for a limit).
+            OutcomeUnknown: It may have been sent.
+        """
         ...
 
     def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
-        """Look for an earlier send of ``key``; None means not found, never "was not sent"."""
+        """Find an earlier send of ``key``; None means that none was found, never that none was sent."""
         ...
 
     def get_suppression_reason(self, address: str) -> str:
-        """Why this address gets no mail (bounced, blocked, unsubscribed …), or "" if it does."""
+        """Return why this address gets no email (bounced, invalid, unsubscribed …), "" if it does."""
         ...

@@ -1,4 +1,4 @@
-"""A mail as an RFC 5322 message: what SMTP and ``.eml`` files share."""
+"""Builds an email as an RFC 5322 message, for SMTP and ``.eml`` files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINE_MAX: Final = 990  # RFC 5322 allows 998
 
 
 class _UnfoldedPolicy(EmailPolicy):
-    """Leaves plain headers on one line: folded, List-Unsubscribe has broken signatures, and long ids get encoded."""
+    """Keeps plain headers on one line: folding breaks signatures over List-Unsubscribe and encodes long ids."""
 
     def fold(self, name: str, value: str) -> str:
         return self._single_line(name, value) or super().fold(name, value)
@@ -30,12 +30,12 @@ class _UnfoldedPolicy(EmailPolicy):
 
 
 def build_message(email: Email) -> EmailMessage:
-    """Text and HTML as alternatives, the attachments beside them; ``Message-ID`` is the mail's own where it has one."""
+    """Return the message: text and HTML as alternatives, then the attachments. An existing ``Message-ID`` is kept."""
     message = EmailMessage(policy=_UnfoldedPolicy(linesep="\r\n", cte_type="7bit"))
     message["From"] = _address(email.sender_name, email.sender)
     message["To"] = [
-        _address(email.to_name if number == 0 else "", address)
-        for number, address in enumerate(dict.fromkeys(email.to))
+        _address(email.to_name if position == 0 else "", address)
+        for position, address in enumerate(dict.fromkeys(email.to))
     ]
     if email.reply_to:
         message["Reply-To"] = _address("", email.reply_to)
@@ -59,4 +59,4 @@ def _address(name: str, address: str) -> Address:
     try:
         return Address(name, addr_spec=address)
     except (ValueError, MessageError):
-        raise PermanentError("a mail address could not be read, so nothing was sent", code="address") from None
+        raise PermanentError("an email address is invalid; nothing was sent", code="address") from None

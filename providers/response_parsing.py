@@ -1,4 +1,4 @@
-"""Reads what is the same in every vendor's replies and failures, into words that hold no secret and no payload."""
+"""Parses and describes what all services' replies and failures have in common, without quoting their content."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
-_RETRY_AFTER_MAX = timedelta(days=1)  # what a vendor asks beyond this is taken for a mistake
+_RETRY_AFTER_MAX = timedelta(days=1)  # a longer wait is taken for a mistake
 
 
 def describe_body(body: bytes) -> str:
-    """What a body looks like, in words that hold nothing of it."""
+    """Return what kind of body this is, without quoting any of it."""
     start = body[:256].lstrip().lower()
     if not start:
         return "an empty body"
@@ -23,7 +23,7 @@ def describe_body(body: bytes) -> str:
 
 
 def describe_status(status: int) -> str:
-    """A status with its name, where it has one: "503 (Service Unavailable)"."""
+    """Return a status with its name where it has one: "503 (Service Unavailable)"."""
     try:
         return f"{status} ({HTTPStatus(status).phrase})"
     except ValueError:
@@ -31,7 +31,7 @@ def describe_status(status: int) -> str:
 
 
 def parse_retry_after(value: str | None, now: datetime) -> datetime | None:
-    """When a vendor wants to be asked again, said in seconds or as a date; nonsense counts as not said."""
+    """Return the instant of a ``Retry-After``, given in seconds or as a date; None if it is missing or invalid."""
     text = (value or "").strip()
     try:
         at = now + timedelta(seconds=float(text)) if _is_number(text) else parsedate_to_datetime(text).astimezone(UTC)
@@ -43,7 +43,7 @@ def parse_retry_after(value: str | None, now: datetime) -> datetime | None:
 
 
 def parse_reset_at(value: str | None, now: datetime) -> datetime | None:
-    """When a limit ends that is told in Unix seconds; one of the past, or nonsense, counts as not said."""
+    """Return the end of a limit given in Unix seconds; None if it is missing, invalid or in the past."""
     text = (value or "").strip()
     if not _is_number(text) or float(text) <= now.timestamp():
         return None
@@ -55,29 +55,29 @@ def _is_number(text: str) -> bool:
 
 
 _FAILURE_DESCRIPTIONS: Mapping[str, str] = {
-    "NameResolutionError": "its name is not known",
-    "ConnectTimeoutError": "no connection in time",
-    "ConnectTimeout": "no connection in time",
+    "NameResolutionError": "unknown host name",
+    "ConnectTimeoutError": "connection timed out",
+    "ConnectTimeout": "connection timed out",
     "NewConnectionError": "no connection",
     "ConnectionRefusedError": "connection refused",
-    "SSLError": "no trustworthy TLS",
+    "SSLError": "TLS failed",
     "SSLCertVerificationError": "its certificate is not trusted",
-    "ReadTimeoutError": "no answer in time",
-    "ReadTimeout": "no answer in time",
-    "RemoteDisconnected": "closed without an answer",
+    "ReadTimeoutError": "no reply in time",
+    "ReadTimeout": "no reply in time",
+    "RemoteDisconnected": "connection closed without a reply",
     "ConnectionResetError": "connection reset",
     "BrokenPipeError": "connection reset",
-    "IncompleteRead": "the answer was cut short",
-    "BadStatusLine": "the answer was not HTTP",
-    "DecodeError": "the answer could not be unpacked",
+    "IncompleteRead": "the reply was cut short",
+    "BadStatusLine": "the reply was not HTTP",
+    "DecodeError": "the reply could not be decompressed",
 }
 
 
 def describe_failure(error: BaseException) -> str:
-    """Name the innermost failure that has a name here, without quoting any text of it."""
-    words, within = type(error).__name__, [error]
-    while within:
-        inner = within.pop()
-        words = _FAILURE_DESCRIPTIONS.get(type(inner).__name__, words)
-        within += [one for one in (*inner.args, getattr(inner, "reason", None)) if isinstance(one, BaseException)]
-    return words
+    """Return the description of the innermost failure that is listed here, without quoting its text."""
+    description, pending = type(error).__name__, [error]
+    while pending:
+        inner = pending.pop()
+        description = _FAILURE_DESCRIPTIONS.get(type(inner).__name__, description)
+        pending += [one for one in (*inner.args, getattr(inner, "reason", None)) if isinstance(one, BaseException)]
+    return description

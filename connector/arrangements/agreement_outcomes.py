@@ -10,7 +10,7 @@ from sqlmodel import Session, col
 
 from connector.arrangements import tasks
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
-from connector.geo import HolidayCalendar, country_code
+from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import AgreementKind, AgreementState, LogKind, OutboxKind, TaskCode
@@ -19,6 +19,7 @@ from policies.decisions import CreateTask
 from policies.formatting import format_date, format_days
 from policies.policy import ReminderPolicy
 from policies.receivables import InvoiceStatus
+from providers.geo import country_code
 
 _BROKEN_KINDS: dict[str, AgreementKind] = {
     TaskCode.PROMISE_BROKEN: AgreementKind.PROMISE,

@@ -36,8 +36,9 @@ from connector.db.tables import User
 from connector.secrets.keyring import KeyringError
 from connector.settings import Settings
 from connector.vocabulary import LogKind
+from providers.calls import CallKind
 from providers.errors import ProviderError
-from providers.http import TOKEN, TransportLimits, Vendor, hosts_of, install_transport, require_json
+from providers.http import Service, TransportLimits, hosts_of, install_transport, require_json
 
 CALLBACK_PATH = "/sign-in/sso/back"
 LIFETIME = timedelta(minutes=10)
@@ -181,7 +182,7 @@ def _fetch_claims(app: AppContext, query: str, pending: _PendingSignIn) -> dict[
         redirect_uri=_redirect_uri(settings),
         token_endpoint_auth_method="client_secret_basic" if settings.oidc_client_secret else "none",
     )
-    install_transport(session, _token_vendor(found), UncountedCalls(), TOKEN, _LIMITS)
+    install_transport(session, _token_vendor(found), UncountedCalls(), CallKind.TOKEN, _LIMITS)
     try:
         token = session.fetch_token(
             found["token_endpoint"],
@@ -243,14 +244,14 @@ def _fetch_endpoint(metadata: dict[str, str], name: str) -> Any:
 
 
 def _fetch_json(url: str, hosts: frozenset[str]) -> Any:
-    vendor = Vendor(_SERVICE_NAME, hosts)
+    vendor = Service(_SERVICE_NAME, hosts)
     with requests.Session() as session:
         install_transport(session, vendor, UncountedCalls(), limits=_LIMITS)
-        return json.loads(require_json(session.get(url), vendor, TOKEN))
+        return json.loads(require_json(session.get(url), vendor, CallKind.TOKEN))
 
 
-def _token_vendor(metadata: dict[str, str]) -> Vendor:
-    return Vendor(_SERVICE_NAME, hosts_of(metadata["token_endpoint"]))
+def _token_vendor(metadata: dict[str, str]) -> Service:
+    return Service(_SERVICE_NAME, hosts_of(metadata["token_endpoint"]))
 
 
 def _open_cookie(app: AppContext, cookie: str) -> _PendingSignIn:

@@ -17,8 +17,9 @@ from connector.db.tables import Connection, Grant
 from connector.geo import is_reached
 from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind
 from policies.formatting import format_date
+from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, ProviderError
-from providers.ledger import CallObserver, CompanyRef, Ledger
+from providers.ledger import CompanyRef, Ledger
 
 __all__ = [
     "MODES",

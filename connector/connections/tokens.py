@@ -23,8 +23,9 @@ from connector.db.tables import Connection, Grant
 from connector.secrets.keyring import KeyringError
 from connector.secrets.private_files import private_folder
 from connector.vocabulary import ConnectionHealth, LogKind
+from providers.calls import CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
-from providers.ledger import AccessToken, CallObserver, JsonObject
+from providers.ledger import AccessToken, JsonObject
 
 EXPIRY_MARGIN = timedelta(seconds=60)  # a token that ends sooner is not sent any more
 LOCK_WAIT_SECONDS = 120  # longer than a slow refresh: a lock that gives up early loses tokens

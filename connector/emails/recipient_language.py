@@ -8,8 +8,8 @@ from sqlmodel import Session
 
 from connector import policy_store
 from connector.db.tables import Connection, CustomerRow, CustomerSetting
-from connector.geo import language_in
 from connector.sync.mirror.facts import build_company, build_customer
+from providers.geo import language_in
 
 
 def customer_language(connection: Connection, customer: CustomerRow, setting: CustomerSetting | None) -> str:

@@ -18,17 +18,17 @@ from sqlalchemy import func, select
 from sqlmodel import Session, col
 
 from connector.db.tables import Budget, Connection
-from connector.vocabulary import BudgetWindow, CallKind
 from policies.formatting import format_datetime
-from providers.errors import RateLimited
+from providers.calls import CallKind
+from providers.errors import LimitWindow, RateLimited
 
 DAILY_WRITE_RESERVE = 50  # of a day's calls, for writes: notes and fees of mails already sent still find a way out
 READS_PER_RUN = 6  # what an hour with changes reads at Xero; a quiet one reads three …
 CALLS_PER_RUN = READS_PER_RUN + 2  # … and a note or two is written
 MONTHLY_RESERVE_SHARE = 0.01  # of a month's reads: those of sign-ins and checks are not counted here
 _DAY = timedelta(days=1)
-_REMAINING_HEADERS = {"x-daylimit-remaining": BudgetWindow.DAY}  # Xero; the minute is waited for by the transport
-_APP_WIDE_LIMITS = (BudgetWindow.APP, BudgetWindow.MONTH)  # limits that hold for all of an app's companies together
+_REMAINING_HEADERS = {"x-daylimit-remaining": LimitWindow.DAY}  # Xero; the minute is waited for by the transport
+_APP_WIDE_LIMITS = (LimitWindow.APP, LimitWindow.MONTH)  # limits that hold for all of an app's companies together
 
 
 class BudgetExhausted(RateLimited):
@@ -60,7 +60,7 @@ class CallBudget:
         """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies."""
         self.connection_id = connection_id
         self.now = now
-        self.calls_made: Counter[str] = Counter()
+        self.calls_made: Counter[CallKind] = Counter()
         self._interval = interval
         self._monthly_read_limit = monthly_read_limit
         self.authorize_call: Callable[[], None] = lambda: (
@@ -78,25 +78,25 @@ class CallBudget:
         self._month_reads_of_others = sum(
             row.used
             for row in others
-            if row.limit_name == BudgetWindow.MONTH
+            if row.limit_name == LimitWindow.MONTH
             and row.connection_id != connection_id
             and row.window_started_at == month
         )
 
-    def before(self, kind: str) -> None:
+    def before(self, kind: CallKind) -> None:
         """Refuse a call the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
         if kind in {CallKind.WRITE, CallKind.EMAIL}:
             self.authorize_call()
         if kind in {CallKind.TOKEN, CallKind.EMAIL}:
             return
         self._check_blocks()
-        day = self._limits.get(BudgetWindow.DAY)
+        day = self._limits.get(LimitWindow.DAY)
         if day is not None and day.remaining is not None and not self._has_expired(day):
             self._check_day_limit(kind, day, day.remaining)
         if kind == CallKind.READ and self._monthly_read_limit is not None:
             self._check_month_limit(self._monthly_read_limit)
 
-    def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None:
+    def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
         """Count the call and note what its reply says is left."""
         self.calls_made[kind] += 1
         for name, value in headers.items():
@@ -108,13 +108,13 @@ class CallBudget:
         """Remember a limit that the vendor says is reached, for the runs to come, of all its companies if it is so."""
         if isinstance(error, BudgetExhausted):
             return
-        if isinstance(error, RateLimited) and error.retry_at and error.limit in {BudgetWindow.DAY, *_APP_WIDE_LIMITS}:
-            limit = self._limits.setdefault(BudgetWindow(error.limit), _Limit(window_started_at=self.now()))
+        if isinstance(error, RateLimited) and error.retry_at and error.limit in {LimitWindow.DAY, *_APP_WIDE_LIMITS}:
+            limit = self._limits.setdefault(LimitWindow(error.limit), _Limit(window_started_at=self.now()))
             limit.blocked_until_at = min(error.retry_at, self.now() + 31 * _DAY)
 
     def run_spacing(self) -> timedelta | None:
         """Give the time between runs where less is left than they would need; None where there is enough."""
-        day = self._limits.get(BudgetWindow.DAY)
+        day = self._limits.get(LimitWindow.DAY)
         if day is None or day.remaining is None or self._has_expired(day):
             return None
         affordable = max(day.remaining - DAILY_WRITE_RESERVE, 0) // READS_PER_RUN  # notes can wait
@@ -122,7 +122,7 @@ class CallBudget:
 
     def save(self, session: Session) -> None:
         """Store what was learned, in the caller's transaction."""
-        month = self._limits.setdefault(BudgetWindow.MONTH, _Limit())
+        month = self._limits.setdefault(LimitWindow.MONTH, _Limit())
         month.used, month.window_started_at = (
             self._month_reads_before_run + self.calls_made[CallKind.READ],
             month_start(self.now()),
@@ -139,7 +139,7 @@ class CallBudget:
                 )
             )
 
-    def _record_remaining(self, name: BudgetWindow, remaining: int) -> None:
+    def _record_remaining(self, name: LimitWindow, remaining: int) -> None:
         limit = self._limits.setdefault(name, _Limit())
         if limit.remaining is None or remaining > limit.remaining or self._has_expired(limit):
             limit.window_started_at, limit.used = self.now(), 0
@@ -154,12 +154,12 @@ class CallBudget:
         spare = rest - CALLS_PER_RUN * self._remaining_runs(limit)
         return READS_PER_RUN + spare // 2 if spare > 0 else max(min(READS_PER_RUN, rest), 0)
 
-    def _check_day_limit(self, kind: str, day: _Limit, remaining: int) -> None:
+    def _check_day_limit(self, kind: CallKind, day: _Limit, remaining: int) -> None:
         if remaining <= (DAILY_WRITE_RESERVE if kind == CallKind.READ else 0):
             message = (
                 f"only {remaining} of today's calls to this company are left; they are kept for notes already owed"
             )
-            raise BudgetExhausted(message, limit=BudgetWindow.DAY, retry_at=self.now() + self._time_to_end(day))
+            raise BudgetExhausted(message, limit=LimitWindow.DAY, retry_at=self.now() + self._time_to_end(day))
         if (
             kind == CallKind.READ
             and self._read_allowance is not None
@@ -170,14 +170,14 @@ class CallBudget:
                 " the next goes on"
             )
             raise BudgetExhausted(
-                message, limit=BudgetWindow.DAY, retry_at=self.now() + (self.run_spacing() or self._interval)
+                message, limit=LimitWindow.DAY, retry_at=self.now() + (self.run_spacing() or self._interval)
             )
 
     def _check_month_limit(self, allowed: int) -> None:
         used = self._month_reads_of_others + self._month_reads_before_run + self.calls_made[CallKind.READ]
         if used >= allowed * (1 - MONTHLY_RESERVE_SHARE):
             message = f"{used:,} of this month's {allowed:,} reads are used; beyond them the ledger would refuse"
-            raise BudgetExhausted(message, limit=BudgetWindow.MONTH, retry_at=_next_month_start(self.now()))
+            raise BudgetExhausted(message, limit=LimitWindow.MONTH, retry_at=_next_month_start(self.now()))
 
     def _check_blocks(self) -> None:
         own = [(name, limit.blocked_until_at) for name, limit in self._limits.items()]
@@ -186,7 +186,7 @@ class CallBudget:
                 message = (
                     f"the ledger's limit of calls ({name}) is reached; it is asked again from {format_datetime(until)}"
                 )
-                raise BudgetExhausted(message, limit=name, retry_at=until)
+                raise BudgetExhausted(message, limit=LimitWindow(name), retry_at=until)
 
     def _has_expired(self, limit: _Limit) -> bool:
         """Tell whether a day has passed since its window began, or it began by a clock that was wrong."""
@@ -199,7 +199,7 @@ class CallBudget:
         return ceil(self._time_to_end(limit) / self._interval)
 
     def _month_reads_used(self) -> int:
-        month = self._limits.get(BudgetWindow.MONTH)
+        month = self._limits.get(LimitWindow.MONTH)
         return month.used if month is not None and month.window_started_at == month_start(self.now()) else 0
 
 
@@ -224,7 +224,7 @@ def count_month_reads(session: Session, now: datetime) -> dict[str, int]:
     query = (
         select(col(Connection.provider), func.sum(col(Budget.used)))
         .join(Connection, col(Connection.id) == Budget.connection_id)
-        .where(col(Budget.limit_name) == BudgetWindow.MONTH, col(Budget.window_started_at) == month_start(now))
+        .where(col(Budget.limit_name) == LimitWindow.MONTH, col(Budget.window_started_at) == month_start(now))
         .group_by(col(Connection.provider))
     )
     return {provider: int(used) for provider, used in session.execute(query)}

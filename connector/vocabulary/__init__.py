@@ -4,23 +4,25 @@ from __future__ import annotations
 
 from connector.vocabulary.access import Role, TokenScope
 from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
-from connector.vocabulary.connections import BudgetWindow, ConnectionHealth, ConnectionMode
+from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TokenPurpose
 from connector.vocabulary.log import LogKind
 from connector.vocabulary.outbox import OutboxKind, OutboxState
-from connector.vocabulary.runs import CallKind, RunOutcome
+from connector.vocabulary.runs import RunOutcome
 from connector.vocabulary.tasks import TaskCode, TaskState
 from connector.vocabulary.webhooks import DeliveryState
+from providers.calls import CallKind
+from providers.errors import LimitWindow
 
 __all__ = [
     "AgreementChange",
     "AgreementKind",
     "AgreementState",
-    "BudgetWindow",
     "CallKind",
     "ConnectionHealth",
     "ConnectionMode",
     "DeliveryState",
+    "LimitWindow",
     "LogKind",
     "OutboxKind",
     "OutboxState",

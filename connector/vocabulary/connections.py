@@ -23,13 +23,3 @@ class ConnectionHealth(StrEnum):
     FAILING = "failing"
     AUTHORIZATION_EXPIRED = "authorization_expired"
     DISCONNECTED = "disconnected"
-
-
-class BudgetWindow(StrEnum):
-    """The window of a provider's call limit."""
-
-    MINUTE = "minute"
-    DAY = "day"
-    MONTH = "month"  # of all companies of an app together
-    APP = "app"  # per minute, of all companies of an app together
-    CONCURRENT = "concurrent"

@@ -14,11 +14,11 @@ from connector.vocabulary import (
     AgreementChange,
     AgreementKind,
     AgreementState,
-    BudgetWindow,
     CallKind,
     ConnectionHealth,
     ConnectionMode,
     DeliveryState,
+    LimitWindow,
     LogKind,
     OutboxKind,
     OutboxState,
@@ -130,11 +130,11 @@ _CONNECTION_HEALTHS: dict[str, str] = {
     ConnectionHealth.DISCONNECTED: "Disconnected",
 }
 _BUDGET_WINDOWS: dict[str, str] = {
-    BudgetWindow.MINUTE: "Per minute",
-    BudgetWindow.DAY: "Per day",
-    BudgetWindow.MONTH: "Per month",
-    BudgetWindow.APP: "Per minute, all companies",
-    BudgetWindow.CONCURRENT: "At the same time",
+    LimitWindow.MINUTE: "Per minute",
+    LimitWindow.DAY: "Per day",
+    LimitWindow.MONTH: "Per month",
+    LimitWindow.APP: "Per minute, all companies",
+    LimitWindow.CONCURRENT: "At the same time",
 }
 _AGREEMENT_KINDS: dict[str, str] = {
     AgreementKind.PROMISE: "Promise to pay",

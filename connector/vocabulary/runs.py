@@ -1,4 +1,4 @@
-"""How runs end, and what they call."""
+"""How runs end."""
 
 from __future__ import annotations
 
@@ -13,13 +13,3 @@ class RunOutcome(StrEnum):
     ACTION_REQUIRED = "action_required"
     FAILED = "failed"
     BUSY = "busy"  # another run of this connection is under way
-
-
-class CallKind(StrEnum):
-    """What a call to a provider does; a budget counts each kind."""
-
-    READ = "read"
-    WRITE = "write"
-    EMAIL = "email"
-    EMAIL_READ = "email_read"
-    TOKEN = "token"  # noqa: S105 - a kind of call

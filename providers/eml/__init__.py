@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from providers.calls import CallObserver
 from providers.eml.mailer import EmlMailer
-from providers.ledger import CallObserver
 from providers.mailer import Mailer
 
 
 def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
-    """Make the mailer of these settings."""
+    """Build the mailer from these settings."""
     return EmlMailer(settings.eml_folder, calls)
 
 

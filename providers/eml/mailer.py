@@ -1,4 +1,4 @@
-"""Writes each mail as one ``.eml`` file: whole or not at all, and never twice, because its name is made of the key."""
+"""Writes each email as one ``.eml`` file: complete or not at all, and never twice, as its name derives from the key."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from providers.calls import CallKind, CallObserver
 from providers.errors import TransientError
-from providers.ledger import CallObserver
 from providers.mailer import Email, SendReceipt
 from providers.message import build_message
 
-SMTP_OK_STATUS: Final = 250  # told to the budget as SMTP would
+SMTP_OK_STATUS: Final = 250  # reported to the call observer, as for SMTP
 
 
 class EmlMailer:
@@ -27,33 +27,33 @@ class EmlMailer:
         self._calls = calls
 
     def send(self, email: Email) -> SendReceipt:
-        """Write the file beside, then give it its name; a name that is taken means that this mail has left already."""
-        self._calls.before("email")
+        """Write a temporary file, then link it under its name; if the name exists, the email was written before."""
+        self._calls.before(CallKind.EMAIL)
         path = self._path(email.key)
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            beside = path.with_name(f".{path.stem}.{os.getpid()}.{email.attempt}.part")
-            _write_durably(beside, bytes(build_message(email)))
+            temporary = path.with_name(f".{path.stem}.{os.getpid()}.{email.attempt}.part")
+            _write_durably(temporary, bytes(build_message(email)))
         except OSError as error:
-            raise TransientError(f"the mail could not be written into the folder ({error.strerror})") from error
+            raise TransientError(f"the email could not be written to the folder ({error.strerror})") from error
         try:
-            os.link(beside, path)  # refuses a name that is taken, unlike a rename
+            os.link(temporary, path)  # fails if the name exists, unlike a rename
         except FileExistsError:
-            pass  # an earlier attempt had written it; the mail is there once
+            pass  # an earlier attempt wrote it
         except OSError as error:
-            raise TransientError(f"the mail could not be named in the folder ({error.strerror})") from error
+            raise TransientError(f"the email could not be named in the folder ({error.strerror})") from error
         finally:
-            beside.unlink(missing_ok=True)
-        self._calls.after("email", SMTP_OK_STATUS, {})
+            temporary.unlink(missing_ok=True)
+        self._calls.after(CallKind.EMAIL, SMTP_OK_STATUS, {})
         return SendReceipt(path.name)
 
     def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
-        """Look for the file of this key."""
+        """Return the file of this key, if it exists."""
         path = self._path(key)
         return SendReceipt(path.name) if path.exists() else None
 
     def get_suppression_reason(self, address: str) -> str:
-        """A folder refuses nobody."""
+        """Return "": a folder has no suppression list."""
         return ""
 
     def _path(self, key: str) -> Path:
@@ -62,7 +62,7 @@ class EmlMailer:
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    """Write so that a power cut leaves all of it or nothing under its later name."""
+    """Write so that a power failure leaves the whole file or none under its final name."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -1,50 +1,42 @@
-"""QuickBooks Online: sign-in, tokens, and one company's books behind the ledger port. Start with README.md."""
+"""QuickBooks Online behind the ledger port: sign-in, tokens, and the ledger of one company. Start with README.md."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from providers.calls import CallObserver
 from providers.capabilities import ChangeNotification
-from providers.ledger import (
-    AccessToken,
-    CallObserver,
-    CompanyRef,
-    Consent,
-    ConsentRequest,
-    JsonObject,
-    Ledger,
-    LedgerProvider,
-)
+from providers.ledger import AccessToken, CompanyRef, Consent, ConsentRequest, JsonObject, Ledger, LedgerProvider
 
 
 class _QuickBooks:
-    """The provider. The SDK and Authlib are imported when they are used: looking around costs nothing."""
+    """The provider. The SDK and Authlib are imported when they are used, so that listing the providers stays cheap."""
 
     name = "quickbooks"
     title = "QuickBooks Online"
 
     def missing_settings(self, settings: Any) -> list[str]:
-        """The user's own Intuit app has an id and a secret; both are needed."""
+        """Return which of the Intuit app's client id and secret are missing; both are needed."""
         names = ("quickbooks_client_id", "quickbooks_client_secret")
         return [name.upper() for name in names if not getattr(settings, name)]
 
     def monthly_read_limit(self, settings: Any) -> int:
-        """What Intuit's tier allows the app for all its companies; beyond it the app is shown as offline there."""
+        """Return what Intuit's tier allows the app for all its companies; beyond it, Intuit takes the app offline."""
         return int(settings.quickbooks_reads_a_month)
 
     def webhook_key_setting(self) -> str:
-        """The setting with the key of the webhook's signatures."""
+        """Return the setting that holds the signing key of the webhook."""
         return "QUICKBOOKS_WEBHOOK_TOKEN"
 
     def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
-        """Which documents a webhook says have changed."""
+        """Return the records that a webhook reports as changed."""
         from providers.quickbooks import webhook  # noqa: PLC0415
 
         return webhook.parse_notifications(key, headers, body)
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
-        """Where to send the person."""
+        """Build the consent URL."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
@@ -57,18 +49,18 @@ class _QuickBooks:
         consent_request: ConsentRequest,
         calls: CallObserver,
     ) -> Consent:
-        """The token of the one company that the person chose there."""
+        """Exchange the code for the token of the company that the user chose."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         token, realm_id = oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
-        # Reading the company's name also shows, while the person is here, whether keys and environment fit together.
+        # Reading the company's name also shows at once whether the keys belong to this environment.
         company = CompanyRef(realm_id, "")
-        facts = self.open_ledger(settings, company, _FixedToken(token), calls).get_company_details()
-        return Consent(token, realm_id, (company._replace(name=facts.company.name),))
+        details = self.open_ledger(settings, company, _FixedToken(token), calls).get_company_details()
+        return Consent(token, realm_id, (company._replace(name=details.company.name),))
 
     def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
-        """A fresh token."""
+        """Return a new token."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
@@ -76,13 +68,13 @@ class _QuickBooks:
     def revoke(
         self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
-        """End the grant: at Intuit it is one company's alone, so ``last`` makes no difference."""
+        """End the grant: Intuit's covers one company only, so ``whole_grant`` makes no difference."""
         from providers.quickbooks import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, calls)
 
     def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
-        """The client of one company."""
+        """Build the client of one company."""
         from providers.quickbooks.client import Client  # noqa: PLC0415
         from providers.quickbooks.ledger import QuickBooksLedger  # noqa: PLC0415
 
@@ -90,7 +82,7 @@ class _QuickBooks:
 
 
 class _FixedToken:
-    """The token just given, for the one call of the consent."""
+    """The token just issued, for the one call of the consent."""
 
     def __init__(self, token: JsonObject) -> None:
         self._token = str(token["access_token"])

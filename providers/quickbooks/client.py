@@ -1,7 +1,7 @@
-"""Calls to one company's books: python-quickbooks builds the requests, our transport sends them.
+"""The calls of one company: python-quickbooks builds the requests, our transport sends them.
 
-The only file with the SDK. Raw bytes come back, never the SDK's objects (in them a deleted invoice looks paid), and
-bodies go out as they are given, never by the objects' ``save()`` (it sends empty keys that overwrite).
+The only module that uses the SDK. It returns raw bytes, never the SDK's objects, in which a deleted invoice looks paid;
+and it sends bodies as given, never by an object's ``save()``, which sends empty keys that overwrite.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ from typing import Any, Final, cast
 import requests
 from quickbooks.client import QuickBooks
 
+from providers.calls import CallKind, CallObserver
 from providers.errors import PermanentError
-from providers.http import READ, WRITE, TransportLimits, Vendor, hosts_of, install_transport
-from providers.ledger import AccessToken, CallObserver
+from providers.http import Service, TransportLimits, hosts_of, install_transport
+from providers.ledger import AccessToken
 from providers.quickbooks import faults
 
-MINOR_VERSION: Final = 75  # the least since August 2025, and the newest known
+MINOR_VERSION: Final = 75  # the minimum since August 2025, and the latest known
 
 
 class Client:
-    """The calls of one company; one per run and thread."""
+    """The calls of one company; one client per run and thread."""
 
     def __init__(
         self,
@@ -32,7 +33,7 @@ class Client:
         calls: CallObserver,
         limits: TransportLimits | None = None,
     ) -> None:
-        vendor = Vendor(
+        service = Service(
             "QuickBooks",
             hosts_of(api_url),
             faults.TRACE_HEADER,
@@ -40,52 +41,54 @@ class Client:
             default_retry_after=faults.THROTTLE_WAIT,
         )
         session = requests.Session()
-        install_transport(session, vendor, calls, lambda request: READ if is_read(request) else WRITE, limits)
+        install_transport(
+            session, service, calls, lambda request: CallKind.READ if is_read(request) else CallKind.WRITE, limits
+        )
         self._sdk = _RawQuickBooks(company_id=realm_id, minorversion=MINOR_VERSION)
         self._sdk.api_url_v3 = f"{api_url}/v3"
         self._sdk.session = _RefreshingSession(session, access_token)
-        self._sdk.vendor = vendor
+        self._sdk.service = service
         self._realm_id = realm_id
 
     def query(self, statement: str) -> bytes:
-        """Run a statement of Intuit's query language."""
+        """Run a statement of Intuit's query language and return the reply."""
         return cast("bytes", self._sdk.query(statement.encode()))
 
     def changes(self, entities: Sequence[str], since: str) -> bytes:
-        """Ask the change data capture; ``since`` is ISO text with its offset (the SDK's own helper drops it)."""
+        """Return the changes since then, by change data capture; ``since`` is ISO text with an offset."""
         return cast("bytes", self._sdk.change_data_capture(",".join(entities), since))
 
     def read(self, entity: str, external_id: str, params: dict[str, str] | None = None) -> bytes:
-        """Read one object."""
+        """Return one object."""
         return cast("bytes", self._sdk.get_single_object(entity, external_id, params))
 
     def create(self, entity: str, body: bytes, request_id: str) -> bytes:
-        """Create an object, once per ``request_id`` as far as Intuit keeps its promise."""
+        """Create an object and return it, once per ``request_id`` as far as Intuit honours it."""
         return cast("bytes", self._sdk.create_object(entity, body, request_id=request_id))
 
     def void(self, entity: str, body: bytes, request_id: str) -> bytes:
-        """Void a transaction; ``body`` names it by Id and SyncToken."""
+        """Void a transaction, named in ``body`` by Id and SyncToken, and return it."""
         params = {"operation": "void"}
         return cast("bytes", self._sdk.update_object(entity, body, request_id=request_id, params=params))
 
     def pdf(self, entity: str, external_id: str) -> bytes | None:
-        """The object as Intuit prints it, None where it cannot."""
+        """Return the object as Intuit prints it, None where it cannot."""
         url = f"{self._sdk.api_url}/company/{self._realm_id}/{entity.lower()}/{external_id}/pdf"
         response = self._sdk.process_request("GET", url, headers={"Accept": "application/pdf"}, params={}, data=None)
         if response.ok and response.content.startswith(b"%PDF"):
             return cast("bytes", response.content)
-        with contextlib.suppress(PermanentError):  # a mail without the PDF is better than none
-            faults.require_success(response, self._sdk.vendor, READ)
+        with contextlib.suppress(PermanentError):  # an email without the PDF is better than none
+            faults.require_success(response, self._sdk.service, CallKind.READ)
         return None
 
 
 def is_read(request: requests.PreparedRequest) -> bool:
-    """Queries are POSTed and yet reads: nothing changes by them, so they may be tried again."""
+    """Return whether a request may be repeated. Queries are POSTed and yet reads: they change nothing."""
     return request.method == "GET" or str(request.url).split("?", 1)[0].endswith("/query")
 
 
 class _RefreshingSession:
-    """What the SDK takes for its session: adds one refresh where Intuit answers 401."""
+    """Replaces the SDK's session: refreshes the token once where Intuit replies 401."""
 
     def __init__(self, session: requests.Session, access_token: AccessToken) -> None:
         self._session = session
@@ -93,23 +96,23 @@ class _RefreshingSession:
 
     @property
     def access_token(self) -> str:
-        """The one attribute the SDK reads of a session."""
+        """The only attribute of a session that the SDK reads."""
         return self._access_token()
 
     def request(self, method: str, url: str, *, headers: dict[str, str], params: Any, data: Any) -> requests.Response:
-        """Send; on 401 once more with a fresh token: nothing has happened yet, so a write may follow too."""
+        """Send the request, on a 401 once more with a new token: nothing has happened, so a write may be repeated."""
         response = self._session.request(method, url, headers=headers, params=params, data=data)
         if response.status_code != requests.codes.unauthorized:
             return response
-        rejected = headers["Authorization"].removeprefix("Bearer ")
-        fresh = {**headers, "Authorization": f"Bearer {self._access_token(rejected_token=rejected)}"}
-        return self._session.request(method, url, headers=fresh, params=params, data=data)
+        rejected_token = headers["Authorization"].removeprefix("Bearer ")
+        headers = {**headers, "Authorization": f"Bearer {self._access_token(rejected_token=rejected_token)}"}
+        return self._session.request(method, url, headers=headers, params=params, data=data)
 
 
 class _RawQuickBooks(QuickBooks):  # type: ignore[misc]  # the SDK has no types
-    """python-quickbooks with the raw reply in place of its parsing, which loses status, trace id and exact amounts."""
+    """python-quickbooks that returns the raw reply: its own parsing loses status, trace id and exact amounts."""
 
-    vendor: Vendor
+    service: Service
 
     def make_request(
         self,
@@ -122,11 +125,11 @@ class _RawQuickBooks(QuickBooks):  # type: ignore[misc]  # the SDK has no types
         file_bytes: bytes | None = None,
         request_id: str | None = None,
     ) -> bytes:
-        """Send one request of the SDK's making and return the body of its reply."""
-        asked = {**(params or {}), "minorversion": self.minorversion}
+        """Send a request that the SDK has built and return the body of the reply."""
+        query = {**(params or {}), "minorversion": self.minorversion}
         if request_id:
-            asked["requestid"] = request_id
+            query["requestid"] = request_id
         headers = {"Content-Type": content_type, "Accept": "application/json"}
-        response = self.process_request(request_type, url, headers=headers, params=asked, data=request_body or None)
-        kind = READ if is_read(response.request) else WRITE
-        return faults.require_success(response, self.vendor, kind)
+        response = self.process_request(request_type, url, headers=headers, params=query, data=request_body or None)
+        kind = CallKind.READ if is_read(response.request) else CallKind.WRITE
+        return faults.require_success(response, self.service, kind)

@@ -1,7 +1,8 @@
-"""Intuit's faults, in all the shapes they come in, to our errors: read from the raw reply, the SDK loses the status.
+"""Maps Intuit's faults, in all the forms in which they arrive, to ``providers.errors``.
 
-Seen: ``Fault`` in JSON, ``fault`` in lower case (sign-in), XML in spite of ``Accept: application/json`` (throttling,
-sign-in), HTML (gateways), and a ``Fault`` under status 200. The table of codes with their reasons is in README.md.
+They are read from the raw reply, because the SDK loses the status. Observed: ``Fault`` in JSON, ``fault`` in lower case
+(sign-in), XML in spite of ``Accept: application/json`` (throttling, sign-in), HTML (gateways), and a ``Fault`` under
+status 200. README.md lists the codes with their reasons.
 """
 
 from __future__ import annotations
@@ -15,16 +16,17 @@ import msgspec
 import requests
 from msgspec import Struct, field
 
-from providers.errors import AuthorizationExpired, PermanentError, ProviderError, RateLimited
-from providers.http import Vendor, ambiguous_reply_error, require_json
+from providers.calls import CallKind
+from providers.errors import AuthorizationExpired, LimitWindow, PermanentError, ProviderError, RateLimited
+from providers.http import Service, ambiguous_reply_error, require_json
 from providers.response_parsing import describe_body
 
 TRACE_HEADER: Final = "intuit_tid"
 STALE_OBJECT: Final = "5010"
 NOT_FOUND: Final = "610"
-DUPLICATE_NUMBERS: Final = frozenset({"6140", "6210"})  # 6210 is also "books are closed": its words decide
+DUPLICATE_NUMBERS: Final = frozenset({"6140", "6210"})  # 6210 also means that the books are closed
 DUPLICATE_NAME: Final = "6240"
-THROTTLE_WAIT: Final = timedelta(seconds=60)  # Intuit: wait 60 seconds after a 429
+THROTTLE_WAIT: Final = timedelta(seconds=60)  # Intuit's rule after a 429
 
 _ACCESS_REVOKED: Final = frozenset({"100", "120", "3100", "3200"})
 _THROTTLED: Final = frozenset({"3001"})
@@ -32,14 +34,14 @@ _SYSTEM_FAILURES_FROM = 10_000
 FAULT_BYTES_MAX: Final = 65_536
 _MESSAGE_LENGTH_MAX = 300
 _HINTS: Final = {
-    "3100": "; the company withdrew its consent, or the keys are those of the other environment (sandbox, production)",
-    "5020": "; the person who connected the company may not do this there",
-    "6190": "; the company's QuickBooks subscription has ended or is not paid",
+    "3100": "; consent was withdrawn, or the keys belong to the other environment (sandbox, production)",
+    "5020": "; the user who connected the company lacks this permission in QuickBooks",
+    "6190": "; the company's QuickBooks subscription has expired or is unpaid",
 }
 
 
 class Fault(NamedTuple):
-    """What Intuit says is wrong: its code and its words."""
+    """Intuit's code and message of an error."""
 
     code: str
     message: str
@@ -63,22 +65,22 @@ class _Envelope(Struct):
     lower: _Errors | None = field(name="fault", default=None)
 
 
-def require_success(response: requests.Response, vendor: Vendor, kind: str) -> bytes:
-    """The body of a reply that succeeded; everything else is raised as what has to be done about it."""
+def require_success(response: requests.Response, service: Service, kind: CallKind) -> bytes:
+    """Return the body of a successful reply. Raises the ``ProviderError`` that fits any other."""
     # a fault is short: a page of a thousand records is not searched for one
     fault = parse_fault(response.content) if len(response.content) < FAULT_BYTES_MAX else None
     if fault:
-        raise error_from_fault(fault, response, vendor, kind)
+        raise error_from_fault(fault, response, service, kind)
     if response.status_code == requests.codes.unauthorized:
-        raise error_from_fault(Fault("3200", "not authorised"), response, vendor, kind)
+        raise error_from_fault(Fault("3200", "not authorised"), response, service, kind)
     if not response.ok:
         message = f"QuickBooks answered {response.status_code} with {describe_body(response.content)}"
-        raise PermanentError(message, code=str(response.status_code), trace_id=_trace_id(response, vendor))
-    return require_json(response, vendor, kind)
+        raise PermanentError(message, code=str(response.status_code), trace_id=_trace_id(response, service))
+    return require_json(response, service, kind)
 
 
 def parse_fault(body: bytes) -> Fault | None:
-    """The first error of a fault, if this body is one."""
+    """Return the first error of a fault, None if the body is no fault."""
     start = body[:64].lstrip()
     if start.startswith(b"<"):
         return _parse_xml_fault(body)
@@ -90,43 +92,45 @@ def parse_fault(body: bytes) -> Fault | None:
     if found is None:
         return None
     error = next(iter(found.Error or found.error), _Error())
-    said = [error.Message or error.message, error.Detail or error.detail]
-    return Fault(str(error.code or ""), _one_line(said))
+    return Fault(str(error.code or ""), _one_line([error.Message or error.message, error.Detail or error.detail]))
 
 
-def error_from_fault(fault: Fault, response: requests.Response, vendor: Vendor, kind: str) -> ProviderError:
-    """What has to be done about a fault."""
-    reference = _trace_id(response, vendor)
-    message = f"QuickBooks refused ({fault.code or response.status_code}): {fault.message}{_HINTS.get(fault.code, '')}"
+def error_from_fault(fault: Fault, response: requests.Response, service: Service, kind: CallKind) -> ProviderError:
+    """Return the error for a fault, classified by what to do about it."""
+    trace_id = _trace_id(response, service)
+    code = fault.code or response.status_code
+    message = f"QuickBooks rejected the call ({code}): {fault.message}{_HINTS.get(fault.code, '')}"
     if fault.code in _THROTTLED:
-        return throttled_error(trace_id=reference)
+        return throttled_error(trace_id=trace_id)
     if response.status_code == requests.codes.unauthorized or fault.code in _ACCESS_REVOKED:
-        return AuthorizationExpired(f"{message}. Connect the company again", trace_id=reference)
+        return AuthorizationExpired(f"{message}. Connect the company again", trace_id=trace_id)
     if fault.code.isdecimal() and int(fault.code) >= _SYSTEM_FAILURES_FROM:
-        return ambiguous_reply_error(kind, f"QuickBooks failed ({fault.code}): {fault.message}", trace_id=reference)
-    return PermanentError(message, code=fault.code or str(response.status_code), trace_id=reference)
+        return ambiguous_reply_error(kind, f"QuickBooks failed ({fault.code}): {fault.message}", trace_id=trace_id)
+    return PermanentError(message, code=fault.code or str(response.status_code), trace_id=trace_id)
 
 
 def throttled_error(*, trace_id: str = "") -> RateLimited:
-    """Too many calls; Intuit names no time, its rule is 60 seconds."""
+    """Return the error for too many calls; Intuit names no time, its rule is 60 seconds."""
     at = datetime.now(UTC) + THROTTLE_WAIT
-    return RateLimited("QuickBooks' limit of calls is reached", limit="minute", retry_at=at, trace_id=trace_id)
+    return RateLimited(
+        "QuickBooks' call limit (minute) is reached", limit=LimitWindow.MINUTE, retry_at=at, trace_id=trace_id
+    )
 
 
-def limit_from_body(body: bytes) -> str:
-    """Which limit a 429 speaks of: the free tier's allowance of the month, or the one of the minute."""
-    said = body[:4096].lower()
-    return "month" if b"month" in said or b"quota" in said else "minute"
+def limit_from_body(body: bytes) -> LimitWindow:
+    """Return which limit a 429 is about: the free tier's monthly allowance or the calls per minute."""
+    text = body[:4096].lower()
+    return LimitWindow.MONTH if b"month" in text or b"quota" in text else LimitWindow.MINUTE
 
 
 def _parse_xml_fault(body: bytes) -> Fault | None:
-    # by pattern and not by a parser: it is an error page of a gateway, and no entity of it shall be expanded
+    # by pattern rather than a parser: it is the error page of a gateway, and no entity of it may be expanded
     text = body[:16_384].decode("utf-8", "replace")
     code = re.search(r"<Error\b[^>]*?\bcode=[\"'](\d+)", text)
     if not code:
         return None
-    said = [found.group(1) for tag in ("Message", "Detail") if (found := re.search(rf"<{tag}>([^<]*)", text))]
-    return Fault(code.group(1), _one_line([unescape(part) for part in said]))
+    parts = [found.group(1) for tag in ("Message", "Detail") if (found := re.search(rf"<{tag}>([^<]*)", text))]
+    return Fault(code.group(1), _one_line([unescape(part) for part in parts]))
 
 
 def _one_line(texts: list[str | None]) -> str:
@@ -134,5 +138,5 @@ def _one_line(texts: list[str | None]) -> str:
     return ": ".join(filter(None, parts))[:_MESSAGE_LENGTH_MAX] or "no reason given"
 
 
-def _trace_id(response: requests.Response, vendor: Vendor) -> str:
-    return str(response.headers.get(vendor.trace_header, ""))
+def _trace_id(response: requests.Response, service: Service) -> str:
+    return str(response.headers.get(service.trace_header, ""))

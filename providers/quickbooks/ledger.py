@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime, timedelta
+from zoneinfo import available_timezones
 
 from policies.receivables import Company
+from providers.calls import CallKind
 from providers.errors import PermanentError
-from providers.http import READ, ambiguous_reply_error
-from providers.ledger import ChangePage, CompanyDetails, DeletedRecord, DocumentRef, FeePostingOption, LateFeeInvoice
-from providers.quickbooks import countries, mapping, queries, waivers
+from providers.geo import country_code, time_zone
+from providers.http import ambiguous_reply_error
+from providers.ledger import (
+    ChangePage,
+    CompanyDetails,
+    DeletedRecord,
+    DocumentRef,
+    FeePostingOption,
+    LateFeeInvoice,
+    RecordKind,
+)
+from providers.quickbooks import mapping, queries, waivers
 from providers.quickbooks.client import Client
 from providers.quickbooks.pull import CDC_OBJECTS_MAX, CDC_WINDOW, Pull
 from providers.quickbooks.reader import RecordMapper, merge_responses
@@ -24,11 +35,11 @@ from providers.quickbooks.schemas import (
 )
 from providers.quickbooks.writes import LedgerWriter
 
-RELOAD_WINDOW = timedelta(days=2)  # where this hour pulled nothing itself: no mirror that may act is older
+RELOAD_WINDOW = timedelta(days=2)  # where this run has not pulled: no mirror that may be acted on is older
 
 
 class QuickBooksLedger:
-    """One company's books. What a pull learns (terms, days, addresses) serves the looks of the same hour."""
+    """The ledger of one company. What a pull learns (terms, payment dates, addresses) is used until the run ends."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -39,11 +50,11 @@ class QuickBooksLedger:
         self._pulled_since = ""
 
     def get_company_details(self) -> CompanyDetails:
-        """Read the organisation; two calls, once a day at most."""
+        """Read company and preferences: two calls."""
         info = next(iter(self._query(queries.select_single("CompanyInfo")).company_info), None)
         preferences = next(iter(self._query(queries.select_single("Preferences")).preferences), None)
         if info is None or preferences is None:
-            raise ambiguous_reply_error(READ, "QuickBooks did not say whose books these are")
+            raise ambiguous_reply_error(CallKind.READ, "QuickBooks did not return the company")
         self._details = _build_company_details(info, preferences)
         return self._details
 
@@ -57,28 +68,29 @@ class QuickBooksLedger:
             yield page
 
     def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
-        """Re-read these invoices, and whatever else moved of these customers since the pull: two calls as a rule."""
+        """Read these invoices and what else has changed for these customers since the pull: usually two calls."""
         page = ChangePage(cursor="", is_last=True)
         reader = self._reader or self._reader_without_pull(page)
         reader.add_records(page, self._load_changed_since_pull(customer_ids, now))
         _filter_by_customer(page, set(customer_ids), with_address=self._reader is None)
         found = QueryResponse()
-        for some in queries.chunks(invoice_ids):
-            found.invoice += self._query(queries.select("Invoice", queries.is_in("Id", some))).invoice
+        for ids in queries.chunks(invoice_ids):
+            found.invoice += self._query(queries.select("Invoice", queries.is_in("Id", ids))).invoice
         reader.add_records(page, found)
-        there = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
-        page.deleted += [DeletedRecord("invoice", one, None) for one in dict.fromkeys(invoice_ids) if one not in there]
+        received = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
+        gone = [invoice_id for invoice_id in dict.fromkeys(invoice_ids) if invoice_id not in received]
+        page.deleted += [DeletedRecord(RecordKind.INVOICE, invoice_id, None) for invoice_id in gone]
         return page
 
     def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
-        """Yield all invoices and credit memos with a balance, and all customers as the pull of this hour knows them."""
+        """Yield all invoices and credit memos with a balance, and all customers if this run has pulled."""
         first = ChangePage(cursor="")
         reader = self._reader or self._reader_without_pull(first)
         yield first
-        for entity, open_ones in (("CreditMemo", "Balance > '0'"), ("Invoice", "Balance > '0'"), ("Customer", "")):
+        for entity, condition in (("CreditMemo", "Balance > '0'"), ("Invoice", "Balance > '0'"), ("Customer", "")):
             if entity == "Customer" and self._reader is None:
-                return  # addresses that stand on invoices only were learned by the pull
-            for found in self._pages(entity, *filter(None, [open_ones])):
+                return  # only a pull knows the addresses that are on invoices alone
+            for found in self._pages(entity, *filter(None, [condition])):
                 page = ChangePage(cursor="")
                 reader.add_records(page, found)
                 yield page
@@ -88,7 +100,7 @@ class QuickBooksLedger:
         return self._writer.add_note(invoice_id, text, key)
 
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
-        """Find the note whose text holds the short key."""
+        """Find a note by the short key that its text holds."""
         return self._writer.find_note(invoice_id, short_key)
 
     def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
@@ -96,11 +108,11 @@ class QuickBooksLedger:
         return self._writer.post_late_fee(fee, key)
 
     def list_fee_posting_options(self) -> list[FeePostingOption]:
-        """List how fees can be booked."""
+        """List the service items and tax codes a fee can have."""
         return self._writer.list_fee_posting_options()
 
     def find_invoice(self, number: str) -> DocumentRef | None:
-        """Find a live invoice by its number."""
+        """Find an invoice by its number, unless it is void."""
         return self._writer.find_invoice(number)
 
     def waive_late_fee(self, invoice_id: str, key: str, *, reason: str = "", on: date | None = None) -> DocumentRef:
@@ -108,25 +120,24 @@ class QuickBooksLedger:
         return waivers.waive(self._client, invoice_id, key, reason, on)
 
     def get_payment_link(self, invoice_id: str) -> str | None:
-        """Intuit's page for this invoice, where the company takes payments online."""
+        """Return Intuit's page for this invoice, if the company takes online payments."""
         try:
             body = self._client.read("Invoice", invoice_id, {"include": "invoiceLink"})
         except PermanentError:
             return None
-        link = queries.decode_reply(
-            bytes(queries.decode_reply(body, SingleReply, READ).invoice), InvoiceWithLink, READ
-        ).invoice_link
+        invoice = queries.decode_reply(body, SingleReply, CallKind.READ).invoice
+        link = queries.decode_reply(bytes(invoice), InvoiceWithLink, CallKind.READ).invoice_link
         return link if link and link.startswith(("https://", "http://")) else None
 
     def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
-        """The invoice as the customer knows it."""
+        """Return the invoice as QuickBooks prints it."""
         return self._client.pdf("Invoice", invoice_id)
 
     def _cached_details(self) -> CompanyDetails:
         return self._details or self.get_company_details()
 
     def _query(self, statement: str) -> QueryResponse:
-        return queries.decode_reply(self._client.query(statement), QueryReply, READ).query_response
+        return queries.decode_reply(self._client.query(statement), QueryReply, CallKind.READ).query_response
 
     def _reader_without_pull(self, page: ChangePage) -> RecordMapper:
         reader = RecordMapper(self._client, self._cached_details().company.base_currency, {}, {})
@@ -134,17 +145,20 @@ class QuickBooksLedger:
         return reader
 
     def _load_changed_since_pull(self, customer_ids: Sequence[str], now: datetime) -> QueryResponse:
-        """What moved since the pull, deletions too; where that is too much, all payments and credits of these."""
+        """Return what has changed since the pull; if that is too much, all payments and credits of the customers."""
         since = self._pulled_since or mapping.to_utc(now - RELOAD_WINDOW).isoformat(timespec="seconds")
-        if now - datetime.fromisoformat(since) < CDC_WINDOW:  # a machine may sleep for weeks in the middle of an hour
+        if now - datetime.fromisoformat(since) < CDC_WINDOW:  # a computer may sleep for weeks in the middle of a run
             body = self._client.changes(("Customer", "Payment", "CreditMemo"), since)
-            reply = queries.decode_reply(body, CdcReply, READ)
+            reply = queries.decode_reply(body, CdcReply, CallKind.READ)
             found = merge_responses(found for response in reply.cdc_response for found in response.query_response)
             if len(found.customer) + len(found.payment) + len(found.credit_memo) < CDC_OBJECTS_MAX:
                 return found
-        some = [queries.is_in("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
+        conditions = [queries.is_in("CustomerRef", ids) for ids in queries.chunks(customer_ids)]
         return merge_responses(
-            part for of in some for entity in ("CreditMemo", "Payment") for part in self._pages(entity, of)
+            response
+            for condition in conditions
+            for entity in ("CreditMemo", "Payment")
+            for response in self._pages(entity, condition)
         )
 
     def _pages(self, entity: str, *conditions: str) -> Iterator[QueryResponse]:
@@ -158,39 +172,44 @@ class QuickBooksLedger:
 
 
 def _filter_by_customer(page: ChangePage, customer_ids: set[str], *, with_address: bool) -> None:
-    """Leave out what belongs to other customers: the next pull brings it, with all that belongs to it."""
+    """Remove what belongs to other customers: the next pull returns it, with everything that belongs to it."""
     page.customers = [
         one for one in page.customers if one.external_id in customer_ids and (one.emails or not with_address)
     ]
     page.credits = [one for one in page.credits if one.customer_id in customer_ids]
     page.payments = [one for one in page.payments if one.customer_id in customer_ids]
     kept = {one.external_id for one in page.payments}
-    kept |= {one.external_id for one in page.deleted if one.kind == "payment"}
+    kept |= {one.external_id for one in page.deleted if one.kind == RecordKind.PAYMENT}
     page.applications = [one for one in page.applications if one.source_id in kept]
     page.replaced_sources = [one for one in page.replaced_sources if one[1] in kept]
 
 
 def _build_company_details(info: CompanyInfo, preferences: Preferences) -> CompanyDetails:
     address = info.company_addr
-    country = countries.alpha2(info.country or "") or countries.alpha2((address.country or "") if address else "")
+    country = country_code(info.country or "") or country_code((address.country or "") if address else "")
     region = (address.country_sub_division_code or "") if address else ""
-    currency, books = preferences.currency_prefs, preferences.accounting_info_prefs
+    currency, accounting = preferences.currency_prefs, preferences.accounting_info_prefs
     company = Company(
         name=info.company_name,
         base_currency=currency.home_currency.value if currency and currency.home_currency else "USD",
         country=country,
-        time_zone=countries.time_zone(info.default_time_zone or "", country, region),
-        lock_on=books.book_close_date if books else None,
+        time_zone=_company_time_zone(info.default_time_zone or "", country, region),
+        lock_on=accounting.book_close_date if accounting else None,
     )
     named = {one.name: one.value or "" for one in info.name_value}
     return CompanyDetails(company, named.get("OfferingSku", ""), tuple(_warnings(preferences, named)))
+
+
+def _company_time_zone(name: str, country: str, region: str) -> str:
+    """Return the IANA zone that a company has set, else the likeliest one of its address, else UTC."""
+    return name if name in available_timezones() else time_zone(country, region) or "UTC"
 
 
 def _warnings(preferences: Preferences, name_values: dict[str, str]) -> Iterator[str]:
     charges = preferences.finance_charges_prefs
     if charges and charges.annual_interest_rate:
         yield (
-            f"QuickBooks has finance charges of its own switched on ({charges.annual_interest_rate} % a year)."
+            f"QuickBooks' own finance charges are switched on ({charges.annual_interest_rate} % a year)."
             " Switch off either those or the late fees here."
         )
     if name_values.get("SubscriptionStatus", "").upper() in {"EXPIRED", "SUSPENDED", "CANCELLED", "CANCELED"}:

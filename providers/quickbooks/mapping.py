@@ -1,6 +1,6 @@
-"""Intuit's records to our words: pure, record by record, tolerant of what is odd and exact with money.
+"""Maps Intuit's records to those of the port: one by one, tolerant of unexpected values and exact with amounts.
 
-A record that cannot be read becomes a ``Malformed`` that names the field; the page goes on.
+A record that cannot be read becomes a ``MalformedRecord`` that names the field, and the others are still mapped.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 
 from policies.currencies import round_amount
 from policies.receivables import CreditKind, InvoiceStatus
+from providers.geo import country_code
 from providers.ledger import (
     ApplicationRecord,
     CreditRecord,
@@ -25,22 +26,24 @@ from providers.ledger import (
     InvoiceRecord,
     MalformedRecord,
     PaymentRecord,
+    RecordKind,
 )
-from providers.quickbooks import countries
 from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Line, Payment, Stub, Term
 
 RECORD_KINDS: Final = {
-    "Customer": "customer",
-    "Term": "term",
-    "Invoice": "invoice",
-    "Payment": "payment",
-    "CreditMemo": CreditKind.CREDIT_NOTE.value,
+    "Customer": RecordKind.CUSTOMER,
+    "Term": RecordKind.TERM,
+    "Invoice": RecordKind.INVOICE,
+    "Payment": RecordKind.PAYMENT,
+    "CreditMemo": RecordKind.CREDIT_NOTE,
 }
-FEE_NAME: Final = "Late fee"  # QuickBooks' own automatic fees and ours: an item or account whose name begins so
-FEE_NOTE: Final = "Late fee for invoice "  # begins the private note of our fee invoices; the original's number follows
+FEE_NAME: Final = "Late fee"  # items and accounts of QuickBooks' automatic fees and of ours start with this
+FEE_NOTE: Final = (
+    "Late fee for invoice "  # starts the private note of our fee invoices; the original invoice's number follows
+)
 _LATE_FEE = FEE_NAME.casefold()
 _AMOUNT_MAX: Final = Decimal(10**14)
-_OPEN, _PAID, _VOIDED = (one.value for one in (InvoiceStatus.OPEN, InvoiceStatus.PAID, InvoiceStatus.VOIDED))
+
 _ZERO = Decimal(0)
 _TEN_THOUSAND = Decimal(10_000)
 
@@ -48,14 +51,14 @@ S = TypeVar("S", Customer, Term, Invoice, Payment, CreditMemo)
 
 
 class EarlyPaymentDiscount(NamedTuple):
-    """An early-payment discount of a company's terms: ``percent`` off within ``days`` of the invoice's date."""
+    """The discount of payment terms: ``percent`` off within ``days`` of the invoice date."""
 
     percent: Decimal
     days: int
 
 
 class MappingContext(NamedTuple):
-    """What the mapping must know of the company beside the record itself."""
+    """What the mapping needs to know besides the record itself; ``payment_dates`` are by payment id."""
 
     home_currency: str
     discounts: Mapping[str, EarlyPaymentDiscount]
@@ -63,7 +66,7 @@ class MappingContext(NamedTuple):
 
 
 def decode_records(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | DeletedRecord | MalformedRecord]:
-    """Decode records one by one; a deleted one and a malformed one come as such, in their place."""
+    """Decode records one by one; deleted and malformed ones are yielded as such, in their place."""
     kind = RECORD_KINDS[entity.__name__]
     decode = msgspec.json.Decoder(entity).decode
     for raw in raws:
@@ -79,7 +82,7 @@ def decode_records(raws: Iterable[Raw], entity: type[S]) -> Iterator[S | Deleted
 
 
 def map_customer(record: Customer, emails: str = "") -> CustomerRecord:
-    """Map a customer; ``emails`` serve where the customer himself has none (the last invoice's address)."""
+    """Map a customer; ``emails`` (of the latest invoice) are used if the customer has none."""
     address = record.bill_addr
     contact = " ".join(filter(None, (record.given_name, record.family_name)))
     own = parse_email_addresses(record.primary_email_addr.address) if record.primary_email_addr else ""
@@ -88,7 +91,7 @@ def map_customer(record: Customer, emails: str = "") -> CustomerRecord:
         name=record.display_name,
         contact_name=contact,
         emails=own or emails,
-        country=countries.alpha2(address.country or "") if address else "",
+        country=country_code(address.country or "") if address else "",
         region=(address.country_sub_division_code or "") if address else "",
         language="",
         active=record.active is not False,
@@ -102,7 +105,9 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
     """Map an invoice."""
     currency = record.currency_ref.value if record.currency_ref else context.home_currency
     status = _status(record)
-    offer = context.discounts.get(record.sales_term_ref.value) if record.sales_term_ref and context.discounts else None
+    discount = (
+        context.discounts.get(record.sales_term_ref.value) if record.sales_term_ref and context.discounts else None
+    )
     note = record.private_note or ""
     lines_json, late_fee = encode_lines(record.line)
     return InvoiceRecord(
@@ -116,10 +121,10 @@ def map_invoice(record: Invoice, context: MappingContext) -> InvoiceRecord:
         record.balance,
         status,
         record.email_status != "NeedToSend" or record.print_status == "PrintComplete",
-        _closed_on(record, context.payment_dates) if status == _PAID else None,
+        _closed_on(record, context.payment_dates) if status == InvoiceStatus.PAID else None,
         None,
-        _discount(record.total_amt, offer.percent, currency) if offer else None,
-        record.txn_date + timedelta(days=offer.days) if offer else None,
+        _discount(record.total_amt, discount.percent, currency) if discount else None,
+        record.txn_date + timedelta(days=discount.days) if discount else None,
         note.removeprefix(FEE_NOTE).split(" (", 1)[0] if note.startswith(FEE_NOTE) else "",
         late_fee,
         record.sync_token,
@@ -142,14 +147,14 @@ def map_payment(record: Payment, context: MappingContext) -> PaymentRecord:
 
 
 def map_applications(record: Payment) -> list[ApplicationRecord]:
-    """What a payment settles; it is the source also where it only links a credit memo to invoices (its total is 0)."""
+    """Return what a payment is applied to. It is also the source where it only links a credit memo (its total is 0)."""
     sums: dict[str, Decimal] = {}
     for line in record.line:
         for linked in line.linked_txn:
             if linked.txn_type == "Invoice":
                 sums[linked.txn_id] = sums.get(linked.txn_id, _ZERO) + line.amount
                 break
-    source = CreditKind.PAYMENT.value
+    source = CreditKind.PAYMENT
     return [ApplicationRecord(source, record.id, to, record.txn_date, amount) for to, amount in sums.items()]
 
 
@@ -157,7 +162,7 @@ def map_credit_memo(record: CreditMemo, context: MappingContext) -> CreditRecord
     """Map a credit memo."""
     return CreditRecord(
         record.id,
-        CreditKind.CREDIT_NOTE.value,
+        CreditKind.CREDIT_NOTE,
         record.doc_number or "",
         record.customer_ref.value,
         record.currency_ref.value if record.currency_ref else context.home_currency,
@@ -169,26 +174,26 @@ def map_credit_memo(record: CreditMemo, context: MappingContext) -> CreditRecord
 
 
 def map_discount(record: Term) -> EarlyPaymentDiscount | None:
-    """The discount of these terms, if any. Date-driven terms are left out: better no discount than a wrong one."""
+    """Return the discount of these terms, if any. Date-driven terms are skipped: none is better than a wrong one."""
     if not record.discount_percent or not record.discount_days or record.type == "DATE_DRIVEN":
         return None
     return EarlyPaymentDiscount(record.discount_percent, record.discount_days)
 
 
 def payments_without_date(record: Invoice, known: Mapping[str, date | None]) -> list[str]:
-    """Ids of the payments that settled this paid invoice and whose day is not known yet."""
+    """Return the ids of the payments of this paid invoice whose date is not known yet."""
     if record.balance > 0:
         return []
     return [one.txn_id for one in record.linked_txn if one.txn_type == "Payment" and one.txn_id not in known]
 
 
 def is_voided(record: Invoice) -> bool:
-    """Whether this is what QuickBooks leaves of a voided invoice: no amounts, and a word before the private note."""
+    """Return whether this invoice is void: QuickBooks keeps it without amounts, its private note marked "Voided"."""
     return not record.total_amt and not record.balance and (record.private_note or "").lstrip().startswith("Voided")
 
 
 def parse_email_addresses(text: str | None) -> str:
-    """The mail addresses of a field that may hold several, comma-joined; what is no address is left out."""
+    """Return the email addresses of a field that may hold several, comma-separated; anything else is left out."""
     if not text:
         return ""
     parts = text.replace(";", ",").replace(" ", ",").split(",")
@@ -196,7 +201,7 @@ def parse_email_addresses(text: str | None) -> str:
 
 
 def encode_lines(found: list[Line]) -> tuple[str, bool]:
-    """The lines as compact JSON, ``[description, amount as text, item]`` each, and whether one is a late fee."""
+    """Return the lines as compact JSON, ``[description, amount as text, item]`` each, and whether one is a late fee."""
     rows, late_fee = [], False
     for line in found:
         if line.amount is None or line.detail_type == "SubTotalLineDetail":
@@ -217,17 +222,17 @@ def encode_lines(found: list[Line]) -> tuple[str, bool]:
 
 @lru_cache(maxsize=4096)
 def is_late_fee(name: str) -> bool:
-    """Whether an item or account is one for late fees; an item's name comes with its categories in front."""
+    """Return whether an item or account is one for late fees; an item's name starts with its categories."""
     return name.rsplit(":", 1)[-1].casefold().startswith(_LATE_FEE)
 
 
 def to_utc(at: datetime) -> datetime:
-    """The instant in UTC; Intuit always names an offset, a missing one is taken for UTC."""
+    """Return the instant in UTC; Intuit always has an offset, a missing one is taken as UTC."""
     return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
 
 
 def check_amounts(record: Struct) -> None:
-    """Refuse money that no mirror could hold exactly, naming the field."""
+    """Raise for amounts that the mirror cannot store exactly, naming the field."""
     if isinstance(record, Invoice | CreditMemo):
         _check(record.total_amt, "TotalAmt")
         _check(record.balance, "Balance")
@@ -247,14 +252,14 @@ def _check(amount: Decimal, key: str) -> None:
         raise msgspec.ValidationError(message)
 
 
-def _status(record: Invoice) -> str:
+def _status(record: Invoice) -> InvoiceStatus:
     if record.balance > 0:
-        return _OPEN
-    return _VOIDED if is_voided(record) else _PAID
+        return InvoiceStatus.OPEN
+    return InvoiceStatus.VOIDED if is_voided(record) else InvoiceStatus.PAID
 
 
 def _closed_on(record: Invoice, payment_dates: Mapping[str, date | None]) -> date:
-    """The day of the last payment; an invoice of nothing, or paid by its own deposit, was settled when issued."""
+    """Return the date of the last payment; an invoice of 0, or paid by its own deposit, was closed when issued."""
     days = [day for one in record.linked_txn if (day := payment_dates.get(one.txn_id)) and one.txn_type == "Payment"]
     if days:
         return max(days)
@@ -267,12 +272,12 @@ def _discount(total: Decimal, percent: Decimal, currency: str) -> Decimal:
     return round_amount(total * percent / 100, currency)
 
 
-def _deleted_record(kind: str, record: Struct) -> DeletedRecord:
+def _deleted_record(kind: RecordKind, record: Struct) -> DeletedRecord:
     meta = getattr(record, "meta_data", None)
     return DeletedRecord(kind, record.id, to_utc(meta.last_updated_time) if meta else None)  # type: ignore[attr-defined]
 
 
-def _decode_deleted(raw: Raw, kind: str) -> DeletedRecord | None:
+def _decode_deleted(raw: Raw, kind: RecordKind) -> DeletedRecord | None:
     try:
         stub = msgspec.json.decode(raw, type=Stub)
     except (msgspec.MsgspecError, UnicodeDecodeError):
@@ -281,7 +286,7 @@ def _decode_deleted(raw: Raw, kind: str) -> DeletedRecord | None:
 
 
 def record_id(raw: Raw) -> str:
-    """The record's id, or a name made of its bytes where even that cannot be read."""
+    """Return the record's id, or one made of its bytes where even that cannot be read."""
     try:
         fields = msgspec.json.decode(raw, type=dict[str, Raw])
         found = str(msgspec.json.decode(fields["Id"]))
@@ -291,7 +296,7 @@ def record_id(raw: Raw) -> str:
 
 
 def _describe_error(error: Exception) -> str:
-    """Name the field and what is wrong with it, never its content."""
+    """Return the field and what is wrong with it, never its content."""
     if isinstance(error, UnicodeDecodeError):
         return "a text is not valid UTF-8"
     if isinstance(error, InvalidOperation):

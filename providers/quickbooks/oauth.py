@@ -1,6 +1,6 @@
-"""Intuit's sign-in: discovery document, consent, exchange, refresh, revocation; the protocol is Authlib's.
+"""Sign-in at Intuit with Authlib: discovery document, consent, exchange, refresh and revocation.
 
-The discovery document is read once a day: kept in this process, and within the token for the processes to come.
+The discovery document is read once a day: it is cached in the process, and stored in the token for later processes.
 """
 
 from __future__ import annotations
@@ -17,51 +17,45 @@ from authlib.integrations.base_client.errors import OAuthError
 from authlib.integrations.requests_client import OAuth2Session
 from msgspec import Struct
 
+from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, PermanentError, ProviderError, TransientError
-from providers.http import (
-    TOKEN,
-    TransportLimits,
-    Vendor,
-    ambiguous_reply_error,
-    hosts_of,
-    install_transport,
-    require_json,
-)
-from providers.ledger import CallObserver, ConsentRequest, JsonObject
+from providers.http import Service, TransportLimits, ambiguous_reply_error, hosts_of, install_transport, require_json
+from providers.ledger import ConsentRequest, JsonObject
 from providers.quickbooks.faults import TRACE_HEADER
 
-SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the person is does not matter here
+SCOPES: Final = "com.intuit.quickbooks.accounting"  # no more: who the user is does not matter here
 TOKEN_HEADERS: Final = {
     "Accept": "application/json",
     "Content-Type": "application/x-www-form-urlencoded;charset=UTF-8",
-    "x-include-refresh-token-hard-expires-in": "true",  # asks when the five years of a grant end
+    "x-include-refresh-token-hard-expires-in": "true",  # asks when the grant's five years end
 }
 DAY_S: Final = 86_400
+_UNKNOWN_APP: Final = "Intuit does not know this app: check QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET"
 _STORED_FIELDS: Final = ("token_type", "access_token", "refresh_token", "expires_in", "expires_at")
 _STORED_EXPIRY_FIELDS: Final = ("x_refresh_token_expires_in", "x_refresh_token_hard_expires_in")
 
 
 class Settings(Protocol):
-    """The settings read here."""
+    """The settings that are read here."""
 
     @property
     def quickbooks_client_id(self) -> str:
-        """Of the user's own Intuit app."""
+        """The client id or secret of the user's own Intuit app."""
         ...
 
     @property
     def quickbooks_client_secret(self) -> str:
-        """Of the user's own Intuit app."""
+        """The client id or secret of the user's own Intuit app."""
         ...
 
     @property
     def quickbooks_discovery_url(self) -> str:
-        """Where Intuit says which addresses to use."""
+        """The URL of Intuit's discovery document."""
         ...
 
 
 class Endpoints(Struct):
-    """What is needed of the discovery document, where it came from and when (Unix seconds)."""
+    """The endpoints of the discovery document, where it was read and when (Unix seconds)."""
 
     issuer: str
     authorization_endpoint: str
@@ -71,12 +65,12 @@ class Endpoints(Struct):
     discovered_at: float = 0.0
 
     def is_fresh(self, url: str) -> bool:
-        """Whether this is of that address and less than a day old."""
+        """Return whether this was read from ``url`` within the last day."""
         return self.discovered_from == url and 0 <= time.time() - self.discovered_at < DAY_S
 
 
 class _NoCalls:
-    """Counts nothing: a consent URL is made before there is anything to count for."""
+    """Observes nothing: a consent URL is built before there is a company whose calls are counted."""
 
     def before(self, kind: str) -> None: ...
     def after(self, kind: str, status: int, headers: Mapping[str, str]) -> None: ...
@@ -86,7 +80,7 @@ _discovered: dict[str, Endpoints] = {}
 
 
 def begin_consent(settings: Settings, redirect_uri: str) -> ConsentRequest:
-    """Make the consent URL."""
+    """Build the consent URL."""
     endpoints = _discover(settings, {}, _NoCalls())
     session = _session(settings, endpoints, _NoCalls(), redirect_uri=redirect_uri)
     url, state = session.create_authorization_url(endpoints.authorization_endpoint, scope=SCOPES)
@@ -96,20 +90,21 @@ def begin_consent(settings: Settings, redirect_uri: str) -> ConsentRequest:
 def finish_consent(
     settings: Settings, redirect_uri: str, redirected_url: str, consent_request: ConsentRequest, calls: CallObserver
 ) -> tuple[JsonObject, str]:
-    """Exchange the code that came back; returns the token and the company's realm id."""
-    answer = {name: values[0] for name, values in parse_qs(urlsplit(redirected_url).query).items()}
-    if not hmac.compare_digest(answer.get("state", "").encode(), consent_request.state.encode()):
-        raise PermanentError("the answer does not belong to this consent (its state differs)", code="state")
-    if "error" in answer:
+    """Exchange the code of the redirect; return the token and the company's realm id."""
+    reply = {name: values[0] for name, values in parse_qs(urlsplit(redirected_url).query).items()}
+    if not hmac.compare_digest(reply.get("state", "").encode(), consent_request.state.encode()):
         raise PermanentError(
-            f"Intuit answered {_sanitise(answer['error'])!r} instead of a grant", code=_sanitise(answer["error"])
+            "this redirect does not belong to the consent that was started here (its state differs)", code="state"
         )
-    realm_id, code = answer.get("realmId", ""), answer.get("code", "")
+    if "error" in reply:
+        error = _sanitise(reply["error"])
+        raise PermanentError(f"Intuit replied {error!r} instead of granting access", code=error)
+    realm_id, code = reply.get("realmId", ""), reply.get("code", "")
     if not code or not realm_id.isdecimal():
-        raise PermanentError("the answer names no company (realmId) or holds no code", code="realm")
+        raise PermanentError("the redirect names no company (realmId) or holds no code", code="realm")
     endpoints = _discover(settings, {}, calls)
-    if answer.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207: where it is said, it must be this vendor
-        raise PermanentError("the answer is not Intuit's", code="iss")
+    if reply.get("iss", endpoints.issuer) != endpoints.issuer:  # RFC 9207: if the issuer is named, it must be Intuit
+        raise PermanentError("this redirect does not come from Intuit", code="iss")
     session = _session(settings, endpoints, calls, redirect_uri=redirect_uri)
     fetch, url = session.fetch_token, endpoints.token_endpoint
     token = _request_token(lambda: fetch(url, grant_type="authorization_code", code=code, headers=TOKEN_HEADERS))
@@ -117,19 +112,19 @@ def finish_consent(
 
 
 def refresh(settings: Settings, token: JsonObject, calls: CallObserver) -> JsonObject:
-    """Trade the refresh token for a fresh pair; where the answer is lost, the old one may be tried again."""
+    """Exchange the refresh token for a new pair; if the reply is lost, the old token may be used again."""
     endpoints = _discover(settings, token, calls)
     session = _session(settings, endpoints, calls)
-    trade, url, old = session.refresh_token, endpoints.token_endpoint, str(token.get("refresh_token", ""))
-    fresh = _request_token(lambda: trade(url, refresh_token=old, headers=TOKEN_HEADERS))
-    return _token_to_store(fresh, endpoints, token)
+    exchange, url, old = session.refresh_token, endpoints.token_endpoint, str(token.get("refresh_token", ""))
+    new = _request_token(lambda: exchange(url, refresh_token=old, headers=TOKEN_HEADERS))
+    return _token_to_store(new, endpoints, token)
 
 
 def revoke(settings: Settings, token: JsonObject, calls: CallObserver) -> None:
-    """End the grant. Intuit takes JSON here, unlike the standard; a token it does not know is as good as revoked."""
+    """Revoke the grant. Intuit takes JSON here, unlike the standard; an unknown token counts as revoked."""
     endpoints = _discover(settings, token, calls)
     session = requests.Session()
-    install_transport(session, _vendor(settings, endpoints), calls, TOKEN)
+    install_transport(session, _service(settings, endpoints), calls, CallKind.TOKEN)
     response = session.post(
         endpoints.revocation_endpoint,
         json={"token": str(token.get("refresh_token", ""))},
@@ -137,11 +132,14 @@ def revoke(settings: Settings, token: JsonObject, calls: CallObserver) -> None:
         headers={"Accept": "application/json"},
     )
     if response.status_code == requests.codes.unauthorized:
-        raise PermanentError("Intuit does not know this app (client id and secret)", code="invalid_client")
+        raise PermanentError(
+            "Intuit does not know this app: check QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET",
+            code="invalid_client",
+        )
 
 
 def _discover(settings: Settings, token: Mapping[str, Any], calls: CallObserver) -> Endpoints:
-    """The endpoints; a document of yesterday serves where today's cannot be had."""
+    """Return the endpoints; an older document is used if a new one cannot be read."""
     url = settings.quickbooks_discovery_url
     for known in (_discovered.get(url), _endpoints_from_token(token)):
         if known and known.is_fresh(url):
@@ -159,29 +157,27 @@ def _discover(settings: Settings, token: Mapping[str, Any], calls: CallObserver)
 
 def _download(settings: Settings, calls: CallObserver) -> Endpoints:
     url = settings.quickbooks_discovery_url
-    vendor = Vendor("Intuit", hosts_of(url), TRACE_HEADER)
+    service = Service("Intuit", hosts_of(url), TRACE_HEADER)
     session = requests.Session()
-    install_transport(session, vendor, calls, TOKEN, TransportLimits(call_timeout_s=30))
+    install_transport(session, service, calls, CallKind.TOKEN, TransportLimits(call_timeout_s=30))
     response = session.get(url, headers={"Accept": "application/json"})
     try:
-        endpoints = msgspec.json.decode(require_json(response, vendor, TOKEN), type=Endpoints)
+        endpoints = msgspec.json.decode(require_json(response, service, CallKind.TOKEN), type=Endpoints)
     except msgspec.MsgspecError:
         raise TransientError(f"Intuit's discovery document cannot be read (status {response.status_code})") from None
-    for one in (endpoints.issuer, endpoints.authorization_endpoint, endpoints.token_endpoint):
-        _check_same_domain(one, url)
+    for endpoint in (endpoints.issuer, endpoints.authorization_endpoint, endpoints.token_endpoint):
+        _check_same_domain(endpoint, url)
     _check_same_domain(endpoints.revocation_endpoint, url)
     endpoints.discovered_from, endpoints.discovered_at = url, time.time()
     return endpoints
 
 
 def _check_same_domain(endpoint: str, discovery_url: str) -> None:
-    """Secrets are sent to these addresses: they must be of the same domain and scheme as the document itself."""
-    theirs, ours = urlsplit(endpoint), urlsplit(discovery_url)
-    same_domain = _domain(theirs.hostname or "") == _domain(ours.hostname or "")
-    if not same_domain or theirs.scheme not in {"https", ours.scheme}:
-        raise PermanentError(
-            f"the discovery document names a strange address ({theirs.hostname}); nothing was sent to it"
-        )
+    """Raise unless an endpoint, which receives secrets, has the domain and scheme of the document itself."""
+    named, document = urlsplit(endpoint), urlsplit(discovery_url)
+    same_domain = _domain(named.hostname or "") == _domain(document.hostname or "")
+    if not same_domain or named.scheme not in {"https", document.scheme}:
+        raise PermanentError(f"the discovery document names a foreign host ({named.hostname}); nothing was sent to it")
 
 
 def _domain(host: str) -> str:
@@ -195,9 +191,9 @@ def _endpoints_from_token(token: Mapping[str, Any]) -> Endpoints | None:
         return None
 
 
-def _vendor(settings: Settings, endpoints: Endpoints) -> Vendor:
+def _service(settings: Settings, endpoints: Endpoints) -> Service:
     hosts = hosts_of(settings.quickbooks_discovery_url, endpoints.token_endpoint, endpoints.revocation_endpoint)
-    return Vendor("Intuit", hosts, TRACE_HEADER)
+    return Service("Intuit", hosts, TRACE_HEADER)
 
 
 def _session(
@@ -209,39 +205,41 @@ def _session(
         token_endpoint_auth_method="client_secret_basic",  # noqa: S106 - the name of a method
         redirect_uri=redirect_uri,
     )
-    install_transport(session, _vendor(settings, endpoints), calls, TOKEN)
+    install_transport(session, _service(settings, endpoints), calls, CallKind.TOKEN)
     return session
 
 
 def _request_token(send: Callable[[], JsonObject]) -> JsonObject:
-    """Ask for a token; the ways of not getting one, told apart by what to do."""
+    """Request a token; a failure is classified by what to do about it."""
     try:
         token = dict(send())
     except OAuthError as error:
         raise _token_error(str(error.error or "")) from None  # its description may quote what was sent
-    except requests.HTTPError as error:  # a 4xx that is no JSON: a gateway's page, not the sign-in's word
-        raise TransientError(f"Intuit answered the token call with status {error.response.status_code}") from None
+    except requests.HTTPError as error:  # a 4xx that is not JSON: the page of a gateway, not a reply of the sign-in
+        raise TransientError(f"Intuit replied to the token request with status {error.response.status_code}") from None
     except ValueError:
-        raise ambiguous_reply_error(TOKEN, "Intuit answered the token call with something that is not JSON") from None
+        raise ambiguous_reply_error(CallKind.TOKEN, "Intuit's reply to the token request is not JSON") from None
     if not token.get("access_token") or not token.get("refresh_token"):
-        raise ambiguous_reply_error(TOKEN, "Intuit's answer to the token call holds no token")
+        raise ambiguous_reply_error(CallKind.TOKEN, "Intuit's reply to the token request holds no token")
     return token
 
 
 def _token_error(error: str) -> ProviderError:
     if error == "invalid_grant":
-        return AuthorizationExpired("Intuit no longer accepts this grant: it was withdrawn, or not used for 100 days")
+        return AuthorizationExpired("Intuit no longer accepts this grant: it was revoked, or not used for 100 days")
     if error == "invalid_client":
-        return PermanentError("Intuit does not know this app: look at QUICKBOOKS_CLIENT_ID and its secret", code=error)
-    return PermanentError(f"Intuit refused the token call ({_sanitise(error)})", code=_sanitise(error))
+        return PermanentError(
+            "Intuit does not know this app: check QUICKBOOKS_CLIENT_ID and QUICKBOOKS_CLIENT_SECRET", code=error
+        )
+    return PermanentError(f"Intuit rejected the token request ({_sanitise(error)})", code=_sanitise(error))
 
 
 def _token_to_store(token: JsonObject, endpoints: Endpoints, previous: Mapping[str, Any]) -> JsonObject:
-    """What is worth keeping of a token; the id token and other personal data are not."""
-    kept: JsonObject = {name: token[name] for name in (*_STORED_FIELDS, *_STORED_EXPIRY_FIELDS) if name in token}
-    kept.setdefault("refresh_token", previous.get("refresh_token"))
-    kept["expires_at"] = int(token.get("expires_at") or time.time() + float(token.get("expires_in") or 3600))
-    return {**kept, "endpoints": msgspec.to_builtins(endpoints)}
+    """Return the fields of a token to store, without the id token and other personal data."""
+    stored: JsonObject = {name: token[name] for name in (*_STORED_FIELDS, *_STORED_EXPIRY_FIELDS) if name in token}
+    stored.setdefault("refresh_token", previous.get("refresh_token"))
+    stored["expires_at"] = int(token.get("expires_at") or time.time() + float(token.get("expires_in") or 3600))
+    return {**stored, "endpoints": msgspec.to_builtins(endpoints)}
 
 
 def _sanitise(text: str) -> str:

@@ -1,9 +1,9 @@
-"""Reads what changed: everything by query the first time, then one change data capture an hour.
+"""The incremental pull: everything by query the first time, then one change data capture (CDC) per sync.
 
-Pages go by ``ORDERBY Id`` and begin with the last record of the page before: if it is not there, something before it
-was deleted meanwhile and the pages have shifted; then it is read from further up. Edits can only repeat records.
-The next pull starts at this one's start (by the earlier of both clocks) less an overlap; the mirror's upserts are
-idempotent. Intuit remembers deletions for 30 days and 1,000 changes; beyond either, everything is read afresh.
+Pages are ordered by id, and each starts with the last record of the page before: if that is missing, something before
+it was deleted meanwhile, the pages have shifted, and reading continues further up. Edits can only repeat records. The
+next pull starts where this one started (by the earlier of both clocks) less an overlap; the mirror's upserts are
+idempotent. Intuit lists deletions for 30 days and 1,000 changes; beyond either, everything is read again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from policies.receivables import Company
-from providers.http import READ
+from providers.calls import CallKind
 from providers.ledger import ChangePage
 from providers.quickbooks import mapping, queries
 from providers.quickbooks.client import Client
@@ -24,19 +24,28 @@ from providers.quickbooks.mapping import EarlyPaymentDiscount
 from providers.quickbooks.reader import RecordMapper, merge_responses
 from providers.quickbooks.schemas import CdcReply, QueryReply, QueryResponse
 
-ENTITIES: Final = ("Customer", "Term", "CreditMemo", "Payment", "Invoice")  # in the order of need: invoices know all
+ENTITIES: Final = (
+    "Customer",
+    "Term",
+    "CreditMemo",
+    "Payment",
+    "Invoice",
+)  # invoices last: mapping them needs all the others
 OVERLAP: Final = timedelta(minutes=5)
-CDC_WINDOW: Final = timedelta(days=29)  # Intuit's is 30 days; one is left for clocks
-CDC_OBJECTS_MAX: Final = 1000  # objects in one answer, which has no second page
-REREAD_STEP: Final = 900  # positions, when a page has shifted
+CDC_WINDOW: Final = timedelta(days=29)  # Intuit's is 30 days; clocks may differ by one
+CDC_OBJECTS_MAX: Final = 1000  # the objects of one reply, which has no second page
+REREAD_STEP: Final = 900  # positions to go back when a page has shifted
 FULL_RESYNC_DELAY: Final = timedelta(hours=20)
 
 
 class Cursor(Struct, omit_defaults=True):
-    """Where the next page starts; between pulls only ``since`` and what is known of the company remain.
+    """Where the next page starts, and what is known of the company; between pulls the rest is empty.
 
-    ``since`` is "" where everything is read; ``entity`` is set while a pull by query is under way. ``sweep_after`` is
-    set where deletions may have been missed: the first pull after it reads everything afresh.
+    Attributes:
+        changed_since: ISO text; "" to read everything.
+        full_resync_after: ISO text, set when deletions may have been missed: the first pull after it reads everything.
+        entity: Set while a pull by query is in progress.
+        billing_emails: Per customer without an address of its own, that of its latest invoice.
     """
 
     changed_since: str = ""
@@ -46,17 +55,17 @@ class Cursor(Struct, omit_defaults=True):
     start_position: int = 1
     last_id: str = ""
     expected_count: int | None = None
-    home_currency: str = ""  # currency
+    home_currency: str = ""
     country: str = ""
     discounts: dict[str, EarlyPaymentDiscount] = {}
     billing_emails: dict[str, str] = {}
 
     def to_json(self) -> str:
-        """The cursor as the connector keeps it."""
+        """Return the cursor as JSON text."""
         return str(msgspec.json.encode(self), "utf-8")
 
     def for_next_pull(self) -> Cursor:
-        """Where the pull after this one starts."""
+        """Return the cursor with which the next pull starts."""
         return Cursor(
             changed_since=self.started_at,
             full_resync_after=self.full_resync_after,
@@ -84,7 +93,7 @@ class Pull:
 
     @property
     def started_at(self) -> str:
-        """The start of this pull less the overlap."""
+        """The start of this pull less the overlap, as ISO text."""
         return self._cursor.started_at
 
     @property
@@ -93,7 +102,7 @@ class Pull:
         return self._cursor.country
 
     def pages(self) -> Iterator[ChangePage]:
-        """Yield the pages from where the cursor stands."""
+        """Yield the pages, starting at the cursor."""
         if self._cursor.entity:
             yield from self._pull_by_query(full_resync=False)
         elif not self._cursor.changed_since:
@@ -114,19 +123,20 @@ class Pull:
         yield from self._pull_by_query(full_resync=full_resync)
 
     def _pull_by_cdc(self) -> Iterator[ChangePage]:
-        reply = queries.decode_reply(self._client.changes(ENTITIES, self._cursor.changed_since), CdcReply, READ)
+        reply = queries.decode_reply(
+            self._client.changes(ENTITIES, self._cursor.changed_since), CdcReply, CallKind.READ
+        )
         self._set_started_at(reply.time)
-        founds = [found for response in reply.cdc_response for found in response.query_response]
-        whole = merge_responses(founds)
-        page = self._map_page(whole)
-        page.expected_count = size = sum(len(_raw_records(whole, entity)) for entity in ENTITIES)
+        merged = merge_responses(found for response in reply.cdc_response for found in response.query_response)
+        page = self._map_page(merged)
+        page.expected_count = size = sum(len(_raw_records(merged, entity)) for entity in ENTITIES)
         if size < CDC_OBJECTS_MAX:
             page.is_last = True
             page.cursor = self._cursor.for_next_pull().to_json()
             yield page
             return
-        # Full, so some are missing: changes come by query now, deletions that are not here by a sweep later, once a day
-        # at most. Until then the look before anything leaves finds a deleted invoice.
+        # The reply is full, so some changes are missing: they are queried now, and missing deletions are found later by
+        # a full resync, at most once a day. Until then, reloading before anything is sent finds a deleted invoice.
         self._cursor.entity, self._cursor.expected_count = ENTITIES[0], None
         self._cursor.full_resync_after = self._cursor.full_resync_after or (self._now + FULL_RESYNC_DELAY).isoformat(
             timespec="seconds"
@@ -143,35 +153,35 @@ class Pull:
 
     def _read_next_page(self) -> ChangePage:
         """Read one page by query and move the cursor behind it."""
-        at = self._cursor
-        found, asked = self._read_page_at_cursor()
-        raws = _raw_records(found, at.entity)
+        cursor = self._cursor
+        found, count = self._read_page_at_cursor()
+        raws = _raw_records(found, cursor.entity)
         if raws:
             last_id = mapping.record_id(raws[-1])
-            if mapping.record_id(raws[0]) == at.last_id:
+            if mapping.record_id(raws[0]) == cursor.last_id:
                 del raws[0]
-            at.last_id = last_id
+            cursor.last_id = last_id
         page = self._map_page(found)
-        if asked == queries.PAGE_SIZE:
-            at.start_position += queries.PAGE_SIZE - 1
+        if count == queries.PAGE_SIZE:
+            cursor.start_position += queries.PAGE_SIZE - 1
         else:
-            at.entity, at.start_position, at.last_id = _next_entity(at.entity), 1, ""
-        page.is_last = not at.entity
-        page.cursor = (at.for_next_pull() if page.is_last else at).to_json()
+            cursor.entity, cursor.start_position, cursor.last_id = _next_entity(cursor.entity), 1, ""
+        page.is_last = not cursor.entity
+        page.cursor = (cursor.for_next_pull() if page.is_last else cursor).to_json()
         return page
 
     def _read_page_at_cursor(self) -> tuple[QueryResponse, int]:
-        """The page at the cursor, and how many records it has; read again from further up where pages have shifted."""
-        at = self._cursor
-        changed = [f"MetaData.LastUpdatedTime >= '{at.changed_since}'"] if at.changed_since else []
+        """Return the page at the cursor and its record count; further up where pages have shifted."""
+        cursor = self._cursor
+        changed = [f"MetaData.LastUpdatedTime >= '{cursor.changed_since}'"] if cursor.changed_since else []
         while True:
-            body = self._client.query(queries.select(at.entity, *changed, start_position=at.start_position))
-            reply = queries.decode_reply(body, QueryReply, READ)
+            body = self._client.query(queries.select(cursor.entity, *changed, start_position=cursor.start_position))
+            reply = queries.decode_reply(body, QueryReply, CallKind.READ)
             self._set_started_at(reply.time)
-            raws = _raw_records(reply.query_response, at.entity)
-            if at.start_position == 1 or (raws and _continues_from(mapping.record_id(raws[0]), at.last_id)):
+            raws = _raw_records(reply.query_response, cursor.entity)
+            if cursor.start_position == 1 or (raws and _continues_from(mapping.record_id(raws[0]), cursor.last_id)):
                 return reply.query_response, len(raws)
-            at.start_position = max(1, at.start_position - REREAD_STEP)
+            cursor.start_position = max(1, cursor.start_position - REREAD_STEP)
 
     def _map_page(self, found: QueryResponse) -> ChangePage:
         page = ChangePage(cursor="", expected_count=self._cursor.expected_count)
@@ -179,23 +189,23 @@ class Pull:
         return page
 
     def _set_started_at(self, server_time: datetime | None) -> None:
-        """Remember when the pull began; a fast clock of ours must not lose what happens meanwhile."""
+        """Record when the pull started, so that a fast clock of ours does not lose what changes meanwhile."""
         if not self._cursor.started_at:
-            began = min(self._now, mapping.to_utc(server_time)) if server_time else self._now
-            self._cursor.started_at = mapping.to_utc(began - OVERLAP).isoformat(timespec="seconds")
+            started_at = min(self._now, mapping.to_utc(server_time)) if server_time else self._now
+            self._cursor.started_at = mapping.to_utc(started_at - OVERLAP).isoformat(timespec="seconds")
 
     def _count_records(self) -> int:
-        """How many records there are: four short calls, once in the life of a connection."""
+        """Return how many records there are: four short calls, once per connection."""
         total = 0
         for entity in ENTITIES:
             if entity != "Term":
-                reply = queries.decode_reply(self._client.query(queries.count(entity)), QueryReply, READ)
+                reply = queries.decode_reply(self._client.query(queries.count(entity)), QueryReply, CallKind.READ)
                 total += reply.query_response.total_count or 0
         return total
 
 
 def _raw_records(found: QueryResponse, entity: str) -> list[msgspec.Raw]:
-    """The records of one entity."""
+    """Return the undecoded records of one entity."""
     by_name = {
         "Customer": found.customer,
         "Term": found.term,
@@ -211,7 +221,7 @@ def _next_entity(entity: str) -> str:
 
 
 def _continues_from(first_id: str, last_id: str) -> bool:
-    """Whether a page that begins with ``first_id`` joins on to one that ended with ``last_id``."""
+    """Return whether a page that starts with ``first_id`` continues one that ended with ``last_id``."""
     if first_id == last_id:
         return True
     return first_id.isdecimal() and last_id.isdecimal() and int(first_id) <= int(last_id)

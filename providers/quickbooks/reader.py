@@ -1,4 +1,4 @@
-"""Fills pages with records, and keeps what later records need: the days of payments, addresses of the address-less."""
+"""Maps records onto pages, and keeps what later ones need: payment dates, and addresses that only invoices have."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from datetime import date
 
 from msgspec import Raw
 
-from providers.http import READ
+from policies.receivables import CreditKind
+from providers.calls import CallKind
 from providers.ledger import ChangePage, CustomerRecord, DeletedRecord, MalformedRecord
 from providers.quickbooks import mapping
 from providers.quickbooks.client import Client
@@ -17,10 +18,10 @@ from providers.quickbooks.schemas import CreditMemo, Customer, Invoice, Payment,
 
 
 class RecordMapper:
-    """Maps what one pull (or one look) finds.
+    """Maps the records of one pull or reload.
 
-    ``bill_to`` holds, per customer without a mail address of his own, the last address one of his invoices was billed
-    to; it lives on in the cursor, because customer and invoice seldom come in the same hour.
+    ``billing_emails`` holds, per customer without an email address of its own, the address of its latest invoice. It is
+    kept in the cursor, because customer and invoice seldom change in the same sync.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class RecordMapper:
         self._customers_without_email: dict[str, CustomerRecord] = {}
 
     def add_records(self, page: ChangePage, found: QueryResponse) -> None:
-        """Add everything found to the page, in the order in which one record needs another."""
+        """Add all records to the page, in the order in which they depend on each other."""
         self._customers(page, found.customer)
         self._terms(page, found.term)
         self._credits(page, found.credit_memo)
@@ -63,8 +64,8 @@ class RecordMapper:
         for record in mapping.decode_records(raws, Term):
             if isinstance(record, MalformedRecord):
                 page.malformed.append(record)
-            elif isinstance(record, Term) and (offer := mapping.map_discount(record)):
-                self.discounts[record.id] = offer
+            elif isinstance(record, Term) and (discount := mapping.map_discount(record)):
+                self.discounts[record.id] = discount
             else:
                 self.discounts.pop(record.external_id if isinstance(record, DeletedRecord) else record.id, None)
 
@@ -81,11 +82,11 @@ class RecordMapper:
                 self._payment_dates[record.id] = record.txn_date
                 page.payments.append(mapping.map_payment(record, self._context))
                 page.applications += mapping.map_applications(record)
-                page.replaced_sources.append(("payment", record.id))
+                page.replaced_sources.append((CreditKind.PAYMENT, record.id))
                 continue
             _add_unmapped(page, record)
             if isinstance(record, DeletedRecord):
-                page.replaced_sources.append(("payment", record.external_id))
+                page.replaced_sources.append((CreditKind.PAYMENT, record.external_id))
 
     def _invoices(self, page: ChangePage, raws: list[Raw]) -> None:
         records: list[Invoice] = []
@@ -99,17 +100,19 @@ class RecordMapper:
         self._fill_missing_emails(page, records)
 
     def _load_payment_dates(self, records: list[Invoice]) -> None:
-        """Ask for payments that settled one of these and came in an earlier hour; the day of an edit is no pay day."""
+        """Read the payments of these invoices that came in an earlier sync: the date of an edit is no payment date."""
         ids = [one for record in records for one in mapping.payments_without_date(record, self._payment_dates)]
-        for some in chunks(ids):
-            self._payment_dates.update(dict.fromkeys(some, None))
-            body = self._client.query(select("Payment", is_in("Id", some)))
-            for payment in mapping.decode_records(decode_reply(body, QueryReply, READ).query_response.payment, Payment):
+        for payment_ids in chunks(ids):
+            self._payment_dates.update(dict.fromkeys(payment_ids, None))
+            body = self._client.query(select("Payment", is_in("Id", payment_ids)))
+            for payment in mapping.decode_records(
+                decode_reply(body, QueryReply, CallKind.READ).query_response.payment, Payment
+            ):
                 if isinstance(payment, Payment):
                     self._payment_dates[payment.id] = payment.txn_date
 
     def _fill_missing_emails(self, page: ChangePage, records: list[Invoice]) -> None:
-        """Give a customer without an address the one that his newest invoice was billed to."""
+        """Set the address of customers without one to that of their latest invoice."""
         changed: dict[str, None] = {}
         for record in records if self.billing_emails else ():
             customer_id = record.customer_ref.value
@@ -122,24 +125,24 @@ class RecordMapper:
         if not changed:
             return
         page.customers = [one for one in page.customers if one.external_id not in changed]
-        for some in chunks(one for one in changed if one not in self._customers_without_email):
-            body = self._client.query(select("Customer", is_in("Id", some)))
-            self._customers(page, decode_reply(body, QueryReply, READ).query_response.customer)
+        for customer_ids in chunks(one for one in changed if one not in self._customers_without_email):
+            body = self._client.query(select("Customer", is_in("Id", customer_ids)))
+            self._customers(page, decode_reply(body, QueryReply, CallKind.READ).query_response.customer)
         for customer_id in changed.keys() & self._customers_without_email.keys():
-            known = self._customers_without_email[customer_id]._replace(emails=self.billing_emails[customer_id])
-            page.customers = [*(one for one in page.customers if one.external_id != customer_id), known]
+            customer = self._customers_without_email[customer_id]._replace(emails=self.billing_emails[customer_id])
+            page.customers = [*(one for one in page.customers if one.external_id != customer_id), customer]
 
 
 def merge_responses(responses: Iterable[QueryResponse]) -> QueryResponse:
-    """The answers about several entities as one."""
-    whole = QueryResponse()
+    """Return the responses for several entities as one."""
+    merged = QueryResponse()
     for found in responses:
-        whole.customer += found.customer
-        whole.term += found.term
-        whole.credit_memo += found.credit_memo
-        whole.payment += found.payment
-        whole.invoice += found.invoice
-    return whole
+        merged.customer += found.customer
+        merged.term += found.term
+        merged.credit_memo += found.credit_memo
+        merged.payment += found.payment
+        merged.invoice += found.invoice
+    return merged
 
 
 def _add_unmapped(page: ChangePage, record: DeletedRecord | MalformedRecord) -> None:

@@ -38,14 +38,14 @@ class EmailAddress(Struct, rename="pascal", gc=False):
 
 
 class PostalAddress(Struct, rename="pascal", gc=False):
-    """The two parts of an address that decide holidays and hours."""
+    """The parts of an address that determine holidays and time zone."""
 
     country: str | None = None
     country_sub_division_code: str | None = None
 
 
 class LinkedTxn(Struct, rename="pascal", gc=False):
-    """The other end of an application of money."""
+    """The transaction at the other end of a payment's link."""
 
     txn_id: str
     txn_type: str
@@ -76,7 +76,7 @@ class Line(Struct, rename="pascal", gc=False):
 
 
 class Stub(Struct, rename="pascal", gc=False):
-    """What is left of a deleted object, and the least by which any object can be named."""
+    """What remains of a deleted object, and the minimum that identifies any object."""
 
     id: str
     status: str | None = field(name="status", default=None)
@@ -99,7 +99,7 @@ class Customer(Struct, rename="pascal", gc=False):
 
 
 class Term(Struct, rename="pascal"):
-    """Terms of payment; only those with a discount matter here."""
+    """Payment terms; only those with a discount matter here."""
 
     id: str
     type: str | None = None
@@ -185,19 +185,19 @@ class CompanyInfo(Struct, rename="pascal"):
 
 
 class AccountingPrefs(Struct, rename="pascal", gc=False):
-    """How the books are kept."""
+    """Accounting preferences."""
 
     book_close_date: date | None = None
 
 
 class CurrencyPrefs(Struct, rename="pascal"):
-    """In which currency."""
+    """Currency preferences."""
 
     home_currency: IdRef | None = None
 
 
 class FinancePrefs(Struct, rename="pascal", gc=False):
-    """Finance charges that QuickBooks computes by itself."""
+    """QuickBooks' own finance charges."""
 
     annual_interest_rate: Decimal | None = None
 
@@ -211,7 +211,7 @@ class Preferences(Struct, rename="pascal"):
 
 
 class Attachable(Struct, rename="pascal", gc=False):
-    """A note or a file that hangs on a transaction."""
+    """A note or a file that is attached to a transaction."""
 
     id: str
     note: str | None = None
@@ -226,7 +226,7 @@ class ItemOrAccount(Struct, rename="pascal", gc=False):
 
 
 class TaxCode(Struct, rename="pascal", gc=False):
-    """How a line is taxed, outside the United States."""
+    """The tax code of a line, outside the United States."""
 
     id: str
     name: str
@@ -234,7 +234,7 @@ class TaxCode(Struct, rename="pascal", gc=False):
 
 
 class QueryResponse(Struct, rename="pascal"):
-    """The records of one query; those of the mirror still raw, so that a bad one does not spoil the others."""
+    """The records of one query; mirrored ones are not decoded yet, so that a malformed one does not lose the others."""
 
     customer: list[Raw] = []
     term: list[Raw] = []
@@ -251,14 +251,14 @@ class QueryResponse(Struct, rename="pascal"):
 
 
 class QueryReply(Struct, rename="pascal"):
-    """The envelope of a query's answer; ``time`` is the vendor's clock."""
+    """The envelope of a query's reply; ``time`` is Intuit's clock."""
 
     query_response: QueryResponse
     time: datetime | None = field(name="time", default=None)
 
 
 class CdcResponse(Struct, rename="pascal"):
-    """One element per entity asked for; ``{}`` where nothing changed."""
+    """One element per requested entity; ``{}`` where nothing changed."""
 
     query_response: list[QueryResponse] = []
 
@@ -271,13 +271,13 @@ class CdcReply(Struct, rename={"cdc_response": "CDCResponse"}):
 
 
 class InvoiceWithLink(Struct, rename="pascal", gc=False):
-    """An invoice read alone, with the page where its customer pays it."""
+    """A single invoice with the page on which its customer pays it."""
 
     invoice_link: str | None = None
 
 
 class SingleReply(Struct, rename="pascal"):
-    """The envelope of one object read or written; only what is asked of it is there."""
+    """The envelope of one object that was read or written; only the requested one is set."""
 
     invoice: Raw = Raw(b"null")
     credit_memo: Raw = Raw(b"null")

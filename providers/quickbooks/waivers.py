@@ -1,4 +1,4 @@
-"""Takes a fee back: voids its invoice, or credits it where money is on it or its period is closed."""
+"""Waives a late fee: voids its invoice, or credits it where it has payments or its period is closed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any, Final
 
 import msgspec
 
+from providers.calls import CallKind
 from providers.errors import PermanentError
-from providers.http import READ, WRITE, ambiguous_reply_error
+from providers.http import ambiguous_reply_error
 from providers.ledger import DocumentRef, credit_note_number
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
@@ -18,48 +19,43 @@ from providers.quickbooks.writes import request_id
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
-_COPIED_FIELDS: Final = (
-    "ItemRef",
-    "Qty",
-    "UnitPrice",
-    "TaxCodeRef",
-    "ClassRef",
-)  # of a line, so that income is as before
+# The fields of a line that are copied to the credit memo, so that income is as before.
+_COPIED_FIELDS: Final = ("ItemRef", "Qty", "UnitPrice", "TaxCodeRef", "ClassRef")
 
 
 def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> DocumentRef:
-    """Void the fee's invoice. Its SyncToken is read just before; if someone changed it meanwhile, once more."""
-    for last in (False, True):
+    """Void the fee invoice. Its SyncToken is read right before; if the invoice changes meanwhile, once more."""
+    for is_last_attempt in (False, True):
         raw = _get_raw_invoice(client, invoice_id)
-        if raw is None:  # someone deleted it, so nothing is owed of it
+        if raw is None:  # it was deleted, so there is nothing left to pay
             return DocumentRef(invoice_id)
         fee = _parse_invoice(raw)
-        posted = DocumentRef(fee.id, fee.doc_number or "")
+        fee_ref = DocumentRef(fee.id, fee.doc_number or "")
         if mapping.is_voided(fee):
-            return posted
+            return fee_ref
         if fee.balance != fee.total_amt:
             return _waive_by_credit_memo(client, raw, key, reason, on)
         try:
             body = _encode({"Id": fee.id, "SyncToken": fee.sync_token})
             client.void("Invoice", body, request_id(f"{key}:{fee.sync_token}"))
-        except PermanentError as refused:
-            if refused.code == faults.STALE_OBJECT and not last:
+        except PermanentError as error:
+            if error.code == faults.STALE_OBJECT and not is_last_attempt:
                 continue
-            if "clos" not in str(refused).casefold():  # a closed period: it is credited today instead
+            if "clos" not in str(error).casefold():  # in a closed period, it is credited instead
                 raise
             return _waive_by_credit_memo(client, raw, key, reason, on)
-        return posted
-    message = "QuickBooks changed this fee twice while it was being voided; the next run tries again"
+        return fee_ref
+    message = "the fee was changed in QuickBooks twice while it was being voided; the next sync tries again"
     raise PermanentError(message, code=faults.STALE_OBJECT)
 
 
 def _waive_by_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str, on: date | None) -> DocumentRef:
-    """Credit the whole fee, and set the credit against what is still owed of it; the rest is the customer's."""
+    """Credit the whole fee and apply the credit to its balance; the rest stays the customer's unapplied credit."""
     fee = _parse_invoice(raw)
     memo = _find_credit_memo(client, fee) or _create_credit_memo(client, raw, key, reason, on)
-    fresh = _get_raw_invoice(client, fee.id)  # QuickBooks may be set to apply credits by itself
-    owed = _parse_invoice(fresh).balance if fresh is not None else Decimal(0)
-    amount = min(owed, memo.balance)
+    current = _get_raw_invoice(client, fee.id)  # QuickBooks may be set to apply credits automatically
+    balance = _parse_invoice(current).balance if current is not None else Decimal(0)
+    amount = min(balance, memo.balance)
     if amount > 0:
         links = [
             {"Amount": amount, "LinkedTxn": [{"TxnId": number, "TxnType": kind}]}
@@ -71,7 +67,7 @@ def _waive_by_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: st
 
 
 def _create_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str, on: date | None) -> CreditMemo:
-    whole, fee = _decode(raw), _parse_invoice(raw)
+    fields, fee = _decode(raw), _parse_invoice(raw)
     lines = [
         {
             "DetailType": "SalesItemLineDetail",
@@ -83,10 +79,10 @@ def _create_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str,
                 if name in line["SalesItemLineDetail"]
             },
         }
-        for line in whole["Line"]
+        for line in fields["Line"]
         if line.get("DetailType") == "SalesItemLineDetail"
     ]
-    tax = {name: whole[name] for name in ("GlobalTaxCalculation",) if name in whole}
+    tax = {name: fields[name] for name in ("GlobalTaxCalculation",) if name in fields}
     memo = {
         "CustomerRef": {"value": fee.customer_ref.value},
         "DocNumber": credit_note_number(fee.doc_number or fee.id),
@@ -97,17 +93,17 @@ def _create_credit_memo(client: Client, raw: msgspec.Raw, key: str, reason: str,
         **tax,
     }
     body = client.create("CreditMemo", _encode(memo), request_id(f"{key}:credit"))
-    made = _parse_credit_memo(queries.decode_reply(body, SingleReply, WRITE).credit_memo)
-    if made is None:
-        raise ambiguous_reply_error(WRITE, "QuickBooks' answer does not hold a readable credit memo")
-    return made
+    created = _parse_credit_memo(queries.decode_reply(body, SingleReply, CallKind.WRITE).credit_memo)
+    if created is None:
+        raise ambiguous_reply_error(CallKind.WRITE, "QuickBooks' reply does not hold a readable credit memo")
+    return created
 
 
 def _find_credit_memo(client: Client, fee: Invoice) -> CreditMemo | None:
-    """Find the credit of an earlier attempt by its number."""
+    """Return the credit memo of an earlier attempt, found by its number."""
     number = credit_note_number(fee.doc_number or fee.id)
     body = client.query(queries.select("CreditMemo", queries.equals("DocNumber", number)))
-    found = queries.decode_reply(body, QueryReply, READ).query_response.credit_memo
+    found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.credit_memo
     return next((memo for raw in found if (memo := _parse_credit_memo(raw)) is not None), None)
 
 
@@ -117,9 +113,9 @@ def _parse_credit_memo(raw: msgspec.Raw) -> CreditMemo | None:
 
 def _get_raw_invoice(client: Client, invoice_id: str) -> msgspec.Raw | None:
     try:
-        return queries.decode_reply(client.read("Invoice", invoice_id), SingleReply, READ).invoice
-    except PermanentError as refused:
-        if refused.code == faults.NOT_FOUND:
+        return queries.decode_reply(client.read("Invoice", invoice_id), SingleReply, CallKind.READ).invoice
+    except PermanentError as error:
+        if error.code == faults.NOT_FOUND:
             return None
         raise
 
@@ -128,7 +124,7 @@ def _parse_invoice(raw: msgspec.Raw) -> Invoice:
     for record in mapping.decode_records([raw], Invoice):
         if isinstance(record, Invoice):
             return record
-    raise ambiguous_reply_error(READ, "QuickBooks' answer does not hold a readable invoice")
+    raise ambiguous_reply_error(CallKind.READ, "QuickBooks' reply does not hold a readable invoice")
 
 
 def _date_fields(on: date | None) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Intuit's webhooks: whether a request is really Intuit's, and what it says has changed, in both forms there are.
+"""Intuit's webhooks: checks that a request is Intuit's, and returns the records that it reports as changed.
 
-Since 2026 events are CloudEvents, a list of ``qbo.invoice.updated.v1`` and the like; the old form nests them in
-``eventNotifications``. A kind that is not known here is taken as it comes: refused, it would be sent for ever.
+Since 2026, events are CloudEvents, a list of ``qbo.invoice.updated.v1`` and the like; before, they were nested in
+``eventNotifications``. Unknown kinds are accepted: if rejected, Intuit would send them for ever.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ SIGNATURE_HEADER: Final = "intuit-signature"
 
 
 def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
-    """Check the signature, then read the events of all companies in it."""
-    right = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest())
-    if not hmac.compare_digest(right, headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")):
-        raise InvalidWebhookSignature("the signature does not fit")
+    """Check the signature and return the changes of all companies. Raises ``InvalidWebhookSignature``."""
+    expected = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest())
+    if not hmac.compare_digest(expected, headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")):
+        raise InvalidWebhookSignature("the signature is wrong")
     try:
-        told = msgspec.json.decode(body)
+        payload = msgspec.json.decode(body)
     except (msgspec.MsgspecError, RecursionError):
         return []
-    events = _cloud_events(told) if isinstance(told, list) else _legacy_events(told)
+    events = _cloud_events(payload) if isinstance(payload, list) else _legacy_events(payload)
     return [event for event in events if event.company_id]
 
 
@@ -36,18 +36,18 @@ def _cloud_events(payload: list[Any]) -> Iterator[ChangeNotification]:
     for event in payload:
         if isinstance(event, dict):
             company, entity = str(event.get("intuitaccountid") or ""), str(event.get("intuitentityid") or "")
-            name = event.get("id") or _fingerprint(company, entity, event.get("type"), event.get("time"))
-            of_customer = str(event.get("type")).split(".")[1:2] == ["customer"]
-            yield ChangeNotification(str(name)[:100], company, entity, of_customer)
+            event_id = event.get("id") or _fingerprint(company, entity, event.get("type"), event.get("time"))
+            is_customer = str(event.get("type")).split(".")[1:2] == ["customer"]
+            yield ChangeNotification(str(event_id)[:100], company, entity, is_customer)
 
 
 def _legacy_events(payload: Any) -> Iterator[ChangeNotification]:
     for notification in _list(payload, "eventNotifications"):
         company = str(notification.get("realmId") or "")
         for entity in _list(notification.get("dataChangeEvent"), "entities"):
-            said = [entity.get(name) for name in ("name", "id", "operation", "lastUpdated")]
-            of_customer = entity.get("name") == "Customer"
-            yield ChangeNotification(_fingerprint(company, *said), company, str(entity.get("id") or ""), of_customer)
+            values = [entity.get(name) for name in ("name", "id", "operation", "lastUpdated")]
+            is_customer = entity.get("name") == "Customer"
+            yield ChangeNotification(_fingerprint(company, *values), company, str(entity.get("id") or ""), is_customer)
 
 
 def _list(parent: Any, name: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
-"""Writes into the books: notes and late fees, each once, however often it is tried.
+"""Writes notes and late fees, each once, however often it is attempted.
 
-Intuit promises to replay the first answer under the same ``requestid``; there are reports that it does not always, so
-that the connector looks (``find_note``, ``find_invoice``) before it tries again what is old.
+Intuit documents that it repeats the first reply for the same ``requestid``. There are reports that it does not always,
+so the connector searches (``find_note``, ``find_invoice``) before it repeats an old attempt.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 
+from providers.calls import CallKind
 from providers.errors import PermanentError
-from providers.http import READ, WRITE, ambiguous_reply_error
+from providers.http import ambiguous_reply_error
 from providers.ledger import DocumentRef, FeePostingOption, LateFeeInvoice
 from providers.quickbooks import faults, mapping, queries
 from providers.quickbooks.client import Client
@@ -26,14 +27,14 @@ UNTAXED_CODE_NAMES: Final = (
     "no vat",
     "out of scope",
     "exempt",
-)  # Intuit's own codes by country; interest for delay bears no VAT
+)  # Intuit's codes, by country; interest on late payment bears no VAT
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 T = TypeVar("T")
 
 
 class LedgerWriter:
-    """Writes of one company. ``country`` is asked only when a fee is posted: its taxes decide the invoice's shape."""
+    """Writes of one company. ``get_country`` is called only for fees: the country's taxes determine the invoice."""
 
     def __init__(self, client: Client, get_country: Callable[[], str]) -> None:
         self._client = client
@@ -41,51 +42,51 @@ class LedgerWriter:
         self._fee_item_id = ""
 
     def add_note(self, invoice_id: str, text: str, key: str) -> DocumentRef:
-        """Hang a note on an invoice; it shows with the attachments and changes nothing of the invoice."""
-        on = {"EntityRef": {"type": "Invoice", "value": invoice_id}}
-        body = self._client.create("Attachable", _encode({"AttachableRef": [on], "Note": text}), request_id(key))
-        return DocumentRef(_require_created(queries.decode_reply(body, SingleReply, WRITE).attachable).id)
+        """Attach a note to an invoice; it is listed with the attachments and leaves the invoice unchanged."""
+        target = {"EntityRef": {"type": "Invoice", "value": invoice_id}}
+        body = self._client.create("Attachable", _encode({"AttachableRef": [target], "Note": text}), request_id(key))
+        return DocumentRef(_require_created(queries.decode_reply(body, SingleReply, CallKind.WRITE).attachable).id)
 
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
-        """Find the note that holds the short key."""
-        on = (
+        """Find a note by the short key that its text holds."""
+        conditions = (
             queries.equals("AttachableRef.EntityRef.Type", "Invoice"),
             queries.equals("AttachableRef.EntityRef.value", invoice_id),
         )
-        body = self._client.query(queries.select("Attachable", *on))
-        for note in queries.decode_reply(body, QueryReply, READ).query_response.attachable:
+        body = self._client.query(queries.select("Attachable", *conditions))
+        for note in queries.decode_reply(body, QueryReply, CallKind.READ).query_response.attachable:
             if short_key in (note.note or ""):
                 return DocumentRef(note.id)
         return None
 
     def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
-        """Create the fee's invoice, unless its number is there: a look costs one read, a second fee a customer."""
-        there = self.find_invoice(fee.number)
-        if there is not None:
-            return there
+        """Create the fee invoice unless its number exists: the search costs one read, charging twice costs trust."""
+        existing = self.find_invoice(fee.number)
+        if existing is not None:
+            return existing
         invoice = self._build_fee_invoice(fee, fee.posting.item or self._find_or_create_fee_item())
         try:
             body = self._client.create("Invoice", _encode(invoice), request_id(key))
-        except PermanentError as refused:
-            there = self.find_invoice(fee.number) if refused.code in faults.DUPLICATE_NUMBERS else None
-            if there is None:
+        except PermanentError as error:
+            existing = self.find_invoice(fee.number) if error.code in faults.DUPLICATE_NUMBERS else None
+            if existing is None:
                 raise
-            return there
-        posted = _parse_invoice(queries.decode_reply(body, SingleReply, WRITE), WRITE)
+            return existing
+        posted = _parse_invoice(queries.decode_reply(body, SingleReply, CallKind.WRITE), CallKind.WRITE)
         return DocumentRef(posted.id, posted.doc_number or "")
 
     def find_invoice(self, number: str) -> DocumentRef | None:
-        """Find an invoice by its number; a voided one does not count."""
+        """Find an invoice by its number, unless it is void."""
         body = self._client.query(queries.select("Invoice", queries.equals("DocNumber", number)))
-        found = queries.decode_reply(body, QueryReply, READ).query_response.invoice
+        found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.invoice
         for record in mapping.decode_records(found, Invoice):
             if isinstance(record, Invoice) and not mapping.is_voided(record):
                 return DocumentRef(record.id, record.doc_number or "")
         return None
 
     def _build_fee_invoice(self, fee: LateFeeInvoice, item_id: str) -> dict[str, Any]:
-        """The fee's invoice. Nothing in it makes QuickBooks mail it: that is the reminder's business."""
-        sells: dict[str, Any] = {"ItemRef": {"value": item_id}, "Qty": 1}
+        """Return the fee invoice. Nothing in it makes QuickBooks email it: the reminder does that."""
+        detail: dict[str, Any] = {"ItemRef": {"value": item_id}, "Qty": 1}
         invoice: dict[str, Any] = {
             "CustomerRef": {"value": fee.customer_id},
             "CurrencyRef": {"value": fee.currency},
@@ -96,60 +97,64 @@ class LedgerWriter:
         }
         tax_code = fee.posting.tax or self._untaxed_code()
         if tax_code:
-            sells["TaxCodeRef"] = {"value": tax_code}
+            detail["TaxCodeRef"] = {"value": tax_code}
         if self._get_country() != "US":
-            taxed = "TaxInclusive" if fee.posting.tax else "TaxExcluded"  # chosen: the total is the fee all the same
+            taxed = (
+                "TaxInclusive" if fee.posting.tax else "TaxExcluded"
+            )  # with a chosen tax code, the total is still the fee
             invoice["GlobalTaxCalculation"] = taxed if tax_code else "NotApplicable"
         lines = [
             {
                 "DetailType": "SalesItemLineDetail",
                 "Amount": _plain_decimal(amount),
                 "Description": text[:4000],
-                "SalesItemLineDetail": {**sells, "UnitPrice": _plain_decimal(amount)},
+                "SalesItemLineDetail": {**detail, "UnitPrice": _plain_decimal(amount)},
             }
             for text, amount in fee.invoice_lines
         ]
         return {**invoice, "Line": lines}
 
     def list_fee_posting_options(self) -> list[FeePostingOption]:
-        """List the service items fees can be sold as and, outside the United States, the tax codes."""
+        """List the service items for fees and, outside the United States, the tax codes."""
         body = self._client.query(queries.select("Item", queries.equals("Type", "Service")))
-        items = queries.decode_reply(body, QueryReply, READ).query_response.item
-        there = any(one.name == mapping.FEE_NAME for one in items)
-        reason = "QuickBooks' own name for it" if there else f"made with the first fee, on the account {FEE_ACCOUNT!r}"
-        found = [FeePostingOption("item", "", mapping.FEE_NAME, reason)]
-        found += [FeePostingOption("item", one.id, one.name) for one in items if one.active is not False]
+        items = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.item
+        exists = any(one.name == mapping.FEE_NAME for one in items)
+        reason = (
+            "QuickBooks' own name for it" if exists else f"created with the first fee, in the account {FEE_ACCOUNT!r}"
+        )
+        options = [FeePostingOption("item", "", mapping.FEE_NAME, reason)]
+        options += [FeePostingOption("item", one.id, one.name) for one in items if one.active is not False]
         if self._get_country() == "US":
-            return found
+            return options
         default = self._untaxed_code()
         body = self._client.query(queries.select("TaxCode"))
-        codes = queries.decode_reply(body, QueryReply, READ).query_response.tax_code
-        reason = "money for being late is no turnover"
+        codes = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.tax_code
+        reason = "a late fee is compensation, not a supply"
         return [
-            *found,
+            *options,
             *(FeePostingOption("tax", one.id, one.name, reason if one.id == default else "") for one in codes),
         ]
 
     def _untaxed_code(self) -> str:
-        """The code of no tax. Outside the United States each line needs one, and which is the company's own affair."""
+        """Return the code for no tax. Outside the United States each line needs one, and companies define their own."""
         if self._get_country() == "US":
             return "NON"
         body = self._client.query(queries.select("TaxCode"))
-        codes = queries.decode_reply(body, QueryReply, READ).query_response.tax_code
+        codes = queries.decode_reply(body, QueryReply, CallKind.READ).query_response.tax_code
         by_name = {code.name.casefold(): code.id for code in codes}
         chosen = [by_name[name] for name in UNTAXED_CODE_NAMES if name in by_name]
         chosen += [code.id for code in codes if code.taxable is False]
         if codes and not chosen:
-            message = "QuickBooks has no tax code for sums without tax; add one called 'Exempt' to charge late fees"
+            message = "QuickBooks has no tax code for untaxed amounts; add one named 'Exempt' to charge late fees"
             raise PermanentError(message, code="tax")
         return chosen[0] if chosen else ""
 
     def _find_or_create_fee_item(self) -> str:
-        """The service item that fees are sold as: the bookkeeper's own of that name, else a new one."""
+        """Return the id of the service item for fees: the existing one of that name, else a new one."""
         if not self._fee_item_id:
             item = self._find_by_name("Item", mapping.FEE_NAME) or self._create_fee_item()
             if item.active is False:
-                message = f"the item {mapping.FEE_NAME!r} is inactive in QuickBooks; make it active to charge late fees"
+                message = f"the item {mapping.FEE_NAME!r} is inactive in QuickBooks; activate it to charge late fees"
                 raise PermanentError(message, code="inactive")
             self._fee_item_id = item.id
         return self._fee_item_id
@@ -159,36 +164,36 @@ class LedgerWriter:
         if account is None:
             new = {"Name": FEE_ACCOUNT, "AccountType": "Other Income"}
             body = self._client.create("Account", _encode(new), request_id(f"account:{FEE_ACCOUNT}"))
-            account = _require_created(queries.decode_reply(body, SingleReply, WRITE).account)
+            account = _require_created(queries.decode_reply(body, SingleReply, CallKind.WRITE).account)
         new_item = {"Name": mapping.FEE_NAME, "Type": "Service", "IncomeAccountRef": {"value": account.id}}
         body = self._client.create("Item", _encode(new_item), request_id(f"item:{mapping.FEE_NAME}:{account.id}"))
-        return _require_created(queries.decode_reply(body, SingleReply, WRITE).item)
+        return _require_created(queries.decode_reply(body, SingleReply, CallKind.WRITE).item)
 
     def _find_by_name(self, entity: str, name: str) -> ItemOrAccount | None:
         body = self._client.query(queries.select(entity, queries.equals("Name", name)))
-        found = queries.decode_reply(body, QueryReply, READ).query_response
+        found = queries.decode_reply(body, QueryReply, CallKind.READ).query_response
         named = found.item if entity == "Item" else found.account
         return named[0] if named else None
 
 
 def request_id(key: str) -> str:
-    """What Intuit knows a write by: at most 36 characters, the same for the same key."""
+    """Return Intuit's idempotency key of a write, at most 36 characters: always the same for the same key."""
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _plain_decimal(amount: Decimal) -> Decimal:
-    """The amount without an exponent, as JSON wants it."""
+    """Return the amount without an exponent, as JSON requires."""
     return Decimal(f"{amount:f}")
 
 
 def _require_created(created: T | None) -> T:
     if created is None:
-        raise ambiguous_reply_error(WRITE, "QuickBooks' answer does not name what was created")
+        raise ambiguous_reply_error(CallKind.WRITE, "QuickBooks' reply does not name what was created")
     return created
 
 
-def _parse_invoice(single: SingleReply, kind: str) -> Invoice:
+def _parse_invoice(single: SingleReply, kind: CallKind) -> Invoice:
     for record in mapping.decode_records([single.invoice], Invoice):
         if isinstance(record, Invoice):
             return record
-    raise ambiguous_reply_error(kind, "QuickBooks' answer does not hold a readable invoice")
+    raise ambiguous_reply_error(kind, "QuickBooks' reply does not hold a readable invoice")

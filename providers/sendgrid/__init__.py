@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.ledger import CallObserver
+from providers.calls import CallObserver
 from providers.mailer import Mailer
 
 
 def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
-    """Make the mailer of these settings."""
-    from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when a mail leaves
+    """Build the mailer from these settings."""
+    from providers.sendgrid.mailer import SendGridMailer  # noqa: PLC0415 - its libraries load when an email is sent
 
     return SendGridMailer(settings.sendgrid_api_url, settings.sendgrid_api_key, calls)
 

@@ -1,6 +1,7 @@
-"""A mail as SendGrid's JSON: the SDK's classes make it, nothing of the SDK sends it. The only file with the SDK.
+"""Builds an email as SendGrid's JSON, with the SDK's classes. The only module that uses the SDK.
 
-Its own sending has no timeout, follows redirects with the API key, and takes a cut-off "202" for success.
+The SDK never sends: its transport has no timeout, follows redirects with the API key, and takes a truncated "202" for
+success.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from sendgrid.helpers import mail as sdk
 from providers.mailer import Attachment, Email
 
 KEY_ARG: Final = "duewell_key"
-ATTEMPT_ARG: Final = "duewell_attempt"  # not "attempt": custom args stand beside the events' own keys, and that is one
+ATTEMPT_ARG: Final = "duewell_attempt"  # not "attempt", which is a key of SendGrid's events, beside the custom args
 
 
 def build_payload(email: Email) -> dict[str, Any]:
-    """The body of ``POST /v3/mail/send``: one personalization, text before HTML, nothing tracked or rewritten."""
+    """Return the body of ``POST /v3/mail/send``: one personalization, text before HTML, no tracking or rewriting."""
     built = sdk.Mail()
     built.from_email = sdk.From(email.sender, email.sender_name or None)
     built.subject = sdk.Subject(email.subject)
@@ -34,17 +35,17 @@ def build_payload(email: Email) -> dict[str, Any]:
 
 
 def _personalization(email: Email) -> Any:
-    one = sdk.Personalization()
+    personalization = sdk.Personalization()
     seen: set[str] = set()
     for address in email.to:
-        if address.casefold() not in seen:  # an address named twice is a 400
-            one.add_to(sdk.To(address, email.to_name if not seen and email.to_name else None))
+        if address.casefold() not in seen:  # SendGrid rejects a repeated address
+            personalization.add_to(sdk.To(address, email.to_name if not seen and email.to_name else None))
             seen.add(address.casefold())
     for name, value in email.headers:
-        one.add_header(sdk.Header(name, value))
-    one.add_custom_arg(sdk.CustomArg(KEY_ARG, email.key))
-    one.add_custom_arg(sdk.CustomArg(ATTEMPT_ARG, str(email.attempt)))
-    return one
+        personalization.add_header(sdk.Header(name, value))
+    personalization.add_custom_arg(sdk.CustomArg(KEY_ARG, email.key))
+    personalization.add_custom_arg(sdk.CustomArg(ATTEMPT_ARG, str(email.attempt)))
+    return personalization
 
 
 def _attachment(attachment: Attachment) -> Any:
@@ -57,7 +58,7 @@ def _attachment(attachment: Attachment) -> Any:
 
 
 def _no_tracking() -> Any:
-    """Rewritten pay links look like phishing; one click on SendGrid's own unsubscribe stops invoices too."""
+    """Switch tracking off: rewritten payment links look like phishing, and SendGrid's unsubscribe stops invoices."""
     settings = sdk.TrackingSettings()
     settings.click_tracking = sdk.ClickTracking(enable=False, enable_text=False)
     settings.open_tracking = sdk.OpenTracking(enable=False)

@@ -1,7 +1,7 @@
-"""Sends through SendGrid, finds again what was sent, and asks whom it no longer mails.
+"""Sends emails through SendGrid, finds those already sent, and reads its suppression lists.
 
-SendGrid has no idempotency key: a mail whose answer is lost is never sent again here, it is ``Unknown``. Only 202 with
-an ``X-Message-Id`` is a success. The table of answers is in README.md.
+SendGrid has no idempotency key: an email whose reply is lost is never sent again here, its outcome is unknown. Only a
+202 with an ``X-Message-Id`` is a success. README.md lists the replies.
 """
 
 from __future__ import annotations
@@ -14,18 +14,9 @@ import msgspec
 import requests
 from msgspec import Struct
 
+from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError
-from providers.http import (
-    EMAIL,
-    READ,
-    TransportLimits,
-    Vendor,
-    ambiguous_reply_error,
-    hosts_of,
-    install_transport,
-    require_json,
-)
-from providers.ledger import CallObserver
+from providers.http import Service, TransportLimits, ambiguous_reply_error, hosts_of, install_transport, require_json
 from providers.mailer import Email, SendReceipt
 from providers.sendgrid.client import KEY_ARG, build_payload
 
@@ -35,10 +26,10 @@ SEARCH_MAX: Final = 100
 READ_TIMEOUT_S: Final = 30
 _MESSAGE_LENGTH_MAX = 300
 _SUPPRESSION_LISTS: Final = {
-    "suppression/bounces": "its mail bounced",
-    "suppression/invalid_emails": "SendGrid takes it for invalid",
-    "suppression/spam_reports": "its owner reported a mail as spam",
-    "asm/suppressions/global": "its owner unsubscribed from everything",
+    "suppression/bounces": "email to it bounced",
+    "suppression/invalid_emails": "SendGrid considers it invalid",
+    "suppression/spam_reports": "the recipient reported an email as spam",
+    "asm/suppressions/global": "the recipient unsubscribed from all emails",
 }
 
 T = TypeVar("T")
@@ -78,7 +69,7 @@ class SendGridMailer:
 
     def __init__(self, api_url: str, api_key: str, calls: CallObserver, limits: TransportLimits | None = None) -> None:
         self._api = f"{api_url}/v3"
-        self._vendor = Vendor(
+        self._service = Service(
             "SendGrid",
             hosts_of(api_url),
             "X-Message-Id",
@@ -87,25 +78,25 @@ class SendGridMailer:
         )
         self._session = requests.Session()
         install_transport(
-            self._session, self._vendor, calls, _call_kind, limits or TransportLimits(read_timeout_s=READ_TIMEOUT_S)
+            self._session, self._service, calls, _call_kind, limits or TransportLimits(read_timeout_s=READ_TIMEOUT_S)
         )
         self._session.headers["Authorization"] = f"Bearer {api_key}"
 
     def send(self, email: Email) -> SendReceipt:
-        """Send once."""
+        """Send the email once."""
         response = self._session.post(f"{self._api}/mail/send", json=build_payload(email))
         reference = response.headers.get("X-Message-Id", "")
         if response.status_code == requests.codes.accepted and reference:
             return SendReceipt(reference)
         if response.ok:
             raise OutcomeUnknown(
-                f"SendGrid answered {response.status_code} without an id for the mail; it may have been sent",
+                f"SendGrid replied {response.status_code} without an id for the email; it may have been sent",
                 trace_id=reference,
             )
         raise _refusal_error(response)
 
     def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
-        """Look into the e-mail logs, by address and time, for a mail that carries this key."""
+        """Search the email logs, by address and time, for an email with this key."""
         for address in to:
             for message_id in self._find_message_ids(address, since_at):
                 response = self._session.get(f"{self._api}/logs/{quote(message_id, safe='')}")
@@ -117,14 +108,14 @@ class SendGridMailer:
         return None
 
     def get_suppression_reason(self, address: str) -> str:
-        """Why SendGrid drops mail to this address, which it answers with 202 all the same."""
-        for where, reason in _SUPPRESSION_LISTS.items():
-            response = self._session.get(f"{self._api}/{where}/{quote(address, safe='')}")
+        """Return why SendGrid drops email to this address, although it replies 202; "" if it does not."""
+        for path, reason in _SUPPRESSION_LISTS.items():
+            response = self._session.get(f"{self._api}/{path}/{quote(address, safe='')}")
             if response.status_code in {requests.codes.forbidden, requests.codes.not_found}:
-                continue  # nothing there; or the API key may only send, which is a good habit
-            found = self._list_entry(response)
-            if found is not None:
-                return f"{reason} ({found.reason[:_MESSAGE_LENGTH_MAX]})" if found.reason else reason
+                continue  # not listed; or the API key may only send, which is good practice
+            entry = self._list_entry(response)
+            if entry is not None:
+                return f"{reason} ({entry.reason[:_MESSAGE_LENGTH_MAX]})" if entry.reason else reason
         return ""
 
     def _find_message_ids(self, address: str, since_at: datetime) -> list[str]:
@@ -134,12 +125,12 @@ class SendGridMailer:
             f'sg_message_id_created_at >= TIMESTAMP "{_format_instant(first)}"',
             f'sg_message_id_created_at <= TIMESTAMP "{_format_instant(last)}"',
         )
-        asked = {"query": " AND ".join(conditions), "limit": SEARCH_MAX}
-        found = self._decode(self._session.post(f"{self._api}/logs", json=asked), _Messages)
+        search = {"query": " AND ".join(conditions), "limit": SEARCH_MAX}
+        found = self._decode(self._session.post(f"{self._api}/logs", json=search), _Messages)
         return [message.sg_message_id for message in found.messages]
 
     def _list_entry(self, response: requests.Response) -> _Suppression | None:
-        """The entry of a suppression list; the global one is an object, empty where there is none."""
+        """Return the entry of a suppression list; the global one replies with an object, empty if there is none."""
         if response.content.lstrip().startswith(b"["):
             return next(iter(self._decode(response, list[_Suppression])), None)
         entry = self._decode(response, _Suppression)
@@ -149,23 +140,23 @@ class SendGridMailer:
         if not response.ok:
             raise _refusal_error(response)
         try:
-            return msgspec.json.decode(require_json(response, self._vendor, READ), type=schema)
+            return msgspec.json.decode(require_json(response, self._service, CallKind.READ), type=schema)
         except msgspec.MsgspecError as error:
-            raise ambiguous_reply_error(READ, f"SendGrid's answer is not as documented: {error}") from None
+            raise ambiguous_reply_error(CallKind.READ, f"SendGrid's reply is not as documented: {error}") from None
 
 
-def _call_kind(request: requests.PreparedRequest) -> str:
-    """Only sending has an effect; the logs are asked by POST to keep addresses out of URLs."""
-    return EMAIL if str(request.url).endswith("/mail/send") else READ
+def _call_kind(request: requests.PreparedRequest) -> CallKind:
+    """Return EMAIL for sending, else READ: the logs are searched by POST to keep addresses out of URLs."""
+    return CallKind.EMAIL if str(request.url).endswith("/mail/send") else CallKind.READ
 
 
 def _refusal_error(response: requests.Response) -> ProviderError:
-    """A definite no, in SendGrid's words. A bad key or sender stops every mail, not only this one."""
+    """Return the error for a rejection, with SendGrid's message. A wrong key or sender stops all emails."""
     status = response.status_code
-    message = f"SendGrid refused ({status}): {_error_text(response.content)}"
+    message = f"SendGrid rejected the call ({status}): {_error_text(response.content)}"
     if status in {requests.codes.unauthorized, requests.codes.forbidden}:
         return AuthorizationExpired(
-            f"{message}. Look at SENDGRID_API_KEY, its permissions, and whether MAIL_FROM is verified"
+            f"{message}. Check SENDGRID_API_KEY, its permissions, and whether MAIL_FROM is verified"
         )
     return PermanentError(message, code=str(status))
 
@@ -175,12 +166,12 @@ def _error_text(body: bytes) -> str:
         problems = msgspec.json.decode(body, type=_Problems).errors
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return "no reason given"
-    said = [f"{one.message} ({one.field})" if one.field else one.message or "" for one in problems]
-    return "; ".join(filter(None, said))[:_MESSAGE_LENGTH_MAX] or "no reason given"
+    messages = [f"{one.message} ({one.field})" if one.field else one.message or "" for one in problems]
+    return "; ".join(filter(None, messages))[:_MESSAGE_LENGTH_MAX] or "no reason given"
 
 
 def _quoted(address: str) -> str:
-    """Either quote is allowed; how one within would be escaped is not documented, and o'neil@example.com exists."""
+    """Return the address in quotes of either kind: escaping is not documented, and o'neil@example.com exists."""
     return f'"{address}"' if "'" in address else f"'{address}'"
 
 

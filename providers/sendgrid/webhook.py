@@ -1,7 +1,7 @@
-"""SendGrid's Event Webhook: whether a request is really SendGrid's, and its events in our words.
+"""SendGrid's Event Webhook: checks that a request is SendGrid's, and parses its events.
 
-Custom args stand beside an event's own keys. An asynchronous bounce may lack them, and even the message's id: then only
-its address says what it is about. An event comes in any order, late, and often more than once: ``id`` tells it apart.
+Custom args are beside an event's own keys. An asynchronous bounce may lack them, and even the message id: then only the
+address identifies it. Events arrive in any order, late, and often more than once; ``id`` identifies each.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from providers.sendgrid.client import KEY_ARG
 
 SIGNATURE: Final = "X-Twilio-Email-Event-Webhook-Signature"
 TIMESTAMP: Final = "X-Twilio-Email-Event-Webhook-Timestamp"
-# What becomes of a mail, from the first to the last word on it: a later one is never undone by an earlier one.
+# The delivery states of an email in order of precedence: a later one is never undone by an earlier one.
 DELIVERY_EVENTS: Final = (
     "processed", "deferred", "delivered", "blocked", "bounce", "dropped", "unsubscribe", "spamreport",
 )  # fmt: skip
@@ -32,7 +32,10 @@ _TEXT_MAX = 300
 
 
 class DeliveryEvent(msgspec.Struct, frozen=True):
-    """One thing that became of a mail. ``final``: the address gets no mail from SendGrid any more, ``why`` says so."""
+    """A delivery event of an email.
+
+    ``suppresses_address`` means that SendGrid sends no more email to the address, for the given ``reason``.
+    """
 
     id: str
     kind: str
@@ -45,29 +48,29 @@ class DeliveryEvent(msgspec.Struct, frozen=True):
 
 
 class WebhookError(Exception):
-    """A request that is not SendGrid's, or that nobody can read; ``str()`` says which."""
+    """A request that is not SendGrid's, or that cannot be read; ``str()`` says which."""
 
 
 def verify_signature(public_key: str, signature: str, timestamp: str, body: bytes) -> None:
-    """Refuse a request that was not signed, byte for byte, with the key of this webhook."""
-    bare = "".join(_PEM_LINE.sub("", public_key).split())  # SendGrid shows it bare; who keeps it as PEM is right too
+    """Raise ``WebhookError`` unless exactly these bytes were signed with the key of this webhook."""
+    bare = "".join(_PEM_LINE.sub("", public_key).split())  # SendGrid shows it without PEM lines; both are accepted
     try:
         key = load_der_public_key(base64.b64decode(bare, validate=True))
         if not isinstance(key, ec.EllipticCurvePublicKey):
-            raise WebhookError("SENDGRID_WEBHOOK_PUBLIC_KEY is no elliptic-curve key")
-        signed = base64.b64decode(signature, validate=True)
-        key.verify(signed, timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
+            raise WebhookError("SENDGRID_WEBHOOK_PUBLIC_KEY is not an elliptic-curve key")
+        signature_bytes = base64.b64decode(signature, validate=True)
+        key.verify(signature_bytes, timestamp.encode() + body, ec.ECDSA(hashes.SHA256()))
     except (InvalidSignature, binascii.Error, ValueError) as error:
-        raise WebhookError("the signature does not fit") from error
+        raise WebhookError("the signature is wrong") from error
 
 
 def parse_events(body: bytes) -> list[DeliveryEvent]:
-    """Read the events of a request; kinds that say nothing about a mail's fate (opens, clicks) are left out."""
+    """Return the delivery events of a request; other kinds (opens, clicks) are left out."""
     try:
-        raw = msgspec.json.decode(body, type=list[dict[str, Any]])
+        raws = msgspec.json.decode(body, type=list[dict[str, Any]])
     except (msgspec.MsgspecError, RecursionError) as error:
-        raise WebhookError("the body is no list of events") from error
-    events = (_parse_event(each) for each in raw)
+        raise WebhookError("the body is not a list of events") from error
+    events = (_parse_event(raw) for raw in raws)
     return [event for event in events if event is not None]
 
 
@@ -75,7 +78,7 @@ def _parse_event(raw: dict[str, Any]) -> DeliveryEvent | None:
     kind = _text(raw, "event")
     kind = _EVENT_ALIASES.get(kind, kind)
     if kind == "bounce" and raw.get("type") == "blocked":
-        kind = "blocked"  # turned away this time: the address is not given up
+        kind = "blocked"  # rejected this time only: SendGrid goes on sending to the address
     if kind not in DELIVERY_EVENTS or not _text(raw, "sg_event_id"):
         return None
     return DeliveryEvent(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from providers.ledger import CallObserver
+from providers.calls import CallObserver
 from providers.mailer import Mailer
 from providers.smtp.mailer import SmtpMailer
 
 
 def build_mailer(settings: Any, calls: CallObserver) -> Mailer:
-    """Make the mailer of these settings."""
+    """Build the mailer from these settings."""
     return SmtpMailer(settings.smtp_url, calls)
 
 

@@ -1,7 +1,7 @@
-"""Sends through any SMTP server, and tells exactly where a failure fell.
+"""Sends emails through any SMTP server.
 
-Up to the server's "354 go ahead" nothing of the mail has left: those failures are definite. From the first byte of the
-mail to the server's answer to its end, nobody knows: such a mail is ``Unknown`` and never sent again by itself.
+Up to the server's "354 go ahead", nothing of the email has been sent: those failures are definite. From its first byte
+to the server's reply to its end, the outcome is unknown: such an email is never sent again automatically.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
+from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, ProviderError, TransientError
-from providers.ledger import CallObserver
 from providers.mailer import Email, SendReceipt
 from providers.message import build_message
 
@@ -27,7 +27,7 @@ _MESSAGE_LENGTH_MAX = 200
 
 
 class SmtpMailer:
-    """The mailer port over SMTP. It cannot look back: ``find`` never answers."""
+    """The mailer port over SMTP. SMTP keeps no log, so ``find_sent`` never finds anything."""
 
     name = "the SMTP server"
     can_find_sent = False
@@ -42,9 +42,9 @@ class SmtpMailer:
         self._tls = tls or ssl.create_default_context()
 
     def send(self, email: Email) -> SendReceipt:
-        """Send once."""
+        """Send the email once."""
         message = build_message(email)
-        self._calls.before("email")
+        self._calls.before(CallKind.EMAIL)
         status = 0
         try:
             with self._connect() as server:
@@ -52,20 +52,20 @@ class SmtpMailer:
                 self._send_envelope(server, email)
                 status = _send_data(server, _dot_stuffed(bytes(message)))
         finally:
-            self._calls.after("email", status, {})
+            self._calls.after(CallKind.EMAIL, status, {})
         return SendReceipt(str(message["Message-ID"]))
 
     def find_sent(self, key: str, to: tuple[str, ...], since_at: datetime) -> SendReceipt | None:
-        """SMTP keeps no log to ask."""
+        """Return None: SMTP keeps no log."""
         return None
 
     def get_suppression_reason(self, address: str) -> str:
-        """SMTP knows no list; bounces come as mails to the sender."""
+        """Return "": SMTP has no lists; bounces arrive as emails to the sender."""
         return ""
 
     @contextlib.contextmanager
     def _connect(self) -> Iterator[smtplib.SMTP]:
-        """Connect and hang up again; what goes wrong while hanging up changes nothing any more."""
+        """Connect, and disconnect at the end."""
         try:
             if self._implicit_tls:
                 server: smtplib.SMTP = smtplib.SMTP_SSL(
@@ -79,12 +79,12 @@ class SmtpMailer:
             ) from None
         with contextlib.closing(server):
             yield server
-            # Nothing depends on the farewell any more.
+            # The outcome is already known: a failing QUIT changes nothing.
             with contextlib.suppress(OSError, smtplib.SMTPException):
                 server.quit()
 
     def _secure_and_log_in(self, server: smtplib.SMTP) -> None:
-        """Make the line private and sign in. A password never goes over an open line to another machine."""
+        """Start TLS and log in. A password is never sent unencrypted to another machine."""
         with _before_data():
             server.ehlo()
             if not self._implicit_tls and server.has_extn("starttls"):
@@ -99,72 +99,76 @@ class SmtpMailer:
                 server.login(self._user, self._password)
 
     def _send_envelope(self, server: smtplib.SMTP, email: Email) -> None:
-        """Name sender and recipients; one that is refused does not keep the mail from the others."""
+        """Send sender and recipients; a rejected recipient does not keep the email from the others."""
         try:
             with _before_data():
                 _raise_for_reply(*server.mail(email.sender))
-                answers = [server.rcpt(address) for address in email.to]
+                replies = [server.rcpt(address) for address in email.to]
         except UnicodeEncodeError:
-            raise PermanentError("an address has letters that plain SMTP does not know", code="address") from None
-        if not any(code < 300 for code, _ in answers):
-            _raise_for_reply(*min(answers))  # a "later" is softer than a "never"
+            raise PermanentError("an address has characters that SMTP does not support", code="address") from None
+        if not any(code < 300 for code, _ in replies):
+            _raise_for_reply(*min(replies))  # a temporary rejection counts before a permanent one
 
 
 def _send_data(server: smtplib.SMTP, content: bytes) -> int:
-    """Hand over the mail itself: the step whose failure leaves everybody in the dark."""
+    """Send the email itself: the only step whose failure leaves the outcome unknown."""
     with _before_data():
-        code, said = server.docmd("DATA")
+        code, reply_text = server.docmd("DATA")
         if code != _START_MAIL_INPUT:
-            _raise_for_reply(code if code >= 400 else _FIRST_PERMANENT_FAILURE, said)
+            _raise_for_reply(code if code >= 400 else _FIRST_PERMANENT_FAILURE, reply_text)
     try:
         server.send(content)
-        code, said = server.getreply()
+        code, reply_text = server.getreply()
     except (OSError, smtplib.SMTPException) as error:
         raise OutcomeUnknown(
-            f"the SMTP server did not answer to the mail ({_describe_error(error)}); it may have been sent"
+            f"the SMTP server did not reply to the email ({_describe_error(error)}); it may have been sent"
         ) from None
     if code != _ACCEPTED:
-        _raise_for_reply(code if code >= 400 else _FIRST_PERMANENT_FAILURE, said)
+        _raise_for_reply(code if code >= 400 else _FIRST_PERMANENT_FAILURE, reply_text)
     return code
 
 
 @contextlib.contextmanager
 def _before_data() -> Iterator[None]:
-    """Failures within come before the mail itself."""
+    """Raise the errors of failures that come before the email itself."""
     try:
         yield
     except smtplib.SMTPAuthenticationError as error:
         raise _login_error(error) from None
     except (smtplib.SMTPNotSupportedError, smtplib.SMTPResponseException, smtplib.SMTPException, OSError) as error:
-        raise TransientError(f"the SMTP server broke off ({_describe_error(error)}); nothing was sent") from None
+        raise TransientError(
+            f"the SMTP server broke off the session ({_describe_error(error)}); nothing was sent"
+        ) from None
 
 
 def _login_error(error: smtplib.SMTPAuthenticationError) -> ProviderError:
     if error.smtp_code < _FIRST_PERMANENT_FAILURE:
-        return TransientError(f"the SMTP server cannot check the password now ({error.smtp_code}); nothing was sent")
-    return AuthorizationExpired(f"the SMTP server refused user and password of SMTP_URL ({error.smtp_code})")
+        return TransientError(
+            f"the SMTP server cannot check the password at the moment ({error.smtp_code}); nothing was sent"
+        )
+    return AuthorizationExpired(f"the SMTP server rejected user and password of SMTP_URL ({error.smtp_code})")
 
 
 def _raise_for_reply(code: int, reply_text: bytes) -> None:
-    """Raise unless the server is content: 4xx asks for another try, 5xx is its last word."""
+    """Raise for a rejection: 4xx is temporary, 5xx permanent."""
     if code < 400:
         return
-    words = " ".join(reply_text.decode("utf-8", "replace").split())[:_MESSAGE_LENGTH_MAX]
+    text = " ".join(reply_text.decode("utf-8", "replace").split())[:_MESSAGE_LENGTH_MAX]
     if code < _FIRST_PERMANENT_FAILURE:
-        raise TransientError(f"the SMTP server asks to try later ({code}): {words}")
-    raise PermanentError(f"the SMTP server refused the mail ({code}): {words}", code=str(code))
+        raise TransientError(f"the SMTP server asks to try again later ({code}): {text}")
+    raise PermanentError(f"the SMTP server rejected the email ({code}): {text}", code=str(code))
 
 
 def _dot_stuffed(content: bytes) -> bytes:
-    """The message as DATA wants it: CRLF, leading dots doubled, and the dot that ends it."""
+    """Return the message as DATA requires it: CRLF, leading dots doubled, and the dot that ends it."""
     lines = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
     body = re.sub(rb"(?m)^\.", b"..", lines)
     return body + (b"" if body.endswith(b"\r\n") else b"\r\n") + b".\r\n"
 
 
 def _describe_error(error: Exception) -> str:
-    """Name a failure without quoting what a server said into it."""
-    return {"SMTPServerDisconnected": "connection closed", "TimeoutError": "no answer in time"}.get(
+    """Describe a failure without quoting the server's text."""
+    return {"SMTPServerDisconnected": "connection closed", "TimeoutError": "no reply in time"}.get(
         type(error).__name__, type(error).__name__
     )
 

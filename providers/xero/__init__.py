@@ -1,4 +1,4 @@
-"""Xero behind the ledger port: sign-in is in ``oauth.py``, the books in ``ledger.py``, the quirks in README.md."""
+"""Xero behind the ledger port: ``oauth.py`` signs in, ``ledger.py`` reads and writes, README.md lists the quirks."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from providers.calls import CallObserver
     from providers.capabilities import ChangeNotification
     from providers.ledger import (
         AccessToken,
-        CallObserver,
         CompanyRef,
         Consent,
         ConsentRequest,
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
 
 
 class Xero:
-    """The provider. Its parts are imported when they are used: the SDK alone takes half a second."""
+    """The provider. Its modules are imported when they are used: the SDK alone takes half a second."""
 
     name = "xero"
     title = "Xero"
 
     def missing_settings(self, settings: Any) -> list[str]:
-        """The client id is all that must be given: without a secret, PKCE alone is used."""
+        """Return the client id's setting if it is missing; without a secret, PKCE alone is used."""
         return [] if settings.xero_client_id else ["XERO_CLIENT_ID"]
 
     def webhook_key_setting(self) -> str:
-        """The setting with the key of the webhook's signatures."""
+        """Return the setting that holds the signing key of the webhook."""
         return "XERO_WEBHOOK_KEY"
 
     def parse_webhook(self, key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
-        """Which documents a webhook says have changed."""
+        """Return the documents that a webhook reports as changed."""
         from providers.xero import webhook  # noqa: PLC0415
 
         return webhook.parse_notifications(key, headers, body)
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
-        """Make the consent URL with state and PKCE."""
+        """Build the consent URL with state and PKCE."""
         from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.begin_consent(settings, redirect_uri)
@@ -53,13 +53,13 @@ class Xero:
         consent_request: ConsentRequest,
         calls: CallObserver,
     ) -> Consent:
-        """Exchange the code and list the organisations of this consent."""
+        """Exchange the code and list the organisations that this consent covers."""
         from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.finish_consent(settings, redirect_uri, redirected_url, consent_request, calls)
 
     def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
-        """Return a fresh pair of tokens."""
+        """Return a new pair of tokens."""
         from providers.xero import oauth  # noqa: PLC0415
 
         return oauth.refresh(settings, token, calls)
@@ -67,13 +67,13 @@ class Xero:
     def revoke(
         self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
-        """Disconnect one organisation, or everything the grant opened."""
+        """Disconnect one organisation, or every organisation of the grant."""
         from providers.xero import oauth  # noqa: PLC0415
 
         oauth.revoke(settings, token, company, calls, whole_grant=whole_grant)
 
     def open_ledger(self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver) -> Ledger:
-        """Open one organisation's books."""
+        """Build the client of one organisation."""
         from providers.xero.client import Client  # noqa: PLC0415
         from providers.xero.ledger import XeroLedger  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Chooses the account that late fees are booked on, from the organisation's own chart, and lists what else there is."""
+"""Chooses the account that late fees are posted to, from the organisation's own chart, and lists the alternatives."""
 
 from __future__ import annotations
 
@@ -14,42 +14,45 @@ _AUSTRALIAN_NO_TAX = "BASEXCLUDED"  # Australia has no "NONE": it would be refus
 
 
 class FeeAccount(NamedTuple):
-    """An account and the tax type that adds no tax to a fee: a fee is money for being late, not for goods."""
+    """An account and the tax type that adds no tax: a late fee is compensation, not a supply."""
 
     code: str
     tax_type: str
 
 
 def choose_fee_account(accounts: Iterable[Account]) -> FeeAccount:
-    """Take the one named for it, else other income, else revenue, else sales; by code among equals."""
-    known = list(accounts)
-    usable = _usable_accounts(known)
+    """Return an account named for late fees, else other income, else revenue, else sales; the lowest code among equals.
+
+    Raises ``PermanentError`` where the chart has no active revenue account.
+    """
+    all_accounts = list(accounts)
+    usable = _usable_accounts(all_accounts)
     if not usable:
-        message = "Xero has no active revenue account that a late fee could be booked on; nothing was sent"
+        message = "Xero has no active revenue account that a late fee could be posted to; nothing was sent"
         raise PermanentError(message, code="account")
     best = min(usable, key=_rank)
-    australian = any(one.tax == _AUSTRALIAN_NO_TAX for one in known)
+    australian = any(account.tax == _AUSTRALIAN_NO_TAX for account in all_accounts)
     return FeeAccount(best.code or "", _AUSTRALIAN_NO_TAX if australian else "NONE")
 
 
 def list_fee_posting_options(
     accounts: Iterable[Account], rates: Iterable[TaxRate], themes: Iterable[BrandingTheme]
 ) -> list[FeePostingOption]:
-    """List accounts, tax rates and branding themes that a fee can have, each part's default with its reason."""
-    known = list(accounts)
-    default = choose_fee_account(known)
-    why_account = "named for it, else other income, else revenue: the first of these there is"
+    """List the accounts, tax rates and branding themes that a fee can have; each default has its reason."""
+    all_accounts = list(accounts)
+    default = choose_fee_account(all_accounts)
+    account_reason = "the first found: an account named for late fees, other income, revenue"
     found = [
         FeePostingOption(
-            "account", one.code or "", f"{one.code} {one.name}", why_account if one.code == default.code else ""
+            "account", one.code or "", f"{one.code} {one.name}", account_reason if one.code == default.code else ""
         )
-        for one in sorted(_usable_accounts(known), key=_rank)
+        for one in sorted(_usable_accounts(all_accounts), key=_rank)
     ]
     for rate in rates:
         if rate.status in {None, "ACTIVE"} and rate.on_revenue is not False:
-            reason = "a fee is money for being late, not for goods" if rate.type == default.tax_type else ""
+            reason = "a late fee is compensation, not a supply" if rate.type == default.tax_type else ""
             found.append(FeePostingOption("tax", rate.type, rate.name, reason))
-    found.append(FeePostingOption("theme", "", "that of the invoice which is late", "so that the customer knows it"))
+    found.append(FeePostingOption("theme", "", "the theme of the overdue invoice", "the customer recognises it"))
     return [*found, *(FeePostingOption("theme", theme.id, theme.name) for theme in themes)]
 
 

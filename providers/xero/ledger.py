@@ -1,4 +1,4 @@
-"""One Xero organisation's books behind the ledger port: what is read just before acting, and what is written."""
+"""The ledger of one Xero organisation behind the port: what is read right before sending, and what is written."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from policies.receivables import Company
+from providers.calls import CallKind
 from providers.errors import AuthorizationExpired, PermanentError, TransientError
-from providers.http import READ, WRITE
-from providers.ledger import ChangePage, CompanyDetails, DeletedRecord, DocumentRef, FeePostingOption, LateFeeInvoice
+from providers.ledger import (
+    ChangePage,
+    CompanyDetails,
+    DeletedRecord,
+    DocumentRef,
+    FeePostingOption,
+    LateFeeInvoice,
+    RecordKind,
+)
 from providers.xero import reply_schemas, waivers
 from providers.xero.fee_account import FeeAccount, choose_fee_account, list_fee_posting_options
-from providers.xero.geo_codes import time_zone
 from providers.xero.pull import PAGE_SIZE, has_more, pull, read_into
+from providers.xero.schemas import Stream
+from providers.xero.time_zones import time_zone
 from providers.xero.values import parse_optional_date
 
 if TYPE_CHECKING:
@@ -23,38 +32,38 @@ if TYPE_CHECKING:
 
 NOTE_LENGTH_MAX: Final = 250  # developer.xero.com/documentation/api/history-and-notes
 KEY_LENGTH_MAX: Final = 128  # Idempotency-Key, Xero's OpenAPI document
-_IDS_PER_CALL: Final = 40  # 37 characters each: the address stays under the 2,048 that any server takes
+_IDS_PER_CALL: Final = 40  # 37 characters each: the URL stays under the 2,048 that any server accepts
 _CREDITS: Final = {
-    "credit_notes": ("get_credit_notes", "CreditNoteID"),
-    "overpayments": ("get_overpayments", "OverpaymentID"),
-    "prepayments": ("get_prepayments", "PrepaymentID"),
+    Stream.CREDIT_NOTES: ("get_credit_notes", "CreditNoteID"),
+    Stream.OVERPAYMENTS: ("get_overpayments", "OverpaymentID"),
+    Stream.PREPAYMENTS: ("get_prepayments", "PrepaymentID"),
 }
 _REMINDERS_UNKNOWN: Final = (
-    "Xero does not say whether it mails invoice reminders itself; see there under"
-    " Business > Invoices > Invoice reminders, and switch them off, so that nobody is reminded twice"
+    "Xero does not say whether it sends invoice reminders itself. Check Business > Invoices > Invoice reminders in Xero"
+    " and switch them off, so that no customer is reminded twice."
 )
 
 
 class XeroLedger:
-    """The books of one organisation."""
+    """The ledger of one organisation."""
 
     def __init__(self, client: Client) -> None:
-        """Keep the client; nothing is read yet."""
+        """Store the client; nothing is read yet."""
         self._client = client
         self._fee_account: FeeAccount | None = None
 
     def get_company_details(self) -> CompanyDetails:
-        """Read the organisation and whether Xero mails reminders by itself."""
+        """Read the organisation, and whether Xero sends reminders of its own."""
         found = self._read(reply_schemas.Organisations, "get_organisations").organisations
         if not found:
-            raise self._client.unexpected_reply_error(READ)
+            raise self._client.unexpected_reply_error(CallKind.READ)
         organisation = found[0]
         own_reminders, warnings = self._read_reminder_settings()
         zone = time_zone(organisation.zone or "")
         if zone is None:
-            warnings.append("Xero's time zone of this organisation is not known here; UTC is used for its days")
+            warnings.append("The organisation's time zone in Xero is not known; its days are taken as UTC.")
         if organisation.demo:
-            warnings.append("this is Xero's demo company: Xero resets it, and the connection is lost then")
+            warnings.append("This is Xero's demo company: Xero resets it, and then the connection is lost.")
         locks = [
             parse_optional_date("PeriodLockDate", organisation.period_lock),
             parse_optional_date("EndOfYearLockDate", organisation.year_lock),
@@ -67,12 +76,12 @@ class XeroLedger:
             max((lock for lock in locks if lock), default=None),
             own_reminders,
         )
-        return CompanyDetails(company, organisation.plan or "", tuple(warnings))
+        return CompanyDetails(company, organisation.subscription or "", tuple(warnings))
 
     def _read_reminder_settings(self) -> tuple[bool, list[str]]:
         try:
             found = self._read(reply_schemas.ReminderSettings, "get_invoice_reminders").settings
-        except (AuthorizationExpired, PermanentError):  # the organisation was just read: what is missing is a scope
+        except (AuthorizationExpired, PermanentError):  # the organisation was just read: only a scope can be missing
             return False, [_REMINDERS_UNKNOWN]
         return any(setting.enabled for setting in found), []
 
@@ -81,13 +90,13 @@ class XeroLedger:
         return pull(self._client, cursor, now)
 
     def reload_documents(self, invoice_ids: Sequence[str], customer_ids: Sequence[str], now: datetime) -> ChangePage:
-        """Re-read these invoices, these customers, and their open credits (of all, where there are several)."""
+        """Read these invoices, these customers and their open credits again; for several customers all open credits."""
         page = ChangePage(cursor="", is_last=True)
         for start in range(0, len(invoice_ids), _IDS_PER_CALL):
             ids = list(invoice_ids[start : start + _IDS_PER_CALL])
-            read_into(page, self._client, "invoices", "get_invoices", i_ds=ids, page=1, page_size=_IDS_PER_CALL)
-        came = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
-        page.deleted += [DeletedRecord("invoice", one, None) for one in invoice_ids if one not in came]
+            read_into(page, self._client, Stream.INVOICES, "get_invoices", i_ds=ids, page=1, page_size=_IDS_PER_CALL)
+        received = {one.external_id for one in page.invoices} | {one.external_id for one in page.malformed}
+        page.deleted += [DeletedRecord(RecordKind.INVOICE, one, None) for one in invoice_ids if one not in received]
         if customer_ids:
             for stream in _CREDITS:
                 self._reload_credits(page, stream, customer_ids)
@@ -95,14 +104,14 @@ class XeroLedger:
         return page
 
     def list_open_documents(self, now: datetime) -> Iterator[ChangePage]:
-        """Yield all approved invoices, all credits that are not used up, and all contacts."""
+        """Yield all approved invoices, all credits that are not fully applied, and all contacts."""
         approved = {"where": 'Type=="ACCREC" AND Status=="AUTHORISED"', "order": "InvoiceID"}
-        yield from self._list_pages("invoices", "get_invoices", **approved)
+        yield from self._list_pages(Stream.INVOICES, "get_invoices", **approved)
         for stream, (operation, order) in _CREDITS.items():
             yield from self._list_pages(stream, operation, where='Status=="AUTHORISED"', order=order)
-        yield from self._list_pages("contacts", "get_contacts", order="ContactID", include_archived="true")
+        yield from self._list_pages(Stream.CONTACTS, "get_contacts", order="ContactID", include_archived="true")
 
-    def _list_pages(self, stream: str, operation: str, **query: str) -> Iterator[ChangePage]:
+    def _list_pages(self, stream: Stream, operation: str, **query: str) -> Iterator[ChangePage]:
         number = 0
         while True:
             number += 1
@@ -113,14 +122,14 @@ class XeroLedger:
                 return
 
     def _reload_contacts(self, page: ChangePage, customer_ids: Sequence[str]) -> None:
-        """Re-read contacts: an address that was changed a minute ago is where the mail is to go."""
+        """Read contacts again: email goes to the address as it is now."""
         for start in range(0, len(customer_ids), _IDS_PER_CALL):
             ids = list(customer_ids[start : start + _IDS_PER_CALL])
-            asked = {"i_ds": ids, "include_archived": "true", "page": 1, "page_size": _IDS_PER_CALL}
-            read_into(page, self._client, "contacts", "get_contacts", **asked)
+            query = {"i_ds": ids, "include_archived": "true", "page": 1, "page_size": _IDS_PER_CALL}
+            read_into(page, self._client, Stream.CONTACTS, "get_contacts", **query)
 
-    def _reload_credits(self, page: ChangePage, stream: str, customer_ids: Sequence[str]) -> None:
-        # several contacts can't be asked for in one call where Xero allows its optimised filters only
+    def _reload_credits(self, page: ChangePage, stream: Stream, customer_ids: Sequence[str]) -> None:
+        # Xero's optimised filters cannot select several contacts in one call
         several = len(set(customer_ids)) > 1
         where = 'Status=="AUTHORISED"' if several else f'Contact.ContactID==Guid("{customer_ids[0]}")'
         operation, order = _CREDITS[stream]
@@ -143,13 +152,13 @@ class XeroLedger:
         return DocumentRef(f"{invoice_id}/history")
 
     def find_note(self, invoice_id: str, short_key: str) -> DocumentRef | None:
-        """Find a note by the short key in its text."""
+        """Find a note by the short key that its text holds."""
         history = self._read(reply_schemas.History, "get_invoice_history", invoice_id)
         found = any(short_key in (record.details or "") for record in history.records)
         return DocumentRef(f"{invoice_id}/history") if found else None
 
     def post_late_fee(self, fee: LateFeeInvoice, key: str) -> DocumentRef:
-        """Create the fee invoice. Where Xero refuses because its number exists, that one is the answer."""
+        """Create the fee invoice. Where Xero rejects it because its number exists, return the existing one."""
         body = {"Invoices": [self._build_fee_invoice(fee)]}
         try:
             return self._write_invoice("create_invoices", body, idempotency_key=_idempotency_key(key))
@@ -160,18 +169,18 @@ class XeroLedger:
             return posted
 
     def _build_fee_invoice(self, fee: LateFeeInvoice) -> dict[str, Any]:
-        original, chosen = self._get_invoice(fee.original_invoice_id), fee.posting
+        original, posting = self._get_invoice(fee.original_invoice_id), fee.posting
         if self._fee_account is None:
             self._fee_account = choose_fee_account(self._list_accounts())
-        untaxed = chosen.tax in {"", self._fee_account.tax_type}
-        booked = {
-            "AccountCode": chosen.account or self._fee_account.code,
-            "TaxType": chosen.tax or self._fee_account.tax_type,
+        untaxed = posting.tax in {"", self._fee_account.tax_type}
+        coding = {
+            "AccountCode": posting.account or self._fee_account.code,
+            "TaxType": posting.tax or self._fee_account.tax_type,
         }
         lines = [
-            {"Description": text, "Quantity": 1, "UnitAmount": amount, **booked} for text, amount in fee.invoice_lines
+            {"Description": text, "Quantity": 1, "UnitAmount": amount, **coding} for text, amount in fee.invoice_lines
         ]
-        theme_id = chosen.theme or original.branding_theme
+        theme_id = posting.theme or original.branding_theme
         theme = {"BrandingThemeID": theme_id} if theme_id else {}
         return {
             "Type": "ACCREC",
@@ -198,7 +207,7 @@ class XeroLedger:
         )
 
     def find_invoice(self, number: str) -> DocumentRef | None:
-        """Find a live sales invoice by its number."""
+        """Find a sales invoice by its number, unless it is void."""
         for invoice in self._read(
             reply_schemas.FullInvoices, "get_invoices", invoice_numbers=[number], page=1
         ).invoices:
@@ -211,7 +220,7 @@ class XeroLedger:
         return waivers.waive(self._client, invoice_id, _idempotency_key(key), reason, on)
 
     def get_payment_link(self, invoice_id: str) -> str | None:
-        """Xero's online invoice, with its payment buttons; drafts have none."""
+        """Return the URL of Xero's online invoice with its payment buttons; drafts have none."""
         try:
             found = self._read(reply_schemas.OnlineInvoices, "get_online_invoice", invoice_id).invoices
         except PermanentError:
@@ -220,40 +229,40 @@ class XeroLedger:
         return url if url and urlsplit(url).scheme in {"https", "http"} else None
 
     def get_invoice_pdf(self, invoice_id: str) -> bytes | None:
-        """The invoice as Xero prints it."""
+        """Return the invoice as Xero prints it."""
         try:
             pdf = self._client.read_file("get_invoice_as_pdf", invoice_id)
         except PermanentError:
             return None
         if not pdf.startswith(b"%PDF"):
-            message = "Xero did not answer with a PDF of the invoice"
+            message = "Xero did not reply with a PDF of the invoice"
             raise TransientError(message)
         return pdf
 
     def _get_invoice(self, invoice_id: str) -> reply_schemas.FullInvoice:
         found = self._read(reply_schemas.FullInvoices, "get_invoice", invoice_id).invoices
         if not found:
-            raise self._client.unexpected_reply_error(READ)
+            raise self._client.unexpected_reply_error(CallKind.READ)
         return found[0]
 
     def _read(self, schema: type[Schema], operation: str, *args: Any, **params: Any) -> Schema:
-        return self._decode(schema, self._client.read(operation, *args, **params), READ)
+        return self._decode(schema, self._client.read(operation, *args, **params), CallKind.READ)
 
     def _write_invoice(self, operation: str, *args: Any, **params: Any) -> DocumentRef:
-        reply = self._decode(reply_schemas.FullInvoices, self._client.write(operation, *args, **params), WRITE)
+        reply = self._decode(reply_schemas.FullInvoices, self._client.write(operation, *args, **params), CallKind.WRITE)
         if not reply.invoices:
-            raise self._client.unexpected_reply_error(WRITE)
+            raise self._client.unexpected_reply_error(CallKind.WRITE)
         invoice = reply.invoices[0]
         if invoice.has_errors:
-            words = "; ".join(one.text for one in invoice.errors or ()) or "no reason given"
-            message = f"Xero refused the write: {words[:300]}"
+            reason = "; ".join(one.text for one in invoice.errors or ()) or "no reason given"
+            message = f"Xero rejected the write: {reason[:300]}"
             raise PermanentError(message, code="ValidationException")
         return DocumentRef(invoice.id, invoice.number or "")
 
-    def _decode(self, schema: type[Schema], body: bytes, kind: str) -> Schema:
+    def _decode(self, schema: type[Schema], body: bytes, kind: CallKind) -> Schema:
         return self._client.decode(schema, body, kind)
 
 
 def _idempotency_key(key: str) -> str:
-    """The key itself, or its hash where it is longer than Xero takes."""
+    """Return the key itself, or its hash where it is longer than Xero accepts."""
     return key if len(key) <= KEY_LENGTH_MAX else hashlib.sha256(key.encode()).hexdigest()

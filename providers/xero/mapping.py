@@ -1,4 +1,4 @@
-"""Xero's JSON to our words: pure, record by record, so that an odd record is set aside and the page goes on."""
+"""Maps Xero's JSON to the records of the port: one by one, so that a malformed record does not lose the page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import Raw
@@ -20,20 +20,20 @@ from providers.ledger import (
     InvoiceRecord,
     MalformedRecord,
     PaymentRecord,
+    RecordKind,
 )
 from providers.xero import schemas
 from providers.xero.contacts import add_contact
+from providers.xero.schemas import Stream
 from providers.xero.values import InvalidField, check_amount, parse_date, parse_instant, parse_optional_date
 
-PAYMENT: Final = "payment"
-
 _STATUSES = {
-    "DRAFT": InvoiceStatus.DRAFT.value,
-    "SUBMITTED": InvoiceStatus.DRAFT.value,
-    "AUTHORISED": InvoiceStatus.OPEN.value,
-    "PAID": InvoiceStatus.PAID.value,
-    "VOIDED": InvoiceStatus.VOIDED.value,
-    "DELETED": InvoiceStatus.DELETED.value,
+    "DRAFT": InvoiceStatus.DRAFT,
+    "SUBMITTED": InvoiceStatus.DRAFT,
+    "AUTHORISED": InvoiceStatus.OPEN,
+    "PAID": InvoiceStatus.PAID,
+    "VOIDED": InvoiceStatus.VOIDED,
+    "DELETED": InvoiceStatus.DELETED,
 }
 _REMOVED_STATUSES = frozenset({"VOIDED", "DELETED"})
 _SALES_CREDITS = frozenset(
@@ -45,7 +45,7 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class PageSummary(NamedTuple):
-    """What a page said of its query (pages and items, where it did) and how many records it held itself."""
+    """A page's counts for the whole query (None where it has none), its own record count, and its latest change."""
 
     page_count: int | None
     item_count: int | None
@@ -60,12 +60,12 @@ def _encode_lines(lines: list[schemas.Line] | None) -> str:
 
 
 def add_invoice(page: ChangePage, invoice: schemas.Invoice) -> datetime | None:
-    """Add a sales invoice with the payments and credits that ride on it; bills are passed over."""
+    """Add a sales invoice with its payments and applied credits; bills are skipped."""
     if invoice.type != "ACCREC":
         return None
     status = _STATUSES.get(invoice.status)
     if status is None:
-        message = "Status is none of the known ones"
+        message = "Status is not a known one"
         raise InvalidField(message)
     updated_at = parse_instant("UpdatedDateUTC", invoice.updated)
     issued_on = parse_date("Date", invoice.date_text or invoice.date or "")
@@ -116,25 +116,27 @@ def _map_payments(invoice: schemas.Invoice, issued_on: date, updated_at: datetim
 
 
 def _map_applications(invoice: schemas.Invoice, issued_on: date) -> list[ApplicationRecord]:
-    """What settled the invoice; parts of one credit are added up, because the mirror keeps one row for the pair."""
-    parts: list[tuple[str, str, Decimal | None, str | None]] = []
+    """Return what is applied to the invoice, added up per source, because the mirror has one row per pair."""
+    parts: list[tuple[CreditKind, str, Decimal | None, str | None]] = []
     if invoice.payments:
-        parts += [(PAYMENT, one.id, one.amount, one.date) for one in invoice.payments if one.status != "DELETED"]
+        parts += [
+            (CreditKind.PAYMENT, one.id, one.amount, one.date) for one in invoice.payments if one.status != "DELETED"
+        ]
     if invoice.credit_notes:
-        parts += [(CreditKind.CREDIT_NOTE.value, one.id, one.amount, one.date) for one in invoice.credit_notes]
+        parts += [(CreditKind.CREDIT_NOTE, one.id, one.amount, one.date) for one in invoice.credit_notes]
     if invoice.overpayments:
-        parts += [(CreditKind.OVERPAYMENT.value, one.id, one.amount, one.date) for one in invoice.overpayments]
+        parts += [(CreditKind.OVERPAYMENT, one.id, one.amount, one.date) for one in invoice.overpayments]
     if invoice.prepayments:
-        parts += [(CreditKind.PREPAYMENT.value, one.id, one.amount, one.date) for one in invoice.prepayments]
+        parts += [(CreditKind.PREPAYMENT, one.id, one.amount, one.date) for one in invoice.prepayments]
     return _merge_applications(
         ApplicationRecord(
             kind,
-            source,
+            source_id,
             invoice.id,
             parse_optional_date("Date", on) or issued_on,
             check_amount("AppliedAmount", amount),
         )
-        for kind, source, amount, on in parts
+        for kind, source_id, amount, on in parts
         if amount
     )
 
@@ -155,18 +157,18 @@ def _merge_applications(applications: Iterable[ApplicationRecord]) -> list[Appli
 def add_credit(
     page: ChangePage, credit: schemas.CreditNote | schemas.Overpayment | schemas.Prepayment
 ) -> datetime | None:
-    """Add a customer's credit with its allocations; a supplier's is passed over, a voided one is gone."""
+    """Add a customer's credit with its allocations; a supplier's is skipped, a voided one counts as deleted."""
     if credit.type not in _SALES_CREDITS:
         return None
-    kind = _KINDS[type(credit)].value
+    kind = _KINDS[type(credit)]
     updated_at = parse_instant("UpdatedDateUTC", credit.updated)
-    page_source = (kind, credit.id)
+    source = (kind, credit.id)
     if credit.status in _REMOVED_STATUSES:
-        page.deleted.append(DeletedRecord(kind, credit.id, updated_at))
-        page.replaced_sources.append(page_source)
+        page.deleted.append(DeletedRecord(RecordKind(kind), credit.id, updated_at))
+        page.replaced_sources.append(source)
         return updated_at
     dated_on = parse_date("Date", credit.date_text or credit.date or "")
-    usable = credit.status == "AUTHORISED"  # a draft is no credit yet, a paid one is used up
+    usable = credit.status == "AUTHORISED"  # a draft is not a credit yet, a paid one is fully applied
     record = CreditRecord(
         credit.id,
         kind,
@@ -191,7 +193,7 @@ def add_credit(
     )
     page.credits.append(record)
     page.applications.extend(applications)
-    page.replaced_sources.append(page_source)
+    page.replaced_sources.append(source)
     return updated_at
 
 
@@ -203,15 +205,15 @@ _KINDS = {
 
 
 def add_payment(page: ChangePage, payment: schemas.Payment) -> datetime | None:
-    """Add a deleted payment; the living ones come with their invoices."""
+    """Add a deleted payment; all others are part of their invoices."""
     updated_at = parse_instant("UpdatedDateUTC", payment.updated)
     if payment.status == "DELETED":
-        page.deleted.append(DeletedRecord(PAYMENT, payment.id, updated_at))
+        page.deleted.append(DeletedRecord(RecordKind.PAYMENT, payment.id, updated_at))
     return updated_at
 
 
 class _RecordIds(msgspec.Struct):
-    """Whatever names a record that cannot be read otherwise."""
+    """The ids that identify a record which cannot be decoded."""
 
     InvoiceID: str | None = None
     CreditNoteID: str | None = None
@@ -221,64 +223,59 @@ class _RecordIds(msgspec.Struct):
     ContactID: str | None = None
 
 
-def _malformed(kind: str, raw: Raw, error: Exception) -> MalformedRecord:
-    data = bytes(raw)
-    try:
-        ids = msgspec.json.decode(data, type=_RecordIds)
-        external_id = getattr(ids, _ID_FIELDS[kind])
-    except msgspec.ValidationError:
-        external_id = None
-    return MalformedRecord(kind, external_id or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}", str(error), data)
-
-
 class _RecordReader(NamedTuple):
-    """How the records of one kind are read."""
+    """How the records of a stream are decoded and added to a page."""
 
-    kind: str
+    kind: RecordKind
+    id_field: str
     decode: Callable[[Raw], Any]
     add: Callable[[ChangePage, Any], datetime | None]
 
+    def malformed(self, raw: Raw, error: Exception) -> MalformedRecord:
+        data = bytes(raw)
+        try:
+            external_id = getattr(msgspec.json.decode(data, type=_RecordIds), self.id_field)
+        except msgspec.ValidationError:
+            external_id = None
+        external_id = external_id or f"unnamed-{hashlib.sha256(data).hexdigest()[:16]}"
+        return MalformedRecord(self.kind, external_id, str(error), data)
+
 
 def _record_reader(
-    kind: str, schema: type[msgspec.Struct], add: Callable[[ChangePage, Any], datetime | None]
+    kind: RecordKind,
+    id_field: str,
+    schema: type[msgspec.Struct],
+    add: Callable[[ChangePage, Any], datetime | None],
 ) -> _RecordReader:
-    return _RecordReader(kind, msgspec.json.Decoder(schema, strict=False).decode, add)
+    return _RecordReader(kind, id_field, msgspec.json.Decoder(schema, strict=False).decode, add)
 
 
-_ID_FIELDS = {
-    "invoice": "InvoiceID",
-    CreditKind.CREDIT_NOTE.value: "CreditNoteID",
-    CreditKind.OVERPAYMENT.value: "OverpaymentID",
-    CreditKind.PREPAYMENT.value: "PrepaymentID",
-    PAYMENT: "PaymentID",
-    "customer": "ContactID",
-}
 _READERS = {
-    "invoices": _record_reader("invoice", schemas.Invoice, add_invoice),
-    "credit_notes": _record_reader(CreditKind.CREDIT_NOTE.value, schemas.CreditNote, add_credit),
-    "overpayments": _record_reader(CreditKind.OVERPAYMENT.value, schemas.Overpayment, add_credit),
-    "prepayments": _record_reader(CreditKind.PREPAYMENT.value, schemas.Prepayment, add_credit),
-    "payments": _record_reader(PAYMENT, schemas.Payment, add_payment),
-    "contacts": _record_reader("customer", schemas.Contact, add_contact),
+    Stream.INVOICES: _record_reader(RecordKind.INVOICE, "InvoiceID", schemas.Invoice, add_invoice),
+    Stream.CREDIT_NOTES: _record_reader(RecordKind.CREDIT_NOTE, "CreditNoteID", schemas.CreditNote, add_credit),
+    Stream.OVERPAYMENTS: _record_reader(RecordKind.OVERPAYMENT, "OverpaymentID", schemas.Overpayment, add_credit),
+    Stream.PREPAYMENTS: _record_reader(RecordKind.PREPAYMENT, "PrepaymentID", schemas.Prepayment, add_credit),
+    Stream.PAYMENTS: _record_reader(RecordKind.PAYMENT, "PaymentID", schemas.Payment, add_payment),
+    Stream.CONTACTS: _record_reader(RecordKind.CUSTOMER, "ContactID", schemas.Contact, add_contact),
 }
 _envelope = msgspec.json.Decoder(schemas.Envelope)
 
 
-def read_page(stream: str, body: bytes, page: ChangePage) -> PageSummary:
-    """Add the records of a reply to ``page``; raises ``msgspec.DecodeError`` only if the whole is no page."""
+def read_page(stream: Stream, body: bytes, page: ChangePage) -> PageSummary:
+    """Add the records of a reply to ``page``. Raises ``msgspec.DecodeError`` if the whole reply is not a page."""
     envelope = _envelope.decode(body)
-    kind, decode, add = _READERS[stream]
+    reader = _READERS[stream]
     raws: list[Raw] = getattr(envelope, stream) or []
-    newest_at: datetime | None = None
+    latest: datetime | None = None
     for raw in raws:
         try:
-            updated_at = add(page, decode(raw))
+            updated_at = reader.add(page, reader.decode(raw))
         except (msgspec.ValidationError, InvalidField) as error:
-            page.malformed.append(_malformed(kind, raw, error))
+            page.malformed.append(reader.malformed(raw, error))
         else:
-            if updated_at is not None and (newest_at is None or updated_at > newest_at):
-                newest_at = updated_at
+            if updated_at is not None and (latest is None or updated_at > latest):
+                latest = updated_at
     counts = envelope.pagination
     if counts is None:
-        return PageSummary(None, None, len(raws), newest_at)
-    return PageSummary(counts.pages, counts.items, len(raws), newest_at)
+        return PageSummary(None, None, len(raws), latest)
+    return PageSummary(counts.pages, counts.items, len(raws), latest)

@@ -1,4 +1,4 @@
-"""Sign-in at Xero by Authlib: consent with state and PKCE, the organisations it opened, refresh and revocation."""
+"""Sign-in at Xero with Authlib: consent with state and PKCE, the organisations it covers, refresh and revocation."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from authlib.common.errors import AuthlibBaseError
 from authlib.common.security import generate_token
 from authlib.integrations.requests_client import OAuth2Session
 
+from providers.calls import CallKind, CallObserver
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
-from providers.http import READ, TOKEN, TransportLimits, install_transport, kind_from_method, require_json
-from providers.ledger import CallObserver, CompanyRef, Consent, ConsentRequest, JsonObject
-from providers.xero.vendor import CORRELATION_HEADER, vendor
+from providers.http import TransportLimits, install_transport, kind_from_method, require_json
+from providers.ledger import CompanyRef, Consent, ConsentRequest, JsonObject
+from providers.xero.service import CORRELATION_HEADER, xero_service
 
-# The granular scopes that apps made since March 2026 must ask for; older apps set XERO_SCOPES.
+# The granular scopes that apps created since March 2026 must request; older apps set XERO_SCOPES.
 DEFAULT_SCOPES = (
     "openid profile email offline_access accounting.settings.read accounting.contacts.read"
     " accounting.payments.read accounting.invoices"
@@ -30,7 +31,7 @@ _JWT_PARTS = 3
 
 
 class XeroSettings(Protocol):
-    """What is read of the installation's settings."""
+    """The settings that are read here."""
 
     xero_client_id: str
     xero_client_secret: str
@@ -41,7 +42,7 @@ class XeroSettings(Protocol):
 
 
 def begin_consent(settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
-    """Make the consent URL; the verifier stays here until the person comes back."""
+    """Build the consent URL; the code verifier is kept until the user is redirected back."""
     verifier = generate_token(_VERIFIER_LENGTH)
     session = OAuth2Session(
         settings.xero_client_id,
@@ -58,7 +59,7 @@ def begin_consent(settings: XeroSettings, redirect_uri: str) -> ConsentRequest:
 def finish_consent(
     settings: XeroSettings, redirect_uri: str, redirected_url: str, consent_request: ConsentRequest, calls: CallObserver
 ) -> Consent:
-    """Exchange the code for a token and list the organisations this consent opened."""
+    """Exchange the code for a token and list the organisations that this consent covers."""
     _check_redirect(redirected_url, consent_request.state, settings.xero_identity_url)
     session = _session(settings, calls)
     try:
@@ -70,51 +71,49 @@ def finish_consent(
             redirect_uri=redirect_uri,
         )
     except OutcomeUnknown as error:
-        message = "Xero's answer to the sign-in was lost; start the connection again"
+        message = "Xero's reply to the sign-in was lost; connect again"
         raise TransientError(message, trace_id=error.trace_id) from None
     except (AuthlibBaseError, requests.RequestException, ValueError) as error:
-        message = f"Xero refused the sign-in ({_error_code(error)}); start the connection again"
+        message = f"Xero rejected the sign-in ({_error_code(error)}); connect again"
         raise PermanentError(message, code=_error_code(error)) from None
     claims = _claims(str(token.get("access_token", "")))
     event_id = claims.get("authentication_event_id", "")
     companies = _companies(settings, session, token, event_id)
-    if event_id and not companies:  # nothing was added by this consent: then all of the grant is meant
+    if event_id and not companies:  # this consent added nothing: list all organisations of the grant
         companies = _companies(settings, session, token, "")
     return Consent(dict(token), claims.get("xero_userid") or claims.get("sub") or _fingerprint(token), companies)
 
 
 def refresh(settings: XeroSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
-    """Trade the refresh token for a new pair. A lost answer is asked for again at once with the same, now old, one.
+    """Exchange the refresh token for a new pair, a second time at once if the reply is lost.
 
-    Xero accepts the old refresh token for 30 minutes after the first use, for exactly this case.
+    For exactly this case, Xero accepts the old refresh token for 30 minutes after its first use.
     """
     for _ in range(2):
         try:
             return _refresh_once(settings, token, calls)
         except OutcomeUnknown:
             continue
-    message = "Xero's answer to the token refresh was lost twice; the old token stays good for some minutes"
+    message = "Xero's reply to the token refresh was lost twice; the old token stays valid for some minutes"
     raise TransientError(message)
 
 
 def _refresh_once(settings: XeroSettings, token: JsonObject, calls: CallObserver) -> JsonObject:
-    # without a scope: a change of XERO_SCOPES must not break the refresh of consents given before it
+    # without a scope, so that a changed XERO_SCOPES does not break the refresh of earlier consents
     session = _session(settings, calls)
     try:
         fresh = session.refresh_token(_token_url(settings), refresh_token=token.get("refresh_token", ""))
     except AuthlibBaseError as error:
         if error.error == "invalid_grant":
-            message = "the consent at Xero was revoked, or was not used for 60 days"
+            message = "the consent at Xero was revoked, or not used for 60 days"
             raise AuthorizationExpired(message) from None
-        message = (
-            f"Xero refused to refresh the token ({_error_code(error)}); check XERO_CLIENT_ID and XERO_CLIENT_SECRET"
-        )
+        message = f"Xero rejected the token refresh ({_error_code(error)}); check XERO_CLIENT_ID and XERO_CLIENT_SECRET"
         raise PermanentError(message, code=_error_code(error)) from None
     except (requests.RequestException, ValueError):
-        message = "Xero's answer to the token refresh could not be read"
+        message = "Xero's reply to the token refresh could not be read"
         raise OutcomeUnknown(message) from None
     if not fresh.get("access_token"):
-        message = "Xero's answer to the token refresh holds no token"
+        message = "Xero's reply to the token refresh holds no token"
         raise OutcomeUnknown(message)
     return {**token, **fresh}
 
@@ -122,30 +121,30 @@ def _refresh_once(settings: XeroSettings, token: JsonObject, calls: CallObserver
 def revoke(
     settings: XeroSettings, token: JsonObject, company: CompanyRef, calls: CallObserver, *, whole_grant: bool
 ) -> None:
-    """Disconnect one organisation; with ``last`` revoke the whole grant, and with it every organisation of it."""
+    """Disconnect one organisation, or revoke the whole grant with all its organisations."""
     session = _session(settings, calls)
     if whole_grant:
         url = f"{settings.xero_identity_url}/connect/revocation"
         response = session.revoke_token(url, token=token.get("refresh_token"), token_type_hint="refresh_token")  # noqa: S106
-        gone = response.status_code == requests.codes.ok
+        done = response.status_code == requests.codes.ok
     else:
         url = f"{settings.xero_api_url}/connections/{company.remote_connection_id}"
         response = session.delete(url, withhold_token=True, headers=_bearer(token))
-        gone = response.status_code in {
+        done = response.status_code in {
             requests.codes.ok,
             requests.codes.no_content,
             requests.codes.unauthorized,
             requests.codes.not_found,
         }
-    if not gone:
-        message = f"Xero refused the disconnection (status {response.status_code})"
+    if not done:
+        message = f"Xero rejected the disconnection (status {response.status_code})"
         raise PermanentError(
             message, code=str(response.status_code), trace_id=response.headers.get(CORRELATION_HEADER, "")
         )
 
 
 def _session(settings: XeroSettings, calls: CallObserver) -> Any:
-    """An Authlib session on our transport: client secret where there is one, else PKCE alone."""
+    """Return an Authlib session on our transport, with the client secret if there is one, else with PKCE alone."""
     secret = settings.xero_client_secret or None
     session = OAuth2Session(
         settings.xero_client_id,
@@ -154,13 +153,13 @@ def _session(settings: XeroSettings, calls: CallObserver) -> Any:
         code_challenge_method="S256",
     )
     install_transport(
-        session, vendor(settings.xero_identity_url, settings.xero_api_url), calls, _call_kind, TransportLimits()
+        session, xero_service(settings.xero_identity_url, settings.xero_api_url), calls, _call_kind, TransportLimits()
     )
     return session
 
 
-def _call_kind(request: requests.PreparedRequest) -> str:
-    return TOKEN if urlsplit(str(request.url)).path.startswith("/connect/") else kind_from_method(request)
+def _call_kind(request: requests.PreparedRequest) -> CallKind:
+    return CallKind.TOKEN if urlsplit(str(request.url)).path.startswith("/connect/") else kind_from_method(request)
 
 
 def _token_url(settings: XeroSettings) -> str:
@@ -170,18 +169,18 @@ def _token_url(settings: XeroSettings) -> str:
 def _check_redirect(redirected_url: str, state: str, issuer: str) -> None:
     query = parse_qs(urlsplit(redirected_url).query)
     if not hmac.compare_digest(query.get("state", [""])[0].encode(), state.encode()):
-        message = "This is not the answer to the sign-in that was begun here; start the connection again"
+        message = "This redirect does not belong to the sign-in that was started here; connect again"
         raise PermanentError(message, code="state")
-    if query.get("iss", [issuer])[0].rstrip("/") != issuer:  # RFC 9207: where it is said, it must be this vendor
-        message = "This answer is not Xero's; start the connection again"
+    if query.get("iss", [issuer])[0].rstrip("/") != issuer:  # RFC 9207: if the issuer is named, it must be Xero
+        message = "This redirect does not come from Xero; connect again"
         raise PermanentError(message, code="iss")
     if error := query.get("error", [""])[0]:
         code = _sanitise(error)
-        denied = "access was not granted" if code == "access_denied" else f"Xero answered {code}"
-        message = f"The sign-in came to nothing: {denied}"
+        cause = "access was denied" if code == "access_denied" else f"Xero replied {code}"
+        message = f"The sign-in failed: {cause}"
         raise PermanentError(message, code=code)
     if not query.get("code", [""])[0]:
-        message = "The address Xero sent you back to holds no code; copy the whole of it"
+        message = "The URL that Xero redirected you to holds no code; copy the complete URL"
         raise PermanentError(message, code="code")
 
 
@@ -196,21 +195,21 @@ class _Connection(
 
 
 def _bearer(token: JsonObject) -> dict[str, str]:
-    """The header by hand: Authlib would first look whether to refresh, which is done under the grant's lock only."""
+    """Return the authorisation header: Authlib would try to refresh first, which needs the grant's lock."""
     return {"Authorization": f"Bearer {token.get('access_token', '')}"}
 
 
 def _companies(settings: XeroSettings, session: Any, token: JsonObject, event_id: str) -> tuple[CompanyRef, ...]:
-    """The organisations of the consent (or all of the grant); an accountant's practice is no company with books."""
+    """Return the organisations of the consent, or of the whole grant; accountants' practices have no ledger."""
     params = {"authEventId": event_id} if event_id else {}
     url = f"{settings.xero_api_url}/connections"
     response = session.get(url, params=params, withhold_token=True, headers=_bearer(token))
     if response.status_code != requests.codes.ok:
-        message = f"Xero would not list the organisations (status {response.status_code})"
+        message = f"Xero did not list the organisations (status {response.status_code})"
         raise PermanentError(
             message, code=str(response.status_code), trace_id=response.headers.get(CORRELATION_HEADER, "")
         )
-    body = require_json(response, vendor(settings.xero_api_url), READ)
+    body = require_json(response, xero_service(settings.xero_api_url), CallKind.READ)
     try:
         found = msgspec.json.decode(body, type=list[_Connection])
     except msgspec.DecodeError:
@@ -222,7 +221,7 @@ def _companies(settings: XeroSettings, session: Any, token: JsonObject, event_id
 
 
 def _claims(access_token: str) -> dict[str, str]:
-    """What the token says of itself, unverified: it came straight from Xero over TLS and only names things here."""
+    """Return the token's claims, unverified: it came directly from Xero over TLS, and they are only used as names."""
     parts = access_token.split(".")
     if len(parts) != _JWT_PARTS:
         return {}
@@ -234,12 +233,12 @@ def _claims(access_token: str) -> dict[str, str]:
 
 
 def _fingerprint(token: JsonObject) -> str:
-    """Name the grant where the token does not name its user."""
+    """Return a name for the grant, for a token that does not name its user."""
     return hashlib.sha256(str(token.get("refresh_token", "")).encode()).hexdigest()[:32]
 
 
 def _error_code(error: Exception) -> str:
-    return _sanitise(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable answer"
+    return _sanitise(str(error.error)) if isinstance(error, AuthlibBaseError) else "an unreadable reply"
 
 
 def _sanitise(text: str) -> str:

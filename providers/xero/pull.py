@@ -1,13 +1,14 @@
-"""The incremental pull: which of Xero's streams are read in which hour, page by page, and where to go on.
+"""The incremental pull: which of Xero's streams each sync reads, page by page, and where the next one continues.
 
-* Pages are ordered by id, which never changes, and the next watermark is this pull's *start* less an overlap: an edit
-  while we read can bring a record twice, never lose it. Where the count of a query shrinks between two pages, the page
-  before is read again, because what followed has moved up.
-* Contacts come last: whoever an invoice of this pull belongs to existed when the invoice was read, so he is in it too.
-* A quiet hour costs three reads: invoices, credit notes, contacts. Deleted payments, over- and prepayments are read
-  only when an invoice changed since the last pull (paying, applying or undoing changes one). As a refund of a credit
-  changes no invoice, they take the place of credit notes and contacts in one quiet hour a day.
-* Nothing is filtered by status, else an invoice that was paid or voided would never come back.
+* Pages are ordered by id, which never changes, and the next watermark is the *start* of this pull less an overlap: an
+  edit while we read can return a record twice but never lose it. If the item count of a query shrinks between two
+  pages, the page before is read again, because the following records have moved up.
+* Contacts come last: the customer of every invoice read before exists by then, so it is in the same pull.
+* Without changes, a sync reads three pages: invoices, credit notes, contacts. Deleted payments, overpayments and
+  prepayments are read only when an invoice has changed since the last pull (paying, applying and undoing change one).
+  As the refund of a credit changes no invoice, once a day overpayments and prepayments are read instead of credit
+  notes and contacts.
+* Nothing is filtered by status, or an invoice that was paid or voided would never be returned again.
 """
 
 from __future__ import annotations
@@ -18,108 +19,120 @@ from typing import Any, Final
 
 import msgspec
 
-from providers.http import READ
+from providers.calls import CallKind
 from providers.ledger import ChangePage
 from providers.xero.client import Client
 from providers.xero.mapping import PageSummary, read_page
+from providers.xero.schemas import Stream
 
 PAGE_SIZE: Final = 1000
 OVERLAP: Final = timedelta(minutes=5)
 _CREDIT_CHECK_INTERVAL: Final = timedelta(hours=24)
 
-_INVOICES, _CREDIT_NOTES, _CONTACTS = "invoices", "credit_notes", "contacts"
-_OVERPAYMENTS, _PREPAYMENTS, _PAYMENTS = "overpayments", "prepayments", "payments"
-_INITIAL_STREAMS = (_INVOICES, _CREDIT_NOTES, _OVERPAYMENTS, _PREPAYMENTS, _CONTACTS)
-_STREAMS_AFTER_CHANGES = (_INVOICES, _CREDIT_NOTES, _OVERPAYMENTS, _PREPAYMENTS, _PAYMENTS, _CONTACTS)
-_STREAMS_WITHOUT_CHANGES = (_INVOICES, _CREDIT_NOTES, _CONTACTS)
-_DAILY_STREAMS = (_INVOICES, _OVERPAYMENTS, _PREPAYMENTS)
+_INITIAL_STREAMS: Final = (
+    Stream.INVOICES,
+    Stream.CREDIT_NOTES,
+    Stream.OVERPAYMENTS,
+    Stream.PREPAYMENTS,
+    Stream.CONTACTS,
+)
+_STREAMS_AFTER_CHANGES: Final = (
+    Stream.INVOICES,
+    Stream.CREDIT_NOTES,
+    Stream.OVERPAYMENTS,
+    Stream.PREPAYMENTS,
+    Stream.PAYMENTS,
+    Stream.CONTACTS,
+)
+_STREAMS_WITHOUT_CHANGES: Final = (Stream.INVOICES, Stream.CREDIT_NOTES, Stream.CONTACTS)
+_DAILY_STREAMS: Final = (Stream.INVOICES, Stream.OVERPAYMENTS, Stream.PREPAYMENTS)
 
-_QUERIES: Final[dict[str, tuple[str, dict[str, Any]]]] = {
-    _INVOICES: ("get_invoices", {"order": "InvoiceID", "where": 'Type=="ACCREC"'}),
-    _CREDIT_NOTES: ("get_credit_notes", {"order": "CreditNoteID", "where": 'Type=="ACCRECCREDIT"'}),
-    _OVERPAYMENTS: ("get_overpayments", {"order": "OverpaymentID"}),
-    _PREPAYMENTS: ("get_prepayments", {"order": "PrepaymentID"}),
-    _PAYMENTS: ("get_payments", {"order": "PaymentID", "where": 'Status=="DELETED"'}),
-    _CONTACTS: ("get_contacts", {"order": "ContactID", "include_archived": "true"}),
+_QUERIES: Final[dict[Stream, tuple[str, dict[str, Any]]]] = {
+    Stream.INVOICES: ("get_invoices", {"order": "InvoiceID", "where": 'Type=="ACCREC"'}),
+    Stream.CREDIT_NOTES: ("get_credit_notes", {"order": "CreditNoteID", "where": 'Type=="ACCRECCREDIT"'}),
+    Stream.OVERPAYMENTS: ("get_overpayments", {"order": "OverpaymentID"}),
+    Stream.PREPAYMENTS: ("get_prepayments", {"order": "PrepaymentID"}),
+    Stream.PAYMENTS: ("get_payments", {"order": "PaymentID", "where": 'Status=="DELETED"'}),
+    Stream.CONTACTS: ("get_contacts", {"order": "ContactID", "include_archived": "true"}),
 }
 
 
 class Cursor(msgspec.Struct, omit_defaults=True):
-    """Where the pull stands: JSON in the connection's row. ``since`` holds a watermark per stream."""
+    """The position of the pull, stored as JSON with the connection.
+
+    Attributes:
+        watermarks: Per stream, from when on changes are still to be read.
+        latest_invoice_at: The latest change of all invoices ever read: tells a change from a repetition in the overlap.
+        previous_item_count: How many items the query had, according to the page before.
+        records_read: The records of the streams that are completely read.
+    """
 
     version: int = 1
     watermarks: dict[str, datetime] = {}
-    latest_invoice_at: datetime | None = None  # of all invoices ever read: tells a change from the overlap's repetition
-    # the rest only in the middle of a pull
+    latest_invoice_at: datetime | None = None
+    # only set in the middle of a pull
     started_at: datetime | None = None
-    stream: str = _INVOICES
+    stream: Stream = Stream.INVOICES
     page: int = 1
     invoices_changed: bool = False
-    previous_item_count: int | None = None  # what the page before said the query holds
-    records_read: int = 0  # records of the streams already read to their end
+    previous_item_count: int | None = None
+    records_read: int = 0
 
     @classmethod
     def parse(cls, text: str | None) -> Cursor:
-        """Read a stored cursor; one that cannot be read starts a full pull, which is slow but never wrong."""
+        """Parse a stored cursor; an unreadable one starts a full pull, which is slow but always correct."""
         try:
             return msgspec.json.decode(text or "{}", type=cls)
         except msgspec.DecodeError:
             return cls()
 
     def to_json(self) -> str:
-        """Write it for storing."""
+        """Return the cursor as JSON text."""
         return msgspec.json.encode(self).decode()
 
 
 def pull(client: Client, stored_cursor: str | None, now: datetime) -> Iterator[ChangePage]:
-    """Yield what changed since the stored cursor, page by page; every page's cursor resumes right after it."""
+    """Yield what changed since the stored cursor, page by page; the cursor of each page resumes right after it."""
     cursor = Cursor.parse(stored_cursor)
     if cursor.started_at is None:
         cursor.started_at = now.astimezone(UTC).replace(microsecond=0)
     while True:
         page = ChangePage(cursor="")
-        found = read_stream(client, cursor.stream, cursor.page, page, cursor.watermarks.get(cursor.stream))
-        page.expected_count = cursor.records_read + (
-            found.item_count if found.item_count is not None else found.record_count
-        )
-        page.is_last = _advance(cursor, found)
+        summary = read_stream(client, cursor.stream, cursor.page, page, cursor.watermarks.get(cursor.stream))
+        item_count = summary.item_count if summary.item_count is not None else summary.record_count
+        page.expected_count = cursor.records_read + item_count
+        page.is_last = _advance(cursor, summary)
         page.cursor = cursor.to_json()
         yield page
         if page.is_last:
             return
 
 
-def read_stream(client: Client, stream: str, page_number: int, page: ChangePage, since: datetime | None) -> PageSummary:
-    """Read one page of what changed in a stream since then (of all there is, for None) into ``page``."""
+def read_stream(
+    client: Client, stream: Stream, page_number: int, page: ChangePage, since: datetime | None
+) -> PageSummary:
+    """Read one page of what changed in a stream since then (of everything for None) into ``page``."""
     operation, query = _QUERIES[stream]
     changed = {} if since is None else {"if_modified_since": since.strftime("%Y-%m-%dT%H:%M:%SZ")}
     return read_into(page, client, stream, operation, page=page_number, page_size=PAGE_SIZE, **query, **changed)
 
 
-def read_into(target: ChangePage, client: Client, stream: str, operation: str, **params: Any) -> PageSummary:
-    """Read a reply of a stream's records into a page."""
+def read_into(target: ChangePage, client: Client, stream: Stream, operation: str, **params: Any) -> PageSummary:
+    """Read the records of one reply into ``target``."""
     body = client.read(operation, **params)
     try:
         return read_page(stream, body, target)
     except msgspec.DecodeError:
-        raise client.unexpected_reply_error(READ) from None
+        raise client.unexpected_reply_error(CallKind.READ) from None
 
 
 def _advance(cursor: Cursor, summary: PageSummary) -> bool:
-    """Move the cursor behind the page just read; True if the pull is at its end."""
-    if (
-        cursor.stream == _INVOICES
-        and summary.latest_updated_at
-        and (not cursor.latest_invoice_at or summary.latest_updated_at > cursor.latest_invoice_at)
-    ):
+    """Move the cursor behind the page just read; return whether the pull is complete."""
+    if cursor.stream == Stream.INVOICES and _is_later(summary.latest_updated_at, cursor.latest_invoice_at):
         cursor.latest_invoice_at, cursor.invoices_changed = summary.latest_updated_at, True
-    shrunk = (
-        summary.item_count is not None
-        and cursor.previous_item_count is not None
-        and summary.item_count < cursor.previous_item_count
-    )
-    cursor.previous_item_count = summary.item_count
-    if shrunk and cursor.page > 1:
+    previous, cursor.previous_item_count = cursor.previous_item_count, summary.item_count
+    has_shrunk = summary.item_count is not None and previous is not None and summary.item_count < previous
+    if has_shrunk and cursor.page > 1:
         cursor.page -= 1
         return False
     if has_more(summary, cursor.page):
@@ -128,35 +141,37 @@ def _advance(cursor: Cursor, summary: PageSummary) -> bool:
     return _next_stream(cursor, summary)
 
 
+def _is_later(at: datetime | None, than: datetime | None) -> bool:
+    return at is not None and (than is None or at > than)
+
+
 def has_more(summary: PageSummary, page_number: int) -> bool:
-    """Whether another page follows; a reply that doesn't say is followed until one comes empty."""
+    """Return whether another page follows; without a page count, until a page is empty."""
     return page_number < summary.page_count if summary.page_count is not None else summary.record_count > 0
 
 
 def _next_stream(cursor: Cursor, summary: PageSummary) -> bool:
     assert cursor.started_at is not None  # noqa: S101 - set where the pull began
-    plan = _streams_for(cursor, cursor.started_at)
+    streams = _streams_for(cursor, cursor.started_at)
     cursor.watermarks[cursor.stream] = cursor.started_at - OVERLAP
     cursor.records_read += summary.item_count or 0
     cursor.page, cursor.previous_item_count = 1, None
-    at = plan.index(cursor.stream) + 1
-    if at < len(plan):
-        cursor.stream = plan[at]
+    position = streams.index(cursor.stream) + 1
+    if position < len(streams):
+        cursor.stream = streams[position]
         return False
-    cursor.watermarks.setdefault(_PAYMENTS, cursor.started_at - OVERLAP)  # before the first pull no payment was known
-    cursor.started_at, cursor.stream, cursor.invoices_changed, cursor.records_read = None, _INVOICES, False, 0
+    # before the first pull no payment was known that could have been deleted
+    cursor.watermarks.setdefault(Stream.PAYMENTS, cursor.started_at - OVERLAP)
+    cursor.started_at, cursor.stream, cursor.invoices_changed, cursor.records_read = None, Stream.INVOICES, False, 0
     return True
 
 
-def _streams_for(cursor: Cursor, started_at: datetime) -> tuple[str, ...]:
-    """The streams of this pull. It must stay the same while the pull moves the watermarks, one by one."""
-    if _PAYMENTS not in cursor.watermarks:
+def _streams_for(cursor: Cursor, started_at: datetime) -> tuple[Stream, ...]:
+    """Return the streams of this pull, always the same ones while it moves the watermarks one by one."""
+    if Stream.PAYMENTS not in cursor.watermarks:
         return _INITIAL_STREAMS
     if cursor.invoices_changed:
         return _STREAMS_AFTER_CHANGES
-    waiting = cursor.stream in {_OVERPAYMENTS, _PREPAYMENTS}
-    return (
-        _DAILY_STREAMS
-        if waiting or cursor.watermarks[_OVERPAYMENTS] < started_at - _CREDIT_CHECK_INTERVAL
-        else _STREAMS_WITHOUT_CHANGES
-    )
+    in_daily_check = cursor.stream in {Stream.OVERPAYMENTS, Stream.PREPAYMENTS}
+    is_due = cursor.watermarks[Stream.OVERPAYMENTS] < started_at - _CREDIT_CHECK_INTERVAL
+    return _DAILY_STREAMS if in_daily_check or is_due else _STREAMS_WITHOUT_CHANGES

@@ -16,10 +16,10 @@ class Organisation(
         "period_lock": "PeriodLockDate",
         "year_lock": "EndOfYearLockDate",
         "demo": "IsDemoCompany",
-        "plan": "Class",
+        "subscription": "Class",
     },
 ):
-    """The company itself."""
+    """An organisation: the company itself."""
 
     name: str
     currency: str
@@ -28,14 +28,14 @@ class Organisation(
     period_lock: str | None = None
     year_lock: str | None = None
     demo: bool | None = None
-    plan: str | None = None
+    subscription: str | None = None
 
 
 class Account(
     Struct,
     rename={"code": "Code", "name": "Name", "type": "Type", "status": "Status", "group": "Class", "tax": "TaxType"},
 ):
-    """An account of the chart."""
+    """An account of the chart of accounts."""
 
     code: str | None = None
     name: str | None = None
@@ -46,7 +46,7 @@ class Account(
 
 
 class Message(Struct, rename={"text": "Message"}):
-    """One of Xero's reasons for a refusal."""
+    """One of Xero's reasons for rejecting a write."""
 
     text: str = ""
 
@@ -64,7 +64,7 @@ class FullInvoice(
         "errors": "ValidationErrors",
     },
 ):
-    """What of an invoice matters around a write."""
+    """The fields of an invoice that matter before and after a write."""
 
     id: str
     number: str | None = None
@@ -88,7 +88,7 @@ class Organisations(Struct, rename={"organisations": "Organisations"}):
 
 
 class ReminderSetting(Struct, rename={"enabled": "Enabled"}):
-    """Whether Xero mails reminders by itself."""
+    """Whether Xero sends reminders of its own."""
 
     enabled: bool = False
 
@@ -112,7 +112,7 @@ class History(Struct, rename={"records": "HistoryRecords"}):
 
 
 class OnlineInvoice(Struct, rename={"url": "OnlineInvoiceUrl"}):
-    """Where the customer sees and pays an invoice."""
+    """The page on which the customer sees and pays an invoice."""
 
     url: str | None = None
 
@@ -133,7 +133,7 @@ class TaxRate(
     Struct,
     rename={"name": "Name", "type": "TaxType", "status": "Status", "on_revenue": "CanApplyToRevenue"},
 ):
-    """A rate that a line can be taxed by."""
+    """A tax rate of a line."""
 
     name: str = ""
     type: str = ""
@@ -148,7 +148,7 @@ class TaxRates(Struct, rename={"rates": "TaxRates"}):
 
 
 class BrandingTheme(Struct, rename={"id": "BrandingThemeID", "name": "Name"}):
-    """How an invoice looks."""
+    """A template for the appearance of invoices."""
 
     id: str = ""
     name: str = ""

@@ -1,13 +1,25 @@
-"""Xero's JSON as typed structs: only the fields we read, everything that may be absent or null said so, money exact.
+"""Xero's JSON as typed structs: only the fields we read, optional where they may be missing, and exact amounts.
 
-Enumerations are plain text here, because a value Xero adds tomorrow must not cost a record that is otherwise readable.
+Enumerations are plain text here: a value that Xero adds tomorrow must not lose a record that is otherwise readable.
 """
 
 from __future__ import annotations
 
 from decimal import Decimal
+from enum import StrEnum
 
 from msgspec import Raw, Struct, field
+
+
+class Stream(StrEnum):
+    """A list endpoint; the value is the field of ``Envelope`` that holds its records."""
+
+    INVOICES = "invoices"
+    CREDIT_NOTES = "credit_notes"
+    OVERPAYMENTS = "overpayments"
+    PREPAYMENTS = "prepayments"
+    PAYMENTS = "payments"
+    CONTACTS = "contacts"
 
 
 class Pagination(Struct, rename={"pages": "pageCount", "items": "itemCount"}):
@@ -41,7 +53,7 @@ class Line(Struct, gc=False, rename={"description": "Description", "amount": "Li
 class InvoicePayment(
     Struct, gc=False, rename={"id": "PaymentID", "amount": "Amount", "date": "Date", "status": "Status"}
 ):
-    """A payment as it rides on its invoice."""
+    """A payment as part of its invoice."""
 
     id: str
     amount: Decimal
@@ -50,7 +62,7 @@ class InvoicePayment(
 
 
 class AppliedCreditNote(Struct, gc=False, rename={"id": "CreditNoteID", "amount": "AppliedAmount", "date": "Date"}):
-    """A credit note as it rides on an invoice it was applied to."""
+    """A credit note as part of an invoice that it is applied to."""
 
     id: str
     amount: Decimal | None = None
@@ -58,7 +70,7 @@ class AppliedCreditNote(Struct, gc=False, rename={"id": "CreditNoteID", "amount"
 
 
 class AppliedOverpayment(Struct, gc=False, rename={"id": "OverpaymentID", "amount": "AppliedAmount", "date": "Date"}):
-    """An overpayment as it rides on an invoice it was applied to."""
+    """An overpayment as part of an invoice that it is applied to."""
 
     id: str
     amount: Decimal | None = None
@@ -66,7 +78,7 @@ class AppliedOverpayment(Struct, gc=False, rename={"id": "OverpaymentID", "amoun
 
 
 class AppliedPrepayment(Struct, gc=False, rename={"id": "PrepaymentID", "amount": "AppliedAmount", "date": "Date"}):
-    """A prepayment as it rides on an invoice it was applied to."""
+    """A prepayment as part of an invoice that it is applied to."""
 
     id: str
     amount: Decimal | None = None
@@ -131,7 +143,7 @@ class Invoice(
 class Allocation(
     Struct, gc=False, rename={"invoice": "Invoice", "amount": "Amount", "date": "Date", "deleted": "IsDeleted"}
 ):
-    """How much of a credit went to which invoice."""
+    """How much of a credit is applied to which invoice."""
 
     amount: Decimal
     invoice: InvoiceRef | None = None
@@ -191,7 +203,7 @@ class Prepayment(Credit, kw_only=True):
 
 
 class Payment(Struct, rename={"id": "PaymentID", "status": "Status", "updated": "UpdatedDateUTC"}):
-    """A payment of the payments endpoint, read only to learn of deleted ones."""
+    """A payment of the payments endpoint, which is read only to find deleted ones."""
 
     id: str
     updated: str
@@ -202,7 +214,7 @@ class ContactPerson(
     Struct,
     rename={"first": "FirstName", "last": "LastName", "email": "EmailAddress", "included": "IncludeInEmails"},
 ):
-    """A further person of a contact."""
+    """An additional person of a contact."""
 
     first: str | None = None
     last: str | None = None
@@ -211,7 +223,7 @@ class ContactPerson(
 
 
 class Address(Struct, rename={"type": "AddressType", "country": "Country", "region": "Region", "city": "City"}):
-    """A postal address; Xero gives a POBOX (billing) and a STREET one."""
+    """A postal address; a contact has a POBOX (billing) and a STREET one."""
 
     type: str | None = None
     country: str | None = None
@@ -268,7 +280,7 @@ class Envelope(
         "contacts": "Contacts",
     },
 ):
-    """A page of any kind, its records not yet looked into: one odd record must not cost the others."""
+    """A page of any stream, its records not yet decoded: one malformed record must not lose the others."""
 
     invoices: list[Raw] | None = None
     credit_notes: list[Raw] | None = None

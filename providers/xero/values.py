@@ -1,4 +1,4 @@
-"""Reads Xero's dates and amounts: exact, never moved into another time zone, and refused by name where they are odd."""
+"""Parses Xero's dates and amounts: exactly, without moving them to another time zone, naming the field on errors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _AMOUNT_STEP = Decimal("0.0001")
 
 
 class InvalidField(ValueError):
-    """A field that cannot be understood; the text names it."""
+    """A field with an invalid value; ``str()`` names the field."""
 
 
 def parse_instant(name: str, text: str) -> datetime:
-    """The instant of ``/Date(1546128000000+0000)/``; the offset says only in which zone it was written."""
+    """Return the instant of ``/Date(1546128000000+0000)/``; its offset only tells in which zone it was written."""
     try:
         if text[-7:] == "+0000)/":
             return _EPOCH + timedelta(milliseconds=int(text[6:-7]))
@@ -34,7 +34,7 @@ def parse_instant(name: str, text: str) -> datetime:
 
 @lru_cache(maxsize=8192)
 def parse_date(name: str, text: str) -> date:
-    """The calendar day of ``2018-12-30T00:00:00`` or of ``/Date(…)/``, never moved into another time zone."""
+    """Return the date of ``2018-12-30T00:00:00`` or ``/Date(…)/``, not moved to another time zone."""
     try:
         if text[:6] != "/Date(":
             return date.fromisoformat(text[:10])
@@ -49,11 +49,11 @@ def parse_date(name: str, text: str) -> date:
 
 
 def _unreadable_date(name: str) -> str:
-    return f"{name} is not a date that can be understood"
+    return f"{name} is not a valid date"
 
 
 def parse_optional_date(name: str, text: str | None) -> date | None:
-    """A day that may be missing; Xero writes the first of January 1970 for none on voided documents."""
+    """Return a date that may be missing; on voided documents Xero writes 1 January 1970 for none."""
     if not text:
         return None
     on = parse_date(name, text)
@@ -61,11 +61,11 @@ def parse_optional_date(name: str, text: str | None) -> date | None:
 
 
 def check_amount(name: str, amount: Decimal) -> Decimal:
-    """Refuse what cannot be kept exactly in ten-thousandths: it would cost the whole page later."""
+    """Return the amount. Raises for one that the mirror cannot store exactly, in ten-thousandths."""
     try:
         if amount.quantize(_AMOUNT_STEP) == amount and -_MONEY_LIMIT < amount < _MONEY_LIMIT:
             return amount
     except InvalidOperation:
-        pass  # not a number, or one too long to be money: refused below like the others
-    message = f"{name} is not an amount of money of at most four decimals"
+        pass  # not a number, or too long: rejected below like the others
+    message = f"{name} is not an amount with at most four decimals"
     raise InvalidField(message)

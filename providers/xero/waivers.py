@@ -1,4 +1,4 @@
-"""Takes a fee back: voids its invoice, or credits it where money is on it or its period is closed."""
+"""Waives a late fee: voids its invoice, or credits it where it has payments or its period is locked."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from providers.calls import CallKind
 from providers.errors import PermanentError
-from providers.http import READ, WRITE
 from providers.ledger import DocumentRef, credit_note_number
 from providers.xero.client import Client
 from providers.xero.reply_schemas import FullInvoice, FullInvoices
@@ -69,18 +69,18 @@ class _Credits(Struct, rename={"notes": "CreditNotes"}):
 
 
 def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | None) -> DocumentRef:
-    """Void the fee's invoice; where Xero refuses that, credit it on the same accounts, so that income is as before."""
+    """Void the fee invoice; where Xero rejects that, credit it to the same accounts, so that income is as before."""
     body = {"Invoices": [{"InvoiceID": invoice_id, "Status": "VOIDED"}]}
     try:
         return _parse_document_ref(client, client.write("update_invoice", invoice_id, body, idempotency_key=key))
-    except PermanentError as no:
+    except PermanentError as error:
         fee = _get_fee(client, invoice_id)
         if fee.status not in LIVE_STATUSES:  # it is void already
             return DocumentRef(fee.id, fee.number or "")
         if not (fee.contact and fee.lines and fee.number):
             raise
-        refused = no
-    note = _find_or_create_credit_note(client, fee, key, reason, on, refused)
+        void_error = error
+    note = _find_or_create_credit_note(client, fee, key, reason, on, void_error)
     amount = min(fee.due, note.remaining)
     if amount > 0:
         dated = {"Date": on.isoformat()} if on else {}
@@ -90,24 +90,24 @@ def waive(client: Client, invoice_id: str, key: str, reason: str, on: date | Non
 
 
 def _find_or_create_credit_note(
-    client: Client, fee: _Fee, key: str, reason: str, on: date | None, refused: PermanentError
+    client: Client, fee: _Fee, key: str, reason: str, on: date | None, void_error: PermanentError
 ) -> _Credit:
-    """Find the credit note of an earlier attempt by its number, or make it."""
+    """Return the credit note of an earlier attempt, found by its number, or create it."""
     number = credit_note_number(fee.number or "")
-    there = client.read("get_credit_notes", where=f'CreditNoteNumber=="{number}"', page=1)
-    known = [note for note in client.decode(_Credits, there, READ).notes if note.number == number]
-    if known:
-        return known[0]
+    found = client.read("get_credit_notes", where=f'CreditNoteNumber=="{number}"', page=1)
+    existing = [note for note in client.decode(_Credits, found, CallKind.READ).notes if note.number == number]
+    if existing:
+        return existing[0]
     body = {"CreditNotes": [_build_credit_note(fee, number, reason, on)]}
-    made = client.write("create_credit_notes", body, idempotency_key=_derive_key(key, "credit"))
-    notes = client.decode(_Credits, made, WRITE).notes
+    created = client.write("create_credit_notes", body, idempotency_key=_derive_key(key, "credit"))
+    notes = client.decode(_Credits, created, CallKind.WRITE).notes
     if not notes:
-        raise refused
+        raise void_error
     return notes[0]
 
 
 def _derive_key(key: str, step: str) -> str:
-    """Make the key of a part of the waiver: the same part, always the same key, whatever its length."""
+    """Return the idempotency key of one step of the waiver: always the same for the same step."""
     return hashlib.sha256(f"{key}:{step}".encode()).hexdigest()
 
 
@@ -136,14 +136,14 @@ def _build_credit_note(fee: _Fee, number: str, reason: str, on: date | None) -> 
 
 
 def _get_fee(client: Client, invoice_id: str) -> _Fee:
-    found = client.decode(_Fees, client.read("get_invoice", invoice_id), READ).fees
+    found = client.decode(_Fees, client.read("get_invoice", invoice_id), CallKind.READ).fees
     if not found:
-        raise client.unexpected_reply_error(READ)
+        raise client.unexpected_reply_error(CallKind.READ)
     return found[0]
 
 
 def _parse_document_ref(client: Client, body: bytes) -> DocumentRef:
-    found: list[FullInvoice] = client.decode(FullInvoices, body, WRITE).invoices
+    found: list[FullInvoice] = client.decode(FullInvoices, body, CallKind.WRITE).invoices
     if not found:
-        raise client.unexpected_reply_error(WRITE)
+        raise client.unexpected_reply_error(CallKind.WRITE)
     return DocumentRef(found[0].id, found[0].number or "")

@@ -1,8 +1,8 @@
-"""Xero's webhooks: whether a request is really Xero's, and which documents it says have changed.
+"""Xero's webhooks: checks that a request is Xero's, and returns the documents that it reports as changed.
 
-A body names ids only, never what changed. Categories are INVOICE, CONTACT and CREDITNOTE (SUBSCRIPTION is not ours); a
-payment shows as an update of its invoice. ``xero-webhooks.yaml`` of Xero's OpenAPI documents, and "Configuring your
-server" (developer.xero.com/documentation/webhooks): 401 to a wrong signature is what Xero tests first.
+A body holds ids only, never what changed. The categories used are INVOICE, CONTACT and CREDITNOTE; a payment is
+reported as an update of its invoice. Sources: ``xero-webhooks.yaml`` of Xero's OpenAPI documents, and "Configuring your
+server" (developer.xero.com/documentation/webhooks): Xero first tests that a wrong signature is answered 401.
 """
 
 from __future__ import annotations
@@ -43,14 +43,17 @@ class _Body(msgspec.Struct):
 
 
 def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> list[ChangeNotification]:
-    """Check the signature, then read the events; an intent to receive has none."""
-    right = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest())
-    if not hmac.compare_digest(right, headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")):
-        raise InvalidWebhookSignature("the signature does not fit")
+    """Check the signature and return the changes; a request that tests the intent to receive has none.
+
+    Raises ``InvalidWebhookSignature``.
+    """
+    expected = base64.b64encode(hmac.new(key.encode(), body, hashlib.sha256).digest())
+    if not hmac.compare_digest(expected, headers.get(SIGNATURE_HEADER, "").encode("utf-8", "replace")):
+        raise InvalidWebhookSignature("the signature is wrong")
     try:
         events = msgspec.json.decode(body, type=_Body).events
     except (msgspec.MsgspecError, RecursionError):
-        return []  # signed by Xero and not understood here: refused, it would come for a day, and then nothing more
+        return []  # signed by Xero but not understood: if rejected, Xero would repeat it for a day and then stop
     return [
         ChangeNotification(_fingerprint(event), event.tenant, event.resource, event.category == "CONTACT")
         for event in events
@@ -59,6 +62,6 @@ def parse_notifications(key: str, headers: Mapping[str, str], body: bytes) -> li
 
 
 def _fingerprint(event: _Event) -> str:
-    """Name an event by what it says: Xero gives it no id, and may send it again."""
-    said = f"{event.tenant}|{event.resource}|{event.category}|{event.type}|{event.at}"
-    return hashlib.sha256(said.encode()).hexdigest()[:32]
+    """Return an id made of the event's content: Xero gives it none, and may send it again."""
+    content = f"{event.tenant}|{event.resource}|{event.category}|{event.type}|{event.at}"
+    return hashlib.sha256(content.encode()).hexdigest()[:32]

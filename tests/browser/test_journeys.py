@@ -118,8 +118,8 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
     page.get_by_text("Approved: it leaves with the next run.").wait_for()
     assert site.run() == "ok"
     own = site.app.settings.mail_from
-    assert [list(m.to) for m in site.sandbox.sendgrid.mails() if own not in m.to] == [["ap@miller.example"]]
-    assert "A word about your order" in {mail.subject for mail in site.sandbox.sendgrid.mails()}
+    assert [list(m.to) for m in site.sandbox.sendgrid.emails() if own not in m.to] == [["ap@miller.example"]]
+    assert "A word about your order" in {mail.subject for mail in site.sandbox.sendgrid.emails()}
     record_promise(page, shots)
     page.goto(f"{site.base}/log?customer=Miller")
     assert "emailed" in page.inner_text("tbody")

@@ -60,11 +60,11 @@ def test_a_late_customer_gets_one_mail_and_the_ledger_one_note(late_customer: An
 
 def test_a_second_run_right_after_does_nothing(late_customer: Any) -> None:
     late_customer.run()
-    writes = late_customer.sandbox.requests.counted(late_customer.company.provider, "write")
+    writes = late_customer.sandbox.requests.count_of(late_customer.company.provider, "write")
     result = late_customer.run()
     assert result.outcome == "ok"
     assert len(late_customer.customer_emails()) == 1
-    assert late_customer.sandbox.requests.counted(late_customer.company.provider, "write") == writes
+    assert late_customer.sandbox.requests.count_of(late_customer.company.provider, "write") == writes
 
 
 def test_a_quiet_hour_costs_one_read_on_quickbooks_and_three_on_xero(late_customer: Any) -> None:
@@ -72,13 +72,13 @@ def test_a_quiet_hour_costs_one_read_on_quickbooks_and_three_on_xero(late_custom
     late_customer.sandbox.clock.advance(timedelta(hours=1))
     late_customer.run()  # what our own notes and links changed at the vendor has been seen
     for _hour in range(3):
-        before = late_customer.sandbox.requests.counted(late_customer.company.provider, "read")
-        tokens = late_customer.sandbox.requests.counted(late_customer.company.provider, "token")
+        before = late_customer.sandbox.requests.count_of(late_customer.company.provider, "read")
+        tokens = late_customer.sandbox.requests.count_of(late_customer.company.provider, "token")
         late_customer.sandbox.clock.advance(timedelta(hours=1))
         assert late_customer.run().outcome == "ok"
-        reads = late_customer.sandbox.requests.counted(late_customer.company.provider, "read") - before
+        reads = late_customer.sandbox.requests.count_of(late_customer.company.provider, "read") - before
         assert reads <= {"xero": 3, "quickbooks": 1}[late_customer.company.provider]
-        assert late_customer.sandbox.requests.counted(late_customer.company.provider, "token") - tokens <= 1
+        assert late_customer.sandbox.requests.count_of(late_customer.company.provider, "token") - tokens <= 1
 
 
 def test_who_paid_between_pull_and_send_hears_nothing(late_customer: Any) -> None:
@@ -148,7 +148,7 @@ def test_nothing_leaves_while_a_connection_observes(scenario: Any) -> None:
         assert scenario.run().outcome == "ok"
         scenario.sandbox.clock.advance(timedelta(hours=1))
     assert scenario.customer_emails() == []
-    assert scenario.sandbox.requests.counted(scenario.company.provider, "write") == 0
+    assert scenario.sandbox.requests.count_of(scenario.company.provider, "write") == 0
     assert [entry["state"] for entry in scenario.outbox()] == ["planned"]
 
 

@@ -21,11 +21,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from providers.errors import OutcomeUnknown, PermanentError, ProviderError, RateLimited, TransientError
-from providers.http import TransportLimits, Vendor, hosts_of, install_transport, require_json
+from providers.calls import CallKind
+from providers.errors import LimitWindow, OutcomeUnknown, PermanentError, ProviderError, RateLimited, TransientError
+from providers.http import Service, TransportLimits, hosts_of, install_transport, require_json
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-VENDOR = Vendor("Vendor", frozenset({"api.vendor.test", "127.0.0.1"}), "X-Trace", "X-Limit")
+SERVICE = Service("Service", frozenset({"api.vendor.test", "127.0.0.1"}), "X-Trace", "X-Limit")
 URL = "https://api.vendor.test/things"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -52,15 +53,15 @@ class RecordingCalls:
 class TransportBench:
     """A guarded session, its calls and its sleeps."""
 
-    def __init__(self, kind: str | None = None, **limits: float) -> None:
+    def __init__(self, kind: CallKind | None = None, **limits: float) -> None:
         self.calls = RecordingCalls()
         self.sleeps_s: list[float] = []
         self.session = requests.Session()
         given = TransportLimits(sleep=self.sleeps_s.append, now=lambda: NOW, **limits)  # type: ignore[arg-type]
         if kind:
-            install_transport(self.session, VENDOR, self.calls, kind, limits=given)
+            install_transport(self.session, SERVICE, self.calls, kind, limits=given)
         else:
-            install_transport(self.session, VENDOR, self.calls, limits=given)
+            install_transport(self.session, SERVICE, self.calls, limits=given)
 
 
 class Requests(list[bytes]):
@@ -280,7 +281,7 @@ FAULTS_AFTER_SENDING = {
 def test_a_write_whose_answer_is_lost_is_unknown_and_left_once(fault: str, method: str) -> None:
     bench = TransportBench(read_timeout_s=0.3, call_timeout_s=0.4)
     with server(FAULTS_AFTER_SENDING[fault]) as (url, got):
-        with pytest.raises(OutcomeUnknown, match="had left"):
+        with pytest.raises(OutcomeUnknown, match="was sent"):
             bench.session.request(method, url)
         assert got.arrived(1) == 1
     assert (bench.sleeps_s, bench.calls.after_calls) == ([], [("write", 0)])
@@ -297,7 +298,7 @@ def test_a_read_whose_answer_is_lost_is_tried_again_and_then_later(fault: str) -
 
 
 def test_kinds_may_be_named_for_a_whole_session() -> None:
-    bench = TransportBench(kind="token")
+    bench = TransportBench(kind=CallKind.TOKEN)
     with server(cut) as (url, got):
         with pytest.raises(OutcomeUnknown):
             bench.session.get(url)
@@ -379,7 +380,7 @@ def test_other_statuses_are_the_providers_to_read(status: int) -> None:
 def test_a_used_up_budget_stops_the_call_before_it_leaves() -> None:
     responses.get(URL, json={})
     bench = TransportBench()
-    bench.calls.refuses = RateLimited("the day's calls are used up", limit="day")
+    bench.calls.refuses = RateLimited("the day's calls are used up", limit=LimitWindow.DAY)
     with pytest.raises(RateLimited):
         bench.session.get(URL)
     assert (len(responses.calls), bench.sleeps_s) == (0, [])
@@ -390,10 +391,10 @@ def test_an_html_page_under_status_200_is_named() -> None:
     responses.get(URL, body=b"\n <html><body>maintenance</body></html>")
     responses.put(URL, body=b"")
     session = TransportBench().session
-    with pytest.raises(TransientError, match="an HTML page where JSON"):
-        require_json(session.get(URL), VENDOR, "read")
+    with pytest.raises(TransientError, match="an HTML page instead of JSON"):
+        require_json(session.get(URL), SERVICE, CallKind.READ)
     with pytest.raises(OutcomeUnknown, match="an empty body"):
-        require_json(session.put(URL), VENDOR, "write")
+        require_json(session.put(URL), SERVICE, CallKind.WRITE)
 
 
 @pytest.mark.parametrize("fault", [cut, replies_with(b"HTTP/1.1 503 X\r\nContent-Length: 6\r\n\r\ncanary")])

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, Column, ForeignKeyConstraint, Index, LargeBinary, U
 from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, text_column
-from connector.vocabulary import BudgetWindow, ConnectionHealth, ConnectionMode, LogKind, RunOutcome
+from connector.vocabulary import ConnectionHealth, ConnectionMode, LimitWindow, LogKind, RunOutcome
 
 
 class Grant(SQLModel, table=True):
@@ -134,7 +134,7 @@ class Budget(SQLModel, table=True):
     """What is left of a provider's call limit for one connection, as last reported."""
 
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
-    limit_name: BudgetWindow = enum_column(BudgetWindow, primary_key=True)
+    limit_name: LimitWindow = enum_column(LimitWindow, primary_key=True)
     used: int = 0
     remaining: int | None = None
     window_started_at: datetime | None = instant_column()

@@ -11,7 +11,8 @@ from sqlalchemy import Connection as Database
 from sqlmodel import SQLModel
 
 from connector.sync.mirror.upserts import STORAGE, SqlRow, Storage, build_rows, upsert_text
-from providers.ledger import ChangePage, MalformedRecord
+from policies.receivables import CreditKind
+from providers.ledger import ChangePage, MalformedRecord, RecordKind
 
 _TABLE = SQLModel.metadata.tables["application"]
 _Key = tuple[str, str, str]  # source kind, source id, invoice id
@@ -81,7 +82,9 @@ def _wanted_one_by_one(page: ChangePage, connection_id: int, storage: Storage) -
             (row,) = build_rows("application", connection_id, [record], storage)
         except _STORAGE_ERRORS as error:
             raw = repr(record).encode("utf-8", "backslashreplace")
-            page.malformed.append(MalformedRecord("application", ":".join(map(str, record[:3])), str(error), raw))
+            page.malformed.append(
+                MalformedRecord(RecordKind.APPLICATION, ":".join(map(str, record[:3])), str(error), raw)
+            )
         else:
             rows[_key(row)] = row
     return rows
@@ -93,7 +96,7 @@ def _known(database: Database, connection_id: int, page: ChangePage) -> Iterable
     if invoices:
         yield from _select(database, "invoice_id", (connection_id,), invoices)
     others = {record[:3] for record in page.applications if record[2] not in invoices}
-    by_kind: defaultdict[str, set[str]] = defaultdict(set)
+    by_kind: defaultdict[CreditKind, set[str]] = defaultdict(set)
     for kind, external_id in [*sources, *(other[:2] for other in others)]:
         by_kind[kind].add(external_id)
     for kind, ids in by_kind.items():

@@ -12,7 +12,6 @@ from sqlalchemy import Row
 
 from connector.db.money import from_e4
 from connector.db.tables import Connection
-from connector.geo import country_code, language_in, time_zone
 from policies.receivables import (
     BalanceChange,
     Company,
@@ -30,6 +29,8 @@ from policies.receivables import (
     Segment,
     Step,
 )
+from policies.segments import RevenueRank, Thresholds, size_for_total
+from providers.geo import country_code, language_in, time_zone
 
 SqlRow = Row[Any]
 _UNCONFIRMED_STATES = {"unconfirmed", "sending"}

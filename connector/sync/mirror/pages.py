@@ -46,7 +46,7 @@ from connector.sync.mirror import applications, erased, merges, sweep
 from connector.sync.mirror.statements import load_statements
 from connector.sync.mirror.upserts import STORAGE, SqlRow, build_malformed_row, build_rows, upsert_text
 from policies.receivables import InvoiceStatus
-from providers.ledger import ChangePage, DeletedRecord, MalformedRecord
+from providers.ledger import ChangePage, DeletedRecord, MalformedRecord, RecordKind
 
 __all__ = ["PageCounts", "load_statements", "store_page"]
 
@@ -139,7 +139,7 @@ class _PageWriter:
         try:
             return self._upsert(table, [record])
         except _STORAGE_ERRORS as error:
-            kind = record.kind if table == "credit" else table
+            kind = RecordKind(record.kind if table == "credit" else table)
             reason = str(error.orig if isinstance(error, DBAPIError) else error).splitlines()[0]
             self._page.malformed.append(MalformedRecord(kind, record.external_id, reason, _as_json(record)))
             return 0

@@ -16,7 +16,7 @@ from connector.audit import sync_log
 from connector.db.engine import DatabaseError, reading, sqlite_file, writing
 from connector.db.tables import Connection, EmailEvent, ReceivedReply
 from connector.errors import NotPossible
-from connector.geo import HolidayCalendar, country_code, today_in
+from connector.geo import HolidayCalendar, today_in
 from connector.restore.backup import write_backup
 from connector.secrets.private_files import private_folder
 from connector.services import doctor
@@ -25,6 +25,7 @@ from connector.vocabulary import LogKind
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from policies.policy import ReminderPolicy
+from providers.geo import country_code
 
 _HOLIDAY_DAYS = 60
 _CHUNK_BYTES = 256 * 1024

@@ -21,6 +21,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Connection, CustomerSetting, Grant, InvoiceSetting, OutboxEntry, Task
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import ConnectionHealth, LogKind, OutboxKind, OutboxState
+from policies.receivables import InvoiceStatus
 from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord
 from tests.connector.installed import Command, GiveConsent, SandboxServices
 
@@ -35,7 +36,7 @@ def invoice_record(number: int, customer_id: str, due: date) -> InvoiceRecord:
     total = Decimal("120.50")
     issued = due - timedelta(days=30)
     return InvoiceRecord(
-        f"i{number}", f"INV-{number}", customer_id, "GBP", issued, due, total, total, "open", True, None, None, None,
+        f"i{number}", f"INV-{number}", customer_id, "GBP", issued, due, total, total, InvoiceStatus.OPEN, True, None, None, None,
         None, "", False, "1", "[]", NOW,
     )  # fmt: skip
 

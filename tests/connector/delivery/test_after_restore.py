@@ -103,7 +103,7 @@ def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_
 ) -> None:
     folder = tmp_path / "eml"
     folder.mkdir()
-    monkeypatch.setattr("providers.eml.mailer.EmlMailer.reconciles", False)
+    monkeypatch.setattr("providers.eml.mailer.EmlMailer.can_find_sent", False)
     restore_after_a_day()
     scenario.company.invoice(scenario.company.customer("Dent Ltd"), "90.00", due_on=days_ago(scenario, 8))
     settings = scenario.app.settings.model_copy(update={"sendgrid_api_key": "", "eml_folder": folder})

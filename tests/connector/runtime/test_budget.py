@@ -11,7 +11,8 @@ from sqlmodel import Session
 
 from connector.db.tables import Connection
 from connector.runtime.budget import DAILY_WRITE_RESERVE, READS_PER_RUN, CallBudget, count_month_reads
-from providers.errors import RateLimited
+from providers.calls import CallKind
+from providers.errors import LimitWindow, RateLimited
 
 MORNING = datetime(2026, 6, 10, 7, 30, tzinfo=UTC)
 ONE_HOUR = timedelta(hours=1)
@@ -36,7 +37,7 @@ class Vendor:
             budget.save(session)
             session.commit()
 
-    def call(self, budget: CallBudget, kind: str) -> None:
+    def call(self, budget: CallBudget, kind: CallKind) -> None:
         budget.before(kind)
         day = (self.now - timedelta(hours=self.day_starts_at)).toordinal()
         self.day, self.used = day, (self.used if day == self.day else 0) + 1
@@ -46,7 +47,7 @@ class Vendor:
     def read_until_refused(self, budget: CallBudget, most: int) -> int:
         for made in range(most):
             try:
-                self.call(budget, "read")
+                self.call(budget, CallKind.READ)
             except RateLimited:
                 return made
         return most
@@ -74,7 +75,7 @@ def test_a_huge_first_load_leaves_every_hour_its_reads_and_the_writes_theirs(ven
     for _hour in range(48):
         budget = vendor.budget()
         read.append(vendor.read_until_refused(budget, 5000 if len(read) < 30 else READS_PER_RUN))
-        vendor.call(budget, "write")
+        vendor.call(budget, CallKind.WRITE)
         vendor.save(budget)
         vendor.now += ONE_HOUR
     assert read[0] > 300, "the first load goes fast"
@@ -90,8 +91,8 @@ def test_where_too_little_is_left_for_every_hour_the_runs_are_put_apart(vendor: 
     assert apart is not None
     assert timedelta(hours=5) < apart < timedelta(hours=9)
     with pytest.raises(RateLimited, match="made its part"):
-        budget.before("read")
-    budget.before("write")
+        budget.before(CallKind.READ)
+    budget.before(CallKind.WRITE)
 
 
 def test_a_month_of_metered_reads_counts_for_all_companies_of_the_app_and_ends_before_the_vendor_ends_it(
@@ -100,26 +101,26 @@ def test_a_month_of_metered_reads_counts_for_all_companies_of_the_app_and_ends_b
     for connection_id, reads in ((2, 60), (3, 39)):
         budget = vendor.budget(connection_id, reads_a_month=100)
         for _ in range(reads):
-            budget.before("read")
-            budget.after("read", 200, {})
-        budget.after("write", 200, {})
+            budget.before(CallKind.READ)
+            budget.after(CallKind.READ, 200, {})
+        budget.after(CallKind.WRITE, 200, {})
         vendor.save(budget)
     with pytest.raises(RateLimited, match="99 of this month's 100 reads") as refused:
-        vendor.budget(2, reads_a_month=100).before("read")
+        vendor.budget(2, reads_a_month=100).before(CallKind.READ)
     assert refused.value.retry_at == datetime(2026, 7, 1, tzinfo=UTC)
-    vendor.budget(2, reads_a_month=100).before("write")
+    vendor.budget(2, reads_a_month=100).before(CallKind.WRITE)
     with Session(vendor.engine) as session:
         assert count_month_reads(session, vendor.now) == {"quickbooks": 99}
     vendor.now = datetime(2026, 7, 1, 0, 0, 1, tzinfo=UTC)
-    vendor.budget(2, reads_a_month=100).before("read")
+    vendor.budget(2, reads_a_month=100).before(CallKind.READ)
 
 
 def test_an_apps_limit_that_one_company_meets_holds_for_the_others_and_not_for_another_ledger(vendor: Vendor) -> None:
     budget = vendor.budget(2)
-    budget.record_limit(RateLimited("enough", limit="app", retry_at=vendor.now + ONE_HOUR))
+    budget.record_limit(RateLimited("enough", limit=LimitWindow.APP, retry_at=vendor.now + ONE_HOUR))
     vendor.save(budget)
     with pytest.raises(RateLimited):
-        vendor.budget(3).before("write")
-    vendor.budget(1).before("read")
+        vendor.budget(3).before(CallKind.WRITE)
+    vendor.budget(1).before(CallKind.READ)
     vendor.now += ONE_HOUR
-    vendor.budget(3).before("write")
+    vendor.budget(3).before(CallKind.WRITE)

@@ -17,6 +17,7 @@ from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow
 from connector.outbox import approvals
 from connector.runtime.budget import CallBudget
 from connector.services import fees
+from providers.calls import CallKind
 from sandbox.quickbooks import writes
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
@@ -110,9 +111,9 @@ def run_with_hook(scenario: Any, monkeypatch: pytest.MonkeyPatch, after_a_write:
     """Run an hour in which something happens after each write: of a first fee the account, then its item and itself."""
     counted = CallBudget.after
 
-    def then(calls: CallBudget, kind: str, status: int, headers: Mapping[str, str]) -> None:
+    def then(calls: CallBudget, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
         counted(calls, kind, status, headers)
-        if kind == "write":
+        if kind == CallKind.WRITE:
             after_a_write()
 
     with monkeypatch.context() as patched:
@@ -130,9 +131,9 @@ def test_a_worker_whose_company_was_taken_over_while_it_set_up_a_fee_writes_noth
 
     late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 8)
-    written = late_customer.sandbox.requests.counted("quickbooks", "write")
+    written = late_customer.sandbox.requests.count_of("quickbooks", "write")
     assert "taken over" in run_with_hook(late_customer, monkeypatch, taken_over)
-    assert late_customer.sandbox.requests.counted("quickbooks", "write") == written + 1
+    assert late_customer.sandbox.requests.count_of("quickbooks", "write") == written + 1
     assert late_customer.company.fees() == {}
     late_customer.sandbox.clock.advance(timedelta(minutes=61))
     late_customer.run()

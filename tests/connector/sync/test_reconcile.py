@@ -78,11 +78,11 @@ def test_a_night_without_drift_says_so_once_and_costs_a_few_reads(scenario: Any)
     scenario.go_live()
     scenario.sandbox.clock.set(NIGHT - timedelta(hours=1))
     scenario.run()
-    before = scenario.sandbox.requests.counted(scenario.company.provider, "read")
+    before = scenario.sandbox.requests.count_of(scenario.company.provider, "read")
     scenario.sandbox.clock.set(NIGHT)
     scenario.company.invoice("Ashdown Ltd", "8.00", due_on=TODAY + timedelta(days=9))  # of this minute: new, not missed
     scenario.run()
-    assert scenario.sandbox.requests.counted(scenario.company.provider, "read") - before <= 12
+    assert scenario.sandbox.requests.count_of(scenario.company.provider, "read") - before <= 12
     scenario.sandbox.clock.advance(timedelta(hours=1))
     scenario.run()
     assert log_texts(scenario, "reconciled") == [

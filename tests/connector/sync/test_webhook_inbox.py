@@ -43,7 +43,7 @@ def scenario(scenario: Any) -> Iterator[Any]:
     thread.start()
     scenario.door = f"http://localhost:{listening.getsockname()[1]}/webhooks/{scenario.company.provider}"
     scenario.vendor = getattr(scenario.sandbox, scenario.company.provider)
-    scenario.vendor.announce_to(scenario.door)
+    scenario.vendor.register_webhook(scenario.door)
     assert scenario.vendor.webhook.url, "the intent to receive was tested"
     yield scenario
     server.should_exit = True
@@ -56,7 +56,7 @@ def load_connection(scenario: Any) -> Connection:
 
 
 def count_reads(scenario: Any) -> int:
-    return int(scenario.sandbox.requests.counted(scenario.company.provider, "read"))
+    return int(scenario.sandbox.requests.count_of(scenario.company.provider, "read"))
 
 
 def run_after_an_hour(scenario: Any) -> int:
@@ -150,11 +150,11 @@ def test_wrong_signatures_strangers_and_repetitions_change_nothing(scenario: Any
     vendor, hook = scenario.vendor, scenario.vendor.webhook
     planned = load_connection(scenario).next_run_at
     body = b'{"events":[{"tenantId":"x","resourceId":"y","eventCategory":"INVOICE"}]}'
-    for headers in ({}, {hook.header: "AAAA"}, {hook.header: "\u00e4"}, hook.signed(body, "another key")):
+    for headers in ({}, {hook.header: "AAAA"}, {hook.header: "\u00e4"}, hook.signed_headers(body, "another key")):
         raw = {name: value.encode("utf-8") for name, value in headers.items()}
         assert requests.post(scenario.door, data=body, headers=raw, timeout=5).status_code == 401
     for odd in (b"", b"[", b"[1, null]", b'{"events": 3}', b'{"eventNotifications": [7]}', b"[" * 9000):
-        reply = requests.post(scenario.door, data=odd, headers=hook.signed(odd), timeout=5)
+        reply = requests.post(scenario.door, data=odd, headers=hook.signed_headers(odd), timeout=5)
         assert (reply.status_code, reply.content) == (200, b""), "what is not understood must not come again and again"
     assert load_connection(scenario).next_run_at == planned
     scenario.sandbox.clock.advance(timedelta(minutes=1))
@@ -167,7 +167,7 @@ def test_wrong_signatures_strangers_and_repetitions_change_nothing(scenario: Any
     scenario.sandbox.clock.advance(timedelta(minutes=1))
     scenario.company.pay(scenario.number)
     hook.copies = 3
-    vendor.old_webhooks = True
+    vendor.legacy_webhooks = True
     assert vendor.post_webhooks() == 200
     with reading(scenario.app.engine) as session:
         counted = webhook_inbox.count_events(session)[scenario.company.provider]

@@ -14,7 +14,7 @@ from connector.audit import sync_log
 from connector.db.engine import writing
 from connector.db.tables import Budget, Connection, CustomerRow, InvoiceRow, SyncLogEntry, SyncRun
 from connector.reports.csv_export import format_cell
-from connector.vocabulary import BudgetWindow
+from connector.vocabulary import LimitWindow
 from policies.receivables import InvoiceStatus
 
 Site = Any
@@ -128,7 +128,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
 ) -> None:
     site.add_rows(
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
-        Budget(connection_id=company_id, limit_name=BudgetWindow.DAY, used=62, remaining=938),
+        Budget(connection_id=company_id, limit_name=LimitWindow.DAY, used=62, remaining=938),
     )
     run = add_run(site, company_id, counts={"calls_read": 3, "calls_email": 1}, ended_at=site.clock.at)
     write_lines(site, company_id, "Nothing due until then.", run_id=run, kind="decided", customer_id="c1")

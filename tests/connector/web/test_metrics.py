@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from connector.db.tables import Budget, OutboxEntry, SyncRun, WebhookDelivery, WebhookEndpoint
 from connector.sync import webhook_inbox
-from connector.vocabulary import BudgetWindow, LogKind, OutboxKind, OutboxState, RunOutcome
+from connector.vocabulary import LimitWindow, LogKind, OutboxKind, OutboxState, RunOutcome
 from providers.capabilities import ChangeNotification
 
 Site = Any
@@ -32,8 +32,8 @@ def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: 
         OutboxEntry(
             key="d", kind=OutboxKind.EMAIL, state=OutboxState.UNCONFIRMED, ended_at=now - timedelta(days=1), **entry
         ),
-        Budget(connection_id=north, limit_name=BudgetWindow.DAY, used=900, remaining=100),
-        Budget(connection_id=north, limit_name=BudgetWindow.MINUTE, blocked_until_at=now + timedelta(seconds=9)),
+        Budget(connection_id=north, limit_name=LimitWindow.DAY, used=900, remaining=100),
+        Budget(connection_id=north, limit_name=LimitWindow.MINUTE, blocked_until_at=now + timedelta(seconds=9)),
         WebhookEndpoint(url="https://hooks.example/", created_by="Ann", created_at=now, stop_reason="gone"),
     )
     webhook_inbox.receive_events(site.app, "xero", [ChangeNotification("1", "a company not ours", "i7")])

@@ -103,7 +103,7 @@ REPLIES = [
         403,
         AuthorizationExpired,
         AuthorizationExpired,
-        "withdrew",
+        "withdrawn",
         fault("3100", "ApplicationAuthorizationFailed"),
     ),
     Reply("quickbooks", 401, AuthorizationExpired, AuthorizationExpired, "again", LOWER),

@@ -179,7 +179,7 @@ def test_a_document_that_names_strange_addresses_is_refused(
     official_document: SimpleNamespace, changed: dict[str, str]
 ) -> None:
     responses.get(OFFICIAL, json=document(**changed))
-    with pytest.raises(PermanentError, match="strange"):
+    with pytest.raises(PermanentError, match="foreign"):
         QUICKBOOKS.begin_consent(official_document, REDIRECT_URI)
 
 

@@ -154,9 +154,9 @@ def test_without_a_secret_pkce_alone_proves_who_asks(calls: CallRecorder) -> Non
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("code=abc&state=other", "not the answer"),
-        ("code=abc", "not the answer"),
-        ("error=access_denied&state=state-1", "not granted"),
+        ("code=abc&state=other", "does not belong"),
+        ("code=abc", "does not belong"),
+        ("error=access_denied&state=state-1", "was denied"),
         ("error=invalid_scope&state=state-1", "invalid_scope"),
         ("state=state-1", "no code"),
     ],

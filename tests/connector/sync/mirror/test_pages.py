@@ -26,6 +26,7 @@ from connector.db.tables import (
     PaymentRow,
 )
 from connector.sync.mirror.pages import PageCounts, store_page
+from policies.receivables import CreditKind, InvoiceStatus
 from providers.ledger import (
     ApplicationRecord,
     ChangePage,
@@ -35,6 +36,7 @@ from providers.ledger import (
     InvoiceRecord,
     MalformedRecord,
     PaymentRecord,
+    RecordKind,
 )
 
 NOON = datetime(2026, 11, 20, 12, 0, 0, 250000, tzinfo=UTC)
@@ -62,7 +64,7 @@ INVOICE = InvoiceRecord(
     due_on=date(2026, 10, 31),
     total=Decimal("119.00"),
     due=Decimal("19.0001"),
-    status="open",
+    status=InvoiceStatus.OPEN,
     sent_to_customer=True,
     closed_on=None,
     promised_on=date(2026, 12, 1),
@@ -75,8 +77,10 @@ INVOICE = InvoiceRecord(
     updated_at=NOON,
 )
 PAYMENT = PaymentRecord("p1", "c1", "EUR", date(2026, 11, 2), Decimal("99.9999"), Decimal(5), NOON)
-CREDIT = CreditRecord("n1", "credit_note", "CN-1", "c1", "EUR", date(2026, 11, 3), Decimal(10), Decimal(4), NOON)
-APPLIED = ApplicationRecord("payment", "p1", "i1", date(2026, 11, 2), Decimal("94.9999"))
+CREDIT = CreditRecord(
+    "n1", CreditKind.CREDIT_NOTE, "CN-1", "c1", "EUR", date(2026, 11, 3), Decimal(10), Decimal(4), NOON
+)
+APPLIED = ApplicationRecord(CreditKind.PAYMENT, "p1", "i1", date(2026, 11, 2), Decimal("94.9999"))
 
 
 def _page(**parts: Any) -> ChangePage:
@@ -152,8 +156,8 @@ def test_the_same_page_again_changes_nothing(mirror: Engine) -> None:
 
 
 def test_an_older_page_does_not_overwrite_newer_rows(mirror: Engine) -> None:
-    paid = INVOICE._replace(due=Decimal(0), status="paid", closed_on=date(2026, 11, 20), updated_at=LATER)
-    applied = ApplicationRecord("payment", "p1", "i1", date(2026, 11, 2), Decimal(119))
+    paid = INVOICE._replace(due=Decimal(0), status=InvoiceStatus.PAID, closed_on=date(2026, 11, 20), updated_at=LATER)
+    applied = ApplicationRecord(CreditKind.PAYMENT, "p1", "i1", date(2026, 11, 2), Decimal(119))
     _store(mirror, invoices=[paid], applications=[applied], replaced_invoice_ids=["i1"])
     counts = _store(mirror, **{**FULL_PAGE, "invoices": [INVOICE], "customers": [], "payments": [], "credits": []})
     assert counts.changed == 0
@@ -163,13 +167,13 @@ def test_an_older_page_does_not_overwrite_newer_rows(mirror: Engine) -> None:
 
 def test_a_change_in_the_same_instant_is_taken(mirror: Engine) -> None:
     _store(mirror, invoices=[INVOICE])
-    assert _store(mirror, invoices=[INVOICE._replace(due=Decimal(0), status="paid")]).invoices == 1
+    assert _store(mirror, invoices=[INVOICE._replace(due=Decimal(0), status=InvoiceStatus.PAID)]).invoices == 1
     assert (_invoice(mirror).is_open, _invoice(mirror).due_e4) == (False, 0)
 
 
 def test_an_undone_application_goes_away_and_others_stay(mirror: Engine) -> None:
-    other = ApplicationRecord("payment", "p9", "i9", date(2026, 11, 2), Decimal(1))
-    more = ApplicationRecord("credit_note", "n1", "i1", date(2026, 11, 4), Decimal(6))
+    other = ApplicationRecord(CreditKind.PAYMENT, "p9", "i9", date(2026, 11, 2), Decimal(1))
+    more = ApplicationRecord(CreditKind.CREDIT_NOTE, "n1", "i1", date(2026, 11, 4), Decimal(6))
     _store(mirror, applications=[APPLIED, other, more], replaced_invoice_ids=["i1"])
     assert _store(mirror, applications=[more], replaced_invoice_ids=["i1"]).applications == 1
     assert {(row.source_id, row.invoice_id) for row in _all(mirror, ApplicationRow)} == {("p9", "i9"), ("n1", "i1")}
@@ -180,7 +184,11 @@ def test_an_undone_application_goes_away_and_others_stay(mirror: Engine) -> None
 def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None:
     _store(mirror, 1, **FULL_PAGE)
     _store(mirror, 2, **FULL_PAGE)
-    _store(mirror, 2, deleted=[DeletedRecord("payment", "p1", LATER), DeletedRecord("invoice", "i1", LATER)])
+    _store(
+        mirror,
+        2,
+        deleted=[DeletedRecord(RecordKind.PAYMENT, "p1", LATER), DeletedRecord(RecordKind.INVOICE, "i1", LATER)],
+    )
     _store(mirror, 2, replaced_invoice_ids=["i1"])
     assert {row.connection_id: row.status for row in _all(mirror, InvoiceRow)} == {1: "open", 2: "deleted"}
     assert [row.connection_id for row in _all(mirror, PaymentRow)] == [1]
@@ -191,29 +199,34 @@ def test_another_company_with_the_same_ids_is_left_alone(mirror: Engine) -> None
 def test_what_the_ledger_deleted_is_gone(mirror: Engine, at: datetime | None) -> None:
     _store(mirror, **FULL_PAGE)
     gone = [
-        DeletedRecord(kind, name, at) for kind, name in (("customer", "c1"), ("payment", "p1"), ("credit_note", "n1"))
+        DeletedRecord(kind, name, at)
+        for kind, name in ((RecordKind.CUSTOMER, "c1"), (RecordKind.PAYMENT, "p1"), (RecordKind.CREDIT_NOTE, "n1"))
     ]
-    counts = _store(mirror, deleted=[*gone, DeletedRecord("invoice", "i1", at)])
+    counts = _store(mirror, deleted=[*gone, DeletedRecord(RecordKind.INVOICE, "i1", at)])
     assert counts.deleted == 4
     row = _invoice(mirror)
     assert (row.status, row.is_open, row.due_e4, row.updated_at) == ("deleted", False, 0, at or NOON)
     assert not [*_all(mirror, PaymentRow), *_all(mirror, CreditRow), *_all(mirror, ApplicationRow)]
     assert [(customer.deleted, customer.active) for customer in _all(mirror, CustomerRow)] == [(True, False)]
-    assert _store(mirror, deleted=[*gone, DeletedRecord("invoice", "i1", at)]).changed == 0
+    assert _store(mirror, deleted=[*gone, DeletedRecord(RecordKind.INVOICE, "i1", at)]).changed == 0
 
 
 def test_an_old_deletion_does_not_take_away_what_came_back(mirror: Engine) -> None:
     _store(mirror, **FULL_PAGE)
     assert (
         _store(
-            mirror, deleted=[DeletedRecord("invoice", "i1", EARLIER), DeletedRecord("payment", "p1", EARLIER)]
+            mirror,
+            deleted=[
+                DeletedRecord(RecordKind.INVOICE, "i1", EARLIER),
+                DeletedRecord(RecordKind.PAYMENT, "p1", EARLIER),
+            ],
         ).changed
         == 0
     )
 
 
 def test_a_deleted_customer_can_come_back(mirror: Engine) -> None:
-    _store(mirror, customers=[CUSTOMER], deleted=[DeletedRecord("customer", "c1", NOON)])
+    _store(mirror, customers=[CUSTOMER], deleted=[DeletedRecord(RecordKind.CUSTOMER, "c1", NOON)])
     _store(mirror, customers=[CUSTOMER._replace(updated_at=LATER)])
     assert [(row.deleted, row.active) for row in _all(mirror, CustomerRow)] == [(False, True)]
 
@@ -225,7 +238,7 @@ def test_what_a_reading_afresh_does_not_bring_is_gone(mirror: Engine) -> None:
     with writing(mirror) as session:
         store_page(session, 1, ChangePage(cursor="x", customers=[CUSTOMER], invoices=[others[0]], full_resync=True))
     assert {row.external_id: row.status for row in _all(mirror, InvoiceRow)}["i1"] == "open"  # it may still come
-    broken = MalformedRecord("invoice", "i4", "unreadable, but there", b"{}")
+    broken = MalformedRecord(RecordKind.INVOICE, "i4", "unreadable, but there", b"{}")
     with writing(mirror) as session:
         page = ChangePage(cursor="x", invoices=[others[1]], credits=[CREDIT], malformed=[broken], is_last=True)
         counts = store_page(session, 1, page)
@@ -274,8 +287,8 @@ def test_an_application_out_of_range_is_put_aside_too(mirror: Engine) -> None:
 
 def test_a_malformed_record_is_kept_raw_until_a_readable_version_comes(mirror: Engine) -> None:
     broken = [
-        MalformedRecord("invoice", "i1", "Date is none", b'{"Date":"\xff"}'),
-        MalformedRecord("invoice", "", "no id", b"{}"),
+        MalformedRecord(RecordKind.INVOICE, "i1", "Date is none", b'{"Date":"\xff"}'),
+        MalformedRecord(RecordKind.INVOICE, "", "no id", b"{}"),
     ]
     assert _store(mirror, malformed=broken).malformed == 2
     assert _store(mirror, malformed=broken).changed == 0

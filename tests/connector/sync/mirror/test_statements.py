@@ -21,6 +21,7 @@ from policies.receivables import (
     CreditKind,
     Discount,
     Invoice,
+    InvoiceStatus,
     PastAction,
     Segment,
     Size,
@@ -36,6 +37,7 @@ from providers.ledger import (
     InvoiceRecord,
     MalformedRecord,
     PaymentRecord,
+    RecordKind,
 )
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -60,7 +62,7 @@ def _customer(name: str, **more: Any) -> CustomerRecord:
 
 def _invoice(name: str, customer: str = "a", **more: Any) -> InvoiceRecord:
     plain = InvoiceRecord(
-        name, f"INV-{name}", customer, "EUR", date(2026, 10, 1), date(2026, 10, 31), Decimal(100), Decimal(100), "open",
+        name, f"INV-{name}", customer, "EUR", date(2026, 10, 1), date(2026, 10, 31), Decimal(100), Decimal(100), InvoiceStatus.OPEN,
         sent_to_customer=True, closed_on=None, promised_on=None, discount_amount=None, discount_until_on=None,
         reference="", ledger_fee=False, version="", lines="[]", updated_at=NOW,
     )  # fmt: skip
@@ -116,11 +118,11 @@ def test_a_statement_holds_what_the_ledger_said(mirrored: Engine) -> None:
                      promised_on=date(2026, 12, 1), ledger_fee=True, sent_to_customer=False)
         ],
         applications=[
-            ApplicationRecord("payment", "p2", "1", date(2026, 11, 3), Decimal(9)),
-            ApplicationRecord("credit_note", "n1", "1", date(2026, 11, 2), Decimal("10.5")),
+            ApplicationRecord(CreditKind.PAYMENT, "p2", "1", date(2026, 11, 3), Decimal(9)),
+            ApplicationRecord(CreditKind.CREDIT_NOTE, "n1", "1", date(2026, 11, 2), Decimal("10.5")),
         ],
         payments=[PaymentRecord("p1", "a", "EUR", date(2026, 11, 4), Decimal(50), Decimal(7), NOW)],
-        credits=[CreditRecord("n2", "overpayment", "", "a", "EUR", date(2026, 11, 1), Decimal(5), Decimal(5), NOW)],
+        credits=[CreditRecord("n2", CreditKind.OVERPAYMENT, "", "a", "EUR", date(2026, 11, 1), Decimal(5), Decimal(5), NOW)],
     )  # fmt: skip
     statement = _only(mirrored)
     assert (statement.company.name, statement.company.time_zone) == ("Acme", "America/Denver")
@@ -145,7 +147,7 @@ def test_a_statement_holds_what_the_ledger_said(mirrored: Engine) -> None:
 
 
 def test_two_currencies_are_two_statements(mirrored: Engine) -> None:
-    credit = CreditRecord("n", "credit_note", "", "a", "USD", TODAY, Decimal(5), Decimal(5), NOW)
+    credit = CreditRecord("n", CreditKind.CREDIT_NOTE, "", "a", "USD", TODAY, Decimal(5), Decimal(5), NOW)
     _store(
         mirrored, customers=[_customer("a")], invoices=[_invoice("1"), _invoice("2", currency="USD")], credits=[credit]
     )
@@ -276,7 +278,7 @@ def test_a_fee_invoice_of_ours_is_known_by_the_outbox_and_by_its_number(mirrored
 def test_an_invoice_whose_newest_version_is_unreadable_is_not_acted_on(mirrored: Engine) -> None:
     _store(mirrored, customers=[_customer("a")], invoices=[_invoice("1")])
     assert not _only_invoice(mirrored).paused
-    _store(mirrored, malformed=[MalformedRecord("invoice", "1", "AmountDue is missing", b"{}")])
+    _store(mirrored, malformed=[MalformedRecord(RecordKind.INVOICE, "1", "AmountDue is missing", b"{}")])
     assert _only_invoice(mirrored).paused
     _store(mirrored, invoices=[_invoice("1")])
     assert not _only_invoice(mirrored).paused

@@ -1,4 +1,4 @@
-"""Books kept in CSV files behind the ledger port: an example of a provider outside duewell's own tree."""
+"""A ledger kept in CSV files behind the ledger port: an example of a provider outside duewell's source tree."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from providers.calls import CallObserver
 from providers.errors import PermanentError
-from providers.ledger import AccessToken, CallObserver, CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
+from providers.ledger import AccessToken, CompanyRef, Consent, ConsentRequest, JsonObject, LedgerProvider
 
 from .ledger import CsvLedger
 
@@ -18,21 +19,21 @@ _NEVER = 4_102_444_800  # 2100: there is no token that could expire
 
 
 class CsvProvider:
-    """The provider. There is nobody to sign in with: who may read the folder may connect it."""
+    """The provider. There is no sign-in: whoever may read the folder may connect it."""
 
     name = "csv"
     title = "CSV files"
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
-        """Read our own setting from the environment: duewell's settings know nothing of us."""
+        """Read the provider's own setting from the environment: duewell's settings do not have it."""
         self._environment = environment
 
     def missing_settings(self, settings: Any) -> list[str]:
-        """The folder must be named and be there."""
+        """Return the folder's setting unless it names a folder with invoices."""
         return [] if Path(self._environment.get(_SETTING, "")).joinpath("invoices.csv").is_file() else [_SETTING]
 
     def begin_consent(self, settings: Any, redirect_uri: str) -> ConsentRequest:
-        """Lead straight back: the folder itself is the consent."""
+        """Redirect back at once: the folder itself is the consent."""
         state = os.urandom(16).hex()
         return ConsentRequest(f"{redirect_uri}?{urlencode({'state': state})}", state)
 
@@ -44,25 +45,25 @@ class CsvProvider:
         consent_request: ConsentRequest,
         calls: CallObserver,
     ) -> Consent:
-        """Take the folder for the one company there is."""
+        """Return the folder as the only company."""
         if parse_qs(urlsplit(redirected_url).query).get("state") != [consent_request.state]:
-            raise PermanentError("this is not the consent that was begun", code="state")
-        name = self._folder().name  # not its whole path: a company's id is part of the keys of mails
+            raise PermanentError("this redirect does not belong to the consent that was started", code="state")
+        name = self._folder().name  # not its whole path: a company's id is part of the keys of emails
         return Consent({"access_token": "none", "expires_at": _NEVER}, name, (CompanyRef(name, name),))
 
     def refresh(self, settings: Any, token: JsonObject, calls: CallObserver) -> JsonObject:
-        """Nothing expires."""
+        """Return the same token: it does not expire."""
         return token
 
     def revoke(
         self, settings: Any, token: JsonObject, company: CompanyRef, *, whole_grant: bool, calls: CallObserver
     ) -> None:
-        """Nobody has to be told."""
+        """Do nothing: there is no grant to revoke."""
 
     def open_ledger(
         self, settings: Any, company: CompanyRef, access_token: AccessToken, calls: CallObserver
     ) -> CsvLedger:
-        """Open the folder."""
+        """Build the ledger of the folder."""
         return CsvLedger(self._folder())
 
     def _folder(self) -> Path:

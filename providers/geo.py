@@ -1,0 +1,87 @@
+"""Countries and time zones: ISO codes for countries as people write them, and IANA zones of places.
+
+All data is installed: the tz database, the ``holidays`` package and ``regions.toml``. Nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import unicodedata
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+
+@lru_cache(maxsize=4096)
+def country_code(country: str) -> str:
+    """Return the ISO 3166 alpha-2 code of a country given by code (two or three letters) or name, "" if unknown."""
+    name = _normalise(country)
+    return _codes_by_name().get(name, "") if name else ""
+
+
+@lru_cache(maxsize=4096)
+def time_zone(country: str, region: str, company_country: str = "", company_zone: str = "") -> str:
+    """Return the IANA time zone of a customer's place, "" if unknown.
+
+    It is that of the state or province; else the company's own if both are in the same country; else the zone in which
+    most of the country's people live.
+    """
+    code = country_code(country)
+    key = re.sub(r"[^a-z0-9]+", "_", _normalise(region)).strip("_")
+    company_zone = company_zone if code and code == company_country else ""
+    return _zones_by_region().get((code, key)) or company_zone or _main_zones().get(code, "")
+
+
+def language_in(country: str) -> str:
+    """Return the language that nearly everybody in a country (by code) reads, "" where there are several."""
+    return str(_load_regions()["languages"].get(country, ""))
+
+
+@lru_cache(maxsize=1)
+def _load_regions() -> dict[str, dict[str, Any]]:
+    return tomllib.loads(resources.files("providers").joinpath("regions.toml").read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1)
+def _zones_by_region() -> dict[tuple[str, str], str]:
+    return {
+        (code, region): zone
+        for code, zones in _load_regions().items()
+        if code.isupper()
+        for zone, regions in zones.items()
+        for region in regions.split()
+    }
+
+
+@lru_cache(maxsize=1)
+def _main_zones() -> dict[str, str]:
+    zones: dict[str, str] = {}
+    for line in _tzdata_lines("zone.tab"):
+        code, _coordinates, zone, *_comment = line.split("\t")
+        zones.setdefault(code, zone)
+    return zones | _load_regions()["main"]
+
+
+@lru_cache(maxsize=1)
+def _codes_by_name() -> dict[str, str]:
+    from holidays.registry import COUNTRIES  # noqa: PLC0415 - most runs know all their countries already
+
+    codes = dict(line.split("\t")[:2] for line in _tzdata_lines("iso3166.tab"))
+    by_name = {_normalise(name): code for code, name in codes.items()}
+    by_name |= {code.lower(): code for code in codes}
+    for name, (_class, alpha_2, alpha_3, *_more) in COUNTRIES.items():
+        by_name[alpha_3.lower()] = alpha_2
+        by_name.setdefault(name.replace("_", " "), alpha_2)
+    return by_name | _load_regions()["names"]
+
+
+def _tzdata_lines(name: str) -> list[str]:
+    text = resources.files("tzdata").joinpath("zoneinfo").joinpath(name).read_text(encoding="utf-8")
+    return [line for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _normalise(text: str) -> str:
+    """Fold case, accents, spaces and what is in brackets: "Österreich " and "osterreich" are the same country."""
+    plain = unicodedata.normalize("NFKD", re.sub(r" \(.*\)", "", text).replace("’", "'"))
+    return " ".join("".join(letter for letter in plain if not unicodedata.combining(letter)).casefold().split())
