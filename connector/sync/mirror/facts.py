@@ -29,7 +29,6 @@ from policies.receivables import (
     Segment,
     Step,
 )
-from policies.segments import RevenueRank, Thresholds, size_for_total
 from providers.geo import country_code, language_in, time_zone
 
 SqlRow = Row[Any]
