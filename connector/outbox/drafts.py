@@ -16,6 +16,7 @@ from connector.vocabulary import OutboxKind
 from policies.decisions import ChargeLateFee, CreateTask, CustomerDecision, SendReminder
 from policies.receivables import Invoice, Statement, Step
 
+FEE_NUMBER_PREFIX = "LF-"
 MAX_FEE_NUMBER_LENGTH = 21  # QuickBooks' DocNumber; Xero allows more
 
 
@@ -49,10 +50,10 @@ def short_key(key: str) -> str:
 def fee_number(original: str, period: str) -> str:
     """Name a fee invoice ``LF-<original>-<yymm>``, hashed where too long: the same fee, always the same number."""
     tail = re.sub(r"\D", "", period)[2:]
-    number = "-".join(part for part in ("LF", original, tail) if part)
+    number = FEE_NUMBER_PREFIX + "-".join(part for part in (original, tail) if part)
     if len(number) <= MAX_FEE_NUMBER_LENGTH and re.fullmatch(r"[\w.\-/]+", number):
         return number
-    return "-".join(part for part in ("LF", short_key(original)[:8], tail) if part)
+    return FEE_NUMBER_PREFIX + "-".join(part for part in (short_key(original)[:8], tail) if part)
 
 
 def build_drafts(ledger_key: str, decision: CustomerDecision, statements: Sequence[Statement]) -> list[Draft]:

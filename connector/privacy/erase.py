@@ -35,6 +35,7 @@ from connector.db.tables import (
     Task,
 )
 from connector.outbox import entries
+from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.privacy.export import key_value_names, malformed_records
 from connector.privacy.personal_data import (
     REDACTED,
@@ -49,8 +50,6 @@ from connector.privacy.personal_data import (
 from connector.runtime import lease
 from connector.sync.mirror.erased import erased_name
 from connector.vocabulary import LogKind, OutboxState, TaskState
-
-_FEE_NUMBERS = "LF-"
 
 
 class EraseError(Exception):
@@ -197,7 +196,7 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
         .where(*_of_subject(ContactToken, subject), col(ContactToken.revoked_at).is_(None))
         .values(revoked_at=now)
     )
-    own = col(InvoiceRow.number).startswith(_FEE_NUMBERS)
+    own = col(InvoiceRow.number).startswith(FEE_NUMBER_PREFIX)
     session.execute(update(InvoiceRow).where(*_of_subject(InvoiceRow, subject), ~own).values(reference=""))
     _redact_agreements(session, subject)
     for record in malformed_records(session, subject):

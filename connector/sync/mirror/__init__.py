@@ -1,1 +1,1 @@
-"""The mirror of the books: stored page by page, read back as the facts that the policies look at."""
+"""The mirror of the ledgers: stored page by page, and read back as the facts that policies decide on."""

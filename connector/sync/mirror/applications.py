@@ -1,4 +1,4 @@
-"""Keeps which payment or credit settles which invoice: what a page says replaces what was there, and undone ones go."""
+"""Applications: how much of which payment or credit is applied to which invoice, replaced page by page."""
 
 from __future__ import annotations
 
@@ -17,48 +17,49 @@ from providers.ledger import ChangePage, MalformedRecord, RecordKind
 _TABLE = SQLModel.metadata.tables["application"]
 _Key = tuple[str, str, str]  # source kind, source id, invoice id
 _IN_LIST = {"sqlite": "IN (SELECT value FROM json_each(?))", "postgresql": "= ANY(%s)"}
-_STORAGE_ERRORS = (ValueError, TypeError, AttributeError, OverflowError)  # what an amount or a date can have
+_STORAGE_ERRORS = (ValueError, TypeError, AttributeError, OverflowError)  # what an amount or a date can raise
 _PLACEHOLDER = {"sqlite": "?", "postgresql": "%s"}
 
 
 def replace_applications(
     database: Database, connection_id: int, page: ChangePage, outdated: Collection[tuple[str, str]]
 ) -> int:
-    """Make the applications of the page's invoices and sources equal to the page's; return how many changed.
+    """Replace the applications of a page's invoices and sources by the page's, and return how many changed.
 
-    They are compared first, so that the many that are read again unchanged cost no write. What the page says of
-    ``outdated`` documents (kind, id) is passed over: the mirror knows newer versions of them.
+    They are compared first, so that the many that are unchanged cost no write. ``outdated`` documents (kind, id), of
+    which the mirror has newer versions, are ignored.
     """
     if outdated:
         page = _without_outdated(page, outdated)
     wanted = _wanted(database, connection_id, page)
     known = {_key(row): row for row in _known(database, connection_id, page)}
-    gone = [(connection_id, *key) for key in known if key not in wanted]
+    removed = [(connection_id, *key) for key in known if key not in wanted]
     new = [row for key, row in wanted.items() if known.get(key) != row]
     dialect = database.dialect.name
-    if gone:
-        database.exec_driver_sql(_delete_text(dialect), gone)
+    if removed:
+        database.exec_driver_sql(_delete_text(dialect), removed)
     changed = database.exec_driver_sql(upsert_text("application", dialect), new).rowcount if new else 0
-    return len(gone) + changed
+    return len(removed) + changed
 
 
 def delete_of_source(database: Database, connection_id: int, kind: str, external_id: str) -> None:
-    """Remove the applications of a payment or credit that is gone."""
-    here = _TABLE.delete().where(_TABLE.c.connection_id == connection_id)
-    database.execute(here.where(_TABLE.c.source_kind == kind, _TABLE.c.source_id == external_id))
+    """Delete the applications of a payment or credit that was deleted."""
+    company = _TABLE.delete().where(_TABLE.c.connection_id == connection_id)
+    database.execute(company.where(_TABLE.c.source_kind == kind, _TABLE.c.source_id == external_id))
 
 
 def delete_of_invoice(database: Database, connection_id: int, invoice_id: str) -> None:
-    """Remove the applications to an invoice that is gone."""
-    here = _TABLE.delete().where(_TABLE.c.connection_id == connection_id)
-    database.execute(here.where(_TABLE.c.invoice_id == invoice_id))
+    """Delete the applications to an invoice that was deleted."""
+    company = _TABLE.delete().where(_TABLE.c.connection_id == connection_id)
+    database.execute(company.where(_TABLE.c.invoice_id == invoice_id))
 
 
 def _without_outdated(page: ChangePage, outdated: Collection[tuple[str, str]]) -> ChangePage:
-    said = page.applications
     return ChangePage(
         cursor=page.cursor,
-        applications=[one for one in said if one[:2] not in outdated and ("invoice", one[2]) not in outdated],
+        applications=[
+            each for each in page.applications if each[:2] not in outdated and ("invoice", each[2]) not in outdated
+        ],
         replaced_invoice_ids=[one for one in page.replaced_invoice_ids if ("invoice", one) not in outdated],
         replaced_sources=[one for one in page.replaced_sources if one not in outdated],
         malformed=page.malformed,
@@ -91,7 +92,7 @@ def _wanted_one_by_one(page: ChangePage, connection_id: int, storage: Storage) -
 
 
 def _known(database: Database, connection_id: int, page: ChangePage) -> Iterable[SqlRow]:
-    """Read what is there of the page's invoices, of its sources, and of each pair the page names."""
+    """Read what is stored for the page's invoices, for its sources, and for each pair that the page names."""
     invoices, sources = set(page.replaced_invoice_ids), set(page.replaced_sources)
     if invoices:
         yield from _select(database, "invoice_id", (connection_id,), invoices)
@@ -116,7 +117,9 @@ def _key(row: SqlRow) -> _Key:
 
 @lru_cache(maxsize=4)
 def _select_text(dialect: str, column: str) -> str:
-    fixed = ("connection_id",) if column == "invoice_id" else ("connection_id", "source_kind")  # as the indexes begin
+    fixed = (
+        ("connection_id",) if column == "invoice_id" else ("connection_id", "source_kind")
+    )  # in the order of the index
     conditions = [f"{name} = {_PLACEHOLDER[dialect]}" for name in fixed] + [f"{column} {_IN_LIST[dialect]}"]
     columns = "connection_id, source_kind, source_id, invoice_id, applied_on, amount_e4"
     return f"SELECT {columns} FROM application WHERE {' AND '.join(conditions)}"  # noqa: S608 - names, no values

@@ -1,6 +1,6 @@
-"""Keeps the personal data of erased customers out of the mirror, whatever the ledger goes on telling of them.
+"""Redaction of erased customers: their personal data stay out of the mirror, whatever the ledger still sends.
 
-Amounts, numbers and days of their invoices still come in: the books need them. Names, addresses and texts do not.
+Amounts, numbers and dates of their invoices are stored, because balances need them; names, addresses and texts are not.
 """
 
 from __future__ import annotations
@@ -13,34 +13,33 @@ from sqlmodel import col
 
 from connector.audit import sync_log
 from connector.db.tables import ErasedCustomer
+from connector.outbox.drafts import FEE_NUMBER_PREFIX
 from connector.vocabulary import LogKind
 from policies.formatting import format_date
 from providers.ledger import ChangePage, CustomerRecord, InvoiceRecord, MalformedRecord
 
-_FEE_NUMBER_PREFIX = "LF-"  # of a fee's invoice the reference is our own: the number of the original
-_UNDO_HINT = "To take him back: on his page, or duewell customers erase {} --undo"
+_UNDO_HINT = "To undo the erasure: on the customer's page, or duewell customers erase {} --undo"
 
 
 def erased_name(customer_id: str) -> str:
-    """Name an erased customer by his key alone."""
+    """Return the name that replaces an erased customer's."""
     return f"Erased customer {customer_id[-6:]}"
 
 
 def redact_page(session: Session, connection_id: int, page: ChangePage, *, at: datetime) -> None:
-    """Take the personal data of erased customers out of a page before it is stored; what is new is told in the log."""
+    """Remove the personal data of erased customers from a page before it is stored, and log newer versions."""
     query = select(ErasedCustomer).where(col(ErasedCustomer.connection_id) == connection_id)
-    gone = {row.customer_id: row for row in session.scalars(query)}
-    if not gone:
+    erased = {row.customer_id: row for row in session.scalars(query)}
+    if not erased:
         return
     for record in page.customers:
-        if record.external_id in gone:
-            _log_seen_again(session, gone[record.external_id], record, at)
-    page.customers = [_redact_customer(each) if each.external_id in gone else each for each in page.customers]
-    page.invoices = [_redact_invoice(each) if each.customer_id in gone else each for each in page.invoices]
-    unreadable = "it could not be read, and is not kept: it may be an erased customer's"
+        if record.external_id in erased:
+            _log_seen_again(session, erased[record.external_id], record, at)
+    page.customers = [_redact_customer(each) if each.external_id in erased else each for each in page.customers]
+    page.invoices = [_redact_invoice(each) if each.customer_id in erased else each for each in page.invoices]
+    reason = "it could not be read, and was not stored: it may be about an erased customer"
     page.malformed = [
-        each._replace(raw=b"", reason=unreadable) if _may_concern_erased(each, gone) else each
-        for each in page.malformed
+        each._replace(raw=b"", reason=reason) if _may_concern_erased(each, erased) else each for each in page.malformed
     ]
 
 
@@ -49,8 +48,8 @@ def _log_seen_again(session: Session, row: ErasedCustomer, record: CustomerRecor
         return
     row.ledger_updated_at = record.updated_at
     text = (
-        f"The ledger tells of an erased customer again, changed there on {format_date(record.updated_at.date())}: his data were"
-        f" left out, and he is not chased. {_UNDO_HINT.format(row.customer_id)}"
+        f"The ledger sent an erased customer again, changed on {format_date(record.updated_at.date())}. Their data were"
+        f" not stored, and they get no reminders. {_UNDO_HINT.format(row.customer_id)}"
     )
     sync_log.write(
         session,
@@ -68,10 +67,11 @@ def _redact_customer(record: CustomerRecord) -> CustomerRecord:
 
 
 def _redact_invoice(record: InvoiceRecord) -> InvoiceRecord:
-    kept = record.reference if record.number.startswith(_FEE_NUMBER_PREFIX) else ""
-    return record._replace(lines="[]", reference=kept)
+    # The reference of a fee invoice is ours: the number of the original.
+    reference = record.reference if record.number.startswith(FEE_NUMBER_PREFIX) else ""
+    return record._replace(lines="[]", reference=reference)
 
 
-def _may_concern_erased(record: MalformedRecord, gone: dict[str, ErasedCustomer]) -> bool:
-    """Tell whether an unreadable record names an erased customer's key; rather one too many than one too few."""
-    return record.external_id in gone or any(f'"{each}"'.encode() in record.raw for each in gone)
+def _may_concern_erased(record: MalformedRecord, erased: dict[str, ErasedCustomer]) -> bool:
+    """Return whether an unreadable record may contain an erased customer's data: rather one too many."""
+    return record.external_id in erased or any(f'"{each}"'.encode() in record.raw for each in erased)

@@ -1,4 +1,4 @@
-"""Turns rows of the mirror, with what a person set beside them, into the facts that the policies look at."""
+"""Conversion of mirror rows, with what users set for them, into the facts that policies decide on."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Row
 
 from connector.db.money import from_e4
 from connector.db.tables import Connection
+from connector.vocabulary import OutboxKind, OutboxState
 from policies.receivables import (
     BalanceChange,
     Company,
@@ -26,17 +27,16 @@ from policies.receivables import (
     PaymentBehaviour,
     PaymentPlan,
     RevenueRank,
-    Segment,
     Step,
 )
 from providers.geo import country_code, language_in, time_zone
 
 SqlRow = Row[Any]
-_UNCONFIRMED_STATES = {"unconfirmed", "sending"}
+_UNCONFIRMED_STATES = {OutboxState.UNCONFIRMED, OutboxState.SENDING}
 
 
 def build_company(connection: Connection) -> Company:
-    """Give the facts of the organisation."""
+    """Return the facts of a company."""
     return Company(
         name=connection.name,
         base_currency=connection.base_currency,
@@ -56,19 +56,19 @@ def build_customer(
     company: Company,
     payment_behaviour: PaymentBehaviour | None = None,
 ) -> Customer:
-    """Give the facts of a customer. What a person set wins over the ledger; without a country he lives in ours."""
-    said, region = (row.country, row.region) if row else ("", "")
-    country = country_code(said) if said else company.country
+    """Return the facts of a customer. Settings take precedence; without a country, the company's is assumed."""
+    named, region = (row.country, row.region) if row else ("", "")
+    country = country_code(named) if named else company.country
     return Customer(
         id=customer_id,
-        name=row.name if row else "(a customer the ledger has not told of)",
+        name=row.name if row else "(unknown customer)",
         contact_name=_first_non_empty(setting and setting.contact_name, row and row.contact_name),
         emails=_split_commas(_first_non_empty(setting and setting.emails, row and row.emails)),
         country=country,
         time_zone=time_zone(country, region, company.country, company.time_zone) or company.time_zone,
         language=_first_non_empty(setting and setting.language, row and row.language, language_in(country)),
         active=bool(row and row.active and not row.deleted),
-        segment=Segment(setting.segment) if setting and setting.segment else None,
+        segment=setting.segment if setting else None,
         hold_until_on=setting.hold_until_on if setting else None,
         no_reminders=bool(setting and setting.no_reminders),
         no_fees=bool(setting and setting.no_fees),
@@ -84,7 +84,10 @@ def build_customer(
 
 
 def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, str]) -> Customer:
-    """Leave out the addresses that get no mail (by address in lower case); where none is left, say why."""
+    """Return a customer without the suppressed addresses (reasons by address in lower case).
+
+    A customer who has no other address keeps them, with the reason.
+    """
     usable = tuple(address for address in customer.emails if address.lower() not in suppressed)
     if len(usable) == len(customer.emails):
         return customer
@@ -95,7 +98,7 @@ def without_suppressed_addresses(customer: Customer, suppressed: Mapping[str, st
 
 
 class InvoiceOverrides(NamedTuple):
-    """What a person set for an invoice, as the columns of its settings are called; as it stands here: nothing."""
+    """What a user set for an invoice, named like the columns of ``InvoiceSetting``; by default nothing."""
 
     disputed_on: date | None = None
     dispute_reason: str = ""
@@ -105,7 +108,7 @@ class InvoiceOverrides(NamedTuple):
 
 
 NO_OVERRIDES = InvoiceOverrides()
-# What is read of an invoice, in the order in which ``invoice_of`` unpacks it: a row's names are looked up slowly.
+# In the order in which ``build_invoice`` unpacks them, because access by a row's names is slow.
 INVOICE_COLUMNS = (
     "external_id", "number", "customer_id", "currency", "issued_on", "due_on", "total_e4", "due_e4", "status",
     "sent_to_customer", "closed_on", "promised_on", "discount_e4", "discount_until_on", "ledger_fee",
@@ -122,13 +125,13 @@ def build_invoice(
     unreadable: bool,
     payment_plan: PaymentPlan | None = None,
 ) -> Invoice:
-    """Give the facts of an invoice. One whose newest version could not be read is paused: it may be paid by now."""
+    """Return the facts of an invoice. With an ``unreadable`` newer version it is paused: it may be paid by now."""
     (
         external_id, number, customer_id, currency, issued_on, due_on, total_e4, due_e4, status,
-        sent_to_customer, settled_on, promised_on, discount_e4, discount_until_on, ledger_fee,
+        sent_to_customer, closed_on, promised_on, discount_e4, discount_until_on, ledger_fee,
     ) = row  # fmt: skip
     total = from_e4(total_e4)
-    offered = discount_e4 is not None and discount_until_on is not None
+    has_discount = discount_e4 is not None and discount_until_on is not None
     return Invoice(
         id=external_id,
         number=number,
@@ -138,11 +141,11 @@ def build_invoice(
         due_on=due_on,
         total=total,
         due=from_e4(due_e4),
-        status=InvoiceStatus(status),
+        status=status,
         sent_to_customer=sent_to_customer,
         size_percentile=size_percentile,
-        closed_on=settled_on,
-        discount=Discount(from_e4(discount_e4), discount_until_on) if offered else None,
+        closed_on=closed_on,
+        discount=Discount(from_e4(discount_e4), discount_until_on) if has_discount else None,
         fee_of=fee_of,
         ledger_fee=ledger_fee,
         disputed_on=overrides.disputed_on,
@@ -156,50 +159,50 @@ def build_invoice(
 
 
 def build_payment_plan(row: SqlRow) -> PaymentPlan:
-    """Give a payment plan as it was agreed."""
+    """Return a payment plan as agreed."""
     instalments = tuple(Instalment(date.fromisoformat(on), Decimal(amount)) for on, amount in row.instalments)
     return PaymentPlan(row.since_on, from_e4(row.amount_e4), instalments)
 
 
 def build_balance_change(row: SqlRow) -> BalanceChange:
-    """Give what a payment or credit did to an invoice's balance."""
+    """Return how a payment or credit changed an invoice's balance."""
     return BalanceChange(row.applied_on, -from_e4(row.amount_e4))
 
 
 def build_credit(row: SqlRow) -> Credit:
-    """Give the facts of a credit note, over- or prepayment that is not used up."""
-    kind, remaining = CreditKind(row.kind), from_e4(row.remaining_e4)
-    return Credit(row.external_id, kind, row.customer_id, row.currency, remaining, row.dated_on)
+    """Return the facts of a credit note, overpayment or prepayment with a remaining balance."""
+    remaining = from_e4(row.remaining_e4)
+    return Credit(row.external_id, row.kind, row.customer_id, row.currency, remaining, row.dated_on)
 
 
 def build_unapplied_payment(row: SqlRow) -> Credit:
-    """Give the part of a payment that is not applied to an invoice yet."""
+    """Return the unapplied part of a payment."""
     unapplied = from_e4(row.unapplied_e4)
     return Credit(row.external_id, CreditKind.PAYMENT, row.customer_id, row.currency, unapplied, row.paid_on)
 
 
 class ChargedFee(NamedTuple):
-    """What a late fee came to, for each invoice it is about, and whether it was waived or paid since."""
+    """The amounts of a late fee by invoice, and its outcome: "waived", "paid" or "" while it is open."""
 
     amounts: Mapping[str, str]
     outcome: str
 
 
 def build_charged_fee(row: Any) -> ChargedFee:
-    """Tell what became of a fee: ``waiving`` is the state of its waiver, ``status`` that of its invoice."""
-    alone = {row.invoice_id: row.payload["amount"]} if "amount" in row.payload else {}
-    amounts = row.payload.get("amounts") or alone
-    if row.waiver_state != "rejected" or row.status in _GONE_STATUSES:
+    """Return a fee; ``row.waiver_state`` is the state of its waiver, ``row.status`` that of its invoice."""
+    single = {row.invoice_id: row.payload["amount"]} if "amount" in row.payload else {}
+    amounts = row.payload.get("amounts") or single
+    if row.waiver_state != OutboxState.REJECTED or row.status in _GONE_STATUSES:
         return ChargedFee(amounts, "waived")
-    return ChargedFee(amounts, "paid" if row.status == InvoiceStatus.PAID.value else "")
+    return ChargedFee(amounts, "paid" if row.status == InvoiceStatus.PAID else "")
 
 
-_GONE_STATUSES = {InvoiceStatus.VOIDED.value, InvoiceStatus.DELETED.value}
-NO_FEE = ChargedFee({}, "waived")  # a fee that no entry took: a person waived its draft
+_GONE_STATUSES = {InvoiceStatus.VOIDED, InvoiceStatus.DELETED}
+NO_FEE = ChargedFee({}, "waived")  # of a completed step without an entry: a user waived the draft
 
 
 def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction:
-    """Give a step taken; ``kind``, ``key`` and ``state`` are of the outbox entry that took it, if one did."""
+    """Return a completed step; ``row.kind``, ``key`` and ``state`` are of its outbox entry, if there is one."""
     fee = fees.get(row.outbox_id or 0, NO_FEE) if row.step == Step.LATE_FEE.value else None
     return PastAction(
         step=Step(row.step),
@@ -207,7 +210,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         at=row.completed_at,
         on=row.completed_on,
         email_key=row.key or "",
-        is_contact=row.kind == "email",
+        is_contact=row.kind == OutboxKind.EMAIL,
         unconfirmed=row.state in _UNCONFIRMED_STATES,
         recurrence_key=row.recurrence_key,
         fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,

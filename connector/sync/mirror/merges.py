@@ -1,4 +1,4 @@
-"""Follows customers that were merged in the ledger: what one owed, had and was told is the other's from then on."""
+"""Customer merges: the rows of a customer that was merged in the ledger move to the surviving customer."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _TABLES = SQLModel.metadata.tables
 _SETTING = _TABLES["customer_setting"]
 _TABLES_TO_MOVE = ("invoice", "payment", "credit", "completed_step", "agreement", "task")
 _BATCH_SIZE = 500
-_MERGE_CHAIN_MAX = 20  # a ledger that merged in a circle must not hold us up
+_MERGE_CHAIN_MAX = 20  # ledgers contain circular merges
 
 
 def move_merged_customers(session: Session, connection_id: int, records: Sequence[CustomerRecord]) -> int:
-    """Move everything of the merged customers among ``records`` to whom they became; return how many rows moved."""
+    """Move the rows of the merged customers among ``records`` to the survivors; return how many moved."""
     return sum(
         _move(session, connection_id, record.external_id, _survivor(session, connection_id, record.merged_into))
         for record in records
@@ -27,9 +27,9 @@ def move_merged_customers(session: Session, connection_id: int, records: Sequenc
 
 
 def move_completed_steps(session: Session, connection_id: int, invoice_ids: Sequence[str]) -> None:
-    """Let the steps taken for an invoice go with it where the ledger moved it to another customer.
+    """Move an invoice's completed steps with it where the ledger moved it to another customer.
 
-    Else the new customer's ladder would start anew, and the database refuses each of its steps a second time.
+    Otherwise the reminders would start again for the new customer, and the database would refuse each step.
     """
     invoice, step = _TABLES["invoice"], _TABLES["completed_step"]
     owner = (
@@ -71,7 +71,7 @@ def _move(session: Session, connection_id: int, merged: str, survivor: str) -> i
 
 
 def _copy_setting(session: Session, connection_id: int, merged: str, survivor: str) -> int:
-    """Keep what a person set for the merged customer ("no reminders", say), unless the survivor has settings."""
+    """Copy the settings of the merged customer ("no reminders", say), unless the survivor has settings."""
     query = select(_SETTING).where(_in_company(_SETTING, connection_id), _SETTING.c.customer_id.in_([merged, survivor]))
     settings = {row.customer_id: row for row in session.execute(query)}
     if merged not in settings or survivor in settings:

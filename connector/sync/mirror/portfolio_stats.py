@@ -56,7 +56,7 @@ class PortfolioStats:
 
 
 _Key = tuple[int, int, date]  # connection, version of its mirror, day
-_cache: WeakKeyDictionary[Pool, dict[_Key, PortfolioStats]] = WeakKeyDictionary()  # by open database
+_cache: WeakKeyDictionary[Pool, dict[_Key, PortfolioStats]] = WeakKeyDictionary()  # per open database
 _CACHE_MAX = 64
 
 

@@ -1,7 +1,7 @@
-"""Reads the mirror for the policies: every customer's statements, with what a person set and what was done before.
+"""Reading the mirror for the policies: each customer's statements, with settings and past actions.
 
-Customers come one after the other, in a fixed order, and are loaded a few hundred at a time in a handful of queries:
-the memory stays flat, and the number of queries does not grow with the number of invoices.
+Customers come one by one, in a fixed order, and are loaded a few hundred at a time in a handful of queries: memory
+use stays flat, and the number of queries does not grow with the number of invoices.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from connector.sync.mirror.past_actions import load_charged_fees, load_past_acti
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from policies.receivables import Company, Credit, Invoice, InvoiceStatus, PastAction, PaymentBehaviour, Statement
 
-CLOSED_DAYS = 45  # invoices settled this long ago still belong to a statement: for the thanks, and for late payments
+CLOSED_DAYS = 45  # so long a closed invoice stays on a statement, for the thank-you email and for late payments
 WHOLE_HISTORY_DAYS = 3660  # ten years: whatever a ledger has
-_CHUNK = 300
+_BATCH_SIZE = 300
 _INVOICE = TABLES["invoice"]
 
 
 class CustomerData(NamedTuple):
-    """What was read for a few hundred customers, by customer."""
+    """What was read for a batch of customers, by customer id."""
 
     customers: dict[str, SqlRow]
     settings: dict[str, SqlRow]
@@ -51,82 +51,91 @@ def load_statements(
     closed_days: int = CLOSED_DAYS,
     on_unreadable: Callable[[str, Exception], None] | None = None,
 ) -> Iterator[tuple[Statement, ...]]:
-    """Yield the statements (one per currency) of each customer who owes or settled something lately, in order of id.
+    """Yield the statements of each customer with an open or recently closed invoice, one per currency, ordered by id.
 
-    ``settled_days`` says how lately: a back-test looks at the whole history. ``unread`` hears of each customer whose
-    rows cannot be read, and the others go on; without it the first such row is an error.
+    Args:
+        session: open for reading.
+        connection: the company.
+        now: decides what "recently" and today are.
+        customer_ids: only these customers.
+        closed_days: how long closed invoices count; a back-test reads the whole history.
+        on_unreadable: is called with the id and the error of a customer whose rows cannot be read, and the others are
+            read; without it, the error is raised.
+
     """
     yield from _StatementReader(session, connection, now, closed_days).customers(customer_ids, on_unreadable)
 
 
 class _StatementReader:
-    """One reading of one connection's mirror."""
+    """Reads one connection's mirror."""
 
-    def __init__(self, session: Session, connection: Connection, now: datetime, settled_days: int) -> None:
+    def __init__(self, session: Session, connection: Connection, now: datetime, closed_days: int) -> None:
         assert connection.id is not None  # noqa: S101 - it was read from the database
         self._session = session
         self._connection_id: int = connection.id
         self._connection = connection
         self._today = now.astimezone(ZoneInfo(connection.time_zone)).date()
-        self._closed_since_on = self._today - timedelta(days=settled_days)
+        self._closed_since_on = self._today - timedelta(days=closed_days)
         self._company: Company = build_company(connection)
         self._portfolio_stats: PortfolioStats = load_portfolio_stats(session, connection, self._today)
         self._fees = load_charged_fees(session, self._connection_id)
-        malformed, gone, suppressed = (
+        malformed, erased, suppressed = (
             TABLES[name] for name in ("malformed_record", "erased_customer", "suppressed_address")
         )
         self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == "invoice")
-        self._erased = self._ids(gone, gone.c.customer_id)
+        self._erased = self._ids(erased, erased.c.customer_id)
         self._suppressed = {row.address: row.reason for row in session.execute(select(suppressed))}
 
     def customers(
-        self, customer_ids: Collection[str] | None, unread: Callable[[str, Exception], None] | None
+        self, customer_ids: Collection[str] | None, on_unreadable: Callable[[str, Exception], None] | None
     ) -> Iterator[tuple[Statement, ...]]:
         ids = self._candidates(customer_ids)
-        for start in range(0, len(ids), _CHUNK):
-            yield from self._read(ids[start : start + _CHUNK], unread)
+        for start in range(0, len(ids), _BATCH_SIZE):
+            yield from self._read(ids[start : start + _BATCH_SIZE], on_unreadable)
 
-    def _read(self, chunk: list[str], unread: Callable[[str, Exception], None] | None) -> list[tuple[Statement, ...]]:
-        """Read some customers; where a row of theirs cannot be read, halve them until it is known whose it is."""
+    def _read(
+        self, ids: list[str], on_unreadable: Callable[[str, Exception], None] | None
+    ) -> list[tuple[Statement, ...]]:
+        """Read a batch of customers. Where a row cannot be read, halve the batch until its customer is found."""
         try:
-            loaded = self._load_batch(chunk)
-            return [tuple(self._statements(customer_id, loaded)) for customer_id in chunk]
+            loaded = self._load_batch(ids)
+            return [tuple(self._statements(customer_id, loaded)) for customer_id in ids]
         except SQLAlchemyError:  # the database itself
             raise
-        except Exception as odd:
-            if unread is None:
+        except Exception as error:
+            if on_unreadable is None:
                 raise
-            if len(chunk) == 1:
-                unread(chunk[0], odd)
+            if len(ids) == 1:
+                on_unreadable(ids[0], error)
                 return []
-            half = len(chunk) // 2
-            return self._read(chunk[:half], unread) + self._read(chunk[half:], unread)
+            half = len(ids) // 2
+            return self._read(ids[:half], on_unreadable) + self._read(ids[half:], on_unreadable)
 
     def _candidates(self, customer_ids: Collection[str] | None) -> list[str]:
-        """Find who has something open or settled lately."""
+        """Return the ids of the customers with an open or recently closed invoice."""
         wanted = [_INVOICE.c.connection_id == self._connection_id]
         if customer_ids is not None:
             wanted.append(_INVOICE.c.customer_id.in_(list(customer_ids)))
-        open_ones = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.is_open)
-        settled = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.closed_on >= self._closed_since_on)
-        return sorted(self._session.execute(union(open_ones, settled)).scalars())
+        open_customers = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.is_open)
+        closed_customers = select(_INVOICE.c.customer_id).where(*wanted, _INVOICE.c.closed_on >= self._closed_since_on)
+        return sorted(self._session.execute(union(open_customers, closed_customers)).scalars())
 
     def _load_batch(self, customer_ids: list[str]) -> CustomerData:
-        chunk = CustomerBatch(self._session, self._connection_id, customer_ids, self._closed_since_on)
+        batch = CustomerBatch(self._session, self._connection_id, customer_ids, self._closed_since_on)
         customer, setting = TABLES["customer"], TABLES["customer_setting"]
-        history = self._history(chunk)
+        history = self._history(batch)
         return CustomerData(
-            customers=chunk.one_per_key(
-                select(customer).where(chunk.of_customers(customer, "external_id")), "external_id"
+            customers=batch.one_per_key(
+                select(customer).where(batch.of_customers(customer, "external_id")), "external_id"
             ),
-            settings=chunk.one_per_key(select(setting).where(chunk.of_customers(setting)), "customer_id"),
+            settings=batch.one_per_key(select(setting).where(batch.of_customers(setting)), "customer_id"),
             history=history,
             payment_behaviour=customer_behaviour.load_payment_behaviour(
                 self._session, self._connection_id, history, self._portfolio_stats.baseline, self._today
             ),
-            invoices=open_items.load_invoices(chunk, self._fees, self._unreadable, self._portfolio_stats.percentiles),
-            credits=open_items.load_credits(chunk),
-            past_actions=load_past_actions(chunk, self._fees),
+            invoices=open_items.load_invoices(batch, self._fees, self._unreadable, self._portfolio_stats.percentiles),
+            credits=open_items.load_credits(batch),
+            past_actions=load_past_actions(batch, self._fees),
         )
 
     def _statements(self, customer_id: str, loaded: CustomerData) -> Iterator[Statement]:
@@ -143,31 +152,33 @@ class _StatementReader:
             self._suppressed,
         )
         customer = replace(customer, erased=True) if customer_id in self._erased else customer
-        invoices, credited = loaded.invoices[customer_id], loaded.credits.get(customer_id, [])
+        invoices, unapplied = loaded.invoices[customer_id], loaded.credits.get(customer_id, [])
         for currency in sorted({invoice.currency for invoice in invoices}):
             yield Statement(
                 company=self._company,
                 customer=customer,
                 currency=currency,
                 invoices=tuple(invoice for invoice in invoices if invoice.currency == currency),
-                credits=tuple(credit for credit in credited if credit.currency == currency),
+                credits=tuple(credit for credit in unapplied if credit.currency == currency),
                 past_actions=tuple(loaded.past_actions.get(customer_id, ())),
                 synced_at=self._connection.pulled_at,
                 last_payment_on=self._portfolio_stats.last_payment_on,
                 live_since_at=self._connection.live_since_at,
             )
 
-    def _history(self, chunk: CustomerBatch) -> dict[str, SqlRow]:
-        paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID.value)
+    def _history(self, batch: CustomerBatch) -> dict[str, SqlRow]:
+        paid = func.count().filter(_INVOICE.c.status == InvoiceStatus.PAID)
         query = select(
             _INVOICE.c.customer_id,
             func.min(_INVOICE.c.issued_on).label("first_on"),
             paid.label("paid"),
             *customer_behaviour.CACHE_KEY_COLUMNS,
-        ).where(chunk.of_customers(_INVOICE), is_billed(self._connection_id))
-        return chunk.one_per_key(query.group_by(_INVOICE.c.customer_id), "customer_id")
+        ).where(batch.of_customers(_INVOICE), is_billed(self._connection_id))
+        return batch.one_per_key(query.group_by(_INVOICE.c.customer_id), "customer_id")
 
-    def _ids(self, table: Table, column: ColumnElement[str], *which: ColumnElement[bool]) -> set[str]:
+    def _ids(self, table: Table, column: ColumnElement[str], *conditions: ColumnElement[bool]) -> set[str]:
         return set(
-            self._session.execute(select(column).where(table.c.connection_id == self._connection_id, *which)).scalars()
+            self._session.execute(
+                select(column).where(table.c.connection_id == self._connection_id, *conditions)
+            ).scalars()
         )

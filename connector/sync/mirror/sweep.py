@@ -1,7 +1,7 @@
-"""Finds what a ledger deleted without telling: when everything is read afresh, whatever does not come again is gone.
+"""Detection of what a ledger deleted without reporting it: what a full resync does not bring again is deleted.
 
-What the mirror holds is noted when the reading begins, struck off page by page, and the rest is taken away at its end.
-The notes are in the database, so a reading that breaks off goes on where it was.
+When the resync starts, everything in the mirror is marked as unseen; page by page, records are marked as seen; what is
+left at its end is deleted. The marks are in the database, so that an interrupted resync continues where it was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _COLUMNS = ["connection_id", "kind", "external_id"]
 
 
 def start_sweep(database: Database, connection_id: int) -> None:
-    """Note everything the mirror holds of a company."""
+    """Mark everything the mirror holds of a company as unseen."""
     database.execute(_UNSEEN.delete().where(_UNSEEN.c.connection_id == connection_id))
     for name in ("customer", "invoice", "payment", "credit"):
         table = _TABLES[name]
@@ -30,32 +30,35 @@ def start_sweep(database: Database, connection_id: int) -> None:
         if name == "customer":
             held = held.where(table.c.deleted.is_(False))
         if name == "invoice":
-            held = held.where(table.c.status != InvoiceStatus.DELETED.value)
+            held = held.where(table.c.status != InvoiceStatus.DELETED)
         database.execute(insert(_UNSEEN).from_select(_COLUMNS, held))
 
 
 def mark_seen(database: Database, connection_id: int, page: ChangePage) -> list[DeletedRecord]:
-    """Strike off what a page brings; with the last page, return what never came. Nothing unless a reading is afresh."""
+    """Mark a page's records as seen; with the last page, return what was never seen, to be deleted.
+
+    Without a full resync in progress there is nothing to return.
+    """
     if database.execute(_IN_PROGRESS, {"company_id": connection_id}).first() is None:
         return []
-    here = _UNSEEN.c.connection_id == connection_id
+    of_company = _UNSEEN.c.connection_id == connection_id
     for kind, ids in _ids_by_kind(page).items():
-        database.execute(_UNSEEN.delete().where(here, _UNSEEN.c.kind == kind, _UNSEEN.c.external_id.in_(ids)))
+        database.execute(_UNSEEN.delete().where(of_company, _UNSEEN.c.kind == kind, _UNSEEN.c.external_id.in_(ids)))
     if not page.is_last:
         return []
-    gone = database.execute(select(_UNSEEN.c.kind, _UNSEEN.c.external_id).where(here)).all()
-    database.execute(_UNSEEN.delete().where(here))
-    return [DeletedRecord(row.kind, row.external_id, None) for row in gone]
+    unseen = database.execute(select(_UNSEEN.c.kind, _UNSEEN.c.external_id).where(of_company)).all()
+    database.execute(_UNSEEN.delete().where(of_company))
+    return [DeletedRecord(row.kind, row.external_id, None) for row in unseen]
 
 
 def _ids_by_kind(page: ChangePage) -> dict[str, list[str]]:
-    """Every record of a page by kind, also those that could not be read: they are there."""
-    named = [("customer", one.external_id) for one in page.customers]
-    named += [("invoice", one.external_id) for one in page.invoices]
-    named += [("payment", one.external_id) for one in page.payments]
-    named += [(one.kind, one.external_id) for one in page.credits]
-    named += [(one.kind, one.external_id) for one in page.malformed]
-    brought: dict[str, list[str]] = {}
-    for kind, external_id in named:
-        brought.setdefault(kind, []).append(external_id)
-    return brought
+    """Return the ids of a page's records by kind, also of unreadable ones: they exist."""
+    keys = [("customer", one.external_id) for one in page.customers]
+    keys += [("invoice", one.external_id) for one in page.invoices]
+    keys += [("payment", one.external_id) for one in page.payments]
+    keys += [(one.kind, one.external_id) for one in page.credits]
+    keys += [(one.kind, one.external_id) for one in page.malformed]
+    by_kind: dict[str, list[str]] = {}
+    for kind, external_id in keys:
+        by_kind.setdefault(kind, []).append(external_id)
+    return by_kind

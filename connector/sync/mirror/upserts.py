@@ -1,8 +1,8 @@
-"""How records become rows: the upsert of each mirror table, compiled once, and the tuples that go into it.
+"""From records to rows: the upsert of each mirror table, compiled once, and the tuples that go into it.
 
-Fifty thousand records pass here in seconds, so there is no object per row and no statement per row: one text per table
-and database, run with a list of tuples, which are made column by column. They hold what the columns hold: amounts in
-e4, and on SQLite dates as text.
+A first load upserts tens of thousands of records in seconds. So there is neither an object nor a statement per row: one
+statement per table and database is executed with a list of tuples, which are built column by column. They hold what the
+database stores: amounts in ten-thousandths, and on SQLite dates as text.
 """
 
 from __future__ import annotations
@@ -22,24 +22,32 @@ from sqlmodel import SQLModel
 import connector.db.tables  # noqa: F401  # fills the metadata
 from connector.db.money import to_e4_column
 from policies.receivables import InvoiceStatus
-from providers.ledger import MalformedRecord
+from providers.ledger import (
+    ApplicationRecord,
+    CreditRecord,
+    CustomerRecord,
+    InvoiceRecord,
+    MalformedRecord,
+    PaymentRecord,
+)
 
-Values = Sequence[Any]  # a column's
+Values = Sequence[Any]  # of a column
 SqlRow = tuple[Any, ...]
-_NOT_COMPARED = {"seen_at"}  # when a row was seen says nothing about whether it differs
-_OPEN = InvoiceStatus.OPEN.value
+DatedRecord = CustomerRecord | InvoiceRecord | PaymentRecord | CreditRecord  # with an id and an instant of change
+Record = DatedRecord | ApplicationRecord
+_NOT_COMPARED = {"seen_at"}  # columns that do not make a row a different one
 _WITH_FRACTION = len("2026-11-21T12:00:00.250000Z")
 
 
 class Storage(NamedTuple):
-    """How one database stores columns of dates and of instants."""
+    """How a database stores dates and instants."""
 
     dates: Callable[[Values], Values]
     instants: Callable[[Values], Values]
 
 
 def _dates_as_text(column: Values) -> Values:
-    return msgspec.to_builtins(column)  # type: ignore[no-any-return]  # the fastest way to ISO text there is
+    return msgspec.to_builtins(column)  # type: ignore[no-any-return]  # the fastest conversion to ISO text
 
 
 def _instants_as_text(column: Values) -> Values:
@@ -71,7 +79,7 @@ _DIALECTS: dict[str, Callable[[], Dialect]] = {
 
 @lru_cache(maxsize=32)
 def upsert_text(table_name: str, dialect_name: str) -> str:
-    """Compile the upsert of a table: insert, or overwrite a row that is not newer and differs in something."""
+    """Compile the upsert of a table: insert a row, or overwrite one that is not newer and differs."""
     table = SQLModel.metadata.tables[table_name]
     insert = (sqlite.insert if dialect_name == "sqlite" else postgresql.insert)(table)
     values = [column.name for column in table.columns if not column.primary_key]
@@ -115,8 +123,10 @@ def _money_or_none(columns: Columns, _to: Storage) -> Values:
 
 
 def _is_open(columns: Columns, _to: Storage) -> Values:
-    """An invoice is open when it is authorised and something is due."""
-    return [status == _OPEN and due > 0 for status, due in zip(columns["status"], columns["due"], strict=True)]
+    """Compute ``is_open``: the invoice is authorised and has a balance due."""
+    return [
+        status == InvoiceStatus.OPEN and due > 0 for status, due in zip(columns["status"], columns["due"], strict=True)
+    ]
 
 
 def _all_false(columns: Columns, _to: Storage) -> Values:
@@ -165,13 +175,13 @@ _COLUMN_BUILDERS: dict[str, list[ColumnBuilder]] = {
 }
 
 
-def build_rows(table: str, connection_id: int, records: Sequence[Any], storage: Storage) -> list[SqlRow]:
-    """Make the rows of a mirror table from records of its kind. Raises where one of them cannot be stored."""
+def build_rows(table: str, connection_id: int, records: Sequence[Record], storage: Storage) -> list[SqlRow]:
+    """Build the rows of a mirror table from records of its kind. Raises where one of them cannot be stored."""
     columns = dict(zip(records[0]._fields, zip(*records, strict=True), strict=True))
     return list(zip(repeat(connection_id), *(make(columns, storage) for make in _COLUMN_BUILDERS[table]), strict=False))
 
 
 def build_malformed_row(connection_id: int, record: MalformedRecord, storage: Storage, seen_at: datetime) -> SqlRow:
-    """Make the row of table ``malformed_record``."""
+    """Build the row of table ``malformed_record``."""
     (at,) = storage.instants([seen_at])
     return (connection_id, record.kind, record.external_id, record.reason, record.raw, at)
