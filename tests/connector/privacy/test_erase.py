@@ -62,7 +62,7 @@ def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
         made.link = portal_links.create_link(made.app, *here, by="ann")["link"].rpartition("/")[2]
         who = portal_links.PortalVisitor(*here, expired=False)
         late_id = next(each for each in invoice_ids(made, made.miller.external_id) if each != soon.external_id)
-        responses.record_response(made.app, who, CustomerResponse("wrong", (late_id,), text="The chairs never came."))
+        responses.record_response(made.app, who, CustomerResponse("dispute", (late_id,), text="The chairs never came."))
         record_agreement(
             made.app, soon, "ann", agreements.set_promise, on=TODAY + timedelta(days=9), reason="Bathtub money"
         )
@@ -191,7 +191,7 @@ def test_an_erased_customer_leaves_no_trace_but_keys_and_amounts_and_is_never_ch
         ).all()
         assert len(answers_) == 3
         assert {each.code for each in answers_} == {"erased"}
-    assert any("tells of an erased customer again" in text for text in verified_log(scenario)[1])
+    assert any("sent an erased customer again" in text for text in verified_log(scenario)[1])
     assert verified_log(scenario)[0]
     assert traces_in_file(scenario) == []
 
