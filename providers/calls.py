@@ -1,4 +1,4 @@
-"""What a provider reports of its outgoing calls: their kinds, and who is asked before and told after each."""
+"""The outgoing calls of a provider: their kinds, and the observer that is notified before and after each."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Sockets that enforce one deadline for a whole call, and record whether any byte of the request was sent.
 
 A read timeout applies to each ``recv`` alone: a server that sends one byte a second would block a worker for hours.
-Here every ``recv`` waits only for the remaining time of the call. Failures can also be told apart exactly: a request of
+Here every ``recv`` waits only for the remaining time of the call. Failures can also be classified exactly: a request of
 which nothing was handed to the socket has certainly not been sent.
 """
 

@@ -193,7 +193,7 @@ class TransportAdapter(HTTPAdapter):
         return bytes_left > 0
 
     def _classify_failure(self, error: Exception, kind: CallKind) -> ProviderError:
-        """Return the error for a failed call: what was never sent is told apart from what may have been carried out."""
+        """Return the error for a failed call: transient if nothing was sent, else it may have been carried out."""
         not_sent = isinstance(error, requests.ConnectTimeout) or (
             current_call.reached_socket and not current_call.request_started
         )

@@ -1,4 +1,4 @@
-"""The mailer port: sends one email and tells accepted, rejected and unknown apart."""
+"""The mailer port: sends one email, which is then accepted, rejected or of unknown outcome."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ class Pull:
         return page
 
     def _set_started_at(self, server_time: datetime | None) -> None:
-        """Record when the pull started, so that a fast clock of ours does not lose what changes meanwhile."""
+        """Record when the pull started, so that a fast local clock does not lose what changes meanwhile."""
         if not self._cursor.started_at:
             started_at = min(self._now, mapping.to_utc(server_time)) if server_time else self._now
             self._cursor.started_at = mapping.to_utc(started_at - OVERLAP).isoformat(timespec="seconds")

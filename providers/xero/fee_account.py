@@ -62,7 +62,8 @@ def _usable_accounts(accounts: Iterable[Account]) -> list[Account]:
 
 def _rank(account: Account) -> tuple[int, int, str]:
     name = (account.name or "").lower()
-    named = next((at for at, words in enumerate(_FEE_ACCOUNT_NAMES) if words in name), len(_FEE_ACCOUNT_NAMES))
+    matches = (index for index, fee_name in enumerate(_FEE_ACCOUNT_NAMES) if fee_name in name)
+    name_rank = next(matches, len(_FEE_ACCOUNT_NAMES))
     kinds = ("OTHERINCOME", "REVENUE", "SALES")
     kind = kinds.index(account.type) if account.type in kinds else len(kinds)
-    return named, kind, account.code or ""
+    return name_rank, kind, account.code or ""

@@ -62,7 +62,7 @@ class Cursor(msgspec.Struct, omit_defaults=True):
 
     Attributes:
         watermarks: Per stream, from when on changes are still to be read.
-        latest_invoice_at: The latest change of all invoices ever read: tells a change from a repetition in the overlap.
+        latest_invoice_at: The latest change of all invoices ever read: distinguishes a change from a repetition.
         previous_item_count: How many items the query had, according to the page before.
         records_read: The records of the streams that are completely read.
     """
