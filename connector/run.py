@@ -1,4 +1,4 @@
-"""READ FIRST: one hour of one connection, top to bottom: read the books, decide, do it, say so."""
+"""READ FIRST: one sync of one connection, top to bottom: read the ledger, decide, send, report."""
 
 from __future__ import annotations
 
@@ -30,19 +30,24 @@ from connector.vocabulary import ConnectionHealth, LogKind, RunOutcome
 from providers.capabilities import MeteredProvider
 from providers.errors import AuthorizationExpired, OutcomeUnknown, ProviderError, TransientError
 
-MAX_DEFERRAL = timedelta(
-    days=1
-)  # whatever a vendor asks, and whatever a clock shows: a company is looked at once a day
+MAX_DEFERRAL = timedelta(days=1)  # whatever a provider asks and whatever the clock shows, a company is synced daily
+RETRY_DELAY = timedelta(minutes=5)  # where the provider names no time
+_HEALTH = {
+    RunOutcome.OK: ConnectionHealth.OK,
+    RunOutcome.DEFERRED: ConnectionHealth.LIMITED,
+    RunOutcome.ACTION_REQUIRED: ConnectionHealth.ACTION_REQUIRED,
+    RunOutcome.FAILED: ConnectionHealth.FAILING,
+}
 log = logging.getLogger("duewell.run")
 
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """How a run ended: "ok", "later" (a vendor put it off), "action_required" (someone must act), "failed", or "busy"."""
+    """How a run ended, with its report for people, line by line, and its counts."""
 
     connection_id: int
     name: str
-    outcome: str
+    outcome: RunOutcome
     reason: str = ""
     report: list[str] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
@@ -56,7 +61,11 @@ def run_connection(
     on_progress: Callable[[str], None] = ignore_progress,
     on_records_read: Callable[[int, int | None], None] | None = None,
 ) -> RunResult:
-    """Run one hour of one connection. Never raises: what goes wrong is an outcome, told in words."""
+    """Sync one connection. Never raises: whatever goes wrong becomes the outcome and its reason.
+
+    ``on_progress`` gets a line of text per step, ``on_records_read`` the number of records read and, where the
+    provider says so, how many are expected.
+    """
     try:
         with lease.acquire(app, connection_id) as held:
             ctx = _start_run(app, held, dry_run=dry_run, on_progress=on_progress)
@@ -67,75 +76,76 @@ def run_connection(
             rollback_detection.record_log_head(app)
             return result
     except lease.RunInProgress as busy:
-        return RunResult(connection_id, _connection_name(app, connection_id), "busy", str(busy))
+        return RunResult(connection_id, _connection_name(app, connection_id), RunOutcome.BUSY, str(busy))
     except lease.LeaseLost as lost:
-        return RunResult(connection_id, _connection_name(app, connection_id), "failed", str(lost))
-    except Exception as broken:
-        log.exception("the run of connection %s could not begin or end", connection_id)
-        return RunResult(connection_id, f"connection {connection_id}", "failed", _describe_fault(broken))
+        return RunResult(connection_id, _connection_name(app, connection_id), RunOutcome.FAILED, str(lost))
+    except Exception as error:
+        log.exception("the run of connection %s could not start or finish", connection_id)
+        return RunResult(connection_id, f"connection {connection_id}", RunOutcome.FAILED, _describe_fault(error))
 
 
 def _run_steps(ctx: RunContext) -> None:
-    """The hour itself. What came before a failure is kept; the next run goes on from there."""
+    """Take the steps of a sync. What was committed before a failure stays; the next run continues from there."""
     try:
-        recover.recover_interrupted(ctx)  # calls that a killed run left without an answer
+        recover.recover_interrupted(ctx)  # calls of a killed run whose outcome is not known
         pull.pull_changes(ctx)  # page by page, each with its cursor in one commit
-        evaluate.decide_all(ctx)  # one answer per invoice; the un-sent plans are remade
-        deliver_outbox(ctx)  # re-read just before; mark, call, mark
-        exceptions.scan(ctx)  # what is odd in the books, for a person's eye
-    except AuthorizationExpired as dead:
-        ctx.action_required.append(str(dead))
+        evaluate.decide_all(ctx)  # one decision per invoice; unsent entries are planned anew
+        deliver_outbox(ctx)  # recheck, mark as sending, call, mark as done
+        exceptions.scan(ctx)  # records in the ledger that somebody should check
+    except AuthorizationExpired as expired:
+        ctx.action_required.append(str(expired))
         _try_after_failure(ctx, _alert_account_owners)
-    except TransientError as wait:
-        ctx.budget.record_limit(wait)
-        ctx.deferred.append(str(wait))
-        ctx.not_before_at = wait.retry_at or ctx.now() + timedelta(minutes=5)
-        _try_after_failure(ctx, deliver_follow_ups)  # some of a day's calls are kept for notes of what has left
-    except OutcomeUnknown as unsure:  # of a sign-in renewal: the old token is good for minutes only
-        ctx.deferred.append(str(unsure))
-        ctx.not_before_at = ctx.now() + timedelta(minutes=5)
-    except ProviderError as odd:  # refused where nothing may be refused: a read
-        ctx.failures.append(str(odd))
+    except TransientError as error:
+        ctx.budget.record_limit(error)
+        ctx.deferred.append(str(error))
+        ctx.not_before_at = error.retry_at or ctx.now() + RETRY_DELAY
+        _try_after_failure(ctx, deliver_follow_ups)  # the daily reserve of calls is for these
+    except OutcomeUnknown as error:  # of a token refresh: the old token works for a few minutes only
+        ctx.deferred.append(str(error))
+        ctx.not_before_at = ctx.now() + RETRY_DELAY
+    except ProviderError as error:  # a read was rejected, which no read should be
+        ctx.failures.append(str(error))
     except lease.LeaseLost:
         raise
-    except Exception as broken:
-        log.exception("the run of connection %s broke off", ctx.connection_id)
-        ctx.failures.append(_describe_fault(broken))
+    except Exception as error:
+        log.exception("the run of connection %s failed", ctx.connection_id)
+        ctx.failures.append(_describe_fault(error))
 
 
 def _try_after_failure(ctx: RunContext, action: Callable[[RunContext], None]) -> None:
-    """Do what is still possible though the books can't be read now; whatever comes of it, the run has its end."""
+    """Do what is possible although the ledger cannot be read; its own failures do not keep the run from finishing."""
     try:
         action(ctx)
-    except ProviderError as problem:
-        ctx.deferred.append(str(problem))
+    except ProviderError as error:
+        ctx.deferred.append(str(error))
     except lease.LeaseLost:
         raise
-    except Exception as broken:
-        log.exception("the run of connection %s broke off after its books could not be read", ctx.connection_id)
-        ctx.failures.append(_describe_fault(broken))
+    except Exception as error:
+        log.exception("the run of connection %s failed after its ledger could not be read", ctx.connection_id)
+        ctx.failures.append(_describe_fault(error))
 
 
 def _alert_account_owners(ctx: RunContext) -> None:
-    """Mail those who mind the company, once, that its books can no longer be read."""
+    """Email the company's account owners, once, that its accounting system can no longer be read."""
     reconnect_email.plan(ctx)
     deliver_owner_emails(ctx)
 
 
 def _describe_fault(error: Exception) -> str:
-    """Say what broke, in words without data: an exception's own text may quote a record."""
+    """Return what failed, without the exception's own text, which may quote a record."""
     if isinstance(error, SQLAlchemyError):
-        return f"The database failed ({type(getattr(error, 'orig', None) or error).__name__}); the next run goes on."
-    return f"A fault of duewell ({type(error).__name__}); its log says where. Please report it."
+        name = type(getattr(error, "orig", None) or error).__name__
+        return f"The database failed ({name}); the next run continues."
+    return f"Internal error in duewell ({type(error).__name__}); see its log for details. Please report it."
 
 
 def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress: Callable[[str], None]) -> RunContext:
     now = app.now()
-    rollback_detection.detect_rollback(app)  # an older database, copied back by hand: everything waits for a person
+    rollback_detection.detect_rollback(app)  # where an older database was copied back, everything waits for approval
     with reading(app.engine) as session:
-        calls = _load_budget(session, app, held)
-        lost = restore_gap(session)
-    ledger, mailer = open_ledger(app, held.connection_id, calls), app.mailer(calls)
+        budget = _load_budget(session, app, held)
+        gap = restore_gap(session)
+    ledger, mailer = open_ledger(app, held.connection_id, budget), app.mailer(budget)
     with writing(app.engine) as session:
         connection = session.get_one(Connection, held.connection_id)
         _close_interrupted_runs(session, held.connection_id, now)
@@ -143,7 +153,7 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
         run = SyncRun(connection_id=held.connection_id, started_at=now, dry_run=dry_run)
         session.add(run)
         session.flush()
-        assert run.id is not None  # noqa: S101 - the flush gave it
+        assert run.id is not None  # noqa: S101 - set by the flush
         ctx = RunContext(
             app=app,
             lease=held,
@@ -152,72 +162,69 @@ def _start_run(app: AppContext, held: lease.Lease, *, dry_run: bool, on_progress
             ledger_key=f"{connection.provider}:{connection.external_id}",
             ledger=ledger,
             mailer=mailer,
-            budget=calls,
+            budget=budget,
             started_at=now,
-            restore_gap=lost,
+            restore_gap=gap,
             dry_run=dry_run,
             on_progress=on_progress,
         )
-        calls.authorize_call = ctx.authorize_call
-        paused = f", paused ({connection.pause_reason}): nothing leaves" if connection.pause_reason else ""
-        ctx.log(session, LogKind.RUN_STARTED, f"Run of {connection.name} started, mode {connection.mode}{paused}.")
+        budget.authorize_call = ctx.authorize_call
+        paused = f", paused ({connection.pause_reason}): nothing is sent" if connection.pause_reason else ""
+        text = f"Sync of {connection.name} started in {connection.mode} mode{paused}."
+        ctx.log(session, LogKind.RUN_STARTED, text)
         return ctx
 
 
 def _close_interrupted_runs(session: Session, connection_id: int, now: datetime) -> None:
-    """Give an end to runs that were killed: whoever holds the lease knows that none is under way."""
-    reason = "it broke off before its end; the next run went on from there"
+    """Mark killed runs as failed: none is under way while we hold the lease."""
     session.execute(
         update(SyncRun)
         .where(col(SyncRun.connection_id) == connection_id, col(SyncRun.ended_at).is_(None))
-        .values(ended_at=now, outcome=RunOutcome.FAILED, reason=reason)
+        .values(ended_at=now, outcome=RunOutcome.FAILED, reason="interrupted; the next run continued from there")
     )
-
-
-_HEALTH_AFTER = {
-    RunOutcome.OK: ConnectionHealth.OK,
-    RunOutcome.DEFERRED: ConnectionHealth.LIMITED,
-    RunOutcome.ACTION_REQUIRED: ConnectionHealth.ACTION_REQUIRED,
-    RunOutcome.FAILED: ConnectionHealth.FAILING,
-}
 
 
 def _finish_run(ctx: RunContext) -> RunResult:
-    outcome = (
-        RunOutcome.FAILED
-        if ctx.failures
-        else RunOutcome.ACTION_REQUIRED
-        if ctx.action_required
-        else RunOutcome.DEFERRED
-        if ctx.deferred
-        else RunOutcome.OK
-    )
+    outcome = _outcome(ctx)
     reason = " ".join([*ctx.failures, *ctx.action_required, *ctx.deferred])
     with ctx.writing() as session:
         connection = ctx.connection(session)
         ctx.budget.save(session)
-        numbers = {**ctx.tally, **{f"calls_{kind}": made for kind, made in ctx.budget.calls_made.items()}}
+        counts = {**ctx.tally, **{f"calls_{kind}": count for kind, count in ctx.budget.calls_made.items()}}
         run = session.get_one(SyncRun, ctx.run_id)
-        run.ended_at, run.outcome, run.reason, run.counts = ctx.now(), outcome, reason, numbers
+        run.ended_at, run.outcome, run.reason, run.counts = ctx.now(), outcome, reason, counts
         connection.last_run_at = ctx.started_at
-        if connection.health != ConnectionHealth.DISCONNECTED and (
-            connection.health != ConnectionHealth.AUTHORIZATION_EXPIRED or outcome == RunOutcome.OK
-        ):
-            connection.health = _HEALTH_AFTER[outcome]
-            connection.health_reason = reason
-        wait = min(ctx.not_before_at, ctx.now() + MAX_DEFERRAL) if ctx.not_before_at else None
-        connection.next_run_at = wait or _next_run_time(ctx, session, connection)
-        told = run_summary.summarise_run(session, connection, ctx.run_id, numbers)
-        ctx.log(session, LogKind.RUN_ENDED, run_summary.format_outcome(outcome, reason, numbers), facts=numbers)
-        return RunResult(ctx.connection_id, connection.name, outcome, reason, told, numbers)
+        if _may_change_health(connection, outcome):
+            connection.health, connection.health_reason = _HEALTH[outcome], reason
+        connection.next_run_at = _next_run_time(ctx, session, connection)
+        report = run_summary.summarise_run(session, connection, ctx.run_id, counts)
+        ctx.log(session, LogKind.RUN_ENDED, run_summary.format_outcome(outcome, reason, counts), facts=counts)
+        return RunResult(ctx.connection_id, connection.name, outcome, reason, report, counts)
+
+
+def _outcome(ctx: RunContext) -> RunOutcome:
+    if ctx.failures:
+        return RunOutcome.FAILED
+    if ctx.action_required:
+        return RunOutcome.ACTION_REQUIRED
+    return RunOutcome.DEFERRED if ctx.deferred else RunOutcome.OK
+
+
+def _may_change_health(connection: Connection, outcome: RunOutcome) -> bool:
+    """Return whether a run's outcome replaces the health; only success replaces an expired authorisation."""
+    if connection.health == ConnectionHealth.AUTHORIZATION_EXPIRED:
+        return outcome is RunOutcome.OK
+    return connection.health != ConnectionHealth.DISCONNECTED
 
 
 def _next_run_time(ctx: RunContext, session: Session, connection: Connection) -> datetime:
-    """Give the next turn; a later one where too few of the vendor's calls are left for one every interval."""
-    apart = ctx.budget.run_spacing()
+    """Return when the next run starts: as a provider asked, later where calls are scarce, sooner after a webhook."""
+    if ctx.not_before_at:
+        return min(ctx.not_before_at, ctx.now() + MAX_DEFERRAL)
     slot = lease.next_run_slot(ctx.app, connection)
-    if apart is not None:
-        return max(slot, ctx.started_at + min(apart, MAX_DEFERRAL))
+    spacing = ctx.budget.run_spacing()
+    if spacing is not None:
+        return max(slot, ctx.started_at + min(spacing, MAX_DEFERRAL))
     return webhook_inbox.earlier_run_at(session, connection, slot, ctx.started_at, ctx.now())
 
 

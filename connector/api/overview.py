@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -177,7 +178,7 @@ def list_exceptions(call: ReadCall, page_query: PageParam, connection: Connectio
     """List what is odd in the books and worth a person's eye."""
     with reading(call.app.engine) as session:
         ids = call.connection_ids(session, connection)
-    rows = [item for each in ids for item in exceptions.list_for_output(call.app, each)]
+    rows = [asdict(item) for each in ids for item in exceptions.list_exceptions(call.app, each)]
     return cut_down(rows, page_query, lambda row: [row["id"]])
 
 

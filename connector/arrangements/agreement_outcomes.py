@@ -1,9 +1,10 @@
-"""What became of what was said, on every run: promises and plans kept or broken, pauses over, tasks without object."""
+"""Closes agreements on every run: promises and plans kept or broken, pauses that are over, obsolete tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -12,8 +13,10 @@ from connector.arrangements import tasks
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow, InvoiceSetting
 from connector.geo import HolidayCalendar
 from connector.outbox.drafts import Draft
+from connector.outbox.payloads import EmailPayload
 from connector.runtime.run_context import RunContext
-from connector.vocabulary import AgreementKind, AgreementState, LogKind, OutboxKind, TaskCode
+from connector.vocabulary import AgreementKind, AgreementState, LogKind, TaskCode
+from connector.vocabulary.labels import in_sentence, label
 from policies.agreements import grace_ends_on
 from policies.decisions import CreateTask
 from policies.formatting import format_date, format_days
@@ -25,26 +28,32 @@ _BROKEN_KINDS: dict[str, AgreementKind] = {
     TaskCode.PROMISE_BROKEN: AgreementKind.PROMISE,
     TaskCode.PLAN_BROKEN: AgreementKind.PAYMENT_PLAN,
 }
+_DATED_KINDS = {AgreementKind.PROMISE, AgreementKind.PAYMENT_PLAN}
+
+
+class _Outcome(NamedTuple):
+    state: AgreementState
+    text: str
 
 
 def finalise_agreements(
     ctx: RunContext, session: Session, connection: Connection, policy: ReminderPolicy, today: date
 ) -> None:
-    """End what is over: what was said about settled invoices, pauses whose day has come, tasks about nothing."""
+    """Close what is over: agreements about closed invoices, pauses whose last day has come, tasks about nothing."""
     for agreement, invoice in _find_finished(session, ctx.connection_id, today):
         if invoice.is_open:
-            _close(ctx, session, agreement, AgreementState.ENDED, f"The pause of invoice {invoice.number} is over.")
+            text = f"The pause of invoice {invoice.number} is over."
+            _close(ctx, session, agreement, _Outcome(AgreementState.ENDED, text))
             _clear_pause(session, agreement)
         else:
-            state, words = _judge(session, connection, policy, agreement, invoice)
-            _close(ctx, session, agreement, state, words)
+            _close(ctx, session, agreement, _judge(session, connection, policy, agreement, invoice))
     for task in tasks.cancel_obsolete(session, ctx.connection_id, ctx.now()):
-        text = f"Task {task.id} is moot: nothing is owed any more on what it is about."
+        text = f"Task {task.id} was cancelled: the invoices it is about are no longer open."
         ctx.log(session, LogKind.TASK_OUTCOME, text, customer_id=task.customer_id, facts={"task": task.id})
 
 
 def record_broken_from_tasks(ctx: RunContext, session: Session, created: Sequence[CreateTask], today: date) -> None:
-    """Keep for good which promises and plans were broken: a voided plan stays void, and habits remember."""
+    """Record the promises and plans that tasks report as broken: a broken plan stays void, whatever is paid later."""
     for task in created:
         kind = _BROKEN_KINDS.get(task.code)
         if kind is None:
@@ -56,18 +65,17 @@ def record_broken_from_tasks(ctx: RunContext, session: Session, created: Sequenc
             col(Agreement.kind) == kind,
             col(Agreement.state) == AgreementState.OPEN,
         )
-        agreement = session.scalars(query).first() or _create_from_ledger(
-            ctx, session, kind, (task.customer_id, invoice_id), today
-        )
-        _close(ctx, session, agreement, AgreementState.BROKEN, task.reason)
+        agreement = session.scalars(query).first()
+        if agreement is None:
+            agreement = _create_from_ledger(ctx, session, kind, task.customer_id, invoice_id, today)
+        _close(ctx, session, agreement, _Outcome(AgreementState.BROKEN, task.reason))
 
 
 def record_broken_from_emails(ctx: RunContext, session: Session, drafts: Sequence[Draft], today: date) -> None:
-    """Keep for good which promises were broken that a mail asks about, once each, though it is planned every run."""
+    """Record the broken promises that emails ask about, once each, though every run plans the emails again."""
     for draft in drafts:
-        for invoice_id, promised in (
-            draft.payload.get("recurrence_keys", {}).items() if draft.kind == OutboxKind.EMAIL else ()
-        ):
+        payload = draft.payload
+        for invoice_id, promised in payload.recurrence_keys.items() if isinstance(payload, EmailPayload) else ():
             promised_on = date.fromisoformat(promised)
             query = select(Agreement).where(
                 col(Agreement.connection_id) == ctx.connection_id,
@@ -76,32 +84,28 @@ def record_broken_from_emails(ctx: RunContext, session: Session, drafts: Sequenc
                 col(Agreement.until_on) == promised_on,
                 col(Agreement.state).in_([AgreementState.OPEN, AgreementState.BROKEN]),
             )
-            known = session.scalars(query.order_by(col(Agreement.state))).first()  # a broken one before an open one
-            if known is None:
-                known = _create_from_ledger(ctx, session, AgreementKind.PROMISE, (draft.customer_id, invoice_id), today)
-                known.until_on = promised_on
-            if known.state == "open":
-                _close(
-                    ctx,
-                    session,
-                    known,
-                    AgreementState.BROKEN,
-                    f"What was promised for {format_date(promised_on)} did not come.",
-                )
+            agreement = session.scalars(query.order_by(col(Agreement.state))).first()  # "broken" sorts before "open"
+            if agreement is None:
+                kind = AgreementKind.PROMISE
+                agreement = _create_from_ledger(ctx, session, kind, draft.customer_id, invoice_id, today)
+                agreement.until_on = promised_on
+            if agreement.state == AgreementState.OPEN:
+                text = f"The payment promised for {format_date(promised_on)} did not arrive."
+                _close(ctx, session, agreement, _Outcome(AgreementState.BROKEN, text))
 
 
 def _find_finished(session: Session, connection_id: int, today: date) -> Sequence[tuple[Agreement, InvoiceRow]]:
     join = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
         col(InvoiceRow.external_id) == col(Agreement.invoice_id)
     )
+    pause_is_over = (col(Agreement.kind) == AgreementKind.PAUSE) & (col(Agreement.until_on) <= today)
     query = (
         select(Agreement, InvoiceRow)
         .join(InvoiceRow, join)
         .where(
             col(Agreement.connection_id) == connection_id,
             col(Agreement.state) == AgreementState.OPEN,
-            ~col(InvoiceRow.is_open)
-            | ((col(Agreement.kind) == AgreementKind.PAUSE) & (col(Agreement.until_on) <= today)),
+            ~col(InvoiceRow.is_open) | pause_is_over,
         )
         .order_by(col(Agreement.id))
     )
@@ -110,36 +114,32 @@ def _find_finished(session: Session, connection_id: int, today: date) -> Sequenc
 
 def _judge(
     session: Session, connection: Connection, policy: ReminderPolicy, agreement: Agreement, invoice: InvoiceRow
-) -> tuple[AgreementState, str]:
-    """Judge by the days in the books, not by when we looked: an invoice paid after the promised day broke it."""
-    number = invoice.number
-    if invoice.status != InvoiceStatus.PAID.value or invoice.closed_on is None:
-        return AgreementState.ENDED, f"Invoice {number} is {invoice.status}: the {agreement.kind} is without object."
-    if agreement.kind not in {AgreementKind.PROMISE, AgreementKind.PAYMENT_PLAN} or agreement.until_on is None:
-        return (
-            AgreementState.RESOLVED,
-            f"Invoice {number} was paid on {format_date(invoice.closed_on)}: the {agreement.kind} is over.",
-        )
+) -> _Outcome:
+    """Judge by the dates in the ledger, not by when we read them: paid after the promised date, it was broken."""
+    number, name = invoice.number, label(agreement.kind, "agreement_kind")
+    if invoice.status != InvoiceStatus.PAID or invoice.closed_on is None:
+        status = in_sentence(label(invoice.status, "invoice_status"))
+        return _Outcome(AgreementState.ENDED, f"{name} ended: invoice {number} is {status}.")
+    paid_on = format_date(invoice.closed_on)
+    if agreement.kind not in _DATED_KINDS or agreement.until_on is None:
+        return _Outcome(AgreementState.RESOLVED, f"{name} ended: invoice {number} was paid on {paid_on}.")
     customer = session.get(CustomerRow, (agreement.connection_id, agreement.customer_id))
     country = country_code(customer.country) if customer and customer.country else connection.country
     if invoice.closed_on < grace_ends_on(agreement.until_on, policy, country, HolidayCalendar()):
-        return (
-            AgreementState.KEPT,
-            f"The {agreement.kind} about invoice {number} was kept: it was paid on {format_date(invoice.closed_on)}.",
-        )
+        return _Outcome(AgreementState.KEPT, f"{name} kept: invoice {number} was paid on {paid_on}.")
     late = format_days((invoice.closed_on - agreement.until_on).days)
-    return AgreementState.BROKEN, f"Invoice {number} was paid {late} after the day of the {agreement.kind}."
+    return _Outcome(AgreementState.BROKEN, f"{name} broken: invoice {number} was paid {late} late, on {paid_on}.")
 
 
-def _close(ctx: RunContext, session: Session, agreement: Agreement, state: AgreementState, outcome: str) -> None:
-    agreement.state, agreement.outcome, agreement.ended_at = state, outcome, ctx.now()
+def _close(ctx: RunContext, session: Session, agreement: Agreement, outcome: _Outcome) -> None:
+    agreement.state, agreement.outcome, agreement.ended_at = outcome.state, outcome.text, ctx.now()
     ctx.log(
         session,
         LogKind.AGREEMENT,
-        outcome,
+        outcome.text,
         customer_id=agreement.customer_id,
         invoice_id=agreement.invoice_id,
-        facts={"kind": agreement.kind, "state": state},
+        facts={"kind": agreement.kind, "state": outcome.state},
     )
 
 
@@ -150,17 +150,17 @@ def _clear_pause(session: Session, agreement: Agreement) -> None:
 
 
 def _create_from_ledger(
-    ctx: RunContext, session: Session, kind: AgreementKind, customer_and_invoice: tuple[str, str], today: date
+    ctx: RunContext, session: Session, kind: AgreementKind, customer_id: str, invoice_id: str, today: date
 ) -> Agreement:
-    """Keep a promise that only the ledger knew (its expected day of payment), now that it was broken."""
+    """Create the agreement for a promise known from the ledger only (its expected payment date), now broken."""
     row = Agreement(
         connection_id=ctx.connection_id,
         kind=kind,
-        customer_id=customer_and_invoice[0],
-        invoice_id=customer_and_invoice[1],
+        customer_id=customer_id,
+        invoice_id=invoice_id,
         since_on=today,
         state=AgreementState.OPEN,
-        reason="the expected day of payment in the ledger",
+        reason="the expected payment date in the accounting system",
         recorded_at=ctx.now(),
     )
     session.add(row)

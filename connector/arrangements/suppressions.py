@@ -13,6 +13,7 @@ from sqlalchemy import select, update
 from sqlmodel import Session
 
 from connector.db.tables import Connection, KeyValue, OutboxEntry, SuppressedAddress
+from connector.outbox.payloads import EmailPayload, payload_as
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, OutboxKind
 from providers.errors import ProviderError
@@ -56,7 +57,7 @@ def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str
     """
     with ctx.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
-        to = list(entry.payload.get("to", ())) if entry is not None and entry.kind == OutboxKind.EMAIL else []
+        to = payload_as(EmailPayload, entry).to if entry is not None and entry.kind == OutboxKind.EMAIL else ()
         asked = [address for address in to if not _is_fresh(session, address, ctx.now())]
     answers = {address: reason for address in asked if (reason := _query_mailer(ctx, mailer, address)) is not None}
     if not answers:

@@ -175,7 +175,9 @@ def fee_posting(
 
     "default" as a value leaves it to the ledger again.
     """
-    from connector.connections.fee_booking import NoSuchChoice, describe_booking, save_choices
+    from dataclasses import asdict
+
+    from connector.connections.fee_posting import UnknownOption, describe_fee_posting, save_choices
     from providers.errors import ProviderError
 
     given = {"account": account, "tax": tax, "theme": theme, "item": item}
@@ -185,16 +187,16 @@ def fee_posting(
         try:
             if wanted:
                 save_choices(app, connection_id, wanted, by=os_user())
-            parts = describe_booking(app, connection_id)
-        except (NoSuchChoice, ProviderError) as problem:
+            posting = describe_fee_posting(app, connection_id)
+        except (UnknownOption, ProviderError) as problem:
             raise CommandError(str(problem)) from None
     if as_json:
-        echo_json(parts)
+        echo_json([asdict(each) for each in posting])
         return
-    for part in parts:
-        echo(f"{part['setting']}: {part['name']} ({part['reason']})")
-        for other in part["alternatives"]:
-            echo(f"    or {other['name']}: --{part['setting']} {other['id']}")
+    for each in posting:
+        echo(f"{each.setting}: {each.name} ({each.reason})")
+        for other in each.alternatives:
+            echo(f"    or {other.name}: --{each.setting} {other.id}")
 
 
 @connections.command()

@@ -204,10 +204,12 @@ def exceptions(connection: OptionalConnectionArgument = None, as_json: JsonOptio
 
     Probable duplicates, unusual amounts, money that matches an open invoice but is not applied, missing addresses.
     """
-    from connector.evaluation.exceptions import list_for_output
+    from dataclasses import asdict
+
+    from connector.evaluation.exceptions import list_exceptions
 
     with open_command_app() as app:
-        rows = list_for_output(app, find_connection_id(app, connection))
+        rows = [asdict(each) for each in list_exceptions(app, find_connection_id(app, connection))]
         nothing = empty_list_message(app, "Nothing in the books looks odd.")
     columns = {"connection": "BOOKS", "customer": "CUSTOMER", "invoice": "INVOICE", "code": "WHAT", "reason": "WHY"}
     echo_list(rows, columns, nothing, as_json=as_json)

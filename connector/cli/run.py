@@ -16,6 +16,7 @@ from connector.cli.terminal import (
     find_connections,
     open_command_app,
 )
+from connector.vocabulary import RunOutcome
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from connector.run import RunResult
 
 PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")]
-_FAILING_OUTCOMES = {"action_required", "failed", "busy"}
+_FAILING_OUTCOMES = {RunOutcome.ACTION_REQUIRED, RunOutcome.FAILED, RunOutcome.BUSY}
 
 
 def register(parent: typer.Typer) -> None:
@@ -191,8 +192,8 @@ def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Pr
         return run_connection(
             app, connection_id, dry_run=dry_run, on_progress=line.show, on_records_read=line.set_count
         )
-    except Exception as problem:  # noqa: BLE001 - a fault of ours in one company's hour: the others run all the same
-        return RunResult(connection_id, line.name, "failed", format_error(problem))
+    except Exception as problem:  # noqa: BLE001 - an internal error in one company must not stop the others
+        return RunResult(connection_id, line.name, RunOutcome.FAILED, format_error(problem))
     finally:
         line.end()
 

@@ -1,4 +1,4 @@
-"""Lets what is planned leave: re-read just before, mark, call, mark. Mails and fees first, then the notes they owe."""
+"""Sends what is planned: recheck, mark as sending, call, mark as done. Emails and fees come first, then their notes."""
 
 from __future__ import annotations
 
@@ -23,132 +23,125 @@ from connector.delivery.circuit_breaker import (
     record_rejection,
     record_unconfirmed,
 )
-from connector.emails.outbound import compose as letters
+from connector.emails.outbound import compose
 from connector.evaluation.evaluate import decide_again, refresh_entry
-from connector.outbox import entries as outbox_entries
-from connector.outbox.entries import StepAlreadyCompleted
+from connector.outbox import entries
+from connector.outbox.entries import EMAIL_KINDS, StepAlreadyCompleted
+from connector.outbox.payloads import EmailPayload, invoice_ids, load_payload
 from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
 from connector.sync import pull
-from connector.vocabulary import LogKind, OutboxState
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, TransientError
 from providers.mailer import Email, Mailer
 
-ALL_KINDS = ("email", "late_fee", "owner_email", "fee_waiver", "note")
-RECHECK_BATCH_SIZE = 25  # customers re-read by one look …
-RECHECK_VALID_FOR = timedelta(seconds=60)  # … which is trusted for a minute
+RECHECKED_KINDS = frozenset({OutboxKind.EMAIL, OutboxKind.LATE_FEE})  # sent only after their customer is read again
+RECHECK_BATCH_SIZE = 25  # customers read again at once …
+RECHECK_VALID_FOR = timedelta(seconds=60)  # … and trusted for a minute
 ORGANISATION_VALID_FOR = timedelta(days=1)
 log = logging.getLogger("duewell.deliver")
 
 
 def deliver_outbox(ctx: RunContext) -> None:
-    """Deliver everything that may leave now. One refused or odd effect never stops the others."""
-    if ctx.dry_run:
+    """Send everything that may be sent now; one rejected or faulty entry never stops the others."""
+    if ctx.dry_run or not _ready_ids(ctx, list(OutboxKind)):
         return
-    if not _ready_ids(ctx, ALL_KINDS):
-        return
-    closed: set[str] = set()
-    _deliver_batches(ctx, ("email", "late_fee"), _rechecked_batches(ctx, closed), closed)
-    _deliver_batches(ctx, ("owner_email",), _single_batches(ctx, "owner_email"), closed)
+    halted: set[str] = set()
+    _deliver_batches(ctx, RECHECKED_KINDS, _rechecked_batches(ctx, halted), halted)
+    _deliver_batches(ctx, {OutboxKind.OWNER_EMAIL}, _single_batches(ctx, OutboxKind.OWNER_EMAIL), halted)
     deliver_follow_ups(ctx)
 
 
 def deliver_follow_ups(ctx: RunContext) -> None:
-    """Write what follows from deeds, whatever the books say by now: waivers, and notes of what has left.
+    """Post waivers and notes, which follow from what was done, whatever the ledger says by now.
 
-    Notes last, in a fresh look at the outbox: mails, fees and waivers of this very run owe some.
+    Notes come last: the emails, fees and waivers of this very run have planned some.
     """
     if ctx.dry_run:
         return
-    for kind in ("fee_waiver", "note"):
-        _deliver_batches(ctx, (kind,), _single_batches(ctx, kind), set())
+    for kind in (OutboxKind.FEE_WAIVER, OutboxKind.NOTE):
+        _deliver_batches(ctx, {kind}, _single_batches(ctx, kind), set())
 
 
 def deliver_owner_emails(ctx: RunContext) -> None:
-    """Deliver the internal mails alone: the books cannot be read, and somebody must know."""
+    """Send the emails to account owners only: the ledger cannot be read, and somebody must know."""
     if not ctx.dry_run:
-        _deliver_batches(ctx, ("owner_email",), _single_batches(ctx, "owner_email"), set())
+        _deliver_batches(ctx, {OutboxKind.OWNER_EMAIL}, _single_batches(ctx, OutboxKind.OWNER_EMAIL), set())
 
 
-def _single_batches(ctx: RunContext, kind: str) -> Iterator[list[int]]:
+def _single_batches(ctx: RunContext, kind: OutboxKind) -> Iterator[list[int]]:
     for entry_id in _ready_ids(ctx, (kind,)):
         yield [entry_id]
 
 
 def _deliver_batches(
-    ctx: RunContext, kinds: Sequence[str], batches: Iterable[Sequence[int]], halted_kinds: set[str]
+    ctx: RunContext, kinds: Collection[str], batches: Iterable[Sequence[int]], halted: set[str]
 ) -> None:
+    """Send batch after batch until all ``kinds`` are halted; adds to ``halted`` the kinds whose circuit opens."""
     for batch in batches:
         for entry_id in batch:
             if ctx.app.is_stopping():
                 return
-            _deliver_entry(ctx, entry_id, halted_kinds)
-        if halted_kinds >= set(kinds):
+            _deliver_entry(ctx, entry_id, halted)
+        if halted >= set(kinds):
             return
 
 
 def _ready_ids(ctx: RunContext, kinds: Collection[str]) -> list[int]:
     with ctx.reading() as session:
-        ready = outbox_entries.find_ready(session, ctx.connection(session), kinds, ctx.now())
+        ready = entries.find_ready(session, ctx.connection(session), kinds, ctx.now())
         return [entry.id for entry in ready if entry.id is not None]
 
 
-def _rechecked_batches(ctx: RunContext, halted_kinds: set[str]) -> Iterator[list[int]]:
-    """Yield ready mails and fees, a few customers at a time, each batch re-read from the ledger and decided again."""
-    kinds = {"email", "late_fee"}
+def _rechecked_batches(ctx: RunContext, halted: set[str]) -> Iterator[list[int]]:
+    """Yield the ready emails and fees customer by customer, right after each was read and decided about again."""
     with ctx.reading() as session:
         connection = ctx.connection(session)
-        ready = outbox_entries.find_ready(session, connection, kinds, ctx.now())
         by_customer: dict[str, list[int]] = {}
-        for entry in ready:
+        for entry in entries.find_ready(session, connection, RECHECKED_KINDS, ctx.now()):
             by_customer.setdefault(entry.customer_id, []).append(entry.id or 0)
-        old = (
-            connection.company_info_read_at is None
-            or ctx.now() - connection.company_info_read_at > ORGANISATION_VALID_FOR
-        )
-    if by_customer and old:
+        read_at = connection.company_info_read_at
+    if by_customer and (read_at is None or ctx.now() - read_at > ORGANISATION_VALID_FOR):
         pull.read_organisation(ctx)
     customers = list(by_customer)
     for start in range(0, len(customers), RECHECK_BATCH_SIZE):
-        some = customers[start : start + RECHECK_BATCH_SIZE]
-        for seen in _recheck_together(ctx, some, by_customer):
-            looked_at = ctx.now()
-            for customer in seen:
-                if not _is_recent(ctx, looked_at) and not _recheck_one(ctx, customer, by_customer[customer]):
-                    continue
-                yield _still_ready(ctx, customer, kinds - halted_kinds)
+        for rechecked in _recheck_together(ctx, customers[start : start + RECHECK_BATCH_SIZE], by_customer):
+            checked_at = ctx.now()
+            for customer in rechecked:
+                if _is_recent(ctx, checked_at) or _recheck_one(ctx, customer, by_customer[customer]):
+                    yield _still_ready(ctx, customer, RECHECKED_KINDS - halted)
 
 
 def _recheck_together(
-    ctx: RunContext, customer_ids: Sequence[str], entries: Mapping[str, list[int]]
+    ctx: RunContext, customer_ids: Sequence[str], entry_ids: Mapping[str, list[int]]
 ) -> Iterator[Sequence[str]]:
-    """Look at customers together, or, where the ledger refuses that because of one of them, at each by himself."""
+    """Recheck customers together, or one by one where the ledger rejects that because of one of them."""
     try:
-        _recheck(ctx, customer_ids, [entry_id for customer in customer_ids for entry_id in entries[customer]])
-    except PermanentError as no:
+        _recheck(ctx, customer_ids, [entry_id for customer in customer_ids for entry_id in entry_ids[customer]])
+    except PermanentError as error:
         if len(customer_ids) == 1:
-            _log_recheck_failure(ctx, customer_ids[0], no)
+            _log_recheck_failure(ctx, customer_ids[0], error)
             return
-        yield from ([customer] for customer in customer_ids if _recheck_one(ctx, customer, entries[customer]))
+        yield from ([customer] for customer in customer_ids if _recheck_one(ctx, customer, entry_ids[customer]))
         return
     yield customer_ids
 
 
 def _recheck_one(ctx: RunContext, customer_id: str, entry_ids: Sequence[int]) -> bool:
-    """Look at one customer; where the ledger refuses that, say so: nothing is sent to him."""
+    """Recheck one customer; returns False, and logs it, where the ledger rejects that: they are sent nothing."""
     try:
         _recheck(ctx, [customer_id], entry_ids)
-    except PermanentError as no:
-        _log_recheck_failure(ctx, customer_id, no)
+    except PermanentError as error:
+        _log_recheck_failure(ctx, customer_id, error)
         return False
     return True
 
 
 def _log_recheck_failure(ctx: RunContext, customer_id: str, error: PermanentError) -> None:
-    text = f"Nothing was sent to this customer, because the ledger would not show his invoices just before: {error}"
+    text = f"Nothing was sent to this customer, because their invoices could not be read right before: {error}"
     with ctx.writing() as session:
         ctx.log(session, LogKind.ERROR, text, customer_id=customer_id)
-    ctx.failures.append(f"The ledger would not show the invoices of customer {customer_id}: {error}")
+    ctx.failures.append(f"The invoices of customer {customer_id} could not be read: {error}")
 
 
 def _is_recent(ctx: RunContext, checked_at: datetime) -> bool:
@@ -156,48 +149,50 @@ def _is_recent(ctx: RunContext, checked_at: datetime) -> bool:
 
 
 def _recheck(ctx: RunContext, customer_ids: Sequence[str], entry_ids: Sequence[int]) -> None:
-    ctx.on_progress(f"looking again at {len(customer_ids)} customers before anything leaves")
+    """Read the customers' invoices again, and decide about them again."""
+    ctx.on_progress(f"rechecking {len(customer_ids)} customers before anything is sent")
     with ctx.reading() as session:
-        entries = [session.get(OutboxEntry, entry_id) for entry_id in entry_ids]
-        listed = {
-            invoice_id
-            for entry in entries
-            if entry is not None
-            for invoice_id in [*entry.payload.get("listed", []), *(pair[0] for pair in entry.payload["completed"])]
-        }
-    pull.store_recheck(ctx, ctx.ledger.reload_documents(sorted(listed), list(customer_ids), ctx.now()))
+        rows = [session.get(OutboxEntry, entry_id) for entry_id in entry_ids]
+        ids = sorted({invoice_id for row in rows if row is not None for invoice_id in _mentioned_invoices(row)})
+    pull.store_recheck(ctx, ctx.ledger.reload_documents(ids, list(customer_ids), ctx.now()))
     with ctx.writing() as session:
         decide_again(ctx, session, customer_ids)
 
 
+def _mentioned_invoices(entry: OutboxEntry) -> list[str]:
+    payload = load_payload(entry)
+    listed = payload.listed if isinstance(payload, EmailPayload) else ()
+    return [*listed, *invoice_ids(payload.completed)]
+
+
 def _still_ready(ctx: RunContext, customer_id: str, kinds: Collection[str]) -> list[int]:
     with ctx.reading() as session:
-        ready = outbox_entries.find_ready(session, ctx.connection(session), kinds, ctx.now())
+        ready = entries.find_ready(session, ctx.connection(session), kinds, ctx.now())
         return [entry.id or 0 for entry in ready if entry.customer_id == customer_id]
 
 
-def _deliver_entry(ctx: RunContext, entry_id: int, halted_kinds: set[str]) -> None:
-    """Deliver one entry; whatever its vendor does becomes its state, never somebody else's problem."""
+def _deliver_entry(ctx: RunContext, entry_id: int, halted: set[str]) -> None:
+    """Send one entry; whatever its provider does becomes its state and touches no other entry."""
     with ctx.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
         kind = entry.kind if entry is not None and entry.state == OutboxState.PLANNED else ""
-    if not kind or kind in halted_kinds:
+    if not kind or kind in halted:
         return
     try:
         if after_restore.must_withhold(ctx, entry_id, kind):
             return
-        if kind in {"email", "owner_email"}:
+        if kind in EMAIL_KINDS:
             _deliver_email(ctx, entry_id, kind)
         else:
             ledger_writes.write_entry(ctx, entry_id)
     except CircuitOpen:
-        halted_kinds.add(kind)
-    except (StepAlreadyCompleted, letters.NothingToSend) as gone:
-        _cancel(ctx, entry_id, str(gone))
-    except (LeaseLost, SQLAlchemyError):  # of the whole run, not of this entry
+        halted.add(kind)
+    except (StepAlreadyCompleted, compose.NothingToSend) as reason:
+        _cancel(ctx, entry_id, str(reason))
+    except (LeaseLost, SQLAlchemyError):  # these concern the whole run
         raise
     except Exception as error:
-        log.exception("outbox entry %s broke off", entry_id)
+        log.exception("outbox entry %s failed", entry_id)
         record_fault(ctx, entry_id, error)
 
 
@@ -205,7 +200,7 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
     mailer = ctx.mailer
     if mailer is None:
         message = (
-            "No mailer is set up: give SENDGRID_API_KEY (or SMTP_URL, or EML_FOLDER) and MAIL_FROM, then run again."
+            "Email is not set up: set MAIL_FROM and SENDGRID_API_KEY (or SMTP_URL, or EML_FOLDER), then sync again."
         )
         if message not in ctx.action_required:
             ctx.action_required.append(message)
@@ -213,79 +208,75 @@ def _deliver_email(ctx: RunContext, entry_id: int, kind: str) -> None:
     if suppressions.check_recipients(ctx, mailer, entry_id) and not _is_still_sendable(ctx, entry_id):
         return
     with ctx.reading() as session:
-        told = _email_source(session.get_one(OutboxEntry, entry_id))
-    written = _compose_email(ctx, entry_id, kind)
-    if written is None:
+        source = _email_source(session.get_one(OutboxEntry, entry_id))
+    email = _compose_email(ctx, entry_id, kind)
+    if email is None:
         return
     with ctx.writing() as session:
         connection, entry = ctx.connection(session), refresh_entry(ctx, session, entry_id)
-        if (
-            entry is None
-            or _email_source(entry) != told
-            or not outbox_entries.is_dispatchable(connection, entry, ctx.now())
-        ):
-            return  # something else is right by now: the next run writes that
-        outbox_entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
-        ctx.log(session, LogKind.SENDING, f"Mailing: {entry.reason}", **log_fields(entry))
-    _send(ctx, entry_id, kind, mailer, written)
+        if entry is None or _email_source(entry) != source:
+            return  # the facts or the text have changed: the next run sends that
+        if not entries.is_dispatchable(connection, entry, ctx.now()):
+            return
+        entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
+        ctx.log(session, LogKind.SENDING, f"Sending: {entry.reason}", **log_fields(entry))
+    _send(ctx, entry_id, kind, mailer, email)
 
 
 def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
-    """Write the mail. Where the ledger's links and PDFs took long, look at its customer once more."""
-    begun_at = ctx.now()
+    """Compose the email; where fetching payment links and PDFs took long, its customer is rechecked once more."""
+    started_at = ctx.now()
     try:
-        mail = letters.compose_entry(ctx, entry_id)
-        if kind == "owner_email" or _is_recent(ctx, begun_at):
-            return mail
+        email = compose.compose_entry(ctx, entry_id)
+        if kind == OutboxKind.OWNER_EMAIL or _is_recent(ctx, started_at):
+            return email
         with ctx.reading() as session:
             customer_id = session.get_one(OutboxEntry, entry_id).customer_id
-        return mail if _recheck_one(ctx, customer_id, [entry_id]) else None
-    except letters.CannotCompose as error:
+        return email if _recheck_one(ctx, customer_id, [entry_id]) else None
+    except compose.CannotCompose as error:
         record_rejection(ctx, entry_id, str(error))
-    except (AuthorizationExpired, TransientError) as unread:
-        record_deferral(ctx, kind, unread)
+    except (AuthorizationExpired, TransientError) as error:
+        record_deferral(ctx, kind, error)
     return None
 
 
 def _email_source(entry: OutboxEntry) -> tuple[str, Any]:
-    """Give what a mail is written from: its facts, and the words a person gave it."""
+    """Return what an email is composed from: its facts and a user's own text."""
     return entry.content_hash, entry.custom_text
 
 
 def _send(ctx: RunContext, entry_id: int, kind: str, mailer: Mailer, email: Email) -> None:
-    ctx.on_progress(f"mailing {email.to_name or email.to[0]}")
+    ctx.on_progress(f"emailing {email.to_name or email.to[0]}")
     try:
         with ctx.dispatching(entry_id):
-            accepted = mailer.send(email)
-    except OutcomeUnknown as unknown:
-        record_unconfirmed(ctx, entry_id, str(unknown))
+            receipt = mailer.send(email)
+    except OutcomeUnknown as error:
+        record_unconfirmed(ctx, entry_id, str(error))
         ctx.consecutive_failures[kind] += 1
-        if (
-            ctx.consecutive_failures[kind] >= CONSECUTIVE_FAILURES_MAX
-        ):  # a mail system that hangs must not make a doubt of every mail
-            ctx.deferred.append(f"Mail after mail came to nothing; the rest waits: {unknown}")
-            raise CircuitOpen from unknown
-    except PermanentError as no:
-        record_rejection(ctx, entry_id, str(no))
-    except (AuthorizationExpired, TransientError) as nothing_left:
-        defer(ctx, entry_id, kind, nothing_left)
+        if ctx.consecutive_failures[kind] >= CONSECUTIVE_FAILURES_MAX:  # a hanging service must not get all of them
+            ctx.deferred.append(f"Several emails in a row got no answer; the others wait: {error}")
+            raise CircuitOpen from error
+    except PermanentError as error:
+        record_rejection(ctx, entry_id, str(error))
+    except (AuthorizationExpired, TransientError) as error:
+        defer(ctx, entry_id, kind, error)
     else:
-        record_done(ctx, entry_id, accepted.message_id, f"{mailer.name} took it for {', '.join(email.to)}")
+        record_done(ctx, entry_id, receipt.message_id, f"{mailer.name} accepted it for {', '.join(email.to)}")
 
 
 def _is_still_sendable(ctx: RunContext, entry_id: int) -> bool:
-    """Decide about the customer once more, an address of his gets no mail; tell whether the mail still leaves."""
+    """Decide again about a customer with a suppressed address; returns whether the email is sent all the same."""
     with ctx.writing() as session:
         entry = session.get_one(OutboxEntry, entry_id)
         decide_again(ctx, session, [entry.customer_id])
     with ctx.reading() as session:
-        left = session.get(OutboxEntry, entry_id)
-        return left is not None and outbox_entries.is_dispatchable(ctx.connection(session), left, ctx.now())
+        remaining = session.get(OutboxEntry, entry_id)
+        return remaining is not None and entries.is_dispatchable(ctx.connection(session), remaining, ctx.now())
 
 
 def _cancel(ctx: RunContext, entry_id: int, reason: str) -> None:
     with ctx.writing() as session:
         entry = session.get(OutboxEntry, entry_id)
-        if entry is not None and entry.state in outbox_entries.UNSENT_STATES:
-            ctx.log(session, LogKind.CANCELLED, f"Dropped: {reason}.", facts={"key": entry.key})
+        if entry is not None and entry.state in entries.UNSENT_STATES:
+            ctx.log(session, LogKind.CANCELLED, f"Cancelled: {reason}.", facts={"key": entry.key})
             session.delete(entry)

@@ -1,15 +1,15 @@
-"""Writes into the ledger: notes, fees, waivers; retried with the same key, after a look where the outcome is old."""
+"""Writes to the ledger: notes, late fees and waivers; repeated under the same key, after looking for an earlier one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from zoneinfo import ZoneInfo
 
+import msgspec
 from sqlmodel import Session
 
-from connector.connections import fee_booking
+from connector.connections import fee_posting
 from connector.db.tables import Connection, InvoiceRow, OutboxEntry
 from connector.delivery.circuit_breaker import (
     defer,
@@ -23,123 +23,121 @@ from connector.delivery.circuit_breaker import (
 from connector.evaluation.evaluate import refresh_entry
 from connector.outbox import entries
 from connector.outbox.drafts import short_key
+from connector.outbox.payloads import (
+    EmailPayload,
+    FeeWaiverPayload,
+    LateFeePayload,
+    NotePayload,
+    dump_payload,
+    load_payload,
+    payload_as,
+)
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind, OutboxKind
-from policies import formatting
+from connector.vocabulary.labels import in_sentence, label
+from policies.formatting import format_date
 from providers.errors import AuthorizationExpired, OutcomeUnknown, PermanentError, RateLimited, TransientError
 from providers.ledger import DocumentRef, LateFeeInvoice
 
-MAX_NOTE_LENGTH = 250  # Xero's limit for History; QuickBooks notes are kept alike
-MAX_ATTEMPTS = 5  # of unknown outcome; then a person is asked
-MAX_INLINE_WAIT = timedelta(seconds=65)  # a minute's limit is waited for; anything longer is another run's business
+MAX_NOTE_LENGTH = 250  # Xero's limit for History; QuickBooks notes are kept the same
+MAX_ATTEMPTS = 5  # of unknown outcome, before somebody is asked
+MAX_INLINE_WAIT = timedelta(seconds=65)  # a minute's limit is waited out; anything longer is left to another run
 
 LedgerCall = Callable[[], DocumentRef]
 
 
 def write_entry(ctx: RunContext, entry_id: int) -> None:
-    """Deliver one planned note, fee or waiver."""
+    """Post one planned note, late fee or waiver."""
     with ctx.writing() as session:
         connection = ctx.connection(session)
         entry = refresh_entry(ctx, session, entry_id)
         if entry is None or not entries.is_dispatchable(connection, entry, ctx.now()):
             return
         kind = entry.kind
-        if kind == "late_fee":  # a retry under the same key must say the same
-            entry.payload = {**entry.payload, "dated_on": ctx.today(connection).isoformat()}
+        if kind == OutboxKind.LATE_FEE:  # every retry under the same key must post the same
+            payload = payload_as(LateFeePayload, entry)
+            entry.payload = dump_payload(msgspec.structs.replace(payload, dated_on=ctx.today(connection)))
         call = _build_call(ctx, session, connection, entry)
         entries.mark_sending(session, entry, at=ctx.now(), on=ctx.today(connection))
-        ctx.log(
-            session,
-            LogKind.SENDING,
-            f"Writing into the ledger ({kind.replace('_', ' ')}): {entry.reason}",
-            **log_fields(entry),
-        )
+        text = f"Posting to the accounting system ({in_sentence(label(kind, 'outbox_kind'))}): {entry.reason}"
+        ctx.log(session, LogKind.SENDING, text, **log_fields(entry))
     try:
         _attempt(ctx, entry_id, kind, call)
-    except (AuthorizationExpired, TransientError) as nothing_left:
-        defer(ctx, entry_id, kind, nothing_left)
+    except (AuthorizationExpired, TransientError) as error:
+        defer(ctx, entry_id, kind, error)
 
 
 def retry_entry(ctx: RunContext, entry_id: int) -> None:
-    """Settle a write that was left without an answer: look whether it is there, else call again with the same key.
+    """Finish a write whose outcome is unknown: look for it in the ledger, else repeat it under the same key.
 
-    A fee that is not there is decided anew instead: its invoice may have been paid since. Where nothing may leave now,
-    it is only looked for.
+    A fee that the ledger does not have is decided anew instead, as its invoice may have been paid since. Where nothing
+    may be sent now, the write is only looked for.
     """
     with ctx.reading() as session:
         connection = ctx.connection(session)
         entry = session.get_one(OutboxEntry, entry_id)
-        kind, invoice_id, key, attempts = entry.kind, entry.invoice_id, entry.key, entry.attempts
-        number = str(entry.payload.get("number", ""))
+        kind, attempts = entry.kind, entry.attempts
         may_call = entries.is_permitted(connection, entry)
         call = _build_call(ctx, session, connection, entry)
-    there = _find_existing(ctx, kind, invoice_id, key, number)
-    if there is not None:
-        record_done(ctx, entry_id, there.external_id, "found in the ledger, where an earlier call had put it")
+    existing = _find_existing(ctx, entry)
+    if existing is not None:
+        record_done(ctx, entry_id, existing.external_id, "found in the accounting system, posted by an earlier call")
     elif attempts >= MAX_ATTEMPTS:
-        record_unconfirmed(ctx, entry_id, f"After {attempts} calls the ledger has still not said what became of it.")
-    elif kind == "late_fee":
-        answer = "the ledger does not have it: it is decided anew"
-        update_entry(ctx, entry_id, lambda session, entry: entries.mark_planned(session, entry, detail=answer))
+        record_unconfirmed(ctx, entry_id, f"After {attempts} calls its outcome is still unknown.")
+    elif kind == OutboxKind.LATE_FEE:
+        detail = "not found in the accounting system: it is decided anew"
+        update_entry(ctx, entry_id, lambda session, entry: entries.mark_planned(session, entry, detail=detail))
     elif may_call:
         update_entry(ctx, entry_id, lambda session, entry: _mark_retry(ctx, session, entry))
         try:
             _attempt(ctx, entry_id, kind, call)
-        except (
-            AuthorizationExpired,
-            TransientError,
-        ) as nothing_left:  # this time; of the first time nobody knows: it stays ``calling``
-            record_deferral(ctx, kind, nothing_left)
+        except (AuthorizationExpired, TransientError) as error:  # the first call may have arrived: it stays ``sending``
+            record_deferral(ctx, kind, error)
 
 
 def _mark_retry(ctx: RunContext, session: Session, entry: OutboxEntry) -> None:
     entry.attempts, entry.dispatched_at = entry.attempts + 1, ctx.now()
-    ctx.log(session, LogKind.SENDING, f"Calling again with the same key: {entry.reason}", **log_fields(entry))
+    ctx.log(session, LogKind.SENDING, f"Retrying under the same key: {entry.reason}", **log_fields(entry))
 
 
 def _attempt(ctx: RunContext, entry_id: int, kind: str, call: LedgerCall) -> None:
     try:
         with ctx.dispatching(entry_id):
             posted = _call_with_retry(ctx, call)
-    except PermanentError as no:
-        record_rejection(ctx, entry_id, str(no))
-    except OutcomeUnknown as unknown:
-        # It stays ``calling``: the next run looks, then calls again under the same key.
-        record_deferral(ctx, kind, OutcomeUnknown(f"{unknown} The next run looks whether it arrived."))
+    except PermanentError as error:
+        record_rejection(ctx, entry_id, str(error))
+    except OutcomeUnknown as error:  # it stays ``sending``: the next run looks for it, then repeats the call
+        record_deferral(ctx, kind, OutcomeUnknown(f"{error} The next sync checks whether it was posted."))
     else:
-        record_done(ctx, entry_id, posted.external_id, f"The ledger's id is {posted.number or posted.external_id}")
+        record_done(ctx, entry_id, posted.external_id, f"Posted as {posted.number or posted.external_id}")
 
 
 def _call_with_retry(ctx: RunContext, call: LedgerCall) -> DocumentRef:
-    """Call; wait out a minute's limit once; repeat an unknown outcome once, which the key makes safe."""
+    """Make a call; wait out a minute's limit once, and repeat an unknown outcome once, which the key makes safe."""
     try:
         return call()
-    except RateLimited as limited:
-        pause = (limited.retry_at - ctx.now()) if limited.retry_at else None
+    except RateLimited as error:
+        pause = (error.retry_at - ctx.now()) if error.retry_at else None
         if pause is None or pause > MAX_INLINE_WAIT:
             raise
-        ctx.on_progress("waiting for the ledger's minute to end")
+        ctx.on_progress("waiting for the rate limit to reset")
         ctx.app.stop.wait(max(pause.total_seconds(), 0.0))
         return call()
     except OutcomeUnknown as first:
-        ctx.on_progress("no answer; calling again with the same key")
+        ctx.on_progress("no response; calling again under the same key")
         try:
             return call()
-        except (
-            AuthorizationExpired,
-            TransientError,
-            PermanentError,
-        ) as second:  # says nothing of the first call, which may have arrived
+        except (AuthorizationExpired, TransientError, PermanentError) as second:  # the first call may have arrived
             message = f"{first}; called again: {second}"
             raise OutcomeUnknown(message) from second
 
 
-def _find_existing(ctx: RunContext, kind: str, invoice_id: str, key: str, number: str) -> DocumentRef | None:
-    if kind == "note":
-        return ctx.ledger.find_note(invoice_id, short_key(key))
-    if kind == "late_fee":
-        return ctx.ledger.find_invoice(number)
-    return None  # voiding what is void changes nothing
+def _find_existing(ctx: RunContext, entry: OutboxEntry) -> DocumentRef | None:
+    if entry.kind == OutboxKind.NOTE:
+        return ctx.ledger.find_note(entry.invoice_id, short_key(entry.key))
+    if entry.kind == OutboxKind.LATE_FEE:
+        return ctx.ledger.find_invoice(payload_as(LateFeePayload, entry).number)
+    return None  # voiding an invoice that is voided changes nothing
 
 
 def _build_call(ctx: RunContext, session: Session, connection: Connection, entry: OutboxEntry) -> LedgerCall:
@@ -148,51 +146,52 @@ def _build_call(ctx: RunContext, session: Session, connection: Connection, entry
         text = format_note(session, connection, entry)
         return lambda: ledger.add_note(invoice_id, text, key)
     if entry.kind == OutboxKind.LATE_FEE:
-        fee = _build_fee(entry)._replace(posting=fee_booking.load_booking(session, entry.connection_id))
+        fee = _build_fee(entry)._replace(posting=fee_posting.load_fee_posting(session, entry.connection_id))
         return lambda: ledger.post_late_fee(fee, key)
-    fee_id, today = str(entry.payload["fee_id"]), ctx.today(connection)
-    return lambda: ledger.waive_late_fee(fee_id, key, reason=entry.payload["reason"], on=today)
+    waiver, today = payload_as(FeeWaiverPayload, entry), ctx.today(connection)
+    return lambda: ledger.waive_late_fee(waiver.fee_id, key, reason=waiver.reason, on=today)
 
 
 def _build_fee(entry: OutboxEntry) -> LateFeeInvoice:
-    payload = entry.payload
-    dated_on = date.fromisoformat(payload["dated_on"])
+    payload = payload_as(LateFeePayload, entry)
+    assert payload.dated_on is not None  # noqa: S101 - set before the first call
     return LateFeeInvoice(
-        number=payload["number"],
+        number=payload.number,
         original_invoice_id=entry.invoice_id,
-        original_number=payload["original_number"],
+        original_number=payload.original_numbers[0],
         customer_id=entry.customer_id,
         currency=entry.currency,
-        amount=Decimal(payload["amount"]),
-        dated_on=dated_on,
-        due_on=dated_on + timedelta(days=payload["due_days"]),
-        description=payload["text"],
-        lines=tuple((text, Decimal(amount)) for text, amount in payload.get("lines", ())),
+        amount=payload.amount,
+        dated_on=payload.dated_on,
+        due_on=payload.dated_on + timedelta(days=payload.due_days),
+        description=payload.text,
+        lines=payload.lines,
     )
 
 
 def format_note(session: Session, connection: Connection, entry: OutboxEntry) -> str:
-    """Tell in one line what was done about the invoice, ending in the key's short form by which it is found again."""
-    mark = f" [duewell {short_key(entry.key)}]"
-    text = _describe_parent(session, connection, entry) if entry.parent_id else str(entry.payload["text"])
-    room = MAX_NOTE_LENGTH - len(mark)
-    return (text if len(text) <= room else text[: room - 1] + "…") + mark
+    """Return a note's one line of text, ending in the short form of its key, by which it is found again."""
+    suffix = f" [duewell {short_key(entry.key)}]"
+    text = _describe_parent(session, connection, entry) if entry.parent_id else payload_as(NotePayload, entry).text
+    length = MAX_NOTE_LENGTH - len(suffix)
+    return (text if len(text) <= length else text[: length - 1] + "…") + suffix
 
 
 def _describe_parent(session: Session, connection: Connection, entry: OutboxEntry) -> str:
-    """Tell of the mail, fee or waiver that a note follows from."""
+    """Describe the email, late fee or waiver that a note is about."""
     parent = session.get_one(OutboxEntry, entry.parent_id)
-    on = (parent.ended_at or parent.planned_at).astimezone(ZoneInfo(connection.time_zone)).date()
-    day = formatting.format_date(on)
+    day = format_date((parent.ended_at or parent.planned_at).astimezone(ZoneInfo(connection.time_zone)).date())
     invoice = session.get(InvoiceRow, (entry.connection_id, entry.invoice_id))
     number = invoice.number if invoice is not None else entry.invoice_id
-    payload = parent.payload
-    if parent.kind in {OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER}:
-        amount = payload.get("amounts", {}).get(entry.invoice_id, payload["amount"])
-        verb = "charged" if parent.kind == OutboxKind.LATE_FEE else "waived"
-        text = f"Late fee {payload['number']} of {amount} {parent.currency} {verb} for invoice {number} on {day}."
-        return text + (f" {payload['reason']}." if parent.kind == OutboxKind.FEE_WAIVER else "")
-    step = dict(map(tuple, payload["completed"])).get(entry.invoice_id, parent.step).replace("_", " ")
-    due = payload["due"].get(entry.invoice_id)
-    owed = f", {due} {parent.currency} due" if due else ""
-    return f"Mail '{step}' sent to {', '.join(payload['to'])} on {day} about invoice {number}{owed}."
+    payload = load_payload(parent)
+    if isinstance(payload, LateFeePayload | FeeWaiverPayload):
+        amount = payload.amounts.get(entry.invoice_id, payload.amount)
+        fee = f"Late fee {payload.number} of {amount} {parent.currency}"
+        if isinstance(payload, FeeWaiverPayload):
+            return f"{fee} waived for invoice {number} on {day}. {payload.reason}."
+        return f"{fee} charged for invoice {number} on {day}."
+    assert isinstance(payload, EmailPayload)  # noqa: S101 - nothing else has notes
+    step = label(dict(payload.completed).get(entry.invoice_id, parent.step), "step")
+    due = payload.due.get(entry.invoice_id)
+    amount_due = f", {due} {parent.currency} due" if due else ""
+    return f"{step} emailed to {', '.join(payload.to)} on {day} about invoice {number}{amount_due}."

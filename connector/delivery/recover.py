@@ -1,9 +1,13 @@
-"""Settles calls that a killed run left without an answer, before anything new is planned."""
+"""Recovers what a killed run left behind: entries that were being sent, and emails whose delivery is unconfirmed.
+
+It runs first, before anything new is planned.
+"""
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,79 +23,92 @@ from connector.delivery.circuit_breaker import (
     record_unconfirmed,
 )
 from connector.emails.inbound import events
+from connector.outbox.entries import EMAIL_KINDS
+from connector.outbox.payloads import EmailPayload, OwnerEmailPayload, load_payload
 from connector.runtime.lease import LeaseLost
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import OutboxState
 from providers.errors import AuthorizationExpired, ProviderError, TransientError
 
-EMAIL_KINDS = ("email", "owner_email")
+SEARCH_PERIOD = timedelta(days=3)  # SendGrid's log reaches back 30 days; what is not found in three, a user resolves
 log = logging.getLogger("duewell.recover")
-# SendGrid keeps its e-mail logs for 30 days; a mail nobody found within three is a person's to settle.
-SEARCH_PERIOD = timedelta(days=3)
+
+
+class _Interrupted(NamedTuple):
+    """An entry without a certain end."""
+
+    id: int
+    state: str
+    kind: str
 
 
 def recover_interrupted(ctx: RunContext) -> None:
-    """Look for every mail in doubt and every call without an answer; whatever cannot be found out becomes a doubt."""
+    """Look for each email and write whose outcome is unknown; what cannot be found becomes unconfirmed."""
     if ctx.dry_run:
         return
-    left = _find_interrupted(ctx)
-    for entry_id in [entry_id for entry_id, _state, kind in left if kind in EMAIL_KINDS]:
-        _recover_email(ctx, entry_id)
+    interrupted = _find_interrupted(ctx)
+    for each in interrupted:
+        if each.kind in EMAIL_KINDS:
+            _recover_email(ctx, each.id)
     try:
-        for entry_id in [entry_id for entry_id, state, kind in left if kind not in EMAIL_KINDS and state == "sending"]:
-            _recover_write(ctx, entry_id)
+        for each in interrupted:
+            if each.kind not in EMAIL_KINDS and each.state == OutboxState.SENDING:
+                _recover_write(ctx, each.id)
     except CircuitOpen:
-        ctx.on_progress("the ledger put us off; the rest is settled next time")
+        ctx.on_progress("the accounting system deferred us; the next sync looks for the rest")
 
 
 def _recover_write(ctx: RunContext, entry_id: int) -> None:
-    """Settle one write into the ledger; one that cannot be looked up must not keep the run from all the others."""
+    """Recover a write to the ledger; one that cannot be looked up must not keep the run from all the others."""
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        kind, called_at = entry.kind, entry.dispatched_at or entry.planned_at
+        kind, dispatched_at = entry.kind, entry.dispatched_at or entry.planned_at
     try:
         ledger_writes.retry_entry(ctx, entry_id)
     except (CircuitOpen, LeaseLost, SQLAlchemyError):
         raise
-    except (AuthorizationExpired, TransientError) as unasked:
-        if ctx.now() - called_at > SEARCH_PERIOD:
-            record_unconfirmed(ctx, entry_id, f"For three days the ledger has not said what became of it: {unasked}")
-        record_deferral(ctx, kind, unasked)
-    except ProviderError as no:
-        record_unconfirmed(ctx, entry_id, f"The ledger cannot be asked what became of it: {no}")
-    except Exception as error:  # a fault of ours in one entry
-        log.exception("settling outbox entry %s broke off", entry_id)
+    except (AuthorizationExpired, TransientError) as error:
+        if ctx.now() - dispatched_at > SEARCH_PERIOD:
+            record_unconfirmed(ctx, entry_id, f"For three days its outcome could not be looked up: {error}")
+        record_deferral(ctx, kind, error)
+    except ProviderError as error:
+        record_unconfirmed(ctx, entry_id, f"Its outcome cannot be looked up: {error}")
+    except Exception as error:  # an internal error in one entry
+        log.exception("recovering outbox entry %s failed", entry_id)
         record_fault(ctx, entry_id, error)
 
 
 def _recover_email(ctx: RunContext, entry_id: int) -> None:
     with ctx.reading() as session:
         entry = session.get_one(OutboxEntry, entry_id)
-        state, key, called_at = entry.state, entry.key, entry.dispatched_at or entry.planned_at
-        to, told = tuple(entry.payload.get("to", ())), events.find_delivery_proof(session, key)
-    if told is not None:
-        record_done(ctx, entry_id, told, "the mail system told that it left")
+        state, key, dispatched_at = entry.state, entry.key, entry.dispatched_at or entry.planned_at
+        payload, proof = load_payload(entry), events.find_delivery_proof(session, key)
+    if proof is not None:
+        record_done(ctx, entry_id, proof, "the email service reported that it was sent")
         return
-    reference = _search_email_log(ctx, key, to, called_at=called_at) if ctx.now() - called_at <= SEARCH_PERIOD else None
+    assert isinstance(payload, EmailPayload | OwnerEmailPayload)  # noqa: S101 - an email's
+    reference = None
+    if ctx.now() - dispatched_at <= SEARCH_PERIOD:
+        reference = _search_email_log(ctx, key, payload.to, since_at=dispatched_at)
     if reference is not None:
-        record_done(ctx, entry_id, reference, "found in the mail system's own log")
-    elif state == "sending":
-        record_unconfirmed(ctx, entry_id, "The run that was sending it ended before it learned the answer.")
+        record_done(ctx, entry_id, reference, "found in the email service's log")
+    elif state == OutboxState.SENDING:
+        record_unconfirmed(ctx, entry_id, "The sync that was sending it ended before it got the answer.")
 
 
-def _search_email_log(ctx: RunContext, key: str, to: tuple[str, ...], *, called_at: datetime) -> str | None:
+def _search_email_log(ctx: RunContext, key: str, to: tuple[str, ...], *, since_at: datetime) -> str | None:
     if ctx.mailer is None or not ctx.mailer.can_find_sent:
         return None
     try:
-        found = ctx.mailer.find_sent(key, to, called_at)
+        found = ctx.mailer.find_sent(key, to, since_at)
     except ProviderError as error:
-        ctx.on_progress(f"the mail system's log could not be asked: {error}")
+        ctx.on_progress(f"the email service's log could not be searched: {error}")
         return None
     return found.message_id if found is not None else None
 
 
-def _find_interrupted(ctx: RunContext) -> list[tuple[int, str, str]]:
-    """List id, state and kind of what has no sure end, oldest first."""
+def _find_interrupted(ctx: RunContext) -> list[_Interrupted]:
+    """Return the entries without a certain end, oldest first."""
     with ctx.reading() as session:
         rows = session.execute(
             select(col(OutboxEntry.id), col(OutboxEntry.state), col(OutboxEntry.kind))
@@ -101,4 +118,4 @@ def _find_interrupted(ctx: RunContext) -> list[tuple[int, str, str]]:
             )
             .order_by(col(OutboxEntry.id))
         )
-        return [(entry_id or 0, state, kind) for entry_id, state, kind in rows]
+        return [_Interrupted(entry_id or 0, state, kind) for entry_id, state, kind in rows]

@@ -1,4 +1,4 @@
-"""Makes of what was decided what stays: un-sent plans, each invoice's answer, tasks, and the lines that tell of it."""
+"""Applies decisions: plans outbox entries, stores each invoice's decision, creates tasks, and logs all of it."""
 
 from __future__ import annotations
 
@@ -14,33 +14,37 @@ from connector.arrangements import agreement_outcomes
 from connector.connections.account_owners import load_team
 from connector.db.tables import CompletedStep, Connection, Task
 from connector.emails.outbound import digests
-from connector.evaluation import decision_records, invoice_decisions
-from connector.outbox import drafts as outbox_drafts
+from connector.evaluation import decision_records
+from connector.evaluation.invoice_decisions import AppliedPolicy, CustomerInvoice, rejected_decision, store_decisions
 from connector.outbox import entries
+from connector.outbox.drafts import Draft, task_key
+from connector.outbox.payloads import invoice_ids
 from connector.runtime.run_context import RunContext
-from connector.vocabulary import ConnectionMode, LogKind, TaskCode
-from policies.decisions import CreateTask, DecisionKind, InvoiceDecision, NotifyOwner
+from connector.vocabulary import ConnectionMode, LogKind, OutboxKind
+from policies.decisions import CreateTask, DecisionKind, NotifyOwner
+
+_DRY_RUN_VERBS = {
+    OutboxKind.EMAIL: "Would email",
+    OutboxKind.OWNER_EMAIL: "Would notify the account owner",
+    OutboxKind.LATE_FEE: "Would charge a late fee",
+}
 
 
 @dataclass(slots=True)
 class DecisionBatch:
-    """The decisions of one pass, gathered for planning."""
+    """The decisions of one pass over all customers, or over a few."""
 
-    drafts: list[outbox_drafts.Draft] = field(default_factory=list)
+    drafts: list[Draft] = field(default_factory=list)
     owner_alerts: list[NotifyOwner] = field(default_factory=list)
     tasks: list[CreateTask] = field(default_factory=list)
-    answers: list[tuple[str, InvoiceDecision]] = field(default_factory=list)  # with the customer's id
+    invoice_decisions: list[CustomerInvoice] = field(default_factory=list)
     customer_names: dict[str, str] = field(default_factory=dict)
-    failures: list[str] = field(default_factory=list)
-    records: list[decision_records.PackedDecision] = field(
-        default_factory=list
-    )  # of decisions that brought something new
-    applied_policies: dict[str, tuple[int | None, str]] = field(
-        default_factory=dict
-    )  # version and name of a customer's policy
+    failures: list[str] = field(default_factory=list)  # customers about whom no decision was possible, and why
+    records: list[decision_records.PackedDecision] = field(default_factory=list)  # of decisions that have changed
+    applied_policies: dict[str, AppliedPolicy] = field(default_factory=dict)  # by customer
 
 
-def plan_effects(
+def apply_decisions(
     ctx: RunContext,
     session: Session,
     connection: Connection,
@@ -48,7 +52,10 @@ def plan_effects(
     version: int | None,
     customer_ids: Collection[str] | None,
 ) -> None:
-    """Plan what was decided about some customers, or with ``None`` about all, in the caller's transaction."""
+    """Apply the decisions about some customers, or with None about all, in the caller's transaction.
+
+    ``version`` is the policy version of customers that ``batch.applied_policies`` does not name.
+    """
     today = ctx.today(connection)
     drafts = list(batch.drafts)
     if customer_ids is None:
@@ -64,13 +71,11 @@ def plan_effects(
         at=ctx.now(),
         run_id=ctx.run_id,
         policy_version=version,
-        policy_versions={customer_id: own for customer_id, (own, _name) in batch.applied_policies.items()},
+        policy_versions={customer_id: applied.version for customer_id, applied in batch.applied_policies.items()},
         customer_ids=customer_ids,
     )
-    given = _apply_rejections(batch, changes)
-    invoice_decisions.store_decisions(
-        ctx, session, given, batch.applied_policies, customer_ids, default_version=version
-    )
+    decisions = _apply_rejections(batch, changes)
+    store_decisions(ctx, session, decisions, batch.applied_policies, customer_ids, default_version=version)
     decision_records.store_records(session, ctx.connection_id, ctx.run_id, ctx.now(), batch.records)
     if connection.mode != ConnectionMode.OBSERVE:
         _create_tasks(ctx, session, batch.tasks, today)
@@ -78,42 +83,35 @@ def plan_effects(
         agreement_outcomes.record_broken_from_emails(ctx, session, batch.drafts, today)
     _log_plans(ctx, session, drafts, changes)
     for text in batch.failures:
-        ctx.log(session, LogKind.ERROR, f"No decision could be made about {text}")
-        ctx.failures.append(f"No decision could be made about {text}.")
+        ctx.log(session, LogKind.ERROR, f"No decision was possible about {text}")
+        ctx.failures.append(f"No decision was possible about {text}.")
 
 
-def _apply_rejections(batch: DecisionBatch, changes: entries.ReplanResult) -> invoice_decisions.DecisionPairs:
-    """Where an effect was refused before, the answer says so instead of promising it again."""
-    if not changes.rejected:
-        return batch.answers
-    refused = {
-        pair[0]: changes.rejected[draft.key]
+def _apply_rejections(batch: DecisionBatch, changes: entries.ReplanResult) -> list[CustomerInvoice]:
+    """Replace the decisions whose email or fee was rejected before, so that they do not announce it again."""
+    reasons = {
+        invoice_id: changes.rejected[draft.key]
         for draft in batch.drafts
         if draft.key in changes.rejected
-        for pair in draft.payload["completed"]
+        for invoice_id in invoice_ids(draft.payload.completed)
     }
     return [
-        (
-            customer,
-            invoice_decisions.rejected_decision(answer, refused[answer.invoice_id])
-            if answer.invoice_id in refused
-            else answer,
-        )
-        for customer, answer in batch.answers
+        (customer_id, rejected_decision(each, reasons[each.invoice_id]) if each.invoice_id in reasons else each)
+        for customer_id, each in batch.invoice_decisions
     ]
 
 
 def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask], today: date) -> None:
     team = load_team(session, ctx.connection(session)) if tasks else None
     for task in tasks:
-        key = outbox_drafts.task_key(ctx.ledger_key, task)
+        key = task_key(ctx.ledger_key, task)
         if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
             continue
         row = Task(
             connection_id=ctx.connection_id,
             key=key,
-            code=TaskCode(task.code),
-            step=task.step.value if task.step else "",
+            code=task.code,
+            step=task.step or "",
             customer_id=task.customer_id,
             invoice_ids=list(task.invoice_ids),
             due_on=task.due_on,
@@ -125,9 +123,8 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         session.flush()
         _record_completed_steps(ctx, session, task, row, today)
         ctx.tally["tasks"] += 1
-        ctx.log(
-            session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts={"task": row.id, "code": task.code}
-        )
+        facts = {"task": row.id, "code": task.code}
+        ctx.log(session, LogKind.TASK, task.reason, customer_id=task.customer_id, facts=facts)
 
 
 def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask, row: Task, today: date) -> None:
@@ -138,7 +135,7 @@ def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask,
             CompletedStep(
                 connection_id=ctx.connection_id,
                 invoice_id=invoice_id,
-                step=task.step.value,
+                step=task.step,
                 recurrence_key=task.recurrence_key,
                 customer_id=task.customer_id,
                 task_id=row.id,
@@ -148,9 +145,7 @@ def _record_completed_steps(ctx: RunContext, session: Session, task: CreateTask,
         )
 
 
-def _log_plans(
-    ctx: RunContext, session: Session, drafts: Sequence[outbox_drafts.Draft], changes: entries.ReplanResult
-) -> None:
+def _log_plans(ctx: RunContext, session: Session, drafts: Sequence[Draft], changes: entries.ReplanResult) -> None:
     by_key = {draft.key: draft for draft in drafts}
     for key in changes.added:
         draft = by_key[key]
@@ -164,31 +159,26 @@ def _log_plans(
         )
     for key in changes.custom_text_lost:
         draft = by_key[key]
-        text = "What this mail is about has changed, so the words a person gave it are gone; it is written anew."
+        text = "The facts of this email have changed, so its custom text was discarded; the template is used again."
         ctx.log(session, LogKind.EMAIL_EDITED, text, customer_id=draft.customer_id, facts={"key": key})
     for key in changes.cancelled:
-        ctx.log(session, LogKind.CANCELLED, "A planned effect no longer stands and was dropped.", facts={"key": key})
+        ctx.log(session, LogKind.CANCELLED, "A planned entry no longer applies and was cancelled.", facts={"key": key})
 
 
-def _count_plans(ctx: RunContext, batch: DecisionBatch, drafts: Sequence[outbox_drafts.Draft]) -> None:
-    ctx.tally["decisions"] = len(batch.answers)
+def _count_plans(ctx: RunContext, batch: DecisionBatch, drafts: Sequence[Draft]) -> None:
+    ctx.tally["decisions"] = len(batch.invoice_decisions)
     for kind, count in Counter(draft.kind for draft in drafts).items():
         ctx.tally[f"planned_{kind}"] = count
-    holds = Counter(answer.code for _customer, answer in batch.answers if answer.kind is DecisionKind.HOLD)
+    holds = Counter(each.code for _customer_id, each in batch.invoice_decisions if each.kind is DecisionKind.HOLD)
     for code, count in holds.items():
         ctx.tally[f"hold_{code}"] = count
 
 
-def _log_dry_run(
-    ctx: RunContext, session: Session, batch: DecisionBatch, drafts: Sequence[outbox_drafts.Draft]
-) -> None:
+def _log_dry_run(ctx: RunContext, session: Session, batch: DecisionBatch, drafts: Sequence[Draft]) -> None:
     for draft in drafts:
         name = batch.customer_names.get(draft.customer_id, "")
-        ctx.log(
-            session,
-            LogKind.DRY_RUN,
-            f"Would {draft.kind.replace('_', ' ')}: {name}: {draft.reason}",
-            facts={"key": draft.key},
-        )
+        text = f"{_DRY_RUN_VERBS[draft.kind]}: {f'{name}: ' if name else ''}{draft.reason}"
+        ctx.log(session, LogKind.DRY_RUN, text, facts={"key": draft.key})
     for task in batch.tasks:
-        ctx.log(session, LogKind.DRY_RUN, f"Would make a task: {task.reason}", customer_id=task.customer_id)
+        text = f"Would create a task: {task.reason}"
+        ctx.log(session, LogKind.DRY_RUN, text, customer_id=task.customer_id)

@@ -1,8 +1,8 @@
-"""The facts a decision was made on, kept packed beside its answers, so that it can be made again and compared.
+"""Records the facts that a decision was made on, so that it can be audited: made again and compared.
 
-A record is kept only where a decision brought something new: another answer, another day. So a customer about whom
-nothing changes for a month costs one row, not seven hundred. Facts are the policy's own words as JSON, compressed; what
-a later version adds to them is read with its default, and what it drops is left aside.
+A decision is recorded only where it differs from the one before: so a customer about whom nothing changes for a month
+costs one row, not seven hundred. The facts are the policy's own objects as compressed JSON; a field that a later
+version adds is read with its default, and one that it drops is ignored.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import hashlib
 import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Row, insert, select
@@ -28,51 +28,73 @@ from policies.policy import ReminderPolicy
 from policies.receivables import Statement
 
 _TABLE = SQLModel.metadata.tables["decision_record"]
-_COMPRESSION_LEVEL = 1  # zlib: the facts of a customer take a tenth of a millisecond, and a seventh of their size
+_COMPRESSION_LEVEL = 1  # of zlib: a customer's facts take a tenth of a millisecond, and shrink to a seventh
 _MAX_LISTED = 30
 
-DecisionSignature = tuple[str, str, Any, Any]
+
+class DecisionSignature(NamedTuple):
+    """What makes a decision another one; its reason may change from day to day ("6 days overdue")."""
+
+    kind: str
+    code: str
+    next_step: str | None
+    next_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionSnapshot:
-    """All that a decision depends on besides the policy, and what it answered. ``shipped`` names the shipped policy."""
+    """The facts of a decision besides the policy, and its result; the hash names the default policy of the time."""
 
     now: datetime
     statements: tuple[Statement, ...]
-    answers: tuple[InvoiceDecision, ...]
+    invoice_decisions: tuple[InvoiceDecision, ...]
     default_policy_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PackedDecision:
-    """A decision worth keeping, packed."""
+    """A decision to record, compressed."""
 
     customer_id: str
     version: int | None
     packed: bytes
 
 
-def signature(answer: InvoiceDecision | Row[Any]) -> DecisionSignature:
-    """Give what makes an answer another one; the wording may change from day to day ("6 days late")."""
-    return (str(answer.kind), answer.code, answer.next_step, answer.next_on)
+@dataclass(frozen=True, slots=True)
+class AuditedDecision:
+    """A recorded decision about an invoice, and whether it is the same when it is made again; if not, ``note``."""
+
+    id: int | None
+    at: datetime
+    run_id: int
+    policy_version: int | None
+    kind: str
+    code: str
+    reason: str
+    reproduced: bool
+    note: str
+
+
+def signature(decision: InvoiceDecision | Row[Any]) -> DecisionSignature:
+    """Return the signature of a decision, or of the row of one."""
+    return DecisionSignature(str(decision.kind), decision.code, decision.next_step, decision.next_on)
 
 
 def load_signatures(
     session: Session, connection_id: int, customer_ids: Collection[str] | None
 ) -> dict[str, DecisionSignature]:
-    """Read what each invoice was answered last."""
-    query = select(
+    """Return the signature of the last decision about each invoice, by its id."""
+    columns = (
         InvoiceDecisionRow.invoice_id,
         InvoiceDecisionRow.kind,
         InvoiceDecisionRow.code,
         InvoiceDecisionRow.next_step,
         InvoiceDecisionRow.next_on,
-    )  # type: ignore[call-overload]
-    query = query.where(col(InvoiceDecisionRow.connection_id) == connection_id)
+    )
+    query = select(*map(col, columns)).where(col(InvoiceDecisionRow.connection_id) == connection_id)
     if customer_ids is not None:
         query = query.where(col(InvoiceDecisionRow.customer_id).in_(list(customer_ids)))
-    return {row[0]: tuple(row[1:]) for row in session.execute(query)}
+    return {row.invoice_id: signature(row) for row in session.execute(query)}
 
 
 def pack_decision(
@@ -82,13 +104,13 @@ def pack_decision(
     version: int | None,
     known: Mapping[str, DecisionSignature],
 ) -> PackedDecision | None:
-    """Pack a decision that brought something new."""
-    if not any(_has_changed(answer, known.get(answer.invoice_id)) for answer in decision.invoice_decisions):
+    """Pack a decision for recording; None where nothing has changed."""
+    if not any(_has_changed(each, known.get(each.invoice_id)) for each in decision.invoice_decisions):
         return None
-    facts = DecisionSnapshot(
-        now, tuple(statements), decision.invoice_decisions, "" if version else _default_policy_hash()
-    )
-    return PackedDecision(decision.customer_id, version, zlib.compress(msgspec.json.encode(facts), _COMPRESSION_LEVEL))
+    default_hash = "" if version else _default_policy_hash()
+    snapshot = DecisionSnapshot(now, tuple(statements), decision.invoice_decisions, default_hash)
+    packed = zlib.compress(msgspec.json.encode(snapshot), _COMPRESSION_LEVEL)
+    return PackedDecision(decision.customer_id, version, packed)
 
 
 def store_records(
@@ -111,19 +133,20 @@ def store_records(
 
 
 def unpack(row: DecisionRecord) -> DecisionSnapshot:
-    """Unpack the facts of a recorded decision."""
+    """Return the facts and the result of a recorded decision."""
     return msgspec.json.decode(zlib.decompress(row.snapshot), type=DecisionSnapshot)
 
 
 def replay(session: Session, row: DecisionRecord) -> tuple[DecisionSnapshot, tuple[InvoiceDecision, ...]]:
-    """Make a recorded decision again: the facts as they were, under the policy as it was."""
-    facts = unpack(row)
-    again = decide(facts.statements, _load_policy(session, row.policy_version), facts.now, HolidayCalendar())
-    return facts, again.invoice_decisions
+    """Make a recorded decision again, from the facts and under the policy of the time."""
+    snapshot = unpack(row)
+    policy = _load_policy(session, row.policy_version)
+    replayed = decide(snapshot.statements, policy, snapshot.now, HolidayCalendar())
+    return snapshot, replayed.invoice_decisions
 
 
-def list_for_invoice(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """List the recorded decisions about an invoice, oldest first, and whether each comes out the same again."""
+def audit_invoice(session: Session, invoice: InvoiceRow) -> list[AuditedDecision]:
+    """Make the latest recorded decisions about an invoice again, oldest first."""
     query = (
         select(DecisionRecord)
         .where(
@@ -133,35 +156,39 @@ def list_for_invoice(session: Session, invoice: InvoiceRow) -> list[dict[str, An
         .order_by(col(DecisionRecord.id).desc())
         .limit(_MAX_LISTED)
     )
-    shown = [_describe_replay(session, row, invoice.external_id) for row in session.scalars(query)]
-    return [each for each in reversed(shown) if each]
+    audited = [_audit(session, row, invoice.external_id) for row in session.scalars(query)]
+    return [each for each in reversed(audited) if each is not None]
 
 
-def _describe_replay(session: Session, row: DecisionRecord, invoice_id: str) -> dict[str, Any]:
-    facts, again = replay(session, row)
-    before = next((each for each in facts.answers if each.invoice_id == invoice_id), None)
-    after = next((each for each in again if each.invoice_id == invoice_id), None)
+def _audit(session: Session, row: DecisionRecord, invoice_id: str) -> AuditedDecision | None:
+    snapshot, replayed = replay(session, row)
+    before = next((each for each in snapshot.invoice_decisions if each.invoice_id == invoice_id), None)
+    after = next((each for each in replayed if each.invoice_id == invoice_id), None)
     if before is None:
-        return {}
-    note = "" if before == after else f"it would now say: {after.reason}" if after else "it would now say nothing"
-    if note and facts.default_policy_hash and facts.default_policy_hash != _default_policy_hash():
-        note += " (the policy that comes with duewell was another one then)"
-    return {
-        "id": row.id,
-        "at": row.decided_at,
-        "run_id": row.run_id,
-        "policy_version": row.policy_version,
-        "kind": before.kind.value,
-        "code": before.code,
-        "reason": before.reason,
-        "reproduced": before == after,
-        "note": note,
-    }
+        return None
+    return AuditedDecision(
+        id=row.id,
+        at=row.decided_at,
+        run_id=row.run_id,
+        policy_version=row.policy_version,
+        kind=before.kind,
+        code=before.code,
+        reason=before.reason,
+        reproduced=before == after,
+        note="" if before == after else _describe_change(snapshot, after),
+    )
 
 
-def _has_changed(answer: InvoiceDecision, known: DecisionSignature | None) -> bool:
-    """Tell whether an answer is news; one whose effect the world refused before is none."""
-    return known is None or (known != signature(answer) and known[1] != "rejected")
+def _describe_change(snapshot: DecisionSnapshot, after: InvoiceDecision | None) -> str:
+    note = f"it would now be: {after.reason}" if after else "there would now be no decision"
+    if snapshot.default_policy_hash and snapshot.default_policy_hash != _default_policy_hash():
+        note += " (the default policy has changed since)"
+    return note
+
+
+def _has_changed(decision: InvoiceDecision, known: DecisionSignature | None) -> bool:
+    """Return whether a decision is news; one whose email or fee was rejected before is not."""
+    return known is None or (known != signature(decision) and known.code != "rejected")
 
 
 def _load_policy(session: Session, version: int | None) -> ReminderPolicy:

@@ -1,11 +1,14 @@
-"""What in the books is worth a person's eye: looked for where they changed, kept until mended or said to be right."""
+"""Exceptions: records in a company's ledger that somebody should check.
+
+They are looked for where the ledger has changed, and listed until they are corrected there or marked as correct.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import func, select, union
 from sqlmodel import Session, SQLModel, col
@@ -20,12 +23,11 @@ from connector.sync.mirror.statements import WHOLE_HISTORY_DAYS, load_statements
 from connector.vocabulary import LogKind
 from policies.exception_checks import ExceptionItem, find_exceptions
 
-_LAST_SCAN = "exceptions_scanned"
-_OVERLAP = timedelta(hours=3)  # what changed while the books were read is looked at again
 LIST_MAX = 10_000
-_FULL_SCAN_FROM = 3000  # so many changed customers are looked at by looking at all
-_TABLES = SQLModel.metadata.tables
-_CHANGES = (
+_STORE_KEY = "exceptions_scanned"
+_OVERLAP = timedelta(hours=3)  # what changed while the ledger was being read is scanned again
+_FULL_SCAN_FROM = 3000  # changed customers, from which on scanning all of them is quicker
+_CHANGES = (  # tables, with the columns of the customer and of the last change
     ("invoice", "customer_id", "updated_at"),
     ("payment", "customer_id", "updated_at"),
     ("credit", "customer_id", "updated_at"),
@@ -34,9 +36,14 @@ _CHANGES = (
 )
 
 
+class _Found(NamedTuple):
+    customer_id: str
+    item: ExceptionItem
+
+
 @dataclass(frozen=True, slots=True)
 class ListedException:
-    """An exception with the names a person knows it by."""
+    """An exception with the names people know it by."""
 
     row: ExceptionRow
     company: Connection
@@ -45,41 +52,50 @@ class ListedException:
 
     @property
     def key(self) -> str:
-        """What a form names it by."""
+        """Return the key that a form sends back."""
         return "|".join([str(self.row.connection_id), self.row.code, self.row.customer_id, self.row.invoice_id])
 
     @property
     def id(self) -> str:
-        """What the commands and the API name it by."""
+        """Return the id used by the commands and the API."""
         return f"{self.company.short_name}:{self.row.code}:{self.row.invoice_id or self.row.customer_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class ExceptionDetails:
+    """An exception as the commands and the API show it."""
+
+    id: str
+    connection: str
+    code: str
+    customer: str
+    customer_id: str
+    invoice: str
+    reason: str
+
+
 def scan(ctx: RunContext) -> None:
-    """Look at the customers whose books changed since the last look, the first time at all of them."""
+    """Scan the customers whose ledger has changed since the last scan, the first time all of them."""
     if ctx.dry_run:
         return
     with ctx.reading() as session:
         connection = ctx.connection(session)
-        known = session.get(KeyValue, (ctx.connection_id, _LAST_SCAN))
-        if known is not None and known.value["mirror_version"] == connection.mirror_version:
+        last_scan = session.get(KeyValue, (ctx.connection_id, _STORE_KEY))
+        if last_scan is not None and last_scan.value["mirror_version"] == connection.mirror_version:
             return
-        changed = _changed_customers(session, connection, known)
+        changed = _changed_customers(session, connection, last_scan)
         found = _scan_customers(session, connection, changed, ctx.now())
         version, pulled_at = connection.mirror_version, connection.pulled_at or ctx.now()
     with ctx.writing() as session:
-        news = _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
+        new = _store_exceptions(session, ctx.connection_id, changed, found, ctx.now())
         value = {"mirror_version": version, "pulled_at": pulled_at.isoformat()}
-        session.merge(KeyValue(connection_id=ctx.connection_id, name=_LAST_SCAN, value=value, stored_at=ctx.now()))
-        if news:
-            ctx.tally["exceptions"] += len(news)
-            many = f"{len(news)} things in the books are worth a look. The first: " if len(news) > 1 else ""
-            one = {"customer_id": news[0].customer_id, "invoice_id": news[0].invoice_id} if len(news) == 1 else {}
-            ctx.log(session, LogKind.EXCEPTION, f"{many}{news[0].reason}", facts={"count": len(news)}, **one)
+        session.merge(KeyValue(connection_id=ctx.connection_id, name=_STORE_KEY, value=value, stored_at=ctx.now()))
+        if new:
+            _log_new(ctx, session, new)
 
 
 def list_open(session: Session, companies: Collection[int], *, size: int, offset: int = 0) -> list[ListedException]:
-    """List a part of what nobody has said to be right, newest first."""
-    standing = (col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.resolved_at).is_(None))
+    """List the exceptions that nobody has marked as correct, newest first."""
     query = (
         select(ExceptionRow, Connection, col(CustomerRow.name), col(InvoiceRow.number))
         .join(Connection, col(Connection.id) == col(ExceptionRow.connection_id))
@@ -93,7 +109,7 @@ def list_open(session: Session, companies: Collection[int], *, size: int, offset
             (col(InvoiceRow.connection_id) == col(ExceptionRow.connection_id))
             & (col(InvoiceRow.external_id) == col(ExceptionRow.invoice_id)),
         )
-        .where(*standing)
+        .where(col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.resolved_at).is_(None))
         .order_by(
             col(ExceptionRow.since_at).desc(),
             *(col(each) for each in (ExceptionRow.connection_id, ExceptionRow.customer_id, ExceptionRow.code)),
@@ -104,27 +120,27 @@ def list_open(session: Session, companies: Collection[int], *, size: int, offset
     return [ListedException(row, company, name or "", number or "") for row, company, name, number in rows]
 
 
-def list_for_output(app: AppContext, connection_id: int | None) -> list[dict[str, Any]]:
-    """List all that stands, of one company or of every one that is connected, as the commands and the API show it."""
+def list_exceptions(app: AppContext, connection_id: int | None) -> list[ExceptionDetails]:
+    """List the open exceptions of one company, or with None of every connected one."""
     with reading(app.engine) as session:
-        found = list_connected(session) if connection_id is None else [find_connection(session, connection_id)]
-        rows = list_open(session, [row.id or 0 for row in found], size=LIST_MAX)
+        companies = list_connected(session) if connection_id is None else [find_connection(session, connection_id)]
+        rows = list_open(session, [row.id or 0 for row in companies], size=LIST_MAX)
         return [
-            {
-                "id": each.id,
-                "connection": each.company.short_name,
-                "code": each.row.code,
-                "customer": each.customer,
-                "customer_id": each.row.customer_id,
-                "invoice": each.number,
-                "reason": each.row.reason,
-            }
+            ExceptionDetails(
+                id=each.id,
+                connection=each.company.short_name,
+                code=each.row.code,
+                customer=each.customer,
+                customer_id=each.row.customer_id,
+                invoice=each.number,
+                reason=each.row.reason,
+            )
             for each in rows
         ]
 
 
 def count_by_company(session: Session, companies: Collection[int]) -> dict[int, int]:
-    """Count them by company."""
+    """Count the open exceptions of each company that has some."""
     query = (
         select(col(ExceptionRow.connection_id), func.count())
         .where(col(ExceptionRow.connection_id).in_(list(companies)), col(ExceptionRow.resolved_at).is_(None))
@@ -134,7 +150,7 @@ def count_by_company(session: Session, companies: Collection[int]) -> dict[int, 
 
 
 def find_exception(session: Session, key: str) -> ExceptionRow | None:
-    """Find one by what a form names it by; None where there is none (any more)."""
+    """Return the exception with a form's key; None where there is none (any more)."""
     parts = key.split("|")
     if len(parts) != 4 or not parts[0].isdecimal() or len(parts[0]) > 18:
         return None
@@ -143,73 +159,80 @@ def find_exception(session: Session, key: str) -> ExceptionRow | None:
 
 
 def mark_correct(session: Session, row: ExceptionRow, *, by: str, at: datetime) -> None:
-    """Keep that a person says it is right as it is: it is not shown again, unless it goes and comes back."""
+    """Mark an exception as correct: it is not listed again, unless it disappears and comes back."""
     row.resolved_at, row.resolved_by = at, by
     sync_log.write(
         session,
         at=at,
-        kind=LogKind.EXCEPTION,
-        text=f"{by} says that this is right: {row.reason}",
+        kind=LogKind.EXCEPTION_RESOLVED,
+        text=f"Marked as correct by {by}: {row.reason}",
         connection_id=row.connection_id,
         customer_id=row.customer_id,
         invoice_id=row.invoice_id,
     )
 
 
-def _changed_customers(session: Session, connection: Connection, known: KeyValue | None) -> set[str] | None:
-    """Name the customers whose facts are others than at the last look; None for all of them."""
-    if known is None:
+def _changed_customers(session: Session, connection: Connection, last_scan: KeyValue | None) -> set[str] | None:
+    """Return the ids of the customers with changes since the last scan, or None to scan all."""
+    if last_scan is None:
         return None
-    since = datetime.fromisoformat(known.value["pulled_at"]) - _OVERLAP
+    since = datetime.fromisoformat(last_scan.value["pulled_at"]) - _OVERLAP
     queries = []
-    for name, customer, at in _CHANGES:
-        table = _TABLES[name]
-        queries.append(select(table.c[customer]).where(table.c.connection_id == connection.id, table.c[at] >= since))
+    for name, customer, changed_at in _CHANGES:
+        columns = SQLModel.metadata.tables[name].c
+        has_changed = (columns.connection_id == connection.id) & (columns[changed_at] >= since)
+        queries.append(select(columns[customer]).where(has_changed))
     changed = set(session.scalars(union(*queries)))
     return changed if len(changed) < _FULL_SCAN_FROM else None
 
 
-def _scan_customers(
-    session: Session, connection: Connection, changed: set[str] | None, now: datetime
-) -> list[tuple[str, ExceptionItem]]:
-    found: list[tuple[str, ExceptionItem]] = []
-    facts = load_statements(session, connection, now=now, customer_ids=changed, closed_days=WHOLE_HISTORY_DAYS)
-    for statements in facts:
+def _scan_customers(session: Session, connection: Connection, changed: set[str] | None, now: datetime) -> list[_Found]:
+    found: list[_Found] = []
+    for statements in load_statements(
+        session, connection, now=now, customer_ids=changed, closed_days=WHOLE_HISTORY_DAYS
+    ):
         customer = statements[0].customer
         invoices = [invoice for statement in statements for invoice in statement.invoices]
         credits = [credit for statement in statements for credit in statement.credits]
-        found += [(customer.id, oddity) for oddity in find_exceptions(customer, invoices, credits)]
+        found += [_Found(customer.id, item) for item in find_exceptions(customer, invoices, credits)]
     return found
 
 
 def _store_exceptions(
-    session: Session,
-    connection_id: int,
-    changed: set[str] | None,
-    found: Sequence[tuple[str, ExceptionItem]],
-    at: datetime,
+    session: Session, connection_id: int, changed: set[str] | None, found: Sequence[_Found], at: datetime
 ) -> list[ExceptionRow]:
-    """Make what is kept equal to what was found about those looked at; returns what is new."""
-    query: Any = select(ExceptionRow).where(col(ExceptionRow.connection_id) == connection_id)
+    """Make the stored exceptions of the scanned customers equal to those found; returns the new ones."""
+    query = select(ExceptionRow).where(col(ExceptionRow.connection_id) == connection_id)
     if changed is not None:
         query = query.where(col(ExceptionRow.customer_id).in_(changed))
-    gone = {(row.customer_id, row.code, row.invoice_id): row for row in session.scalars(query)}
-    news: dict[tuple[str, str, str], ExceptionRow] = {}
-    for customer_id, oddity in found:
-        key = (customer_id, oddity.code, oddity.invoice_id)
-        row = gone.pop(key, None)
+    obsolete = {(row.customer_id, row.code, row.invoice_id): row for row in session.scalars(query)}
+    new: dict[tuple[str, str, str], ExceptionRow] = {}
+    for customer_id, item in found:
+        key = (customer_id, item.code, item.invoice_id)
+        row = obsolete.pop(key, None)
         if row is not None:
-            row.reason = oddity.reason
-        elif key not in news:
-            news[key] = ExceptionRow(
+            row.reason = item.reason
+        elif key not in new:
+            new[key] = ExceptionRow(
                 connection_id=connection_id,
                 customer_id=customer_id,
-                code=oddity.code,
-                invoice_id=oddity.invoice_id,
-                reason=oddity.reason,
+                code=item.code,
+                invoice_id=item.invoice_id,
+                reason=item.reason,
                 since_at=at,
             )
-    for row in gone.values():
+    for row in obsolete.values():
         session.delete(row)
-    session.add_all(news.values())
-    return list(news.values())
+    session.add_all(new.values())
+    return list(new.values())
+
+
+def _log_new(ctx: RunContext, session: Session, new: Sequence[ExceptionRow]) -> None:
+    ctx.tally["exceptions"] += len(new)
+    first, facts = new[0], {"count": len(new)}
+    if len(new) > 1:
+        text = f"{len(new)} new exceptions. The first: {first.reason}"
+        ctx.log(session, LogKind.EXCEPTION, text, facts=facts)
+        return
+    ids = {"customer_id": first.customer_id, "invoice_id": first.invoice_id}
+    ctx.log(session, LogKind.EXCEPTION, first.reason, facts=facts, **ids)

@@ -1,10 +1,10 @@
-"""Keeps the answer that each invoice got last and since when it stands; every new one is a line of the log."""
+"""Stores the last decision about each invoice and since when it stands; every change is a line of the log."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Row, delete, insert, or_, select, update
 from sqlmodel import Session, col
@@ -16,72 +16,83 @@ from connector.runtime.run_context import RunContext
 from connector.vocabulary import LogKind
 from policies.decisions import DecisionKind, InvoiceDecision
 
-DecisionPairs = Sequence[tuple[str, InvoiceDecision]]  # with the customer's id
+CustomerInvoice = tuple[str, InvoiceDecision]  # the customer's id and the decision about one of their invoices
 RowValues = dict[str, Any]
-AppliedPolicy = tuple[int | None, str]  # the version and the name of the policy that an answer comes from
+
+
+class AppliedPolicy(NamedTuple):
+    """The version of the policy documents that a decision comes from, and the name of the policy in it."""
+
+    version: int | None
+    name: str
 
 
 def store_decisions(
     ctx: RunContext,
     session: Session,
-    decisions: DecisionPairs,
+    decisions: Sequence[CustomerInvoice],
     applied_policies: Mapping[str, AppliedPolicy],
     customer_ids: Collection[str] | None,
     *,
     default_version: int | None,
 ) -> None:
-    """Keep the answers given about some customers, or with ``None`` about all; what nobody answers any more goes.
+    """Store the decisions about some customers, or with None about all, and delete those of other invoices of theirs.
 
-    ``followed`` names each customer's policy; whoever it does not name got the version ``otherwise``.
+    ``applied_policies`` are by customer; all others are under ``default_version``.
     """
     known = _load_known(ctx, session, decisions, customer_ids)
-    fresh: list[RowValues] = []
-    moved: list[RowValues] = []
-    reworded: list[RowValues] = []
+    inserted: list[RowValues] = []
+    updated: list[RowValues] = []
+    rephrased: list[RowValues] = []
     lines: list[sync_log.LogEntry] = []
-    for customer_id, answer in decisions:
-        row = known.pop(answer.invoice_id, None)
-        if row is not None and decision_records.signature(row) == decision_records.signature(answer):
-            if row.reason != answer.reason:  # the same answer in today's words ("6 days late"): no news for the log
-                reworded.append({**_primary_key(ctx, answer), "reason": answer.reason})
+    default = AppliedPolicy(default_version, "")
+    for customer_id, decision in decisions:
+        row = known.pop(decision.invoice_id, None)
+        if row is not None and decision_records.signature(row) == decision_records.signature(decision):
+            if row.reason != decision.reason:  # the same decision on another day ("6 days overdue") is no news
+                rephrased.append({**_primary_key(ctx, decision), "reason": decision.reason})
             continue
-        version, name = applied_policies.get(customer_id, (default_version, ""))
-        (fresh if row is None else moved).append(_row_values(ctx, customer_id, answer, version))
-        facts = {"kind": answer.kind.value, "code": answer.code, "policy": version}
-        facts |= {"policy_name": name} if name else {}
-        lines.append(sync_log.LogEntry(LogKind.DECIDED, answer.reason, customer_id, answer.invoice_id, facts))
-    _write_rows(session, fresh, moved, reworded)
+        applied = applied_policies.get(customer_id, default)
+        (inserted if row is None else updated).append(_row_values(ctx, customer_id, decision, applied.version))
+        facts = {"kind": decision.kind, "code": decision.code, "policy": applied.version}
+        facts |= {"policy_name": applied.name} if applied.name else {}
+        lines.append(sync_log.LogEntry(LogKind.DECIDED, decision.reason, customer_id, decision.invoice_id, facts))
+    _write_rows(session, inserted, updated, rephrased)
     ctx.log_all(session, lines)
     if known:
-        here = col(InvoiceDecisionRow.connection_id) == ctx.connection_id
-        session.execute(delete(InvoiceDecisionRow).where(here, col(InvoiceDecisionRow.invoice_id).in_(list(known))))
+        is_obsolete = col(InvoiceDecisionRow.invoice_id).in_(list(known))
+        session.execute(
+            delete(InvoiceDecisionRow).where(col(InvoiceDecisionRow.connection_id) == ctx.connection_id, is_obsolete)
+        )
+
+
+def failed_decision(invoice_id: str, error: Exception) -> InvoiceDecision:
+    """Return the decision about an invoice about which none was possible."""
+    reason = f"No decision was possible ({type(error).__name__}). Nothing is sent; please report this."
+    return InvoiceDecision(invoice_id, DecisionKind.HOLD, "decision_failed", reason)
+
+
+def rejected_decision(decision: InvoiceDecision, reason: str) -> InvoiceDecision:
+    """Return the decision about an invoice whose email or fee was rejected before."""
+    text = f"Nothing is sent: {reason}."
+    return InvoiceDecision(
+        decision.invoice_id, DecisionKind.HOLD, "rejected", text, decision.next_step, decision.next_on
+    )
 
 
 def _write_rows(
     session: Session, inserted: list[RowValues], updated: list[RowValues], rephrased: list[RowValues]
 ) -> None:
-    """Store rows by columns: a first decision makes one for each invoice, and objects would cost most of its time."""
+    """Write rows in bulk: a first sync writes one per invoice, and objects would take most of its time."""
     if inserted:
         session.execute(insert(InvoiceDecisionRow), inserted)
-    for changed in (updated, rephrased):
-        if changed:
-            session.execute(update(InvoiceDecisionRow), changed)  # by their primary keys
-
-
-def failed_decision(invoice_id: str, error: Exception) -> InvoiceDecision:
-    """Answer that no decision could be made."""
-    reason = f"No decision could be made ({type(error).__name__}). Nothing is sent; please report this."
-    return InvoiceDecision(invoice_id, DecisionKind.HOLD, "decision_failed", reason)
-
-
-def rejected_decision(answer: InvoiceDecision, reason: str) -> InvoiceDecision:
-    """Answer that what was decided was refused before."""
-    words = f"Nothing is sent: {reason}."
-    return InvoiceDecision(answer.invoice_id, DecisionKind.HOLD, "rejected", words, answer.next_step, answer.next_on)
+    for rows in (updated, rephrased):
+        if rows:
+            session.execute(update(InvoiceDecisionRow), rows)  # by their primary keys
 
 
 def _load_known(
-    ctx: RunContext, session: Session, decisions: DecisionPairs, customer_ids: Collection[str] | None
+    ctx: RunContext, session: Session, decisions: Sequence[CustomerInvoice], customer_ids: Collection[str] | None
 ) -> dict[str, Row[tuple[str, str, str, str | None, date | None, str]]]:
     columns = (
         InvoiceDecisionRow.invoice_id,
@@ -94,29 +105,29 @@ def _load_known(
         col(InvoiceDecisionRow.connection_id) == ctx.connection_id
     )
     if customer_ids is not None:
-        ours = [answer.invoice_id for _customer, answer in decisions]  # some were another customer's until now
+        decided = [decision.invoice_id for _customer_id, decision in decisions]  # some had another customer until now
         query = query.where(
             or_(
                 col(InvoiceDecisionRow.customer_id).in_(list(customer_ids)),
-                col(InvoiceDecisionRow.invoice_id).in_(ours),
+                col(InvoiceDecisionRow.invoice_id).in_(decided),
             )
         )
     return {row.invoice_id: row for row in session.execute(query)}
 
 
-def _primary_key(ctx: RunContext, answer: InvoiceDecision) -> RowValues:
-    return {"connection_id": ctx.connection_id, "invoice_id": answer.invoice_id}
+def _primary_key(ctx: RunContext, decision: InvoiceDecision) -> RowValues:
+    return {"connection_id": ctx.connection_id, "invoice_id": decision.invoice_id}
 
 
-def _row_values(ctx: RunContext, customer_id: str, answer: InvoiceDecision, version: int | None) -> RowValues:
+def _row_values(ctx: RunContext, customer_id: str, decision: InvoiceDecision, version: int | None) -> RowValues:
     return {
-        **_primary_key(ctx, answer),
+        **_primary_key(ctx, decision),
         "customer_id": customer_id,
-        "kind": answer.kind.value,
-        "code": answer.code,
-        "reason": answer.reason,
-        "next_step": answer.next_step,
-        "next_on": answer.next_on,
+        "kind": decision.kind,
+        "code": decision.code,
+        "reason": decision.reason,
+        "next_step": decision.next_step,
+        "next_on": decision.next_on,
         "policy_version": version,
         "run_id": ctx.run_id,
         "since_at": ctx.now(),

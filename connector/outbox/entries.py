@@ -1,7 +1,8 @@
-"""The outbox: one row is one effect outside, once. Un-sent plans are remade every run; deeds stay.
+"""The outbox: each row is one email, note or fee, and is sent or posted once.
 
-States: ``planned`` and ``waiting`` (for a person) are un-sent; ``calling`` is committed before the bytes leave;
-``done``, ``refused`` and ``doubt`` are ends. Only a person takes a mail out of doubt, or proof from the mail system.
+Unsent entries are planned anew by every run. An entry is committed as ``sending`` before the first byte is sent; it
+ends as ``done``, ``rejected`` or ``unconfirmed``. Only a user, or proof from the email service, resolves an unconfirmed
+email: it is never sent again automatically.
 """
 
 from __future__ import annotations
@@ -16,21 +17,36 @@ from sqlmodel import Session, col
 
 from connector.db.tables import CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.outbox.drafts import Draft, note_key
+from connector.outbox.payloads import (
+    EmailPayload,
+    LateFeePayload,
+    NotePayload,
+    OwnerEmailPayload,
+    dump_payload,
+    invoice_ids,
+    load_payload,
+)
 from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState, TaskCode
+from connector.vocabulary.labels import label
 
-UNSENT_STATES = ("planned", "awaiting_approval")
-REPLANNED_KINDS = ("email", "owner_email", "late_fee")  # notes and waivers follow from deeds and are never unplanned
+UNSENT_STATES = (OutboxState.PLANNED, OutboxState.AWAITING_APPROVAL)
+EMAIL_KINDS = (OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL)
+REPLANNED_KINDS = (*EMAIL_KINDS, OutboxKind.LATE_FEE)  # notes and waivers follow from what was done, and stay planned
+_APPROVED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE)  # wait for approval in the mode ``approve``
+_NOTED_KINDS = (OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER)
+_KEYS_PER_QUERY = 500
 
 
 class StepAlreadyCompleted(Exception):
-    """A step of the entry was taken before: the database refuses a second time."""
+    """A step of the entry has been completed before; the database accepts it only once."""
 
 
 @dataclass(slots=True)
 class ReplanResult:
-    """What replanning changed, by key; ``refused`` are drafts whose effect was refused before, with the reason.
+    """What planning anew has changed, by key.
 
-    ``reworded`` are mails that a person had worded, for facts which are others now: they are written anew.
+    ``rejected`` are drafts that were rejected before, with the reason; ``custom_text_lost`` are emails whose facts have
+    changed, so that the text a user wrote for them is gone.
     """
 
     added: list[str] = field(default_factory=list)
@@ -51,16 +67,17 @@ def replan(
     policy_versions: Mapping[str, int | None] | None = None,
     customer_ids: Collection[str] | None = None,
 ) -> ReplanResult:
-    """Make the un-sent entries of the connection equal to ``drafts``.
+    """Make the unsent entries of the connection equal to ``drafts``.
 
-    With ``customer_ids``, only theirs, and nothing is added: a look before acting can take back or correct, while what
-    it newly brings (thanks to somebody who paid this minute) is planned by the next run.
+    With ``customer_ids`` only their entries change and none is added: the recheck before sending may cancel or correct
+    an entry, while what it newly brings is planned by the next run. ``policy_versions`` are by customer;
+    ``policy_version`` is for all others.
     """
-    wanted = {draft.key: draft for draft in drafts}
+    drafts_by_key = {draft.key: draft for draft in drafts}
     rows = {row.key: row for row in _find_unsent(session, connection, customer_ids)}
-    rows |= {row.key: row for row in _find_by_keys(session, [key for key in wanted if key not in rows])}
+    rows |= {row.key: row for row in _find_by_keys(session, [key for key in drafts_by_key if key not in rows])}
     result = ReplanResult()
-    for key, draft in wanted.items():
+    for key, draft in drafts_by_key.items():
         row = rows.get(key)
         if row is None and customer_ids is not None:
             continue
@@ -76,26 +93,28 @@ def replan(
             )
             session.add(row)
             result.added.append(key)
-        elif row.state == "rejected" and (row.resolved_by or row.content_hash == draft.content_hash):
+        elif row.state == OutboxState.REJECTED and (row.resolved_by or row.content_hash == draft.content_hash):
             result.rejected[key] = row.response
             continue
-        elif row.state not in (*UNSENT_STATES, "rejected"):
-            continue  # a deed, or under way
+        elif row.state not in {*UNSENT_STATES, OutboxState.REJECTED}:
+            continue  # sent, or being sent
         elif row.content_hash != draft.content_hash:
             result.changed.append(key)
         if row.content_hash != draft.content_hash:
             row.run_id = run_id
             row.policy_version = (policy_versions or {}).get(draft.customer_id, policy_version)
-        result.custom_text_lost += _update_from_draft(row, draft, connection.mode)
+            result.custom_text_lost += [key] if row.custom_text else []
+            row.approved_at, row.approved_by, row.custom_text = None, "", None
+        _update_from_draft(row, draft, connection.mode)
     for key, row in rows.items():
-        if key not in wanted and row.state in UNSENT_STATES:
+        if key not in drafts_by_key and row.state in UNSENT_STATES:
             session.delete(row)
             result.cancelled.append(key)
     return result
 
 
 def find_ready(session: Session, connection: Connection, kinds: Collection[str], now: datetime) -> list[OutboxEntry]:
-    """Entries that may leave now, least tried and oldest first: planned, in their time, as mode or approval allow."""
+    """Return the entries that may be sent now, those with the fewest attempts first, then the oldest."""
     rows = session.scalars(
         select(OutboxEntry)
         .where(
@@ -103,50 +122,56 @@ def find_ready(session: Session, connection: Connection, kinds: Collection[str],
             col(OutboxEntry.state) == OutboxState.PLANNED,
             col(OutboxEntry.kind).in_(list(kinds)),
         )
-        .order_by(col(OutboxEntry.attempts), col(OutboxEntry.id))  # what was put off before lets the others pass
+        .order_by(col(OutboxEntry.attempts), col(OutboxEntry.id))  # what was deferred before holds up nothing else
     )
     return [row for row in rows if is_dispatchable(connection, row, now)]
 
 
 def is_dispatchable(connection: Connection, entry: OutboxEntry, now: datetime) -> bool:
-    """Tell whether the mode, a pause, an approval and the entry's own time let it leave at this moment."""
-    has_come = entry.send_after is None or entry.send_after <= now
-    return entry.state == OutboxState.PLANNED and has_come and is_permitted(connection, entry)
+    """Return whether an entry may be sent now: planned, its time has come, and permitted."""
+    is_time = entry.send_after is None or entry.send_after <= now
+    return entry.state == OutboxState.PLANNED and is_time and is_permitted(connection, entry)
 
 
 def is_permitted(connection: Connection, entry: OutboxEntry) -> bool:
-    """Tell whether the mode, a pause and an approval allow what an entry does."""
+    """Return whether the mode, a pause and the approval permit what an entry does."""
     if connection.mode == ConnectionMode.OBSERVE or connection.pause_reason:
         return False
-    return not (
-        connection.mode == ConnectionMode.APPROVE
-        and entry.kind in {OutboxKind.EMAIL, OutboxKind.LATE_FEE}
-        and entry.approved_at is None
-    )
+    needs_approval = connection.mode == ConnectionMode.APPROVE and entry.kind in _APPROVED_KINDS
+    return not (needs_approval and entry.approved_at is None)
 
 
 def mark_sending(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
-    """Record the intent: once committed, the effect may have happened. Raises ``StepTaken`` for a step taken before."""
+    """Record that the entry is about to be sent: once this is committed, it may have been.
+
+    Raises ``StepAlreadyCompleted`` where one of its steps has been completed before.
+    """
     entry.state, entry.dispatched_at, entry.attempts = OutboxState.SENDING, at, entry.attempts + 1
     for step in completed_steps(entry, at=at, on=on):
         step.outbox_id = entry.id
         session.add(step)
     try:
         session.flush()
-    except IntegrityError as twice:
-        message = f"a step of {entry.key} was taken before"
-        raise StepAlreadyCompleted(message) from twice
+    except IntegrityError as error:
+        message = f"a step of {entry.key} has been completed before"
+        raise StepAlreadyCompleted(message) from error
 
 
 def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[CompletedStep]:
-    """Name the steps that an entry takes."""
-    for invoice_id, step in entry.payload.get("completed", []) if entry.kind in REPLANNED_KINDS else []:
+    """Yield the steps that are completed by sending an entry."""
+    payload = load_payload(entry)
+    if not isinstance(payload, EmailPayload | OwnerEmailPayload | LateFeePayload):
+        return
+    recurrence_keys = {} if isinstance(payload, OwnerEmailPayload) else payload.recurrence_keys
+    items = payload.items if isinstance(payload, OwnerEmailPayload) else ()
+    customers = {invoice_id: item.customer for item in items for invoice_id in invoice_ids(item.completed)}
+    for invoice_id, step in payload.completed:
         yield CompletedStep(
             connection_id=entry.connection_id,
             invoice_id=invoice_id,
             step=step,
-            recurrence_key=_recurrence_key(entry, invoice_id),
-            customer_id=entry.customer_id or _customer_id_of(entry, invoice_id),
+            recurrence_key=recurrence_keys.get(invoice_id, ""),
+            customer_id=entry.customer_id or customers.get(invoice_id, ""),
             currency=entry.currency,
             completed_at=at,
             completed_on=on,
@@ -154,12 +179,13 @@ def completed_steps(entry: OutboxEntry, *, at: datetime, on: date) -> Iterator[C
 
 
 def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, detail: str) -> None:
-    """Record that it happened, and, in the same transaction, owe the notes that tell it in the ledger."""
+    """Record that the entry was sent, and plan the notes about it in the same transaction."""
     entry.state, entry.ended_at, entry.reference, entry.response = OutboxState.DONE, at, reference, detail
-    if entry.kind not in {OutboxKind.EMAIL, OutboxKind.LATE_FEE, OutboxKind.FEE_WAIVER}:
+    if entry.kind not in _NOTED_KINDS:
         return
-    numbers = _invoice_numbers(session, entry)
-    keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id, _step in entry.payload["completed"]}
+    ids = invoice_ids(load_payload(entry).completed)
+    numbers = _invoice_numbers(session, entry.connection_id, ids)
+    keys = {note_key(entry.key, invoice_id): invoice_id for invoice_id in ids}
     known = {row.key for row in _find_by_keys(session, list(keys))}
     for key, invoice_id in keys.items():
         if key not in known:
@@ -167,10 +193,10 @@ def mark_done(session: Session, entry: OutboxEntry, *, at: datetime, reference: 
 
 
 def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, text: str, at: datetime) -> None:
-    """Owe the ledger a note of what was said about an invoice, once per occasion."""
+    """Plan a note on an invoice in the ledger, once per ``recurrence_key``."""
     connection = session.get_one(Connection, invoice.connection_id)
-    books = f"{connection.provider}:{connection.external_id}"
-    key = note_key(f"{books}:{recurrence_key}", invoice.external_id)
+    ledger_key = f"{connection.provider}:{connection.external_id}"
+    key = note_key(f"{ledger_key}:{recurrence_key}", invoice.external_id)
     if not list(_find_by_keys(session, [key])):
         session.add(
             OutboxEntry(
@@ -181,33 +207,35 @@ def plan_note(session: Session, invoice: InvoiceRow, *, recurrence_key: str, tex
                 customer_id=invoice.customer_id,
                 invoice_id=invoice.external_id,
                 currency=invoice.currency,
-                payload={"source_kind": "custom", "number": invoice.number, "text": text},
-                reason=f"The ledger shows what was said about invoice {invoice.number}.",
+                payload=dump_payload(NotePayload(number=invoice.number, text=text)),
+                reason=f"Records in the accounting system what was agreed about invoice {invoice.number}.",
                 planned_at=at,
             )
         )
 
 
 def mark_rejected(session: Session, entry: OutboxEntry, *, at: datetime, detail: str, resolved_by: str = "") -> None:
-    """Record that it did not happen and won't by itself; its steps are free again."""
-    entry.state, entry.ended_at, entry.response, entry.resolved_by = OutboxState.REJECTED, at, detail, resolved_by
+    """Record that the entry was not sent and will not be; its steps can be completed another way."""
+    entry.state, entry.ended_at, entry.response = OutboxState.REJECTED, at, detail
+    entry.resolved_by = resolved_by
     _release_steps(session, entry)
 
 
 def mark_planned(session: Session, entry: OutboxEntry, *, detail: str, send_after: datetime | None = None) -> None:
-    """Take back an intent that certainly did not leave: it may be tried again from ``leaves_from_at``."""
-    entry.state, entry.dispatched_at, entry.response, entry.send_after = OutboxState.PLANNED, None, detail, send_after
+    """Take an entry back that certainly was not sent; it may be tried again from ``send_after`` on."""
+    entry.state, entry.dispatched_at, entry.response = OutboxState.PLANNED, None, detail
+    entry.send_after = send_after
     _release_steps(session, entry)
 
 
 def mark_unconfirmed(entry: OutboxEntry, *, at: datetime, detail: str) -> None:
-    """Record that nobody knows whether it happened; its steps stay taken, so that nothing is sent twice."""
+    """Record that nobody knows whether the entry was sent; its steps stay completed, so that nothing is sent twice."""
     entry.state, entry.ended_at, entry.response = OutboxState.UNCONFIRMED, at, detail
 
 
 def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime, on: date, reason: str) -> None:
-    """Make the task that a refused effect leaves: once, for a person, instead of trying for ever."""
-    key = f"{entry.key}:refused:{entry.content_hash}"
+    """Create the task that a provider's rejection leaves, once, instead of trying for ever."""
+    key = f"{entry.key}:rejected:{entry.content_hash}"
     if session.scalar(select(col(Task.id)).where(col(Task.key) == key)) is not None:
         return
     session.add(
@@ -217,28 +245,23 @@ def create_rejection_task(session: Session, entry: OutboxEntry, *, at: datetime,
             code=TaskCode.REJECTED,
             step=entry.step,
             customer_id=entry.customer_id,
-            invoice_ids=[pair[0] for pair in entry.payload.get("completed", [])],
+            invoice_ids=invoice_ids(load_payload(entry).completed),
             due_on=on,
-            reason=f"A {entry.kind.replace('_', ' ')} was refused: {reason}",
+            reason=f"{label(entry.kind, 'outbox_kind')} rejected: {reason}",
             created_at=at,
         )
     )
 
 
-def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> list[str]:
-    """Make the entry what the draft says; returns its key where words of a person are lost by that."""
-    reworded = [row.key] if row.custom_text and row.content_hash != draft.content_hash else []
-    if row.content_hash != draft.content_hash:
-        row.approved_at, row.approved_by, row.custom_text = None, "", None
-    row.payload, row.content_hash, row.reason = draft.payload, draft.content_hash, draft.reason
+def _update_from_draft(row: OutboxEntry, draft: Draft, mode: str) -> None:
+    row.payload, row.content_hash, row.reason = dump_payload(draft.payload), draft.content_hash, draft.reason
     row.invoice_id, row.currency, row.step = draft.invoice_id, draft.currency, draft.step
-    row.customer_id = draft.customer_id  # the invoice may be another customer's by now
+    row.customer_id = draft.customer_id  # the invoice may have moved to another customer
     row.send_after = draft.send_after
-    # The internal mail to the owner is nobody's approval but his own; what a person words leaves when he says so.
-    asks = draft.needs_approval or mode == "approve" or bool(row.custom_text)
-    waits = asks and row.approved_at is None and draft.kind != OutboxKind.OWNER_EMAIL
+    # The account owner's own email needs nobody's approval; an email with a custom text always does.
+    needs_approval = draft.needs_approval or mode == ConnectionMode.APPROVE or bool(row.custom_text)
+    waits = needs_approval and row.approved_at is None and draft.kind != OutboxKind.OWNER_EMAIL
     row.state, row.ended_at = (OutboxState.AWAITING_APPROVAL if waits else OutboxState.PLANNED), None
-    return reworded
 
 
 def _find_unsent(session: Session, connection: Connection, customer_ids: Collection[str] | None) -> list[OutboxEntry]:
@@ -252,17 +275,16 @@ def _find_unsent(session: Session, connection: Connection, customer_ids: Collect
     return list(session.scalars(query))
 
 
-def _find_by_keys(session: Session, keys: Sequence[str], size: int = 500) -> Iterable[OutboxEntry]:
-    for start in range(0, len(keys), size):
-        yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(keys[start : start + size])))
+def _find_by_keys(session: Session, keys: Sequence[str]) -> Iterable[OutboxEntry]:
+    for start in range(0, len(keys), _KEYS_PER_QUERY):
+        some = keys[start : start + _KEYS_PER_QUERY]
+        yield from session.scalars(select(OutboxEntry).where(col(OutboxEntry.key).in_(some)))
 
 
-def _invoice_numbers(session: Session, entry: OutboxEntry) -> dict[str, str]:
-    ids = [invoice_id for invoice_id, _step in entry.payload["completed"]]
+def _invoice_numbers(session: Session, connection_id: int, ids: Collection[str]) -> dict[str, str]:
     rows = session.execute(
         select(col(InvoiceRow.external_id), col(InvoiceRow.number)).where(
-            col(InvoiceRow.connection_id) == entry.connection_id,
-            col(InvoiceRow.external_id).in_(ids),
+            col(InvoiceRow.connection_id) == connection_id, col(InvoiceRow.external_id).in_(ids)
         )
     )
     return {row[0]: row[1] for row in rows}
@@ -278,8 +300,8 @@ def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: 
         invoice_id=invoice_id,
         currency=entry.currency,
         step=entry.step,
-        payload={"source_kind": entry.kind, "number": number},
-        reason=f"The ledger shows what was done about invoice {number}.",
+        payload=dump_payload(NotePayload(number=number)),
+        reason=f"Records in the accounting system what was done about invoice {number}.",
         parent_id=entry.id,
         run_id=entry.run_id,
         planned_at=at,
@@ -288,15 +310,3 @@ def _build_note(entry: OutboxEntry, key: str, invoice_id: str, number: str, at: 
 
 def _release_steps(session: Session, entry: OutboxEntry) -> None:
     session.execute(delete(CompletedStep).where(col(CompletedStep.outbox_id) == entry.id))
-
-
-def _recurrence_key(entry: OutboxEntry, invoice_id: str) -> str:
-    """Tell which of the times that a step may come again for an invoice this is: a fee's period."""
-    return str(entry.payload.get("recurrence_keys", {}).get(invoice_id, entry.payload.get("period", "")))
-
-
-def _customer_id_of(entry: OutboxEntry, invoice_id: str) -> str:
-    for item in entry.payload.get("items", []):
-        if any(pair[0] == invoice_id for pair in item["completed"]):
-            return str(item["customer"])
-    return ""

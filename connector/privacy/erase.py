@@ -49,7 +49,7 @@ from connector.privacy.personal_data import (
 )
 from connector.runtime import lease
 from connector.sync.mirror.erased import erased_name
-from connector.vocabulary import LogKind, OutboxState, TaskState
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskState
 
 
 class EraseError(Exception):
@@ -183,7 +183,7 @@ def _erase_special_tables(app: AppContext, session: Session, subject: Subject) -
         if row.state in entries.UNSENT_STATES:
             session.delete(row)
         else:
-            row.payload = _redact_payload(row.payload)
+            row.payload = _redact_payload(row)
     for row in find_owner_digests(session, subject):
         row.payload, row.reason = (
             {**row.payload, "items": _redact_digest_items(row.payload["items"], subject)},
@@ -229,9 +229,9 @@ def _unsuppress_addresses(session: Session, subject: Subject) -> None:
             session.execute(delete(SuppressedAddress).where(col(SuppressedAddress.address) == address))
 
 
-def _redact_payload(payload: dict[str, Any]) -> dict[str, Any]:
-    his = {"to": [REDACTED], **({"text": REDACTED} if payload.get("source_kind") == "custom" else {})}
-    return {name: his.get(name, value) for name, value in payload.items()}
+def _redact_payload(entry: OutboxEntry) -> dict[str, Any]:
+    redacted: dict[str, Any] = {"text": REDACTED} if entry.kind == OutboxKind.NOTE else {"to": [REDACTED]}
+    return {name: redacted.get(name, value) for name, value in entry.payload.items()}
 
 
 def _redact_digest_items(items: list[dict[str, Any]], subject: Subject) -> list[dict[str, Any]]:

@@ -1,9 +1,10 @@
-"""What a run may still call: counts every call, shares a day's calls among its hours, and stops before limits are hit.
+"""The call budget of a run: counts every call, spreads a day's calls over its runs, and stops before limits are hit.
 
-A vendor's day is not ours: Xero's begins at another moment for each company and only tells what is left. So a jump
-upwards is taken for its beginning. What is left is kept for, in this order: the writes owed (``DAY_RESERVE``), one
-reading of the books in each run still to come (``RUN_CALLS``); of the rest one run may use half. So a first load goes
-fast, and the last hour of the day still reads. Where not even that is left, the runs are put further apart.
+Xero's day starts at a different time for each company, and its responses only tell how many calls remain: a jump
+upwards is taken for the start of a new day. What remains is reserved, in this order, for writes that are already due
+(``DAILY_WRITE_RESERVE``) and for one sync in each run still to come (``CALLS_PER_RUN``); of the rest one run may use
+half. So a first load is quick, and the last run of the day can still read. Where not even that remains, the runs are
+spaced further apart.
 """
 
 from __future__ import annotations
@@ -22,22 +23,23 @@ from policies.formatting import format_datetime
 from providers.calls import CallKind
 from providers.errors import LimitWindow, RateLimited
 
-DAILY_WRITE_RESERVE = 50  # of a day's calls, for writes: notes and fees of mails already sent still find a way out
-READS_PER_RUN = 6  # what an hour with changes reads at Xero; a quiet one reads three …
-CALLS_PER_RUN = READS_PER_RUN + 2  # … and a note or two is written
-MONTHLY_RESERVE_SHARE = 0.01  # of a month's reads: those of sign-ins and checks are not counted here
+DAILY_WRITE_RESERVE = 50  # calls a day for writes, so that notes about emails already sent can still be added
+READS_PER_RUN = 6  # what a sync with changes reads at Xero; one without reads three …
+CALLS_PER_RUN = READS_PER_RUN + 2  # … and writes a note or two
+MONTHLY_RESERVE_SHARE = 0.01  # of a month's reads, for those of sign-ins and checks, which are not counted here
+MAX_BLOCK = timedelta(days=31)
 _DAY = timedelta(days=1)
-_REMAINING_HEADERS = {"x-daylimit-remaining": LimitWindow.DAY}  # Xero; the minute is waited for by the transport
-_APP_WIDE_LIMITS = (LimitWindow.APP, LimitWindow.MONTH)  # limits that hold for all of an app's companies together
+_REMAINING_HEADERS = {"x-daylimit-remaining": LimitWindow.DAY}  # Xero; the transport waits out the minute's limit
+_APP_WIDE_LIMITS = (LimitWindow.APP, LimitWindow.MONTH)  # shared by all companies of an app
 
 
 class BudgetExhausted(RateLimited):
-    """A call that was not made, though the vendor may have allowed it; nothing left this machine."""
+    """A call was not made, to keep within a limit; nothing has been sent."""
 
 
 @dataclass(slots=True)
 class _Limit:
-    """A limit as the vendor last told of it; ``began_at`` is when its window began, as far as that is known."""
+    """A limit as the provider last reported it; ``window_started_at`` is None where it is not known."""
 
     used: int = 0
     remaining: int | None = None
@@ -46,7 +48,7 @@ class _Limit:
 
 
 class CallBudget:
-    """One connection's calls (the port ``providers.ledger.Calls``): counted by kind, checked against what is left."""
+    """The calls of one connection (implements ``providers.ledger.Calls``), counted by kind and checked before each."""
 
     def __init__(
         self,
@@ -57,34 +59,40 @@ class CallBudget:
         interval: timedelta = timedelta(hours=1),
         monthly_read_limit: int | None = None,
     ) -> None:
-        """Load what the last runs learned; ``reads_a_month`` are those the app may make for all its companies."""
+        """Load the limits as the last runs left them.
+
+        Args:
+            session: Read only.
+            connection_id: The connection whose calls are counted.
+            now: The clock.
+            interval: The time between two runs.
+            monthly_read_limit: Reads a month for all companies of the app together; None where they are not metered.
+        """
         self.connection_id = connection_id
         self.now = now
         self.calls_made: Counter[CallKind] = Counter()
+        self.authorize_call: Callable[[], None] = _allow  # called before every write and email; raises to stop it
         self._interval = interval
         self._monthly_read_limit = monthly_read_limit
-        self.authorize_call: Callable[[], None] = lambda: (
-            None
-        )  # asked before every write and mail; raises where it may not
         self._limits = {
             row.limit_name: _Limit(row.used, row.remaining, row.window_started_at, row.blocked_until_at)
             for row in session.scalars(select(Budget).where(col(Budget.connection_id) == connection_id))
         }
-        self._read_allowance: int | None = None  # of the reads, this run's; once the vendor has told what is left
+        self._read_allowance: int | None = None  # reads of this run, known after the first response
         self._month_reads_before_run = self._month_reads_used()
-        others = list_app_limits(session, connection_id)
-        self._app_blocks = [(row.limit_name, row.blocked_until_at) for row in others]
+        app_limits = list_app_limits(session, connection_id)
+        self._app_blocks = [(row.limit_name, row.blocked_until_at) for row in app_limits]
         month = month_start(now())
         self._month_reads_of_others = sum(
             row.used
-            for row in others
+            for row in app_limits
             if row.limit_name == LimitWindow.MONTH
             and row.connection_id != connection_id
             and row.window_started_at == month
         )
 
     def before(self, kind: CallKind) -> None:
-        """Refuse a call the vendor would refuse: raises ``RateLimited`` with the time when it may be tried again."""
+        """Raise ``RateLimited``, with the time to try again, for a call that would exceed a limit."""
         if kind in {CallKind.WRITE, CallKind.EMAIL}:
             self.authorize_call()
         if kind in {CallKind.TOKEN, CallKind.EMAIL}:
@@ -97,7 +105,7 @@ class CallBudget:
             self._check_month_limit(self._monthly_read_limit)
 
     def after(self, kind: CallKind, status: int, headers: Mapping[str, str]) -> None:
-        """Count the call and note what its reply says is left."""
+        """Count the call, and record the remaining calls that its response reports."""
         self.calls_made[kind] += 1
         for name, value in headers.items():
             limit = _REMAINING_HEADERS.get(name.lower())
@@ -105,15 +113,15 @@ class CallBudget:
                 self._record_remaining(limit, int(value))
 
     def record_limit(self, error: object) -> None:
-        """Remember a limit that the vendor says is reached, for the runs to come, of all its companies if it is so."""
+        """Remember a limit that the provider reported as reached, for this and later runs."""
         if isinstance(error, BudgetExhausted):
             return
         if isinstance(error, RateLimited) and error.retry_at and error.limit in {LimitWindow.DAY, *_APP_WIDE_LIMITS}:
-            limit = self._limits.setdefault(LimitWindow(error.limit), _Limit(window_started_at=self.now()))
-            limit.blocked_until_at = min(error.retry_at, self.now() + 31 * _DAY)
+            limit = self._limits.setdefault(error.limit, _Limit(window_started_at=self.now()))
+            limit.blocked_until_at = min(error.retry_at, self.now() + MAX_BLOCK)
 
     def run_spacing(self) -> timedelta | None:
-        """Give the time between runs where less is left than they would need; None where there is enough."""
+        """Return the time between runs where too few calls remain for one every interval, else None."""
         day = self._limits.get(LimitWindow.DAY)
         if day is None or day.remaining is None or self._has_expired(day):
             return None
@@ -121,12 +129,10 @@ class CallBudget:
         return self._time_to_end(day) / (affordable + 1) if affordable < self._remaining_runs(day) else None
 
     def save(self, session: Session) -> None:
-        """Store what was learned, in the caller's transaction."""
+        """Store the limits for the next run, in the caller's transaction."""
         month = self._limits.setdefault(LimitWindow.MONTH, _Limit())
-        month.used, month.window_started_at = (
-            self._month_reads_before_run + self.calls_made[CallKind.READ],
-            month_start(self.now()),
-        )
+        month.used = self._month_reads_before_run + self.calls_made[CallKind.READ]
+        month.window_started_at = month_start(self.now())
         for name, limit in self._limits.items():
             session.merge(
                 Budget(
@@ -139,44 +145,38 @@ class CallBudget:
                 )
             )
 
-    def _record_remaining(self, name: LimitWindow, remaining: int) -> None:
+    def _record_remaining(self, name: str, remaining: int) -> None:
         limit = self._limits.setdefault(name, _Limit())
         if limit.remaining is None or remaining > limit.remaining or self._has_expired(limit):
             limit.window_started_at, limit.used = self.now(), 0
         limit.used, limit.remaining = limit.used + 1, remaining
         if self._read_allowance is None:
-            self._read_allowance = (
-                self.calls_made[CallKind.READ] - 1 + self._compute_read_allowance(limit, remaining + 1)
-            )
+            reads_before = self.calls_made[CallKind.READ] - 1
+            self._read_allowance = reads_before + self._compute_read_allowance(limit, remaining + 1)
 
     def _compute_read_allowance(self, limit: _Limit, remaining: int) -> int:
+        """Return how many reads this run may make: its own share, and half of what no run needs."""
         rest = remaining - DAILY_WRITE_RESERVE
         spare = rest - CALLS_PER_RUN * self._remaining_runs(limit)
         return READS_PER_RUN + spare // 2 if spare > 0 else max(min(READS_PER_RUN, rest), 0)
 
     def _check_day_limit(self, kind: CallKind, day: _Limit, remaining: int) -> None:
         if remaining <= (DAILY_WRITE_RESERVE if kind == CallKind.READ else 0):
-            message = (
-                f"only {remaining} of today's calls to this company are left; they are kept for notes already owed"
-            )
+            message = f"only {remaining} of today's calls for this company remain; they are reserved for notes and fees"
             raise BudgetExhausted(message, limit=LimitWindow.DAY, retry_at=self.now() + self._time_to_end(day))
-        if (
-            kind == CallKind.READ
-            and self._read_allowance is not None
-            and self.calls_made[CallKind.READ] >= self._read_allowance
-        ):
+        allowance = self._read_allowance
+        if kind == CallKind.READ and allowance is not None and self.calls_made[CallKind.READ] >= allowance:
             message = (
-                f"this run has made its part ({self._read_allowance}) of the calls that are left to this company today;"
-                " the next goes on"
+                f"this sync has used its share ({allowance}) of today's remaining calls for this company;"
+                " the next one continues"
             )
-            raise BudgetExhausted(
-                message, limit=LimitWindow.DAY, retry_at=self.now() + (self.run_spacing() or self._interval)
-            )
+            retry_at = self.now() + (self.run_spacing() or self._interval)
+            raise BudgetExhausted(message, limit=LimitWindow.DAY, retry_at=retry_at)
 
     def _check_month_limit(self, allowed: int) -> None:
         used = self._month_reads_of_others + self._month_reads_before_run + self.calls_made[CallKind.READ]
         if used >= allowed * (1 - MONTHLY_RESERVE_SHARE):
-            message = f"{used:,} of this month's {allowed:,} reads are used; beyond them the ledger would refuse"
+            message = f"{used:,} of this month's {allowed:,} reads are used; the ledger would reject more"
             raise BudgetExhausted(message, limit=LimitWindow.MONTH, retry_at=_next_month_start(self.now()))
 
     def _check_blocks(self) -> None:
@@ -184,12 +184,12 @@ class CallBudget:
         for name, until in [*self._app_blocks, *own]:
             if until is not None and until > self.now():
                 message = (
-                    f"the ledger's limit of calls ({name}) is reached; it is asked again from {format_datetime(until)}"
+                    f"the ledger's call limit ({name}) is reached; the next attempt is at {format_datetime(until)}"
                 )
                 raise BudgetExhausted(message, limit=LimitWindow(name), retry_at=until)
 
     def _has_expired(self, limit: _Limit) -> bool:
-        """Tell whether a day has passed since its window began, or it began by a clock that was wrong."""
+        """Return whether the window is over, or started in the future because a clock was wrong."""
         return limit.window_started_at is None or not timedelta(0) <= self.now() - limit.window_started_at < _DAY
 
     def _time_to_end(self, limit: _Limit) -> timedelta:
@@ -204,12 +204,12 @@ class CallBudget:
 
 
 def month_start(now: datetime) -> datetime:
-    """Give the first instant of the month."""
+    """Return the first instant of the month."""
     return now.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
 
 
 def list_app_limits(session: Session, connection_id: int) -> list[Budget]:
-    """List what is known of the limits that a connection shares with all others of its ledger."""
+    """List the limits that a connection shares with all others of its provider."""
     provider = select(col(Connection.provider)).where(col(Connection.id) == connection_id).scalar_subquery()
     query = (
         select(Budget)
@@ -220,7 +220,7 @@ def list_app_limits(session: Session, connection_id: int) -> list[Budget]:
 
 
 def count_month_reads(session: Session, now: datetime) -> dict[str, int]:
-    """Count the reads of this month by ledger: what QuickBooks meters for all companies of an app together."""
+    """Count this month's reads by provider; QuickBooks meters them for all companies of an app together."""
     query = (
         select(col(Connection.provider), func.sum(col(Budget.used)))
         .join(Connection, col(Connection.id) == Budget.connection_id)
@@ -228,6 +228,10 @@ def count_month_reads(session: Session, now: datetime) -> dict[str, int]:
         .group_by(col(Connection.provider))
     )
     return {provider: int(used) for provider, used in session.execute(query)}
+
+
+def _allow() -> None:
+    """Allow any call."""
 
 
 def _next_month_start(now: datetime) -> datetime:

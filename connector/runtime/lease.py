@@ -1,8 +1,8 @@
-"""Who runs a connection now: one run at a time, on one machine or many, with nothing to clean up after a kill.
+"""The lease on a connection: one run at a time, on one machine or many, with nothing to clean up after a kill.
 
-Two guards. A file lock tells runs on *this* machine apart and dies with its process, so that a killed run is taken over
-at once. The lease in the connection's row tells *machines* apart; it ends by itself, and its ``fence`` number makes a
-late write of an owner who was declared dead fail instead of mixing with the new owner's.
+There are two guards. A file lock separates the runs on *this* machine and dies with its process, so that a killed run
+is taken over at once. The lease in the connection's row separates *machines*; it expires, and its ``fence`` number
+makes a late write of an owner that was declared dead fail instead of mixing with the new owner's.
 """
 
 from __future__ import annotations
@@ -28,11 +28,9 @@ from connector.geo import is_reached
 from connector.vocabulary import ConnectionHealth
 
 LEASE_DURATION = timedelta(minutes=10)  # longer than the slowest single call; every write of the run renews it
-
-
-CLOCK_SKEW = timedelta(minutes=5)
-MAX_UTC_OFFSET = timedelta(hours=14)  # so far ahead of UTC a day begins first
-MAX_RUN_DELAY = timedelta(days=8)  # longer than any interval: a turn further off was set by a clock that was wrong
+CLOCK_SKEW = timedelta(minutes=5)  # between machines
+MAX_UTC_OFFSET = timedelta(hours=14)  # where a day starts first
+MAX_RUN_DELAY = timedelta(days=8)  # longer than any interval: a run planned later was planned by a wrong clock
 
 
 class RunInProgress(Exception):
@@ -40,19 +38,19 @@ class RunInProgress(Exception):
 
 
 class LeaseLost(Exception):
-    """Another machine took this connection over: this run must stop without writing anything more."""
+    """Another machine has taken over the connection: this run must stop and write nothing more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """The right to run one connection; ``fence`` grows by one with every owner."""
+    """The right to run a connection; ``fence`` grows by one with every owner."""
 
     app: AppContext
     connection_id: int
     fence: int
 
     def renew(self, session: Session) -> None:
-        """Prolong the lease inside the caller's transaction. Raises ``LeaseLost`` if the fence has moved on."""
+        """Extend the lease in the caller's transaction; raise ``LeaseLost`` if it has another owner."""
         result = session.execute(
             update(Connection)
             .where(col(Connection.id) == self.connection_id, col(Connection.fence) == self.fence)
@@ -62,7 +60,7 @@ class Lease:
             raise LeaseLost(_lease_lost_message(self.connection_id))
 
     def check(self, session: Session) -> None:
-        """Raise ``LeaseLost`` if another machine has taken over."""
+        """Raise ``LeaseLost`` if the lease has another owner."""
         fence = session.scalars(select(col(Connection.fence)).where(col(Connection.id) == self.connection_id)).one()
         if fence != self.fence:
             raise LeaseLost(_lease_lost_message(self.connection_id))
@@ -70,7 +68,7 @@ class Lease:
 
 @contextmanager
 def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
-    """Hold the connection for one run. Raises ``Busy`` at once if another run has it."""
+    """Hold the lease of a connection for one run; raise ``RunInProgress`` at once if another run holds it."""
     folder = app.settings.duewell_home / "locks"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = FileLock(folder / f"run-{connection_id}.lock", mode=0o600)
@@ -90,9 +88,9 @@ def acquire(app: AppContext, connection_id: int) -> Iterator[Lease]:
 
 
 def list_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """List connections whose hour has come and which nobody runs, the longest waiting first.
+    """List the connections that are due and not being run, the longest overdue first.
 
-    Only a list: the run itself claims its connection, so two workers that read the same list do not run it twice.
+    Nothing is claimed: each run acquires its own lease, so two workers that read the same list run nothing twice.
     """
     rows = session.execute(
         select(
@@ -122,18 +120,16 @@ def list_due(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def next_run_slot(app: AppContext, connection: Connection) -> datetime:
-    """Give the connection's next turn: its own second of the interval, by a hash, so that not all call at :00."""
-    interval = timedelta(minutes=app.settings.duewell_interval_minutes)
-    offset = zlib.crc32(f"{connection.provider}:{connection.external_id}".encode()) % int(interval.total_seconds())
+    """Return when the connection is due next: at its own second of the interval, so that not all are due at once."""
+    interval_s = app.settings.duewell_interval_minutes * 60
+    offset_s = zlib.crc32(f"{connection.provider}:{connection.external_id}".encode()) % interval_s
     now = app.now()
-    seconds = int(now.timestamp())
-    length = int(interval.total_seconds())
-    turn = seconds - (seconds - offset) % length + length
-    return datetime.fromtimestamp(turn, now.tzinfo)
+    now_s = int(now.timestamp())
+    return datetime.fromtimestamp(now_s - (now_s - offset_s) % interval_s + interval_s, now.tzinfo)
 
 
 def _claim(app: AppContext, connection_id: int) -> Lease:
-    here = socket.gethostname()
+    hostname = socket.gethostname()
     now = app.now()
     with writing(app.engine) as session:
         row = session.execute(
@@ -141,11 +137,10 @@ def _claim(app: AppContext, connection_id: int) -> Lease:
             .where(col(Connection.id) == connection_id)
             .with_for_update()
         ).one()
-        # This machine's own lease belongs to a dead process: a living one would hold the file lock.
-        # One that ends later than any lease can was taken by a clock that was wrong.
-        lasts = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE_DURATION + CLOCK_SKEW
-        alive = lasts and not _is_local(row.lease_owner, here)
-        if alive:
+        # A lease of this machine belongs to a dead process: a living one would hold the file lock.
+        # One that ends later than a lease can was taken by a wrong clock.
+        is_running = row.lease_until_at is not None and now < row.lease_until_at <= now + LEASE_DURATION + CLOCK_SKEW
+        if is_running and not _is_local(row.lease_owner, hostname):
             message = (
                 f"connection {connection_id} is being run by {row.lease_owner} until {row.lease_until_at:%H:%M:%S} UTC"
             )
@@ -154,7 +149,7 @@ def _claim(app: AppContext, connection_id: int) -> Lease:
         session.execute(
             update(Connection)
             .where(col(Connection.id) == connection_id)
-            .values(fence=fence, lease_until_at=now + LEASE_DURATION, lease_owner=f"{here}:{os.getpid()}")
+            .values(fence=fence, lease_until_at=now + LEASE_DURATION, lease_owner=f"{hostname}:{os.getpid()}")
         )
     return Lease(app, connection_id, fence)
 

@@ -1,9 +1,9 @@
-"""What the parts of one run share: the installation, the lease, the ledger, the moment and the tally."""
+"""What the parts of a run share: the app, the lease, the ledger, the call budget and the tally."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -27,18 +27,18 @@ from providers.mailer import Mailer
 
 
 def ignore_progress(_text: str) -> None:
-    """Tell nobody."""
+    """Do nothing with a line of progress."""
 
 
 @dataclass(slots=True)
 class RunContext:
-    """One run of one connection, under way."""
+    """A run of a connection, under way."""
 
     app: AppContext
     lease: Lease
     connection_id: int
     run_id: int
-    ledger_key: str  # names the company for good: provider and its own id there
+    ledger_key: str  # "provider:external id", the same for good, even after the company is connected anew
     ledger: Ledger
     mailer: Mailer | None
     budget: CallBudget
@@ -47,53 +47,55 @@ class RunContext:
     on_progress: Callable[[str], None] = ignore_progress
     on_records_read: Callable[[int, int | None], None] | None = None
     dispatching_id: int | None = None  # the outbox entry whose calls are being made
-    restore_gap: RestoreGap | None = None  # if the database was restored
-    not_before_at: datetime | None = None  # when a vendor that put us off may be asked again
+    restore_gap: RestoreGap | None = None  # where the database was restored from a backup
+    not_before_at: datetime | None = None  # when a provider that deferred the run may be called again
     tally: Counter[str] = field(default_factory=Counter)
-    consecutive_failures: Counter[str] = field(
-        default_factory=Counter
-    )  # by kind of effect: calls in a row that came to nothing
-    last_seen_log_id: dict[str, int] = field(
-        default_factory=dict
-    )  # the log's newest line when a customer was last decided about
-    deferred: list[str] = field(default_factory=list)  # put off by a vendor: the next run goes on
-    action_required: list[str] = field(default_factory=list)  # what only a person can mend
-    failures: list[str] = field(default_factory=list)  # what went wrong in ourselves
+    consecutive_failures: Counter[str] = field(default_factory=Counter)  # of calls, by kind of outbox entry
+    last_seen_log_id: dict[str, int] = field(default_factory=dict)  # by customer: the log head at the last decision
+    deferred: list[str] = field(default_factory=list)  # reasons why a provider made us wait
+    action_required: list[str] = field(default_factory=list)  # what somebody has to fix
+    failures: list[str] = field(default_factory=list)  # what failed in duewell
 
     def now(self) -> datetime:
-        """Give the present instant."""
+        """Return the current instant."""
         return self.app.now()
 
     @contextmanager
     def writing(self, *, durable: bool = True) -> Iterator[Session]:
-        """Open a transaction that only the lease's owner can commit; pages of the books need not be ``durable``."""
+        """Open a transaction that commits only while we hold the lease.
+
+        What can be read from the ledger again does not have to be ``durable``.
+        """
         with writing(self.app.engine, durable=durable) as session:
             self.lease.renew(session)
             yield session
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """Open a session that only looks."""
+        """Open a read-only session."""
         with reading(self.app.engine) as session:
             yield session
 
     def authorize_call(self) -> None:
-        """Ask, before every call that changes something, whether it may still be made.
+        """Check, right before a call that changes something, that it may still be made.
 
-        Such a call may come long after the intent that was marked: a fee is looked for, its account and item are made,
-        a minute's limit is waited out. Raises ``LeaseLost`` where another machine has taken over meanwhile, and
-        ``TryLater`` where a person has paused or switched the company.
+        Such a call may come long after its entry was marked as sending: a fee's account and item are looked up and
+        created first, a minute's limit is waited out.
+
+        Raises:
+            LeaseLost: Another machine has taken over.
+            TransientError: Somebody has paused the company or changed its mode.
         """
         with self.reading() as session:
             self.lease.check(session)
             entry = session.get(OutboxEntry, self.dispatching_id) if self.dispatching_id is not None else None
             if entry is not None and not entries.is_permitted(self.connection(session), entry):
-                message = "The company was paused or switched just before this; nothing left"
+                message = "The company was paused or its mode changed just before this was sent; nothing was sent"
                 raise TransientError(message)
 
     @contextmanager
     def dispatching(self, entry_id: int) -> Iterator[None]:
-        """Make an entry's calls: each that changes something asks first whether the entry may still leave."""
+        """Mark the calls made inside as an entry's, for ``authorize_call``."""
         self.dispatching_id = entry_id
         try:
             yield
@@ -101,11 +103,11 @@ class RunContext:
             self.dispatching_id = None
 
     def connection(self, session: Session) -> Connection:
-        """Read this run's connection afresh: a person may have paused it meanwhile."""
+        """Load the connection; somebody may have paused it since the run started."""
         return session.get_one(Connection, self.connection_id)
 
     def today(self, connection: Connection) -> date:
-        """Give the date where the organisation is."""
+        """Return the date in the company's time zone."""
         return self.now().astimezone(ZoneInfo(connection.time_zone)).date()
 
     def log(
@@ -116,11 +118,11 @@ class RunContext:
         *,
         customer_id: str = "",
         invoice_id: str = "",
-        facts: dict[str, Any] | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write a line of this run's story."""
+        """Write a line of the sync log for this run."""
         self.log_all(session, [sync_log.LogEntry(kind, text, customer_id, invoice_id, facts)])
 
     def log_all(self, session: Session, lines: Iterable[sync_log.LogEntry]) -> None:
-        """Write many lines of this run's story at once."""
+        """Write many lines of the sync log for this run at once."""
         sync_log.write_all(session, lines, at=self.now(), connection_id=self.connection_id, run_id=self.run_id)

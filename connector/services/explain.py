@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import select
@@ -59,7 +60,7 @@ def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> d
         "unapplied": _unapplied(session, invoice),
         "timeline": invoice_timeline.invoice_timeline(session, invoice),
         "upcoming": _upcoming(app, session, row, invoice),
-        "decision_audit": decision_records.list_for_invoice(session, invoice),
+        "decision_audit": [asdict(each) for each in decision_records.audit_invoice(session, invoice)],
         "agreements": agreements.list_agreements(session, invoice),
         "decision": _last_decision(session, invoice),
         "current_decision": _current_decision(app, session, row, invoice),

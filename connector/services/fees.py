@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import select
 from sqlmodel import Session, col
 
@@ -15,6 +16,7 @@ from connector.db.paging import Page, paginate
 from connector.db.tables import Connection, CustomerRow, OutboxEntry
 from connector.outbox import approvals
 from connector.outbox import entries as outbox_entries
+from connector.outbox.payloads import FeeWaiverPayload, LateFeePayload, dump_payload, payload_as
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
 
 _STATES = {"planned": "approved", "awaiting_approval": "draft", "done": "posted"}
@@ -62,14 +64,15 @@ def waive(app: AppContext, ids: Iterable[int], *, by: str, reason: str = "") -> 
 
 
 def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, at: Any) -> None:
+    payload = payload_as(LateFeePayload, fee)
     key = f"{fee.key}:waive"
-    said = f"{by} waived the late fee {fee.payload['number']}" + (f": {reason}" if reason else "")
+    said = f"{by} waived the late fee {payload.number}" + (f": {reason}" if reason else "")
     reason = f"{by} waived it" + (f": {reason}" if reason else "")
     known = session.scalar(select(OutboxEntry).where(col(OutboxEntry.key) == key))
     if known is not None:
         if known.state == "rejected":  # the person asks again: perhaps the ledger lets it now
             known.state, known.ended_at, known.reason = OutboxState.PLANNED, None, f"{said}."
-            known.payload = {**known.payload, "reason": reason}
+            known.payload = dump_payload(msgspec.structs.replace(payload_as(FeeWaiverPayload, known), reason=reason))
         return
     session.add(
         OutboxEntry(
@@ -81,15 +84,16 @@ def _create_waiver(session: Session, fee: OutboxEntry, *, by: str, reason: str, 
             invoice_id=fee.invoice_id,
             currency=fee.currency,
             step=fee.step,
-            payload={
-                "fee_id": fee.reference,
-                "reason": reason,
-                **{
-                    name: fee.payload[name]
-                    for name in ("number", "amount", "amounts", "completed")
-                    if name in fee.payload
-                },
-            },
+            payload=dump_payload(
+                FeeWaiverPayload(
+                    fee_id=fee.reference,
+                    reason=reason,
+                    number=payload.number,
+                    amount=payload.amount,
+                    amounts=payload.amounts,
+                    completed=payload.completed,
+                )
+            ),
             reason=f"{said}.",
             approved_at=at,
             approved_by=by,
@@ -130,15 +134,16 @@ def _as_dict(session: Session, entry: OutboxEntry, waiver: OutboxEntry | None) -
         )
     elif entry.state == OutboxState.REJECTED and entry.resolved_by:
         state = "waived"
+    payload = payload_as(LateFeePayload, entry)
     return {
         "id": entry.id,
         "state": state,
-        "invoice": ", ".join(entry.payload.get("original_numbers") or [entry.payload["original_number"]]),
-        "amount": entry.payload["amount"],
+        "invoice": ", ".join(payload.original_numbers),
+        "amount": str(payload.amount),
         "currency": entry.currency,
-        "annual_rate": entry.payload["annual_rate"],
-        "number": entry.payload["number"],
-        "calculation": entry.payload["calculation"],
+        "annual_rate": str(payload.annual_rate),
+        "number": payload.number,
+        "calculation": [[text, str(amount)] for text, amount in payload.calculation],
         "connection": session.get_one(Connection, entry.connection_id).short_name,
         "customer": customer.name if customer is not None else "",
         "reason": entry.reason,

@@ -63,10 +63,10 @@ def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
 def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
     """Tell each decision that was another one than the one before it."""
     before = None
-    for each in decision_records.list_for_invoice(session, invoice):
-        if (each["kind"], each["code"]) != before:
-            yield each["at"], "decision", f"decided: {each['reason']} [{each['code']}]"
-        before = (each["kind"], each["code"])
+    for each in decision_records.audit_invoice(session, invoice):
+        if (each.kind, each.code) != before:
+            yield each.at, "decision", f"decided: {each.reason} [{each.code}]"
+        before = (each.kind, each.code)
 
 
 def _agreement_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:

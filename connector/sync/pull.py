@@ -1,4 +1,4 @@
-"""Reads the books: pages of changes into the mirror, each page and its cursor in one commit."""
+"""Pulls changes from the ledger into the mirror, page by page, each page and its cursor in one commit."""
 
 from __future__ import annotations
 
@@ -16,48 +16,49 @@ _RECORDS = ("customers", "invoices", "payments", "credits", "deleted", "malforme
 
 
 def pull_changes(ctx: RunContext) -> None:
-    """Pull every change since the cursor. A page that fails leaves what came before; the next run resumes after it.
+    """Pull every change since the cursor; after a failure, the next run resumes behind the last stored page.
 
-    Once a night everything open is compared. Where a webhook tells of every change and told of none, nothing is read.
+    Once a night all open documents are compared as well. Where the ledger's webhook reports every change and has
+    reported none, nothing is read.
     """
     with ctx.reading() as session:
         connection = ctx.connection(session)
-        cursor, known = connection.cursor or None, connection.company_info_read_at is not None
-        night = reconcile.is_due(connection, ctx.started_at) and not ctx.dry_run
-        rests = not night and webhook_inbox.can_skip_reading(ctx, connection, session)
-        proof = webhook_inbox.WebhookCoverage(ctx, session, connection)
-    if rests:
+        cursor, is_known = connection.cursor or None, connection.company_info_read_at is not None
+        reconciles = reconcile.is_due(connection, ctx.started_at) and not ctx.dry_run
+        skips = not reconciles and webhook_inbox.can_skip_reading(ctx, connection, session)
+        coverage = webhook_inbox.WebhookCoverage(ctx, session, connection)
+    if skips:
         _skip_reading(ctx)
         return
-    if not known:
-        ctx.on_progress("reading the organisation")
+    if not is_known:
+        ctx.on_progress("reading the company's details")
         read_organisation(ctx)
-    ctx.on_progress("reading the books")
+    ctx.on_progress("reading changes")
     for page in ctx.ledger.list_changes(cursor, ctx.started_at):
-        _store_page(ctx, page, proof)
+        _store_page(ctx, page, coverage)
         if ctx.on_records_read:
             ctx.on_records_read(ctx.tally["records"], page.expected_count)
-    if night:
+    if reconciles:
         reconcile.reconcile_open_documents(ctx)
 
 
 def read_organisation(ctx: RunContext) -> None:
-    """Read the organisation's own facts: currency, time zone, lock date, whether it mails reminders by itself."""
-    facts = ctx.ledger.get_company_details()
+    """Read the company's details: currency, time zone, lock date, whether its ledger sends reminders itself."""
+    details = ctx.ledger.get_company_details()
     with ctx.writing() as session:
         connection = ctx.connection(session)
-        changed = _update_connection(connection, facts)
+        changed = _update_connection(connection, details)
         connection.company_info_read_at = ctx.now()
         if changed:
             connection.mirror_version += 1
-            ctx.log(session, LogKind.ORGANISATION, f"{facts.company.name}: {', '.join(changed)}.")
-        for warning in facts.warnings:
+            ctx.log(session, LogKind.ORGANISATION, f"{details.company.name}: {', '.join(changed)}.")
+        for warning in details.warnings:
             ctx.log(session, LogKind.WARNING, warning)
 
 
 def store_recheck(ctx: RunContext, page: ChangePage) -> None:
-    """Store what was re-read just before acting; the pull's cursor stays where it is."""
-    page.is_last = False  # of a pull it is not the last page: what it does not bring is not gone
+    """Store what was read again right before sending; the cursor of the pull stays where it is."""
+    page.is_last = False  # it is no whole pull: what it does not contain is not gone
     with ctx.writing() as session:
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
         merges.move_completed_steps(session, ctx.connection_id, [each.external_id for each in page.invoices])
@@ -67,18 +68,18 @@ def store_recheck(ctx: RunContext, page: ChangePage) -> None:
 
 
 def _skip_reading(ctx: RunContext) -> None:
-    """Note that the mirror is as the books are, without a call."""
+    """Record that the mirror is up to date, without a call."""
     with ctx.writing() as session:
         ctx.connection(session).pulled_at = ctx.started_at
         ctx.tally["reads_skipped"] = 1
-        ctx.log(session, LogKind.PULLED, "No change was announced, so the books were not read.")
+        ctx.log(session, LogKind.PULLED, "No change was reported, so nothing was read.")
 
 
 def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.WebhookCoverage) -> None:
     coverage.check_page(page)
     if not (page.is_last or page.full_resync or any(getattr(page, name) for name in _RECORDS)):
-        return  # nothing to keep, and the next page's cursor covers it
-    with ctx.writing(durable=False) as session:  # what a power cut undoes is read again: its cursor goes with it
+        return  # it is empty, and the next page's cursor includes it
+    with ctx.writing(durable=False) as session:  # a power cut loses the page and its cursor: both are read again
         connection = ctx.connection(session)
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
         merges.move_completed_steps(session, ctx.connection_id, [each.external_id for each in page.invoices])
@@ -89,7 +90,7 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
             coverage.record_result(ctx, session, connection)
             connection.pulled_at = connection.last_read_at = ctx.started_at
             if connection.first_pull_done_at is None:
-                connection.reconciled_at = ctx.started_at  # everything was just read
+                connection.reconciled_at = ctx.started_at  # everything has just been read
             connection.first_pull_done_at = connection.first_pull_done_at or ctx.now()
         _log_malformed(ctx, session, page)
         for name in _RECORDS:
@@ -103,24 +104,41 @@ def _store_page(ctx: RunContext, page: ChangePage, coverage: webhook_inbox.Webho
 
 def _log_malformed(ctx: RunContext, session: Session, page: ChangePage) -> None:
     for record in page.malformed:
-        text = f"A {record.kind} could not be read and is left aside: {record.reason}"
+        text = f"Skipped a {record.kind} that could not be read: {record.reason}"
         ctx.log(session, LogKind.MALFORMED, text, facts={"id": record.external_id})
 
 
-def _update_connection(connection: Connection, facts: CompanyDetails) -> list[str]:
-    company = facts.company
+def _update_connection(connection: Connection, details: CompanyDetails) -> list[str]:
+    """Update the connection and return what has changed, for the log."""
+    company = details.company
     new = {
         "base_currency": company.base_currency,
         "country": company.country,
         "time_zone": company.time_zone,
         "lock_on": company.lock_on,
         "ledger_sends_reminders": company.ledger_reminders,
-        "subscription_plan": facts.subscription,
+        "subscription_plan": details.subscription,
     }
-    changed = [f"{name.replace('_', ' ')} {value}" for name, value in new.items() if getattr(connection, name) != value]
+    changed = [name for name, value in new.items() if getattr(connection, name) != value]
     for name, value in new.items():
         setattr(connection, name, value)
-    return changed
+    return [_CHANGES[name].format(_format_value(new[name])) for name in changed]
+
+
+_CHANGES = {
+    "base_currency": "base currency {}",
+    "country": "country {}",
+    "time_zone": "time zone {}",
+    "lock_on": "lock date {}",
+    "ledger_sends_reminders": "reminders sent by the accounting system: {}",
+    "subscription_plan": "subscription {}",
+}
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value or "none")
 
 
 def _format_counts(counts: dict[str, int]) -> str:
@@ -130,5 +148,5 @@ def _format_counts(counts: dict[str, int]) -> str:
         if counts.get(name)
     ]
     if not parts:
-        return "Read the books: nothing has changed."
-    return f"Read {', '.join(parts)}" + (": new or changed." if counts["changed"] else ": all of it was known already.")
+        return "Read the changes: there are none."
+    return f"Read {', '.join(parts)}" + (": new or changed." if counts["changed"] else ": all of them unchanged.")

@@ -1,14 +1,15 @@
-"""Compares every open document with the ledger, once a night: what the mirror has otherwise is mended and told.
+"""Compares all open documents with the ledger, once a night, corrects the mirror and logs each difference.
 
-The hours read what changed, by a cursor; this finds what a cursor missed, whoever's fault it was. It comes right after
-a reading of the changes, so whatever differs then, and is older than that reading, should have been known: drift.
+A sync reads what has changed since a cursor; this finds what the cursor missed, whoever's fault that was. It runs right
+after a pull, so whatever differs and is older than that pull should have been known.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, time, timedelta
-from typing import Any, NamedTuple
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
@@ -21,17 +22,21 @@ from connector.sync import webhook_inbox
 from connector.sync.mirror import erased, merges
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import LogKind
+from connector.vocabulary.labels import in_sentence, label
 from providers.errors import PermanentError, TransientError
 from providers.ledger import ChangePage, CreditRecord, CustomerRecord, DeletedRecord, InvoiceRecord
 
-NIGHT_START = time(2)  # of the company's own clock: from here on, the first run compares
-SAFETY_MARGIN = timedelta(minutes=5)  # what is younger than this before the reading may have come after it
-LOGGED_MAX = 20  # differences told one by one
+NIGHT_START = time(2)  # in the company's time zone: the first run after it compares
+SAFETY_MARGIN = timedelta(minutes=5)  # a record changed less than this before the pull may have been missed rightly
+LOGGED_MAX = 20  # differences logged one by one
 _BATCH_SIZE = 200
+_Record = TypeVar("_Record", InvoiceRecord, CreditRecord, CustomerRecord)
+_Row = TypeVar("_Row", InvoiceRow, CreditRow, CustomerRow)
+_Value = str | bool | date | Decimal | None
 
 
 class Difference(NamedTuple):
-    """Something the mirror had otherwise; ``text`` says what, in words for people."""
+    """A document or customer that the mirror had wrong; ``text`` says how, for people."""
 
     customer_id: str
     invoice_id: str
@@ -39,7 +44,7 @@ class Difference(NamedTuple):
 
 
 def is_due(connection: Connection, now: datetime) -> bool:
-    """Tell whether a night has begun since the last comparison."""
+    """Return whether a night has begun since the last comparison."""
     if connection.first_pull_done_at is None:
         return False
     local = now.astimezone(ZoneInfo(connection.time_zone))
@@ -50,23 +55,26 @@ def is_due(connection: Connection, now: datetime) -> bool:
 
 
 def reconcile_open_documents(ctx: RunContext) -> None:
-    """Compare and mend. Where the ledger puts us off, the next run begins anew; where it refuses, the next night."""
-    ctx.on_progress("comparing open documents with the ledger")
+    """Compare all open documents with the ledger and correct the mirror.
+
+    Where the ledger defers the comparison, the next run starts it anew; where it rejects it, the next night's.
+    """
+    ctx.on_progress("comparing open documents with the accounting system")
     try:
         found, documents = _compare(ctx)
-    except TransientError as wait:  # the hour goes on: whatever is to leave is re-read anyway
-        ctx.budget.record_limit(wait)
-        ctx.deferred.append(f"The nightly comparison waits: {wait}")
+    except TransientError as error:  # the run continues: whatever is to be sent is read again anyway
+        ctx.budget.record_limit(error)
+        ctx.deferred.append(f"The nightly comparison is deferred: {error}")
         return
-    except PermanentError as no:
+    except PermanentError as error:
         found, documents = [], 0
-        ctx.failures.append(f"The ledger refuses the nightly comparison: {no}")
+        ctx.failures.append(f"The accounting system rejected the nightly comparison: {error}")
     with ctx.writing() as session:
         connection = ctx.connection(session)
         connection.reconciled_at = ctx.started_at
         connection.drift += len(found)
         if found:
-            connection.webhooks_complete_since_at = None  # whoever should have told of this cannot be relied on
+            connection.webhooks_complete_since_at = None  # the webhook should have reported these changes
         webhook_inbox.delete_old_events(session, ctx.connection_id, ctx.now())
         ctx.tally["reconciled"], ctx.tally["drift"] = documents, len(found)
         _log_result(ctx, session, found, documents)
@@ -75,22 +83,23 @@ def reconcile_open_documents(ctx: RunContext) -> None:
 def _compare(ctx: RunContext) -> tuple[list[Difference], int]:
     until = ctx.started_at - SAFETY_MARGIN
     found: list[Difference] = []
-    seen: dict[str, set[str]] = {"invoice": set(), "credit": set()}
+    invoice_ids: set[str] = set()
+    credit_ids: set[str] = set()
     documents = 0
     for page in ctx.ledger.list_open_documents(ctx.now()):
-        seen["invoice"] |= {one.external_id for one in page.invoices}
-        seen["invoice"] |= {one.external_id for one in page.malformed if one.kind == "invoice"}
-        seen["credit"] |= {one.external_id for one in page.credits} | {one.external_id for one in page.malformed}
+        invoice_ids |= {one.external_id for one in page.invoices}
+        invoice_ids |= {one.external_id for one in page.malformed if one.kind == "invoice"}
+        credit_ids |= {one.external_id for one in page.credits} | {one.external_id for one in page.malformed}
         documents += len(page.invoices) + len(page.credits)
         found += _repair_page(ctx, page, until)
-    found += _repair_missing(ctx, seen["invoice"], until)
-    return found + _repair_credits(ctx, seen["credit"]), documents
+    found += _repair_missing(ctx, invoice_ids, until)
+    return found + _repair_credits(ctx, credit_ids), documents
 
 
 def _repair_page(ctx: RunContext, page: ChangePage, until: datetime) -> list[Difference]:
     page.is_last = False
     with ctx.writing() as session:
-        erased.redact_page(session, ctx.connection_id, page, at=ctx.now())  # who was erased is no difference
+        erased.redact_page(session, ctx.connection_id, page, at=ctx.now())  # an erased customer is no difference
         found = list(_find_differences(session, ctx.connection_id, page, until))
         counts = store_page(session, ctx.connection_id, page, at=ctx.now())
         merges.move_completed_steps(session, ctx.connection_id, [each.external_id for each in page.invoices])
@@ -100,7 +109,7 @@ def _repair_page(ctx: RunContext, page: ChangePage, until: datetime) -> list[Dif
 
 
 def _repair_missing(ctx: RunContext, seen: set[str], until: datetime) -> list[Difference]:
-    """Look at invoices that are open here and not in the ledger: paid, void, or gone."""
+    """Read the invoices that are open in the mirror but not in the ledger: they were paid, voided or deleted."""
     with ctx.reading() as session:
         query = select(col(InvoiceRow.external_id)).where(
             col(InvoiceRow.connection_id) == ctx.connection_id, col(InvoiceRow.is_open)
@@ -108,14 +117,13 @@ def _repair_missing(ctx: RunContext, seen: set[str], until: datetime) -> list[Di
         missing = sorted(set(session.scalars(query)) - seen)
     found: list[Difference] = []
     for start in range(0, len(missing), _BATCH_SIZE):
-        found += _repair_page(
-            ctx, ctx.ledger.reload_documents(missing[start : start + _BATCH_SIZE], [], ctx.now()), until
-        )
+        page = ctx.ledger.reload_documents(missing[start : start + _BATCH_SIZE], [], ctx.now())
+        found += _repair_page(ctx, page, until)
     return found
 
 
 def _repair_credits(ctx: RunContext, seen: set[str]) -> list[Difference]:
-    """Take away what is left of credits here that the ledger has no more: they were used, or are void."""
+    """Set credits that the ledger no longer lists as open to nothing: they were applied or voided."""
     found: list[Difference] = []
     with ctx.writing() as session:
         query = select(CreditRow).where(
@@ -123,9 +131,7 @@ def _repair_credits(ctx: RunContext, seen: set[str]) -> list[Difference]:
         )
         for row in session.scalars(query):
             if row.external_id not in seen:
-                text = (
-                    f"{row.kind.replace('_', ' ')} {row.number}: {from_e4(row.remaining_e4)} unapplied here, none there"
-                )
+                text = f"{_credit_name(row.kind, row.number)}: unapplied was {from_e4(row.remaining_e4)}, is 0"
                 found.append(Difference(row.customer_id, "", text))
                 row.remaining_e4 = 0
         if found:
@@ -134,90 +140,96 @@ def _repair_credits(ctx: RunContext, seen: set[str]) -> list[Difference]:
 
 
 def _find_differences(session: Session, connection_id: int, page: ChangePage, until: datetime) -> Iterator[Difference]:
-    loaded = [
-        *_preload(session, connection_id, InvoiceRow, page.invoices)
-    ]  # one query, and held while they are asked for
-    loaded += [*_preload(session, connection_id, CreditRow, page.credits)]
-    loaded += [*_preload(session, connection_id, CustomerRow, page.customers)]
-    for record in _updated_before(page.invoices, until):
-        row = session.get(InvoiceRow, (connection_id, record.external_id))
-        said = _diff_invoice(row, record)
-        if said:
-            yield Difference(record.customer_id, record.external_id, f"invoice {record.number}: {said}")
+    invoices = {row.external_id: row for row in _load_rows(session, connection_id, InvoiceRow, page.invoices)}
+    for invoice in _updated_before(page.invoices, until):
+        if text := _diff_invoice(invoices.get(invoice.external_id), invoice):
+            yield Difference(invoice.customer_id, invoice.external_id, f"invoice {invoice.number}: {text}")
+    credits = {(row.kind, row.external_id): row for row in _load_rows(session, connection_id, CreditRow, page.credits)}
     for credit in _updated_before(page.credits, until):
-        known = session.get(CreditRow, (connection_id, credit.kind, credit.external_id))
-        said = _diff_credit(known, credit)
-        if said:
-            yield Difference(credit.customer_id, "", f"{credit.kind.replace('_', ' ')} {credit.number}: {said}")
+        if text := _diff_credit(credits.get((credit.kind, credit.external_id)), credit):
+            yield Difference(credit.customer_id, "", f"{_credit_name(credit.kind, credit.number)}: {text}")
+    customers = {row.external_id: row for row in _load_rows(session, connection_id, CustomerRow, page.customers)}
     for customer in _updated_before(page.customers, until):
-        there = session.get(CustomerRow, (connection_id, customer.external_id))
-        said = _diff_customer(there, customer)
-        if said:
-            yield Difference(customer.external_id, "", f"customer {customer.name}: {said}")
-    for gone in page.deleted:
-        if gone.kind == "invoice":
-            yield _diff_deleted(session, connection_id, gone)
+        if text := _diff_customer(customers.get(customer.external_id), customer):
+            yield Difference(customer.external_id, "", f"customer {customer.name}: {text}")
+    for deleted in page.deleted:
+        if deleted.kind == "invoice":
+            yield _diff_deleted(session, connection_id, deleted)
 
 
-def _preload(session: Session, connection_id: int, table: Any, records: Sequence[Any]) -> Sequence[Any]:
+def _load_rows(
+    session: Session,
+    connection_id: int,
+    table: type[_Row],
+    records: Sequence[InvoiceRecord | CreditRecord | CustomerRecord],
+) -> Sequence[_Row]:
     ids = [record.external_id for record in records]
-    query = select(table).where(table.connection_id == connection_id, table.external_id.in_(ids))
+    query = select(table).where(col(table.connection_id) == connection_id, col(table.external_id).in_(ids))
     return session.scalars(query).all() if ids else []
 
 
-def _updated_before(records: list[Any], until: datetime) -> Iterator[Any]:
+def _updated_before(records: list[_Record], until: datetime) -> Iterator[_Record]:
     return (record for record in records if record.updated_at < until)
 
 
 def _diff_invoice(row: InvoiceRow | None, record: InvoiceRecord) -> str:
     if row is None:
-        return "not known here"
+        return "was missing"
     if row.updated_at is not None and row.updated_at > record.updated_at:
         return ""
-    pairs = {
-        "status": (row.status, record.status),
-        "due": (from_e4(row.due_e4), record.due) if row.due_e4 != to_e4(record.due) else None,
-        "total": (from_e4(row.total_e4), record.total) if row.total_e4 != to_e4(record.total) else None,
-        "due on": (row.due_on, record.due_on),
-        "promised on": (row.promised_on, record.promised_on),
-    }
-    return _format_diff(pairs)
+    return _format_diff(
+        {
+            "status": (row.status, record.status),
+            "amount due": _amounts(row.due_e4, record.due),
+            "total": _amounts(row.total_e4, record.total),
+            "due date": (row.due_on, record.due_on),
+            "promised date": (row.promised_on, record.promised_on),
+        }
+    )
 
 
 def _diff_credit(row: CreditRow | None, record: CreditRecord) -> str:
     if row is None:
-        return "not known here" if record.remaining > 0 else ""
+        return "was missing" if record.remaining > 0 else ""
     if row.updated_at is not None and row.updated_at > record.updated_at:
         return ""
-    here = (from_e4(row.remaining_e4), record.remaining) if row.remaining_e4 != to_e4(record.remaining) else None
-    return _format_diff({"unapplied": here})
+    return _format_diff({"unapplied": _amounts(row.remaining_e4, record.remaining)})
 
 
 def _diff_customer(row: CustomerRow | None, record: CustomerRecord) -> str:
     if row is None:
-        return "not known here"
+        return "was missing"
     if row.updated_at is not None and row.updated_at > record.updated_at:
         return ""
     if row.emails != record.emails:
-        return "another mail address there"  # the log holds no addresses it need not
+        return "the email address was another"  # addresses stay out of the log
     return _format_diff({"name": (row.name, record.name), "active": (row.active, record.active)})
 
 
 def _diff_deleted(session: Session, connection_id: int, deleted: DeletedRecord) -> Difference:
     row = session.get(InvoiceRow, (connection_id, deleted.external_id))
     number = row.number if row is not None else deleted.external_id
-    return Difference(row.customer_id if row is not None else "", deleted.external_id, f"invoice {number}: gone there")
+    customer_id = row.customer_id if row is not None else ""
+    return Difference(customer_id, deleted.external_id, f"invoice {number}: was deleted in the accounting system")
 
 
-def _format_diff(pairs: dict[str, tuple[Any, Any] | None]) -> str:
-    different = {name: pair for name, pair in pairs.items() if pair is not None and pair[0] != pair[1]}
-    return ", ".join(f"{name} {here} here, {there} there" for name, (here, there) in different.items())
+def _amounts(ours_e4: int, theirs: Decimal) -> tuple[_Value, _Value]:
+    """Pair two amounts, equal where they are the same sum however it is written."""
+    return (theirs, theirs) if ours_e4 == to_e4(theirs) else (from_e4(ours_e4), theirs)
+
+
+def _format_diff(pairs: dict[str, tuple[_Value, _Value]]) -> str:
+    return ", ".join(f"{name} was {ours}, is {theirs}" for name, (ours, theirs) in pairs.items() if ours != theirs)
+
+
+def _credit_name(kind: str, number: str) -> str:
+    return f"{in_sentence(label(kind, 'credit_kind'))} {number}"
 
 
 def _log_result(ctx: RunContext, session: Session, found: list[Difference], documents: int) -> None:
     for one in found[:LOGGED_MAX]:
-        text = f"Mended: {one.text}."
+        text = f"Corrected {one.text}."
         ctx.log(session, LogKind.DRIFT, text, customer_id=one.customer_id, invoice_id=one.invoice_id)
-    sums = f"{len(found)} differed and were mended" if found else "all are as they were known"
-    text = f"Compared {documents} open documents with the ledger: {sums}."
+    result = f"{len(found)} differed and were corrected" if found else "none differed"
+    text = f"Compared {documents} open documents with the accounting system: {result}."
     ctx.log(session, LogKind.RECONCILED, text, facts={"documents": documents, "drift": len(found)})

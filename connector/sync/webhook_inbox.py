@@ -1,22 +1,20 @@
-"""What ledgers' webhooks tell: taken in at once, worked off by an earlier run, and trusted only as far as it is proven.
+"""The inbox of the ledgers' webhooks: received events are stored, start a sync early, and may save reads.
 
-A webhook is never believed: it says that something changed, and the run reads what. It saves reads where it has proven
-that it tells of *every* change: then an hour of which nothing was told reads nothing. Each reading puts that to the
-test, the nightly one at the latest: one change that was not told of, and the hours read again as without webhooks.
-Whatever is about to leave is re-read in any case.
+An event is never taken at its word: it says that something changed, and the run reads what. It saves reads once the
+webhook has proved that it reports *every* change: from then on a run reads nothing while nothing has been reported.
+Each reading, the nightly one at the latest, checks this again: after one change that was not reported, every run reads
+as it did without webhooks. Whatever is about to be sent is read again in any case.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from typing import Any, cast
 
 from sqlalchemy import delete, select
 from sqlmodel import Session, col
 
 from connector.app_context import AppContext
-from connector.connections.registry import DISCONNECTED
 from connector.db.engine import writing
 from connector.db.tables import Connection, KeyValue, WebhookEvent
 from connector.runtime.run_context import RunContext
@@ -25,17 +23,17 @@ from policies.receivables import CreditKind
 from providers.capabilities import ChangeNotification, WebhookProvider
 from providers.ledger import ChangePage
 
-RUN_DELAY = timedelta(seconds=20)  # one entry of a bookkeeper makes several events: they are worked off together
-MIN_RUN_SPACING = timedelta(minutes=10)  # at least: a busy bookkeeper must not use up a day's calls
-MAX_EVENT_DELAY = timedelta(minutes=10)  # how long an event may take to come
-RETENTION = timedelta(days=7)
-MAX_READ_INTERVAL = timedelta(hours=26)  # a night's comparison, and two hours for a late start
-_CUSTOMER_PREFIX = "customer:"
-_CLOCK_TOLERANCE = timedelta(minutes=10)  # of the two clocks, and of a pull with the one before
+RUN_DELAY = timedelta(seconds=20)  # a bookkeeper's one action causes several events, which one run handles
+MIN_RUN_SPACING = timedelta(minutes=10)  # a busy bookkeeper must not use up a day's calls
+MAX_EVENT_DELAY = timedelta(minutes=10)  # how late an event may arrive
+RETENTION = timedelta(days=7)  # providers repeat no event after that long
+MAX_READ_INTERVAL = timedelta(hours=26)  # until the nightly comparison, and two hours for a late start
+_CUSTOMER_PREFIX = "customer:"  # a customer and a document may have the same id
+_CLOCK_TOLERANCE = timedelta(minutes=10)  # between the two clocks, and between one pull and the next
 
 
 def signing_key(app: AppContext, provider_name: str) -> str:
-    """Give the key of a ledger's webhook; "" where it has none, or nobody gave it."""
+    """Return the signing key of a provider's webhook, "" where it has none or none is set."""
     provider = app.providers[provider_name]
     if not isinstance(provider, WebhookProvider):
         return ""
@@ -43,44 +41,44 @@ def signing_key(app: AppContext, provider_name: str) -> str:
 
 
 def receive_events(app: AppContext, provider: str, events: Iterable[ChangeNotification]) -> None:
-    """Keep what was told, once, and let the companies it is about run soon; strangers' events are only counted."""
+    """Store each event once and bring the runs of its company forward; events of other companies are only counted."""
     now = app.now()
     with writing(app.engine) as session:
         rows = session.scalars(select(Connection).where(col(Connection.provider) == provider))
-        ours = {row.external_id: row for row in rows if row.health != DISCONNECTED}
-        counted = {"told": 0, "duplicate": 0, "other_company": 0}
+        connections = {row.external_id: row for row in rows if row.health != ConnectionHealth.DISCONNECTED}
+        counts = {"accepted": 0, "duplicate": 0, "other_company": 0}
         for event in events:
-            row = ours.get(event.company_id)
+            row = connections.get(event.company_id)
             if row is None:
-                counted["other_company"] += 1
+                counts["other_company"] += 1
             elif session.get(WebhookEvent, event.id) is not None:
-                counted["duplicate"] += 1
+                counts["duplicate"] += 1
             else:
-                counted["told"] += 1
-                about = f"{_CUSTOMER_PREFIX if event.is_customer else ''}{event.external_id}"
-                session.add(WebhookEvent(id=event.id, connection_id=row.id or 0, external_id=about, received_at=now))
+                counts["accepted"] += 1
+                key = f"{_CUSTOMER_PREFIX if event.is_customer else ''}{event.external_id}"
+                session.add(WebhookEvent(id=event.id, connection_id=row.id or 0, external_id=key, received_at=now))
                 session.flush()
                 _bring_run_forward(app, row, now)
-        _add_counts(session, provider, counted, now)
+        _add_counts(session, provider, counts, now)
 
 
 def count_events(session: Session) -> dict[str, dict[str, int]]:
-    """Count events by ledger: taken in (``told``), repeated (``again``), and of companies not ours (``foreign``)."""
+    """Count the events of each provider: ``accepted``, ``duplicate``, and of an ``other_company``."""
     prefix = "webhooks:"
     query = select(KeyValue).where(col(KeyValue.connection_id) == 0, col(KeyValue.name).startswith(prefix))
     return {row.name.removeprefix(prefix): dict(row.value) for row in session.scalars(query)}
 
 
 def can_skip_reading(ctx: RunContext, connection: Connection, session: Session) -> bool:
-    """Tell whether the books are known to be as they were last read: nothing was told, by one who tells everything."""
+    """Return whether the ledger is known to be unchanged: its webhook reports everything, and has reported nothing."""
     now = ctx.started_at
     interval = timedelta(minutes=ctx.app.settings.duewell_interval_minutes)
     if not signing_key(ctx.app, connection.provider) or connection.webhooks_complete_since_at is None:
         return False
     if connection.last_read_at is None or connection.last_run_at is None or connection.health != ConnectionHealth.OK:
         return False
-    awake = now - connection.last_run_at <= 2 * interval + MAX_EVENT_DELAY  # asleep, we may have missed what was told
-    if not awake or now - connection.last_read_at > MAX_READ_INTERVAL:
+    was_reachable = now - connection.last_run_at <= 2 * interval + MAX_EVENT_DELAY  # else events may have been missed
+    if not was_reachable or now - connection.last_read_at > MAX_READ_INTERVAL:
         return False
     if ctx.restore_gap is not None and connection.last_read_at <= ctx.restore_gap.to_at:
         return False
@@ -90,18 +88,19 @@ def can_skip_reading(ctx: RunContext, connection: Connection, session: Session) 
 def earlier_run_at(
     session: Session, connection: Connection, scheduled_at: datetime, started_at: datetime, now: datetime
 ) -> datetime:
-    """Give a run's next turn: soon, if a change was told of while it was under way, else as planned."""
-    told = _events_since(session, connection.id or 0, started_at)
-    return min(scheduled_at, max(now + RUN_DELAY, started_at + MIN_RUN_SPACING)) if told else scheduled_at
+    """Return when the next run starts: soon, where a change was reported during this one, else as scheduled."""
+    if not _events_since(session, connection.id or 0, started_at):
+        return scheduled_at
+    return min(scheduled_at, max(now + RUN_DELAY, started_at + MIN_RUN_SPACING))
 
 
 class WebhookCoverage:
-    """Compares what one reading finds with what was told before it."""
+    """Compares the changes found by a pull with the events received before it."""
 
     def __init__(self, ctx: RunContext, session: Session, connection: Connection) -> None:
-        """Remember what was told since the reading before; nothing is judged where there is no webhook."""
-        watched = bool(signing_key(ctx.app, connection.provider))
-        self._since = connection.last_read_at if watched else None
+        """Load the events since the previous pull; without a webhook nothing is compared."""
+        has_webhook = bool(signing_key(ctx.app, connection.provider))
+        self._since = connection.last_read_at if has_webhook else None
         self._until = ctx.started_at - MAX_EVENT_DELAY
         self._received_at = (
             _events_since(session, ctx.connection_id, self._since - _CLOCK_TOLERANCE) if self._since else {}
@@ -110,22 +109,25 @@ class WebhookCoverage:
         self._uncovered = 0
 
     def check_page(self, page: ChangePage) -> None:
-        """Look at what changed since the reading before: was it told of?"""
-        if self._since is None:
-            return
-        notes = [one for one in page.credits if one.kind == CreditKind.CREDIT_NOTE]
-        gone = [one for one in page.deleted if one.kind == "invoice"]
-        for prefix, records in ((_CUSTOMER_PREFIX, page.customers), ("", page.invoices), ("", notes), ("", gone)):
-            for record in cast("list[Any]", records):
-                self._check_record(f"{prefix}{record.external_id}", record.updated_at)
+        """Count which changes of a page were reported and which were not."""
+        for customer in page.customers:
+            self._check_record(f"{_CUSTOMER_PREFIX}{customer.external_id}", customer.updated_at)
+        for invoice in page.invoices:
+            self._check_record(invoice.external_id, invoice.updated_at)
+        for credit in page.credits:
+            if credit.kind == CreditKind.CREDIT_NOTE:
+                self._check_record(credit.external_id, credit.updated_at)
+        for deleted in page.deleted:
+            if deleted.kind == "invoice":
+                self._check_record(deleted.external_id, deleted.updated_at)
 
     def _check_record(self, event_key: str, changed_at: datetime | None) -> None:
         if changed_at is None or self._since is None or changed_at <= self._since:
             return
-        told_at = self._received_at.get(event_key)
-        if told_at is not None and told_at >= changed_at - _CLOCK_TOLERANCE:
+        received_at = self._received_at.get(event_key)
+        if received_at is not None and received_at >= changed_at - _CLOCK_TOLERANCE:
             self._covered += 1
-        elif changed_at < self._until:  # else its event may be on its way
+        elif changed_at < self._until:  # else its event may still arrive
             self._uncovered += 1
 
     def record_result(self, ctx: RunContext, session: Session, connection: Connection) -> None:
@@ -133,16 +135,16 @@ class WebhookCoverage:
         if self._uncovered and connection.webhooks_complete_since_at is not None:
             connection.webhooks_complete_since_at = None
             ctx.tally["unannounced"] += self._uncovered
-            text = f"{self._uncovered} changes were found that no webhook had told of: every run reads the books again."
+            text = f"Found {self._uncovered} changes that no webhook had reported: every sync reads all changes again."
             ctx.log(session, LogKind.WARNING, text, facts={"unannounced": self._uncovered})
         elif self._covered and not self._uncovered and connection.webhooks_complete_since_at is None:
             connection.webhooks_complete_since_at = ctx.started_at
-            text = "The ledger's webhook told of every change: from now on a run reads the books when it tells of one."
-            ctx.log(session, LogKind.WEBHOOK, text, facts={"told": self._covered})
+            text = "The webhook reported every change: from now on a sync reads changes only after an event."
+            ctx.log(session, LogKind.WEBHOOK, text, facts={"announced": self._covered})
 
 
 def delete_old_events(session: Session, connection_id: int, now: datetime) -> None:
-    """Drop what was worked off long ago; the vendors send nothing again after days."""
+    """Delete the events that are past their retention period."""
     session.execute(
         delete(WebhookEvent).where(
             col(WebhookEvent.connection_id) == connection_id, col(WebhookEvent.received_at) < now - RETENTION
@@ -151,7 +153,7 @@ def delete_old_events(session: Session, connection_id: int, now: datetime) -> No
 
 
 def _events_since(session: Session, connection_id: int, since: datetime) -> dict[str, datetime]:
-    """Find what was told since then, and when it was told last."""
+    """Return when each changed record was last reported, by its key."""
     query = (
         select(col(WebhookEvent.external_id), col(WebhookEvent.received_at))
         .where(col(WebhookEvent.connection_id) == connection_id, col(WebhookEvent.received_at) >= since)
@@ -161,12 +163,13 @@ def _events_since(session: Session, connection_id: int, since: datetime) -> dict
 
 
 def _bring_run_forward(app: AppContext, row: Connection, now: datetime) -> None:
-    """Bring a company's next run forward, unless it was put off on purpose: by a vendor's limit, or a short day."""
+    """Bring a company's next run forward, unless it was deferred on purpose: by a limit, or to spread a day's calls."""
     interval = timedelta(minutes=app.settings.duewell_interval_minutes)
-    planned = row.next_run_at
-    if planned is None or row.health == ConnectionHealth.LIMITED or planned > now + interval + MAX_EVENT_DELAY:
+    planned_at = row.next_run_at
+    if planned_at is None or row.health == ConnectionHealth.LIMITED or planned_at > now + interval + MAX_EVENT_DELAY:
         return
-    row.next_run_at = min(planned, max(now + RUN_DELAY, (row.last_run_at or now - MIN_RUN_SPACING) + MIN_RUN_SPACING))
+    last_run_at = row.last_run_at or now - MIN_RUN_SPACING
+    row.next_run_at = min(planned_at, max(now + RUN_DELAY, last_run_at + MIN_RUN_SPACING))
 
 
 def _add_counts(session: Session, provider: str, counts: dict[str, int], now: datetime) -> None:

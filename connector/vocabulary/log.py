@@ -25,6 +25,7 @@ class LogKind(StrEnum):
     CANCELLED = "cancelled"
     DRY_RUN = "dry_run"
     EXCEPTION = "exception"
+    EXCEPTION_RESOLVED = "exception_resolved"
     # What was sent, and what became of it
     SENDING = "sending"
     EMAILED = "emailed"
@@ -60,7 +61,7 @@ class LogKind(StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     DEFAULT_OWNER = "default_owner"
-    FEE_BOOKING = "fee_booking"
+    FEE_POSTING = "fee_posting"
     POLICY_SET = "policy_set"
     BACKUP = "backup"
     RESTORED = "restored"

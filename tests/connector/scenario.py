@@ -1,4 +1,4 @@
-"""A town for the tests of the hour: small books at both make-believe vendors, and a duewell connected to them."""
+"""A scenario for tests of whole runs: a small company on a simulated ledger, and a duewell connected to it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urljoin
 
 import pytest
 import requests
+from sqlalchemy import select
+from sqlmodel import col
 
 from connector import policy_store
 from connector.app_context import AppContext, open_app
 from connector.connections.registry import begin_consent, finish_consent, set_mode
 from connector.db.engine import reading, writing
+from connector.db.tables import OutboxEntry
 from connector.run import RunResult, run_connection
-from connector.services import outbox_search
 from connector.settings import load_settings
+from connector.vocabulary import ConnectionMode, OutboxState, RunOutcome
 from sandbox import Sandbox
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday; noon in London, where the small companies are
@@ -29,7 +32,7 @@ LEDGERS = ("xero", "quickbooks")
 
 @dataclass
 class SandboxCompany:
-    """One small company at one vendor, spoken to in the same words on both ledgers."""
+    """A small company on a simulated ledger, used in the same way on both."""
 
     sandbox: Sandbox
     provider: str
@@ -53,6 +56,7 @@ class SandboxCompany:
         return {"organisation": self.external_id} if self.provider == "xero" else {}
 
     def customer(self, name: str, email: str = "") -> str:
+        """Add a customer; returns the name."""
         email = email or f"accounts@{name.partition(' ')[0].lower()}.example"
         if self.provider == "xero":
             self.simulator.add_contact(name, email=email, country="United Kingdom", **self.company_filter)
@@ -61,15 +65,16 @@ class SandboxCompany:
         return name
 
     def invoice(self, customer: str, amount: str, *, due_on: date, on: date | None = None) -> str:
+        """Add an invoice that has been sent; returns its number."""
         on = on or due_on - timedelta(days=30)
         if self.provider == "xero":
             dates = {"on": on.isoformat(), "due_on": due_on.isoformat()}
-            made = str(self.simulator.add_invoice(customer, amount, sent=True, **dates, **self.company_filter).number)
+            number = str(self.simulator.add_invoice(customer, amount, sent=True, **dates, **self.company_filter).number)
         else:
-            made = f"I-{len(self.numbers) + 1:04}"
-            self.simulator.add_invoice(customer, amount, number=made, on=on, due_on=due_on)
-        self.numbers.append(made)
-        return made
+            number = f"I-{len(self.numbers) + 1:04}"
+            self.simulator.add_invoice(customer, amount, number=number, on=on, due_on=due_on)
+        self.numbers.append(number)
+        return number
 
     def pay(self, number: str, amount: str | None = None) -> None:
         if self.provider == "xero":
@@ -90,65 +95,86 @@ class SandboxCompany:
         return list(self.simulator.notes(number, **self.company_filter))
 
     def open_balances(self) -> dict[str, Decimal]:
-        """What is due on every living sales invoice, by number."""
+        """Return the amount due on each sales invoice that is not voided, by number."""
         if self.provider == "xero":
-            living = [i for i in self.simulator.invoices(self.external_id) if i.status in {"AUTHORISED", "PAID"}]
-            return {i.number: i.amount_due for i in living}
+            valid = [i for i in self.simulator.invoices(self.external_id) if i.status in {"AUTHORISED", "PAID"}]
+            return {i.number: i.amount_due for i in valid}
         return {i["DocNumber"]: Decimal(str(i["Balance"])) for i in self.simulator.invoices() if i["TotalAmt"]}
 
     def fees(self) -> dict[str, Decimal]:
+        """Return the amount due on each late fee invoice, by number."""
         return {number: due for number, due in self.open_balances().items() if number.startswith("LF-")}
 
 
 @dataclass
 class Scenario:
-    """The sandbox, a duewell, and the company it is connected to."""
+    """The simulated services, a duewell, and the company it is connected to."""
 
     sandbox: Sandbox
     sandbox_url: str
     app: AppContext
     company: SandboxCompany
     connection: int = 0
-    number: str = ""  # of the invoice that a test is about
+    number: str = ""  # of the invoice a test is about
 
     def connect(self) -> int:
         request = begin_consent(self.app, self.company.provider)
         url = f"{request.url}&sandbox_allow=1&sandbox_organisation={self.company.external_id}"
         reply = requests.get(url, allow_redirects=False, timeout=10)
-        made = finish_consent(self.app, self.company.provider, urljoin(request.url, reply.headers["Location"]))
-        assert [each.external_id for each in made] == [self.company.external_id]
-        self.connection = made[0].id or 0
+        connected = finish_consent(self.app, self.company.provider, urljoin(request.url, reply.headers["Location"]))
+        assert [each.external_id for each in connected] == [self.company.external_id]
+        self.connection = connected[0].id or 0
         return self.connection
 
     def go_live(self) -> Scenario:
-        """Connect and go live, with the books read once."""
+        """Connect, sync once, and switch to live mode."""
         self.connect()
-        assert self.run().outcome == "ok"
-        set_mode(self.app, self.connection, "live")
+        assert self.run().outcome == RunOutcome.OK
+        set_mode(self.app, self.connection, ConnectionMode.LIVE)
         return self
 
-    def run(self, **how: Any) -> RunResult:
-        return run_connection(self.app, self.connection, **how)
+    def run(self, **options: Any) -> RunResult:
+        return run_connection(self.app, self.connection, **options)
 
     def set_policy(self, document: str) -> None:
         with writing(self.app.engine) as session:
             policy_store.set_policy(session, document, by="a test", at=self.app.now())
 
-    def outbox(self, *states: str) -> list[dict[str, Any]]:
+    def outbox(self, *states: str) -> list[OutboxEntry]:
+        """Return the entries in some states, or all of them, newest first."""
+        query = select(OutboxEntry).where(col(OutboxEntry.connection_id) == self.connection)
+        if states:
+            query = query.where(col(OutboxEntry.state).in_([OutboxState(state) for state in states]))
         with reading(self.app.engine) as session:
-            return outbox_search.find_entries(session, self.connection, states or None)
+            return list(session.scalars(query.order_by(col(OutboxEntry.id).desc())))
 
     def customer_emails(self) -> list[tuple[tuple[str, ...], str]]:
-        """Every mail to a customer that the mail system took: to whom, and its subject."""
+        """Return recipients and subject of every email to a customer that the email service accepted."""
         own = self.app.settings.mail_from
-        return [(tuple(mail.to), mail.subject) for mail in self.sandbox.sendgrid.emails() if own not in mail.to]
+        return [(tuple(email.to), email.subject) for email in self.sandbox.sendgrid.emails() if own not in email.to]
 
     @property
     def today(self) -> date:
         return self.sandbox.clock.now().date()
 
+    def days_ago(self, days: int) -> date:
+        return self.today - timedelta(days=days)
+
     def pass_days(self, days: int) -> None:
         self.sandbox.clock.advance(timedelta(days=days))
+
+    def run_for_days(self, days: int, every: int = 1) -> None:
+        """Sync once every few days until ``days`` have passed."""
+        while days > 0:
+            self.run()
+            self.pass_days(min(every, days))
+            days -= every
+
+
+class ScenarioFactory(Protocol):
+    """Makes a scenario at an instant and on a ledger; the company has no customers and is not connected yet."""
+
+    def __call__(self, now: datetime, provider: str, database_url: str = "") -> AbstractContextManager[Scenario]: ...
 
 
 def make_scenario(sandbox: Sandbox, url: str, home: Path, provider: str, database_url: str = "") -> Scenario:
@@ -159,39 +185,43 @@ def make_scenario(sandbox: Sandbox, url: str, home: Path, provider: str, databas
 
 
 @pytest.fixture
-def scenario_at(
-    tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]
-) -> Callable[..., AbstractContextManager[Scenario]]:
-    """Make a town with an empty company, not connected yet, at a moment and on a ledger."""
-
+def scenario_at(tmp_path_factory: pytest.TempPathFactory, new_home: Callable[[Path], Path]) -> ScenarioFactory:
     @contextmanager
     def make(now: datetime, provider: str, database_url: str = "") -> Iterator[Scenario]:
         sandbox = Sandbox(now=now)
         with sandbox.serve() as url:
             home = new_home(tmp_path_factory.mktemp("home"))
-            made = make_scenario(sandbox, url, home, provider, database_url)
-            yield made
-            made.app.close()
+            scenario = make_scenario(sandbox, url, home, provider, database_url)
+            yield scenario
+            scenario.app.close()
 
     return make
 
 
 @pytest.fixture
 def noon() -> datetime:
-    """The moment at which towns begin."""
+    """The instant at which scenarios begin."""
     return NOON
 
 
 @pytest.fixture(params=LEDGERS)
-def scenario(request: pytest.FixtureRequest, scenario_at: Any) -> Iterator[Scenario]:
-    """A town at noon, on each ledger."""
-    with scenario_at(NOON, request.param) as made:
-        yield made
+def scenario(request: pytest.FixtureRequest, scenario_at: ScenarioFactory) -> Iterator[Scenario]:
+    """A scenario at noon, on each ledger."""
+    with scenario_at(NOON, request.param) as scenario:
+        yield scenario
+
+
+@pytest.fixture
+def late_customer(scenario: Scenario) -> Scenario:
+    """A live company with one customer whose invoice is six days overdue."""
+    scenario.company.customer("Ashdown Ltd")
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
+    return scenario.go_live()
 
 
 TODAY = NOON.date()
 
 
 def days(count: int) -> date:
-    """The date ``count`` days after the town's first day."""
+    """Return the date ``count`` days after a scenario's first day."""
     return TODAY + timedelta(days=count)

@@ -21,6 +21,7 @@ from connector.emails.outbound import digest_email, email_templates, reconnect_e
 from connector.emails.outbound.facts_builder import PlannedEmail, build_facts, build_invoice_line, list_open_invoices
 from connector.emails.outbound.ledger_documents import get_invoice_pdfs, get_pay_link
 from connector.emails.outbound.statement_pdf import draw_statement
+from connector.outbox.payloads import EmailPayload, payload_as
 from connector.runtime.run_context import RunContext
 from connector.settings import is_publicly_reachable
 from connector.sync.mirror.pages import load_statements
@@ -89,7 +90,8 @@ def _subject_invoices(entry: OutboxEntry, statement: Statement) -> list[Invoice]
     speaks of what was promised for the same day.
     """
     by_id = {invoice.id: invoice for invoice in statement.invoices}
-    ids = [invoice_id for invoice_id, step in entry.payload["completed"] if step == entry.step]
+    completed = payload_as(EmailPayload, entry).completed
+    ids = [invoice_id for invoice_id, step in completed if step == entry.step]
     about = [by_id[invoice_id] for invoice_id in ids if invoice_id in by_id]
     if entry.step == Step.PROMISE_BROKEN:
         return [each for each in about if each.promised_on == about[0].promised_on]
@@ -97,15 +99,15 @@ def _subject_invoices(entry: OutboxEntry, statement: Statement) -> list[Invoice]
 
 
 def _build_planned(entry: OutboxEntry, statement: Statement) -> PlannedEmail:
-    suspension = entry.payload.get("suspension_on")
+    payload = payload_as(EmailPayload, entry)
     return PlannedEmail(
         key=entry.key,
         step=Step(entry.step),
-        to=entry.payload["to"],
+        to=payload.to,
         about=_subject_invoices(entry, statement),
-        listed=[invoice for invoice in statement.invoices if invoice.id in set(entry.payload["listed"])],
+        listed=[invoice for invoice in statement.invoices if invoice.id in set(payload.listed)],
         attempt=entry.attempts + 1,
-        suspension_on=date.fromisoformat(suspension) if suspension else None,
+        suspension_on=payload.suspension_on,
     )
 
 

@@ -18,6 +18,7 @@ from connector.emails.outbound.digest_text import DigestText
 from connector.emails.outbound.render import message_id
 from connector.geo import today_in
 from connector.languages import replace_nbsp
+from connector.outbox.payloads import OwnerEmailPayload, payload_as
 from connector.plain_text import one_line, safe_link
 from connector.vocabulary import OutboxState
 from providers.mailer import Email
@@ -28,7 +29,8 @@ LOG_HEAD_LENGTH = 32  # characters of the log's newest hash: more than anybody c
 
 def compose(app: AppContext, session: Session, connection: Connection, entry: OutboxEntry) -> Email | None:
     """Write the digest of its reader, as things stand now; None where nothing is left to say."""
-    [reader] = entry.payload["to"]
+    payload = payload_as(OwnerEmailPayload, entry)
+    [reader] = payload.to
     today = today_in(connection.time_zone, app.now())
     readers = digests.load_recipients(session, connection, app.settings)
     lines = DigestText(session, connection, recipient_language.company_language(session, connection), today)
@@ -43,7 +45,7 @@ def compose(app: AppContext, session: Session, connection: Connection, entry: Ou
         if reader in readers.for_customer(each.customer_id)
     ]
     waits = _attention_lines(session, connection, readers, reader, today, lines)
-    late = [lines.overdue_customer(item) for item in entry.payload["items"]]
+    late = [lines.overdue_customer(item) for item in payload.items]
     if not (leaving or left or waits or late):
         return None
     counts = {"to_send": len(leaving), "sent": len(left), "to_review": len(waits), "overdue": len(late)}

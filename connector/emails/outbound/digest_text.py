@@ -14,6 +14,7 @@ from connector.db.money import from_e4
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, Task
 from connector.emails.layout import load_texts, render_line
 from connector.languages import language_of, replace_nbsp
+from connector.outbox.payloads import DigestItem, invoice_ids, load_payload
 from connector.plain_text import one_line
 from connector.vocabulary import OutboxState
 
@@ -33,9 +34,9 @@ class DigestText:
         """Fill a text of the digest."""
         return render_line(self._texts["digest"][name], {"company": self._company, **more})
 
-    def overdue_customer(self, item: dict[str, Any]) -> str:
+    def overdue_customer(self, item: DigestItem) -> str:
         """Say of a customer that he is late enough to know about."""
-        return f"{item['name']}: {self._summarise_invoices(item['invoices'])}"
+        return f"{item.name}: {self._summarise_invoices(item.invoices)}"
 
     def sent_email(self, entry: OutboxEntry) -> str:
         """Say what went out, and what became of it."""
@@ -59,7 +60,7 @@ class DigestText:
 
     def step_and_invoices(self, entry: OutboxEntry) -> str:
         """Name the step of an entry, and the invoices it is about."""
-        numbers = [row.number for row in self._load_invoices([pair[0] for pair in entry.payload["completed"]])]
+        numbers = [row.number for row in self._load_invoices(invoice_ids(load_payload(entry).completed))]
         return f"{self._texts['digest']['steps'].get(entry.step, entry.step)}, {self._format_numbers(numbers)}"
 
     def total(self, entry: OutboxEntry) -> str:

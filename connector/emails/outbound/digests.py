@@ -21,6 +21,7 @@ from connector.db.tables import Connection, OutboxEntry, Task
 from connector.geo import HolidayCalendar
 from connector.outbox import entries
 from connector.outbox.drafts import Draft, short_key
+from connector.outbox.payloads import DigestItem, OwnerEmailPayload, invoice_ids
 from connector.runtime.run_context import RunContext
 from connector.settings import Settings
 from connector.vocabulary import ConnectionMode, OutboxKind, TaskState
@@ -166,31 +167,36 @@ def _draft_digest(
     today: date,
 ) -> Draft:
     """Draft one digest. The steps of what is told are taken by the owner's alone: his sales rep reads them as well."""
-    items: list[dict[str, Any]] = []
+    items: list[DigestItem] = []
     for action in sorted(notifications, key=lambda action: (names[action.customer_id], action.currency)):
         if recipient in recipients.for_customer(action.customer_id):
             owned = recipient == recipients.for_customer(action.customer_id)[0]
-            taken = [[invoice, step.value] for invoice, step in action.completed] if owned else []
-            said = {"name": names[action.customer_id], "invoices": [invoice for invoice, _step in action.completed]}
-            items.append({"customer": action.customer_id, "completed": taken, **said})
+            items.append(
+                DigestItem(
+                    customer=action.customer_id,
+                    name=names[action.customer_id],
+                    invoices=tuple(invoice_ids(action.completed)),
+                    completed=action.completed if owned else (),
+                )
+            )
     ours = "" if recipient == recipients.default_recipient else f":{short_key(recipient)}"
     return Draft(
-        key=f"{ledger_key}:owner_mail:{today.isoformat()}{ours}",
+        key=f"{ledger_key}:owner_email:{today.isoformat()}{ours}",
         kind=KIND,
         customer_id="",
         step=Step.NOTIFY_OWNER.value,
         reason=_draft_reason(items, recipient),
-        payload={
-            "to": [recipient],
-            "items": items,
-            "completed": [pair for item in items for pair in item["completed"]],
-        },
+        payload=OwnerEmailPayload(
+            to=(recipient,),
+            items=tuple(items),
+            completed=tuple(pair for item in items for pair in item.completed),
+        ),
     )
 
 
-def _draft_reason(items: Sequence[dict[str, Any]], recipient: str) -> str:
+def _draft_reason(items: Sequence[DigestItem], recipient: str) -> str:
     if len(items) == 1:
-        return f"{items[0]['name']} is late enough that the owner should know."
+        return f"{items[0].name} is late enough that the owner should know."
     if items:
         return f"{len(items)} customers are late enough that their owner should know."
     return f"The digest of the day for {recipient}."

@@ -12,6 +12,7 @@ from connector.emails.outbound import digests
 from connector.emails.outbound.digest_email import build_owner_email
 from connector.emails.outbound.digest_text import DigestText
 from connector.geo import today_in
+from connector.outbox.payloads import OwnerEmailPayload, dump_payload
 from connector.plain_text import one_line, safe_link
 from connector.runtime.run_context import RunContext
 from connector.vocabulary import ConnectionMode, OutboxState
@@ -27,7 +28,7 @@ def plan(ctx: RunContext) -> None:
         grant = find_dead_grant(session, connection)
         if grant is None or connection.mode == ConnectionMode.OBSERVE:
             return
-        key = f"{ctx.ledger_key}:owner_mail:{STEP}:{grant.id}:{grant.refreshed_at or grant.created_at:%Y%m%dT%H%M%S}"
+        key = f"{ctx.ledger_key}:owner_email:{STEP}:{grant.id}:{grant.refreshed_at or grant.created_at:%Y%m%dT%H%M%S}"
         if session.scalar(select(col(OutboxEntry.id)).where(col(OutboxEntry.key) == key)) is None:
             reader = digests.load_recipients(session, connection, ctx.app.settings).for_customer("")[0]
             session.add(
@@ -38,7 +39,7 @@ def plan(ctx: RunContext) -> None:
                     state=OutboxState.PLANNED,
                     customer_id="",
                     step=STEP,
-                    payload={"to": [reader], "items": [], "completed": []},
+                    payload=dump_payload(OwnerEmailPayload(to=(reader,))),
                     reason=f"{reader} is told that {connection.name} has to be connected again.",
                     run_id=ctx.run_id,
                     planned_at=ctx.now(),

@@ -190,8 +190,7 @@ class ChargedFee(NamedTuple):
 
 def build_charged_fee(row: Any) -> ChargedFee:
     """Return a fee; ``row.waiver_state`` is the state of its waiver, ``row.status`` that of its invoice."""
-    single = {row.invoice_id: row.payload["amount"]} if "amount" in row.payload else {}
-    amounts = row.payload.get("amounts") or single
+    amounts = row.payload["amounts"]
     if row.waiver_state != OutboxState.REJECTED or row.status in _GONE_STATUSES:
         return ChargedFee(amounts, "waived")
     return ChargedFee(amounts, "paid" if row.status == InvoiceStatus.PAID else "")

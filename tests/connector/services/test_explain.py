@@ -105,7 +105,7 @@ def test_facts_are_unpacked_as_they_were(late_customer: Any) -> None:
     [statement] = facts.statements
     assert [invoice.number for invoice in statement.invoices] == [late_customer.number]
     assert statement.customer.name == "Ashdown Ltd"
-    assert again == facts.answers
+    assert again == facts.invoice_decisions
 
 
 def test_a_customer_is_shown_with_every_judgements_inputs(scenario: Any) -> None:

@@ -68,12 +68,12 @@ def test_exceptions_are_found_in_the_mirror_in_plain_words(company_with_history:
     company_with_history.company.credit("Ashdown Ltd", "1200.00")
     company_with_history.sandbox.clock.advance(timedelta(hours=1))
     company_with_history.run()
-    found = exceptions.list_for_output(company_with_history.app, company_with_history.connection)
-    assert {item["code"] for item in found} == {"unapplied_match", "probable_duplicate"}
-    [duplicate] = [item for item in found if item["code"] == "probable_duplicate"]
-    assert (duplicate["customer"], duplicate["invoice"]) == ("Ashdown Ltd", twin)
-    assert duplicate["reason"].endswith("a duplicate?")
-    assert len({item["id"] for item in found}) == len(found)
+    found = exceptions.list_exceptions(company_with_history.app, company_with_history.connection)
+    assert {item.code for item in found} == {"unapplied_match", "probable_duplicate"}
+    [duplicate] = [item for item in found if item.code == "probable_duplicate"]
+    assert (duplicate.customer, duplicate.invoice) == ("Ashdown Ltd", twin)
+    assert duplicate.reason.endswith("a duplicate?")
+    assert len({item.id for item in found}) == len(found)
 
 
 def test_a_hold_out_reports_only_where_there_is_one(company_with_history: Any) -> None:

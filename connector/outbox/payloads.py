@@ -1,0 +1,128 @@
+"""The payloads of outbox entries, one per kind: everything needed to send or post an entry, as stored in its row.
+
+They are stored as JSON; amounts are text there, exact and without an exponent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from typing import Any, TypeVar, cast
+
+import msgspec
+
+from connector.db.tables import OutboxEntry
+from connector.vocabulary import OutboxKind
+
+CompletedPair = tuple[str, str]  # invoice id and step
+
+
+class _Payload(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What all kinds have: the steps that are completed once the entry is sent."""
+
+    completed: tuple[CompletedPair, ...] = ()
+
+
+class EmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """An email to a customer.
+
+    ``listed`` are the ids of the invoices in its table, ``due`` the amounts due on them, ``recurrence_keys`` tell
+    apart the times a step recurs for an invoice (a broken promise: its date).
+    """
+
+    to: tuple[str, ...]
+    listed: tuple[str, ...] = ()
+    due: dict[str, Decimal] = {}
+    suspension_on: date | None = None
+    recurrence_keys: dict[str, str] = {}
+
+
+class DigestItem(msgspec.Struct, frozen=True, kw_only=True):
+    """An overdue customer in the account owner's email."""
+
+    customer: str
+    name: str
+    invoices: tuple[str, ...]
+    completed: tuple[CompletedPair, ...] = ()
+
+
+class OwnerEmailPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """An email to an account owner."""
+
+    to: tuple[str, ...]
+    items: tuple[DigestItem, ...] = ()
+
+
+class LateFeePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A late fee, posted as a new invoice for one overdue invoice or for several.
+
+    ``amounts`` and ``recurrence_keys`` (the period) are by overdue invoice, ``calculation`` has a line of text and an
+    amount per part, ``lines`` those of the new invoice where it has several, ``annual_rate`` is in percent.
+    ``dated_on`` is set when the fee is first sent, so that every retry posts the same.
+    """
+
+    number: str
+    original_numbers: tuple[str, ...]
+    amount: Decimal
+    amounts: dict[str, Decimal]
+    annual_rate: Decimal
+    recurrence_keys: dict[str, str]
+    calculation: tuple[tuple[str, Decimal], ...]
+    lines: tuple[tuple[str, Decimal], ...] = ()
+    text: str
+    due_days: int
+    dated_on: date | None = None
+
+
+class FeeWaiverPayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """The waiver of a posted late fee; ``fee_id`` is the fee invoice's id in the ledger."""
+
+    fee_id: str
+    reason: str
+    number: str
+    amount: Decimal
+    amounts: dict[str, Decimal]
+
+
+class NotePayload(_Payload, frozen=True, kw_only=True, omit_defaults=True):
+    """A note on an invoice in the ledger: about its parent entry, or with a ``text`` of its own."""
+
+    number: str
+    text: str = ""
+
+
+Payload = EmailPayload | OwnerEmailPayload | LateFeePayload | FeeWaiverPayload | NotePayload
+_P = TypeVar("_P", bound=Payload)
+_TYPES: dict[str, type[Payload]] = {
+    OutboxKind.EMAIL: EmailPayload,
+    OutboxKind.OWNER_EMAIL: OwnerEmailPayload,
+    OutboxKind.LATE_FEE: LateFeePayload,
+    OutboxKind.FEE_WAIVER: FeeWaiverPayload,
+    OutboxKind.NOTE: NotePayload,
+}
+
+
+def load_payload(entry: OutboxEntry) -> Payload:
+    """Return the payload of an entry of any kind."""
+    return msgspec.convert(entry.payload, type=_TYPES[entry.kind])
+
+
+def payload_as(payload_type: type[_P], entry: OutboxEntry) -> _P:
+    """Return the payload of an entry whose kind is known."""
+    return msgspec.convert(entry.payload, type=payload_type)
+
+
+def dump_payload(payload: Payload) -> dict[str, Any]:
+    """Return a payload as it is stored."""
+    return cast("dict[str, Any]", msgspec.to_builtins(payload))
+
+
+def plain(amount: Decimal) -> Decimal:
+    """Return the amount without an exponent, so that it is stored as people write it."""
+    return Decimal(format(amount, "f"))
+
+
+def invoice_ids(completed: Iterable[CompletedPair]) -> list[str]:
+    """Return the ids of the invoices whose steps are completed."""
+    return [invoice_id for invoice_id, _step in completed]
