@@ -20,7 +20,7 @@ from connector.outbox import entries
 from connector.outbox.drafts import Draft, task_key
 from connector.outbox.payloads import invoice_ids
 from connector.runtime.run_context import RunContext
-from connector.vocabulary import ConnectionMode, LogKind, OutboxKind
+from connector.vocabulary import ConnectionMode, LogKind, OutboxKind, TaskCode
 from policies.decisions import CreateTask, DecisionKind, NotifyOwner
 
 _DRY_RUN_VERBS = {
@@ -110,7 +110,7 @@ def _create_tasks(ctx: RunContext, session: Session, tasks: Sequence[CreateTask]
         row = Task(
             connection_id=ctx.connection_id,
             key=key,
-            code=task.code,
+            code=TaskCode(task.code),
             step=task.step or "",
             customer_id=task.customer_id,
             invoice_ids=list(task.invoice_ids),

@@ -117,7 +117,7 @@ class CallBudget:
         if isinstance(error, BudgetExhausted):
             return
         if isinstance(error, RateLimited) and error.retry_at and error.limit in {LimitWindow.DAY, *_APP_WIDE_LIMITS}:
-            limit = self._limits.setdefault(error.limit, _Limit(window_started_at=self.now()))
+            limit = self._limits.setdefault(LimitWindow(error.limit), _Limit(window_started_at=self.now()))
             limit.blocked_until_at = min(error.retry_at, self.now() + MAX_BLOCK)
 
     def run_spacing(self) -> timedelta | None:
@@ -145,7 +145,7 @@ class CallBudget:
                 )
             )
 
-    def _record_remaining(self, name: str, remaining: int) -> None:
+    def _record_remaining(self, name: LimitWindow, remaining: int) -> None:
         limit = self._limits.setdefault(name, _Limit())
         if limit.remaining is None or remaining > limit.remaining or self._has_expired(limit):
             limit.window_started_at, limit.used = self.now(), 0

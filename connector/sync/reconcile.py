@@ -23,6 +23,7 @@ from connector.sync.mirror import erased, merges
 from connector.sync.mirror.pages import store_page
 from connector.vocabulary import LogKind
 from connector.vocabulary.labels import in_sentence, label
+from policies.receivables import CreditKind
 from providers.errors import PermanentError, TransientError
 from providers.ledger import ChangePage, CreditRecord, CustomerRecord, DeletedRecord, InvoiceRecord
 
@@ -146,7 +147,7 @@ def _find_differences(session: Session, connection_id: int, page: ChangePage, un
             yield Difference(invoice.customer_id, invoice.external_id, f"invoice {invoice.number}: {text}")
     credits = {(row.kind, row.external_id): row for row in _load_rows(session, connection_id, CreditRow, page.credits)}
     for credit in _updated_before(page.credits, until):
-        if text := _diff_credit(credits.get((credit.kind, credit.external_id)), credit):
+        if text := _diff_credit(credits.get((CreditKind(credit.kind), credit.external_id)), credit):
             yield Difference(credit.customer_id, "", f"{_credit_name(credit.kind, credit.number)}: {text}")
     customers = {row.external_id: row for row in _load_rows(session, connection_id, CustomerRow, page.customers)}
     for customer in _updated_before(page.customers, until):

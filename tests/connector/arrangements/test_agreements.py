@@ -64,7 +64,7 @@ def run_for_days(scenario: Scenario, count: int, every: int = 4) -> None:
 
 
 def sent_steps(scenario: Scenario) -> list[str]:
-    return [entry["step"] for entry in reversed(scenario.outbox("done")) if entry["kind"] == "email"]
+    return [entry.step for entry in reversed(scenario.outbox("done")) if entry.kind == "email"]
 
 
 def agreement_states(scenario: Scenario) -> list[tuple[str, str]]:
