@@ -19,6 +19,7 @@ from connector.db.money import to_e4
 from connector.db.tables import CustomerRow, ExceptionRow, InvoiceRow, OutboxEntry, SyncRun, Task
 from connector.vocabulary import LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
 from policies.receivables import InvoiceStatus
+from tests.connector.payloads import late_fee_payload
 from tests.connector.site import Site
 
 API = "/api/v1"
@@ -160,8 +161,7 @@ def create_entry(site: Site, company: Company, state: str, *, fee: bool = False)
         "suspension_on": None,
     }  # fmt: skip
     if fee:
-        payload |= {"period": "2026-06", "number": "LF-1", "original_number": "INV-1", "amount": "5.00"}
-        payload |= {"annual_rate": "262.0", "calculation": [["a flat fee, as agreed", "5.00"]]}
+        payload = late_fee_payload()
     row = OutboxEntry(
         connection_id=company.id,
         key=f"{company.id}:{step}:{state}",

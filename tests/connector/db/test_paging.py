@@ -30,6 +30,7 @@ from connector.web.metrics import metrics_text
 from connector.webhooks import delivery, endpoints
 from connector.webhooks.safe_post import PostResult
 from policies.receivables import InvoiceStatus
+from tests.connector.payloads import late_fee_payload
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 
@@ -52,7 +53,7 @@ def filled(session: Session) -> list[int]:
         ids.append(row.id or 0)
         for number in range(3):
             shared: dict[str, Any] = {"connection_id": row.id, "customer_id": f"c{number}"}
-            payload = {"amount": "1.00", "annual_rate": "5.0", "number": "F", "calculation": [], "original_number": "I"}
+            payload = late_fee_payload(f"i{number}")
             session.add_all(
                 [
                     CustomerRow(connection_id=ids[-1], external_id=f"c{number}", name=f"Customer {number}"),

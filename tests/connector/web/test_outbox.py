@@ -14,6 +14,7 @@ from connector.db.money import to_e4
 from connector.db.tables import CompletedStep, CustomerRow, InvoiceRow, OutboxEntry, SyncLogEntry
 from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from policies.receivables import InvoiceStatus
+from tests.connector.payloads import late_fee_payload
 
 Site = Any
 
@@ -69,15 +70,7 @@ def add_email(site: Site, company: int, state: str = "awaiting_approval", **more
 
 
 def add_fee(site: Site, company: int, state: str) -> int:
-    payload = {
-        "completed": [["i1", "late_fee"]],
-        "period": "2026-06",
-        "number": "LF-INV-1-2606",
-        "original_number": "INV-1",
-        "amount": "5.00",
-        "annual_rate": "262.0",
-        "calculation": [["a flat fee, as agreed", "5.00"]],
-    }
+    payload = late_fee_payload(number="LF-INV-1-2606")
     more = {"kind": "late_fee", "step": "late_fee", "payload": payload, "reference": "fee-1", "number": f"fee-{state}"}
     return add_email(site, company, state, **more)
 
