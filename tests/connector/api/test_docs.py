@@ -37,7 +37,9 @@ def test_the_examples_run_as_written(scenario: Scenario) -> None:
         "TOKEN": scenario.client("write").token,
         "PATH": os.environ["PATH"],
     }
-    result = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    result = subprocess.run(
+        ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     assert result.returncode == 0, result.stderr
     replies = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(replies) == script.count("curl ")

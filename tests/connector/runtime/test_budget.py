@@ -90,7 +90,7 @@ def test_where_too_little_is_left_for_every_hour_the_runs_are_put_apart(vendor: 
     apart = budget.run_spacing()
     assert apart is not None
     assert timedelta(hours=5) < apart < timedelta(hours=9)
-    with pytest.raises(RateLimited, match="made its part"):
+    with pytest.raises(RateLimited, match="used its share"):
         budget.before(CallKind.READ)
     budget.before(CallKind.WRITE)
 
