@@ -192,7 +192,7 @@ def _payment_plans(session: Session, keys: Sequence[Key] | None) -> dict[Key, st
     if keys is not None:
         query = query.where(matches_keys(col(Agreement.connection_id), col(Agreement.invoice_id), keys))
     return {
-        (row.connection_id, row.invoice_id): ", ".join(f"{amount} on {on}" for on, amount in row.instalments)
+        (row.connection_id, row.invoice_id): ", ".join(f"{amount} on {on}" for on, amount in row.instalments or ())
         for row in session.scalars(query)
     }
 

@@ -75,7 +75,9 @@ class Agreement(SQLModel, table=True):
     until_on: date | None = None  # the promised date; a plan's last instalment; the end of a pause
     amount_e4: int = money_column()  # the total of a payment plan
     currency: str = ""
-    instalments: Any = Field(default=None, sa_column=Column(JSON))  # of a payment plan: [["2026-07-01", "400.00"], …]
+    instalments: list[list[str]] | None = Field(
+        default=None, sa_column=Column(JSON)
+    )  # of a payment plan: [["2026-07-01", "400.00"], …]
     reason: str = text_column()
     recorded_by: str = ""
     recorded_at: datetime = instant_column(nullable=False)

@@ -104,7 +104,7 @@ class ApiToken(SQLModel, table=True):
     token_hash: str = Field(unique=True)
     prefix: str  # its first characters, so that a user recognises it
     scopes: str  # members of TokenScope, separated by spaces
-    companies: Any = Field(default=None, sa_column=Column(JSON))  # ids it is limited to; NULL: all
+    companies: list[int] | None = Field(default=None, sa_column=Column(JSON))  # ids it is limited to; NULL: all
     expires_at: datetime | None = instant_column()
     created_by: str
     created_at: datetime = instant_column(nullable=False)
@@ -134,8 +134,8 @@ class WebhookEndpoint(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     url: str = text_column()
     secret: bytes = Field(default=b"", sa_type=LargeBinary)
-    events: Any = Field(default=None, sa_column=Column(JSON))  # names; NULL: all
-    companies: Any = Field(default=None, sa_column=Column(JSON))  # ids; NULL: all
+    events: list[str] | None = Field(default=None, sa_column=Column(JSON))  # names; NULL: all
+    companies: list[int] | None = Field(default=None, sa_column=Column(JSON))  # ids; NULL: all
     last_seen_log_id: int = 0
     stop_reason: str = text_column()  # "" while it receives events
     created_by: str

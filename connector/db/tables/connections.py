@@ -82,7 +82,9 @@ class PendingConsent(SQLModel, table=True):
     session_hash: str = ""  # of the browser session it was started in; "" at a terminal
     started_at: datetime = instant_column(nullable=False)
     finished_at: datetime | None = instant_column()
-    outcome: Any = Field(default=None, sa_column=Column(JSON))  # {"connections": [id…]} or {"error": "…"}
+    outcome: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSON)
+    )  # {"connections": [id…]} or {"error": "…"}
 
 
 class SyncRun(SQLModel, table=True):
@@ -96,7 +98,7 @@ class SyncRun(SQLModel, table=True):
     outcome: RunOutcome | None = enum_column(RunOutcome, None)  # None while it is under way
     reason: str = text_column()
     dry_run: bool = False
-    counts: Any = Field(default=None, sa_column=Column(JSON))
+    counts: dict[str, int] | None = Field(default=None, sa_column=Column(JSON))
     __table_args__ = (UniqueConstraint("connection_id", "id"),)
 
 

@@ -66,9 +66,11 @@ class OutboxEntry(SQLModel, table=True):
     invoice_id: str = ""
     currency: str = ""
     step: str = ""
-    payload: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
+    payload: dict[str, Any] = Field(default=None, sa_column=Column(JSON, nullable=False))
     content_hash: str = ""
-    custom_text: Any = Field(default=None, sa_column=Column(JSON))  # of an email: the lines a user wrote
+    custom_text: dict[str, Any] | None = Field(
+        default=None, sa_column=Column(JSON)
+    )  # of an email: the lines a user wrote
     reason: str = text_column()
     send_after: datetime | None = instant_column()
     approved_at: datetime | None = instant_column()
@@ -127,7 +129,7 @@ class Task(SQLModel, table=True):
     code: TaskCode = enum_column(TaskCode)
     step: str = ""
     customer_id: str
-    invoice_ids: Any = Field(default=None, sa_column=Column(JSON, nullable=False))
+    invoice_ids: list[str] = Field(default=None, sa_column=Column(JSON, nullable=False))
     due_on: date
     reason: str = text_column()
     owner: str = ""

@@ -10,6 +10,7 @@ from sqlmodel import Field, SQLModel
 
 from connector.db.tables.columns import enum_column, instant_column, money_column, text_column
 from policies.receivables import CreditKind, InvoiceStatus
+from providers.ledger import RecordKind
 
 
 class CustomerRow(SQLModel, table=True):
@@ -105,7 +106,7 @@ class ApplicationRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "application"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
-    source_kind: str = Field(primary_key=True)
+    source_kind: CreditKind = enum_column(CreditKind, primary_key=True)
     source_id: str = Field(primary_key=True)
     invoice_id: str = Field(primary_key=True)
     applied_on: date
@@ -118,7 +119,7 @@ class MalformedRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "malformed_record"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
-    kind: str = Field(primary_key=True)
+    kind: RecordKind = enum_column(RecordKind, primary_key=True)
     external_id: str = Field(primary_key=True)
     reason: str = text_column()
     raw: bytes = Field(sa_type=LargeBinary)
@@ -130,5 +131,5 @@ class UnseenRow(SQLModel, table=True):
 
     __tablename__: ClassVar[Any] = "unseen_record"
     connection_id: int = Field(primary_key=True, foreign_key="connection.id")
-    kind: str = Field(primary_key=True)
+    kind: RecordKind = enum_column(RecordKind, primary_key=True)
     external_id: str = Field(primary_key=True)

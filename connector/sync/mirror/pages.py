@@ -162,9 +162,9 @@ class _PageWriter:
             "until_at": deleted.updated_at or datetime.max.replace(tzinfo=UTC),
         }
         changed = self._database.execute(deletion, values).rowcount
-        if changed and deleted.kind == "invoice":
+        if changed and deleted.kind == RecordKind.INVOICE:
             applications.delete_of_invoice(self._database, self._connection_id, deleted.external_id)
-        elif changed and deleted.kind != "customer":
+        elif changed and deleted.kind != RecordKind.CUSTOMER:
             applications.delete_of_source(self._database, self._connection_id, deleted.kind, deleted.external_id)
         return changed
 
@@ -241,12 +241,12 @@ def _matches_record(table: Table) -> ColumnElement[bool]:
 _DELETIONS = _deletions()
 
 
-def _readable_keys(page: ChangePage) -> set[tuple[str, str]]:
+def _readable_keys(page: ChangePage) -> set[tuple[RecordKind, str]]:
     unreadable = {(one.kind, one.external_id) for one in page.malformed}
-    read = {("customer", record.external_id) for record in page.customers}
-    read |= {("invoice", record.external_id) for record in page.invoices}
-    read |= {("payment", record.external_id) for record in page.payments}
-    read |= {(record.kind, record.external_id) for record in page.credits}
+    read = {(RecordKind.CUSTOMER, record.external_id) for record in page.customers}
+    read |= {(RecordKind.INVOICE, record.external_id) for record in page.invoices}
+    read |= {(RecordKind.PAYMENT, record.external_id) for record in page.payments}
+    read |= {(RecordKind(record.kind), record.external_id) for record in page.credits}
     read |= {(record.kind, record.external_id) for record in page.deleted}
     return read - unreadable
 

@@ -23,6 +23,7 @@ from connector.sync.mirror.facts import build_company, build_customer, without_s
 from connector.sync.mirror.past_actions import load_charged_fees, load_past_actions
 from connector.sync.mirror.portfolio_stats import PortfolioStats, is_billed, load_portfolio_stats
 from policies.receivables import Company, Credit, Invoice, InvoiceStatus, PastAction, PaymentBehaviour, Statement
+from providers.ledger import RecordKind
 
 CLOSED_DAYS = 45  # so long a closed invoice stays on a statement, for the thank-you email and for late payments
 WHOLE_HISTORY_DAYS = 3660  # ten years: whatever a ledger has
@@ -82,7 +83,7 @@ class _StatementReader:
         malformed, erased, suppressed = (
             TABLES[name] for name in ("malformed_record", "erased_customer", "suppressed_address")
         )
-        self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == "invoice")
+        self._unreadable = self._ids(malformed, malformed.c.external_id, malformed.c.kind == RecordKind.INVOICE)
         self._erased = self._ids(erased, erased.c.customer_id)
         self._suppressed = {row.address: row.reason for row in session.execute(select(suppressed))}
 

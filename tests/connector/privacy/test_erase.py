@@ -38,6 +38,7 @@ from connector.restore.backup import write_backup
 from connector.runtime import lease
 from connector.services.invoices import find_invoice, record_agreement
 from connector.vocabulary import OutboxKind, OutboxState
+from providers.ledger import RecordKind
 
 TODAY = date(2026, 6, 10)
 TRACES = ("Miller", "miller.example", "Ann Lee", "chairs", "Bathtub")
@@ -264,7 +265,7 @@ def test_what_is_older_than_it_is_kept_goes_once_a_day_and_nothing_happens_twice
     retention.set_retention(scenario.app, {"decisions": 10, "emails": 10, "log": 10}, by="ann")
     with writing(scenario.app.engine) as session:
         raw = MalformedRow(
-            connection_id=scenario.connection, kind="invoice", external_id="x", raw=b"{}", seen_at=long_ago()
+            connection_id=scenario.connection, kind=RecordKind.INVOICE, external_id="x", raw=b"{}", seen_at=long_ago()
         )
         session.add(raw)
     retention.prune_daily(scenario.app)

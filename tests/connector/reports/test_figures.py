@@ -17,6 +17,7 @@ from connector.reports.report import Report
 from connector.reports.scope import Scope
 from connector.vocabulary import OutboxKind, OutboxState
 from policies.payment_behaviour import Forecast
+from policies.receivables import CreditKind
 
 NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)  # a Wednesday
 TODAY = NOON.date()
@@ -55,7 +56,7 @@ def invoice(
 
 def applied_payment(number: str, amount: int, day: str) -> ApplicationRow:
     return ApplicationRow(
-        connection_id=1, source_kind="payment", source_id=number, invoice_id=number, applied_on=parse_date(day),
+        connection_id=1, source_kind=CreditKind.PAYMENT, source_id=number, invoice_id=number, applied_on=parse_date(day),
         amount_e4=amount * 10_000,
     )  # fmt: skip
 

@@ -150,7 +150,7 @@ def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
     ben.get("/outbox")
     ben.submit("/outbox", {"do": "approve_all"})
     row = get_entry(site, entry)
-    assert (row.state, row.custom_text["lines"]["subject"]) == ("planned", "About <i>INV-1</i>")
+    assert (row.state, (row.custom_text or {})["lines"]["subject"]) == ("planned", "About <i>INV-1</i>")
     ann.get(f"/outbox/{entry}")
     ann.submit(f"/outbox/{entry}", {"do": "reset_text"})
     row = get_entry(site, entry)

@@ -11,7 +11,7 @@ from connector.db.engine import writing
 from connector.db.tables import ApplicationRow, Connection, CustomerRow, InvoiceRow
 from connector.reports.catalogue import REPORTS
 from connector.web.charts import draw
-from policies.receivables import InvoiceStatus
+from policies.receivables import CreditKind, InvoiceStatus
 
 Site = Any
 
@@ -45,7 +45,7 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
             site.add_rows(
                 ApplicationRow(
                     connection_id=company,
-                    source_kind="payment",
+                    source_kind=CreditKind.PAYMENT,
                     source_id=f"p{number}",
                     invoice_id=f"i{number}",
                     applied_on=settled_on,
