@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 from sqlmodel import Session
@@ -17,13 +17,16 @@ from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
 from connector.errors import NotFound
 from connector.outbox import approvals
+from connector.outbox.approvals import EntryStatus, entry_status
 from connector.services import email_editing, email_preview, fees, outbox_search
+from connector.services.fees import FeeItem
+from connector.services.outbox_search import EntryItem
 
 router = APIRouter(route_class=ApiRoute)
 States = Annotated[list[schemas.OutboxState], Query(description="Only these.")]
 
 
-@router.get("/outbox", tags=["outbox"], response_model=schemas.Page[schemas.OutboxEntry])
+@router.get("/outbox", tags=["outbox"], response_model=schemas.Page[EntryItem])
 def list_outbox(
     call: ReadCall,
     page_query: PageParam,
@@ -34,16 +37,16 @@ def list_outbox(
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)
         return page_response(
-            outbox_search.find_entries(session, None, state or None, page=part), page_query, lambda row: [row["id"]]
+            outbox_search.find_entries(session, None, state or None, page=part), page_query, lambda row: [row.id]
         )
 
 
-@router.get("/outbox/{entry}", tags=["outbox"], response_model=schemas.OutboxEntry)
+@router.get("/outbox/{entry}", tags=["outbox"], response_model=EntryItem)
 def get_entry(call: ReadCall, entry: Id) -> Response:
     """Show one entry."""
     with reading(call.app.engine) as session:
         found = _find_entry(call, session, entry)
-        return json_response(outbox_search.as_dict(found.entry, found.company.short_name, found.customer))
+        return json_response(outbox_search.as_item(found.entry, found.company.short_name, found.customer))
 
 
 @router.get("/outbox/{entry}/email", tags=["outbox"], response_model=schemas.EmailPreview)
@@ -67,7 +70,7 @@ def edit_email(call: WriteCall, entry: Id, body: schemas.EmailTextRequest) -> Re
         return _email_preview(call, _find_entry(call, session, entry).entry)
 
 
-@router.post("/outbox/approve", tags=["outbox"], response_model=list[schemas.OutboxEntryState])
+@router.post("/outbox/approve", tags=["outbox"], response_model=list[EntryStatus])
 def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
     """Let waiting entries leave with the next run."""
     with writing(call.app.engine) as session:
@@ -75,7 +78,7 @@ def approve_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Resp
         return _entry_states(approvals.approve(session, body.ids, by=call.actor, at=call.now))
 
 
-@router.post("/outbox/reject", tags=["outbox"], response_model=list[schemas.OutboxEntryState])
+@router.post("/outbox/reject", tags=["outbox"], response_model=list[EntryStatus])
 def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
     """Keep entries from ever leaving."""
     with writing(call.app.engine) as session:
@@ -83,24 +86,24 @@ def reject_entries(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Respo
         return _entry_states(approvals.reject(session, body.ids, by=call.actor, at=call.now, reason=body.reason))
 
 
-@router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=schemas.OutboxEntryState)
+@router.post("/outbox/{entry}/resolve", tags=["outbox"], response_model=EntryStatus)
 def resolve_entry(call: WriteCall, entry: Id, body: schemas.DeliveryOutcomeRequest) -> Response:
     """Settle a doubt: say whether an effect with an unknown outcome happened."""
     with writing(call.app.engine) as session:
         _check_entries(call, session, [entry])
         row = approvals.resolve(session, entry, sent=body.sent, by=call.actor, at=call.now)
-        return json_response({"id": row.id, "state": row.state, "response": row.response})
+        return json_response(entry_status(row))
 
 
-@router.get("/fees", tags=["fees"], response_model=schemas.Page[schemas.LateFee])
+@router.get("/fees", tags=["fees"], response_model=schemas.Page[FeeItem])
 def list_fees(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "") -> Response:
     """List late fees with their yearly rate, newest first."""
     with reading(call.app.engine) as session:
         part = page_query.for_companies(call.connection_ids(session, connection), int)
-        return page_response(fees.find_fees(session, page=part), page_query, lambda row: [row["id"]])
+        return page_response(fees.find_fees(session, page=part), page_query, lambda row: [row.id])
 
 
-@router.post("/fees/approve", tags=["fees"], response_model=list[schemas.OutboxEntryState])
+@router.post("/fees/approve", tags=["fees"], response_model=list[EntryStatus])
 def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
     """Let draft fees be posted by the next run."""
     with writing(call.app.engine) as session:
@@ -108,7 +111,7 @@ def approve_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Respons
         return _entry_states(fees.approve(session, body.ids, by=call.actor, at=call.now))
 
 
-@router.post("/fees/waive", tags=["fees"], response_model=list[schemas.LateFee])
+@router.post("/fees/waive", tags=["fees"], response_model=list[FeeItem])
 def waive_fees(call: WriteCall, body: schemas.OutboxEntriesRequest) -> Response:
     """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
     with reading(call.app.engine) as session:
@@ -138,5 +141,5 @@ def _check_entries(call: Call, session: Session, ids: Sequence[int], etags: Mapp
             raise approvals.OutboxError(f"Outbox entry {entry_id} says something else by now. Look at it again.")
 
 
-def _entry_states(rows: Sequence[Any]) -> Response:
-    return json_response([{"id": row.id, "state": row.state} for row in rows])
+def _entry_states(rows: Sequence[OutboxEntry]) -> Response:
+    return json_response([entry_status(row) for row in rows])

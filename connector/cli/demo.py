@@ -159,14 +159,14 @@ def _summarise_run(result: RunResult) -> str:
 
 def _print_totals(app: AppContext, sandbox: Sandbox, print_line: Callable[[str], None]) -> None:
     with reading(app.engine) as session:
-        posted = [fee for fee in fees.find_fees(session) if fee["state"] == "posted"]
+        posted = [fee for fee in fees.find_fees(session) if fee.state == "posted"]
     print_line("")
     print_line(
         f"In {DEMO_DAYS} days: {len(sandbox.sendgrid.emails())} mails, and {len(posted)} late fees, each of them"
         " agreed in the terms and announced in a mail at least a week before. The newest:"
     )
     for fee in posted[:3]:
-        print_line(f"  {fee['number']}: {fee['amount']} {fee['currency']} for {fee['invoice']} ({fee['customer']})")
+        print_line(f"  {fee.number}: {fee.amount} {fee.currency} for {fee.invoice} ({fee.customer})")
 
 
 def _serve_demo(app: AppContext, port: int, on_ready: Callable[[str], None]) -> None:

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli.options import ConnectionOption, parse_choice
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_json,
-    echo_list,
+    echo_results,
     find_connection_id,
     open_command_app,
     os_user,
 )
 from connector.db.ids import ID_MAX
+
+if TYPE_CHECKING:
+    from connector.services.fees import FeeItem
+    from connector.services.outbox_search import EntryItem
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
 EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell outbox list")]
@@ -42,6 +47,7 @@ def list_outbox(
     """List the entries of the outbox, newest first."""
     from connector.db.engine import reading
     from connector.services.outbox_search import find_entries
+    from connector.vocabulary.labels import label
 
     for name in state or []:
         parse_choice(name, _STATES, "state")
@@ -49,15 +55,15 @@ def list_outbox(
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
             rows = find_entries(session, inside, state or None)
-    columns = {
-        "id": "ID",
-        "state": "STATE",
-        "kind": "WHAT",
-        "connection": "BOOKS",
-        "customer": "CUSTOMER",
-        "reason": "WHY",
+    columns: Columns[EntryItem] = {
+        "ID": lambda row: row.id,
+        "STATE": lambda row: label(row.state),
+        "KIND": lambda row: label(row.kind),
+        "COMPANY": lambda row: row.connection,
+        "CUSTOMER": lambda row: row.customer,
+        "REASON": lambda row: row.reason,
     }
-    echo_list(rows, columns, "The outbox is empty.", as_json=as_json)
+    echo_results(rows, columns, "The outbox is empty.", as_json=as_json)
 
 
 @outbox.command("approve")
@@ -114,7 +120,8 @@ def resolve_entry(
 ) -> None:
     """Settle a doubt: say whether an effect with an unknown outcome happened."""
     from connector.db.engine import writing
-    from connector.outbox.approvals import resolve
+    from connector.outbox.approvals import entry_status, resolve
+    from connector.vocabulary.labels import label
 
     if sent and not_sent:
         raise typer.BadParameter("--sent and --not-sent exclude each other: either it arrived, or it did not.")
@@ -122,11 +129,11 @@ def resolve_entry(
         raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")
     with open_command_app() as app, writing(app.engine) as session:
         row = resolve(session, entry_id, sent=sent, by=os_user(), at=app.now())
-        settled = {"id": row.id, "state": row.state, "response": row.response}
+        status = entry_status(row)
     if as_json:
-        echo_json(settled)
+        echo_json(status)
     else:
-        echo(f"{settled['id']}: {settled['state']}; {settled['response']}")
+        echo(f"{status.id}: {label(status.state)}; {status.response}")
 
 
 @fees.command("list")
@@ -134,23 +141,23 @@ def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) 
     """List late fees with their yearly rate, newest first."""
     from connector.db.engine import reading
     from connector.services.fees import find_fees
+    from connector.vocabulary.labels import label
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
             rows = find_fees(session, inside)
-    columns = {
-        "id": "ID",
-        "state": "STATE",
-        "invoice": "INVOICE",
-        "amount": "FEE",
-        "currency": "",
-        "annual_rate": "% A YEAR",
-        "connection": "BOOKS",
-        "customer": "CUSTOMER",
-        "reason": "WHY",
+    columns: Columns[FeeItem] = {
+        "ID": lambda row: row.id,
+        "STATE": lambda row: label(row.state),
+        "INVOICE": lambda row: row.invoice,
+        "FEE": lambda row: f"{row.amount} {row.currency}",
+        "% A YEAR": lambda row: row.annual_rate,
+        "COMPANY": lambda row: row.connection,
+        "CUSTOMER": lambda row: row.customer,
+        "REASON": lambda row: row.reason,
     }
-    echo_list(rows, columns, "There are no late fees.", as_json=as_json)
+    echo_results(rows, columns, "There are no late fees.", as_json=as_json)
 
 
 @fees.command("approve")
@@ -167,6 +174,7 @@ def waive_fees(
 ) -> None:
     """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
     from connector.services.fees import waive
+    from connector.vocabulary import FeeState
 
     with open_command_app() as app:
         rows = waive(app, ids, by=os_user(), reason=reason)
@@ -174,20 +182,19 @@ def waive_fees(
         echo_json(rows)
     else:
         for row in rows:
-            echo(
-                f"{row['id']}: waived"
-                + ("" if row["state"] == "waived" else "; the next run takes it back in the ledger")
-            )
+            done = row.state is FeeState.WAIVED
+            echo(f"{row.id}: waived" + ("" if done else "; the next sync voids or credits it in the accounting system"))
 
 
 def _update_entries(ids: list[int], update: Any, message: str, *, as_json: bool, **details: Any) -> None:
     from connector.db.engine import writing
+    from connector.outbox.approvals import entry_status
 
     with open_command_app() as app, writing(app.engine) as session:
         rows = update(session, ids, by=os_user(), at=app.now(), **details)
-        settled = [{"id": row.id, "state": row.state} for row in rows]
+        statuses = [entry_status(row) for row in rows]
     if as_json:
-        echo_json(settled)
+        echo_json(statuses)
     else:
-        for row in settled:
-            echo(f"{row['id']}: {message}")
+        for status in statuses:
+            echo(f"{status.id}: {message}")

@@ -1,4 +1,4 @@
-"""What a person says about an outbox entry: it may leave, it never does, it did arrive; each told in the log."""
+"""What users decide about outbox entries: approve them, reject them, confirm or deny a delivery."""
 
 from __future__ import annotations
 
@@ -12,19 +12,37 @@ from sqlmodel import Session
 from connector.audit import sync_log
 from connector.db.tables import OutboxEntry
 from connector.outbox.entries import UNSENT_STATES, completed_steps, mark_done, mark_planned, mark_rejected
+from connector.results import Result, optional
 from connector.vocabulary import LogKind, OutboxState
+from connector.vocabulary.labels import in_sentence, label
 
 
 class OutboxError(Exception):
-    """A person asked for something an entry's state does not allow; the message says what it is and what would do."""
+    """A change that the state of an outbox entry does not allow; the message says what would be possible."""
+
+
+class EntryStatus(Result):
+    """An outbox entry after a change."""
+
+    id: int
+    state: OutboxState
+    response: str = optional("")
 
 
 def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> list[OutboxEntry]:
-    """Let waiting entries leave with the next run; what was refused outside (not by a person) is tried once more."""
-    entries = [find_entry(session, entry_id, ("awaiting_approval", "rejected"), "approved") for entry_id in ids]
+    """Approve entries: the next run sends them. What a connected service rejected is tried once more.
+
+    Raises:
+        OutboxError: an entry in another state, or one that a user rejected; nothing is changed.
+
+    """
+    entries = [
+        find_entry(session, entry_id, (OutboxState.AWAITING_APPROVAL, OutboxState.REJECTED), "approved")
+        for entry_id in ids
+    ]
     for entry in entries:
         if entry.state == OutboxState.REJECTED and entry.resolved_by:
-            message = f"Outbox entry {entry.id} was {entry.response}; it stays so."
+            message = f"Outbox entry {entry.id} was {entry.response}; that is final."
             raise OutboxError(message)
     for entry in entries:
         entry.state, entry.approved_at, entry.approved_by = OutboxState.PLANNED, at, by
@@ -33,52 +51,73 @@ def approve(session: Session, ids: Iterable[int], *, by: str, at: datetime) -> l
 
 
 def reject(session: Session, ids: Iterable[int], *, by: str, at: datetime, reason: str = "") -> list[OutboxEntry]:
-    """Keep un-sent entries from ever leaving; their steps count as taken, so the next rung comes in its time."""
+    """Reject unsent entries for good; their steps count as completed, so the next one follows in its time.
+
+    Raises:
+        OutboxError: an entry that was sent, or rejected before; nothing is changed.
+
+    """
     entries = [find_entry(session, entry_id, UNSENT_STATES, "rejected") for entry_id in ids]
     for entry in entries:
-        answer = f"rejected by {by}" + (f": {reason}" if reason else "")
-        mark_rejected(session, entry, at=at, detail=answer, resolved_by=by)
+        detail = f"rejected by {by}" + (f": {reason}" if reason else "")
+        mark_rejected(session, entry, at=at, detail=detail, resolved_by=by)
         for step in completed_steps(entry, at=at, on=at.date()):
             session.merge(step)
-        log_entry_event(session, entry, at, LogKind.REJECTED, f"{entry.reason} — {answer}")
+        log_entry_event(session, entry, at, LogKind.REJECTED, f"{entry.reason} — {detail}")
     return entries
 
 
 def resolve(session: Session, entry_id: int, *, sent: bool, by: str, at: datetime) -> OutboxEntry:
-    """Settle a doubt: it arrived (a deed, with its notes), or it did not (it may be planned again)."""
-    entry = find_entry(session, entry_id, ("unconfirmed",), "resolved")
+    """Confirm that an unconfirmed entry was delivered, or that it was not and may be planned again.
+
+    Raises:
+        OutboxError: the entry is not unconfirmed.
+
+    """
+    entry = find_entry(session, entry_id, (OutboxState.UNCONFIRMED,), "confirmed")
     entry.resolved_by = by
     if sent:
-        mark_done(session, entry, at=at, reference=entry.reference, detail=f"{by} says that it arrived")
+        mark_done(session, entry, at=at, reference=entry.reference, detail=f"{by} confirmed the delivery")
     else:
-        mark_planned(session, entry, detail=f"{by} says that it did not arrive")
+        mark_planned(session, entry, detail=f"{by} confirmed that it was not delivered")
         entry.resolved_by = ""
-    log_entry_event(session, entry, at, LogKind.RESOLVED, f"Doubt settled: {entry.response}.")
+    log_entry_event(session, entry, at, LogKind.RESOLVED, f"Delivery checked: {entry.response}.")
     return entry
 
 
+def entry_status(entry: OutboxEntry) -> EntryStatus:
+    """Return the status of an entry after a change."""
+    return EntryStatus(id=entry.id or 0, state=OutboxState(entry.state), response=entry.response)
+
+
 def entry_etag(entry: OutboxEntry) -> str:
-    """Give the fingerprint of all that a person who settles an entry must have looked at: its facts and its words."""
+    """Return the fingerprint of everything a user reads before deciding about an entry: its facts and edited text."""
     if not entry.custom_text:
         return entry.content_hash
-    words = json.dumps(entry.custom_text["lines"], sort_keys=True)
-    return f"{entry.content_hash}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
+    lines = json.dumps(entry.custom_text["lines"], sort_keys=True)
+    return f"{entry.content_hash}-{hashlib.sha256(lines.encode()).hexdigest()[:16]}"
 
 
 def find_entry(session: Session, entry_id: int, states: Collection[str], verb: str) -> OutboxEntry:
-    """Find an entry that is in one of some states; raises ``OutboxError``."""
+    """Return an entry that is in one of these states.
+
+    Raises:
+        OutboxError: there is none, or it is in another state and cannot be what ``verb`` says.
+
+    """
     entry = session.get(OutboxEntry, entry_id)
     if entry is None:
-        message = f"There is no outbox entry {entry_id}; `duewell outbox list` shows those there are."
+        message = f"There is no outbox entry {entry_id}. List them: duewell outbox list"
         raise OutboxError(message)
     if entry.state not in states:
-        message = f"Outbox entry {entry_id} is {entry.state}; only one that is {' or '.join(states)} can be {verb}."
+        state, allowed = _state_text(entry.state), " or ".join(_state_text(each) for each in states)
+        message = f"Outbox entry {entry_id} is {state}; only an entry that is {allowed} can be {verb}."
         raise OutboxError(message)
     return entry
 
 
 def log_entry_event(session: Session, entry: OutboxEntry, at: datetime, kind: LogKind, text: str) -> None:
-    """Write a line of the log about an entry."""
+    """Write an entry of the sync log about an outbox entry."""
     sync_log.write(
         session,
         at=at,
@@ -89,3 +128,7 @@ def log_entry_event(session: Session, entry: OutboxEntry, at: datetime, kind: Lo
         invoice_id=entry.invoice_id,
         facts={"entry": entry.id, "key": entry.key, "kind": entry.kind},
     )
+
+
+def _state_text(state: str) -> str:
+    return in_sentence(label(state, "outbox_state"))

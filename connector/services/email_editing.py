@@ -1,4 +1,4 @@
-"""A person's own words for one mail that has not left: what he read and changed is what the customer gets."""
+"""Custom text of one unsent email: what a user reads and changes is what the customer receives."""
 
 from __future__ import annotations
 
@@ -21,38 +21,46 @@ _PARAGRAPHS_MAX = 20
 
 
 def edit_email(app: AppContext, entry_id: int, lines: Mapping[str, str], *, by: str, etag: str = "") -> None:
-    """Give an un-sent mail other words; it then waits for an approval, also in a company that is live.
+    """Change the text of an unsent email; it then awaits approval, even in a live company.
 
-    ``lines`` are some of subject, heading, opening and closing; with none of them the mail is as duewell writes it
-    again. ``seen`` is what the person looked at (``looked_at``), "" for what it is now. Where the facts change
-    before it leaves, the words are gone, because they were about others. Raises ``OutboxError``.
+    ``lines`` are some of subject, heading, opening and closing; an empty mapping restores the text of the template.
+    ``etag`` is that of the version the user read, "" for the present one. Custom text is dropped where the facts
+    change before the email is sent, because it was written about others.
+
+    Raises:
+        OutboxError: it is no unsent email to a customer, has changed meanwhile, or the text is empty or the same.
+
     """
     with reading(app.engine) as session:
-        entry = find_entry(session, entry_id, UNSENT_STATES, "worded")
+        entry = find_entry(session, entry_id, UNSENT_STATES, "edited")
     if entry.kind != OutboxKind.EMAIL:
-        message = f"Outbox entry {entry_id} is no mail to a customer; only those have words to change."
+        message = f"Outbox entry {entry_id} is not an email to a customer; only those can be edited."
         raise OutboxError(message)
     etag = etag or entry_etag(entry)
-    own = {name: clean_text(name, lines[name]) for name in LINE_NAMES if name in lines}
+    custom = {name: clean_text(name, lines[name]) for name in LINE_NAMES if name in lines}
     before = _current_texts(app, entry)
-    changed = [name for name in own if own[name] != clean_text(name, before[name])]
-    if own and not changed:
-        message = "Nothing was changed: these are its words already."
+    changed = [name for name in custom if custom[name] != clean_text(name, before[name])]
+    if custom and not changed:
+        message = "Nothing was changed: this is the text already."
         raise OutboxError(message)
     with writing(app.engine) as session:
-        entry = find_entry(session, entry_id, UNSENT_STATES, "worded")
+        entry = find_entry(session, entry_id, UNSENT_STATES, "edited")
         if entry_etag(entry) != etag:
-            message = "This mail has changed meanwhile. Look at it again."
+            message = "This email has changed in the meantime. Please review it again."
             raise OutboxError(message)
-        _store_custom_text(entry, {**before, **own} if own else {}, by, app.now())
+        _store_custom_text(entry, {**before, **custom} if custom else {}, by, app.now())
         session.get_one(Connection, entry.connection_id).decision_fingerprint = ""
-        said = f"changed the {' and the '.join(changed)} of" if own else "took back all words of a person from"
-        text = f"{by} {said} this mail: {entry.reason}"
-        log_entry_event(session, entry, app.now(), LogKind.EMAIL_EDITED, text)
+        change = f"changed the {' and the '.join(changed)} of" if custom else "restored the template text of"
+        log_entry_event(session, entry, app.now(), LogKind.EMAIL_EDITED, f"{by} {change} this email: {entry.reason}")
 
 
 def clean_text(name: str, text: str) -> str:
-    """Reduce what was written to visible signs: one line, or paragraphs with an empty line between them."""
+    """Reduce a text to visible characters: one line, or paragraphs with an empty line between them.
+
+    Raises:
+        OutboxError: nothing is left of it.
+
+    """
     if name in {"subject", "heading"}:
         cleaned = one_line(text, _SUBJECT_CHARS_MAX)
     else:
@@ -67,13 +75,11 @@ def clean_text(name: str, text: str) -> str:
 def _current_texts(app: AppContext, entry: OutboxEntry) -> dict[str, str]:
     try:
         return email_preview.preview_editable_email(app, entry)[1]
-    except email_preview.PreviewError as problem:
-        raise OutboxError(str(problem)) from problem
+    except email_preview.PreviewError as error:
+        raise OutboxError(str(error)) from error
 
 
 def _store_custom_text(entry: OutboxEntry, lines: Mapping[str, str], by: str, at: datetime) -> None:
     entry.custom_text = {"lines": dict(lines), "by": by, "at": at.isoformat()} if lines else None
     entry.approved_at, entry.approved_by = None, ""
-    entry.state = (
-        OutboxState.AWAITING_APPROVAL
-    )  # the next run lets it go by itself again where nobody's words are in it
+    entry.state = OutboxState.AWAITING_APPROVAL  # without custom text the next run plans it again where that is allowed

@@ -7,7 +7,7 @@ from connector.vocabulary.agreements import AgreementChange, AgreementKind, Agre
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TokenPurpose
 from connector.vocabulary.log import LogKind
-from connector.vocabulary.outbox import OutboxKind, OutboxState
+from connector.vocabulary.outbox import FeeState, OutboxKind, OutboxState
 from connector.vocabulary.runs import RunOutcome
 from connector.vocabulary.tasks import TaskCode, TaskState
 from connector.vocabulary.webhooks import DeliveryState
@@ -22,6 +22,7 @@ __all__ = [
     "ConnectionHealth",
     "ConnectionMode",
     "DeliveryState",
+    "FeeState",
     "LimitWindow",
     "LogKind",
     "OutboxKind",

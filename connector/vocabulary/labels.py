@@ -18,6 +18,7 @@ from connector.vocabulary import (
     ConnectionHealth,
     ConnectionMode,
     DeliveryState,
+    FeeState,
     LimitWindow,
     LogKind,
     OutboxKind,
@@ -342,16 +343,16 @@ _FEE_KINDS = {
     "percent_per_month": "Percentage per month",
     "annual": "Annual interest",
 }
-_FEE_STATES = {
-    "draft": "Draft",
-    "approved": "Approved",
-    "posted": "Posted",
-    "waiving": "Waiver pending",
-    "waived": "Waived",
-    "sending": "Sending",
-    "rejected": "Rejected",
-    "unconfirmed": "Delivery unconfirmed",
-    "cancelled": "Cancelled",
+_FEE_STATES: dict[str, str] = {
+    FeeState.DRAFT: "Draft",
+    FeeState.APPROVED: "Approved",
+    FeeState.SENDING: "Sending",
+    FeeState.POSTED: "Posted",
+    FeeState.WAIVER_REQUESTED: "Waiver requested",
+    FeeState.WAIVED: "Waived",
+    FeeState.REJECTED: "Rejected",
+    FeeState.UNCONFIRMED: "Delivery unconfirmed",
+    FeeState.CANCELLED: "Cancelled",
 }
 _CUSTOMER_SETTINGS = {
     "segment": "Segment",

@@ -25,3 +25,17 @@ class OutboxState(StrEnum):
     REJECTED = "rejected"  # by a user or by the provider
     UNCONFIRMED = "unconfirmed"  # the provider's answer was lost
     CANCELLED = "cancelled"
+
+
+class FeeState(StrEnum):
+    """Where a late fee stands, from its outbox entry and that of its waiver."""
+
+    DRAFT = "draft"  # awaits approval
+    APPROVED = "approved"
+    SENDING = "sending"
+    POSTED = "posted"  # in the ledger
+    WAIVER_REQUESTED = "waiver_requested"
+    WAIVED = "waived"
+    REJECTED = "rejected"
+    UNCONFIRMED = "unconfirmed"
+    CANCELLED = "cancelled"

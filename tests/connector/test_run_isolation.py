@@ -77,7 +77,7 @@ def test_complaint_a_blacklisted_address_queued_for_ever(three_customers: Any) -
     assert [
         each
         for each in three_customers.outbox("planned", "awaiting_approval", "sending", "unconfirmed")
-        if each["kind"] == "email"
+        if each.kind == "email"
     ] == []
     with reading(three_customers.app.engine) as session:
         assert [task.code for task in session.scalars(select(Task)) if task.code == TaskCode.SUPPRESSED] == [

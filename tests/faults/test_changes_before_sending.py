@@ -243,7 +243,7 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
             if rule.fired:
                 break
             town.sandbox.clock.advance(timedelta(days=1))
-        assert [entry["kind"] for entry in town.outbox("sending")] == ["late_fee"]
+        assert [entry.kind for entry in town.outbox("sending")] == ["late_fee"]
         town.sandbox.faults.clear()
         town.company.pay(number)
         for _hour in range(2):

@@ -100,7 +100,7 @@ def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> 
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
     assert len(town.customer_emails()) == 2
-    assert [entry["kind"] for entry in town.outbox("unconfirmed")] == ["note"]
+    assert [entry.kind for entry in town.outbox("unconfirmed")] == ["note"]
 
 
 def test_notes_owed_are_written_when_only_the_reserve_of_calls_is_left(town: Any) -> None:
@@ -142,7 +142,7 @@ def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_ma
         add_late_invoice(town, f"Late{number} Ltd")
     town.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="email", times=0))
     town.run()
-    assert len([entry for entry in town.outbox("unconfirmed") if entry["kind"] == "email"]) == 3
+    assert len([entry for entry in town.outbox("unconfirmed") if entry.kind == "email"]) == 3
     town.sandbox.faults.clear()
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()

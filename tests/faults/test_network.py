@@ -188,8 +188,8 @@ class LiveTown:
         mails = Counter(mail.custom_args["duewell_key"] for mail in town.sandbox.sendgrid.emails())
         assert max(mails.values(), default=0) <= 1, label
         entries = town.outbox()
-        done = {e["key"] for e in entries if e["state"] == "done" and e["kind"] == "email"}
-        known = {e["key"] for e in entries if e["state"] in {"done", "unconfirmed", "sending"}}
+        done = {e.key for e in entries if e.state == "done" and e.kind == "email"}
+        known = {e.key for e in entries if e.state in {"done", "unconfirmed", "sending"}}
         assert done <= set(mails), f"{label}: said to be sent, but the mail system has nothing"
         assert {key for key in mails if ":owner_mail:" not in key} <= known, f"{label}: sent, but forgotten"
         for number in town.company.numbers:
@@ -197,14 +197,12 @@ class LiveTown:
             assert len(marks) == len({str(mark) for mark in marks}), f"{label}: a note twice"
         fees = fee_numbers(town)
         assert len(fees) == len(set(fees)), f"{label}: a fee twice"
-        assert len(fees) <= len([e for e in entries if e["kind"] == "late_fee" and e["key"] in known]), label
+        assert len(fees) <= len([e for e in entries if e.kind == "late_fee" and e.key in known]), label
 
     def assert_finished(self, label: str) -> None:
         """After the faults: nothing hangs, nothing waits, and everything unsure is there to be seen."""
         self.check(label)
-        left = [
-            (e["kind"], e["state"], e["response"]) for e in self.town.outbox("planned", "awaiting_approval", "sending")
-        ]
+        left = [(e.kind, e.state, e.response) for e in self.town.outbox("planned", "awaiting_approval", "sending")]
         assert left == [], f"{label}: {left}"
         with reading(self.town.app.engine) as session:
             open_runs = session.scalars(select(SyncRun).where(col(SyncRun.ended_at).is_(None))).all()
@@ -241,7 +239,7 @@ def test_no_fault_of_the_network_makes_anything_happen_twice_or_never(
         street = LiveTown(town)
         fired = {case: street.run_with_fault(case) for case in lot}
         assert street.find_secrets(caplog.text) == []
-        states = Counter(entry["state"] for entry in town.outbox())
+        states = Counter(entry.state for entry in town.outbox())
         print(f"\n{provider}: {len(lot)} faults, {street.runs} runs, {dict(states)}")  # noqa: T201 - the campaign's count
     never = [case for case, times in fired.items() if not times]
     assert never == []

@@ -26,7 +26,7 @@ from connector.api.schemas.customers_and_invoices import (
     RevokedLinks,
 )
 from connector.api.schemas.lists import Amount, Mode, OutboxState, Page, Problem
-from connector.api.schemas.outbox import EmailPreview, LateFee, OutboxEntry, OutboxEntryState
+from connector.api.schemas.outbox import EmailPreview
 from connector.api.schemas.policies_and_reports import (
     Column,
     PolicyCheck,
@@ -81,14 +81,11 @@ __all__ = [
     "InstalmentRequest",
     "InvoicePauseRequest",
     "LastRun",
-    "LateFee",
     "LogVerification",
     "Mode",
     "ModeRequest",
     "NeedsAttention",
     "OutboxEntriesRequest",
-    "OutboxEntry",
-    "OutboxEntryState",
     "OutboxState",
     "Page",
     "PauseRequest",

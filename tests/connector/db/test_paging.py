@@ -81,8 +81,8 @@ def test_every_list_gives_the_same_in_parts_as_whole_and_only_of_its_companies(e
         for listing, key in (
             (customer_settings.find_customers, lambda row: (by_name[row.connection], row.id)),
             (invoices.find_invoices, lambda row: (by_name[row.connection], row.id)),
-            (outbox_search.find_entries, lambda row: (row["id"],)),
-            (fees.find_fees, lambda row: (row["id"],)),
+            (outbox_search.find_entries, lambda row: (row.id,)),
+            (fees.find_fees, lambda row: (row.id,)),
             (tasks.find_tasks, lambda row: (row.id,)),
         ):
             whole = listing(session, page=Page([one, three], (), 99))

@@ -112,7 +112,7 @@ def test_where_no_mail_system_can_be_asked_the_notes_tell_and_a_person_approves_
     assert [path for path in folder.iterdir() if "owner-mail" not in path.name] == []
     waiting = scenario.outbox("awaiting_approval")
     with writing(scenario.app.engine) as session:
-        approvals.approve(session, [each["id"] for each in waiting], by="Ann", at=scenario.app.now())
+        approvals.approve(session, [each.id for each in waiting], by="Ann", at=scenario.app.now())
     scenario.run()
     written = [path.read_text() for path in folder.iterdir() if "owner-mail" not in path.name]
     assert len([text for text in written if "accounts@dent.example" in text]) == 1

@@ -105,14 +105,12 @@ def check_once_only(scenario: Any) -> None:
     """Count at the vendors: each mail, note and fee at most once; each deed of ours is there; the rest is in doubt."""
     mails = Counter(mail.custom_args["duewell_key"] for mail in scenario.sandbox.sendgrid.emails())
     assert max(mails.values(), default=0) <= 1
-    done = {entry["key"] for entry in scenario.outbox("done") if entry["kind"] == "email"}
-    doubtful = {entry["key"] for entry in scenario.outbox("unconfirmed", "sending")}
+    done = {entry.key for entry in scenario.outbox("done") if entry.kind == "email"}
+    doubtful = {entry.key for entry in scenario.outbox("unconfirmed", "sending")}
     assert {key for key in mails if ":owner_mail:" not in key} - done <= doubtful
     assert done <= set(mails)
     for number in scenario.company.numbers:
         notes = scenario.company.notes(number)
         assert len(notes) == len(set(notes)), notes
-    posted = {
-        entry["key"] for entry in scenario.outbox("done", "sending", "unconfirmed") if entry["kind"] == "late_fee"
-    }
+    posted = {entry.key for entry in scenario.outbox("done", "sending", "unconfirmed") if entry.kind == "late_fee"}
     assert len(scenario.company.fees()) <= len(posted)

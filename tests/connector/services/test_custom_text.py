@@ -22,7 +22,7 @@ LINES = {"subject": "About {{ secret }} & co", "opening": "Dear Ms Ashdown,\n\nw
 
 @pytest.fixture
 def awaiting_approval(scenario_at: Any, noon: Any) -> Iterator[Any]:
-    """A town where one mail waits for an approval."""
+    """A company where one email awaits approval."""
     with scenario_at(noon, "xero") as scenario:
         prepare(scenario)
         yield scenario
@@ -53,10 +53,10 @@ def edit_lines(scenario: Any) -> list[str]:
         )
 
 
-def test_the_words_that_were_approved_are_the_words_that_leave(awaiting_approval: Any) -> None:
+def test_the_approved_text_is_the_text_that_is_sent(awaiting_approval: Any) -> None:
     before = approvals.entry_etag(only_email(awaiting_approval))
     edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann", etag=before)
-    with pytest.raises(approvals.OutboxError, match="changed meanwhile"):  # Ben looked at what it was before
+    with pytest.raises(approvals.OutboxError, match="changed in the meantime"):  # Ben read the former version
         edit_email(
             awaiting_approval.app, only_email(awaiting_approval).id or 0, {"subject": "Other"}, by="Ben", etag=before
         )
@@ -74,10 +74,10 @@ def test_the_words_that_were_approved_are_the_words_that_leave(awaiting_approval
     assert "we &lt;b&gt;spoke&lt;&#x2f;b&gt;" in mail.html
     assert "1,200.00" in mail.text
     [told] = edit_lines(awaiting_approval)
-    assert told.startswith("Ann changed the subject and the opening of this mail")
+    assert told.startswith("Ann changed the subject and the opening of this email")
 
 
-def test_words_about_other_facts_are_gone_with_them(awaiting_approval: Any) -> None:
+def test_custom_text_is_dropped_when_the_facts_change(awaiting_approval: Any) -> None:
     edit_email(awaiting_approval.app, only_email(awaiting_approval).id or 0, LINES, by="Ann")
     approve(awaiting_approval)
     awaiting_approval.company.pay(awaiting_approval.number, "200.00")
@@ -87,7 +87,7 @@ def test_words_about_other_facts_are_gone_with_them(awaiting_approval: Any) -> N
     assert "written anew" in edit_lines(awaiting_approval)[-1]
 
 
-def test_a_worded_mail_waits_also_where_the_company_is_live_until_its_words_are_taken_back(
+def test_an_edited_email_awaits_approval_in_a_live_company_until_it_is_reset(
     awaiting_approval: Any,
 ) -> None:
     entry = only_email(awaiting_approval).id or 0

@@ -17,6 +17,7 @@ from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow
 from connector.outbox import approvals
 from connector.runtime.budget import CallBudget
 from connector.services import fees
+from connector.services.fees import FeeItem
 from providers.calls import CallKind
 from sandbox.quickbooks import writes
 
@@ -91,17 +92,17 @@ def run_for_days(scenario: Any, count: int, every: int = 1) -> None:
         scenario.pass_days(every)
 
 
-def list_fees(scenario: Any) -> list[dict[str, Any]]:
+def list_fees(scenario: Any) -> list[FeeItem]:
     with reading(scenario.app.engine) as session:
         return fees.find_fees(session)
 
 
-def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "posted") -> dict[str, Any]:
+def run_until_posted(scenario: Any, policy: str = AUTOMATIC, state: str = "posted") -> FeeItem:
     """Live until the fee is in the books (or in another state), and give it."""
     scenario.set_policy(policy)
     for _day in range(40):
         run_for_days(scenario, 1)
-        there = [fee for fee in list_fees(scenario) if fee["state"] == state]
+        there = [fee for fee in list_fees(scenario) if fee.state == state]
         if there:
             return there[0]
     raise AssertionError(list_fees(scenario))
@@ -168,7 +169,7 @@ def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_c
     assert late_customer.company.fees() == {}
     [waiting] = late_customer.outbox("awaiting_approval")
     with writing(late_customer.app.engine) as session:
-        approvals.approve(session, [waiting["id"]], by="Ann", at=late_customer.app.now())
+        approvals.approve(session, [waiting.id], by="Ann", at=late_customer.app.now())
     late_customer.run()
     late_customer.run()
     assert len(late_customer.company.fees()) == 1
@@ -178,28 +179,28 @@ def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_custom
     draft = run_until_posted(late_customer, HEAD, "draft")
     run_for_days(late_customer, 20, every=5)
     assert list_fees(late_customer) == [draft]
-    assert (draft["state"], draft["invoicing"], draft["amount"]) == ("draft", late_customer.number, "12.00")
-    assert Decimal(draft["annual_rate"]) > 12
+    assert (draft.state, draft.invoice, draft.amount) == ("draft", late_customer.number, "12.00")
+    assert Decimal(draft.annual_rate) > 12
     [waiting] = late_customer.outbox("awaiting_approval")
-    assert (waiting["annual_rate"], waiting["amount"]) == (draft["annual_rate"], "12.00")
-    assert f"{draft['annual_rate']} % a year" in waiting["reason"]
+    assert (waiting.annual_rate, waiting.amount) == (draft.annual_rate, "12.00")
+    assert f"{draft.annual_rate} % a year" in waiting.reason
     assert late_customer.company.fees() == {}
     with writing(late_customer.app.engine) as session:
-        fees.approve(session, [draft["id"]], by="Ann", at=late_customer.app.now())
-    assert [fee["state"] for fee in list_fees(late_customer)] == ["approved"]
+        fees.approve(session, [draft.id], by="Ann", at=late_customer.app.now())
+    assert [fee.state for fee in list_fees(late_customer)] == ["approved"]
     run_for_days(late_customer, 1)
-    assert [fee["state"] for fee in list_fees(late_customer)] == ["posted"]
-    assert late_customer.company.fees() == {draft["number"]: Decimal("12.00")}
+    assert [fee.state for fee in list_fees(late_customer)] == ["posted"]
+    assert late_customer.company.fees() == {draft.number: Decimal("12.00")}
 
 
 def test_a_draft_that_is_waived_never_reaches_the_books(late_customer: Any) -> None:
     draft = run_until_posted(late_customer, HEAD, "draft")
-    fees.waive(late_customer.app, [draft["id"]], by="Ann", reason="an old friend")
+    fees.waive(late_customer.app, [draft.id], by="Ann", reason="an old friend")
     run_for_days(late_customer, 10, every=5)
     [waived] = list_fees(late_customer)
-    assert waived["state"] == "waived"
-    assert "Ann" in waived["response"]
-    assert "an old friend" in waived["response"]
+    assert waived.state == "waived"
+    assert "Ann" in waived.response
+    assert "an old friend" in waived.response
     assert late_customer.company.fees() == {}
 
 
@@ -209,11 +210,11 @@ def test_a_waived_fee_leaves_balance_and_income_as_before_to_the_cent(late_custo
     fee = run_until_posted(late_customer)
     assert (total_receivable(late_customer), income(late_customer)) == (before[0] + 12, before[1] + 12)
     if paid:
-        late_customer.company.pay(fee["number"], paid)
-    fees.waive(late_customer.app, [fee["id"]], by="Ann", reason="a good customer")
+        late_customer.company.pay(fee.number, paid)
+    fees.waive(late_customer.app, [fee.id], by="Ann", reason="a good customer")
     run_for_days(late_customer, 1)
     [waived] = list_fees(late_customer)
-    assert waived["state"] == "waived", waived
+    assert waived.state == "waived", waived
     assert (total_receivable(late_customer), income(late_customer)) == (before[0] - Decimal(paid or 0), before[1])
     assert bool(late_customer.company.fees()) == bool(paid), "void where nothing was paid on it, else credited"
     [note] = [note for note in late_customer.company.notes(late_customer.number) if "waived for" in note]
@@ -231,7 +232,7 @@ def test_no_fee_is_dated_in_a_closed_period_and_the_answer_says_until_when(late_
     assert late_customer.company.fees() == {}
     assert "the books are closed up to 15 Jul" in decision_reason(late_customer, late_customer.number)
     run_for_days(late_customer, 3)
-    assert [fee["state"] for fee in list_fees(late_customer)] == ["posted"]
+    assert [fee.state for fee in list_fees(late_customer)] == ["posted"]
     assert late_customer.outbox("rejected") == []
 
 
@@ -240,9 +241,9 @@ def test_a_posted_fee_whose_period_was_closed_meanwhile_is_credited_when_it_is_w
     fee = run_until_posted(late_customer)
     close_books(late_customer, (late_customer.app.now() - timedelta(days=1)).date())
     late_customer.pass_days(1)
-    fees.waive(late_customer.app, [fee["id"]], by="Ann")
+    fees.waive(late_customer.app, [fee.id], by="Ann")
     run_for_days(late_customer, 1)
-    assert [each["state"] for each in list_fees(late_customer)] == ["waived"]
+    assert [each.state for each in list_fees(late_customer)] == ["waived"]
     assert (total_receivable(late_customer), income(late_customer)) == before
 
 
@@ -255,7 +256,7 @@ def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: An
     assert "joins this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
     run_for_days(late_customer, 12, every=2)
     [fee] = list_fees(late_customer)
-    assert (fee["state"], fee["invoicing"], fee["amount"]) == ("posted", f"{late_customer.number}, {other}", "15.00")
+    assert (fee.state, fee.invoice, fee.amount) == ("posted", f"{late_customer.number}, {other}", "15.00")
     assert list(late_customer.company.fees().values()) == [Decimal("15.00")]
     for number, amount in ((late_customer.number, "12.00"), (other, "3.00")):
         [note] = [note for note in late_customer.company.notes(number) if "Late fee" in note]
@@ -266,7 +267,7 @@ def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: An
 
 def test_the_fees_own_words_and_due_day_are_the_policys(late_customer: Any) -> None:
     fee = run_until_posted(late_customer, f'{AUTOMATIC}due_days = 5\ntext = "Mahngebühr zu {{number}}"\n')
-    text, dated_on, due_on = line_and_days(late_customer, fee["number"])
+    text, dated_on, due_on = line_and_days(late_customer, fee.number)
     assert text == f"Mahngebühr zu {late_customer.number}"
     assert (due_on - dated_on).days == 5
 
@@ -312,15 +313,15 @@ def test_a_fee_that_cannot_be_waived_says_so_and_may_be_asked_for_again(late_cus
         kind="write",
         times=0,
     )
-    fees.waive(late_customer.app, [fee["id"]], by="Ann")
+    fees.waive(late_customer.app, [fee.id], by="Ann")
     late_customer.run()
     [refused] = list_fees(late_customer)
-    assert refused["state"] == "posted"
-    assert "could not be waived" in refused["response"]
+    assert refused.state == "posted"
+    assert "could not be waived" in refused.response
     late_customer.sandbox.faults.rules.remove(rule)
-    fees.waive(late_customer.app, [fee["id"]], by="Ann")
+    fees.waive(late_customer.app, [fee.id], by="Ann")
     late_customer.run()
-    assert [each["state"] for each in list_fees(late_customer)] == ["waived"]
+    assert [each.state for each in list_fees(late_customer)] == ["waived"]
 
 
 def test_only_a_fee_can_be_waived_and_only_while_it_stands(late_customer: Any) -> None:

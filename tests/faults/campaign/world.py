@@ -247,7 +247,7 @@ def list_posted_fees(world: World, connection: int = 0) -> list[int]:
     """Give the fees that stand in the ledger."""
     with reading(world.app.engine) as session:
         found = fees.find_fees(session, connection or world.connection)
-        return [fee["id"] for fee in found if fee["state"] == "posted"]
+        return [fee.id for fee in found if fee.state == "posted"]
 
 
 SCENARIOS: dict[str, Callable[[World], None]] = {

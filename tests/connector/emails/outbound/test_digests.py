@@ -188,5 +188,5 @@ def test_what_waits_for_approval_is_said_with_its_number(scenario: Any) -> None:
     [digest] = sent_digests(scenario)
     assert "2 wait for you" in digest.subject
     assert "waits for approval" in digest.text
-    waiting = [entry["id"] for entry in scenario.outbox("awaiting_approval")]
+    waiting = [entry.id for entry in scenario.outbox("awaiting_approval")]
     assert all(f"(duewell outbox, {each})" in digest.text for each in waiting)
