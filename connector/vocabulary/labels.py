@@ -32,8 +32,10 @@ from connector.vocabulary import (
     TokenScope,
 )
 from policies.decisions import DecisionKind
+from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset
 from policies.receivables import CreditKind, InvoiceStatus, Segment, Size, Step
 from policies.schedule import StepKind
+from policies.sections import Language, Origin, Tone
 
 _STEPS: dict[str, str] = {
     Step.THANK_YOU: "Thank-you email",
@@ -326,23 +328,25 @@ _EMAIL_STATUSES = {
     "spamreport": "Reported as spam",
     "unsubscribe": "Unsubscribed",
 }
-_FEE_PRESETS = {
-    "none": "None",
-    "uk": "United Kingdom",
-    "eu": "European Union",
-    "germany": "Germany",
-    "france": "France",
-    "us": "United States",
-    "canada": "Canada",
-    "australia": "Australia",
-    "new_zealand": "New Zealand",
+_FEE_PRESETS: dict[str, str] = {
+    FeePreset.NONE: "None",
+    FeePreset.UK: "United Kingdom",
+    FeePreset.EU: "European Union",
+    FeePreset.GERMANY: "Germany",
+    FeePreset.FRANCE: "France",
+    FeePreset.US: "United States",
+    FeePreset.CANADA: "Canada",
+    FeePreset.AUSTRALIA: "Australia",
+    FeePreset.NEW_ZEALAND: "New Zealand",
 }
-_FEE_KINDS = {
-    "flat": "Flat fee",
-    "percent": "Percentage, charged once",
-    "percent_per_month": "Percentage per month",
-    "annual": "Annual interest",
+_FEE_KINDS: dict[str, str] = {
+    FeeKind.FLAT: "Flat fee",
+    FeeKind.PERCENT: "Percentage, charged once",
+    FeeKind.PERCENT_PER_MONTH: "Percentage per month",
+    FeeKind.ANNUAL: "Annual interest",
 }
+_FEE_APPROVALS: dict[str, str] = {FeeApproval.PERSON: "A user", FeeApproval.AUTOMATIC: "Automatic"}
+_FEE_INVOICINGS: dict[str, str] = {FeeInvoicing.PER_FEE: "One invoice per fee", FeeInvoicing.MONTHLY: "Monthly invoice"}
 _FEE_STATES: dict[str, str] = {
     FeeState.DRAFT: "Draft",
     FeeState.APPROVED: "Approved",
@@ -368,7 +372,19 @@ _CUSTOMER_SETTINGS = {
     "tags": "Tags",
     "suppression_reason": "Undeliverable",
 }
-_TONES = {"gentle": "Gentle", "standard": "Standard", "firm": "Firm"}
+_TONES: dict[str, str] = {Tone.GENTLE: "Gentle", Tone.STANDARD: "Standard", Tone.FIRM: "Firm"}
+_STEP_ORIGINS: dict[str, str] = {
+    Origin.ISSUE: "Invoice date",
+    Origin.DISCOUNT_END: "End of the discount",
+    Origin.DUE: "Due date",
+}
+_DIGEST_LANGUAGES: dict[str, str] = {
+    Language.OF_COMPANY: "Language of the company",
+    Language.ENGLISH: "English",
+    Language.GERMAN: "German",
+    Language.FRENCH: "French",
+    Language.SPANISH: "Spanish",
+}
 _PROVIDERS = {"xero": "Xero", "quickbooks": "QuickBooks Online", "sendgrid": "SendGrid", "smtp": "SMTP"}
 
 # By the names that templates and tables use: a closed set of values, and the label of each
@@ -385,8 +401,11 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "decision_kind": _DECISION_KINDS,
     "decision_code": {**_HOLD_CODES, **_TASK_CODES, **_STEPS},
     "delivery_state": _DELIVERY_STATES,
+    "digest_language": _DIGEST_LANGUAGES,
     "email_status": _EMAIL_STATUSES,
     "exception_code": _EXCEPTION_CODES,
+    "fee_approval": _FEE_APPROVALS,
+    "fee_invoicing": _FEE_INVOICINGS,
     "fee_kind": _FEE_KINDS,
     "fee_preset": _FEE_PRESETS,
     "fee_state": _FEE_STATES,
@@ -403,6 +422,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "size": _SIZES,
     "step": _STEPS,
     "step_kind": _STEP_KINDS,
+    "step_origin": _STEP_ORIGINS,
     "task_code": {**_STEPS, **_TASK_CODES},
     "task_state": _TASK_STATES,
     "token_purpose": _TOKEN_PURPOSES,
@@ -425,7 +445,8 @@ def label(value: StrEnum | str, vocabulary: str = "") -> str:
 
     """
     if vocabulary:
-        return _VOCABULARIES[vocabulary][value] if value else ""
+        labels = _VOCABULARIES[vocabulary]
+        return labels[value] if value or value in labels else ""
     if not isinstance(value, StrEnum):
         message = f"{value!r} is not an enum member: name its vocabulary"
         raise TypeError(message)
