@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlmodel import Session, col
 
-from connector.db.money import from_e4, to_e4
+from connector.db.money import format_e4, to_e4
 from connector.db.tables import Connection, CreditRow, CustomerRow, InvoiceRow
 from connector.runtime.run_context import RunContext
 from connector.sync import webhook_inbox
@@ -33,7 +33,7 @@ LOGGED_MAX = 20  # differences logged one by one
 _BATCH_SIZE = 200
 _Record = TypeVar("_Record", InvoiceRecord, CreditRecord, CustomerRecord)
 _Row = TypeVar("_Row", InvoiceRow, CreditRow, CustomerRow)
-_Value = str | bool | date | Decimal | None
+_Value = str | bool | date | None
 
 
 class Difference(NamedTuple):
@@ -132,7 +132,7 @@ def _repair_credits(ctx: RunContext, seen: set[str]) -> list[Difference]:
         )
         for row in session.scalars(query):
             if row.external_id not in seen:
-                text = f"{_credit_name(row.kind, row.number)}: unapplied was {from_e4(row.remaining_e4)}, is 0"
+                text = f"{_credit_name(row.kind, row.number)}: unapplied was {row.currency} {format_e4(row.remaining_e4, row.currency)}, is 0"
                 found.append(Difference(row.customer_id, "", text))
                 row.remaining_e4 = 0
         if found:
@@ -181,8 +181,8 @@ def _diff_invoice(row: InvoiceRow | None, record: InvoiceRecord) -> str:
     return _format_diff(
         {
             "status": (row.status, record.status),
-            "amount due": _amounts(row.due_e4, record.due),
-            "total": _amounts(row.total_e4, record.total),
+            "amount due": _amounts(row.due_e4, record.due, record.currency),
+            "total": _amounts(row.total_e4, record.total, record.currency),
             "due date": (row.due_on, record.due_on),
             "promised date": (row.promised_on, record.promised_on),
         }
@@ -194,7 +194,7 @@ def _diff_credit(row: CreditRow | None, record: CreditRecord) -> str:
         return "was missing" if record.remaining > 0 else ""
     if row.updated_at is not None and row.updated_at > record.updated_at:
         return ""
-    return _format_diff({"unapplied": _amounts(row.remaining_e4, record.remaining)})
+    return _format_diff({"unapplied": _amounts(row.remaining_e4, record.remaining, record.currency)})
 
 
 def _diff_customer(row: CustomerRow | None, record: CustomerRecord) -> str:
@@ -214,9 +214,9 @@ def _diff_deleted(session: Session, connection_id: int, deleted: DeletedRecord) 
     return Difference(customer_id, deleted.external_id, f"invoice {number}: was deleted in the accounting system")
 
 
-def _amounts(ours_e4: int, theirs: Decimal) -> tuple[_Value, _Value]:
-    """Pair two amounts, equal where they are the same sum however it is written."""
-    return (theirs, theirs) if ours_e4 == to_e4(theirs) else (from_e4(ours_e4), theirs)
+def _amounts(ours_e4: int, theirs: Decimal, currency: str) -> tuple[str, str]:
+    """Return both amounts as text, with more decimals than the currency has where they differ there only."""
+    return f"{currency} {format_e4(ours_e4, currency)}", f"{currency} {format_e4(to_e4(theirs), currency)}"
 
 
 def _format_diff(pairs: dict[str, tuple[_Value, _Value]]) -> str:

@@ -29,7 +29,7 @@ def test_a_late_customer_gets_one_email_and_the_invoice_one_note(late_customer: 
     assert result.outcome is RunOutcome.OK
     assert [to for to, _subject in late_customer.customer_emails()] == [("accounts@ashdown.example",)]
     [note] = late_customer.company.notes(late_customer.number)
-    assert note.startswith("First reminder emailed to accounts@ashdown.example on 10 June 2026")
+    assert note.startswith("First reminder emailed to accounts@ashdown.example on 10 Jun 2026")
     assert len(note) <= 250
     [entry] = [entry for entry in late_customer.outbox("done") if entry.kind == OutboxKind.EMAIL]
     assert late_customer.sandbox.sendgrid.emails()[0].custom_args["duewell_key"] == entry.key

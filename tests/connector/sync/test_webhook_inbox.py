@@ -1,175 +1,180 @@
-"""Webhooks make the next run earlier and quiet hours free, and are never believed further than they are proven."""
+"""Webhooks bring syncs forward and save reads, and are trusted only as far as they have proved themselves."""
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Iterator
-from datetime import date, timedelta
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import pytest
 import requests
-import uvicorn
 
 from connector.db.engine import reading
 from connector.db.tables import Connection
 from connector.sync import webhook_inbox
-from connector.web.app import make_app
+from connector.vocabulary import RunOutcome
 from providers.capabilities import ChangeNotification
+from sandbox.faults import RequestRecord
+from sandbox.quickbooks.vendor import QuickBooks
+from sandbox.xero.vendor import Xero
+from tests.connector.scenario import Scenario, days
+from tests.connector.serving import serving
 
-TODAY = date(2026, 6, 10)
 HOUR = timedelta(hours=1)
 
 
-class FakeScheduler:
-    def is_alive(self) -> bool:
-        return True
+@dataclass
+class Hooked:
+    """A live company whose ledger posts its webhooks to our web app; it has proved nothing yet."""
+
+    scenario: Scenario
+    service: Xero | QuickBooks
+    url: str
+
+    @property
+    def connection(self) -> Connection:
+        with reading(self.scenario.app.engine) as session:
+            return session.get_one(Connection, self.scenario.connection)
+
+    @property
+    def next_run_at(self) -> datetime:
+        next_run_at = self.connection.next_run_at
+        assert next_run_at is not None
+        return next_run_at
+
+    @property
+    def now(self) -> datetime:
+        return self.scenario.sandbox.clock.now()
+
+    def advance(self, time: timedelta) -> None:
+        self.scenario.sandbox.clock.advance(time)
+
+    def pay(self) -> None:
+        self.scenario.company.pay(self.scenario.number)
+
+    def count_reads(self) -> int:
+        return self.scenario.sandbox.requests.count_of(self.scenario.company.provider, "read")
+
+    def run_after_an_hour(self) -> int:
+        """Sync an hour later; returns how many reads that took."""
+        self.advance(HOUR)
+        before = self.count_reads()
+        assert self.scenario.run().outcome is RunOutcome.OK
+        return self.count_reads() - before
+
+    def deliver_webhooks(self) -> None:
+        assert self.service.post_webhooks() == 200
+        self.advance(timedelta(minutes=1))
+
+    def establish_coverage(self) -> None:
+        self.advance(HOUR)
+        self.scenario.company.invoice("Ashdown Ltd", "10.00", due_on=days(20))
+        self.deliver_webhooks()
+        self.scenario.run()
+        assert self.connection.webhooks_complete_since_at is not None
 
 
 @pytest.fixture
-def scenario(scenario: Any) -> Iterator[Any]:
-    """A live company whose ledger tells our web app of changes; its first proof is still to come."""
+def hooked(scenario: Scenario) -> Iterator[Hooked]:
     scenario.company.customer("Ashdown Ltd")
-    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY + timedelta(days=20))
+    scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(20))
     scenario.go_live()
-    planned = load_connection(scenario).next_run_at
-    assert planned is not None
-    scenario.sandbox.clock.set(planned + timedelta(minutes=1))
-    scenario.run()
-    server = uvicorn.Server(uvicorn.Config(make_app(scenario.app, FakeScheduler()), log_config=None, lifespan="off"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
-    thread.start()
-    scenario.door = f"http://localhost:{listening.getsockname()[1]}/webhooks/{scenario.company.provider}"
-    scenario.vendor = getattr(scenario.sandbox, scenario.company.provider)
-    scenario.vendor.register_webhook(scenario.door)
-    assert scenario.vendor.webhook.url, "the intent to receive was tested"
-    yield scenario
-    server.should_exit = True
-    thread.join(timeout=10)
+    service = scenario.sandbox.xero if scenario.company.provider == "xero" else scenario.sandbox.quickbooks
+    with serving(scenario.app) as port:
+        hooked = Hooked(scenario, service, f"http://localhost:{port}/webhooks/{scenario.company.provider}")
+        scenario.sandbox.clock.set(hooked.next_run_at + timedelta(minutes=1))
+        scenario.run()
+        service.register_webhook(hooked.url)
+        assert service.webhook.url, "the service has verified that we want to receive"
+        yield hooked
 
 
-def load_connection(scenario: Any) -> Connection:
-    with reading(scenario.app.engine) as session:
-        return session.get_one(Connection, scenario.connection)
+def test_an_event_is_stored_at_once_and_brings_the_next_run_forward(hooked: Hooked) -> None:
+    planned_at = hooked.next_run_at
+    hooked.advance(timedelta(minutes=15))
+    hooked.pay()
+    assert hooked.service.post_webhooks() == 200
+    assert hooked.next_run_at < planned_at
+    assert hooked.next_run_at - hooked.now <= timedelta(minutes=1)
+    with reading(hooked.scenario.app.engine) as session:
+        assert webhook_inbox.count_events(session)[hooked.scenario.company.provider]["accepted"] >= 1
 
 
-def count_reads(scenario: Any) -> int:
-    return int(scenario.sandbox.requests.count_of(scenario.company.provider, "read"))
+def test_an_event_during_a_run_is_not_forgotten_when_it_ends(hooked: Hooked) -> None:
+    scenario = hooked.scenario
+
+    def receive(_request: RequestRecord) -> None:
+        hooked.pay()
+        event = ChangeNotification("during the run", scenario.company.external_id, scenario.number)
+        webhook_inbox.receive_events(scenario.app, scenario.company.provider, [event])
+
+    hooked.advance(HOUR)
+    scenario.sandbox.faults.call(receive, vendor=scenario.company.provider, kind="read", times=1)
+    assert scenario.run().outcome is RunOutcome.OK
+    assert hooked.next_run_at - hooked.now <= webhook_inbox.MIN_RUN_SPACING
 
 
-def run_after_an_hour(scenario: Any) -> int:
-    """Let an hour pass and run; how many reads did it take?"""
-    scenario.sandbox.clock.advance(HOUR)
-    before = count_reads(scenario)
-    assert scenario.run().outcome == "ok"
-    return count_reads(scenario) - before
+def test_once_the_webhook_has_proved_complete_a_run_reads_only_after_an_event(hooked: Hooked) -> None:
+    assert hooked.run_after_an_hour() > 0, "nothing is proved yet"
+    hooked.establish_coverage()
+    assert [hooked.run_after_an_hour() for _ in range(4)] == [0, 0, 0, 0]
+    assert hooked.connection.pulled_at == hooked.connection.last_run_at, "the mirror is up to date all the same"
+    hooked.pay()
+    hooked.deliver_webhooks()
+    assert hooked.run_after_an_hour() > 0
+    if hooked.service.post_webhooks():  # about the note of the thank-you email, where the ledger reports that
+        assert hooked.run_after_an_hour() > 0
+    assert hooked.run_after_an_hour() == 0
 
 
-def deliver_webhooks(scenario: Any) -> None:
-    """Let the vendor tell what has changed, a minute later."""
-    assert scenario.vendor.post_webhooks() == 200
-    scenario.sandbox.clock.advance(timedelta(minutes=1))
+def test_a_change_that_was_not_reported_is_found_at_night_and_ends_the_trust(hooked: Hooked) -> None:
+    hooked.establish_coverage()
+    hooked.run_after_an_hour()
+    hooked.advance(timedelta(minutes=1))
+    hooked.service.webhook.url = ""  # the webhook stops: a proxy loses it, or it was switched off
+    hooked.pay()
+    assert hooked.run_after_an_hour() == 0
+    hooked.advance(timedelta(hours=14))  # past two in the morning
+    hooked.scenario.run()
+    assert hooked.connection.webhooks_complete_since_at is None
+    assert hooked.run_after_an_hour() > 0
+    assert hooked.run_after_an_hour() > 0
 
 
-def establish_coverage(scenario: Any) -> None:
-    scenario.sandbox.clock.advance(HOUR)
-    scenario.company.invoice("Ashdown Ltd", "10.00", due_on=TODAY + timedelta(days=20))
-    deliver_webhooks(scenario)
-    scenario.run()
-    assert load_connection(scenario).webhooks_complete_since_at is not None
+def test_after_a_time_offline_a_run_reads_whatever_was_reported(hooked: Hooked) -> None:
+    hooked.establish_coverage()
+    hooked.advance(timedelta(hours=3))
+    before = hooked.count_reads()
+    hooked.scenario.run()
+    assert hooked.count_reads() > before
 
 
-def test_a_change_is_told_at_once_and_read_by_an_earlier_run(scenario: Any) -> None:
-    planned = load_connection(scenario).next_run_at
-    scenario.sandbox.clock.advance(timedelta(minutes=15))
-    scenario.company.pay(scenario.number)
-    assert scenario.vendor.post_webhooks() == 200
-    soon = load_connection(scenario).next_run_at
-    assert soon is not None
-    assert planned is not None
-    assert soon < planned
-    assert soon - scenario.sandbox.clock.now() <= timedelta(minutes=1)
-    with reading(scenario.app.engine) as session:
-        assert webhook_inbox.count_events(session)[scenario.company.provider]["accepted"] >= 1
-
-
-def test_a_change_told_of_while_a_run_is_under_way_is_not_forgotten_by_its_end(scenario: Any) -> None:
-    def tell_now(_request: Any) -> None:
-        scenario.company.pay(scenario.number)
-        told = ChangeNotification("told meanwhile", scenario.company.external_id, scenario.number)
-        webhook_inbox.receive_events(scenario.app, scenario.company.provider, [told])
-
-    scenario.sandbox.clock.advance(HOUR)
-    scenario.sandbox.faults.call(tell_now, vendor=scenario.company.provider, kind="read", times=1)
-    assert scenario.run().outcome == "ok"
-    soon = load_connection(scenario).next_run_at
-    assert soon is not None
-    assert soon - scenario.sandbox.clock.now() <= webhook_inbox.MIN_RUN_SPACING
-
-
-def test_once_proven_a_quiet_hour_reads_nothing_and_a_told_change_is_read(scenario: Any) -> None:
-    assert run_after_an_hour(scenario) > 0, "nothing is proven yet"
-    establish_coverage(scenario)
-    assert [run_after_an_hour(scenario) for _ in range(4)] == [0, 0, 0, 0]
-    assert load_connection(scenario).pulled_at == load_connection(scenario).last_run_at, (
-        "the mirror is as the books are"
-    )
-    scenario.company.pay(scenario.number)
-    deliver_webhooks(scenario)
-    assert run_after_an_hour(scenario) > 0
-    if scenario.vendor.post_webhooks():  # of the thank-you's note, where the ledger tells of that
-        assert run_after_an_hour(scenario) > 0
-    assert run_after_an_hour(scenario) == 0
-
-
-def test_a_change_that_nobody_told_of_is_found_at_night_and_ends_the_trust(scenario: Any) -> None:
-    establish_coverage(scenario)
-    run_after_an_hour(scenario)
-    scenario.sandbox.clock.advance(timedelta(minutes=1))
-    scenario.vendor.webhook.url = ""  # the webhook dies: a proxy lost it, or the vendor switched it off
-    scenario.company.pay(scenario.number)
-    assert run_after_an_hour(scenario) == 0
-    scenario.sandbox.clock.advance(timedelta(hours=14))  # past two in the morning
-    scenario.run()
-    assert load_connection(scenario).webhooks_complete_since_at is None
-    assert run_after_an_hour(scenario) > 0
-    assert run_after_an_hour(scenario) > 0
-
-
-def test_after_a_sleep_the_books_are_read_whatever_was_told(scenario: Any) -> None:
-    establish_coverage(scenario)
-    scenario.sandbox.clock.advance(timedelta(hours=3))
-    before = count_reads(scenario)
-    scenario.run()
-    assert count_reads(scenario) > before
-
-
-def test_wrong_signatures_strangers_and_repetitions_change_nothing(scenario: Any) -> None:
-    vendor, hook = scenario.vendor, scenario.vendor.webhook
-    planned = load_connection(scenario).next_run_at
+def test_wrong_signatures_other_companies_and_repetitions_change_nothing(hooked: Hooked) -> None:
+    scenario, service, hook = hooked.scenario, hooked.service, hooked.service.webhook
+    planned_at = hooked.next_run_at
     body = b'{"events":[{"tenantId":"x","resourceId":"y","eventCategory":"INVOICE"}]}'
-    for headers in ({}, {hook.header: "AAAA"}, {hook.header: "\u00e4"}, hook.signed_headers(body, "another key")):
+    wrong: list[dict[str, str]] = [{}, {hook.header: "AAAA"}, {hook.header: "\u00e4"}]
+    for headers in [*wrong, hook.signed_headers(body, "another key")]:
         raw = {name: value.encode("utf-8") for name, value in headers.items()}
-        assert requests.post(scenario.door, data=body, headers=raw, timeout=5).status_code == 401
-    for odd in (b"", b"[", b"[1, null]", b'{"events": 3}', b'{"eventNotifications": [7]}', b"[" * 9000):
-        reply = requests.post(scenario.door, data=odd, headers=hook.signed_headers(odd), timeout=5)
-        assert (reply.status_code, reply.content) == (200, b""), "what is not understood must not come again and again"
-    assert load_connection(scenario).next_run_at == planned
-    scenario.sandbox.clock.advance(timedelta(minutes=1))
-    if scenario.company.provider == "xero":
-        vendor.add_contact("A stranger", organisation="Copperbeech Catering Ltd")
+        assert requests.post(hooked.url, data=body, headers=raw, timeout=5).status_code == 401
+    for malformed in (b"", b"[", b"[1, null]", b'{"events": 3}', b'{"eventNotifications": [7]}', b"[" * 9000):
+        reply = requests.post(hooked.url, data=malformed, headers=hook.signed_headers(malformed), timeout=5)
+        assert (reply.status_code, reply.content) == (200, b""), "what is not understood must not be sent again"
+    assert hooked.next_run_at == planned_at
+    hooked.advance(timedelta(minutes=1))
+    if isinstance(service, Xero):
+        service.add_contact("A stranger", organisation="Copperbeech Catering Ltd")
     else:
-        vendor.bookkeeper(vendor.add_company("Strangers Ltd")).add_customer("A stranger")
-    assert vendor.post_webhooks() == 200
-    assert load_connection(scenario).next_run_at == planned
-    scenario.sandbox.clock.advance(timedelta(minutes=1))
-    scenario.company.pay(scenario.number)
+        service.bookkeeper(service.add_company("Strangers Ltd")).add_customer("A stranger")
+    assert service.post_webhooks() == 200
+    assert hooked.next_run_at == planned_at
+    hooked.advance(timedelta(minutes=1))
+    hooked.pay()
     hook.copies = 3
-    vendor.legacy_webhooks = True
-    assert vendor.post_webhooks() == 200
+    if isinstance(service, QuickBooks):
+        service.legacy_webhooks = True
+    assert service.post_webhooks() == 200
     with reading(scenario.app.engine) as session:
-        counted = webhook_inbox.count_events(session)[scenario.company.provider]
-    assert counted["other_company"] >= 1
-    assert counted["duplicate"] == 2 * counted["accepted"] >= 2
+        counts = webhook_inbox.count_events(session)[scenario.company.provider]
+    assert counts["other_company"] >= 1
+    assert counts["duplicate"] == 2 * counts["accepted"] >= 2
