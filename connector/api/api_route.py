@@ -21,6 +21,7 @@ from connector.api.call import Call
 from connector.api.problems import ApiError
 from connector.app_context import AppContext
 from connector.auth import api_tokens
+from connector.vocabulary import TokenScope
 
 BODY_BYTES_MAX = 1024 * 1024
 CALLS_PER_MINUTE = 300
@@ -100,7 +101,7 @@ def _authorize_call(
     request: Request, scopes: SecurityScopes, _token: Annotated[Any, Security(_bearer)] = None
 ) -> Call:  # the token was looked at before; it is asked for here so that the description names it
     call: Call = request.state.call
-    if not all(call.client.has_scope(scope) for scope in scopes.scopes):
+    if not all(call.client.has_scope(TokenScope(scope)) for scope in scopes.scopes):
         raise ApiError(problems.FORBIDDEN, f"The token {call.client.name} has no scope {' '.join(scopes.scopes)}.")
     return call
 

@@ -1,8 +1,8 @@
-"""Signing in by way of a team's own sign-in service, by OpenID Connect: Google Workspace, Entra, Keycloak and others.
+"""Single sign-on by OpenID Connect: Google Workspace, Entra, Keycloak and others.
 
-Only people who were added here come in, found by the address that the service has verified, and from then on by the
-service's own name for them. Its answer counts in the browser that asked, once: for that, state, nonce and PKCE
-verifier wait sealed in a cookie. It comes back to an address of its own, so no ledger's answer is taken for it.
+Only invited users can sign in. They are found by their verified email address at first, and by the service's subject
+from then on. A response is valid once and only in the browser that asked for it: state, nonce and PKCE verifier are
+kept in an encrypted cookie. The redirect URI differs from the ledgers', so no ledger's response is taken for one.
 """
 
 from __future__ import annotations
@@ -40,28 +40,28 @@ from providers.calls import CallKind
 from providers.errors import ProviderError
 from providers.http import Service, TransportLimits, hosts_of, install_transport, require_json
 
-CALLBACK_PATH = "/sign-in/sso/back"
+CALLBACK_PATH = "/sign-in/sso/callback"
 LIFETIME = timedelta(minutes=10)
 _ALGORITHMS = ["RS256", "PS256", "ES256", "EdDSA"]
-_ASSOCIATED_DATA = "sign-in by way of a team's service|v1"
-_SERVICE_NAME = "The sign-in service"
+_ASSOCIATED_DATA = "single sign-on|v1"
+_SERVICE_NAME = "The single sign-on service"
 _LIMITS = TransportLimits(call_timeout_s=20, attempts_max=1)
 _LEEWAY_SECONDS = 60
 
 
 class OidcError(SignInError):
-    """Nobody was let in by the sign-in service; ``str()`` says why."""
+    """Single sign-on failed; the message says why."""
 
 
 class SignInRequest(NamedTuple):
-    """Where to send the browser, and what its cookie must hold until it comes back."""
+    """Where to send the browser, and the cookie it needs when it comes back."""
 
     url: str
     cookie: str
 
 
 class SignInResult(NamedTuple):
-    """Who has come back: his session's token, "" where he had one, and the page he wanted."""
+    """The new session's token ("" where the user was signed in already), and the page to open next."""
 
     token: str
     next: str
@@ -73,25 +73,25 @@ class _PendingSignIn(NamedTuple):
     verifier: str
     next: str
     user_id: int
-    begun_at: str
+    started_at: str
 
 
 def service_host(settings: Settings) -> str:
-    """Name the sign-in service, for a button; "" where none is set up."""
+    """Return the host name of the single sign-on service, "" where none is set up."""
     return urlsplit(settings.oidc_issuer).hostname or "" if settings.oidc_issuer and settings.oidc_client_id else ""
 
 
 def begin_sign_in(app: AppContext, next_page: str, current_user: CurrentUser | None) -> SignInRequest:
-    """Begin: say where to send the browser. Somebody who is signed in already ties his account to the service's."""
+    """Start single sign-on and return where to send the browser; a signed-in user links their account this way."""
     settings = app.settings
     found = _discover(settings)
-    waiting = _PendingSignIn(
+    pending = _PendingSignIn(
         state=generate_token(40),
         nonce=generate_token(40),
         verifier=generate_token(64),
         next=next_page,
         user_id=current_user.id if current_user else 0,
-        begun_at=app.now().isoformat(),
+        started_at=app.now().isoformat(),
     )
     session = OAuth2Session(
         settings.oidc_client_id,
@@ -100,24 +100,29 @@ def begin_sign_in(app: AppContext, next_page: str, current_user: CurrentUser | N
         code_challenge_method="S256",
     )
     url, _state = session.create_authorization_url(
-        found["authorization_endpoint"], state=waiting.state, nonce=waiting.nonce, code_verifier=waiting.verifier
+        found["authorization_endpoint"], state=pending.state, nonce=pending.nonce, code_verifier=pending.verifier
     )
-    sealed = app.keyring.encrypt(json.dumps(waiting).encode(), _ASSOCIATED_DATA)
+    sealed = app.keyring.encrypt(json.dumps(pending).encode(), _ASSOCIATED_DATA)
     return SignInRequest(str(url), base64.urlsafe_b64encode(sealed).decode())
 
 
 def finish_sign_in(
     app: AppContext, query: str, cookie: str, current_user: CurrentUser | None, browser: Browser
 ) -> SignInResult:
-    """Take the service's answer, in the browser that asked for it. Raises ``OidcError`` with words for the page."""
+    """Finish single sign-on with the service's response, in the browser that asked for it.
+
+    Raises:
+        OidcError: the response is not accepted; the message is shown to the user.
+
+    """
     check_attempt_limits(app, browser.address)
     try:
-        waiting = _open_cookie(app, cookie)
-        if waiting.user_id != (current_user.id if current_user else 0):
-            message = "You signed in or out meanwhile. Begin again."
+        pending = _open_cookie(app, cookie)
+        if pending.user_id != (current_user.id if current_user else 0):
+            message = "You signed in or out meanwhile. Start again."
             raise OidcError(message)
-        claims = _fetch_claims(app, query, waiting)
-        return SignInResult(_sign_in(app, claims, current_user, browser), waiting.next)
+        claims = _fetch_claims(app, query, pending)
+        return SignInResult(_sign_in(app, claims, current_user, browser), pending.next)
     except OidcError:
         record_failure(app, browser.address, "")
         raise
@@ -129,7 +134,7 @@ def _sign_in(app: AppContext, claims: dict[str, Any], current_user: CurrentUser 
         user = session.scalars(select(User).where(col(User.oidc_subject) == subject)).first()
         if current_user is not None:
             if user is not None and user.id != current_user.id:
-                message = "Somebody else here signs in by that account."
+                message = "That account is linked to another user."
                 raise OidcError(message)
             _link_account(session, session.get_one(User, current_user.id), subject, now)
             return ""
@@ -138,11 +143,11 @@ def _sign_in(app: AppContext, claims: dict[str, Any], current_user: CurrentUser 
             _link_account(session, user, subject, now)
         if user.disabled_at is not None:
             raise OidcError(_NOT_INVITED)
-        return sessions.begin(session, user, now, browser, by="the team's service", strong=True)
+        return sessions.begin(session, user, now, browser, by="single sign-on", strong=True)
 
 
 def _find_by_email(session: Session, claims: dict[str, Any]) -> User:
-    """Find the user of the verified address: an address that anybody could have typed in lets nobody in."""
+    """Return the user with the verified email address; an unverified one could be anyone's."""
     address = str(claims.get("email", "")).strip().lower()
     user = session.scalars(select(User).where(col(User.email) == address)).first() if address else None
     if user is None or user.oidc_subject or claims.get("email_verified") is not True:
@@ -152,29 +157,29 @@ def _find_by_email(session: Session, claims: dict[str, Any]) -> User:
 
 def _link_account(session: Session, user: User, subject: str, now: datetime) -> None:
     user.oidc_subject = subject
-    text = f"{user.email} signs in by way of the team's sign-in service from now on."
+    text = f"{user.email} linked their account to single sign-on."
     sync_log.write(session, at=now, kind=LogKind.USER_CHANGED, text=text)
 
 
 _NOT_INVITED = (
-    "Nobody was added here whom the sign-in service vouches for. Ask for an invitation; if you have one, sign in by it"
-    " first, and then by way of your account's page."
+    "No user here has the verified email address of this account. Ask for an invitation. If you have one, use it first,"
+    " then link your account on your account page."
 )
 
 
 def _fetch_claims(app: AppContext, query: str, pending: _PendingSignIn) -> dict[str, Any]:
-    """Check the answer and exchange its code; returns what the id token says, once everything about it is checked."""
+    """Check the response, exchange its code and return the claims of the verified ID token."""
     settings = app.settings
     answer = {name: values[0] for name, values in parse_qs(query).items()}
     found = _discover(settings)
     if not hmac.compare_digest(answer.get("state", "").encode(), pending.state.encode()):
-        message = "This answer belongs to another sign-in. Begin again."
+        message = "This response belongs to another sign-in. Start again."
         raise OidcError(message)
-    if answer.get("iss", found["issuer"]) != found["issuer"]:  # RFC 9207: another service's answer mixed in
-        message = "This answer comes from another sign-in service."
+    if answer.get("iss", found["issuer"]) != found["issuer"]:  # RFC 9207: a response of another service mixed in
+        message = "This response comes from another single sign-on service."
         raise OidcError(message)
     if "error" in answer or not answer.get("code"):
-        message = f"{_SERVICE_NAME} let nobody in."
+        message = f"{_SERVICE_NAME} refused the sign-in."
         raise OidcError(message)
     session = OAuth2Session(
         settings.oidc_client_id,
@@ -182,7 +187,7 @@ def _fetch_claims(app: AppContext, query: str, pending: _PendingSignIn) -> dict[
         redirect_uri=_redirect_uri(settings),
         token_endpoint_auth_method="client_secret_basic" if settings.oidc_client_secret else "none",
     )
-    install_transport(session, _token_vendor(found), UncountedCalls(), CallKind.TOKEN, _LIMITS)
+    install_transport(session, _token_service(found), UncountedCalls(), CallKind.TOKEN, _LIMITS)
     try:
         token = session.fetch_token(
             found["token_endpoint"],
@@ -192,7 +197,7 @@ def _fetch_claims(app: AppContext, query: str, pending: _PendingSignIn) -> dict[
         )
         return _verify_id_token(settings, found, str(token.get("id_token", "")), pending, app.now())
     except (AuthlibBaseError, ProviderError, requests.RequestException, JoseError, ValueError) as problem:
-        message = f"{_SERVICE_NAME}'s answer could not be checked. Begin again."
+        message = f"The response of {_SERVICE_NAME[:1].lower()}{_SERVICE_NAME[1:]} could not be verified. Start again."
         raise OidcError(message) from problem
 
 
@@ -213,30 +218,30 @@ def _verify_id_token(
     registry.validate(token.claims)
     several = isinstance(token.claims["aud"], list) and len(token.claims["aud"]) > 1
     if token.claims.get("azp", "" if several else settings.oidc_client_id) != settings.oidc_client_id:
-        message = "the id token was made for another app"
+        message = "the ID token was issued for another app"
         raise ValueError(message)
     return dict(token.claims)
 
 
 def _discover(settings: Settings) -> dict[str, str]:
-    """Read where the service's addresses are; it must name itself as the settings do."""
+    """Return the service's endpoints; its issuer must be the one in the settings."""
     if not service_host(settings):
-        message = "No sign-in service is set up here."
+        message = "Single sign-on is not set up."
         raise OidcError(message)
     issuer = settings.oidc_issuer
     try:
         found = _fetch_json(f"{issuer}/.well-known/openid-configuration", hosts_of(issuer))
     except (ProviderError, ValueError) as problem:
-        message = f"{_SERVICE_NAME} ({service_host(settings)}) does not answer as it should. Try again later."
+        message = f"{_SERVICE_NAME} ({service_host(settings)}) does not respond as expected. Try again later."
         raise OidcError(message) from problem
     if str(found.get("issuer", "")).rstrip("/") != issuer:
-        message = f"{_SERVICE_NAME} calls itself by another name than OIDC_ISSUER."
+        message = f"{_SERVICE_NAME} names another issuer than OIDC_ISSUER."
         raise OidcError(message)
-    wanted = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
-    if not all(isinstance(found.get(name), str) for name in wanted):
-        message = f"{_SERVICE_NAME} does not say where its addresses are."
+    required = ("issuer", "authorization_endpoint", "token_endpoint", "jwks_uri")
+    if not all(isinstance(found.get(name), str) for name in required):
+        message = f"{_SERVICE_NAME} does not publish its endpoints."
         raise OidcError(message)
-    return {name: found[name] for name in wanted}
+    return {name: found[name] for name in required}
 
 
 def _fetch_endpoint(metadata: dict[str, str], name: str) -> Any:
@@ -244,27 +249,27 @@ def _fetch_endpoint(metadata: dict[str, str], name: str) -> Any:
 
 
 def _fetch_json(url: str, hosts: frozenset[str]) -> Any:
-    vendor = Service(_SERVICE_NAME, hosts)
+    service = Service(_SERVICE_NAME, hosts)
     with requests.Session() as session:
-        install_transport(session, vendor, UncountedCalls(), limits=_LIMITS)
-        return json.loads(require_json(session.get(url), vendor, CallKind.TOKEN))
+        install_transport(session, service, UncountedCalls(), limits=_LIMITS)
+        return json.loads(require_json(session.get(url), service, CallKind.TOKEN))
 
 
-def _token_vendor(metadata: dict[str, str]) -> Service:
+def _token_service(metadata: dict[str, str]) -> Service:
     return Service(_SERVICE_NAME, hosts_of(metadata["token_endpoint"]))
 
 
 def _open_cookie(app: AppContext, cookie: str) -> _PendingSignIn:
     try:
         sealed = base64.urlsafe_b64decode(cookie)
-        waiting = _PendingSignIn(*json.loads(app.keyring.decrypt(sealed, _ASSOCIATED_DATA)))
+        pending = _PendingSignIn(*json.loads(app.keyring.decrypt(sealed, _ASSOCIATED_DATA)))
     except (KeyringError, binascii.Error, ValueError) as problem:
-        message = "This sign-in was not begun in this browser. Begin again."
+        message = "This sign-in was not started in this browser. Start again."
         raise OidcError(message) from problem
-    if app.now() - datetime.fromisoformat(waiting.begun_at) > LIFETIME:
-        message = "This sign-in has taken too long. Begin again."
+    if app.now() - datetime.fromisoformat(pending.started_at) > LIFETIME:
+        message = "This sign-in took too long. Start again."
         raise OidcError(message)
-    return waiting
+    return pending
 
 
 def _redirect_uri(settings: Settings) -> str:

@@ -1,8 +1,8 @@
-"""Passkeys of everybody: whether an owner demands them, and what that asks of whoever comes in.
+"""Whether an owner requires a passkey of every user, and what that means for those who sign in.
 
-Two factors let in where a passkey does (the key, and the finger, face or PIN that opens it), or the team's sign-in
-service, which has to ask for its second one itself. The token of such a session says so: it is known here by its hash
-alone, so no other one can be made to say it.
+A passkey counts as two factors (the device, and the finger, face or PIN that unlocks it), and so does single sign-on,
+whose service has to ask for its own second factor. The token of such a session is marked as strong. Only the token's
+hash is stored, so the mark cannot be forged.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from connector.db.tables import KeyValue, Passkey, User
 from connector.settings import Settings
 from connector.vocabulary import LogKind, Role
 
-SUPPORT_HINT = "Browsers allow passkeys only where duewell is reached by a name over https, or at localhost."
+SUPPORT_HINT = "Browsers allow passkeys only at a host name over https, or at localhost."
 _REQUIREMENT_KEY = "passkeys_required"
-_RELYING_PARTY_KEY = "passkeys_relying_party"  # the name that the newest was made for
-_STRONG_PREFIX = "2."  # no other token has a point in it
+_RELYING_PARTY_KEY = "passkeys_relying_party"  # the host name of the newest passkey
+_STRONG_PREFIX = "2."  # other tokens contain no point
 
 
 class PasskeyRequirement(NamedTuple):
-    """Who demands a passkey of everybody, and since when."""
+    """Who requires a passkey of every user, and since when."""
 
     by: str
     since: datetime
 
 
 def is_supported(settings: Settings) -> bool:
-    """Tell whether browsers allow passkeys here: for a name, not a number, and over https or on this machine."""
+    """Return whether browsers allow passkeys here: at a host name, over https or on this machine."""
     host = relying_party_id(settings)
     try:
         ipaddress.ip_address(host)
@@ -49,47 +49,47 @@ def is_supported(settings: Settings) -> bool:
 
 
 def relying_party_id(settings: Settings) -> str:
-    """The name that passkeys are made for: browsers hand them to no other."""
+    """Return the host name that passkeys are bound to; browsers offer them at no other."""
     return urlsplit(settings.duewell_base_url).hostname or ""
 
 
 def record_relying_party(session: Session, settings: Settings, now: datetime) -> None:
-    """Note for which name a passkey was made just now."""
+    """Record the host name that a new passkey is bound to."""
     session.merge(KeyValue(connection_id=0, name=_RELYING_PARTY_KEY, value=relying_party_id(settings), stored_at=now))
 
 
 def find_other_relying_party(session: Session, settings: Settings) -> str:
-    """Tell for which other name the passkeys here were made; "" where they are for this one, or there are none."""
+    """Return the other host name that the passkeys are bound to; "" if there is none."""
     row = session.get(KeyValue, (0, _RELYING_PARTY_KEY))
     moved = row is not None and row.value != relying_party_id(settings)
     return str(row.value) if row and moved and session.scalar(select(col(Passkey.id)).limit(1)) else ""
 
 
 def new_token(*, strong: bool) -> str:
-    """Make a session's token; a ``strong`` one says that two factors let in."""
+    """Return a new session token, marked as ``strong`` after a sign-in with two factors."""
     return (_STRONG_PREFIX if strong else "") + secrets.token_urlsafe(32)
 
 
 def is_strong(token: str) -> bool:
-    """Tell whether the session of this token was let in by two factors."""
+    """Return whether the session of this token was opened with two factors."""
     return token.startswith(_STRONG_PREFIX)
 
 
 def get_requirement(session: Session) -> PasskeyRequirement | None:
-    """Tell who demands a passkey of everybody; None where each person chooses."""
+    """Return who requires passkeys; None where each user chooses."""
     row = session.get(KeyValue, (0, _REQUIREMENT_KEY))
     return PasskeyRequirement(row.value["by"], row.stored_at) if row is not None else None
 
 
 def is_password_enough(session: Session, user: User) -> bool:
-    """Tell whether a user's password alone lets him in; where everybody needs a passkey, only to add his first one."""
+    """Return whether the password alone signs a user in; where passkeys are required, only to add the first one."""
     return not user.passkey_only and (get_requirement(session) is None or not _has_passkey(session, user.id))
 
 
 def apply_requirement(session: Session, current_user: CurrentUser, token: str) -> CurrentUser | None:
-    """Say what becomes of somebody whose session lives: he goes on, owes a passkey, or comes in anew by his (None).
+    """Return the user of a live session, with ``needs_passkey`` where they have none; None to sign in with theirs.
 
-    Asked at every request, so that it holds at once for whoever was in before.
+    Checked on every request, so that a new requirement holds at once for sessions that were open before.
     """
     if is_strong(token) or get_requirement(session) is None:
         return current_user
@@ -97,25 +97,30 @@ def apply_requirement(session: Session, current_user: CurrentUser, token: str) -
 
 
 def find_obstacle(app: AppContext, session: Session, current_user: CurrentUser | None, token: str) -> str:
-    """Say why it cannot be demanded yet, and what to do; "" where it can. At the terminal there is no ``person``."""
+    """Return why passkeys cannot be required yet and what to do, or ""; the command line has no ``current_user``."""
     if not is_supported(app.settings):
-        return f"{SUPPORT_HINT} Here it is {app.settings.duewell_base_url}: give DUEWELL_BASE_URL such a name first."
+        return f"{SUPPORT_HINT} This is {app.settings.duewell_base_url}; change DUEWELL_BASE_URL first."
     if current_user is None:
         owners = select(col(Passkey.id)).join(User, col(User.id) == col(Passkey.user_id))
         found = session.scalar(owners.where(col(User.role) == Role.OWNER, col(User.disabled_at).is_(None)).limit(1))
-        return "" if found else "No owner has a passkey yet. Let one add his, on the page of his account, first."
+        return "" if found else "No owner has a passkey yet. An owner has to add one first, on their account page."
     used_at = list(session.scalars(select(col(Passkey.used_at)).where(col(Passkey.user_id) == current_user.id)))
     if not used_at:
-        return "You have no passkey yourself yet. Add one on the page of your account, then come back."
+        return "You have no passkey yet. Add one on your account page, then come back."
     if not any(used_at) or not is_strong(token):
-        return "Sign out and come in by your passkey first: then it is known to work."
+        return "Sign out and sign in with your passkey first, to be sure that it works."
     return ""
 
 
 def set_required(
     app: AppContext, *, required: bool, by: str, current_user: CurrentUser | None = None, token: str = ""
 ) -> None:
-    """Demand a passkey of everybody, or leave it to each person again. Raises ``UserError`` where it cannot be."""
+    """Require a passkey of every user, or let each user choose again.
+
+    Raises:
+        UserError: they cannot be required yet; the message says why.
+
+    """
     now = app.now()
     with writing(app.engine) as session:
         row = session.get(KeyValue, (0, _REQUIREMENT_KEY))
@@ -127,7 +132,7 @@ def set_required(
             raise UserError(problem)
         else:
             session.add(KeyValue(connection_id=0, name=_REQUIREMENT_KEY, value={"by": by}, stored_at=now))
-        text = f"{by} demands a passkey of everybody." if required else f"{by} leaves passkeys to each person again."
+        text = f"{by} made passkeys required." if required else f"{by} made passkeys optional."
         sync_log.write(session, at=now, kind=LogKind.PASSKEY_REQUIREMENT, text=text)
 
 

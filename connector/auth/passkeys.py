@@ -1,7 +1,7 @@
-"""Passkeys: a key in a person's device lets him in instead of a password, after the device has checked that it is he.
+"""Passkeys (WebAuthn): signing in with a key on the user's device, which verifies the user before it is used.
 
-A challenge is sealed and handed out with the page, so that strangers who open it fill no table; it counts for a few
-minutes, for one purpose, and once.
+A challenge is encrypted into the page instead of being stored, so that page views by strangers fill no table. It is
+valid for a few minutes, for one purpose, and once.
 """
 
 from __future__ import annotations
@@ -38,18 +38,18 @@ _JSON_MAX = 20_000
 
 
 class PasskeyError(SignInError):
-    """A passkey that lets nobody in, or cannot be added; ``str()`` says why."""
+    """A passkey was not accepted or cannot be added or removed; the message says why."""
 
 
 class PasskeyOptions(NamedTuple):
-    """What the page's script asks the device for, as JSON, and the sealed challenge that comes back with its answer."""
+    """The WebAuthn options for the page's script, as JSON, and the encrypted challenge to send back."""
 
     options_json: str
     challenge: str
 
 
 def authentication_options(app: AppContext, current_user: CurrentUser | None) -> PasskeyOptions | None:
-    """Ask for a passkey: one of this person's, or anybody's; None where there is none to ask for."""
+    """Return the options to sign in with a passkey, of the given user or of anyone; None where there is none."""
     with reading(app.engine) as session:
         query = (
             select(col(Passkey.id)).where(col(Passkey.user_id) == current_user.id)
@@ -70,7 +70,7 @@ def authentication_options(app: AppContext, current_user: CurrentUser | None) ->
 
 
 def registration_options(app: AppContext, current_user: CurrentUser) -> PasskeyOptions | None:
-    """Ask a device to make a passkey for this person; None where browsers would not allow it."""
+    """Return the options to create a passkey for a user; None where browsers do not allow it."""
     if not passkey_requirement.is_supported(app.settings):
         return None
     challenge = secrets.token_bytes(32)
@@ -93,17 +93,20 @@ def registration_options(app: AppContext, current_user: CurrentUser) -> PasskeyO
 
 
 def register(app: AppContext, current_user: CurrentUser, token: str, challenge: str, credential: str, name: str) -> str:
-    """Keep the public half of a passkey that a device has just made for who sits there; returns his new token.
+    """Store the public key of a passkey that the user's device has just created; return the session's new token.
 
-    Raises ``PasskeyError``, and ``UserError`` where his session ended meanwhile.
+    Raises:
+        PasskeyError: the passkey is not accepted.
+        UserError: the session ended meanwhile.
+
     """
-    from webauthn import verify_registration_response  # noqa: PLC0415 - a third of a second, for few
+    from webauthn import verify_registration_response  # noqa: PLC0415 - slow to import, rarely needed
     from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
     opened = _unseal(app, challenge, _REGISTER, current_user)
     now = app.now()
     try:
-        made = verify_registration_response(
+        created = verify_registration_response(
             credential=credential[:_JSON_MAX],
             expected_challenge=opened,
             expected_rp_id=passkey_requirement.relying_party_id(app.settings),
@@ -111,23 +114,22 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
             require_user_verification=True,
         )
     except (WebAuthnException, ValueError, KeyError) as problem:
-        message = "The device's answer does not fit what was asked for; no passkey was added."
+        message = "The device's response is not valid; no passkey was added."
         raise PasskeyError(message) from problem
     with writing(app.engine) as session:
         _consume_challenge(session, challenge, now)
         if len(list_passkeys(session, current_user)) >= PER_USER_MAX:
-            message = f"Nobody needs more than {PER_USER_MAX} passkeys; remove one first."
+            message = f"You can have {PER_USER_MAX} passkeys at most. Remove one first."
             raise PasskeyError(message)
-        if (
-            session.get(Passkey, _to_base64(made.credential_id)) is not None
-        ):  # Web Authentication, 7.1: an id is one user's
-            message = "This passkey is known here already; no other was added."
+        # Web Authentication, 7.1: a credential id belongs to one user
+        if session.get(Passkey, _to_base64(created.credential_id)) is not None:
+            message = "This passkey was added already."
             raise PasskeyError(message)
         row = Passkey(
-            id=_to_base64(made.credential_id),
+            id=_to_base64(created.credential_id),
             user_id=current_user.id,
-            public_key=made.credential_public_key,
-            sign_count=made.sign_count,
+            public_key=created.credential_public_key,
+            sign_count=created.sign_count,
             name=name[:80] or "Passkey",
             created_at=now,
         )
@@ -140,7 +142,7 @@ def register(app: AppContext, current_user: CurrentUser, token: str, challenge: 
 
 
 def sign_in(app: AppContext, challenge: str, credential: str, browser: Browser) -> str:
-    """Begin a session for whoever the passkey belongs to; returns its token."""
+    """Open a session for the user of a passkey; return its token."""
     check_attempt_limits(app, browser.address)
     try:
         opened = _unseal(app, challenge, _SIGN_IN, None)
@@ -157,7 +159,7 @@ def sign_in(app: AppContext, challenge: str, credential: str, browser: Browser) 
 
 
 def reauthenticate(app: AppContext, current_user: CurrentUser, token: str, challenge: str, credential: str) -> str:
-    """Take a passkey as the proof that it is still this person who sits there; returns his session's new token."""
+    """Authenticate a signed-in user again with their passkey; return the session's new token."""
     opened = _unseal(app, challenge, _SIGN_IN, current_user)
     key, count = _verify(app, opened, credential)
     if key.user_id != current_user.id:
@@ -169,21 +171,26 @@ def reauthenticate(app: AppContext, current_user: CurrentUser, token: str, chall
 
 
 def list_passkeys(session: Session, current_user: CurrentUser) -> list[Passkey]:
-    """List a person's passkeys."""
+    """Return a user's passkeys."""
     query = select(Passkey).where(col(Passkey.user_id) == current_user.id).order_by(col(Passkey.created_at))
     return list(session.scalars(query))
 
 
 def remove(app: AppContext, current_user: CurrentUser, passkey_id: str) -> bool:
-    """Forget a passkey; False where he has no such one. Raises ``PasskeyError`` where he needs it: his only one."""
+    """Remove a passkey; return False if the user has no such passkey.
+
+    Raises:
+        PasskeyError: it is their only one, and passkeys are required.
+
+    """
     now = app.now()
     with writing(app.engine) as session:
-        session.get_one(User, current_user.id, with_for_update=True)  # two at once would each leave the other's
+        session.get_one(User, current_user.id, with_for_update=True)  # two removals at once would leave none
         row = session.get(Passkey, passkey_id)
         if row is None or row.user_id != current_user.id:
             return False
         if passkey_requirement.get_requirement(session) and len(list_passkeys(session, current_user)) == 1:
-            message = "It is your only passkey, and everybody needs one here. Add another one first."
+            message = "This is your only passkey, and passkeys are required here. Add another one first."
             raise PasskeyError(message)
         session.delete(row)
         session.flush()
@@ -195,7 +202,7 @@ def remove(app: AppContext, current_user: CurrentUser, passkey_id: str) -> bool:
 
 
 def set_passkey_only(app: AppContext, current_user: CurrentUser, *, passkey_only: bool) -> None:
-    """Let a person's password let nobody in any more, or again; needs a passkey."""
+    """Turn signing in with the password alone off or on for a user who has a passkey."""
     with writing(app.engine) as session:
         if passkey_only and not list_passkeys(session, current_user):
             message = "Add a passkey first."
@@ -203,22 +210,22 @@ def set_passkey_only(app: AppContext, current_user: CurrentUser, *, passkey_only
         session.get_one(User, current_user.id).passkey_only = passkey_only
 
 
-_REJECTED = "This passkey lets nobody in here."
+_REJECTED = "This passkey is not accepted here."
 
 
 def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey, int]:
-    """Check a device's answer; returns the passkey, and how often it says it was used."""
-    from webauthn import verify_authentication_response  # noqa: PLC0415 - a third of a second, for few
+    """Verify a device's response; return the passkey and its new use count."""
+    from webauthn import verify_authentication_response  # noqa: PLC0415 - slow to import, rarely needed
     from webauthn.helpers.exceptions import WebAuthnException  # noqa: PLC0415
 
     try:
-        said = json.loads(credential[:_JSON_MAX])
+        parsed = json.loads(credential[:_JSON_MAX])
         with reading(app.engine) as session:
-            row = session.get(Passkey, str(said["id"]))
+            row = session.get(Passkey, str(parsed["id"]))
         if row is None:
             raise PasskeyError(_REJECTED)
-        seen = verify_authentication_response(
-            credential=said,
+        verified = verify_authentication_response(
+            credential=parsed,
             expected_challenge=challenge,
             expected_rp_id=passkey_requirement.relying_party_id(app.settings),
             expected_origin=_origin(app.settings),
@@ -228,11 +235,11 @@ def _verify(app: AppContext, challenge: bytes, credential: str) -> tuple[Passkey
         )
     except (WebAuthnException, ValueError, KeyError, TypeError) as problem:
         raise PasskeyError(_REJECTED) from problem
-    return row, seen.new_sign_count
+    return row, verified.new_sign_count
 
 
 def _record_use(session: Session, challenge: str, key: Passkey, count: int, now: datetime) -> int:
-    """Note that a passkey was used, and that this challenge never counts again; returns whose it is."""
+    """Record that a passkey and its challenge were used; return the id of the user."""
     _consume_challenge(session, challenge, now)
     row = session.get(Passkey, key.id, with_for_update=True)
     if row is None:
@@ -247,7 +254,7 @@ def _consume_challenge(session: Session, challenge: str, now: datetime) -> None:
         session.add(UsedChallenge(challenge_hash=hashlib.sha256(challenge.encode()).hexdigest(), used_at=now))
         session.flush()
     except IntegrityError as problem:
-        message = "This was used already. Load the page again."
+        message = "This form was used already. Reload the page."
         raise PasskeyError(message) from problem
 
 
@@ -260,10 +267,10 @@ def _unseal(app: AppContext, sealed: str, purpose: str, current_user: CurrentUse
     try:
         kept = json.loads(app.keyring.decrypt(_from_base64(sealed), _associated_data(purpose, current_user)))
     except (KeyringError, binascii.Error, ValueError) as problem:
-        message = "This page is not one of ours, or is too old. Load it again."
+        message = "This form is not valid or too old. Reload the page."
         raise PasskeyError(message) from problem
     if app.now() - datetime.fromisoformat(kept[1]) > CHALLENGE_LIFETIME:
-        message = "This page has waited too long. Load it again."
+        message = "This form has expired. Reload the page."
         raise PasskeyError(message)
     return _from_base64(kept[0])
 

@@ -1,4 +1,4 @@
-"""Passwords: hashed by argon2id, checked a few at a time, refused where they are too easy."""
+"""Passwords: hashed with Argon2id, a few at a time, and refused if they are easily guessed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from zxcvbn import zxcvbn
 
 LENGTH_MIN, LENGTH_MAX = 12, 256
-_GUESSES_LOG10_MIN = 10  # of ten, the number of guesses: the highest of the five marks zxcvbn gives
-_SHORT_WORD_LENGTH = 2  # letters: a word so short stands in everything
-_CHECKED_LENGTH = 32  # characters, of those that are hard to guess: twice as many take four times as long to look at
+_GUESSES_LOG10_MIN = 10  # zxcvbn's highest score of five
+_SHORT_WORD_LENGTH = 2  # letters: shorter words are part of too many others
+_CHECKED_LENGTH = 32  # characters: twice as many would take zxcvbn four times as long
 _LEETSPEAK = str.maketrans("013457@$!", "oleastasi")
-# What stands on every screen here, and what is tried first in languages whose words the library does not know.
+# Words on our own screens, and common passwords in languages that zxcvbn does not know.
 _COMMON_WORDS = (
     "accounting", "bookkeeper", "company", "duewell", "intuit", "invoice", "office", "owner", "quickbooks",
     "reminder", "sendgrid", "viewer", "xero", "correcthorsebatterystaple",
@@ -26,18 +26,20 @@ _COMMON_WORDS = (
     "printemps", "automne", "hiver", "facture", "comptable", "bienvenido", "bienvenida", "contraseña", "contrasena",
     "hola", "teamo", "tequiero", "verano", "otoño", "invierno", "primavera", "factura", "contable",
 )  # fmt: skip
-_HASHER = PasswordHasher()  # argon2id, 64 MiB, 3 passes: RFC 9106's second choice, a fifth of a second
-_HASHING_SLOTS = threading.BoundedSemaphore(2)  # each takes 64 MiB: a crowd at the door must not fill the memory
+_HASHER = PasswordHasher()  # Argon2id, 64 MiB, 3 passes: RFC 9106's second recommended option, a fifth of a second
+_HASHING_SLOTS = threading.BoundedSemaphore(2)  # each takes 64 MiB: many sign-ins at once must not fill the memory
 
 
 class WeakPasswordError(Exception):
-    """A password nobody should have; ``str()`` says what a better one is."""
+    """A password is too short, too long or easily guessed; the message says what a good one is."""
 
 
 def hash_password(password: str, email: str = "", names: Collection[str] = ()) -> str:
-    """Hash a password; ``names`` are those of the person and of the companies, which anybody would try.
+    """Return the hash of a password; ``names`` are those of the user and the companies, which attackers try first.
 
-    Raises ``WeakPasswordError`` for one that is easily guessed.
+    Raises:
+        WeakPasswordError: the password is easily guessed.
+
     """
     _refuse_weak(password, email, names)
     with _HASHING_SLOTS:
@@ -45,7 +47,7 @@ def hash_password(password: str, email: str = "", names: Collection[str] = ()) -
 
 
 def verify_password(password: str, hashed: str) -> bool:
-    """Tell whether a password is the one that was hashed; takes as long where there is no hash to compare with."""
+    """Return whether a password matches its hash; without a hash it takes the same time and is False."""
     if len(password) > LENGTH_MAX:
         return False
     with _HASHING_SLOTS:
@@ -62,17 +64,17 @@ def _dummy_hash() -> str:
 
 def _refuse_weak(password: str, email: str, names: Collection[str]) -> None:
     if not LENGTH_MIN <= len(password) <= LENGTH_MAX:
-        message = f"A password has {LENGTH_MIN} to {LENGTH_MAX} characters; a few words in a row are a good one."
+        message = f"Choose a password of {LENGTH_MIN} to {LENGTH_MAX} characters; several random words work well."
         raise WeakPasswordError(message)
     rest = _without_guessable_words(password, email, names)[:_CHECKED_LENGTH]
-    rest = rest.replace("\n", " ")  # zxcvbn fails over "1985" and the end of a line, which it takes for a day
+    rest = rest.replace("\n", " ")  # zxcvbn fails on "1985" before a line end, which it takes for a date
     if not rest or zxcvbn(rest)["guesses_log10"] < _GUESSES_LOG10_MIN:
-        message = "This password is easily guessed. A few words in a row are a good one, but no names known here."
+        message = "This password is easily guessed. Several random words work well; avoid known names."
         raise WeakPasswordError(message)
 
 
 def _without_guessable_words(password: str, email: str, names: Collection[str]) -> str:
-    """What is left of a password without what is tried first: names of people, companies and this house, such words."""
+    """Return what is left of a password without names of people and companies and without common words."""
     name, _, domain = email.lower().partition("@")
     known = {*_COMMON_WORDS, *re.split(r"[\W_]+", name), name, *domain.split(".")}
     known.update(word for each in names for word in re.split(r"[\W_]+", each.lower()))
@@ -83,5 +85,5 @@ def _without_guessable_words(password: str, email: str, names: Collection[str]) 
 
 
 def _normalise(text: str) -> str:
-    """A text as one who tries it spells it: small letters, and letters for the digits and signs that stand for them."""
-    return "".join(letter.lower()[:1] for letter in text).translate(_LEETSPEAK)
+    """Return a text in lower case, with letters for the digits and signs that stand for them."""
+    return "".join(character.lower()[:1] for character in text).translate(_LEETSPEAK)

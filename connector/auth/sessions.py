@@ -1,4 +1,4 @@
-"""Sessions of browsers that are signed in: begun, looked up, listed, ended, and asked anew who it is."""
+"""Sessions of signed-in browsers: opening, finding, listing and ending them, and authenticating again."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from connector.db.engine import reading, writing
 from connector.db.tables import Passkey, User, WebSession
 from connector.vocabulary import LogKind
 
-log = logging.getLogger("duewell.access")
+log = logging.getLogger("duewell.auth")
 IDLE_MAX = timedelta(hours=12)
 SESSION_MAX = timedelta(days=7)
 REAUTHENTICATION_LIFETIME = timedelta(minutes=30)
-_LAST_SEEN_PRECISION = timedelta(minutes=5)  # a page that is looked at need not write each time
-_ID_LENGTH = 16  # of its hash: enough to name one of a person's sessions, useless for entering it
+_LAST_SEEN_PRECISION = timedelta(minutes=5)  # so that a page view rarely writes
+_ID_LENGTH = 16  # of its hash: enough to tell sessions apart, useless for entering one
 
 
 @dataclass(frozen=True, slots=True)
 class Browser:
-    """Where a session was begun, so that its owner can recognise it."""
+    """Where a session was opened, for its user to recognise."""
 
     address: str = ""
     agent: str = ""
@@ -36,7 +36,7 @@ class Browser:
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """A session as its owner sees it."""
+    """A session as its user sees it."""
 
     id: str
     started_at: datetime
@@ -46,10 +46,7 @@ class SessionInfo:
 
 
 def begin(session: Session, user: User, now: datetime, browser: Browser, *, by: str, strong: bool = False) -> str:
-    """Begin a session of a user who has just shown who he is; returns the token for the cookie.
-
-    ``strong`` where it was by two factors.
-    """
+    """Open a session for a user who has just authenticated, with two factors if ``strong``; return its token."""
     if user.disabled_at is not None:
         message = f"{user.email} is disabled."
         raise UserError(message)
@@ -71,7 +68,7 @@ def begin(session: Session, user: User, now: datetime, browser: Browser, *, by: 
 
 
 def find_current_user(app: AppContext, token: str) -> CurrentUser | None:
-    """Find who is signed in by a session's token."""
+    """Return the user who is signed in with a session token, else None."""
     if not token:
         return None
     now = app.now()
@@ -80,20 +77,20 @@ def find_current_user(app: AppContext, token: str) -> CurrentUser | None:
         if row is None:
             return None
         user = session.get_one(User, row.user_id)
-        person = None if user.disabled_at is not None else build_current_user(session, user)
-        person = passkey_requirement.apply_requirement(session, person, token) if person is not None else None
-    if person is not None and now - row.seen_at > _LAST_SEEN_PRECISION:
+        current = None if user.disabled_at is not None else build_current_user(session, user)
+        current = passkey_requirement.apply_requirement(session, current, token) if current is not None else None
+    if current is not None and now - row.seen_at > _LAST_SEEN_PRECISION:
         with writing(app.engine) as session:
-            still = session.get(WebSession, row.token_hash)
-            if still is not None:
-                still.seen_at = now
-    return person
+            live_row = session.get(WebSession, row.token_hash)
+            if live_row is not None:
+                live_row.seen_at = now
+    return current
 
 
 def is_recently_authenticated(app: AppContext, token: str) -> bool:
-    """Tell whether this browser has shown within half an hour who sits before it.
+    """Return whether the user of this session authenticated within the last half hour.
 
-    Where there is nothing to show (the demo's owner has no password) nothing is asked for.
+    A user with nothing to authenticate with, such as the demo's owner, is not asked to.
     """
     now = app.now()
     with reading(app.engine) as session:
@@ -108,10 +105,13 @@ def is_recently_authenticated(app: AppContext, token: str) -> bool:
 
 
 def reauthenticate(session: Session, token: str, now: datetime, *, strong: bool = False) -> str:
-    """Note, in the caller's transaction, that this browser has shown who sits before it; returns its new token.
+    """Record, in the caller's transaction, that the user has authenticated again; return the session's new token.
 
-    ``strong`` where that was by two factors, as a session once let in by two stays. Raises ``UserError`` where the
-    session ended meanwhile.
+    A session stays ``strong`` once two factors were used.
+
+    Raises:
+        UserError: the session ended meanwhile.
+
     """
     row = lock_live_session(session, token, now)
     fresh = passkey_requirement.new_token(strong=strong or passkey_requirement.is_strong(token))
@@ -123,10 +123,14 @@ def reauthenticate(session: Session, token: str, now: datetime, *, strong: bool 
 
 
 def lock_live_session(session: Session, token: str, now: datetime) -> WebSession:
-    """Find the session whose person is about to change how he comes in: ended meanwhile, it must change nothing more.
+    """Find the session of a user who is about to change how they sign in, and lock their row.
 
-    Who is sent away by a new link while his form is worked on would else be let in again by what it brought. Holds the
-    person's row, as whoever sends him away does. Raises ``UserError``.
+    A reset locks the same row. Otherwise a password form under way could let back in the person who was just locked
+    out.
+
+    Raises:
+        UserError: the session has ended.
+
     """
     row = _find_live(session, token, now)
     if row is not None:
@@ -134,19 +138,19 @@ def lock_live_session(session: Session, token: str, now: datetime) -> WebSession
         session.expire(row)
         row = _find_live(session, token, now)
     if row is None:
-        message = "This session is over. Sign in again."
+        message = "This session has ended. Sign in again."
         raise UserError(message)
     return row
 
 
 def list_sessions(session: Session, current_user: CurrentUser, token: str, now: datetime) -> list[SessionInfo]:
-    """List a person's sessions, the newest first."""
+    """Return a user's sessions, newest first."""
     rows = sorted(_live_sessions(session, current_user, now), key=lambda row: row.seen_at, reverse=True)
     return [_session_info(row, is_current=row.token_hash == session_hash(token)) for row in rows]
 
 
 def end_session(app: AppContext, current_user: CurrentUser, session_id: str) -> bool:
-    """End one of a person's sessions; False where he has no such one."""
+    """End one of a user's sessions; return False if there is no such session."""
     now = app.now()
     with writing(app.engine) as session:
         found = [row for row in _live_sessions(session, current_user, now) if row.token_hash[:_ID_LENGTH] == session_id]
@@ -156,20 +160,20 @@ def end_session(app: AppContext, current_user: CurrentUser, session_id: str) -> 
 
 
 def end_other_sessions(session: Session, user_id: int, token: str, *, by: str, at: datetime) -> None:
-    """End every session of a user but the one with this token ("": every one), in the caller's transaction."""
+    """End a user's sessions but the one with this token ("": all of them), in the caller's transaction."""
     others = col(WebSession.token_hash) != session_hash(token)
     session.execute(delete(WebSession).where(col(WebSession.user_id) == user_id, others))
-    sync_log.write(session, at=at, kind=LogKind.SIGNED_OUT, text=f"{by} ended every other session of this account.")
+    sync_log.write(session, at=at, kind=LogKind.SIGNED_OUT, text=f"{by} ended all other sessions of this account.")
 
 
 def sign_out(app: AppContext, token: str) -> None:
-    """End a session."""
+    """End the session of a token."""
     with writing(app.engine) as session:
         session.execute(delete(WebSession).where(col(WebSession.token_hash) == session_hash(token)))
 
 
 def session_hash(token: str) -> str:
-    """What a session's token is known by in the database."""
+    """Return the hash under which a session token is stored."""
     return hashlib.sha256(token.encode()).hexdigest() if token else ""
 
 
@@ -186,5 +190,5 @@ def _find_live(session: Session, token: str, now: datetime) -> WebSession | None
 
 
 def _live_sessions(session: Session, current_user: CurrentUser, now: datetime) -> list[WebSession]:
-    living = (col(WebSession.seen_at) >= now - IDLE_MAX, col(WebSession.started_at) >= now - SESSION_MAX)
-    return list(session.scalars(select(WebSession).where(col(WebSession.user_id) == current_user.id, *living)))
+    live = (col(WebSession.seen_at) >= now - IDLE_MAX, col(WebSession.started_at) >= now - SESSION_MAX)
+    return list(session.scalars(select(WebSession).where(col(WebSession.user_id) == current_user.id, *live)))

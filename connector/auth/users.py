@@ -1,62 +1,62 @@
-"""The people who use the web app: their roles, the companies they are limited to, adding and ending them."""
+"""The users of the web app: their roles, the companies they can see, adding and disabling them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import delete, func, select
 from sqlmodel import Session, col
 
 from connector.audit import sync_log
 from connector.db.tables import Connection, Passkey, SignInLink, User, UserCompany, WebSession
-from connector.vocabulary import LogKind, Role
+from connector.results import Result
+from connector.vocabulary import LogKind, Role, UserState
 
 ROLES = {
-    "viewer": "reads everything, changes nothing",
-    "bookkeeper": "approves, rejects, settles doubts, switches and pauses companies",
-    "owner": "does everything: connects companies, adds people; is never limited to companies",
+    Role.VIEWER: "can see everything and change nothing",
+    Role.BOOKKEEPER: "can approve, reject and resolve, record agreements, and change modes and pause companies",
+    Role.OWNER: "can do everything, such as connect companies and add users; always has access to every company",
 }
-_RANK = {role: rank for rank, role in enumerate(ROLES)}
+_RANK = {role: rank for rank, role in enumerate(Role)}
 
 
 class UserError(Exception):
-    """A user that cannot be added or changed so; ``str()`` says why and what would do."""
+    """A user cannot be added or changed; the message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class CurrentUser:
-    """Somebody who is signed in, and what he may see and do. ``companies`` is None where he sees all.
+    """The user who is signed in. ``companies`` is None for every company.
 
-    Who ``owes_passkey`` may do nothing until he has added the one that everybody needs here.
+    With ``needs_passkey`` they can do nothing but add the passkey that is required here.
     """
 
     id: int
     email: str
     name: str
-    role: str
+    role: Role
     companies: frozenset[int] | None
     needs_passkey: bool = False
 
-    def has_role(self, role: str) -> bool:
-        """Tell whether this person may do what ``role`` may."""
+    def has_role(self, role: Role) -> bool:
+        """Return whether the user has ``role`` or a greater one."""
         return _RANK[self.role] >= _RANK[role]
 
     def can_see(self, connection_id: int | None) -> bool:
-        """Tell whether a company is among this person's; what belongs to no company is for those who see all."""
+        """Return whether the user can see a company; what belongs to no company is for users of all companies."""
         return self.companies is None or connection_id in self.companies
 
 
 def build_current_user(session: Session, user: User) -> CurrentUser:
-    """Say what a user may see and do."""
-    companies = None if user.role == "owner" or user.all_companies else frozenset(_company_ids(session, user))
-    return CurrentUser(user.id or 0, user.email, user.name or user.email, user.role, companies)
+    """Build what a session knows of its user."""
+    companies = None if user.role == Role.OWNER or user.all_companies else frozenset(_company_ids(session, user))
+    return CurrentUser(user.id or 0, user.email, user.name or user.email, Role(user.role), companies)
 
 
 def has_users(session: Session) -> bool:
-    """Tell whether anybody was added yet."""
+    """Return whether any user was added yet."""
     return session.scalar(select(col(User.id)).limit(1)) is not None
 
 
@@ -70,10 +70,10 @@ def add_user(
     by: str,
     at: datetime,
 ) -> User:
-    """Add a user; without ``companies`` he sees all. He signs in once he has chosen a password by his link."""
+    """Add a user, of every company unless ``companies`` are given; a sign-in link lets them choose a password."""
     address = _parse_email(email)
     if session.scalar(select(col(User.id)).where(col(User.email) == address)) is not None:
-        message = f"{address} is a user already."
+        message = f"{address} is already a user."
         raise UserError(message)
     user = User(
         email=address, name=name.strip()[:200], role=_parse_role(role), all_companies=companies is None, created_at=at
@@ -88,9 +88,9 @@ def add_user(
 def change_role(
     session: Session, email: str, role: str, *, companies: Collection[int] | None = None, by: str, at: datetime
 ) -> User:
-    """Give a user another role, and all companies or only ``companies``."""
+    """Change a user's role, and give access to every company or to ``companies`` only."""
     user = find_user(session, email)
-    if user.role == "owner" and role != "owner":
+    if user.role == Role.OWNER and role != Role.OWNER:
         _refuse_last_owner(session, user)
     user.role, user.all_companies = _parse_role(role), companies is None
     _set_companies(session, user, companies)
@@ -99,9 +99,9 @@ def change_role(
 
 
 def disable(session: Session, email: str, *, by: str, at: datetime) -> User:
-    """Let a user in no more: his sessions and links end at once."""
+    """Disable a user and end their sessions and links at once."""
     user = find_user(session, email)
-    if user.role == "owner":
+    if user.role == Role.OWNER:
         _refuse_last_owner(session, user)
     user.disabled_at = at
     end_access(session, user)
@@ -110,37 +110,61 @@ def disable(session: Session, email: str, *, by: str, at: datetime) -> User:
 
 
 def end_access(session: Session, user: User) -> None:
-    """End every session and link of a user."""
+    """End all sessions and links of a user."""
     session.execute(delete(WebSession).where(col(WebSession.user_id) == user.id))
     session.execute(delete(SignInLink).where(col(SignInLink.user_id) == user.id))
 
 
 def find_user(session: Session, email: str) -> User:
-    """Find a user by address, or say which there are."""
+    """Find a user by email address.
+
+    Raises:
+        UserError: there is no such user; the message lists those there are.
+
+    """
     user = session.scalars(select(User).where(col(User.email) == email.strip().lower())).first()
     if user is None:
-        known = ", ".join(session.scalars(select(col(User.email)).order_by(col(User.email)))) or "nobody yet"
+        known = ", ".join(session.scalars(select(col(User.email)).order_by(col(User.email)))) or "none yet"
         message = f"There is no user {email!r}. Known: {known}."
         raise UserError(message)
     return user
 
 
-def list_user_accounts(session: Session) -> list[dict[str, Any]]:
-    """List all users with role and companies, and whether each has a passkey."""
+class UserAccount(Result):
+    """A user as lists show them; ``companies`` is None for every company."""
+
+    id: int
+    email: str
+    name: str
+    role: Role
+    companies: list[str] | None
+    state: UserState
+    passkey: bool
+    signed_in_at: datetime | None
+
+
+def list_user_accounts(session: Session) -> list[UserAccount]:
+    """Return all users."""
     with_passkey = set(session.scalars(select(col(Passkey.user_id)).distinct()))
     return [
-        {
-            "id": user.id,
-            "email": user.email,
-            "name": user.name,
-            "role": user.role,
-            "companies": None if user.all_companies else _company_names(session, user),
-            "state": "disabled" if user.disabled_at else "active" if user.password_hash else "invited",
-            "passkey": user.id in with_passkey,
-            "signed_in_at": user.signed_in_at,
-        }
+        UserAccount(
+            id=user.id or 0,
+            email=user.email,
+            name=user.name,
+            role=Role(user.role),
+            companies=None if user.all_companies else _company_names(session, user),
+            state=_user_state(user),
+            passkey=user.id in with_passkey,
+            signed_in_at=user.signed_in_at,
+        )
         for user in session.scalars(select(User).order_by(col(User.id)))
     ]
+
+
+def _user_state(user: User) -> UserState:
+    if user.disabled_at is not None:
+        return UserState.DISABLED
+    return UserState.ACTIVE if user.password_hash else UserState.INVITED
 
 
 def _company_ids(session: Session, user: User) -> list[int]:
@@ -158,7 +182,7 @@ def _short_names(session: Session, ids: Collection[int]) -> list[str]:
 
 def _set_companies(session: Session, user: User, companies: Collection[int] | None) -> None:
     if user.role == "owner" and companies is not None:
-        message = "An owner sees every company; limit a bookkeeper or a viewer."
+        message = "An owner has access to every company; only bookkeepers and viewers can be limited."
         raise UserError(message)
     session.execute(delete(UserCompany).where(col(UserCompany.user_id) == user.id))
     for connection_id in sorted(set(companies or ())):
@@ -172,13 +196,13 @@ def _refuse_last_owner(session: Session, user: User) -> None:
         .where(col(User.role) == Role.OWNER, col(User.disabled_at).is_(None), col(User.id) != user.id)
     )
     if not others:
-        message = f"{user.email} is the only owner; make somebody else an owner first."
+        message = f"{user.email} is the only owner. Make another user an owner first."
         raise UserError(message)
 
 
 def _parse_role(role: str) -> Role:
     if role not in ROLES:
-        message = f"There is no role {role!r}; there are {', '.join(ROLES)}."
+        message = f"There is no role {role!r}; choose one of {', '.join(ROLES)}."
         raise UserError(message)
     return Role(role)
 
@@ -186,8 +210,8 @@ def _parse_role(role: str) -> Role:
 def _parse_email(email: str) -> str:
     address = email.strip().lower()
     name, at, domain = address.rpartition("@")
-    if not (name and at and domain) or len(address) > 254 or any(letter.isspace() for letter in address):
-        message = f"{email!r} is not a mail address; write it like ann@example.com."
+    if not (name and at and domain) or len(address) > 254 or any(character.isspace() for character in address):
+        message = f"{email!r} is not an email address; write it like ann@example.com."
         raise UserError(message)
     return address
 

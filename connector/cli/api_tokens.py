@@ -1,26 +1,32 @@
-"""Commands about API tokens: what programs sign in with at /api/v1."""
+"""Commands for API tokens, with which programs use /api/v1."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import CompaniesOption, parse_choice
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_err,
     echo_json,
-    echo_list,
+    echo_results,
     open_command_app,
     os_user,
 )
 from connector.db.ids import ID_MAX
+from connector.vocabulary import TokenScope
+from connector.vocabulary.labels import label
 
-tokens = build_group(ListGroup, "API tokens: what programs sign in with at /api/v1.")
+if TYPE_CHECKING:
+    from connector.auth.api_tokens import ApiTokenItem
+
+tokens = build_group(ListGroup, "Manage API tokens, with which programs use /api/v1.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -30,64 +36,71 @@ def register(parent: typer.Typer) -> None:
 
 @tokens.command("list")
 def list_tokens(as_json: JsonOption = False) -> None:
-    """List the tokens, newest first; never the tokens themselves."""
+    """List the tokens, newest first."""
     from connector.auth.api_tokens import list_api_tokens
     from connector.db.engine import reading
 
     with open_command_app() as app, reading(app.engine) as session:
         rows = list_api_tokens(session, app.now())
-    if not as_json:
-        for row in rows:
-            row["scope"] = row["scopes"][-1]
-            row["companies"] = "all" if row["companies"] is None else ", ".join(row["companies"])
-    columns = {"id": "ID", "name": "NAME", "prefix": "BEGINS", "scope": "MAY", "companies": "COMPANIES"}
-    columns |= {"state": "STATE", "expires_at": "ENDS", "used_at": "LAST USED"}
-    echo_list(rows, columns, "There is no API token. Make one with: duewell tokens create NAME read", as_json=as_json)
+    columns: Columns[ApiTokenItem] = {
+        "ID": lambda row: row.id,
+        "NAME": lambda row: row.name,
+        "STARTS WITH": lambda row: row.prefix,
+        "SCOPE": lambda row: label(row.scopes[-1]),
+        "COMPANIES": lambda row: "All" if row.companies is None else ", ".join(row.companies),
+        "STATUS": lambda row: label(row.state),
+        "EXPIRES": lambda row: row.expires_at,
+        "LAST USED": lambda row: row.used_at,
+    }
+    echo_results(rows, columns, "No API tokens. Create one with: duewell tokens create NAME read", as_json=as_json)
 
 
 @tokens.command("create")
 def create_token(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="What it is for.")],
-    scope: Annotated[str, typer.Argument(metavar="read|write|admin", help="What it may do; each includes the former.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What the token is for.")],
+    scope: Annotated[
+        str,
+        typer.Argument(metavar="read|write|admin", help="What it allows; each scope includes the ones before it."),
+    ],
     company: CompaniesOption = None,
-    days: Annotated[int, typer.Option(help="How many days it lives.")] = 365,
+    days: Annotated[int, typer.Option(help="Expires after so many days.")] = 365,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a token; it is printed now and never again."""
-    from connector.auth.api_tokens import DAYS_MAX, SCOPES, create, describe
+    """Create a token and print it, once."""
+    from connector.auth.api_tokens import DAYS_MAX, create, describe
     from connector.connections.registry import find_connection
     from connector.db.engine import writing
 
-    parse_choice(scope, SCOPES, "scope")
+    parse_choice(scope, TokenScope, "scope")
     if not name.strip():
-        raise typer.BadParameter("A token needs a name, by which you know it again: what is it for?")
+        raise typer.BadParameter("Name the token after what it is for.")
     if not 1 <= days <= DAYS_MAX:
-        raise typer.BadParameter(f"A token lives between 1 and {DAYS_MAX} days; {days} is not among them.")
+        raise typer.BadParameter(f"A token can be valid for 1 to {DAYS_MAX} days, not {days}.")
     with open_command_app() as app, writing(app.engine) as session:
         ids = None if not company else [find_connection(session, each).id or 0 for each in company]
         at = app.now()
         row, token = create(session, name, scope, companies=ids, days=days, by=os_user(), at=at)
-        shown = {**describe(session, row, at), "token": token}
+        created = describe(session, row, at)
     if as_json:
-        echo_json(shown)
+        echo_json({**created.model_dump(), "token": token})
     else:
         echo(token)
-    echo_err(f"Keep it well: it is shown only now. End it with: duewell tokens revoke {shown['id']}")
+    echo_err(f"Store it now: it is not shown again. Revoke it with: duewell tokens revoke {created.id}")
 
 
 @tokens.command("revoke")
 def revoke_token(
-    token_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell tokens list")],
+    token_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell tokens list")],
     as_json: JsonOption = False,
 ) -> None:
-    """End a token at once."""
+    """Revoke a token, effective at once."""
     from connector.auth.api_tokens import describe, revoke
     from connector.db.engine import writing
 
     with open_command_app() as app, writing(app.engine) as session:
         at = app.now()
-        shown = describe(session, revoke(session, token_id, by=os_user(), at=at), at)
+        revoked = describe(session, revoke(session, token_id, by=os_user(), at=at), at)
     if as_json:
-        echo_json(shown)
+        echo_json(revoked)
     else:
-        echo(f"{shown['id']}: {shown['name']} is revoked.")
+        echo(f"{revoked.id}: {revoked.name} is revoked.")

@@ -1,31 +1,40 @@
-"""Commands about the people who use the web app."""
+"""Commands for the users of the web app."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from connector.cli.options import CompaniesOption, parse_choice
 from connector.cli.terminal import (
+    Columns,
     JsonOption,
     ListGroup,
     build_group,
     echo,
     echo_err,
     echo_json,
-    echo_list,
+    echo_results,
     open_command_app,
     os_user,
 )
+from connector.vocabulary import Role, UserState
+from connector.vocabulary.labels import in_sentence, label
 
-EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="The address he signs in with.")]
-RoleArgument = Annotated[str, typer.Argument(metavar="owner|bookkeeper|viewer", help="What he may do.")]
-users = build_group(ListGroup, "The people who use the web app.")
+if TYPE_CHECKING:
+    from sqlmodel import Session
+
+    from connector.app_context import AppContext
+    from connector.auth.users import UserAccount
+
+EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="The email address they sign in with.")]
+RoleArgument = Annotated[str, typer.Argument(metavar="owner|bookkeeper|viewer", help="Their role.")]
+users = build_group(ListGroup, "Manage the users of the web app.")
 
 
 def register(parent: typer.Typer) -> None:
-    """Add these commands."""
+    """Add this group."""
     parent.add_typer(users, name="users")
 
 
@@ -37,73 +46,73 @@ def list_users(as_json: JsonOption = False) -> None:
 
     with open_command_app() as app, reading(app.engine) as session:
         rows = list_user_accounts(session)
-    if not as_json:
-        rows = [
-            {
-                **row,
-                "companies": "all" if row["companies"] is None else ", ".join(row["companies"]),
-                "passkey": "yes" if row["passkey"] else "not yet",
-            }
-            for row in rows
-        ]
-    columns = {"id": "ID", "email": "ADDRESS", "role": "ROLE", "companies": "COMPANIES", "state": "STATE"}
-    columns["passkey"] = "PASSKEY"
-    echo_list(rows, columns, "There is no user yet: `duewell serve` prints the link for the first.", as_json=as_json)
+    columns: Columns[UserAccount] = {
+        "ID": lambda row: row.id,
+        "EMAIL": lambda row: row.email,
+        "ROLE": lambda row: label(row.role),
+        "COMPANIES": lambda row: "All" if row.companies is None else ", ".join(row.companies),
+        "STATUS": lambda row: label(row.state),
+        "PASSKEY": lambda row: "Yes" if row.passkey else "No",
+    }
+    empty = "No users yet. Start `duewell serve` and open the link that it prints to become the first one."
+    echo_results(rows, columns, empty, as_json=as_json)
 
 
 @users.command()
 def add(
     email: EmailArgument,
     role: RoleArgument,
-    name: Annotated[str, typer.Option(help="His name.")] = "",
+    name: Annotated[str, typer.Option(help="Their name.")] = "",
     company: CompaniesOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Add a user; prints the link by which he chooses his password."""
+    """Add a user and print a link with which they choose their password."""
     from connector.auth.sign_in import create_link
-    from connector.auth.users import ROLES, add_user
+    from connector.auth.users import add_user
     from connector.db.engine import writing
 
-    parse_choice(role, ROLES, "role")
+    parse_choice(role, Role, "role")
     with open_command_app() as app, writing(app.engine) as session:
         at = app.now()
-        user = add_user(session, email, role, name=name, companies=_find_ids(session, company), by=os_user(), at=at)
-        shown = {"id": user.id, "email": user.email, "role": user.role}
+        ids = _find_ids(session, company)
+        user = add_user(session, email, role, name=name, companies=ids, by=os_user(), at=at)
+        document = {"id": user.id, "email": user.email, "role": user.role}
         link = _welcome_url(app, create_link(session, user, at))
-    _print_link(shown, link, as_json=as_json)
+    _print_link(document, link, as_json=as_json)
 
 
 @users.command("role")
 def role_(
     email: EmailArgument, role: RoleArgument, company: CompaniesOption = None, as_json: JsonOption = False
 ) -> None:
-    """Give a user another role, and all companies or only those named."""
-    from connector.auth.users import ROLES, change_role
+    """Change a user's role, and give access to all companies or only to those named."""
+    from connector.auth.users import change_role
     from connector.db.engine import writing
 
-    parse_choice(role, ROLES, "role")
+    parse_choice(role, Role, "role")
     with open_command_app() as app, writing(app.engine) as session:
         ids = _find_ids(session, company)
         user = change_role(session, email, role, companies=ids, by=os_user(), at=app.now())
-        shown = {"id": user.id, "email": user.email, "role": user.role}
-    _print(shown, f"{shown['email']}: {shown['role']}", as_json=as_json)
+        document = {"id": user.id, "email": user.email, "role": user.role}
+    _print(document, f"{document['email']}: {in_sentence(label(Role(role)))}", as_json=as_json)
 
 
 @users.command()
 def disable(email: EmailArgument, as_json: JsonOption = False) -> None:
-    """Let a user in no more; his sessions end at once."""
+    """Disable a user and end their sessions at once."""
     from connector.auth.users import disable as do_disable
     from connector.db.engine import writing
 
     with open_command_app() as app, writing(app.engine) as session:
         user = do_disable(session, email, by=os_user(), at=app.now())
-        shown = {"id": user.id, "email": user.email, "state": "disabled"}
-    _print(shown, f"{shown['email']}: disabled. Let him in again with: duewell users reset", as_json=as_json)
+        document = {"id": user.id, "email": user.email, "state": UserState.DISABLED}
+    text = f"{document['email']}: disabled. Enable them again with: duewell users reset {document['email']}"
+    _print(document, text, as_json=as_json)
 
 
 @users.command()
 def reset(email: EmailArgument, as_json: JsonOption = False) -> None:
-    """Make a new link for a user who lost his password, or was disabled; his sessions end at once."""
+    """Print a new link for a user who lost their password or passkey, or was disabled; their sessions end at once."""
     from connector.auth.sign_in import reset as do_reset
     from connector.auth.users import find_user
     from connector.db.engine import writing
@@ -111,16 +120,18 @@ def reset(email: EmailArgument, as_json: JsonOption = False) -> None:
     with open_command_app() as app, writing(app.engine) as session:
         user = find_user(session, email)
         token = do_reset(session, user, by=os_user(), at=app.now())
-        shown, link = {"id": user.id, "email": user.email}, _welcome_url(app, token)
-    _print_link(shown, link, as_json=as_json)
+        document, link = {"id": user.id, "email": user.email}, _welcome_url(app, token)
+    _print_link(document, link, as_json=as_json)
 
 
 @users.command()
 def passkeys(
-    required: Annotated[str, typer.Argument(metavar="on|off", help="on: demanded of everybody; off: a choice.")] = "",
+    required: Annotated[
+        str, typer.Argument(metavar="on|off", help="on: required for everyone; off: each user chooses.")
+    ] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Demand a passkey of everybody, or leave it to each person again; says which it is."""
+    """Show whether passkeys are required, or change it."""
     from connector.auth.passkey_requirement import get_requirement, set_required
     from connector.db.engine import reading
 
@@ -130,28 +141,28 @@ def passkeys(
             set_required(app, required=required == "on", by=os_user())
         with reading(app.engine) as session:
             found = get_requirement(session)
-    text = f"demanded of everybody, by {found.by}" if found else "each person chooses"
-    shown = {"required": found is not None, "by": found.by if found else None, "since": found.since if found else None}
-    _print(shown, f"Passkeys: {text}.", as_json=as_json)
+    document = {"required": found is not None, "by": found and found.by, "since": found and found.since}
+    text = f"required for everyone, set by {found.by}" if found else "each user chooses"
+    _print(document, f"Passkeys: {text}.", as_json=as_json)
 
 
-def _find_ids(session: Any, names: list[str] | None) -> list[int] | None:
+def _find_ids(session: Session, names: list[str] | None) -> list[int] | None:
     from connector.connections.registry import find_connection
 
     return None if not names else [find_connection(session, name).id or 0 for name in names]
 
 
-def _welcome_url(app: Any, token: str) -> str:
+def _welcome_url(app: AppContext, token: str) -> str:
     return f"{app.settings.duewell_base_url}/welcome/{token}"
 
 
-def _print_link(shown: dict[str, Any], link: str, *, as_json: bool) -> None:
-    _print({**shown, "link": link}, link, as_json=as_json)
-    echo_err("The link is for this person alone; it works once, within a day.")
+def _print_link(document: dict[str, Any], link: str, *, as_json: bool) -> None:
+    _print({**document, "link": link}, link, as_json=as_json)
+    echo_err("Send the link to this person only. It works once, within a day.")
 
 
-def _print(shown: dict[str, Any], text: str, *, as_json: bool) -> None:
+def _print(document: dict[str, Any], text: str, *, as_json: bool) -> None:
     if as_json:
-        echo_json(shown)
+        echo_json(document)
     else:
         echo(text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from connector.vocabulary.access import Role, TokenScope
+from connector.vocabulary.access import Role, TokenScope, TokenState, UserState
 from connector.vocabulary.agreements import AgreementChange, AgreementKind, AgreementState
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TokenPurpose
@@ -34,4 +34,6 @@ __all__ = [
     "TaskState",
     "TokenPurpose",
     "TokenScope",
+    "TokenState",
+    "UserState",
 ]

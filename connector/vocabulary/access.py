@@ -19,3 +19,19 @@ class TokenScope(StrEnum):
     READ = "read"
     WRITE = "write"
     ADMIN = "admin"
+
+
+class UserState(StrEnum):
+    """Whether a user can sign in."""
+
+    INVITED = "invited"  # has not chosen a password yet
+    ACTIVE = "active"
+    DISABLED = "disabled"
+
+
+class TokenState(StrEnum):
+    """Whether an API token is valid."""
+
+    ACTIVE = "active"
+    EXPIRED = "expired"
+    REVOKED = "revoked"

@@ -30,6 +30,8 @@ from connector.vocabulary import (
     TaskState,
     TokenPurpose,
     TokenScope,
+    TokenState,
+    UserState,
 )
 from policies.decisions import DecisionKind
 from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset
@@ -284,6 +286,16 @@ _TOKEN_SCOPES: dict[str, str] = {
     TokenScope.WRITE: "Read and write",
     TokenScope.ADMIN: "Administer",
 }
+_TOKEN_STATES: dict[str, str] = {
+    TokenState.ACTIVE: "Active",
+    TokenState.EXPIRED: "Expired",
+    TokenState.REVOKED: "Revoked",
+}
+_USER_STATES: dict[str, str] = {
+    UserState.INVITED: "Invited",
+    UserState.ACTIVE: "Active",
+    UserState.DISABLED: "Disabled",
+}
 _HOLD_CODES = {
     "nothing_owed": "Nothing due",
     "erased": "Customer data erased",
@@ -427,7 +439,9 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "task_state": _TASK_STATES,
     "token_purpose": _TOKEN_PURPOSES,
     "token_scope": _TOKEN_SCOPES,
+    "token_state": _TOKEN_STATES,
     "tone": _TONES,
+    "user_state": _USER_STATES,
     "upcoming_kind": {**_OUTBOX_KINDS, "task": "Task"},
 }
 _BY_ENUM: dict[type[str], Mapping[str, str]] = {

@@ -17,6 +17,7 @@ from connector.outbox import approvals
 from connector.services import email_editing, email_preview, outbox_search
 from connector.services import fees as late_fees
 from connector.services.outbox_search import EntryView
+from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
@@ -72,7 +73,7 @@ def show_entry(request: PageRequest) -> Response:
     lines: dict[str, str] = {}
     if found.entry.kind in {"email", "owner_email"} and found.entry.state in _PREVIEWABLE_STATES:
         try:
-            if request.actor.has_role("bookkeeper") and found.can_edit_text:
+            if request.actor.has_role(Role.BOOKKEEPER) and found.can_edit_text:
                 letter, lines = email_preview.preview_editable_email(request.app, found.entry)
             else:
                 letter = email_preview.preview_email(request.app, found.entry)

@@ -21,6 +21,7 @@ from connector.auth.users import CurrentUser, UserError
 from connector.connections.consent import ConsentError
 from connector.errors import NotFound, NotPossible
 from connector.outbox.approvals import OutboxError
+from connector.vocabulary import Role
 from connector.web import reauthentication
 from connector.web.page_request import PageRequest, derive_csrf_token
 from connector.web.rendering import render
@@ -136,7 +137,7 @@ def _check_access(route: Route, request: Request, person: CurrentUser | None) ->
         return _redirect_to_sign_in(route, request)
     if person.needs_passkey and not route.allowed_without_passkey:
         return _redirect_to_passkey(route)
-    if not person.has_role(route.min_role):
+    if not person.has_role(Role(route.min_role)):
         log.warning("user %s was refused %s %s", person.id, route.method, route.path)
         return _render_error(403, "Not for you", f"This is for those who are {route.min_role} here.")
     return None

@@ -7,6 +7,7 @@ from starlette.responses import Response
 from connector.auth import api_tokens
 from connector.db.engine import reading, writing
 from connector.errors import NotPossible
+from connector.vocabulary import TokenScope
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
@@ -37,7 +38,8 @@ def create_token(request: PageRequest) -> Response:
             )
     except api_tokens.ApiTokenError as problem:
         raise NotPossible(str(problem)) from problem
-    words = f"It {api_tokens.SCOPES[request.form_value('scope')]}. It is shown only now; whoever has it may do that."
+    granted = api_tokens.SCOPES[TokenScope(request.form_value("scope"))]
+    words = f"Whoever has this token {granted}. It is not shown again: store it now."
     return request.render(
         "settings_secret.html", title=f"The API token {row.name}", secret=token, words=words, back="/settings/tokens"
     )

@@ -62,7 +62,7 @@ def show_user(request: PageRequest) -> Response:
     """Show one user, and what can be changed about him."""
     with reading(request.app.engine) as session:
         user = _get_user(request, session)
-        shown = next(row for row in users.list_user_accounts(session) if row["id"] == user.id)
+        shown = next(row for row in users.list_user_accounts(session) if row.id == user.id)
         companies = request.companies(session)
         limits = users.build_current_user(session, user).companies
     return request.render("settings_user.html", user=shown, companies=companies, limits=limits, roles=users.ROLES)

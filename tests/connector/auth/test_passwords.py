@@ -31,7 +31,7 @@ def test_the_names_of_a_person_and_of_his_companies_are_refused(password: str) -
 @pytest.mark.parametrize(("length", "allowed"), [(11, 12), (257, 256)])
 def test_a_password_has_a_length(length: int, allowed: int) -> None:
     words = "quince jug, the brown fox jumps" * 20
-    with pytest.raises(WeakPasswordError, match="has 12 to 256 characters"):
+    with pytest.raises(WeakPasswordError, match="of 12 to 256 characters"):
         hash_password(words[:length])
     assert verify_password(words[:allowed], hash_password(words[:allowed]))
 

@@ -25,7 +25,7 @@ from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry
 from connector.secrets.keyring import Keyring
 from connector.services import fees, invoices, outbox_search
 from connector.settings import load_settings, setting_names
-from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode
+from connector.vocabulary import LogKind, OutboxKind, OutboxState, TaskCode, TokenScope
 from connector.web.metrics import metrics_text
 from connector.webhooks import delivery, endpoints
 from connector.webhooks.safe_post import PostResult
@@ -58,18 +58,33 @@ def filled(session: Session) -> list[int]:
                 [
                     CustomerRow(connection_id=ids[-1], external_id=f"c{number}", name=f"Customer {number}"),
                     InvoiceRow(
-                        external_id=f"i{number}", number="I", currency="GBP", issued_on=NOON.date(), status=InvoiceStatus.OPEN,
-                        is_open=True, due_e4=5000, **shared,
+                        external_id=f"i{number}",
+                        number="I",
+                        currency="GBP",
+                        issued_on=NOON.date(),
+                        status=InvoiceStatus.OPEN,
+                        is_open=True,
+                        due_e4=5000,
+                        **shared,
                     ),
                     Task(
-                        key=f"{name}{number}", code=TaskCode.CALL, invoice_ids=[], due_on=NOON.date(), created_at=NOON, **shared,
+                        key=f"{name}{number}",
+                        code=TaskCode.CALL,
+                        invoice_ids=[],
+                        due_on=NOON.date(),
+                        created_at=NOON,
+                        **shared,
                     ),
                     OutboxEntry(
-                        key=f"{name}{number}", kind=OutboxKind.LATE_FEE, state=OutboxState.AWAITING_APPROVAL, payload=payload, planned_at=NOON,
+                        key=f"{name}{number}",
+                        kind=OutboxKind.LATE_FEE,
+                        state=OutboxState.AWAITING_APPROVAL,
+                        payload=payload,
+                        planned_at=NOON,
                         **shared,
                     ),
                 ]
-            )  # fmt: skip
+            )
     return ids
 
 
@@ -104,7 +119,12 @@ def test_a_token_counts_until_it_ends_and_a_request_is_noted_once(app: AppContex
                 api_tokens.create(session, by="Ann", at=NOON, **{"name": "x", "scope": "read", **wrong})  # type: ignore[arg-type]
     program = api_tokens.authenticate(app, token)
     assert program is not None
-    assert (program.has_scope("write"), program.has_scope("admin"), program.can_see(one), program.can_see(None)) == (
+    assert (
+        program.has_scope(TokenScope.WRITE),
+        program.has_scope(TokenScope.ADMIN),
+        program.can_see(one),
+        program.can_see(None),
+    ) == (
         True,
         False,
         True,
@@ -150,7 +170,7 @@ def test_tokens_are_made_listed_and_revoked_at_the_terminal(tmp_path: Path, monk
 
     made = duewell("create", "dashboard", "read", "--days", "9")
     assert made.stdout.strip().startswith("duewell_")
-    assert "shown only now" in made.stderr
+    assert "not shown again" in made.stderr
     (row,) = json.loads(duewell("list", "--json").stdout)
     assert (row["id"], row["name"], row["scopes"], row["state"]) == (1, "dashboard", ["read"], "active")
     assert made.stdout.strip() not in duewell("list").stdout

@@ -33,7 +33,7 @@ from connector.web.routes import PASSKEY_PATH, cookie_name
 from policies.receivables import InvoiceStatus
 
 Site = Any
-SIGN_IN_PATHS = {"/sign-in", "/sign-in/passkey", "/sign-in/sso", "/sign-in/sso/back", "/welcome/{link}"}
+SIGN_IN_PATHS = {"/sign-in", "/sign-in/passkey", "/sign-in/sso", "/sign-in/sso/callback", "/welcome/{link}"}
 PUBLIC_PATHS = {  # whoever asks, and why that is right
     "/healthz": "says ok, to who watches it",
     "/readyz": "says which part is ill",

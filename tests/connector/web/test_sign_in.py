@@ -55,7 +55,7 @@ def test_a_link_counts_for_a_day_and_only_the_newest(site: Site) -> None:
         ({"password": "aaaaaaaaaaaaaaaa", "repeat": "aaaaaaaaaaaaaaaa"}, "easily guessed"),
         ({"password": "Welcome123456!", "repeat": "Welcome123456!"}, "easily guessed"),
         ({"password": PASSWORD, "repeat": "another horse"}, "not the same"),
-        ({**NEW_PASSWORD, "email": "nobody"}, "not a mail address"),
+        ({**NEW_PASSWORD, "email": "nobody"}, "not an email address"),
     ],
 )
 def test_a_choice_that_does_not_do_is_said_and_the_link_still_works(
@@ -105,7 +105,7 @@ def test_a_wrong_password_and_an_unknown_address_sound_the_same_and_tries_are_li
     for _ in range(9):
         browser.post("/sign-in", {"email": "ann@example.com", "password": "x" * 300})
     limited = browser.post("/sign-in", {"email": "ann@example.com", "password": PASSWORD})
-    assert (limited.status_code, "Too many tries" in limited.text) == (429, True)
+    assert (limited.status_code, "Too many failed attempts" in limited.text) == (429, True)
     site.clock.advance(hours=1, minutes=1)
     assert browser.post("/sign-in", {"email": "ann@example.com", "password": PASSWORD}).status_code == 200
 
@@ -236,7 +236,7 @@ def test_who_came_in_who_did_not_and_what_was_refused_is_logged(site: Site, capl
     said = [record.getMessage() for record in caplog.records if record.name.startswith("duewell.")]
     assert said == [
         "user 1 signed in by a link, from 127.0.0.1",
-        "a sign-in failed, from unknown",
+        "sign-in failed, from unknown",
         "user 2 signed in by a link, from 127.0.0.1",
         "user 2 was refused POST /companies/connect",
         "a form from elsewhere or of another session was refused at /sign-out",

@@ -119,7 +119,7 @@ def read_authorize_request(idp: IdentityProvider, url: str) -> dict[str, str]:
 
 def return_from_idp(browser: Any, authorize_request: dict[str, str], **changed: str) -> Any:
     answer = {"code": "c0de", "state": authorize_request["state"], **changed}
-    return browser.get("/sign-in/sso/back?" + "&".join(f"{name}={value}" for name, value in answer.items()))
+    return browser.get("/sign-in/sso/callback?" + "&".join(f"{name}={value}" for name, value in answer.items()))
 
 
 def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifier(
@@ -129,7 +129,7 @@ def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifi
     browser = site.browser()
     assert "by way of 127.0.0.1" in browser.get("/sign-in").text
     asked = start_sign_in(site, idp, browser)
-    assert asked["redirect_uri"] == f"{site.base}/sign-in/sso/back"
+    assert asked["redirect_uri"] == f"{site.base}/sign-in/sso/callback"
     assert asked["code_challenge_method"] == "S256"
     assert return_from_idp(browser, asked).url == f"{site.base}/account"
     assert len(idp.token_request["code_verifier"][0]) >= 43
