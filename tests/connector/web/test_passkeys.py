@@ -279,8 +279,8 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     assert "Each person chooses again" in owner.text
     assert weak.get("/").url == f"{site.base}/"
     assert passkey_rule_lines(site) == [
-        "owner@example.com demands a passkey of everybody.",
-        "owner@example.com leaves passkeys to each person again.",
+        "owner@example.com made passkeys required.",
+        "owner@example.com made passkeys optional.",
     ]
 
 
@@ -350,8 +350,8 @@ def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
     assert "Passkeys were made for localhost" in said
     assert duewell("users", "passkeys", "off")[0] == 0
     code, said = duewell("users", "passkeys", "on")
-    assert (code, "by a name over https, or at localhost" in said) == (1, True)
+    assert (code, "at a host name over https, or at localhost" in said) == (1, True)
     assert passkey_rule_lines(site) == [
-        "root demands a passkey of everybody.",
-        "root leaves passkeys to each person again.",
+        "root made passkeys required.",
+        "root made passkeys optional.",
     ]
