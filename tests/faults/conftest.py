@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from importlib.util import module_from_spec, spec_from_file_location
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from providers.http import TransportLimits
 from sandbox import Sandbox
-
-
-def _load_run_tests() -> Any:
-    """Load the town from the tests beside these: tests are no package to import from."""
-    file = Path(__file__).parent.parent / "hour" / "conftest.py"
-    spec = spec_from_file_location("town_of_the_hour", file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-RUN_TESTS = _load_run_tests()
+from tests.connector.scenario import Scenario, make_scenario
 
 
 class _Stop(threading.Event):
@@ -67,11 +50,11 @@ def quick_town(
             )
 
         for module in ("providers.http", "providers.sendgrid.mailer"):
-            monkeypatch.setattr(f"{module}.Limits", limits)
+            monkeypatch.setattr(f"{module}.TransportLimits", limits)
         with sandbox.serve() as url:
             home = tmp_path_factory.mktemp("home")
             home.chmod(0o700)
-            scenario = RUN_TESTS.make_town(sandbox, url, home, provider)
+            scenario = make_scenario(sandbox, url, home, provider)
             scenario.app = replace(scenario.app, stop=_Stop(sandbox.clock))
             scenario.sandbox.xero.limits.minute = scenario.sandbox.xero.limits.day = 0  # the faults are the limits here
             yield scenario

@@ -103,9 +103,9 @@ def _tokens_decrypt(world: World) -> list[str]:
 
 
 def _make_unconfirmed(world: World) -> None:
-    world.vendors.faults.append((lambda sent: sent.kind == "email", CUT_OFF))
+    world.services.faults.append((lambda sent: sent.kind == "email", CUT_OFF))
     world.sync()
-    world.vendors.faults.clear()
+    world.services.faults.clear()
 
 
 def _ids(world: World, *states: str) -> list[int]:
@@ -171,18 +171,18 @@ def _sync_only(world: World) -> None:
 
 
 def _dispute(world: World) -> None:
-    record_for_invoice(world, world.ledger.numbers[0], agreements.record_dispute, reason="wrong goods")
+    record_for_invoice(world, world.company.numbers[0], agreements.record_dispute, reason="wrong goods")
 
 
 def _promise(world: World) -> None:
     record_for_invoice(
-        world, world.ledger.numbers[0], agreements.set_promise, on=world.clock.now().date() + timedelta(days=9)
+        world, world.company.numbers[0], agreements.set_promise, on=world.clock.now().date() + timedelta(days=9)
     )
 
 
 def _pause_invoice(world: World) -> None:
     record_for_invoice(
-        world, world.ledger.numbers[0], agreements.pause_reminders, until=world.clock.now().date() + timedelta(days=9)
+        world, world.company.numbers[0], agreements.pause_reminders, until=world.clock.now().date() + timedelta(days=9)
     )
 
 
@@ -274,7 +274,7 @@ ACTIONS = (
     Action(
         "a person connects anew",
         lambda _world: None,
-        lambda world: world.connect(world.ledger),
+        lambda world: world.connect(world.company),
         _token_is_usable,
         calls_service=True,
     ),

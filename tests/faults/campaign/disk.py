@@ -44,7 +44,7 @@ def _restore(scene: Scene) -> None:
     world.clock.advance(timedelta(hours=1))
     world.app.engine.dispose()
     restore_backup(f"sqlite:///{world.database}", world.folder / "backup.db", at=world.clock.now())
-    world.connect(world.ledger)  # the tokens of the backup were used up since
+    world.connect(world.company)  # the tokens of the backup were used up since
     set_mode(world.app, world.connection, "live")
 
 
@@ -62,7 +62,7 @@ def _copy_back_by_hand(scene: Scene) -> None:
         world.database.with_name(f"duewell.db{ending}").unlink(missing_ok=True)
     (world.folder / "copy").replace(world.database)
     world.database.chmod(0o600)
-    world.connect(world.ledger)
+    world.connect(world.company)
     world.sync()  # notices, and lets everything wait for a person, who says:
     set_mode(world.app, world.connection, "live")
 

@@ -31,13 +31,13 @@ def _fault(fault: Fault, *, once: bool) -> Callable[[Scene, Sent], None]:
             same = (sent.vendor, sent.kind, sent.method) == (at.vendor, at.kind, at.method)
             return sent.n == at.n if once else same
 
-        scene.world.vendors.faults.append((matches, fault))
+        scene.world.services.faults.append((matches, fault))
 
     return begin
 
 
 def _clear(scene: Scene) -> None:
-    scene.world.vendors.faults.clear()
+    scene.world.services.faults.clear()
 
 
 NETWORK = [
@@ -51,7 +51,7 @@ NETWORK = [
 
 
 def _numbers(world: World) -> list[str]:
-    return [number for number in world.ledger.numbers if world.ledger.open_balances().get(number)]
+    return [number for number in world.company.numbers if world.company.open_balances().get(number)]
 
 
 def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], None]:
@@ -64,18 +64,18 @@ def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene
 
 def _move_due(world: World, number: str) -> None:
     later = (world.clock.now().date() + timedelta(days=40)).isoformat()
-    due = {"xero": "due_on", "quickbooks": "DueDate"}[world.ledger.provider]
-    world.ledger.simulator.edit(number, **world.ledger.company_filter, **{due: later})
+    due = {"xero": "due_on", "quickbooks": "DueDate"}[world.company.provider]
+    world.company.simulator.edit(number, **world.company.company_filter, **{due: later})
 
 
 def _pay_for_now(scene: Scene, _at: Sent) -> None:
-    desk, where = scene.world.ledger.simulator, scene.world.ledger.company_filter
+    desk, where = scene.world.company.simulator, scene.world.company.company_filter
     scene.world.kept_alive.append([desk.pay(number, **where) for number in _numbers(scene.world)])
 
 
 def _delete_payments(scene: Scene) -> None:
     """Delete the payments again: what they paid is open, and steps that were taken stay taken."""
-    books = scene.world.ledger
+    books = scene.world.company
     for payment in scene.world.kept_alive.pop():
         books.simulator.delete_payment(
             payment.id if books.provider == "xero" else payment["Id"], **books.company_filter
@@ -83,22 +83,22 @@ def _delete_payments(scene: Scene) -> None:
 
 
 def _merge(scene: Scene, _at: Sent) -> None:
-    into = scene.world.ledger.customer("Cedar Ltd")
-    scene.world.ledger.simulator.merge("Ashdown Ltd", into, **scene.world.ledger.company_filter)
+    into = scene.world.company.customer("Cedar Ltd")
+    scene.world.company.simulator.merge("Ashdown Ltd", into, **scene.world.company.company_filter)
 
 
 def _archive(scene: Scene, _at: Sent) -> None:
-    books = scene.world.ledger
+    books = scene.world.company
     end = books.simulator.archive if books.provider == "xero" else books.simulator.deactivate
     end("Ashdown Ltd", **books.company_filter)
 
 
 def _close_books(scene: Scene, _at: Sent) -> None:
-    books, today = scene.world.ledger, scene.world.clock.now().date()
+    books, today = scene.world.company, scene.world.clock.now().date()
     if books.provider == "xero":
-        books.simulator.organisation(books.company).period_lock_on = today
+        books.simulator.organisation(books.external_id).period_lock_on = today
     else:
-        scene.world.sandbox.quickbooks.close_books(today, books.company)
+        scene.world.sandbox.quickbooks.close_books(today, books.external_id)
 
 
 def _not_strict(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
@@ -106,15 +106,15 @@ def _not_strict(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbanc
 
 
 CHANGES = [
-    _not_strict("paid", _for_each_invoice(lambda world, number: world.ledger.pay(number))),
-    _not_strict("paid in part", _for_each_invoice(lambda world, number: world.ledger.pay(number, "100.00"))),
-    _not_strict("voided", _for_each_invoice(lambda world, number: world.ledger.void(number))),
-    _not_strict("credited", lambda scene, _at: scene.world.ledger.credit("Ashdown Ltd", "500.00")),
+    _not_strict("paid", _for_each_invoice(lambda world, number: world.company.pay(number))),
+    _not_strict("paid in part", _for_each_invoice(lambda world, number: world.company.pay(number, "100.00"))),
+    _not_strict("voided", _for_each_invoice(lambda world, number: world.company.void(number))),
+    _not_strict("credited", lambda scene, _at: scene.world.company.credit("Ashdown Ltd", "500.00")),
     _not_strict("due date moved", _for_each_invoice(_move_due)),
     _not_strict(
         "address changed",
-        lambda scene, _at: scene.world.ledger.simulator.set_email(
-            "Ashdown Ltd", "new@ashdown.example", **scene.world.ledger.company_filter
+        lambda scene, _at: scene.world.company.simulator.set_email(
+            "Ashdown Ltd", "new@ashdown.example", **scene.world.company.company_filter
         ),
     ),
     _not_strict(

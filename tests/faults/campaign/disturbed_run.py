@@ -50,7 +50,7 @@ class DisturbedRun:
     def run(self) -> None:
         """Run the hour, disturbed at every call."""
         world = self.scene.world
-        world.vendors.before.append(self._before)  # after the witness: what is on its way has left
+        world.services.before.append(self._before)  # after the witness: what is on its way has left
         result = world.sync()
         if self.child is not None:
             child, disturbance = self.child
@@ -58,7 +58,7 @@ class DisturbedRun:
         if result.outcome == "failed" and not self.stopped:
             message = f"an undisturbed hour failed: {result.reason}"
             raise RuntimeError(message)
-        world.vendors.before.remove(self._before)
+        world.services.before.remove(self._before)
 
     def _before(self, sent: Sent) -> None:
         if self.scene.in_child or self.stopped:

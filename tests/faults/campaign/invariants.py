@@ -58,7 +58,7 @@ class LogCapture(logging.Handler):
 
 def snapshot_neighbour(world: World) -> NeighbourSnapshot:
     """Look at the company next door."""
-    books = world.neighbour_ledger
+    books = world.neighbour
     notes = tuple(note for number in books.numbers for note in books.notes(number))
     return NeighbourSnapshot(notes, tuple(sorted(dues_by_id(books).items())))
 
@@ -68,11 +68,11 @@ def find_unfinished(world: World) -> list[str]:
     now = world.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     with closing(_open(world)) as database:
         rows = database.execute(
-            "SELECT key, state, answer FROM outbox WHERE connection_id = ? AND (state = 'sending' OR (state = 'planned'"
-            " AND (leaves_from_at IS NULL OR leaves_from_at <= ?)))",
+            "SELECT key, state, response FROM outbox WHERE connection_id = ? AND (state = 'sending' OR (state = 'planned'"
+            " AND (send_after IS NULL OR send_after <= ?)))",
             (world.connection, now),
         )
-        return [f"{row['key']} is {row['state']} {row['answer']}" for row in rows]
+        return [f"{row['key']} is {row['state']} {row['response']}" for row in rows]
 
 
 def count_unconfirmed(world: World) -> tuple[int, int]:
@@ -160,7 +160,7 @@ def _company_of(mail: Any) -> str:
 
 
 def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    numbers = Counter(fee_numbers(world.ledger))
+    numbers = Counter(fee_numbers(world.company))
     known = {
         json.loads(row["payload"])["number"]: row["state"]
         for row in entries
@@ -177,7 +177,7 @@ def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
 
 
 def _check_notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    books = world.ledger
+    books = world.company
     marks = Counter(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note))
     found = [f"I4: a note was written {times} times: {mark}" for mark, times in marks.items() if times > 1]
     notes = {row["key"]: row for row in entries if row["kind"] == "note"}
@@ -201,7 +201,7 @@ def check_mirror(world: World) -> list[str]:
             "SELECT external_id, due_e4, is_open FROM invoice WHERE connection_id = ?", (world.connection,)
         ).fetchall()
     ours = {row["external_id"]: Decimal(row["due_e4"]) / 10000 if row["is_open"] else Decimal(0) for row in rows}
-    ledger = dues_by_id(world.ledger)
+    ledger = dues_by_id(world.company)
     return [
         f"I9: invoice {each}: {ours.get(each)} in the mirror, {due} in the ledger"
         for each, due in ledger.items()
@@ -231,7 +231,7 @@ def check_chain(world: World) -> list[str]:
 def fee_numbers(books: Any) -> list[str]:
     """Give the numbers of all fee invoices in the ledger, void ones as well."""
     if books.provider == "xero":
-        return [each.number for each in books.simulator.invoices(books.company) if each.number.startswith("LF-")]
+        return [each.number for each in books.simulator.invoices(books.external_id) if each.number.startswith("LF-")]
     return [each["DocNumber"] for each in books.simulator.invoices() if each["DocNumber"].startswith("LF-")]
 
 

@@ -151,16 +151,16 @@ class Kills:
     def run(self) -> None:
         """Do the work once, and kill it everywhere."""
         world = self.scene.world
-        world.vendors.before.append(self._before)
-        world.vendors.after.append(self._after)
+        world.services.before.append(self._before)
+        world.services.after.append(self._after)
         try:
             with around_commits(world, f"{self.seed}:{self.label}", self._commit):
                 sys.settrace(self._enter)
                 self.action(world)
         finally:
             sys.settrace(None)
-            world.vendors.before.remove(self._before)
-            world.vendors.after.remove(self._after)
+            world.services.before.remove(self._before)
+            world.services.after.remove(self._after)
 
     def _enter(self, frame: FrameType, _event: str, _argument: object) -> Any:
         return self._line if self.traced(frame) and not self.stopped else None
@@ -191,7 +191,7 @@ class Kills:
             return
         how = f"{kind} {number}"
         if self.varieties and cut is None:
-            state = (self.commits, log_size(self.scene.world), self.scene.world.vendors.count)
+            state = (self.commits, log_size(self.scene.world), self.scene.world.services.count)
             place = self.states.setdefault(state, len(self.states))
             variety = number % self.varieties
             if (place, variety) in self.tried:

@@ -35,8 +35,8 @@ STEPS_MAX = 16
 
 
 def _open(world: World, n: int) -> list[str]:
-    dues = world.ledger.open_balances()
-    numbers = [number for number in world.ledger.numbers if dues.get(number)]
+    dues = world.company.open_balances()
+    numbers = [number for number in world.company.numbers if dues.get(number)]
     return numbers[n % len(numbers) :][:1] if numbers else []
 
 
@@ -49,7 +49,7 @@ def _for_one_invoice(change: Callable[[World, str], object]) -> Callable[[Scene,
 
 
 def _add_late_invoice(scene: Scene, n: int) -> None:
-    scene.world.add_late_invoice(f"Late{len(scene.world.ledger.numbers):03} Ltd", n % 40)
+    scene.world.add_late_invoice(f"Late{len(scene.world.company.numbers):03} Ltd", n % 40)
 
 
 def _run(scene: Scene, _n: int) -> None:
@@ -64,7 +64,7 @@ def _run_killed(scene: Scene, n: int) -> None:
 
 
 def _run_with_fault(scene: Scene, n: int) -> None:
-    vendors = scene.world.vendors
+    vendors = scene.world.services
     at, fault = vendors.count + 1 + n % CALLS_PER_RUN, FAULTS[n // CALLS_PER_RUN % len(FAULTS)]
     vendors.faults.append((lambda sent: sent.n == at, fault))
     scene.world.sync()
@@ -112,14 +112,14 @@ def _restore(scene: Scene, _n: int) -> None:
     world.clock.advance(timedelta(seconds=1))
     world.app.engine.dispose()
     restore_backup(f"sqlite:///{world.database}", backup, at=world.clock.now())
-    world.connect(world.ledger)
+    world.connect(world.company)
     set_mode(world.app, world.connection, "live")
 
 
 def _void(world: World, number: str) -> None:
     """Void an invoice, unless the ledger refuses it: Xero does where something was paid."""
     with suppress(ValidationFailed):
-        world.ledger.void(number)
+        world.company.void(number)
 
 
 STEPS: dict[str, Callable[[Scene, int], object]] = {
@@ -128,8 +128,8 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "run, killed": _run_killed,
     "run, with a fault": _run_with_fault,
     "time": lambda scene, n: scene.world.clock.advance(timedelta(hours=n % 60)),
-    "paid": _for_one_invoice(lambda world, number: world.ledger.pay(number)),
-    "paid in part": _for_one_invoice(lambda world, number: world.ledger.pay(number, "1.00")),
+    "paid": _for_one_invoice(lambda world, number: world.company.pay(number)),
+    "paid in part": _for_one_invoice(lambda world, number: world.company.pay(number, "1.00")),
     "voided": _for_one_invoice(_void),
     "disputed": _for_one_invoice(
         lambda world, number: record_if_known(world, number, agreements.record_dispute, reason="wrong goods")

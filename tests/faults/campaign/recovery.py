@@ -96,7 +96,7 @@ class Expected:
 
 def observe_effects(world: World) -> Expected:
     """Look at the vendors."""
-    books = world.ledger
+    books = world.company
     return Expected(
         frozenset(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.emails()),
         frozenset(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note)),
@@ -146,7 +146,7 @@ def finish(scene: Scene, outcome: Outcome, *, strict: bool) -> Outcome:
     result = run_once(scene, outcome)
     if result != "ok" or invariants.find_unfinished(world):  # a day of patience is what the longest limit may ask
         patience = timedelta(minutes=61) if not _is_deferred(world) else timedelta(hours=25)
-        world.vendors.faults.clear()
+        world.services.faults.clear()
         world.sandbox.sendgrid.logs_lag = timedelta()
         world.clock.advance(patience)
         result = run_once(scene, outcome)
@@ -179,7 +179,7 @@ def run_once(scene: Scene, outcome: Outcome) -> str:
     with reading(world.app.engine) as session:
         if session.get_one(Connection, world.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED:
             outcome.reconnects += 1
-            world.connect(world.ledger)
+            world.connect(world.company)
     outcome.sync_runs += 1
     result = world.sync()
     if "fault of duewell" in result.reason or result.outcome == "failed":
@@ -202,17 +202,17 @@ def _meanwhile(scene: Scene, how: Circumstances) -> None:
     if how.logs == "lag":
         world.sandbox.sendgrid.logs_lag = timedelta(hours=2)
     elif how.logs == "fail":
-        world.vendors.faults.append((_is_log_query, BUSY))
+        world.services.faults.append((_is_log_query, BUSY))
     if how.wait < timedelta(0):  # our own clock; the vendors' goes on
         world.delay_clock(-how.wait)
     else:
         world.clock.advance(how.wait)
     if how.paid:
         open_ones = [
-            number for number, due in world.ledger.open_balances().items() if due and number in world.ledger.numbers
+            number for number, due in world.company.open_balances().items() if due and number in world.company.numbers
         ]
         for number in open_ones:
-            world.ledger.pay(number)
+            world.company.pay(number)
 
 
 def deliver_events(world: World, copies: int, *, backwards: bool = False) -> None:

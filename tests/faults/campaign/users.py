@@ -41,7 +41,7 @@ def reconnect_and_resume(scene: Scene) -> bool:
     with reading(world.app.engine) as session:
         health = session.get_one(Connection, world.connection).health
     if health in {"disconnected", "authorization_expired"}:
-        world.connect(world.ledger)
+        world.connect(world.company)
     resume(world.app, world.connection)
     set_mode(world.app, world.connection, "live")
     return health == "authorization_expired"

@@ -40,16 +40,16 @@ class Witness:
 
     def __post_init__(self) -> None:
         """Stand at the door."""
-        self.world.vendors.before.append(self._before)
-        self.world.vendors.after.append(self._after)
+        self.world.services.before.append(self._before)
+        self.world.services.after.append(self._after)
         self._take_snapshot()
 
     def _after(self, sent: Sent) -> None:
-        if sent.kind == "read" and sent.vendor == self.world.ledger.provider and _INVOICE_READS.search(sent.path):
+        if sent.kind == "read" and sent.vendor == self.world.company.provider and _INVOICE_READS.search(sent.path):
             self._take_snapshot()
 
     def _take_snapshot(self) -> None:
-        self.due_when_read = dues_by_id(self.world.ledger)
+        self.due_when_read = dues_by_id(self.world.company)
         with closing(self._open()) as database:
             rows = database.execute("SELECT invoice_id FROM invoice_setting WHERE disputed_on IS NOT NULL OR paused")
             self.stopped_invoices = {row[0] for row in rows}
@@ -120,7 +120,7 @@ class Witness:
         if row["connection_id"] != self.world.connection:
             self.violations.append(f"I7: {key} is another company's")
         if company["mode"] == "observe" or company["pause_reason"]:
-            self.violations.append(f"I6: {key} left while the company was {company['mode']} {company['paused_why']}")
+            self.violations.append(f"I6: {key} left while the company was {company['mode']} {company['pause_reason']}")
         if company["mode"] == "approve" and row["kind"] in {"email", "late_fee"} and not row["approved_at"]:
             self.violations.append(f"I6: {key} left without an approval")
         if row["kind"] in {"email", "late_fee"} and row["policy_version"] is None:
@@ -140,6 +140,6 @@ def dues_by_id(books: Any) -> dict[str, Decimal]:
     if books.provider == "xero":
         return {
             each.id: each.amount_due if each.status in {"AUTHORISED", "PAID"} else Decimal(0)
-            for each in books.simulator.invoices(books.company)
+            for each in books.simulator.invoices(books.external_id)
         }
     return {each["Id"]: Decimal(str(each["Balance"])) for each in books.simulator.invoices()}

@@ -7,12 +7,10 @@ Everything that survives a killed process is in one folder (the database with it
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +23,15 @@ from connector.db.engine import reading
 from connector.run import RunResult, run_connection
 from connector.secrets.keyring import Keyring
 from connector.services import fees
+from connector.vocabulary import ConnectionMode, RunOutcome
 from providers.http import TransportLimits
 from sandbox import Sandbox
+from tests.connector.scenario import SandboxCompany, Scenario, make_scenario
 from tests.faults.campaign.in_process import InProcessServices
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)  # a Monday, noon in London
 LEDGERS = ("xero", "quickbooks")
+_SANDBOX_URL = "http://127.0.0.1:9"  # never reached: the services answer in this process
 POLICY = """
 [late_fees]
 enabled = true
@@ -39,18 +40,6 @@ terms_agreed_on = 2025-01-01
 """
 STALE_AFTER = timedelta(minutes=61)  # what changed is older than what every hour reads again; the token has ended
 FEE_DAYS = 7  # after the first mail
-
-
-def _load_town() -> Any:
-    """Load the books of the tests' town: they speak to both ledgers in the same words."""
-    name = "town_of_the_hour"
-    if name not in sys.modules:
-        spec = spec_from_file_location(name, Path("tests/connector/scenario.py").absolute())
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
 
 
 class _Stop:
@@ -72,10 +61,10 @@ class World:
     """A duewell with two companies; ``books`` is the one whose hour is broken, ``neighbour`` must not notice."""
 
     sandbox: Sandbox
-    vendors: InProcessServices
+    services: InProcessServices
     app: AppContext
-    ledger: Any
-    neighbour_ledger: Any
+    company: SandboxCompany
+    neighbour: SandboxCompany
     folder: Path
     connection: int = 0
     neighbour_connection: int = 0
@@ -99,16 +88,17 @@ class World:
         """Run one hour of the company."""
         return run_connection(self.app, connection or self.connection)
 
-    def connect(self, books: Any) -> int:
-        """Consent, as a person does."""
-        town = _load_town().Town(self.sandbox, "http://127.0.0.1:9", self.app, books)
-        return int(town.connect())
+    def connect(self, company: SandboxCompany) -> int:
+        """Authorise access to a company, as a user does, and return the connection's id."""
+        return Scenario(self.sandbox, _SANDBOX_URL, self.app, company).connect()
 
-    def add_late_invoice(self, name: str, days: int, amount: str = "300.00", books: Any = None) -> str:
-        """Add a customer with an invoice that is so many days late."""
-        books = books or self.ledger
+    def add_late_invoice(
+        self, name: str, days: int, amount: str = "300.00", company: SandboxCompany | None = None
+    ) -> str:
+        """Add a customer with an invoice so many days overdue, and return its number."""
+        company = company or self.company
         due_on = self.clock.now().date() - timedelta(days=days)
-        return str(books.invoice(books.customer(name), amount, due_on=due_on))
+        return company.invoice(company.customer(name), amount, due_on=due_on)
 
     def move_to(self, folder: Path, *, same_process: bool = False) -> None:
         """Go on in a copy of what is on the disk now. ``same_process``: the hour under way goes on there as well."""
@@ -164,24 +154,23 @@ def build_world(provider: str, folder: Path) -> World:
     """Make the world, with both companies connected, read, and live."""
     sandbox = Sandbox(now=START)
     sandbox.xero.limits.minute = sandbox.xero.limits.day = 0  # the faults are the limits here
-    vendors = InProcessServices(sandbox)
-    vendors.install()
+    services = InProcessServices(sandbox)
+    services.install()
     _simulate_waiting(sandbox)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    town = _load_town().make_town(sandbox, "http://127.0.0.1:9", folder, provider)
+    scenario = make_scenario(sandbox, _SANDBOX_URL, folder, provider)
     stop: Any = _Stop(sandbox.clock)
-    world = World(
-        sandbox, vendors, replace(town.app, stop=stop), town.company, _load_town().Books(sandbox, provider), folder
-    )
+    app = replace(scenario.app, stop=stop)
+    world = World(sandbox, services, app, scenario.company, SandboxCompany(sandbox, provider), folder)
     event.listen(world.app.engine, "do_connect", _redirect_connect(world))
     event.listen(world.app.engine, "begin", _run_at_begin(world))
-    town.set_policy(POLICY)
-    for books in (world.ledger, world.neighbour_ledger):
-        connection = world.connect(books)
-        assert world.sync(connection).outcome == "ok"
-        set_mode(world.app, connection, "live")
-        world.add_late_invoice("Ashdown Ltd", 9, books=books)  # read in the hour that will be broken
-        if books is world.ledger:
+    scenario.set_policy(POLICY)
+    for company in (world.company, world.neighbour):
+        connection = world.connect(company)
+        assert world.sync(connection).outcome == RunOutcome.OK
+        set_mode(world.app, connection, ConnectionMode.LIVE)
+        world.add_late_invoice("Ashdown Ltd", 9, company=company)  # read by the run that will be broken
+        if company is world.company:
             world.connection = connection
         else:
             world.neighbour_connection = connection
@@ -214,7 +203,7 @@ def _simulate_waiting(sandbox: Sandbox) -> None:
         return TransportLimits(sleep=sleep, now=sandbox.clock.now)
 
     for module in ("providers.http", "providers.sendgrid.mailer"):
-        import_module(module).__dict__["Limits"] = limits
+        import_module(module).__dict__["TransportLimits"] = limits
 
 
 def email_scenario(world: World) -> None:
@@ -262,7 +251,7 @@ def build_scenario(provider: str, day: str, folder: Path) -> World:
     world = build_world(provider, folder)
     SCENARIOS[day](world)
     world.sync(world.neighbour_connection)  # a rehearsal: what is compiled on first use is not compiled in every fork
-    world.add_late_invoice("Birch Ltd", 9, books=world.neighbour_ledger)
+    world.add_late_invoice("Birch Ltd", 9, company=world.neighbour)
     world.clock.advance(STALE_AFTER)
     world.checkpoint()
     return world
