@@ -13,7 +13,7 @@ import pytest
 
 from providers.http import TransportLimits
 from sandbox import Sandbox
-from tests.connector.scenario import Scenario, make_scenario
+from tests.connector.scenario import make_scenario
 
 
 class _Stop(threading.Event):

@@ -1,1 +1,1 @@
-"""The fault campaign: hours that are killed, cut off, overtaken and put back, thousands of times, and what holds."""
+"""The fault campaign: syncs are killed, cut off, overtaken and restored, thousands of times, and invariants checked."""

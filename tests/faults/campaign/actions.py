@@ -1,7 +1,7 @@
-"""Class A, beside the hour: what people and vendors do to a duewell, killed at every line of it and then done again.
+"""Group A, actions: what users and services do beside the syncs, killed at every line and then repeated.
 
-A token is renewed, events come in, somebody approves, settles, waives, disputes, backs up, restores, connects. After
-the kill the act is done once more, as whoever did it would, and everything must be as if it had been done once.
+A user whose action is killed repeats it; the email service delivers its events again. Whatever the kill left, the
+repeated action must be applied, and only once.
 """
 
 from __future__ import annotations
@@ -30,7 +30,15 @@ from connector.runtime import lease
 from connector.secrets.keyring import KeyringError
 from connector.services import fees
 from connector.services.key_rotation import rotate
-from connector.vocabulary import AgreementState, ConnectionHealth, OutboxKind, TaskCode
+from connector.vocabulary import (
+    AgreementKind,
+    AgreementState,
+    ConnectionHealth,
+    ConnectionMode,
+    OutboxKind,
+    OutboxState,
+    TaskCode,
+)
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome
 from tests.faults.campaign.in_process import FAULTS
@@ -45,26 +53,26 @@ TOKEN_LIFETIME = timedelta(minutes=61)
 
 
 class Action(NamedTuple):
-    """Something that is done to a duewell; ``wrong`` says what is wrong after it was killed and done again."""
+    """Something done to a duewell; ``check`` returns what is wrong after it was killed and repeated."""
 
     name: str
     prepare: Callable[[World], object]
     perform: Callable[[World], object]
     check: Callable[[World], list[str]] = lambda _world: []
-    calls_service: bool = False  # it calls a vendor
+    calls_service: bool = False  # so that it is killed in forks
 
 
 def redo(action: Action) -> Callable[[Scene, str, Circumstances], Outcome]:
-    """Make the mending of a killed act: it is done again, by whoever did it."""
+    """Return the recovery of a killed action: whoever did it repeats it."""
 
-    def mending(scene: Scene, name: str, how: Circumstances) -> Outcome:
+    def recover(scene: Scene, name: str, how: Circumstances) -> Outcome:
         world, outcome = scene.world, Outcome(name)
         world.clock.advance(timedelta(seconds=30))
-        if how.redo_killed_at:  # in the second try as well, which takes no more lines than the first
+        if how.redo_killed_at:  # the repetition is killed as well; it takes no more lines than the first
             with contextlib.suppress(approvals.OutboxError):
                 kill_at(scene, lambda: action.perform(world), 1 + how.redo_killed_at % LINES_PER_ACTION, ALL_CODE)
             world.clock.advance(timedelta(seconds=30))
-        with contextlib.suppress(approvals.OutboxError):  # it was done already
+        with contextlib.suppress(approvals.OutboxError):  # it had been applied already
             action.perform(world)
         outcome.violations += action.check(world)
         with closing(sqlite3.connect(world.database)) as database:
@@ -73,7 +81,7 @@ def redo(action: Action) -> Callable[[Scene, str, Circumstances], Outcome]:
         outcome.violations += invariants.check_chain(world) + scene.witness.violations
         return outcome
 
-    return mending
+    return recover
 
 
 def _grant(world: World) -> int:
@@ -81,25 +89,25 @@ def _grant(world: World) -> int:
         return session.get_one(Connection, world.connection).grant_id or 0
 
 
-def _renew(world: World) -> Any:
+def _refresh(world: World) -> Any:
     return fresh_token(world.app, _grant(world), UncountedCalls())
 
 
 def _token_is_usable(world: World) -> list[str]:
-    token = _renew(world)["access_token"]
+    token = _refresh(world)["access_token"]
     with reading(world.app.engine) as session:
-        cut_off = session.get_one(Connection, world.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED
-    return ["I8: the grant died of it"] if cut_off or not token else []
+        expired = session.get_one(Connection, world.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED
+    return ["I8: the authorisation expired"] if expired or not token else []
 
 
 def _tokens_decrypt(world: World) -> list[str]:
     with reading(world.app.engine) as session:
-        sealed = [(grant.token, associated_data(grant)) for grant in session.scalars(select(Grant))]
+        encrypted = [(grant.token, associated_data(grant)) for grant in session.scalars(select(Grant))]
     try:
-        opened = [world.app.keyring.decrypt(token, place) for token, place in sealed]
-    except KeyringError as closed:
-        return [f"a token cannot be opened: {closed}"]
-    return [] if all(opened) else ["a token is empty"]
+        decrypted = [world.app.keyring.decrypt(token, bound_to) for token, bound_to in encrypted]
+    except KeyringError as error:
+        return [f"a token cannot be decrypted: {error}"]
+    return [] if all(decrypted) else ["a token is empty"]
 
 
 def _make_unconfirmed(world: World) -> None:
@@ -108,7 +116,7 @@ def _make_unconfirmed(world: World) -> None:
     world.services.faults.clear()
 
 
-def _ids(world: World, *states: str) -> list[int]:
+def _email_ids(world: World, *states: OutboxState) -> list[int]:
     with reading(world.app.engine) as session:
         query = select(col(OutboxEntry.id)).where(
             col(OutboxEntry.state).in_(states), col(OutboxEntry.kind) == OutboxKind.EMAIL
@@ -116,44 +124,47 @@ def _ids(world: World, *states: str) -> list[int]:
         return [each or 0 for each in session.scalars(query)]
 
 
-def _states(world: World, kind: str) -> list[str]:
+def _states(world: World, kind: OutboxKind) -> list[OutboxState]:
     with reading(world.app.engine) as session:
         query = select(col(OutboxEntry.state)).where(col(OutboxEntry.kind) == kind)
         return list(session.scalars(query.where(col(OutboxEntry.connection_id) == world.connection)))
 
 
 def _resolved_once(world: World) -> list[str]:
-    mails, notes = _states(world, "email"), _states(world, "note")
-    return [] if (mails, notes) == (["done"], ["planned"]) else [f"I4: mails {mails}, notes {notes}"]
+    emails, notes = _states(world, OutboxKind.EMAIL), _states(world, OutboxKind.NOTE)
+    expected = ([OutboxState.DONE], [OutboxState.PLANNED])
+    return [] if (emails, notes) == expected else [f"I4: emails {emails}, notes {notes}"]
 
 
 def _resolve(world: World) -> None:
     with writing(world.app.engine) as session:
-        for entry_id in _ids(world, "unconfirmed"):
+        for entry_id in _email_ids(world, OutboxState.UNCONFIRMED):
             approvals.resolve(session, entry_id, sent=True, by="Ann", at=world.clock.now())
 
 
 def _make_awaiting_approval(world: World) -> None:
-    set_mode(world.app, world.connection, "approve")
+    set_mode(world.app, world.connection, ConnectionMode.APPROVE)
     world.sync()
 
 
 def _approve(world: World) -> None:
     with writing(world.app.engine) as session:
-        approvals.approve(session, _ids(world, "awaiting_approval"), by="Ann", at=world.clock.now())
+        approvals.approve(session, _email_ids(world, OutboxState.AWAITING_APPROVAL), by="Ann", at=world.clock.now())
 
 
 def _reject(world: World) -> None:
     with writing(world.app.engine) as session:
-        approvals.reject(session, _ids(world, "awaiting_approval"), by="Ann", at=world.clock.now(), reason="not now")
+        approvals.reject(
+            session, _email_ids(world, OutboxState.AWAITING_APPROVAL), by="Ann", at=world.clock.now(), reason="not now"
+        )
 
 
-def _has_state(kind: str, state: str) -> Callable[[World], list[str]]:
-    def wrong(world: World) -> list[str]:
+def _has_state(kind: OutboxKind, state: OutboxState) -> Callable[[World], list[str]]:
+    def check(world: World) -> list[str]:
         states = _states(world, kind)
         return [] if states == [state] else [f"{kind}: {states} instead of {state}"]
 
-    return wrong
+    return check
 
 
 def _waive(world: World) -> None:
@@ -166,7 +177,7 @@ def _charge_fee(world: World) -> None:
 
 
 def _sync_only(world: World) -> None:
-    set_mode(world.app, world.connection, "observe")
+    set_mode(world.app, world.connection, ConnectionMode.OBSERVE)
     world.sync()
 
 
@@ -186,15 +197,15 @@ def _pause_invoice(world: World) -> None:
     )
 
 
-def _recorded_once(kind: str) -> Callable[[World], list[str]]:
-    """Look that it stands once among what was agreed, however often it was said."""
+def _recorded_once(kind: AgreementKind) -> Callable[[World], list[str]]:
+    """Return the check that an agreement exists once, however often it was recorded."""
 
-    def wrong(world: World) -> list[str]:
+    def check(world: World) -> list[str]:
         with reading(world.app.engine) as session:
             states = list(session.scalars(select(col(Agreement.state)).where(col(Agreement.kind) == kind)))
         return [] if states.count(AgreementState.OPEN) == 1 else [f"{kind}: {states}"]
 
-    return wrong
+    return check
 
 
 def _set_customer(world: World) -> None:
@@ -255,7 +266,7 @@ def _back_up_yesterday(world: World) -> None:
 def _requires_approval(world: World) -> list[str]:
     with reading(world.app.engine) as session:
         mode = session.get_one(Connection, world.connection).mode
-    return [] if mode == "approve" else [f"I6: put back from a backup, the company is {mode}"]
+    return [] if mode == ConnectionMode.APPROVE else [f"I6: restored from a backup, the company is in mode {mode}"]
 
 
 def _set_policy(world: World) -> None:
@@ -265,39 +276,39 @@ def _set_policy(world: World) -> None:
 
 ACTIONS = (
     Action(
-        "a token is renewed",
+        "a token is refreshed",
         lambda world: world.clock.advance(TOKEN_LIFETIME),
-        _renew,
+        _refresh,
         _token_is_usable,
         calls_service=True,
     ),
     Action(
-        "a person connects anew",
+        "a user reconnects",
         lambda _world: None,
         lambda world: world.connect(world.company),
         _token_is_usable,
         calls_service=True,
     ),
     Action(
-        "a person disconnects",
+        "a user disconnects",
         lambda _world: None,
         lambda world: disconnect(world.app, world.connection),
         calls_service=True,
     ),
-    Action("events settle a doubt", _make_unconfirmed, lambda world: deliver_events(world, 2), _resolved_once),
-    Action("a person settles a doubt", _make_unconfirmed, _resolve, _resolved_once),
-    Action("a person approves", _make_awaiting_approval, _approve, _has_state("email", "planned")),
-    Action("a person rejects", _make_awaiting_approval, _reject, _has_state("email", "rejected")),
-    Action("a person waives a fee", _charge_fee, _waive, _has_state("fee_waiver", "planned")),
-    Action("a person disputes", _sync_only, _dispute),
-    Action("a person takes a promise", _sync_only, _promise, _recorded_once("promise")),
-    Action("a person pauses an invoice", _sync_only, _pause_invoice, _recorded_once("pause")),
-    Action("a person sets something for a customer", _sync_only, _set_customer),
-    Action("a mail bounces", _bounce, lambda world: deliver_events(world, 2), _bounce_handled_once),
+    Action("events confirm a delivery", _make_unconfirmed, lambda world: deliver_events(world, 2), _resolved_once),
+    Action("a user confirms a delivery", _make_unconfirmed, _resolve, _resolved_once),
+    Action("a user approves", _make_awaiting_approval, _approve, _has_state(OutboxKind.EMAIL, OutboxState.PLANNED)),
+    Action("a user rejects", _make_awaiting_approval, _reject, _has_state(OutboxKind.EMAIL, OutboxState.REJECTED)),
+    Action("a user waives a fee", _charge_fee, _waive, _has_state(OutboxKind.FEE_WAIVER, OutboxState.PLANNED)),
+    Action("a user records a dispute", _sync_only, _dispute),
+    Action("a user records a promise", _sync_only, _promise, _recorded_once(AgreementKind.PROMISE)),
+    Action("a user pauses reminders", _sync_only, _pause_invoice, _recorded_once(AgreementKind.PAUSE)),
+    Action("a user changes a customer's settings", _sync_only, _set_customer),
+    Action("an email bounces", _bounce, lambda world: deliver_events(world, 2), _bounce_handled_once),
     Action("keys are rotated", lambda _world: None, lambda world: rotate(world.app), _tokens_decrypt),
-    Action("a company is taken and let go", lambda _world: None, _take_lease, _lease_released),
-    Action("a person goes live", _sync_only, lambda world: set_mode(world.app, world.connection, "live")),
+    Action("a lease is taken and released", lambda _world: None, _take_lease, _lease_released),
+    Action("a user goes live", _sync_only, lambda world: set_mode(world.app, world.connection, ConnectionMode.LIVE)),
     Action("a policy is set", lambda _world: None, _set_policy),
     Action("a backup is made", lambda _world: None, _back_up, _backup_is_whole),
-    Action("yesterday's backup is put back", _back_up_yesterday, _restore, _requires_approval),
+    Action("yesterday's backup is restored", _back_up_yesterday, _restore, _requires_approval),
 )

@@ -1,4 +1,4 @@
-"""What a campaign consists of: jobs that each build a world and break it, and the tally of what came of it."""
+"""The jobs of a campaign, each of which builds a world and breaks it, and the tally of their outcomes."""
 
 from __future__ import annotations
 
@@ -31,27 +31,27 @@ from tests.faults.campaign.witness import Witness
 from tests.faults.campaign.world import LEDGERS, SCENARIOS, World, build_scenario, build_world
 
 GROUPS = {
-    "A": "the hour is killed: at every line of its path, around every call, before, in and after every commit",
-    "A, acts": "what people and vendors do is killed at every line, and done again",
-    "B": "the network and the vendors fail, in 24 ways, once or for good, at every call",
-    "C": "the mail system's events come 46 times, backwards, or tell of a bounce, at every call",
+    "A": "the sync is killed: at every line of its path, around every call, before, in and after every commit",
+    "A, actions": "what users and services do is killed at every line, and repeated",
+    "B": "the network and the services fail, in 24 ways, once or for good, at every call",
+    "C": "the email service's events come 46 times, backwards, or report a bounce, at every call",
     "D": "the clock jumps at every call",
-    "E": "others work at the same time, at every call",
-    "F": "the ledger or a person changes something, at every call",
-    "G": "the disk is full, locked, read-only; a backup is made and put back; at every call",
-    "H": "the ledger says what no ledger should",
+    "E": "other processes run at the same time, at every call",
+    "F": "the ledger or a user changes something, at every call",
+    "G": "the disk is full, locked or read-only; a backup is made and restored; at every call",
+    "H": "the ledger contains hostile names",
     "I": "random lives with all of it in any order",
 }
 
 
 class Size(NamedTuple):
-    """How large a campaign is. ``varieties``: as in ``Kills``; the others are shares and counts."""
+    """The size of a campaign. ``varieties`` is as in ``Kills``; the others are shares and counts."""
 
     varieties: int
     lines_every: int
     path: tuple[str, ...]
     actions_every: (
-        int  # of acts that call a vendor, each so-many-th line; of the others, which cost less, twice as many
+        int  # of actions that call a service, every n-th line; of the others, which are cheaper, twice as many
     )
     actions_times: int  # of the others
     disturbance_share: float
@@ -68,7 +68,7 @@ SIZES = {
 
 @dataclass
 class Tally:
-    """What came of many fault runs of one group."""
+    """The outcomes of the fault runs of one group."""
 
     group: str
     runs: int = 0
@@ -83,7 +83,7 @@ class Tally:
     failures: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> bool:
-        """Count an outcome; tell whether it was right."""
+        """Add an outcome, and return whether it has no violation."""
         self.runs += 1
         self.sync_runs += outcome.sync_runs
         self.unconfirmed += outcome.unconfirmed
@@ -96,7 +96,7 @@ class Tally:
 
     def merge(self, other: Tally) -> None:
         """Add another tally of the same group."""
-        for name in ("runs", "covered", "hours", "unconfirmed", "arrived", "reconnects", "cpu_s"):
+        for name in ("runs", "covered", "sync_runs", "unconfirmed", "delivered", "reconnects", "cpu_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.points += other.points
         self.places |= other.places
@@ -111,42 +111,46 @@ class Job(NamedTuple):
     subject: str
     size: Size
     seed: int
-    until: float = inf  # by the monotonic clock: then it ends with what it has
+    until: float = inf  # by the monotonic clock: then it ends early
 
     def add_outcome(self, tally: Tally, outcome: Outcome) -> bool:
-        """Count an outcome; tell whether to try more: there is time, and not everything is wrong."""
+        """Add an outcome, and return whether to continue: there is time, and not everything fails."""
         tally.add(outcome)
         return len(tally.failures) < FAILURES_MAX and time.monotonic() < self.until
 
     @property
     def label(self) -> str:
-        """Name it in what is told."""
+        """Return the job's name in reports."""
         return f"{self.provider} {self.subject}"
 
 
-PLANTED_LINES = 40  # a planted bug is looked for at every so-many-th line
-OTHER_CALLS = 0.1  # calls that have no effect are disturbed less often: there are more of them
+PLANTED_LINES = 40  # a planted bug is searched for at every n-th line
+OTHER_CALLS = 0.1  # share of the calls without an effect that are disturbed: there are many of them
 SAMPLE_BUG = 5  # the planted bug of the sample
-FAILURES_MAX = 20  # of one job: then it stops
+FAILURES_MAX = 20  # of one job, after which it stops
 
 
 def list_jobs(name: str, seed: int) -> list[Job]:
-    """List the jobs of a campaign, the longest first."""
+    """Return the jobs of a campaign, the longest first."""
     size = SIZES[name]
-    days = [(provider, day) for day in SCENARIOS for provider in LEDGERS]
+    scenarios = [(provider, scenario) for scenario in SCENARIOS for provider in LEDGERS]
     if name == "sample":
-        days = [("xero" if seed % 2 else "quickbooks", "email")]
-    found = [Job(kind, provider, day, size, seed) for provider, day in days for kind in ("kills", "disturbances")]
+        scenarios = [("xero" if seed % 2 else "quickbooks", "email")]
+    found = [
+        Job(kind, provider, scenario, size, seed)
+        for provider, scenario in scenarios
+        for kind in ("kills", "disturbances")
+    ]
     found += [Job("lives", provider, "life", size, seed) for provider in LEDGERS if size.lives]
-    acts = range(len(ACTIONS)) if name != "sample" else [seed % len(ACTIONS)]
-    found += [Job("actions", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in acts]
-    found += [Job("actions", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in acts if name == "long"]
+    actions = range(len(ACTIONS)) if name != "sample" else [seed % len(ACTIONS)]
+    found += [Job("actions", LEDGERS[(n + seed) % 2], str(n), size, seed) for n in actions]
+    found += [Job("actions", LEDGERS[(n + seed + 1) % 2], str(n), size, seed) for n in actions if name == "long"]
     planted = range(len(PLANTED)) if name != "sample" else [SAMPLE_BUG]
     return found + [Job("planted", PLANTED[n].provider, str(n), size, seed) for n in planted]
 
 
 def run_job(job: Job) -> list[Tally]:
-    """Do a job, in a process of its own."""
+    """Run a job, in a process of its own."""
     if time.monotonic() >= job.until:
         return []
     logging.getLogger().handlers[:] = [LogCapture()]
@@ -163,9 +167,9 @@ def _build_scene(world: World, folder: Path) -> Scene:
     return Scene(world, Witness(world), invariants.snapshot_neighbour(world), folder)
 
 
-def _prepare_scene(job: Job, day: str, folder: Path) -> Scene:
-    """Make the world, learn what an undisturbed hour does, and make forks cheap."""
-    world = build_scenario(job.provider, day, folder / "home")
+def _prepare_scene(job: Job, scenario: str, folder: Path) -> Scene:
+    """Build the world, record what an undisturbed sync does, and make forks cheap."""
+    world = build_scenario(job.provider, scenario, folder / "home")
     scene = _build_scene(world, folder)
     base = folder / "undisturbed"
 
@@ -191,12 +195,12 @@ def _freeze() -> None:
 def _kills(job: Job, folder: Path) -> list[Tally]:
     tally = Tally("A")
     scene = _prepare_scene(job, job.subject, folder)
-    tell = partial(job.add_outcome, tally)
+    on_outcome = partial(job.add_outcome, tally)
     kills = Kills(
         scene,
         job.label,
         job.seed,
-        tell,
+        on_outcome,
         traced_paths=job.size.path,
         varieties=job.size.varieties,
         every=job.size.lines_every,
@@ -207,21 +211,27 @@ def _kills(job: Job, folder: Path) -> list[Tally]:
 
 
 def _actions(job: Job, folder: Path) -> list[Tally]:
-    act, tally = ACTIONS[int(job.subject)], Tally("A, acts")
+    action, tally = ACTIONS[int(job.subject)], Tally("A, actions")
     world = build_world(job.provider, folder / "home")
-    act.prepare(world)
+    action.prepare(world)
     world.checkpoint()
     scene = _build_scene(world, folder)
-    label = f"{job.provider}, {act.name}"
+    label = f"{job.provider}, {action.name}"
     kills: Kills | InPlaceKills
-    tell = partial(job.add_outcome, tally)
-    how: dict[str, Any] = {"work": act.perform, "mending": redo(act)}
-    if act.calls_service:
+    on_outcome = partial(job.add_outcome, tally)
+    how: dict[str, Any] = {"action": action.perform, "recover": redo(action)}
+    if action.calls_service:
         _freeze()
-        kills = Kills(scene, label, job.seed, tell, traced_paths=ALL_CODE, every=job.size.actions_every, **how)
+        kills = Kills(scene, label, job.seed, on_outcome, traced_paths=ALL_CODE, every=job.size.actions_every, **how)
     else:
         kills = InPlaceKills(
-            scene, label, job.seed, tell, every=max(1, job.size.actions_every // 2), times=job.size.actions_times, **how
+            scene,
+            label,
+            job.seed,
+            on_outcome,
+            every=max(1, job.size.actions_every // 2),
+            times=job.size.actions_times,
+            **how,
         )
     kills.run()
     tally.points, tally.places = kills.points, kills.places
@@ -233,13 +243,13 @@ def _disturbances(job: Job, folder: Path) -> list[Tally]:
     scene = _prepare_scene(job, job.subject, folder)
     dice = random.Random(f"{job.seed} {job.label}")
 
-    def chosen(_disturbance: Disturbance, sent: Sent) -> bool:
+    def is_selected(_disturbance: Disturbance, sent: Sent) -> bool:
         return dice.random() < job.size.disturbance_share * (1 if is_effect(sent) else OTHER_CALLS)
 
-    def tell(disturbance: Disturbance, outcome: Outcome) -> bool:
+    def on_outcome(disturbance: Disturbance, outcome: Outcome) -> bool:
         return job.add_outcome(tallies.setdefault(disturbance.group, Tally(disturbance.group)), outcome)
 
-    disturbed = DisturbedRun(scene, job.label, ALL, chosen, tell)
+    disturbed = DisturbedRun(scene, job.label, ALL, is_selected, on_outcome)
     disturbed.run()
     return list(tallies.values())
 
@@ -250,27 +260,27 @@ def _lives(job: Job, folder: Path) -> list[Tally]:
     world.checkpoint()
     scene = _build_scene(world, folder)
     _freeze()
-    tell = partial(job.add_outcome, tally)
-    run_lives(scene, job.size.lives, job.seed, tell, job.label)
+    on_outcome = partial(job.add_outcome, tally)
+    run_lives(scene, job.size.lives, job.seed, on_outcome, job.label)
     return [tally]
 
 
 def _planted(job: Job, folder: Path) -> list[Tally]:
-    """Look for a planted bug until it is found, among the faults that may show it, at points drawn by lot."""
+    """Search for a planted bug until it is found, among the faults that can reveal it, at random points."""
     bug = PLANTED[int(job.subject)]
     tally = Tally(f"J: {bug.name}")
     scene = _prepare_scene(job, bug.scenario, folder)
     bug.plant()
     dice = random.Random(f"{job.seed} {bug.name}")
 
-    def chosen(disturbance: Disturbance, sent: Sent) -> bool:
-        there = disturbance.group in bug.groups and (disturbance.group != "B" or is_effect(sent))
-        return there and dice.random() < job.size.planted_share
+    def is_selected(disturbance: Disturbance, sent: Sent) -> bool:
+        is_candidate = disturbance.group in bug.groups and (disturbance.group != "B" or is_effect(sent))
+        return is_candidate and dice.random() < job.size.planted_share
 
     if "A" in bug.groups:
         Kills(scene, bug.name, job.seed, tally.add, varieties=1, every=PLANTED_LINES).run()
     else:
-        DisturbedRun(scene, bug.name, ALL, chosen, lambda _disturbance, outcome: tally.add(outcome)).run()
+        DisturbedRun(scene, bug.name, ALL, is_selected, lambda _disturbance, outcome: tally.add(outcome)).run()
     return [tally]
 
 

@@ -1,4 +1,4 @@
-"""Class G: the disk is full, locked or read-only; the database is copied away, and comes back an hour later."""
+"""Group G: the disk is full, locked or read-only; the database is copied, and restored an hour later."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from datetime import timedelta
 
 from connector.connections.registry import set_mode
 from connector.restore.backup import restore_backup, write_backup
+from connector.vocabulary import ConnectionMode
 from tests.faults.campaign.disturbed_run import Disturbance
 from tests.faults.campaign.in_process import Sent
 from tests.faults.campaign.recovery import Scene
@@ -19,7 +20,7 @@ def _break_every_begin(statement: str) -> Callable[[Scene, Sent], None]:
 
 
 def _locked(scene: Scene, _at: Sent) -> None:
-    scene.world.break_transactions("", patience_s=0.01)
+    scene.world.break_transactions("", busy_timeout_s=0.01)
     holder = sqlite3.connect(scene.world.database, isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     scene.world.kept_alive.append(holder)
@@ -27,10 +28,10 @@ def _locked(scene: Scene, _at: Sent) -> None:
 
 def _unlocked(scene: Scene) -> None:
     scene.world.kept_alive.pop().close()
-    _whole_again(scene)
+    _repair(scene)
 
 
-def _whole_again(scene: Scene) -> None:
+def _repair(scene: Scene) -> None:
     scene.world.break_transactions("")
 
 
@@ -44,8 +45,8 @@ def _restore(scene: Scene) -> None:
     world.clock.advance(timedelta(hours=1))
     world.app.engine.dispose()
     restore_backup(f"sqlite:///{world.database}", world.folder / "backup.db", at=world.clock.now())
-    world.connect(world.company)  # the tokens of the backup were used up since
-    set_mode(world.app, world.connection, "live")
+    world.connect(world.company)  # the tokens in the backup have been refreshed since
+    set_mode(world.app, world.connection, ConnectionMode.LIVE)
 
 
 def _copy_by_hand(scene: Scene, _at: Sent) -> None:
@@ -63,16 +64,16 @@ def _copy_back_by_hand(scene: Scene) -> None:
     (world.folder / "copy").replace(world.database)
     world.database.chmod(0o600)
     world.connect(world.company)
-    world.sync()  # notices, and lets everything wait for a person, who says:
-    set_mode(world.app, world.connection, "live")
+    world.sync()  # detects it, and makes everything wait for approval
+    set_mode(world.app, world.connection, ConnectionMode.LIVE)
 
 
 DISK = [
     Disturbance(
         "G", "the file is copied, and copied back an hour later", _copy_by_hand, _copy_back_by_hand, strict=False
     ),
-    Disturbance("G", "the disk is full", _break_every_begin("PRAGMA max_page_count = 1"), _whole_again),
-    Disturbance("G", "the database is read-only", _break_every_begin("PRAGMA query_only = ON"), _whole_again),
+    Disturbance("G", "the disk is full", _break_every_begin("PRAGMA max_page_count = 1"), _repair),
+    Disturbance("G", "the database is read-only", _break_every_begin("PRAGMA query_only = ON"), _repair),
     Disturbance("G", "the database is locked", _locked, _unlocked),
-    Disturbance("G", "a backup is made, and put back an hour later", _back_up, _restore, strict=False),
+    Disturbance("G", "a backup is made, and restored an hour later", _back_up, _restore, strict=False),
 ]

@@ -1,4 +1,4 @@
-"""Classes B to H: what goes wrong around a call, as the network, the vendors, people, the clock and the disk do it."""
+"""Groups B to H: what the network, the services, users, the clock and the disk do around a call."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from connector.connections.registry import disconnect, pause, set_mode
 from connector.connections.tokens import fresh_token
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection
+from connector.vocabulary import ConnectionMode, RunOutcome
 from tests.faults.campaign.disk import DISK
 from tests.faults.campaign.disturbed_run import Disturbance, lock_folder
 from tests.faults.campaign.in_process import FAULTS, Fault, Sent
@@ -22,13 +23,13 @@ from tests.faults.campaign.recovery import Scene, deliver_events
 from tests.faults.campaign.users import record_if_known
 from tests.faults.campaign.world import World
 
-# B: the network and the vendors.
+# B: the network and the services.
 
 
 def _fault(fault: Fault, *, once: bool) -> Callable[[Scene, Sent], None]:
     def begin(scene: Scene, at: Sent) -> None:
         def matches(sent: Sent) -> bool:
-            same = (sent.vendor, sent.kind, sent.method) == (at.vendor, at.kind, at.method)
+            same = (sent.service, sent.kind, sent.method) == (at.service, at.kind, at.method)
             return sent.n == at.n if once else same
 
         scene.world.services.faults.append((matches, fault))
@@ -47,16 +48,16 @@ NETWORK = [
 ]
 
 
-# F: the ledger, or a person, changes something between decision and send.
+# F: the ledger or a user changes something between decision and sending.
 
 
-def _numbers(world: World) -> list[str]:
+def _open_invoices(world: World) -> list[str]:
     return [number for number in world.company.numbers if world.company.open_balances().get(number)]
 
 
 def _for_each_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, Sent], None]:
     def begin(scene: Scene, _at: Sent) -> None:
-        for number in _numbers(scene.world):
+        for number in _open_invoices(scene.world):
             change(scene.world, number)
 
     return begin
@@ -69,16 +70,18 @@ def _move_due(world: World, number: str) -> None:
 
 
 def _pay_for_now(scene: Scene, _at: Sent) -> None:
-    desk, where = scene.world.company.simulator, scene.world.company.company_filter
-    scene.world.kept_alive.append([desk.pay(number, **where) for number in _numbers(scene.world)])
+    company = scene.world.company
+    scene.world.kept_alive.append(
+        [company.simulator.pay(number, **company.company_filter) for number in _open_invoices(scene.world)]
+    )
 
 
 def _delete_payments(scene: Scene) -> None:
-    """Delete the payments again: what they paid is open, and steps that were taken stay taken."""
-    books = scene.world.company
+    """Delete the payments again: the invoices are open, and completed steps stay completed."""
+    company = scene.world.company
     for payment in scene.world.kept_alive.pop():
-        books.simulator.delete_payment(
-            payment.id if books.provider == "xero" else payment["Id"], **books.company_filter
+        company.simulator.delete_payment(
+            payment.id if company.provider == "xero" else payment["Id"], **company.company_filter
         )
 
 
@@ -88,21 +91,21 @@ def _merge(scene: Scene, _at: Sent) -> None:
 
 
 def _archive(scene: Scene, _at: Sent) -> None:
-    books = scene.world.company
-    end = books.simulator.archive if books.provider == "xero" else books.simulator.deactivate
-    end("Ashdown Ltd", **books.company_filter)
+    company = scene.world.company
+    end = company.simulator.archive if company.provider == "xero" else company.simulator.deactivate
+    end("Ashdown Ltd", **company.company_filter)
 
 
 def _close_books(scene: Scene, _at: Sent) -> None:
-    books, today = scene.world.company, scene.world.clock.now().date()
-    if books.provider == "xero":
-        books.simulator.organisation(books.external_id).period_lock_on = today
+    company, today = scene.world.company, scene.world.clock.now().date()
+    if company.provider == "xero":
+        company.simulator.organisation(company.external_id).period_lock_on = today
     else:
-        scene.world.sandbox.quickbooks.close_books(today, books.external_id)
+        scene.world.sandbox.quickbooks.close_books(today, company.external_id)
 
 
-def _not_strict(what: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
-    return Disturbance("F", what, begin, strict=False)
+def _not_strict(name: str, begin: Callable[[Scene, Sent], object]) -> Disturbance:
+    return Disturbance("F", name, begin, strict=False)
 
 
 CHANGES = [
@@ -132,9 +135,14 @@ CHANGES = [
         ),
     ),
     _not_strict("paused", lambda scene, _at: pause(scene.world.app, scene.world.connection, by="Ann")),
-    _not_strict("observed", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, "observe")),
-    _not_strict("asked to wait", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, "approve")),
-    Disturbance("F", "paid, and taken back an hour later", _pay_for_now, _delete_payments, strict=False),
+    _not_strict(
+        "observed", lambda scene, _at: set_mode(scene.world.app, scene.world.connection, ConnectionMode.OBSERVE)
+    ),
+    _not_strict(
+        "approval required",
+        lambda scene, _at: set_mode(scene.world.app, scene.world.connection, ConnectionMode.APPROVE),
+    ),
+    Disturbance("F", "paid, and the payment deleted an hour later", _pay_for_now, _delete_payments, strict=False),
     _not_strict("merged into another customer", _merge),
     _not_strict("customer archived", _archive),
     _not_strict("books closed", _close_books),
@@ -142,28 +150,28 @@ CHANGES = [
 ]
 
 
-# E: others at work at the same time.
+# E: other processes at the same time.
 
 
 def _takes_over(scene: Scene, _at: Sent) -> None:
-    """Another machine has declared this one dead: every later write of it must be refused."""
+    """Let another machine take the lease: every later write by this one must be refused."""
     with writing(scene.world.app.engine) as session:
         session.execute(update(Connection).values(fence=col(Connection.fence) + 1, lease_owner="", lease_until_at=None))
-    scene.witness.forbidden_reason = "another machine had taken over"
+    scene.witness.forbidden_reason = "another machine had taken the lease"
 
 
 def _starts_second_run(scene: Scene, _at: Sent) -> None:
     lock = lock_folder(scene) / f"run-{scene.world.connection}.lock"
-    running = FileLock(lock)  # stands for the hour's own, which is its parent's
+    running = FileLock(lock)  # stands for the run's own, which belongs to the parent process
     running.acquire(blocking=False)
     result = scene.world.sync()
     running.release()
-    assert result.outcome == "busy", result
+    assert result.outcome == RunOutcome.BUSY, result
 
 
 def _refreshes(scene: Scene, at: Sent) -> None:
     if at.kind == "token":
-        return  # it would wait for this very call
+        return  # it would wait for this call itself
     app = scene.world.app
     with reading(app.engine) as session:
         grant = session.get_one(Connection, scene.world.connection).grant_id or 0
@@ -172,17 +180,17 @@ def _refreshes(scene: Scene, at: Sent) -> None:
 
 CONCURRENCY = [
     Disturbance("E", "another machine takes over", _takes_over),
-    Disturbance("E", "a second run begins", _starts_second_run),
-    Disturbance("E", "another process asks for the token", _refreshes),
+    Disturbance("E", "a second run starts", _starts_second_run),
+    Disturbance("E", "another process refreshes the token", _refreshes),
 ]
 
-# C: what the mail system tells, in any order and any number of times.
+# C: the email service's events, in any order and any number of times.
 
 
 def _bounces(scene: Scene, _at: Sent) -> None:
-    post = scene.world.sandbox.sendgrid
-    if post.emails():
-        post.bounce(len(post.emails()))
+    service = scene.world.sandbox.sendgrid
+    if service.emails():
+        service.bounce(len(service.emails()))
     deliver_events(scene.world, 2)
 
 
@@ -192,7 +200,7 @@ EVENTS = [
     Disturbance("C", "a bounce", _bounces, strict=False),
 ]
 
-# D: the clock jumps in the middle of an hour.
+# D: the clock jumps in the middle of a run.
 
 
 def _jump(by: timedelta) -> Callable[[Scene, Sent], None]:
@@ -204,7 +212,7 @@ JUMPS = [
     for by in (timedelta(minutes=2), timedelta(hours=1), timedelta(hours=14), timedelta(days=3), timedelta(days=40))
 ]
 
-# H: what a ledger may say.
+# H: names that a ledger may contain.
 
 HOSTILE = (
     "<script>alert(1)</script> Ltd",
@@ -224,10 +232,10 @@ HOSTILE = (
 )
 
 
-def _rename_customer(name: str) -> Callable[[Scene, Sent], object]:
+def _add_customer_named(name: str) -> Callable[[Scene, Sent], object]:
     return lambda scene, _at: scene.world.add_late_invoice(name, 9)
 
 
-HOSTILE_NAMES = [Disturbance("H", f"a customer is named {name[:20]!r}", _rename_customer(name)) for name in HOSTILE]
+HOSTILE_NAMES = [Disturbance("H", f"a customer is named {name[:20]!r}", _add_customer_named(name)) for name in HOSTILE]
 
 ALL = (*NETWORK, *CHANGES, *CONCURRENCY, *EVENTS, *JUMPS, *HOSTILE_NAMES, *DISK)

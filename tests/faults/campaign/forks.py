@@ -1,4 +1,4 @@
-"""Tries a case in a child of this process: everything is copied by the fork, so that nothing has to be built again."""
+"""Cases in child processes: the fork copies everything, so that nothing has to be built again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CASE_SECONDS_MAX = 120
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of one fault run. ``hours`` that were run; ``doubts`` shown at the end, ``arrived`` of them in fact."""
+    """The outcome of one fault run; ``delivered`` are those of the ``unconfirmed`` emails that arrived in fact."""
 
     name: str
     violations: list[str] = field(default_factory=list)
@@ -31,17 +31,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """This very process, which is a child now: it goes on where the parent stood, and ends by ``report``."""
+    """This process, forked from its parent: it continues where the parent was, and ends with ``report``."""
 
     name: str
     pipe: int
 
     def report(self, case: Callable[[], Outcome]) -> None:
-        """Try the case, tell the parent what came of it, and end without cleaning anything up."""
+        """Run the case, send its outcome to the parent, and exit without cleaning up."""
         try:
             outcome = case()
         except BaseException:  # noqa: BLE001 - a case that breaks is a finding, not the end of the campaign
-            outcome = Outcome(self.name, [f"a fault of the hour or of the campaign: {traceback.format_exc()}"])
+            outcome = Outcome(self.name, [f"an error in the sync or in the campaign: {traceback.format_exc()}"])
         used = resource.getrusage(resource.RUSAGE_SELF)
         outcome.cpu_s = used.ru_utime + used.ru_stime
         with os.fdopen(self.pipe, "wb") as pipe:
@@ -50,28 +50,28 @@ class Child:
 
 
 def fork(name: str, folder: Path) -> Child | Outcome:
-    """Fork here. The child gets itself; the parent what came of the child. ``folder`` goes with the child."""
+    """Fork: return the child to itself, and its outcome to the parent. ``folder`` is deleted with the child."""
     sys.stdout.flush()
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        signal.alarm(CASE_SECONDS_MAX)  # whatever happens, the parent goes on
+        signal.alarm(CASE_SECONDS_MAX)  # whatever happens, the parent continues
         return Child(name, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
-        told = pipe.read()
+        outcome = pipe.read()
     _pid, status = os.waitpid(child, 0)
     shutil.rmtree(folder, ignore_errors=True)
-    if status or not told:
+    if status or not outcome:
         return Outcome(name, [f"I8: the case hung or died (status {status})"])
-    return Outcome(**json.loads(told))
+    return Outcome(**json.loads(outcome))
 
 
 def try_in_child(name: str, case: Callable[[], Outcome], folder: Path) -> Outcome:
-    """Run a case in a child process; a child that hangs or dies is a violation."""
-    there = fork(name, folder)
-    if isinstance(there, Child):
-        there.report(case)
+    """Run a case in a child process. A child that hangs or dies is a violation."""
+    forked = fork(name, folder)
+    if isinstance(forked, Child):
+        forked.report(case)
         message = "the child has not ended"
-        raise RuntimeError(message)  # noqa: TRY004 - nobody's argument is wrong
-    return there
+        raise RuntimeError(message)  # noqa: TRY004 - no argument is wrong
+    return forked

@@ -1,7 +1,7 @@
-"""Kills work that calls no vendor, without forks: the vendors stay as they are, so that only files have to be copied.
+"""Kills of actions that call no service, without forks: the services stay as they are, and only files are copied.
 
-The work is begun anew for each of its points, in a copy of the files as they were before, and killed there. What the
-kill left is copied once for each of the circumstances that it is mended under.
+The action is started again for each of its points, in a copy of the original files, and killed there. What the kill
+left is copied once for each of the circumstances it is recovered under.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from tests.faults.campaign.world import World
 
 @dataclass
 class InPlaceKills:
-    """Kills some work at every point of it, ``times`` under other circumstances each, and keeps what came of it."""
+    """Kills an action at every point, ``times`` under different circumstances each, and reports each outcome."""
 
     scene: Scene
     label: str
     seed: int
-    on_outcome: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
-    work: Callable[[World], object]
+    on_outcome: Callable[[Outcome], bool]  # returns whether to continue
+    action: Callable[[World], object]
     recover: Callable[[Scene, str, Circumstances], Outcome]
     every: int = 1
     times: int = 1
@@ -41,8 +41,8 @@ class InPlaceKills:
     points: Counter[str] = field(default_factory=Counter)
     _points_passed: int = 0
     _kill_at: int = 0
-    _where: str = ""  # it was killed
-    _left: Path | None = None  # by the kill: a copy of the files as they lay on the disk
+    _where: str = ""  # the point of the kill
+    _left: Path | None = None  # a copy of the files as the kill left them on disk
 
     def __post_init__(self) -> None:
         world = self.scene.world
@@ -51,25 +51,25 @@ class InPlaceKills:
         self._room = self.scene.scratch = self._home.parent / "in-place"
 
     def run(self) -> None:
-        """Kill it at its first point, its second, and so on, until it comes to its end before it is killed."""
-        wanted, goes_on = 1, True
-        while goes_on and (left := self._killed_at(wanted)) is not None:
+        """Kill the action at its first point, its second, and so on, until it completes before it is killed."""
+        point, continues = 1, True
+        while continues and (left := self._killed_at(point)) is not None:
             kind = "commit" if "commit" in self._where else "line"
             self.points[kind] += 1
-            name = f"{self.label} {kind} {wanted} ({self._where})"
+            name = f"{self.label} {kind} {point} ({self._where})"
             for time in range(self.times):
-                how = Circumstances.draw(f"{self.seed}:{self.label}:{wanted}:{time}")
-                goes_on = goes_on and self.on_outcome(self._recover_copy(left, name, how))
-            wanted += self.every
+                how = Circumstances.draw(f"{self.seed}:{self.label}:{point}:{time}")
+                continues = continues and self.on_outcome(self._recover_copy(left, name, how))
+            point += self.every
 
-    def _killed_at(self, wanted: int) -> Path | None:
-        """Do the work in a copy of the files; give a copy of what is left when it is killed, ``None`` if it is not."""
-        self._left, self._points_passed, self._kill_at = None, 0, wanted
+    def _killed_at(self, point: int) -> Path | None:
+        """Run the action in a copy of the files. Return a copy of what a kill left, None where it completed."""
+        self._left, self._points_passed, self._kill_at = None, 0, point
         self._start_from(self._home)
         try:
             with around_commits(self.scene.world, f"{self.seed}:{self.label}", self._point):
                 sys.settrace(self._enter)
-                self.work(self.scene.world)
+                self.action(self.scene.world)
         except Killed:
             pass  # what it left was copied
         finally:
@@ -83,13 +83,13 @@ class InPlaceKills:
         try:
             outcome = self.recover(self.scene, name, how)
         except Exception:  # noqa: BLE001 - a case that breaks is a finding, not the end of the campaign
-            outcome = Outcome(name, [f"a fault of duewell or of the campaign: {traceback.format_exc()}"])
+            outcome = Outcome(name, [f"an error in duewell or in the campaign: {traceback.format_exc()}"])
         self._clean_up()
         outcome.cpu_s = _used_s() - began
         return outcome
 
     def _start_from(self, files: Path) -> None:
-        """Be a new process with a copy of these files."""
+        """Continue as a new process with a copy of these files."""
         world = self.scene.world
         world.clock.set(self._began_at)
         world.folder = files
@@ -97,7 +97,7 @@ class InPlaceKills:
         world.move_to(self.scene.folder("begun"))
 
     def _clean_up(self) -> None:
-        """Close what a killed process would have left to the system, and remove its files."""
+        """Close what the system closes for a killed process, and delete its files."""
         world = self.scene.world
         for each in world.kept_alive:
             if isinstance(each, Pool):

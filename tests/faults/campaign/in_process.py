@@ -1,7 +1,7 @@
-"""The sandbox's vendors answering in this very process: no sockets, no threads, so that a process may fork anywhere.
+"""The simulated services within this process: without sockets and threads, so that it can fork anywhere.
 
-The request goes through duewell's own transport up to the socket, and through the sandbox's whole application behind
-it. What a real network adds is tried by the tests over real HTTP in ``tests/faults``.
+A request goes through duewell's own transport up to the socket, and through the sandbox's whole application behind
+it. What a real network adds is tested over real HTTP in ``tests/faults``.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from providers.deadline import current_call
 from sandbox import Sandbox
 from sandbox.request_gate import classify_request
 
-LONG_AGO = "Mon, 01 Jan 2035 00:00:00 GMT"
+IN_2035 = "Mon, 01 Jan 2035 00:00:00 GMT"
 ERROR_PAGE = b"<!DOCTYPE html><html><body><h1>We will be right back</h1></body></html>"
 
 
 class Sent(NamedTuple):
-    """A request as it reaches a vendor; ``kind`` is read, write, token or mail."""
+    """A request as it reaches a service; ``kind`` is read, write, token or email."""
 
     n: int
-    vendor: str
+    service: str
     kind: str
     method: str
     path: str
@@ -38,7 +38,7 @@ class Sent(NamedTuple):
 
 
 class Reply(NamedTuple):
-    """What a vendor answers."""
+    """The reply of a service."""
 
     status: int
     headers: list[tuple[str, str]]
@@ -47,7 +47,7 @@ class Reply(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What goes wrong with one call: before the vendor has done the work, or after (``applied``)."""
+    """What goes wrong with one call: before the service has processed it, or after (``applied``)."""
 
     name: str
     applied: bool = False
@@ -65,29 +65,33 @@ FAULTS = (
     Fault("cut off after", applied=True, error=lambda: requests.ConnectionError("reset")),
     Fault("silence before", error=lambda: requests.ReadTimeout("silence")),
     Fault("silence after", applied=True, error=lambda: requests.ReadTimeout("silence")),
-    Fault("half an answer", applied=True),
-    Fault("an answer that is no JSON", applied=True, status=200, body=b'{"broken": '),
-    Fault("a page instead of an answer", status=200, headers=(("Content-Type", "text/html"),), body=ERROR_PAGE),
+    Fault("half a reply", applied=True),
+    Fault("a reply that is not JSON", applied=True, status=200, body=b'{"broken": '),
+    Fault("a page instead of a reply", status=200, headers=(("Content-Type", "text/html"),), body=ERROR_PAGE),
     Fault(
-        "a page, and it was done", applied=True, status=200, headers=(("Content-Type", "text/html"),), body=ERROR_PAGE
+        "a page, and it was applied",
+        applied=True,
+        status=200,
+        headers=(("Content-Type", "text/html"),),
+        body=ERROR_PAGE,
     ),
-    *(Fault(f"refused with {status}", status=status) for status in (400, 401, 403, 404, 409, 413)),
+    *(Fault(f"rejected with {status}", status=status) for status in (400, 401, 403, 404, 409, 413)),
     Fault("a limit", status=429),
     Fault("a limit for a second", status=429, headers=(("Retry-After", "1"),)),
-    Fault("a limit for ever", status=429, headers=(("Retry-After", "99999999999"),)),
-    Fault("a limit until 2035", status=429, headers=(("Retry-After", LONG_AGO),)),
-    Fault("broken", status=500),
-    Fault("broken, and it was done", applied=True, status=500),
+    Fault("a limit for a very long time", status=429, headers=(("Retry-After", "99999999999"),)),
+    Fault("a limit until 2035", status=429, headers=(("Retry-After", IN_2035),)),
+    Fault("server error", status=500),
+    Fault("server error, and it was applied", applied=True, status=500),
     Fault("busy", status=503, body=ERROR_PAGE),
-    Fault("sent elsewhere", status=302, headers=(("Location", "http://elsewhere.invalid/"),)),
+    Fault("redirected elsewhere", status=302, headers=(("Location", "http://elsewhere.invalid/"),)),
 )
 
 
 class InProcessServices:
-    """Takes the place of the sockets under every session. ``before`` and ``after`` hear of each call."""
+    """Replaces the sockets under every HTTP session; ``before`` and ``after`` are called for each request."""
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Answer from this sandbox."""
+        """Reply from this sandbox."""
         self.sandbox = sandbox
         self.before: list[Callable[[Sent], None]] = []
         self.after: list[Callable[[Sent], None]] = []
@@ -96,26 +100,26 @@ class InProcessServices:
         self.fired = 0
 
     def install(self) -> None:
-        """Put it under ``requests``, for this process."""
+        """Replace the sockets of ``requests`` in this process."""
         adapter: Any = HTTPAdapter
         adapter.send = lambda adapter, request, **_how: self._send(adapter, request)
 
     def _send(self, adapter: HTTPAdapter, request: requests.PreparedRequest) -> requests.Response:
-        sent = self._sent(request)
-        for hear in list(self.before):
-            hear(sent)
+        sent = self._parse(request)
+        for observe in list(self.before):
+            observe(sent)
         fault = next((fault for matches, fault in self.faults if matches(sent)), None)
         current_call.reached_socket, current_call.request_started = True, fault is None or fault.reached
-        reply = self._answer(request, sent) if fault is None or fault.applied else None
-        for hear in list(self.after):
-            hear(sent)
+        reply = self._process(request, sent) if fault is None or fault.applied else None
+        for observe in list(self.after):
+            observe(sent)
         if fault is not None:
             self.fired += 1
             return adapter.build_response(request, _faulty_reply(fault, reply, request))
         assert reply is not None
         return adapter.build_response(request, _response(reply, request))
 
-    def _sent(self, request: requests.PreparedRequest) -> Sent:
+    def _parse(self, request: requests.PreparedRequest) -> Sent:
         self.count += 1
         url = urlsplit(str(request.url))
         path = unquote(url.path)
@@ -123,7 +127,7 @@ class InProcessServices:
         method = str(request.method)
         return Sent(self.count, *classify_request(method, path), method, path, url.query, _bytes(body))
 
-    def _answer(self, request: requests.PreparedRequest, sent: Sent) -> Reply:
+    def _process(self, request: requests.PreparedRequest, sent: Sent) -> Reply:
         headers = [(name.lower().encode(), _bytes(value)) for name, value in request.headers.items()]
         scope = {
             "type": "http",
@@ -157,17 +161,17 @@ class InProcessServices:
 
 
 def is_effect(sent: Sent) -> bool:
-    """Tell whether a request changes something at a vendor: a mail, a note, a fee, a waiver."""
+    """Return whether a request changes something at a service: an email, a note, a fee, a waiver."""
     return sent.kind in {"email", "write"} and not re.search(r"/v3/logs", sent.path)
 
 
-def _drive(work: Coroutine[Any, Any, None]) -> None:
-    """Run a vendor's answer to its end: the sandbox's endpoints never wait for anything."""
+def _drive(endpoint: Coroutine[Any, Any, None]) -> None:
+    """Run an endpoint of the sandbox to its end: none of them awaits anything."""
     try:
-        work.send(None)
+        endpoint.send(None)
     except StopIteration:
         return
-    message = "an endpoint of the sandbox waited for something"
+    message = "an endpoint of the sandbox awaited something"
     raise RuntimeError(message)
 
 

@@ -1,4 +1,4 @@
-"""The twelve invariants, asked of the vendors and of the database after a broken hour and the hours that mend it."""
+"""The twelve invariants, checked at the services and in the database after a broken sync and its recovery."""
 
 from __future__ import annotations
 
@@ -10,65 +10,67 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 from connector.audit import sync_log
 from connector.db.engine import reading
 from connector.outbox.drafts import note_key, short_key
+from sandbox.sendgrid.message_store import Email
 from sandbox.sendgrid.vendor import API_KEY
+from tests.connector.scenario import SandboxCompany
 from tests.faults.campaign.witness import MARK, Witness, dues_by_id
 from tests.faults.campaign.world import World
 
 INVARIANTS = {
-    "I1": "no mail about what was paid, void, disputed or paused when the ledger was last read",
-    "I2": "a mail arrives at most once for an invoice and a step, counted at the mail system",
+    "I1": "no email about what was paid, void, disputed or paused when the ledger was last read",
+    "I2": "an email arrives at most once for an invoice and a step, counted at the email service",
     "I3": "a late fee is charged at most once for an invoice and a period, and never on a fee",
-    "I4": "a note stands in the ledger exactly once, or its doubt is shown",
-    "I5": "every effect is announced on the disk and in the log before it leaves, and comes to an end",
-    "I6": "nothing leaves without a live company, a dated policy and, where asked for, an approval",
+    "I4": "a note is in the ledger exactly once, or shown as unconfirmed",
+    "I5": "every effect is recorded on disk and in the log before it is sent, and is completed",
+    "I6": "nothing is sent without a live company, a dated policy and, where required, an approval",
     "I7": "nothing crosses from one company into another",
-    "I8": "after the faults, everything due is done, or shown as a doubt, within two hours' runs",
+    "I8": "after the faults, everything due is done, or shown as unconfirmed, within two hours of syncs",
     "I9": "the mirror equals the ledger after a run",
-    "I10": "no secret stands in the log, the database's plain text, or a mail",
-    "I11": "the log's chain of hashes holds",
-    "I12": "nobody gets more than one mail a day, whatever happened before",
+    "I10": "no secret is in the log, in the database's plain text or in an email",
+    "I11": "the log's chain of hashes verifies",
+    "I12": "nobody gets more than one email a day, whatever happened before",
 }
 _TOKENS = re.compile(rb"[Bb]earer [\w.-]{12}|refresh_token=|client_secret=|eyJ[\w-]{20}")
 
 
 @dataclass(frozen=True, slots=True)
 class NeighbourSnapshot:
-    """What the company next door looked like before."""
+    """The neighbouring company before the fault."""
 
     notes: tuple[str, ...]
     dues: tuple[tuple[str, Decimal], ...]
 
 
 class LogCapture(logging.Handler):
-    """Keeps what was logged, to look for secrets in it."""
+    """Captures what the program logs, to search it for secrets."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep what was said."""
+        """Capture a message."""
         self.lines.append(record.getMessage())
 
 
 def snapshot_neighbour(world: World) -> NeighbourSnapshot:
-    """Look at the company next door."""
-    books = world.neighbour
-    notes = tuple(note for number in books.numbers for note in books.notes(number))
-    return NeighbourSnapshot(notes, tuple(sorted(dues_by_id(books).items())))
+    """Return the state of the neighbouring company."""
+    company = world.neighbour
+    notes = tuple(note for number in company.numbers for note in company.notes(number))
+    return NeighbourSnapshot(notes, tuple(sorted(dues_by_id(company).items())))
 
 
 def find_unfinished(world: World) -> list[str]:
-    """List what is not at its end: calls without an answer, and plans whose time has come."""
+    """Return what is unfinished: calls without a reply, and planned entries that are due."""
     now = world.clock.now().strftime("%Y-%m-%d %H:%M:%S.%f")
     with closing(_open(world)) as database:
         rows = database.execute(
-            "SELECT key, state, response FROM outbox WHERE connection_id = ? AND (state = 'sending' OR (state = 'planned'"
+            "SELECT key, state, response FROM outbox WHERE connection_id = ?"
+            " AND (state = 'sending' OR (state = 'planned'"
             " AND (send_after IS NULL OR send_after <= ?)))",
             (world.connection, now),
         )
@@ -76,15 +78,15 @@ def find_unfinished(world: World) -> list[str]:
 
 
 def count_unconfirmed(world: World) -> tuple[int, int]:
-    """Count the doubts, and those of them whose mail had in fact arrived."""
-    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.emails()}
+    """Return how many deliveries are unconfirmed, and how many of them arrived in fact."""
+    arrived = {email.custom_args.get("duewell_key") for email in world.sandbox.sendgrid.emails()}
     with closing(_open(world)) as database:
         keys = [row["key"] for row in database.execute("SELECT key FROM outbox WHERE state = 'unconfirmed'")]
     return len(keys), len([key for key in keys if key in arrived])
 
 
 def find_visible(world: World) -> set[str]:
-    """Give what a person is shown as open: keys, marks and numbers of what is in doubt, refused or waits."""
+    """Return the keys, marks and numbers of what users see as unconfirmed, rejected or awaiting approval."""
     with closing(_open(world)) as database:
         rows = database.execute(
             "SELECT key, payload FROM outbox WHERE state IN ('unconfirmed', 'rejected', 'awaiting_approval')"
@@ -98,7 +100,7 @@ def find_visible(world: World) -> set[str]:
 
 
 def find_duplicates(world: World) -> list[str]:
-    """Say what happened twice: what may not be at any moment, also in the middle of faults."""
+    """Return what happened twice, which must never be, also in the middle of faults."""
     with closing(_open(world)) as database:
         entries = database.execute("SELECT * FROM outbox WHERE connection_id = ?", (world.connection,)).fetchall()
         found = _check_emails(world, entries) + _check_fees(world, entries) + _check_notes(world, entries)
@@ -106,7 +108,7 @@ def find_duplicates(world: World) -> list[str]:
 
 
 def find_violations(world: World, witness: Witness, before: NeighbourSnapshot, *, read: bool = True) -> list[str]:
-    """Say what does not hold. ``read``: the last run read the books to their end."""
+    """Return every violation. ``read``: the last run read the ledger to the end."""
     with closing(_open(world)) as database:
         entries = database.execute("SELECT * FROM outbox WHERE connection_id = ?", (world.connection,)).fetchall()
         found = list(witness.violations)
@@ -124,7 +126,7 @@ def find_violations(world: World, witness: Witness, before: NeighbourSnapshot, *
 
 
 def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    arrived = Counter(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.emails())
+    arrived = Counter(str(email.custom_args.get("duewell_key")) for email in world.sandbox.sendgrid.emails())
     rows = {row["key"]: row for row in entries}
     found = [f"I2: {key} arrived {times} times" for key, times in arrived.items() if times > 1]
     found += [
@@ -133,30 +135,32 @@ def _check_emails(world: World, entries: list[sqlite3.Row]) -> list[str]:
         if key in rows and rows[key]["state"] not in {"done", "unconfirmed", "sending"}
     ]
     found += [
-        f"I5: {row['key']} is said to be sent, but the mail system has nothing"
+        f"I5: {row['key']} is marked as sent, but the email service does not have it"
         for row in entries
         if row["kind"] == "email" and row["state"] == "done" and row["key"] not in arrived
     ]
     own = world.app.settings.mail_from
     daily = Counter(
-        (_company_of(mail), address, mail.at.date())
-        for mail in world.sandbox.sendgrid.emails()
-        for address in mail.to
+        (_company_of(email), address, email.at.date())
+        for email in world.sandbox.sendgrid.emails()
+        for address in email.to
         if address != own
     )
-    found += [f"I12: {address} got {n} mails on {day}" for (_, address, day), n in daily.items() if n > 1]
+    found += [f"I12: {address} got {n} emails on {day}" for (_, address, day), n in daily.items() if n > 1]
     steps = Counter(
         (invoice, step)
         for key in arrived
         if key in rows and rows[key]["kind"] == "email"
         for invoice, step in json.loads(rows[key]["payload"])["completed"]
     )
-    return found + [f"I2: step {step} of invoice {each} was mailed twice" for (each, step), n in steps.items() if n > 1]
+    return found + [
+        f"I2: step {step} of invoice {each} was emailed twice" for (each, step), n in steps.items() if n > 1
+    ]
 
 
-def _company_of(mail: Any) -> str:
-    """Tell whose mail it is: two companies may have the same customer."""
-    return ":".join(str(mail.custom_args.get("duewell_key")).split(":")[:2])
+def _company_of(email: Email) -> str:
+    """Return the company an email is from: two companies may have the same customer."""
+    return ":".join(str(email.custom_args.get("duewell_key")).split(":")[:2])
 
 
 def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
@@ -168,34 +172,34 @@ def _check_fees(world: World, entries: list[sqlite3.Row]) -> list[str]:
     }
     found = [f"I3: fee {number} was charged {times} times" for number, times in numbers.items() if times > 1]
     found += [f"I3: a fee on a fee: {number}" for number in numbers if number.count("LF-") > 1]
-    found += [f"I5: fee {number} was charged, but is forgotten" for number in numbers if number not in known]
+    found += [f"I5: fee {number} was charged, but is not recorded" for number in numbers if number not in known]
     return found + [
-        f"I5: fee {number} is said to be charged, but the ledger has nothing"
+        f"I5: fee {number} is marked as charged, but the ledger does not have it"
         for number, state in known.items()
         if state == "done" and number not in numbers
     ]
 
 
 def _check_notes(world: World, entries: list[sqlite3.Row]) -> list[str]:
-    books = world.company
-    marks = Counter(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note))
+    company = world.company
+    marks = Counter(mark for number in company.numbers for note in company.notes(number) for mark in MARK.findall(note))
     found = [f"I4: a note was written {times} times: {mark}" for mark, times in marks.items() if times > 1]
     notes = {row["key"]: row for row in entries if row["kind"] == "note"}
     found += [
-        f"I4: {key} is said to be written, but the ledger has nothing"
+        f"I4: {key} is marked as written, but the ledger does not have it"
         for key, row in notes.items()
         if row["state"] == "done" and not marks[short_key(key)]
     ]
     for row in entries:
         if row["kind"] in {"email", "late_fee", "fee_waiver"} and row["state"] == "done":
-            taken = json.loads(row["payload"])["completed"]
-            missing = [invoice for invoice, _step in taken if f"{row['key']}:note:{invoice}" not in notes]
-            found += [f"I4: {row['key']} owes no note on {invoice}" for invoice in missing]
+            completed = json.loads(row["payload"])["completed"]
+            missing = [invoice for invoice, _step in completed if f"{row['key']}:note:{invoice}" not in notes]
+            found += [f"I4: {row['key']} has no note planned on {invoice}" for invoice in missing]
     return found
 
 
 def check_mirror(world: World) -> list[str]:
-    """Compare the mirror with the ledger."""
+    """Return where the mirror differs from the ledger."""
     with closing(_open(world)) as database:
         rows = database.execute(
             "SELECT external_id, due_e4, is_open FROM invoice WHERE connection_id = ?", (world.connection,)
@@ -212,27 +216,31 @@ def check_mirror(world: World) -> list[str]:
 def _check_secrets(world: World) -> list[str]:
     settings = world.app.settings
     own = [settings.sendgrid_api_key, settings.xero_client_secret, settings.quickbooks_client_secret, API_KEY]
-    kept = b"".join(file.read_bytes() for file in sorted(world.folder.glob("duewell.db*")) if file.suffix != ".db-shm")
-    said = "\n".join(
+    stored = b"".join(
+        file.read_bytes() for file in sorted(world.folder.glob("duewell.db*")) if file.suffix != ".db-shm"
+    )
+    logged = "\n".join(
         line for handler in logging.getLogger().handlers if isinstance(handler, LogCapture) for line in handler.lines
     )
-    whole = kept + said.encode()
+    whole = stored + logged.encode()
     found = [secret[:6] for secret in own if secret and secret.encode() in whole]
     return [f"I10: {each}" for each in [*found, *(str(match) for match in _TOKENS.findall(whole))]]
 
 
 def check_chain(world: World) -> list[str]:
-    """Verify the log's chain."""
+    """Return where the log's chain is broken."""
     with reading(world.app.engine) as session:
         verdict = sync_log.verify(session)
-    return [] if verdict.ok else [f"I11: line {verdict.broken_at_id}: {verdict.reason}"]
+    return [] if verdict.ok else [f"I11: entry {verdict.broken_at_id}: {verdict.reason}"]
 
 
-def fee_numbers(books: Any) -> list[str]:
-    """Give the numbers of all fee invoices in the ledger, void ones as well."""
-    if books.provider == "xero":
-        return [each.number for each in books.simulator.invoices(books.external_id) if each.number.startswith("LF-")]
-    return [each["DocNumber"] for each in books.simulator.invoices() if each["DocNumber"].startswith("LF-")]
+def fee_numbers(company: SandboxCompany) -> list[str]:
+    """Return the numbers of all fee invoices in the ledger, including voided ones."""
+    if company.provider == "xero":
+        return [
+            each.number for each in company.simulator.invoices(company.external_id) if each.number.startswith("LF-")
+        ]
+    return [each["DocNumber"] for each in company.simulator.invoices() if each["DocNumber"].startswith("LF-")]
 
 
 def _open(world: World) -> sqlite3.Connection:

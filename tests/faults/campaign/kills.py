@@ -1,7 +1,7 @@
-"""Class A: an hour is killed at every line it executes, at every call, and before, within and after every commit.
+"""Group A: a sync is killed at every line it executes, at every call, and before, within and after every commit.
 
-The hour runs once, under a trace. At each point a child is forked that goes on as the world would after SIGKILL: with
-the files as they lie on the disk at this moment, the vendors as they are, and nothing of the dead process's memory.
+The sync runs once, under a trace. At each point a child is forked that continues as the world would after SIGKILL: with
+the files as they are on disk at that instant, the services as they are, and nothing of the dead process's memory.
 """
 
 from __future__ import annotations
@@ -21,23 +21,25 @@ from tests.faults.campaign.in_process import Sent
 from tests.faults.campaign.recovery import Circumstances, Scene, recover
 from tests.faults.campaign.world import World
 
-ROOT = str(Path(__file__).resolve().parents[2]) + "/"
-# The path of an effect: what decides, marks, calls and settles. Formatting a sum or reading a row's type is not on it.
+ROOT = str(Path(__file__).resolve().parents[3]) + "/"
+# The path of an effect: what decides, marks, calls and records. Formatting an amount is not on it.
 EFFECT_PATH = (
-    "connector/run.py", "connector/runtime/run_context.py", "connector/runtime/lease.py", "connector/sync/pull.py", "connector/evaluation/evaluate.py",
-    "connector/evaluation/apply.py", "connector/evaluation/invoice_decisions.py", "connector/outbox/drafts.py", "connector/outbox/entries.py",
-    "connector/delivery/deliver.py", "connector/delivery/circuit_breaker.py", "connector/delivery/ledger_writes.py", "connector/delivery/recover.py",
-    "connector/delivery/after_restore.py", "connector/audit/sync_log.py", "connector/db/engine.py", "connector/connections/tokens.py",
-    "connector/arrangements/suppressions.py", "connector/emails/outbound/compose.py", "connector/sync/mirror/pages.py", "providers/http.py",
-    "providers/xero/", "providers/quickbooks/", "providers/sendgrid/",
+    "connector/run.py", "connector/runtime/run_context.py", "connector/runtime/lease.py", "connector/sync/pull.py",
+    "connector/evaluation/evaluate.py", "connector/evaluation/apply.py", "connector/evaluation/invoice_decisions.py",
+    "connector/outbox/drafts.py", "connector/outbox/entries.py", "connector/delivery/deliver.py",
+    "connector/delivery/circuit_breaker.py", "connector/delivery/ledger_writes.py", "connector/delivery/recover.py",
+    "connector/delivery/after_restore.py", "connector/audit/sync_log.py", "connector/db/engine.py",
+    "connector/connections/tokens.py", "connector/arrangements/suppressions.py",
+    "connector/emails/outbound/compose.py", "connector/sync/mirror/pages.py", "providers/http.py", "providers/xero/",
+    "providers/quickbooks/", "providers/sendgrid/",
 )  # fmt: skip
-CALL_OVERSAMPLING = 25  # where only some lines are tried, so many times more calls and commits are
+CALL_OVERSAMPLING = 25  # where only some lines are tried, calls and commits are tried so many times more often
 ALL_CODE = ("connector/", "providers/")
 
 
-def on_path(places: tuple[str, ...]) -> Callable[[FrameType], bool]:
-    """Make the test whether a frame is of one of these files; the sandbox is never one."""
-    starts = tuple(ROOT + place for place in places)
+def on_path(paths: tuple[str, ...]) -> Callable[[FrameType], bool]:
+    """Return the test whether a frame belongs to one of these paths; the sandbox never does."""
+    starts = tuple(ROOT + path for path in paths)
     sandbox = f"{ROOT}sandbox/"
 
     def traced(frame: FrameType) -> bool:
@@ -52,7 +54,7 @@ AFTER_COMMIT = "after a commit"
 
 @contextmanager
 def around_commits(world: World, seed: str, at: Callable[[str, int | None], None]) -> Iterator[None]:
-    """Call ``at`` before, within and after every commit; within: with the size the write-ahead log is cut off at."""
+    """Call ``at`` before, within and after every commit; within: with the size to truncate the write-ahead log to."""
     dialect: Any = world.app.engine.dialect
     commit, done = dialect.do_commit, 0
 
@@ -76,25 +78,25 @@ def around_commits(world: World, seed: str, at: Callable[[str, int | None], None
 
 
 def log_size(world: World) -> int:
-    """Tell how long the write-ahead log is."""
+    """Return the size of the write-ahead log in bytes."""
     log = world.database.with_name("duewell.db-wal")
     return log.stat().st_size if log.exists() else 0
 
 
 def cut_off(folder: Path, size: int | None) -> None:
-    """Cut the write-ahead log of a copy off there, as a kill within a commit does."""
+    """Truncate the write-ahead log of a copy, as a kill within a commit does."""
     if size is not None:
         with (folder / "duewell.db-wal").open("rb+") as log:
             log.truncate(size)
 
 
 class Killed(BaseException):
-    """Leaves the frames of what was killed: what they do on their way out goes into files that nobody reads."""
+    """Unwinds the frames of what was killed; what they still write goes to files that nobody reads."""
 
 
-def kill_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[str, ...]) -> None:
-    """Do some work, kill it at its n-th line, and go on with what is on the disk then; or do it to its end."""
-    left, traced, folder = line, on_path(places), scene.folder("died")
+def kill_at(scene: Scene, action: Callable[[], object], line: int, paths: tuple[str, ...]) -> None:
+    """Run an action, kill it at its n-th line, and continue with what is on disk then; or run it to its end."""
+    left, traced, folder = line, on_path(paths), scene.folder("killed")
 
     def each(_frame: FrameType, event: str, _argument: object) -> Any:
         nonlocal left
@@ -108,7 +110,7 @@ def kill_at(scene: Scene, work: Callable[[], object], line: int, places: tuple[s
 
     sys.settrace(lambda frame, _event, _argument: each if traced(frame) else None)
     try:
-        work()
+        action()
     except Killed:
         scene.world.resume_in(folder)
     finally:
@@ -120,23 +122,23 @@ Recovery = Callable[[Scene, str, Circumstances], Outcome]
 
 @dataclass
 class Kills:
-    """Kills some work at every point of it, and keeps what came of each kill.
+    """Kills an action at every point, and reports the outcome of each kill.
 
-    Between two commits or calls nothing reaches the disk or a vendor: kills at all lines there leave the same.
-    With ``varieties``, such a state is mended under so many different circumstances, the lines taking turns; a line
-    whose state and circumstances were tried already is counted as ``covered`` and not tried again. 0: all are tried.
+    Between two commits or calls, nothing reaches the disk or a service: kills at all lines there leave the same state.
+    With ``varieties``, each such state is recovered from under so many different circumstances, the lines taking turns;
+    a line whose state and circumstances were tried already counts as ``covered`` and is not tried again. 0: try all.
     """
 
     scene: Scene
     label: str
     seed: int
-    on_outcome: Callable[[Outcome], bool]  # hears each outcome; says whether to go on
+    on_outcome: Callable[[Outcome], bool]  # returns whether to continue
     action: Callable[[World], object] = World.sync
     recover: Recovery | None = None
     traced_paths: tuple[str, ...] = EFFECT_PATH
     varieties: int = 0
-    every: int = 1  # kill at each so-many-th line only
-    times: int = 1  # how often each point is tried, each time under other circumstances
+    every: int = 1  # kill only at every n-th line
+    times: int = 1  # how often each point is tried, each time under different circumstances
     places: set[tuple[str, int]] = field(default_factory=set)
     points: Counter[str] = field(default_factory=Counter)
     states: dict[tuple[int, int, int], int] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class Kills:
         self.traced = on_path(self.traced_paths)
 
     def run(self) -> None:
-        """Do the work once, and kill it everywhere."""
+        """Run the action once, and kill it everywhere."""
         world = self.scene.world
         world.services.before.append(self._before)
         world.services.after.append(self._after)
@@ -213,7 +215,7 @@ class Kills:
         self.scene.in_child = True
         sys.settrace(None)
         self.scene.world.move_to(folder)
-        self.scene.scratch = folder  # what the case makes goes with its folder
+        self.scene.scratch = folder  # what the case creates is deleted with its folder
         cut_off(folder, cut)
         if self.recover is not None:
             return self.recover(self.scene, name, how)

@@ -1,7 +1,7 @@
-"""Class I: random lives of a company, with everything that may happen to it in any order; Hypothesis draws and shrinks.
+"""Group I: random lives of a company with everything that may happen, in any order; Hypothesis draws and shrinks them.
 
-A life is a list of steps. Each is lived in a child of its own, from the same morning on, and checked after each step;
-at its end the faults stop, and everything must come to rest.
+A life is a list of steps. Each runs in a child process of its own, from the same start, and is checked after each step.
+At its end the faults stop, and nothing must be left unfinished.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import OutboxEntry
 from connector.outbox import approvals
 from connector.restore.backup import restore_backup, write_backup
+from connector.vocabulary import ConnectionMode, OutboxKind, OutboxState
 from sandbox.xero.organisation import ValidationFailed
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome, try_in_child
@@ -28,21 +29,21 @@ from tests.faults.campaign.recovery import Scene, deliver_events, finish, run_on
 from tests.faults.campaign.users import reconnect_and_resume, record_if_known
 from tests.faults.campaign.world import World
 
-MODES = ("live", "live", "approve", "observe")
+MODES = (ConnectionMode.LIVE, ConnectionMode.LIVE, ConnectionMode.APPROVE, ConnectionMode.OBSERVE)
 CALLS_PER_RUN = 20
 LINES_PER_RUN = 5000
 STEPS_MAX = 16
 
 
-def _open(world: World, n: int) -> list[str]:
-    dues = world.company.open_balances()
-    numbers = [number for number in world.company.numbers if dues.get(number)]
+def _open_invoice(world: World, n: int) -> list[str]:
+    balances = world.company.open_balances()
+    numbers = [number for number in world.company.numbers if balances.get(number)]
     return numbers[n % len(numbers) :][:1] if numbers else []
 
 
 def _for_one_invoice(change: Callable[[World, str], object]) -> Callable[[Scene, int], None]:
     def step(scene: Scene, n: int) -> None:
-        for number in _open(scene.world, n):
+        for number in _open_invoice(scene.world, n):
             change(scene.world, number)
 
     return step
@@ -64,36 +65,36 @@ def _run_killed(scene: Scene, n: int) -> None:
 
 
 def _run_with_fault(scene: Scene, n: int) -> None:
-    vendors = scene.world.services
-    at, fault = vendors.count + 1 + n % CALLS_PER_RUN, FAULTS[n // CALLS_PER_RUN % len(FAULTS)]
-    vendors.faults.append((lambda sent: sent.n == at, fault))
+    services = scene.world.services
+    at, fault = services.count + 1 + n % CALLS_PER_RUN, FAULTS[n // CALLS_PER_RUN % len(FAULTS)]
+    services.faults.append((lambda sent: sent.n == at, fault))
     scene.world.sync()
-    vendors.faults.clear()
+    services.faults.clear()
 
 
-def _decide_approvals(how: Callable[..., object]) -> Callable[[Scene, int], None]:
+def _decide_approvals(decide: Callable[..., object]) -> Callable[[Scene, int], None]:
     def step(scene: Scene, _n: int) -> None:
         world = scene.world
         with writing(world.app.engine) as session:
             for entry in session.query(OutboxEntry).filter_by(
-                state="awaiting_approval", connection_id=world.connection
+                state=OutboxState.AWAITING_APPROVAL, connection_id=world.connection
             ):
-                how(session, [entry.id], by="Ann", at=world.clock.now())
+                decide(session, [entry.id], by="Ann", at=world.clock.now())
 
     return step
 
 
 def _resolve_unconfirmed(scene: Scene, _n: int) -> None:
-    """Let a person settle every doubt, truthfully."""
+    """Resolve every unconfirmed delivery truthfully, as a user does."""
     world = scene.world
-    arrived = {mail.custom_args.get("duewell_key") for mail in world.sandbox.sendgrid.emails()}
+    arrived = {email.custom_args.get("duewell_key") for email in world.sandbox.sendgrid.emails()}
     with reading(world.app.engine) as session:
-        doubtful = [
+        unconfirmed = [
             (entry.id, entry.key)
-            for entry in session.query(OutboxEntry).filter_by(state="unconfirmed")
-            if "email" in entry.kind
+            for entry in session.query(OutboxEntry).filter_by(state=OutboxState.UNCONFIRMED)
+            if entry.kind in {OutboxKind.EMAIL, OutboxKind.OWNER_EMAIL}
         ]
-    for entry_id, key in doubtful:
+    for entry_id, key in unconfirmed:
         with writing(world.app.engine) as session:
             approvals.resolve(session, entry_id or 0, sent=key in arrived, by="Ann", at=world.clock.now())
 
@@ -113,11 +114,11 @@ def _restore(scene: Scene, _n: int) -> None:
     world.app.engine.dispose()
     restore_backup(f"sqlite:///{world.database}", backup, at=world.clock.now())
     world.connect(world.company)
-    set_mode(world.app, world.connection, "live")
+    set_mode(world.app, world.connection, ConnectionMode.LIVE)
 
 
 def _void(world: World, number: str) -> None:
-    """Void an invoice, unless the ledger refuses it: Xero does where something was paid."""
+    """Void an invoice, unless the ledger refuses: Xero does where something was paid."""
     with suppress(ValidationFailed):
         world.company.void(number)
 
@@ -142,10 +143,10 @@ STEPS: dict[str, Callable[[Scene, int], object]] = {
     "mode": lambda scene, n: set_mode(scene.world.app, scene.world.connection, MODES[n % len(MODES)]),
     "approved": _decide_approvals(approvals.approve),
     "rejected": _decide_approvals(approvals.reject),
-    "doubts settled": _resolve_unconfirmed,
+    "deliveries resolved": _resolve_unconfirmed,
     "events": lambda scene, n: deliver_events(scene.world, 1 + n % 3, backwards=bool(n % 2)),
     "backed up": _back_up,
-    "put back": _restore,
+    "restored": _restore,
 }
 FREQUENT_STEPS = ("run, killed", "run, with a fault", "run", "time", "late")
 

@@ -1,76 +1,88 @@
-"""Class J: bugs that are planted on purpose. What the campaign is worth is whether it finds every one of them."""
+"""Group J: bugs planted on purpose. The campaign is worth something only if it finds every one of them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
-from importlib import import_module
+from datetime import date, datetime
 from itertools import count
 from typing import Any, NamedTuple
 
+from sqlmodel import Session
+
+from connector.connections import tokens
 from connector.db.engine import writing
 from connector.db.tables import Connection, OutboxEntry
+from connector.delivery import after_restore, deliver, recover
+from connector.evaluation import evaluate
 from connector.outbox import entries
+from connector.runtime.lease import Lease
 from connector.runtime.run_context import RunContext
 from connector.sync import pull
 from connector.vocabulary import LogKind, OutboxState
 from providers.errors import OutcomeUnknown
-from providers.mailer import SendReceipt
+from providers.ledger import ChangePage, LateFeeInvoice
+from providers.mailer import Email, SendReceipt
 from providers.quickbooks.ledger import QuickBooksLedger
 from providers.sendgrid.mailer import SendGridMailer
 from providers.xero.ledger import XeroLedger
 
+# The functions as they are before a bug replaces one of them.
 _SEND, _XERO_NOTE, _FEE = SendGridMailer.send, XeroLedger.add_note, QuickBooksLedger.post_late_fee
-_NOTE, _DONE, _LOG, _STORE = QuickBooksLedger.add_note, entries.mark_done, RunContext.log, pull._store_page
-_MARK_SENDING = entries.mark_sending
-_tries = count(1)
+_QUICKBOOKS_NOTE, _MARK_DONE, _MARK_SENDING = QuickBooksLedger.add_note, entries.mark_done, entries.mark_sending
+_LOG, _STORE_PAGE = RunContext.log, pull._store_page
+_attempts = count(1)
+
+
+class Target(NamedTuple):
+    """A function, where it is looked up: in a module or a class."""
+
+    owner: Any
+    name: str
 
 
 class Bug(NamedTuple):
-    """A bug, where it is planted, and in which hour of which ledger, and among which faults, it is looked for."""
+    """A bug, what it replaces, and where it is searched for: ledger, scenario and groups of faults."""
 
     name: str
-    targets: str  # one place or more
-    replacement: Any
+    targets: tuple[Target, ...]
+    replacement: Callable[..., Any]
     provider: str = "xero"
     scenario: str = "email"
     groups: str = "A"
 
     def plant(self) -> None:
-        """Put it into this process, for good."""
-        for where in self.targets.split():
-            module, _, name = where.partition(":")
-            place: Any = import_module(module)
-            *owners, last = name.split(".")
-            for owner in owners:
-                place = getattr(place, owner)
-            setattr(place, last, self.replacement)
+        """Plant the bug in this process, for good."""
+        for owner, name in self.targets:
+            getattr(owner, name)  # raises where the target has been renamed: an unplanted bug is never found
+            setattr(owner, name, self.replacement)
 
 
-def _resend(self: Any, mail: Any) -> SendReceipt:
+def _resend(self: SendGridMailer, email: Email) -> SendReceipt:
     try:
-        return _SEND(self, mail)
+        return _SEND(self, email)
     except OutcomeUnknown:
-        return _SEND(self, mail)
+        return _SEND(self, email)
 
 
-def _accept_without_id(self: Any, mail: Any) -> SendReceipt:
+def _accept_without_id(self: SendGridMailer, email: Email) -> SendReceipt:
     try:
-        return _SEND(self, mail)
+        return _SEND(self, email)
     except OutcomeUnknown:
-        return SendReceipt("believed")
+        return SendReceipt("assumed")
 
 
-def _release(entry: Any, *, at: Any, answer: str) -> None:
+def _release(entry: OutboxEntry, *, at: datetime, detail: str) -> None:
     del at
-    entry.state, entry.answer = "planned", answer
+    entry.state, entry.response = OutboxState.PLANNED, detail
 
 
-def _other_note(self: Any, invoice_id: str, text: str, key: str) -> Any:
-    return _XERO_NOTE(self, invoice_id, text, f"{key}{next(_tries)}")
+def _numbered_note(self: XeroLedger, invoice_id: str, text: str, key: str) -> Any:
+    return _XERO_NOTE(self, invoice_id, text, f"{key}{next(_attempts)}")
 
 
-def _other_fee(self: Any, fee: Any, key: str) -> Any:
-    attempt = next(_tries)
+def _numbered_fee(self: QuickBooksLedger, fee: LateFeeInvoice, key: str) -> Any:
+    attempt = next(_attempts)
     return _FEE(self, fee._replace(number=f"{fee.number}-{attempt}"), f"{key}{attempt}")
 
 
@@ -78,109 +90,130 @@ def _nothing(*_arguments: Any, **_named: Any) -> None:
     """Do nothing."""
 
 
-def _only_new(_connection: Any, entry: Any, _now: Any) -> bool:
+def _first_attempt_only(_connection: Connection, entry: OutboxEntry, _now: datetime) -> bool:
     return entry.state == OutboxState.PLANNED and not entry.attempts
 
 
-def _always(_connection: Any, _entry: Any) -> bool:
+def _always(_connection: Connection, _entry: OutboxEntry) -> bool:
     return True
 
 
-def _check_lease_only(self: Any) -> None:
+def _check_lease_only(self: RunContext) -> None:
     with self.reading() as session:
         self.lease.check(session)
 
 
-def _mark_steps_only(session: Any, entry: Any, *, at: Any, on: Any) -> None:
+def _mark_steps_only(session: Session, entry: OutboxEntry, *, at: datetime, on: date) -> None:
     _MARK_SENDING(session, entry, at=at, on=on)
-    entry.state = "planned"
+    entry.state = OutboxState.PLANNED
 
 
-def _send_again(ctx: Any, entry_id: int) -> None:
+def _send_again(ctx: RunContext, entry_id: int) -> None:
     with ctx.writing() as session:
-        entry = session.get_one(OutboxEntry, entry_id)
-        entries.mark_planned(session, entry, detail="again")
+        entries.mark_planned(session, session.get_one(OutboxEntry, entry_id), detail="again")
 
 
-def _no_note(session: Any, entry: Any, *, at: Any, reference: str, answer: str) -> None:
-    _DONE(session, entry, at=at, reference=reference, detail=answer)
+def _done_without_notes(session: Session, entry: OutboxEntry, *, at: datetime, reference: str, detail: str) -> None:
+    _MARK_DONE(session, entry, at=at, reference=reference, detail=detail)
     session.flush()
     for note in session.query(OutboxEntry).filter_by(parent_id=entry.id):
         session.delete(note)
 
 
-def _skip_sending_log(self: Any, session: Any, kind: LogKind, text: str, **how: Any) -> None:
+def _log_without_intent(self: RunContext, session: Session, kind: LogKind, text: str, **about: Any) -> None:
     if kind != LogKind.SENDING:
-        _LOG(self, session, kind, text, **how)
+        _LOG(self, session, kind, text, **about)
 
 
-def _cursor_first(ctx: Any, page: Any, *more: Any) -> None:
+def _cursor_first(ctx: RunContext, page: ChangePage, *more: Any) -> None:
     with writing(ctx.app.engine) as session:
         session.get_one(Connection, ctx.connection_id).cursor = page.cursor
-    store: Any = _STORE
-    store(ctx, page, *more)
+    _STORE_PAGE(ctx, page, *more)
 
 
-def _never_settled(ctx: Any, entry_id: int, kind: str) -> bool:
-    del ctx, entry_id, kind
+def _never(_ctx: RunContext, _entry_id: int, _kind: str) -> bool:
     return False
 
 
-def _any_note(self: Any, invoice_id: str, text: str, key: str) -> Any:
+def _note_with_another_key(self: QuickBooksLedger, invoice_id: str, text: str, key: str) -> Any:
     with suppress(OutcomeUnknown):
-        return _NOTE(self, invoice_id, text, key)
-    return _NOTE(self, invoice_id, text, f"{key}{next(_tries)}")
+        return _QUICKBOOKS_NOTE(self, invoice_id, text, key)
+    return _QUICKBOOKS_NOTE(self, invoice_id, text, f"{key}{next(_attempts)}")
 
 
-_SEND_EMAIL = "providers.sendgrid.mailer:SendGridMailer.send"
-_DECIDE_AGAIN = "connector.delivery.deliver:decide_again connector.evaluation.evaluate:decide_again"
-_LEASE = "connector.runtime.lease:Lease.renew connector.runtime.lease:Lease.check"
-_AUTHORIZE_CALL = "connector.runtime.run_context:Hour.may_act"
-_QUICKBOOKS = "providers.quickbooks.ledger:QuickBooksLedger"
+def _unsaved(_app: Any, _stored: Any, token: Any, _requested_at: Any) -> Any:
+    return token
+
+
+_SEND_EMAIL = (Target(SendGridMailer, "send"),)
 PLANTED = (
-    Bug("a mail is sent again after a lost answer", _SEND_EMAIL, _resend, groups="B"),
-    Bug("an answer without an id is believed", _SEND_EMAIL, _accept_without_id, "quickbooks", groups="B"),
+    Bug("an email is sent again after a lost reply", _SEND_EMAIL, _resend, groups="B"),
+    Bug("a reply without an id is taken for an acceptance", _SEND_EMAIL, _accept_without_id, "quickbooks", groups="B"),
     Bug(
-        "what is in doubt is set free again", "connector.outbox.entries:mark_doubt", _release, "quickbooks", groups="B"
-    ),
-    Bug("a call that was left is simply made again", "connector.delivery.recover:_mail", _send_again),
-    Bug("what was left is never settled", "connector.delivery.recover:settle_what_was_left", _nothing),
-    Bug("the intent is not on the disk before the call", "connector.outbox.entries:mark_calling", _mark_steps_only),
-    Bug(
-        "the log is not told before the call", "connector.runtime.run_context:Hour.log", _skip_sending_log, "quickbooks"
-    ),
-    Bug("nobody looks again before sending", "connector.delivery.deliver:_look", _nothing, groups="F"),
-    Bug("one looks again, but decides nothing anew", _DECIDE_AGAIN, _nothing, "quickbooks", groups="F"),
-    Bug(
-        "mode and pause are forgotten when it comes to sending",
-        "connector.outbox.entries:is_allowed",
-        _always,
-        groups="F",
-    ),
-    Bug("nobody asks once more between intent and call", _AUTHORIZE_CALL, _check_lease_only, "quickbooks", "fee", "F"),
-    Bug(
-        "after a limit it is never tried again",
-        "connector.outbox.entries:may_leave",
-        _only_new,
+        "an unconfirmed delivery is planned again",
+        (Target(entries, "mark_unconfirmed"),),
+        _release,
         "quickbooks",
         groups="B",
     ),
-    Bug("a mail owes no note", "connector.outbox.entries:mark_done", _no_note),
-    Bug("a note's key counts the tries", "providers.xero.ledger:XeroLedger.add_note", _other_note, groups="B"),
-    Bug("a note is written again under another key", f"{_QUICKBOOKS}.add_note", _any_note, "quickbooks", groups="B"),
-    Bug("a fee's number counts the tries", f"{_QUICKBOOKS}.post_late_fee", _other_fee, "quickbooks", "fee"),
-    Bug("the cursor is kept before its page", "connector.sync.pull:_store", _cursor_first),
-    Bug("one who was taken over goes on writing", _LEASE, _nothing, groups="E"),
+    Bug("an interrupted call is simply repeated", (Target(recover, "_recover_email"),), _send_again),
+    Bug("interrupted calls are never recovered", (Target(recover, "recover_interrupted"),), _nothing),
+    Bug("the intent is not on disk before the call", (Target(entries, "mark_sending"),), _mark_steps_only),
     Bug(
-        "after a restore nobody asks what had left",
-        "connector.delivery.after_restore:settled",
-        _never_settled,
+        "the intent is not in the log before the call", (Target(RunContext, "log"),), _log_without_intent, "quickbooks"
+    ),
+    Bug("the ledger is not read again before sending", (Target(deliver, "_recheck"),), _nothing, groups="F"),
+    Bug(
+        "the ledger is read again, but nothing is decided again",
+        (Target(deliver, "decide_again"), Target(evaluate, "decide_again")),
+        _nothing,
+        "quickbooks",
+        groups="F",
+    ),
+    Bug("mode and pause are ignored when sending", (Target(entries, "is_permitted"),), _always, groups="F"),
+    Bug(
+        "a pause between intent and call is ignored",
+        (Target(RunContext, "authorize_call"),),
+        _check_lease_only,
+        "quickbooks",
+        "fee",
+        "F",
+    ),
+    Bug(
+        "after a limit it is never tried again",
+        (Target(entries, "is_dispatchable"),),
+        _first_attempt_only,
+        "quickbooks",
+        groups="B",
+    ),
+    Bug("an email is sent without its note", (Target(entries, "mark_done"),), _done_without_notes),
+    Bug("a note's key counts the attempts", (Target(XeroLedger, "add_note"),), _numbered_note, groups="B"),
+    Bug(
+        "a note is repeated under another key",
+        (Target(QuickBooksLedger, "add_note"),),
+        _note_with_another_key,
+        "quickbooks",
+        groups="B",
+    ),
+    Bug(
+        "a fee's number counts the attempts",
+        (Target(QuickBooksLedger, "post_late_fee"),),
+        _numbered_fee,
+        "quickbooks",
+        "fee",
+    ),
+    Bug("the cursor is stored before its page", (Target(pull, "_store_page"),), _cursor_first),
+    Bug(
+        "a run that lost its lease goes on writing",
+        (Target(Lease, "renew"), Target(Lease, "check")),
+        _nothing,
+        groups="E",
+    ),
+    Bug(
+        "after a restore nothing is searched for",
+        (Target(after_restore, "must_withhold"),),
+        _never,
         groups="G",
     ),
-    Bug(
-        "a renewed token is not kept",
-        "connector.connections.tokens:_save",
-        lambda _i, _g, token, _at: token,
-        groups="D",
-    ),
+    Bug("a refreshed token is not saved", (Target(tokens, "_save"),), _unsaved, groups="D"),
 )

@@ -1,4 +1,4 @@
-"""What happens after a fault: time passes, perhaps more goes wrong, the hours run on, and everything is checked."""
+"""Recovery: after a fault time passes, perhaps more goes wrong, syncs run again, and everything is checked."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from typing import Any
 from connector.db.engine import reading
 from connector.db.tables import Connection
 from connector.emails.inbound import events as inbound_events
-from connector.vocabulary import ConnectionHealth
+from connector.run import _describe_fault
+from connector.vocabulary import ConnectionHealth, RunOutcome
 from providers.sendgrid import webhook
 from tests.faults.campaign import invariants
 from tests.faults.campaign.forks import Outcome
@@ -25,13 +26,14 @@ from tests.faults.campaign.invariants import NeighbourSnapshot
 from tests.faults.campaign.witness import MARK, Witness
 from tests.faults.campaign.world import World
 
-WAITS = {  # how long until somebody starts duewell again, and of a hundred how many are so
+WAITS = {  # how long until duewell is started again, with the weight of each
     timedelta(minutes=1): 70,
     timedelta(minutes=61): 14,
     timedelta(days=1): 6,
     timedelta(days=4): 4,
-    timedelta(hours=-1): 6,  # the machine comes back with its clock an hour slow
+    timedelta(hours=-1): 6,  # the machine restarts with its clock an hour slow
 }
+INTERNAL_ERROR = _describe_fault(RuntimeError()).partition(" (")[0]  # starts the reason of a run with a bug
 LOG_BEHAVIOURS = {"prompt": 75, "lag": 15, "fail": 10}
 BUSY = next(fault for fault in FAULTS if fault.name == "busy")
 LINES_PER_RUN = 3000
@@ -42,19 +44,19 @@ Traced = Callable[[FrameType], bool]
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What holds while an hour that was killed is mended."""
+    """Under what circumstances a killed sync is recovered from."""
 
     wait: timedelta = timedelta(minutes=1)
-    logs: str = "prompt"  # the mail system's log tells of mails at once, lags, or fails
+    logs: str = "prompt"  # whether the email service's log shows emails at once, lags, or fails
     paid: bool = False  # the customer pays in the meantime
-    events: bool = False  # the mail system's events arrive meanwhile, three times each
-    other_machine: bool = False  # another machine takes over
-    killed_again_at: int = 0  # a line of the mending hour
-    redo_killed_at: int = 0  # of an act: a line of the second try
+    events: bool = False  # the email service's events arrive meanwhile, three times each
+    other_machine: bool = False  # another machine takes the lease
+    killed_again_at: int = 0  # a line of the recovering sync
+    redo_killed_at: int = 0  # of an action: a line of its repetition
 
     @classmethod
     def draw(cls, seed: str) -> Circumstances:
-        """Draw them by a seed."""
+        """Draw random circumstances by a seed."""
         dice = random.Random(seed)
         return cls(
             wait=dice.choices(list(WAITS), list(WAITS.values()))[0],
@@ -68,60 +70,60 @@ class Circumstances:
 
     @property
     def is_ordinary(self) -> bool:
-        """Tell whether what was due before the fault must be done, or in doubt, after it."""
+        """Return whether what was due before the fault must be done, or unconfirmed, after it."""
         return timedelta(0) <= self.wait < timedelta(hours=2) and not self.paid
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What an undisturbed hour does: keys of mails, marks of notes, numbers of fees."""
+    """What an undisturbed sync does: keys of emails, marks of notes, numbers of fees."""
 
     emails: frozenset[str] = frozenset()
     notes: frozenset[str] = frozenset()
     fees: frozenset[str] = frozenset()
 
     def to_lines(self) -> list[str]:
-        """Put it into words that a child can tell its parent."""
+        """Return it as lines that a child sends to its parent."""
         return [f"{kind} {each}" for kind, found in asdict(self).items() for each in sorted(found)]
 
     @classmethod
-    def from_lines(cls, words: Iterable[str]) -> Expected:
-        """Take it from such words."""
+    def from_lines(cls, lines: Iterable[str]) -> Expected:
+        """Parse such lines."""
         found: dict[str, set[str]] = {"emails": set(), "notes": set(), "fees": set()}
-        for word in words:
-            kind, _, each = word.partition(" ")
+        for line in lines:
+            kind, _, each = line.partition(" ")
             found[kind].add(each)
         return cls(**{kind: frozenset(each) for kind, each in found.items()})
 
 
 def observe_effects(world: World) -> Expected:
-    """Look at the vendors."""
-    books = world.company
+    """Return the effects at the services."""
+    company = world.company
     return Expected(
-        frozenset(str(mail.custom_args.get("duewell_key")) for mail in world.sandbox.sendgrid.emails()),
-        frozenset(mark for number in books.numbers for note in books.notes(number) for mark in MARK.findall(note)),
-        frozenset(invariants.fee_numbers(books)),
+        frozenset(str(email.custom_args.get("duewell_key")) for email in world.sandbox.sendgrid.emails()),
+        frozenset(mark for number in company.numbers for note in company.notes(number) for mark in MARK.findall(note)),
+        frozenset(invariants.fee_numbers(company)),
     )
 
 
 @dataclass(slots=True)
 class Scene:
-    """The world, who watches it, and what is expected of it: what every case is given."""
+    """The world with its witness and what is expected of it: the starting point of every case."""
 
     world: World
     witness: Witness
     before: NeighbourSnapshot
     scratch: Path
     expected: Expected = Expected()
-    in_child: bool = False  # this process mends a case; nothing more is broken in it
+    in_child: bool = False  # this process recovers a case; nothing more is broken in it
 
     def folder(self, name: str) -> Path:
-        """Name a folder for a copy of the world."""
+        """Return the path of a folder for a copy of the world."""
         return self.scratch / f"{name}-{self.world.moves}"
 
 
 def recover(scene: Scene, name: str, how: Circumstances, traced: Traced | None = None) -> Outcome:
-    """Go on after a kill: the world was moved to what the kill left. Run until it is quiet, and check."""
+    """Recover from a kill, after the world was moved to what it left: run until nothing is unfinished, and check."""
     outcome = Outcome(name)
     _meanwhile(scene, how)
     if how.killed_again_at and traced is not None:
@@ -136,29 +138,29 @@ def recover(scene: Scene, name: str, how: Circumstances, traced: Traced | None =
         scene.world.clock.advance(LEASE)
     finish(scene, outcome, strict=how.is_ordinary)
     if outcome.reconnects and how.wait < GRACE:
-        outcome.violations.append("I8: a kill has cost the grant, though the old token was good for half an hour")
+        outcome.violations.append("I8: a kill cost the authorisation, though the old token was valid for half an hour")
     return outcome
 
 
 def finish(scene: Scene, outcome: Outcome, *, strict: bool) -> Outcome:
-    """Run until nothing is left to do, at most two hours' runs after the faults have stopped, and check everything."""
+    """Run until nothing is left to do, at most two hours of syncs after the faults stop, and check everything."""
     world = scene.world
     result = run_once(scene, outcome)
-    if result != "ok" or invariants.find_unfinished(world):  # a day of patience is what the longest limit may ask
+    if result != RunOutcome.OK or invariants.find_unfinished(world):  # the longest limit asks for a day
         patience = timedelta(minutes=61) if not _is_deferred(world) else timedelta(hours=25)
         world.services.faults.clear()
         world.sandbox.sendgrid.logs_lag = timedelta()
         world.clock.advance(patience)
         result = run_once(scene, outcome)
-    if strict and find_missing(scene):  # put off by a limit that asked for a day
+    if strict and find_missing(scene):  # deferred by a limit that asked for a day
         world.clock.advance(timedelta(hours=25))
         result = run_once(scene, outcome)
-    if result == "ok" and invariants.check_mirror(world):  # a fee of this very hour is read by the next
+    if result == RunOutcome.OK and invariants.check_mirror(world):  # a fee of this sync is read by the next
         world.clock.advance(timedelta(minutes=10))
         result = run_once(scene, outcome)
-    found = invariants.find_violations(world, scene.witness, scene.before, read=result == "ok")
+    found = invariants.find_violations(world, scene.witness, scene.before, read=result == RunOutcome.OK)
     outcome.unconfirmed, outcome.delivered = invariants.count_unconfirmed(world)
-    if result not in {"ok", "deferred"}:
+    if result not in {RunOutcome.OK, RunOutcome.DEFERRED}:
         found.append(f"I8: the run after the faults ended as {result}")
     if strict:
         found += find_missing(scene)
@@ -167,14 +169,14 @@ def finish(scene: Scene, outcome: Outcome, *, strict: bool) -> Outcome:
 
 
 def _is_deferred(world: World) -> bool:
-    """Tell whether a vendor put the company off for longer than an hour."""
+    """Return whether a service deferred the company by more than an hour."""
     with reading(world.app.engine) as session:
         next_run_at = session.get_one(Connection, world.connection).next_run_at
     return next_run_at is not None and next_run_at - world.clock.now() > timedelta(hours=1)
 
 
-def run_once(scene: Scene, outcome: Outcome) -> str:
-    """Run an hour; where a grant died, connect again first, as a person does."""
+def run_once(scene: Scene, outcome: Outcome) -> RunOutcome:
+    """Run a sync; where the authorisation expired, reconnect first, as a user does."""
     world = scene.world
     with reading(world.app.engine) as session:
         if session.get_one(Connection, world.connection).health == ConnectionHealth.AUTHORIZATION_EXPIRED:
@@ -182,17 +184,17 @@ def run_once(scene: Scene, outcome: Outcome) -> str:
             world.connect(world.company)
     outcome.sync_runs += 1
     result = world.sync()
-    if "fault of duewell" in result.reason or result.outcome == "failed":
+    if INTERNAL_ERROR in result.reason or result.outcome == RunOutcome.FAILED:
         outcome.violations.append(f"I8: {result.outcome}: {result.reason}")
     return result.outcome
 
 
 def find_missing(scene: Scene) -> list[str]:
-    """List what an undisturbed hour would have done and nobody knows of now: neither done nor a doubt."""
-    there, expected = observe_effects(scene.world), scene.expected
+    """Return what an undisturbed sync would have done, but is neither done nor shown as open now."""
+    done, expected = observe_effects(scene.world), scene.expected
     known = invariants.find_visible(scene.world)
-    lost = [*(expected.emails - there.emails), *(expected.notes - there.notes), *(expected.fees - there.fees)]
-    return [f"I8: {each} was due, and is neither done nor in doubt" for each in lost if each not in known]
+    lost = [*(expected.emails - done.emails), *(expected.notes - done.notes), *(expected.fees - done.fees)]
+    return [f"I8: {each} was due, and is neither done nor unconfirmed" for each in lost if each not in known]
 
 
 def _meanwhile(scene: Scene, how: Circumstances) -> None:
@@ -203,20 +205,20 @@ def _meanwhile(scene: Scene, how: Circumstances) -> None:
         world.sandbox.sendgrid.logs_lag = timedelta(hours=2)
     elif how.logs == "fail":
         world.services.faults.append((_is_log_query, BUSY))
-    if how.wait < timedelta(0):  # our own clock; the vendors' goes on
+    if how.wait < timedelta(0):  # our own clock; the services' go on
         world.delay_clock(-how.wait)
     else:
         world.clock.advance(how.wait)
     if how.paid:
-        open_ones = [
+        unpaid = [
             number for number, due in world.company.open_balances().items() if due and number in world.company.numbers
         ]
-        for number in open_ones:
+        for number in unpaid:
             world.company.pay(number)
 
 
 def deliver_events(world: World, copies: int, *, backwards: bool = False) -> None:
-    """Let the mail system tell all that has become of its mails, so many times."""
+    """Deliver all events of the email service so many times, as its webhook does."""
     flat = [{**event.get("custom_args", {}), **event} for event in world.sandbox.sendgrid.store.events]
     for event in flat:
         event.pop("custom_args", None)
@@ -230,11 +232,11 @@ def _is_log_query(sent: Sent) -> bool:
 
 
 class _RunAbandoned(BaseException):
-    """Leaves a dead hour's frames: what it did after its death went nowhere, for the world had moved."""
+    """Unwinds the frames of a killed sync, whose world has moved on."""
 
 
 def _killed_again(scene: Scene, outcome: Outcome, how: Circumstances, traced: Traced) -> None:
-    """Run an hour and kill it at its n-th line; then mend that, and leave by ``_Abandoned``."""
+    """Run a sync and kill it at its n-th line; recover from that, and raise ``_RunAbandoned``."""
     left = how.killed_again_at
 
     def line(_frame: FrameType, event: str, _argument: object) -> Any:

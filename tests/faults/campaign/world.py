@@ -1,7 +1,7 @@
-"""A small world to break: two companies at the vendors of one ledger, one duewell, and the eve of a day of work.
+"""A small world to break: two companies on one simulated ledger, and a duewell with a day of work due.
 
-Everything that survives a killed process is in one folder (the database with its write-ahead log) and in the vendors.
-``move`` copies that folder as it lies on the disk at this moment, which is what SIGKILL leaves, and goes on there.
+Everything that survives a killed process is in one folder (the database with its write-ahead log) and at the services.
+``move_to`` copies that folder as it is on disk at that instant, which is what SIGKILL leaves, and continues there.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ enabled = true
 approval = "automatic"
 terms_agreed_on = 2025-01-01
 """
-STALE_AFTER = timedelta(minutes=61)  # what changed is older than what every hour reads again; the token has ended
-FEE_DAYS = 7  # after the first mail
+STALE_AFTER = timedelta(minutes=61)  # changes are older than what every sync reads again, and the token has expired
+FEE_DAYS = 7  # after the first email
 
 
 class _Stop:
-    """The event by which a program is asked to end; waiting for it moves the make-believe clock."""
+    """The event that asks a program to stop; waiting for it advances the simulated clock."""
 
     def __init__(self, clock: Any) -> None:
         self._clock = clock
@@ -58,7 +58,7 @@ class _Stop:
 
 @dataclass
 class World:
-    """A duewell with two companies; ``books`` is the one whose hour is broken, ``neighbour`` must not notice."""
+    """A duewell with two companies: the syncs of ``company`` are broken, and ``neighbour`` must not be affected."""
 
     sandbox: Sandbox
     services: InProcessServices
@@ -69,23 +69,23 @@ class World:
     connection: int = 0
     neighbour_connection: int = 0
     moves: int = 0
-    begin_statement: str = ""  # said to the database at the begin of every transaction: a full disk, say
+    begin_statement: str = ""  # executed at the start of every transaction: a full disk, say
     busy_timeout_s: float = 30
     backup: Path = Path()
-    kept_alive: list[Any] = field(default_factory=list)  # of the dead: never closed, as a killed process closes nothing
+    kept_alive: list[Any] = field(default_factory=list)  # of killed processes: never closed
 
     @property
     def database(self) -> Path:
-        """The file that duewell works with."""
+        """Return the path of duewell's database."""
         return self.folder / "duewell.db"
 
     @property
     def clock(self) -> Any:
-        """The vendors' clock, which is right."""
+        """Return the services' clock, which is right."""
         return self.sandbox.clock
 
     def sync(self, connection: int = 0) -> RunResult:
-        """Run one hour of the company."""
+        """Run one sync of the company."""
         return run_connection(self.app, connection or self.connection)
 
     def connect(self, company: SandboxCompany) -> int:
@@ -101,28 +101,28 @@ class World:
         return company.invoice(company.customer(name), amount, due_on=due_on)
 
     def move_to(self, folder: Path, *, same_process: bool = False) -> None:
-        """Go on in a copy of what is on the disk now. ``same_process``: the hour under way goes on there as well."""
+        """Continue in a copy of what is on disk now. ``same_process``: the sync in progress continues there as well."""
         self.copy_to(folder)
         self.resume_in(folder, same_process=same_process)
 
     def copy_to(self, folder: Path) -> None:
-        """Copy what is on the disk now: what SIGKILL would leave."""
+        """Copy what is on disk now: what SIGKILL would leave."""
         folder.mkdir(mode=0o700)
         for source in self.folder.iterdir():
-            if source.is_file() and source.suffix != ".db-shm":  # which SQLite makes anew after a death
+            if source.is_file() and source.suffix != ".db-shm":  # which SQLite creates again
                 shutil.copyfile(source, folder / source.name)
                 (folder / source.name).chmod(0o600)
 
     def resume_in(self, folder: Path, *, same_process: bool = False) -> None:
-        """Be a new process (or the same one) that finds its files in this folder."""
+        """Continue as a new process (or the same one) with the files in this folder."""
         self.folder = folder
         self.moves += 1
         self._fresh_pool()
         if not same_process:
             self.kept_alive.append(self.app)
             settings = self.app.settings.model_copy(update={"duewell_home": folder})
-            ring = Keyring.from_settings(settings)  # read anew, as a new process does
-            self.app = replace(self.app, settings=settings, keyring=ring)
+            keyring = Keyring.from_settings(settings)  # as a new process does
+            self.app = replace(self.app, settings=settings, keyring=keyring)
 
     def _fresh_pool(self) -> None:
         engine = self.app.engine
@@ -132,26 +132,26 @@ class World:
         self.reset_write_queue()
 
     def reset_write_queue(self) -> None:
-        """Let nobody wait to write behind one who was killed while he stood in line."""
+        """Replace the queue of writers, so that nobody waits behind a killed one."""
         self.app.engine.update_execution_options(**{db_engine._QUEUE: db_engine._WriteQueue()})
 
-    def break_transactions(self, at_begin: str, patience_s: float = 30) -> None:
-        """Let every transaction from now on begin with a statement; "" makes the database whole again."""
-        self.begin_statement, self.busy_timeout_s = at_begin, patience_s
+    def break_transactions(self, statement: str, busy_timeout_s: float = 30) -> None:
+        """Start every transaction with a statement from now on; "" repairs the database."""
+        self.begin_statement, self.busy_timeout_s = statement, busy_timeout_s
         self._fresh_pool()
 
     def delay_clock(self, by: timedelta) -> None:
-        """Let this machine's clock be slow; the vendors' are right."""
+        """Make this machine's clock slow; the services' are right."""
         self.app = replace(self.app, now=lambda: self.clock.now() - by)
 
     def checkpoint(self) -> None:
-        """Write all into the one file, so that copies are small."""
+        """Write everything to the one database file, so that copies are small."""
         with self.app.engine.connect() as connection:
             connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def build_world(provider: str, folder: Path) -> World:
-    """Make the world, with both companies connected, read, and live."""
+    """Build the world, with both companies connected, read and live."""
     sandbox = Sandbox(now=START)
     sandbox.xero.limits.minute = sandbox.xero.limits.day = 0  # the faults are the limits here
     services = InProcessServices(sandbox)
@@ -194,7 +194,7 @@ def _run_at_begin(world: World) -> Callable[[Connection], None]:
 
 
 def _simulate_waiting(sandbox: Sandbox) -> None:
-    """Let the transport wait in make-believe time."""
+    """Make the transport wait in simulated time."""
 
     def sleep(seconds: float) -> None:
         sandbox.clock.advance(timedelta(seconds=seconds))
@@ -207,11 +207,11 @@ def _simulate_waiting(sandbox: Sandbox) -> None:
 
 
 def email_scenario(world: World) -> None:
-    """A customer is nine days late: a mail, a note and the owner's digest are due."""
+    """Due: an email to a customer nine days overdue, its note, and the account owner's digest."""
 
 
 def fee_scenario(world: World) -> None:
-    """He has been warned a week ago: a fee and its note are due, and the next mail."""
+    """Due: a fee with its note, announced a week ago, and the next email."""
     _sync_both(world)
     for _day in range(FEE_DAYS):
         world.clock.advance(timedelta(days=1))
@@ -219,7 +219,7 @@ def fee_scenario(world: World) -> None:
 
 
 def waiver_scenario(world: World) -> None:
-    """A fee was charged, and a person waived it: the waiver and its note are due."""
+    """Due: the waiver of a fee that was charged, and its note."""
     fee_scenario(world)
     _sync_both(world)
     for company in (world.connection, world.neighbour_connection):
@@ -233,7 +233,7 @@ def _sync_both(world: World) -> None:
 
 
 def list_posted_fees(world: World, connection: int = 0) -> list[int]:
-    """Give the fees that stand in the ledger."""
+    """Return the ids of the fees posted in the ledger."""
     with reading(world.app.engine) as session:
         found = fees.find_fees(session, connection or world.connection)
         return [fee.id for fee in found if fee.state == "posted"]
@@ -246,11 +246,11 @@ SCENARIOS: dict[str, Callable[[World], None]] = {
 }
 
 
-def build_scenario(provider: str, day: str, folder: Path) -> World:
-    """Make the world on the eve of a day: ``mail``, ``fee`` or ``waiver``."""
+def build_scenario(provider: str, scenario: str, folder: Path) -> World:
+    """Build the world right before the sync of a scenario: email, fee or waiver."""
     world = build_world(provider, folder)
-    SCENARIOS[day](world)
-    world.sync(world.neighbour_connection)  # a rehearsal: what is compiled on first use is not compiled in every fork
+    SCENARIOS[scenario](world)
+    world.sync(world.neighbour_connection)  # warms up what is compiled on first use, so that not every fork compiles it
     world.add_late_invoice("Birch Ltd", 9, company=world.neighbour)
     world.clock.advance(STALE_AFTER)
     world.checkpoint()
