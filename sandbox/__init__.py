@@ -1,4 +1,4 @@
-"""Xero, QuickBooks Online and SendGrid on one machine: make-believe vendors over real HTTP, for demo and tests."""
+"""Simulated Xero, QuickBooks Online and SendGrid on one machine, over real HTTP, for the demo and the tests."""
 
 from sandbox.server import Sandbox
 

@@ -1,4 +1,4 @@
-"""Fifty thousand invoices for a benchmark, drawn from a small pool of lines so that keeping them is cheap."""
+"""Fifty thousand invoices for a benchmark; their lines come from a small pool, so that they need little memory."""
 
 from __future__ import annotations
 
@@ -45,5 +45,5 @@ def _lines(rng: random.Random) -> tuple[tuple[Line, ...], Decimal]:
 
 
 def _line(rng: random.Random) -> Line:
-    code, words, price = rng.choice(ITEMS)
-    return Line(code, words, Decimal(rng.randint(1, 30)), Decimal(price), 0)
+    code, description, price = rng.choice(ITEMS)
+    return Line(code, description, Decimal(rng.randint(1, 30)), Decimal(price), 0)

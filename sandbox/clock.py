@@ -1,4 +1,4 @@
-"""The sandbox's clock: real time by default, and movable, so that ninety days pass in a test of seconds."""
+"""The sandbox's clock: real time by default, and adjustable, so that a test of seconds covers ninety days."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ Observer = Callable[[datetime], None]
 
 
 class SandboxClock:
-    """Tells the sandbox's time as an aware UTC instant.
+    """The sandbox's time as an aware UTC instant.
 
-    It runs with real time until ``set`` freezes it; ``advance`` moves either kind. Observers hear only of times later
-    than any heard before: life in the sandbox goes on, it is never undone, even where a test turns the clock back.
+    It runs with real time until ``set`` freezes it; ``advance`` moves it in both cases. Observers are only notified of
+    times later than all before: what has happened in the sandbox is not undone if a test sets the clock back.
     """
 
     def __init__(self, now: datetime | None = None) -> None:
@@ -27,21 +27,21 @@ class SandboxClock:
             self.set(now)
 
     def now(self) -> datetime:
-        """Return the sandbox's present instant."""
+        """Return the sandbox's current time."""
         with self._lock:
             return self._frozen_at if self._frozen_at is not None else datetime.now(UTC) + self._offset
 
     def set(self, at: datetime) -> None:
         """Freeze the clock at ``at``."""
         if at.tzinfo is None:
-            message = "the sandbox's clock wants an instant with its time zone"
+            message = "the sandbox's clock needs an instant with a time zone"
             raise ValueError(message)
         with self._lock:
             self._frozen_at = at.astimezone(UTC)
             self._notify_observers()
 
     def advance(self, delta: timedelta) -> datetime:
-        """Move the clock by ``delta``; a running clock goes on running from there. Return the new time."""
+        """Move the clock by ``delta`` and return the new time; a running clock continues from there."""
         with self._lock:
             if self._frozen_at is None:
                 self._offset += delta
@@ -51,14 +51,14 @@ class SandboxClock:
             return self.now()
 
     def run(self) -> None:
-        """Let a frozen clock run again from where it stands."""
+        """Unfreeze the clock: it continues from its current time."""
         with self._lock:
             if self._frozen_at is not None:
                 self._offset = self._frozen_at - datetime.now(UTC)
                 self._frozen_at = None
 
     def observe(self, observer: Observer) -> None:
-        """Call ``observer`` with the new time whenever the clock is moved past every time told before."""
+        """Call ``observer`` with the new time whenever the clock is moved past all times before."""
         with self._lock:
             self._observers.append(observer)
 

@@ -1,26 +1,24 @@
-"""The sandbox's own pages under ``/sandbox``: for people to look at, for scripts to act through."""
+"""The sandbox's own endpoints under ``/sandbox``: a page for people, JSON for scripts."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from html import escape
-from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from sandbox.core import JsonObject
 from sandbox.faults import Rule
-
-if TYPE_CHECKING:
-    from sandbox.server import Sandbox
+from sandbox.state import SandboxState
 
 
-def control_routes(sandbox: Sandbox) -> list[BaseRoute]:
-    """Return the routes under ``/sandbox``; bad requests are answered with 400 and a sentence."""
+def control_routes(sandbox: SandboxState) -> list[BaseRoute]:
+    """Return the routes under ``/sandbox``; bad requests get a 400 with an explanation."""
     control = _ControlEndpoints(sandbox)
     return [
         Route("/", control.page),
@@ -29,33 +27,33 @@ def control_routes(sandbox: Sandbox) -> list[BaseRoute]:
         Route("/sandbox/requests", control.requests, methods=["GET", "DELETE"]),
         Route("/sandbox/clock", control.clock, methods=["GET", "POST"]),
         Route("/sandbox/faults", control.faults, methods=["GET", "POST", "DELETE"]),
-        Route("/sandbox/{vendor}/invoices/{invoice}/{action}", control.act, methods=["POST"]),
-        Route("/sandbox/{vendor}/{action}", control.act, methods=["POST"]),
+        Route("/sandbox/{service}/invoices/{invoice}/{action}", control.act, methods=["POST"]),
+        Route("/sandbox/{service}/{action}", control.act, methods=["POST"]),
     ]
 
 
 class _ControlEndpoints:
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: SandboxState) -> None:
         self._sandbox = sandbox
 
     async def state(self, _request: Request) -> Response:
-        """Return time, seed, and each vendor's counts."""
+        """Return time, seed and the counts of each service."""
         return JSONResponse(self._state())
 
-    def _state(self) -> dict[str, Any]:
+    def _state(self) -> JsonObject:
         with self._sandbox.core.lock:
-            vendors = {name: vendor.summary() for name, vendor in self._sandbox.vendors.items()}
-        return {"now": self._sandbox.clock.now().isoformat(), "seed": self._sandbox.core.seed, **vendors}
+            services = {name: service.summary() for name, service in self._sandbox.services.items()}
+        return {"now": self._sandbox.clock.now().isoformat(), "seed": self._sandbox.core.seed, **services}
 
     async def requests(self, request: Request) -> Response:
-        """Return the request log, ``?vendor=&kind=&after=n``; DELETE empties it."""
+        """Return the request log, filtered by ``?service=&kind=&after=n``; DELETE clears it."""
         if request.method == "DELETE":
             self._sandbox.requests.clear()
             return Response(status_code=204)
         kinds = [kind for kind in request.query_params.get("kind", "").split(",") if kind]
         after = int(request.query_params.get("after", "0"))
-        records = self._sandbox.requests.filter_by(request.query_params.get("vendor", ""), *kinds)
-        return JSONResponse([asdict(r) | {"at": r.at.isoformat()} for r in records if r.number > after])
+        records = self._sandbox.requests.filter_by(request.query_params.get("service", ""), *kinds)
+        return JSONResponse([asdict(one) | {"at": one.at.isoformat()} for one in records if one.number > after])
 
     async def clock(self, request: Request) -> Response:
         """Return the time; POST ``{"set": instant}``, ``{"advance_seconds": n}`` or ``{"run": true}`` moves it."""
@@ -63,7 +61,7 @@ class _ControlEndpoints:
             return await _handle_json(request, self._move_clock)
         return JSONResponse({"now": self._sandbox.clock.now().isoformat()})
 
-    def _move_clock(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _move_clock(self, fields: JsonObject) -> JsonObject:
         if "set" in fields:
             self._sandbox.clock.set(datetime.fromisoformat(fields["set"]))
         if "advance_seconds" in fields:
@@ -73,7 +71,7 @@ class _ControlEndpoints:
         return {"now": self._sandbox.clock.now().isoformat()}
 
     async def faults(self, request: Request) -> Response:
-        """List the rules; POST a rule's fields adds one; DELETE clears all and lets hanging requests go."""
+        """Return the rules; POST with a rule's fields adds one; DELETE removes all and releases hanging requests."""
         if request.method == "POST":
             return await _handle_json(request, lambda fields: self._sandbox.faults.add(Rule(**fields)).to_json())
         if request.method == "DELETE":
@@ -82,22 +80,23 @@ class _ControlEndpoints:
         return JSONResponse([rule.to_json() for rule in self._sandbox.faults.rules])
 
     async def act(self, request: Request) -> Response:
-        """Let a vendor's bookkeeper do something: the JSON body's fields, and ``invoice`` from the path."""
+        """Perform an action of a service, with the fields of the JSON body and the ``invoice`` of the path."""
         path = request.path_params
+        from_path = {"invoice": path["invoice"]} if "invoice" in path else {}
 
-        def do(fields: Mapping[str, Any]) -> dict[str, Any]:
-            named = {"invoice": path["invoice"]} if "invoice" in path else {}
+        def perform(fields: JsonObject) -> JsonObject:
             with self._sandbox.core.lock:
-                return self._sandbox.vendors[path["vendor"]].perform_action(path["action"], {**fields, **named})
+                service = self._sandbox.services[path["service"]]
+                return service.perform_action(path["action"], {**fields, **from_path})
 
-        return await _handle_json(request, do)
+        return await _handle_json(request, perform)
 
     async def page(self, _request: Request) -> Response:
-        """Show what there is and where."""
+        """Show the services' counts and links to everything else."""
         return HTMLResponse(_render_page(self._state()))
 
 
-async def _handle_json(request: Request, handler: Callable[[dict[str, Any]], dict[str, Any]]) -> Response:
+async def _handle_json(request: Request, handler: Callable[[JsonObject], JsonObject]) -> Response:
     try:
         body = await request.body()
         fields = json.loads(body) if body.strip() else {}
@@ -110,10 +109,10 @@ async def _handle_json(request: Request, handler: Callable[[dict[str, Any]], dic
         return JSONResponse({"error": str(error)}, status_code=400)
 
 
-def _render_page(state: dict[str, Any]) -> str:
+def _render_page(state: JsonObject) -> str:
     rows = "".join(
-        f"<tr><th scope='row'>{escape(vendor)}: {escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
-        for vendor, counts in state.items()
+        f"<tr><th scope='row'>{escape(service)}: {escape(str(name))}</th><td>{escape(str(value))}</td></tr>"
+        for service, counts in state.items()
         if isinstance(counts, dict)
         for name, value in counts.items()
     )
@@ -128,15 +127,15 @@ th, td {{ text-align: start; padding: .25rem 1rem .25rem 0; vertical-align: top;
 <body>
 <main>
 <h1>The sandbox</h1>
-<p>Xero, QuickBooks Online and SendGrid, make-believe, on this machine. It is {escape(str(state["now"]))} here.
-Nothing leaves this machine.</p>
-<p><a href="/sandbox/emails">Mails it received</a> · <a href="/sandbox/requests">Requests it got</a> ·
-<a href="/sandbox/state">State as JSON</a> · <a href="/sandbox/faults">Faults in force</a></p>
+<p>Simulated Xero, QuickBooks Online and SendGrid. The time here is {escape(str(state["now"]))}.
+Nothing is sent from this computer.</p>
+<p><a href="/sandbox/emails">Emails received</a> · <a href="/sandbox/requests">Requests received</a> ·
+<a href="/sandbox/state">State as JSON</a> · <a href="/sandbox/faults">Active faults</a></p>
 <table>
-<caption>What the vendors hold</caption>
+<caption>State of the services</caption>
 <tbody>{rows}</tbody>
 </table>
-<p>Signing in needs no password: the consent page of each vendor says who you are and lets you choose.</p>
+<p>Signing in needs no password: the consent page of each service shows who is signed in and lets you choose.</p>
 </main>
 </body>
 </html>

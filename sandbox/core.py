@@ -1,27 +1,26 @@
-"""What every make-believe vendor gets from the sandbox, and what it gives back to be plugged in.
+"""What all simulated services share, and the interface by which the sandbox controls them.
 
-A vendor is a folder beside this file whose ``__init__`` exports ``make(core) -> Vendor``. Its state lives in plain
-Python objects; endpoints are ``async def`` functions that do their work without awaiting, inside ``with core.lock``,
-so that tests in other threads may call the same state under the same lock.
+A service is a package here whose ``__init__`` exports ``make(core)``, which returns a ``SimulatedService``, and
+``routes(service)``. Its state is in plain Python objects. Endpoints are ``async def`` functions that work without
+awaiting, inside ``with core.lock``, so that tests in other threads can use the same state under the same lock.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from starlette.routing import BaseRoute
-
 from sandbox.clock import SandboxClock
+
+JsonObject = dict[str, Any]
 
 
 @dataclass(slots=True)
 class SandboxCore:
-    """The parts all vendors of one sandbox share. ``started_at`` is the "today" the make-believe history ends at."""
+    """What the services of one sandbox share. ``started_at`` is where the simulated history reaches the present."""
 
     seed: int
     clock: SandboxClock
@@ -29,30 +28,26 @@ class SandboxCore:
     lock: threading.RLock = field(default_factory=threading.RLock)
 
 
-class SimulatedVendor(Protocol):
-    """What ``make(core)`` returns: the vendor's state, changeable in tests, with its routes."""
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """Return the Starlette routes of this vendor; paths of vendors never overlap."""
-        ...
+class SimulatedService(Protocol):
+    """The state of a service, which tests may change."""
 
     def settings(self, url: str) -> dict[str, str]:
-        """Return the environment that points a duewell at this vendor served at ``url``."""
+        """Return duewell's settings for this service, served at ``url``."""
         ...
 
-    def summary(self) -> dict[str, Any]:
-        """Return counts for people and scripts: JSON for ``GET /sandbox/state``. Called under the lock."""
+    def summary(self) -> JsonObject:
+        """Return counts for ``GET /sandbox/state``. Called under the lock."""
         ...
 
-    def perform_action(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Do what ``POST /sandbox/<vendor>/<action>`` asks (``pay``, ``void`` ...), under the lock.
+    def perform_action(self, action: str, fields: JsonObject) -> JsonObject:
+        """Perform the action of ``POST /sandbox/<service>/<action>`` (``pay``, ``void`` ...), under the lock.
 
-        Raises ``LookupError`` for an unknown action or document and ``ValueError`` for a refused one.
+        Raises ``LookupError`` for an unknown action or document, ``ValueError`` for a rejected one.
         """
         ...
 
 
 def stable_uuid(*parts: object) -> str:
-    """Make a lower-case UUID that is always the same for the same parts."""
+    """Return a lower-case UUID, always the same for the same parts."""
     raw = hashlib.blake2b(repr(parts).encode(), digest_size=16).hexdigest()
     return f"{raw[:8]}-{raw[8:12]}-4{raw[13:16]}-a{raw[17:20]}-{raw[20:]}"

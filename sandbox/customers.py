@@ -1,4 +1,4 @@
-"""Who buys from the make-believe companies: names, addresses, habits and the few customers with a story."""
+"""The customers of simulated companies: names, addresses, buying behaviour, and scenarios of some of them."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 
 from sandbox.events import Customer, PaymentSpeed
 
-# Australians are only those customers who get no mail (archived, or without an address): their day lies so that no
-# hour of the day is outside the mailing window of everybody, and a book-keeping hour must be.
+# Only customers who are not emailed (archived, or without an address) are Australian: with their time zone, there would
+# be no hour outside the sending window of every customer, which the bookkeeping hour must be.
 _CUSTOMERS_PER_COUNTRY = {
     "xero": {"GB": 28, "IE": 7, "DE": 7, "FR": 6, "US": 8, "CA": 4, "AU": 2},
     "quickbooks": {"US": 34, "CA": 8, "GB": 6, "DE": 5, "FR": 4, "IE": 3, "AU": 2},
@@ -128,7 +128,7 @@ _TERMS_DAYS = (14, 30, 30, 30, 60)
 
 @dataclass(frozen=True, slots=True)
 class CustomerProfile:
-    """What the history needs beside the customer: when he joined, how often he buys, how much, and his story."""
+    """How a customer buys: from when, how often, how much, and with which scenario."""
 
     customer: Customer
     joined_offset_days: int
@@ -144,7 +144,7 @@ _SCENARIOS = (
 
 
 def build_customer_profiles(seed: int, company: str) -> tuple[CustomerProfile, ...]:
-    """Make the customers of a company: always the same for the same seed."""
+    """Build the customers of a company, always the same for the same seed."""
     rng = random.Random(f"{seed}:{company}:people")
     countries = [country for country, count in _CUSTOMERS_PER_COUNTRY[company].items() for _ in range(count)]
     names = [f"{word} {trade}" for word in _NAME_WORDS for trade in _TRADES]
@@ -183,7 +183,7 @@ def _build_profile(rng: random.Random, n: int, name: str, country: str) -> Custo
 def _assign_scenarios(profiles: list[CustomerProfile], company: str) -> list[CustomerProfile]:
     home = [n for n, habit in enumerate(profiles) if habit.customer.country in {"GB", "US"}]
     for story, n in zip(_SCENARIOS, home, strict=False):
-        if story != "two_currencies" or company == "xero":  # QuickBooks gives a customer one currency for life
+        if story != "two_currencies" or company == "xero":  # in QuickBooks a customer has one currency
             profiles[n] = _apply_scenario(profiles[n], story)
     silent = [n for n, habit in enumerate(profiles) if habit.customer.country == "AU"]
     for story, n in zip(("archived", "no_email_address"), silent, strict=True):
@@ -200,7 +200,7 @@ def _apply_scenario(profile: CustomerProfile, scenario: str) -> CustomerProfile:
         customer = replace(
             customer, payment_speed=PaymentSpeed.SLOW, email="" if scenario == "no_email_address" else customer.email
         )
-        every = 14 if scenario == "month_end" else 30  # often enough that two invoices meet in one payment
+        every = 14 if scenario == "month_end" else 30  # often enough that one payment covers two invoices
     elif scenario == "never_pays":
         customer = replace(customer, payment_speed=PaymentSpeed.CHRONIC)
         every = 21

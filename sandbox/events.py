@@ -1,4 +1,4 @@
-"""What happens in a make-believe company's books: dated events that a vendor applies to its own documents."""
+"""The events of a simulated company, which each service applies to its own documents."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CENT = Decimal("0.01")
 
 
 class PaymentSpeed(StrEnum):
-    """How a customer pays: on time, some weeks late, or only after long."""
+    """How a customer pays: on time, some weeks late, or months late."""
 
     PROMPT = "prompt"
     SLOW = "slow"
@@ -20,7 +20,7 @@ class PaymentSpeed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """A make-believe customer. ``discount_percent`` within ``discount_days`` is what his terms offer, 0 if nothing."""
+    """A simulated customer; the payment terms have ``discount_percent`` (0 for none) within ``discount_days``."""
 
     key: str
     name: str
@@ -41,7 +41,7 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line of an invoice or credit note; ``tax_percent`` comes on top."""
+    """A line of an invoice or credit note; ``tax_percent`` is added."""
 
     item: str
     description: str
@@ -62,7 +62,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something a bookkeeper entered at the instant ``at``; ``on`` is the day written on the document."""
+    """Something a bookkeeper entered at the instant ``at``; ``on`` is the date of the document."""
 
     at: datetime
     on: date
@@ -107,9 +107,9 @@ class InvoiceIssued(Event):
 
 @dataclass(frozen=True, slots=True)
 class PaymentReceived(Event):
-    """Money came in: ``applied`` are (invoice key, amount) pairs; what is over stays unapplied with the customer.
+    """A payment is received: ``applied`` are (invoice key, amount) pairs, the rest stays unapplied.
 
-    ``on_account`` says that it was meant for no invoice (a prepayment), otherwise an excess is an overpayment.
+    With ``on_account`` it was not meant for an invoice (a prepayment); otherwise an excess is an overpayment.
     """
 
     key: str
@@ -122,7 +122,7 @@ class PaymentReceived(Event):
 
 @dataclass(frozen=True, slots=True)
 class PaymentDeleted(Event):
-    """A payment is taken back (a returned cheque, a wrong booking)."""
+    """A payment is deleted (a returned cheque, a wrong entry)."""
 
     payment_key: str
 
@@ -158,7 +158,7 @@ class InvoiceVoided(Event):
 
 @dataclass(frozen=True, slots=True)
 class NoteWritten(Event):
-    """A bookkeeper writes a note on an invoice: how a dispute is told, as no ledger has a field for it."""
+    """A bookkeeper writes a note on an invoice, for example about a dispute, for which no ledger has a field."""
 
     invoice_key: str
     text: str
@@ -166,7 +166,7 @@ class NoteWritten(Event):
 
 @dataclass(frozen=True, slots=True)
 class BillReceived(Event):
-    """A supplier's bill: not receivable, there so that a client which forgets to filter notices."""
+    """A supplier's bill: not a receivable; it exposes clients that forget to filter."""
 
     key: str
     number: str

@@ -1,4 +1,4 @@
-"""The fault script: rules that say at which request the sandbox refuses, drops, hangs, garbles, or calls a hook."""
+"""The fault script: rules for requests that are refused, dropped, delayed or garbled, or that call a hook."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sandbox.core import JsonObject
+
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request a vendor got; ``status`` is 0 where no answer left; ``kind`` is read, write, token or mail."""
+    """A request to a service; ``kind`` is read, write, token, consent or email, ``status`` 0 if no reply was sent."""
 
     number: int
     at: datetime
-    vendor: str
+    service: str
     kind: str
     method: str
     path: str
@@ -27,7 +29,7 @@ class RequestRecord:
 
 
 class Action(StrEnum):
-    """What a rule does to the request it fires at."""
+    """What a rule does to a request."""
 
     REFUSE = "refuse"
     DROP_BEFORE = "drop_before"
@@ -46,14 +48,17 @@ class Action(StrEnum):
 class Rule:
     """One fault. Empty filters match everything; ``path``, ``query`` and ``method`` are regular expressions.
 
-    It fires at the ``nth`` match (from 1) and the ``times - 1`` after it; ``times`` 0 means from then on for ever.
-    ``applied`` tells for refuse, html and malformed whether the vendor did the work before it answered so.
-    ``seconds`` is the delay, or the pause between two pieces of a drip. ``reached`` is set when the rule fires first.
-    ``reset`` makes a drop a TCP reset instead of a plain end.
+    Attributes:
+        nth: The first match (from 1) at which it fires.
+        times: How often it fires; 0 means from then on always.
+        applied: For refuse, html and malformed: whether the service carries out the request before that reply.
+        seconds: The delay, or the pause between two chunks of a drip.
+        reset: Drop with a TCP reset instead of a normal close.
+        reached: Set when the rule first fires.
     """
 
     action: Action | str
-    vendor: str = ""
+    service: str = ""
     kind: str = ""
     method: str = ""
     path: str = ""
@@ -72,46 +77,46 @@ class Rule:
     reached: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse unknown actions and broken expressions when the rule is made, not when it fires."""
+        """Reject unknown actions and invalid expressions when the rule is created, not when it fires."""
         self.action = Action(self.action)
         for expression in (self.method, self.path, self.query):
             re.compile(expression)
 
     def should_fire(self, request: RequestRecord) -> bool:
-        """Count the request if it matches, and say whether it is the rule's turn."""
+        """Count the request if it matches; return whether the rule is due."""
         if not self._matches(request):
             return False
         self.seen += 1
-        turn = self.seen >= self.nth and (self.times == 0 or self.seen < self.nth + self.times)
-        if turn:
+        is_due = self.seen >= self.nth and (self.times == 0 or self.seen < self.nth + self.times)
+        if is_due:
             self.fired += 1
             self.reached.set()
-        return turn
+        return is_due
 
     def _matches(self, request: RequestRecord) -> bool:
-        if (self.vendor and self.vendor != request.vendor) or (self.kind and self.kind != request.kind):
+        if (self.service and self.service != request.service) or (self.kind and self.kind != request.kind):
             return False
         if self.method and not re.fullmatch(self.method, request.method):
             return False
         return bool(re.search(self.path, request.path)) and bool(re.search(self.query, request.query))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> JsonObject:
         """Return the rule as JSON for ``GET /sandbox/faults``."""
-        names = ("vendor", "kind", "method", "path", "query", "nth", "times", "status", "seen", "fired")
+        names = ("service", "kind", "method", "path", "query", "nth", "times", "status", "seen", "fired")
         return {"action": str(self.action)} | {name: getattr(self, name) for name in names}
 
 
 class FaultScript:
-    """The rules in force, and the requests that hang because of one."""
+    """The active rules, and the requests that hang because of one."""
 
     def __init__(self) -> None:
-        """Start with no faults."""
+        """Start without faults."""
         self._lock = threading.Lock()
         self.rules: list[Rule] = []
         self._hanging: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
 
     def add(self, rule: Rule) -> Rule:
-        """Put a rule in force and return it, so that ``rule.reached`` and ``rule.fired`` can be watched."""
+        """Activate a rule and return it, so that ``rule.reached`` and ``rule.fired`` can be checked."""
         with self._lock:
             self.rules.append(rule)
         return rule
@@ -125,37 +130,37 @@ class FaultScript:
         retry_after: str | int | None = None,
         **match: Any,
     ) -> Rule:
-        """Answer with ``status``; ``match`` are the filters, ``nth``, ``times`` and ``applied`` of a rule."""
-        sent = dict(headers or {})
+        """Reply with ``status``; ``match`` are the filters, ``nth``, ``times`` and ``applied`` of a rule."""
+        all_headers = dict(headers or {})
         if retry_after is not None:
-            sent["Retry-After"] = str(retry_after)
-        return self.add(Rule(Action.REFUSE, status=status, body=body, headers=sent, **match))
+            all_headers["Retry-After"] = str(retry_after)
+        return self.add(Rule(Action.REFUSE, status=status, body=body, headers=all_headers, **match))
 
     def call(self, callback: Callable[[RequestRecord], object], *, times: int = 0, **match: Any) -> Rule:
-        """Run ``callback`` just before the vendor answers (every match unless ``times`` says otherwise)."""
+        """Run ``callback`` right before the service replies, by default for every match."""
         return self.add(Rule(Action.CALL, callback=callback, times=times, **match))
 
     def clear(self) -> None:
-        """Take every rule out of force and let hanging requests go."""
+        """Remove all rules and release hanging requests."""
         with self._lock:
             self.rules.clear()
         self.release()
 
     def release(self) -> None:
-        """Let every hanging request go: its connection is then dropped."""
+        """Release all hanging requests: their connections are then dropped."""
         with self._lock:
-            hung, self._hanging = self._hanging, []
-        for loop, event in hung:
+            hanging, self._hanging = self._hanging, []
+        for loop, event in hanging:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(event.set)
 
     def rules_due(self, request: RequestRecord) -> list[Rule]:
-        """Return the rules whose turn it is; every matching rule counts the request."""
+        """Return the rules that are due; every matching rule counts the request."""
         with self._lock:
             return [rule for rule in self.rules if rule.should_fire(request)]
 
     def new_hang_event(self) -> asyncio.Event:
-        """Return an event that ``release`` sets; to be awaited in the running loop."""
+        """Return an event for the running loop that ``release`` sets."""
         event = asyncio.Event()
         with self._lock:
             self._hanging.append((asyncio.get_running_loop(), event))

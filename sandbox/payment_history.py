@@ -1,4 +1,4 @@
-"""How invoices of the make-believe companies get settled: on time, late, in parts, by credit, or never."""
+"""How the invoices of simulated companies are paid: on time, late, in parts, by credit, or never."""
 
 from __future__ import annotations
 
@@ -26,25 +26,25 @@ Issued = Sequence[tuple[InvoiceIssued, CustomerProfile]]
 
 
 class BookkeepingCalendar(Protocol):
-    """Days and evenings, as ``world.Diary`` has them."""
+    """The part of ``simulation.BookkeepingCalendar`` that is used here."""
 
     today: date
 
     def day(self, days: int) -> date:
-        """Return a weekday relative to today."""
+        """Return a working day relative to today."""
         ...
 
     def weekday(self, on: date) -> date:
-        """Return the first weekday on or after ``on``."""
+        """Return the first working day on or after ``on``."""
         ...
 
     def evening(self, on: date, minute: int, second: int = 0) -> datetime:
-        """Return the instant at which something of that day is booked."""
+        """Return the instant at which something of that date is entered."""
         ...
 
 
 def build_payment_events(invoices: Issued, calendar: BookkeepingCalendar, seed: int) -> Iterator[Event]:
-    """Yield what happens to each invoice after it was issued."""
+    """Yield the events of each invoice after it was issued."""
     month_end: dict[tuple[str, date], list[InvoiceIssued]] = defaultdict(list)
     for invoice, habit in invoices:
         rng = random.Random(f"{seed}:{invoice.key}:{habit.customer.key}")
@@ -112,7 +112,7 @@ def _choose_payment_date(
 ) -> date | None:
     temper = profile.customer.payment_speed
     if temper is not PaymentSpeed.PROMPT and rng.random() < 0.03:
-        return None  # never, as far as anybody knows
+        return None  # not paid within the simulated time
     if temper is PaymentSpeed.PROMPT:
         late = rng.choice((-6, -4, -3, -2, -2, -1, 0, 0, 1, 2))
     elif temper is PaymentSpeed.SLOW:
@@ -149,7 +149,7 @@ def _build_goodwill_credit(
 def _build_credit_note(
     invoice: InvoiceIssued, calendar: BookkeepingCalendar, on: date, total: Decimal, description: str
 ) -> CreditNoteIssued:
-    # The credit carries the tax of the invoice: total = net + tax, both to the cent.
+    # The credit has the tax rate of the invoice: total = net + tax, both to the cent.
     percent = invoice.lines[0].tax_percent
     line = Line("CONSULT", description, Decimal(1), _round_to_cents(total * 100 / (100 + percent)), percent)
     total = line.net + line.tax
@@ -180,7 +180,7 @@ def _pay_with_discount(
 
 
 def build_scenario_events(invoices: Issued, calendar: BookkeepingCalendar) -> Iterator[Event]:
-    """Yield what happens to the few customers with a story: a dispute, cash on account, an unused credit."""
+    """Yield the events of customers with a scenario: a dispute, a payment on account, an unused credit."""
     for story in ("disputes", "on_account", "unused_credit"):
         theirs = [i for i, habit in invoices if habit.scenario == story and not i.draft]
         past = [invoice for invoice in theirs if invoice.on < calendar.today]

@@ -1,7 +1,7 @@
-"""A make-believe company's history: a year of believable events up to today and life going on after it, by seed.
+"""The history of a simulated company by seed: a year of realistic events up to today, and further ones after it.
 
-Book-keeping happens late in the evening, when it is night for every customer who gets mail: so how often a client runs
-during the day cannot change what it sees at the hours in which it may write. Nothing here reacts to reminders.
+All bookkeeping is late in the evening, when it is night for every customer who is emailed: how often a client syncs
+during the day cannot change what it sees while it may send emails. The history does not react to reminders.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ DAYS_AFTER = 430
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCompany:
-    """The make-believe company whose books these are. ``evening_hour`` is when its bookkeeper works, local time."""
+    """A simulated company; ``bookkeeping_hour`` is when its bookkeeper works, in local time."""
 
     name: str
     country: str
@@ -47,7 +47,7 @@ COMPANIES = {
     "xero": SimulatedCompany("Harbour & Finch Studio Ltd", "GB", "GBP", "Europe/London", 23),
     "quickbooks": SimulatedCompany("Larkspur Field Services LLC", "US", "USD", "America/New_York", 21),
 }
-# code, words, price
+# code, description, price
 ITEMS = (
     ("DESIGN", "Design work, per day", 480),
     ("CONSULT", "Consulting, per hour", 95),
@@ -60,10 +60,10 @@ _SUPPLIERS = ("Northgate Utilities", "Paperwright Supplies", "Clearline Telecom"
 
 
 class CompanyHistory:
-    """All customers and events of one company, oldest first; ``today`` is where its past ends."""
+    """All customers and events of a company, oldest first; ``today`` is where its past ends."""
 
     def __init__(self, seed: int, company: str, today: date) -> None:
-        """Make the whole history: about 1,500 invoices in some fifty milliseconds."""
+        """Generate the whole history: about 1,500 invoices in some fifty milliseconds."""
         self.seed = seed
         self.company = COMPANIES[company]
         self.today = today
@@ -81,42 +81,42 @@ class CompanyHistory:
         self._times = [event.at for event in self.events]
 
     def between(self, after: datetime | None, until: datetime) -> tuple[Event, ...]:
-        """Return the events later than ``after`` and not later than ``until``."""
+        """Return the events after ``after``, up to and including ``until``."""
         first = 0 if after is None else bisect_right(self._times, after)
         return self.events[first : bisect_right(self._times, until)]
 
     def next_at(self, after: datetime) -> datetime | None:
-        """Tell when the next event after ``after`` happens."""
+        """Return the time of the next event after ``after``."""
         n = bisect_right(self._times, after)
         return self._times[n] if n < len(self._times) else None
 
 
 @lru_cache(maxsize=16)
 def get_history(seed: int, company: str, today: date) -> CompanyHistory:
-    """Make a world, or return the one already made: it never changes."""
+    """Return a history; it is generated once and never changes."""
     return CompanyHistory(seed, company, today)
 
 
 class BookkeepingCalendar:
-    """Turns days relative to today into dates and into the evening minute at which they are booked."""
+    """Converts days relative to today into dates, and these into the time at which something is entered."""
 
     def __init__(self, company: SimulatedCompany, today: date) -> None:
-        """Book in the company's own evening."""
+        """Use the bookkeeping hour of the company."""
         self._zone = ZoneInfo(company.time_zone)
         self._bookkeeping_hour = company.bookkeeping_hour
         self.today = today
 
     def day(self, days: int) -> date:
-        """Return the first weekday on or after today plus ``days``."""
+        """Return the first working day on or after today plus ``days``."""
         on = self.today + timedelta(days=days)
         return on + timedelta(days=max(0, 7 - on.isoweekday() + 1) if on.isoweekday() > 5 else 0)
 
     def weekday(self, on: date) -> date:
-        """Return the first weekday on or after ``on``."""
+        """Return the first working day on or after ``on``."""
         return self.day((on - self.today).days)
 
     def evening(self, on: date, minute: int, second: int = 0) -> datetime:
-        """Return the instant of that minute of the bookkeeper's hour."""
+        """Return the instant in the bookkeeping hour of a date."""
         local = datetime.combine(on, time(self._bookkeeping_hour, minute % 60, second % 60), self._zone)
         return local.astimezone(UTC)
 
@@ -188,7 +188,7 @@ def _with_number(event: InvoiceIssued, n: int) -> InvoiceIssued:
 
 def _contact_events(profiles: tuple[CustomerProfile, ...], calendar: BookkeepingCalendar) -> Iterator[Event]:
     for n, habit in enumerate(profiles):
-        # Before their first invoice: entered one evening earlier than the day they joined.
+        # Before their first invoice: entered on the evening before they joined.
         on = calendar.today + timedelta(days=habit.joined_offset_days - 1)
         yield CustomerAdded(calendar.evening(on, n // 60, n), on, habit.customer)
         if habit.scenario == "archived":

@@ -1,4 +1,4 @@
-"""Posts signed webhooks as Xero and Intuit do: what has changed since the last post, as ids, under an HMAC."""
+"""Posts webhooks as Xero and Intuit do: the ids of what has changed since the last post, signed with an HMAC."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import requests
 
-_TIMEOUT_SECONDS = 5  # Xero's; Intuit gives three
+_TIMEOUT_SECONDS = 5  # Xero's; Intuit's is three
 
 
 @dataclass(slots=True)
 class WebhookSender:
-    """Where changes are told, and until when they have been. ``copies`` posts a body that often; no ``url``: nowhere.
+    """Where webhooks are posted, and up to when changes have been. ``copies`` is how often each is posted.
 
-    What is not answered with 200 stays, and is posted again the next time.
+    Without ``url``, nothing is posted. What is not answered with 200 is posted again the next time.
     """
 
     key: str
@@ -29,12 +29,12 @@ class WebhookSender:
     sent_until: datetime | None = None
 
     def signed_headers(self, body: bytes, key: str = "") -> dict[str, str]:
-        """Return the headers of a POST of this body, signed with ``key`` or our own."""
+        """Return the headers for a POST of this body, signed with ``key`` or the sender's own."""
         signature = hmac.new((key or self.key).encode(), body, hashlib.sha256).digest()
         return {"Content-Type": "application/json", self.header: base64.b64encode(signature).decode()}
 
     def post(self, payload: Any, now: datetime) -> int:
-        """Post what happened up to ``now``; return the last status, 0 where nobody is to be told."""
+        """Post the changes up to ``now``; return the last status, 0 without a URL."""
         if not self.url:
             return 0
         body = msgspec.json.encode(payload)
@@ -44,7 +44,7 @@ class WebhookSender:
         return status
 
     def send(self, body: bytes, headers: dict[str, str]) -> int:
-        """Post a body as it is."""
+        """Post a body unchanged and return the status."""
         return requests.post(
             self.url, data=body, headers=headers, timeout=_TIMEOUT_SECONDS, allow_redirects=False
         ).status_code

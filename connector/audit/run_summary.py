@@ -22,6 +22,7 @@ from connector.db.tables import (
 from connector.vocabulary import CallKind, LogKind, RunOutcome
 from connector.vocabulary.labels import in_sentence, label
 from policies.receivables import Step
+from providers import get_ledger_provider
 
 _EXAMPLES_MAX = 5  # of a kind of entry that is listed one by one
 
@@ -84,7 +85,7 @@ _TEXT_PREFIXES = ("Emailed: ", "Charged: ", "Waived: ", "Account owner notified:
 
 def summarise_run(session: Session, connection: Connection, run_id: int, counts: Mapping[str, int]) -> list[str]:
     """Return the lines of a run's summary; many actions of one kind are counted, with an example."""
-    provider, mode = label(connection.provider, "provider"), label(connection.mode, "connection_mode")
+    provider, mode = get_ledger_provider(connection.provider).title, label(connection.mode, "connection_mode")
     lines = [f"{connection.name} ({provider}, mode: {in_sentence(mode)})"]
     entries: dict[LogKind, list[SyncLogEntry]] = {}
     query = select(SyncLogEntry).where(col(SyncLogEntry.run_id) == run_id).order_by(col(SyncLogEntry.id))

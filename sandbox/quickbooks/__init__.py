@@ -1,12 +1,13 @@
-"""A make-believe QuickBooks Online: stateful books behind Intuit's own API and sign-in, for demo and tests."""
+"""A simulated QuickBooks Online: companies with a history, behind Intuit's own API and sign-in."""
 
 from sandbox.core import SandboxCore
 from sandbox.quickbooks.company_ledger import REALM
-from sandbox.quickbooks.vendor import QuickBooks
+from sandbox.quickbooks.routes import routes
+from sandbox.quickbooks.service import QuickBooks
 
-__all__ = ["REALM", "QuickBooks", "make"]
+__all__ = ["REALM", "QuickBooks", "make", "routes"]
 
 
 def make(core: SandboxCore) -> QuickBooks:
-    """Make the vendor of one sandbox."""
+    """Build the QuickBooks of a sandbox."""
     return QuickBooks(core)

@@ -1,4 +1,4 @@
-"""The accounting API of the make-believe QuickBooks Online: /v3/company/<realm>/..., one request, one answer."""
+"""The accounting API of the simulated QuickBooks Online: ``/v3/company/<realm>/...``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from html import escape
-from typing import Any
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks import writes
 from sandbox.quickbooks.api_errors import ApiFault, missing, unreadable, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
@@ -17,14 +17,13 @@ from sandbox.quickbooks.pdf import invoice_pdf
 from sandbox.quickbooks.properties import ENTITIES
 from sandbox.quickbooks.reads import changes, run_query
 
-JsonObject = dict[str, Any]
 BATCH_MAX = 30
 JSON_TYPE = "application/json;charset=utf-8"
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request as the API sees it: ``path`` are the parts behind the company's id."""
+    """A request to the API; ``path`` is split and starts after the company's id."""
 
     method: str
     path: tuple[str, ...]
@@ -35,7 +34,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What goes back."""
+    """A reply of the API."""
 
     status: int
     body: bytes
@@ -43,7 +42,7 @@ class Reply:
 
 
 def respond(ledger: CompanyLedger, call: Call, *, replay_requests: bool) -> Reply:
-    """Answer a request that the gateway let through; ``replays`` honours ``requestid``."""
+    """Return the reply to a request that the gateway has admitted; ``replay_requests`` honours ``requestid``."""
     try:
         request_id = call.query.get("requestid", "") if call.method == "POST" else ""
         key = "/".join((request_id, *call.path, call.query.get("operation", "")))
@@ -58,7 +57,7 @@ def respond(ledger: CompanyLedger, call: Call, *, replay_requests: bool) -> Repl
 
 
 def error_reply(now: datetime, refusal: ApiFault, *, xml: bool = False) -> Reply:
-    """Write a refusal: upper-case keys by the books, lower-case ones by the gateway, or XML as throttling has been."""
+    """Return an error: keys in upper case from the API, lower case from the gateway, or XML, as seen for throttling."""
     if xml:
         return Reply(refusal.status, _xml(now, refusal), "application/xml;charset=UTF-8")
     if refusal.is_gateway_error:
@@ -137,7 +136,7 @@ def _read(ledger: CompanyLedger, call: Call, entity: str, external_id: str) -> R
 
 
 def pay_link(ledger: CompanyLedger, entry: Entry, base: str) -> str:
-    """Return the page where the customer sees and pays an invoice; none without an address or online payment."""
+    """Return the page on which the customer sees and pays an invoice; none without an address or online payments."""
     body = entry.body
     payable = body.get("AllowOnlineCreditCardPayment") or body.get("AllowOnlineACHPayment")
     if not payable or "BillEmail" not in body:
@@ -159,7 +158,7 @@ def _batch(ledger: CompanyLedger, data: JsonObject) -> list[JsonObject]:
 
 
 def _batch_item(ledger: CompanyLedger, item: JsonObject) -> JsonObject:
-    """Do one item; its refusal is its own and does not stop the others."""
+    """Carry out one item of a batch; its error does not stop the others."""
     try:
         if "Query" in item:
             return {"bId": item.get("bId", ""), "QueryResponse": run_query(ledger, item["Query"])}

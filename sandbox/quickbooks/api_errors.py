@@ -1,19 +1,17 @@
-"""What the make-believe QuickBooks Online says when it refuses, in Intuit's words, codes and shapes."""
+"""The errors of the simulated QuickBooks Online, with Intuit's messages, codes and forms."""
 
 from __future__ import annotations
 
-from typing import Any
-
-JsonObject = dict[str, Any]
+from sandbox.core import JsonObject
 
 INACTIVE = (
     "Something you're trying to use has been made inactive. "
-    "Check the fields with accounts, customers, items, vendors or employees."
+    "Check the fields with accounts, customers, items, services or employees."
 )
 
 
 class ApiFault(Exception):
-    """One fault of the vendor: HTTP status and the error it carries."""
+    """An error reply: HTTP status and the error in it."""
 
     def __init__(self, status: int, code: str, message: str, detail: str, *, kind: str = "ValidationFault") -> None:
         super().__init__(f"{code} {message}: {detail}")
@@ -24,18 +22,18 @@ class ApiFault(Exception):
         self.kind = kind
 
     def fault(self) -> JsonObject:
-        """Return the ``Fault`` object; authentication and throttling answer with lower-case keys (``plain_fault``)."""
+        """Return the ``Fault`` object; the gateway replies with lower-case keys instead (``gateway_fault``)."""
         error = {"Message": self.message, "Detail": self.detail, "code": self.code, "element": ""}
         return {"Error": [error], "type": self.kind}
 
     def gateway_fault(self) -> JsonObject:
-        """Return the same as the gateway in front of the books writes it: every key in lower case."""
+        """Return the fault as the gateway in front of the API writes it: with all keys in lower case."""
         error = {"message": self.message, "detail": self.detail, "code": self.code, "element": None}
         return {"error": [error], "type": self.kind}
 
     @property
     def is_gateway_error(self) -> bool:
-        """Tell whether the gateway in front of the books refuses: then the fault's keys are in lower case."""
+        """Whether it is an error of the gateway in front of the API, whose keys are in lower case."""
         return self.kind in {"AUTHENTICATION", "AUTHORIZATION"}
 
 
@@ -46,7 +44,7 @@ def unauthenticated() -> ApiFault:
 
 
 def unauthorized() -> ApiFault:
-    """The token is good, but not for this company: disconnected, or of the other environment."""
+    """The token is valid, but not for this company: disconnected, or of the other environment."""
     said = "message=ApplicationAuthorizationFailed; errorCode=003100; statusCode=403"
     return ApiFault(403, "3100", said, "ApplicationAuthorizationFailed", kind="AUTHORIZATION")
 
@@ -58,18 +56,18 @@ def throttled() -> ApiFault:
 
 
 def unsupported(operation: str) -> ApiFault:
-    """An operation the entity does not have."""
+    """An operation that the entity does not support."""
     detail = f"Operation {operation} is not supported."
     return ApiFault(400, "500", "Unsupported Operation", detail)
 
 
 def not_found() -> ApiFault:
-    """No such object; for a deleted one Intuit says the same."""
+    """No such object; Intuit replies the same for a deleted one."""
     return ApiFault(400, "610", "Object Not Found", f"Object Not Found : {INACTIVE}")
 
 
 def unknown_property(entity: str, name: str, known: int) -> ApiFault:
-    """A key in a request that the entity does not have: Intuit's JSON reader is strict."""
+    """A key that the entity does not have: Intuit's JSON parser is strict."""
     detail = (
         f'Property Name:Unrecognized field "{name}" (class com.intuit.schema.finance.v3.{entity}), '
         f"not marked as ignorable ({known} known properties)\n specified is unsupported or invalid"
@@ -78,40 +76,40 @@ def unknown_property(entity: str, name: str, known: int) -> ApiFault:
 
 
 def unreadable(detail: str) -> ApiFault:
-    """A body that is no JSON object."""
+    """A body that is not a JSON object."""
     return ApiFault(400, "2010", "Request has invalid or unsupported property", f"Property Name:{detail}")
 
 
 def missing(name: str) -> ApiFault:
-    """A required property is not there."""
+    """A required property is missing."""
     message = "Required param missing, need to supply the required value for the API"
     return ApiFault(400, "2020", message, f"Required parameter {name} is missing in the request")
 
 
 def invalid_id(value: object) -> ApiFault:
-    """An id that is no number."""
+    """An id that is not a number."""
     return ApiFault(400, "2030", "Invalid ID", f"Id should be a valid number. Supplied value:{value}")
 
 
 def invalid_number(name: str, value: object) -> ApiFault:
-    """A number or date that cannot be read."""
+    """An invalid number or date."""
     detail = f"Property Name:{name} Supplied value:{value} is invalid"
     return ApiFault(400, "2040", "Invalid Number or Date", detail)
 
 
 def too_long(name: str, longest: int, length: int) -> ApiFault:
-    """A text longer than its field."""
+    """A text that is longer than its field."""
     message = "String length is either shorter or longer than supported by specification"
     return ApiFault(400, "2050", message, f"{name}: Min:0 Max:{longest} supported. Supplied length:{length}")
 
 
 def invalid_reference(name: str, value: object) -> ApiFault:
-    """A reference to something that is not there or not active."""
+    """A reference to something that does not exist or is not active."""
     return ApiFault(400, "2500", "Invalid Reference Id", f"Invalid Reference Id : {name} {value} not found. {INACTIVE}")
 
 
 def stale() -> ApiFault:
-    """The SyncToken is not the present one: somebody changed the object in between."""
+    """The SyncToken is outdated: the object was changed meanwhile."""
     detail = (
         "Stale Object Error : You and Robin Teller were working on this at the same time. "
         "Robin Teller finished before you did, so your work was not saved."
@@ -120,7 +118,7 @@ def stale() -> ApiFault:
 
 
 def business(detail: str) -> ApiFault:
-    """A rule of bookkeeping is broken."""
+    """A rule of bookkeeping is violated."""
     message = "A business validation error has occurred while processing your request"
     return ApiFault(400, "6000", message, f"Business Validation Error: {detail}")
 
@@ -132,7 +130,7 @@ def amount_mismatch(amount: object, product: object) -> ApiFault:
 
 
 def duplicate_number(number: str, entity: str, external_id: str) -> ApiFault:
-    """The document number is taken."""
+    """The document number exists."""
     detail = (
         "Duplicate Document Number Error : You must specify a different number. This number has already been used. "
         f"DocNumber={number} is assigned to TxnType={entity} with TxnId={external_id}"
@@ -141,7 +139,7 @@ def duplicate_number(number: str, entity: str, external_id: str) -> ApiFault:
 
 
 def closed_period() -> ApiFault:
-    """The date lies in a closed period of the books."""
+    """The date is in a closed period."""
     detail = "Account Period Closed : The account period has closed; the books cannot be changed by the API."
     return ApiFault(400, "6210", "Account Period Closed, Cannot Update Through Services API", detail)
 
@@ -152,22 +150,22 @@ def duplicate_name() -> ApiFault:
 
 
 def deposited() -> ApiFault:
-    """A payment that lies in a bank deposit cannot be changed."""
+    """A payment in a bank deposit cannot be changed."""
     message = "Deposited Transaction cannot be changed"
     return ApiFault(400, "6540", message, "Deposited Transaction cannot be changed : remove it from the deposit first")
 
 
 def unparsable(detail: str) -> ApiFault:
-    """A query whose grammar is wrong."""
+    """A query with a syntax error."""
     return ApiFault(400, "4000", "Error parsing query", f"QueryParserError: {detail}")
 
 
 def invalid_query(detail: str) -> ApiFault:
-    """A query that reads well and asks for something that cannot be."""
+    """A query with valid syntax for something that is not possible."""
     return ApiFault(400, "4001", "Invalid query", f"QueryValidationError: {detail}")
 
 
 def too_old(changed_since: str) -> ApiFault:
-    """Change data capture looks 30 days back. The words are recorded, the code is an assumption."""
+    """Change data capture reaches back 30 days. The message was recorded, the code is assumed."""
     detail = f"Operation cdc with changedSince date {changed_since} which is older than fixed days is not supported."
     return ApiFault(400, "500", "Unsupported Operation", detail)

@@ -1,4 +1,4 @@
-"""The bookkeeper's desk: what a person can do in a company's books without the API, for tests and for the demo."""
+"""What a bookkeeper does in the simulated QuickBooks, without the API: for tests, the demo and scripts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks import writes
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
@@ -16,22 +17,21 @@ from sandbox.quickbooks.history import link_credit, write_note
 from sandbox.quickbooks.list_entities import name_key
 from sandbox.quickbooks.payments import application_line
 
-JsonObject = dict[str, Any]
 Money = Decimal | int | str
 
 
 class Bookkeeper:
-    """One company's books in a person's hands. Invoices are named by number or id, customers by name or id.
+    """The bookkeeper of one company. Invoices are identified by number or id, customers by name or id.
 
-    Every method returns the document's JSON (a copy) and takes the sandbox's lock. What the books refuse raises
-    ``refusals.Refusal``; what is not there raises ``LookupError``.
+    Every method takes the sandbox's lock and returns a copy of the document's JSON. Raises ``api_errors.ApiFault`` for
+    what QuickBooks rejects, and ``LookupError`` for what does not exist.
     """
 
     def __init__(self, lock: threading.RLock, ledger: Callable[[], CompanyLedger]) -> None:
         self._lock = lock
         self._get_ledger = ledger
 
-    # looking
+    # Reading
 
     def invoices(self) -> list[JsonObject]:
         """Return all invoices, by id."""
@@ -46,7 +46,7 @@ class Bookkeeper:
         return self._bodies("CreditMemo")
 
     def customers(self) -> list[JsonObject]:
-        """Return all customers, the inactive too, by id."""
+        """Return all customers by id, inactive ones included."""
         return self._bodies("Customer")
 
     def find(self, invoice: str) -> JsonObject:
@@ -60,7 +60,7 @@ class Bookkeeper:
             return dict(self._customer(name).body)
 
     def notes(self, invoice: str = "") -> list[str]:
-        """Return the texts of the notes attached to an invoice, or to any, oldest first."""
+        """Return the notes of an invoice, or of all, oldest first."""
         with self._lock:
             number = str(self._invoice(invoice).number) if invoice else ""
             found = []
@@ -70,10 +70,10 @@ class Bookkeeper:
                     found.append(entry.body.get("Note", ""))
             return found
 
-    # money
+    # Payments and credits
 
     def pay(self, invoice: str, amount: Money | None = None, *, on: date | None = None) -> JsonObject:
-        """Receive a payment for an invoice: its balance, or ``amount`` of it."""
+        """Receive a payment of an invoice: of its balance, or of ``amount``."""
         with self._lock:
             entry = self._invoice(invoice)
             paid = entry.body["Balance"] if amount is None else figure("amount", amount)
@@ -81,13 +81,13 @@ class Bookkeeper:
             return self._receive_payment(entry.body["CustomerRef"], paid, lines, on)
 
     def pay_unapplied(self, customer: str, amount: Money, *, on: date | None = None) -> JsonObject:
-        """Receive money from a customer that is applied to nothing yet."""
+        """Receive an unapplied payment."""
         with self._lock:
             reference = {"value": str(self._customer(customer).number)}
             return self._receive_payment(reference, figure("amount", amount), [], on)
 
     def apply(self, payment: str, invoice: str, amount: Money) -> JsonObject:
-        """Apply unapplied money of a payment to an invoice."""
+        """Apply the unapplied part of a payment to an invoice."""
         with self._lock:
             entry = self._get_ledger().get("Payment", payment)
             line = application_line("Invoice", self._invoice(invoice).number, figure("amount", amount))
@@ -95,17 +95,17 @@ class Bookkeeper:
             return dict(writes.update(self._get_ledger(), entry, changed).body)
 
     def delete_payment(self, payment: str) -> JsonObject:
-        """Delete a payment: what it paid is open again."""
+        """Delete a payment: the invoices it paid are open again."""
         with self._lock:
             return writes.delete(self._get_ledger(), self._get_ledger().get("Payment", payment))
 
     def void_payment(self, payment: str) -> JsonObject:
-        """Void a payment: what it paid is open again."""
+        """Void a payment: the invoices it paid are open again."""
         with self._lock:
             return dict(writes.void(self._get_ledger(), self._get_ledger().get("Payment", payment)).body)
 
     def deposit(self, payment: str) -> JsonObject:
-        """Put a payment into a bank deposit: it cannot be changed any more."""
+        """Add a payment to a bank deposit, after which it cannot be changed."""
         with self._lock:
             entry = self._get_ledger().get("Payment", payment)
             link = {"TxnId": str(self._get_ledger().new_id("Payment")), "TxnType": "Deposit"}
@@ -113,13 +113,13 @@ class Bookkeeper:
             return dict(entry.body)
 
     def credit(self, customer: str, amount: Money, *, number: str = "", on: date | None = None) -> JsonObject:
-        """Give a customer a credit memo that is applied to nothing yet."""
+        """Enter an unapplied credit memo."""
         with self._lock:
             asked = self._sale_fields(customer, figure("amount", amount), "Credit", number, on)
             return dict(writes.create(self._get_ledger(), "CreditMemo", asked).body)
 
     def apply_credit(self, credit: str, invoice: str, amount: Money | None = None) -> JsonObject:
-        """Apply a credit memo (id) to an invoice: as much as fits, or ``amount``. Returns the linking payment."""
+        """Apply a credit memo (by id) to an invoice, fully or by ``amount``, and return the linking payment."""
         with self._lock:
             entry = self._get_ledger().get("CreditMemo", credit)
             wanted = entry.body["Balance"] if amount is None else figure("amount", amount)
@@ -129,13 +129,13 @@ class Bookkeeper:
                 raise LookupError("credit or balance left")
             return dict(made.body)
 
-    # documents
+    # Invoices
 
     def add_invoice(
         self, customer: str, amount: Money, *, number: str = "", on: date | None = None, due_on: date | None = None,
         sent: bool = True,
     ) -> JsonObject:  # fmt: skip
-        """Enter an invoice of one line; ``due_on`` is 30 days later unless said; ``sent`` marks it as mailed."""
+        """Enter an invoice of one line, by default due in 30 days; ``sent`` marks it as emailed."""
         with self._lock:
             asked = self._sale_fields(customer, figure("amount", amount), "Work done", number, on)
             dated_on = on or self._get_ledger().today()
@@ -146,7 +146,7 @@ class Bookkeeper:
             return dict(entry.body)
 
     def edit(self, invoice: str, **fields: Any) -> JsonObject:
-        """Change properties of an invoice, named as Intuit does (``DueDate="2026-12-31"``)."""
+        """Change properties of an invoice, with Intuit's names (``DueDate="2026-12-31"``)."""
         with self._lock:
             return dict(writes.update(self._get_ledger(), self._invoice(invoice), {"sparse": True, **fields}).body)
 
@@ -165,10 +165,10 @@ class Bookkeeper:
         with self._lock:
             return dict(write_note(self._get_ledger(), self._invoice(invoice), text).body)
 
-    # customers
+    # Customers
 
     def add_customer(self, name: str, *, email: str = "", currency: str = "", **fields: Any) -> JsonObject:
-        """Enter a customer; ``fields`` are further properties, named as Intuit does."""
+        """Enter a customer; ``fields`` are additional properties, with Intuit's names."""
         with self._lock:
             asked: JsonObject = {"DisplayName": name, **fields}
             if email:
@@ -178,12 +178,12 @@ class Bookkeeper:
             return dict(writes.create(self._get_ledger(), "Customer", asked).body)
 
     def edit_customer(self, customer: str, **fields: Any) -> JsonObject:
-        """Change properties of a customer, named as Intuit does."""
+        """Change properties of a customer, with Intuit's names."""
         with self._lock:
             return dict(writes.update(self._get_ledger(), self._customer(customer), {"sparse": True, **fields}).body)
 
     def set_email(self, customer: str, address: str) -> JsonObject:
-        """Change a customer's address ("" takes it away), also on his open invoices, as a bookkeeper would."""
+        """Change a customer's address ("" removes it), also on the open invoices, as a bookkeeper would."""
         with self._lock:
             changed = {"sparse": True, "PrimaryEmailAddr": {"Address": address} if address else None}
             entry = writes.update(self._get_ledger(), self._customer(customer), changed)
@@ -199,35 +199,35 @@ class Bookkeeper:
         return self.edit_customer(customer, Active=False)
 
     def merge(self, customer: str, target: str) -> JsonObject:
-        """Merge a customer into another: his documents move, he becomes inactive."""
+        """Merge a customer into another, which gets its documents, and make it inactive."""
         with self._lock:
-            books, gone, stays = self._get_ledger(), self._customer(customer), self._customer(target)
+            ledger, gone, stays = self._get_ledger(), self._customer(customer), self._customer(target)
             for entity in ("Invoice", "CreditMemo", "Payment"):
-                for entry in [*books.all(entity)]:
+                for entry in [*ledger.all(entity)]:
                     if entry.body["CustomerRef"]["value"] == str(gone.number):
-                        books.change(entry, {**entry.body, "CustomerRef": books.reference(stays)})
-                        books.update_customer_balance(entry)
-            writes.update(books, gone, {"sparse": True, "Active": False})
+                        ledger.change(entry, {**entry.body, "CustomerRef": ledger.reference(stays)})
+                        ledger.update_customer_balance(entry)
+            writes.update(ledger, gone, {"sparse": True, "Active": False})
             return dict(stays.body)
 
-    # inside
+    # Helpers
 
     def _bodies(self, entity: str) -> list[JsonObject]:
         with self._lock:
             return [dict(entry.body) for entry in self._get_ledger().all(entity)]
 
     def _invoice(self, name: str) -> Entry:
-        books = self._get_ledger()
-        number = books.numbers.get(("Invoice", str(name)))
-        entry = books.find("Invoice", number if number is not None else name)
+        ledger = self._get_ledger()
+        number = ledger.numbers.get(("Invoice", str(name)))
+        entry = ledger.find("Invoice", number if number is not None else name)
         if entry is None:
             raise LookupError(f"invoice {name}")
         return entry
 
     def _customer(self, name: str) -> Entry:
-        books = self._get_ledger()
-        number = books.names.get(name_key("Customer", str(name)))
-        entry = books.find("Customer", number if number is not None else name)
+        ledger = self._get_ledger()
+        number = ledger.names.get(name_key("Customer", str(name)))
+        entry = ledger.find("Customer", number if number is not None else name)
         if entry is None:
             raise LookupError(f"customer {name}")
         return entry

@@ -1,17 +1,14 @@
-"""What a company says of itself: CompanyInfo and Preferences, kept in step with its profile."""
+"""The company's own records, CompanyInfo and Preferences, which follow from its profile."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from sandbox.core import JsonObject
 from sandbox.quickbooks.company_ledger import CURRENCIES, CompanyLedger
 from sandbox.quickbooks.history import ISO3
 
-JsonObject = dict[str, Any]
-
 
 def update_company_info(ledger: CompanyLedger) -> None:
-    """Write CompanyInfo and Preferences anew from the profile; call it after changing that."""
+    """Rewrite CompanyInfo and Preferences; called after a change of the profile."""
     for entity, body in (("CompanyInfo", _info(ledger)), ("Preferences", _preferences(ledger))):
         entry = next(ledger.all(entity), None)
         if entry is None:

@@ -1,7 +1,7 @@
-"""One make-believe company's books: its objects, their ids and versions, and the balances that always add up.
+"""The ledger of a simulated company: its objects, their ids and versions, and consistent balances.
 
-For every invoice, Balance = TotalAmt - what payments apply to it; a payment applies no more than it brings in money and
-in credit; a customer owes the balances of his invoices less what is unapplied and less his open credits.
+The balance of an invoice is its total less the payments applied to it; a payment applies no more than its amount and
+linked credits; a customer's balance is that of the invoices less unapplied payments and credits.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import invalid_id, not_found
 from sandbox.quickbooks.entity_store import EntityStore, Entry
 from sandbox.quickbooks.formats import ZERO, format_instant, format_number, round_to_cents, round_up_to_second
 from sandbox.quickbooks.properties import FILTERABLE, TRANSACTIONS
 
-JsonObject = dict[str, Any]
-REALM = "9341450000000001"  # of the company that has a history
+REALM = "9341450000000001"  # of the company with a history
 CURRENCIES = {
     "USD": "United States Dollar", "CAD": "Canadian Dollar", "EUR": "Euro", "GBP": "British Pound Sterling",
     "AUD": "Australian Dollar", "NZD": "New Zealand Dollar", "CHF": "Swiss Franc", "JPY": "Japanese Yen",
@@ -29,7 +28,7 @@ CURRENCIES = {
 
 @dataclass(slots=True)
 class CompanyProfile:
-    """What kind of company this is; tests may change every bit of it. ``rates`` are home units per foreign unit."""
+    """The properties of a company, which tests may change; ``rates`` are home units per foreign unit."""
 
     name: str
     country: str = "US"
@@ -42,7 +41,7 @@ class CompanyProfile:
 
 
 class CompanyLedger:
-    """The objects of one company (realm). Time is asked of ``clock``; history passes its own instant to ``at``."""
+    """The objects of one company (realm). Changes are dated by ``clock``, or by ``set_time`` for the history."""
 
     def __init__(self, realm: str, profile: CompanyProfile, now: Callable[[], datetime]) -> None:
         self.realm = realm
@@ -61,30 +60,30 @@ class CompanyLedger:
         self._balance_shares: dict[tuple[str, int], tuple[int, Decimal]] = {}
         self._customer_balances: dict[int, Decimal] = {}
 
-    # time and identity
+    # Time and ids
 
     def current_time(self) -> datetime:
-        """Return the instant at which changes happen now."""
+        """Return the time of changes that are made now."""
         return self._fixed_time or self.clock()
 
     def set_time(self, instant: datetime | None) -> None:
-        """Let the following changes happen at ``instant`` (the making of history); ``None`` ends that."""
+        """Date all following changes to ``instant`` (for the history), or to the clock's time for None."""
         self._fixed_time = instant
 
     def today(self) -> date:
-        """Return the company's own calendar day."""
+        """Return the date in the company's time zone."""
         return self.current_time().astimezone(ZoneInfo(self.profile.time_zone)).date()
 
     def new_id(self, entity: str) -> int:
-        """Hand out the next id: transactions share one sequence, every list has its own."""
+        """Return the next id: transactions share a sequence, every list has its own."""
         sequence = "Transaction" if entity in TRANSACTIONS else entity
         self._ids[sequence] = self._ids.get(sequence, 0) + 1
         return self._ids[sequence]
 
-    # finding
+    # Finding
 
     def get(self, entity: str, external_id: object) -> Entry:
-        """Return the living object or refuse as the vendor does."""
+        """Return an object that is not deleted. Raises ``ApiFault`` if there is none."""
         text = str(external_id)
         if not text.isascii() or not text.isdigit():
             raise invalid_id(external_id)
@@ -94,16 +93,16 @@ class CompanyLedger:
         return entry
 
     def find(self, entity: str, external_id: object) -> Entry | None:
-        """Return the living object, or None."""
+        """Return an object that is not deleted, or None."""
         text = str(external_id)
         return self.stores[entity].entries.get(int(text)) if text.isascii() and text.isdigit() else None
 
     def all(self, entity: str) -> Iterator[Entry]:
-        """Yield all living objects by id."""
+        """Yield all objects that are not deleted, by id."""
         return self.stores[entity].by_id()
 
     def reference(self, entry: Entry) -> JsonObject:
-        """Return the reference that documents hold to a name; one dictionary for all of them."""
+        """Return the reference to a list entity; all documents share its dictionary."""
         name = entry.body.get("DisplayName") or entry.body.get("Name", "")
         key = (entry.entity, entry.number)
         known = self._references.get(key)
@@ -113,20 +112,20 @@ class CompanyLedger:
 
     @property
     def default_tax_code(self) -> str | None:
-        """What a line without a tax code gets: outside the United States there is no default."""
+        """The tax code of a line without one; there is none outside the United States."""
         return "NON" if self.profile.country == "US" else None
 
     def next_free_number(self, entity: str) -> str:
-        """Hand out the next document number that is not taken."""
+        """Return the next unused document number."""
         while (entity, str(self.next_number)) in self.numbers:
             self.next_number += 1
         self.next_number += 1
         return str(self.next_number - 1)
 
-    # changing
+    # Changing
 
     def add(self, entity: str, body: JsonObject) -> Entry:
-        """Put a new object into the books: identity, version 0 and times are added in front of ``body``."""
+        """Add an object: id, version 0 and times are put in front of ``body``."""
         number, at = self.new_id(entity), round_up_to_second(self.current_time())
         times = {"CreateTime": format_instant(at), "LastUpdatedTime": format_instant(at)}
         head = {"domain": "QBO", "sparse": False, "Id": str(number), "SyncToken": "0", "MetaData": times}
@@ -135,7 +134,7 @@ class CompanyLedger:
         return entry
 
     def change(self, entry: Entry, body: JsonObject, *, version: bool = True) -> None:
-        """Give an object a new body and stamp it; ``version`` raises its SyncToken."""
+        """Replace the body of an object and its timestamp; ``version`` increments its SyncToken."""
         at = round_up_to_second(self.current_time())
         times = {**entry.body["MetaData"], "LastUpdatedTime": format_instant(at)}
         if version:
@@ -147,7 +146,7 @@ class CompanyLedger:
         self.stores[entry.entity].put(entry)
 
     def remove(self, entry: Entry) -> None:
-        """Take an object out of the books; links and balances were undone before."""
+        """Remove an object whose links and balances have been removed before."""
         key = (entry.entity, str(entry.body.get("DocNumber", "")))
         if self.numbers.get(key) == entry.number:
             del self.numbers[key]
@@ -156,10 +155,10 @@ class CompanyLedger:
         body = {"domain": "QBO", "status": "Deleted", "Id": str(entry.number), "MetaData": times}
         self.stores[entry.entity].mark_deleted(Entry(entry.entity, entry.number, body, at))
 
-    # links and balances
+    # Links and balances
 
     def amount_applied_to(self, entity: str, number: int, *, except_payment: int | None = None) -> Decimal:
-        """Return what payments apply to an invoice, or take from a credit memo, leaving out one payment."""
+        """Return what payments apply to an invoice or take from a credit memo, except one payment."""
         parts = self._applied_by_target.get((entity, number), {})
         return sum((part for payment, part in parts.items() if payment != except_payment), ZERO)
 
@@ -168,7 +167,7 @@ class CompanyLedger:
         return list(self._applied_by_target.get((entity, number), ()))
 
     def set_applications(self, payment: Entry, applications: dict[tuple[str, int], Decimal]) -> None:
-        """Replace what a payment applies; every invoice and credit memo it touches or touched is settled anew."""
+        """Replace the applications of a payment and update the balances of all affected invoices and credit memos."""
         before = self._applied_by_payment.pop(payment.number, {})
         if applications:
             self._applied_by_payment[payment.number] = applications
@@ -185,7 +184,7 @@ class CompanyLedger:
                 self.update_customer_balance(entry)
 
     def with_balance(self, body: JsonObject, entity: str, number: int) -> JsonObject:
-        """Return an invoice's or credit memo's body with the balance and links that payments leave it."""
+        """Return the body of an invoice or credit memo with its current balance and links."""
         by = self._applied_by_target.get((entity, number), {})
         balance = body["TotalAmt"] - sum(by.values(), ZERO)
         links = [{"TxnId": str(payment), "TxnType": "Payment"} for payment in by]
@@ -197,7 +196,7 @@ class CompanyLedger:
         return body
 
     def update_customer_balance(self, entry: Entry, *, removed: bool = False) -> None:
-        """Bring the customer's balance up to date with what this document now adds to it."""
+        """Update the customer's balance with this document's current share."""
         body = entry.body
         share = ZERO if removed else body["UnappliedAmt"] if entry.entity == "Payment" else body["Balance"]
         if entry.entity != "Invoice":
@@ -219,5 +218,5 @@ class CompanyLedger:
             return
         balance = format_number(self._customer_balances.get(customer, ZERO))
         if entry.body["Balance"] != balance:
-            # As recorded: a balance moves the time of the customer's last change, but not his version.
+            # As recorded: a new balance changes the time of the customer's last change, but not the version.
             self.change(entry, {**entry.body, "Balance": balance, "BalanceWithJobs": balance}, version=False)

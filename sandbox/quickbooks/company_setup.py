@@ -1,4 +1,4 @@
-"""Founds companies: empty ones, and the one with a year of history, kept frozen so that tests get it quickly."""
+"""Creates companies: empty ones, and the one with a year of history, which is cached so that tests get it quickly."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ RATES = {
 def create_company(
     realm: str, profile: CompanyProfile, opened_at: datetime, now: Callable[[], datetime]
 ) -> CompanyLedger:
-    """Found a company: accounts, items, terms and its own facts, entered at ``opened_at``; no customers yet."""
-    books = CompanyLedger(realm, profile, now)
-    books.set_time(opened_at)
-    add_default_records(books)
-    update_company_info(books)
-    books.set_time(None)
-    return books
+    """Create a company with accounts, items, terms and its own records, dated ``opened_at``, without customers."""
+    ledger = CompanyLedger(realm, profile, now)
+    ledger.set_time(opened_at)
+    add_default_records(ledger)
+    update_company_info(ledger)
+    ledger.set_time(None)
+    return ledger
 
 
 def create_company_with_history(
     history: CompanyHistory, seed: int, now: Callable[[], datetime]
 ) -> tuple[CompanyLedger, HistoryReplay]:
-    """Found the company of the world and let it live up to now."""
+    """Create the company of this history with all events up to now."""
     lived = len(history.between(None, now()))
-    # A copy of what was made before for the same seed, day and number of events: five times quicker.
-    books, life = pickle.loads(_pickled_company(seed, history.today, lived))  # noqa: S301 - our own bytes, from this process
-    books.clock = now
-    return books, life
+    # A copy of what was created before for the same seed, date and number of events is five times faster.
+    ledger, life = pickle.loads(_pickled_company(seed, history.today, lived))  # noqa: S301 - our own bytes, from this process
+    ledger.clock = now
+    return ledger, life
 
 
 @lru_cache(maxsize=8)
 def _pickled_company(seed: int, today: date, event_count: int) -> bytes:
     past = get_history(seed, "quickbooks", today)
     midnight = datetime.combine(today, time(), UTC)
-    books = create_company(REALM, home_profile(), midnight - timedelta(days=DAYS_BEFORE + 30), _clock_not_available)
-    life = HistoryReplay(books)
+    ledger = create_company(REALM, home_profile(), midnight - timedelta(days=DAYS_BEFORE + 30), _clock_not_available)
+    life = HistoryReplay(ledger)
     life.apply_events(past.events[:event_count])
-    return pickle.dumps((books, life), pickle.HIGHEST_PROTOCOL)
+    return pickle.dumps((ledger, life), pickle.HIGHEST_PROTOCOL)
 
 
 def _clock_not_available() -> datetime:
-    message = "history happens at its own instants"
+    message = "the history dates its own changes"
     raise RuntimeError(message)
 
 
 def home_profile() -> CompanyProfile:
-    """Return what the company with the history is like."""
+    """Return the profile of the company with a history."""
     home = COMPANIES["quickbooks"]
     return CompanyProfile(home.name, home.country, home.currency, home.time_zone, rates=dict(RATES))
 
 
 def home_today(started_at: datetime) -> date:
-    """Return the company's own calendar day at the sandbox's start: its history ends there."""
+    """Return the date in the company's time zone at the sandbox's start, where the past ends."""
     return started_at.astimezone(ZoneInfo(COMPANIES["quickbooks"].time_zone)).date()

@@ -1,4 +1,4 @@
-"""All objects of one entity, kept in two orders: by id, which never changes, and by the time of the last change."""
+"""Stores all objects of one entity in two orders: by id, and by the time of the last change."""
 
 from __future__ import annotations
 
@@ -7,23 +7,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
-from typing import Any
 
-LOG_SLACK = 64  # stale lines of the log that are tolerated whatever the number of objects
+from sandbox.core import JsonObject
+
+LOG_SLACK = 64  # outdated entries of the log that are tolerated, whatever the number of objects
 
 
 @dataclass(slots=True)
 class Entry:
-    """One object. ``body`` is its JSON as it is served; its parts are replaced, never changed in place."""
+    """An object; the parts of its JSON ``body`` are replaced, never changed in place."""
 
     entity: str
     number: int
-    body: dict[str, Any]
+    body: JsonObject
     updated_at: datetime
 
 
 class EntityStore:
-    """Entries of one entity; deleted ones stay as stubs for change data capture."""
+    """The entries of one entity; deleted ones remain as stubs for change data capture."""
 
     def __init__(self) -> None:
         self.entries: dict[int, Entry] = {}
@@ -35,26 +36,26 @@ class EntityStore:
         return len(self.entries)
 
     def put(self, entry: Entry) -> None:
-        """Add a new entry, or note that one was changed at its ``updated_at``."""
+        """Add an entry, or record that it changed at its ``updated_at``."""
         if entry.number not in self.entries:
             self.entries[entry.number] = entry
             insort(self._numbers, entry.number)
         self._log_change(entry)
 
     def mark_deleted(self, stub: Entry) -> None:
-        """Take an entry away and keep its stub."""
+        """Remove an entry and keep its stub."""
         del self.entries[stub.number]
         del self._numbers[bisect_left(self._numbers, stub.number)]
         self.deleted[stub.number] = stub
         self._log_change(stub)
 
     def by_id(self, above: int = 0) -> Iterator[Entry]:
-        """Yield living entries in the order of their ids, those above ``above``."""
+        """Yield entries with ids above ``above``, by id."""
         at = bisect_left(self._numbers, above + 1)
         return (self.entries[number] for number in islice(self._numbers, at, None))
 
     def newest_first(self) -> Iterator[Entry]:
-        """Yield living entries, the last changed first."""
+        """Yield entries, the last changed first."""
         return (entry for entry in self.changed_since(None) if entry.number in self.entries)
 
     def changed_since(self, since: datetime | None) -> Iterator[Entry]:

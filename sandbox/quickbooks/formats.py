@@ -1,4 +1,4 @@
-"""Money, dates and instants as Intuit writes them: exact inside, whole numbers or fractions in JSON, Pacific time."""
+"""Amounts, dates and instants as Intuit formats them: exact, as whole or fractional numbers, in Pacific time."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import invalid_number, unreadable
 
 ZERO = Decimal(0)
 CENT = Decimal("0.01")
-PACIFIC = ZoneInfo("America/Los_Angeles")  # Intuit stamps every company's times there
+PACIFIC = ZoneInfo("America/Los_Angeles")  # of the timestamps of all companies
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 
 
 def encode(reply: Any) -> bytes:
-    """Write JSON with exact numbers."""
+    """Return JSON with exact numbers."""
     return _ENCODER.encode(reply)
 
 
-def decode(body: bytes) -> dict[str, Any]:
-    """Read the JSON object of a request with exact numbers."""
+def decode(body: bytes) -> JsonObject:
+    """Parse the JSON object of a request with exact numbers."""
     try:
         value = json.loads(body, parse_float=Decimal)
     except (ValueError, RecursionError) as error:
@@ -41,13 +42,13 @@ def round_to_cents(value: Decimal) -> Decimal:
 
 
 def format_number(value: Decimal) -> Decimal:
-    """Write an amount as most replies do: ``100``, ``50.5``, ``362.07``."""
+    """Return an amount as most replies write it: ``100``, ``50.5``, ``362.07``."""
     whole = value.to_integral_value()
     return whole if whole == value else value.normalize()
 
 
 def parse_amount(name: str, value: object) -> Decimal:
-    """Read a number of a request, also one written as a text."""
+    """Parse an amount of a request, which may also be a text."""
     try:
         number = Decimal(str(value))
     except InvalidOperation as error:
@@ -58,7 +59,7 @@ def parse_amount(name: str, value: object) -> Decimal:
 
 
 def parse_date(name: str, value: object) -> date:
-    """Read a date of a request; a time behind it is ignored."""
+    """Parse a date of a request; a time after it is ignored."""
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError as error:
@@ -66,21 +67,21 @@ def parse_date(name: str, value: object) -> date:
 
 
 def parse_instant(text: str) -> datetime:
-    """Read an instant of a request; without an offset it is Pacific time. Raises ``ValueError``."""
+    """Parse an instant of a request, in Pacific time without an offset. Raises ``ValueError``."""
     at = datetime.fromisoformat(text)
     return (at if at.tzinfo else at.replace(tzinfo=PACIFIC)).astimezone(UTC)
 
 
 def round_up_to_second(at: datetime) -> datetime:
-    """Round up to the second: recorded objects are stamped up to a second after the reply that brought them."""
+    """Round up to the second: recorded objects have timestamps up to a second after their reply."""
     return at if not at.microsecond else at.replace(microsecond=0) + timedelta(seconds=1)
 
 
 def format_instant(at: datetime) -> str:
-    """Write an instant as ``MetaData`` does."""
+    """Format an instant as in ``MetaData``."""
     return at.astimezone(PACIFIC).isoformat(timespec="seconds")
 
 
 def format_reply_time(at: datetime) -> str:
-    """Write an instant as the ``time`` of a reply."""
+    """Format an instant as the ``time`` of a reply."""
     return at.astimezone(PACIFIC).isoformat(timespec="milliseconds")

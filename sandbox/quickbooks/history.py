@@ -1,4 +1,4 @@
-"""Lets a make-believe company live: turns the world's events into documents of its books."""
+"""Applies the simulated history to a company: each event becomes documents of its ledger."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from sandbox import events
+from sandbox.core import JsonObject
 from sandbox.quickbooks import writes
 from sandbox.quickbooks.api_errors import ApiFault
 from sandbox.quickbooks.company_ledger import CompanyLedger
@@ -15,28 +16,27 @@ from sandbox.quickbooks.formats import ZERO
 from sandbox.quickbooks.payments import CREDIT_LINK_NOTE, application_line
 from sandbox.simulation import ITEMS
 
-JsonObject = dict[str, Any]
 ISO3 = {"US": "USA", "CA": "CAN", "GB": "GBR", "IE": "IRL", "DE": "DEU", "FR": "FRA", "AU": "AUS"}
 
 
 def add_default_records(ledger: CompanyLedger) -> None:
-    """Put in what every company has before its first customer: accounts, items, terms, tax codes, its own facts."""
+    """Add what every company has before its first customer: accounts, items, terms and tax codes."""
     income = _create_account(ledger, "Sales of Product Income", "Income", "SalesOfProductIncome")
     _create_account(ledger, "Accounts Receivable (A/R)", "Accounts Receivable", "AccountsReceivable")
     _create_account(ledger, "Checking", "Bank", "Checking")
     _create_account(ledger, "Undeposited Funds", "Other Current Asset", "UndepositedFunds")
-    for code, words, price in ITEMS:
+    for code, text, price in ITEMS:
         reference = ledger.reference(income)
-        asked = {"Name": words, "Sku": code, "UnitPrice": price, "Type": "Service", "IncomeAccountRef": reference}
+        asked = {"Name": text, "Sku": code, "UnitPrice": price, "Type": "Service", "IncomeAccountRef": reference}
         writes.create(ledger, "Item", asked)
     for days in (14, 30, 60):
         writes.create(ledger, "Term", {"Name": f"Net {days}", "DueDays": days})
     writes.create(ledger, "Term", {"Name": "2% 10 Net 30", "DueDays": 30, "DiscountPercent": 2, "DiscountDays": 10})
-    for code, words in (("NON", "Not taxable"), ("TAX", "Taxable")):
+    for code, text in (("NON", "Not taxable"), ("TAX", "Taxable")):
         taxable = code == "TAX"
         tax = {
             "Name": code,
-            "Description": words,
+            "Description": text,
             "Active": True,
             "Hidden": False,
             "Taxable": taxable,
@@ -46,7 +46,7 @@ def add_default_records(ledger: CompanyLedger) -> None:
 
 
 class HistoryReplay:
-    """Applies events to books; remembers which of its own keys became which document."""
+    """Applies events to a ledger, and knows which document each event key became."""
 
     def __init__(self, ledger: CompanyLedger) -> None:
         self._ledger = ledger
@@ -67,9 +67,9 @@ class HistoryReplay:
         }
 
     def apply_events(self, new_events: Iterable[events.Event]) -> None:
-        """Let events happen, each at its own instant; bills and the like are no business of these books.
+        """Apply events at their own time; bills and other irrelevant ones are skipped.
 
-        What the books refuse, because a test has changed them meanwhile (a customer made inactive), did not happen.
+        Events that the ledger rejects, because a test has changed it meanwhile (an inactive customer), are skipped too.
         """
         for event in new_events:
             act = self._handlers.get(type(event))
@@ -139,13 +139,13 @@ class HistoryReplay:
         lines, surplus = self._payment_lines(event.applied)
         total = event.amount - surplus
         if total <= ZERO:
-            return  # a test had it paid already
+            return  # a test has paid it already
         asked = {"TotalAmt": total, "TxnDate": event.on.isoformat(), "Line": lines}
         asked["CustomerRef"] = self._customer(event.customer_key)
         self._entries[event.key] = writes.create(self._ledger, "Payment", asked)
 
     def _payment_lines(self, applied: tuple[tuple[str, Decimal], ...]) -> tuple[list[JsonObject], Decimal]:
-        """Return the lines of a payment and what is over because an invoice is settled, smaller, or gone."""
+        """Return the lines of a payment, and the surplus where an invoice is paid, smaller or deleted."""
         lines, surplus = [], ZERO
         for key, wanted in applied:
             entry = self._find_live(key)
@@ -188,7 +188,7 @@ class HistoryReplay:
 
 
 def link_credit(ledger: CompanyLedger, credit: Entry, invoice: Entry, part: Decimal, on: str) -> Entry | None:
-    """Apply a credit memo to an invoice the way QuickBooks does: a payment of nothing with two lines."""
+    """Apply a credit memo to an invoice as QuickBooks does: by a payment of 0 with two lines."""
     part = min(part, credit.body["Balance"], invoice.body["Balance"])
     if part <= ZERO:
         return None

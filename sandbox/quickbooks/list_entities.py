@@ -1,17 +1,16 @@
-"""The lists of a company: customers, items, accounts and terms, made and changed as requests ask."""
+"""The lists of a company: customers, items, accounts and terms, built from requests."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import business, duplicate_name, invalid_reference, missing, too_long
 from sandbox.quickbooks.company_ledger import CURRENCIES, CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
 from sandbox.quickbooks.formats import ZERO, format_number, parse_amount
 from sandbox.quickbooks.sales import require_active
 
-JsonObject = dict[str, Any]
 DELETED_SUFFIX = " (deleted)"
 NAME_OF = {"Customer": "DisplayName", "Item": "Name", "Account": "Name", "Term": "Name"}
 _LENGTH_MAX = {"DisplayName": 500, "Name": 100}
@@ -25,7 +24,7 @@ _CLASSIFICATION = {
 
 
 def build_list_entity(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> JsonObject:
-    """Return the body of a list's object as asked for, checked; ``old`` is what it replaces."""
+    """Return the validated body of a list entity; ``old`` is the one it replaces."""
     name = _check_name(ledger, entity, data, old)
     plain = {key: value for key, value in data.items() if key not in _SERVER_FIELDS and value not in (None, "")}
     plain["Active"] = bool(plain.get("Active", True))

@@ -1,19 +1,18 @@
-"""Received payments: money that comes in, and the invoices and credit memos it is linked to."""
+"""Received payments, and the invoices and credit memos they are linked to."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
 
 import msgspec
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import business, deposited, invalid_reference, missing
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
 from sandbox.quickbooks.formats import ZERO, encode, format_number, parse_amount, parse_date, round_to_cents
 from sandbox.quickbooks.sales import check_open, currency_fields, has_value, require_active
 
-JsonObject = dict[str, Any]
 Applications = dict[tuple[str, int], Decimal]
 CREDIT_LINK_NOTE = "Created by QB Online to link credits to charges."
 UNDEPOSITED = {"value": "4", "name": "Undeposited Funds"}
@@ -26,7 +25,7 @@ _JAXB_ELEMENT = {
 
 
 def build_payment(ledger: CompanyLedger, data: JsonObject, old: Entry | None) -> tuple[JsonObject, Applications]:
-    """Return the body of a payment as asked for, checked, and what it applies to which document."""
+    """Return the validated body of a payment, and what it applies to which document."""
     if old is not None:
         check_not_deposited(old)
     customer = require_active(ledger, "Customer", data.get("CustomerRef"), "CustomerRef")
@@ -47,34 +46,34 @@ def build_payment(ledger: CompanyLedger, data: JsonObject, old: Entry | None) ->
 
 
 def check_not_deposited(payment: Entry) -> None:
-    """Refuse to change a payment that lies in a bank deposit."""
+    """Raise for a payment in a bank deposit, which cannot be changed."""
     if any(link["TxnType"] == "Deposit" for link in payment.body["LinkedTxn"]):
         raise deposited()
 
 
 def link_of(line: JsonObject) -> tuple[str, int]:
-    """Return which document a payment's line is linked to."""
+    """Return the document that a payment's line is linked to."""
     link = line["LinkedTxn"][0]
     return link["TxnType"], int(link["TxnId"])
 
 
 def applications_of(payment: Entry) -> Applications:
-    """Return what a payment applies, read back from its lines."""
+    """Return what a payment applies, according to its lines."""
     return {link_of(line): line["Amount"] for line in payment.body["Line"]}
 
 
 def credit_total(parts: Applications) -> Decimal:
-    """Add up what is taken from credit memos."""
+    """Return the total taken from credit memos."""
     return sum((part for (entity, _), part in parts.items() if entity == "CreditMemo"), ZERO)
 
 
 def invoice_total(parts: Applications) -> Decimal:
-    """Add up what is applied to invoices."""
+    """Return the total applied to invoices."""
     return sum((part for (entity, _), part in parts.items() if entity == "Invoice"), ZERO)
 
 
 def application_line(entity: str, number: int | str, applied_amount: Decimal) -> JsonObject:
-    """Return the line of a request that links ``part`` to a document."""
+    """Return the line of a request that applies an amount to a document."""
     return {"Amount": applied_amount, "LinkedTxn": [{"TxnId": str(number), "TxnType": entity}]}
 
 
@@ -113,6 +112,6 @@ def _line(ledger: CompanyLedger, target: tuple[str, int], part: Decimal) -> Json
 
 
 def _jaxb_value(name: str, value: object) -> msgspec.Raw:
-    # Kept as bytes: a real company has a kilobyte of this per payment, and nobody reads it.
+    # Stored as bytes: a real company has a kilobyte of this per payment, and nothing reads it.
     inner = {"name": "{http://schema.intuit.com/finance/v3}NameValue", "value": {"Name": name, "Value": str(value)}}
     return msgspec.Raw(encode({**inner, **_JAXB_ELEMENT}))

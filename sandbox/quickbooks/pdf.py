@@ -1,11 +1,10 @@
-"""An invoice as a one-page PDF, written by hand: enough for a reader to open it and for a mail to carry it."""
+"""An invoice as a minimal one-page PDF that readers can open and emails can attach."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-JsonObject = dict[str, Any]
+from sandbox.core import JsonObject
 
 
 def invoice_pdf(company: str, body: JsonObject) -> bytes:
@@ -21,7 +20,7 @@ def invoice_pdf(company: str, body: JsonObject) -> bytes:
 
 
 def text_pdf(lines: Sequence[str]) -> bytes:
-    """Return a PDF of one A4 page that holds these lines in Helvetica."""
+    """Return a PDF of one A4 page with these lines in Helvetica."""
     shown = " T* ".join(f"({_escaped(line)}) Tj" for line in lines)
     stream = f"BT /F1 12 Tf 56 780 Td 18 TL {shown} ET".encode("cp1252", "replace")
     objects = [

@@ -1,9 +1,8 @@
-"""Which properties Intuit's entities have: what a request may name (2010 otherwise) and what a query may filter by."""
+"""The properties of Intuit's entities: those a request may have (else error 2010), and those a query may filter by."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import invalid_query, unknown_property
 
 _ENTITY = "Id SyncToken MetaData CustomField AttachableRef domain status sparse"
@@ -105,8 +104,8 @@ TRANSACTIONS = frozenset({"Invoice", "CreditMemo", "Payment"})
 NAMES = frozenset({"Customer", "Item", "Account", "Term", "TaxCode"})
 
 
-def check_known(entity: str, body: dict[str, Any]) -> None:
-    """Refuse a request that names a property the entity, or a part of it, does not have."""
+def check_known(entity: str, body: JsonObject) -> None:
+    """Raise for a request with a property that the entity, or a part of it, does not have."""
     known = KNOWN[entity]
     for name, value in body.items():
         if name not in known:
@@ -118,7 +117,7 @@ def check_known(entity: str, body: dict[str, Any]) -> None:
 
 
 def check_filterable(entity: str, name: str) -> str:
-    """Return the property as it is spelt, or refuse one that is unknown or cannot be filtered or sorted by."""
+    """Return the property in its correct case. Raises if it is unknown or cannot be filtered or sorted by."""
     if name in FILTERABLE[entity]:
         return name
     if name == "AttachableRef.EntityRef.type" and entity == "Attachable":

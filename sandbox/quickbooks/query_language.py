@@ -1,4 +1,4 @@
-"""Reads Intuit's query language: ``SELECT * FROM Invoice WHERE Balance > '0' ORDERBY Id STARTPOSITION 1``."""
+"""Parses Intuit's query language: ``SELECT * FROM Invoice WHERE Balance > '0' ORDERBY Id STARTPOSITION 1``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One comparison of the WHERE clause; ``values`` holds one value, or those of an IN list."""
+    """A comparison of the WHERE clause; ``values`` are one value, or those of an IN list."""
 
     name: str
     operator: str
@@ -31,7 +31,7 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A query as read. ``start`` counts from 1; ``order`` holds (property, descending)."""
+    """A parsed query; ``start`` counts from 1, ``order`` holds (property, descending)."""
 
     entity: str
     is_count: bool
@@ -43,7 +43,7 @@ class Query:
 
 
 def parse_query(statement: str) -> Query:
-    """Read a statement; raises the vendor's 4000 for bad grammar and 4001 for bad figures."""
+    """Parse a statement. Raises Intuit's 4000 for wrong syntax and 4001 for invalid numbers."""
     return _Parser(_tokens(statement)).query()
 
 
@@ -61,7 +61,7 @@ def _tokens(statement: str) -> list[tuple[str, str]]:
 
 
 class _Parser:
-    """Walks over the tokens; every method reads one part of the grammar."""
+    """A recursive-descent parser: every method parses one part of the grammar."""
 
     def __init__(self, tokens: list[tuple[str, str]]) -> None:
         self._tokens = [*tokens, ("end", "<EOF>")]

@@ -1,4 +1,4 @@
-"""Answers queries and change data capture from a company's books, with Intuit's default order, pages and limits."""
+"""Queries and change data capture of a company, with Intuit's default order, pages and limits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from decimal import Decimal
 from itertools import islice
 from typing import Any
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import invalid_number, invalid_query, too_old, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import EntityStore, Entry
@@ -16,13 +17,10 @@ from sandbox.quickbooks.formats import format_number, parse_amount, parse_instan
 from sandbox.quickbooks.properties import ENTITIES, KNOWN, NAMES, TRANSACTIONS, check_filterable
 from sandbox.quickbooks.query_language import Condition, Query, parse_query
 
-JsonObject = dict[str, Any]
 CDC_MAX = 1000
 CDC_DAYS = 30
 NO_CDC = frozenset({"TaxCode", "CompanyInfo", "Preferences"})
-COUNTABLE = frozenset(
-    {"Invoice"}
-)  # recorded: totalCount is there for invoices, absent for payments, credits, customers
+COUNTABLE = frozenset({"Invoice"})  # recorded: invoices have a totalCount; payments, credits and customers have none
 _UPDATED = "MetaData.LastUpdatedTime"
 _MONEY = frozenset({"TotalAmt", "Balance", "UnitPrice", "CurrentBalance"})
 Value = str | int | Decimal | datetime | bool
@@ -30,7 +28,7 @@ Predicate = Callable[[Entry], bool]
 
 
 def run_query(ledger: CompanyLedger, statement: str) -> JsonObject:
-    """Return the ``QueryResponse`` to a statement."""
+    """Return the ``QueryResponse`` for a statement."""
     query = parse_query(statement)
     entity = ENTITIES.get(query.entity.lower())
     if entity is None:
@@ -45,7 +43,7 @@ def run_query(ledger: CompanyLedger, statement: str) -> JsonObject:
 
 
 def page_of(entity: str, entries: list[Entry], start: int = 1) -> JsonObject:
-    """Return a ``QueryResponse`` of these entries: an empty object if there are none."""
+    """Return a ``QueryResponse`` with these entries, an empty object if there are none."""
     if not entries:
         return {}
     page: JsonObject = {entity: [entry.body for entry in entries], "startPosition": start, "maxResults": len(entries)}
@@ -55,7 +53,7 @@ def page_of(entity: str, entries: list[Entry], start: int = 1) -> JsonObject:
 
 
 def changes(ledger: CompanyLedger, entities: str, changed_since: str) -> JsonObject:
-    """Return the ``CDCResponse``: one ``QueryResponse`` per entity, in the order asked, {} where nothing changed."""
+    """Return the ``CDCResponse``: one ``QueryResponse`` per requested entity, {} where nothing changed."""
     try:
         since = parse_instant(changed_since)
     except ValueError as error:
@@ -86,7 +84,7 @@ def _matching(shelf: EntityStore, entity: str, query: Query) -> Iterator[Entry]:
 
 
 def _candidates(shelf: EntityStore, entity: str, query: Query) -> tuple[Iterable[Entry], tuple[Condition, ...]]:
-    """Take the candidates from an index where a condition allows it: ids, or the time of the last change."""
+    """Return the candidates, if possible from an index: by id, or by the time of the last change."""
     for condition in query.conditions:
         check_filterable(entity, condition.name)
         if condition.name == "Id" and condition.operator in {"=", "IN"}:
@@ -102,13 +100,13 @@ def _candidates(shelf: EntityStore, entity: str, query: Query) -> tuple[Iterable
 
 
 def _ordered(found: Iterator[Entry], entity: str, query: Query) -> Iterable[Entry]:
-    """Put the matches in the order asked for: without one, transactions come last changed first, names by id."""
+    """Sort the matches; by default, transactions come last changed first, list entities by id."""
     if not query.order:
         if entity not in TRANSACTIONS or query.is_count:
             return found
         return sorted(found, key=lambda entry: (entry.updated_at, entry.number), reverse=True)
     if query.order == (("Id", False),):
-        return found  # candidates come by id
+        return found  # candidates are sorted by id
     entries: Iterable[Entry] = found
     for name, descending in reversed(query.order):
         entries = sorted(entries, key=_sort_key(_property_reader(check_filterable(entity, name))), reverse=descending)
@@ -120,7 +118,7 @@ def _sort_key(value: Callable[[Entry], Any]) -> Callable[[Entry], tuple[bool, An
 
 
 def _property_reader(name: str) -> Callable[[Entry], Any]:
-    """Return how a property is read for comparing."""
+    """Return a function that reads a property for comparisons."""
     if name == "Id":
         return lambda entry: entry.number
     if name == _UPDATED:

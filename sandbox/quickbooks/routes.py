@@ -1,10 +1,9 @@
-"""The make-believe Intuit over HTTP: the gateway in front of the books, and the endpoints of its sign-in."""
+"""The simulated Intuit over HTTP: the gateway in front of the API, and the sign-in endpoints."""
 
 from __future__ import annotations
 
 import json
 from html import escape
-from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
@@ -16,83 +15,81 @@ from sandbox.quickbooks.api import Call, Reply, error_reply, pay_link, respond
 from sandbox.quickbooks.api_errors import throttled, unauthenticated, unauthorized
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
+from sandbox.quickbooks.service import QuickBooks
 from sandbox.quickbooks.signin import ACCOUNTING, CLIENT_ID, SCOPES, OAuthError, discovery, with_query
-
-if TYPE_CHECKING:
-    from sandbox.quickbooks.vendor import QuickBooks
 
 NO_STORE = {"Cache-Control": "no-cache, no-store", "Pragma": "no-cache"}
 
 
-def routes(vendor: QuickBooks) -> list[BaseRoute]:
+def routes(service: QuickBooks) -> list[BaseRoute]:
     """Return all routes."""
-    gateway, desk = _Gateway(vendor), _SignInEndpoints(vendor)
+    gateway, bookkeeper = _Gateway(service), _SignInEndpoints(service)
     documents = [
-        Route(f"/.well-known/{name}{slash}", desk.discovery)
+        Route(f"/.well-known/{name}{slash}", bookkeeper.discovery)
         for name in ("openid_configuration", "openid_sandbox_configuration")
         for slash in ("", "/")
     ]
     return [
         *documents,
-        Route("/connect/oauth2", desk.authorize, methods=["GET", "POST"]),
-        Route("/oauth2/v1/tokens/bearer", desk.token, methods=["POST"]),
-        Route("/v2/oauth2/tokens/revoke", desk.revoke, methods=["POST"]),
-        Route("/v1/openid_connect/userinfo", desk.userinfo),
-        Route("/op/v1/jwks", desk.jwks),
+        Route("/connect/oauth2", bookkeeper.authorize, methods=["GET", "POST"]),
+        Route("/oauth2/v1/tokens/bearer", bookkeeper.token, methods=["POST"]),
+        Route("/v2/oauth2/tokens/revoke", bookkeeper.revoke, methods=["POST"]),
+        Route("/v1/openid_connect/userinfo", bookkeeper.userinfo),
+        Route("/op/v1/jwks", bookkeeper.jwks),
         Route("/pay/quickbooks/{invoice}", gateway.pay, methods=["GET", "POST"]),
         Route("/v3/company/{realm}/{rest:path}", gateway.api, methods=["GET", "POST"]),
     ]
 
 
 class _Gateway:
-    """Checks token, company and limits before the books are asked; stamps every reply with its trace id."""
+    """Checks token, company and limits before the API is called, and adds a trace id to every reply."""
 
-    def __init__(self, vendor: QuickBooks) -> None:
-        self._vendor = vendor
+    def __init__(self, service: QuickBooks) -> None:
+        self._service = service
 
     async def api(self, request: Request) -> Response:
         body = await request.body() if request.method == "POST" else b""
         path = tuple(request.path_params["rest"].split("/"))
         base = str(request.base_url).rstrip("/")
         call = Call(request.method, path, request.query_params, body, base)
-        vendor = self._vendor
-        with vendor.core.lock:
-            vendor.reply_count += 1
+        service = self._service
+        with service.core.lock:
+            service.reply_count += 1
             reply = self._reply(request.path_params["realm"], request.headers.get("authorization", ""), call)
-            trace = stable_uuid(vendor.core.seed, "intuit_tid", vendor.reply_count).replace("-", "")
+            trace = stable_uuid(service.core.seed, "intuit_tid", service.reply_count).replace("-", "")
         headers = {**NO_STORE, "intuit_tid": f"1-{trace[:8]}-{trace[8:]}", "Content-Type": reply.content_type}
         return Response(reply.body, reply.status, headers)
 
     def _reply(self, realm: str, authorization: str, call: Call) -> Reply:
-        vendor = self._vendor
-        books, now = vendor.find_ledger(realm), vendor.core.clock.now()
-        grant = vendor.sign_in.find_grant(authorization)
+        service = self._service
+        ledger, now = service.find_ledger(realm), service.core.clock.now()
+        grant = service.sign_in.find_grant(authorization)
         if grant is None:
             return error_reply(now, unauthenticated())
-        if books is None or grant.realm != realm or ACCOUNTING not in grant.scopes:
+        if ledger is None or grant.realm != realm or ACCOUNTING not in grant.scopes:
             return error_reply(now, unauthorized())
-        if not vendor.throttle.allow(realm, now):
-            return error_reply(now, throttled(), xml=vendor.xml_throttle)
-        return respond(books, call, replay_requests=vendor.replays_requests)
+        if not service.throttle.allow(realm, now):
+            return error_reply(now, throttled(), xml=service.xml_throttle)
+        return respond(ledger, call, replay_requests=service.replays_requests)
 
     async def pay(self, request: Request) -> Response:
-        """Show an invoice to its customer; the button pays it."""
+        """Show an invoice to the customer; the button pays it."""
         realm, _, number = request.path_params["invoice"].partition("-")
-        with self._vendor.core.lock:
-            books = self._vendor.find_ledger(realm)
-            entry = books.find("Invoice", number) if books else None
-            if books is None or entry is None or not pay_link(books, entry, ""):
+        with self._service.core.lock:
+            ledger = self._service.find_ledger(realm)
+            entry = ledger.find("Invoice", number) if ledger else None
+            if ledger is None or entry is None or not pay_link(ledger, entry, ""):
                 return HTMLResponse("<!DOCTYPE html><title>Not found</title><h1>There is no such invoice</h1>", 404)
             if request.method == "POST":
                 if entry.body["Balance"]:
-                    self._vendor.bookkeeper(realm).pay(number)
+                    self._service.bookkeeper(realm).pay(number)
                 return RedirectResponse(request.url.path, 303)
-            return HTMLResponse(_pay_page(books, entry))
+            return HTMLResponse(_pay_page(ledger, entry))
 
 
 class _SignInEndpoints:
-    def __init__(self, vendor: QuickBooks) -> None:
-        self._vendor = vendor
+    def __init__(self, service: QuickBooks) -> None:
+        self._service = service
 
     async def discovery(self, request: Request) -> Response:
         return JSONResponse(discovery(str(request.base_url).rstrip("/")))
@@ -108,16 +105,16 @@ class _SignInEndpoints:
         scopes = query.get("scope", "").split()
         if query.get("response_type") != "code" or not scopes or not set(scopes) <= set(SCOPES) or not state:
             return RedirectResponse(with_query(redirect_uri, {"error": "invalid_scope", "state": state}), 302)
-        with self._vendor.core.lock:
+        with self._service.core.lock:
             offered = [
                 Organisation(realm, profile.name, f"{profile.country} · {profile.currency}")
-                for realm, profile in self._vendor.list_companies().items()
+                for realm, profile in self._service.list_companies().items()
             ]
         asking = ConsentPrompt("Intuit", "duewell", "Robin Teller", offered, scopes, allow_multiple=False)
 
         def allow(realms: list[str]) -> str:
-            with self._vendor.core.lock:
-                return self._vendor.sign_in.approve_consent(realms[0], redirect_uri, state, scopes)
+            with self._service.core.lock:
+                return self._service.sign_in.approve_consent(realms[0], redirect_uri, state, scopes)
 
         def deny() -> str:
             return with_query(redirect_uri, {"error": "access_denied", "state": state})
@@ -129,9 +126,9 @@ class _SignInEndpoints:
         fields = {name: str(value) for name, value in form.items()}
         hard = request.headers.get("x-include-refresh-token-hard-expires-in", "").lower() == "true"
         try:
-            with self._vendor.core.lock:
-                self._vendor.sign_in.check_client(request.headers.get("authorization", ""), fields)
-                return JSONResponse(self._vendor.sign_in.exchange(fields, include_hard_expiry=hard), headers=NO_STORE)
+            with self._service.core.lock:
+                self._service.sign_in.check_client(request.headers.get("authorization", ""), fields)
+                return JSONResponse(self._service.sign_in.exchange(fields, include_hard_expiry=hard), headers=NO_STORE)
         except OAuthError as refusal:
             return JSONResponse(refusal.body, refusal.status, headers=NO_STORE)
 
@@ -143,16 +140,16 @@ class _SignInEndpoints:
         except (ValueError, KeyError, TypeError):
             return JSONResponse({"error": "invalid_request"}, 400)
         try:
-            with self._vendor.core.lock:
-                self._vendor.sign_in.check_client(request.headers.get("authorization", ""), {})
-                self._vendor.sign_in.revoke(token)
+            with self._service.core.lock:
+                self._service.sign_in.check_client(request.headers.get("authorization", ""), {})
+                self._service.sign_in.revoke(token)
         except OAuthError as refusal:
             return JSONResponse(refusal.body, refusal.status)
         return Response(status_code=200)
 
     async def userinfo(self, request: Request) -> Response:
-        with self._vendor.core.lock:
-            grant = self._vendor.sign_in.find_grant(request.headers.get("authorization", ""))
+        with self._service.core.lock:
+            grant = self._service.sign_in.find_grant(request.headers.get("authorization", ""))
         if grant is None or "openid" not in grant.scopes:
             return JSONResponse({"error": "invalid_token"}, 401)
         person = {"sub": "1f2d3c4b-robin", "email": "robin@larkspur.example", "emailVerified": True}

@@ -1,11 +1,11 @@
-"""Invoices and credit memos: how a request becomes a document with lines, totals, terms and a number."""
+"""Invoices and credit memos: builds documents with lines, totals, terms and numbers from requests."""
 
 from __future__ import annotations
 
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Any
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import (
     amount_mismatch,
     business,
@@ -19,14 +19,13 @@ from sandbox.quickbooks.company_ledger import CURRENCIES, CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
 from sandbox.quickbooks.formats import ZERO, format_number, parse_amount, parse_date, round_to_cents
 
-JsonObject = dict[str, Any]
-NET_DAYS = 30  # recorded: invoices without terms fall due after 30 days
+NET_DAYS = 30  # recorded: invoices without terms are due after 30 days
 LENGTH_MAX = {"DocNumber": 21, "PrivateNote": 4000}
 COMPUTED = frozenset({
     "Id", "SyncToken", "MetaData", "domain", "sparse", "status", "TotalAmt", "HomeTotalAmt", "Balance", "HomeBalance",
     "RemainingCredit", "LinkedTxn", "DeliveryInfo", "InvoiceLink", "ExchangeRate", "CurrencyRef",
 })  # fmt: skip
-# A custom field nobody filled in, as recorded companies have it: noise that a client must tolerate.
+# An empty custom field, as in recorded companies: clients must tolerate it.
 _SAMPLE_FIELDS: JsonObject = {"CustomField": [{"DefinitionId": "1", "Name": "Crew #", "Type": "StringType"}]}
 _COPIED_FIELDS = (
     "PrivateNote", "CustomerMemo", "BillAddr", "ShipAddr", "FreeFormAddress", "SalesTermRef", "BillEmail",
@@ -37,7 +36,7 @@ _COPIED_FIELDS = (
 
 
 def build_sale(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> JsonObject:
-    """Return the body of an invoice or credit memo as asked for, checked; ``old`` is what it replaces."""
+    """Return the validated body of an invoice or credit memo; ``old`` is the one it replaces."""
     for name, longest in LENGTH_MAX.items():
         if len(str(data.get(name) or "")) > longest:
             raise too_long(name, longest, len(data[name]))
@@ -76,12 +75,12 @@ def build_sale(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry 
 
 
 def has_value(data: JsonObject, name: str) -> bool:
-    """Tell whether a property is there; SDKs write "" for "nothing"."""
+    """Return whether a property has a value; SDKs write "" for none."""
     return data.get(name) not in (None, "")
 
 
 def require_active(ledger: CompanyLedger, entity: str, reference: object, name: str) -> Entry:
-    """Return what a reference names, or refuse: required, there, and active."""
+    """Return the entity of a reference. Raises unless it is given, exists and is active."""
     value = reference.get("value") if isinstance(reference, dict) else None
     if not value:
         raise missing(name)
@@ -92,14 +91,14 @@ def require_active(ledger: CompanyLedger, entity: str, reference: object, name: 
 
 
 def check_open(ledger: CompanyLedger, dated_on: date, old: Entry | None) -> None:
-    """Refuse to put a document into, or change one in, a closed period."""
+    """Raise for a document that is, or was, dated in a closed period."""
     days = [dated_on] if old is None else [dated_on, parse_date("TxnDate", old.body["TxnDate"])]
     if ledger.profile.books_closed_on is not None and min(days) <= ledger.profile.books_closed_on:
         raise closed_period()
 
 
 def currency_fields(ledger: CompanyLedger, customer: Entry, data: JsonObject) -> JsonObject:
-    """Return the currency of a document, which is the customer's, with its rate where there are several."""
+    """Return the currency of a document, which is the customer's, with its rate in multi-currency companies."""
     code = customer.body["CurrencyRef"]["value"]
     if has_value(data, "CurrencyRef") and data["CurrencyRef"].get("value") != code:
         raise business("You can only use one foreign currency per transaction.")
@@ -138,7 +137,8 @@ def _document_number(ledger: CompanyLedger, entity: str, data: JsonObject, old: 
     wanted = str(data["DocNumber"]) if has_value(data, "DocNumber") else None
     if wanted is None or wanted == "AUTO_GENERATE":
         if old is not None and wanted is None:
-            return old.body.get("DocNumber")
+            number: str | None = old.body.get("DocNumber")
+            return number
         if ledger.profile.custom_numbers and wanted is None:
             return None
         return ledger.next_free_number(entity)
@@ -198,7 +198,7 @@ def _item_detail(ledger: CompanyLedger, detail: JsonObject, value: Decimal) -> J
     made: JsonObject = {"ItemRef": ledger.reference(item)}
     figures = {name: parse_amount(name, detail[name]) for name in ("UnitPrice", "Qty") if has_value(detail, name)}
     product = round_to_cents(figures.get("UnitPrice", ZERO) * figures.get("Qty", ZERO))
-    if product not in (ZERO, value):  # SDKs write 0 for "not said"
+    if product not in (ZERO, value):  # SDKs write 0 for none
         raise amount_mismatch(value, product)
     made |= {name: format_number(figure) for name, figure in figures.items() if figure}
     made["ItemAccountRef"] = item.body["IncomeAccountRef"]

@@ -1,4 +1,4 @@
-"""Intuit's sign-in: discovery, consent, tokens that rotate, revocation and user info, over the sandbox's own clock."""
+"""Intuit's sign-in: discovery, consent, tokens that rotate, revocation and user info, by the sandbox's clock."""
 
 from __future__ import annotations
 
@@ -7,13 +7,11 @@ import binascii
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 from urllib.parse import urlencode
 
 from sandbox.clock import SandboxClock
-from sandbox.core import stable_uuid
+from sandbox.core import JsonObject, stable_uuid
 
-JsonObject = dict[str, Any]
 CLIENT_ID = "ABduewellSandboxQuickBooksClient"
 CLIENT_SECRET = "sandbox-quickbooks-secret"
 ACCOUNTING = "com.intuit.quickbooks.accounting"
@@ -28,7 +26,7 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class OAuthError(Exception):
-    """An OAuth error: its status and the JSON that says why."""
+    """An OAuth error: status and JSON of the reply."""
 
     def __init__(self, status: int, error: str, description: str = "") -> None:
         super().__init__(error)
@@ -38,7 +36,7 @@ class OAuthError(Exception):
 
 @dataclass(slots=True, eq=False)
 class Grant:
-    """What one consent gave: access of this app to one company. ``refresh_token`` is the newest one."""
+    """A consent: the app's access to one company. ``refresh_token`` is the latest one."""
 
     realm: str
     scopes: tuple[str, ...]
@@ -69,7 +67,7 @@ class SignIn:
     _tokens_created: int = 0
 
     def approve_consent(self, realm: str, redirect_uri: str, state: str, scopes: Iterable[str]) -> str:
-        """Note a person's consent and return where his browser goes next."""
+        """Record a user's consent and return the URL to redirect to."""
         grant = Grant(realm, tuple(scopes), self.clock.now())
         self.grants.append(grant)
         code = self._new_secret("XAB1")
@@ -77,7 +75,7 @@ class SignIn:
         return with_query(redirect_uri, {"code": code, "state": state, "realmId": realm})
 
     def exchange(self, fields: dict[str, str], *, include_hard_expiry: bool = False) -> JsonObject:
-        """Answer a request at the token endpoint, whose client is already known."""
+        """Return the reply of the token endpoint to a client that has been checked."""
         if fields.get("grant_type") == "authorization_code":
             code = self._codes.pop(fields.get("code", ""), None)
             if code is None or code.expires_at < self.clock.now() or code.redirect_uri != fields.get("redirect_uri"):
@@ -89,7 +87,7 @@ class SignIn:
         raise OAuthError(400, "unsupported_grant_type")
 
     def check_client(self, authorization: str, fields: dict[str, str]) -> None:
-        """Refuse a client whose id or secret (Basic, or in the form) is wrong."""
+        """Raise for a client with a wrong id or secret (Basic, or in the form)."""
         client = (fields.get("client_id", ""), fields.get("client_secret", ""))
         if authorization.startswith("Basic "):
             try:
@@ -101,25 +99,25 @@ class SignIn:
             raise OAuthError(401, "invalid_client")
 
     def revoke(self, token: str) -> None:
-        """End the whole grant that an access or refresh token belongs to."""
+        """Revoke the grant of an access or refresh token."""
         grant = self._owner(token)
         if grant is None:
             raise OAuthError(400, "invalid_request", "Token is invalid or already revoked")
         grant.revoked = True
 
     def find_grant(self, authorization: str) -> Grant | None:
-        """Return the grant of a Bearer header, or None if the token is unknown or has expired."""
+        """Return the grant of a Bearer header, None if the token is unknown or has expired."""
         grant, expires_at = self._access.get(authorization.removeprefix("Bearer "), (None, _NEVER))
         if grant is None or grant.revoked or expires_at <= self.clock.now():
             return None
         return grant
 
     def expire_access(self) -> None:
-        """Make every access token worthless at once, for tests."""
+        """Expire all access tokens, for tests."""
         self._access.clear()
 
     def end_grants(self, realm: str) -> None:
-        """End every grant of a company: its bookkeeper disconnected the app."""
+        """Revoke all grants of a company whose bookkeeper has disconnected the app."""
         for grant in self.grants:
             grant.revoked = grant.revoked or grant.realm == realm
 
@@ -165,12 +163,12 @@ class SignIn:
 
 
 def with_query(url: str, fields: dict[str, str]) -> str:
-    """Append query fields to a URL."""
+    """Return the URL with these query parameters added."""
     return url + ("&" if "?" in url else "?") + urlencode(fields)
 
 
 def discovery(base: str) -> JsonObject:
-    """Return the discovery document with every endpoint on this host."""
+    """Return the discovery document with all endpoints on this host."""
     return {
         "issuer": f"{base}/op/v1",
         "authorization_endpoint": f"{base}/connect/oauth2",

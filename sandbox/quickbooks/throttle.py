@@ -1,4 +1,4 @@
-"""Intuit's limits for one company: 10 requests in a second, 500 in a minute. Off until a test switches them on."""
+"""Intuit's limits for one company: 10 requests in a second, 500 in a minute. Off by default."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PER_MINUTE = 500
 
 @dataclass(slots=True)
 class Throttle:
-    """Counts the requests of each company by the sandbox's clock, which in tests often stands: hence off by default."""
+    """Counts the requests of each company by the sandbox's clock; off by default, because tests often freeze it."""
 
     enabled: bool = False
     per_second: int = PER_SECOND
@@ -20,7 +20,7 @@ class Throttle:
     _seen: dict[str, deque[datetime]] = field(default_factory=dict)
 
     def allow(self, realm: str, now: datetime) -> bool:
-        """Count a request and tell whether it is within the limits."""
+        """Count a request and return whether it is within the limits."""
         if not self.enabled:
             return True
         seen = self._seen.setdefault(realm, deque())

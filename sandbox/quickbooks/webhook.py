@@ -1,20 +1,20 @@
-"""What the make-believe Intuit tells a webhook: what changed in all companies, as CloudEvents or in the old form."""
+"""The webhook events of the simulated Intuit: changes in all companies, as CloudEvents or in the older form."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from sandbox.core import JsonObject
 from sandbox.quickbooks.company_ledger import CompanyLedger
 
 ENTITIES = ("Customer", "CreditMemo", "Payment", "Invoice")
-JsonObject = dict[str, Any]
 
 
 class Change(NamedTuple):
-    """One entity that changed."""
+    """A changed entity."""
 
     realm: str
     entity: str
@@ -24,7 +24,7 @@ class Change(NamedTuple):
 
 
 def changes(realm: str, ledger: CompanyLedger, since: datetime) -> list[Change]:
-    """Return what changed in one company later than ``since``."""
+    """Return what changed in one company after ``since``."""
     found = []
     for entity in ENTITIES:
         shelf = ledger.stores[entity]
@@ -53,7 +53,7 @@ def cloud_events(changed: Iterable[Change]) -> list[JsonObject]:
 
 
 def legacy_events(changed: Iterable[Change]) -> JsonObject:
-    """Return changes as Intuit sent them before."""
+    """Return changes as Intuit sent them before 2026."""
     by_realm: dict[str, list[JsonObject]] = {}
     for one in changed:
         operation = {"updated": "Update", "deleted": "Delete"}[one.operation]

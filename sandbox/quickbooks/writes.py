@@ -1,9 +1,8 @@
-"""Every change a request can ask for: create, sparse and full update, delete, void, send; and its version check."""
+"""All changes by requests: create, sparse and full update, delete, void, send, and the version check."""
 
 from __future__ import annotations
 
-from typing import Any
-
+from sandbox.core import JsonObject
 from sandbox.quickbooks.api_errors import business, invalid_reference, missing, stale, too_long, unsupported
 from sandbox.quickbooks.company_ledger import CompanyLedger
 from sandbox.quickbooks.entity_store import Entry
@@ -20,14 +19,13 @@ from sandbox.quickbooks.payments import (
 from sandbox.quickbooks.properties import check_known
 from sandbox.quickbooks.sales import COMPUTED, build_sale, check_open
 
-JsonObject = dict[str, Any]
 NOTE_MAX = 2000  # of an Attachable's Note (memory, unverified)
 SALES = frozenset({"Invoice", "CreditMemo"})
 WRITABLE = frozenset({*SALES, *NAME_OF, "Payment", "Attachable"})
 
 
 def write(ledger: CompanyLedger, entity: str, operation: str, include: str, data: JsonObject) -> Entry | JsonObject:
-    """Do what ``POST /<entity>?operation=&include=`` asks; return the object, or the stub of a deleted one."""
+    """Carry out ``POST /<entity>?operation=&include=``; return the object, or the stub of a deleted one."""
     if entity not in WRITABLE:
         raise unsupported(operation or "create")
     check_known(entity, data)
@@ -43,7 +41,7 @@ def write(ledger: CompanyLedger, entity: str, operation: str, include: str, data
 
 
 def find_current(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
-    """Return the object that a change is about, after its version."""
+    """Return the object to change. Raises if its version is outdated."""
     entry = ledger.get(entity, data.get("Id", ""))
     token = data.get("SyncToken")
     if token in (None, ""):
@@ -54,7 +52,7 @@ def find_current(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
 
 
 def create(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
-    """Put a new object into the books."""
+    """Create an object."""
     if entity == "Payment":
         body, parts = build_payment(ledger, data, None)
         entry = ledger.add(entity, body)
@@ -67,7 +65,7 @@ def create(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
 
 
 def update(ledger: CompanyLedger, entry: Entry, data: JsonObject) -> Entry:
-    """Change an object: ``sparse`` keeps what is not named, a full update clears it."""
+    """Change an object: ``sparse`` keeps missing properties, a full update clears them."""
     if data.get("sparse") in (True, "true"):
         kept = {name: value for name, value in entry.body.items() if name not in COMPUTED or entry.entity in NAME_OF}
         if entry.entity == "Payment":
@@ -90,7 +88,7 @@ def update(ledger: CompanyLedger, entry: Entry, data: JsonObject) -> Entry:
 
 
 def delete(ledger: CompanyLedger, entry: Entry) -> JsonObject:
-    """Delete a transaction or attachment; names can only be made inactive."""
+    """Delete a transaction or attachment; list entities can only be made inactive."""
     if entry.entity in NAME_OF:
         raise unsupported("delete")
     if entry.entity != "Attachable":
@@ -103,7 +101,7 @@ def delete(ledger: CompanyLedger, entry: Entry) -> JsonObject:
 
 
 def void(ledger: CompanyLedger, entry: Entry) -> Entry:
-    """Zero an invoice or payment and leave it in the books, marked in its private note."""
+    """Void an invoice or payment: it stays with amounts of 0, marked in its private note."""
     if entry.entity not in {"Invoice", "Payment"}:
         raise unsupported("void")
     check_open(ledger, parse_date("TxnDate", entry.body["TxnDate"]), None)
@@ -122,7 +120,7 @@ def void(ledger: CompanyLedger, entry: Entry) -> Entry:
 
 
 def send(ledger: CompanyLedger, entry: Entry, to: str) -> Entry:
-    """Mail an invoice as QuickBooks does: here it is only marked as sent."""
+    """Email an invoice; here it is only marked as sent."""
     address = to or (entry.body.get("BillEmail") or {}).get("Address", "")
     if not address:
         raise business("You must specify an email address to send to.")
@@ -165,7 +163,7 @@ def _without_price(line: JsonObject) -> JsonObject:
 
 
 def _remove_links(ledger: CompanyLedger, entry: Entry) -> None:
-    """Undo every link of a document: payments on an invoice become unapplied money again."""
+    """Remove all links of a document: payments of an invoice become unapplied again."""
     if entry.entity == "Payment":
         check_not_deposited(entry)
         ledger.set_applications(entry, {})
@@ -179,7 +177,7 @@ def _remove_application(ledger: CompanyLedger, payment: Entry, target: tuple[str
     parts = {key: part for key, part in applications_of(payment).items() if key != target}
     credit, charged = credit_total(parts), invoice_total(parts)
     if not total or charged > total + credit:
-        parts = {}  # a credit's own link goes with it: the invoices it paid are open again
+        parts = {}  # a credit's own link is removed with it: the invoices it paid are open again
     elif charged < credit:
         parts = {key: part for key, part in parts.items() if key[0] == "Invoice"}
     ledger.set_applications(payment, parts)

@@ -1,12 +1,13 @@
-"""A make-believe SendGrid: takes mail by its rules, tells what became of it, and shows it as a person would see it."""
+"""A simulated SendGrid: accepts emails by SendGrid's rules, reports what happened to them, and shows them."""
 
 from sandbox.core import SandboxCore
 from sandbox.sendgrid.message_store import Email
-from sandbox.sendgrid.vendor import API_KEY, SendGrid
+from sandbox.sendgrid.routes import routes
+from sandbox.sendgrid.service import API_KEY, SendGrid
 
-__all__ = ["API_KEY", "Email", "SendGrid", "make"]
+__all__ = ["API_KEY", "Email", "SendGrid", "make", "routes"]
 
 
 def make(core: SandboxCore) -> SendGrid:
-    """Make the vendor of one sandbox."""
+    """Build the SendGrid of a sandbox."""
     return SendGrid(core)

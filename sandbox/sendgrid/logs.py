@@ -1,15 +1,14 @@
-"""SendGrid's e-mail logs: a little query language over the messages, and one message with its events."""
+"""SendGrid's email logs: a small query language for messages, and single messages with their events."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
+from sandbox.core import JsonObject
 from sandbox.sendgrid.message_store import Email, Message, MessageStore
 
-JsonObject = dict[str, Any]
 LIMIT_DEFAULT = 10
 LIMIT_MAX = 1000
 _FIELDS = {

@@ -1,4 +1,4 @@
-"""The state of the make-believe SendGrid: mails taken, what became of each, and who gets no mail any more."""
+"""The state of the simulated SendGrid: accepted emails, what happened to them, and the suppression lists."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sandbox.core import SandboxCore
+from sandbox.core import JsonObject, SandboxCore
 
-JsonObject = dict[str, Any]
 LISTS = ("bounces", "blocks", "invalid_emails", "spam_reports", "unsubscribes")
-# Which list keeps mail from leaving, what the dropped event says, and which mail_settings switch ignores the list.
+# Lists that make SendGrid drop an email: the reason in the event, and the mail_settings option that bypasses them.
 DROP_REASONS = {
     "bounces": ("Bounced Address", "bypass_bounce_management"),
     "invalid_emails": ("Invalid", "bypass_bounce_management"),
@@ -26,7 +25,7 @@ IP = "192.0.2.25"
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """A file that came with a mail."""
+    """A file attached to an email."""
 
     filename: str
     content_type: str
@@ -36,7 +35,7 @@ class Attachment:
 
 @dataclass(slots=True)
 class Message:
-    """One mail to one recipient, as the logs know it, with its events, oldest first."""
+    """An email to one recipient, as in the logs, with its events, oldest first."""
 
     sg_message_id: str
     email: str
@@ -45,7 +44,7 @@ class Message:
 
     @property
     def status(self) -> str:
-        """What the logs say became of it."""
+        """Its status in the logs."""
         last = self.events[-1]
         if last["event"] == "bounce":
             return "blocked" if last["type"] == "blocked" else "bounced"
@@ -53,13 +52,13 @@ class Message:
 
     @property
     def reason(self) -> str:
-        """Why it was dropped or bounced, or what the receiver said."""
+        """The reason why it was dropped or bounced."""
         return str(self.events[-1].get("reason") or self.events[-1].get("response") or "")
 
 
 @dataclass(slots=True)
 class Email:
-    """One mail as sent: one personalization of one accepted request. ``number`` counts from 1."""
+    """An email as sent: one personalization of an accepted request. ``number`` counts from 1."""
 
     number: int
     at: datetime
@@ -81,13 +80,13 @@ class Email:
 
     @property
     def status(self) -> str:
-        """What became of it at its first recipient."""
+        """Its status for the first recipient."""
         return self.messages[0].status
 
 
 @dataclass(frozen=True, slots=True)
 class Suppression:
-    """One entry of one of the lists."""
+    """An entry of a suppression list."""
 
     email: str
     created: int
@@ -96,7 +95,7 @@ class Suppression:
 
 
 class MessageStore:
-    """Takes mails and decides their fate. ``fates``: address or domain to delivered, bounce, blocked or deferred."""
+    """Accepts emails; ``outcomes`` maps an address or domain to delivered, bounce, blocked or deferred."""
 
     def __init__(self, core: SandboxCore) -> None:
         self._core = core
@@ -109,7 +108,7 @@ class MessageStore:
         self._ids_created = 0
 
     def accept(self, body: JsonObject) -> str:
-        """Take an accepted request: one mail per personalization, one message per recipient. Return its id."""
+        """Store a valid request: an email per personalization, a message per recipient; return its id."""
         message_id = self._new_id("message", 16)
         for item in body["personalizations"]:
             mail = self._build_email(body, item, message_id)
@@ -119,11 +118,11 @@ class MessageStore:
         return message_id
 
     def email_of(self, sg_message_id: str) -> Email:
-        """Return the mail a message belongs to."""
+        """Return the email of a message."""
         return self._email_of[sg_message_id]
 
     def newest_first(self) -> Iterator[Message]:
-        """Yield messages, the last taken first."""
+        """Yield messages, the latest first."""
         return reversed(self.messages.values())
 
     def suppress(self, name: str, email: str, reason: str = "", status: str = "") -> None:
@@ -132,7 +131,7 @@ class MessageStore:
         self.lists[name][email.lower()] = Suppression(email.lower(), created, reason, status)
 
     def record_event(self, message: Message, kind: str, **details: Any) -> None:
-        """Let something happen to a message: an event is noted, and a list grows where the kind says so."""
+        """Record an event of a message, and the suppression that some kinds imply."""
         mail = self._email_of[message.sg_message_id]
         at = int(self._core.clock.now().timestamp()) + len(message.events)
         event: JsonObject = {
@@ -219,5 +218,5 @@ def _attachment(part: JsonObject) -> Attachment:
 
 
 def is_in_logs(message: Message, lag: timedelta, now: datetime) -> bool:
-    """Tell whether the logs know a message yet."""
+    """Return whether a message is in the logs yet."""
     return message.created_at + lag <= now

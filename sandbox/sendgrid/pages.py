@@ -1,4 +1,4 @@
-"""Pages that show the mails received as a person would see them: no JavaScript, phone and keyboard, light and dark."""
+"""Pages that show the received emails as recipients see them, without JavaScript."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ small { color: light-dark(#595959, #b3b3b3); }
 
 
 def list_page(emails: Sequence[Email]) -> str:
-    """Show all mails, the newest first."""
+    """Return the list of all emails, the latest first."""
     items = "\n".join(_item(mail) for mail in reversed(emails))
-    none = "<p>No mail has come yet.</p>"
+    none = "<p>No emails yet.</p>"
     count = f"{len(emails)} mail{'' if len(emails) == 1 else 's'}"
     return _page(f"{count} received", f"<h1>{count} received</h1>\n" + (f"<ol>\n{items}\n</ol>" if emails else none))
 
 
 def email_page(email: Email, last: int) -> str:
-    """Show one mail: who, what, the HTML in a frame that can do nothing, and the text beside it."""
+    """Return the page of an email: its facts, the HTML in a restricted frame, and the text."""
     facts = {
         "From": f"{email.sender_name} <{email.sender}>" if email.sender_name else email.sender,
         "To": ", ".join(email.to), "Cc": ", ".join(email.cc), "Bcc": ", ".join(email.bcc), "Reply to": email.reply_to,
@@ -63,8 +63,8 @@ def email_page(email: Email, last: int) -> str:
 
 
 def missing_page() -> str:
-    """Say that there is no such mail."""
-    return _page("No such mail", '<h1>There is no such mail</h1>\n<p><a href="/emails">All mails</a></p>')
+    """Return the page for an unknown email."""
+    return _page("No such email", '<h1>There is no such email</h1>\n<p><a href="/emails">All emails</a></p>')
 
 
 def _item(email: Email) -> str:
@@ -81,7 +81,7 @@ def _item(email: Email) -> str:
 
 
 def _nav(number: int, last: int) -> str:
-    links = ['<a href="/emails">All mails</a>']
+    links = ['<a href="/emails">All emails</a>']
     if number < last:
         links.append(f'<a rel="next" href="/emails/{number + 1}">Newer</a>')
     if number > 1:
@@ -108,7 +108,7 @@ def _files(email: Email) -> str:
 def _frame(email: Email) -> str:
     if not email.html:
         return "<p>This mail has no HTML part.</p>"
-    # The empty sandbox forbids scripts and forms; links may open in a tab of their own, as in a mail program.
+    # The empty sandbox attribute forbids scripts and forms; links may open in a new tab, as in an email client.
     document = escape(f'<base target="_blank">{email.html}')
     allowed = "allow-popups allow-popups-to-escape-sandbox"
     return f'<iframe title="The mail as HTML" sandbox="{allowed}" srcdoc="{document}"></iframe>'

@@ -1,4 +1,4 @@
-"""The make-believe SendGrid over HTTP: mail/send, e-mail logs, suppressions, and the pages that show the mails."""
+"""The simulated SendGrid over HTTP: mail/send, email logs, suppressions, and the pages that show the emails."""
 
 from __future__ import annotations
 
@@ -7,21 +7,18 @@ import json
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
+from sandbox.core import JsonObject
 from sandbox.sendgrid.logs import LIMIT_DEFAULT, LIMIT_MAX, build_detail, search
 from sandbox.sendgrid.message_store import Suppression, is_in_logs
 from sandbox.sendgrid.pages import email_page, list_page, missing_page
+from sandbox.sendgrid.service import SendGrid
 from sandbox.sendgrid.validation import RequestError, find_errors
 
-if TYPE_CHECKING:
-    from sandbox.sendgrid.vendor import SendGrid
-
-JsonObject = dict[str, Any]
 Endpoint = Callable[[Request], Awaitable[Response]]
 EMAIL_BYTES_MAX = 30_000_000
 PAGE_MAX = 500
@@ -35,9 +32,9 @@ _SECURITY_HEADERS = {
 }
 
 
-def routes(vendor: SendGrid) -> list[BaseRoute]:
+def routes(service: SendGrid) -> list[BaseRoute]:
     """Return all routes."""
-    api, pages = _Api(vendor), _Pages(vendor)
+    api, pages = _Api(service), _Pages(service)
     kind = "bounces|blocks|invalid_emails|spam_reports|unsubscribes"
     suppression = [
         Route(f"/v3/suppression/{name}{tail}", api.guarded(handler), methods=["GET", "DELETE"])
@@ -62,24 +59,24 @@ def routes(vendor: SendGrid) -> list[BaseRoute]:
 
 
 def error_response(status: int, *problems: RequestError) -> Response:
-    """Write SendGrid's error body."""
+    """Return an error in SendGrid's form."""
     body = {"errors": [{"message": complaint.message, "field": complaint.field} for complaint in problems]}
     return JSONResponse(body, status)
 
 
 class _Api:
-    def __init__(self, vendor: SendGrid) -> None:
-        self._vendor = vendor
+    def __init__(self, service: SendGrid) -> None:
+        self._service = service
 
     def guarded(self, handler: Endpoint, *, limited: bool = True) -> Endpoint:
         """Check the key first and, except for mail/send, count the request against the rate limit."""
 
         async def endpoint(request: Request) -> Response:
-            vendor = self._vendor
+            service = self._service
             key = request.headers.get("authorization", "").removeprefix("Bearer ")
-            with vendor.core.lock:
-                scopes = vendor.keys.get(key)
-                left = vendor.limit.count_request(vendor.core.clock.now()) if limited else {}
+            with service.core.lock:
+                scopes = service.keys.get(key)
+                left = service.limit.count_request(service.core.clock.now()) if limited else {}
             if scopes is None:
                 message = "The provided authorization grant is invalid, expired, or revoked"
                 return error_response(401, RequestError(message))
@@ -96,7 +93,7 @@ class _Api:
         return endpoint
 
     async def send(self, request: Request) -> Response:
-        """Take a mail, or refuse it; sandbox mode answers 200 and does nothing."""
+        """Accept or reject an email; sandbox mode replies 200 and does nothing."""
         if not request.headers.get("content-type", "").startswith("application/json"):
             return error_response(415, RequestError("Content-Type should be application/json."))
         raw = await request.body()
@@ -106,52 +103,52 @@ class _Api:
             body = json.loads(gzip.decompress(raw) if request.headers.get("content-encoding") == "gzip" else raw)
         except (ValueError, RecursionError, OSError, EOFError, zlib.error):
             return error_response(400, RequestError("Bad Request"))
-        vendor = self._vendor
-        with vendor.core.lock:
-            found = find_errors(body, vendor.core.clock.now())
+        service = self._service
+        with service.core.lock:
+            found = find_errors(body, service.core.clock.now())
             if found:
                 return error_response(400, *found)
-            if vendor.senders and body["from"]["email"].lower() not in vendor.senders:
+            if service.senders and body["from"]["email"].lower() not in service.senders:
                 message = "The from address does not match a verified Sender Identity."
                 return error_response(403, RequestError(message, "from"))
             settings = body.get("mail_settings") or {}
             if (settings.get("sandbox_mode") or {}).get("enable"):
                 return Response(status_code=200)
-            message_id = vendor.store.accept(body)
+            message_id = service.store.accept(body)
         return Response(status_code=202, headers={"X-Message-Id": message_id})
 
     async def batch(self, _request: Request) -> Response:
-        """Hand out a batch id."""
-        return JSONResponse({"batch_id": self._vendor.new_batch()}, 201)
+        """Return a new batch id."""
+        return JSONResponse({"batch_id": self._service.new_batch()}, 201)
 
     async def logs(self, request: Request) -> Response:
         """Search the logs."""
-        vendor = self._vendor
+        service = self._service
         try:
             asked = json.loads(await request.body() or b"{}")
             limit = int(asked.get("limit", LIMIT_DEFAULT))
             if not 1 <= limit <= LIMIT_MAX:
                 return error_response(400, RequestError(f"limit must be between 1 and {LIMIT_MAX}", "limit"))
-            with vendor.core.lock:
-                now = vendor.core.clock.now()
-                known = lambda message: is_in_logs(message, vendor.logs_lag, now)  # noqa: E731 - one line, used once
-                return JSONResponse({"messages": search(vendor.store, asked.get("query", ""), limit, known)})
+            with service.core.lock:
+                now = service.core.clock.now()
+                known = lambda message: is_in_logs(message, service.logs_lag, now)  # noqa: E731 - one line, used once
+                return JSONResponse({"messages": search(service.store, asked.get("query", ""), limit, known)})
         except (ValueError, AttributeError, TypeError) as error:
             return error_response(400, RequestError(str(error), "query"))
 
     async def log(self, request: Request) -> Response:
-        """Show one message with its events."""
-        vendor = self._vendor
-        with vendor.core.lock:
-            message = vendor.store.messages.get(request.path_params["sg_message_id"])
-            if message is None or not is_in_logs(message, vendor.logs_lag, vendor.core.clock.now()):
+        """Return one message with its events."""
+        service = self._service
+        with service.core.lock:
+            message = service.store.messages.get(request.path_params["sg_message_id"])
+            if message is None or not is_in_logs(message, service.logs_lag, service.core.clock.now()):
                 return error_response(404, RequestError("message not found"))
-            return JSONResponse(build_detail(message, vendor.store.email_of(message.sg_message_id)))
+            return JSONResponse(build_detail(message, service.store.email_of(message.sg_message_id)))
 
     async def suppressions(self, request: Request) -> Response:
-        """List a suppression list, or delete from it."""
+        """Return a suppression list, or delete from it."""
         name = request.url.path.split("/")[3]
-        listed = self._vendor.store.lists[name]
+        listed = self._service.store.lists[name]
         if request.method == "GET":
             return _list_response(request, name, listed)
         try:
@@ -159,74 +156,74 @@ class _Api:
             emails = [*listed] if asked.get("delete_all") else [str(email).lower() for email in asked["emails"]]
         except (ValueError, KeyError, TypeError, AttributeError):
             return error_response(400, RequestError("emails or delete_all is required"))
-        with self._vendor.core.lock:
+        with self._service.core.lock:
             for email in emails:
                 listed.pop(email, None)
         return Response(status_code=204)
 
     async def suppression(self, request: Request) -> Response:
-        """Look for one address on a list (an empty list if it is not there), or take it off."""
+        """Return the entry of an address on a list (an empty list if there is none), or delete it."""
         name = request.url.path.split("/")[3]
         email = request.path_params["email"].lower()
-        with self._vendor.core.lock:
-            entry = self._vendor.store.lists[name].get(email)
+        with self._service.core.lock:
+            entry = self._service.store.lists[name].get(email)
             if request.method == "GET":
                 return JSONResponse([_entry_json(name, entry)] if entry else [])
-            self._vendor.store.lists[name].pop(email, None)
+            self._service.store.lists[name].pop(email, None)
         return Response(status_code=204) if entry else error_response(404, RequestError("email not found"))
 
     async def unsubscribe(self, request: Request) -> Response:
-        """Put addresses on the global unsubscribe list."""
+        """Add addresses to the global unsubscribe list."""
         try:
             emails = [str(email) for email in json.loads(await request.body())["recipient_emails"]]
         except (ValueError, KeyError, TypeError):
             return error_response(400, RequestError("recipient_emails is required", "recipient_emails"))
-        with self._vendor.core.lock:
+        with self._service.core.lock:
             for email in emails:
-                self._vendor.store.suppress("unsubscribes", email)
+                self._service.store.suppress("unsubscribes", email)
         return JSONResponse({"recipient_emails": emails}, 201)
 
     async def unsubscribed(self, request: Request) -> Response:
-        """Tell whether an address is on it (an empty object if not), or take it off."""
+        """Return the entry of an address on it (an empty object if there is none), or delete it."""
         email = request.path_params["email"].lower()
-        listed = self._vendor.store.lists["unsubscribes"]
-        with self._vendor.core.lock:
+        listed = self._service.store.lists["unsubscribes"]
+        with self._service.core.lock:
             if request.method == "GET":
                 return JSONResponse({"recipient_email": email} if email in listed else {})
             listed.pop(email, None)
         return Response(status_code=204)
 
     async def scopes(self, request: Request) -> Response:
-        """Tell what the key may do."""
+        """Return the scopes of the API key."""
         key = request.headers["authorization"].removeprefix("Bearer ")
-        scopes = self._vendor.keys[key]
+        scopes = self._service.keys[key]
         every = ["mail.send", "email_activity.read", "suppression.read", "suppression.delete", "verified_senders.read"]
         return JSONResponse({"scopes": every if "*" in scopes else [f"{scope}.send" for scope in sorted(scopes)]})
 
     async def senders(self, _request: Request) -> Response:
-        """List the verified senders."""
+        """Return the verified senders."""
         found = [
             {"id": n, "nickname": email, "from_email": email, "verified": True, "locked": False}
-            for n, email in enumerate(sorted(self._vendor.senders), 1)
+            for n, email in enumerate(sorted(self._service.senders), 1)
         ]
         return JSONResponse({"results": found})
 
 
 class _Pages:
-    def __init__(self, vendor: SendGrid) -> None:
-        self._vendor = vendor
+    def __init__(self, service: SendGrid) -> None:
+        self._service = service
 
     async def list_emails(self, _request: Request) -> Response:
-        return HTMLResponse(list_page(self._vendor.emails()), headers=_SECURITY_HEADERS)
+        return HTMLResponse(list_page(self._service.emails()), headers=_SECURITY_HEADERS)
 
     async def show_email(self, request: Request) -> Response:
-        mails, number = self._vendor.emails(), request.path_params["number"]
+        mails, number = self._service.emails(), request.path_params["number"]
         if not 1 <= number <= len(mails):
             return HTMLResponse(missing_page(), 404)
         return HTMLResponse(email_page(mails[number - 1], len(mails)), headers=_SECURITY_HEADERS)
 
     async def attachment(self, request: Request) -> Response:
-        mails, number, n = self._vendor.emails(), request.path_params["number"], request.path_params["n"]
+        mails, number, n = self._service.emails(), request.path_params["number"], request.path_params["n"]
         if not 1 <= number <= len(mails) or n >= len(mails[number - 1].attachments):
             return HTMLResponse(missing_page(), 404)
         part = mails[number - 1].attachments[n]

@@ -1,4 +1,4 @@
-"""What SendGrid refuses about a mail/send request, in its own words where they are known."""
+"""Validates a mail/send request as SendGrid does, with its own messages where they are known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
-JsonObject = dict[str, Any]
+from sandbox.core import JsonObject
+
 PERSONALIZATIONS_MAX = 1000
 CATEGORIES_MAX = 10
 CATEGORY_LENGTH_MAX = 255
@@ -34,14 +35,14 @@ _FROM = (
 
 
 class RequestError(NamedTuple):
-    """One entry of the ``errors`` list."""
+    """An entry of the ``errors`` list."""
 
     message: str
     field: str | None = None
 
 
 def find_errors(body: Any, now: datetime) -> list[RequestError]:
-    """Return everything that is wrong with a request; empty for a good one."""
+    """Return all errors of a request."""
     if not isinstance(body, dict):
         return [RequestError("Bad Request")]
     checks = (
@@ -61,7 +62,7 @@ def find_errors(body: Any, now: datetime) -> list[RequestError]:
 
 
 def is_valid_address(value: object) -> bool:
-    """Tell whether a text is an e-mail address as SendGrid takes it."""
+    """Return whether a text is an email address that SendGrid accepts."""
     return isinstance(value, str) and _ADDRESS.fullmatch(value) is not None
 
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import random
 from dataclasses import dataclass, field
-from typing import Any
 
 import msgspec
 import requests
@@ -14,14 +13,15 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-JsonObject = dict[str, Any]
+from sandbox.core import JsonObject
+
 _CURVE_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551  # of the curve P-256
 _TIMEOUT_SECONDS = 5
 
 
 @dataclass(slots=True)
 class EventWebhook:
-    """Where events go. ``copies`` posts each event that often, ``shuffled`` in random order. Empty ``url``: nowhere."""
+    """Posts events to ``url``, each ``copies`` times, in random order if ``shuffled``; nowhere without ``url``."""
 
     seed: int
     url: str = ""
@@ -32,7 +32,7 @@ class EventWebhook:
     _key: ec.EllipticCurvePrivateKey = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive the signing key from the seed, so that the public one can be told beforehand."""
+        """Derive the signing key from the seed, so that the public key is known beforehand."""
         digest = hashlib.sha256(f"sendgrid webhook {self.seed}".encode()).digest()
         self._key = ec.derive_private_key(int.from_bytes(digest) % (_CURVE_ORDER - 1) + 1, ec.SECP256R1())
         self._rng = random.Random(self.seed)
@@ -44,7 +44,7 @@ class EventWebhook:
         return base64.b64encode(raw).decode()
 
     def sign(self, events: list[JsonObject], timestamp: int) -> tuple[bytes, dict[str, str]]:
-        """Return body and headers of a POST that carries these events."""
+        """Return body and headers for a POST of these events."""
         body = msgspec.json.encode([flatten_event(event) for event in events])
         signature = self._key.sign(str(timestamp).encode() + body, ec.ECDSA(hashes.SHA256()))
         return body, {
@@ -55,9 +55,9 @@ class EventWebhook:
         }
 
     def post(self, events: list[JsonObject], timestamp: int) -> int:
-        """Post the events that were not posted yet; return the status that came back, 0 if there was nothing to do.
+        """Post the events that were not posted yet; return the status of the reply, 0 if there were none.
 
-        What is not answered with 2xx stays and is posted again the next time.
+        Events that are not answered with 2xx are posted again the next time.
         """
         fresh = events[self.posted :] * self.copies
         if not self.url or not fresh:
@@ -73,6 +73,6 @@ class EventWebhook:
 
 
 def flatten_event(event: JsonObject) -> JsonObject:
-    """Return an event as the webhook writes it: custom args lie beside the other keys; a collision hides theirs."""
+    """Return an event as the webhook sends it: custom args are beside the other keys, which take precedence."""
     own = {name: value for name, value in event.items() if name != "custom_args"}
     return {**event.get("custom_args", {}), **own}

@@ -1,12 +1,13 @@
-"""The make-believe Xero: sign-in, the Accounting API, and organisations whose books go on by themselves."""
+"""A simulated Xero: sign-in, the Accounting API, and organisations with a history that goes on."""
 
 from sandbox.core import SandboxCore
+from sandbox.xero.routes import routes
+from sandbox.xero.service import Xero
 from sandbox.xero.signin import CLIENT_ID, CLIENT_SECRET, PKCE_CLIENT_ID
-from sandbox.xero.vendor import Xero
 
-__all__ = ["CLIENT_ID", "CLIENT_SECRET", "PKCE_CLIENT_ID", "Xero", "make"]
+__all__ = ["CLIENT_ID", "CLIENT_SECRET", "PKCE_CLIENT_ID", "Xero", "make", "routes"]
 
 
 def make(core: SandboxCore) -> Xero:
-    """Make a Xero to be plugged into a sandbox."""
+    """Build the Xero of a sandbox."""
     return Xero(core)

@@ -1,4 +1,4 @@
-"""What every Accounting call passes: token, organisation, scope, limits, idempotency key; then its endpoint answers."""
+"""What every call of the Accounting API passes: token, organisation, scope, limits, idempotency key, and handler."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
-from sandbox.core import SandboxCore, stable_uuid
+from sandbox.core import JsonObject, SandboxCore, stable_uuid
 from sandbox.xero.grants import BadToken, Grant
 from sandbox.xero.history import HistoryReplay
 from sandbox.xero.limits import Limits, UsageMeter, app_window
 from sandbox.xero.organisation import Organisation
-from sandbox.xero.serialisation import JsonObject, encode
+from sandbox.xero.serialisation import encode
 from sandbox.xero.signin import SignIn, unauthorized
 
 IDEMPOTENCY_LIFETIME = timedelta(hours=6)
@@ -29,43 +29,43 @@ class ApiError(Exception):
     """A call that ends in an error reply."""
 
     def __init__(self, response: Response) -> None:
-        """Carry the reply."""
+        """Store the reply."""
         super().__init__(response.status_code)
         self.response = response
 
 
 @dataclass(slots=True)
 class Call:
-    """One call on its way to an endpoint."""
+    """A call on its way to its handler."""
 
     request: Request
-    book: Organisation
+    organisation: Organisation
     body: bytes
     grant: Grant
 
     @property
     def query(self) -> Any:
-        """The query's parameters."""
+        """The parameters of the query."""
         return self.request.query_params
 
 
 @dataclass(slots=True)
 class Tenant:
-    """An organisation with its history, its meter and the writes it remembers by their keys."""
+    """An organisation with its history, its usage meter, and the replies to earlier writes by idempotency key."""
 
-    book: Organisation
+    organisation: Organisation
     meter: UsageMeter
     history: HistoryReplay | None = None
     replies: dict[str, tuple[datetime, str, Response]] = field(default_factory=dict)
 
     def apply_due_events(self, now: datetime) -> None:
-        """Let everything happen that is due by ``now``."""
+        """Apply all events that are due by ``now``."""
         if self.history is not None:
             self.history.apply_due_events(now)
 
 
 class Tenants(Protocol):
-    """Where the calls find their organisation."""
+    """Finds the organisation of a call."""
 
     def tenant(self, tenant_id: str) -> Tenant | None:
         """Return the organisation of that id."""
@@ -76,10 +76,10 @@ Handler = Callable[[Call], Response]
 
 
 class Api:
-    """Wraps handlers into endpoints. Until ``let_go`` is set (it is), admitted calls wait, so that calls overlap."""
+    """Wraps handlers into endpoints. While ``released`` is cleared, authorised calls wait, so that they overlap."""
 
     def __init__(self, core: SandboxCore, sign_in: SignIn, tenants: Tenants) -> None:
-        """Count nothing yet."""
+        """Start without calls."""
         self.released = threading.Event()
         self.released.set()
         self._core = core
@@ -87,7 +87,7 @@ class Api:
         self._tenants = tenants
 
     def endpoint(self, scopes: tuple[str, ...], handler: Handler) -> Callable[[Request], Any]:
-        """Return an endpoint for calls that one of ``scopes`` (or, for reads, its ``.read`` half) allows."""
+        """Return an endpoint for calls with one of ``scopes`` or, for reads, its ``.read`` variant."""
 
         async def answered(request: Request) -> Response:
             body = await request.body() if request.method in {"PUT", "POST"} else b""
@@ -102,7 +102,7 @@ class Api:
                     await run_in_threadpool(self.released.wait)
                 with self._core.lock:
                     tenant.apply_due_events(self._core.clock.now())
-                    response = self._once(tenant, Call(request, tenant.book, body, grant), handler)
+                    response = self._once(tenant, Call(request, tenant.organisation, body, grant), handler)
             finally:
                 tenant.meter.running -= 1
             response.headers.update(tenant.meter.remaining() | {"Xero-Correlation-Id": self._correlation(request)})
@@ -153,7 +153,7 @@ class Api:
 def _call_handler(call: Call, handler: Handler) -> Response:
     accepts = call.request.headers.get("accept", "")
     if "json" not in accepts and "pdf" not in accepts:
-        # Xero speaks XML unless asked for JSON: a client that forgets the header must notice here too.
+        # Xero replies in XML unless JSON is requested: a client that forgets the header must notice it here too.
         return Response('<?xml version="1.0"?><Response><Status>OK</Status></Response>', media_type="text/xml")
     try:
         return handler(call)
@@ -162,22 +162,22 @@ def _call_handler(call: Call, handler: Handler) -> Response:
 
 
 def json_reply(body: bytes) -> Response:
-    """Answer 200 with JSON."""
+    """Return a 200 with JSON."""
     return Response(body, media_type="application/json")
 
 
 def not_found_error() -> Response:
-    """Answer 404, in plain text as Xero does."""
+    """Return a 404 in plain text, as Xero does."""
     return PlainTextResponse("The resource you're looking for cannot be found", status_code=404)
 
 
 def bad_query_error(text: str) -> ApiError:
-    """Make the refusal of a query that cannot be read."""
+    """Return the error for an unreadable query."""
     return ApiError(JSONResponse({"ErrorNumber": 16, "Type": "QueryParseException", "Message": text}, status_code=400))
 
 
 def validation_error(elements: list[JsonObject], errors: list[list[str]]) -> Response:
-    """Answer 400 in Xero's shape: each element with its messages."""
+    """Return a 400 in Xero's form: each element with its messages."""
     shaped = [
         {**element, "ValidationErrors": [{"Message": message} for message in messages]}
         for element, messages in zip(elements, errors, strict=True)
@@ -192,7 +192,7 @@ def _forbidden_error() -> Response:
 
 
 def new_meter(limits: Limits, app: Any, number: int) -> UsageMeter:
-    """Make the meter of the ``number``-th organisation; each resets at another moment."""
+    """Return the usage meter of the ``number``-th organisation; each resets at a different time."""
     return UsageMeter(limits, app, offset_seconds=7 * 3600 + 4321 * number)
 
 

@@ -1,4 +1,4 @@
-"""What a bookkeeper does in the make-believe Xero: for tests, and for scripts by ``POST /sandbox/xero/<action>``."""
+"""What a bookkeeper does in the simulated Xero: for tests, and for scripts by ``POST /sandbox/xero/<action>``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from sandbox.core import SandboxCore, stable_uuid
+from sandbox.core import JsonObject, SandboxCore, stable_uuid
 from sandbox.simulation import get_history
 from sandbox.xero.api import Tenant, app_window, new_meter
 from sandbox.xero.bulk import add_bulk_invoices
@@ -43,25 +43,25 @@ class Bookkeeper:
     """The organisations and their bookkeeper. Methods work on the first one unless ``organisation`` names another."""
 
     def __init__(self, core: SandboxCore) -> None:
-        """Begin without organisations."""
+        """Start without organisations."""
         self.limits = Limits()
         self._core = core
         self._app = app_window()
         self._tenants: dict[str, Tenant] = {}
 
-    # -- organisations --------------------------------------------------------------------------------------------
+    # Organisations
 
     def add_organisation(self, name: str, *, history_seed: int | None = None) -> Organisation:
-        """Found an organisation: empty, or with a history of its own."""
+        """Create an organisation: empty, or with a history of its own."""
         with self._core.lock:
             number = len(self._tenants)
-            book = Organisation(stable_uuid("tenant", self._core.seed, number), name, self._core.clock)
-            tenant = Tenant(book, new_meter(self.limits, self._app, number))
+            org = Organisation(stable_uuid("tenant", self._core.seed, number), name, self._core.clock)
+            tenant = Tenant(org, new_meter(self.limits, self._app, number))
             if history_seed is not None:
-                today = self._core.started_at.astimezone(book.time_zone).date()
-                tenant.history = HistoryReplay(lambda: get_history(history_seed, "xero", today), book)
-            self._tenants[book.tenant_id] = tenant
-            return book
+                today = self._core.started_at.astimezone(org.time_zone).date()
+                tenant.history = HistoryReplay(lambda: get_history(history_seed, "xero", today), org)
+            self._tenants[org.tenant_id] = tenant
+            return org
 
     @property
     def organisations(self) -> list[Organisation]:
@@ -72,13 +72,14 @@ class Bookkeeper:
     def organisation(self, name: str = "") -> Organisation:
         """Return an organisation by id or name (the first one for ""), with everything that is due by now."""
         with self._core.lock:
-            found = next((t for t in self._tenants.values() if name in {"", t.book.tenant_id, t.book.name}), None)
+            known = self._tenants.values()
+            found = next((t for t in known if name in {"", t.organisation.tenant_id, t.organisation.name}), None)
             if found is None:
                 raise LookupError(f"organisation {name!r}")
             found.apply_due_events(self._core.clock.now())
-            return found.book
+            return found.organisation
 
-    # -- a bookkeeper's day ---------------------------------------------------------------------------------------
+    # Bookkeeping
 
     def invoices(self, organisation: str = "") -> list[Invoice]:
         """Return all sales invoices."""
@@ -88,41 +89,41 @@ class Bookkeeper:
     def find(self, invoice: str, organisation: str = "") -> Invoice:
         """Return an invoice by number or id. Raises ``LookupError``."""
         with self._core.lock:
-            book = self.organisation(organisation)
-            found = book.find_number(invoice) or book.invoices.get(invoice)
+            org = self.organisation(organisation)
+            found = org.find_number(invoice) or org.invoices.get(invoice)
         if found is None:
             raise LookupError(f"invoice {invoice!r}")
         return found
 
     def contact(self, contact: str, organisation: str = "") -> Contact:
-        """Return a contact by id, name or e-mail address. Raises ``LookupError``."""
+        """Return a contact by id, name or email address. Raises ``LookupError``."""
         with self._core.lock:
-            book = self.organisation(organisation)
-            found = book.contacts.get(contact) or next((c for c in book.contacts if contact in {c.name, c.email}), None)
+            org = self.organisation(organisation)
+            found = org.contacts.get(contact) or next((c for c in org.contacts if contact in {c.name, c.email}), None)
         if found is None:
             raise LookupError(f"contact {contact!r}")
         return found
 
     def find_anywhere(self, invoice_id: str) -> Invoice | None:
-        """Return an invoice by id, whichever organisation it belongs to."""
+        """Return an invoice of any organisation by id."""
         with self._core.lock:
-            found = (tenant.book.invoices.get(invoice_id) for tenant in self._tenants.values())
+            found = (tenant.organisation.invoices.get(invoice_id) for tenant in self._tenants.values())
             return next((invoice for invoice in found if invoice is not None), None)
 
     def pay(self, invoice: str, amount: Money = "", on: str = "", organisation: str = "") -> Payment:
-        """Enter a payment: of all that is due, or of ``amount``."""
+        """Enter a payment of the amount due, or of ``amount``."""
         with self._core.lock:
-            book, found = self.organisation(organisation), self.find(invoice, organisation)
-            return book.pay(found, Decimal(amount) if amount else found.amount_due, _parse_date(on, book))
+            org, found = self.organisation(organisation), self.find(invoice, organisation)
+            return org.pay(found, Decimal(amount) if amount else found.amount_due, _parse_date(on, org))
 
     def delete_payment(self, payment: str, organisation: str = "") -> Payment:
-        """Take a payment back by its id."""
+        """Delete a payment by its id."""
         with self._core.lock:
-            book = self.organisation(organisation)
-            found = book.payments.get(payment)
+            org = self.organisation(organisation)
+            found = org.payments.get(payment)
             if found is None:
                 raise LookupError(f"payment {payment!r}")
-            book.delete_payment(found)
+            org.delete_payment(found)
             return found
 
     def void(self, invoice: str, organisation: str = "") -> Invoice:
@@ -133,20 +134,20 @@ class Bookkeeper:
             return found
 
     def credit(self, invoice: str, amount: Money, organisation: str = "") -> Credit:
-        """Enter a credit note and set it against the invoice."""
+        """Enter a credit note and allocate it to the invoice."""
         with self._core.lock:
-            book, found = self.organisation(organisation), self.find(invoice, organisation)
-            credit = self._add_credit(book, "CreditNote", found.contact, found.currency, Decimal(amount))
-            book.allocate(credit, found, credit.total, book.today())
+            org, found = self.organisation(organisation), self.find(invoice, organisation)
+            credit = self._add_credit(org, "CreditNote", found.contact, found.currency, Decimal(amount))
+            org.allocate(credit, found, credit.total, org.today())
             return credit
 
     def add_credit(
         self, contact: str, amount: Money, kind: str = "CreditNote", currency: str = "", organisation: str = ""
     ) -> Credit:
-        """Enter a credit note, ``Overpayment`` or ``Prepayment`` that is set against nothing yet."""
+        """Enter an unallocated credit note, ``Overpayment`` or ``Prepayment``."""
         with self._core.lock:
-            book, found = self.organisation(organisation), self.contact(contact, organisation)
-            return self._add_credit(book, kind, found, currency or found.currency or book.currency, Decimal(amount))
+            org, found = self.organisation(organisation), self.contact(contact, organisation)
+            return self._add_credit(org, kind, found, currency or found.currency or org.currency, Decimal(amount))
 
     def _add_credit(
         self, organisation: Organisation, kind: str, contact: Contact, currency: str, amount: Decimal
@@ -156,20 +157,20 @@ class Bookkeeper:
         return organisation.add_credit(kind, contact, currency, organisation.today(), [line], number=number)
 
     def allocate(self, credit: str, invoice: str, amount: Money = "", organisation: str = "") -> Allocation:
-        """Set a credit (by id) against an invoice."""
+        """Allocate a credit (by id) to an invoice."""
         with self._core.lock:
-            book, found = self.organisation(organisation), self.find(invoice, organisation)
-            source = self._credit(book, credit)
+            org, found = self.organisation(organisation), self.find(invoice, organisation)
+            source = self._credit(org, credit)
             most = min(source.remaining, found.amount_due)
-            return book.allocate(source, found, Decimal(amount) if amount else most, book.today())
+            return org.allocate(source, found, Decimal(amount) if amount else most, org.today())
 
     def unallocate(self, credit: str, organisation: str = "") -> Credit:
-        """Undo everything that was set off with a credit."""
+        """Remove all allocations of a credit."""
         with self._core.lock:
-            book = self.organisation(organisation)
-            found = self._credit(book, credit)
+            org = self.organisation(organisation)
+            found = self._credit(org, credit)
             for allocation in tuple(found.allocations):
-                book.unallocate(allocation)
+                org.unallocate(allocation)
             return found
 
     def _credit(self, organisation: Organisation, credit: str) -> Credit:
@@ -179,17 +180,17 @@ class Bookkeeper:
         return found
 
     def edit(self, invoice: str, organisation: str = "", **fields: Any) -> Invoice:
-        """Change fields of an invoice by their names here (``due_on``, ``reference``, ``expected_on``, ``sent``)."""
+        """Change fields of an invoice, named as in ``documents.Invoice`` (``due_on``, ``reference``, ``sent`` ...)."""
         with self._core.lock:
-            book, found = self.organisation(organisation), self.find(invoice, organisation)
+            org, found = self.organisation(organisation), self.find(invoice, organisation)
             for name, value in fields.items():
                 is_day = name.endswith("_on") and isinstance(value, str)
                 setattr(found, name, date.fromisoformat(value) if is_day else value)
-            book.record_change(found)
+            org.record_change(found)
             return found
 
     def edit_contact(self, contact: str, organisation: str = "", **fields: str) -> Contact:
-        """Change fields of a contact (``email``, ``name``, ``status`` ...)."""
+        """Change fields of a contact, named as in ``documents.Contact`` (``email``, ``name``, ``status`` ...)."""
         with self._core.lock:
             found = self.contact(contact, organisation)
             self.organisation(organisation).rename(found, **fields)
@@ -211,53 +212,53 @@ class Bookkeeper:
             return kept
 
     def add_contact(self, name: str, organisation: str = "", **fields: Any) -> Contact:
-        """Enter a contact; fields as ``documents.Contact`` names them."""
+        """Enter a contact; fields are named as in ``documents.Contact``."""
         with self._core.lock:
-            book = self.organisation(organisation)
-            return book.add_contact(Contact(book.new_id("contact"), book.now(), name, **fields))
+            org = self.organisation(organisation)
+            return org.add_contact(Contact(org.new_id("contact"), org.now(), name, **fields))
 
     def add_invoice(
         self, contact: str, amount: Money, on: str = "", due_on: str = "", organisation: str = "", **fields: Any
     ) -> Invoice:
-        """Enter an approved sales invoice of one line without tax; ``fields`` as ``documents.Invoice`` names them."""
+        """Enter an approved sales invoice of one untaxed line; fields are named as in ``documents.Invoice``."""
         with self._core.lock:
-            book, found = self.organisation(organisation), self.contact(contact, organisation)
+            org, found = self.organisation(organisation), self.contact(contact, organisation)
             line = LineItem("Work", Decimal(1), Decimal(amount), "", "200", "NONE", ZERO, Decimal(amount))
-            given: dict[str, Any] = {
-                "id": book.new_id("invoice"),
-                "updated_at": book.now(),
+            given: JsonObject = {
+                "id": org.new_id("invoice"),
+                "updated_at": org.now(),
                 "type": "ACCREC",
-                "number": book.next_number(),
+                "number": org.next_number(),
                 "contact": found,
-                "currency": found.currency or book.currency,
-                "on": _parse_date(on, book),
-                "due_on": _parse_date(due_on, book),
+                "currency": found.currency or org.currency,
+                "on": _parse_date(on, org),
+                "due_on": _parse_date(due_on, org),
                 "lines": [line],
                 "total": Decimal(amount),
             }
-            return book.add_invoice(Invoice(**given | fields))
+            return org.add_invoice(Invoice(**given | fields))
 
     def notes(self, invoice: str, organisation: str = "") -> list[str]:
         """Return the notes on an invoice, oldest first."""
         return [text for _, text in self.find(invoice, organisation).notes]
 
     def note(self, invoice: str, text: str, organisation: str = "") -> Invoice:
-        """Write a note on an invoice, as a bookkeeper does who marks a dispute."""
+        """Write a note on an invoice."""
         with self._core.lock:
             found = self.find(invoice, organisation)
             self.organisation(organisation).add_note(found, text)
             return found
 
     def dispute(self, invoice: str, reason: str = "the customer disagrees", organisation: str = "") -> Invoice:
-        """Tell of a dispute in the one way Xero has: a note on the invoice."""
+        """Mark a dispute in the only way that Xero has: by a note on the invoice."""
         return self.note(invoice, f"Disputed: {reason}", organisation)
 
     def add_bulk_invoices(self, count: int = 50_000, organisation: str = "") -> int:
-        """Add ``count`` invoices with lines, for benchmarks; return how many invoices there are then."""
+        """Add ``count`` invoices with lines, for benchmarks, and return the number of all invoices."""
         with self._core.lock:
-            book = self.organisation(organisation)
-            add_bulk_invoices(book, count, self._core.seed)
-            return len(book.invoices)
+            org = self.organisation(organisation)
+            add_bulk_invoices(org, count, self._core.seed)
+            return len(org.invoices)
 
 
 def _parse_date(text: str, organisation: Organisation) -> date:

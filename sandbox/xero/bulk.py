@@ -1,4 +1,4 @@
-"""Puts a benchmark's many invoices into a Xero organisation."""
+"""Adds the invoices of a benchmark to a Xero organisation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sandbox.xero.serialisation import invoice_json
 
 
 def add_bulk_invoices(organisation: Organisation, count: int, seed: int) -> None:
-    """Add ``count`` sales invoices and their customers; each changed a second after the one before, up to now."""
+    """Add ``count`` sales invoices and their customers, each changed a second after the one before, up to now."""
     now = organisation.now()
     first = len(organisation.invoices)
     spelled: dict[int, tuple[LineItem, ...]] = {}
@@ -65,4 +65,4 @@ def _add(
         invoice.status, invoice.fully_paid_on = "PAID", bulk.paid_on
         organisation.payments.put(payment, organisation.now())
     organisation.add_invoice(invoice)
-    invoice_json(invoice)  # spelled now and kept, so that a benchmark of the client does not time the server
+    invoice_json(invoice)  # serialised now, so that a benchmark of the client does not measure the server

@@ -1,14 +1,13 @@
-"""A small British chart of accounts, tax rates and other settings, the same for every make-believe organisation."""
+"""A small British chart of accounts, tax rates and other settings, the same for all simulated organisations."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
 from starlette.responses import Response
 
-from sandbox.core import stable_uuid
+from sandbox.core import JsonObject, stable_uuid
 from sandbox.simulation import ITEMS
 from sandbox.xero.api import Call, json_reply
 from sandbox.xero.organisation import Organisation
@@ -49,7 +48,7 @@ _TAX_RATES = (
 
 
 def account_problem(code: str, *, required: bool) -> str:
-    """Say in Xero's words why a sales line cannot be booked on this account, or ""."""
+    """Return Xero's message if a sales line cannot use this account, else ""."""
     if not code:
         return "Account code or ID must be specified" if required else ""
     account = next((account for account in _ACCOUNTS if account[0] == code), None)
@@ -60,17 +59,17 @@ def account_problem(code: str, *, required: bool) -> str:
     return ""
 
 
-def settings_handler(name: str, rows: Callable[[Organisation], list[dict[str, Any]]]) -> Callable[[Call], Response]:
-    """Make the handler of a short list of settings."""
-    return lambda call: json_reply(envelope(name, [encode(row) for row in rows(call.book)]))
+def settings_handler(name: str, rows: Callable[[Organisation], list[JsonObject]]) -> Callable[[Call], Response]:
+    """Return the handler of a list of settings."""
+    return lambda call: json_reply(envelope(name, [encode(row) for row in rows(call.organisation)]))
 
 
-def accounts(_book: Organisation) -> list[dict[str, Any]]:
+def accounts(_organisation: Organisation) -> list[JsonObject]:
     """Return the chart of accounts."""
     return [_account(*account) for account in _ACCOUNTS]
 
 
-def _account(code: str, name: str, kind: str, group: str, tax_type: str, status: str, system: str) -> dict[str, Any]:
+def _account(code: str, name: str, kind: str, group: str, tax_type: str, status: str, system: str) -> JsonObject:
     shape = {
         "AccountID": stable_uuid("account", code),
         "Code": code,
@@ -88,7 +87,7 @@ def _account(code: str, name: str, kind: str, group: str, tax_type: str, status:
     return shape | ({"SystemAccount": system} if system else {})
 
 
-def tax_rates(_book: Organisation) -> list[dict[str, Any]]:
+def tax_rates(_organisation: Organisation) -> list[JsonObject]:
     """Return the tax rates."""
     return [
         {
@@ -109,18 +108,18 @@ def tax_rates(_book: Organisation) -> list[dict[str, Any]]:
     ]
 
 
-def currencies(_book: Organisation) -> list[dict[str, Any]]:
-    """Return the currencies the organisation is subscribed to."""
+def currencies(_organisation: Organisation) -> list[JsonObject]:
+    """Return the currencies that the organisation uses."""
     return [{"Code": code, "Description": words} for code, words in CURRENCIES.items()]
 
 
-def branding_themes(_book: Organisation) -> list[dict[str, Any]]:
-    """Return the one branding theme."""
+def branding_themes(_organisation: Organisation) -> list[JsonObject]:
+    """Return the only branding theme."""
     theme = {"BrandingThemeID": stable_uuid("branding-theme"), "Name": "Standard", "Type": "INVOICE", "SortOrder": 0}
     return [{**theme, "CreatedDateUTC": "/Date(1577836800000+0000)/"}]
 
 
-def items(_book: Organisation) -> list[dict[str, Any]]:
+def items(_organisation: Organisation) -> list[JsonObject]:
     """Return what the company sells."""
     return [
         {
@@ -138,12 +137,12 @@ def items(_book: Organisation) -> list[dict[str, Any]]:
     ]
 
 
-def reminder_settings(organisation: Organisation) -> list[dict[str, Any]]:
-    """Tell whether Xero reminds customers by itself."""
+def reminder_settings(organisation: Organisation) -> list[JsonObject]:
+    """Return whether Xero sends reminders itself."""
     return [{"Enabled": organisation.sends_reminders}]
 
 
-def organisation_details(organisation: Organisation) -> list[dict[str, Any]]:
+def organisation_details(organisation: Organisation) -> list[JsonObject]:
     """Return the organisation."""
     shape = {
         "OrganisationID": organisation.tenant_id,

@@ -1,41 +1,42 @@
-"""Writing credit notes in the make-believe Xero, and setting them against invoices."""
+"""Endpoints that create credit notes and allocate them to invoices."""
 
 from __future__ import annotations
 
 from starlette.responses import Response
 
+from sandbox.core import JsonObject
 from sandbox.xero.api import ApiError, Call, json_reply, validation_error
 from sandbox.xero.documents import Credit
 from sandbox.xero.organisation import Organisation, ValidationFailed
 from sandbox.xero.reading import credit_listing, find_document
-from sandbox.xero.serialisation import JsonObject, allocation_object, credit_json, encode, envelope
+from sandbox.xero.serialisation import allocation_object, credit_json, encode, envelope
 from sandbox.xero.writing import parse_amount, parse_date, parse_lines, parse_text, request_elements
 
 CREDIT_NOTES = credit_listing("CreditNote")
 
 
 def write_credit_notes(call: Call) -> Response:
-    """Handle ``PUT /CreditNotes``: new, approved credit notes to customers."""
+    """Handle ``PUT /CreditNotes``: create approved credit notes for customers."""
     made: list[Credit] = []
     for element in request_elements(call, "CreditNotes"):
         try:
-            made.append(_create(call.book, element))
+            made.append(_create(call.organisation, element))
         except ValidationFailed as error:
             raise ApiError(validation_error([element], [[str(error)]])) from None
     return json_reply(envelope("CreditNotes", [credit_json(credit) for credit in made]))
 
 
 def allocate(call: Call) -> Response:
-    """Handle ``PUT /CreditNotes/{id}/Allocations``."""
+    """Handle ``PUT /CreditNotes/{id}/Allocations``: allocate a credit note to invoices."""
     credit = find_document(CREDIT_NOTES, call)
     made = []
     for element in request_elements(call, "Allocations"):
         try:
-            invoice = call.book.invoices.get(str((element.get("Invoice") or {}).get("InvoiceID", "")))
+            invoice = call.organisation.invoices.get(str((element.get("Invoice") or {}).get("InvoiceID", "")))
             if invoice is None:
                 raise ValidationFailed("The invoice of the allocation was not found")
-            on = parse_date(element.get("Date")) or call.book.today()
-            made.append(call.book.allocate(credit, invoice, parse_amount(element.get("Amount")), on))
+            on = parse_date(element.get("Date")) or call.organisation.today()
+            made.append(call.organisation.allocate(credit, invoice, parse_amount(element.get("Amount")), on))
         except ValidationFailed as error:
             raise ApiError(validation_error([element], [[str(error)]])) from None
     return json_reply(envelope("Allocations", [encode(allocation_object(each)) for each in made]))

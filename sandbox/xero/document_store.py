@@ -1,4 +1,4 @@
-"""A shelf of documents of one kind: found by id, listed by change, a list remembered until the next change."""
+"""Stores the documents of one kind by id and by the time of their change; the last list is cached until a change."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class DocumentStore(Generic[D]):
         return iter(self._by_id.values())
 
     def get(self, document_id: str) -> D | None:
-        """Return the document of that id, whatever its case."""
+        """Return the document with this id, whatever its case."""
         return self._by_id.get(document_id.lower())
 
     def put(self, document: D, at: datetime) -> D:
-        """Add the document, or note that it changed."""
+        """Add a document, or record that it changed."""
         document.updated_at = at
         document.json = None
         self._by_id[document.id] = document
@@ -46,13 +46,13 @@ class DocumentStore(Generic[D]):
         return document
 
     def remove(self, document: D) -> None:
-        """Forget a document as if it had never been."""
+        """Remove a document as if it had never existed."""
         del self._by_id[document.id]
         self._changes = [change for change in self._changes if change[2] is not document]
         self._cached = None
 
     def changed_after(self, since: datetime | None) -> list[D]:
-        """Return the documents changed later than ``since``, or all, by change."""
+        """Return the documents changed after ``since`` (all for None), in the order of their change."""
         first = 0 if since is None else bisect_right(self._changes, since, key=lambda change: change[0])
         if since is None and len(self._changes) > 4 * len(self._by_id) + 100:
             self._changes = [change for change in self._changes if change[2].updated_at == change[0]]
@@ -60,7 +60,7 @@ class DocumentStore(Generic[D]):
         return list(latest.values())
 
     def cached_list(self, key: Hashable, find: Callable[[], list[D]]) -> list[D]:
-        """Return what ``find`` returned for this key, if nothing has changed since: the pages of one list share it."""
+        """Return the result of ``find``, cached for this key until something changes: the pages of a list share it."""
         if self._cached is None or self._cached[0] != key:
             self._cached = (key, find())
         return self._cached[1]

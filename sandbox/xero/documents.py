@@ -1,6 +1,6 @@
-"""The documents of a make-believe Xero organisation, and the sums that always hold between them.
+"""The documents of a simulated Xero organisation.
 
-``Invoice.amount_due == total - amount_paid - amount_credited`` and ``Credit.remaining == total - allocated``, always.
+Always, ``Invoice.amount_due == total - amount_paid - amount_credited`` and ``Credit.remaining == total - allocated``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ ZERO = Decimal("0.00")
 
 
 class ContactPerson(NamedTuple):
-    """A further contact person; Xero mails invoices to those with ``include_in_emails``."""
+    """An additional contact person; Xero emails invoices to those with ``include_in_emails``."""
 
     first_name: str
     last_name: str
@@ -24,7 +24,7 @@ class ContactPerson(NamedTuple):
 
 
 class LineItem(NamedTuple):
-    """A line of an invoice or credit note. ``line_amount`` is before tax where amounts are exclusive."""
+    """A line of an invoice or credit note; ``line_amount`` is before tax if amounts are exclusive."""
 
     description: str
     quantity: Decimal
@@ -38,7 +38,7 @@ class LineItem(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Document:
-    """What every stored document has: its id, when it last changed, its notes, and its JSON until it changes."""
+    """What all documents have: id, time of the last change, notes, and the JSON until the next change."""
 
     id: str
     updated_at: datetime
@@ -70,7 +70,7 @@ class Contact(Document):
 
 @dataclass(slots=True, eq=False)
 class Payment(Document):
-    """Money on one invoice."""
+    """A payment of one invoice."""
 
     invoice: Invoice
     amount: Decimal
@@ -80,7 +80,7 @@ class Payment(Document):
 
 
 class Allocation(NamedTuple):
-    """A part of a credit set against an invoice."""
+    """A part of a credit that is allocated to an invoice."""
 
     id: str
     credit: Credit
@@ -91,7 +91,7 @@ class Allocation(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Credit(Document):
-    """A credit note, overpayment or prepayment (``kind``), with what of it is allocated to invoices."""
+    """A credit note, overpayment or prepayment (``kind``) with its allocations to invoices."""
 
     kind: str
     number: str
@@ -106,7 +106,7 @@ class Credit(Document):
 
     @property
     def remaining(self) -> Decimal:
-        """What is not allocated yet."""
+        """The part that is not allocated yet."""
         return self.total - sum((a.amount for a in self.allocations), ZERO)
 
 
@@ -137,18 +137,18 @@ class Invoice(Document):
 
     @property
     def amount_paid(self) -> Decimal:
-        """What payments, over- and prepayments have settled."""
+        """The amount paid by payments, overpayments and prepayments."""
         paid = sum((p.amount for p in self.payments), ZERO)
         return paid + sum((a.amount for a in self.allocations if a.credit.kind != "CreditNote"), ZERO)
 
     @property
     def amount_credited(self) -> Decimal:
-        """What credit notes have settled."""
+        """The amount credited by credit notes."""
         return sum((a.amount for a in self.allocations if a.credit.kind == "CreditNote"), ZERO)
 
     @property
     def amount_due(self) -> Decimal:
-        """What is still owed."""
+        """The amount still due."""
         return self.total - self.amount_paid - self.amount_credited
 
 

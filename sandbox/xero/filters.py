@@ -1,4 +1,4 @@
-"""Reads Xero's ``where`` and ``order``: the optimised filters that also hold for large organisations, nothing else."""
+"""Parses Xero's ``where`` and ``order``: only the optimised filters, which large organisations may use too."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _OPERATORS = {"==": eq, "=": eq, "!=": ne, ">": gt, ">=": ge, "<": lt, "<=": le}
 
 
 class InvalidQuery(Exception):
-    """The filter or order cannot be read, or names a field that is not an optimised one."""
+    """The filter or order is unreadable, or uses a field that is not optimised."""
 
 
 def parse_where(text: str, fields: Mapping[str, Getter]) -> Callable[[Any], bool]:
-    """Return the test a document must pass. Raises ``QueryRefused``."""
+    """Return the predicate of a filter. Raises ``InvalidQuery``."""
     tests = []
     at = 0
     while True:
@@ -81,7 +81,7 @@ def _parse_value(text: str) -> Any:
 
 
 def parse_order(text: str, fields: Mapping[str, Getter]) -> tuple[Getter, bool]:
-    """Return what to sort by and whether downwards. Raises ``QueryRefused``."""
+    """Return the sort key and whether the order is descending. Raises ``InvalidQuery``."""
     words = text.split()
     if not 1 <= len(words) <= 2 or words[0].lower() not in fields:
         raise InvalidQuery(f"Cannot order by '{text}'")

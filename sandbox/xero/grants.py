@@ -1,4 +1,4 @@
-"""What a consent at Xero opens and for how long: scopes, connections, and the tokens made from a grant."""
+"""What a consent at Xero grants and for how long: scopes, connections and tokens."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KNOWN_SCOPES = {"openid", "profile", "email", "offline_access"} | {
 
 @dataclass(slots=True)
 class Connection:
-    """One organisation this app may reach."""
+    """An organisation to which the app has access."""
 
     id: str
     tenant_id: str
@@ -38,7 +38,7 @@ class Connection:
 
 @dataclass(slots=True)
 class Grant:
-    """One consent: its scopes and the tokens made from it. ``refresh`` maps a token to (issued, first used or None)."""
+    """A consent with its scopes and tokens; ``refresh_tokens`` maps a token to (issued, first used or None)."""
 
     client_id: str
     scopes: tuple[str, ...]
@@ -52,14 +52,14 @@ class Grant:
 
 
 class BadToken(Exception):
-    """The bearer token does not open anything; the text is Xero's detail."""
+    """The bearer token is invalid; ``str()`` is Xero's detail."""
 
 
 def s256(verifier: str) -> str:
-    """Return the challenge that goes with a PKCE verifier."""
+    """Return the challenge for a PKCE verifier."""
     return base64url(hashlib.sha256(verifier.encode()).digest())
 
 
 def base64url(raw: bytes) -> str:
-    """Return base64 as URLs and tokens have it."""
+    """Return the base64 encoding that is used in URLs and tokens."""
     return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()

@@ -1,4 +1,4 @@
-"""Xero's limits per organisation and per app: fixed windows on the sandbox's clock, five calls at once, the headers."""
+"""Xero's limits per organisation and per app: fixed windows by the sandbox's clock, concurrent calls, and headers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _EPOCH_SECONDS_OF_DAY = 86_400
 
 @dataclass(slots=True)
 class Limits:
-    """The figures in force; 0 switches a limit off. Free apps get 1,000 calls a day, paid ones 5,000."""
+    """The current limits; 0 switches one off. Free apps have 1,000 calls a day, paid ones 5,000."""
 
     minute: int = 60
     day: int = 1_000
@@ -39,7 +39,7 @@ class _Window:
 
 @dataclass(slots=True)
 class UsageMeter:
-    """What an app has used of its limits at one organisation; windows reset at another moment for each."""
+    """An app's usage at one organisation; the windows of each organisation reset at a different time."""
 
     limits: Limits
     app: _Window
@@ -53,7 +53,7 @@ class UsageMeter:
         self._day = _Window(_DAY, timedelta(seconds=self.offset_seconds % _EPOCH_SECONDS_OF_DAY))
 
     def count_call(self, now: datetime) -> dict[str, str]:
-        """Count a call; return {} or, where a limit is reached, the headers of the refusal."""
+        """Count a call; return {} or, if a limit is reached, the headers of the rejection."""
         for window in (self._minute, self._day, self.app):
             window.roll(now)
         limits = self.limits
@@ -72,7 +72,7 @@ class UsageMeter:
         return {}
 
     def remaining(self) -> dict[str, str]:
-        """Return the headers every reply carries."""
+        """Return the headers of every reply."""
         limits = self.limits
         return {
             "X-DayLimit-Remaining": _remaining(limits.day, self._day),
@@ -86,5 +86,5 @@ def _remaining(limit: int, window: _Window) -> str:
 
 
 def app_window() -> _Window:
-    """Make the window that all organisations of one app share."""
+    """Return the window that all organisations of an app share."""
     return _Window(_MINUTE)

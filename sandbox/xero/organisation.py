@@ -1,4 +1,4 @@
-"""One make-believe Xero organisation: its documents and everything that may happen to them, with Xero's rules."""
+"""A simulated Xero organisation: its documents and every change to them, by Xero's rules."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from sandbox.xero.documents import ZERO, Allocation, Contact, Credit, Document, 
 
 
 class ValidationFailed(ValueError):
-    """Xero refuses with a validation error; the text is Xero's own wording where it is known."""
+    """Xero replies with a validation error; ``str()`` is Xero's own message where it is known."""
 
 
 class Organisation:
-    """The books of one organisation. Every change notes its time; sums hold after every change."""
+    """The ledger of one organisation. Every change is timestamped, and all totals are consistent after it."""
 
     def __init__(
         self, tenant_id: str, name: str, clock: SandboxClock, *, country: str = "GB", currency: str = "GBP"
     ) -> None:
-        """Open empty books."""
+        """Create an organisation without documents."""
         self.tenant_id = tenant_id
         self.name = name
         self.country = country
@@ -44,40 +44,40 @@ class Organisation:
         self._fixed_time: datetime | None = None
         self._ids_created = 0
 
-    # -- time -----------------------------------------------------------------------------------------------------
+    # Time and ids
 
     def set_time(self, instant: datetime | None) -> None:
-        """Let what follows happen at ``instant`` (the make-believe past), or at the clock's time for None."""
+        """Date all following changes to ``instant`` (the simulated past), or to the clock's time for None."""
         self._fixed_time = instant
 
     def now(self) -> datetime:
-        """Return when a change made now happens."""
+        """Return the time of a change that is made now."""
         return self._fixed_time or self._clock.now()
 
     def today(self) -> date:
-        """Return the organisation's own calendar day."""
+        """Return the date in the organisation's time zone."""
         return self.now().astimezone(self.time_zone).date()
 
     def new_id(self, kind: str) -> str:
-        """Make the next id: the same in every run of the same story."""
+        """Return the next id: the same in every run of the same history."""
         self._ids_created += 1
         return stable_uuid(self.tenant_id, kind, self._ids_created)
 
-    # -- contacts -------------------------------------------------------------------------------------------------
+    # Contacts
 
     def add_contact(self, contact: Contact) -> Contact:
         """Enter a contact."""
         return self.contacts.put(contact, self.now())
 
     def record_contact_change(self, contact: Contact) -> None:
-        """Note that a contact changed; its invoices show the new name but are not "updated"."""
+        """Record that a contact changed; its invoices show the new name but are not "updated"."""
         self.contacts.put(contact, self.now())
         for invoice in self.invoices:
             if invoice.contact is contact:
                 invoice.json = None
 
     def merge(self, source: Contact, target: Contact) -> None:
-        """Merge ``source`` into ``target``: its documents move over, it is archived."""
+        """Merge ``source`` into ``target``, which gets its documents, and archive it."""
         source.status, source.merged_into = "ARCHIVED", target.id
         self.record_contact_change(source)
         for invoice in tuple(self.invoices):
@@ -90,10 +90,10 @@ class Organisation:
                     credit.contact = target
                     shelf.put(credit, self.now())
 
-    # -- invoices -------------------------------------------------------------------------------------------------
+    # Invoices
 
     def add_invoice(self, invoice: Invoice) -> Invoice:
-        """Enter an invoice. Raises ``Refused`` for a number that is taken."""
+        """Enter an invoice. Raises ``ValidationFailed`` for a number that exists."""
         if invoice.type == "ACCREC" and invoice.number and self.find_number(invoice.number) is not None:
             raise ValidationFailed("Invoice # must be unique.")
         if invoice.type == "ACCREC" and invoice.number:
@@ -101,27 +101,27 @@ class Organisation:
         return self.invoices.put(invoice, self.now())
 
     def next_number(self) -> str:
-        """Return the number Xero gives an invoice that comes without one."""
+        """Return the next number for an invoice without one."""
         self._ids_created += 1
         return f"AUTO-{self._ids_created:05}"
 
     def approved_this_month(self) -> int:
-        """Count the sales invoices dated this month that are approved: small plans limit them."""
+        """Count this month's approved sales invoices: small subscriptions limit them."""
         month = self.today().replace(day=1)
         return sum(i.type == "ACCREC" and i.status in {"AUTHORISED", "PAID"} and i.on >= month for i in self.invoices)
 
     def discard(self, invoice: Invoice) -> None:
-        """Take back an invoice made by a request that is refused as a whole."""
+        """Remove an invoice of a request that is rejected as a whole."""
         self.invoices.remove(invoice)
         self._numbers.pop(invoice.number, None)
 
     def find_number(self, number: str) -> Invoice | None:
-        """Return the sales invoice of that number; a deleted draft frees its number."""
+        """Return the sales invoice with this number; a deleted draft frees its number."""
         invoice = self._numbers.get(number)
         return None if invoice is None or invoice.status == "DELETED" else invoice
 
     def record_change(self, invoice: Invoice) -> None:
-        """Note that an invoice changed, and let its status follow its balance."""
+        """Record that an invoice changed, and update its status."""
         if invoice.status in {"AUTHORISED", "PAID"}:
             paid = invoice.amount_due <= ZERO
             invoice.status = "PAID" if paid else "AUTHORISED"
@@ -133,7 +133,7 @@ class Organisation:
         return max(days, default=invoice.on)
 
     def void(self, invoice: Invoice) -> None:
-        """Void an approved, unpaid invoice or delete a draft. Raises ``Refused`` otherwise."""
+        """Void an approved, unpaid invoice or delete a draft. Raises ``ValidationFailed`` otherwise."""
         if invoice.status in {"DRAFT", "SUBMITTED"}:
             invoice.status = "DELETED"
         elif invoice.status != "AUTHORISED" or invoice.payments or invoice.allocations:
@@ -142,10 +142,10 @@ class Organisation:
             invoice.status = "VOIDED"
         self.invoices.put(invoice, self.now())
 
-    # -- money ----------------------------------------------------------------------------------------------------
+    # Payments and credits
 
     def pay(self, invoice: Invoice, amount: Decimal, on: date, *, payment_id: str = "", reference: str = "") -> Payment:
-        """Apply money to an invoice. Raises ``Refused`` where it is not owed."""
+        """Enter a payment of an invoice. Raises ``ValidationFailed`` if it exceeds the amount due."""
         self._check_amount_due(invoice, amount, "Payment")
         payment = Payment(payment_id or self.new_id("payment"), self.now(), invoice, amount, on, reference=reference)
         self.payments.put(payment, self.now())
@@ -154,7 +154,7 @@ class Organisation:
         return payment
 
     def delete_payment(self, payment: Payment) -> None:
-        """Take a payment back: the invoice is owed again."""
+        """Delete a payment: its amount is due again."""
         if payment.status == "DELETED":
             raise ValidationFailed("Payment not of valid status for modification")
         payment.status = "DELETED"
@@ -182,7 +182,7 @@ class Organisation:
         return self.credits[kind].put(credit, self.now())
 
     def allocate(self, credit: Credit, invoice: Invoice, amount: Decimal, on: date) -> Allocation:
-        """Set a part of a credit against an invoice. Raises ``Refused`` where either is too small."""
+        """Allocate a part of a credit to an invoice. Raises ``ValidationFailed`` if either is too small."""
         self._check_amount_due(invoice, amount, "Allocation")
         if amount > credit.remaining or credit.status != "AUTHORISED":
             raise ValidationFailed(f"The amount to be allocated exceeds the remaining credit of {credit.remaining}")
@@ -196,14 +196,14 @@ class Organisation:
         return allocation
 
     def unallocate(self, allocation: Allocation) -> None:
-        """Undo an allocation: the credit is open again and the invoice owed."""
+        """Remove an allocation: its amount is available as credit and due again."""
         allocation.credit.allocations.remove(allocation)
         allocation.invoice.allocations.remove(allocation)
         self._record_credit_change(allocation.credit)
         self.record_change(allocation.invoice)
 
     def void_credit(self, credit: Credit) -> None:
-        """Void a credit that is not allocated."""
+        """Void an unallocated credit."""
         if credit.allocations:
             raise ValidationFailed("Credit note not of valid status for modification")
         credit.status = "VOIDED"
@@ -221,14 +221,14 @@ class Organisation:
         if amount > invoice.amount_due:
             raise ValidationFailed(f"{description} amount exceeds the amount outstanding on this document")
 
-    # -- notes ----------------------------------------------------------------------------------------------------
+    # Notes and dates
 
     def add_note(self, document: Document, text: str) -> None:
-        """Write a note; the document does not count as updated."""
+        """Add a note; the document does not count as updated."""
         document.notes.append((self.now(), text))
 
     def lock_problem(self, on: date) -> str:
-        """Say why a document may not be dated ``on``, or ""."""
+        """Return Xero's message if a document may not be dated ``on``, else ""."""
         if self.year_lock_on is not None and on <= self.year_lock_on:
             return f"The document date cannot be before the end of year lock date, currently set at {self.year_lock_on}"
         if self.period_lock_on is not None and on <= self.period_lock_on:
@@ -236,7 +236,7 @@ class Organisation:
         return ""
 
     def rename(self, contact: Contact, **fields: str) -> None:
-        """Change a contact's fields by name."""
+        """Change fields of a contact."""
         for name, value in fields.items():
             setattr(contact, name, value)
         self.record_contact_change(contact)

@@ -1,4 +1,4 @@
-"""A small but valid PDF of an invoice: one page, one font, no compression."""
+"""A minimal but valid PDF of an invoice: one page, one font, no compression."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from sandbox.xero.documents import Invoice
 
 
 def invoice_pdf(company: str, invoice: Invoice) -> bytes:
-    """Draw number, customer, lines and sums."""
+    """Return a PDF with number, customer, lines and totals."""
     lines = [company, f"Invoice {invoice.number}", invoice.contact.name, f"Date {invoice.on}  Due {invoice.due_on}"]
     lines += [f"{line.quantity} x {line.description}  {line.line_amount}" for line in invoice.lines]
     lines += [f"Total {invoice.total} {invoice.currency}", f"Amount due {invoice.amount_due} {invoice.currency}"]
@@ -14,7 +14,7 @@ def invoice_pdf(company: str, invoice: Invoice) -> bytes:
 
 
 def pdf_of_lines(lines: list[str]) -> bytes:
-    """Write lines of text, top to bottom, as a PDF."""
+    """Return a PDF with lines of text from top to bottom."""
     shown = " T* ".join(f"({_escaped(line)}) Tj" for line in lines)
     text = f"BT /F1 11 Tf 16 TL 56 780 Td {shown} ET".encode("cp1252", "replace")
     page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 595 842] /Contents 4 0 R"

@@ -1,4 +1,4 @@
-"""The reading half of the Accounting API: lists with filters, order and pages, and single documents."""
+"""Read endpoints of the Accounting API: lists with filters, order and pages, and single documents."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _PAGE_SIZE_MAX = 1000
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """How one kind of document is listed: where it stands, its JSON, and the fields it may be filtered by."""
+    """How a kind of document is listed: its store, its JSON, and the fields that filters may use."""
 
     name: str
     get_store: Callable[[Organisation], DocumentStore[Any]]
@@ -50,7 +50,7 @@ _DATED: dict[str, Getter] = {
 }
 INVOICES = Listing(
     "Invoices",
-    lambda book: book.invoices,
+    lambda organisation: organisation.invoices,
     invoice_json,
     {
         **_DATED,
@@ -66,7 +66,7 @@ INVOICES = Listing(
 )
 PAYMENTS = Listing(
     "Payments",
-    lambda book: book.payments,
+    lambda organisation: organisation.payments,
     payment_json,
     {
         **_COMMON,
@@ -80,7 +80,7 @@ PAYMENTS = Listing(
 )
 CONTACTS = Listing(
     "Contacts",
-    lambda book: book.contacts,
+    lambda organisation: organisation.contacts,
     contact_json,
     {
         **_COMMON,
@@ -101,11 +101,11 @@ def credit_listing(kind: str) -> Listing:
     fields = {**_DATED, id_field: lambda d: d.id, "type": lambda _: types, "remainingcredit": lambda d: d.remaining}
     if kind == "CreditNote":
         fields["creditnotenumber"] = lambda d: d.number
-    return Listing(f"{kind}s", lambda book: book.credits[kind], credit_json, fields, id_field)
+    return Listing(f"{kind}s", lambda organisation: organisation.credits[kind], credit_json, fields, id_field)
 
 
 def list_handler(listing: Listing) -> Callable[[Call], Response]:
-    """Make the handler of ``GET /<name>``."""
+    """Return the handler of ``GET /<name>``."""
 
     def handler(call: Call) -> Response:
         try:
@@ -113,7 +113,7 @@ def list_handler(listing: Listing) -> Callable[[Call], Response]:
         except InvalidQuery as error:
             raise bad_query_error(str(error)) from None
         if "page" not in call.query and "pageSize" not in call.query:
-            # Xero leaves the lines out of lists that are not paged.
+            # Xero omits the lines in unpaged lists.
             return json_reply(envelope(listing.name, [listing.serialise(d, lines=False) for d in found]))
         page = _int_parameter(call, "page", 1, 1_000_000)
         size = _int_parameter(call, "pageSize", _PAGE_SIZE, _PAGE_SIZE_MAX)
@@ -135,7 +135,7 @@ def _int_parameter(call: Call, name: str, default: int, most: int) -> int:
 def _find(listing: Listing, call: Call) -> list[Any]:
     since = _modified_since(call)
     query = tuple(sorted((k, v) for k, v in call.query.multi_items() if k not in {"page", "pageSize"}))
-    shelf = listing.get_store(call.book)
+    shelf = listing.get_store(call.organisation)
     return shelf.cached_list((since, query), lambda: _filtered(listing, shelf, since, call))
 
 
@@ -146,7 +146,7 @@ def _filtered(listing: Listing, store: DocumentStore[Any], since: datetime | Non
         tests.append(parse_where(call.query["where"], listing.fields))
     if tests:
         found = [document for document in found if all(test(document) for test in tests)]
-    # Without an order Xero lists by the time of the last change: offset pages of that drift while the book is edited.
+    # Without an order, Xero sorts by the last change: the pages of such a list shift while documents are edited.
     key, downwards = parse_order(call.query.get("order") or "UpdatedDateUTC", listing.fields)
     return sorted(found, key=lambda d: (key(d) is not None, key(d)), reverse=downwards)
 
@@ -179,13 +179,13 @@ def _modified_since(call: Call) -> datetime | None:
 
 
 def document_handler(listing: Listing) -> Callable[[Call], Response]:
-    """Make the handler of ``GET /<name>/{id}``; an invoice is also to be had as PDF."""
+    """Return the handler of ``GET /<name>/{id}``; invoices are also available as PDF."""
 
     def handler(call: Call) -> Response:
         document = find_document(listing, call)
         if listing is INVOICES and "application/pdf" in call.request.headers.get("accept", ""):
             name = f"attachment; filename={document.number or document.id}.pdf"
-            pdf = invoice_pdf(call.book.name, document)
+            pdf = invoice_pdf(call.organisation.name, document)
             return Response(pdf, media_type="application/pdf", headers={"Content-Disposition": name})
         return json_reply(envelope(listing.name, [listing.serialise(document)]))
 
@@ -193,23 +193,23 @@ def document_handler(listing: Listing) -> Callable[[Call], Response]:
 
 
 def find_document(listing: Listing, call: Call) -> Any:
-    """Return the document the path names (an invoice's number serves too). Raises ``ApiError`` 404."""
+    """Return the document of the path, an invoice also by its number. Raises ``ApiError`` 404."""
     name = call.request.path_params["document_id"]
-    document = listing.get_store(call.book).get(name)
+    document = listing.get_store(call.organisation).get(name)
     if document is None and listing is INVOICES:
-        document = call.book.find_number(name)
+        document = call.organisation.find_number(name)
     if document is None:
         raise ApiError(not_found_error())
     return document
 
 
 def history_handler(listing: Listing) -> Callable[[Call], Response]:
-    """Make the handler of ``GET /<name>/{id}/History``."""
+    """Return the handler of ``GET /<name>/{id}/History``."""
     return lambda call: json_reply(notes_json(find_document(listing, call)))
 
 
 def online_invoice(call: Call) -> Response:
-    """Answer with the page where a customer sees and pays the invoice; drafts have none."""
+    """Return the URL of the page on which a customer sees and pays the invoice; drafts have none."""
     invoice = find_document(INVOICES, call)
     if invoice.status in {"DRAFT", "SUBMITTED", "DELETED"} or invoice.type != "ACCREC":
         return json_reply(encode({"OnlineInvoices": [{"OnlineInvoiceUrl": ""}]}))

@@ -1,10 +1,9 @@
-"""The paths of the make-believe Accounting API, and the scopes each asks for."""
+"""The paths of the simulated Xero, and the scopes that each requires."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from html import escape
-from typing import Protocol
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -13,7 +12,6 @@ from starlette.routing import BaseRoute, Route
 from sandbox.xero import chart
 from sandbox.xero.api import Api, Handler
 from sandbox.xero.credit_notes import allocate, write_credit_notes
-from sandbox.xero.documents import Invoice
 from sandbox.xero.reading import (
     CONTACTS,
     INVOICES,
@@ -24,6 +22,7 @@ from sandbox.xero.reading import (
     list_handler,
     online_invoice,
 )
+from sandbox.xero.service import Xero
 from sandbox.xero.writing import update_invoice, write_history, write_invoices
 
 BASE = "/api.xro/2.0"
@@ -33,16 +32,13 @@ _CONTACTS = ("accounting.contacts",)
 _SETTINGS = ("accounting.settings",)
 
 
-class Finder(Protocol):
-    """Finds an invoice whichever organisation it belongs to."""
-
-    def find_anywhere(self, invoice_id: str) -> Invoice | None:
-        """Return the invoice of that id."""
-        ...
+def routes(xero: Xero) -> list[BaseRoute]:
+    """Return all routes: sign-in, the Accounting API, and the customer's online invoice."""
+    online_invoice_page = Route("/sandbox/xero/online/{invoice_id}", _online_invoice_page(xero))
+    return [*xero.sign_in.routes(), *_api_routes(xero.api), online_invoice_page]
 
 
-def api_routes(api: Api, finder: Finder) -> list[BaseRoute]:
-    """Return the routes of the Accounting API and of the customer's own invoice page."""
+def _api_routes(api: Api) -> list[BaseRoute]:
 
     def route(path: str, scopes: tuple[str, ...], handler: Handler, *methods: str) -> Route:
         return Route(BASE + path, api.endpoint(scopes, handler), methods=list(methods) or ["GET"])
@@ -55,7 +51,7 @@ def api_routes(api: Api, finder: Finder) -> list[BaseRoute]:
         (credit_listing("Overpayment"), _PAYMENTS),
         (credit_listing("Prepayment"), _PAYMENTS),
     ]
-    routes = [
+    api_routes: list[BaseRoute] = [
         route("/Invoices", _INVOICES, write_invoices, "PUT", "POST"),
         route("/Invoices/{document_id}", _INVOICES, update_invoice, "POST"),
         route("/Invoices/{document_id}/OnlineInvoice", _INVOICES, online_invoice),
@@ -72,18 +68,18 @@ def api_routes(api: Api, finder: Finder) -> list[BaseRoute]:
         route("/Items", (*_SETTINGS, *_INVOICES), chart.settings_handler("Items", chart.items)),
     ]
     for listing, scopes in listings:
-        routes += [
+        api_routes += [
             route(f"/{listing.name}", scopes, list_handler(listing)),
             route(f"/{listing.name}/{{document_id}}", scopes, document_handler(listing)),
             route(f"/{listing.name}/{{document_id}}/History", scopes, history_handler(listing)),
             route(f"/{listing.name}/{{document_id}}/History", scopes, write_history(listing), "PUT", "POST"),
         ]
-    return [*routes, Route("/sandbox/xero/online/{invoice_id}", _online_page(finder))]
+    return api_routes
 
 
-def _online_page(finder: Finder) -> Callable[[Request], Awaitable[Response]]:
+def _online_invoice_page(xero: Xero) -> Callable[[Request], Awaitable[Response]]:
     async def page(request: Request) -> Response:
-        invoice = finder.find_anywhere(request.path_params["invoice_id"])
+        invoice = xero.find_anywhere(request.path_params["invoice_id"])
         if invoice is None:
             return HTMLResponse(
                 "<!DOCTYPE html><html lang=en><title>Not found</title><h1>No such invoice", status_code=404
@@ -94,7 +90,7 @@ def _online_page(finder: Finder) -> Callable[[Request], Awaitable[Response]]:
 <title>Invoice {escape(invoice.number)}</title></head>
 <body><main><h1>Invoice {escape(invoice.number)}</h1><p>For {escape(invoice.contact.name)}</p>
 <p>Amount due: <strong>{invoice.amount_due} {escape(invoice.currency)}</strong> ({escape(invoice.status)})</p>
-<p>This is the make-believe page where a customer would pay.</p></main></body></html>"""
+<p>This is a simulated payment page.</p></main></body></html>"""
         )
 
     return page

@@ -1,4 +1,4 @@
-"""Xero's JSON: every document as the Accounting API spells it, dates as ``/Date(ms+0000)/`` and money as numbers."""
+"""Serialises documents as the Accounting API does: dates as ``/Date(ms+0000)/``, amounts as numbers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from sandbox.core import stable_uuid
+from sandbox.core import JsonObject, stable_uuid
 from sandbox.xero.documents import Allocation, Contact, Credit, Document, Invoice, LineItem, Payment
 
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
@@ -23,31 +23,30 @@ _COUNTRY_NAMES = {
     "CA": "Canada",
     "AU": "Australia",
 }
-JsonObject = dict[str, Any]
 
 
 def encode(value: Any) -> bytes:
-    """Encode as JSON with exact decimals as numbers."""
+    """Return JSON with exact decimals as numbers."""
     return _ENCODER.encode(value)
 
 
 def format_date(on: date) -> str:
-    """Spell a calendar day: midnight UTC in milliseconds."""
+    """Format a date: midnight UTC in milliseconds."""
     return f"/Date({(on - _EPOCH_ON).days * 86_400_000}+0000)/"
 
 
 def format_instant(at: datetime) -> str:
-    """Spell an instant to the millisecond."""
+    """Format an instant in milliseconds."""
     return f"/Date({round(at.timestamp() * 1000)}+0000)/"
 
 
 def format_date_string(on: date) -> str:
-    """Spell a calendar day as ``DateString`` does."""
+    """Format a date as a ``DateString``."""
     return f"{on.isoformat()}T00:00:00"
 
 
 def invoice_json(invoice: Invoice, *, lines: bool = True) -> bytes:
-    """Return the invoice's JSON; the full form is kept until the invoice changes."""
+    """Return an invoice; its full JSON is cached until it changes."""
     if not lines:
         return encode(invoice_object(invoice) | {"LineItems": []})
     if invoice.json is None:
@@ -56,7 +55,7 @@ def invoice_json(invoice: Invoice, *, lines: bool = True) -> bytes:
 
 
 def invoice_object(invoice: Invoice) -> JsonObject:
-    """Return the invoice without its lines."""
+    """Return an invoice without its lines."""
     due: JsonObject = {}
     if invoice.due_on is not None:
         due = {"DueDateString": format_date_string(invoice.due_on), "DueDate": format_date(invoice.due_on)}
@@ -192,7 +191,7 @@ def credit_json(credit: Credit, *, lines: bool = True) -> bytes:
 
 
 def allocation_object(allocation: Allocation) -> JsonObject:
-    """Return a part of a credit that is set against an invoice."""
+    """Return an allocation of a credit."""
     invoice = {"InvoiceID": allocation.invoice.id, "InvoiceNumber": allocation.invoice.number}
     return {
         "AllocationID": allocation.id,
@@ -291,7 +290,7 @@ def notes_json(document: Document) -> bytes:
 
 
 def envelope(name: str, items: Iterable[bytes], pagination: JsonObject | None = None) -> bytes:
-    """Wrap items as Xero does."""
+    """Return the envelope of a list."""
     paged = b'"pagination":' + encode(pagination) + b"," if pagination else b""
     head = b'{"Id":"00000000-0000-4000-a000-000000000000","Status":"OK","ProviderName":"duewell sandbox",'
     return head + paged + b'"' + name.encode() + b'":[' + b",".join(items) + b"]}"

@@ -1,4 +1,4 @@
-"""Xero's sign-in: consent, tokens that rotate with a grace of 30 minutes, revocation, and the connections they open."""
+"""Xero's sign-in: consent, tokens that rotate with a grace period of 30 minutes, revocation, and connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.routing import BaseRoute, Route
 
 from sandbox.consent import ConsentPrompt, handle_consent
 from sandbox.consent import Organisation as Offered
-from sandbox.core import SandboxCore, stable_uuid
+from sandbox.core import JsonObject, SandboxCore, stable_uuid
 from sandbox.xero.grants import (
     ACCESS_LIFETIME,
     CODE_LIFETIME,
@@ -39,10 +39,10 @@ _SIGNING_KEY = b"the sandbox signs its tokens with this"
 
 
 class SignIn:
-    """The identity server of the make-believe Xero. One user, any number of consents."""
+    """The simulated identity server, with one user and any number of consents."""
 
     def __init__(self, core: SandboxCore, organisations: Callable[[], Sequence[Organisation]]) -> None:
-        """Know two apps: one with a secret, one with PKCE alone."""
+        """Register two apps: one with a secret, one with PKCE alone."""
         self.clients: dict[str, str] = {CLIENT_ID: CLIENT_SECRET, PKCE_CLIENT_ID: ""}
         self.redirect_uris: set[str] = set()
         self.known_scopes = set(KNOWN_SCOPES)
@@ -66,10 +66,10 @@ class SignIn:
             Route("/Connections/{connection_id}", self.delete_connection, methods=["DELETE"]),
         ]
 
-    # -- consent --------------------------------------------------------------------------------------------------
+    # Consent
 
     async def authorize(self, request: Request) -> Response:
-        """Show the consent page; a wrong app or redirect gets an error page, a wrong scope goes back to the app."""
+        """Show the consent page; a wrong app or redirect gets an error page, a wrong scope is redirected to the app."""
         query = request.query_params
         client_id, redirect_uri = query.get("client_id", ""), query.get("redirect_uri", "")
         if client_id not in self.clients or query.get("response_type") != "code":
@@ -126,7 +126,7 @@ class SignIn:
             self._codes[code] = (grant, now + CODE_LIFETIME)
         return code
 
-    # -- tokens ---------------------------------------------------------------------------------------------------
+    # Tokens
 
     async def token(self, request: Request) -> Response:
         """Exchange a code or a refresh token."""
@@ -183,7 +183,7 @@ class SignIn:
             grant, "https://identity.xero.com/resources", scope=list(grant.scopes), client_id=grant.client_id
         )
         self._access[access] = (grant, now + ACCESS_LIFETIME)
-        reply: dict[str, Any] = {
+        reply: JsonObject = {
             "access_token": access,
             "expires_in": int(ACCESS_LIFETIME.total_seconds()),
             "token_type": "Bearer",
@@ -215,7 +215,7 @@ class SignIn:
         return f"{signed}.{base64url(hmac.digest(_SIGNING_KEY, signed.encode(), 'sha256'))}"
 
     async def revoke(self, request: Request) -> Response:
-        """Revoke a refresh token: every grant and connection of this user and app ends."""
+        """Revoke a refresh token, which ends all grants and connections of this user and app."""
         form = {name: str(value) for name, value in (await request.form()).items()}
         with self._core.lock:
             client_id = self._client(request, form)
@@ -226,15 +226,15 @@ class SignIn:
         return Response(status_code=200)
 
     def revoke_all(self, client_id: str = "") -> None:
-        """End every grant (of one app, or all) and every connection."""
+        """End all grants (of one app, or of all) and all connections."""
         for grant in self._grants:
             grant.revoked = grant.revoked or client_id in {"", grant.client_id}
         self.connections.clear()
 
-    # -- what a token opens ---------------------------------------------------------------------------------------
+    # Access
 
     def grant_of(self, request: Request) -> Grant:
-        """Return the grant behind the request's bearer token. Raises ``BadToken``."""
+        """Return the grant of the request's bearer token. Raises ``BadToken``."""
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         grant, until = self._access.get(token, (None, None))
         if scheme.lower() != "bearer" or grant is None or until is None or grant.revoked:
@@ -244,11 +244,11 @@ class SignIn:
         return grant
 
     def has_connection(self, tenant_id: str) -> bool:
-        """Tell whether a connection to this organisation is in force."""
+        """Return whether there is a connection to this organisation."""
         return any(connection.tenant_id == tenant_id for connection in self.connections.values())
 
     async def list_connections(self, request: Request) -> Response:
-        """List the connections, of one consent where ``authEventId`` is given."""
+        """Return the connections, with ``authEventId`` only those of one consent."""
         with self._core.lock:
             try:
                 self.grant_of(request)
@@ -284,7 +284,7 @@ class SignIn:
 
 
 def unauthorized(detail: str) -> Response:
-    """Answer 401 in the shape of the Accounting API."""
+    """Return a 401 in the form of the Accounting API."""
     return JSONResponse({"Type": None, "Title": "Unauthorized", "Status": 401, "Detail": detail}, status_code=401)
 
 

@@ -1,24 +1,22 @@
-"""What the make-believe Xero tells a webhook: the invoices, contacts and credit notes that changed, by their ids."""
+"""The webhook events of the simulated Xero: the ids of changed invoices, contacts and credit notes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
 
 import msgspec
 import requests
 
+from sandbox.core import JsonObject
 from sandbox.webhook_sender import WebhookSender
 from sandbox.xero.organisation import Organisation
 
-JsonObject = dict[str, Any]
-
 
 def list_changes(organisation: Organisation, since: datetime) -> Iterator[JsonObject]:
-    """Yield the events of one organisation; a payment shows as an update of its invoice, bills are invoices too."""
+    """Yield the events of one organisation; a payment is an update of its invoice, and bills are invoices too."""
     notes = organisation.credits["CreditNote"]
-    shelves: dict[str, Any] = {"INVOICE": organisation.invoices, "CONTACT": organisation.contacts, "CREDITNOTE": notes}
+    shelves: JsonObject = {"INVOICE": organisation.invoices, "CONTACT": organisation.contacts, "CREDITNOTE": notes}
     for category, shelf in shelves.items():
         for document in shelf.changed_after(since):
             yield {
@@ -39,7 +37,7 @@ def build_body(events: list[JsonObject], first: int) -> JsonObject:
 
 
 def verify_intent_to_receive(sender: WebhookSender) -> bool:
-    """Test a new webhook as Xero does: right signatures must get 200, wrong ones 401, and none a body."""
+    """Test a new webhook as Xero does: right signatures must get a 200, wrong ones a 401, both without a body."""
     body = msgspec.json.encode(build_body([], 0))
     right = sender.send(body, sender.signed_headers(body))
     wrong = [

@@ -1,4 +1,4 @@
-"""The writing half of the Accounting API: new invoices, voids, and notes, with Xero's rules and refusals."""
+"""Write endpoints of the Accounting API: new invoices, voids and notes, by Xero's rules."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
+from sandbox.core import JsonObject
 from sandbox.xero.api import ApiError, Call, json_reply, validation_error
 from sandbox.xero.chart import CURRENCIES, TAX_PERCENT, account_problem
 from sandbox.xero.documents import Invoice, LineItem, line_totals, round_to_cents
 from sandbox.xero.organisation import Organisation, ValidationFailed
 from sandbox.xero.reading import INVOICES, Listing, find_document
-from sandbox.xero.serialisation import JsonObject, encode, envelope, format_instant, invoice_json
+from sandbox.xero.serialisation import encode, envelope, format_instant, invoice_json
 
 NOTE_LENGTH_MAX = 250
 _DECODER = msgspec.json.Decoder(float_hook=Decimal)
@@ -25,7 +26,7 @@ _BEFORE_APPROVAL = {"DRAFT", "SUBMITTED"}
 
 
 def write_history(listing: Listing) -> Callable[[Call], Response]:
-    """Make the handler that adds notes to a document (PUT and POST alike). A note is no update of the document."""
+    """Return the handler that adds notes to a document (PUT and POST), which does not count as an update of it."""
 
     def handler(call: Call) -> Response:
         document = find_document(listing, call)
@@ -34,8 +35,8 @@ def write_history(listing: Listing) -> Callable[[Call], Response]:
         if any(problems):
             return validation_error(records, problems)
         for record in records:
-            call.book.add_note(document, record["Details"])
-        now = call.book.now()
+            call.organisation.add_note(document, record["Details"])
+        now = call.organisation.now()
         written = [
             {"Details": r["Details"], "DateUTC": format_instant(now), "User": "System Generated"} for r in records
         ]
@@ -54,7 +55,10 @@ def _find_note_problems(record: JsonObject) -> list[str]:
 
 
 def write_invoices(call: Call) -> Response:
-    """PUT creates; POST also updates those it finds by id or number. ``summarizeErrors=false`` answers each alone."""
+    """Create invoices (PUT), or also update those with a known id or number (POST).
+
+    With ``summarizeErrors=false``, each invoice has its own result.
+    """
     summarize = call.query.get("summarizeErrors", "true").lower() != "false"
     elements = request_elements(call, "Invoices")
     done: list[Invoice | None] = []
@@ -69,10 +73,10 @@ def write_invoices(call: Call) -> Response:
     if not any(problems):
         return json_reply(envelope("Invoices", [invoice_json(invoice) for invoice in done if invoice is not None]))
     if summarize or all(problems):
-        # One bad element refuses the whole request: what was made with it is taken back.
+        # One invalid element rejects the whole request: everything created before is removed.
         for invoice in done:
             if invoice is not None and call.request.method == "PUT":
-                call.book.discard(invoice)
+                call.organisation.discard(invoice)
         refused = [(e, p) for e, p in zip(elements, problems, strict=True) if p]
         return validation_error([e for e, _ in refused], [p for _, p in refused])
     shown = [
@@ -93,7 +97,7 @@ def update_invoice(call: Call) -> Response:
     invoice = find_document(INVOICES, call)
     element = request_elements(call, "Invoices")[0]
     try:
-        _update(call.book, invoice, element)
+        _update(call.organisation, invoice, element)
     except ValidationFailed as error:
         return validation_error([{**element, "InvoiceID": invoice.id}], [[str(error)]])
     return json_reply(envelope("Invoices", [invoice_json(invoice)]))
@@ -102,11 +106,13 @@ def update_invoice(call: Call) -> Response:
 def _write_one(call: Call, element: JsonObject) -> Invoice:
     if call.request.method == "POST":
         number = str(element.get("InvoiceNumber", ""))
-        known = call.book.invoices.get(str(element.get("InvoiceID", ""))) or call.book.find_number(number)
+        known = call.organisation.invoices.get(str(element.get("InvoiceID", ""))) or call.organisation.find_number(
+            number
+        )
         if known is not None:
-            _update(call.book, known, element)
+            _update(call.organisation, known, element)
             return known
-    return _create(call.book, element)
+    return _create(call.organisation, element)
 
 
 def _create(organisation: Organisation, element: JsonObject) -> Invoice:
@@ -167,7 +173,7 @@ def _check_approvable(organisation: Organisation, invoice: Invoice) -> None:
 
 
 def parse_lines(element: JsonObject, amounts: str, *, approved: bool) -> tuple[LineItem, ...]:
-    """Return the lines of a document as asked for, checked."""
+    """Return the validated lines of a document."""
     given = element.get("LineItems") or []
     if not isinstance(given, list):
         raise ValidationFailed("LineItems must be a list")
@@ -243,7 +249,7 @@ def _update_draft(organisation: Organisation, invoice: Invoice, element: JsonObj
 
 
 def request_elements(call: Call, name: str) -> list[JsonObject]:
-    """Return the elements of a request: under their name, or alone."""
+    """Return the elements of a request: a list under their name, or a single one."""
     try:
         body = _DECODER.decode(call.body)
     except msgspec.DecodeError:
@@ -256,7 +262,7 @@ def request_elements(call: Call, name: str) -> list[JsonObject]:
 
 
 def parse_date(value: object) -> date | None:
-    """Return the day of a request, in either of its spellings."""
+    """Return the date of a request, in either of its formats."""
     if value in {None, ""}:
         return None
     text = str(value)
@@ -281,7 +287,7 @@ def parse_amount(value: object) -> Decimal:
 
 
 def parse_text(value: object, name: str, length_max: int) -> str:
-    """Return a text that is no longer than its field."""
+    """Return a text. Raises if it is longer than its field."""
     text = str(value or "")
     if len(text) > length_max:
         raise ValidationFailed(f"{name} must be {length_max} characters or less")

@@ -190,7 +190,7 @@ def switch_to_live(site: Site, page: Any) -> None:
 
 def resolve_unconfirmed(site: Site, page: Any, shots: Any) -> None:
     """Say of a mail whose answer got lost that it arrived."""
-    site.sandbox.faults.add(Rule("drop_after", vendor="sendgrid", kind="email"))
+    site.sandbox.faults.add(Rule("drop_after", service="sendgrid", kind="email"))
     assert site.run() == "ok"
     page.goto(site.base)
     page.get_by_role("link", name="1 in doubt").click()

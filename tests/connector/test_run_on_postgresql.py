@@ -56,7 +56,7 @@ def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Any) 
             word = agreements.Attribution("Ann", shared_scenario.app.now())
             agreements.record_dispute(session, find_invoice(session, disputed), word, reason="wrong goods")
 
-    shared_scenario.sandbox.faults.call(dispute, times=1, vendor="sendgrid", path="suppression/.*birch")
+    shared_scenario.sandbox.faults.call(dispute, times=1, service="sendgrid", path="suppression/.*birch")
     for _hour in range(2):
         assert shared_scenario.run().outcome == "ok"
         shared_scenario.sandbox.clock.advance(timedelta(hours=1))

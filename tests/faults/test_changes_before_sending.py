@@ -106,7 +106,7 @@ def change_at_reread(town: Any, change: Change, number: str, customer: str) -> A
     rule = town.sandbox.faults.call(
         lambda _request: change(town, number, customer),
         times=1,
-        vendor=town.company.provider,
+        service=town.company.provider,
         **REREAD_CALL[town.company.provider],
     )
     result = town.run()
@@ -156,7 +156,7 @@ def test_what_is_said_between_the_look_and_the_mail_is_heard(quick_town: Any) ->
                 asked.append(address)
                 said[address](town, numbers[address], f"{address[9:].partition('.')[0].title()} Ltd")
 
-        town.sandbox.faults.call(say, vendor="sendgrid", method="GET", path="suppression/")
+        town.sandbox.faults.call(say, service="sendgrid", method="GET", path="suppression/")
         result = town.run()
         assert (result.outcome, sorted(asked)) == ("ok", sorted(said))
         assert [to[0] for to, _subject in town.customer_emails()] == list(said)[-2:]
@@ -190,9 +190,9 @@ def test_a_machine_that_slept_while_a_mail_was_written_looks_again_and_says_what
             def wake(_request: object) -> None:
                 town.sandbox.clock.advance(meanwhile)
                 if then:
-                    faults.refuse(then, times=9, vendor="quickbooks", path="/cdc$")
+                    faults.refuse(then, times=9, service="quickbooks", path="/cdc$")
 
-            rule = faults.call(wake, times=1, vendor="quickbooks", path="/pdf$")
+            rule = faults.call(wake, times=1, service="quickbooks", path="/pdf$")
             result = town.run()
             assert rule.fired == 1
             faults.clear()
@@ -237,7 +237,7 @@ def test_a_fee_whose_call_was_lost_is_not_charged_on_an_invoice_paid_since(quick
             "xero": {"method": "PUT", "path": "/Invoices$"},
             "quickbooks": {"method": "POST", "path": "/invoice$"},
         }
-        rule = town.sandbox.faults.add(Rule("drop_before", times=0, vendor=provider, **fee[provider]))
+        rule = town.sandbox.faults.add(Rule("drop_before", times=0, service=provider, **fee[provider]))
         for _day in range(12):
             town.run()
             if rule.fired:
@@ -262,7 +262,7 @@ def test_a_fee_is_not_charged_on_what_was_disputed_while_another_was(quick_town:
         rule = town.sandbox.faults.call(
             lambda _request: _dispute(town, numbers["Second Ltd"], ""),
             times=1,
-            vendor="xero",
+            service="xero",
             method="PUT",
             path="/Invoices$",
         )

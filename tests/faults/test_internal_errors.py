@@ -93,9 +93,9 @@ def test_a_run_that_was_killed_gets_an_end_by_the_next(town: Any, monkeypatch: p
 def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> None:
     if town.company.provider == "quickbooks":
         pytest.skip("QuickBooks looks for notes by query, which a deleted invoice does not break")
-    town.sandbox.faults.add(Rule("drop_before", vendor="xero", method="PUT", path="/History$", times=2))
+    town.sandbox.faults.add(Rule("drop_before", service="xero", method="PUT", path="/History$", times=2))
     town.run()
-    town.sandbox.faults.refuse(404, times=0, vendor="xero", method="GET", path="/History$")
+    town.sandbox.faults.refuse(404, times=0, service="xero", method="GET", path="/History$")
     add_late_invoice(town, "Birch Ltd")
     town.sandbox.clock.advance(timedelta(hours=1))
     town.run()
@@ -107,12 +107,12 @@ def test_notes_owed_are_written_when_only_the_reserve_of_calls_is_left(town: Any
     if town.company.provider == "quickbooks":
         pytest.skip("QuickBooks has no allowance of a day")
     number = town.company.numbers[0]
-    town.sandbox.faults.add(Rule("drop_before", vendor="xero", path="/History$", times=1, method="PUT"))
-    town.sandbox.faults.refuse(429, vendor="xero", path="/History$", headers={"Retry-After": "3600"}, nth=1, times=1)
+    town.sandbox.faults.add(Rule("drop_before", service="xero", path="/History$", times=1, method="PUT"))
+    town.sandbox.faults.refuse(429, service="xero", path="/History$", headers={"Retry-After": "3600"}, nth=1, times=1)
     town.run()
     town.sandbox.faults.clear()
     assert town.company.notes(number) == []
-    town.sandbox.faults.refuse(503, vendor="xero", path="/Invoices$", times=0)
+    town.sandbox.faults.refuse(503, service="xero", path="/Invoices$", times=0)
     town.sandbox.clock.advance(timedelta(hours=2))
     assert town.run().outcome == "deferred"
     assert len(town.company.notes(number)) == 1
@@ -130,7 +130,7 @@ def test_a_clock_that_was_a_year_ahead_does_not_stop_a_company_for_a_year(town: 
 
 def test_who_is_disconnected_during_a_run_stays_so(town: Any) -> None:
     town.sandbox.faults.call(
-        lambda _request: disconnect(town.app, town.connection), times=1, vendor="sendgrid", kind="email"
+        lambda _request: disconnect(town.app, town.connection), times=1, service="sendgrid", kind="email"
     )
     town.run()
     with reading(town.app.engine) as session:
@@ -140,7 +140,7 @@ def test_who_is_disconnected_during_a_run_stays_so(town: Any) -> None:
 def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_mail(town: Any) -> None:
     for number in range(6):
         add_late_invoice(town, f"Late{number} Ltd")
-    town.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="email", times=0))
+    town.sandbox.faults.add(Rule("drop_before", service="sendgrid", kind="email", times=0))
     town.run()
     assert len([entry for entry in town.outbox("unconfirmed") if entry.kind == "email"]) == 3
     town.sandbox.faults.clear()

@@ -105,8 +105,8 @@ def fail_everywhere(town: Any, secrets: set[str], said: list[str]) -> None:
     told = json.dumps({"error": "server_error", "error_description": echo, "Detail": echo})
     for status, body in ((500, f"<html>{echo}</html>"), (400, told), (401, told), (200, "{" + echo)):
         for kind in ("read", "write"):
-            faults.refuse(status, body=body, vendor=provider, kind=kind, times=0)
-        faults.refuse(status, body=body, vendor="sendgrid", times=0)
+            faults.refuse(status, body=body, service=provider, kind=kind, times=0)
+        faults.refuse(status, body=body, service="sendgrid", times=0)
         town.company.invoice(CUSTOMER, AMOUNT, due_on=TODAY - timedelta(days=40))
         town.sandbox.clock.advance(timedelta(hours=3))
         said.append(str(town.run()))

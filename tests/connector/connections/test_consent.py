@@ -176,7 +176,7 @@ def test_disconnecting_works_while_the_vendor_does_not_answer(
     app: AppContext, give_consent: GiveConsent, services: SandboxServices
 ) -> None:
     (company,) = give_consent(app, "quickbooks")
-    services.sandbox.faults.refuse(503, vendor="quickbooks", times=0)
+    services.sandbox.faults.refuse(503, service="quickbooks", times=0)
     said = disconnect(app, company.id or 0)
     assert "could not be told" in said[0]
     assert grants(app) == []

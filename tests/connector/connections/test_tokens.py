@@ -109,7 +109,7 @@ def test_two_processes_that_need_a_token_at_once_refresh_once(
     with writing(app.engine) as session:
         session.get_one(Grant, row.grant_id).token_expires_at = app.now() - ONE_HOUR
     calls = services.count_token_calls()
-    services.sandbox.faults.add(Rule("delay", vendor="xero", kind="token", seconds=0.3, times=0))
+    services.sandbox.faults.add(Rule("delay", service="xero", kind="token", seconds=0.3, times=0))
     arguments = [sys.executable, "-c", _REFRESH_SCRIPT, str(row.grant_id)]
     processes = [
         subprocess.Popen(arguments, env=environment, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -163,7 +163,7 @@ def test_a_lost_answer_is_asked_for_again_with_the_old_token(
 ) -> None:
     row = give_consent(app, "xero")[0]
     services.sandbox.clock.advance(ONE_HOUR)
-    services.sandbox.faults.add(Rule("drop_after", vendor="xero", kind="token"))
+    services.sandbox.faults.add(Rule("drop_after", service="xero", kind="token"))
     assert fetch_token(app, row)["access_token"]
     assert load_grant(app, row).refresh_started_at is None
 
@@ -173,7 +173,7 @@ def test_a_vendor_that_is_away_costs_no_grant_and_is_asked_first_thing_after_a_s
 ) -> None:
     row = give_consent(app, "xero")[0]
     services.sandbox.clock.advance(ONE_HOUR)
-    rule = services.sandbox.faults.refuse(503, vendor="xero", kind="token", times=0)
+    rule = services.sandbox.faults.refuse(503, service="xero", kind="token", times=0)
     with pytest.raises(TransientError):
         fetch_token(app, row)
     assert rule.fired
@@ -212,7 +212,7 @@ def test_a_refused_token_is_looked_up_again_before_the_grant_is_given_up(
         with writing(app.engine) as session:
             store_token(app, session.get_one(Grant, row.grant_id), {**good, "expires_in": 0}, app.now())
 
-    services.sandbox.faults.call(meanwhile, vendor="xero", kind="token", times=1)
+    services.sandbox.faults.call(meanwhile, service="xero", kind="token", times=1)
     assert fetch_token(app, row)["access_token"]
     assert load_grant(app, row).invalid_reason == ""
     assert stored.invalid_reason == ""
@@ -231,7 +231,7 @@ def test_a_consent_given_during_a_refresh_wins(
         with writing(app.engine) as session:
             store_token(app, session.get_one(Grant, row.grant_id), token, app.now())
 
-    services.sandbox.faults.call(meanwhile, vendor="xero", kind="token", times=1)
+    services.sandbox.faults.call(meanwhile, service="xero", kind="token", times=1)
     assert fetch_token(app, row) == given[0]
     assert fetch_token(app, row) == given[0]
 

@@ -26,7 +26,7 @@ def test_who_pays_between_pull_and_send_is_not_emailed(late_customer: Scenario) 
     first_recheck = {"xero": {"query": "IDs="}, "quickbooks": {"path": "/query$"}}[late_customer.company.provider]
     rule = late_customer.sandbox.faults.call(
         lambda _: late_customer.company.pay(late_customer.number),
-        vendor=late_customer.company.provider,
+        service=late_customer.company.provider,
         times=1,
         **first_recheck,
     )
@@ -69,7 +69,7 @@ def test_a_rejected_email_is_never_sent_and_the_next_step_comes_in_its_time(late
 
 
 def test_an_email_of_unknown_outcome_is_unconfirmed_and_not_sent_again(late_customer: Scenario) -> None:
-    late_customer.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="email"))
+    late_customer.sandbox.faults.add(Rule("drop_before", service="sendgrid", kind="email"))
     late_customer.run()
     [entry] = late_customer.outbox("unconfirmed")
     for _run in range(3):
@@ -84,7 +84,7 @@ def test_an_email_of_unknown_outcome_is_unconfirmed_and_not_sent_again(late_cust
 
 def test_a_rejected_api_key_stops_emails_until_it_is_replaced(late_customer: Scenario) -> None:
     rule = late_customer.sandbox.faults.refuse(
-        401, body='{"errors":[{"message":"bad key"}]}', vendor="sendgrid", times=0
+        401, body='{"errors":[{"message":"bad key"}]}', service="sendgrid", times=0
     )
     result = late_customer.run()
     assert result.outcome is RunOutcome.ACTION_REQUIRED
@@ -98,7 +98,7 @@ def test_a_rejected_api_key_stops_emails_until_it_is_replaced(late_customer: Sce
 def test_one_rejected_email_does_not_stop_the_others(late_customer: Scenario) -> None:
     late_customer.company.customer("Birch & Co")
     late_customer.company.invoice("Birch & Co", "70.00", due_on=days(-7))
-    late_customer.sandbox.faults.refuse(400, body='{"errors":[{"message":"no"}]}', vendor="sendgrid", kind="email")
+    late_customer.sandbox.faults.refuse(400, body='{"errors":[{"message":"no"}]}', service="sendgrid", kind="email")
     late_customer.run()
     assert len(late_customer.customer_emails()) == 1
     assert len(late_customer.outbox("rejected")) == 1
@@ -112,7 +112,7 @@ def test_after_three_emails_without_an_answer_the_others_wait(scenario: Scenario
         scenario.company.customer(f"C{number} Ltd")
         scenario.company.invoice(f"C{number} Ltd", "100.00", due_on=days(-6))
     scenario.go_live()
-    rule = scenario.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="email", times=0))
+    rule = scenario.sandbox.faults.add(Rule("drop_before", service="sendgrid", kind="email", times=0))
     assert scenario.run().outcome is RunOutcome.DEFERRED
     states = sorted(entry.state for entry in scenario.outbox() if entry.kind == OutboxKind.EMAIL)
     assert states == [OutboxState.PLANNED] * 2 + [OutboxState.UNCONFIRMED] * 3

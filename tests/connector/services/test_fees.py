@@ -309,7 +309,7 @@ def test_a_fee_that_cannot_be_waived_says_so_and_may_be_asked_for_again(late_cus
     rule = late_customer.sandbox.faults.refuse(
         400,
         body=REJECTIONS[late_customer.company.provider],
-        vendor=late_customer.company.provider,
+        service=late_customer.company.provider,
         kind="write",
         times=0,
     )

@@ -100,7 +100,7 @@ def test_a_comparison_that_was_deferred_starts_anew_with_the_next_run(scenario: 
     scenario.company.invoice("Ashdown Ltd", "100.00", due_on=days(9))
     scenario.go_live()
     request = {"xero": {"query": "Status"}, "quickbooks": {"path": "/query"}}[scenario.company.provider]
-    scenario.sandbox.faults.refuse(429, vendor=scenario.company.provider, headers={"Retry-After": "1800"}, **request)
+    scenario.sandbox.faults.refuse(429, service=scenario.company.provider, headers={"Retry-After": "1800"}, **request)
     scenario.sandbox.clock.set(NIGHT)
     assert scenario.run().outcome is RunOutcome.DEFERRED
     scenario.sandbox.faults.clear()

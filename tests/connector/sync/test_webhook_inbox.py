@@ -15,8 +15,8 @@ from connector.sync import webhook_inbox
 from connector.vocabulary import RunOutcome
 from providers.capabilities import ChangeNotification
 from sandbox.faults import RequestRecord
-from sandbox.quickbooks.vendor import QuickBooks
-from sandbox.xero.vendor import Xero
+from sandbox.quickbooks.service import QuickBooks
+from sandbox.xero.service import Xero
 from tests.connector.scenario import Scenario, days
 from tests.connector.serving import serving
 
@@ -109,7 +109,7 @@ def test_an_event_during_a_run_is_not_forgotten_when_it_ends(hooked: Hooked) -> 
         webhook_inbox.receive_events(scenario.app, scenario.company.provider, [event])
 
     hooked.advance(HOUR)
-    scenario.sandbox.faults.call(receive, vendor=scenario.company.provider, kind="read", times=1)
+    scenario.sandbox.faults.call(receive, service=scenario.company.provider, kind="read", times=1)
     assert scenario.run().outcome is RunOutcome.OK
     assert hooked.next_run_at - hooked.now <= webhook_inbox.MIN_RUN_SPACING
 

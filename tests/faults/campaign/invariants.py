@@ -15,7 +15,7 @@ from connector.audit import sync_log
 from connector.db.engine import reading
 from connector.outbox.drafts import note_key, short_key
 from sandbox.sendgrid.message_store import Email
-from sandbox.sendgrid.vendor import API_KEY
+from sandbox.sendgrid.service import API_KEY
 from tests.connector.scenario import SandboxCompany
 from tests.faults.campaign.witness import MARK, Witness, dues_by_id
 from tests.faults.campaign.world import World

@@ -61,7 +61,7 @@ def test_write_whose_reply_is_lost_happens_once(company: Company, invoice: Invoi
     ]
     for write in writes:
         company.sandbox.faults.add(
-            Rule("drop_after", vendor=company.name, kind="write", path="nvoice|istory|ttachable")
+            Rule("drop_after", service=company.name, kind="write", path="nvoice|istory|ttachable")
         )
         with pytest.raises(OutcomeUnknown):
             write(company.ledger())

@@ -27,7 +27,7 @@ from providers.sendgrid import build_mailer
 from providers.sendgrid.client import build_payload
 from providers.sendgrid.mailer import SendGridMailer
 from sandbox.faults import Rule
-from sandbox.sendgrid.vendor import API_KEY
+from sandbox.sendgrid.service import API_KEY
 from sandbox.server import Sandbox
 from tests.providers.mailers.conftest import CallCounter, serve_once
 

@@ -210,7 +210,7 @@ def test_books_edited_between_pages_lose_nothing(connected: ConnectedXero) -> No
         edited.append(numbers[len(edited) * 31 % len(numbers)])
         sandbox.xero.edit(edited[-1], reference=f"edit {len(edited)}")
 
-    sandbox.faults.call(edit, vendor="xero", path="/Invoices$")
+    sandbox.faults.call(edit, service="xero", path="/Invoices$")
     mirror = LocalCopy().pull(connected.ledger, NOW)
     sandbox.faults.clear()
     sandbox.clock.advance(timedelta(hours=1))

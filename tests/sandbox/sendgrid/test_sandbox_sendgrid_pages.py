@@ -29,7 +29,7 @@ class _Page(HTMLParser):
 
 
 def test_the_list_shows_the_newest_first_and_links_each(http: requests.Session, url: str, request_body: Body) -> None:
-    assert "No mail has come yet" in requests.get(f"{url}/emails", timeout=10).text
+    assert "No emails yet" in requests.get(f"{url}/emails", timeout=10).text
     for subject in ("First", "Second"):
         http.post(f"{url}/v3/mail/send", json={**request_body, "subject": subject})
     page = requests.get(f"{url}/emails", timeout=10).text

@@ -68,7 +68,7 @@ def test_a_script_pays_and_voids(sandbox: Sandbox, url: str) -> None:
 def test_a_script_tells_of_a_dispute_by_a_note(sandbox: Sandbox, url: str) -> None:
     number = sandbox.xero.invoices()[0].number
     assert post(f"{url}/sandbox/xero/invoices/{number}/dispute", {"reason": "never ordered"}).status_code == 200
-    assert post(f"{url}/sandbox/xero/invoices/{number}/notes", {}).json()["answer"][-1] == "Disputed: never ordered"
+    assert post(f"{url}/sandbox/xero/invoices/{number}/notes", {}).json()["result"][-1] == "Disputed: never ordered"
 
 
 def test_a_script_hears_what_there_is_not(url: str) -> None:
@@ -92,7 +92,7 @@ def test_a_script_sets_watches_and_clears_faults(sandbox: Sandbox, url: str) -> 
 def test_a_script_reads_the_request_log(url: str) -> None:
     requests.get(f"{url}/connections", timeout=10)
     requests.post(f"{url}/v3/mail/send", timeout=10)
-    log = requests.get(f"{url}/sandbox/requests", params={"vendor": "xero"}, timeout=10).json()
+    log = requests.get(f"{url}/sandbox/requests", params={"service": "xero"}, timeout=10).json()
     assert [(r["kind"], r["status"], r["at"]) for r in log] == [("token", 401, "2026-11-18T09:30:00+00:00")]
     assert len(requests.get(f"{url}/sandbox/requests", params={"after": 1}, timeout=10).json()) == 1
     requests.delete(f"{url}/sandbox/requests", timeout=10)
@@ -107,4 +107,4 @@ def test_the_settings_name_every_vendor(sandbox: Sandbox, url: str) -> None:
 
 def test_fifty_thousand_invoices_can_be_asked_for(sandbox: Sandbox, url: str) -> None:
     before = len(sandbox.xero.organisation().invoices)
-    assert post(f"{url}/sandbox/xero/add_bulk_invoices", {"count": 2000}).json() == {"answer": before + 2000}
+    assert post(f"{url}/sandbox/xero/add_bulk_invoices", {"count": 2000}).json() == {"result": before + 2000}

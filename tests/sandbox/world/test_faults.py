@@ -84,7 +84,7 @@ def test_a_connection_drops_before_or_after_the_deed(
 
 @pytest.mark.parametrize(("action", "deeds"), [(Action.HANG_BEFORE, 0), (Action.HANG_AFTER, 1)])
 def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, past_actions: int) -> None:
-    rule = sandbox.faults.add(Rule(action, vendor="xero", kind="write"))
+    rule = sandbox.faults.add(Rule(action, service="xero", kind="write"))
     failures: list[Exception] = []
 
     def call() -> None:
@@ -167,7 +167,7 @@ def test_a_rule_with_a_broken_expression_is_refused_at_once() -> None:
 
 def test_the_log_tells_vendors_and_kinds_apart(sandbox: Sandbox, note: Any) -> None:
     note()
-    seen = [(r.vendor, r.kind, r.method, r.status) for r in sandbox.requests]
+    seen = [(r.service, r.kind, r.method, r.status) for r in sandbox.requests]
     assert seen == [("xero", "consent", "GET", 302), ("xero", "token", "POST", 200), ("xero", "write", "PUT", 200)]
     assert sandbox.requests.count_of("xero", "write", "read") == 1
     assert sandbox.requests.count_of("quickbooks") == 0

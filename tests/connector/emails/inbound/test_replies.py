@@ -389,7 +389,7 @@ def test_what_a_killed_run_left_is_settled_by_the_event_that_came_meanwhile(scen
         session.get_one(OutboxEntry, email_entry(scenario).id).state = OutboxState.SENDING
     post_events(scenario)
     assert email_entry(scenario).state == "sending"  # its own run may still be at work
-    scenario.sandbox.faults.refuse(500, vendor="sendgrid", path="/logs", times=0)
+    scenario.sandbox.faults.refuse(500, service="sendgrid", path="/logs", times=0)
     scenario.run()
     assert email_entry(scenario).state == "done"
 

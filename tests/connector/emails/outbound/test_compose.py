@@ -162,7 +162,7 @@ def test_an_address_is_asked_about_once_a_day_and_only_when_a_mail_leaves(xero_s
 def test_mail_leaves_though_nobody_can_be_asked_who_gets_none(xero_scenario: Any) -> None:
     xero_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=ago(6))
     xero_scenario.go_live()
-    xero_scenario.sandbox.faults.refuse(400, vendor="sendgrid", path="/suppression", times=0)
+    xero_scenario.sandbox.faults.refuse(400, service="sendgrid", path="/suppression", times=0)
     assert xero_scenario.run().outcome == "ok"
     assert len(emails_to_ashdown(xero_scenario)) == 1
     assert any("could not be asked" in text for text in log_texts(xero_scenario, "warning"))

@@ -18,7 +18,7 @@ def alert_emails(scenario: Any) -> list[Any]:
 def revoke_access(scenario: Any) -> None:
     """Let the vendor end the access, as where its owner removed the app there."""
     scenario.sandbox.faults.refuse(400, body='{"error": "invalid_grant"}', kind="token", times=0)
-    scenario.sandbox.faults.refuse(401, body="{}", vendor=scenario.company.provider, kind="read", times=0)
+    scenario.sandbox.faults.refuse(401, body="{}", service=scenario.company.provider, kind="read", times=0)
     scenario.sandbox.clock.advance(timedelta(hours=2))
     assert scenario.run().outcome == "action_required"
 

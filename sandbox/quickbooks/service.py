@@ -1,16 +1,12 @@
-"""The make-believe QuickBooks Online as one object: its companies, its sign-in, its switches, and life going on."""
+"""The simulated QuickBooks Online: its companies, sign-in and options, and the history that goes on."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
 
-from starlette.routing import BaseRoute
-
-from sandbox.core import SandboxCore
+from sandbox.core import JsonObject, SandboxCore
 from sandbox.quickbooks import webhook
 from sandbox.quickbooks.api_errors import ApiFault
 from sandbox.quickbooks.bookkeeper import Bookkeeper
@@ -24,13 +20,11 @@ from sandbox.quickbooks.company_setup import (
     home_today,
 )
 from sandbox.quickbooks.history import HistoryReplay
-from sandbox.quickbooks.routes import routes
 from sandbox.quickbooks.signin import CLIENT_ID, CLIENT_SECRET, SignIn
 from sandbox.quickbooks.throttle import Throttle
 from sandbox.simulation import CompanyHistory, get_history
 from sandbox.webhook_sender import WebhookSender
 
-JsonObject = dict[str, Any]
 _ACTIONS = {
     "pay", "pay_unapplied", "apply", "delete_payment", "void_payment", "deposit", "credit", "apply_credit",
     "add_invoice", "edit", "void", "delete", "note", "add_customer", "edit_customer",
@@ -40,7 +34,7 @@ _ACTIONS = {
 
 @dataclass(slots=True)
 class _HistoryProgress:
-    """How far a company's life has come."""
+    """How far the history of a company has been applied."""
 
     history: CompanyHistory
     replay: HistoryReplay
@@ -49,10 +43,12 @@ class _HistoryProgress:
 
 
 class QuickBooks(Bookkeeper):
-    """Companies by realm id; the methods of ``Desk`` work on the first one, ``desk(realm)`` gives another's.
+    """Companies by realm id; the ``Bookkeeper`` methods work on the first one, ``bookkeeper(realm)`` returns another's.
 
-    ``replays_requests`` off: ``requestid`` is ignored, as some have reported. ``xml_throttle`` on: throttling answers
-    in XML, as it has. ``old_webhooks`` on: webhooks have the form they had before CloudEvents.
+    Attributes:
+        replays_requests: Off to ignore ``requestid``, as some have reported.
+        xml_throttle: On to reply to throttled calls in XML, as observed.
+        legacy_webhooks: On to send webhooks in the form before CloudEvents.
     """
 
     def __init__(self, core: SandboxCore) -> None:
@@ -70,12 +66,12 @@ class QuickBooks(Bookkeeper):
         self._companies_added = 0
 
     def list_companies(self) -> dict[str, CompanyProfile]:
-        """Return all companies, the one with a history first, without making that history."""
+        """Return all companies, the one with a history first, without generating it."""
         home = self._companies[REALM].profile if REALM in self._companies else home_profile()
-        return {REALM: home} | {realm: books.profile for realm, books in self._companies.items()}
+        return {REALM: home} | {realm: ledger.profile for realm, ledger in self._companies.items()}
 
     def find_ledger(self, realm: str) -> CompanyLedger | None:
-        """Return a company's books, or None; a history is made at the first look, and lives up to now at every one."""
+        """Return a company's ledger, or None; a history is generated on the first call and applied up to now."""
         if realm != REALM:
             return self._companies.get(realm)
         now = self.core.clock.now()
@@ -86,21 +82,21 @@ class QuickBooks(Bookkeeper):
         return self._companies[REALM]
 
     def ledger(self, realm: str = REALM) -> CompanyLedger:
-        """Return a company's books; raises ``LookupError`` where there is none."""
+        """Return a company's ledger. Raises ``LookupError`` if there is none."""
         found_books = self.find_ledger(realm)
         if found_books is None:
             raise LookupError(f"company {realm}")
         return found_books
 
     def bookkeeper(self, realm: str) -> Bookkeeper:
-        """Return the bookkeeper's desk of a company."""
+        """Return the bookkeeper of a company."""
         return Bookkeeper(self._lock, lambda: self.ledger(realm))
 
     def add_company(
         self, name: str, *, country: str = "US", currency: str = "USD", time_zone: str = "America/Los_Angeles",
         multicurrency: bool = True,
     ) -> str:  # fmt: skip
-        """Found a company with empty books and return its realm id."""
+        """Create a company without documents and return its realm id."""
         with self._lock:
             self._companies_added += 1
             realm = str(int(REALM) + self._companies_added)
@@ -109,16 +105,16 @@ class QuickBooks(Bookkeeper):
             return realm
 
     def disconnect(self, realm: str = REALM) -> None:
-        """Let the bookkeeper disconnect the app: tokens of this company are dead at once."""
+        """Disconnect the app, as a bookkeeper does: all tokens of this company become invalid."""
         with self._lock:
             self.sign_in.end_grants(realm)
 
     def register_webhook(self, url: str) -> None:
-        """Tell a webhook of changes from now on."""
+        """Send changes to a webhook from now on."""
         self.webhook.url, self.webhook.sent_until = url, self.core.clock.now()
 
     def post_webhooks(self) -> int:
-        """Tell what has changed since the last time; return the answer's status, 0 where there was nothing to tell."""
+        """Post what has changed since the last time; return the status of the reply, 0 if nothing was posted."""
         with self._lock:
             now, since = self.core.clock.now(), self.webhook.sent_until
             realms = [
@@ -127,32 +123,26 @@ class QuickBooks(Bookkeeper):
                 if since is not None and (realm != REALM or self._history_progress)
             ]
             changed = [one for realm in realms for one in webhook.changes(realm, self.ledger(realm), since or now)]
-        told = webhook.legacy_events(changed) if self.legacy_webhooks else webhook.cloud_events(changed)
-        return self.webhook.post(told, now) if changed else 0
+        payload = webhook.legacy_events(changed) if self.legacy_webhooks else webhook.cloud_events(changed)
+        return self.webhook.post(payload, now) if changed else 0
 
     def close_books(self, on: date | None, realm: str = REALM) -> None:
-        """Close the books up to and including a day, or open them."""
+        """Close the books up to and including a date, or reopen them."""
         with self._lock:
-            books = self.ledger(realm)
-            books.profile.books_closed_on = on
-            update_company_info(books)
+            ledger = self.ledger(realm)
+            ledger.profile.books_closed_on = on
+            update_company_info(ledger)
 
     def add_bulk_invoices(self, count: int = 50_000, realm: str = REALM) -> None:
-        """Add that many open invoices, as a big company has them, for measuring."""
+        """Add that many open invoices, for benchmarks."""
         with self._lock:
             names = [entry.body["DisplayName"] for entry in self.ledger(realm).all("Customer") if entry.body["Active"]]
-            desk = self.bookkeeper(realm)
+            bookkeeper = self.bookkeeper(realm)
             for n in range(count):
-                desk.add_invoice(names[n % len(names)], Decimal(5000 + n % 90_000) / 100, sent=False)
-
-    # what the sandbox asks of a vendor
-
-    def routes(self) -> Sequence[BaseRoute]:
-        """Return the routes of the API and the sign-in."""
-        return routes(self)
+                bookkeeper.add_invoice(names[n % len(names)], Decimal(5000 + n % 90_000) / 100, sent=False)
 
     def settings(self, url: str) -> dict[str, str]:
-        """Return the environment that points a duewell here."""
+        """Return duewell's settings for this QuickBooks."""
         return {
             "QUICKBOOKS_CLIENT_ID": CLIENT_ID,
             "QUICKBOOKS_CLIENT_SECRET": CLIENT_SECRET,
@@ -162,17 +152,17 @@ class QuickBooks(Bookkeeper):
             "QUICKBOOKS_WEBHOOK_TOKEN": self.webhook.key,
         }
 
-    def summary(self) -> dict[str, Any]:
-        """Return counts of the company with a history, and how many others there are."""
-        books = self.ledger(REALM)
-        counts: dict[str, Any] = {"company": books.profile.name, "companies": len(self.list_companies())}
+    def summary(self) -> JsonObject:
+        """Return counts of the company with a history, and the number of all companies."""
+        ledger = self.ledger(REALM)
+        counts: JsonObject = {"company": ledger.profile.name, "companies": len(self.list_companies())}
         for entity in ("Customer", "Invoice", "Payment", "CreditMemo", "Attachable"):
-            counts[entity.lower() + "s"] = len(books.stores[entity])
-        counts["open invoices"] = sum(1 for entry in books.all("Invoice") if entry.body["Balance"])
+            counts[entity.lower() + "s"] = len(ledger.stores[entity])
+        counts["open invoices"] = sum(1 for entry in ledger.all("Invoice") if entry.body["Balance"])
         return counts
 
-    def perform_action(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Do at the desk what a script asks: the method's name and its arguments; ``realm`` chooses the company."""
+    def perform_action(self, action: str, fields: JsonObject) -> JsonObject:
+        """Perform the action of a script, named like the method; ``realm`` selects the company."""
         fields = dict(fields)
         if action == "webhook":
             self.register_webhook(str(fields["url"]))
@@ -191,8 +181,8 @@ class QuickBooks(Bookkeeper):
             done = getattr(self.bookkeeper(realm), action)(**fields)
         except ApiFault as refusal:
             raise ValueError(str(refusal)) from refusal
-        told = {name: str(done[name]) for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done}
-        return {"done": action, **told}
+        payload = {name: str(done[name]) for name in ("Id", "DocNumber", "Balance", "TotalAmt") if name in done}
+        return {"done": action, **payload}
 
     def _create_home_company(self, now: datetime) -> _HistoryProgress:
         past = get_history(self.core.seed, "quickbooks", home_today(self.core.started_at))

@@ -1,17 +1,13 @@
-"""The make-believe SendGrid as one object: the mails it took, its keys, limits and webhook, for tests and the demo."""
+"""The simulated SendGrid: its emails, keys, limits and webhook, for tests and the demo."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from starlette.routing import BaseRoute
-
-from sandbox.core import SandboxCore, stable_uuid
+from sandbox.core import JsonObject, SandboxCore, stable_uuid
 from sandbox.sendgrid.message_store import Email, MessageStore
-from sandbox.sendgrid.routes import routes
 from sandbox.sendgrid.webhook import EventWebhook
 
 API_KEY = "SG.sandbox.make-believe-key"
@@ -23,7 +19,7 @@ _ACTIONS = frozenset(
 
 @dataclass(slots=True)
 class RateLimit:
-    """Requests per minute to everything but mail/send, told in X-RateLimit headers; by the sandbox's clock."""
+    """The limit of requests per minute, except mail/send, by the sandbox's clock, in X-RateLimit headers."""
 
     per_minute: int = 600
     enforced: bool = False
@@ -31,7 +27,7 @@ class RateLimit:
     _used: int = field(default=0)
 
     def count_request(self, now: datetime) -> dict[str, str]:
-        """Count a request and return the headers; a negative rest means it is refused."""
+        """Count a request and return the headers; a negative rest means that it is rejected."""
         minute = int(now.timestamp()) // 60
         self._used = self._used + 1 if minute == self._minute else 1
         self._minute = minute
@@ -43,11 +39,14 @@ class RateLimit:
 
 
 class SendGrid:
-    """State to look into and to change.
+    """The state of the simulated SendGrid.
 
-    ``keys`` maps an API key to its scopes ("*" is all); ``senders``, if any, are the only allowed senders; ``logs_lag``
-    is how long the e-mail logs take to know a mail; ``limit.enforced`` lets 429 happen; ``webhook.url`` gets the events
-    by ``post_events``.
+    Attributes:
+        keys: The scopes of each API key ("*" is all).
+        senders: If any, the only allowed senders.
+        logs_lag: The delay until an email is in the logs.
+        limit: With ``enforced``, exceeding it is answered 429.
+        webhook: Where ``post_events`` posts.
     """
 
     def __init__(self, core: SandboxCore) -> None:
@@ -61,64 +60,60 @@ class SendGrid:
         self._batches = 0
 
     def emails(self) -> list[Email]:
-        """Return all mails taken, oldest first, also those that were then dropped or bounced."""
+        """Return all accepted emails, oldest first, including those dropped or bounced."""
         with self.core.lock:
             return list(self.store.emails)
 
     def emails_to(self, email: str) -> list[Email]:
-        """Return the mails to an address, oldest first."""
+        """Return the emails to an address, oldest first."""
         return [mail for mail in self.emails() if email.lower() in {to.lower() for to in mail.to}]
 
     def suppress(self, email: str, name: str = "bounces", reason: str = "550 5.1.1 no such user here") -> None:
-        """Put an address on a list: bounces, blocks, invalid_emails, spam_reports or unsubscribes."""
+        """Add an address to a list: bounces, blocks, invalid_emails, spam_reports or unsubscribes."""
         with self.core.lock:
             if name not in self.store.lists:
                 raise LookupError(f"list {name}")
             self.store.suppress(name, email, reason, "5.1.1" if name == "bounces" else "")
 
     def unsuppress(self, email: str) -> None:
-        """Take an address off every list."""
+        """Remove an address from all lists."""
         with self.core.lock:
             for listed in self.store.lists.values():
                 listed.pop(email.lower(), None)
 
     def set_outcome(self, address: str, outcome: str) -> None:
-        """Decide what becomes of mails to an address or domain: delivered, bounce, blocked or deferred."""
+        """Set what happens to emails to an address or domain: delivered, bounce, blocked or deferred."""
         if outcome not in {"delivered", "bounce", "blocked", "deferred"}:
-            raise ValueError(f"no such fate: {outcome}")
+            raise ValueError(f"unknown outcome: {outcome}")
         with self.core.lock:
             self.store.outcomes[address.lower()] = outcome
 
     def bounce(self, number: int) -> None:
-        """Let a delivered mail (by its number) bounce after all."""
+        """Report a late bounce of a delivered email (by its number)."""
         facts = {"reason": "550 5.1.1 no such user here", "status": "5.1.1", "type": "bounce"}
         self._record_event(number, "bounce", **facts, bounce_classification="Invalid Address")
 
     def spam(self, number: int) -> None:
-        """Let the receiver report a mail as spam."""
+        """Report an email as spam."""
         self._record_event(number, "spamreport")
 
     def unsubscribe(self, number: int) -> None:
-        """Let the receiver unsubscribe from everything."""
+        """Unsubscribe the recipient from all emails."""
         self._record_event(number, "unsubscribe")
 
     def post_events(self) -> int:
-        """Post what happened since the last time to the webhook; return its status, 0 if there was nothing to post."""
+        """Post new events to the webhook; return its status, 0 if nothing was posted."""
         with self.core.lock:
             events, now = list(self.store.events), int(self.core.clock.now().timestamp())
         return self.webhook.post(events, now)
 
     def new_batch(self) -> str:
-        """Make a batch id."""
+        """Return a new batch id."""
         self._batches += 1
         return stable_uuid(self.core.seed, "batch", self._batches).replace("-", "")
 
-    def routes(self) -> Sequence[BaseRoute]:
-        """Return the routes of API and pages."""
-        return routes(self)
-
     def settings(self, url: str) -> dict[str, str]:
-        """Return the environment that points a duewell here."""
+        """Return duewell's settings for this SendGrid."""
         return {
             "SENDGRID_API_KEY": API_KEY,
             "SENDGRID_API_URL": url,
@@ -126,13 +121,13 @@ class SendGrid:
             "MAIL_FROM": SENDER,
         }
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> JsonObject:
         """Return counts."""
         suppressed = sum(len(listed) for listed in self.store.lists.values())
         return {"emails": len(self.store.emails), "events": len(self.store.events), "suppressed addresses": suppressed}
 
-    def perform_action(self, action: str, fields: dict[str, Any]) -> dict[str, Any]:
-        """Do what a script asks: the names of the methods, ``webhook`` (url) and ``logs_lag`` (seconds)."""
+    def perform_action(self, action: str, fields: JsonObject) -> JsonObject:
+        """Perform the action of a script: a method, ``webhook`` (url) or ``logs_lag`` (seconds)."""
         if action not in _ACTIONS:
             raise LookupError(f"action {action}")
         if action == "webhook":
