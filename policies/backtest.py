@@ -1,14 +1,13 @@
-"""Replays a policy over the past: what would have left, to whom, when, and what was paid soon anyway.
+"""Backtest a policy over the past: what would have been sent, to whom and when, and what was paid soon anyway.
 
-Each day the books are shown as they stood that day (only invoices issued by then, with the balance of then), the policy
-decides, and what it decides counts as done on the next day. The payments are those that really came: the replay does
-not guess what a mail would have changed.
+Each day is replayed with the invoices issued by then and their balances of that day; what the policy decides counts as
+done on the next day. The payments are the real ones: a backtest does not guess how an email would have changed them.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -20,12 +19,12 @@ from policies.decisions import Action, ChargeLateFee, NotifyOwner, SendReminder
 from policies.policy import ReminderPolicy
 from policies.receivables import Invoice, InvoiceStatus, PastAction, Statement, Step
 
-DECISION_TIME = time(12, 0)  # by the company's clock
-PAID_ANYWAY_DAYS = 3  # paid so soon after a mail, it would have been paid anyway
+DECISION_TIME = time(12, 0)  # in the company's time zone
+PAID_ANYWAY_DAYS = 3  # paid so soon after an email, an invoice would have been paid without it
 
 
 class ReplayedEmail(NamedTuple):
-    """A mail that would have left. ``paid_anyway``: all it took was paid within days, though nobody had mailed."""
+    """An email that would have been sent; ``paid_anyway`` if all its invoices were paid within days without it."""
 
     on: date
     customer_id: str
@@ -37,7 +36,7 @@ class ReplayedEmail(NamedTuple):
 
 @dataclass(slots=True)
 class BacktestReport:
-    """What a policy would have done over a time."""
+    """What a policy would have done over a period."""
 
     emails: list[ReplayedEmail] = field(default_factory=list)
     fees: list[tuple[date, ChargeLateFee]] = field(default_factory=list)
@@ -45,20 +44,19 @@ class BacktestReport:
 
     @property
     def customers(self) -> set[str]:
-        """Give the customers who would have been mailed."""
-        return {mail.customer_id for mail in self.emails}
+        """The customers who would have received an email."""
+        return {email.customer_id for email in self.emails}
 
     def steps(self) -> Counter[Step]:
-        """Count the mails by their step."""
-        return Counter(mail.step for mail in self.emails)
+        """Count the emails by step."""
+        return Counter(email.step for email in self.emails)
 
     def summary(self) -> str:
-        """Sum it up in a sentence."""
-        anyway = sum(mail.paid_anyway for mail in self.emails)
-        tasks = sum(self.tasks.values())
+        """Summarise the report in a sentence."""
+        anyway = sum(email.paid_anyway for email in self.emails)
         return (
-            f"{len(self.emails)} mails to {len(self.customers)} customers, {anyway} of them about what was paid within "
-            f"{PAID_ANYWAY_DAYS} days anyway; {len(self.fees)} late fees, {tasks} tasks."
+            f"{len(self.emails)} emails to {len(self.customers)} customers, {anyway} of them about invoices that were "
+            f"paid within {PAID_ANYWAY_DAYS} days anyway; {len(self.fees)} late fees, {sum(self.tasks.values())} tasks."
         )
 
 
@@ -70,30 +68,30 @@ def replay(
     for statements in customers:
         if statements:
             _replay_customer(statements, policy, (first_on, last_on), calendar, report)
-    report.emails.sort(key=lambda mail: (mail.on, mail.customer_id))
+    report.emails.sort(key=lambda email: (email.on, email.customer_id))
     return report
 
 
 def _replay_customer(
     statements: Sequence[Statement],
     policy: ReminderPolicy,
-    span: tuple[date, date],
+    period: tuple[date, date],
     calendar: Calendar,
     report: BacktestReport,
 ) -> None:
     past_actions: list[PastAction] = []
-    here = find_time_zone(statements[0].company.time_zone)
-    settled_on = {each.id: each.closed_on for statement in statements for each in statement.invoices}
-    for on in _days(*span):
-        now = datetime.combine(on, DECISION_TIME, here)
-        later = sum(when is not None and when >= on for when in settled_on.values())
-        seen = [_as_of(statement, on, now, tuple(past_actions), later) for statement in statements]
-        for action in decide(seen, policy, now, calendar).actions:
-            moment = action.send_after if isinstance(action, SendReminder) else None
-            if moment is not None and moment.astimezone(here).date() > on:
-                continue  # another day: it is decided anew then
+    time_zone = find_time_zone(statements[0].company.time_zone)
+    closed_on = {each.id: each.closed_on for statement in statements for each in statement.invoices}
+    for on in _days(*period):
+        now = datetime.combine(on, DECISION_TIME, time_zone)
+        paid_later = sum(closed is not None and closed >= on for closed in closed_on.values())
+        then = [_as_of(statement, on, now, tuple(past_actions), paid_later) for statement in statements]
+        for action in decide(then, policy, now, calendar).actions:
+            send_after = action.send_after if isinstance(action, SendReminder) else None
+            if send_after is not None and send_after.astimezone(time_zone).date() > on:
+                continue  # on another day, which decides again
             past_actions += _past_actions(action, now, on)
-            _record(report, action, on, settled_on)
+            _record(report, action, on, closed_on)
 
 
 def _days(first_on: date, last_on: date) -> Iterator[date]:
@@ -101,20 +99,19 @@ def _days(first_on: date, last_on: date) -> Iterator[date]:
 
 
 def _as_of(
-    statement: Statement, on: date, now: datetime, past_actions: tuple[PastAction, ...], later: int
+    statement: Statement, on: date, now: datetime, past_actions: tuple[PastAction, ...], paid_later: int
 ) -> Statement:
-    """Show a statement as it stood: habits were learned later, and what was said later was not said yet."""
+    """Return a statement as it was on a day, without the payment behaviour that was learned later."""
     invoices = tuple(as_of(each, on) for each in statement.invoices if each.issued_on <= on)
-    customer = replace(
-        statement.customer, payment_behaviour=None, paid_invoices=max(statement.customer.paid_invoices - later, 0)
-    )
+    paid_invoices = max(statement.customer.paid_invoices - paid_later, 0)
+    customer = replace(statement.customer, payment_behaviour=None, paid_invoices=paid_invoices)
     return replace(
         statement, customer=customer, invoices=invoices, credits=(), past_actions=past_actions, synced_at=now
     )
 
 
 def as_of(invoice: Invoice, on: date) -> Invoice:
-    """Show an invoice as it stood at the end of a day: with later changes of its balance undone."""
+    """Return an invoice as it was at the end of a day, with later changes of its balance reversed."""
     if invoice.status not in (InvoiceStatus.OPEN, InvoiceStatus.PAID):
         return invoice
     later = tuple(change for change in invoice.balance_changes if change.on > on)
@@ -130,48 +127,52 @@ def as_of(invoice: Invoice, on: date) -> Invoice:
 
 def _past_actions(action: Action, now: datetime, on: date) -> Iterator[PastAction]:
     if isinstance(action, SendReminder | NotifyOwner):
-        contact = isinstance(action, SendReminder)
+        is_contact = isinstance(action, SendReminder)
         for invoice_id, step in action.completed:
-            yield PastAction(step, invoice_id, now, on, email_key=on.isoformat(), is_contact=contact)
+            yield PastAction(step, invoice_id, now, on, email_key=on.isoformat(), is_contact=is_contact)
     elif isinstance(action, ChargeLateFee):
-        yield PastAction(Step.LATE_FEE, action.invoice_id, now, on, is_contact=False, recurrence_key=action.period)
+        key = action.period
+        yield PastAction(Step.LATE_FEE, action.invoice_id, now, on, is_contact=False, recurrence_key=key)
     elif action.step is not None:
+        key = action.recurrence_key
         for invoice_id in action.invoice_ids:
-            yield PastAction(action.step, invoice_id, now, on, is_contact=False, recurrence_key=action.recurrence_key)
+            yield PastAction(action.step, invoice_id, now, on, is_contact=False, recurrence_key=key)
 
 
-def _record(report: BacktestReport, action: Action, on: date, settled_on: dict[str, date | None]) -> None:
+def _record(report: BacktestReport, action: Action, on: date, closed_on: Mapping[str, date | None]) -> None:
     if isinstance(action, SendReminder):
         ids = tuple(invoice_id for invoice_id, _ in action.completed)
-        days = [settled for each in ids if (settled := settled_on[each]) is not None]
-        anyway = action.step is not Step.THANK_YOU and len(days) == len(ids)
-        anyway = anyway and all(on <= settled <= on + timedelta(days=PAID_ANYWAY_DAYS) for settled in days)
-        report.emails.append(ReplayedEmail(on, action.customer_id, action.currency, action.step, ids, anyway))
+        paid_anyway = action.step is not Step.THANK_YOU and all(_paid_soon(closed_on[each], on) for each in ids)
+        report.emails.append(ReplayedEmail(on, action.customer_id, action.currency, action.step, ids, paid_anyway))
     elif isinstance(action, ChargeLateFee):
         report.fees.append((on, action))
     elif not isinstance(action, NotifyOwner):
         report.tasks[action.code] += 1
 
 
+def _paid_soon(closed_on: date | None, on: date) -> bool:
+    return closed_on is not None and on <= closed_on <= on + timedelta(days=PAID_ANYWAY_DAYS)
+
+
 class BacktestDifference(NamedTuple):
-    """What another policy would change: mails that fall away and mails that come, and how many customers notice."""
+    """What another policy would change: the emails that are no longer sent, and those that are sent instead."""
 
     removed: tuple[ReplayedEmail, ...]
     added: tuple[ReplayedEmail, ...]
 
     @property
     def customers(self) -> set[str]:
-        """Give the customers who would notice."""
-        return {mail.customer_id for mail in (*self.removed, *self.added)}
+        """The customers who would notice."""
+        return {email.customer_id for email in (*self.removed, *self.added)}
 
     def summary(self) -> str:
-        """Sum it up: ``43 customers, 12 mails fewer``."""
+        """Summarise the difference: ``43 customers, 12 emails fewer (20 removed, 8 added).``."""
         net = len(self.added) - len(self.removed)
-        change = f"{abs(net)} mails {'more' if net > 0 else 'fewer'}" if net else "as many mails"
-        return f"{len(self.customers)} customers, {change} ({len(self.removed)} fall away, {len(self.added)} come)."
+        change = f"{abs(net)} emails {'more' if net > 0 else 'fewer'}" if net else "as many emails"
+        return f"{len(self.customers)} customers, {change} ({len(self.removed)} removed, {len(self.added)} added)."
 
 
 def compare_reports(old: BacktestReport, new: BacktestReport) -> BacktestDifference:
-    """Compare two replays mail by mail: the same customer, day, step and invoices are the same mail."""
+    """Compare two reports: emails with the same customer, date, step and invoices are the same."""
     before, after = Counter(old.emails), Counter(new.emails)
     return BacktestDifference(tuple((before - after).elements()), tuple((after - before).elements()))

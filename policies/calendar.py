@@ -1,4 +1,4 @@
-"""Days and hours: whose day it is, which days are business days, and when a mail may leave."""
+"""Business days, time zones, and when an email can be sent."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _DAY_NAMES = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"
 
 
 class Calendar(Protocol):
-    """Knows public holidays: data that is passed in."""
+    """Public holidays by country."""
 
     def holiday_name(self, country: str, on: date) -> str:
-        """Name the public holiday of a country on a day; "" where there is none or the country is unknown."""
+        """Return the public holiday of a country on a day; "" if there is none or the country is unknown."""
         ...
 
 
@@ -26,12 +26,12 @@ class NoHolidays:
     """A calendar without public holidays."""
 
     def holiday_name(self, country: str, on: date) -> str:
-        """Know of none."""
+        """Return ""."""
         return ""
 
 
 class SendSlot(NamedTuple):
-    """When a mail may leave: now (``at`` is ``None``) or from an instant on, and why it has to wait."""
+    """When an email can be sent: now (``at`` is ``None``) or from an instant on, and why it has to wait."""
 
     at: datetime | None
     reason: str
@@ -39,18 +39,18 @@ class SendSlot(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def find_time_zone(*names: str) -> ZoneInfo:
-    """Give the first time zone of these names that there is, else UTC."""
+    """Return the first of these time zones that exists, else UTC."""
     for name in names:
         if name:
             try:
                 return ZoneInfo(name)
             except (ZoneInfoNotFoundError, ValueError, OSError):
-                continue  # a name the ledger made up: the next one serves
+                continue  # not an IANA name: a ledger may have any text there
     return ZoneInfo("UTC")
 
 
 def closed_reason(on: date, country: str, window: SendWindow, calendar: Calendar) -> str:
-    """Tell why nothing may leave on a day; "" where it may."""
+    """Return why no email is sent on a day; "" if it is a business day."""
     if on.weekday() not in window.weekdays:
         return f"{format_date(on)} is a {_DAY_NAMES[on.weekday()]}"
     name = calendar.holiday_name(country, on)
@@ -60,25 +60,26 @@ def closed_reason(on: date, country: str, window: SendWindow, calendar: Calendar
 def find_send_slot(
     now: datetime, time_zone: ZoneInfo, country: str, window: SendWindow, calendar: Calendar
 ) -> SendSlot:
-    """Find the next instant inside the window of a place."""
+    """Return the next instant inside the send window in a time zone."""
     local = now.astimezone(time_zone)
     reason = closed_reason(local.date(), country, window, calendar)
     if not reason:
         if window.opens <= local.time() < window.closes:
             return SendSlot(None, "")
-        reason = f"mails leave from {window.opens:%H:%M} to {window.closes:%H:%M} there"
+        reason = f"emails are sent from {window.opens:%H:%M} to {window.closes:%H:%M}"
     first = 0 if local.time() < window.opens else 1
-    for ahead in range(first, _SEARCH_DAYS):
-        on = local.date() + timedelta(days=ahead)
-        if not closed_reason(on, country, window, calendar):
-            at = datetime.combine(on, window.opens, time_zone).astimezone(UTC)
-            return SendSlot(at, f"it leaves on {format_date(on)} at {window.opens:%H:%M} ({time_zone.key}): {reason}")
-    at = datetime.combine(local.date() + timedelta(days=_SEARCH_DAYS), window.opens, time_zone).astimezone(UTC)
-    return SendSlot(at, f"no business day in {_SEARCH_DAYS} days: {reason}")
+    days = (local.date() + timedelta(days=ahead) for ahead in range(first, _SEARCH_DAYS))
+    on = next((day for day in days if not closed_reason(day, country, window, calendar)), None)
+    if on is None:
+        at = datetime.combine(local.date() + timedelta(days=_SEARCH_DAYS), window.opens, time_zone)
+        return SendSlot(at.astimezone(UTC), f"there is no business day in {_SEARCH_DAYS} days: {reason}")
+    at = datetime.combine(on, window.opens, time_zone)
+    when = f"{format_date(on)} at {window.opens:%H:%M} ({time_zone.key})"
+    return SendSlot(at.astimezone(UTC), f"it will be sent on {when}, because {reason}")
 
 
 def add_business_days(on: date, count: int, country: str, window: SendWindow, calendar: Calendar) -> date:
-    """Go ``count`` business days on from a day; 0 gives the day itself or the next business day."""
+    """Return the date ``count`` business days later; 0 gives the day itself or the next business day."""
     if count == 0:
         on -= timedelta(days=1)
         count = 1

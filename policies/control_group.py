@@ -1,7 +1,7 @@
-"""Reports what a change of policy did, beside who kept the old one, and whether that may be chance.
+"""Compare how customers pay under a new policy with a control group that keeps the previous one.
 
-Every invoice that fell due since the change counts, also one that is still open: it is as late as it is today.
-A customer counts once, with the mean of his invoices, because his invoices are paid alike.
+Every invoice that fell due since the change counts, also an open one: it is as late as it is today. A customer counts
+once, with the mean of their invoices, because the invoices of one customer are paid alike.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from statistics import fmean, median, variance
 
 from policies.receivables import Invoice, InvoiceStatus
 
-MIN_CUSTOMERS = 8  # in each group, before a difference is more than an anecdote
+MIN_CUSTOMERS = 8  # in each group; with fewer, a difference says nothing
 _NORMAL_95 = 1.96
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentGroup:
-    """How the customers of one policy paid: the mean days late of each, and how many invoices are behind it."""
+    """How the customers under one policy paid: the mean days late of each, and the number of their invoices."""
 
     days_late: tuple[float, ...]
     invoices: int
@@ -28,13 +28,17 @@ class PaymentGroup:
 
     @property
     def customers(self) -> int:
-        """Count the customers."""
+        """The number of customers."""
         return len(self.days_late)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyEffect:
-    """The new policy beside the old one. ``difference`` is in days late; below 0 the new one brings money sooner."""
+    """The new policy compared with the control group.
+
+    ``difference`` is in days late, negative where customers pay sooner under the new policy; ``low`` and ``high`` bound
+    its 95 % interval. All three are ``None`` where there are too few customers.
+    """
 
     treated: PaymentGroup
     control: PaymentGroup
@@ -43,22 +47,22 @@ class PolicyEffect:
     high: float | None
 
     def summary(self) -> str:
-        """Say it in a sentence."""
+        """Summarise the effect in a sentence."""
         if self.difference is None or self.low is None or self.high is None:
-            least = f"{MIN_CUSTOMERS} customers with an invoice due since in each group"
-            return (
-                f"Too few to tell: {self.treated.customers} new, {self.control.customers} held out; it takes {least}."
-            )
+            needed = f"{MIN_CUSTOMERS} customers with an invoice due since the change are needed in each group"
+            groups = f"{self.treated.customers} with the new policy, {self.control.customers} in the control group"
+            return f"Not enough data: {groups}; {needed}."
         direction = "sooner" if self.difference <= 0 else "later"
-        chance = "" if self.low > 0 or self.high < 0 else " That may be chance."
+        chance = "" if self.low > 0 or self.high < 0 else " The difference may be due to chance."
         return (
-            f"Paid {abs(self.difference):.1f} days {direction} than the {self.control.customers} customers held out, "
-            f"95 % interval {self.low:+.1f} to {self.high:+.1f} days, over {self.treated.customers} customers.{chance}"
+            f"Paid {abs(self.difference):.1f} days {direction} than the {self.control.customers} customers in the "
+            f"control group (95 % interval {self.low:+.1f} to {self.high:+.1f} days, "
+            f"{self.treated.customers} customers with the new policy).{chance}"
         )
 
 
 def build_group(customers: Iterable[Sequence[Invoice]], since_on: date, today: date) -> PaymentGroup:
-    """Gather a group: each customer's invoices that fell due since the change."""
+    """Build a group from the invoices of its customers that fell due since the change."""
     means, invoices, still_open = [], 0, 0
     for owned in customers:
         late = [days for invoice in owned if (days := _days_late(invoice, since_on, today)) is not None]
@@ -75,11 +79,12 @@ def compare_groups(treated: PaymentGroup, control: PaymentGroup) -> PolicyEffect
         return PolicyEffect(treated, control, None, None, None)
     difference = fmean(treated.days_late) - fmean(control.days_late)
     error = sqrt(variance(treated.days_late) / treated.customers + variance(control.days_late) / control.customers)
-    return PolicyEffect(treated, control, difference, difference - _NORMAL_95 * error, difference + _NORMAL_95 * error)
+    low, high = difference - _NORMAL_95 * error, difference + _NORMAL_95 * error
+    return PolicyEffect(treated, control, difference, low, high)
 
 
 def median_days_late(group: PaymentGroup) -> float | None:
-    """Give the median customer's days late."""
+    """Return the days late of the median customer."""
     return median(group.days_late) if group.days_late else None
 
 

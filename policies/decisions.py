@@ -1,4 +1,4 @@
-"""What a policy answers with: actions, holds, and one answer per invoice, each with its reason in plain words."""
+"""What a policy decides: actions, and one decision per invoice, each with its reason in plain words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,39 @@ class DecisionKind(StrEnum):
     HOLD = "hold"
 
 
+class HoldCode(StrEnum):
+    """Why nothing happens to an invoice in this run."""
+
+    NOTHING_OWED = "nothing_owed"
+    ERASED = "erased"
+    STALE_DATA = "stale_data"
+    UNAPPLIED_CREDIT = "unapplied_credit"
+    DISPUTED = "disputed"
+    PROMISED = "promised"
+    PAYMENT_PLAN = "payment_plan"
+    PAUSED = "paused"
+    OPTED_OUT = "opted_out"
+    LEDGER_REMINDERS = "ledger_reminders"
+    SUPPRESSED = "suppressed"
+    NO_EMAIL_ADDRESS = "no_email_address"
+    FEE_INVOICE = "fee_invoice"
+    BELOW_MINIMUM = "below_minimum"
+    DRAFT = "draft"
+    NEVER_SENT = "never_sent"
+    NO_DUE_DATE = "no_due_date"
+    FREQUENCY_CAP = "frequency_cap"
+    NOT_DUE_YET = "not_due_yet"
+    ALL_STEPS_COMPLETED = "all_steps_completed"
+
+
 @dataclass(frozen=True, slots=True)
 class SendReminder:
-    """One mail to one customer about one statement.
+    """One email to one customer about one statement.
 
-    ``step`` sets the text; ``taken`` are the (invoice id, step) pairs this mail takes, the leading one first;
-    ``listed`` are all invoice ids the mail shows, due soon and overdue. ``leaves_from_at`` is set where the mail
-    has to wait for the window in the customer's time zone: it is planned, and may not leave earlier.
-    ``suspension_on`` is the day a final notice names. ``occasions`` tell, by invoice id, which promise was broken.
+    ``step`` chooses the text. ``completed`` are the (invoice id, step) pairs that this email completes, the leading
+    one first; ``listed`` the ids of all invoices it shows, overdue and due soon. ``send_after`` is set where the email
+    has to wait for the send window in the customer's time zone. ``suspension_on`` is the date a final notice names.
+    ``recurrence_keys`` holds, by invoice id, the date of the promise that was broken.
     """
 
     customer_id: str
@@ -42,7 +67,7 @@ class SendReminder:
 
 @dataclass(frozen=True, slots=True)
 class NotifyOwner:
-    """An internal mail to the account owner or sales rep about (invoice id, step) pairs."""
+    """An internal email to the account owner or sales rep about (invoice id, step) pairs."""
 
     customer_id: str
     currency: str
@@ -52,9 +77,9 @@ class NotifyOwner:
 
 @dataclass(frozen=True, slots=True)
 class CreateTask:
-    """Work for a person: a call, a review, an address to find.
+    """A task for a person: a call, a review, an email address to find.
 
-    ``occasion`` tells tasks of one step apart where it may come again for an invoice: a dispute's or a promise's day.
+    ``recurrence_key`` tells tasks of one step apart where it can recur: the date of a dispute or a promise.
     """
 
     customer_id: str
@@ -68,7 +93,7 @@ class CreateTask:
 
 @dataclass(frozen=True, slots=True)
 class FeeLine:
-    """One line of a fee's calculation, printable: what, over how many days, at which rate, gives how much."""
+    """One line of a late fee's calculation, as people read it."""
 
     text: str
     amount: Decimal
@@ -76,10 +101,10 @@ class FeeLine:
 
 @dataclass(frozen=True, slots=True)
 class ChargeLateFee:
-    """A late fee on one invoice for one period; ``annual_rate`` is in percent (fee % x 365 / days late).
+    """A late fee on one invoice for one period; ``annual_rate`` is in percent (fee in percent x 365 / days late).
 
-    ``text`` is the line of the fee's invoice, due after ``due_days``; fees of a customer and currency that go
-    ``together`` (a month like "2026-12") make one invoice.
+    ``text`` is the description on the fee's own invoice, which is due after ``due_days``. Fees of a customer in one
+    currency with the same ``invoice_month`` (like "2026-12") share an invoice.
     """
 
     customer_id: str
@@ -101,10 +126,10 @@ Action = SendReminder | NotifyOwner | CreateTask | ChargeLateFee
 
 @dataclass(frozen=True, slots=True)
 class InvoiceDecision:
-    """The one answer an invoice gets in a run.
+    """The decision about one invoice in a run.
 
-    ``code`` is stable and for machines (a hold's name, a step's name); ``why`` is the sentence a person reads.
-    ``next_step`` and ``next_on`` say what comes next if nothing changes.
+    ``code`` is stable and meant for programs: a step, a task code or a ``HoldCode``; ``reason`` is what people read.
+    ``next_step`` and ``next_on`` are what comes next if nothing changes.
     """
 
     invoice_id: str
@@ -117,9 +142,9 @@ class InvoiceDecision:
 
 @dataclass(frozen=True, slots=True)
 class CustomerDecision:
-    """Everything decided about one customer: actions, and exactly one answer per invoice of his statements.
+    """Everything decided about one customer: the actions, and exactly one decision for each invoice.
 
-    ``policy`` names the policy of the document that was followed, "" the one for all.
+    ``policy`` is the name of the customer policy that applied; "" is the policy of all customers.
     """
 
     customer_id: str

@@ -1,4 +1,4 @@
-"""What is worth a person's eye in one customer's books: by rule, and by robust statistics against his own history."""
+"""Exceptions in one customer's ledger that a person should look at, found by rules and robust statistics."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
+from enum import StrEnum
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
@@ -15,24 +16,35 @@ from policies.formatting import format_amount, format_date
 from policies.receivables import Credit, Customer, Invoice, InvoiceStatus
 
 DUPLICATE_DAYS = 7
-MIN_HISTORY = 8  # invoices in one currency, before an amount can be called unusual
-UNUSUAL_DEVIATIONS = Decimal(6)  # so many spreads (1.4826 x the median distance from the median) away ...
-UNUSUAL_FACTOR = 3  # ... and so many times the median
-_MAD_TO_DEVIATION = Decimal("1.4826")
+MIN_HISTORY = 8  # invoices in one currency; with fewer, no amount can be called unusual
+UNUSUAL_DEVIATIONS = Decimal(6)  # an amount is unusual if it is so many deviations above the median ...
+UNUSUAL_FACTOR = 3  # ... and more than so many times the median
+_MAD_TO_DEVIATION = Decimal("1.4826")  # the median absolute deviation times this estimates the standard deviation
 _ISSUED_STATUSES = frozenset({InvoiceStatus.OPEN, InvoiceStatus.PAID})
 
 
-class ExceptionItem(NamedTuple):
-    """One thing to look at: its code for machines, the invoice it is about (or ""), and the sentence for people."""
+class ExceptionCode(StrEnum):
+    """What kind of exception was found."""
 
-    code: str
+    UNAPPLIED_MATCH = "unapplied_match"
+    PROBABLE_DUPLICATE = "probable_duplicate"
+    DUE_BEFORE_ISSUE = "due_before_issue"
+    MISSING_EMAIL_ADDRESS = "missing_email_address"
+    UNUSUAL_AMOUNT = "unusual_amount"
+    UNUSUAL_CURRENCY = "unusual_currency"
+
+
+class ExceptionItem(NamedTuple):
+    """One exception: its code, the id of its invoice (or ""), and the sentence that people read."""
+
+    code: ExceptionCode
     invoice_id: str
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerLedger:
-    """What is known of one customer: every real invoice, settled or not, oldest first, and his unapplied money."""
+    """One customer's ledger: every issued invoice, open or paid, oldest first, and the unapplied credit."""
 
     customer: Customer
     invoices: Sequence[Invoice]
@@ -40,86 +52,90 @@ class CustomerLedger:
 
     @property
     def open_invoices(self) -> list[Invoice]:
-        """Give what is still owed."""
+        """The invoices with an open balance."""
         return [each for each in self.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]
 
 
 def find_exceptions(
     customer: Customer, invoices: Iterable[Invoice], unapplied: Sequence[Credit] = ()
 ) -> list[ExceptionItem]:
-    """List what is odd about a customer's books, the gravest rules first; late fees of our own are left out."""
-    real = [each for each in invoices if each.status in _ISSUED_STATUSES and each.fee_of is None]
-    books = CustomerLedger(customer, sorted(real, key=lambda each: (each.issued_on, each.number, each.id)), unapplied)
-    return [oddity for find in CHECKS for oddity in find(books)]
+    """Find the exceptions in a customer's ledger, the most serious first; our own late fees are left out."""
+    issued = [each for each in invoices if each.status in _ISSUED_STATUSES and each.fee_of is None]
+    ordered = sorted(issued, key=lambda each: (each.issued_on, each.number, each.id))
+    ledger = CustomerLedger(customer, ordered, unapplied)
+    return [item for check in CHECKS for item in check(ledger)]
 
 
-def unapplied_match(books: CustomerLedger) -> Iterable[ExceptionItem]:
-    """A payment is exactly what an open invoice is about, but is not applied to it."""
-    for credit in books.credits:
-        for invoice in books.open_invoices:
+def unapplied_match(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """An unapplied credit or payment is exactly the balance of an open invoice."""
+    for credit in ledger.credits:
+        for invoice in ledger.open_invoices:
             if (credit.currency, credit.remaining) == (invoice.currency, invoice.due):
                 amount = format_amount(credit.remaining, credit.currency)
-                reason = f"{amount} of {format_date(credit.dated_on)} is exactly what {_name(invoice)} needs, but is not applied."
-                yield ExceptionItem("unapplied_match", invoice.id, reason)
+                dated_on = format_date(credit.dated_on)
+                reason = f"{amount} of {dated_on} is exactly the balance of {_name(invoice)}, but is not applied to it."
+                yield ExceptionItem(ExceptionCode.UNAPPLIED_MATCH, invoice.id, reason)
 
 
-def probable_duplicate(books: CustomerLedger) -> Iterable[ExceptionItem]:
-    """Two invoices of the same sum within a few days."""
+def probable_duplicate(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """Two invoices for the same amount within a few days."""
     alike: dict[tuple[str, Decimal], list[Invoice]] = defaultdict(list)
-    for invoice in books.invoices:
+    for invoice in ledger.invoices:
         alike[invoice.currency, invoice.total].append(invoice)
     for group in alike.values():
         for one, two in pairwise(group):
-            owed = two.status is InvoiceStatus.OPEN
-            if owed and one.total > 0 and two.issued_on - one.issued_on < timedelta(days=DUPLICATE_DAYS):
+            is_open = two.status is InvoiceStatus.OPEN
+            if is_open and one.total > 0 and two.issued_on - one.issued_on < timedelta(days=DUPLICATE_DAYS):
                 amount = format_amount(two.total, two.currency)
-                reason = (
-                    f"{_name(two)} is for {amount}, as is {_name(one)} of {format_date(one.issued_on)}: a duplicate?"
-                )
-                yield ExceptionItem("probable_duplicate", two.id, reason)
+                other = f"{_name(one)} of {format_date(one.issued_on)}"
+                reason = f"{_name(two)} is for {amount}, like {other}: it may be a duplicate."
+                yield ExceptionItem(ExceptionCode.PROBABLE_DUPLICATE, two.id, reason)
 
 
-def due_before_issue(books: CustomerLedger) -> Iterable[ExceptionItem]:
-    """An invoice that fell due before it was written."""
-    for invoice in books.open_invoices:
+def due_before_issue(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """An invoice that was due before its invoice date."""
+    for invoice in ledger.open_invoices:
         if invoice.due_on is not None and invoice.due_on < invoice.issued_on:
-            reason = f"{_name(invoice)} of {format_date(invoice.issued_on)} is due on {format_date(invoice.due_on)}, before it was issued."
-            yield ExceptionItem("due_before_issue", invoice.id, reason)
+            issued_on, due_on = format_date(invoice.issued_on), format_date(invoice.due_on)
+            reason = f"{_name(invoice)} of {issued_on} was due on {due_on}, before it was issued."
+            yield ExceptionItem(ExceptionCode.DUE_BEFORE_ISSUE, invoice.id, reason)
 
 
-def missing_email_address(books: CustomerLedger) -> Iterable[ExceptionItem]:
-    """Something is owed, and there is no address to write to."""
-    if books.open_invoices and not books.customer.erased and not any("@" in email for email in books.customer.emails):
-        yield ExceptionItem(
-            "missing_email_address", "", f"{books.customer.name} owes something and has no mail address."
-        )
+def missing_email_address(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """A customer with an open balance and no email address."""
+    customer = ledger.customer
+    if ledger.open_invoices and not customer.erased and not any("@" in email for email in customer.emails):
+        reason = f"{customer.name} has an open balance and no email address."
+        yield ExceptionItem(ExceptionCode.MISSING_EMAIL_ADDRESS, "", reason)
 
 
-def unusual_amount(books: CustomerLedger) -> Iterable[ExceptionItem]:
-    """An open invoice far above what this customer is usually billed."""
-    for invoice in books.open_invoices:
-        others = [each.total for each in books.invoices if each.currency == invoice.currency and each.id != invoice.id]
+def unusual_amount(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """An open invoice far above the customer's usual amount."""
+    for invoice in ledger.open_invoices:
+        same_currency = (each for each in ledger.invoices if each.currency == invoice.currency)
+        others = [each.total for each in same_currency if each.id != invoice.id]
         if len(others) < MIN_HISTORY:
             continue
         usual = median(others)
-        spread = _MAD_TO_DEVIATION * median(abs(total - usual) for total in others)
-        if usual > 0 and invoice.total > usual * UNUSUAL_FACTOR and invoice.total - usual > spread * UNUSUAL_DEVIATIONS:
-            amount, most = format_amount(invoice.total, invoice.currency), format_amount(usual, invoice.currency)
-            yield ExceptionItem(
-                "unusual_amount", invoice.id, f"{_name(invoice)} is for {amount}; usual here is {most}."
-            )
+        deviation = _MAD_TO_DEVIATION * median(abs(total - usual) for total in others)
+        is_many_times = usual > 0 and invoice.total > usual * UNUSUAL_FACTOR
+        if is_many_times and invoice.total - usual > deviation * UNUSUAL_DEVIATIONS:
+            amount, usually = format_amount(invoice.total, invoice.currency), format_amount(usual, invoice.currency)
+            reason = f"{_name(invoice)} is for {amount}; this customer's invoices are usually for {usually}."
+            yield ExceptionItem(ExceptionCode.UNUSUAL_AMOUNT, invoice.id, reason)
 
 
-def unusual_currency(books: CustomerLedger) -> Iterable[ExceptionItem]:
-    """The first invoice in a currency, of a customer who was always billed in another."""
-    counts = Counter(each.currency for each in books.invoices)
+def unusual_currency(ledger: CustomerLedger) -> Iterable[ExceptionItem]:
+    """The first invoice in a currency, of a customer who was always invoiced in another."""
+    counts = Counter(each.currency for each in ledger.invoices)
     if not counts:
         return
     usual, times = counts.most_common(1)[0]
-    for invoice in books.open_invoices:
+    for invoice in ledger.open_invoices:
         if counts[invoice.currency] == 1 and times >= MIN_HISTORY:
-            reason = f"{_name(invoice)} is in {invoice.currency}; the {times} others of this customer are in {usual}."
-            yield ExceptionItem("unusual_currency", invoice.id, reason)
+            others = f"the {times} others of this customer are in {usual}"
+            reason = f"{_name(invoice)} is in {invoice.currency}; {others}."
+            yield ExceptionItem(ExceptionCode.UNUSUAL_CURRENCY, invoice.id, reason)
 
 
 CHECKS: tuple[Callable[[CustomerLedger], Iterable[ExceptionItem]], ...] = (

@@ -1,4 +1,4 @@
-"""What was found about one invoice today: its hold, or the steps that are due."""
+"""What is due for one invoice today: its hold, or the steps of its schedule."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ from datetime import date
 from policies.decisions import ChargeLateFee
 from policies.formatting import format_amount, format_date, format_days
 from policies.receivables import Invoice, Step
-from policies.schedule import HARDNESS, CompletionDates, Schedule, UpcomingStep, starts_on, upcoming_step
+from policies.schedule import SEVERITY, CompletionDates, Schedule, UpcomingStep, starts_on, upcoming_step
 from policies.statement_context import Hold, StatementContext
 
 
 @dataclass(slots=True)
 class InvoiceAssessment:
-    """One invoice as it stands today. ``by_person``: it may not be mailed about, but a person may act on it."""
+    """One invoice today.
+
+    ``hold_code`` is the ``HoldCode`` of its hold; ``email_blocked`` is true where that stops only emails, so that a
+    person can still act. ``broken_agreement`` is the sentence about a broken promise or payment plan,
+    ``broken_promise_key`` the date of a promise that an email asks about. ``manual_step`` is the email step that
+    becomes a task today; ``manual_note`` says that one already has.
+    """
 
     context: StatementContext
     invoice: Invoice
     schedule: Schedule
-    taken: CompletionDates
+    completed: CompletionDates
     hold_code: str = ""
     hold: Hold | None = None
     email_blocked: bool = False
@@ -33,31 +39,33 @@ class InvoiceAssessment:
     manual_note: str = ""
 
     @property
+    def number(self) -> str:
+        """The invoice number, or its id where the ledger gave it none."""
+        return self.invoice.number or self.invoice.id
+
+    @property
     def started_on(self) -> date:
-        """Give the day the timetable counts from."""
+        """The date the schedule counts from."""
         return starts_on(self.invoice)
 
     def urgency(self, step: Step) -> tuple[int, date, str]:
-        """Order steps for the lead of a mail: the hardest first, then the oldest debt."""
-        return (-HARDNESS[step], self.started_on, self.invoice.id)
+        """Return the sort key for the step that leads an email: the most severe first, then the oldest debt."""
+        return (-SEVERITY[step], self.started_on, self.invoice.id)
 
-    def next_step(self, done_step: Step | None = None, on: date | None = None) -> UpcomingStep | None:
-        """Find what comes next, ``besides`` a step that is done today or on another day."""
-        taken = {**self.taken, done_step: on or self.context.today} if done_step else self.taken
-        return upcoming_step(
-            self.schedule, self.invoice, taken, self.context.today, fees_enabled=self.context.policy.late_fees.enabled
-        )
+    def next_step(self, done_step: Step | None = None, done_on: date | None = None) -> UpcomingStep | None:
+        """Return what comes next, given that ``done_step`` is completed today or on another day."""
+        today, fees_enabled = self.context.today, self.context.policy.late_fees.enabled
+        completed = {**self.completed, done_step: done_on or today} if done_step else self.completed
+        return upcoming_step(self.schedule, self.invoice, completed, today, fees_enabled=fees_enabled)
 
     def describe_balance(self) -> str:
-        """Say what is owed and since when."""
+        """Return how much is due and since when, as part of a sentence."""
         invoice, today = self.invoice, self.context.today
         due_on = invoice.due_on or self.started_on
-        late = (today - due_on).days
+        days_late = (today - due_on).days
         amount = format_amount(invoice.due, invoice.currency)
-        if late > 0:
-            return f"{amount} was due on {format_date(due_on)}, {format_days(late)} ago"
-        return (
-            f"{amount} is due today"
-            if late == 0
-            else f"{amount} falls due on {format_date(due_on)}, in {format_days(-late)}"
-        )
+        if days_late > 0:
+            return f"{amount} was due on {format_date(due_on)}, {format_days(days_late)} ago"
+        if days_late == 0:
+            return f"{amount} is due today"
+        return f"{amount} is due on {format_date(due_on)}, in {format_days(-days_late)}"

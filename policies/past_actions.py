@@ -1,4 +1,4 @@
-"""What was already done for a customer, indexed once per decision."""
+"""The past actions of a customer, indexed once per decision."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import date, timedelta
 
 from policies.receivables import PastAction, Step
 from policies.schedule import DUNNING_LEVELS, EMAIL_STEPS
+from policies.schedule_rules import MONTH_DAYS, WEEK_DAYS
 from policies.sections import Frequency
 
 _SEARCH_DAYS = 60
@@ -16,7 +17,11 @@ _NO_STEPS: dict[Step, date] = {}
 
 @dataclass(slots=True)
 class PastActions:
-    """Deeds by invoice and step, and the days on which the customer heard from us."""
+    """Past actions by invoice and step, and the dates on which the customer was contacted.
+
+    ``warned_on`` is the date of the first email after the due date, by invoice; ``manual_on`` holds the email steps
+    that were handed over as a task.
+    """
 
     by_invoice: dict[str, dict[Step, date]] = field(default_factory=dict)
     warned_on: dict[str, date] = field(default_factory=dict)
@@ -26,46 +31,46 @@ class PastActions:
     thanked_on: date | None = None
 
     @classmethod
-    def from_actions(cls, past_actions: Iterable[PastAction]) -> PastActions:
-        """Index the deeds of one customer."""
+    def from_actions(cls, actions: Iterable[PastAction]) -> PastActions:
+        """Index the past actions of one customer."""
         index = cls()
-        mails: dict[str, date] = {}
-        for deed in past_actions:
-            index._add(deed)
-            if deed.step is Step.PROMISE_BROKEN and not deed.is_contact:  # it was the call as well
-                index.by_invoice[deed.invoice_id].setdefault(Step.CALL, deed.on)
-            if deed.is_contact:
-                mails[deed.email_key or f"{deed.invoice_id} {deed.step} {deed.on}"] = deed.on
-        index.contact_days = tuple(sorted(mails.values()))
+        contacts: dict[str, date] = {}
+        for action in actions:
+            index._add(action)
+            if action.step is Step.PROMISE_BROKEN and not action.is_contact:  # that call is also the step's call
+                index.by_invoice[action.invoice_id].setdefault(Step.CALL, action.on)
+            if action.is_contact:
+                contacts[action.email_key or f"{action.invoice_id} {action.step} {action.on}"] = action.on
+        index.contact_days = tuple(sorted(contacts.values()))
         return index
 
-    def _add(self, deed: PastAction) -> None:
-        steps = self.by_invoice.setdefault(deed.invoice_id, {})
-        steps[deed.step] = max(deed.on, steps.get(deed.step, deed.on))
-        if deed.step is Step.LATE_FEE:
-            self.fees.setdefault(deed.invoice_id, {})[deed.recurrence_key] = deed
-        elif deed.step is Step.THANK_YOU:
-            self.thanked_on = max(deed.on, self.thanked_on or deed.on)
-        elif deed.is_contact and not deed.unconfirmed and deed.step in DUNNING_LEVELS:
-            self.warned_on[deed.invoice_id] = min(deed.on, self.warned_on.get(deed.invoice_id, deed.on))
-        elif not deed.is_contact and deed.step in EMAIL_STEPS:
-            self.manual_on.setdefault(deed.invoice_id, {})[deed.step] = deed.on
+    def _add(self, action: PastAction) -> None:
+        invoice_id, step, on = action.invoice_id, action.step, action.on
+        steps = self.by_invoice.setdefault(invoice_id, {})
+        steps[step] = max(on, steps.get(step, on))
+        if step is Step.LATE_FEE:
+            self.fees.setdefault(invoice_id, {})[action.recurrence_key] = action
+        elif step is Step.THANK_YOU:
+            self.thanked_on = max(on, self.thanked_on or on)
+        elif action.is_contact and not action.unconfirmed and step in DUNNING_LEVELS:
+            self.warned_on[invoice_id] = min(on, self.warned_on.get(invoice_id, on))
+        elif not action.is_contact and step in EMAIL_STEPS:
+            self.manual_on.setdefault(invoice_id, {})[step] = on
 
     def completed_steps(self, invoice_id: str) -> Mapping[Step, date]:
-        """Give the steps taken for an invoice."""
+        """Return the completed steps of an invoice, each with its date."""
         return self.by_invoice.get(invoice_id, _NO_STEPS)
 
     def can_contact(self, on: date, limits: Frequency) -> bool:
-        """Tell whether the caps allow a contact on a day."""
-        days = [(on - each).days for each in self.contact_days]
-        if any(gap < limits.min_days_between for gap in days):
+        """Return whether the contact limits allow an email on a day."""
+        gaps = [(on - each).days for each in self.contact_days]
+        if any(gap < limits.min_days_between for gap in gaps):
             return False
-        return (
-            sum(gap < 7 for gap in days) < limits.max_in_7_days
-            and sum(gap < 30 for gap in days) < limits.max_in_30_days
-        )
+        in_week = sum(gap < WEEK_DAYS for gap in gaps)
+        in_month = sum(gap < MONTH_DAYS for gap in gaps)
+        return in_week < limits.max_in_7_days and in_month < limits.max_in_30_days
 
     def next_contact_on(self, today: date, limits: Frequency) -> date:
-        """Find the first day, from today on, on which the caps allow a contact."""
+        """Return the first date, from today on, on which the contact limits allow an email."""
         ahead = (today + timedelta(days=days) for days in range(_SEARCH_DAYS))
         return next((on for on in ahead if self.can_contact(on, limits)), today + timedelta(days=_SEARCH_DAYS))

@@ -1,7 +1,7 @@
-"""The facts a policy looks at: customers, invoices, credits, payments and what was already done, all frozen.
+"""The facts a policy decides on: customers, invoices, credits, payments and past actions, all frozen.
 
-Money is an exact ``Decimal`` in the currency named beside it; it is never added up across currencies.
-``_on`` names calendar dates (in the organisation's time zone), ``_at`` names aware UTC instants.
+Money is an exact ``Decimal`` in the currency named beside it; amounts are never added up across currencies.
+``_on`` names calendar dates in the company's time zone, ``_at`` names aware UTC instants.
 Ids are the ledger's own (``external_id``), unique within one connection.
 """
 
@@ -14,7 +14,7 @@ from enum import StrEnum
 
 
 class InvoiceStatus(StrEnum):
-    """Where an invoice stands in its ledger."""
+    """The status of an invoice in the ledger."""
 
     DRAFT = "draft"
     OPEN = "open"
@@ -24,7 +24,7 @@ class InvoiceStatus(StrEnum):
 
 
 class CreditKind(StrEnum):
-    """What a customer's unapplied credit is."""
+    """What kind of unapplied credit a customer has."""
 
     CREDIT_NOTE = "credit_note"
     PAYMENT = "payment"
@@ -33,7 +33,7 @@ class CreditKind(StrEnum):
 
 
 class Segment(StrEnum):
-    """Which row of the timetable a customer follows (policy.md, "Segments")."""
+    """The group of customers whose schedule a customer follows (docs/policy.md, "Customer segments")."""
 
     STRATEGIC = "strategic"
     ESTABLISHED = "established"
@@ -41,7 +41,7 @@ class Segment(StrEnum):
 
 
 class Size(StrEnum):
-    """How large an invoice is among the company's own of the last 12 months."""
+    """How large an invoice is among the company's own invoices of the last 12 months."""
 
     LARGE = "large"
     MEDIUM = "medium"
@@ -49,7 +49,7 @@ class Size(StrEnum):
 
 
 class Step(StrEnum):
-    """The steps of the timetable, in the order in which they harden."""
+    """The steps of the reminder schedule, in order of severity."""
 
     THANK_YOU = "thank_you"
     RECEIPT_CHECK = "receipt_check"
@@ -70,12 +70,19 @@ class Step(StrEnum):
     PROMISE_BROKEN = "promise_broken"
 
 
+class FeeOutcome(StrEnum):
+    """How a late fee ended."""
+
+    WAIVED = "waived"
+    PAID = "paid"
+
+
 @dataclass(frozen=True, slots=True)
 class Company:
-    """The organisation whose books these are.
+    """The company that sends the invoices.
 
-    ``time_zone`` is an IANA name; ``country`` an ISO 3166 alpha-2 code; ``lock_on`` the day up to and
-    including which its books are closed; ``own_reminders`` tells that the ledger mails reminders by itself.
+    ``time_zone`` is an IANA name, ``country`` an ISO 3166 alpha-2 code, ``lock_on`` the ledger's lock date (no entries
+    up to and including that day); ``ledger_reminders`` is true where the ledger sends invoice reminders of its own.
     """
 
     name: str
@@ -88,10 +95,10 @@ class Company:
 
 @dataclass(frozen=True, slots=True)
 class PaymentBehaviour:
-    """How a customer pays, from what he settled before today (``habits.py``): days late are counted from the due date.
+    """How a customer pays, learned from the invoices closed before today (``payment_behaviour.py``).
 
-    ``low``/``high`` bound four cases of five; ``weekday`` counts from Monday = 0; ``on_time_run`` is the number of the
-    last invoices in a row that were paid on time.
+    Days late count from the due date; ``low`` and ``high`` bound the 80 % range. ``weekday`` counts from Monday = 0;
+    ``on_time_streak`` is the number of most recent invoices in a row that were paid on time.
     """
 
     closed_invoices: int
@@ -120,7 +127,7 @@ class RevenueRank:
 
 @dataclass(frozen=True, slots=True)
 class Customer:
-    """Who owes. What a person sets by hand is ``None`` where it is as the policy says."""
+    """A customer. Settings made by hand are ``None`` where the policy applies."""
 
     id: str
     name: str
@@ -142,12 +149,12 @@ class Customer:
     payment_behaviour: PaymentBehaviour | None = None
     tags: tuple[str, ...] = ()
     groups: tuple[str, ...] = ()
-    erased: bool = False  # his personal data were erased on request
+    erased: bool = False  # the personal data were erased on request
 
 
 @dataclass(frozen=True, slots=True)
 class Discount:
-    """An early-payment discount the terms offer: ``amount`` off when paid by ``until_on``."""
+    """An early payment discount: ``amount`` off if paid by ``ends_on``."""
 
     amount: Decimal
     ends_on: date
@@ -155,7 +162,7 @@ class Discount:
 
 @dataclass(frozen=True, slots=True)
 class BalanceChange:
-    """What lowered (negative) or raised an invoice's balance on a day: a payment, a credit, its undoing."""
+    """A change of an invoice's balance: negative for a payment or credit, positive where one is reversed."""
 
     on: date
     amount: Decimal
@@ -163,7 +170,7 @@ class BalanceChange:
 
 @dataclass(frozen=True, slots=True)
 class Instalment:
-    """One payment of a plan: how much by when."""
+    """One instalment of a payment plan: how much is due by when."""
 
     due_on: date
     amount: Decimal
@@ -171,7 +178,7 @@ class Instalment:
 
 @dataclass(frozen=True, slots=True)
 class PaymentPlan:
-    """What was agreed about an invoice: instalments, oldest first, on ``owed`` as it was on ``agreed_on``."""
+    """A payment plan for an invoice: instalments, oldest first, of the balance on the day it was agreed."""
 
     agreed_on: date
     agreed_balance: Decimal
@@ -180,13 +187,13 @@ class PaymentPlan:
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One sales invoice. ``due`` is what is still owed, in ``currency``.
+    """One sales invoice. ``due`` is its open balance, in ``currency``.
 
-    ``fee_of`` is the id of the invoice a late fee belongs to.
     ``sent_to_customer`` is False only where the ledger says that the customer never got it.
-    ``disputed_on``, ``promised_on``, ``paused_until_on`` come from a person or from the ledger.
-    ``ledger_fee`` tells that the ledger has put a late fee of its own on it.
-    ``changes`` is the balance history since issue, oldest first.
+    ``size_percentile`` is the highest percentile of the company's invoices of the last 12 months, in its currency,
+    that its total reaches. ``fee_of`` is the id of the invoice a late fee belongs to; ``ledger_fee`` is true where the
+    ledger charged a late fee of its own on it. ``disputed_on``, ``promised_on`` and ``paused_until_on`` come from a
+    person or from the ledger. ``balance_changes`` is the history of its balance since issue, oldest first.
     """
 
     id: str
@@ -215,7 +222,7 @@ class Invoice:
 
 @dataclass(frozen=True, slots=True)
 class Credit:
-    """Money of the customer that is not applied to an invoice yet; ``remaining`` is positive."""
+    """Unapplied credit of a customer; ``remaining`` is positive."""
 
     id: str
     kind: CreditKind
@@ -227,12 +234,12 @@ class Credit:
 
 @dataclass(frozen=True, slots=True)
 class PastAction:
-    """Something that was done and stays done: a mail, task or fee of a step, for one invoice.
+    """A completed step for one invoice: an email sent, a task created or a late fee charged.
 
-    ``uncertain`` marks a mail whose outcome is a doubt: it counts as done until a person says otherwise.
-    ``mail_key`` groups the invoices that one mail covered, so that a mail counts once in the caps.
-    ``occasion`` tells deeds of one step apart where it may come again: a fee's period, a promise's day.
-    ``charged`` is what a fee came to, where that is known; ``ended`` says that it was "waived" or "paid" since.
+    ``email_key`` groups the invoices that one email covered, so that it counts once towards the contact limits.
+    ``unconfirmed`` marks an email whose delivery is unconfirmed; it counts as sent until a person decides otherwise.
+    ``recurrence_key`` tells actions of one step apart where it can recur: a fee's period, the date of a promise.
+    ``fee_amount`` is the amount of a late fee, where it is known.
     """
 
     step: Step
@@ -244,17 +251,17 @@ class PastAction:
     unconfirmed: bool = False
     recurrence_key: str = ""
     fee_amount: Decimal | None = None
-    fee_outcome: str = ""
+    fee_outcome: FeeOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """All that one customer owes in one currency, and what was done about it: what a policy looks at.
+    """All invoices and credits of one customer in one currency, with past actions: what a policy decides on.
 
-    ``invoices`` holds every open invoice and those settled in the last 30 days (for the thanks).
-    ``deeds`` holds the deeds of this *customer* in every currency (the caps count mails per customer).
-    ``pulled_at`` is when the mirror last agreed with the ledger in full.
-    ``live_since_at`` is when the connection first went live, ``None`` before.
+    ``invoices`` holds every open invoice and those closed recently, for the thank-you email.
+    ``past_actions`` holds those of the customer in every currency, because the contact limits are per customer.
+    ``synced_at`` is when the data was last read in full from the ledger; ``live_since_at`` when the connection first
+    went live.
     """
 
     company: Company

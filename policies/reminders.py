@@ -1,4 +1,4 @@
-"""One mail to one customer a day: which statement it is about, which steps it takes, what it lists; or a thank-you."""
+"""The one email a customer gets in a day: a reminder about one statement, or a thank-you."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import date, timedelta
 from typing import NamedTuple
 
 from policies.calendar import SendSlot, find_time_zone
-from policies.decisions import SendReminder
-from policies.formatting import STEP_NAMES, describe_past_step, format_date
+from policies.decisions import HoldCode, SendReminder
+from policies.formatting import STEP_NAMES, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.receivables import InvoiceStatus, Step
@@ -16,7 +16,7 @@ from policies.schedule import suspension_date
 
 
 class Postponement(NamedTuple):
-    """Why a mail that is due has to wait, and until when."""
+    """Why an email that is due has to wait, and until when."""
 
     reason: str
     until_on: date
@@ -25,27 +25,23 @@ class Postponement(NamedTuple):
 def choose_reminder(
     assessments: Sequence[InvoiceAssessment], past_actions: PastActions, send_slot: SendSlot, sends_on: date
 ) -> tuple[SendReminder | None, Postponement | None]:
-    """Choose the one mail of the day; what is due besides it waits, with the reason given."""
-    wanting = [
-        assessment for assessment in assessments if assessment.email_step is not None and not assessment.email_blocked
-    ]
-    if not wanting:
+    """Choose the one reminder of the day; everything else that is due is postponed for the reason returned."""
+    due = [each for each in assessments if each.email_step is not None and not each.email_blocked]
+    if not due:
         return None, None
-    today, limits = wanting[0].context.today, wanting[0].context.policy.frequency
+    today, limits = due[0].context.today, due[0].context.policy.frequency
     if not past_actions.can_contact(today, limits):
-        until_on = past_actions.next_contact_on(today, limits)
-        return None, Postponement(
-            f"The last mail left on {format_date(past_actions.contact_days[-1])}, the next may on {format_date(until_on)}.",
-            until_on,
-        )
-    wanting.sort(key=_urgency)
-    lead = wanting[0]
-    taking = [assessment for assessment in wanting if assessment.context is lead.context]
-    waits_until = today + timedelta(days=limits.min_days_between)
-    other = (
-        f"One mail a day: today's is about {lead.invoice.currency}; the next may leave on {format_date(waits_until)}."
+        last_on, until_on = past_actions.contact_days[-1], past_actions.next_contact_on(today, limits)
+        text = f"The last email was sent on {format_date(last_on)}; the next can be sent on {format_date(until_on)}."
+        return None, Postponement(text, until_on)
+    due.sort(key=_urgency)
+    lead = due[0]
+    covered = [each for each in due if each.context is lead.context]
+    until_on = today + timedelta(days=limits.min_days_between)
+    text = (
+        f"One email a day: today's is about {lead.invoice.currency}; the next can be sent on {format_date(until_on)}."
     )
-    return _build_reminder(lead, taking, assessments, send_slot, sends_on), Postponement(other, waits_until)
+    return _build_reminder(lead, covered, assessments, send_slot, sends_on), Postponement(text, until_on)
 
 
 def _urgency(assessment: InvoiceAssessment) -> tuple[int, date, str]:
@@ -59,109 +55,100 @@ def _build_reminder(
     send_slot: SendSlot,
     sends_on: date,
 ) -> SendReminder:
-    taken = tuple(
-        (assessment.invoice.id, assessment.email_step) for assessment in covered if assessment.email_step is not None
-    )
-    step = taken[0][1]
+    completed = tuple((each.invoice.id, each.email_step) for each in covered if each.email_step is not None)
+    step = completed[0][1]
+    follow_ups = (each for each in covered if each.email_step is Step.PROMISE_BROKEN)
     return SendReminder(
         customer_id=lead.context.statement.customer.id,
         currency=lead.invoice.currency,
         step=step,
-        completed=taken,
-        listed=_listed_invoices(lead, assessments, {invoice_id for invoice_id, _ in taken}),
+        completed=completed,
+        listed=_listed_invoices(lead, assessments, {invoice_id for invoice_id, _ in completed}),
         reason=_lead_reason(lead, step, send_slot),
         send_after=send_slot.at,
         suspension_on=_suspension_on(covered, sends_on),
-        recurrence_keys=tuple(
-            (assessment.invoice.id, assessment.broken_promise_key)
-            for assessment in covered
-            if assessment.email_step is Step.PROMISE_BROKEN
-        ),
+        recurrence_keys=tuple((each.invoice.id, each.broken_promise_key) for each in follow_ups),
     )
 
 
 def _listed_invoices(
     lead: InvoiceAssessment, assessments: Sequence[InvoiceAssessment], covered_ids: set[str]
 ) -> tuple[str, ...]:
-    """List what is due soon or overdue in the statement; a late fee stands beside its invoice."""
-    horizon = lead.context.today + timedelta(days=lead.context.policy.due_soon_days)
-    ours = [assessment for assessment in assessments if assessment.context is lead.context]
-    shown = set(covered_ids)
-    for assessment in ours:
-        if assessment.started_on <= horizon and (assessment.hold is None or assessment.hold_code == "below_minimum"):
-            shown.add(assessment.invoice.id)
-    shown.update(
-        assessment.invoice.id
-        for assessment in ours
-        if assessment.hold_code == "fee_invoice" and assessment.invoice.fee_of in shown
-    )
-    ours.sort(key=lambda assessment: (assessment.started_on, assessment.invoice.number, assessment.invoice.id))
-    return tuple(assessment.invoice.id for assessment in ours if assessment.invoice.id in shown)
+    """List what is overdue or due soon on the statement; a late fee is listed with its invoice."""
+    horizon_on = lead.context.today + timedelta(days=lead.context.policy.due_soon_days)
+    on_statement = [each for each in assessments if each.context is lead.context]
+    listed = set(covered_ids)
+    for each in on_statement:
+        is_listed = each.hold is None or each.hold_code == HoldCode.BELOW_MINIMUM
+        if is_listed and each.started_on <= horizon_on:
+            listed.add(each.invoice.id)
+    fees = (each.invoice for each in on_statement if each.hold_code == HoldCode.FEE_INVOICE)
+    listed.update(fee.id for fee in fees if fee.fee_of in listed)
+    on_statement.sort(key=lambda each: (each.started_on, each.invoice.number, each.invoice.id))
+    return tuple(each.invoice.id for each in on_statement if each.invoice.id in listed)
 
 
 def _suspension_on(covered: list[InvoiceAssessment], sends_on: date) -> date | None:
-    named = [
-        suspension_date(assessment.schedule, assessment.invoice, sends_on)
-        for assessment in covered
-        if assessment.email_step is Step.FINAL_NOTICE
-    ]
-    return min((on for on in named if on is not None), default=None)
+    final_notices = (each for each in covered if each.email_step is Step.FINAL_NOTICE)
+    dates = [suspension_date(each.schedule, each.invoice, sends_on) for each in final_notices]
+    return min((on for on in dates if on is not None), default=None)
 
 
 def reminder_reason(assessment: InvoiceAssessment, step: Step, send_slot: SendSlot) -> str:
-    """Say why an invoice is in today's mail."""
+    """Return why an invoice is in today's email."""
     if step is Step.THANK_YOU:
-        return f"The thank-you: it was paid in full on {format_date(assessment.invoice.closed_on or assessment.context.today)}.{_send_window_note(send_slot)}"
-    return f"{STEP_NAMES[step].capitalize()}: {assessment.describe_balance()}{_history_note(assessment)}.{_send_window_note(send_slot)}"
+        paid_on = assessment.invoice.closed_on or assessment.context.today
+        text = f"{step_title(step)}: paid in full on {format_date(paid_on)}"
+    else:
+        text = f"{step_title(step)}: {assessment.describe_balance()}{_history_note(assessment)}"
+    return f"{text}.{_send_window_note(send_slot)}"
 
 
 def _send_window_note(send_slot: SendSlot) -> str:
-    return f" Outside the window now: {send_slot.reason}." if send_slot.at else ""
+    return f" Outside the send window: {send_slot.reason}." if send_slot.at else ""
 
 
 def _lead_reason(lead: InvoiceAssessment, step: Step, send_slot: SendSlot) -> str:
-    number = lead.invoice.number or lead.invoice.id
-    return f"{STEP_NAMES[step].capitalize()} about {number}: {lead.describe_balance()}{_history_note(lead)}.{_send_window_note(send_slot)}"
+    text = f"{step_title(step)} for {lead.number}: {lead.describe_balance()}{_history_note(lead)}"
+    return f"{text}.{_send_window_note(send_slot)}"
 
 
 def _history_note(assessment: InvoiceAssessment) -> str:
-    """Name the promise that was broken, and the step before this one, where there was one."""
+    """Return the promise that was broken, and the last completed step, if there are any."""
     promised_on = assessment.invoice.promised_on if assessment.email_step is Step.PROMISE_BROKEN else None
-    promised = f"; it was promised for {format_date(promised_on)} and did not come" if promised_on else ""
-    if not assessment.taken:
+    promised = f"; it was promised for {format_date(promised_on)} and has not been paid" if promised_on else ""
+    if not assessment.completed:
         return promised
-    on, step = max((on, step) for step, on in assessment.taken.items())
-    return f"{promised}; {describe_past_step(step, on)}"
+    on, step = max((on, step) for step, on in assessment.completed.items())
+    return f"{promised}; last step: {STEP_NAMES[step]} on {format_date(on)}"
 
 
 def choose_thank_you(
     assessments: Sequence[InvoiceAssessment], past_actions: PastActions, send_slot: SendSlot
 ) -> SendReminder | None:
-    """Thank for what was just paid in full: one mail, once per customer in so many days."""
-    policy, today = (
-        assessments[0].context.policy if assessments else None,
-        assessments[0].context.today if assessments else date.min,
-    )
-    if policy is None or not policy.thank_you.enabled or not past_actions.can_contact(today, policy.frequency):
+    """Thank for what was just paid in full: one email per customer, and not again for some time."""
+    if not assessments:
         return None
-    if (
-        past_actions.thanked_on is not None
-        and (today - past_actions.thanked_on).days < policy.thank_you.min_days_between
-    ):
+    policy, today = assessments[0].context.policy, assessments[0].context.today
+    if not policy.thank_you.enabled or not past_actions.can_contact(today, policy.frequency):
         return None
-    paid = [assessment for assessment in assessments if _is_due_thank_you(assessment)]
+    thanked_on = past_actions.thanked_on
+    if thanked_on is not None and (today - thanked_on).days < policy.thank_you.min_days_between:
+        return None
+    paid = [each for each in assessments if _is_due_thank_you(each)]
     if not paid:
         return None
-    lead = min(paid, key=lambda assessment: (assessment.invoice.currency, assessment.invoice.id))
-    ours = tuple(sorted(assessment.invoice.id for assessment in paid if assessment.context is lead.context))
-    number = lead.invoice.number or lead.invoice.id
+    lead = min(paid, key=lambda each: (each.invoice.currency, each.invoice.id))
+    ids = tuple(sorted(each.invoice.id for each in paid if each.context is lead.context))
+    paid_on = format_date(lead.invoice.closed_on or today)
+    text = f"{step_title(Step.THANK_YOU)}: {lead.number} was paid in full on {paid_on}"
     return SendReminder(
         customer_id=lead.context.statement.customer.id,
         currency=lead.invoice.currency,
         step=Step.THANK_YOU,
-        completed=tuple((invoice_id, Step.THANK_YOU) for invoice_id in ours),
-        listed=ours,
-        reason=f"The thank-you: {number} was paid in full on {format_date(lead.invoice.closed_on or today)}.{_send_window_note(send_slot)}",
+        completed=tuple((invoice_id, Step.THANK_YOU) for invoice_id in ids),
+        listed=ids,
+        reason=f"{text}.{_send_window_note(send_slot)}",
         send_after=send_slot.at,
     )
 
@@ -171,20 +158,17 @@ def _is_due_thank_you(assessment: InvoiceAssessment) -> bool:
     if invoice.status is not InvoiceStatus.PAID or invoice.closed_on is None or invoice.total <= 0 or invoice.fee_of:
         return False
     live_since_at = context.statement.live_since_at
-    if live_since_at is None or Step.THANK_YOU in assessment.taken:
+    if live_since_at is None or Step.THANK_YOU in assessment.completed:
         return False
     live_on = live_since_at.astimezone(find_time_zone(context.statement.company.time_zone)).date()
-    ago = (context.today - invoice.closed_on).days
-    return (
-        invoice.closed_on >= live_on
-        and 0 <= ago <= context.policy.thank_you.max_days_after_payment
-        and not _gets_no_email(assessment)
-    )
+    days_ago = (context.today - invoice.closed_on).days
+    is_recent = 0 <= days_ago <= context.policy.thank_you.max_days_after_payment
+    return invoice.closed_on >= live_on and is_recent and not _gets_no_email(assessment)
 
 
 def _gets_no_email(assessment: InvoiceAssessment) -> bool:
-    """Tell whether this customer gets no mail at all: the holds of the customer, not of the invoice."""
+    """Return whether a hold of the customer, not of the invoice, stops every email."""
     customer, context = assessment.context.statement.customer, assessment.context
-    paused = customer.hold_until_on is not None and context.today < customer.hold_until_on
-    unreachable = bool(customer.suppression_reason) or not any("@" in email for email in customer.emails)
-    return context.stale_hold is not None or paused or customer.no_reminders or unreachable
+    is_paused = customer.hold_until_on is not None and context.today < customer.hold_until_on
+    is_unreachable = bool(customer.suppression_reason) or not any("@" in email for email in customer.emails)
+    return context.stale_hold is not None or is_paused or customer.no_reminders or is_unreachable

@@ -1,9 +1,9 @@
-"""The timetable: which step is due for an invoice today, seen from dates and from what was in fact done.
+"""The reminder schedule: which step is due for an invoice today, given its dates and the steps completed so far.
 
-A ``Row`` holds the days of one segment and size. The mails after the due date are *rungs*, climbed one by one: a
-rung's day is its day in the table, or the day of the rung before it plus the gap the table leaves between the two,
-whichever is later. So a missed run, or an old ledger that is connected late, never brings a harsher mail than the next
-one, nor two at once.
+A ``Schedule`` holds the days of one customer segment and invoice size. The emails after the due date are dunning
+levels, reached one by one: a level's day is its day in the schedule, or the day of the level before it plus the gap
+between the two in the schedule, whichever is later. A missed run, or an old ledger that is connected late, therefore
+never brings a more severe email than the next level, nor two at once.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ DUNNING_LEVELS = (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL
 TASK_STEPS = (Step.CALL, Step.ESCALATION_CALL, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW)
 EARLY_STEPS = (Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE, Step.DUE_TODAY)
 EMAIL_STEPS = (*EARLY_STEPS, *DUNNING_LEVELS)
-HARDNESS = {step: 2 * place for place, step in enumerate(Step)}
-HARDNESS[Step.PROMISE_BROKEN] = HARDNESS[Step.SECOND_NOTICE] + 1  # an offer or a final notice must keep its own words
+SEVERITY = {step: 2 * position for position, step in enumerate(Step)}
+SEVERITY[Step.PROMISE_BROKEN] = SEVERITY[Step.SECOND_NOTICE] + 1  # a plan offer or final notice keeps its own text
 
-_MIN_EARLY_GAP_DAYS = 5  # an early step with fewer days than this to the next one is dropped
+_MIN_EARLY_GAP_DAYS = 5  # an early step with fewer days than this before the next one is left out
 
-CompletionDates = Mapping[Step, date]  # what was done for one invoice: the step and the day of it
+CompletionDates = Mapping[Step, date]  # the completed steps of one invoice, each with its date
 
 
 class StepKind(StrEnum):
-    """How a step is done."""
+    """How a step is carried out."""
 
     EMAIL = "email"
     CALL = "call"
@@ -39,14 +39,14 @@ class StepKind(StrEnum):
 
 
 class DunningLevel(NamedTuple):
-    """A mail after the due date, and its day in the table."""
+    """An email after the due date, and its day in the schedule."""
 
     step: Step
     day: int
 
 
 class TaskDay(NamedTuple):
-    """A task after the due date: its day, and the rung that has to come first (``gap`` days before it)."""
+    """A task after the due date: its day, and the dunning level that comes first, ``gap`` days before it."""
 
     step: Step
     day: int
@@ -56,7 +56,7 @@ class TaskDay(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """The days of one segment and size; ``None``: off. ``by_call`` are mails done by telephone here."""
+    """The days of one segment and size, ``None`` where a step is off. ``by_call`` are the emails made by phone."""
 
     receipt_check: int | None
     discount_ending: int | None
@@ -70,7 +70,7 @@ class Schedule:
 
     @classmethod
     def from_days(cls, days: Mapping[Step, int | None], by_call: frozenset[Step]) -> Schedule:
-        """Compile the days of one cell of the tables."""
+        """Compile the days of one segment and size."""
         levels = tuple(DunningLevel(step, day) for step in DUNNING_LEVELS if (day := days[step]) is not None)
         tasks = tuple(_build_task_day(step, day, levels) for step in TASK_STEPS if (day := days[step]) is not None)
         early = {step.value: days[step] for step in EARLY_STEPS}
@@ -90,56 +90,56 @@ def _build_task_day(step: Step, day: int, levels: tuple[DunningLevel, ...]) -> T
 
 
 class UpcomingStep(NamedTuple):
-    """A step that is due from a day on."""
+    """A step and the date from which it is due."""
 
     step: Step
     on: date
 
 
 def starts_on(invoice: Invoice) -> date:
-    """Tell the day the timetable counts from: the due date, but never a day before the invoice existed."""
+    """Return the date the schedule counts from: the due date, but never before the invoice date."""
     due_on, issued_on = invoice.due_on, invoice.issued_on
     return due_on if due_on is not None and due_on > issued_on else issued_on  # hot: no call of max
 
 
 def next_level(schedule: Schedule, invoice: Invoice, completed: CompletionDates) -> UpcomingStep | None:
-    """Find the next mail after the due date: the first above everything taken, and the day from which it is due."""
+    """Return the next email after the due date, above all completed levels, and the date from which it is due."""
     start_on = starts_on(invoice)
     found = _next_level(schedule, start_on, completed)
     return UpcomingStep(found.step, start_on + timedelta(days=found.day)) if found is not None else None
 
 
 def _next_level(schedule: Schedule, start_on: date, completed: CompletionDates) -> DunningLevel | None:
-    """Find the next rung with its day as it is by now: counted from the start, never too close to the rung before."""
-    if not completed:  # hot: nothing was done yet for most invoices
+    """Return the next level with the day it is on by now: never too close to the level before it."""
+    if not completed:  # hot: most invoices have no completed step
         return schedule.levels[0] if schedule.levels else None
-    above = -1
-    for place, level in enumerate(schedule.levels):
+    reached = -1
+    for position, level in enumerate(schedule.levels):
         if level.step in completed:
-            above = place
-    if above + 1 >= len(schedule.levels):
+            reached = position
+    if reached + 1 >= len(schedule.levels):
         return None
-    level = schedule.levels[above + 1]
-    if above < 0:
+    level = schedule.levels[reached + 1]
+    if reached < 0:
         return level
-    before = schedule.levels[above]
+    before = schedule.levels[reached]
     return DunningLevel(level.step, max(level.day, (completed[before.step] - start_on).days + level.day - before.day))
 
 
 def early_steps(schedule: Schedule, invoice: Invoice, completed: CompletionDates) -> list[tuple[Step, date, date]]:
-    """List the steps up to the due date in the order of their days: each with its first and its last right day."""
+    """List the steps up to the due date in order, each with the first and the last date on which it makes sense."""
     if invoice.due_on is None:
         return []
     due_on = starts_on(invoice)
     days = _early_days(schedule, invoice, due_on)
     steps: list[tuple[Step, date, date]] = []
-    for place, (step, on) in enumerate(days):
-        following = days[place + 1][1] if place + 1 < len(days) else due_on + timedelta(days=_MIN_EARLY_GAP_DAYS)
-        last_on = _last_valid_on(step, invoice, due_on, following)
-        asked_too_late = step is Step.RECEIPT_CHECK and any(
-            level in completed for level in DUNNING_LEVELS
-        )  # the due date was moved
-        if on <= last_on and not asked_too_late:
+    for position, (step, on) in enumerate(days):
+        is_last = position + 1 == len(days)
+        following_on = due_on + timedelta(days=_MIN_EARLY_GAP_DAYS) if is_last else days[position + 1][1]
+        last_on = _last_valid_on(step, invoice, due_on, following_on)
+        # A due date that was moved out would ask after a reminder whether the invoice arrived.
+        too_late = step is Step.RECEIPT_CHECK and any(level in completed for level in DUNNING_LEVELS)
+        if on <= last_on and not too_late:
             steps.append((step, on, last_on))
     return steps
 
@@ -160,7 +160,7 @@ def _early_days(schedule: Schedule, invoice: Invoice, due_on: date) -> list[tupl
 
 def _last_valid_on(step: Step, invoice: Invoice, due_on: date, following_on: date) -> date:
     if step is Step.DUE_TODAY:
-        return due_on  # a day later its text would be untrue
+        return due_on  # a day later its text would be wrong
     if step is Step.DISCOUNT_ENDING and invoice.discount is not None:
         return invoice.discount.ends_on
     before_due = due_on - timedelta(days=1)
@@ -172,33 +172,33 @@ def _last_valid_on(step: Step, invoice: Invoice, due_on: date, following_on: dat
 def early_step_due(
     schedule: Schedule, invoice: Invoice, completed: CompletionDates, today: date, sends_on: date
 ) -> Step | None:
-    """Find the step before the due date that is right today, and will still be on the day the mail can leave."""
+    """Return the early step that is due today and still makes sense on the date the email can be sent."""
     found: Step | None = None
     for step, on, last_on in early_steps(schedule, invoice, completed):
         if step in completed:
-            found = None  # whatever comes before a step that was taken is over
+            found = None  # every step before a completed one is over
         elif on <= today and sends_on <= last_on:
             found = step
     return found
 
 
 def task_step_due(schedule: Schedule, invoice: Invoice, completed: CompletionDates, today: date) -> Step | None:
-    """Find the most advanced task that is due, was not made yet, and is above every task made."""
-    due: Step | None = None
+    """Return the most advanced task that is due and comes after all tasks created so far."""
     start_on = starts_on(invoice)
-    since = (today - start_on).days
-    if since < 0:
+    days_late = (today - start_on).days
+    if days_late < 0:
         return None
+    due: Step | None = None
     for task in schedule.tasks:
         if task.step in completed:
             due = None
-        elif (day := _task_day(task, start_on, completed)) is not None and day <= since:
+        elif (day := _task_day(task, start_on, completed)) is not None and day <= days_late:
             due = task.step
     return due
 
 
 def _task_day(task: TaskDay, start_on: date, completed: CompletionDates) -> int | None:
-    """Tell from which day a task is due, counted from the start; ``None`` while the mail before it was not sent."""
+    """Return the day from which a task is due; ``None`` while the email before it was not sent."""
     if task.after is None:
         return task.day
     before_on = completed.get(task.after)
@@ -206,7 +206,7 @@ def _task_day(task: TaskDay, start_on: date, completed: CompletionDates) -> int 
 
 
 def suspension_date(schedule: Schedule, invoice: Invoice, notice_on: date) -> date | None:
-    """Tell the day a final notice that leaves on ``notice_on`` has to name."""
+    """Return the date that a final notice sent on ``notice_on`` has to name."""
     for task in schedule.tasks:
         if task.step is Step.PROPOSE_SUSPENSION:
             gap = task.gap if task.after is Step.FINAL_NOTICE else 0
@@ -215,7 +215,7 @@ def suspension_date(schedule: Schedule, invoice: Invoice, notice_on: date) -> da
 
 
 def notify_owner_due(schedule: Schedule, invoice: Invoice, completed: CompletionDates, today: date) -> bool:
-    """Tell whether its owner has to hear of the delay."""
+    """Return whether the account owner is to be alerted today."""
     if schedule.notify_owner is None or Step.NOTIFY_OWNER in completed:
         return False
     return today >= starts_on(invoice) + timedelta(days=schedule.notify_owner)
@@ -224,11 +224,11 @@ def notify_owner_due(schedule: Schedule, invoice: Invoice, completed: Completion
 def upcoming_step(
     schedule: Schedule, invoice: Invoice, completed: CompletionDates, today: date, *, fees_enabled: bool
 ) -> UpcomingStep | None:
-    """Find what comes next after today if nothing changes: the earliest step that was not taken yet."""
+    """Return what comes next after today if nothing changes: the earliest step that is not completed."""
     start_on = starts_on(invoice)
-    since = (today - start_on).days
+    days_late = (today - start_on).days
     days: list[tuple[int, Step]] = []
-    if since <= 0:
+    if days_late <= 0:
         early = early_steps(schedule, invoice, completed)
         days += [((on - start_on).days, step) for step, on, _ in early if step not in completed]
     level = _next_level(schedule, start_on, completed)
@@ -243,6 +243,6 @@ def upcoming_step(
         days.append((schedule.late_fee, Step.LATE_FEE))
     first: tuple[int, Step] | None = None
     for each in days:
-        if each[0] > since and (first is None or each[0] < first[0]):
+        if each[0] > days_late and (first is None or each[0] < first[0]):
             first = each
     return UpcomingStep(first[1], start_on + timedelta(days=first[0])) if first is not None else None

@@ -1,4 +1,4 @@
-"""How habits shift the timetable of one customer, never past its rules."""
+"""Adjust the schedule of one customer to their payment behaviour, within the rules that every schedule keeps."""
 
 from __future__ import annotations
 
@@ -11,35 +11,30 @@ from policies.schedule import DunningLevel, Schedule, TaskDay
 from policies.schedule_rules import MIN_GAP_DAYS
 
 _CALL_SOONER_DAYS = 2
-_MIN_HISTORY = 3  # so few settled invoices are no habit
+_MIN_HISTORY = 3  # with fewer closed invoices than this there is no behaviour to speak of
 
 
-def adjust_schedule(schedule: Schedule, payment_behaviour: PaymentBehaviour) -> Schedule:
-    """Give the row as it holds for a customer with these habits."""
-    chronic = payment_behaviour.broke_promise or (
-        payment_behaviour.closed_invoices >= _MIN_HISTORY and payment_behaviour.median_days_late > CHRONICALLY_LATE_DAYS
-    )
-    return _adjust(
-        schedule, chronic, _usual_pay_day(payment_behaviour), payment_behaviour.on_time_streak >= ON_TIME_STREAK
-    )
+def adjust_schedule(schedule: Schedule, behaviour: PaymentBehaviour) -> Schedule:
+    """Return the schedule for a customer with this payment behaviour."""
+    is_late_payer = behaviour.closed_invoices >= _MIN_HISTORY and behaviour.median_days_late > CHRONICALLY_LATE_DAYS
+    is_prompt = behaviour.on_time_streak >= ON_TIME_STREAK
+    return _adjust(schedule, is_late_payer or behaviour.broke_promise, _usual_pay_day(behaviour), is_prompt)
 
 
-def _usual_pay_day(payment_behaviour: PaymentBehaviour) -> int:
-    """Tell the day after the due date on which he always pays; 0 where there is none."""
-    steady = payment_behaviour.high_days_late - payment_behaviour.low_days_late <= STEADY_SPREAD_DAYS
-    return (
-        round(payment_behaviour.high_days_late) if steady and payment_behaviour.closed_invoices >= ON_TIME_STREAK else 0
-    )
+def _usual_pay_day(behaviour: PaymentBehaviour) -> int:
+    """Return the day after the due date on which the customer always pays; 0 if there is none."""
+    is_steady = behaviour.high_days_late - behaviour.low_days_late <= STEADY_SPREAD_DAYS
+    return round(behaviour.high_days_late) if is_steady and behaviour.closed_invoices >= ON_TIME_STREAK else 0
 
 
 @lru_cache(maxsize=1024)
-def _adjust(schedule: Schedule, chronically_late: bool, usual_pay_day: int, always_on_time: bool) -> Schedule:  # noqa: FBT001 - a cache key
-    """Shift: who is always late is called first and sooner, who always pays on a day is left alone until after it."""
-    if always_on_time:
+def _adjust(schedule: Schedule, is_unreliable: bool, usual_pay_day: int, is_prompt: bool) -> Schedule:  # noqa: FBT001 - the key of a cache
+    """Call unreliable customers first, and leave those who always pay on a certain day alone until after it."""
+    if is_prompt:
         schedule = replace(schedule, receipt_check=None)
     if not schedule.levels or schedule.levels[0].step is not Step.PAST_DUE:
         return schedule
-    if chronically_late:
+    if is_unreliable:
         return _call_sooner(schedule)
     return (
         _postpone_first_reminder(schedule, usual_pay_day + 1) if usual_pay_day >= schedule.levels[0].day else schedule
@@ -47,14 +42,14 @@ def _adjust(schedule: Schedule, chronically_late: bool, usual_pay_day: int, alwa
 
 
 def _call_sooner(schedule: Schedule) -> Schedule:
-    """Call two days before the friendly mail would leave; the mails keep their days."""
-    call_on = max(schedule.levels[0].day - _CALL_SOONER_DAYS, 1)
+    """Call two days before the first reminder; the emails keep their days."""
+    day = max(schedule.levels[0].day - _CALL_SOONER_DAYS, 1)
     others = tuple(task for task in schedule.tasks if task.step is not Step.CALL)
-    return replace(schedule, tasks=(TaskDay(Step.CALL, call_on, None, 0), *others))
+    return replace(schedule, tasks=(TaskDay(Step.CALL, day, None, 0), *others))
 
 
 def _postpone_first_reminder(schedule: Schedule, day: int) -> Schedule:
-    """Put the friendly mail off, but leave the gap to the step after it."""
+    """Postpone the first reminder, but keep the gap to the level after it."""
     following = schedule.levels[1:]
     latest = following[0].day - MIN_GAP_DAYS if following else day
     first = DunningLevel(Step.PAST_DUE, max(schedule.levels[0].day, min(day, latest)))

@@ -1,4 +1,4 @@
-"""One statement as the policy looks at it on one day."""
+"""One statement with everything a decision about it depends on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Hold(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StatementContext:
-    """One statement as the policy looks at it on one day. ``covered``: the unapplied money that meets each invoice."""
+    """One statement on one day. ``credit_coverage`` is the unapplied credit that covers each invoice, by invoice id."""
 
     statement: Statement
     policy: ReminderPolicy
@@ -35,5 +35,5 @@ class StatementContext:
 
     @property
     def country(self) -> str:
-        """Give the country whose holidays count for the customer."""
+        """The country whose public holidays count for the customer."""
         return self.statement.customer.country or self.statement.company.country

@@ -1,4 +1,4 @@
-"""Work for people: calls and proposals of the timetable, what no mail can do, and word to the customer's owner."""
+"""Tasks for people: the calls and reviews of the schedule, emails that cannot be sent, and account-owner alerts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 
 from policies.calendar import add_business_days
-from policies.decisions import CreateTask, NotifyOwner
-from policies.formatting import STEP_NAMES, format_date
+from policies.decisions import CreateTask, HoldCode, NotifyOwner
+from policies.formatting import STEP_NAMES, format_date, step_title
 from policies.invoice_assessment import InvoiceAssessment
 from policies.past_actions import PastActions
 from policies.receivables import Step
@@ -17,56 +17,54 @@ _MAX_LISTED = 3  # invoices named in a sentence
 
 
 def step_tasks(assessments: Sequence[InvoiceAssessment]) -> Iterable[CreateTask]:
-    """Make one task per step that is due, for all invoices it is due for.
+    """Yield one task per step that is due, for all invoices it is due for.
 
-    Where a promise was broken today somebody calls about that, not twice.
+    A call about a promise broken today takes the place of the scheduled call.
     """
-    steps: dict[Step, list[InvoiceAssessment]] = {}
+    due: dict[Step, list[InvoiceAssessment]] = {}
     for assessment in assessments:
         for step in assessment.task_steps:
             if not (assessment.broken_agreement and step is Step.CALL):
-                steps.setdefault(step, []).append(assessment)
-    for step, group in steps.items():
-        yield _build_task(group, step, step.value, f"{STEP_NAMES[step].capitalize()}: {_summary(group)}")
+                due.setdefault(step, []).append(assessment)
+    for step, group in due.items():
+        yield _build_task(group, step, step.value, f"{step_title(step)}: {_summary(group)}")
 
 
 def task_reason(assessment: InvoiceAssessment, step: Step) -> str:
-    """Say why an invoice is in a task."""
-    return f"{STEP_NAMES[step].capitalize()}, a task for a person: {assessment.describe_balance()}."
+    """Return why an invoice is in a task."""
+    return f"{step_title(step)}, a task: {assessment.describe_balance()}."
 
 
 def manual_tasks(assessments: Sequence[InvoiceAssessment], past_actions: PastActions) -> Iterable[CreateTask]:
-    """Turn the mail steps of a customer who cannot or may not be mailed into one task, and no more than one."""
-    held = [assessment for assessment in assessments if assessment.email_blocked]
-    if not held:
+    """Yield the one task that takes the place of all emails to a customer who cannot be emailed."""
+    blocked = [assessment for assessment in assessments if assessment.email_blocked]
+    if not blocked:
         return
-    given_on = _handed_over_on(held, past_actions)
-    if given_on is not None:
-        for assessment in held:
-            assessment.manual_note = f" A person has had it as a task since {format_date(given_on)}."
+    handed_over_on = _handed_over_on(blocked, past_actions)
+    if handed_over_on is not None:
+        for assessment in blocked:
+            assessment.manual_note = f" A task was created on {format_date(handed_over_on)}."
         return
-    group = [
-        assessment
-        for assessment in held
-        if assessment.email_step in DUNNING_LEVELS
-        or (assessment.email_step is not None and assessment.hold_code != "opted_out")
-    ]
+    group = [assessment for assessment in blocked if _needs_task(assessment)]
     if not group:
         return
     for assessment in group:
         assessment.manual_step = assessment.email_step
-    lead = min(group, key=lambda assessment: assessment.urgency(assessment.email_step or Step.THANK_YOU))
-    words = lead.hold.reason if lead.hold else ""
-    yield _build_task(
-        group,
-        lead.email_step,
-        lead.hold_code,
-        f"{words} Instead of {STEP_NAMES[lead.email_step or Step.PAST_DUE]}: {_summary(group)}",
-    )
+    lead = min(group, key=lambda each: each.urgency(each.email_step or Step.THANK_YOU))
+    reason = lead.hold.reason if lead.hold else ""
+    step_name = STEP_NAMES[lead.email_step or Step.PAST_DUE]
+    text = f"{reason} In place of the {step_name}: {_summary(group)}"
+    yield _build_task(group, lead.email_step, lead.hold_code, text)
+
+
+def _needs_task(assessment: InvoiceAssessment) -> bool:
+    """Return whether the email is worth a task; customers who opted out are not called before the due date."""
+    step = assessment.email_step
+    return step in DUNNING_LEVELS or (step is not None and assessment.hold_code != HoldCode.OPTED_OUT)
 
 
 def _handed_over_on(blocked: Sequence[InvoiceAssessment], past_actions: PastActions) -> date | None:
-    """Tell since when a person has the task: a mail step of an open invoice that was taken by hand."""
+    """Return the date on which an email step of an open invoice first became a task."""
     days = [
         on
         for assessment in blocked
@@ -77,38 +75,34 @@ def _handed_over_on(blocked: Sequence[InvoiceAssessment], past_actions: PastActi
 
 
 def owner_notifications(assessments: Sequence[InvoiceAssessment]) -> Iterable[NotifyOwner]:
-    """Tell the owner once per invoice, in one mail per statement."""
-    statements: dict[str, list[InvoiceAssessment]] = {}
+    """Yield the alerts to the account owner, one email per currency and each invoice once."""
+    by_currency: dict[str, list[InvoiceAssessment]] = {}
     for assessment in assessments:
         if assessment.notify_owner:
-            statements.setdefault(assessment.invoice.currency, []).append(assessment)
-    for currency, group in statements.items():
+            by_currency.setdefault(assessment.invoice.currency, []).append(assessment)
+    for currency, group in by_currency.items():
         yield NotifyOwner(
             customer_id=group[0].context.statement.customer.id,
             currency=currency,
             completed=tuple((assessment.invoice.id, Step.NOTIFY_OWNER) for assessment in group),
-            reason=f"Its owner is told: {_summary(group)}",
+            reason=f"{step_title(Step.NOTIFY_OWNER)}: {_summary(group)}",
         )
 
 
 def _build_task(group: Sequence[InvoiceAssessment], step: Step | None, code: str, text: str) -> CreateTask:
     context = group[0].context
+    country, window = context.statement.company.country, context.policy.send_window
     return CreateTask(
         customer_id=context.statement.customer.id,
         step=step,
         code=code,
         invoice_ids=tuple(assessment.invoice.id for assessment in group),
-        due_on=add_business_days(
-            context.today, 0, context.statement.company.country, context.policy.send_window, context.calendar
-        ),
+        due_on=add_business_days(context.today, 0, country, window, context.calendar),
         reason=text,
     )
 
 
 def _summary(group: Sequence[InvoiceAssessment]) -> str:
-    shown = [
-        f"{assessment.invoice.number or assessment.invoice.id}, {assessment.describe_balance()}"
-        for assessment in group[:_MAX_LISTED]
-    ]
+    listed = [f"{assessment.number}, {assessment.describe_balance()}" for assessment in group[:_MAX_LISTED]]
     more = f"; and {len(group) - _MAX_LISTED} more" if len(group) > _MAX_LISTED else ""
-    return "; ".join(shown) + more + "."
+    return "; ".join(listed) + more + "."

@@ -1,4 +1,4 @@
-"""Builders of facts for the tests of the policies, and a book in memory that lives through days."""
+"""Builders of facts for the tests of the policies, and a simulation of a customer over time."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ NEW_CUSTOMER = replace(KNOWN_CUSTOMER, first_invoiced_on=MONDAY, paid_invoices=0
 
 
 class Holidays:
-    """A calendar with the holidays it is given: (country, day) to name."""
+    """A calendar with the given holidays: (country, date) to name."""
 
-    def __init__(self, named: dict[tuple[str, date], str] | None = None) -> None:
-        self.names = named or {}
+    def __init__(self, names: dict[tuple[str, date], str] | None = None) -> None:
+        self.names = names or {}
 
     def holiday_name(self, country: str, on: date) -> str:
         return self.names.get((country, on), "")
@@ -47,12 +47,12 @@ NO_HOLIDAYS = Holidays()
 
 
 def at(on: date, hour: int = 10, minute: int = 0, zone: ZoneInfo = BERLIN) -> datetime:
-    """An instant: the clock at a place."""
+    """Return the instant of a local time."""
     return datetime(on.year, on.month, on.day, hour, minute, tzinfo=zone).astimezone(UTC)
 
 
 def invoice(due_in: int = 30, *, today: date = MONDAY, terms: int = 30, **facts: Any) -> Invoice:
-    """An open invoice that falls due so many days from today (negative: is late)."""
+    """Build an open invoice that is due so many days from today (negative: overdue)."""
     due_on = today + timedelta(days=due_in)
     size_percentile = SIZE_PERCENTILES[facts.pop("size", Size.SMALL)]
     total = Decimal(str(facts.pop("total", "100.00")))
@@ -72,16 +72,16 @@ def invoice(due_in: int = 30, *, today: date = MONDAY, terms: int = 30, **facts:
 
 
 def overdue_invoice(days: int, **facts: Any) -> Invoice:
-    """An open invoice that is so many days late today."""
+    """Build an open invoice that is so many days late today."""
     return invoice(-days, **facts)
 
 
-def paid_invoice(settled_on: date, **facts: Any) -> Invoice:
-    return invoice(**{"due": Decimal(0), "status": InvoiceStatus.PAID, "closed_on": settled_on, **facts})
+def paid_invoice(closed_on: date, **facts: Any) -> Invoice:
+    return invoice(**{"due": Decimal(0), "status": InvoiceStatus.PAID, "closed_on": closed_on, **facts})
 
 
 def statement(*invoices: Invoice, now: datetime | None = None, **facts: Any) -> Statement:
-    """One customer's statement in the currency of its invoices, over fresh books."""
+    """Build a customer's statement in the currency of its invoices, with fresh data."""
     known: dict[str, Any] = {
         "company": COMPANY,
         "customer": KNOWN_CUSTOMER,
@@ -94,7 +94,7 @@ def statement(*invoices: Invoice, now: datetime | None = None, **facts: Any) -> 
 
 
 def sent_email(step: Step, on: date, invoice_id: str = "i1", **facts: Any) -> PastAction:
-    """A mail that left."""
+    """Build the past action of an email."""
     return PastAction(step, invoice_id, at(on), on, **{"email_key": f"{step} {on}", **facts})
 
 
@@ -106,7 +106,7 @@ def decide_at(*statements: Statement, now: datetime | None = None, policy: Remin
 def first_decision(
     *statements: Statement, now: datetime | None = None, policy: ReminderPolicy = POLICY
 ) -> InvoiceDecision:
-    """The answer for the first invoice."""
+    """Return the decision about the first invoice."""
     return decide_at(*statements, now=now, policy=policy).invoice_decisions[0]
 
 
@@ -123,7 +123,7 @@ def tasks_in(decision: CustomerDecision) -> list[CreateTask]:
 
 
 def steps_completed_by(action: Action) -> list[tuple[str, Step, str]]:
-    """The (invoice, step, occasion) triples an action takes."""
+    """Return the (invoice, step, recurrence key) triples that an action completes."""
     if isinstance(action, SendReminder):
         recurrence_keys = dict(action.recurrence_keys)
         return [(invoice_id, step, recurrence_keys.get(invoice_id, "")) for invoice_id, step in action.completed]
@@ -135,7 +135,7 @@ def steps_completed_by(action: Action) -> list[tuple[str, Step, str]]:
 
 
 class Simulation:
-    """A customer's book that lives: days pass, invoices are paid, what is decided is done and remembered."""
+    """A customer over time: days pass, invoices are paid, and what is decided is done and remembered."""
 
     def __init__(
         self,
@@ -157,7 +157,7 @@ class Simulation:
         self.emails: list[tuple[date, Step, tuple[str, ...]]] = []
 
     def run(self, now: datetime) -> CustomerDecision:
-        """One run: decide, and do what may be done now."""
+        """Run once: decide, and do what can be done now."""
         today = now.astimezone(ZoneInfo(self.facts.get("company", COMPANY).time_zone)).date()
         decision = decide(list(self._statements(now, today)), self.policy, now, self.calendar)
         assert sorted(each.invoice_id for each in decision.invoice_decisions) == sorted(
@@ -176,10 +176,10 @@ class Simulation:
         return self
 
     def _statements(self, now: datetime, today: date) -> Iterator[Statement]:
-        there = [self._as_of(each, today) for each in self.invoices if each.issued_on <= today]
-        for currency in sorted({each.currency for each in there}):
-            ours = tuple(each for each in there if each.currency == currency)
-            yield replace(statement(*ours, now=now, **self.facts), past_actions=tuple(self.past_actions))
+        issued = [self._as_of(each, today) for each in self.invoices if each.issued_on <= today]
+        for currency in sorted({each.currency for each in issued}):
+            invoices = tuple(each for each in issued if each.currency == currency)
+            yield replace(statement(*invoices, now=now, **self.facts), past_actions=tuple(self.past_actions))
 
     def _as_of(self, each: Invoice, today: date) -> Invoice:
         pays_on = self.payment_dates.get(each.id)
@@ -188,19 +188,19 @@ class Simulation:
         return replace(each, status=InvoiceStatus.PAID, due=Decimal(0), closed_on=pays_on)
 
     def _apply(self, action: Action, now: datetime, today: date) -> None:
-        contact = isinstance(action, SendReminder)
+        is_contact = isinstance(action, SendReminder)
         if isinstance(action, SendReminder):
             self.sent_times.append(now)
             self.emails.append((today, action.step, tuple(sorted(each for each, _ in action.completed))))
         for invoice_id, step, recurrence_key in steps_completed_by(action):
             entry = (today, step, invoice_id, recurrence_key)
             assert (step, invoice_id, recurrence_key) not in {each[1:] for each in self.completed}, (
-                f"{entry} was done before"
+                f"{entry} was completed before"
             )
             self.completed.append(entry)
             self.past_actions.append(
                 PastAction(
-                    step, invoice_id, now, today, now.isoformat(), is_contact=contact, recurrence_key=recurrence_key
+                    step, invoice_id, now, today, now.isoformat(), is_contact=is_contact, recurrence_key=recurrence_key
                 )
             )
 

@@ -1,4 +1,4 @@
-"""What people complain of in systems like this one: each complaint that a decision can cause is a test here."""
+"""What users of similar systems complain about: each complaint that a decision can cause is a test here."""
 
 from __future__ import annotations
 
@@ -41,49 +41,54 @@ FEES = ReminderPolicy.from_toml(
 
 
 def test_complaint_22_copies_of_a_reminder_because_the_job_ran_more_than_once_a_day() -> None:
-    book = Simulation([overdue_invoice(6)]).run_all(every_five_minutes(MONDAY, 3))
-    assert [(on, step) for on, step, _ in book.emails] == [(MONDAY + timedelta(days=1), Step.PAST_DUE)]
+    simulation = Simulation([overdue_invoice(6)]).run_all(every_five_minutes(MONDAY, 3))
+    assert [(on, step) for on, step, _ in simulation.emails] == [(MONDAY + timedelta(days=1), Step.PAST_DUE)]
 
 
 def test_complaint_a_fee_every_hour() -> None:
-    book = Simulation([overdue_invoice(5)], policy=FEES).run_all(hourly(MONDAY, 45))
-    assert Counter(step for _, step, *_ in book.completed)[Step.LATE_FEE] == 1
+    simulation = Simulation([overdue_invoice(5)], policy=FEES).run_all(hourly(MONDAY, 45))
+    assert Counter(step for _, step, *_ in simulation.completed)[Step.LATE_FEE] == 1
 
 
-def test_complaint_reminded_of_paid_invoices_because_the_payment_was_not_yet_allocated() -> None:
-    money = Credit("p1", CreditKind.PAYMENT, "c1", "EUR", Decimal(100), MONDAY)
-    decision = decide_at(statement(overdue_invoice(10), credits=(money,)))
+def test_complaint_reminded_of_paid_invoices_because_the_payment_was_not_applied_yet() -> None:
+    payment = Credit("p1", CreditKind.PAYMENT, "c1", "EUR", Decimal(100), MONDAY)
+    decision = decide_at(statement(overdue_invoice(10), credits=(payment,)))
     assert reminder_in(decision) is None
     assert decision.invoice_decisions[0].code == "unapplied_credit"
 
 
 def test_complaint_a_manual_send_followed_by_an_automatic_one() -> None:
-    by_hand = sent_email(Step.PAST_DUE, MONDAY)
-    assert reminder_in(decide_at(statement(overdue_invoice(10), past_actions=(by_hand,)), now=at(MONDAY, 16))) is None
+    sent_manually = sent_email(Step.PAST_DUE, MONDAY)
+    assert (
+        reminder_in(decide_at(statement(overdue_invoice(10), past_actions=(sent_manually,)), now=at(MONDAY, 16)))
+        is None
+    )
 
 
-def test_complaint_one_odd_invoice_stopping_the_others() -> None:
-    odd = invoice(0, id="odd", due_on=None)
-    decision = decide_at(statement(odd, overdue_invoice(10)))
+def test_complaint_one_malformed_invoice_stops_the_others() -> None:
+    malformed = invoice(0, id="malformed", due_on=None)
+    decision = decide_at(statement(malformed, overdue_invoice(10)))
     assert {each.invoice_id: each.code for each in decision.invoice_decisions} == {
-        "odd": "no_due_date",
+        "malformed": "no_due_date",
         "i1": "past_due",
     }
 
 
-def test_complaint_a_blacklisted_address_queued_for_ever() -> None:
-    book = Simulation(
+def test_complaint_an_email_to_a_blocked_address_is_queued_for_ever() -> None:
+    simulation = Simulation(
         [overdue_invoice(1)], customer=replace(KNOWN_CUSTOMER, suppression_reason="on the blocklist")
     ).run_all(daily(MONDAY, 80))
-    by_person = [step for _, step, *_ in book.completed if step not in (Step.NOTIFY_OWNER, Step.HAND_OFF_REVIEW)]
-    assert (book.emails, by_person) == ([], [Step.PAST_DUE])
+    manual_steps = [
+        step for _, step, *_ in simulation.completed if step not in (Step.NOTIFY_OWNER, Step.HAND_OFF_REVIEW)
+    ]
+    assert (simulation.emails, manual_steps) == ([], [Step.PAST_DUE])
 
 
 @pytest.mark.parametrize(("due_in", "step"), [(7, Step.BEFORE_DUE), (16, Step.RECEIPT_CHECK), (-7, Step.PAST_DUE)])
 @pytest.mark.parametrize("missed", [0, 1, 2, 3])
-def test_complaint_a_step_of_the_exact_day_is_lost_after_a_missed_run(due_in: int, step: Step, missed: int) -> None:
-    book = Simulation([invoice(due_in)]).run_all(daily(MONDAY + timedelta(days=missed), 1))
-    assert [step for _, step, _ in book.emails] == [step]
+def test_complaint_a_step_due_on_one_day_only_is_lost_after_a_missed_run(due_in: int, step: Step, missed: int) -> None:
+    simulation = Simulation([invoice(due_in)]).run_all(daily(MONDAY + timedelta(days=missed), 1))
+    assert [step for _, step, _ in simulation.emails] == [step]
 
 
 def test_complaint_an_offset_with_the_opposite_sign_from_its_description() -> None:
@@ -95,40 +100,42 @@ def test_complaint_an_offset_with_the_opposite_sign_from_its_description() -> No
     assert ([step for _, step, _ in before.emails], [step for _, step, _ in after.emails]) == ([], [Step.BEFORE_DUE])
 
 
-def test_complaint_mail_at_one_in_the_night() -> None:
+def test_complaint_emails_at_one_in_the_morning() -> None:
     auckland = replace(KNOWN_CUSTOMER, time_zone="Pacific/Auckland", country="NZ")
-    book = Simulation([overdue_invoice(7), overdue_invoice(8, id="i2")], customer=auckland).run_all(hourly(MONDAY, 60))
-    hours = {moment.astimezone(ZoneInfo("Pacific/Auckland")).hour for moment in book.sent_times}
-    assert book.sent_times
+    simulation = Simulation([overdue_invoice(7), overdue_invoice(8, id="i2")], customer=auckland).run_all(
+        hourly(MONDAY, 60)
+    )
+    hours = {instant.astimezone(ZoneInfo("Pacific/Auckland")).hour for instant in simulation.sent_times}
+    assert simulation.sent_times
     assert hours <= set(range(8, 18))
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles", "Asia/Kathmandu", "Australia/Lord_Howe"])
 def test_complaint_a_due_date_a_day_early(zone: str) -> None:
     company = replace(COMPANY, time_zone=zone)
-    there = ZoneInfo(zone)
-    last_minute = datetime(2026, 11, 23, 23, 59, tzinfo=there).astimezone(UTC)
+    time_zone = ZoneInfo(zone)
+    last_minute = datetime(2026, 11, 23, 23, 59, tzinfo=time_zone).astimezone(UTC)
     due_today = statement(invoice(0), company=company)
-    said = [first_decision(due_today, now=now).next_on for now in (last_minute, last_minute + timedelta(minutes=1))]
-    assert said == [date(2026, 11, 30)] * 2
+    outcome = [first_decision(due_today, now=now).next_on for now in (last_minute, last_minute + timedelta(minutes=1))]
+    assert outcome == [date(2026, 11, 30)] * 2
     assert "23 Nov 2026, 7 days ago" in first_decision(due_today, now=last_minute + timedelta(days=7)).reason
 
 
-def test_complaint_one_mail_per_invoice() -> None:
+def test_complaint_one_email_per_invoice() -> None:
     ledger = [overdue_invoice(days, id=f"i{days}") for days in range(7, 30)]
     decision = decide_at(statement(*ledger))
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert len(mail.completed) == len(mail.listed) == 23
-    assert sum(type(action) is type(mail) for action in decision.actions) == 1
+    email = reminder_in(decision)
+    assert email is not None
+    assert len(email.completed) == len(email.listed) == 23
+    assert sum(type(action) is type(email) for action in decision.actions) == 1
 
 
 def test_complaint_currencies_mixed() -> None:
     decision = decide_at(statement(overdue_invoice(11, id="e")), statement(overdue_invoice(10, id="d", currency="USD")))
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert (mail.currency, mail.listed) == ("EUR", ("e",))
-    assert "USD" not in mail.reason
+    email = reminder_in(decision)
+    assert email is not None
+    assert (email.currency, email.listed) == ("EUR", ("e",))
+    assert "USD" not in email.reason
 
 
 def test_complaint_a_fee_on_a_fee() -> None:
@@ -153,12 +160,12 @@ def test_complaint_interest_on_the_full_sum_after_a_part_payment() -> None:
 
 def test_complaint_no_way_to_leave_out_one_disputed_invoice() -> None:
     decision = decide_at(statement(overdue_invoice(30, id="disputed", disputed_on=MONDAY), overdue_invoice(10)))
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert mail.listed == ("i1",)
+    email = reminder_in(decision)
+    assert email is not None
+    assert email.listed == ("i1",)
 
 
-def test_complaint_nobody_can_tell_why_nothing_was_sent() -> None:
+def test_complaint_nobody_knows_why_nothing_was_sent() -> None:
     ledger = (
         paid_invoice(MONDAY - timedelta(days=20), id="paid"),
         invoice(20, id="young"),
@@ -166,31 +173,31 @@ def test_complaint_nobody_can_tell_why_nothing_was_sent() -> None:
         overdue_invoice(40, id="void", status=InvoiceStatus.VOIDED),
         overdue_invoice(40, id="draft", status=InvoiceStatus.DRAFT),
     )
-    answers = decide_at(statement(*ledger)).invoice_decisions
-    assert [each.invoice_id for each in answers] == [each.id for each in ledger]
-    assert all(each.kind is DecisionKind.HOLD and each.reason.endswith(".") for each in answers)
+    decisions = decide_at(statement(*ledger)).invoice_decisions
+    assert [each.invoice_id for each in decisions] == [each.id for each in ledger]
+    assert all(each.kind is DecisionKind.HOLD and each.reason.endswith(".") for each in decisions)
 
 
-def test_complaint_the_same_form_mail_again_and_again() -> None:
-    book = Simulation([overdue_invoice(1)]).run_all(hourly(MONDAY, 150))
-    steps = [step for _, step, _ in book.emails]
+def test_complaint_the_same_email_again_and_again() -> None:
+    simulation = Simulation([overdue_invoice(1)]).run_all(hourly(MONDAY, 150))
+    steps = [step for _, step, _ in simulation.emails]
     assert len(steps) == len(set(steps))
 
 
-def test_a_payment_taken_back_does_not_replay_old_steps() -> None:
+def test_a_reversed_payment_does_not_repeat_old_steps() -> None:
     done = (
         sent_email(Step.PAST_DUE, MONDAY - timedelta(days=40)),
         sent_email(Step.SECOND_NOTICE, MONDAY - timedelta(days=30)),
     )
-    (said,) = decide_at(statement(overdue_invoice(60), past_actions=done)).invoice_decisions
-    assert said.code == "plan_offer"
+    (outcome,) = decide_at(statement(overdue_invoice(60), past_actions=done)).invoice_decisions
+    assert outcome.code == "plan_offer"
 
 
-def test_a_doubtful_mail_is_not_sent_again() -> None:
-    doubt = PastAction(
+def test_an_email_with_unconfirmed_delivery_is_not_sent_again() -> None:
+    unconfirmed = PastAction(
         Step.PAST_DUE, "i1", at(MONDAY - timedelta(days=9)), MONDAY - timedelta(days=9), "m", unconfirmed=True
     )
     decision = decide(
-        [statement(overdue_invoice(14), past_actions=(doubt,))], ReminderPolicy.default(), at(MONDAY), NO_HOLIDAYS
+        [statement(overdue_invoice(14), past_actions=(unconfirmed,))], ReminderPolicy.default(), at(MONDAY), NO_HOLIDAYS
     )
     assert decision.invoice_decisions[0].code == "not_due_yet"

@@ -1,4 +1,4 @@
-"""Several policies in one document: who follows which, and what is refused."""
+"""Customer policies: who follows which, and the problems that are reported."""
 
 from __future__ import annotations
 
@@ -58,23 +58,25 @@ NEW = replace(KNOWN_CUSTOMER, segment=Segment.NEW)
         (replace(NEW, id="77"), "one", "firm"),
     ],
 )
-def test_the_policy_that_names_a_customer_most_closely_is_his(customer: Customer, name: str, tone: str) -> None:
+def test_the_policy_that_names_a_customer_most_closely_applies(customer: Customer, name: str, tone: str) -> None:
     chosen = POLICY.policy_for(customer, MONDAY)
     assert (chosen.name, chosen.tone) == (name, tone)
 
 
-def test_what_a_table_does_not_say_is_the_documents() -> None:
+def test_a_customer_policy_inherits_what_it_does_not_set() -> None:
     friend = POLICY.policy_for(replace(NEW, tags=("friend",)), MONDAY)
     assert friend.minimum_balance.for_currency("EUR") == 50
     assert friend.schedules == POLICY.schedules
 
 
-def test_a_decision_follows_the_customers_policy_and_names_it() -> None:
-    owes = overdue_invoice(30)
-    assert decide_at(statement(owes, customer=replace(KNOWN_CUSTOMER, segment=Segment.NEW)), policy=POLICY).policy == ""
-    spared = decide_at(statement(owes, customer=replace(KNOWN_CUSTOMER, name="Acme Ltd")), policy=POLICY)
-    assert spared.policy == "one"
-    assert all(getattr(action, "step", None) is not Step.PAST_DUE for action in spared.actions)
+def test_a_decision_follows_and_names_the_customer_policy() -> None:
+    overdue = overdue_invoice(30)
+    assert (
+        decide_at(statement(overdue, customer=replace(KNOWN_CUSTOMER, segment=Segment.NEW)), policy=POLICY).policy == ""
+    )
+    decision = decide_at(statement(overdue, customer=replace(KNOWN_CUSTOMER, name="Acme Ltd")), policy=POLICY)
+    assert decision.policy == "one"
+    assert all(getattr(action, "step", None) is not Step.PAST_DUE for action in decision.actions)
 
 
 def test_a_document_with_several_policies_reads_back_the_same() -> None:
@@ -96,15 +98,15 @@ REFUSED: list[tuple[str, int, str]] = [
 
 
 @pytest.mark.parametrize(("document", "line", "words"), REFUSED)
-def test_a_breach_in_one_of_them_is_refused_with_its_line(document: str, line: int, words: str) -> None:
+def test_a_problem_in_a_customer_policy_is_reported_with_its_line(document: str, line: int, words: str) -> None:
     with pytest.raises(PolicyError) as caught:
         ReminderPolicy.from_toml(document)
-    said: dict[str, Any] = {problem.text: problem.line for problem in caught.value.problems}
-    assert any(words in text and at == line for text, at in said.items()), said
+    found: dict[str, Any] = {problem.text: problem.line for problem in caught.value.problems}
+    assert any(words in text and at == line for text, at in found.items()), found
 
 
-def test_the_hold_out_is_the_share_asked_for_and_always_the_same() -> None:
-    drawn = Counter(is_in_control_group(f"c{count}", 10, "books") for count in range(5000))
+def test_the_control_group_has_the_requested_share_and_is_always_the_same() -> None:
+    drawn = Counter(is_in_control_group(f"c{count}", 10, "salt") for count in range(5000))
     assert 400 < drawn[True] < 600
-    assert is_in_control_group("c1", 10, "books") is is_in_control_group("c1", 10, "books")
-    assert not any(is_in_control_group(f"c{count}", 0, "books") for count in range(100))
+    assert is_in_control_group("c1", 10, "salt") is is_in_control_group("c1", 10, "salt")
+    assert not any(is_in_control_group(f"c{count}", 0, "salt") for count in range(100))

@@ -80,7 +80,7 @@ def test_a_value_is_removed_with_its_comment() -> None:
 
 def test_a_customer_policy_is_removed() -> None:
     assert edit_document(DOCUMENT, {("policies", "friends"): None}).startswith(
-        DOCUMENT.split("[policies", maxsplit=1)[0].rstrip()
+        DOCUMENT.partition("[policies")[0].rstrip()
     )
     assert parse_toml(edit_document(DOCUMENT, {("policies",): None})).keys() == {"tone", "late_fees", "past_due"}
 

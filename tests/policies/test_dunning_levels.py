@@ -1,4 +1,4 @@
-"""The ladder: which step is due, in which order, once."""
+"""Dunning levels: which step is due, in which order, and once only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tests.policies.builders import (
 )
 
 LEVEL_STEPS = [Step.PAST_DUE, Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE]
-TABLE = {  # policy.md's table, past_due / second_notice / plan_offer / final_notice
+TABLE = {  # the table of docs/policy.md, past_due / second_notice / plan_offer / final_notice
     (Segment.STRATEGIC, Size.LARGE): (4, 14, 21, 45),
     (Segment.STRATEGIC, Size.MEDIUM): (5, 19, 26, 50),
     (Segment.STRATEGIC, Size.SMALL): (7, 21, 35, 60),
@@ -43,37 +43,38 @@ TABLE = {  # policy.md's table, past_due / second_notice / plan_offer / final_no
 
 
 def always_open_policy() -> ReminderPolicy:
-    """The default policy with a window that never closes, so that a step's day is the day it is taken."""
+    """The default policy with a send window that is always open, so that each step is completed on its day."""
     return ReminderPolicy.from_toml(
-        '[send_window]\nopens = "00:00"\ncloses = "23:59"\nweekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]\n'
+        '[send_window]\nopens = "00:00"\ncloses = "23:59"\n'
+        'weekdays = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]\n'
     )
 
 
-def emails_by_day(book: Simulation) -> list[tuple[int, Step]]:
-    due_on = book.invoices[0].due_on
+def emails_by_day(simulation: Simulation) -> list[tuple[int, Step]]:
+    due_on = simulation.invoices[0].due_on
     assert due_on is not None
-    return [((on - due_on).days, step) for on, step, _ in book.emails]
+    return [((on - due_on).days, step) for on, step, _ in simulation.emails]
 
 
 @pytest.mark.parametrize(("cell", "days"), TABLE.items(), ids=[" ".join(cell) for cell in TABLE])
-def test_the_mails_after_the_due_date_leave_on_the_days_of_the_table(
+def test_emails_after_the_due_date_are_sent_on_the_days_of_the_schedule(
     cell: tuple[Segment, Size], days: tuple[int, ...]
 ) -> None:
     segment, size = cell
     customer = replace(KNOWN_CUSTOMER, segment=segment)
-    book = Simulation([invoice(0, size=size)], policy=always_open_policy(), customer=customer).run_all(
+    simulation = Simulation([invoice(0, size=size)], policy=always_open_policy(), customer=customer).run_all(
         daily(MONDAY, 100)
     )
-    past_due = [(day, step) for day, step in emails_by_day(book) if step in LEVEL_STEPS]
+    past_due = [(day, step) for day, step in emails_by_day(simulation) if step in LEVEL_STEPS]
     assert past_due == list(zip(days, LEVEL_STEPS, strict=True))
 
 
-def test_tasks_are_made_on_the_days_of_the_table_each_once() -> None:
+def test_tasks_are_created_once_on_the_days_of_the_schedule() -> None:
     customer = replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED)
-    book = Simulation([invoice(0, size=Size.LARGE)], policy=always_open_policy(), customer=customer).run_all(
+    simulation = Simulation([invoice(0, size=Size.LARGE)], policy=always_open_policy(), customer=customer).run_all(
         hourly(MONDAY, 100)
     )
-    tasks = [((on - MONDAY).days, step) for on, step, *_ in book.completed if step not in LEVEL_STEPS]
+    tasks = [((on - MONDAY).days, step) for on, step, *_ in simulation.completed if step not in LEVEL_STEPS]
     assert tasks == [
         (8, Step.CALL),
         (14, Step.NOTIFY_OWNER),
@@ -83,19 +84,19 @@ def test_tasks_are_made_on_the_days_of_the_table_each_once() -> None:
     ]
 
 
-def test_before_the_due_date_it_asks_for_receipt_and_reminds_a_week_before() -> None:
-    book = Simulation([invoice(30)], policy=always_open_policy()).run_all(daily(MONDAY, 31))
-    assert emails_by_day(book) == [(-16, Step.RECEIPT_CHECK), (-7, Step.BEFORE_DUE)]
+def test_before_the_due_date_there_is_a_receipt_check_and_a_reminder_a_week_before() -> None:
+    simulation = Simulation([invoice(30)], policy=always_open_policy()).run_all(daily(MONDAY, 31))
+    assert emails_by_day(simulation) == [(-16, Step.RECEIPT_CHECK), (-7, Step.BEFORE_DUE)]
 
 
 def test_a_new_customer_is_reminded_on_the_due_date() -> None:
-    book = Simulation([invoice(30)], policy=always_open_policy(), customer=replace(NEW_CUSTOMER)).run_all(
+    simulation = Simulation([invoice(30)], policy=always_open_policy(), customer=replace(NEW_CUSTOMER)).run_all(
         daily(MONDAY, 40)
     )
-    assert emails_by_day(book)[1:] == [(-7, Step.BEFORE_DUE), (0, Step.DUE_TODAY), (5, Step.PAST_DUE)]
+    assert emails_by_day(simulation)[1:] == [(-7, Step.BEFORE_DUE), (0, Step.DUE_TODAY), (5, Step.PAST_DUE)]
 
 
-def test_a_strategic_customers_large_invoice_is_verified_by_telephone() -> None:
+def test_the_receipt_of_a_strategic_customers_large_invoice_is_checked_by_phone() -> None:
     facts = statement(invoice(23, size=Size.LARGE), customer=replace(KNOWN_CUSTOMER, segment=Segment.STRATEGIC))
     decision = decide_at(facts)
     assert reminder_in(decision) is None
@@ -103,66 +104,68 @@ def test_a_strategic_customers_large_invoice_is_verified_by_telephone() -> None:
 
 
 @pytest.mark.parametrize("terms", [7, 10, 14])
-def test_short_terms_drop_the_question_for_receipt(terms: int) -> None:
-    book = Simulation([invoice(terms, terms=terms)], policy=always_open_policy()).run_all(daily(MONDAY, terms + 1))
-    assert [step for _, step in emails_by_day(book)] == [Step.BEFORE_DUE]
+def test_short_payment_terms_leave_out_the_receipt_check(terms: int) -> None:
+    simulation = Simulation([invoice(terms, terms=terms)], policy=always_open_policy()).run_all(
+        daily(MONDAY, terms + 1)
+    )
+    assert [step for _, step in emails_by_day(simulation)] == [Step.BEFORE_DUE]
 
 
-def test_an_invoice_due_on_receipt_gets_no_early_mail() -> None:
-    book = Simulation([invoice(0, terms=0)], policy=always_open_policy()).run_all(daily(MONDAY, 10))
-    assert emails_by_day(book) == [(7, Step.PAST_DUE)]
+def test_an_invoice_due_on_receipt_gets_no_early_email() -> None:
+    simulation = Simulation([invoice(0, terms=0)], policy=always_open_policy()).run_all(daily(MONDAY, 10))
+    assert emails_by_day(simulation) == [(7, Step.PAST_DUE)]
 
 
-def test_a_discount_is_named_two_days_before_it_ends() -> None:
+def test_a_discount_reminder_is_sent_two_days_before_the_discount_ends() -> None:
     discount = Discount(Decimal(2), MONDAY + timedelta(days=10))
-    book = Simulation([invoice(30, discount=discount)], policy=always_open_policy()).run_all(daily(MONDAY, 14))
-    assert [(on, step) for on, step, _ in book.emails] == [(MONDAY + timedelta(days=8), Step.DISCOUNT_ENDING)]
+    simulation = Simulation([invoice(30, discount=discount)], policy=always_open_policy()).run_all(daily(MONDAY, 14))
+    assert [(on, step) for on, step, _ in simulation.emails] == [(MONDAY + timedelta(days=8), Step.DISCOUNT_ENDING)]
 
 
-def test_nothing_is_due_between_two_steps_and_the_answer_says_until_when() -> None:
-    said = first_decision(
+def test_between_two_steps_the_decision_names_the_next_one() -> None:
+    outcome = first_decision(
         statement(overdue_invoice(10), past_actions=(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=3)),))
     )
-    assert said.code == "not_due_yet"
-    assert (said.next_step, said.next_on) == (Step.SECOND_NOTICE, date(2026, 11, 30))
-    assert said.reason == "Nothing due until 30 Nov 2026: then the second notice."
+    assert outcome.code == "not_due_yet"
+    assert (outcome.next_step, outcome.next_on) == (Step.SECOND_NOTICE, date(2026, 11, 30))
+    assert outcome.reason == "Next step: second notice on 30 Nov 2026."
 
 
-def test_an_old_ledger_gets_one_mail_and_none_harsher_than_past_due() -> None:
+def test_an_old_ledger_gets_one_email_no_more_severe_than_the_first_reminder() -> None:
     ledger = [invoice(-days, id=f"i{days}") for days in (1, 8, 40, 100, 400)]
     decision = decide_at(statement(*ledger))
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert mail.step is Step.PAST_DUE
-    assert {step for _, step in mail.completed} == {Step.PAST_DUE}
-    assert len([each for each in decision.actions if type(each) is type(mail)]) == 1
-    assert mail.listed == ("i400", "i100", "i40", "i8", "i1")
+    email = reminder_in(decision)
+    assert email is not None
+    assert email.step is Step.PAST_DUE
+    assert {step for _, step in email.completed} == {Step.PAST_DUE}
+    assert len([each for each in decision.actions if type(each) is type(email)]) == 1
+    assert email.listed == ("i400", "i100", "i40", "i8", "i1")
 
 
-def test_after_the_first_mail_to_an_old_ledger_the_next_rungs_keep_their_gaps() -> None:
-    book = Simulation([overdue_invoice(200)], policy=always_open_policy()).run_all(daily(MONDAY, 60))
-    days = [(on - MONDAY).days for on, _, _ in book.emails]
-    assert [step for _, step, _ in book.emails] == LEVEL_STEPS
-    assert days == [0, 10, 20, 38]  # 7, 17, 27, 45 in the table
+def test_after_the_first_email_to_an_old_ledger_the_next_levels_keep_their_gaps() -> None:
+    simulation = Simulation([overdue_invoice(200)], policy=always_open_policy()).run_all(daily(MONDAY, 60))
+    days = [(on - MONDAY).days for on, _, _ in simulation.emails]
+    assert [step for _, step, _ in simulation.emails] == LEVEL_STEPS
+    assert days == [0, 10, 20, 38]  # 7, 17, 27, 45 in the schedule
 
 
-def test_no_suspension_is_proposed_before_its_notice_even_when_very_late() -> None:
-    book = Simulation([overdue_invoice(200)], policy=always_open_policy()).run_all(daily(MONDAY, 90))
-    done = {step: (on - MONDAY).days for on, step, *_ in book.completed}
+def test_no_suspension_is_proposed_before_its_notice_even_if_very_late() -> None:
+    simulation = Simulation([overdue_invoice(200)], policy=always_open_policy()).run_all(daily(MONDAY, 90))
+    done = {step: (on - MONDAY).days for on, step, *_ in simulation.completed}
     assert done[Step.PROPOSE_SUSPENSION] - done[Step.FINAL_NOTICE] == 15
 
 
-def test_the_final_notice_names_the_day_of_the_proposal() -> None:
+def test_the_final_notice_names_the_date_of_the_proposed_suspension() -> None:
     past_actions = tuple(
         sent_email(step, MONDAY - timedelta(days=ago))
         for step, ago in [(Step.PAST_DUE, 40), (Step.SECOND_NOTICE, 30), (Step.PLAN_OFFER, 20)]
     )
-    mail = reminder_in(decide_at(statement(overdue_invoice(50), past_actions=past_actions)))
-    assert mail is not None
-    assert (mail.step, mail.suspension_on) == (Step.FINAL_NOTICE, MONDAY + timedelta(days=15))
+    email = reminder_in(decide_at(statement(overdue_invoice(50), past_actions=past_actions)))
+    assert email is not None
+    assert (email.step, email.suspension_on) == (Step.FINAL_NOTICE, MONDAY + timedelta(days=15))
 
 
-def test_only_the_most_advanced_overdue_task_is_made() -> None:
+def test_only_the_most_advanced_task_is_created() -> None:
     past_actions = (
         sent_email(Step.PAST_DUE, MONDAY - timedelta(days=80)),
         sent_email(Step.SECOND_NOTICE, MONDAY - timedelta(days=70)),
@@ -172,17 +175,17 @@ def test_only_the_most_advanced_overdue_task_is_made() -> None:
     late_one = overdue_invoice(100, size=Size.LARGE)
     decision = decide_at(statement(late_one, past_actions=past_actions))
     assert [task.step for task in tasks_in(decision)] == [Step.HAND_OFF_REVIEW]
-    made = PastAction(Step.HAND_OFF_REVIEW, "i1", at(MONDAY), MONDAY, is_contact=False)
-    assert tasks_in(decide_at(statement(late_one, past_actions=(*past_actions, made)))) == []
+    created = PastAction(Step.HAND_OFF_REVIEW, "i1", at(MONDAY), MONDAY, is_contact=False)
+    assert tasks_in(decide_at(statement(late_one, past_actions=(*past_actions, created)))) == []
 
 
-def test_when_every_step_was_taken_the_answer_says_so() -> None:
+def test_the_decision_reports_that_all_steps_are_completed() -> None:
     steps = [*LEVEL_STEPS, Step.PROPOSE_SUSPENSION, Step.HAND_OFF_REVIEW, Step.NOTIFY_OWNER, Step.CALL]
-    past_actions = tuple(sent_email(step, MONDAY - timedelta(days=100 - place)) for place, step in enumerate(steps))
+    past_actions = tuple(sent_email(step, MONDAY - timedelta(days=100 - index)) for index, step in enumerate(steps))
     assert first_decision(statement(overdue_invoice(200), past_actions=past_actions)).code == "all_steps_completed"
 
 
-def test_one_mail_takes_each_invoices_own_step_and_the_hardest_sets_the_text() -> None:
+def test_one_email_completes_the_step_of_each_invoice_and_the_most_severe_sets_the_text() -> None:
     facts = statement(
         overdue_invoice(8, id="friendly"),
         overdue_invoice(30, id="second"),
@@ -190,35 +193,35 @@ def test_one_mail_takes_each_invoices_own_step_and_the_hardest_sets_the_text() -
         invoice(20, id="later"),
         past_actions=(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=20), "second"),),
     )
-    mail = reminder_in(decide_at(facts))
-    assert mail is not None
-    assert mail.step is Step.SECOND_NOTICE
-    assert mail.completed == (
+    email = reminder_in(decide_at(facts))
+    assert email is not None
+    assert email.step is Step.SECOND_NOTICE
+    assert email.completed == (
         ("second", Step.SECOND_NOTICE),
         ("friendly", Step.PAST_DUE),
         ("soon", Step.BEFORE_DUE),
     )
-    assert mail.listed == ("second", "friendly", "soon")
+    assert email.listed == ("second", "friendly", "soon")
 
 
-def test_a_late_fee_invoice_is_listed_with_its_parent() -> None:
+def test_a_late_fee_is_listed_with_its_invoice() -> None:
     facts = statement(
         overdue_invoice(8, id="parent"),
         overdue_invoice(1, id="fee", fee_of="parent"),
         overdue_invoice(1, id="other", fee_of="gone"),
     )
-    mail = reminder_in(decide_at(facts))
-    assert mail is not None
-    assert mail.listed == ("parent", "fee")
-    assert mail.completed == (("parent", Step.PAST_DUE),)
+    email = reminder_in(decide_at(facts))
+    assert email is not None
+    assert email.listed == ("parent", "fee")
+    assert email.completed == (("parent", Step.PAST_DUE),)
 
 
-def test_after_an_outage_only_the_step_that_is_right_today_goes_out() -> None:
-    book = Simulation([invoice(10)], policy=always_open_policy())
-    book.run_all(daily(MONDAY, 4))
-    book.run_all(daily(MONDAY + timedelta(days=60), 1))
-    assert [step for _, step, _ in book.emails][-1] is Step.PAST_DUE
-    assert len([on for on, _, _ in book.emails if on >= MONDAY + timedelta(days=60)]) == 1
+def test_after_an_outage_only_the_step_due_today_is_sent() -> None:
+    simulation = Simulation([invoice(10)], policy=always_open_policy())
+    simulation.run_all(daily(MONDAY, 4))
+    simulation.run_all(daily(MONDAY + timedelta(days=60), 1))
+    assert [step for _, step, _ in simulation.emails][-1] is Step.PAST_DUE
+    assert len([on for on, _, _ in simulation.emails if on >= MONDAY + timedelta(days=60)]) == 1
 
 
 def test_an_early_step_is_never_sent_late() -> None:
@@ -226,12 +229,12 @@ def test_an_early_step_is_never_sent_late() -> None:
     assert reminder_in(decide_at(statement(overdue_invoice(1), customer=NEW_CUSTOMER))) is None
 
 
-def test_due_today_is_not_planned_for_a_day_on_which_it_would_be_untrue() -> None:
+def test_the_reminder_on_the_due_date_is_not_planned_for_a_later_day() -> None:
     decision = decide_at(statement(invoice(0), customer=NEW_CUSTOMER), now=at(MONDAY, 19))
     assert reminder_in(decision) is None
 
 
 def test_a_moved_due_date_moves_what_comes_next() -> None:
     moved = invoice(20)
-    said = first_decision(statement(moved, past_actions=(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=5)),)))
-    assert (said.code, said.next_on) == ("not_due_yet", MONDAY + timedelta(days=13))
+    outcome = first_decision(statement(moved, past_actions=(sent_email(Step.PAST_DUE, MONDAY - timedelta(days=5)),)))
+    assert (outcome.code, outcome.next_on) == ("not_due_yet", MONDAY + timedelta(days=13))

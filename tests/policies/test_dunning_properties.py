@@ -1,4 +1,4 @@
-"""Properties of whole lives: the ladder is climbed in order with its distances, and a hold never brings a contact."""
+"""Properties over time: dunning levels come in order with their gaps, and a hold never causes a contact."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tests.policies.test_properties import FEES, HOLDS, scenarios, simulate
 DAYS = 110
 
 
-def completed_by_invoice(book: Simulation) -> dict[str, list[tuple[date, Step]]]:
-    """What was done for each invoice, in the order of the days."""
+def completed_by_invoice(simulation: Simulation) -> dict[str, list[tuple[date, Step]]]:
+    """The completed steps of each invoice, in order of date."""
     found: dict[str, list[tuple[date, Step]]] = defaultdict(list)
-    for on, step, invoice_id, _occasion in book.completed:
+    for on, step, invoice_id, _key in simulation.completed:
         found[invoice_id].append((on, step))
     return found
 
@@ -35,17 +35,19 @@ def email_steps(steps: list[tuple[date, Step]]) -> list[Step]:
 
 @settings(max_examples=30, deadline=None)
 @given(scenarios())
-def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warning(life: dict[str, Any]) -> None:
-    book = simulate(life, daily(life["start_on"], DAYS))
-    late_from = {each.id: starts_on(each) for each in book.invoices}
-    sizes = {each.id: size_of(each, FEES.sizes) for each in book.invoices}
-    for invoice_id, steps in completed_by_invoice(book).items():
-        climbed = email_steps(steps)
-        assert [DUNNING_LEVELS.index(step) for step in climbed] == sorted(
-            {DUNNING_LEVELS.index(step) for step in climbed}
+def test_levels_come_in_order_and_nothing_severe_comes_without_its_warning(scenario: dict[str, Any]) -> None:
+    simulation = simulate(scenario, daily(scenario["start_on"], DAYS))
+    late_from = {each.id: starts_on(each) for each in simulation.invoices}
+    sizes = {each.id: size_of(each, FEES.sizes) for each in simulation.invoices}
+    for invoice_id, steps in completed_by_invoice(simulation).items():
+        completed = email_steps(steps)
+        assert [DUNNING_LEVELS.index(step) for step in completed] == sorted(
+            {DUNNING_LEVELS.index(step) for step in completed}
         )
-        row = FEES.schedules[segment_of(life["book"]["customer"], FEES.segments, life["start_on"]), sizes[invoice_id]]
-        days = dict(row.levels)
+        schedule = FEES.schedules[
+            segment_of(scenario["simulation"]["customer"], FEES.segments, scenario["start_on"]), sizes[invoice_id]
+        ]
+        days = dict(schedule.levels)
         levels = sorted((on, step) for on, step in steps if step in DUNNING_LEVELS)
         for (sooner_on, softer), (later_on, harder) in pairwise(levels):
             assert (later_on - sooner_on).days >= days[harder] - days[softer]
@@ -63,31 +65,34 @@ def test_the_ladder_is_climbed_in_order_and_nothing_harsh_comes_without_its_warn
 
 @settings(max_examples=30, deadline=None)
 @given(scenarios())
-def test_the_first_mail_to_an_old_debt_is_the_friendly_one(life: dict[str, Any]) -> None:
-    book = simulate(life, daily(life["start_on"], 30))
-    for steps in completed_by_invoice(book).values():
+def test_the_first_email_about_an_old_debt_is_the_first_reminder(scenario: dict[str, Any]) -> None:
+    simulation = simulate(scenario, daily(scenario["start_on"], 30))
+    for steps in completed_by_invoice(simulation).values():
         assert email_steps(steps)[:1] in ([], [Step.PAST_DUE])
-    firsts = [step for _, step, _ in book.emails[:1]]
+    firsts = [step for _, step, _ in simulation.emails[:1]]
     assert not {Step.SECOND_NOTICE, Step.PLAN_OFFER, Step.FINAL_NOTICE} & set(firsts)
 
 
 @settings(max_examples=30, deadline=None)
 @given(scenarios(), st.sampled_from(HOLDS))
-def test_a_hold_on_everything_leaves_nobody_hearing_of_it(life: dict[str, Any], hold: dict[str, Any]) -> None:
-    days = {"disputed_on": life["start_on"], "promised_on": life["start_on"] + timedelta(days=400)}
+def test_nothing_is_sent_if_everything_is_on_hold(scenario: dict[str, Any], hold: dict[str, Any]) -> None:
+    days = {"disputed_on": scenario["start_on"], "promised_on": scenario["start_on"] + timedelta(days=400)}
     hold = {name: days.get(name, value) for name, value in hold.items()}
-    held = [replace(each, **hold) for each in life["book"]["invoices"]]
-    book = simulate(
-        {**life, "book": {**life["book"], "invoices": held, "payment_dates": {}}}, daily(life["start_on"], 45)
+    held = [replace(each, **hold) for each in scenario["simulation"]["invoices"]]
+    simulation = simulate(
+        {**scenario, "simulation": {**scenario["simulation"], "invoices": held, "payment_dates": {}}},
+        daily(scenario["start_on"], 45),
     )
-    assert book.emails == []
-    assert not [step for _, step, _, _ in book.completed if step is Step.LATE_FEE]
+    assert simulation.emails == []
+    assert not [step for _, step, _, _ in simulation.completed if step is Step.LATE_FEE]
 
 
 @settings(max_examples=30, deadline=None)
 @given(scenarios(), st.integers(1, 40))
-def test_a_paused_customer_hears_nothing_before_the_pause_ends(life: dict[str, Any], count: int) -> None:
-    until_on = life["start_on"] + timedelta(days=count)
-    customer = replace(life["book"]["customer"], hold_until_on=until_on)
-    paused = simulate({**life, "book": {**life["book"], "customer": customer}}, daily(life["start_on"], 60))
+def test_a_paused_customer_gets_no_email_before_the_pause_ends(scenario: dict[str, Any], count: int) -> None:
+    until_on = scenario["start_on"] + timedelta(days=count)
+    customer = replace(scenario["simulation"]["customer"], hold_until_on=until_on)
+    paused = simulate(
+        {**scenario, "simulation": {**scenario["simulation"], "customer": customer}}, daily(scenario["start_on"], 60)
+    )
     assert all(on >= until_on for on, _, _ in paused.emails)

@@ -1,4 +1,4 @@
-"""Exceptions worth a person's eye."""
+"""Exceptions that a person should look at."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from policies.receivables import Credit, CreditKind, Invoice, InvoiceStatus
 from tests.policies.builders import KNOWN_CUSTOMER, MONDAY, invoice, paid_invoice
 
 HISTORY = [
-    paid_invoice(MONDAY - timedelta(days=30 * place), id=f"p{place}", due_in=-30 * place, total=str(100 + place))
-    for place in range(1, 11)
+    paid_invoice(MONDAY - timedelta(days=30 * index), id=f"p{index}", due_in=-30 * index, total=str(100 + index))
+    for index in range(1, 11)
 ]
 
 
 def codes(*invoices: Invoice, unapplied: tuple[Credit, ...] = ()) -> list[tuple[str, str]]:
-    return [(odd.code, odd.invoice_id) for odd in find_exceptions(KNOWN_CUSTOMER, [*HISTORY, *invoices], unapplied)]
+    return [(item.code, item.invoice_id) for item in find_exceptions(KNOWN_CUSTOMER, [*HISTORY, *invoices], unapplied)]
 
 
-def test_ordinary_books_have_no_exceptions() -> None:
+def test_an_ordinary_ledger_has_no_exceptions() -> None:
     assert codes(invoice(10, total="120")) == []
 
 
-def test_the_same_sum_twice_in_a_week_is_probably_a_duplicate() -> None:
+def test_the_same_amount_twice_in_a_week_is_probably_a_duplicate() -> None:
     one, two = invoice(10, id="a", total="55", number="A"), invoice(12, id="b", total="55", number="B")
     assert codes(one, two) == [("probable_duplicate", "b")]
     assert codes(one, replace(two, total=Decimal(56))) == []
@@ -32,34 +32,33 @@ def test_the_same_sum_twice_in_a_week_is_probably_a_duplicate() -> None:
     assert codes(one, replace(two, status=InvoiceStatus.VOIDED)) == []
 
 
-def test_an_invoice_due_before_it_was_issued_is_named() -> None:
-    odd = invoice(10, terms=-3)
-    (found,) = find_exceptions(KNOWN_CUSTOMER, [odd])
-    assert found.reason == "INV-1 of 6 Dec 2026 is due on 3 Dec 2026, before it was issued."
+def test_an_invoice_due_before_it_was_issued_is_an_exception() -> None:
+    (found,) = find_exceptions(KNOWN_CUSTOMER, [invoice(10, terms=-3)])
+    assert found.reason == "INV-1 of 6 Dec 2026 was due on 3 Dec 2026, before it was issued."
 
 
-def test_an_amount_far_from_the_usual_is_unusual() -> None:
+def test_an_amount_far_above_the_usual_is_unusual() -> None:
     assert codes(invoice(10, total="100000")) == [("unusual_amount", "i1")]
     assert codes(invoice(10, total="250")) == []
-    assert [odd.code for odd in find_exceptions(KNOWN_CUSTOMER, [*HISTORY[:5], invoice(10, total="100000")])] == []
+    assert [item.code for item in find_exceptions(KNOWN_CUSTOMER, [*HISTORY[:5], invoice(10, total="100000")])] == []
 
 
-def test_a_debtor_without_an_address_is_named_once() -> None:
-    nowhere = replace(KNOWN_CUSTOMER, emails=("unknown",))
-    assert [odd.code for odd in find_exceptions(nowhere, [invoice(10), invoice(20, id="b", total="7")])] == [
+def test_a_customer_with_a_balance_and_no_email_address_is_one_exception() -> None:
+    unreachable = replace(KNOWN_CUSTOMER, emails=("unknown",))
+    assert [item.code for item in find_exceptions(unreachable, [invoice(10), invoice(20, id="b", total="7")])] == [
         "missing_email_address"
     ]
-    assert find_exceptions(nowhere, HISTORY) == []
+    assert find_exceptions(unreachable, HISTORY) == []
 
 
-def test_a_currency_unlike_before_is_named() -> None:
+def test_the_first_invoice_in_a_new_currency_is_an_exception() -> None:
     assert codes(invoice(10, total="120", currency="USD")) == [("unusual_currency", "i1")]
 
 
-def test_money_that_matches_an_open_invoice_but_is_not_applied_is_named() -> None:
-    money = Credit("c", CreditKind.PAYMENT, "c1", "EUR", Decimal(120), MONDAY)
-    assert codes(invoice(10, total="120"), unapplied=(money,)) == [("unapplied_match", "i1")]
-    assert codes(invoice(10, total="121"), unapplied=(money,)) == []
+def test_unapplied_credit_that_matches_an_open_invoice_is_an_exception() -> None:
+    payment = Credit("c", CreditKind.PAYMENT, "c1", "EUR", Decimal(120), MONDAY)
+    assert codes(invoice(10, total="120"), unapplied=(payment,)) == [("unapplied_match", "i1")]
+    assert codes(invoice(10, total="121"), unapplied=(payment,)) == []
 
 
 def test_late_fees_of_our_own_are_no_exceptions() -> None:

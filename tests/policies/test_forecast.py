@@ -1,4 +1,4 @@
-"""The forecast of pay days, back-tested: what it was measured to reach, it still reaches."""
+"""The payment forecast, backtested: it is still as accurate as it was measured to be."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from benchmarks.forecast import MAX_ERROR_DAYS, MIN_AUC, area_under_curve, back_
 SAMPLE = Path(__file__).parents[3] / "shared" / "data" / "ibm-accounts-receivable.csv"
 
 
-def test_the_error_on_the_public_sample_is_no_larger_than_the_customers_own_median() -> None:
+def test_the_forecast_error_on_the_public_sample_is_within_its_limit() -> None:
     if not SAMPLE.exists():
-        pytest.skip("the public sample of late payments is not beside the project")
+        pytest.skip("the public sample of late payments is not next to the project")
     found = back_test(load_csv(SAMPLE))
     assert found.mean_error <= MAX_ERROR_DAYS
     assert found.auc >= MIN_AUC
 
 
 @pytest.mark.parametrize("ledger", ["xero", "quickbooks"])
-def test_the_interval_holds_about_four_times_of_five_in_a_make_believe_company(ledger: str) -> None:
-    found = back_test([case for seed in (1, 2) for case in load_sandbox(ledger, seed)])
+def test_the_80_percent_range_covers_about_80_percent_of_a_simulated_company(ledger: str) -> None:
+    found = back_test([sample for seed in (1, 2) for sample in load_sandbox(ledger, seed)])
     assert 0.75 <= found.coverage <= 0.85
 
 

@@ -1,4 +1,4 @@
-"""The holds: each with its sentence, in their order of precedence, and what still happens under them."""
+"""The holds, each with its sentence, in order of precedence, and what still happens under them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from policies import holds
 from policies.decide import decide
-from policies.decisions import DecisionKind
+from policies.decisions import DecisionKind, HoldCode
 from policies.policy import ReminderPolicy
 from policies.receivables import (
     Credit,
@@ -56,28 +56,28 @@ def credit(remaining: str, currency: str = "EUR") -> Credit:
     return Credit("cr", CreditKind.PAYMENT, "c1", currency, Decimal(remaining), YESTERDAY)
 
 
-# Each hold: its code, the facts that call for it (of invoice, customer, statement), and a piece of its sentence.
+# each hold: its code, the facts of invoice, customer and statement that cause it, and a part of its sentence
 CASES: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any], str]] = [
     ("nothing_owed", {"status": InvoiceStatus.PAID, "due": Decimal(0)}, {}, {}, "Paid"),
-    ("nothing_owed", {"status": InvoiceStatus.VOIDED}, {}, {}, "voided"),
-    ("nothing_owed", {"status": InvoiceStatus.DELETED}, {}, {}, "deleted"),
-    ("nothing_owed", {"due": Decimal(0)}, {}, {}, "Nothing is owed"),
+    ("nothing_owed", {"status": InvoiceStatus.VOIDED}, {}, {}, "Voided in"),
+    ("nothing_owed", {"status": InvoiceStatus.DELETED}, {}, {}, "Deleted in"),
+    ("nothing_owed", {"due": Decimal(0)}, {}, {}, "Nothing is due"),
     ("erased", {}, {"erased": True}, {}, "data were erased"),
-    ("stale_data", {}, {}, {"synced_at": None}, "never read in full"),
+    ("stale_data", {}, {}, {"synced_at": None}, "not been read in full"),
     ("unapplied_credit", {}, {}, {"credits": (credit("100"),)}, "EUR 100.00"),
     ("disputed", {"disputed_on": YESTERDAY, "dispute_reason": "wrong price"}, {}, {}, "22 Nov 2026: wrong price"),
-    ("promised", {"promised_on": TOMORROW}, {}, {}, "promised for 24 Nov 2026"),
-    ("payment_plan", {"payment_plan": PLAN}, {}, {}, "EUR 50.00 is to come by 24 Nov 2026"),
-    ("paused", {"paused": True}, {}, {}, "paused by hand"),
+    ("promised", {"promised_on": TOMORROW}, {}, {}, "promised to pay by 24 Nov 2026"),
+    ("payment_plan", {"payment_plan": PLAN}, {}, {}, "EUR 50.00 is due by 24 Nov 2026"),
+    ("paused", {"paused": True}, {}, {}, "Reminders for this invoice are paused."),
     ("paused", {"paused": True, "paused_until_on": TOMORROW}, {}, {}, "paused until 24 Nov 2026"),
-    ("paused", {}, {"hold_until_on": TOMORROW}, {}, "customer is paused until 24 Nov 2026"),
+    ("paused", {}, {"hold_until_on": TOMORROW}, {}, "The customer's reminders are paused until 24 Nov 2026"),
     ("opted_out", {}, {"no_reminders": True}, {}, "no reminders"),
     ("ledger_reminders", {}, {}, {"company": replace(COMPANY, ledger_reminders=True)}, "Settings, Invoice settings"),
     ("suppressed", {}, {"suppression_reason": "the address bounced on 3 Nov"}, {}, "bounced"),
-    ("no_email_address", {}, {"emails": ()}, {}, "no mail address"),
-    ("no_email_address", {}, {"emails": ("nobody",)}, {}, "no mail address"),
+    ("no_email_address", {}, {"emails": ()}, {}, "no valid email address"),
+    ("no_email_address", {}, {"emails": ("nobody",)}, {}, "no valid email address"),
     ("fee_invoice", {"fee_of": "i0"}, {}, {}, "late fee"),
-    ("below_minimum", {"total": "0.99"}, {}, {}, "EUR 0.99 is below the minimum of EUR 1.00"),
+    ("below_minimum", {"total": "0.99"}, {}, {}, "EUR 0.99 is below the minimum balance of EUR 1.00"),
     ("draft", {"status": InvoiceStatus.DRAFT}, {}, {}, "draft"),
     ("never_sent", {"sent_to_customer": False}, {}, {}, "never sent"),
     ("no_due_date", {"due_on": None}, {}, {}, "no due date"),
@@ -86,38 +86,38 @@ CASE_IDS = [f"{code}: {words}" for code, *_, words in CASES]
 
 
 @pytest.mark.parametrize(("code", "of_invoice", "of_customer", "of_statement", "words"), CASES, ids=CASE_IDS)
-def test_a_hold_stops_the_mail_and_says_why(
+def test_a_hold_stops_the_email_and_explains_itself(
     code: str, of_invoice: dict[str, Any], of_customer: dict[str, Any], of_statement: dict[str, Any], words: str
 ) -> None:
     facts = statement(
         overdue_invoice(10, **of_invoice), customer=replace(KNOWN_CUSTOMER, **of_customer), **of_statement
     )
     decision = decide_at(facts)
-    (said,) = decision.invoice_decisions
-    assert said.code == code
-    assert words in said.reason
+    (outcome,) = decision.invoice_decisions
+    assert outcome.code == code
+    assert words in outcome.reason
     assert reminder_in(decision) is None
-    assert said.kind is (DecisionKind.TASK if code in holds.EMAIL_ONLY_HOLDS else DecisionKind.HOLD)
+    assert outcome.kind is (DecisionKind.TASK if code in holds.EMAIL_ONLY_HOLDS else DecisionKind.HOLD)
 
 
-def test_every_hold_of_the_list_is_tested_here() -> None:
+def test_every_hold_is_tested_here() -> None:
     assert {code for code, _ in holds.HOLDS} == {code for code, *_ in CASES}
 
 
-@pytest.mark.parametrize("place", range(len(CASES) - 1))
-def test_of_two_holds_the_one_that_comes_first_in_the_policy_answers(place: int) -> None:
+@pytest.mark.parametrize("index", range(len(CASES) - 1))
+def test_of_two_holds_the_first_in_the_list_takes_precedence(index: int) -> None:
     order = [code for code, _ in holds.HOLDS]
-    one, two = CASES[place], CASES[place + 1]
+    one, two = CASES[index], CASES[index + 1]
     of_invoice = {**two[1], **one[1]}
     both = statement(
         overdue_invoice(10, **of_invoice),
         customer=replace(KNOWN_CUSTOMER, **{**two[2], **one[2]}),
         **{**two[3], **one[3]},
     )
-    assert first_decision(both).code == min((one[0], two[0]), key=order.index)
+    assert first_decision(both).code == min((one[0], two[0]), key=lambda code: order.index(HoldCode(code)))
 
 
-def test_books_that_were_read_too_long_ago_hold_everything() -> None:
+def test_data_that_was_read_too_long_ago_holds_everything() -> None:
     now = at(MONDAY)
     old = replace(statement(overdue_invoice(10)), synced_at=now - timedelta(hours=24, minutes=1))
     fresh = replace(old, synced_at=now - timedelta(hours=23))
@@ -127,27 +127,27 @@ def test_books_that_were_read_too_long_ago_hold_everything() -> None:
     assert codes == ["stale_data", "past_due"]
 
 
-def test_where_no_payment_was_entered_for_long_it_says_reconcile_first() -> None:
+def test_a_long_time_without_a_new_payment_asks_to_reconcile_first() -> None:
     policy = ReminderPolicy.from_toml("[data_freshness]\npayments_stale_after_days = 20")
-    said = first_decision(statement(overdue_invoice(10), last_payment_on=MONDAY - timedelta(days=21)), policy=policy)
-    assert (said.code, "reconcile first" in said.reason) == ("stale_data", True)
+    outcome = first_decision(statement(overdue_invoice(10), last_payment_on=MONDAY - timedelta(days=21)), policy=policy)
+    assert (outcome.code, "reconcile first" in outcome.reason) == ("stale_data", True)
     assert (
         first_decision(statement(overdue_invoice(10), last_payment_on=MONDAY - timedelta(days=20)), policy=policy).code
         == "past_due"
     )
 
 
-def test_unapplied_money_meets_the_oldest_invoices_first_and_names_its_sum() -> None:
+def test_unapplied_credit_covers_the_oldest_invoices_first_and_is_named() -> None:
     ledger = (overdue_invoice(30, id="old"), overdue_invoice(20, id="middle"), overdue_invoice(10, id="young"))
     decision = decide_at(statement(*ledger, credits=(credit("150"),)))
     codes = {each.invoice_id: each.code for each in decision.invoice_decisions}
     assert codes == {"old": "unapplied_credit", "middle": "unapplied_credit", "young": "past_due"}
-    whys = {each.invoice_id: each.reason for each in decision.invoice_decisions}
-    assert "EUR 150.00" in whys["old"]
-    assert "EUR 50.00 of this invoice" in whys["middle"]
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert mail.listed == ("young",)
+    reasons = {each.invoice_id: each.reason for each in decision.invoice_decisions}
+    assert "EUR 150.00" in reasons["old"]
+    assert "EUR 50.00 of it" in reasons["middle"]
+    email = reminder_in(decision)
+    assert email is not None
+    assert email.listed == ("young",)
 
 
 def test_credit_in_another_currency_covers_nothing() -> None:
@@ -162,32 +162,34 @@ def test_a_promise_holds_until_the_business_day_after_it() -> None:
     assert first_decision(statement(promised), now=at(friday + timedelta(days=3))).code != "promised"
 
 
-def test_a_pause_ends_on_its_day() -> None:
+def test_a_pause_ends_on_its_date() -> None:
     assert first_decision(statement(overdue_invoice(10, paused_until_on=MONDAY, paused=True))).code == "past_due"
 
 
 @pytest.mark.parametrize("of_customer", [{"emails": ()}, {"no_reminders": True}, {"suppression_reason": "spam report"}])
-def test_who_cannot_be_mailed_becomes_one_task_and_no_more(of_customer: dict[str, Any]) -> None:
+def test_a_customer_who_cannot_be_emailed_becomes_one_task(of_customer: dict[str, Any]) -> None:
     customer = replace(KNOWN_CUSTOMER, **of_customer)
-    book = Simulation([overdue_invoice(3), overdue_invoice(2, id="i2")], customer=customer).run_all(hourly(MONDAY, 60))
-    assert book.emails == []
-    by_person = [each for each in book.completed if each[1] is not Step.NOTIFY_OWNER]
-    assert len({on for on, *_ in by_person}) == 1
-    assert "has had it as a task since" in book.run(at(MONDAY + timedelta(days=70))).invoice_decisions[0].reason
+    simulation = Simulation([overdue_invoice(3), overdue_invoice(2, id="i2")], customer=customer).run_all(
+        hourly(MONDAY, 60)
+    )
+    assert simulation.emails == []
+    manual_steps = [each for each in simulation.completed if each[1] is not Step.NOTIFY_OWNER]
+    assert len({on for on, *_ in manual_steps}) == 1
+    assert "A task was created on" in simulation.run(at(MONDAY + timedelta(days=70))).invoice_decisions[0].reason
 
 
-def test_a_task_for_a_missing_address_names_the_hold() -> None:
+def test_a_task_for_a_missing_email_address_names_the_hold() -> None:
     (task,) = tasks_in(decide_at(statement(overdue_invoice(10), customer=replace(KNOWN_CUSTOMER, emails=()))))
     assert (task.code, task.step, task.due_on) == ("no_email_address", Step.PAST_DUE, MONDAY)
-    assert "no mail address" in task.reason
+    assert "no valid email address" in task.reason
 
 
-def test_who_wants_no_reminders_is_not_called_before_the_due_date() -> None:
+def test_a_customer_who_opted_out_is_not_called_before_the_due_date() -> None:
     decision = decide_at(statement(invoice(7), customer=replace(KNOWN_CUSTOMER, no_reminders=True)))
     assert decision.actions == ()
 
 
-def test_a_held_customer_without_address_gets_no_task_either() -> None:
+def test_an_invoice_on_hold_for_a_customer_without_address_is_no_task_either() -> None:
     facts = statement(overdue_invoice(10, sent_to_customer=False), customer=replace(KNOWN_CUSTOMER, emails=()))
     decision = decide_at(facts)
     assert (decision.invoice_decisions[0].code, decision.actions) == ("no_email_address", ())
@@ -195,9 +197,9 @@ def test_a_held_customer_without_address_gets_no_task_either() -> None:
 
 def test_three_days_lie_between_two_contacts_with_one_customer() -> None:
     past_actions = (sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=2), "other"),)
-    said = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
-    assert (said.code, said.next_on) == ("frequency_cap", TOMORROW)
-    assert "21 Nov 2026" in said.reason
+    outcome = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
+    assert (outcome.code, outcome.next_on) == ("frequency_cap", TOMORROW)
+    assert "21 Nov 2026" in outcome.reason
     assert (
         first_decision(statement(overdue_invoice(10), past_actions=past_actions), now=at(TOMORROW)).code == "past_due"
     )
@@ -205,43 +207,43 @@ def test_three_days_lie_between_two_contacts_with_one_customer() -> None:
 
 def test_at_most_two_contacts_in_seven_days() -> None:
     days = [MONDAY - timedelta(days=6), MONDAY - timedelta(days=3)]
-    said = first_decision(
+    outcome = first_decision(
         statement(overdue_invoice(10), past_actions=tuple(sent_email(Step.PAST_DUE, on, f"x{on}") for on in days))
     )
-    assert (said.code, said.next_on) == ("frequency_cap", TOMORROW)
+    assert (outcome.code, outcome.next_on) == ("frequency_cap", TOMORROW)
 
 
 def test_at_most_seven_contacts_in_thirty_days() -> None:
     days = [MONDAY - timedelta(days=ago) for ago in (4, 8, 12, 16, 20, 24, 28)]
-    said = first_decision(
+    outcome = first_decision(
         statement(overdue_invoice(10), past_actions=tuple(sent_email(Step.PAST_DUE, on, f"x{on}") for on in days))
     )
-    assert (said.code, said.next_on) == ("frequency_cap", MONDAY + timedelta(days=2))
+    assert (outcome.code, outcome.next_on) == ("frequency_cap", MONDAY + timedelta(days=2))
 
 
-def test_a_mail_about_many_invoices_is_one_contact() -> None:
+def test_an_email_about_many_invoices_is_one_contact() -> None:
     on = MONDAY - timedelta(days=4)
     past_actions = tuple(sent_email(Step.PAST_DUE, on, f"x{count}", email_key="one") for count in range(9))
     assert first_decision(statement(overdue_invoice(10), past_actions=past_actions)).code == "past_due"
 
 
-def test_calls_and_internal_mails_are_no_contacts() -> None:
+def test_calls_and_internal_emails_do_not_count_as_contacts() -> None:
     past_actions = (PastAction(Step.CALL, "x", at(YESTERDAY), YESTERDAY, "t", is_contact=False),)
     assert first_decision(statement(overdue_invoice(10), past_actions=past_actions)).code == "past_due"
 
 
-def test_a_mail_in_doubt_counts_as_sent() -> None:
+def test_an_email_with_unconfirmed_delivery_counts_as_sent() -> None:
     past_actions = (sent_email(Step.PAST_DUE, YESTERDAY, unconfirmed=True),)
-    said = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
-    assert (said.code, said.next_step) == ("not_due_yet", Step.SECOND_NOTICE)
+    outcome = first_decision(statement(overdue_invoice(10), past_actions=past_actions))
+    assert (outcome.code, outcome.next_step) == ("not_due_yet", Step.SECOND_NOTICE)
 
 
-def test_outside_the_window_the_mail_is_planned_for_the_next_opening_and_says_so() -> None:
+def test_outside_the_send_window_the_email_is_planned_for_its_next_opening() -> None:
     evening = at(MONDAY, 22, 15)
     decision = decide_at(statement(overdue_invoice(10)), now=evening)
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert mail.send_after == at(TOMORROW, 8)
+    email = reminder_in(decision)
+    assert email is not None
+    assert email.send_after == at(TOMORROW, 8)
     assert "24 Nov 2026 at 08:00 (Europe/Berlin)" in decision.invoice_decisions[0].reason
     closing = reminder_in(decide_at(statement(overdue_invoice(10)), now=at(MONDAY, 18)))
     assert closing is not None
@@ -251,15 +253,15 @@ def test_outside_the_window_the_mail_is_planned_for_the_next_opening_and_says_so
     assert early.send_after == at(MONDAY, 8)
 
 
-def test_no_mail_leaves_on_a_weekend_or_a_public_holiday_of_the_customers_country() -> None:
+def test_nothing_is_sent_on_a_weekend_or_public_holiday_of_the_customers_country() -> None:
     holidays = Holidays({("DE", MONDAY + timedelta(days=7)): "Long Monday"})
     saturday = MONDAY + timedelta(days=5)
     decision = decide(
         [statement(overdue_invoice(10), now=at(saturday))], ReminderPolicy.default(), at(saturday), holidays
     )
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert mail.send_after == at(MONDAY + timedelta(days=8), 8)
+    email = reminder_in(decision)
+    assert email is not None
+    assert email.send_after == at(MONDAY + timedelta(days=8), 8)
     monday = at(MONDAY + timedelta(days=7))
     on_holiday = decide(
         [statement(overdue_invoice(17), now=monday)], ReminderPolicy.default(), monday, holidays
@@ -267,37 +269,37 @@ def test_no_mail_leaves_on_a_weekend_or_a_public_holiday_of_the_customers_countr
     assert "30 Nov 2026 is Long Monday" in on_holiday.reason
 
 
-def test_the_window_is_the_customers_and_the_day_is_the_companys() -> None:
+def test_the_send_window_is_in_the_customers_time_zone_and_the_date_in_the_companys() -> None:
     customer = replace(KNOWN_CUSTOMER, time_zone="America/New_York", country="US")
-    mail = reminder_in(decide_at(statement(overdue_invoice(10), customer=customer), now=at(MONDAY, 10)))
-    assert mail is not None
-    assert mail.send_after == at(MONDAY, 14)
+    email = reminder_in(decide_at(statement(overdue_invoice(10), customer=customer), now=at(MONDAY, 10)))
+    assert email is not None
+    assert email.send_after == at(MONDAY, 14)
 
 
 def test_an_unknown_time_zone_falls_back_to_the_companys() -> None:
-    mail = reminder_in(
+    email = reminder_in(
         decide_at(statement(overdue_invoice(10), customer=replace(KNOWN_CUSTOMER, time_zone="Nowhere/Land")))
     )
-    assert mail is not None
-    assert mail.send_after is None
+    assert email is not None
+    assert email.send_after is None
 
 
-def test_two_currencies_are_never_added_up_and_share_the_days_one_mail() -> None:
+def test_two_currencies_are_never_added_up_and_share_the_one_email_of_the_day() -> None:
     euros, dollars = statement(overdue_invoice(10, id="e")), statement(overdue_invoice(40, id="d", currency="USD"))
     decision = decide_at(euros, dollars)
-    mail = reminder_in(decision)
-    assert mail is not None
-    assert (mail.currency, mail.listed) == ("USD", ("d",))
+    email = reminder_in(decision)
+    assert email is not None
+    assert (email.currency, email.listed) == ("USD", ("d",))
     codes = {each.invoice_id: each.code for each in decision.invoice_decisions}
     assert codes == {"d": "past_due", "e": "frequency_cap"}
 
 
 def test_a_payment_in_full_is_thanked_for_once() -> None:
-    book = Simulation([overdue_invoice(10)], payment_dates={"i1": MONDAY + timedelta(days=2)}).run_all(
+    simulation = Simulation([overdue_invoice(10)], payment_dates={"i1": MONDAY + timedelta(days=2)}).run_all(
         hourly(MONDAY, 40)
     )
-    assert [step for _, step, _ in book.emails] == [Step.PAST_DUE, Step.THANK_YOU]
-    assert book.emails[-1][0] == MONDAY + timedelta(days=3)  # the caps hold for thanks as well
+    assert [step for _, step, _ in simulation.emails] == [Step.PAST_DUE, Step.THANK_YOU]
+    assert simulation.emails[-1][0] == MONDAY + timedelta(days=3)  # the caps hold for thanks as well
 
 
 def test_a_customer_is_thanked_once_in_thirty_days() -> None:
@@ -320,22 +322,22 @@ def test_a_customer_is_thanked_once_in_thirty_days() -> None:
         {"synced_at": None},
     ],
 )
-def test_nobody_is_thanked_who_should_not_be(facts: dict[str, Any]) -> None:
+def test_no_thank_you_is_sent_to_customers_who_get_no_email(facts: dict[str, Any]) -> None:
     assert reminder_in(decide_at(statement(paid_invoice(YESTERDAY), **facts))) is None
 
 
 def test_a_reminder_goes_before_a_thank_you() -> None:
-    mail = reminder_in(decide_at(statement(overdue_invoice(10), paid_invoice(YESTERDAY, id="paid"))))
-    assert mail is not None
-    assert mail.step is Step.PAST_DUE
+    email = reminder_in(decide_at(statement(overdue_invoice(10), paid_invoice(YESTERDAY, id="paid"))))
+    assert email is not None
+    assert email.step is Step.PAST_DUE
 
 
-def test_a_long_paid_or_fee_invoice_is_not_thanked_for() -> None:
+def test_an_old_payment_or_a_paid_fee_is_not_thanked_for() -> None:
     assert reminder_in(decide_at(statement(paid_invoice(MONDAY - timedelta(days=6))))) is None
     assert reminder_in(decide_at(statement(paid_invoice(YESTERDAY, fee_of="i0")))) is None
 
 
-def test_nothing_is_decided_about_nobody() -> None:
+def test_without_statements_nothing_is_decided() -> None:
     assert decide([], ReminderPolicy.default(), at(MONDAY), NO_HOLIDAYS).invoice_decisions == ()
 
 
@@ -345,7 +347,7 @@ def test_a_discount_without_a_step_changes_nothing() -> None:
     assert first_decision(statement(ending), policy=policy).code == "not_due_yet"
 
 
-def test_daily_and_hourly_runs_give_the_same_answer_on_a_day() -> None:
+def test_daily_and_hourly_runs_decide_the_same_on_a_day() -> None:
     facts = statement(overdue_invoice(10), customer=replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED))
     answers = {first_decision(facts, now=now).code for now in hourly(date(2026, 11, 23), 1)}
     assert answers == {first_decision(facts, now=next(daily(MONDAY, 1))).code}

@@ -1,4 +1,4 @@
-"""Interest and the presets: golden sums, and properties of the calculation."""
+"""Interest and the presets: amounts calculated by hand, and properties of the calculation."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from policies.decisions import ChargeLateFee
 from policies.fee_rules import FeePreset
 from policies.interest import balance_on, interest_lines, interest_periods
 from policies.policy import PolicyError, ReminderPolicy
-from policies.receivables import BalanceChange, Invoice, PastAction, Step
+from policies.receivables import BalanceChange, FeeOutcome, Invoice, PastAction, Step
 from tests.policies.builders import at, decide_at, fees_in, invoice, sent_email, statement
 
 DUE_ON = date(2026, 6, 12)
@@ -63,7 +63,7 @@ def test_the_uk_rate_of_a_half_year(late_on: date, rate: str) -> None:
     assert preset_policy("uk").late_fees.annual_rate_on(late_on) == Decimal(rate)
 
 
-def test_uk_the_rate_of_the_half_year_in_which_it_became_late_holds_throughout() -> None:
+def test_uk_the_rate_of_the_half_year_in_which_it_became_late_applies_throughout() -> None:
     fee = charged_fee(preset_policy("uk"), overdue_balance("5000", date(2023, 6, 12), "GBP"), date(2023, 7, 12))
     # 5000 x 11.5 % x 30 / 365 = 47.26, and 70 for a debt from 1,000 to below 10,000
     assert [part.amount for part in fee.lines] == [Decimal("47.26"), Decimal(70)]
@@ -72,11 +72,11 @@ def test_uk_the_rate_of_the_half_year_in_which_it_became_late_holds_throughout()
 
 
 @pytest.mark.parametrize(("total", "fixed"), [("999.99", 40), ("1000", 70), ("9999.99", 70), ("10000", 100)])
-def test_uk_the_fixed_sum_follows_the_size_of_the_debt(total: str, fixed: int) -> None:
+def test_uk_the_fixed_compensation_depends_on_the_size_of_the_debt(total: str, fixed: int) -> None:
     assert preset_policy("uk").late_fees.compensation_for(Decimal(total), "GBP") == fixed
 
 
-def test_the_fixed_sum_is_charged_with_the_first_fee_alone() -> None:
+def test_the_fixed_compensation_is_charged_with_the_first_fee_only() -> None:
     rules = preset_policy("uk")
     debt = overdue_balance("1000", date(2026, 7, 10), "GBP")
     second = charged_fee(rules, debt, date(2026, 9, 10), fee_action(date(2026, 8, 10), "2026-07"))
@@ -94,13 +94,13 @@ def test_eu_the_rate_changes_with_the_half_year_inside_a_period() -> None:
     assert fee.amount == Decimal("84.18") + 40  # 52.836 + 31.342
 
 
-def test_canada_names_the_yearly_equivalent_of_a_monthly_rate() -> None:
+def test_canada_the_annual_equivalent_of_a_monthly_rate_is_named() -> None:
     fee = charged_fee(preset_policy("canada", "rate = 1.5"), overdue_balance("1000", currency="CAD"), date(2026, 7, 13))
     assert (fee.amount, fee.annual_rate) == (Decimal("15.00"), Decimal("18.25"))
     assert "18.25 % a year" in fee.reason
 
 
-def test_canada_refuses_more_than_35_percent_a_year() -> None:
+def test_canada_more_than_35_percent_a_year_is_refused() -> None:
     on = date(2026, 7, 13)
     facts = statement(
         overdue_balance("1000", currency="CAD"),
@@ -112,7 +112,7 @@ def test_canada_refuses_more_than_35_percent_a_year() -> None:
     assert "36.5 % a year, above the 35 % allowed" in decision.invoice_decisions[0].reason
 
 
-def test_a_part_payment_in_the_period_is_counted_from_its_day() -> None:
+def test_a_part_payment_in_the_period_counts_from_its_date() -> None:
     fee = charged_fee(
         preset_policy("germany"),
         overdue_balance("3000", DUE_ON, "EUR", (date(2026, 6, 22), "-2000")),
@@ -134,7 +134,7 @@ def test_a_due_date_moved_out_moves_the_interest_with_it() -> None:
     assert charged_fee(rules, overdue_balance("1000", date(2026, 7, 12)), date(2026, 8, 12)).period == "2026-07"
 
 
-def test_interest_compounds_only_where_chosen() -> None:
+def test_interest_compounds_only_if_the_policy_says_so() -> None:
     debt, before = overdue_balance("1000"), fee_action(date(2026, 7, 12), "2026-06")
     on = date(2026, 8, 12)
     simple = charged_fee(preset_policy("australia"), debt, on, before)
@@ -146,14 +146,14 @@ def test_interest_compounds_only_where_chosen() -> None:
 @pytest.mark.parametrize(
     ("fee_outcome", "charged_before", "amount"),
     [
-        ("", None, "8.56"),
-        ("", "18.22", "8.65"),  # what was in fact charged bears interest, not what would be charged today
-        ("waived", None, "8.49"),
-        ("paid", None, "8.49"),
+        (None, None, "8.56"),
+        (None, "18.22", "8.65"),  # interest is on the fee in fact charged, not on what it would be today
+        (FeeOutcome.WAIVED, None, "8.49"),
+        (FeeOutcome.PAID, None, "8.49"),
     ],
 )
-def test_nothing_compounds_on_a_fee_that_was_waived_or_paid(
-    fee_outcome: str, charged_before: str | None, amount: str
+def test_a_fee_that_was_waived_or_paid_does_not_compound(
+    fee_outcome: FeeOutcome | None, charged_before: str | None, amount: str
 ) -> None:
     before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_outcome=fee_outcome)
     before = replace(before, fee_amount=Decimal(charged_before)) if charged_before else before
@@ -161,14 +161,14 @@ def test_nothing_compounds_on_a_fee_that_was_waived_or_paid(
     assert fee.amount == Decimal(amount)
 
 
-def test_a_waived_fee_leaves_its_room_below_the_cap() -> None:
-    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_amount=Decimal(10), fee_outcome="waived")
+def test_a_waived_fee_does_not_count_towards_the_cap() -> None:
+    before = replace(fee_action(date(2026, 7, 12), "2026-06"), fee_amount=Decimal(10), fee_outcome=FeeOutcome.WAIVED)
     rules = preset_policy("australia", "cap_percent = 1")
     assert charged_fee(rules, overdue_balance("1000"), date(2026, 8, 12), before).amount == Decimal("8.49")
 
 
 @pytest.mark.parametrize(
-    ("name", "due_on", "said"),
+    ("name", "due_on", "unverified"),
     [
         ("uk", date(2025, 2, 3), "the rate of 12.75 % from 1 Jan 2025"),
         ("uk", date(2026, 8, 3), ""),
@@ -181,28 +181,30 @@ def test_a_waived_fee_leaves_its_room_below_the_cap() -> None:
         ("australia", date(2026, 8, 3), "the rate of 10 %"),
     ],
 )
-def test_a_fee_that_rests_on_memory_waits_for_a_person_whatever_the_policy_says(
-    name: str, due_on: date, said: str
-) -> None:
+def test_a_fee_based_on_unverified_figures_always_needs_approval(name: str, due_on: date, unverified: str) -> None:
     currency = "GBP" if name == "uk" else "EUR"
     debt = overdue_balance("1000", due_on, currency)
     fee = charged_fee(preset_policy(name, 'approval = "automatic"'), debt, due_on + timedelta(days=32))
-    assert fee.needs_approval == bool(said)
-    assert (f"From memory, compare with its source before you approve: {said}." in fee.reason) == bool(said)
-    if said:
+    assert fee.needs_approval == bool(unverified)
+    assert (f"Not verified, compare with the source before you approve: {unverified}." in fee.reason) == bool(
+        unverified
+    )
+    if unverified:
         days = ("2021-01-01", "2025-01-01", "2025-07-01", "2026-07-01", "2027-01-01")
         own = "rates = {" + ", ".join(f'"{on}" = 12' for on in days) + "}"
-        spoken = preset_policy(name, 'approval = "automatic"', own, "rate = 10", "compensation = { EUR = { 0 = 40 } }")
-        assert not charged_fee(spoken, debt, due_on + timedelta(days=32)).needs_approval
+        verified = preset_policy(
+            name, 'approval = "automatic"', own, "rate = 10", "compensation = { EUR = { 0 = 40 } }"
+        )
+        assert not charged_fee(verified, debt, due_on + timedelta(days=32)).needs_approval
 
 
-def test_a_whole_policy_that_is_set_again_confirms_nothing_by_itself() -> None:
+def test_setting_a_complete_policy_again_verifies_nothing() -> None:
     shown = preset_policy("germany", 'approval = "automatic"').to_toml()
     assert ReminderPolicy.from_toml(shown).late_fees == preset_policy("germany", 'approval = "automatic"').late_fees
     assert ReminderPolicy.from_toml(shown).late_fees.unverified
 
 
-def test_a_fee_below_the_minimum_is_not_worth_an_invoice() -> None:
+def test_a_fee_below_the_minimum_is_not_charged() -> None:
     on = date(2026, 7, 12)
     rules = preset_policy("australia", "minimum = { EUR = 10 }")
     facts = statement(
@@ -211,10 +213,10 @@ def test_a_fee_below_the_minimum_is_not_worth_an_invoice() -> None:
     assert fees_in(decide_at(facts, now=at(on), policy=rules)) == []
 
 
-def test_the_largest_single_fee_cuts_it_and_says_so() -> None:
+def test_a_fee_is_limited_to_the_largest_single_fee() -> None:
     fee = charged_fee(preset_policy("australia", "maximum = { EUR = 5 }"), overdue_balance("1000"), date(2026, 7, 12))
     assert fee.amount == 5
-    assert fee.lines[-1].text == "cut at the largest single fee"
+    assert fee.lines[-1].text == "limited to the largest single fee"
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_the_largest_single_fee_cuts_it_and_says_so() -> None:
         ('preset = "atlantis"', 'must be "none" or "uk"'),
     ],
 )
-def test_odd_rates_are_refused_with_their_line(lines: str, words: str) -> None:
+def test_invalid_rates_are_reported_with_their_line(lines: str, words: str) -> None:
     with pytest.raises(PolicyError, match="line 3") as caught:
         ReminderPolicy.from_toml(f"[late_fees]\n\n{lines}")
     assert words in str(caught.value)
@@ -280,7 +282,9 @@ def test_interest_is_the_sum_of_its_days_and_never_negative(events: list[Balance
 
 @settings(max_examples=40, deadline=None)
 @given(changes, st.randoms())
-def test_neither_splitting_nor_the_order_of_a_day_changes_interest(events: list[BalanceChange], dice: object) -> None:
+def test_neither_splitting_a_payment_nor_the_order_within_a_day_changes_interest(
+    events: list[BalanceChange], dice: object
+) -> None:
     halves = [BalanceChange(each.on, half) for each in events for half in (each.amount / 2, each.amount / 2)]
     assert total_interest(invoice_with_history(halves)) == total_interest(invoice_with_history(events))
     assert total_interest(invoice_with_history(halves[::-1])) == total_interest(invoice_with_history(events))
@@ -288,7 +292,7 @@ def test_neither_splitting_nor_the_order_of_a_day_changes_interest(events: list[
 
 @settings(max_examples=30, deadline=None)
 @given(st.integers(1, 100), st.integers(100, 10_000_000), st.integers(35, 300))
-def test_all_fees_together_never_pass_the_cap(cap: int, cents: int, days_late: int) -> None:
+def test_all_fees_together_never_exceed_the_cap(cap: int, cents: int, days_late: int) -> None:
     rules = ReminderPolicy.from_toml(
         "[late_fees]\nenabled = true\nterms_agreed_on = 2022-01-31\n"
         f'kind = "percent_per_month"\nrate = 5\nmax_annual_percent = 1000\ncap_percent = {cap}\n'

@@ -1,4 +1,4 @@
-"""Late fees: the guards before money, and golden sums."""
+"""Late fees: the checks before a fee is charged, and amounts calculated by hand."""
 
 from __future__ import annotations
 
@@ -51,11 +51,11 @@ def charged_fee(
     return fees[0] if fees else None
 
 
-def test_no_fee_is_charged_unless_switched_on() -> None:
+def test_no_fee_is_charged_unless_enabled() -> None:
     assert charged_fee(overdue_invoice(30), ReminderPolicy.default()) is None
 
 
-def test_a_flat_fee_is_charged_once_the_table_allows_it() -> None:
+def test_a_flat_fee_is_charged_from_the_day_of_the_schedule() -> None:
     charged = charged_fee(overdue_invoice(21), FLAT)
     assert charged is not None
     assert (charged.amount, charged.period, charged.needs_approval) == (Decimal("15.00"), "once", True)
@@ -63,7 +63,7 @@ def test_a_flat_fee_is_charged_once_the_table_allows_it() -> None:
     assert charged_fee(overdue_invoice(20), FLAT) is None
 
 
-def test_a_percentage_is_of_what_is_owed_and_shows_its_yearly_rate() -> None:
+def test_a_percentage_is_of_the_balance_and_shows_its_annual_rate() -> None:
     charged = charged_fee(overdue_invoice(21, total="1000", due=Decimal(800)), PERCENT)
     assert charged is not None
     assert (charged.amount, charged.annual_rate) == (Decimal("8.00"), Decimal("17.38"))  # 1 x 365 / 21
@@ -71,12 +71,12 @@ def test_a_percentage_is_of_what_is_owed_and_shows_its_yearly_rate() -> None:
     assert "17.38 % a year" in charged.reason
 
 
-def test_who_is_no_business_is_charged_none() -> None:
+def test_consumers_are_charged_no_fees() -> None:
     for customer in (replace(KNOWN_CUSTOMER, tags=("Consumer",)), replace(KNOWN_CUSTOMER, groups=("private",))):
         facts = statement(overdue_invoice(21), past_actions=WARNED, customer=customer)
         decision = decide_at(facts, policy=PERCENT)
         assert fees_in(decision) == []
-        assert "No late fee: this customer is no business" in decision.invoice_decisions[0].reason
+        assert "No late fee: this customer is a consumer" in decision.invoice_decisions[0].reason
     assert charged_fee(overdue_invoice(21), PERCENT, customer=replace(KNOWN_CUSTOMER, tags=("vip",))) is not None
 
 
@@ -92,7 +92,7 @@ def test_unverified_figures_are_named_before_a_policy_comes_into_force() -> None
     )
 
 
-def test_automatic_approval_is_the_policys_word() -> None:
+def test_the_policy_can_approve_fees_automatically() -> None:
     charged = charged_fee(overdue_invoice(21), fee_policy('approval = "automatic"'))
     assert charged is not None
     assert charged.needs_approval is False
@@ -106,19 +106,19 @@ def test_a_fee_in_a_currency_without_decimals_is_whole() -> None:
 
 
 REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[PastAction, ...], str]] = [
-    ("no terms", {}, {}, WARNED, "customer agreed"),
-    ("terms later", {}, {"fees_agreed_on": MONDAY + timedelta(days=1)}, WARNED, "customer agreed"),
-    ("no fees", {}, {"fees_agreed_on": MONDAY, "no_fees": True}, WARNED, "charged none"),
+    ("no terms", {}, {}, WARNED, "the customer agreed"),
+    ("terms later", {}, {"fees_agreed_on": MONDAY + timedelta(days=1)}, WARNED, "the customer agreed"),
+    ("no fees", {}, {"fees_agreed_on": MONDAY, "no_fees": True}, WARNED, "charged no late fees"),
     ("ledger fee", {"ledger_fee": True}, {"fees_agreed_on": MONDAY}, WARNED, "one of its own"),
     ("no warning", {}, {"fees_agreed_on": MONDAY}, (), ""),
     (
-        "young warning",
+        "recent warning",
         {},
         {"fees_agreed_on": MONDAY},
         (sent_email(Step.PAST_DUE, MONDAY - timedelta(days=6)),),
         "17 Nov",
     ),
-    ("warning in doubt", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], unconfirmed=True),), "warned of it"),
+    ("unconfirmed warning", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], unconfirmed=True),), "warned of it"),
     ("warned by call", {}, {"fees_agreed_on": MONDAY}, (replace(WARNED[0], is_contact=False),), "warned of it"),
     ("before only", {}, {"fees_agreed_on": MONDAY}, (sent_email(Step.BEFORE_DUE, MONDAY - timedelta(days=30)),), ""),
 ]
@@ -129,7 +129,7 @@ REFUSALS: list[tuple[str, dict[str, Any], dict[str, Any], tuple[PastAction, ...]
     [case[1:] for case in REFUSALS],
     ids=[case[0] for case in REFUSALS],
 )
-def test_a_guard_refuses_the_fee_in_words(
+def test_a_refused_fee_is_explained(
     of_invoice: dict[str, Any], of_customer: dict[str, Any], past_actions: tuple[PastAction, ...], words: str
 ) -> None:
     customer = replace(KNOWN_CUSTOMER, **of_customer)
@@ -140,36 +140,36 @@ def test_a_guard_refuses_the_fee_in_words(
         assert words in decision.invoice_decisions[0].reason
 
 
-def test_terms_agreed_with_the_customer_serve_as_well() -> None:
+def test_terms_agreed_with_the_customer_are_enough() -> None:
     customer = replace(KNOWN_CUSTOMER, fees_agreed_on=MONDAY)
     assert charged_fee(overdue_invoice(21), fee_policy(terms=""), customer=customer) is not None
 
 
-def test_a_fee_above_the_ceiling_is_refused_with_its_yearly_rate() -> None:
+def test_a_fee_above_the_maximum_annual_rate_is_refused() -> None:
     rules = fee_policy('kind = "flat"', "amounts = { EUR = 15 }", "cap_percent = 50")
-    said = first_decision(statement(overdue_invoice(21), past_actions=WARNED), policy=rules)
-    assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in said.reason
+    outcome = first_decision(statement(overdue_invoice(21), past_actions=WARNED), policy=rules)
+    assert "EUR 15.00 on EUR 100.00, 21 days late, comes to 260.71 % a year, above the 35 % allowed" in outcome.reason
 
 
-def test_a_flat_fee_needs_a_sum_in_the_invoices_currency() -> None:
-    said = first_decision(statement(overdue_invoice(21, currency="SEK"), past_actions=WARNED), policy=FLAT)
-    assert "no flat fee in SEK" in said.reason
+def test_a_flat_fee_needs_an_amount_in_the_currency_of_the_invoice() -> None:
+    outcome = first_decision(statement(overdue_invoice(21, currency="SEK"), past_actions=WARNED), policy=FLAT)
+    assert "no flat fee in SEK" in outcome.reason
 
 
-def test_the_cap_cuts_a_fee() -> None:
+def test_a_fee_is_limited_to_the_cap() -> None:
     charged = charged_fee(overdue_invoice(21), fee_policy('kind = "flat"', "amounts = { EUR = 15 }", "cap_percent = 2"))
     assert charged is not None
     assert charged.amount == Decimal("2.00")
     assert [part.amount for part in charged.lines] == [Decimal("15.00"), Decimal("-13.00")]
 
 
-def test_a_strategic_customer_is_charged_by_hand_only() -> None:
+def test_strategic_customers_are_charged_no_fees_by_default() -> None:
     assert (
         charged_fee(overdue_invoice(60), PERCENT, customer=replace(KNOWN_CUSTOMER, segment=Segment.STRATEGIC)) is None
     )
 
 
-def test_grace_days_come_on_top_of_the_timetable() -> None:
+def test_no_fee_is_charged_within_the_grace_days() -> None:
     rules = fee_policy("grace_days = 30")
     assert charged_fee(overdue_invoice(30), rules) is None
     assert charged_fee(overdue_invoice(31), rules) is not None
@@ -180,11 +180,11 @@ def test_a_fee_is_never_charged_on_a_fee() -> None:
 
 
 @pytest.mark.parametrize("held", [{"disputed_on": MONDAY}, {"promised_on": MONDAY}, {"paused": True}])
-def test_a_held_invoice_is_charged_nothing(held: dict[str, Any]) -> None:
+def test_an_invoice_on_hold_is_charged_no_fee(held: dict[str, Any]) -> None:
     assert charged_fee(overdue_invoice(60, **held), PERCENT) is None
 
 
-def test_the_yearly_rate_stands_still_while_the_fee_waits_for_its_approval() -> None:
+def test_the_annual_rate_does_not_change_while_the_fee_awaits_approval() -> None:
     old = overdue_invoice(21)
     rates = set()
     for days in range(10):
@@ -196,14 +196,14 @@ def test_the_yearly_rate_stands_still_while_the_fee_waits_for_its_approval() -> 
 
 
 @pytest.mark.parametrize(("rules", "periods"), [(PERCENT, ["once"]), (FLAT, ["once"])])
-def test_one_fee_once_however_often_one_looks(rules: ReminderPolicy, periods: list[str]) -> None:
-    book = Simulation([invoice(0)], policy=rules).run_all(hourly(MONDAY, 70))
-    assert [recurrence_key for _, step, _, recurrence_key in book.completed if step is Step.LATE_FEE] == periods
+def test_a_fee_charged_once_is_charged_once_however_often_runs_come(rules: ReminderPolicy, periods: list[str]) -> None:
+    simulation = Simulation([invoice(0)], policy=rules).run_all(hourly(MONDAY, 70))
+    assert [recurrence_key for _, step, _, recurrence_key in simulation.completed if step is Step.LATE_FEE] == periods
 
 
 def test_a_monthly_percentage_is_charged_once_for_each_full_month() -> None:
-    book = Simulation([invoice(0)], policy=MONTHLY).run_all(hourly(MONDAY, 100))
-    fees = [(on, recurrence_key) for on, step, _, recurrence_key in book.completed if step is Step.LATE_FEE]
+    simulation = Simulation([invoice(0)], policy=MONTHLY).run_all(hourly(MONDAY, 100))
+    fees = [(on, recurrence_key) for on, step, _, recurrence_key in simulation.completed if step is Step.LATE_FEE]
     assert fees == [
         (date(2026, 12, 23), "2026-11"),
         (date(2027, 1, 23), "2026-12"),
@@ -211,27 +211,29 @@ def test_a_monthly_percentage_is_charged_once_for_each_full_month() -> None:
     ]
 
 
-def test_a_monthly_fee_after_an_outage_is_for_the_last_month_alone() -> None:
-    book = Simulation([invoice(0)], policy=MONTHLY).run_all(daily(MONDAY, 20)).run_all(daily(date(2027, 3, 1), 3))
-    assert [recurrence_key for _, step, _, recurrence_key in book.completed if step is Step.LATE_FEE] == ["2027-01"]
+def test_a_monthly_fee_after_an_outage_is_for_the_last_month_only() -> None:
+    simulation = Simulation([invoice(0)], policy=MONTHLY).run_all(daily(MONDAY, 20)).run_all(daily(date(2027, 3, 1), 3))
+    assert [recurrence_key for _, step, _, recurrence_key in simulation.completed if step is Step.LATE_FEE] == [
+        "2027-01"
+    ]
 
 
 def test_the_monthly_fees_stop_at_the_cap() -> None:
     rules = fee_policy('kind = "percent_per_month"', "rate = 1.5", "cap_percent = 4")
-    taken = tuple(
+    charged_before = tuple(
         PastAction(Step.LATE_FEE, "i1", at(on), on, is_contact=False, recurrence_key=f"{month}")
         for on, month in [(date(2026, 9, 24), "2026-08"), (date(2026, 10, 24), "2026-09")]
     )
-    owed = invoice(0, today=date(2026, 8, 23))
-    charged = charged_fee(owed, rules, past_actions=(*WARNED, *taken))
+    debt = invoice(0, today=date(2026, 8, 23))
+    charged = charged_fee(debt, rules, past_actions=(*WARNED, *charged_before))
     assert charged is not None
     assert (charged.period, charged.amount) == ("2026-10", Decimal("1.00"))  # 4.00 less twice 1.50
 
 
-def test_a_deed_without_its_period_counts_for_the_period_of_its_day() -> None:
-    owed = invoice(0, today=date(2026, 9, 23))
-    taken = PastAction(Step.LATE_FEE, "i1", at(MONDAY), MONDAY, is_contact=False)
-    assert charged_fee(owed, MONTHLY, past_actions=(*WARNED, taken)) is None
+def test_a_past_fee_without_a_period_counts_for_the_period_of_its_date() -> None:
+    debt = invoice(0, today=date(2026, 9, 23))
+    past_fee = PastAction(Step.LATE_FEE, "i1", at(MONDAY), MONDAY, is_contact=False)
+    assert charged_fee(debt, MONTHLY, past_actions=(*WARNED, past_fee)) is None
 
 
 def test_five_minute_runs_charge_what_daily_runs_charge() -> None:
@@ -241,17 +243,17 @@ def test_five_minute_runs_charge_what_daily_runs_charge() -> None:
     assert often.completed == seldom.completed
 
 
-def test_a_part_payment_lowers_the_balance_from_its_day_on() -> None:
-    owed = overdue_invoice(
+def test_a_part_payment_lowers_the_balance_from_its_date_on() -> None:
+    debt = overdue_invoice(
         61, total="1000", due=Decimal(400), balance_changes=(BalanceChange(date(2026, 10, 8), Decimal(-600)),)
     )
-    assert owed.due_on == date(2026, 9, 23)
-    first = average_balance(owed, date(2026, 9, 23), date(2026, 10, 23))
+    assert debt.due_on == date(2026, 9, 23)
+    first = average_balance(debt, date(2026, 9, 23), date(2026, 10, 23))
     assert first == Decimal(700)  # 15 days of 1000, 15 of 400
-    assert average_balance(owed, date(2026, 10, 23), date(2026, 11, 23)) == Decimal(400)
+    assert average_balance(debt, date(2026, 10, 23), date(2026, 11, 23)) == Decimal(400)
 
 
-def test_splitting_a_payment_and_the_order_of_a_day_change_nothing() -> None:
+def test_splitting_a_payment_does_not_change_the_average_balance() -> None:
     on = date(2026, 10, 8)
     whole = overdue_invoice(61, total="1000", due=Decimal(400), balance_changes=(BalanceChange(on, Decimal(-600)),))
     halves = [BalanceChange(on, Decimal(-500)), BalanceChange(on, Decimal(200)), BalanceChange(on, Decimal(-300))]
@@ -269,5 +271,5 @@ def test_splitting_a_payment_and_the_order_of_a_day_change_nothing() -> None:
         (date(2026, 12, 15), 12, date(2027, 12, 15)),
     ],
 )
-def test_months_end_where_the_shorter_month_ends(on: date, months: int, expected: date) -> None:
+def test_adding_months_ends_on_the_last_day_of_a_shorter_month(on: date, months: int, expected: date) -> None:
     assert add_months(on, months) == expected

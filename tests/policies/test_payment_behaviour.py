@@ -1,4 +1,4 @@
-"""Habits: learned from the past alone, printed with their inputs, and shifting steps within the rules."""
+"""Payment behaviour: learned from the past only, explained by its inputs, and adjusting steps within the rules."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ BASELINE = Baseline(median_days_late=0, low_days_late=-5, high_days_late=20, lat
 
 def history(*days_late: int, last_due_on: date = MONDAY - timedelta(days=60)) -> list[ClosedInvoice]:
     count = len(days_late)
-    dues = [last_due_on - timedelta(days=30 * (count - place - 1)) for place in range(count)]
+    dues = [last_due_on - timedelta(days=30 * (count - index - 1)) for index in range(count)]
     return [ClosedInvoice(due_on, due_on + timedelta(days=late)) for due_on, late in zip(dues, days_late, strict=True)]
 
 
@@ -52,7 +52,7 @@ def behaviour(**facts: Any) -> PaymentBehaviour:
     return PaymentBehaviour(**{**known, **facts})
 
 
-def test_only_what_was_settled_before_the_day_is_known() -> None:
+def test_only_invoices_closed_before_the_day_count() -> None:
     past = history(5, 5, 5)
     future = [ClosedInvoice(MONDAY, MONDAY + timedelta(days=90)), ClosedInvoice(MONDAY - timedelta(days=9), MONDAY)]
     assert learn_behaviour([*past, *future], BASELINE, MONDAY) == learn_behaviour(past, BASELINE, MONDAY)
@@ -63,7 +63,7 @@ def test_newer_invoices_count_more() -> None:
     assert learn_behaviour(history(*[0] * 10, *[20] * 8), BASELINE, MONDAY).median_days_late == 20
 
 
-def test_a_customer_without_history_is_taken_for_the_norm() -> None:
+def test_a_customer_without_history_is_expected_to_pay_like_all_customers() -> None:
     unknown = learn_behaviour([], BASELINE, MONDAY)
     assert (unknown.median_days_late, unknown.late_share, unknown.closed_invoices) == (0, 0.3, 0)
     due_on = date(2026, 12, 1)
@@ -71,33 +71,33 @@ def test_a_customer_without_history_is_taken_for_the_norm() -> None:
     assert (seen.expected_on, seen.earliest_on, seen.latest_on) == (due_on, date(2026, 11, 26), date(2026, 12, 21))
 
 
-def test_little_history_is_drawn_towards_the_norm() -> None:
+def test_a_short_history_is_drawn_towards_all_customers() -> None:
     assert learn_behaviour(history(9), BASELINE, MONDAY).late_share == pytest.approx((1 + 0.9) / 4)
 
 
-def test_the_weekday_on_which_he_pays_moves_the_expected_day() -> None:
-    fridays = [
+def test_the_weekday_of_most_payments_moves_the_expected_date() -> None:
+    paid_on_fridays = [
         ClosedInvoice(date(2026, 1, 5) + timedelta(weeks=4 * each), date(2026, 1, 9) + timedelta(weeks=4 * each))
         for each in range(10)
     ]
-    known = learn_behaviour(fridays, BASELINE, MONDAY)
+    known = learn_behaviour(paid_on_fridays, BASELINE, MONDAY)
     assert known.weekday == 4
     assert forecast_payment(known, date(2026, 12, 1)).expected_on.weekday() == 4
 
 
-def test_the_score_prints_its_inputs() -> None:
+def test_the_score_is_explained_by_its_inputs() -> None:
     known = learn_behaviour(history(3, 5, 4, 6, 5, 5), BASELINE, MONDAY, broke_promise=True)
-    assert explain_score(known).startswith(f"score {payment_score(known)}: 6 invoices settled, 77% late")
-    assert "5 days late in the median" in explain_score(known)
+    assert explain_score(known).startswith(f"score {payment_score(known)}: 6 invoices closed, 77% late")
+    assert "median 5 days late" in explain_score(known)
     assert "broke a promise" in explain_score(known)
 
 
-def test_the_interval_holds_four_cases_of_five() -> None:
-    dice = random.Random(7)
+def test_the_80_percent_range_covers_about_80_percent() -> None:
+    rng = random.Random(7)
     inside = total = 0
     for _ in range(120):
-        usual, spread = dice.uniform(-3, 25), dice.uniform(1, 12)
-        paid = [round(dice.gauss(usual, spread)) for _ in range(25)]
+        usual, spread = rng.uniform(-3, 25), rng.uniform(1, 12)
+        paid = [round(rng.gauss(usual, spread)) for _ in range(25)]
         known = learn_behaviour(history(*paid[:24]), BASELINE, MONDAY)
         seen = forecast_payment(replace(known, weekday=None), MONDAY)
         actual_on = MONDAY + timedelta(days=paid[24])
@@ -106,12 +106,16 @@ def test_the_interval_holds_four_cases_of_five() -> None:
     assert 0.75 <= inside / total <= 0.88
 
 
-def test_who_always_pays_on_the_fifth_day_is_not_mailed_on_the_third() -> None:
+def test_a_customer_who_always_pays_on_the_fifth_day_is_not_reminded_on_the_third() -> None:
     steady = behaviour(median_days_late=5.0, low_days_late=4.0, high_days_late=5.0)
     customer = replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED, payment_behaviour=steady)
     large = {"size": Size.LARGE}
-    said = first_decision(statement(overdue_invoice(3, **large), customer=customer))
-    assert (said.code, said.next_step, said.next_on) == ("not_due_yet", Step.PAST_DUE, MONDAY + timedelta(days=3))
+    outcome = first_decision(statement(overdue_invoice(3, **large), customer=customer))
+    assert (outcome.code, outcome.next_step, outcome.next_on) == (
+        "not_due_yet",
+        Step.PAST_DUE,
+        MONDAY + timedelta(days=3),
+    )
     assert (
         first_decision(statement(overdue_invoice(3, **large), customer=replace(customer, payment_behaviour=None))).code
         == "past_due"
@@ -119,29 +123,30 @@ def test_who_always_pays_on_the_fifth_day_is_not_mailed_on_the_third() -> None:
 
 
 @pytest.mark.parametrize("facts", [{"median_days_late": 16.0}, {"broke_promise": True}])
-def test_who_is_always_late_is_called_first_and_two_days_sooner(facts: dict[str, object]) -> None:
+def test_a_customer_who_is_always_late_is_called_two_days_before_the_first_reminder(facts: dict[str, object]) -> None:
     customer = replace(KNOWN_CUSTOMER, segment=Segment.ESTABLISHED, payment_behaviour=behaviour(**facts))
-    book = Simulation([invoice(0, size=Size.LARGE)], customer=customer).run_all(daily(MONDAY, 12))
-    assert [((on - MONDAY).days, step) for on, step, *_ in book.completed] == [(1, Step.CALL), (3, Step.PAST_DUE)]
+    simulation = Simulation([invoice(0, size=Size.LARGE)], customer=customer).run_all(daily(MONDAY, 12))
+    assert [((on - MONDAY).days, step) for on, step, *_ in simulation.completed] == [(1, Step.CALL), (3, Step.PAST_DUE)]
 
 
-def test_who_paid_the_last_six_on_time_is_not_asked_whether_it_arrived() -> None:
-    prompt = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(on_time_streak=6))
-    asked = [
-        Simulation([invoice(16)], customer=each).run_all(daily(MONDAY, 5)).emails for each in (KNOWN_CUSTOMER, prompt)
+def test_a_customer_who_paid_the_last_six_on_time_gets_no_receipt_check() -> None:
+    prompt_payer = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(on_time_streak=6))
+    emails = [
+        Simulation([invoice(16)], customer=each).run_all(daily(MONDAY, 5)).emails
+        for each in (KNOWN_CUSTOMER, prompt_payer)
     ]
-    assert ([step for _, step, _ in asked[0]], asked[1]) == ([Step.RECEIPT_CHECK], [])
+    assert ([step for _, step, _ in emails[0]], emails[1]) == ([Step.RECEIPT_CHECK], [])
 
 
 @pytest.mark.parametrize("shift", [{"median_days_late": 40.0}, {"low_days_late": 28.0, "high_days_late": 30.0}])
-def test_shifted_steps_keep_the_caps_and_the_order(shift: dict[str, object]) -> None:
+def test_adjusted_steps_keep_the_contact_limits_and_the_order(shift: dict[str, object]) -> None:
     customer = replace(KNOWN_CUSTOMER, payment_behaviour=behaviour(**shift))
-    book = Simulation([invoice(0, id=f"i{size}", size=size) for size in Size], customer=customer).run_all(
+    simulation = Simulation([invoice(0, id=f"i{size}", size=size) for size in Size], customer=customer).run_all(
         hourly(MONDAY, 70)
     )
-    days = [on for on, _, _ in book.emails]
+    days = [on for on, _, _ in simulation.emails]
     assert all((two - one).days >= 3 for one, two in pairwise(days))
-    assert {step for _, step, *_ in book.completed} >= {
+    assert {step for _, step, *_ in simulation.completed} >= {
         Step.PAST_DUE,
         Step.SECOND_NOTICE,
         Step.PLAN_OFFER,

@@ -1,4 +1,4 @@
-"""The policy document: laid over the defaults, and refused in plain words with its lines."""
+"""The policy document: merged over the defaults, its problems reported in plain words with their lines."""
 
 from __future__ import annotations
 
@@ -25,33 +25,35 @@ def test_the_defaults_keep_every_rule() -> None:
     assert ReminderPolicy.default().late_fees.enabled is False
 
 
-def test_one_switch_is_a_whole_document() -> None:
+def test_one_setting_is_a_whole_document() -> None:
     policy = ReminderPolicy.from_toml("[late_fees]\nenabled = true\nterms_agreed_on = 2026-01-31\n")
     assert (policy.late_fees.enabled, policy.late_fees.needs_approval) == (True, True)
     assert policy.late_fees.terms_agreed_on == date(2026, 1, 31)
     assert policy.schedules == ReminderPolicy.default().schedules
 
 
-def test_one_cell_of_the_timetable_can_be_changed() -> None:
+def test_one_day_of_the_schedule_can_be_changed() -> None:
     policy = ReminderPolicy.from_toml("[past_due]\nestablished = { small = 6 }\n")
     changed, default = policy.schedules, ReminderPolicy.default().schedules
     assert changed[Segment.ESTABLISHED, Size.SMALL].levels[0] == (Step.PAST_DUE, 6)
-    assert {cell for cell, row in changed.items() if row != default[cell]} == {(Segment.ESTABLISHED, Size.SMALL)}
+    assert {cell for cell, schedule in changed.items() if schedule != default[cell]} == {
+        (Segment.ESTABLISHED, Size.SMALL)
+    }
 
 
-def test_one_day_can_stand_for_all_sizes() -> None:
+def test_one_day_can_apply_to_all_sizes() -> None:
     policy = ReminderPolicy.from_toml("[past_due]\nstrategic = 4\n[notify_owner]\nstrategic = 7")
     assert {policy.schedules[Segment.STRATEGIC, size].levels[0].day for size in Size} == {4}
 
 
-def test_a_mail_can_be_made_a_call() -> None:
+def test_an_email_can_be_made_a_call() -> None:
     policy = ReminderPolicy.from_toml('[plan_offer]\nkind = "call"\n[final_notice]\nby_call = ["new large"]')
     assert Step.PLAN_OFFER in policy.schedules[Segment.NEW, Size.SMALL].by_call
     assert Step.FINAL_NOTICE in policy.schedules[Segment.NEW, Size.LARGE].by_call
     assert Step.FINAL_NOTICE not in policy.schedules[Segment.NEW, Size.SMALL].by_call
 
 
-def test_a_policy_written_out_reads_back_the_same() -> None:
+def test_a_formatted_policy_reads_back_the_same() -> None:
     own = 'tone = "firm"\n[send_window]\nopens = "09:30"\n[sizes.floors]\nEUR = { large = 5000, medium = "500.50" }\n'
     policy = ReminderPolicy.from_toml(own + "[late_fees]\nterms_agreed_on = 2026-02-28\nrate = 1.25")
     assert ReminderPolicy.from_toml(policy.to_toml()) == policy
@@ -102,7 +104,7 @@ BREACHES = [
         "line 2: late_fee needs a past_due email before it as a warning, which is off",
     ),
     (
-        "no friendly mail",
+        "no first reminder",
         '[past_due]\nnew = "off"',
         "line 2: second_notice needs the first reminder, past_due, which is off",
     ),
@@ -161,24 +163,24 @@ BREACHES = [
 
 
 @pytest.mark.parametrize(("document", "words"), [case[1:] for case in BREACHES], ids=[case[0] for case in BREACHES])
-def test_a_breach_is_refused_in_words_with_its_line(document: str, words: str) -> None:
+def test_a_problem_is_reported_in_plain_words_with_its_line(document: str, words: str) -> None:
     found = problems(document)
     assert any(words in problem for problem in found), found
     assert all(problem.startswith("line ") for problem in found), found
 
 
-def test_all_problems_are_told_at_once_in_the_order_of_the_document() -> None:
+def test_all_problems_are_reported_at_once_in_the_order_of_the_document() -> None:
     document = '[late_fees]\nenabled = "yes"\n\n[before_due]\nnew = 7\n[windw]\n'
     assert [problem.split(":")[0] for problem in problems(document)] == ["line 2", "line 5", "line 6"]
 
 
 @pytest.mark.parametrize(("document", "line"), [("a = ", 1), ("[past_due]\nnew = 3\nnew = 4\n", 3), ("[a]\n[a]\n", 2)])
-def test_what_is_no_toml_is_refused_with_its_line(document: str, line: int) -> None:
+def test_text_that_is_not_toml_is_reported_with_its_line(document: str, line: int) -> None:
     (problem,) = problems(document)
     assert problem.startswith(f"line {line}: this is not TOML")
 
 
-def test_lines_are_found_in_tables_dotted_keys_and_after_long_texts() -> None:
+def test_line_numbers_are_found_in_tables_dotted_keys_and_after_multiline_strings() -> None:
     text = '[a]\nb = { c = 1 }\nd.e = 2\n# f = 3\ng = """\n[h]\nx = 1\n"""\n["i j".k]\nl = 4\n'
     found = line_numbers(text)
     expected = {("a", "b"): 2, ("a", "d", "e"): 3, ("a", "g"): 5, ("i j", "k", "l"): 10}
@@ -188,11 +190,11 @@ def test_lines_are_found_in_tables_dotted_keys_and_after_long_texts() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(max_size=60))
-def test_no_text_whatever_brings_anything_but_a_policy_or_its_problems(text: str) -> None:
+def test_any_text_gives_a_policy_or_its_problems(text: str) -> None:
     try:
         ReminderPolicy.from_toml(text)
     except PolicyError as error:
-        assert error.problems
+        assert error.problems  # noqa: PT017 - either outcome is right
 
 
 @settings(max_examples=60, deadline=None)
@@ -202,15 +204,15 @@ def test_no_text_whatever_brings_anything_but_a_policy_or_its_problems(text: str
     size=st.sampled_from([each.value for each in Size]),
     day=st.integers(-20, 120) | st.just("off"),
 )
-def test_an_accepted_timetable_keeps_its_distances(step: str, segment: str, size: str, day: int | str) -> None:
+def test_a_valid_schedule_keeps_its_gaps(step: str, segment: str, size: str, day: int | str) -> None:
     value = f'"{day}"' if isinstance(day, str) else day
     try:
         policy = ReminderPolicy.from_toml(f"[{step}]\n{segment} = {{ {size} = {value} }}")
     except PolicyError as error:
-        assert all(problem.line == 2 for problem in error.problems)
+        assert all(problem.line == 2 for problem in error.problems)  # noqa: PT017 - either outcome is right
         return
-    row = policy.schedules[Segment(segment), Size(size)]
-    days = [level.day for level in row.levels]
+    schedule = policy.schedules[Segment(segment), Size(size)]
+    days = [level.day for level in schedule.levels]
     assert all(two - one >= 3 for one, two in pairwise(days))
-    if row.late_fee is not None:
-        assert row.late_fee >= row.levels[0].day + 7
+    if schedule.late_fee is not None:
+        assert schedule.late_fee >= schedule.levels[0].day + 7

@@ -1,4 +1,4 @@
-"""Properties over random books: cadence, caps, windows, holds, money that is already there."""
+"""Properties over random ledgers: run frequency, contact limits, send window, holds and unapplied credit."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FEES = ReminderPolicy.from_toml(
     '[late_fees]\nenabled = true\napproval = "automatic"\nterms_agreed_on = 2026-01-31\n'
     'kind = "percent_per_month"\nrate = 1.5\n'
 )
-# Around both hemispheres' clock changes, a year's end and a leap day.
+# around the clock changes of both hemispheres, the end of a year and a leap day
 STARTS = [date(2026, 3, 16), date(2026, 9, 21), date(2026, 10, 19), date(2026, 12, 14), date(2028, 2, 14)]
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Sao_Paulo", "Asia/Kathmandu"]
 
@@ -67,16 +67,18 @@ def customers(draw: st.DrawFn) -> Customer:
 
 @st.composite
 def scenarios(draw: st.DrawFn) -> dict[str, Any]:
-    """A book with its payments, the day it starts, and holidays on random days."""
+    """A simulation with payments, a start date, and holidays on random days."""
     start_on = draw(st.sampled_from(STARTS))
     invoices = draw(invoice_lists(start_on))
-    pays = {each.id: start_on + timedelta(days=draw(st.integers(1, 60))) for each in invoices if draw(st.booleans())}
+    payment_dates = {
+        each.id: start_on + timedelta(days=draw(st.integers(1, 60))) for each in invoices if draw(st.booleans())
+    }
     off = [start_on + timedelta(days=draw(st.integers(0, 40))) for _ in range(3)]
     return {
         "start_on": start_on,
-        "book": {
+        "simulation": {
             "invoices": invoices,
-            "payment_dates": pays,
+            "payment_dates": payment_dates,
             "customer": draw(customers()),
             "calendar": Holidays({("DE", on): "a holiday" for on in off}),
             "company": replace(COMPANY, time_zone=draw(st.sampled_from(ZONES))),
@@ -87,37 +89,43 @@ def scenarios(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def simulate(scenario: dict[str, Any], instants: Iterable[datetime]) -> Simulation:
-    return Simulation(**scenario["book"]).run_all(instants)
+    return Simulation(**scenario["simulation"]).run_all(instants)
 
 
 @settings(max_examples=6, deadline=None)
 @given(scenarios())
-def test_run_cadence_never_matters(life: dict[str, Any]) -> None:
-    life["book"] |= {"customer": replace(life["book"]["customer"], time_zone=""), "company": COMPANY}
-    often, seldom = simulate(life, hourly(life["start_on"], 40)), simulate(life, daily(life["start_on"], 40))
+def test_the_frequency_of_runs_does_not_matter(scenario: dict[str, Any]) -> None:
+    scenario["simulation"] |= {
+        "customer": replace(scenario["simulation"]["customer"], time_zone=""),
+        "company": COMPANY,
+    }
+    often, seldom = (
+        simulate(scenario, hourly(scenario["start_on"], 40)),
+        simulate(scenario, daily(scenario["start_on"], 40)),
+    )
     assert (often.emails, sorted(often.completed)) == (seldom.emails, sorted(seldom.completed))
 
 
 @settings(max_examples=12, deadline=None)
 @given(scenarios())
-def test_the_caps_and_the_window_never_break(life: dict[str, Any]) -> None:
-    book = simulate(life, (at(life["start_on"]) + timedelta(hours=3 * count) for count in range(60 * 8)))
-    days = [on for on, _, _ in book.emails]
+def test_contact_limits_and_send_window_are_never_broken(scenario: dict[str, Any]) -> None:
+    simulation = simulate(scenario, (at(scenario["start_on"]) + timedelta(hours=3 * count) for count in range(60 * 8)))
+    days = [on for on, _, _ in simulation.emails]
     for on in days:
         assert sum(0 <= (on - each).days < 3 for each in days) == 1
         assert sum(0 <= (on - each).days < 7 for each in days) <= 2
         assert sum(0 <= (on - each).days < 30 for each in days) <= 7
-    there = find_time_zone(life["book"]["customer"].time_zone)
-    for moment in book.sent_times:
-        local = moment.astimezone(there)
+    zone = find_time_zone(scenario["simulation"]["customer"].time_zone)
+    for instant in simulation.sent_times:
+        local = instant.astimezone(zone)
         assert 8 <= local.hour < 18
         assert local.weekday() < 5
-        assert not book.calendar.holiday_name("DE", local.date())
+        assert not simulation.calendar.holiday_name("DE", local.date())
 
 
 @settings(max_examples=60, deadline=None)
 @given(invoice_lists(), customers(), st.integers(0, 23))
-def test_every_invoice_gets_exactly_one_answer_and_a_customer_at_most_one_mail(
+def test_every_invoice_gets_exactly_one_decision_and_a_customer_at_most_one_email(
     invoices: list[Invoice], customer: Customer, hour: int
 ) -> None:
     now = at(MONDAY, hour)
@@ -128,11 +136,11 @@ def test_every_invoice_gets_exactly_one_answer_and_a_customer_at_most_one_mail(
     decision = decide(statements, FEES, now, NO_HOLIDAYS)
     assert sorted(each.invoice_id for each in decision.invoice_decisions) == sorted(each.id for each in invoices)
     assert all(each.reason and each.code for each in decision.invoice_decisions)
-    mails = [action for action in decision.actions if isinstance(action, SendReminder)]
-    assert len(mails) <= 1
-    for mail in mails:
-        assert {each for each, _ in mail.completed} <= set(mail.listed)
-        assert {each.currency for each in invoices if each.id in mail.listed} == {mail.currency}
+    emails = [action for action in decision.actions if isinstance(action, SendReminder)]
+    assert len(emails) <= 1
+    for email in emails:
+        assert {each for each, _ in email.completed} <= set(email.listed)
+        assert {each.currency for each in invoices if each.id in email.listed} == {email.currency}
 
 
 HOLDS: list[dict[str, Any]] = [
@@ -150,8 +158,8 @@ def test_adding_a_hold_never_adds_a_contact(
     invoices: list[Invoice], customer: Customer, hold: dict[str, Any], data: st.DataObject
 ) -> None:
     euros = [replace(each, currency="EUR") for each in invoices]
-    place = data.draw(st.integers(0, len(euros) - 1))
-    held = [replace(each, **hold) if count == place else each for count, each in enumerate(euros)]
+    index = data.draw(st.integers(0, len(euros) - 1))
+    held = [replace(each, **hold) if count == index else each for count, each in enumerate(euros)]
     free, bound = (
         reminder_in(decide([statement(*some, customer=customer)], FEES, at(MONDAY), NO_HOLIDAYS))
         for some in (euros, held)
@@ -160,32 +168,32 @@ def test_adding_a_hold_never_adds_a_contact(
         assert bound is None
     elif bound is not None:
         assert set(bound.completed) <= set(free.completed)
-        assert euros[place].id not in dict(bound.completed)
+        assert euros[index].id not in dict(bound.completed)
 
 
 @settings(max_examples=40, deadline=None)
 @given(invoice_lists(), st.integers(1, 10000))
-def test_money_that_is_already_there_is_never_chased(invoices: list[Invoice], cents: int) -> None:
+def test_unapplied_credit_is_never_chased(invoices: list[Invoice], cents: int) -> None:
     euros = [replace(each, currency="EUR") for each in invoices]
     money = Credit("cr", CreditKind.PAYMENT, "c1", "EUR", Decimal(cents), MONDAY)
     decision = decide([statement(*euros, credits=(money,))], FEES, at(MONDAY), NO_HOLIDAYS)
     held = [each.invoice_id for each in decision.invoice_decisions if each.code == "unapplied_credit"]
     owed = sum((each.due for each in euros if each.id in held), Decimal(0))
     assert owed >= min(Decimal(cents), sum((each.due for each in euros), Decimal(0)))
-    mail = reminder_in(decision)
-    assert mail is None or not set(mail.listed) & set(held)
+    email = reminder_in(decision)
+    assert email is None or not set(email.listed) & set(held)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.sampled_from(ZONES), st.datetimes(datetime(2026, 1, 1), datetime(2028, 12, 31)))  # noqa: DTZ001 - made aware
-def test_a_planned_mail_leaves_at_the_opening_of_a_business_day(name: str, moment: datetime) -> None:
-    there = ZoneInfo(name)
-    now = moment.replace(tzinfo=ZoneInfo("UTC"))
+@given(st.sampled_from(ZONES), st.datetimes(datetime(2026, 1, 1), datetime(2028, 12, 31)))  # noqa: DTZ001 - made aware below
+def test_a_postponed_email_is_planned_inside_the_send_window_of_a_business_day(name: str, instant: datetime) -> None:
+    time_zone = ZoneInfo(name)
+    now = instant.replace(tzinfo=ZoneInfo("UTC"))
     customer = replace(KNOWN_CUSTOMER, time_zone=name)
     old = invoice(-40, today=now.date())
-    mail = reminder_in(decide([statement(old, now=now, customer=customer)], FEES, now, NO_HOLIDAYS))
-    assert mail is not None
-    local = (mail.send_after or now).astimezone(there)
+    email = reminder_in(decide([statement(old, now=now, customer=customer)], FEES, now, NO_HOLIDAYS))
+    assert email is not None
+    local = (email.send_after or now).astimezone(time_zone)
     assert local.weekday() < 5
     assert 8 <= local.hour < 18
-    assert mail.send_after is None or timedelta(0) < mail.send_after - now < timedelta(days=3)
+    assert email.send_after is None or timedelta(0) < email.send_after - now < timedelta(days=3)

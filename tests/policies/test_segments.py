@@ -1,4 +1,4 @@
-"""Segments and sizes, with the inputs that led there; days, zones and business days."""
+"""Customer segments and invoice sizes with their inputs; business days, time zones and formatting."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TOP = RevenueRank(rank=3, customers=61, revenue_above=Decimal(33), revenue=Decim
         (replace(KNOWN_CUSTOMER, segment=Segment.NEW, revenue_ranks=(TOP,)), Segment.NEW, "set by hand"),
     ],
 )
-def test_a_segment_follows_from_its_inputs_and_names_them(customer: Customer, segment: Segment, words: str) -> None:
+def test_a_segment_is_explained_by_its_inputs(customer: Customer, segment: Segment, words: str) -> None:
     assert segment_of(customer, POLICY.segments, MONDAY) is segment
     reason = explain_segment(customer, POLICY.segments, MONDAY)
     assert reason.startswith(segment.value)
@@ -110,7 +110,7 @@ def test_the_percentiles_of_the_policy_decide_how_large_an_invoice_is() -> None:
         assert (size_of(own, POLICY.sizes), size_of(own, policy.sizes)) == (default, other), percentile
 
 
-def test_fixed_floors_win_over_percentiles() -> None:
+def test_fixed_amounts_take_precedence_over_percentiles() -> None:
     policy = ReminderPolicy.from_toml("[sizes.floors]\nEUR = { large = 1000, medium = 100 }")
     sizes = [size_of(invoice(total=total), policy.sizes) for total in ("99.99", "100", "1000")]
     assert sizes == [Size.SMALL, Size.MEDIUM, Size.LARGE]
@@ -129,13 +129,13 @@ def test_business_days_skip_weekends_and_holidays() -> None:
     assert add_business_days(MONDAY, 10, "FR", window, off) == MONDAY + timedelta(days=14)
 
 
-@pytest.mark.parametrize("odd", ["", "Nowhere/Land", "../../etc/passwd", "x" * 300])
-def test_a_zone_that_is_none_gives_way_to_the_next(odd: str) -> None:
-    assert find_time_zone(odd, "Europe/Berlin").key == "Europe/Berlin"
-    assert find_time_zone(odd).key == "UTC"
+@pytest.mark.parametrize("unknown", ["", "Nowhere/Land", "../../etc/passwd", "x" * 300])
+def test_an_unknown_time_zone_gives_way_to_the_next(unknown: str) -> None:
+    assert find_time_zone(unknown, "Europe/Berlin").key == "Europe/Berlin"
+    assert find_time_zone(unknown).key == "UTC"
 
 
-def test_sums_days_and_rates_read_well() -> None:
+def test_amounts_dates_and_rates_are_formatted() -> None:
     assert format_amount(Decimal("1234.5"), "EUR") == "EUR 1,234.50"
     assert format_amount(Decimal(1234), "JPY") == "JPY 1,234"
     assert format_amount(Decimal("1.5"), "BHD") == "BHD 1.500"

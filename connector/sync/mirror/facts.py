@@ -20,6 +20,7 @@ from policies.receivables import (
     CreditKind,
     Customer,
     Discount,
+    FeeOutcome,
     Instalment,
     Invoice,
     InvoiceStatus,
@@ -182,22 +183,22 @@ def build_unapplied_payment(row: SqlRow) -> Credit:
 
 
 class ChargedFee(NamedTuple):
-    """The amounts of a late fee by invoice, and its outcome: "waived", "paid" or "" while it is open."""
+    """The amounts of a late fee by invoice, and its outcome, ``None`` while it is open."""
 
     amounts: Mapping[str, str]
-    outcome: str
+    outcome: FeeOutcome | None
 
 
 def build_charged_fee(row: Any) -> ChargedFee:
     """Return a fee; ``row.waiver_state`` is the state of its waiver, ``row.status`` that of its invoice."""
     amounts = row.payload["amounts"]
     if row.waiver_state != OutboxState.REJECTED or row.status in _GONE_STATUSES:
-        return ChargedFee(amounts, "waived")
-    return ChargedFee(amounts, "paid" if row.status == InvoiceStatus.PAID else "")
+        return ChargedFee(amounts, FeeOutcome.WAIVED)
+    return ChargedFee(amounts, FeeOutcome.PAID if row.status == InvoiceStatus.PAID else None)
 
 
 _GONE_STATUSES = {InvoiceStatus.VOIDED, InvoiceStatus.DELETED}
-NO_FEE = ChargedFee({}, "waived")  # of a completed step without an entry: a user waived the draft
+NO_FEE = ChargedFee({}, FeeOutcome.WAIVED)  # of a completed step without an entry: a user waived the draft
 
 
 def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction:
@@ -213,7 +214,7 @@ def build_past_action(row: SqlRow, fees: Mapping[int, ChargedFee]) -> PastAction
         unconfirmed=row.state in _UNCONFIRMED_STATES,
         recurrence_key=row.recurrence_key,
         fee_amount=Decimal(fee.amounts[row.invoice_id]) if fee and row.invoice_id in fee.amounts else None,
-        fee_outcome=fee.outcome if fee else "",
+        fee_outcome=fee.outcome if fee else None,
     )
 
 
