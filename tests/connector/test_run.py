@@ -90,7 +90,7 @@ def test_every_invoice_gets_one_decision_with_a_reason(scenario: Scenario) -> No
         query = select(col(InvoiceRow.number), InvoiceDecisionRow).join(
             InvoiceDecisionRow, col(InvoiceDecisionRow.invoice_id) == col(InvoiceRow.external_id)
         )
-        found = {number: decision for number, decision in session.execute(query)}
+        found = dict(session.execute(query).all())
     assert set(found) == set(numbers)
     assert all(decision.reason.endswith(".") for decision in found.values())
 

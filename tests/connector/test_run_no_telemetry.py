@@ -1,4 +1,4 @@
-"""Nobody but the vendors is ever contacted: every socket of the process is watched, below every library."""
+"""Only the connected services are ever contacted: every socket of the process is watched, below every library."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from connector.connections.consent import ConsentError
 from connector.connections.registry import begin_consent
 from connector.services.doctor import run_checks
 from connector.settings import load_settings
-from tests.connector.scenario import TODAY
+from connector.vocabulary import RunOutcome
+from tests.connector.scenario import Scenario, days
 
 _WATCHED = {"socket.connect", "socket.sendto", "socket.getaddrinfo", "socket.gethostbyname"}
 _seen: list[set[str]] = []
@@ -36,12 +37,12 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
         raise ExternalHostError(host)
 
 
-sys.addaudithook(_watch)  # cannot be taken back; it does nothing while nobody looks
+sys.addaudithook(_watch)  # cannot be removed; it does nothing outside ``watch_hosts``
 
 
 @contextmanager
 def watch_hosts() -> Iterator[set[str]]:
-    """Collect every host that anything in this process asks for; those beyond this machine are not reached."""
+    """Collect every host that this process tries to reach; those beyond this machine are not reached."""
     _seen.append(set())
     try:
         yield _seen[-1]
@@ -49,7 +50,7 @@ def watch_hosts() -> Iterator[set[str]]:
         _seen.pop()
 
 
-def test_the_watch_sees_what_it_must() -> None:
+def test_the_watch_sees_names_and_addresses() -> None:
     import socket  # noqa: PLC0415
 
     import requests  # noqa: PLC0415
@@ -62,41 +63,41 @@ def test_the_watch_sees_what_it_must() -> None:
     assert hosts == {"telemetry.example", "192.0.2.1"}
 
 
-def test_an_hour_talks_to_the_vendor_it_was_pointed_at_and_to_nobody_else(scenario: Any) -> None:
+def test_a_sync_contacts_the_configured_services_and_nobody_else(scenario: Scenario) -> None:
     scenario.company.customer("Ashdown Ltd")
-    scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=TODAY - timedelta(days=6))
+    scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
     with watch_hosts() as hosts:
         scenario.go_live()
-        assert scenario.run().outcome == "ok"
+        assert scenario.run().outcome is RunOutcome.OK
         run_checks(scenario.app)
     assert scenario.customer_emails()
-    assert hosts == {urlsplit(scenario.url).hostname}
+    assert hosts == {urlsplit(scenario.sandbox_url).hostname}
 
 
-def test_as_installed_only_the_vendors_that_are_set_up_are_asked_for(
-    scenario: Any, monkeypatch: pytest.MonkeyPatch
+def test_as_installed_only_the_services_that_are_set_up_are_contacted(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the settings' own addresses the names are looked up and, here, not found; proxies are not listened to."""
+    """With the default addresses the names are looked up and, here, not found; proxy variables are ignored."""
     scenario.go_live()
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
         monkeypatch.setenv(name, "http://proxy.example:3128")
     provider, home = scenario.company.provider, scenario.app.settings.duewell_home
-    own = {f"{provider}_client_id": "id", f"{provider}_client_secret": "s", "sendgrid_api_key": "SG.key"}
-    settings = load_settings(duewell_home=home, duewell_base_url="https://books.example", **own)
+    credentials = {f"{provider}_client_id": "id", f"{provider}_client_secret": "s", "sendgrid_api_key": "SG.key"}
+    settings = load_settings(duewell_home=home, duewell_base_url="https://books.example", **credentials)
     scenario.app = replace(scenario.app, settings=settings)
     scenario.sandbox.clock.advance(timedelta(hours=3))
     with watch_hosts() as hosts:
-        assert scenario.run().outcome != "ok"
+        assert scenario.run().outcome is not RunOutcome.OK
         run_checks(scenario.app)
         try:
             begin_consent(scenario.app, provider)
         except ConsentError:
             pass
-        except Exception as problem:  # noqa: BLE001 - Intuit's addresses must be asked for first, and are not found
-            assert "Intuit" in str(problem)  # noqa: PT017
-    theirs = {
+        except Exception as error:  # noqa: BLE001 - Intuit's discovery document is asked for first, and is not found
+            assert "Intuit" in str(error)  # noqa: PT017
+    allowed = {
         "xero": {"identity.xero.com", "api.xero.com"},
         "quickbooks": {"developer.api.intuit.com", "oauth.platform.intuit.com", "quickbooks.api.intuit.com"},
     }
     assert hosts
-    assert hosts <= theirs[provider] | {"api.sendgrid.com"}
+    assert hosts <= allowed[provider] | {"api.sendgrid.com"}

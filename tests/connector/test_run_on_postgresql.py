@@ -1,11 +1,10 @@
-"""The same hour on PostgreSQL, where several workers share one database."""
+"""A sync on PostgreSQL, where several workers share one database."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import create_engine, text
@@ -24,11 +23,14 @@ from connector.privacy.erase import erase
 from connector.privacy.export import build_document
 from connector.runtime import lease
 from connector.services.invoices import find_invoice
+from connector.vocabulary import RunOutcome
+from sandbox.faults import RequestRecord
+from tests.connector.scenario import Scenario, ScenarioFactory
 
 
 @pytest.fixture
-def shared_scenario(postgresql_url: URL, scenario_at: Any, noon: Any) -> Iterator[Any]:
-    """A town whose duewell keeps its mirror on PostgreSQL."""
+def shared_scenario(postgresql_url: URL, scenario_at: ScenarioFactory, noon: datetime) -> Iterator[Scenario]:
+    """A scenario whose database is on PostgreSQL."""
     name = f"duewell_{uuid.uuid4().hex}"
     administration = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
     with administration.connect() as connection:
@@ -44,21 +46,21 @@ def shared_scenario(postgresql_url: URL, scenario_at: Any, noon: Any) -> Iterato
     administration.dispose()
 
 
-def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Any) -> None:
+def test_a_sync_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Scenario) -> None:
     shared_scenario.company.customer("Ashdown Ltd")
-    number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
+    number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.days_ago(6))
     shared_scenario.company.customer("Birch & Co")
-    disputed = shared_scenario.company.invoice("Birch & Co", "300.00", due_on=shared_scenario.today - timedelta(days=6))
+    disputed = shared_scenario.company.invoice("Birch & Co", "300.00", due_on=shared_scenario.days_ago(6))
     shared_scenario.go_live()
 
-    def dispute(_request: Any) -> None:  # after the look, when the mail system is asked about his address
+    def dispute(_request: RequestRecord) -> None:  # after the recheck, when their address is looked up
         with writing(shared_scenario.app.engine) as session:
-            word = agreements.Attribution("Ann", shared_scenario.app.now())
-            agreements.record_dispute(session, find_invoice(session, disputed), word, reason="wrong goods")
+            by_ann = agreements.Attribution("Ann", shared_scenario.app.now())
+            agreements.record_dispute(session, find_invoice(session, disputed), by_ann, reason="wrong goods")
 
     shared_scenario.sandbox.faults.call(dispute, times=1, service="sendgrid", path="suppression/.*birch")
-    for _hour in range(2):
-        assert shared_scenario.run().outcome == "ok"
+    for _run in range(2):
+        assert shared_scenario.run().outcome is RunOutcome.OK
         shared_scenario.sandbox.clock.advance(timedelta(hours=1))
     assert [to for to, _subject in shared_scenario.customer_emails()] == [("accounts@ashdown.example",)]
     assert len(shared_scenario.company.notes(number)) == 1
@@ -66,9 +68,9 @@ def test_the_hour_runs_on_postgresql_as_it_does_on_sqlite(shared_scenario: Any) 
         assert sync_log.verify(session).ok
 
 
-def test_a_customer_answers_is_exported_and_erased_on_postgresql_too(shared_scenario: Any) -> None:
+def test_a_customer_responds_is_exported_and_erased_on_postgresql_too(shared_scenario: Scenario) -> None:
     shared_scenario.company.customer("Ashdown Ltd")
-    number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.today - timedelta(days=6))
+    number = shared_scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=shared_scenario.days_ago(6))
     shared_scenario.go_live().run()
     with reading(shared_scenario.app.engine) as session:
         customer = find_customer(session, "Ashdown Ltd")
@@ -79,22 +81,22 @@ def test_a_customer_answers_is_exported_and_erased_on_postgresql_too(shared_scen
         responses.record_response(shared_scenario.app, portal_links.PortalVisitor(*here, expired=False), said)
         == "done_paid"
     )
-    told = build_document(shared_scenario.app, *here, by="ann")
-    assert [each["total"] for each in told["invoice"]] == ["1200.00"]
-    assert shared_scenario.run().outcome == "ok"
+    document = build_document(shared_scenario.app, *here, by="ann")
+    assert [each["total"] for each in document["invoice"]] == ["1200.00"]
+    assert shared_scenario.run().outcome is RunOutcome.OK
     erase(shared_scenario.app, *here, by="ann")
     retention.set_retention(shared_scenario.app, dict.fromkeys(retention.KINDS, 1), by="ann")
     shared_scenario.pass_days(3)
     retention.prune_daily(shared_scenario.app)
-    assert shared_scenario.run().outcome == "ok"
+    assert shared_scenario.run().outcome is RunOutcome.OK
     with reading(shared_scenario.app.engine) as session:
         assert sync_log.verify(session).ok
         held = [str(row) for table in SQLModel.metadata.sorted_tables for row in session.execute(table.select())]
     assert [row for row in held if "Ashdown" in row or "ashdown" in row] == []
 
 
-def test_a_second_worker_does_not_run_beside_the_first(shared_scenario: Any) -> None:
+def test_a_second_worker_does_not_run_at_the_same_time(shared_scenario: Scenario) -> None:
     shared_scenario.connect()
     with lease.acquire(shared_scenario.app, shared_scenario.connection):
-        assert shared_scenario.run().outcome == "busy"
-    assert shared_scenario.run().outcome == "ok"
+        assert shared_scenario.run().outcome is RunOutcome.BUSY
+    assert shared_scenario.run().outcome is RunOutcome.OK

@@ -191,7 +191,7 @@ class LiveTown:
         done = {e.key for e in entries if e.state == "done" and e.kind == "email"}
         known = {e.key for e in entries if e.state in {"done", "unconfirmed", "sending"}}
         assert done <= set(mails), f"{label}: said to be sent, but the mail system has nothing"
-        assert {key for key in mails if ":owner_mail:" not in key} <= known, f"{label}: sent, but forgotten"
+        assert {key for key in mails if ":owner_email:" not in key} <= known, f"{label}: sent, but forgotten"
         for number in town.company.numbers:
             marks = [re.findall(r"\[duewell (\w+)\]", note) for note in town.company.notes(number)]
             assert len(marks) == len({str(mark) for mark in marks}), f"{label}: a note twice"

@@ -1,10 +1,9 @@
-"""Several policies at work: each customer follows his, a decision names its version, a hold-out keeps the old one."""
+"""Several policies at once: each customer follows theirs, decisions name its version, a control group the old one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import pytest
 from sqlalchemy import select
@@ -15,8 +14,8 @@ from connector.arrangements.customer_settings import update_settings
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceDecisionRow, OutboxEntry, SyncLogEntry
 from connector.vocabulary import OutboxKind
+from tests.connector.scenario import Scenario, ScenarioFactory, days
 
-NOON = datetime(2026, 6, 10, 11, 0, tzinfo=UTC)
 FRIENDS = """
 [policies.friends]
 applies_to = { tags = ["friend"] }
@@ -24,17 +23,13 @@ tone = "gentle"
 """
 
 
-def ago(days: int) -> date:
-    return NOON.date() - timedelta(days=days)
-
-
 @pytest.fixture
-def xero_scenario(scenario_at: Any) -> Iterator[Any]:
-    with scenario_at(NOON, "xero_scenario") as made:
-        yield made
+def xero_scenario(scenario_at: ScenarioFactory, noon: datetime) -> Iterator[Scenario]:
+    with scenario_at(noon, "xero") as scenario:
+        yield scenario
 
 
-def policy_versions(scenario: Any) -> dict[str, int | None]:
+def policy_versions(scenario: Scenario) -> dict[str, int | None]:
     with reading(scenario.app.engine) as session:
         rows = session.execute(
             select(CustomerRow.name, InvoiceDecisionRow.policy_version).join(  # type: ignore[call-overload]
@@ -44,11 +39,11 @@ def policy_versions(scenario: Any) -> dict[str, int | None]:
         return {row[0]: row[1] for row in rows}
 
 
-def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Any) -> None:
+def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Scenario) -> None:
     for name in ("Ashdown Ltd", "Birch Ltd"):
         xero_scenario.company.customer(name)
         xero_scenario.company.invoice(
-            name, "1200.00", due_on=ago(4)
+            name, "1200.00", due_on=days(-4)
         )  # gentle waits until the 5th day after the due date
     xero_scenario.connect()
     xero_scenario.run()
@@ -59,31 +54,31 @@ def test_a_tag_chooses_the_policy_and_the_log_names_it(xero_scenario: Any) -> No
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
         planned = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.EMAIL)).all()
-        told = [row.facts for row in session.scalars(select(SyncLogEntry)) if row.customer_id == friend]
+        logged = [row.facts for row in session.scalars(select(SyncLogEntry)) if row.customer_id == friend]
         version = policy_store.get_active_policy(session, xero_scenario.connection).version
     assert [entry.customer_id for entry in planned if entry.customer_id == friend] == []
     assert len(planned) == 1
     assert policy_versions(xero_scenario)["Birch Ltd"] == version
-    assert any('"policy_name":"friends"' in facts.replace(" ", "") for facts in told)
+    assert any('"policy_name":"friends"' in facts.replace(" ", "") for facts in logged)
 
 
-def test_a_hold_out_keeps_the_policy_of_before_and_each_answer_names_its_version(xero_scenario: Any) -> None:
+def test_a_control_group_keeps_the_previous_policy_and_each_decision_names_its_version(xero_scenario: Scenario) -> None:
     names = [f"Customer {count:02} Ltd" for count in range(24)]
     for name in names:
         xero_scenario.company.customer(name, f"a{name[9:11]}@example.org")
-        xero_scenario.company.invoice(name, "1200.00", due_on=ago(4))
+        xero_scenario.company.invoice(name, "1200.00", due_on=days(-4))
     xero_scenario.connect()
     xero_scenario.set_policy('tone = "standard"')
     xero_scenario.set_policy('tone = "gentle"\n[control_group]\npercent = 50\n')
     xero_scenario.run()
     with reading(xero_scenario.app.engine) as session:
-        in_force = policy_store.get_active_policy(session, xero_scenario.connection)
+        policies = policy_store.get_active_policy(session, xero_scenario.connection)
         ids = {row.name: row.external_id for row in session.scalars(select(CustomerRow))}
-        mailed = {row.customer_id for row in session.scalars(select(OutboxEntry)) if row.kind == "email"}
-    held = {name for name in names if in_force.is_in_control_group(ids[name])}
-    assert 4 < len(held) < 20
-    assert in_force.version != in_force.previous_version
+        emailed = {row.customer_id for row in session.scalars(select(OutboxEntry)) if row.kind == OutboxKind.EMAIL}
+    control_group = {name for name in names if policies.is_in_control_group(ids[name])}
+    assert 4 < len(control_group) < 20
+    assert policies.version != policies.previous_version
     found = policy_versions(xero_scenario)
-    assert {found[name] for name in held} == {in_force.previous_version}
-    assert {found[name] for name in names if name not in held} == {in_force.version}
-    assert mailed == {ids[name] for name in held}, "the gentle policy is not yet due"
+    assert {found[name] for name in control_group} == {policies.previous_version}
+    assert {found[name] for name in names if name not in control_group} == {policies.version}
+    assert emailed == {ids[name] for name in control_group}, "the gentle policy is not yet due"
