@@ -119,7 +119,7 @@ def check_once_only(scenario: Scenario) -> None:
 
 
 def test_an_email_that_was_sent_before_the_connection_broke_is_found_and_noted(late_customer: Scenario) -> None:
-    late_customer.sandbox.faults.add(Rule("drop_after", vendor="sendgrid", kind="email"))
+    late_customer.sandbox.faults.add(Rule("drop_after", service="sendgrid", kind="email"))
     late_customer.run()
     assert len(late_customer.customer_emails()) == 1
     for _run in range(3):
@@ -132,7 +132,7 @@ def test_an_email_that_was_sent_before_the_connection_broke_is_found_and_noted(l
 
 @pytest.mark.parametrize("action", ["drop_before", "drop_after"])
 def test_a_note_whose_connection_broke_is_added_once(late_customer: Scenario, action: str) -> None:
-    late_customer.sandbox.faults.add(Rule(action, vendor=late_customer.company.provider, kind="write", times=2))
+    late_customer.sandbox.faults.add(Rule(action, service=late_customer.company.provider, kind="write", times=2))
     for _run in range(3):
         late_customer.run()
         late_customer.sandbox.clock.advance(timedelta(hours=1))
@@ -145,7 +145,7 @@ def test_a_note_whose_connection_broke_is_added_once(late_customer: Scenario, ac
 def test_an_unconfirmed_email_is_searched_for_three_days(
     late_customer: Scenario, age: timedelta, *, searched: bool
 ) -> None:
-    late_customer.sandbox.faults.add(Rule("drop_before", vendor="sendgrid", kind="email"))
+    late_customer.sandbox.faults.add(Rule("drop_before", service="sendgrid", kind="email"))
     late_customer.run()
     [entry] = late_customer.outbox("unconfirmed")
     assert entry.dispatched_at is not None
