@@ -55,7 +55,9 @@ def demo(
         if not no_browser and has_display():
             webbrowser.open(url)
 
-    code = run_demo(port=port, once=once, tell=echo_err, print_line=told.append if as_json else echo, on_ready=ready)
+    code = run_demo(
+        port=port, once=once, on_progress=echo_err, print_line=told.append if as_json else echo, on_ready=ready
+    )
     if as_json:
         echo_json({"ok": code == 0, "report": told})
     if code:
@@ -145,7 +147,7 @@ def serve(
         if as_json:
             echo_json({"host": host, "port": port, "base_url": base})
         echo_err(f"duewell serves at {base} (listening on {host}:{port}); Ctrl-C ends it.")
-        do_serve(app, host, port, tell=echo_err)
+        do_serve(app, host, port, notify=echo_err)
 
 
 def worker(as_json: JsonOption = False) -> None:

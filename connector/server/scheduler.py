@@ -1,4 +1,4 @@
-"""Wakes the hour: a clock that looks for due connections and runs them on a few threads, and stops when asked."""
+"""The scheduler: polls for due connections, syncs them on a few threads, and stops when asked."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BackgroundJob = Callable[[AppContext], object]
 
 
 class Scheduler:
-    """The clock of one process. The connection's row says when it is due; APScheduler only wakes us to look."""
+    """The scheduler of one process. The database says which connections are due; APScheduler only triggers polls."""
 
     def __init__(
         self,
@@ -39,79 +39,86 @@ class Scheduler:
         poll_seconds: float = POLL_SECONDS,
         jobs: Sequence[BackgroundJob] = (),
     ) -> None:
-        """Prepare; ``run`` runs one connection for an hour, ``errands`` are done beside the hours, each look once."""
-        self._installation = app
+        """Prepare a scheduler; nothing runs before ``start``.
+
+        Args:
+            app: The application whose connections are synced.
+            run: Syncs one connection.
+            threads: How many connections are synced at the same time.
+            poll_seconds: The time between two polls.
+            jobs: What else is done once per poll, on threads of its own.
+        """
+        self._app = app
         self._jobs = jobs
         self._run = run
         self._threads = threads
         self._poll_interval = timedelta(seconds=poll_seconds)
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="hour")
+        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="sync")
         self._clock = BackgroundScheduler(timezone=UTC)
         self._running: set[int] = set()
         self._lock = threading.Lock()
         self._polled_at: datetime | None = None
 
     def start(self) -> None:
-        """Mend what a killed process left, then look at once and from then on again and again."""
-        for problem in finish_interrupted_refreshes(self._installation):
-            log.warning("a refresh that was cut off could not be finished: %s", problem)
-        for job in (self.poll, *(partial(self._run_job, errand) for errand in self._jobs)):
+        """Finish token refreshes that a killed process interrupted, then poll at once and regularly."""
+        for problem in finish_interrupted_refreshes(self._app):
+            log.warning("an interrupted token refresh could not be finished: %s", problem)
+        for job in (self.poll, *(partial(self._run_job, job) for job in self._jobs)):
             self._clock.add_job(
                 job,
                 IntervalTrigger(seconds=max(1, int(self._poll_interval.total_seconds())), timezone=UTC),
                 next_run_time=datetime.now(UTC),
                 max_instances=1,
                 coalesce=True,
-                misfire_grace_time=None,  # after the machine slept: look once, late
+                misfire_grace_time=None,  # after the machine was suspended: poll once, late
             )
         self._clock.start()
 
     def poll(self) -> None:
-        """Start a run for every due connection there is a thread for."""
-        if self._installation.is_stopping():
+        """Start the sync of every due connection there is a free thread for."""
+        if self._app.is_stopping():
             return
         with self._lock:
-            busy = set(self._running)
-        free = self._threads - len(busy)
+            running = set(self._running)
         try:
-            with reading(self._installation.engine) as session:
-                due = list_due(session, self._installation.now(), self._threads + len(busy))
-        except SQLAlchemyError as problem:
-            log.warning("the database could not be asked what is due: %s", type(problem).__name__)
+            with reading(self._app.engine) as session:
+                due = list_due(session, self._app.now(), self._threads + len(running))
+        except SQLAlchemyError as error:
+            log.warning("the due connections could not be read: %s", type(error).__name__)
             return
         self._polled_at = datetime.now(UTC)
-        for connection_id in [each for each in due if each not in busy][:free]:
+        free_threads = self._threads - len(running)
+        for connection_id in [each for each in due if each not in running][:free_threads]:
             with self._lock:
                 self._running.add(connection_id)
             self._pool.submit(self._run_one, connection_id)
 
     def is_alive(self) -> bool:
-        """Tell whether the clock is running and has looked lately."""
-        looked_at = self._polled_at
-        if not self._clock.running or looked_at is None:
+        """Return whether the scheduler is running and has polled recently."""
+        polled_at = self._polled_at
+        if not self._clock.running or polled_at is None:
             return False
-        return datetime.now(UTC) - looked_at < _MAX_MISSED_POLLS * self._poll_interval + timedelta(
-            seconds=_MAX_MISSED_POLLS
-        )
+        tolerance = _MAX_MISSED_POLLS * (self._poll_interval + timedelta(seconds=1))
+        return datetime.now(UTC) - polled_at < tolerance
 
     def stop(self) -> None:
-        """Ask every run to end, and wait until the calls under way have."""
-        self._installation.stop.set()
+        """Ask every run to stop, and wait for the calls under way."""
+        self._app.stop.set()
         if self._clock.running:
             self._clock.shutdown(wait=False)
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _run_job(self, job: BackgroundJob) -> None:
         try:
-            job(self._installation)
-        except Exception:  # what is done beside the hours must never end the clock
-            log.exception("an errand beside the hours broke off")
+            job(self._app)
+        except Exception:  # a background job must never stop the scheduler
+            log.exception("a background job failed")
 
     def _run_one(self, connection_id: int) -> None:
         try:
-            self._run(self._installation, connection_id)
-        except Exception:  # a fault of ours in one company's hour must not stop the others' hours
-            log.exception("the run of connection %s broke off", connection_id)
+            self._run(self._app, connection_id)
+        except Exception:  # an internal error in one company must not stop the others
+            log.exception("the run of connection %s failed", connection_id)
         finally:
             with self._lock:
                 self._running.discard(connection_id)

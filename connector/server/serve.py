@@ -1,4 +1,4 @@
-"""Runs the web app and the scheduler in one process until it is asked to stop."""
+"""Runs the web app and the scheduler in one process until asked to stop."""
 
 from __future__ import annotations
 
@@ -30,21 +30,23 @@ class ServeError(Exception):
     """The web app cannot be served; ``str()`` says why and what to do."""
 
 
-def serve(app: AppContext, host: str, port: int, *, tell: Callable[[str], None] = print) -> None:
+def serve(app: AppContext, host: str, port: int, *, notify: Callable[[str], None] = print) -> None:
     """Serve until SIGTERM or Ctrl-C; then finish the calls under way, start no new ones, and return.
 
-    While there is no user, ``tell`` gets the link that makes the first owner.
+    While there is no user, ``notify`` gets the link to create the first owner.
     """
     scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
     web_app = make_app(app, scheduler, *([host] if not _is_unspecified(host) else []))
     config = uvicorn.Config(web_app, host=host, port=port, log_config=None, access_log=False, server_header=False)
     if not is_loopback_host(host) and not app.settings.duewell_base_url.startswith("https://"):
-        log.warning("%s can be reached from other machines: put https before it, and say so in DUEWELL_BASE_URL", host)
-    listening = _listen(host, port)  # before anything runs: a second `serve` must not start runs and then fail
+        log.warning(
+            "%s is reachable from other machines: put HTTPS in front and set DUEWELL_BASE_URL accordingly", host
+        )
+    listening = _listen(host, port)  # first of all: a second `serve` must not start syncs and then fail
     link = create_first_link(app)
     if link is not None:
-        tell(f"Nobody can sign in yet. Become the owner here: {app.settings.duewell_base_url}/welcome/{link}")
-    with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal, and raises it again at its end
+        notify(f"No user can sign in yet. Create the owner here: {app.settings.duewell_base_url}/welcome/{link}")
+    with listening, stop_on_signals(threading.Event()):  # uvicorn stops on a signal and raises it again when it ends
         scheduler.start()
         try:
             uvicorn.Server(config).run(sockets=[listening])
@@ -56,16 +58,16 @@ def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family)
-    except OSError as problem:
+    except OSError as error:
         message = (
-            f"{host}:{port} cannot be listened on ({problem.strerror}). If another `duewell serve` has it, one is"
-            " enough; else choose another with --port, and let DUEWELL_BASE_URL name it."
+            f"Cannot listen on {host}:{port} ({error.strerror}). If another `duewell serve` uses it, one is enough;"
+            " otherwise choose another port with --port and set DUEWELL_BASE_URL accordingly."
         )
-        raise ServeError(message) from problem
+        raise ServeError(message) from error
 
 
 def run_worker(app: AppContext) -> None:
-    """Run due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
+    """Sync due connections until asked to stop, without a web app: one of several workers on a PostgreSQL database."""
     scheduler = Scheduler(app, run_connection, jobs=BACKGROUND_JOBS)
     with stop_on_signals(app.stop):
         scheduler.start()
@@ -75,9 +77,9 @@ def run_worker(app: AppContext) -> None:
 
 @contextmanager
 def stop_on_signals(stop: threading.Event) -> Iterator[None]:
-    """Let SIGTERM and Ctrl-C set ``stop`` instead of killing; a second Ctrl-C interrupts at once."""
+    """Make SIGTERM and Ctrl-C set ``stop`` instead of ending the process; a second Ctrl-C interrupts at once."""
 
-    def ask(number: int, _frame: FrameType | None) -> None:
+    def request_stop(number: int, _frame: FrameType | None) -> None:
         if stop.is_set() and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop.set()
@@ -85,7 +87,7 @@ def stop_on_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
-    before = {number: signal.signal(number, ask) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, request_stop) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:

@@ -188,5 +188,5 @@ def test_a_second_serve_on_the_same_port_ends_with_words_before_it_runs_anything
             check=False,
         )
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "cannot be listened on" in ended.stderr
+    assert "Cannot listen on" in ended.stderr
     assert "Traceback" not in ended.stderr
