@@ -149,11 +149,11 @@ def build_customer_profiles(seed: int, company: str) -> tuple[CustomerProfile, .
     countries = [country for country, count in _CUSTOMERS_PER_COUNTRY[company].items() for _ in range(count)]
     names = [f"{word} {trade}" for word in _NAME_WORDS for trade in _TRADES]
     chosen = rng.sample(names, len(countries))
-    people = [
+    profiles = [
         _build_profile(rng, n, name, country)
         for n, (name, country) in enumerate(zip(chosen, countries, strict=True), 1)
     ]
-    return tuple(_assign_scenarios(people, company))
+    return tuple(_assign_scenarios(profiles, company))
 
 
 def _build_profile(rng: random.Random, n: int, name: str, country: str) -> CustomerProfile:
@@ -181,13 +181,13 @@ def _build_profile(rng: random.Random, n: int, name: str, country: str) -> Custo
 
 
 def _assign_scenarios(profiles: list[CustomerProfile], company: str) -> list[CustomerProfile]:
-    home = [n for n, habit in enumerate(profiles) if habit.customer.country in {"GB", "US"}]
-    for story, n in zip(_SCENARIOS, home, strict=False):
-        if story != "two_currencies" or company == "xero":  # in QuickBooks a customer has one currency
-            profiles[n] = _apply_scenario(profiles[n], story)
-    silent = [n for n, habit in enumerate(profiles) if habit.customer.country == "AU"]
-    for story, n in zip(("archived", "no_email_address"), silent, strict=True):
-        profiles[n] = _apply_scenario(profiles[n], story)
+    home = [n for n, profile in enumerate(profiles) if profile.customer.country in {"GB", "US"}]
+    for scenario, n in zip(_SCENARIOS, home, strict=False):
+        if scenario != "two_currencies" or company == "xero":  # in QuickBooks a customer has one currency
+            profiles[n] = _apply_scenario(profiles[n], scenario)
+    not_emailed = [n for n, profile in enumerate(profiles) if profile.customer.country == "AU"]
+    for scenario, n in zip(("archived", "no_email_address"), not_emailed, strict=True):
+        profiles[n] = _apply_scenario(profiles[n], scenario)
     return profiles
 
 

@@ -46,15 +46,15 @@ class BookkeepingCalendar(Protocol):
 def build_payment_events(invoices: Issued, calendar: BookkeepingCalendar, seed: int) -> Iterator[Event]:
     """Yield the events of each invoice after it was issued."""
     month_end: dict[tuple[str, date], list[InvoiceIssued]] = defaultdict(list)
-    for invoice, habit in invoices:
-        rng = random.Random(f"{seed}:{invoice.key}:{habit.customer.key}")
-        if invoice.draft or _reserved_for_scenario(invoice, habit, calendar):
+    for invoice, profile in invoices:
+        rng = random.Random(f"{seed}:{invoice.key}:{profile.customer.key}")
+        if invoice.draft or _reserved_for_scenario(invoice, profile, calendar):
             continue
-        if habit.scenario == "month_end":
+        if profile.scenario == "month_end":
             pay_on = _month_end(invoice.due_on + timedelta(days=3), calendar)
             month_end[invoice.customer_key, pay_on].append(invoice)
         else:
-            yield from _invoice_events(rng, invoice, habit, calendar)
+            yield from _invoice_events(rng, invoice, profile, calendar)
     for (customer_key, pay_on), together in month_end.items():
         applied = tuple((invoice.key, invoice.total) for invoice in together)
         amount = sum((total for _, total in applied), Decimal(0))
@@ -74,13 +74,13 @@ def _reserved_for_scenario(invoice: InvoiceIssued, profile: CustomerProfile, cal
 def _invoice_events(
     rng: random.Random, invoice: InvoiceIssued, profile: CustomerProfile, calendar: BookkeepingCalendar
 ) -> Iterator[Event]:
-    fate = rng.random()
+    roll = rng.random()
     due = invoice.total
-    if fate < 0.012:
+    if roll < 0.012:
         on = calendar.weekday(invoice.on + timedelta(days=rng.randint(1, 2)))
         yield InvoiceVoided(calendar.evening(on, rng.randint(26, 30)), on, invoice.key)
         return
-    if fate < 0.04:
+    if roll < 0.04:
         credit = _build_goodwill_credit(rng, invoice, calendar)
         yield credit
         due -= credit.total
@@ -91,7 +91,7 @@ def _invoice_events(
         yield from _pay_with_discount(rng, invoice, profile, calendar, due)
     elif profile.scenario == "overpays" and rng.random() < 0.4:
         yield _build_payment(rng, invoice, calendar, pay_on, due, extra=Decimal(rng.randint(500, 5000)) / 100)
-    elif fate > 0.94:
+    elif roll > 0.94:
         part = _round_to_cents(due * rng.randint(30, 60) / 100)
         yield _build_payment(rng, invoice, calendar, pay_on, part)
         rest_on = calendar.weekday(pay_on + timedelta(days=rng.randint(8, 30)))
@@ -99,7 +99,7 @@ def _invoice_events(
     else:
         payment = _build_payment(rng, invoice, calendar, pay_on, due)
         yield payment
-        if fate > 0.932:
+        if roll > 0.932:
             back_on = calendar.weekday(pay_on + timedelta(days=3))
             yield PaymentDeleted(calendar.evening(back_on, 55), back_on, payment.key)
             yield _build_payment(
@@ -181,14 +181,14 @@ def _pay_with_discount(
 
 def build_scenario_events(invoices: Issued, calendar: BookkeepingCalendar) -> Iterator[Event]:
     """Yield the events of customers with a scenario: a dispute, a payment on account, an unused credit."""
-    for story in ("disputes", "on_account", "unused_credit"):
-        theirs = [i for i, habit in invoices if habit.scenario == story and not i.draft]
-        past = [invoice for invoice in theirs if invoice.on < calendar.today]
+    for scenario in ("disputes", "on_account", "unused_credit"):
+        matching = [i for i, profile in invoices if profile.scenario == scenario and not i.draft]
+        past = [invoice for invoice in matching if invoice.on < calendar.today]
         if not past:
             continue
-        if story == "disputes":
+        if scenario == "disputes":
             yield from _dispute_events([i for i in past if 30 < (calendar.today - i.on).days <= 90], calendar)
-        elif story == "on_account":
+        elif scenario == "on_account":
             yield from _on_account_events(past[-1], calendar)
         else:
             on = calendar.day(-12)

@@ -68,12 +68,12 @@ class CompanyHistory:
         self.company = COMPANIES[company]
         self.today = today
         self.calendar = BookkeepingCalendar(self.company, today)
-        people = build_customer_profiles(seed, company)
-        self.customers: tuple[Customer, ...] = tuple(habit.customer for habit in people)
+        profiles = build_customer_profiles(seed, company)
+        self.customers: tuple[Customer, ...] = tuple(profile.customer for profile in profiles)
         invoices = _assign_numbers(
-            sorted(_issue_invoices(people, self.calendar, seed, company), key=lambda pair: pair[0].at)
+            sorted(_issue_invoices(profiles, self.calendar, seed, company), key=lambda pair: pair[0].at)
         )
-        events: list[Event] = [*_contact_events(people, self.calendar), *_bill_events(self.calendar, self.company)]
+        events: list[Event] = [*_contact_events(profiles, self.calendar), *_bill_events(self.calendar, self.company)]
         events += [invoice for invoice, _ in invoices]
         events += build_payment_events(invoices, self.calendar, seed)
         events += build_scenario_events(invoices, self.calendar)
@@ -124,13 +124,13 @@ class BookkeepingCalendar:
 def _issue_invoices(
     profiles: tuple[CustomerProfile, ...], calendar: BookkeepingCalendar, seed: int, company: str
 ) -> Iterator[tuple[InvoiceIssued, CustomerProfile]]:
-    for habit in profiles:
-        rng = random.Random(f"{seed}:{company}:{habit.customer.key}")
-        days = habit.joined_offset_days + rng.randint(0, habit.invoice_interval_days)
-        last = -220 if habit.scenario == "archived" else DAYS_AFTER
+    for profile in profiles:
+        rng = random.Random(f"{seed}:{company}:{profile.customer.key}")
+        days = profile.joined_offset_days + rng.randint(0, profile.invoice_interval_days)
+        last = -220 if profile.scenario == "archived" else DAYS_AFTER
         while days < last:
-            yield _build_invoice(rng, habit, calendar, days, company), habit
-            days += max(5, habit.invoice_interval_days + rng.randint(-4, 6))
+            yield _build_invoice(rng, profile, calendar, days, company), profile
+            days += max(5, profile.invoice_interval_days + rng.randint(-4, 6))
 
 
 def _build_invoice(
@@ -157,17 +157,17 @@ def _build_invoice(
 
 
 def _build_line(rng: random.Random, scale: int, tax_percent: int) -> Line:
-    code, words, price = rng.choice(ITEMS)
+    code, description, price = rng.choice(ITEMS)
     quantity = Decimal(rng.randint(1, 6 * scale)) if rng.random() < 0.8 else Decimal(rng.randint(1, 40)) / 4
     cents = rng.choice((0, 0, 0, 50, 95))
-    return Line(code, words, quantity, Decimal(price * 100 + cents) / 100, tax_percent)
+    return Line(code, description, quantity, Decimal(price * 100 + cents) / 100, tax_percent)
 
 
 def _assign_numbers(issued: list[tuple[InvoiceIssued, CustomerProfile]]) -> list[tuple[InvoiceIssued, CustomerProfile]]:
-    numbered = []
-    for n, (event, habit) in enumerate(issued, 1):
-        numbered.append((_with_number(event, n), habit))
-    return numbered
+    result = []
+    for n, (event, profile) in enumerate(issued, 1):
+        result.append((_with_number(event, n), profile))
+    return result
 
 
 def _with_number(event: InvoiceIssued, n: int) -> InvoiceIssued:
@@ -187,18 +187,18 @@ def _with_number(event: InvoiceIssued, n: int) -> InvoiceIssued:
 
 
 def _contact_events(profiles: tuple[CustomerProfile, ...], calendar: BookkeepingCalendar) -> Iterator[Event]:
-    for n, habit in enumerate(profiles):
+    for n, profile in enumerate(profiles):
         # Before their first invoice: entered on the evening before they joined.
-        on = calendar.today + timedelta(days=habit.joined_offset_days - 1)
-        yield CustomerAdded(calendar.evening(on, n // 60, n), on, habit.customer)
-        if habit.scenario == "archived":
-            gone_on = calendar.day(-120)
-            yield CustomerArchived(calendar.evening(gone_on, 57), gone_on, habit.customer.key)
-        if habit.scenario == "changes_email":
+        on = calendar.today + timedelta(days=profile.joined_offset_days - 1)
+        yield CustomerAdded(calendar.evening(on, n // 60, n), on, profile.customer)
+        if profile.scenario == "archived":
+            archived_on = calendar.day(-120)
+            yield CustomerArchived(calendar.evening(archived_on, 57), archived_on, profile.customer.key)
+        if profile.scenario == "changes_email":
             for days, mailbox in ((-30, "billing"), (45, "finance")):
                 on = calendar.day(days)
-                email = habit.customer.email.replace("accounts", mailbox)
-                yield EmailChanged(calendar.evening(on, 57), on, habit.customer.key, email)
+                email = profile.customer.email.replace("accounts", mailbox)
+                yield EmailChanged(calendar.evening(on, 57), on, profile.customer.key, email)
 
 
 def _bill_events(calendar: BookkeepingCalendar, company: SimulatedCompany) -> Iterator[Event]:

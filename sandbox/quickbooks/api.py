@@ -97,10 +97,10 @@ def _get(ledger: CompanyLedger, call: Call) -> Reply:
         case ("query",):
             return _query(ledger, call.query.get("query", ""))
         case ("cdc",):
-            wanted, since = (call.query.get(name, "") for name in ("entities", "changedSince"))
-            if not wanted or not since:
-                raise missing("changedSince" if wanted else "entities")
-            return _json(ledger, {"CDCResponse": [changes(ledger, wanted, since)]})
+            requested, since = (call.query.get(name, "") for name in ("entities", "changedSince"))
+            if not requested or not since:
+                raise missing("changedSince" if requested else "entities")
+            return _json(ledger, {"CDCResponse": [changes(ledger, requested, since)]})
         case ("preferences",):
             return _json(ledger, {"Preferences": next(ledger.all("Preferences")).body})
         case ("companyinfo", _):

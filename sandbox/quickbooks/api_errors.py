@@ -39,20 +39,20 @@ class ApiFault(Exception):
 
 def unauthenticated() -> ApiFault:
     """The access token is missing, unknown or expired."""
-    said = "message=AuthenticationFailed; errorCode=003200; statusCode=401"
-    return ApiFault(401, "3200", said, "AuthenticationFailed", kind="AUTHENTICATION")
+    message = "message=AuthenticationFailed; errorCode=003200; statusCode=401"
+    return ApiFault(401, "3200", message, "AuthenticationFailed", kind="AUTHENTICATION")
 
 
 def unauthorized() -> ApiFault:
     """The token is valid, but not for this company: disconnected, or of the other environment."""
-    said = "message=ApplicationAuthorizationFailed; errorCode=003100; statusCode=403"
-    return ApiFault(403, "3100", said, "ApplicationAuthorizationFailed", kind="AUTHORIZATION")
+    message = "message=ApplicationAuthorizationFailed; errorCode=003100; statusCode=403"
+    return ApiFault(403, "3100", message, "ApplicationAuthorizationFailed", kind="AUTHORIZATION")
 
 
 def throttled() -> ApiFault:
     """More than 10 requests in a second or 500 in a minute for one company."""
-    said = "message=ThrottleExceeded; errorCode=003001; statusCode=429"
-    return ApiFault(429, "3001", said, "ThrottleExceeded", kind="THROTTLE")
+    message = "message=ThrottleExceeded; errorCode=003001; statusCode=429"
+    return ApiFault(429, "3001", message, "ThrottleExceeded", kind="THROTTLE")
 
 
 def unsupported(operation: str) -> ApiFault:

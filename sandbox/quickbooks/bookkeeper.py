@@ -122,12 +122,12 @@ class Bookkeeper:
         """Apply a credit memo (by id) to an invoice, fully or by ``amount``, and return the linking payment."""
         with self._lock:
             entry = self._get_ledger().get("CreditMemo", credit)
-            wanted = entry.body["Balance"] if amount is None else figure("amount", amount)
+            requested = entry.body["Balance"] if amount is None else figure("amount", amount)
             on = self._get_ledger().today().isoformat()
-            made = link_credit(self._get_ledger(), entry, self._invoice(invoice), wanted, on)
-            if made is None:
+            created = link_credit(self._get_ledger(), entry, self._invoice(invoice), requested, on)
+            if created is None:
                 raise LookupError("credit or balance left")
-            return dict(made.body)
+            return dict(created.body)
 
     # Invoices
 
@@ -201,14 +201,14 @@ class Bookkeeper:
     def merge(self, customer: str, target: str) -> JsonObject:
         """Merge a customer into another, which gets its documents, and make it inactive."""
         with self._lock:
-            ledger, gone, stays = self._get_ledger(), self._customer(customer), self._customer(target)
+            ledger, merged, remaining = self._get_ledger(), self._customer(customer), self._customer(target)
             for entity in ("Invoice", "CreditMemo", "Payment"):
                 for entry in [*ledger.all(entity)]:
-                    if entry.body["CustomerRef"]["value"] == str(gone.number):
-                        ledger.change(entry, {**entry.body, "CustomerRef": ledger.reference(stays)})
+                    if entry.body["CustomerRef"]["value"] == str(merged.number):
+                        ledger.change(entry, {**entry.body, "CustomerRef": ledger.reference(remaining)})
                         ledger.update_customer_balance(entry)
-            writes.update(ledger, gone, {"sparse": True, "Active": False})
-            return dict(stays.body)
+            writes.update(ledger, merged, {"sparse": True, "Active": False})
+            return dict(remaining.body)
 
     # Helpers
 

@@ -138,8 +138,8 @@ class CompanyLedger:
         at = round_up_to_second(self.current_time())
         times = {**entry.body["MetaData"], "LastUpdatedTime": format_instant(at)}
         if version:
-            who = self.realm[-4:]
-            times["LastModifiedByRef"] = {"value": f"91303556{who}"}
+            suffix = self.realm[-4:]
+            times["LastModifiedByRef"] = {"value": f"91303556{suffix}"}
         token = str(int(entry.body["SyncToken"]) + version)
         entry.body = {**body, "SyncToken": token, "MetaData": times}
         entry.updated_at = at
@@ -207,10 +207,10 @@ class CompanyLedger:
         if (old_customer, old_share) == (customer, share):
             return
         self._balance_shares[key] = (customer, share)
-        for who, amount in ((old_customer, -old_share), (customer, share)):
-            self._customer_balances[who] = self._customer_balances.get(who, ZERO) + amount
-        for who in {old_customer, customer}:
-            self._refresh_customer_balance(who)
+        for affected, amount in ((old_customer, -old_share), (customer, share)):
+            self._customer_balances[affected] = self._customer_balances.get(affected, ZERO) + amount
+        for affected in {old_customer, customer}:
+            self._refresh_customer_balance(affected)
 
     def _refresh_customer_balance(self, customer: int) -> None:
         entry = self.stores["Customer"].entries.get(customer)

@@ -27,8 +27,8 @@ def add_default_records(ledger: CompanyLedger) -> None:
     _create_account(ledger, "Undeposited Funds", "Other Current Asset", "UndepositedFunds")
     for code, text, price in ITEMS:
         reference = ledger.reference(income)
-        asked = {"Name": text, "Sku": code, "UnitPrice": price, "Type": "Service", "IncomeAccountRef": reference}
-        writes.create(ledger, "Item", asked)
+        data = {"Name": text, "Sku": code, "UnitPrice": price, "Type": "Service", "IncomeAccountRef": reference}
+        writes.create(ledger, "Item", data)
     for days in (14, 30, 60):
         writes.create(ledger, "Term", {"Name": f"Net {days}", "DueDays": days})
     writes.create(ledger, "Term", {"Name": "2% 10 Net 30", "DueDays": 30, "DiscountPercent": 2, "DiscountDays": 10})
@@ -91,20 +91,21 @@ class HistoryReplay:
         return {"value": str(self._entries[key].number)}
 
     def _add_customer(self, event: events.CustomerAdded) -> None:
-        who = event.customer
+        customer = event.customer
         address = {
-            "Line1": who.street, "City": who.city, "CountrySubDivisionCode": who.region,
-            "PostalCode": who.postcode, "Country": ISO3.get(who.country, who.country),
+            "Line1": customer.street, "City": customer.city, "CountrySubDivisionCode": customer.region,
+            "PostalCode": customer.postcode, "Country": ISO3.get(customer.country, customer.country),
         }  # fmt: skip
-        terms = "2% 10 Net 30" if who.discount_percent else f"Net {who.terms_days}"
-        asked: JsonObject = {
-            "DisplayName": who.name, "CompanyName": who.name, "GivenName": who.first_name, "FamilyName": who.last_name,
+        terms = "2% 10 Net 30" if customer.discount_percent else f"Net {customer.terms_days}"
+        data: JsonObject = {
+            "DisplayName": customer.name, "CompanyName": customer.name,
+            "GivenName": customer.first_name, "FamilyName": customer.last_name,
             "BillAddr": {name: value for name, value in address.items() if value},
-            "CurrencyRef": {"value": who.currency}, "SalesTermRef": {"value": str(self._terms[terms].number)},
+            "CurrencyRef": {"value": customer.currency}, "SalesTermRef": {"value": str(self._terms[terms].number)},
         }  # fmt: skip
-        if who.email:
-            asked["PrimaryEmailAddr"] = {"Address": who.email}
-        self._entries[who.key] = writes.create(self._ledger, "Customer", asked)
+        if customer.email:
+            data["PrimaryEmailAddr"] = {"Address": customer.email}
+        self._entries[customer.key] = writes.create(self._ledger, "Customer", data)
 
     def _change_email(self, event: events.EmailChanged) -> None:
         changed = {"sparse": True, "PrimaryEmailAddr": {"Address": event.email}}
@@ -114,10 +115,10 @@ class HistoryReplay:
         writes.update(self._ledger, self._entries[event.customer_key], {"sparse": True, "Active": False})
 
     def _issue_invoice(self, event: events.InvoiceIssued) -> None:
-        asked = self._sale_fields(event) | {"DueDate": event.due_on.isoformat()}
+        data = self._sale_fields(event) | {"DueDate": event.due_on.isoformat()}
         if event.reference:
-            asked["CustomerMemo"] = {"value": event.reference}
-        entry = writes.create(self._ledger, "Invoice", asked)
+            data["CustomerMemo"] = {"value": event.reference}
+        entry = writes.create(self._ledger, "Invoice", data)
         self._entries[event.key] = entry
         if not event.draft and "BillEmail" in entry.body:
             writes.send(self._ledger, entry, "")
@@ -140,17 +141,17 @@ class HistoryReplay:
         total = event.amount - surplus
         if total <= ZERO:
             return  # a test has paid it already
-        asked = {"TotalAmt": total, "TxnDate": event.on.isoformat(), "Line": lines}
-        asked["CustomerRef"] = self._customer(event.customer_key)
-        self._entries[event.key] = writes.create(self._ledger, "Payment", asked)
+        data = {"TotalAmt": total, "TxnDate": event.on.isoformat(), "Line": lines}
+        data["CustomerRef"] = self._customer(event.customer_key)
+        self._entries[event.key] = writes.create(self._ledger, "Payment", data)
 
     def _payment_lines(self, applied: tuple[tuple[str, Decimal], ...]) -> tuple[list[JsonObject], Decimal]:
         """Return the lines of a payment, and the surplus where an invoice is paid, smaller or deleted."""
         lines, surplus = [], ZERO
-        for key, wanted in applied:
+        for key, requested in applied:
             entry = self._find_live(key)
-            part = min(wanted, entry.body["Balance"]) if entry else ZERO
-            surplus += wanted - part
+            part = min(requested, entry.body["Balance"]) if entry else ZERO
+            surplus += requested - part
             if entry and part > ZERO:
                 lines.append(application_line("Invoice", entry.number, part))
         return lines, surplus
@@ -193,8 +194,8 @@ def link_credit(ledger: CompanyLedger, credit: Entry, invoice: Entry, part: Deci
     if part <= ZERO:
         return None
     lines = [application_line("Invoice", invoice.number, part), application_line("CreditMemo", credit.number, part)]
-    asked = {"TotalAmt": 0, "TxnDate": on, "Line": lines, "PrivateNote": CREDIT_LINK_NOTE}
-    return writes.create(ledger, "Payment", asked | {"CustomerRef": invoice.body["CustomerRef"]})
+    data = {"TotalAmt": 0, "TxnDate": on, "Line": lines, "PrivateNote": CREDIT_LINK_NOTE}
+    return writes.create(ledger, "Payment", data | {"CustomerRef": invoice.body["CustomerRef"]})
 
 
 def write_note(ledger: CompanyLedger, invoice: Entry, text: str) -> Entry:

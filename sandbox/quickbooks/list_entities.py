@@ -48,8 +48,8 @@ def name_key(entity: str, name: str) -> tuple[str, str]:
 
 def _check_name(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> str:
     field = NAME_OF[entity]
-    made = [data.get(part) for part in ("Title", "GivenName", "MiddleName", "FamilyName", "Suffix")]
-    name = str(data.get(field) or " ".join(str(part) for part in made if part)).strip()
+    name_parts = [data.get(part) for part in ("Title", "GivenName", "MiddleName", "FamilyName", "Suffix")]
+    name = str(data.get(field) or " ".join(str(part) for part in name_parts if part)).strip()
     if not name:
         raise missing(field)
     if len(name) > _LENGTH_MAX[field]:
@@ -69,12 +69,12 @@ def _build_customer(ledger: CompanyLedger, plain: JsonObject, old: Entry | None)
     if "SalesTermRef" in plain:
         plain["SalesTermRef"] = ledger.reference(require_active(ledger, "Term", plain["SalesTermRef"], "SalesTermRef"))
     name = plain["DisplayName"]
-    owed = {key: old.body[key] if old else ZERO for key in ("Balance", "BalanceWithJobs")}
+    balances = {key: old.body[key] if old else ZERO for key in ("Balance", "BalanceWithJobs")}
     pseudonym = hashlib.blake2b(f"{ledger.realm}{name}".encode(), digest_size=16).hexdigest()
     return {
         "Taxable": False, "Job": False, "BillWithParent": False, "PrintOnCheckName": name,
         "PreferredDeliveryMethod": "Print", "IsProject": False, "ClientEntityId": "0",
-        **plain, **owed,
+        **plain, **balances,
         "CurrencyRef": {"value": code, "name": CURRENCIES.get(code, code)},
         "V4IDPseudonym": old.body["V4IDPseudonym"] if old else f"00{pseudonym}",
     }  # fmt: skip

@@ -34,15 +34,18 @@ def build_payment(ledger: CompanyLedger, data: JsonObject, old: Entry | None) ->
     total = round_to_cents(parse_amount("TotalAmt", data["TotalAmt"]))
     dated_on = parse_date("TxnDate", data["TxnDate"]) if has_value(data, "TxnDate") else ledger.today()
     check_open(ledger, dated_on, old)
-    parts = _parse_applications(ledger, data.get("Line") or [], customer, old)
-    unapplied = total + credit_total(parts) - invoice_total(parts)
+    applications = _parse_applications(ledger, data.get("Line") or [], customer, old)
+    unapplied = total + credit_total(applications) - invoice_total(applications)
     if total < ZERO or unapplied < ZERO:
         raise business("The amount applied to charges exceeds the payment and the credits.")
     body: JsonObject = {"TxnDate": dated_on.isoformat(), **currency_fields(ledger, customer, data)}
     body |= {"CustomerRef": ledger.reference(customer), "DepositToAccountRef": UNDEPOSITED}
     body |= {name: data[name] for name in _COPIED_FIELDS if has_value(data, name)}
     body |= {"TotalAmt": round_to_cents(total), "UnappliedAmt": format_number(unapplied), "ProcessPayment": False}
-    return body | {"LinkedTxn": [], "Line": [_line(ledger, target, part) for target, part in parts.items()]}, parts
+    return body | {
+        "LinkedTxn": [],
+        "Line": [_line(ledger, target, amount) for target, amount in applications.items()],
+    }, applications
 
 
 def check_not_deposited(payment: Entry) -> None:
@@ -62,14 +65,14 @@ def applications_of(payment: Entry) -> Applications:
     return {link_of(line): line["Amount"] for line in payment.body["Line"]}
 
 
-def credit_total(parts: Applications) -> Decimal:
+def credit_total(applications: Applications) -> Decimal:
     """Return the total taken from credit memos."""
-    return sum((part for (entity, _), part in parts.items() if entity == "CreditMemo"), ZERO)
+    return sum((amount for (entity, _), amount in applications.items() if entity == "CreditMemo"), ZERO)
 
 
-def invoice_total(parts: Applications) -> Decimal:
+def invoice_total(applications: Applications) -> Decimal:
     """Return the total applied to invoices."""
-    return sum((part for (entity, _), part in parts.items() if entity == "Invoice"), ZERO)
+    return sum((amount for (entity, _), amount in applications.items() if entity == "Invoice"), ZERO)
 
 
 def application_line(entity: str, number: int | str, applied_amount: Decimal) -> JsonObject:
@@ -80,7 +83,7 @@ def application_line(entity: str, number: int | str, applied_amount: Decimal) ->
 def _parse_applications(
     ledger: CompanyLedger, lines: list[JsonObject], customer: Entry, old: Entry | None
 ) -> Applications:
-    parts: Applications = {}
+    applications: Applications = {}
     for line in lines:
         for link in line.get("LinkedTxn") or []:
             entity, value = link.get("TxnType"), link.get("TxnId")
@@ -91,21 +94,21 @@ def _parse_applications(
                 raise invalid_reference("Transaction", value)
             if entry.body["CustomerRef"]["value"] != str(customer.number):
                 raise business("The customer of the payment and of the linked transaction are not the same.")
-            part = round_to_cents(parse_amount("Line.Amount", line.get("Amount")))
+            amount = round_to_cents(parse_amount("Line.Amount", line.get("Amount")))
             key = (entity, entry.number)
-            parts[key] = parts.get(key, ZERO) + part
+            applications[key] = applications.get(key, ZERO) + amount
             free = entry.body["TotalAmt"] - ledger.amount_applied_to(*key, except_payment=old.number if old else None)
-            if part <= ZERO or parts[key] > free:
+            if amount <= ZERO or applications[key] > free:
                 raise business("You can't apply more than the open balance of a transaction.")
-    return parts
+    return applications
 
 
-def _line(ledger: CompanyLedger, target: tuple[str, int], part: Decimal) -> JsonObject:
+def _line(ledger: CompanyLedger, target: tuple[str, int], amount: Decimal) -> JsonObject:
     entity, number = target
     body = ledger.stores[entity].entries[number].body
     facts = {"txnId": number, "txnOpenBalance": body["Balance"], "txnReferenceNumber": body.get("DocNumber", "")}
     return {
-        "Amount": round_to_cents(part),
+        "Amount": round_to_cents(amount),
         "LinkedTxn": [{"TxnId": str(number), "TxnType": entity}],
         "LineEx": {"any": [_jaxb_value(name, value) for name, value in facts.items()]},
     }

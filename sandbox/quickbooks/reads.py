@@ -135,13 +135,13 @@ def _build_predicate(entity: str, condition: Condition) -> Predicate:
     if name.startswith("AttachableRef."):
         return _build_link_predicate(name, condition)
     value = _property_reader(name)
-    wanted = [_parse_value(name, text) for text in condition.values]
-    first: Any = wanted[0]
+    requested = [_parse_value(name, text) for text in condition.values]
+    first: Any = requested[0]
     match condition.operator:
         case "=":
             return lambda entry: bool(value(entry) == first)
         case "IN":
-            choices = set(wanted)
+            choices = set(requested)
             return lambda entry: value(entry) in choices
         case "LIKE":
             return _like(value, str(first))
@@ -182,10 +182,10 @@ def _like(value: Callable[[Entry], Any], pattern: str) -> Predicate:
 
 def _build_link_predicate(name: str, condition: Condition) -> Predicate:
     part = "type" if name.endswith("Type") else "value"
-    wanted = {value.lower() for value in condition.values}
+    requested = {value.lower() for value in condition.values}
 
     def linked(entry: Entry) -> bool:
         links = entry.body.get("AttachableRef") or []
-        return any(str(link["EntityRef"].get(part, "")).lower() in wanted for link in links)
+        return any(str(link["EntityRef"].get(part, "")).lower() in requested for link in links)
 
     return linked

@@ -106,11 +106,11 @@ class _SignInEndpoints:
         if query.get("response_type") != "code" or not scopes or not set(scopes) <= set(SCOPES) or not state:
             return RedirectResponse(with_query(redirect_uri, {"error": "invalid_scope", "state": state}), 302)
         with self._service.core.lock:
-            offered = [
+            organisations = [
                 Organisation(realm, profile.name, f"{profile.country} · {profile.currency}")
                 for realm, profile in self._service.list_companies().items()
             ]
-        asking = ConsentPrompt("Intuit", "duewell", "Robin Teller", offered, scopes, allow_multiple=False)
+        prompt = ConsentPrompt("Intuit", "duewell", "Robin Teller", organisations, scopes, allow_multiple=False)
 
         def allow(realms: list[str]) -> str:
             with self._service.core.lock:
@@ -119,7 +119,7 @@ class _SignInEndpoints:
         def deny() -> str:
             return with_query(redirect_uri, {"error": "access_denied", "state": state})
 
-        return await handle_consent(request, asking, allow, deny)
+        return await handle_consent(request, prompt, allow, deny)
 
     async def token(self, request: Request) -> Response:
         form = await request.form()

@@ -134,18 +134,18 @@ def _due_fields(ledger: CompanyLedger, data: JsonObject, body: JsonObject, dated
 
 
 def _document_number(ledger: CompanyLedger, entity: str, data: JsonObject, old: Entry | None) -> str | None:
-    wanted = str(data["DocNumber"]) if has_value(data, "DocNumber") else None
-    if wanted is None or wanted == "AUTO_GENERATE":
-        if old is not None and wanted is None:
+    requested = str(data["DocNumber"]) if has_value(data, "DocNumber") else None
+    if requested is None or requested == "AUTO_GENERATE":
+        if old is not None and requested is None:
             number: str | None = old.body.get("DocNumber")
             return number
-        if ledger.profile.custom_numbers and wanted is None:
+        if ledger.profile.custom_numbers and requested is None:
             return None
         return ledger.next_free_number(entity)
-    taken = ledger.numbers.get((entity, wanted))
+    taken = ledger.numbers.get((entity, requested))
     if taken is not None and (old is None or taken != old.number):
-        raise duplicate_number(wanted, entity, str(taken))
-    return wanted
+        raise duplicate_number(requested, entity, str(taken))
+    return requested
 
 
 def _build_lines(ledger: CompanyLedger, data: list[JsonObject]) -> tuple[list[JsonObject], Decimal]:
@@ -195,15 +195,15 @@ def _price_line(ledger: CompanyLedger, kind: str, line: JsonObject, so_far: Deci
 
 def _item_detail(ledger: CompanyLedger, detail: JsonObject, value: Decimal) -> JsonObject:
     item = require_active(ledger, "Item", detail.get("ItemRef") or {"value": "1"}, "ItemRef")
-    made: JsonObject = {"ItemRef": ledger.reference(item)}
+    created: JsonObject = {"ItemRef": ledger.reference(item)}
     figures = {name: parse_amount(name, detail[name]) for name in ("UnitPrice", "Qty") if has_value(detail, name)}
     product = round_to_cents(figures.get("UnitPrice", ZERO) * figures.get("Qty", ZERO))
     if product not in (ZERO, value):  # SDKs write 0 for none
         raise amount_mismatch(value, product)
-    made |= {name: format_number(figure) for name, figure in figures.items() if figure}
-    made["ItemAccountRef"] = item.body["IncomeAccountRef"]
+    created |= {name: format_number(figure) for name, figure in figures.items() if figure}
+    created["ItemAccountRef"] = item.body["IncomeAccountRef"]
     code = (detail.get("TaxCodeRef") or {}).get("value") or ledger.default_tax_code
     if code is None:
         raise business("Make sure all your transactions have a tax rate before you save.")
-    made["TaxCodeRef"] = {"value": code}
-    return made
+    created["TaxCodeRef"] = {"value": code}
+    return created

@@ -54,9 +54,9 @@ def find_current(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
 def create(ledger: CompanyLedger, entity: str, data: JsonObject) -> Entry:
     """Create an object."""
     if entity == "Payment":
-        body, parts = build_payment(ledger, data, None)
+        body, applications = build_payment(ledger, data, None)
         entry = ledger.add(entity, body)
-        ledger.set_applications(entry, parts)
+        ledger.set_applications(entry, applications)
         ledger.update_customer_balance(entry)
         return entry
     entry = ledger.add(entity, _build_body(ledger, entity, data, None))
@@ -73,9 +73,9 @@ def update(ledger: CompanyLedger, entry: Entry, data: JsonObject) -> Entry:
         data = {**kept, **data}
     head = {name: entry.body[name] for name in ("domain", "sparse", "Id", "SyncToken", "MetaData")}
     if entry.entity == "Payment":
-        body, parts = build_payment(ledger, data, entry)
+        body, applications = build_payment(ledger, data, entry)
         ledger.change(entry, head | body)
-        ledger.set_applications(entry, parts)
+        ledger.set_applications(entry, applications)
         ledger.update_customer_balance(entry)
         return entry
     body = _build_body(ledger, entry.entity, data, entry)
@@ -174,18 +174,18 @@ def _remove_links(ledger: CompanyLedger, entry: Entry) -> None:
 
 def _remove_application(ledger: CompanyLedger, payment: Entry, target: tuple[str, int]) -> None:
     total = payment.body["TotalAmt"]
-    parts = {key: part for key, part in applications_of(payment).items() if key != target}
-    credit, charged = credit_total(parts), invoice_total(parts)
+    applications = {key: amount for key, amount in applications_of(payment).items() if key != target}
+    credit, charged = credit_total(applications), invoice_total(applications)
     if not total or charged > total + credit:
-        parts = {}  # a credit's own link is removed with it: the invoices it paid are open again
+        applications = {}  # a credit's own link is removed with it: the invoices it paid are open again
     elif charged < credit:
-        parts = {key: part for key, part in parts.items() if key[0] == "Invoice"}
-    ledger.set_applications(payment, parts)
-    if not total and not parts:
+        applications = {key: amount for key, amount in applications.items() if key[0] == "Invoice"}
+    ledger.set_applications(payment, applications)
+    if not total and not applications:
         ledger.remove(payment)
         return
-    lines = [line for line in payment.body["Line"] if link_of(line) in parts]
-    unapplied = total + credit_total(parts) - invoice_total(parts)
+    lines = [line for line in payment.body["Line"] if link_of(line) in applications]
+    unapplied = total + credit_total(applications) - invoice_total(applications)
     ledger.change(payment, {**payment.body, "Line": lines, "UnappliedAmt": format_number(unapplied)})
     ledger.update_customer_balance(payment)
 

@@ -29,9 +29,9 @@ def search(store: MessageStore, query: str, limit: int, is_visible: Callable[[Me
     tests = _parse_query(query)
     found: list[JsonObject] = []
     for message in store.newest_first():
-        mail = store.email_of(message.sg_message_id)
-        if is_visible(message) and all(test(message, mail) for test in tests):
-            found.append(_summary(message, mail))
+        email = store.email_of(message.sg_message_id)
+        if is_visible(message) and all(test(message, email) for test in tests):
+            found.append(_summary(message, email))
             if len(found) == limit:
                 break
     return found
@@ -81,15 +81,15 @@ def _build_predicate(name: str, sign: str, text: str) -> Predicate:
     if name == "sg_message_id_created_at":
         return _build_time_predicate(sign, values[0])
     read: dict[str, Callable[[Message, Email], set[str]]] = {
-        "sg_message_id": lambda message, mail: {message.sg_message_id, mail.message_id},
-        "subject": lambda _message, mail: {mail.subject},
+        "sg_message_id": lambda message, email: {message.sg_message_id, email.message_id},
+        "subject": lambda _message, email: {email.subject},
         "to_email": lambda message, _mail: {message.email.lower()},
         "reason": lambda message, _mail: {message.reason},
         "status": lambda message, _mail: {message.status},
-        "categories": lambda _message, mail: set(mail.categories),
+        "categories": lambda _message, email: set(email.categories),
     }
-    wanted = {value.lower() for value in values} if name == "to_email" else set(values)
-    return lambda message, mail: bool(read[name](message, mail) & wanted)
+    expected = {value.lower() for value in values} if name == "to_email" else set(values)
+    return lambda message, email: bool(read[name](message, email) & expected)
 
 
 def _build_time_predicate(sign: str, value: str) -> Predicate:

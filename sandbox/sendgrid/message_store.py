@@ -111,10 +111,10 @@ class MessageStore:
         """Store a valid request: an email per personalization, a message per recipient; return its id."""
         message_id = self._new_id("message", 16)
         for item in body["personalizations"]:
-            mail = self._build_email(body, item, message_id)
-            self.emails.append(mail)
-            for n, email in enumerate((*mail.to, *mail.cc, *mail.bcc)):
-                self._deliver(mail, email, n, body.get("mail_settings") or {})
+            email = self._build_email(body, item, message_id)
+            self.emails.append(email)
+            for n, address in enumerate((*email.to, *email.cc, *email.bcc)):
+                self._deliver(email, address, n, body.get("mail_settings") or {})
         return message_id
 
     def email_of(self, sg_message_id: str) -> Email:
@@ -126,24 +126,24 @@ class MessageStore:
         return reversed(self.messages.values())
 
     def suppress(self, name: str, email: str, reason: str = "", status: str = "") -> None:
-        """Put an address on a list."""
+        """Add an address to a list."""
         created = int(self._core.clock.now().timestamp())
         self.lists[name][email.lower()] = Suppression(email.lower(), created, reason, status)
 
     def record_event(self, message: Message, kind: str, **details: Any) -> None:
         """Record an event of a message, and the suppression that some kinds imply."""
-        mail = self._email_of[message.sg_message_id]
+        email = self._email_of[message.sg_message_id]
         at = int(self._core.clock.now().timestamp()) + len(message.events)
         event: JsonObject = {
             "email": message.email, "timestamp": at, "event": kind, "sg_event_id": self._new_id("event", 16),
             "sg_message_id": message.sg_message_id,
-            "smtp-id": mail.headers.get("Message-ID", f"<{mail.message_id}@ismtpd>"),
+            "smtp-id": email.headers.get("Message-ID", f"<{email.message_id}@ismtpd>"),
         }  # fmt: skip
-        if mail.categories:
-            event["category"] = list(mail.categories)
+        if email.categories:
+            event["category"] = list(email.categories)
         event |= details
-        if mail.custom_args:
-            event["custom_args"] = mail.custom_args
+        if email.custom_args:
+            event["custom_args"] = email.custom_args
         message.events.append(event)
         self.events.append(event)
         if kind == "bounce":
@@ -154,40 +154,41 @@ class MessageStore:
         elif kind == "unsubscribe":
             self.suppress("unsubscribes", message.email)
 
-    def _deliver(self, mail: Email, email: str, n: int, settings: JsonObject) -> None:
-        suffix = f"{mail.message_id}.recvd-sandbox-1-{mail.number:X}-{n}.{n}"
-        message = Message(suffix, email, self._core.clock.now())
-        mail.messages.append(message)
-        self.messages[suffix] = message
-        self._email_of[suffix] = mail
-        dropped = self._drop_reason(email, settings)
+    def _deliver(self, email: Email, address: str, n: int, settings: JsonObject) -> None:
+        sg_message_id = f"{email.message_id}.recvd-sandbox-1-{email.number:X}-{n}.{n}"
+        message = Message(sg_message_id, address, self._core.clock.now())
+        email.messages.append(message)
+        self.messages[sg_message_id] = message
+        self._email_of[sg_message_id] = email
+        dropped = self._drop_reason(address, settings)
         if dropped:
             self.record_event(message, "dropped", reason=dropped)
             return
         self.record_event(message, "processed")
-        fate = self.outcomes.get(email.lower()) or self.outcomes.get(email.rpartition("@")[2].lower(), "delivered")
-        if fate in {"bounce", "blocked"}:
-            hard = fate == "bounce"
-            status, words = ("5.1.1", "550 5.1.1 no such user here") if hard else ("4.2.1", "421 4.2.1 try later")
+        domain = address.rpartition("@")[2].lower()
+        outcome = self.outcomes.get(address.lower()) or self.outcomes.get(domain, "delivered")
+        if outcome in {"bounce", "blocked"}:
+            hard = outcome == "bounce"
+            status, reason = ("5.1.1", "550 5.1.1 no such user here") if hard else ("4.2.1", "421 4.2.1 try later")
             kind = "Invalid Address" if hard else "Reputation"
-            facts = {"reason": words, "status": status, "ip": IP, "tls": 1, "bounce_classification": kind}
-            self.record_event(message, "bounce", type="bounce" if hard else "blocked", **facts)
-        elif fate == "deferred":
+            details = {"reason": reason, "status": status, "ip": IP, "tls": 1, "bounce_classification": kind}
+            self.record_event(message, "bounce", type="bounce" if hard else "blocked", **details)
+        elif outcome == "deferred":
             self.record_event(message, "deferred", response="451 4.7.1 greylisted, try again", attempt="0", ip=IP)
         else:
             self.record_event(message, "delivered", response="250 2.0.0 OK", ip=IP, tls=1)
 
-    def _drop_reason(self, email: str, settings: JsonObject) -> str:
+    def _drop_reason(self, address: str, settings: JsonObject) -> str:
         if (settings.get("bypass_list_management") or {}).get("enable"):
             return ""
         for name, (reason, bypass) in DROP_REASONS.items():
-            if email.lower() in self.lists[name] and not (settings.get(bypass) or {}).get("enable"):
+            if address.lower() in self.lists[name] and not (settings.get(bypass) or {}).get("enable"):
                 return reason
         return ""
 
     def _build_email(self, body: JsonObject, item: JsonObject, message_id: str) -> Email:
-        parts = {part["type"]: part["value"] for part in body.get("content") or []}
-        people = {kind: tuple(person["email"] for person in item.get(kind) or ()) for kind in ("to", "cc", "bcc")}
+        contents = {content["type"]: content["value"] for content in body.get("content") or []}
+        recipients = {kind: tuple(one["email"] for one in item.get(kind) or ()) for kind in ("to", "cc", "bcc")}
         return Email(
             number=len(self.emails) + 1,
             at=self._core.clock.now(),
@@ -195,14 +196,14 @@ class MessageStore:
             sender=body["from"]["email"],
             sender_name=body["from"].get("name") or "",
             reply_to=(body.get("reply_to") or {}).get("email", ""),
-            to=people["to"], cc=people["cc"], bcc=people["bcc"],
+            to=recipients["to"], cc=recipients["cc"], bcc=recipients["bcc"],
             subject=item.get("subject") or body.get("subject") or "",
-            text=parts.get("text/plain", ""),
-            html=parts.get("text/html", ""),
+            text=contents.get("text/plain", ""),
+            html=contents.get("text/html", ""),
             categories=tuple(body.get("categories") or ()),
             custom_args={**(body.get("custom_args") or {}), **(item.get("custom_args") or {})},
             headers={**(body.get("headers") or {}), **(item.get("headers") or {})},
-            attachments=tuple(_attachment(part) for part in body.get("attachments") or ()),
+            attachments=tuple(_attachment(content) for content in body.get("attachments") or ()),
         )  # fmt: skip
 
     def _new_id(self, kind: str, size: int) -> str:

@@ -28,10 +28,10 @@ small { color: light-dark(#595959, #b3b3b3); }
 
 def list_page(emails: Sequence[Email]) -> str:
     """Return the list of all emails, the latest first."""
-    items = "\n".join(_item(mail) for mail in reversed(emails))
-    none = "<p>No emails yet.</p>"
-    count = f"{len(emails)} mail{'' if len(emails) == 1 else 's'}"
-    return _page(f"{count} received", f"<h1>{count} received</h1>\n" + (f"<ol>\n{items}\n</ol>" if emails else none))
+    items = "\n".join(_item(email) for email in reversed(emails))
+    empty = "<p>No emails yet.</p>"
+    count = f"{len(emails)} email{'' if len(emails) == 1 else 's'}"
+    return _page(f"{count} received", f"<h1>{count} received</h1>\n" + (f"<ol>\n{items}\n</ol>" if emails else empty))
 
 
 def email_page(email: Email, last: int) -> str:
@@ -40,15 +40,15 @@ def email_page(email: Email, last: int) -> str:
         "From": f"{email.sender_name} <{email.sender}>" if email.sender_name else email.sender,
         "To": ", ".join(email.to), "Cc": ", ".join(email.cc), "Bcc": ", ".join(email.bcc), "Reply to": email.reply_to,
         "Sent": f"{email.at:%d %b %Y %H:%M} UTC",
-        "Became of it": "; ".join(f"{message.email}: {message.status}" for message in email.messages),
+        "Status": "; ".join(f"{message.email}: {message.status}" for message in email.messages),
     }  # fmt: skip
-    behind = {"Message id": email.message_id, "Categories": ", ".join(email.categories)} | email.headers
-    behind |= {f"Argument {name}": value for name, value in email.custom_args.items()}
-    body = f"""<nav aria-label="Mails">{_nav(email.number, last)}</nav>
+    details = {"Message id": email.message_id, "Categories": ", ".join(email.categories)} | email.headers
+    details |= {f"Argument {name}": value for name, value in email.custom_args.items()}
+    body = f"""<nav aria-label="Emails">{_nav(email.number, last)}</nav>
 <h1>{escape(email.subject)}</h1>
 {_facts(facts)}
 <details><summary>Headers and arguments</summary>
-{_facts(behind)}
+{_facts(details)}
 </details>
 {_files(email)}
 <div class="parts">
@@ -56,7 +56,7 @@ def email_page(email: Email, last: int) -> str:
 {_frame(email)}
 </section>
 <section aria-labelledby="text"><h2 id="text">As text</h2>
-<pre tabindex="0">{escape(email.text) or "This mail has no text part."}</pre>
+<pre tabindex="0">{escape(email.text) or "This email has no text part."}</pre>
 </section>
 </div>"""
     return _page(email.subject, body)
@@ -68,7 +68,7 @@ def missing_page() -> str:
 
 
 def _item(email: Email) -> str:
-    clip = (
+    attachments = (
         f" · {len(email.attachments)} attachment{'' if len(email.attachments) == 1 else 's'}"
         if email.attachments
         else ""
@@ -76,7 +76,7 @@ def _item(email: Email) -> str:
     return (
         f'<li><a href="/emails/{email.number}"><strong>{escape(email.subject)}</strong><br>'
         f"to {escape(', '.join(email.to))}<br>"
-        f"<small>{email.at:%d %b %Y %H:%M} UTC · {escape(email.status)}{clip}</small></a></li>"
+        f"<small>{email.at:%d %b %Y %H:%M} UTC · {escape(email.status)}{attachments}</small></a></li>"
     )
 
 
@@ -107,11 +107,11 @@ def _files(email: Email) -> str:
 
 def _frame(email: Email) -> str:
     if not email.html:
-        return "<p>This mail has no HTML part.</p>"
+        return "<p>This email has no HTML part.</p>"
     # The empty sandbox attribute forbids scripts and forms; links may open in a new tab, as in an email client.
     document = escape(f'<base target="_blank">{email.html}')
     allowed = "allow-popups allow-popups-to-escape-sandbox"
-    return f'<iframe title="The mail as HTML" sandbox="{allowed}" srcdoc="{document}"></iframe>'
+    return f'<iframe title="The email as HTML" sandbox="{allowed}" srcdoc="{document}"></iframe>'
 
 
 def _page(title: str, main: str) -> str:

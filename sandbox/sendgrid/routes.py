@@ -60,7 +60,7 @@ def routes(service: SendGrid) -> list[BaseRoute]:
 
 def error_response(status: int, *problems: RequestError) -> Response:
     """Return an error in SendGrid's form."""
-    body = {"errors": [{"message": complaint.message, "field": complaint.field} for complaint in problems]}
+    body = {"errors": [{"message": error.message, "field": error.field} for error in problems]}
     return JSONResponse(body, status)
 
 
@@ -125,14 +125,14 @@ class _Api:
         """Search the logs."""
         service = self._service
         try:
-            asked = json.loads(await request.body() or b"{}")
-            limit = int(asked.get("limit", LIMIT_DEFAULT))
+            data = json.loads(await request.body() or b"{}")
+            limit = int(data.get("limit", LIMIT_DEFAULT))
             if not 1 <= limit <= LIMIT_MAX:
                 return error_response(400, RequestError(f"limit must be between 1 and {LIMIT_MAX}", "limit"))
             with service.core.lock:
                 now = service.core.clock.now()
                 known = lambda message: is_in_logs(message, service.logs_lag, now)  # noqa: E731 - one line, used once
-                return JSONResponse({"messages": search(service.store, asked.get("query", ""), limit, known)})
+                return JSONResponse({"messages": search(service.store, data.get("query", ""), limit, known)})
         except (ValueError, AttributeError, TypeError) as error:
             return error_response(400, RequestError(str(error), "query"))
 
@@ -152,8 +152,8 @@ class _Api:
         if request.method == "GET":
             return _list_response(request, name, listed)
         try:
-            asked = json.loads(await request.body() or b"{}")
-            emails = [*listed] if asked.get("delete_all") else [str(email).lower() for email in asked["emails"]]
+            data = json.loads(await request.body() or b"{}")
+            emails = [*listed] if data.get("delete_all") else [str(email).lower() for email in data["emails"]]
         except (ValueError, KeyError, TypeError, AttributeError):
             return error_response(400, RequestError("emails or delete_all is required"))
         with self._service.core.lock:
@@ -217,16 +217,16 @@ class _Pages:
         return HTMLResponse(list_page(self._service.emails()), headers=_SECURITY_HEADERS)
 
     async def show_email(self, request: Request) -> Response:
-        mails, number = self._service.emails(), request.path_params["number"]
-        if not 1 <= number <= len(mails):
+        emails, number = self._service.emails(), request.path_params["number"]
+        if not 1 <= number <= len(emails):
             return HTMLResponse(missing_page(), 404)
-        return HTMLResponse(email_page(mails[number - 1], len(mails)), headers=_SECURITY_HEADERS)
+        return HTMLResponse(email_page(emails[number - 1], len(emails)), headers=_SECURITY_HEADERS)
 
     async def attachment(self, request: Request) -> Response:
-        mails, number, n = self._service.emails(), request.path_params["number"], request.path_params["n"]
-        if not 1 <= number <= len(mails) or n >= len(mails[number - 1].attachments):
+        emails, number, n = self._service.emails(), request.path_params["number"], request.path_params["n"]
+        if not 1 <= number <= len(emails) or n >= len(emails[number - 1].attachments):
             return HTMLResponse(missing_page(), 404)
-        part = mails[number - 1].attachments[n]
+        part = emails[number - 1].attachments[n]
         name = "".join(
             letter for letter in part.filename if letter.isascii() and letter.isprintable() and letter not in '"\\'
         )

@@ -66,7 +66,7 @@ class SendGrid:
 
     def emails_to(self, email: str) -> list[Email]:
         """Return the emails to an address, oldest first."""
-        return [mail for mail in self.emails() if email.lower() in {to.lower() for to in mail.to}]
+        return [one for one in self.emails() if email.lower() in {to.lower() for to in one.to}]
 
     def suppress(self, email: str, name: str = "bounces", reason: str = "550 5.1.1 no such user here") -> None:
         """Add an address to a list: bounces, blocks, invalid_emails, spam_reports or unsubscribes."""
@@ -122,7 +122,7 @@ class SendGrid:
         }
 
     def summary(self) -> JsonObject:
-        """Return counts."""
+        """Return the number of emails, events and suppressed addresses."""
         suppressed = sum(len(listed) for listed in self.store.lists.values())
         return {"emails": len(self.store.emails), "events": len(self.store.events), "suppressed addresses": suppressed}
 
@@ -142,6 +142,6 @@ class SendGrid:
     def _record_event(self, number: int, kind: str, **details: Any) -> None:
         with self.core.lock:
             if not 1 <= number <= len(self.store.emails):
-                raise LookupError(f"mail {number}")
+                raise LookupError(f"email {number}")
             for message in self.store.emails[number - 1].messages:
                 self.store.record_event(message, kind, **details)

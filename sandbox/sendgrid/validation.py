@@ -55,7 +55,7 @@ def find_errors(body: Any, now: datetime) -> list[RequestError]:
         _check_attachments,
         _check_reply_to,
     )
-    found = [complaint for check in checks for complaint in check(body)]
+    found = [error for check in checks for error in check(body)]
     found += _check_arguments(body, "")
     found += _check_headers(body, "")
     return [*found, *_check_send_at(body, now, "")]
@@ -107,8 +107,8 @@ def _check_recipients(item: JsonObject, path: str) -> Iterator[RequestError]:
         return
     seen: set[str] = set()
     for kind in ("to", "cc", "bcc"):
-        for n, person in enumerate(item.get(kind) or []):
-            email = person.get("email") if isinstance(person, dict) else None
+        for n, address in enumerate(item.get(kind) or []):
+            email = address.get("email") if isinstance(address, dict) else None
             if not is_valid_address(email):
                 yield RequestError("Does not contain a valid address.", f"{path}.{kind}.{n}.email")
             elif str(email).lower() in seen:
@@ -198,10 +198,11 @@ def _is_base64(value: object) -> bool:
 def _check_reply_to(body: JsonObject) -> Iterator[RequestError]:
     if "reply_to" in body and "reply_to_list" in body:
         yield RequestError("Use either reply_to or reply_to_list, not both.", "reply_to")
-    people = [("reply_to.email", body["reply_to"])] if "reply_to" in body else []
-    people += [(f"reply_to_list.{n}.email", person) for n, person in enumerate(body.get("reply_to_list") or [])]
-    for path, person in people:
-        if not isinstance(person, dict) or not is_valid_address(person.get("email")):
+    reply_addresses = [("reply_to.email", body["reply_to"])] if "reply_to" in body else []
+    several = body.get("reply_to_list") or []
+    reply_addresses += [(f"reply_to_list.{n}.email", address) for n, address in enumerate(several)]
+    for path, address in reply_addresses:
+        if not isinstance(address, dict) or not is_valid_address(address.get("email")):
             yield RequestError("Does not contain a valid address.", path)
 
 

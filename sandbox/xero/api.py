@@ -122,8 +122,8 @@ class Api:
         tenant = self._tenants.tenant(tenant_id)
         if tenant is None or not self._sign_in.has_connection(tenant_id):
             raise ApiError(_forbidden_error())
-        wanted = set(scopes) | ({f"{scope}.read" for scope in scopes} if request.method == "GET" else set())
-        if not wanted & set(grant.scopes):
+        sufficient = set(scopes) | ({f"{scope}.read" for scope in scopes} if request.method == "GET" else set())
+        if not sufficient & set(grant.scopes):
             refusal = unauthorized("AuthorizationUnsuccessful")
             refusal.headers["WWW-Authenticate"] = "insufficient_scope"
             raise ApiError(refusal)
@@ -187,8 +187,8 @@ def validation_error(elements: list[JsonObject], errors: list[list[str]]) -> Res
 
 
 def _forbidden_error() -> Response:
-    words = {"type": None, "title": "Forbidden", "status": 403, "detail": "AuthenticationUnsuccessful"}
-    return JSONResponse({**words, "instance": stable_uuid("forbidden")}, status_code=403)
+    body = {"type": None, "title": "Forbidden", "status": 403, "detail": "AuthenticationUnsuccessful"}
+    return JSONResponse({**body, "instance": stable_uuid("forbidden")}, status_code=403)
 
 
 def new_meter(limits: Limits, app: Any, number: int) -> UsageMeter:

@@ -207,9 +207,9 @@ class Bookkeeper:
     def merge(self, source: str, target: str, organisation: str = "") -> Contact:
         """Merge one contact into another."""
         with self._core.lock:
-            kept = self.contact(target, organisation)
-            self.organisation(organisation).merge(self.contact(source, organisation), kept)
-            return kept
+            target_contact = self.contact(target, organisation)
+            self.organisation(organisation).merge(self.contact(source, organisation), target_contact)
+            return target_contact
 
     def add_contact(self, name: str, organisation: str = "", **fields: Any) -> Contact:
         """Enter a contact; fields are named as in ``documents.Contact``."""

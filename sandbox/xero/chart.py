@@ -110,7 +110,7 @@ def tax_rates(_organisation: Organisation) -> list[JsonObject]:
 
 def currencies(_organisation: Organisation) -> list[JsonObject]:
     """Return the currencies that the organisation uses."""
-    return [{"Code": code, "Description": words} for code, words in CURRENCIES.items()]
+    return [{"Code": code, "Description": name} for code, name in CURRENCIES.items()]
 
 
 def branding_themes(_organisation: Organisation) -> list[JsonObject]:
@@ -126,14 +126,14 @@ def items(_organisation: Organisation) -> list[JsonObject]:
             "ItemID": stable_uuid("item", code),
             "Code": code,
             "Name": code.title(),
-            "Description": words,
+            "Description": description,
             "IsSold": True,
             "IsPurchased": False,
             "IsTrackedAsInventory": False,
             "UpdatedDateUTC": "/Date(1577836800000+0000)/",
             "SalesDetails": {"UnitPrice": Decimal(price), "AccountCode": "200", "TaxType": "OUTPUT2"},
         }
-        for code, words, price in ITEMS
+        for code, description, price in ITEMS
     ]
 
 

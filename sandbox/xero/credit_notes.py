@@ -17,29 +17,29 @@ CREDIT_NOTES = credit_listing("CreditNote")
 
 def write_credit_notes(call: Call) -> Response:
     """Handle ``PUT /CreditNotes``: create approved credit notes for customers."""
-    made: list[Credit] = []
+    created: list[Credit] = []
     for element in request_elements(call, "CreditNotes"):
         try:
-            made.append(_create(call.organisation, element))
+            created.append(_create(call.organisation, element))
         except ValidationFailed as error:
             raise ApiError(validation_error([element], [[str(error)]])) from None
-    return json_reply(envelope("CreditNotes", [credit_json(credit) for credit in made]))
+    return json_reply(envelope("CreditNotes", [credit_json(credit) for credit in created]))
 
 
 def allocate(call: Call) -> Response:
     """Handle ``PUT /CreditNotes/{id}/Allocations``: allocate a credit note to invoices."""
     credit = find_document(CREDIT_NOTES, call)
-    made = []
+    created = []
     for element in request_elements(call, "Allocations"):
         try:
             invoice = call.organisation.invoices.get(str((element.get("Invoice") or {}).get("InvoiceID", "")))
             if invoice is None:
                 raise ValidationFailed("The invoice of the allocation was not found")
             on = parse_date(element.get("Date")) or call.organisation.today()
-            made.append(call.organisation.allocate(credit, invoice, parse_amount(element.get("Amount")), on))
+            created.append(call.organisation.allocate(credit, invoice, parse_amount(element.get("Amount")), on))
         except ValidationFailed as error:
             raise ApiError(validation_error([element], [[str(error)]])) from None
-    return json_reply(envelope("Allocations", [encode(allocation_object(each)) for each in made]))
+    return json_reply(envelope("Allocations", [encode(allocation_object(each)) for each in created]))
 
 
 def _create(organisation: Organisation, element: JsonObject) -> Credit:
@@ -52,8 +52,8 @@ def _create(organisation: Organisation, element: JsonObject) -> Credit:
     if number and any(credit.number == number for credit in organisation.credits["CreditNote"]):
         raise ValidationFailed("Credit note # must be unique.")
     on = parse_date(element.get("Date")) or organisation.today()
-    if words := organisation.lock_problem(on):
-        raise ValidationFailed(words)
+    if text := organisation.lock_problem(on):
+        raise ValidationFailed(text)
     amounts = str(element.get("LineAmountTypes", "Exclusive")).title().replace("Notax", "NoTax")
     lines = parse_lines(element, amounts, approved=True)
     if not lines:

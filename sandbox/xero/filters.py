@@ -49,14 +49,14 @@ def _build_predicate(term: re.Match[str], fields: Mapping[str, Getter]) -> Calla
     name = term["field"].lower()
     if name not in fields:
         raise InvalidQuery(f"No property or field '{term['field']}' can be filtered by")
-    get, compare, wanted = fields[name], _OPERATORS[term["op"]], _parse_value(term["value"])
+    get, compare, expected = fields[name], _OPERATORS[term["op"]], _parse_value(term["value"])
 
     def test(document: Any) -> bool:
         have = get(document)
-        if have is None or wanted is None:
-            return (have is wanted) if compare is eq else (have is not wanted) if compare is ne else False
+        if have is None or expected is None:
+            return (have is expected) if compare is eq else (have is not expected) if compare is ne else False
         try:
-            return bool(compare(have, wanted))
+            return bool(compare(have, expected))
         except TypeError:
             raise InvalidQuery(f"'{term['value']}' cannot be compared with '{term['field']}'") from None
 
@@ -82,10 +82,10 @@ def _parse_value(text: str) -> Any:
 
 def parse_order(text: str, fields: Mapping[str, Getter]) -> tuple[Getter, bool]:
     """Return the sort key and whether the order is descending. Raises ``InvalidQuery``."""
-    words = text.split()
-    if not 1 <= len(words) <= 2 or words[0].lower() not in fields:
+    parts = text.split()
+    if not 1 <= len(parts) <= 2 or parts[0].lower() not in fields:
         raise InvalidQuery(f"Cannot order by '{text}'")
-    direction = words[1].upper() if len(words) == 2 else "ASC"
+    direction = parts[1].upper() if len(parts) == 2 else "ASC"
     if direction not in {"ASC", "DESC"}:
         raise InvalidQuery(f"Cannot order by '{text}'")
-    return fields[words[0].lower()], direction == "DESC"
+    return fields[parts[0].lower()], direction == "DESC"

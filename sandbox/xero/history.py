@@ -118,9 +118,9 @@ class HistoryReplay:
         # A client may have voided or paid what is open in the history: then the payment stays unapplied.
         over = event.amount
         payments = []
-        for n, (invoice_key, wanted) in enumerate(event.applied):
+        for n, (invoice_key, intended) in enumerate(event.applied):
             invoice = self._invoices[invoice_key]
-            amount = min(wanted, invoice.amount_due) if invoice.status == "AUTHORISED" else ZERO
+            amount = min(intended, invoice.amount_due) if invoice.status == "AUTHORISED" else ZERO
             if amount > ZERO:
                 payment_id = stable_uuid(self._organisation.tenant_id, "payment", event.key, n)
                 payments.append(self._organisation.pay(invoice, amount, event.on, payment_id=payment_id))

@@ -157,9 +157,9 @@ def _parameter_tests(listing: Listing, call: Call) -> list[Callable[[Any], bool]
     for parameter, field in (by_field | {"InvoiceNumbers": "invoicenumber"}).items():
         if call.query.get(parameter) and field in listing.fields:
             text = call.query[parameter]
-            wanted = {part.strip().lower() for part in text.split(",")}
+            expected = {part.strip().lower() for part in text.split(",")}
             get = listing.fields[field]
-            tests.append(lambda d, get=get, wanted=wanted: get(d).lower() in wanted)  # type: ignore[misc]
+            tests.append(lambda d, get=get, expected=expected: get(d).lower() in expected)  # type: ignore[misc]
     if listing is INVOICES and call.query.get("createdByMyApp", "").lower() == "true":
         tests.append(lambda d: d.created_by_app)
     if listing is CONTACTS and call.query.get("includeArchived", "").lower() != "true":

@@ -82,11 +82,11 @@ class SignIn:
         if not self.clients[client_id] and query.get("code_challenge_method") != "S256":
             back = self._redirect_back(query, error="invalid_request", error_description="code challenge required")
             return Response(status_code=302, headers={"Location": back})
-        offered = [Offered(o.tenant_id, o.name, f"{o.country}, {o.currency}") for o in self._organisations()]
-        asking = ConsentPrompt("Xero", client_id, "demo@sandbox.example", offered, scopes, allow_multiple=True)
+        organisations = [Offered(o.tenant_id, o.name, f"{o.country}, {o.currency}") for o in self._organisations()]
+        prompt = ConsentPrompt("Xero", client_id, "demo@sandbox.example", organisations, scopes, allow_multiple=True)
         return await handle_consent(
             request,
-            asking,
+            prompt,
             lambda chosen: self._redirect_back(query, code=self._consent(query, scopes, chosen)),
             lambda: self._redirect_back(query, error="access_denied"),
         )
@@ -279,8 +279,8 @@ class SignIn:
                 self.grant_of(request)
             except BadToken as error:
                 return unauthorized(str(error))
-            gone = self.connections.pop(request.path_params["connection_id"], None)
-        return Response(status_code=404 if gone is None else 204)
+            removed = self.connections.pop(request.path_params["connection_id"], None)
+        return Response(status_code=404 if removed is None else 204)
 
 
 def unauthorized(detail: str) -> Response:

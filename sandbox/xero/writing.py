@@ -131,8 +131,8 @@ def _create(organisation: Organisation, element: JsonObject) -> Invoice:
     if currency not in CURRENCIES:
         raise ValidationFailed(f"Organisation is not subscribed to currency {currency}")
     on = parse_date(element.get("Date")) or organisation.today()
-    if words := organisation.lock_problem(on):
-        raise ValidationFailed(words)
+    if text := organisation.lock_problem(on):
+        raise ValidationFailed(text)
     amounts = str(element.get("LineAmountTypes", "Exclusive")).title().replace("Notax", "NoTax")
     lines = parse_lines(element, amounts, approved=status == "AUTHORISED")
     total, tax = line_totals(lines, amounts)
@@ -206,8 +206,8 @@ def _update(organisation: Organisation, invoice: Invoice, element: JsonObject) -
         allowed = {"AUTHORISED": {"VOIDED"}, "DRAFT": {"DELETED"}, "SUBMITTED": {"DELETED"}}
         if status not in allowed.get(invoice.status, set()):
             raise ValidationFailed("Invoice not of valid status for modification")
-        if words := organisation.lock_problem(invoice.on):
-            raise ValidationFailed(words)
+        if text := organisation.lock_problem(invoice.on):
+            raise ValidationFailed(text)
         organisation.void(invoice)
         return
     if invoice.status not in {*_BEFORE_APPROVAL, "AUTHORISED"}:
