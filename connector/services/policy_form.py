@@ -1,7 +1,7 @@
-"""The policy as a form: what each field shows, and the document that comes of what a person filled in.
+"""The policy as a form: what each field shows, and the document that results from what a person changed.
 
-A document says only what is different from the one that comes with duewell. So a field changes it only where it was
-altered: whoever chooses another tone gets that tone's days, not the old ones that stood in the form as well.
+A document contains only what differs from the default. A field therefore changes it only if its value was changed:
+choosing another tone brings that tone's days, not the old ones that the form showed as well.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SIZES = tuple(size.value for size in Size)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field: where its value stands in the document, its words, and how it is filled in."""
+    """One field: where its value is in the document, its label, and how it is filled in."""
 
     name: str  # the path in the document, with dots
     label: str
@@ -37,13 +37,13 @@ class Field:
 
     @property
     def path(self) -> tuple[str, ...]:
-        """Where its value stands in the document."""
+        """The path of its value in the document."""
         return tuple(self.name.split("."))
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Fields that belong together; ``for_all`` ones cannot differ between customers."""
+    """Fields that belong together; ``company_wide`` ones cannot differ between customers."""
 
     title: str
     fields: tuple[Field, ...]
@@ -52,77 +52,83 @@ class Group:
 
 GROUPS = (
     Group(
-        "Calendar: when mails leave, and how often",
+        "Send window and contact limits",
         (
-            Field("send_window.opens", "From", "time"),
-            Field("send_window.closes", "Until", "time"),
+            Field("send_window.opens", "Emails are sent from", "time"),
+            Field("send_window.closes", "Emails are sent until", "time"),
             Field("send_window.weekdays", "On these days", "list", WEEKDAYS),
-            Field("frequency.min_days_between", "Days between two contacts, at least"),
-            Field("frequency.max_in_7_days", "Contacts in 7 days, at most"),
-            Field("frequency.max_in_30_days", "Contacts in 30 days, at most"),
-            Field("statement.due_soon_days", "A mail also lists what falls due within so many days"),
+            Field("frequency.min_days_between", "Minimum days between two contacts"),
+            Field("frequency.max_in_7_days", "Maximum contacts in 7 days"),
+            Field("frequency.max_in_30_days", "Maximum contacts in 30 days"),
+            Field("statement.due_soon_days", "Also list invoices due within (days)"),
         ),
     ),
     Group(
-        "When not to act",
+        "Holds",
         (
-            Field("minimum_balance", "Smallest sum that is chased, by currency", "amounts"),
-            Field("data_freshness.stale_after_hours", "Hours after which books count as stale"),
-            Field("data_freshness.payments_stale_after_days", "Days without a new payment, or off", "number_or_off"),
-            Field("replies.pause_days", "Days of peace after a customer's reply"),
-            Field("promise_broken.business_days", "Business days after a promised day"),
+            Field("minimum_balance", "Minimum balance, by currency", "amounts"),
+            Field("data_freshness.stale_after_hours", "Accounting data is stale after (hours)"),
+            Field(
+                "data_freshness.payments_stale_after_days",
+                "Accounting data is stale without a payment for (days), or off",
+                "number_or_off",
+            ),
+            Field("replies.pause_days", "Pause after a customer's reply (days)"),
+            Field("promise_broken.business_days", "Promise to pay counts as broken after (business days)"),
         ),
     ),
     Group(
         "Late fees",
         (
             Field("late_fees.enabled", "Charge late fees", "switch"),
-            Field("late_fees.approval", "Approved by", "choice", ("person", "automatic")),
-            Field("late_fees.terms_agreed_on", "Terms with a fee were agreed on", "date"),
+            Field("late_fees.approval", "Approval", "choice", ("person", "automatic")),
+            Field("late_fees.terms_agreed_on", "Terms with a late fee agreed on", "date"),
             Field("late_fees.preset", "Preset", "choice", tuple(FeePreset)),
             Field("late_fees.kind", "Kind", "choice", tuple(FeeKind)),
-            Field("late_fees.rate", "Percent: once, a month or a year, as the kind says"),
-            Field("late_fees.amounts", "Flat fee by currency, like EUR 15, USD 15", "amounts"),
-            Field("late_fees.minimum", "No fee smaller than, by currency", "amounts"),
-            Field("late_fees.maximum", "No fee larger than, by currency", "amounts"),
-            Field("late_fees.grace_days", "Days of grace"),
-            Field("late_fees.cap_percent", "All fees on an invoice, at most, in percent"),
-            Field("late_fees.max_annual_percent", "Refused above so many percent a year"),
-            Field("late_fees.due_days", "A fee is due after so many days"),
-            Field("late_fees.invoicing", "Invoice", "choice", ("per_fee", "monthly")),
-            Field("late_fees.invoice_day", "Day of the month of the monthly one"),
+            Field("late_fees.rate", "Rate in percent: once, per month or per year, depending on the kind"),
+            Field("late_fees.amounts", "Flat fee by currency, for example EUR 15, USD 15", "amounts"),
+            Field("late_fees.minimum", "Smallest fee, by currency", "amounts"),
+            Field("late_fees.maximum", "Largest single fee, by currency", "amounts"),
+            Field("late_fees.grace_days", "Grace days"),
+            Field("late_fees.cap_percent", "Cap for all fees on an invoice (percent)"),
+            Field("late_fees.max_annual_percent", "Maximum annual rate (percent)"),
+            Field("late_fees.due_days", "Fee due after (days)"),
+            Field("late_fees.invoicing", "Fee invoices", "choice", ("per_fee", "monthly")),
+            Field("late_fees.invoice_day", "Day of the month for monthly fee invoices"),
         ),
     ),
     Group(
-        "Thanks and disputes",
+        "Thank-you emails and disputes",
         (
-            Field("thank_you.enabled", "Thank for payments", "switch"),
-            Field("thank_you.min_days_between", "Once in so many days"),
-            Field("thank_you.max_days_after_payment", "Within so many days of the payment"),
-            Field("dispute_raised.review_business_days.large", "Large dispute: look again after business days"),
-            Field("dispute_raised.review_business_days.medium", "Medium"),
-            Field("dispute_raised.review_business_days.small", "Small"),
+            Field("thank_you.enabled", "Thank customers for payments", "switch"),
+            Field("thank_you.min_days_between", "Minimum days between two thank-you emails"),
+            Field("thank_you.max_days_after_payment", "Maximum days after the payment"),
+            Field(
+                "dispute_raised.review_business_days.large", "Review a dispute of a large invoice after (business days)"
+            ),
+            Field("dispute_raised.review_business_days.medium", "Of a medium invoice"),
+            Field("dispute_raised.review_business_days.small", "Of a small invoice"),
         ),
     ),
     Group(
-        "Who is who",
+        "Customer segments and invoice sizes",
         (
-            Field("segments.new_days", "New: first invoice fewer days ago than"),
-            Field("segments.new_paid_invoices", "or fewer paid invoices than"),
-            Field("segments.revenue_percent", "Strategic: the top that make so many percent of revenue"),
-            Field("segments.customers_percent", "and never more percent of customers than"),
+            Field("segments.new_days", "New: first invoice less than (days) ago"),
+            Field("segments.new_paid_invoices", "New: or fewer paid invoices than"),
+            Field("segments.revenue_percent", "Strategic: top customers with this share of revenue (percent)"),
+            Field("segments.customers_percent", "Strategic: never more than this share of customers (percent)"),
             Field("sizes.large_percentile", "Large: from this percentile of your own invoices"),
             Field("sizes.medium_percentile", "Medium: from this percentile"),
-            Field("control_group.percent", "Percent of customers who keep the policy of before"),
+            Field("control_group.percent", "Control group: customers who keep the previous policy (percent)"),
         ),
         company_wide=True,
     ),
 )
-TONE = Field("tone", "Tone of the mails", "choice", TONES)
+TONE = Field("tone", "Tone of the emails", "choice", TONES)
 
 
 def fields(*, customer_specific: bool = False) -> list[Field]:
-    """Name every field of the form; ``for_some``: of a policy for some customers."""
+    """List the fields of the form: of a customer policy, or of the policy of all customers."""
     cells = [
         Field(f"{step.value}.{segment.value}.{size.value}", "", "number_or_off")
         for step in SCHEDULED_STEPS
@@ -142,12 +148,12 @@ def fields(*, customer_specific: bool = False) -> list[Field]:
 
 
 def groups(*, customer_specific: bool = False) -> list[Group]:
-    """Name the groups below the timetable."""
+    """List the groups of fields below the schedule."""
     return [group for group in GROUPS if not (customer_specific and group.company_wide)]
 
 
 def field_values(policy: ReminderPolicy, *, customer_specific: bool = False) -> dict[str, str]:
-    """Say what each field shows of a policy; the values of a list stand with blanks between them."""
+    """Return what each field shows of a policy."""
     return {
         field.name: format_value(value_at(policy.document, field.path))
         for field in fields(customer_specific=customer_specific)
@@ -202,9 +208,8 @@ def _add_change(
     """Add the change of one value; where one day stands for a whole segment, each size gets a day of its own."""
     segment = value_at(shown, path[:2])
     if len(path) == 3 and segment is not None and not isinstance(segment, Mapping):
-        days = changes.setdefault((*prefix, *path[:2]), dict.fromkeys(_SIZES, segment))
-        assert isinstance(days, dict)
-        days[path[2]] = value
+        days = changes.get((*prefix, *path[:2]), dict.fromkeys(_SIZES, segment))
+        changes[*prefix, *path[:2]] = {**days, path[2]: value} if isinstance(days, dict) else value
     else:
         changes[*prefix, *path] = value
 
@@ -220,7 +225,7 @@ def set_customer_policy(document: str, name: str, applies_to: Mapping[str, Seque
 
 
 def _submitted_text(field: Field, values: Sequence[str]) -> str:
-    """Join what the form sent for a field; beside boxes stands a hidden field, for unticked ones send nothing."""
+    """Return what was submitted for a field as text; unticked boxes send only their hidden field."""
     if field.kind == "switch":
         return "yes" if "yes" in values else "no"
     if field.kind == "list":
@@ -231,7 +236,7 @@ def _submitted_text(field: Field, values: Sequence[str]) -> str:
 
 
 def _parse_value(field: Field, text: str) -> object:
-    """Turn a field's text into a value; what is none stays text, and the policy says what is wrong with it."""
+    """Return the value of a field's text; invalid text stays text, and the policy reports what is wrong with it."""
     if field.kind in {"number", "number_or_off"}:
         return _parse_number(text)
     if field.kind == "switch":
@@ -258,7 +263,7 @@ def _parse_date(text: str) -> object:
 
 
 def _parse_amounts(text: str) -> Table:
-    """Read ``EUR 15, USD 12.50``; a comma stands between two of them, so a decimal comma is none."""
+    """Parse ``EUR 15, USD 12.50``; the comma separates amounts, so a decimal comma is not possible."""
     found: Table = {}
     for part in filter(None, (each.strip() for each in text.split(","))):
         code, _, amount = part.partition(" ")
