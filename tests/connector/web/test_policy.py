@@ -81,7 +81,7 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
     assert parse_toml(document) == said, "a document says only what was altered"
     with reading(site.app.engine) as session:
         [line] = session.scalars(select(SyncLogEntry).where(col(SyncLogEntry.kind) == LogKind.POLICY_SET))
-    assert "bookkeeper@example.com put policy version 1" in line.text
+    assert "bookkeeper@example.com activated policy version 1" in line.text
 
 
 def test_what_breaks_a_rule_is_said_with_its_line_and_marked_in_the_table(site: Site) -> None:
