@@ -172,10 +172,7 @@ _TASK_STATES: dict[str, str] = {
     TaskState.CANCELLED: "Cancelled",
 }
 _TASK_CODES: dict[str, str] = {
-    TaskCode.CALL: "Call",
-    TaskCode.ESCALATION_CALL: "Escalation call",
-    TaskCode.PROPOSE_SUSPENSION: "Proposed account suspension",
-    TaskCode.HAND_OFF_REVIEW: "Collections or write-off review",
+    **{TaskCode(step): text for step, text in _STEPS.items()},
     TaskCode.NO_EMAIL_ADDRESS: "Missing email address",
     TaskCode.SUPPRESSED: "Undeliverable email address",
     TaskCode.OPTED_OUT: "Customer opted out of emails",

@@ -16,9 +16,20 @@ class TaskState(StrEnum):
 class TaskCode(StrEnum):
     """Why a task was created."""
 
-    # Steps of the reminder schedule that people take
+    # Steps of the reminder schedule; a policy can turn each email into a call
+    THANK_YOU = "thank_you"
+    RECEIPT_CHECK = "receipt_check"
+    DISCOUNT_ENDING = "discount_ending"
+    BEFORE_DUE = "before_due"
+    DUE_TODAY = "due_today"
+    PAST_DUE = "past_due"
+    NOTIFY_OWNER = "notify_owner"
     CALL = "call"
+    SECOND_NOTICE = "second_notice"
+    PLAN_OFFER = "plan_offer"
+    LATE_FEE = "late_fee"
     ESCALATION_CALL = "escalation_call"
+    FINAL_NOTICE = "final_notice"
     PROPOSE_SUSPENSION = "propose_suspension"
     HAND_OFF_REVIEW = "hand_off_review"
     # A reminder that cannot be emailed
