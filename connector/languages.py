@@ -1,145 +1,127 @@
-"""Money and dates as people of a language write them: four small tables, never rounding, never a bare sum."""
+"""The languages emails and the customer portal are written in: money, numbers, dates and lists, formatted by Babel.
+
+Babel follows CLDR, which is about habits, not accounting: it drops the minor units of HUF or IDR and rounds what does
+not fit. So every amount is formatted with the ISO 4217 minor units from ``policies.currencies`` and never rounded.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
+from babel import Locale
+from babel.dates import format_date, format_skeleton
+from babel.lists import format_list
+from babel.numbers import format_currency, format_decimal, get_currency_symbol
+
+from policies.currencies import minor_units
+
 NBSP = "\u00a0"
 NARROW_NBSP = "\u202f"
-
-# Signs that say which currency is meant by themselves; every other one is written by its code.
-CURRENCY_SYMBOLS = {
-    "EUR": "€", "GBP": "£", "USD": "$", "AUD": "A$", "CAD": "CA$", "NZD": "NZ$", "HKD": "HK$", "INR": "₹", "ILS": "₪",
-}  # fmt: skip
-# Digits after the point where they are not two (ISO 4217).
-CURRENCY_DIGITS = {
-    **dict.fromkeys(("CLP", "ISK", "JPY", "KRW", "PYG", "UGX", "VND", "XAF", "XOF", "XPF"), 0),
-    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """How one language writes figures and days. ``date`` is a pattern of {day}, {month} and {year}."""
+    """How one language writes amounts, numbers, dates and lists."""
 
     code: str
-    months: tuple[str, ...]
-    short_months: tuple[str, ...]
-    long_date: str
-    thousands_separator: str
-    decimal_separator: str
-    symbol_first: bool
-    conjunction: str
-    first_of_month: str = "1"
-    short_date: str = "{day} {month} {year}"
-    group_from_amount: int = 1000
+    locale: Locale
+    money_locale: Locale  # its currency symbols and their place
+    first_of_month: str = "1"  # French writes "1er août", which CLDR's patterns do not
+    group_from: int = 1_000  # Spanish groups digits from 10 000 on, which Babel does not know
 
-    def format_money(self, amount: Decimal, currency: str) -> str:
-        """Write a sum with its currency, exact: more digits than usual are shown, never rounded away."""
-        figure = self.format_number(amount, CURRENCY_DIGITS.get(currency, 2))
-        sign = CURRENCY_SYMBOLS.get(currency, currency)
-        if not self.symbol_first:
-            return f"{figure}{NBSP}{sign}"
-        minus = "-" if figure.startswith("-") else ""
-        return f"{minus}{sign}{'' if currency in CURRENCY_SYMBOLS else NBSP}{figure.removeprefix('-')}"
+    @property
+    def name(self) -> str:
+        """The language's name for itself, capitalised for a list of choices."""
+        return str(self.locale.languages[self.code]).capitalize()
 
-    def format_number(self, amount: Decimal, digits_min: int = 0) -> str:
-        """Write a number with at least ``digits_min`` digits after the point and no useless zeros beyond."""
-        amount = amount.normalize() if amount else Decimal(0)
-        exponent = amount.as_tuple().exponent
-        digits = max(digits_min, -exponent if isinstance(exponent, int) else 0)
-        text = f"{amount:,.{digits}f}" if abs(amount) >= self.group_from_amount else f"{amount:.{digits}f}"
-        return text.translate({ord(","): self.thousands_separator, ord("."): self.decimal_separator})
+    def format_money(self, amount: Decimal, currency: str, *, with_code: bool = False) -> str:
+        """Format an amount with its currency, exactly: digits beyond the currency's own are kept.
+
+        ``with_code`` uses the ISO code instead of the symbol.
+        """
+        amount = amount or Decimal(0)  # without the sign of a negative zero
+        symbol = currency if with_code else get_currency_symbol(currency, locale=self.money_locale)
+        pattern = self.money_locale.currency_formats["standard"].pattern
+        if symbol[-1:].isalpha():  # CLDR's spacing rule, which Babel leaves out: "CHF 12.00", but "€12.00"
+            pattern = pattern.replace("¤#", f"¤{NBSP}#")
+        if with_code:
+            pattern = pattern.replace("¤", "¤¤")
+        return format_currency(
+            amount,
+            currency,
+            format=pattern.replace("0.00", _decimals(_digits(amount, minor_units(currency)))),
+            locale=self.money_locale,
+            currency_digits=False,
+            group_separator=abs(amount) >= self.group_from,
+        )
+
+    def format_number(self, number: Decimal) -> str:
+        """Format a number with the digits it has."""
+        pattern = f"#,##{_decimals(_digits(number, 0))}"
+        return format_decimal(
+            number, format=pattern, locale=self.locale, group_separator=abs(number) >= self.group_from
+        )
+
+    def format_percent(self, percent: Decimal) -> str:
+        """Format a percentage with the digits it has: "1.5%", "1,5 %"."""
+        return str(self.locale.percent_formats[None].pattern).replace("#,##0", self.format_number(percent))
 
     def format_date(self, on: date | None, *, short: bool = False) -> str:
-        """Write a day with its month in words, because 3/12 is two different days in two countries."""
+        """Format a date with its month in letters, because 3/12 is two different days in two countries."""
         if on is None:
             return "–"
-        months, pattern = (self.short_months, self.short_date) if short else (self.months, self.long_date)
-        day = self.first_of_month if on.day == 1 else str(on.day)
-        return pattern.format(day=day, month=months[on.month - 1], year=on.year).replace(" ", NBSP)
+        if short:
+            text = format_skeleton("yMMMd", on, locale=self.locale)
+        else:
+            text = format_date(on, "long", locale=self.locale)
+        if on.day == 1:
+            text = text.replace("1", self.first_of_month, 1)
+        return text.replace(" ", NBSP)
 
-    def join_items(self, items: list[str]) -> str:
-        """Write "a, b and c"."""
-        if len(items) < 2:
-            return "".join(items)
-        return f"{', '.join(items[:-1])} {self.conjunction} {items[-1]}"
+    def join_items(self, items: Sequence[str]) -> str:
+        """Return "a, b and c"."""
+        text = format_list(items, locale=self.locale)
+        if self.code == "es" and len(items) > 1 and items[-1][:1] in "iI":  # a rule that CLDR does not have
+            text = f"{text.removesuffix(f' y {items[-1]}')} e {items[-1]}"
+        return text
 
 
-ENGLISH = Language(
-    code="en",
-    months=(
-        "January", "February", "March", "April", "May", "June",
-        "July", "August", "September", "October", "November", "December",
-    ),
-    short_months=("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"),
-    long_date="{day} {month} {year}",
-    thousands_separator=",",
-    decimal_separator=".",
-    symbol_first=True,
-    conjunction="and",
-)  # fmt: skip
-GERMAN = Language(
-    code="de",
-    months=(
-        "Januar", "Februar", "März", "April", "Mai", "Juni",
-        "Juli", "August", "September", "Oktober", "November", "Dezember",
-    ),
-    short_months=("Jan.", "Feb.", "März", "Apr.", "Mai", "Juni", "Juli", "Aug.", "Sept.", "Okt.", "Nov.", "Dez."),
-    long_date="{day}. {month} {year}",
-    short_date="{day}. {month} {year}",
-    thousands_separator=".",
-    decimal_separator=",",
-    symbol_first=False,
-    conjunction="und",
-)  # fmt: skip
-FRENCH = Language(
-    code="fr",
-    months=(
-        "janvier", "février", "mars", "avril", "mai", "juin",
-        "juillet", "août", "septembre", "octobre", "novembre", "décembre",
-    ),
-    short_months=(
-        "janv.", "févr.", "mars", "avr.", "mai", "juin", "juil.", "août", "sept.", "oct.", "nov.", "déc.",
-    ),
-    long_date="{day} {month} {year}",
-    thousands_separator=NARROW_NBSP,
-    decimal_separator=",",
-    symbol_first=False,
-    conjunction="et",
-    first_of_month="1er",
-)  # fmt: skip
-SPANISH = Language(
-    code="es",
-    months=(
-        "enero", "febrero", "marzo", "abril", "mayo", "junio",
-        "julio", "agosto", "septiembre", "octubre", "noviembre", "diciembre",
-    ),
-    short_months=("ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sept", "oct", "nov", "dic"),
-    long_date="{day} de {month} de {year}",
-    thousands_separator=".",
-    decimal_separator=",",
-    symbol_first=False,
-    conjunction="y",
-    group_from_amount=10_000,
-)  # fmt: skip
+ENGLISH = Language("en", Locale("en", "GB"), Locale("en"))  # British dates, but "$" and not "US$" for dollars
+GERMAN = Language("de", Locale("de"), Locale("de"))
+FRENCH = Language("fr", Locale("fr"), Locale("fr"), first_of_month="1er")
+SPANISH = Language("es", Locale("es"), Locale("es"), group_from=10_000)
 
 LANGUAGES = {each.code: each for each in (ENGLISH, GERMAN, FRENCH, SPANISH)}
 
 
 def replace_nbsp(text: str) -> str:
-    """Use ordinary spaces where no browser breaks lines: subjects and plain text."""
+    """Replace no-break spaces by ordinary ones, for subjects and plain text."""
     return text.replace(NBSP, " ").replace(NARROW_NBSP, " ")
 
 
 def language_of(tag: str) -> Language:
-    """Find the language of a tag like ``de-AT``; English where there are no texts in it."""
-    return LANGUAGES.get(tag.replace("_", "-").split("-")[0].casefold(), ENGLISH)
+    """Return the language of a tag like ``de-AT``; English where there are no texts in it."""
+    return LANGUAGES.get(_primary(tag), ENGLISH)
 
 
 def browser_language(accept_language: str) -> Language:
-    """Find the first language a browser asks for that there are texts in; English where there is none."""
-    wanted = (part.partition(";")[0].strip().partition("-")[0].lower() for part in accept_language.split(","))
-    return LANGUAGES[next((code for code in wanted if code in LANGUAGES), "en")]
+    """Return the first language of an Accept-Language header that there are texts in; English where there is none."""
+    wanted = (_primary(part.partition(";")[0].strip()) for part in accept_language.split(","))
+    return next((LANGUAGES[code] for code in wanted if code in LANGUAGES), ENGLISH)
+
+
+def _primary(tag: str) -> str:
+    return tag.replace("_", "-").partition("-")[0].casefold()
+
+
+def _digits(number: Decimal, least: int) -> int:
+    """Return how many decimals a number needs, and at least ``least``."""
+    exponent = number.normalize().as_tuple().exponent
+    return max(least, -exponent if isinstance(exponent, int) else 0)
+
+
+def _decimals(digits: int) -> str:
+    return f"0.{'0' * digits}" if digits else "0"

@@ -1,21 +1,21 @@
-"""Makes text that others wrote safe to show: one line, no control signs, nothing that turns the reading direction."""
+"""Make text that others wrote safe to show: one line, no control characters, no changes of the reading direction."""
 
 from __future__ import annotations
 
 import unicodedata
 from urllib.parse import urlsplit
 
-# Control, format, surrogate, private and unassigned signs go; the two joiners stay: words of some scripts need them.
+# Control, format, surrogate, private and unassigned characters; the two joiners stay, which some scripts need.
 _REMOVED_CATEGORIES = {"Cc", "Cf", "Cs", "Co", "Cn"}
 _BIDI_CONTROLS = set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f")
 _JOINERS = "\u200c\u200d"
 
 
 def one_line(text: str, length_max: int = 200) -> str:
-    """Reduce ``text`` to one line of visible signs, at most ``length_max`` of them."""
-    spaced = "".join(" " if sign.isspace() else sign for sign in text)
+    """Reduce ``text`` to one line of visible characters, at most ``length_max`` of them."""
+    spaced = "".join(" " if char.isspace() else char for char in text)
     visible = "".join(
-        sign for sign in spaced if sign in _JOINERS or unicodedata.category(sign) not in _REMOVED_CATEGORIES
+        char for char in spaced if char in _JOINERS or unicodedata.category(char) not in _REMOVED_CATEGORIES
     )
     short = " ".join(visible.split())
     return short if len(short) <= length_max else short[: length_max - 1].rstrip() + "…"
@@ -27,8 +27,8 @@ def clean_lines(text: str, lines_max: int = 12) -> str:
 
 
 def safe_link(link: str) -> str:
-    """Return ``link`` if it is a plain https address (http only on this machine), else ""."""
-    if not link.isascii() or not link.isprintable() or any(sign in link for sign in " <>\"'\\`"):
+    """Return ``link`` if it is a plain https address (or http on localhost), else ""."""
+    if not link.isascii() or not link.isprintable() or any(char in link for char in " <>\"'\\`"):
         return ""
     try:
         parts = urlsplit(link)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any, Concatenate, ParamSpec, cast
 
 from fastapi import APIRouter, Path, Query
@@ -70,7 +71,8 @@ def set_customer(
 def create_link(call: WriteCall, connection: str, customer: CustomerId) -> Response:
     """Give the link to a customer's own page, where he sees what is open and answers."""
     row = _find_customer(call, connection, customer)
-    return json_response(portal_links.create_link(call.app, row.connection_id, row.external_id, by=call.actor))
+    link = portal_links.create_link(call.app, row.connection_id, row.external_id, by=call.actor)
+    return json_response(asdict(link))
 
 
 @router.post("/customers/{connection}/{customer}/link/revoke", tags=["customers"], response_model=schemas.RevokedLinks)

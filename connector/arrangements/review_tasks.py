@@ -1,4 +1,4 @@
-"""Puts what came from outside before the one who minds the customer: as a task, once."""
+"""Tasks for the account owner about what customers and connected services report."""
 
 from __future__ import annotations
 
@@ -25,9 +25,11 @@ def create_review_task(
     reason: str,
     invoice_ids: Sequence[str] = (),
 ) -> bool:
-    """Make a task for the customer's owner, unless it was made for this occasion before; tells whether it is new.
+    """Create a task for the customer's account owner and return True; False where it was created before.
 
-    A task about invoices ends by itself when nothing is owed on any of them.
+    Args:
+        recurrence_key: tells one occurrence from the next.
+        invoice_ids: the task is cancelled automatically when none of these has an open balance.
     """
     connection = session.get_one(Connection, customer.connection_id)
     key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{recurrence_key}"
@@ -49,7 +51,7 @@ def create_review_task(
 
 
 def log_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, kind: LogKind, text: str) -> None:
-    """Write a line of the log about a customer."""
+    """Add an entry about a customer to the sync log."""
     sync_log.write(
         session,
         at=app.now(),

@@ -1,7 +1,7 @@
-"""Who gets no mail: asked of the mail system before an address is used, and told by its events.
+"""Suppressed addresses, which receive no emails: checked with SendGrid before sending, and learnt from its events.
 
-The look-up is a kindness, not a condition: SendGrid takes a mail to a dropped address with the same 202 as any other.
-What cannot be asked is said in the log, and the mail leaves.
+The check only saves a futile email: SendGrid accepts an email to a suppressed address with the same 202 as any other.
+If the check fails, the log says so and the email is sent.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _CHECK_FAILED = "suppression_check_failed"
 
 
 def load_suppressed(session: Session) -> Mapping[str, str]:
-    """Give every address that gets no mail, in lower case, with the reason."""
+    """Return every suppressed address, in lower case, with the reason."""
     return {row.address: row.reason for row in session.scalars(select(SuppressedAddress))}
 
 
 def suppress(session: Session, address: str, reason: str, at: datetime) -> bool:
-    """Keep an address from getting mail in every company; tell whether that is news."""
+    """Suppress an address for every company; return whether it was not suppressed before."""
     address = address.strip().lower()
     if not address or len(address) > _ADDRESS_LENGTH_MAX or session.get(SuppressedAddress, address) is not None:
         return False
     session.add(SuppressedAddress(address=address, reason=reason, since_at=at))
-    session.execute(update(Connection).values(decision_fingerprint=""))  # whom it concerns is decided anew
+    session.execute(update(Connection).values(decision_fingerprint=""))  # its customers are evaluated again
     return True
 
 
 def unsuppress(session: Session, addresses: Iterable[str]) -> None:
-    """Mail these addresses again: a person says that they work. If the mail system disagrees, it says so once more."""
+    """Email these addresses again: a user says that they work. SendGrid may suppress them again."""
     for address in addresses:
         row = session.get(SuppressedAddress, address.strip().lower())
         if row is not None:
@@ -51,24 +51,24 @@ def unsuppress(session: Session, addresses: Iterable[str]) -> None:
 
 
 def check_recipients(ctx: RunContext, mailer: Mailer, entry_id: int) -> list[str]:
-    """Ask about the addresses of a mail that is about to leave; return those that get none, now marked as such.
+    """Check the recipients of an email that is about to be sent; return those that are suppressed, now stored as such.
 
-    Asked at most once a day for an address, and no more in a run once an answer has failed.
+    An address is checked at most once a day; after a failed check a run checks no more.
     """
     with ctx.reading() as session:
         entry = session.get(OutboxEntry, entry_id)
         to = payload_as(EmailPayload, entry).to if entry is not None and entry.kind == OutboxKind.EMAIL else ()
-        asked = [address for address in to if not _is_fresh(session, address, ctx.now())]
-    answers = {address: reason for address in asked if (reason := _query_mailer(ctx, mailer, address)) is not None}
-    if not answers:
+        unchecked = [address for address in to if not _is_fresh(session, address, ctx.now())]
+    reasons = {address: reason for address in unchecked if (reason := _query_mailer(ctx, mailer, address)) is not None}
+    if not reasons:
         return []
     with ctx.writing() as session:
-        for address, reason in answers.items():
-            name = _cache_key(address)
-            session.merge(KeyValue(connection_id=0, name=name, value=reason, stored_at=ctx.now()))
+        for address, reason in reasons.items():
+            checked = KeyValue(connection_id=0, name=_cache_key(address), value=reason, stored_at=ctx.now())
+            session.merge(checked)
             if reason and suppress(session, address, reason, ctx.now()):
-                ctx.log(session, LogKind.SUPPRESSED, f"{address} gets no mail any more: {reason}.")
-    return [address for address, reason in answers.items() if reason]
+                ctx.log(session, LogKind.SUPPRESSED, f"{address} receives no more emails: {reason}.")
+    return [address for address, reason in reasons.items() if reason]
 
 
 def _query_mailer(ctx: RunContext, mailer: Mailer, address: str) -> str | None:
@@ -78,9 +78,9 @@ def _query_mailer(ctx: RunContext, mailer: Mailer, address: str) -> str | None:
         return mailer.get_suppression_reason(address)
     except ProviderError as error:
         ctx.tally[_CHECK_FAILED] = 1
-        text = f"{mailer.name} could not be asked whether it still mails the addresses of this run; mails leave all the"
+        text = f"{mailer.name} could not check for suppressed addresses; emails are sent without the check. {error}"
         with ctx.writing() as session:
-            ctx.log(session, LogKind.WARNING, f"{text} same. {error}")
+            ctx.log(session, LogKind.WARNING, text)
         return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -53,9 +54,9 @@ def link(
         given = portal_links.create_link(*here, by=os_user())
         base = app.settings.duewell_base_url
     if as_json:
-        echo_json(given)
+        echo_json(asdict(given))
     else:
-        echo(given["link"])
+        echo(given.link)
     if not is_publicly_reachable(base):
         echo_err(f"Customers cannot open it: {base} is known on this machine alone (DUEWELL_BASE_URL).")
 

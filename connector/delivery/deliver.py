@@ -24,6 +24,7 @@ from connector.delivery.circuit_breaker import (
     record_unconfirmed,
 )
 from connector.emails.outbound import compose
+from connector.emails.outbound.ledger_documents import LedgerDocuments
 from connector.evaluation.evaluate import decide_again, refresh_entry
 from connector.outbox import entries
 from connector.outbox.entries import EMAIL_KINDS, StepAlreadyCompleted
@@ -227,7 +228,8 @@ def _compose_email(ctx: RunContext, entry_id: int, kind: str) -> Email | None:
     """Compose the email; where fetching payment links and PDFs took long, its customer is rechecked once more."""
     started_at = ctx.now()
     try:
-        email = compose.compose_entry(ctx, entry_id)
+        documents = LedgerDocuments(ctx.app, ctx.connection_id, ctx.ledger, ctx.writing, ctx.on_progress)
+        email = compose.compose_entry(ctx, documents, entry_id)
         if kind == OutboxKind.OWNER_EMAIL or _is_recent(ctx, started_at):
             return email
         with ctx.reading() as session:

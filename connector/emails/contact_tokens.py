@@ -1,8 +1,8 @@
-"""The unguessable part of a customer's links and of his reply address: it stands for one customer of one company.
+"""The unguessable part of a customer's links and reply address; each stands for one customer of one company.
 
-A token is a signature, so nobody without our key can make one. It is kept as well: so it is found again, and still good
-after the key was changed. For stopping and replying the same customer always gets the same; the token of his own page
-ends by itself, can be revoked, and is then followed by another one.
+A token is a signature, so nobody without the key can make one. It is stored as well, so it is found again and stays
+valid when the key is rotated. The tokens for stopping reminders and for replies are always the same for a customer; the
+token for the portal expires, can be revoked, and is then followed by another one.
 """
 
 from __future__ import annotations
@@ -19,49 +19,49 @@ from connector.db.tables import Connection, ContactToken, CustomerRow
 from connector.settings import is_publicly_reachable
 from connector.vocabulary import TokenPurpose
 
-PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than a chase by the shipped timetable
-_PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less to go, a mail carries a new one
-_TOKEN_BYTES = 20  # 32 letters and digits: safe in a mail address, where upper and lower case may be lost
+PORTAL_TOKEN_LIFETIME = timedelta(days=120)  # longer than the shipped reminder schedule
+_PORTAL_LIFETIME_LEFT_MIN = timedelta(days=60)  # with less left, an email contains a new one
+_TOKEN_BYTES = 20  # 32 letters and digits, safe in email addresses, where upper and lower case may be lost
 TOKEN_LENGTH = 32
 _MERGES_MAX = 10
 
 
 class FoundToken(NamedTuple):
-    """A token that is known, and whose it is; a customer that was merged away is the one he became."""
+    """A known token and its customer; for a merged customer, the one it was merged into."""
 
     row: ContactToken
     customer: CustomerRow
 
 
 def public_url(app: AppContext, path: str) -> str:
-    """Give the address of a path as a mail may carry it; "" where customers cannot reach this installation."""
+    """Return the URL of a path for use in emails; "" where customers cannot reach this installation."""
     base = app.settings.duewell_base_url
     return f"{base}{path}" if is_publicly_reachable(base) else ""
 
 
 def get_token(app: AppContext, session: Session, connection_id: int, customer_id: str, purpose: TokenPurpose) -> str:
-    """Give the customer's token for stopping or replying, in the caller's transaction."""
-    token = _sign_token(app, session, connection_id, f"{purpose}:", customer_id)
+    """Return the customer's token for stopping reminders or for replies, in the caller's transaction."""
+    token = _sign_token(app, session, connection_id, purpose, customer_id)
     if session.get(ContactToken, token) is None:
         session.add(_build_row(app, token, connection_id, customer_id, purpose))
     return token
 
 
 def get_portal_token(app: AppContext, session: Session, connection_id: int, customer_id: str) -> ContactToken:
-    """Give the token of the customer's own page: the one he has while it is good for long enough, else a new one."""
+    """Return the customer's portal token: the present one while it is valid for long enough, else a new one."""
     known, now = list_portal_tokens(session, connection_id, customer_id), app.now()
     for row in known:
         if row.revoked_at is None and row.expires_at is not None and row.expires_at - now >= _PORTAL_LIFETIME_LEFT_MIN:
             return row
-    token = _sign_token(app, session, connection_id, f"{TokenPurpose.PORTAL}:{len(known) + 1}:", customer_id)
-    made = _build_row(app, token, connection_id, customer_id, TokenPurpose.PORTAL)
-    made.expires_at = now + PORTAL_TOKEN_LIFETIME
-    session.add(made)
-    return made
+    token = _sign_token(app, session, connection_id, f"{TokenPurpose.PORTAL}:{len(known) + 1}", customer_id)
+    created = _build_row(app, token, connection_id, customer_id, TokenPurpose.PORTAL)
+    created.expires_at = now + PORTAL_TOKEN_LIFETIME
+    session.add(created)
+    return created
 
 
 def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -> list[ContactToken]:
-    """List every token a customer ever had for his page, the newest first."""
+    """Return every portal token a customer ever had, the newest first."""
     query = select(ContactToken).where(
         col(ContactToken.connection_id) == connection_id,
         col(ContactToken.customer_id) == customer_id,
@@ -73,7 +73,7 @@ def list_portal_tokens(session: Session, connection_id: int, customer_id: str) -
 
 
 def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToken | None:
-    """Find whose token it is, also of one that is over. None for a stranger's guess."""
+    """Return a token with its customer, also an expired or revoked one; None for an unknown token."""
     row = session.get(ContactToken, token.lower()) if len(token) == TOKEN_LENGTH and token.isascii() else None
     if row is None or row.purpose != purpose:
         return None
@@ -86,15 +86,15 @@ def find_token(session: Session, token: str, purpose: TokenPurpose) -> FoundToke
 
 
 def find_customer(session: Session, token: str, purpose: TokenPurpose) -> CustomerRow | None:
-    """Find whose token for stopping or replying it is; None for a stranger's guess, and for a revoked one."""
-    held = find_token(session, token, purpose)
-    return held.customer if held is not None and held.row.revoked_at is None else None
+    """Return the customer of a token for stopping reminders or for replies; None for an unknown or revoked token."""
+    found = find_token(session, token, purpose)
+    return found.customer if found is not None and found.row.revoked_at is None else None
 
 
 def _sign_token(app: AppContext, session: Session, connection_id: int, subject: str, customer_id: str) -> str:
     connection = session.get_one(Connection, connection_id)
-    about = f"{subject}{connection.provider}:{connection.external_id}:{customer_id}"
-    return base64.b32encode(app.keyring.signature(about)[:_TOKEN_BYTES]).decode().lower()
+    signed = f"{subject}:{connection.provider}:{connection.external_id}:{customer_id}"
+    return base64.b32encode(app.keyring.signature(signed)[:_TOKEN_BYTES]).decode().lower()
 
 
 def _build_row(

@@ -1,17 +1,18 @@
-"""Fills the templates: words and layouts by minijinja with fuel, from plain strings alone; the HTML is MJML's.
+"""Fill the texts and the layouts of emails with minijinja; the HTML layout is compiled from MJML.
 
-MJML turns the layout into HTML once, with its placeholders still in it; values come in afterwards, escaped. So nothing
-that a ledger says is ever read as MJML, and escaping happens in one place.
+MJML turns the layout into HTML once, with its placeholders still in it. Values are filled in afterwards and escaped, so
+nothing that comes from a ledger is ever read as MJML, and escaping happens in one place.
 """
 
 from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
-from typing import Any
+from typing import cast
 
 import minijinja
 from mjml import mjml2html
@@ -19,74 +20,167 @@ from mjml import mjml2html
 FUEL = 60_000  # steps a template may take: a full table of rows needs a third of it
 TEMPLATES = files("connector.emails") / "templates"
 
-TemplateValues = Mapping[
-    str, Any
-]  # strings, lists of strings, and dicts of strings: nothing that has methods worth calling
-
-
-# All that words may hold besides text: {{ name }}, and {% if %} about names and fixed texts. Fuel counts steps, and one
-# step of a filter, of ~ or of format can fill the memory: so there are none.
-_CONDITION = r"(?:\w++|'[^'{}]*'|\"[^\"{}]*\"|==|!=|\s++)++"  # possessive: nothing to try again
+# All that a text may contain besides plain text: {{ name }}, and {% if %} about names and literals. Fuel counts steps,
+# but one single step of a filter, of ~ or of format can fill the memory, so none of these is allowed.
+_CONDITION = r"(?:\w++|'[^'{}]*'|\"[^\"{}]*\"|==|!=|\s++)++"  # possessive: no backtracking
 _ALLOWED_SYNTAX = re.compile(
     r"\{\{-?\s*[A-Za-z_]\w*\s*-?\}\}|\{%-?\s*(?:else|endif|(?:el)?if\s" + _CONDITION + r")\s*-?%\}"
 )
 _TEMPLATE_LENGTH_MAX = 20_000
 
+Lines = Mapping[str, str]
+StepTable = Mapping[str, str | Lines]
+
 
 class RenderError(Exception):
-    """A line that cannot be filled: a name that does not exist, broken syntax, or more work than a mail is worth."""
+    """A text that cannot be filled: an unknown placeholder, broken syntax, or too much work for an email."""
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Every text in one language, by the table of the TOML file that it stands in."""
+
+    labels: Lines
+    portal: Lines
+    stop: Lines
+    statement: Lines
+    digest: Lines
+    digest_steps: Lines
+    digest_delivery: Lines
+    steps: Mapping[str, StepTable]
+
+    def step_lines(self, step: str, tone: str) -> dict[str, str]:
+        """Return the lines of one step; those that the tone words differently replace the step's own."""
+        table = self.steps[step]
+        lines = {name: text for name, text in table.items() if isinstance(text, str)}
+        return {**lines, **cast("Lines", table.get(tone, {}))}
+
+
+@dataclass(frozen=True, slots=True)
+class RowDetail:
+    """A line below an invoice number; ``style`` is "muted" or "overdue"."""
+
+    text: str
+    style: str = "muted"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the table; ``sentence`` is the same in plain text."""
+
+    number: str
+    sentence: str
+    due: str = ""
+    of_total: str = ""
+    details: Sequence[RowDetail] = ()
+    link: str = ""
+    pay_label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Total:
+    """A line below the table."""
+
+    label: str
+    amount: str
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """The one button of an email."""
+
+    text: str
+    link: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayoutValues:
+    """What ``layout.html`` and ``layout.txt`` are filled with; the fields that are lists are paragraphs."""
+
+    language: str
+    subject: str
+    heading: str
+    preview: str
+    greeting: str
+    opening: Sequence[str]
+    closing: Sequence[str]
+    footer: Sequence[str]
+    company: str
+    sender: str
+    sign_off: str
+    colon: str  # with its spaces, which differ in French
+    rows: Sequence[Row] = ()
+    row_heading: str = ""
+    amount_heading: str = ""
+    totals: Sequence[Total] = ()
+    button: Button | None = None
+    notes: Sequence[str] = ()
+    payment_instructions: str = ""
+    portal_label: str = ""
+    portal_link: str = ""
+    stop_label: str = ""
+    stop_link: str = ""
+
+
+def render_line(template: str, values: Lines) -> str:
+    """Fill one text and return plain text. Raises ``RenderError`` where it cannot be filled."""
+    _check_syntax(template)
+    try:
+        return _environment().render_str(template, "text", **values)
+    except minijinja.TemplateError as error:
+        raise RenderError(str(error).splitlines()[0]) from error
+
+
+def render_html(values: LayoutValues) -> str:
+    """Fill the HTML layout."""
+    return _environment().render_template("layout.html", **asdict(values))
+
+
+def render_text(values: LayoutValues) -> str:
+    """Fill the plain-text layout."""
+    return _environment().render_template("layout.txt", **asdict(values))
+
+
+@cache
+def load_texts(language: str) -> Texts:
+    """Return the texts of one language, by its code."""
+    tables = tomllib.loads((TEMPLATES / "text" / f"{language}.toml").read_text(encoding="utf-8"))
+    digest = tables.pop("digest")
+    return Texts(
+        labels=tables.pop("labels"),
+        portal=tables.pop("portal"),
+        stop=tables.pop("stop"),
+        statement=tables.pop("statement"),
+        digest_steps=digest.pop("steps"),
+        digest_delivery=digest.pop("delivery"),
+        digest=digest,
+        steps=tables,
+    )
+
+
+@cache
+def _environment() -> minijinja.Environment:
+    html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"), fonts={})  # no web fonts
+    text = (TEMPLATES / "layout.txt").read_text(encoding="utf-8")
+    return minijinja.Environment(
+        templates={"layout.html": html, "layout.txt": text},
+        fuel=FUEL,
+        debug=False,  # debug errors would show the values
+        undefined_behavior="strict",
+        auto_escape_callback=_needs_escaping,
+    )
 
 
 def _needs_escaping(name: str) -> bool:
     return name.endswith(".html")
 
 
-@cache
-def _environment() -> minijinja.Environment:
-    html = mjml2html((TEMPLATES / "layout.mjml").read_text(encoding="utf-8"), fonts={})  # no fonts from elsewhere
-    text = (TEMPLATES / "layout.txt").read_text(encoding="utf-8")
-    return minijinja.Environment(
-        templates={"layout.html": html, "layout.txt": text},
-        fuel=FUEL,
-        debug=False,  # its errors would show the values
-        undefined_behavior="strict",
-        auto_escape_callback=_needs_escaping,
-    )
-
-
-def render_line(template: str, values: TemplateValues) -> str:
-    """Fill one line of the words; the outcome is plain text. Raises ``WordsError`` where it cannot be filled."""
-    _check_syntax(template)
-    try:
-        return _environment().render_str(template, "words", **values)
-    except minijinja.TemplateError as error:
-        raise RenderError(str(error).splitlines()[0]) from error
-
-
 @lru_cache(maxsize=2000)
 def _check_syntax(template: str) -> None:
     if len(template) > _TEMPLATE_LENGTH_MAX:
-        message = f"these words are longer than {_TEMPLATE_LENGTH_MAX} letters"
+        message = f"the text is longer than {_TEMPLATE_LENGTH_MAX} characters"
         raise RenderError(message)
-    left = re.search(r"\{[{%#].{0,40}", _ALLOWED_SYNTAX.sub("", template), re.DOTALL)
-    if left is not None:
-        message = f"only {{{{ name }}}} and {{% if name %}} may stand in words, not {' '.join(left[0].split())!r}"
+    rest = re.search(r"\{[{%#].{0,40}", _ALLOWED_SYNTAX.sub("", template), re.DOTALL)
+    if rest is not None:
+        message = f"only {{{{ name }}}} and {{% if name %}} are allowed, not {' '.join(rest[0].split())!r}"
         raise RenderError(message)
-
-
-def render_layout(name: str, values: TemplateValues) -> str:
-    """Fill ``layout.html`` or ``layout.txt``."""
-    return _environment().render_template(name, **values)
-
-
-@cache
-def load_texts(language: str) -> Mapping[str, Any]:
-    """Read the texts of one language."""
-    return tomllib.loads((TEMPLATES / "text" / f"{language}.toml").read_text(encoding="utf-8"))
-
-
-def load_step_lines(language: str, step: str, tone: str) -> dict[str, str]:
-    """Pick the lines of one step; what a tone says differently takes the place of the step's own."""
-    own = load_texts(language)[step]
-    lines: dict[str, str] = {name: text for name, text in own.items() if isinstance(text, str)}
-    return {**lines, **own.get(tone, {})}

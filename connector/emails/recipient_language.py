@@ -1,4 +1,4 @@
-"""In which language a customer is written to, and in which the people of a company."""
+"""The language a customer is written to in, and the language of a company's own staff."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from providers.geo import language_in
 
 
 def customer_language(connection: Connection, customer: CustomerRow, setting: CustomerSetting | None) -> str:
-    """Tell the tag of a customer's language; "" where nobody said it and in his country several are read."""
-    row, said = cast("Any", customer), cast("Any", setting)  # the facts want rows of a query, which have the same names
-    return build_customer(customer.external_id, row, said, None, (), build_company(connection)).language
+    """Return the tag of a customer's language; "" where nobody has set it and their country has several."""
+    # The facts are built from the rows of a query, which have the same fields as the tables.
+    row, own = cast("Any", customer), cast("Any", setting)
+    return build_customer(customer.external_id, row, own, None, (), build_company(connection)).language
 
 
 def company_language(session: Session, connection: Connection) -> str:
-    """Tell the tag of the language of a company's own people: as its policy says, else that of its country."""
+    """Return the tag of the staff's language: the one in the policy, else that of the company's country."""
     policy, _version = policy_store.get_policy(session, connection.id)
     return policy.digest_language or language_in(connection.country)

@@ -1,1 +1,1 @@
-"""The customer's own page: what he owes, how to pay, and what he answers; behind a link, without signing in."""
+"""The customer portal: what customers see and report there, behind a link and without signing in."""

@@ -1,77 +1,56 @@
-"""Writes a planned mail as it would be written now, for a person to read; no vendor is asked, nothing leaves."""
+"""Preview the email of an outbox entry as it would be composed now; no connected service is called."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 
 from sqlmodel import Session
 
 from connector.app_context import AppContext
-from connector.db.engine import reading, writing
+from connector.db.engine import writing
 from connector.db.tables import OutboxEntry
-from connector.emails.outbound import compose as letters
-from connector.emails.outbound.render import EmailError
-from connector.runtime.budget import CallBudget
-from connector.runtime.lease import Lease
-from connector.runtime.run_context import RunContext
-from providers.errors import PermanentError
-from providers.ledger import Ledger
+from connector.emails.outbound import compose
+from connector.emails.outbound.ledger_documents import KnownDocuments
 from providers.mailer import Email
 
 
 class PreviewError(Exception):
-    """The mail cannot be written now; ``str()`` says why."""
+    """The email cannot be composed now; ``str()`` says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Preview:
+    """Compose outside of a sync: the customer's links are created as in the email that is sent."""
+
+    app: AppContext
+    connection_id: int
+
+    def writing(self) -> AbstractContextManager[Session]:
+        return writing(self.app.engine)
 
 
 def preview_email(app: AppContext, entry: OutboxEntry) -> Email:
-    """Write the mail of an un-sent entry, without what only the ledger has: links to pay, and PDFs."""
+    """Return the email of an unsent entry, without what only the ledger has: new pay links, and PDFs.
+
+    Raises ``PreviewError``.
+    """
     try:
-        return letters.compose_entry(_preview_context(app, entry), entry.id or 0)
-    except (letters.CannotCompose, EmailError) as problem:
-        raise PreviewError(str(problem)) from problem
+        return compose.compose_entry(*_surroundings(app, entry), entry.id or 0)
+    except (compose.CannotCompose, compose.NothingToSend) as error:
+        raise PreviewError(str(error)) from error
 
 
 def preview_editable_email(app: AppContext, entry: OutboxEntry) -> tuple[Email, dict[str, str]]:
-    """Write the mail of an un-sent entry to a customer, and the lines of it that a person may change."""
+    """Return the email of an unsent entry to a customer, and the lines of it that a user may edit.
+
+    Raises ``PreviewError``.
+    """
     try:
-        return letters.compose_entry_with_lines(_preview_context(app, entry), entry.id or 0)
-    except (letters.CannotCompose, EmailError) as problem:
-        raise PreviewError(str(problem)) from problem
+        return compose.compose_entry_with_lines(*_surroundings(app, entry), entry.id or 0)
+    except compose.CannotCompose as error:
+        raise PreviewError(str(error)) from error
 
 
-class _PreviewContext(RunContext):
-    """What writing a mail needs of an hour, outside of any: it holds no lease and moves none."""
-
-    @contextmanager
-    def writing(self, *, durable: bool = True) -> Iterator[Session]:
-        with writing(self.app.engine, durable=durable) as session:
-            yield session
-
-
-class _UnavailableLedger:
-    """A ledger that is not asked."""
-
-    def __getattr__(self, name: str) -> Any:
-        def refuse(*_arguments: object) -> None:
-            message = f"{name} is asked when the mail leaves"
-            raise PermanentError(message)
-
-        return refuse
-
-
-def _preview_context(app: AppContext, entry: OutboxEntry) -> RunContext:
-    with reading(app.engine) as session:
-        calls = CallBudget(session, entry.connection_id, app.now)
-    return _PreviewContext(
-        app=app,
-        lease=Lease(app, entry.connection_id, fence=-1),
-        connection_id=entry.connection_id,
-        run_id=0,
-        ledger_key="",
-        ledger=cast("Ledger", _UnavailableLedger()),
-        mailer=None,
-        budget=calls,
-        started_at=app.now(),
-    )
+def _surroundings(app: AppContext, entry: OutboxEntry) -> tuple[_Preview, KnownDocuments]:
+    return _Preview(app, entry.connection_id), KnownDocuments(app, entry.connection_id)

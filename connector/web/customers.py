@@ -74,7 +74,7 @@ def show_customer(request: PageRequest) -> Response:
         place=lambda about: _event_url(company, about),
         segments=_SEGMENTS,
         languages=LANGUAGES,
-        links=[each for each in known if each["state"] == "valid"],
+        links=[each for each in known if each.state is portal_links.LinkState.VALID],
         reached=is_publicly_reachable(request.app.settings.duewell_base_url),
     )
 

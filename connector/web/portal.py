@@ -1,13 +1,14 @@
-"""The customer's own page over HTTP: whoever holds the link in his mail may look and answer, without signing in.
+"""The customer portal over HTTP: whoever has the link from an email can view it and respond, without signing in.
 
-Looking changes nothing: programs that scan mail open every link. The token in the path is all the proof there is, or
-needs to be: no cookie is read or set, so no other site can answer in somebody's name.
+Viewing changes nothing: programs that scan emails open every link. The token in the path is all the proof there is; no
+cookie is read or set, so no other site can respond in a customer's name.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import date, timedelta
+from decimal import Decimal
 from urllib.parse import parse_qs
 
 from fastapi import FastAPI
@@ -19,11 +20,11 @@ from connector.app_context import AppContext
 from connector.emails import portal_links
 from connector.emails.layout import load_texts, render_line
 from connector.emails.portal_links import PortalVisitor
-from connector.languages import Language, browser_language, replace_nbsp
+from connector.languages import LANGUAGES, browser_language, replace_nbsp
 from connector.portal import documents, responses
 from connector.portal.customer_page import CustomerPage, OpenInvoice, build_customer_page, build_statement_pdf
 from connector.portal.documents import LedgerUnavailable
-from connector.portal.responses import CustomerResponse, ResponseRejected
+from connector.portal.responses import CustomerResponse, ResponseKind, ResponseRejected
 from connector.web.rate_limit import RateLimiter
 from connector.web.rendering import render
 
@@ -34,17 +35,21 @@ _HEADERS = {
 }
 _BODY_BYTES_MAX = 32 * 1024
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-LANGUAGE_NAMES = {"en": "English", "de": "Deutsch", "fr": "Français", "es": "Español"}
 _DONE_NOTICES = {"done_paid", "done_promise", "done_dispute", "done_contact", "done_language", "done_already"}
 _NOTICES = {*_DONE_NOTICES, "no_pay_link"}
+_TEXT_FIELDS = {
+    ResponseKind.DISPUTE: "dispute_reason",
+    ResponseKind.CONTACT: "contact_name",
+    ResponseKind.LANGUAGE: "language",
+}
 
 
 class _PortalGuard:
-    """What every request passes: whose link it is, and whether he and his address ask too often."""
+    """The checks of every request: whose link it is, and whether the customer or the address sends too many."""
 
     def __init__(self, app: AppContext) -> None:
         self.app = app
-        self.requests_by_address = RateLimiter(3000, _HOUR)  # a firm behind one address, or many behind one proxy
+        self.requests_by_address = RateLimiter(3000, _HOUR)  # a company, or many behind one proxy
         self.unknown_links = RateLimiter(30, _HOUR)
         self.page_views = RateLimiter(200, _HOUR)
         self.responses_per_hour = RateLimiter(20, _HOUR)
@@ -53,60 +58,63 @@ class _PortalGuard:
         self.documents_by_company = RateLimiter(documents.DOCUMENTS_PER_DAY, _DAY)
 
     def admit(self, request: Request) -> PortalVisitor | Response:
-        """Find whose page it is, or answer why there is none."""
+        """Return whose portal it is, or the page that says why it does not open."""
         now, address = self.app.now(), request.client.host if request.client else ""
         if not self.requests_by_address.try_acquire(address, now):
             return _error_page(request, 429, "error_too_many_requests", "")
-        who = portal_links.open_link(self.app, str(request.path_params["token"]))
-        if who is None:
-            known = self.unknown_links.try_acquire(address, now)
-            return (
-                _error_page(request, 404, "unknown", "unknown_detail")
-                if known
-                else _error_page(request, 429, "unknown", "")
-            )
-        if who.expired:
+        visitor = portal_links.open_link(self.app, str(request.path_params["token"]))
+        if visitor is None:
+            if self.unknown_links.try_acquire(address, now):
+                return _error_page(request, 404, "unknown", "unknown_detail")
+            return _error_page(request, 429, "unknown", "")
+        if visitor.expired:
             return _error_page(request, 410, "expired", "expired_detail")
-        if not self.page_views.try_acquire(_rate_limit_key(who), now):
+        if not self.page_views.try_acquire(_rate_limit_key(visitor), now):
             return _error_page(request, 429, "error_too_many_requests", "")
-        return who
+        return visitor
+
+    def can_respond(self, visitor: PortalVisitor) -> bool:
+        """Return whether the customer may submit another response now, and count it."""
+        key, now = _rate_limit_key(visitor), self.app.now()
+        return self.responses_per_hour.try_acquire(key, now) and self.responses_per_day.try_acquire(key, now)
 
     def can_call_ledger(self, visitor: PortalVisitor) -> bool:
-        """Tell whether the customer's wish may cost a call to his company's ledger."""
-        now = self.app.now()
-        return self.documents_by_customer.try_acquire(
-            _rate_limit_key(visitor), now
-        ) and self.documents_by_company.try_acquire(str(visitor.connection_id), now)
+        """Return whether the customer may cause another call to the company's ledger now, and count it."""
+        key, now = _rate_limit_key(visitor), self.app.now()
+        return self.documents_by_customer.try_acquire(key, now) and self.documents_by_company.try_acquire(
+            str(visitor.connection_id), now
+        )
+
+
+PageHandler = Callable[[_PortalGuard, PortalVisitor, Request, bytes], Response]
 
 
 def add_portal(web_app: FastAPI, app: AppContext) -> None:
-    """Add the pages."""
-    door = _PortalGuard(app)
-    pages: tuple[tuple[str, str, Callable[[_PortalGuard, PortalVisitor, Request, bytes], Response]], ...] = (
+    """Register the routes."""
+    guard = _PortalGuard(app)
+    pages: tuple[tuple[str, str, PageHandler], ...] = (
         ("GET", "/c/{token}", _get_page),
         ("POST", "/c/{token}", _post_response),
         ("GET", "/c/{token}/statement/{currency}.pdf", _get_statement),
         ("GET", "/c/{token}/invoice/{invoice}.pdf", _get_invoice_pdf),
         ("POST", "/c/{token}/pay/{invoice}", _post_pay),
     )
-    for method, path, page in pages:
-        web_app.add_route(path, _endpoint(door, page), methods=[method], include_in_schema=False)
+    for method, path, handler in pages:
+        web_app.add_route(path, _endpoint(guard, handler), methods=[method], include_in_schema=False)
 
 
-def _endpoint(
-    guard: _PortalGuard, page: Callable[[_PortalGuard, PortalVisitor, Request, bytes], Response]
-) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(guard: _PortalGuard, handler: PageHandler) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         body = b""
         async for chunk in request.stream():
             body += chunk
             if len(body) > _BODY_BYTES_MAX:
                 return _error_page(request, 413, "error_too_many_requests", "")
-        return await run_in_threadpool(answer, request, body)
+        return await run_in_threadpool(respond, request, body)
 
-    def answer(request: Request, body: bytes) -> Response:
-        who = guard.admit(request)
-        response = page(guard, who, request, body) if isinstance(who, PortalVisitor) else who
+    def respond(request: Request, body: bytes) -> Response:
+        visitor = guard.admit(request)
+        response = handler(guard, visitor, request, body) if isinstance(visitor, PortalVisitor) else visitor
         response.headers.update(_HEADERS)
         return response
 
@@ -114,46 +122,40 @@ def _endpoint(
 
 
 def _get_page(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
-    said = request.query_params.get("notice", "")
-    return _render_page(guard, visitor, request, notice=said if said in _NOTICES else "")
+    notice = request.query_params.get("notice", "")
+    return _render_page(guard, visitor, request, notice=notice if notice in _NOTICES else "")
 
 
 def _post_response(guard: _PortalGuard, visitor: PortalVisitor, request: Request, body: bytes) -> Response:
-    now = guard.app.now()
-    if not (
-        guard.responses_per_hour.try_acquire(_rate_limit_key(visitor), now)
-        and guard.responses_per_day.try_acquire(_rate_limit_key(visitor), now)
-    ):
+    if not guard.can_respond(visitor):
         return _render_page(guard, visitor, request, problem="error_too_many_requests", code=429)
     form = parse_qs(body.decode("utf-8", "replace"), max_num_fields=1000)
     try:
-        said = responses.record_response(guard.app, visitor, _parse_response(form))
-    except ResponseRejected as problem:
-        return _render_page(guard, visitor, request, problem=str(problem), form=form, code=422)
-    return _redirect(request, said)
+        notice = responses.record_response(guard.app, visitor, _parse_response(form))
+    except ResponseRejected as rejected:
+        return _render_page(guard, visitor, request, problem=str(rejected), form=form, code=422)
+    return _redirect(request, notice)
 
 
 def _get_statement(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
     currency = str(request.path_params["currency"])
     page = build_customer_page(guard.app, visitor, request.headers.get("accept-language", ""))
-    paper = build_statement_pdf(guard.app, visitor, currency, page.language.code)
-    return (
-        _pdf_response(paper.content, paper.filename)
-        if paper is not None
-        else _error_page(request, 404, "nothing_open", "")
-    )
+    statement = build_statement_pdf(guard.app, visitor, currency, page.language.code)
+    if statement is None:
+        return _error_page(request, 404, "nothing_open", "")
+    return _pdf_response(statement.content, statement.filename)
 
 
 def _get_invoice_pdf(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
     if not guard.can_call_ledger(visitor):
         return _render_page(guard, visitor, request, problem="error_try_later", code=429)
     try:
-        paper = documents.get_invoice_pdf(guard.app, visitor, str(request.path_params["invoice"]))
+        pdf = documents.get_invoice_pdf(guard.app, visitor, str(request.path_params["invoice"]))
     except LedgerUnavailable:
         return _render_page(guard, visitor, request, problem="error_try_later", code=503)
-    if paper is None:
+    if pdf is None:
         return _render_page(guard, visitor, request, problem="error_try_later", code=404)
-    return _pdf_response(paper.content, paper.filename)
+    return _pdf_response(pdf.content, pdf.filename)
 
 
 def _post_pay(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _body: bytes) -> Response:
@@ -167,19 +169,21 @@ def _post_pay(guard: _PortalGuard, visitor: PortalVisitor, request: Request, _bo
 
 
 def _parse_response(form: dict[str, list[str]]) -> CustomerResponse:
-    """Read the form; the button that was pressed says what it is about."""
+    """Parse the form; the button that was pressed says what it is about. Raises ``ResponseRejected``."""
 
-    def sent(name: str) -> str:
+    def field(name: str) -> str:
         return next(iter(form.get(name, ())), "").strip()
 
-    kind = sent("action")
-    texts = {"dispute": "dispute_reason", "contact": "contact_name", "language": "language"}
+    try:
+        kind = ResponseKind(field("action"))
+    except ValueError as error:
+        raise ResponseRejected("error_select") from error
     return CustomerResponse(
         kind=kind,
         invoices=tuple(form.get("invoice", ())),
-        on=_parse_date(sent(f"{kind}_on")),
-        text=sent(texts.get(kind, "")),
-        email=sent("contact_email"),
+        on=_parse_date(field(f"{kind}_on")),
+        text=field(_TEXT_FIELDS.get(kind, "")),
+        email=field("contact_email"),
     )
 
 
@@ -208,9 +212,9 @@ def _render_page(
         notice=notice,
         problem=problem,
         form={name: values[0] for name, values in (form or {}).items()},
-        chosen=set(form["invoice"]) if form and "invoice" in form else _preselected_invoices(page),
+        selected=set(form["invoice"]) if form and "invoice" in form else _preselected_invoices(page),
         base=f"/c/{request.path_params['token']}",
-        languages=LANGUAGE_NAMES,
+        languages=LANGUAGES.values(),
         days={
             "earliest": page.today - timedelta(days=responses.PAID_DAYS_MAX),
             "latest": page.today + timedelta(days=responses.PROMISE_DAYS_MAX),
@@ -221,19 +225,19 @@ def _render_page(
 
 
 def _preselected_invoices(page: CustomerPage) -> set[str]:
-    """Choose beforehand what an answer is most likely about: what is late, else all there is."""
-    late = {each.id for each in page.invoices if each.line.days_late > 0}
-    return late or {each.id for each in page.invoices}
+    """Return the invoices a response is most likely about: the overdue ones, else all."""
+    overdue = {each.id for each in page.invoices if each.line.days_late > 0}
+    return overdue or {each.id for each in page.invoices}
 
 
 class _PortalTexts:
-    """The page's words in the customer's language, filled."""
+    """The texts of the page in the customer's language, filled."""
 
     def __init__(self, page: CustomerPage) -> None:
         self._language = page.language
-        self._page, self._labels = load_texts(page.language.code)["portal"], load_texts(page.language.code)["labels"]
-        self._statement = load_texts(page.language.code)["statement"]
-        self._facts = {
+        texts = load_texts(page.language.code)
+        self._tables = (texts.portal, texts.labels, texts.statement)
+        self._values = {
             "company": page.company,
             "customer": page.customer,
             "reply_to": page.reply_to,
@@ -242,39 +246,38 @@ class _PortalTexts:
         }
 
     def __call__(self, name: str, **more: str) -> str:
-        """Say a line of the page, of the mails' labels or of the statement."""
-        line = next(each[name] for each in (self._page, self._labels, self._statement) if name in each)
-        return render_line(line, {**self._facts, **more})
+        """Fill a text of the portal, else one that it shares with emails or statements."""
+        text = next(table[name] for table in self._tables if name in table)
+        return render_line(text, {**self._values, **more})
 
-    def money(self, amount: object, currency: str) -> str:
-        """Write a sum."""
-        return self._language.format_money(amount, currency)  # type: ignore[arg-type]  # the template gives Decimals
+    def money(self, amount: Decimal, currency: str) -> str:
+        """Format an amount."""
+        return self._language.format_money(amount, currency)
 
     def long_date(self, on: date) -> str:
-        """Write a day."""
+        """Format a date in full."""
         return replace_nbsp(self._language.format_date(on))
 
     def short_date(self, on: date) -> str:
-        """Write a day in few signs."""
+        """Format a date with a short month."""
         return self._language.format_date(on, short=True)
 
-    def due_status(self, each: OpenInvoice) -> str:
-        """Say when an invoice falls due, and how late it is."""
-        line = each.line
+    def due_status(self, invoice: OpenInvoice) -> str:
+        """Return when an invoice is due, and how long it is overdue."""
+        line = invoice.line
         if line.due_on is None:
             return self("no_due_date")
-        late = "one_day_overdue" if line.days_late == 1 else "days_overdue"
-        state = late if line.days_late > 0 else "due_soon" if line.days_late < 0 else "due_today"
-        return self("falls_due", due_on=self.short_date(line.due_on), state=self._overdue_status(state, line))
-
-    def _overdue_status(self, name: str, line: object) -> str:
-        return self(name, days=str(getattr(line, "days_late", 0)))
+        if line.days_late > 0:
+            state = self("one_day_overdue" if line.days_late == 1 else "days_overdue", days=str(line.days_late))
+        else:
+            state = self("due_soon" if line.days_late < 0 else "due_today")
+        return self("falls_due", due_on=self.short_date(line.due_on), state=state)
 
 
 def _error_page(request: Request, code: int, title: str, line: str) -> Response:
-    """Answer without a name: whoever asks has no link that is good."""
-    language: Language = browser_language(request.headers.get("accept-language", ""))
-    texts = load_texts(language.code)["portal"]
+    """Render a page that names nobody, because the link does not open a portal."""
+    language = browser_language(request.headers.get("accept-language", ""))
+    texts = load_texts(language.code).portal
     lines = [texts[line]] if line else []
     html = render("link_page.html", lang=language.code, title=texts[title], lines=lines)
     headers = {**_HEADERS, **({"Retry-After": "3600"} if code == 429 else {})}

@@ -1,6 +1,6 @@
-"""What SendGrid posts to us: events of mails (signed), and replies of customers (to addresses only they know).
+"""What SendGrid posts: signed delivery events, and customers' replies to their own reply addresses.
 
-Nothing is answered with 2xx before it is committed: what is refused or breaks is posted again, and counts once.
+Nothing is answered with 2xx before it is committed: what is rejected or fails is posted again, and counts once.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from providers.sendgrid import webhook
 
 log = logging.getLogger("duewell.web")
 EVENTS_BYTES_MAX = 2 * 2**20  # SendGrid posts at most 768 kB
-REPLY_BYTES_MAX = 32 * 2**20  # a mail with its attachments: SendGrid takes 30 MB
+REPLY_BYTES_MAX = 32 * 2**20  # an email with its attachments: SendGrid accepts 30 MB
 _FIELD_BYTES_MAX = 8 * 2**20
 _PARTS_MAX = 200
 
 
 class BodyTooLarge(Exception):
-    """A body larger than any that SendGrid sends."""
+    """A body larger than any that SendGrid posts."""
 
 
 def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
-    """Add the two addresses that SendGrid is told."""
+    """Register the two routes to enter at SendGrid."""
 
     async def events(request: Request) -> Response:
         key = app.settings.sendgrid_webhook_public_key
@@ -43,9 +43,9 @@ def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
             signature, timestamp = (request.headers.get(name, "") for name in (webhook.SIGNATURE, webhook.TIMESTAMP))
             webhook.verify_signature(key, signature, timestamp, body)
         except (BodyTooLarge, ClientDisconnect):
-            return _text_response(413, "too much")
+            return _text_response(413, "body too large")
         except webhook.WebhookError as problem:
-            log.warning("refused at /webhooks/sendgrid: %s", problem)
+            log.warning("rejected at /webhooks/sendgrid: %s", problem)
             return _text_response(401, str(problem))
         try:
             told = webhook.parse_events(body)
@@ -60,19 +60,19 @@ def add_sendgrid_webhooks(web_app: FastAPI, app: AppContext) -> None:
         try:
             fields = await _read_form(request)
         except (BodyTooLarge, ClientDisconnect):
-            return _text_response(413, "too much")
+            return _text_response(413, "body too large")
         except (MultiPartException, KeyError, ValueError) as problem:
-            log.warning("refused at /webhooks/sendgrid-inbound: %s", problem)
-            return _text_response(400, "this is no form")
+            log.warning("rejected at /webhooks/sendgrid-inbound: %s", problem)
+            return _text_response(400, "not a multipart form")
         await run_in_threadpool(lambda: replies.receive_reply(app, reply_parsing.parse_reply(fields)))
-        return _text_response(200, "ok")  # also for mail to nobody: SendGrid would bring it for three days
+        return _text_response(200, "ok")  # also to an unknown address: SendGrid would retry for three days
 
     web_app.add_route("/webhooks/sendgrid", events, methods=["POST"], include_in_schema=False)
     web_app.add_route("/webhooks/sendgrid-inbound", inbound, methods=["POST"], include_in_schema=False)
 
 
 async def _read_form(request: Request) -> dict[str, str]:
-    """Read the text fields of a multipart form; attachments pass through a file that is thrown away."""
+    """Return the text fields of a multipart form; attachments are spooled to a file and discarded."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         message = "not multipart"
         raise ValueError(message)
@@ -91,7 +91,7 @@ async def _read_form(request: Request) -> dict[str, str]:
 
 
 async def read_limited(request: Request, limit: int) -> AsyncGenerator[bytes, None]:
-    """Yield a body's parts; raises ``TooMuch`` beyond ``most`` bytes."""
+    """Yield the chunks of a body. Raises ``BodyTooLarge`` beyond ``limit`` bytes."""
     size = 0
     async for part in request.stream():
         size += len(part)

@@ -17,7 +17,7 @@ from connector.audit import sync_log
 from connector.db.engine import open_engine, reading, upgrade, writing
 from connector.emails import portal_links
 from connector.portal import responses
-from connector.portal.responses import CustomerResponse
+from connector.portal.responses import CustomerResponse, ResponseKind
 from connector.privacy import retention
 from connector.privacy.erase import erase
 from connector.privacy.export import build_document
@@ -76,7 +76,7 @@ def test_a_customer_responds_is_exported_and_erased_on_postgresql_too(shared_sce
         customer = find_customer(session, "Ashdown Ltd")
         invoice = find_invoice(session, number)
     here = (shared_scenario.connection, customer.external_id)
-    said = CustomerResponse("paid", (invoice.external_id,), on=shared_scenario.today)
+    said = CustomerResponse(ResponseKind.PAID, (invoice.external_id,), on=shared_scenario.today)
     assert (
         responses.record_response(shared_scenario.app, portal_links.PortalVisitor(*here, expired=False), said)
         == "done_paid"

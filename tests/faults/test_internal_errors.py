@@ -14,7 +14,7 @@ from connector.arrangements.customer_settings import update_settings
 from connector.connections.registry import disconnect
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow, SyncRun, Task
-from connector.emails.outbound import compose as letters
+from connector.emails.outbound import compose
 from connector.evaluation.evaluate import decide_again
 from connector.runtime import lease
 from connector.runtime.run_context import RunContext
@@ -44,16 +44,16 @@ def run_outcomes(town: Any) -> list[str]:
 
 def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     add_late_invoice(town, "Birch Ltd")
-    write, broken = letters.compose_entry, []
+    original, composed = compose.compose_entry, list[int]()
 
-    def first_breaks(ctx: Any, entry_id: int) -> Any:
-        broken.append(entry_id)
-        if entry_id == broken[0]:
+    def first_breaks(ctx: Any, documents: Any, entry_id: int) -> Any:
+        composed.append(entry_id)
+        if entry_id == composed[0]:
             raise KeyError("a secret of a record")
-        return write(ctx, entry_id)
+        return original(ctx, documents, entry_id)
 
     with monkeypatch.context() as within:
-        within.setattr("connector.letters.outbox_email.compose_entry", first_breaks)
+        within.setattr("connector.emails.outbound.compose.compose_entry", first_breaks)
         result = town.run()
     assert result.outcome == "failed"
     assert "secret" not in result.reason

@@ -1,14 +1,13 @@
-"""What became of mails, as the mail system tells: each event counts once, in any order, however late.
+"""What became of emails, as SendGrid reports: each event counts once, in any order, however late.
 
-An event with an outbox key proves that its mail left: it settles a doubt, and it keeps a mail that was planned again
-after a person's "it did not arrive" from leaving twice.
+An event with an outbox key proves that its email was sent. It resolves an unconfirmed delivery, and it keeps an email
+that a user had planned again ("not sent") from being sent twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import insert, or_, select
 from sqlmodel import Session, col
@@ -24,52 +23,53 @@ from connector.plain_text import one_line
 from connector.vocabulary import LogKind, OutboxState, TaskCode
 from providers.sendgrid.webhook import DELIVERY_EVENTS, DeliveryEvent
 
-_FAILURE_TEXTS = {
-    "blocked": "was turned away by its receiver",
+_FAILURES = {
+    "blocked": "was rejected by the recipient's server",
     "bounce": "bounced",
-    "dropped": "was not sent on by SendGrid",
+    "dropped": "was dropped by SendGrid",
     "spamreport": "was reported as spam",
-    "unsubscribe": "was answered by unsubscribing from everything",
+    "unsubscribe": "led to an unsubscribe from all emails",
 }
+_PROOF = "an event from SendGrid shows that it was sent"
 _KEY_MAX = 500
-_BATCH_SIZE = 5000  # so many ids fit into one query on both databases
+_BATCH_SIZE = 5000  # ids in one query, which both databases accept
 
 
 def receive_events(app: AppContext, events: Iterable[DeliveryEvent]) -> int:
-    """Take events in, in one commit; return how many of them are new.
+    """Store events in one commit and return how many are new.
 
-    Most are copies of what is known: a batch of those is answered without waiting for anybody who writes.
+    Most events are duplicates: a batch of those is answered without waiting for the write lock.
     """
-    told: dict[str, DeliveryEvent] = {}
+    by_id: dict[str, DeliveryEvent] = {}
     for event in events:
-        told.setdefault(event.id, event)
+        by_id.setdefault(event.id, event)
     with reading(app.engine) as session:
-        told = _drop_known(session, told)
-    if not told:
+        by_id = _drop_known(session, by_id)
+    if not by_id:
         return 0
     with writing(app.engine) as session:
-        told = _drop_known(session, told)
-        if not told:  # a copy that came at the same time was faster
+        by_id = _drop_known(session, by_id)
+        if not by_id:  # the same batch was stored meanwhile
             return 0
-        session.execute(insert(EmailEvent), [_event_row(event, app.now()) for event in told.values()])
-        entries = _find_entries(session, {event.key for event in told.values() if event.key})
-        for event in told.values():
+        session.execute(insert(EmailEvent), [_event_row(event, app.now()) for event in by_id.values()])
+        entries = _find_entries(session, {event.key for event in by_id.values() if event.key})
+        for event in by_id.values():
             _apply_event(app, session, entries.get(event.key), event)
-        return len(told)
+        return len(by_id)
 
 
 def find_delivery_proof(session: Session, key: str) -> str | None:
-    """Find the mail system's id of a mail that an event has told of: it left. None: nothing was told."""
+    """Return SendGrid's id of an email that an event proves was sent; None where there is no event."""
     found = session.scalars(select(EmailEvent).where(col(EmailEvent.key) == key).limit(1)).first()
     return None if found is None else found.reference or found.id
 
 
-def _drop_known(session: Session, events: dict[str, DeliveryEvent]) -> dict[str, DeliveryEvent]:
-    """Leave out what is known already."""
+def _drop_known(session: Session, events: Mapping[str, DeliveryEvent]) -> dict[str, DeliveryEvent]:
+    """Return the events that are not stored yet."""
     known: set[str] = set()
-    for some in _batches(events):
-        known.update(session.scalars(select(col(EmailEvent.id)).where(col(EmailEvent.id).in_(some))))
-    return {name: event for name, event in events.items() if name not in known}
+    for ids in _batches(events):
+        known.update(session.scalars(select(col(EmailEvent.id)).where(col(EmailEvent.id).in_(ids))))
+    return {event_id: event for event_id, event in events.items() if event_id not in known}
 
 
 def _find_entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEntry]:
@@ -80,13 +80,13 @@ def _find_entries(session: Session, keys: Collection[str]) -> dict[str, OutboxEn
     return found
 
 
-def _batches(names: Collection[str]) -> Iterator[list[str]]:
-    every = sorted(names)
-    for start in range(0, len(every), _BATCH_SIZE):
-        yield every[start : start + _BATCH_SIZE]
+def _batches(ids: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(ids)
+    for start in range(0, len(ordered), _BATCH_SIZE):
+        yield ordered[start : start + _BATCH_SIZE]
 
 
-def _event_row(event: DeliveryEvent, now: datetime) -> dict[str, Any]:
+def _event_row(event: DeliveryEvent, now: datetime) -> dict[str, object]:
     return {
         "id": event.id,
         "key": event.key[:_KEY_MAX],
@@ -101,19 +101,21 @@ def _event_row(event: DeliveryEvent, now: datetime) -> dict[str, Any]:
 def _apply_event(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
     if entry is not None:
         _resolve_delivery(app, session, entry, event)
-        if not entry.delivery_status or DELIVERY_EVENTS.index(event.kind) > DELIVERY_EVENTS.index(
-            entry.delivery_status
-        ):
+        if not entry.delivery_status or _rank(event.kind) > _rank(entry.delivery_status):
             entry.delivery_status = event.kind
-    if event.kind in _FAILURE_TEXTS:
+    if event.kind in _FAILURES:
         _report_failure(app, session, entry, event)
 
 
+def _rank(kind: str) -> int:
+    return DELIVERY_EVENTS.index(kind)
+
+
 def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, event: DeliveryEvent) -> None:
-    """Take the event as proof that the mail left. What is under way now is settled by its own run."""
-    reference, answer = event.message_id or event.id, "an event of the mail system shows that it left"
+    """Take the event as proof that the email was sent. What a run is sending now is resolved by that run."""
+    reference = event.message_id or event.id
     if entry.state == OutboxState.UNCONFIRMED:
-        outbox_entries.mark_done(session, entry, at=app.now(), reference=reference, detail=answer)
+        outbox_entries.mark_done(session, entry, at=app.now(), reference=reference, detail=_PROOF)
     elif entry.state in outbox_entries.UNSENT_STATES and entry.attempts:
         zone = session.get_one(Connection, entry.connection_id).time_zone
         try:
@@ -121,46 +123,51 @@ def _resolve_delivery(app: AppContext, session: Session, entry: OutboxEntry, eve
                 outbox_entries.mark_sending(session, entry, at=event.at, on=today_in(zone, event.at))
         except StepAlreadyCompleted:
             return
-        outbox_entries.mark_done(session, entry, at=app.now(), reference=reference, detail=answer)
+        outbox_entries.mark_done(session, entry, at=app.now(), reference=reference, detail=_PROOF)
     else:
         return
     customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
     if customer is not None:
-        text = f"Settled: {answer}. {entry.reason}"
+        text = f"Resolved: {_PROOF}. {entry.reason}"
         review_tasks.log_for_customer(app, session, customer, kind=LogKind.RESOLVED, text=text)
 
 
 def _report_failure(app: AppContext, session: Session, entry: OutboxEntry | None, event: DeliveryEvent) -> None:
-    """Say that a mail did not reach its reader, to the people who mind the customers at that address."""
-    words = f"mail to {one_line(event.address, 120)} {_FAILURE_TEXTS[event.kind]}"
-    reason = f"{words}{': ' if event.reason else ''}{one_line(event.reason, 200)}"
+    """Create a task, for each customer emailed at that address, that an email did not reach its recipient."""
+    failure = _FAILURES[event.kind]
+    sentence = f"An email to {one_line(event.address, 120)} {failure}"
+    if event.reason:
+        sentence += f": {one_line(event.reason, 200)}"
     if event.suppresses_address:
-        suppressions.suppress(session, event.address, _FAILURE_TEXTS[event.kind].removeprefix("was "), app.now())
+        suppressions.suppress(session, event.address, failure.removeprefix("was "), app.now())
     for customer in _find_affected_customers(session, entry, event.address):
-        name = one_line(customer.name)
-        text = f"{name}: {reason}. Find out how to reach him"
-        hint = f"; a new address: duewell customers set {customer.external_id} --contact"
+        reason = (
+            f"{one_line(customer.name)}: {sentence[:1].lower()}{sentence[1:]}. Find out how to reach them; to set a "
+            f"new address: duewell customers set {customer.external_id} --contact"
+        )
         recurrence_key = f"{event.kind}:{event.address}:{event.at:%Y-%m-%d}"
         review_tasks.create_review_task(
-            app, session, customer, code=TaskCode.UNDELIVERED, recurrence_key=recurrence_key, reason=f"{text}{hint}"
+            app, session, customer, code=TaskCode.UNDELIVERED, recurrence_key=recurrence_key, reason=reason
         )
-        review_tasks.log_for_customer(
-            app, session, customer, kind=LogKind.UNDELIVERED, text=f"{reason[:1].upper()}{reason[1:]}."
-        )
+        review_tasks.log_for_customer(app, session, customer, kind=LogKind.UNDELIVERED, text=f"{sentence}.")
 
 
 def _find_affected_customers(session: Session, entry: OutboxEntry | None, address: str) -> Sequence[CustomerRow]:
-    """Find the customers that are mailed at an address; the mail's own where the event names its mail."""
+    """Return the email's customer where the event names the email, else every customer emailed at the address."""
     if entry is not None:
         customer = session.get(CustomerRow, (entry.connection_id, entry.customer_id))
         return [customer] if customer is not None else []
     if not address:
         return []
-    here = (col(CustomerSetting.connection_id) == CustomerRow.connection_id) & (
+    same_customer = (col(CustomerSetting.connection_id) == CustomerRow.connection_id) & (
         col(CustomerSetting.customer_id) == CustomerRow.external_id
     )
-    parts = [col(each).icontains(address, autoescape=True) for each in (CustomerRow.emails, CustomerSetting.emails)]
-    rows = session.execute(select(CustomerRow, CustomerSetting).outerjoin(CustomerSetting, here).where(or_(*parts)))
+    matches = [
+        each.icontains(address, autoescape=True) for each in (col(CustomerRow.emails), col(CustomerSetting.emails))
+    ]
+    rows = session.execute(
+        select(CustomerRow, CustomerSetting).outerjoin(CustomerSetting, same_customer).where(or_(*matches))
+    )
     found = []
     for customer, setting in rows:
         used = (setting.emails if setting is not None else "") or customer.emails

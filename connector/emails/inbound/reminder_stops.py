@@ -1,4 +1,4 @@
-"""The link in every mail by which a customer stops his reminders; the bookkeeper learns of it at once."""
+"""The link in every email with which a customer stops their reminders; the account owner gets a task at once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,9 @@ from connector.emails import contact_tokens, recipient_language
 from connector.plain_text import one_line
 from connector.vocabulary import TaskCode, TokenPurpose
 
-_TASK_REASON = (
-    "{name} stopped the reminders, {how}. What is owed has to be settled in another way; to send "
-    "reminders again: duewell customers set {id} --reminders"
-)
-
 
 class ReminderStop(NamedTuple):
-    """Whose link it is, as its page names him; whether his reminders are stopped already; his language, if known."""
+    """The customer a link is for, and whether their reminders are stopped; ``language`` is "" where it is not known."""
 
     company: str
     customer: str
@@ -31,9 +26,9 @@ class ReminderStop(NamedTuple):
 
 
 def stop_link(app: AppContext, session: Session, connection_id: int, customer_id: str) -> str:
-    """Make a customer's link; "" where it could not be reached.
+    """Return a customer's link; "" where customers cannot reach this installation over https.
 
-    Only over https: mail programs press no other, and plain http would show the token to everybody on the way.
+    Email programs follow no other, and plain http would show the token to everybody on the way.
     """
     if not contact_tokens.public_url(app, "/"):
         return ""
@@ -42,30 +37,33 @@ def stop_link(app: AppContext, session: Session, connection_id: int, customer_id
 
 
 def find_stop(app: AppContext, token: str) -> ReminderStop | None:
-    """Tell whose reminders a link stops. Changes nothing: programs that scan links open every one."""
+    """Return whose reminders a link stops. Changes nothing: programs that scan emails open every link."""
     with reading(app.engine) as session:
         customer = contact_tokens.find_customer(session, token, TokenPurpose.STOP)
         return _build_stop(session, customer) if customer is not None else None
 
 
 def stop_reminders(app: AppContext, token: str) -> ReminderStop | None:
-    """Send this customer no reminders from now on, and tell the bookkeeper; a second time changes nothing."""
+    """Stop this customer's reminders from now on and create the task; a second time changes nothing."""
     with writing(app.engine) as session:
         customer = contact_tokens.find_customer(session, token, TokenPurpose.STOP)
         if customer is None:
             return None
-        subject = _build_stop(session, customer)
-        if not subject.stopped:
-            stop_for_customer(app, session, customer, how="by the link in a mail")
-        return subject._replace(stopped=True)
+        stop = _build_stop(session, customer)
+        if not stop.stopped:
+            stop_for_customer(app, session, customer, how="with the link in an email")
+        return stop._replace(stopped=True)
 
 
 def stop_for_customer(app: AppContext, session: Session, customer: CustomerRow, *, how: str) -> None:
-    """Stop a customer's reminders as he asked, and make the task that tells it, in the caller's transaction."""
+    """Stop a customer's reminders at their request and create the task, in the caller's transaction."""
     name, now = one_line(customer.name), app.now()
-    here = (customer.connection_id, customer.external_id)
-    apply_settings(session, *here, {"no_reminders": True}, by=f"{name}, {how},", at=now)
-    reason = _TASK_REASON.format(name=name, how=how, id=customer.external_id)
+    key = (customer.connection_id, customer.external_id)
+    apply_settings(session, *key, {"no_reminders": True}, by=f"{name}, {how},", at=now)
+    reason = (
+        f"{name} stopped the reminders {how}. Collect the open balance in another way; to send reminders again: "
+        f"duewell customers set {customer.external_id} --reminders"
+    )
     review_tasks.create_review_task(
         app, session, customer, code=TaskCode.REMINDERS_STOPPED, recurrence_key=now.isoformat(), reason=reason
     )

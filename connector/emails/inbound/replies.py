@@ -1,9 +1,10 @@
-"""What a customer's reply does: the chase waits for the days the policy says, and a person gets its words as a task."""
+"""What a customer's reply does: reminders are paused for some days, and the account owner gets it as a task."""
 
 from __future__ import annotations
 
 import hashlib
 from datetime import timedelta
+from enum import StrEnum
 
 from sqlmodel import Session
 
@@ -21,8 +22,17 @@ from connector.vocabulary import LogKind, ReplyKind, TaskCode, TokenPurpose
 from policies.formatting import format_date
 
 
+class ReplyOutcome(StrEnum):
+    """What an email that came back turned out to be."""
+
+    REPLY = "reply"
+    AUTO_REPLY = "auto_reply"
+    DUPLICATE = "duplicate"  # stored before
+    UNKNOWN = "unknown"  # to no address of ours
+
+
 def reply_address(app: AppContext, session: Session, connection_id: int, customer_id: str) -> str:
-    """Give the address at which a customer's replies are known as his; "" where no domain brings replies to us."""
+    """Return the customer's own reply address; "" where no domain is set up to receive replies."""
     domain = app.settings.mail_reply_domain
     if not domain:
         return ""
@@ -30,9 +40,9 @@ def reply_address(app: AppContext, session: Session, connection_id: int, custome
     return f"reply+{token}@{domain}"
 
 
-def receive_reply(app: AppContext, reply: Reply) -> str:
-    """Record an incoming email and return what it was: "reply", "auto_reply", "duplicate" or "unknown" (no recipient)."""
-    outcome = "unknown"
+def receive_reply(app: AppContext, reply: Reply) -> ReplyOutcome:
+    """Store an email that came back and return what it was."""
+    outcome = ReplyOutcome.UNKNOWN
     with writing(app.engine) as session:
         for token, domain in reply.to:
             if domain != app.settings.mail_reply_domain:
@@ -43,13 +53,14 @@ def receive_reply(app: AppContext, reply: Reply) -> str:
     return outcome
 
 
-def _record_reply(app: AppContext, session: Session, customer: CustomerRow, reply: Reply) -> str:
-    known_by = hashlib.sha256(f"{reply.id} {customer.connection_id} {customer.external_id}".encode()).hexdigest()
-    if session.get(ReceivedReply, known_by) is not None:
-        return "duplicate"
-    kind, name = ReplyKind.AUTO_REPLY if reply.automatic_reason else ReplyKind.REPLY, one_line(customer.name)
+def _record_reply(app: AppContext, session: Session, customer: CustomerRow, reply: Reply) -> ReplyOutcome:
+    fingerprint = hashlib.sha256(f"{reply.id} {customer.connection_id} {customer.external_id}".encode()).hexdigest()
+    if session.get(ReceivedReply, fingerprint) is not None:
+        return ReplyOutcome.DUPLICATE
+    kind = ReplyKind.AUTO_REPLY if reply.automatic_reason else ReplyKind.REPLY
+    name = one_line(customer.name)
     row = ReceivedReply(
-        id=known_by,
+        id=fingerprint,
         connection_id=customer.connection_id,
         customer_id=customer.external_id,
         kind=kind,
@@ -57,30 +68,30 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
     )
     session.add(row)
     if reply.automatic_reason:
-        text = f"An automatic answer came back from {name} ({reply.automatic_reason}): the chase goes on."
+        text = f"An automatic reply came from {name} ({reply.automatic_reason}): reminders continue."
     else:
-        text = f"{name} replied to a mail; a person gets it as a task. {_pause_reminders(app, session, customer)}"
+        text = f"{name} replied to an email; a task was created. {_pause_reminders(app, session, customer)}"
         reason = f"{name} ({reply.sender}) replied, “{reply.subject}”: {reply.text}"
         review_tasks.create_review_task(
-            app, session, customer, code=TaskCode.REPLY, recurrence_key=known_by[:16], reason=reason
+            app, session, customer, code=TaskCode.REPLY, recurrence_key=fingerprint[:16], reason=reason
         )
     review_tasks.log_for_customer(app, session, customer, kind=LogKind(kind), text=text)
-    return kind
+    return ReplyOutcome(kind)
 
 
 def _pause_reminders(app: AppContext, session: Session, customer: CustomerRow) -> str:
-    """Leave the customer in peace for the policy's days; a longer pause that a person set stays."""
+    """Pause the customer's reminders for the days in the policy, and describe it; a longer pause stays as it is."""
     policy, _version = policy_store.get_active_policy(session, customer.connection_id).for_customer(
         customer.external_id
     )
     if policy.replies.pause_days == 0:
-        return "The policy lets the chase go on."
+        return "Reminders continue, as the policy says."
     now = app.now()
     today = today_in(session.get_one(Connection, customer.connection_id).time_zone, now)
     until = today + timedelta(days=policy.replies.pause_days)
     setting = session.get(CustomerSetting, (customer.connection_id, customer.external_id))
     if setting is not None and setting.hold_until_on is not None and setting.hold_until_on >= until:
-        return f"He is paused until {format_date(setting.hold_until_on)} already."
-    here = (customer.connection_id, customer.external_id)
-    apply_settings(session, *here, {"hold_until_on": until}, by="A reply by mail", at=now)
-    return f"The chase waits until {format_date(until)}."
+        return f"Their reminders are already paused until {format_date(setting.hold_until_on)}."
+    key = (customer.connection_id, customer.external_id)
+    apply_settings(session, *key, {"hold_until_on": until}, by="A reply by email", at=now)
+    return f"Reminders are paused until {format_date(until)}."

@@ -1,4 +1,4 @@
-"""Reads a mail that came back: to which of our addresses, what its writer says, and whether a machine wrote it."""
+"""Parse an email that came back: to which of our addresses, what it says, and whether it was sent automatically."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from html.parser import HTMLParser
 from connector.emails.contact_tokens import TOKEN_LENGTH
 from connector.plain_text import clean_lines, one_line
 
-TEXT_MAX = 4000  # signs of a reply that a task shows
+TEXT_MAX = 4000  # characters of a reply that a task shows
 _LINES_MAX = 60
-_SOURCE_LENGTH_MAX = 200_000  # signs that are looked at
+_SOURCE_LENGTH_MAX = 200_000  # characters that are parsed
 _REPLY_ADDRESS = re.compile(rf"\breply\+([a-z2-7]{{{TOKEN_LENGTH}}})@([a-z0-9.-]+)", re.IGNORECASE)
 _BULK_PRECEDENCES = {"bulk", "junk", "list", "auto_reply", "auto-reply"}
 _BODY_FIELDS = {"text/plain": "text", "text/html": "html"}
@@ -39,21 +39,21 @@ _QUOTE_START = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A mail that came back. ``to`` are the (token, domain) pairs it was sent to; ``id`` stands for its Message-ID."""
+    """An email that came back. ``to`` are (token, domain) pairs of our addresses; ``id`` stands for its Message-ID."""
 
     id: str
     to: tuple[tuple[str, str], ...]
     sender: str
     subject: str
     text: str
-    automatic_reason: str  # why a machine wrote it, "" where a person did
+    automatic_reason: str  # what shows that it was sent automatically; "" where a person wrote it
 
 
 def parse_reply(fields: Mapping[str, str]) -> Reply:
-    """Read the fields of an Inbound Parse request; whatever is missing or odd is read as empty.
+    """Parse the fields of an Inbound Parse request; what is missing or malformed counts as empty.
 
-    SendGrid brings a mail in parts, or whole in the field ``email`` where the address is set up for raw mails. Parts
-    come in the bytes in which they were written; ``charsets`` names them.
+    SendGrid posts an email in parts, or whole in the field ``email`` where the address is set up for raw emails. Parts
+    keep the encoding they were written in; ``charsets`` names it.
     """
     fields = {
         **fields,
@@ -65,9 +65,9 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
     text = _strip_quoted_text(
         fields.get("text", "")[:_SOURCE_LENGTH_MAX] or _html_to_text(fields.get("html", "")[:_SOURCE_LENGTH_MAX])
     )
-    known_by = headers.get("message-id", "").strip() or "\n".join([sender, headers.get("date", ""), subject, text])
+    identity = headers.get("message-id", "").strip() or "\n".join([sender, headers.get("date", ""), subject, text])
     return Reply(
-        id=hashlib.sha256(known_by.encode("utf-8", "replace")).hexdigest(),
+        id=hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest(),
         to=tuple(dict.fromkeys(_find_reply_tokens(_recipients(fields, headers)))),
         sender=one_line(sender, 120),
         subject=one_line(subject, 120),
@@ -77,23 +77,23 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
 
 
 def _decode_fields(fields: Mapping[str, str]) -> dict[str, str]:
-    """Read the fields that are not in UTF-8 as what they are; the form was read as UTF-8, or else as Latin-1."""
+    """Decode the fields that are not in UTF-8 by their charset; the form was decoded as UTF-8, or else as Latin-1."""
     try:
         charsets = dict(json.loads(fields.get("charsets") or "{}"))
     except (ValueError, TypeError, RecursionError):
         return {}
-    read: dict[str, str] = {}
+    decoded: dict[str, str] = {}
     for name, charset in charsets.items():
         try:
             if name in fields and codecs.lookup(str(charset)).name != "utf-8":
-                read[name] = fields[name].encode("latin-1").decode(str(charset))
+                decoded[name] = fields[name].encode("latin-1").decode(str(charset))
         except (LookupError, ValueError):
-            continue  # a charset nobody knows, or not what it says: as it was read
-    return read
+            continue  # an unknown or wrong charset: as the form was decoded
+    return decoded
 
 
 def _split_raw_email(raw: str) -> dict[str, str]:
-    """Take a whole mail apart into the fields that SendGrid would have made of it."""
+    """Split a raw email into the fields SendGrid would have made of it."""
     raw = raw.replace("\r\n", "\n")
     parts = {"headers": raw.partition("\n\n")[0]}
     for part in message_from_string(raw).walk():
@@ -107,7 +107,7 @@ def _split_raw_email(raw: str) -> dict[str, str]:
 def _decode(charset: str, content: bytes) -> str:
     try:
         return content.decode(charset, "replace")
-    except LookupError:  # a charset nobody knows
+    except LookupError:  # an unknown charset
         return content.decode("utf-8", "replace")
 
 
@@ -118,7 +118,7 @@ def _parse_headers(raw: str) -> dict[str, str]:
 
 
 def _recipients(fields: Mapping[str, str], headers: Mapping[str, str]) -> Iterable[str]:
-    """Give the addresses it was delivered to; what the headers say counts only where the envelope is missing."""
+    """Return the addresses it was delivered to; the headers count only where the envelope is missing."""
     try:
         envelope = json.loads(fields.get("envelope") or "{}")
         delivered = [str(each) for each in envelope["to"]]
@@ -135,54 +135,54 @@ def _find_reply_tokens(addresses: Iterable[str]) -> Iterable[tuple[str, str]]:
 
 
 def _automatic_reason(headers: Mapping[str, str], sender: str, subject: str) -> str:
-    said = headers.get("auto-submitted", "no").split(";")[0].strip().lower()
-    if said not in {"", "no"}:
-        return f"Auto-Submitted: {one_line(said, 40)}"
+    auto_submitted = headers.get("auto-submitted", "no").split(";")[0].strip().lower()
+    if auto_submitted not in {"", "no"}:
+        return f"Auto-Submitted: {one_line(auto_submitted, 40)}"
     if headers.get("precedence", "").strip().lower() in _BULK_PRECEDENCES:
         return f"Precedence: {one_line(headers['precedence'], 40)}"
     for name in ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "list-id", "feedback-id"):
         if headers.get(name, "").strip().lower() not in {"", "no", "none"}:
-            return f"its header {name}"
+            return f"header {name}"
     if "multipart/report" in headers.get("content-type", "").lower() or headers.get("return-path", "").strip() == "<>":
-        return "a report of a mail system"
+        return "delivery report"
     if sender.lower().startswith(_BOUNCE_SENDERS) or not sender:
-        return "its sender is a machine"
-    return "its subject" if _AUTO_REPLY_SUBJECT.search(subject) else ""
+        return "automatic sender"
+    return "subject" if _AUTO_REPLY_SUBJECT.search(subject) else ""
 
 
 def _strip_quoted_text(text: str) -> str:
-    """Keep what the writer wrote, without the mail he answers, in a few lines of visible signs."""
+    """Return what the sender wrote, without the quoted email, as a few lines of visible characters."""
     own: list[str] = []
     for line in text.splitlines():
         if _QUOTE_START.match(line):
             break
         own.append(line)
-    said = clean_lines("\n".join(own), _LINES_MAX) or clean_lines(text, _LINES_MAX)
-    return said if len(said) <= TEXT_MAX else said[: TEXT_MAX - 1] + "…"
+    kept = clean_lines("\n".join(own), _LINES_MAX) or clean_lines(text, _LINES_MAX)
+    return kept if len(kept) <= TEXT_MAX else kept[: TEXT_MAX - 1] + "…"
 
 
 class _TextExtractor(HTMLParser):
-    """Collects the words of a page, a line per block."""
+    """Collects the visible text of a page, a line per block element."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.words: list[str] = []
+        self.chunks: list[str] = []
         self._hidden = 0
 
     def handle_starttag(self, tag: str, attrs: object) -> None:
         self._hidden += tag in {"style", "script", "head"}
         if tag in {"br", "p", "div", "tr", "li", "blockquote"}:
-            self.words.append("\n")
+            self.chunks.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in {"style", "script", "head"} and self._hidden > 0
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.words.append(data)
+            self.chunks.append(data)
 
 
 def _html_to_text(html: str) -> str:
-    words = _TextExtractor()
-    words.feed(html)
-    return "".join(words.words)
+    extractor = _TextExtractor()
+    extractor.feed(html)
+    return "".join(extractor.chunks)

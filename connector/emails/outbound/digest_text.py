@@ -1,11 +1,10 @@
-"""The sentences of a digest in its language: one line for each mail, task and late customer."""
+"""The lines of a digest in its language: one for each email, task and overdue customer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -14,7 +13,14 @@ from connector.db.money import from_e4
 from connector.db.tables import Connection, CustomerRow, InvoiceRow, OutboxEntry, Task
 from connector.emails.layout import load_texts, render_line
 from connector.languages import language_of, replace_nbsp
-from connector.outbox.payloads import DigestItem, invoice_ids, load_payload
+from connector.outbox.payloads import (
+    DigestItem,
+    EmailPayload,
+    FeeWaiverPayload,
+    LateFeePayload,
+    invoice_ids,
+    load_payload,
+)
 from connector.plain_text import one_line
 from connector.vocabulary import OutboxState
 
@@ -22,70 +28,80 @@ NUMBERS_MAX = 4  # invoices named in a line
 
 
 class DigestText:
-    """What a digest of one company says, in one language."""
+    """The texts of one company's digest, in one language."""
 
     def __init__(self, session: Session, connection: Connection, language: str, today: date) -> None:
         self._session, self._connection, self._today = session, connection, today
         self.language = language_of(language)
-        self._texts: Mapping[str, Any] = load_texts(self.language.code)
+        self._texts = load_texts(self.language.code)
         self._company = one_line(connection.name)
+        self.colon = self._texts.labels["colon"]
 
     def render(self, name: str, **more: str) -> str:
         """Fill a text of the digest."""
-        return render_line(self._texts["digest"][name], {"company": self._company, **more})
+        return render_line(self._texts.digest[name], {"company": self._company, **more})
 
     def overdue_customer(self, item: DigestItem) -> str:
-        """Say of a customer that he is late enough to know about."""
-        return f"{item.name}: {self._summarise_invoices(item.invoices)}"
+        """Return the line about a customer who is overdue enough for an account-owner alert."""
+        return self._join(item.name, self._summarise_invoices(item.invoices))
 
     def sent_email(self, entry: OutboxEntry) -> str:
-        """Say what went out, and what became of it."""
-        fate = f" ({entry.delivery_status})" if entry.delivery_status else ""
-        doubt = f"; {self.render('delivery_unconfirmed')}" if entry.state == OutboxState.UNCONFIRMED else ""
-        return f"{self.customer_name(entry.customer_id)}: {self.step_and_invoices(entry)}{fate}{doubt}"
+        """Return what was sent, and what is known about its delivery."""
+        delivery = self._texts.digest_delivery.get(entry.delivery_status, "")
+        if entry.state == OutboxState.UNCONFIRMED:
+            delivery = self.render("delivery_unconfirmed")
+        line = self._join(self.customer_name(entry.customer_id), self.step_and_invoices(entry))
+        return f"{line} ({delivery})" if delivery else line
 
     def pending_entry(self, entry: OutboxEntry) -> str:
-        """Say what waits for an approval or is in doubt."""
-        what = self.render(
-            "to_approve" if entry.state == OutboxState.AWAITING_APPROVAL else "unconfirmed", id=str(entry.id)
-        )
-        return f"{what}: {self.customer_name(entry.customer_id)}: {self.step_and_invoices(entry)}, {self.total(entry)}"
+        """Return an entry that awaits approval, or whose delivery is unconfirmed."""
+        is_waiting = entry.state == OutboxState.AWAITING_APPROVAL
+        head = self.render("to_approve" if is_waiting else "unconfirmed", id=str(entry.id))
+        what = f"{self.step_and_invoices(entry)}, {self.total(entry)}"
+        return self._join(head, self.customer_name(entry.customer_id), what)
 
     def task_line(self, task: Task) -> str:
-        """Say what a person has to do; where it is somebody's own words, in those."""
-        named, head = self._texts["digest"]["steps"].get(task.code), self.render("task", id=str(task.id))
-        if named is None or not task.invoice_ids:
-            return f"{head}: {task.reason}"
-        return f"{head}: {named}: {self.customer_name(task.customer_id)}: {self._summarise_invoices(task.invoice_ids)}"
+        """Return what is to be done: by its label, or in the words in which it was entered."""
+        label, head = self._texts.digest_steps.get(task.code), self.render("task", id=str(task.id))
+        if label is None or not task.invoice_ids:
+            return self._join(head, task.reason)
+        invoices = self._summarise_invoices(task.invoice_ids)
+        return self._join(head, label, self.customer_name(task.customer_id), invoices)
 
     def step_and_invoices(self, entry: OutboxEntry) -> str:
-        """Name the step of an entry, and the invoices it is about."""
-        numbers = [row.number for row in self._load_invoices(invoice_ids(load_payload(entry).completed))]
-        return f"{self._texts['digest']['steps'].get(entry.step, entry.step)}, {self._format_numbers(numbers)}"
+        """Return the step of an entry and the invoices it is about."""
+        invoices = self._load_invoices(invoice_ids(load_payload(entry).completed))
+        return f"{self._texts.digest_steps[entry.step]}, {self._format_numbers([row.number for row in invoices])}"
 
     def total(self, entry: OutboxEntry) -> str:
-        """Give what an entry is about in money: the fee, or what the mail lists."""
-        amounts = [entry.payload["amount"]] if "amount" in entry.payload else entry.payload.get("due", {}).values()
-        return self._format_money(sum(map(Decimal, amounts), Decimal(0)), entry.currency)
+        """Return the amount of a fee, or the sum of what an email lists."""
+        payload = load_payload(entry)
+        if isinstance(payload, EmailPayload):
+            return self._format_money(sum(payload.due.values(), Decimal(0)), entry.currency)
+        amount = payload.amount if isinstance(payload, LateFeePayload | FeeWaiverPayload) else Decimal(0)
+        return self._format_money(amount, entry.currency)
 
     def customer_name(self, customer_id: str) -> str:
-        """Name a customer."""
+        """Return a customer's name, or the id where the customer is gone."""
         row = self._session.get(CustomerRow, (self._connection.id, customer_id))
         return one_line(row.name, 80) if row is not None else customer_id
 
-    def _summarise_invoices(self, invoice_ids: Sequence[str]) -> str:
-        """Say which invoices, how much is open on them, and how late they are."""
-        rows = self._load_invoices(invoice_ids)
+    def _join(self, *parts: str) -> str:
+        return self.colon.join(parts)
+
+    def _summarise_invoices(self, ids: Sequence[str]) -> str:
+        """Return the numbers, the open balance, and how long the oldest is overdue."""
+        rows = self._load_invoices(ids)
         due = sum((from_e4(row.due_e4) for row in rows), Decimal(0))
-        said = [
+        parts = [
             self._format_numbers([row.number for row in rows]),
             self._format_money(due, rows[0].currency if rows else ""),
         ]
-        late = max(((self._today - row.due_on).days for row in rows if row.due_on), default=0)
-        if late > 0:
-            days = render_line(self._texts["labels"]["one_day" if late == 1 else "number_of_days"], {"days": str(late)})
-            said.append(self.render("days_past_due", days=days))
-        return ", ".join(said)
+        days = max(((self._today - row.due_on).days for row in rows if row.due_on), default=0)
+        if days > 0:
+            text = self._texts.labels["one_day" if days == 1 else "number_of_days"]
+            parts.append(self.render("days_overdue", days=render_line(text, {"days": str(days)})))
+        return ", ".join(parts)
 
     def _load_invoices(self, ids: Sequence[str]) -> list[InvoiceRow]:
         query = select(InvoiceRow).where(

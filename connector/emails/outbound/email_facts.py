@@ -1,4 +1,4 @@
-"""What a mail is made of: plain frozen facts, collected and checked before any word is written."""
+"""The facts an email is written from: plain frozen values, collected and checked before any text is filled in."""
 
 from __future__ import annotations
 
@@ -6,14 +6,25 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from enum import StrEnum
 
 from policies.receivables import Discount, Step
 from providers.mailer import Attachment
 
 
+class FeeKind(StrEnum):
+    """How the announced late fee is reckoned; the names are those of the texts ``fee_…``."""
+
+    FLAT = "flat"
+    ONCE = "once"  # percent of the open balance
+    PER_MONTH = "per_month"
+    PER_YEAR = "per_year"
+    UNSPECIFIED = "unspecified"  # no figure: nobody has checked the rate against its source
+
+
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One invoice as a mail shows it; ``days_late`` counts in the company's time zone, below 0 before the due date."""
+    """One invoice in an email. ``days_late`` counts in the company's time zone and is negative before the due date."""
 
     number: str
     issued_on: date
@@ -27,7 +38,7 @@ class InvoiceLine:
 
 @dataclass(frozen=True, slots=True)
 class PaidLine:
-    """One invoice that a thank-you names."""
+    """One invoice in a thank-you email."""
 
     number: str
     paid: Decimal
@@ -36,13 +47,12 @@ class PaidLine:
 
 @dataclass(frozen=True, slots=True)
 class FeeWarning:
-    """The late fee of the terms, said before it bites: "flat" is a sum, "once", "per_month", "per_year" are percent.
+    """The announcement of a late fee: an amount for a flat fee, else percent.
 
-    "unspecified" has no figure: it rests on a rate that nobody has compared with its source. ``fixed_amounts`` come on
-    top of it, one per size of invoice.
+    ``fixed_amounts`` come on top, one for each size of invoice.
     """
 
-    kind: str
+    kind: FeeKind
     figure: Decimal
     from_on: date | None = None
     fixed_amounts: tuple[Decimal, ...] = ()
@@ -50,16 +60,20 @@ class FeeWarning:
 
 @dataclass(frozen=True, slots=True)
 class EmailFacts:
-    """Everything a mail says. ``about`` are the numbers of the invoices whose step this is; empty means all of them.
+    """Everything an email says.
 
-    ``page_link`` leads to the customer's own page.
-
-    ``contact_name`` is who is greeted (for ``notify_owner`` the owner). ``sender_name`` signs. ``reply_to`` is shown;
-    ``replies_to`` is the customer's own address, where replies come back to us. ``ways_to_pay`` are the company's own
-    lines about bank details; ``message_domain`` defaults to the sender's; ``earlier_keys`` are the outbox keys of the
-    mails before this one in the same chain, oldest first. ``fee`` is only given where fees are enabled. ``words`` are
-    the user's own templates in place of the shipped ones; ``said`` are lines of this one mail as a person wrote them,
-    filled with nothing. ``attachments`` are the invoices themselves, ``statement`` the list of everything open.
+    Addresses and names:
+        ``contact_name`` is greeted (the account owner's, for an account-owner alert); ``sender_name`` signs;
+        ``reply_to`` is printed; ``tracked_reply_to`` is the customer's own reply address, which brings replies back
+        here; ``message_domain`` defaults to the sender's.
+    Invoices:
+        ``about`` are the numbers of the invoices that this step is for; empty means all of ``invoices``.
+        ``attachments`` are invoices as PDFs, ``statement`` lists every open invoice.
+    Texts:
+        ``template_lines`` replace the shipped lines of the step; ``custom_lines`` are written for this one email and
+        used as they are. ``payment_instructions`` are the company's payment instructions.
+    Threading:
+        ``earlier_keys`` are the outbox keys of the emails sent before in this sequence, oldest first.
     """
 
     key: str
@@ -85,7 +99,7 @@ class EmailFacts:
     promised_on: date | None = None
     instalments_max: int = 3
     paid: Sequence[PaidLine] = ()
-    ways_to_pay: str = ""
+    payment_instructions: str = ""
     stop_link: str = ""
     portal_link: str = ""
     message_domain: str = ""

@@ -1,7 +1,7 @@
-"""A user's own words for a step's mail: one TOML document per step (and language), checked before it counts.
+"""A user's own texts for the email of a step: one TOML document per step and language, checked before it is saved.
 
-Every line is a minijinja template that runs on a budget and sees plain strings alone; nothing in it can call anything.
-Versions are kept: an empty document brings the shipped words back.
+Every line is a minijinja template with a budget that sees plain strings alone; nothing in it can call anything.
+Versions are kept: saving an empty document restores the shipped text.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector.db.tables import EmailTemplate
-from connector.emails.layout import load_step_lines
+from connector.emails.layout import load_texts
 from connector.emails.outbound import render
-from connector.emails.outbound.email_facts import EmailFacts, FeeWarning, InvoiceLine, PaidLine
+from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
+from connector.emails.outbound.template_values import BEFORE_DUE_STEPS
 from connector.languages import LANGUAGES, language_of
 from policies.receivables import Discount, Step
 
@@ -28,22 +29,25 @@ _TODAY = date(2026, 11, 21)
 
 
 class TemplateError(Exception):
-    """A document that makes no mail; ``str()`` says what is wrong, and in which line of the mail."""
+    """A document that makes no email; ``str()`` says what is wrong, and in which line."""
 
 
 def find_custom_lines(session: Session, connection_id: int | None, step: Step, language: str) -> dict[str, str]:
-    """Give the user's words for a mail: the company's before the general, its language's before every language's."""
+    """Return the user's own lines for an email, or {}.
+
+    The company's template wins over the general one, one in the email's language over one for every language.
+    """
     code = language_of(language).code
-    for where in dict.fromkeys((connection_id, None)):
-        for tongue in (code, ""):
-            document = _latest_document(session, where, step, tongue)
+    for company in dict.fromkeys((connection_id, None)):
+        for template_language in (code, ""):
+            document = _latest_document(session, company, step, template_language)
             if document:
                 return parse_document(document)
     return {}
 
 
 def list_templates(session: Session) -> list[EmailTemplate]:
-    """List what is in force, the newest of each; those that were taken back are left out."""
+    """Return the templates in force; those that were reset are left out."""
     rows = session.scalars(select(EmailTemplate).order_by(col(EmailTemplate.id)))
     newest = {(row.connection_id, row.step, row.language): row for row in rows}
     return [row for row in newest.values() if row.document]
@@ -52,14 +56,14 @@ def list_templates(session: Session) -> list[EmailTemplate]:
 def save_template(
     session: Session, document: str, *, step: Step, language: str, connection_id: int | None, by: str, at: datetime
 ) -> None:
-    """Put a document in force from now on; "" brings the shipped words back. Raises ``TemplateError``."""
+    """Put a document in force from now on; "" restores the shipped text. Raises ``TemplateError``."""
     if language and language not in LANGUAGES:
-        message = f"There are no texts in {language!r}; there are: {', '.join(LANGUAGES)}."
+        message = f"There are no texts in {language!r}; choose one of {', '.join(LANGUAGES)}."
         raise TemplateError(message)
     if document:
         check_document(document, step)
-    elif step not in render.EMAIL_STEPS:
-        raise TemplateError(_not_an_email_step(step))
+    else:
+        require_email_step(step)
     row = EmailTemplate(
         connection_id=connection_id, step=step.value, language=language, document=document, set_by=by, set_at=at
     )
@@ -67,52 +71,55 @@ def save_template(
 
 
 def default_document(step: Step, language: str, tone: str) -> str:
-    """Write the shipped words of a step as a document that can be edited and set."""
-    if step not in render.EMAIL_STEPS:
-        raise TemplateError(_not_an_email_step(step))
-    said = load_step_lines(language_of(language).code, step, tone)
-    return format_document(said)
+    """Return the shipped text of a step as a document to edit and save. Raises ``TemplateError``."""
+    require_email_step(step)
+    return format_document(load_texts(language_of(language).code).step_lines(step, tone))
 
 
 def format_document(lines: Mapping[str, str]) -> str:
-    """Write words as a document."""
+    """Return lines as a document."""
     return "\n".join(f"{name} = {_toml_string(lines[name])}" for name in LINE_NAMES if name in lines) + "\n"
 
 
 def parse_document(document: str) -> dict[str, str]:
-    """Read a document; raises ``TemplateError``."""
+    """Return the lines of a document. Raises ``TemplateError``."""
     try:
         table = tomllib.loads(document)
     except tomllib.TOMLDecodeError as error:
-        raise TemplateError(f"This is no TOML: {error}.") from error
+        raise TemplateError(f"This is not valid TOML: {error}.") from error
     unknown = sorted(set(table) - set(LINE_NAMES))
     if unknown or not table:
-        what = f"There is no line called {', '.join(unknown)}" if unknown else "It says nothing"
-        raise TemplateError(f"{what}; a document has some of: {', '.join(LINE_NAMES)}.")
+        problem = f"There is no line called {', '.join(unknown)}" if unknown else "The document is empty"
+        raise TemplateError(f"{problem}; it can have: {', '.join(LINE_NAMES)}.")
     for name, text in table.items():
         if not isinstance(text, str) or not text.strip() or len(text) > _LINE_LENGTH_MAX:
-            raise TemplateError(f"{name} must be a text of up to {_LINE_LENGTH_MAX} signs, and not empty.")
+            raise TemplateError(f"{name} must be a text of 1 to {_LINE_LENGTH_MAX} characters.")
     return dict(table)
 
 
 def check_document(document: str, step: Step) -> None:
-    """Write the mails of this step with these words, about one invoice and about many; raises ``TemplateError``."""
-    words = parse_document(document)
-    if step not in render.EMAIL_STEPS:
-        raise TemplateError(_not_an_email_step(step))
+    """Compose example emails with this document, about one invoice and about many. Raises ``TemplateError``."""
+    lines = parse_document(document)
+    require_email_step(step)
     for count in (1, 3, 60):
         try:
-            mail = render.compose_email(replace(_example_facts(step, count), template_lines=words))
+            email = render.compose_email(replace(_example_facts(step, count), template_lines=lines))
         except render.EmailError as error:
             raise TemplateError(str(error)) from error
-        if not mail.subject.strip():
-            raise TemplateError(f"The subject is empty where the mail is about {count} invoices.")
+        if not email.subject.strip():
+            raise TemplateError(f"The subject is empty when the email is about {count} invoices.")
+
+
+def require_email_step(step: Step) -> None:
+    """Raise ``TemplateError`` for a step that is not an email."""
+    if step not in render.EMAIL_STEPS:
+        raise TemplateError(f"{step} is not an email; the emails are: {', '.join(render.EMAIL_STEPS)}.")
 
 
 def _latest_document(session: Session, connection_id: int | None, step: Step, language: str) -> str:
-    where = col(EmailTemplate.connection_id)
+    company = col(EmailTemplate.connection_id)
     query = select(EmailTemplate).where(
-        where.is_(None) if connection_id is None else where == connection_id,
+        company.is_(None) if connection_id is None else company == connection_id,
         col(EmailTemplate.step) == step.value,
         col(EmailTemplate.language) == language,
     )
@@ -121,12 +128,12 @@ def _latest_document(session: Session, connection_id: int | None, step: Step, la
 
 
 def _example_facts(step: Step, count: int) -> EmailFacts:
-    """Tell a story that has everything words may name."""
-    late = 0 if step is Step.DUE_TODAY else 19
-    early = step in {Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE}
-    sums = Decimal("1200.00")
-    line = InvoiceLine("INV-1", date(2026, 10, 3), date(2026, 11, 2), sums, sums, -7 if early else late)
-    numbers: Mapping[int, str] = {place: f"INV-{place}" for place in range(count)}
+    """Return facts with a value for every placeholder."""
+    overdue = 0 if step is Step.DUE_TODAY else 19
+    days_late = -7 if step in BEFORE_DUE_STEPS else overdue
+    amount = Decimal("1200.00")
+    line = InvoiceLine("INV-1", date(2026, 10, 3), date(2026, 11, 2), amount, amount, days_late)
+    numbers = [f"INV-{number}" for number in range(count)]
     return EmailFacts(
         key="example",
         attempt=1,
@@ -137,19 +144,15 @@ def _example_facts(step: Step, count: int) -> EmailFacts:
         sender="billing@harbour.example",
         currency="EUR",
         contact_name="Maria Blue",
-        invoices=[replace(line, number=number) for number in numbers.values()] if step is not Step.THANK_YOU else (),
-        fee=FeeWarning("per_month", Decimal("1.5"), _TODAY),
+        invoices=[replace(line, number=number) for number in numbers] if step is not Step.THANK_YOU else (),
+        fee=FeeWarning(FeeKind.PER_MONTH, Decimal("1.5"), _TODAY),
         discount=Discount(Decimal(16), _TODAY),
         suspension_on=_TODAY,
         promised_on=_TODAY,
-        paid=[PaidLine(number, sums, _TODAY) for number in numbers.values()] if step is Step.THANK_YOU else (),
+        paid=[PaidLine(number, amount, _TODAY) for number in numbers] if step is Step.THANK_YOU else (),
     )
 
 
 def _toml_string(text: str) -> str:
     plain = text.strip().replace("\\", "\\\\").replace('"""', '\\"""')
     return f'"""\n{plain}"""' if "\n" in plain or '"' in plain or len(plain) > 80 else f'"{plain}"'
-
-
-def _not_an_email_step(step: Step) -> str:
-    return f"{step.value} is no mail; mails are: {', '.join(each.value for each in render.EMAIL_STEPS)}."

@@ -1,4 +1,4 @@
-"""Gathers the facts of one mail from a statement: for a mail that leaves, and for a look at what it would say."""
+"""Build the facts of one email from a statement, for sending and for previews alike."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from policies.receivables import Invoice, InvoiceStatus, Statement, Step
 
 @dataclass(frozen=True, slots=True)
 class PlannedEmail:
-    """A mail as it was planned: which step, to whom, about which invoices, which others it lists."""
+    """An email as it was planned: which step, to whom, about which invoices, and which invoices it lists."""
 
     key: str
     step: Step
@@ -36,14 +36,15 @@ def build_facts(
     policy: ReminderPolicy,
     planned: PlannedEmail,
     today: date,
-    find_link: Callable[[str], str],
+    pay_link: Callable[[str], str],
     owner: str = "",
 ) -> EmailFacts:
-    """Gather what a mail says; ``link`` gives the address an invoice can be paid at, or "".
+    """Return what an email says.
 
-    ``owner`` is who minds the customer, as ``Ann Lee <ann@example.com>``: he signs, and is who can be asked.
+    ``pay_link`` returns where an invoice can be paid online, by the invoice's id, or "". ``owner`` is the customer's
+    account owner, as ``Ann Lee <ann@example.com>``, who signs and answers questions.
     """
-    customer, about, thanks = statement.customer, planned.about, planned.step is Step.THANK_YOU
+    customer, about, is_thank_you = statement.customer, planned.about, planned.step is Step.THANK_YOU
     name, address = split_mailbox(owner)
     return EmailFacts(
         key=planned.key,
@@ -59,20 +60,22 @@ def build_facts(
         contact_name=customer.contact_name,
         language=customer.language,
         tone=policy.tone,
-        invoices=[] if thanks else [build_invoice_line(each, today, find_link(each.id)) for each in planned.listed],
+        invoices=[]
+        if is_thank_you
+        else [build_invoice_line(each, today, pay_link(each.id)) for each in planned.listed],
         about=[invoice.number for invoice in about],
         credit=sum((credit.remaining for credit in statement.credits), Decimal(0)),
-        ways_to_pay=policy.payment_instructions.for_currency(statement.currency),
+        payment_instructions=policy.payment_instructions.for_currency(statement.currency),
         fee=fee_warning(policy, statement, about, planned.step, today),
         discount=next((invoice.discount for invoice in about if invoice.discount), None),
         suspension_on=planned.suspension_on,
         promised_on=max((invoice.promised_on for invoice in about if invoice.promised_on), default=None),
-        paid=[PaidLine(i.number, i.total, i.closed_on or today) for i in about] if thanks else (),
+        paid=[PaidLine(i.number, i.total, i.closed_on or today) for i in about] if is_thank_you else (),
     )
 
 
 def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> InvoiceLine:
-    """Give an invoice as a mail shows it."""
+    """Return an invoice as an email shows it."""
     return InvoiceLine(
         number=invoice.number,
         issued_on=invoice.issued_on,
@@ -86,5 +89,5 @@ def build_invoice_line(invoice: Invoice, today: date, pay_link: str = "") -> Inv
 
 
 def list_open_invoices(statement: Statement) -> list[Invoice]:
-    """List all that is open."""
+    """Return every invoice with an open balance."""
     return [each for each in statement.invoices if each.status is InvoiceStatus.OPEN and each.due > 0]

@@ -1,91 +1,124 @@
-"""What the ledger adds to a mail: links to pay by, and the PDFs it renders of the invoices."""
+"""What the ledger adds to an email or to the customer portal: links to pay online, and the PDFs of invoices."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
 from typing import Protocol
 
 from sqlmodel import Session
 
+from connector.app_context import AppContext
+from connector.db.engine import reading
 from connector.db.tables import KeyValue
 from policies.receivables import Invoice
 from providers.errors import AuthorizationExpired, ProviderError, RateLimited
 from providers.ledger import Ledger
 from providers.mailer import Attachment
 
-PDFS_MAX = 5  # invoices attached to one mail
+PDFS_MAX = 5  # invoices attached to one email
 PDFS_BYTES_MAX = 10 * 2**20
 
 
-class LedgerAccess(Protocol):
-    """What is needed of whoever asks: a run under way, or a customer's page."""
+class Documents(Protocol):
+    """Where pay links and invoice PDFs come from."""
 
-    connection_id: int
-    ledger: Ledger
-
-    def reading(self) -> AbstractContextManager[Session]:
-        """Open a session that only looks."""
+    def pay_link(self, invoice_id: str) -> str:
+        """Return the address at which an invoice can be paid, or ""."""
         ...
 
-    def writing(self) -> AbstractContextManager[Session]:
-        """Open a transaction."""
-        ...
-
-    def now(self) -> datetime:
-        """Give the present instant."""
-        ...
-
-    def on_progress(self, text: str, /) -> None:
-        """Tell what could not be had."""
+    def invoice_pdfs(self, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
+        """Return the PDFs of these invoices, as far as there are any."""
         ...
 
 
-def find_known_pay_link(session: Session, connection_id: int, invoice_id: str) -> str | None:
-    """Give the link that the ledger told before; "" where it has none, None where it was never asked."""
-    stored = session.get(KeyValue, (connection_id, f"pay_link:{invoice_id}"))
-    return str(stored.value) if stored is not None else None
+class KnownDocuments:
+    """The pay links the ledger has given before, and no PDFs: for previews, which ask no ledger."""
+
+    def __init__(self, app: AppContext, connection_id: int) -> None:
+        self._app, self._connection_id = app, connection_id
+
+    def pay_link(self, invoice_id: str) -> str:
+        """Return the stored pay link, or ""."""
+        with reading(self._app.engine) as session:
+            return find_known_pay_link(session, self._connection_id, invoice_id) or ""
+
+    def invoice_pdfs(self, _invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
+        """Return no PDFs."""
+        return ()
 
 
-def get_pay_link(access: LedgerAccess, invoice_id: str) -> str:
-    """Ask the ledger once per invoice; a link stays the same for the invoice's life."""
-    name = f"pay_link:{invoice_id}"
-    with access.reading() as session:
-        known = find_known_pay_link(session, access.connection_id, invoice_id)
-    if known is not None:
-        return known
-    try:
-        link = access.ledger.get_payment_link(invoice_id) or ""
-    except (RateLimited, AuthorizationExpired):
-        raise
-    except ProviderError as error:
-        access.on_progress(f"no pay link: {error}")
-        return ""
-    with access.writing() as session:
-        session.merge(KeyValue(connection_id=access.connection_id, name=name, value=link, stored_at=access.now()))
-    return link
+class LedgerDocuments:
+    """Pay links and PDFs from the ledger. Links are kept: they stay the same for the life of an invoice.
 
+    ``writing`` opens the transaction in which a link is kept; a sync's own holds its lease. What the ledger could not
+    deliver goes to ``on_progress``: an email without a link or a PDF is better than no email.
+    """
 
-def get_invoice_pdfs(access: LedgerAccess, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
-    """Fetch the PDFs the ledger renders. A mail without one is better than no mail, so only limits stop it."""
-    attached: list[Attachment] = []
-    size = 0
-    for invoice in invoices[:PDFS_MAX]:
+    def __init__(
+        self,
+        app: AppContext,
+        connection_id: int,
+        ledger: Ledger,
+        writing: Callable[[], AbstractContextManager[Session]],
+        on_progress: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        self._app, self._connection_id, self._ledger = app, connection_id, ledger
+        self._writing, self._on_progress = writing, on_progress
+
+    def pay_link(self, invoice_id: str) -> str:
+        """Return the pay link, asking the ledger once per invoice."""
+        with reading(self._app.engine) as session:
+            known = find_known_pay_link(session, self._connection_id, invoice_id)
+        if known is not None:
+            return known
         try:
-            content = access.ledger.get_invoice_pdf(invoice.id)
+            link = self._ledger.get_payment_link(invoice_id) or ""
         except (RateLimited, AuthorizationExpired):
             raise
         except ProviderError as error:
-            access.on_progress(f"no PDF of {invoice.number}: {error}")
-            continue
-        if content and size + len(content) <= PDFS_BYTES_MAX:
-            size += len(content)
-            attached.append(Attachment(f"{_ascii_filename(invoice.number)}.pdf", "application/pdf", content))
-    return tuple(attached)
+            self._on_progress(f"no pay link: {error}")
+            return ""
+        with self._writing() as session:
+            session.merge(
+                KeyValue(
+                    connection_id=self._connection_id,
+                    name=_pay_link_key(invoice_id),
+                    value=link,
+                    stored_at=self._app.now(),
+                )
+            )
+        return link
+
+    def invoice_pdfs(self, invoices: Sequence[Invoice]) -> tuple[Attachment, ...]:
+        """Fetch the PDFs, up to ``PDFS_MAX`` and ``PDFS_BYTES_MAX``."""
+        attached: list[Attachment] = []
+        size = 0
+        for invoice in invoices[:PDFS_MAX]:
+            try:
+                content = self._ledger.get_invoice_pdf(invoice.id)
+            except (RateLimited, AuthorizationExpired):
+                raise
+            except ProviderError as error:
+                self._on_progress(f"no PDF of {invoice.number}: {error}")
+                continue
+            if content and size + len(content) <= PDFS_BYTES_MAX:
+                size += len(content)
+                attached.append(Attachment(f"{_ascii_filename(invoice.number)}.pdf", "application/pdf", content))
+        return tuple(attached)
+
+
+def find_known_pay_link(session: Session, connection_id: int, invoice_id: str) -> str | None:
+    """Return the pay link the ledger has given before: "" where it has none, None where it was never asked."""
+    stored = session.get(KeyValue, (connection_id, _pay_link_key(invoice_id)))
+    return str(stored.value) if stored is not None else None
+
+
+def _pay_link_key(invoice_id: str) -> str:
+    return f"pay_link:{invoice_id}"
 
 
 def _ascii_filename(number: str) -> str:
-    """Make a file name that every mail system keeps as it is."""
-    kept = "".join(sign if sign.isascii() and (sign.isalnum() or sign in "-_.") else "-" for sign in number).strip("-.")
+    """Return a file name that every email system keeps as it is."""
+    kept = "".join(char if char.isascii() and (char.isalnum() or char in "-_.") else "-" for char in number).strip("-.")
     return f"invoice-{kept}" if kept else "invoice"

@@ -1,16 +1,14 @@
-"""Turns a decided reminder into a mail: personal, short, what is owed, since when, how to pay, whom to ask.
+"""Turn the facts of one email into the email itself, plain text and HTML.
 
-``compose`` is pure: facts in, ``Mail`` out. Which invoices, which step and which warnings is decided before.
+``compose_email`` is pure. Which invoices, which step and which warnings an email has is decided before.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from typing import Any
 
-from connector.emails import layout
-from connector.emails.outbound.email_facts import EmailFacts, FeeWarning, InvoiceLine, PaidLine
+from connector.emails.layout import RenderError, render_html, render_text
+from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from connector.emails.outbound.template_values import INTERNAL_STEPS, EmailTexts
 from connector.languages import language_of, replace_nbsp
 from connector.plain_text import one_line, safe_link
@@ -22,6 +20,7 @@ __all__ = [
     "TONES",
     "EmailError",
     "EmailFacts",
+    "FeeKind",
     "FeeWarning",
     "InvoiceLine",
     "PaidLine",
@@ -44,16 +43,20 @@ EMAIL_STEPS = (
     Step.THANK_YOU,
     Step.NOTIFY_OWNER,
 )
-REFERENCES_MAX = 10  # references kept: mail programs need the first and the last few
+REFERENCES_MAX = 10  # beside the first: email programs need the first and the last few to build a thread
 
 
 class EmailError(Exception):
-    """These facts make no mail; ``str()`` says what is missing."""
+    """The facts are not enough for an email; ``str()`` says what is missing."""
 
 
 def compose_email(facts: EmailFacts) -> Email:
-    """Write the mail, text and HTML. Raises ``MailError`` where a fact is missing that the step must name."""
-    filled = _fill(facts, EmailTexts.layout_values)
+    """Compose the email. Raises ``EmailError`` where a fact is missing that the step has to state."""
+    texts = _checked_texts(facts)
+    try:
+        values = texts.layout_values()
+    except RenderError as error:
+        raise _unfillable(facts, error) from error
     return Email(
         key=facts.key,
         attempt=facts.attempt,
@@ -62,9 +65,9 @@ def compose_email(facts: EmailFacts) -> Email:
         sender=facts.sender,
         sender_name=one_line(facts.sender_name or facts.company_name),
         reply_to=facts.tracked_reply_to or facts.reply_to or facts.sender,
-        subject=one_line(filled["subject"]),
-        text=replace_nbsp(layout.render_layout("layout.txt", filled)),
-        html=layout.render_layout("layout.html", filled),
+        subject=one_line(values.subject),
+        text=replace_nbsp(render_text(values)),
+        html=render_html(values),
         category=f"reminder-{facts.step}",
         headers=_headers(facts),
         attachments=(*facts.attachments, *filter(None, [facts.statement])),
@@ -72,59 +75,67 @@ def compose_email(facts: EmailFacts) -> Email:
 
 
 def compose_lines(facts: EmailFacts) -> dict[str, str]:
-    """Write only the lines that a person may change in this one mail; raises ``MailError`` like ``compose``."""
-    return {name: text.strip() for name, text in _fill(facts, EmailTexts.step_lines).items()}
-
-
-def _fill(facts: EmailFacts, fill: Callable[[EmailTexts], dict[str, Any]]) -> dict[str, Any]:
-    _check_facts(facts)
+    """Compose only the lines that a user may edit for this one email. Raises ``EmailError`` like ``compose_email``."""
+    texts = _checked_texts(facts)
     try:
-        return fill(EmailTexts(facts, language_of(facts.language)))
-    except layout.RenderError as error:
-        raise EmailError(f"The words of {facts.step} cannot be filled: {error}") from error
+        return {name: text.strip() for name, text in texts.step_lines().items()}
+    except RenderError as error:
+        raise _unfillable(facts, error) from error
 
 
 def message_id(key: str, domain: str) -> str:
-    """Make the Message-ID of an outbox key: always the same, and it tells a stranger nothing."""
+    """Return the Message-ID for an outbox key: always the same, and meaningless to strangers."""
     return f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{domain}>"
+
+
+def _checked_texts(facts: EmailFacts) -> EmailTexts:
+    _check_facts(facts)
+    try:
+        return EmailTexts(facts, language_of(facts.language))
+    except RenderError as error:
+        raise _unfillable(facts, error) from error
+
+
+def _unfillable(facts: EmailFacts, error: RenderError) -> EmailError:
+    return EmailError(f"The text of {facts.step} cannot be filled: {error}")
 
 
 def _headers(facts: EmailFacts) -> tuple[tuple[str, str], ...]:
     domain = facts.message_domain or facts.sender.rpartition("@")[2]
     headers = [
         ("Message-ID", message_id(facts.key, domain)),
-        ("Auto-Submitted", "auto-generated"),  # so that no out-of-office answers it (RFC 3834)
+        ("Auto-Submitted", "auto-generated"),  # so that out-of-office assistants do not answer (RFC 3834)
         ("X-Auto-Response-Suppress", "All"),
     ]
     earlier = [message_id(key, domain) for key in facts.earlier_keys]
     if earlier:
-        kept = earlier[:1] + earlier[1:][-REFERENCES_MAX:]
-        headers += [("In-Reply-To", earlier[-1]), ("References", " ".join(kept))]
+        references = earlier[:1] + earlier[1:][-REFERENCES_MAX:]
+        headers += [("In-Reply-To", earlier[-1]), ("References", " ".join(references))]
     if facts.stop_link and facts.step not in INTERNAL_STEPS:
         headers += [
-            ("List-Unsubscribe", f"<{facts.stop_link}>"),  # one line: folded, it has broken signatures
+            ("List-Unsubscribe", f"<{facts.stop_link}>"),  # on one line: folding it has broken signatures
             ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
         ]
     return tuple(headers)
 
 
 def _check_facts(facts: EmailFacts) -> None:
-    """Refuse facts that would make a mail that is wrong or that nobody gets."""
+    """Raise ``EmailError`` for facts that would make a wrong email, or one that reaches nobody."""
     if facts.step not in EMAIL_STEPS:
-        raise EmailError(f"The step {facts.step} is not a mail.")
+        raise EmailError(f"The step {facts.step} is not an email.")
     if facts.tone not in TONES:
-        raise EmailError(f"There is no tone {facts.tone!r}; there are {', '.join(TONES)}.")
+        raise EmailError(f"There is no tone {facts.tone!r}; choose one of {', '.join(TONES)}.")
     if not facts.to:
-        raise EmailError(f"There is no address for {one_line(facts.customer_name)}.")
+        raise EmailError(f"There is no email address for {one_line(facts.customer_name)}.")
     for address in (*facts.to, facts.sender, *filter(None, [facts.reply_to, facts.tracked_reply_to])):
         if "@" not in address or address != one_line(address, len(address)) or " " in address:
-            raise EmailError(f"{one_line(address)!r} is not a mail address.")
-    for name, link in (("that stops reminders", facts.stop_link), ("to the customer's page", facts.portal_link)):
+            raise EmailError(f"{one_line(address)!r} is not an email address.")
+    for name, link in (("that stops reminders", facts.stop_link), ("to the customer portal", facts.portal_link)):
         if link and not safe_link(link):
             raise EmailError(f"The link {name} is not a plain https address.")
     missing = _missing_fact(facts)
     if missing:
-        raise EmailError(f"A {facts.step} mail needs {missing}.")
+        raise EmailError(f"The email {facts.step} needs {missing}.")
 
 
 def _missing_fact(facts: EmailFacts) -> str:
@@ -135,9 +146,9 @@ def _missing_fact(facts: EmailFacts) -> str:
     if facts.step is Step.DISCOUNT_ENDING and facts.discount is None:
         return "the discount and its last day"
     if facts.step is Step.FINAL_NOTICE and facts.suspension_on is None:
-        return "the day it names"
+        return "the date from which deliveries are suspended"
     if facts.step is Step.PROMISE_BROKEN and facts.promised_on is None:
-        return "the day that was promised"
+        return "the date that was promised"
     unknown = set(facts.about) - {line.number for line in facts.invoices}
     if unknown:
         return f"the invoices {', '.join(sorted(unknown))} among those it lists"

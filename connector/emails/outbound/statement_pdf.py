@@ -1,7 +1,7 @@
-"""Draws a customer's statement as a PDF: every open invoice, what is late, credits, the sum; in the mail's language.
+"""Draw a customer's statement as a PDF in their language: every open invoice, what is overdue, credit, the totals.
 
-It is drawn with the fonts every PDF reader has, so nothing is fetched and files stay small; they know the letters of
-Western Europe. Other letters lose their marks, or become "?"; the mail itself shows every script.
+The fonts are those that every PDF reader has, so that files stay small. They cover Western European characters; other
+letters lose their accents or become "?". The email itself shows every script.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ ENCODING = "windows-1252"
 _COLUMNS = (("invoice", 34), ("issued", 26), ("due_on", 26), ("days_overdue", 22), ("total", 34), ("amount_due", 34))
 _RIGHT_ALIGNED = ("days_overdue", "total", "amount_due")
 _TEXT_COLOUR, _MUTED_GREY = (31, 41, 51), 90
-_STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # marks that are part of the letter
+_STROKED_LETTERS = str.maketrans("łŁđĐħĦıŧŦ", "lLdDhHitT")  # whose stroke is no combining mark
 
 
 def draw_statement(facts: EmailFacts, today: date) -> Attachment:
-    """Draw what the mail lists; the same facts on the same day give the same bytes."""
-    drawn = _StatementPdf(facts, today)
-    drawn.draw_header()
-    drawn.draw_invoices()
-    drawn.draw_footer()
-    return Attachment(f"statement-{today.isoformat()}.pdf", "application/pdf", bytes(drawn.pdf.output()))
+    """Return the statement of ``facts.invoices``; the same facts on the same day give the same bytes."""
+    statement = _StatementPdf(facts, today)
+    statement.draw_header()
+    statement.draw_invoices()
+    statement.draw_footer()
+    return Attachment(f"statement-{today.isoformat()}.pdf", "application/pdf", bytes(statement.pdf.output()))
 
 
 class _StatementPdf:
@@ -44,7 +44,8 @@ class _StatementPdf:
         self.facts = facts
         self.today = today
         self.language: Language = language_of(facts.language)
-        self.labels: dict[str, str] = load_texts(self.language.code)["statement"]
+        texts = load_texts(self.language.code)
+        self.labels, self.colon = texts.statement, texts.labels["colon"]
         self.pdf = FPDF(format="A4")
         self.pdf.core_fonts_encoding = ENCODING
         self.pdf.set_margin(17)
@@ -56,7 +57,7 @@ class _StatementPdf:
         self.pdf.add_page()
 
     def draw_header(self) -> None:
-        """Say whose statement this is, for whom and of which day."""
+        """Draw whose statement this is, for whom, and its date."""
         self._draw_line(one_line(self.facts.company_name), 11, style="B")
         self.pdf.ln(6)
         self._draw_line(self._label("title"), 18, style="B")
@@ -65,7 +66,7 @@ class _StatementPdf:
         self.pdf.ln(4)
 
     def draw_invoices(self) -> None:
-        """List the invoices, the oldest due first, with their sums below."""
+        """Draw the invoices, the one due longest first, with the totals below."""
         listed = sorted(self.facts.invoices, key=lambda line: (line.due_on or line.issued_on, line.number))
         self.pdf.set_font("helvetica", size=10)
         with self.pdf.table(
@@ -82,15 +83,17 @@ class _StatementPdf:
         self.pdf.ln(4)
         for label, amount in self._totals():
             self._draw_line(
-                f"{self.labels[label]}: {self._format_money(amount)}", 11, style="B" if label == "total_open" else ""
+                f"{self.labels[label]}{self.colon}{self._format_money(amount)}",
+                11,
+                style="B" if label == "total_open" else "",
             )
 
     def draw_footer(self) -> None:
-        """Say how to pay and whom to ask."""
+        """Draw how to pay and whom to ask."""
         self.pdf.ln(6)
         self.pdf.set_text_color(_MUTED_GREY)
-        if self.facts.ways_to_pay:
-            self._draw_line(clean_lines(self.facts.ways_to_pay), 10)
+        if self.facts.payment_instructions:
+            self._draw_line(clean_lines(self.facts.payment_instructions), 10)
             self.pdf.ln(2)
         self._draw_line(self._label("question"), 10)
 
@@ -117,33 +120,36 @@ class _StatementPdf:
         self.pdf.multi_cell(0, size * 0.55, _encodable_text(text), align="L", new_x="LMARGIN", new_y="NEXT")
 
     def _format_money(self, amount: Decimal) -> str:
-        return self.language.format_money(amount, self.facts.currency)
+        text = self.language.format_money(amount, self.facts.currency)
+        if all(map(_is_encodable, replace_nbsp(text))):
+            return text
+        return self.language.format_money(amount, self.facts.currency, with_code=True)
 
     def _label(self, name: str) -> str:
         facts = self.facts
-        said = {
+        values = {
             "customer": one_line(facts.customer_name),
             "today": self.language.format_date(self.today),
             "currency": facts.currency,
             "reply_to": facts.reply_to or facts.sender,
         }
-        return render_line(self.labels[name], said)
+        return render_line(self.labels[name], values)
 
 
 def _encodable_text(text: str) -> str:
-    """Keep what the fonts can draw; a letter with marks they lack loses its marks, any other becomes "?"."""
-    return "".join(sign if _is_encodable(sign) else _strip_marks(sign) for sign in replace_nbsp(text))
+    """Return what the fonts can draw: letters they lack lose their accents, other characters become "?"."""
+    return "".join(char if _is_encodable(char) else _strip_marks(char) for char in replace_nbsp(text))
 
 
-def _strip_marks(sign: str) -> str:
-    parts = unicodedata.normalize("NFKD", sign.translate(_STROKED_LETTERS))
+def _strip_marks(char: str) -> str:
+    parts = unicodedata.normalize("NFKD", char.translate(_STROKED_LETTERS))
     kept = "".join(part for part in parts if not unicodedata.combining(part))
     return kept if kept and all(map(_is_encodable, kept)) else "?"
 
 
-def _is_encodable(sign: str) -> bool:
+def _is_encodable(char: str) -> bool:
     try:
-        sign.encode(ENCODING)
+        char.encode(ENCODING)
     except UnicodeEncodeError:
         return False
     return True

@@ -1,14 +1,13 @@
-"""Says facts in the words of a language: everything a template is filled with, as plain strings, safe to show."""
+"""The values an email's texts and layout are filled with: facts as plain strings in one language, safe to show."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
 from decimal import Decimal
-from typing import Any
 
-from connector.emails.layout import load_step_lines, load_texts, render_line
-from connector.emails.outbound.email_facts import EmailFacts, InvoiceLine
+from connector.emails.layout import Button, LayoutValues, Row, RowDetail, Total, load_texts, render_line
+from connector.emails.outbound.email_facts import EmailFacts, FeeKind, FeeWarning, InvoiceLine
 from connector.languages import Language, replace_nbsp
 from connector.plain_text import clean_lines, one_line, safe_link
 from policies.receivables import Step
@@ -17,65 +16,69 @@ INTERNAL_STEPS = frozenset({Step.NOTIFY_OWNER})
 NON_PAYMENT_STEPS = INTERNAL_STEPS | {Step.THANK_YOU}
 BEFORE_DUE_STEPS = frozenset({Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE})
 NUMBERS_MAX = 3  # invoices named in a sentence
-ROWS_MAX = 40  # invoices listed in a mail; the rest is one row
-EMPTY_CELLS = dict.fromkeys(("of_total", "link", "pay_label"), "")
+ROWS_MAX = 40  # invoices listed in an email; the others are summed up in one row
 
 
 class EmailTexts:
-    """The facts of one mail in the words of one language."""
+    """The facts of one email in one language."""
 
     def __init__(self, facts: EmailFacts, language: Language) -> None:
         self.facts = facts
         self.language = language
-        self.labels: dict[str, str] = load_texts(language.code)["labels"]
+        self.texts = load_texts(language.code)
         self.listed = [] if facts.step is Step.THANK_YOU else list(facts.invoices)
         self.about = _relevant_invoices(facts, self.listed)
         self.values = self._placeholder_values()
 
-    def layout_values(self) -> dict[str, Any]:
-        """Fill the step's words and hand everything to the layouts."""
-        facts, own = self.facts, self.step_lines()
-        opening, rows = _split_paragraphs(own["opening"]), self._invoice_rows()
-        payable = facts.step not in NON_PAYMENT_STEPS
-        linked = [row for row in rows if row["link"]]
-        return self.values | {
-            "language": self.language.code,
-            "labels": self.labels,
-            "subject": replace_nbsp(own["subject"]),
-            "heading": own["heading"],
-            "preview": one_line(opening[0], 120),
-            "greeting": self._label("greeting"),
-            "opening": opening,
-            "rows": rows,
-            "totals": self._totals(),
-            "button": {"link": linked[0]["link"], "text": linked[0]["pay_label"]}
-            if len(rows) == len(linked) == 1
-            else "",
-            "notes": self._notes(linked=bool(linked)),
-            "ways_to_pay": self._payment_instructions() if payable else "",
-            "closing": _split_paragraphs(own["closing"]),
-            "sign_off": self._label("sign_off"),
-            "footer": [self._label("footer_internal" if facts.step in INTERNAL_STEPS else "footer")],
-            "portal_label": self._label("open_portal"),
-            "portal_link": "" if facts.step in INTERNAL_STEPS else facts.portal_link,
-            "stop_label": self._label("stop_reminders"),
-            "stop_link": "" if facts.step in INTERNAL_STEPS else facts.stop_link,
-        }
+    def layout_values(self) -> LayoutValues:
+        """Return everything the layouts show."""
+        facts, lines = self.facts, self.step_lines()
+        internal, payable = facts.step in INTERNAL_STEPS, facts.step not in NON_PAYMENT_STEPS
+        opening, rows = _split_paragraphs(lines["opening"]), self._invoice_rows()
+        linked = [row for row in rows if row.link]
+        only = linked[0] if len(rows) == len(linked) == 1 else None
+        return LayoutValues(
+            language=self.language.code,
+            subject=replace_nbsp(lines["subject"]),
+            heading=lines["heading"],
+            preview=one_line(opening[0], 120),
+            greeting=self._label("greeting"),
+            opening=opening,
+            row_heading=self._label("invoice"),
+            amount_heading=self._label("amount_due"),
+            rows=rows,
+            totals=self._totals(),
+            button=Button(only.pay_label, only.link) if only else None,
+            notes=self._notes(linked=bool(linked)),
+            payment_instructions=self._payment_instructions() if payable else "",
+            closing=_split_paragraphs(lines["closing"]),
+            sign_off=self._label("sign_off"),
+            sender=self.values["sender"],
+            company=self.values["company"],
+            colon=self.texts.labels["colon"],
+            footer=[self._label("footer_internal" if internal else "footer")],
+            portal_label=self._label("open_portal"),
+            portal_link="" if internal else facts.portal_link,
+            stop_label=self._label("stop_reminders"),
+            stop_link="" if internal else facts.stop_link,
+        )
 
     def step_lines(self) -> dict[str, str]:
-        """Fill the lines that are the step's own; what a person wrote for this very mail stands as he wrote it."""
+        """Return the step's own lines, filled; lines written for this one email are used as they are."""
         facts = self.facts
-        shipped = {**load_step_lines(self.language.code, facts.step, facts.tone), **facts.template_lines}
-        return {name: facts.custom_lines.get(name) or self._render_line(text) for name, text in shipped.items()}
+        templates = {**self.texts.step_lines(facts.step, facts.tone), **facts.template_lines}
+        return {
+            name: facts.custom_lines.get(name) or render_line(text, self.values) for name, text in templates.items()
+        }
 
     def _placeholder_values(self) -> dict[str, str]:
-        """Everything the words may name."""
+        """Return the placeholders of the step's lines; users write them into their own templates."""
         facts = self.facts
-        owed = sum((line.due for line in self.about), Decimal(0))
-        off = facts.discount.amount if facts.discount else Decimal(0)
-        due_days = [line.due_on for line in self.about if line.due_on]
+        due = sum((line.due for line in self.about), Decimal(0))
+        discount = facts.discount.amount if facts.discount else Decimal(0)
+        due_dates = [line.due_on for line in self.about if line.due_on]
         numbers = [line.number for line in self.about] or [line.number for line in facts.paid]
-        what = self._name_invoices([one_line(number, 40) for number in numbers])
+        invoices, reference = self._name_invoices(numbers, "invoice"), self._name_invoices(numbers, "reference")
         return {
             "company": one_line(facts.company_name),
             "customer": one_line(facts.customer_name),
@@ -84,14 +87,16 @@ class EmailTexts:
             "reply_to": facts.reply_to or facts.sender,
             "plural": "yes" if len(numbers) > 1 else "",
             "partly_paid": "yes" if any(line.due < line.total for line in self.about) else "",
-            "invoices": what,
-            "Invoices": what[:1].upper() + what[1:],
-            "amount": self._format_money(owed),
-            "due_on": self.language.format_date(min(due_days)) if due_days else "",
-            "when_due": self._when_due(due_days),
-            "days_overdue": self._days_late(),
-            "discount": self._format_money(off),
-            "discounted_amount": self._format_money(owed - off),
+            "invoices": invoices,
+            "Invoices": invoices[:1].upper() + invoices[1:],
+            "reference": reference,
+            "Reference": reference[:1].upper() + reference[1:],
+            "amount": self._format_money(due),
+            "due_on": self.language.format_date(min(due_dates)) if due_dates else "",
+            "when_due": self._when_due(due_dates),
+            "days_overdue": self._days_overdue(),
+            "discount": self._format_money(discount),
+            "discounted_amount": self._format_money(due - discount),
             "discount_until": self.language.format_date(facts.discount.ends_on) if facts.discount else "",
             "suspension_on": self.language.format_date(facts.suspension_on),
             "promised_on": self.language.format_date(facts.promised_on),
@@ -100,93 +105,89 @@ class EmailTexts:
             "credit": self._format_money(facts.credit),
         }
 
-    def _when_due(self, due_days: Sequence[date]) -> str:
-        """Say "on 2 November 2026", or where the days differ, between which they lie."""
-        if not due_days:
+    def _when_due(self, due_dates: Sequence[date]) -> str:
+        """Return "on 2 November 2026", or "between … and …" where the due dates differ."""
+        if not due_dates:
             return ""
-        first, last = self.language.format_date(min(due_days)), self.language.format_date(max(due_days))
-        return render_line(
-            self.labels["on_date" if first == last else "between_dates"], {"due_on": first, "due_last": last}
-        )
+        first, last = self.language.format_date(min(due_dates)), self.language.format_date(max(due_dates))
+        return self._text("on_date" if first == last else "between_dates", due_on=first, due_last=last)
 
-    def _name_invoices(self, numbers: Sequence[str]) -> str:
-        """Say "invoice 1042", "invoices 1042 and 1043", "invoices 1042, 1043, 1044 and 5 more"."""
-        named = list(numbers[:NUMBERS_MAX])
+    def _name_invoices(self, numbers: Sequence[str], noun: str) -> str:
+        """Return "invoice 1042", "invoices 1042 and 1043" or "invoices 1042, 1043, 1044 and 5 more".
+
+        As an "invoice" it is part of a sentence, with an article in most languages; as a "reference" it stands alone.
+        """
+        named = [one_line(number, 40) for number in numbers[:NUMBERS_MAX]]
         if len(numbers) > NUMBERS_MAX:
-            named.append(render_line(self.labels["and_more"], {"count": str(len(numbers) - NUMBERS_MAX)}))
-        label = "one_invoice" if len(numbers) == 1 else "several_invoices"
-        return render_line(self.labels[label], {"numbers": self.language.join_items(named)})
+            named.append(self._text("and_more", count=str(len(numbers) - NUMBERS_MAX)))
+        label = f"one_{noun}" if len(numbers) == 1 else f"several_{noun}s"
+        return self._text(label, numbers=self.language.join_items(named))
 
-    def _days_late(self) -> str:
-        late = [line.days_late for line in self.about]
+    def _days_overdue(self) -> str:
+        """Return "19 days", or "up to 28 days" where the invoices differ."""
+        late = {line.days_late for line in self.about}
         if not late:
             return ""
-        most = render_line(self.labels["one_day" if max(late) == 1 else "number_of_days"], {"days": str(max(late))})
-        return most if len(set(late)) == 1 else render_line(self.labels["up_to"], {"days": most})
+        longest = self._text("one_day" if max(late) == 1 else "number_of_days", days=str(max(late)))
+        return longest if len(late) == 1 else self._text("up_to", days=longest)
 
-    def _invoice_rows(self) -> list[dict[str, Any]]:
-        """List the invoices, the most overdue first; what is too much for a mail is one row that says how much."""
+    def _invoice_rows(self) -> list[Row]:
+        """List the invoices, the most overdue first; those beyond ``ROWS_MAX`` are summed up in one row."""
         ordered = sorted(self.listed, key=lambda line: (-line.days_late, line.number))
         rows = [self._invoice_row(line) for line in ordered[:ROWS_MAX]]
-        if len(ordered) > ROWS_MAX:
-            rest = ordered[ROWS_MAX:]
-            text, due = (
-                self._label("more_invoices", count=str(len(rest))),
-                self._format_money(sum(line.due for line in rest)),
-            )
-            rows.append(
-                {"number": text, "due": due, "sentence": f"{text}: {replace_nbsp(due)}", "details": [], **EMPTY_CELLS}
-            )
+        rest = ordered[ROWS_MAX:]
+        if rest:
+            text, due = self._label("more_invoices", count=str(len(rest))), self._format_money(_sum_due(rest))
+            rows.append(Row(text, f"{text}{self.texts.labels['colon']}{replace_nbsp(due)}", due))
         return rows
 
-    def _invoice_row(self, line: InvoiceLine) -> dict[str, Any]:
-        day, number = self.language.format_date, one_line(line.number, 40)
-        issued_on, status = day(line.issued_on, short=True), self._due_status(line)
-        row = {
-            "number": number,
-            "issued_on": issued_on,
-            "due_status": status,
-            "due": self._format_money(line.due),
-            "of_total": self._label("of_total", total=self._format_money(line.total)) if line.due != line.total else "",
-            "link": safe_link(line.pay_link) if self.facts.step not in NON_PAYMENT_STEPS else "",
-            "pay_label": self._label("pay_invoice", number=number),
-        }
-        lines_below = [
-            {"text": self._label("issued", issued_on=issued_on), "style": "muted"},
-            {"text": status, "style": "overdue" if line.days_late > 0 else "muted"},
-        ]
-        return row | {"sentence": replace_nbsp(render_line(self.labels["invoice_row"], row)), "details": lines_below}
+    def _invoice_row(self, line: InvoiceLine) -> Row:
+        number, due = one_line(line.number, 40), self._format_money(line.due)
+        issued_on, status = self.language.format_date(line.issued_on, short=True), self._due_status(line)
+        of_total = self._label("of_total", total=self._format_money(line.total)) if line.due != line.total else ""
+        cells = {"number": number, "issued_on": issued_on, "due": due, "of_total": of_total, "due_status": status}
+        return Row(
+            number=number,
+            sentence=replace_nbsp(self._text("invoice_row", **cells)),
+            due=due,
+            of_total=of_total,
+            details=(
+                RowDetail(self._label("issued", issued_on=issued_on)),
+                RowDetail(status, "overdue" if line.days_late > 0 else "muted"),
+            ),
+            link=safe_link(line.pay_link) if self.facts.step not in NON_PAYMENT_STEPS else "",
+            pay_label=self._label("pay_invoice", number=number),
+        )
 
     def _due_status(self, line: InvoiceLine) -> str:
         if line.due_on is None:
             return self._label("no_due_date")
-        return self._label(
-            "falls_due", due_on=self.language.format_date(line.due_on, short=True), state=self._overdue_status(line)
-        )
+        due_on = self.language.format_date(line.due_on, short=True)
+        return self._label("falls_due", due_on=due_on, state=self._overdue_status(line))
 
     def _overdue_status(self, line: InvoiceLine) -> str:
         if line.days_late > 0:
             return self._label("one_day_overdue" if line.days_late == 1 else "days_overdue", days=str(line.days_late))
         return self._label("due_soon" if line.days_late < 0 else "due_today")
 
-    def _totals(self) -> list[dict[str, str]]:
-        """Add up, where there is more than one invoice: what is overdue, and everything."""
+    def _totals(self) -> list[Total]:
+        """Sum up, where there is more than one invoice: what is overdue, if that is not all, and everything."""
         listed = self.listed
         if len(listed) < 2:
             return []
-        overdue = [line.due for line in listed if line.days_late > 0]
-        sums = [("total_open", sum(line.due for line in listed))]
+        overdue = [line for line in listed if line.days_late > 0]
+        totals = [Total(self._label("total_open"), self._format_money(_sum_due(listed)))]
         if overdue and len(overdue) < len(listed):
-            sums.insert(0, ("total_overdue", sum(overdue)))
-        return [{"label": self._label(label), "amount": self._format_money(Decimal(amount))} for label, amount in sums]
+            totals.insert(0, Total(self._label("total_overdue"), self._format_money(_sum_due(overdue))))
+        return totals
 
     def _notes(self, *, linked: bool) -> list[str]:
-        """Say what stands beside the table: how to pay without a link, what is attached, credits, the late fee."""
+        """Return what stands below the table: how to pay without a link, attachments, credit, the late fee."""
         facts = self.facts
         if facts.step in NON_PAYMENT_STEPS:
             return []
         notes = []
-        if not linked and not facts.ways_to_pay and facts.step is not Step.RECEIPT_CHECK:
+        if not linked and not facts.payment_instructions and facts.step is not Step.RECEIPT_CHECK:
             notes.append(self._label("pay_by_bank"))
         if facts.attachments:
             notes.append(self._label("attached", files=str(len(facts.attachments))))
@@ -194,49 +195,54 @@ class EmailTexts:
             notes.append(self._label("attached_statement"))
         if facts.credit > 0:
             notes.append(self._label("credit_available"))
-        return notes + ([self._fee_note()] if facts.fee else [])
+        if facts.fee:
+            notes.append(self._fee_note(facts.fee))
+        return notes
 
     def _payment_instructions(self) -> str:
-        """Give the company's own lines on how to pay; who is asked whether an invoice arrived need not pay yet."""
-        said = clean_lines(self.facts.ways_to_pay)
-        return f"{self._label('ways_to_pay')}\n{said}" if said and self.facts.step is not Step.RECEIPT_CHECK else ""
-
-    def _fee_note(self) -> str:
-        fee = self.facts.fee
-        if fee is None:
+        """Return the company's payment instructions; a receipt check does not ask for money yet."""
+        lines = clean_lines(self.facts.payment_instructions)
+        if not lines or self.facts.step is Step.RECEIPT_CHECK:
             return ""
-        figure = self._format_money(fee.figure) if fee.kind == "flat" else self.language.format_number(fee.figure)
+        return f"{self._label('payment_instructions')}\n{lines}"
+
+    def _fee_note(self, fee: FeeWarning) -> str:
+        is_amount = fee.kind is FeeKind.FLAT
+        figure = self._format_money(fee.figure) if is_amount else self.language.format_percent(fee.figure)
         from_on = self.language.format_date(fee.from_on) if fee.from_on else ""
-        words = self._label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
+        note = self._label(f"fee_{fee.kind}", fee=figure, fee_from_on=from_on)
         fixed = " / ".join(self._format_money(each) for each in fee.fixed_amounts)
-        return f"{words} {self._label('fee_fixed', fee=fixed)}" if fixed else words
+        return f"{note} {self._label('fee_fixed', fee=fixed)}" if fixed else note
 
-    def _format_money(self, amount: Decimal | int) -> str:
-        return self.language.format_money(Decimal(amount), self.facts.currency)
+    def _format_money(self, amount: Decimal) -> str:
+        return self.language.format_money(amount, self.facts.currency)
 
-    def _render_line(self, template: str) -> str:
-        return render_line(template, self.values)
+    def _label(self, name: str, **more: str) -> str:
+        """Fill a label, which may use the step's placeholders as well."""
+        return self._text(name, **{**self.values, **more})
 
-    def _label(self, label: str, **more: str) -> str:
-        return render_line(self.labels[label], {**getattr(self, "values", {}), **more})
+    def _text(self, name: str, **values: str) -> str:
+        return render_line(self.texts.labels[name], values)
 
 
 def _relevant_invoices(facts: EmailFacts, listed: list[InvoiceLine]) -> list[InvoiceLine]:
-    """Pick the invoices the sentences are about: a mail about being late never counts what is not late yet."""
+    """Return the invoices the sentences are about: an email about overdue invoices never counts those not due yet."""
     about = [line for line in listed if line.number in facts.about] or listed
     if facts.step in BEFORE_DUE_STEPS:
         return about
-    late_enough = [line for line in about if line.days_late > 0]
-    if facts.step is Step.DUE_TODAY:
-        late_enough = [line for line in about if line.days_late >= 0]
-    return late_enough or about
+    least = 0 if facts.step is Step.DUE_TODAY else 1
+    return [line for line in about if line.days_late >= least] or about
+
+
+def _sum_due(lines: Sequence[InvoiceLine]) -> Decimal:
+    return sum((line.due for line in lines), Decimal(0))
 
 
 def _signature_name(facts: EmailFacts) -> str:
-    """Sign with the sender's name; where it is only the company's, shortened, the company signs alone."""
+    """Return who signs: the sender, or the company alone where the sender's name only shortens the company's."""
     company, sender = one_line(facts.company_name), one_line(facts.sender_name)
     return sender if sender and not company.casefold().startswith(sender.casefold()) else company
 
 
 def _split_paragraphs(text: str) -> list[str]:
-    return [" ".join(part.split(" ")) for part in text.strip().split("\n\n")]
+    return text.strip().split("\n\n")

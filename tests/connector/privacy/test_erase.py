@@ -31,7 +31,7 @@ from connector.db.tables import (
 )
 from connector.emails import portal_links
 from connector.portal import responses
-from connector.portal.responses import CustomerResponse
+from connector.portal.responses import CustomerResponse, ResponseKind
 from connector.privacy import retention
 from connector.privacy.personal_data import RULES
 from connector.restore.backup import write_backup
@@ -60,10 +60,12 @@ def scenario(scenario_at: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]
         here = (made.connection, made.miller.external_id)
         update_settings(made.app, *here, {"contact_name": "Ann Lee", "emails": "ann@miller.example"}, by="ann")
         made.run()
-        made.link = portal_links.create_link(made.app, *here, by="ann")["link"].rpartition("/")[2]
+        made.link = portal_links.create_link(made.app, *here, by="ann").link.rpartition("/")[2]
         who = portal_links.PortalVisitor(*here, expired=False)
         late_id = next(each for each in invoice_ids(made, made.miller.external_id) if each != soon.external_id)
-        responses.record_response(made.app, who, CustomerResponse("dispute", (late_id,), text="The chairs never came."))
+        responses.record_response(
+            made.app, who, CustomerResponse(ResponseKind.DISPUTE, (late_id,), text="The chairs never came.")
+        )
         record_agreement(
             made.app, soon, "ann", agreements.set_promise, on=TODAY + timedelta(days=9), reason="Bathtub money"
         )

@@ -1,4 +1,4 @@
-"""The story that the mail tests tell: Harbour Lights writes to Maria Blue about two invoices, one of them late."""
+"""The example of the email tests: Harbour Lights writes to Maria Blue about two invoices, one of them overdue."""
 
 from collections.abc import Callable
 from datetime import date
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from connector.emails.outbound.render import EmailFacts, FeeWarning, InvoiceLine, PaidLine
+from connector.emails.outbound.render import EmailFacts, FeeKind, FeeWarning, InvoiceLine, PaidLine
 from policies.receivables import Discount, Step
 
 OVERDUE_LINE = InvoiceLine(
@@ -41,10 +41,10 @@ BEFORE_DUE_STEPS = {Step.RECEIPT_CHECK, Step.DISCOUNT_ENDING, Step.BEFORE_DUE}
 
 
 def facts_for(step: Step, **changes: Any) -> EmailFacts:
-    """Give the facts of one step's mail; ``changes`` say what is different this time."""
+    """Return the facts for the email of a step, with ``changes``."""
     about = UPCOMING_LINE if step in BEFORE_DUE_STEPS else DUE_TODAY_LINE if step is Step.DUE_TODAY else OVERDUE_LINE
-    told: dict[str, Any] = {
-        "key": f"xero:1:mail:{step}",
+    facts: dict[str, Any] = {
+        "key": f"xero:1:email:{step}",
         "attempt": 1,
         "step": step,
         "to": ("maria@blue.example",),
@@ -62,7 +62,7 @@ def facts_for(step: Step, **changes: Any) -> EmailFacts:
         else (OVERDUE_LINE, UPCOMING_LINE),
         "about": () if step is Step.THANK_YOU else (about.number,),
         "paid": (PaidLine("INV-1042", Decimal("1200.00"), date(2026, 11, 20)),) if step is Step.THANK_YOU else (),
-        "fee": FeeWarning("per_month", Decimal("1.5"), date(2026, 11, 30)) if about is OVERDUE_LINE else None,
+        "fee": FeeWarning(FeeKind.PER_MONTH, Decimal("1.5"), date(2026, 11, 30)) if about is OVERDUE_LINE else None,
         "discount": Discount(Decimal("16.01"), date(2026, 11, 23)) if step is Step.DISCOUNT_ENDING else None,
         "suspension_on": date(2026, 12, 17) if step is Step.FINAL_NOTICE else None,
         "promised_on": date(2026, 11, 20) if step is Step.PROMISE_BROKEN else None,
@@ -70,7 +70,7 @@ def facts_for(step: Step, **changes: Any) -> EmailFacts:
         "portal_link": "https://duewell.harbour.example/c/abc",
         "stop_link": "https://duewell.harbour.example/u/abc",
     }
-    return EmailFacts(**(told | changes))
+    return EmailFacts(**(facts | changes))
 
 
 @pytest.fixture(name="facts_for", scope="session")

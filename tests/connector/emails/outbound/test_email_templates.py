@@ -1,4 +1,4 @@
-"""A user's own words: what they may say, and that they are refused, in words, before a customer could see them fail."""
+"""A user's own templates: what they can contain, and that they are rejected with a reason before they are saved."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ AT = datetime(2026, 6, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("step", EMAIL_STEPS)
-def test_the_shipped_words_can_be_shown_edited_and_set_again(step: Step) -> None:
+def test_the_shipped_texts_pass_the_check(step: Step) -> None:
     for language in ("en", "de", "fr", "es"):
         email_templates.check_document(email_templates.default_document(step, language, "firm"), step)
 
 
-def test_own_words_take_the_place_of_those_they_name_and_of_no_others(facts_for: Callable[..., EmailFacts]) -> None:
-    mail = compose_email(facts_for(Step.PAST_DUE, template_lines=email_templates.parse_document(VALID_DOCUMENT)))
-    assert mail.subject == "About invoice INV-1042"
-    assert "Dear Maria Blue, €1,200.00 is open." in mail.text
-    assert "Perhaps it was overlooked" in mail.text  # the shipped closing
+def test_a_template_replaces_the_lines_it_has_and_no_others(facts_for: Callable[..., EmailFacts]) -> None:
+    email = compose_email(facts_for(Step.PAST_DUE, template_lines=email_templates.parse_document(VALID_DOCUMENT)))
+    assert email.subject == "About invoice INV-1042"
+    assert "Dear Maria Blue, €1,200.00 is open." in email.text
+    assert "please ignore this reminder" in email.text  # the shipped closing
 
 
-def test_own_words_are_escaped_like_any_other(facts_for: Callable[..., EmailFacts]) -> None:
-    mail = compose_email(facts_for(Step.PAST_DUE, template_lines={"opening": "<b>{{ customer }}</b> & more"}))
-    assert "&lt;b&gt;Blue &amp; Sons&lt;" in mail.html
-    assert "<b>Blue" not in mail.html
+def test_a_template_is_escaped_like_any_text(facts_for: Callable[..., EmailFacts]) -> None:
+    email = compose_email(facts_for(Step.PAST_DUE, template_lines={"opening": "<b>{{ customer }}</b> & more"}))
+    assert "&lt;b&gt;Blue &amp; Sons&lt;" in email.html
+    assert "<b>Blue" not in email.html
 
 
 @pytest.mark.parametrize(
-    ("document", "said"),
+    ("document", "error"),
     [
-        ("", "says nothing"),
-        ("subject = ", "no TOML"),
+        ("", "is empty"),
+        ("subject = ", "not valid TOML"),
         ('suject = "x"', "no line called suject"),
         ("subject = 5", "subject must be a text"),
-        ('subject = "  "', "not empty"),
+        ('subject = "  "', "1 to 4000"),
         ('subject = "{{ whom }}"', "undefined"),
         ('opening = "{% if plural %}"', "cannot be filled"),
         (
@@ -53,21 +53,21 @@ def test_own_words_are_escaped_like_any_other(facts_for: Callable[..., EmailFact
         ),
         ('subject = "{{ invoices.__class__ }}"', "cannot be filled"),
         ("opening = \"{% include 'layout.txt' %}\"", "cannot be filled"),
-        ('subject = "{% if plural %}x{% endif %}"', "subject is empty where the mail is about 1"),
-        (f'opening = "{"x" * 5000}"', "up to 4000"),
+        ('subject = "{% if plural %}x{% endif %}"', "subject is empty when the email is about 1"),
+        (f'opening = "{"x" * 5000}"', "1 to 4000"),
     ],
 )
-def test_what_makes_no_mail_is_refused_and_says_why(document: str, said: str) -> None:
-    with pytest.raises(TemplateError, match=said):
+def test_a_document_that_makes_no_email_is_rejected_with_a_reason(document: str, error: str) -> None:
+    with pytest.raises(TemplateError, match=error):
         email_templates.check_document(document, Step.PAST_DUE)
 
 
-def test_a_step_that_is_no_mail_has_no_words() -> None:
-    with pytest.raises(TemplateError, match="no mail"):
+def test_a_step_that_is_not_an_email_has_no_template() -> None:
+    with pytest.raises(TemplateError, match="not an email"):
         email_templates.check_document(VALID_DOCUMENT, Step.CALL)
 
 
-def test_the_nearest_words_count_and_can_be_taken_back(tmp_path: Path) -> None:
+def test_the_most_specific_template_is_used_and_can_be_reset(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'home' / 'duewell.db'}")
     upgrade(engine)
 

@@ -1,4 +1,4 @@
-"""What a mail says of a late fee before it bites: the figure, the day, and neither where it would not be true."""
+"""The announcement of a late fee: its figure and its date, and neither where it would not be true."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def warning_for(lines: str, days_late: int, *past_actions: PastAction, **facts: 
         ("rate = 1.5", 7, "once", "1.5"),
     ],
 )
-def test_no_customer_reads_a_figure_that_nobody_has_checked(lines: str, days_late: int, kind: str, figure: str) -> None:
-    said = warning_for(lines, days_late)
-    assert said is not None
-    assert (said.kind, said.figure) == (kind, Decimal(figure))
+def test_no_figure_is_announced_that_nobody_has_checked(lines: str, days_late: int, kind: str, figure: str) -> None:
+    warning = warning_for(lines, days_late)
+    assert warning is not None
+    assert (warning.kind, warning.figure) == (kind, Decimal(figure))
 
 
-def test_it_names_the_day_only_while_that_is_to_come() -> None:
+def test_the_date_is_announced_only_while_it_is_in_the_future() -> None:
     first = sent_email(Step.PAST_DUE, MONDAY - timedelta(days=30))
     coming, over = warning_for("rate = 1", 7), warning_for("rate = 1", 40, first)
     assert coming is not None
@@ -50,7 +50,7 @@ def test_it_names_the_day_only_while_that_is_to_come() -> None:
     assert over.from_on is None
 
 
-def test_what_is_charged_once_is_not_announced_again() -> None:
+def test_a_fee_that_is_charged_once_is_not_announced_again() -> None:
     charged = PastAction(
         Step.LATE_FEE, "i1", at(MONDAY), MONDAY - timedelta(days=9), is_contact=False, recurrence_key="once"
     )
@@ -58,7 +58,7 @@ def test_what_is_charged_once_is_not_announced_again() -> None:
     assert warning_for('kind = "percent_per_month"', 70, replace(charged, recurrence_key="2026-09")) is not None
 
 
-def test_who_is_no_business_is_told_of_none() -> None:
+def test_no_fee_is_announced_to_private_customers() -> None:
     invoice = overdue_invoice(7)
     private = statement(invoice, customer=replace(KNOWN_CUSTOMER, tags=("private",)))
     assert fee_warning(ReminderPolicy.from_toml(TERMS), private, [invoice], Step.PAST_DUE, MONDAY) is None

@@ -20,7 +20,10 @@ TEXTS_FOLDER = Path(languages.__file__).parent / "emails" / "templates" / "text"
         ("en", "1234567.89", "USD", "$1,234,567.89"),
         ("en", "1234.5", "CAD", "CA$1,234.50"),
         ("en", "-12", "CHF", "-CHF 12.00"),
-        ("en", "1000", "JPY", "JPY 1,000"),
+        ("en", "12.5", "HUF", "HUF 12.50"),
+        ("de", "12.5", "IDR", "12,50 IDR"),
+        ("fr", "1234.5", "USD", "1 234,50 $US"),
+        ("en", "1000", "JPY", "¥1,000"),
         ("en", "1.5", "KWD", "KWD 1.500"),
         ("en", "0.0001", "EUR", "€0.0001"),
         ("en", "1E+3", "GBP", "£1,000.00"),
@@ -31,7 +34,9 @@ TEXTS_FOLDER = Path(languages.__file__).parent / "emails" / "templates" / "text"
         ("es", "12345.6", "EUR", "12.345,60 €"),
     ],
 )
-def test_a_sum_is_written_as_the_language_does(language: str, amount: str, currency: str, written: str) -> None:
+def test_amounts_follow_the_language_and_are_not_rounded(
+    language: str, amount: str, currency: str, written: str
+) -> None:
     assert replace_nbsp(LANGUAGES[language].format_money(Decimal(amount), currency)) == written
 
 
@@ -45,7 +50,7 @@ def test_a_sum_is_written_as_the_language_does(language: str, amount: str, curre
         ("es", date(2026, 9, 30), "30 de septiembre de 2026", "30 sept 2026"),
     ],
 )
-def test_a_day_is_written_with_its_month_in_words(language: str, on: date, long: str, short: str) -> None:
+def test_dates_have_their_month_in_letters(language: str, on: date, long: str, short: str) -> None:
     assert replace_nbsp(LANGUAGES[language].format_date(on)) == long
     assert replace_nbsp(LANGUAGES[language].format_date(on, short=True)) == short
 
@@ -58,7 +63,7 @@ def test_a_language_tag_finds_its_texts(tag: str, code: str) -> None:
 
 
 def test_every_language_has_the_same_texts() -> None:
-    shapes = {
+    keys = {
         path.stem: {
             (table, name, tuple(sorted(text)) if isinstance(text, dict) else "")
             for table, lines in tomllib.loads(path.read_text()).items()
@@ -66,5 +71,5 @@ def test_every_language_has_the_same_texts() -> None:
         }
         for path in TEXTS_FOLDER.glob("*.toml")
     }
-    assert set(shapes) == set(LANGUAGES)
-    assert [code for code, shape in shapes.items() if shape != shapes["en"]] == []
+    assert set(keys) == set(LANGUAGES)
+    assert [code for code, found in keys.items() if found != keys["en"]] == []

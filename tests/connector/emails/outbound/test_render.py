@@ -1,4 +1,4 @@
-"""What every mail keeps to: it says what is owed and how to pay, everybody can read it, and no name changes it."""
+"""What holds for every email: it states what is due and how to pay, is accessible, and no name can change it."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from connector.emails.outbound.render import (
     TONES,
     EmailError,
     EmailFacts,
+    FeeKind,
     FeeWarning,
     InvoiceLine,
     PaidLine,
@@ -34,7 +35,7 @@ HOSTILE_NAME = (
 
 
 class EmailParser(HTMLParser):
-    """Reads a mail the way a program does: elements with attributes, and the words people see."""
+    """Parses an email into its elements with their attributes, and the text that people see."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -74,37 +75,37 @@ def one_line(text: str) -> str:
 
 
 @pytest.mark.parametrize("step", REMINDER_STEPS)
-def test_a_reminder_says_what_is_owed_how_to_pay_and_whom_to_ask(step: Step, facts_for: FactsFor) -> None:
+def test_a_reminder_states_what_is_due_how_to_pay_and_whom_to_ask(step: Step, facts_for: FactsFor) -> None:
     facts = facts_for(step)
-    mail, about = compose_email(facts), facts.about[0]
-    for shown in (one_line(mail.text), EmailParser(mail.html).visible_text()):
+    email, about = compose_email(facts), facts.about[0]
+    for shown in (one_line(email.text), EmailParser(email.html).visible_text()):
         assert about in shown
         assert f"Pay invoice {about}" in shown
         assert "Hello Maria Blue," in shown
         assert "Anna Berg" in shown
         assert "anna@harbour.example" in shown
-    assert (mail.to, mail.to_name, mail.reply_to) == (("maria@blue.example",), "Maria Blue", "anna@harbour.example")
+    assert (email.to, email.to_name, email.reply_to) == (("maria@blue.example",), "Maria Blue", "anna@harbour.example")
 
 
-def test_text_and_html_say_the_same_words(facts_for: FactsFor) -> None:
-    for mail in every_email(facts_for):
-        seen = EmailParser(mail.html).visible_text()
-        paragraphs = [one_line(part) for part in mail.text.split("\n\n") if "* " not in part and "-- " not in part]
+def test_plain_text_and_html_have_the_same_text(facts_for: FactsFor) -> None:
+    for email in every_email(facts_for):
+        seen = EmailParser(email.html).visible_text()
+        paragraphs = [one_line(part) for part in email.text.split("\n\n") if "* " not in part and "-- " not in part]
         missing = [part for part in paragraphs if part not in seen and ":" not in part]
-        assert missing == [], mail.subject
+        assert missing == [], email.subject
 
 
-def test_only_the_open_part_of_a_part_paid_invoice_is_asked_for(facts_for: FactsFor) -> None:
-    mail = compose_email(facts_for(Step.BEFORE_DUE))
-    assert "€300.50" in mail.text
-    assert "(of €800.50)" in mail.text
+def test_only_the_open_balance_of_a_part_paid_invoice_is_requested(facts_for: FactsFor) -> None:
+    email = compose_email(facts_for(Step.BEFORE_DUE))
+    assert "€300.50" in email.text
+    assert "(of €800.50)" in email.text
 
 
-def test_a_mail_about_being_late_never_counts_what_is_not_late_yet(facts_for: FactsFor) -> None:
-    mail = compose_email(facts_for(Step.SECOND_NOTICE, about=("INV-1042", "INV-1050")))
-    assert "Invoice INV-1042 for €1,200.00 is now 19 days past due" in mail.text
-    assert mail.subject == "Second notice: invoice INV-1042, 19 days past due"
-    assert "Open in total: €1,500.50" in mail.text
+def test_an_email_about_overdue_invoices_does_not_count_those_not_due_yet(facts_for: FactsFor) -> None:
+    email = compose_email(facts_for(Step.SECOND_NOTICE, about=("INV-1042", "INV-1050")))
+    assert "Invoice INV-1042 for €1,200.00 is now 19 days overdue" in email.text
+    assert email.subject == "Second reminder: invoice INV-1042, 19 days overdue"
+    assert "Total outstanding: €1,500.50" in email.text
 
 
 @pytest.mark.parametrize(
@@ -115,100 +116,102 @@ def test_a_mail_about_being_late_never_counts_what_is_not_late_yet(facts_for: Fa
         ("", "Kind regards\nHarbour Lights Ltd\n"),
     ],
 )
-def test_a_person_signs_for_the_company_and_the_company_for_itself(
+def test_the_sender_signs_for_the_company_and_the_company_for_itself(
     sender: str, signed: str, facts_for: FactsFor
 ) -> None:
     assert signed in compose_email(facts_for(Step.PAST_DUE, sender_name=sender)).text
 
 
-def test_a_late_fee_is_named_only_where_fees_are_enabled(facts_for: FactsFor) -> None:
+def test_a_late_fee_is_announced_only_where_fees_are_enabled(facts_for: FactsFor) -> None:
     for step in REMINDER_STEPS:
         assert "late fee" not in compose_email(facts_for(step, fee=None, tone="firm")).text
-        assert "late fee of 1.5%" in compose_email(facts_for(step, fee=FeeWarning("per_month", Decimal("1.5")))).text
+        assert (
+            "late fee of 1.5%" in compose_email(facts_for(step, fee=FeeWarning(FeeKind.PER_MONTH, Decimal("1.5")))).text
+        )
 
 
 @pytest.mark.parametrize(
-    ("kind", "figure", "said"),
+    ("kind", "figure", "text"),
     [
-        ("flat", "40", "a late fee of €40.00 is added"),
-        ("once", "5", "a late fee of 5% is added"),
+        ("flat", "40", "a late fee of €40.00 will be charged"),
+        ("once", "5", "a late fee of 5% will be charged"),
         ("per_month", "1.50", "1.5% per month"),
-        ("per_year", "11.75", "interest of 11.75% a year"),
+        ("per_year", "11.75", "interest of 11.75% per year"),
     ],
 )
-def test_every_kind_of_fee_is_said_with_its_figure(kind: str, figure: str, said: str, facts_for: FactsFor) -> None:
-    mail = compose_email(facts_for(Step.PAST_DUE, fee=FeeWarning(kind, Decimal(figure), date(2026, 11, 30))))
-    assert said in mail.text
-    assert "30 November 2026" in mail.text
+def test_every_kind_of_fee_is_announced_with_its_figure(kind: str, figure: str, text: str, facts_for: FactsFor) -> None:
+    email = compose_email(facts_for(Step.PAST_DUE, fee=FeeWarning(FeeKind(kind), Decimal(figure), date(2026, 11, 30))))
+    assert text in email.text
+    assert "30 November 2026" in email.text
     for language in LANGUAGES:
-        compose_email(facts_for(Step.PAST_DUE, language=language, fee=FeeWarning(kind, Decimal(figure))))
+        compose_email(facts_for(Step.PAST_DUE, language=language, fee=FeeWarning(FeeKind(kind), Decimal(figure))))
 
 
-def test_a_final_notice_names_its_day_everywhere(facts_for: FactsFor) -> None:
-    mail = compose_email(facts_for(Step.FINAL_NOTICE))
-    assert all("17 December 2026" in part for part in (mail.subject, mail.text))
-    assert "17 December 2026" in EmailParser(mail.html).visible_text()
+def test_a_final_notice_has_its_date_everywhere(facts_for: FactsFor) -> None:
+    email = compose_email(facts_for(Step.FINAL_NOTICE))
+    assert all("17 December 2026" in part for part in (email.subject, email.text))
+    assert "17 December 2026" in EmailParser(email.html).visible_text()
 
 
 @pytest.mark.parametrize(
-    ("step", "without", "words"),
+    ("step", "without", "error"),
     [
-        (Step.FINAL_NOTICE, {"suspension_on": None}, "day it names"),
+        (Step.FINAL_NOTICE, {"suspension_on": None}, "date from which"),
         (Step.DISCOUNT_ENDING, {"discount": None}, "discount"),
         (Step.PROMISE_BROKEN, {"promised_on": None}, "promised"),
         (Step.PAST_DUE, {"invoices": ()}, "invoice"),
-        (Step.PAST_DUE, {"to": ()}, "no address"),
-        (Step.PAST_DUE, {"to": ("a@b.example\r\nBcc: c@d.example",)}, "not a mail address"),
+        (Step.PAST_DUE, {"to": ()}, "no email address"),
+        (Step.PAST_DUE, {"to": ("a@b.example\r\nBcc: c@d.example",)}, "not an email address"),
         (Step.PAST_DUE, {"about": ("INV-9",)}, "INV-9"),
         (Step.PAST_DUE, {"tone": "rude"}, "rude"),
         (Step.PAST_DUE, {"stop_link": "javascript:alert(1)"}, "link"),
         (Step.THANK_YOU, {"paid": ()}, "paid"),
-        (Step.CALL, {}, "not a mail"),
+        (Step.CALL, {}, "not an email"),
     ],
 )
-def test_a_mail_that_lacks_a_fact_is_not_written(
-    step: Step, without: dict[str, object], words: str, facts_for: FactsFor
+def test_an_email_without_a_necessary_fact_is_not_composed(
+    step: Step, without: dict[str, object], error: str, facts_for: FactsFor
 ) -> None:
-    with pytest.raises(EmailError, match=words):
+    with pytest.raises(EmailError, match=error):
         compose_email(facts_for(step, **without))
 
 
-def test_an_invoice_without_a_due_date_makes_no_mail_that_names_one(facts_for: FactsFor) -> None:
+def test_an_email_that_states_a_due_date_needs_one(facts_for: FactsFor) -> None:
     undated = replace(facts_for(Step.PAST_DUE).invoices[0], due_on=None)
     with pytest.raises(EmailError, match="due date"):
         compose_email(facts_for(Step.PAST_DUE, invoices=(undated,)))
 
 
-def test_an_unknown_language_is_answered_in_english(facts_for: FactsFor) -> None:
+def test_an_unknown_language_falls_back_to_english(facts_for: FactsFor) -> None:
     assert compose_email(facts_for(Step.PAST_DUE, language="tlh")).text == compose_email(facts_for(Step.PAST_DUE)).text
     assert "Guten Tag" in compose_email(facts_for(Step.PAST_DUE, language="de-AT")).text
 
 
-def test_a_hostile_name_changes_nothing_but_the_name(facts_for: FactsFor) -> None:
+def test_a_hostile_name_changes_nothing_but_itself(facts_for: FactsFor) -> None:
     for step in EMAIL_STEPS:
         facts = facts_for(step)
-        mail = compose_email(
+        email = compose_email(
             replace(
                 facts,
                 customer_name=HOSTILE_NAME,
                 contact_name=HOSTILE_NAME,
                 company_name=HOSTILE_NAME,
                 sender_name=HOSTILE_NAME,
-                ways_to_pay="IBAN <script>1</script> \u202e",
+                payment_instructions="IBAN <script>1</script> \u202e",
                 invoices=[replace(line, number=HOSTILE_NAME) for line in facts.invoices],
                 about=[HOSTILE_NAME] if facts.invoices else [],
                 paid=[replace(line, number=HOSTILE_NAME) for line in facts.paid],
             )
         )
-        for part in (mail.subject, mail.to_name, mail.sender_name):
+        for part in (email.subject, email.to_name, email.sender_name):
             assert "\n" not in part
             assert "\r" not in part
-        everything = mail.subject + mail.to_name + mail.sender_name + mail.text + mail.html
+        everything = email.subject + email.to_name + email.sender_name + email.text + email.html
         assert not re.search("[\u202a-\u202e\u2066-\u2069\x00\ud800-\udfff]", everything)
-        assert not re.search(r"(?im)^\s*bcc:", mail.text)
-        reader = EmailParser(mail.html)
+        assert not re.search(r"(?im)^\s*bcc:", email.text)
+        reader = EmailParser(email.html)
         assert reader.find_all("script") == reader.find_all("mj-raw") == []
-        assert "{{ 7 * 7 }}" in mail.text
+        assert "{{ 7 * 7 }}" in email.text
         assert {link["href"] for link in reader.find_all("a")} <= {
             "https://duewell.harbour.example/c/abc",
             "https://duewell.harbour.example/u/abc",
@@ -229,40 +232,40 @@ def test_a_hostile_name_changes_nothing_but_the_name(facts_for: FactsFor) -> Non
         "https://[bad",
     ],
 )
-def test_a_pay_link_that_is_no_plain_https_address_is_left_out(link: str, facts_for: FactsFor) -> None:
+def test_a_pay_link_that_is_not_a_plain_https_address_is_left_out(link: str, facts_for: FactsFor) -> None:
     line = replace(facts_for(Step.PAST_DUE).invoices[0], pay_link=link)
-    mail = compose_email(facts_for(Step.PAST_DUE, invoices=(line,), about=(line.number,)))
-    assert link not in mail.text
+    email = compose_email(facts_for(Step.PAST_DUE, invoices=(line,), about=(line.number,)))
+    assert link not in email.text
     ours = ["https://duewell.harbour.example/c/abc", "https://duewell.harbour.example/u/abc"]
-    assert [each["href"] for each in EmailParser(mail.html).find_all("a")] == ours
-    assert "Our bank details are on the invoice." in mail.text
+    assert [each["href"] for each in EmailParser(email.html).find_all("a")] == ours
+    assert "Our bank details are on the invoice." in email.text
 
 
-def test_everybody_can_read_it(facts_for: FactsFor) -> None:
-    """Language, title, one heading, real text of 16 px, scopes, roles, telling links."""
-    for mail in every_email(facts_for):
-        reader = EmailParser(mail.html)
+def test_every_email_is_accessible(facts_for: FactsFor) -> None:
+    """Language, title, one heading, text of 16 px, scopes and roles."""
+    for email in every_email(facts_for):
+        reader = EmailParser(email.html)
         assert reader.find_all("html")[0]["lang"] in LANGUAGES
-        assert reader.text_by_tag["title"].strip() == mail.subject
+        assert reader.text_by_tag["title"].strip() == email.subject
         assert len(reader.find_all("h1")) == 1
         assert reader.text_by_tag["h1"].strip()
         assert reader.find_all("img") == []
         assert all(each["scope"] in {"row", "col"} for each in reader.find_all("th"))
         data_tables = [table for table in reader.find_all("table") if table.get("role") != "presentation"]
         assert len(data_tables) == (1 if reader.find_all("th") else 0)
-        assert {int(size) for size in re.findall(r"font-size: ?(\d+)px", mail.html)} <= {0, 1, 16, 22}
+        assert {int(size) for size in re.findall(r"font-size: ?(\d+)px", email.html)} <= {0, 1, 16, 22}
 
 
-def test_nothing_is_fetched_from_anywhere(facts_for: FactsFor) -> None:
-    for mail in every_email(facts_for):
-        addresses = set(re.findall(r"https?://[^\s\"'<>)&]+", mail.html))
+def test_emails_load_nothing_from_other_hosts(facts_for: FactsFor) -> None:
+    for email in every_email(facts_for):
+        addresses = set(re.findall(r"https?://[^\s\"'<>)&]+", email.html))
         assert {address.split("/")[2] for address in addresses} <= {
             "www.w3.org", "pay.example", "duewell.harbour.example"
         }  # fmt: skip
-        assert not re.search(r"(?i)<(link|img|iframe|object|script)\b|url\(|@import", mail.html)
+        assert not re.search(r"(?i)<(link|img|iframe|object|script)\b|url\(|@import", email.html)
 
 
-def test_answers_of_machines_are_not_asked_for_and_reminders_can_be_stopped(facts_for: FactsFor) -> None:
+def test_headers_suppress_automatic_replies_and_allow_unsubscribing(facts_for: FactsFor) -> None:
     headers = dict(compose_email(facts_for(Step.PAST_DUE)).headers)
     assert headers["Auto-Submitted"] == "auto-generated"
     assert headers["List-Unsubscribe"] == "<https://duewell.harbour.example/u/abc>"
@@ -272,15 +275,15 @@ def test_answers_of_machines_are_not_asked_for_and_reminders_can_be_stopped(fact
     assert "List-Unsubscribe-Post" not in without
 
 
-def test_the_owner_is_told_without_links_for_the_customer(facts_for: FactsFor) -> None:
-    mail = compose_email(facts_for(Step.NOTIFY_OWNER, contact_name="Omar"))
-    assert EmailParser(mail.html).find_all("a") == []
-    assert "https://" not in mail.text
-    assert "List-Unsubscribe" not in dict(mail.headers)
-    assert "Hello Omar," in mail.text
+def test_an_account_owner_alert_has_no_links_for_the_customer(facts_for: FactsFor) -> None:
+    email = compose_email(facts_for(Step.NOTIFY_OWNER, contact_name="Omar"))
+    assert EmailParser(email.html).find_all("a") == []
+    assert "https://" not in email.text
+    assert "List-Unsubscribe" not in dict(email.headers)
+    assert "Hello Omar," in email.text
 
 
-def test_a_chain_of_mails_is_one_thread(facts_for: FactsFor) -> None:
+def test_a_sequence_of_emails_is_one_thread(facts_for: FactsFor) -> None:
     first = compose_email(facts_for(Step.PAST_DUE, key="k1"))
     third = compose_email(facts_for(Step.FINAL_NOTICE, key="k3", earlier_keys=("k1", "k2")))
     headers = dict(third.headers)
@@ -289,39 +292,39 @@ def test_a_chain_of_mails_is_one_thread(facts_for: FactsFor) -> None:
     assert headers["In-Reply-To"] == message_id("k2", "harbour.example")
 
 
-def test_a_second_attempt_keeps_the_message_id_so_that_mailboxes_can_tell(facts_for: FactsFor) -> None:
+def test_a_second_attempt_keeps_the_message_id(facts_for: FactsFor) -> None:
     first, second = (compose_email(facts_for(Step.PAST_DUE, attempt=attempt)) for attempt in (1, 2))
     assert dict(first.headers) == dict(second.headers)
     assert second.attempt == 2
 
 
-def test_a_long_statement_ends_in_one_row_and_sums_stay_whole(facts_for: FactsFor) -> None:
+def test_a_long_list_ends_in_one_row_and_totals_include_it(facts_for: FactsFor) -> None:
     many = [
         InvoiceLine(f"N{number}", date(2026, 1, 1), date(2026, 2, 1), Decimal("10.10"), Decimal("10.10"), number)
         for number in range(1, 301)
     ]
-    mail = compose_email(facts_for(Step.SECOND_NOTICE, invoices=many, about=[line.number for line in many]))
-    assert "260 more invoices: €2,626.00" in mail.text
-    assert "Open in total: €3,030.00" in mail.text
-    assert "Invoices N1, N2, N3 and 297 more" in mail.text
-    assert len(mail.html) < 60_000  # a mail program cuts at about 100 kB
+    email = compose_email(facts_for(Step.SECOND_NOTICE, invoices=many, about=[line.number for line in many]))
+    assert "260 more invoices: €2,626.00" in email.text
+    assert "Total outstanding: €3,030.00" in email.text
+    assert "Invoices N1, N2, N3 and 297 more" in email.text
+    assert len(email.html) < 60_000  # email programs clip at about 100 kB
 
 
-def test_a_thank_you_asks_for_nothing(facts_for: FactsFor) -> None:
+def test_a_thank_you_email_requests_nothing(facts_for: FactsFor) -> None:
     paid = [PaidLine("A1", Decimal(10), date(2026, 11, 1)), PaidLine("A2", Decimal(5), date(2026, 11, 1))]
-    mail = compose_email(facts_for(Step.THANK_YOU, paid=paid))
-    assert "Your payment of €15.00 for invoices A1 and A2" in mail.text
-    assert "due " not in mail.text
-    assert EmailParser(mail.html).find_all("th") == []
+    email = compose_email(facts_for(Step.THANK_YOU, paid=paid))
+    assert "your payment of €15.00 for invoices A1 and A2" in email.text
+    assert "due " not in email.text
+    assert EmailParser(email.html).find_all("th") == []
 
 
-def test_what_is_attached_is_said(facts_for: FactsFor) -> None:
+def test_attachments_are_mentioned(facts_for: FactsFor) -> None:
     one = Attachment("invoice-1042.pdf", "application/pdf", b"%PDF")
     assert "The invoice is attached." in compose_email(facts_for(Step.PAST_DUE, attachments=(one,))).text
     assert "2 invoices are attached." in compose_email(facts_for(Step.PAST_DUE, attachments=(one, one))).text
 
 
-def test_bank_lines_stay_lines(facts_for: FactsFor) -> None:
-    mail = compose_email(facts_for(Step.PAST_DUE, ways_to_pay="IBAN DE02 1203\nBIC BYLADEM1001"))
-    assert "IBAN DE02 1203\nBIC BYLADEM1001" in mail.text
-    assert "IBAN DE02 1203\nBIC BYLADEM1001" in mail.html
+def test_payment_instructions_keep_their_lines(facts_for: FactsFor) -> None:
+    email = compose_email(facts_for(Step.PAST_DUE, payment_instructions="IBAN DE02 1203\nBIC BYLADEM1001"))
+    assert "IBAN DE02 1203\nBIC BYLADEM1001" in email.text
+    assert "IBAN DE02 1203\nBIC BYLADEM1001" in email.html

@@ -1,7 +1,7 @@
-"""Every mail in every tone and language, as it leaves, beside what it was when a person last read it.
+"""Every email in every tone and language, compared with the version that was last read and approved.
 
-After a change of words or layout, write the files anew and read the difference before it is committed:
-``WRITE_GOLDEN=1 make unit PYTEST_ARGS=tests/connector/mails``
+After a change of a text or the layout, write the files again and read the difference before committing it:
+``WRITE_GOLDEN=1 make unit PYTEST_ARGS=tests/connector/emails/outbound``
 """
 
 import os
@@ -31,37 +31,35 @@ def check_golden(name: str, text: str) -> None:
 
 @pytest.mark.parametrize("tone", TONES)
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_mail_reads_as_it_was_last_approved(
-    language: str, tone: str, facts_for: Callable[..., EmailFacts]
-) -> None:
-    mails = [compose_email(facts_for(step, language=language, tone=tone)) for step in EMAIL_STEPS]
+def test_every_text_is_as_last_approved(language: str, tone: str, facts_for: Callable[..., EmailFacts]) -> None:
+    emails = [compose_email(facts_for(step, language=language, tone=tone)) for step in EMAIL_STEPS]
     check_golden(
         f"{language}-{tone}.txt",
-        "".join(f"===== {mail.category}\nSubject: {mail.subject}\n\n{mail.text}\n" for mail in mails),
+        "".join(f"===== {email.category}\nSubject: {email.subject}\n\n{email.text}\n" for email in emails),
     )
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_mails_about_several_invoices_read_as_they_were_last_approved(
-    language: str, facts_for: Callable[..., EmailFacts]
-) -> None:
-    """Two invoices due on different days, and the company's own lines on how to pay."""
+def test_texts_about_several_invoices_are_as_last_approved(language: str, facts_for: Callable[..., EmailFacts]) -> None:
+    """Two invoices due on different dates, and the company's payment instructions."""
     several = (Step.BEFORE_DUE, Step.PAST_DUE, Step.SECOND_NOTICE, Step.FINAL_NOTICE)
-    mails = [compose_email(_about_two(facts_for(step, language=language, ways_to_pay=IBAN))) for step in several]
-    check_golden(f"{language}-several.txt", "".join(f"===== {mail.subject}\n\n{mail.text}\n" for mail in mails))
+    emails = [
+        compose_email(_about_two(facts_for(step, language=language, payment_instructions=IBAN))) for step in several
+    ]
+    check_golden(f"{language}-several.txt", "".join(f"===== {email.subject}\n\n{email.text}\n" for email in emails))
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_who_paid_a_part_is_not_told_that_he_paid_nothing(language: str, facts_for: Callable[..., EmailFacts]) -> None:
-    said = ""
+def test_texts_after_a_part_payment_are_as_last_approved(language: str, facts_for: Callable[..., EmailFacts]) -> None:
+    openings = ""
     for step in (Step.PAST_DUE, Step.SECOND_NOTICE, Step.PROMISE_BROKEN):
         for tone in TONES:
             facts = facts_for(step, language=language, tone=tone)
-            partly = replace(facts.invoices[0], total=facts.invoices[0].due + 500)
-            for asked in (replace(facts, invoices=(partly,)), _about_two(replace(facts, invoices=(partly,)))):
-                opening = compose_email(asked).text.splitlines()[2]
-                said += f"===== {step}, {tone}\n{opening}\n"
-    check_golden(f"{language}-part-paid.txt", said)
+            part_paid = replace(facts.invoices[0], total=facts.invoices[0].due + 500)
+            for variant in (replace(facts, invoices=(part_paid,)), _about_two(replace(facts, invoices=(part_paid,)))):
+                opening = compose_email(variant).text.splitlines()[2]
+                openings += f"===== {step}, {tone}\n{opening}\n"
+    check_golden(f"{language}-part-paid.txt", openings)
 
 
 def _about_two(facts: EmailFacts) -> EmailFacts:
@@ -72,7 +70,7 @@ def _about_two(facts: EmailFacts) -> EmailFacts:
 
 
 @pytest.mark.parametrize("step", EMAIL_STEPS)
-def test_every_mail_looks_as_it_was_last_approved(step: str, facts_for: Callable[..., EmailFacts]) -> None:
-    mail = compose_email(facts_for(step))
-    headers = "".join(f"<!-- {name}: {value} -->\n" for name, value in mail.headers)
-    check_golden(f"{step}.html", f"{headers}{mail.html}\n")
+def test_every_layout_is_as_last_approved(step: str, facts_for: Callable[..., EmailFacts]) -> None:
+    email = compose_email(facts_for(step))
+    headers = "".join(f"<!-- {name}: {value} -->\n" for name, value in email.headers)
+    check_golden(f"{step}.html", f"{headers}{email.html}\n")

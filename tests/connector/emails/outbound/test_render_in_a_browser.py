@@ -1,4 +1,4 @@
-"""Mails in a real browser: on a small phone nothing is cut off, and every word can be read, light and dark."""
+"""Emails in a real browser: nothing is cut off on a small phone, and all text has enough contrast in both schemes."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from connector.emails.outbound.render import EMAIL_STEPS, EmailFacts, InvoiceLin
 WIDTH = 320
 CONTRAST_MIN = 4.5
 
-# For every element that shows words of its own: the contrast between them and the nearest painted background.
+# For every element with text of its own: the contrast between them and the nearest painted background.
 MEASURE_CONTRAST = """() => {
   const parts = text => text.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
@@ -33,7 +33,7 @@ MEASURE_CONTRAST = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_mail_fits_a_small_phone_and_can_be_read(
+def test_every_email_fits_a_small_phone_and_has_enough_contrast(
     scheme: str, chromium: Browser, facts_for: Callable[..., EmailFacts]
 ) -> None:
     page = chromium.new_page(
@@ -50,7 +50,7 @@ def test_every_mail_fits_a_small_phone_and_can_be_read(
         page.close()
 
 
-def test_a_very_long_number_and_sum_still_fit(chromium: Browser, facts_for: Callable[..., EmailFacts]) -> None:
+def test_a_very_long_number_and_amount_still_fit(chromium: Browser, facts_for: Callable[..., EmailFacts]) -> None:
     line = facts_for(EMAIL_STEPS[4]).invoices[0]
     wide = InvoiceLine(
         "INVOICE/2026/000000000000000001042-A",

@@ -1,4 +1,4 @@
-"""The statement as PDF: what it lists, adds up and says, in the mail's language and whatever the names are."""
+"""The statement as PDF: what it lists and adds up, in the customer's language and whatever the names are."""
 
 import re
 import zlib
@@ -17,15 +17,15 @@ FactsFor = Callable[..., EmailFacts]
 
 
 def extract_text(content: bytes) -> str:
-    """The words of a PDF that was drawn with the standard fonts."""
+    """Return the text of a PDF drawn with the standard fonts."""
     streams = re.findall(rb"stream\r?\n(.*?)\r?\nendstream", content, re.DOTALL)
-    drawn = b"\n".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
-    pieces = re.findall(rb"\(((?:\\.|[^\\()])*)\) Tj", drawn)
+    contents = b"\n".join(zlib.decompress(stream) for stream in streams if stream[:1] == b"x")
+    pieces = re.findall(rb"\(((?:\\.|[^\\()])*)\) Tj", contents)
     return " ".join(re.sub(rb"\\(.)", rb"\1", piece).decode("windows-1252") for piece in pieces)
 
 
 def test_it_lists_every_invoice_and_adds_up_in_one_currency(facts_for: FactsFor) -> None:
-    said = extract_text(draw_statement(facts_for(Step.SECOND_NOTICE), TODAY).content)
+    text = extract_text(draw_statement(facts_for(Step.SECOND_NOTICE), TODAY).content)
     for part in (
         "Harbour Lights Ltd",
         "Blue & Sons",
@@ -35,28 +35,28 @@ def test_it_lists_every_invoice_and_adds_up_in_one_currency(facts_for: FactsFor)
         "€300.50",
         "21 November 2026",
     ):
-        assert part in said
-    assert "Overdue: €1,200.00" in said
-    assert "Open in total: €1,500.50" in said
-    assert "not applied yet: €50.00" in said
+        assert part in text
+    assert "Total overdue: €1,200.00" in text
+    assert "Total outstanding: €1,500.50" in text
+    assert "Unapplied credit: €50.00" in text
 
 
-def test_it_speaks_the_language_of_the_mail(facts_for: FactsFor) -> None:
-    said = {
+def test_it_is_in_the_language_of_the_email(facts_for: FactsFor) -> None:
+    texts = {
         language: extract_text(draw_statement(facts_for(Step.SECOND_NOTICE, language=language), TODAY).content)
         for language in LANGUAGES
     }
-    assert "Offene Rechnungen" in said["de"]
-    assert "1.500,50 €" in said["de"]
-    assert "Relevé des factures dues" in said["fr"]
-    assert "Extracto de facturas pendientes" in said["es"]
+    assert "Kontoauszug der offenen Posten" in texts["de"]
+    assert "1.500,50 €" in texts["de"]
+    assert "Relevé des factures ouvertes" in texts["fr"]
+    assert "Extracto de facturas pendientes" in texts["es"]
 
 
-def test_letters_that_its_fonts_lack_cost_their_marks_never_the_statement(facts_for: FactsFor) -> None:
+def test_letters_that_its_fonts_lack_lose_their_accents(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE, customer_name="Żółć Łódź 株式会社\r\n(Evil) \\ Tj")
-    said = extract_text(draw_statement(facts, TODAY).content)
-    assert "Zólc Lódz ????" in said
-    assert "(Evil) \\ Tj" in said
+    text = extract_text(draw_statement(facts, TODAY).content)
+    assert "Zólc Lódz ????" in text
+    assert "(Evil) \\ Tj" in text
 
 
 def test_the_same_facts_on_the_same_day_are_the_same_file(facts_for: FactsFor) -> None:
@@ -71,23 +71,23 @@ def test_three_hundred_invoices_fill_pages_and_stay_small(facts_for: FactsFor) -
     line = facts.invoices[0]
     many = [replace(line, number=f"N{number:03}", due=Decimal("0.10")) for number in range(300)]
     content = draw_statement(replace(facts, invoices=many, credit=Decimal(0)), TODAY).content
-    said = extract_text(content)
-    assert all(f"N{number:03}" in said for number in range(300))
-    assert "Open in total: €30.00" in said
+    text = extract_text(content)
+    assert all(f"N{number:03}" in text for number in range(300))
+    assert "Total outstanding: €30.00" in text
     assert len(re.findall(rb"/Type /Page\b", content)) > 3
     assert len(content) < 60_000
 
 
-def test_an_invoice_without_a_due_day_is_listed_too(facts_for: FactsFor) -> None:
+def test_an_invoice_without_a_due_date_is_listed_too(facts_for: FactsFor) -> None:
     line = InvoiceLine("X-1", TODAY, None, Decimal(5), Decimal(5), 0)
     assert "X-1" in extract_text(
         draw_statement(facts_for(Step.SECOND_NOTICE, invoices=(line,), about=()), TODAY).content
     )
 
 
-def test_what_is_disputed_says_so_in_place_of_its_days_late(facts_for: FactsFor) -> None:
+def test_a_disputed_invoice_shows_its_dispute_instead_of_days_overdue(facts_for: FactsFor) -> None:
     facts = facts_for(Step.SECOND_NOTICE, language="de")
     disputed = replace(facts.invoices[0], disputed=True)
-    said = extract_text(draw_statement(replace(facts, invoices=[disputed], credit=Decimal(0)), TODAY).content)
-    assert "in Klärung" in said
-    assert "19" not in said.partition("INV-1042")[2].partition("1.200")[0].replace("2026", "")
+    text = extract_text(draw_statement(replace(facts, invoices=[disputed], credit=Decimal(0)), TODAY).content)
+    assert "in Klärung" in text
+    assert "19" not in text.partition("INV-1042")[2].partition("1.200")[0].replace("2026", "")

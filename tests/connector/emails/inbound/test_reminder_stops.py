@@ -1,0 +1,96 @@
+"""The links in emails that stop a customer's reminders, or one email: what they do, and in which language."""
+
+from __future__ import annotations
+
+from html import unescape
+
+import pytest
+import requests
+
+from connector import policy_store
+from connector.arrangements.customer_settings import find_customer
+from connector.db.engine import writing
+from connector.db.tables import OutboxEntry
+from connector.emails.inbound import email_stops
+from connector.vocabulary import OutboxState, TaskCode
+from tests.connector.emails.inbound.conftest import (
+    ASHDOWN,
+    InboundScenario,
+    customer_setting,
+    email_entry,
+    list_tasks,
+    log_text,
+    run_for_days,
+)
+
+
+def test_opening_the_link_stops_nothing(scenario: InboundScenario) -> None:
+    link = scenario.email.headers["List-Unsubscribe"].strip("<>")
+    assert link in scenario.email.text
+    assert scenario.email.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    for _scanner in range(3):
+        page = scenario.client.get(link)
+        assert page.status_code == 200
+    assert "<button" in page.text
+    assert customer_setting(scenario) is None
+    assert list_tasks(scenario, TaskCode.REMINDERS_STOPPED) == []
+
+
+def test_one_click_stops_the_reminders_and_creates_one_task(scenario: InboundScenario) -> None:
+    link = scenario.email.headers["List-Unsubscribe"].strip("<>")
+    for _press in range(2):
+        reply = scenario.client.post(link, data="List-Unsubscribe=One-Click")
+        assert reply.status_code == 200
+        assert "Reminders stopped" in reply.text
+    assert scenario.client.get(link).text.count("<button") == 0
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert setting.no_reminders
+    [task] = list_tasks(scenario, TaskCode.REMINDERS_STOPPED)
+    assert "Ashdown Ltd stopped the reminders" in task.reason
+    assert "with the link in an email" in log_text(scenario)
+    run_for_days(scenario, 30)
+    assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
+
+
+def shows_text(page: requests.Response, language: str, *texts: str) -> bool:
+    return f'<html lang="{language}">' in page.text and all(each in unescape(page.text) for each in texts)
+
+
+def test_the_page_is_in_the_language_of_the_email_or_else_of_the_browser(scenario: InboundScenario) -> None:
+    link, german = scenario.email.headers["List-Unsubscribe"].strip("<>"), {"Accept-Language": "de-AT,en;q=0.5"}
+    assert shows_text(scenario.client.get(link, headers=german), "de", "Zahlungserinnerungen abbestellen</button>")
+    with writing(scenario.app.engine) as session:
+        find_customer(session, "Ashdown Ltd").language = "fr-CA"
+    assert shows_text(
+        scenario.client.get(link, headers=german), "fr", "n’envoie plus de relances", "Arrêter les relances</button>"
+    )
+    assert shows_text(scenario.client.post(link, headers=german), "fr", "Relances arrêtées", "Ashdown Ltd")
+    unknown = scenario.client.get("/stop/" + "a" * 32, headers=german)
+    assert shows_text(unknown, "de", "Dieser Link ist ungültig")
+
+
+def test_the_page_that_stops_one_email_is_in_the_language_of_the_digest(scenario: InboundScenario) -> None:
+    link = email_stops.email_stop_link(scenario.app, email_entry(scenario).key, "ann@larkspur.example")
+    with writing(scenario.app.engine) as session:
+        policy_store.set_policy(session, '[digest]\nlanguage = "es"', by="Ann", at=scenario.app.now())
+    assert shows_text(scenario.client.get(link), "es", "Este correo ya no se puede detener", "Ya se ha enviado")
+    assert scenario.client.post(link).status_code == 409
+    with writing(scenario.app.engine) as session:
+        session.get_one(OutboxEntry, email_entry(scenario).id).state = OutboxState.PLANNED
+    assert shows_text(
+        scenario.client.get(link), "es", "Detener el correo</button>", "a punto de enviar un correo a Ashdown Ltd"
+    )
+    assert shows_text(scenario.client.post(link), "es", "Ashdown Ltd no lo recibirá")
+    assert shows_text(scenario.client.post(link), "es", "No se enviará: rejected by ann@larkspur.example")
+
+
+@pytest.mark.parametrize("token", ["a" * 32, "x", "2" * 32, "%00" * 32, "é" * 32])
+def test_a_guessed_link_is_not_found(scenario: InboundScenario, token: str) -> None:
+    for request in (scenario.client.get, scenario.client.post):
+        assert request(f"/stop/{token}").status_code == 404
+
+
+def test_a_reply_address_does_not_open_the_stop_page(scenario: InboundScenario) -> None:
+    token = scenario.email.reply_to.partition("+")[2].partition("@")[0]
+    assert scenario.client.post(f"/stop/{token}").status_code == 404

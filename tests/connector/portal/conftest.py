@@ -1,0 +1,150 @@
+"""A live company that customers reach over https, and the browser of one customer who has a portal link."""
+
+from __future__ import annotations
+
+import re
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from html import unescape
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+import uvicorn
+from sqlalchemy import select
+from sqlmodel import col
+
+from connector.arrangements.customer_settings import find_customer
+from connector.audit import sync_log
+from connector.db.engine import reading
+from connector.db.tables import (
+    Agreement,
+    CustomerRow,
+    CustomerSetting,
+    InvoiceDecisionRow,
+    InvoiceRow,
+    OutboxEntry,
+    Task,
+)
+from connector.services.invoices import find_invoice
+from connector.vocabulary import TaskCode
+from connector.web.app import make_app
+from tests.connector.scenario import Scenario
+
+TODAY = date(2026, 6, 10)
+MILLER = "accounts@miller.example"
+HOST = "portal.larkspur.example"
+
+
+class FakeScheduler:
+    def is_alive(self) -> bool:
+        return True
+
+
+class PortalClient:
+    """A browser with the link from an email, behind the proxy that the public address stands for."""
+
+    def __init__(self, url: str, link: str) -> None:
+        self.url, self.link = url, urlsplit(link).path
+
+    def get(self, path: str = "", link: str = "", **headers: str) -> requests.Response:
+        return requests.get(self.url + (link or self.link) + path, headers={"Host": HOST, **headers}, timeout=20)
+
+    def submit(self, action: str, path: str = "", **fields: str | list[str]) -> requests.Response:
+        response = requests.post(
+            self.url + self.link + path,
+            data={"action": action, **fields},
+            headers={"Host": HOST},
+            timeout=20,
+            allow_redirects=False,
+        )
+        if response.status_code != 303:
+            return response
+        return self.get(response.headers["location"].removeprefix(self.link))
+
+
+@dataclass(kw_only=True)
+class PortalScenario(Scenario):
+    """Miller owes two invoices, one of them overdue; Potter owes another one. A reminder has been sent."""
+
+    client: PortalClient
+    overdue: str
+    upcoming: str
+    foreign: str
+
+
+def serve(scenario: Scenario) -> Iterator[str]:
+    server = uvicorn.Server(uvicorn.Config(make_app(scenario.app, FakeScheduler()), log_config=None, lifespan="off"))
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+@pytest.fixture
+def scenario(
+    scenario_at: Callable[..., AbstractContextManager[Scenario]],
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> Iterator[PortalScenario]:
+    """Two customers with open invoices, and the portal link from the first email to one of them."""
+    monkeypatch.setenv("DUEWELL_BASE_URL", f"https://{HOST}")
+    with scenario_at(datetime(2026, 6, 10, 11, tzinfo=UTC), getattr(request, "param", "xero")) as made:
+        made.company.customer("Miller & Sons", MILLER)
+        made.company.customer("Potter plc", "ap@potter.example")
+        overdue = made.company.invoice("Miller & Sons", "1200.00", due_on=TODAY - timedelta(days=6))
+        upcoming = made.company.invoice("Miller & Sons", "80.50", due_on=TODAY + timedelta(days=20))
+        foreign = made.company.invoice("Potter plc", "640.00", due_on=TODAY - timedelta(days=2))
+        made.go_live().run()
+        [email] = made.sandbox.sendgrid.emails_to(MILLER)
+        [link] = re.findall(rf"https://{HOST}/c/[a-z2-7]{{32}}", email.text)
+        assert link in email.html.replace("&#x2f;", "/")
+        for url in serve(made):
+            yield PortalScenario(
+                **vars(made), client=PortalClient(url, link), overdue=overdue, upcoming=upcoming, foreign=foreign
+            )
+
+
+def visible_text(page: requests.Response) -> str:
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", page.text)).replace("\u00a0", " ").split())
+
+
+def list_tasks(scenario: Scenario, code: TaskCode) -> list[Task]:
+    with reading(scenario.app.engine) as session:
+        return [task for task in session.scalars(select(Task).order_by(col(Task.id))) if task.code == code]
+
+
+def find_row(scenario: Scenario, number: str) -> InvoiceRow:
+    with reading(scenario.app.engine) as session:
+        return find_invoice(session, number, scenario.connection)
+
+
+def decision_of(scenario: Scenario, number: str) -> tuple[str, date | None]:
+    with reading(scenario.app.engine) as session:
+        key = (scenario.connection, find_row(scenario, number).external_id)
+        found = session.get_one(InvoiceDecisionRow, key)
+        return found.code, found.next_on
+
+
+def find_miller(scenario: Scenario) -> CustomerRow:
+    with reading(scenario.app.engine) as session:
+        return find_customer(session, "Miller & Sons", scenario.connection)
+
+
+def customer_setting(scenario: Scenario) -> CustomerSetting | None:
+    with reading(scenario.app.engine) as session:
+        return session.get(CustomerSetting, (scenario.connection, find_miller(scenario).external_id))
+
+
+def stored_state(scenario: Scenario) -> str:
+    """Everything that a response could change, in one text."""
+    with reading(scenario.app.engine) as session:
+        tables = (Task, Agreement, CustomerSetting, OutboxEntry)
+        rows = [repr(each) for table in tables for each in session.scalars(select(table))]
+        return "\n".join([*rows, *(entry.text for entry in sync_log.list_entries(session))])

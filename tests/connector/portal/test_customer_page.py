@@ -1,0 +1,49 @@
+"""The portal page: what it shows of one customer alone, its documents, and that viewing changes nothing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.connector.portal.conftest import PortalScenario, find_row, stored_state, visible_text
+
+
+@pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
+def test_the_page_shows_one_customers_open_invoices_and_viewing_changes_nothing(scenario: PortalScenario) -> None:
+    scenario.set_policy('payment_instructions = { GBP = "Bank: Larkspur <GB29 NWBK>\\nQuote the number." }')
+    before = stored_state(scenario)
+    for path in ("", "?notice=done_paid", "?notice=%3Cscript%3E"):
+        page = scenario.client.get(path)
+        assert page.status_code == 200
+    shown = visible_text(page)
+    for part in (
+        scenario.overdue,
+        "6 days overdue",
+        "£1,200.00",
+        scenario.upcoming,
+        "£80.50",
+        "£1,280.50",
+        "Small Works Ltd",
+        "Bank: Larkspur <GB29 NWBK> Quote the number.",
+    ):
+        assert part in shown
+    assert "Potter" not in shown
+    assert scenario.foreign not in shown
+    assert "640" not in shown
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert "noindex" in page.headers["X-Robots-Tag"]
+    assert "no-store" in page.headers["Cache-Control"]
+    assert page.headers.get("Set-Cookie") is None
+    statement = scenario.client.get("/statement/GBP.pdf")
+    invoice = scenario.client.get(f"/invoice/{find_row(scenario, scenario.overdue).external_id}.pdf")
+    for pdf in (statement, invoice):
+        assert (pdf.status_code, pdf.content[:5]) == (200, b"%PDF-")
+        assert "no-store" in pdf.headers["Cache-Control"]
+    assert scenario.client.get("/statement/EUR.pdf").status_code == 404
+    assert scenario.client.get(f"/invoice/{find_row(scenario, scenario.foreign).external_id}.pdf").status_code == 404
+    scenario.client.submit("", f"/pay/{find_row(scenario, scenario.upcoming).external_id}")
+    scenario.client.submit("", f"/pay/{find_row(scenario, scenario.foreign).external_id}")
+    pay_links = re.findall(r'class="button" href="([^"]+)"', scenario.client.get().text)
+    assert len(pay_links) == 2
+    assert stored_state(scenario) == before

@@ -1,0 +1,138 @@
+"""What customers report in the portal, and what becomes of it in the next sync; over real HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import select
+
+from connector.arrangements import agreements
+from connector.db.engine import reading
+from connector.db.tables import Agreement
+from connector.services.invoices import record_agreement
+from connector.vocabulary import AgreementState, RunOutcome, TaskCode, TaskState
+from tests.connector.portal.conftest import (
+    MILLER,
+    TODAY,
+    PortalScenario,
+    customer_setting,
+    decision_of,
+    find_row,
+    list_tasks,
+    stored_state,
+    visible_text,
+)
+
+
+@pytest.mark.parametrize("scenario", ["xero", "quickbooks"], indirect=True)
+def test_a_reported_payment_pauses_reminders_and_creates_a_task(scenario: PortalScenario) -> None:
+    paid = {
+        "invoice": find_row(scenario, scenario.overdue).external_id,
+        "paid_on": (TODAY - timedelta(days=2)).isoformat(),
+    }
+    assert "We will look for your payment" in visible_text(scenario.client.submit("paid", **paid))
+    assert "already told us" in visible_text(scenario.client.submit("paid", **paid))
+    assert scenario.run().outcome == RunOutcome.OK
+    assert decision_of(scenario, scenario.overdue) == ("paused", TODAY + timedelta(days=7))
+    [task] = list_tasks(scenario, TaskCode.PAYMENT_REPORTED)
+    assert f"Miller & Sons reports that {scenario.overdue} (GBP 1,200.00) was paid on 8 Jun 2026" in task.reason
+    [note] = [each for each in scenario.company.notes(scenario.overdue) if "payment on" in each]
+    assert note.startswith("10 Jun 2026, Miller & Sons (customer portal): reports a payment on 8 Jun 2026")
+    assert scenario.company.notes(scenario.upcoming) == []
+    scenario.pass_days(8)
+    scenario.client.submit("paid", **{**paid, "paid_on": (TODAY + timedelta(days=5)).isoformat()})
+    scenario.run()
+    assert decision_of(scenario, scenario.overdue)[0] != "paused"  # paused once a month only; there is a second task
+    assert len(list_tasks(scenario, TaskCode.PAYMENT_REPORTED)) == 2
+    scenario.company.pay(scenario.overdue)
+    scenario.run()
+    assert [each.state for each in list_tasks(scenario, TaskCode.PAYMENT_REPORTED)] == [TaskState.CANCELLED] * 2
+
+
+def test_a_promise_pauses_reminders_until_its_date_and_the_third_one_needs_review(scenario: PortalScenario) -> None:
+    both = [find_row(scenario, number).external_id for number in (scenario.overdue, scenario.upcoming)]
+    shown = visible_text(scenario.client.submit("promise", invoice=both, promise_on="2026-06-20"))
+    assert "expect your payment by then" in shown
+    assert "Payment promised for 20 June 2026." in shown
+    scenario.run()
+    assert decision_of(scenario, scenario.overdue)[0] == "promised"
+    assert any("promises to pay on 20 Jun 2026" in note for note in scenario.company.notes(scenario.upcoming))
+    for day in ("2026-06-21", "2026-06-22"):
+        scenario.client.submit("promise", invoice=both[0], promise_on=day)
+    assert [each.reason for each in list_tasks(scenario, TaskCode.PROMISE_RECEIVED)][-1].endswith(
+        "promised before, or agreed otherwise."
+    )
+    with reading(scenario.app.engine) as session:
+        open_promises = [each for each in session.scalars(select(Agreement)) if each.state == AgreementState.OPEN]
+    assert sorted((each.invoice_id, str(each.until_on)) for each in open_promises) == sorted(
+        [(both[0], "2026-06-21"), (both[1], "2026-06-20")]
+    )
+
+
+def test_a_dispute_stops_reminders_and_keeps_a_dispute_that_a_user_recorded(scenario: PortalScenario) -> None:
+    overdue, upcoming = find_row(scenario, scenario.overdue), find_row(scenario, scenario.upcoming)
+    record_agreement(scenario.app, upcoming, "ann", agreements.record_dispute, reason="wrong price")
+    text = "Two of the\nfive chairs <b>never</b> came."
+    page = scenario.client.submit("dispute", invoice=[overdue.external_id, upcoming.external_id], dispute_reason=text)
+    assert "We will look into it" in visible_text(page)
+    scenario.run()
+    assert decision_of(scenario, scenario.overdue)[0] == "disputed"
+    raised = [task.reason for task in list_tasks(scenario, TaskCode.DISPUTE_RAISED)]
+    assert any("Two of the five chairs <b>never</b> came." in reason for reason in raised)
+    assert any("wrong price" in reason for reason in raised)
+    [task] = list_tasks(scenario, TaskCode.DISPUTE_RECEIVED)  # because one was disputed already
+    assert scenario.upcoming in task.reason
+    assert any("disputes it: Two of the five chairs" in note for note in scenario.company.notes(scenario.overdue))
+
+
+def test_a_new_address_is_used_at_once_only_at_the_customers_own_domain(scenario: PortalScenario) -> None:
+    scenario.client.submit("contact", contact_name="Eve", contact_email="eve@elsewhere.example")
+    assert customer_setting(scenario) is None
+    [task] = list_tasks(scenario, TaskCode.CONTACT_CHANGE)
+    assert "Make sure that the address is theirs, then run: duewell customers set" in task.reason
+    scenario.client.submit("contact", contact_name="Ann Lee", contact_email="ann@miller.example")
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert setting.emails == f"{MILLER}, ann@miller.example"
+    scenario.pass_days(14)
+    scenario.run()
+    assert any({MILLER, "ann@miller.example"} <= set(email.to) for email in scenario.sandbox.sendgrid.emails())
+
+
+def test_the_chosen_language_and_the_stop_are_followed(scenario: PortalScenario) -> None:
+    assert "Ihre Rechnungen von" in visible_text(scenario.client.get(**{"Accept-Language": "de-AT,en;q=0.5"}))
+    page = scenario.client.submit("language", language="fr")
+    assert "Nous vous écrirons désormais dans cette langue" in visible_text(page)
+    assert '<html lang="fr">' in scenario.client.get(**{"Accept-Language": "de"}).text
+    stopped = visible_text(scenario.client.submit("stop"))
+    assert "Vous ne recevez plus de relances" in stopped
+    setting = customer_setting(scenario)
+    assert setting is not None
+    assert (setting.no_reminders, setting.language) == (True, "fr")
+    assert "stopped the reminders in the customer portal" in list_tasks(scenario, TaskCode.REMINDERS_STOPPED)[0].reason
+    scenario.run()
+    assert any("asks for no more reminders" in note for note in scenario.company.notes(scenario.overdue))
+
+
+REJECTED: list[tuple[str, dict[str, str], str]] = [
+    ("paid", {"paid_on": "2026-06-11"}, "Enter the date of your payment"),
+    ("paid", {"paid_on": "soon"}, "Enter the date of your payment"),
+    ("promise", {"promise_on": "2026-06-09"}, "Enter a date from today to 10 July 2026"),
+    ("promise", {"promise_on": "2026-12-24"}, "Enter a date from today to 10 July 2026"),
+    ("dispute", {"dispute_reason": " \n "}, "Tell us briefly what is wrong"),
+    ("paid", {"paid_on": "2026-06-09", "invoice": "another"}, "Select the invoices"),
+    ("contact", {"contact_email": "a@b.example>, <x@y.example"}, "not a valid email address"),
+    ("nonsense", {}, "Select the invoices"),
+]
+
+
+def test_an_invalid_response_is_rejected_with_a_reason_and_changes_nothing(scenario: PortalScenario) -> None:
+    before = stored_state(scenario)
+    for action, fields, reason in REJECTED:
+        page = scenario.client.submit(action, **{"invoice": find_row(scenario, scenario.overdue).external_id, **fields})
+        assert page.status_code == 422
+        assert reason in visible_text(page)
+    foreign = {"invoice": find_row(scenario, scenario.foreign).external_id, "paid_on": "2026-06-09"}
+    assert scenario.client.submit("paid", **foreign).status_code == 422
+    assert stored_state(scenario) == before
