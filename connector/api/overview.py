@@ -17,82 +17,85 @@ from connector.api.schemas.lists import Id
 from connector.audit import log_search, sync_log
 from connector.audit.log_search import LogEntryItem, RunItem
 from connector.connections import account_owners, registry
+from connector.connections.registry import ConnectionItem
 from connector.db.engine import reading, writing
 from connector.db.tables import SyncLogEntry, SyncRun
 from connector.errors import NotFound
 from connector.evaluation import exceptions
 from connector.services import status
 from connector.services import upcoming_actions as planning
+from connector.services.status import ConnectionStatus
+from connector.services.upcoming_actions import UpcomingAction
 
 router = APIRouter(route_class=ApiRoute)
 DaysParam = Annotated[int, Query(ge=0, le=366, description="How many days ahead.")]
 SinceParam = Annotated[datetime | None, Query(description="Not before this instant.")]
 
 
-@router.get("/status", tags=["connections"], response_model=list[schemas.ConnectionStatus])
+@router.get("/status", tags=["connections"], response_model=list[ConnectionStatus])
 def get_status(call: ReadCall) -> Response:
     """Tell how each connection is: health, runs, budget, what waits for a person."""
-    return json_response([row for row in status.status(call.app) if call.client.can_see(row["id"])])
+    return json_response([row for row in status.list_statuses(call.app) if call.client.can_see(row.id)])
 
 
-@router.get("/connections", tags=["connections"], response_model=schemas.Page[schemas.Connection])
+@router.get("/connections", tags=["connections"], response_model=schemas.Page[ConnectionItem])
 def list_connections(call: ReadCall, page_query: PageParam) -> Response:
     """List the connections."""
     with reading(call.app.engine) as session:
-        rows = [registry.describe(row) for row in call.connections(session)]
-    return cut_down(rows, page_query, lambda row: [row["id"]])
+        rows = [registry.as_item(row) for row in call.connections(session)]
+    return cut_down(rows, page_query, lambda row: [row.id])
 
 
-@router.get("/connections/{connection}", tags=["connections"], response_model=schemas.Connection)
+@router.get("/connections/{connection}", tags=["connections"], response_model=ConnectionItem)
 def get_connection(call: ReadCall, connection: str) -> Response:
     """Show one connection, by id or short name."""
     with reading(call.app.engine) as session:
-        return json_response(registry.describe(call.find_connection(session, connection)))
+        return json_response(registry.as_item(call.find_connection(session, connection)))
 
 
-@router.post("/connections/{connection}/mode", tags=["connections"], response_model=schemas.Connection)
+@router.post("/connections/{connection}/mode", tags=["connections"], response_model=ConnectionItem)
 def set_mode(call: AdminCall, connection: str, body: schemas.ModeRequest) -> Response:
     """Say how it may act: observe, approve (a person lets each effect out), or live."""
     row = registry.set_mode(call.app, _connection_id(call, connection), body.mode, by=call.actor)
-    return json_response(registry.describe(row))
+    return json_response(registry.as_item(row))
 
 
-@router.post("/connections/{connection}/pause", tags=["connections"], response_model=schemas.Connection)
+@router.post("/connections/{connection}/pause", tags=["connections"], response_model=ConnectionItem)
 def pause_connection(call: WriteCall, connection: str, body: schemas.PauseRequest) -> Response:
     """Stop running it, until a day or until it is resumed."""
     connection_id = _connection_id(call, connection)
     row = registry.pause(call.app, connection_id, reason=body.reason, until_on=body.until_on, by=call.actor)
-    return json_response(registry.describe(row))
+    return json_response(registry.as_item(row))
 
 
-@router.post("/connections/{connection}/resume", tags=["connections"], response_model=schemas.Connection)
+@router.post("/connections/{connection}/resume", tags=["connections"], response_model=ConnectionItem)
 def resume_connection(call: WriteCall, connection: str) -> Response:
     """Run it again."""
     row = registry.resume(call.app, _connection_id(call, connection), by=call.actor)
-    return json_response(registry.describe(row))
+    return json_response(registry.as_item(row))
 
 
-@router.post("/connections/{connection}/run", tags=["connections"], status_code=202, response_model=schemas.Connection)
+@router.post("/connections/{connection}/run", tags=["connections"], status_code=202, response_model=ConnectionItem)
 def run_connection(call: WriteCall, connection: str) -> Response:
     """Let the scheduler run it as soon as it wakes; see how it went in its runs."""
     row = registry.run_soon(call.app, _connection_id(call, connection))
-    return json_response(registry.describe(row), 202)
+    return json_response(registry.as_item(row), 202)
 
 
-@router.post("/connections/{connection}/owner", tags=["connections"], response_model=schemas.Connection)
+@router.post("/connections/{connection}/owner", tags=["connections"], response_model=ConnectionItem)
 def set_owner(call: WriteCall, connection: str, body: schemas.DefaultOwnerRequest) -> Response:
     """Say who minds the customers that have no owner of their own; null for nobody."""
     account_owners.set_default_owner(call.app, _connection_id(call, connection), body.owner or "", by=call.actor)
     return get_connection(call, connection)
 
 
-@router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=schemas.Connection)
+@router.post("/connections/{connection}/disconnect", tags=["connections"], response_model=ConnectionItem)
 def disconnect(call: AdminCall, connection: str) -> Response:
     """End the access to a company, at the vendor and here; the mirror and the log are kept."""
     connection_id = _connection_id(call, connection)
     registry.disconnect(call.app, connection_id, by=call.actor)
     with reading(call.app.engine) as session:
-        return json_response(registry.describe(call.find_connection(session, str(connection_id))))
+        return json_response(registry.as_item(call.find_connection(session, str(connection_id))))
 
 
 @router.get("/runs", tags=["log"], response_model=schemas.Page[RunItem])
@@ -164,13 +167,13 @@ def get_log_entry(call: ReadCall, line: Id) -> Response:
         return json_response(log_search.as_item(row, _short_names(call, session).get(row.connection_id, "")))
 
 
-@router.get("/plan", tags=["policy"], response_model=schemas.Page[schemas.PlannedAction])
+@router.get("/plan", tags=["policy"], response_model=schemas.Page[UpcomingAction])
 def get_plan(call: ReadCall, page_query: PageParam, connection: ConnectionParam = "", days: DaysParam = 14) -> Response:
     """Tell what would go out, when and why, if the books stayed as they are; sends nothing."""
     with reading(call.app.engine) as session:
         ids = [each for each in call.connection_ids(session, connection) if _is_connected(call, session, each)]
     rows = [item for each in ids for item in planning.list_upcoming(call.app, each, days)]
-    return cut_down(rows, page_query, lambda row: [row["at"].isoformat(), row["id"]])
+    return cut_down(rows, page_query, lambda row: [row.at.isoformat(), row.id])
 
 
 @router.get("/exceptions", tags=["customers"], response_model=schemas.Page[schemas.ExceptionItem])

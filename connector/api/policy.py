@@ -15,6 +15,7 @@ from connector.db.engine import reading, writing
 from connector.db.tables import PolicyVersion
 from connector.errors import NotFound
 from connector.services import policy_evaluation
+from connector.services.policy_evaluation import PolicyChange
 from policies.policy import PolicyError, ReminderPolicy
 
 router = APIRouter(route_class=ApiRoute, tags=["policy"])
@@ -57,7 +58,7 @@ def check_policy(_call: ReadCall, body: schemas.PolicyRequest) -> Response:
     return json_response({"ok": True, "reason": ""})
 
 
-@router.post("/policy/diff", response_model=schemas.Page[schemas.PlanChange])
+@router.post("/policy/diff", response_model=schemas.Page[PolicyChange])
 def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyRequest) -> Response:
     """Show what a document would alter in the next 30 days."""
     proposed = ReminderPolicy.from_toml(body.document)
@@ -65,7 +66,7 @@ def diff_policy(call: ReadCall, page_query: PageParam, body: schemas.PolicyReque
         own = _connection_id(call, session, body.connection)
         ids = [each for each in policy_store.list_followers(session, own) if call.client.can_see(each)]
     rows = [change for each in ids for change in policy_evaluation.diff_policy(call.app, each, proposed)]
-    return paginate(rows, page_query, lambda row: [row["on"].isoformat(), row["id"], row["change"]])
+    return paginate(rows, page_query, lambda row: [row.on.isoformat(), row.id, row.change])
 
 
 @router.put("/policy", response_model=schemas.PolicyVersionResponse)

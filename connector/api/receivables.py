@@ -13,7 +13,6 @@ from starlette.responses import Response
 from connector.api import schemas
 from connector.api.api_route import AdminCall, ApiRoute, ReadCall, WriteCall
 from connector.api.call import Call, ConnectionParam, PageParam, json_response, page_response
-from connector.api.schemas.invoice_explanation import InvoiceExplanation
 from connector.arrangements import agreements, customer_settings
 from connector.arrangements.agreements import Attribution
 from connector.arrangements.customer_settings import CustomerItem, SettingChanges, UpdatedSettings
@@ -23,7 +22,8 @@ from connector.db.tables import CustomerRow, InvoiceRow, InvoiceSetting
 from connector.emails import portal_links
 from connector.privacy import export
 from connector.services import customer_profile, invoices
-from connector.services.explain import explain
+from connector.services.customer_profile import CustomerProfile
+from connector.services.explain import InvoiceExplanation, explain
 from connector.services.invoices import InvoiceAgreements, InvoiceItem
 from policies.receivables import Instalment
 
@@ -47,7 +47,7 @@ def list_customers(
         return page_response(rows, page_query, _cursor_key(call, session))
 
 
-@router.get("/customers/{connection}/{customer}", tags=["customers"], response_model=schemas.CustomerDetail)
+@router.get("/customers/{connection}/{customer}", tags=["customers"], response_model=CustomerProfile)
 def get_customer(call: ReadCall, connection: str, customer: CustomerId) -> Response:
     """Show all that is known about a customer, each judgement with its inputs."""
     row = _find_customer(call, connection, customer)

@@ -8,6 +8,7 @@ import typer
 
 from connector.cli.options import parse_choice, parse_date, parse_mailbox
 from connector.cli.terminal import (
+    Columns,
     CommandError,
     JsonOption,
     ListGroup,
@@ -15,7 +16,7 @@ from connector.cli.terminal import (
     echo,
     echo_err,
     echo_json,
-    echo_table,
+    echo_results,
     get_connection_id,
     open_command_app,
     os_user,
@@ -24,6 +25,7 @@ from connector.vocabulary import ConnectionMode
 
 if TYPE_CHECKING:
     from connector.app_context import AppContext
+    from connector.connections.registry import ConnectionItem
 
 ConnectionArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name.")]
 AllArgument = Annotated[str, typer.Argument(metavar="CONNECTION", help="Its id or short name; all: every one.")]
@@ -47,14 +49,14 @@ def connect(
     pasted here. A new connection only observes.
     """
     from connector.cli.consent_wait import wait_for_consent
-    from connector.connections.registry import describe
+    from connector.connections.registry import as_item
 
     with open_command_app() as app:
         parse_choice(ledger, sorted(app.providers), "ledger")
         show_url = echo_err if as_json else echo
         rows = wait_for_consent(app, ledger, show_url=show_url, on_progress=echo_err, browser=not no_browser)
         if as_json:
-            echo_json([describe(row) for row in rows])
+            echo_json([as_item(row) for row in rows])
             return
         for row in rows:
             echo(f"{row.id}  {row.short_name}  {row.name} ({row.provider}, mode {row.mode})")
@@ -69,16 +71,20 @@ def list_(as_json: JsonOption = False) -> None:
     """List the connections."""
     from connector.connections.registry import NO_CONNECTIONS, list_connections
     from connector.db.engine import reading
+    from connector.vocabulary.labels import label
 
     with open_command_app() as app, reading(app.engine) as session:
         rows = list_connections(session)
-    if as_json:
-        echo_json(rows)
-    elif rows:
-        columns = {"id": "ID", "short_name": "NAME", "provider": "LEDGER", "name": "COMPANY", "mode": "MODE"}
-        echo_table(rows, {**columns, "health": "HEALTH", "pause_reason": "PAUSED"})
-    else:
-        echo_err(NO_CONNECTIONS)
+    columns: Columns[ConnectionItem] = {
+        "ID": lambda row: row.id,
+        "NAME": lambda row: row.short_name,
+        "ACCOUNTING SYSTEM": lambda row: label(row.provider, "provider"),
+        "COMPANY": lambda row: row.name,
+        "MODE": lambda row: label(row.mode),
+        "HEALTH": lambda row: label(row.health),
+        "PAUSED": lambda row: row.pause_reason,
+    }
+    echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json)
 
 
 @connections.command()
@@ -88,13 +94,13 @@ def mode(
     as_json: JsonOption = False,
 ) -> None:
     """Say how a connection may act: observe, approve (a person lets each effect out), or live."""
-    from connector.connections.registry import MODES, describe, set_mode
+    from connector.connections.registry import MODES, as_item, set_mode
 
     parse_choice(mode, MODES, "mode")
     with open_command_app() as app:
         row = set_mode(app, get_connection_id(app, connection), mode, by=os_user())
     if as_json:
-        echo_json(describe(row))
+        echo_json(as_item(row))
     else:
         echo(f"{row.short_name}: mode {row.mode}; {MODES[mode]}.")
 
@@ -107,7 +113,7 @@ def pause(
     as_json: JsonOption = False,
 ) -> None:
     """Stop running a connection, or all of them, until a day or until it is resumed."""
-    from connector.connections.registry import NO_CONNECTIONS, describe
+    from connector.connections.registry import NO_CONNECTIONS, as_item
     from connector.connections.registry import pause as do_pause
     from policies.formatting import format_date
 
@@ -116,7 +122,7 @@ def pause(
         ids = _find_ids(app, connection)
         rows = [do_pause(app, each, reason=reason, until_on=until_on, by=os_user()) for each in ids]
     if as_json:
-        echo_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        echo_json([as_item(row) for row in rows] if connection == "all" else as_item(rows[0]))
         return
     if not rows:
         echo_err(NO_CONNECTIONS)
@@ -128,14 +134,14 @@ def pause(
 @connections.command()
 def resume(connection: AllArgument, as_json: JsonOption = False) -> None:
     """Run a paused connection again, or all of them."""
-    from connector.connections.registry import describe
+    from connector.connections.registry import as_item
     from connector.connections.registry import resume as do_resume
 
     with open_command_app() as app:
         ids = _find_ids(app, connection, paused=True)
         rows = [do_resume(app, each, by=os_user()) for each in ids]
     if as_json:
-        echo_json([describe(row) for row in rows] if connection == "all" else describe(rows[0]))
+        echo_json([as_item(row) for row in rows] if connection == "all" else as_item(rows[0]))
         return
     for row in rows:
         echo(f"{row.short_name}: runs again.")

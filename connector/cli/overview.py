@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import OptionalConnectionArgument, parse_instant
 from connector.cli.terminal import (
+    Columns,
     CommandError,
     JsonOption,
     LogGroup,
@@ -18,16 +19,19 @@ from connector.cli.terminal import (
     echo,
     echo_err,
     echo_json,
-    echo_table,
+    echo_results,
     empty_list_message,
     find_connection_id,
     open_command_app,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
     from connector.audit.log_search import LogEntryItem
+    from connector.services.explain import DecisionAudit, InvoiceExplanation
+    from connector.services.status import ConnectionStatus
+    from connector.services.upcoming_actions import UpcomingAction
 
 
 log = build_group(LogGroup, "The sync log: the story of every run. `duewell log CONNECTION` shows that of one company.")
@@ -42,27 +46,31 @@ def register(parent: typer.Typer) -> None:
 
 
 def status(as_json: JsonOption = False) -> None:
-    """Tell how each connection is.
+    """Show the status of each company.
 
-    Mode, health, last and next run, what is left of the vendor's budget, and what waits for a person.
+    Mode, health, last and next sync, call budget, and what needs your attention.
     """
     from connector.connections.registry import NO_CONNECTIONS
-    from connector.services.status import status as get_status
+    from connector.services.status import list_statuses
+    from connector.vocabulary.labels import label
 
     with open_command_app() as app:
-        rows = get_status(app)
-    if as_json:
-        echo_json(rows)
-        return
-    if not rows:
-        echo_err(NO_CONNECTIONS)
-        return
-    echo_table(
-        [_status_row(row) for row in rows], {name: name.upper().replace("_", " ") for name in _status_row(rows[0])}
-    )
-    for row in rows:
-        if row["health_reason"]:
-            echo(f"{row['short_name']}: {row['health_reason']}")
+        rows = list_statuses(app)
+    columns: Columns[ConnectionStatus] = {
+        "ID": lambda row: row.id,
+        "COMPANY": lambda row: row.short_name,
+        "MODE": lambda row: "Paused" if row.pause_reason else label(row.mode),
+        "HEALTH": lambda row: label(row.health),
+        "LAST SYNC": lambda row: row.last_run_at,
+        "RESULT": _last_result,
+        "NEXT SYNC": lambda row: row.next_run_at,
+        "CALL BUDGET": _format_budget,
+        "NEEDS YOUR ATTENTION": _format_attention,
+    }
+    echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json)
+    for row in [] if as_json else rows:
+        if row.health_reason:
+            echo(f"{row.short_name}: {row.health_reason}")
 
 
 def plan(
@@ -70,33 +78,31 @@ def plan(
     days: Annotated[int, typer.Option(min=0, max=366, help="How many days ahead.")] = 14,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what would go out, when, why.
+    """Show what would be sent, when and why.
 
-    Sends nothing. The coming days are simulated as if the books did not change.
+    Sends nothing. The days ahead are simulated as if nothing changed in your accounting system.
     """
     from connector.cli.progress import customer_counter
-    from connector.services.upcoming_actions import list_upcoming as make_plan
+    from connector.services.upcoming_actions import list_upcoming
+    from connector.vocabulary.labels import label
 
-    with open_command_app() as app, customer_counter("deciding") as watch:
-        items = make_plan(app, find_connection_id(app, connection), days, on_progress=watch)
-        nothing = empty_list_message(app, f"Nothing would go out in the next {days} days.")
-    if as_json:
-        echo_json(items)
-    elif items:
-        for item in items:
-            item["of"] = ", ".join(item["invoices"][:3]) + (" …" if len(item["invoices"]) > 3 else "")
-        columns = {
-            "on": "ON",
-            "connection": "BOOKS",
-            "mode": "MODE",
-            "kind": "WHAT",
-            "step": "STEP",
-            "customer": "CUSTOMER",
-        }
-        echo_table(items, {**columns, "of": "INVOICES", "amount": "SUM", "currency": "", "reason": "WHY"})
-        echo_err("Planned, not promised: who pays meanwhile hears nothing.")
-    else:
-        echo_err(nothing)
+    with open_command_app() as app, customer_counter("deciding") as on_progress:
+        items = list_upcoming(app, find_connection_id(app, connection), days, on_progress=on_progress)
+        empty_message = empty_list_message(app, f"Nothing would be sent in the next {days} days.")
+    columns: Columns[UpcomingAction] = {
+        "DATE": lambda item: item.on,
+        "COMPANY": lambda item: item.connection,
+        "MODE": lambda item: label(item.mode),
+        "ACTION": lambda item: label(item.kind),
+        "STEP": lambda item: label(item.step, "task_code"),
+        "CUSTOMER": lambda item: item.customer,
+        "INVOICES": lambda item: ", ".join(item.invoices[:3]) + (" …" if len(item.invoices) > 3 else ""),
+        "AMOUNT": lambda item: f"{item.amount} {item.currency}" if item.amount else "",
+        "REASON": lambda item: item.reason,
+    }
+    echo_results(items, columns, empty_message, as_json=as_json)
+    if items and not as_json:
+        echo_err("This is a forecast: customers who pay in the meantime receive nothing.")
 
 
 def explain(
@@ -106,16 +112,16 @@ def explain(
 ) -> None:
     """Explain what happens to an invoice.
 
-    The facts, rules and holds behind what happened and what is next.
+    The facts, decisions and holds behind what happened and what is next.
     """
-    from connector.services.explain import explain as get_explanation
+    from connector.services.explain import explain as explain_by_number
 
     with open_command_app() as app:
-        told = get_explanation(app, invoice_number, connection)
+        explanation = explain_by_number(app, invoice_number, connection)
     if as_json:
-        echo_json(told)
+        echo_json(explanation)
         return
-    for line in _explanation_lines(told):
+    for line in _explanation_lines(explanation):
         echo(line)
 
 
@@ -141,8 +147,8 @@ def show(
         since_at = parse_instant(since, app.now()) if since else None
         with reading(app.engine) as session:
             rows = sync_log.list_entries(session, connection_id=inside, since_at=since_at, limit=min(limit, _LIMIT_MAX))
-            names = {item["id"]: item["short_name"] for item in list_connections(session)}
-    entries = [log_search.as_item(row, names.get(row.connection_id, "")) for row in rows]
+            names = {item.id: item.short_name for item in list_connections(session)}
+    entries = [log_search.as_item(row, names.get(row.connection_id or 0, "")) for row in rows]
     if as_json:
         echo_json(entries)
     elif as_csv:
@@ -186,84 +192,80 @@ def verify(
         )
 
 
-def _status_row(row: Mapping[str, Any]) -> dict[str, Any]:
-    waiting, last = row["needs_attention"], row["last_run"] or {}
-    budget = ", ".join(
-        f"{item['limit']}: {item['remaining']} left"
-        if item["remaining"] is not None
-        else f"{item['limit']}: {item['used']} reads"
-        for item in row["budget"]
+def _last_result(row: ConnectionStatus) -> str:
+    from connector.vocabulary.labels import label
+
+    if row.running:
+        return "In progress"
+    return label(row.last_run.outcome) if row.last_run and row.last_run.outcome else ""
+
+
+def _format_budget(row: ConnectionStatus) -> str:
+    from connector.vocabulary.labels import in_sentence, label
+
+    return ", ".join(
+        f"{in_sentence(label(item.limit))}: "
+        + (f"{item.remaining} left" if item.remaining is not None else f"{item.used} reads")
+        for item in row.budget
     )
-    return {
-        "id": row["id"],
-        "name": row["short_name"],
-        "mode": "pause_reason" if row["pause_reason"] else row["mode"],
-        "health": row["health"],
-        "last_run": row["last_run_at"],
-        "result": "under way" if row["running"] else last.get("outcome") or "",
-        "next_run": row["next_run_at"],
-        "budget": budget,
-        "needs_attention": ", ".join(
-            (
-                f"{waiting['approvals']} to approve",
-                f"{waiting['unconfirmed']} deliveries unconfirmed",
-                f"{waiting['tasks']} tasks",
-            )
-        ),
-    }
 
 
-def _explanation_lines(explanation: Mapping[str, Any]) -> list[str]:
-    invoice, customer = explanation["invoice"], explanation["customer"]
+def _format_attention(row: ConnectionStatus) -> str:
+    counts = row.needs_attention
+    return f"{counts.approvals} to approve, {counts.unconfirmed} unconfirmed, {counts.tasks} tasks"
+
+
+def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:
+    from connector.arrangements.customer_settings import format_settings
+    from connector.services.invoices import format_active_agreements
+    from connector.vocabulary import OutboxState
+    from connector.vocabulary.labels import in_sentence, label
+
+    invoice, customer = explanation.invoice, explanation.customer
     lines = [
-        f"Invoice {invoice['number']} to {customer['name']} ({explanation['connection']['name']})",
-        f"  {invoice['status']}; {invoice['due']} of {invoice['total']} {invoice['currency']} is due",
-        f"  issued {invoice['issued_on']}, due {invoice['due_on'] or 'on no day'}",
-        f"  mail goes to: {customer['emails'] or 'no address'}",
+        f"Invoice {invoice.number} to {customer.name} ({explanation.connection.name})",
+        f"  {label(invoice.status)}; {invoice.due} of {invoice.total} {invoice.currency} is due",
+        f"  Issued on {invoice.issued_on}, due on {invoice.due_on or 'no date'}",
+        f"  Email: {customer.emails or 'no address'}",
+    ]
+    lines += [f"  {line}" for line in format_settings(customer.settings)]
+    agreements = format_active_agreements(explanation.active_agreements)
+    lines += [f"  Agreements: {agreements}"] if agreements else []
+    lines += [f"  {label(item.kind)} of {item.amount} applied on {item.on}" for item in explanation.applied]
+    lines += [
+        f"  {label(item.kind)} of the customer: {item.remaining} {invoice.currency} not applied yet"
+        for item in explanation.unapplied
+    ]
+    lines += ["What happened:", *(f"  {each.on} {each.text}" for each in explanation.timeline)]
+    decision = explanation.current_decision or explanation.decision
+    lines += ["Current decision:"]
+    lines += [f"  {label(decision.kind)}: {decision.reason}" if decision else "  None: the invoice is not chased"]
+    lines += ["What happens next, if nothing changes:"]
+    lines += [f"  {each.on} {label(each.step, 'task_code')}: {each.reason}" for each in explanation.upcoming] or [
+        "  Nothing"
     ]
     lines += [
-        f"  a person set: {name.replace('_', ' ')} {value}" for name, value in customer.get("settings", {}).items()
+        f"  Outbox entry {item.id}: {label(item.kind)}, {in_sentence(label(item.state))}. {item.reason}"
+        + (f" ({item.response})" if item.response else "")
+        for item in explanation.outbox
+        if item.state is not OutboxState.DONE
     ]
-    lines += [
-        f"  a person said: {name.replace('_', ' ')} {value}"
-        for name, value in explanation["active_agreements"].model_dump().items()
-        if value
-    ]
-    lines += [f"  {item['amount']} applied on {item['on']} ({item['kind']})" for item in explanation["applied"]]
-    lines += [
-        f"  {item['remaining']} of the customer's money is not applied yet ({item['kind']})"
-        for item in explanation["unapplied"]
-    ]
-    lines += ["What happened:", *(f"  {each['on']} {each['text']}" for each in explanation["timeline"])]
-    answer = explanation["current_decision"] or explanation["decision"]
-    lines += [
-        "What is decided now:",
-        f"  {answer['reason']} [{answer['code']}]" if answer else "  nothing: it is not chased",
-    ]
-    lines += ["What comes next, if nothing changes:"]
-    lines += [
-        f"  {each['on']} {each['kind'].replace('_', ' ')}: {each['reason']}" for each in explanation["upcoming"]
-    ] or ["  nothing"]
-    lines += [
-        f"  outbox {item['id']}: {item['kind']} {item['state']}. {item['reason']}"
-        + (f" ({item['response']})" if item["response"] else "")
-        for item in explanation["outbox"]
-        if item["state"] != "done"
-    ]
-    return lines + _audit_lines(explanation["decision_audit"])
+    return lines + _audit_lines(explanation.decision_audit)
 
 
-def _audit_lines(decisions: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say whether the recorded decisions come out the same when they are made again from the facts of their day."""
+def _audit_lines(decisions: Sequence[DecisionAudit]) -> list[str]:
+    """Return whether the recorded decisions are reproduced from the facts of the time."""
     if not decisions:
         return []
     from policies.formatting import format_datetime
 
-    odd = [each for each in decisions if not each["reproduced"]]
-    if not odd:
-        many = "the decision comes" if len(decisions) == 1 else f"all {len(decisions)} decisions come"
-        return [f"Made again from the facts of the day, {many} out the same."]
-    return [f"Decided on {format_datetime(each['at'])}: {each['reason']} Made again, {each['note']}" for each in odd]
+    different = [each for each in decisions if not each.reproduced]
+    if not different:
+        count = "the decision is" if len(decisions) == 1 else f"all {len(decisions)} decisions are"
+        return [f"Decision audit: {count} reproduced from the facts of the time."]
+    return [
+        f"Decision audit: {format_datetime(each.at)}: {each.reason} Not reproduced: {each.note}" for each in different
+    ]
 
 
 def _csv_rows(entries: Sequence[LogEntryItem]) -> Iterator[Sequence[object]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from connector.cli.options import ConnectionOption, OptionalConnectionArgument, document_errors, read_document
 from connector.cli.terminal import (
+    Columns,
     CommandError,
     JsonOption,
     ShowGroup,
@@ -17,13 +18,16 @@ from connector.cli.terminal import (
     echo_err,
     echo_json,
     echo_list,
-    echo_table,
+    echo_results,
     empty_list_message,
     find_connection_id,
     open_command_app,
     os_user,
 )
 from connector.db.ids import ID_MAX
+
+if TYPE_CHECKING:
+    from connector.services.policy_evaluation import BacktestEmail, PolicyChange
 
 FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
 OptionalFileArgument = Annotated[
@@ -110,19 +114,30 @@ def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json
     """Show what a document would alter in the next 30 days."""
     from connector.cli.progress import customer_counter
     from connector.services import policy_evaluation
+    from connector.vocabulary.labels import label
     from policies.policy import PolicyError, ReminderPolicy
 
     with document_errors(file, PolicyError, _INVALID_POLICY):
         proposed = ReminderPolicy.from_toml(read_document(file))
-    with open_command_app() as app, customer_counter("deciding") as watch:
-        changes = policy_evaluation.diff_policy(app, find_connection_id(app, connection), proposed, on_progress=watch)
+    with open_command_app() as app, customer_counter("deciding") as on_progress:
+        connection_id = find_connection_id(app, connection)
+        changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=on_progress)
     if as_json:
         echo_json(changes)
         return
+    columns: Columns[PolicyChange] = {
+        "CHANGE": lambda item: label(item.change),
+        "DATE": lambda item: item.on,
+        "COMPANY": lambda item: item.connection,
+        "ACTION": lambda item: label(item.kind),
+        "STEP": lambda item: label(item.step, "task_code"),
+        "CUSTOMER": lambda item: item.customer,
+        "AMOUNT": lambda item: f"{item.amount} {item.currency}" if item.amount else "",
+        "REASON": lambda item: item.reason,
+    }
     echo(policy_evaluation.summarise(changes))
-    columns = {"change": "", "on": "ON", "connection": "BOOKS", "kind": "WHAT", "step": "STEP", "customer": "CUSTOMER"}
     if changes:
-        echo_table(changes, {**columns, "amount": "SUM", "currency": "", "reason": "WHY"})
+        echo_results(changes, columns, "", as_json=False)
 
 
 @policy.command("backtest")
@@ -136,6 +151,7 @@ def backtest_policy(
     from connector.cli.progress import customer_counter
     from connector.connections.registry import NO_CONNECTIONS
     from connector.services import policy_evaluation
+    from connector.vocabulary.labels import label
     from policies.policy import PolicyError, ReminderPolicy
 
     with document_errors(file, PolicyError, _INVALID_POLICY):
@@ -144,18 +160,24 @@ def backtest_policy(
         tests = policy_evaluation.backtest(
             app, find_connection_id(app, connection), days, policy=proposed, on_progress=watch
         )
-    items = [policy_evaluation.email_item(test, mail) for test in tests for mail in test.report.emails]
+    items = [item for test in tests for item in policy_evaluation.list_backtest_emails(test)]
     if as_json:
         echo_json(items)
         return
     for test in tests:
         echo(f"{test.connection}: in the last {days} days: {test.report.summary()}")
         for step, count in sorted(test.report.steps().items()):
-            echo(f"  {step.value.replace('_', ' ')}: {count}")
-    columns = {"on": "ON", "connection": "BOOKS", "customer": "CUSTOMER", "step": "STEP", "invoices": "INVOICES"}
+            echo(f"  {label(step)}: {count}")
+    columns: Columns[BacktestEmail] = {
+        "DATE": lambda item: item.on,
+        "COMPANY": lambda item: item.connection,
+        "CUSTOMER": lambda item: item.customer,
+        "STEP": lambda item: label(item.step),
+        "INVOICES": lambda item: item.invoices,
+        "PAID ANYWAY": lambda item: "yes" if item.paid_anyway else "",
+    }
     if items:
-        shown = [{**item, "paid_anyway": "yes" if item["paid_anyway"] else ""} for item in items]
-        echo_table(shown, {**columns, "paid_anyway": "PAID ANYWAY"})
+        echo_results(items, columns, "", as_json=False)
     if not tests:
         echo_err(NO_CONNECTIONS)
         return
@@ -166,13 +188,14 @@ def backtest_policy(
 def report_hold_out(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
     """Tell what the newest policy did, beside the customers who keep the one of before."""
     from connector.services import policy_evaluation
+    from policies.formatting import format_date
 
     with open_command_app() as app:
-        reports = policy_evaluation.hold_out_results(app, find_connection_id(app, connection))
+        reports = policy_evaluation.list_control_group_reports(app, find_connection_id(app, connection))
     if as_json:
         echo_json(reports)
     for report in [] if as_json else reports:
-        echo(f"{report['id']}: since {report['since_on']}: {report['reason']}")
+        echo(f"{report.id}, since {format_date(report.since_on)}: {report.reason}")
     if not reports:
         echo_err("No policy in force has a control-group. Set one with: [control_group] percent = 5")
 

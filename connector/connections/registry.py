@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Any
 
 from sqlalchemy import select
 from sqlmodel import Session, col
@@ -15,6 +14,7 @@ from connector.connections.tokens import fresh_token, list_grant_connections, re
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, Grant
 from connector.geo import is_reached
+from connector.results import Result
 from connector.vocabulary import ConnectionHealth, ConnectionMode, LogKind
 from policies.formatting import format_date
 from providers.calls import CallObserver
@@ -24,9 +24,11 @@ from providers.ledger import CompanyRef, Ledger
 __all__ = [
     "MODES",
     "NO_CONNECTIONS",
+    "ConnectionItem",
     "ConsentError",
     "DisconnectedError",
     "UnknownConnectionError",
+    "as_item",
     "begin_consent",
     "consent_outcome",
     "disconnect",
@@ -58,6 +60,21 @@ class DisconnectedError(Exception):
     """The company is not connected any more; ``str()`` says how to connect it again."""
 
 
+class ConnectionItem(Result):
+    """A connected company: how it is connected, what its connection may do, and how it is doing."""
+
+    id: int
+    short_name: str
+    provider: str
+    name: str
+    mode: ConnectionMode
+    health: ConnectionHealth
+    health_reason: str
+    pause_reason: str
+    paused_until_on: date | None
+    external_id: str
+
+
 class PauseInPastError(Exception):
     """A pause that would end before it began; ``str()`` says what to name instead."""
 
@@ -82,25 +99,25 @@ def list_connected(session: Session) -> list[Connection]:
     return list(session.scalars(query))
 
 
-def list_connections(session: Session) -> list[dict[str, Any]]:
-    """List all connections with what a person or a script wants to know of each."""
-    return [describe(row) for row in session.scalars(select(Connection).order_by(col(Connection.id)))]
+def list_connections(session: Session) -> list[ConnectionItem]:
+    """List every connection, those of disconnected companies too."""
+    return [as_item(row) for row in session.scalars(select(Connection).order_by(col(Connection.id)))]
 
 
-def describe(row: Connection) -> dict[str, Any]:
-    """Say what a connection is and how it is."""
-    return {
-        "id": row.id,
-        "short_name": row.short_name,
-        "provider": row.provider,
-        "name": row.name,
-        "mode": row.mode,
-        "health": row.health,
-        "health_reason": row.health_reason,
-        "pause_reason": row.pause_reason,
-        "paused_until_on": row.paused_until_on,
-        "external_id": row.external_id,
-    }
+def as_item(row: Connection) -> ConnectionItem:
+    """Return a connection as the API and the command line show it."""
+    return ConnectionItem(
+        id=row.id or 0,
+        short_name=row.short_name,
+        provider=row.provider,
+        name=row.name,
+        mode=row.mode,
+        health=row.health,
+        health_reason=row.health_reason,
+        pause_reason=row.pause_reason,
+        paused_until_on=row.paused_until_on,
+        external_id=row.external_id,
+    )
 
 
 def open_ledger(app: AppContext, connection_id: int, calls: CallObserver) -> Ledger:

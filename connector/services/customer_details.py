@@ -1,14 +1,15 @@
-"""A customer as his page shows him: the card, each open invoice with the reason it stands so, and what comes next."""
+"""The details of a customer as their page shows them: profile, open invoices with their decisions, what comes next."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from connector.db.money import from_e4
@@ -22,31 +23,64 @@ from connector.db.tables import (
     OutboxEntry,
     PaymentRow,
 )
-from connector.services import customer_profile, invoices, upcoming_actions
-from connector.services.invoices import ActiveAgreements
+from connector.services import customer_profile, upcoming_actions
+from connector.services.customer_profile import CustomerProfile, ProfileInvoice
+from connector.services.invoices import ActiveAgreements, active_agreements
+from connector.services.upcoming_actions import UpcomingAction
+from connector.vocabulary import OutboxKind, OutboxState
+from policies.receivables import CreditKind
 
 _UPCOMING_DAYS = 60
-_IN_MAX = 500
-_PENDING_STATES = ("awaiting_approval", "planned", "unconfirmed", "sending")
+_IN_MAX = 500  # ids in one query
+_PENDING_STATES = (
+    OutboxState.AWAITING_APPROVAL,
+    OutboxState.PLANNED,
+    OutboxState.UNCONFIRMED,
+    OutboxState.SENDING,
+)
+
+
+class OpenInvoice(ProfileInvoice):
+    """An open invoice with the decision and the agreements that apply to it."""
+
+    overdue: bool
+    decision_reason: str
+    active_agreements: ActiveAgreements
+
+
+class BalanceTotal(NamedTuple):
+    """The balance due in one currency, and the part of it that is overdue."""
+
+    currency: str
+    due: Decimal
+    overdue: Decimal
+
+
+class UnappliedTotal(NamedTuple):
+    """A payment or credit that is not, or not fully, applied yet."""
+
+    kind: CreditKind
+    remaining: Decimal
+    currency: str
 
 
 @dataclass(frozen=True, slots=True)
 class CustomerDetails:
-    """Everything on the page but the story."""
+    """Everything on a customer's page but their timeline."""
 
-    profile: dict[str, Any]
+    profile: CustomerProfile
     setting: CustomerSetting
-    invoices: list[dict[str, Any]]
-    totals: list[tuple[str, Decimal, Decimal]]
-    unapplied: list[tuple[str, Decimal, str]]
-    upcoming: list[dict[str, Any]]
+    invoices: list[OpenInvoice]
+    totals: list[BalanceTotal]
+    unapplied: list[UnappliedTotal]
+    upcoming: list[UpcomingAction]
     pending: list[OutboxEntry]
     exceptions: list[ExceptionRow]
 
     @property
     def active_agreements(self) -> ActiveAgreements:
         """The agreements that apply to at least one open invoice: those that can be ended."""
-        active = [each["active_agreements"] for each in self.invoices]
+        active = [each.active_agreements for each in self.invoices]
         return ActiveAgreements(
             disputed_on=next((each.disputed_on for each in active if each.disputed_on), None),
             promised_on=next((each.promised_on for each in active if each.promised_on), None),
@@ -56,19 +90,22 @@ class CustomerDetails:
 
 
 def load_customer_details(session: Session, company: Connection, row: CustomerRow, now: datetime) -> CustomerDetails:
-    """Gather it, in as many queries for a hundred invoices as for one."""
-    card = customer_profile.build_profile(session, row, now)
-    shown = _invoices(session, row, card["invoices"], now.astimezone(ZoneInfo(company.time_zone)).date())
+    """Return the details of a customer, in as many queries for a hundred invoices as for one."""
+    profile = customer_profile.build_profile(session, row, now)
+    invoices = _open_invoices(session, row, profile.invoices, now.astimezone(ZoneInfo(company.time_zone)).date())
     key = (row.connection_id, row.external_id)
+    upcoming = (
+        upcoming_actions.list_customer_upcoming(session, company, row.external_id, now, _UPCOMING_DAYS)
+        if invoices
+        else []
+    )
     return CustomerDetails(
-        profile=card,
+        profile=profile,
         setting=session.get(CustomerSetting, key) or _empty_setting(key, now),
-        invoices=shown,
-        totals=_totals(shown),
+        invoices=invoices,
+        totals=_totals(invoices),
         unapplied=_unapplied(session, row),
-        upcoming=upcoming_actions.list_customer_upcoming(session, company, row.external_id, now, _UPCOMING_DAYS)
-        if shown
-        else [],
+        upcoming=upcoming,
         pending=_pending(session, row),
         exceptions=_exceptions(session, row),
     )
@@ -78,48 +115,56 @@ def _empty_setting(key: tuple[int, str], now: datetime) -> CustomerSetting:
     return CustomerSetting(connection_id=key[0], customer_id=key[1], set_at=now)
 
 
-def _invoices(
-    session: Session, row: CustomerRow, open_invoices: list[dict[str, Any]], today: date
-) -> list[dict[str, Any]]:
-    ids = [each["id"] for each in open_invoices][:_IN_MAX]
-    standing = select(InvoiceDecisionRow).where(
+def _open_invoices(
+    session: Session, row: CustomerRow, invoices: Sequence[ProfileInvoice], today: date
+) -> list[OpenInvoice]:
+    ids = [each.id for each in invoices][:_IN_MAX]
+    query = select(InvoiceDecisionRow).where(
         col(InvoiceDecisionRow.connection_id) == row.connection_id, col(InvoiceDecisionRow.invoice_id).in_(ids)
     )
-    answers = {each.invoice_id: each for each in session.scalars(standing)}
-    said = invoices.active_agreements(session, [(row.connection_id, each) for each in ids])
+    reasons = {each.invoice_id: each.reason for each in session.scalars(query)}
+    agreements = active_agreements(session, [(row.connection_id, each) for each in ids])
     return [
-        {
-            **each,
-            "overdue": each["due_on"] is not None and each["due_on"] < today,
-            "decision": answers.get(each["id"]),
-            "active_agreements": said.get((row.connection_id, each["id"]), ActiveAgreements()),
-        }
-        for each in open_invoices
+        OpenInvoice(
+            **each.model_dump(),
+            overdue=each.due_on is not None and each.due_on < today,
+            decision_reason=reasons.get(each.id, ""),
+            active_agreements=agreements.get((row.connection_id, each.id), ActiveAgreements()),
+        )
+        for each in invoices
     ]
 
 
-def _totals(shown: list[dict[str, Any]]) -> list[tuple[str, Decimal, Decimal]]:
-    """Add up what is owed and what of it is overdue, currency by currency."""
-    sums: dict[str, list[Decimal]] = {}
-    for each in shown:
-        found = sums.setdefault(each["currency"], [Decimal(), Decimal()])
-        found[0] += Decimal(each["due"])
-        found[1] += Decimal(each["due"]) if each["overdue"] else Decimal()
-    return [(currency, owed, overdue) for currency, (owed, overdue) in sorted(sums.items())]
+def _totals(invoices: Sequence[OpenInvoice]) -> list[BalanceTotal]:
+    due: dict[str, Decimal] = {}
+    overdue: dict[str, Decimal] = {}
+    for each in invoices:
+        due[each.currency] = due.get(each.currency, Decimal()) + Decimal(each.due)
+        if each.overdue:
+            overdue[each.currency] = overdue.get(each.currency, Decimal()) + Decimal(each.due)
+    return [BalanceTotal(currency, due[currency], overdue.get(currency, Decimal())) for currency in sorted(due)]
 
 
-def _unapplied(session: Session, row: CustomerRow) -> list[tuple[str, Decimal, str]]:
+def _unapplied(session: Session, row: CustomerRow) -> list[UnappliedTotal]:
     payments = select(PaymentRow).where(*_of_customer(PaymentRow, row), col(PaymentRow.unapplied_e4) > 0)
-    notes = select(CreditRow).where(*_of_customer(CreditRow, row), col(CreditRow.remaining_e4) > 0)
+    credits_ = select(CreditRow).where(*_of_customer(CreditRow, row), col(CreditRow.remaining_e4) > 0)
     return [
-        *(("payment", from_e4(each.unapplied_e4), each.currency) for each in session.scalars(payments)),
-        *((each.kind, from_e4(each.remaining_e4), each.currency) for each in session.scalars(notes)),
+        *(
+            UnappliedTotal(CreditKind.PAYMENT, from_e4(each.unapplied_e4), each.currency)
+            for each in session.scalars(payments)
+        ),
+        *(
+            UnappliedTotal(CreditKind(each.kind), from_e4(each.remaining_e4), each.currency)
+            for each in session.scalars(credits_)
+        ),
     ]
 
 
 def _pending(session: Session, row: CustomerRow) -> list[OutboxEntry]:
     query = select(OutboxEntry).where(
-        *_of_customer(OutboxEntry, row), col(OutboxEntry.state).in_(_PENDING_STATES), col(OutboxEntry.kind) != "note"
+        *_of_customer(OutboxEntry, row),
+        col(OutboxEntry.state).in_(_PENDING_STATES),
+        col(OutboxEntry.kind) != OutboxKind.NOTE,
     )
     return list(session.scalars(query.order_by(col(OutboxEntry.id))))
 
@@ -129,5 +174,5 @@ def _exceptions(session: Session, row: CustomerRow) -> list[ExceptionRow]:
     return list(session.scalars(query.order_by(col(ExceptionRow.since_at), col(ExceptionRow.code))))
 
 
-def _of_customer(table: Any, row: CustomerRow) -> tuple[Any, ...]:
+def _of_customer(table: Any, row: CustomerRow) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return table.connection_id == row.connection_id, table.customer_id == row.external_id

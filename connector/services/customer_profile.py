@@ -1,175 +1,218 @@
-"""All that is known about a customer, each judgement with its inputs: segment, score, sizes, expected pay days."""
+"""The profile of a customer: settings, segment, payment behaviour and expected payments, each with its reason."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
 from zoneinfo import ZoneInfo
 
+from pydantic import Field
 from sqlalchemy import select
 from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.arrangements import tasks
 from connector.arrangements.agreements import format_agreement
-from connector.arrangements.customer_settings import customer_settings, format_settings
+from connector.arrangements.customer_settings import CustomerSettings, customer_settings, format_settings
+from connector.arrangements.tasks import TaskItem
 from connector.connections.account_owners import load_team
 from connector.db.tables import Agreement, Connection, CustomerRow, InvoiceRow
+from connector.results import Amount, Result
 from connector.sync.mirror.portfolio_stats import PortfolioStats, load_portfolio_stats
 from connector.sync.mirror.statements import load_statements
-from connector.vocabulary import AgreementState
+from connector.vocabulary import AgreementKind, AgreementState
+from connector.vocabulary.labels import in_sentence, label
+from policies.currencies import plain_amount
 from policies.formatting import format_date, format_days
 from policies.payment_behaviour import WEEKDAYS, explain_score, forecast_payment, payment_score
 from policies.policy import ReminderPolicy
-from policies.receivables import Customer, Invoice, PaymentBehaviour
+from policies.receivables import Customer, Invoice, PaymentBehaviour, Segment
 from policies.segments import explain_segment, explain_size, segment_of
 
-_NO_HISTORY = "no invoice settled yet: nothing is known of how he pays"
+_NO_HISTORY = "No invoice has been paid yet, so nothing is known about how they pay."
+_NO_SEGMENT = "No invoice is open, and none was closed recently."
 
 
-def build_profile(session: Session, row: CustomerRow, now: datetime) -> dict[str, Any]:
-    """Gather what is known about a customer as of an instant."""
+class BehaviourItem(Result):
+    """How a customer pays, relative to the due date; ``typical_range`` covers four of five invoices."""
+
+    closed_invoices: int
+    median: str
+    typical_range: str
+    late_percent: int
+    weekday: str
+    on_time_streak: int
+    has_broken_promise: bool
+
+
+class ProfileInvoice(Result):
+    """An open invoice, and when it will probably be paid: between ``earliest_on`` and ``latest_on`` in 80 %."""
+
+    id: str
+    number: str
+    due: Amount
+    currency: str
+    due_on: date | None
+    size_reason: str
+    expected_on: date | None = None
+    earliest_on: date | None = None
+    latest_on: date | None = None
+    expected_reason: str
+
+
+class ProfileAgreement(Result):
+    """An agreement with the customer; ``invoice`` is None where the invoice is gone from the ledger."""
+
+    invoice: str | None
+    kind: AgreementKind
+    state: AgreementState
+    text: str
+
+
+class CustomerProfile(Result):
+    """What is known about a customer; segment, score and behaviour are None where there is nothing to judge by."""
+
+    id: str
+    connection: str
+    name: str
+    emails: str
+    settings: CustomerSettings
+    owner: str
+    sales_rep: str
+    policy_version: int | None
+    agreements: list[ProfileAgreement]
+    tasks: list[TaskItem]
+    segment: Segment | None = None
+    segment_reason: str = _NO_SEGMENT
+    score: float | None = None
+    payment_behaviour_reason: str | None = None
+    payment_behaviour: BehaviourItem | None = None
+    invoices: list[ProfileInvoice] = Field(default_factory=list)
+
+
+def build_profile(session: Session, row: CustomerRow, now: datetime) -> CustomerProfile:
+    """Return what is known about a customer as of an instant."""
     connection = session.get_one(Connection, row.connection_id)
     policy, version = policy_store.get_policy(session, row.connection_id)
     today = now.astimezone(ZoneInfo(connection.time_zone)).date()
     statements = next(iter(load_statements(session, connection, now=now, customer_ids=[row.external_id])), ())
-    told = {
-        "id": row.external_id,
-        "connection": connection.short_name,
-        "name": row.name,
-        "emails": row.emails,
-        "settings": customer_settings(session, row.connection_id, row.external_id),
-        "owner": (team := load_team(session, connection)).owner_of(row.external_id),
-        "sales_rep": team.sales_reps.get(row.external_id, ""),
-        "policy_version": version,
-        "agreements": _list_agreements(session, row),
-        "tasks": tasks.find_tasks(session, row.connection_id, customer_id=row.external_id),
-    }
+    team = load_team(session, connection)
+    profile = CustomerProfile(
+        id=row.external_id,
+        connection=connection.short_name,
+        name=row.name,
+        emails=row.emails,
+        settings=customer_settings(session, row.connection_id, row.external_id),
+        owner=team.owner_of(row.external_id),
+        sales_rep=team.sales_reps.get(row.external_id, ""),
+        policy_version=version,
+        agreements=_list_agreements(session, row),
+        tasks=tasks.find_tasks(session, row.connection_id, customer_id=row.external_id),
+    )
     if not statements:
-        return {
-            **told,
-            "segment": None,
-            "segment_reason": "nothing is open, nothing was settled lately",
-            "invoices": [],
-        }
-    customer, drawn = statements[0].customer, load_portfolio_stats(session, connection, today)
+        return profile
+    customer, stats = statements[0].customer, load_portfolio_stats(session, connection, today)
+    behaviour = customer.payment_behaviour
     invoices = [invoice for statement in statements for invoice in statement.invoices if invoice.due > 0]
-    return {
-        **told,
-        **_assess(customer, policy, today),
-        "invoices": [_invoice_as_dict(invoice, customer, policy, drawn, today) for invoice in invoices],
-    }
-
-
-def format_profile(profile: Mapping[str, Any]) -> list[str]:
-    """Print a card as a person reads it."""
-    shown = [f"{profile['name']} ({profile['connection']})", f"  mail goes to: {profile['emails'] or 'no address'}"]
-    shown += [f"  owner: {profile['owner'] or 'nobody'}"]
-    shown += [f"  sales rep: {profile['sales_rep']}"] if profile["sales_rep"] else []
-    shown += [f"  {line}" for line in format_settings(profile["settings"])]
-    shown += (
-        [f"  {profile['segment_reason']}", f"  {profile['payment_behaviour_reason']}"]
-        if profile["segment"]
-        else [f"  {profile['segment_reason']}"]
+    return profile.model_copy(
+        update={
+            "segment": segment_of(customer, policy.segments, today),
+            "segment_reason": explain_segment(customer, policy.segments, today),
+            "score": payment_score(behaviour) if behaviour else None,
+            "payment_behaviour_reason": explain_score(behaviour) if behaviour else _NO_HISTORY,
+            "payment_behaviour": _behaviour_item(behaviour) if behaviour else None,
+            "invoices": [_profile_invoice(invoice, customer, policy, stats, today) for invoice in invoices],
+        }
     )
-    shown += ["Open invoices:"] if profile["invoices"] else ["No open invoice."]
-    for invoice in profile["invoices"]:
-        shown += [f"  {invoice['number']}: {invoice['size_reason']}", f"    {invoice['expected_reason']}"]
-    shown += (
-        ["What was said:", *(f"  {each['text']}" for each in profile["agreements"])] if profile["agreements"] else []
+
+
+def format_profile(profile: CustomerProfile) -> list[str]:
+    """Return a profile as lines of text."""
+    lines = [f"{profile.name} ({profile.connection})", f"  Email: {profile.emails or 'no address'}"]
+    lines += [f"  Account owner: {profile.owner or 'none'}"]
+    lines += [f"  Sales rep: {profile.sales_rep}"] if profile.sales_rep else []
+    lines += [f"  {line}" for line in format_settings(profile.settings)]
+    lines += [f"  {profile.segment_reason}"]
+    lines += [f"  {profile.payment_behaviour_reason}"] if profile.payment_behaviour_reason else []
+    lines += ["Open invoices:"] if profile.invoices else ["No open invoices."]
+    for invoice in profile.invoices:
+        lines += [f"  {invoice.number}: {invoice.size_reason}", f"    {invoice.expected_reason}"]
+    lines += ["Agreements:", *(f"  {each.text}" for each in profile.agreements)] if profile.agreements else []
+    lines += ["Tasks:"] if profile.tasks else []
+    return lines + [f"  {task.id}, due on {format_date(task.due_on)}: {task.text}" for task in profile.tasks]
+
+
+def _behaviour_item(behaviour: PaymentBehaviour) -> BehaviourItem:
+    low, high = round(behaviour.low_days_late), round(behaviour.high_days_late)
+    earliest, latest = _format_days_late(low), _format_days_late(high)
+    return BehaviourItem(
+        closed_invoices=behaviour.closed_invoices,
+        median=_format_days_late(round(behaviour.median_days_late)),
+        typical_range=f"from {earliest} to {latest}" if low != high else earliest,
+        late_percent=round(100 * behaviour.late_share),
+        weekday=WEEKDAYS[behaviour.weekday] if behaviour.weekday is not None else "",
+        on_time_streak=behaviour.on_time_streak,
+        has_broken_promise=behaviour.broke_promise,
     )
-    shown += ["Tasks:"] if profile["tasks"] else []
-    return shown + [f"  {task.id}, due {task.due_on}: {task.text}" for task in profile["tasks"]]
-
-
-def _assess(customer: Customer, policy: ReminderPolicy, today: date) -> dict[str, Any]:
-    payment_behaviour = customer.payment_behaviour
-    return {
-        "segment": segment_of(customer, policy.segments, today).value,
-        "segment_reason": explain_segment(customer, policy.segments, today),
-        "score": payment_score(payment_behaviour) if payment_behaviour else None,
-        "payment_behaviour_reason": explain_score(payment_behaviour) if payment_behaviour else _NO_HISTORY,
-        "payment_behaviour": _behaviour_as_dict(payment_behaviour) if payment_behaviour else None,
-    }
-
-
-def _behaviour_as_dict(payment_behaviour: PaymentBehaviour) -> dict[str, Any]:
-    """Show what the score and the expected days are made of."""
-    low, high = round(payment_behaviour.low_days_late), round(payment_behaviour.high_days_late)
-    return {
-        "closed_invoices": payment_behaviour.closed_invoices,
-        "median": _format_days_late(round(payment_behaviour.median_days_late)),
-        "typical_range": f"from {_format_days_late(low)} to {_format_days_late(high)}"
-        if low != high
-        else _format_days_late(low),
-        "late_percent": round(100 * payment_behaviour.late_share),
-        "weekday": WEEKDAYS[payment_behaviour.weekday] if payment_behaviour.weekday is not None else "",
-        "on_time_streak": payment_behaviour.on_time_streak,
-        "has_broken_promise": payment_behaviour.broke_promise,
-    }
 
 
 def _format_days_late(count: int) -> str:
-    """Say days late, or before the due day."""
-    return (
-        f"{format_days(count)} late"
-        if count > 0
-        else f"{format_days(-count)} before it is due"
-        if count
-        else "on the due day"
+    """Return days after the due date in words: ``4 days late``, ``2 days early``, ``on the due date``."""
+    if count == 0:
+        return "on the due date"
+    return f"{format_days(count)} late" if count > 0 else f"{format_days(-count)} early"
+
+
+def _profile_invoice(
+    invoice: Invoice, customer: Customer, policy: ReminderPolicy, stats: PortfolioStats, today: date
+) -> ProfileInvoice:
+    percentiles = stats.percentiles.get(invoice.currency)
+    thresholds = percentiles.thresholds(policy.sizes) if percentiles else None
+    item = ProfileInvoice(
+        id=invoice.id,
+        number=invoice.number,
+        due=plain_amount(invoice.due, invoice.currency),
+        currency=invoice.currency,
+        due_on=invoice.due_on,
+        size_reason=explain_size(invoice, policy.sizes, thresholds),
+        expected_reason=f"No forecast: {in_sentence(_NO_HISTORY)}",
+    )
+    if customer.payment_behaviour is None or invoice.due_on is None:
+        return item
+    forecast = forecast_payment(customer.payment_behaviour, invoice.due_on)
+    earliest, expected, latest = map(format_date, (forecast.earliest_on, forecast.expected_on, forecast.latest_on))
+    reason = f"Payment expected on {expected}, with 80 % probability between {earliest} and {latest}."
+    if forecast.latest_on < today:
+        reason = f"Later than nine in ten of their payments: it was expected on {expected}, by {latest} at the latest."
+    return item.model_copy(
+        update={
+            "expected_on": forecast.expected_on,
+            "earliest_on": forecast.earliest_on,
+            "latest_on": forecast.latest_on,
+            "expected_reason": reason,
+        }
     )
 
 
-def _invoice_as_dict(
-    invoice: Invoice, customer: Customer, policy: ReminderPolicy, stats: PortfolioStats, today: date
-) -> dict[str, Any]:
-    own = stats.percentiles.get(invoice.currency)
-    thresholds = own.thresholds(policy.sizes) if own else None
-    shown: dict[str, Any] = {
-        "id": invoice.id,
-        "number": invoice.number,
-        "due": str(invoice.due),
-        "currency": invoice.currency,
-        "due_on": invoice.due_on,
-        "size_reason": explain_size(invoice, policy.sizes, thresholds),
-    }
-    if customer.payment_behaviour is None or invoice.due_on is None:
-        return {**shown, "expected_on": None, "expected_reason": f"no forecast: {_NO_HISTORY}"}
-    coming = forecast_payment(customer.payment_behaviour, invoice.due_on)
-    expected_on, latest_on = coming.expected_on, coming.latest_on
-    interval = f"between {format_date(coming.earliest_on)} and {format_date(latest_on)} in four of five cases"
-    words = f"expected on {format_date(expected_on)}, {interval}"
-    if latest_on < today:
-        words = f"later than he pays in nine of ten cases: he was expected on {format_date(expected_on)}, {interval}"
-    return {
-        **shown,
-        "expected_on": expected_on,
-        "earliest_on": coming.earliest_on,
-        "latest_on": latest_on,
-        "expected_reason": words,
-    }
-
-
-def _list_agreements(session: Session, row: CustomerRow) -> list[dict[str, Any]]:
-    """List every promise, plan, dispute and pause of the customer, with what became of it."""
-    here = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
+def _list_agreements(session: Session, row: CustomerRow) -> list[ProfileAgreement]:
+    same_invoice = (col(InvoiceRow.connection_id) == col(Agreement.connection_id)) & (
         col(InvoiceRow.external_id) == col(Agreement.invoice_id)
     )
     query = (
         select(Agreement, col(InvoiceRow.number))
-        .outerjoin(InvoiceRow, here)
+        .outerjoin(InvoiceRow, same_invoice)
         .where(col(Agreement.connection_id) == row.connection_id, col(Agreement.customer_id) == row.external_id)
         .order_by(col(Agreement.id))
     )
     return [
-        {"invoice": number, "kind": each.kind, "state": each.state, "text": format_past_agreement(each, number)}
+        ProfileAgreement(invoice=number, kind=each.kind, state=each.state, text=_format_past_agreement(each, number))
         for each, number in session.execute(query)
     ]
 
 
-def format_past_agreement(agreement: Agreement, number: str | None) -> str:
-    """Say an agreement in one line, with its invoice, its day, and what became of it."""
-    ended = "" if agreement.state == AgreementState.OPEN else f" — {agreement.state}{': ' if agreement.outcome else ''}"
-    said = f"{number or agreement.invoice_id}, {format_date(agreement.since_on)}: {format_agreement(agreement)}"
-    return f"{said}{ended}{agreement.outcome if ended else ''}"
+def _format_past_agreement(agreement: Agreement, number: str | None) -> str:
+    """Return an agreement with its invoice, its date and its outcome."""
+    text = f"{number or agreement.invoice_id}, {format_date(agreement.since_on)}: {format_agreement(agreement)}"
+    if agreement.state == AgreementState.OPEN:
+        return text
+    state = in_sentence(label(agreement.state, "agreement_state"))
+    return f"{text} — {state}{': ' if agreement.outcome else ''}{agreement.outcome}"

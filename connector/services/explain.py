@@ -1,27 +1,28 @@
-"""Why an invoice was chased or not: the facts, the rules and holds, what happened and what comes next."""
+"""Explains an invoice: the facts, the decisions and holds, what happened, and what comes next."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
 from connector.arrangements import agreements
-from connector.connections.registry import describe as describe_connection
-from connector.connections.registry import find_connection
+from connector.arrangements.agreements import AgreementItem
+from connector.arrangements.customer_settings import CustomerSettings, customer_settings
+from connector.connections.registry import ConnectionItem, find_connection
+from connector.connections.registry import as_item as connection_item
 from connector.db.engine import reading
-from connector.db.money import from_e4
+from connector.db.money import format_e4
 from connector.db.tables import (
     ApplicationRow,
     CompletedStep,
     Connection,
     CreditRow,
     CustomerRow,
-    CustomerSetting,
     InvoiceDecisionRow,
     InvoiceRow,
     PaymentRow,
@@ -29,81 +30,210 @@ from connector.db.tables import (
 )
 from connector.evaluation import decision_records
 from connector.geo import HolidayCalendar
-from connector.services import invoice_timeline
+from connector.results import Amount, Result
+from connector.services.invoice_timeline import TimelineEvent, find_invoice_entries, invoice_timeline
 from connector.services.invoices import ActiveAgreements, active_agreements, find_invoice
-from connector.services.upcoming_actions import list_customer_upcoming
+from connector.services.upcoming_actions import UpcomingAction, list_customer_upcoming
 from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import LogKind, OutboxKind, OutboxState
 from policies.decide import decide
+from policies.decisions import DecisionKind
+from policies.receivables import CreditKind, InvoiceStatus, Step
 
-_LOG_LINES_MAX = 30
+_LOG_ENTRIES_MAX = 30
 _UPCOMING_DAYS = 60
 
 
-def explain(app: AppContext, invoice_number: str, connection: str | None) -> dict[str, Any]:
-    """Gather everything that bears on one invoice; ``connection`` (id or short name) where a number is not unique."""
+class InvoiceFacts(Result):
+    """An invoice as the ledger has it."""
+
+    number: str
+    status: InvoiceStatus
+    currency: str
+    total: Amount
+    due: Amount
+    issued_on: date
+    due_on: date | None
+    closed_on: date | None
+    sent_to_customer: bool
+    updated_at: datetime | None
+
+
+class InvoiceCustomer(Result):
+    """The customer of an invoice."""
+
+    id: str
+    name: str
+    emails: str
+    settings: CustomerSettings
+
+
+class AppliedAmount(Result):
+    """A payment or credit that is applied to an invoice."""
+
+    kind: CreditKind
+    id: str
+    on: date
+    amount: Amount
+
+
+class UnappliedAmount(Result):
+    """A payment or credit of the customer that is not, or not fully, applied yet, in the invoice's currency."""
+
+    kind: CreditKind
+    id: str
+    remaining: Amount
+
+
+class DecisionItem(Result):
+    """A decision about an invoice; ``since_at`` is None for one that was not stored."""
+
+    kind: DecisionKind
+    code: str
+    reason: str
+    next_step: Step | None
+    next_on: date | None
+    policy_version: int | None
+    since_at: datetime | None = None
+
+
+class DecisionAudit(Result):
+    """A recorded decision, and whether the policy of the time reproduces it from the recorded facts."""
+
+    id: int
+    at: datetime
+    run_id: int
+    policy_version: int | None
+    kind: DecisionKind
+    code: str
+    reason: str
+    reproduced: bool
+    note: str
+
+
+class StepItem(Result):
+    """A step that was completed for an invoice."""
+
+    step: Step
+    at: datetime
+    on: date
+    outbox_id: int | None
+    task_id: int | None
+
+
+class InvoiceEntry(Result):
+    """An outbox entry about an invoice."""
+
+    id: int
+    kind: OutboxKind
+    state: OutboxState
+    step: str
+    key: str
+    reason: str
+    response: str
+    planned_at: datetime
+    dispatched_at: datetime | None
+    ended_at: datetime | None
+
+
+class InvoiceLogEntry(Result):
+    """An entry of the sync log about an invoice."""
+
+    id: int
+    at: datetime
+    kind: LogKind
+    text: str
+
+
+class InvoiceExplanation(Result):
+    """Everything that is known about one invoice.
+
+    ``decision`` is the last one that was stored, ``current_decision`` the one the policy would make now.
+    """
+
+    id: str
+    invoice: InvoiceFacts
+    connection: ConnectionItem
+    customer: InvoiceCustomer
+    active_agreements: ActiveAgreements
+    applied: list[AppliedAmount]
+    unapplied: list[UnappliedAmount]
+    timeline: list[TimelineEvent]
+    upcoming: list[UpcomingAction]
+    decision_audit: list[DecisionAudit]
+    agreements: list[AgreementItem]
+    decision: DecisionItem | None
+    current_decision: DecisionItem | None
+    completed_steps: list[StepItem]
+    outbox: list[InvoiceEntry]
+    log: list[InvoiceLogEntry]
+
+
+def explain(app: AppContext, invoice_number: str, connection: str | None) -> InvoiceExplanation:
+    """Explain the invoice with this number or id; ``connection`` (id or short name) where it is not unique.
+
+    Raises:
+        UnknownInvoiceError: there is none, or the number is not unique.
+
+    """
     with reading(app.engine) as session:
-        within = find_connection(session, connection).id if connection else None
-        return explain_invoice(app, session, find_invoice(session, invoice_number, within))
+        connection_id = find_connection(session, connection).id if connection else None
+        return explain_invoice(app, session, find_invoice(session, invoice_number, connection_id))
 
 
-def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> dict[str, Any]:
-    """Gather everything that bears on an invoice that was found already."""
+def explain_invoice(app: AppContext, session: Session, invoice: InvoiceRow) -> InvoiceExplanation:
+    """Explain an invoice."""
     row = session.get_one(Connection, invoice.connection_id)
     key = (invoice.connection_id, invoice.external_id)
-    return {
-        "id": invoice.external_id,
-        "invoice": _invoice_as_dict(invoice),
-        "connection": describe_connection(row),
-        "customer": _customer_as_dict(session, invoice),
-        "active_agreements": active_agreements(session, [key]).get(key, ActiveAgreements()),
-        "applied": _applied(session, invoice),
-        "unapplied": _unapplied(session, invoice),
-        "timeline": invoice_timeline.invoice_timeline(session, invoice),
-        "upcoming": _upcoming(app, session, row, invoice),
-        "decision_audit": [asdict(each) for each in decision_records.audit_invoice(session, invoice)],
-        "agreements": agreements.list_agreements(session, invoice),
-        "decision": _last_decision(session, invoice),
-        "current_decision": _current_decision(app, session, row, invoice),
-        "completed_steps": _completed_steps(session, invoice),
-        "outbox": _outbox_entries(session, invoice),
-        "log": _log_lines(session, invoice),
-    }
+    return InvoiceExplanation(
+        id=invoice.external_id,
+        invoice=_facts(invoice),
+        connection=connection_item(row),
+        customer=_customer(session, invoice),
+        active_agreements=active_agreements(session, [key]).get(key, ActiveAgreements()),
+        applied=_applied(session, invoice),
+        unapplied=_unapplied(session, invoice),
+        timeline=invoice_timeline(session, invoice),
+        upcoming=_upcoming(app, session, row, invoice),
+        decision_audit=[
+            DecisionAudit.model_validate(each, from_attributes=True)
+            for each in decision_records.audit_invoice(session, invoice)
+        ],
+        agreements=agreements.list_agreements(session, invoice),
+        decision=_last_decision(session, invoice),
+        current_decision=_current_decision(app, session, row, invoice),
+        completed_steps=_completed_steps(session, invoice),
+        outbox=[InvoiceEntry.model_validate(entry) for entry in find_invoice_entries(session, invoice)],
+        log=_log_entries(session, invoice),
+    )
 
 
-def _invoice_as_dict(row: InvoiceRow) -> dict[str, Any]:
-    return {
-        "number": row.number,
-        "status": row.status,
-        "currency": row.currency,
-        "total": str(from_e4(row.total_e4)),
-        "due": str(from_e4(row.due_e4)),
-        "issued_on": row.issued_on,
-        "due_on": row.due_on,
-        "closed_on": row.closed_on,
-        "sent_to_customer": row.sent_to_customer,
-        "updated_at": row.updated_at,
-    }
+def _facts(row: InvoiceRow) -> InvoiceFacts:
+    return InvoiceFacts(
+        number=row.number,
+        status=InvoiceStatus(row.status),
+        currency=row.currency,
+        total=format_e4(row.total_e4, row.currency),
+        due=format_e4(row.due_e4, row.currency),
+        issued_on=row.issued_on,
+        due_on=row.due_on,
+        closed_on=row.closed_on,
+        sent_to_customer=row.sent_to_customer,
+        updated_at=row.updated_at,
+    )
 
 
-def _customer_as_dict(session: Session, invoice: InvoiceRow) -> dict[str, Any]:
-    key = (invoice.connection_id, invoice.customer_id)
-    row, setting = session.get(CustomerRow, key), session.get(CustomerSetting, key)
-    shown = {"id": invoice.customer_id, "name": row.name if row else "", "emails": row.emails if row else ""}
-    if setting is not None:
-        names = (
-            "segment",
-            "hold_until_on",
-            "no_reminders",
-            "no_fees",
-            "fees_agreed_on",
-            "emails",
-            "suppression_reason",
-        )
-        shown["settings"] = {name: getattr(setting, name) for name in names if getattr(setting, name)}  # type: ignore[assignment]
-    return shown
+def _customer(session: Session, invoice: InvoiceRow) -> InvoiceCustomer:
+    row = session.get(CustomerRow, (invoice.connection_id, invoice.customer_id))
+    return InvoiceCustomer(
+        id=invoice.customer_id,
+        name=row.name if row else "",
+        emails=row.emails if row else "",
+        settings=customer_settings(session, invoice.connection_id, invoice.customer_id),
+    )
 
 
-def _applied(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def _applied(session: Session, invoice: InvoiceRow) -> list[AppliedAmount]:
     query = (
         select(ApplicationRow)
         .where(
@@ -113,28 +243,28 @@ def _applied(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
         .order_by(col(ApplicationRow.applied_on))
     )
     return [
-        {"kind": row.source_kind, "id": row.source_id, "on": row.applied_on, "amount": str(from_e4(row.amount_e4))}
+        AppliedAmount(
+            kind=CreditKind(row.source_kind),
+            id=row.source_id,
+            on=row.applied_on,
+            amount=format_e4(row.amount_e4, invoice.currency),
+        )
         for row in session.scalars(query)
     ]
 
 
-def _unapplied(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """Money of the customer that is not on an invoice yet, in this invoice's currency."""
+def _unapplied(session: Session, invoice: InvoiceRow) -> list[UnappliedAmount]:
     payments = select(PaymentRow).where(*_of_customer(PaymentRow, invoice), col(PaymentRow.unapplied_e4) > 0)
-    notes = select(CreditRow).where(*_of_customer(CreditRow, invoice), col(CreditRow.remaining_e4) > 0)
+    credits_ = select(CreditRow).where(*_of_customer(CreditRow, invoice), col(CreditRow.remaining_e4) > 0)
+    amounts = [(CreditKind.PAYMENT, row.external_id, row.unapplied_e4) for row in session.scalars(payments)]
+    amounts += [(CreditKind(row.kind), row.external_id, row.remaining_e4) for row in session.scalars(credits_)]
     return [
-        *(
-            {"kind": "payment", "id": p.external_id, "remaining": str(from_e4(p.unapplied_e4))}
-            for p in session.scalars(payments)
-        ),
-        *(
-            {"kind": c.kind, "id": c.external_id, "remaining": str(from_e4(c.remaining_e4))}
-            for c in session.scalars(notes)
-        ),
+        UnappliedAmount(kind=kind, id=external_id, remaining=format_e4(remaining_e4, invoice.currency))
+        for kind, external_id, remaining_e4 in amounts
     ]
 
 
-def _of_customer(table: Any, invoice: InvoiceRow) -> list[Any]:
+def _of_customer(table: Any, invoice: InvoiceRow) -> list[ColumnElement[bool]]:
     return [
         table.connection_id == invoice.connection_id,
         table.customer_id == invoice.customer_id,
@@ -142,35 +272,35 @@ def _of_customer(table: Any, invoice: InvoiceRow) -> list[Any]:
     ]
 
 
-def _last_decision(session: Session, invoice: InvoiceRow) -> dict[str, Any] | None:
+def _last_decision(session: Session, invoice: InvoiceRow) -> DecisionItem | None:
     row = session.get(InvoiceDecisionRow, (invoice.connection_id, invoice.external_id))
-    if row is None:
-        return None
-    names = ("kind", "code", "reason", "next_step", "next_on", "policy_version", "since_at")
-    return {name: getattr(row, name) for name in names}
+    return None if row is None else DecisionItem.model_validate(row)
 
 
-def _current_decision(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> dict[str, Any] | None:
-    """Ask the policy again, with the facts the mirror has now."""
+def _current_decision(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> DecisionItem | None:
+    """Apply the policy to the facts the mirror has now; None where the invoice is in no statement."""
     policy, version = policy_store.get_active_policy(session, invoice.connection_id).for_customer(invoice.customer_id)
     now = app.now()
     for statements in load_statements(session, row, now=now, customer_ids=[invoice.customer_id]):
-        for answer in decide(statements, policy, now, HolidayCalendar()).invoice_decisions:
-            if answer.invoice_id == invoice.external_id:
-                step = answer.next_step.value if answer.next_step else None
-                shown = {"kind": answer.kind.value, "code": answer.code, "reason": answer.reason}
-                return {**shown, "next_step": step, "next_on": answer.next_on, "policy_version": version}
+        for each in decide(statements, policy, now, HolidayCalendar()).invoice_decisions:
+            if each.invoice_id == invoice.external_id:
+                return DecisionItem(
+                    kind=each.kind,
+                    code=each.code,
+                    reason=each.reason,
+                    next_step=each.next_step,
+                    next_on=each.next_on,
+                    policy_version=version,
+                )
     return None
 
 
-def _upcoming(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """Tell what comes, if the books stay as they are and nobody says anything: the coming weeks, asked day by day."""
+def _upcoming(app: AppContext, session: Session, row: Connection, invoice: InvoiceRow) -> list[UpcomingAction]:
     items = list_customer_upcoming(session, row, invoice.customer_id, app.now(), _UPCOMING_DAYS)
-    names = ("on", "kind", "step", "reason")
-    return [{name: item[name] for name in names} for item in items if invoice.number in item["invoices"]]
+    return [item for item in items if invoice.number in item.invoices]
 
 
-def _completed_steps(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def _completed_steps(session: Session, invoice: InvoiceRow) -> list[StepItem]:
     query = (
         select(CompletedStep)
         .where(
@@ -180,25 +310,18 @@ def _completed_steps(session: Session, invoice: InvoiceRow) -> list[dict[str, An
         .order_by(col(CompletedStep.completed_at))
     )
     return [
-        {
-            "step": row.step,
-            "at": row.completed_at,
-            "on": row.completed_on,
-            "outbox_id": row.outbox_id,
-            "task_id": row.task_id,
-        }
+        StepItem(
+            step=Step(row.step),
+            at=row.completed_at,
+            on=row.completed_on,
+            outbox_id=row.outbox_id,
+            task_id=row.task_id,
+        )
         for row in session.scalars(query)
     ]
 
 
-def _outbox_entries(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    names = ("id", "kind", "state", "step", "key", "reason", "response", "planned_at", "dispatched_at", "ended_at")
-    return [
-        {name: getattr(row, name) for name in names} for row in invoice_timeline.find_invoice_entries(session, invoice)
-    ]
-
-
-def _log_lines(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
+def _log_entries(session: Session, invoice: InvoiceRow) -> list[InvoiceLogEntry]:
     query = (
         select(SyncLogEntry)
         .where(
@@ -206,7 +329,6 @@ def _log_lines(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
             col(SyncLogEntry.invoice_id) == invoice.external_id,
         )
         .order_by(col(SyncLogEntry.id).desc())
-        .limit(_LOG_LINES_MAX)
+        .limit(_LOG_ENTRIES_MAX)
     )
-    rows = list(session.scalars(query))[::-1]
-    return [{"id": row.id, "at": row.at, "kind": row.kind, "text": row.text} for row in rows]
+    return [InvoiceLogEntry.model_validate(row) for row in reversed(list(session.scalars(query)))]

@@ -1,10 +1,10 @@
-"""The story of one invoice from recorded facts: issued, decided, mailed, said, done and paid, in the order of time."""
+"""The timeline of one invoice: issued, decided, emailed, agreed, paid and closed, oldest first."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import and_, or_, select
@@ -14,74 +14,136 @@ from connector.arrangements.agreements import format_agreement
 from connector.db.money import from_e4
 from connector.db.tables import Agreement, ApplicationRow, CompletedStep, Connection, InvoiceRow, OutboxEntry, Task
 from connector.evaluation import decision_records
-from connector.vocabulary import OutboxState
-from policies.formatting import STEP_NAMES, format_amount, format_date
-from policies.receivables import Step
+from connector.outbox.payloads import EmailPayload, payload_as
+from connector.results import Result
+from connector.vocabulary import OutboxKind, OutboxState, TimelineKind
+from connector.vocabulary.labels import in_sentence, label
+from policies.formatting import format_amount, format_date
 
-_EMAIL = "email"
-_DONE_TEXTS = {"note": "noted on the invoice in the ledger", "fee_waiver": "the late fee was waived in the ledger"}
+ENDED_STATES = (OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.REJECTED)
+_DONE_TEXTS = {
+    OutboxKind.NOTE: "Note added to the invoice in the accounting system",
+    OutboxKind.FEE_WAIVER: "Late fee waived in the accounting system",
+}
+_FAILED_TEXTS = {
+    OutboxState.UNCONFIRMED: "delivery unconfirmed",
+    OutboxState.REJECTED: "not sent",
+}
 
 
-def invoice_timeline(session: Session, invoice: InvoiceRow) -> list[dict[str, Any]]:
-    """Tell what happened, oldest first; ``at`` is missing where the books know only the day."""
+class Target(NamedTuple):
+    """What an event is about, for a link: its kind ("invoice", "entry", "task", "log") and id."""
+
+    kind: str
+    id: str
+
+
+class TimelineEvent(Result):
+    """Something that happened; ``at`` is None where the ledger only knows the date."""
+
+    on: date
+    at: datetime | None
+    kind: TimelineKind
+    text: str
+
+
+def invoice_timeline(session: Session, invoice: InvoiceRow) -> list[TimelineEvent]:
+    """Return what happened about an invoice, oldest first."""
     zone = ZoneInfo(session.get_one(Connection, invoice.connection_id).time_zone)
     events = [
-        *_ledger_events(session, invoice),
-        *_decision_events(session, invoice),
-        *_agreement_events(session, invoice),
-        *_task_events(session, invoice),
-        *_outbox_events(session, invoice),
+        _event(when, zone, kind, text)
+        for source in (_ledger_events, _decision_events, _agreement_events, _task_events, _outbox_events)
+        for when, kind, text in source(session, invoice)
     ]
-    shown = [
-        {"on": when.astimezone(zone).date(), "at": when, "kind": kind, "text": text}
-        if isinstance(when, datetime)
-        else {"on": when, "at": None, "kind": kind, "text": text}
-        for when, kind, text in events
-    ]
-    shown.sort(key=lambda each: (each["on"], each["at"] or datetime.min.replace(tzinfo=UTC)))
-    return shown
+    return sorted(events, key=chronological)
 
 
-_Event = tuple[date | datetime, str, str]
+def chronological(event: TimelineEvent) -> tuple[date, datetime]:
+    """Return the sort key of an event; one without a time comes first on its date."""
+    return event.on, event.at or datetime.min.replace(tzinfo=UTC)
 
 
-def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def find_invoice_entries(session: Session, invoice: InvoiceRow) -> list[OutboxEntry]:
+    """List the outbox entries about an invoice, oldest first: those it leads, and those that completed its steps."""
+    completed = select(col(CompletedStep.outbox_id)).where(
+        col(CompletedStep.connection_id) == invoice.connection_id, col(CompletedStep.invoice_id) == invoice.external_id
+    )
+    leads = and_(
+        col(OutboxEntry.connection_id) == invoice.connection_id, col(OutboxEntry.invoice_id) == invoice.external_id
+    )
+    query = select(OutboxEntry).where(or_(leads, col(OutboxEntry.id).in_(completed))).order_by(col(OutboxEntry.id))
+    return list(session.scalars(query))
+
+
+def format_entry_result(entry: OutboxEntry) -> str:
+    """Return what became of an entry that was sent, or was not."""
+    name = label(entry.step, "step") if entry.step else label(entry.kind, "outbox_kind")
+    if entry.state != OutboxState.DONE:
+        detail = f" ({entry.response})" if entry.response else ""
+        return f"{name}: {_FAILED_TEXTS[OutboxState(entry.state)]}{detail}"
+    if entry.kind == OutboxKind.EMAIL:
+        return f"{name} emailed to {', '.join(payload_as(EmailPayload, entry).to)}: {entry.reason}"
+    return _DONE_TEXTS.get(OutboxKind(entry.kind)) or f"{name}: {entry.reason}"
+
+
+def format_agreement_end(agreement: Agreement) -> str:
+    """Return how an agreement ended: ``Promise to pay: broken by Ann: never paid``."""
+    kind, state = label(agreement.kind, "agreement_kind"), label(agreement.state, "agreement_state")
+    return f"{kind}: {in_sentence(state)}{_by(agreement.ended_by)}{_detail(agreement.outcome)}"
+
+
+def format_task_end(task: Task) -> str:
+    """Return how a task ended: ``Task 3: completed by Ann: will pay on Friday``."""
+    state = in_sentence(label(task.state, "task_state"))
+    return f"Task {task.id}: {state}{_by(task.ended_by)}{_detail(task.outcome)}"
+
+
+_RawEvent = tuple[date | datetime, TimelineKind, str]
+
+
+def _event(when: date | datetime, zone: ZoneInfo, kind: TimelineKind, text: str) -> TimelineEvent:
+    if isinstance(when, datetime):
+        return TimelineEvent(on=when.astimezone(zone).date(), at=when, kind=kind, text=text)
+    return TimelineEvent(on=when, at=None, kind=kind, text=text)
+
+
+def _ledger_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
     total = format_amount(from_e4(invoice.total_e4), invoice.currency)
     due = f", due on {format_date(invoice.due_on)}" if invoice.due_on else ""
-    yield invoice.issued_on, "issued", f"issued for {total}{due}"
+    yield invoice.issued_on, TimelineKind.ISSUED, f"Issued for {total}{due}"
     query = select(ApplicationRow).where(
         col(ApplicationRow.connection_id) == invoice.connection_id,
         col(ApplicationRow.invoice_id) == invoice.external_id,
     )
     for row in session.scalars(query):
         amount = format_amount(from_e4(row.amount_e4), invoice.currency)
-        yield row.applied_on, "applied", f"{amount} was put on it ({row.source_kind.replace('_', ' ')})"
+        source = label(row.source_kind, "credit_kind")
+        yield row.applied_on, TimelineKind.APPLIED, f"{source} of {amount} applied"
     if invoice.closed_on is not None:
-        yield invoice.closed_on, "closed", f"settled: it is {invoice.status}"
+        status = in_sentence(label(invoice.status, "invoice_status"))
+        yield invoice.closed_on, TimelineKind.CLOSED, f"Closed: {status}"
 
 
-def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
-    """Tell each decision that was another one than the one before it."""
+def _decision_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
+    """Yield each decision that differs from the one before it."""
     before = None
     for each in decision_records.audit_invoice(session, invoice):
         if (each.kind, each.code) != before:
-            yield each.at, "decision", f"decided: {each.reason} [{each.code}]"
+            yield each.at, TimelineKind.DECISION, f"{label(each.kind)}: {each.reason}"
         before = (each.kind, each.code)
 
 
-def _agreement_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def _agreement_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
     query = select(Agreement).where(
         col(Agreement.connection_id) == invoice.connection_id, col(Agreement.invoice_id) == invoice.external_id
     )
     for row in session.scalars(query.order_by(col(Agreement.id))):
-        yield row.recorded_at, "agreement", format_agreement(row)
+        yield row.recorded_at, TimelineKind.AGREEMENT, format_agreement(row)
         if row.ended_at is not None:
-            by = f" by {row.ended_by}" if row.ended_by else ""
-            outcome = f": {row.outcome}" if row.outcome else ""
-            yield row.ended_at, "agreement", f"{row.kind} {row.state}{by}{outcome}"
+            yield row.ended_at, TimelineKind.AGREEMENT, format_agreement_end(row)
 
 
-def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
+def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
     query = select(Task).where(
         col(Task.connection_id) == invoice.connection_id, col(Task.customer_id) == invoice.customer_id
     )
@@ -89,39 +151,22 @@ def _task_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
         if invoice.external_id not in task.invoice_ids:
             continue
         owner = f" for {task.owner}" if task.owner else ""
-        yield task.created_at, "task", f"task {task.id}{owner}, due on {format_date(task.due_on)}: {task.reason}"
+        text = f"Task {task.id}{owner}, due on {format_date(task.due_on)}: {task.reason}"
+        yield task.created_at, TimelineKind.TASK, text
         if task.ended_at is not None:
-            by = f" by {task.ended_by}" if task.ended_by else ""
-            outcome = f": {task.outcome}" if task.outcome else ""
-            yield task.ended_at, "task", f"task {task.id} {task.state}{by}{outcome}"
+            yield task.ended_at, TimelineKind.TASK, format_task_end(task)
 
 
-def _outbox_events(session: Session, invoice: InvoiceRow) -> Iterator[_Event]:
-    """Tell what left for it, by itself or in a mail about several invoices."""
+def _outbox_events(session: Session, invoice: InvoiceRow) -> Iterator[_RawEvent]:
     for entry in find_invoice_entries(session, invoice):
-        if entry.state not in {OutboxState.DONE, OutboxState.UNCONFIRMED, OutboxState.REJECTED}:
-            continue
-        yield entry.ended_at or entry.dispatched_at or entry.planned_at, entry.kind, format_entry_result(entry)
+        if entry.state in ENDED_STATES:
+            at = entry.ended_at or entry.dispatched_at or entry.planned_at
+            yield at, TimelineKind(entry.kind), format_entry_result(entry)
 
 
-def find_invoice_entries(session: Session, invoice: InvoiceRow) -> list[OutboxEntry]:
-    """Find the outbox entries about an invoice, oldest first: those it leads, and those that took a step for it."""
-    took = select(col(CompletedStep.outbox_id)).where(
-        col(CompletedStep.connection_id) == invoice.connection_id, col(CompletedStep.invoice_id) == invoice.external_id
-    )
-    leads = and_(
-        col(OutboxEntry.connection_id) == invoice.connection_id, col(OutboxEntry.invoice_id) == invoice.external_id
-    )
-    query = select(OutboxEntry).where(or_(leads, col(OutboxEntry.id).in_(took))).order_by(col(OutboxEntry.id))
-    return list(session.scalars(query))
+def _by(user: str) -> str:
+    return f" by {user}" if user else ""
 
 
-def format_entry_result(entry: OutboxEntry) -> str:
-    """Say what became of an effect that left, or did not."""
-    name = STEP_NAMES[Step(entry.step)] if entry.step else entry.kind.replace("_", " ")
-    if entry.state != OutboxState.DONE:
-        ends = {"unconfirmed": "nobody knows whether it arrived", "rejected": "it did not leave"}
-        return f"{name}: {ends[entry.state]} ({entry.response})"
-    if entry.kind == _EMAIL:
-        return f"{name} was mailed to {', '.join(entry.payload.get('to', []))}: {entry.reason}"
-    return _DONE_TEXTS.get(entry.kind) or f"{name}: {entry.reason}"
+def _detail(text: str) -> str:
+    return f": {text}" if text else ""

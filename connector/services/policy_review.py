@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from connector import policy_store
 from connector.app_context import AppContext
 from connector.db.engine import reading
 from connector.services import policy_evaluation
+from connector.services.policy_evaluation import PolicyChange
 from connector.services.upcoming_actions import ProgressCallback
 from policies.document import PolicyError, Problem
 from policies.fee_rules import FeePreset, LateFees
@@ -36,7 +37,7 @@ class PolicyReview:
 
     problems: tuple[Problem, ...] = ()
     summary: str = ""
-    changes: Sequence[dict[str, Any]] = ()
+    changes: Sequence[PolicyChange] = ()
     omitted: int = 0
     diff_lines: list[str] = field(default_factory=list)  # of the document: what goes (-) and what comes (+)
 

@@ -1,15 +1,14 @@
-"""What would go out, when and why: the policy asked about today and the coming days; nothing is sent, nothing stored.
+"""What would be sent, when and why: the policy applied to today and the days ahead. Nothing is sent or stored.
 
-Each planned step counts as done before the next day is asked about, and the books are taken not to change.
+Each planned step counts as completed before the next day is evaluated; the accounting data is assumed not to change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
@@ -20,28 +19,46 @@ from connector.connections.registry import find_connection, list_connected
 from connector.db.engine import reading
 from connector.db.tables import Connection
 from connector.geo import HolidayCalendar
+from connector.results import Amount, Result
 from connector.sync.mirror.pages import load_statements
+from connector.vocabulary import ConnectionMode, UpcomingKind
+from policies.currencies import plain_amount
 from policies.decide import decide
 from policies.decisions import Action, ChargeLateFee, CreateTask, CustomerDecision, NotifyOwner, SendReminder
 from policies.policy import ReminderPolicy
-from policies.receivables import PastAction, Statement, Step
+from policies.receivables import Invoice, PastAction, Statement, Step
 
-_SIMULATED_TIME = time(10, 0)  # on the coming days: within everybody's window in the company's own time zone
-_KINDS: dict[type[Action], str] = {
-    SendReminder: "email",
-    NotifyOwner: "owner_email",
-    CreateTask: "task",
-    ChargeLateFee: "late_fee",
+_SIMULATED_TIME = time(10, 0)  # of the days ahead: within everybody's send window, in the company's own time zone
+_KINDS: dict[type[Action], UpcomingKind] = {
+    SendReminder: UpcomingKind.EMAIL,
+    NotifyOwner: UpcomingKind.OWNER_EMAIL,
+    CreateTask: UpcomingKind.TASK,
+    ChargeLateFee: UpcomingKind.LATE_FEE,
 }
+# Called with a company's short name, and how many of its customers were evaluated so far
+ProgressCallback = Callable[[str, int], None]
 
 
-ProgressCallback = Callable[
-    [str, int], None
-]  # is told how many customers of a company, by its short name, were looked at
+class UpcomingAction(Result):
+    """An action that would be taken. ``step`` is the code of a task that is no step; a task has no amount."""
+
+    id: str
+    connection: str
+    mode: ConnectionMode
+    at: datetime
+    on: date
+    kind: UpcomingKind
+    step: str
+    customer_id: str
+    customer: str
+    invoices: list[str]
+    currency: str
+    amount: Amount | None
+    reason: str
 
 
 def ignore_progress(company: str, customers: int) -> None:
-    """Show nobody how far it has come."""
+    """Report the progress to nobody."""
 
 
 def list_upcoming(
@@ -51,12 +68,22 @@ def list_upcoming(
     *,
     policy: ReminderPolicy | None = None,
     on_progress: ProgressCallback = ignore_progress,
-) -> list[dict[str, Any]]:
-    """List what would go out today and in the coming ``days``, under the policy in force or another."""
+) -> list[UpcomingAction]:
+    """List what would be done today and in the next ``days``, under the active policy or another one."""
     with reading(app.engine) as session:
         rows = list_connected(session) if connection_id is None else [find_connection(session, connection_id)]
         items = [item for row in rows for item in _company_upcoming(session, row, app.now(), days, policy, on_progress)]
-    return sorted(items, key=lambda item: (item["at"], item["connection"], item["customer"], item["kind"]))
+    return sorted(items, key=lambda item: (item.at, item.connection, item.customer, item.kind))
+
+
+def list_customer_upcoming(
+    session: Session, row: Connection, customer_id: str, now: datetime, days: int
+) -> list[UpcomingAction]:
+    """List what would be done for one customer under the active policy, today and in the next ``days``."""
+    policy = policy_store.get_active_policy(session, row.id or 0).for_customer(customer_id)[0]
+    instants = _simulated_instants(now, ZoneInfo(row.time_zone), days)
+    found = load_statements(session, row, now=now, customer_ids=[customer_id])
+    return [item for statements in found for item in _simulate_customer(row, statements, policy, instants)]
 
 
 def _company_upcoming(
@@ -66,107 +93,93 @@ def _company_upcoming(
     days: int,
     policy: ReminderPolicy | None,
     on_progress: ProgressCallback,
-) -> Iterator[dict[str, Any]]:
-    in_force = policy_store.get_active_policy(session, row.id or 0)
-    moments = _simulated_instants(now, ZoneInfo(row.time_zone), days)
+) -> Iterator[UpcomingAction]:
+    active = policy_store.get_active_policy(session, row.id or 0)
+    instants = _simulated_instants(now, ZoneInfo(row.time_zone), days)
     for count, statements in enumerate(load_statements(session, row, now=now), start=1):
         on_progress(row.short_name, count)
-        followed = policy or in_force.for_customer(statements[0].customer.id)[0]
-        yield from _simulate_customer(row, statements, followed, moments)
-
-
-def list_customer_upcoming(
-    session: Session, row: Connection, customer_id: str, now: datetime, days: int
-) -> list[dict[str, Any]]:
-    """List what would happen for one customer under the policy in force, today and in the coming days."""
-    policy = policy_store.get_active_policy(session, row.id or 0).for_customer(customer_id)[0]
-    moments = _simulated_instants(now, ZoneInfo(row.time_zone), days)
-    found = load_statements(session, row, now=now, customer_ids=[customer_id])
-    return [item for statements in found for item in _simulate_customer(row, statements, policy, moments)]
+        customer_policy = policy or active.for_customer(statements[0].customer.id)[0]
+        yield from _simulate_customer(row, statements, customer_policy, instants)
 
 
 def _simulate_customer(
     row: Connection, statements: tuple[Statement, ...], policy: ReminderPolicy, instants: Sequence[datetime]
-) -> Iterator[dict[str, Any]]:
-    zone, calendar, nothing_before = ZoneInfo(row.time_zone), HolidayCalendar(), date.min
-    for moment in instants:
-        today = moment.astimezone(zone).date()
-        if today < nothing_before:
+) -> Iterator[UpcomingAction]:
+    zone, calendar, idle_until = ZoneInfo(row.time_zone), HolidayCalendar(), date.min
+    for now in instants:
+        if now.astimezone(zone).date() < idle_until:
             continue
-        statements = tuple(replace(statement, synced_at=moment) for statement in statements)
-        decision = decide(statements, policy, moment, calendar)
+        statements = tuple(replace(statement, synced_at=now) for statement in statements)
+        decision = decide(statements, policy, now, calendar)
         for action in decision.actions:
-            yield _as_item(row, statements, action, moment, zone)
+            yield _as_item(row, statements, action, now, zone)
         if decision.actions:
-            past_actions = tuple(deed for action in decision.actions for deed in _past_actions(action, moment, zone))
+            past_actions = tuple(past for action in decision.actions for past in _past_actions(action, now, zone))
             statements = tuple(replace(each, past_actions=each.past_actions + past_actions) for each in statements)
         else:
-            nothing_before = _next_possible_date(decision)
+            idle_until = _next_possible_date(decision)
 
 
 def _next_possible_date(decision: CustomerDecision) -> date:
-    """The first day on which something may happen, as far as every answer names one; else tomorrow has to be asked."""
-    days = [answer.next_on for answer in decision.invoice_decisions]
-    return min((day for day in days if day is not None), default=date.max) if all(days) else date.min
+    """Return the first date on which something may happen; ``date.min`` where a decision does not name one."""
+    dates = [each.next_on for each in decision.invoice_decisions]
+    return min((on for on in dates if on is not None), default=date.max) if all(dates) else date.min
 
 
 def _simulated_instants(now: datetime, zone: ZoneInfo, days: int) -> list[datetime]:
     today = now.astimezone(zone).date()
-    coming = (datetime.combine(today + timedelta(days=ahead), _SIMULATED_TIME, zone) for ahead in range(1, days + 1))
-    return [now, *coming]
+    ahead = (datetime.combine(today + timedelta(days=day), _SIMULATED_TIME, zone) for day in range(1, days + 1))
+    return [now, *ahead]
 
 
 def _past_actions(action: Action, now: datetime, zone: ZoneInfo) -> Iterator[PastAction]:
-    """What would stand in the mirror had the action been done."""
-    at = getattr(action, "send_after", None) or now
+    """Yield what the mirror would hold if the action had been taken."""
+    at = _sent_at(action, now)
     on = at.astimezone(zone).date()
     if isinstance(action, SendReminder | NotifyOwner):
-        contact = isinstance(action, SendReminder)
+        is_contact, email_key = isinstance(action, SendReminder), f"{action.customer_id}:{at.isoformat()}"
         for invoice_id, step in action.completed:
-            yield PastAction(
-                step, invoice_id, at, on, email_key=f"{action.customer_id}:{at.isoformat()}", is_contact=contact
-            )
+            yield PastAction(step, invoice_id, at, on, email_key=email_key, is_contact=is_contact)
     elif isinstance(action, CreateTask):
         for invoice_id in action.invoice_ids if action.step else ():
-            yield PastAction(
-                action.step or Step.CALL, invoice_id, at, on, is_contact=False, recurrence_key=action.recurrence_key
-            )
+            step = action.step or Step.CALL
+            yield PastAction(step, invoice_id, at, on, is_contact=False, recurrence_key=action.recurrence_key)
     else:
         yield PastAction(Step.LATE_FEE, action.invoice_id, at, on, is_contact=False)
 
 
 def _as_item(
     row: Connection, statements: Sequence[Statement], action: Action, now: datetime, zone: ZoneInfo
-) -> dict[str, Any]:
+) -> UpcomingAction:
     invoices = {invoice.id: invoice for statement in statements for invoice in statement.invoices}
-    at = getattr(action, "send_after", None) or now
-    concerned = _invoice_ids(action)
-    kind, step = _KINDS[type(action)], _step(action)
-    return {
-        "id": ":".join(
-            [str(row.id), kind, action.customer_id, step, at.astimezone(zone).date().isoformat(), *concerned[:1]]
-        ),
-        "connection": row.short_name,
-        "mode": row.mode,
-        "at": at,
-        "on": at.astimezone(zone).date(),
-        "kind": kind,
-        "step": step,
-        "customer_id": action.customer_id,
-        "customer": statements[0].customer.name,
-        "invoices": [invoices[each].number for each in concerned if each in invoices],
-        "currency": getattr(action, "currency", ""),
-        "amount": _amount(action, invoices, concerned),
-        "reason": action.reason,
-    }
+    at, invoice_ids = _sent_at(action, now), _invoice_ids(action)
+    kind, step, on = _KINDS[type(action)], _step(action), at.astimezone(zone).date()
+    return UpcomingAction(
+        id=":".join([str(row.id), kind, action.customer_id, step, on.isoformat(), *invoice_ids[:1]]),
+        connection=row.short_name,
+        mode=row.mode,
+        at=at,
+        on=on,
+        kind=kind,
+        step=step,
+        customer_id=action.customer_id,
+        customer=statements[0].customer.name,
+        invoices=[invoices[each].number for each in invoice_ids if each in invoices],
+        currency="" if isinstance(action, CreateTask) else action.currency,
+        amount=_amount(action, invoices, invoice_ids),
+        reason=action.reason,
+    )
 
 
-def _amount(action: Action, invoices: Any, invoice_ids: Sequence[str]) -> str:
-    if isinstance(action, ChargeLateFee):
-        return str(action.amount)
+def _sent_at(action: Action, now: datetime) -> datetime:
+    return (action.send_after if isinstance(action, SendReminder) else None) or now
+
+
+def _amount(action: Action, invoices: Mapping[str, Invoice], invoice_ids: Sequence[str]) -> str | None:
     if isinstance(action, CreateTask):
-        return ""
-    return str(sum((invoices[each].due for each in invoice_ids if each in invoices), Decimal()))
+        return None
+    due = sum((invoices[each].due for each in invoice_ids if each in invoices), Decimal())
+    return plain_amount(action.amount if isinstance(action, ChargeLateFee) else due, action.currency)
 
 
 def _invoice_ids(action: Action) -> list[str]:

@@ -7,9 +7,10 @@ from connector.vocabulary.agreements import AgreementChange, AgreementKind, Agre
 from connector.vocabulary.connections import ConnectionHealth, ConnectionMode
 from connector.vocabulary.emails import ReplyKind, TokenPurpose
 from connector.vocabulary.log import LogKind
-from connector.vocabulary.outbox import FeeState, OutboxKind, OutboxState
+from connector.vocabulary.outbox import FeeState, OutboxKind, OutboxState, PolicyChangeKind, UpcomingKind
 from connector.vocabulary.runs import RunOutcome
 from connector.vocabulary.tasks import TaskCode, TaskState
+from connector.vocabulary.timeline import TimelineKind
 from connector.vocabulary.webhooks import DeliveryState
 from providers.calls import CallKind
 from providers.errors import LimitWindow
@@ -27,13 +28,16 @@ __all__ = [
     "LogKind",
     "OutboxKind",
     "OutboxState",
+    "PolicyChangeKind",
     "ReplyKind",
     "Role",
     "RunOutcome",
     "TaskCode",
     "TaskState",
+    "TimelineKind",
     "TokenPurpose",
     "TokenScope",
     "TokenState",
+    "UpcomingKind",
     "UserState",
 ]

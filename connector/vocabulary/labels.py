@@ -23,19 +23,24 @@ from connector.vocabulary import (
     LogKind,
     OutboxKind,
     OutboxState,
+    PolicyChangeKind,
     ReplyKind,
     Role,
     RunOutcome,
     TaskCode,
     TaskState,
+    TimelineKind,
     TokenPurpose,
     TokenScope,
     TokenState,
+    UpcomingKind,
     UserState,
 )
-from policies.decisions import DecisionKind
+from policies.agreements import AgreementTask
+from policies.decisions import DecisionKind, HoldCode
+from policies.exception_checks import ExceptionCode
 from policies.fee_rules import FeeApproval, FeeInvoicing, FeeKind, FeePreset
-from policies.receivables import CreditKind, InvoiceStatus, Segment, Size, Step
+from policies.receivables import CreditKind, FeeOutcome, InvoiceStatus, Segment, Size, Step
 from policies.schedule import StepKind
 from policies.sections import Language, Origin, Tone
 
@@ -105,6 +110,17 @@ _OUTBOX_STATES: dict[str, str] = {
     OutboxState.REJECTED: "Rejected",
     OutboxState.UNCONFIRMED: "Delivery unconfirmed",
     OutboxState.CANCELLED: "Cancelled",
+}
+_UPCOMING_KINDS: dict[str, str] = {
+    UpcomingKind.EMAIL: "Email",
+    UpcomingKind.OWNER_EMAIL: "Account-owner alert",
+    UpcomingKind.TASK: "Task",
+    UpcomingKind.LATE_FEE: "Late fee",
+}
+_POLICY_CHANGES: dict[str, str] = {
+    PolicyChangeKind.REMOVED: "No longer sent",
+    PolicyChangeKind.ADDED: "New",
+    PolicyChangeKind.ALTERED: "Changed",
 }
 _RUN_OUTCOMES: dict[str, str] = {
     RunOutcome.OK: "Completed",
@@ -190,6 +206,7 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.REJECTED: "Rejected by a connected service",
     TaskCode.UNREADABLE_DATA: "Unreadable customer data",
 }
+_AGREEMENT_TASKS: dict[str, str] = {code: _TASK_CODES[code] for code in AgreementTask}
 _LOG_KINDS: dict[str, str] = {
     LogKind.RUN_STARTED: "Sync started",
     LogKind.RUN_ENDED: "Sync ended",
@@ -277,6 +294,26 @@ _DELIVERY_STATES: dict[str, str] = {
     DeliveryState.DONE: "Delivered",
     DeliveryState.ABANDONED: "Failed",
 }
+_TIMELINE_KINDS: dict[str, str] = {
+    TimelineKind.ISSUED: "Invoice",
+    TimelineKind.APPLIED: "Payment or credit applied",
+    TimelineKind.PAYMENT: "Payment",
+    TimelineKind.CREDIT: "Credit",
+    TimelineKind.CLOSED: "Closed",
+    TimelineKind.DECISION: "Decision",
+    TimelineKind.AGREEMENT: "Agreement",
+    TimelineKind.TASK: "Task",
+    TimelineKind.EMAIL: "Email",
+    TimelineKind.OWNER_EMAIL: "Account-owner alert",
+    TimelineKind.NOTE: "Note on the invoice",
+    TimelineKind.LATE_FEE: "Late fee",
+    TimelineKind.FEE_WAIVER: "Late fee waiver",
+    TimelineKind.SETTINGS: "Customer settings",
+    TimelineKind.PORTAL_LINK: "Customer portal link",
+    TimelineKind.UNDELIVERED: "Email not delivered",
+    TimelineKind.EDITED: "Email edited",
+    TimelineKind.REJECTED: "Rejected",
+}
 _ROLES: dict[str, str] = {Role.VIEWER: "Viewer", Role.BOOKKEEPER: "Bookkeeper", Role.OWNER: "Owner"}
 _TOKEN_SCOPES: dict[str, str] = {
     TokenScope.READ: "Read",
@@ -293,37 +330,35 @@ _USER_STATES: dict[str, str] = {
     UserState.ACTIVE: "Active",
     UserState.DISABLED: "Disabled",
 }
-_HOLD_CODES = {
-    "nothing_owed": "Nothing due",
-    "erased": "Customer data erased",
-    "stale_data": "Accounting data out of date",
-    "unapplied_credit": "Unapplied credit",
-    "disputed": "Disputed",
-    "promised": "Promise to pay",
-    "payment_plan": "Payment plan",
-    "paused": "Reminders paused",
-    "opted_out": "Customer opted out of emails",
-    "ledger_reminders": "Accounting system sends reminders",
-    "suppressed": "Undeliverable email address",
-    "no_email_address": "No email address",
-    "fee_invoice": "Late fee, chased with its invoice",
-    "below_minimum": "Below the minimum balance",
-    "draft": "Draft",
-    "never_sent": "Invoice not sent to the customer",
-    "no_due_date": "No due date",
-    "frequency_cap": "Contact limit reached",
-    "all_steps_completed": "All steps completed",
-    "not_due_yet": "Next step not due yet",
-    "rejected": "Rejected by a connected service",
-    "decision_failed": "No decision possible",
+_HOLD_CODES: dict[str, str] = {
+    HoldCode.NOTHING_OWED: "Nothing due",
+    HoldCode.ERASED: "Customer data erased",
+    HoldCode.STALE_DATA: "Accounting data out of date",
+    HoldCode.UNAPPLIED_CREDIT: "Unapplied credit",
+    HoldCode.DISPUTED: "Disputed",
+    HoldCode.PROMISED: "Promise to pay",
+    HoldCode.PAYMENT_PLAN: "Payment plan",
+    HoldCode.PAUSED: "Reminders paused",
+    HoldCode.OPTED_OUT: "Customer opted out of emails",
+    HoldCode.LEDGER_REMINDERS: "Accounting system sends reminders",
+    HoldCode.SUPPRESSED: "Undeliverable email address",
+    HoldCode.NO_EMAIL_ADDRESS: "No email address",
+    HoldCode.FEE_INVOICE: "Late fee, chased with its invoice",
+    HoldCode.BELOW_MINIMUM: "Below the minimum balance",
+    HoldCode.DRAFT: "Draft",
+    HoldCode.NEVER_SENT: "Invoice not sent to the customer",
+    HoldCode.NO_DUE_DATE: "No due date",
+    HoldCode.FREQUENCY_CAP: "Contact limit reached",
+    HoldCode.ALL_STEPS_COMPLETED: "All steps completed",
+    HoldCode.NOT_DUE_YET: "Next step not due yet",
 }
-_EXCEPTION_CODES = {
-    "unapplied_match": "Unapplied payment matches an invoice",
-    "probable_duplicate": "Possible duplicate invoice",
-    "due_before_issue": "Due date before invoice date",
-    "missing_email_address": "Missing email address",
-    "unusual_amount": "Unusual amount",
-    "unusual_currency": "Unusual currency",
+_EXCEPTION_CODES: dict[str, str] = {
+    ExceptionCode.UNAPPLIED_MATCH: "Unapplied payment matches an invoice",
+    ExceptionCode.PROBABLE_DUPLICATE: "Possible duplicate invoice",
+    ExceptionCode.DUE_BEFORE_ISSUE: "Due date before invoice date",
+    ExceptionCode.MISSING_EMAIL_ADDRESS: "Missing email address",
+    ExceptionCode.UNUSUAL_AMOUNT: "Unusual amount",
+    ExceptionCode.UNUSUAL_CURRENCY: "Unusual currency",
 }
 _EMAIL_STATUSES = {
     "processed": "Accepted",
@@ -356,6 +391,7 @@ _FEE_KINDS: dict[str, str] = {
 }
 _FEE_APPROVALS: dict[str, str] = {FeeApproval.PERSON: "A user", FeeApproval.AUTOMATIC: "Automatic"}
 _FEE_INVOICINGS: dict[str, str] = {FeeInvoicing.PER_FEE: "One invoice per fee", FeeInvoicing.MONTHLY: "Monthly invoice"}
+_FEE_OUTCOMES: dict[str, str] = {FeeOutcome.WAIVED: "Waived", FeeOutcome.PAID: "Paid"}
 _FEE_STATES: dict[str, str] = {
     FeeState.DRAFT: "Draft",
     FeeState.APPROVED: "Approved",
@@ -401,6 +437,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "agreement_change": _AGREEMENT_CHANGES,
     "agreement_kind": _AGREEMENT_KINDS,
     "agreement_state": _AGREEMENT_STATES,
+    "agreement_task": _AGREEMENT_TASKS,
     "budget_window": _BUDGET_WINDOWS,
     "call_kind": _CALL_KINDS,
     "connection_health": _CONNECTION_HEALTHS,
@@ -408,7 +445,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "credit_kind": _CREDIT_KINDS,
     "customer_setting": _CUSTOMER_SETTINGS,
     "decision_kind": _DECISION_KINDS,
-    "decision_code": {**_HOLD_CODES, **_TASK_CODES, **_STEPS},
+    "decision_code": {**_HOLD_CODES, **_TASK_CODES, **_STEPS, "decision_failed": "No decision possible"},
     "delivery_state": _DELIVERY_STATES,
     "digest_language": _DIGEST_LANGUAGES,
     "email_status": _EMAIL_STATUSES,
@@ -416,6 +453,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "fee_approval": _FEE_APPROVALS,
     "fee_invoicing": _FEE_INVOICINGS,
     "fee_kind": _FEE_KINDS,
+    "fee_outcome": _FEE_OUTCOMES,
     "fee_preset": _FEE_PRESETS,
     "fee_state": _FEE_STATES,
     "hold_code": _HOLD_CODES,
@@ -423,6 +461,7 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "log_kind": _LOG_KINDS,
     "outbox_kind": _OUTBOX_KINDS,
     "outbox_state": _OUTBOX_STATES,
+    "policy_change": _POLICY_CHANGES,
     "provider": _PROVIDERS,
     "reply_kind": _REPLY_KINDS,
     "role": _ROLES,
@@ -434,12 +473,13 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "step_origin": _STEP_ORIGINS,
     "task_code": {**_STEPS, **_TASK_CODES},
     "task_state": _TASK_STATES,
+    "timeline_kind": _TIMELINE_KINDS,
     "token_purpose": _TOKEN_PURPOSES,
     "token_scope": _TOKEN_SCOPES,
     "token_state": _TOKEN_STATES,
     "tone": _TONES,
     "user_state": _USER_STATES,
-    "upcoming_kind": {**_OUTBOX_KINDS, "task": "Task"},
+    "upcoming_kind": _UPCOMING_KINDS,
 }
 _BY_ENUM: dict[type[str], Mapping[str, str]] = {
     type(next(iter(labels))): labels

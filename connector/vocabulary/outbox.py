@@ -39,3 +39,20 @@ class FeeState(StrEnum):
     REJECTED = "rejected"
     UNCONFIRMED = "unconfirmed"
     CANCELLED = "cancelled"
+
+
+class UpcomingKind(StrEnum):
+    """What an upcoming action is."""
+
+    EMAIL = "email"
+    OWNER_EMAIL = "owner_email"
+    TASK = "task"
+    LATE_FEE = "late_fee"
+
+
+class PolicyChangeKind(StrEnum):
+    """What another policy would do to an upcoming action."""
+
+    REMOVED = "-"
+    ADDED = "+"
+    ALTERED = "~"

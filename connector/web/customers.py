@@ -18,6 +18,7 @@ from connector.errors import NotFound, NotPossible
 from connector.languages import LANGUAGES
 from connector.services import customer_search, customer_timeline
 from connector.services.customer_details import load_customer_details
+from connector.services.invoice_timeline import Target
 from connector.settings import is_publicly_reachable
 from connector.web import agreement_forms
 from connector.web.outbox import selected_companies
@@ -26,7 +27,7 @@ from connector.web.routes import Route
 from policies.receivables import Segment
 
 _EVENT_PATHS = {"invoice": "/companies/{company}/invoices/{id}", "entry": "/outbox/{id}", "task": "/tasks/{id}"}
-_EVENT_PATHS["line"] = "/log/{id}"
+_EVENT_PATHS["log"] = "/log/{id}"
 _LINK_ACTIONS: dict[str, Callable[..., object]] = {
     "link_created": portal_links.create_link,
     "link_revoked": portal_links.revoke_links,
@@ -61,7 +62,7 @@ def show_customer(request: PageRequest) -> Response:
         told = load_customer_details(session, company, row, request.now)
         erased = session.get(ErasedCustomer, (row.connection_id, row.external_id))
         known = portal_links.list_links(request.app, session, row.connection_id, row.external_id)
-        events, older = customer_timeline.customer_timeline(session, row, page=page)
+        events, has_older = customer_timeline.customer_timeline(session, row, page=page)
     return request.render(
         "customer.html",
         company=company,
@@ -69,9 +70,9 @@ def show_customer(request: PageRequest) -> Response:
         told=told,
         erased=erased,
         events=events,
-        older=page + 1 if older else None,
+        older=page + 1 if has_older else None,
         newer=page - 1 if page > 1 else None,
-        place=lambda about: _event_url(company, about),
+        place=lambda target: _event_url(company, target),
         segments=_SEGMENTS,
         languages=LANGUAGES,
         links=[each for each in known if each.state is portal_links.LinkState.VALID],
@@ -161,9 +162,8 @@ def get_customer(request: PageRequest, session: Session) -> tuple[Connection, Cu
     return company, row
 
 
-def _event_url(company: Connection, subject: tuple[str, str]) -> str:
-    kind, thing = subject
-    return _EVENT_PATHS[kind].format(company=company.id, id=thing) if kind else ""
+def _event_url(company: Connection, target: Target | None) -> str:
+    return _EVENT_PATHS[target.kind].format(company=company.id, id=target.id) if target else ""
 
 
 ROUTES = (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlmodel import Session
 from starlette.responses import Response
 
@@ -22,15 +20,11 @@ def show_invoice(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         company, row = _get_invoice(request, session)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
-        known: dict[str, Any] = (
-            build_profile(session, customer, request.now) if customer is not None else {"invoices": []}
-        )
+        profile = build_profile(session, customer, request.now) if customer is not None else None
         told = explain_invoice(request.app, session, row)
-    judged = next((each for each in known["invoices"] if each["id"] == row.external_id), None)
-    tasks = [task for task in known.get("tasks", []) if row.number in task.invoices]
-    return request.render(
-        "invoice.html", company=company, customer=customer, told=told, judged=judged, card=known, tasks=tasks
-    )
+    judged = next((each for each in profile.invoices if each.id == row.external_id), None) if profile else None
+    tasks = [task for task in profile.tasks if row.number in task.invoices] if profile else []
+    return request.render("invoice.html", company=company, customer=customer, told=told, judged=judged, tasks=tasks)
 
 
 def update_invoice(request: PageRequest) -> Response:

@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from connector.db.money import from_e4
+from connector.vocabulary.labels import label
 from policies import formatting
 
 _FOLDER = Path(__file__).parent
@@ -56,7 +57,7 @@ _ENVIRONMENT = Environment(
     lstrip_blocks=True,
 )
 _ENVIRONMENT.filters.update(
-    moment=format_datetime, day=format_date, money=format_money, spoken=format_label, from_e4=from_e4
+    moment=format_datetime, day=format_date, money=format_money, spoken=format_label, label=label, from_e4=from_e4
 )
 
 

@@ -7,21 +7,10 @@ Sums are texts with their currency beside them: a number would lose cents on the
 from __future__ import annotations
 
 from connector.api.schemas.connections_and_runs import (
-    ApiBudget,
-    Connection,
-    ConnectionStatus,
-    LastRun,
     LogVerification,
-    NeedsAttention,
-    PlanChange,
-    PlannedAction,
 )
 from connector.api.schemas.customers_and_invoices import (
-    CustomerAgreement,
-    CustomerDetail,
-    CustomerInvoice,
     ExceptionItem,
-    PaymentBehaviour,
     PortalLink,
     RevokedLinks,
 )
@@ -60,16 +49,10 @@ from connector.api.schemas.request_models import (
 
 __all__ = [
     "Amount",
-    "ApiBudget",
     "AssignTasksRequest",
     "Column",
     "CompleteTasksRequest",
-    "Connection",
-    "ConnectionStatus",
     "ContactRequest",
-    "CustomerAgreement",
-    "CustomerDetail",
-    "CustomerInvoice",
     "CustomerSettingsRequest",
     "DefaultOwnerRequest",
     "DeliveryOutcomeRequest",
@@ -80,19 +63,14 @@ __all__ = [
     "ExceptionRequest",
     "InstalmentRequest",
     "InvoicePauseRequest",
-    "LastRun",
     "LogVerification",
     "Mode",
     "ModeRequest",
-    "NeedsAttention",
     "OutboxEntriesRequest",
     "OutboxState",
     "Page",
     "PauseRequest",
-    "PaymentBehaviour",
     "PaymentPlanRequest",
-    "PlanChange",
-    "PlannedAction",
     "PolicyCheck",
     "PolicyDocument",
     "PolicyRequest",

@@ -1,9 +1,8 @@
-"""An invoice's story from recorded facts, what comes next, and decisions that come out the same when made again."""
+"""The explanation of an invoice: its timeline, what comes next, and decisions reproduced from recorded facts."""
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from sqlalchemy import select, update
@@ -14,29 +13,29 @@ from connector.db.engine import reading, writing
 from connector.db.tables import CustomerRow, DecisionRecord
 from connector.evaluation import decision_records
 from connector.services import customer_profile
-from connector.services.explain import explain
+from connector.services.explain import InvoiceExplanation, explain
 from connector.services.invoices import find_invoice, record_agreement
-from tests.connector.scenario import days
+from tests.connector.scenario import Scenario, days
 
 
 @pytest.fixture
-def late_customer(scenario: Any) -> Any:
+def late_customer(scenario: Scenario) -> Scenario:
     scenario.company.customer("Ashdown Ltd")
     scenario.number = scenario.company.invoice("Ashdown Ltd", "1200.00", due_on=days(-6))
     return scenario.go_live()
 
 
-def explain_invoice(scenario: Any) -> dict[str, Any]:
+def explain_invoice(scenario: Scenario) -> InvoiceExplanation:
     return explain(scenario.app, scenario.number, None)
 
 
-def run_for_days(scenario: Any, *steps: int) -> None:
+def run_for_days(scenario: Scenario, *steps: int) -> None:
     for step in steps:
         scenario.run()
         scenario.pass_days(step)
 
 
-def test_explain_tells_the_whole_story_and_what_comes_next(late_customer: Any) -> None:
+def test_explain_shows_what_happened_and_what_comes_next(late_customer: Scenario) -> None:
     run_for_days(late_customer, 2)
     with reading(late_customer.app.engine) as session:
         invoice = find_invoice(session, late_customer.number)
@@ -44,45 +43,45 @@ def test_explain_tells_the_whole_story_and_what_comes_next(late_customer: Any) -
     run_for_days(late_customer, 2, 5)
     late_customer.company.pay(late_customer.number, "200.00")
     run_for_days(late_customer, 1)
-    told = explain_invoice(late_customer)
-    kinds = [each["kind"] for each in told["timeline"]]
+    explanation = explain_invoice(late_customer)
+    kinds = [each.kind for each in explanation.timeline]
     assert kinds[0] == "issued"
     assert {"decision", "email", "note", "agreement", "task", "applied"} <= set(kinds)
-    assert [each["on"] for each in told["timeline"]] == sorted(each["on"] for each in told["timeline"])
-    words = "\n".join(each["text"] for each in told["timeline"])
-    assert "promise for 15 Jun 2026: on the phone (Ann)" in words
-    assert "promise broken" in words
-    assert "was mailed to accounts@ashdown.example" in words
-    coming = [(each["kind"], each["step"]) for each in told["upcoming"]]
-    assert ("email", "plan_offer") in coming
-    assert ("email", "final_notice") in coming
-    assert coming.index(("email", "plan_offer")) < coming.index(("email", "final_notice"))
+    assert [each.on for each in explanation.timeline] == sorted(each.on for each in explanation.timeline)
+    texts = "\n".join(each.text for each in explanation.timeline)
+    assert "Promise to pay by 15 Jun 2026: on the phone (Ann)" in texts
+    assert "Promise to pay: broken" in texts
+    assert "First reminder emailed to accounts@ashdown.example" in texts
+    upcoming: list[tuple[str, str]] = [(each.kind, each.step) for each in explanation.upcoming]
+    assert ("email", "plan_offer") in upcoming
+    assert ("email", "final_notice") in upcoming
+    assert upcoming.index(("email", "plan_offer")) < upcoming.index(("email", "final_notice"))
 
 
-def test_a_recorded_decision_comes_out_the_same_long_after_and_under_another_policy(late_customer: Any) -> None:
+def test_recorded_decisions_are_reproduced_later_and_under_another_policy(late_customer: Scenario) -> None:
     run_for_days(late_customer, 5, 9)
     late_customer.set_policy('tone = "firm"\n')
     run_for_days(late_customer, 12)
     late_customer.company.pay(late_customer.number)
     run_for_days(late_customer, 1)
     late_customer.set_policy('tone = "gentle"\n')
-    decisions = explain_invoice(late_customer)["decision_audit"]
+    decisions = explain_invoice(late_customer).decision_audit
     assert len(decisions) >= 4
-    assert {each["policy_version"] is None for each in decisions} == {True, False}
-    assert all(each["reproduced"] for each in decisions)
+    assert {each.policy_version is None for each in decisions} == {True, False}
+    assert all(each.reproduced for each in decisions)
 
 
-def test_a_decision_that_would_come_out_otherwise_is_named(late_customer: Any) -> None:
+def test_a_decision_that_is_not_reproduced_is_reported(late_customer: Scenario) -> None:
     run_for_days(late_customer, 1)
     late_customer.set_policy("minimum_balance = { default = 5000 }\n")
     with writing(late_customer.app.engine) as session:
         session.execute(update(DecisionRecord).values(policy_version=1))  # as if it had followed this policy
-    [*_, last] = explain_invoice(late_customer)["decision_audit"]
-    assert (last["code"], last["reproduced"]) == ("past_due", False)
-    assert last["note"].startswith("it would now say: GBP 1,200.00 is below the minimum")
+    [*_, last] = explain_invoice(late_customer).decision_audit
+    assert (last.code, last.reproduced) == ("past_due", False)
+    assert last.note.startswith("it would now be: GBP 1,200.00 is below the minimum")
 
 
-def test_nothing_is_recorded_where_nothing_is_new(late_customer: Any) -> None:
+def test_only_new_decisions_are_recorded(late_customer: Scenario) -> None:
     late_customer.run()
     late_customer.sandbox.clock.advance(timedelta(hours=1))
     late_customer.run()
@@ -97,18 +96,18 @@ def test_nothing_is_recorded_where_nothing_is_new(late_customer: Any) -> None:
     assert max(len(row.snapshot) for row in rows) < 2000
 
 
-def test_facts_are_unpacked_as_they_were(late_customer: Any) -> None:
+def test_recorded_facts_are_unpacked_unchanged(late_customer: Scenario) -> None:
     late_customer.run()
     with reading(late_customer.app.engine) as session:
         row = session.scalars(select(DecisionRecord)).all()[-1]
-        facts, again = decision_records.replay(session, row)
+        facts, replayed = decision_records.replay(session, row)
     [statement] = facts.statements
     assert [invoice.number for invoice in statement.invoices] == [late_customer.number]
     assert statement.customer.name == "Ashdown Ltd"
-    assert again == facts.invoice_decisions
+    assert replayed == facts.invoice_decisions
 
 
-def test_a_customer_is_shown_with_every_judgements_inputs(scenario: Any) -> None:
+def test_a_profile_gives_the_inputs_of_every_judgement(scenario: Scenario) -> None:
     scenario.company.customer("Ashdown Ltd")
     for month in range(8, 1, -1):
         number = scenario.company.invoice("Ashdown Ltd", "500.00", due_on=days(-30 * month))
@@ -118,11 +117,14 @@ def test_a_customer_is_shown_with_every_judgements_inputs(scenario: Any) -> None
     scenario.pass_days(1)
     with reading(scenario.app.engine) as session:
         row: CustomerRow = find_customer(session, "ashdown ltd")
-        told = customer_profile.build_profile(session, row, scenario.app.now())
-    assert told["segment_reason"].startswith(f"{told['segment']}: ")
-    assert told["payment_behaviour_reason"].startswith(f"score {told['score']}: 7 invoices settled, ")
-    [invoice] = told["invoices"]
-    assert "large from" in invoice["size_reason"]
-    assert invoice["earliest_on"] <= invoice["expected_on"] <= invoice["latest_on"]
-    assert "in four of five cases" in invoice["expected_reason"]
-    assert any("score" in line for line in customer_profile.format_profile(told))
+        explanation = customer_profile.build_profile(session, row, scenario.app.now())
+    assert explanation.segment_reason.startswith(f"{explanation.segment}: ")
+    assert (explanation.payment_behaviour_reason or "").startswith(f"score {explanation.score}: 7 invoices closed, ")
+    [invoice] = explanation.invoices
+    assert "large from" in invoice.size_reason
+    assert invoice.earliest_on
+    assert invoice.expected_on
+    assert invoice.latest_on
+    assert invoice.earliest_on <= invoice.expected_on <= invoice.latest_on
+    assert "with 80 % probability" in invoice.expected_reason
+    assert any("score" in line for line in customer_profile.format_profile(explanation))
