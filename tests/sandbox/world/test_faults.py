@@ -61,7 +61,7 @@ def written(sandbox: Sandbox) -> int:
 
 
 @pytest.mark.parametrize("applied", [True, False])
-def test_a_refusal_may_come_before_or_after_the_deed(sandbox: Sandbox, note: Any, *, applied: bool) -> None:
+def test_a_refusal_may_come_before_or_after_the_effect(sandbox: Sandbox, note: Any, *, applied: bool) -> None:
     rule = sandbox.faults.refuse(503, body="<html>Bye</html>", retry_after=7, method="PUT", applied=applied)
     reply = note()
     assert (reply.status_code, reply.headers["Retry-After"], reply.text) == (503, "7", "<html>Bye</html>")
@@ -71,19 +71,19 @@ def test_a_refusal_may_come_before_or_after_the_deed(sandbox: Sandbox, note: Any
 
 
 @pytest.mark.parametrize("reset", [True, False])
-@pytest.mark.parametrize(("action", "deeds"), [(Action.DROP_BEFORE, 0), (Action.DROP_AFTER, 1)])
-def test_a_connection_drops_before_or_after_the_deed(
-    sandbox: Sandbox, note: Any, action: Action, past_actions: int, *, reset: bool
+@pytest.mark.parametrize(("action", "expected_notes"), [(Action.DROP_BEFORE, 0), (Action.DROP_AFTER, 1)])
+def test_a_connection_drops_before_or_after_the_effect(
+    sandbox: Sandbox, note: Any, action: Action, expected_notes: int, *, reset: bool
 ) -> None:
     sandbox.faults.add(Rule(action, kind="write", reset=reset))
     with pytest.raises(requests.ConnectionError):
         note()
-    assert written(sandbox) == past_actions
+    assert written(sandbox) == expected_notes
     assert sandbox.requests[-1].status == 0
 
 
-@pytest.mark.parametrize(("action", "deeds"), [(Action.HANG_BEFORE, 0), (Action.HANG_AFTER, 1)])
-def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, past_actions: int) -> None:
+@pytest.mark.parametrize(("action", "expected_notes"), [(Action.HANG_BEFORE, 0), (Action.HANG_AFTER, 1)])
+def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, action: Action, expected_notes: int) -> None:
     rule = sandbox.faults.add(Rule(action, service="xero", kind="write"))
     failures: list[Exception] = []
 
@@ -97,13 +97,13 @@ def test_a_request_hangs_until_it_is_released(sandbox: Sandbox, note: Any, actio
     thread.start()
     assert rule.reached.wait(60)
     deadline = time.monotonic() + 60
-    while written(sandbox) != past_actions and time.monotonic() < deadline:
+    while written(sandbox) != expected_notes and time.monotonic() < deadline:
         thread.join(0.01)
-    assert (thread.is_alive(), written(sandbox)) == (True, past_actions)
+    assert (thread.is_alive(), written(sandbox)) == (True, expected_notes)
     sandbox.faults.release()
     thread.join(60)
     assert len(failures) == 1
-    assert written(sandbox) == past_actions
+    assert written(sandbox) == expected_notes
 
 
 def test_the_sandbox_stops_although_a_request_hangs(sandbox: Sandbox) -> None:
