@@ -196,6 +196,7 @@ _TASK_CODES: dict[str, str] = {
     TaskCode.DISPUTE_REVIEW: "Dispute review",
     TaskCode.PROMISE_BROKEN: "Broken promise to pay",
     TaskCode.PLAN_BROKEN: "Broken payment plan",
+    TaskCode.AUTO_REPLY: "Automatic reply",
     TaskCode.REPLY: "Customer reply",
     TaskCode.REMINDERS_STOPPED: "Customer stopped reminders",
     TaskCode.PAYMENT_REPORTED: "Payment reported",

@@ -43,6 +43,7 @@ class TaskCode(StrEnum):
     PLAN_BROKEN = "plan_broken"
     # What customers and email systems report
     REPLY = "reply"
+    AUTO_REPLY = "auto_reply"
     REMINDERS_STOPPED = "reminders_stopped"
     PAYMENT_REPORTED = "payment_reported"
     PROMISE_RECEIVED = "promise_received"

@@ -506,6 +506,7 @@ Table(
     Column("connection_id", Integer, ForeignKey("connection.id"), nullable=False),
     Column("customer_id", String, nullable=False),
     Column("kind", String, nullable=False),
+    Column("pattern", Text, nullable=False),
     Column("received_at", _INSTANT, nullable=False),
 )
 Table(

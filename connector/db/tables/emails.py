@@ -54,6 +54,7 @@ class ReceivedReply(SQLModel, table=True):
     connection_id: int = Field(foreign_key="connection.id")
     customer_id: str
     kind: ReplyKind = enum_column(ReplyKind)
+    pattern: str = text_column()  # its text without words with digits: an acknowledgement is known by it
     received_at: datetime = instant_column(nullable=False)
 
 

@@ -6,20 +6,27 @@ import hashlib
 from datetime import timedelta
 from enum import StrEnum
 
-from sqlmodel import Session
+from sqlalchemy import func, select
+from sqlmodel import Session, col
 
 from connector import policy_store
 from connector.app_context import AppContext
 from connector.arrangements import review_tasks
 from connector.arrangements.customer_settings import apply_settings
 from connector.db.engine import writing
-from connector.db.tables import Connection, CustomerRow, CustomerSetting, ReceivedReply
+from connector.db.tables import Connection, CustomerRow, CustomerSetting, OutboxEntry, ReceivedReply
 from connector.emails import contact_tokens
+from connector.emails.inbound.auto_replies import is_same_acknowledgement, pattern_of
 from connector.emails.inbound.reply_parsing import Reply
 from connector.geo import today_in
 from connector.plain_text import one_line
-from connector.vocabulary import LogKind, ReplyKind, TaskCode, TokenPurpose
+from connector.vocabulary import LogKind, OutboxKind, ReplyKind, TaskCode, TokenPurpose
 from policies.formatting import format_date
+
+# A help desk acknowledges within minutes, at length and in the same words; a person who writes "Paid" twice does not.
+_INSTANT = timedelta(minutes=10)
+_ACKNOWLEDGEMENT_LENGTH_MIN = 60
+_COMPARED_MAX = 20
 
 
 class ReplyOutcome(StrEnum):
@@ -57,26 +64,62 @@ def _record_reply(app: AppContext, session: Session, customer: CustomerRow, repl
     fingerprint = hashlib.sha256(f"{reply.id} {customer.connection_id} {customer.external_id}".encode()).hexdigest()
     if session.get(ReceivedReply, fingerprint) is not None:
         return ReplyOutcome.DUPLICATE
-    kind = ReplyKind.AUTO_REPLY if reply.automatic_reason else ReplyKind.REPLY
-    name = one_line(customer.name)
-    row = ReceivedReply(
-        id=fingerprint,
-        connection_id=customer.connection_id,
-        customer_id=customer.external_id,
-        kind=kind,
-        received_at=app.now(),
+    pattern, name = pattern_of(reply.text), one_line(customer.name)
+    repeated = _is_repeated(session, customer, pattern)
+    acknowledged = (
+        repeated and len(pattern) >= _ACKNOWLEDGEMENT_LENGTH_MIN and _was_emailed_lately(app, session, customer)
     )
-    session.add(row)
-    if reply.automatic_reason:
-        text = f"An automatic reply came from {name} ({reply.automatic_reason}): reminders continue."
-    else:
+    kind = ReplyKind.AUTO_REPLY if reply.automatic_reason or acknowledged else ReplyKind.REPLY
+    session.add(
+        ReceivedReply(
+            id=fingerprint,
+            connection_id=customer.connection_id,
+            customer_id=customer.external_id,
+            kind=kind,
+            pattern=pattern,
+            received_at=app.now(),
+        )
+    )
+    quoted = f"“{reply.subject}”: {reply.text}"
+    if kind is ReplyKind.REPLY:
         text = f"{name} replied to an email; a task was created. {_pause_reminders(app, session, customer)}"
-        reason = f"{name} ({reply.sender}) replied, “{reply.subject}”: {reply.text}"
+        task, reason = TaskCode.REPLY, f"{name} ({reply.sender}) replied, {quoted}"
+    else:
+        shown = reply.automatic_reason or "the same acknowledgement as before"
+        text = f"An automatic reply came from {name} ({shown}): reminders continue."
+        task, reason = TaskCode.AUTO_REPLY, f"An automatic reply came from {name} ({reply.sender}), {quoted}"
+    if kind is ReplyKind.REPLY or not repeated:  # a person reads every text once, also a machine's
         review_tasks.create_review_task(
-            app, session, customer, code=TaskCode.REPLY, recurrence_key=fingerprint[:16], reason=reason
+            app, session, customer, code=task, recurrence_key=fingerprint[:16], reason=reason
         )
     review_tasks.log_for_customer(app, session, customer, kind=LogKind(kind), text=text)
     return ReplyOutcome(kind)
+
+
+def _is_repeated(session: Session, customer: CustomerRow, pattern: str) -> bool:
+    """Whether nearly the same text came from this customer before."""
+    earlier = session.scalars(
+        select(col(ReceivedReply.pattern))
+        .where(
+            col(ReceivedReply.connection_id) == customer.connection_id,
+            col(ReceivedReply.customer_id) == customer.external_id,
+        )
+        .order_by(col(ReceivedReply.received_at).desc())
+        .limit(_COMPARED_MAX)
+    )
+    return any(is_same_acknowledgement(pattern, each) for each in earlier)
+
+
+def _was_emailed_lately(app: AppContext, session: Session, customer: CustomerRow) -> bool:
+    """Whether an email was sent to the customer so recently that no person has read and answered it yet."""
+    sent_at = session.scalar(
+        select(func.max(OutboxEntry.dispatched_at)).where(
+            col(OutboxEntry.connection_id) == customer.connection_id,
+            col(OutboxEntry.customer_id) == customer.external_id,
+            col(OutboxEntry.kind) == OutboxKind.EMAIL,
+        )
+    )
+    return sent_at is not None and app.now() - sent_at <= _INSTANT
 
 
 def _pause_reminders(app: AppContext, session: Session, customer: CustomerRow) -> str:

@@ -2,44 +2,53 @@
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from email import message_from_string
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header
 from email.parser import HeaderParser
 from email.utils import getaddresses, parseaddr
 from html.parser import HTMLParser
 
 from connector.emails.contact_tokens import TOKEN_LENGTH
+from connector.emails.inbound.auto_replies import automatic_reason
+from connector.emails.inbound.quoted_text import own_text
 from connector.plain_text import clean_lines, one_line
 
 TEXT_MAX = 4000  # characters of a reply that a task shows
 _LINES_MAX = 60
 _SOURCE_LENGTH_MAX = 200_000  # characters that are parsed
+_HEADER_LENGTH_MAX = 2000
 _REPLY_ADDRESS = re.compile(rf"\breply\+([a-z2-7]{{{TOKEN_LENGTH}}})@([a-z0-9.-]+)", re.IGNORECASE)
-_BULK_PRECEDENCES = {"bulk", "junk", "list", "auto_reply", "auto-reply"}
 _BODY_FIELDS = {"text/plain": "text", "text/html": "html"}
-_BOUNCE_SENDERS = ("mailer-daemon", "postmaster", "no-reply", "noreply", "bounce")
-_AUTO_REPLY_SUBJECT = re.compile(
-    r"^\s*(re:\s*)?(automatic reply|auto(matic)?[ -]?(reply|response)|out of (the )?office|away from|on vacation"
-    r"|undeliver|delivery (status|failure|has failed)|mail delivery|returned mail|failure notice"
-    r"|abwesen|automatische antwort|unzustellbar|réponse automatique|absen[ct]e? du bureau|message d.absence"
-    r"|respuesta automática|fuera de (la )?oficina)",
-    re.IGNORECASE,
-)
-_QUOTE_START = re.compile(
-    r"^\s*(>|-{2,}\s*(original message|ursprüngliche nachricht|message d.origine|mensaje original)"
-    r"|_{10,}|(on|am|le|el)\b.{5,200}\b(wrote|schrieb|a écrit|escribió)\b.*:?\s*$)",
-    re.IGNORECASE,
-)
+# What email programs write; anything else, and every codec of Python's that is no charset, counts as UTF-8.
+_CHARSETS = {
+    *(
+        "utf-8",
+        "us-ascii",
+        "koi8-r",
+        "koi8-u",
+        "gb2312",
+        "gbk",
+        "gb18030",
+        "big5",
+        "euc-jp",
+        "shift_jis",
+        "iso-2022-jp",
+    ),
+    *("euc-kr", *(f"windows-{page}" for page in (1250, 1251, 1252, 1253, 1254, 1257))),
+    *(f"iso-8859-{part}" for part in (1, 2, 3, 4, 7, 9, 10, 13, 14, 15, 16)),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An email that came back. ``to`` are (token, domain) pairs of our addresses; ``id`` stands for its Message-ID."""
+    """An email that came back; ``to`` are the (token, domain) pairs it was sent to, ``id`` stands for its identity."""
 
     id: str
     to: tuple[tuple[str, str], ...]
@@ -62,9 +71,8 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
     headers = _parse_headers(fields.get("headers", ""))
     subject = one_line(fields.get("subject") or headers.get("subject", ""))
     sender = parseaddr(fields.get("from") or headers.get("from", ""))[1]
-    text = _strip_quoted_text(
-        fields.get("text", "")[:_SOURCE_LENGTH_MAX] or _html_to_text(fields.get("html", "")[:_SOURCE_LENGTH_MAX])
-    )
+    plain = fields.get("text", "")[:_SOURCE_LENGTH_MAX]
+    text = _shorten(own_text(plain if plain.strip() else _html_to_text(fields.get("html", "")[:_SOURCE_LENGTH_MAX])))
     identity = headers.get("message-id", "").strip() or "\n".join([sender, headers.get("date", ""), subject, text])
     return Reply(
         id=hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest(),
@@ -72,7 +80,7 @@ def parse_reply(fields: Mapping[str, str]) -> Reply:
         sender=one_line(sender, 120),
         subject=one_line(subject, 120),
         text=text,
-        automatic_reason=_automatic_reason(headers, sender, subject),
+        automatic_reason=automatic_reason(headers, subject),
     )
 
 
@@ -84,37 +92,61 @@ def _decode_fields(fields: Mapping[str, str]) -> dict[str, str]:
         return {}
     decoded: dict[str, str] = {}
     for name, charset in charsets.items():
-        try:
-            if name in fields and codecs.lookup(str(charset)).name != "utf-8":
-                decoded[name] = fields[name].encode("latin-1").decode(str(charset))
-        except (LookupError, ValueError):
-            continue  # an unknown or wrong charset: as the form was decoded
+        known = str(charset).lower()
+        if name in fields and known in _CHARSETS and known != "utf-8":
+            with suppress(ValueError):  # another charset than it says: as the form was decoded
+                decoded[name] = fields[name][:_SOURCE_LENGTH_MAX].encode("latin-1").decode(known)
     return decoded
 
 
 def _split_raw_email(raw: str) -> dict[str, str]:
     """Split a raw email into the fields SendGrid would have made of it."""
-    raw = raw.replace("\r\n", "\n")
-    parts = {"headers": raw.partition("\n\n")[0]}
-    for part in message_from_string(raw).walk():
+    message = message_from_bytes(_raw_bytes(raw))
+    parts = {"headers": raw.replace("\r\n", "\n").partition("\n\n")[0]}
+    for part in message.walk():
         name = _BODY_FIELDS.get(part.get_content_type(), "")
         content = part.get_payload(decode=True) if name and name not in parts and not part.get_filename() else None
         if isinstance(content, bytes):
-            parts[name] = _decode(part.get_content_charset("utf-8"), content)
+            charset = (part.get_content_charset() or "utf-8").lower()
+            parts[name] = content.decode(charset if charset in _CHARSETS else "utf-8", "replace")
     return parts
 
 
-def _decode(charset: str, content: bytes) -> str:
+def _raw_bytes(raw: str) -> bytes:
+    """Return a raw email as it was posted: the form was decoded as UTF-8, or, where that failed, as Latin-1."""
     try:
-        return content.decode(charset, "replace")
-    except LookupError:  # an unknown charset
-        return content.decode("utf-8", "replace")
+        latin = raw.encode("latin-1")
+        latin.decode("utf-8")
+    except UnicodeEncodeError:
+        return raw.encode("utf-8", "surrogateescape")
+    except UnicodeDecodeError:
+        says_utf8 = re.search(r"charset\s*=\s*\"?utf-?8", raw[:_SOURCE_LENGTH_MAX], re.IGNORECASE)
+        return raw.encode("utf-8") if says_utf8 else latin
+    return latin
 
 
 def _parse_headers(raw: str) -> dict[str, str]:
-    return {
-        name.lower(): str(value) for name, value in reversed(HeaderParser().parsestr(raw[:_SOURCE_LENGTH_MAX]).items())
-    }
+    parsed = HeaderParser().parsestr(raw[:_SOURCE_LENGTH_MAX])
+    return {name.lower(): _decode_header(str(value)) for name, value in reversed(parsed.items())}
+
+
+def _decode_header(value: str) -> str:
+    """Decode a header's encoded words (RFC 2047); one that is malformed stays as it is."""
+    if "=?" not in value:
+        return value
+    try:
+        parts = decode_header(value[:_HEADER_LENGTH_MAX])
+        return "".join(
+            part if isinstance(part, str) else part.decode(_header_charset(charset), "replace")
+            for part, charset in parts
+        )
+    except (HeaderParseError, ValueError):
+        return value
+
+
+def _header_charset(charset: str | None) -> str:
+    known = (charset or "us-ascii").lower()
+    return known if known in _CHARSETS else "utf-8"
 
 
 def _recipients(fields: Mapping[str, str], headers: Mapping[str, str]) -> Iterable[str]:
@@ -134,52 +166,36 @@ def _find_reply_tokens(addresses: Iterable[str]) -> Iterable[tuple[str, str]]:
             yield token.lower(), domain.lower()
 
 
-def _automatic_reason(headers: Mapping[str, str], sender: str, subject: str) -> str:
-    auto_submitted = headers.get("auto-submitted", "no").split(";")[0].strip().lower()
-    if auto_submitted not in {"", "no"}:
-        return f"Auto-Submitted: {one_line(auto_submitted, 40)}"
-    if headers.get("precedence", "").strip().lower() in _BULK_PRECEDENCES:
-        return f"Precedence: {one_line(headers['precedence'], 40)}"
-    for name in ("x-auto-response-suppress", "x-autoreply", "x-autorespond", "list-id", "feedback-id"):
-        if headers.get(name, "").strip().lower() not in {"", "no", "none"}:
-            return f"header {name}"
-    if "multipart/report" in headers.get("content-type", "").lower() or headers.get("return-path", "").strip() == "<>":
-        return "delivery report"
-    if sender.lower().startswith(_BOUNCE_SENDERS) or not sender:
-        return "automatic sender"
-    return "subject" if _AUTO_REPLY_SUBJECT.search(subject) else ""
-
-
-def _strip_quoted_text(text: str) -> str:
-    """Return what the sender wrote, without the quoted email, as a few lines of visible characters."""
-    own: list[str] = []
-    for line in text.splitlines():
-        if _QUOTE_START.match(line):
-            break
-        own.append(line)
-    kept = clean_lines("\n".join(own), _LINES_MAX) or clean_lines(text, _LINES_MAX)
+def _shorten(text: str) -> str:
+    """Return a text as a few lines of visible characters."""
+    kept = clean_lines(text, _LINES_MAX)
     return kept if len(kept) <= TEXT_MAX else kept[: TEXT_MAX - 1] + "…"
 
 
 class _TextExtractor(HTMLParser):
-    """Collects the visible text of a page, a line per block element."""
+    """Collects the visible text of a page, a line per block element; quoted blocks get the mark of quoted lines."""
 
     def __init__(self) -> None:
         super().__init__()
         self.chunks: list[str] = []
         self._hidden = 0
+        self._quoted = 0
 
-    def handle_starttag(self, tag: str, attrs: object) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._hidden += tag in {"style", "script", "head"}
+        self._quoted += tag == "blockquote"
         if tag in {"br", "p", "div", "tr", "li", "blockquote"}:
-            self.chunks.append("\n")
+            self.chunks.append("\n> " if self._quoted else "\n")
 
     def handle_endtag(self, tag: str) -> None:
         self._hidden -= tag in {"style", "script", "head"} and self._hidden > 0
+        if tag == "blockquote" and self._quoted:
+            self._quoted -= 1
+            self.chunks.append("\n")
 
     def handle_data(self, data: str) -> None:
         if not self._hidden:
-            self.chunks.append(data)
+            self.chunks.append(data.replace("\n", " "))
 
 
 def _html_to_text(html: str) -> str:

@@ -1,0 +1,61 @@
+"""Whether an email that came back was written by a machine: only where it says so itself; in doubt a person wrote it.
+
+Group mailboxes, help desks and relays set ``Precedence``, ``List-Id``, ``Feedback-ID`` and ``X-Auto-Response-Suppress``
+on people's messages, and customers write about undelivered goods: none of that shows a machine. RFC 3834 and RFC 3464
+do.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from difflib import SequenceMatcher
+
+from connector.plain_text import one_line
+
+# The whole subject, or the phrase before a colon and the subject it answers: "Automatic reply: Invoice INV-1042".
+_PHRASES = re.compile(
+    r"^\s*(?:re:\s*)?(?:"
+    r"(?:automatic|auto)[ -]?(?:reply|response)|out of (?:the )?office(?: auto-?reply| reply)?"
+    r"|automatische (?:antwort|abwesenheitsnotiz)|abwesenheitsnotiz|abwesenheitsmeldung"
+    r"|réponse automatique|message d.absence|absen(?:t|ce) du bureau"
+    r"|respuesta automática|fuera de (?:la )?oficina"
+    r")\s*(?::.*)?$"
+    r"|^\s*(?:"
+    r"undelivered mail returned to sender|mail delivery failed: returning message to sender|mail delivery failure"
+    r"|delivery status notification \((?:failure|delay)\)|returned mail: see transcript for details|failure notice"
+    r")\s*$",
+    re.IGNORECASE,
+)
+_VARYING = re.compile(r"\S*\d\S*")  # ticket numbers, times, dates: what differs between two acknowledgements
+NEARLY_THE_SAME = 0.9
+
+
+def automatic_reason(headers: Mapping[str, str], subject: str) -> str:
+    """Return what shows that a machine wrote an email, "" where nothing does.
+
+    Args:
+        headers: Its headers, by lower-case name.
+        subject: Its decoded subject.
+
+    Source: RFC 3834 section 5 (``Auto-Submitted`` other than ``no``), RFC 3464 (``multipart/report``).
+    """
+    auto_submitted = headers.get("auto-submitted", "no").split(";")[0].strip().lower()
+    if auto_submitted not in {"", "no"}:
+        return f"Auto-Submitted: {one_line(auto_submitted, 40)}"
+    content_type = headers.get("content-type", "").lower()
+    if content_type.strip().startswith("multipart/report"):
+        return "delivery report"
+    return "subject" if _PHRASES.match(subject) else ""
+
+
+def pattern_of(text: str) -> str:
+    """Return a text without what varies from one acknowledgement to the next: case, spaces, words with digits."""
+    return " ".join(_VARYING.sub(" ", text.lower()).split())[:1000]
+
+
+def is_same_acknowledgement(pattern: str, earlier: str) -> bool:
+    """Whether two patterns are nearly the same text, as a help desk sends it for each email it gets."""
+    if not pattern or not earlier:
+        return False
+    return SequenceMatcher(None, pattern, earlier, autojunk=False).ratio() >= NEARLY_THE_SAME

@@ -1,0 +1,58 @@
+"""A machine is what says so itself; in doubt a person wrote it."""
+
+from __future__ import annotations
+
+import pytest
+
+from connector.emails.inbound.auto_replies import automatic_reason, is_same_acknowledgement, pattern_of
+
+
+@pytest.mark.parametrize(
+    ("headers", "subject"),
+    [
+        ({"auto-submitted": "auto-replied"}, "Re: Invoice INV-1042"),
+        ({"auto-submitted": "auto-generated; owner-email=jo@vale.example"}, "Ticket 55"),
+        ({"content-type": "multipart/report; report-type=delivery-status; boundary=x"}, "Undeliverable: Invoice"),
+        ({}, "Automatic reply: Invoice INV-1042 is overdue"),
+        ({}, "Out of Office"),
+        ({}, "Automatische Antwort: Rechnung INV-1042"),
+        ({}, "Abwesenheitsnotiz"),
+        ({}, "Réponse automatique : facture INV-1042"),
+        ({}, "Respuesta automática: factura INV-1042"),
+        ({}, "Undelivered Mail Returned to Sender"),
+        ({}, "Delivery Status Notification (Failure)"),
+    ],
+)
+def test_what_says_that_it_is_automatic_is(headers: dict[str, str], subject: str) -> None:
+    assert automatic_reason(headers, subject)
+
+
+@pytest.mark.parametrize(
+    ("headers", "subject"),
+    [
+        ({"precedence": "list", "list-id": "<payables.vale.example>"}, "Re: Invoice INV-1042"),
+        ({"precedence": "bulk"}, "Re: Invoice INV-1042"),
+        ({"x-auto-response-suppress": "All"}, "Re: Invoice INV-1042"),
+        ({"feedback-id": "1:desk:vale"}, "Re: Invoice INV-1042"),
+        ({"auto-submitted": "no"}, "Re: Invoice INV-1042"),
+        ({}, "Undelivered goods, invoice 1042"),
+        ({}, "Delivery failure: pallets missing"),
+        ({}, "Returned mail order, please credit"),
+        ({}, "Away from the agreed price"),
+        ({}, "Out of office supplies you invoiced twice"),
+        ({}, "Unzustellbar war nur eine Palette"),
+        ({"return-path": "<>"}, "Re: Invoice INV-1042"),
+    ],
+)
+def test_what_relays_desks_and_people_set_and_write_is_no_machine(headers: dict[str, str], subject: str) -> None:
+    assert automatic_reason(headers, subject) == ""
+
+
+def test_an_acknowledgement_is_known_though_its_numbers_differ() -> None:
+    first = "Thank you, your request #55121 was received on 9 June at 10:12. We answer within two working days."
+    second = "Thank you, your request #55377 was received on 16 June at 09:01. We answer within two working days."
+    assert is_same_acknowledgement(pattern_of(first), pattern_of(second))
+    assert not is_same_acknowledgement(
+        pattern_of(first), pattern_of("Please send a credit note for the broken pallet.")
+    )
+    assert not is_same_acknowledgement("", "")
