@@ -1,6 +1,6 @@
 """How long deciding takes: 100,000 open invoices of 10,000 customers, beside merely loading the same rows.
 
-``python -m benchmarks.decisions`` fills a mirror, then in processes of their own loads the rows, and reads the facts and
+``python -m benchmarks.decisions`` fills a mirror, then in separate processes loads the rows, and reads the facts and
 decides. It prints seconds of one core and the ratios; and, for a tenth of the customers, the memory with 70 settled
 invoices each and with three times as many. It ends with exit 1 where deciding takes 10 seconds or more, or the memory
 grows by a tenth. (It grows up to 60 settled invoices of a customer: so many are looked at for his habits.)

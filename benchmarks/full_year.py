@@ -54,8 +54,10 @@ class _CompanyData:
 def add_company(session: Session, name: str = "Books Ltd") -> int:
     """Add a company, in the caller's transaction; returns its connection's id."""
     row = Connection(
-        short_name=name.lower().replace(" ", "-"), provider="xero", external_id=name, name=name, mode=ConnectionMode.APPROVE,
-        base_currency="EUR", country="DE", time_zone="Europe/Berlin", health=ConnectionHealth.OK, created_at=NOW - timedelta(days=366),
+        short_name=name.lower().replace(" ", "-"), provider="xero", external_id=name, name=name,
+        mode=ConnectionMode.APPROVE,
+        base_currency="EUR", country="DE", time_zone="Europe/Berlin", health=ConnectionHealth.OK,
+        created_at=NOW - timedelta(days=366),
         first_pull_done_at=NOW - timedelta(days=365), pulled_at=NOW, live_since_at=NOW - timedelta(days=365),
     )  # fmt: skip
     session.add(row)
@@ -108,7 +110,8 @@ def _invoice(data: _CompanyData, n: int) -> dict[str, Any]:
     due_on, total = _due_on(n), (100 + n % 900) * 10_000
     settled_on = None if data.is_open(n) else min(due_on + timedelta(days=n % 12), NOW.date())
     return {
-        "connection_id": data.company_id, "external_id": f"i{n}", "number": f"INV-{n}", "customer_id": data.customer_id(n),
+        "connection_id": data.company_id, "external_id": f"i{n}", "number": f"INV-{n}",
+        "customer_id": data.customer_id(n),
         "currency": "EUR", "issued_on": due_on - timedelta(days=30), "due_on": due_on, "total_e4": total,
         "due_e4": total if settled_on is None else 0, "status": "open" if settled_on is None else "paid",
         "is_open": settled_on is None, "sent_to_customer": True, "closed_on": settled_on, "reference": "",
@@ -168,7 +171,8 @@ def _task(data: _CompanyData, n: int) -> dict[str, Any]:
 
 def _exception(data: _CompanyData, n: int) -> dict[str, Any]:
     return {
-        "connection_id": data.company_id, "customer_id": f"c{n}", "code": "unusual_amount", "invoice_id": data.first_invoice_id(n),
+        "connection_id": data.company_id, "customer_id": f"c{n}", "code": "unusual_amount",
+        "invoice_id": data.first_invoice_id(n),
         "reason": "Far above what is usual here.", "since_at": NOW, "resolved_by": "",
     }  # fmt: skip
 

@@ -27,9 +27,8 @@ def create_review_task(
 ) -> bool:
     """Create a task for the customer's account owner and return True; False where it was created before.
 
-    Args:
-        recurrence_key: tells one occurrence from the next.
-        invoice_ids: the task is cancelled automatically when none of these has an open balance.
+    ``recurrence_key`` tells one occurrence from the next. The task is cancelled automatically when none of
+    ``invoice_ids`` has an open balance.
     """
     connection = session.get_one(Connection, customer.connection_id)
     key = f"{connection.provider}:{connection.external_id}:task:{code}:{customer.external_id}:{recurrence_key}"

@@ -68,7 +68,7 @@ def erase(app: AppContext, connection_id: int, customer_id: str, *, by: str) -> 
 
 def format_result(result: dict[str, Any]) -> list[str]:
     """Say to whoever erased what was done, and what is left to him."""
-    counts = f"Texts of the log that went: {result['log_texts_erased']}; invoices kept, without texts: {result['invoices_kept']}."
+    counts = f"Log texts erased: {result['log_texts_erased']}; invoices kept, without texts: {result['invoices_kept']}."
     said = [f"Erased; he is known as “{result['pseudonym']}” from now on. {counts}"]
     if result["policies_naming_customer"]:
         said.append(

@@ -188,7 +188,8 @@ def _plot(currency: str, rows: Sequence[Mapping[str, Any]]) -> Plot:
     spans = [Span(format_date(row["on"]).rpartition(" ")[0], row["expected"], row["low"], row["high"]) for row in rows]
     whole = sum(row["expected"] for row in rows)
     told = join_parts(
-        f"week from {span.label}: {format_short(span.value or 0)}, between {format_short(span.low or 0)} and {format_short(span.high or 0)}"
+        f"week from {span.label}: {format_short(span.value or 0)}, "
+        f"between {format_short(span.low or 0)} and {format_short(span.high or 0)}"
         for span in spans
     )
     title = f"{currency}: {format_short(whole)} in {len(spans)} weeks"

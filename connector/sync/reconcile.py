@@ -132,7 +132,8 @@ def _repair_credits(ctx: RunContext, seen: set[str]) -> list[Difference]:
         )
         for row in session.scalars(query):
             if row.external_id not in seen:
-                text = f"{_credit_name(row.kind, row.number)}: unapplied was {row.currency} {format_e4(row.remaining_e4, row.currency)}, is 0"
+                remaining = f"{row.currency} {format_e4(row.remaining_e4, row.currency)}"
+                text = f"{_credit_name(row.kind, row.number)}: unapplied was {remaining}, is 0"
                 found.append(Difference(row.customer_id, "", text))
                 row.remaining_e4 = 0
         if found:

@@ -36,7 +36,8 @@ def invoice_record(number: int, customer_id: str, due: date) -> InvoiceRecord:
     total = Decimal("120.50")
     issued = due - timedelta(days=30)
     return InvoiceRecord(
-        f"i{number}", f"INV-{number}", customer_id, "GBP", issued, due, total, total, InvoiceStatus.OPEN, True, None, None, None,
+        f"i{number}", f"INV-{number}", customer_id, "GBP", issued, due, total, total, InvoiceStatus.OPEN,
+        True, None, None, None,
         None, "", False, "1", "[]", NOW,
     )  # fmt: skip
 

@@ -188,7 +188,8 @@ def test_no_row_of_a_company_points_to_one_of_another(engine: Engine) -> None:
         rows: list[tuple[type[SQLModel], dict[str, Any]]] = [
             (CompletedStep, {**step, "step": "past_due", "outbox_id": mail.id}),
             (CompletedStep, {**step, "step": "call", "task_id": task.id}),
-            (SyncLogEntry, {"run_id": run.id, "at": NOON, "kind": LogKind.RUN_STARTED, "previous_hash": "", "hash": ""}),
+            (SyncLogEntry, {"run_id": run.id, "at": NOON, "kind": LogKind.RUN_STARTED,
+                            "previous_hash": "", "hash": ""}),
             (OutboxEntry, {"key": "n", "kind": "note", "state": "done", "customer_id": "c", "payload": {},
                            "planned_at": NOON, "parent_id": mail.id}),
         ]  # fmt: skip
@@ -220,7 +221,8 @@ def test_the_views_show_a_person_what_is_open(engine: Engine) -> None:
         )  # fmt: skip
         session.add(
             OutboxEntry(
-                connection_id=1, key="k", kind=OutboxKind.EMAIL, state=OutboxState.DONE, customer_id="c1", step="past_due", payload={},
+                connection_id=1, key="k", kind=OutboxKind.EMAIL, state=OutboxState.DONE, customer_id="c1",
+                step="past_due", payload={},
                 planned_at=NOON, dispatched_at=NOON,
             )
         )  # fmt: skip

@@ -56,14 +56,16 @@ def invoice(
 
 def applied_payment(number: str, amount: int, day: str) -> ApplicationRow:
     return ApplicationRow(
-        connection_id=1, source_kind=CreditKind.PAYMENT, source_id=number, invoice_id=number, applied_on=parse_date(day),
+        connection_id=1, source_kind=CreditKind.PAYMENT, source_id=number, invoice_id=number,
+        applied_on=parse_date(day),
         amount_e4=amount * 10_000,
     )  # fmt: skip
 
 
 def outbox_entry(kind: str, key: str, ended: str, state: str = "done", amount: str = "12.50") -> OutboxEntry:
     return OutboxEntry(
-        connection_id=1, key=key, kind=OutboxKind(kind), state=OutboxState(state), customer_id="c1", currency="GBP", payload={"amount": amount},
+        connection_id=1, key=key, kind=OutboxKind(kind), state=OutboxState(state), customer_id="c1",
+        currency="GBP", payload={"amount": amount},
         ended_at=datetime.fromisoformat(f"{ended}T12:00:00+00:00"), planned_at=NOON,
     )  # fmt: skip
 

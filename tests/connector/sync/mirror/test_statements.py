@@ -62,7 +62,8 @@ def _customer(name: str, **more: Any) -> CustomerRecord:
 
 def _invoice(name: str, customer: str = "a", **more: Any) -> InvoiceRecord:
     plain = InvoiceRecord(
-        name, f"INV-{name}", customer, "EUR", date(2026, 10, 1), date(2026, 10, 31), Decimal(100), Decimal(100), InvoiceStatus.OPEN,
+        name, f"INV-{name}", customer, "EUR", date(2026, 10, 1), date(2026, 10, 31), Decimal(100), Decimal(100),
+        InvoiceStatus.OPEN,
         sent_to_customer=True, closed_on=None, promised_on=None, discount_amount=None, discount_until_on=None,
         reference="", ledger_fee=False, version="", lines="[]", updated_at=NOW,
     )  # fmt: skip
@@ -122,7 +123,9 @@ def test_a_statement_holds_what_the_ledger_said(mirrored: Engine) -> None:
             ApplicationRecord(CreditKind.CREDIT_NOTE, "n1", "1", date(2026, 11, 2), Decimal("10.5")),
         ],
         payments=[PaymentRecord("p1", "a", "EUR", date(2026, 11, 4), Decimal(50), Decimal(7), NOW)],
-        credits=[CreditRecord("n2", CreditKind.OVERPAYMENT, "", "a", "EUR", date(2026, 11, 1), Decimal(5), Decimal(5), NOW)],
+        credits=[
+            CreditRecord("n2", CreditKind.OVERPAYMENT, "", "a", "EUR", date(2026, 11, 1), Decimal(5), Decimal(5), NOW)
+        ],
     )  # fmt: skip
     statement = _only(mirrored)
     assert (statement.company.name, statement.company.time_zone) == ("Acme", "America/Denver")
@@ -184,7 +187,8 @@ def test_what_a_person_set_wins_over_the_ledger(mirrored: Engine) -> None:
     _store(
         mirrored,
         CustomerSetting(
-            connection_id=1, customer_id="a", segment=Segment.STRATEGIC, hold_until_on=TODAY, no_reminders=True, no_fees=True,
+            connection_id=1, customer_id="a", segment=Segment.STRATEGIC, hold_until_on=TODAY, no_reminders=True,
+            no_fees=True,
             fees_agreed_on=date(2026, 1, 1), emails="cfo@x.example", contact_name="Cleo", language="fr",
             suppression_reason="bounced", set_at=NOW,
         ),
