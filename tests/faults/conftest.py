@@ -1,4 +1,4 @@
-"""The town of the hour's tests, made quick for faults: waiting moves the make-believe clock, silence lasts a moment."""
+"""Fast scenarios for tests of faults: waiting advances the simulated clock, and timeouts are short."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
 
 from providers.http import TransportLimits
 from sandbox import Sandbox
-from tests.connector.scenario import make_scenario
+from sandbox.clock import SandboxClock
+from tests.connector.scenario import Scenario, make_scenario
+
+FastScenarioFactory = Callable[..., AbstractContextManager[Scenario]]
 
 
 class _Stop(threading.Event):
-    """An event that is waited for in make-believe time."""
+    """An event that is waited for in simulated time."""
 
-    def __init__(self, clock: Any) -> None:
+    def __init__(self, clock: SandboxClock) -> None:
         super().__init__()
         self._clock = clock
 
@@ -29,24 +31,19 @@ class _Stop(threading.Event):
 
 
 @pytest.fixture
-def quick_town(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., AbstractContextManager[Any]]:
-    """Make a town at a moment, on a ledger, whose duewell never waits in earnest."""
+def fast_scenario_at(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> FastScenarioFactory:
+    """Make a scenario at an instant and on a ledger, whose duewell never really waits."""
 
     @contextmanager
-    def make(now: datetime, provider: str, silence_s: float = 20) -> Iterator[Any]:
+    def make(now: datetime, provider: str, timeout_s: float = 20) -> Iterator[Scenario]:
         sandbox = Sandbox(now=now)
 
         def sleep(seconds: float) -> None:
             sandbox.clock.advance(timedelta(seconds=seconds))
 
-        def limits(**_given: Any) -> TransportLimits:
+        def limits(**_given: object) -> TransportLimits:
             return TransportLimits(
-                sleep=sleep,
-                now=sandbox.clock.now,
-                read_timeout_s=silence_s,
-                call_timeout_s=5 * silence_s,
+                sleep=sleep, now=sandbox.clock.now, read_timeout_s=timeout_s, call_timeout_s=5 * timeout_s
             )
 
         for module in ("providers.http", "providers.sendgrid.mailer"):
@@ -56,7 +53,7 @@ def quick_town(
             home.chmod(0o700)
             scenario = make_scenario(sandbox, url, home, provider)
             scenario.app = replace(scenario.app, stop=_Stop(sandbox.clock))
-            scenario.sandbox.xero.limits.minute = scenario.sandbox.xero.limits.day = 0  # the faults are the limits here
+            sandbox.xero.limits.minute = sandbox.xero.limits.day = 0  # the faults are the limits here
             yield scenario
             scenario.app.close()
 

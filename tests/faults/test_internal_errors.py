@@ -1,9 +1,9 @@
-"""A fault of our own: it stops one effect and nobody else's, every run has an end, and nothing is left behind."""
+"""Internal errors: one stops one effect and no other, every run ends, and nothing is left unfinished."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -15,188 +15,203 @@ from connector.connections.registry import disconnect
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow, SyncRun, Task
 from connector.emails.outbound import compose
+from connector.emails.outbound.ledger_documents import Documents
 from connector.evaluation.evaluate import decide_again
 from connector.runtime import lease
 from connector.runtime.run_context import RunContext
-from connector.vocabulary import ConnectionHealth
+from connector.vocabulary import ConnectionHealth, OutboxKind, RunOutcome, TaskCode
+from providers.mailer import Email
 from sandbox.faults import Rule
+from tests.connector.scenario import Scenario
+from tests.faults.conftest import FastScenarioFactory
 
 START = datetime(2026, 6, 1, 11, 0, tzinfo=UTC)
 
 
 @pytest.fixture(params=["xero", "quickbooks"])
-def town(request: pytest.FixtureRequest, quick_town: Any) -> Any:
-    with quick_town(START, request.param) as made:
-        add_late_invoice(made, "Ashdown Ltd")
-        yield made.go_live()
+def scenario(request: pytest.FixtureRequest, fast_scenario_at: FastScenarioFactory) -> Iterator[Scenario]:
+    with fast_scenario_at(START, request.param) as scenario:
+        add_late_invoice(scenario, "Ashdown Ltd")
+        yield scenario.go_live()
 
 
-def add_late_invoice(town: Any, name: str) -> str:
-    on = town.sandbox.clock.now().date() - timedelta(days=9)
-    number: str = town.company.invoice(town.company.customer(name), "300.00", due_on=on)
-    return number
+def add_late_invoice(scenario: Scenario, name: str) -> str:
+    return scenario.company.invoice(scenario.company.customer(name), "300.00", due_on=scenario.days_ago(9))
 
 
-def run_outcomes(town: Any) -> list[str]:
-    with reading(town.app.engine) as session:
-        return [run.outcome or "" for run in session.scalars(select(SyncRun).order_by(col(SyncRun.id)))]
+def run_outcomes(scenario: Scenario) -> list[RunOutcome | None]:
+    with reading(scenario.app.engine) as session:
+        return [run.outcome for run in session.scalars(select(SyncRun).order_by(col(SyncRun.id)))]
 
 
-def test_a_mail_that_breaks_our_code_does_not_stop_the_others(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    add_late_invoice(town, "Birch Ltd")
+def test_an_email_that_breaks_our_code_does_not_stop_the_others(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_late_invoice(scenario, "Birch Ltd")
     original, composed = compose.compose_entry, list[int]()
 
-    def first_breaks(ctx: Any, documents: Any, entry_id: int) -> Any:
+    def first_breaks(composing: compose.Composing, documents: Documents, entry_id: int) -> Email:
         composed.append(entry_id)
         if entry_id == composed[0]:
             raise KeyError("a secret of a record")
-        return original(ctx, documents, entry_id)
+        return original(composing, documents, entry_id)
 
-    with monkeypatch.context() as within:
-        within.setattr("connector.emails.outbound.compose.compose_entry", first_breaks)
-        result = town.run()
-    assert result.outcome == "failed"
+    with monkeypatch.context() as patch:
+        patch.setattr(compose, "compose_entry", first_breaks)
+        result = scenario.run()
+    assert result.outcome == RunOutcome.FAILED
     assert "secret" not in result.reason
-    assert len(town.customer_emails()) == 1
-    assert run_outcomes(town)[-1] == "failed"
-    town.sandbox.clock.advance(timedelta(hours=1))
-    assert town.run().outcome == "ok"
-    assert len(town.customer_emails()) == 2
+    assert len(scenario.customer_emails()) == 1
+    assert run_outcomes(scenario)[-1] == RunOutcome.FAILED
+    scenario.sandbox.clock.advance(timedelta(hours=1))
+    assert scenario.run().outcome == RunOutcome.OK
+    assert len(scenario.customer_emails()) == 2
 
 
-def test_a_run_that_breaks_ends_as_failed_and_the_next_one_goes_on(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(_hour: Any) -> None:
+def test_a_run_that_breaks_fails_and_the_next_one_continues(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_ctx: RunContext) -> None:
         raise KeyError
 
-    with monkeypatch.context() as within:
-        within.setattr("connector.sync.pull.pull_changes", breaks)
-        result = town.run()
-    assert result.outcome == "failed"
-    assert run_outcomes(town)[-1] == "failed"
-    assert town.run().outcome == "ok"
-    assert len(town.customer_emails()) == 1
+    with monkeypatch.context() as patch:
+        patch.setattr("connector.sync.pull.pull_changes", breaks)
+        result = scenario.run()
+    assert result.outcome == RunOutcome.FAILED
+    assert run_outcomes(scenario)[-1] == RunOutcome.FAILED
+    assert scenario.run().outcome == RunOutcome.OK
+    assert len(scenario.customer_emails()) == 1
 
 
-def test_a_run_that_was_killed_gets_an_end_by_the_next(town: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    def killed(_hour: Any) -> None:
+def test_a_killed_run_is_ended_by_the_next(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(_ctx: RunContext) -> None:
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as within:
-        within.setattr("connector.sync.pull.pull_changes", killed)
+    with monkeypatch.context() as patch:
+        patch.setattr("connector.sync.pull.pull_changes", killed)
         with pytest.raises(KeyboardInterrupt):
-            town.run()
-    assert run_outcomes(town)[-1] == ""
-    town.run()
-    assert "" not in run_outcomes(town)
+            scenario.run()
+    assert run_outcomes(scenario)[-1] is None
+    scenario.run()
+    assert None not in run_outcomes(scenario)
 
 
-def test_a_note_that_cannot_be_looked_up_does_not_hold_up_the_run(town: Any) -> None:
-    if town.company.provider == "quickbooks":
-        pytest.skip("QuickBooks looks for notes by query, which a deleted invoice does not break")
-    town.sandbox.faults.add(Rule("drop_before", service="xero", method="PUT", path="/History$", times=2))
-    town.run()
-    town.sandbox.faults.refuse(404, times=0, service="xero", method="GET", path="/History$")
-    add_late_invoice(town, "Birch Ltd")
-    town.sandbox.clock.advance(timedelta(hours=1))
-    town.run()
-    assert len(town.customer_emails()) == 2
-    assert [entry.kind for entry in town.outbox("unconfirmed")] == ["note"]
+def test_a_note_that_cannot_be_searched_for_does_not_stop_the_run(scenario: Scenario) -> None:
+    if scenario.company.provider == "quickbooks":
+        pytest.skip("QuickBooks searches notes by query, which a deleted invoice does not break")
+    scenario.sandbox.faults.add(Rule("drop_before", service="xero", method="PUT", path="/History$", times=2))
+    scenario.run()
+    scenario.sandbox.faults.refuse(404, times=0, service="xero", method="GET", path="/History$")
+    add_late_invoice(scenario, "Birch Ltd")
+    scenario.sandbox.clock.advance(timedelta(hours=1))
+    scenario.run()
+    assert len(scenario.customer_emails()) == 2
+    assert [entry.kind for entry in scenario.outbox("unconfirmed")] == [OutboxKind.NOTE]
 
 
-def test_notes_owed_are_written_when_only_the_reserve_of_calls_is_left(town: Any) -> None:
-    if town.company.provider == "quickbooks":
-        pytest.skip("QuickBooks has no allowance of a day")
-    number = town.company.numbers[0]
-    town.sandbox.faults.add(Rule("drop_before", service="xero", path="/History$", times=1, method="PUT"))
-    town.sandbox.faults.refuse(429, service="xero", path="/History$", headers={"Retry-After": "3600"}, nth=1, times=1)
-    town.run()
-    town.sandbox.faults.clear()
-    assert town.company.notes(number) == []
-    town.sandbox.faults.refuse(503, service="xero", path="/Invoices$", times=0)
-    town.sandbox.clock.advance(timedelta(hours=2))
-    assert town.run().outcome == "deferred"
-    assert len(town.company.notes(number)) == 1
-
-
-def test_a_clock_that_was_a_year_ahead_does_not_stop_a_company_for_a_year(town: Any) -> None:
-    now = town.sandbox.clock.now()
-    far = now + timedelta(days=365)
-    with writing(town.app.engine) as session:
-        session.execute(update(Connection).values(next_run_at=far, lease_until_at=far, lease_owner="elsewhere:1"))
-    with reading(town.app.engine) as session:
-        assert lease.list_due(session, now, 5) == [town.connection]
-    assert town.run().outcome == "ok"
-
-
-def test_who_is_disconnected_during_a_run_stays_so(town: Any) -> None:
-    town.sandbox.faults.call(
-        lambda _request: disconnect(town.app, town.connection), times=1, service="sendgrid", kind="email"
+def test_planned_notes_are_written_when_only_the_reserve_of_calls_is_left(scenario: Scenario) -> None:
+    if scenario.company.provider == "quickbooks":
+        pytest.skip("QuickBooks has no daily limit")
+    number = scenario.company.numbers[0]
+    scenario.sandbox.faults.add(Rule("drop_before", service="xero", path="/History$", times=1, method="PUT"))
+    scenario.sandbox.faults.refuse(
+        429, service="xero", path="/History$", headers={"Retry-After": "3600"}, nth=1, times=1
     )
-    town.run()
-    with reading(town.app.engine) as session:
-        assert session.get_one(Connection, town.connection).health == ConnectionHealth.DISCONNECTED
+    scenario.run()
+    scenario.sandbox.faults.clear()
+    assert scenario.company.notes(number) == []
+    scenario.sandbox.faults.refuse(503, service="xero", path="/Invoices$", times=0)
+    scenario.sandbox.clock.advance(timedelta(hours=2))
+    assert scenario.run().outcome == RunOutcome.DEFERRED
+    assert len(scenario.company.notes(number)) == 1
 
 
-def test_a_mail_system_that_hangs_makes_a_few_doubts_and_not_a_doubt_of_every_mail(town: Any) -> None:
+def test_a_clock_that_was_a_year_ahead_does_not_stop_a_company_for_a_year(scenario: Scenario) -> None:
+    now = scenario.sandbox.clock.now()
+    far = now + timedelta(days=365)
+    with writing(scenario.app.engine) as session:
+        session.execute(update(Connection).values(next_run_at=far, lease_until_at=far, lease_owner="elsewhere:1"))
+    with reading(scenario.app.engine) as session:
+        assert lease.list_due(session, now, 5) == [scenario.connection]
+    assert scenario.run().outcome == RunOutcome.OK
+
+
+def test_a_company_disconnected_during_a_run_stays_disconnected(scenario: Scenario) -> None:
+    scenario.sandbox.faults.call(
+        lambda _request: disconnect(scenario.app, scenario.connection), times=1, service="sendgrid", kind="email"
+    )
+    scenario.run()
+    with reading(scenario.app.engine) as session:
+        assert session.get_one(Connection, scenario.connection).health == ConnectionHealth.DISCONNECTED
+
+
+def test_an_email_service_that_hangs_leaves_only_a_few_deliveries_unconfirmed(scenario: Scenario) -> None:
     for number in range(6):
-        add_late_invoice(town, f"Late{number} Ltd")
-    town.sandbox.faults.add(Rule("drop_before", service="sendgrid", kind="email", times=0))
-    town.run()
-    assert len([entry for entry in town.outbox("unconfirmed") if entry.kind == "email"]) == 3
-    town.sandbox.faults.clear()
-    town.sandbox.clock.advance(timedelta(hours=1))
-    town.run()
-    assert len(town.customer_emails()) == 4
+        add_late_invoice(scenario, f"Late{number} Ltd")
+    scenario.sandbox.faults.add(Rule("drop_before", service="sendgrid", kind="email", times=0))
+    scenario.run()
+    assert len([entry for entry in scenario.outbox("unconfirmed") if entry.kind == OutboxKind.EMAIL]) == 3
+    scenario.sandbox.faults.clear()
+    scenario.sandbox.clock.advance(timedelta(hours=1))
+    scenario.run()
+    assert len(scenario.customer_emails()) == 4
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
-def test_a_customer_whose_rows_cannot_be_read_is_left_out_alone_and_a_person_is_told(town: Any) -> None:
-    broken = add_late_invoice(town, "Birch Ltd")
-    add_late_invoice(town, "Cole Ltd")
-    assert town.run(dry_run=True).outcome == "ok"
-    with reading(town.app.engine) as session:
+def test_a_customer_whose_rows_cannot_be_read_is_skipped_alone_and_becomes_a_task(scenario: Scenario) -> None:
+    broken = add_late_invoice(scenario, "Birch Ltd")
+    add_late_invoice(scenario, "Cole Ltd")
+    assert scenario.run(dry_run=True).outcome == RunOutcome.OK
+    with reading(scenario.app.engine) as session:
         customer = session.scalars(select(InvoiceRow).where(col(InvoiceRow.number) == broken)).one().customer_id
-    update_settings(town.app, town.connection, customer, {"hold_until_on": date(2030, 1, 1)}, by="Ann")
-    spoil = text("UPDATE customer_setting SET hold_until_on = :day")
-    with town.app.engine.begin() as connection:
-        connection.execute(spoil, {"day": "2026-13-77"})
-    for _hour in range(2):
-        result = town.run()
-        assert result.outcome == "failed"
+    update_settings(scenario.app, scenario.connection, customer, {"hold_until_on": date(2030, 1, 1)}, by="Ann")
+    corrupt = text("UPDATE customer_setting SET hold_until_on = :day")
+    with scenario.app.engine.begin() as connection:
+        connection.execute(corrupt, {"day": "2026-13-77"})
+    for _run in range(2):
+        result = scenario.run()
+        assert result.outcome == RunOutcome.FAILED
         assert "ValueError" in result.reason
-        town.sandbox.clock.advance(timedelta(hours=1))
-    assert {to for (to,), _subject in town.customer_emails()} == {"accounts@ashdown.example", "accounts@cole.example"}
-    with town.app.engine.begin() as connection:
-        [reason] = connection.execute(select(col(Task.reason)).where(col(Task.code) == "odd")).scalars()
+        scenario.sandbox.clock.advance(timedelta(hours=1))
+    assert {to for (to,), _subject in scenario.customer_emails()} == {
+        "accounts@ashdown.example",
+        "accounts@cole.example",
+    }
+    with scenario.app.engine.begin() as connection:
+        [reason] = connection.execute(
+            select(col(Task.reason)).where(col(Task.code) == TaskCode.UNREADABLE_DATA)
+        ).scalars()
         assert "cannot be read (ValueError)" in reason
-        answers = select(col(InvoiceDecisionRow.code)).join(
+        decisions = select(col(InvoiceDecisionRow.code)).join(
             InvoiceRow, col(InvoiceRow.external_id) == InvoiceDecisionRow.invoice_id
         )
-        assert connection.execute(answers.where(col(InvoiceRow.number) == broken)).scalars().all() == ["odd"]
-        connection.execute(spoil, {"day": "2026-01-01"})
-    assert town.run().outcome == "ok"
-    assert len(town.customer_emails()) == 3
+        assert connection.execute(decisions.where(col(InvoiceRow.number) == broken)).scalars().all() == [
+            "decision_failed"
+        ]
+        connection.execute(corrupt, {"day": "2026-01-01"})
+    assert scenario.run().outcome == RunOutcome.OK
+    assert len(scenario.customer_emails()) == 3
 
 
 @pytest.mark.parametrize("scenario", ["xero"], indirect=True)
-def test_an_invoice_that_changes_its_customer_keeps_one_answer(town: Any) -> None:
-    add_late_invoice(town, "Birch Ltd")
-    town.run()
-    with writing(town.app.engine) as session:
+def test_an_invoice_that_changes_its_customer_keeps_one_decision(scenario: Scenario) -> None:
+    add_late_invoice(scenario, "Birch Ltd")
+    scenario.run()
+    with writing(scenario.app.engine) as session:
         moved, other = session.scalars(select(InvoiceRow).order_by(col(InvoiceRow.number))).all()
         moved.customer_id = other.customer_id
         ctx = RunContext(
-            app=town.app,
-            lease=lease.Lease(town.app, town.connection, 0),
-            connection_id=town.connection,
+            app=scenario.app,
+            lease=lease.Lease(scenario.app, scenario.connection, 0),
+            connection_id=scenario.connection,
             run_id=1,
-            ledger_key=town.company.provider,
+            ledger_key=scenario.company.provider,
             ledger=Mock(),
             mailer=None,
             budget=Mock(),
-            started_at=town.sandbox.clock.now(),
+            started_at=scenario.sandbox.clock.now(),
         )
         decide_again(ctx, session, [other.customer_id])
-        answers = {row.invoice_id: row.customer_id for row in session.scalars(select(InvoiceDecisionRow))}
-    assert answers[moved.external_id] == other.customer_id
-    assert len(answers) == 2
+        decisions = {row.invoice_id: row.customer_id for row in session.scalars(select(InvoiceDecisionRow))}
+    assert decisions[moved.external_id] == other.customer_id
+    assert len(decisions) == 2
