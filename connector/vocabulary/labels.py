@@ -431,6 +431,28 @@ _DIGEST_LANGUAGES: dict[str, str] = {
     Language.FRENCH: "French",
     Language.SPANISH: "Spanish",
 }
+_POLICY_CHOICES = {
+    **_TONES,
+    **_FEE_PRESETS,
+    **_FEE_KINDS,
+    **_FEE_APPROVALS,
+    **_FEE_INVOICINGS,
+    "mon": "Monday",
+    "tue": "Tuesday",
+    "wed": "Wednesday",
+    "thu": "Thursday",
+    "fri": "Friday",
+    "sat": "Saturday",
+    "sun": "Sunday",
+}
+_RETENTION_KINDS = {
+    "raw": "Unreadable records",
+    "decisions": "Facts of decisions",
+    "emails": "Emails",
+    "tasks": "Tasks",
+    "sign-ins": "Sign-ins",
+    "log": "Log texts",
+}
 _PROVIDERS = {"xero": "Xero", "quickbooks": "QuickBooks Online", "sendgrid": "SendGrid", "smtp": "SMTP"}
 
 # By the names that templates and tables use: a closed set of values, and the label of each
@@ -462,9 +484,12 @@ _VOCABULARIES: dict[str, Mapping[str, str]] = {
     "log_kind": _LOG_KINDS,
     "outbox_kind": _OUTBOX_KINDS,
     "outbox_state": _OUTBOX_STATES,
+    "planned_action": {**_OUTBOX_KINDS, **_STEPS},
     "policy_change": _POLICY_CHANGES,
+    "policy_choice": _POLICY_CHOICES,
     "provider": _PROVIDERS,
     "reply_kind": _REPLY_KINDS,
+    "retention_kind": _RETENTION_KINDS,
     "role": _ROLES,
     "run_outcome": _RUN_OUTCOMES,
     "segment": _SEGMENTS,

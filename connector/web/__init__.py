@@ -1,1 +1,1 @@
-"""What a browser sees: the consent callback, the status page, health and metrics."""
+"""The web app: pages for users, the customer portal, webhooks of connected services, health and metrics."""

@@ -1,4 +1,4 @@
-"""What a person says about invoices on a page: a form's fields become the words that the command line says too."""
+"""The forms that record agreements about invoices: promises, payment plans, disputes and paused reminders."""
 
 from __future__ import annotations
 
@@ -22,79 +22,77 @@ AgreementAction = Callable[[Session, InvoiceRow, Attribution], object]
 
 
 def record_agreement(request: PageRequest, company_id: int, customer_id: str, invoice_ids: Sequence[str]) -> None:
-    """Keep what the form says about each of a customer's invoices, or about none of them where one cannot be."""
-    act = _parse_action(request)
+    """Record the submitted agreement for each of a customer's invoices, or for none if it is not valid for one.
+
+    Raises:
+        NotFound: an invoice is not one of this customer's, or the action is unknown.
+        NotPossible: no invoice is selected, or the agreement is not valid.
+
+    """
+    action = _parse_action(request)
     if not invoice_ids:
-        message = "Choose the invoices it is about."
-        raise NotPossible(message)
+        raise NotPossible("Select at least one invoice.")
     try:
         with writing(request.app.engine) as session:
             for invoice_id in invoice_ids[:_INVOICES_MAX]:
                 invoice = session.get(InvoiceRow, (company_id, invoice_id))
                 if invoice is None or invoice.customer_id != customer_id:
                     raise NotFound
-                act(session, invoice, Attribution(request.actor.email, request.now))
-    except AgreementError as problem:
-        raise NotPossible(str(problem)) from problem
+                action(session, invoice, Attribution(request.actor.email, request.now))
+    except AgreementError as error:
+        raise NotPossible(str(error)) from error
 
 
 def form_date(request: PageRequest, name: str) -> date | None:
-    """Read a day off a form; None where the field is empty."""
+    """Return the date in a form field, None where it is empty; raises ``NotPossible`` where it is not a date."""
     text = request.form_value(name)
     try:
         return date.fromisoformat(text) if text else None
     except ValueError:
-        message = f"{text!r} is not a day; write it like 2026-12-31."
-        raise NotPossible(message) from None
+        raise NotPossible(f"{text!r} is not a valid date. Enter it as 2026-12-31.") from None
 
 
 def _parse_action(request: PageRequest) -> AgreementAction:
-    do, reason = request.form_value("do"), request.form_value("reason", 300)
-    if do == "promise":
-        on = _required_date(request, "promised_on", "the day of the promise")
-        return lambda session, invoice, word: agreements.set_promise(session, invoice, word, on=on, reason=reason)
-    if do == "payment_plan":
+    action, reason = request.form_value("do"), request.form_value("reason", 300)
+    if action == "promise":
+        on = _required_date(request, "promised_on", "the date of the promised payment")
+        return lambda session, invoice, by: agreements.set_promise(session, invoice, by, on=on, reason=reason)
+    if action == "payment_plan":
         return _parse_payment_plan(request, reason)
-    if do == "pause":
+    if action == "pause":
         until = form_date(request, "paused_until")
-        return lambda session, invoice, word: agreements.pause_reminders(
-            session, invoice, word, until=until, reason=reason
-        )
+        return lambda session, invoice, by: agreements.pause_reminders(session, invoice, by, until=until, reason=reason)
     simple: dict[str, AgreementAction] = {
-        "cancel_promise": lambda session, invoice, word: agreements.set_promise(session, invoice, word, on=None),
-        "cancel_payment_plan": lambda session, invoice, word: agreements.set_payment_plan(
-            session, invoice, word, instalments=None
+        "cancel_promise": lambda session, invoice, by: agreements.set_promise(session, invoice, by, on=None),
+        "cancel_payment_plan": lambda session, invoice, by: agreements.set_payment_plan(
+            session, invoice, by, instalments=None
         ),
-        "dispute": lambda session, invoice, word: agreements.record_dispute(session, invoice, word, reason=reason),
-        "undispute": lambda session, invoice, word: agreements.resolve_dispute(session, invoice, word, outcome=reason),
+        "dispute": lambda session, invoice, by: agreements.record_dispute(session, invoice, by, reason=reason),
+        "undispute": lambda session, invoice, by: agreements.resolve_dispute(session, invoice, by, outcome=reason),
         "resume": agreements.resume_reminders,
     }
-    if do not in simple:
+    if action not in simple:
         raise NotFound
-    return simple[do]
+    return simple[action]
 
 
 def _parse_payment_plan(request: PageRequest, reason: str) -> AgreementAction:
-    """Read a plan: the instalments one a line, or so many equal parts."""
-    listed = [_parse_instalment(line) for line in request.form_value("instalments", 5000).splitlines() if line.strip()]
-    if listed:
-        return lambda session, invoice, word: agreements.set_payment_plan(
-            session, invoice, word, instalments=listed, reason=reason
+    """Return the action for a payment plan, given as one instalment per line or as a number of equal instalments."""
+    lines = request.form_value("instalments", 5000).splitlines()
+    if listed := [_parse_instalment(line) for line in lines if line.strip()]:
+        return lambda session, invoice, by: agreements.set_payment_plan(
+            session, invoice, by, instalments=listed, reason=reason
         )
-    parts, every = request.form_value("instalment_count"), request.form_value("interval")
-    if (
-        not parts.isdecimal()
-        or not 2 <= int(parts[:4]) <= _INSTALMENTS_MAX
-        or every not in agreements.INSTALMENT_INTERVALS
-    ):
-        message = f"Say in how many parts (2 to {_INSTALMENTS_MAX}), or write the instalments one a line."
-        raise NotPossible(message)
-    first_on, count, apart = _required_date(request, "first_due_on", "the day of the first part"), int(parts), every
-    return lambda session, invoice, word: agreements.set_payment_plan(
+    count = request.form_value("instalment_count")
+    interval = agreements.INSTALMENT_INTERVALS.get(request.form_value("interval"))
+    if interval is None or not count.isdecimal() or not 2 <= int(count[:4]) <= _INSTALMENTS_MAX:
+        raise NotPossible(f"Enter the number of instalments (2 to {_INSTALMENTS_MAX}), or one instalment per line.")
+    first_on = _required_date(request, "first_due_on", "the due date of the first instalment")
+    return lambda session, invoice, by: agreements.set_payment_plan(
         session,
         invoice,
-        word,
-        instalments=agreements.equal_instalments(invoice, count, first_on, agreements.INSTALMENT_INTERVALS[apart]),
+        by,
+        instalments=agreements.equal_instalments(invoice, int(count), first_on, interval),
         reason=reason,
     )
 
@@ -104,13 +102,12 @@ def _parse_instalment(line: str) -> Instalment:
     try:
         return Instalment(date.fromisoformat(on), Decimal(amount.strip()))
     except (ValueError, InvalidOperation):
-        message = f"{line.strip()!r} is no instalment; write a day and a sum, like 2026-07-01 400.00"
+        message = f"{line.strip()!r} is not an instalment. Enter a date and an amount, like 2026-07-01 400.00."
         raise NotPossible(message) from None
 
 
-def _required_date(request: PageRequest, name: str, label: str) -> date:
+def _required_date(request: PageRequest, name: str, description: str) -> date:
     on = form_date(request, name)
     if on is None:
-        message = f"Say {label}."
-        raise NotPossible(message)
+        raise NotPossible(f"Enter {description}.")
     return on

@@ -1,4 +1,4 @@
-"""The web app of one installation: health, metrics, the consent callback, and the pages behind their gate."""
+"""The web app: health checks, metrics, the consent callback, webhooks, the customer portal, the API and the pages."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ ROUTES = (
 
 
 class SchedulerStatus(Protocol):
-    """What the app asks of the scheduler."""
+    """What the web app asks of the scheduler."""
 
     def is_alive(self) -> bool:
-        """Tell whether it wakes as it should."""
+        """Return whether the scheduler wakes up on time."""
         ...
 
 
 def make_app(app: AppContext, scheduler: SchedulerStatus, *extra_hosts: str) -> FastAPI:
-    """Make the web app; ``more_hosts`` are names it answers to besides its own address."""
+    """Build the web app; ``extra_hosts`` are host names it answers to besides its base URL's."""
     web_app = FastAPI(title="duewell", openapi_url=None, docs_url=None, redoc_url=None)
     base = app.settings.duewell_base_url
     web_app.add_middleware(
@@ -100,16 +100,16 @@ def _add_checks(web_app: FastAPI, app: AppContext, scheduler: SchedulerStatus) -
 
     @web_app.get("/metrics")
     def metrics() -> Response:
-        numbers = metrics_text(app, scheduler_alive=scheduler.is_alive())
-        return Response(numbers, media_type="text/plain; version=0.0.4; charset=utf-8")
+        content = metrics_text(app, scheduler_alive=scheduler.is_alive())
+        return Response(content, media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_public_pages(web_app: FastAPI, app: AppContext) -> None:
     @web_app.get("/callback/{provider_name}")
     def callback(provider_name: str, request: Request) -> HTMLResponse:
         session_token = request.cookies.get(cookie_name(app), "")
-        answer = handle_callback(app, provider_name, request.url.query, session_token)
-        return HTMLResponse(answer.page, status_code=answer.status_code)
+        result = handle_callback(app, provider_name, request.url.query, session_token)
+        return HTMLResponse(result.page, status_code=result.status_code)
 
     @web_app.get("/static/style.css")
     def style() -> Response:
@@ -133,9 +133,9 @@ def _is_database_reachable(app: AppContext) -> bool:
     return True
 
 
-async def _render_http_error(_request: Request, problem: Exception) -> Response:
-    code = problem.status_code if isinstance(problem, HTTPException) else 500
-    title = "Not found" if code == 404 else "Not possible"
-    return HTMLResponse(
-        render("message.html", title=title, lines=["There is nothing here."], first=True), status_code=code
-    )
+async def _render_http_error(_request: Request, error: Exception) -> Response:
+    status_code = error.status_code if isinstance(error, HTTPException) else 500
+    title = "Not found" if status_code == 404 else "Not possible"
+    lines = ["There is nothing at this address."]
+    page = render("message.html", title=title, lines=lines, link="/", link_text="Go to Today")
+    return HTMLResponse(page, status_code=status_code)

@@ -1,4 +1,4 @@
-"""Answers the browser that comes back from a vendor's consent page, in ``serve`` and in ``connect`` alike."""
+"""Handles the browser's return from a consent page, for both ``serve`` and ``connect``."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import NamedTuple
 from connector.app_context import AppContext
 from connector.auth.sessions import session_hash
 from connector.connections.consent import ConsentError, finish_consent, redirect_uri
+from connector.vocabulary.labels import label
 from connector.web.rendering import render
 
 
 class CallbackResult(NamedTuple):
-    """The status and page for the browser, and the same in words for a terminal."""
+    """The status and page for the browser, and the same as text for a terminal."""
 
     status_code: int
     page: str
@@ -19,18 +20,18 @@ class CallbackResult(NamedTuple):
 
 
 def handle_callback(app: AppContext, provider_name: str, query: str, session_token: str = "") -> CallbackResult:
-    """Finish the consent and say how it went."""
+    """Finish a consent and store its connections; ``session_token`` is that of a signed-in browser."""
     if provider_name not in app.providers:
-        return _build_result(404, "Not found", ["There is no such ledger."])
+        return _build_result(404, "Not found", ["There is no such accounting system."])
     try:
-        came_back = f"{redirect_uri(app, provider_name)}?{query}"
-        rows = finish_consent(app, provider_name, came_back, session_hash=session_hash(session_token))
-    except ConsentError as problem:
-        return _build_result(400, "Not connected", [str(problem)], link="/companies" if session_token else "")
-    lines = [f"{row.name} is connected (id {row.id}), in mode {row.mode}." for row in rows]
-    lines.append("duewell only reads and plans until you switch it to approve or live.")
+        callback_url = f"{redirect_uri(app, provider_name)}?{query}"
+        rows = finish_consent(app, provider_name, callback_url, session_hash=session_hash(session_token))
+    except ConsentError as error:
+        return _build_result(400, "Not connected", [str(error)], link="/companies" if session_token else "")
+    lines = [f"{row.name} is connected (id {row.id}). Mode: {label(row.mode)}." for row in rows]
+    lines.append("duewell only reads and plans until you switch to Approve or Live.")
     if not session_token:
-        lines.append("You may close this page.")
+        lines.append("You can close this page.")
         return _build_result(200, "Connected", lines)
     return _build_result(200, "Connected", lines, link=f"/companies/{rows[0].id}" if len(rows) == 1 else "/companies")
 

@@ -1,6 +1,6 @@
-"""Draws the plots of reports as SVG inside the page: no script, no inline style, colours from the style sheet.
+"""Draws the plots of reports as inline SVG: no script and no inline style, colours from the style sheet by class.
 
-A picture is 400 units wide, so that its letters can be read on a phone; light, dark and print follow by their classes.
+A plot is 400 units wide, so that its text is legible on a phone; light, dark and print colours follow by the classes.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from connector.reports.formatting import format_short
 from connector.reports.report import Plot, Span
 
 _WIDTH = 400
-_LABEL_WIDTH = 118  # where lying bars begin
+_LABEL_WIDTH = 118  # where horizontal bars begin
 _ROW_HEIGHT, _BAR_HEIGHT = 26, 16
 _HEIGHT, _TOP, _LEFT, _BOTTOM = 190, 14, 44, 24
 _LABEL_CHARS = 18
@@ -23,7 +23,7 @@ _ids = count(1)
 
 
 def draw(plot: Plot) -> Markup:
-    """Draw a plot; its title and its words stand in it for those who do not see it."""
+    """Return a plot as SVG, with its title and description for screen readers."""
     body, height = _RENDERERS[plot.kind](plot)
     name = f"plot-{next(_ids)}"
     opening = Markup(
@@ -34,29 +34,29 @@ def draw(plot: Plot) -> Markup:
 
 
 def _bars(plot: Plot) -> tuple[list[Markup], int]:
-    """Lying bars, each with its figure at the end."""
-    most = max([bar.value for bar in plot.bars] + [0.0]) or 1.0
-    room = _WIDTH - _LABEL_WIDTH - 78
-    parts = []
-    for place, bar in enumerate(plot.bars):
-        top, length = place * _ROW_HEIGHT, room * max(bar.value, 0) / most
-        parts += [
+    """Draw horizontal bars, each with its figure at the end."""
+    maximum = max([bar.value for bar in plot.bars] + [0.0]) or 1.0
+    width = _WIDTH - _LABEL_WIDTH - 78
+    shapes = []
+    for index, bar in enumerate(plot.bars):
+        top, length = index * _ROW_HEIGHT, width * max(bar.value, 0) / maximum
+        shapes += [
             _text(_LABEL_WIDTH - 8, top + 17, bar.label, "end"),
             _rect(_LABEL_WIDTH, top + 5, max(length, 1), _BAR_HEIGHT, f"bar {bar.severity}".strip()),
             _text(_LABEL_WIDTH + length + 6, top + 17, bar.text, "start", "figure"),
         ]
-    return parts, max(1, len(plot.bars)) * _ROW_HEIGHT + 4
+    return shapes, max(1, len(plot.bars)) * _ROW_HEIGHT + 4
 
 
 def _ranges(plot: Plot) -> tuple[list[Markup], int]:
-    """Lying ranges with a mark at the middle value."""
-    most = max([span.high or span.value or 0 for span in plot.spans] + [0]) or 1
-    room = _WIDTH - _LABEL_WIDTH - 30
-    parts = []
-    for place, span in enumerate(plot.spans):
-        top = place * (_ROW_HEIGHT + 14)
-        low, middle, high = (_LABEL_WIDTH + room * (each or 0) / most for each in (span.low, span.value, span.high))
-        parts += [
+    """Draw horizontal ranges, each with a mark at its median."""
+    maximum = max([span.high or span.value or 0 for span in plot.spans] + [0]) or 1
+    width = _WIDTH - _LABEL_WIDTH - 30
+    shapes = []
+    for index, span in enumerate(plot.spans):
+        top = index * (_ROW_HEIGHT + 14)
+        low, middle, high = (_LABEL_WIDTH + width * (each or 0) / maximum for each in (span.low, span.value, span.high))
+        shapes += [
             _text(_LABEL_WIDTH - 8, top + 29, span.label, "end"),
             _rect(low, top + 17, max(high - low, 1), _BAR_HEIGHT, "bar range"),
             _rect(middle - 1.5, top + 14, 3, _BAR_HEIGHT + 6, "mark"),
@@ -64,22 +64,22 @@ def _ranges(plot: Plot) -> tuple[list[Markup], int]:
             _text(low - 4, top + 29, f"{span.low:.0f}", "end", "quiet"),
             _text(high + 4, top + 29, f"{span.high:.0f}", "start", "quiet"),
         ]
-    parts.append(_text(_WIDTH - 4, len(plot.spans) * (_ROW_HEIGHT + 14) + 12, plot.unit, "end", "quiet"))
-    return parts, len(plot.spans) * (_ROW_HEIGHT + 14) + 18
+    shapes.append(_text(_WIDTH - 4, len(plot.spans) * (_ROW_HEIGHT + 14) + 12, plot.unit, "end", "quiet"))
+    return shapes, len(plot.spans) * (_ROW_HEIGHT + 14) + 18
 
 
 def _columns(plot: Plot) -> tuple[list[Markup], int]:
-    """Standing columns: with the interval around each, or beside each another one."""
+    """Draw columns, each with its interval as a whisker, or with a second column beside it."""
     spans = plot.spans
     tops = [max(span.value or 0, span.high or 0, span.secondary or 0) for span in spans]
-    most = _round_up(max([*tops, 0]) or 1.0)
+    maximum = _round_up(max([*tops, 0]) or 1.0)
     step = (_WIDTH - _LEFT) / max(1, len(spans))
-    parts = _scale(most)
-    for place, span in enumerate(spans):
-        left = _LEFT + place * step + step * 0.15
-        parts += _column(span, left, step * 0.7, most)
-    parts += _labels(spans, step)
-    return [*parts, *_legend(plot)], _HEIGHT + (16 if plot.legend else 0)
+    shapes = _scale(maximum)
+    for index, span in enumerate(spans):
+        left = _LEFT + index * step + step * 0.15
+        shapes += _column(span, left, step * 0.7, maximum)
+    shapes += _labels(spans, step)
+    return [*shapes, *_legend(plot)], _HEIGHT + (16 if plot.legend else 0)
 
 
 def _column(span: Span, left: float, width: float, maximum: float) -> Iterable[Markup]:
@@ -97,48 +97,50 @@ def _column(span: Span, left: float, width: float, maximum: float) -> Iterable[M
 
 
 def _line(plot: Plot) -> tuple[list[Markup], int]:
-    """A line through the known values, its last one written out."""
+    """Draw a line through the known values."""
     spans = plot.spans
-    most = _round_up(max([span.value or 0 for span in spans] + [0]) or 1.0)
+    maximum = _round_up(max([span.value or 0 for span in spans] + [0]) or 1.0)
     step = (_WIDTH - _LEFT - 20) / max(1, len(spans) - 1)
-    known = [(_LEFT + place * step, _y(span.value, most)) for place, span in enumerate(spans) if span.value is not None]
-    parts = _scale(most)
+    known = [
+        (_LEFT + index * step, _y(span.value, maximum)) for index, span in enumerate(spans) if span.value is not None
+    ]
+    shapes = _scale(maximum)
     if known:
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in known)
-        parts.append(Markup('<path class="line" d="{}"/>').format(path))
-        parts += [Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y) for x, y in known]
-    return [*parts, *_labels(spans, step, centred=False)], _HEIGHT
+        shapes.append(Markup('<path class="line" d="{}"/>').format(path))
+        shapes += [Markup('<circle class="dot" cx="{:.1f}" cy="{:.1f}" r="3"/>').format(x, y) for x, y in known]
+    return [*shapes, *_labels(spans, step, centred=False)], _HEIGHT
 
 
 def _scale(maximum: float) -> list[Markup]:
-    """Draw the ground line and two above it, with their values."""
-    parts = []
-    for part in (0, 0.5, 1):
-        y = _y(maximum * part, maximum)
-        parts.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(_LEFT, y, _WIDTH))
-        parts.append(_text(_LEFT - 6, y + 4, format_short(maximum * part), "end", "quiet"))
-    return parts
+    """Draw the base line and two lines above it, with their values."""
+    shapes = []
+    for fraction in (0, 0.5, 1):
+        y = _y(maximum * fraction, maximum)
+        shapes.append(Markup('<path class="grid" d="M{} {:.1f}H{}"/>').format(_LEFT, y, _WIDTH))
+        shapes.append(_text(_LEFT - 6, y + 4, format_short(maximum * fraction), "end", "quiet"))
+    return shapes
 
 
 def _labels(spans: Sequence[Span], step: float, *, centred: bool = True) -> list[Markup]:
-    """Write as many labels below as have room, the last one always."""
+    """Draw as many labels below as there is room for, and always the last."""
     every = max(1, ceil(54 / step))
     start = _LEFT + (step / 2 if centred else 0)
     return [
-        _text(min(start + place * step, _WIDTH - 24), _HEIGHT - 6, span.label, "middle", "quiet")
-        for place, span in enumerate(spans)
-        if (len(spans) - 1 - place) % every == 0
+        _text(min(start + index * step, _WIDTH - 24), _HEIGHT - 6, span.label, "middle", "quiet")
+        for index, span in enumerate(spans)
+        if (len(spans) - 1 - index) % every == 0
     ]
 
 
 def _legend(plot: Plot) -> list[Markup]:
-    """Say what the two colours are, below the picture."""
+    """Draw the legend below the plot."""
     if not plot.legend:
         return []
     first, second = plot.legend
     other = "bar second" if any(span.secondary is not None for span in plot.spans) else "whisker-box"
-    parts = [_rect(_LEFT, _HEIGHT + 3, 10, 10, "bar"), _text(_LEFT + 15, _HEIGHT + 12, first, "start")]
-    return [*parts, _rect(_LEFT + 110, _HEIGHT + 3, 10, 10, other), _text(_LEFT + 125, _HEIGHT + 12, second, "start")]
+    shapes = [_rect(_LEFT, _HEIGHT + 3, 10, 10, "bar"), _text(_LEFT + 15, _HEIGHT + 12, first, "start")]
+    return [*shapes, _rect(_LEFT + 110, _HEIGHT + 3, 10, 10, other), _text(_LEFT + 125, _HEIGHT + 12, second, "start")]
 
 
 def _y(value: float, maximum: float) -> float:
@@ -146,7 +148,7 @@ def _y(value: float, maximum: float) -> float:
 
 
 def _round_up(value: float) -> float:
-    """Find the next round value: 1, 2, 4, 5 or 8 times a power of ten, or 10 times it."""
+    """Return the next round value: 1, 2, 4, 5, 8 or 10 times a power of ten."""
     power = 10.0 ** floor(log10(value))
     return next(each * power for each in (1, 2, 4, 5, 8, 10) if each * power >= value)
 

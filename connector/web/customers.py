@@ -1,4 +1,4 @@
-"""Customers: all of them, searched and paged; and one with everything said, paid, expected and set."""
+"""The customers: a searchable list; and one with balance, agreements, behaviour, timeline, contact and settings."""
 
 from __future__ import annotations
 
@@ -20,103 +20,100 @@ from connector.services import customer_search, customer_timeline
 from connector.services.customer_details import load_customer_details
 from connector.services.invoice_timeline import Target
 from connector.settings import is_publicly_reachable
+from connector.vocabulary import Role
 from connector.web import agreement_forms
-from connector.web.outbox import selected_companies
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from policies.receivables import Segment
 
-_EVENT_PATHS = {"invoice": "/companies/{company}/invoices/{id}", "entry": "/outbox/{id}", "task": "/tasks/{id}"}
-_EVENT_PATHS["log"] = "/log/{id}"
+_EVENT_PATHS = {
+    "invoice": "/companies/{company}/invoices/{id}",
+    "entry": "/outbox/{id}",
+    "task": "/tasks/{id}",
+    "log": "/log/{id}",
+}
 _LINK_ACTIONS: dict[str, Callable[..., object]] = {
     "link_created": portal_links.create_link,
     "link_revoked": portal_links.revoke_links,
 }
-_SEGMENTS = tuple(each.value for each in Segment)
 
 
 def list_customers(request: PageRequest) -> Response:
-    """Show a page of customers."""
-    search, everybody = request.query.get("search", "").strip()[:200], request.query.get("show") == "all"
+    """Show a page of customers, those with an open balance or all."""
+    search, show_all = request.query.get("search", "").strip()[:200], request.query.get("show") == "all"
     with reading(request.app.engine) as session:
-        companies, chosen, ids = selected_companies(request, session)
-        found = customer_search.find_customer_page(
+        company_filter = request.company_filter(session)
+        page = customer_search.find_customer_page(
             session,
-            ids,
+            company_filter.ids,
             request.now.date(),
             search=search,
-            only_with_balance=not everybody,
+            only_with_balance=not show_all,
             cursor=request.query.get("after", "")[:200],
         )
-    return request.render(
-        "customers.html", found=found, companies=companies, chosen=chosen, search=search, everybody=everybody
-    )
+    return request.render("customers.html", page=page, company_filter=company_filter, search=search, show_all=show_all)
 
 
 def show_customer(request: PageRequest) -> Response:
-    """Show one customer."""
-    asked = request.query.get("page", "")
-    page = int(asked) if asked.isdecimal() and len(asked) < 4 else 1
+    """Show one customer with a page of their timeline."""
+    page = request.page_number()
     with reading(request.app.engine) as session:
         company, row = get_customer(request, session)
-        told = load_customer_details(session, company, row, request.now)
-        erased = session.get(ErasedCustomer, (row.connection_id, row.external_id))
-        known = portal_links.list_links(request.app, session, row.connection_id, row.external_id)
         events, has_older = customer_timeline.customer_timeline(session, row, page=page)
-    return request.render(
-        "customer.html",
-        company=company,
-        customer=row,
-        told=told,
-        erased=erased,
-        events=events,
-        older=page + 1 if has_older else None,
-        newer=page - 1 if page > 1 else None,
-        place=lambda target: _event_url(company, target),
-        segments=_SEGMENTS,
-        languages=LANGUAGES,
-        links=[each for each in known if each.state is portal_links.LinkState.VALID],
-        reached=is_publicly_reachable(request.app.settings.duewell_base_url),
-    )
+        links = portal_links.list_links(request.app, session, row.connection_id, row.external_id)
+        return request.render(
+            "customer.html",
+            company=company,
+            customer=row,
+            details=load_customer_details(session, company, row, request.now),
+            erased=session.get(ErasedCustomer, (row.connection_id, row.external_id)),
+            events=events,
+            older_page=page + 1 if has_older else None,
+            newer_page=page - 1 if page > 1 else None,
+            event_url=lambda target: _event_url(company, target),
+            segments=tuple(Segment),
+            languages=LANGUAGES,
+            links=[each for each in links if each.state is portal_links.LinkState.VALID],
+            portal_reachable=is_publicly_reachable(request.app.settings.duewell_base_url),
+        )
 
 
 def update_customer(request: PageRequest) -> Response:
-    """Keep what a person sets for the customer, or says about some of his invoices."""
+    """Save the customer's settings, record an agreement about their invoices, or create or revoke a portal link."""
+    action = request.form_value("do")
     with reading(request.app.engine) as session:
         company, row = get_customer(request, session)
-        known = customer_settings.customer_settings(session, row.connection_id, row.external_id)
-    if request.form_value("do") in _LINK_ACTIONS:
-        _LINK_ACTIONS[request.form_value("do")](request.app, row.connection_id, row.external_id, by=request.actor.email)
-        return request.redirect(request.path, notice=request.form_value("do"))
-    if request.form_value("do") != "set":
-        agreement_forms.record_agreement(
-            request, company.id or 0, row.external_id, [each[:200] for each in request.form.get("invoice", ())]
-        )
+        settings = customer_settings.customer_settings(session, row.connection_id, row.external_id)
+    if action in _LINK_ACTIONS:
+        _LINK_ACTIONS[action](request.app, row.connection_id, row.external_id, by=request.actor.email)
+        return request.redirect(request.path, notice=action)
+    if action != "set":
+        invoice_ids = [each[:200] for each in request.form.get("invoice", ())]
+        agreement_forms.record_agreement(request, company.id or 0, row.external_id, invoice_ids)
         return request.redirect(request.path, notice="recorded")
-    given = _parse_settings(request)
+    submitted = _parse_settings(request)
     changes = cast(
         "SettingChanges",
-        {name: value for name, value in given.items() if value != (getattr(known, name) or _unset_value(value))},
+        {name: value for name, value in submitted.items() if value != (getattr(settings, name) or _unset_value(value))},
     )
     if not changes:
-        message = "Nothing was changed."
-        raise NotPossible(message)
+        raise NotPossible("Nothing was changed.")
     try:
         customer_settings.update_settings(
             request.app, row.connection_id, row.external_id, changes, by=request.actor.email
         )
-    except customer_settings.InvalidSettingError as problem:
-        raise NotPossible(str(problem)) from problem
+    except customer_settings.InvalidSettingError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect(request.path, notice="recorded")
 
 
 def _parse_settings(request: PageRequest) -> SettingChanges:
-    """Read the form of settings; every field of it counts, an empty one is as in the books."""
-    segment, language = request.form_value("segment"), request.form_value("language")
-    if segment not in {"", *_SEGMENTS}:
+    """Return all settings in the form; an empty field means the accounting system's own value."""
+    segment = request.form_value("segment")
+    if segment not in {"", *Segment}:
         raise NotFound
     emails = [
-        _parse_person(each, address_only=True)
+        _parse_mailbox(each, address_only=True)
         for each in request.form_value("emails").replace(";", ",").split(",")
         if each.strip()
     ]
@@ -128,33 +125,33 @@ def _parse_settings(request: PageRequest) -> SettingChanges:
         "fees_agreed_on": agreement_forms.form_date(request, "fees_agreed_on"),
         "emails": ",".join(emails),
         "contact_name": request.form_value("contact_name", 200),
-        "language": language,
-        "owner": _parse_person(request.form_value("owner")),
-        "sales_rep": _parse_person(request.form_value("sales_rep")),
+        "language": request.form_value("language"),
+        "owner": _parse_mailbox(request.form_value("owner")),
+        "sales_rep": _parse_mailbox(request.form_value("sales_rep")),
         "tags": ",".join(filter(None, (tag.strip() for tag in request.form_value("tags").split(",")))),
     }
 
 
-def _parse_person(text: str, *, address_only: bool = False) -> str:
+def _parse_mailbox(text: str, *, address_only: bool = False) -> str:
+    """Return ``Ann Lee <ann@example.com>`` or an address alone, normalised; raises ``NotPossible``."""
     if not text:
         return ""
     try:
-        read = normalise_mailbox(text.strip())
-    except InvalidMailboxError as problem:
-        raise NotPossible(str(problem)) from problem
-    if address_only and "<" in read:
-        message = f"{text.strip()!r} is not an address alone; the name has a field of its own."
-        raise NotPossible(message)
-    return read
+        mailbox = normalise_mailbox(text.strip())
+    except InvalidMailboxError as error:
+        raise NotPossible(str(error)) from error
+    if address_only and "<" in mailbox:
+        raise NotPossible(f"Enter {text.strip()!r} as an address only. The contact's name has its own field.")
+    return mailbox
 
 
 def _unset_value(value: object) -> object:
-    """Give what stands in the settings where nothing was set, for a value of this kind."""
+    """Return what an unset setting of this type holds."""
     return False if isinstance(value, bool) else "" if isinstance(value, str) else None
 
 
 def get_customer(request: PageRequest, session: Session) -> tuple[Connection, CustomerRow]:
-    """Find the customer of a path, and his company, or raise ``NotHere``."""
+    """Return the company and customer in the path; raises ``NotFound``."""
     company = request.company(session, request.path_id("company"))
     row = session.get(CustomerRow, (company.id, str(request.path_params["customer"])))
     if row is None:
@@ -169,5 +166,5 @@ def _event_url(company: Connection, target: Target | None) -> str:
 ROUTES = (
     Route("GET", "/customers", list_customers),
     Route("GET", "/companies/{company:int}/customers/{customer}", show_customer),
-    Route("POST", "/companies/{company:int}/customers/{customer}", update_customer, "bookkeeper"),
+    Route("POST", "/companies/{company:int}/customers/{customer}", update_customer, Role.BOOKKEEPER),
 )

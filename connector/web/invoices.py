@@ -1,4 +1,4 @@
-"""One invoice: how it stands and why, what was said and done about it, what comes; and what a person says of it."""
+"""One invoice: its status and the reason for it, its timeline, what is next, and the forms to record agreements."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from connector.db.tables import Connection, CustomerRow, InvoiceRow
 from connector.errors import NotFound
 from connector.services.customer_profile import build_profile
 from connector.services.explain import explain_invoice
+from connector.vocabulary import Role
 from connector.web import agreement_forms
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
@@ -21,14 +22,19 @@ def show_invoice(request: PageRequest) -> Response:
         company, row = _get_invoice(request, session)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
         profile = build_profile(session, customer, request.now) if customer is not None else None
-        told = explain_invoice(request.app, session, row)
-    judged = next((each for each in profile.invoices if each.id == row.external_id), None) if profile else None
-    tasks = [task for task in profile.tasks if row.number in task.invoices] if profile else []
-    return request.render("invoice.html", company=company, customer=customer, told=told, judged=judged, tasks=tasks)
+        explanation = explain_invoice(request.app, session, row)
+    return request.render(
+        "invoice.html",
+        company=company,
+        customer=customer,
+        explanation=explanation,
+        assessment=next((each for each in profile.invoices if each.id == row.external_id), None) if profile else None,
+        tasks=[task for task in profile.tasks if row.number in task.invoices] if profile else [],
+    )
 
 
 def update_invoice(request: PageRequest) -> Response:
-    """Keep what a person says about the invoice."""
+    """Record an agreement about the invoice."""
     with reading(request.app.engine) as session:
         company, row = _get_invoice(request, session)
     agreement_forms.record_agreement(request, company.id or 0, row.customer_id, [row.external_id])
@@ -45,5 +51,5 @@ def _get_invoice(request: PageRequest, session: Session) -> tuple[Connection, In
 
 ROUTES = (
     Route("GET", "/companies/{company:int}/invoices/{invoice}", show_invoice),
-    Route("POST", "/companies/{company:int}/invoices/{invoice}", update_invoice, "bookkeeper"),
+    Route("POST", "/companies/{company:int}/invoices/{invoice}", update_invoice, Role.BOOKKEEPER),
 )

@@ -1,4 +1,4 @@
-"""The sync log for people: its lines, each line's own address, CSV, and whether the chain holds."""
+"""The sync log: its lines found by a filter, each on a page of its own, as CSV, and its hash chain verified."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from sqlmodel import Session
@@ -19,7 +18,8 @@ from connector.db.tables import Connection, SyncLogEntry
 from connector.errors import NotFound, NotPossible
 from connector.reports.csv_export import csv_lines
 from connector.vocabulary import LogKind
-from connector.web.page_request import PageRequest
+from connector.vocabulary.labels import label
+from connector.web.page_request import CompanyFilter, PageRequest, build_url
 from connector.web.routes import Route
 
 CSV_LINES_MAX = 100_000
@@ -29,36 +29,41 @@ _FILTER_FIELDS = ("company", "customer", "invoice", "run", "kind", "text", "sinc
 
 @dataclass(frozen=True, slots=True)
 class FilterForm:
-    """The filter as a person filled it in, checked."""
+    """A filter of the log as it was filled in, and the query it stands for."""
 
     query: log_search.LogFilter
-    companies: list[Connection]
-    company_names: dict[int | None, str]
-    company_id: int | None
+    company_filter: CompanyFilter
     time_zone: str
     fields: dict[str, str]
 
+    @property
+    def company_names(self) -> dict[int | None, str]:
+        """The names of the companies the user sees, by id."""
+        return {row.id: row.name for row in self.company_filter.companies}
+
     def url(self, path: str, **more: object) -> str:
-        """The same filter, elsewhere."""
-        given = {name: value for name, value in self.fields.items() if value} | more
-        return path + (f"?{urlencode(given)}" if given else "")
+        """Return a path with this filter as its query parameters."""
+        return build_url(path, **self.fields, **more)
 
 
 def list_lines(request: PageRequest) -> Response:
     """Show a page of lines."""
     with reading(request.app.engine) as session:
-        asked = parse_filter(request, session)
-        found = log_search.find_log_page(session, asked.query)
-        named = log_search.names_of(session, found.rows)
-        going_on = log_search.find_running(session, asked.companies, request.now)
-        checked = chain_check.last_verification(session)
-    return request.render(
-        "log.html", found=found, named=named, filter_form=asked, kinds=LOG_KINDS, going_on=going_on, checked=checked
-    )
+        filter_form = parse_filter(request, session)
+        page = log_search.find_log_page(session, filter_form.query)
+        return request.render(
+            "log.html",
+            page=page,
+            line_names=log_search.names_of(session, page.rows),
+            filter_form=filter_form,
+            kinds=LOG_KINDS,
+            running=log_search.find_running(session, filter_form.company_filter.companies, request.now),
+            verification=chain_check.last_verification(session),
+        )
 
 
 def show_line(request: PageRequest) -> Response:
-    """Show one line with its facts and its seal."""
+    """Show one line with its facts and hashes."""
     with reading(request.app.engine) as session:
         row = session.get(SyncLogEntry, request.path_id("line"))
         if row is None or not request.actor.can_see(row.connection_id):
@@ -70,62 +75,56 @@ def show_line(request: PageRequest) -> Response:
 
 
 def show_chain(request: PageRequest) -> Response:
-    """Check the chain, from the first line to the last."""
-    verdict = chain_check.verify_log(request.app)
-    return request.render("log_chain.html", verdict=verdict)
+    """Verify the hash chain from the first line to the last, and show the result."""
+    return request.render("log_chain.html", verdict=chain_check.verify_log(request.app))
 
 
 def export_csv(request: PageRequest) -> Response:
-    """Give the lines of a filter to a spreadsheet."""
+    """Return the lines that match a filter as CSV."""
     with reading(request.app.engine) as session:
-        asked = parse_filter(request, session)
-    name = f"duewell-log-{request.now:%Y-%m-%d}.csv"
-    headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(_csv_rows(request, asked), media_type="text/csv; charset=utf-8", headers=headers)
+        filter_form = parse_filter(request, session)
+    headers = {"Content-Disposition": f'attachment; filename="duewell-log-{request.now:%Y-%m-%d}.csv"'}
+    return StreamingResponse(_csv_rows(request, filter_form), media_type="text/csv; charset=utf-8", headers=headers)
 
 
 def _csv_rows(request: PageRequest, filter_form: FilterForm) -> Iterator[str]:
-    head = ("id", "at (UTC)", "company", "run", "kind", "text", "customer id", "invoice id", "hash")
+    headings = ("id", "at (UTC)", "company", "run", "kind", "text", "customer id", "invoice id", "hash")
+    names = filter_form.company_names
     with reading(request.app.engine) as session:
         rows = (
             (
                 row.id,
                 f"{row.at:%Y-%m-%d %H:%M:%S}",
-                filter_form.company_names.get(row.connection_id, ""),
+                names.get(row.connection_id, ""),
                 row.run_id,
-                *(row.kind, row.text, row.customer_id, row.invoice_id, row.hash),
+                *(label(row.kind, "log_kind"), row.text, row.customer_id, row.invoice_id, row.hash),
             )
             for row in log_search.iter_entries(session, filter_form.query, CSV_LINES_MAX)
         )
-        yield from csv_lines([head])
+        yield from csv_lines([headings])
         yield from csv_lines(rows)
 
 
 def parse_filter(request: PageRequest, session: Session) -> FilterForm:
-    """Read and check what a person filled in."""
-    companies = request.companies(session)
+    """Return the filter in the query parameters; raises ``NotFound`` or ``NotPossible`` where it is not valid."""
+    company_filter = request.company_filter(session)
+    companies, selected_id = company_filter.companies, company_filter.selected_id
     fields = {name: request.query.get(name, "").strip()[:200] for name in _FILTER_FIELDS}
-    chosen = None
-    if fields["company"]:
-        chosen = parse_id(fields["company"])
-        request.company(session, chosen)
-    zone = next((row.time_zone for row in companies if row.id == chosen), "UTC")
-    if len(companies) == 1:
-        zone = companies[0].time_zone
-    seen = None if request.actor.companies is None else [row.id or 0 for row in companies]
-    wanted = log_search.LogFilter(
-        company_ids=seen if chosen is None else [chosen],
+    time_zone = company_filter.shown[0].time_zone if len(company_filter.shown) == 1 else "UTC"
+    visible_ids = None if request.actor.companies is None else [row.id or 0 for row in companies]
+    query = log_search.LogFilter(
+        company_ids=visible_ids if selected_id is None else [selected_id],
         run_id=parse_id(fields["run"]),
         kind=fields["kind"],
         customer=fields["customer"],
         invoice=fields["invoice"],
         text=fields["text"],
-        since_at=_parse_date(fields["since"], zone),
-        until_at=_parse_date(fields["until"], zone, extra_days=1),
+        since_at=_parse_date(fields["since"], time_zone),
+        until_at=_parse_date(fields["until"], time_zone, extra_days=1),
         before_id=parse_id(request.query.get("before", "")),
         after_id=parse_id(request.query.get("after", "")),
     )
-    return FilterForm(wanted, companies, {row.id: row.name for row in companies}, chosen, zone, fields)
+    return FilterForm(query, company_filter, time_zone, fields)
 
 
 def _parse_date(text: str, time_zone: str, *, extra_days: int = 0) -> datetime | None:
@@ -135,8 +134,7 @@ def _parse_date(text: str, time_zone: str, *, extra_days: int = 0) -> datetime |
         on = date.fromisoformat(text) + timedelta(days=extra_days)
         return datetime.combine(on, time(), ZoneInfo(time_zone)).astimezone(UTC)
     except (ValueError, OverflowError):
-        message = f"{text!r} is not a day; write it like 2026-12-31."
-        raise NotPossible(message) from None
+        raise NotPossible(f"{text!r} is not a valid date. Enter it as 2026-12-31.") from None
 
 
 ROUTES = (

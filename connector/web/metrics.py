@@ -1,4 +1,4 @@
-"""Numbers for Prometheus, read from the database at each scrape: nothing is counted twice or lost at a restart."""
+"""Metrics for Prometheus, read from the database at each scrape: a restart neither loses nor repeats a count."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from connector.vocabulary import DeliveryState, OutboxState, TaskState
 
 
 def metrics_text(app: AppContext, *, scheduler_alive: bool) -> bytes:
-    """Write all numbers in Prometheus' text format."""
+    """Return all metrics in Prometheus' text format."""
     registry = CollectorRegistry()
     registry.register(_DatabaseCollector(app, scheduler_alive=scheduler_alive))
     return generate_latest(registry)
@@ -30,13 +30,13 @@ def metrics_text(app: AppContext, *, scheduler_alive: bool) -> bytes:
 
 class _DatabaseCollector(Collector):
     def __init__(self, app: AppContext, *, scheduler_alive: bool) -> None:
-        self._installation = app
+        self._app = app
         self._scheduler_alive = scheduler_alive
 
     def collect(self) -> Iterable[Metric]:
-        now = self._installation.now()
+        now = self._app.now()
         yield GaugeMetricFamily("duewell_scheduler_up", "Whether the scheduler runs", value=int(self._scheduler_alive))
-        with reading(self._installation.engine) as session:
+        with reading(self._app.engine) as session:
             rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
             yield from _connections(rows, now)
             yield from _runs(session, rows, now)
@@ -45,16 +45,16 @@ class _DatabaseCollector(Collector):
             yield from _webhooks(session, now)
             yield from _ledger_events(session, rows)
             tasks = session.scalar(select(func.count()).select_from(Task).where(col(Task.state) == TaskState.OPEN))
-        yield GaugeMetricFamily("duewell_open_tasks", "Tasks that wait for a person", value=tasks or 0)
+        yield GaugeMetricFamily("duewell_open_tasks", "Open tasks", value=tasks or 0)
 
 
 def _connections(rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
     connections = GaugeMetricFamily("duewell_connections", "Connections", labels=["provider", "mode", "health"])
     for labels, count in Counter((row.provider, row.mode, row.health) for row in rows).items():
         connections.add_metric(labels, count)
-    age = GaugeMetricFamily("duewell_last_run_age_seconds", "Time since the last run", labels=["connection"])
+    age = GaugeMetricFamily("duewell_last_run_age_seconds", "Time since the last sync run", labels=["connection"])
     drift = GaugeMetricFamily(
-        "duewell_reconciliation_repairs", "Documents a nightly comparison had to mend", labels=["connection"]
+        "duewell_reconciliation_repairs", "Records that the nightly comparison had to correct", labels=["connection"]
     )
     for row in rows:
         drift.add_metric([str(row.id)], row.drift)
@@ -64,8 +64,8 @@ def _connections(rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
 
 
 def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
-    """Runs by outcome; and how long ago each company that should run did so to its end."""
-    runs = CounterMetricFamily("duewell_runs", "Runs that ended", labels=["connection", "outcome"])
+    """Yield the runs by outcome, and how long ago each company that should sync last completed a run."""
+    runs = CounterMetricFamily("duewell_runs", "Sync runs that ended", labels=["connection", "outcome"])
     key = (col(SyncRun.connection_id), col(SyncRun.outcome))
     ended_at: dict[int, datetime] = {}
     query = (
@@ -78,7 +78,7 @@ def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterat
     yield runs
     age = GaugeMetricFamily(
         "duewell_last_success_age_seconds",
-        "Time since a run came to its end, or since it was connected; not of companies paused or disconnected",
+        "Time since a run was completed, or since the company was connected; without paused and disconnected ones",
         labels=["connection"],
     )
     for row in rows:
@@ -89,32 +89,36 @@ def _runs(session: Session, rows: Sequence[Connection], now: datetime) -> Iterat
 
 
 def _outbox_entries(session: Session, now: datetime) -> Iterator[Metric]:
-    effects = GaugeMetricFamily("duewell_outbox_entries", "Entries of the outbox", labels=["kind", "state"])
+    entries = GaugeMetricFamily("duewell_outbox_entries", "Outbox entries", labels=["kind", "state"])
     key = (col(OutboxEntry.kind), col(OutboxEntry.state))
     for kind, state, count in session.execute(select(*key, func.count()).group_by(*key)):
-        effects.add_metric([kind, state], count)
-    yield effects
+        entries.add_metric([kind, state], count)
+    yield entries
     oldest_at = session.scalar(
         select(func.min(OutboxEntry.ended_at)).where(col(OutboxEntry.state) == OutboxState.UNCONFIRMED)
     )
-    text = "How long the oldest doubt has waited for a person"
+    text = "Age of the oldest entry whose delivery is unconfirmed"
     yield GaugeMetricFamily("duewell_oldest_unconfirmed_age_seconds", text, value=_seconds_since(oldest_at, now))
 
 
 def _budgets(session: Session, rows: Sequence[Connection], now: datetime) -> Iterator[Metric]:
     metered = GaugeMetricFamily(
         "duewell_ledger_reads_this_month",
-        "Reads of books since the month began (QuickBooks meters them)",
+        "Reads of accounting data in this calendar month (QuickBooks meters them)",
         labels=["provider"],
     )
     for provider, count in sorted(count_month_reads(session, now).items()):
         metered.add_metric([provider], count)
     labels = ["connection", "limit"]
-    left = GaugeMetricFamily("duewell_budget_left", "Calls a vendor still allows, as he last said", labels=labels)
-    blocked = GaugeMetricFamily("duewell_budget_blocked", "Whether a vendor lets nothing through now", labels=labels)
-    living = {row.id for row in rows if row.health != DISCONNECTED}
+    left = GaugeMetricFamily(
+        "duewell_budget_left", "Calls that the provider still allows, by its last response", labels=labels
+    )
+    blocked = GaugeMetricFamily(
+        "duewell_budget_blocked", "Whether the provider allows no calls at present", labels=labels
+    )
+    connected_ids = {row.id for row in rows if row.health != DISCONNECTED}
     for each in session.scalars(select(Budget).order_by(col(Budget.connection_id), col(Budget.limit_name))):
-        if each.connection_id not in living:
+        if each.connection_id not in connected_ids:
             continue
         names = [str(each.connection_id), each.limit_name]
         blocked.add_metric(names, int(each.blocked_until_at is not None and each.blocked_until_at > now))
@@ -124,30 +128,32 @@ def _budgets(session: Session, rows: Sequence[Connection], now: datetime) -> Ite
 
 
 def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
-    queue = GaugeMetricFamily("duewell_webhook_deliveries", "Deliveries of webhooks, of 30 days", labels=["state"])
+    queue = GaugeMetricFamily("duewell_webhook_deliveries", "Webhook deliveries of the last 30 days", labels=["state"])
     for state, count in session.execute(
         select(col(WebhookDelivery.state), func.count()).group_by(col(WebhookDelivery.state))
     ):
         queue.add_metric([state], count)
     yield queue
-    waiting = select(func.min(WebhookDelivery.created_at)).where(col(WebhookDelivery.state) == DeliveryState.PENDING)
-    text = "How long the oldest delivery has waited"
+    oldest_pending = select(func.min(WebhookDelivery.created_at)).where(
+        col(WebhookDelivery.state) == DeliveryState.PENDING
+    )
+    text = "Age of the oldest pending delivery"
     yield GaugeMetricFamily(
-        "duewell_oldest_webhook_age_seconds", text, value=_seconds_since(session.scalar(waiting), now)
+        "duewell_oldest_webhook_age_seconds", text, value=_seconds_since(session.scalar(oldest_pending), now)
     )
     stopped = select(func.count()).select_from(WebhookEndpoint).where(col(WebhookEndpoint.stop_reason) != "")
-    text = "Addresses that are told nothing any more"
+    text = "Webhooks that were stopped after repeated failures"
     yield GaugeMetricFamily("duewell_webhooks_stopped", text, value=session.scalar(stopped) or 0)
 
 
 def _ledger_events(session: Session, rows: Sequence[Connection]) -> Iterator[Metric]:
-    """What ledgers' webhooks told us, and of which companies they have proven to tell everything."""
-    text = "Changes ledgers told of: new ones (told), repeated ones (again), of companies not ours (foreign)"
-    events = CounterMetricFamily("duewell_ledger_events", text, labels=["provider", "what"])
-    for provider, counted in sorted(webhook_inbox.count_events(session).items()):
-        for what, count in counted.items():
-            events.add_metric([provider, what], count)
-    text = "Whether a ledger tells of every change, so that quiet hours read nothing"
+    """Yield the change notifications received, and for which companies they are known to be complete."""
+    text = "Change notifications of accounting systems, by result: accepted, duplicate or of another company"
+    events = CounterMetricFamily("duewell_ledger_events", text, labels=["provider", "result"])
+    for provider, counts in sorted(webhook_inbox.count_events(session).items()):
+        for result, count in counts.items():
+            events.add_metric([provider, result], count)
+    text = "Whether the change notifications are known to be complete, so that a sync without any reads nothing"
     trusted = GaugeMetricFamily("duewell_ledger_webhook_trusted", text, labels=["connection"])
     for row in rows:
         trusted.add_metric([str(row.id)], int(row.webhooks_complete_since_at is not None))

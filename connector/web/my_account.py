@@ -1,4 +1,4 @@
-"""A person's own account: password, passkeys, where he is signed in, and ending that elsewhere."""
+"""The user's own account: password, passkeys, and the browsers they are signed in with."""
 
 from __future__ import annotations
 
@@ -17,67 +17,73 @@ _CREDENTIAL_MAX = 20_000
 
 
 def show_account(request: PageRequest) -> Response:
-    """Show how this person signs in, and where he is signed in."""
+    """Show the user's ways of signing in, and their open sessions."""
     with reading(request.app.engine) as session:
         user = session.get_one(User, request.actor.id)
         keys = passkeys.list_passkeys(session, request.actor)
-        open_ones = sessions.list_sessions(session, request.actor, request.token, request.now)
-        demand = passkey_requirement.get_requirement(session)
-    return _render_with_passkey(request, "account.html", user=user, keys=keys, sessions=open_ones, demand=demand)
+        open_sessions = sessions.list_sessions(session, request.actor, request.token, request.now)
+        requirement = passkey_requirement.get_requirement(session)
+    return _render_with_passkey(
+        request, "account.html", user=user, passkeys=keys, sessions=open_sessions, passkey_requirement=requirement
+    )
 
 
 def show_required_passkey(request: PageRequest) -> Response:
-    """Ask for the passkey that everybody needs here; nothing else is open to who has none."""
+    """Ask for the passkey that all users need; until they add it, no other page is open to them."""
     if not request.actor.needs_passkey:
         return request.redirect("/account")
     with reading(request.app.engine) as session:
-        demand = passkey_requirement.get_requirement(session)
-    return _render_with_passkey(request, "passkey_required.html", demand=demand)
+        requirement = passkey_requirement.get_requirement(session)
+    return _render_with_passkey(request, "passkey_required.html", passkey_requirement=requirement)
 
 
 def _render_with_passkey(request: PageRequest, template: str, **values: object) -> Response:
-    """Give a page on which a passkey is made, by the one script there is."""
+    """Return a page on which the user can add a passkey, the only kind of page with a script."""
     options = passkeys.registration_options(request.app, request.actor)
-    team = oidc.service_host(request.app.settings)
-    answer = request.render(template, options=options, where=passkey_requirement.SUPPORT_HINT, team=team, **values)
+    response = request.render(
+        template,
+        options=options,
+        passkey_hint=passkey_requirement.SUPPORT_HINT,
+        sso_host=oidc.service_host(request.app.settings),
+        **values,
+    )
     if options:
-        answer.headers["Content-Security-Policy"] = PASSKEY_CSP
-    return answer
+        response.headers["Content-Security-Policy"] = PASSKEY_CSP
+    return response
 
 
 def change_password(request: PageRequest) -> Response:
-    """Take another password; every other browser is signed out."""
-    password, again = (next(iter(request.form.get(name, ())), "") for name in ("password", "repeat"))
-    if password != again:
-        message = "The two passwords are not the same. Nothing was changed."
-        raise NotPossible(message)
+    """Change the password and sign out all other browsers."""
+    password, repeated = (next(iter(request.form.get(name, ())), "") for name in ("password", "repeat"))
+    if password != repeated:
+        raise NotPossible("The two passwords are different. Nothing was changed.")
     try:
         sign_in.change_password(request.app, request.actor, request.token, password)
-    except WeakPasswordError as problem:
-        raise NotPossible(str(problem)) from problem
+    except WeakPasswordError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect("/account", notice="password_changed")
 
 
 def add_passkey(request: PageRequest) -> Response:
-    """Keep the passkey that the device has just made."""
-    answer, name = request.form_value("new_passkey", _CREDENTIAL_MAX), request.form_value("name", 80)
+    """Store the passkey that the user's device has just created."""
+    credential, name = request.form_value("new_passkey", _CREDENTIAL_MAX), request.form_value("name", 80)
     challenge = request.form_value("new_challenge")
     try:
-        token = passkeys.register(request.app, request.actor, request.token, challenge, answer, name)
-    except sign_in.SignInError as problem:
-        raise NotPossible(str(problem)) from problem
-    onward = request.redirect("/" if request.actor.needs_passkey else "/account", notice="passkey_added")
-    return set_session_cookie(request.app, onward, token)
+        token = passkeys.register(request.app, request.actor, request.token, challenge, credential, name)
+    except sign_in.SignInError as error:
+        raise NotPossible(str(error)) from error
+    response = request.redirect("/" if request.actor.needs_passkey else "/account", notice="passkey_added")
+    return set_session_cookie(request.app, response, token)
 
 
 def update_passkeys(request: PageRequest) -> Response:
-    """Remove a passkey; or say whether the password alone still lets in."""
+    """Remove a passkey, or switch signing in by password alone on or off."""
     if request.form_value("remove"):
         return _remove_passkey(request)
     try:
         passkeys.set_passkey_only(request.app, request.actor, passkey_only=request.form_value("passkey_only") == "yes")
-    except sign_in.SignInError as problem:
-        raise NotPossible(str(problem)) from problem
+    except sign_in.SignInError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect("/account", notice="sign_in_method_changed")
 
 
@@ -85,13 +91,13 @@ def _remove_passkey(request: PageRequest) -> Response:
     try:
         if not passkeys.remove(request.app, request.actor, request.form_value("remove")):
             raise NotFound
-    except sign_in.SignInError as problem:
-        raise NotPossible(str(problem)) from problem
+    except sign_in.SignInError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect("/account", notice="passkey_removed")
 
 
 def end_sessions(request: PageRequest) -> Response:
-    """Sign this person out in one other browser, or in all others."""
+    """Sign the user out in one other browser, or in all others."""
     if request.form_value("session"):
         if not sessions.end_session(request.app, request.actor, request.form_value("session")):
             raise NotFound

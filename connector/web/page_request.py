@@ -1,4 +1,4 @@
-"""One request of one person: who it is, what he sent, what he may see, and the answers a page can give."""
+"""One request for a page: who is signed in, what the form contains, which companies they see, and the responses."""
 
 from __future__ import annotations
 
@@ -21,45 +21,64 @@ from connector.db.tables import Connection
 from connector.errors import NotFound
 from connector.web.rendering import render
 
+# What the page after a change says was done, by the value of its query parameter ``notice``.
 NOTICES = {
-    "approved": "Approved: it leaves with the next run.",
-    "rejected": "Rejected: it never leaves.",
-    "text_changed": "These are its words now; it leaves when it is approved.",
-    "sent": "Settled: it arrived.",
-    "not_sent": "Settled: it did not arrive, and may be planned again.",
-    "waived": "Waived; what is in the ledger is voided by the next run.",
-    "mode_changed": "The mode was changed.",
+    "approved": "Approved. It will be sent with the next sync.",
+    "rejected": "Rejected. It will not be sent.",
+    "text_changed": "Text saved. The email still needs approval.",
+    "sent": "Marked as sent.",
+    "not_sent": "Marked as not sent. It may be planned again.",
+    "waived": "Waived. If the fee is already in your accounting system, the next sync will void it.",
+    "mode_changed": "Mode changed.",
     "paused": "Paused.",
-    "resumed": "It runs again.",
-    "sync_requested": "It runs within a minute.",
-    "policy_saved": "In force from the next run on.",
-    "template_saved": "Used from the next mail on.",
-    "marked_correct": "It is right; it is not shown again.",
-    "erasure_undone": "Taken back: the next run reads again what the ledger has of him.",
-    "retention_saved": "Kept like this from now on; what is older goes with the next daily pruning.",
-    "recorded": "Recorded: the next run follows it.",
-    "link_created": "Here is the link; send it as you would the mail it stands in.",
-    "link_revoked": "The link opens nothing any more; the next mail carries a new one.",
+    "resumed": "Resumed.",
+    "sync_requested": "The sync will start within a minute.",
+    "policy_saved": "Policy saved. It applies from the next sync.",
+    "template_saved": "Template saved. It applies from the next email.",
+    "marked_correct": "Marked as correct. It will not be shown again.",
+    "erasure_undone": "Erasure undone. The next sync reads this customer's data again.",
+    "retention_saved": "Retention periods saved. Older data will be deleted with the next daily clean-up.",
+    "recorded": "Saved. It applies from the next sync.",
+    "link_created": "Portal link created. Send it as you would send an email with personal data.",
+    "link_revoked": "Portal link revoked. The next email will contain a new one.",
     "signed_out": "You are signed out.",
-    "password_changed": "Your password was changed; every other browser is signed out.",
-    "session_ended": "That session is over.",
-    "other_sessions_ended": "Every other browser is signed out.",
-    "passkey_added": "The passkey was added.",
-    "passkey_removed": "The passkey was removed.",
-    "sign_in_method_changed": "Changed.",
-    "passkeys_required": "From now on everybody needs a passkey.",
-    "passkeys_optional": "Each person chooses again.",
-    "user_changed": "Changed.",
-    "token_revoked": "Revoked: it lets nobody in any more.",
-    "webhook_removed": "Removed: it is told nothing any more.",
-    "webhook_resumed": "It is told what happens again, and what happened meanwhile.",
-    "webhook_tested": "It is told within a minute; see below how that went.",
+    "password_changed": "Password changed. You have been signed out in all other browsers.",
+    "session_ended": "Session ended.",
+    "other_sessions_ended": "You have been signed out in all other browsers.",
+    "passkey_added": "Passkey added.",
+    "passkey_removed": "Passkey removed.",
+    "sign_in_method_changed": "Sign-in method changed.",
+    "passkeys_required": "All users now need a passkey.",
+    "passkeys_optional": "Passkeys are optional again.",
+    "user_changed": "User updated.",
+    "token_revoked": "Token revoked.",
+    "webhook_removed": "Webhook removed.",
+    "webhook_resumed": "Webhook resumed. Events it missed will be delivered.",
+    "webhook_tested": "A test event will be delivered within a minute. See the result below.",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class CompanyFilter:
+    """The companies a user sees, and the one a page is limited to, if any."""
+
+    companies: list[Connection]
+    selected_id: int | None
+
+    @property
+    def shown(self) -> list[Connection]:
+        """The companies the page is about."""
+        return [row for row in self.companies if self.selected_id in {None, row.id}]
+
+    @property
+    def ids(self) -> list[int]:
+        """The ids of the companies the page is about."""
+        return [row.id or 0 for row in self.shown]
 
 
 @dataclass(frozen=True)
 class PageRequest:
-    """A request that was let in. ``person`` is None only on pages that are open to everybody."""
+    """A request that passed the checks of its route; ``user`` is None only on public pages."""
 
     app: AppContext
     path: str
@@ -75,71 +94,89 @@ class PageRequest:
 
     @property
     def now(self) -> datetime:
-        """The present instant."""
+        """The current instant."""
         return self.app.now()
 
     @property
     def actor(self) -> CurrentUser:
-        """Who is signed in."""
+        """The signed-in user; raises ``NotFound`` where nobody is."""
         if self.user is None:
             raise NotFound
         return self.user
 
     def form_value(self, name: str, max_length: int = 500) -> str:
-        """What a field of the form says, without the blanks around it."""
+        """Return the first value of a form field, stripped and cut to ``max_length``; "" where it is missing."""
         return next(iter(self.form.get(name, ())), "").strip()[:max_length]
 
     def form_ids(self, name: str) -> list[int]:
-        """The numbers chosen in a form."""
+        """Return the valid ids among the values of a form field."""
         return [number for value in self.form.get(name, ()) if (number := parse_id(value)) is not None]
 
     def path_id(self, name: str) -> int:
-        """A number in the path, or ``NotHere`` where it is larger than any there is."""
+        """Return an id from the path; raises ``NotFound`` where it is too large to be one."""
         number = parse_id(str(self.path_params[name]))
         if number is None:
             raise NotFound
         return number
 
+    def page_number(self, pages_max: int = 1000) -> int:
+        """Return the query parameter ``page``, between 1 and ``pages_max``."""
+        text = self.query.get("page", "")
+        return min(max(int(text), 1), pages_max) if text.isdecimal() and len(text) < 9 else 1
+
     def companies(self, session: Session) -> list[Connection]:
-        """The companies this person sees, by name."""
+        """List the companies the user sees, by name."""
         rows = session.scalars(select(Connection).order_by(col(Connection.name), col(Connection.id)))
         return [row for row in rows if self.actor.can_see(row.id)]
 
     def company(self, session: Session, connection_id: int | None) -> Connection:
-        """A company this person sees, or ``NotHere``."""
+        """Return a company the user sees; raises ``NotFound``."""
         row = session.get(Connection, connection_id) if connection_id is not None else None
         if row is None or not self.actor.can_see(row.id):
             raise NotFound
         return row
 
+    def company_filter(self, session: Session) -> CompanyFilter:
+        """Read the query parameter ``company``; raises ``NotFound`` where it names none that the user sees."""
+        selected_id = parse_id(self.query.get("company", ""))
+        if self.query.get("company"):
+            self.company(session, selected_id)
+        return CompanyFilter(self.companies(session), selected_id)
+
     def csrf_token(self, path: str) -> str:
-        """The token that a form to ``path`` must carry: good for this session and this form only."""
+        """Return the token that a form posting to ``path`` must contain: valid for this session and path only."""
         return derive_csrf_token(self.token, path)
 
     def render(self, template: str, status_code: int = 200, /, **values: object) -> Response:
-        """Answer with a page."""
+        """Return a page."""
         return HTMLResponse(render(template, request=self, **values), status_code=status_code)
 
     def redirect(self, path: str, /, **query: str) -> Response:
-        """Send the browser to another page."""
+        """Return a redirect to another page."""
         return RedirectResponse(path + (f"?{urlencode(query)}" if query else ""), status_code=303)
 
     @property
     def auto_refresh(self) -> bool:
-        """Tell whether the person wants to watch."""
+        """Whether the user asked for the page to refresh automatically."""
         return self.query.get("refresh") == "yes"
 
     @property
     def notice(self) -> str:
-        """What was just done, told on the page that follows it."""
+        """What was done on the page before, "" for nothing."""
         return NOTICES.get(self.query.get("notice", ""), "")
 
 
+def build_url(path: str, **query: object) -> str:
+    """Return a path with the query parameters that are not empty."""
+    parameters = {name: str(value) for name, value in query.items() if value not in {None, ""}}
+    return path + (f"?{urlencode(parameters)}" if parameters else "")
+
+
 def is_local_path(path: str) -> bool:
-    """Tell whether a page that is asked for by name is one of ours, and no other host's."""
+    """Return whether a redirect target is a page of this app, and not another host."""
     return path.startswith("/") and not path.startswith(("//", "/\\", "/sign-in"))
 
 
 def derive_csrf_token(session_token: str, path: str) -> str:
-    """Derive a form's token from the session's, which nobody but the browser and we know."""
+    """Derive a form's CSRF token from the session token, which only the browser and the server know."""
     return hmac.new(session_token.encode(), f"form {path}".encode(), hashlib.sha256).hexdigest()

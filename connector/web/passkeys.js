@@ -1,18 +1,18 @@
-// Lets a form ask this device for a passkey: the one script there is. Without it every page works, passkeys aside.
+// Asks the browser for a passkey and submits it with the form. Without this script every page works, except for passkeys.
 "use strict";
 
 const bytes = (text) => Uint8Array.from(atob(text.replace(/-/g, "+").replace(/_/g, "/")), (each) => each.charCodeAt(0));
 const text = (buffer) =>
   btoa(String.fromCharCode(...new Uint8Array(buffer))).replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
 
-function asked(options) {
+function decodeOptions(options) {
   const ids = (list) => (list || []).map((each) => ({ ...each, id: bytes(each.id) }));
-  const made = { ...options, challenge: bytes(options.challenge) };
-  if (options.user) return { ...made, user: { ...options.user, id: bytes(options.user.id) }, excludeCredentials: ids(options.excludeCredentials) };
-  return { ...made, allowCredentials: ids(options.allowCredentials) };
+  const decoded = { ...options, challenge: bytes(options.challenge) };
+  if (options.user) return { ...decoded, user: { ...options.user, id: bytes(options.user.id) }, excludeCredentials: ids(options.excludeCredentials) };
+  return { ...decoded, allowCredentials: ids(options.allowCredentials) };
 }
 
-function answered(credential) {
+function encodeCredential(credential) {
   const response = {};
   for (const name of ["clientDataJSON", "attestationObject", "authenticatorData", "signature", "userHandle"]) {
     if (credential.response[name]) response[name] = text(credential.response[name]);
@@ -21,26 +21,26 @@ function answered(credential) {
   return JSON.stringify({ id, rawId: text(credential.rawId), type, response, clientExtensionResults: {} });
 }
 
-async function ask(form, button) {
+async function requestPasskey(form, button) {
   const problem = form.querySelector("[data-problem]");
   problem.textContent = "";
   try {
-    const publicKey = asked(JSON.parse(button.dataset.passkey));
+    const publicKey = decodeOptions(JSON.parse(button.dataset.passkey));
     const credential = await (publicKey.user ? navigator.credentials.create({ publicKey }) : navigator.credentials.get({ publicKey }));
-    form.elements[button.dataset.field].value = answered(credential);
-    form.noValidate = true; // what else the form asks for is not needed then
+    form.elements[button.dataset.field].value = encodeCredential(credential);
+    form.noValidate = true; // the password is not needed with a passkey
     if (button.dataset.action) form.setAttribute("action", button.dataset.action);
     form.submit();
   } catch (error) {
-    problem.textContent = error.name === "NotAllowedError" ? "The device did not answer, or you said no." : error.message;
+    problem.textContent = error.name === "NotAllowedError" ? "No passkey was used: the request timed out or was cancelled." : error.message;
   }
 }
 
 for (const button of document.querySelectorAll("button[data-passkey]")) {
   if (!window.PublicKeyCredential) {
-    if (JSON.parse(button.dataset.passkey).user) button.form.querySelector("[data-problem]").textContent = "This browser knows no passkeys. Use another one.";
+    if (JSON.parse(button.dataset.passkey).user) button.form.querySelector("[data-problem]").textContent = "This browser does not support passkeys. Use another browser.";
     continue;
   }
   button.hidden = false;
-  button.addEventListener("click", () => ask(button.form, button));
+  button.addEventListener("click", () => requestPasskey(button.form, button));
 }

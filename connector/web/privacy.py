@@ -1,4 +1,4 @@
-"""One customer's data, for owners: everything held about him as a file, erased by name, and taken back."""
+"""A customer's personal data, for owners: exported as a file, erased, and the erasure undone."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from connector.db.engine import reading
 from connector.errors import NotPossible
 from connector.privacy import export
 from connector.privacy.erase import EraseError, erase, format_result, undo_erasure
+from connector.vocabulary import Role
 from connector.web.customers import get_customer
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
@@ -19,43 +20,43 @@ _NAME_MAX = 1000
 
 
 def export_customer(request: PageRequest) -> Response:
-    """Send everything held about a customer as one document, which opens in any browser or editor."""
+    """Return everything stored about a customer as a JSON file."""
     with reading(request.app.engine) as session:
         _company, row = get_customer(request, session)
-    told = export.build_document(request.app, row.connection_id, row.external_id, by=request.actor.email)
+    document = export.build_document(request.app, row.connection_id, row.external_id, by=request.actor.email)
     name = quote(f"{row.name or row.external_id} {request.now:%Y-%m-%d}.json", safe="")
     headers = {"Content-Disposition": f"attachment; filename*=UTF-8''{name}"}
-    return Response(export.to_json(told), media_type="application/json", headers=headers)
+    return Response(export.to_json(document), media_type="application/json", headers=headers)
 
 
 def confirm_erase(request: PageRequest) -> Response:
-    """Say what goes and what stays, and ask for the customer's name."""
+    """Show what is erased and what is kept, and ask for the customer's name."""
     return _render_erase(request)
 
 
 def erase_customer(request: PageRequest) -> Response:
-    """Erase the customer whose name was typed, and say what is left to do."""
+    """Erase the customer if the typed name is theirs, and show what remains to be done."""
     with reading(request.app.engine) as session:
         _company, row = get_customer(request, session)
     if _normalise_name(request.form_value("name", _NAME_MAX)) != _normalise_name(row.name or row.external_id):
         return _render_erase(request, "That is not the name of this customer.")
     try:
-        told = erase(request.app, row.connection_id, row.external_id, by=request.actor.email)
-    except EraseError as problem:
-        return _render_erase(request, str(problem))
+        result = erase(request.app, row.connection_id, row.external_id, by=request.actor.email)
+    except EraseError as error:
+        return _render_erase(request, str(error))
     return request.render(
-        "message.html", title="Erased", lines=format_result(told), link=request.path.removesuffix("/erase")
+        "message.html", title="Erased", lines=format_result(result), link=request.path.removesuffix("/erase")
     )
 
 
 def undo_erase(request: PageRequest) -> Response:
-    """Take an erased customer back."""
+    """Undo the erasure of a customer: the next sync reads their data again."""
     with reading(request.app.engine) as session:
         _company, row = get_customer(request, session)
     try:
         undo_erasure(request.app, row.connection_id, row.external_id, by=request.actor.email)
-    except EraseError as problem:
-        raise NotPossible(str(problem)) from problem
+    except EraseError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect(request.path.removesuffix("/erase/undo"), notice="erasure_undone")
 
 
@@ -68,13 +69,13 @@ def _render_erase(request: PageRequest, problem: str = "") -> Response:
 
 
 def _normalise_name(name: str) -> str:
-    """Make of a name what counts when it is typed: not its capitals, nor how wide its blanks are."""
+    """Return a name without differences in case and spacing."""
     return " ".join(name.split()).casefold()
 
 
 ROUTES = (
-    Route("POST", f"{_CUSTOMER_PATH}/export", export_customer, "owner", sensitive=True),
-    Route("GET", f"{_CUSTOMER_PATH}/erase", confirm_erase, "owner"),
-    Route("POST", f"{_CUSTOMER_PATH}/erase", erase_customer, "owner", sensitive=True),
-    Route("POST", f"{_CUSTOMER_PATH}/erase/undo", undo_erase, "owner", sensitive=True),
+    Route("POST", f"{_CUSTOMER_PATH}/export", export_customer, Role.OWNER, sensitive=True),
+    Route("GET", f"{_CUSTOMER_PATH}/erase", confirm_erase, Role.OWNER),
+    Route("POST", f"{_CUSTOMER_PATH}/erase", erase_customer, Role.OWNER, sensitive=True),
+    Route("POST", f"{_CUSTOMER_PATH}/erase/undo", undo_erase, Role.OWNER, sensitive=True),
 )

@@ -1,4 +1,4 @@
-"""Asks once more who sits there, before something dangerous is done; what was filled in waits meanwhile."""
+"""Asks users for their password or a passkey again before a sensitive action; the submitted form is kept meanwhile."""
 
 from __future__ import annotations
 
@@ -17,50 +17,55 @@ _OWN_FIELDS = {"csrf", "username", PASSWORD_FIELD, PASSKEY_FIELD, "challenge"}
 
 
 def require_reauthentication(request: PageRequest) -> Response | str:
-    """Give the page that asks; or the session's token, another one where it was shown by what came with this form."""
+    """Return the session token of a user who confirmed who they are, or the page that asks them to.
+
+    Where this request contains the password or passkey, the token is a new one.
+    """
     if sessions.is_recently_authenticated(request.app, request.token):
         return request.token
-    given = {name: next(iter(request.form.get(name, ())), "") for name in (PASSWORD_FIELD, PASSKEY_FIELD)}
-    if not any(given.values()):
+    submitted = {name: next(iter(request.form.get(name, ())), "") for name in (PASSWORD_FIELD, PASSKEY_FIELD)}
+    if not any(submitted.values()):
         return _render_form(request, 403)
     try:
-        if given[PASSKEY_FIELD]:
-            sealed = request.form_value("challenge", 500)
-            return passkeys.reauthenticate(request.app, request.actor, request.token, sealed, given[PASSKEY_FIELD])
+        if submitted[PASSKEY_FIELD]:
+            challenge = request.form_value("challenge", 500)
+            return passkeys.reauthenticate(
+                request.app, request.actor, request.token, challenge, submitted[PASSKEY_FIELD]
+            )
         return sign_in.reauthenticate(
-            request.app, request.actor, request.token, given[PASSWORD_FIELD], request.browser.address
+            request.app, request.actor, request.token, submitted[PASSWORD_FIELD], request.browser.address
         )
-    except sign_in.TooManyAttemptsError as problem:
-        return _render_form(request, 429, str(problem))
+    except sign_in.TooManyAttemptsError as error:
+        return _render_form(request, 429, str(error))
     except sign_in.SignInError:
-        return _render_form(request, 403, "That was not it. Nothing was changed.")
+        return _render_form(request, 403, "That is not correct. Nothing was changed.")
 
 
 def continue_after(request: PageRequest) -> Response:
-    """Lead on to the page that was wanted, now that it is known who asks for it."""
-    wanted = request.form_value("next")
-    return request.redirect(wanted if is_local_path(wanted) else "/")
+    """Redirect to the page that asked for confirmation."""
+    target = request.form_value("next")
+    return request.redirect(target if is_local_path(target) else "/")
 
 
 def _render_form(request: PageRequest, status_code: int, problem: str = "") -> Response:
-    """Ask. A form goes on to where it was sent; a page that was opened is come back to."""
+    """Return the page that asks; it posts a form to where that was sent, and redirects back to a page."""
     with reading(request.app.engine) as session:
         has_password = bool(session.get_one(User, request.actor.id).password_hash)
-    kept = [(name, value) for name, values in request.form.items() if name not in _OWN_FIELDS for value in values]
+    hidden = [(name, value) for name, values in request.form.items() if name not in _OWN_FIELDS for value in values]
     action = request.path
     if request.method == "GET":
         query = f"?{urlencode(list(request.query.items()))}" if request.query else ""
-        action, kept = "/confirm", [("next", request.path + query)]
+        action, hidden = "/confirm", [("next", request.path + query)]
     options = passkeys.authentication_options(request.app, request.actor)
-    answer = request.render(
+    response = request.render(
         "reauthenticate.html",
         status_code,
         problem=problem,
-        kept=kept,
+        hidden_fields=hidden,
         action=action,
         has_password=has_password,
         options=options,
     )
     if options:
-        answer.headers["Content-Security-Policy"] = PASSKEY_CSP
-    return answer
+        response.headers["Content-Security-Policy"] = PASSKEY_CSP
+    return response

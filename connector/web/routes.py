@@ -1,4 +1,4 @@
-"""The table of pages: each says who may ask for it, and one gate checks that before any of them runs."""
+"""The routes of the pages: each names the role it needs, and one endpoint checks that before any handler runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from fastapi import FastAPI
@@ -22,52 +23,58 @@ from connector.connections.consent import ConsentError
 from connector.errors import NotFound, NotPossible
 from connector.outbox.approvals import OutboxError
 from connector.vocabulary import Role
+from connector.vocabulary.labels import in_sentence, label
 from connector.web import reauthentication
 from connector.web.page_request import PageRequest, derive_csrf_token
 from connector.web.rendering import render
 
 log = logging.getLogger("duewell.web")
-PASSKEY_PATH = "/account/passkeys"  # where who owes one adds it
+PUBLIC: Final = None  # the role of a route that is open without signing in
+PASSKEY_PATH = "/account/passkeys"  # where a user who needs a passkey adds it
 FORM_BYTES_MAX = 256 * 1024
 _FIELDS_MAX = 2000
+
+Handler = Callable[[PageRequest], Response]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A page. ``needs`` is the least role that may ask for it; "public" is open to everybody.
+    """A page with its handler and the least role that may open it.
 
-    A ``dangerous`` one is for those only who have shown within half an hour that it is they who sit there; the others
-    are asked, and what they had filled in is kept. Connecting and ending, switching modes, policies, keys, tokens,
-    people, and what takes data out are dangerous. An ``owing`` one is open also to who owes the passkey that everybody
-    needs here; all others lead him to where he adds it.
+    A ``sensitive`` route asks for the password or a passkey again unless the user confirmed one within half an hour;
+    the submitted form is kept meanwhile. Sensitive is whatever connects or disconnects a company, switches modes,
+    changes policies, keys, tokens or users, or takes data out.
+
+    A route that is ``allowed_without_passkey`` is open to users who still have to add the passkey that all users need;
+    every other route redirects them to the page where they add it.
     """
 
     method: str
     path: str
-    handler: Callable[[PageRequest], Response]
-    min_role: str = "viewer"
+    handler: Handler
+    min_role: Role | None = Role.VIEWER
     sensitive: bool = False
     allowed_without_passkey: bool = False
 
 
 def add_routes(web_app: FastAPI, app: AppContext, routes: Sequence[Route]) -> None:
-    """Put the pages behind the gate."""
+    """Add the routes to the web app, each behind its checks."""
     for route in routes:
         web_app.add_route(route.path, _make_endpoint(app, route), methods=[route.method], include_in_schema=False)
 
 
 def cookie_name(app: AppContext) -> str:
-    """Name the session's cookie: bound to host and https where there is https.
+    """Return the name of the session cookie: bound to host and HTTPS where there is HTTPS.
 
-    Elsewhere it carries the port: browsers share cookies among the ports of a host, and the demo beside an installation
-    of one's own would sign each other out.
+    Without HTTPS the name contains the port, because browsers share cookies among the ports of a host: the demo and an
+    installation on one machine would sign each other out.
     """
     port = urlsplit(app.settings.duewell_base_url).port
     return "__Host-duewell" if is_https(app) else f"duewell-{port or 80}"
 
 
 def set_session_cookie(app: AppContext, response: Response, token: str) -> Response:
-    """Give the browser a session's token; "" takes it back."""
+    """Set the session cookie of a response; the empty token deletes it."""
     response.set_cookie(
         cookie_name(app),
         token,
@@ -84,38 +91,39 @@ def _make_endpoint(app: AppContext, route: Route) -> Callable[[Request], Awaitab
     async def endpoint(request: Request) -> Response:
         body = await _read_body(request) if route.method == "POST" else b""
         if body is None:
-            return _render_error(413, "Too much", "This form is larger than any of ours.")
+            return _render_error(413, "Form too large", "This form is larger than any form of duewell.")
         return await run_in_threadpool(_handle, app, route, request, body)
 
     return endpoint
 
 
 async def _read_body(request: Request) -> bytes | None:
-    parts, size = [], 0
+    """Return the body, or None as soon as it is larger than any form."""
+    chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
         if size > FORM_BYTES_MAX:
             return None
-        parts.append(chunk)
-    return b"".join(parts)
+        chunks.append(chunk)
+    return b"".join(chunks)
 
 
 def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Response:
     token = request.cookies.get(cookie_name(app), "")
-    person = sessions.find_current_user(app, token)
-    if route.min_role == "public":
-        person = None if person is not None and person.needs_passkey else person  # a way in is no page of his
-    elif (refused := _check_access(route, request, person)) is not None:
-        return refused
+    user = sessions.find_current_user(app, token)
+    if route.min_role is PUBLIC:
+        user = None if user is not None and user.needs_passkey else user  # they are not signed in fully yet
+    elif (denied := _check_access(route, route.min_role, request, user)) is not None:
+        return denied
     form = _parse_form(body)
     if route.method == "POST":
-        known = derive_csrf_token(token, request.url.path) if route.min_role != "public" else ""
-        if not _is_same_origin(app, request) or not hmac.compare_digest(known, (form.get("csrf") or [""])[0]):
-            log.warning("a form from elsewhere or of another session was refused at %s", route.path)
+        expected = derive_csrf_token(token, request.url.path) if route.min_role is not PUBLIC else ""
+        if not _is_same_origin(app, request) or not hmac.compare_digest(expected, (form.get("csrf") or [""])[0]):
+            log.warning("rejected a form from another site or session at %s", route.path)
             return _render_error(
-                403, "Not accepted", "This form is not one of ours, or is too old. Load the page again."
+                403, "Form not accepted", "This form has expired or was not sent from duewell. Reload the page."
             )
-    visit = PageRequest(
+    page_request = PageRequest(
         app,
         request.url.path,
         method=route.method,
@@ -124,51 +132,53 @@ def _handle(app: AppContext, route: Route, request: Request, body: bytes) -> Res
         query_string=request.url.query,
         form=form,
         cookies=request.cookies,
-        user=person,
-        token=token if person else "",
+        user=user,
+        token=token if user else "",
         browser=sessions.Browser(_client_address(request), request.headers.get("user-agent", "")),
     )
-    return _run_handler(visit, route, partial(_run_sensitive, route) if route.sensitive else route.handler)
+    return _run_handler(page_request, route, partial(_run_sensitive, route) if route.sensitive else route.handler)
 
 
-def _check_access(route: Route, request: Request, person: CurrentUser | None) -> Response | None:
-    """Answer those whom a page is not open to; None for whom it is."""
-    if person is None:
+def _check_access(route: Route, min_role: Role, request: Request, user: CurrentUser | None) -> Response | None:
+    """Return the response for a user who may not open the page, None for one who may."""
+    if user is None:
         return _redirect_to_sign_in(route, request)
-    if person.needs_passkey and not route.allowed_without_passkey:
+    if user.needs_passkey and not route.allowed_without_passkey:
         return _redirect_to_passkey(route)
-    if not person.has_role(Role(route.min_role)):
-        log.warning("user %s was refused %s %s", person.id, route.method, route.path)
-        return _render_error(403, "Not for you", f"This is for those who are {route.min_role} here.")
+    if not user.has_role(min_role):
+        log.warning("user %s may not %s %s", user.id, route.method, route.path)
+        return _render_error(403, "No access", f"You need the role {in_sentence(label(min_role))} for this page.")
     return None
 
 
-def _run_handler(request: PageRequest, route: Route, handler: Callable[[PageRequest], Response]) -> Response:
-    """Answer with what is done, or say in words why it is not."""
+def _run_handler(request: PageRequest, route: Route, handler: Handler) -> Response:
+    """Return the handler's response, or an error page for what it raises."""
     try:
         return handler(request)
     except NotFound:
-        return _render_error(404, "Not found", "There is nothing here.", request)
-    except (NotPossible, OutboxError, UserError, ConsentError) as problem:
-        return _render_error(409, "Not possible", str(problem), request)
-    except Exception:  # the answer to a fault of ours has our headers too, and no details
-        log.exception("the page %s %s broke", route.method, route.path)
-        return _render_error(500, "Something broke", "A fault of duewell itself; its log says where.", request)
+        return _render_error(404, "Not found", "There is nothing at this address.", request)
+    except (NotPossible, OutboxError, UserError, ConsentError) as error:
+        return _render_error(409, "Not possible", str(error), request)
+    except Exception:  # a page with our headers and without details, instead of the server's own
+        log.exception("%s %s failed", route.method, route.path)
+        return _render_error(
+            500, "Something went wrong", "This is a fault of duewell. Its log contains the details.", request
+        )
 
 
 def _run_sensitive(route: Route, request: PageRequest) -> Response:
-    """Do what is dangerous once it is shown who asks for it; the session then goes on under another token.
+    """Run a sensitive route's handler once the user has confirmed who they are.
 
-    Also where it cannot be done: the token before is nobody's any more.
+    Confirming replaces the session token. The new one is set on error responses too: the old one is no longer valid.
     """
-    shown = reauthentication.require_reauthentication(request)
-    if isinstance(shown, Response):
-        return shown
-    answer, name = _run_handler(replace(request, token=shown), route, route.handler), cookie_name(request.app)
-    given = any(each.startswith(f"{name}=") for each in answer.headers.getlist("set-cookie"))
-    if shown == request.token or given:  # what was done may have given it yet another token
-        return answer
-    return set_session_cookie(request.app, answer, shown)
+    confirmed = reauthentication.require_reauthentication(request)
+    if isinstance(confirmed, Response):
+        return confirmed
+    response, name = _run_handler(replace(request, token=confirmed), route, route.handler), cookie_name(request.app)
+    has_cookie = any(each.startswith(f"{name}=") for each in response.headers.getlist("set-cookie"))
+    if confirmed == request.token or has_cookie:  # the handler may have started yet another session
+        return response
+    return set_session_cookie(request.app, response, confirmed)
 
 
 def _parse_form(body: bytes) -> dict[str, list[str]]:
@@ -179,7 +189,7 @@ def _parse_form(body: bytes) -> dict[str, list[str]]:
 
 
 def _client_address(request: Request) -> str:
-    """Where a request comes from, as far as that is an address: a proxy hands on what it was told."""
+    """Return the client's IP address, "unknown" where a proxy passed on something else."""
     try:
         return str(ip_address(request.client.host)) if request.client else ""
     except ValueError:
@@ -187,34 +197,31 @@ def _client_address(request: Request) -> str:
 
 
 def _is_same_origin(app: AppContext, request: Request) -> bool:
-    """Tell whether a form was sent from one of our own pages: the browser says where it stood."""
-    given = urlsplit(request.headers.get("origin", ""))
-    ours = urlsplit(app.settings.duewell_base_url)
+    """Return whether a form was sent from a page of this app, by the ``Origin`` header of the browser."""
+    origin = urlsplit(request.headers.get("origin", ""))
+    base = urlsplit(app.settings.duewell_base_url)
     here = (request.url.scheme, request.headers.get("host", ""))
-    return (given.scheme, given.netloc) in {(ours.scheme, ours.netloc), here}
+    return (origin.scheme, origin.netloc) in {(base.scheme, base.netloc), here}
 
 
 def _redirect_to_sign_in(route: Route, request: Request) -> Response:
     if route.method != "GET":
         return _render_error(401, "Not signed in", "Sign in and try again.")
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-    return RedirectResponse("/sign-in" + ("" if wanted == "/" else f"?{urlencode({'next': wanted})}"), 303)
+    target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    return RedirectResponse("/sign-in" + ("" if target == "/" else f"?{urlencode({'next': target})}"), 303)
 
 
 def _redirect_to_passkey(route: Route) -> Response:
     if route.method != "GET":
-        return _render_error(
-            403, "A passkey first", "Everybody needs a passkey here. Add yours; then this is open to you."
-        )
+        return _render_error(403, "Passkey required", "All users need a passkey here. Add yours first.")
     return RedirectResponse(PASSKEY_PATH, 303)
 
 
 def _render_error(status_code: int, title: str, text: str, request: PageRequest | None = None) -> Response:
-    return HTMLResponse(
-        render("message.html", request=request, title=title, lines=[text], first=True), status_code=status_code
-    )
+    page = render("message.html", request=request, title=title, lines=[text], link="/", link_text="Go to Today")
+    return HTMLResponse(page, status_code=status_code)
 
 
 def is_https(app: AppContext) -> bool:
-    """Tell whether browsers reach this installation over https."""
+    """Return whether browsers reach this installation over HTTPS."""
     return app.settings.duewell_base_url.startswith("https://")

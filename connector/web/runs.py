@@ -1,4 +1,4 @@
-"""Runs for people: each opens to what it read, decided and did, with the vendors' answers and the calls it took."""
+"""The sync runs: a list, and each with what it read, decided and sent, and the calls it made."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from connector.audit.run_summary import format_calls, format_outcome
 from connector.db.engine import reading
 from connector.db.tables import Budget, SyncLogEntry, SyncRun
 from connector.errors import NotFound
-from connector.vocabulary import LogKind
+from connector.vocabulary import LogKind, RunOutcome
+from connector.vocabulary.labels import in_sentence, label, vocabularies
 from connector.web.log import parse_filter
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
 _LINES_SHOWN = 60
 _SECTIONS = (
-    ("What was read", (LogKind.ORGANISATION, LogKind.PULLED, LogKind.MALFORMED, LogKind.WARNING)),
+    ("Data read", (LogKind.ORGANISATION, LogKind.PULLED, LogKind.MALFORMED, LogKind.WARNING)),
     (
-        "What left, and what was answered",
+        "Sent, and the responses",
         (
             LogKind.EMAILED,
             LogKind.OWNER_NOTIFIED,
@@ -37,9 +38,9 @@ _SECTIONS = (
             LogKind.SUPPRESSED,
         ),
     ),
-    ("Tasks for people", (LogKind.TASK, LogKind.TASK_OUTCOME)),
+    ("Tasks", (LogKind.TASK, LogKind.TASK_OUTCOME)),
     (
-        "What was decided, and why",
+        "Decisions, and their reasons",
         (
             LogKind.DECIDED,
             LogKind.PLANNED,
@@ -51,65 +52,94 @@ _SECTIONS = (
         ),
     ),
 )
+_COUNT_LABELS = {
+    **vocabularies()["log_kind"],
+    "changed": "Changed records",
+    "decisions": "Decisions",
+    "drift": "Differences corrected",
+    "exceptions": "Exceptions found",
+    "reads_skipped": "Syncs that needed no reading",
+    "reconciled": "Records compared",
+    "records": "Records read",
+    "rejected": "Rejected by a connected service",
+    "tasks": "Tasks created",
+    "unannounced": "Changes without a notification",
+    "unchanged": "Evaluations skipped, nothing had changed",
+}
+_COUNT_PREFIXES = (
+    ("calls_", "call_kind", "Calls"),
+    ("planned_", "upcoming_kind", "Planned"),
+    ("hold_", "decision_code", "On hold"),
+)
 _BOUNDARY_KINDS = (LogKind.RUN_STARTED, LogKind.RUN_ENDED)
 
 
 @dataclass(frozen=True, slots=True)
 class RunSection:
-    """One part of a run's story, in the order it happened; ``count`` is of all its lines."""
+    """Log lines of a run on one subject, in order; ``count`` includes those that are not shown."""
 
     title: str
     count: int
-    lines: list[tuple[SyncLogEntry, int | None]]  # with the outbox entry a line is about
+    lines: list[tuple[SyncLogEntry, int | None]]  # with the id of the outbox entry that a line is about
 
 
 def list_runs(request: PageRequest) -> Response:
     """Show a page of runs."""
     with reading(request.app.engine) as session:
-        asked = parse_filter(request, session)
-        found = log_search.find_run_page(session, asked.query)
-    told = [(run, _describe(run)) for run in found.rows]
-    return request.render("runs.html", found=found, filter_form=asked, told=told)
+        filter_form = parse_filter(request, session)
+        page = log_search.find_run_page(session, filter_form.query)
+    summaries = [(run, _describe(run)) for run in page.rows]
+    return request.render("runs.html", page=page, filter_form=filter_form, summaries=summaries)
 
 
 def show_run(request: PageRequest) -> Response:
-    """Show one run; while it is under way the page can load itself anew."""
+    """Show one run; the page can refresh automatically while it is under way."""
     with reading(request.app.engine) as session:
         row = session.get(SyncRun, request.path_id("run"))
         if row is None:
             raise NotFound
         company = request.company(session, row.connection_id)
-        parts = _build_sections(session, row, company.id or 0)
-        named = log_search.names_of(session, [line for part in parts for line, _entry in part.lines])
-        budget = select(Budget).where(col(Budget.connection_id) == company.id).order_by(col(Budget.limit_name))
-        left = list(session.scalars(budget))
-    return request.render(
-        "run.html",
-        run=row,
-        told=_describe(row),
-        company=company,
-        parts=parts,
-        named=named,
-        calls=format_calls(row.counts or {}) or "none",
-        left=left,
-    )
+        sections = _build_sections(session, row, company.id or 0)
+        names = log_search.names_of(session, [line for section in sections for line, _entry in section.lines])
+        budgets = select(Budget).where(col(Budget.connection_id) == company.id).order_by(col(Budget.limit_name))
+        return request.render(
+            "run.html",
+            run=row,
+            summary=_describe(row),
+            company=company,
+            sections=sections,
+            line_names=names,
+            calls=format_calls(row.counts or {}) or "none",
+            budgets=list(session.scalars(budgets)),
+            counts=[(_count_label(name), count) for name, count in sorted((row.counts or {}).items())],
+        )
 
 
 def _build_sections(session: Session, row: SyncRun, company_id: int) -> list[RunSection]:
     counts = log_search.count_entries_by_kind(session, row.id or 0)
-    grouped = {kind for _title, kinds in _SECTIONS for kind in kinds}
-    rest = tuple(kind for kind in counts if kind not in grouped and kind not in _BOUNDARY_KINDS and kind != "sending")
-    begun = () if row.outcome in {"ok", "deferred"} else (LogKind.SENDING,)  # what was begun is told by its end
-    parts = []
-    for title, kinds in (*_SECTIONS, ("Besides", (*rest, *begun))):
-        wanted = log_search.LogFilter(
-            company_ids=[company_id], run_id=row.id, kinds=[k for k in kinds if k in counts], after_id=0
+    grouped = {LogKind.SENDING, *_BOUNDARY_KINDS, *(kind for _title, kinds in _SECTIONS for kind in kinds)}
+    rest = tuple(kind for kind in counts if kind not in grouped)
+    # After a run that ended as it should, what became of each call says enough
+    started = () if row.outcome in {RunOutcome.OK, RunOutcome.DEFERRED} else (LogKind.SENDING,)
+    sections = []
+    for title, kinds in (*_SECTIONS, ("Other", (*rest, *started))):
+        query = log_search.LogFilter(
+            company_ids=[company_id], run_id=row.id, kinds=[kind for kind in kinds if kind in counts], after_id=0
         )
-        if wanted.kinds:
-            found = log_search.find_log_page(session, wanted, size=_LINES_SHOWN)
-            lines = [(line, json.loads(line.facts).get("entry")) for line in reversed(found.rows)]
-            parts.append(RunSection(title, sum(counts[kind] for kind in wanted.kinds), lines))
-    return parts
+        if query.kinds:
+            page = log_search.find_log_page(session, query, size=_LINES_SHOWN)
+            lines = [(line, json.loads(line.facts).get("entry")) for line in reversed(page.rows)]
+            sections.append(RunSection(title, sum(counts[kind] for kind in query.kinds), lines))
+    return sections
+
+
+def _count_label(name: str) -> str:
+    """Return the label of a figure in a run's counts."""
+    for prefix, vocabulary, text in _COUNT_PREFIXES:
+        value = name.removeprefix(prefix)
+        if value != name and value in vocabularies()[vocabulary]:
+            return f"{text}: {in_sentence(label(value, vocabulary))}"
+    return _COUNT_LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def _describe(run: SyncRun) -> str:

@@ -1,4 +1,4 @@
-"""The way in through a team's sign-in service: off to it, and back."""
+"""Single sign-on: redirects to the OpenID Connect provider, and its callback."""
 
 from __future__ import annotations
 
@@ -7,49 +7,51 @@ from starlette.responses import Response
 from connector.auth import oidc
 from connector.auth.sign_in import SignInError
 from connector.web.page_request import PageRequest, is_local_path
-from connector.web.routes import Route, is_https, set_session_cookie
+from connector.web.routes import PUBLIC, Route, is_https, set_session_cookie
 
 
 def start_sign_in(request: PageRequest) -> Response:
-    """Send the browser to the sign-in service; who is signed in already goes on to what he wanted."""
-    wanted = request.query.get("next", "")
-    wanted = wanted if is_local_path(wanted) else "/"
+    """Redirect to the identity provider; a signed-in user goes straight to the page they asked for."""
+    target = request.query.get("next", "")
+    target = target if is_local_path(target) else "/"
     if request.user is not None:
-        return request.redirect(wanted)
+        return request.redirect(target)
     try:
-        begun = oidc.begin_sign_in(request.app, wanted, None)
-    except SignInError as problem:
-        return _render_error(request, problem)
-    return _set_state_cookie(request, request.redirect(begun.url), begun.cookie)
+        started = oidc.begin_sign_in(request.app, target, None)
+    except SignInError as error:
+        return _render_error(request, error)
+    return _set_state_cookie(request, request.redirect(started.url), started.cookie)
 
 
 def link_account(request: PageRequest) -> Response:
-    """Begin to tie the account of who sits there to the service's: from then on it lets him in."""
+    """Start linking the user's account to their account at the identity provider."""
     try:
-        begun = oidc.begin_sign_in(request.app, "/account", request.actor)
-    except SignInError as problem:
-        return _render_error(request, problem)
-    words = "Sign in there. You come back here by yourself, within 10 minutes."
-    # Not a redirect: a form's answer may lead to no other host (form-action). The page goes on by itself.
-    answer = request.render(
-        "continue_to.html", url=begun.url, title=oidc.service_host(request.app.settings), words=words
+        started = oidc.begin_sign_in(request.app, "/account", request.actor)
+    except SignInError as error:
+        return _render_error(request, error)
+    # A page that redirects, because a form must not redirect to another host (form-action).
+    response = request.render(
+        "continue_to.html",
+        url=started.url,
+        title=oidc.service_host(request.app.settings),
+        text="Sign in there within 10 minutes. You will be returned to this page automatically.",
     )
-    return _set_state_cookie(request, answer, begun.cookie)
+    return _set_state_cookie(request, response, started.cookie)
 
 
 def finish_sign_in(request: PageRequest) -> Response:
-    """Let in whom the sign-in service vouches for."""
+    """Sign in, or link the account of, the user whom the identity provider vouches for."""
     cookie = request.cookies.get(_cookie_name(request), "")
     try:
-        arrived = oidc.finish_sign_in(request.app, request.query_string, cookie, request.user, request.browser)
-    except SignInError as problem:
-        return _set_state_cookie(request, _render_error(request, problem), "")
-    answer = _set_state_cookie(request, request.redirect(arrived.next), "")
-    return set_session_cookie(request.app, answer, arrived.token) if arrived.token else answer
+        signed_in = oidc.finish_sign_in(request.app, request.query_string, cookie, request.user, request.browser)
+    except SignInError as error:
+        return _set_state_cookie(request, _render_error(request, error), "")
+    response = _set_state_cookie(request, request.redirect(signed_in.next), "")
+    return set_session_cookie(request.app, response, signed_in.token) if signed_in.token else response
 
 
-def _render_error(request: PageRequest, problem: SignInError) -> Response:
-    return request.render("message.html", 401, title="Not signed in", lines=[str(problem)], link="/sign-in")
+def _render_error(request: PageRequest, error: SignInError) -> Response:
+    return request.render("message.html", 401, title="Not signed in", lines=[str(error)], link="/sign-in")
 
 
 def _set_state_cookie(request: PageRequest, response: Response, value: str) -> Response:
@@ -60,7 +62,7 @@ def _set_state_cookie(request: PageRequest, response: Response, value: str) -> R
         path="/",
         secure=is_https(request.app),
         httponly=True,
-        samesite="lax",  # it must come along when the service sends the browser back
+        samesite="lax",  # the redirect back from the identity provider must carry it
     )
     return response
 
@@ -70,7 +72,7 @@ def _cookie_name(request: PageRequest) -> str:
 
 
 ROUTES = (
-    Route("GET", "/sign-in/sso", start_sign_in, "public"),
+    Route("GET", "/sign-in/sso", start_sign_in, PUBLIC),
     Route("POST", "/account/sso", link_account, sensitive=True),
-    Route("GET", oidc.CALLBACK_PATH, finish_sign_in, "public"),
+    Route("GET", oidc.CALLBACK_PATH, finish_sign_in, PUBLIC),
 )

@@ -1,4 +1,4 @@
-"""Work for people: a task, and what came of it."""
+"""A task, and the form that records its outcome."""
 
 from __future__ import annotations
 
@@ -9,24 +9,27 @@ from connector.arrangements import tasks
 from connector.db.engine import reading
 from connector.db.tables import CustomerRow, InvoiceRow, Task
 from connector.errors import NotFound, NotPossible
+from connector.vocabulary import Role
 from connector.web.agreement_forms import form_date
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 
+_INVOICES_MAX = 100
+
 
 def show_task(request: PageRequest) -> Response:
-    """Show a task, and ask what came of it."""
+    """Show a task with its customer and invoices."""
     with reading(request.app.engine) as session:
         row = _get_task(request, session)
         company = request.company(session, row.connection_id)
         customer = session.get(CustomerRow, (row.connection_id, row.customer_id))
-        keys = [(row.connection_id, each) for each in row.invoice_ids[:100]]
+        keys = [(row.connection_id, invoice_id) for invoice_id in row.invoice_ids[:_INVOICES_MAX]]
         invoices = [found for found in (session.get(InvoiceRow, key) for key in keys) if found is not None]
     return request.render("task.html", task=row, company=company, customer=customer, invoices=invoices)
 
 
 def complete_task(request: PageRequest) -> Response:
-    """Keep what came of a task: the next run follows what was said."""
+    """Record the outcome of a task; the next sync applies it."""
     with reading(request.app.engine) as session:
         row = _get_task(request, session)
     outcome = tasks.TaskOutcome(
@@ -37,8 +40,8 @@ def complete_task(request: PageRequest) -> Response:
     )
     try:
         tasks.record_task_outcome(request.app, row.id or 0, outcome, by=request.actor.email)
-    except tasks.TaskError as problem:
-        raise NotPossible(str(problem)) from problem
+    except tasks.TaskError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect("/", notice="recorded")
 
 
@@ -51,5 +54,5 @@ def _get_task(request: PageRequest, session: Session) -> Task:
 
 ROUTES = (
     Route("GET", "/tasks/{task:int}", show_task),
-    Route("POST", "/tasks/{task:int}", complete_task, "bookkeeper"),
+    Route("POST", "/tasks/{task:int}", complete_task, Role.BOOKKEEPER),
 )

@@ -1,6 +1,8 @@
-"""The morning's review: what waits for this person, went out, and goes out; tasks, and what is worth a look."""
+"""The first page: what needs attention, what was sent, and what will be sent; and the lists of tasks and exceptions."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from starlette.responses import Response
 
@@ -8,62 +10,67 @@ from connector.db.engine import reading, writing
 from connector.errors import NotFound
 from connector.evaluation import exceptions
 from connector.services.today import CompanySummary, list_open_tasks, load_dashboard
-from connector.web.outbox import selected_companies
-from connector.web.page_request import PageRequest
+from connector.vocabulary import Role
+from connector.web.page_request import CompanyFilter, PageRequest, build_url
 from connector.web.routes import Route
 
-_PAGE = 50
-_PAGES_MAX = 1000
+_PAGE_SIZE = 50
 
 
 def show_today(request: PageRequest) -> Response:
-    """Show the morning's review."""
+    """Show the dashboard of the user's companies."""
     with reading(request.app.engine) as session:
-        found = load_dashboard(session, request.companies(session), request.now)
-        return request.render("today.html", review=found)
+        dashboard = load_dashboard(session, request.companies(session), request.now)
+        return request.render("today.html", dashboard=dashboard)
 
 
 def list_tasks(request: PageRequest) -> Response:
     """Show a page of the open tasks."""
-    page = _page_number(request)
+    page = request.page_number()
     with reading(request.app.engine) as session:
-        companies, chosen, ids = selected_companies(request, session)
-        lines = {row.id or 0: CompanySummary(row) for row in companies if row.id in ids}
-        rows = list_open_tasks(session, lines, size=_PAGE + 1, offset=(page - 1) * _PAGE)
-        more = len(rows) > _PAGE
-        return request.render("tasks.html", rows=rows[:_PAGE], companies=companies, chosen=chosen, page=page, more=more)
+        company_filter = request.company_filter(session)
+        companies = {row.id or 0: CompanySummary(row) for row in company_filter.shown}
+        rows = list_open_tasks(session, companies, size=_PAGE_SIZE + 1, offset=(page - 1) * _PAGE_SIZE)
+        return _render_list(request, "tasks.html", company_filter, rows, page)
 
 
 def list_exceptions(request: PageRequest) -> Response:
-    """Show a page of what is worth a look."""
-    page = _page_number(request)
+    """Show a page of the exceptions."""
+    page = request.page_number()
     with reading(request.app.engine) as session:
-        companies, chosen, ids = selected_companies(request, session)
-        rows = exceptions.list_open(session, ids, size=_PAGE + 1, offset=(page - 1) * _PAGE)
-        more = len(rows) > _PAGE
-        return request.render(
-            "exceptions.html", rows=rows[:_PAGE], companies=companies, chosen=chosen, page=page, more=more
-        )
+        company_filter = request.company_filter(session)
+        rows = exceptions.list_open(session, company_filter.ids, size=_PAGE_SIZE + 1, offset=(page - 1) * _PAGE_SIZE)
+        return _render_list(request, "exceptions.html", company_filter, rows, page)
+
+
+def _render_list(
+    request: PageRequest, template: str, company_filter: CompanyFilter, rows: Sequence[object], page: int
+) -> Response:
+    """Render a page of a list; ``rows`` hold one more than the page where there is a next page."""
+    return request.render(
+        template,
+        rows=rows[:_PAGE_SIZE],
+        company_filter=company_filter,
+        page=page,
+        has_more=len(rows) > _PAGE_SIZE,
+        page_url=lambda number: build_url(request.path, page=number, company=company_filter.selected_id),
+    )
 
 
 def mark_correct(request: PageRequest) -> Response:
-    """Keep that something odd is right as it is."""
+    """Record that an exception is correct as it is."""
     with writing(request.app.engine) as session:
         row = exceptions.find_exception(session, request.form_value("exception"))
         if row is None or not request.actor.can_see(row.connection_id):
             raise NotFound
         exceptions.mark_correct(session, row, by=request.actor.email, at=request.now)
-    return request.redirect("/exceptions" if request.form_value("return_to") == "/exceptions" else "/", notice="right")
-
-
-def _page_number(request: PageRequest) -> int:
-    asked = request.query.get("page", "")
-    return min(max(int(asked), 1), _PAGES_MAX) if asked.isdecimal() and len(asked) < 9 else 1
+    return_to = "/exceptions" if request.form_value("return_to") == "/exceptions" else "/"
+    return request.redirect(return_to, notice="marked_correct")
 
 
 ROUTES = (
     Route("GET", "/", show_today),
     Route("GET", "/tasks", list_tasks),
     Route("GET", "/exceptions", list_exceptions),
-    Route("POST", "/exceptions", mark_correct, "bookkeeper"),
+    Route("POST", "/exceptions", mark_correct, Role.BOOKKEEPER),
 )

@@ -1,4 +1,4 @@
-"""The pages behind Settings: sender, calendar, users, API tokens, webhooks, privacy, backup, health."""
+"""The settings pages: sender, calendar, users, API tokens, webhooks, privacy, backup and health."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API tokens: made, shown once, revoked; for owners."""
+"""API tokens, for owners: listed, created and shown once, revoked."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from starlette.responses import Response
 from connector.auth import api_tokens
 from connector.db.engine import reading, writing
 from connector.errors import NotPossible
-from connector.vocabulary import TokenScope
+from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 
 
 def list_tokens(request: PageRequest) -> Response:
-    """Show the tokens, and ask for a new one."""
+    """Show the tokens, and the form for a new one."""
     with reading(request.app.engine) as session:
         rows, companies = api_tokens.list_api_tokens(session, request.now), request.companies(session)
     return request.render(
@@ -23,40 +23,42 @@ def list_tokens(request: PageRequest) -> Response:
 
 
 def create_token(request: PageRequest) -> Response:
-    """Make a token, and show it: now and never again."""
-    days, limits = request.form_value("days"), parse_company_access(request)
+    """Create a token and show it, this once."""
+    days, companies = request.form_value("days"), parse_company_access(request)
     try:
         with writing(request.app.engine) as session:
             row, token = api_tokens.create(
                 session,
                 request.form_value("name"),
                 request.form_value("scope"),
-                companies=limits,
+                companies=companies,
                 days=int(days) if days.isdecimal() and len(days) < 6 else 0,
                 by=request.actor.email,
                 at=request.now,
             )
-    except api_tokens.ApiTokenError as problem:
-        raise NotPossible(str(problem)) from problem
-    granted = api_tokens.SCOPES[TokenScope(request.form_value("scope"))]
-    words = f"Whoever has this token {granted}. It is not shown again: store it now."
+    except api_tokens.ApiTokenError as error:
+        raise NotPossible(str(error)) from error
     return request.render(
-        "settings_secret.html", title=f"The API token {row.name}", secret=token, words=words, back="/settings/tokens"
+        "settings_secret.html",
+        title=f"API token {row.name}",
+        secret=token,
+        text="Copy the token now: it is not shown again. Anyone who has it can use the API with its permissions.",
+        back="/settings/tokens",
     )
 
 
 def revoke_token(request: PageRequest) -> Response:
-    """End a token at once."""
+    """Revoke a token."""
     try:
         with writing(request.app.engine) as session:
             api_tokens.revoke(session, request.path_id("token"), by=request.actor.email, at=request.now)
-    except api_tokens.ApiTokenError as problem:
-        raise NotPossible(str(problem)) from problem
+    except api_tokens.ApiTokenError as error:
+        raise NotPossible(str(error)) from error
     return request.redirect("/settings/tokens", notice="token_revoked")
 
 
 ROUTES = (
-    Route("GET", "/settings/tokens", list_tokens, "owner"),
-    Route("POST", "/settings/tokens", create_token, "owner", sensitive=True),
-    Route("POST", "/settings/tokens/{token:int}", revoke_token, "owner", sensitive=True),
+    Route("GET", "/settings/tokens", list_tokens, Role.OWNER),
+    Route("POST", "/settings/tokens", create_token, Role.OWNER, sensitive=True),
+    Route("POST", "/settings/tokens/{token:int}", revoke_token, Role.OWNER, sensitive=True),
 )

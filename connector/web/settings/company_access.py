@@ -1,4 +1,4 @@
-"""Reads off a form which companies somebody, or some program, is limited to."""
+"""The part of a form that limits a user, token or webhook to some companies."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from connector.web.page_request import PageRequest
 
 
 def parse_company_access(request: PageRequest) -> list[int] | None:
-    """The companies that were ticked, None where all were wanted."""
+    """Return the ids of the selected companies, None for all companies; raises ``NotFound`` for an unknown one."""
     if request.form_value("company_access") != "selected":
         return None
     with reading(request.app.engine) as session:
-        return [request.company(session, each).id or 0 for each in request.form_ids("company")]
+        return [request.company(session, company_id).id or 0 for company_id in request.form_ids("company")]

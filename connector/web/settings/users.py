@@ -1,4 +1,4 @@
-"""The people who sign in: invited, given a role and companies, let in anew, removed, held to passkeys; for owners."""
+"""The users, for owners: invited, given a role and companies, reset, removed, and required to have a passkey."""
 
 from __future__ import annotations
 
@@ -9,49 +9,51 @@ from connector.auth import oidc, passkey_requirement, sign_in, users
 from connector.db.engine import reading, writing
 from connector.db.tables import User
 from connector.errors import NotFound
+from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 
 
 def list_users(request: PageRequest) -> Response:
-    """Show who may sign in and who has a passkey, and ask whom to invite."""
+    """Show the users, the passkey requirement, and the form to invite someone."""
     with reading(request.app.engine) as session:
         rows, companies = users.list_user_accounts(session), request.companies(session)
-        demand = passkey_requirement.get_requirement(session)
-        hindrance = passkey_requirement.find_obstacle(request.app, session, request.actor, request.token)
+        requirement = passkey_requirement.get_requirement(session)
+        obstacle = passkey_requirement.find_obstacle(request.app, session, request.actor, request.token)
     return request.render(
         "settings_users.html",
         users=rows,
         companies=companies,
         roles=users.ROLES,
-        demand=demand,
-        hindrance=hindrance,
-        team=oidc.service_host(request.app.settings),
+        passkey_requirement=requirement,
+        obstacle=obstacle,
+        sso_host=oidc.service_host(request.app.settings),
     )
 
 
 def set_passkey_requirement(request: PageRequest) -> Response:
-    """Demand a passkey of everybody, or leave it to each person again."""
-    on = {"passkeys_required": True, "passkeys_optional": False}.get(request.form_value("passkeys"))
-    if on is None:
+    """Require a passkey of all users, or make passkeys optional again."""
+    notice = request.form_value("passkeys")
+    required = {"passkeys_required": True, "passkeys_optional": False}.get(notice)
+    if required is None:
         raise NotFound
     passkey_requirement.set_required(
-        request.app, required=on, by=request.actor.email, current_user=request.actor, token=request.token
+        request.app, required=required, by=request.actor.email, current_user=request.actor, token=request.token
     )
-    return request.redirect("/settings/users", notice=request.form_value("passkeys"))
+    return request.redirect("/settings/users", notice=notice)
 
 
 def invite_user(request: PageRequest) -> Response:
-    """Add a user, and show the link by which he chooses his password."""
-    limits = parse_company_access(request)
+    """Add a user, and show the link with which they choose their password."""
+    companies = parse_company_access(request)
     with writing(request.app.engine) as session:
         user = users.add_user(
             session,
             request.form_value("email"),
             request.form_value("role"),
             name=request.form_value("name"),
-            companies=limits,
+            companies=companies,
             by=request.actor.email,
             at=request.now,
         )
@@ -59,27 +61,29 @@ def invite_user(request: PageRequest) -> Response:
 
 
 def show_user(request: PageRequest) -> Response:
-    """Show one user, and what can be changed about him."""
+    """Show one user with the forms to change them."""
     with reading(request.app.engine) as session:
         user = _get_user(request, session)
-        shown = next(row for row in users.list_user_accounts(session) if row.id == user.id)
+        account = next(row for row in users.list_user_accounts(session) if row.id == user.id)
         companies = request.companies(session)
-        limits = users.build_current_user(session, user).companies
-    return request.render("settings_user.html", user=shown, companies=companies, limits=limits, roles=users.ROLES)
+        company_ids = users.build_current_user(session, user).companies
+    return request.render(
+        "settings_user.html", user=account, companies=companies, company_ids=company_ids, roles=users.ROLES
+    )
 
 
 def update_user(request: PageRequest) -> Response:
-    """Give another role, a new link, or no access any more."""
-    act, limits, by = request.form_value("do"), parse_company_access(request), request.actor.email
+    """Change a user's role and companies, create a new sign-in link for them, or remove them."""
+    action, companies, by = request.form_value("do"), parse_company_access(request), request.actor.email
     with writing(request.app.engine) as session:
         user = _get_user(request, session)
-        if act == "reset":
+        if action == "reset":
             return _render_link(request, user, sign_in.reset(session, user, by=by, at=request.now))
-        if act == "role":
+        if action == "role":
             role = request.form_value("role")
-            limits = None if role == "owner" else limits  # an owner is never limited
-            users.change_role(session, user.email, role, companies=limits, by=by, at=request.now)
-        elif act == "remove":
+            companies = None if role == Role.OWNER else companies  # owners see all companies
+            users.change_role(session, user.email, role, companies=companies, by=by, at=request.now)
+        elif action == "remove":
             users.disable(session, user.email, by=by, at=request.now)
         else:
             raise NotFound
@@ -94,17 +98,19 @@ def _get_user(request: PageRequest, session: Session) -> User:
 
 
 def _render_link(request: PageRequest, user: User, token: str) -> Response:
-    address = f"{request.app.settings.duewell_base_url}/welcome/{token}"
-    words = "It works once, within a day. Send it by a way that only this person reads."
     return request.render(
-        "settings_secret.html", title=f"A link for {user.email}", secret=address, words=words, back="/settings/users"
+        "settings_secret.html",
+        title=f"Sign-in link for {user.email}",
+        secret=f"{request.app.settings.duewell_base_url}/welcome/{token}",
+        text="The link works once, within a day. Send it through a channel that only this person reads.",
+        back="/settings/users",
     )
 
 
 ROUTES = (
-    Route("GET", "/settings/users", list_users, "owner"),
-    Route("POST", "/settings/users", invite_user, "owner", sensitive=True),
-    Route("POST", "/settings/users/passkeys", set_passkey_requirement, "owner", sensitive=True),
-    Route("GET", "/settings/users/{user:int}", show_user, "owner"),
-    Route("POST", "/settings/users/{user:int}", update_user, "owner", sensitive=True),
+    Route("GET", "/settings/users", list_users, Role.OWNER),
+    Route("POST", "/settings/users", invite_user, Role.OWNER, sensitive=True),
+    Route("POST", "/settings/users/passkeys", set_passkey_requirement, Role.OWNER, sensitive=True),
+    Route("GET", "/settings/users/{user:int}", show_user, Role.OWNER),
+    Route("POST", "/settings/users/{user:int}", update_user, Role.OWNER, sensitive=True),
 )

@@ -1,4 +1,4 @@
-"""Webhooks of ours: the addresses that are told what happens, and what came of it; for owners."""
+"""Outgoing webhooks, for owners: added with their secret shown once, tested, resumed, removed."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from starlette.responses import Response
 
 from connector.db.engine import reading
 from connector.errors import NotFound, NotPossible
+from connector.vocabulary import Role
 from connector.web.page_request import PageRequest
 from connector.web.routes import Route
 from connector.web.settings.company_access import parse_company_access
 from connector.webhooks import endpoints
-from connector.webhooks.events import EVENTS
+from connector.webhooks.events import EVENTS, Event
 from connector.webhooks.safe_post import DisallowedAddressError
 
+# By form value: what it does, and the notice on the next page
 _ACTIONS = {
     "remove": (endpoints.remove_endpoint, "webhook_removed"),
     "start": (endpoints.resume_endpoint, "webhook_resumed"),
@@ -21,55 +23,54 @@ _ACTIONS = {
 
 
 def list_webhooks(request: PageRequest) -> Response:
-    """Show the addresses with their last deliveries, and ask for a new one."""
+    """Show the webhooks with their last deliveries, and the form for a new one."""
     with reading(request.app.engine) as session:
         rows, companies = endpoints.list_endpoints(session), request.companies(session)
-        names = {row.id: row.name for row in companies}
-    allowed = request.app.settings.duewell_webhooks
-    choice = {name: words for name, words in EVENTS.items() if name != "test"}
     return request.render(
-        "settings_webhooks.html", endpoints=rows, companies=companies, names=names, events=choice, allowed=allowed
+        "settings_webhooks.html",
+        endpoints=rows,
+        companies=companies,
+        company_names={row.id: row.name for row in companies},
+        events={event: text for event, text in EVENTS.items() if event != Event.TEST},
+        reach=request.app.settings.duewell_webhooks,
     )
 
 
 def add_webhook(request: PageRequest) -> Response:
-    """Add an address, and show its secret: now and never again."""
-    limits = parse_company_access(request)
+    """Add a webhook and show its secret, this once."""
+    companies = parse_company_access(request)
     events = list(request.form.get("event", ())) if request.form_value("events") == "selected" else None
     if events == []:
-        raise NotPossible("Choose at least one event.")
+        raise NotPossible("Select at least one event.")
     try:
         _id, secret = endpoints.add_endpoint(
-            request.app, request.form_value("url", 2000), events=events, companies=limits, by=request.actor.email
+            request.app, request.form_value("url", 2000), events=events, companies=companies, by=request.actor.email
         )
-    except (endpoints.EndpointError, DisallowedAddressError) as problem:
-        raise NotPossible(str(problem)) from problem
-    words = (
-        "What is sent there is signed with this secret, so that the other side can tell it is from here. It is shown"
-    )
+    except (endpoints.EndpointError, DisallowedAddressError) as error:
+        raise NotPossible(str(error)) from error
     return request.render(
         "settings_secret.html",
-        title="The webhook's secret",
+        title="Webhook secret",
         secret=secret,
-        words=f"{words} only now.",
+        text="Every delivery is signed with this secret. Copy it now: it is not shown again.",
         back="/settings/webhooks",
     )
 
 
 def update_webhook(request: PageRequest) -> Response:
-    """Try an address, start it again, or remove it."""
+    """Test, resume or remove a webhook."""
     if request.form_value("do") not in _ACTIONS:
         raise NotFound
-    act, said = _ACTIONS[request.form_value("do")]
+    action, notice = _ACTIONS[request.form_value("do")]
     try:
-        act(request.app, request.path_id("endpoint"), by=request.actor.email)
-    except endpoints.EndpointError as problem:
-        raise NotPossible(str(problem)) from problem
-    return request.redirect("/settings/webhooks", notice=said)
+        action(request.app, request.path_id("endpoint"), by=request.actor.email)
+    except endpoints.EndpointError as error:
+        raise NotPossible(str(error)) from error
+    return request.redirect("/settings/webhooks", notice=notice)
 
 
 ROUTES = (
-    Route("GET", "/settings/webhooks", list_webhooks, "owner"),
-    Route("POST", "/settings/webhooks", add_webhook, "owner", sensitive=True),
-    Route("POST", "/settings/webhooks/{endpoint:int}", update_webhook, "owner", sensitive=True),
+    Route("GET", "/settings/webhooks", list_webhooks, Role.OWNER),
+    Route("POST", "/settings/webhooks", add_webhook, Role.OWNER, sensitive=True),
+    Route("POST", "/settings/webhooks/{endpoint:int}", update_webhook, Role.OWNER, sensitive=True),
 )
