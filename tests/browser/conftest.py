@@ -1,4 +1,4 @@
-"""A real browser, a web app that is served, and a small company at the make-believe vendors to connect to."""
+"""A real browser, a served web app, and a small company at the simulated services."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUTPUT = Path(__file__).parents[2] / "test-output"
 
 @dataclass
 class Site:
-    """A duewell that is served, and the vendors it may connect to."""
+    """A served installation and the simulated services it can connect to."""
 
     sandbox: Sandbox
     app: AppContext
@@ -32,7 +32,7 @@ class Site:
     organisation: str
 
     def sync(self, connection: int = 1) -> str:
-        """Let one hour of the company run, as the scheduler would."""
+        """Run one sync of the company, as the scheduler would; returns its outcome."""
         return run_connection(self.app, connection).outcome
 
 

@@ -1,4 +1,4 @@
-"""A person's way through the web app in a real browser: by keyboard, on a phone, in light and dark."""
+"""A user's journey through the web app in a real browser: by keyboard, on a phone, in light and dark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETTINGS = tuple(
 
 
 def become_owner(site: Site, page: Any) -> None:
-    """Follow the one-time link, with nothing but the keyboard."""
+    """Follow the one-time link, using only the keyboard."""
     page.goto(f"{site.base}/welcome/{create_first_link(site.app)}")
     page.locator("input[name=name]:focus").wait_for()
     for words in ("Ann Lee", "ann@example.com", PASSWORD, PASSWORD):
@@ -37,7 +37,7 @@ def become_owner(site: Site, page: Any) -> None:
 
 
 def activate(page: Any, target: Any, key: str = "Enter") -> None:
-    """Act on something: with a finger on the phone; at the desk by keyboard alone, with Tab until it has the focus."""
+    """Activate an element: by tapping on a phone, on a desktop by keyboard, pressing Tab until it has the focus."""
     if page.viewport_size["width"] < WIDE["width"]:
         target.click()
         return
@@ -50,14 +50,14 @@ def activate(page: Any, target: Any, key: str = "Enter") -> None:
 
 
 def connect(site: Site, page: Any) -> None:
-    """Connect the small company: the vendor's consent page is a real one, at another address."""
+    """Connect the small company through the simulated consent page."""
     page.goto(f"{site.base}/companies")
     activate(page, page.get_by_role("button", name="Connect Xero"))
     grant_consent(site, page)
 
 
 def grant_consent(site: Site, page: Any, name: str = "Small Works Ltd") -> None:
-    """Say yes on the vendor's page, and go on to the company."""
+    """Grant the consent, and continue to the company."""
     page.wait_for_url(lambda url: not url.startswith(site.base))
     for box in page.locator("input[type=checkbox][name=organisation]").all():
         box.set_checked(box.get_attribute("value") == site.organisation)
@@ -68,7 +68,7 @@ def grant_consent(site: Site, page: Any, name: str = "Small Works Ltd") -> None:
 
 
 def switch_to_approve(site: Site, page: Any) -> None:
-    """Read the books once, look at the plan, and switch to approve."""
+    """Sync once, review the plan, and switch to approve."""
     assert site.run() == "ok"
     page.goto(f"{site.base}/companies/1")
     page.get_by_text("Nothing has been sent.").wait_for()
@@ -82,7 +82,7 @@ def switch_to_approve(site: Site, page: Any) -> None:
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
-def test_from_the_first_start_to_an_approved_mail_in_the_log(
+def test_from_first_start_to_an_approved_email_in_the_log(
     site: Site, chromium: Any, size: Any, scheme: Any, request: pytest.FixtureRequest
 ) -> None:
     page = chromium.new_context(viewport=size, color_scheme=scheme).new_page()
@@ -159,7 +159,7 @@ def test_from_the_first_start_to_an_approved_mail_in_the_log(
 
 
 def continue_later(site: Site, page: Any, shots: Any) -> None:
-    """Come back, let it act by itself, and meet what comes up now and then."""
+    """Come back, switch to live, and handle what comes up from time to time."""
     sign_in(site, page)
     switch_to_live(site, page)
     resolve_unconfirmed(site, page, shots)
@@ -169,7 +169,7 @@ def continue_later(site: Site, page: Any, shots: Any) -> None:
 
 
 def sign_in(site: Site, page: Any) -> None:
-    """Come back with address and password."""
+    """Sign in with email address and password."""
     page.goto(f"{site.base}/sign-in")
     page.get_by_label("Mail address").fill("ann@example.com")
     page.get_by_label("Password").fill(PASSWORD)
@@ -178,7 +178,7 @@ def sign_in(site: Site, page: Any) -> None:
 
 
 def switch_to_live(site: Site, page: Any) -> None:
-    """Let the company act by itself, once its sums were looked at."""
+    """Switch to live after reviewing the totals."""
     page.goto(f"{site.base}/companies/1")
     activate(page, page.get_by_role("link", name="Switch to live"))
     page.get_by_role("button", name="Switch to live").wait_for()
@@ -189,7 +189,7 @@ def switch_to_live(site: Site, page: Any) -> None:
 
 
 def resolve_unconfirmed(site: Site, page: Any, shots: Any) -> None:
-    """Say of a mail whose answer got lost that it arrived."""
+    """Mark an email as sent whose response was lost."""
     site.sandbox.faults.add(Rule("drop_after", service="sendgrid", kind="email"))
     assert site.run() == "ok"
     page.goto(site.base)
@@ -201,7 +201,7 @@ def resolve_unconfirmed(site: Site, page: Any, shots: Any) -> None:
 
 
 def waive_a_fee(site: Site, page: Any, shots: Any) -> None:
-    """Take back a late fee that stands in the books already."""
+    """Waive a late fee that was already posted."""
     for _run in range(4):
         site.sandbox.clock.advance(timedelta(days=5))
         assert site.run() == "ok"
@@ -218,7 +218,7 @@ def waive_a_fee(site: Site, page: Any, shots: Any) -> None:
 
 
 def reconnect(site: Site, page: Any, shots: Any) -> None:
-    """Find that the access has ended, and connect again from where it says so."""
+    """Reconnect a company whose authorisation has expired."""
     site.sandbox.xero.sign_in.revoke_all()
     assert site.run() == "action_required"
     page.goto(site.base)
@@ -232,7 +232,7 @@ def reconnect(site: Site, page: Any, shots: Any) -> None:
 
 
 def connect_second_ledger(site: Site, page: Any, shots: Any) -> None:
-    """Connect a company at QuickBooks beside it; only that one is new, and it only observes."""
+    """Connect a second company at QuickBooks."""
     page.goto(f"{site.base}/companies")
     activate(page, page.get_by_role("button", name="Connect QuickBooks"))
     grant_consent(site, page, "Larkspur Field Services LLC")
@@ -242,7 +242,7 @@ def connect_second_ledger(site: Site, page: Any, shots: Any) -> None:
 
 
 def record_promise(page: Any, shots: Any) -> None:
-    """Go from the list to a customer and to his invoice, and keep what he promises."""
+    """Open a customer and their invoice, and record a promise to pay."""
     page.get_by_role("link", name="Customers").click()
     page.get_by_role("link", name="Miller & Sons").click()
     page.get_by_text("They promised to pay").click()
@@ -260,12 +260,12 @@ def record_promise(page: Any, shots: Any) -> None:
 
 
 def is_own_error(site: Site, said: Any) -> bool:
-    """Tell whether the browser complains about a page of ours (and not about the make-believe vendor's)."""
+    """Return whether a console message is an error of our own pages, not of the simulated services."""
     return bool(said.type == "error" and said.location.get("url", "").startswith(site.base))
 
 
 def screenshots(request: pytest.FixtureRequest, page: Any) -> Any:
-    """Keep a picture of each page, and let none have an accessibility fault or be wider than the screen."""
+    """Return a function that takes a screenshot and checks accessibility and width."""
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     axe, folder = Axe(), request.config.rootpath / OUTPUT / request.node.callspec.id

@@ -1,4 +1,4 @@
-"""Passkeys in a real browser, with a make-believe device: added, used to come in, used to show who sits there."""
+"""Passkeys in a real browser with a virtual authenticator: added, used to sign in, used to confirm."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AUTHENTICATOR = {
 
 
 def check_page(page: Any, folder: Any, name: str) -> None:
-    """Keep pictures on a phone and at a desk, in light and dark; nothing is wider than the page or hard to read."""
+    """Take screenshots in desktop and phone size, in light and dark, and check accessibility and width."""
     from axe_playwright_python.sync_playwright import Axe  # noqa: PLC0415
 
     for width, scheme in ((1280, "light"), (390, "dark")):
@@ -33,12 +33,12 @@ def check_page(page: Any, folder: Any, name: str) -> None:
 
 
 def is_own_error(site: Any, said: Any) -> bool:
-    """Tell whether the browser complains about a page of ours, and not about the make-believe vendor's."""
+    """Return whether a console message is an error of our own pages, not of the simulated services."""
     return said.type in {"error", "warning"} and bool(said.location.get("url", "").startswith(site.base))
 
 
 def open_with_authenticator(site: Any, chromium: Any, complaints: list[str]) -> Any:
-    """Open a page in a browser of its own, with a device that makes passkeys."""
+    """Open a page in its own browser context with a virtual authenticator."""
     context = chromium.new_context()
     page = context.new_page()
     page.set_default_timeout(30_000)
@@ -51,7 +51,7 @@ def open_with_authenticator(site: Any, chromium: Any, complaints: list[str]) -> 
 
 
 def add_first_passkey(site: Any, chromium: Any, page: Any, folder: Any) -> None:
-    """Come in by a link where everybody needs a passkey: by keyboard to the one thing that is open."""
+    """Accept an invitation where passkeys are required, and add the first passkey by keyboard."""
     with writing(site.app.engine) as session:
         bob = add_user(session, "bob@example.com", "viewer", by="a test", at=site.app.now())
         link = create_link(session, bob, site.app.now())
@@ -76,7 +76,7 @@ def add_first_passkey(site: Any, chromium: Any, page: Any, folder: Any) -> None:
     check_page(page, folder, "account-demanded")
 
 
-def test_a_passkey_is_added_and_lets_in_and_answers_who_it_is(
+def test_a_passkey_is_added_and_used_to_sign_in_and_to_confirm(
     site: Any, chromium: Any, request: pytest.FixtureRequest
 ) -> None:
     folder = request.config.rootpath / "test-output" / "passkeys"

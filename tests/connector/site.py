@@ -1,4 +1,4 @@
-"""A web app that is served, small companies in its database, people who sign in, and a browser's ways."""
+"""A served web app for tests: companies and users in its database, and a simple browser."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PASSWORD = "correct horse battery staple"  # gitleaks:allow
 
 @dataclass
 class Clock:
-    """A clock that stands until a test moves it."""
+    """A clock that stands still until a test advances it."""
 
     at: datetime = NOON
 
@@ -44,7 +44,7 @@ class Clock:
 
 
 class HealthyScheduler:
-    """A scheduler that is well."""
+    """A scheduler that is alive."""
 
     def is_alive(self) -> bool:
         return True
@@ -52,7 +52,7 @@ class HealthyScheduler:
 
 @dataclass
 class Browser:
-    """Somebody's browser, as far as it matters: it keeps cookies, and sends forms as they stand on the page."""
+    """A minimal browser: keeps cookies and submits forms as they are on the page."""
 
     base: str
     http: requests.Session = field(default_factory=requests.Session)
@@ -63,12 +63,12 @@ class Browser:
         return self.page
 
     def post(self, path: str, fields: Any = None, *, origin: str | None = None, **more: Any) -> requests.Response:
-        """Send a form as a page of ours would; the token is the one of the page it stands on, if any."""
+        """Post fields as a page of the app would; without a CSRF token unless ``fields`` contains one."""
         headers = {"Origin": self.base if origin is None else origin}
         return self.http.post(self.base + path, data=fields, headers=headers, timeout=20, **more)
 
     def submit(self, action: str, fields: dict[str, Any] | None = None) -> requests.Response:
-        """Fill in and send the form with this action that stands on the page last looked at."""
+        """Fill in and submit the form with this action on the current page."""
         assert self.page is not None
         self.page = self.post(action, {**hidden_fields(self.page.text, action), **(fields or {})})
         return self.page
@@ -80,7 +80,7 @@ class Browser:
 
 
 def hidden_fields(page: str, action: str) -> dict[str, list[str]]:
-    """The hidden fields of the form that posts to this address."""
+    """Return the hidden fields of the form on a page that posts to ``action``."""
     for form in re.findall(r"<form\b.*?</form>", page, re.DOTALL):
         opening = unescape(form.partition(">")[0] + ">")
         if f'action="{action}"' in opening and 'method="post"' in opening:
@@ -94,7 +94,7 @@ def hidden_fields(page: str, action: str) -> dict[str, list[str]]:
 
 @dataclass
 class Site:
-    """An installation that is served."""
+    """A served installation."""
 
     app: AppContext
     clock: Clock
@@ -104,7 +104,7 @@ class Site:
         return Browser(self.base)
 
     def add_company(self, name: str, **more: Any) -> int:
-        """Add a company; nothing is connected behind it."""
+        """Add a company without an accounting system behind it."""
         with writing(self.app.engine) as session:
             row = Connection(
                 short_name=name.lower().replace(" ", "-"),
@@ -125,7 +125,7 @@ class Site:
         return email
 
     def sign_in(self, role: str, *companies: int, email: str = "") -> Browser:
-        """Add a user and sign in, past the slow hash."""
+        """Add a user and sign in by a link, which skips the slow password hash."""
         email = self.add_user(role, *companies, email=email)
         with writing(self.app.engine) as session:
             link = create_link(session, find_user(session, email), self.clock.at, signs_in_directly=True)
@@ -167,7 +167,7 @@ def serve_app(app: AppContext, port: int) -> Iterator[None]:
 
 @pytest.fixture
 def settings() -> dict[str, Any]:
-    """Settings of the installation, for a test to change."""
+    """Settings of the installation; tests override this fixture."""
     return {}
 
 
@@ -189,7 +189,7 @@ def site(tmp_path: Path, settings: dict[str, Any], new_home: Callable[[Path], Pa
 
 @pytest.fixture
 def site_with_invoices(site: Site) -> Site:
-    """A company with six customers who owe three invoices each, i10, i11 and i12 those of the second."""
+    """A site with a company of six customers with three open invoices each; i10, i11 and i12 are the second's."""
     site.clock.at = NOW
     company = site.add_company("North Ltd", base_currency="EUR", country="DE", first_pull_done_at=NOW)
     with writing(site.app.engine) as session:
@@ -202,7 +202,7 @@ QueryCounter = Callable[[Callable[[], object]], int]
 
 @pytest.fixture
 def count_queries(site: Site) -> QueryCounter:
-    """Count the SELECTs that something costs."""
+    """Return a function that counts the SELECTs of an action."""
     from sqlalchemy import event  # noqa: PLC0415
 
     def count(act: Callable[[], object]) -> int:

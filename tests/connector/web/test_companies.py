@@ -1,4 +1,4 @@
-"""Companies in the browser: connecting one, switching its mode on purpose, pausing, ending it."""
+"""The pages of companies: connecting, changing the mode, pausing, disconnecting."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def get_connection(site: Site, company: int) -> Connection:
 
 @pytest.fixture
 def observing_company(site: Site) -> int:
-    """A company that observes, with a mail and a fee planned and a step to come."""
+    """A company in observe mode with emails and a fee planned, and an upcoming step."""
     company = int(site.add_company("North Ltd", mode="observe", first_pull_done_at=site.clock.at))
     at = site.clock.at
     shared = {
@@ -73,28 +73,26 @@ def observing_company(site: Site) -> int:
     return company
 
 
-def test_a_switch_shows_sums_and_counts_and_asks_whether_they_were_looked_at(
-    site: Site, observing_company: int
-) -> None:
+def test_a_mode_change_shows_totals_and_requires_a_review(site: Site, observing_company: int) -> None:
     browser = site.sign_in("bookkeeper", observing_company)
     browser.get(f"/companies/{observing_company}")
-    assert "Nothing has been sent. Below is what would go out." in browser.text
+    assert "Nothing has been sent. The preview below shows what would be sent." in browser.text
     browser.get(f"/companies/{observing_company}/mode?mode=live")
-    for words in ("100.00 GBP", "7.00 EUR", "5.00 GBP", "40.00 GBP", "second notice", "to 1 customer"):
+    for words in ("GBP 100.00", "EUR 7.00", "GBP 5.00", "GBP 40.00", "Second notice", "for 1 customer"):
         assert words in browser.text
     browser.submit(f"/companies/{observing_company}/mode", {})
     assert browser.page.status_code == 409
     assert get_connection(site, observing_company).mode == "observe"
     browser.get(f"/companies/{observing_company}/mode?mode=live")
     browser.submit(f"/companies/{observing_company}/mode", {"reviewed": "yes"})
-    assert "The mode was changed." in browser.text
+    assert "Mode changed." in browser.text
     assert (get_connection(site, observing_company).mode, get_connection(site, observing_company).live_since_at) == (
         "live",
         site.clock.at,
     )
 
 
-def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only_while_it_is_true(
+def test_the_company_page_links_to_the_plan_and_states_whether_anything_was_sent(
     site: Site, observing_company: int
 ) -> None:
     browser = site.sign_in("bookkeeper", observing_company)
@@ -114,12 +112,14 @@ def test_what_is_planned_is_one_step_away_and_nothing_has_been_sent_is_said_only
         OutboxEntry(key="5", step="before_due", payload={}, state=OutboxState.DONE, ended_at=at, **shared),
     )
     page = browser.get(f"/companies/{observing_company}").text
-    assert "Nothing leaves now." in page
+    assert "Nothing is sent at present." in page
     assert "Nothing has been sent." not in page
     assert f"/outbox?state=awaiting_approval&amp;company={observing_company}" in page
 
 
-def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, observing_company: int) -> None:
+def test_switching_to_observe_needs_no_review_and_unknown_modes_are_not_found(
+    site: Site, observing_company: int
+) -> None:
     browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{observing_company}/mode?mode=observe")
     browser.submit(f"/companies/{observing_company}/mode", {})
@@ -127,7 +127,7 @@ def test_back_to_observe_needs_no_tick_and_an_unknown_mode_is_none(site: Site, o
     assert browser.get(f"/companies/{observing_company}/mode?mode=turbo").status_code == 404
 
 
-def test_a_company_is_paused_with_a_reason_resumed_and_run_now(site: Site, observing_company: int) -> None:
+def test_a_company_is_paused_with_a_reason_resumed_and_synced_now(site: Site, observing_company: int) -> None:
     browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{observing_company}")
     browser.submit(f"/companies/{observing_company}/pause", {"reason": "year end"})
@@ -139,16 +139,16 @@ def test_a_company_is_paused_with_a_reason_resumed_and_run_now(site: Site, obser
     assert get_connection(site, observing_company).next_run_at == site.clock.at
 
 
-def test_a_dead_grant_is_told_with_the_way_to_mend_it(site: Site) -> None:
+def test_an_expired_authorisation_is_shown_with_the_button_to_reconnect(site: Site) -> None:
     company = site.add_company("North Ltd", health="authorization_expired", health_reason="Xero says no.")
     owner, viewer = site.sign_in("owner"), site.sign_in("viewer")
     owner.get(f"/companies/{company}")
-    assert "Connect Xero again" in owner.text
+    assert "Reconnect Xero" in owner.text
     viewer.get(f"/companies/{company}")
-    assert "An owner has to connect it again." in viewer.text
+    assert "An owner has to reconnect it." in viewer.text
 
 
-def test_a_ledger_without_an_app_says_what_is_missing(site: Site) -> None:
+def test_connecting_without_app_credentials_names_the_missing_setting(site: Site) -> None:
     owner = site.sign_in("owner")
     owner.get("/companies")
     owner.submit("/companies/connect", {"ledger": "xero"})
@@ -157,7 +157,7 @@ def test_a_ledger_without_an_app_says_what_is_missing(site: Site) -> None:
 
 
 class TestWithSandbox:
-    """The same with the make-believe vendors behind it."""
+    """Connecting to the simulated services."""
 
     @pytest.fixture
     def sandbox_and_url(self) -> Iterator[Any]:
@@ -175,7 +175,7 @@ class TestWithSandbox:
         reply = requests.get(f"{url}&sandbox_allow=1", allow_redirects=False, timeout=10)
         return urljoin(url, reply.headers["Location"])
 
-    def test_a_consent_begun_here_comes_back_here_and_nowhere_else(self, site: Site) -> None:
+    def test_a_consent_can_be_finished_only_in_the_browser_that_started_it(self, site: Site) -> None:
         owner = site.sign_in("owner")
         owner.get("/companies")
         owner.submit("/companies/connect", {"ledger": "xero"})
@@ -191,9 +191,9 @@ class TestWithSandbox:
             made = session.scalars(select(Connection)).one()
         assert made.name in owner.text
         owner.get(f"/companies/{made.id}")
-        assert "read for the first time" in owner.text
+        assert "First sync in progress" in owner.text
         owner.submit(f"/companies/{made.id}/disconnect", {})
-        assert "Tick that you are sure" in owner.text
+        assert "Confirm that you want to disconnect this company" in owner.text
         owner.get(f"/companies/{made.id}")
         owner.submit(f"/companies/{made.id}/disconnect", {"confirmed": "yes"})
         assert "is disconnected" in owner.text

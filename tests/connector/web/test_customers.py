@@ -1,4 +1,4 @@
-"""Customers in the browser: found, read with everything said and paid, and spoken for; and what is odd about them."""
+"""The pages of customers: search, details, agreements and settings; exceptions and tasks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def invoice_settings(site: Site) -> dict[str, InvoiceSetting]:
         return {row.invoice_id: row for row in session.scalars(select(InvoiceSetting))}
 
 
-def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices: Site) -> None:
+def test_customers_are_found_by_part_of_the_name_and_paginated(site_with_invoices: Site) -> None:
     south = site_with_invoices.add_company("South Ltd")
     site_with_invoices.add_rows(
         *(CustomerRow(connection_id=south, external_id=f"s{n}", name=f"Miller {n:02}") for n in range(60)),
@@ -47,10 +47,10 @@ def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices:
     browser = site_with_invoices.sign_in("viewer")
     browser.get("/customers")
     assert "Customer 00001" in browser.text
-    assert "Miller" not in browser.text  # they owe nothing
+    assert "Miller" not in browser.text  # they have no open balance
     browser.get("/customers?search=MILLER&show=all")
     assert browser.page.text.count("/customers/s") == 50
-    more = browser.page.text.partition('">More</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
+    more = browser.page.text.partition('">Next</a>')[0].rpartition('href="')[2].replace("&amp;", "&")
     browser.get(more)
     assert browser.page.text.count("/customers/s") == 10
     assert "Miller 59" in browser.text
@@ -58,7 +58,7 @@ def test_customers_are_found_by_a_part_of_the_name_and_paged(site_with_invoices:
     assert "Customer 00001" not in site_with_invoices.sign_in("bookkeeper", south).get("/customers").text
 
 
-def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices: Site) -> None:
+def test_a_customer_page_shows_balance_forecast_agreements_and_payments(site_with_invoices: Site) -> None:
     site_with_invoices.add_rows(
         PaymentRow(connection_id=1, external_id="loose", customer_id="c1", currency="EUR", paid_on=NOW.date(),
                    total_e4=500_000, unapplied_e4=120_000),
@@ -67,32 +67,32 @@ def test_a_customer_shows_what_is_owed_expected_said_and_paid(site_with_invoices
     )  # fmt: skip
     browser = site_with_invoices.sign_in("viewer")
     text = browser.get(PAGE) and browser.text
-    assert "Owes 333.00 EUR" in text
-    assert "Invoices settled 7" in " ".join(text.split())
-    assert "12.00 EUR is on no invoice yet" in text
+    assert "Open balance EUR 333.00" in text
+    assert "Paid invoices 7" in " ".join(text.split())
+    assert "Unapplied credit: EUR 12.00" in text
     assert "Promise to pay by 1 Dec 2026 (Ann)" in text
     assert "Paid EUR 113.00, put on INV-13" in text
     assert "Paid EUR 50.00; EUR 12.00 of it is on no invoice yet" in text
-    assert "Some days late." in text  # the mail that waits for an approval
+    assert "Some days late." in text  # the email that awaits approval
     assert 'name="do"' not in browser.page.text  # a viewer is offered no button
     assert browser.get("/companies/1/customers/nobody").status_code == 404
 
 
-def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_with_invoices: Site) -> None:
+def test_an_agreement_is_recorded_for_all_selected_invoices_or_none(site_with_invoices: Site) -> None:
     browser = site_with_invoices.sign_in("bookkeeper")
     browser.get(PAGE)
     browser.submit(
         PAGE, {"do": "promise", "promised_on": "2026-12-01", "invoice": ["i10", "i11"], "reason": "By phone"}
     )
-    assert "Recorded" in browser.text
+    assert "Saved. It applies from the next sync." in browser.text
     assert {key: str(row.promised_on) for key, row in invoice_settings(site_with_invoices).items()} == {
         "i10": "2026-12-01",
         "i11": "2026-12-01",
     }
-    assert "promised for 1 Dec 2026" in browser.text
+    assert "Promised for 1 Dec 2026" in browser.text
     for fields, words in (
-        ({"do": "promise", "promised_on": "2026-12-02"}, "Choose the invoices"),
-        ({"do": "promise", "invoice": "i10"}, "Say the day of the promise"),
+        ({"do": "promise", "promised_on": "2026-12-02"}, "Select at least one invoice"),
+        ({"do": "promise", "invoice": "i10"}, "Enter the date of the promised payment"),
         ({"do": "pause", "paused_until": "2026-11-01", "invoice": "i10"}, "would already be over"),
         (
             {
@@ -102,9 +102,9 @@ def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_w
                 "first_due_on": "2026-12-01",
                 "invoice": "i10",
             },
-            "how many parts",
+            "number of instalments",
         ),
-        ({"do": "payment_plan", "instalments": "soon 5", "invoice": "i10"}, "is no instalment"),
+        ({"do": "payment_plan", "instalments": "soon 5", "invoice": "i10"}, "is not an instalment"),
     ):
         browser.get(PAGE)
         browser.submit(PAGE, fields)
@@ -117,22 +117,22 @@ def test_what_a_customer_says_is_kept_for_the_chosen_invoices_or_for_none(site_w
     assert "i12" not in invoice_settings(site_with_invoices)
 
 
-def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(site_with_invoices: Site) -> None:
+def test_a_payment_plan_a_pause_and_a_dispute_start_and_end_on_the_invoice_page(site_with_invoices: Site) -> None:
     page = "/companies/1/invoices/i10"
     browser = site_with_invoices.sign_in("bookkeeper")
     steps: tuple[tuple[dict[str, str], str], ...] = (
         (
             {"do": "payment_plan", "instalment_count": "2", "first_due_on": "2026-12-01", "interval": "month"},
-            "payment plan: 55.00 on 2026-12-01",
+            "Payment plan: 55.00 on 2026-12-01",
         ),
         (
             {"do": "payment_plan", "instalments": "2026-12-01 10.00\n2026-12-05 100.00"},
-            "payment plan: 10.00 on 2026-12-01",
+            "Payment plan: 10.00 on 2026-12-01",
         ),
         ({"do": "cancel_payment_plan"}, "plan withdrawn by"),
-        ({"do": "pause", "paused_until": "2026-12-24", "reason": "Holidays"}, "paused until 24 Dec 2026"),
+        ({"do": "pause", "paused_until": "2026-12-24", "reason": "Holidays"}, "Reminders paused until 24 Dec 2026"),
         ({"do": "resume"}, "pause ended by"),
-        ({"do": "dispute", "reason": "Two were broken"}, "disputed since 23 Nov 2026: Two were broken"),
+        ({"do": "dispute", "reason": "Two were broken"}, "Disputed since 23 Nov 2026: Two were broken"),
         ({"do": "undispute", "reason": "Credited"}, "dispute resolved by bookkeeper@example.com: Credited"),
     )
     for fields, words in steps:
@@ -143,7 +143,7 @@ def test_a_plan_a_pause_and_a_dispute_begin_and_end_on_the_invoices_page(site_wi
     assert browser.submit(page, {"do": "nonsense"}).status_code == 404
 
 
-def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoices: Site) -> None:
+def test_settings_are_saved_and_only_changes_are_logged(site_with_invoices: Site) -> None:
     browser = site_with_invoices.sign_in("bookkeeper")
     browser.get(PAGE)
     fields = {
@@ -166,7 +166,7 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoic
         "a,b",
     )
     browser.get(PAGE)
-    assert "new@c1.example,cfo@c1.example (a person said so" in browser.text
+    assert "new@c1.example,cfo@c1.example (in your accounting system" in browser.text
     browser.submit(PAGE, {**fields, "segment": "", "no_fees": ""})
     row = get_customer_setting(site_with_invoices)
     assert row is not None
@@ -188,11 +188,11 @@ def test_preferences_are_kept_and_only_what_was_changed_is_told(site_with_invoic
     assert "A hold until 1 Jan 2020 would already be over" in browser.text
 
 
-def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alone(site_with_invoices: Site) -> None:
+def test_portal_links_are_created_and_revoked_by_bookkeepers_only(site_with_invoices: Site) -> None:
     browser, looking = site_with_invoices.sign_in("bookkeeper"), site_with_invoices.sign_in("viewer")
     browser.get(PAGE)
-    assert "No link is out." in browser.text
-    assert "mails carry no link" in browser.text
+    assert "No valid link." in browser.text
+    assert "emails contain no link" in browser.text
     browser.submit(PAGE, {"do": "link_created"})
     [link] = re.findall(r"http://localhost:\d+/c/[a-z2-7]{32}", browser.text)
     page = site_with_invoices.browser().get(link.removeprefix(site_with_invoices.base))
@@ -201,17 +201,17 @@ def test_the_link_to_their_own_page_is_made_and_revoked_by_those_who_may_act_alo
     looking.get(PAGE)
     assert "/c/" not in looking.text
     browser.submit(PAGE, {"do": "link_revoked"})
-    assert "opens nothing any more" in browser.text
+    assert "Portal link revoked" in browser.text
     assert site_with_invoices.browser().get(link.removeprefix(site_with_invoices.base)).status_code == 410
 
 
-def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_invoices: Site) -> None:
+def test_an_exception_is_shown_until_it_is_marked_as_correct(site_with_invoices: Site) -> None:
     north = site_with_invoices.sign_in("bookkeeper", 1)
     assert "Far above what is usual here." in north.get("/").text
     key = "1|unusual_amount|c1|i10"
     north.get("/exceptions")
     north.submit("/exceptions", {"exception": key, "back": "/exceptions"})
-    assert "It is right" in north.text
+    assert "Mark as correct" in north.text
     assert key not in north.get("/exceptions").text
     assert north.get(PAGE).text.count("Far above") == 0
     south = site_with_invoices.sign_in(
@@ -228,12 +228,12 @@ def test_what_is_odd_is_shown_until_a_person_says_that_it_is_right(site_with_inv
         assert exceptions.find_exception(session, "1|unusual_amount|c2|i20").resolved_at is None  # type: ignore[union-attr]
 
 
-def test_all_open_tasks_are_on_a_page_of_their_own(site_with_invoices: Site) -> None:
+def test_all_open_tasks_are_listed_on_their_own_page(site_with_invoices: Site) -> None:
     site_with_invoices.add_rows(
         *(Task(connection_id=1, key=f"more{n}", code=TaskCode.CALL, customer_id="c1", invoice_ids=[], due_on=NOW.date(),
                reason=f"Ring {n:02}", created_at=NOW) for n in range(60)),
     )  # fmt: skip
     browser = site_with_invoices.sign_in("viewer")
     assert "40 more" in browser.get("/").text
-    assert browser.get("/tasks").text.count('<td data-label="Why">') == 50
-    assert browser.get("/tasks?page=2").text.count('<td data-label="Why">') == 15
+    assert browser.get("/tasks").text.count('<td data-label="Reason">') == 50
+    assert browser.get("/tasks?page=2").text.count('<td data-label="Reason">') == 15

@@ -1,4 +1,4 @@
-"""The words of mails on their pages: seen with a real invoice, used, and taken back."""
+"""The pages of email templates: previewed with a real invoice, saved, reset."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def settings() -> dict[str, Any]:
     return {"mail_from": "billing@small.example"}
 
 
-def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any) -> None:
+def test_a_template_is_previewed_with_a_real_invoice_saved_and_reset(site: Any) -> None:
     today = site.clock.at.date()
     company = site.add_company("Small Works Ltd", country="GB", base_currency="GBP")
     site.add_rows(
@@ -33,9 +33,9 @@ def test_words_are_looked_at_with_a_real_invoice_before_they_are_used(site: Any)
         ),
     )  # fmt: skip
     bookkeeper = site.sign_in("bookkeeper")
-    assert "as they come with duewell" in bookkeeper.get("/policy/emails").text
+    assert "Default" in bookkeeper.get("/policy/emails").text
     bookkeeper.get(PATH + "?language=en")
-    assert "I-17, Miller &amp; Sons, 1,200.00 GBP" in bookkeeper.page.text
+    assert "I-17, Miller &amp; Sons, GBP 1,200.00" in bookkeeper.page.text
     words = {
         "language": "en",
         "invoice": f"{company}:i1",

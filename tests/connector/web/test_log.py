@@ -1,4 +1,4 @@
-"""The sync log in the browser: found, paged, opened, given to a spreadsheet, and its chain checked."""
+"""The pages of the sync log: filters, pagination, details, CSV and verification."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def company_id(site: Site) -> int:
     return int(site.add_company("North Ltd"))
 
 
-def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Site, company_id: int) -> None:
+def test_log_pages_lead_to_older_lines_and_back(site: Site, company_id: int) -> None:
     write_lines(site, company_id, *(f"line number {number:03}" for number in range(120)))
     browser = site.sign_in("viewer")
     seen: list[list[str]] = []
@@ -71,7 +71,7 @@ def test_a_page_shows_the_newest_lines_and_leads_to_the_older_and_back(site: Sit
         ("company=1&kind=emailed&text=o", {"one", "two", "four"}),
     ],
 )
-def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
+def test_lines_are_filtered_by_company_customer_invoice_kind_text_and_date(
     site: Site, company_id: int, query: str, found: set[str]
 ) -> None:
     south = site.add_company("South Ltd")
@@ -93,17 +93,17 @@ def test_lines_are_found_by_company_customer_invoice_kind_words_and_time(
     assert {each for each in every if f">{each}" in cells} == found
 
 
-def test_a_day_that_is_none_is_said(site: Site, company_id: int) -> None:
+def test_an_invalid_date_is_reported(site: Site, company_id: int) -> None:
     browser = site.sign_in("viewer")
     assert browser.get("/log?since=yesterday").status_code == 409
-    assert "is not a day" in browser.text
+    assert "is not a valid date" in browser.text
     assert browser.get("/log?since=0001-01-01&until=9999-12-31&before=x&after=99999999999999999999999").status_code in {
         200,
         409,
     }
 
 
-def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id: int) -> None:
+def test_a_run_shows_its_lines_and_a_line_its_data(site: Site, company_id: int) -> None:
     run = add_run(site, company_id, counts={"emailed": 2, "calls_read": 3}, ended_at=site.clock.at)
     other = add_run(site, company_id, outcome="failed", reason="The disk is full.")
     write_lines(site, company_id, "Miller was mailed", run_id=run, facts={"sum": "12.50", "step": "past_due"})
@@ -115,7 +115,7 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id
     page = browser.get(f"/runs/{run}").text
     assert "Miller was mailed" in page
     assert "of another run" not in page
-    assert "Calls read" in page
+    assert "Calls: reads" in page
     assert 'http-equiv="refresh"' not in page
     browser.get("/log/1")
     assert "12.50" in browser.text
@@ -123,9 +123,7 @@ def test_a_run_opens_to_its_lines_and_a_line_to_its_facts(site: Site, company_id
     assert browser.get("/log/99").status_code == 404
 
 
-def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_calls(
-    site: Site, company_id: int
-) -> None:
+def test_a_run_lists_what_was_sent_before_decisions_and_shows_the_remaining_calls(site: Site, company_id: int) -> None:
     site.add_rows(
         CustomerRow(connection_id=company_id, external_id="c1", name="Miller & Sons"),
         Budget(connection_id=company_id, limit_name=LimitWindow.DAY, used=62, remaining=938),
@@ -137,7 +135,7 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
     browser = site.sign_in("viewer")
     page = browser.get(f"/runs/{run}").text
     assert "3 reads, 1 email" in browser.text
-    assert "938 calls; 62 used" in browser.text
+    assert "62 used, 938 left" in browser.text
     assert 'href="/outbox/7"' in page
     assert f'href="/companies/{company_id}/customers/c1"' in page
     assert page.index("Mailed: SendGrid took it.") < page.index("Nothing due until then.")
@@ -145,23 +143,23 @@ def test_a_run_shows_what_left_beside_what_was_decided_and_what_was_left_of_the_
     assert browser.get(f"/log?run={run}&kind=emailed").text.count('id="line-') == 1
 
 
-def test_a_run_that_goes_on_is_told_beside_the_log(site: Site, company_id: int) -> None:
+def test_the_log_links_to_a_run_that_is_under_way(site: Site, company_id: int) -> None:
     browser = site.sign_in("viewer")
-    assert "is under way" not in browser.get("/log").text
+    assert "is syncing" not in browser.get("/log").text
     run = add_run(site, company_id, outcome=None)
     with writing(site.app.engine) as session:
         session.get_one(Connection, company_id).lease_until_at = site.clock.at + timedelta(minutes=5)
     assert f'href="/runs/{run}?refresh=yes"' in browser.get("/log").text
 
 
-def test_a_run_under_way_is_followed_live_by_who_asks_for_it(site: Site, company_id: int) -> None:
+def test_the_page_of_a_run_refreshes_only_on_request(site: Site, company_id: int) -> None:
     run, browser = add_run(site, company_id, outcome=None), site.sign_in("viewer")
-    assert "Follow it live" in browser.get(f"/runs/{run}").text
+    assert "Refresh automatically" in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' not in browser.get(f"/runs/{run}").text
     assert 'http-equiv="refresh"' in browser.get(f"/runs/{run}?refresh=yes").text
 
 
-def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: int) -> None:
+def test_lines_without_a_company_are_shown_only_to_users_who_see_all_companies(site: Site, company_id: int) -> None:
     write_lines(site, None, "everything was put back")
     assert "put back" in site.sign_in("viewer").get("/log").text
     limited = site.sign_in("bookkeeper", company_id)
@@ -169,7 +167,7 @@ def test_lines_of_no_company_are_for_those_who_see_all(site: Site, company_id: i
     assert limited.get("/log/1").status_code == 404
 
 
-def test_csv_holds_every_line_of_the_filter_and_nothing_a_spreadsheet_computes(site: Site, company_id: int) -> None:
+def test_csv_contains_all_matching_lines_and_no_formulas(site: Site, company_id: int) -> None:
     write_lines(site, company_id, *(f"line {number}" for number in range(70)), '=HYPERLINK("http://evil.example")')
     write_lines(site, company_id, "no", kind="unconfirmed")
     answer = site.sign_in("viewer").get("/log.csv?kind=emailed")
@@ -183,28 +181,28 @@ def test_csv_holds_every_line_of_the_filter_and_nothing_a_spreadsheet_computes(s
 
 
 @pytest.mark.parametrize("formula", ["=1", "+1", "-1", "@a", "\t=1", "\r=1", " =1", "\uff1d1"])
-def test_what_begins_like_a_formula_is_text_in_a_spreadsheet(formula: str) -> None:
+def test_formulas_are_escaped_in_csv(formula: str) -> None:
     assert format_cell(formula).startswith("'")
     assert format_cell("Miller & Sons - late") == "Miller & Sons - late"
     assert format_cell(-5) == "-5"
 
 
-def test_the_chain_is_checked_and_a_changed_line_named(site: Site, company_id: int) -> None:
+def test_verifying_the_log_names_the_changed_line(site: Site, company_id: int) -> None:
     write_lines(site, company_id, "one", "two", "three")
     browser = site.sign_in("viewer")
     browser.get("/log/chain")
-    assert "The chain holds" in browser.text
+    assert "The log is intact" in browser.text
     browser.get("/log")
-    assert "The chain held on 10 Jun 2026 11:00 UTC" in " ".join(browser.text.split())
+    assert "Verified on 10 Jun 2026 11:00 UTC" in " ".join(browser.text.split())
     with site.app.engine.begin() as connection:
         connection.execute(text("DROP TRIGGER sync_log_refuses_update"))
         connection.execute(text("UPDATE sync_log SET text = 'TWO' WHERE id = 2"))
     browser.get("/log/chain")
-    assert "The chain is broken" in browser.text
+    assert "The log was changed" in browser.text
     assert "At line 2" in browser.text
 
 
-def test_it_asks_the_database_as_often_for_many_lines_as_for_few(
+def test_the_number_of_queries_does_not_depend_on_the_number_of_lines(
     site: Site, company_id: int, count_queries: Any
 ) -> None:
     browser = site.sign_in("viewer")
@@ -215,8 +213,8 @@ def test_it_asks_the_database_as_often_for_many_lines_as_for_few(
     assert few <= 6
 
 
-def test_every_way_to_the_lines_goes_by_an_index(site: Site, company_id: int) -> None:
-    """A year of lines must not be read to show fifty."""
+def test_every_filter_of_the_log_uses_an_index(site: Site, company_id: int) -> None:
+    """A year of lines must not be read to show fifty of them."""
     from sqlalchemy.dialects import sqlite  # noqa: PLC0415
     from sqlmodel import Session, col  # noqa: PLC0415
 

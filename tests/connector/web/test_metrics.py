@@ -1,4 +1,4 @@
-"""Numbers for operating: each is there, is right, and stands in the docs with the alerts to set."""
+"""The Prometheus metrics: their values, and that all of them are documented."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Site = Any
 OPERATIONS_DOC = (Path(__file__).parents[3] / "docs/operations.md").read_text()
 
 
-def test_numbers_are_those_of_the_database_and_all_of_them_are_documented(site: Site) -> None:
+def test_metrics_match_the_database_and_are_documented(site: Site) -> None:
     now = site.clock.at
     north = site.add_company("North Ltd", last_run_at=now - timedelta(minutes=5))
     paused = site.add_company("South Ltd", pause_reason="year end")

@@ -1,4 +1,4 @@
-"""A person's own account: another password, and where he is signed in."""
+"""The user's own account: password and sessions."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ Site = Any
 PASSWORD = "correct horse battery staple"  # gitleaks:allow
 
 
-def test_another_password_ends_every_other_session(site: Site) -> None:
+def test_changing_the_password_ends_all_other_sessions(site: Site) -> None:
     browser, elsewhere = site.sign_in("viewer"), site.browser()
-    for again, words in (("another one altogether", "not the same"), (PASSWORD, "Your password was changed")):
+    for again, words in (("another one altogether", "are different"), (PASSWORD, "Password changed")):
         browser.get("/account")
         browser.submit("/account/password", {"password": PASSWORD, "repeat": again})
         assert words in browser.text
     elsewhere.get("/sign-in")
     elsewhere.submit("/sign-in", {"email": "viewer@example.com", "password": PASSWORD})
-    assert "viewer@example.com · viewer" in elsewhere.text
+    assert "viewer@example.com · Viewer" in elsewhere.text
     browser.get("/account")
     browser.submit("/account/password", {"password": "short", "repeat": "short"})
     assert (browser.page.status_code, "12 to 256 characters" in browser.text) == (409, True)
@@ -27,7 +27,7 @@ def test_another_password_ends_every_other_session(site: Site) -> None:
     assert browser.get("/account").url.endswith("/account")
 
 
-def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(site: Site) -> None:
+def test_users_see_their_sessions_and_end_them(site: Site) -> None:
     browser = site.sign_in("owner")
     browser.get("/account")
     browser.submit("/account/password", {"password": PASSWORD, "repeat": PASSWORD})
@@ -50,7 +50,7 @@ def test_a_person_sees_where_he_is_signed_in_and_ends_it_there(site: Site) -> No
     assert browser.get("/account").url.endswith("/account")
 
 
-def test_nobody_ends_another_ones_session(site: Site) -> None:
+def test_users_cannot_end_sessions_of_others(site: Site) -> None:
     owner, viewer = site.sign_in("owner"), site.sign_in("viewer")
     from connector.auth.sessions import session_hash  # noqa: PLC0415
     from connector.web.page_request import derive_csrf_token  # noqa: PLC0415

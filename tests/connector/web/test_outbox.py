@@ -1,4 +1,4 @@
-"""Approvals, doubts and fees in the browser; and the mail as the customer will read it."""
+"""The outbox pages: approvals, unconfirmed deliveries, fees and email previews."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 def company_with_invoice(site: Site) -> int:
-    """A company with one customer who owes one invoice."""
+    """A company with one customer who has one overdue invoice."""
     from decimal import Decimal  # noqa: PLC0415
 
     company = int(site.add_company("North Ltd", base_currency="GBP", country="GB", first_pull_done_at=site.clock.at))
@@ -80,11 +80,11 @@ def get_entry(site: Site, entry_id: int) -> OutboxEntry:
         return session.get_one(OutboxEntry, entry_id)
 
 
-def test_a_mail_is_read_as_the_customer_will_and_approved(site: Site, company_with_invoice: int) -> None:
+def test_an_email_is_previewed_and_approved(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice)
     browser = site.sign_in("bookkeeper", company_with_invoice)
     browser.get("/outbox")
-    assert "99.50 GBP" in browser.text
+    assert "GBP 99.50" in browser.text
     page = browser.get(f"/outbox/{entry}").text
     assert "INV-1 is 7 days late." in page
     assert "<b>&</b>" not in page
@@ -95,30 +95,30 @@ def test_a_mail_is_read_as_the_customer_will_and_approved(site: Site, company_wi
     assert letter.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
     assert letter.headers["X-Frame-Options"] == "SAMEORIGIN"
     browser.submit(f"/outbox/{entry}", {"do": "approve"})
-    assert "Approved: it leaves with the next run." in browser.text
+    assert "Approved. It will be sent with the next sync." in browser.text
     row = get_entry(site, entry)
     assert (row.state, row.approved_by) == ("planned", "bookkeeper@example.com")
 
 
-def test_many_are_approved_at_once_and_others_rejected_with_a_reason(site: Site, company_with_invoice: int) -> None:
+def test_several_entries_are_approved_or_rejected_at_once(site: Site, company_with_invoice: int) -> None:
     ids = [add_email(site, company_with_invoice, number=number) for number in range(4)]
     browser = site.sign_in("bookkeeper")
     browser.get("/outbox")
-    browser.submit("/outbox", {"do": "reject", "id": f"{ids[0]}:abc", "reason": "He paid in cash"})
-    assert "Rejected: it never leaves." in browser.text
+    browser.submit("/outbox", {"do": "reject", "id": f"{ids[0]}:abc", "reason": "Paid in cash"})
+    assert "Rejected. It will not be sent." in browser.text
     browser.submit("/outbox", {"do": "approve", "id": [f"{ids[1]}:abc", f"{ids[2]}:abc"]})
     assert [get_entry(site, each).state for each in ids] == ["rejected", "planned", "planned", "awaiting_approval"]
-    assert get_entry(site, ids[0]).response == "rejected by bookkeeper@example.com: He paid in cash"
+    assert get_entry(site, ids[0]).response == "rejected by bookkeeper@example.com: Paid in cash"
     browser.submit("/outbox", {"do": "approve_all"})
     assert get_entry(site, ids[3]).state == "planned"
     browser.get("/outbox")
-    assert "Nothing waits for an approval." in browser.text
+    assert "Nothing awaits approval." in browser.text
     with reading(site.app.engine) as session:
         log = [row.kind for row in session.scalars(select(SyncLogEntry))]
     assert (log.count(LogKind.APPROVED), log.count(LogKind.REJECTED)) == (3, 1)
 
 
-def test_what_has_changed_since_it_was_looked_at_is_not_approved(site: Site, company_with_invoice: int) -> None:
+def test_an_entry_that_changed_since_it_was_seen_is_not_approved(site: Site, company_with_invoice: int) -> None:
     one, other = add_email(site, company_with_invoice, number=1), add_email(site, company_with_invoice, number=2)
     browser = site.sign_in("bookkeeper")
     browser.get("/outbox")
@@ -126,13 +126,11 @@ def test_what_has_changed_since_it_was_looked_at_is_not_approved(site: Site, com
         session.get_one(OutboxEntry, other).content_hash = "changed"
     browser.submit("/outbox", {"do": "approve", "id": [f"{one}:abc", f"{other}:abc"]})
     assert browser.page.status_code == 409
-    assert "has changed meanwhile" in browser.text
+    assert "has changed since you opened it" in browser.text
     assert [get_entry(site, each).state for each in (one, other)] == ["awaiting_approval", "awaiting_approval"]
 
 
-def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
-    site: Site, company_with_invoice: int
-) -> None:
+def test_an_edited_email_is_approved_only_with_the_text_that_was_seen(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice)
     ann, ben = site.sign_in("bookkeeper"), site.sign_in("owner")
     ben.get(f"/outbox/{entry}")
@@ -140,7 +138,7 @@ def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
     ann.submit(
         f"/outbox/{entry}", {"do": "edit_text", "subject": "About <i>INV-1</i>", "opening": "Hello {{ amount }}."}
     )
-    assert "These are its words now" in ann.text
+    assert "Text saved" in ann.text
     assert "About <i>INV-1</i>" in ann.text
     letter = ann.http.get(f"{site.base}/outbox/{entry}/email.html", timeout=20).text
     assert "Hello {{ amount }}." in letter
@@ -157,16 +155,18 @@ def test_a_mail_is_worded_and_only_the_words_that_were_looked_at_are_approved(
     assert (row.state, row.custom_text, row.approved_by) == ("awaiting_approval", None, "")
 
 
-def test_a_choice_of_nothing_is_said(site: Site, company_with_invoice: int) -> None:
+def test_selecting_nothing_is_reported(site: Site, company_with_invoice: int) -> None:
     add_email(site, company_with_invoice)
     browser = site.sign_in("bookkeeper")
     browser.get("/outbox")
     browser.submit("/outbox", {"do": "approve"})
-    assert "Nothing was chosen." in browser.text
+    assert "Nothing is selected." in browser.text
 
 
 @pytest.mark.parametrize(("answer", "state"), [("sent", "done"), ("not_sent", "planned")])
-def test_a_doubt_is_settled_by_a_person(site: Site, company_with_invoice: int, answer: str, state: str) -> None:
+def test_an_unconfirmed_delivery_is_resolved_by_a_user(
+    site: Site, company_with_invoice: int, answer: str, state: str
+) -> None:
     entry = add_email(site, company_with_invoice, "unconfirmed")
     site.add_rows(
         CompletedStep(
@@ -179,34 +179,34 @@ def test_a_doubt_is_settled_by_a_person(site: Site, company_with_invoice: int, a
     assert "INV-1 is 7 days late." in browser.text
     browser.get(f"/outbox/{entry}")
     browser.submit(f"/outbox/{entry}", {"do": answer})
-    assert "Settled" in browser.text
+    assert "Marked as" in browser.text
     assert get_entry(site, entry).state == state
 
 
-def test_a_fee_shows_its_calculation_and_yearly_rate_and_is_waived(site: Site, company_with_invoice: int) -> None:
+def test_a_fee_shows_its_calculation_and_annual_rate_and_is_waived(site: Site, company_with_invoice: int) -> None:
     draft, posted = (
         add_fee(site, company_with_invoice, "awaiting_approval"),
         add_fee(site, company_with_invoice, "done"),
     )
     browser = site.sign_in("bookkeeper")
     browser.get("/fees")
-    assert "draft" in browser.text
-    assert "posted" in browser.text
+    assert "Draft" in browser.text
+    assert "Posted" in browser.text
     browser.get(f"/outbox/{posted}")
     assert "a flat fee, as agreed" in browser.text
-    assert "262.0 % a year" in browser.text
+    assert "262.0 % per year" in browser.text
     browser.submit(f"/outbox/{posted}", {"do": "waive", "reason": "goodwill"})
     assert "Waived" in browser.text
     browser.get(f"/outbox/{draft}")
     browser.submit(f"/outbox/{draft}", {"do": "reject", "reason": "too soon"})
     browser.get("/fees")
-    assert "being waived" in browser.text
+    assert "Waiver requested" in browser.text
     with reading(site.app.engine) as session:
         waiver = session.scalars(select(OutboxEntry).where(col(OutboxEntry.kind) == OutboxKind.FEE_WAIVER)).one()
     assert "goodwill" in waiver.reason
 
 
-def test_a_viewer_reads_and_is_offered_no_button(site: Site, company_with_invoice: int) -> None:
+def test_viewers_see_entries_without_buttons(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice)
     viewer = site.sign_in("viewer")
     for path in ("/outbox", f"/outbox/{entry}"):
@@ -215,7 +215,7 @@ def test_a_viewer_reads_and_is_offered_no_button(site: Site, company_with_invoic
         assert 'type="checkbox"' not in page
 
 
-def test_a_mail_that_cannot_be_written_says_why(site: Site, company_with_invoice: int) -> None:
+def test_an_email_that_cannot_be_composed_shows_the_reason(site: Site, company_with_invoice: int) -> None:
     entry = add_email(site, company_with_invoice, customer_id="gone")
     browser = site.sign_in("viewer")
     assert browser.get(f"/outbox/{entry}").status_code == 200
@@ -223,7 +223,7 @@ def test_a_mail_that_cannot_be_written_says_why(site: Site, company_with_invoice
     assert browser.get(f"/outbox/{entry}/email.html").status_code == 404
 
 
-def test_a_page_of_entries_costs_as_much_whatever_their_number(
+def test_the_number_of_queries_does_not_depend_on_the_number_of_entries(
     site: Site, company_with_invoice: int, count_queries: Any
 ) -> None:
     add_email(site, company_with_invoice, number="first")

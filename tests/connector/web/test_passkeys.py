@@ -1,4 +1,4 @@
-"""Passkeys: a device in the test signs what real ones sign; who has none signs in as before, unless all need one."""
+"""Passkeys, with an authenticator in the test that signs as real ones do."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def b64(value: bytes) -> str:
 
 @dataclass
 class Authenticator:
-    """What makes passkeys and signs with them, for one site."""
+    """An authenticator that creates a passkey and signs with it."""
 
     origin: str
     user_verified: bool = True
@@ -124,12 +124,12 @@ def sign_in_with_passkey(site: Site, authenticator: Authenticator) -> Any:
     return browser
 
 
-def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(
+def test_a_passkey_signs_in_once_per_challenge_and_only_with_its_own_key(
     site: Site, authenticator: Authenticator
 ) -> None:
     owner_with_passkey(site, authenticator)
     browser = sign_in_with_passkey(site, authenticator)
-    assert "owner@example.com · owner" in browser.text
+    assert "owner@example.com · Owner" in browser.text
     again = site.browser().post("/sign-in/passkey", browser.sent)
     assert again.status_code == 401
     assert sign_in_with_passkey(site, Authenticator(site.base, id=authenticator.id)).page.status_code == 401
@@ -139,16 +139,14 @@ def test_a_passkey_lets_in_once_for_each_challenge_and_only_from_its_own_device(
 
 
 @pytest.mark.parametrize("changed", [{"origin": "https://evil.example"}, {"user_verified": False}, {"sign_count": -1}])
-def test_a_passkey_does_not_let_in(site: Site, authenticator: Authenticator, changed: dict[str, Any]) -> None:
-    """Not on another site, not without a finger, a face or a PIN, and not as a copy that counts from the start."""
+def test_an_invalid_passkey_does_not_sign_in(site: Site, authenticator: Authenticator, changed: dict[str, Any]) -> None:
+    """For another site, without user verification, or from a copy whose counter starts again."""
     owner_with_passkey(site, authenticator)
     vars(authenticator).update(changed)
     assert sign_in_with_passkey(site, authenticator).page.status_code == 401
 
 
-def test_a_challenge_counts_for_five_minutes_and_for_what_it_was_made_for(
-    site: Site, authenticator: Authenticator
-) -> None:
+def test_a_challenge_is_valid_for_five_minutes_and_one_purpose(site: Site, authenticator: Authenticator) -> None:
     browser = owner_with_passkey(site, authenticator)
     page = site.browser().get("/sign-in").text
     challenge = re.findall(r'name="challenge" value="([^"]+)"', page)[0]
@@ -160,17 +158,17 @@ def test_a_challenge_counts_for_five_minutes_and_for_what_it_was_made_for(
     assert (late.status_code, "has expired" in late.text) == (401, True)
 
 
-def test_a_passkey_also_answers_who_sits_there(site: Site, authenticator: Authenticator) -> None:
+def test_a_passkey_confirms_the_user_before_a_sensitive_action(site: Site, authenticator: Authenticator) -> None:
     browser = owner_with_passkey(site, authenticator)
     site.clock.advance(minutes=31)
     browser.get("/account")
     browser.submit("/account/password", {"password": PASSWORD + "!", "repeat": PASSWORD + "!"})
-    assert "Is it you?" in browser.text
+    assert "Confirm your identity" in browser.text
     browser.submit("/account/password", {"confirm_passkey": authenticator.sign(passkey_options(browser.page.text))})
-    assert "Your password was changed" in browser.text
+    assert "Password changed" in browser.text
 
 
-def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_made(
+def test_passkey_only_users_cannot_sign_in_with_a_password_until_reset(
     site: Site, authenticator: Authenticator
 ) -> None:
     browser = owner_with_passkey(site, authenticator)
@@ -187,17 +185,17 @@ def test_who_wants_only_passkeys_is_not_let_in_by_password_until_a_new_link_is_m
         assert not find_user(session, "owner@example.com").passkey_only
 
 
-def test_a_passkey_is_one_persons(site: Site, authenticator: Authenticator) -> None:
+def test_a_passkey_belongs_to_one_user(site: Site, authenticator: Authenticator) -> None:
     owner_with_passkey(site, authenticator)
     other, copied = site.sign_in("viewer"), Authenticator(site.base, id=authenticator.id)
     page = other.get("/account").text
     other.submit("/account/passkeys", {"new_passkey": copied.create(passkey_options(page))})
     assert (other.page.status_code, "was added already" in other.text) == (409, True)
     assert sign_in_with_passkey(site, copied).page.status_code == 401
-    assert "owner@example.com · owner" in sign_in_with_passkey(site, authenticator).text
+    assert "owner@example.com · Owner" in sign_in_with_passkey(site, authenticator).text
 
 
-def test_nobody_removes_another_ones_passkey(site: Site, authenticator: Authenticator) -> None:
+def test_users_cannot_remove_passkeys_of_others(site: Site, authenticator: Authenticator) -> None:
     browser = owner_with_passkey(site, authenticator)
     other = site.sign_in("viewer")
     other.get("/account")
@@ -205,11 +203,11 @@ def test_nobody_removes_another_ones_passkey(site: Site, authenticator: Authenti
         other.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
     browser.get("/account")
     browser.submit("/account/sign-in-methods", {"remove": b64(authenticator.id)})
-    assert "The passkey was removed" in browser.text
+    assert "Passkey removed" in browser.text
     assert "data-passkey" not in site.browser().get("/sign-in").text
 
 
-def test_a_form_on_its_way_while_a_new_link_is_made_lets_nobody_in_again(
+def test_a_form_in_flight_during_a_reset_does_not_restore_access(
     site: Site, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def meanwhile(email: str, work: Any) -> Any:
@@ -244,7 +242,7 @@ def passkey_rule_lines(site: Site) -> list[str]:
         return [line.text for line in sync_log.list_entries(session) if line.kind == LogKind.PASSKEY_REQUIREMENT]
 
 
-def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_takes_it_back(
+def test_an_owner_with_a_passkey_requires_passkeys_and_makes_them_optional_again(
     site: Site, authenticator: Authenticator
 ) -> None:
     action = "/settings/users/passkeys"
@@ -261,22 +259,22 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     site.clock.advance(minutes=31)
     owner.get("/settings/users")
     owner.submit(action, {"passkeys": "passkeys_required"})
-    assert ("Is it you?" in owner.text, passkey_rule_lines(site)) == (True, [])
+    assert ("Confirm your identity" in owner.text, passkey_rule_lines(site)) == (True, [])
     owner.submit(action, {"confirm_password": PASSWORD})
-    assert "From now on everybody needs a passkey" in owner.text
-    assert "1 of these people has none yet" in owner.text
-    assert re.findall(r'label="Passkey">([^<]+)', owner.page.text) == ["not yet", "yes"]
+    assert "All users now need a passkey" in owner.text
+    assert "1 user has no passkey yet" in owner.text
+    assert re.findall(r'label="Passkey">([^<]+)', owner.page.text) == ["No", "Yes"]
     assert "/sign-in" in weak.get("/").url  # was in before, by a password
-    assert "Everybody comes in by a passkey here" in weak.text
+    assert "All users need a passkey" in weak.text
     assert "needs a passkey to sign in" in sign_in_with_password(site, "owner@example.com").text
-    assert "owner@example.com · owner" in sign_in_with_passkey(site, authenticator).text
-    assert "Your only one" in owner.get("/account").text
+    assert "owner@example.com · Owner" in sign_in_with_passkey(site, authenticator).text
+    assert "Your only passkey" in owner.get("/account").text
     token = derive_csrf_token(owner.http.cookies[cookie_name(site.app)], "/account/sign-in-methods")
     kept = owner.post("/account/sign-in-methods", {"remove": b64(authenticator.id), "csrf": token})
     assert (kept.status_code, "This is your only passkey" in kept.text) == (409, True)
     owner.get("/settings/users")
     owner.submit(action, {"passkeys": "passkeys_optional"})
-    assert "Each person chooses again" in owner.text
+    assert "Passkeys are optional again" in owner.text
     assert weak.get("/").url == f"{site.base}/"
     assert passkey_rule_lines(site) == [
         "owner@example.com made passkeys required.",
@@ -284,7 +282,7 @@ def test_an_owner_who_has_come_in_by_his_own_demands_passkeys_of_everybody_and_t
     ]
 
 
-def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_lost_one_begins_anew(
+def test_with_required_passkeys_users_must_first_add_one_also_after_a_reset(
     site: Site, authenticator: Authenticator
 ) -> None:
     owner_with_passkey(site, authenticator)
@@ -299,7 +297,7 @@ def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_los
     browser.get(f"/welcome/{link}")
     browser.submit(f"/welcome/{link}", {"password": PASSWORD, "repeat": PASSWORD})
     assert browser.page.url == f"{site.base}/account/passkeys"
-    assert ("A passkey first" in browser.text, "Outbox" in browser.text) == (True, False)
+    assert ("Passkey required" in browser.text, "Outbox" in browser.text) == (True, False)
     browser = sign_in_with_password(site, "bob@example.com")
     assert browser.page.url == f"{site.base}/account/passkeys"
     browser.submit("/account/passkeys", {"new_passkey": "nonsense"})
@@ -307,12 +305,12 @@ def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_los
     site.clock.advance(minutes=31)
     page = browser.get("/outbox").text
     browser.submit("/account/passkeys", {"name": "Bob's phone", "new_passkey": phone.create(passkey_options(page))})
-    assert ("Is it you?" in browser.text, "Outbox" in browser.text) == (True, False)
+    assert ("Confirm your identity" in browser.text, "Outbox" in browser.text) == (True, False)
     browser.submit("/account/passkeys", {"confirm_password": PASSWORD})
-    assert ("The passkey was added" in browser.text, browser.page.url.partition("?")[0]) == (True, f"{site.base}/")
-    assert "bob@example.com · viewer" in browser.get("/account").text
+    assert ("Passkey added" in browser.text, browser.page.url.partition("?")[0]) == (True, f"{site.base}/")
+    assert "bob@example.com · Viewer" in browser.get("/account").text
     assert "needs a passkey to sign in" in sign_in_with_password(site, "bob@example.com").text
-    assert "bob@example.com · viewer" in sign_in_with_passkey(site, phone).text
+    assert "bob@example.com · Viewer" in sign_in_with_passkey(site, phone).text
     program = {"Authorization": f"Bearer {token}"}
     assert requests.get(f"{site.base}/api/v1/connections", headers=program, timeout=20).status_code == 200
     with writing(site.app.engine) as session:
@@ -325,7 +323,7 @@ def test_where_everybody_needs_a_passkey_the_first_thing_is_to_add_one_and_a_los
     assert "You are signed out" in browser.text
 
 
-def test_passkeys_are_demanded_at_the_terminal_as_on_the_page(
+def test_the_passkey_requirement_is_changed_on_the_command_line(
     site: Site, authenticator: Authenticator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("DUEWELL_HOME", str(site.app.settings.duewell_home))

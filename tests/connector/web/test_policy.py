@@ -1,4 +1,4 @@
-"""The policy's pages: the timetable as a form, what a change would alter, versions, and going back to one."""
+"""The policy pages: the schedule as a form, previews, the document, versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Site = Any
 
 
 def add_company_with_invoice(site: Site) -> int:
-    """A company with one overdue invoice."""
+    """Add a company with one overdue invoice."""
     today = site.clock.at.date()
     company = site.add_company(
         "Small Works Ltd", mode="live", country="GB", base_currency="GBP", live_since_at=site.clock.at
@@ -41,7 +41,7 @@ def add_company_with_invoice(site: Site) -> int:
 
 
 def form_fields(page: str) -> dict[str, list[str]]:
-    """What a browser would send of the timetable's form, as it stands on the page."""
+    """Return what a browser would submit of the schedule's form as it is on the page."""
     form = next(each for each in re.findall(r"<form\b.*?</form>", page, re.DOTALL) if "past_due.new.large" in each)
     sent: dict[str, list[str]] = {}
     for tag in re.findall(r"<input\b[^>]*>", form):
@@ -59,7 +59,7 @@ def current_policy(site: Site, company: int | None = None) -> tuple[ReminderPoli
         return policy, policy_store.get_document(session, version) if version else ""
 
 
-def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site: Site) -> None:
+def test_a_bookkeeper_edits_the_schedule_previews_the_changes_and_saves(site: Site) -> None:
     add_company_with_invoice(site)
     browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
@@ -75,7 +75,7 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
     assert current_policy(site)[1] == "", "nothing is saved before it was looked at"
     browser.submit("/policy/document", {"do": "save"})
     policy, document = current_policy(site)
-    assert "In force from the next run on." in browser.text
+    assert "Policy saved. It applies from the next sync." in browser.text
     said = {"past_due": {"new": {"large": 4}}, "send_window": {"weekdays": ["mon"]}, "late_fees": {"enabled": True}}
     assert policy_store._parse(document).document == policy.document
     assert parse_toml(document) == said, "a document says only what was altered"
@@ -84,7 +84,7 @@ def test_a_bookkeeper_alters_the_table_sees_what_that_changes_and_saves_it(site:
     assert "bookkeeper@example.com activated policy version 1" in line.text
 
 
-def test_what_breaks_a_rule_is_said_with_its_line_and_marked_in_the_table(site: Site) -> None:
+def test_an_invalid_value_is_reported_with_its_line_and_marked_in_the_form(site: Site) -> None:
     add_company_with_invoice(site)
     browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
@@ -102,7 +102,7 @@ def test_what_breaks_a_rule_is_said_with_its_line_and_marked_in_the_table(site: 
     )
 
 
-def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(site: Site) -> None:
+def test_the_document_is_edited_and_an_earlier_version_restored(site: Site) -> None:
     company = add_company_with_invoice(site)
     owner = site.sign_in("owner")
     for text in ('tone = "gentle" # for our members\n', 'tone = "firm"\n'):
@@ -116,7 +116,7 @@ def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(
     owner.get("/policy/versions/2")
     assert '-tone = "gentle" # for our members' in owner.text
     owner.get("/policy/versions/1")
-    assert "Go back to it" in owner.text
+    assert "Restore this version" in owner.text
     owner.get(f"/policy/document?company={company}&version=1")
     assert "# for our members" in owner.text
     text = 'tone = "gentle" # for our members\n'
@@ -138,7 +138,7 @@ def test_the_document_itself_can_be_written_and_an_earlier_version_brought_back(
     assert 'tone must be "gentle" or "standard" or "firm"' in owner.text
 
 
-def test_a_policy_for_some_customers_is_a_table_of_its_own(site: Site) -> None:
+def test_a_policy_for_some_customers_has_its_own_form(site: Site) -> None:
     add_company_with_invoice(site)
     owner = site.sign_in("owner")
     owner.get("/policy")
@@ -169,7 +169,7 @@ def hidden_fields(browser: Any, query: str = "") -> dict[str, list[str]]:
     }
 
 
-def test_a_page_does_not_wait_for_books_that_are_very_large(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_preview_is_skipped_for_very_large_companies(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     add_company_with_invoice(site)
     monkeypatch.setattr(policy_review, "SECONDS_MAX", -1.0)
     browser = site.sign_in("bookkeeper")
@@ -181,22 +181,22 @@ def test_a_page_does_not_wait_for_books_that_are_very_large(site: Site, monkeypa
     assert current_policy(site)[0].tone == "gentle", "a person may still decide"
 
 
-def test_two_people_do_not_overwrite_each_other(site: Site) -> None:
+def test_concurrent_edits_do_not_overwrite_each_other(site: Site) -> None:
     add_company_with_invoice(site)
     browser = site.sign_in("bookkeeper")
     sent = form_fields(browser.get("/policy").text)
     with writing(site.app.engine) as session:
         policy_store.activate_policy(session, 'tone = "firm"\n', by="bo", at=site.clock.at)
     refused = browser.post("/policy", {**sent, "tone": "gentle", "do": "preview"})
-    assert (refused.status_code, "meanwhile" in refused.text) == (409, True)
+    assert (refused.status_code, "saved since you opened this form" in refused.text) == (409, True)
 
 
-def test_who_is_limited_to_a_company_sees_and_sets_its_policy_alone(site: Site) -> None:
+def test_users_limited_to_a_company_edit_only_its_policy(site: Site) -> None:
     add_company_with_invoice(site)
     south = site.add_company("South Ltd")
     site.add_rows(PolicyVersion(connection_id=south, document='tone = "firm"\n', set_by="Sue", set_at=site.clock.at))
     limited = site.sign_in("bookkeeper", 1)
-    assert "Small Works Ltd follows the policy of all companies" in limited.get("/policy").text
+    assert "Small Works Ltd uses the policy of all companies" in limited.get("/policy").text
     assert limited.get(f"/policy?company={south}").status_code == 404
     assert limited.get("/policy/versions/1").status_code == 404
     assert "Sue" not in limited.get("/policy/versions").text
@@ -220,7 +220,9 @@ def past_due_days(large: int, medium: int, small: int) -> dict[str, Any]:
         ("", "data_freshness.payments_stale_after_days", "30", {"data_freshness": {"payments_stale_after_days": 30}}),
     ],
 )  # fmt: skip
-def test_a_field_becomes_a_line_of_the_document(before: str, field: str, text: str, after: dict[str, Any]) -> None:
+def test_a_form_field_changes_one_value_of_the_document(
+    before: str, field: str, text: str, after: dict[str, Any]
+) -> None:
     document, changed = policy_form.apply_form(before, ReminderPolicy.from_toml(before), {field: [text]})
     assert (parse_toml(document), changed) == (after, [field])
     ReminderPolicy.from_toml(document)

@@ -1,4 +1,4 @@
-"""Privacy in the browser, for owners: a customer's data taken out, erased by his name, brought back; days to keep."""
+"""The privacy pages for owners: export, erasure, its undoing, and retention periods."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ POLICY_WITH_NAME = '[policies.one]\napplies_to = { customers = ["Customer 00001"
 
 @pytest.fixture
 def owner(site_with_invoices: Site) -> Any:
-    """An owner who has just signed in."""
+    """The browser of an owner who has just signed in."""
     return site_with_invoices.sign_in("owner")
 
 
 def build_digest() -> OutboxEntry:
-    """A mail to the owner of two customers who are late."""
+    """An alert to the account owner about two customers."""
     said: list[dict[str, Any]] = [{"customer": f"c{n}", "name": f"Customer 0000{n}", "completed": []} for n in (1, 2)]
     more: dict[str, Any] = {"key": "digest", "kind": "owner_email", "state": "done", "customer_id": ""}
     return OutboxEntry(connection_id=1, planned_at=NOW, payload={"to": ["ann@x.example"], "items": said}, **more)
@@ -58,7 +58,7 @@ def customer_name(site: Site) -> str:
         return session.get_one(CustomerRow, (1, "c1")).name
 
 
-def test_an_owner_takes_everything_held_about_a_customer_with_him(site_with_invoices: Site, owner: Any) -> None:
+def test_an_owner_exports_a_customers_data(site_with_invoices: Site, owner: Any) -> None:
     site_with_invoices.add_rows(build_digest())
     owner.get(CUSTOMER_PATH)
     answer = owner.submit(f"{CUSTOMER_PATH}/export")
@@ -75,7 +75,7 @@ def test_an_owner_takes_everything_held_about_a_customer_with_him(site_with_invo
     assert "/erase" not in bookkeeper.page.text
 
 
-def test_a_customer_is_erased_by_his_name_and_taken_back(site_with_invoices: Site, owner: Any) -> None:
+def test_a_customer_is_erased_after_typing_their_name_and_restored(site_with_invoices: Site, owner: Any) -> None:
     with writing(site_with_invoices.app.engine) as session:
         policy_store.set_policy(session, POLICY_WITH_NAME, by="ann", at=NOW)
         find_user(session, "owner@example.com").password_hash = hash_password(PASSWORD)
@@ -88,7 +88,11 @@ def test_a_customer_is_erased_by_his_name_and_taken_back(site_with_invoices: Sit
     assert (owner.page.status_code, "That is not the name of this customer" in owner.text) == (409, True)
     site_with_invoices.clock.advance(minutes=31)
     owner.submit(page, {"name": " customer  00001"})
-    assert (owner.page.status_code, "Is it you?" in owner.text, customer_name(site_with_invoices)) == (403, True, NAME)
+    assert (owner.page.status_code, "Confirm your identity" in owner.text, customer_name(site_with_invoices)) == (
+        403,
+        True,
+        NAME,
+    )
     owner.submit(page, {"confirm_password": PASSWORD})  # what was typed before is kept
     assert owner.page.status_code == 200
     for words in (
@@ -104,13 +108,13 @@ def test_a_customer_is_erased_by_his_name_and_taken_back(site_with_invoices: Sit
     assert NAME not in owner.get(CUSTOMER_PATH).text
     assert "Erased by owner@example.com" in owner.text
     owner.submit(f"{CUSTOMER_PATH}/erase/undo")
-    assert "Taken back: the next run reads again" in owner.text
-    assert "Erase this customer" in owner.text
+    assert "Erasure undone. The next sync reads" in owner.text
+    assert "Erase data…" in owner.text
     with reading(site_with_invoices.app.engine) as session:
         assert session.scalars(select(ErasedCustomer)).all() == []
 
 
-def test_what_stands_in_the_way_of_erasing_is_said_and_nothing_is_changed(site_with_invoices: Site, owner: Any) -> None:
+def test_what_prevents_erasure_is_reported_and_nothing_is_changed(site_with_invoices: Site, owner: Any) -> None:
     def refused(path: str, **fields: str) -> str:
         owner.submit(path, fields)
         assert owner.page.status_code == 409
@@ -130,16 +134,16 @@ def test_what_stands_in_the_way_of_erasing_is_said_and_nothing_is_changed(site_w
         assert "A run of this company is under way" in refused(f"{CUSTOMER_PATH}/erase/undo")
 
 
-def test_an_owner_sees_and_changes_how_long_things_are_kept(site_with_invoices: Site, owner: Any) -> None:
+def test_an_owner_changes_the_retention_periods(site_with_invoices: Site, owner: Any) -> None:
     page = "/settings/privacy"
     old = DecisionRecord(
         connection_id=1, customer_id="c1", run_id=1, decided_at=NOW - timedelta(days=300), snapshot=b""
     )
     site_with_invoices.add_rows(old)
     owner.get(page)
-    assert "once a day, while duewell runs; it has not yet" in " ".join(owner.text.split())
+    assert "once a day while duewell is running. Nothing has been deleted yet" in " ".join(owner.text.split())
     retention.prune_daily(site_with_invoices.app)
-    assert "last 23 Nov 2026" in " ".join((owner.get(page) and owner.text).split())
+    assert "Last deletion: 23 Nov 2026" in " ".join((owner.get(page) and owner.text).split())
     for fields, words in (
         ({"decisions": "0"}, "decisions: from 1 to 36500 days, or off"),
         ({"raw": "36501"}, "raw: from 1 to 36500 days, or off"),
@@ -151,7 +155,7 @@ def test_an_owner_sees_and_changes_how_long_things_are_kept(site_with_invoices: 
         assert (owner.page.status_code, words in owner.text) == (409, True), words
     owner.get(page)
     owner.submit(page, {"decisions": "200", "raw": "90", "emails": ""})
-    assert "what is older goes with the next daily pruning" in owner.text
+    assert "Retention periods saved" in owner.text
     assert (
         log_texts(site_with_invoices)[-1]
         == "owner@example.com set how many days are kept: decisions 200, emails for good."

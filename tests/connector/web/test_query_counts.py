@@ -1,4 +1,4 @@
-"""Every page asks the database as often for many invoices, entries and lines as for few."""
+"""No page needs more queries for many invoices, entries and lines than for few."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from benchmarks.full_year import NOW, DataSize, fill_company
 from connector.db.engine import writing
 from connector.web.app import ROUTES
+from connector.web.routes import PUBLIC
 
 Site = Any
 SMALL = DataSize(invoices=20, runs=4, log_lines_per_run=6)
@@ -31,17 +32,17 @@ def build_path(route: Any, ids: dict[str, Any]) -> str:
 
 
 def list_pages() -> list[Any]:
-    """Every page that shows what was filled in."""
+    """List the pages that show stored data."""
     return [
         route
         for route in ROUTES
         if route.method == "GET"
-        and route.min_role != "public"
+        and route.min_role is not PUBLIC
         and set(re.findall(r"\{(\w+)", route.path)) <= set(FIRST_IDS)
     ]
 
 
-def test_no_page_asks_more_often_where_there_is_more(site: Site, count_queries: Any) -> None:
+def test_no_page_needs_more_queries_for_more_data(site: Site, count_queries: Any) -> None:
     site.clock.at = NOW
     browser = site.sign_in("owner")
     counts: list[dict[str, int]] = []
@@ -60,7 +61,7 @@ def test_no_page_asks_more_often_where_there_is_more(site: Site, count_queries: 
     assert {path: count for path, count in many.items() if count > QUERIES_MAX} == {}
 
 
-def test_no_page_asks_more_often_where_there_are_more_companies(site: Site, count_queries: Any) -> None:
+def test_no_page_needs_more_queries_for_more_companies(site: Site, count_queries: Any) -> None:
     site.clock.at = NOW
     browser = site.sign_in("owner")
     asked = [route.path for route in list_pages() if "{" not in route.path]

@@ -1,4 +1,4 @@
-"""Before something dangerous is done, a browser that was left open is asked who sits there."""
+"""Sensitive actions ask for the password or passkey again in an idle browser."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def get_mode(site: Site, company: int) -> str:
         return session.get_one(Connection, company).mode
 
 
-def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site) -> None:
+def test_an_idle_browser_is_asked_again_and_the_form_is_kept(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser = idle_browser(site, "bookkeeper")
     action = f"/companies/{company}/mode"
     browser.get(f"{action}?mode=live")
     browser.submit(action, {"reviewed": "yes"})
-    assert (browser.page.status_code, "Is it you?" in browser.text) == (403, True)
+    assert (browser.page.status_code, "Confirm your identity" in browser.text) == (403, True)
     browser.submit(action, {"confirm_password": "not the one that it is"})
     assert (browser.page.status_code, get_mode(site, company)) == (403, "observe")
     before = dict(browser.http.cookies)
@@ -58,7 +58,7 @@ def test_a_browser_left_open_is_asked_and_what_was_filled_in_is_kept(site: Site)
     assert (browser.page.status_code, get_mode(site, company)) == (403, "approve")
 
 
-def test_who_has_just_signed_in_is_not_asked(site: Site) -> None:
+def test_recently_signed_in_users_are_not_asked(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser = site.sign_in("bookkeeper")
     browser.get(f"/companies/{company}/mode?mode=approve")
@@ -66,17 +66,17 @@ def test_who_has_just_signed_in_is_not_asked(site: Site) -> None:
     assert get_mode(site, company) == "approve"
 
 
-def test_who_has_shown_it_stays_signed_in_also_where_it_cannot_be_done(site: Site) -> None:
+def test_confirming_keeps_the_session_even_if_the_action_fails(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
     browser.get(f"{action}?mode=live")
     browser.submit(action)
     browser.submit(action, {"confirm_password": PASSWORD})
-    assert (browser.page.status_code, "Look at what would leave" in browser.text) == (409, True)
-    assert "bookkeeper@example.com · bookkeeper" in browser.get("/").text
+    assert (browser.page.status_code, "Review what is planned" in browser.text) == (409, True)
+    assert "bookkeeper@example.com · Bookkeeper" in browser.get("/").text
 
 
-def test_guessing_there_is_limited_as_at_the_door(site: Site) -> None:
+def test_attempts_to_confirm_are_limited_like_sign_ins(site: Site) -> None:
     company = site.add_company("North Ltd", mode="observe")
     browser, action = idle_browser(site, "bookkeeper"), f"/companies/{company}/mode"
     browser.get(f"{action}?mode=live")
@@ -87,8 +87,8 @@ def test_guessing_there_is_limited_as_at_the_door(site: Site) -> None:
     assert (browser.page.status_code, get_mode(site, company)) == (429, "observe")
 
 
-def test_every_form_is_either_an_everyday_one_or_asks() -> None:
-    posts = {route.path for route in ROUTES if route.method == "POST" and route.min_role != "public"}
+def test_every_form_is_sensitive_or_known_not_to_be() -> None:
+    posts = {route.path for route in ROUTES if route.method == "POST" and route.min_role is not None}
     asking = {route.path for route in ROUTES if route.sensitive}
     assert asking >= {"/companies/connect", "/companies/{company:int}/mode", "/companies/{company:int}/disconnect"}
     assert {path for path in posts - asking if not NOT_SENSITIVE.fullmatch(path)} == set()

@@ -1,4 +1,4 @@
-"""The reports' pages: who sees which figures, plots for everybody, CSV that nothing computes, few queries."""
+"""The report pages: visibility, accessible plots, safe CSV, few queries."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Site = Any
 
 
 def add_invoices(site: Site, company: int, count: int, *, first: int = 0, currency: str = "GBP") -> None:
-    """Store invoices of as many customers: every other one paid, each a little later than the one before."""
+    """Add invoices of as many customers: every other one is paid, each a little later than the one before."""
     today = site.clock.at.date()
     with writing(site.app.engine) as session:
         session.get_one(Connection, company).mirror_version += 1
@@ -54,7 +54,7 @@ def add_invoices(site: Site, company: int, count: int, *, first: int = 0, curren
             )
 
 
-def test_every_report_has_its_plot_its_table_and_its_csv(site: Site) -> None:
+def test_every_report_has_plots_a_table_and_csv(site: Site) -> None:
     company = site.add_company("Small Works Ltd", base_currency="GBP")
     add_invoices(site, company, 140)
     viewer = site.sign_in("viewer")
@@ -67,7 +67,7 @@ def test_every_report_has_its_plot_its_table_and_its_csv(site: Site) -> None:
         assert "style=" not in each
     for name in REPORTS:
         page = viewer.get(f"/reports/{name}").text
-        assert "The figures" in page
+        assert "Figures" in page
         sheet = viewer.get(f"/reports/{name}.csv")
         assert "text/csv" in sheet.headers["Content-Type"]
         assert f"duewell-{name}-2026-06-10.csv" in sheet.headers["Content-Disposition"]
@@ -75,12 +75,12 @@ def test_every_report_has_its_plot_its_table_and_its_csv(site: Site) -> None:
     assert owed.text.count('scope="row"') == 50
     assert re.search(rf'<a href="/companies/{company}/customers/c(\d+)">=Customer \1</a>', owed.text)
     assert viewer.get("/reports/ageing-by-customer?page=2").text.count('scope="row"') == 20
-    assert "There is nothing to show on this page" in viewer.get("/reports/ageing-by-customer?page=9").text
+    assert "No data on this page" in viewer.get("/reports/ageing-by-customer?page=9").text
     assert "'=Customer 0," in viewer.get("/reports/ageing-by-customer.csv").text
     assert viewer.get("/reports/taxes").status_code == 404
 
 
-def test_figures_are_those_of_the_companies_a_person_may_see(site: Site) -> None:
+def test_figures_include_only_companies_the_user_sees(site: Site) -> None:
     north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     add_invoices(site, north, 4)
     add_invoices(site, south, 6, currency="SEK")
@@ -91,7 +91,7 @@ def test_figures_are_those_of_the_companies_a_person_may_see(site: Site) -> None
     assert "SEK" in site.sign_in("owner").get(f"/reports/ageing?company={south}").text
 
 
-def test_reports_cost_as_many_queries_for_many_invoices_as_for_few(site: Site, count_queries: Any) -> None:
+def test_the_number_of_queries_does_not_depend_on_the_number_of_invoices(site: Site, count_queries: Any) -> None:
     company = site.add_company("Small Works Ltd")
     viewer = site.sign_in("viewer")
     add_invoices(site, company, 2)
@@ -106,7 +106,7 @@ def test_reports_cost_as_many_queries_for_many_invoices_as_for_few(site: Site, c
     assert viewer.get("/reports/cash-forecast").text != before, "other books, another report"
 
 
-def test_a_plot_says_what_it_shows_whatever_a_name_holds() -> None:
+def test_a_plot_has_a_description_and_escapes_names() -> None:
     from connector.reports.report import Bar, Plot, Span  # noqa: PLC0415
 
     odd = Plot("bars", "<b>", "a & b", bars=[Bar('"><script>', 0, "0"), Bar("long" * 20, 5, "5", "bad")])

@@ -29,7 +29,7 @@ from connector.db.tables import (
 from connector.vocabulary import LogKind, OutboxKind, OutboxState, RunOutcome, TaskCode
 from connector.web.app import ROUTES, make_app
 from connector.web.page_request import derive_csrf_token
-from connector.web.routes import PASSKEY_PATH, cookie_name
+from connector.web.routes import PASSKEY_PATH, PUBLIC, cookie_name
 from policies.receivables import InvoiceStatus
 
 Site = Any
@@ -73,7 +73,7 @@ ACTIONS = ("approve", "reject", "waive", "sent", "pause", "promise", "dispute", 
 
 
 def walk_routes(app: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Every method and path of the app, also of what is mounted in it."""
+    """Yield every method and path of the app and of what is mounted in it."""
     for route in app.routes:
         path = prefix + getattr(route, "path", "")
         if isinstance(route, Mount):
@@ -96,7 +96,7 @@ def fill_path(path: str, ids: dict[str, int]) -> str:
 
 
 def add_other_company(site: Site) -> dict[str, int]:
-    """A company with something of everything; returns what stands in the paths of its pages."""
+    """Add a company with rows of every kind; returns the ids in the paths of its pages."""
     company = site.add_company("South Ltd", mode="approve")
     at, today = site.clock.at, site.clock.at.date()
     run = SyncRun(connection_id=company, started_at=at, outcome=RunOutcome.OK)
@@ -159,7 +159,7 @@ def add_other_company(site: Site) -> dict[str, int]:
 
 
 def stored_rows(site: Site, company: int) -> dict[str, list[Any]]:
-    """Everything that is kept of a company, table by table."""
+    """Return all rows of a company, table by table."""
     with reading(site.app.engine) as session:
         kept = {
             table.name: sorted(map(repr, session.execute(select(table).where(table.c.connection_id == company))))
@@ -171,7 +171,7 @@ def stored_rows(site: Site, company: int) -> dict[str, list[Any]]:
     return kept
 
 
-def test_every_address_is_behind_a_gate_or_is_known_to_be_open_and_why(site: Site) -> None:
+def test_every_route_needs_a_role_or_is_known_to_be_public(site: Site) -> None:
     gated = {(route.method, route.path) for route in ROUTES}
     unknown = {
         path
@@ -179,10 +179,10 @@ def test_every_address_is_behind_a_gate_or_is_known_to_be_open_and_why(site: Sit
         if (method, path) not in gated and path not in PUBLIC_PATHS and not path.startswith("/api/v1/")
     }
     assert unknown == set()
-    assert {route.path for route in ROUTES if route.min_role == "public"} == SIGN_IN_PATHS
+    assert {route.path for route in ROUTES if route.min_role is PUBLIC} == SIGN_IN_PATHS
 
 
-def test_nobody_gets_anything_that_is_not_open(site: Site) -> None:
+def test_without_signing_in_only_public_routes_respond(site: Site) -> None:
     ids, stranger = add_other_company(site), site.browser()
     before = stored_rows(site, ids["company"])
     gated = {(route.method, route.path): route for route in ROUTES}
@@ -196,7 +196,7 @@ def test_nobody_gets_anything_that_is_not_open(site: Site) -> None:
         assert "South" not in answer.text, where
         if path.startswith("/api/v1/") and path not in PUBLIC_PATHS:
             assert answer.status_code == 401, where
-        elif (method, path) in gated and gated[method, path].min_role != "public":
+        elif (method, path) in gated and gated[method, path].min_role is not PUBLIC:
             there = answer.headers.get("location", "").partition("?")[0]
             assert (answer.status_code, there) == ((303, "/sign-in") if method == "GET" else (401, "")), where
         elif path not in SIGN_IN_PATHS and path not in PUBLIC_PATHS:
@@ -204,7 +204,7 @@ def test_nobody_gets_anything_that_is_not_open(site: Site) -> None:
     assert stored_rows(site, ids["company"]) == before
 
 
-def test_no_number_in_an_address_is_too_long_for_a_clear_answer(site: Site) -> None:
+def test_too_large_ids_in_urls_are_not_found(site: Site) -> None:
     owner = site.sign_in("owner")
     for route in ROUTES:
         if ":int}" in route.path and route.method == "GET":
@@ -216,7 +216,7 @@ def test_no_number_in_an_address_is_too_long_for_a_clear_answer(site: Site) -> N
             assert owner.get(f"{path}?company={strange}").status_code == 404, path
 
 
-def test_a_viewer_changes_nothing(site: Site) -> None:
+def test_viewers_cannot_change_anything(site: Site) -> None:
     ids = add_other_company(site)
     viewer, own = site.sign_in("viewer"), {"/sign-out", "/confirm"}
     before = stored_rows(site, ids["company"])
@@ -224,22 +224,22 @@ def test_a_viewer_changes_nothing(site: Site) -> None:
         if route.method == "POST" and route.path not in SIGN_IN_PATHS | own and not route.path.startswith("/account/"):
             assert route.min_role in {"bookkeeper", "owner"}, route.path
             answer = viewer.post(fill_path(route.path, ids))
-            assert (answer.status_code, "Not for you" in answer.text) == (403, True), route.path
+            assert (answer.status_code, "No access" in answer.text) == (403, True), route.path
     assert stored_rows(site, ids["company"]) == before
 
 
-def test_only_an_owner_gets_what_is_for_owners(site: Site) -> None:
+def test_routes_of_owners_are_denied_to_bookkeepers(site: Site) -> None:
     ids = add_other_company(site)
     bookkeeper = site.sign_in("bookkeeper")
     for route in ROUTES:
         if route.min_role == "owner":
             path = fill_path(route.path, ids)
             answer = bookkeeper.post(path) if route.method == "POST" else bookkeeper.get(path)
-            assert (answer.status_code, "Not for you" in answer.text) == (403, True), route.path
+            assert (answer.status_code, "No access" in answer.text) == (403, True), route.path
 
 
-def test_who_owes_the_passkey_that_everybody_needs_gets_nothing_but_the_page_to_add_it(site: Site) -> None:
-    """Also in a browser that was signed in before, and as an owner."""
+def test_users_without_the_required_passkey_can_only_add_one(site: Site) -> None:
+    """Also owners, and in browsers that were signed in before."""
     ids = add_other_company(site)
     browser, other = site.sign_in("owner"), site.add_user("owner", email="ann@example.com")
     with reading(site.app.engine) as session:
@@ -258,17 +258,17 @@ def test_who_owes_the_passkey_that_everybody_needs_gets_nothing_but_the_page_to_
         assert "South" not in answer.text, where
         if where in open_to_him:
             assert answer.status_code == open_to_him[where], where
-        elif route.min_role == "public":
+        elif route.min_role is PUBLIC:
             assert "owner@example.com" not in answer.text, where  # a way in, as for anybody
         elif route.method == "GET":
             assert (answer.status_code, answer.headers["location"]) == (303, PASSKEY_PATH), where
         else:
-            assert (answer.status_code, "A passkey first" in answer.text) == (403, True), where
+            assert (answer.status_code, "Passkey required" in answer.text) == (403, True), where
     assert stored_rows(site, ids["company"]) == before
     assert {(route.method, route.path) for route in ROUTES if route.allowed_without_passkey} == set(open_to_him)
 
 
-def test_a_bookkeeper_of_another_company_sees_nothing_of_this_one(site: Site) -> None:
+def test_a_bookkeeper_of_another_company_sees_nothing(site: Site) -> None:
     ids, north = add_other_company(site), site.add_company("North Ltd")
     bookkeeper = site.sign_in("bookkeeper", north)
     assert "North" in bookkeeper.get("/companies").text
@@ -286,7 +286,7 @@ def test_a_bookkeeper_of_another_company_sees_nothing_of_this_one(site: Site) ->
             assert "South-1" not in seen.text, f"{route.path} with {names}"
 
 
-def test_a_bookkeeper_of_another_company_changes_nothing_of_this_one(site: Site) -> None:
+def test_a_bookkeeper_of_another_company_changes_nothing(site: Site) -> None:
     ids, north = add_other_company(site), site.add_company("North Ltd")
     bookkeeper = site.sign_in("bookkeeper", north)
     bookkeeper.get("/")
@@ -319,7 +319,7 @@ def test_a_bookkeeper_of_another_company_changes_nothing_of_this_one(site: Site)
     assert stored_rows(site, ids["company"]) == before
 
 
-def test_every_table_is_of_a_company_or_is_known_to_be_of_none() -> None:
+def test_every_table_belongs_to_companies_or_is_known_not_to() -> None:
     of_none = {
         "connection": "is the company",
         "grant_token": "reached through the company it was given for",
@@ -342,7 +342,7 @@ def test_every_table_is_of_a_company_or_is_known_to_be_of_none() -> None:
     assert {name for name, table in tables.items() if "connection_id" not in table.c} - set(of_none) == set()
 
 
-def test_every_page_for_people_carries_strict_headers(site: Site) -> None:
+def test_every_page_has_strict_headers(site: Site) -> None:
     ids = add_other_company(site)
     owner = site.sign_in("owner")
     with_script = {"/account", "/sign-in"}

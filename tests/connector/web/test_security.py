@@ -1,4 +1,4 @@
-"""What holds for every answer, whatever was asked: names, methods, headers, sizes, and where a request came from."""
+"""What applies to every response: hosts, methods, headers, sizes, and client addresses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATHS = ("/sign-in", "/nothing/here", "/healthz", "/static/style.css", "/api/v1/
 
 
 def send_raw(site: Site, method: str, path: str, **headers: str) -> Any:
-    """Ask as no browser would."""
+    """Send a request as no browser would."""
     line = http.client.HTTPConnection(urlsplit(site.base).netloc, timeout=20)
     line.request(method, path, headers=headers)
     answer = line.getresponse()
@@ -28,14 +28,14 @@ def send_raw(site: Site, method: str, path: str, **headers: str) -> Any:
     return answer, body
 
 
-def test_methods_nobody_needs_are_refused_and_say_nothing_back(site: Site) -> None:
+def test_unused_methods_are_rejected_without_echoing_the_request(site: Site) -> None:
     for method in ("TRACE", "TRACK", "CONNECT", "OPTIONS", "DELETE", "PUT", "PATCH", "DEBUG"):
         answer, body = send_raw(site, method, "/sign-in", **{"X-Canary": "tweet", "Cookie": "duewell=tweet"})
         assert answer.status in {400, 405}, method
         assert "tweet" not in body + str(answer.headers), method
 
 
-def test_every_answer_carries_the_headers_and_no_version(site: Site) -> None:
+def test_every_response_has_the_security_headers_and_no_version(site: Site) -> None:
     for path in PATHS:
         origin = {"Origin": "https://evil.example"}
         headers = requests.get(site.base + path, headers=origin, timeout=20, allow_redirects=False).headers
@@ -48,19 +48,19 @@ def test_every_answer_carries_the_headers_and_no_version(site: Site) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"duewell_base_url": "https://books.example"}])
-def test_behind_https_browsers_are_told_never_to_come_without(site: Site) -> None:
+def test_with_https_browsers_are_told_to_use_only_https(site: Site) -> None:
     port = urlsplit(site.base).port
     answer = requests.get(f"http://127.0.0.1:{port}/sign-in", timeout=20)
     assert "max-age=31536000" in answer.headers["Strict-Transport-Security"]
 
 
-def test_another_name_is_another_house(site: Site) -> None:
+def test_other_host_names_are_rejected(site: Site) -> None:
     for host in ("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "[::1", ""):
         answer, body = send_raw(site, "GET", "/sign-in", Host=host)
         assert (answer.status, "Password" in body) in {(421, False), (400, False)}, host
 
 
-def test_bodies_are_capped_before_anybody_is_known(site: Site) -> None:
+def test_bodies_are_limited_before_sign_in(site: Site) -> None:
     stranger = site.browser()
     much = "x" * 300_000
     assert stranger.post("/sign-in", {"email": much}).status_code == 413
@@ -70,8 +70,8 @@ def test_bodies_are_capped_before_anybody_is_known(site: Site) -> None:
     assert requests.post(f"{site.base}/c/x", data=much, timeout=20).status_code in {404, 413}
 
 
-def test_an_address_that_a_stranger_claims_is_not_believed_beyond_the_proxy_before_us(site: Site) -> None:
-    """A proxy on this machine adds whom it heard from at the end; what stood there before is anybody's invention."""
+def test_a_forged_forwarded_address_is_not_trusted(site: Site) -> None:
+    """A local proxy appends the address it saw; whatever precedes it may be forged."""
     claimed = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7"}
     site.browser().http.post(
         f"{site.base}/sign-in", data={"email": "a@b.c", "password": "x"}, headers={"Origin": site.base, **claimed},
@@ -81,7 +81,7 @@ def test_an_address_that_a_stranger_claims_is_not_believed_beyond_the_proxy_befo
         assert [row.ip_address for row in session.scalars(select(SignInAttempt))] == ["198.51.100.7"]
 
 
-def test_what_comes_from_books_is_shown_and_never_run(site: Site) -> None:
+def test_accounting_data_is_escaped(site: Site) -> None:
     bad = "<script>alert(1)</script>{{ 7*7 }}\" onmouseover='x' \u202e"
     company = site.add_company(bad, health_reason=bad)
     owner = site.sign_in("owner")

@@ -1,4 +1,4 @@
-"""The pages behind Settings: people invited and limited, tokens and webhooks shown once, a backup taken, health."""
+"""The settings pages: users, tokens, webhooks, backup, sender, calendar and health."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def settings() -> dict[str, Any]:
 
 @pytest.fixture
 def owner(site: Site) -> Any:
-    """An owner who has just signed in."""
+    """The browser of an owner who has just signed in."""
     return site.sign_in("owner")
 
 
@@ -49,7 +49,7 @@ def shown_secret(browser: Any) -> str:
     return found[1]
 
 
-def test_somebody_is_invited_for_one_company_promoted_and_removed(site: Site, owner: Any) -> None:
+def test_a_user_is_invited_for_one_company_promoted_and_removed(site: Site, owner: Any) -> None:
     north, south = site.add_company("North Ltd"), site.add_company("South Ltd")
     owner.get("/settings/users")
     invitation = {"email": "bob@example.com", "name": "Bob", "role": "viewer"}
@@ -69,7 +69,7 @@ def test_somebody_is_invited_for_one_company_promoted_and_removed(site: Site, ow
     owner.get("/settings/users/2")
     owner.submit("/settings/users/2", {"do": "remove"})
     assert bob.get("/", allow_redirects=False).status_code == 303
-    assert "disabled" in owner.get("/settings/users").text
+    assert "Disabled" in owner.get("/settings/users").text
     owner.get("/settings/users/1")
     assert "the only owner" in owner.submit("/settings/users/1", {"do": "remove"}).text
 
@@ -87,17 +87,17 @@ def test_a_token_is_shown_once_works_and_is_revoked(site: Site, owner: Any) -> N
     assert requests.get(**asked).json()["items"][0]["short_name"] == "north-ltd"
     page = owner.get("/settings/tokens").text
     assert token not in page
-    assert "made by owner@example.com" in owner.text
+    assert "created by owner@example.com" in owner.text
     assert "10 Jul 2026" in owner.text
     owner.submit("/settings/tokens/1")
-    assert "revoked" in owner.text
+    assert "Revoked" in owner.text
     assert requests.get(**asked).status_code == 401
     owner.get("/settings/tokens")
     assert owner.submit("/settings/tokens", {"name": "", "scope": "read", "days": "30"}).status_code == 409
     assert all(token not in line for line in log_texts(site))
 
 
-def test_a_webhook_is_entered_tried_and_removed(site: Site, owner: Any) -> None:
+def test_a_webhook_is_added_tested_and_removed(site: Site, owner: Any) -> None:
     north = site.add_company("North Ltd")
     owner.get("/settings/webhooks")
     bad = owner.submit("/settings/webhooks", {"url": "http://127.0.0.1/", "events": "all", "company_access": "all"})
@@ -109,14 +109,14 @@ def test_a_webhook_is_entered_tried_and_removed(site: Site, owner: Any) -> None:
     owner.get("/settings/webhooks")
     owner.submit("/settings/webhooks/1", {"do": "test"})
     delivery.deliver_pending(site.app, send=lambda *_: PostResult(None, "it did not answer in time"))
-    assert "it did not answer in time; again" in owner.get("/settings/webhooks").text
-    assert "email.sent; North Ltd; entered by owner@example.com" in owner.text
+    assert "it did not answer in time; next attempt" in owner.get("/settings/webhooks").text
+    assert "email.sent; North Ltd; added by owner@example.com" in owner.text
     owner.submit("/settings/webhooks/1", {"do": "remove"})
-    assert "No address is told anything" in owner.text
+    assert "No webhooks yet" in owner.text
     assert all("key=1" not in line for line in log_texts(site))
 
 
-def test_an_owner_takes_a_backup_with_him_and_none_stays(site: Site, owner: Any, tmp_path: Path) -> None:
+def test_an_owner_downloads_a_backup_and_no_copy_stays(site: Site, owner: Any, tmp_path: Path) -> None:
     site.add_company("North Ltd")
     owner.get("/settings/backup")
     answer = owner.submit("/settings/backup")
@@ -127,14 +127,14 @@ def test_an_owner_takes_a_backup_with_him_and_none_stays(site: Site, owner: Any,
     with sqlite3.connect(copy) as database:
         assert database.execute("SELECT name FROM connection").fetchall() == [("North Ltd",)]
     assert list((site.app.settings.duewell_home / "downloads").iterdir()) == []
-    assert log_texts(site)[-1] == "owner@example.com took a backup of everything with him."
+    assert log_texts(site)[-1] == "owner@example.com downloaded a backup."
 
 
-def test_sender_calendar_and_health_say_how_it_is(site: Site, owner: Any) -> None:
+def test_sender_calendar_and_health_pages(site: Site, owner: Any) -> None:
     company = site.add_company("North Ltd", country="GB", time_zone="Europe/London")
     page = owner.get("/settings/sender").text
     assert "Mail from gmail.com sent by others is taken for forged." in page
-    assert "signed events are taken; the last came never" in owner.text
+    assert "Signed events are received. Last event: never" in owner.text
     left_at = site.clock.at - timedelta(days=3)
     mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "done", "customer_id": "c", "payload": {}}
     site.add_rows(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
@@ -145,7 +145,7 @@ def test_sender_calendar_and_health_say_how_it_is(site: Site, owner: Any) -> Non
     assert "08:00 to 18:00" in owner.text
     assert "Europe/London" in owner.text
     owner.get("/settings/health")
-    assert "In order" not in owner.text
+    assert "OK" not in owner.text
     owner.submit("/settings/health")
     assert "The sync log holds" in owner.text
     assert owner.get("/settings").status_code == 200

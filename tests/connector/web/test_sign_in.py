@@ -1,4 +1,4 @@
-"""Who comes in, how, and what keeps everybody else out."""
+"""Signing in, sessions, and rejected forms."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ def create_first_owner(site: Site) -> Any:
     return browser
 
 
-def test_the_first_start_makes_the_first_owner_by_a_link_that_works_once(site: Site) -> None:
+def test_the_first_owner_signs_up_with_a_one_time_link(site: Site) -> None:
     stranger = site.browser()
-    assert "has printed a link" in stranger.get("/").text
+    assert "prints a one-time link" in stranger.get("/").text
     link = create_first_link(site.app)
     browser = site.browser()
-    assert "You are the first here" in browser.get(f"/welcome/{link}").text
+    assert "You are the first user" in browser.get(f"/welcome/{link}").text
     browser.submit(f"/welcome/{link}", {"email": "Ann@Example.com", "name": "Ann", **NEW_PASSWORD})
-    assert (browser.page.url, "Ann · owner" in browser.page.text) == (f"{site.base}/", True)
+    assert (browser.page.url, "Ann · Owner" in browser.page.text) == (f"{site.base}/", True)
     assert stranger.get(f"/welcome/{link}").status_code == 404
     assert create_first_link(site.app) is None
     assert site.browser().get("/welcome/never-was-one").status_code == 404
 
 
-def test_a_link_counts_for_a_day_and_only_the_newest(site: Site) -> None:
+def test_a_link_is_valid_for_a_day_and_only_the_newest(site: Site) -> None:
     older, link = create_first_link(site.app), create_first_link(site.app)
     assert site.browser().get(f"/welcome/{older}").status_code == 404
     assert site.browser().get(f"/welcome/{link}").status_code == 200
@@ -54,13 +54,11 @@ def test_a_link_counts_for_a_day_and_only_the_newest(site: Site) -> None:
         ({"password": "short", "repeat": "short"}, "12 to 256 characters"),
         ({"password": "aaaaaaaaaaaaaaaa", "repeat": "aaaaaaaaaaaaaaaa"}, "easily guessed"),
         ({"password": "Welcome123456!", "repeat": "Welcome123456!"}, "easily guessed"),
-        ({"password": PASSWORD, "repeat": "another horse"}, "not the same"),
+        ({"password": PASSWORD, "repeat": "another horse"}, "are different"),
         ({**NEW_PASSWORD, "email": "nobody"}, "not an email address"),
     ],
 )
-def test_a_choice_that_does_not_do_is_said_and_the_link_still_works(
-    site: Site, fields: dict[str, str], words: str
-) -> None:
+def test_an_invalid_choice_is_reported_and_the_link_stays_valid(site: Site, fields: dict[str, str], words: str) -> None:
     browser = site.browser()
     link = create_first_link(site.app)
     browser.get(f"/welcome/{link}")
@@ -71,7 +69,7 @@ def test_a_choice_that_does_not_do_is_said_and_the_link_still_works(
     assert browser.page.status_code == 200
 
 
-def test_signing_in_leads_to_the_page_that_was_wanted_and_signing_out_ends_it(site: Site) -> None:
+def test_signing_in_leads_to_the_requested_page_and_signing_out_ends_the_session(site: Site) -> None:
     create_first_owner(site)
     browser = site.browser()
     browser.get("/?said=paused")
@@ -94,7 +92,7 @@ def test_signing_in_never_leads_to_another_host(site: Site, wanted: str) -> None
     assert (answer.status_code, answer.headers["location"]) == (303, "/")
 
 
-def test_a_wrong_password_and_an_unknown_address_sound_the_same_and_tries_are_limited(site: Site) -> None:
+def test_failed_sign_ins_reveal_nothing_and_are_limited(site: Site) -> None:
     create_first_owner(site)
     browser = site.browser()
     browser.get("/sign-in")
@@ -110,7 +108,7 @@ def test_a_wrong_password_and_an_unknown_address_sound_the_same_and_tries_are_li
     assert browser.post("/sign-in", {"email": "ann@example.com", "password": PASSWORD}).status_code == 200
 
 
-def test_a_session_ends_unused_after_half_a_day_and_in_any_case_after_a_week(site: Site) -> None:
+def test_sessions_expire_after_twelve_idle_hours_or_a_week(site: Site) -> None:
     browser = site.sign_in("owner")
     for _ in range(15):
         site.clock.advance(hours=11)
@@ -122,7 +120,7 @@ def test_a_session_ends_unused_after_half_a_day_and_in_any_case_after_a_week(sit
     assert browser.get("/", allow_redirects=False).status_code == 303
 
 
-def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> None:
+def test_the_session_cookie_is_not_accessible_to_scripts_and_other_sites(site: Site) -> None:
     site.add_user("owner")
     with writing(site.app.engine) as session:
         link = create_link(session, find_user(session, "owner@example.com"), site.clock.at, signs_in_directly=True)
@@ -135,7 +133,7 @@ def test_the_cookie_is_out_of_reach_of_scripts_and_other_sites(site: Site) -> No
 
 
 @pytest.mark.parametrize("settings", [{"duewell_base_url": "https://books.example"}])
-def test_behind_https_the_cookie_is_bound_to_host_and_https(site: Site) -> None:
+def test_with_https_the_session_cookie_is_bound_to_host_and_https(site: Site) -> None:
     site.add_user("owner")
     with writing(site.app.engine) as session:
         link = create_link(session, find_user(session, "owner@example.com"), site.clock.at, signs_in_directly=True)
@@ -145,7 +143,7 @@ def test_behind_https_the_cookie_is_bound_to_host_and_https(site: Site) -> None:
     assert "omain" not in cookie
 
 
-def test_a_form_from_elsewhere_or_without_its_own_token_is_not_accepted(site: Site) -> None:
+def test_forms_from_other_sites_or_without_their_token_are_rejected(site: Site) -> None:
     browser = site.sign_in("owner")
     browser.get("/")
     page = browser.page.text
@@ -160,13 +158,13 @@ def test_a_form_from_elsewhere_or_without_its_own_token_is_not_accepted(site: Si
     assert browser.post("/sign-out", {"csrf": token}).status_code == 200
 
 
-def test_a_form_of_another_session_is_not_accepted(site: Site) -> None:
+def test_forms_of_another_session_are_rejected(site: Site) -> None:
     one, other = site.sign_in("owner"), site.sign_in("viewer")
     token = one.get("/").text.partition('name="csrf" value="')[2].partition('"')[0]
     assert other.post("/sign-out", {"csrf": token}).status_code == 403
 
 
-def test_who_is_disabled_is_out_at_once_and_the_only_owner_cannot_be(site: Site) -> None:
+def test_disabled_users_are_signed_out_at_once_and_the_only_owner_cannot_be_disabled(site: Site) -> None:
     browser = site.sign_in("bookkeeper")
     site.add_user("owner")
     with writing(site.app.engine) as session:
@@ -176,11 +174,11 @@ def test_who_is_disabled_is_out_at_once_and_the_only_owner_cannot_be(site: Site)
         disable(session, "owner@example.com", by="Ann", at=site.clock.at)
 
 
-def test_a_form_larger_than_ours_is_refused(site: Site) -> None:
+def test_too_large_forms_are_rejected(site: Site) -> None:
     assert site.browser().post("/sign-in", {"email": "x" * 300_000}).status_code == 413
 
 
-def test_users_are_kept_from_the_terminal(
+def test_users_are_managed_on_the_command_line(
     site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Any, capsys: Any
 ) -> None:
     monkeypatch.setenv("DUEWELL_HOME", str(tmp_path / "home"))
@@ -201,7 +199,7 @@ def test_users_are_kept_from_the_terminal(
     browser.submit(path, NEW_PASSWORD)
     assert browser.page.status_code == 200
     duewell("role", "bob@example.com", "viewer")
-    assert "bob@example.com · viewer" in browser.get("/").text
+    assert "bob@example.com · Viewer" in browser.get("/").text
     again = duewell("reset", "bob@example.com").strip().removeprefix(site.base)
     assert "/sign-in" in browser.get("/").url
     assert browser.get(again).status_code == 200
@@ -216,7 +214,7 @@ def test_users_are_kept_from_the_terminal(
     assert north
 
 
-def test_signing_out_leaves_nothing_in_the_browser(site: Site) -> None:
+def test_signing_out_clears_the_browser(site: Site) -> None:
     browser = site.sign_in("owner")
     token = browser.get("/").text.partition('name="csrf" value="')[2].partition('"')[0]
     answer = browser.post("/sign-out", {"csrf": token}, allow_redirects=False)
@@ -224,7 +222,7 @@ def test_signing_out_leaves_nothing_in_the_browser(site: Site) -> None:
     assert not browser.http.cookies
 
 
-def test_who_came_in_who_did_not_and_what_was_refused_is_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+def test_sign_ins_failures_and_rejections_are_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", logger="duewell")
     create_first_owner(site)
     forged = {"X-Forwarded-For": "203.0.113.9\x1b[31m INFO user 1 signed in by password", "Origin": site.base}
@@ -238,6 +236,6 @@ def test_who_came_in_who_did_not_and_what_was_refused_is_logged(site: Site, capl
         "user 1 signed in by a link, from 127.0.0.1",
         "sign-in failed, from unknown",
         "user 2 signed in by a link, from 127.0.0.1",
-        "user 2 was refused POST /companies/connect",
-        "a form from elsewhere or of another session was refused at /sign-out",
+        "user 2 may not POST /companies/connect",
+        "rejected a form from another site or session at /sign-out",
     ]

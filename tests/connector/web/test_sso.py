@@ -1,4 +1,4 @@
-"""Signing in by way of a team's own service: a small one of ours answers as the real ones do, or as they must not."""
+"""Single sign-on, with a small identity provider that responds as real ones do, or as they must not."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ CLIENT = "duewell-of-the-tests"
 
 @dataclass
 class IdentityProvider:
-    """A sign-in service: whom it vouches for, and what it says differently."""
+    """An OpenID Connect provider whose claims and signatures a test can change."""
 
     url: str = ""
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "1"}))
@@ -93,14 +93,14 @@ def settings(idp: IdentityProvider) -> dict[str, Any]:
 
 
 def start_sign_in(site: Site, idp: IdentityProvider, browser: Any, next_path: str = "/account") -> dict[str, str]:
-    """Go to the service; returns what it was asked."""
+    """Start signing in; returns the authorisation request."""
     return read_authorize_request(
         idp, browser.get(f"/sign-in/sso?next={next_path}", allow_redirects=False).headers["location"]
     )
 
 
 def start_linking(idp: IdentityProvider, browser: Any) -> dict[str, str]:
-    """Go to the service from the page of one's account."""
+    """Start linking from the account page; returns the authorisation request."""
     browser.get("/account")
     browser.submit("/account/sso")
     return follow_continue_link(idp, browser)
@@ -122,18 +122,16 @@ def return_from_idp(browser: Any, authorize_request: dict[str, str], **changed: 
     return browser.get("/sign-in/sso/callback?" + "&".join(f"{name}={value}" for name, value in answer.items()))
 
 
-def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifier(
-    site: Site, idp: IdentityProvider
-) -> None:
+def test_known_users_sign_in_with_pkce(site: Site, idp: IdentityProvider) -> None:
     site.add_user("bookkeeper")
     browser = site.browser()
-    assert "by way of 127.0.0.1" in browser.get("/sign-in").text
+    assert "Sign in with 127.0.0.1" in browser.get("/sign-in").text
     asked = start_sign_in(site, idp, browser)
     assert asked["redirect_uri"] == f"{site.base}/sign-in/sso/callback"
     assert asked["code_challenge_method"] == "S256"
     assert return_from_idp(browser, asked).url == f"{site.base}/account"
     assert len(idp.token_request["code_verifier"][0]) >= 43
-    assert "bookkeeper@example.com · bookkeeper" in browser.text
+    assert "bookkeeper@example.com · Bookkeeper" in browser.text
     idp.nonce, idp.claims = "", {"email": "somebody.else@example.com"}
     again = site.browser()
     assert (
@@ -154,14 +152,14 @@ def test_who_was_added_here_comes_in_and_no_code_is_exchanged_without_its_verifi
         {"nonce": "of another sign-in"},
     ],
 )
-def test_nobody_comes_in_by_a_token_that(site: Site, idp: IdentityProvider, claims: dict[str, Any]) -> None:
+def test_invalid_claims_do_not_sign_in(site: Site, idp: IdentityProvider, claims: dict[str, Any]) -> None:
     site.add_user("bookkeeper")
     browser, idp.claims = site.browser(), claims
     assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
     assert "/sign-in" in browser.get("/").url
 
 
-def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(site: Site, idp: IdentityProvider) -> None:
+def test_tokens_not_signed_by_the_identity_provider_do_not_sign_in(site: Site, idp: IdentityProvider) -> None:
     site.add_user("bookkeeper")
     browser = site.browser()
     asked = start_sign_in(site, idp, browser)
@@ -174,9 +172,7 @@ def test_nobody_comes_in_by_a_token_that_the_service_did_not_sign(site: Site, id
     assert return_from_idp(browser, start_sign_in(site, idp, browser)).status_code == 401
 
 
-def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_that_was_asked(
-    site: Site, idp: IdentityProvider
-) -> None:
+def test_a_callback_is_valid_only_in_the_browser_that_started_the_sign_in(site: Site, idp: IdentityProvider) -> None:
     site.add_user("bookkeeper")
     browser = site.browser()
     asked = start_sign_in(site, idp, browser)
@@ -191,7 +187,7 @@ def test_an_answer_counts_only_in_the_browser_that_asked_and_from_the_service_th
     assert site.browser().get("/sign-in/sso").status_code == 401
 
 
-def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_and_a_password_ties_nobody(
+def test_with_required_passkeys_sso_signs_in_but_a_password_cannot_link_accounts(
     site: Site, idp: IdentityProvider
 ) -> None:
     by_password = site.sign_in("bookkeeper")
@@ -202,7 +198,7 @@ def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_an
         session.add(key)
     passkey_requirement.set_required(site.app, required=True, by="a test")
     assert by_password.get("/").url == f"{site.base}/account/passkeys"
-    assert "Or come in by way of 127.0.0.1" in by_password.text
+    assert "Sign in with 127.0.0.1" in by_password.text
     idp.claims = {"email": "somebody.else@example.com"}
     assert return_from_idp(by_password, start_sign_in(site, idp, by_password)).status_code == 401
     with reading(site.app.engine) as session:
@@ -213,16 +209,16 @@ def test_where_everybody_needs_a_passkey_the_service_vouches_for_both_factors_an
     by_password.get("/account")
     by_password.submit("/account/sessions")
     by_password.submit("/account/sessions", {"confirm_password": "correct horse battery staple"})
-    assert "Every other browser is signed out" in by_password.text
+    assert "You have been signed out in all other browsers" in by_password.text
 
 
-def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_from_within(
+def test_disabled_users_cannot_sign_in_and_unverified_addresses_can_be_linked(
     site: Site, idp: IdentityProvider
 ) -> None:
     browser = site.sign_in("bookkeeper")
     idp.claims = {"email_verified": None, "email": "other@example.com"}
     assert return_from_idp(browser, start_linking(idp, browser)).url.endswith("/account")
-    assert "You also sign in by way of" in browser.text
+    assert "Your account is linked to" in browser.text
     with reading(site.app.engine) as session:
         assert find_user(session, "bookkeeper@example.com").oidc_subject == f"{idp.url}|77"
     idp.nonce = ""
@@ -235,9 +231,7 @@ def test_who_is_disabled_does_not_come_in_and_an_unverified_address_may_be_tied_
     assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).status_code == 401
 
 
-def test_a_browser_left_open_ties_nobody_to_somebody_elses_account_there_and_a_new_link_unties(
-    site: Site, idp: IdentityProvider
-) -> None:
+def test_an_idle_browser_cannot_link_accounts_and_a_reset_unlinks(site: Site, idp: IdentityProvider) -> None:
     browser, password = site.sign_in("bookkeeper"), "correct horse battery staple"  # gitleaks:allow
     with writing(site.app.engine) as session:
         find_user(session, "bookkeeper@example.com").password_hash = hash_password(password)
@@ -245,11 +239,11 @@ def test_a_browser_left_open_ties_nobody_to_somebody_elses_account_there_and_a_n
     assert browser.get("/sign-in/sso", allow_redirects=False).headers["location"] == "/"
     browser.get("/account")
     browser.submit("/account/sso")
-    assert "Is it you?" in browser.text
+    assert "Confirm your identity" in browser.text
     browser.submit("/account/sso", {"confirm_password": password})
     idp.claims = {"email": "somebody.else@example.com", "exp": 1781094000}
     assert return_from_idp(browser, follow_continue_link(idp, browser)).url.endswith("/account")
-    assert "You also sign in by way of" in browser.text
+    assert "Your account is linked to" in browser.text
     idp.nonce, stranger = "", site.browser()
     assert return_from_idp(stranger, start_sign_in(site, idp, stranger)).url == f"{site.base}/account"
     with writing(site.app.engine) as session:

@@ -1,4 +1,4 @@
-"""Tasks ended in the browser, and an invoice's story read there."""
+"""The pages of tasks and invoices."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Site = Any
 
 @pytest.fixture
 def task(site: Site) -> int:
-    """A call to make about one invoice."""
+    """An open call task about one invoice."""
     company = site.add_company("North Ltd", base_currency="GBP", first_pull_done_at=site.clock.at)
     today = site.clock.at.date()
     row = Task(
@@ -53,22 +53,22 @@ def task(site: Site) -> int:
     return row.id or 0
 
 
-def test_what_came_of_a_task_is_recorded_and_the_promise_kept(site: Site, task: int) -> None:
+def test_the_outcome_of_a_task_is_recorded_with_its_promise(site: Site, task: int) -> None:
     browser = site.sign_in("bookkeeper")
     assert f'href="/tasks/{task}"' in browser.get("/").text
     browser.get(f"/tasks/{task}")
-    assert "99.50 GBP open" in browser.text
+    assert "GBP 99.50 due on" in browser.text
     browser.submit(f"/tasks/{task}", {"note": "Spoke to Jo", "promised_on": "2026-06-19"})
-    assert "Recorded" in browser.text
+    assert "Saved." in browser.text
     with reading(site.app.engine) as session:
         row, said = session.get_one(Task, task), session.get_one(InvoiceSetting, (1, "i1"))
     assert (row.state, row.ended_by) == ("done", "bookkeeper@example.com")
     assert str(said.promised_on) == "2026-06-19"
     browser.get(f"/tasks/{task}")
-    assert "What came of it" not in browser.text
+    assert "Save outcome" not in browser.text
 
 
-def test_a_day_that_is_none_ends_no_task(site: Site, task: int) -> None:
+def test_an_invalid_date_leaves_the_task_open(site: Site, task: int) -> None:
     browser = site.sign_in("bookkeeper")
     browser.get(f"/tasks/{task}")
     browser.submit(f"/tasks/{task}", {"promised_on": "soon"})
@@ -77,10 +77,10 @@ def test_a_day_that_is_none_ends_no_task(site: Site, task: int) -> None:
         assert session.get_one(Task, task).state == TaskState.OPEN
 
 
-def test_an_invoice_tells_its_story_and_what_comes(site: Site, task: int) -> None:
+def test_an_invoice_page_shows_timeline_and_next_steps(site: Site, task: int) -> None:
     browser = site.sign_in("viewer")
     browser.get("/companies/1/invoices/i1")
-    assert "99.50 GBP of 120.00 GBP" in browser.text
+    assert "GBP 99.50 of GBP 120.00" in browser.text
     assert "issued for" in browser.text
-    assert "What comes, if nobody pays" in browser.text
+    assert "Next steps, unless it is paid" in browser.text
     assert browser.get("/companies/1/invoices/nothing").status_code == 404

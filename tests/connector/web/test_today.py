@@ -1,4 +1,4 @@
-"""The morning's review: what waits, what went out, what goes out."""
+"""The first page: what needs attention, what was sent, what is next."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def build_entry(site: Site, company: int, number: int, state: str, **more: Any) 
     return OutboxEntry(connection_id=company, key=f"{company}:{number}", state=OutboxState(state), **given)
 
 
-def test_an_owner_without_a_company_is_told_how_to_begin(site: Site) -> None:
+def test_an_owner_without_a_company_sees_how_to_start(site: Site) -> None:
     owner = site.sign_in("owner")
-    assert "Connect the first one" in owner.get("/").text
-    assert "Connect the first one" not in site.sign_in("viewer").get("/").text
+    assert "Connect your first company" in owner.get("/").text
+    assert "Connect your first company" not in site.sign_in("viewer").get("/").text
 
 
-def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) -> None:
+def test_it_shows_what_needs_attention_what_was_sent_and_what_is_next(site: Site) -> None:
     north = site.add_company("North <b>Ltd</b>", mode="live")
     south = site.add_company(
         "South Ltd", health="authorization_expired", health_reason="Xero says the consent was withdrawn."
@@ -73,7 +73,7 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) ->
     page, text = browser.get("/").text, browser.text
     assert "<b>Ltd</b>" not in page
     assert "1 to approve" in text
-    assert "1 in doubt" in text
+    assert "1 unconfirmed" in text
     assert "the consent was withdrawn" in text
     assert "The disk is full." in text
     assert "Its books were last read on 8 Jun" in text
@@ -82,17 +82,17 @@ def test_it_shows_what_waits_what_went_out_and_what_goes_out_next(site: Site) ->
     assert "reason 1-3" in text
     assert "reason 1-4" not in text
     assert "reason 1-5" in text
-    assert "second notice" in text
+    assert "Second notice" in text
 
 
-def test_a_quiet_morning_says_so(site: Site) -> None:
+def test_nothing_to_do(site: Site) -> None:
     site.add_company("North Ltd", mode="live")
     browser = site.sign_in("viewer")
     browser.get("/")
-    assert "Nothing. Every company's hour does its work by itself." in browser.text
+    assert "Nothing. All companies sync automatically." in browser.text
 
 
-def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(site: Site, count_queries: Any) -> None:
+def test_the_number_of_queries_does_not_depend_on_the_number_of_companies(site: Site, count_queries: Any) -> None:
     browser = site.sign_in("viewer")
     first = site.add_company("Company 0")
     site.add_rows(*(build_entry(site, first, number, "awaiting_approval") for number in range(5)))
@@ -109,7 +109,7 @@ def test_it_asks_the_database_as_often_for_thirty_companies_as_for_one(site: Sit
     assert few <= 14
 
 
-def test_what_went_out_lately_is_found_without_reading_all_that_ever_did(site: Site) -> None:
+def test_recently_sent_entries_are_found_by_an_index(site: Site) -> None:
     from sqlalchemy import event  # noqa: PLC0415
 
     from connector.connections.registry import list_connected  # noqa: PLC0415
