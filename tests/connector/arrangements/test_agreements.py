@@ -120,7 +120,7 @@ def test_a_policy_can_ask_by_email_about_a_broken_promise_once(late_customer: Sc
     assert sent_steps(late_customer) == ["past_due", "promise_broken"]
     assert agreement_states(late_customer) == [("promise", "broken")]
     [_first, email] = late_customer.sandbox.sendgrid.emails_to("accounts@ashdown.example")
-    assert f"Invoice {late_customer.number}: the payment promised for 12 June 2026" == email.subject
+    assert f"Invoice {late_customer.number}: payment promised for 12 June 2026" == email.subject
     run_for_days(late_customer, 3)
     assert sent_steps(late_customer) == ["past_due", "promise_broken"]
 
