@@ -1,4 +1,4 @@
-"""What several commands are given alike: their common arguments and options, and how a text becomes a value."""
+"""Arguments and options that several commands share, and how their texts are parsed."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ import typer
 
 from connector.cli.terminal import CommandError
 
-ConnectionOption = Annotated[
-    str | None, typer.Option("--connection", help="Only this connection: its id or short name.")
-]
+ConnectionOption = Annotated[str | None, typer.Option("--connection", help="Only this company: its id or short name.")]
 CompaniesOption = Annotated[
-    list[str] | None, typer.Option("--company", help="Only this connection; may be repeated. Default: all.")
+    list[str] | None, typer.Option("--company", help="Only this company; can be repeated. Default: all.")
 ]
 OptionalConnectionArgument = Annotated[
-    str | None, typer.Argument(metavar="CONNECTION", help="Its id or short name; default: all.")
+    str | None, typer.Argument(metavar="CONNECTION", help="The company's id or short name. Default: all.")
 ]
-CustomerArgument = Annotated[str, typer.Argument(metavar="CUSTOMER", help="Its name, or the ledger's id.")]
+CustomerArgument = Annotated[
+    str, typer.Argument(metavar="CUSTOMER", help="The customer's name, or its id in the accounting system.")
+]
 _DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def parse_choice(text: str, choices: Iterable[str], label: str) -> str:
-    """Take a text that must be one of a few; any other is bad use, and the words name those there are."""
+    """Return a text that must be one of ``choices``; ``label`` names it in the error."""
     names = list(choices)
     if text not in names:
-        message = f"There is no {label} {text!r}; there are: {', '.join(filter(None, names))}."
+        message = f"There is no {label} {text!r}; choose one of {', '.join(filter(None, names))}."
         raise typer.BadParameter(message)
     return text
 
 
 def parse_instant(text: str, now: datetime) -> datetime:
-    """Read "2026-11-20", "2026-11-20T08:00", "90m", "24h" or "7d" (ago) as an instant; local dates count as UTC."""
+    """Parse "2026-11-20", "2026-11-20T08:00", or a time ago such as "90m", "24h" or "7d"; without a zone it is UTC."""
     try:
         if text[-1:] in _DURATION_UNITS and text[:-1].isdecimal():
             return now - timedelta(**{_DURATION_UNITS[text[-1]]: int(text[:-1])})
-        moment = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         message = f"{text!r} is not a time; write 2026-11-20, 2026-11-20T08:00, 24h or 7d."
         raise typer.BadParameter(message) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def parse_date(text: str) -> date | None:
-    """Read a day as YYYY-MM-DD; "none" takes it back."""
+    """Parse a date written as YYYY-MM-DD; "none" clears it."""
     if text.lower() == "none":
         return None
     try:
         return date.fromisoformat(text)
     except ValueError:
-        message = f"{text!r} is not a day; write it like 2026-12-31, or none."
+        message = f"{text!r} is not a date; write it like 2026-12-31, or none."
         raise typer.BadParameter(message) from None
 
 
 def parse_mailbox(text: str) -> str:
-    """Read somebody of the team, like 'Ann Lee <ann@example.com>'."""
+    """Parse a name and an email address, like 'Ann Lee <ann@example.com>'."""
     from connector.connections.account_owners import InvalidMailboxError, normalise_mailbox
 
     try:
@@ -69,7 +69,7 @@ def parse_mailbox(text: str) -> str:
 
 
 def parse_contact(text: str) -> tuple[str, str]:
-    """Read "Ann Lee <ann@example.com>", or an address alone, as name and address; "none" takes both back."""
+    """Parse "Ann Lee <ann@example.com>", or an address alone, into name and address; "none" clears both."""
     from connector.connections.account_owners import split_mailbox
 
     return ("", "") if text.strip().lower() == "none" else split_mailbox(parse_mailbox(text))
@@ -77,13 +77,13 @@ def parse_contact(text: str) -> tuple[str, str]:
 
 @contextmanager
 def document_errors(file: Path | None, error_type: type[Exception], summary: str) -> Iterator[None]:
-    """Name the document in which a fault was found, and say that nothing came of it."""
+    """Raise ``error_type`` as a command error that names the document and says that nothing was changed."""
     try:
         yield
     except error_type as problem:
-        name = "What stdin says" if str(file) == "-" else file
-        told = f"{name} {summary}; nothing was changed.\n{problem}" if file else str(problem)
-        raise CommandError(told) from problem
+        name = "The document on stdin" if str(file) == "-" else file
+        message = f"{name} {summary}; nothing was changed.\n{problem}" if file else str(problem)
+        raise CommandError(message) from problem
 
 
 def read_document(file: Path) -> str:
@@ -91,7 +91,7 @@ def read_document(file: Path) -> str:
     try:
         return sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise CommandError(f"{file} is not text in UTF-8. A document is TOML; save it as UTF-8.") from None
+        raise CommandError(f"{file} is not UTF-8 text. Save the document as TOML in UTF-8.") from None
     except OSError as problem:
         raise CommandError(
             f"{file} cannot be read ({problem.strerror}). Name a TOML document, or - for stdin."

@@ -1,4 +1,4 @@
-"""How every command talks: data on stdout, all else on stderr, words instead of tracebacks, exits 0, 1 and 2."""
+"""What all commands share: data on stdout, messages on stderr, no tracebacks, and the exit codes 0, 1 and 2."""
 
 from __future__ import annotations
 
@@ -28,30 +28,32 @@ if TYPE_CHECKING:
     from connector.db.tables import Connection
 
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
+_NAMES_SHOWN = 3
 _LOG_FORMAT = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 class CommandError(Exception):
-    """A command that could not do what it was asked; ``str()`` says what happened and what to do."""
+    """A command failed; the message says what happened and what to do."""
 
 
 def echo_err(text: str) -> None:
-    """Say something to the person, on stderr."""
-    print(f"{strip_control_characters(text)}\n", end="", file=sys.stderr, flush=True)  # noqa: T201 - one write: companies run side by side
+    """Print a message on stderr."""
+    line = f"{strip_control_characters(text)}\n"  # one write: companies run side by side
+    print(line, end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def echo(text: str) -> None:
-    """Put data on stdout."""
+    """Print a line of data on stdout."""
     print(strip_control_characters(text), flush=True)  # noqa: T201
 
 
 def echo_json(document: object) -> None:
-    """Put one JSON document on stdout."""
+    """Print one JSON document on stdout."""
     print(json.dumps(document, default=json_default, ensure_ascii=False, indent=2), flush=True)  # noqa: T201
 
 
 def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-    """Put rows on stdout under headings; ``columns`` maps the key of a row to its heading."""
+    """Print a table on stdout; ``columns`` maps the keys of the rows to headings."""
     lines = [list(columns.values()), *([_format_cell(row.get(key)) for key in columns] for row in rows)]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
     for line in lines:
@@ -59,7 +61,7 @@ def echo_table(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, str]) ->
 
 
 def echo_list(rows: list[dict[str, Any]], columns: dict[str, str], empty_message: str, *, as_json: bool) -> None:
-    """Put a list on stdout, as JSON or as a table; an empty table is said in words, on stderr."""
+    """Print a list on stdout as JSON or as a table, or a message on stderr where it is empty."""
     if as_json:
         echo_json(rows)
     elif rows:
@@ -83,6 +85,11 @@ def echo_results(rows: Sequence[T], columns: Columns[T], empty_message: str, *, 
         echo_err(empty_message)
 
 
+def join_limited(names: Sequence[str]) -> str:
+    """Return the first few names, for a table cell."""
+    return ", ".join(names[:_NAMES_SHOWN]) + (" …" if len(names) > _NAMES_SHOWN else "")
+
+
 @contextmanager
 def open_command_app() -> Iterator[AppContext]:
     """Open the installation for one command."""
@@ -98,15 +105,15 @@ def open_command_app() -> Iterator[AppContext]:
 
 
 def os_user() -> str:
-    """Name the person at the terminal, for the log."""
+    """Return the name of the operating system user, for the log."""
     try:
         return getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        return "somebody at the terminal"
+    except (KeyError, OSError):  # a container user without a name
+        return "unknown user"
 
 
 def get_connection_id(app: AppContext, name: str) -> int:
-    """Find the id of the connection a person named, by id or short name."""
+    """Return the id of a connection, given by id or short name."""
     from connector.connections.registry import find_connection
     from connector.db.engine import reading
 
@@ -115,12 +122,12 @@ def get_connection_id(app: AppContext, name: str) -> int:
 
 
 def find_connection_id(app: AppContext, name: str | None) -> int | None:
-    """Find the id of the connection to stay within, None for all."""
+    """Return the id of a connection, given by id or short name; None for all connections."""
     return None if name is None else get_connection_id(app, name)
 
 
 def empty_list_message(app: AppContext, message: str) -> str:
-    """Say that there is nothing; where no company is connected yet, that this is why."""
+    """Return the message for an empty list, which is another one while no company is connected."""
     from connector.connections.registry import NO_CONNECTIONS, list_connections
     from connector.db.engine import reading
 
@@ -129,19 +136,19 @@ def empty_list_message(app: AppContext, message: str) -> str:
 
 
 def find_connections(session: Session, names: Sequence[str]) -> list[Connection]:
-    """Find the connections named, or all that are not disconnected where none is."""
+    """Return the connections with these names or ids, or all that are not disconnected."""
     from connector.connections.registry import find_connection, list_connected
 
     return [find_connection(session, name) for name in names] or list_connected(session)
 
 
 class Group(TyperGroup):
-    """A group of commands; called without one it does its ``default``."""
+    """A group of commands with a ``default`` one."""
 
     default = ""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put the default command in where none is named."""
+        """Insert the default command where none is given."""
         if self.default and self._wants_default(args):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
@@ -163,7 +170,7 @@ class ShowGroup(Group):
 
 
 class LogGroup(Group):
-    """``duewell log CONNECTION`` is ``duewell log show CONNECTION``: whatever is no command is a connection."""
+    """``duewell log CONNECTION`` is ``duewell log show CONNECTION``."""
 
     default = "show"
 
@@ -172,10 +179,10 @@ class LogGroup(Group):
 
 
 class RootGroup(Group):
-    """The command itself: nothing that goes wrong below ends in a traceback."""
+    """The root command, which turns exceptions into messages."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, and turn what it raises into words and an exit."""
+        """Run the command; print what it raises and exit with 1."""
         try:
             return super().invoke(ctx)
         except (typer.Exit, typer.Abort, TyperException, BrokenPipeError):
@@ -186,14 +193,14 @@ class RootGroup(Group):
 
 
 def build_group(kind: type[Group], text: str) -> typer.Typer:
-    """Make a group of commands."""
+    """Build a group of commands."""
     return typer.Typer(
         cls=kind, help=text, no_args_is_help=False, pretty_exceptions_enable=False, rich_markup_mode=None
     )
 
 
 def configure_stderr_log() -> None:
-    """Send our own log to stderr, for the commands that stay."""
+    """Log to stderr, for long-running commands."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter(_LOG_FORMAT))
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
@@ -201,36 +208,34 @@ def configure_stderr_log() -> None:
 
 
 def _configure_file_log(home: Path) -> None:
-    """Keep our own log in a file, for the commands that end: a person at the terminal is told in plain words."""
+    """Log to a file, for commands that end: messages at the terminal come from the commands themselves."""
     from connector.secrets.private_files import private_folder
 
     handler = logging.FileHandler(private_folder(home / "logs") / "duewell.log", encoding="utf-8", delay=True)
     handler.setFormatter(logging.Formatter(_LOG_FORMAT))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])  # nothing where the log goes to stderr already
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])  # has no effect where the log goes to stderr
 
 
 def format_error(problem: Exception) -> str:
-    """Say what went wrong; a fault of our own is kept in a file, not shown."""
+    """Return an error message; an internal error is saved to a file instead."""
     from sqlalchemy.exc import DBAPIError
 
     if isinstance(problem, DBAPIError):
-        return f"the database refused: {str(problem.orig).strip().splitlines()[0]}. See: duewell doctor"
+        return f"The database reported an error: {str(problem.orig).strip().splitlines()[0]}. See: duewell doctor"
     if isinstance(problem, OSError):
         return f"{problem.strerror or problem}" + (f": {problem.filename}" if problem.filename else "")
     if type(problem).__module__.partition(".")[0] in {"connector", "providers", "policies"} and str(problem):
         return str(problem)
-    return (
-        f"something in duewell itself broke ({type(problem).__name__}); the details are in {_save_traceback(problem)}"
-    )
+    return f"Internal error ({type(problem).__name__}). The details are in {_save_traceback(problem)}"
 
 
 def _save_traceback(problem: Exception) -> Path:
-    """Keep the traceback of a fault of ours in a file only its owner can read: it may hold names and sums."""
+    """Save a traceback to a file that only the user can read: it may contain names and amounts."""
     from connector.secrets.private_files import private_folder
     from connector.settings import load_settings
 
     folder = private_folder(load_settings().duewell_home / "logs")
-    path = folder / f"broken-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.txt"
+    path = folder / f"error-{datetime.now(UTC):%Y%m%d-%H%M%S-%f}.txt"
     descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "w", encoding="utf-8") as file:
         file.write("".join(traceback.format_exception(problem)))

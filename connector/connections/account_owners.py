@@ -1,4 +1,4 @@
-"""Who minds whom: the owner of each customer, his sales rep, and who owns the customers of a company by default."""
+"""Account owners and sales reps of customers, and the default account owner of a company."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MAILBOX = re.compile(r"\s*(?:(?P<name>[^<>\r\n]*?)\s*<)?(?P<email>[^\s<>,;@]+@[
 
 
 class InvalidMailboxError(Exception):
-    """A text that names nobody; ``str()`` says how to write it."""
+    """A text is no name and email address; the message says how to write them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,12 @@ class Team:
     sales_reps: dict[str, str]
 
     def owner_of(self, customer_id: str) -> str:
-        """Name the owner of a customer: his own, else the company's, else ""."""
+        """Return the account owner of a customer: their own, else the company's default, else ""."""
         return self.owners.get(customer_id) or self.default_owner
 
 
 def load_team(session: Session, connection: Connection) -> Team:
-    """Read who minds whom in a company."""
+    """Load the account owners and sales reps of a company's customers."""
     query = select(col(CustomerSetting.customer_id), col(CustomerSetting.owner), col(CustomerSetting.sales_rep)).where(
         col(CustomerSetting.connection_id) == connection.id,
         or_(col(CustomerSetting.owner) != "", col(CustomerSetting.sales_rep) != ""),
@@ -49,26 +49,31 @@ def load_team(session: Session, connection: Connection) -> Team:
 
 
 def set_default_owner(app: AppContext, connection_id: int, owner: str, *, by: str) -> str:
-    """Name who owns the customers of a company that have no owner of their own; "" for nobody."""
+    """Set the default account owner of a company ("" for none); return the company's name."""
     owner = normalise_mailbox(owner) if owner else ""
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         row.owner = owner
-        text = f"{by} made {owner or 'nobody'} the owner of the customers of {row.name} that have none of their own."
+        text = f"{by} set the default account owner of {row.name} to {owner or 'nobody'}."
         sync_log.write(session, at=app.now(), kind=LogKind.DEFAULT_OWNER, text=text, connection_id=connection_id)
         return row.name
 
 
 def normalise_mailbox(text: str) -> str:
-    """Read "Ann Lee <ann@example.com>", or an address alone; raises where it is neither."""
+    """Return "Ann Lee <ann@example.com>", or an address alone, in one spelling.
+
+    Raises:
+        InvalidMailboxError: the text is neither.
+
+    """
     match = _MAILBOX.fullmatch(text)
     if match is None or (match["name"] is None) != ("<" not in text):
-        message = f"{text!r} is nobody mail can reach; write 'Ann Lee <ann@example.com>'."
+        message = f"{text!r} is not an email address; write 'Ann Lee <ann@example.com>'."
         raise InvalidMailboxError(message)
     return f"{match['name']} <{match['email']}>" if match["name"] else match["email"]
 
 
 def split_mailbox(text: str) -> tuple[str, str]:
-    """Give name and mail address of a person; a name may hold what a mail's header would not ("Lee, Ann")."""
+    """Split "Ann Lee <ann@example.com>" into name and address; a name may contain a comma ("Lee, Ann")."""
     match = _MAILBOX.fullmatch(text)
     return (match["name"] or "", match["email"]) if match else ("", "")

@@ -1,4 +1,4 @@
-"""The connections: finding one, opening its ledger, switching its mode, pausing and ending it."""
+"""Connections to companies: finding, opening, pausing and disconnecting them, and changing their mode."""
 
 from __future__ import annotations
 
@@ -24,11 +24,9 @@ from providers.ledger import CompanyRef, Ledger
 __all__ = [
     "MODES",
     "NO_CONNECTIONS",
-    "ConnectionItem",
     "ConsentError",
     "DisconnectedError",
     "UnknownConnectionError",
-    "as_item",
     "begin_consent",
     "consent_outcome",
     "disconnect",
@@ -44,24 +42,28 @@ __all__ = [
 ]
 
 MODES = {
-    "observe": "it reads, plans and logs; nothing leaves",
-    "approve": "everything that would leave waits for a person",
-    "live": "mails, notes and fees leave by themselves",
+    ConnectionMode.OBSERVE: "reads, plans and logs, but sends nothing",
+    ConnectionMode.APPROVE: "everything waits for approval before it is sent",
+    ConnectionMode.LIVE: "emails, notes and late fees are sent automatically",
 }
 DISCONNECTED = ConnectionHealth.DISCONNECTED
 NO_CONNECTIONS = "No company is connected yet. Connect one with: duewell connect xero (or quickbooks)"
 
 
 class UnknownConnectionError(Exception):
-    """There is no such connection; ``str()`` lists those there are."""
+    """There is no such connection; the message lists those there are."""
 
 
 class DisconnectedError(Exception):
-    """The company is not connected any more; ``str()`` says how to connect it again."""
+    """The company is disconnected; the message says how to reconnect it."""
+
+
+class PauseInPastError(Exception):
+    """A pause would end before it starts; the message says what to do."""
 
 
 class ConnectionItem(Result):
-    """A connected company: how it is connected, what its connection may do, and how it is doing."""
+    """A connection to a company."""
 
     id: int
     short_name: str
@@ -75,12 +77,13 @@ class ConnectionItem(Result):
     external_id: str
 
 
-class PauseInPastError(Exception):
-    """A pause that would end before it began; ``str()`` says what to name instead."""
-
-
 def find_connection(session: Session, name_or_id: str | int) -> Connection:
-    """Find a connection by id or short name, or say which there are."""
+    """Find a connection by id or short name.
+
+    Raises:
+        UnknownConnectionError: there is no such connection.
+
+    """
     rows = list(session.scalars(select(Connection).order_by(col(Connection.id))))
     if not rows:
         raise UnknownConnectionError(NO_CONNECTIONS)
@@ -89,39 +92,28 @@ def find_connection(session: Session, name_or_id: str | int) -> Connection:
         if wanted in {str(row.id), row.short_name}:
             return row
     known = ", ".join(f"{row.short_name} ({row.id})" for row in rows)
-    message = f"There is no connection {wanted!r}. Known: {known}."
+    message = f"There is no connection {wanted!r}. There are: {known}."
     raise UnknownConnectionError(message)
 
 
 def list_connected(session: Session) -> list[Connection]:
-    """List the connections that are not disconnected."""
+    """Return the connections that are not disconnected."""
     query = select(Connection).where(col(Connection.health) != DISCONNECTED).order_by(col(Connection.id))
     return list(session.scalars(query))
 
 
 def list_connections(session: Session) -> list[ConnectionItem]:
-    """List every connection, those of disconnected companies too."""
+    """Return all connections as lists show them."""
     return [as_item(row) for row in session.scalars(select(Connection).order_by(col(Connection.id)))]
 
 
 def as_item(row: Connection) -> ConnectionItem:
-    """Return a connection as the API and the command line show it."""
-    return ConnectionItem(
-        id=row.id or 0,
-        short_name=row.short_name,
-        provider=row.provider,
-        name=row.name,
-        mode=row.mode,
-        health=row.health,
-        health_reason=row.health_reason,
-        pause_reason=row.pause_reason,
-        paused_until_on=row.paused_until_on,
-        external_id=row.external_id,
-    )
+    """Return a connection as lists show it."""
+    return ConnectionItem.model_validate(row)
 
 
 def open_ledger(app: AppContext, connection_id: int, calls: CallObserver) -> Ledger:
-    """Open a company's books. Nothing is called or written yet: a dead grant shows at the first call."""
+    """Open a company's ledger. Nothing is called yet: an expired authorisation shows at the first call."""
     with reading(app.engine) as session:
         row = session.get_one(Connection, connection_id)
     return app.providers[row.provider].open_ledger(
@@ -133,31 +125,34 @@ def open_ledger(app: AppContext, connection_id: int, calls: CallObserver) -> Led
 
 
 def set_mode(app: AppContext, connection_id: int, mode: str, *, by: str = "") -> Connection:
-    """Switch between observe, approve and live. Since when mails may leave is remembered for good."""
+    """Change the mode of a connection; the first time it may send is kept for good."""
     if mode not in MODES:
-        message = f"There is no mode {mode!r}; there are {', '.join(MODES)}."
+        message = f"There is no mode {mode!r}; choose one of {', '.join(MODES)}."
         raise ValueError(message)
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
-        if mode != "observe":
+        if mode != ConnectionMode.OBSERVE:
             _refuse_if_disconnected(row)
         before, row.mode = row.mode, ConnectionMode(mode)
-        row.decision_fingerprint = ""  # plans wait for a person or not by the mode: they are remade at the next run
-        if mode != "observe" and row.live_since_at is None:  # what a person approves leaves as well
+        row.decision_fingerprint = ""  # what waits for approval depends on the mode: plan again at the next run
+        if mode != ConnectionMode.OBSERVE and row.live_since_at is None:  # in mode approve, too, something can be sent
             row.live_since_at = app.now()
-        words = f"Mode of {row.name} changed from {before} to {mode}{_by_actor(by)}: {MODES[mode]}."
-        _log(app, session, row, LogKind.MODE, words)
+        change = f"The mode of {row.name} was changed from {before} to {mode}{_by_actor(by)}"
+        text = f"{change}: {MODES[row.mode]}."
+        _log(app, session, row, LogKind.MODE, text)
         return row
 
 
 def pause(
     app: AppContext, connection_id: int, *, reason: str = "", until_on: date | None = None, by: str = ""
 ) -> Connection:
-    """Stop running a connection until a day, or until a person resumes it; nothing is forgotten."""
+    """Pause a connection until a date, or until it is resumed; nothing is lost."""
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         if until_on is not None and is_reached(until_on, row.time_zone, app.now()):
-            message = f"A pause of {row.name} until {format_date(until_on)} would be over already: name a day to come."
+            message = (
+                f"{format_date(until_on)} is not in the future: choose a later date, or none to pause until you resume."
+            )
             raise PauseInPastError(message)
         row.pause_reason, row.paused_until_on = reason or f"paused{_by_actor(by)}", until_on
         ends = f" until {format_date(until_on)}" if until_on else ""
@@ -166,19 +161,19 @@ def pause(
 
 
 def is_paused(row: Connection, now: datetime) -> bool:
-    """Tell whether a connection is paused at this moment: a pause with an end is over on its day, by its own clock."""
+    """Return whether a connection is paused; a pause ends on its last date in the company's time zone."""
     return bool(row.pause_reason) and not is_reached(row.paused_until_on, row.time_zone, now)
 
 
 def end_expired_pause(app: AppContext, session: Session, row: Connection) -> None:
-    """Forget a pause that is over, in the caller's transaction."""
+    """Clear a pause that has ended, in the caller's transaction."""
     if row.pause_reason and not is_paused(row, app.now()):
-        _log(app, session, row, LogKind.RESUMED, f"The pause of {row.name} is over: {row.pause_reason}.")
+        _log(app, session, row, LogKind.RESUMED, f"The pause of {row.name} has ended: {row.pause_reason}.")
         row.pause_reason, row.paused_until_on = "", None
 
 
 def resume(app: AppContext, connection_id: int, *, by: str = "") -> Connection:
-    """Run a paused connection again, from now on."""
+    """Resume a paused connection; its next run is due now."""
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         _refuse_if_disconnected(row)
@@ -188,7 +183,7 @@ def resume(app: AppContext, connection_id: int, *, by: str = "") -> Connection:
 
 
 def run_soon(app: AppContext, connection_id: int) -> Connection:
-    """Let the scheduler run a connection as soon as it wakes."""
+    """Make the next run of a connection due now, for the scheduler to start."""
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         _refuse_if_disconnected(row)
@@ -197,7 +192,12 @@ def run_soon(app: AppContext, connection_id: int) -> Connection:
 
 
 def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str]:
-    """End the access to a company at the vendor and here. Returns sentences: what was ended, what is kept."""
+    """Disconnect a company: revoke the access at the provider and delete it here.
+
+    Returns:
+        What was done, what is kept, and how to reconnect: a sentence each.
+
+    """
     with reading(app.engine) as session:
         row = session.get_one(Connection, connection_id)
     title = app.providers[row.provider].title
@@ -205,32 +205,30 @@ def disconnect(app: AppContext, connection_id: int, *, by: str = "") -> list[str
     with writing(app.engine) as session:
         row = session.get_one(Connection, connection_id)
         grant_id, row.grant_id = row.grant_id, None
-        row.health, row.health_reason, row.mode = DISCONNECTED, "a person disconnected it", ConnectionMode.OBSERVE
+        row.health, row.health_reason, row.mode = DISCONNECTED, "disconnected by a user", ConnectionMode.OBSERVE
         session.flush()
         if grant_id is not None and not list_grant_connections(session, grant_id):
             session.delete(session.get_one(Grant, grant_id))
-        ended = f"{row.name} is disconnected{_by_actor(by)}: duewell no longer has access to it."
+        ended = f"{row.name} was disconnected{_by_actor(by)}: duewell no longer has access to it."
         if problem:
-            ended += (
-                f" {title} could not be told ({problem.rstrip('.')}); remove duewell in its list of apps there too."
-            )
+            ended += f" Revoking the access at {title} failed ({problem.rstrip('.')}); remove duewell there by hand."
         _log(app, session, row, LogKind.DISCONNECTED, ended)
-    kept = "Kept here: the mirror of its books, what was sent, and the sync log. They go with the database file."
-    return [ended, kept, f"Connecting it again goes on where it was, in mode observe: duewell connect {row.provider}"]
+    kept = "Kept here: the copy of its accounting data, what was sent, and the sync log."
+    return [ended, kept, f"To reconnect it later, in mode observe: duewell connect {row.provider}"]
 
 
 def _revoke(app: AppContext, row: Connection) -> str:
-    """Tell the vendor; returns why that failed, or "". Our own access ends either way."""
+    """Revoke the access at the provider; return why that failed, or ""."""
     if row.grant_id is None or row.health == DISCONNECTED:
         return ""
     with reading(app.engine) as session:
-        last = len(list_grant_connections(session, row.grant_id)) == 1
+        is_last = len(list_grant_connections(session, row.grant_id)) == 1
     calls = app.stop_aware(UncountedCalls())
     try:
         token = fresh_token(app, row.grant_id, calls)
-        app.providers[row.provider].revoke(app.settings, token, _company_ref(row), whole_grant=last, calls=calls)
+        app.providers[row.provider].revoke(app.settings, token, _company_ref(row), whole_grant=is_last, calls=calls)
     except AuthorizationExpired:
-        return ""  # the grant was dead already
+        return ""  # it was revoked already
     except ProviderError as problem:
         return str(problem)
     return ""

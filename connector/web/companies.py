@@ -67,7 +67,8 @@ def confirm_mode(request: PageRequest) -> Response:
     with reading(request.app.engine) as session:
         row = _get_company(request, session)
         preview = mode_change.preview_mode_change(session, row, request.now.date())
-    return request.render("mode.html", company=row, mode=mode, description=registry.MODES[mode], preview=preview)
+    description = registry.MODES[ConnectionMode(mode)]
+    return request.render("mode.html", company=row, mode=mode, description=description, preview=preview)
 
 
 def switch_mode(request: PageRequest) -> Response:

@@ -128,7 +128,7 @@ def test_a_fault_of_ours_is_told_to_the_browser_and_the_wait_goes_on(
             database.execute("ALTER TABLE connection RENAME TO elsewhere")
         page = requests.get(answer_consent(url), timeout=30)
         assert (page.status_code, process.poll()) == (500, None)
-        assert "Not connected: the database refused" in page.text
+        assert "Not connected: The database reported an error" in page.text
 
 
 def test_with_json_the_address_goes_to_stderr_and_one_document_to_stdout(

@@ -60,7 +60,7 @@ def test_a_fault_of_our_own_is_said_in_words_and_kept_in_the_log_file(
     monkeypatch.setattr(logging.getLogger(), "handlers", [])  # pytest's own
     said = duewell("run")
     assert said.exit_code == 1
-    assert "A fault of duewell (KeyError)" in said.out
+    assert "Internal error in duewell (KeyError)" in said.out
     assert "Traceback" not in said.out + said.err
     assert "secret" not in said.out + said.err
     assert "Traceback" in (app.settings.duewell_home / "logs" / "duewell.log").read_text()
@@ -141,12 +141,12 @@ def test_how_fees_are_booked_is_shown_with_reasons_and_chosen_by_a_command(
     name = give_consent(app, "xero")[0].short_name
     shown = duewell("connections", "fee-posting", name)
     assert shown.exit_code == 0
-    assert "account: 270 Interest Income (named for it" in shown.out
+    assert "Account: 270 Interest Income (" in shown.out
     assert "--account 260" in shown.out
     assert (
-        "account: 260 Other Revenue (a person chose it)"
+        "Account: 260 Other Revenue (chosen by a user)"
         in duewell("connections", "fee-posting", name, "--account", "260").out
     )
     refused = duewell("connections", "fee-posting", name, "--account", "999")
     assert refused.exit_code == 1
-    assert "There are: 270" in refused.err
+    assert "It has: 270" in refused.err
