@@ -224,7 +224,7 @@ def test_deeds_say_what_was_done_and_how_sure_that_is(mirrored: Engine) -> None:
     _store(
         mirrored,
         *(_entry(number, OutboxKind.EMAIL, state) for number, state in enumerate(states, start=1)),
-        _entry(9, OutboxKind.LATE_FEE, OutboxState.DONE),
+        _entry(9, OutboxKind.LATE_FEE, OutboxState.DONE, payload={"amounts": {}}),
     )
     _store(
         mirrored,
@@ -264,7 +264,7 @@ def test_deeds_say_what_was_done_and_how_sure_that_is(mirrored: Engine) -> None:
 def test_a_fee_invoice_of_ours_is_known_by_the_outbox_and_by_its_number(mirrored: Engine) -> None:
     _store(
         mirrored,
-        _entry(1, OutboxKind.LATE_FEE, OutboxState.DONE, reference="f1", invoice_id="1"),
+        _entry(1, OutboxKind.LATE_FEE, OutboxState.DONE, reference="f1", invoice_id="1", payload={"amounts": {}}),
         customers=[_customer("a"), _customer("b")],
         invoices=[
             _invoice("1"),
