@@ -133,14 +133,14 @@ def test_an_owner_downloads_a_backup_and_no_copy_stays(site: Site, owner: Any, t
 def test_sender_calendar_and_health_pages(site: Site, owner: Any) -> None:
     company = site.add_company("North Ltd", country="GB", time_zone="Europe/London")
     page = owner.get("/settings/sender").text
-    assert "Mail from gmail.com sent by others is taken for forged." in page
+    assert "Email from gmail.com sent by another service looks forged." in page
     assert "Signed events are received. Last event: never" in owner.text
     left_at = site.clock.at - timedelta(days=3)
     mail: dict[str, Any] = {"key": "m", "kind": "email", "state": "done", "customer_id": "c", "payload": {}}
     site.add_rows(OutboxEntry(connection_id=company, planned_at=left_at, ended_at=left_at, **mail))
-    assert "Nothing was told of mail that left on 7 Jun 2026." in owner.get("/settings/sender").text
+    assert "No event came for an email sent on 7 Jun 2026." in owner.get("/settings/sender").text
     site.add_rows(EmailEvent(id="e", kind="delivered", at=site.clock.at, received_at=site.clock.at))
-    assert "Nothing was told" not in owner.get("/settings/sender").text
+    assert "No event came" not in owner.get("/settings/sender").text
     owner.get("/settings/calendar")
     assert "08:00 to 18:00" in owner.text
     assert "Europe/London" in owner.text
