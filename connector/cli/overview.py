@@ -1,4 +1,4 @@
-"""Commands that only look: status, plan, explain, log."""
+"""Commands that only show something: status, plan, explain, log."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from connector.cli.terminal import (
     echo_results,
     empty_list_message,
     find_connection_id,
+    join_limited,
     open_command_app,
 )
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from connector.services.upcoming_actions import UpcomingAction
 
 
-log = build_group(LogGroup, "The sync log: the story of every run. `duewell log CONNECTION` shows that of one company.")
+log = build_group(LogGroup, "The sync log: what every sync did. `duewell log CONNECTION` shows one company's.")
 _LIMIT_MAX = 1_000_000
 
 
@@ -48,7 +49,7 @@ def register(parent: typer.Typer) -> None:
 def status(as_json: JsonOption = False) -> None:
     """Show the status of each company.
 
-    Mode, health, last and next sync, call budget, and what needs your attention.
+    Mode, health, last and next sync, remaining calls, and what needs your attention.
     """
     from connector.connections.registry import NO_CONNECTIONS
     from connector.services.status import list_statuses
@@ -64,8 +65,8 @@ def status(as_json: JsonOption = False) -> None:
         "LAST SYNC": lambda row: row.last_run_at,
         "RESULT": _last_result,
         "NEXT SYNC": lambda row: row.next_run_at,
-        "CALL BUDGET": _format_budget,
-        "NEEDS YOUR ATTENTION": _format_attention,
+        "CALLS LEFT": _format_budget,
+        "NEEDS ATTENTION": _format_attention,
     }
     echo_results(rows, columns, NO_CONNECTIONS, as_json=as_json)
     for row in [] if as_json else rows:
@@ -86,7 +87,7 @@ def plan(
     from connector.services.upcoming_actions import list_upcoming
     from connector.vocabulary.labels import label
 
-    with open_command_app() as app, customer_counter("deciding") as on_progress:
+    with open_command_app() as app, customer_counter("evaluating") as on_progress:
         items = list_upcoming(app, find_connection_id(app, connection), days, on_progress=on_progress)
         empty_message = empty_list_message(app, f"Nothing would be sent in the next {days} days.")
     columns: Columns[UpcomingAction] = {
@@ -96,7 +97,7 @@ def plan(
         "ACTION": lambda item: label(item.kind),
         "STEP": lambda item: label(item.step, "task_code"),
         "CUSTOMER": lambda item: item.customer,
-        "INVOICES": lambda item: ", ".join(item.invoices[:3]) + (" …" if len(item.invoices) > 3 else ""),
+        "INVOICES": lambda item: join_limited(item.invoices),
         "AMOUNT": lambda item: f"{item.amount} {item.currency}" if item.amount else "",
         "REASON": lambda item: item.reason,
     }
@@ -106,13 +107,15 @@ def plan(
 
 
 def explain(
-    invoice_number: Annotated[str, typer.Argument(metavar="INVOICE_NUMBER", help="Its number, or the ledger's id.")],
-    connection: Annotated[str | None, typer.Option(help="Where the number is not unique.")] = None,
+    invoice_number: Annotated[
+        str, typer.Argument(metavar="INVOICE_NUMBER", help="The invoice's number, or its id in the accounting system.")
+    ],
+    connection: Annotated[str | None, typer.Option(help="Which company, where the number is not unique.")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Explain what happens to an invoice.
 
-    The facts, decisions and holds behind what happened and what is next.
+    Shows the facts, decisions and holds behind what happened and what comes next.
     """
     from connector.services.explain import explain as explain_by_number
 
@@ -128,12 +131,14 @@ def explain(
 @log.command("show")
 def show(
     connection: OptionalConnectionArgument = None,
-    since: Annotated[str | None, typer.Option(metavar="T", help="2026-11-20, 2026-11-20T08:00 (UTC), 24h, 7d.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many of the newest lines.")] = 1000,
+    since: Annotated[
+        str | None, typer.Option(metavar="T", help="2026-11-20, 2026-11-20T08:00 (UTC), 24h or 7d.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many of the newest entries at most.")] = 1000,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV, safe to open in a spreadsheet.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
 ) -> None:
-    """Show the log of one connection or of all."""
+    """Show the sync log of one company or of all."""
     from connector.audit import log_search, sync_log
     from connector.connections.registry import list_connections
     from connector.db.engine import reading
@@ -141,12 +146,14 @@ def show(
     from connector.vocabulary.labels import label
 
     if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other.")
+        raise typer.BadParameter("Choose either --json or --csv.")
     with open_command_app() as app:
-        inside = find_connection_id(app, connection)
+        connection_id = find_connection_id(app, connection)
         since_at = parse_instant(since, app.now()) if since else None
         with reading(app.engine) as session:
-            rows = sync_log.list_entries(session, connection_id=inside, since_at=since_at, limit=min(limit, _LIMIT_MAX))
+            rows = sync_log.list_entries(
+                session, connection_id=connection_id, since_at=since_at, limit=min(limit, _LIMIT_MAX)
+            )
             names = {item.id: item.short_name for item in list_connections(session)}
     entries = [log_search.as_item(row, names.get(row.connection_id or 0, "")) for row in rows]
     if as_json:
@@ -155,40 +162,39 @@ def show(
         sys.stdout.writelines(csv_lines(_csv_rows(entries)))
     else:
         for entry in entries:
-            company = "" if inside else f"{entry.connection}: "
+            company = "" if connection_id else f"{entry.connection}: "
             kind = label(entry.kind, "log_kind")
             echo(f"{entry.at:%Y-%m-%d %H:%M:%S}  {kind:<32} {company}{' '.join(entry.text.split())}")
         if not entries:
-            echo_err("The log has no such lines.")
+            echo_err("No log entries match.")
 
 
 @log.command("verify")
 def verify(
-    head: Annotated[str, typer.Option(help="A hash noted before: also check that its line is still there.")] = "",
+    head: Annotated[str, typer.Option(help="A hash you noted earlier: also check that it is still there.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Check the log's hash chain from its first line to its last."""
+    """Check the log's hash chain from the first entry to the last."""
     from connector.audit import sync_log
     from connector.db.engine import reading
 
     if head and not re.fullmatch(r"[0-9a-f]{16,64}", head):
-        raise typer.BadParameter("a hash is at least 16 of the figures 0-9 and a-f", param_hint="--head")
+        raise typer.BadParameter("a hash has at least 16 of the characters 0-9 and a-f", param_hint="--head")
     with open_command_app() as app, reading(app.engine) as session:
-        verdict = sync_log.verify(session)
-        known = not head or sync_log.has_entry(session, head)
+        result = sync_log.verify(session)
+        has_head = not head or sync_log.has_entry(session, head)
     if as_json:
-        echo_json(verdict._asdict() | ({"has_head": known} if head else {}))
-    elif verdict.ok:
-        echo(f"The log holds: {verdict.entries} lines, newest hash {verdict.head}")
-    if not verdict.ok:
+        echo_json(result._asdict() | ({"has_head": has_head} if head else {}))
+    elif result.ok:
+        echo(f"The log is intact: {result.entries} entries, newest hash {result.head}")
+    if not result.ok:
         raise CommandError(
-            f"The log is broken at line {verdict.broken_at_id}: {verdict.reason}. The {verdict.entries} lines before it"
+            f"The log is broken at entry {result.broken_at_id}: {result.reason}. The {result.entries} entries before it"
             " are intact. Compare it with a backup (duewell restore), and find out who could write to the database."
         )
-    if not known:
+    if not has_head:
         raise CommandError(
-            f"No line of the log has the hash {head}: the log was written anew, or put back from an older backup, since"
-            " that hash was noted."
+            f"No log entry has the hash {head}: since you noted it, the log was rewritten or an older backup restored."
         )
 
 
@@ -205,14 +211,18 @@ def _format_budget(row: ConnectionStatus) -> str:
 
     return ", ".join(
         f"{in_sentence(label(item.limit))}: "
-        + (f"{item.remaining} left" if item.remaining is not None else f"{item.used} reads")
+        + (f"{item.remaining} left" if item.remaining is not None else f"{item.used} used")
         for item in row.budget
     )
 
 
 def _format_attention(row: ConnectionStatus) -> str:
-    counts = row.needs_attention
-    return f"{counts.approvals} to approve, {counts.unconfirmed} unconfirmed, {counts.tasks} tasks"
+    counts = {
+        "to approve": row.needs_attention.approvals,
+        "unconfirmed": row.needs_attention.unconfirmed,
+        "to do": row.needs_attention.tasks,
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
 
 
 def _explanation_lines(explanation: InvoiceExplanation) -> list[str]:

@@ -156,13 +156,13 @@ def test_every_problem_says_what_happened_what_it_means_and_what_to_do(scenario:
 
 
 def test_a_fault_of_ours_shows_nothing_of_itself(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
-    from connector.api import overview  # noqa: PLC0415
+    from connector.services import status  # noqa: PLC0415
 
     def broken(_installation: Any) -> None:
         message = "secret"
         raise RuntimeError(message)
 
-    monkeypatch.setattr(overview, "list_statuses", broken)
+    monkeypatch.setattr(status, "list_statuses", broken)
     answer = scenario.client("read").request("GET", "/status")
     assert (answer.status_code, answer.headers["Content-Type"]) == (500, "application/problem+json")
     assert "secret" not in answer.text
