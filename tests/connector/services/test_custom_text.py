@@ -84,7 +84,7 @@ def test_custom_text_is_dropped_when_the_facts_change(awaiting_approval: Any) ->
     awaiting_approval.run()
     entry = only_email(awaiting_approval)
     assert (entry.state, entry.custom_text, awaiting_approval.customer_emails()) == ("awaiting_approval", None, [])
-    assert "written anew" in edit_lines(awaiting_approval)[-1]
+    assert "custom text was discarded" in edit_lines(awaiting_approval)[-1]
 
 
 def test_an_edited_email_awaits_approval_in_a_live_company_until_it_is_reset(

@@ -15,6 +15,7 @@ from connector.connections.registry import pause, resume, set_mode
 from connector.db.engine import reading, writing
 from connector.db.tables import Connection, InvoiceDecisionRow, InvoiceRow
 from connector.outbox import approvals
+from connector.outbox.payloads import LateFeePayload, payload_as
 from connector.runtime.budget import CallBudget
 from connector.services import fees
 from connector.services.fees import FeeItem
@@ -182,7 +183,8 @@ def test_a_fee_waits_with_its_yearly_rate_until_a_person_approves_it(late_custom
     assert (draft.state, draft.invoice, draft.amount) == ("draft", late_customer.number, "12.00")
     assert Decimal(draft.annual_rate) > 12
     [waiting] = late_customer.outbox("awaiting_approval")
-    assert (waiting.annual_rate, waiting.amount) == (draft.annual_rate, "12.00")
+    payload = payload_as(LateFeePayload, waiting)
+    assert (str(payload.annual_rate), str(payload.amount)) == (draft.annual_rate, "12.00")
     assert f"{draft.annual_rate} % a year" in waiting.reason
     assert late_customer.company.fees() == {}
     with writing(late_customer.app.engine) as session:
@@ -230,7 +232,7 @@ def test_no_fee_is_dated_in_a_closed_period_and_the_answer_says_until_when(late_
     run_for_days(late_customer, 33, every=3)
     assert list_fees(late_customer) == []
     assert late_customer.company.fees() == {}
-    assert "the books are closed up to 15 Jul" in decision_reason(late_customer, late_customer.number)
+    assert "the accounts are locked up to 15 Jul" in decision_reason(late_customer, late_customer.number)
     run_for_days(late_customer, 3)
     assert [fee.state for fee in list_fees(late_customer)] == ["posted"]
     assert late_customer.outbox("rejected") == []
@@ -253,7 +255,7 @@ def test_the_fees_of_a_month_make_one_invoice_with_a_line_each(late_customer: An
     run_for_days(late_customer, 18)
     run_for_days(late_customer, 12, every=4)  # the fees were possible on 18 and 26 June: their day is 16 July
     assert list_fees(late_customer) == []
-    assert "joins this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
+    assert "will be on this customer's fee invoice of 16 Jul" in decision_reason(late_customer, late_customer.number)
     run_for_days(late_customer, 12, every=2)
     [fee] = list_fees(late_customer)
     assert (fee.state, fee.invoice, fee.amount) == ("posted", f"{late_customer.number}, {other}", "15.00")
@@ -290,12 +292,14 @@ def test_the_ledgers_own_fee_means_no_second_one(scenario_at: Any) -> None:
         _add_the_ledgers_own_fee(scenario)
         scenario.go_live()
         scenario.set_policy(AUTOMATIC)
-        said = []
+        reasons = []
         for _turn in range(14):
             run_for_days(scenario, 2, every=2)
-            said.append(decision_reason(scenario, scenario.number))
+            reasons.append(decision_reason(scenario, scenario.number))
         assert list_fees(scenario) == []
-        assert any("the ledger has put one of its own on this invoice" in each for each in said), said
+        assert any("the accounting system has charged one of its own on this invoice" in each for each in reasons), (
+            reasons
+        )
 
 
 REJECTIONS = {

@@ -104,7 +104,7 @@ def test_what_no_key_opens_is_named_and_keys_may_be_kept(app: AppContext, give_c
 
     write_key_file(file, [new_key()])
     done = rotate(app)
-    assert "not among the keys" in done.undecryptable[0]
+    assert "is not one of this installation's keys" in done.undecryptable[0]
 
 
 def test_keys_of_the_settings_are_sealed_anew_and_named_when_nothing_needs_them(
