@@ -71,8 +71,8 @@ def test_a_customer_page_shows_balance_forecast_agreements_and_payments(site_wit
     assert "Paid invoices 7" in " ".join(text.split())
     assert "Unapplied credit: EUR 12.00" in text
     assert "Promise to pay by 1 Dec 2026 (Ann)" in text
-    assert "Paid EUR 113.00, put on INV-13" in text
-    assert "Paid EUR 50.00; EUR 12.00 of it is on no invoice yet" in text
+    assert "Payment of EUR 113.00, applied to INV-13" in text
+    assert "Payment of EUR 50.00; EUR 12.00 of it is not applied yet" in text
     assert "Some days late." in text  # the email that awaits approval
     assert 'name="do"' not in browser.page.text  # a viewer is offered no button
     assert browser.get("/companies/1/customers/nobody").status_code == 404
@@ -129,11 +129,11 @@ def test_a_payment_plan_a_pause_and_a_dispute_start_and_end_on_the_invoice_page(
             {"do": "payment_plan", "instalments": "2026-12-01 10.00\n2026-12-05 100.00"},
             "Payment plan: 10.00 on 2026-12-01",
         ),
-        ({"do": "cancel_payment_plan"}, "plan withdrawn by"),
+        ({"do": "cancel_payment_plan"}, "Payment plan: withdrawn by"),
         ({"do": "pause", "paused_until": "2026-12-24", "reason": "Holidays"}, "Reminders paused until 24 Dec 2026"),
-        ({"do": "resume"}, "pause ended by"),
+        ({"do": "resume"}, "Paused reminders: ended by"),
         ({"do": "dispute", "reason": "Two were broken"}, "Disputed since 23 Nov 2026: Two were broken"),
-        ({"do": "undispute", "reason": "Credited"}, "dispute resolved by bookkeeper@example.com: Credited"),
+        ({"do": "undispute", "reason": "Credited"}, "Dispute: resolved by bookkeeper@example.com: Credited"),
     )
     for fields, words in steps:
         browser.get(page)

@@ -219,7 +219,7 @@ def test_an_email_that_cannot_be_composed_shows_the_reason(site: Site, company_w
     entry = add_email(site, company_with_invoice, customer_id="gone")
     browser = site.sign_in("viewer")
     assert browser.get(f"/outbox/{entry}").status_code == 200
-    assert "has no statement in GBP" in browser.text
+    assert "no longer has a statement in GBP" in browser.text
     assert browser.get(f"/outbox/{entry}/email.html").status_code == 404
 
 

@@ -81,6 +81,6 @@ def test_an_invoice_page_shows_timeline_and_next_steps(site: Site, task: int) ->
     browser = site.sign_in("viewer")
     browser.get("/companies/1/invoices/i1")
     assert "GBP 99.50 of GBP 120.00" in browser.text
-    assert "issued for" in browser.text
+    assert "Issued for" in browser.text
     assert "Next steps, unless it is paid" in browser.text
     assert browser.get("/companies/1/invoices/nothing").status_code == 404
