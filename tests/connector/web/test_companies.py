@@ -196,5 +196,5 @@ class TestWithSandbox:
         assert "Confirm that you want to disconnect this company" in owner.text
         owner.get(f"/companies/{made.id}")
         owner.submit(f"/companies/{made.id}/disconnect", {"confirmed": "yes"})
-        assert "is disconnected" in owner.text
+        assert "was disconnected" in owner.text
         assert get_connection(site, made.id or 0).health == "disconnected"
