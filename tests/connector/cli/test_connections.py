@@ -73,7 +73,7 @@ def test_the_redirect_of_the_browser_connects(environment: dict[str, str], answe
         page = requests.get(answer_consent(url), timeout=30)
         out, err = process.communicate(timeout=60)
     assert page.status_code == 200
-    assert "is connected (id 1), in mode observe" in page.text
+    assert "is connected (id 1). Mode: Observe." in page.text
     assert page.headers["Cache-Control"] == "no-cache, no-store"
     assert page.headers["Referrer-Policy"] in {"no-referrer", "same-origin"}
     assert process.returncode == 0
