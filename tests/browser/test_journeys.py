@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -63,22 +64,22 @@ def grant_consent(site: Site, page: Any, name: str = "Small Works Ltd") -> None:
         box.set_checked(box.get_attribute("value") == site.organisation)
     page.locator("button.allow").click()
     page.get_by_role("heading", name="Connected").wait_for()
-    activate(page, page.get_by_role("link", name="Go on"))
+    activate(page, page.get_by_role("link", name="Continue"))
     page.get_by_role("heading", name=name).wait_for()
 
 
 def switch_to_approve(site: Site, page: Any) -> None:
     """Sync once, review the plan, and switch to approve."""
-    assert site.run() == "ok"
+    assert site.sync() == "ok"
     page.goto(f"{site.base}/companies/1")
     page.get_by_text("Nothing has been sent.").wait_for()
     activate(page, page.get_by_role("link", name="Switch to approve"))
     page.get_by_role("button", name="Switch to approve").wait_for()
-    assert "1,280.50 GBP" in page.inner_text("main")
-    activate(page, page.get_by_label("I have looked"), "Space")
+    assert "GBP 1,280.50" in page.inner_text("main")
+    activate(page, page.get_by_label("I have reviewed"), "Space")
     activate(page, page.get_by_role("button", name="Switch to approve"))
-    page.get_by_text("The mode was changed.").wait_for()
-    assert site.run() == "ok"
+    page.get_by_text("Mode changed.").wait_for()
+    assert site.sync() == "ok"
 
 
 @pytest.mark.parametrize(("size", "scheme"), [(WIDE, "light"), (PHONE, "dark")], ids=["desktop-light", "phone-dark"])
@@ -109,23 +110,23 @@ def test_from_first_start_to_an_approved_email_in_the_log(
     activate(page, page.get_by_role("row", name="Miller & Sons").get_by_role("link").first)
     letter = page.frame_locator("iframe").locator("body")
     assert "1,200.00" in letter.inner_text()
-    activate(page, page.get_by_text("Change its words"))
+    activate(page, page.get_by_text("Edit text"))
     shots("email")
     page.get_by_label("Subject").fill("A word about your order")
-    activate(page, page.get_by_role("button", name="Keep these words"))
-    page.get_by_text("These are its words now").wait_for()
+    activate(page, page.get_by_role("button", name="Save text"))
+    page.get_by_text("Text saved. The email still needs approval.").wait_for()
     activate(page, page.get_by_role("button", name="Approve"))
-    page.get_by_text("Approved: it leaves with the next run.").wait_for()
-    assert site.run() == "ok"
+    page.get_by_text("Approved. It will be sent with the next sync.").wait_for()
+    assert site.sync() == "ok"
     own = site.app.settings.mail_from
     assert [list(m.to) for m in site.sandbox.sendgrid.emails() if own not in m.to] == [["ap@miller.example"]]
     assert "A word about your order" in {mail.subject for mail in site.sandbox.sendgrid.emails()}
     record_promise(page, shots)
     page.goto(f"{site.base}/log?customer=Miller")
-    assert "emailed" in page.inner_text("tbody")
+    assert "Email sent" in page.inner_text("tbody")
     shots("log")
     page.goto(site.base)
-    assert "1 × mail" in page.inner_text("main").replace("1 × owner mail", "")
+    assert re.search(r"1 × (Reminder|Email)\b", page.inner_text("main"))
     for path in (
         "/companies",
         "/customers",
@@ -149,7 +150,7 @@ def test_from_first_start_to_an_approved_email_in_the_log(
         shots(path.partition("?")[0].strip("/").replace("/", "-"))
     page.goto(f"{site.base}/policy/emails/past_due?language=en")
     page.get_by_label("Subject").fill("A word about {{ invoices }}")
-    page.get_by_role("button", name="Look at it").click()
+    page.get_by_role("button", name="Preview").click()
     page.frame_locator("iframe").get_by_text("A word about invoice").wait_for()
     shots("words")
     page.get_by_role("button", name="Sign out").click()
@@ -171,7 +172,7 @@ def continue_later(site: Site, page: Any, shots: Any) -> None:
 def sign_in(site: Site, page: Any) -> None:
     """Sign in with email address and password."""
     page.goto(f"{site.base}/sign-in")
-    page.get_by_label("Mail address").fill("ann@example.com")
+    page.get_by_label("Email address").fill("ann@example.com")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Sign in").first.click()
     page.wait_for_url(f"{site.base}/")
@@ -182,37 +183,37 @@ def switch_to_live(site: Site, page: Any) -> None:
     page.goto(f"{site.base}/companies/1")
     activate(page, page.get_by_role("link", name="Switch to live"))
     page.get_by_role("button", name="Switch to live").wait_for()
-    assert "80.50 GBP" in page.inner_text("main")
-    activate(page, page.get_by_label("I have looked"), "Space")
+    assert "80.50" in page.inner_text("main")
+    activate(page, page.get_by_label("I have reviewed"), "Space")
     activate(page, page.get_by_role("button", name="Switch to live"))
-    page.get_by_text("The mode was changed.").wait_for()
+    page.get_by_text("Mode changed.").wait_for()
 
 
 def resolve_unconfirmed(site: Site, page: Any, shots: Any) -> None:
     """Mark an email as sent whose response was lost."""
     site.sandbox.faults.add(Rule("drop_after", service="sendgrid", kind="email"))
-    assert site.run() == "ok"
+    assert site.sync() == "ok"
     page.goto(site.base)
-    page.get_by_role("link", name="1 in doubt").click()
+    page.get_by_role("link", name="1 unconfirmed").click()
     page.get_by_role("link", name="email").first.click()
     shots("unconfirmed")
-    activate(page, page.get_by_role("button", name="It arrived"))
-    page.get_by_text("Settled: it arrived.").wait_for()
+    activate(page, page.get_by_role("button", name="Mark as sent"))
+    page.get_by_text("Marked as sent.").wait_for()
 
 
 def waive_a_fee(site: Site, page: Any, shots: Any) -> None:
     """Waive a late fee that was already posted."""
     for _run in range(4):
         site.sandbox.clock.advance(timedelta(days=5))
-        assert site.run() == "ok"
+        assert site.sync() == "ok"
     sign_in(site, page)
     page.get_by_role("link", name="Fees").click()
     page.get_by_role("row", name="posted").get_by_role("link").first.click()
     shots("fee")
     page.get_by_label("Reason").fill("A good customer")
-    activate(page, page.get_by_role("button", name="Waive"))
-    page.get_by_text("Waived; what is in the ledger is voided by the next run.").wait_for()
-    assert site.run() == "ok"
+    activate(page, page.get_by_role("button", name="Waive fee"))
+    page.get_by_text("Waived. If the fee is already in your accounting system, the next sync will void it.").wait_for()
+    assert site.sync() == "ok"
     page.goto(f"{site.base}/fees")
     page.get_by_role("row", name="waived").wait_for()
 
@@ -220,15 +221,15 @@ def waive_a_fee(site: Site, page: Any, shots: Any) -> None:
 def reconnect(site: Site, page: Any, shots: Any) -> None:
     """Reconnect a company whose authorisation has expired."""
     site.sandbox.xero.sign_in.revoke_all()
-    assert site.run() == "action_required"
+    assert site.sync() == "action_required"
     page.goto(site.base)
     page.get_by_role("link", name="Small Works Ltd").click()
     page.get_by_role("alert").wait_for()
     shots("dead-grant")
-    activate(page, page.get_by_role("button", name="Connect Xero again"))
+    activate(page, page.get_by_role("button", name="Reconnect Xero"))
     grant_consent(site, page)
     assert page.get_by_role("alert").count() == 0
-    assert site.run() == "ok"
+    assert site.sync() == "ok"
 
 
 def connect_second_ledger(site: Site, page: Any, shots: Any) -> None:
@@ -245,17 +246,17 @@ def record_promise(page: Any, shots: Any) -> None:
     """Open a customer and their invoice, and record a promise to pay."""
     page.get_by_role("link", name="Customers").click()
     page.get_by_role("link", name="Miller & Sons").click()
-    page.get_by_text("They promised to pay").click()
-    page.get_by_label("On", exact=True).fill("2026-06-19")
+    page.get_by_text("Promise to pay").click()
+    page.get_by_label("Payment promised for").fill("2026-06-19")
     shots("customer")
-    page.get_by_role("button", name="Keep the promise").click()
-    page.get_by_text("promised for 19 Jun 2026", exact=True).wait_for()
-    activate(page, page.get_by_role("link", name="Erase this customer"))
+    page.get_by_role("button", name="Save promise").click()
+    page.get_by_text("Promised for 19 Jun 2026.").first.wait_for()
+    activate(page, page.get_by_role("link", name="Erase data"))
     page.get_by_role("heading", name="Erase Miller & Sons?").wait_for()
     shots("erase")
-    activate(page, page.get_by_role("link", name="Leave him as he is"))
+    activate(page, page.get_by_role("link", name="Cancel"))
     page.get_by_role("row", name="promised for").get_by_role("link").click()
-    page.get_by_role("button", name="Take the promise back").wait_for()
+    page.get_by_role("button", name="Withdraw promise").wait_for()
     shots("invoice")
 
 
