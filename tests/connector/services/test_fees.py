@@ -150,7 +150,7 @@ def test_a_company_that_is_paused_while_a_fee_is_set_up_is_charged_once_it_goes_
     late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 8)
     said = run_with_hook(late_customer, monkeypatch, lambda: pause(late_customer.app, 1, by="Ann"))
-    assert "paused or switched just before" in said
+    assert "paused or its mode changed just before" in said
     assert late_customer.company.fees() == {}
     resume(late_customer.app, 1)
     late_customer.run()
@@ -165,7 +165,7 @@ def test_a_company_that_is_told_to_ask_while_a_fee_is_set_up_asks_before_it_is_c
     late_customer.set_policy(AUTOMATIC)
     run_for_days(late_customer, 8)
     said = run_with_hook(late_customer, monkeypatch, lambda: set_mode(late_customer.app, 1, "approve", by="Ann"))
-    assert "paused or switched just before" in said
+    assert "paused or its mode changed just before" in said
     late_customer.run()
     assert late_customer.company.fees() == {}
     [waiting] = late_customer.outbox("awaiting_approval")
