@@ -49,7 +49,7 @@ def test_one_faulty_template_stops_no_other_email(three_customers: Scenario) -> 
     assert emailed_customers(three_customers) == {"ashdown", "cedar"}
     with reading(three_customers.app.engine) as session:
         [task] = session.scalars(select(Task).where(Task.code == TaskCode.REJECTED))
-        assert "The words of past_due cannot be filled" in task.reason
+        assert "The text of past_due cannot be filled" in task.reason
 
 
 def test_one_failing_customer_stops_no_other(three_customers: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
