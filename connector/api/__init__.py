@@ -1,1 +1,1 @@
-"""``/api/v1``: what people do on the pages and at the terminal, for programs; its own description is beside it."""
+"""``/api/v1``: what people do on the pages and at the command line, for programs, with its OpenAPI document."""

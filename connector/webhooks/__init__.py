@@ -1,1 +1,1 @@
-"""Webhooks of ours: what happens is told to addresses that an owner entered; off unless the machine allows it."""
+"""Outgoing webhooks: events sent to addresses that an owner added; off unless a setting allows them."""
