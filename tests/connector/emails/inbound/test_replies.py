@@ -53,6 +53,15 @@ def test_a_reply_pauses_reminders_and_becomes_a_task_with_its_text(scenario: Inb
     assert len(scenario.sandbox.sendgrid.emails_to(ASHDOWN)) == 1
 
 
+@pytest.mark.parametrize("days", [12, 0])
+def test_the_policy_says_for_how_long_a_reply_pauses_reminders(scenario: InboundScenario, days: int) -> None:
+    scenario.set_policy(f"[replies]\npause_days = {days}\n")
+    post_reply(scenario)
+    assert len(list_tasks(scenario, TaskCode.REPLY)) == 1
+    setting = customer_setting(scenario)
+    assert (setting.hold_until_on if setting else None) == (TODAY + timedelta(days=days) if days else None)
+
+
 def test_a_reply_that_is_posted_again_counts_once(scenario: InboundScenario) -> None:
     assert [post_reply(scenario) for _ in range(3)] == [200, 200, 200]
     assert len(list_tasks(scenario, TaskCode.REPLY)) == 1
