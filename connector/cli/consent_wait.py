@@ -1,4 +1,4 @@
-"""Waits in the terminal for a person to come back from a consent page: by redirect, by ``serve``, or by pasting."""
+"""Waiting in the terminal for the OAuth redirect: answered here, by ``serve``, or pasted by the user."""
 
 from __future__ import annotations
 
@@ -40,13 +40,18 @@ Progress = Callable[[str], None]
 def wait_for_consent(
     app: AppContext, provider_name: str, *, show_url: Progress, on_progress: Progress, browser: bool
 ) -> list[Connection]:
-    """Begin a consent, show its URL, and wait until connections came of it. Raises ``ConsentError`` with words."""
+    """Start a consent, show its URL, and wait for the connections it results in.
+
+    Raises:
+        ConsentError: the consent failed, was denied or took too long; the message says what to do.
+
+    """
     request = begin_consent(app, provider_name)
     back_to = redirect_uri(app, provider_name)
     with _serve_callback(app, provider_name, request.state, on_progress):
         show_url(request.url)
-        on_progress(f"Open this address in a browser and allow the access. Waiting for the redirect to {back_to}")
-        on_progress("If the browser cannot show that page, paste its whole address here and press Enter.")
+        on_progress(f"Open this address in a browser and allow access. Waiting for the redirect to {back_to}")
+        on_progress("If your browser cannot open that page, paste its full address here and press Enter.")
         if browser and has_display():
             webbrowser.open(request.url)
         ids = _wait_for_outcome(app, provider_name, request.state, on_progress)
@@ -54,7 +59,7 @@ def wait_for_consent(
 
 
 def _wait_for_outcome(app: AppContext, provider_name: str, state: str, on_progress: Progress) -> list[int]:
-    """Look for the outcome, whichever way it comes; it stands in the database."""
+    """Poll the database for the outcome, whichever process wrote it."""
     pasted = _read_pasted_lines()
     ends_at = time.monotonic() + LIFETIME.total_seconds()
     while time.monotonic() < ends_at:
@@ -70,25 +75,24 @@ def _wait_for_outcome(app: AppContext, provider_name: str, state: str, on_progre
         if line:
             _finish_pasted(app, provider_name, line, on_progress)
     message = (
-        f"Nobody came back within 15 minutes, so nothing was connected. Try again: duewell connect {provider_name}"
+        "Access was not granted within 15 minutes, so nothing was connected. Try again with: duewell connect"
+        f" {provider_name}"
     )
     raise ConsentError(message)
 
 
 def _finish_pasted(app: AppContext, provider_name: str, line: str, on_progress: Progress) -> None:
     if "state=" not in line:
-        on_progress(
-            "That is not the address of the page after the consent: it holds no state. Paste the whole address."
-        )
+        on_progress("That is not the address you were redirected to: it contains no state. Paste the full address.")
         return
     try:
         finish_consent(app, provider_name, line)
     except ConsentError as problem:
-        on_progress(str(problem))  # if it ended this consent, the outcome says so too and the wait is over
+        on_progress(str(problem))  # if this consent failed, the stored outcome ends the wait
 
 
 def _read_pasted_lines() -> queue.Queue[str]:
-    """Read lines from stdin beside the wait. Straight from the descriptor: a buffered read would hang the exit."""
+    """Read lines from stdin in a thread, from the descriptor: a buffered read would block the exit."""
     lines: queue.Queue[str] = queue.Queue()
     try:
         descriptor = sys.stdin.fileno()
@@ -111,17 +115,18 @@ def _read_pasted_lines() -> queue.Queue[str]:
 def _read_some(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, _READ_BYTES)
-    except OSError:  # closed, or a background job that may not read: then nothing is pasted
+    except OSError:  # closed, or a background job that may not read: nothing can be pasted
         return b""
 
 
 @contextmanager
 def _serve_callback(app: AppContext, provider_name: str, state: str, on_progress: Progress) -> Iterator[None]:
-    """Answer at the installation's own address while it is free; else ``serve`` is there and answers."""
+    """Serve the callback at the base URL, unless the port is taken: then ``serve`` is running and answers."""
     base = app.settings.duewell_base_url
     if not is_loopback_host(urlsplit(base).hostname or ""):
         on_progress(
-            f"The redirect goes to {base}: either `duewell serve` of this installation answers there, or you paste it."
+            f"The redirect goes to {base}. It is received by `duewell serve` if that is running there; otherwise paste"
+            " the address here."
         )
         yield
         return
@@ -132,7 +137,7 @@ def _serve_callback(app: AppContext, provider_name: str, state: str, on_progress
     except OSError as problem:
         if problem.errno not in {errno.EADDRINUSE, errno.EACCES}:
             raise
-        on_progress(f"Something answers at {base} already; if it is `duewell serve` of this installation, all is well.")
+        on_progress(f"{base} is already in use. If that is `duewell serve` of this installation, all is well.")
         yield
         return
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True)
@@ -146,18 +151,18 @@ def _serve_callback(app: AppContext, provider_name: str, state: str, on_progress
 
 
 def _finish_callback(app: AppContext, provider_name: str, query: str) -> CallbackResult:
-    """Finish the consent; a fault of ours is told to browser and terminal as well, and the wait goes on."""
+    """Finish the consent; an internal error is shown in browser and terminal, and the wait goes on."""
     try:
         return handle_callback(app, provider_name, query)
-    except Exception as problem:  # noqa: BLE001 - whatever it is, a browser that waits gets an answer
-        words = format_error(problem)
-        page = f"<!doctype html><title>Not connected</title><p>Not connected: {escape(words)}</p>"
-        return CallbackResult(500, page, words)
+    except Exception as problem:  # noqa: BLE001 - a waiting browser always gets a response
+        message = format_error(problem)
+        page = f"<!doctype html><title>Not connected</title><p>Not connected: {escape(message)}</p>"
+        return CallbackResult(500, page, message)
 
 
 class _CallbackServer(ThreadingHTTPServer):
-    daemon_threads = False  # the page the person waits for is finished before the command ends
-    allow_reuse_address = os.name == "posix"  # on Windows it would share the port with whoever has it
+    daemon_threads = False  # the command ends only after the page was delivered
+    allow_reuse_address = os.name == "posix"  # on Windows it would share the port with another process
 
 
 def _build_handler(
@@ -167,23 +172,23 @@ def _build_handler(
 
     class Handler(BaseHTTPRequestHandler):
         server_version, sys_version = "duewell", ""
-        timeout = 2  # a browser opens connections that it never uses; the command's end waits for them
+        timeout = 2  # seconds: browsers open connections that they never use, and the command would wait for them
 
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             if not is_trusted_host(self.headers.get("Host", ""), hosts):
-                self._answer(421, "text/plain", "This is not the address of this duewell.\n")
+                self._answer(421, "text/plain", "This is not the address of this installation.\n")
             elif parts.path == f"/callback/{provider_name}":
                 self._answer_callback(parts.query)
             elif parts.path == "/static/style.css":
                 self._answer(200, "text/css", STYLE)
             else:
-                self._answer(404, "text/plain", "There is nothing here.\n")
+                self._answer(404, "text/plain", "Page not found.\n")
 
         def _answer_callback(self, query: str) -> None:
             answer = _finish_callback(app, provider_name, query)
             if answer.status_code != 200 and consent_outcome(app, state) is None:
-                on_progress(answer.text)  # not the consent we wait for: the wait goes on
+                on_progress(answer.text)  # another consent than the awaited one: the wait goes on
             self._answer(answer.status_code, "text/html", answer.page)
 
         def _answer(self, code: int, kind: str, text: str) -> None:
@@ -196,11 +201,11 @@ def _build_handler(
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-            """Say nothing: the line would hold the code."""
+            """Log nothing: the line would contain the authorisation code."""
 
     return Handler
 
 
 def has_display() -> bool:
-    """Tell whether a browser can show itself; without a screen Python would open one inside the terminal."""
+    """Return whether a graphical browser can open; without a display, Python would open one inside the terminal."""
     return sys.platform in {"darwin", "win32"} or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))

@@ -1,4 +1,4 @@
-"""Commands about one customer's own page and data: his link, all that is held about him, and its end."""
+"""Commands for a customer's portal link and personal data: link, export and erase."""
 
 from __future__ import annotations
 
@@ -35,11 +35,14 @@ def register(_parent: typer.Typer) -> None:
 
 def link(
     customer: CustomerArgument,
-    revoke: Annotated[bool, typer.Option("--revoke", help="End all links of this customer instead.")] = False,
+    revoke: Annotated[bool, typer.Option("--revoke", help="Revoke all links of this customer instead.")] = False,
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the link to a customer's own page, where he sees what is open and answers; or revoke it."""
+    """Print the link to the customer portal, or revoke it.
+
+    In the portal, customers see their open invoices and can answer.
+    """
     from connector.emails import portal_links
     from connector.settings import is_publicly_reachable
 
@@ -48,8 +51,10 @@ def link(
         here = (app, found.connection_id, found.external_id)
         if revoke:
             ended = portal_links.revoke_links(*here, by=os_user())
-            told = {"id": found.external_id, "customer": found.name, "revoked": ended}
-            echo_json(told) if as_json else echo(f"{found.name}: {ended} revoked; the next mail carries a new one.")
+            result = {"id": found.external_id, "customer": found.name, "revoked": ended}
+            echo_json(result) if as_json else echo(
+                f"{found.name}: {ended} links revoked. The next email has a new one."
+            )
             return
         given = portal_links.create_link(*here, by=os_user())
         base = app.settings.duewell_base_url
@@ -58,28 +63,30 @@ def link(
     else:
         echo(given.link)
     if not is_publicly_reachable(base):
-        echo_err(f"Customers cannot open it: {base} is known on this machine alone (DUEWELL_BASE_URL).")
+        echo_err(f"Customers cannot open it: {base} is reachable only on this machine. Change DUEWELL_BASE_URL.")
 
 
 def export(
     customer: CustomerArgument,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file: .json, or .zip.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A new file: .json or .zip.", dir_okay=False)],
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write everything held about a customer to a file that you alone may read."""
+    """Export everything stored about a customer to a file that only you can read."""
     from connector.privacy.export import build_document, write_file
 
     with open_command_app() as app:
         found = _find_customer(app, customer, connection)
-        told = build_document(app, found.connection_id, found.external_id, by=os_user())
+        document = build_document(app, found.connection_id, found.external_id, by=os_user())
     try:
-        write_file(file, told)
+        write_file(file, document)
     except FileExistsError:
-        raise typer.BadParameter(f"{file} is there already: name a new file.") from None
+        raise typer.BadParameter(f"{file} already exists. Name a new file.") from None
     except FileNotFoundError:
-        raise CommandError(f"There is no folder {file.absolute().parent}; name a file in one that there is.") from None
-    rows = {name: len(part) for name, part in told.items() if isinstance(part, list)}
+        raise CommandError(
+            f"The folder {file.absolute().parent} does not exist. Name a file in an existing folder."
+        ) from None
+    rows = {name: len(part) for name, part in document.items() if isinstance(part, list)}
     if as_json:
         echo_json({"id": found.external_id, "customer": found.name, "file": str(file), "rows": rows})
     else:
@@ -88,16 +95,17 @@ def export(
 
 def erase(
     customer: CustomerArgument,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask: it cannot be taken back.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation. This cannot be undone.")] = False,
     undo: Annotated[
-        bool, typer.Option("--undo", help="Take an erased customer back, with what the ledger has.")
+        bool, typer.Option("--undo", help="Read an erased customer's data from the accounting system again.")
     ] = False,
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Erase a customer's personal data here; keys, amounts and days stay. He is never chased again.
+    """Erase a customer's personal data.
 
-    The ledger is not touched. What it goes on telling of him is left out, and the log says so.
+    Ids, amounts and dates are kept; the customer is never chased again. Nothing changes in the accounting system, and
+    what it still sends about the customer is ignored.
     """
     from connector.privacy import erase as erasing
 
@@ -106,15 +114,15 @@ def erase(
         here = (app, found.connection_id, found.external_id)
         if undo:
             erasing.undo_erasure(*here, by=os_user())
-            told: dict[str, object] = {"id": found.external_id, "restored": True}
-            said = [f"{found.name} is taken back; the next run reads his data again."]
+            result: dict[str, object] = {"id": found.external_id, "restored": True}
+            lines = [f"{found.name}: erasure undone. The next sync reads their data again."]
         else:
             if not yes:
-                typer.confirm(f"Erase the personal data of {found.name} for good?", abort=True, err=True)
-            told = erasing.erase(*here, by=os_user())
-            said = erasing.format_result(told)
-    echo_json(told) if as_json else echo(said[0])
-    for each in said[1:]:
+                typer.confirm(f"Permanently erase the personal data of {found.name}?", abort=True, err=True)
+            result = erasing.erase(*here, by=os_user())
+            lines = erasing.format_result(result)
+    echo_json(result) if as_json else echo(lines[0])
+    for each in lines[1:]:
         echo_err(each)
 
 

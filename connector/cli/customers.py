@@ -1,4 +1,4 @@
-"""Commands about customers: who they are, what they owe, and what a person sets for them."""
+"""Commands for customers: list, show and set."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from connector.cli.terminal import (
 if TYPE_CHECKING:
     from connector.arrangements.customer_settings import CustomerItem, SettingChanges
 
-customers = build_group(ListGroup, "Customers, and what you set for them.")
+customers = build_group(ListGroup, "Show customers and change their settings.")
 _SEGMENTS = ("strategic", "established", "new")
 
 
@@ -43,10 +43,10 @@ def register(parent: typer.Typer) -> None:
 @customers.command("list")
 def list_customers(
     connection: ConnectionOption = None,
-    search: Annotated[str, typer.Option(help="Only names that hold this.")] = "",
+    search: Annotated[str, typer.Option(help="Only customers whose name contains this.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """List customers: what they owe, where mail goes, what was set."""
+    """List customers with their open balance, email addresses and settings."""
     from connector.arrangements.customer_settings import find_customers, format_settings
     from connector.db.engine import reading
 
@@ -71,7 +71,7 @@ def show_customer(
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a customer: segment, habits and sizes with their inputs, and when each invoice may be paid."""
+    """Show a customer: segment, payment behaviour and when each open invoice is likely to be paid."""
     from connector.arrangements.customer_settings import find_customer
     from connector.db.engine import reading
     from connector.services.customer_profile import build_profile, format_profile
@@ -80,11 +80,11 @@ def show_customer(
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
             found = find_customer(session, customer, inside)
-            told = build_profile(session, found, app.now())
+            profile = build_profile(session, found, app.now())
     if as_json:
-        echo_json(told)
+        echo_json(profile)
     else:
-        for line in format_profile(told):
+        for line in format_profile(profile):
             echo(line)
 
 
@@ -92,36 +92,40 @@ def show_customer(
 def set_(
     customer: CustomerArgument,
     *,
-    segment: Annotated[
-        str | None, typer.Option(help="strategic, established or new; auto: as the policy says.")
+    segment: Annotated[str | None, typer.Option(help="strategic, established or new; auto follows the policy.")] = None,
+    hold_until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="No reminders before this date; none ends the hold.")
     ] = None,
-    hold_until: Annotated[str | None, typer.Option(metavar="D", help="Nothing before this day; none ends it.")] = None,
     no_reminders: Annotated[
-        bool | None, typer.Option("--no-reminders/--reminders", help="No mails: calls instead.")
+        bool | None, typer.Option("--no-reminders/--reminders", help="No email reminders: call tasks instead.")
     ] = None,
-    no_fees: Annotated[bool | None, typer.Option("--no-fees/--fees", help="Never a late fee.")] = None,
+    no_fees: Annotated[bool | None, typer.Option("--no-fees/--fees", help="Never charge late fees.")] = None,
     fees_agreed_on: Annotated[
-        str | None, typer.Option(metavar="D", help="The day late fees were agreed on; none.")
+        str | None, typer.Option(metavar="DATE", help="The date late fees were agreed on, or none.")
     ] = None,
     contact: Annotated[
-        str | None, typer.Option(metavar="'NAME <MAIL>'", help="Where mail goes, instead of the books' address; none.")
+        str | None,
+        typer.Option(
+            metavar="'NAME <EMAIL>'",
+            help="Who gets the emails instead of the contact in the accounting system, or none.",
+        ),
     ] = None,
     language: Annotated[
-        str | None, typer.Option(help="The language of mails: en, de, fr or es; none: that of his country.")
+        str | None, typer.Option(help="The language of emails: en, de, fr or es; none uses their country's.")
     ] = None,
     owner: Annotated[
-        str | None, typer.Option(metavar="'NAME <MAIL>'", help="Who minds this customer; none: as the company says.")
+        str | None,
+        typer.Option(metavar="'NAME <EMAIL>'", help="Their account owner; none uses the company's default owner."),
     ] = None,
-    sales_rep: Annotated[
-        str | None, typer.Option(metavar="'NAME <MAIL>'", help="Who sells to this customer; none.")
-    ] = None,
+    sales_rep: Annotated[str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Their sales rep, or none.")] = None,
     tags: Annotated[
-        str | None, typer.Option(metavar="A,B", help="Words of yours; a policy may be for a tag. none takes all away.")
+        str | None,
+        typer.Option(metavar="A,B", help="Tags; the policy can have rules for a tag. none removes all of them."),
     ] = None,
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Set something for a customer; it survives every pull."""
+    """Change a customer's settings; syncs do not overwrite them."""
     from connector.arrangements.customer_settings import find_customer, format_settings, update_settings
     from connector.db.engine import reading
 
@@ -132,7 +136,7 @@ def set_(
     flags = {"no_reminders": no_reminders, "no_fees": no_fees}
     changes |= cast("SettingChanges", {name: value for name, value in flags.items() if value is not None})
     if not changes:
-        raise typer.BadParameter("Say what to set; see: duewell customers set --help")
+        raise typer.BadParameter("Name a setting to change. See: duewell customers set --help")
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
@@ -141,12 +145,12 @@ def set_(
     if as_json:
         echo_json(result)
     else:
-        echo(f"{result.name}: {'; '.join(format_settings(result.settings)) or 'nothing set'}")
+        echo(f"{result.name}: {'; '.join(format_settings(result.settings)) or 'no settings of their own'}")
 
 
 def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
-    """Read what was given, each text in its own way; "none" takes a text away."""
-    ways: dict[str, Callable[[str], Any]] = {
+    """Parse the options that were given; "none" removes a value."""
+    parsers: dict[str, Callable[[str], Any]] = {
         "segment": _parse_segment,
         "hold_until_on": parse_date,
         "fees_agreed_on": parse_date,
@@ -155,7 +159,7 @@ def _parse_changes(texts: Mapping[str, str | None]) -> SettingChanges:
         "owner": lambda text: _parse_unless_none(text, parse_mailbox),
         "sales_rep": lambda text: _parse_unless_none(text, parse_mailbox),
     }
-    return cast("SettingChanges", {name: ways[name](text) for name, text in texts.items() if text is not None})
+    return cast("SettingChanges", {name: parsers[name](text) for name, text in texts.items() if text is not None})
 
 
 def _parse_unless_none(text: str, parse: Callable[[str], str]) -> str:

@@ -1,4 +1,4 @@
-"""Commands about invoices: which are open, and what a person says about one: disputes, promises, plans, pauses."""
+"""Commands for invoices: list them, and record disputes, promises to pay, payment plans and pauses."""
 
 from __future__ import annotations
 
@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from connector.services.invoices import InvoiceItem
     from policies.receivables import Instalment
 
-InvoiceArgument = Annotated[str, typer.Argument(metavar="INVOICE", help="Its number, or the ledger's id.")]
-ReasonOption = Annotated[str, typer.Option("--reason", help="In your words, for those who look later.")]
-invoices = build_group(ListGroup, "Invoices, and what you say about them.")
+InvoiceArgument = Annotated[
+    str, typer.Argument(metavar="INVOICE", help="The invoice's number, or its id in the accounting system.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", help="A note for your colleagues.")]
+invoices = build_group(ListGroup, "Show invoices and record what was agreed about them.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -41,10 +43,10 @@ def register(parent: typer.Typer) -> None:
 @invoices.command("list")
 def list_invoices(
     connection: ConnectionOption = None,
-    include_closed: Annotated[bool, typer.Option("--all", help="Settled and voided ones too.")] = False,
+    include_closed: Annotated[bool, typer.Option("--all", help="Include paid and voided invoices.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List the open invoices, the longest due first."""
+    """List open invoices, the longest overdue first."""
     from connector.db.engine import reading
     from connector.services.invoices import find_invoices, format_active_agreements
 
@@ -60,17 +62,17 @@ def list_invoices(
         "BALANCE": lambda row: f"{row.due} {row.currency}",
         "AGREEMENTS": lambda row: format_active_agreements(row.active_agreements),
     }
-    echo_results(rows, columns, "No invoice is open.", as_json=as_json)
+    echo_results(rows, columns, "There are no open invoices.", as_json=as_json)
 
 
 @invoices.command("dispute")
 def dispute_invoice(
     invoice: InvoiceArgument,
-    reason: Annotated[str, typer.Option(help="What the customer says.")] = "",
+    reason: Annotated[str, typer.Option(help="What the customer disputes.")] = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Stop chasing an invoice that the customer disputes; its owner gets a task."""
+    """Record a dispute: reminders stop, and the account owner gets a task."""
     from connector.arrangements.agreements import record_dispute
 
     _update_invoice(invoice, connection, record_dispute, as_json=as_json, reason=reason)
@@ -79,11 +81,11 @@ def dispute_invoice(
 @invoices.command("undispute")
 def undispute_invoice(
     invoice: InvoiceArgument,
-    outcome: Annotated[str, typer.Option(help="How it was settled.")] = "",
+    outcome: Annotated[str, typer.Option(help="How it was resolved.")] = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Chase it again from where it stopped: the dispute is settled."""
+    """Resolve a dispute: reminders go on where they stopped."""
     from connector.arrangements.agreements import resolve_dispute
 
     _update_invoice(invoice, connection, resolve_dispute, as_json=as_json, outcome=outcome)
@@ -92,12 +94,12 @@ def undispute_invoice(
 @invoices.command("promise")
 def promise_invoice(
     invoice: InvoiceArgument,
-    promised: Annotated[str, typer.Argument(metavar="DAY", help="YYYY-MM-DD; none takes it back.")],
+    promised: Annotated[str, typer.Argument(metavar="DATE", help="YYYY-MM-DD; none withdraws the promise.")],
     reason: ReasonOption = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Wait until the day the customer promised to pay on."""
+    """Record a promise to pay: no reminders until that date."""
     from connector.arrangements.agreements import set_promise
 
     _update_invoice(invoice, connection, set_promise, as_json=as_json, on=parse_date(promised), reason=reason)
@@ -107,22 +109,25 @@ def promise_invoice(
 def plan_invoice(
     invoice: InvoiceArgument,
     instalments: Annotated[
-        list[str] | None, typer.Argument(metavar="[DAY=SUM]...", help="2026-07-01=400 and so on; none takes it back.")
+        list[str] | None,
+        typer.Argument(metavar="[DATE=AMOUNT]...", help="The instalments: 2026-07-01=400 …; none withdraws the plan."),
     ] = None,
     *,
-    count: Annotated[int, typer.Option(min=0, max=60, help="Instead: so many equal parts.")] = 0,
-    first: Annotated[str | None, typer.Option(metavar="D", help="The day of the first part.")] = None,
-    every: Annotated[str, typer.Option(help="month, two-weeks or week.")] = "month",
+    count: Annotated[int, typer.Option(min=0, max=60, help="Instead: this many equal instalments.")] = 0,
+    first: Annotated[str | None, typer.Option(metavar="DATE", help="When the first instalment is due.")] = None,
+    every: Annotated[str, typer.Option(help="The interval: month, two-weeks or week.")] = "month",
     reason: ReasonOption = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a payment plan: nothing is sent while its instalments come; one that is missed voids it."""
+    """Record a payment plan: no reminders while instalments are paid; a missed one ends the plan."""
     from connector.arrangements.agreements import INSTALMENT_INTERVALS, set_payment_plan
 
     agreed = _parse_instalments(instalments or [])
     if bool(agreed or instalments) == bool(count) or (count and first is None) or every not in INSTALMENT_INTERVALS:
-        raise typer.BadParameter("Write 2026-07-01=400 2026-08-01=400, or --count 3 --first 2026-07-01, or none.")
+        raise typer.BadParameter(
+            "List the instalments (2026-07-01=400 2026-08-01=400), or use --count 3 --first 2026-07-01, or none."
+        )
     with open_command_app() as app:
         row = _find_invoice(app, invoice, connection)
         if count and first is not None:
@@ -133,12 +138,12 @@ def plan_invoice(
 @invoices.command("pause")
 def pause_invoice(
     invoice: InvoiceArgument,
-    until: Annotated[str | None, typer.Option(metavar="D", help="YYYY-MM-DD; default: until resumed.")] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="YYYY-MM-DD; default: until resumed.")] = None,
     reason: ReasonOption = "",
     connection: ConnectionOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Leave an invoice alone for a while."""
+    """Pause reminders for an invoice."""
     from connector.arrangements.agreements import pause_reminders
 
     _update_invoice(
@@ -148,7 +153,7 @@ def pause_invoice(
 
 @invoices.command("resume")
 def resume_invoice(invoice: InvoiceArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
-    """End the pause of an invoice."""
+    """Resume reminders for an invoice."""
     from connector.arrangements.agreements import resume_reminders
 
     _update_invoice(invoice, connection, resume_reminders, as_json=as_json)
@@ -166,7 +171,7 @@ def _apply_update(app: AppContext, row: InvoiceRow, update: Any, *, as_json: boo
     if as_json:
         echo_json(result)
     else:
-        echo(f"{result.number}: {format_active_agreements(result.active_agreements) or 'no agreement applies'}")
+        echo(f"{result.number}: {format_active_agreements(result.active_agreements) or 'no agreements'}")
 
 
 def _find_invoice(app: AppContext, invoice: str, connection: str | None) -> InvoiceRow:
@@ -179,7 +184,7 @@ def _find_invoice(app: AppContext, invoice: str, connection: str | None) -> Invo
 
 
 def _parse_instalments(texts: list[str]) -> list[Instalment]:
-    """Read "2026-07-01=400.00" and the like; "none" alone is no instalment at all."""
+    """Parse instalments such as "2026-07-01=400.00"; "none" alone gives an empty list."""
     from policies.receivables import Instalment
 
     found = []
@@ -188,7 +193,7 @@ def _parse_instalments(texts: list[str]) -> list[Instalment]:
         try:
             found.append(Instalment(date.fromisoformat(on_text), Decimal(amount)))
         except (ValueError, InvalidOperation):
-            raise typer.BadParameter(f"{text!r} is no instalment; write it like 2026-07-01=400.") from None
+            raise typer.BadParameter(f"{text!r} is not an instalment; write it like 2026-07-01=400.") from None
     return found
 
 
@@ -197,5 +202,5 @@ def _equal_instalments(row: InvoiceRow, count: int, first: str, every: str) -> l
 
     first_on = parse_date(first)
     if first_on is None:
-        raise typer.BadParameter("Say the day of the first part: --first 2026-07-01.")
+        raise typer.BadParameter("Give the date of the first instalment: --first 2026-07-01.")
     return equal_instalments(row, count, first_on, INSTALMENT_INTERVALS[every])

@@ -1,4 +1,4 @@
-"""Commands about the keys that encrypt what this installation may do at the vendors."""
+"""Commands for the keys that encrypt access tokens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from connector.cli.terminal import Group, JsonOption, build_group, echo, echo_err, echo_json, open_command_app
 
-keys = build_group(Group, "The keys that encrypt tokens.")
+keys = build_group(Group, "Manage the keys that encrypt access tokens.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -18,12 +18,15 @@ def register(parent: typer.Typer) -> None:
 
 @keys.command()
 def rotate(
-    keep_old: Annotated[bool, typer.Option("--keep-old", help="Keep the old keys too: backups need them.")] = False,
+    keep_old: Annotated[
+        bool, typer.Option("--keep-old", help="Keep the old keys as well; older backups need them.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a new key and seal all tokens with it.
+    """Create a new encryption key and re-encrypt all tokens with it.
 
-    Old keys are dropped once nothing needs them; everything may run on meanwhile. Exits 1 when a token was not opened.
+    Old keys are removed once nothing needs them; duewell can keep running. Exits with 1 when a token could not be
+    decrypted.
     """
     from connector.services.key_rotation import rotate as do_rotate
 
@@ -33,19 +36,17 @@ def rotate(
     if as_json:
         echo_json({"id": done.current_key, **done._asdict()})
     else:
-        echo(f"The newest key is {done.current_key}; sealed with it anew: {done.reencrypted}.")
+        echo(f"The current key is {done.current_key}; re-encrypted with it: {done.reencrypted}.")
         for each in done.removed_keys:
-            echo(f"The key {each} was dropped.")
+            echo(f"The key {each} was removed.")
         for each in done.unused_keys:
-            echo(f"Nothing in the database needs the key {each} any more.")
+            echo(f"The key {each} is no longer used in the database.")
         for each in done.undecryptable:
-            echo(f"Not opened: {each}.")
+            echo(f"Could not be decrypted: {each}.")
     if done.removed_keys:
-        echo_err(
-            "Tokens in backups made before today can't be opened any more, and links in yesterday's digests are void."
-        )
+        echo_err("Tokens in older backups can no longer be decrypted, and the links in older digests no longer work.")
     if done.unused_keys and not from_file:
-        echo_err("Take them out of DUEWELL_SECRET_KEYS, and restart.")
+        echo_err("Remove the unused keys from DUEWELL_SECRET_KEYS and restart duewell.")
     if done.undecryptable:
-        echo_err("Put the key that is missing back, or connect these companies again.")
+        echo_err("Restore the missing key, or reconnect these companies.")
         raise typer.Exit(1)

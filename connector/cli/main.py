@@ -1,4 +1,4 @@
-"""The command ``duewell``: every command there is, each in the file of its group."""
+"""The ``duewell`` command, put together from the files of its groups."""
 
 from __future__ import annotations
 
@@ -31,7 +31,6 @@ from connector.cli.terminal import RootGroup
 cli = typer.Typer(
     cls=RootGroup,
     name="duewell",
-    help="Chases open invoices politely, exactly, and never wrongly. Data goes to stdout, everything else to stderr.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -52,10 +51,14 @@ def _version(show: bool) -> None:
 @cli.callback()
 def duewell(
     _shown: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Connect a company's books once; from then on it reads, reminds, notes and charges by itself, every hour."""
+    """Chase overdue invoices politely, exactly, and never wrongly.
+
+    Connect your accounting system once; from then on duewell reads it every hour, sends reminders and adds a note of
+    each to the invoice. Data goes to stdout, everything else to stderr.
+    """
 
 
 for module in (
@@ -83,7 +86,7 @@ def main() -> None:
     """Run the command: the entry point of the distribution."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not end the command
+            stream.reconfigure(errors="backslashreplace")  # a name the terminal cannot show must not stop the command
     cli(prog_name="duewell")
 
 

@@ -1,4 +1,4 @@
-"""Commands that look after the installation: doctor, db, backup, restore."""
+"""Commands for maintaining the installation: doctor, db, backup, restore."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from connector.cli.terminal import (
     open_command_app,
 )
 
-db = build_group(Group, "The database.")
+db = build_group(Group, "Maintain the database.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -29,9 +29,10 @@ def register(parent: typer.Typer) -> None:
 
 
 def doctor(as_json: JsonOption = False) -> None:
-    """Check everything; say what to mend.
+    """Check the installation and suggest fixes.
 
-    Settings, files, database, log, keys, clock, sender, scopes and connections. Exits 1 when something is broken.
+    Checks settings, files, database, log, encryption keys, clock, sender, scopes and connections. Exits with 1 when
+    there is an error.
     """
     from connector.services.doctor import run_checks
     from connector.services.doctor_checks import ERROR
@@ -51,7 +52,7 @@ def doctor(as_json: JsonOption = False) -> None:
 
 @db.command()
 def upgrade(as_json: JsonOption = False) -> None:
-    """Bring the database to the state this duewell needs."""
+    """Upgrade the database schema to this version of duewell."""
     from connector.db.engine import open_engine, schema_revision
     from connector.db.engine import upgrade as do_upgrade
     from connector.settings import load_settings
@@ -67,41 +68,43 @@ def upgrade(as_json: JsonOption = False) -> None:
         echo_json({"before": before, "after": after})
     else:
         echo(
-            f"The database is at {after}" + (", as before." if before == after else f" (before: {before or 'empty'}).")
+            f"The database schema is {after}"
+            + (", already up to date." if before == after else f", upgraded from {before or 'an empty database'}.")
         )
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")], as_json: JsonOption = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup file to write.")], as_json: JsonOption = False
 ) -> None:
-    """Copy the database, consistently.
+    """Back up the database.
 
-    Everything may run on meanwhile.
+    The copy is consistent; duewell can keep running.
     """
     from connector.restore.backup import write_backup
     from policies.formatting import format_datetime
 
     if file.is_dir() or not file.absolute().parent.is_dir():
-        what = f"{file} is a folder" if file.is_dir() else f"There is no folder {file.absolute().parent}"
-        raise CommandError(f"{what}; name a file in a folder that there is. Nothing was written.")
+        what = f"{file} is a folder" if file.is_dir() else f"The folder {file.absolute().parent} does not exist"
+        raise CommandError(f"{what}. Name a file in an existing folder. Nothing was written.")
     with open_command_app() as app:
         made = write_backup(app.engine, file, at=app.now())
         key_file = app.settings.duewell_home / "secret.key"
     if as_json:
         echo_json({"id": made.id, "file": str(file), "created_at": made.created_at})
     else:
-        echo(f"{file} holds everything of {format_datetime(made.created_at)}.")
+        echo(f"{file} is a backup as of {format_datetime(made.created_at)}.")
     echo_err(
-        f"Its tokens can be opened only with the key of this installation ({key_file}): keep that too, and elsewhere."
+        f"The tokens in it can be decrypted only with this installation's key ({key_file}). Keep a copy of the key in a"
+        " different place."
     )
 
 
 def restore(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The copy to put back.")], as_json: JsonOption = False
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup to restore.")], as_json: JsonOption = False
 ) -> None:
-    """Put a copy of the database back.
+    """Restore a backup.
 
-    Nothing else of duewell may be running; what was there before is kept beside it.
+    Stop duewell first. The database that is replaced is kept beside the new one.
     """
     from connector.app_context import utc_now
     from connector.restore.backup import restore_backup
@@ -109,8 +112,8 @@ def restore(
     from policies.formatting import format_datetime
 
     if not file.is_file():
-        what = f"{file} is no file" if file.exists() else f"There is no file {file}"
-        raise CommandError(f"{what}; name one that `duewell backup` wrote. Nothing was changed.")
+        what = f"{file} is not a file" if file.exists() else f"The file {file} does not exist"
+        raise CommandError(f"{what}. Name a file that `duewell backup` wrote. Nothing was changed.")
     settings = load_settings()
     done = restore_backup(settings.duewell_database_url, file, at=utc_now())
     of = f" of {format_datetime(done.backup.created_at)}" if done.backup else ""
@@ -120,23 +123,28 @@ def restore(
         echo_json({"id": known, "file": str(file), "previous_database": kept, "access_revoked": done.access_revoked})
     else:
         echo(
-            f"{file}{of} is in place."
-            + (f" What was there before is kept as {done.replaced_file}." if done.replaced_file else "")
+            f"Restored {file}{of}."
+            + (f" The previous database is kept as {done.replaced_file}." if done.replaced_file else "")
         )
     _erase_again(done.replaced_file)
-    echo_err("Companies that were live are in mode approve now: what left since the copy was made is not known to it.")
-    echo_err("If a company has to be connected again, it says so at: duewell run")
-    echo_err("Everybody signs in again.")
+    echo_err(
+        "Live companies are now in approve mode, because the backup does not know what was sent after it was made."
+    )
+    echo_err("If a company has to be reconnected, `duewell run` says so.")
+    echo_err("All users have to sign in again.")
     if done.access_revoked:
         echo_err(
-            "Who was disabled and what was revoked since is so here, too. Users and tokens made since are not known."
+            "Users disabled and tokens revoked since the backup stay so. Users and tokens created since are missing."
         )
     else:
-        echo_err("Users and API tokens are as they were then: end again what was ended since (duewell users, tokens).")
+        echo_err(
+            "Users and API tokens are as they were in the backup. Disable or revoke again what has changed since, with"
+            " `duewell users` and `duewell tokens`."
+        )
 
 
 def _erase_again(previous_database: Path | None) -> None:
-    """Erase anew the customers that were erased after the backup was made."""
+    """Erase again the customers that were erased after the backup was made."""
     from connector.privacy.reapply_erasures import read_erased_customers, reapply_erasures
 
     known = read_erased_customers(previous_database)
@@ -145,6 +153,6 @@ def _erase_again(previous_database: Path | None) -> None:
     with open_command_app() as app:
         carried = reapply_erasures(app, known)
     if carried.erased:
-        echo_err(f"Erased since that backup was made, and now again: {', '.join(carried.erased)}.")
+        echo_err(f"Customers erased after the backup was made, now erased again: {', '.join(carried.erased)}.")
     for customer in carried.pending:
-        echo_err(f"To be erased again, after the next run: duewell customers erase {customer}")
+        echo_err(f"After the next sync, erase this customer again: duewell customers erase {customer}")

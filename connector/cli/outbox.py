@@ -1,4 +1,4 @@
-"""Commands for what leaves: the outbox, and late fees."""
+"""Commands for the outbox and for late fees."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from connector.services.outbox_search import EntryItem
 
 Ids = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX)]
-EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell outbox list")]
-outbox = build_group(ListGroup, "What leaves, left, or waits for you.")
-fees = build_group(ListGroup, "Late fees: approve them, waive them.")
+EntryId = Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell outbox list")]
+outbox = build_group(ListGroup, "Show, approve and reject emails, notes and late fees before they are sent.")
+fees = build_group(ListGroup, "Show, approve and waive late fees.")
 _STATES = ("planned", "awaiting_approval", "sending", "done", "rejected", "unconfirmed")
 
 
@@ -41,10 +41,10 @@ def register(parent: typer.Typer) -> None:
 @outbox.command("list")
 def list_outbox(
     connection: ConnectionOption = None,
-    state: Annotated[list[str] | None, typer.Option(help=f"Only these: {', '.join(_STATES)}.")] = None,
+    state: Annotated[list[str] | None, typer.Option(help=f"Only entries in this state: {', '.join(_STATES)}.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the entries of the outbox, newest first."""
+    """List outbox entries, newest first."""
     from connector.db.engine import reading
     from connector.services.outbox_search import find_entries
     from connector.vocabulary.labels import label
@@ -68,65 +68,68 @@ def list_outbox(
 
 @outbox.command("approve")
 def approve_entries(ids: Ids, as_json: JsonOption = False) -> None:
-    """Let waiting entries leave with the next run."""
+    """Approve entries: the next sync sends them."""
     from connector.outbox.approvals import approve
 
-    _update_entries(ids, approve, "approved: it leaves with the next run", as_json=as_json)
+    _update_entries(ids, approve, "approved, sent with the next sync", as_json=as_json)
 
 
 @outbox.command("reject")
 def reject_entries(
     ids: Ids, reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
 ) -> None:
-    """Keep entries from ever leaving."""
+    """Reject entries: they are never sent."""
     from connector.outbox.approvals import reject
 
-    _update_entries(ids, reject, "rejected: it never leaves", as_json=as_json, reason=reason)
+    _update_entries(ids, reject, "rejected, never sent", as_json=as_json, reason=reason)
 
 
 @outbox.command("edit")
 def edit_entry(
     entry_id: EntryId,
     *,
-    subject: Annotated[str | None, typer.Option(help="What the subject says.")] = None,
-    heading: Annotated[str | None, typer.Option(help="What stands on top.")] = None,
-    opening: Annotated[str | None, typer.Option(help="What stands above the invoices.")] = None,
-    closing: Annotated[str | None, typer.Option(help="What stands below them.")] = None,
-    reset: Annotated[bool, typer.Option("--reset", help="Take all own words back.")] = False,
+    subject: Annotated[str | None, typer.Option(help="The subject.")] = None,
+    heading: Annotated[str | None, typer.Option(help="The heading at the top.")] = None,
+    opening: Annotated[str | None, typer.Option(help="The text above the invoices.")] = None,
+    closing: Annotated[str | None, typer.Option(help="The text below the invoices.")] = None,
+    reset: Annotated[bool, typer.Option("--reset", help="Restore the original text.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Give one waiting mail other words; it leaves with these once it is approved."""
+    """Edit an email that awaits approval; it is sent with this text once approved."""
     from connector.services.email_editing import edit_email
 
     given = {"subject": subject, "heading": heading, "opening": opening, "closing": closing}
     lines = {name: text for name, text in given.items() if text is not None}
     if bool(lines) == reset:
-        raise typer.BadParameter("Say what it should say, like --subject 'About your order', or --reset.")
+        raise typer.BadParameter("Give the new text, such as --subject 'About your order', or use --reset.")
     with open_command_app() as app:
         edit_email(app, entry_id, lines, by=os_user())
     if as_json:
         echo_json({"id": entry_id, "edited": sorted(lines)})
     else:
-        echo(f"{entry_id}: {'as duewell writes it' if reset else 'these are its words'}; it waits for an approval")
+        echo(f"{entry_id}: {'original text restored' if reset else 'text changed'}; awaiting approval")
 
 
 @outbox.command("resolve")
 def resolve_entry(
     entry_id: EntryId,
     *,
-    sent: Annotated[bool, typer.Option("--sent", help="It arrived: ask the customer, or the mail system.")] = False,
-    not_sent: Annotated[bool, typer.Option("--not-sent", help="It did not arrive: it may leave again.")] = False,
+    sent: Annotated[bool, typer.Option("--sent", help="It was sent.")] = False,
+    not_sent: Annotated[bool, typer.Option("--not-sent", help="It was not sent; send it again.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Settle a doubt: say whether an effect with an unknown outcome happened."""
+    """Record whether an unconfirmed entry was sent.
+
+    Check with the customer, your email provider or your accounting system first.
+    """
     from connector.db.engine import writing
     from connector.outbox.approvals import entry_status, resolve
     from connector.vocabulary.labels import label
 
     if sent and not_sent:
-        raise typer.BadParameter("--sent and --not-sent exclude each other: either it arrived, or it did not.")
+        raise typer.BadParameter("Choose either --sent or --not-sent.")
     if not sent and not not_sent:
-        raise typer.BadParameter("Say --sent or --not-sent: nobody but a person knows.")
+        raise typer.BadParameter("Add --sent or --not-sent.")
     with open_command_app() as app, writing(app.engine) as session:
         row = resolve(session, entry_id, sent=sent, by=os_user(), at=app.now())
         status = entry_status(row)
@@ -138,7 +141,7 @@ def resolve_entry(
 
 @fees.command("list")
 def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
-    """List late fees with their yearly rate, newest first."""
+    """List late fees with their annual rate, newest first."""
     from connector.db.engine import reading
     from connector.services.fees import find_fees
     from connector.vocabulary.labels import label
@@ -152,7 +155,7 @@ def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) 
         "STATE": lambda row: label(row.state),
         "INVOICE": lambda row: row.invoice,
         "FEE": lambda row: f"{row.amount} {row.currency}",
-        "% A YEAR": lambda row: row.annual_rate,
+        "ANNUAL RATE %": lambda row: row.annual_rate,
         "COMPANY": lambda row: row.connection,
         "CUSTOMER": lambda row: row.customer,
         "REASON": lambda row: row.reason,
@@ -162,17 +165,20 @@ def list_fees(connection: ConnectionOption = None, as_json: JsonOption = False) 
 
 @fees.command("approve")
 def approve_fees(ids: Ids, as_json: JsonOption = False) -> None:
-    """Let draft fees be posted by the next run."""
+    """Approve draft fees: the next sync posts them."""
     from connector.services.fees import approve
 
-    _update_entries(ids, approve, "approved: it is posted by the next run", as_json=as_json)
+    _update_entries(ids, approve, "approved, posted with the next sync", as_json=as_json)
 
 
 @fees.command("waive")
 def waive_fees(
     ids: Ids, reason: Annotated[str, typer.Option(help="The reason, for the log.")] = "", as_json: JsonOption = False
 ) -> None:
-    """Waive fees: the next run voids a posted one in the ledger, or credits it where money is on it."""
+    """Waive fees.
+
+    The next sync voids a posted fee invoice in the accounting system, or credits it where it is already (partly) paid.
+    """
     from connector.services.fees import waive
     from connector.vocabulary import FeeState
 

@@ -1,4 +1,4 @@
-"""Commands for the policy: show, check, try, set and measure it; and what is odd in the books."""
+"""Commands for the reminder policy and for exceptions."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from connector.cli.terminal import (
     echo,
     echo_err,
     echo_json,
-    echo_list,
     echo_results,
     empty_list_message,
     find_connection_id,
@@ -27,14 +26,16 @@ from connector.cli.terminal import (
 from connector.db.ids import ID_MAX
 
 if TYPE_CHECKING:
+    from connector.evaluation.exceptions import ExceptionDetails
+    from connector.policy_store import PolicyVersionItem
     from connector.services.policy_evaluation import BacktestEmail, PolicyChange
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document; - reads stdin.")]
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file, or - for stdin.")]
 OptionalFileArgument = Annotated[
-    Path | None, typer.Argument(metavar="FILE", help="A TOML document; default: what is in force.")
+    Path | None, typer.Argument(metavar="FILE", help="A TOML file. Default: the current policy.")
 ]
-_INVALID_POLICY = "is not a policy duewell would follow"
-policy = build_group(ShowGroup, "The reminder policy, a TOML document.")
+_INVALID_POLICY = "is not a valid policy"
+policy = build_group(ShowGroup, "Show, check and change the reminder policy, a TOML document.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -46,10 +47,10 @@ def register(parent: typer.Typer) -> None:
 @policy.command("show")
 def show_policy(
     connection: ConnectionOption = None,
-    version: Annotated[int | None, typer.Option(min=1, max=ID_MAX, help="An earlier version, as it was set.")] = None,
+    version: Annotated[int | None, typer.Option(min=1, max=ID_MAX, help="Show this earlier version.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the policy in force, complete, as a document that can be edited and set."""
+    """Print the current policy as a complete document that you can edit and set."""
     from sqlalchemy.exc import NoResultFound
 
     from connector import policy_store
@@ -63,7 +64,7 @@ def show_policy(
                     document = policy_store.get_document(session, version)
                 except NoResultFound as missing:
                     raise CommandError(
-                        f"There is no policy version {version}; those there are: duewell policy versions"
+                        f"There is no policy version {version}. See: duewell policy versions"
                     ) from missing
             else:
                 in_force, version = policy_store.get_policy(session, inside)
@@ -76,21 +77,27 @@ def show_policy(
 
 @policy.command("versions")
 def list_versions(connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
-    """List every version ever set, newest first."""
+    """List all policy versions, newest first."""
     from connector import policy_store
     from connector.db.engine import reading
 
     with open_command_app() as app:
         inside = find_connection_id(app, connection)
         with reading(app.engine) as session:
-            rows = [item.model_dump() for item in policy_store.list_versions(session, inside)]
-    columns = {"id": "VERSION", "connection": "BOOKS", "set_at": "SET AT", "set_by": "BY", "active": "IN FORCE"}
-    echo_list(rows, columns, "No policy was ever set: the one that comes with duewell holds.", as_json=as_json)
+            rows = policy_store.list_versions(session, inside)
+    columns: Columns[PolicyVersionItem] = {
+        "VERSION": lambda item: item.id,
+        "COMPANY": lambda item: item.connection,
+        "SET AT": lambda item: item.set_at,
+        "SET BY": lambda item: item.set_by,
+        "CURRENT": lambda item: "yes" if item.active else "",
+    }
+    echo_results(rows, columns, "No policy has been set yet: the default policy applies.", as_json=as_json)
 
 
 @policy.command("check")
 def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
-    """Check a document, and say where it breaks a rule."""
+    """Check a policy document and report its errors with their line numbers."""
     from policies.policy import PolicyError, ReminderPolicy
 
     document = read_document(file)
@@ -106,12 +113,12 @@ def check_policy(file: FileArgument, as_json: JsonOption = False) -> None:
     else:
         for note in notes:
             echo(note)
-        echo(f"{file} is a policy duewell would follow. Put it in force with: duewell policy set {file}")
+        echo(f"{file} is a valid policy. Activate it with: duewell policy set {file}")
 
 
 @policy.command("diff")
 def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
-    """Show what a document would alter in the next 30 days."""
+    """Show what a policy document would change in the next 30 days."""
     from connector.cli.progress import customer_counter
     from connector.services import policy_evaluation
     from connector.vocabulary.labels import label
@@ -119,7 +126,7 @@ def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json
 
     with document_errors(file, PolicyError, _INVALID_POLICY):
         proposed = ReminderPolicy.from_toml(read_document(file))
-    with open_command_app() as app, customer_counter("deciding") as on_progress:
+    with open_command_app() as app, customer_counter("evaluating") as on_progress:
         connection_id = find_connection_id(app, connection)
         changes = policy_evaluation.diff_policy(app, connection_id, proposed, on_progress=on_progress)
     if as_json:
@@ -144,10 +151,13 @@ def diff_policy(file: FileArgument, connection: ConnectionOption = None, as_json
 def backtest_policy(
     file: OptionalFileArgument = None,
     connection: ConnectionOption = None,
-    days: Annotated[int, typer.Option(min=1, max=1096, help="How many days back.")] = 90,
+    days: Annotated[int, typer.Option(min=1, max=1096, help="The number of days to replay.")] = 90,
     as_json: JsonOption = False,
 ) -> None:
-    """Replay a policy over the books' own past: how many mails, to whom, when, how many about what was paid anyway."""
+    """Replay a policy over past invoices.
+
+    Shows how many emails it would have sent, to whom and when, and how many were about invoices that were paid anyway.
+    """
     from connector.cli.progress import customer_counter
     from connector.connections.registry import NO_CONNECTIONS
     from connector.services import policy_evaluation
@@ -165,7 +175,7 @@ def backtest_policy(
         echo_json(items)
         return
     for test in tests:
-        echo(f"{test.connection}: in the last {days} days: {test.report.summary()}")
+        echo(f"{test.connection}, last {days} days: {test.report.summary()}")
         for step, count in sorted(test.report.steps().items()):
             echo(f"  {label(step)}: {count}")
     columns: Columns[BacktestEmail] = {
@@ -181,12 +191,12 @@ def backtest_policy(
     if not tests:
         echo_err(NO_CONNECTIONS)
         return
-    echo_err("Payments are those that really came; nobody knows what a mail would have changed.")
+    echo_err("Payments are the actual ones: a backtest cannot show how an email would have changed them.")
 
 
 @policy.command("control-group")
 def report_hold_out(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
-    """Tell what the newest policy did, beside the customers who keep the one of before."""
+    """Compare the current policy with the control group, customers who keep the previous one."""
     from connector.services import policy_evaluation
     from policies.formatting import format_date
 
@@ -197,12 +207,12 @@ def report_hold_out(connection: OptionalConnectionArgument = None, as_json: Json
     for report in [] if as_json else reports:
         echo(f"{report.id}, since {format_date(report.since_on)}: {report.reason}")
     if not reports:
-        echo_err("No policy in force has a control-group. Set one with: [control_group] percent = 5")
+        echo_err("No current policy has a control group. Add one to the policy with: [control_group] percent = 5")
 
 
 @policy.command("set")
 def set_policy(file: FileArgument, connection: ConnectionOption = None, as_json: JsonOption = False) -> None:
-    """Put a document in force from the next run on."""
+    """Activate a policy document from the next sync."""
     from connector import policy_store
     from connector.db.engine import writing
     from policies.policy import PolicyError
@@ -216,23 +226,33 @@ def set_policy(file: FileArgument, connection: ConnectionOption = None, as_json:
     if as_json:
         echo_json({"version": version})
     elif document:
-        echo(f"Policy version {version} is in force from the next run on.")
+        echo(f"Policy version {version} applies from the next sync.")
     else:
-        whose = "the policy that comes with duewell" if inside is None else "the general policy"
-        echo(f"The document is empty (version {version}): {whose} holds again from the next run on.")
+        fallback = "the default policy" if inside is None else "the general policy"
+        echo(f"The document is empty (version {version}): {fallback} applies again from the next sync.")
 
 
 def exceptions(connection: OptionalConnectionArgument = None, as_json: JsonOption = False) -> None:
-    """List what is odd in the books and worth a person's eye.
+    """List exceptions: what looks wrong in your accounting system.
 
-    Probable duplicates, unusual amounts, money that matches an open invoice but is not applied, missing addresses.
+    Possible duplicates, unusual amounts, unapplied payments that match an open invoice, missing email addresses.
     """
     from dataclasses import asdict
 
     from connector.evaluation.exceptions import list_exceptions
+    from connector.vocabulary.labels import label
 
     with open_command_app() as app:
-        rows = [asdict(each) for each in list_exceptions(app, find_connection_id(app, connection))]
-        nothing = empty_list_message(app, "Nothing in the books looks odd.")
-    columns = {"connection": "BOOKS", "customer": "CUSTOMER", "invoice": "INVOICE", "code": "WHAT", "reason": "WHY"}
-    echo_list(rows, columns, nothing, as_json=as_json)
+        rows = list_exceptions(app, find_connection_id(app, connection))
+        nothing = empty_list_message(app, "No exceptions found.")
+    if as_json:
+        echo_json([asdict(each) for each in rows])
+        return
+    columns: Columns[ExceptionDetails] = {
+        "COMPANY": lambda item: item.connection,
+        "CUSTOMER": lambda item: item.customer,
+        "INVOICE": lambda item: item.invoice,
+        "EXCEPTION": lambda item: label(item.code, "exception_code"),
+        "REASON": lambda item: item.reason,
+    }
+    echo_results(rows, columns, nothing, as_json=False)

@@ -1,4 +1,4 @@
-"""Commands about how long what is held is kept."""
+"""Commands for data retention."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from connector.cli.options import parse_choice
 from connector.cli.terminal import Group, JsonOption, build_group, echo_list, open_command_app, os_user
 
-privacy = build_group(Group, "How long what is held is kept.")
+privacy = build_group(Group, "Set how long data is kept.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -20,11 +20,12 @@ def register(parent: typer.Typer) -> None:
 @privacy.command("retention")
 def retention(
     changes: Annotated[
-        list[str] | None, typer.Argument(metavar="[KIND=DAYS]...", help="Like decisions=200, or log=off: for good.")
+        list[str] | None,
+        typer.Argument(metavar="[KIND=DAYS]...", help="For example decisions=200; log=off keeps it forever."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show, or set, for how many days what is held is kept; the nightly pruning follows it."""
+    """Show or set for how many days each kind of data is kept."""
     from connector.db.engine import reading
     from connector.privacy.retention import KINDS, retention_days, set_retention
 
@@ -35,19 +36,19 @@ def retention(
             kept = retention_days(session)
     rows = [{"id": name, "days": kept[name] or None, "what": kind.description} for name, kind in KINDS.items()]
     if not as_json:
-        rows = [{**row, "days": row["days"] or "for good"} for row in rows]
-    echo_list(rows, {"id": "KIND", "days": "DAYS", "what": "WHAT"}, "", as_json=as_json)
+        rows = [{**row, "days": row["days"] or "forever"} for row in rows]
+    echo_list(rows, {"id": "KIND", "days": "DAYS", "what": "DATA"}, "", as_json=as_json)
 
 
 @privacy.command("prune")
 def prune(as_json: JsonOption = False) -> None:
-    """Take away now what is older than it is kept; it happens by itself once a day."""
+    """Delete data past its retention period now instead of at the daily clean-up."""
     from connector.privacy.retention import prune as do_prune
 
     with open_command_app() as app:
         counts = do_prune(app)
     rows = [{"id": name, "pruned": count} for name, count in counts.items()]
-    echo_list(rows, {"id": "KIND", "pruned": "PRUNED"}, "", as_json=as_json)
+    echo_list(rows, {"id": "KIND", "pruned": "DELETED"}, "", as_json=as_json)
 
 
 def _parse_retention(text: str) -> tuple[str, int]:
@@ -56,7 +57,7 @@ def _parse_retention(text: str) -> tuple[str, int]:
     name, equals, count = text.partition("=")
     parse_choice(name, KINDS, "kind")
     if not equals:
-        raise typer.BadParameter(f"{text!r} is not like decisions=200 or log=off.")
+        raise typer.BadParameter(f"{text!r} is not a retention period; write it like decisions=200 or log=off.")
     try:
         return name, parse_days(name, count)
     except RetentionError as problem:

@@ -1,4 +1,4 @@
-"""Shows on stderr how far runs have come: bars for a person, plain lines for a log."""
+"""Progress of syncs on stderr: bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -29,26 +29,26 @@ class ProgressLine:
         self._task: TaskID | None = bars.add_task(escape(strip_control_characters(name)), total=None) if bars else None
 
     def show(self, text: str) -> None:
-        """Say what the run is about to do."""
+        """Show the next activity of the run."""
         if self._bars is None or self._task is None:
             echo_err(f"{self.name}: {text}")
         else:
             self._bars.update(self._task, description=escape(strip_control_characters(f"{self.name}: {text}")))
 
     def set_count(self, done: int, expected: int | None) -> None:
-        """Say how many records were read, of how many where that is known."""
+        """Show how many records were read, and of how many where that is known."""
         if self._bars is not None and self._task is not None:
             self._bars.update(self._task, completed=done, total=expected)
 
     def end(self) -> None:
-        """Stop the clock of this line."""
+        """Stop this line's clock."""
         if self._bars is not None and self._task is not None:
             self._bars.stop_task(self._task)
 
 
 @contextmanager
 def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
-    """Show a person how many customers of each company were looked at; a log needs no such lines."""
+    """Show in a terminal, and only there, how many customers of each company were processed."""
     if not sys.stderr.isatty():
         yield lambda _company, _customers: None
         return
@@ -56,18 +56,18 @@ def customer_counter(activity: str) -> Iterator[Callable[[str, int], None]]:
     with Bars(*columns, console=Console(file=sys.stderr), transient=True) as bars:
         lines: dict[str, TaskID] = {}
 
-        def tell(company: str, customers: int) -> None:
+        def show(company: str, customers: int) -> None:
             text = escape(strip_control_characters(f"{company}: {activity}, customer {customers:,}"))
             if company in lines:
                 bars.update(lines[company], description=text)
             else:
                 lines[company] = bars.add_task(text, total=None)
 
-        yield tell
+        yield show
 
 
 class Progress:
-    """The lines of all runs under way."""
+    """The progress lines of all runs in progress."""
 
     def __init__(self) -> None:
         columns = (
@@ -91,7 +91,7 @@ class Progress:
             self._bars.stop()
 
     def start_line(self, app: AppContext, connection_id: int) -> ProgressLine:
-        """Begin the line of one run."""
+        """Add the line of one run."""
         with reading(app.engine) as session:
             name = session.get_one(Connection, connection_id).name
         return ProgressLine(name, self._bars)

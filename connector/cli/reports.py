@@ -1,4 +1,4 @@
-"""The command for reports: the figures that the pages plot, as a table, JSON or CSV."""
+"""The reports command: the figures behind the charts, as a table, JSON or CSV."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from connector.cli.options import OptionalConnectionArgument, parse_choice
 from connector.cli.terminal import JsonOption, echo, echo_err, echo_json, echo_table, find_connections, open_command_app
 
-NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="Which report; without it they are listed.")]
+NameArgument = Annotated[str | None, typer.Argument(metavar="NAME", help="The report. Default: list all reports.")]
 
 
 def register(parent: typer.Typer) -> None:
@@ -22,11 +22,11 @@ def reports(
     name: NameArgument = None,
     connection: OptionalConnectionArgument = None,
     as_json: JsonOption = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that a spreadsheet never computes.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV that is safe to open in a spreadsheet.")] = False,
 ) -> None:
-    """Print a report.
+    """Print a report, or list the reports.
 
-    What is owed, by age and customer; days of sales outstanding; days to pay; cash expected; what reminders do; fees.
+    Aged receivables, days sales outstanding, days to pay, cash forecast, reminder results, late fees and others.
     """
     from connector.db.engine import reading
     from connector.reports.catalogue import REPORTS, TITLES
@@ -34,7 +34,7 @@ def reports(
     from connector.reports.scope import Scope
 
     if as_json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other.")
+        raise typer.BadParameter("Choose either --json or --csv.")
     if name is None:
         _list_reports(TITLES, as_json=as_json)
         return
@@ -51,7 +51,7 @@ def reports(
         for line in (report.formula, *report.notes):
             echo_err(line)
     else:
-        echo_err("There is nothing to report yet.")
+        echo_err("There is no data for this report yet.")
 
 
 def _list_reports(titles: dict[str, str], *, as_json: bool) -> None:

@@ -1,4 +1,4 @@
-"""Commands that do the work: run, serve, worker, and the make-believe vendors: demo, sandbox."""
+"""Commands that sync (run, serve, worker), and those with simulated services (demo, sandbox)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from connector.cli.progress import Progress
     from connector.run import RunResult
 
-PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port on this machine.")]
+PortOption = Annotated[int, typer.Option(min=0, max=65535, help="The port to listen on.")]
 _FAILING_OUTCOMES = {RunOutcome.ACTION_REQUIRED, RunOutcome.FAILED, RunOutcome.BUSY}
 
 
@@ -35,43 +35,45 @@ def register(parent: typer.Typer) -> None:
 
 def demo(
     port: PortOption = 8710,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
-    once: Annotated[bool, typer.Option("--once", help="Do it all, print the result, and end.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Run the demo, print the result and exit.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show it all without any account.
+    """Try duewell without any account.
 
-    Make-believe vendors on this machine, a company on each, eleven days lived through, today's hour told, the web app.
+    Simulates Xero, QuickBooks Online and SendGrid on this machine, connects a demo company on each accounting system,
+    runs eleven days of reminders and opens the web app.
     """
     import webbrowser
 
     from connector.cli.consent_wait import has_display
     from connector.cli.demo import run_demo
 
-    told: list[str] = []
+    report: list[str] = []
 
     def ready(url: str) -> None:
-        echo_err(f"The web app is at {url}; Ctrl-C ends it.")
+        echo_err(f"The web app is running at {url}. Press Ctrl-C to stop it.")
         if not no_browser and has_display():
             webbrowser.open(url)
 
     code = run_demo(
-        port=port, once=once, on_progress=echo_err, print_line=told.append if as_json else echo, on_ready=ready
+        port=port, once=once, on_progress=echo_err, print_line=report.append if as_json else echo, on_ready=ready
     )
     if as_json:
-        echo_json({"ok": code == 0, "report": told})
+        echo_json({"ok": code == 0, "report": report})
     if code:
         raise typer.Exit(code)
 
 
 def sandbox(
     port: PortOption = 8711,
-    seed: Annotated[int, typer.Option(help="Another seed makes other companies.")] = 1,
+    seed: Annotated[int, typer.Option(help="A different seed creates different demo companies.")] = 1,
     as_json: JsonOption = False,
 ) -> None:
-    """Run only the make-believe vendors.
+    """Run only the simulated services.
 
-    Prints the settings that point a duewell at them, one NAME=value a line.
+    Simulates Xero, QuickBooks Online and SendGrid, and prints the settings with which duewell uses them, one NAME=value
+    per line.
     """
     import signal
     import threading
@@ -89,19 +91,21 @@ def sandbox(
         else:
             for name, value in settings.items():
                 echo(f"{name}={value}")
-        echo_err(f"The sandbox answers at {url}; Ctrl-C ends it.")
+        echo_err(f"The sandbox is running at {url}. Press Ctrl-C to stop it.")
         ended.wait()
 
 
 def run(
-    connections: Annotated[list[str] | None, typer.Argument(metavar="CONNECTION", help="Default: all.")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and decide; nothing leaves.")] = False,
+    connections: Annotated[
+        list[str] | None, typer.Argument(metavar="CONNECTION", help="The company's id or short name. Default: all.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and decide, but send and write nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Run one hour, now.
+    """Sync now.
 
-    Reads the books, decides, mails, notes, charges, and tells the story of it. Exits 1 when a company needs a person or
-    failed; the others have run all the same.
+    Reads the accounting system, decides, sends the emails, writes notes and late fees, and prints a report. Exits with
+    1 when a company failed or needs your attention; all other companies are synced all the same.
     """
     from connector.connections.registry import is_paused
     from connector.connections.tokens import finish_interrupted_refreshes
@@ -115,7 +119,9 @@ def run(
         for problem in finish_interrupted_refreshes(app):
             echo_err(problem)
         if not rows:
-            echo_err("There is nothing to run: no company is connected (duewell connect xero), or all are paused.")
+            echo_err(
+                "Nothing to sync: no company is connected (connect one with: duewell connect xero), or all are paused."
+            )
         with _graceful_stop(app):
             results = _run_all(app, [row.id or 0 for row in rows], dry_run=dry_run)
         retention.prune_daily(app)
@@ -130,12 +136,12 @@ def run(
 
 def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: that of DUEWELL_BASE_URL.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Default: the port of DUEWELL_BASE_URL.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Serve the web app and run every hour.
+    """Start the web app and sync every hour.
 
-    Web app and scheduler in one process, until it is asked to stop.
+    Runs the web app and the scheduler in one process until you stop it.
     """
     from connector.server.serve import serve as do_serve
     from connector.web.security import base_url_port
@@ -146,14 +152,14 @@ def serve(
         port = base_url_port(base) if port is None else port
         if as_json:
             echo_json({"host": host, "port": port, "base_url": base})
-        echo_err(f"duewell serves at {base} (listening on {host}:{port}); Ctrl-C ends it.")
+        echo_err(f"The web app is running at {base} (listening on {host}:{port}). Press Ctrl-C to stop it.")
         do_serve(app, host, port, notify=echo_err)
 
 
 def worker(as_json: JsonOption = False) -> None:
-    """Run due connections beside other workers.
+    """Start a worker that syncs companies when they are due.
 
-    One of several processes, on one machine or many, that share a PostgreSQL database.
+    For large installations: several workers, on one machine or many, share one PostgreSQL database.
     """
     from connector.server.serve import run_worker
 
@@ -161,18 +167,18 @@ def worker(as_json: JsonOption = False) -> None:
     with open_command_app() as app:
         if app.engine.dialect.name == "sqlite":
             message = (
-                "Workers share a PostgreSQL database, and this installation keeps its books in one SQLite file. Use"
-                " `duewell serve`, which runs the hour by itself; or set DUEWELL_DATABASE_URL to postgresql+psycopg://…"
+                "Workers need a PostgreSQL database, but this installation uses SQLite. Use `duewell serve` instead,"
+                " which syncs on its own, or set DUEWELL_DATABASE_URL to postgresql+psycopg://…"
             )
             raise CommandError(message)
         if as_json:
             echo_json({"database": app.engine.dialect.name})
-        echo_err("This worker runs due connections; Ctrl-C ends it.")
+        echo_err("The worker is running. Press Ctrl-C to stop it.")
         run_worker(app)
 
 
 def _run_all(app: AppContext, ids: list[int], *, dry_run: bool) -> list[RunResult]:
-    """Run the connections side by side, a few at a time; one that breaks does not stop the others."""
+    """Sync the connections side by side, a few at a time; a failing one does not stop the others."""
     from concurrent.futures import ThreadPoolExecutor
 
     from connector.cli.progress import Progress
@@ -201,14 +207,16 @@ def _run_one(app: AppContext, connection_id: int, *, dry_run: bool, progress: Pr
 
 
 def _graceful_stop(app: AppContext) -> Any:
-    """Let SIGTERM and the first Ctrl-C end the run after the call under way; a second Ctrl-C ends it at once."""
+    """Return a context in which SIGTERM or Ctrl-C stops after the call in progress, a second Ctrl-C at once."""
     from connector.server.serve import stop_on_signals
 
     return stop_on_signals(app.stop)
 
 
 def _print_result(result: RunResult) -> None:
-    echo(f"== {result.name}: {result.outcome}" + (f" ({result.reason})" if result.reason else ""))
+    from connector.vocabulary.labels import label
+
+    echo(f"== {result.name}: {label(result.outcome)}" + (f" ({result.reason})" if result.reason else ""))
     for line in result.report:
         echo(line)
     echo("")

@@ -1,4 +1,4 @@
-"""Commands about tasks: who has to do what by when, and what came of it."""
+"""Commands for tasks: list, done, outcome and assign."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from connector.db.ids import ID_MAX
 if TYPE_CHECKING:
     from connector.arrangements.tasks import TaskItem
 
-IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="As in: duewell tasks list")]
-tasks = build_group(ListGroup, "Work for people: calls, reviews, addresses to find.")
+IdsArgument = Annotated[list[int], typer.Argument(metavar="ID...", min=1, max=ID_MAX, help="See: duewell tasks list")]
+tasks = build_group(ListGroup, "Show and complete tasks: calls, reviews, missing addresses.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -36,11 +36,11 @@ def register(parent: typer.Typer) -> None:
 @tasks.command("list")
 def list_tasks(
     connection: ConnectionOption = None,
-    owner: Annotated[str, typer.Option(help="Only those of this person: a part of the name or address.")] = "",
-    include_closed: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    owner: Annotated[str, typer.Option(help="Only tasks of this person; part of the name or address is enough.")] = "",
+    include_closed: Annotated[bool, typer.Option("--all", help="Include completed and cancelled tasks.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List what is to be done, the soonest due first."""
+    """List open tasks, the earliest due first."""
     from connector.arrangements.tasks import find_tasks
     from connector.db.engine import reading
     from connector.vocabulary import TaskState
@@ -69,10 +69,10 @@ def list_tasks(
 @tasks.command("done")
 def complete_tasks(
     ids: IdsArgument,
-    note: Annotated[str, typer.Option(help="What came of it, for those who look later.")] = "",
+    note: Annotated[str, typer.Option(help="The outcome, for your colleagues.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Say that tasks are done."""
+    """Mark tasks as completed."""
     from connector.arrangements.tasks import complete
 
     with open_command_app() as app:
@@ -80,24 +80,34 @@ def complete_tasks(
     if as_json:
         echo_json(results)
     else:
-        echo(f"Done: {', '.join(str(result.id) for result in results)}")
+        echo(f"Completed: {', '.join(str(result.id) for result in results)}")
 
 
 @tasks.command("outcome")
 def record_outcome(
-    task_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="As in: duewell tasks list")],
+    task_id: Annotated[int, typer.Argument(metavar="ID", min=1, max=ID_MAX, help="See: duewell tasks list")],
     *,
-    promised: Annotated[str | None, typer.Option(metavar="D", help="He will pay on this day.")] = None,
-    disputed: Annotated[str | None, typer.Option(metavar="WHY", help="He disputes it.")] = None,
-    pause_until: Annotated[str | None, typer.Option(metavar="D", help="Leave it alone until this day.")] = None,
-    retry_on: Annotated[str | None, typer.Option(metavar="D", help="Nobody reached; try again on this day.")] = None,
-    contact: Annotated[str | None, typer.Option(metavar="'NAME <MAIL>'", help="Where mail goes from now on.")] = None,
-    no_reminders: Annotated[bool, typer.Option("--no-reminders", help="He wants calls, no mails.")] = False,
-    note: Annotated[str, typer.Option(help="In your words, for those who look later.")] = "",
-    invoice: Annotated[list[str] | None, typer.Option(help="Only about this invoice of the task; repeatable.")] = None,
+    promised: Annotated[
+        str | None, typer.Option(metavar="DATE", help="The customer promised to pay on this date.")
+    ] = None,
+    disputed: Annotated[str | None, typer.Option(metavar="REASON", help="The customer disputes the invoice.")] = None,
+    pause_until: Annotated[str | None, typer.Option(metavar="DATE", help="Pause reminders until this date.")] = None,
+    retry_on: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Nobody answered; try again on this date.")
+    ] = None,
+    contact: Annotated[
+        str | None, typer.Option(metavar="'NAME <EMAIL>'", help="Send emails to this contact from now on.")
+    ] = None,
+    no_reminders: Annotated[
+        bool, typer.Option("--no-reminders", help="The customer wants calls instead of emails.")
+    ] = False,
+    note: Annotated[str, typer.Option(help="A note for your colleagues.")] = "",
+    invoice: Annotated[
+        list[str] | None, typer.Option(help="Only this invoice of the task; can be repeated. Default: all of them.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Record what came of a task; what the customer said counts from the next run on."""
+    """Record the outcome of a task; promises, disputes and pauses apply from the next sync."""
     from connector.arrangements.tasks import Contact, TaskOutcome, record_task_outcome
     from connector.vocabulary.labels import label
 
@@ -112,7 +122,7 @@ def record_outcome(
         invoices=tuple(invoice or ()),
     )
     if not outcome.summary():
-        raise typer.BadParameter("Say what came of it; see: duewell tasks outcome --help")
+        raise typer.BadParameter("Give at least one outcome. See: duewell tasks outcome --help")
     with open_command_app() as app:
         result = record_task_outcome(app, task_id, outcome, by=os_user())
     if as_json:
@@ -124,10 +134,10 @@ def record_outcome(
 @tasks.command("assign")
 def assign_tasks(
     ids: IdsArgument,
-    to: Annotated[str, typer.Option(metavar="'NAME <MAIL>'", help="Who is to do them.")],
+    to: Annotated[str, typer.Option(metavar="'NAME <EMAIL>'", help="The new owner.")],
     as_json: JsonOption = False,
 ) -> None:
-    """Give tasks to somebody else."""
+    """Assign tasks to another person."""
     from connector.arrangements.tasks import reassign
 
     to = parse_mailbox(to)
@@ -136,4 +146,4 @@ def assign_tasks(
     if as_json:
         echo_json([{"id": task_id, "owner": to} for task_id in ids])
     else:
-        echo(f"Given to {to}: {', '.join(map(str, ids))}")
+        echo(f"Assigned to {to}: {', '.join(map(str, ids))}")

@@ -1,4 +1,4 @@
-"""Commands about the words of mails: list, show, check, set, reset, preview."""
+"""Commands for email templates: list, show, check, set, reset, preview."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from connector.cli.terminal import (
 if TYPE_CHECKING:
     from policies.receivables import Step
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML document of words; - reads stdin.")]
-StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="Whose mail: past_due, second_notice …")]
-LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es; default: every language.")]
-_INVALID_TEMPLATE = "makes no good mail"
-templates = build_group(ListGroup, "The words of mails: the shipped ones, and your own.")
+FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A TOML file with the texts, or - for stdin.")]
+StepArgument = Annotated[str, typer.Argument(metavar="STEP", help="The reminder step: past_due, second_notice …")]
+LanguageOption = Annotated[str, typer.Option(help="en, de, fr or es. Default: every language.")]
+_INVALID_TEMPLATE = "is not a valid email template"
+templates = build_group(ListGroup, "Show and customise the email templates.")
 
 
 def register(parent: typer.Typer) -> None:
@@ -37,10 +37,12 @@ def register(parent: typer.Typer) -> None:
 
 @templates.command("list")
 def list_templates(as_json: JsonOption = False) -> None:
-    """List the mails there are, and whose words each uses."""
+    """List the emails, with the template each of them uses."""
     from connector.db.engine import reading
     from connector.emails.outbound import email_templates
     from connector.emails.outbound.render import EMAIL_STEPS
+    from connector.vocabulary.labels import label
+    from policies.receivables import Step
 
     with open_command_app() as app, reading(app.engine) as session:
         own = email_templates.list_templates(session)
@@ -62,8 +64,17 @@ def list_templates(as_json: JsonOption = False) -> None:
         for step in EMAIL_STEPS
         if step.value not in named
     ]
-    columns = {"step": "STEP", "text": "WORDS", "language": "LANGUAGE", "connection": "BOOKS", "set_by": "SET BY"}
-    echo_list(rows, columns, "There are no mails.", as_json=as_json)
+    if not as_json:
+        rows = [{**row, "email": label(Step(row["step"])), "text": str(row["text"]).capitalize()} for row in rows]
+    columns = {
+        "step": "STEP",
+        "email": "EMAIL",
+        "text": "TEMPLATE",
+        "language": "LANGUAGE",
+        "connection": "COMPANY",
+        "set_by": "SET BY",
+    }
+    echo_list(rows, columns, "There are no emails.", as_json=as_json)
 
 
 @templates.command("show")
@@ -71,10 +82,10 @@ def show_template(
     step: StepArgument,
     connection: ConnectionOption = None,
     language: LanguageOption = "en",
-    tone: Annotated[str, typer.Option(help="gentle, standard or firm.")] = "standard",
+    tone: Annotated[str, typer.Option(help="The tone: gentle, standard or firm.")] = "standard",
     as_json: JsonOption = False,
 ) -> None:
-    """Print the words of a mail as a document that can be edited and set: yours, else the shipped ones."""
+    """Print an email template, yours or the default, as a document that you can edit and set."""
     from connector.db.engine import reading
     from connector.emails.outbound import email_templates
 
@@ -94,10 +105,10 @@ def show_template(
 @templates.command("check")
 def check_template(
     file: FileArgument,
-    step: Annotated[str, typer.Option(help="For the mail of this step.")] = "past_due",
+    step: Annotated[str, typer.Option(help="The reminder step.")] = "past_due",
     as_json: JsonOption = False,
 ) -> None:
-    """Check a document: it must make a mail about one invoice and about many."""
+    """Check a template: it must work for one invoice and for many."""
     from connector.emails.outbound import email_templates
 
     wanted = _parse_step(step)
@@ -106,7 +117,7 @@ def check_template(
     if as_json:
         echo_json({"id": str(file), "ok": True})
     else:
-        echo(f"{file} makes a good {step} mail.")
+        echo(f"{file} is a valid template for {step}.")
 
 
 @templates.command("set")
@@ -117,7 +128,7 @@ def set_template(
     language: LanguageOption = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Use your own words for a mail from now on; they are checked first."""
+    """Use your own template for an email from now on; it is checked first."""
     from connector.emails.outbound.email_templates import TemplateError
 
     with document_errors(file, TemplateError, _INVALID_TEMPLATE):
@@ -128,22 +139,22 @@ def set_template(
 def reset_template(
     step: StepArgument, connection: ConnectionOption = None, language: LanguageOption = "", as_json: JsonOption = False
 ) -> None:
-    """Use the shipped words again."""
+    """Use the default template again."""
     _set_template(step, "", connection, language, as_json=as_json)
 
 
 @templates.command("preview")
 def preview_template(
     step: StepArgument,
-    invoice: Annotated[str, typer.Option(metavar="N", help="The number of an invoice in the mirror.")],
+    invoice: Annotated[str, typer.Option(metavar="N", help="The number of an invoice.")],
     connection: ConnectionOption = None,
-    file: Annotated[Path | None, typer.Option(help="With the words of this document, not set yet.")] = None,
-    language: Annotated[str, typer.Option(help="In this language, not the customer's own.")] = "",
-    tone: Annotated[str, typer.Option(help="In this tone, not the policy's.")] = "",
-    html: Annotated[bool, typer.Option("--html", help="Print the HTML part.")] = False,
+    file: Annotated[Path | None, typer.Option(help="Preview this template instead of the current one.")] = None,
+    language: Annotated[str, typer.Option(help="Preview in this language instead of the customer's.")] = "",
+    tone: Annotated[str, typer.Option(help="Preview in this tone instead of the policy's.")] = "",
+    html: Annotated[bool, typer.Option("--html", help="Print the HTML version.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Show a mail with the figures of a real invoice; nothing is sent."""
+    """Preview an email with the data of a real invoice; nothing is sent."""
     from connector.emails.outbound.email_templates import TemplateError
     from connector.services.template_preview import format_email, preview_email
 
@@ -151,14 +162,22 @@ def preview_template(
     _check_language_and_tone(language, tone)
     with document_errors(file, TemplateError, _INVALID_TEMPLATE), open_command_app() as app:
         inside = find_connection_id(app, connection)
-        how = {"document": document, "language": language, "tone": tone}
-        mail = preview_email(app, wanted, invoice, connection_id=inside, **how)
+        email = preview_email(
+            app, wanted, invoice, connection_id=inside, document=document, language=language, tone=tone
+        )
     if as_json:
         echo_json(
-            {"id": invoice, "step": step, "to": mail.to, "subject": mail.subject, "text": mail.text, "html": mail.html}
+            {
+                "id": invoice,
+                "step": step,
+                "to": email.to,
+                "subject": email.subject,
+                "text": email.text,
+                "html": email.html,
+            }
         )
     else:
-        echo(mail.html if html else format_email(mail))
+        echo(email.html if html else format_email(email))
 
 
 def _set_template(step: str, document: str, connection: str | None, language: str, *, as_json: bool) -> None:
@@ -182,7 +201,7 @@ def _set_template(step: str, document: str, connection: str | None, language: st
     if as_json:
         echo_json({"id": step, "text": "custom" if document else "default", "language": language or "all"})
     else:
-        echo(f"{step}: {'your words' if document else 'the shipped words'} from now on.")
+        echo(f"{step}: uses {'your template' if document else 'the default template'} from now on.")
 
 
 def _parse_step(text: str) -> Step:
@@ -193,7 +212,7 @@ def _parse_step(text: str) -> Step:
 
 
 def _check_language_and_tone(language: str, tone: str = "") -> None:
-    """Refuse a language or a tone in which there are no words; the shipped ones would be shown for them unasked."""
+    """Reject a language or tone without templates; the default one would be shown instead, unnoticed."""
     from connector.emails.outbound.render import TONES
     from connector.languages import LANGUAGES
 

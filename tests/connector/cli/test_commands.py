@@ -244,7 +244,7 @@ def test_an_empty_document_is_said_to_let_the_general_policy_hold(
     nothing = tmp_path / "empty.toml"
     nothing.write_text("")
     said = duewell("policy", "set", str(nothing), "--connection", company.short_name)
-    assert "the general policy holds again" in said.out
+    assert "the general policy applies again" in said.out
     (version,) = json.loads(duewell("policy", "versions", "--json").out)
     assert version["active"] is False
 
@@ -514,7 +514,7 @@ def test_a_policy_is_shown_checked_compared_and_set(duewell: Command, company: C
     refused = duewell("policy", "set", str(file))
     assert (refused.exit_code, refused.out) == (1, "")
     assert "past_due" in refused.err
-    assert f"{file} is not a policy duewell would follow; nothing was changed." in refused.err
+    assert f"{file} is not a valid policy; nothing was changed." in refused.err
     assert json.loads(duewell("policy", "show", "--json").out)["version"] == 1
 
 
@@ -534,7 +534,7 @@ def test_a_backup_is_put_back(duewell: Command, app: AppContext, company: Connec
     other = duewell("backup", str(tmp_path / "letter.txt"))
     assert (other.exit_code, "exists and is not a backup; choose another file" in other.err) == (1, True)
     nowhere = duewell("backup", str(tmp_path / "nowhere" / "copy.db"))
-    assert (nowhere.exit_code, f"There is no folder {tmp_path / 'nowhere'}" in nowhere.err) == (1, True)
+    assert (nowhere.exit_code, f"The folder {tmp_path / 'nowhere'} does not exist" in nowhere.err) == (1, True)
 
 
 def test_a_worker_on_one_sqlite_file_says_what_it_needs(duewell: Command) -> None:

@@ -90,7 +90,7 @@ def test_the_redirected_address_may_be_pasted(environment: dict[str, str], answe
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0
     assert out.startswith("1  ")
-    assert "holds no state" in err
+    assert "contains no state" in err
 
 
 def test_a_denied_consent_ends_with_words_on_the_page_and_in_the_terminal(
@@ -161,7 +161,7 @@ def test_while_duewell_serves_the_redirect_goes_there(
         server.terminate()
         assert server.wait(timeout=60) == 0
     assert (page.status_code, process.returncode) == (200, 0)
-    assert "answers at" in err
+    assert "is already in use" in err
     assert services.sandbox.requests.count_of("quickbooks", "token") >= 1
 
 
